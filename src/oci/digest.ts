@@ -1,0 +1,37 @@
+import { ArtifactError } from '../util/error.ts';
+
+declare const brand: unique symbol;
+
+/** `<algorithm>:<lower-case hex>` with an algorithm of ours and hex of its length (OCI image spec, descriptor.md, "Digests"). */
+export type Digest = string & { readonly [brand]: 'digest' };
+
+/** The registered algorithms that registries use; both are in node:crypto under the same name. */
+export type Algorithm = 'sha256' | 'sha512';
+
+const shape = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
+
+/** Whether a text is a digest that this driver can verify. */
+export function isDigest(text: string): text is Digest {
+  return shape.test(text);
+}
+
+/** @throws ArtifactError `invalid` for anything but sha256 or sha512 in lower-case hex of the right length. */
+export function parseDigest(text: string): Digest {
+  if (isDigest(text)) return text;
+  throw new ArtifactError(
+    'invalid',
+    `"${text.slice(0, 160)}" is not a digest: sha256:<64 hex> or sha512:<128 hex> is`,
+  );
+}
+
+export function toDigest(algorithm: Algorithm, hex: string): Digest {
+  return parseDigest(`${algorithm}:${hex}`);
+}
+
+export function algorithmOf(digest: Digest): Algorithm {
+  return digest.startsWith('sha512:') ? 'sha512' : 'sha256';
+}
+
+export function hexOf(digest: Digest): string {
+  return digest.slice(7);
+}

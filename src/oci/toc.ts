@@ -1,0 +1,46 @@
+import type { Digest } from './digest.ts';
+
+/** Extended attributes kept of an entry: `user.*` names to values, each value latin1 (one character per byte). */
+export type Xattrs = Readonly<Record<string, string>>;
+
+/** `mode`: permission bits and sticky only, setuid and setgid already cleared. `mtime`: milliseconds since 1970. */
+export type Attributes = {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtime: number;
+  readonly xattrs?: Xattrs;
+};
+
+/**
+ * One entry of a tar layer, in the tar's order. Paths and targets are as the tar has them, not yet normalised or
+ * judged; bytes that are not UTF-8 are lone surrogates (oci/name.ts). `body` numbers the file under which the store
+ * keeps the content; `sha256` is hex.
+ */
+export type TocEntry =
+  | ({ readonly kind: 'directory'; readonly path: string } & Attributes)
+  | ({
+      readonly kind: 'file';
+      readonly path: string;
+      readonly size: number;
+      readonly body: number;
+      readonly sha256: string;
+    } & Attributes)
+  | ({ readonly kind: 'symlink'; readonly path: string; readonly target: string } & Attributes)
+  | { readonly kind: 'link'; readonly path: string; readonly target: string }
+  | {
+      readonly kind: 'special';
+      readonly path: string;
+      readonly what: 'character device' | 'block device' | 'FIFO' | 'socket';
+    };
+
+/** What a tar layer holds. `digest` is the layer's as transferred, `diffId` that of the uncompressed tar (OCI image spec, config.md). */
+export type Toc = {
+  readonly digest: Digest;
+  readonly diffId: Digest;
+  /** Sum of all bodies, bytes. */
+  readonly bytes: number;
+  /** Notes for the log, such as attributes that were dropped; at most a few lines. */
+  readonly notes: readonly string[];
+  readonly entries: readonly TocEntry[];
+};

@@ -1,0 +1,68 @@
+/**
+ * Why a call failed, as a closed set. Each code has one gRPC status (csi/status.ts) and one exit code
+ * (cli/exit.ts); nothing else in the program decides either.
+ *
+ * - `invalid`: the caller's request cannot be right, whatever the state of the node.
+ * - `exists`: the target holds another volume.
+ * - `not-found`: no such artifact, tag, digest or volume.
+ * - `unauthenticated`: the registry wants credentials and none fit.
+ * - `denied`: the registry, a policy or the configuration refuses.
+ * - `unmountable`: the artifact itself cannot become a volume.
+ * - `corrupt`: bytes that do not match their descriptor; another try may bring the right ones.
+ * - `unavailable`: a registry that cannot be reached, or a daemon that is stopping.
+ * - `busy`: work goes on; the same call joins it later.
+ * - `cancelled`: the caller went away.
+ * - `exhausted`: the disk of the cache is full.
+ * - `unimplemented`: not part of this driver.
+ * - `internal`: an I/O error or a bug.
+ */
+export type ErrorCode =
+  | 'invalid'
+  | 'exists'
+  | 'not-found'
+  | 'unauthenticated'
+  | 'denied'
+  | 'unmountable'
+  | 'corrupt'
+  | 'unavailable'
+  | 'busy'
+  | 'cancelled'
+  | 'exhausted'
+  | 'unimplemented'
+  | 'internal';
+
+/** The one error of this program. The message is for people: what failed, on what, why, what to do. */
+export class ArtifactError extends Error {
+  override readonly name = 'ArtifactError';
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+  }
+}
+
+const full = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+
+/** Anything thrown, as an ArtifactError. Total: a full disk is `exhausted`, an abort `cancelled`, the rest `internal`. */
+export function toArtifactError(thrown: unknown): ArtifactError {
+  if (thrown instanceof ArtifactError) return thrown;
+  if (!(thrown instanceof Error)) return new ArtifactError('internal', String(thrown));
+  const errno = errnoOf(thrown);
+  if (errno !== undefined && full.has(errno)) {
+    return new ArtifactError(
+      'exhausted',
+      `the disk of the cache is full (${thrown.message}); free space or inodes there`,
+      thrown,
+    );
+  }
+  if (thrown.name === 'AbortError') return new ArtifactError('cancelled', 'the call was cancelled', thrown);
+  return new ArtifactError('internal', thrown.message, thrown);
+}
+
+/** The errno name of an error of Node (`ENOENT`), or undefined. */
+export function errnoOf(thrown: unknown): string | undefined {
+  return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string'
+    ? thrown.code
+    : undefined;
+}

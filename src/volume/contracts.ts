@@ -1,0 +1,243 @@
+import type { Credential } from '../oci/credential.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Reference, Repository } from '../oci/reference.ts';
+import type { Toc } from '../oci/toc.ts';
+import type { DirectoryNode } from '../oci/tree.ts';
+import type { MountFlag, Pod } from './request.ts';
+
+/**
+ * What the use cases need of the world. Each is small, so that a test or another adapter can satisfy it; daemon.ts
+ * chooses the adapters. Wherever something can wait, an AbortSignal comes last.
+ */
+
+// ---- registries ---------------------------------------------------------------------------------------------------
+
+/** Completes what users write from the node's configuration. */
+export type Expander = {
+  /** Full references to try in order; one for a full reference. @throws `invalid`, or `denied` for a blocked registry. */
+  expand(text: string): readonly Reference[];
+};
+
+/** Finds what a registry is shown. Returns anonymous when nothing fits; `secrets` are those of the call. */
+export type Keychain = {
+  find(
+    repository: Repository,
+    secrets: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<Credential>;
+};
+
+/**
+ * A client of the OCI distribution API. Retries by itself what may pass (429, 5xx, connections, cuts in mid-blob).
+ * @throws `not-found`, `unauthenticated`, `denied`, `unavailable`, `corrupt`, `cancelled`.
+ */
+export type Registry = {
+  /** What a tag or digest names, by HEAD where the registry answers it with a digest. */
+  resolve(reference: Reference, credential: Credential, signal: AbortSignal): Promise<Descriptor>;
+  /** A manifest's or index's bytes, verified against the descriptor; 4 MiB at most. */
+  manifest(
+    repository: Repository,
+    descriptor: Descriptor,
+    credential: Credential,
+    signal: AbortSignal,
+  ): Promise<Uint8Array>;
+  /** Streams a blob into a sink from `sink.offset` on, and returns when all of `descriptor.size` bytes are in it. Does not verify the digest: the sink does. */
+  blob(
+    repository: Repository,
+    descriptor: Descriptor,
+    sink: Sink,
+    credential: Credential,
+    signal: AbortSignal,
+  ): Promise<void>;
+};
+
+/** Where the bytes of a download go. */
+export type Sink = {
+  /** Bytes taken so far. */
+  readonly offset: number;
+  /** Takes the chunk before it returns; the caller uses its memory again at once. @throws when the disk is full. */
+  write(chunk: Uint8Array): void;
+  /** Forgets everything taken: the registry starts again at byte 0. */
+  restart(): void;
+};
+
+// ---- the store ----------------------------------------------------------------------------------------------------
+
+export type Held = {
+  readonly digest: Digest;
+  readonly bytes: number;
+  readonly inodes: number;
+  readonly since: number;
+};
+
+/** Verified bytes by digest. */
+export type Blobs = {
+  /** Its size in bytes, or undefined if it is not held. */
+  size(digest: Digest): Promise<number | undefined>;
+  /** The whole of a small blob, hashed again. @throws `corrupt`; `not-found`; `invalid` above 4 MiB. */
+  read(digest: Digest): Promise<Uint8Array>;
+  /** Verifies and stores a small blob. Success means it is stored, by whomever. */
+  put(digest: Digest, bytes: Uint8Array): Promise<void>;
+  /** Opens or resumes the one download of this digest: bytes already there are hashed first. @throws `busy` if it is open. */
+  ingest(descriptor: Descriptor, signal: AbortSignal): Promise<Ingest>;
+  path(digest: Digest): string;
+  remove(digest: Digest): Promise<void>;
+  list(): Promise<readonly Held[]>;
+};
+
+/** A download under way. Disposing it keeps the partial file for a resume, except after `drop`. */
+export type Ingest = Sink &
+  AsyncDisposable & {
+    /** The partial file. */
+    readonly path: string;
+    /** Checks size and digest; on a mismatch the partial file is dropped. @throws `corrupt` saying which. */
+    verify(): Promise<void>;
+    /** After verify: fsync, rename under the digest's name, fsync of the folder. */
+    commit(): Promise<void>;
+    /** Removes the partial file. */
+    drop(): Promise<void>;
+  };
+
+/** Tar layers, unpacked once by digest. */
+export type Layers = {
+  /** The table of contents, checksum verified, or undefined if the layer is not held. */
+  toc(digest: Digest): Promise<Toc | undefined>;
+  has(digest: Digest): Promise<boolean>;
+  /** An empty folder to unpack into. Disposed without commit, it is removed. */
+  stage(digest: Digest): Promise<Stage>;
+  remove(digest: Digest): Promise<void>;
+  list(): Promise<readonly Held[]>;
+};
+
+export type Stage = AsyncDisposable & {
+  /** Bodies are written to `<path>/<body number>`. */
+  readonly path: string;
+  commit(toc: Toc): Promise<void>;
+};
+
+/** Unpacks a verified layer file into a folder of the store, in a thread of its own. @throws `unmountable` naming the entry; `exhausted`. */
+export type Unpacker = {
+  unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<Toc>;
+};
+
+/** What a view is made of and when it was last used; kept beside the view. */
+export type ViewRecord = {
+  readonly key: string;
+  readonly manifest: Digest;
+  /** A full reference it was pulled by, for people. */
+  readonly reference: string;
+  readonly artifactType?: string;
+  /** Everything it holds in `blobs/`: index, manifest, config where held, file layers. */
+  readonly blobs: readonly Digest[];
+  /** Everything it holds in `layers/`. */
+  readonly layers: readonly Digest[];
+  readonly bytes: number;
+  readonly inodes: number;
+};
+
+export type View = ViewRecord & { readonly path: string; readonly usedAt: number };
+
+/** Merged trees. */
+export type Views = {
+  find(key: string): Promise<View | undefined>;
+  /** Builds aside, then renames; never changes what is there. Links files from blobs and layers (copies at EMLINK). */
+  build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal): Promise<View>;
+  /** Notes that it was used now. */
+  touch(key: string): Promise<void>;
+  remove(key: string): Promise<void>;
+  list(): Promise<readonly View[]>;
+};
+
+/** A full reference's last answer from its registry. */
+export type NameRecord = {
+  /** formatReference of the full reference. */
+  readonly reference: string;
+  /** What it resolved to; an index's own digest. */
+  readonly descriptor: Descriptor;
+  readonly resolvedAt: number;
+  readonly authorised: 'anonymous' | 'credential' | 'local';
+};
+
+export type Names = {
+  find(reference: string): Promise<NameRecord | undefined>;
+  put(record: NameRecord): Promise<void>;
+  remove(reference: string): Promise<void>;
+  list(): Promise<readonly NameRecord[]>;
+};
+
+/** One volume at one target path: a root of collection. */
+export type VolumeRecord = {
+  readonly volumeId: string;
+  readonly targetPath: string;
+  readonly fingerprint: string;
+  readonly anywhere: boolean;
+  /** As the user wrote it. */
+  readonly reference: string;
+  /** The full reference that answered. */
+  readonly resolved: string;
+  /** What the reference resolved to; an index's own digest. */
+  readonly digest: Digest;
+  readonly manifest: Digest;
+  readonly view: string;
+  readonly pod?: Pod;
+  readonly publishedAt: number;
+};
+
+export type VolumeRecords = {
+  find(targetPath: string): Promise<VolumeRecord | undefined>;
+  put(record: VolumeRecord): Promise<void>;
+  remove(targetPath: string): Promise<void>;
+  /** Torn records are left out. */
+  list(): Promise<readonly VolumeRecord[]>;
+};
+
+/** Manifest or index digests that collection must leave, with the reference they were pinned by. */
+export type PinRecord = { readonly reference: string; readonly digest: Digest; readonly pinnedAt: number };
+export type Pins = {
+  put(record: PinRecord): Promise<void>;
+  remove(reference: string): Promise<boolean>;
+  list(): Promise<readonly PinRecord[]>;
+};
+
+/** The file system of the state dir, from statfs. */
+export type DiskUsage = {
+  readonly totalBytes: number;
+  readonly usedBytes: number;
+  readonly availableBytes: number;
+  readonly totalInodes: number;
+  readonly usedInodes: number;
+};
+export type Disk = { usage(): Promise<DiskUsage> };
+
+// ---- mounts -------------------------------------------------------------------------------------------------------
+
+/** What is at a target path now. `mounted` counts stacked mounts; `view` is the folder that the top one shows. */
+export type TargetState =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'empty' }
+  | { readonly kind: 'occupied'; readonly entry: string }
+  | { readonly kind: 'mounted'; readonly shows: 'view' | 'other' | 'dead'; readonly readOnly: boolean };
+
+export type Mounter = {
+  /** What is at the target; `view` is the folder that should be mounted there. @throws `invalid` for a symlink in the path, or a path outside. */
+  state(target: Target, view: string | undefined): Promise<TargetState>;
+  /** Makes the last element and mounts the view on it: read-only, nosuid, nodev from its first visible moment. Undoes what it did before it throws. */
+  mount(view: string, target: Target, flags: readonly MountFlag[]): Promise<void>;
+  /** Takes away every mount stacked there and the folder itself; nothing there is success. @throws `unmountable` naming an entry when the folder is not empty afterwards. */
+  unmount(target: Target): Promise<void>;
+  /** Every mount of a folder below `root` (views), with its mount point; from mountinfo, for the scan at start. */
+  list(root: string): Promise<readonly MountedView[]>;
+};
+
+export type Target = { readonly path: string; readonly anywhere: boolean };
+export type MountedView = { readonly target: string; readonly source: string; readonly dead: boolean };
+
+// ---- what is measured ----------------------------------------------------------------------------------------------
+
+/** Counters of the daemon; http/metrics.ts has them as Prometheus series. */
+export type Meter = {
+  bytesPulled(registry: string, bytes: number): void;
+  pullStarted(): void;
+  pullEnded(outcome: 'ok' | 'error' | 'cancelled'): void;
+};
