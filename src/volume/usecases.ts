@@ -1,0 +1,111 @@
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Target, VolumeRecord } from './contracts.ts';
+import type { PublishRequest, PullRequest } from './request.ts';
+
+/** What the ways in (csi, cli, http) can ask for. daemon.ts hands them the implementations of this folder. */
+
+/** How far a pull is. Sizes are compressed bytes as the registry transfers them; what the cache held counts as done. */
+export type Progress = {
+  readonly phase: 'resolve' | 'download' | 'unpack' | 'view' | 'done';
+  readonly bytes: number;
+  readonly totalBytes: number;
+  readonly layers: number;
+  readonly totalLayers: number;
+};
+
+export type Publishing = {
+  /** Idempotent. @throws `busy` with the pull's progress when the signal aborts with a DeadlineNear reason, `cancelled` for any other. */
+  publish(request: PublishRequest, signal: AbortSignal): Promise<VolumeRecord>;
+  /** Idempotent; a volume that is not there is success. */
+  unpublish(volumeId: string, target: Target, signal: AbortSignal): Promise<void>;
+  /** The view's size, never walked. @throws `not-found`. */
+  stats(volumeId: string, path: string): Promise<{ readonly bytes: number; readonly inodes: number }>;
+};
+
+/** The abort reason of a call whose deadline is near while its work goes on. */
+export class DeadlineNear extends Error {
+  override readonly name = 'DeadlineNear';
+}
+
+export type Resolved = {
+  /** The full reference that answered. */
+  readonly reference: string;
+  readonly descriptor: Descriptor;
+  /** Whether the manifest that this platform mounts is in the cache. */
+  readonly cached: boolean;
+};
+
+export type Pulled = {
+  readonly reference: string;
+  /** What the reference resolved to; an index's own digest. */
+  readonly digest: Digest;
+  readonly manifest: Digest;
+  /** Key and folder of the view, its bytes and inodes. */
+  readonly view: string;
+  readonly path: string;
+  readonly bytes: number;
+  readonly inodes: number;
+};
+
+/** One artifact of the cache, a row of `ls`. */
+export type ArtifactSummary = {
+  readonly reference: string;
+  readonly digest: Digest;
+  readonly artifactType: string;
+  readonly bytes: number;
+  /** Milliseconds since 1970; 0 if never used by a volume. */
+  readonly usedAt: number;
+  readonly pinned: boolean;
+  /** How many volumes show it now. */
+  readonly volumes: number;
+};
+
+export type LayerDetail = {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly size: number;
+  /** The name in the tree, or the folder a tar is unpacked at; empty for the root. */
+  readonly name: string;
+  readonly form: 'file' | 'unpacked';
+  readonly held: boolean;
+};
+
+export type ArtifactDetail = {
+  readonly reference: string;
+  readonly digest: Digest;
+  readonly manifest: Digest;
+  readonly kind: 'artifact' | 'image';
+  readonly mediaType: string;
+  readonly artifactType: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly layers: readonly LayerDetail[];
+  readonly pinned: boolean;
+  readonly volumes: readonly string[];
+};
+
+export type Freed = { readonly artifacts: number; readonly bytes: number };
+
+export type VolumeStatus = VolumeRecord & { readonly mounted: boolean };
+
+/** Something fsck found wrong. `repaired`: dropped, so that it is pulled again. */
+export type Finding = { readonly path: string; readonly problem: string; readonly repaired: boolean };
+
+export type Artifacts = {
+  resolve(reference: string, secrets: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Resolved>;
+  pull(request: PullRequest, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Pulled>;
+  list(): Promise<readonly ArtifactSummary[]>;
+  /** From the cache alone. @throws `not-found`. */
+  inspect(reference: string): Promise<ArtifactDetail>;
+  /** Forgets a reference and frees what only it held. @throws `denied` while a volume or a pin holds it. */
+  remove(reference: string): Promise<Freed>;
+  /** Frees all that no volume, flight or pin holds. */
+  prune(signal: AbortSignal): Promise<Freed>;
+  pin(reference: string): Promise<Digest>;
+  unpin(reference: string): Promise<void>;
+  volumes(): Promise<readonly VolumeStatus[]>;
+  /** Takes an OCI image layout as a tar stream. `reference` names its one artifact, else annotations name them. */
+  load(tar: AsyncIterable<Uint8Array>, reference: string | undefined, signal: AbortSignal): Promise<readonly Resolved[]>;
+  /** Hashes the whole cache again. */
+  fsck(repair: boolean, onFinding: (finding: Finding) => void, signal: AbortSignal): Promise<{ readonly checked: number }>;
+};
