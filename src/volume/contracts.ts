@@ -179,7 +179,10 @@ export type VolumeRecord = {
   /** What the reference resolved to; an index's own digest. */
   readonly digest: Digest;
   readonly manifest: Digest;
+  /** Key of the view, and what stats answers for it. */
   readonly view: string;
+  readonly bytes: number;
+  readonly inodes: number;
   readonly pod?: Pod;
   readonly publishedAt: number;
 };

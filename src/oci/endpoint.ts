@@ -1,0 +1,5 @@
+/**
+ * Where a repository is asked for on the wire: `host` is host[:port] of the API (`registry-1.docker.io` for
+ * `docker.io`), `path` the repository's name there. `insecure` allows TLS that cannot be verified, and plain HTTP.
+ */
+export type Endpoint = { readonly host: string; readonly path: string; readonly insecure: boolean };
