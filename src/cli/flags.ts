@@ -1,0 +1,139 @@
+import { hostname } from 'node:os';
+import { parseSize } from '../util/size.ts';
+import type { Settings } from './settings.ts';
+import {
+  oneOf,
+  optional,
+  parseAddress,
+  parseBoolean,
+  parseCount,
+  parseDriverName,
+  parseEndpoint,
+  parseNodeId,
+  parsePath,
+  parsePercent,
+  parseText,
+} from './values.ts';
+
+/** One flag; its key `driverName` is `--driver-name`, and OCI_ARTIFACT_DRIVER_NAME unless `variable` names another. */
+export type Flag<T = unknown> = {
+  readonly value: string;
+  readonly says: string;
+  readonly preset: string;
+  readonly parse: (text: string) => T;
+  readonly variable?: string;
+};
+
+/** Every flag of `serve`, in the order of its help. */
+export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
+  endpoint: {
+    value: 'URL',
+    says: 'the CSI socket',
+    preset: 'unix:///csi/csi.sock',
+    parse: parseEndpoint,
+    variable: 'CSI_ENDPOINT',
+  },
+  driverName: {
+    value: 'NAME',
+    says: 'the name of the CSI driver',
+    preset: 'oci-artifact.csi.internal',
+    parse: parseDriverName,
+  },
+  nodeId: {
+    value: 'NAME',
+    says: "the node's name in Kubernetes",
+    preset: hostname(),
+    parse: parseNodeId,
+    variable: 'NODE_NAME',
+  },
+  stateDir: {
+    value: 'DIR',
+    says: 'the cache and the records of volumes',
+    preset: '/var/lib/oci-artifact-csi',
+    parse: parsePath,
+  },
+  selinuxLabel: {
+    value: 'LABEL',
+    says: 'label of the state folder where SELinux is on',
+    preset: 'system_u:object_r:container_file_t:s0',
+    parse: parseText,
+  },
+  kubeletDir: { value: 'DIR', says: "kubelet's folder", preset: '/var/lib/kubelet', parse: parsePath },
+  register: {
+    value: '[BOOL]',
+    says: 'serve the registration socket for kubelet',
+    preset: 'false',
+    parse: parseBoolean,
+  },
+  httpListen: {
+    value: 'ADDRESS',
+    says: '[HOST]:PORT of /healthz, /readyz and /metrics; empty for none',
+    preset: ':9809',
+    parse: optional(parseAddress),
+  },
+  registriesConf: {
+    value: 'FILE',
+    says: "containers' registries.conf",
+    preset: '/etc/containers/registries.conf',
+    parse: parsePath,
+  },
+  registriesConfDir: {
+    value: 'DIR',
+    says: 'folder of further *.conf files',
+    preset: '/etc/containers/registries.conf.d',
+    parse: parsePath,
+  },
+  authFile: {
+    value: 'FILE',
+    says: "a docker config.json or containers' auth.json",
+    preset: '',
+    parse: optional(parsePath),
+  },
+  cachedAuthorization: {
+    value: 'WHO',
+    says: 'who says whether a pod may have what is cached: registry or off',
+    preset: 'registry',
+    parse: oneOf('registry', 'off'),
+  },
+  caFile: {
+    value: 'FILE',
+    says: "PEM certificates, added to the system's",
+    preset: '',
+    parse: optional(parsePath),
+  },
+  maxParallelDownloads: { value: 'N', says: 'blobs at once, over all pulls', preset: '6', parse: parseCount },
+  cacheHigh: {
+    value: 'PERCENT',
+    says: 'of the disk in use (bytes or inodes), where collection begins',
+    preset: '75',
+    parse: parsePercent,
+  },
+  cacheLow: { value: 'PERCENT', says: 'where collection ends', preset: '70', parse: parsePercent },
+  cacheMax: { value: 'SIZE', says: 'largest size of the cache', preset: '', parse: optional(parseSize) },
+  maxArtifactSize: {
+    value: 'SIZE',
+    says: 'largest artifact that is pulled',
+    preset: '',
+    parse: optional(parseSize),
+  },
+  maxLayerEntries: {
+    value: 'N',
+    says: 'most entries of a tar layer',
+    preset: '1000000',
+    parse: parseCount,
+  },
+  maxLayerSize: { value: 'SIZE', says: 'largest tar layer, unpacked', preset: '1TiB', parse: parseSize },
+  maxLayerRatio: {
+    value: 'N',
+    says: 'most bytes of a tar layer for each compressed one',
+    preset: '1000',
+    parse: parseCount,
+  },
+  logLevel: {
+    value: 'LEVEL',
+    says: 'trace, debug, info, warn, error or silent',
+    preset: 'info',
+    parse: oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent'),
+  },
+  logFormat: { value: 'FORMAT', says: 'json or text', preset: 'json', parse: oneOf('json', 'text') },
+};

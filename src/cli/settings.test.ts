@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { hostname } from 'node:os';
+import { test } from 'node:test';
+import { flags } from './flags.ts';
+import { formatFlag, formatVariable, registrationSocket, type Settings, toSettings } from './settings.ts';
+
+test('with no flag and no environment the defaults hold', () => {
+  assert.deepEqual(toSettings({}, {}), {
+    endpoint: '/csi/csi.sock',
+    driverName: 'oci-artifact.csi.internal',
+    nodeId: hostname(),
+    stateDir: '/var/lib/oci-artifact-csi',
+    selinuxLabel: 'system_u:object_r:container_file_t:s0',
+    kubeletDir: '/var/lib/kubelet',
+    register: false,
+    httpListen: { host: undefined, port: 9809 },
+    registriesConf: '/etc/containers/registries.conf',
+    registriesConfDir: '/etc/containers/registries.conf.d',
+    authFile: undefined,
+    cachedAuthorization: 'registry',
+    caFile: undefined,
+    maxParallelDownloads: 6,
+    cacheHigh: 75,
+    cacheLow: 70,
+    cacheMax: undefined,
+    maxArtifactSize: undefined,
+    maxLayerEntries: 1_000_000,
+    maxLayerSize: 2 ** 40,
+    maxLayerRatio: 1000,
+    logLevel: 'info',
+    logFormat: 'json',
+  } satisfies Settings);
+});
+
+test('a flag wins over the environment, and the environment over the default', () => {
+  const environment = { OCI_ARTIFACT_CACHE_HIGH: '90', OCI_ARTIFACT_CACHE_LOW: '80' };
+  const settings = toSettings({ cacheHigh: '95' }, environment);
+  assert.equal(settings.cacheHigh, 95);
+  assert.equal(settings.cacheLow, 80);
+});
+
+test('every flag has its variable, and two have names that CSI drivers share', () => {
+  assert.equal(formatVariable('endpoint'), 'CSI_ENDPOINT');
+  assert.equal(formatVariable('nodeId'), 'NODE_NAME');
+  assert.equal(formatVariable('registriesConfDir'), 'OCI_ARTIFACT_REGISTRIES_CONF_DIR');
+  assert.equal(formatFlag('registriesConfDir'), '--registries-conf-dir');
+  const variables = Object.keys(flags).map(key => formatVariable(key as keyof Settings));
+  assert.equal(new Set(variables).size, variables.length);
+});
+
+const accepted: [keyof Settings, string, unknown][] = [
+  ['endpoint', 'unix:///run/a.sock', '/run/a.sock'],
+  ['endpoint', `unix:///${'a'.repeat(106)}`, `/${'a'.repeat(106)}`],
+  ['httpListen', '', undefined],
+  ['httpListen', '127.0.0.1:0', { host: '127.0.0.1', port: 0 }],
+  ['httpListen', '[::1]:9809', { host: '::1', port: 9809 }],
+  ['httpListen', 'localhost:80', { host: 'localhost', port: 80 }],
+  ['cacheMax', '500GiB', 500 * 2 ** 30],
+  ['cacheMax', '', undefined],
+  ['maxArtifactSize', '10G', 10e9],
+  ['register', 'true', true],
+  ['cacheHigh', '80%', 80],
+  ['authFile', '', undefined],
+  ['authFile', '/etc/auth.json', '/etc/auth.json'],
+  ['stateDir', 'state', `${process.cwd()}/state`],
+  ['cachedAuthorization', 'off', 'off'],
+  ['driverName', 'a', 'a'],
+  ['logFormat', 'text', 'text'],
+];
+for (const [key, text, value] of accepted) {
+  test(`${formatFlag(key)} accepts "${text.slice(0, 40)}"`, () => {
+    assert.deepEqual(toSettings({ [key]: text }, {})[key], value);
+  });
+}
+
+const refused: [keyof Settings, string, RegExp][] = [
+  ['endpoint', 'tcp://127.0.0.1:10000', /only unix sockets/],
+  ['endpoint', 'unix://relative.sock', /only unix sockets/],
+  ['endpoint', `unix:///${'a'.repeat(107)}`, /has 108 bytes; Linux allows 107/],
+  ['endpoint', 'unix:///csi/', /not an endpoint/],
+  ['driverName', '-a', /driver name/],
+  ['driverName', 'a'.repeat(64), /driver name/],
+  ['driverName', 'a/b', /driver name/],
+  ['nodeId', '', /node name/],
+  ['nodeId', 'n'.repeat(257), /node name/],
+  ['stateDir', '', /not a path/],
+  ['register', 'yes', /true or false/],
+  ['httpListen', '9809', /not an address/],
+  ['httpListen', ':70000', /not an address/],
+  ['httpListen', '::1:80', /not an address/],
+  ['httpListen', '[localhost]:80', /not an address/],
+  ['cachedAuthorization', 'maybe', /registry, off/],
+  ['maxParallelDownloads', '0', /not a count/],
+  ['maxParallelDownloads', '1.5', /not a count/],
+  ['cacheHigh', '101', /percentage/],
+  ['cacheHigh', '0', /percentage/],
+  ['cacheMax', 'lots', /not a size/],
+  ['logLevel', 'verbose', /trace, debug/],
+];
+for (const [key, text, why] of refused) {
+  test(`${formatFlag(key)} refuses "${text.slice(0, 40)}" and says which flag or variable it was`, () => {
+    assert.throws(
+      () => toSettings({ [key]: text }, {}),
+      (error: Error) => {
+        assert.match(error.message, why);
+        assert.ok(error.message.startsWith(`${formatFlag(key)}: `), error.message);
+        return true;
+      },
+    );
+    assert.throws(() => toSettings({}, { [formatVariable(key)]: text }), {
+      code: 'invalid',
+      message: new RegExp(`^${formatVariable(key)}: `),
+    });
+  });
+}
+
+test('a low mark above the high mark is refused', () => {
+  assert.throws(() => toSettings({ cacheLow: '80' }, {}), /--cache-low 80 is above --cache-high 75/);
+  assert.equal(toSettings({ cacheLow: '75' }, {}).cacheLow, 75);
+});
+
+test('a registration socket that Linux could not bind is refused at start', () => {
+  const kubeletDir = `/${'k'.repeat(70)}`;
+  assert.throws(() => toSettings({ register: 'true', kubeletDir }, {}), /--register: the path of the socket/);
+  assert.equal(toSettings({ kubeletDir }, {}).kubeletDir, kubeletDir);
+  assert.equal(
+    registrationSocket(toSettings({}, {})),
+    '/var/lib/kubelet/plugins_registry/oci-artifact.csi.internal-reg.sock',
+  );
+});

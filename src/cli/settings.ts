@@ -1,0 +1,88 @@
+import { ArtifactError } from '../util/error.ts';
+import { flags } from './flags.ts';
+import { type Address, verifySocketPath } from './values.ts';
+
+/** What a node is told, from flags and environment. Paths are absolute, sizes in bytes, percents of the disk in use. */
+export type Settings = {
+  /** Path of the CSI socket. */
+  readonly endpoint: string;
+  readonly driverName: string;
+  readonly nodeId: string;
+  readonly stateDir: string;
+  readonly selinuxLabel: string;
+  readonly kubeletDir: string;
+  /** Whether to serve the registration socket for kubelet. */
+  readonly register: boolean;
+  /** Undefined: no HTTP. */
+  readonly httpListen: Address | undefined;
+  readonly registriesConf: string;
+  readonly registriesConfDir: string;
+  readonly authFile: string | undefined;
+  /** Whether a cached artifact is authorised by its registry again, or not at all. */
+  readonly cachedAuthorization: 'registry' | 'off';
+  readonly caFile: string | undefined;
+  readonly maxParallelDownloads: number;
+  readonly cacheHigh: number;
+  readonly cacheLow: number;
+  readonly cacheMax: number | undefined;
+  readonly maxArtifactSize: number | undefined;
+  readonly maxLayerEntries: number;
+  readonly maxLayerSize: number;
+  /** Uncompressed bytes for each compressed one. */
+  readonly maxLayerRatio: number;
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  readonly logFormat: 'json' | 'text';
+};
+
+/** `cacheHigh` as the flag `--cache-high`. */
+export function formatFlag(key: string): string {
+  return `--${key.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`;
+}
+
+/** The environment variable of a flag. */
+export function formatVariable(key: keyof Settings): string {
+  return flags[key].variable ?? `OCI_ARTIFACT_${formatFlag(key).slice(2).replaceAll('-', '_').toUpperCase()}`;
+}
+
+/**
+ * Settings of flags (by key, as written) over environment over defaults. An empty text means
+ * none where none is a choice, and is an error elsewhere.
+ * @throws ArtifactError `invalid` naming the flag or the variable.
+ */
+export function toSettings(
+  given: Readonly<Record<string, unknown>>,
+  environment: Readonly<Record<string, string | undefined>>,
+): Settings {
+  const one = <K extends keyof Settings>(key: K): Settings[K] => {
+    const { parse, preset } = flags[key];
+    const flag = given[key];
+    const variable = environment[formatVariable(key)];
+    const [text, from] =
+      typeof flag === 'string' ? [flag, formatFlag(key)] : [variable ?? preset, formatVariable(key)];
+    return named(from, () => parse(text));
+  };
+  const entries = Object.keys(flags).map(key => [key, one(key as keyof Settings)]);
+  const settings = Object.fromEntries(entries) as Settings;
+  if (settings.cacheLow > settings.cacheHigh) {
+    throw new ArtifactError(
+      'invalid',
+      `--cache-low ${settings.cacheLow} is above --cache-high ${settings.cacheHigh}: collection could not end`,
+    );
+  }
+  if (settings.register) named('--register', () => verifySocketPath(registrationSocket(settings)));
+  return settings;
+}
+
+/** Where kubelet looks for the driver's registration. */
+export function registrationSocket(settings: Pick<Settings, 'kubeletDir' | 'driverName'>): string {
+  return `${settings.kubeletDir}/plugins_registry/${settings.driverName}-reg.sock`;
+}
+
+function named<T>(from: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof ArtifactError)) throw error;
+    throw new ArtifactError('invalid', `${from}: ${error.message}`);
+  }
+}

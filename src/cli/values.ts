@@ -1,0 +1,97 @@
+import { isIP } from 'node:net';
+import { resolve } from 'node:path';
+import { ArtifactError } from '../util/error.ts';
+
+/** Where to listen. `host` undefined: every address. */
+export type Address = { readonly host: string | undefined; readonly port: number };
+
+/** sockaddr_un's path, without its NUL. */
+const longestSocketPath = 107;
+
+/** `unix:///absolute/path` as that path. @throws ArtifactError `invalid`; also where the kernel could not bind the path. */
+export function parseEndpoint(text: string): string {
+  const path = text.startsWith('unix:///') ? text.slice('unix://'.length) : undefined;
+  if (path === undefined || path.endsWith('/'))
+    return refuse(text, 'an endpoint', 'unix:///csi/csi.sock is; only unix sockets are served');
+  verifySocketPath(path);
+  return path;
+}
+
+/** @throws ArtifactError `invalid` above 107 bytes: the kernel's limit for a socket. */
+export function verifySocketPath(path: string): void {
+  const length = Buffer.byteLength(path);
+  if (length <= longestSocketPath) return;
+  throw new ArtifactError(
+    'invalid',
+    `the path of the socket ${path} has ${length} bytes; Linux allows ${longestSocketPath}: choose a shorter folder or name`,
+  );
+}
+
+/** A name as GetPluginInfo may answer it (CSI 1.12): 63 characters at most, letters and digits at both ends. */
+export function parseDriverName(text: string): string {
+  if (/^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/i.test(text)) return text;
+  return refuse(
+    text,
+    'a driver name',
+    '1 to 63 letters, digits, dots and dashes, no dot or dash at the ends',
+  );
+}
+
+/** node_id of NodeGetInfo (CSI 1.12): 256 bytes at most. */
+export function parseNodeId(text: string): string {
+  if (text !== '' && Buffer.byteLength(text) <= 256) return text;
+  return refuse(text, 'a node name', '1 to 256 bytes are');
+}
+
+/** `:9809`, `127.0.0.1:0`, `[::1]:9809`, `localhost:80`. */
+export function parseAddress(text: string): Address {
+  const { bracketed, name, port } = /^(?:\[(?<bracketed>[^\]]*)\]|(?<name>[^:[\]]*)):(?<port>\d{1,5})$/.exec(
+    text,
+  )?.groups ?? { port: '' };
+  const right = port !== '' && Number(port) <= 65535 && (bracketed === undefined || isIP(bracketed) === 6);
+  if (!right) return refuse(text, 'an address', ':9809, 127.0.0.1:9809 or [::1]:9809 are');
+  return { host: (bracketed ?? name) || undefined, port: Number(port) };
+}
+
+/** A path of a file or a folder, made absolute. */
+export function parsePath(text: string): string {
+  return text === '' ? refuse(text, 'a path', 'give one') : resolve(text);
+}
+
+export function parseBoolean(text: string): boolean {
+  if (text === 'true' || text === '1') return true;
+  if (text === 'false' || text === '0') return false;
+  return refuse(text, 'a choice', 'true or false are');
+}
+
+/** A whole number from 1 on. */
+export function parseCount(text: string): number {
+  const count = /^\d+$/.test(text) ? Number(text) : 0;
+  if (count >= 1 && Number.isSafeInteger(count)) return count;
+  return refuse(text, 'a count', '1 and whole numbers above are');
+}
+
+/** 1 to 100; `75` or `75%`. */
+export function parsePercent(text: string): number {
+  const [, digits] = /^(\d{1,3}(?:\.\d+)?)%?$/.exec(text) ?? [];
+  const percent = Number(digits ?? 0);
+  if (percent >= 1 && percent <= 100) return percent;
+  return refuse(text, 'a percentage', '1 to 100 are');
+}
+
+export function parseText(text: string): string {
+  return text;
+}
+
+export function oneOf<const T extends string>(...words: readonly T[]): (text: string) => T {
+  return text => words.find(word => word === text) ?? refuse(text, 'a choice', `${words.join(', ')} are`);
+}
+
+/** The empty text is none. */
+export function optional<T>(parse: (text: string) => T): (text: string) => T | undefined {
+  return text => (text === '' ? undefined : parse(text));
+}
+
+function refuse(text: string, what: string, right: string): never {
+  throw new ArtifactError('invalid', `"${text}" is not ${what}: ${right}`);
+}
