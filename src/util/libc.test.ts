@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { getXattr, lockFile, setXattr, startWriteback, syncFileSystem } from './libc.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'libc-'));
+after(() => rmSync(folder, { recursive: true }));
+
+function openFile(name: string, content = ''): number {
+  writeFileSync(join(folder, name), content);
+  return openSync(join(folder, name), 'r+');
+}
+
+test('a lock is held against other descriptors until its own is closed', () => {
+  const first = openFile('lock');
+  const second = openSync(join(folder, 'lock'), 'r+');
+  assert.equal(lockFile(first), true);
+  assert.equal(lockFile(first), true, 'the holder may ask again');
+  assert.equal(lockFile(second), false);
+  closeSync(first);
+  assert.equal(lockFile(second), true);
+  closeSync(second);
+});
+
+test('a lock is held against another process, and ends when its holder is killed', () => {
+  const fd = openFile('lock-of-process');
+  const script = `
+    const { openSync } = require('node:fs');
+    import(${JSON.stringify(new URL('./libc.ts', import.meta.url).href)}).then(({ lockFile }) => {
+      console.log(lockFile(openSync(${JSON.stringify(join(folder, 'lock-of-process'))}, 'r+')));
+      process.kill(process.pid, 'SIGKILL');
+    });`;
+  const take = () => spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' }).stdout.trim();
+  assert.equal(take(), 'true');
+  assert.equal(lockFile(fd), true, 'the killed holder left nothing');
+  assert.equal(take(), 'false');
+  closeSync(fd);
+});
+
+test('extended attributes come back byte for byte, empty and large ones too', () => {
+  const fd = openFile('attributes');
+  assert.equal(getXattr(fd, 'user.none'), undefined);
+  for (const value of [new Uint8Array(), new Uint8Array([0, 255, 0]), new Uint8Array(2000).fill(7)]) {
+    setXattr(fd, 'user.some', value);
+    assert.deepEqual(getXattr(fd, 'user.some'), value);
+  }
+  closeSync(fd);
+});
+
+test('a failed call throws an error with the name of its errno, the call and the path', () => {
+  const fd = openFile('failing');
+  assert.throws(() => setXattr(fd, 'no-namespace', new Uint8Array(1)), {
+    code: 'ENOTSUP',
+    syscall: 'fsetxattr',
+    path: join(folder, 'failing'),
+  });
+  closeSync(fd);
+  assert.throws(() => lockFile(987_654), { code: 'EBADF', message: /EBADF.*fcntl 'descriptor 987654'/ });
+});
+
+test('a file system is synced in a thread, and a descriptor that is none rejects', async () => {
+  const fd = openFile('synced', 'x');
+  await syncFileSystem(fd);
+  closeSync(fd);
+  await assert.rejects(syncFileSystem(987_654), { code: 'EBADF', syscall: 'syncfs' });
+});
+
+test('writeback takes offsets above 4 GiB, and lengths up to the largest safe integer', () => {
+  const fd = openFile('written', 'x');
+  startWriteback(fd, 0, 1);
+  startWriteback(fd, 2 ** 40, 2 ** 30);
+  startWriteback(fd, 0, Number.MAX_SAFE_INTEGER);
+  closeSync(fd);
+  assert.throws(() => startWriteback(0x7fff_ffff, 0, 1), { code: 'EBADF' });
+});

@@ -1,0 +1,103 @@
+import { readlinkSync } from 'node:fs';
+import { getSystemErrorMessage, getSystemErrorName } from 'node:util';
+import koffi, { type KoffiFunc, type LibraryHandle } from 'koffi';
+
+/**
+ * The few calls of the C library that Node lacks, made in this process. The symbols are those that Node itself is
+ * linked with, so glibc and musl both serve. Signatures have a fixed number of integers and pointers: on x86-64 and
+ * arm64 Linux such a call of a variadic function (fcntl, syscall) passes its arguments in the same registers.
+ */
+export const libc: LibraryHandle = koffi.load(null);
+
+/** An Error like those of node:fs: `code` is the errno's name, the message names the call and the path. */
+export function systemError(call: string, path: string, errno: number): NodeJS.ErrnoException {
+  const code = getSystemErrorName(-errno);
+  const error = new Error(`${code}: ${getSystemErrorMessage(-errno)}, ${call} '${path}'`);
+  return Object.assign(error, { code, errno: -errno, syscall: call, path });
+}
+
+/**
+ * The result of a call that reports failure as -1. Must be the first thing after the call, as errno belongs to it.
+ * @throws systemError. A number as `place` is a descriptor; its path is looked up for the message.
+ */
+export function check(result: number, call: string, place: string | number): number {
+  if (result !== -1) return result;
+  const errno = koffi.errno();
+  throw systemError(call, typeof place === 'number' ? pathOf(place) : place, errno);
+}
+
+/** The path of an open descriptor, as the kernel sees it now. */
+export function pathOf(fd: number): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return `descriptor ${fd}`;
+  }
+}
+
+const F_OFD_SETLK = 37;
+const SYNC_FILE_RANGE_WRITE = 2;
+const XATTR_SIZE_MAX = 65_536;
+const { EACCES, EAGAIN, ENODATA } = koffi.os.errno;
+
+const fcntl: KoffiFunc<(fd: number, command: number, lock: Uint8Array) => number> = libc.func(
+  'int fcntl(int, int, void *)',
+);
+const syncfs: KoffiFunc<(fd: number) => number> = libc.func('int syncfs(int)');
+const fsetxattr: KoffiFunc<
+  (fd: number, name: string, value: Uint8Array, size: number, flags: number) => number
+> = libc.func('int fsetxattr(int, const char *, const void *, size_t, int)');
+const fgetxattr: KoffiFunc<(fd: number, name: string, value: Uint8Array, size: number) => number> = libc.func(
+  'int64 fgetxattr(int, const char *, void *, size_t)',
+);
+const syncFileRange: KoffiFunc<(fd: number, offset: number, length: number, flags: number) => number> =
+  libc.func('int sync_file_range(int, int64, int64, uint)');
+
+/** A struct flock of an exclusive lock (F_WRLCK) on the whole file. */
+const wholeFile = new Uint8Array(32);
+wholeFile[0] = 1;
+
+/**
+ * Takes an exclusive lock on the whole file without waiting; false while another open file description holds one. It
+ * lasts until the descriptor is closed, or the process ends, however it ends (fcntl(2), open file description locks).
+ * @param fd opened for writing.
+ */
+export function lockFile(fd: number): boolean {
+  if (fcntl(fd, F_OFD_SETLK, wholeFile) === 0) return true;
+  const errno = koffi.errno();
+  if (errno === EAGAIN || errno === EACCES) return false;
+  throw systemError('fcntl', pathOf(fd), errno);
+}
+
+/** Writes all of the file system that holds the descriptor to disk, in a thread (syncfs(2)). */
+export function syncFileSystem(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    syncfs.async(fd, (failure: unknown, result) => {
+      const errno = koffi.errno();
+      if (failure !== null) reject(failure);
+      else if (result === -1) reject(systemError('syncfs', pathOf(fd), errno));
+      else resolve();
+    });
+  });
+}
+
+/** Sets an extended attribute of an open file or folder. @throws ENOTSUP where the file system has none. */
+export function setXattr(fd: number, name: string, value: Uint8Array): void {
+  check(fsetxattr(fd, name, value, value.byteLength, 0), 'fsetxattr', fd);
+}
+
+const scratch = new Uint8Array(XATTR_SIZE_MAX);
+
+/** An extended attribute of an open file or folder, or undefined if it has none of this name. */
+export function getXattr(fd: number, name: string): Uint8Array | undefined {
+  const size = fgetxattr(fd, name, scratch, scratch.byteLength);
+  if (size !== -1) return scratch.slice(0, size);
+  const errno = koffi.errno();
+  if (errno === ENODATA) return undefined;
+  throw systemError('fgetxattr', pathOf(fd), errno);
+}
+
+/** Starts writing the dirty pages of a range of bytes to disk and does not wait for them (sync_file_range(2)). */
+export function startWriteback(fd: number, offset: number, length: number): void {
+  check(syncFileRange(fd, offset, length, SYNC_FILE_RANGE_WRITE), 'sync_file_range', fd);
+}
