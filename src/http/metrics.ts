@@ -1,0 +1,87 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Meter } from '../volume/contracts.ts';
+import { observe, type Observed } from './observed.ts';
+
+export type Metrics = Meter & {
+  /** One call of a gRPC method (`/csi.v1.Node/NodePublishVolume`) that ended with a status code, in seconds. */
+  operation(method: string, status: number, seconds: number): void;
+  readonly contentType: string;
+  /** Prometheus' text format. */
+  scrape(): Promise<string>;
+};
+
+/** The buckets of the CSI side-cars, so that one dashboard fits all. */
+const buckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600];
+
+/** Go's names of the gRPC status codes, by number: what other CSI drivers put into `grpc_status_code`. */
+const statusNames = [
+  'OK',
+  'Canceled',
+  'Unknown',
+  'InvalidArgument',
+  'DeadlineExceeded',
+  'NotFound',
+  'AlreadyExists',
+  'PermissionDenied',
+  'ResourceExhausted',
+  'FailedPrecondition',
+  'Aborted',
+  'OutOfRange',
+  'Unimplemented',
+  'Internal',
+  'Unavailable',
+  'DataLoss',
+  'Unauthenticated',
+] as const;
+
+/** Every series of the daemon, in a registry of its own. */
+export function createMetrics(driverName: string, observed: Observed): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const look = observe(registry, observed);
+
+  const operations = new Histogram({
+    name: 'csi_plugin_operations_seconds',
+    help: 'Duration of CSI calls by method and gRPC status code',
+    labelNames: ['driver_name', 'method_name', 'grpc_status_code'],
+    buckets,
+    registers,
+  });
+  const pulls = new Counter({
+    name: 'oci_artifact_csi_pulls_total',
+    help: 'Pulls that ended, by outcome',
+    labelNames: ['outcome'],
+    registers,
+  });
+  const inFlight = new Gauge({
+    name: 'oci_artifact_csi_pulls_in_flight',
+    help: 'Pulls under way',
+    registers,
+  });
+  const pulled = new Counter({
+    name: 'oci_artifact_csi_pulled_bytes_total',
+    help: 'Bytes of blobs taken from registries',
+    labelNames: ['registry'],
+    registers,
+  });
+  // A counter that appears only with its first event hides that event from rate().
+  for (const outcome of ['ok', 'error', 'cancelled']) pulls.inc({ outcome }, 0);
+
+  return {
+    operation(method, status, seconds) {
+      const code = statusNames[status] ?? 'Unknown';
+      operations.observe({ driver_name: driverName, method_name: method, grpc_status_code: code }, seconds);
+    },
+    bytesPulled: (from, bytes) => pulled.inc({ registry: from }, bytes),
+    pullStarted: () => inFlight.inc(),
+    pullEnded(outcome) {
+      inFlight.dec();
+      pulls.inc({ outcome });
+    },
+    contentType: registry.contentType,
+    async scrape() {
+      await look();
+      return registry.metrics();
+    },
+  };
+}

@@ -1,0 +1,68 @@
+import { readdir } from 'node:fs/promises';
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { DiskUsage } from '../volume/contracts.ts';
+import type { VolumeStatus } from '../volume/usecases.ts';
+
+/** What is asked at each scrape. */
+export type Observed = {
+  cacheBytes(): Promise<number>;
+  disk(): Promise<DiskUsage>;
+  volumes(): Promise<readonly VolumeStatus[]>;
+};
+
+/**
+ * Gauges of what is there, and of this process. The answer looks and sets them all: prom-client collects its metrics
+ * side by side, so that one of them could not set another in time.
+ */
+export function observe(registry: Registry, observed: Observed): () => Promise<void> {
+  const registers = [registry];
+  const gauge = (name: string, help: string, labelNames: readonly string[] = []): Gauge =>
+    new Gauge({ name, help, labelNames: [...labelNames], registers });
+
+  const cache = gauge('oci_artifact_csi_cache_bytes', 'Bytes of blobs and unpacked layers in the cache');
+  const size = gauge('oci_artifact_csi_disk_size_bytes', 'Size of the file system of the cache');
+  const used = gauge('oci_artifact_csi_disk_used_bytes', 'Bytes in use there');
+  const available = gauge('oci_artifact_csi_disk_available_bytes', 'Bytes available there');
+  const inodes = gauge('oci_artifact_csi_disk_inodes', 'Inodes there');
+  const usedInodes = gauge('oci_artifact_csi_disk_used_inodes', 'Inodes in use there');
+  const volumes = gauge('oci_artifact_csi_volumes', 'Volumes published');
+  const mounted = gauge('oci_artifact_csi_volumes_mounted', 'Volumes published whose mount is there');
+  const labels = ['namespace', 'pod', 'volume', 'reference', 'digest'];
+  const info = gauge('oci_artifact_csi_volume_info', 'Which artifact each pod has; always 1', labels);
+
+  const cpu = new Counter({
+    name: 'process_cpu_seconds_total',
+    help: 'User and system CPU time in seconds',
+    registers,
+  });
+  const resident = gauge('process_resident_memory_bytes', 'Resident memory');
+  const descriptors = gauge('process_open_fds', 'Open file descriptors');
+  const start = gauge('process_start_time_seconds', 'Start of the process since 1970');
+  start.set(Math.round(Date.now() / 1000 - process.uptime()));
+
+  return async () => {
+    const [bytes, disk, list, fds] = await Promise.all([
+      observed.cacheBytes(),
+      observed.disk(),
+      observed.volumes(),
+      readdir('/proc/self/fd'),
+    ]);
+    cache.set(bytes);
+    size.set(disk.totalBytes);
+    used.set(disk.usedBytes);
+    available.set(disk.availableBytes);
+    inodes.set(disk.totalInodes);
+    usedInodes.set(disk.usedInodes);
+    volumes.set(list.length);
+    mounted.set(list.filter(volume => volume.mounted).length);
+    info.reset();
+    for (const { pod, volumeId: volume, reference, digest } of list) {
+      info.set({ namespace: pod?.namespace ?? '', pod: pod?.name ?? '', volume, reference, digest }, 1);
+    }
+    const { user, system } = process.cpuUsage();
+    cpu.reset();
+    cpu.inc((user + system) / 1e6);
+    resident.set(process.memoryUsage.rss());
+    descriptors.set(fds.length);
+  };
+}

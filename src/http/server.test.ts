@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { toDigest } from '../oci/digest.ts';
+import type { Meter } from '../volume/contracts.ts';
+import type { VolumeStatus } from '../volume/usecases.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import type { Observed } from './observed.ts';
+import { type Pages, serveHttp } from './server.ts';
+
+const loopback = { host: '127.0.0.1', port: 0 };
+const digest = toDigest('sha256', 'a'.repeat(64));
+
+const volume: VolumeStatus = {
+  volumeId: 'csi-1',
+  targetPath: '/t',
+  fingerprint: '{}',
+  anywhere: false,
+  reference: 'demo/model',
+  resolved: 'registry.example/demo/model:latest',
+  digest,
+  manifest: digest,
+  view: 'v',
+  bytes: 1,
+  inodes: 1,
+  pod: { namespace: 'ml', name: 'web-0', uid: 'u' },
+  publishedAt: 0,
+  mounted: true,
+};
+
+function observing(volumes: readonly VolumeStatus[]): Observed {
+  return {
+    cacheBytes: async () => 4096,
+    disk: async () => ({
+      totalBytes: 100,
+      usedBytes: 60,
+      availableBytes: 40,
+      totalInodes: 10,
+      usedInodes: 3,
+    }),
+    volumes: async () => volumes,
+  };
+}
+
+const quiet: Pages['metrics'] = { contentType: 'text/plain', scrape: async () => '' };
+
+test('healthz answers while the process lives, readyz says why it is not ready', async () => {
+  let reasons: readonly string[] = ['the socket is not bound', 'kubelet has not called'];
+  await using server = await serveHttp(loopback, { ready: () => reasons, metrics: quiet });
+  const at = (path: string, init?: RequestInit): Promise<Response> =>
+    fetch(`http://127.0.0.1:${server.port}${path}`, init);
+
+  assert.equal((await at('/healthz')).status, 200);
+  const waiting = await at('/readyz');
+  assert.equal(waiting.status, 503);
+  assert.equal(
+    await waiting.text(),
+    'not ready: the socket is not bound\nnot ready: kubelet has not called\n',
+  );
+  reasons = [];
+  assert.equal((await at('/readyz?verbose')).status, 200);
+  assert.equal((await at('/elsewhere')).status, 404);
+  const posted = await at('/healthz', { method: 'POST' });
+  assert.equal(posted.status, 405);
+  assert.equal(posted.headers.get('allow'), 'GET, HEAD');
+});
+
+test('an address in use is refused with what to do', async () => {
+  await using server = await serveHttp(loopback, { ready: () => [], metrics: quiet });
+  await assert.rejects(
+    serveHttp({ host: '127.0.0.1', port: server.port }, { ready: () => [], metrics: quiet }),
+    { code: 'unavailable', message: /EADDRINUSE.*--http-listen/ },
+  );
+});
+
+test('a server closes although a client keeps its connection', async () => {
+  const server = await serveHttp(loopback, { ready: () => [], metrics: quiet });
+  await (await fetch(`http://127.0.0.1:${server.port}/healthz`)).text();
+  await server[Symbol.asyncDispose]();
+  await assert.rejects(fetch(`http://127.0.0.1:${server.port}/healthz`));
+});
+
+test('metrics count calls as other CSI drivers do, and pulls by outcome and registry', async () => {
+  const metrics: Metrics & Meter = createMetrics('driver.example', observing([volume]));
+  metrics.operation('/csi.v1.Node/NodePublishVolume', 0, 0.2);
+  metrics.operation('/csi.v1.Node/NodePublishVolume', 5, 0.2);
+  metrics.pullStarted();
+  metrics.pullStarted();
+  metrics.bytesPulled('registry.example', 1000);
+  metrics.bytesPulled('registry.example', 24);
+  metrics.pullEnded('ok');
+
+  await using server = await serveHttp(loopback, { ready: () => [], metrics });
+  const response = await fetch(`http://127.0.0.1:${server.port}/metrics`);
+  assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
+  const lines = new Set((await response.text()).split('\n'));
+  const labels = 'driver_name="driver.example",method_name="/csi.v1.Node/NodePublishVolume"';
+  for (const line of [
+    `csi_plugin_operations_seconds_bucket{le="0.1",${labels},grpc_status_code="OK"} 0`,
+    `csi_plugin_operations_seconds_bucket{le="0.25",${labels},grpc_status_code="OK"} 1`,
+    `csi_plugin_operations_seconds_bucket{le="600",${labels},grpc_status_code="NotFound"} 1`,
+    'oci_artifact_csi_pulls_in_flight 1',
+    'oci_artifact_csi_pulls_total{outcome="ok"} 1',
+    'oci_artifact_csi_pulls_total{outcome="error"} 0',
+    'oci_artifact_csi_pulled_bytes_total{registry="registry.example"} 1024',
+    'oci_artifact_csi_cache_bytes 4096',
+    'oci_artifact_csi_disk_size_bytes 100',
+    'oci_artifact_csi_disk_used_inodes 3',
+    'oci_artifact_csi_volumes 1',
+    'oci_artifact_csi_volumes_mounted 1',
+    `oci_artifact_csi_volume_info{namespace="ml",pod="web-0",volume="csi-1",reference="demo/model",digest="${digest}"} 1`,
+  ]) {
+    assert.ok(lines.has(line), line);
+  }
+});
+
+test('a volume that is gone is gone from the next scrape', async () => {
+  const volumes = [volume];
+  const metrics = createMetrics('d', observing(volumes));
+  assert.match(await metrics.scrape(), /volume_info\{.*csi-1/);
+  volumes.pop();
+  assert.doesNotMatch(await metrics.scrape(), /volume_info\{/);
+});
+
+test('a scrape that fails says why', async () => {
+  const scrape = async (): Promise<string> => {
+    throw new Error('statfs: EIO');
+  };
+  await using server = await serveHttp(loopback, { ready: () => [], metrics: { contentType: 'x', scrape } });
+  const response = await fetch(`http://127.0.0.1:${server.port}/metrics`);
+  assert.equal(response.status, 500);
+  assert.equal(await response.text(), 'statfs: EIO\n');
+});
