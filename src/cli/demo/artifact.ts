@@ -1,0 +1,55 @@
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { ociManifest } from '../../oci/media-type.ts';
+import type { DemoRegistry } from './registry.ts';
+
+/** One layer to push. `name` becomes the title annotation, as `oras push` writes it. */
+export type LayerSource = {
+  readonly name?: string;
+  readonly bytes: Uint8Array;
+  readonly mediaType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+};
+
+/** What was pushed: the manifest's digest and descriptor, and those of its layers in order. */
+export type PushedArtifact = {
+  readonly digest: Digest;
+  readonly manifest: Descriptor;
+  readonly layers: readonly Descriptor[];
+};
+
+const emptyConfig = 'application/vnd.oci.empty.v1+json';
+
+/** Puts an artifact into a registry of this process, as `oras push` would (OCI image spec, manifest.md, "Guidelines for Artifact Usage"). */
+export async function pushArtifact(
+  registry: DemoRegistry,
+  repository: string,
+  tag: string,
+  sources: readonly LayerSource[],
+  artifactType = 'application/vnd.example.artifact',
+): Promise<PushedArtifact> {
+  const config = await push(registry, repository, { bytes: Buffer.from('{}'), mediaType: emptyConfig });
+  const layers: Descriptor[] = [];
+  for (const source of sources) layers.push(await push(registry, repository, source));
+  const bytes = Buffer.from(
+    JSON.stringify({ schemaVersion: 2, mediaType: ociManifest, artifactType, config, layers }),
+  );
+  const digest = await registry.putManifest(repository, tag, ociManifest, bytes);
+  return {
+    digest,
+    manifest: { mediaType: ociManifest, digest, size: bytes.length, annotations: {} },
+    layers,
+  };
+}
+
+async function push(registry: DemoRegistry, repository: string, source: LayerSource): Promise<Descriptor> {
+  return {
+    mediaType: source.mediaType ?? 'application/octet-stream',
+    digest: await registry.putBlob(repository, source.bytes),
+    size: source.bytes.length,
+    annotations: {
+      ...(source.name === undefined ? {} : { 'org.opencontainers.image.title': source.name }),
+      ...source.annotations,
+    },
+  };
+}

@@ -1,0 +1,93 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type LayerSource, type PushedArtifact, pushArtifact } from '../../src/cli/demo/artifact.ts';
+import { type DemoRegistry, deliver, openDemoRegistry } from '../../src/cli/demo/registry.ts';
+import { type Fault, spoil } from './fault.ts';
+import { type Guard, openGuard } from './guard.ts';
+
+/** A request as rules see it. `path` is with its query; `nth` counts from 1 for each method and path. */
+export type Asked = {
+  readonly method: string;
+  readonly path: string;
+  readonly nth: number;
+  readonly headers: Readonly<IncomingMessage['headers']>;
+};
+
+export type FaultyRegistry = AsyncDisposable & {
+  /** `127.0.0.1:<port>` */
+  readonly host: string;
+  /** For what `push` does not do: an index, a blob alone. */
+  readonly registry: DemoRegistry;
+  /** Every request so far, in order; token requests too. */
+  readonly asked: readonly Asked[];
+  /** How many requests had this method and a path with this end. */
+  count(method: string, pathEnd: string): number;
+  /** The one rule for what goes wrong, in place of the last one; undefined from it is a right answer. */
+  fault(rule: (asked: Asked) => Fault | undefined): void;
+  /** Pushes past guard and faults. */
+  push(
+    repository: string,
+    tag: string,
+    layers: readonly LayerSource[],
+    artifactType?: string,
+  ): Promise<PushedArtifact & { readonly reference: string }>;
+};
+
+/** The embedded registry on loopback, in a temporary folder, with faults and a guard in front of it. */
+export async function openFaultyRegistry(
+  options: { readonly guard?: Guard; readonly tls?: { readonly key: string; readonly cert: string } } = {},
+): Promise<FaultyRegistry> {
+  const folder = await mkdtemp(join(tmpdir(), 'faulty-registry-'));
+  const registry = openDemoRegistry(folder);
+  const asked: Asked[] = [];
+  const counts = new Map<string, number>();
+  let rule: (asked: Asked) => Fault | undefined = () => undefined;
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = '', url: path = '' } = request;
+    const nth = (counts.get(`${method} ${path}`) ?? 0) + 1;
+    counts.set(`${method} ${path}`, nth);
+    const entry = { method, path, nth, headers: { ...request.headers } };
+    asked.push(entry);
+    const fault = rule(entry);
+    if (fault?.kind === 'raw') {
+      response.socket?.end(fault.text);
+      return;
+    }
+    if (fault?.kind === 'no-range') delete request.headers.range;
+    const reply = (await guard?.(request)) ?? (await registry.answer(request));
+    await deliver(fault === undefined ? reply : spoil(reply, fault), response);
+  }
+
+  const server = options.tls === undefined ? createServer() : createTlsServer(options.tls);
+  server.on('request', (request, response) => void answer(request, response));
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const origin = `${options.tls === undefined ? 'http' : 'https'}://${host}`;
+  const guard = options.guard === undefined ? undefined : openGuard(options.guard, origin);
+
+  return {
+    host,
+    registry,
+    asked,
+    count: (method, pathEnd) =>
+      asked.filter(entry => entry.method === method && entry.path.endsWith(pathEnd)).length,
+    fault(next) {
+      rule = next;
+    },
+    async push(repository, tag, layers, artifactType) {
+      const pushed = await pushArtifact(registry, repository, tag, layers, artifactType);
+      return { ...pushed, reference: `${host}/${repository}:${tag}` };
+    },
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise(resolve => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
