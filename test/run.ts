@@ -1,0 +1,68 @@
+import { spawnSync } from 'node:child_process';
+import { globSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { Readable } from 'node:stream';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
+import { sweep } from './support/leftovers.ts';
+import { listMounts } from './support/mounts.ts';
+import { isCi } from './support/tools.ts';
+import { installTools } from './tools/install.ts';
+
+/**
+ * `npm test [-- file…]`: all tests, two files at a time; those named *.quiet.test.ts, which measure, one by one
+ * afterwards. The run has a temporary folder of its own, and fails if a mount, a file or a process outlives it; in CI
+ * also if a test was skipped.
+ */
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const asked = process.argv.slice(2);
+const files = (asked.length > 0 ? asked : globSync('{src,test}/**/*.test.ts', { cwd: root })).toSorted();
+const quiet = files.filter(file => file.endsWith('.quiet.test.ts'));
+const others = files.filter(file => !quiet.includes(file));
+const totalOf = /^(?<what>tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (?<count>[\d.]+)$/;
+
+process.chdir(root);
+installTools();
+const protos = spawnSync('npm', ['run', '--silent', 'protos'], { stdio: 'inherit' });
+if (protos.status !== 0) process.exit(1);
+
+const shared = tmpdir();
+const folder = mkdtempSync(join(shared, 'oac-')); // short: unix sockets lie below it
+process.env['TMPDIR'] = folder;
+const before = listMounts();
+
+for await (const text of Readable.from(events()).compose(spec)) process.stdout.write(text);
+
+/** The events of both halves as those of one run: one list of failures and one set of totals at the end. */
+async function* events(): AsyncGenerator<{ type: string; data: object }> {
+  const totals = new Map<string, number>();
+  const skipped: string[] = [];
+  for (const half of [
+    { files: others, concurrency: 2 },
+    { files: quiet, concurrency: 1 },
+  ]) {
+    if (half.files.length === 0) continue;
+    for await (const event of run({ ...half, files: half.files.map(file => join(root, file)) })) {
+      const total = event.type === 'test:diagnostic' ? totalOf.exec(event.data.message)?.groups : undefined;
+      if (event.type === 'test:fail') process.exitCode = 1;
+      if (event.type === 'test:pass' && event.data.skip)
+        skipped.push(`${event.data.name}: ${event.data.skip}`);
+      if (total === undefined) yield event;
+      else totals.set(total['what'] ?? '', (totals.get(total['what'] ?? '') ?? 0) + Number(total['count']));
+    }
+  }
+  const leftovers = sweep(folder, shared, before);
+  rmSync(folder, { recursive: true, force: true });
+  if (leftovers.length > 0 || (isCi && skipped.length > 0)) process.exitCode = 1;
+  for (const line of skipped) yield diagnostic(`not run: ${line}`, 'warn');
+  for (const line of leftovers) yield diagnostic(`left behind: ${line}`, 'error');
+  for (const [what, count] of totals) yield diagnostic(`${what} ${count}`, 'info');
+}
+
+function diagnostic(message: string, level: 'info' | 'warn' | 'error'): { type: string; data: object } {
+  return { type: 'test:diagnostic', data: { nesting: 0, message, level } };
+}

@@ -1,0 +1,108 @@
+import { posix } from 'node:path';
+
+/** Path of a file below src/ and its text. */
+export type SourceFile = { readonly path: string; readonly text: string };
+
+/** An import as written: its specifier, and whether it is an import() or a worker, loaded only when it is reached. */
+export type Import = { readonly specifier: string; readonly lazy: boolean };
+
+/** The floors, from the top. Imports point down; rooms of one floor do not know each other. */
+const floors: readonly (readonly string[])[] = [
+  ['main.ts'],
+  ['daemon.ts'],
+  ['csi', 'cli', 'http'],
+  ['volume'],
+  ['registry', 'store', 'unpack', 'mount', 'trust', 'kube'],
+  ['oci'],
+  ['util'],
+];
+
+/** Packages that compute and do nothing else. */
+const pure: readonly string[] = ['node:buffer', 'node:crypto', 'node:path', 'picomatch'];
+
+/** What a room may import beside src/; rooms that are not here may import anything. */
+const outside: Readonly<Record<string, readonly string[]>> = { oci: pure, volume: pure };
+
+/** What the use cases may know of src/: no adapter. */
+const inside: Readonly<Record<string, readonly string[]>> = { volume: ['oci', 'util'] };
+
+/** Packages that cost too much to load before they are used. */
+const heavy: readonly string[] = ['@kubernetes/client-node'];
+
+const statement = /^(?:import|export)\b(?:[^;'"]*?\bfrom)?\s*(['"])(?<specifier>[^'"\n]+)\1/gm;
+const onDemand = /\b(?:import|new URL)\(\s*(['"])(?<specifier>[^'"\n]+)\1/g;
+const comment = /^\s*(?:\/\/.*|\/\*[^]*?\*\/)/gm;
+
+/**
+ * The imports of a file in our format (biome): a static import or export begins its line, so that no parser is needed.
+ * Types count, as does `new URL('./worker.ts', import.meta.url)`.
+ */
+export function parseImports(text: string): readonly Import[] {
+  const code = text.replace(comment, '');
+  const find = (pattern: RegExp, lazy: boolean): readonly Import[] =>
+    [...code.matchAll(pattern)].map(({ groups }) => ({ specifier: groups?.['specifier'] ?? '', lazy }));
+  return [
+    ...find(statement, false),
+    ...find(onDemand, true).filter(({ specifier }) => !specifier.includes('://')),
+  ];
+}
+
+/** Every import that breaks a rule of the house, a line for people each; cycles last. */
+export function findViolations(files: readonly SourceFile[]): readonly string[] {
+  const graph = new Map(files.map(({ path, text }) => [path, parseImports(text)]));
+  const broken = [...graph].flatMap(([path, imports]) =>
+    imports.flatMap(({ specifier, lazy }) => {
+      const why = judge(path, specifier, lazy);
+      return why === undefined ? [] : [`${path} imports ${specifier}: ${why}`];
+    }),
+  );
+  return [...broken, ...findCycles(graph)];
+}
+
+function judge(path: string, specifier: string, lazy: boolean): string | undefined {
+  const from = roomOf(path);
+  if (!specifier.startsWith('.')) {
+    if (heavy.includes(specifier) && !lazy) return 'only by import(), it is slow to load';
+    const allowed = outside[from];
+    if (allowed !== undefined && !allowed.includes(specifier)) return `${from}/ may import only what is pure`;
+    return undefined;
+  }
+  if (specifier.endsWith('/package.json')) return undefined; // the version: data, of no floor
+  const to = roomOf(resolve(path, specifier));
+  if (to === from) return undefined;
+  const [above, below] = [floorOf(from), floorOf(to)];
+  if (above === -1 || below === -1) return `no floor has ${above === -1 ? from : to}`;
+  if (above === below) return `${from} and ${to} are on one floor`;
+  if (above > below) return `imports point down, and ${to} is above ${from}`;
+  if (inside[from]?.includes(to) === false) return `${from}/ knows adapters by their interfaces only`;
+  return undefined;
+}
+
+function roomOf(path: string): string {
+  return path.split('/')[0] ?? '';
+}
+
+function floorOf(room: string): number {
+  return floors.findIndex(rooms => rooms.includes(room));
+}
+
+function resolve(path: string, specifier: string): string {
+  return posix.join(posix.dirname(path), specifier);
+}
+
+/** Each cycle once, as `a.ts -> b.ts -> a.ts`. */
+function findCycles(graph: ReadonlyMap<string, readonly Import[]>): readonly string[] {
+  const done = new Set<string>();
+  const cycles: string[] = [];
+  const visit = (path: string, trail: readonly string[]): void => {
+    const start = trail.indexOf(path);
+    if (start !== -1) cycles.push(`a cycle: ${[...trail.slice(start), path].join(' -> ')}`);
+    if (start !== -1 || done.has(path)) return;
+    for (const { specifier } of graph.get(path) ?? []) {
+      if (specifier.startsWith('.')) visit(resolve(path, specifier), [...trail, path]);
+    }
+    done.add(path);
+  };
+  for (const path of graph.keys()) visit(path, []);
+  return cycles;
+}

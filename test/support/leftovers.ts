@@ -1,0 +1,49 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { listMounts, type MountLine, unmountBelow } from './mounts.ts';
+
+/** What a run of tests must not leave behind. Everything in it is a line for people. */
+export type Leftovers = readonly string[];
+
+/**
+ * Compares the machine with what it was before the tests, takes away what they left, and tells what that was: new
+ * mounts (those of other runs in their own temporary folders aside), files in the run's temporary folder, processes
+ * that inherited it as TMPDIR.
+ */
+export function sweep(folder: string, shared: string, before: readonly MountLine[]): Leftovers {
+  const processes = processesOf(folder);
+  for (const { pid } of processes) process.kill(pid, 'SIGKILL');
+  const known = new Set(before.map(({ id, mountPoint }) => `${id} ${mountPoint}`));
+  const mounts = listMounts()
+    .filter(({ id, mountPoint }) => !known.has(`${id} ${mountPoint}`))
+    .filter(({ mountPoint }) => isBelow(mountPoint, folder) || !isBelow(mountPoint, shared));
+  unmountBelow(folder);
+  const files = readdirSync(folder).map(name => join(folder, name));
+  return [
+    ...processes.map(({ pid, command }) => `process ${pid}: ${command}`),
+    ...mounts.map(({ mountPoint, type }) => `mount ${mountPoint} (${type})`),
+    ...files.map(path => `file ${path}`),
+  ];
+}
+
+function isBelow(path: string, folder: string): boolean {
+  return path.startsWith(`${folder}/`);
+}
+
+/** The processes of this run, by the TMPDIR that they were started with; zombies and this one aside. */
+function processesOf(folder: string): readonly { readonly pid: number; readonly command: string }[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter(pid => Number.isInteger(pid) && pid !== process.pid)
+    .filter(pid => read(`/proc/${pid}/environ`).split('\0').includes(`TMPDIR=${folder}`))
+    .map(pid => ({ pid, command: read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim() }));
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // it ended meanwhile
+  }
+}

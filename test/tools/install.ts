@@ -1,0 +1,70 @@
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { findTool } from '../support/tools.ts';
+import { programNames, programs, toolsFolder } from './table.ts';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const builtFrom = join(toolsFolder, 'go.sum');
+
+/**
+ * Brings the programs of the table that are missing: packages by apt-get where that is possible, Go programs by the
+ * go command. Never throws for what it cannot bring: the tests that need it say so by name.
+ */
+export function installTools(): void {
+  installPackages();
+  buildGoPrograms();
+  const missing = programNames.filter(program => findTool(program) === undefined);
+  if (missing.length > 0)
+    console.error(`not installed, tests that need it cannot run: ${missing.join(', ')}`);
+}
+
+function installPackages(): void {
+  const missing = programNames.filter(
+    name => programs[name].from === 'debian' && findTool(name) === undefined,
+  );
+  if (missing.length === 0) return;
+  if (process.getuid?.() !== 0) return complain(missing, 'only root can install packages');
+  const packages = missing.map(name => programs[name].package);
+  console.error(`installing ${packages.join(' ')}`);
+  const install = ['apt-get', 'install', '--yes', '--no-install-recommends', '-qq', ...packages];
+  if (run(install[0] ?? '', install.slice(1))) return;
+  if (run('apt-get', ['update', '-qq']) && run('apt-get', install.slice(1))) return;
+  complain(missing, 'apt-get failed');
+}
+
+/** All of them, in one go, whenever go.sum differs from the one they were built from. */
+function buildGoPrograms(): void {
+  const names = programNames.filter(name => programs[name].from === 'go');
+  if (names.every(name => findTool(name) !== undefined) && isCurrent()) return;
+  console.error(`building ${names.join(' ')} (minutes at first, then never again until go.sum changes)`);
+  mkdirSync(toolsFolder, { recursive: true });
+  const built = run('go', ['install', 'tool'], { cwd: here, env: { ...process.env, GOBIN: toolsFolder } });
+  if (built) copyFileSync(join(here, 'go.sum'), builtFrom);
+  else complain(names, 'go (1.26 or later) failed or is not there');
+}
+
+function isCurrent(): boolean {
+  try {
+    return readFileSync(builtFrom, 'utf8') === readFileSync(join(here, 'go.sum'), 'utf8');
+  } catch {
+    return false;
+  }
+}
+
+function run(
+  command: string,
+  args: readonly string[],
+  options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
+): boolean {
+  const env = { ...(options.env ?? process.env), DEBIAN_FRONTEND: 'noninteractive' };
+  return spawnSync(command, args, { ...options, env, stdio: ['ignore', 2, 2] }).status === 0;
+}
+
+function complain(missing: readonly string[], why: string): void {
+  console.error(`cannot install ${missing.join(', ')}: ${why}`);
+}
+
+if (import.meta.main) installTools();

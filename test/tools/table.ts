@@ -1,0 +1,39 @@
+import { fileURLToPath } from 'node:url';
+
+export type Program =
+  | 'oras'
+  | 'registry'
+  | 'grpcurl'
+  | 'csi-sanity'
+  | 'crun'
+  | 'runc'
+  | 'busybox'
+  | 'setfattr'
+  | 'mkfs.ext4'
+  | 'curl'
+  | 'umount';
+
+/**
+ * The programs that tests need beside Node. Those `from: 'go'` are built from source into .tools/bin at the versions
+ * and checksums of go.mod and go.sum in this folder; the others are packages of Debian and its kin.
+ */
+export const programs: Readonly<
+  Record<Program, { readonly from: 'go' | 'debian'; readonly package: string }>
+> = {
+  oras: { from: 'go', package: 'oras.land/oras/cmd/oras' },
+  registry: { from: 'go', package: 'github.com/distribution/distribution/v3/cmd/registry' },
+  grpcurl: { from: 'go', package: 'github.com/fullstorydev/grpcurl/cmd/grpcurl' },
+  'csi-sanity': { from: 'go', package: 'github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity' },
+  crun: { from: 'debian', package: 'crun' },
+  runc: { from: 'debian', package: 'runc' },
+  busybox: { from: 'debian', package: 'busybox-static' },
+  setfattr: { from: 'debian', package: 'attr' },
+  'mkfs.ext4': { from: 'debian', package: 'e2fsprogs' },
+  curl: { from: 'debian', package: 'curl' },
+  umount: { from: 'debian', package: 'mount' },
+};
+
+export const programNames: readonly Program[] = Object.keys(programs) as Program[];
+
+/** Where the programs built from source lie. */
+export const toolsFolder: string = fileURLToPath(new URL('../../.tools/bin', import.meta.url));
