@@ -1,0 +1,67 @@
+import { ArtifactError, errnoOf } from '../util/error.ts';
+import { makeFolder, removeFolder } from '../util/libc-folder.ts';
+import { attachMount, cloneMount, detachMount, restriction, restrictMount } from '../util/libc-mount.ts';
+import { openTarget, type Place } from './place.ts';
+import { firstEntry, inspect } from './state.ts';
+
+/** What a volume may ask for; ro, nosuid and nodev hold whether asked or not. */
+export type MountFlag = 'ro' | 'noexec' | 'nosuid' | 'nodev' | 'noatime';
+
+/**
+ * Shows a view at a place. The mount is restricted before it is attached, so nobody ever sees it writable, neither here
+ * nor in a mount namespace that shares the place: a mount that is made first and remounted read-only afterwards stays
+ * writable there, since a remount does not propagate.
+ */
+export async function bind(view: string, place: Place, flags: readonly MountFlag[]): Promise<void> {
+  using clone = cloneMount(view);
+  restrictMount(clone, toRestrictions(flags));
+  const made = makeFolder(place.parent, place.name, 0o750);
+  if (!made) await verifyEmpty(place);
+  try {
+    attachMount(clone, place.parent, place.name);
+  } catch (error) {
+    if (made) removeFolder(place.parent, place.name);
+    throw error;
+  }
+}
+
+/** Takes away every mount at a place, the topmost first, then the folder. Never removes anything that is not empty. */
+export function unbind(place: Place): void {
+  while (detachMount(place.parent, place.name));
+  try {
+    removeFolder(place.parent, place.name);
+  } catch (error) {
+    using target = openTarget(place);
+    if (target === undefined) return;
+    const entry = errnoOf(error) === 'ENOTEMPTY' ? firstEntry(target) : undefined;
+    if (entry === undefined) throw error;
+    throw new ArtifactError(
+      'unmountable',
+      `${place.path} is not empty after the unmount (it holds ${JSON.stringify(entry)}): nothing there is deleted, move it away`,
+      error,
+    );
+  }
+}
+
+function toRestrictions(flags: readonly MountFlag[]): bigint {
+  let bits = restriction.readOnly | restriction.noSuid | restriction.noDev;
+  if (flags.includes('noexec')) bits |= restriction.noExec;
+  if (flags.includes('noatime')) bits |= restriction.noAtime;
+  return bits;
+}
+
+async function verifyEmpty(place: Place): Promise<void> {
+  const state = await inspect(place, undefined);
+  switch (state.kind) {
+    case 'absent':
+    case 'empty':
+      return;
+    case 'occupied':
+      throw new ArtifactError(
+        'exists',
+        `${place.path} is not empty (it holds ${JSON.stringify(state.entry)})`,
+      );
+    case 'mounted':
+      throw new ArtifactError('exists', `${place.path} is a mount point already`);
+  }
+}

@@ -1,0 +1,23 @@
+import { constants, release } from 'node:os';
+import { ArtifactError } from '../util/error.ts';
+import { probeMountSetattr } from '../util/libc-mount.ts';
+import { bePrivileged } from './failure.ts';
+
+/**
+ * Proves that this kernel can restrict a mount before anybody sees it (mount_setattr, Linux 5.12).
+ * @param probe the errno of a call of mount_setattr that cannot succeed.
+ * @throws `denied` saying what the node lacks.
+ */
+export function verifyKernel(probe: () => number = probeMountSetattr): void {
+  switch (probe()) {
+    case constants.errno.EINVAL:
+      return;
+    case constants.errno.ENOSYS:
+      throw new ArtifactError(
+        'denied',
+        `Linux ${release()} has no mount_setattr, without which a volume would be writable for a moment: this node needs Linux 5.12 or newer (if it has that, a seccomp profile hides the call, and ${bePrivileged})`,
+      );
+    default:
+      throw new ArtifactError('denied', `the kernel refuses mount_setattr: ${bePrivileged}`);
+  }
+}

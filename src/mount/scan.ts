@@ -1,0 +1,13 @@
+import { readFile } from 'node:fs/promises';
+import { pathOf } from '../util/libc.ts';
+import { openIfThere, statFolder } from '../util/libc-folder.ts';
+import { type MountedFolder, parseMountinfo, selectBelow } from './mountinfo.ts';
+
+/** Every mount that shows a folder strictly below `folder`; none if that is not there. Takes milliseconds on a busy node. */
+export async function scan(folder: string): Promise<MountedFolder[]> {
+  using root = openIfThere(folder);
+  if (root === undefined) return [];
+  const { mountId } = statFolder(root);
+  const entries = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
+  return selectBelow(entries, folder, pathOf(root.fd), mountId);
+}
