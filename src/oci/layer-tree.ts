@@ -1,0 +1,204 @@
+import { ArtifactError } from '../util/error.ts';
+import type { Digest } from './digest.ts';
+import { encodeName, quoteName } from './name.ts';
+import type { Attributes, Toc, TocEntry } from './toc.ts';
+import { plainAttributes, type FileNode, type SymlinkNode } from './tree.ts';
+import { parseFilePath, parseTreePath } from './tree-path.ts';
+import { walkTree, type Budget } from './tree-walk.ts';
+
+/**
+ * A directory of one layer, before the merge. `implied`: no entry describes it, only paths go through it. `hides`:
+ * names of lower layers that a whiteout removes; `opaque`: all of them (OCI image spec, layer.md, "Whiteouts").
+ */
+export type LayerDirectory = {
+  readonly kind: 'directory';
+  readonly children: Map<string, LayerNode>;
+  readonly hides: Set<string>;
+  attributes: Attributes;
+  implied: boolean;
+  opaque: boolean;
+  readonly layer: string;
+};
+export type LayerNode = LayerDirectory | FileNode | SymlinkNode;
+
+/** One layer as a tree of its own. `notes` are for the log. */
+export type LayerTree = { readonly root: LayerDirectory; readonly notes: readonly string[] };
+
+/** What a tree is made for decides what may be in it; `label` names the layer in errors, `at` is where its root goes. */
+export type LayerRole = {
+  readonly kind: 'artifact' | 'image';
+  readonly label: string;
+  readonly at?: readonly string[];
+};
+
+/** A blob that is one file. @throws ArtifactError `unmountable` for a path that cannot be. */
+export function toFileTree(path: string, file: { digest: Digest; size: number; label: string }): LayerTree {
+  const { digest, size, label } = file;
+  const layer = openLayer(label);
+  const source = { kind: 'blob', digest } as const;
+  placeNode(layer, parseFilePath(path, label), { kind: 'file', source, size, layer: label });
+  return { root: layer.base, notes: [] };
+}
+
+/**
+ * A tar layer as a tree. Entries are taken in the tar's order, a later one replaces an earlier one, and a parent that
+ * is a symlink of this layer is followed inside it, as when the layer is extracted by itself. Hard links share the
+ * body of a file that came before them.
+ *
+ * @throws ArtifactError `unmountable`, naming layer and entry, for a path out of the root, a hard link to what is not
+ * there, a parent that is no directory, and, in an artifact, a device, FIFO or socket.
+ */
+export function toLayerTree(toc: Toc, { kind, label, at = [] }: LayerRole): LayerTree {
+  const whole = openLayer(label);
+  const layer = { ...whole, base: enterDirectory(whole, at, at.length, false) };
+  const leftOut: string[] = [];
+  for (const entry of toc.entries) {
+    const path = parseTreePath(entry.path, label);
+    if (kind === 'image' && path.some(isReserved)) {
+      if (!applyWhiteout(layer, path)) leftOut.push(`AUFS metadata ${quoteName(entry.path)}`);
+    } else if (entry.kind === 'special') {
+      const what = `${entry.what} ${quoteName(entry.path)}`;
+      if (kind === 'artifact') throw refusal(label, `holds the ${what}, which an artifact cannot have`);
+      leftOut.push(what);
+    } else if (entry.kind === 'directory') {
+      const directory = enterDirectory(layer, path, path.length, true);
+      directory.attributes = attributesOf(entry);
+      directory.implied = false;
+    } else if (path.length === 0) {
+      throw refusal(label, `the root ${quoteName(entry.path)} is a ${entry.kind}, not a directory`);
+    } else {
+      placeNode(layer, path, toNode(layer, entry, toc.digest));
+    }
+  }
+  return { root: whole.base, notes: [...toc.notes, ...noteOf(leftOut, label)] };
+}
+
+/** A layer while its entries are taken: paths start at `base`. */
+type Layer = { readonly base: LayerDirectory; readonly label: string; readonly budget: Budget };
+
+/** Enough for a million entries behind symlinks as people make them, and a second of work at most. */
+const maxSteps = 20_000_000;
+
+function openLayer(label: string): Layer {
+  return { base: implyDirectory(label), label, budget: { steps: maxSteps } };
+}
+
+type Leaf = Extract<TocEntry, { kind: 'file' | 'symlink' | 'link' }>;
+
+function toNode(layer: Layer, entry: Leaf, digest: Digest): FileNode | SymlinkNode {
+  const { label } = layer;
+  switch (entry.kind) {
+    case 'file': {
+      const source = { kind: 'body', layer: digest, body: entry.body } as const;
+      return { kind: 'file', source, size: entry.size, layer: label };
+    }
+    case 'symlink': {
+      const { target } = entry;
+      if (target === '' || target.includes('\0') || encodeName(target).length > 4095) {
+        const why = target === '' ? 'nothing' : `${quoteName(target)}, which no symlink can hold`;
+        throw refusal(label, `${quoteName(entry.path)} is a symlink to ${why}`);
+      }
+      return { kind: 'symlink', target, attributes: attributesOf(entry), layer: label };
+    }
+    case 'link':
+      return findLinked(layer, entry.path, entry.target);
+  }
+}
+
+/** What a hard link names. It must be there already: tar writes a file before the links to it. */
+function findLinked(layer: Layer, path: string, target: string): FileNode | SymlinkNode {
+  const parts = parseTreePath(target, `${layer.label}, hard link ${quoteName(path)}`);
+  const found = walkTree(layer.base, parts.slice(0, -1), layer.budget);
+  const parent = found.kind === 'directory' ? found.node : undefined;
+  const name = parts.at(-1);
+  const node = name === undefined ? parent : parent?.children.get(name);
+  if (node !== undefined && node.kind !== 'directory') return node;
+  const why = node === undefined ? 'which is not in this layer before it' : 'which is a directory';
+  throw refusal(layer.label, `${quoteName(path)} is a hard link to ${quoteName(target)}, ${why}`);
+}
+
+const opaqueName = '.wh..wh..opq';
+
+function isReserved(name: string): boolean {
+  return name.startsWith('.wh.');
+}
+
+/** Notes what a whiteout hides; false for other names of AUFS, which mean nothing here. */
+function applyWhiteout(layer: Layer, path: readonly string[]): boolean {
+  if (path.some(part => part.startsWith('.wh..wh.') && part !== opaqueName)) return false;
+  const name = path.at(-1) ?? '';
+  const hidden = name.slice(4);
+  if (path.findIndex(isReserved) < path.length - 1 || ['', '.', '..'].includes(hidden)) {
+    const why = 'is no whiteout, yet has a name that is reserved for them (.wh.)';
+    throw refusal(layer.label, `${quoteName(path.join('/'))} ${why}`);
+  }
+  const directory = enterDirectory(layer, path, path.length - 1, false);
+  if (name === opaqueName) directory.opaque = true;
+  else directory.hides.add(hidden);
+  return true;
+}
+
+function placeNode(layer: Layer, path: readonly string[], node: FileNode | SymlinkNode): void {
+  enterDirectory(layer, path, path.length - 1, false).children.set(path.at(-1) ?? '', node);
+}
+
+/** The directory that the first `length` parts name, made where absent. With `replace`, what else is there gives way. */
+function enterDirectory(
+  layer: Layer,
+  path: readonly string[],
+  length: number,
+  replace: boolean,
+): LayerDirectory {
+  let here = layer.base;
+  for (const [index, name] of path.entries()) {
+    if (index === length) break;
+    let next = here.children.get(name);
+    if (next === undefined || (replace && index === length - 1 && next.kind !== 'directory')) {
+      next = implyDirectory(layer.label);
+      here.children.set(name, next);
+    }
+    here = next.kind === 'directory' ? next : followParent(layer, path, index + 1, next);
+  }
+  return here;
+}
+
+/** The directory that a symlink among the parents of an entry leads to. */
+function followParent(
+  { base, label, budget }: Layer,
+  path: readonly string[],
+  length: number,
+  node: FileNode | SymlinkNode,
+): LayerDirectory {
+  const parent = path.slice(0, length);
+  const found = walkTree(base, parent, budget);
+  if (found.kind === 'directory') return found.node;
+  const what = node.kind === 'file' ? 'file' : `symlink to ${quoteName(node.target)}`;
+  const through = `goes through the ${what} at ${quoteName(parent.join('/'))}`;
+  throw refusal(label, `${quoteName(path.join('/'))} ${through}, which is no directory of this layer`);
+}
+
+function implyDirectory(layer: string): LayerDirectory {
+  return {
+    kind: 'directory',
+    children: new Map(),
+    hides: new Set(),
+    attributes: plainAttributes,
+    implied: true,
+    opaque: false,
+    layer,
+  };
+}
+
+function attributesOf({ mode, uid, gid, mtime, xattrs }: Attributes): Attributes {
+  return xattrs === undefined ? { mode, uid, gid, mtime } : { mode, uid, gid, mtime, xattrs };
+}
+
+function noteOf(leftOut: readonly string[], label: string): string[] {
+  if (leftOut.length === 0) return [];
+  const more = leftOut.length > 3 ? ` and ${leftOut.length - 3} more` : '';
+  return [`${label}: left out ${leftOut.slice(0, 3).join(', ')}${more}`];
+}
+
+function refusal(label: string, why: string): ArtifactError {
+  return new ArtifactError('unmountable', `${label}: ${why}`);
+}

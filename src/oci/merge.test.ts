@@ -1,0 +1,281 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { toDigest } from './digest.ts';
+import { toFileTree, toLayerTree, type LayerTree } from './layer-tree.ts';
+import { mergeTrees } from './merge.ts';
+import type { TocEntry } from './toc.ts';
+import { measureTree, type DirectoryNode } from './tree.ts';
+
+const digest = toDigest('sha256', 'e'.repeat(64));
+
+/** An entry in short: `d/` a directory, `l -> t` a symlink, `l = t` a hard link, anything else a file of that body. */
+type Short = string | readonly [path: string, body: number];
+
+function entry(short: Short): TocEntry {
+  const attributes = { mode: 0o700, uid: 5, gid: 6, mtime: 7 };
+  if (typeof short !== 'string') {
+    return { kind: 'file', path: short[0], size: 1, body: short[1], sha256: '', ...attributes };
+  }
+  const [path = '', target = ''] = short.split(/ (?:->|=) /);
+  if (short.includes(' -> ')) return { kind: 'symlink', path, target, ...attributes };
+  if (short.includes(' = ')) return { kind: 'link', path, target };
+  return short.endsWith('/')
+    ? { kind: 'directory', path, ...attributes }
+    : { kind: 'file', path, size: 1, body: 0, sha256: '', ...attributes };
+}
+
+function layer(kind: 'artifact' | 'image', index: number, shorts: readonly Short[]): LayerTree {
+  const toc = { digest, diffId: digest, bytes: 0, notes: [], entries: shorts.map(entry) };
+  return toLayerTree(toc, { kind, label: `layer ${index + 1}` });
+}
+
+function merge(kind: 'artifact' | 'image', ...layers: readonly (readonly Short[])[]): DirectoryNode {
+  return mergeTrees(
+    layers.map((shorts, index) => layer(kind, index, shorts)),
+    kind,
+  );
+}
+
+/** A tree as nested objects: files as bodies, symlinks as targets. */
+function show(directory: DirectoryNode): Shown {
+  const shown: Shown = {};
+  for (const [name, node] of directory.children) {
+    if (node.kind === 'directory') shown[name] = show(node);
+    else if (node.kind === 'symlink') shown[name] = `-> ${node.target}`;
+    else shown[name] = node.source.kind === 'body' ? node.source.body : -1;
+  }
+  return shown;
+}
+type Shown = { [name: string]: Shown | string | number };
+
+test('no layers are an empty directory, 0755 of root', () => {
+  const root = mergeTrees([], 'artifact');
+  assert.deepEqual(show(root), {});
+  assert.deepEqual(root.attributes, { mode: 0o755, uid: 0, gid: 0, mtime: 0 });
+});
+
+for (const [name, layers, shown] of [
+  ['directories are joined', [[['d/a', 1]], [['d/b', 2]]], { d: { a: 1, b: 2 } }],
+  ['the upper file is seen', [[['f', 1]], [['f', 2]]], { f: 2 }],
+  ['a file hides a directory', [[['d/a', 1]], [['d', 2]]], { d: 2 }],
+  ['a directory hides a file', [[['d', 1]], [['d/a', 2]]], { d: { a: 2 } }],
+  [
+    'a directory hides a symlink, which is not followed',
+    [['usr/lib/', 'lib -> usr/lib'], [['lib/x', 1]]],
+    { usr: { lib: {} }, lib: { x: 1 } },
+  ],
+  ['a symlink hides a directory', [[['d/a', 1]], ['d -> e']], { d: '-> e' }],
+  [
+    'a whiteout hides a file of a lower layer',
+    [
+      [
+        ['a', 1],
+        ['b', 2],
+      ],
+      ['.wh.a'],
+    ],
+    { b: 2 },
+  ],
+  [
+    'a whiteout hides a directory of a lower layer',
+    [
+      [
+        ['d/a', 1],
+        ['b', 2],
+      ],
+      ['.wh.d'],
+    ],
+    { b: 2 },
+  ],
+  ['a whiteout of nothing is nothing', [[['a', 1]], ['.wh.b', 'c/.wh.d']], { a: 1, c: {} }],
+  ['a whiteout in the lowest layer is nothing', [['.wh.a', ['b', 1]]], { b: 1 }],
+  [
+    'a whiteout and a new directory: the lower one is hidden',
+    [[['d/old', 1]], ['.wh.d', ['d/new', 2]]],
+    { d: { new: 2 } },
+  ],
+  ['the same in the other order', [[['d/old', 1]], [['d/new', 2], '.wh.d']], { d: { new: 2 } }],
+  ['a whiteout and a new file of the same layer: the file', [[['f', 1]], [['f', 2], '.wh.f']], { f: 2 }],
+  [
+    'an opaque directory shows its own layer alone',
+    [
+      [
+        ['d/a', 1],
+        ['d/e/b', 2],
+      ],
+      ['d/.wh..wh..opq', ['d/c', 3]],
+    ],
+    { d: { c: 3 } },
+  ],
+  [
+    'an opaque directory hides what is in it of all lower layers',
+    [[['d/a', 1]], [['d/b', 1]], ['d/.wh..wh..opq']],
+    { d: {} },
+  ],
+  ['an opaque root', [[['a', 1]], ['.wh..wh..opq', ['b', 2]]], { b: 2 }],
+  ['what a whiteout hid can come again', [[['a', 1]], ['.wh.a'], [['a', 3]]], { a: 3 }],
+  ['hard links stay with the file of their own layer', [[['f', 1], 'g = f'], [['f', 2]]], { f: 2, g: 1 }],
+] as const satisfies readonly (readonly [string, readonly (readonly Short[])[], Shown])[]) {
+  test(`image: ${name}`, () => {
+    assert.deepEqual(show(merge('image', ...layers)), shown);
+  });
+}
+
+test('a directory that a layer only implies keeps the attributes of the one below; one it describes has its own', () => {
+  const implied = merge('image', ['d/'], [['d/a', 1]]).children.get('d');
+  assert.ok(implied?.kind === 'directory');
+  assert.equal(implied.attributes.mode, 0o700);
+  assert.equal(implied.layer, 'layer 1');
+  const described = merge('image', [['d/a', 1]], ['d/']).children.get('d');
+  assert.ok(described?.kind === 'directory');
+  assert.equal(described.attributes.mode, 0o700);
+  assert.equal(described.layer, 'layer 2');
+});
+
+test('artifact: the same name twice is the later one, and one blob may have two names', () => {
+  const tree = mergeTrees(
+    ['a', 'w/b', 'a'].map((path, index) =>
+      toFileTree(path, { digest, size: 3, label: `layer ${index + 1}` }),
+    ),
+    'artifact',
+  );
+  const a = tree.children.get('a');
+  assert.ok(a?.kind === 'file');
+  assert.equal(a.layer, 'layer 3');
+  assert.deepEqual(measureTree(tree), { bytes: 3, inodes: 3 });
+});
+
+for (const [name, layers, why] of [
+  ['x and then x/y', [[['x', 1]], [['x/y', 2]]], /^"x" is a file in layer 1 and a directory in layer 2;/],
+  ['x/y and then x', [[['x/y', 1]], [['x', 2]]], /^"x" is a directory in layer 1 and a file in layer 2;/],
+  [
+    'a/x -> b and then a/x/y',
+    [['a/x -> b'], [['a/x/y', 2]]],
+    /^"a\/x" is a symlink in layer 1 and a directory in layer 2;/,
+  ],
+] as const satisfies readonly (readonly [string, readonly (readonly Short[])[], RegExp])[]) {
+  test(`artifact: ${name} is refused, naming both layers`, () => {
+    assert.throws(() => merge('artifact', ...layers), { code: 'unmountable', message: why });
+  });
+}
+
+test('artifact: whiteouts hide nothing', () => {
+  assert.deepEqual(show(merge('artifact', [['a', 1]], [['.wh.a', 2]])), { a: 1, '.wh.a': 2 });
+});
+
+test('layers are left as they are: merging them again gives the same', () => {
+  const layers = [
+    layer('image', 0, [['d/a', 1]]),
+    layer('image', 1, ['.wh.d', ['d/b', 2]]),
+    layer('image', 2, ['d/.wh.b']),
+  ];
+  const once = show(mergeTrees(layers, 'image'));
+  assert.deepEqual(once, { d: {} });
+  assert.deepEqual(show(mergeTrees(layers, 'image')), once);
+  assert.deepEqual(show(mergeTrees(layers.slice(0, 2), 'image')), { d: { b: 2 } });
+});
+
+test('the deepest path there can be is merged and measured; a deeper one, made by a symlink, is refused', () => {
+  const deep = 'd/'.repeat(1920);
+  const tree = merge('image', [deep], [deep]);
+  assert.equal(measureTree(tree).inodes, 1921);
+  assert.throws(() => merge('image', [deep, `s -> ${deep}`, ['s/x', 1]]), {
+    code: 'unmountable',
+    message: /^layer 1: the path .* is longer than 3840 bytes/,
+  });
+});
+
+test('many file layers in one directory cost no more than linear time', () => {
+  const layers = Array.from({ length: 16_000 }, (_, index) =>
+    toFileTree(`w/f${index}`, { digest, size: 1, label: 'x' }),
+  );
+  const start = performance.now();
+  mergeTrees(layers, 'artifact');
+  assert.ok(performance.now() - start < 1000);
+});
+
+/** The model: every layer is extracted onto nested objects, whiteouts first, as the OCI text says it. */
+function model(layers: readonly (readonly Short[])[]): Shown {
+  const root: Shown = {};
+  for (const shorts of layers) {
+    for (const short of shorts) {
+      const path = (typeof short === 'string' ? short : short[0]).split('/').filter(part => part !== '');
+      const name = path.pop() ?? '';
+      if (!name.startsWith('.wh.')) continue;
+      const parent = find(root, path);
+      if (parent === undefined) continue;
+      if (name === '.wh..wh..opq') for (const key of Object.keys(parent)) delete parent[key];
+      else delete parent[name.slice(4)];
+    }
+    for (const short of shorts) {
+      const path = (typeof short === 'string' ? short : short[0]).split('/').filter(part => part !== '');
+      const name = path.pop() ?? '';
+      const parent = make(root, path);
+      if (name.startsWith('.wh.')) continue;
+      if (typeof short !== 'string') parent[name] = short[1];
+      else if (typeof parent[name] !== 'object') parent[name] = {};
+    }
+  }
+  return root;
+}
+
+function find(root: Shown, path: readonly string[]): Shown | undefined {
+  let here: Shown | string | number | undefined = root;
+  for (const name of path) here = typeof here === 'object' ? here[name] : undefined;
+  return typeof here === 'object' ? here : undefined;
+}
+
+function make(root: Shown, path: readonly string[]): Shown {
+  let here = root;
+  for (const name of path) {
+    const next = here[name];
+    const directory = typeof next === 'object' ? next : {};
+    here[name] = directory;
+    here = directory;
+  }
+  return here;
+}
+
+test('image: any layers merge as extracting them one after the other would', () => {
+  // Files end in x and directories do not, so that no layer has a file as a parent.
+  const folder = fc.array(fc.constantFrom('a', 'b', 'c'), { maxLength: 3 });
+  const short: fc.Arbitrary<Short> = fc.oneof(
+    fc
+      .tuple(folder, fc.constantFrom('x', 'ax', 'bx'), fc.nat(99))
+      .map(([path, name, body]) => [[...path, name].join('/'), body] as const),
+    fc
+      .array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 3 })
+      .map(path => `${path.join('/')}/`),
+    fc
+      .tuple(folder, fc.constantFrom('.wh.a', '.wh.b', '.wh.x', '.wh..wh..opq'))
+      .map(([path, name]) => [...path, name].join('/')),
+  );
+  fc.assert(
+    fc.property(fc.array(fc.array(short, { maxLength: 8 }), { maxLength: 4 }), layers => {
+      assert.deepEqual(show(merge('image', ...layers)), model(layers));
+    }),
+    { numRuns: 3000 },
+  );
+});
+
+test('image: files and directories replace each other across layers as in the model', () => {
+  const name = fc.constantFrom('a', 'b');
+  // One entry a layer, so that any kind can meet any other across layers and none within one.
+  const short: fc.Arbitrary<Short> = fc.oneof(
+    fc
+      .tuple(fc.array(name, { minLength: 1, maxLength: 3 }), fc.nat(99))
+      .map(([path, body]) => [path.join('/'), body] as const),
+    fc.array(name, { minLength: 1, maxLength: 3 }).map(path => `${path.join('/')}/`),
+    fc
+      .tuple(fc.array(name, { maxLength: 2 }), name)
+      .map(([path, last]) => [...path, `.wh.${last}`].join('/')),
+  );
+  fc.assert(
+    fc.property(fc.array(short, { maxLength: 8 }), shorts => {
+      const layers = shorts.map(one => [one]);
+      assert.deepEqual(show(merge('image', ...layers)), model(layers));
+    }),
+    { numRuns: 3000 },
+  );
+});

@@ -1,0 +1,46 @@
+import { ArtifactError } from '../util/error.ts';
+import { encodeName, isName, quoteName } from './name.ts';
+
+/** NAME_MAX and PATH_MAX of Linux, bytes. */
+const maxPart = 255;
+const maxPath = 4096;
+
+/**
+ * The parts of a path inside a tree: a layer's name, or a path of a tar. Absolute is taken as relative; empty parts,
+ * `.` and a trailing slash are dropped, so the root itself is `[]`. Such a path never reaches the file system of the
+ * host; the parts are names in one tree.
+ *
+ * @param label whose path it is, for the error: `layer 2 (model) of ghcr.io/acme/model:v1`.
+ * @throws ArtifactError `unmountable` for `..` anywhere, NUL, what no file name can hold, a part over 255 bytes, and a
+ * path over 4,096 bytes.
+ */
+export function parseTreePath(text: string, label: string): string[] {
+  if (text.includes('\0')) throw refusal(text, label, 'has a NUL byte, which no file name can hold');
+  if (!isName(text)) throw refusal(text, label, 'is not Unicode text');
+  if (byteLength(text) > maxPath) throw refusal(text, label, `is longer than ${maxPath} bytes`);
+  const parts = text.split('/').filter(part => part !== '' && part !== '.');
+  for (const part of parts) {
+    if (part === '..') throw refusal(text, label, 'leads out of its root by ".."');
+    if (byteLength(part) > maxPart) throw refusal(text, label, `has a part longer than ${maxPart} bytes`);
+  }
+  return parts;
+}
+
+/** As `parseTreePath`, for what needs a name of its own. @throws also for the root: an empty path, `.` or `/`. */
+export function parseFilePath(text: string, label: string): string[] {
+  const parts = parseTreePath(text, label);
+  if (parts.length === 0) throw refusal(text, label, 'names the root itself, where only a folder can be');
+  return parts;
+}
+
+function refusal(text: string, label: string, why: string): ArtifactError {
+  return new ArtifactError(
+    'unmountable',
+    `${label}: the path ${quoteName(text)} ${why}; the artifact must be pushed again without it`,
+  );
+}
+
+/** UTF-8 has at most three bytes for each unit of a JavaScript string; only long ones need counting. */
+function byteLength(text: string): number {
+  return text.length * 3 <= maxPart ? text.length : encodeName(text).length;
+}

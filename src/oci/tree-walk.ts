@@ -1,0 +1,59 @@
+import type { FileNode, SymlinkNode } from './tree.ts';
+
+/** As Linux: more than this many symlinks in one walk is a loop (ELOOP). */
+const maxLinks = 40;
+
+/** How many parts may still be walked, over all walks that share it: symlinks can make a short path very long. */
+export type Budget = { steps: number };
+
+/** A directory of any kind of tree: a merged one, or a layer's own while it is being made. */
+export type Walkable<D> = {
+  readonly kind: 'directory';
+  readonly children: ReadonlyMap<string, D | FileNode | SymlinkNode>;
+};
+
+export type Walk<D> =
+  | { readonly kind: 'directory'; readonly node: D }
+  | { readonly kind: 'file'; readonly node: FileNode }
+  /** `name` is not in `node`, the last directory on the way. */
+  | { readonly kind: 'absent'; readonly node: D; readonly name: string }
+  /** `name`, in `node`, is a file where the path goes on. */
+  | { readonly kind: 'blocked'; readonly node: D; readonly name: string }
+  /** Too many symlinks, or the budget is used up. */
+  | { readonly kind: 'loop' };
+
+/**
+ * Follows a path from the root of a tree, symlinks too, the last one included: an absolute target starts at the
+ * tree's root, and `..` at the root stays there, as in a chroot. Nothing outside the tree can be reached.
+ */
+export function walkTree<D extends Walkable<D>>(root: D, path: readonly string[], budget: Budget): Walk<D> {
+  const above: D[] = [];
+  let here = root;
+  let links = 0;
+  const ahead = path.toReversed();
+  for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
+    if (--budget.steps < 0) return { kind: 'loop' };
+    if (name === '' || name === '.') continue;
+    if (name === '..') {
+      here = above.pop() ?? root;
+      continue;
+    }
+    const node = here.children.get(name);
+    if (node === undefined) return { kind: 'absent', node: here, name };
+    if (node.kind === 'file') {
+      return ahead.length === 0 ? { kind: 'file', node } : { kind: 'blocked', node: here, name };
+    }
+    if (node.kind === 'directory') {
+      above.push(here);
+      here = node;
+      continue;
+    }
+    if (++links > maxLinks) return { kind: 'loop' };
+    if (node.target.startsWith('/')) {
+      above.length = 0;
+      here = root;
+    }
+    ahead.push(...node.target.split('/').toReversed());
+  }
+  return { kind: 'directory', node: here };
+}

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { toDigest } from './digest.ts';
+import { measureTree, plainAttributes, type DirectoryNode, type FileNode, type TreeNode } from './tree.ts';
+
+const digest = toDigest('sha256', 'a'.repeat(64));
+const other = toDigest('sha256', 'b'.repeat(64));
+
+function directory(children: Record<string, TreeNode>): DirectoryNode {
+  const map = new Map(Object.entries(children));
+  return { kind: 'directory', children: map, attributes: plainAttributes, layer: 'a' };
+}
+
+function file(source: FileNode['source'], size: number): FileNode {
+  return { kind: 'file', source, size, layer: 'a' };
+}
+
+test('an empty tree is one inode of no bytes', () => {
+  assert.deepEqual(measureTree(directory({})), { bytes: 0, inodes: 1 });
+});
+
+test('bytes and inodes are counted as du counts them: a body under two names once', () => {
+  const blob = { kind: 'blob', digest } as const;
+  const tree = directory({
+    a: file(blob, 10),
+    b: file({ ...blob }, 10),
+    c: file({ kind: 'blob', digest: other }, 5),
+    d: directory({
+      0: file({ kind: 'body', layer: digest, body: 0 }, 7),
+      1: file({ kind: 'body', layer: digest, body: 1 }, 7),
+      2: file({ kind: 'body', layer: digest, body: 1 }, 7),
+      3: file({ kind: 'body', layer: other, body: 1 }, 7),
+      link: { kind: 'symlink', target: '../a', attributes: plainAttributes, layer: 'a' },
+    }),
+  });
+  assert.deepEqual(measureTree(tree), { bytes: 10 + 5 + 3 * 7, inodes: 1 + 2 + 1 + 3 + 1 });
+});
