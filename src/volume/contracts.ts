@@ -82,6 +82,8 @@ export type Blobs = {
   /** Opens or resumes the one download of this digest: bytes already there are hashed first. @throws `busy` if it is open. */
   ingest(descriptor: Descriptor, signal: AbortSignal): Promise<Ingest>;
   path(digest: Digest): string;
+  /** Hashes it again. Returns what is wrong with it, or undefined. */
+  check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
   remove(digest: Digest): Promise<void>;
   list(): Promise<readonly Held[]>;
 };
@@ -106,6 +108,9 @@ export type Layers = {
   has(digest: Digest): Promise<boolean>;
   /** An empty folder to unpack into. Disposed without commit, it is removed. */
   stage(digest: Digest): Promise<Stage>;
+  path(digest: Digest): string;
+  /** Hashes the table of contents and every body again. Returns what is wrong, or undefined. */
+  check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
   remove(digest: Digest): Promise<void>;
   list(): Promise<readonly Held[]>;
 };
@@ -119,6 +124,18 @@ export type Stage = AsyncDisposable & {
 /** Unpacks a verified layer file into a folder of the store, in a thread of its own. @throws `unmountable` naming the entry; `exhausted`. */
 export type Unpacker = {
   unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<Toc>;
+};
+
+/** Reads an archive as it streams by: each regular file with its size in bytes; its content must be read before the next. */
+export type Archive = {
+  read(tar: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<ArchiveEntry>;
+};
+export type ArchiveEntry = { readonly path: string; readonly size: number; readonly content: AsyncIterable<Uint8Array> };
+
+/** What kubelet has on this node. */
+export type Kubelet = {
+  /** Whether the pod still has its folder. */
+  hasPod(uid: string): Promise<boolean>;
 };
 
 /** What a view is made of and when it was last used; kept beside the view. */

@@ -1,0 +1,78 @@
+/**
+ * Whether a layer's name matches a glob: `?` is one character and `*` any number of them except `/`, `**` any number
+ * of any, and `**` followed by `/` also nothing; `[a-z]` and `[!a-z]` are classes. A glob without a slash is held
+ * against the last part of the name, so it matches at any depth. Time is bounded by the product of both lengths,
+ * whatever the glob.
+ */
+export function matchesGlob(glob: string, name: string): boolean {
+  const subject = glob.includes('/') ? name : name.slice(name.lastIndexOf('/') + 1);
+  const tokens = parseGlob(glob.startsWith('/') ? glob.slice(1) : glob);
+  // The set of tokens that may come next, advanced one character at a time.
+  let states = withSkips(new Set([0]), tokens);
+  for (const character of subject) {
+    const next = new Set<number>();
+    for (const state of states) {
+      const token = tokens[state];
+      if (token === undefined || !token.takes(character)) continue;
+      next.add(token.repeats ? state : state + 1);
+    }
+    if (next.size === 0) return false;
+    states = withSkips(next, tokens);
+  }
+  return states.has(tokens.length);
+}
+
+type Token = { readonly takes: (character: string) => boolean; readonly repeats: boolean; readonly skips: number };
+
+/** Adds the states reached without a character: past a star, and past the slash that follows `**`. */
+function withSkips(states: Set<number>, tokens: readonly Token[]): Set<number> {
+  for (const state of states) {
+    const token = tokens[state];
+    if (token === undefined || !token.repeats) continue;
+    for (let skip = 1; skip <= token.skips; skip++) states.add(state + skip);
+  }
+  return states;
+}
+
+function parseGlob(glob: string): readonly Token[] {
+  const tokens: Token[] = [];
+  const characters = [...glob];
+  for (let at = 0; at < characters.length; ) {
+    const character = characters[at] ?? '';
+    if (character === '*') {
+      const deep = characters[at + 1] === '*';
+      const start = at;
+      while (characters[at] === '*') at++;
+      const wholePart = deep && (start === 0 || characters[start - 1] === '/') && characters[at] === '/';
+      tokens.push({ takes: deep ? () => true : c => c !== '/', repeats: true, skips: wholePart ? 2 : 1 });
+    } else if (character === '?') {
+      tokens.push({ takes: c => c !== '/', repeats: false, skips: 0 });
+      at++;
+    } else {
+      const close = character === '[' ? characters.indexOf(']', at + 2) : -1;
+      if (close === -1) {
+        tokens.push({ takes: c => c === character, repeats: false, skips: 0 });
+        at++;
+      } else {
+        tokens.push({ takes: parseClass(characters.slice(at + 1, close)), repeats: false, skips: 0 });
+        at = close + 1;
+      }
+    }
+  }
+  return tokens;
+}
+
+function parseClass(members: readonly string[]): (character: string) => boolean {
+  const negated = members[0] === '!' || members[0] === '^';
+  const body = negated ? members.slice(1) : members;
+  return character => {
+    if (character === '/') return false;
+    for (let at = 0; at < body.length; at++) {
+      const low = body[at] ?? '';
+      const high = body[at + 1] === '-' ? body[at + 2] : undefined;
+      if (high !== undefined) at += 2;
+      if (character >= low && character <= (high ?? low)) return !negated;
+    }
+    return negated;
+  };
+}

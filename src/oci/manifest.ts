@@ -1,0 +1,163 @@
+import { ArtifactError } from '../util/error.ts';
+import { isDigest } from './digest.ts';
+import type { Descriptor } from './descriptor.ts';
+import { isImageConfig, isIndex, isManifest, isSchema1, ociIndex, ociManifest } from './media-type.ts';
+import type { Platform } from './platform.ts';
+
+/** A manifest: one artifact for one platform (OCI image spec, manifest.md). */
+export type Manifest = {
+  readonly kind: 'manifest';
+  readonly mediaType: string;
+  readonly artifactType?: string;
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+  readonly annotations: Readonly<Record<string, string>>;
+};
+
+/** An index: one artifact for several platforms (OCI image spec, image-index.md). */
+export type Index = {
+  readonly kind: 'index';
+  readonly mediaType: string;
+  readonly artifactType?: string;
+  readonly manifests: readonly Descriptor[];
+  readonly annotations: Readonly<Record<string, string>>;
+};
+
+/** The largest manifest that is read, in bytes; registries are told to allow as much (OCI distribution spec, "Pushing Manifests"). */
+export const maxManifestBytes: number = 4 * 1024 * 1024;
+
+/**
+ * The document that verified bytes hold. `mediaType` is what the descriptor or the registry called it; the document's
+ * own field must agree with it where both are there, and a document cannot be index and manifest at once.
+ *
+ * @throws ArtifactError `unmountable` naming the field that is wrong.
+ */
+export function parseManifest(bytes: Uint8Array, mediaType: string, label: string): Manifest | Index {
+  const refuse = (why: string): never => {
+    throw new ArtifactError('unmountable', `the manifest of ${label} cannot be used: ${why}`);
+  };
+  if (isSchema1(mediaType)) {
+    refuse('it is a Docker schema 1 manifest; push it again with a current tool');
+  }
+  const document = parseObject(bytes, refuse);
+  const own = optionalText(document.mediaType, 'mediaType', refuse);
+  if (own !== undefined && own !== mediaType && (isIndex(mediaType) || isManifest(mediaType))) {
+    refuse(`it was served as ${mediaType} and calls itself ${own}`);
+  }
+  if (document.schemaVersion !== 2) refuse(`schemaVersion is ${quote(document.schemaVersion)}, not 2`);
+  if (document.manifests !== undefined && (document.layers !== undefined || document.config !== undefined)) {
+    refuse('it has both "manifests" and "layers"; only one of an index and a manifest');
+  }
+  const kind = document.manifests === undefined ? ociManifest : ociIndex;
+  const type = own ?? (isIndex(mediaType) || isManifest(mediaType) ? mediaType : kind);
+  const artifactType = optionalText(document.artifactType, 'artifactType', refuse);
+  const common = {
+    mediaType: type,
+    annotations: parseAnnotations(document.annotations, 'annotations', refuse),
+    ...(artifactType === undefined || artifactType === '' ? {} : { artifactType }),
+  };
+  if (isIndex(type)) {
+    return { kind: 'index', ...common, manifests: parseList(document.manifests, 'manifests', refuse) };
+  }
+  if (!isManifest(type)) refuse(`its media type ${quote(type)} is none that this driver knows`);
+  return {
+    kind: 'manifest',
+    ...common,
+    config: parseDescriptor(document.config, 'config', refuse),
+    layers: parseList(document.layers, 'layers', refuse),
+  };
+}
+
+/**
+ * The `rootfs.diff_ids` of an image config, or undefined where it has none (OCI image spec, config.md).
+ *
+ * @throws ArtifactError `unmountable` if the config is not JSON.
+ */
+export function parseDiffIds(bytes: Uint8Array, label: string): readonly string[] | undefined {
+  const config = parseObject(bytes, why => {
+    throw new ArtifactError('unmountable', `the config of ${label} cannot be used: ${why}`);
+  });
+  const rootfs = config.rootfs;
+  if (!isObject(rootfs) || !Array.isArray(rootfs.diff_ids)) return undefined;
+  return rootfs.diff_ids.every(id => typeof id === 'string') ? rootfs.diff_ids : undefined;
+}
+
+/** Whether the config alone leaves open what a manifest is: then its diff_ids decide (oci/plan.ts). */
+export function needsConfig(manifest: Manifest): boolean {
+  return isImageConfig(manifest.config.mediaType);
+}
+
+type Refuse = (why: string) => never;
+
+function parseObject(bytes: Uint8Array, refuse: Refuse): Record<string, unknown> {
+  let document: unknown;
+  try {
+    document = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    return refuse('it is not JSON');
+  }
+  return isObject(document) ? document : refuse('it is not a JSON object');
+}
+
+function parseList(value: unknown, field: string, refuse: Refuse): readonly Descriptor[] {
+  // Go writes a nil slice as null, and some tools leave an empty list out.
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) return refuse(`"${field}" is not a list`);
+  return value.map((entry: unknown, index) => parseDescriptor(entry, `${field}[${index}]`, refuse));
+}
+
+function parseDescriptor(value: unknown, field: string, refuse: Refuse): Descriptor {
+  if (!isObject(value)) return refuse(`"${field}" is not a descriptor`);
+  const { digest, size } = value;
+  if (typeof digest !== 'string' || !isDigest(digest)) {
+    return refuse(`"${field}.digest" is ${quote(digest)}, not a sha256 or sha512 digest`);
+  }
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
+    return refuse(`"${field}.size" is ${quote(size)}, not a number of bytes`);
+  }
+  const artifactType = optionalText(value.artifactType, `${field}.artifactType`, refuse);
+  const platform = parsePlatformField(value.platform, `${field}.platform`, refuse);
+  return {
+    mediaType: optionalText(value.mediaType, `${field}.mediaType`, refuse) ?? '',
+    digest,
+    size,
+    annotations: parseAnnotations(value.annotations, `${field}.annotations`, refuse),
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(platform === undefined ? {} : { platform }),
+  };
+}
+
+function parsePlatformField(value: unknown, field: string, refuse: Refuse): Platform | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (!isObject(value)) return refuse(`"${field}" is not an object`);
+  const os = optionalText(value.os, `${field}.os`, refuse) ?? '';
+  const architecture = optionalText(value.architecture, `${field}.architecture`, refuse) ?? '';
+  const variant = optionalText(value.variant, `${field}.variant`, refuse);
+  if (os === '' && architecture === '') return undefined;
+  return { os, architecture, ...(variant === undefined || variant === '' ? {} : { variant }) };
+}
+
+function parseAnnotations(value: unknown, field: string, refuse: Refuse): Readonly<Record<string, string>> {
+  if (value === undefined || value === null) return {};
+  if (!isObject(value)) return refuse(`"${field}" is not an object`);
+  const annotations: Record<string, string> = Object.create(null);
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== 'string') return refuse(`"${field}" has a value for ${quote(key)} that is not text`);
+    annotations[key] = text;
+  }
+  return annotations;
+}
+
+function optionalText(value: unknown, field: string, refuse: Refuse): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  return typeof value === 'string' ? value : refuse(`"${field}" is not text`);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A value for an error text: JSON, short, no control characters. */
+function quote(value: unknown): string {
+  return (JSON.stringify(value) ?? 'absent').slice(0, 120);
+}

@@ -1,0 +1,113 @@
+import { ArtifactError } from '../util/error.ts';
+import type { Descriptor } from './descriptor.ts';
+import { hexOf, isDigest, type Digest } from './digest.ts';
+import { matchesGlob } from './glob.ts';
+import type { Manifest } from './manifest.ts';
+import { isImageConfig, isImageLayer, isModelLayer, isTar } from './media-type.ts';
+
+/** What becomes of one layer. `label` names it in errors; `diffId` is what its uncompressed bytes must hash to. */
+export type LayerPlan = { readonly descriptor: Descriptor; readonly label: string; readonly name: string } & (
+  | { readonly form: 'file' }
+  | { readonly form: 'unpacked'; readonly diffId?: Digest }
+);
+
+/** How a manifest becomes a tree. `kind` decides the rules of the merge: change sets for an image, parts for an artifact. */
+export type Plan = { readonly kind: 'artifact' | 'image'; readonly layers: readonly LayerPlan[] };
+
+/** The part of a volume's request that decides which layers are needed, and how. */
+export type LayerSelection = {
+  readonly unpack: 'auto' | 'never';
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+};
+
+/**
+ * Decides from a manifest what every layer becomes, before anything of it is downloaded. `diffIds` are those of the
+ * image config, where the manifest has one.
+ *
+ * @throws ArtifactError `unmountable` for a manifest that is neither image nor artifact, for include and exclude on a
+ * container image, and where they leave nothing.
+ */
+export function planLayers(manifest: Manifest, diffIds: readonly string[] | undefined, selection: LayerSelection, label: string): Plan {
+  const filtered = selection.include.length > 0 || selection.exclude.length > 0;
+  if (isImage(manifest, diffIds)) {
+    if (filtered) {
+      throw new ArtifactError('unmountable', `${label} is a container image: its layers have no names, so include and exclude cannot choose among them; use subPath`);
+    }
+    return { kind: 'image', layers: manifest.layers.map((layer, index) => planImageLayer(layer, index, diffIds?.[index], label)) };
+  }
+  if (!isArtifact(manifest)) {
+    throw new ArtifactError(
+      'unmountable',
+      `${label} is neither a container image nor an artifact: its config is ${manifest.config.mediaType || 'of no media type'}, but its layers are not those of an image, and it has no artifactType; push it with an artifactType`,
+    );
+  }
+  const layers = manifest.layers
+    .map((layer, index) => planArtifactLayer(layer, index, selection.unpack, label))
+    .filter(layer => isSelected(layer.name, selection));
+  if (filtered && layers.length === 0) {
+    const names = manifest.layers.slice(0, 8).map(layer => JSON.stringify(layerName(layer)));
+    throw new ArtifactError('unmountable', `include and exclude leave no layer of ${label}; it has ${names.join(', ') || 'none'}`);
+  }
+  return { kind: 'artifact', layers };
+}
+
+/** The name that a layer's maker gave it, or `sha256-<hex>`. */
+export function layerName(layer: Descriptor): string {
+  return givenName(layer) ?? `${layer.digest.replace(':', '-')}`;
+}
+
+function isImage(manifest: Manifest, diffIds: readonly string[] | undefined): boolean {
+  return (
+    isImageConfig(manifest.config.mediaType) &&
+    diffIds !== undefined &&
+    diffIds.length === manifest.layers.length &&
+    manifest.layers.every(layer => isImageLayer(layer.mediaType))
+  );
+}
+
+function isArtifact(manifest: Manifest): boolean {
+  const config = manifest.config.mediaType;
+  return manifest.artifactType !== undefined || (config !== '' && !isImageConfig(config));
+}
+
+function planImageLayer(descriptor: Descriptor, index: number, diffId: string | undefined, label: string): LayerPlan {
+  const name = `layer ${index + 1} (${shortDigest(descriptor.digest)}) of ${label}`;
+  if (diffId === undefined || !isDigest(diffId)) {
+    throw new ArtifactError('unmountable', `the config of ${label} has ${JSON.stringify(diffId)?.slice(0, 120)} as diff_id of ${name}, which is no digest`);
+  }
+  return { descriptor, label: name, name: '', form: 'unpacked', diffId };
+}
+
+function planArtifactLayer(descriptor: Descriptor, index: number, unpack: 'auto' | 'never', label: string): LayerPlan {
+  const name = layerName(descriptor);
+  const layer = { descriptor, name, label: `layer ${index + 1} (${givenName(descriptor) ?? shortDigest(descriptor.digest)}) of ${label}` };
+  if (unpack === 'never' || !isMeantToBeUnpacked(descriptor)) return { ...layer, form: 'file' };
+  const content = descriptor.annotations['io.deis.oras.content.digest'];
+  if (content === undefined) return { ...layer, form: 'unpacked' };
+  if (isDigest(content)) return { ...layer, form: 'unpacked', diffId: content };
+  throw new ArtifactError('unmountable', `${layer.label} has an io.deis.oras.content.digest that is no digest`);
+}
+
+/** ORAS calls plain files tar, so the media type alone decides only for a layer without a name. */
+function isMeantToBeUnpacked(layer: Descriptor): boolean {
+  if (layer.annotations['io.deis.oras.content.unpack'] === 'true') return true;
+  if (isModelLayer(layer.mediaType)) return isTar(layer.mediaType);
+  return givenName(layer) === undefined && isTar(layer.mediaType);
+}
+
+const nameKeys = ['org.opencontainers.image.title', 'org.cncf.model.filepath', 'org.cnai.model.filepath'];
+
+function givenName(layer: Descriptor): string | undefined {
+  return nameKeys.map(key => layer.annotations[key]).find(name => name !== undefined && name !== '');
+}
+
+function isSelected(name: string, { include, exclude }: LayerSelection): boolean {
+  const subject = name.split('/').filter(part => part !== '' && part !== '.').join('/');
+  if (exclude.some(glob => matchesGlob(glob, subject))) return false;
+  return include.length === 0 || include.some(glob => matchesGlob(glob, subject));
+}
+
+function shortDigest(digest: Digest): string {
+  return `${digest.slice(0, 7)}${hexOf(digest).slice(0, 12)}`;
+}

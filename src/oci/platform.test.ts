@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ArtifactError } from '../util/error.ts';
+import type { Descriptor } from './descriptor.ts';
+import { parseDigest } from './digest.ts';
+import { formatPlatform, parsePlatform, selectPlatform, toPlatform } from './platform.ts';
+
+const entry = (platform?: string): Descriptor => ({
+  mediaType: 'application/vnd.oci.image.manifest.v1+json',
+  digest: parseDigest(`sha256:${'a'.repeat(64)}`),
+  size: 1,
+  annotations: {},
+  ...(platform === undefined ? {} : { platform: parsePlatform(platform) }),
+});
+
+const select = (wanted: string, there: readonly (string | undefined)[]): string => {
+  const entries = there.map(entry);
+  const chosen = selectPlatform(entries, parsePlatform(wanted), 'r/x:1');
+  return chosen.platform === undefined ? 'any' : formatPlatform(chosen.platform);
+};
+
+const table: readonly (readonly [wanted: string, there: readonly (string | undefined)[], chosen: string])[] = [
+  ['linux/amd64', ['linux/arm64', 'linux/amd64'], 'linux/amd64'],
+  ['linux/amd64', ['linux/amd64/v3', 'linux/amd64'], 'linux/amd64'],
+  ['linux/amd64', [undefined, 'linux/amd64'], 'linux/amd64'],
+  ['linux/amd64', [undefined, 'linux/arm64'], 'any'],
+  ['linux/amd64/v3', ['linux/amd64', 'linux/amd64/v3'], 'linux/amd64/v3'],
+  ['linux/amd64/v3', ['linux/amd64'], 'linux/amd64'],
+  ['linux/arm64', ['linux/arm64'], 'linux/arm64'],
+  ['linux/arm64', ['linux/arm64/v8'], 'linux/arm64/v8'],
+  ['linux/arm64/v8', ['linux/arm64'], 'linux/arm64'],
+  ['linux/arm/v7', ['linux/arm/v5', 'linux/arm/v6'], 'linux/arm/v6'],
+  ['linux/arm', ['linux/arm/v8', 'linux/arm/v7'], 'linux/arm/v7'],
+];
+
+for (const [wanted, there, chosen] of table) {
+  test(`a node of ${wanted} gets ${chosen} from ${there.map(each => each ?? 'any').join(', ')}`, () => {
+    assert.equal(select(wanted, there), chosen);
+  });
+}
+
+test('an index without the platform is refused and its platforms are named', () => {
+  assert.throws(
+    () => select('linux/amd64', ['linux/arm64', 'windows/amd64']),
+    (thrown: unknown) =>
+      thrown instanceof ArtifactError && thrown.code === 'unmountable' && /linux\/arm64, windows\/amd64/.test(thrown.message),
+  );
+});
+
+test('an amd64 node is not given what was built for a later amd64', () => {
+  assert.throws(() => select('linux/amd64', ['linux/amd64/v3']), ArtifactError);
+});
+
+test("Node's names of processors become those of an index", () => {
+  assert.equal(formatPlatform(toPlatform('x64')), 'linux/amd64');
+  assert.equal(formatPlatform(toPlatform('arm64')), 'linux/arm64');
+});
+
+for (const text of ['', 'linux', 'linux/', 'linux/amd64/v1/x', 'Linux/amd64', 'linux/amd64 ']) {
+  test(`${JSON.stringify(text)} is no platform`, () => {
+    assert.throws(() => parsePlatform(text), ArtifactError);
+  });
+}

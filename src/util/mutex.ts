@@ -1,0 +1,82 @@
+/** Locks by key within this process, in the order of asking. */
+export type KeyedMutex = {
+  /** Waits for the key. Disposing the lock gives it to the next. @throws the signal's reason. */
+  lock(key: string, signal: AbortSignal): Promise<Disposable>;
+  /** The lock, or undefined where another holds it. */
+  tryLock(key: string): Disposable | undefined;
+};
+
+export function createKeyedMutex(): KeyedMutex {
+  const queues = new Map<string, (() => void)[]>();
+
+  const release = (key: string): Disposable => {
+    let held = true;
+    return {
+      [Symbol.dispose]() {
+        if (!held) return;
+        held = false;
+        const next = queues.get(key)?.shift();
+        if (next === undefined) queues.delete(key);
+        else next();
+      },
+    };
+  };
+
+  return {
+    tryLock(key) {
+      if (queues.has(key)) return undefined;
+      queues.set(key, []);
+      return release(key);
+    },
+    async lock(key, signal) {
+      signal.throwIfAborted();
+      const queue = queues.get(key);
+      if (queue === undefined) {
+        queues.set(key, []);
+        return release(key);
+      }
+      await waitTurn(queue, signal);
+      return release(key);
+    },
+  };
+}
+
+/** Slots shared by all who ask; those who wait are served in order. */
+export type Semaphore = { acquire(signal: AbortSignal): Promise<Disposable> };
+
+export function createSemaphore(slots: number): Semaphore {
+  let free = slots;
+  const queue: (() => void)[] = [];
+  return {
+    async acquire(signal) {
+      signal.throwIfAborted();
+      if (free > 0) free--;
+      else await waitTurn(queue, signal);
+      let held = true;
+      return {
+        [Symbol.dispose]() {
+          if (!held) return;
+          held = false;
+          const next = queue.shift();
+          if (next === undefined) free++;
+          else next();
+        },
+      };
+    },
+  };
+}
+
+function waitTurn(queue: (() => void)[], signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const turn = (): void => {
+      signal.removeEventListener('abort', leave);
+      resolve();
+    };
+    const leave = (): void => {
+      queue.splice(queue.indexOf(turn), 1);
+      reject(signal.reason);
+    };
+    queue.push(turn);
+    signal.addEventListener('abort', leave, { once: true });
+  });
+}

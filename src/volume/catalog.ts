@@ -1,0 +1,110 @@
+import { isDigest, type Digest } from '../oci/digest.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { planLayers } from '../oci/plan.ts';
+import type { Platform } from '../oci/platform.ts';
+import { formatReference } from '../oci/reference.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Expander, NameRecord, Names, Pins, View, Views, VolumeRecords } from './contracts.ts';
+import type { LayerSource } from './layer-source.ts';
+import type { Manifests } from './manifests.ts';
+import type { ArtifactDetail, ArtifactSummary, LayerDetail } from './usecases.ts';
+
+/** What the cache holds, in the words of people. */
+export type Catalog = {
+  /** The name under which the cache knows a reference or a bare digest. @throws `not-found`. */
+  locate(text: string): Promise<NameRecord>;
+  list(): Promise<readonly ArtifactSummary[]>;
+  inspect(text: string): Promise<ArtifactDetail>;
+};
+
+export function createCatalog(world: {
+  readonly expander: Expander;
+  readonly names: Names;
+  readonly views: Views;
+  readonly volumes: VolumeRecords;
+  readonly pins: Pins;
+  readonly manifests: Manifests;
+  readonly source: LayerSource;
+  readonly platform: Platform;
+}): Catalog {
+  const { expander, names, views, volumes, pins, manifests, source, platform } = world;
+
+  const byDigest = async (digest: Digest): Promise<NameRecord | undefined> => {
+    const all = await names.list();
+    const direct = all.find(name => name.descriptor.digest === digest);
+    if (direct !== undefined) return direct;
+    const view = (await views.list()).find(candidate => candidate.manifest === digest);
+    return view === undefined ? undefined : all.find(name => holdsDigest(view, name.descriptor.digest));
+  };
+
+  const byReference = async (text: string): Promise<NameRecord | undefined> => {
+    for (const reference of expander.expand(text)) {
+      const name = (await names.find(formatReference(reference))) ?? (reference.digest && (await byDigest(reference.digest)));
+      if (name !== undefined) return name;
+    }
+    return undefined;
+  };
+
+  const locate = async (text: string): Promise<NameRecord> => {
+    const name = await (isDigest(text) ? byDigest(text) : byReference(text));
+    if (name !== undefined) return name;
+    throw new ArtifactError('not-found', `${text} is not in this node's cache; \`ls\` shows what is, \`pull\` brings it`);
+  };
+
+  return {
+    locate,
+    async list() {
+      const [known, made, records, pinned] = await Promise.all([names.list(), views.list(), volumes.list(), pins.list()]);
+      return known
+        .map(({ reference, descriptor }) => {
+          const own = made.filter(view => holdsDigest(view, descriptor.digest));
+          return {
+            reference,
+            digest: descriptor.digest,
+            artifactType: own.find(view => view.artifactType !== undefined)?.artifactType ?? '',
+            bytes: Math.max(0, ...own.map(view => view.bytes)),
+            usedAt: Math.max(0, ...own.map(view => view.usedAt)),
+            pinned: pinned.some(pin => pin.digest === descriptor.digest),
+            volumes: records.filter(record => record.digest === descriptor.digest).length,
+          };
+        })
+        .sort((a, b) => a.reference.localeCompare(b.reference));
+    },
+    async inspect(text) {
+      const name = await locate(text);
+      const { digest } = name.descriptor;
+      const documents = { fetch: notHere(name.reference), hold: async () => undefined };
+      const selected = await manifests.select(name.descriptor, platform, name.reference, documents, AbortSignal.timeout(10_000));
+      const plan = planLayers(selected.manifest, selected.diffIds, { unpack: 'auto', include: [], exclude: [] }, name.reference);
+      const layers: LayerDetail[] = [];
+      for (const layer of plan.layers) {
+        const { descriptor, name: path, form } = layer;
+        layers.push({ digest: descriptor.digest, mediaType: descriptor.mediaType, size: descriptor.size, name: path, form, held: await source.isHeld(layer) });
+      }
+      const records = await volumes.list();
+      return {
+        reference: name.reference,
+        digest,
+        manifest: selected.digest,
+        kind: plan.kind,
+        mediaType: selected.manifest.mediaType,
+        artifactType: selected.manifest.artifactType ?? selected.manifest.config.mediaType,
+        annotations: selected.manifest.annotations,
+        layers,
+        pinned: (await pins.list()).some(pin => pin.digest === digest),
+        volumes: records.filter(record => record.digest === digest).map(record => record.targetPath),
+      };
+    },
+  };
+}
+
+/** Whether a view came from a manifest or index. */
+export function holdsDigest(view: View, digest: Digest): boolean {
+  return view.manifest === digest || view.blobs.includes(digest);
+}
+
+function notHere(reference: string) {
+  return async (_kind: string, descriptor: Descriptor): Promise<never> => {
+    throw new ArtifactError('not-found', `the cache no longer holds ${descriptor.digest} of ${reference}; pull it again`);
+  };
+}

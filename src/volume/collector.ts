@@ -1,0 +1,130 @@
+import type { Digest } from '../oci/digest.ts';
+import { createKeyedMutex } from '../util/mutex.ts';
+import type { Blobs, Held, Layers, Mounter, Names, Pins, View, Views, VolumeRecords } from './contracts.ts';
+import { viewId, type Holds } from './holds.ts';
+import type { Freed } from './usecases.ts';
+
+export type Collector = {
+  /**
+   * Removes what nothing uses, until `enough` says so: first what belongs to no view, then the views least recently
+   * used, each with everything that only it held. Never what a volume's record, a mount, a pin or a hold needs.
+   */
+  collect(enough: () => Promise<boolean>, signal: AbortSignal): Promise<Freed>;
+  /** Removes these views, and all that only they held, whatever room there is; those in use stay. */
+  discard(keys: ReadonlySet<string>, signal: AbortSignal): Promise<Freed>;
+  /** Bytes of blobs and unpacked layers. */
+  cacheBytes(): Promise<number>;
+};
+
+export function createCollector(world: {
+  readonly blobs: Blobs;
+  readonly layers: Layers;
+  readonly views: Views;
+  readonly names: Names;
+  readonly volumes: VolumeRecords;
+  readonly pins: Pins;
+  readonly mounter: Mounter;
+  readonly holds: Holds;
+  readonly viewsFolder: string;
+}): Collector {
+  const { blobs, layers, views, names, volumes, pins, mounter, holds } = world;
+  const oneAtATime = createKeyedMutex();
+
+  /** The views that must stay, whatever their age. */
+  const rooted = async (all: readonly View[]): Promise<ReadonlySet<string>> => {
+    const [records, pinned, mounted] = await Promise.all([volumes.list(), pins.list(), mounter.list(world.viewsFolder)]);
+    const keys = new Set(records.map(record => record.view));
+    const sources = mounted.map(mount => mount.source);
+    const digests = new Set(pinned.map(pin => pin.digest));
+    for (const view of all) {
+      const shown = sources.some(source => source === view.path || source.startsWith(`${view.path}/`));
+      if (shown || digests.has(view.manifest) || view.blobs.some(digest => digests.has(digest))) keys.add(view.key);
+    }
+    return keys;
+  };
+
+  const removeDigest = async (item: Held | undefined, freed: Tally): Promise<void> => {
+    if (item === undefined) return;
+    const removed = await holds.remove(item.digest, async () => {
+      await layers.remove(item.digest);
+      await blobs.remove(item.digest);
+    });
+    if (removed) freed.bytes += item.bytes;
+  };
+
+  const forgetNames = async (): Promise<void> => {
+    for (const name of await names.list()) {
+      if ((await blobs.size(name.descriptor.digest)) === undefined) await names.remove(name.reference);
+    }
+  };
+
+  /** One sweep over a picture of the cache taken at its start; what arrives meanwhile is not in it, or held. */
+  const sweep = async (
+    orphans: boolean,
+    chosen: (view: View) => boolean,
+    enough: () => Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<Freed> => {
+    using _only = await oneAtATime.lock('', signal);
+    const all = await views.list();
+    const items = await heldItems(blobs, layers);
+    const keep = await rooted(all);
+    const uses = countUses(all);
+    const freed: Tally = { artifacts: 0, bytes: 0 };
+
+    const oldestFirst = [...items.values()].filter(item => orphans && !uses.has(item.digest)).sort((a, b) => a.since - b.since);
+    for (const orphan of oldestFirst) {
+      if (await enough()) break;
+      signal.throwIfAborted();
+      await removeDigest(orphan, freed);
+    }
+    const unused = all.filter(view => chosen(view) && !keep.has(view.key)).sort((a, b) => a.usedAt - b.usedAt);
+    for (const view of unused) {
+      if (await enough()) break;
+      signal.throwIfAborted();
+      if (!(await holds.remove(viewId(view.key), () => views.remove(view.key)))) continue;
+      freed.artifacts++;
+      for (const digest of contentOf(view)) {
+        const left = (uses.get(digest) ?? 1) - 1;
+        uses.set(digest, left);
+        if (left === 0) await removeDigest(items.get(digest), freed);
+      }
+    }
+    await forgetNames();
+    return freed;
+  };
+
+  return {
+    collect: (enough, signal) => sweep(true, () => true, enough, signal),
+    discard: (keys, signal) => sweep(false, view => keys.has(view.key), async () => false, signal),
+    async cacheBytes() {
+      let bytes = 0;
+      for (const item of (await heldItems(blobs, layers)).values()) bytes += item.bytes;
+      return bytes;
+    },
+  };
+}
+
+type Tally = { artifacts: number; bytes: number };
+
+/** Blobs and unpacked layers by digest; a digest that is held as both counts as one. */
+async function heldItems(blobs: Blobs, layers: Layers): Promise<ReadonlyMap<Digest, Held>> {
+  const items = new Map<Digest, Held>();
+  for (const item of [...(await blobs.list()), ...(await layers.list())]) {
+    const other = items.get(item.digest);
+    items.set(item.digest, other === undefined ? item : { ...item, bytes: item.bytes + other.bytes, inodes: item.inodes + other.inodes });
+  }
+  return items;
+}
+
+function contentOf(view: View): ReadonlySet<Digest> {
+  return new Set([...view.blobs, ...view.layers]);
+}
+
+function countUses(views: readonly View[]): Map<Digest, number> {
+  const uses = new Map<Digest, number>();
+  for (const view of views) {
+    for (const digest of contentOf(view)) uses.set(digest, (uses.get(digest) ?? 0) + 1);
+  }
+  return uses;
+}

@@ -1,0 +1,137 @@
+import type { Credential } from '../oci/credential.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { LayerPlan } from '../oci/plan.ts';
+import type { Repository } from '../oci/reference.ts';
+import { ArtifactError } from '../util/error.ts';
+import { createKeyedMutex, createSemaphore } from '../util/mutex.ts';
+import type { Blobs, Ingest, Layers, Meter, Registry, Sink, Unpacker } from './contracts.ts';
+
+/** Where an artifact's layers may come from; offline, from the cache alone. */
+export type Origin =
+  | { readonly kind: 'registry'; readonly repository: Repository; readonly credential: Credential }
+  | { readonly kind: 'offline' };
+
+export type LayerSource = {
+  /** Whether the layer is in the cache in the form that its plan wants. */
+  isHeld(layer: LayerPlan): Promise<boolean>;
+  /**
+   * Brings a layer into the cache in the form that its plan wants. Who asks for a digest that another brings waits
+   * for it; after a refusal of the other's credential it goes on with its own, from the byte the other reached.
+   *
+   * @throws ArtifactError `corrupt`, `not-found`, `unmountable`, `exhausted`, and what the registry answered.
+   */
+  bring(layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void>;
+  /** How many bytes of a download under way are there; 0 for none. */
+  progress(digest: Digest): number;
+};
+
+export function createLayerSource(
+  world: {
+    readonly registry: Registry;
+    readonly blobs: Blobs;
+    readonly layers: Layers;
+    readonly unpacker: Unpacker;
+    readonly meter: Meter;
+  },
+  maxParallelDownloads: number,
+): LayerSource {
+  const { registry, blobs, layers, unpacker, meter } = world;
+  const slots = createSemaphore(maxParallelDownloads);
+  const digests = createKeyedMutex();
+  // Bounds open files; above the slots, since what is downloaded may be waiting for the disk.
+  const works = createSemaphore(Math.max(32, 2 * maxParallelDownloads));
+  const underWay = new Map<Digest, Ingest>();
+
+  const fill = async (ingest: Ingest, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
+    const { descriptor } = layer;
+    if (ingest.offset === descriptor.size) return;
+    if (origin.kind === 'offline') throw notHeld(layer);
+    using _slot = await slots.acquire(signal);
+    underWay.set(descriptor.digest, ingest);
+    try {
+      const sink = metered(ingest, bytes => meter.bytesPulled(origin.repository.registry, bytes));
+      await registry.blob(origin.repository, descriptor, sink, origin.credential, signal);
+    } finally {
+      underWay.delete(descriptor.digest);
+    }
+  };
+
+  /** Fills and verifies; a partial file from an earlier life gets one fresh start if the whole turns out wrong. */
+  const download = async (ingest: Ingest, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
+    const resumed = ingest.offset > 0;
+    await fill(ingest, layer, origin, signal);
+    try {
+      await ingest.verify();
+    } catch (thrown) {
+      if (!resumed) throw thrown;
+      ingest.restart();
+      await fill(ingest, layer, origin, signal);
+      await ingest.verify();
+    }
+  };
+
+  const unpack = async (path: string, layer: LayerPlan, signal: AbortSignal): Promise<void> => {
+    const { digest } = layer.descriptor;
+    await using stage = await layers.stage(digest);
+    const toc = await unpacker.unpack(path, digest, stage.path, signal);
+    await stage.commit(toc);
+  };
+
+  const bringFile = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
+    await using ingest = await blobs.ingest(layer.descriptor, signal);
+    await download(ingest, layer, origin, signal);
+    await ingest.commit();
+  };
+
+  const bringUnpacked = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
+    if ((await blobs.size(layer.descriptor.digest)) !== undefined) {
+      return unpack(blobs.path(layer.descriptor.digest), layer, signal);
+    }
+    // The transferred bytes are only a means here: they are verified, unpacked and dropped without becoming a blob.
+    await using ingest = await blobs.ingest(layer.descriptor, signal);
+    await download(ingest, layer, origin, signal);
+    await unpack(ingest.path, layer, signal);
+    await ingest.drop();
+  };
+
+  const isHeld = async (layer: LayerPlan): Promise<boolean> => {
+    if (layer.form === 'unpacked') return layers.has(layer.descriptor.digest);
+    const size = await blobs.size(layer.descriptor.digest);
+    if (size !== undefined) verifySize(layer.descriptor, size, layer.label);
+    return size !== undefined;
+  };
+
+  return {
+    isHeld,
+    async bring(layer, origin, signal) {
+      using _turn = await digests.lock(layer.descriptor.digest, signal);
+      if (await isHeld(layer)) return;
+      using _work = await works.acquire(signal);
+      await (layer.form === 'file' ? bringFile : bringUnpacked)(layer, origin, signal);
+    },
+    progress: digest => underWay.get(digest)?.offset ?? 0,
+  };
+}
+
+function verifySize(descriptor: Descriptor, size: number, label: string): void {
+  if (descriptor.size === size) return;
+  throw new ArtifactError('unmountable', `${label} is ${descriptor.digest}, which has ${size} bytes, but its manifest says ${descriptor.size}; push it again`);
+}
+
+function notHeld(layer: LayerPlan): ArtifactError {
+  return new ArtifactError('not-found', `${layer.label} is not in this node's cache, and pullPolicy Never forbids to pull it`);
+}
+
+function metered(sink: Sink, count: (bytes: number) => void): Sink {
+  return {
+    get offset() {
+      return sink.offset;
+    },
+    write(chunk) {
+      sink.write(chunk);
+      count(chunk.length);
+    },
+    restart: () => sink.restart(),
+  };
+}

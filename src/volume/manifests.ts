@@ -1,0 +1,104 @@
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { needsConfig, parseDiffIds, parseManifest, type Index, type Manifest } from '../oci/manifest.ts';
+import { selectPlatform, type Platform } from '../oci/platform.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Blobs } from './contracts.ts';
+
+/** The manifest that a platform mounts. `held` are the digests of the documents that led to it. */
+export type Selected = {
+  readonly digest: Digest;
+  readonly manifest: Manifest;
+  readonly diffIds?: readonly string[];
+  readonly held: readonly Digest[];
+};
+
+/** Brings a document that the cache lacks, from where registries keep its kind; throws where that may not be. */
+export type FetchDocument = (kind: 'manifest' | 'blob', descriptor: Descriptor, signal: AbortSignal) => Promise<Uint8Array>;
+
+export type Manifests = {
+  /**
+   * Follows a descriptor through its indexes to the manifest for a platform, and reads the config where the manifest
+   * could be a container image's. Documents that are missing are fetched, verified and kept; `hold` is told of each
+   * before, so that collection leaves it.
+   *
+   * @throws ArtifactError `unmountable` where there is nothing for the platform or a document is malformed.
+   */
+  select(
+    descriptor: Descriptor,
+    platform: Platform,
+    label: string,
+    documents: { readonly fetch: FetchDocument; readonly hold: (digest: Digest) => Promise<void> },
+    signal: AbortSignal,
+  ): Promise<Selected>;
+};
+
+/** An index of an index of an index is somebody's joke or attack. */
+const maxDepth = 4;
+const remembered = 256;
+const rememberedBytes = 256 * 1024;
+
+/** Remembers what it parsed, so that publishing again reads no blob. */
+export function createManifests(blobs: Blobs): Manifests {
+  const documents = new Map<string, Index | Manifest>();
+  const configs = new Map<Digest, readonly string[] | undefined>();
+
+  const bytesOf = async (kind: 'manifest' | 'blob', descriptor: Descriptor, fetch: FetchDocument, signal: AbortSignal): Promise<Uint8Array> => {
+    if ((await blobs.size(descriptor.digest)) === descriptor.size) return blobs.read(descriptor.digest);
+    const bytes = await fetch(kind, descriptor, signal);
+    await blobs.put(descriptor.digest, bytes);
+    return bytes;
+  };
+
+  const document = async (
+    descriptor: Descriptor,
+    label: string,
+    fetch: FetchDocument,
+    signal: AbortSignal,
+  ): Promise<Index | Manifest> => {
+    const key = `${descriptor.digest} ${descriptor.mediaType}`;
+    const known = documents.get(key);
+    if (known !== undefined && (await blobs.size(descriptor.digest)) !== undefined) return known;
+    const parsed = parseManifest(await bytesOf('manifest', descriptor, fetch, signal), descriptor.mediaType, label);
+    if (descriptor.size <= rememberedBytes) remember(documents, key, parsed);
+    return parsed;
+  };
+
+  const diffIdsOf = async (
+    config: Descriptor,
+    label: string,
+    fetch: FetchDocument,
+    signal: AbortSignal,
+  ): Promise<readonly string[] | undefined> => {
+    if (configs.has(config.digest) && (await blobs.size(config.digest)) !== undefined) return configs.get(config.digest);
+    const diffIds = parseDiffIds(await bytesOf('blob', config, fetch, signal), label);
+    remember(configs, config.digest, diffIds);
+    return diffIds;
+  };
+
+  return {
+    async select(descriptor, platform, label, { fetch, hold }, signal) {
+      const held: Digest[] = [];
+      let next = descriptor;
+      for (let depth = 0; depth < maxDepth; depth++) {
+        held.push(next.digest);
+        await hold(next.digest);
+        const found = await document(next, label, fetch, signal);
+        if (found.kind === 'manifest') {
+          if (!needsConfig(found)) return { digest: next.digest, manifest: found, held };
+          await hold(found.config.digest);
+          const diffIds = await diffIdsOf(found.config, label, fetch, signal);
+          return { digest: next.digest, manifest: found, held: [...held, found.config.digest], ...(diffIds === undefined ? {} : { diffIds }) };
+        }
+        next = selectPlatform(found.manifests, platform, label);
+      }
+      throw new ArtifactError('unmountable', `the index of ${label} leads through more than ${maxDepth} indexes; push it as one`);
+    },
+  };
+}
+
+function remember<Key, Value>(memory: Map<Key, Value>, key: Key, value: Value): void {
+  const oldest = memory.size >= remembered ? memory.keys().next() : undefined;
+  if (oldest?.done === false) memory.delete(oldest.value);
+  memory.set(key, value);
+}

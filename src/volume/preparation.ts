@@ -1,0 +1,197 @@
+import { createHash } from 'node:crypto';
+import type { Digest } from '../oci/digest.ts';
+import { toFileTree, toLayerTree } from '../oci/layer-tree.ts';
+import { mergeTrees } from '../oci/merge.ts';
+import type { LayerPlan, Plan } from '../oci/plan.ts';
+import { subTree } from '../oci/sub-tree.ts';
+import { measureTree, type DirectoryNode } from '../oci/tree.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Layers, Meter, View, Views } from './contracts.ts';
+import type { Holds } from './holds.ts';
+import { viewId } from './holds.ts';
+import type { LayerSource, Origin } from './layer-source.ts';
+import type { Selected } from './manifests.ts';
+import type { Selection } from './request.ts';
+import type { Room } from './room.ts';
+import type { Progress } from './usecases.ts';
+
+/** An artifact that is understood but perhaps not here: what its view will be made of. */
+export type Blueprint = {
+  readonly reference: string;
+  readonly selected: Selected;
+  readonly plan: Plan;
+  readonly selection: Selection;
+  readonly key: string;
+};
+
+/** Changes whenever the same manifest and options would give another tree than before. */
+const viewFormat = 1;
+
+/** The view's name: everything that decides its content, and nothing else. */
+export function viewKey(manifest: Digest, selection: Selection): string {
+  const { unpack, include, exclude, subPath } = selection;
+  const options = [viewFormat, manifest, unpack, [...include].sort(), [...exclude].sort(), subPath ?? ''];
+  return createHash('sha256').update(JSON.stringify(options)).digest('hex');
+}
+
+/** Every id that collection must leave while a blueprint becomes a view. */
+export function heldBy(blueprint: Blueprint): readonly string[] {
+  return [
+    viewId(blueprint.key),
+    ...blueprint.selected.held,
+    ...blueprint.plan.layers.map(layer => layer.descriptor.digest),
+  ];
+}
+
+export type Preparation = {
+  /**
+   * Brings what a blueprint lacks and builds its view.
+   *
+   * @throws ArtifactError `exhausted` before the first byte where the disk has no room for it.
+   */
+  prepare(blueprint: Blueprint, origin: Origin, report: (progress: Progress) => void, signal: AbortSignal): Promise<View>;
+};
+
+export function createPreparation(world: {
+  readonly source: LayerSource;
+  readonly layers: Layers;
+  readonly views: Views;
+  readonly holds: Holds;
+  readonly room: Room;
+  readonly meter: Meter;
+}): Preparation {
+  const { source, layers, views, holds, room, meter } = world;
+
+  const bringAll = async (
+    blueprint: Blueprint,
+    missing: readonly LayerPlan[],
+    origin: Origin,
+    report: (progress: Progress) => void,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    const tracker = createTracker(blueprint.plan.layers, missing, source, report);
+    using _reservation = await room.reserve(blueprint.reference, blueprint.plan.layers, missing, tracker.remaining, signal);
+    const failure = new AbortController();
+    const either = AbortSignal.any([signal, failure.signal]);
+    const ticking = setInterval(tracker.tick, 200).unref();
+    meter.pullStarted();
+    try {
+      await settle(
+        missing.map(async layer => {
+          await source.bring(layer, origin, either);
+          tracker.done(layer);
+        }),
+        failure,
+      );
+      meter.pullEnded('ok');
+    } catch (thrown) {
+      meter.pullEnded(signal.aborted ? 'cancelled' : 'error');
+      throw thrown;
+    } finally {
+      clearInterval(ticking);
+    }
+  };
+
+  const merge = async (blueprint: Blueprint): Promise<DirectoryNode> => {
+    const { plan, selection } = blueprint;
+    const trees = [];
+    for (const layer of plan.layers) trees.push(await treeOf(layer, plan.kind, layers));
+    const root = mergeTrees(trees, plan.kind);
+    return selection.subPath === undefined ? root : subTree(root, selection.subPath);
+  };
+
+  return {
+    async prepare(blueprint, origin, report, signal) {
+      using _held = await holds.hold(heldBy(blueprint));
+      const existing = await views.find(blueprint.key);
+      if (existing !== undefined) return existing;
+      const missing = await missingLayers(blueprint.plan.layers, source);
+      if (missing.length > 0) await bringAll(blueprint, missing, origin, report, signal);
+      report({ ...totals(blueprint.plan.layers), phase: 'view' });
+      const tree = await merge(blueprint);
+      const { manifest, held, digest } = blueprint.selected;
+      const digests = (form: LayerPlan['form']): readonly Digest[] =>
+        blueprint.plan.layers.filter(layer => layer.form === form).map(layer => layer.descriptor.digest);
+      return views.build(
+        {
+          key: blueprint.key,
+          manifest: digest,
+          reference: blueprint.reference,
+          ...(manifest.artifactType === undefined ? {} : { artifactType: manifest.artifactType }),
+          blobs: [...new Set([...held, ...digests('file')])],
+          layers: [...new Set(digests('unpacked'))],
+          ...measureTree(tree),
+        },
+        tree,
+        signal,
+      );
+    },
+  };
+}
+
+async function treeOf(layer: LayerPlan, kind: Plan['kind'], layers: Layers) {
+  const { digest, size } = layer.descriptor;
+  if (layer.form === 'file') return toFileTree(layer.name, { digest, size, label: layer.label });
+  const toc = await layers.toc(digest);
+  if (toc === undefined) throw new ArtifactError('internal', `${layer.label} (${digest}) left the cache while it was in use`);
+  if (layer.diffId !== undefined && layer.diffId !== toc.diffId) {
+    throw new ArtifactError('unmountable', `the uncompressed bytes of ${layer.label} are ${toc.diffId}, but the artifact promises ${layer.diffId}; push it again`);
+  }
+  return toLayerTree(toc, { kind, label: layer.label });
+}
+
+/** Each digest that is not held, once. */
+async function missingLayers(plans: readonly LayerPlan[], source: LayerSource): Promise<readonly LayerPlan[]> {
+  const unique = [...new Map(plans.map(layer => [`${layer.form} ${layer.descriptor.digest}`, layer])).values()];
+  const held = await Promise.all(unique.map(layer => source.isHeld(layer)));
+  return unique.filter((_, index) => held[index] === false);
+}
+
+function totals(plans: readonly LayerPlan[]): Omit<Progress, 'phase'> {
+  const bytes = plans.reduce((sum, layer) => sum + layer.descriptor.size, 0);
+  return { bytes, totalBytes: bytes, layers: plans.length, totalLayers: plans.length };
+}
+
+/** Adds up how far the layers of one pull are. */
+function createTracker(
+  plans: readonly LayerPlan[],
+  missing: readonly LayerPlan[],
+  source: LayerSource,
+  report: (progress: Progress) => void,
+) {
+  const open = new Set(missing);
+  const whole = totals(plans);
+  const remaining = (): number => {
+    let bytes = 0;
+    for (const { descriptor } of open) bytes += descriptor.size - source.progress(descriptor.digest);
+    return bytes;
+  };
+  const tick = (): void => {
+    const left = remaining();
+    const phase = left === 0 ? 'unpack' : 'download';
+    report({ ...whole, bytes: whole.totalBytes - left, layers: plans.length - open.size, phase });
+  };
+  tick();
+  return {
+    remaining,
+    tick,
+    done(layer: LayerPlan): void {
+      open.delete(layer);
+      tick();
+    },
+  };
+}
+
+/** All of them, or the first failure once the others have been told to stop and have stopped. */
+async function settle(works: readonly Promise<void>[], failure: AbortController): Promise<void> {
+  let first: { readonly thrown: unknown } | undefined;
+  await Promise.all(
+    works.map(work =>
+      work.catch((thrown: unknown) => {
+        first ??= { thrown };
+        failure.abort(thrown);
+      }),
+    ),
+  );
+  if (first !== undefined) throw first.thrown;
+}

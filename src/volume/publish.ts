@@ -1,0 +1,135 @@
+import { formatReference } from '../oci/reference.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { createKeyedMutex } from '../util/mutex.ts';
+import type { Mounter, Target, VolumeRecord, VolumeRecords, Views } from './contracts.ts';
+import { describeProgress } from './progress.ts';
+import type { Arrival, Pull } from './pull.ts';
+import type { PublishRequest } from './request.ts';
+import { DeadlineNear, type Progress, type Publishing } from './usecases.ts';
+
+/**
+ * Publishes volumes at target paths. One call at a time works on a target; another gets `busy`. The record is on disk
+ * before the mount, so that nothing mounted can be collected, and both are undone before any error is returned.
+ */
+export function createPublishing(world: {
+  readonly pull: Pull;
+  readonly volumes: VolumeRecords;
+  readonly views: Views;
+  readonly mounter: Mounter;
+}): Publishing {
+  const { pull, volumes, views, mounter } = world;
+  const targets = createKeyedMutex();
+
+  const take = (target: Target): Disposable => {
+    const lock = targets.tryLock(target.path);
+    if (lock !== undefined) return lock;
+    throw new ArtifactError('busy', `another call works on ${target.path}; call again`);
+  };
+
+  /** What is at the target already: the volume itself is success, another one an error. */
+  const published = async (request: PublishRequest, record: VolumeRecord): Promise<VolumeRecord | undefined> => {
+    const view = await views.find(record.view);
+    const state = await mounter.state(targetOf(request), view?.path);
+    if (state.kind !== 'mounted' || state.shows !== 'view' || !state.readOnly) return undefined;
+    if (record.fingerprint === request.fingerprint) return record;
+    throw new ArtifactError(
+      'exists',
+      `${request.targetPath} shows ${record.resolved} for volume ${record.volumeId}, published with other arguments; unpublish it first`,
+    );
+  };
+
+  const mount = async (request: PublishRequest, arrival: Arrival, before: VolumeRecord | undefined): Promise<VolumeRecord> => {
+    const target = targetOf(request);
+    const record = toRecord(request, arrival);
+    const state = await mounter.state(target, arrival.view.path);
+    if (state.kind === 'occupied') {
+      throw new ArtifactError('exists', `${target.path} holds ${JSON.stringify(state.entry)}, so a volume mounted there would hide it; remove it`);
+    }
+    const isThere = state.kind === 'mounted' && state.shows === 'view' && state.readOnly;
+    if (state.kind === 'mounted' && state.shows === 'other') {
+      throw new ArtifactError('exists', `something that is not this volume is mounted on ${target.path}; unmount it`);
+    }
+    if (state.kind === 'mounted' && !isThere) await mounter.unmount(target);
+    await volumes.put(record);
+    if (isThere) return record;
+    try {
+      await mounter.mount(arrival.view.path, target, request.mountFlags);
+    } catch (thrown) {
+      await (before === undefined ? volumes.remove(target.path) : volumes.put(before));
+      throw thrown;
+    }
+    return record;
+  };
+
+  return {
+    async publish(request, signal) {
+      using _target = take(targetOf(request));
+      const record = await volumes.find(request.targetPath);
+      const there = record === undefined ? undefined : await published(request, record);
+      if (there !== undefined) return there;
+      const before = record?.fingerprint === request.fingerprint ? record : undefined;
+      let latest: Progress | undefined;
+      try {
+        using arrival = await pull.pull(recall(request, before), progress => void (latest = progress), signal);
+        signal.throwIfAborted();
+        return await mount(request, arrival, before);
+      } catch (thrown) {
+        if (signal.aborted) throw leaving(request, signal.reason, latest);
+        throw thrown;
+      }
+    },
+    async unpublish(_volumeId, target, signal) {
+      signal.throwIfAborted();
+      using _target = take(target);
+      const record = await volumes.find(target.path);
+      await mounter.unmount({ path: target.path, anywhere: record?.anywhere ?? target.anywhere });
+      await volumes.remove(target.path);
+      if (record !== undefined) await views.touch(record.view);
+    },
+    async stats(volumeId, path) {
+      const record = await volumes.find(path);
+      if (record === undefined || record.volumeId !== volumeId) {
+        throw new ArtifactError('not-found', `volume ${volumeId} is not published at ${path}`);
+      }
+      return { bytes: record.bytes, inodes: record.inodes };
+    },
+  };
+}
+
+/** After a reboot the record is there and the mount is not: the digest that the pod had is what it gets again. */
+function recall(request: PublishRequest, before: VolumeRecord | undefined): PublishRequest {
+  if (before === undefined) return request;
+  const at = before.resolved.indexOf('@');
+  const name = at === -1 ? before.resolved : before.resolved.slice(0, at);
+  return { ...request, reference: `${name}@${before.digest}`, pullPolicy: request.pullPolicy === 'Never' ? 'Never' : 'IfNotPresent' };
+}
+
+function targetOf(request: PublishRequest): Target {
+  return { path: request.targetPath, anywhere: request.anywhere };
+}
+
+function leaving(request: PublishRequest, reason: unknown, latest: Progress | undefined): ArtifactError {
+  if (reason instanceof DeadlineNear) {
+    return new ArtifactError('busy', `${request.reference} is still on its way: ${describeProgress(latest)}; it goes on, and the next call joins it`);
+  }
+  const error = toArtifactError(reason);
+  return error.code === 'internal' ? new ArtifactError('cancelled', 'the caller went away', reason) : error;
+}
+
+function toRecord(request: PublishRequest, { resolution, view }: Arrival): VolumeRecord {
+  return {
+    volumeId: request.volumeId,
+    targetPath: request.targetPath,
+    fingerprint: request.fingerprint,
+    anywhere: request.anywhere,
+    reference: request.reference,
+    resolved: formatReference(resolution.reference),
+    digest: resolution.descriptor.digest,
+    manifest: view.manifest,
+    view: view.key,
+    bytes: view.bytes,
+    inodes: view.inodes,
+    ...(request.pod === undefined ? {} : { pod: request.pod }),
+    publishedAt: Date.now(),
+  };
+}

@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto';
+import type { Credential } from '../oci/credential.ts';
+import { maxManifestBytes } from '../oci/manifest.ts';
+import { planLayers } from '../oci/plan.ts';
+import type { Platform } from '../oci/platform.ts';
+import { formatReference, type Reference } from '../oci/reference.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Blobs, Keychain, Names, Registry, View, Views } from './contracts.ts';
+import { createFlights } from './flight.ts';
+import { heldBy, viewKey, type Blueprint, type Preparation } from './preparation.ts';
+import type { Holds } from './holds.ts';
+import type { Origin } from './layer-source.ts';
+import type { FetchDocument, Manifests } from './manifests.ts';
+import type { PullPolicy, PullRequest } from './request.ts';
+import { defaultPullPolicy, type Resolution, type Resolver } from './resolution.ts';
+import type { Progress } from './usecases.ts';
+
+/** A view that is here, and stays as long as this is not disposed. */
+export type Arrival = Disposable & {
+  readonly reference: Reference;
+  /** What the reference resolved to; an index's own digest. */
+  readonly resolution: Resolution;
+  readonly view: View;
+};
+
+export type Pull = {
+  /**
+   * Brings an artifact into the cache and its view with it. Callers who want the same share one flight, which goes on
+   * for a while without them.
+   */
+  pull(request: PullRequest, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Arrival>;
+  /** How many pulls are under way. */
+  count(): number;
+  /** Ends all flights; partial downloads stay. */
+  stop(): Promise<void>;
+};
+
+/** kubelet comes back within 2 min 2 s. */
+const lingerMs = 5 * 60_000;
+/** How often a view may be collected between its building and its first hold before that is a bug. */
+const attempts = 3;
+
+export function createPull(world: {
+  readonly resolver: Resolver;
+  readonly manifests: Manifests;
+  readonly preparation: Preparation;
+  readonly keychain: Keychain;
+  readonly registry: Registry;
+  readonly blobs: Blobs;
+  readonly names: Names;
+  readonly views: Views;
+  readonly holds: Holds;
+  readonly platform: Platform;
+}): Pull {
+  const { resolver, manifests, preparation, keychain, registry, names, views, holds } = world;
+  const flights = createFlights<View, Progress>(lingerMs);
+
+  const draw = async (
+    request: PullRequest,
+    resolution: Resolution,
+    fetch: FetchDocument,
+    stack: DisposableStack,
+    signal: AbortSignal,
+  ): Promise<Blueprint> => {
+    const reference = formatReference(resolution.reference);
+    const hold = async (digest: string): Promise<void> => void stack.use(await holds.hold([digest]));
+    const platform = request.platform ?? world.platform;
+    const selected = await manifests.select(resolution.descriptor, platform, reference, { fetch, hold }, signal);
+    const plan = planLayers(selected.manifest, selected.diffIds, request.selection, reference);
+    const key = viewKey(selected.digest, request.selection);
+    return { reference, selected, plan, selection: request.selection, key };
+  };
+
+  const build = async (
+    blueprint: Blueprint,
+    origin: Origin,
+    onProgress: (progress: Progress) => void,
+    signal: AbortSignal,
+  ): Promise<View> => {
+    for (let attempt = 0; attempt < attempts; attempt++) {
+      await flights.join(
+        `${blueprint.key} ${originKey(origin)}`,
+        (flight, report) => preparation.prepare(blueprint, origin, report, flight),
+        onProgress,
+        signal,
+      );
+      const view = await views.find(blueprint.key);
+      if (view !== undefined) return view;
+    }
+    throw new ArtifactError('internal', `the view of ${blueprint.reference} left the cache as soon as it was built, ${attempts} times`);
+  };
+
+  return {
+    async pull(request, onProgress, signal) {
+      const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
+      const resolution = await resolver.resolve(request.reference, policy, request.secrets, signal);
+      const { reference } = resolution;
+      let found: Promise<Credential> | undefined;
+      const credential = (): Promise<Credential> =>
+        (found ??= resolution.credential === undefined
+          ? keychain.find(reference, request.secrets, signal)
+          : Promise.resolve(resolution.credential));
+
+      using stack = new DisposableStack();
+      const fetch = createFetch(registry, reference, policy, credential);
+      const blueprint = await draw(request, resolution, fetch, stack, signal);
+      stack.use(await holds.hold(heldBy(blueprint)));
+      let view = await views.find(blueprint.key);
+      if (view === undefined) {
+        const origin: Origin =
+          policy === 'Never' ? { kind: 'offline' } : { kind: 'registry', repository: reference, credential: await credential() };
+        view = await build(blueprint, origin, onProgress, signal);
+      } else {
+        await views.touch(blueprint.key);
+      }
+      if (resolution.credential !== undefined) await names.put(toNameRecord(resolution, resolution.credential));
+      const held = stack.move();
+      return { reference, resolution, view, [Symbol.dispose]: () => held.dispose() };
+    },
+    count: flights.count,
+    stop: flights.stop,
+  };
+}
+
+function createFetch(
+  registry: Registry,
+  reference: Reference,
+  policy: PullPolicy,
+  credential: () => Promise<Credential>,
+): FetchDocument {
+  return async (kind, descriptor, signal) => {
+    if (policy === 'Never') {
+      throw new ArtifactError('not-found', `${descriptor.digest} of ${formatReference(reference)} is not in this node's cache, and pullPolicy Never forbids to pull it`);
+    }
+    if (kind === 'manifest') return registry.manifest(reference, descriptor, await credential(), signal);
+    if (descriptor.size > maxManifestBytes) {
+      throw new ArtifactError('unmountable', `the config of ${formatReference(reference)} has ${descriptor.size} bytes; ${maxManifestBytes} are the most that is read`);
+    }
+    const bytes = Buffer.allocUnsafe(descriptor.size);
+    let offset = 0;
+    await registry.blob(
+      reference,
+      descriptor,
+      {
+        get offset() {
+          return offset;
+        },
+        write(chunk) {
+          bytes.set(chunk, offset);
+          offset += chunk.length;
+        },
+        restart() {
+          offset = 0;
+        },
+      },
+      await credential(),
+      signal,
+    );
+    return bytes;
+  };
+}
+
+/** Flights are shared only by callers who would show the same registry the same credential. */
+function originKey(origin: Origin): string {
+  if (origin.kind === 'offline') return 'offline';
+  const { repository, credential } = origin;
+  const shown = [repository.registry, repository.path, credential];
+  return createHash('sha256').update(JSON.stringify(shown)).digest('hex');
+}
+
+function toNameRecord(resolution: Resolution, credential: Credential) {
+  return {
+    reference: formatReference(resolution.reference),
+    descriptor: resolution.descriptor,
+    resolvedAt: Date.now(),
+    authorised: credential.kind === 'anonymous' ? ('anonymous' as const) : ('credential' as const),
+  };
+}

@@ -1,0 +1,49 @@
+import { toArtifactError } from '../util/error.ts';
+import type { Kubelet, Mounter, VolumeRecords } from './contracts.ts';
+
+/** What a start found and did. */
+export type Reconciled = { readonly volumes: number; readonly mounted: number; readonly ended: number; readonly notes: readonly string[] };
+
+/**
+ * Holds the records against the mount table and kubelet's pods, at start. A volume whose pod is gone ends, with
+ * whatever is still mounted for it. A record without a mount stays while its pod is there: after a reboot the same
+ * request gets the same digest again. Mounts without a record whose pod is gone are taken away too.
+ */
+export async function reconcileVolumes(
+  world: { readonly volumes: VolumeRecords; readonly mounter: Mounter; readonly kubelet: Kubelet; readonly viewsFolder: string },
+): Promise<Reconciled> {
+  const { volumes, mounter, kubelet, viewsFolder } = world;
+  const notes: string[] = [];
+  const records = await volumes.list();
+  const mounts = await mounter.list(viewsFolder);
+  const mountedAt = new Set(mounts.map(mount => mount.target));
+  const recordedAt = new Set(records.map(record => record.targetPath));
+
+  const end = async (targetPath: string, anywhere: boolean): Promise<boolean> => {
+    try {
+      await mounter.unmount({ path: targetPath, anywhere });
+      await volumes.remove(targetPath);
+      return true;
+    } catch (thrown) {
+      notes.push(`the volume at ${targetPath} could not be ended: ${toArtifactError(thrown).message}`);
+      return false;
+    }
+  };
+
+  let ended = 0;
+  for (const { targetPath, anywhere, pod } of records) {
+    const uid = pod?.uid ?? podOf(targetPath);
+    const over = uid === undefined ? !mountedAt.has(targetPath) && anywhere : !(await kubelet.hasPod(uid));
+    if (over && (await end(targetPath, anywhere))) ended++;
+  }
+  for (const { target } of mounts) {
+    const uid = recordedAt.has(target) ? undefined : podOf(target);
+    if (uid !== undefined && !(await kubelet.hasPod(uid)) && (await end(target, false))) ended++;
+  }
+  return { volumes: records.length, mounted: mounts.length, ended, notes };
+}
+
+/** The uid in `<kubelet>/pods/<uid>/volumes/…`. */
+function podOf(targetPath: string): string | undefined {
+  return /\/pods\/([^/]+)\/volumes\//.exec(targetPath)?.[1];
+}

@@ -1,0 +1,96 @@
+import type { Credential } from '../oci/credential.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import type { Blobs, Expander, Keychain, Names, Registry } from './contracts.ts';
+import type { PullPolicy } from './request.ts';
+
+/** A reference and what it names. `credential` is what the registry was shown, or undefined if it was not asked. */
+export type Resolution = {
+  readonly reference: Reference;
+  readonly descriptor: Descriptor;
+  readonly credential?: Credential;
+};
+
+/** kubelet's default for images: Always for `:latest` or no tag, else IfNotPresent; a digest never changes. */
+export function defaultPullPolicy(text: string): PullPolicy {
+  const parsed = parseReference(text);
+  const { tag, digest } = parsed.kind === 'full' ? parsed.reference : parsed;
+  return digest === undefined && (tag === undefined || tag === 'latest') ? 'Always' : 'IfNotPresent';
+}
+
+export type Resolver = {
+  /**
+   * What a reference names, by the pull policy: from the cache, or from the first registry that has it.
+   *
+   * @throws ArtifactError `not-found`, also under Never for what the cache does not hold; what the registries answered.
+   */
+  resolve(text: string, policy: PullPolicy, secrets: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Resolution>;
+};
+
+export function createResolver(world: {
+  readonly expander: Expander;
+  readonly keychain: Keychain;
+  readonly registry: Registry;
+  readonly names: Names;
+  readonly blobs: Blobs;
+}): Resolver {
+  const { expander, keychain, registry, names, blobs } = world;
+
+  const fromCache = async (reference: Reference): Promise<Resolution | undefined> => {
+    if (reference.digest !== undefined) {
+      const size = await blobs.size(reference.digest);
+      // The document says itself what it is.
+      return size === undefined ? undefined : { reference, descriptor: { mediaType: '', digest: reference.digest, size, annotations: {} } };
+    }
+    const record = await names.find(formatReference(reference));
+    if (record === undefined) return undefined;
+    const held = (await blobs.size(record.descriptor.digest)) === record.descriptor.size;
+    return held ? { reference, descriptor: record.descriptor } : undefined;
+  };
+
+  const fromRegistry = async (
+    reference: Reference,
+    secrets: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<Resolution> => {
+    const credential = await keychain.find(reference, secrets, signal);
+    const descriptor = await registry.resolve(reference, credential, signal);
+    return { reference, descriptor, credential };
+  };
+
+  return {
+    async resolve(text, policy, secrets, signal) {
+      const candidates = expander.expand(text);
+      for (const reference of candidates) {
+        // A digest names the same bytes for ever: asking again under Always could not change the answer.
+        if (policy === 'Always' && reference.digest === undefined) continue;
+        const cached = await fromCache(reference);
+        if (cached !== undefined) return cached;
+      }
+      if (policy === 'Never') {
+        throw new ArtifactError('not-found', `${text} is not in this node's cache, and pullPolicy Never forbids to pull it; load it there first, or set IfNotPresent`);
+      }
+      const failures: ArtifactError[] = [];
+      for (const reference of candidates) {
+        try {
+          return await fromRegistry(reference, secrets, signal);
+        } catch (thrown) {
+          signal.throwIfAborted();
+          failures.push(toArtifactError(thrown));
+        }
+      }
+      throw summarise(text, failures);
+    },
+  };
+}
+
+/** One failure as it is; several as one, with the code that leaves most hope that another try helps. */
+function summarise(text: string, failures: readonly ArtifactError[]): ArtifactError {
+  const [first] = failures;
+  if (first !== undefined && failures.length === 1) return first;
+  const hope = ['unavailable', 'corrupt', 'unauthenticated', 'denied', 'internal', 'not-found'] as const;
+  const code = hope.find(candidate => failures.some(failure => failure.code === candidate)) ?? 'not-found';
+  const reasons = failures.map(failure => failure.message).join('; ');
+  return new ArtifactError(code, `none of the registries that the short name ${text} stands for has it: ${reasons}`, first);
+}

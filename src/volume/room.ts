@@ -1,0 +1,92 @@
+import type { LayerPlan } from '../oci/plan.ts';
+import { ArtifactError } from '../util/error.ts';
+import { formatSize } from '../util/size.ts';
+import type { Collector } from './collector.ts';
+import type { Disk, DiskUsage } from './contracts.ts';
+
+/** How full the disk and the cache may get. Percent of the file system in use, as df counts it; sizes in bytes. */
+export type Limits = {
+  readonly cacheHigh: number;
+  readonly cacheLow: number;
+  readonly cacheMax?: number;
+  readonly maxArtifactSize?: number;
+};
+
+export type Room = {
+  /**
+   * Makes room for the layers that a pull lacks and keeps it until disposed; `remaining` is what is still to come of
+   * it, in bytes. Collects down to the low mark when the high mark would be passed.
+   *
+   * @throws ArtifactError `unmountable` above the size an artifact may have; `exhausted`, naming need and room.
+   */
+  reserve(
+    reference: string,
+    all: readonly LayerPlan[],
+    missing: readonly LayerPlan[],
+    remaining: () => number,
+    signal: AbortSignal,
+  ): Promise<Disposable>;
+  /** Collects down to the low mark if the disk or the cache is above the high one. */
+  relieve(signal: AbortSignal): Promise<void>;
+};
+
+/** An unpacked layer takes its transferred bytes while it is unpacked, and about twice as many afterwards. */
+const unpackedFactor = 3;
+
+export function createRoom(world: { readonly disk: Disk; readonly collector: Collector }, limits: Limits): Room {
+  const { disk, collector } = world;
+  const reservations = new Set<() => number>();
+  const pending = (): number => [...reservations].reduce((sum, remaining) => sum + remaining(), 0);
+
+  const fits = async (need: number, percent: number, ofMax: number): Promise<boolean> => {
+    const usage = await disk.usage();
+    const bytes = usage.usedBytes + need <= (capacity(usage) * percent) / 100;
+    const inodes = usage.totalInodes === 0 || usage.usedInodes <= (usage.totalInodes * percent) / 100;
+    if (!bytes || !inodes || limits.cacheMax === undefined) return bytes && inodes;
+    return (await collector.cacheBytes()) + need <= limits.cacheMax * ofMax;
+  };
+
+  /** True once there is room below the high mark. */
+  const make = async (need: number, signal: AbortSignal): Promise<boolean> => {
+    if (await fits(need, limits.cacheHigh, 1)) return true;
+    const low = limits.cacheLow / limits.cacheHigh;
+    await collector.collect(() => fits(need, limits.cacheLow, low), signal);
+    return fits(need, limits.cacheHigh, 1);
+  };
+
+  return {
+    async reserve(reference, all, missing, remaining, signal) {
+      const size = sizeOf(all);
+      if (limits.maxArtifactSize !== undefined && size > limits.maxArtifactSize) {
+        throw new ArtifactError('unmountable', `${reference} has ${formatSize(size)}, and --max-artifact-size allows ${formatSize(limits.maxArtifactSize)}`);
+      }
+      const need = missing.reduce((sum, layer) => sum + layer.descriptor.size * (layer.form === 'unpacked' ? unpackedFactor : 1), 0);
+      if (!(await make(need + pending(), signal))) {
+        throw new ArtifactError('exhausted', explain(reference, need, pending(), await disk.usage(), limits));
+      }
+      reservations.add(remaining);
+      return { [Symbol.dispose]: () => void reservations.delete(remaining) };
+    },
+    async relieve(signal) {
+      await make(pending(), signal);
+    },
+  };
+}
+
+function sizeOf(layers: readonly LayerPlan[]): number {
+  return layers.reduce((sum, layer) => sum + layer.descriptor.size, 0);
+}
+
+/** What df calls the size: blocks kept for root are nobody's. */
+function capacity(usage: DiskUsage): number {
+  return usage.usedBytes + usage.availableBytes;
+}
+
+function explain(reference: string, need: number, pending: number, usage: DiskUsage, limits: Limits): string {
+  const room = Math.max(0, (capacity(usage) * limits.cacheHigh) / 100 - usage.usedBytes - pending);
+  const max = limits.cacheMax === undefined ? '' : `, and the cache may have ${formatSize(limits.cacheMax)} (--cache-max)`;
+  return (
+    `${reference} needs ${formatSize(need)} more on the cache's disk, and there is room for ${formatSize(room)} below ${limits.cacheHigh} % ` +
+    `(--cache-high)${max}; everything that no volume or pin holds is already collected: free space, unpin artifacts, or give the node a larger disk`
+  );
+}
