@@ -1,0 +1,22 @@
+import assert from 'node:assert/strict';
+import { constants } from 'node:os';
+import { test } from 'node:test';
+import { verifyKernel } from './kernel.ts';
+
+test('this kernel can restrict a mount before it is visible', () => {
+  verifyKernel();
+});
+
+test('a kernel without mount_setattr is refused, with the version that is needed', () => {
+  assert.throws(() => verifyKernel(() => constants.errno.ENOSYS), {
+    code: 'denied',
+    message: /needs Linux 5\.12 or newer/,
+  });
+});
+
+test('a kernel that forbids mount_setattr is refused, with what the daemon needs', () => {
+  assert.throws(() => verifyKernel(() => constants.errno.EPERM), {
+    code: 'denied',
+    message: /privileged: true/,
+  });
+});
