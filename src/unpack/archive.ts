@@ -8,7 +8,7 @@ export type ArchiveEntry = { readonly path: string; readonly size: number; reado
 /**
  * The regular files of an uncompressed tar, as it streams by; all else in it is passed over.
  *
- * @throws ArtifactError `invalid` for what is not a tar.
+ * @throws ArtifactError `invalid` for what is not a tar, also from an entry's content.
  */
 export async function* readArchive(tar: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<ArchiveEntry> {
   const entries = extract();
@@ -18,17 +18,31 @@ export async function* readArchive(tar: AsyncIterable<Uint8Array>, signal: Abort
   const abort = (): void => entries.destroy(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
   signal.addEventListener('abort', abort, { once: true });
   try {
-    for await (const entry of entries) {
-      if (entry.header.type === 'file') yield { path: entry.header.name, size: entry.header.size ?? 0, content: entry };
+    for await (const entry of guarded(entries, signal)) {
+      const { type, name, size } = entry.header;
+      if (type === 'file') yield { path: name, size: size ?? 0, content: toBytes(guarded(entry, signal)) };
       entry.resume();
     }
-  } catch (thrown) {
-    signal.throwIfAborted();
-    if (thrown instanceof ArtifactError) throw thrown;
-    throw new ArtifactError('invalid', `the archive is not an uncompressed tar: ${thrown instanceof Error ? thrown.message : String(thrown)}`, thrown);
   } finally {
     signal.removeEventListener('abort', abort);
     source.destroy();
     entries.destroy();
   }
+}
+
+/** The same, with the errors of tar-stream told to people. */
+async function* guarded<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
+  try {
+    yield* items;
+  } catch (thrown) {
+    signal.throwIfAborted();
+    if (thrown instanceof ArtifactError) throw thrown;
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    throw new ArtifactError('invalid', `the archive is not an uncompressed tar, or not all of one: ${why}`, thrown);
+  }
+}
+
+/** tar-stream's entries give buffers, which its types do not say. */
+async function* toBytes(chunks: AsyncIterable<unknown>): AsyncIterable<Uint8Array> {
+  for await (const chunk of chunks) if (chunk instanceof Uint8Array) yield chunk;
 }
