@@ -1,0 +1,23 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join, relative } from 'node:path';
+
+/**
+ * What a folder holds, by relative path: `directory`, `link to <target>`, or `<size> bytes <sha256>` of a file. Modes
+ * and times are not in it.
+ */
+export function readTree(folder: string): Readonly<Record<string, string>> {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  const tree = entries.map(entry => {
+    const path = join(entry.parentPath, entry.name);
+    return [relative(folder, path), describe(path, entry.isDirectory(), entry.isSymbolicLink())] as const;
+  });
+  return Object.fromEntries(tree.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function describe(path: string, isDirectory: boolean, isLink: boolean): string {
+  if (isDirectory) return 'directory';
+  if (isLink) return `link to ${readlinkSync(path)}`;
+  const bytes = readFileSync(path);
+  return `${bytes.byteLength} bytes ${createHash('sha256').update(bytes).digest('hex')}`;
+}
