@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { ArtifactError } from '../util/error.ts';
+import { parseRegistriesConf } from './registries-conf.ts';
+
+const file = '/etc/containers/registries.conf';
+
+test('every key that is used is read', () => {
+  const conf = parseRegistriesConf(
+    `unqualified-search-registries = ["docker.io", "quay.io/", "localhost:5000"]
+short-name-mode = "enforcing"
+
+[aliases]
+model = "ghcr.io/org/model"
+"org/tool" = "docker.io/tool"
+gone = ""
+
+[[registry]]
+prefix = "example.com/team/"
+location = "internal.example:5000/mirror"
+insecure = true
+
+[[registry]]
+prefix = "*.blocked.example"
+blocked = true
+
+[[registry]]
+location = "plain.example"
+`,
+    file,
+  );
+  assert.deepEqual(conf.search, ['docker.io', 'quay.io', 'localhost:5000']);
+  assert.equal(conf.mode, 'enforcing');
+  assert.deepEqual(
+    [...conf.aliases],
+    [
+      ['model', { file, repository: { registry: 'ghcr.io', path: 'org/model' } }],
+      ['org/tool', { file, repository: { registry: 'docker.io', path: 'library/tool' } }],
+      ['gone', { file }],
+    ],
+  );
+  assert.deepEqual(conf.rules, [
+    {
+      prefix: 'example.com/team',
+      location: 'internal.example:5000/mirror',
+      insecure: true,
+      blocked: false,
+      file,
+    },
+    { prefix: '*.blocked.example', insecure: false, blocked: true, file },
+    { prefix: 'plain.example', location: 'plain.example', insecure: false, blocked: false, file },
+  ]);
+  assert.deepEqual(conf.notes, []);
+});
+
+test('an empty file says nothing', () => {
+  assert.deepEqual(parseRegistriesConf('', file), { file, aliases: new Map(), rules: [], notes: [] });
+});
+
+test('an empty list of search registries is something said', () => {
+  assert.deepEqual(parseRegistriesConf('unqualified-search-registries = []', file).search, []);
+});
+
+describe('what is not used becomes a line for the log', () => {
+  test('unused keys, named once each', () => {
+    const { notes } = parseRegistriesConf(
+      `credential-helpers = ["x"]
+surprise = 1
+[[registry]]
+prefix = "a.example"
+mirror-by-digest-only = true
+[[registry.mirror]]
+location = "m.example"
+[[registry]]
+prefix = "b.example"
+[[registry.mirror]]
+location = "n.example"
+`,
+      file,
+    );
+    assert.deepEqual(notes, [
+      `${file}: not used by this driver: credential-helpers, surprise, registry.mirror-by-digest-only, registry.mirror`,
+    ]);
+  });
+
+  test('a prefix that came before: the first one counts', () => {
+    const conf = parseRegistriesConf(
+      '[[registry]]\nprefix = "a.example"\nblocked = true\n[[registry]]\nprefix = "a.example"\n',
+      file,
+    );
+    assert.deepEqual(
+      conf.rules.map(rule => rule.blocked),
+      [true],
+    );
+    assert.match(
+      conf.notes.join(),
+      /^\/etc\/containers\/registries\.conf:5: registry\.prefix: .*came before/,
+    );
+  });
+
+  for (const prefix of ['*', 'registry', 'Example.com', 'example.com/*']) {
+    test(`a prefix that no reference begins with: ${prefix}`, () => {
+      const conf = parseRegistriesConf(`[[registry]]\nprefix = "${prefix}"\n`, file);
+      assert.deepEqual(conf.rules, []);
+      assert.match(conf.notes.join(), /:2: registry\.prefix: no reference begins with/);
+    });
+  }
+});
+
+describe('what is wrong is refused with file, line and key', () => {
+  const rows: readonly (readonly [string, string, RegExp])[] = [
+    ['no TOML', 'a = \n', /conf:1:5: /],
+    ['a key twice', '[aliases]\na = "b.io/c"\na = "b.io/d"', /conf:3:\d+: /],
+    [
+      'version 1',
+      '\n[registries.search]\nregistries = ["docker.io"]',
+      /conf:2: registries is version 1 .*\[\[registry\]\]/,
+    ],
+    [
+      'search as text',
+      'unqualified-search-registries = "docker.io"',
+      /conf:1: unqualified-search-registries must be a list/,
+    ],
+    ['search with a number', 'unqualified-search-registries = ["a.io", 1]', /must be a list of texts/],
+    [
+      'search with a path',
+      'unqualified-search-registries = ["quay.io/org"]',
+      /conf:1: .*"quay.io\/org" is no registry/,
+    ],
+    ['search without a dot', 'unqualified-search-registries = ["quay"]', /"quay" is no registry; write host/],
+    ['search with a scheme', 'unqualified-search-registries = ["https://quay.io"]', /is no registry/],
+    [
+      'an unknown mode',
+      '# first\nshort-name-mode = "strict"',
+      /conf:2: short-name-mode must be one of enforcing, permissive, disabled/,
+    ],
+    ['a mode of another type', 'short-name-mode = true', /short-name-mode must be text in quotes/],
+    ['aliases that are no table', 'aliases = ["a"]', /conf:1: aliases must be a table/],
+    ['an alias that is no text', '[aliases]\nx = 1', /conf:2: aliases\.x must be text/],
+    ['an alias with a tag', '[aliases]\nx = "ghcr.io/x:1"', /conf:2: aliases\.x: .*no tag and no digest/],
+    [
+      'an alias of a short name',
+      '[aliases]\nx = "org/x"',
+      /conf:2: aliases\.x: .*a registry must come first/,
+    ],
+    [
+      'an alias with a tag in its name',
+      '[aliases]\n"x:1" = "ghcr.io/x"',
+      /conf:2: aliases\.x:1 must be a short name/,
+    ],
+    ['an alias of a full name', '[aliases]\n"ghcr.io/x" = "ghcr.io/y"', /must be a short name/],
+    ['an erased alias with a bad name', '[aliases]\n"X" = ""', /conf:2: aliases\.X: .*upper-case/],
+    ['registry as a table', '[registry]\nprefix = "a.io"', /conf:1: registry must be an array of tables/],
+    [
+      'neither prefix nor location',
+      '[[registry]]\nblocked = true',
+      /registry\.prefix is missing, and so is location/,
+    ],
+    ['a number as prefix', '[[registry]]\nprefix = 5', /conf:2: registry\.prefix must be text/],
+    [
+      'insecure in quotes',
+      '[[registry]]\nprefix="a.io"\n[[registry]]\nprefix="b.io"\ninsecure = "yes"',
+      /conf:5: registry\.insecure must be true or false/,
+    ],
+    [
+      'blocked as a number',
+      '[[registry]]\nprefix="a.io"\nblocked = 1',
+      /conf:3: registry\.blocked must be true or false/,
+    ],
+    [
+      'a location with a scheme',
+      '[[registry]]\nlocation = "http://a.io"',
+      /conf:2: registry\.location: leave out http:\/\//,
+    ],
+    [
+      'a prefix with a scheme',
+      '[[registry]]\nprefix = "https://a.io"',
+      /registry\.prefix: leave out https:\/\//,
+    ],
+    ['a wildcard with a path', '[[registry]]\nprefix = "*.a.io/x"', /a wildcard is \*\.domain/],
+    ['a wildcard with a port', '[[registry]]\nprefix = "*.a.io:5000"', /a wildcard is \*\.domain/],
+  ];
+  for (const [what, text, why] of rows) {
+    test(what, () => {
+      assert.throws(
+        () => parseRegistriesConf(text, file),
+        (thrown: unknown) =>
+          thrown instanceof ArtifactError &&
+          thrown.code === 'invalid' &&
+          thrown.message.startsWith(file) &&
+          !thrown.message.includes('\n') &&
+          why.test(thrown.message),
+      );
+    });
+  }
+
+  test('nothing but an ArtifactError is thrown, whatever the values', () => {
+    const value = fc.oneof(
+      fc.constantFrom('"a.io"', '"x"', '""', '1', 'true', '[]', '["a.io/b"]', '{}', '1979-05-27', '[[1]]'),
+      fc.string({ maxLength: 8 }),
+    );
+    const key = fc.constantFrom(
+      'unqualified-search-registries',
+      'short-name-mode',
+      'aliases',
+      'registry',
+      'registries',
+      'prefix',
+      'location',
+      'blocked',
+      '__proto__',
+      '[aliases]\nx',
+      '[[registry]]\nprefix',
+    );
+    fc.assert(
+      fc.property(fc.array(fc.tuple(key, value), { maxLength: 5 }), lines => {
+        try {
+          parseRegistriesConf(lines.map(([name, text]) => `${name} = ${text}\n`).join(''), file);
+        } catch (thrown) {
+          assert.ok(thrown instanceof ArtifactError, String(thrown));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
