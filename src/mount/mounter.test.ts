@@ -1,0 +1,385 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  rmdirSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { type KubeletFolder, kubeletFolder } from '../../test/support/kubelet-folder.ts';
+import { mountsBelow } from '../../test/support/mounts.ts';
+import { needs } from '../../test/support/tools.ts';
+import type { Mounter } from '../volume/contracts.ts';
+import { openMounter } from './mounter.ts';
+
+const asRoot = needs('root');
+const used: string[] = [];
+
+async function openNode(): Promise<KubeletFolder> {
+  const node = await kubeletFolder();
+  used.push(node.path);
+  return node;
+}
+
+/** Runs a program as whoever else works on a node; answers what it wrote. */
+function run(program: string, ...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+  assert.equal(status, 0, `${program}: ${stderr}`);
+  return stdout;
+}
+
+test('a mounted view can be read, and refuses every change with EROFS', asRoot, async () => {
+  await using node = await openNode();
+  using opened = openMounter(node);
+  const mounter: Mounter = opened;
+  const file = join(node.target.path, 'model.txt');
+  await mounter.mount(node.view, node.target, []);
+  assert.equal(readFileSync(file, 'utf8'), 'weights');
+  for (const change of [
+    () => writeFileSync(file, 'altered'),
+    () => writeFileSync(join(node.target.path, 'new'), ''),
+    () => chmodSync(file, 0o777),
+    () => chmodSync(node.target.path, 0o777),
+    () => renameSync(file, `${file}.old`),
+    () => unlinkSync(file),
+  ]) {
+    assert.throws(change, { code: 'EROFS' });
+  }
+  assert.equal(readFileSync(join(node.view, 'model.txt'), 'utf8'), 'weights');
+});
+
+test('a mount is read-only, nosuid and nodev; noexec and noatime where asked', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  const always = ['ro', 'nosuid', 'nodev'];
+  await mounter.mount(node.view, node.target, ['ro']);
+  assert.deepEqual(mountsBelow(node.kubeletDir)[0]?.options, [...always, 'relatime']);
+  await mounter.unmount(node.target);
+  await mounter.mount(node.view, node.target, ['noexec', 'noatime', 'nosuid', 'nodev']);
+  assert.deepEqual(mountsBelow(node.kubeletDir)[0]?.options, [...always, 'noexec', 'noatime']);
+});
+
+test('a device and a setuid program of a view are without power', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  run('mknod', join(node.view, 'zero'), 'c', '1', '5');
+  copyFileSync('/usr/bin/id', join(node.view, 'id'));
+  chmodSync(join(node.view, 'id'), 0o4755);
+  await mounter.mount(node.view, node.target, []);
+  assert.throws(() => openSync(join(node.target.path, 'zero'), 'r'), { code: 'EACCES' });
+  const capability = '+dac_read_search'; // to reach a folder that is root's alone
+  const user = [
+    '--reuid=12345',
+    '--clear-groups',
+    `--inh-caps=${capability}`,
+    `--ambient-caps=${capability}`,
+  ];
+  assert.equal(run('setpriv', ...user, join(node.target.path, 'id'), '-u').trim(), '12345');
+});
+
+test('the state of a target: absent, empty, occupied, mounted', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  const { target, view } = node;
+  const other = join(node.views, 'other');
+  mkdirSync(other);
+  assert.deepEqual(await mounter.state({ ...target, path: join(node.kubeletDir, 'pods/none/mount') }, view), {
+    kind: 'absent',
+  });
+  assert.deepEqual(await mounter.state(target, view), { kind: 'absent' });
+  mkdirSync(target.path);
+  assert.deepEqual(await mounter.state(target, view), { kind: 'empty' });
+  writeFileSync(join(target.path, 'entry'), '');
+  assert.deepEqual(await mounter.state(target, view), { kind: 'occupied', entry: 'entry' });
+  rmSync(join(target.path, 'entry'));
+  await mounter.mount(view, target, []);
+  assert.deepEqual(await mounter.state(target, view), { kind: 'mounted', shows: 'view', readOnly: true });
+  for (const wanted of [undefined, other, join(node.views, 'gone')]) {
+    assert.deepEqual(await mounter.state(target, wanted), {
+      kind: 'mounted',
+      shows: 'other',
+      readOnly: true,
+    });
+  }
+  run('mount', '--bind', other, target.path);
+  assert.deepEqual(await mounter.state(target, other), { kind: 'mounted', shows: 'view', readOnly: false });
+});
+
+test('an occupied or mounted target is left as it is', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  mkdirSync(node.target.path);
+  await mounter.mount(node.view, node.target, []);
+  await assert.rejects(mounter.mount(node.view, node.target, []), {
+    code: 'exists',
+    message: /mount point already/,
+  });
+  assert.equal(mountsBelow(node.kubeletDir).length, 1);
+  await mounter.unmount(node.target);
+  mkdirSync(node.target.path);
+  writeFileSync(join(node.target.path, 'entry'), 'kept');
+  await assert.rejects(mounter.mount(node.view, node.target, []), {
+    code: 'exists',
+    message: /holds "entry"/,
+  });
+  await assert.rejects(mounter.unmount(node.target), { code: 'unmountable', message: /holds "entry"/ });
+  assert.equal(readFileSync(join(node.target.path, 'entry'), 'utf8'), 'kept');
+});
+
+test('unmount removes the target, keeps the view, and does it again with success', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  await mounter.unmount(node.target);
+  await mounter.mount(node.view, node.target, []);
+  for (let times = 0; times < 2; times++) {
+    await mounter.unmount(node.target);
+    assert.equal(existsSync(node.target.path), false);
+  }
+  await mounter.unmount({ ...node.target, path: join(node.kubeletDir, 'pods/none/mount') });
+  assert.equal(readFileSync(join(node.view, 'model.txt'), 'utf8'), 'weights');
+  assert.ok(existsSync(dirname(node.target.path)));
+});
+
+test('unmount takes a volume away although a process works in it', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  await mounter.mount(node.view, node.target, []);
+  const reader = openSync(join(node.target.path, 'model.txt'), 'r');
+  await mounter.unmount(node.target);
+  assert.equal(existsSync(node.target.path), false);
+  assert.equal(readFileSync(reader, 'utf8'), 'weights');
+  closeSync(reader);
+});
+
+test('unmount takes away all of several mounts stacked on a target, and none beside it', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  const beside = { ...node.target, path: `${node.target.path}2` };
+  await mounter.mount(node.view, beside, []);
+  await mounter.mount(node.view, node.target, []);
+  run('mount', '--bind', node.view, node.target.path);
+  run('mount', '-t', 'tmpfs', 'tmpfs', node.target.path);
+  assert.equal(mountsBelow(node.target.path).length, 3);
+  await mounter.unmount(node.target);
+  assert.equal(existsSync(node.target.path), false);
+  assert.deepEqual(
+    mountsBelow(node.kubeletDir).map(({ mountPoint }) => mountPoint),
+    [beside.path],
+  );
+});
+
+test('a mount whose view was removed is dead, and is cleaned', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  await mounter.mount(node.view, node.target, []);
+  rmSync(node.view, { recursive: true });
+  assert.deepEqual(await mounter.state(node.target, node.view), {
+    kind: 'mounted',
+    shows: 'dead',
+    readOnly: true,
+  });
+  assert.deepEqual(await mounter.list(node.views), [
+    { target: node.target.path, source: node.view, dead: true },
+  ]);
+  mkdirSync(node.view);
+  assert.deepEqual(await mounter.state(node.target, node.view), {
+    kind: 'mounted',
+    shows: 'dead',
+    readOnly: true,
+  });
+  await mounter.unmount(node.target);
+  assert.equal(existsSync(node.target.path), false);
+});
+
+test('a FUSE mount whose server is gone (ENOTCONN) is dead, and is cleaned', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  mkdirSync(node.target.path);
+  const server = openSync('/dev/fuse', 'r+');
+  const options = 'fd=3,rootmode=40000,user_id=0,group_id=0';
+  const mounted = spawnSync('mount', ['-i', '-t', 'fuse', '-o', options, 'test', node.target.path], {
+    stdio: ['ignore', 'ignore', 'inherit', server],
+  });
+  closeSync(server);
+  assert.equal(mounted.status, 0);
+  assert.throws(() => readdirSync(node.target.path), { code: 'ENOTCONN' });
+  assert.deepEqual(await mounter.state(node.target, node.view), {
+    kind: 'mounted',
+    shows: 'dead',
+    readOnly: false,
+  });
+  await mounter.unmount(node.target);
+  assert.equal(existsSync(node.target.path), false);
+});
+
+test('a symlink at the target or above it is refused, and nothing behind it is touched', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  const outside = join(node.path, 'outside');
+  const decoy = join(outside, 'volumes/mount');
+  mkdirSync(decoy, { recursive: true });
+  run('mount', '--bind', node.view, decoy);
+  symlinkSync(decoy, node.target.path);
+  symlinkSync(outside, join(node.kubeletDir, 'pods/linked'));
+  for (const path of [node.target.path, join(node.kubeletDir, 'pods/linked/volumes/mount')]) {
+    const target = { path, anywhere: false };
+    const refused = { code: 'invalid', message: /symlink/ };
+    await assert.rejects(mounter.state(target, node.view), refused);
+    await assert.rejects(mounter.mount(node.view, target, []), refused);
+    await assert.rejects(mounter.unmount(target), refused);
+    await assert.rejects(mounter.unmount({ path, anywhere: true }), refused);
+  }
+  assert.equal(mountsBelow(decoy).length, 1);
+  assert.equal(mountsBelow(node.kubeletDir).length, 0);
+});
+
+test('a file at the target or above it is refused and kept', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  writeFileSync(node.target.path, 'kept');
+  for (const target of [node.target, { ...node.target, path: join(node.target.path, 'below') }]) {
+    const refused = { code: 'invalid', message: /a file or goes through one/ };
+    await assert.rejects(mounter.state(target, node.view), refused);
+    await assert.rejects(mounter.mount(node.view, target, []), refused);
+    await assert.rejects(mounter.unmount(target), refused);
+  }
+  assert.equal(readFileSync(node.target.path, 'utf8'), 'kept');
+});
+
+test('a path outside the kubelet folder is refused unless it may lie anywhere', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  const path = join(node.path, 'mine');
+  await assert.rejects(mounter.mount(node.view, { path, anywhere: false }, []), {
+    code: 'invalid',
+    message: /--kubelet-dir/,
+  });
+  await mounter.mount(node.view, { path, anywhere: true }, []);
+  assert.equal(readFileSync(join(path, 'model.txt'), 'utf8'), 'weights');
+  await mounter.unmount({ path, anywhere: true });
+  assert.equal(existsSync(path), false);
+});
+
+test(
+  'a kubelet folder that is a symlink is followed, and paths are told as kubelet tells them',
+  asRoot,
+  async () => {
+    await using node = await openNode();
+    const kubeletDir = join(node.path, 'kubelet-link');
+    symlinkSync(node.kubeletDir, kubeletDir);
+    const path = kubeletDir + node.target.path.slice(node.kubeletDir.length);
+    {
+      using mounter = openMounter({ kubeletDir });
+      await mounter.mount(node.view, { path, anywhere: false }, []);
+    }
+    using mounter = openMounter({ kubeletDir: `${kubeletDir}/` });
+    assert.deepEqual(await mounter.list(node.views), [{ target: path, source: node.view, dead: false }]);
+    await mounter.unmount({ path, anywhere: false });
+    assert.equal(existsSync(node.target.path), false);
+  },
+);
+
+test('a kubelet folder that is not there is named when it is needed', asRoot, async () => {
+  await using node = await openNode();
+  const kubeletDir = join(node.path, 'none');
+  using mounter = openMounter({ kubeletDir });
+  assert.deepEqual(await mounter.list(node.views), []);
+  const target = { path: join(kubeletDir, 'pods/x'), anywhere: false };
+  await assert.rejects(mounter.state(target, undefined), {
+    code: 'invalid',
+    message: /no kubelet folder .*--kubelet-dir/,
+  });
+});
+
+test('a failed mount leaves no folder, and a missing parent is named', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  const gone = join(node.views, 'gone');
+  await assert.rejects(mounter.mount(gone, node.target, []), {
+    code: 'internal',
+    message: /cannot mount .*gone.*ENOENT/,
+  });
+  const file = join(node.view, 'model.txt');
+  await assert.rejects(mounter.mount(file, node.target, []), { code: 'internal', message: /cannot mount/ });
+  assert.equal(existsSync(node.target.path), false);
+  rmdirSync(dirname(node.target.path));
+  await assert.rejects(mounter.mount(node.view, node.target, []), {
+    code: 'invalid',
+    message: /there is no folder/,
+  });
+});
+
+test('mounts of views are listed wherever the state dir is mounted, and others are not', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  assert.deepEqual(await mounter.list(join(node.path, 'none')), []);
+  const elsewhere = join(node.path, 'state elsewhere');
+  mkdirSync(elsewhere);
+  run('mount', '--bind', dirname(node.views), elsewhere);
+  run('mount', '--bind', node.path, join(node.path, 'outside'), '--mkdir');
+  await mounter.mount(node.view, node.target, []);
+  await mounter.mount(node.kubeletDir, { ...node.target, path: join(node.kubeletDir, 'self') }, []);
+  for (const views of [node.views, join(elsewhere, 'views')]) {
+    assert.deepEqual(await mounter.list(views), [
+      { target: node.target.path, source: join(views, 'view'), dead: false },
+    ]);
+  }
+});
+
+test('without the privilege to mount, the error says what the daemon needs', asRoot, async () => {
+  await using node = await openNode();
+  const script = `
+    import { openMounter } from ${JSON.stringify(new URL('./mounter.ts', import.meta.url).href)};
+    using mounter = openMounter(${JSON.stringify({ kubeletDir: node.kubeletDir })});
+    await mounter.mount(${JSON.stringify(node.view)}, ${JSON.stringify(node.target)}, []).catch(error => {
+      console.log(error.code, error.message);
+    });`;
+  const arguments_ = ['--bounding-set', '-sys_admin', process.execPath, '--input-type=module', '-e', script];
+  const { stdout, stderr } = spawnSync('setpriv', arguments_, { encoding: 'utf8' });
+  assert.match(stdout, /^denied .*mount.*EPERM.*privileged: true/, stderr);
+  assert.equal(existsSync(node.target.path), false);
+});
+
+test(
+  'a state is found in tens of microseconds, and a publish and an unpublish take a few hundred',
+  asRoot,
+  async t => {
+    await using node = await openNode();
+    using mounter = openMounter(node);
+    async function median(times: number, act: () => Promise<unknown>): Promise<number> {
+      const took: number[] = [];
+      for (let n = 0; n < times; n++) {
+        const start = performance.now();
+        await act();
+        took.push((performance.now() - start) * 1000);
+      }
+      return took.sort((a, b) => a - b)[times >> 1] ?? 0;
+    }
+    const pair = await median(300, async () => {
+      await mounter.mount(node.view, node.target, []);
+      await mounter.unmount(node.target);
+    });
+    await mounter.mount(node.view, node.target, []);
+    const state = await median(1000, () => mounter.state(node.target, node.view));
+    t.diagnostic(`mount and unmount ${pair.toFixed(0)} us, state ${state.toFixed(0)} us (p50)`);
+    assert.ok(pair < 3000, `${pair} us for a pair`);
+    assert.ok(state < 500, `${state} us for a state`);
+  },
+);
+
+test('these tests left no mount', asRoot, () => {
+  assert.ok(used.length > 10);
+  assert.deepEqual(used.flatMap(mountsBelow), []);
+});
