@@ -1,0 +1,245 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { parseDigest, type Digest } from '../oci/digest.ts';
+import { createCollector } from './collector.ts';
+import type { Held, View } from './contracts.ts';
+import { createHolds, viewId } from './holds.ts';
+import { createRoom } from './room.ts';
+
+const never = new AbortController().signal;
+const digestOf = (number: number): Digest => parseDigest(`sha256:${number.toString(16).padStart(64, '0')}`);
+
+/** A cache in memory: blobs of 10 bytes, layers of 100, views over them. */
+function createCache() {
+  const blobs = new Map<Digest, number>();
+  const layers = new Map<Digest, number>();
+  const views = new Map<string, View>();
+  const names = new Set<Digest>();
+  const volumes = new Set<string>();
+  const pins = new Set<Digest>();
+  const mounted = new Set<string>();
+  const holds = createHolds();
+  const items = (map: Map<Digest, number>, bytes: number): Held[] =>
+    [...map].map(([digest, since]) => ({ digest, bytes, inodes: 1, since }));
+  const unused = (): never => assert.fail('not part of collection');
+  const collector = createCollector({
+    holds,
+    viewsFolder: '/views',
+    blobs: {
+      size: async digest => (blobs.has(digest) ? 10 : undefined),
+      remove: async digest => void blobs.delete(digest),
+      list: async () => items(blobs, 10),
+      read: unused,
+      put: unused,
+      ingest: unused,
+      path: unused,
+      check: unused,
+    },
+    layers: {
+      has: async digest => layers.has(digest),
+      remove: async digest => void layers.delete(digest),
+      list: async () => items(layers, 100),
+      toc: unused,
+      stage: unused,
+      path: unused,
+      check: unused,
+    },
+    views: {
+      find: async key => views.get(key),
+      remove: async key => void views.delete(key),
+      list: async () => [...views.values()],
+      build: unused,
+      touch: unused,
+    },
+    names: {
+      list: async () =>
+        [...names].map(digest => ({
+          reference: digest,
+          descriptor: { digest, size: 10, mediaType: '', annotations: {} },
+          resolvedAt: 0,
+          authorised: 'anonymous' as const,
+        })),
+      remove: async reference => void names.delete(parseDigest(reference)),
+      find: unused,
+      put: unused,
+    },
+    volumes: {
+      list: async () => [...volumes].map(view => ({ ...record, view })),
+      find: unused,
+      put: unused,
+      remove: unused,
+    },
+    pins: { list: async () => [...pins].map(digest => ({ reference: '', digest, pinnedAt: 0 })), put: unused, remove: unused },
+    mounter: {
+      list: async () => [...mounted].map(key => ({ target: '/t', source: `/views/${key}`, dead: false })),
+      state: unused,
+      mount: unused,
+      unmount: unused,
+    },
+  });
+  const bytes = (): number => blobs.size * 10 + layers.size * 100;
+  return { blobs, layers, views, names, volumes, pins, mounted, holds, collector, bytes };
+}
+
+const record = {
+  volumeId: 'v',
+  targetPath: '/t',
+  fingerprint: '',
+  anywhere: false,
+  reference: '',
+  resolved: '',
+  digest: digestOf(0),
+  manifest: digestOf(0),
+  bytes: 0,
+  inodes: 0,
+  publishedAt: 0,
+};
+
+function addView(cache: ReturnType<typeof createCache>, key: string, usedAt: number, blobs: readonly number[], layers: readonly number[] = []): void {
+  for (const number of blobs) cache.blobs.set(digestOf(number), usedAt);
+  for (const number of layers) cache.layers.set(digestOf(number), usedAt);
+  cache.views.set(key, {
+    key,
+    manifest: digestOf(blobs[0] ?? 0),
+    reference: key,
+    blobs: blobs.map(digestOf),
+    layers: layers.map(digestOf),
+    bytes: 0,
+    inodes: 0,
+    path: `/views/${key}`,
+    usedAt,
+  });
+}
+
+test('the view least recently used goes first, with what only it held', async () => {
+  const cache = createCache();
+  addView(cache, 'old', 1, [1, 3], [9]);
+  addView(cache, 'new', 2, [2, 3], [8, 9]);
+  const freed = await cache.collector.collect(async () => cache.views.size === 1, never);
+  assert.deepEqual([...cache.views.keys()], ['new']);
+  assert.deepEqual([...cache.blobs.keys()].sort(), [2, 3].map(digestOf));
+  assert.deepEqual([...cache.layers.keys()].sort(), [8, 9].map(digestOf));
+  assert.deepEqual(freed, { artifacts: 1, bytes: 10 });
+});
+
+test('what belongs to no view goes before any view', async () => {
+  const cache = createCache();
+  addView(cache, 'a', 1, [1]);
+  cache.blobs.set(digestOf(5), 99);
+  await cache.collector.collect(async () => !cache.blobs.has(digestOf(5)), never);
+  assert.deepEqual([...cache.views.keys()], ['a']);
+});
+
+test('names of what is gone are forgotten', async () => {
+  const cache = createCache();
+  addView(cache, 'a', 1, [1]);
+  cache.names.add(digestOf(1));
+  await cache.collector.collect(async () => false, never);
+  assert.equal(cache.names.size, 0);
+});
+
+test('discarding frees the views that are named, and no other', async () => {
+  const cache = createCache();
+  addView(cache, 'a', 1, [1]);
+  addView(cache, 'b', 2, [2]);
+  cache.blobs.set(digestOf(5), 0);
+  await cache.collector.discard(new Set(['b']), never);
+  assert.deepEqual([...cache.views.keys()], ['a']);
+  assert.ok(cache.blobs.has(digestOf(5)));
+});
+
+test('collection never takes what a record, a mount, a pin or a hold needs, and takes all else', async () => {
+  const view = fc.record({
+    blobs: fc.uniqueArray(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 5 }),
+    layers: fc.uniqueArray(fc.integer({ min: 20, max: 26 }), { maxLength: 3 }),
+    root: fc.constantFrom('none', 'record', 'mount', 'mount of a part', 'pin', 'hold'),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(view, { maxLength: 8 }), async plan => {
+      const cache = createCache();
+      for (const [index, { blobs, layers, root }] of plan.entries()) {
+        // The first blob is the manifest: unlike the rest it belongs to one view.
+        const own = [100 + index, ...blobs];
+        addView(cache, `v${index}`, index, own, layers);
+        if (root === 'record') cache.volumes.add(`v${index}`);
+        if (root === 'mount') cache.mounted.add(`v${index}`);
+        if (root === 'mount of a part') cache.mounted.add(`v${index}/sub`);
+        if (root === 'pin') cache.pins.add(digestOf(100 + index));
+        if (root === 'hold') await cache.holds.hold([viewId(`v${index}`), ...[...own, ...layers].map(digestOf)]);
+      }
+      await cache.collector.collect(async () => false, never);
+      const needed = plan.flatMap(({ blobs, layers, root }, index) => (root === 'none' ? [] : [100 + index, ...blobs, ...layers]));
+      assert.deepEqual([...cache.blobs.keys(), ...cache.layers.keys()].sort(), [...new Set(needed)].map(digestOf).sort());
+      assert.equal(cache.views.size, plan.filter(({ root }) => root !== 'none').length);
+    }),
+  );
+});
+
+function createDisk(cache: ReturnType<typeof createCache>, total: number, other = 0) {
+  return {
+    usage: async () => {
+      const usedBytes = cache.bytes() + other;
+      return { totalBytes: total, usedBytes, availableBytes: total - usedBytes, totalInodes: 0, usedInodes: 0 };
+    },
+  };
+}
+
+const layer = (number: number, size: number) => ({
+  descriptor: { digest: digestOf(number), size, mediaType: '', annotations: {} },
+  label: 'l',
+  name: 'n',
+  form: 'file' as const,
+});
+
+test('room is made down to the low mark before a pull, and not a byte further', async () => {
+  const cache = createCache();
+  for (let index = 0; index < 8; index++) addView(cache, `v${index}`, index, [index + 1]);
+  const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, { cacheHigh: 80, cacheLow: 60 });
+  using _room = await room.reserve('r', [layer(50, 10)], [layer(50, 10)], () => 10, never);
+  assert.deepEqual([...cache.views.keys()], ['v3', 'v4', 'v5', 'v6', 'v7']);
+});
+
+test('a pull that fits collects nothing', async () => {
+  const cache = createCache();
+  for (let index = 0; index < 7; index++) addView(cache, `v${index}`, index, [index + 1]);
+  const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, { cacheHigh: 80, cacheLow: 60 });
+  using _room = await room.reserve('r', [layer(50, 10)], [layer(50, 10)], () => 10, never);
+  assert.equal(cache.views.size, 7);
+});
+
+test('a pull that cannot fit fails before its first byte and names need and room', async () => {
+  const cache = createCache();
+  addView(cache, 'v', 1, [1]);
+  cache.volumes.add('v');
+  const room = createRoom({ disk: createDisk(cache, 100, 40), collector: cache.collector }, { cacheHigh: 80, cacheLow: 60 });
+  await assert.rejects(
+    room.reserve('r/x:1', [layer(50, 31)], [layer(50, 31)], () => 31, never),
+    /r\/x:1 needs 31 B more .* room for 30 B below 80 %/,
+  );
+});
+
+test('two pulls do not both take the last room', async () => {
+  const cache = createCache();
+  const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, { cacheHigh: 80, cacheLow: 60 });
+  const first = await room.reserve('a', [layer(50, 50)], [layer(50, 50)], () => 50, never);
+  await assert.rejects(room.reserve('b', [layer(51, 50)], [layer(51, 50)], () => 50, never), /room for 30 B/);
+  first[Symbol.dispose]();
+  using _second = await room.reserve('b', [layer(51, 50)], [layer(51, 50)], () => 50, never);
+});
+
+test('the cache keeps below its own maximum on an empty disk', async () => {
+  const cache = createCache();
+  for (let index = 0; index < 5; index++) addView(cache, `v${index}`, index, [index + 1]);
+  const limits = { cacheHigh: 80, cacheLow: 80, cacheMax: 50 };
+  const room = createRoom({ disk: createDisk(cache, 10_000), collector: cache.collector }, limits);
+  using _room = await room.reserve('r', [layer(50, 20)], [layer(50, 20)], () => 20, never);
+  assert.deepEqual([...cache.views.keys()], ['v2', 'v3', 'v4']);
+});
+
+test('an artifact above the largest size is refused whatever room there is', async () => {
+  const cache = createCache();
+  const limits = { cacheHigh: 80, cacheLow: 60, maxArtifactSize: 15 };
+  const room = createRoom({ disk: createDisk(cache, 10_000), collector: cache.collector }, limits);
+  await assert.rejects(room.reserve('r', [layer(50, 20)], [], () => 0, never), /--max-artifact-size allows 15 B/);
+});
