@@ -55,7 +55,8 @@ export function toSettings(
 ): Settings {
   const one = <K extends keyof Settings>(key: K): Settings[K] => {
     const { parse, preset } = flags[key];
-    const flag = given[key];
+    // A flag without its optional value, such as `--register`.
+    const flag = given[key] === true ? 'true' : given[key];
     const variable = environment[formatVariable(key)];
     const [text, from] =
       typeof flag === 'string' ? [flag, formatFlag(key)] : [variable ?? preset, formatVariable(key)];

@@ -1,0 +1,30 @@
+import { type Options, printLine, type Shell } from '../shell.ts';
+import { exitCodes } from '../exit.ts';
+import { formatCount, printable } from '../text.ts';
+
+/** Hashes the whole cache again. Answers `corrupt` while anything wrong is left in it. */
+export async function fsck(shell: Shell, _: readonly string[], options: Options): Promise<number> {
+  let wrong = 0;
+  let left = 0;
+  const { checked } = await shell.house.artifacts.fsck(
+    options.repair === true,
+    finding => {
+      wrong++;
+      if (!finding.repaired) left++;
+      const outcome = finding.repaired ? ' (dropped; the next use pulls it again)' : '';
+      printLine(
+        shell,
+        { kind: 'finding', ...finding },
+        () => `${printable(`${finding.path}: ${finding.problem}`)}${outcome}\n`,
+      );
+    },
+    shell.signal,
+  );
+  const advice = left === 0 ? '' : '; fsck --repair drops it';
+  printLine(
+    shell,
+    { kind: 'checked', checked, wrong },
+    () => `${formatCount(checked, 'item')} checked, ${wrong} wrong${advice}\n`,
+  );
+  return left === 0 ? 0 : exitCodes.corrupt;
+}

@@ -1,0 +1,42 @@
+import type { ErrorCode } from '../util/error.ts';
+
+/** What the program's exit code says; the one table, shown by `--help`. 0 is success. */
+export const exitCodes: Readonly<Record<ErrorCode, number>> = {
+  internal: 1,
+  invalid: 2,
+  'not-found': 3,
+  unauthenticated: 4,
+  denied: 5,
+  unmountable: 6,
+  corrupt: 7,
+  unavailable: 8,
+  busy: 9,
+  exists: 10,
+  exhausted: 11,
+  unimplemented: 12,
+  // As a shell reports a program that SIGINT ended.
+  cancelled: 130,
+};
+
+const meanings: Readonly<Record<ErrorCode, string>> = {
+  internal: 'an I/O error or a bug',
+  invalid: 'the command line or the reference is wrong',
+  'not-found': 'no such artifact, tag, digest or volume',
+  unauthenticated: 'the registry wants other credentials',
+  denied: 'the registry, a policy or the configuration refuses',
+  unmountable: 'the artifact cannot become a volume',
+  corrupt: 'wrong bytes; for fsck: something is wrong in the cache',
+  unavailable: 'the registry or the daemon cannot be reached',
+  busy: 'other work goes on there; try again',
+  exists: 'the folder holds another volume',
+  exhausted: 'the disk of the cache is full',
+  unimplemented: 'not part of this driver',
+  cancelled: 'interrupted',
+};
+
+export function formatExitCodes(): string {
+  const rows = Object.entries(meanings).map(
+    ([code, meaning]) => `${String(exitCodes[code as ErrorCode]).padStart(5)}  ${meaning}`,
+  );
+  return ['Exit codes:', '    0  done', ...rows].join('\n');
+}

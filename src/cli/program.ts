@@ -1,0 +1,149 @@
+import { Command, CommanderError, Option } from 'commander';
+import { toArtifactError } from '../util/error.ts';
+import { version } from '../util/version.ts';
+import { type Act, createAct } from './act.ts';
+import { fsck } from './commands/fsck.ts';
+import { inspect } from './commands/inspect.ts';
+import { load } from './commands/load.ts';
+import { ls } from './commands/ls.ts';
+import { mount, unmount } from './commands/mount.ts';
+import { pin, unpin } from './commands/pins.ts';
+import { prune, rm } from './commands/collect.ts';
+import { pull } from './commands/pull.ts';
+import { resolve } from './commands/resolve.ts';
+import { volumes } from './commands/volumes.ts';
+import { exitCodes, formatExitCodes } from './exit.ts';
+import { flags } from './flags.ts';
+import type { Builder } from './house.ts';
+import { addSelection } from './selection.ts';
+import { formatFlag, formatVariable, type Settings, toSettings } from './settings.ts';
+import type { Terminal } from './shell.ts';
+import { printable } from './text.ts';
+
+const name = 'oci-artifact-csi';
+
+const about = `Mounts OCI artifacts read-only into Kubernetes pods.
+
+A reference is short or full: model:1, ghcr.io/org/model:1, ghcr.io/org/model@sha256:…
+Where a daemon answers on --endpoint, a command works through it; else, and whenever --state-dir
+is given without --endpoint, it works on that folder itself, with the flags and variables of serve.`;
+
+/** Runs one command line (without the program's name) and answers the exit code of cli/exit.ts. */
+export async function runCli(argv: readonly string[], builder: Builder, terminal: Terminal): Promise<number> {
+  let code = 0;
+  const finish = (answered: number): void => {
+    code = answered;
+  };
+  try {
+    await createProgram(builder, terminal, finish).parseAsync(argv, { from: 'user' });
+    return code;
+  } catch (error) {
+    // commander has written its own line.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.invalid;
+    return report(error, argv, terminal);
+  }
+}
+
+/** One line on stderr; JSON where the command was asked for JSON. */
+function report(thrown: unknown, argv: readonly string[], terminal: Terminal): number {
+  const { code, message } = toArtifactError(thrown);
+  const json = argv.includes('--output=json') || argv[argv.indexOf('--output') + 1] === 'json';
+  const line = json ? JSON.stringify({ error: { code, message } }) : `${name}: ${printable(message)}`;
+  terminal.stderr.write(`${line}\n`);
+  return exitCodes[code];
+}
+
+function createProgram(builder: Builder, terminal: Terminal, finish: (code: number) => void): Command {
+  const program = new Command(name)
+    .description(about)
+    .version(version, '--version')
+    .helpCommand(false)
+    .exitOverride()
+    .configureOutput({
+      writeOut: text => void terminal.stdout.write(text),
+      writeErr: text => void terminal.stderr.write(text),
+      outputError: (text, write) =>
+        write(
+          `${name}: ${text
+            .replace(/^error: /, '')
+            .trim()
+            .replaceAll('\n', ' ')}; see --help\n`,
+        ),
+    })
+    .addHelpText('after', `\n${formatExitCodes()}`);
+
+  addSettings(program.command('serve').description('run the daemon of this node'), true).action(
+    async (given: Readonly<Record<string, unknown>>) => {
+      const settings = toSettings(given, terminal.environment);
+      finish(await builder.serve(settings));
+    },
+  );
+  addCommands(program, createAct(builder, terminal, finish));
+  program
+    .command('demo')
+    .description('publish an artifact of an embedded registry as a volume, and clean up')
+    .action(async () => {
+      const { demo } = await import('./demo/demo.ts');
+      await demo(terminal);
+    });
+  program
+    .command('version')
+    .description('what runs here')
+    .addOption(outputOption())
+    .action(({ output }: { readonly output: string }) => {
+      const found = { version, node: process.version, platform: `${process.platform}/${process.arch}` };
+      const text = `${name} ${version} (node ${found.node}, ${found.platform})`;
+      terminal.stdout.write(`${output === 'json' ? JSON.stringify(found, null, 2) : text}\n`);
+    });
+  return program;
+}
+
+function addCommands(program: Command, act: Act): void {
+  const add = (usage: string, says: string): Command =>
+    addSettings(program.command(usage).description(says), false).addOption(outputOption());
+
+  addSelection(addCredentials(add('pull <reference>', 'bring an artifact into the cache'))).action(act(pull));
+  add(
+    'load <layout> [reference]',
+    'take artifacts from an OCI layout: a folder, a tar, or - for the input',
+  ).action(act(load));
+  addCredentials(add('resolve <reference>', 'ask the registry what a reference names')).action(act(resolve));
+  add('ls', 'list the artifacts of the cache').action(act(ls));
+  add('inspect <reference>', 'show one artifact of the cache').action(act(inspect));
+  add('rm <reference>', 'forget a reference and free what only it held').action(act(rm));
+  add('prune', 'free everything that no volume, pull or pin holds').action(act(prune));
+  add('pin <reference>', 'keep an artifact from collection').action(act(pin));
+  add('unpin <reference>', 'leave it to collection again').action(act(unpin));
+  add('volumes', 'list which artifact each pod has').action(act(volumes));
+  addSelection(
+    addCredentials(add('mount <reference> <dir>', 'show an artifact read-only at a folder made for it')),
+  ).action(act(mount));
+  add('unmount <dir>', 'take such a mount and its folder away').action(act(unmount));
+  add('fsck', 'hash the cache again and say what is wrong')
+    .option('--repair', 'drop what is wrong, so that it is pulled again')
+    .action(act(fsck));
+}
+
+/** All flags of a node; the commands take them too, for where no daemon answers, and show the few that matter there. */
+function addSettings(command: Command, all: boolean): Command {
+  for (const key of Object.keys(flags) as (keyof Settings)[]) {
+    const { value, says, preset } = flags[key];
+    const from = `${preset === '' ? '' : `default ${preset}; `}${formatVariable(key)}`;
+    const bracketed = value.startsWith('[') ? value : `<${value}>`;
+    const option = new Option(`${formatFlag(key)} ${bracketed}`, `${says} (${from})`);
+    command.addOption(
+      option.hideHelp(!all && key !== 'endpoint' && key !== 'stateDir' && key !== 'authFile'),
+    );
+  }
+  return command;
+}
+
+function addCredentials(command: Command): Command {
+  return command
+    .option('--username <name>', 'of the registry')
+    .option('--password-stdin', 'read the password from the input');
+}
+
+function outputOption(): Option {
+  return new Option('--output <format>', 'text or json').choices(['text', 'json']).default('text');
+}

@@ -1,0 +1,65 @@
+import { Presets, SingleBar } from 'cli-progress';
+import { formatSize } from '../util/size.ts';
+import type { Progress } from '../volume/usecases.ts';
+import type { Terminal } from './shell.ts';
+
+export type ProgressView = Disposable & { update(progress: Progress): void };
+
+/** A bar on a terminal; elsewhere a line for each phase and each tenth of the bytes. */
+export function openProgress(stderr: Terminal['stderr']): ProgressView {
+  return stderr.isTTY === true ? openBar(stderr) : openLines(stderr);
+}
+
+/** `download 43 % (3.1 GiB of 7.2 GiB, 2 of 5 layers)`. */
+export function formatProgress({ phase, bytes, totalBytes, layers, totalLayers }: Progress): string {
+  if (phase === 'resolve' || totalBytes === 0) return phase;
+  return `${phase} ${percent(bytes, totalBytes)} % (${formatSize(bytes)} of ${formatSize(totalBytes)}, ${layers} of ${totalLayers} layers)`;
+}
+
+function openBar(stream: Terminal['stderr']): ProgressView {
+  const format = '{phase} {bar} {percentage} % | {done} of {all} | {layers} of {totalLayers} layers | {rate}';
+  const bar = new SingleBar(
+    { stream: stream as NodeJS.WritableStream, format, barsize: 24, hideCursor: true, clearOnComplete: true },
+    Presets.shades_grey,
+  );
+  const started = performance.now();
+  let first: number | undefined;
+  return {
+    update(progress) {
+      const { bytes, totalBytes } = progress;
+      // What the cache held already has no speed.
+      first ??= totalBytes === 0 ? undefined : bytes;
+      const seconds = (performance.now() - started) / 1000;
+      const payload = {
+        phase: progress.phase.padEnd('download'.length),
+        done: formatSize(bytes),
+        all: formatSize(totalBytes),
+        layers: progress.layers,
+        totalLayers: progress.totalLayers,
+        rate: `${formatSize((bytes - (first ?? bytes)) / Math.max(seconds, 0.001))}/s`,
+      };
+      if (!bar.isActive) bar.start(totalBytes, bytes, payload);
+      bar.setTotal(totalBytes);
+      bar.update(bytes, payload);
+    },
+    [Symbol.dispose]: () => bar.stop(),
+  };
+}
+
+function openLines(stream: Terminal['stderr']): ProgressView {
+  let last = '';
+  return {
+    update(progress) {
+      const step = `${progress.phase} ${Math.floor(percent(progress.bytes, progress.totalBytes) / 10)}`;
+      if (step === last) return;
+      last = step;
+      stream.write(`${formatProgress(progress)}\n`);
+    },
+    [Symbol.dispose]: () => {},
+  };
+}
+
+/** Rounded down: 100 only when all is there. */
+function percent(bytes: number, totalBytes: number): number {
+  return totalBytes === 0 ? 0 : Math.floor((bytes / totalBytes) * 100);
+}

@@ -1,0 +1,31 @@
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import type { Readable } from 'node:stream';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import type { Options } from './shell.ts';
+
+/**
+ * Credentials of one command, under the keys that a Kubernetes secret has: `--username` with `--password-stdin`, or
+ * `--auth-file`, so that a daemon can be given a file that only the caller may read.
+ * @throws ArtifactError `invalid`.
+ */
+export async function toSecrets(
+  options: Options,
+  stdin: Readable,
+): Promise<Readonly<Record<string, string>>> {
+  const { username, passwordStdin, authFile } = options;
+  if ((username === undefined) !== (passwordStdin === undefined)) {
+    throw new ArtifactError('invalid', '--username and --password-stdin go together; give both or none');
+  }
+  if (typeof username === 'string') {
+    const password = (await text(stdin)).replace(/\r?\n$/, '');
+    if (password === '') throw new ArtifactError('invalid', '--password-stdin: no password on the input');
+    return { username, password };
+  }
+  if (typeof authFile !== 'string' || authFile === '') return {};
+  try {
+    return { '.dockerconfigjson': await readFile(authFile, 'utf8') };
+  } catch (error) {
+    throw new ArtifactError('invalid', `--auth-file: ${toArtifactError(error).message}`, error);
+  }
+}

@@ -1,0 +1,48 @@
+import type { Readable, Writable } from 'node:stream';
+import type { ShellHouse } from './house.ts';
+import type { Settings } from './settings.ts';
+import { ArtifactError } from '../util/error.ts';
+
+/** The process around a command; tests bring their own. */
+export type Terminal = {
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable & { readonly isTTY?: boolean };
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** From the first call on, SIGINT and SIGTERM abort this signal; until then they end the process. */
+  interrupted(): AbortSignal;
+};
+
+/** What a command has at hand. */
+export type Shell = {
+  readonly house: ShellHouse;
+  readonly settings: Settings;
+  readonly terminal: Terminal;
+  readonly json: boolean;
+  readonly signal: AbortSignal;
+};
+
+/** Options as commander has them; each command knows its own. */
+export type Options = Readonly<Record<string, unknown>>;
+
+/** A command's work; answers its exit code when it is not 0. */
+export type Action = (shell: Shell, operands: readonly string[], options: Options) => Promise<number | void>;
+
+/** One result: a JSON document, or text for people. */
+export function print(shell: Shell, value: unknown, text: () => string): void {
+  shell.terminal.stdout.write(shell.json ? `${JSON.stringify(value, null, 2)}\n` : text());
+}
+
+/** One event of a stream: a line of JSON, or text for people. */
+export function printLine(shell: Shell, value: unknown, text: () => string): void {
+  shell.terminal.stdout.write(shell.json ? `${JSON.stringify(value)}\n` : text());
+}
+
+/** The operand that commander has made sure of. */
+export function operand(operands: readonly string[], index: number): string {
+  const found = operands[index];
+  if (found === undefined) throw new ArtifactError('internal', `operand ${index + 1} is missing`);
+  return found;
+}

@@ -1,0 +1,26 @@
+import { errnoOf } from '../util/error.ts';
+import type { Terminal } from './shell.ts';
+
+/** This process as a command sees it. */
+export function openTerminal(): Terminal {
+  // `ls | head -1` closes the pipe early: nobody is left to read an error.
+  process.stdout.on('error', error => {
+    if (errnoOf(error) !== 'EPIPE') throw error;
+    process.exit(0);
+  });
+  return {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    environment: process.env,
+    now: Date.now,
+    interrupted() {
+      const controller = new AbortController();
+      // Once: a second Ctrl-C ends the process whatever it does.
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+        process.once(signal, () => controller.abort());
+      }
+      return controller.signal;
+    },
+  };
+}

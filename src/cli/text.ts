@@ -1,0 +1,47 @@
+/**
+ * Names, annotations and media types come from registries: control characters (a terminal's escapes, line ends, and
+ * what reorders text) are shown by their number, never sent.
+ */
+export function printable(text: string): string {
+  return text.replace(
+    // biome-ignore format: one class, one line
+    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    found => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** Aligned columns, two spaces between; the last is not padded. */
+export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [header, ...rows.map(row => row.map(printable))];
+  const widths = header.map((_, column) => Math.max(...lines.map(line => line[column]?.length ?? 0)));
+  return lines
+    .map(line => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '))
+    .map(line => `${line.trimEnd()}\n`)
+    .join('');
+}
+
+/** `name: value` lines with the values aligned. */
+export function formatFields(fields: readonly (readonly [name: string, value: string])[]): string {
+  const width = Math.max(...fields.map(([name]) => name.length)) + 1;
+  return fields.map(([name, value]) => `${`${name}:`.padEnd(width)} ${printable(value)}\n`).join('');
+}
+
+/** Milliseconds as the largest unit that fits: `5s`, `12m`, `3h`, `40d`. */
+export function formatAge(milliseconds: number): string {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  if (seconds < 120) return `${seconds}s`;
+  if (seconds < 2 * 3600) return `${Math.floor(seconds / 60)}m`;
+  if (seconds < 2 * 86400) return `${Math.floor(seconds / 3600)}h`;
+  return `${Math.floor(seconds / 86400)}d`;
+}
+
+/** A digest for people: the algorithm and twelve hex digits. */
+export function formatDigest(digest: string): string {
+  const colon = digest.indexOf(':');
+  return digest.slice(0, colon + 13);
+}
+
+/** `1 volume`, `2 volumes`. */
+export function formatCount(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

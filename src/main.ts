@@ -1,0 +1,17 @@
+#!/usr/bin/env node
+import { runCli } from './cli/program.ts';
+import { openTerminal } from './cli/terminal.ts';
+
+/** A command is over before anybody could scrape it. */
+const unmeasured = { bytesPulled() {}, pullStarted() {}, pullEnded() {} };
+
+process.exitCode = await runCli(
+  process.argv.slice(2),
+  {
+    serve: async settings => (await import('./daemon.ts')).serve(settings),
+    open: async (settings, log) => (await import('./daemon.ts')).openHouse(settings, log, unmeasured),
+    connect: async socket => (await import('./csi/remote.ts')).connectRemote(socket),
+    connectNode: async socket => (await import('./csi/remote-node.ts')).connectNode(socket),
+  },
+  openTerminal(),
+);

@@ -1,0 +1,69 @@
+import { Readable, Writable } from 'node:stream';
+import type { Builder, ShellHouse } from '../../src/cli/house.ts';
+import { runCli } from '../../src/cli/program.ts';
+
+export type Ran = {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly json: unknown;
+};
+
+export type Around = {
+  readonly artifacts?: Partial<ShellHouse['artifacts']>;
+  readonly publishing?: Partial<ShellHouse['publishing']>;
+  readonly builder?: Partial<Builder>;
+  readonly stdin?: Iterable<Uint8Array | string>;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+};
+
+/** The time at which every command of a test runs. */
+export const noon: number = Date.UTC(2026, 0, 2, 12);
+
+/** Runs a command line on fakes; whatever a test did not give must not be called. */
+export async function runShell(argv: readonly string[], around: Around = {}): Promise<Ran> {
+  const [stdout, stderr] = [collector(), collector()];
+  const house: ShellHouse = {
+    artifacts: fake('artifacts', around.artifacts),
+    publishing: fake('publishing', around.publishing),
+    close: async () => {},
+  };
+  const code = await runCli(argv, fake<Builder>('builder', { open: async () => house, ...around.builder }), {
+    stdin: Readable.from(around.stdin ?? [], { objectMode: false }),
+    stdout: stdout.stream,
+    stderr: stderr.stream,
+    environment: { CSI_ENDPOINT: 'unix:///nowhere/csi.sock', ...around.environment },
+    now: () => noon,
+    interrupted: () => around.signal ?? new AbortController().signal,
+  });
+  return {
+    code,
+    stdout: stdout.text(),
+    stderr: stderr.text(),
+    get json() {
+      return JSON.parse(stdout.text()) as unknown;
+    },
+  };
+}
+
+/** What was not given throws when it is asked for. */
+function fake<T extends object>(what: string, given: Partial<T> = {}): T {
+  return new Proxy(given, {
+    get(target, key) {
+      if (key in target) return Reflect.get(target, key) as unknown;
+      throw new Error(`this test has no ${what}.${String(key)}`);
+    },
+  }) as T;
+}
+
+function collector(): { readonly stream: Writable; text(): string } {
+  const chunks: string[] = [];
+  const stream = new Writable({
+    write(chunk: Buffer, _, done) {
+      chunks.push(chunk.toString());
+      done();
+    },
+  });
+  return { stream, text: () => chunks.join('') };
+}
