@@ -1,0 +1,160 @@
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { parseDigest } from '../oci/digest.ts';
+import { formatPlatform } from '../oci/platform.ts';
+import type { PullRequest } from '../volume/request.ts';
+import type { Artifacts, Publishing, Pulled, Resolved } from '../volume/usecases.ts';
+import { openArtifacts } from './definitions.ts';
+import { ask, follow, lastOf } from './remote-call.ts';
+import { toDetail, toFreed, toProgress, toPulled, toResolved, toSummary, toVolume } from './remote-value.ts';
+import type { ArtifactsClient } from './wire/ociartifact/v1/Artifacts.ts';
+import type { LoadRequest } from './wire/ociartifact/v1/LoadRequest.ts';
+import type { ListResponse__Output } from './wire/ociartifact/v1/ListResponse.ts';
+import type { ListVolumesResponse__Output } from './wire/ociartifact/v1/ListVolumesResponse.ts';
+import type { LoadResponse__Output } from './wire/ociartifact/v1/LoadResponse.ts';
+import type { MountResponse__Output } from './wire/ociartifact/v1/MountResponse.ts';
+import type { PinResponse__Output } from './wire/ociartifact/v1/PinResponse.ts';
+import type { PruneResponse__Output } from './wire/ociartifact/v1/PruneResponse.ts';
+import type { RemoveResponse__Output } from './wire/ociartifact/v1/RemoveResponse.ts';
+import type { ResolveResponse__Output } from './wire/ociartifact/v1/ResolveResponse.ts';
+import type { PullRequest as WirePull } from './wire/ociartifact/v1/PullRequest.ts';
+
+/** What a shell can ask of a daemon. */
+export type Remote = {
+  readonly artifacts: Artifacts;
+  readonly publishing: Pick<Publishing, 'publish' | 'unpublish'>;
+  close(): Promise<void>;
+};
+
+/** Below gRPC's limit of 4 MiB for a message. */
+const largestChunk = 1 << 20;
+
+/** The use cases of the daemon behind a socket, by ociartifact.v1. Errors keep their codes and messages. */
+export function connectRemote(socketPath: string): Remote {
+  const client = openArtifacts(socketPath);
+  return {
+    artifacts: toArtifacts(client),
+    publishing: {
+      async publish(request, signal) {
+        const mount = { target: request.targetPath, artifact: toWirePull(request) };
+        const { volume } = await ask<MountResponse__Output>(done => client.Mount(mount, done), signal);
+        return toVolume(lastOf(volume ?? undefined));
+      },
+      async unpublish(_, { path: target }, signal) {
+        await ask(done => client.Unmount({ target }, done), signal);
+      },
+    },
+    async close() {
+      client.close();
+    },
+  };
+}
+
+function toArtifacts(client: ArtifactsClient): Artifacts {
+  return {
+    async resolve(reference, secrets, signal) {
+      const { resolved } = await ask<ResolveResponse__Output>(
+        done => client.Resolve({ reference, secrets }, done),
+        signal,
+      );
+      return toResolved(lastOf(resolved ?? undefined));
+    },
+    async pull(request, onProgress, signal) {
+      let pulled: Pulled | undefined;
+      for await (const { progress, result } of follow(client.Pull(toWirePull(request)), signal)) {
+        if (progress) onProgress(toProgress(progress));
+        if (result) pulled = toPulled(result);
+      }
+      return lastOf(pulled);
+    },
+    async list() {
+      const { artifacts } = await ask<ListResponse__Output>(done => client.List({}, done));
+      return artifacts.map(toSummary);
+    },
+    async inspect(reference) {
+      return toDetail(await ask(done => client.Inspect({ reference }, done)));
+    },
+    async remove(reference) {
+      const { freed } = await ask<RemoveResponse__Output>(done => client.Remove({ reference }, done));
+      return toFreed(freed);
+    },
+    async prune(signal) {
+      const { freed } = await ask<PruneResponse__Output>(done => client.Prune({}, done), signal);
+      return toFreed(freed);
+    },
+    async pin(reference) {
+      const { digest } = await ask<PinResponse__Output>(done => client.Pin({ reference }, done));
+      return parseDigest(digest);
+    },
+    async unpin(reference) {
+      await ask(done => client.Unpin({ reference }, done));
+    },
+    async volumes() {
+      const { volumes } = await ask<ListVolumesResponse__Output>(done => client.ListVolumes({}, done));
+      return volumes.map(toVolume);
+    },
+    load: (tar, reference, signal) => load(client, tar, reference, signal),
+    async fsck(repair, onFinding, signal) {
+      let checked: number | undefined;
+      for await (const { finding, result } of follow(client.Fsck({ repair }), signal)) {
+        if (finding) onFinding(finding);
+        if (result) ({ checked } = result);
+      }
+      return { checked: lastOf(checked) };
+    },
+  };
+}
+
+/** What the daemon says counts, unless the tar could not be read. */
+async function load(
+  client: ArtifactsClient,
+  tar: AsyncIterable<Uint8Array>,
+  reference: string | undefined,
+  signal: AbortSignal,
+): Promise<readonly Resolved[]> {
+  const answered = new AbortController();
+  let unreadable: unknown;
+  try {
+    const { loaded } = await ask<LoadResponse__Output>(done => {
+      const call = client.Load(done);
+      // As the plain stream it is; gRPC's own type is at odds with that of Node.
+      const body: Writable = call;
+      pipeline(toMessages(tar, reference), body, { signal: answered.signal }).catch((error: unknown) => {
+        unreadable = error;
+        call.cancel();
+      });
+      return call;
+    }, signal);
+    return loaded.map(toResolved);
+  } catch (error) {
+    throw unreadable ?? error;
+  } finally {
+    answered.abort();
+  }
+}
+
+async function* toMessages(
+  tar: AsyncIterable<Uint8Array>,
+  reference: string | undefined,
+): AsyncGenerator<LoadRequest> {
+  if (reference !== undefined) yield { reference };
+  for await (const bytes of tar) {
+    for (let at = 0; at < bytes.length; at += largestChunk) {
+      yield { chunk: bytes.subarray(at, at + largestChunk) };
+    }
+  }
+}
+
+/** Each field as the volume attribute of its name. */
+function toWirePull({ reference, pullPolicy, platform, selection, secrets }: PullRequest): WirePull {
+  return {
+    reference,
+    pull_policy: pullPolicy ?? '',
+    platform: platform === undefined ? '' : formatPlatform(platform),
+    unpack: selection.unpack,
+    sub_path: selection.subPath ?? '',
+    include: selection.include.join(','),
+    exclude: selection.exclude.join(','),
+    secrets,
+  };
+}
