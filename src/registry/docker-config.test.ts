@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { ArtifactError } from '../util/error.ts';
+import { findCredential, type Found, type Origin, parseDockerConfig, toBasic } from './docker-config.ts';
+
+const origin: Origin = { name: 'the test', code: 'invalid' };
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+const entry = (user: string) => ({ auth: base64(`${user}:pw`) });
+
+function find(config: unknown, host: string, path: string, form: 'auths' | 'dockercfg' = 'auths'): Found {
+  return findCredential(parseDockerConfig(JSON.stringify(config), form, origin), { host, path });
+}
+
+/** The user name found, or the kind of what was found instead. */
+function userOf(found: Found): string {
+  return found.kind === 'credential' && found.credential.kind === 'basic'
+    ? found.credential.username
+    : found.kind;
+}
+
+describe('the most specific key wins', () => {
+  const keys = [
+    'r.io',
+    'r.io/ns',
+    'r.io/ns/repo',
+    '*.io',
+    '*.io/ns',
+    'https://r.io/v2/',
+    'other.io/ns/repo',
+    'r.io:443',
+  ];
+  const auths = Object.fromEntries(keys.map(key => [key, entry(key.replace(/:/g, ';'))]));
+  const order = ['r.io/ns/repo', 'r.io/ns', '*.io/ns', 'r.io', 'https;//r.io/v2/', '*.io', 'none'];
+  for (const [index, expected] of order.entries()) {
+    test(`${expected}, when what comes before it is not there`, () => {
+      const gone = order.slice(0, index).map(key => key.replace(/;/g, ':'));
+      const left = Object.fromEntries(Object.entries(auths).filter(([key]) => !gone.includes(key)));
+      assert.equal(userOf(find({ auths: left }, 'r.io', 'ns/repo')), expected);
+    });
+  }
+
+  test('the order in the file does not matter', () => {
+    fc.assert(
+      fc.property(fc.shuffledSubarray(keys, { minLength: keys.length }), shuffled => {
+        const some = Object.fromEntries(shuffled.map(key => [key, auths[key]]));
+        assert.equal(userOf(find({ auths: some }, 'r.io', 'ns/repo')), 'r.io/ns/repo');
+      }),
+    );
+  });
+});
+
+describe('which key is for which repository', () => {
+  const rows: readonly (readonly [key: string, host: string, path: string, fits: boolean])[] = [
+    ['r.io', 'r.io', 'x', true],
+    ['r.io', 'r.io:5000', 'x', false],
+    ['r.io:5000', 'r.io:5000', 'x', true],
+    ['r.io:5000/ns', 'r.io:5000', 'ns/x', true],
+    ['r.io', 'r.io.evil.example', 'x', false],
+    ['r.io', 'xr.io', 'x', false],
+    ['R.io', 'r.io', 'x', true],
+    ['r.io/', 'r.io', 'x', true],
+    ['r.io/ns', 'r.io', 'ns', true],
+    ['r.io/ns', 'r.io', 'nsx/y', false],
+    ['r.io/ns/', 'r.io', 'ns/y', true],
+    ['r.io/ns/x', 'r.io', 'ns', false],
+    ['http://r.io', 'r.io', 'x', true],
+    ['https://r.io/v1/', 'r.io', 'x', true],
+    ['https://r.io/v2', 'r.io', 'x', true],
+    ['https://r.io/ns', 'r.io', 'other', false],
+    ['[::1]:5000', '[::1]:5000', 'x', true],
+    ['https://index.docker.io/v1/', 'registry-1.docker.io', 'library/x', true],
+    ['index.docker.io', 'docker.io', 'library/x', true],
+    ['docker.io', 'registry-1.docker.io', 'library/x', true],
+    ['registry-1.docker.io', 'registry-1.docker.io', 'x/y', true],
+    ['docker.io/org', 'registry-1.docker.io', 'org/x', true],
+    ['docker.io/org', 'registry-1.docker.io', 'library/x', false],
+    ['https://index.docker.io/v1/', 'evil.example', 'index.docker.io/v1', false],
+    ['*.r.io', 'a.r.io', 'x', true],
+    ['*.r.io', 'r.io', 'x', false],
+    ['*.r.io', 'a.b.r.io', 'x', false],
+    ['*.r.io', 'evil.example', 'a.r.io', false],
+    ['eu-*.r.io/ns', 'eu-west.r.io', 'ns/x', true],
+    ['eu-*.r.io', 'us-west.r.io', 'x', false],
+    ['a*a.r.io', 'a.r.io', 'x', false],
+    ['r.*', 'r.io:5000', 'x', false],
+    ['a*b*.r.io', 'ab.r.io', 'x', false],
+    ['*', 'localhost', 'x', true],
+    ['*', 'r.io', 'x', false],
+    ['', 'r.io', 'x', false],
+  ];
+  for (const [key, host, path, fits] of rows) {
+    test(`"${key}" is ${fits ? '' : 'not '}for ${host}/${path}`, () => {
+      assert.equal(userOf(find({ auths: { [key]: entry('u') } }, host, path)), fits ? 'u' : 'none');
+    });
+  }
+
+  test('a plain key comes before its historical spelling', () => {
+    const auths = { 'https://index.docker.io/v1/': entry('old'), 'docker.io': entry('plain') };
+    assert.equal(userOf(find({ auths }, 'registry-1.docker.io', 'library/x')), 'plain');
+  });
+});
+
+describe('what an entry holds', () => {
+  const rows: readonly (readonly [why: string, value: unknown, expected: unknown])[] = [
+    [
+      'auth',
+      { auth: base64('joe:pw') },
+      { kind: 'basic', source: 'the test (r.io)', username: 'joe', password: 'pw' },
+    ],
+    [
+      'colons belong to the password',
+      { auth: base64('joe:p:w:') },
+      { kind: 'basic', source: 'the test (r.io)', username: 'joe', password: 'p:w:' },
+    ],
+    [
+      'no user name',
+      { auth: base64(':pw') },
+      { kind: 'basic', source: 'the test (r.io)', username: '', password: 'pw' },
+    ],
+    [
+      'base64 without padding',
+      { auth: 'am9lOnB3ZA' },
+      { kind: 'basic', source: 'the test (r.io)', username: 'joe', password: 'pwd' },
+    ],
+    [
+      'base64 in lines',
+      { auth: 'am9l\nOnB3\r\n' },
+      { kind: 'basic', source: 'the test (r.io)', username: 'joe', password: 'pw' },
+    ],
+    [
+      'letters beyond ASCII',
+      { auth: base64('jö:pß') },
+      { kind: 'basic', source: 'the test (r.io)', username: 'jö', password: 'pß' },
+    ],
+    [
+      'username and password',
+      { username: 'joe', password: 'p:w' },
+      { kind: 'basic', source: 'the test (r.io)', username: 'joe', password: 'p:w' },
+    ],
+    [
+      'auth before username',
+      { auth: base64('a:b'), username: 'c', password: 'd' },
+      { kind: 'basic', source: 'the test (r.io)', username: 'a', password: 'b' },
+    ],
+    [
+      'identity token before auth',
+      { auth: base64('a:b'), identitytoken: 'tok' },
+      { kind: 'identity-token', source: 'the test (r.io)', token: 'tok' },
+    ],
+    [
+      'null is absent',
+      { auth: null, username: 'a', password: 'b' },
+      { kind: 'basic', source: 'the test (r.io)', username: 'a', password: 'b' },
+    ],
+  ];
+  for (const [why, value, expected] of rows) {
+    test(why, () => {
+      assert.deepEqual(find({ auths: { 'r.io': value } }, 'r.io', 'x'), {
+        kind: 'credential',
+        credential: expected,
+      });
+      assert.deepEqual(find({ 'r.io': value }, 'r.io', 'x', 'dockercfg'), {
+        kind: 'credential',
+        credential: expected,
+      });
+    });
+  }
+
+  test('an empty one is passed over for a less specific one', () => {
+    for (const empty of [{}, { auth: '' }, { auth: base64(':') }, { username: '', password: '' }]) {
+      assert.equal(
+        userOf(find({ auths: { 'r.io/ns': empty, 'r.io': entry('host') } }, 'r.io', 'ns/x')),
+        'host',
+      );
+      assert.equal(userOf(find({ auths: { 'r.io/ns': empty } }, 'r.io', 'ns/x')), 'none');
+    }
+  });
+
+  const malformed: readonly (readonly [string, unknown, RegExp])[] = [
+    ['no base64', { auth: 'S3CRET!' }, /entry for r\.io "auth" is not base64 of user:password/],
+    ['base64 without a colon', { auth: base64('S3CRET') }, /is not base64 of user:password/],
+    ['base64 that is no text', { auth: Buffer.from([0x61, 0x3a, 0xff]).toString('base64') }, /is not base64/],
+    ['auth that is no text', { auth: 17 }, /"auth" is not text/],
+    ['a password that is no text', { username: 'a', password: ['S3CRET'] }, /"password" is not text/],
+    ['a token that is no text', { identitytoken: { S3CRET: 1 } }, /"identitytoken" is not text/],
+    ['a line break at the end', { auth: base64('a:S3CRET\n') }, /line break or NUL/],
+    ['a colon in the user name', { username: 'a:S3CRET', password: 'b' }, /user name has a colon/],
+    ['text for an entry', 'S3CRET', /its entry for r\.io is not a JSON object/],
+    ['null for an entry', null, /its entry for r\.io is not a JSON object/],
+  ];
+  for (const [why, value, text] of malformed) {
+    test(`malformed is refused by name, never quoted: ${why}`, () => {
+      assert.throws(
+        () => find({ auths: { 'r.io': value } }, 'r.io', 'x'),
+        (thrown: unknown) =>
+          thrown instanceof ArtifactError &&
+          thrown.code === 'invalid' &&
+          thrown.message.startsWith('the test cannot be used: ') &&
+          text.test(thrown.message) &&
+          !thrown.message.includes('S3CRET'),
+      );
+      assert.equal(find({ auths: { 'r.io': value } }, 'other.io', 'x').kind, 'none');
+    });
+  }
+});
+
+describe('what only a program has', () => {
+  const rows: readonly (readonly [why: string, config: unknown, expected: RegExp])[] = [
+    [
+      'credHelpers for the host',
+      { credHelpers: { 'r.io': 'ecr-login' } },
+      /leaves .* for r\.io to a program \(credHelpers\)/,
+    ],
+    ['credHelpers in another spelling', { credHelpers: { 'https://r.io': 'x' } }, /\(credHelpers\)/],
+    ['a store with an empty entry', { credsStore: 'desktop', auths: { 'r.io': {} } }, /\(credsStore\)/],
+  ];
+  for (const [why, config, expected] of rows) {
+    test(`is said: ${why}`, () => {
+      const found = find(config, 'r.io', 'x');
+      assert.match(found.kind === 'elsewhere' ? found.why : found.kind, expected);
+    });
+  }
+  test('is not said for another host, nor for a store that no entry points to', () => {
+    assert.equal(find({ credHelpers: { 'r.io': 'x' } }, 'o.io', 'x').kind, 'none');
+    assert.equal(find({ credsStore: 'desktop' }, 'r.io', 'x').kind, 'none');
+  });
+  test('gives way to a credential in the file itself', () => {
+    const config = { credHelpers: { 'r.io': 'x' }, credsStore: 'y', auths: { 'r.io': entry('here') } };
+    assert.equal(userOf(find(config, 'r.io', 'x')), 'here');
+  });
+});
+
+describe('a whole file that is malformed', () => {
+  for (const [text, why] of [
+    ['', /^the test is not JSON/],
+    ['S3CRET', /^the test is not JSON/],
+    ['{"auths": {"r.io": {"auth": "S3CRET', /^the test is not JSON/],
+    ['[]', /it is not a JSON object/],
+    ['"S3CRET"', /it is not a JSON object/],
+    ['{"auths": ["S3CRET"]}', /its "auths" is not a JSON object/],
+    ['{"credHelpers": "S3CRET"}', /its "credHelpers" is not a JSON object/],
+  ] as const) {
+    test(`is refused without a word of it: ${text}`, () => {
+      assert.throws(
+        () => parseDockerConfig(text, 'auths', origin),
+        (thrown: unknown) =>
+          thrown instanceof ArtifactError &&
+          thrown.cause === undefined &&
+          why.test(thrown.message) &&
+          !thrown.message.includes('S3CRET'),
+      );
+    });
+  }
+});
+
+test('for every user name without a colon and every password, auth gives both back', () => {
+  const clean = fc.string({ unit: 'grapheme' }).filter(text => !/[\r\n\0]/.test(text));
+  fc.assert(
+    fc.property(
+      clean.filter(text => !text.includes(':')),
+      clean,
+      (username, password) => {
+        const found = find({ auths: { 'r.io': { auth: base64(`${username}:${password}`) } } }, 'r.io', 'x');
+        const expected = toBasic(username, password, 'r.io', origin);
+        assert.deepEqual(
+          found,
+          expected === undefined ? { kind: 'none' } : { kind: 'credential', credential: expected },
+        );
+      },
+    ),
+  );
+});

@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { inspect } from 'node:util';
+import fc from 'fast-check';
+import type { Credential } from '../oci/credential.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
+import { parseRepository, type Repository } from '../oci/reference.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Keychain } from '../volume/contracts.ts';
+import { openKeychain } from './keychain.ts';
+
+let root: string;
+before(async () => {
+  root = await mkdtemp(join(tmpdir(), 'keychain-'));
+});
+after(() => rm(root, { recursive: true }));
+
+const repository = parseRepository('r.io/ns/model');
+const asWritten = ({ registry, path }: Repository): Endpoint => ({ host: registry, path, insecure: false });
+const never = new AbortController().signal;
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+const auths = (user: string, key = 'r.io'): string =>
+  JSON.stringify({ auths: { [key]: { auth: base64(`${user}:pw`) } } });
+const keychainOf = (authFile?: string): Keychain => openKeychain({ authFile, locate: asWritten });
+
+let count = 0;
+async function fileOf(text: string): Promise<string> {
+  const path = join(root, `auth-${(count += 1)}.json`);
+  await writeFile(path, text);
+  return path;
+}
+
+function nameOf(credential: Credential): string {
+  return credential.kind === 'basic' ? credential.username : credential.kind;
+}
+
+describe('the order of the sources', () => {
+  const secrets: Readonly<Record<string, string>> = {
+    '.dockerconfigjson': auths('json'),
+    '.dockercfg': JSON.stringify({ 'r.io': { auth: base64('cfg:pw') } }),
+    username: 'keys',
+    password: 'pw',
+    'csi.storage.k8s.io/serviceAccount.tokens': '{}',
+  };
+  const order: readonly (readonly [gone: readonly string[], user: string, source: RegExp])[] = [
+    [[], 'json', /^\.dockerconfigjson of nodePublishSecretRef \(r\.io\)$/],
+    [['.dockerconfigjson'], 'cfg', /^\.dockercfg of nodePublishSecretRef \(r\.io\)$/],
+    [['.dockerconfigjson', '.dockercfg'], 'keys', /^username and password of nodePublishSecretRef$/],
+    [
+      ['.dockerconfigjson', '.dockercfg', 'username', 'password'],
+      'file',
+      /^the auth file \/.*\.json \(r\.io\)$/,
+    ],
+  ];
+  for (const [gone, user, source] of order) {
+    test(`${user} is found, and named as the source`, async () => {
+      const left = Object.fromEntries(Object.entries(secrets).filter(([key]) => !gone.includes(key)));
+      const credential = await keychainOf(await fileOf(auths('file'))).find(repository, left, never);
+      assert.equal(nameOf(credential), user);
+      assert.match(credential.source, source);
+    });
+  }
+
+  test('a source without an entry for the registry gives way to the next', async () => {
+    const other = {
+      '.dockerconfigjson': auths('json', 'other.io'),
+      '.dockercfg': '{}',
+      username: '',
+      password: '',
+    };
+    const credential = await keychainOf(await fileOf(auths('file'))).find(repository, other, never);
+    assert.equal(nameOf(credential), 'file');
+  });
+
+  test('nothing fits: anonymous, saying where was looked', async () => {
+    const path = await fileOf('{}');
+    const { kind, source } = await keychainOf(path).find(repository, { '.dockercfg': '{}' }, never);
+    assert.equal(kind, 'anonymous');
+    assert.equal(
+      source,
+      `anonymous (no entry for r.io in .dockercfg of nodePublishSecretRef, the auth file ${path})`,
+    );
+    assert.deepEqual(await keychainOf().find(repository, {}, never), {
+      kind: 'anonymous',
+      source: 'anonymous',
+    });
+  });
+});
+
+describe('a credential goes to the place that is asked', () => {
+  const moved = openKeychain({
+    authFile: undefined,
+    locate: () => ({ host: 'm.io', path: 'r', insecure: false }),
+  });
+  test('one for the name as written stays here when the repository is elsewhere', async () => {
+    const credential = await moved.find(repository, { '.dockerconfigjson': auths('written') }, never);
+    assert.equal(credential.kind, 'anonymous');
+    assert.match(credential.source, /no entry for m\.io/);
+  });
+  test('one for the place is found', async () => {
+    assert.equal(
+      nameOf(await moved.find(repository, { '.dockerconfigjson': auths('there', 'm.io/r') }, never)),
+      'there',
+    );
+  });
+  test('Docker Hub is found by its historical key', async () => {
+    const hub = openKeychain({
+      authFile: undefined,
+      locate: () => ({ host: 'registry-1.docker.io', path: 'library/x', insecure: false }),
+    });
+    const secrets = { '.dockerconfigjson': auths('hub', 'https://index.docker.io/v1/') };
+    assert.equal(nameOf(await hub.find(repository, secrets, never)), 'hub');
+  });
+});
+
+describe('the auth file', () => {
+  test('is not needed where a secret of the call fits', async () => {
+    const keychain = keychainOf(join(root, 'absent.json'));
+    assert.equal(
+      nameOf(await keychain.find(repository, { '.dockerconfigjson': auths('json') }, never)),
+      'json',
+    );
+  });
+
+  test('absent is an error that names it, when it is needed and when it is verified', async () => {
+    const path = join(root, 'absent.json');
+    const keychain = openKeychain({ authFile: path, locate: asWritten });
+    const refused = {
+      code: 'internal',
+      message: new RegExp(`${path} cannot be read: ENOENT.*correct --auth-file`),
+    };
+    await assert.rejects(keychain.find(repository, {}, never), refused);
+    await assert.rejects(keychain.verify(never), refused);
+    await openKeychain({ authFile: undefined, locate: asWritten }).verify(never);
+  });
+
+  test('malformed is an error that names it and quotes nothing', async () => {
+    const path = await fileOf('{"auths": S3CRET');
+    const keychain = openKeychain({ authFile: path, locate: asWritten });
+    await assert.rejects(keychain.verify(never), {
+      code: 'internal',
+      message: new RegExp(`${path} is not JSON(?!.*S3CRET)`),
+    });
+  });
+
+  test('is read again when it was replaced or written, and not when nothing changed', async () => {
+    const path = await fileOf(auths('one'));
+    const keychain = keychainOf(path);
+    const found = async (): Promise<string> => nameOf(await keychain.find(repository, {}, never));
+    const time = new Date(1_700_000_000_000);
+    await utimes(path, time, time);
+    assert.equal(await found(), 'one');
+    await writeFile(path, auths('two'));
+    await utimes(path, time, time);
+    assert.equal(await found(), 'one', 'same inode, size and time: what was read before');
+    await utimes(path, time, new Date(1_700_000_000_001));
+    assert.equal(await found(), 'two');
+    await writeFile(path, auths('three'));
+    assert.equal(await found(), 'three');
+    await rename(await fileOf(auths('again')), path);
+    assert.equal(await found(), 'again');
+  });
+
+  test('what it leaves to a program is an error only when no other source fits', async () => {
+    const path = await fileOf(JSON.stringify({ credHelpers: { 'r.io': 'S3CRET' } }));
+    const keychain = keychainOf(path);
+    await assert.rejects(keychain.find(repository, {}, never), {
+      code: 'unauthenticated',
+      message:
+        /^the auth file \/.*\.json leaves the credential for r\.io to a program \(credHelpers\), which is not supported yet(?!.*S3CRET)/,
+    });
+    assert.equal(nameOf(await keychain.find(repository, { username: 'u', password: 'p' }, never)), 'u');
+    const inSecret = { '.dockerconfigjson': JSON.stringify({ credHelpers: { 'r.io': 'x' } }) };
+    assert.equal(
+      nameOf(await keychainOf(await fileOf(auths('file'))).find(repository, inSecret, never)),
+      'file',
+    );
+  });
+
+  test('a caller that left gets its own reason', async () => {
+    const keychain = keychainOf(await fileOf('{}'));
+    await assert.rejects(
+      keychain.find(repository, {}, AbortSignal.abort(new Error('gone'))),
+      /^Error: gone$/,
+    );
+  });
+});
+
+describe('a malformed secret is refused by the name of its key', () => {
+  const rows: readonly (readonly [secrets: Readonly<Record<string, string>>, message: RegExp])[] = [
+    [{ '.dockerconfigjson': 'S3CRET' }, /^\.dockerconfigjson of nodePublishSecretRef is not JSON/],
+    [
+      { '.dockercfg': '["S3CRET"]' },
+      /^\.dockercfg of nodePublishSecretRef cannot be used: it is not a JSON object/,
+    ],
+    [
+      { '.dockercfg': '{"r.io": {"auth": "S3CRET"}}' },
+      /^\.dockercfg of .* entry for r\.io "auth" is not base64/,
+    ],
+    [{ username: 'S3CRET' }, /has only one of username and password/],
+    [{ password: 'S3CRET' }, /has only one of username and password/],
+    [{ username: 'u', password: 'S3CRET\n' }, /^username and password of .* line break/],
+    [{ username: 'u:S3CRET', password: 'p' }, /colon/],
+  ];
+  for (const [secrets, message] of rows) {
+    test(message.source, async () => {
+      await assert.rejects(
+        keychainOf().find(repository, secrets, never),
+        (thrown: unknown) =>
+          thrown instanceof ArtifactError &&
+          thrown.code === 'invalid' &&
+          message.test(thrown.message) &&
+          !inspect(thrown).includes('S3CRET'),
+      );
+    });
+  }
+});
+
+test('for whatever secrets and auth file, nothing but an ArtifactError is thrown, and never with a secret in it', async () => {
+  const secret = 'S3CRET';
+  const encoded = [
+    secret,
+    base64(secret),
+    base64(`u:${secret}`),
+    base64(`u:${secret}\n`),
+    `u:${secret}`,
+    `${secret}\0`,
+  ];
+  const scrap = fc.oneof(
+    fc.constantFrom(...encoded),
+    fc.string().map(text => secret + text),
+  );
+  const value = fc.oneof(scrap, fc.constantFrom(null, 1, [secret], { [secret]: secret }));
+  const entry = fc.oneof(
+    value,
+    fc.dictionary(fc.constantFrom('auth', 'username', 'password', 'identitytoken', secret), value),
+  );
+  const entries = fc.dictionary(
+    fc.constantFrom('r.io', 'r.io/ns', '*.io', 'https://r.io/v2/', secret, `u:${secret}@r.io`),
+    entry,
+  );
+  const config = fc.record(
+    {
+      auths: fc.oneof(entries, value),
+      credHelpers: fc.dictionary(fc.constantFrom('r.io', secret), value),
+      credsStore: value,
+    },
+    { requiredKeys: [] },
+  );
+  const text = fc.oneof(
+    fc.oneof(config, entries).map(made => JSON.stringify(made)),
+    fc.tuple(config, fc.nat(80)).map(([made, length]) => JSON.stringify(made).slice(0, length)),
+    scrap,
+  );
+  const secrets = fc.record(
+    { '.dockerconfigjson': text, '.dockercfg': text, username: scrap, password: scrap },
+    { requiredKeys: [], noNullPrototype: true },
+  );
+  const leaks = (shown: string): boolean =>
+    [secret, base64(secret).slice(0, 8), base64(`u:${secret}`).slice(0, 8)].some(part =>
+      shown.includes(part),
+    );
+  const path = await fileOf('{}');
+  const keychain = keychainOf(path);
+  let refused = 0;
+  await fc.assert(
+    fc.asyncProperty(secrets, text, async (given, inFile) => {
+      await writeFile(path, inFile);
+      try {
+        const credential = await keychain.find(repository, given, never);
+        assert.ok(!leaks(credential.source), credential.source);
+      } catch (thrown) {
+        refused += 1;
+        assert.ok(thrown instanceof ArtifactError, inspect(thrown));
+        assert.ok(!leaks(inspect(thrown, { depth: 10 })), inspect(thrown));
+      }
+    }),
+    { numRuns: 500 },
+  );
+  assert.ok(refused > 50, `only ${refused} were refused`);
+});
