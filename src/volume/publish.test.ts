@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseDigest } from '../oci/digest.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { TargetState, View, VolumeRecord } from './contracts.ts';
+import { createPublishing } from './publish.ts';
+import type { Pull } from './pull.ts';
+import type { PublishRequest } from './request.ts';
+import { DeadlineNear, type Progress } from './usecases.ts';
+
+const never = new AbortController().signal;
+const digest = parseDigest(`sha256:${'d'.repeat(64)}`);
+const path = '/kubelet/pods/u/volumes/kubernetes.io~csi/v/mount';
+
+const request: PublishRequest = {
+  volumeId: 'csi-1',
+  targetPath: path,
+  anywhere: false,
+  mountFlags: [],
+  fingerprint: 'f',
+  reference: 'model',
+  selection: { unpack: 'auto', include: [], exclude: [] },
+  secrets: {},
+};
+
+const view: View = {
+  key: 'k',
+  manifest: digest,
+  reference: 'r/model:latest',
+  blobs: [],
+  layers: [],
+  bytes: 7,
+  inodes: 3,
+  path: '/state/views/k',
+  usedAt: 0,
+};
+
+type PullFunction = Pull['pull'];
+
+function createWorld(pull?: PullFunction) {
+  const log: string[] = [];
+  const records = new Map<string, VolumeRecord>();
+  const asked: { reference: string; pullPolicy: string | undefined }[] = [];
+  const world = { log, records, asked, state: { kind: 'absent' } as TargetState, failMount: false, held: 0 };
+  const publishing = createPublishing({
+    pull: {
+      count: () => 0,
+      stop: async () => undefined,
+      async pull(asking, onProgress, signal) {
+        asked.push({ reference: asking.reference, pullPolicy: asking.pullPolicy });
+        log.push('pull');
+        if (pull !== undefined) return pull(asking, onProgress, signal);
+        world.held++;
+        const reference = { registry: 'r', path: 'model', tag: 'latest' };
+        const descriptor = { digest, size: 1, mediaType: '', annotations: {} };
+        return { reference, resolution: { reference, descriptor }, view, [Symbol.dispose]: () => void world.held-- };
+      },
+    },
+    volumes: {
+      find: async target => records.get(target),
+      put: async record => {
+        assert.equal(world.held, 1, 'the view is held until its record is on disk');
+        log.push('record');
+        records.set(record.targetPath, record);
+      },
+      remove: async target => {
+        log.push('forget');
+        records.delete(target);
+      },
+      list: async () => [...records.values()],
+    },
+    views: {
+      find: async key => (key === view.key ? view : undefined),
+      touch: async () => void log.push('touch'),
+      build: async () => view,
+      remove: async () => undefined,
+      list: async () => [view],
+    },
+    mounter: {
+      state: async () => world.state,
+      mount: async () => {
+        log.push('mount');
+        if (world.failMount) throw new ArtifactError('internal', 'EIO');
+        world.state = { kind: 'mounted', shows: 'view', readOnly: true };
+      },
+      unmount: async () => {
+        log.push('unmount');
+        world.state = { kind: 'absent' };
+      },
+      list: async () => [],
+    },
+  });
+  return { ...publishing, world };
+}
+
+const code = (expected: string, text: RegExp) => (thrown: unknown) =>
+  thrown instanceof ArtifactError && thrown.code === expected && text.test(thrown.message);
+
+test('the record is on disk before the mount', async () => {
+  const { publish, world } = createWorld();
+  const record = await publish(request, never);
+  assert.deepEqual(world.log, ['pull', 'record', 'mount']);
+  assert.deepEqual([record.digest, record.resolved, record.bytes, record.inodes], [digest, 'r/model:latest', 7, 3]);
+  assert.equal(world.held, 0);
+});
+
+test('the same request again does nothing and asks nobody', async () => {
+  const { publish, world } = createWorld();
+  const first = await publish(request, never);
+  world.log.length = 0;
+  assert.deepEqual(await publish(request, never), first);
+  assert.deepEqual(world.log, []);
+});
+
+test('another request at a published target is refused and disturbs nothing', async () => {
+  const { publish, world } = createWorld();
+  await publish(request, never);
+  world.log.length = 0;
+  await assert.rejects(publish({ ...request, fingerprint: 'g' }, never), code('exists', /csi-1, published with other arguments/));
+  assert.deepEqual(world.log, []);
+});
+
+test('a failed mount leaves no record', async () => {
+  const { publish, world } = createWorld();
+  world.failMount = true;
+  await assert.rejects(publish(request, never), code('internal', /EIO/));
+  assert.deepEqual(world.log, ['pull', 'record', 'mount', 'forget']);
+  assert.equal(world.held, 0);
+});
+
+test('after a reboot the same request gets the digest it had, from the cache if it is there', async () => {
+  const { publish, world } = createWorld();
+  await publish(request, never);
+  world.state = { kind: 'empty' };
+  await publish({ ...request, pullPolicy: 'Always' }, never);
+  assert.deepEqual(world.asked[1], { reference: `r/model:latest@${digest}`, pullPolicy: 'IfNotPresent' });
+  world.state = { kind: 'empty' };
+  await publish({ ...request, pullPolicy: 'Never' }, never);
+  assert.equal(world.asked[2]?.pullPolicy, 'Never');
+});
+
+test('after a reboot another request at the target starts anew', async () => {
+  const { publish, world } = createWorld();
+  await publish(request, never);
+  world.state = { kind: 'empty' };
+  await publish({ ...request, fingerprint: 'g' }, never);
+  assert.equal(world.asked[1]?.reference, 'model');
+  assert.equal(world.records.get(path)?.fingerprint, 'g');
+});
+
+test('a mount that fails after a reboot leaves the digest remembered', async () => {
+  const { publish, world } = createWorld();
+  await publish(request, never);
+  const before = world.records.get(path);
+  world.state = { kind: 'empty' };
+  world.failMount = true;
+  await assert.rejects(publish(request, never), code('internal', /EIO/));
+  assert.deepEqual(world.records.get(path), before);
+});
+
+test('a view that is mounted without a record gets its record, and no second mount', async () => {
+  const { publish, world } = createWorld();
+  world.state = { kind: 'mounted', shows: 'view', readOnly: true };
+  await publish(request, never);
+  assert.deepEqual(world.log, ['pull', 'record']);
+});
+
+for (const [name, state] of [
+  ['a dead mount', { kind: 'mounted', shows: 'dead', readOnly: true }],
+  ['a writable mount of the view', { kind: 'mounted', shows: 'view', readOnly: false }],
+] as const) {
+  test(`${name} at the target is taken away first`, async () => {
+    const { publish, world } = createWorld();
+    world.state = state;
+    await publish(request, never);
+    assert.deepEqual(world.log, ['pull', 'unmount', 'record', 'mount']);
+  });
+}
+
+for (const [name, state, text] of [
+  ['a foreign mount', { kind: 'mounted', shows: 'other', readOnly: false }, /something that is not this volume/],
+  ['a folder with files', { kind: 'occupied', entry: 'x' }, /holds "x"/],
+] as const) {
+  test(`${name} at the target is left alone`, async () => {
+    const { publish, world } = createWorld();
+    world.state = state;
+    await assert.rejects(publish(request, never), code('exists', text));
+    assert.deepEqual(world.log, ['pull']);
+    assert.equal(world.records.size, 0);
+  });
+}
+
+const waiting: PullFunction = (_request, onProgress, signal) => {
+  const progress: Progress = { phase: 'download', bytes: 3.1 * 2 ** 30, totalBytes: 7.2 * 2 ** 30, layers: 2, totalLayers: 5 };
+  onProgress(progress);
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+};
+
+test('near the deadline the caller is told how far the pull is', async () => {
+  const { publish } = createWorld(waiting);
+  const controller = new AbortController();
+  const call = publish(request, controller.signal);
+  setImmediate(() => controller.abort(new DeadlineNear()));
+  await assert.rejects(call, code('busy', /pulled 3\.1 GiB of 7\.2 GiB \(43 %\), 2 of 5 layers; it goes on/));
+});
+
+test('a caller who goes away gets nothing mounted', async () => {
+  const { publish, world } = createWorld(waiting);
+  const controller = new AbortController();
+  const call = publish(request, controller.signal);
+  setImmediate(() => controller.abort());
+  await assert.rejects(call, code('cancelled', /./));
+  assert.deepEqual(world.log, ['pull']);
+});
+
+test('a second call for a target under way is told to come back', async () => {
+  const { publish, unpublish } = createWorld(waiting);
+  const controller = new AbortController();
+  const first = publish(request, controller.signal);
+  await assert.rejects(publish(request, never), code('busy', /another call works on/));
+  await assert.rejects(unpublish('csi-1', { path, anywhere: false }, never), code('busy', /another call works on/));
+  controller.abort();
+  await assert.rejects(first);
+});
+
+test('unpublish takes the mount, then the record, and can be repeated', async () => {
+  const { publish, unpublish, world } = createWorld();
+  await publish(request, never);
+  world.log.length = 0;
+  await unpublish('csi-1', { path, anywhere: false }, never);
+  assert.deepEqual(world.log, ['unmount', 'forget', 'touch']);
+  await unpublish('csi-1', { path, anywhere: false }, never);
+  assert.equal(world.records.size, 0);
+});
+
+test('stats know the volume by id and path, and no other', async () => {
+  const { publish, stats } = createWorld();
+  await publish(request, never);
+  assert.deepEqual(await stats('csi-1', path), { bytes: 7, inodes: 3 });
+  await assert.rejects(stats('csi-2', path), code('not-found', /csi-2/));
+  await assert.rejects(stats('csi-1', '/elsewhere'), code('not-found', /elsewhere/));
+});
