@@ -1,0 +1,70 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { publishRequest, startDaemon, testNode } from '../support/daemon.ts';
+import { oras } from '../support/oras.ts';
+import { startRealRegistry } from '../support/real-registry.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+import { toolPath } from '../support/tools.ts';
+import { makeCertificate } from './certificate.ts';
+import { type Cost, median, peakMemoryOf, timeCommand, timeProcess } from './measure.ts';
+import type { Row } from './rows.ts';
+
+/** Medians over all runs; `peak` is the most memory of any of our daemons, in MB. */
+export type ColdResult = { readonly ours: Cost; readonly theirs: Cost; readonly peak: number };
+
+/** Publishes an artifact on a node that has never seen it, and lets the rival bring it too, in turns. */
+export async function runCold(row: Row, runs: number, program: string): Promise<ColdResult> {
+  await using folder = await temporaryFolder();
+  const tls = row.tls ? await makeCertificate(folder.path) : undefined;
+  await using registry = await startRealRegistry(tls);
+  const reference = `${registry.host}/bench/artifact:1`;
+  const access = tls ? ['--ca-file', tls.certificate] : ['--plain-http'];
+  const files = join(folder.path, 'files');
+  await mkdir(files);
+  await oras(['push', ...access, reference, ...(await row.make(files))], files);
+  const manifest = await oras(['manifest', 'fetch', ...access, reference], files);
+  await rm(files, { recursive: true });
+  const rival =
+    row.rival === 'oras pull'
+      ? `${toolPath('oras')} pull ${access.join(' ')} --no-tty ${reference} --output out`
+      : `mkdir out && curl -sSf http://${registry.host}/v2/bench/artifact/blobs/${onlyLayer(manifest)} | tar xz -C out`;
+
+  const ours: Cost[] = [];
+  const theirs: Cost[] = [];
+  let peak = 0;
+  for (let run = 0; run < runs; run++) {
+    const published = await publishCold(reference, registry.host, tls?.certificate, program);
+    ours.push(published.cost);
+    peak = Math.max(peak, published.peak);
+    theirs.push(await timeCommand(rival, folder.path));
+    await rm(join(folder.path, 'out'), { recursive: true });
+    await timeCommand('sync', folder.path);
+  }
+  return { ours: medians(ours), theirs: medians(theirs), peak };
+}
+
+async function publishCold(
+  reference: string,
+  host: string,
+  certificate: string | undefined,
+  program: string,
+): Promise<{ readonly cost: Cost; readonly peak: number }> {
+  await using node = await testNode(certificate === undefined ? [host] : []);
+  const trust = certificate === undefined ? {} : { '--ca-file': certificate };
+  await using daemon = await startDaemon(node, { program, flags: { '--log-level': 'info', ...trust } });
+  const request = await publishRequest(node, { reference });
+  const options = { deadline: Date.now() + 300_000 };
+  const cost = await timeProcess(daemon.pid, () => daemon.csi.NodePublishVolume(request, options));
+  const peak = peakMemoryOf(daemon.pid);
+  await daemon.csi.NodeUnpublishVolume(request);
+  return { cost, peak };
+}
+
+function onlyLayer(manifest: string): string {
+  const { layers } = JSON.parse(manifest) as { readonly layers: readonly { readonly digest: string }[] };
+  return layers[0]?.digest ?? '';
+}
+
+function medians(costs: readonly Cost[]): Cost {
+  return { wall: median(costs.map(({ wall }) => wall)), cpu: median(costs.map(({ cpu }) => cpu)) };
+}

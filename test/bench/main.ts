@@ -1,0 +1,70 @@
+import { spawnSync } from 'node:child_process';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { installTools } from '../tools/install.ts';
+import { runCached } from './cached.ts';
+import { runCold } from './cold.ts';
+import { type Row, rows } from './rows.ts';
+
+/**
+ * `npm run bench [-- --runs 3 --row 1x1GiB --row cached]`: cold publishes of a running daemon (the build's) against
+ * other programs, in turns, and publishes from the cache. Prints medians and ratios; fails if a bar is missed.
+ */
+
+const megabytesAllowed = 150;
+const cachedMsAllowed = 3;
+
+const { values } = parseArgs({
+  options: { runs: { type: 'string', default: '3' }, row: { type: 'string', multiple: true, default: [] } },
+});
+const wanted = (name: string): boolean => values.row.length === 0 || values.row.includes(name);
+const unknown = values.row.filter(name => name !== 'cached' && !rows.some(row => row.name === name));
+if (unknown.length > 0) {
+  console.error(`no row ${unknown.join(', ')}; there are ${rows.map(({ name }) => name).join(', ')}, cached`);
+  process.exit(2);
+}
+
+installTools();
+if (spawnSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' }).status !== 0) process.exit(1);
+const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+
+console.log('row          rival          wall s: ours theirs ratio   cpu s: ours theirs ratio   peak MB');
+for (const row of rows.filter(({ name }) => wanted(name))) await reportCold(row);
+if (wanted('cached')) await reportCached();
+
+async function reportCold(row: Row): Promise<void> {
+  const { ours, theirs, peak } = await runCold(row, Number(values.runs), program);
+  const ratio = ours.wall / theirs.wall;
+  const line = [
+    row.name.padEnd(12),
+    row.rival.padEnd(14),
+    `${fixed(ours.wall, 12)}${fixed(theirs.wall, 7)}${fixed(ratio, 6)}`,
+    `${fixed(ours.cpu, 14)}${fixed(theirs.cpu, 7)}${fixed(ours.cpu / theirs.cpu, 6)}`,
+    peak.toFixed(0).padStart(9),
+    judge(row.bar === undefined || ratio <= row.bar, `wall ratio at most ${row.bar}`),
+    judge(peak < megabytesAllowed, `peak under ${megabytesAllowed} MB`),
+  ];
+  console.log(line.join(' ').trimEnd());
+}
+
+async function reportCached(): Promise<void> {
+  const { p50, p99, mounts, bytesRead } = await runCached(program);
+  const line = [
+    `cached publish: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms;`,
+    `per call ${mounts} mount, ${bytesRead} bytes read of anything`,
+    judge(p50 < cachedMsAllowed, `p50 under ${cachedMsAllowed} ms`),
+    judge(mounts === 1, 'one mount'),
+    judge(bytesRead < 64 * 1024, 'no blob read'),
+  ];
+  console.log(line.join(' ').trimEnd());
+}
+
+function judge(good: boolean, bar: string): string {
+  if (!good) process.exitCode = 1;
+  return good ? '' : `MISSED: ${bar}`;
+}
+
+function fixed(value: number, width: number): string {
+  return value.toFixed(2).padStart(width);
+}

@@ -1,0 +1,58 @@
+import { createCipheriv, randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** An artifact to bring in cold. */
+export type Row = {
+  readonly name: string;
+  /** Writes the files to push and answers what to tell `oras push`. */
+  readonly make: (folder: string) => Promise<readonly string[]>;
+  readonly tls?: true;
+  /** Against whom, and how many times its wall time is allowed; without a bar the row is for information. */
+  readonly rival: 'oras pull' | 'curl | tar xz';
+  readonly bar?: number;
+};
+
+const MiB = 1024 * 1024;
+
+/** The rows of cold pulls; the cached publish is in cached.ts. */
+export const rows: readonly Row[] = [
+  { name: '1x1GiB', make: folder => writeBlobs(folder, 1, 1024), rival: 'oras pull', bar: 1 },
+  { name: '8x128MiB', make: folder => writeBlobs(folder, 8, 128), rival: 'oras pull', bar: 1 },
+  { name: '1000-small', make: writeLines, rival: 'oras pull', bar: 1 },
+  { name: '50000-files', make: writeTree, rival: 'curl | tar xz', bar: 2 },
+  { name: '1x1GiB-tls', make: folder => writeBlobs(folder, 1, 1024), tls: true, rival: 'oras pull' },
+];
+
+/** Bytes that do not compress, at the speed of AES. */
+async function writeBlobs(folder: string, count: number, mebibytes: number): Promise<readonly string[]> {
+  const cipher = createCipheriv('aes-128-ctr', randomBytes(16), randomBytes(16));
+  const zeros = Buffer.alloc(MiB);
+  const names = Array.from({ length: count }, (_, index) => `blob-${index}.bin`);
+  for (const name of names) {
+    await using file = await open(join(folder, name), 'w');
+    for (let written = 0; written < mebibytes; written++) await file.write(cipher.update(zeros));
+  }
+  return names;
+}
+
+async function writeLines(folder: string): Promise<readonly string[]> {
+  const names = Array.from({ length: 1000 }, (_, index) => `line-${index}.txt`);
+  for (const name of names)
+    writeFileSync(join(folder, name), `this is ${name} ${randomBytes(8).toString('hex')}\n`);
+  return names;
+}
+
+/** 141 MB in 50,000 files of 500 folders, half text: tar+gzip makes about 63 MB of it. */
+async function writeTree(folder: string): Promise<readonly string[]> {
+  for (let index = 0; index < 500; index++) {
+    const inner = join(folder, 'tree', `folder-${index}`);
+    mkdirSync(inner, { recursive: true });
+    for (let number = 0; number < 100; number++) {
+      const noise = randomBytes(900);
+      writeFileSync(join(inner, `file-${number}`), `${noise.toString('hex')}${'the same again '.repeat(68)}`);
+    }
+  }
+  return ['tree'];
+}
