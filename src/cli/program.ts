@@ -84,7 +84,7 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
     .description('publish an artifact of an embedded registry as a volume, and clean up')
     .action(async () => {
       const { demo } = await import('./demo/demo.ts');
-      await demo(terminal);
+      await demo(builder, terminal);
     });
   program
     .command('version')

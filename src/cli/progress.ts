@@ -19,7 +19,7 @@ export function formatProgress({ phase, bytes, totalBytes, layers, totalLayers }
 function openBar(stream: Terminal['stderr']): ProgressView {
   const format = '{phase} {bar} {percentage} % | {done} of {all} | {layers} of {totalLayers} layers | {rate}';
   const bar = new SingleBar(
-    { stream: stream as NodeJS.WritableStream, format, barsize: 24, hideCursor: true, clearOnComplete: true },
+    { stream, format, barsize: 24, hideCursor: true, clearOnComplete: true },
     Presets.shades_grey,
   );
   const started = performance.now();

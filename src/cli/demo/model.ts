@@ -1,0 +1,62 @@
+import { createCipheriv, createHash } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
+import { pack } from 'tar-stream';
+import type { LayerSource } from './artifact.ts';
+
+/** Bytes of the one tensor; the file has a header besides. */
+const tensorBytes = 64 << 20;
+
+export const weightsName = 'weights/model.safetensors';
+
+/** A small model as model registries have them, the same bytes each time: files in folders, weights, and a tar. */
+export async function createModel(): Promise<readonly LayerSource[]> {
+  const json = (name: string, value: object): LayerSource => ({
+    name,
+    bytes: Buffer.from(`${JSON.stringify(value, null, 2)}\n`),
+    mediaType: 'application/json',
+  });
+  return [
+    json('config.json', {
+      architectures: ['TinyForCausalLM'],
+      hidden_size: 2048,
+      num_hidden_layers: 1,
+      torch_dtype: 'float32',
+      vocab_size: 8,
+    }),
+    json('tokenizer/tokenizer.json', { model: { type: 'WordLevel', vocab: { hello: 0, world: 1 } } }),
+    json('tokenizer/special_tokens.json', { unk_token: '<unk>', eos_token: '</s>' }),
+    { name: weightsName, bytes: createWeights(), mediaType: 'application/octet-stream' },
+    await createExamples(),
+  ];
+}
+
+/** One float tensor in a safetensors file. The data cannot be compressed, as weights cannot. */
+function createWeights(): Buffer {
+  const tensor = { dtype: 'F32', shape: [8192, 2048], data_offsets: [0, tensorBytes] };
+  const header = Buffer.from(JSON.stringify({ 'model.embed.weight': tensor }));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const noise = createCipheriv('aes-128-ctr', Buffer.alloc(16, 1), Buffer.alloc(16));
+  return Buffer.concat([length, header, noise.update(Buffer.alloc(tensorBytes))]);
+}
+
+/** A folder as `oras push` packs it: it is unpacked on the way into the volume. */
+async function createExamples(): Promise<LayerSource> {
+  const tar = pack();
+  const mtime = new Date(0);
+  tar.entry({ name: 'examples/', type: 'directory', mode: 0o755, mtime });
+  tar.entry({ name: 'examples/prompt.txt', mode: 0o644, mtime }, 'Say hello to the world.\n');
+  tar.entry({ name: 'examples/latest.txt', type: 'symlink', linkname: 'prompt.txt', mtime });
+  tar.finalize();
+  const bytes = await buffer(tar);
+  return {
+    name: 'examples',
+    bytes: gzipSync(bytes),
+    mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+    annotations: {
+      'io.deis.oras.content.unpack': 'true',
+      'io.deis.oras.content.digest': `sha256:${createHash('sha256').update(bytes).digest('hex')}`,
+    },
+  };
+}

@@ -1,0 +1,68 @@
+import type { Dirent } from 'node:fs';
+import { lstat, readdir, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { styleText } from 'node:util';
+import { formatSize } from '../../util/size.ts';
+
+const width = 80;
+
+/** Tells the demo to people: numbered steps, each with what it took. */
+export type Stage = {
+  heading(text: string): void;
+  /** Does the work and tells of it with its time, once it is done. */
+  step<T>(work: () => Promise<T>, tell: (value: T, milliseconds: number) => string): Promise<T>;
+  /** Lines below a step. */
+  say(text: string): void;
+};
+
+export function openStage(stdout: Writable, signal: AbortSignal): Stage {
+  let count = 0;
+  const style = (format: 'bold' | 'dim', text: string): string => styleText(format, text, { stream: stdout });
+  return {
+    heading: text => void stdout.write(`\n${style('bold', text)}\n\n`),
+    async step(work, tell) {
+      signal.throwIfAborted();
+      const started = performance.now();
+      const value = await work();
+      const milliseconds = performance.now() - started;
+      const line = `${String(++count).padStart(2)}  ${tell(value, milliseconds)}`;
+      const time = formatMilliseconds(milliseconds);
+      stdout.write(`${line}${style('dim', time.padStart(Math.max(width - line.length, time.length + 2)))}\n`);
+      return value;
+    },
+    say: text => void stdout.write(text.replace(/^(?=.)/gm, '      ')),
+  };
+}
+
+/** `2.1 ms`, `340 ms`, `1.2 s`. */
+export function formatMilliseconds(milliseconds: number): string {
+  if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`;
+  return `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
+}
+
+/** A folder as `tree` shows it, with sizes. */
+export async function formatTree(folder: string, label: string): Promise<string> {
+  const lines = [label, ...(await branches(folder, ''))];
+  return lines.map(line => `${line}\n`).join('');
+}
+
+async function branches(folder: string, indent: string): Promise<readonly string[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const sorted = entries.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const lines: string[] = [];
+  for (const [index, entry] of sorted.entries()) {
+    const last = index === sorted.length - 1;
+    const start = `${indent}${last ? '└── ' : '├── '}${entry.name}`;
+    lines.push(`${start.padEnd(38)}${await describe(folder, entry)}`.trimEnd());
+    if (!entry.isDirectory()) continue;
+    lines.push(...(await branches(join(folder, entry.name), `${indent}${last ? '    ' : '│   '}`)));
+  }
+  return lines;
+}
+
+async function describe(folder: string, entry: Dirent): Promise<string> {
+  const path = join(folder, entry.name);
+  if (entry.isSymbolicLink()) return `-> ${await readlink(path)}`;
+  return entry.isFile() ? formatSize((await lstat(path)).size).padStart(8) : '';
+}
