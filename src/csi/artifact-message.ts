@@ -1,0 +1,101 @@
+import { formatPlatform } from '../oci/platform.ts';
+import type {
+  ArtifactDetail,
+  ArtifactSummary,
+  LayerDetail,
+  Progress,
+  Pulled,
+  Resolved,
+  VolumeStatus,
+} from '../volume/usecases.ts';
+import type { ArtifactSummary as WireSummary } from './wire/ociartifact/v1/ArtifactSummary.ts';
+import type { InspectResponse } from './wire/ociartifact/v1/InspectResponse.ts';
+import type { Layer } from './wire/ociartifact/v1/Layer.ts';
+import type { Progress as WireProgress } from './wire/ociartifact/v1/Progress.ts';
+import type { Pulled as WirePulled } from './wire/ociartifact/v1/Pulled.ts';
+import type { Resolved as WireResolved } from './wire/ociartifact/v1/Resolved.ts';
+import type { Volume } from './wire/ociartifact/v1/Volume.ts';
+
+/** The use cases' answers as messages of ociartifact.v1; csi/remote-value.ts turns them back. */
+
+const phases = {
+  resolve: 'RESOLVE',
+  download: 'DOWNLOAD',
+  unpack: 'UNPACK',
+  view: 'VIEW',
+  done: 'DONE',
+} as const;
+
+export function fromResolved({ reference, descriptor, cached }: Resolved): WireResolved {
+  const { mediaType, digest, size, annotations, artifactType, platform } = descriptor;
+  return {
+    reference,
+    media_type: mediaType,
+    digest,
+    size,
+    cached,
+    artifact_type: artifactType ?? '',
+    annotations,
+    platform: platform === undefined ? '' : formatPlatform(platform),
+  };
+}
+
+export function fromProgress({ phase, bytes, totalBytes, layers, totalLayers }: Progress): WireProgress {
+  return { phase: phases[phase], bytes, total_bytes: totalBytes, layers, total_layers: totalLayers };
+}
+
+export function fromPulled({ reference, digest, manifest, view, path, bytes, inodes }: Pulled): WirePulled {
+  return { reference, digest, manifest, view, path, bytes, inodes };
+}
+
+export function fromSummary(summary: ArtifactSummary): WireSummary {
+  const { reference, digest, artifactType, bytes, usedAt, pinned, volumes } = summary;
+  return { reference, digest, artifact_type: artifactType, bytes, used_at: usedAt, pinned, volumes };
+}
+
+export function fromDetail(detail: ArtifactDetail): InspectResponse {
+  const { reference, digest, manifest, annotations, pinned } = detail;
+  return {
+    reference,
+    digest,
+    manifest,
+    kind: detail.kind === 'image' ? 'IMAGE' : 'ARTIFACT',
+    media_type: detail.mediaType,
+    artifact_type: detail.artifactType,
+    annotations,
+    layers: detail.layers.map(fromLayer),
+    pinned,
+    volumes: [...detail.volumes],
+  };
+}
+
+export function fromVolume(volume: VolumeStatus): Volume {
+  const { reference, resolved, digest, manifest, bytes, inodes, mounted, view, anywhere, pod } = volume;
+  return {
+    volume_id: volume.volumeId,
+    target_path: volume.targetPath,
+    reference,
+    resolved,
+    digest,
+    manifest,
+    bytes,
+    inodes,
+    pod:
+      pod === undefined
+        ? null
+        : {
+            namespace: pod.namespace,
+            name: pod.name,
+            uid: pod.uid,
+            service_account: pod.serviceAccount ?? '',
+          },
+    published_at: volume.publishedAt,
+    mounted,
+    view,
+    anywhere,
+  };
+}
+
+function fromLayer({ digest, mediaType, size, name, form, held }: LayerDetail): Layer {
+  return { digest, media_type: mediaType, size, name, form: form === 'unpacked' ? 'UNPACKED' : 'FILE', held };
+}

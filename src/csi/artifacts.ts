@@ -1,0 +1,145 @@
+import { ArtifactError } from '../util/error.ts';
+import type { Artifacts, Progress, Publishing } from '../volume/usecases.ts';
+import {
+  fromDetail,
+  fromProgress,
+  fromPulled,
+  fromResolved,
+  fromSummary,
+  fromVolume,
+} from './artifact-message.ts';
+import { parseMountRequest, parsePullRequest } from './mount-request.ts';
+import { parseTargetPath } from './publish-request.ts';
+import { type Call, clientStream, type Edge, serverStream, unary } from './unary.ts';
+import type { ArtifactsHandlers } from './wire/ociartifact/v1/Artifacts.ts';
+import type { LoadRequest__Output } from './wire/ociartifact/v1/LoadRequest.ts';
+
+/** How often the progress of a pull is sent within one phase, ms. */
+const pace = 200;
+
+/** ociartifact.v1.Artifacts: what people can ask of the daemon. */
+export function artifactsHandlers(
+  edge: Edge,
+  artifacts: Artifacts,
+  publishing: Publishing,
+): ArtifactsHandlers {
+  return {
+    Resolve: unary(edge, async ({ reference, secrets }, call) => {
+      const resolved = await artifacts.resolve(required(reference, call), secrets, call.signal);
+      call.note({ digest: resolved.descriptor.digest });
+      return { resolved: fromResolved(resolved) };
+    }),
+    Pull: serverStream(edge, async (wire, send, call) => {
+      const request = parsePullRequest(wire);
+      call.note({ reference: request.reference });
+      const onProgress = paced(progress => send({ progress: fromProgress(progress) }));
+      const pulled = await artifacts.pull(request, onProgress, call.signal);
+      call.note({ digest: pulled.digest, bytes: pulled.bytes });
+      send({ result: fromPulled(pulled) });
+    }),
+    List: unary(edge, async () => ({ artifacts: (await artifacts.list()).map(fromSummary) })),
+    Inspect: unary(edge, async ({ reference }, call) =>
+      fromDetail(await artifacts.inspect(required(reference, call))),
+    ),
+    Remove: unary(edge, async ({ reference }, call) => {
+      const freed = await artifacts.remove(required(reference, call));
+      call.note({ bytes: freed.bytes });
+      return { freed };
+    }),
+    Prune: unary(edge, async (_, call) => {
+      const freed = await artifacts.prune(call.signal);
+      call.note({ bytes: freed.bytes });
+      return { freed };
+    }),
+    Pin: unary(edge, async ({ reference }, call) => {
+      const digest = await artifacts.pin(required(reference, call));
+      call.note({ digest });
+      return { digest };
+    }),
+    Unpin: unary(edge, async ({ reference }, call) => {
+      await artifacts.unpin(required(reference, call));
+      return {};
+    }),
+    ListVolumes: unary(edge, async () => ({ volumes: (await artifacts.volumes()).map(fromVolume) })),
+    Load: clientStream(edge, async (messages, call) => {
+      const tar = messages[Symbol.asyncIterator]();
+      const first = await tar.next();
+      const reference = first.done === true ? '' : first.value.reference;
+      call.note({ reference });
+      const loaded = await artifacts.load(chunks(first, tar), reference || undefined, call.signal);
+      return { loaded: loaded.map(fromResolved) };
+    }),
+    Fsck: serverStream(edge, async ({ repair }, send, { signal }) => {
+      const result = await artifacts.fsck(repair, finding => send({ finding }), signal);
+      send({ result });
+    }),
+    Mount: unary(edge, async (wire, call) => {
+      call.note({ target: wire.target });
+      const request = parseMountRequest(wire);
+      call.note({ volumeId: request.volumeId, reference: request.reference });
+      const volume = await publishing.publish(request, call.signal);
+      call.note({ digest: volume.digest, bytes: volume.bytes });
+      return { volume: fromVolume({ ...volume, mounted: true }) };
+    }),
+    Unmount: unary(edge, async ({ target }, call) => {
+      call.note({ target });
+      await unmount(artifacts, publishing, parseTargetPath(target, 'target'), call);
+      return {};
+    }),
+  };
+}
+
+async function unmount(
+  artifacts: Artifacts,
+  publishing: Publishing,
+  path: string,
+  call: Call,
+): Promise<void> {
+  const volume = (await artifacts.volumes()).find(({ targetPath }) => targetPath === path);
+  if (volume === undefined) return;
+  if (!volume.anywhere) {
+    const owner = volume.pod === undefined ? 'kubelet' : `the pod ${volume.pod.namespace}/${volume.pod.name}`;
+    throw new ArtifactError('denied', `${path} is a volume of ${owner}; delete the pod to unmount it`);
+  }
+  call.note({ volumeId: volume.volumeId });
+  await publishing.unpublish(volume.volumeId, { path, anywhere: true }, call.signal);
+}
+
+function required(reference: string, call: Call): string {
+  if (reference === '') {
+    throw new ArtifactError(
+      'invalid',
+      'reference is missing; set it to an artifact, such as ghcr.io/org/model:v1',
+    );
+  }
+  call.note({ reference });
+  return reference;
+}
+
+/** Lets a new phase through at once, and what comes within one a few times a second. */
+function paced(send: (progress: Progress) => void): (progress: Progress) => void {
+  let phase: Progress['phase'] | undefined;
+  let sent = 0;
+  return progress => {
+    const now = performance.now();
+    if (progress.phase === phase && now - sent < pace) return;
+    phase = progress.phase;
+    sent = now;
+    send(progress);
+  };
+}
+
+async function* chunks(
+  first: IteratorResult<LoadRequest__Output>,
+  rest: AsyncIterator<LoadRequest__Output>,
+): AsyncGenerator<Uint8Array> {
+  for (let next = first; next.done !== true; next = await rest.next()) {
+    if (next !== first && next.value.reference !== '') {
+      throw new ArtifactError(
+        'invalid',
+        'only the first message may name a reference; load one archive per call',
+      );
+    }
+    if (next.value.chunk.length > 0) yield next.value.chunk;
+  }
+}

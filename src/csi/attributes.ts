@@ -1,0 +1,107 @@
+import { quoteName } from '../oci/name.ts';
+import { parsePlatform } from '../oci/platform.ts';
+import { parseReference } from '../oci/reference.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { PullPolicy, PullRequest, Selection } from '../volume/request.ts';
+
+/** What the attributes of a volume say; secrets come beside them. */
+export type Attributes = Omit<PullRequest, 'secrets'>;
+
+const known = ['reference', 'pullPolicy', 'platform', 'unpack', 'subPath', 'include', 'exclude'];
+
+/** Keys that Kubernetes adds to a volume context; a user's attributes are all others. */
+export function isKubernetesKey(key: string): boolean {
+  return key.startsWith('csi.storage.k8s.io/') || key.startsWith('storage.kubernetes.io/');
+}
+
+/** PATH_MAX; no attribute has a use for more. */
+const longest = 4096;
+
+/**
+ * The attributes of a volume, each of which is one text. Keys of Kubernetes are passed over.
+ *
+ * @throws ArtifactError `invalid` for an unknown or missing attribute, and for a value that is empty, longer than
+ * 4,096 bytes, has control characters or does not parse; the message says what to write.
+ */
+export function parseAttributes(context: Readonly<Record<string, string>>): Attributes {
+  const attributes = new Map(Object.entries(context).filter(([key]) => !isKubernetesKey(key)));
+  for (const [key, value] of attributes) verifyAttribute(key, value);
+  const reference = attributes.get('reference');
+  if (reference === undefined) {
+    throw new ArtifactError(
+      'invalid',
+      'the volume attribute reference is missing; set it to the artifact to mount, such as ghcr.io/org/model:v1',
+    );
+  }
+  parseReference(reference); // for its refusal: what it means is for the node's configuration to say
+  const pullPolicy = attributes.get('pullPolicy');
+  const platform = attributes.get('platform');
+  return {
+    reference,
+    ...(pullPolicy === undefined ? {} : { pullPolicy: parsePullPolicy(pullPolicy) }),
+    ...(platform === undefined ? {} : { platform: parsePlatform(platform) }),
+    selection: toSelection(attributes),
+  };
+}
+
+function toSelection(attributes: ReadonlyMap<string, string>): Selection {
+  const subPath = attributes.get('subPath');
+  return {
+    unpack: parseUnpack(attributes.get('unpack') ?? 'auto'),
+    include: parseGlobs('include', attributes.get('include')),
+    exclude: parseGlobs('exclude', attributes.get('exclude')),
+    ...(subPath === undefined ? {} : { subPath: parseSubPath(subPath) }),
+  };
+}
+
+function verifyAttribute(key: string, value: string): void {
+  if (key === 'defaultMode') {
+    throw new ArtifactError(
+      'invalid',
+      'the volume attribute defaultMode is reserved and has no meaning yet; remove it (files are 0644 and owned by root, those of tar layers as the tar says)',
+    );
+  }
+  if (!known.includes(key)) {
+    throw new ArtifactError(
+      'invalid',
+      `there is no volume attribute ${quoteName(key)}; those that exist are ${known.join(', ')}`,
+    );
+  }
+  if (value === '') throw refusal(key, value, 'leave it out, or give it a value');
+  if (Buffer.byteLength(value) > longest)
+    throw refusal(key, value, `${longest} bytes is the most it may have`);
+  if (/\p{Cc}/u.test(value)) throw refusal(key, value, 'remove the control characters (line ends are some)');
+}
+
+function parsePullPolicy(text: string): PullPolicy {
+  if (text === 'Always' || text === 'IfNotPresent' || text === 'Never') return text;
+  throw refusal('pullPolicy', text, 'write Always, IfNotPresent or Never');
+}
+
+function parseUnpack(text: string): Selection['unpack'] {
+  if (text === 'auto' || text === 'never') return text;
+  throw refusal('unpack', text, 'write auto or never');
+}
+
+/** Globs between commas; the white space around each is not part of it. */
+function parseGlobs(key: string, text: string | undefined): readonly string[] {
+  if (text === undefined) return [];
+  const globs = text.split(',').map(glob => glob.trim());
+  if (globs.includes(''))
+    throw refusal(key, text, 'write globs with one comma between them, such as *.json,weights/**');
+  return globs;
+}
+
+/** A path of the tree in its one spelling, so that `a/b` and `./a//b/` share a view. */
+function parseSubPath(text: string): string {
+  const parts = text.split('/').filter(part => part !== '' && part !== '.');
+  if (text.startsWith('/') || parts.includes('..')) {
+    throw refusal('subPath', text, 'write a path relative to the root of the artifact, with no ".." in it');
+  }
+  if (parts.length === 0) throw refusal('subPath', text, 'leave it out to have the whole artifact');
+  return parts.join('/');
+}
+
+function refusal(key: string, value: string, advice: string): ArtifactError {
+  return new ArtifactError('invalid', `the volume attribute ${key} cannot be ${quoteName(value)}: ${advice}`);
+}

@@ -1,0 +1,71 @@
+import { status } from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import { redact } from './secret-text.ts';
+
+/** What a handler knows of its call, for the log. Nothing else of a request is ever logged. */
+export type Note = {
+  readonly volumeId?: string | undefined;
+  readonly target?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly pod?: string | undefined;
+  readonly reference?: string | undefined;
+  readonly digest?: string | undefined;
+  readonly bytes?: number | undefined;
+};
+
+export type CallRecord = {
+  /** `/csi.v1.Node/NodePublishVolume`. */
+  readonly method: string;
+  readonly note: Note;
+  readonly milliseconds: number;
+  readonly code: status;
+  /** What was thrown, for a failed call. */
+  readonly error: Error | undefined;
+  readonly secrets: readonly string[];
+};
+
+/** Asked again and again by kubelet and by probes: worth a line only when they fail, or at level debug. */
+const frequent = /\/(?:Probe|GetPlugin\w+|NodeGet\w+|GetInfo|Check|Watch|ServerReflectionInfo|List\w*)$/;
+
+/** Longer values are cut: a log line stays readable whatever a request holds. */
+const longest = 1024;
+
+/** Writes one line for a call, with every secret of its request taken out. */
+export function logCall(log: Logger, { method, note, milliseconds, code, error, secrets }: CallRecord): void {
+  const clean = (value: unknown): unknown =>
+    typeof value === 'string' ? redact(value, secrets).slice(0, longest) : value;
+  const fields = Object.fromEntries(
+    Object.entries(note).map(([key, value]): [string, unknown] => [key, clean(value)]),
+  );
+  log[levelOf(method, code)](
+    {
+      method,
+      ...fields,
+      ms: Math.round(milliseconds * 10) / 10,
+      code: status[code],
+      ...(error === undefined ? {} : { error: clean(error.message) }),
+      // An internal error is a bug or a broken disk: say where.
+      ...(code === status.INTERNAL ? { stack: redact(stackOf(error), secrets) } : {}),
+    },
+    'call',
+  );
+}
+
+function levelOf(method: string, code: status): 'debug' | 'info' | 'warn' | 'error' {
+  switch (code) {
+    case status.OK:
+      return frequent.test(method) ? 'debug' : 'info';
+    case status.ABORTED:
+    case status.CANCELLED:
+      return 'info';
+    case status.INTERNAL:
+      return 'error';
+    default:
+      return 'warn';
+  }
+}
+
+function stackOf(error: Error | undefined): string {
+  const deepest = error?.cause instanceof Error ? error.cause : error;
+  return deepest?.stack ?? '';
+}

@@ -1,0 +1,79 @@
+import { join } from 'node:path';
+import { Server } from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import { ArtifactError } from '../util/error.ts';
+import { loadDefinitions } from './definitions.ts';
+import { openDrain } from './drain.ts';
+import { parseDriverName } from './identity.ts';
+import { type Serving, serverOptions, shutDown } from './server.ts';
+import { bindSocket } from './socket.ts';
+import { type Edge, type Observe, unary } from './unary.ts';
+import type { RegistrationHandlers } from './wire/pluginregistration/Registration.ts';
+
+export type RegistrationOptions = {
+  readonly kubeletDir: string;
+  readonly driverName: string;
+  /** The path of the driver's own socket as the host sees it. */
+  readonly endpoint: string;
+  readonly log: Logger;
+  readonly observe: Observe;
+  /** kubelet will not use this driver; the process should end with this error. */
+  readonly onRefused: (error: ArtifactError) => void;
+};
+
+/** Where kubelet looks for plugins. */
+export function registrationPath(kubeletDir: string, driverName: string): string {
+  return join(kubeletDir, 'plugins_registry', `${driverName}-reg.sock`);
+}
+
+/**
+ * Serves pluginregistration.Registration, so that kubelet finds the driver with no side-car; call it when the driver's
+ * own socket answers. A socket that is there already is replaced, be it stale or of a daemon that this one succeeds.
+ * Stopping removes the socket, by which kubelet forgets the driver, unless a successor has put its own there.
+ *
+ * @throws ArtifactError `invalid` for a path that cannot be; `internal` where kubelet's folder cannot be written.
+ */
+export async function serveRegistration(options: RegistrationOptions): Promise<Serving> {
+  const { kubeletDir, log, observe } = options;
+  const drain = openDrain();
+  const server = new Server(serverOptions);
+  const { Registration } = loadDefinitions().pluginregistration;
+  server.addService(Registration.service, registrationHandlers({ log, observe, drain }, options));
+  const path = registrationPath(kubeletDir, parseDriverName(options.driverName));
+  const place = await bindSocket(server, path, 'always');
+  log.info({ socket: path }, 'waiting for kubelet to register the driver');
+
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> =>
+    (stopped ??= (async () => {
+      await place.release();
+      await drain.stop(500, 1000);
+      await shutDown(server);
+    })());
+  return { stop, [Symbol.asyncDispose]: stop };
+}
+
+function registrationHandlers(edge: Edge, options: RegistrationOptions): RegistrationHandlers {
+  const { driverName, endpoint, onRefused } = options;
+  return {
+    GetInfo: unary(edge, async () => ({
+      type: 'CSIPlugin',
+      name: driverName,
+      endpoint,
+      supported_versions: ['1.0.0'],
+    })),
+    NotifyRegistrationStatus: unary(edge, async ({ plugin_registered, error }) => {
+      if (plugin_registered) {
+        edge.log.info({ driverName }, 'kubelet has registered the driver');
+      } else {
+        onRefused(
+          new ArtifactError(
+            'unavailable',
+            `kubelet has refused to register ${driverName} at ${endpoint}: ${error}; its log says more`,
+          ),
+        );
+      }
+      return {};
+    }),
+  };
+}

@@ -1,0 +1,94 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, lstat, rename, unlink } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { dirname, join } from 'node:path';
+import { type Server, ServerCredentials } from '@grpc/grpc-js';
+import { ArtifactError, errnoOf } from '../util/error.ts';
+
+/** What is at the path of a socket when a server wants it. */
+export type Takeover =
+  /** Another server that answers there keeps it. */
+  | 'if-silent'
+  /** The newest server has it. */
+  | 'always';
+
+/** The place of a socket in the file system. */
+export type Place = {
+  /** Removes the socket, unless another server has taken the path meanwhile. */
+  release(): Promise<void>;
+};
+
+/** sockaddr_un's path, without its NUL. */
+const longestPath = 107;
+
+/**
+ * Binds a server to a unix socket that only root can open. The socket is made under a hidden name and renamed, so that
+ * nobody ever sees it with another mode or not yet listening; and since libuv removes the name it bound when it
+ * closes, that name must not be one that a successor may have.
+ *
+ * @throws ArtifactError `invalid` for a path that cannot be a socket, `exists` while another server answers there.
+ */
+export async function bindSocket(server: Server, path: string, takeover: Takeover): Promise<Place> {
+  // kubelet passes over names that begin with a dot.
+  const aside = join(dirname(path), `.${randomBytes(3).toString('hex')}`);
+  if (Math.max(Buffer.byteLength(path), Buffer.byteLength(aside)) > longestPath) {
+    throw new ArtifactError(
+      'invalid',
+      `the path of the socket ${path} is longer than ${longestPath} bytes; choose a shorter folder or name`,
+    );
+  }
+  await verifyFree(path, takeover);
+  await bind(server, aside);
+  try {
+    await chmod(aside, 0o600);
+    const { dev, ino } = await lstat(aside);
+    await rename(aside, path);
+    return {
+      release: async () => {
+        const now = await lstat(path).catch(absent);
+        if (now?.dev === dev && now.ino === ino) await unlink(path).catch(absent);
+      },
+    };
+  } catch (error) {
+    server.forceShutdown();
+    throw error;
+  }
+}
+
+async function verifyFree(path: string, takeover: Takeover): Promise<void> {
+  const there = await lstat(path).catch(absent);
+  if (there === undefined) return;
+  if (!there.isSocket()) {
+    throw new ArtifactError('exists', `${path} is not a socket; move it away, or choose another path`);
+  }
+  if (takeover === 'if-silent' && (await answers(path))) {
+    throw new ArtifactError('exists', `another server answers on ${path}; stop it, or choose another path`);
+  }
+}
+
+/** Whether a server accepts connections. @throws the error of one that cannot be asked. */
+function answers(path: string): Promise<boolean> {
+  const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+  const probe = connect(path);
+  probe.once('connect', () => resolve(true));
+  probe.once('error', error => {
+    const errno = errnoOf(error);
+    if (errno === 'ECONNREFUSED' || errno === 'ENOENT') resolve(false);
+    else reject(error);
+  });
+  return promise.finally(() => probe.destroy());
+}
+
+async function bind(server: Server, path: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), error => {
+    if (error === null) resolve();
+    else reject(new ArtifactError('internal', `cannot listen in ${dirname(path)}: ${error.message}`, error));
+  });
+  await promise;
+}
+
+function absent(error: unknown): undefined {
+  if (errnoOf(error) === 'ENOENT') return undefined;
+  throw error;
+}

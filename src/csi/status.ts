@@ -1,0 +1,31 @@
+import { status } from '@grpc/grpc-js';
+import type { ArtifactError, ErrorCode } from '../util/error.ts';
+
+/** What kubelet is told of each kind of failure (CSI 1.12, "Error Scheme"). The only place where a code becomes a status. */
+const statuses: Readonly<Record<ErrorCode, status>> = {
+  invalid: status.INVALID_ARGUMENT,
+  exists: status.ALREADY_EXISTS,
+  'not-found': status.NOT_FOUND,
+  unauthenticated: status.UNAUTHENTICATED,
+  denied: status.PERMISSION_DENIED,
+  unmountable: status.FAILED_PRECONDITION,
+  corrupt: status.UNAVAILABLE,
+  unavailable: status.UNAVAILABLE,
+  busy: status.ABORTED,
+  cancelled: status.CANCELLED,
+  exhausted: status.RESOURCE_EXHAUSTED,
+  unimplemented: status.UNIMPLEMENTED,
+  internal: status.INTERNAL,
+};
+
+/** A gRPC status; its details in gRPC's own sense, the metadata `grpc-status-details-bin`, are never sent. */
+export type Status = { readonly code: status; readonly details: string };
+
+/** Characters of a message: four times what an event in Kubernetes holds, and far below what HTTP/2 allows a header. */
+const longest = 4096;
+
+/** The message is made well-formed, since gRPC cannot send a lone surrogate, and cut after 4,096 characters. */
+export function toStatus(error: ArtifactError): Status {
+  const text = error.message.length > longest ? `${error.message.slice(0, longest - 1)}…` : error.message;
+  return { code: statuses[error.code], details: text.toWellFormed() };
+}
