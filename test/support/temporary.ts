@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { unmountBelow } from './mounts.ts';
 
-/** What every temporary folder of a test begins with: test/run.ts looks for what was left behind by it. */
-export const temporaryPrefix = 'oci-artifact-csi-';
+/** What every temporary folder of a test begins with, so that people know whose it is. */
+const temporaryPrefix = 'oci-artifact-csi-';
 
 export type TemporaryFolder = AsyncDisposable & { readonly path: string };
 
