@@ -22,7 +22,11 @@ export function matchesGlob(glob: string, name: string): boolean {
   return states.has(tokens.length);
 }
 
-type Token = { readonly takes: (character: string) => boolean; readonly repeats: boolean; readonly skips: number };
+type Token = {
+  readonly takes: (character: string) => boolean;
+  readonly repeats: boolean;
+  readonly skips: number;
+};
 
 /** Adds the states reached without a character: past a star, and past the slash that follows `**`. */
 function withSkips(states: Set<number>, tokens: readonly Token[]): Set<number> {

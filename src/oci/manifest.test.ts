@@ -7,11 +7,16 @@ import { dockerList, dockerManifest, ociIndex, ociManifest } from './media-type.
 
 const digest = `sha256:${'b'.repeat(64)}`;
 const descriptor = { mediaType: 'text/plain', digest, size: 3 };
-const bytes = (document: unknown): Uint8Array => Buffer.from(typeof document === 'string' ? document : JSON.stringify(document));
+const bytes = (document: unknown): Uint8Array =>
+  Buffer.from(typeof document === 'string' ? document : JSON.stringify(document));
 const manifest = { schemaVersion: 2, mediaType: ociManifest, config: descriptor, layers: [descriptor] };
 
 test('a manifest is read with its layers and annotations', () => {
-  const parsed = parseManifest(bytes({ ...manifest, artifactType: 'a/b', annotations: { k: 'v' } }), ociManifest, 'r/x');
+  const parsed = parseManifest(
+    bytes({ ...manifest, artifactType: 'a/b', annotations: { k: 'v' } }),
+    ociManifest,
+    'r/x',
+  );
   assert.equal(parsed.kind, 'manifest');
   assert.equal(parsed.artifactType, 'a/b');
   assert.deepEqual({ ...parsed.annotations }, { k: 'v' });
@@ -21,7 +26,16 @@ test('a manifest is read with its layers and annotations', () => {
 for (const [name, document, served, kind] of [
   ['Docker manifest', { ...manifest, mediaType: dockerManifest }, dockerManifest, 'manifest'],
   ['Docker list', { schemaVersion: 2, mediaType: dockerList, manifests: [] }, dockerList, 'index'],
-  ['index', { schemaVersion: 2, mediaType: ociIndex, manifests: [{ ...descriptor, platform: { os: 'linux', architecture: 'amd64' } }] }, ociIndex, 'index'],
+  [
+    'index',
+    {
+      schemaVersion: 2,
+      mediaType: ociIndex,
+      manifests: [{ ...descriptor, platform: { os: 'linux', architecture: 'amd64' } }],
+    },
+    ociIndex,
+    'index',
+  ],
   ['document without a media type', { ...manifest, mediaType: undefined }, ociManifest, 'manifest'],
   ['index without a media type', { schemaVersion: 2, manifests: [] }, ociIndex, 'index'],
   ['document whose media type only it knows', manifest, '', 'manifest'],
@@ -39,16 +53,46 @@ const refused: readonly (readonly [string, unknown, string, RegExp])[] = [
   ['a list', [], ociManifest, /not a JSON object/],
   ['schema 1', manifest, 'application/vnd.docker.distribution.manifest.v1+prettyjws', /schema 1/],
   ['schemaVersion 1', { ...manifest, schemaVersion: 1 }, ociManifest, /schemaVersion is 1/],
-  ['index and manifest at once', { ...manifest, manifests: [] }, ociManifest, /both "manifests" and "layers"/],
+  [
+    'index and manifest at once',
+    { ...manifest, manifests: [] },
+    ociManifest,
+    /both "manifests" and "layers"/,
+  ],
   ['a media type that is not the served one', manifest, ociIndex, /served as/],
   ['an unknown media type', { ...manifest, mediaType: 'a/b' }, 'a/b', /"a\/b" is none/],
   ['no config', { ...manifest, config: undefined }, ociManifest, /"config" is not a descriptor/],
   ['layers that are no list', { ...manifest, layers: {} }, ociManifest, /"layers" is not a list/],
-  ['a digest of another algorithm', { ...manifest, layers: [{ ...descriptor, digest: 'md5:00' }] }, ociManifest, /layers\[0\]\.digest/],
-  ['a path as digest', { ...manifest, layers: [{ ...descriptor, digest: 'sha256:../../x' }] }, ociManifest, /layers\[0\]\.digest/],
-  ['a negative size', { ...manifest, layers: [{ ...descriptor, size: -1 }] }, ociManifest, /layers\[0\]\.size/],
-  ['a size beyond exact numbers', { ...manifest, layers: [{ ...descriptor, size: 2 ** 53 }] }, ociManifest, /layers\[0\]\.size/],
-  ['a size in words', { ...manifest, layers: [{ ...descriptor, size: '3' }] }, ociManifest, /layers\[0\]\.size/],
+  [
+    'a digest of another algorithm',
+    { ...manifest, layers: [{ ...descriptor, digest: 'md5:00' }] },
+    ociManifest,
+    /layers\[0\]\.digest/,
+  ],
+  [
+    'a path as digest',
+    { ...manifest, layers: [{ ...descriptor, digest: 'sha256:../../x' }] },
+    ociManifest,
+    /layers\[0\]\.digest/,
+  ],
+  [
+    'a negative size',
+    { ...manifest, layers: [{ ...descriptor, size: -1 }] },
+    ociManifest,
+    /layers\[0\]\.size/,
+  ],
+  [
+    'a size beyond exact numbers',
+    { ...manifest, layers: [{ ...descriptor, size: 2 ** 53 }] },
+    ociManifest,
+    /layers\[0\]\.size/,
+  ],
+  [
+    'a size in words',
+    { ...manifest, layers: [{ ...descriptor, size: '3' }] },
+    ociManifest,
+    /layers\[0\]\.size/,
+  ],
   ['annotations that are no text', { ...manifest, annotations: { a: 1 } }, ociManifest, /annotations/],
 ];
 
@@ -56,7 +100,8 @@ for (const [name, document, served, why] of refused) {
   test(`${name} is refused`, () => {
     assert.throws(
       () => parseManifest(bytes(document), served, 'r/x'),
-      (thrown: unknown) => thrown instanceof ArtifactError && thrown.code === 'unmountable' && why.test(thrown.message),
+      (thrown: unknown) =>
+        thrown instanceof ArtifactError && thrown.code === 'unmountable' && why.test(thrown.message),
     );
   });
 }

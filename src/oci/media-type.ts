@@ -46,5 +46,7 @@ export function isTar(mediaType: string): boolean {
 
 /** A layer of the model specification (CNCF ModelPack, and its earlier name). */
 export function isModelLayer(mediaType: string): boolean {
-  return mediaType.startsWith('application/vnd.cncf.model.') || mediaType.startsWith('application/vnd.cnai.model.');
+  return (
+    mediaType.startsWith('application/vnd.cncf.model.') || mediaType.startsWith('application/vnd.cnai.model.')
+  );
 }

@@ -28,13 +28,24 @@ export type LayerSelection = {
  * @throws ArtifactError `unmountable` for a manifest that is neither image nor artifact, for include and exclude on a
  * container image, and where they leave nothing.
  */
-export function planLayers(manifest: Manifest, diffIds: readonly string[] | undefined, selection: LayerSelection, label: string): Plan {
+export function planLayers(
+  manifest: Manifest,
+  diffIds: readonly string[] | undefined,
+  selection: LayerSelection,
+  label: string,
+): Plan {
   const filtered = selection.include.length > 0 || selection.exclude.length > 0;
   if (isImage(manifest, diffIds)) {
     if (filtered) {
-      throw new ArtifactError('unmountable', `${label} is a container image: its layers have no names, so include and exclude cannot choose among them; use subPath`);
+      throw new ArtifactError(
+        'unmountable',
+        `${label} is a container image: its layers have no names, so include and exclude cannot choose among them; use subPath`,
+      );
     }
-    return { kind: 'image', layers: manifest.layers.map((layer, index) => planImageLayer(layer, index, diffIds?.[index], label)) };
+    return {
+      kind: 'image',
+      layers: manifest.layers.map((layer, index) => planImageLayer(layer, index, diffIds?.[index], label)),
+    };
   }
   if (!isArtifact(manifest)) {
     throw new ArtifactError(
@@ -47,7 +58,10 @@ export function planLayers(manifest: Manifest, diffIds: readonly string[] | unde
     .filter(layer => isSelected(layer.name, selection));
   if (filtered && layers.length === 0) {
     const names = manifest.layers.slice(0, 8).map(layer => JSON.stringify(layerName(layer)));
-    throw new ArtifactError('unmountable', `include and exclude leave no layer of ${label}; it has ${names.join(', ') || 'none'}`);
+    throw new ArtifactError(
+      'unmountable',
+      `include and exclude leave no layer of ${label}; it has ${names.join(', ') || 'none'}`,
+    );
   }
   return { kind: 'artifact', layers };
 }
@@ -71,22 +85,42 @@ function isArtifact(manifest: Manifest): boolean {
   return manifest.artifactType !== undefined || (config !== '' && !isImageConfig(config));
 }
 
-function planImageLayer(descriptor: Descriptor, index: number, diffId: string | undefined, label: string): LayerPlan {
+function planImageLayer(
+  descriptor: Descriptor,
+  index: number,
+  diffId: string | undefined,
+  label: string,
+): LayerPlan {
   const name = `layer ${index + 1} (${shortDigest(descriptor.digest)}) of ${label}`;
   if (diffId === undefined || !isDigest(diffId)) {
-    throw new ArtifactError('unmountable', `the config of ${label} has ${JSON.stringify(diffId)?.slice(0, 120)} as diff_id of ${name}, which is no digest`);
+    throw new ArtifactError(
+      'unmountable',
+      `the config of ${label} has ${JSON.stringify(diffId)?.slice(0, 120)} as diff_id of ${name}, which is no digest`,
+    );
   }
   return { descriptor, label: name, name: '', form: 'unpacked', diffId };
 }
 
-function planArtifactLayer(descriptor: Descriptor, index: number, unpack: 'auto' | 'never', label: string): LayerPlan {
+function planArtifactLayer(
+  descriptor: Descriptor,
+  index: number,
+  unpack: 'auto' | 'never',
+  label: string,
+): LayerPlan {
   const name = layerName(descriptor);
-  const layer = { descriptor, name, label: `layer ${index + 1} (${givenName(descriptor) ?? shortDigest(descriptor.digest)}) of ${label}` };
+  const layer = {
+    descriptor,
+    name,
+    label: `layer ${index + 1} (${givenName(descriptor) ?? shortDigest(descriptor.digest)}) of ${label}`,
+  };
   if (unpack === 'never' || !isMeantToBeUnpacked(descriptor)) return { ...layer, form: 'file' };
   const content = descriptor.annotations['io.deis.oras.content.digest'];
   if (content === undefined) return { ...layer, form: 'unpacked' };
   if (isDigest(content)) return { ...layer, form: 'unpacked', diffId: content };
-  throw new ArtifactError('unmountable', `${layer.label} has an io.deis.oras.content.digest that is no digest`);
+  throw new ArtifactError(
+    'unmountable',
+    `${layer.label} has an io.deis.oras.content.digest that is no digest`,
+  );
 }
 
 /** ORAS calls plain files tar, so the media type alone decides only for a layer without a name. */
@@ -103,7 +137,10 @@ function givenName(layer: Descriptor): string | undefined {
 }
 
 function isSelected(name: string, { include, exclude }: LayerSelection): boolean {
-  const subject = name.split('/').filter(part => part !== '' && part !== '.').join('/');
+  const subject = name
+    .split('/')
+    .filter(part => part !== '' && part !== '.')
+    .join('/');
   if (exclude.some(glob => matchesGlob(glob, subject))) return false;
   return include.length === 0 || include.some(glob => matchesGlob(glob, subject));
 }

@@ -19,19 +19,20 @@ const select = (wanted: string, there: readonly (string | undefined)[]): string 
   return chosen.platform === undefined ? 'any' : formatPlatform(chosen.platform);
 };
 
-const table: readonly (readonly [wanted: string, there: readonly (string | undefined)[], chosen: string])[] = [
-  ['linux/amd64', ['linux/arm64', 'linux/amd64'], 'linux/amd64'],
-  ['linux/amd64', ['linux/amd64/v3', 'linux/amd64'], 'linux/amd64'],
-  ['linux/amd64', [undefined, 'linux/amd64'], 'linux/amd64'],
-  ['linux/amd64', [undefined, 'linux/arm64'], 'any'],
-  ['linux/amd64/v3', ['linux/amd64', 'linux/amd64/v3'], 'linux/amd64/v3'],
-  ['linux/amd64/v3', ['linux/amd64'], 'linux/amd64'],
-  ['linux/arm64', ['linux/arm64'], 'linux/arm64'],
-  ['linux/arm64', ['linux/arm64/v8'], 'linux/arm64/v8'],
-  ['linux/arm64/v8', ['linux/arm64'], 'linux/arm64'],
-  ['linux/arm/v7', ['linux/arm/v5', 'linux/arm/v6'], 'linux/arm/v6'],
-  ['linux/arm', ['linux/arm/v8', 'linux/arm/v7'], 'linux/arm/v7'],
-];
+const table: readonly (readonly [wanted: string, there: readonly (string | undefined)[], chosen: string])[] =
+  [
+    ['linux/amd64', ['linux/arm64', 'linux/amd64'], 'linux/amd64'],
+    ['linux/amd64', ['linux/amd64/v3', 'linux/amd64'], 'linux/amd64'],
+    ['linux/amd64', [undefined, 'linux/amd64'], 'linux/amd64'],
+    ['linux/amd64', [undefined, 'linux/arm64'], 'any'],
+    ['linux/amd64/v3', ['linux/amd64', 'linux/amd64/v3'], 'linux/amd64/v3'],
+    ['linux/amd64/v3', ['linux/amd64'], 'linux/amd64'],
+    ['linux/arm64', ['linux/arm64'], 'linux/arm64'],
+    ['linux/arm64', ['linux/arm64/v8'], 'linux/arm64/v8'],
+    ['linux/arm64/v8', ['linux/arm64'], 'linux/arm64'],
+    ['linux/arm/v7', ['linux/arm/v5', 'linux/arm/v6'], 'linux/arm/v6'],
+    ['linux/arm', ['linux/arm/v8', 'linux/arm/v7'], 'linux/arm/v7'],
+  ];
 
 for (const [wanted, there, chosen] of table) {
   test(`a node of ${wanted} gets ${chosen} from ${there.map(each => each ?? 'any').join(', ')}`, () => {
@@ -43,7 +44,9 @@ test('an index without the platform is refused and its platforms are named', () 
   assert.throws(
     () => select('linux/amd64', ['linux/arm64', 'windows/amd64']),
     (thrown: unknown) =>
-      thrown instanceof ArtifactError && thrown.code === 'unmountable' && /linux\/arm64, windows\/amd64/.test(thrown.message),
+      thrown instanceof ArtifactError &&
+      thrown.code === 'unmountable' &&
+      /linux\/arm64, windows\/amd64/.test(thrown.message),
   );
 });
 

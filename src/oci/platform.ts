@@ -4,7 +4,12 @@ import type { Descriptor } from './descriptor.ts';
 /** os/arch/variant as Go and the image index name them (OCI image spec, image-index.md). */
 export type Platform = { readonly os: string; readonly architecture: string; readonly variant?: string };
 
-const architectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', ppc64: 'ppc64le', mipsel: 'mipsle' };
+const architectures: Readonly<Record<string, string>> = {
+  x64: 'amd64',
+  ia32: '386',
+  ppc64: 'ppc64le',
+  mipsel: 'mipsle',
+};
 
 /** Linux on this machine's processor, from Node's name for it (`process.arch`). */
 export function toPlatform(nodeArchitecture: string): Platform {
@@ -15,7 +20,10 @@ export function toPlatform(nodeArchitecture: string): Platform {
 export function parsePlatform(text: string): Platform {
   const match = /^([a-z0-9]+)\/([a-z0-9_]+)(?:\/([a-z0-9.]+))?$/.exec(text);
   if (match === null) {
-    throw new ArtifactError('invalid', `"${text.slice(0, 80)}" is not a platform: write os/arch or os/arch/variant, such as linux/arm64/v8`);
+    throw new ArtifactError(
+      'invalid',
+      `"${text.slice(0, 80)}" is not a platform: write os/arch or os/arch/variant, such as linux/arm64/v8`,
+    );
   }
   const [, os = '', architecture = '', variant] = match;
   return { os, architecture, ...(variant === undefined ? {} : { variant }) };
@@ -44,18 +52,23 @@ export function selectPlatform(entries: readonly Descriptor[], wanted: Platform,
   }
   const anyPlatform = entries.find(({ platform }) => platform === undefined);
   if (anyPlatform !== undefined) return anyPlatform;
-  const there = [...new Set(entries.flatMap(({ platform }) => (platform === undefined ? [] : [formatPlatform(platform)])))];
+  const there = [
+    ...new Set(entries.flatMap(({ platform }) => (platform === undefined ? [] : [formatPlatform(platform)]))),
+  ];
   throw new ArtifactError(
     'unmountable',
     `the index of ${label} has nothing for ${formatPlatform(wanted)}; ` +
-      (there.length === 0 ? 'it is empty' : `it has ${there.slice(0, 12).join(', ')}: set the attribute platform to one of them, or push one for this node`),
+      (there.length === 0
+        ? 'it is empty'
+        : `it has ${there.slice(0, 12).join(', ')}: set the attribute platform to one of them, or push one for this node`),
   );
 }
 
 const armVariants = ['v8', 'v7', 'v6', 'v5'];
 
 function acceptableVariants({ architecture, variant }: Platform): readonly string[] {
-  if (architecture === 'arm64') return variant === undefined || variant === 'v8' ? ['v8', ''] : [variant, 'v8', ''];
+  if (architecture === 'arm64')
+    return variant === undefined || variant === 'v8' ? ['v8', ''] : [variant, 'v8', ''];
   if (architecture === 'arm') {
     const from = armVariants.indexOf(variant ?? 'v7');
     return from === -1 ? [variant ?? ''] : [...armVariants.slice(from), ''];

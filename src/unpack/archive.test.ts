@@ -57,7 +57,10 @@ test('a tar that ends in a file is refused', async () => {
       for await (const _ of entry.content);
     }
   };
-  await assert.rejects(read, (thrown: unknown) => thrown instanceof ArtifactError && thrown.code === 'invalid');
+  await assert.rejects(
+    read,
+    (thrown: unknown) => thrown instanceof ArtifactError && thrown.code === 'invalid',
+  );
 });
 
 test('an aborted read ends with the reason', async () => {

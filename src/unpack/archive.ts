@@ -3,19 +3,27 @@ import { extract } from 'tar-stream';
 import { ArtifactError } from '../util/error.ts';
 
 /** A regular file of a tar; its content must be read before the next is asked for. `size` is in bytes. */
-export type ArchiveEntry = { readonly path: string; readonly size: number; readonly content: AsyncIterable<Uint8Array> };
+export type ArchiveEntry = {
+  readonly path: string;
+  readonly size: number;
+  readonly content: AsyncIterable<Uint8Array>;
+};
 
 /**
  * The regular files of an uncompressed tar, as it streams by; all else in it is passed over.
  *
  * @throws ArtifactError `invalid` for what is not a tar, also from an entry's content.
  */
-export async function* readArchive(tar: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<ArchiveEntry> {
+export async function* readArchive(
+  tar: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncIterable<ArchiveEntry> {
   const entries = extract();
   const source = Readable.from(tar, { objectMode: false });
   source.on('error', error => entries.destroy(error));
   source.pipe(entries);
-  const abort = (): void => entries.destroy(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
+  const abort = (): void =>
+    entries.destroy(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
   signal.addEventListener('abort', abort, { once: true });
   try {
     for await (const entry of guarded(entries, signal)) {
@@ -38,7 +46,11 @@ async function* guarded<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncI
     signal.throwIfAborted();
     if (thrown instanceof ArtifactError) throw thrown;
     const why = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new ArtifactError('invalid', `the archive is not an uncompressed tar, or not all of one: ${why}`, thrown);
+    throw new ArtifactError(
+      'invalid',
+      `the archive is not an uncompressed tar, or not all of one: ${why}`,
+      thrown,
+    );
   }
 }
 

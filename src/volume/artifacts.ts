@@ -1,17 +1,25 @@
 import type { Digest } from '../oci/digest.ts';
 import { formatReference } from '../oci/reference.ts';
-import type { Platform } from '../oci/platform.ts';
 import { ArtifactError } from '../util/error.ts';
 import { holdsDigest, type Catalog } from './catalog.ts';
 import type { Collector } from './collector.ts';
-import type { Archive, Blobs, Layers, Mounter, Names, Pins, Views, VolumeRecords } from './contracts.ts';
+import type {
+  Archive,
+  Blobs,
+  Layers,
+  Mounter,
+  Names,
+  Pins,
+  Views,
+  VolumeRecord,
+  VolumeRecords,
+} from './contracts.ts';
 import { checkCache } from './fsck.ts';
 import type { Holds } from './holds.ts';
 import { loadLayout } from './load.ts';
-import type { Manifests } from './manifests.ts';
 import type { Pull } from './pull.ts';
 import type { Resolver } from './resolution.ts';
-import type { Artifacts, VolumeStatus } from './usecases.ts';
+import type { Artifacts } from './usecases.ts';
 
 /** The cache, for people: what `ociartifact.v1.Artifacts` and the command line can do. */
 export function createArtifacts(world: {
@@ -19,7 +27,6 @@ export function createArtifacts(world: {
   readonly resolver: Resolver;
   readonly catalog: Catalog;
   readonly collector: Collector;
-  readonly manifests: Manifests;
   readonly archive: Archive;
   readonly blobs: Blobs;
   readonly layers: Layers;
@@ -30,11 +37,10 @@ export function createArtifacts(world: {
   readonly mounter: Mounter;
   readonly holds: Holds;
   readonly hash: (bytes: Uint8Array) => Digest;
-  readonly platform: Platform;
 }): Artifacts {
   const { pull, resolver, catalog, collector, blobs, names, views, volumes, pins, mounter } = world;
 
-  const isMounted = async (record: VolumeStatus | Omit<VolumeStatus, 'mounted'>): Promise<boolean> => {
+  const isMounted = async (record: VolumeRecord): Promise<boolean> => {
     const view = await views.find(record.view);
     const state = await mounter.state({ path: record.targetPath, anywhere: record.anywhere }, view?.path);
     return state.kind === 'mounted' && state.shows === 'view';
@@ -67,13 +73,17 @@ export function createArtifacts(world: {
       const { digest } = descriptor;
       const user = (await volumes.list()).find(record => record.digest === digest);
       if (user !== undefined) {
-        throw new ArtifactError('denied', `${reference} is published at ${user.targetPath}; delete that pod first`);
+        throw new ArtifactError(
+          'denied',
+          `${reference} is published at ${user.targetPath}; delete that pod first`,
+        );
       }
       if ((await pins.list()).some(pin => pin.digest === digest)) {
         throw new ArtifactError('denied', `${reference} is pinned; unpin it first`);
       }
       await names.remove(reference);
-      if ((await names.list()).some(name => name.descriptor.digest === digest)) return { artifacts: 0, bytes: 0 };
+      if ((await names.list()).some(name => name.descriptor.digest === digest))
+        return { artifacts: 0, bytes: 0 };
       const own = (await views.list()).filter(view => holdsDigest(view, digest));
       return collector.discard(new Set(own.map(view => view.key)), new AbortController().signal);
     },
@@ -88,7 +98,9 @@ export function createArtifacts(world: {
       if (!(await pins.remove(reference))) throw new ArtifactError('not-found', `${reference} is not pinned`);
     },
     async volumes() {
-      return Promise.all((await volumes.list()).map(async record => ({ ...record, mounted: await isMounted(record) })));
+      return Promise.all(
+        (await volumes.list()).map(async record => ({ ...record, mounted: await isMounted(record) })),
+      );
     },
     load: (tar, reference, signal) => loadLayout({ ...world, blobs }, tar, reference, signal),
     fsck: (repair, onFinding, signal) => checkCache(world, repair, onFinding, signal),

@@ -39,7 +39,9 @@ export function createCatalog(world: {
 
   const byReference = async (text: string): Promise<NameRecord | undefined> => {
     for (const reference of expander.expand(text)) {
-      const name = (await names.find(formatReference(reference))) ?? (reference.digest && (await byDigest(reference.digest)));
+      const name =
+        (await names.find(formatReference(reference))) ??
+        (reference.digest && (await byDigest(reference.digest)));
       if (name !== undefined) return name;
     }
     return undefined;
@@ -48,13 +50,21 @@ export function createCatalog(world: {
   const locate = async (text: string): Promise<NameRecord> => {
     const name = await (isDigest(text) ? byDigest(text) : byReference(text));
     if (name !== undefined) return name;
-    throw new ArtifactError('not-found', `${text} is not in this node's cache; \`ls\` shows what is, \`pull\` brings it`);
+    throw new ArtifactError(
+      'not-found',
+      `${text} is not in this node's cache; \`ls\` shows what is, \`pull\` brings it`,
+    );
   };
 
   return {
     locate,
     async list() {
-      const [known, made, records, pinned] = await Promise.all([names.list(), views.list(), volumes.list(), pins.list()]);
+      const [known, made, records, pinned] = await Promise.all([
+        names.list(),
+        views.list(),
+        volumes.list(),
+        pins.list(),
+      ]);
       return known
         .map(({ reference, descriptor }) => {
           const own = made.filter(view => holdsDigest(view, descriptor.digest));
@@ -74,12 +84,30 @@ export function createCatalog(world: {
       const name = await locate(text);
       const { digest } = name.descriptor;
       const documents = { fetch: notHere(name.reference), hold: async () => undefined };
-      const selected = await manifests.select(name.descriptor, platform, name.reference, documents, AbortSignal.timeout(10_000));
-      const plan = planLayers(selected.manifest, selected.diffIds, { unpack: 'auto', include: [], exclude: [] }, name.reference);
+      const selected = await manifests.select(
+        name.descriptor,
+        platform,
+        name.reference,
+        documents,
+        AbortSignal.timeout(10_000),
+      );
+      const plan = planLayers(
+        selected.manifest,
+        selected.diffIds,
+        { unpack: 'auto', include: [], exclude: [] },
+        name.reference,
+      );
       const layers: LayerDetail[] = [];
       for (const layer of plan.layers) {
         const { descriptor, name: path, form } = layer;
-        layers.push({ digest: descriptor.digest, mediaType: descriptor.mediaType, size: descriptor.size, name: path, form, held: await source.isHeld(layer) });
+        layers.push({
+          digest: descriptor.digest,
+          mediaType: descriptor.mediaType,
+          size: descriptor.size,
+          name: path,
+          form,
+          held: await source.isHeld(layer),
+        });
       }
       const records = await volumes.list();
       return {
@@ -105,6 +133,9 @@ export function holdsDigest(view: View, digest: Digest): boolean {
 
 function notHere(reference: string) {
   return async (_kind: string, descriptor: Descriptor): Promise<never> => {
-    throw new ArtifactError('not-found', `the cache no longer holds ${descriptor.digest} of ${reference}; pull it again`);
+    throw new ArtifactError(
+      'not-found',
+      `the cache no longer holds ${descriptor.digest} of ${reference}; pull it again`,
+    );
   };
 }

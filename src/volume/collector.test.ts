@@ -70,7 +70,11 @@ function createCache() {
       put: unused,
       remove: unused,
     },
-    pins: { list: async () => [...pins].map(digest => ({ reference: '', digest, pinnedAt: 0 })), put: unused, remove: unused },
+    pins: {
+      list: async () => [...pins].map(digest => ({ reference: '', digest, pinnedAt: 0 })),
+      put: unused,
+      remove: unused,
+    },
     mounter: {
       list: async () => [...mounted].map(key => ({ target: '/t', source: `/views/${key}`, dead: false })),
       state: unused,
@@ -96,7 +100,13 @@ const record = {
   publishedAt: 0,
 };
 
-function addView(cache: ReturnType<typeof createCache>, key: string, usedAt: number, blobs: readonly number[], layers: readonly number[] = []): void {
+function addView(
+  cache: ReturnType<typeof createCache>,
+  key: string,
+  usedAt: number,
+  blobs: readonly number[],
+  layers: readonly number[] = [],
+): void {
   for (const number of blobs) cache.blobs.set(digestOf(number), usedAt);
   for (const number of layers) cache.layers.set(digestOf(number), usedAt);
   cache.views.set(key, {
@@ -166,11 +176,17 @@ test('collection never takes what a record, a mount, a pin or a hold needs, and 
         if (root === 'mount') cache.mounted.add(`v${index}`);
         if (root === 'mount of a part') cache.mounted.add(`v${index}/sub`);
         if (root === 'pin') cache.pins.add(digestOf(100 + index));
-        if (root === 'hold') await cache.holds.hold([viewId(`v${index}`), ...[...own, ...layers].map(digestOf)]);
+        if (root === 'hold')
+          await cache.holds.hold([viewId(`v${index}`), ...[...own, ...layers].map(digestOf)]);
       }
       await cache.collector.collect(async () => false, never);
-      const needed = plan.flatMap(({ blobs, layers, root }, index) => (root === 'none' ? [] : [100 + index, ...blobs, ...layers]));
-      assert.deepEqual([...cache.blobs.keys(), ...cache.layers.keys()].sort(), [...new Set(needed)].map(digestOf).sort());
+      const needed = plan.flatMap(({ blobs, layers, root }, index) =>
+        root === 'none' ? [] : [100 + index, ...blobs, ...layers],
+      );
+      assert.deepEqual(
+        [...cache.blobs.keys(), ...cache.layers.keys()].sort(),
+        [...new Set(needed)].map(digestOf).sort(),
+      );
       assert.equal(cache.views.size, plan.filter(({ root }) => root !== 'none').length);
     }),
   );
@@ -180,7 +196,13 @@ function createDisk(cache: ReturnType<typeof createCache>, total: number, other 
   return {
     usage: async () => {
       const usedBytes = cache.bytes() + other;
-      return { totalBytes: total, usedBytes, availableBytes: total - usedBytes, totalInodes: 0, usedInodes: 0 };
+      return {
+        totalBytes: total,
+        usedBytes,
+        availableBytes: total - usedBytes,
+        totalInodes: 0,
+        usedInodes: 0,
+      };
     },
   };
 }
@@ -195,7 +217,10 @@ const layer = (number: number, size: number) => ({
 test('room is made down to the low mark before a pull, and not a byte further', async () => {
   const cache = createCache();
   for (let index = 0; index < 8; index++) addView(cache, `v${index}`, index, [index + 1]);
-  const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, { cacheHigh: 80, cacheLow: 60 });
+  const room = createRoom(
+    { disk: createDisk(cache, 100), collector: cache.collector },
+    { cacheHigh: 80, cacheLow: 60 },
+  );
   using _room = await room.reserve('r', [layer(50, 10)], [layer(50, 10)], () => 10, never);
   assert.deepEqual([...cache.views.keys()], ['v3', 'v4', 'v5', 'v6', 'v7']);
 });
@@ -203,7 +228,10 @@ test('room is made down to the low mark before a pull, and not a byte further', 
 test('a pull that fits collects nothing', async () => {
   const cache = createCache();
   for (let index = 0; index < 7; index++) addView(cache, `v${index}`, index, [index + 1]);
-  const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, { cacheHigh: 80, cacheLow: 60 });
+  const room = createRoom(
+    { disk: createDisk(cache, 100), collector: cache.collector },
+    { cacheHigh: 80, cacheLow: 60 },
+  );
   using _room = await room.reserve('r', [layer(50, 10)], [layer(50, 10)], () => 10, never);
   assert.equal(cache.views.size, 7);
 });
@@ -212,7 +240,10 @@ test('a pull that cannot fit fails before its first byte and names need and room
   const cache = createCache();
   addView(cache, 'v', 1, [1]);
   cache.volumes.add('v');
-  const room = createRoom({ disk: createDisk(cache, 100, 40), collector: cache.collector }, { cacheHigh: 80, cacheLow: 60 });
+  const room = createRoom(
+    { disk: createDisk(cache, 100, 40), collector: cache.collector },
+    { cacheHigh: 80, cacheLow: 60 },
+  );
   await assert.rejects(
     room.reserve('r/x:1', [layer(50, 31)], [layer(50, 31)], () => 31, never),
     /r\/x:1 needs 31 B more .* room for 30 B below 80 %/,
@@ -221,9 +252,15 @@ test('a pull that cannot fit fails before its first byte and names need and room
 
 test('two pulls do not both take the last room', async () => {
   const cache = createCache();
-  const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, { cacheHigh: 80, cacheLow: 60 });
+  const room = createRoom(
+    { disk: createDisk(cache, 100), collector: cache.collector },
+    { cacheHigh: 80, cacheLow: 60 },
+  );
   const first = await room.reserve('a', [layer(50, 50)], [layer(50, 50)], () => 50, never);
-  await assert.rejects(room.reserve('b', [layer(51, 50)], [layer(51, 50)], () => 50, never), /room for 30 B/);
+  await assert.rejects(
+    room.reserve('b', [layer(51, 50)], [layer(51, 50)], () => 50, never),
+    /room for 30 B/,
+  );
   first[Symbol.dispose]();
   using _second = await room.reserve('b', [layer(51, 50)], [layer(51, 50)], () => 50, never);
 });
@@ -241,5 +278,8 @@ test('an artifact above the largest size is refused whatever room there is', asy
   const cache = createCache();
   const limits = { cacheHigh: 80, cacheLow: 60, maxArtifactSize: 15 };
   const room = createRoom({ disk: createDisk(cache, 10_000), collector: cache.collector }, limits);
-  await assert.rejects(room.reserve('r', [layer(50, 20)], [], () => 0, never), /--max-artifact-size allows 15 B/);
+  await assert.rejects(
+    room.reserve('r', [layer(50, 20)], [], () => 0, never),
+    /--max-artifact-size allows 15 B/,
+  );
 });

@@ -32,13 +32,18 @@ export function createCollector(world: {
 
   /** The views that must stay, whatever their age. */
   const rooted = async (all: readonly View[]): Promise<ReadonlySet<string>> => {
-    const [records, pinned, mounted] = await Promise.all([volumes.list(), pins.list(), mounter.list(world.viewsFolder)]);
+    const [records, pinned, mounted] = await Promise.all([
+      volumes.list(),
+      pins.list(),
+      mounter.list(world.viewsFolder),
+    ]);
     const keys = new Set(records.map(record => record.view));
     const sources = mounted.map(mount => mount.source);
     const digests = new Set(pinned.map(pin => pin.digest));
     for (const view of all) {
       const shown = sources.some(source => source === view.path || source.startsWith(`${view.path}/`));
-      if (shown || digests.has(view.manifest) || view.blobs.some(digest => digests.has(digest))) keys.add(view.key);
+      if (shown || digests.has(view.manifest) || view.blobs.some(digest => digests.has(digest)))
+        keys.add(view.key);
     }
     return keys;
   };
@@ -72,13 +77,17 @@ export function createCollector(world: {
     const uses = countUses(all);
     const freed: Tally = { artifacts: 0, bytes: 0 };
 
-    const oldestFirst = [...items.values()].filter(item => orphans && !uses.has(item.digest)).sort((a, b) => a.since - b.since);
+    const oldestFirst = [...items.values()]
+      .filter(item => orphans && !uses.has(item.digest))
+      .sort((a, b) => a.since - b.since);
     for (const orphan of oldestFirst) {
       if (await enough()) break;
       signal.throwIfAborted();
       await removeDigest(orphan, freed);
     }
-    const unused = all.filter(view => chosen(view) && !keep.has(view.key)).sort((a, b) => a.usedAt - b.usedAt);
+    const unused = all
+      .filter(view => chosen(view) && !keep.has(view.key))
+      .sort((a, b) => a.usedAt - b.usedAt);
     for (const view of unused) {
       if (await enough()) break;
       signal.throwIfAborted();
@@ -96,7 +105,13 @@ export function createCollector(world: {
 
   return {
     collect: (enough, signal) => sweep(true, () => true, enough, signal),
-    discard: (keys, signal) => sweep(false, view => keys.has(view.key), async () => false, signal),
+    discard: (keys, signal) =>
+      sweep(
+        false,
+        view => keys.has(view.key),
+        async () => false,
+        signal,
+      ),
     async cacheBytes() {
       let bytes = 0;
       for (const item of (await heldItems(blobs, layers)).values()) bytes += item.bytes;
@@ -112,7 +127,12 @@ async function heldItems(blobs: Blobs, layers: Layers): Promise<ReadonlyMap<Dige
   const items = new Map<Digest, Held>();
   for (const item of [...(await blobs.list()), ...(await layers.list())]) {
     const other = items.get(item.digest);
-    items.set(item.digest, other === undefined ? item : { ...item, bytes: item.bytes + other.bytes, inodes: item.inodes + other.inodes });
+    items.set(
+      item.digest,
+      other === undefined
+        ? item
+        : { ...item, bytes: item.bytes + other.bytes, inodes: item.inodes + other.inodes },
+    );
   }
   return items;
 }

@@ -130,7 +130,11 @@ export type Unpacker = {
 export type Archive = {
   read(tar: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<ArchiveEntry>;
 };
-export type ArchiveEntry = { readonly path: string; readonly size: number; readonly content: AsyncIterable<Uint8Array> };
+export type ArchiveEntry = {
+  readonly path: string;
+  readonly size: number;
+  readonly content: AsyncIterable<Uint8Array>;
+};
 
 /** What kubelet has on this node. */
 export type Kubelet = {

@@ -71,7 +71,10 @@ test('who comes back in time keeps the work alive', async () => {
 test('a failure reaches every caller, and the next call tries again', async () => {
   const flights = createFlights<string, number>(1000);
   const fail = (): Promise<string> => Promise.reject(new Error('no'));
-  const outcomes = await Promise.allSettled([flights.join('k', fail, ignore, never), flights.join('k', fail, ignore, never)]);
+  const outcomes = await Promise.allSettled([
+    flights.join('k', fail, ignore, never),
+    flights.join('k', fail, ignore, never),
+  ]);
   assert.ok(outcomes.every(outcome => outcome.status === 'rejected'));
   assert.equal(await flights.join('k', async () => 'yes', ignore, never), 'yes');
 });
@@ -93,7 +96,13 @@ test('a late caller is told how far the work is', async () => {
   const second = flights.join('k', work, value => late.push(value), never);
   gate.resolve();
   await Promise.all([first, second]);
-  assert.deepEqual([early, late], [[1, 2, 3], [2, 3]]);
+  assert.deepEqual(
+    [early, late],
+    [
+      [1, 2, 3],
+      [2, 3],
+    ],
+  );
 });
 
 test('stopping ends every flight with a text that says it goes on', async () => {

@@ -49,7 +49,13 @@ export function createFlights<Result, Report>(lingerMs: number): Flights<Result,
         flights.delete(key);
       });
     outcome.catch(() => undefined); // every caller may have left
-    const flight: Flight<Result, Report> = { controller, outcome, listeners, latest: undefined, linger: undefined };
+    const flight: Flight<Result, Report> = {
+      controller,
+      outcome,
+      listeners,
+      latest: undefined,
+      linger: undefined,
+    };
     flights.set(key, flight);
     return flight;
   };
@@ -57,7 +63,8 @@ export function createFlights<Result, Report>(lingerMs: number): Flights<Result,
   const leave = (flight: Flight<Result, Report>, listener: (report: Report) => void): void => {
     flight.listeners.delete(listener);
     if (flight.listeners.size > 0) return;
-    const abandon = (): void => flight.controller.abort(new ArtifactError('cancelled', 'nobody waits for it any more'));
+    const abandon = (): void =>
+      flight.controller.abort(new ArtifactError('cancelled', 'nobody waits for it any more'));
     flight.linger = setTimeout(abandon, lingerMs).unref();
   };
 
@@ -83,7 +90,10 @@ export function createFlights<Result, Report>(lingerMs: number): Flights<Result,
     },
     count: () => flights.size,
     async stop() {
-      const stopping = new ArtifactError('unavailable', 'the daemon is stopping; what was downloaded is kept, and the next call goes on from there');
+      const stopping = new ArtifactError(
+        'unavailable',
+        'the daemon is stopping; what was downloaded is kept, and the next call goes on from there',
+      );
       const all = [...flights.values()];
       for (const flight of all) flight.controller.abort(stopping);
       await Promise.allSettled(all.map(flight => flight.outcome));

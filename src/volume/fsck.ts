@@ -29,7 +29,8 @@ export async function checkCache(
       const view = keys.has(record.view) ? await views.find(record.view) : undefined;
       if (view === undefined) continue;
       const state = await mounter.state({ path: record.targetPath, anywhere: record.anywhere }, view.path);
-      if (state.kind === 'mounted') return `${record.targetPath} shows it: delete that pod, then repair again`;
+      if (state.kind === 'mounted')
+        return `${record.targetPath} shows it: delete that pod, then repair again`;
     }
     for (const key of keys) await views.remove(key);
     await world[kind].remove(digest);
@@ -41,7 +42,11 @@ export async function checkCache(
     if (problem === undefined) return;
     const path = world[kind].path(digest);
     const kept = repair ? await drop(kind, digest) : undefined;
-    onFinding({ path, problem: kept === undefined ? problem : `${problem}; not dropped, ${kept}`, repaired: repair && kept === undefined });
+    onFinding({
+      path,
+      problem: kept === undefined ? problem : `${problem}; not dropped, ${kept}`,
+      repaired: repair && kept === undefined,
+    });
   };
 
   const work = [

@@ -43,7 +43,12 @@ export function createLayerSource(
   const works = createSemaphore(Math.max(32, 2 * maxParallelDownloads));
   const underWay = new Map<Digest, Ingest>();
 
-  const fill = async (ingest: Ingest, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
+  const fill = async (
+    ingest: Ingest,
+    layer: LayerPlan,
+    origin: Origin,
+    signal: AbortSignal,
+  ): Promise<void> => {
     const { descriptor } = layer;
     if (ingest.offset === descriptor.size) return;
     if (origin.kind === 'offline') throw notHeld(layer);
@@ -58,7 +63,12 @@ export function createLayerSource(
   };
 
   /** Fills and verifies; a partial file from an earlier life gets one fresh start if the whole turns out wrong. */
-  const download = async (ingest: Ingest, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
+  const download = async (
+    ingest: Ingest,
+    layer: LayerPlan,
+    origin: Origin,
+    signal: AbortSignal,
+  ): Promise<void> => {
     const resumed = ingest.offset > 0;
     await fill(ingest, layer, origin, signal);
     try {
@@ -116,11 +126,17 @@ export function createLayerSource(
 
 function verifySize(descriptor: Descriptor, size: number, label: string): void {
   if (descriptor.size === size) return;
-  throw new ArtifactError('unmountable', `${label} is ${descriptor.digest}, which has ${size} bytes, but its manifest says ${descriptor.size}; push it again`);
+  throw new ArtifactError(
+    'unmountable',
+    `${label} is ${descriptor.digest}, which has ${size} bytes, but its manifest says ${descriptor.size}; push it again`,
+  );
 }
 
 function notHeld(layer: LayerPlan): ArtifactError {
-  return new ArtifactError('not-found', `${layer.label} is not in this node's cache, and pullPolicy Never forbids to pull it`);
+  return new ArtifactError(
+    'not-found',
+    `${layer.label} is not in this node's cache, and pullPolicy Never forbids to pull it`,
+  );
 }
 
 function metered(sink: Sink, count: (bytes: number) => void): Sink {

@@ -44,17 +44,26 @@ export async function loadLayout(
     }
   }
   if (indexBytes === undefined) {
-    throw new ArtifactError('invalid', 'there is no index.json in it, so it is not an OCI image layout; write one with `oras copy --to-oci-layout` or `skopeo copy docker://… oci:…`');
+    throw new ArtifactError(
+      'invalid',
+      'there is no index.json in it, so it is not an OCI image layout; write one with `oras copy --to-oci-layout` or `skopeo copy docker://… oci:…`',
+    );
   }
   const index = parseManifest(indexBytes, ociIndex, 'the layout');
-  if (index.kind !== 'index') throw new ArtifactError('invalid', 'the index.json of the layout is not an index');
+  if (index.kind !== 'index')
+    throw new ArtifactError('invalid', 'the index.json of the layout is not an index');
   const results: Resolved[] = [];
   for (const [name, descriptor] of await nameEntries(index, indexBytes, reference, world)) {
     held.use(await holds.hold([descriptor.digest]));
     await names.put({ reference: name, descriptor, resolvedAt: Date.now(), authorised: 'local' });
     try {
       using arrival = await pull.pull(
-        { reference: name, pullPolicy: 'Never', selection: { unpack: 'auto', include: [], exclude: [] }, secrets: {} },
+        {
+          reference: name,
+          pullPolicy: 'Never',
+          selection: { unpack: 'auto', include: [], exclude: [] },
+          secrets: {},
+        },
         () => undefined,
         signal,
       );
@@ -76,18 +85,30 @@ function blobDigest(path: string): Digest | undefined {
 }
 
 async function readSmall(entry: ArchiveEntry): Promise<Uint8Array> {
-  if (entry.size > maxManifestBytes) throw new ArtifactError('invalid', `${entry.path} has ${entry.size} bytes; ${maxManifestBytes} are the most that is read`);
+  if (entry.size > maxManifestBytes)
+    throw new ArtifactError(
+      'invalid',
+      `${entry.path} has ${entry.size} bytes; ${maxManifestBytes} are the most that is read`,
+    );
   const chunks: Uint8Array[] = [];
   for await (const chunk of entry.content) chunks.push(chunk.slice());
   return Buffer.concat(chunks);
 }
 
-async function takeBlob(blobs: Blobs, digest: Digest, entry: ArchiveEntry, signal: AbortSignal): Promise<void> {
+async function takeBlob(
+  blobs: Blobs,
+  digest: Digest,
+  entry: ArchiveEntry,
+  signal: AbortSignal,
+): Promise<void> {
   if ((await blobs.size(digest)) !== undefined) {
     for await (const _ of entry.content) signal.throwIfAborted();
     return;
   }
-  await using ingest = await blobs.ingest({ mediaType: '', digest, size: entry.size, annotations: {} }, signal);
+  await using ingest = await blobs.ingest(
+    { mediaType: '', digest, size: entry.size, annotations: {} },
+    signal,
+  );
   ingest.restart();
   for await (const chunk of entry.content) ingest.write(chunk);
   await ingest.verify();
@@ -105,17 +126,25 @@ async function nameEntries(
   if (only === undefined) throw new ArtifactError('invalid', 'the index.json of the layout lists nothing');
   if (reference !== undefined) {
     const name = fullName(reference);
-    if (name === undefined) throw new ArtifactError('invalid', `"${reference}" is not a full reference; write registry/repository:tag`);
+    if (name === undefined)
+      throw new ArtifactError(
+        'invalid',
+        `"${reference}" is not a full reference; write registry/repository:tag`,
+      );
     if (others.length === 0) return [[name, only]];
     const digest = hash(bytes);
     await blobs.put(digest, bytes);
     return [[name, { mediaType: ociIndex, digest, size: bytes.length, annotations: {} }]];
   }
   return index.manifests.map(entry => {
-    const given = entry.annotations['io.containerd.image.name'] ?? entry.annotations['org.opencontainers.image.ref.name'];
+    const given =
+      entry.annotations['io.containerd.image.name'] ?? entry.annotations['org.opencontainers.image.ref.name'];
     const name = given === undefined ? undefined : fullName(given);
     if (name !== undefined) return [name, entry] as const;
-    throw new ArtifactError('invalid', `the layout calls ${entry.digest} ${given === undefined ? 'nothing' : JSON.stringify(given)}, which is no full reference; name it with --reference registry/repository:tag`);
+    throw new ArtifactError(
+      'invalid',
+      `the layout calls ${entry.digest} ${given === undefined ? 'nothing' : JSON.stringify(given)}, which is no full reference; name it with --reference registry/repository:tag`,
+    );
   });
 }
 
@@ -129,7 +158,10 @@ function fullName(text: string): string | undefined {
 }
 
 /** Compressed layers that were unpacked, and other platforms' blobs, are of no use to any view. */
-async function dropUnused(world: { readonly views: Views; readonly blobs: Blobs; readonly holds: Holds }, taken: ReadonlySet<Digest>): Promise<void> {
+async function dropUnused(
+  world: { readonly views: Views; readonly blobs: Blobs; readonly holds: Holds },
+  taken: ReadonlySet<Digest>,
+): Promise<void> {
   const used = new Set((await world.views.list()).flatMap(view => view.blobs));
   for (const digest of taken) {
     if (!used.has(digest)) await world.holds.remove(digest, () => world.blobs.remove(digest));

@@ -14,7 +14,11 @@ export type Selected = {
 };
 
 /** Brings a document that the cache lacks, from where registries keep its kind; throws where that may not be. */
-export type FetchDocument = (kind: 'manifest' | 'blob', descriptor: Descriptor, signal: AbortSignal) => Promise<Uint8Array>;
+export type FetchDocument = (
+  kind: 'manifest' | 'blob',
+  descriptor: Descriptor,
+  signal: AbortSignal,
+) => Promise<Uint8Array>;
 
 export type Manifests = {
   /**
@@ -43,7 +47,12 @@ export function createManifests(blobs: Blobs): Manifests {
   const documents = new Map<string, Index | Manifest>();
   const configs = new Map<Digest, readonly string[] | undefined>();
 
-  const bytesOf = async (kind: 'manifest' | 'blob', descriptor: Descriptor, fetch: FetchDocument, signal: AbortSignal): Promise<Uint8Array> => {
+  const bytesOf = async (
+    kind: 'manifest' | 'blob',
+    descriptor: Descriptor,
+    fetch: FetchDocument,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> => {
     if ((await blobs.size(descriptor.digest)) === descriptor.size) return blobs.read(descriptor.digest);
     const bytes = await fetch(kind, descriptor, signal);
     await blobs.put(descriptor.digest, bytes);
@@ -59,7 +68,11 @@ export function createManifests(blobs: Blobs): Manifests {
     const key = `${descriptor.digest} ${descriptor.mediaType}`;
     const known = documents.get(key);
     if (known !== undefined && (await blobs.size(descriptor.digest)) !== undefined) return known;
-    const parsed = parseManifest(await bytesOf('manifest', descriptor, fetch, signal), descriptor.mediaType, label);
+    const parsed = parseManifest(
+      await bytesOf('manifest', descriptor, fetch, signal),
+      descriptor.mediaType,
+      label,
+    );
     if (descriptor.size <= rememberedBytes) remember(documents, key, parsed);
     return parsed;
   };
@@ -70,7 +83,8 @@ export function createManifests(blobs: Blobs): Manifests {
     fetch: FetchDocument,
     signal: AbortSignal,
   ): Promise<readonly string[] | undefined> => {
-    if (configs.has(config.digest) && (await blobs.size(config.digest)) !== undefined) return configs.get(config.digest);
+    if (configs.has(config.digest) && (await blobs.size(config.digest)) !== undefined)
+      return configs.get(config.digest);
     const diffIds = parseDiffIds(await bytesOf('blob', config, fetch, signal), label);
     remember(configs, config.digest, diffIds);
     return diffIds;
@@ -88,11 +102,19 @@ export function createManifests(blobs: Blobs): Manifests {
           if (!needsConfig(found)) return { digest: next.digest, manifest: found, held };
           await hold(found.config.digest);
           const diffIds = await diffIdsOf(found.config, label, fetch, signal);
-          return { digest: next.digest, manifest: found, held: [...held, found.config.digest], ...(diffIds === undefined ? {} : { diffIds }) };
+          return {
+            digest: next.digest,
+            manifest: found,
+            held: [...held, found.config.digest],
+            ...(diffIds === undefined ? {} : { diffIds }),
+          };
         }
         next = selectPlatform(found.manifests, platform, label);
       }
-      throw new ArtifactError('unmountable', `the index of ${label} leads through more than ${maxDepth} indexes; push it as one`);
+      throw new ArtifactError(
+        'unmountable',
+        `the index of ${label} leads through more than ${maxDepth} indexes; push it as one`,
+      );
     },
   };
 }

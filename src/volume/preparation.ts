@@ -49,7 +49,12 @@ export type Preparation = {
    *
    * @throws ArtifactError `exhausted` before the first byte where the disk has no room for it.
    */
-  prepare(blueprint: Blueprint, origin: Origin, report: (progress: Progress) => void, signal: AbortSignal): Promise<View>;
+  prepare(
+    blueprint: Blueprint,
+    origin: Origin,
+    report: (progress: Progress) => void,
+    signal: AbortSignal,
+  ): Promise<View>;
 };
 
 export function createPreparation(world: {
@@ -70,7 +75,13 @@ export function createPreparation(world: {
     signal: AbortSignal,
   ): Promise<void> => {
     const tracker = createTracker(blueprint.plan.layers, missing, source, report);
-    using _reservation = await room.reserve(blueprint.reference, blueprint.plan.layers, missing, tracker.remaining, signal);
+    using _reservation = await room.reserve(
+      blueprint.reference,
+      blueprint.plan.layers,
+      missing,
+      tracker.remaining,
+      signal,
+    );
     const failure = new AbortController();
     const either = AbortSignal.any([signal, failure.signal]);
     const ticking = setInterval(tracker.tick, 200).unref();
@@ -133,16 +144,25 @@ async function treeOf(layer: LayerPlan, kind: Plan['kind'], layers: Layers) {
   const { digest, size } = layer.descriptor;
   if (layer.form === 'file') return toFileTree(layer.name, { digest, size, label: layer.label });
   const toc = await layers.toc(digest);
-  if (toc === undefined) throw new ArtifactError('internal', `${layer.label} (${digest}) left the cache while it was in use`);
+  if (toc === undefined)
+    throw new ArtifactError('internal', `${layer.label} (${digest}) left the cache while it was in use`);
   if (layer.diffId !== undefined && layer.diffId !== toc.diffId) {
-    throw new ArtifactError('unmountable', `the uncompressed bytes of ${layer.label} are ${toc.diffId}, but the artifact promises ${layer.diffId}; push it again`);
+    throw new ArtifactError(
+      'unmountable',
+      `the uncompressed bytes of ${layer.label} are ${toc.diffId}, but the artifact promises ${layer.diffId}; push it again`,
+    );
   }
   return toLayerTree(toc, { kind, label: layer.label });
 }
 
 /** Each digest that is not held, once. */
-async function missingLayers(plans: readonly LayerPlan[], source: LayerSource): Promise<readonly LayerPlan[]> {
-  const unique = [...new Map(plans.map(layer => [`${layer.form} ${layer.descriptor.digest}`, layer])).values()];
+async function missingLayers(
+  plans: readonly LayerPlan[],
+  source: LayerSource,
+): Promise<readonly LayerPlan[]> {
+  const unique = [
+    ...new Map(plans.map(layer => [`${layer.form} ${layer.descriptor.digest}`, layer])).values(),
+  ];
   const held = await Promise.all(unique.map(layer => source.isHeld(layer)));
   return unique.filter((_, index) => held[index] === false);
 }

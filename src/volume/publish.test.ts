@@ -53,7 +53,12 @@ function createWorld(pull?: PullFunction) {
         world.held++;
         const reference = { registry: 'r', path: 'model', tag: 'latest' };
         const descriptor = { digest, size: 1, mediaType: '', annotations: {} };
-        return { reference, resolution: { reference, descriptor }, view, [Symbol.dispose]: () => void world.held-- };
+        return {
+          reference,
+          resolution: { reference, descriptor },
+          view,
+          [Symbol.dispose]: () => void world.held--,
+        };
       },
     },
     volumes: {
@@ -100,7 +105,10 @@ test('the record is on disk before the mount', async () => {
   const { publish, world } = createWorld();
   const record = await publish(request, never);
   assert.deepEqual(world.log, ['pull', 'record', 'mount']);
-  assert.deepEqual([record.digest, record.resolved, record.bytes, record.inodes], [digest, 'r/model:latest', 7, 3]);
+  assert.deepEqual(
+    [record.digest, record.resolved, record.bytes, record.inodes],
+    [digest, 'r/model:latest', 7, 3],
+  );
   assert.equal(world.held, 0);
 });
 
@@ -116,7 +124,10 @@ test('another request at a published target is refused and disturbs nothing', as
   const { publish, world } = createWorld();
   await publish(request, never);
   world.log.length = 0;
-  await assert.rejects(publish({ ...request, fingerprint: 'g' }, never), code('exists', /csi-1, published with other arguments/));
+  await assert.rejects(
+    publish({ ...request, fingerprint: 'g' }, never),
+    code('exists', /csi-1, published with other arguments/),
+  );
   assert.deepEqual(world.log, []);
 });
 
@@ -178,7 +189,11 @@ for (const [name, state] of [
 }
 
 for (const [name, state, text] of [
-  ['a foreign mount', { kind: 'mounted', shows: 'other', readOnly: false }, /something that is not this volume/],
+  [
+    'a foreign mount',
+    { kind: 'mounted', shows: 'other', readOnly: false },
+    /something that is not this volume/,
+  ],
   ['a folder with files', { kind: 'occupied', entry: 'x' }, /holds "x"/],
 ] as const) {
   test(`${name} at the target is left alone`, async () => {
@@ -191,7 +206,13 @@ for (const [name, state, text] of [
 }
 
 const waiting: PullFunction = (_request, onProgress, signal) => {
-  const progress: Progress = { phase: 'download', bytes: 3.1 * 2 ** 30, totalBytes: 7.2 * 2 ** 30, layers: 2, totalLayers: 5 };
+  const progress: Progress = {
+    phase: 'download',
+    bytes: 3.1 * 2 ** 30,
+    totalBytes: 7.2 * 2 ** 30,
+    layers: 2,
+    totalLayers: 5,
+  };
   onProgress(progress);
   return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
 };
@@ -218,7 +239,10 @@ test('a second call for a target under way is told to come back', async () => {
   const controller = new AbortController();
   const first = publish(request, controller.signal);
   await assert.rejects(publish(request, never), code('busy', /another call works on/));
-  await assert.rejects(unpublish('csi-1', { path, anywhere: false }, never), code('busy', /another call works on/));
+  await assert.rejects(
+    unpublish('csi-1', { path, anywhere: false }, never),
+    code('busy', /another call works on/),
+  );
   controller.abort();
   await assert.rejects(first);
 });

@@ -27,7 +27,10 @@ export function createPublishing(world: {
   };
 
   /** What is at the target already: the volume itself is success, another one an error. */
-  const published = async (request: PublishRequest, record: VolumeRecord): Promise<VolumeRecord | undefined> => {
+  const published = async (
+    request: PublishRequest,
+    record: VolumeRecord,
+  ): Promise<VolumeRecord | undefined> => {
     const view = await views.find(record.view);
     const state = await mounter.state(targetOf(request), view?.path);
     if (state.kind !== 'mounted' || state.shows !== 'view' || !state.readOnly) return undefined;
@@ -38,16 +41,26 @@ export function createPublishing(world: {
     );
   };
 
-  const mount = async (request: PublishRequest, arrival: Arrival, before: VolumeRecord | undefined): Promise<VolumeRecord> => {
+  const mount = async (
+    request: PublishRequest,
+    arrival: Arrival,
+    before: VolumeRecord | undefined,
+  ): Promise<VolumeRecord> => {
     const target = targetOf(request);
     const record = toRecord(request, arrival);
     const state = await mounter.state(target, arrival.view.path);
     if (state.kind === 'occupied') {
-      throw new ArtifactError('exists', `${target.path} holds ${JSON.stringify(state.entry)}, so a volume mounted there would hide it; remove it`);
+      throw new ArtifactError(
+        'exists',
+        `${target.path} holds ${JSON.stringify(state.entry)}, so a volume mounted there would hide it; remove it`,
+      );
     }
     const isThere = state.kind === 'mounted' && state.shows === 'view' && state.readOnly;
     if (state.kind === 'mounted' && state.shows === 'other') {
-      throw new ArtifactError('exists', `something that is not this volume is mounted on ${target.path}; unmount it`);
+      throw new ArtifactError(
+        'exists',
+        `something that is not this volume is mounted on ${target.path}; unmount it`,
+      );
     }
     if (state.kind === 'mounted' && !isThere) await mounter.unmount(target);
     await volumes.put(record);
@@ -70,7 +83,11 @@ export function createPublishing(world: {
       const before = record?.fingerprint === request.fingerprint ? record : undefined;
       let latest: Progress | undefined;
       try {
-        using arrival = await pull.pull(recall(request, before), progress => void (latest = progress), signal);
+        using arrival = await pull.pull(
+          recall(request, before),
+          progress => void (latest = progress),
+          signal,
+        );
         signal.throwIfAborted();
         return await mount(request, arrival, before);
       } catch (thrown) {
@@ -101,7 +118,11 @@ function recall(request: PublishRequest, before: VolumeRecord | undefined): Publ
   if (before === undefined) return request;
   const at = before.resolved.indexOf('@');
   const name = at === -1 ? before.resolved : before.resolved.slice(0, at);
-  return { ...request, reference: `${name}@${before.digest}`, pullPolicy: request.pullPolicy === 'Never' ? 'Never' : 'IfNotPresent' };
+  return {
+    ...request,
+    reference: `${name}@${before.digest}`,
+    pullPolicy: request.pullPolicy === 'Never' ? 'Never' : 'IfNotPresent',
+  };
 }
 
 function targetOf(request: PublishRequest): Target {
@@ -110,7 +131,10 @@ function targetOf(request: PublishRequest): Target {
 
 function leaving(request: PublishRequest, reason: unknown, latest: Progress | undefined): ArtifactError {
   if (reason instanceof DeadlineNear) {
-    return new ArtifactError('busy', `${request.reference} is still on its way: ${describeProgress(latest)}; it goes on, and the next call joins it`);
+    return new ArtifactError(
+      'busy',
+      `${request.reference} is still on its way: ${describeProgress(latest)}; it goes on, and the next call joins it`,
+    );
   }
   const error = toArtifactError(reason);
   return error.code === 'internal' ? new ArtifactError('cancelled', 'the caller went away', reason) : error;

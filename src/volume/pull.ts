@@ -65,7 +65,13 @@ export function createPull(world: {
     const reference = formatReference(resolution.reference);
     const hold = async (digest: string): Promise<void> => void stack.use(await holds.hold([digest]));
     const platform = request.platform ?? world.platform;
-    const selected = await manifests.select(resolution.descriptor, platform, reference, { fetch, hold }, signal);
+    const selected = await manifests.select(
+      resolution.descriptor,
+      platform,
+      reference,
+      { fetch, hold },
+      signal,
+    );
     const plan = planLayers(selected.manifest, selected.diffIds, request.selection, reference);
     const key = viewKey(selected.digest, request.selection);
     return { reference, selected, plan, selection: request.selection, key };
@@ -87,7 +93,10 @@ export function createPull(world: {
       const view = await views.find(blueprint.key);
       if (view !== undefined) return view;
     }
-    throw new ArtifactError('internal', `the view of ${blueprint.reference} left the cache as soon as it was built, ${attempts} times`);
+    throw new ArtifactError(
+      'internal',
+      `the view of ${blueprint.reference} left the cache as soon as it was built, ${attempts} times`,
+    );
   };
 
   return {
@@ -97,9 +106,10 @@ export function createPull(world: {
       const { reference } = resolution;
       let found: Promise<Credential> | undefined;
       const credential = (): Promise<Credential> =>
-        (found ??= resolution.credential === undefined
-          ? keychain.find(reference, request.secrets, signal)
-          : Promise.resolve(resolution.credential));
+        (found ??=
+          resolution.credential === undefined
+            ? keychain.find(reference, request.secrets, signal)
+            : Promise.resolve(resolution.credential));
 
       using stack = new DisposableStack();
       const fetch = createFetch(registry, reference, policy, credential);
@@ -108,12 +118,15 @@ export function createPull(world: {
       let view = await views.find(blueprint.key);
       if (view === undefined) {
         const origin: Origin =
-          policy === 'Never' ? { kind: 'offline' } : { kind: 'registry', repository: reference, credential: await credential() };
+          policy === 'Never'
+            ? { kind: 'offline' }
+            : { kind: 'registry', repository: reference, credential: await credential() };
         view = await build(blueprint, origin, onProgress, signal);
       } else {
         await views.touch(blueprint.key);
       }
-      if (resolution.credential !== undefined) await names.put(toNameRecord(resolution, resolution.credential));
+      if (resolution.credential !== undefined)
+        await names.put(toNameRecord(resolution, resolution.credential));
       const held = stack.move();
       return { reference, resolution, view, [Symbol.dispose]: () => held.dispose() };
     },
@@ -130,11 +143,17 @@ function createFetch(
 ): FetchDocument {
   return async (kind, descriptor, signal) => {
     if (policy === 'Never') {
-      throw new ArtifactError('not-found', `${descriptor.digest} of ${formatReference(reference)} is not in this node's cache, and pullPolicy Never forbids to pull it`);
+      throw new ArtifactError(
+        'not-found',
+        `${descriptor.digest} of ${formatReference(reference)} is not in this node's cache, and pullPolicy Never forbids to pull it`,
+      );
     }
     if (kind === 'manifest') return registry.manifest(reference, descriptor, await credential(), signal);
     if (descriptor.size > maxManifestBytes) {
-      throw new ArtifactError('unmountable', `the config of ${formatReference(reference)} has ${descriptor.size} bytes; ${maxManifestBytes} are the most that is read`);
+      throw new ArtifactError(
+        'unmountable',
+        `the config of ${formatReference(reference)} has ${descriptor.size} bytes; ${maxManifestBytes} are the most that is read`,
+      );
     }
     const bytes = Buffer.allocUnsafe(descriptor.size);
     let offset = 0;

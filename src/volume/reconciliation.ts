@@ -2,16 +2,24 @@ import { toArtifactError } from '../util/error.ts';
 import type { Kubelet, Mounter, VolumeRecords } from './contracts.ts';
 
 /** What a start found and did. */
-export type Reconciled = { readonly volumes: number; readonly mounted: number; readonly ended: number; readonly notes: readonly string[] };
+export type Reconciled = {
+  readonly volumes: number;
+  readonly mounted: number;
+  readonly ended: number;
+  readonly notes: readonly string[];
+};
 
 /**
  * Holds the records against the mount table and kubelet's pods, at start. A volume whose pod is gone ends, with
  * whatever is still mounted for it. A record without a mount stays while its pod is there: after a reboot the same
  * request gets the same digest again. Mounts without a record whose pod is gone are taken away too.
  */
-export async function reconcileVolumes(
-  world: { readonly volumes: VolumeRecords; readonly mounter: Mounter; readonly kubelet: Kubelet; readonly viewsFolder: string },
-): Promise<Reconciled> {
+export async function reconcileVolumes(world: {
+  readonly volumes: VolumeRecords;
+  readonly mounter: Mounter;
+  readonly kubelet: Kubelet;
+  readonly viewsFolder: string;
+}): Promise<Reconciled> {
   const { volumes, mounter, kubelet, viewsFolder } = world;
   const notes: string[] = [];
   const records = await volumes.list();

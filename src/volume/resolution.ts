@@ -25,7 +25,12 @@ export type Resolver = {
    *
    * @throws ArtifactError `not-found`, also under Never for what the cache does not hold; what the registries answered.
    */
-  resolve(text: string, policy: PullPolicy, secrets: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Resolution>;
+  resolve(
+    text: string,
+    policy: PullPolicy,
+    secrets: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<Resolution>;
 };
 
 export function createResolver(world: {
@@ -41,7 +46,9 @@ export function createResolver(world: {
     if (reference.digest !== undefined) {
       const size = await blobs.size(reference.digest);
       // The document says itself what it is.
-      return size === undefined ? undefined : { reference, descriptor: { mediaType: '', digest: reference.digest, size, annotations: {} } };
+      return size === undefined
+        ? undefined
+        : { reference, descriptor: { mediaType: '', digest: reference.digest, size, annotations: {} } };
     }
     const record = await names.find(formatReference(reference));
     if (record === undefined) return undefined;
@@ -69,7 +76,10 @@ export function createResolver(world: {
         if (cached !== undefined) return cached;
       }
       if (policy === 'Never') {
-        throw new ArtifactError('not-found', `${text} is not in this node's cache, and pullPolicy Never forbids to pull it; load it there first, or set IfNotPresent`);
+        throw new ArtifactError(
+          'not-found',
+          `${text} is not in this node's cache, and pullPolicy Never forbids to pull it; load it there first, or set IfNotPresent`,
+        );
       }
       const failures: ArtifactError[] = [];
       for (const reference of candidates) {
@@ -92,5 +102,9 @@ function summarise(text: string, failures: readonly ArtifactError[]): ArtifactEr
   const hope = ['unavailable', 'corrupt', 'unauthenticated', 'denied', 'internal', 'not-found'] as const;
   const code = hope.find(candidate => failures.some(failure => failure.code === candidate)) ?? 'not-found';
   const reasons = failures.map(failure => failure.message).join('; ');
-  return new ArtifactError(code, `none of the registries that the short name ${text} stands for has it: ${reasons}`, first);
+  return new ArtifactError(
+    code,
+    `none of the registries that the short name ${text} stands for has it: ${reasons}`,
+    first,
+  );
 }

@@ -33,7 +33,10 @@ export type Room = {
 /** An unpacked layer takes its transferred bytes while it is unpacked, and about twice as many afterwards. */
 const unpackedFactor = 3;
 
-export function createRoom(world: { readonly disk: Disk; readonly collector: Collector }, limits: Limits): Room {
+export function createRoom(
+  world: { readonly disk: Disk; readonly collector: Collector },
+  limits: Limits,
+): Room {
   const { disk, collector } = world;
   const reservations = new Set<() => number>();
   const pending = (): number => [...reservations].reduce((sum, remaining) => sum + remaining(), 0);
@@ -58,9 +61,15 @@ export function createRoom(world: { readonly disk: Disk; readonly collector: Col
     async reserve(reference, all, missing, remaining, signal) {
       const size = sizeOf(all);
       if (limits.maxArtifactSize !== undefined && size > limits.maxArtifactSize) {
-        throw new ArtifactError('unmountable', `${reference} has ${formatSize(size)}, and --max-artifact-size allows ${formatSize(limits.maxArtifactSize)}`);
+        throw new ArtifactError(
+          'unmountable',
+          `${reference} has ${formatSize(size)}, and --max-artifact-size allows ${formatSize(limits.maxArtifactSize)}`,
+        );
       }
-      const need = missing.reduce((sum, layer) => sum + layer.descriptor.size * (layer.form === 'unpacked' ? unpackedFactor : 1), 0);
+      const need = missing.reduce(
+        (sum, layer) => sum + layer.descriptor.size * (layer.form === 'unpacked' ? unpackedFactor : 1),
+        0,
+      );
       if (!(await make(need + pending(), signal))) {
         throw new ArtifactError('exhausted', explain(reference, need, pending(), await disk.usage(), limits));
       }
@@ -84,7 +93,10 @@ function capacity(usage: DiskUsage): number {
 
 function explain(reference: string, need: number, pending: number, usage: DiskUsage, limits: Limits): string {
   const room = Math.max(0, (capacity(usage) * limits.cacheHigh) / 100 - usage.usedBytes - pending);
-  const max = limits.cacheMax === undefined ? '' : `, and the cache may have ${formatSize(limits.cacheMax)} (--cache-max)`;
+  const max =
+    limits.cacheMax === undefined
+      ? ''
+      : `, and the cache may have ${formatSize(limits.cacheMax)} (--cache-max)`;
   return (
     `${reference} needs ${formatSize(need)} more on the cache's disk, and there is room for ${formatSize(room)} below ${limits.cacheHigh} % ` +
     `(--cache-high)${max}; everything that no volume or pin holds is already collected: free space, unpin artifacts, or give the node a larger disk`

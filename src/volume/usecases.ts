@@ -92,7 +92,11 @@ export type VolumeStatus = VolumeRecord & { readonly mounted: boolean };
 export type Finding = { readonly path: string; readonly problem: string; readonly repaired: boolean };
 
 export type Artifacts = {
-  resolve(reference: string, secrets: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Resolved>;
+  resolve(
+    reference: string,
+    secrets: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<Resolved>;
   pull(request: PullRequest, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Pulled>;
   list(): Promise<readonly ArtifactSummary[]>;
   /** From the cache alone. @throws `not-found`. */
@@ -105,7 +109,15 @@ export type Artifacts = {
   unpin(reference: string): Promise<void>;
   volumes(): Promise<readonly VolumeStatus[]>;
   /** Takes an OCI image layout as a tar stream. `reference` names its one artifact, else annotations name them. */
-  load(tar: AsyncIterable<Uint8Array>, reference: string | undefined, signal: AbortSignal): Promise<readonly Resolved[]>;
+  load(
+    tar: AsyncIterable<Uint8Array>,
+    reference: string | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly Resolved[]>;
   /** Hashes the whole cache again. */
-  fsck(repair: boolean, onFinding: (finding: Finding) => void, signal: AbortSignal): Promise<{ readonly checked: number }>;
+  fsck(
+    repair: boolean,
+    onFinding: (finding: Finding) => void,
+    signal: AbortSignal,
+  ): Promise<{ readonly checked: number }>;
 };

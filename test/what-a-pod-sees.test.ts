@@ -1,0 +1,528 @@
+import assert from 'node:assert/strict';
+import { chmodSync, lstatSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { status } from '@grpc/grpc-js';
+import { ociIndex, ociManifest } from '../src/oci/media-type.ts';
+import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
+import { gzip, sha256, tarOf } from './support/tar.ts';
+import { readTree } from './support/tree.ts';
+
+const title = 'org.opencontainers.image.title';
+const imageConfig = 'application/vnd.oci.image.config.v1+json';
+const imageLayer = 'application/vnd.oci.image.layer.v1.tar+gzip';
+
+let registry: FaultyRegistry;
+let node: TestNode;
+let daemon: TestDaemon;
+
+before(async () => {
+  registry = await openFaultyRegistry();
+  node = await testNode([registry.host]);
+  daemon = await startDaemon(node);
+});
+after(async () => {
+  await daemon?.[Symbol.asyncDispose]();
+  await node?.[Symbol.asyncDispose]();
+  await registry?.[Symbol.asyncDispose]();
+});
+
+let pushed = 0;
+
+type Layer = {
+  readonly bytes: string | Buffer;
+  readonly mediaType?: string;
+  readonly annotations?: Record<string, string>;
+};
+type Document = {
+  readonly layers: readonly Layer[];
+  readonly config?: { readonly mediaType: string; readonly document: unknown };
+  readonly artifactType?: string;
+};
+
+/** Pushes a manifest as written, and returns its reference, digest and size. */
+async function push({ layers, config, artifactType }: Document) {
+  const repository = `row-${++pushed}`;
+  const put = async (bytes: Buffer, mediaType: string, annotations: Record<string, string> = {}) => ({
+    mediaType,
+    digest: await registry.registry.putBlob(repository, bytes),
+    size: bytes.length,
+    annotations,
+  });
+  const document = {
+    schemaVersion: 2,
+    mediaType: ociManifest,
+    ...(artifactType === undefined ? {} : { artifactType }),
+    config: await put(
+      Buffer.from(JSON.stringify(config?.document ?? {})),
+      config?.mediaType ?? 'application/vnd.oci.empty.v1+json',
+    ),
+    layers: await Promise.all(
+      layers.map(layer => put(Buffer.from(layer.bytes), layer.mediaType ?? 'text/plain', layer.annotations)),
+    ),
+  };
+  const bytes = Buffer.from(JSON.stringify(document));
+  const digest = await registry.registry.putManifest(repository, 'v1', ociManifest, bytes);
+  return { repository, reference: `${registry.host}/${repository}:v1`, digest, size: bytes.length };
+}
+
+async function publish(reference: string, attributes: Record<string, string> = {}): Promise<string> {
+  const request = await publishRequest(node, { reference, ...attributes });
+  await daemon.csi.NodePublishVolume(request);
+  return request.target_path;
+}
+
+const file = (name: string, bytes: string | Buffer = `the text of ${name}`): Layer => ({
+  bytes,
+  annotations: { [title]: name },
+});
+
+/** The paths of what is not a folder, with the text of each. */
+function textsOf(target: string): Record<string, string> {
+  const files = Object.entries(readTree(target)).filter(([, what]) => what !== 'directory');
+  return Object.fromEntries(
+    files.map(([path, what]) => [
+      path,
+      what.startsWith('link') ? what : readFileSync(join(target, path), 'utf8'),
+    ]),
+  );
+}
+
+const hex = (text: string): string => sha256(Buffer.from(text)).slice(7);
+
+describe('an artifact', () => {
+  const shown: readonly (readonly [string, readonly Layer[], Record<string, string>])[] = [
+    [
+      'a nested name makes its folders',
+      [file('w/deep/model.safetensors')],
+      { 'w/deep/model.safetensors': 'the text of w/deep/model.safetensors' },
+    ],
+    [
+      'the CNCF model path is a name',
+      [{ bytes: 'm', annotations: { 'org.cncf.model.filepath': 'a/m' } }],
+      { 'a/m': 'm' },
+    ],
+    [
+      'the CNAI model path is a name',
+      [{ bytes: 'm', annotations: { 'org.cnai.model.filepath': 'a/m' } }],
+      { 'a/m': 'm' },
+    ],
+    [
+      'a layer without a name is named by its digest',
+      [{ bytes: 'lost?' }],
+      { [`sha256-${hex('lost?')}`]: 'lost?' },
+    ],
+    [
+      'a layer with an empty name is named by its digest',
+      [file('', 'lost?')],
+      { [`sha256-${hex('lost?')}`]: 'lost?' },
+    ],
+    ['an absolute name is below the root of the volume', [file('/etc/abs.txt', 'x')], { 'etc/abs.txt': 'x' }],
+    ['a name that ends in a slash is a file', [file('dir/', 'x')], { dir: 'x' }],
+    ['names keep their letters', [file('größe/模型.txt', 'x')], { 'größe/模型.txt': 'x' }],
+    ['of one name twice the later is seen', [file('a', 'first'), file('a', 'second')], { a: 'second' }],
+    [
+      'one blob under two names is there twice',
+      [file('a', 'same'), file('b', 'same')],
+      { a: 'same', b: 'same' },
+    ],
+    ['a blob of no bytes is an empty file', [file('empty', '')], { empty: '' }],
+    ['an artifact without layers is an empty folder', [], {}],
+    [
+      'a titled tar is a file',
+      [{ ...file('a.tgz', 'no tar at all'), mediaType: imageLayer }],
+      { 'a.tgz': 'no tar at all' },
+    ],
+  ];
+  for (const [name, layers, texts] of shown) {
+    test(name, async () => {
+      const { reference } = await push({ layers });
+      assert.deepEqual(textsOf(await publish(reference)), texts);
+    });
+  }
+
+  test('files are 0644, folders 0755, all of root', async () => {
+    const { reference } = await push({ layers: [file('d/f')] });
+    const target = await publish(reference);
+    for (const [path, mode] of [
+      ['d/f', 0o100644],
+      ['d', 0o40755],
+      ['.', 0o40755],
+    ] as const) {
+      const found = statSync(join(target, path));
+      assert.deepEqual([found.mode, found.uid, found.gid], [mode, 0, 0], path);
+    }
+  });
+
+  for (const [name, document] of [
+    ['a custom config', { config: { mediaType: 'application/vnd.acme+json', document: { a: 1 } } }],
+    ['an artifactType', { artifactType: 'application/vnd.acme' }],
+    [
+      'an artifactType over an image config',
+      { artifactType: 'a/b', config: { mediaType: imageConfig, document: {} } },
+    ],
+  ] as const) {
+    test(`with ${name} is mounted`, async () => {
+      const { reference } = await push({ ...document, layers: [file('f', 'x')] });
+      assert.deepEqual(textsOf(await publish(reference)), { f: 'x' });
+    });
+  }
+
+  const refused: readonly (readonly [string, readonly Layer[], RegExp])[] = [
+    ['a name that climbs out', [file('ok'), file('../../evil.txt')], /layer 2 .*\.\.\/\.\.\/evil\.txt/],
+    ['the name "."', [file('.')], /layer 1/],
+    ['a name with NUL', [file('a\0b')], /layer 1/],
+    ['a part of a name over 255 bytes', [file('x'.repeat(256))], /layer 1/],
+    ['a file where another layer needs a folder', [file('x'), file('x/y')], /layer [12].*layer [12]/s],
+    ['a folder where another layer needs a file', [file('x/y'), file('x')], /layer [12].*layer [12]/s],
+  ];
+  for (const [name, layers, why] of refused) {
+    test(`${name} is refused, and nothing stays at the target`, async () => {
+      const { reference } = await push({ layers });
+      const request = await publishRequest(node, { reference });
+      await assert.rejects(
+        daemon.csi.NodePublishVolume(request),
+        (error: { code: number; details: string }) =>
+          error.code === status.FAILED_PRECONDITION && why.test(error.details),
+      );
+      assert.throws(() => lstatSync(request.target_path), /ENOENT/);
+    });
+  }
+
+  test('what is neither image nor artifact is refused', async () => {
+    const { reference } = await push({
+      layers: [file('f')],
+      config: { mediaType: imageConfig, document: {} },
+    });
+    await assert.rejects(publish(reference), /neither a container image nor an artifact/);
+  });
+
+  test('a folder of ORAS is unpacked, and only once for two artifacts', async () => {
+    const tar = await tarOf([
+      [{ name: 'd/', type: 'directory', mode: 0o700 }],
+      [{ name: 'd/run.sh', mode: 0o4755, uid: 7, gid: 8, mtime: new Date(1e12) }, 'echo'],
+    ]);
+    const layer: Layer = {
+      bytes: gzip(tar),
+      mediaType: imageLayer,
+      annotations: {
+        [title]: 'd',
+        'io.deis.oras.content.unpack': 'true',
+        'io.deis.oras.content.digest': sha256(tar),
+      },
+    };
+    const one = await publish((await push({ layers: [layer, file('one')] })).reference);
+    const two = await publish((await push({ layers: [layer, file('two')] })).reference);
+    const [a, b] = [one, two].map(target => statSync(join(target, 'd/run.sh')));
+    assert.equal(a?.ino, b?.ino);
+    assert.deepEqual([a?.mode, a?.uid, a?.gid, a?.mtimeMs], [0o100755, 7, 8, 1e12]);
+    assert.equal(statSync(join(one, 'd')).mode & 0o7777, 0o700);
+    assert.equal(readFileSync(join(two, 'd/run.sh'), 'utf8'), 'echo');
+    const blobs = registry.asked.filter(
+      ({ method, path }) => method === 'GET' && path.endsWith(sha256(gzip(tar))),
+    );
+    assert.ok(blobs.length <= 1);
+  });
+
+  test('a folder of ORAS whose tar is not the promised one is refused', async () => {
+    const layer: Layer = {
+      bytes: gzip(await tarOf([[{ name: 'f' }, 'x']])),
+      mediaType: imageLayer,
+      annotations: {
+        'io.deis.oras.content.unpack': 'true',
+        'io.deis.oras.content.digest': sha256(Buffer.from('other')),
+      },
+    };
+    await assert.rejects(
+      publish((await push({ layers: [layer] })).reference),
+      /FAILED_PRECONDITION.*promises/,
+    );
+  });
+
+  for (const [name, annotations, mediaType] of [
+    [
+      'a tar of the model specification',
+      { 'org.cncf.model.filepath': 'w' },
+      'application/vnd.cncf.model.weight.v1.tar+gzip',
+    ],
+    ['a tar without a name', {}, 'application/vnd.kitops.modelkit.model.v1.tar+gzip'],
+  ] as const) {
+    test(`${name} is unpacked at the root, and a file under unpack: never`, async () => {
+      const bytes = gzip(await tarOf([[{ name: 'w/f' }, 'x']]));
+      const { reference } = await push({ layers: [{ bytes, mediaType, annotations }] });
+      assert.deepEqual(textsOf(await publish(reference)), { 'w/f': 'x' });
+      const kept = readTree(await publish(reference, { unpack: 'never' }));
+      assert.deepEqual(Object.values(kept), [`${bytes.length} bytes ${sha256(bytes).slice(7)}`]);
+    });
+  }
+
+  test('a layer that claims to be a tar and is none is refused by name', async () => {
+    const { reference } = await push({
+      layers: [{ bytes: 'just text, and not enough of it', mediaType: 'application/x.tar' }],
+    });
+    await assert.rejects(publish(reference), /FAILED_PRECONDITION.*tar/);
+  });
+
+  for (const [what, header] of [
+    ['device node', { type: 'character-device', devmajor: 1, devminor: 3 }],
+    ['FIFO', { type: 'fifo' }],
+  ] as const) {
+    test(`a ${what} is refused`, async () => {
+      const bytes = await tarOf([[{ name: 'bad', ...header }]]);
+      await assert.rejects(
+        publish((await push({ layers: [{ bytes, mediaType: 'application/x.tar' }] })).reference),
+        /FAILED_PRECONDITION.*bad/,
+      );
+    });
+  }
+
+  test('include and exclude decide what is downloaded', async () => {
+    const { reference } = await push({
+      layers: [file('a.bin', 'only a'), file('b.onnx', 'not b'), file('c.bin', 'nor c')],
+    });
+    const target = await publish(reference, { include: '*.bin', exclude: 'c.*' });
+    assert.deepEqual(textsOf(target), { 'a.bin': 'only a' });
+    for (const text of ['not b', 'nor c']) assert.equal(registry.count('GET', hex(text)), 0);
+    assert.equal(registry.count('GET', hex('only a')), 1);
+    await assert.rejects(publish(reference, { include: '*.gguf' }), /FAILED_PRECONDITION/);
+  });
+
+  test('subPath is a folder of the tree, or a folder with the one file', async () => {
+    const { reference } = await push({
+      layers: [file('a/b/c.txt', 'c'), file('a/d.txt', 'd'), file('e.txt', 'e')],
+    });
+    assert.deepEqual(textsOf(await publish(reference, { subPath: 'a' })), { 'b/c.txt': 'c', 'd.txt': 'd' });
+    assert.deepEqual(textsOf(await publish(reference, { subPath: 'a/b/c.txt' })), { 'c.txt': 'c' });
+    await assert.rejects(publish(reference, { subPath: 'a/x' }), /FAILED_PRECONDITION/);
+    await assert.rejects(publish(reference, { subPath: '../x' }), /INVALID_ARGUMENT/);
+  });
+
+  test('the volume cannot be written, by nobody and nowhere in it', async () => {
+    const { reference } = await push({ layers: [file('d/f')] });
+    const target = await publish(reference);
+    assert.throws(() => writeFileSync(join(target, 'd/f'), ''), /EROFS/);
+    assert.throws(() => writeFileSync(join(target, 'new'), ''), /EROFS/);
+    assert.throws(() => chmodSync(join(target, 'd'), 0o777), /EROFS/);
+  });
+
+  test('all of it is one mount, read-only, nosuid and nodev', async () => {
+    const { reference } = await push({ layers: [file('a'), file('b/c')] });
+    const target = await publish(reference);
+    const lines = readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .filter(line => line.includes(target));
+    assert.equal(lines.length, 1);
+    assert.match(lines[0] ?? '', / ro,nosuid,nodev/);
+  });
+});
+
+describe('an index', () => {
+  const here = { os: 'linux', architecture: process.arch === 'x64' ? 'amd64' : process.arch };
+  async function pushIndex(
+    platforms: readonly ({ os: string; architecture: string } | undefined)[],
+  ): Promise<string> {
+    const manifests = [];
+    let repository = '';
+    for (const platform of platforms) {
+      const pushed = await push({ layers: [file('platform', platform?.architecture ?? 'any')] });
+      repository = pushed.repository;
+      manifests.push({
+        mediaType: ociManifest,
+        digest: pushed.digest,
+        size: pushed.size,
+        platform,
+        bytes: pushed,
+      });
+    }
+    // All in the last repository, where the index will be.
+    for (const manifest of manifests) {
+      const text = (await (
+        await fetch(`http://${registry.host}/v2/${manifest.bytes.repository}/manifests/v1`)
+      ).bytes()) as Uint8Array;
+      await registry.registry.putManifest(repository, manifest.digest, ociManifest, text);
+      for (const layer of JSON.parse(Buffer.from(text).toString()).layers) {
+        const blob = await (
+          await fetch(`http://${registry.host}/v2/${manifest.bytes.repository}/blobs/${layer.digest}`)
+        ).bytes();
+        await registry.registry.putBlob(repository, blob);
+      }
+    }
+    const document = {
+      schemaVersion: 2,
+      mediaType: ociIndex,
+      manifests: manifests.map(({ bytes: _, ...descriptor }) => descriptor),
+    };
+    await registry.registry.putManifest(repository, 'index', ociIndex, Buffer.from(JSON.stringify(document)));
+    return `${registry.host}/${repository}:index`;
+  }
+
+  test("shows the node's platform, or the one asked for", async () => {
+    const reference = await pushIndex([{ os: 'linux', architecture: 's390x' }, here]);
+    assert.equal(textsOf(await publish(reference))['platform'], here.architecture);
+    assert.equal(textsOf(await publish(reference, { platform: 'linux/s390x' }))['platform'], 's390x');
+  });
+
+  test('an entry without a platform comes last', async () => {
+    const reference = await pushIndex([undefined, here]);
+    assert.equal(textsOf(await publish(reference))['platform'], here.architecture);
+    assert.equal(textsOf(await publish(reference, { platform: 'linux/riscv64' }))['platform'], 'any');
+  });
+
+  test('without the platform is refused with those there are', async () => {
+    const reference = await pushIndex([{ os: 'linux', architecture: 's390x' }]);
+    await assert.rejects(publish(reference), /FAILED_PRECONDITION.*linux\/s390x/);
+  });
+});
+
+describe('a container image', () => {
+  type Entries = Parameters<typeof tarOf>[0];
+  async function pushImage(...layers: readonly Entries[]): Promise<string> {
+    const tars = await Promise.all(layers.map(tarOf));
+    const document = {
+      architecture: 'amd64',
+      os: 'linux',
+      rootfs: { type: 'layers', diff_ids: tars.map(sha256) },
+    };
+    return (
+      await push({
+        layers: tars.map(tar => ({ bytes: gzip(tar), mediaType: imageLayer })),
+        config: { mediaType: imageConfig, document },
+      })
+    ).reference;
+  }
+  const dir = (name: string): Entries[number] => [{ name, type: 'directory' }];
+
+  const shown: readonly (readonly [string, readonly Entries[], Record<string, string>])[] = [
+    ['shows the upper file', [[[{ name: 'f' }, 'low']], [[{ name: 'f' }, 'high']]], { f: 'high' }],
+    [
+      'hides what is whited out',
+      [
+        [
+          [{ name: 'd/a' }, 'a'],
+          [{ name: 'd/b' }, 'b'],
+        ],
+        [[{ name: 'd/.wh.a' }]],
+      ],
+      { 'd/b': 'b' },
+    ],
+    [
+      'hides what is below an opaque folder',
+      [[[{ name: 'd/a' }, 'a']], [dir('d/'), [{ name: 'd/.wh..wh..opq' }], [{ name: 'd/b' }, 'b']]],
+      { 'd/b': 'b' },
+    ],
+    [
+      'hides the lower folder of one that was removed and made anew',
+      [[[{ name: 'd/old' }, 'o']], [[{ name: '.wh.d' }], dir('d/'), [{ name: 'd/new' }, 'n']]],
+      { 'd/new': 'n' },
+    ],
+    [
+      'makes a folder of what the lower layer has as a link',
+      [
+        [dir('usr/lib/'), [{ name: 'lib', type: 'symlink', linkname: 'usr/lib' }]],
+        [[{ name: 'lib/x' }, 'x']],
+      ],
+      { 'lib/x': 'x' },
+    ],
+    [
+      'shows the upper of file and folder',
+      [
+        [
+          [{ name: 'x/y' }, 'y'],
+          [{ name: 'z' }, 'z'],
+        ],
+        [
+          [{ name: 'x' }, 'x'],
+          [{ name: 'z/a' }, 'a'],
+        ],
+      ],
+      { x: 'x', 'z/a': 'a' },
+    ],
+    [
+      'keeps hard links of one layer',
+      [[[{ name: 'usr/f' }, 'f'], [{ name: 'g', type: 'link', linkname: 'usr/f' }]]],
+      { 'usr/f': 'f', g: 'f' },
+    ],
+    [
+      'leaves device nodes and FIFOs out',
+      [
+        [
+          [{ name: 'dev/null', type: 'character-device', devmajor: 1, devminor: 3 }],
+          [{ name: 'p', type: 'fifo' }],
+          [{ name: 'f' }, 'f'],
+        ],
+      ],
+      { f: 'f' },
+    ],
+    [
+      'keeps symlinks as they are',
+      [[[{ name: 'l', type: 'symlink', linkname: '/etc/passwd' }]]],
+      { l: 'link to /etc/passwd' },
+    ],
+  ];
+  for (const [name, layers, texts] of shown) {
+    test(name, async () => {
+      assert.deepEqual(textsOf(await publish(await pushImage(...layers))), texts);
+    });
+  }
+
+  test('has no setuid bit', async () => {
+    const target = await publish(await pushImage([[{ name: 'su', mode: 0o6755 }, 'x']]));
+    assert.equal(statSync(join(target, 'su')).mode & 0o7777, 0o755);
+  });
+
+  test('is flattened under unpack: never too', async () => {
+    const reference = await pushImage([[{ name: 'f' }, 'f']]);
+    assert.deepEqual(textsOf(await publish(reference, { unpack: 'never' })), { f: 'f' });
+    await assert.rejects(publish(reference, { include: 'f' }), /FAILED_PRECONDITION.*container image/);
+  });
+
+  test('with a hard link to a file of a lower layer only is refused by name', async () => {
+    const reference = await pushImage(
+      [[{ name: 'low' }, 'x']],
+      [[{ name: 'up', type: 'link', linkname: 'low' }]],
+    );
+    await assert.rejects(publish(reference), /FAILED_PRECONDITION.*up/);
+  });
+
+  for (const name of ['../out', 'a/../../out', '/../out']) {
+    test(`with the entry ${name} is refused`, async () => {
+      await assert.rejects(publish(await pushImage([[{ name }, 'x']])), /FAILED_PRECONDITION.*out/);
+    });
+  }
+
+  test('whose layer is not its diff_id is refused', async () => {
+    const tar = await tarOf([[{ name: 'f' }, 'x']]);
+    const document = { rootfs: { type: 'layers', diff_ids: [sha256(Buffer.from('another'))] } };
+    const { reference } = await push({
+      layers: [{ bytes: gzip(tar), mediaType: imageLayer }],
+      config: { mediaType: imageConfig, document },
+    });
+    await assert.rejects(publish(reference), /FAILED_PRECONDITION/);
+  });
+
+  test('of a new version costs only its new layers', async () => {
+    const base: Entries = [[{ name: 'base' }, 'b'.repeat(10_000)]];
+    await publish(await pushImage(base, [[{ name: 'v' }, '1']]));
+    const before = registry.asked.filter(
+      ({ method, path }) => method === 'GET' && path.includes('/blobs/'),
+    ).length;
+    const target = await publish(await pushImage(base, [[{ name: 'v' }, '2']]));
+    const after = registry.asked.filter(
+      ({ method, path }) => method === 'GET' && path.includes('/blobs/'),
+    ).length;
+    assert.equal(after - before, 2, 'its config and its new layer');
+    assert.equal(readFileSync(join(target, 'v'), 'utf8'), '2');
+    assert.equal(lstatSync(join(target, 'base')).nlink >= 3, true);
+  });
+
+  test('a symlink in the tree does not lead subPath out of it', async () => {
+    const reference = await pushImage([
+      [{ name: 'l', type: 'symlink', linkname: '/' }],
+      [{ name: 'd/f' }, 'f'],
+      [{ name: 'up', type: 'symlink', linkname: '../../../../d' }],
+    ]);
+    assert.deepEqual(textsOf(await publish(reference, { subPath: 'up' })), { f: 'f' });
+    assert.equal(readlinkSync(join(await publish(reference, { subPath: 'l' }), 'up')), '../../../../d');
+  });
+});
