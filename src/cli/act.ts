@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import type { Command } from 'commander';
 import { destination, pino } from 'pino';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
-import type { Builder, ShellHouse } from './house.ts';
+import type { Builder, House } from './house.ts';
 import { type Settings, toSettings } from './settings.ts';
 import type { Action, Options, Terminal } from './shell.ts';
 
@@ -27,7 +27,7 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
 }
 
 /** The daemon's use cases if it answers, else those of this process. */
-async function openHouse(builder: Builder, settings: Settings, options: Options): Promise<ShellHouse> {
+async function openHouse(builder: Builder, settings: Settings, options: Options): Promise<House> {
   const thatFolder = options.stateDir !== undefined && options.endpoint === undefined;
   if (!thatFolder && (await answers(settings.endpoint))) return builder.connect(settings.endpoint);
   // What a daemon tells in its log is noise in a shell, unless it was asked for.

@@ -2,16 +2,11 @@ import type { Logger } from 'pino';
 import type { Artifacts, Publishing } from '../volume/usecases.ts';
 import type { Settings } from './settings.ts';
 
-/** The use cases in this process. */
+/** What a command works with: the use cases of this process, or those of a daemon behind its socket. */
 export type House = {
   readonly artifacts: Artifacts;
-  readonly publishing: Publishing;
-  close(): Promise<void>;
-};
-
-/** What a command works with: a house of this process, or that of a daemon behind its socket. */
-export type ShellHouse = Omit<House, 'publishing'> & {
   readonly publishing: Pick<Publishing, 'publish' | 'unpublish'>;
+  close(): Promise<void>;
 };
 
 /** The part of csi.v1.Node that the demo calls, as kubelet would for an inline volume of a pod. */
@@ -36,9 +31,9 @@ export type Builder = {
   /** Runs the daemon until a signal ends it; answers the exit code. */
   serve(settings: Settings): Promise<number>;
   /** The use cases in this process, under the store's lock. @throws `busy` while another process has the lock. */
-  open(settings: Settings, log: Logger): Promise<ShellHouse>;
+  open(settings: Settings, log: Logger): Promise<House>;
   /** The use cases of the daemon behind a socket. */
-  connect(socket: string): Promise<ShellHouse>;
+  connect(socket: string): Promise<House>;
   /** kubelet's calls of the driver behind a socket. */
   connectNode(socket: string): Promise<CsiNode>;
 };

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import type { ShellHouse } from './house.ts';
+import type { House } from './house.ts';
 import type { Settings } from './settings.ts';
 import { ArtifactError } from '../util/error.ts';
 
@@ -17,7 +17,7 @@ export type Terminal = {
 
 /** What a command has at hand. */
 export type Shell = {
-  readonly house: ShellHouse;
+  readonly house: House;
   readonly settings: Settings;
   readonly terminal: Terminal;
   readonly json: boolean;

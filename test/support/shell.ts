@@ -1,5 +1,5 @@
 import { Readable, Writable } from 'node:stream';
-import type { Builder, ShellHouse } from '../../src/cli/house.ts';
+import type { Builder, House } from '../../src/cli/house.ts';
 import { runCli } from '../../src/cli/program.ts';
 
 export type Ran = {
@@ -10,8 +10,8 @@ export type Ran = {
 };
 
 export type Around = {
-  readonly artifacts?: Partial<ShellHouse['artifacts']>;
-  readonly publishing?: Partial<ShellHouse['publishing']>;
+  readonly artifacts?: Partial<House['artifacts']>;
+  readonly publishing?: Partial<House['publishing']>;
   readonly builder?: Partial<Builder>;
   readonly stdin?: Iterable<Uint8Array | string>;
   readonly environment?: Readonly<Record<string, string>>;
@@ -24,7 +24,7 @@ export const noon: number = Date.UTC(2026, 0, 2, 12);
 /** Runs a command line on fakes; whatever a test did not give must not be called. */
 export async function runShell(argv: readonly string[], around: Around = {}): Promise<Ran> {
   const [stdout, stderr] = [collector(), collector()];
-  const house: ShellHouse = {
+  const house: House = {
     artifacts: fake('artifacts', around.artifacts),
     publishing: fake('publishing', around.publishing),
     close: async () => {},
