@@ -1,0 +1,334 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
+import { temporaryFolder } from '../../test/support/temporary.ts';
+import { toDigest } from '../oci/digest.ts';
+import { ArtifactError, type ErrorCode } from '../util/error.ts';
+import type { PublishRequest, PullRequest } from '../volume/request.ts';
+import type {
+  ArtifactDetail,
+  Artifacts,
+  Progress,
+  Pulled,
+  Resolved,
+  VolumeStatus,
+} from '../volume/usecases.ts';
+import { connectRemote, type Remote } from './remote.ts';
+import { serveCsi } from './server.ts';
+
+const digest = toDigest('sha256', 'ab'.repeat(32));
+const other = toDigest('sha512', 'cd'.repeat(64));
+const never = new AbortController().signal;
+
+const resolved: Resolved = {
+  reference: 'registry.example/z:1',
+  descriptor: {
+    mediaType: 'application/vnd.oci.image.index.v1+json',
+    digest,
+    size: 4321,
+    annotations: { 'org.example.note': 'ü\n' },
+    artifactType: 'application/vnd.example.model',
+    platform: { os: 'linux', architecture: 'arm64', variant: 'v8' },
+  },
+  cached: true,
+};
+const pulled: Pulled = {
+  reference: 'registry.example/z:1',
+  digest,
+  manifest: other,
+  view: 'v',
+  path: '/state/views/v',
+  bytes: 2 ** 40,
+  inodes: 3,
+};
+const detail: ArtifactDetail = {
+  reference: 'registry.example/z:1',
+  digest,
+  manifest: other,
+  kind: 'image',
+  mediaType: 'm',
+  artifactType: '',
+  annotations: { a: 'b' },
+  layers: [
+    { digest, mediaType: 'm', size: 12, name: 'w/x', form: 'file', held: true },
+    { digest: other, mediaType: 'n', size: 0, name: '', form: 'unpacked', held: false },
+  ],
+  pinned: true,
+  volumes: ['/pods/u/mount'],
+};
+const volume: VolumeStatus = {
+  volumeId: 'csi-1',
+  targetPath: '/pods/u/mount',
+  fingerprint: '',
+  anywhere: false,
+  reference: 'z:1',
+  resolved: 'registry.example/z:1',
+  digest,
+  manifest: other,
+  view: 'v',
+  bytes: 2 ** 20,
+  inodes: 3,
+  pod: { namespace: 'ml', name: 'web-0', uid: 'u', serviceAccount: 's' },
+  publishedAt: 1_767_355_200_000,
+  mounted: true,
+};
+const request: PullRequest = {
+  reference: 'z:1',
+  pullPolicy: 'Never',
+  platform: { os: 'linux', architecture: 'arm', variant: 'v7' },
+  selection: { unpack: 'never', include: ['*.json', 'w/**'], exclude: ['*.bin'], subPath: 'a/b' },
+  secrets: { username: 'me', password: 'pass word' },
+};
+
+type Around = {
+  readonly artifacts?: Partial<Artifacts>;
+  readonly publishing?: Partial<Remote['publishing']>;
+};
+
+/** The daemon's own service over the given use cases, and a client of it. */
+async function connect({ artifacts, publishing }: Around): Promise<Remote & AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const folder = stack.use(await temporaryFolder());
+  const endpoint = join(folder.path, 'csi.sock');
+  stack.use(
+    await serveCsi({
+      endpoint,
+      driverName: 'driver.example',
+      nodeId: 'node',
+      version: '0',
+      // A call that a test did not give fails, and so does the test.
+      artifacts: artifacts as Artifacts,
+      publishing: { stats: async () => ({ bytes: 0, inodes: 0 }), ...publishing } as never,
+      log: pino({ level: 'silent' }),
+      observe: () => {},
+      ready: () => true,
+    }),
+  );
+  const remote = connectRemote(endpoint);
+  stack.defer(() => remote.close());
+  const whole = stack.move();
+  return { ...remote, [Symbol.asyncDispose]: () => whole.disposeAsync() };
+}
+
+test('what a daemon answers arrives as if it had been asked in this process', async () => {
+  const steps: readonly Progress[] = (['resolve', 'download', 'unpack', 'view', 'done'] as const).map(
+    (phase, bytes) => ({ phase, bytes, totalBytes: 2 ** 41, layers: 1, totalLayers: 2 }),
+  );
+  const { pod: _, ...podless } = volume;
+  const summary = {
+    reference: 'z:1',
+    digest: other,
+    artifactType: 't',
+    bytes: 5,
+    usedAt: 6,
+    pinned: true,
+    volumes: 7,
+  };
+  const asked: unknown[] = [];
+  await using remote = await connect({
+    artifacts: {
+      resolve: async (...told) => {
+        asked.push(told.slice(0, 2));
+        return resolved;
+      },
+      pull: async (told, onProgress) => {
+        asked.push(told);
+        for (const step of steps) onProgress(step);
+        return pulled;
+      },
+      list: async () => [summary],
+      inspect: async told => {
+        asked.push(told);
+        return detail;
+      },
+      remove: async () => ({ artifacts: 1, bytes: 2 }),
+      prune: async () => ({ artifacts: 3, bytes: 2 ** 40 }),
+      pin: async () => other,
+      unpin: async told => void asked.push(told),
+      volumes: async () => [volume, { ...podless, mounted: false }],
+      fsck: async (repair, onFinding) => {
+        onFinding({ path: 'p', problem: 'q', repaired: repair });
+        return { checked: 8 };
+      },
+    },
+  });
+  const { artifacts } = remote;
+  assert.deepEqual(await artifacts.resolve('z:1', { username: 'me' }, never), resolved);
+  const seen: Progress[] = [];
+  assert.deepEqual(await artifacts.pull(request, step => seen.push(step), never), pulled);
+  assert.deepEqual(seen, steps);
+  assert.deepEqual(await artifacts.list(), [summary]);
+  assert.deepEqual(await artifacts.inspect('z:1'), detail);
+  assert.deepEqual(await artifacts.remove('z:1'), { artifacts: 1, bytes: 2 });
+  assert.deepEqual(await artifacts.prune(never), { artifacts: 3, bytes: 2 ** 40 });
+  assert.equal(await artifacts.pin('z:1'), other);
+  await artifacts.unpin('z:2');
+  assert.deepEqual(await artifacts.volumes(), [volume, { ...podless, mounted: false }]);
+  const findings: unknown[] = [];
+  assert.deepEqual(await artifacts.fsck(true, found => findings.push(found), never), { checked: 8 });
+  assert.deepEqual(findings, [{ path: 'p', problem: 'q', repaired: true }]);
+  assert.deepEqual(asked, [['z:1', { username: 'me' }], request, 'z:1', 'z:2']);
+});
+
+test('the smallest request and answer arrive as they are, too', async () => {
+  const small = {
+    reference: 'z',
+    selection: { unpack: 'auto', include: [], exclude: [] },
+    secrets: {},
+  } as const;
+  const plain = { ...resolved, descriptor: { mediaType: 'm', digest, size: 0, annotations: {} } };
+  let asked: unknown;
+  await using remote = await connect({
+    artifacts: {
+      pull: async told => {
+        asked = told;
+        return pulled;
+      },
+      resolve: async () => plain,
+    },
+  });
+  await remote.artifacts.pull(small, () => {}, never);
+  assert.deepEqual(asked, small);
+  assert.deepEqual(await remote.artifacts.resolve('z', {}, never), plain);
+});
+
+test('an error of the daemon keeps its code and its message', async () => {
+  const codes: readonly ErrorCode[] = [
+    'invalid',
+    'exists',
+    'not-found',
+    'unauthenticated',
+    'denied',
+    'unmountable',
+    'unavailable',
+    'busy',
+    'exhausted',
+    'unimplemented',
+    'internal',
+  ];
+  let code: ErrorCode = 'internal';
+  const fail = async (): Promise<never> => {
+    throw new ArtifactError(code, `${code}: ü, try that`);
+  };
+  await using remote = await connect({ artifacts: { list: fail, fsck: fail } });
+  for (code of codes) {
+    const wanted = { name: 'ArtifactError', code, message: `${code}: ü, try that` };
+    await assert.rejects(remote.artifacts.list(), wanted);
+    await assert.rejects(
+      remote.artifacts.fsck(false, () => {}, never),
+      wanted,
+    );
+  }
+  code = 'corrupt'; // shares its status
+  await assert.rejects(remote.artifacts.list(), { code: 'unavailable' });
+});
+
+test('a caller that leaves ends the call at the daemon', async () => {
+  const ended = Promise.withResolvers<void>();
+  const wait = async (signal: AbortSignal): Promise<never> => {
+    await sleep(60_000, undefined, { signal }).catch(() => {});
+    ended.resolve();
+    throw new ArtifactError('cancelled', 'the caller went away');
+  };
+  await using remote = await connect({
+    artifacts: {
+      pull: (_, onProgress, signal) => {
+        onProgress({ phase: 'resolve', bytes: 0, totalBytes: 0, layers: 0, totalLayers: 0 });
+        return wait(signal);
+      },
+    },
+  });
+  const leaving = new AbortController();
+  const pull = remote.artifacts.pull(request, () => leaving.abort(), leaving.signal);
+  await assert.rejects(pull, { code: 'cancelled' });
+  await ended.promise;
+});
+
+test('a volume of the command line is mounted and unmounted by its folder', async () => {
+  const requests: PublishRequest[] = [];
+  const gone: unknown[] = [];
+  const own = { ...volume, anywhere: true, targetPath: '/mnt/a', volumeId: 'mount-1' };
+  await using remote = await connect({
+    artifacts: { volumes: async () => [own] },
+    publishing: {
+      publish: async told => {
+        requests.push(told);
+        return own;
+      },
+      unpublish: async (...told) => void gone.push(told.slice(0, 2)),
+    },
+  });
+  const published = await remote.publishing.publish(
+    { ...request, targetPath: '/mnt/a', volumeId: '', anywhere: true, mountFlags: [], fingerprint: '' },
+    never,
+  );
+  assert.deepEqual(published, own);
+  assert.equal(requests[0]?.anywhere, true);
+  assert.deepEqual(requests[0]?.selection, request.selection);
+  await remote.publishing.unpublish('', { path: '/mnt/a', anywhere: true }, never);
+  assert.deepEqual(gone, [['mount-1', { path: '/mnt/a', anywhere: true }]]);
+});
+
+test('a layout is loaded byte for byte, however it is cut', async () => {
+  const taken: Buffer[] = [];
+  const references: unknown[] = [];
+  await using remote = await connect({
+    artifacts: {
+      load: async (tar, reference) => {
+        references.push(reference);
+        taken.push(Buffer.concat(await Array.fromAsync(tar)));
+        return [resolved];
+      },
+    },
+  });
+  const bytes = randomBytes(5 * 2 ** 20 + 7);
+  async function* cut(): AsyncGenerator<Uint8Array> {
+    yield bytes.subarray(0, 10);
+    yield bytes.subarray(10, 10);
+    yield bytes.subarray(10);
+  }
+  assert.deepEqual(await remote.artifacts.load(cut(), 'registry.example/z:1', never), [resolved]);
+  await remote.artifacts.load(cut(), undefined, never);
+  assert.deepEqual(references, ['registry.example/z:1', undefined]);
+  for (const whole of taken) assert.ok(whole.equals(bytes));
+});
+
+test('a layout that cannot be read fails as itself, and one that is refused is read no further', async () => {
+  let refuse = false;
+  await using remote = await connect({
+    artifacts: {
+      load: async tar => {
+        for await (const _ of tar) {
+          if (refuse) throw new ArtifactError('unmountable', 'blobs/x is not what its name says');
+        }
+        return [];
+      },
+    },
+  });
+  let closed = false;
+  async function* endless(fails: boolean): AsyncGenerator<Uint8Array> {
+    try {
+      for (let n = 0; ; n++) {
+        if (fails && n === 3) throw new Error('EIO: the disk of the layout');
+        yield new Uint8Array(1 << 20);
+      }
+    } finally {
+      closed = true;
+    }
+  }
+  await assert.rejects(remote.artifacts.load(endless(true), undefined, never), /EIO: the disk of the layout/);
+  refuse = true;
+  closed = false;
+  await assert.rejects(remote.artifacts.load(endless(false), undefined, never), { code: 'unmountable' });
+  while (!closed) await sleep(1);
+});
+
+test('a socket that nobody serves is unavailable', async () => {
+  await using folder = await temporaryFolder();
+  const remote = connectRemote(join(folder.path, 'none.sock'));
+  await assert.rejects(remote.artifacts.list(), { code: 'unavailable' });
+  await remote.close();
+});
