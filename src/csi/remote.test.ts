@@ -308,7 +308,7 @@ test('a layout that cannot be read fails as itself, and one that is refused is r
       },
     },
   });
-  let closed = false;
+  let closed = Promise.withResolvers<void>();
   async function* endless(fails: boolean): AsyncGenerator<Uint8Array> {
     try {
       for (let n = 0; ; n++) {
@@ -316,14 +316,14 @@ test('a layout that cannot be read fails as itself, and one that is refused is r
         yield new Uint8Array(1 << 20);
       }
     } finally {
-      closed = true;
+      closed.resolve();
     }
   }
   await assert.rejects(remote.artifacts.load(endless(true), undefined, never), /EIO: the disk of the layout/);
   refuse = true;
-  closed = false;
+  closed = Promise.withResolvers<void>();
   await assert.rejects(remote.artifacts.load(endless(false), undefined, never), { code: 'unmountable' });
-  while (!closed) await sleep(1);
+  await closed.promise;
 });
 
 test('a socket that nobody serves is unavailable', async () => {

@@ -17,7 +17,7 @@ import { formatTree, openStage, type Stage } from './stage.ts';
 
 /**
  * An artifact becomes a read-only volume, and goes again: the real daemon in a process of its own, a registry in this
- * one. Nothing is told that was not seen: what is not so ends the demo with an error, and all is cleaned up.
+ * one. Nothing is told that was not seen: what is not so ends the demo with an error. Whatever happens, all is undone.
  */
 export async function demo(builder: Builder, terminal: Terminal): Promise<void> {
   if (process.getuid?.() !== 0) {
@@ -30,31 +30,38 @@ export async function demo(builder: Builder, terminal: Terminal): Promise<void> 
   const signal = terminal.interrupted();
   const stage = openStage(terminal.stdout, signal);
   const started = performance.now();
-  let path = '';
-  {
-    await using node = await openNode();
-    path = node.path;
-    stage.heading('An OCI artifact becomes a read-only volume');
-    const artifact = await fillRegistry(stage, node);
-    await using daemon = await stage.step(
-      () => startDaemon(node.flags, node.socket, node.log, signal),
-      ({ pid }) => `The daemon serves csi.v1 on ${basename(node.socket)} (process ${pid})`,
-    );
-    const csi = await builder.connectNode(node.socket);
-    try {
-      await showVolumes(stage, node, csi, artifact, signal);
-    } finally {
-      csi.close();
-    }
-    await stage.step(
-      () => daemon.stop(),
-      code => `The daemon stopped on SIGTERM, exit code ${expect(code, 0)}`,
-    );
-    expect(await node.mounts(), 0);
+  stage.heading('An OCI artifact becomes a read-only volume');
+  try {
+    const path = await showNode(builder, stage, signal);
+    expect(await isThere(path), false);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new ArtifactError('cancelled', 'the demo was interrupted; all it had made is gone again', error);
   }
-  expect(await isThere(path), false);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   stage.heading(`No mount, no process and no file is left. All of it took ${seconds} s.`);
+}
+
+/** All that happens on a node that is gone afterwards; answers where it was. */
+async function showNode(builder: Builder, stage: Stage, signal: AbortSignal): Promise<string> {
+  await using node = await openNode();
+  const artifact = await fillRegistry(stage, node);
+  await using daemon = await stage.step(
+    () => startDaemon(node.flags, node.socket, node.log, signal),
+    ({ pid }) => `The daemon serves csi.v1 on ${basename(node.socket)} (process ${pid})`,
+  );
+  const csi = await builder.connectNode(node.socket);
+  try {
+    await showVolumes(stage, node, csi, artifact, signal);
+  } finally {
+    csi.close();
+  }
+  await stage.step(
+    () => daemon.stop(),
+    code => `The daemon stopped on SIGTERM, exit code ${expect(code, 0)}`,
+  );
+  expect(await node.mounts(), 0);
+  return node.path;
 }
 
 async function fillRegistry(stage: Stage, node: DemoNode): Promise<PushedArtifact> {

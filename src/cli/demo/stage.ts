@@ -5,7 +5,7 @@ import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 import { formatSize } from '../../util/size.ts';
 
-const width = 80;
+const width = 92;
 
 /** Tells the demo to people: numbered steps, each with what it took. */
 export type Stage = {

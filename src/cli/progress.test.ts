@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { Writable } from 'node:stream';
+import { test } from 'node:test';
+import { stripVTControlCharacters } from 'node:util';
+import type { Progress } from '../volume/usecases.ts';
+import { formatProgress, openProgress } from './progress.ts';
+
+const at = (bytes: number, totalBytes = 1000): Progress => ({
+  phase: 'download',
+  bytes,
+  totalBytes,
+  layers: 1,
+  totalLayers: 5,
+});
+
+/** A stream that remembers; with isTTY it has what a terminal's stream has. */
+function remember(isTTY: boolean): { readonly stream: Writable & { isTTY: boolean }; text(): string } {
+  const chunks: string[] = [];
+  const stream = new Writable({
+    write(chunk: Buffer, _, done) {
+      chunks.push(chunk.toString());
+      done();
+    },
+  });
+  return { stream: Object.assign(stream, { isTTY, columns: 120 }), text: () => chunks.join('') };
+}
+
+test('progress says how far and of what, and 100 % only at the end', () => {
+  assert.equal(formatProgress(at(999)), 'download 99 % (999 B of 1.0 KiB, 1 of 5 layers)');
+  assert.equal(formatProgress(at(1000)), 'download 100 % (1.0 KiB of 1.0 KiB, 1 of 5 layers)');
+  assert.equal(formatProgress({ ...at(0, 0), phase: 'resolve' }), 'resolve');
+});
+
+test('without a terminal a long download is at most eleven lines', () => {
+  const { stream, text } = remember(false);
+  using view = openProgress(stream);
+  for (let bytes = 0; bytes <= 1000; bytes++) view.update(at(bytes));
+  assert.equal(text().trimEnd().split('\n').length, 11);
+});
+
+test('a terminal gets a bar that starts with what the cache held, and is cleared at the end', () => {
+  const { stream, text } = remember(true);
+  {
+    using view = openProgress(stream);
+    view.update({ ...at(0, 0), phase: 'resolve' });
+    view.update(at(500));
+    view.update(at(1000));
+  }
+  const shown = stripVTControlCharacters(text());
+  assert.match(shown, /resolve/);
+  assert.match(shown, /\d+ layers/);
+  assert.match(text(), /\u001b\[\?25h/, 'the cursor is shown again');
+});

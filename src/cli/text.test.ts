@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { formatAge, formatCount, formatDigest, formatFields, formatTable, printable } from './text.ts';
+
+test('printable text has no control and no reordering character, and plain text is left alone', () => {
+  assert.equal(printable('a\tb\u001b[2J\u202ec'), 'a\\u0009b\\u001b[2J\\u202ec');
+  assert.equal(printable('models/größe:1 模型'), 'models/größe:1 模型');
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), text => {
+      assert.doesNotMatch(printable(text), /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u);
+    }),
+  );
+});
+
+test('a table is aligned, and no cell can add a row or a column', () => {
+  const table = formatTable(
+    ['A', 'LONG'],
+    [
+      ['x', 'y'],
+      ['wide\nz', ''],
+    ],
+  );
+  assert.equal(table, 'A            LONG\nx            y\nwide\\u000az\n');
+});
+
+test('fields are aligned', () => {
+  assert.equal(
+    formatFields([
+      ['a', '1'],
+      ['long', '2'],
+    ]),
+    'a:    1\nlong: 2\n',
+  );
+});
+
+test('an age has one unit', () => {
+  const minute = 60_000;
+  const table: [number, string][] = [
+    [-5, '0s'],
+    [0, '0s'],
+    [119_999, '119s'],
+    [2 * minute, '2m'],
+    [119 * minute, '119m'],
+    [120 * minute, '2h'],
+    [47 * 60 * minute, '47h'],
+    [48 * 60 * minute, '2d'],
+    [400 * 24 * 60 * minute, '400d'],
+  ];
+  for (const [milliseconds, text] of table) assert.equal(formatAge(milliseconds), text);
+});
+
+test('a digest is cut to its algorithm and twelve digits, a count has its noun', () => {
+  assert.equal(formatDigest(`sha256:${'ab'.repeat(32)}`), 'sha256:abababababab');
+  assert.equal(formatDigest(`sha512:${'ab'.repeat(64)}`), 'sha512:abababababab');
+  assert.deepEqual(
+    [formatCount(0, 'pod'), formatCount(1, 'pod'), formatCount(2, 'pod')],
+    ['0 pods', '1 pod', '2 pods'],
+  );
+});
