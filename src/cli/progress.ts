@@ -22,21 +22,21 @@ function openBar(stream: Terminal['stderr']): ProgressView {
     { stream, format, barsize: 24, hideCursor: true, clearOnComplete: true },
     Presets.shades_grey,
   );
-  const started = performance.now();
-  let first: number | undefined;
+  let first: { readonly bytes: number; readonly time: number } | undefined;
   return {
     update(progress) {
-      const { bytes, totalBytes } = progress;
+      const { bytes, totalBytes, layers, totalLayers } = progress;
+      if (totalBytes === 0) return;
       // What the cache held already has no speed.
-      first ??= totalBytes === 0 ? undefined : bytes;
-      const seconds = (performance.now() - started) / 1000;
+      first ??= { bytes, time: performance.now() };
+      const seconds = Math.max((performance.now() - first.time) / 1000, 0.001);
       const payload = {
         phase: progress.phase.padEnd('download'.length),
         done: formatSize(bytes),
         all: formatSize(totalBytes),
-        layers: progress.layers,
-        totalLayers: progress.totalLayers,
-        rate: `${formatSize((bytes - (first ?? bytes)) / Math.max(seconds, 0.001))}/s`,
+        layers,
+        totalLayers,
+        rate: `${formatSize((bytes - first.bytes) / seconds)}/s`,
       };
       if (!bar.isActive) bar.start(totalBytes, bytes, payload);
       bar.setTotal(totalBytes);

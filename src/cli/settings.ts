@@ -70,13 +70,11 @@ export function toSettings(
       `--cache-low ${settings.cacheLow} is above --cache-high ${settings.cacheHigh}: collection could not end`,
     );
   }
-  if (settings.register) named('--register', () => verifySocketPath(registrationSocket(settings)));
+  if (settings.register) {
+    const socket = `${settings.kubeletDir}/plugins_registry/${settings.driverName}-reg.sock`;
+    named('--register', () => verifySocketPath(socket));
+  }
   return settings;
-}
-
-/** Where kubelet looks for the driver's registration. */
-export function registrationSocket(settings: Pick<Settings, 'kubeletDir' | 'driverName'>): string {
-  return `${settings.kubeletDir}/plugins_registry/${settings.driverName}-reg.sock`;
 }
 
 function named<T>(from: string, parse: () => T): T {
