@@ -1,0 +1,134 @@
+import { createHash } from 'node:crypto';
+import { lstatSync } from 'node:fs';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { algorithmOf, type Digest, hexOf, toDigest } from '../oci/digest.ts';
+import { ArtifactError } from '../util/error.ts';
+import { unlessAbsent } from './absent.ts';
+import type { DigestFolders, Held } from './digest-folders.ts';
+import { attempt } from './failure.ts';
+import { hashFile } from './file-hash.ts';
+import { type Ingest, openIngest } from './ingest.ts';
+import { startPace } from './pace.ts';
+import type { Scratch } from './scratch.ts';
+
+/** Verified bytes under `blobs/<algorithm>/<hex>`, 0644: each file complete or absent, and never changed. */
+export type Blobs = {
+  size(digest: Digest): Promise<number | undefined>;
+  read(digest: Digest): Promise<Uint8Array>;
+  put(digest: Digest, bytes: Uint8Array): Promise<void>;
+  ingest(descriptor: Descriptor, signal: AbortSignal): Promise<Ingest>;
+  path(digest: Digest): string;
+  check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
+  remove(digest: Digest): Promise<void>;
+  list(): Promise<readonly Held[]>;
+};
+
+/** What `read` takes into memory at most; the limit of a manifest. */
+const readLimit = 4 * 1024 * 1024;
+
+/** @param ingestFolder where partial downloads lie, by digest. */
+export function openBlobs(folders: DigestFolders, ingestFolder: string, scratch: Scratch): Blobs {
+  const openIngests = new Set<Digest>();
+  const path = (digest: Digest): string => folders.path(digest);
+
+  const size = (digest: Digest): Promise<number | undefined> =>
+    attempt(`looking for blob ${digest}`, async () => (await unlessAbsent(stat(path(digest))))?.size);
+
+  /** Puts a complete, verified file in its place. One that is there already stays: views are linked to it. */
+  async function land(file: FileHandle, from: string, digest: Digest): Promise<void> {
+    if ((await size(digest)) === undefined) {
+      await file.chmod(0o644);
+      await file.sync();
+      await rename(from, path(digest));
+    } else {
+      await rm(from);
+    }
+    await folders.above(digest).sync();
+  }
+
+  return {
+    size,
+    path,
+
+    read: digest =>
+      attempt(`reading blob ${digest}`, async () => {
+        const bytes = await unlessAbsent(readSmall(path(digest), digest));
+        if (bytes === undefined) throw new ArtifactError('not-found', `blob ${digest} is not in the cache`);
+        verifyDigest(bytes, digest, `blob ${digest} in the cache is damaged`);
+        return bytes;
+      }),
+
+    put: (digest, bytes) =>
+      attempt(`storing blob ${digest}`, async () => {
+        verifyDigest(bytes, digest, `blob ${digest} is not stored`);
+        if ((await size(digest)) !== undefined) return;
+        const aside = scratch.fresh();
+        try {
+          await using file = await open(aside, 'wx', 0o644);
+          await file.writeFile(bytes);
+          await land(file, aside, digest);
+        } catch (thrown) {
+          await rm(aside, { force: true });
+          throw thrown;
+        }
+      }),
+
+    async ingest(descriptor, signal) {
+      const { digest } = descriptor;
+      if (openIngests.has(digest))
+        throw new ArtifactError('busy', `blob ${digest} is being downloaded already`);
+      openIngests.add(digest);
+      const close = (): void => void openIngests.delete(digest);
+      try {
+        const partial = join(ingestFolder, `${algorithmOf(digest)}-${hexOf(digest)}`);
+        return await openIngest(partial, descriptor, file => land(file, partial, digest), close, signal);
+      } catch (thrown) {
+        close();
+        throw thrown;
+      }
+    },
+
+    check: (digest, signal) =>
+      attempt(`checking blob ${digest}`, async () => {
+        const algorithm = algorithmOf(digest);
+        const found = await unlessAbsent(hashFile(path(digest), algorithm, signal));
+        const actual = found === undefined ? digest : toDigest(algorithm, found.hex);
+        return actual === digest ? undefined : `its ${found?.size} bytes have digest ${actual}`;
+      }),
+
+    remove: digest => attempt(`removing blob ${digest}`, () => rm(path(digest), { force: true })),
+
+    list: () =>
+      attempt('listing the blobs', async () => {
+        const held: Held[] = [];
+        const pace = startPace(new AbortController().signal);
+        for (const digest of await folders.list()) {
+          const stats = lstatSync(path(digest), { throwIfNoEntry: false });
+          if (stats !== undefined) held.push({ digest, bytes: stats.size, inodes: 1, since: stats.mtimeMs });
+          const rest = pace();
+          if (rest !== undefined) await rest;
+        }
+        return held;
+      }),
+  };
+}
+
+async function readSmall(path: string, digest: Digest): Promise<Uint8Array> {
+  await using file = await open(path);
+  const { size } = await file.stat();
+  if (size <= readLimit) return file.readFile();
+  throw new ArtifactError(
+    'invalid',
+    `blob ${digest} has ${size} bytes; only up to ${readLimit} are read at once`,
+  );
+}
+
+function verifyDigest(bytes: Uint8Array, digest: Digest, failure: string): void {
+  const algorithm = algorithmOf(digest);
+  const actual = toDigest(algorithm, createHash(algorithm).update(bytes).digest('hex'));
+  if (actual !== digest) {
+    throw new ArtifactError('corrupt', `${failure}: its ${bytes.length} bytes have digest ${actual}`);
+  }
+}

@@ -1,0 +1,41 @@
+import { readdir } from 'node:fs/promises';
+import { type Algorithm, algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts';
+import { type Folder, openFolder } from './folder.ts';
+
+/** A thing of the cache: what it takes on the disk, and when it came (milliseconds since 1970). */
+export type Held = {
+  readonly digest: Digest;
+  readonly bytes: number;
+  readonly inodes: number;
+  readonly since: number;
+};
+
+/** Files or folders named by digest: `<root>/<algorithm>/<hex>`. */
+export type DigestFolders = AsyncDisposable & {
+  path(digest: Digest): string;
+  /** The folder that a digest's entry is in. */
+  above(digest: Digest): Folder;
+  list(): Promise<readonly Digest[]>;
+};
+
+export async function openDigestFolders(root: string): Promise<DigestFolders> {
+  const folders: Readonly<Record<Algorithm, Folder>> = {
+    sha256: await openFolder(`${root}/sha256`),
+    sha512: await openFolder(`${root}/sha512`),
+  };
+  const above = (digest: Digest): Folder => folders[algorithmOf(digest)];
+  return {
+    above,
+    path: digest => `${above(digest).path}/${hexOf(digest)}`,
+    async list() {
+      const names: string[] = [];
+      for (const [algorithm, folder] of Object.entries(folders)) {
+        names.push(...(await readdir(folder.path)).map(hex => `${algorithm}:${hex}`));
+      }
+      return names.filter(isDigest);
+    },
+    async [Symbol.asyncDispose]() {
+      for (const folder of Object.values(folders)) await folder[Symbol.asyncDispose]();
+    },
+  };
+}

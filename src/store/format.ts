@@ -1,0 +1,42 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ArtifactError } from '../util/error.ts';
+import { unlessAbsent } from './absent.ts';
+import { writeAside } from './atomic-file.ts';
+import type { Folder } from './folder.ts';
+
+/** Brings a layout from one version to the next. Must be safe to run again after a crash. */
+export type Migration = (stateDir: string) => Promise<void>;
+
+/**
+ * Reads the layout's version and runs the migrations it lacks.
+ * @param migrations the n-th makes version n of version n - 1; the first makes a new layout. Their number is the version
+ * of this program.
+ * @throws `invalid` for a layout of a newer program, or a version that is no number.
+ */
+export async function openFormat(stateDir: Folder, migrations: readonly Migration[]): Promise<void> {
+  const path = join(stateDir.path, 'format');
+  const version = parseVersion(await unlessAbsent(readFile(path, 'utf8')), path);
+  if (version > migrations.length) {
+    throw new ArtifactError(
+      'invalid',
+      `${stateDir.path} has layout version ${version}, and this program knows up to ${migrations.length}: run a newer one, or give it another --state-dir`,
+    );
+  }
+  for (const [index, migrate] of migrations.entries()) {
+    if (index < version) continue;
+    await migrate(stateDir.path);
+    await writeAside(`${path}.new`, path, `${index + 1}\n`, true);
+    await stateDir.sync();
+  }
+}
+
+/** No file is version 0: nothing is there yet. */
+function parseVersion(text: string | undefined, path: string): number {
+  if (text === undefined) return 0;
+  if (/^[1-9][0-9]{0,8}\n?$/.test(text)) return Number(text);
+  throw new ArtifactError(
+    'invalid',
+    `${path} holds no version number: if its folder is the state dir and made by this version, write 1 into it; if not, give another --state-dir`,
+  );
+}

@@ -1,0 +1,21 @@
+import { setImmediate } from 'node:timers/promises';
+
+/** Milliseconds of synchronous work after which the event loop gets its turn. */
+const slice = 5;
+
+/**
+ * Keeps long synchronous work from blocking the event loop. Called after each small step; returns undefined while the
+ * slice lasts, so that a step costs no promise, else a promise to await before the next step.
+ * @throws the signal's reason, from the promise.
+ */
+export type Pace = () => Promise<void> | undefined;
+
+export function startPace(signal: AbortSignal): Pace {
+  let since = performance.now();
+  const rest = async (): Promise<void> => {
+    await setImmediate();
+    signal.throwIfAborted();
+    since = performance.now();
+  };
+  return () => (performance.now() - since < slice ? undefined : rest());
+}

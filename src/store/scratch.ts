@@ -1,0 +1,56 @@
+import { randomUUID } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { unlessAbsent } from './absent.ts';
+import { openFolder } from './folder.ts';
+import { removeTree } from './tree-removal.ts';
+
+/**
+ * `tmp/`: where everything half-made and everything doomed lies, under random names. Nothing in it counts, so what a
+ * crash leaves there is deleted at the next start. Disposing it ends the deletions under way.
+ */
+export type Scratch = AsyncDisposable & {
+  /** A path in it where nothing is. */
+  fresh(): string;
+  /** Takes a file or tree out of sight in one rename, then deletes it in slices. Nothing there is success. */
+  discard(path: string): Promise<void>;
+  /** Deletes all that is in it now. */
+  sweep(): Promise<void>;
+};
+
+export async function openScratch(path: string): Promise<Scratch> {
+  const folder = await openFolder(path);
+  const closing = new AbortController();
+  const removals = new Set<Promise<void>>();
+  const fresh = (): string => join(path, randomUUID());
+
+  async function remove(doomed: string): Promise<void> {
+    const removal = removeTree(doomed, closing.signal);
+    removals.add(removal);
+    try {
+      await removal;
+    } catch (thrown) {
+      if (!closing.signal.aborted) throw thrown;
+    } finally {
+      removals.delete(removal);
+    }
+  }
+
+  return {
+    fresh,
+    async discard(doomed) {
+      const aside = fresh();
+      const moved = rename(doomed, aside).then(() => true);
+      if (await unlessAbsent(moved)) await remove(aside);
+    },
+    async sweep() {
+      for (const name of readdirSync(path)) await remove(join(path, name));
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort();
+      await Promise.allSettled(removals);
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startChild, waitUntil } from '../../test/support/child.ts';
+import { temporaryFolder } from '../../test/support/temporary.ts';
+import { getXattr } from '../util/libc.ts';
+import type {
+  Blobs,
+  Disk,
+  Layers,
+  NameRecord,
+  Names,
+  PinRecord,
+  Pins,
+  ViewRecord,
+  Views,
+  VolumeRecord,
+  VolumeRecords,
+} from '../volume/contracts.ts';
+import { openFolder } from './folder.ts';
+import { openFormat } from './format.ts';
+import type { NameRecord as OwnName } from './names.ts';
+import type { PinRecord as OwnPin } from './pins.ts';
+import { openStore, type Store } from './store.ts';
+import type { ViewRecord as OwnView } from './view-record.ts';
+import type { VolumeRecord as OwnVolume } from './volumes.ts';
+
+/** True where both types have the same fields, optional ones included. */
+type Same<A, B> = [Required<A>, Required<B>] extends [Required<B>, Required<A>] ? true : false;
+
+test('the store is what the use cases ask for, and its records have every field of theirs', async () => {
+  await using folder = await temporaryFolder();
+  await using store: Store = await openStore({ stateDir: folder.path });
+  const fits: {
+    blobs: Blobs;
+    layers: Layers;
+    views: Views;
+    names: Names;
+    volumes: VolumeRecords;
+    pins: Pins;
+    disk: Disk;
+  } = store;
+  const same: [
+    Same<NameRecord, OwnName>,
+    Same<PinRecord, OwnPin>,
+    Same<ViewRecord, OwnView>,
+    Same<VolumeRecord, OwnVolume>,
+  ] = [true, true, true, true];
+  assert.ok(fits.blobs !== undefined && same.every(Boolean));
+});
+
+test('a new state dir is made with its parents, for root alone', async () => {
+  await using folder = await temporaryFolder();
+  const stateDir = join(folder.path, 'var/lib/cache');
+  await using _store = await openStore({ stateDir });
+  assert.equal(statSync(stateDir).mode & 0o7777, 0o700);
+  assert.equal(readFileSync(join(stateDir, 'format'), 'utf8'), '1\n');
+});
+
+test('an empty state dir that somebody else made is closed to others when it is claimed', async () => {
+  await using folder = await temporaryFolder();
+  chmodSync(folder.path, 0o755);
+  await using _store = await openStore({ stateDir: folder.path });
+  assert.equal(statSync(folder.path).mode & 0o7777, 0o700);
+});
+
+test('the SELinux label is set when the state dir is new and SELinux is on, and not again', async () => {
+  await using folder = await temporaryFolder();
+  const labelOf = (path: string): string | undefined => {
+    const fd = openSync(path, 'r');
+    const value = getXattr(fd, 'security.selinux');
+    closeSync(fd);
+    return value && Buffer.from(value).toString();
+  };
+  const selinuxLabel = 'system_u:object_r:container_file_t:s0';
+  for (const [name, label, selinuxFolder] of [
+    ['on', selinuxLabel, folder.path],
+    ['off', selinuxLabel, join(folder.path, 'absent')],
+    ['unasked', undefined, folder.path],
+  ] as const) {
+    const stateDir = join(folder.path, name);
+    await (await openStore({ stateDir, selinuxLabel: label, selinuxFolder }))[Symbol.asyncDispose]();
+    await (await openStore({ stateDir, selinuxLabel: 'later', selinuxFolder: folder.path }))[
+      Symbol.asyncDispose
+    ]();
+    assert.equal(labelOf(stateDir), name === 'on' ? `${selinuxLabel}\0` : undefined, name);
+  }
+});
+
+test('a layout of a newer program is refused, and one that holds no number', async () => {
+  await using folder = await temporaryFolder();
+  for (const [content, message] of [
+    ['2\n', /layout version 2, and this program knows up to 1: run a newer one/],
+    ['', /holds no version number/],
+    ['one', /holds no version number/],
+  ] as const) {
+    writeFileSync(join(folder.path, 'format'), content);
+    await assert.rejects(openStore({ stateDir: folder.path }), { code: 'invalid', message });
+  }
+  writeFileSync(join(folder.path, 'format'), '1\n');
+  await using _store = await openStore({ stateDir: folder.path });
+});
+
+test('an older layout is migrated one version at a time, and a migration that failed is run again', async () => {
+  await using folder = await temporaryFolder();
+  await using root = await openFolder(folder.path);
+  const ran: number[] = [];
+  const step = (version: number) => async () => void ran.push(version);
+  const fail = async (): Promise<void> => {
+    throw new Error('power cut');
+  };
+  await openFormat(root, [step(1)]);
+  await assert.rejects(openFormat(root, [step(1), step(2), fail]), /power cut/);
+  await openFormat(root, [step(1), step(2), step(3)]);
+  await openFormat(root, [step(1), step(2), step(3)]);
+  assert.deepEqual(ran, [1, 2, 3]);
+  await assert.rejects(openFormat(root, [step(1), step(2)]), /layout version 3/);
+});
+
+test('of two processes one gets the state dir, and the other is told who has it, until that one is killed', async () => {
+  await using folder = await temporaryFolder();
+  const script = `
+    const { openStore } = await import(${JSON.stringify(new URL('./store.ts', import.meta.url).href)});
+    const store = await openStore({ stateDir: ${JSON.stringify(folder.path)} });
+    console.log('open');
+    setInterval(() => store, 1000);`;
+  await using child = await startChild(process.execPath, ['--input-type=module', '-e', script]);
+  await waitUntil(child, () => child.output().includes('open'), 'the store was open');
+  await assert.rejects(openStore({ stateDir: folder.path }), {
+    code: 'busy',
+    message: new RegExp(`^${folder.path} is in use by process ${child.pid} on .* stop it and try again$`),
+  });
+  await child.end('SIGKILL');
+  await using _store = await openStore({ stateDir: folder.path });
+});
+
+test('within one process, too, a state dir is opened once at a time', async () => {
+  await using folder = await temporaryFolder();
+  {
+    await using _store = await openStore({ stateDir: folder.path });
+    await assert.rejects(openStore({ stateDir: folder.path }), { code: 'busy' });
+  }
+  await using _again = await openStore({ stateDir: folder.path });
+});
+
+test('what a crash left half-made is gone after the next start, and nothing else', async () => {
+  await using folder = await temporaryFolder();
+  const path = (name: string): string => join(folder.path, name);
+  await (await openStore({ stateDir: folder.path }))[Symbol.asyncDispose]();
+  mkdirSync(path('tmp/half/deep'), { recursive: true });
+  writeFileSync(path('tmp/half/deep/file'), 'x');
+  writeFileSync(path('tmp/record'), 'x');
+  mkdirSync(path('views/without-record'));
+  writeFileSync(path('views/without-view.json'), '{}');
+  mkdirSync(path('views/whole'));
+  writeFileSync(path('views/whole.json'), '{}');
+  const dayAndMore = Date.now() / 1000 - 24 * 3600 - 60;
+  writeFileSync(path('ingest/sha256-old'), 'x');
+  utimesSync(path('ingest/sha256-old'), dayAndMore, dayAndMore);
+  writeFileSync(path('ingest/sha256-new'), 'x');
+
+  await using _store = await openStore({ stateDir: folder.path });
+  assert.deepEqual((await readdir(path('views'))).toSorted(), ['whole', 'whole.json']);
+  assert.deepEqual(await readdir(path('ingest')), ['sha256-new']);
+  while ((await readdir(path('tmp'))).length > 0) await sleep(5);
+});
+
+test('a start that is aborted leaves no lock', async () => {
+  await using folder = await temporaryFolder();
+  const stateDir = join(folder.path, 'state');
+  await assert.rejects(openStore({ stateDir }, AbortSignal.abort()), { code: 'cancelled' });
+  assert.equal(existsSync(stateDir), false);
+});

@@ -1,0 +1,91 @@
+import { join } from 'node:path';
+import { type Blobs, openBlobs } from './blobs.ts';
+import { openDigestFolders } from './digest-folders.ts';
+import { type Disk, openDisk } from './disk.ts';
+import { attempt } from './failure.ts';
+import { type Folder, openFolder } from './folder.ts';
+import { openFormat } from './format.ts';
+import { type Layers, openLayers } from './layers.ts';
+import { takeLock } from './lock.ts';
+import { type NameRecord, openNames } from './names.ts';
+import { retirePartials } from './partial-downloads.ts';
+import { openPins, type Pins } from './pins.ts';
+import type { Records } from './records.ts';
+import { openScratch } from './scratch.ts';
+import { claimStateDir } from './state-dir.ts';
+import { openViews, type Views } from './views.ts';
+import { openVolumes, type VolumeRecord } from './volumes.ts';
+
+/**
+ * The cache of one node: what its state dir holds, and nobody else writes to. Disposing it ends deletions in the
+ * background and gives the lock back; calls under way must have ended.
+ */
+export type Store = AsyncDisposable & {
+  readonly blobs: Blobs;
+  readonly layers: Layers;
+  readonly views: Views;
+  readonly names: Records<NameRecord>;
+  readonly volumes: Records<VolumeRecord>;
+  readonly pins: Pins;
+  readonly disk: Disk;
+};
+
+export type StoreOptions = {
+  readonly stateDir: string;
+  /** For a state dir that is new, where SELinux is on. */
+  readonly selinuxLabel?: string | undefined;
+  readonly selinuxFolder?: string;
+  readonly log?: { warn(details: object, message: string): void };
+};
+
+/**
+ * Opens the state dir, made with its parents where absent, and takes its lock. Walks nothing that grows with the cache:
+ * what a crash left half-made is moved aside by name and deleted in the background.
+ * @throws `busy` while another process has it; `invalid` for a newer layout; `exhausted`.
+ */
+export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<Store> {
+  const { stateDir, selinuxLabel, selinuxFolder = '/sys/fs/selinux', log } = options;
+  return attempt(`opening the state dir ${stateDir}`, async () => {
+    signal?.throwIfAborted();
+    await using opened = new AsyncDisposableStack();
+    const folder = async (name: string): Promise<Folder> =>
+      opened.use(await openFolder(join(stateDir, name)));
+
+    const root = await folder('.');
+    opened.use(await takeLock(stateDir));
+    await openFormat(root, [path => claimStateDir(path, selinuxLabel, selinuxFolder)]);
+
+    const scratch = opened.use(await openScratch(join(stateDir, 'tmp')));
+    const ingest = await folder('ingest');
+    const blobFolders = opened.use(await openDigestFolders(join(stateDir, 'blobs')));
+    const layerFolders = opened.use(await openDigestFolders(join(stateDir, 'layers/bodies')));
+    const blobs = openBlobs(blobFolders, ingest.path, scratch);
+    const layers = openLayers(layerFolders, scratch);
+    const views = openViews(
+      await folder('views'),
+      source => {
+        return source.kind === 'blob'
+          ? blobs.path(source.digest)
+          : layers.bodyPath(source.layer, source.body);
+      },
+      scratch,
+    );
+    const names = openNames(await folder('names'), scratch);
+    const volumes = openVolumes(await folder('volumes'), scratch);
+    const pins = openPins(await folder('pins'), scratch);
+
+    await retirePartials(ingest.path, scratch);
+    await views.retireHalves();
+    scratch.sweep().catch((thrown: unknown) => {
+      log?.warn(
+        { err: thrown },
+        `${stateDir}/tmp: leftovers of a crash could not be deleted; the next start tries again`,
+      );
+    });
+
+    const resources = opened.move();
+    const disk = openDisk(stateDir);
+    const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
+    return { blobs, layers, views, names, volumes, pins, disk, ...close };
+  });
+}

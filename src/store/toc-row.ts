@@ -1,0 +1,62 @@
+import type { Attributes, TocEntry, Xattrs } from '../oci/toc.ts';
+
+type Stat = [mode: number, uid: number, gid: number, mtime: number, xattrs?: Xattrs];
+
+/** One entry of a table of contents as the JSON array of its line. The letters are those of `ls -l`, and `h` for a hard link. */
+type Row =
+  | ['d', path: string, ...Stat]
+  | ['-', path: string, size: number, body: number, sha256: string, ...Stat]
+  | ['l', path: string, target: string, ...Stat]
+  | ['h', path: string, target: string]
+  | ['s', path: string, what: (TocEntry & { kind: 'special' })['what']];
+
+/** Lone surrogates of a path leave JSON.stringify as escapes, so the line is UTF-8 whatever the name. */
+export function formatRow(entry: TocEntry): string {
+  return JSON.stringify(toRow(entry));
+}
+
+/** The entry of a line that `formatRow` wrote; that it did is for the file's checksum to say. */
+export function parseRow(line: string): TocEntry {
+  const row = JSON.parse(line) as Row;
+  switch (row[0]) {
+    case 'd': {
+      const [, path, ...stat] = row;
+      return { kind: 'directory', path, ...toAttributes(stat) };
+    }
+    case '-': {
+      const [, path, size, body, sha256, ...stat] = row;
+      return { kind: 'file', path, size, body, sha256, ...toAttributes(stat) };
+    }
+    case 'l': {
+      const [, path, target, ...stat] = row;
+      return { kind: 'symlink', path, target, ...toAttributes(stat) };
+    }
+    case 'h':
+      return { kind: 'link', path: row[1], target: row[2] };
+    case 's':
+      return { kind: 'special', path: row[1], what: row[2] };
+  }
+}
+
+function toRow(entry: TocEntry): Row {
+  switch (entry.kind) {
+    case 'directory':
+      return ['d', entry.path, ...toStat(entry)];
+    case 'file':
+      return ['-', entry.path, entry.size, entry.body, entry.sha256, ...toStat(entry)];
+    case 'symlink':
+      return ['l', entry.path, entry.target, ...toStat(entry)];
+    case 'link':
+      return ['h', entry.path, entry.target];
+    case 'special':
+      return ['s', entry.path, entry.what];
+  }
+}
+
+function toStat({ mode, uid, gid, mtime, xattrs }: Attributes): Stat {
+  return xattrs === undefined ? [mode, uid, gid, mtime] : [mode, uid, gid, mtime, xattrs];
+}
+
+function toAttributes([mode, uid, gid, mtime, xattrs]: Stat): Attributes {
+  return xattrs === undefined ? { mode, uid, gid, mtime } : { mode, uid, gid, mtime, xattrs };
+}

@@ -1,0 +1,124 @@
+import {
+  chmodSync,
+  chownSync,
+  linkSync,
+  lchownSync,
+  lutimesSync,
+  mkdirSync,
+  symlinkSync,
+  utimesSync,
+} from 'node:fs';
+import { open } from 'node:fs/promises';
+import { encodeName, quoteName } from '../oci/name.ts';
+import type { Attributes } from '../oci/toc.ts';
+import type { DirectoryNode, Source, SymlinkNode, TreeNode } from '../oci/tree.ts';
+import { ArtifactError, errnoOf } from '../util/error.ts';
+import { setXattr } from '../util/libc.ts';
+import { copyFile } from './file-copy.ts';
+import { startPace } from './pace.ts';
+
+/** A directory of a view under way. Its path is text as of oci/name.ts: names need not be UTF-8. */
+type Place = { readonly path: string; readonly node: DirectoryNode };
+
+/**
+ * Makes the tree at `root`, where nothing is: directories, symlinks, and a hard link for each file. Works in slices
+ * that leave the event loop free.
+ * @returns the path of every directory of it, for a sync.
+ * @throws `corrupt` where the cache lacks a file; the signal's reason.
+ */
+export async function raiseTree(
+  root: string,
+  tree: DirectoryNode,
+  pathOf: (source: Source) => string,
+  signal: AbortSignal,
+): Promise<readonly Buffer[]> {
+  signal.throwIfAborted();
+  const pace = startPace(signal);
+  mkdirSync(root, 0o700);
+  const places: Place[] = [{ path: root, node: tree }];
+  for (const { path, node } of places) {
+    for (const [name, child] of node.children) {
+      const at = `${path}/${name}`;
+      try {
+        if (child.kind === 'directory') places.push({ path: at, node: child });
+        const copying = makeNode(encodeName(at), child, pathOf);
+        if (copying !== undefined) await copying;
+      } catch (thrown) {
+        throw nodeError(at.slice(root.length), child, thrown);
+      }
+      const rest = pace();
+      if (rest !== undefined) await rest;
+    }
+  }
+  // From the last to the first, so that nothing changes a directory's time after it is set.
+  const directories: Buffer[] = [];
+  for (const { path, node } of places.toReversed()) {
+    const directory = encodeName(path);
+    await setDirectory(directory, node.attributes);
+    directories.push(directory);
+    const rest = pace();
+    if (rest !== undefined) await rest;
+  }
+  return directories;
+}
+
+function makeNode(at: Buffer, node: TreeNode, pathOf: (source: Source) => string): Promise<void> | undefined {
+  switch (node.kind) {
+    case 'directory':
+      mkdirSync(at, 0o700);
+      return undefined;
+    case 'symlink':
+      makeSymlink(at, node);
+      return undefined;
+    case 'file':
+      return linkOrCopy(pathOf(node.source), at);
+  }
+}
+
+function makeSymlink(at: Buffer, { target, attributes }: SymlinkNode): void {
+  const mtime = new Date(attributes.mtime);
+  symlinkSync(encodeName(target), at);
+  lchownSync(at, attributes.uid, attributes.gid);
+  lutimesSync(at, mtime, mtime);
+}
+
+/** An inode has 65,000 links at most on ext4; a file that has them all is copied. */
+function linkOrCopy(from: string, at: Buffer): Promise<void> | undefined {
+  try {
+    linkSync(from, at);
+    return undefined;
+  } catch (thrown) {
+    if (errnoOf(thrown) !== 'EMLINK') throw thrown;
+    return copyFile(from, at);
+  }
+}
+
+async function setDirectory(path: Buffer, { mode, uid, gid, mtime, xattrs }: Attributes): Promise<void> {
+  if (xattrs !== undefined) {
+    await using directory = await open(path);
+    for (const [name, value] of Object.entries(xattrs)) {
+      setXattr(directory.fd, name, Buffer.from(value, 'latin1'));
+    }
+  }
+  const time = new Date(mtime);
+  chownSync(path, uid, gid);
+  chmodSync(path, mode);
+  utimesSync(path, time, time);
+}
+
+function nodeError(path: string, node: TreeNode, thrown: unknown): unknown {
+  const errno = errnoOf(thrown);
+  const entry = `${node.layer}: ${quoteName(path)}`;
+  if (errno === 'ENAMETOOLONG') {
+    return new ArtifactError('unmountable', `${entry} has too long a path for this node's state dir`, thrown);
+  }
+  if (errno === 'ENOENT' && node.kind === 'file') {
+    const from = node.source.kind === 'blob' ? node.source.digest : node.source.layer;
+    return new ArtifactError(
+      'corrupt',
+      `${entry}: the cache lost bytes of ${from}; remove the artifact and pull it again`,
+      thrown,
+    );
+  }
+  return thrown;
+}

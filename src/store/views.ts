@@ -1,0 +1,149 @@
+import { lstatSync } from 'node:fs';
+import { open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DirectoryNode, Source } from '../oci/tree.ts';
+import { ArtifactError } from '../util/error.ts';
+import { createKeyedMutex } from '../util/mutex.ts';
+import { unlessAbsent } from './absent.ts';
+import { writeAside } from './atomic-file.ts';
+import { attempt, toStoreError } from './failure.ts';
+import type { Folder } from './folder.ts';
+import { parseFields } from './json-record.ts';
+import type { Scratch } from './scratch.ts';
+import { parseView, type ViewRecord } from './view-record.ts';
+import { raiseTree } from './view-tree.ts';
+
+/** `usedAt`: milliseconds since 1970; the sidecar's own mtime. */
+export type View = ViewRecord & { readonly path: string; readonly usedAt: number };
+
+/** Merged trees: `views/<key>/`, and the record beside it. A view counts when both are there. */
+export type Views = {
+  find(key: string): Promise<View | undefined>;
+  build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal): Promise<View>;
+  touch(key: string): Promise<void>;
+  remove(key: string): Promise<void>;
+  list(): Promise<readonly View[]>;
+  /** Moves aside what a crash left, a view without a record or a record without a view. Only before anything else. */
+  retireHalves(): Promise<void>;
+};
+
+/** Directories that are synced one by one; beyond, one sync of the file system is cheaper, whatever else it flushes. */
+const fewDirectories = 64;
+
+export function openViews(folder: Folder, pathOf: (source: Source) => string, scratch: Scratch): Views {
+  /** What was found or built, so that a publish of a cached view reads nothing. */
+  const known = new Map<string, View>();
+  const locks = createKeyedMutex();
+
+  const treeOf = (key: string): string => join(folder.path, verifyKey(key));
+  const sidecarOf = (key: string): string => `${treeOf(key)}${suffix}`;
+
+  async function find(key: string): Promise<View | undefined> {
+    const path = treeOf(key);
+    const present = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+    if (!present) known.delete(key);
+    const view = known.get(key);
+    if (view !== undefined || !present) return view;
+    const read = await unlessAbsent(readSidecar(sidecarOf(key), key));
+    if (read !== undefined) known.set(key, { ...read, path });
+    return known.get(key);
+  }
+
+  async function build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal): Promise<View> {
+    const { key } = record;
+    const aside = scratch.fresh();
+    try {
+      const directories = await raiseTree(aside, tree, pathOf, signal);
+      if (directories.length > fewDirectories) await folder.syncFileSystem();
+      else await Promise.all(directories.map(syncDirectory));
+      signal.throwIfAborted();
+      await writeAside(scratch.fresh(), sidecarOf(key), JSON.stringify(record), true);
+      await scratch.discard(treeOf(key));
+      await rename(aside, treeOf(key));
+      await folder.sync();
+      const view = { ...record, path: treeOf(key), usedAt: (await stat(sidecarOf(key))).mtimeMs };
+      known.set(key, view);
+      return view;
+    } catch (thrown) {
+      await scratch.discard(aside);
+      throw signal.aborted ? thrown : toStoreError(`building the view of ${record.reference}`, thrown);
+    }
+  }
+
+  return {
+    find: key => attempt(`looking for view ${key}`, () => find(key)),
+
+    async build(record, tree, signal) {
+      using _ = await locks.lock(record.key, signal);
+      return (await find(record.key)) ?? (await build(record, tree, signal));
+    },
+
+    touch: key =>
+      attempt(`touching view ${key}`, async () => {
+        const now = new Date();
+        await unlessAbsent(utimes(sidecarOf(key), now, now));
+        const view = known.get(key);
+        if (view !== undefined) known.set(key, { ...view, usedAt: now.getTime() });
+      }),
+
+    remove: key =>
+      attempt(`removing view ${key}`, async () => {
+        using _ = await locks.lock(key, new AbortController().signal);
+        known.delete(key);
+        await rm(sidecarOf(key), { force: true });
+        await scratch.discard(treeOf(key));
+      }),
+
+    list: () =>
+      attempt('listing the views', async () => {
+        const views: View[] = [];
+        for (const key of (await readdir(folder.path)).filter(isKey)) {
+          const view = await find(key);
+          if (view !== undefined) views.push(view);
+        }
+        return views;
+      }),
+
+    retireHalves: async () => {
+      for (const name of halves(await readdir(folder.path))) {
+        await rename(join(folder.path, name), scratch.fresh());
+      }
+    },
+  };
+}
+
+const suffix = '.json';
+
+/** A key is a file name of ours that no sidecar and no path can be mistaken for. */
+function isKey(text: string): boolean {
+  return /^[0-9A-Za-z][0-9A-Za-z_-]{0,127}$/.test(text);
+}
+
+function verifyKey(key: string): string {
+  if (isKey(key)) return key;
+  throw new ArtifactError('internal', `"${key}" cannot be the key of a view`);
+}
+
+/** The names that lack their other half. */
+function halves(names: readonly string[]): readonly string[] {
+  const all = new Set(names);
+  return names.filter(name => {
+    return !all.has(name.endsWith(suffix) ? name.slice(0, -suffix.length) : `${name}${suffix}`);
+  });
+}
+
+async function syncDirectory(path: Buffer): Promise<void> {
+  await using directory = await open(path);
+  await directory.sync();
+}
+
+async function readSidecar(
+  path: string,
+  key: string,
+): Promise<(ViewRecord & { usedAt: number }) | undefined> {
+  await using file = await open(path);
+  const { mtimeMs } = await file.stat();
+  const fields = parseFields(await file.readFile('utf8'));
+  const record = fields === undefined ? undefined : parseView(fields, key);
+  return record && { ...record, usedAt: mtimeMs };
+}

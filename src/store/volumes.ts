@@ -1,0 +1,73 @@
+import type { Digest } from '../oci/digest.ts';
+import type { Folder } from './folder.ts';
+import { type Fields, isAbsentOr, isCount, isDigestText, isFields, isText } from './json-record.ts';
+import { openRecords, type Records } from './records.ts';
+import type { Scratch } from './scratch.ts';
+
+type Pod = {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly serviceAccount?: string;
+};
+
+/** One volume at one target path: a root of collection. */
+export type VolumeRecord = {
+  readonly volumeId: string;
+  readonly targetPath: string;
+  readonly fingerprint: string;
+  readonly anywhere: boolean;
+  readonly reference: string;
+  readonly resolved: string;
+  readonly digest: Digest;
+  readonly manifest: Digest;
+  readonly view: string;
+  readonly bytes: number;
+  readonly inodes: number;
+  readonly pod?: Pod;
+  readonly publishedAt: number;
+};
+
+/** Volume records are not fsynced: a power cut ends every mount, and kubelet then publishes again. */
+export function openVolumes(folder: Folder, scratch: Scratch): Records<VolumeRecord> {
+  return openRecords(folder, scratch, {
+    noun: 'volume record',
+    durable: false,
+    keyOf: record => record.targetPath,
+    parse: parseVolume,
+  });
+}
+
+function parseVolume(fields: Fields): VolumeRecord | undefined {
+  const { volumeId, targetPath, fingerprint, anywhere, reference, resolved } = fields;
+  const { digest, manifest, view, bytes, inodes, pod, publishedAt, ...rest } = fields;
+  if (!isText(volumeId) || !isText(targetPath) || !isText(fingerprint) || typeof anywhere !== 'boolean') {
+    return undefined;
+  }
+  if (!isText(reference) || !isText(resolved) || !isDigestText(digest) || !isDigestText(manifest))
+    return undefined;
+  if (!isText(view) || !isCount(bytes) || !isCount(inodes) || !isCount(publishedAt)) return undefined;
+  if (!isAbsentOr(isPod, pod)) return undefined;
+  return {
+    ...rest,
+    volumeId,
+    targetPath,
+    fingerprint,
+    anywhere,
+    reference,
+    resolved,
+    digest,
+    manifest,
+    view,
+    bytes,
+    inodes,
+    ...(pod !== undefined && { pod }),
+    publishedAt,
+  };
+}
+
+function isPod(value: unknown): value is Pod {
+  if (!isFields(value)) return false;
+  const { namespace, name, uid, serviceAccount } = value;
+  return isText(namespace) && isText(name) && isText(uid) && isAbsentOr(isText, serviceAccount);
+}

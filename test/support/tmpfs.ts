@@ -1,0 +1,15 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+
+/**
+ * A small file system of a test's own, to be filled: mounted in a folder that is made, below a temporaryFolder() whose
+ * disposal takes it away. @param options of tmpfs(5): `size=1m`, `nr_inodes=50`.
+ */
+export function mountTmpfs(path: string, options: string): string {
+  mkdirSync(path);
+  const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`a tmpfs cannot be mounted at ${path}: ${stderr.trim()}`);
+  return path;
+}
