@@ -52,12 +52,13 @@ export async function writeToc(path: string, toc: Toc): Promise<void> {
 export async function readToc(path: string): Promise<Toc> {
   await using file = await open(path);
   const hash = createHash('sha256');
-  const { size } = await file.stat();
+  const end = (await file.stat()).size - checksumLength;
+  if (end < 0) throw damaged(path);
   let header: TocHeader | undefined;
   let notes: readonly string[] | undefined;
   const entries: TocEntry[] = [];
   try {
-    for await (const lines of readLines(file, size - checksumLength, hash)) {
+    for await (const lines of readLines(file, end, hash)) {
       for (const line of lines) {
         if (header !== undefined && notes !== undefined) entries.push(parseRow(line));
         else if (header !== undefined) notes = JSON.parse(line) as readonly string[];
@@ -67,7 +68,7 @@ export async function readToc(path: string): Promise<Toc> {
   } catch (thrown) {
     throw damaged(path, thrown);
   }
-  const checksum = await file.read(Buffer.alloc(checksumLength), 0, checksumLength, size - checksumLength);
+  const checksum = await file.read(Buffer.alloc(checksumLength), 0, checksumLength, end);
   const whole = checksum.buffer.toString() === `${hash.digest('hex')}\n`;
   if (!whole || header === undefined || notes === undefined) throw damaged(path);
   return { digest: header.digest, diffId: header.diffId, bytes: header.bytes, notes, entries };
