@@ -161,6 +161,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     platform: toPlatform(process.arch),
     viewsFolder: join(settings.stateDir, 'views'),
     hash: sha256,
+    note: (reference: string, text: string) => log.info({ reference }, text),
   };
   for (const note of registries.notes) log.warn(note);
   const { notes, ...reconciled } = await reconcileVolumes(world);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Digest } from '../oci/digest.ts';
-import { toFileTree, toLayerTree } from '../oci/layer-tree.ts';
+import { type LayerTree, toFileTree, toLayerTree } from '../oci/layer-tree.ts';
 import { mergeTrees } from '../oci/merge.ts';
 import type { LayerPlan, Plan } from '../oci/plan.ts';
 import { subTree } from '../oci/sub-tree.ts';
@@ -64,6 +64,8 @@ export function createPreparation(world: {
   readonly holds: Holds;
   readonly room: Room;
   readonly meter: Meter;
+  /** Tells the log what of an artifact was left out. */
+  readonly note: (reference: string, text: string) => void;
 }): Preparation {
   const { source, layers, views, holds, room, meter } = world;
 
@@ -106,7 +108,11 @@ export function createPreparation(world: {
   const merge = async (blueprint: Blueprint): Promise<DirectoryNode> => {
     const { plan, selection } = blueprint;
     const trees = [];
-    for (const layer of plan.layers) trees.push(await treeOf(layer, plan.kind, layers));
+    for (const layer of plan.layers) {
+      const tree = await treeOf(layer, plan.kind, layers);
+      for (const note of tree.notes) world.note(blueprint.reference, note);
+      trees.push(tree);
+    }
     const root = mergeTrees(trees, plan.kind);
     return selection.subPath === undefined ? root : subTree(root, selection.subPath);
   };
@@ -116,6 +122,7 @@ export function createPreparation(world: {
       using _held = await holds.hold(heldBy(blueprint));
       const existing = await views.find(blueprint.key);
       if (existing !== undefined) return existing;
+      verifyNames(blueprint.plan);
       const missing = await missingLayers(blueprint.plan.layers, source);
       if (missing.length > 0) await bringAll(blueprint, missing, origin, report, signal);
       report({ ...totals(blueprint.plan.layers), phase: 'view' });
@@ -140,9 +147,19 @@ export function createPreparation(world: {
   };
 }
 
-async function treeOf(layer: LayerPlan, kind: Plan['kind'], layers: Layers) {
-  const { digest, size } = layer.descriptor;
-  if (layer.form === 'file') return toFileTree(layer.name, { digest, size, label: layer.label });
+/** What the names alone forbid is refused before anything is downloaded. */
+function verifyNames({ layers, kind }: Plan): void {
+  const files = layers.filter(layer => layer.form === 'file');
+  mergeTrees(files.map(fileTreeOf), kind);
+}
+
+function fileTreeOf({ name, label, descriptor }: LayerPlan): LayerTree {
+  return toFileTree(name, { digest: descriptor.digest, size: descriptor.size, label });
+}
+
+async function treeOf(layer: LayerPlan, kind: Plan['kind'], layers: Layers): Promise<LayerTree> {
+  const { digest } = layer.descriptor;
+  if (layer.form === 'file') return fileTreeOf(layer);
   const toc = await layers.toc(digest);
   if (toc === undefined)
     throw new ArtifactError('internal', `${layer.label} (${digest}) left the cache while it was in use`);
