@@ -1,0 +1,102 @@
+import { hash } from 'node:crypto';
+import type { Credential } from '../oci/credential.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Challenge } from './challenge.ts';
+import type { Send } from './hop.ts';
+import { cancelled } from './outage.ts';
+import type { Clock } from './patience.ts';
+import { fetchToken, formatBasic } from './token.ts';
+
+/** Answers challenges, and remembers the answers. */
+export type Authorizer = {
+  /** The Authorization header that was last right for this repository and credential, unless it has expired. */
+  recall(endpoint: Endpoint, credential: Credential): string | undefined;
+  /** Another header than `refused`. @throws as `fetchToken`; `unauthenticated` if the credential fits no challenge. */
+  answer(
+    challenges: readonly Challenge[],
+    endpoint: Endpoint,
+    credential: Credential,
+    refused: string | undefined,
+    signal: AbortSignal,
+  ): Promise<string>;
+};
+
+type Grant = { readonly header: string; readonly until: number };
+
+const basicLifetimeMs = 3_600_000;
+const tokenTimeoutMs = 60_000;
+
+/**
+ * Grants are kept by host, repository and credential, never for another credential. One request for a token serves all
+ * who wait for the same; it lives on when one of them leaves.
+ */
+export function openAuthorizer(send: Send, clock: Clock): Authorizer {
+  const grants = new Map<string, Grant>();
+  const pending = new Map<string, Promise<Grant>>();
+
+  async function earn(
+    challenges: readonly Challenge[],
+    endpoint: Endpoint,
+    credential: Credential,
+  ): Promise<Grant> {
+    const start = clock.now();
+    const bearer = challenges.find(challenge => challenge.scheme === 'bearer');
+    if (bearer !== undefined) {
+      const signal = AbortSignal.timeout(tokenTimeoutMs);
+      const token = await fetchToken(send, bearer, endpoint, credential, start, signal);
+      return { header: `Bearer ${token.text}`, until: start + token.lifetime * 1000 };
+    }
+    if (challenges.some(challenge => challenge.scheme === 'basic') && credential.kind === 'basic') {
+      return { header: formatBasic(credential), until: start + basicLifetimeMs };
+    }
+    const wanted = challenges.map(challenge => challenge.scheme).join(' or ') || 'something it does not name';
+    throw new ArtifactError(
+      'unauthenticated',
+      `${endpoint.host}/${endpoint.path} needs a credential for ${wanted}; ${credential.source} has ${credential.kind}`,
+    );
+  }
+
+  return {
+    recall(endpoint, credential) {
+      const grant = grants.get(toKey(endpoint, credential));
+      return grant !== undefined && grant.until > clock.now() ? grant.header : undefined;
+    },
+    async answer(challenges, endpoint, credential, refused, signal) {
+      const key = toKey(endpoint, credential);
+      const known = grants.get(key);
+      if (known !== undefined && known.header !== refused && known.until > clock.now()) return known.header;
+      let earning = pending.get(key);
+      if (earning === undefined) {
+        earning = earn(challenges, endpoint, credential)
+          .then(grant => {
+            for (const [other, { until }] of grants) if (until <= clock.now()) grants.delete(other);
+            grants.set(key, grant);
+            return grant;
+          })
+          .finally(() => pending.delete(key));
+        pending.set(key, earning);
+      }
+      return (await orAbort(earning, signal)).header;
+    },
+  };
+}
+
+/** Credentials are told apart by what they say, not by where they were found. */
+function toKey({ host, path, insecure }: Endpoint, credential: Credential): string {
+  const { source: _, ...secret } = credential;
+  return hash('sha256', JSON.stringify([host, path, insecure, secret]));
+}
+
+/** Waits for a promise that others wait for too. @throws `cancelled` */
+async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(cancelled(signal));
+  signal.addEventListener('abort', abort);
+  try {
+    if (signal.aborted) abort();
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

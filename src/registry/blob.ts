@@ -1,0 +1,118 @@
+import type { Credential } from '../oci/credential.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
+import { ArtifactError } from '../util/error.ts';
+import { parseContentRange } from './content-range.ts';
+import type { Exchange } from './exchange.ts';
+import type { Receiver } from './hop.ts';
+import { type Clock, type OnRetry, openPatience, Passing } from './patience.ts';
+import type { Arrival } from './redirect.ts';
+
+/** Where the bytes go. `write` takes the chunk before it returns; `restart` forgets all that was taken. */
+export type Sink = { readonly offset: number; write(chunk: Uint8Array): void; restart(): void };
+
+export type Transfer = {
+  readonly endpoint: Endpoint;
+  readonly descriptor: Descriptor;
+  readonly sink: Sink;
+  readonly credential: Credential;
+  readonly subject: string;
+};
+
+/** From this size on, a connection of one's own is worth its handshake (bulk.ts). */
+const bulkBytes = 4 * 1024 * 1024;
+
+const fromStart: ReadonlySet<number> = new Set([200]);
+const fromWithin: ReadonlySet<number> = new Set([200, 206, 416]);
+
+/**
+ * Brings a blob into a sink, going on from `sink.offset`. Each try begins at the registry. One that brought something
+ * new is followed by the next at once, with patience renewed; going over the same bytes again is nothing new.
+ *
+ * @throws as Exchange, after patience; `corrupt` if the registry sends, or announces, another number of bytes than the
+ *   descriptor's.
+ */
+export async function transfer(
+  exchange: Exchange,
+  blob: Transfer,
+  clock: Clock,
+  onRetry: OnRetry,
+  signal: AbortSignal,
+): Promise<void> {
+  const { sink, descriptor, subject } = blob;
+  if (sink.offset > descriptor.size) sink.restart();
+  let furthest = sink.offset;
+  let patience = openPatience(subject, clock, onRetry);
+  while (sink.offset < descriptor.size) {
+    try {
+      await attempt(exchange, blob, signal);
+    } catch (thrown) {
+      if (!(thrown instanceof Passing)) throw thrown;
+      if (sink.offset > furthest) {
+        furthest = sink.offset;
+        patience = openPatience(subject, clock, onRetry);
+        continue;
+      }
+      const message = `${sink.offset} of ${descriptor.size} bytes came, then: ${thrown.message}`;
+      await patience.wait(new Passing(thrown.code, message, thrown, thrown.afterMs), signal);
+    }
+  }
+}
+
+async function attempt(exchange: Exchange, blob: Transfer, signal: AbortSignal): Promise<void> {
+  const { sink, descriptor } = blob;
+  const arrival = await exchange(
+    {
+      ...blob,
+      method: 'GET',
+      path: `blobs/${descriptor.digest}`,
+      headers: {
+        'accept-encoding': 'identity',
+        ...(sink.offset === 0 ? {} : { range: `bytes=${sink.offset}-` }),
+      },
+      bulk: descriptor.size - sink.offset >= bulkBytes,
+      wanted: sink.offset === 0 ? fromStart : fromWithin,
+    },
+    here => toReceiver(here, blob),
+    signal,
+  );
+  if (sink.offset < descriptor.size) {
+    throw new Passing('corrupt', `${arrival.url.host} ended it as if that were all`);
+  }
+}
+
+/** Judges the head of an answer against what is in the sink, which starts again unless the answer goes on from there. */
+function toReceiver({ status, headers, url }: Arrival, { sink, descriptor, subject }: Transfer): Receiver {
+  const { size } = descriptor;
+  const length = headers['content-length'];
+  if (status === 200) {
+    if (sink.offset > 0) sink.restart();
+    if (length !== undefined && Number(length) !== size) {
+      throw new ArtifactError(
+        'corrupt',
+        `${subject}: ${url.host} announces ${length} bytes; the descriptor says ${size}`,
+      );
+    }
+  } else {
+    const range = status === 206 ? parseContentRange(headers['content-range']) : undefined;
+    const fits =
+      range !== undefined &&
+      range.first === sink.offset &&
+      range.last < size &&
+      (range.total ?? size) === size &&
+      Number(length ?? range.last - range.first + 1) === range.last - range.first + 1;
+    if (!fits) {
+      sink.restart();
+      throw new Passing('unavailable', `${url.host} does not go on where the last answer ended (${status})`);
+    }
+  }
+  return chunk => {
+    if (sink.offset + chunk.length > size) {
+      throw new ArtifactError(
+        'corrupt',
+        `${subject}: ${url.host} sends more than the ${size} bytes of its descriptor`,
+      );
+    }
+    sink.write(chunk);
+  };
+}

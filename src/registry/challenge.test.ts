@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { parseChallenges } from './challenge.ts';
+
+const plain = (header: string) =>
+  parseChallenges(header).map(({ scheme, parameters }) => ({ scheme, ...Object.fromEntries(parameters) }));
+
+test('a Bearer challenge gives realm, service and scope', () => {
+  assert.deepEqual(
+    plain(
+      'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull"',
+    ),
+    [
+      {
+        scheme: 'bearer',
+        realm: 'https://auth.docker.io/token',
+        service: 'registry.docker.io',
+        scope: 'repository:a/b:pull',
+      },
+    ],
+  );
+});
+
+test('commas and escaped quotes inside a quoted string belong to it', () => {
+  assert.deepEqual(plain('Basic realm="a, b=\\"c\\", Bearer d"'), [
+    { scheme: 'basic', realm: 'a, b="c", Bearer d' },
+  ]);
+});
+
+test('several challenges in one header are told apart, with and without parameters', () => {
+  assert.deepEqual(plain('Negotiate, NTLM TlRMTVNTUAA=, Basic realm="x" , Bearer realm="y", scope="z"'), [
+    { scheme: 'negotiate' },
+    { scheme: 'ntlm' },
+    { scheme: 'basic', realm: 'x' },
+    { scheme: 'bearer', realm: 'y', scope: 'z' },
+  ]);
+});
+
+test('parameter names have no case, and the first of two counts', () => {
+  assert.deepEqual(plain('BEARER Realm="one",REALM="two"'), [{ scheme: 'bearer', realm: 'one' }]);
+});
+
+test('an unquoted address is read', () => {
+  assert.deepEqual(plain('Bearer realm=https://auth.example/token,service=x'), [
+    { scheme: 'bearer', realm: 'https://auth.example/token', service: 'x' },
+  ]);
+});
+
+test('what comes after something unreadable is left out', () => {
+  assert.deepEqual(plain('Basic realm="x", "stray", Bearer realm="y"'), [{ scheme: 'basic', realm: 'x' }]);
+  assert.deepEqual(plain(''), []);
+});
+
+const letters = fc.stringMatching(/^[a-z]{1,8}$/);
+const challenge = fc.record({
+  scheme: letters,
+  parameters: fc.dictionary(letters, fc.stringMatching(/^[\x20-\x7e]{0,20}$/), { maxKeys: 4 }),
+});
+
+test('whatever is written as a list of challenges is read back', () => {
+  fc.assert(
+    fc.property(fc.array(challenge, { maxLength: 4 }), challenges => {
+      const header = challenges
+        .map(({ scheme, parameters }) => {
+          const list = Object.entries(parameters).map(
+            ([name, value]) => `${name}="${value.replace(/["\\]/g, '\\$&')}"`,
+          );
+          return list.length === 0 ? scheme : `${scheme} ${list.join(', ')}`;
+        })
+        .join(', ');
+      assert.deepEqual(
+        parseChallenges(header).map(({ scheme, parameters }) => [scheme, [...parameters]]),
+        challenges.map(({ scheme, parameters }) => [scheme, Object.entries(parameters)]),
+      );
+    }),
+  );
+});
+
+test('any text at all is read without an error', () => {
+  fc.assert(fc.property(fc.string(), header => Array.isArray(parseChallenges(header))));
+});

@@ -1,0 +1,80 @@
+import type { Credential } from '../oci/credential.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
+import { openAuthorizer } from './authorization.ts';
+import { parseChallenges } from './challenge.ts';
+import { collect, type Receiver, type Send } from './hop.ts';
+import type { Clock } from './patience.ts';
+import { type Arrival, follow } from './redirect.ts';
+import { toRefusal } from './refusal.ts';
+import { openSchemes } from './scheme.ts';
+
+/** A question to a registry. `path` is below the repository; `subject` names what is asked for in errors. */
+export type Question = {
+  readonly method: 'GET' | 'HEAD';
+  readonly endpoint: Endpoint;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly credential: Credential;
+  readonly subject: string;
+  readonly bulk: boolean;
+  /** The statuses that are an answer; all others are thrown. */
+  readonly wanted: ReadonlySet<number>;
+};
+
+/**
+ * Asks once, with redirects followed and one challenge answered; `accept` sees wanted answers only.
+ *
+ * @throws Passing; ArtifactError `not-found`, `unauthenticated`, `denied`, `unavailable`, `cancelled`; what `accept` throws.
+ */
+export type Exchange = (
+  question: Question,
+  accept: (arrival: Arrival) => Receiver,
+  signal: AbortSignal,
+) => Promise<Arrival>;
+
+const maxErrorBytes = 64 * 1024;
+
+export function openExchange(send: Send, clock: Clock): Exchange {
+  const schemes = openSchemes();
+  const authorizer = openAuthorizer(send, clock);
+
+  return async (question, accept, signal) => {
+    const { endpoint, credential, wanted } = question;
+    let authorization = authorizer.recall(endpoint, credential);
+    for (let renewed = false; ; renewed = true) {
+      const complaint = collect(maxErrorBytes, () => {});
+      const arrival = await schemes.reach(
+        endpoint,
+        (origin, answered) =>
+          follow(
+            (hop, take, hopSignal) =>
+              send(
+                hop,
+                head => {
+                  answered();
+                  return take(head);
+                },
+                hopSignal,
+              ),
+            {
+              method: question.method,
+              url: new URL(`${origin}/v2/${endpoint.path}/${question.path}`),
+              headers: { ...question.headers, 'user-agent': 'oci-artifact-csi' },
+              insecure: endpoint.insecure,
+              bulk: question.bulk,
+            },
+            authorization,
+            here => (wanted.has(here.status) ? accept(here) : complaint.receive),
+            signal,
+          ),
+        signal,
+      );
+      if (wanted.has(arrival.status)) return arrival;
+      if (arrival.status !== 401 || !arrival.home || renewed) {
+        throw toRefusal(arrival, complaint.bytes(), question.subject, credential, clock.now());
+      }
+      const challenges = parseChallenges(arrival.headers['www-authenticate'] ?? '');
+      authorization = await authorizer.answer(challenges, endpoint, credential, authorization, signal);
+    }
+  };
+}

@@ -1,0 +1,45 @@
+/** One request to one server. `insecure`: its TLS certificate is not verified. `bulk`: the answer may be large. */
+export type HopRequest = {
+  readonly method: 'GET' | 'HEAD' | 'POST';
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly insecure: boolean;
+  readonly bulk: boolean;
+};
+
+/** Status and headers of an answer; names in lower case, repeated ones joined with a comma. */
+export type Head = { readonly status: number; readonly headers: Readonly<Record<string, string>> };
+
+/** Takes a piece of a body before it returns: its memory is used again. */
+export type Receiver = (chunk: Uint8Array) => void;
+
+/** Judges a head and says where its body goes. */
+export type Accept = (head: Head) => Receiver;
+
+/**
+ * Sends one request, without following anything, and returns when the body has been received to its proper end.
+ * What `accept` or the receiver throws ends the connection and is thrown on.
+ *
+ * @throws Passing for what may pass: no connection, an end in mid-body, a stall; ArtifactError `unavailable` for what
+ *   does not: a certificate that cannot be verified; `cancelled`.
+ */
+export type Send = (request: HopRequest, accept: Accept, signal: AbortSignal) => Promise<Head>;
+
+/** A receiver for bodies that nobody wants. */
+export const discard: Receiver = () => {};
+
+/** A receiver that keeps up to `limit` bytes, and what it kept. `onExcess` throws, or lets the rest go. */
+export function collect(limit: number, onExcess: () => void): { receive: Receiver; bytes(): Buffer } {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  return {
+    receive(chunk) {
+      if (length + chunk.length > limit) onExcess();
+      const kept = Buffer.from(chunk.subarray(0, limit - length));
+      length += kept.length;
+      chunks.push(kept);
+    },
+    bytes: () => Buffer.concat(chunks),
+  };
+}

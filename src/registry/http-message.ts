@@ -1,0 +1,62 @@
+/** Bytes of the longest response head that is read. */
+export const maxHeadBytes: number = 16 * 1024;
+
+/**
+ * What the start of a response shows. `plain`: its body is the `contentLength` bytes that follow `headBytes`. `other`:
+ * anything else, valid or not; a whole HTTP client shall judge it.
+ */
+export type ResponseStart =
+  | { readonly kind: 'incomplete' }
+  | {
+      readonly kind: 'plain';
+      readonly status: number;
+      readonly headers: Readonly<Record<string, string>>;
+      readonly headBytes: number;
+      readonly contentLength: number;
+    }
+  | { readonly kind: 'other' };
+
+const incomplete: ResponseStart = { kind: 'incomplete' };
+const other: ResponseStart = { kind: 'other' };
+const statusLine = /^HTTP\/1\.[01] ([2-5]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
+const field = /^([\w!#$%&'*+.^`|~-]+):[\t ]*([\t\x20-\x7e\x80-\xff]*)$/;
+
+/**
+ * Reads a response head strictly (RFC 9112): no line folding, no bare CR or LF, one Content-Length of digits, no
+ * Transfer-Encoding, no 1xx. Header names come out in lower case, repeated ones joined with a comma.
+ */
+export function parseResponseStart(bytes: Uint8Array): ResponseStart {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, maxHeadBytes));
+  const end = buffer.indexOf('\r\n\r\n');
+  if (end < 0) return bytes.length < maxHeadBytes ? incomplete : other;
+  const [first = '', ...lines] = buffer.toString('latin1', 0, end).split('\r\n');
+  const status = statusLine.exec(first)?.[1];
+  if (status === undefined) return other;
+  const headers: Record<string, string> = Object.create(null);
+  for (const line of lines) {
+    const [, name, value] = field.exec(line) ?? [];
+    if (name === undefined || value === undefined) return other;
+    const key = name.toLowerCase();
+    headers[key] = key in headers ? `${headers[key]}, ${value.trim()}` : value.trim();
+  }
+  const length = headers['content-length'];
+  if (length === undefined || !/^\d{1,15}$/.test(length) || 'transfer-encoding' in headers) return other;
+  return {
+    kind: 'plain',
+    status: Number(status),
+    headers,
+    headBytes: end + 4,
+    contentLength: Number(length),
+  };
+}
+
+/** A GET that ends its connection. @throws Error if a header cannot be sent as it is. */
+export function formatGet(url: URL, headers: Readonly<Record<string, string>>): string {
+  const lines = [`GET ${url.pathname}${url.search} HTTP/1.1`, `host: ${url.host}`, 'connection: close'];
+  for (const [name, value] of Object.entries(headers)) {
+    if (!field.test(`${name}: ${value}`))
+      throw new Error(`the header ${JSON.stringify(name)} cannot be sent`);
+    lines.push(`${name}: ${value}`);
+  }
+  return `${lines.join('\r\n')}\r\n\r\n`;
+}

@@ -1,0 +1,135 @@
+import { hash } from 'node:crypto';
+import type { Credential } from '../oci/credential.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { type Digest, algorithmOf, isDigest, toDigest } from '../oci/digest.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
+import { maxManifestBytes } from '../oci/manifest.ts';
+import { manifestMediaTypes } from '../oci/media-type.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Exchange, Question } from './exchange.ts';
+import { collect, discard, type Head } from './hop.ts';
+import type { Arrival } from './redirect.ts';
+
+/** A tag or digest of a repository, and who asks. `subject` names it in errors. */
+export type Asked = {
+  readonly endpoint: Endpoint;
+  readonly credential: Credential;
+  readonly subject: string;
+};
+
+/** Answers to HEAD after which a GET may still do: there are registries and proxies that know no HEAD. */
+const headAnswers: ReadonlySet<number> = new Set([200, 400, 405, 406, 501]);
+const getAnswers: ReadonlySet<number> = new Set([200]);
+
+/**
+ * What a tag or digest names: from the headers of a HEAD if they say all of it, else from a GET, hashed (OCI
+ * distribution spec, "Pulling manifests").
+ *
+ * @throws as Exchange; `corrupt` if the answer is another digest's, or no manifest; `unmountable` above 4 MiB.
+ */
+export async function resolve(
+  exchange: Exchange,
+  asked: Asked,
+  name: string,
+  signal: AbortSignal,
+): Promise<Descriptor> {
+  const digest = isDigest(name) ? name : undefined;
+  const head = await exchange(question(asked, 'HEAD', name), () => discard, signal);
+  const found = head.status === 200 ? described(head) : undefined;
+  if (found !== undefined) {
+    if (digest !== undefined && found.digest !== digest) {
+      throw corrupt(asked, head, `says it is ${found.digest}`);
+    }
+    return found;
+  }
+  const { bytes, arrival } = await get(exchange, asked, name, maxManifestBytes, signal);
+  const said = arrival.headers['docker-content-digest'] ?? '';
+  const expected = digest ?? (isDigest(said) ? said : undefined);
+  const actual = digestOf(bytes, expected);
+  if (expected !== undefined && actual !== expected)
+    throw corrupt(asked, arrival, `sent ${actual} as ${expected}`);
+  const mediaType = essence(arrival);
+  if (mediaType === 'text/html')
+    throw corrupt(asked, arrival, 'sent a web page; is a proxy or a login in between?');
+  return { mediaType, digest: actual, size: bytes.length, annotations: {} };
+}
+
+/**
+ * The verified bytes of a manifest.
+ *
+ * @throws as Exchange; `corrupt` for other bytes than the descriptor's; `unmountable` above 4 MiB.
+ */
+export async function fetchManifest(
+  exchange: Exchange,
+  asked: Asked,
+  descriptor: Descriptor,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  if (descriptor.size > maxManifestBytes) throw tooLarge(asked, descriptor.size);
+  const { bytes, arrival } = await get(exchange, asked, descriptor.digest, descriptor.size, signal);
+  if (bytes.length !== descriptor.size) {
+    throw corrupt(asked, arrival, `sent ${bytes.length} bytes; its descriptor says ${descriptor.size}`);
+  }
+  const actual = digestOf(bytes, descriptor.digest);
+  if (actual !== descriptor.digest) throw corrupt(asked, arrival, `sent ${actual} as ${descriptor.digest}`);
+  return bytes;
+}
+
+async function get(exchange: Exchange, asked: Asked, name: string, limit: number, signal: AbortSignal) {
+  let body = collect(0, () => {});
+  const arrival = await exchange(
+    question(asked, 'GET', name),
+    here => {
+      const length = here.headers['content-length'];
+      body = collect(limit, () => {
+        throw limit === maxManifestBytes
+          ? tooLarge(asked, length)
+          : corrupt(asked, here, `sent more than the ${limit} bytes of its descriptor`);
+      });
+      return body.receive;
+    },
+    signal,
+  );
+  return { bytes: body.bytes(), arrival };
+}
+
+function question(asked: Asked, method: 'GET' | 'HEAD', name: string): Question {
+  return {
+    ...asked,
+    method,
+    path: `manifests/${name}`,
+    headers: { accept: manifestMediaTypes.join(', ') },
+    bulk: false,
+    wanted: method === 'HEAD' ? headAnswers : getAnswers,
+  };
+}
+
+function described(head: Head): Descriptor | undefined {
+  const digest = head.headers['docker-content-digest'] ?? '';
+  const length = head.headers['content-length'] ?? '';
+  const mediaType = essence(head);
+  if (!isDigest(digest) || !/^[1-9]\d{0,14}$/.test(length) || mediaType === '') return undefined;
+  return { mediaType, digest, size: Number(length), annotations: {} };
+}
+
+/** A Content-Type without its parameters. */
+function essence(head: Head): string {
+  return (head.headers['content-type'] ?? '').split(';', 1).join().trim().toLowerCase();
+}
+
+function digestOf(bytes: Uint8Array, like: Digest | undefined): Digest {
+  const algorithm = like === undefined ? 'sha256' : algorithmOf(like);
+  return toDigest(algorithm, hash(algorithm, bytes));
+}
+
+function corrupt(asked: Asked, { url }: Arrival, what: string): ArtifactError {
+  return new ArtifactError('corrupt', `${asked.subject}: ${url.host} ${what}`);
+}
+
+function tooLarge(asked: Asked, size: number | string | undefined): ArtifactError {
+  const bytes = size === undefined ? 'more' : `${size} bytes`;
+  return new ArtifactError(
+    'unmountable',
+    `${asked.subject}: a manifest may have 4 MiB; this one has ${bytes}`,
+  );
+}

@@ -1,0 +1,51 @@
+import { ArtifactError, errnoOf } from '../util/error.ts';
+import { Passing } from './patience.ts';
+
+/** Node's and OpenSSL's names for a certificate that does not prove who the server is. */
+const certificate =
+  /^(?:CERT_|CRL_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED)/;
+const stalled = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
+
+/** What a failed connection means: for this program, an ArtifactError; a Passing one if another try may go well. */
+export function toOutage(thrown: unknown, url: URL, answered: boolean): ArtifactError {
+  if (thrown instanceof ArtifactError) return thrown;
+  const errno = errnoOf(thrown) ?? '';
+  const why = reasonOf(thrown);
+  if (certificate.test(errno)) {
+    return new ArtifactError(
+      'unavailable',
+      `the certificate of ${url.host} cannot be verified (${why}); add its CA with --ca-file, or mark the registry insecure`,
+      thrown,
+    );
+  }
+  if (errno === 'EPROTO' || errno.startsWith('ERR_SSL_')) {
+    return new ArtifactError(
+      'unavailable',
+      `${url.host} does not speak TLS as it should (${errno}); if it serves plain HTTP, mark the registry insecure`,
+      thrown,
+    );
+  }
+  if (errno === 'ENOTFOUND') {
+    return new ArtifactError('unavailable', `${url.host} cannot be found: no such name in DNS`, thrown);
+  }
+  if (stalled.has(errno)) return stall(url);
+  return answered
+    ? new Passing('unavailable', `the connection to ${url.host} ended in mid-answer (${why})`, thrown)
+    : new Passing('unavailable', `${url.host} cannot be reached (${why})`, thrown);
+}
+
+/** No byte for too long. */
+export function stall(url: URL): Passing {
+  return new Passing('unavailable', `${url.host} stopped sending and left the connection open`);
+}
+
+/** The caller went away. */
+export function cancelled(signal: AbortSignal): ArtifactError {
+  return new ArtifactError('cancelled', 'the call was cancelled', signal.reason);
+}
+
+/** One reason: connecting to several addresses fails with as many. */
+function reasonOf(thrown: unknown): string {
+  if (thrown instanceof AggregateError && thrown.errors.length > 0) return reasonOf(thrown.errors[0]);
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

@@ -1,0 +1,83 @@
+import { ArtifactError, type ErrorCode } from '../util/error.ts';
+
+/** A failure that may pass, such as a cut or a 503. `afterMs` is what the server asked us to wait. */
+export class Passing extends ArtifactError {
+  readonly afterMs: number;
+
+  constructor(code: ErrorCode, message: string, cause?: unknown, afterMs = 0) {
+    super(code, message, cause);
+    this.afterMs = afterMs;
+  }
+}
+
+/** Time and chance, replaced in tests. `now`: milliseconds since 1970; `random`: from 0 up to 1. */
+export type Clock = {
+  now(): number;
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  random(): number;
+};
+
+/** Told before each wait. */
+export type OnRetry = (failure: ArtifactError, waitMs: number) => void;
+
+const firstWaitMs = 200;
+const budgetMs = 30_000;
+const fewestTries = 3;
+
+/** What is left of the will to try again. */
+export type Patience = {
+  /** Waits before the next try. @throws the failure itself, with what was tried, when the patience is at its end. */
+  wait(failure: Passing, signal: AbortSignal): Promise<void>;
+};
+
+/**
+ * Waits of 0.2 s, doubling, with jitter (half to one and a half), or as long as the server asked; until 30 s have gone
+ * by, tries included, but three tries are made whatever they take. `subject` names what is tried in the last error;
+ * a Passing one does not.
+ */
+export function openPatience(subject: string, clock: Clock, onRetry: OnRetry): Patience {
+  const start = clock.now();
+  let tries = 0;
+  return {
+    async wait(failure, signal) {
+      tries += 1;
+      const left = start + budgetMs - clock.now();
+      if (left <= 0 && tries >= fewestTries) {
+        const seconds = Math.round((clock.now() - start) / 1000);
+        throw new ArtifactError(
+          failure.code,
+          `${subject}: ${failure.message}; gave up after ${tries} tries in ${seconds} s`,
+          failure,
+        );
+      }
+      const backoff = firstWaitMs * 2 ** (tries - 1) * (0.5 + clock.random());
+      const waitMs = Math.min(Math.max(backoff, failure.afterMs), Math.max(left, firstWaitMs));
+      onRetry(failure, waitMs);
+      await clock.sleep(waitMs, signal);
+    },
+  };
+}
+
+/** Tries until it succeeds, fails for good, or patience ends. */
+export async function retry<T>(
+  attempt: () => Promise<T>,
+  patience: Patience,
+  signal: AbortSignal,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (thrown) {
+      if (!(thrown instanceof Passing)) throw thrown;
+      await patience.wait(thrown, signal);
+    }
+  }
+}
+
+/** A Retry-After header in milliseconds from `now`: seconds or a date (RFC 9110, 10.2.3); 0 without one. */
+export function parseRetryAfter(header: string | undefined, now: number): number {
+  if (header === undefined) return 0;
+  if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? 0 : Math.max(0, date - now);
+}

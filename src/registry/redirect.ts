@@ -1,0 +1,58 @@
+import { ArtifactError } from '../util/error.ts';
+import { discard, type Head, type HopRequest, type Receiver, type Send } from './hop.ts';
+
+/** An answer that is no redirect. `home`: it came from the server that was asked first. */
+export type Arrival = Head & { readonly url: URL; readonly home: boolean };
+
+const maxRedirects = 10;
+const statuses = new Set([301, 302, 303, 307, 308]);
+
+/**
+ * Sends a request and follows redirects. `authorization` goes to the first server alone, and a body goes nowhere else.
+ *
+ * @throws what `send` throws; `denied` for a redirect from https to http, unless the request is insecure;
+ *   `unavailable` for one that leads nowhere, or the eleventh.
+ */
+export async function follow(
+  send: Send,
+  request: HopRequest,
+  authorization: string | undefined,
+  accept: (arrival: Arrival) => Receiver,
+  signal: AbortSignal,
+): Promise<Arrival> {
+  let url = request.url;
+  for (let redirects = 0; ; redirects += 1) {
+    const here = url;
+    const home = here.origin === request.url.origin;
+    const headers =
+      home && authorization !== undefined ? { ...request.headers, authorization } : request.headers;
+    const isRedirect = (head: Head) => statuses.has(head.status) && head.headers.location !== undefined;
+    const head = await send(
+      { ...request, url: here, headers },
+      answer => (isRedirect(answer) ? discard : accept({ ...answer, url: here, home })),
+      signal,
+    );
+    if (!isRedirect(head)) return { ...head, url: here, home };
+    if (redirects === maxRedirects || request.body !== undefined) {
+      throw new ArtifactError('unavailable', `${request.url.host} redirects without end, or what may not be`);
+    }
+    url = toTarget(head.headers.location ?? '', here, request.insecure);
+  }
+}
+
+/** Where a Location leads from a page. @throws as `follow`. */
+function toTarget(location: string, from: URL, insecure: boolean): URL {
+  const url = URL.parse(location, from);
+  if (url === null || !['https:', 'http:'].includes(url.protocol)) {
+    throw new ArtifactError('unavailable', `${from.host} redirects to what is no http or https address`);
+  }
+  if (url.protocol === 'http:' && from.protocol === 'https:' && !insecure) {
+    throw new ArtifactError(
+      'denied',
+      `${from.host} redirects from https to plain http at ${url.host}, which is refused; mark the registry insecure if that is meant`,
+    );
+  }
+  url.username = '';
+  url.password = '';
+  return url;
+}

@@ -1,0 +1,39 @@
+import type { Credential } from '../oci/credential.ts';
+import { ArtifactError } from '../util/error.ts';
+import { formatComplaint } from './complaint.ts';
+import { Passing, parseRetryAfter } from './patience.ts';
+import type { Arrival } from './redirect.ts';
+
+/**
+ * What an answer that was not hoped for means. `subject` is what was asked for, `now` milliseconds since 1970. What a
+ * store that the registry redirected to says of rights is no word of the registry's: its addresses expire.
+ */
+export function toRefusal(
+  arrival: Arrival,
+  body: Uint8Array,
+  subject: string,
+  credential: Credential,
+  now: number,
+): ArtifactError {
+  const { status, url, home } = arrival;
+  const answer = `${url.host} answered ${status}${formatComplaint(body)}`;
+  if (status === 408 || status === 429 || status >= 500 || (!home && status !== 404)) {
+    const afterMs = parseRetryAfter(arrival.headers['retry-after'], now);
+    return new Passing('unavailable', answer, undefined, afterMs);
+  }
+  switch (status) {
+    case 401:
+      return new ArtifactError(
+        'unauthenticated',
+        credential.kind === 'anonymous'
+          ? `${subject} needs a credential, and there is none (${credential.source}): ${answer}`
+          : `${subject}: the credential of ${credential.source} is not accepted: ${answer}`,
+      );
+    case 403:
+      return new ArtifactError('denied', `${subject} is not allowed to ${credential.source}: ${answer}`);
+    case 404:
+      return new ArtifactError('not-found', `${subject} does not exist: ${answer}`);
+    default:
+      return new ArtifactError('unavailable', `${subject}: ${answer}, which is no answer to this request`);
+  }
+}

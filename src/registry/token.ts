@@ -1,0 +1,111 @@
+import type { Credential } from '../oci/credential.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Challenge } from './challenge.ts';
+import { collect, type Send } from './hop.ts';
+import { follow } from './redirect.ts';
+import { toRefusal } from './refusal.ts';
+
+/** A bearer token and how many seconds it is good for. */
+export type Token = { readonly text: string; readonly lifetime: number };
+
+const maxBytes = 64 * 1024;
+/** What a token is good for when its server does not say (distribution's token specification). */
+const defaultLifetime = 60;
+const maxLifetime = 3600;
+
+/**
+ * Asks the realm of a Bearer challenge for a token (distribution's token and OAuth2 specifications): by GET, with Basic
+ * if the credential is one, or by POST with an identity token.
+ *
+ * @throws `unauthenticated` naming the credential's source if the realm refuses it; `denied` for a realm that is not
+ *   https, except on the host of an insecure registry; Passing; `unavailable`; `cancelled`.
+ */
+export async function fetchToken(
+  send: Send,
+  challenge: Challenge,
+  endpoint: Endpoint,
+  credential: Credential,
+  now: number,
+  signal: AbortSignal,
+): Promise<Token> {
+  const realm = parseRealm(challenge.parameters.get('realm') ?? '', endpoint);
+  const query = new URLSearchParams();
+  const service = challenge.parameters.get('service');
+  if (service !== undefined) query.set('service', service);
+  const scopes = challenge.parameters.get('scope') || `repository:${endpoint.path}:pull`;
+  const byPost = credential.kind === 'identity-token';
+  if (byPost) {
+    query.set('grant_type', 'refresh_token');
+    query.set('client_id', 'oci-artifact-csi');
+    query.set('refresh_token', credential.token);
+    query.set('scope', scopes);
+  } else {
+    for (const scope of scopes.split(' ')) query.append('scope', scope);
+    for (const [name, value] of query) realm.url.searchParams.append(name, value);
+  }
+  const body = collect(maxBytes, () => {});
+  const arrival = await follow(
+    send,
+    {
+      method: byPost ? 'POST' : 'GET',
+      url: realm.url,
+      headers: {
+        accept: 'application/json',
+        'user-agent': 'oci-artifact-csi',
+        ...(byPost ? { 'content-type': 'application/x-www-form-urlencoded' } : {}),
+      },
+      ...(byPost ? { body: query.toString() } : {}),
+      insecure: realm.insecure,
+      bulk: false,
+    },
+    credential.kind === 'basic' ? formatBasic(credential) : undefined,
+    () => body.receive,
+    signal,
+  );
+  if (arrival.status === 200) return parseToken(body.bytes(), realm.url.host);
+  const status = arrival.status === 400 || arrival.status === 403 ? 401 : arrival.status;
+  throw toRefusal(
+    { ...arrival, status },
+    body.bytes(),
+    `a token for ${endpoint.host}/${endpoint.path}`,
+    credential,
+    now,
+  );
+}
+
+/** The header value of a username and password (RFC 7617). */
+export function formatBasic(credential: Credential & { readonly kind: 'basic' }): string {
+  return `Basic ${Buffer.from(`${credential.username}:${credential.password}`).toString('base64')}`;
+}
+
+/** Where tokens are asked for, and whether its certificate may be anyone's. */
+function parseRealm(text: string, endpoint: Endpoint): { readonly url: URL; readonly insecure: boolean } {
+  const url = URL.parse(text);
+  const insecure = endpoint.insecure && url?.hostname === URL.parse(`https://${endpoint.host}`)?.hostname;
+  if (url === null || (url.protocol !== 'https:' && !(insecure && url.protocol === 'http:'))) {
+    throw new ArtifactError(
+      'denied',
+      `${endpoint.host} sends for a token to ${url?.host || 'no address'}, and not by https; no credential goes there`,
+    );
+  }
+  url.username = '';
+  url.password = '';
+  return { url, insecure };
+}
+
+function parseToken(body: Uint8Array, host: string): Token {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(Buffer.from(body).toString());
+  } catch {
+    parsed = undefined;
+  }
+  const { token, access_token, expires_in }: Record<string, unknown> = { ...(parsed as object) };
+  const text = typeof token === 'string' && token !== '' ? token : access_token;
+  if (typeof text !== 'string' || !/^[\x21-\x7e]+$/.test(text)) {
+    throw new ArtifactError('unavailable', `the token server ${host} answered without a usable token`);
+  }
+  const lifetime = typeof expires_in === 'number' && expires_in > 0 ? expires_in : defaultLifetime;
+  return { text, lifetime: Math.min(lifetime, maxLifetime) };
+}
