@@ -36,7 +36,7 @@ export function openStage(stdout: Writable, signal: AbortSignal): Stage {
 }
 
 /** `2.1 ms`, `340 ms`, `1.2 s`. */
-export function formatMilliseconds(milliseconds: number): string {
+function formatMilliseconds(milliseconds: number): string {
   if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`;
   return `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
 }

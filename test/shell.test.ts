@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { Freed, Pulled, VolumeStatus } from '../src/volume/usecases.ts';
+import { startDaemon, type TestNode, testNode } from './support/daemon.ts';
+import { openFaultyRegistry } from './support/faulty-registry.ts';
+import { mountsBelow } from './support/mounts.ts';
+import { needs } from './support/tools.ts';
+
+const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+
+type Ran = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
+
+/** The program as a person starts it on that node. */
+function start(node: TestNode, argv: readonly string[]): ChildProcessWithoutNullStreams {
+  return spawn(process.execPath, [main, ...argv], {
+    env: {
+      PATH: process.env['PATH'],
+      CSI_ENDPOINT: `unix://${node.socket}`,
+      OCI_ARTIFACT_STATE_DIR: node.stateDir,
+      OCI_ARTIFACT_KUBELET_DIR: node.kubeletDir,
+      OCI_ARTIFACT_REGISTRIES_CONF: node.registriesConf,
+      OCI_ARTIFACT_REGISTRIES_CONF_DIR: node.registriesConfDir,
+      OCI_ARTIFACT_CACHE_HIGH: '100', // the disk of the machine is not the test's
+      OCI_ARTIFACT_CACHE_LOW: '100',
+    },
+    timeout: 20_000,
+  });
+}
+
+/** Runs it until it ends, which it must do by itself. */
+async function run(node: TestNode, argv: readonly string[]): Promise<Ran> {
+  const child = start(node, argv);
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  return { code: child.exitCode, stdout, stderr };
+}
+
+for (const through of ['the socket of a daemon', 'the state folder itself']) {
+  test(`every command does its work through ${through}`, needs('root'), async () => {
+    await using registry = await openFaultyRegistry();
+    await using node = await testNode([registry.host]);
+    const { digest, reference } = await registry.push('team/model', 'v1', [
+      { name: 'config.json', bytes: Buffer.from('{"a": 1}\n') },
+      { name: 'weights/w.bin', bytes: Buffer.alloc(3_000_000, 7) },
+    ]);
+    await using stack = new AsyncDisposableStack();
+    if (through.includes('daemon')) stack.use(await startDaemon(node));
+
+    const json = async (...argv: readonly string[]): Promise<unknown> => {
+      const ran = await run(node, [...argv, '--output', 'json']);
+      assert.deepEqual([ran.stderr, ran.code], ['', 0], argv.join(' '));
+      return JSON.parse(ran.stdout) as unknown;
+    };
+
+    assert.partialDeepStrictEqual(await json('resolve', 'team/model:v1'), {
+      reference,
+      descriptor: { digest },
+      cached: false,
+    });
+    const pull = await run(node, ['pull', 'team/model:v1', '--output=json']);
+    assert.equal(pull.code, 0, pull.stderr);
+    const lines = pull.stdout
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line) as { kind: string } & Pulled);
+    assert.ok(lines.slice(0, -1).every(({ kind }) => kind === 'progress'));
+    assert.partialDeepStrictEqual(lines.at(-1), { kind: 'pulled', reference, digest, manifest: digest });
+    assert.partialDeepStrictEqual(await json('ls'), [{ reference, digest, pinned: false, volumes: 0 }]);
+
+    const target = join(node.path, 'shown');
+    assert.partialDeepStrictEqual(await json('mount', 'team/model:v1', target, '--exclude', '*.bin'), {
+      targetPath: target,
+      anywhere: true,
+      reference: 'team/model:v1',
+      resolved: reference,
+      digest,
+    });
+    assert.equal(await readFile(join(target, 'config.json'), 'utf8'), '{"a": 1}\n');
+    await assert.rejects(readFile(join(target, 'weights/w.bin')), { code: 'ENOENT' });
+    await assert.rejects(writeFile(join(target, 'config.json'), ''), { code: 'EROFS' });
+    const volumes = (await json('volumes')) as VolumeStatus[];
+    assert.deepEqual(
+      volumes.map(({ targetPath, mounted }) => [targetPath, mounted]),
+      [[target, true]],
+    );
+    const other = await run(node, ['mount', 'team/model:v1', target]);
+    assert.equal(other.code, 10, 'another request for the same folder');
+    assert.equal((await run(node, ['rm', 'team/model:v1'])).code, 5, 'a volume holds it');
+    assert.deepEqual(await json('unmount', target), { targetPath: target });
+    assert.deepEqual(mountsBelow(node.path), []);
+    assert.equal((await run(node, ['unmount', target])).code, 3);
+
+    assert.deepEqual(await json('pin', 'team/model:v1'), { reference: 'team/model:v1', digest });
+    assert.partialDeepStrictEqual(await json('inspect', 'team/model:v1'), {
+      digest,
+      kind: 'artifact',
+      pinned: true,
+      layers: [
+        { name: 'config.json', held: true },
+        { name: 'weights/w.bin', size: 3_000_000 },
+      ],
+    });
+    assert.equal((await run(node, ['rm', 'team/model:v1'])).code, 5, 'a pin holds it');
+    await json('unpin', 'team/model:v1');
+    assert.match((await run(node, ['fsck'])).stdout, /^\d+ items checked, 0 wrong\n$/);
+    const freed = (await json('rm', 'team/model:v1')) as Freed;
+    assert.ok(freed.bytes > 3_000_000);
+    assert.deepEqual(await json('ls'), []);
+    const gone = await run(node, ['inspect', 'team/model:v1']);
+    assert.equal(gone.code, 3);
+    assert.match(gone.stderr, /^oci-artifact-csi: [^\n]+\n$/);
+    const absent = await run(node, ['pull', 'team/model:v2']);
+    assert.equal(absent.code, 3, absent.stderr);
+  });
+}
+
+test('fsck finds a byte that turned, exits 7, and repairs it by a new pull', needs('root'), async () => {
+  await using registry = await openFaultyRegistry();
+  await using node = await testNode([registry.host]);
+  const { layers } = await registry.push('m', 'v1', [{ name: 'a', bytes: Buffer.from('abc') }]);
+  assert.equal((await run(node, ['pull', 'm:v1'])).code, 0);
+  const [algorithm = '', hex = ''] = layers[0]?.digest.split(':') ?? [];
+  await writeFile(join(node.stateDir, 'blobs', algorithm, hex), 'abd');
+  const found = await run(node, ['fsck']);
+  assert.equal(found.code, 7, found.stderr);
+  assert.ok(found.stdout.includes(hex));
+  assert.equal((await run(node, ['fsck', '--repair'])).code, 0);
+  assert.equal((await run(node, ['fsck'])).code, 0);
+  assert.equal((await run(node, ['pull', 'm:v1'])).code, 0);
+  const pulled = await run(node, ['fsck', '--output', 'json']);
+  assert.partialDeepStrictEqual(JSON.parse(pulled.stdout), { kind: 'checked', wrong: 0 });
+});
+
+test(
+  'a layout folder is loaded with no registry, and found by the name it was given',
+  needs('root'),
+  async () => {
+    await using registry = await openFaultyRegistry();
+    await using node = await testNode();
+    const { manifest, layers } = await registry.push('m', 'v1', [{ name: 'a', bytes: Buffer.from('abc') }]);
+    const layout = join(node.path, 'layout');
+    await mkdir(join(layout, 'blobs/sha256'), { recursive: true });
+    const blobs = [manifest, ...layers].map(({ digest }) => digest);
+    for (const digest of [
+      ...blobs,
+      'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',
+    ]) {
+      const kind = digest === manifest.digest ? 'manifests' : 'blobs';
+      const body = await (await fetch(`http://${registry.host}/v2/m/${kind}/${digest}`)).bytes();
+      await writeFile(join(layout, 'blobs/sha256', digest.slice(7)), body);
+    }
+    await writeFile(join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+    await writeFile(join(layout, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [manifest] }));
+    const loaded = await run(node, ['load', layout, 'offline.example/m:v1']);
+    assert.equal(loaded.stdout, `offline.example/m:v1@${manifest.digest}\n`, loaded.stderr);
+    const target = join(node.path, 'shown');
+    const mounted = await run(node, ['mount', 'offline.example/m:v1', target, '--pull-policy', 'Never']);
+    assert.equal(mounted.code, 0, mounted.stderr);
+    assert.equal(await readFile(join(target, 'a'), 'utf8'), 'abc');
+    assert.equal((await run(node, ['unmount', target])).code, 0);
+  },
+);
+
+test('a pull that Ctrl-C ended goes on where it stopped', needs('root'), async () => {
+  await using registry = await openFaultyRegistry();
+  await using node = await testNode([registry.host]);
+  const bytes = Buffer.alloc(8 << 20, 5);
+  const { layers } = await registry.push('m', 'v1', [{ name: 'big', bytes }]);
+  const digest = layers[0]?.digest ?? '';
+  registry.fault(({ method, path }) =>
+    method === 'GET' && path.endsWith(digest) ? { kind: 'stall', after: 5 << 20 } : undefined,
+  );
+  const child = start(node, ['pull', `${registry.host}/m:v1`]);
+  let stderr = '';
+  for await (const chunk of child.stderr) {
+    stderr += String(chunk);
+    if (!child.killed && stderr.includes('download 6')) child.kill('SIGINT'); // a second one kills
+  }
+  if (child.exitCode === null) await once(child, 'exit');
+  assert.equal(child.exitCode, 130, stderr);
+  assert.match(stderr, /interrupted; .* is kept, and the same command goes on from there\n$/);
+  registry.fault(() => undefined);
+  assert.equal((await run(node, ['pull', `${registry.host}/m:v1`])).code, 0);
+  const ranges = registry.asked
+    .filter(({ path }) => path.endsWith(digest))
+    .map(({ headers }) => headers.range);
+  assert.equal(ranges.length, 2);
+  assert.match(ranges[1] ?? '', /^bytes=\d{6,}-/);
+});
