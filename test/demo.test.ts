@@ -51,7 +51,7 @@ test(
       'A registry on 127.0.0.1:',
       'NodePublishVolume of tiny-model:1.0 for pod web-0',
       '├── config.json',
-      '│   ├── latest.txt                   -> prompt.txt',
+      '│   ├── latest.txt                    -> prompt.txt',
       '  "architectures": [',
       'fails: EROFS',
       'for pod web-1, from the cache: 0 requests to the registry',
@@ -74,7 +74,7 @@ test('a demo that is interrupted cleans up before it ends, whenever that is', ne
     let seen = '';
     child.stdout.on('data', (chunk: Buffer) => {
       seen += chunk.toString();
-      if (seen.includes(after)) child.kill('SIGINT');
+      if (!child.killed && seen.includes(after)) child.kill('SIGINT'); // a second one kills
     });
     await once(child, 'exit');
     assert.equal(child.exitCode, 130, `${after}: ${await stderr}`);

@@ -11,7 +11,7 @@ export type Terminal = {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Milliseconds since 1970. */
   now(): number;
-  /** From the first call on, SIGINT and SIGTERM abort this signal; until then they end the process. */
+  /** From the first call on, SIGINT, SIGTERM and SIGHUP abort this signal; until then they end the process. */
   interrupted(): AbortSignal;
 };
 

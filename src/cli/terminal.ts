@@ -17,7 +17,7 @@ export function openTerminal(): Terminal {
     interrupted() {
       const controller = new AbortController();
       // Once: a second Ctrl-C ends the process whatever it does.
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
         process.once(signal, () => controller.abort());
       }
       return controller.signal;
