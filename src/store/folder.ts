@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, type PathLike } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { syncFileSystem } from '../util/libc.ts';
 import { shareRuns } from './shared-run.ts';
@@ -8,18 +8,33 @@ export type Folder = AsyncDisposable & {
   readonly path: string;
   /** Names renamed into or removed from it so far outlive a power cut. */
   sync(): Promise<void>;
-  /** All that was written to its file system so far, data and names, outlives a power cut. */
-  syncFileSystem(): Promise<void>;
+  /** So do these files and folders, on the same file system. */
+  syncAll(paths: readonly PathLike[]): Promise<void>;
 };
+
+/**
+ * Paths that are synced one by one, about 0.1 ms each; beyond, one sync of the whole file system is cheaper. It waits for
+ * what other programs have written, too: 400 MiB of theirs made it 110 ms here, and 2 ms for ten folders one by one.
+ */
+const few = 64;
 
 /** Makes the folder, 0700, and its parents where they are absent. */
 export async function openFolder(path: string): Promise<Folder> {
   mkdirSync(path, { recursive: true, mode: 0o700 });
-  const handle = await open(path, 'r');
+  const handle = await open(path);
+  const syncAround = shareRuns(() => syncFileSystem(handle.fd));
   return {
     path,
     sync: shareRuns(() => handle.sync()),
-    syncFileSystem: shareRuns(() => syncFileSystem(handle.fd)),
+    async syncAll(paths) {
+      if (paths.length > few) await syncAround();
+      else await Promise.all(paths.map(syncOne));
+    },
     [Symbol.asyncDispose]: () => handle.close(),
   };
+}
+
+async function syncOne(path: PathLike): Promise<void> {
+  await using file = await open(path);
+  await file.sync();
 }

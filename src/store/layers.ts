@@ -72,7 +72,7 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
           commit: toc =>
             attempt(`storing layer ${digest}`, async () => {
               await writeToc(join(path, 'toc'), toc);
-              await folders.above(digest).syncFileSystem();
+              await folders.above(digest).syncAll([path, ...filesOf(path, toc)]);
               if (await has(digest)) return;
               await scratch.discard(folders.path(digest));
               await rename(path, folders.path(digest));
@@ -91,6 +91,12 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
         return held;
       }),
   };
+}
+
+/** The table in a stage, and its bodies. */
+function filesOf(stage: string, { entries }: Toc): readonly string[] {
+  const bodies = entries.filter(entry => entry.kind === 'file').map(({ body }) => join(stage, String(body)));
+  return [join(stage, 'toc'), ...bodies];
 }
 
 /**

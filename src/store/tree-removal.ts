@@ -1,5 +1,5 @@
-import { lstatSync, rmdirSync, unlinkSync } from 'node:fs';
-import { opendir, unlink } from 'node:fs/promises';
+import { lstatSync, opendirSync, rmdirSync, unlinkSync } from 'node:fs';
+import { unlink } from 'node:fs/promises';
 import { type Pace, startPace } from './pace.ts';
 
 /** Bytes from which a file is unlinked in a thread: the kernel frees its pages and extents before it answers. */
@@ -20,13 +20,16 @@ export async function removeTree(path: string, signal: AbortSignal): Promise<voi
 /** Paths are latin1 here, one character per byte: names need not be UTF-8. */
 async function removeFolder(path: string, pace: Pace): Promise<void> {
   const folders: string[] = [];
-  for await (const entry of await opendir(toBytes(path), { encoding: 'latin1', bufferSize: 512 })) {
-    const child = `${path}/${entry.name}`;
-    if (entry.isDirectory()) folders.push(child);
-    else if (entry.isFile() && lstatSync(toBytes(child)).size >= big) await unlink(toBytes(child));
-    else unlinkSync(toBytes(child));
-    const rest = pace();
-    if (rest !== undefined) await rest;
+  {
+    using entries = opendirSync(toBytes(path), { encoding: 'latin1', bufferSize: 512 });
+    for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
+      const child = `${path}/${entry.name}`;
+      if (entry.isDirectory()) folders.push(child);
+      else if (entry.isFile() && lstatSync(toBytes(child)).size >= big) await unlink(toBytes(child));
+      else unlinkSync(toBytes(child));
+      const rest = pace();
+      if (rest !== undefined) await rest;
+    }
   }
   for (const folder of folders) await removeFolder(folder, pace);
   rmdirSync(toBytes(path));

@@ -27,9 +27,6 @@ export type Views = {
   retireHalves(): Promise<void>;
 };
 
-/** Directories that are synced one by one; beyond, one sync of the file system is cheaper, whatever else it flushes. */
-const fewDirectories = 64;
-
 export function openViews(folder: Folder, pathOf: (source: Source) => string, scratch: Scratch): Views {
   /** What was found or built, so that a publish of a cached view reads nothing. */
   const known = new Map<string, View>();
@@ -54,8 +51,7 @@ export function openViews(folder: Folder, pathOf: (source: Source) => string, sc
     const aside = scratch.fresh();
     try {
       const directories = await raiseTree(aside, tree, pathOf, signal);
-      if (directories.length > fewDirectories) await folder.syncFileSystem();
-      else await Promise.all(directories.map(syncDirectory));
+      await folder.syncAll(directories);
       signal.throwIfAborted();
       await writeAside(scratch.fresh(), sidecarOf(key), JSON.stringify(record), true);
       await scratch.discard(treeOf(key));
@@ -130,11 +126,6 @@ function halves(names: readonly string[]): readonly string[] {
   return names.filter(name => {
     return !all.has(name.endsWith(suffix) ? name.slice(0, -suffix.length) : `${name}${suffix}`);
   });
-}
-
-async function syncDirectory(path: Buffer): Promise<void> {
-  await using directory = await open(path);
-  await directory.sync();
 }
 
 async function readSidecar(

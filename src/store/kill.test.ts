@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startChild, waitUntil } from '../../test/support/child.ts';
+import { temporaryFolder } from '../../test/support/temporary.ts';
+import { openStore } from './store.ts';
+
+/** Makes and removes layers and views without end; each view has 10 folders of 20 files. */
+const work = (store: string, stateDir: string): string => `
+  import { createHash } from 'node:crypto';
+  import { writeFileSync } from 'node:fs';
+  const { openStore } = await import(${JSON.stringify(store)});
+  const store = await openStore({ stateDir: ${JSON.stringify(stateDir)} });
+  const attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0 };
+  const layer = 'layer 0';
+  console.log('working');
+  for (let round = Date.now(); ; round++) {
+    const digest = 'sha256:' + createHash('sha256').update(String(round)).digest('hex');
+    const content = String(round);
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    await using stage = await store.layers.stage(digest);
+    const entries = [];
+    for (let body = 0; body < 20; body++) {
+      writeFileSync(stage.path + '/' + body, content);
+      entries.push({ kind: 'file', path: 'f' + body, size: content.length, body, sha256, ...attributes });
+    }
+    await stage.commit({ digest, diffId: digest, bytes: 20 * content.length, notes: [], entries });
+    const files = entries.map(({ path, size, body }) => [path, { kind: 'file', source: { kind: 'body', layer: digest, body }, size, layer }]);
+    const folder = { kind: 'directory', children: new Map(files), attributes, layer };
+    const folders = Array.from({ length: 10 }, (_, n) => ['d' + n, folder]);
+    const record = { key: 'key-' + round, manifest: digest, reference: content, blobs: [], layers: [digest], bytes: 1, inodes: 211 };
+    await store.views.build(record, { ...folder, children: new Map(folders) }, new AbortController().signal);
+    for (const view of (await store.views.list()).slice(3)) {
+      await store.views.remove(view.key);
+      await store.layers.remove(view.layers[0]);
+    }
+  }`;
+
+test('a process killed at any moment leaves whole layers and whole views, and nothing half-made for long', async () => {
+  await using folder = await temporaryFolder();
+  const script = work(new URL('./store.ts', import.meta.url).href, folder.path);
+  let seen = 0;
+  for (let kill = 0; kill < 8; kill++) {
+    await using child = await startChild(process.execPath, ['--input-type=module', '-e', script]);
+    await waitUntil(child, () => child.output().includes('working'), 'it worked');
+    await sleep(20 + Math.random() * 80);
+    await child.end('SIGKILL');
+
+    await using store = await openStore({ stateDir: folder.path });
+    for (const view of await store.views.list()) {
+      seen++;
+      const paths = readdirSync(view.path, { recursive: true, encoding: 'utf8' }).map(path =>
+        join(view.path, path),
+      );
+      assert.equal(paths.length + 1, view.inodes);
+      for (const path of paths) {
+        if (statSync(path).isFile()) assert.equal(readFileSync(path, 'utf8'), view.reference);
+      }
+    }
+    for (const { digest } of await store.layers.list()) {
+      assert.equal(await store.layers.has(digest), true);
+      assert.equal(await store.layers.check(digest, new AbortController().signal), undefined);
+    }
+    const listed = (await store.views.list()).flatMap(({ key }) => [key, `${key}.json`]);
+    assert.deepEqual(readdirSync(join(folder.path, 'views')).toSorted(), listed.toSorted());
+    while (readdirSync(join(folder.path, 'tmp')).length > 0) await sleep(5);
+  }
+  assert.ok(seen > 0);
+});
