@@ -2,8 +2,9 @@ import { connect } from 'node:net';
 import type { Command } from 'commander';
 import { destination, pino } from 'pino';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
+import { toSettings } from './command-line.ts';
 import type { Builder, House } from './house.ts';
-import { type Settings, toSettings } from './settings.ts';
+import type { Settings } from './settings.ts';
 import type { Action, Options, Terminal } from './shell.ts';
 
 /** Makes what commander calls of what a command does: opens the house, works, and closes it. */

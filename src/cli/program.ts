@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { toArtifactError } from '../util/error.ts';
 import { version } from '../util/version.ts';
 import { type Act, createAct } from './act.ts';
+import { formatFlag, formatVariable, toSettings } from './command-line.ts';
 import { fsck } from './commands/fsck.ts';
 import { inspect } from './commands/inspect.ts';
 import { load } from './commands/load.ts';
@@ -16,7 +17,7 @@ import { exitCodes, formatExitCodes } from './exit.ts';
 import { flags } from './flags.ts';
 import type { Builder } from './house.ts';
 import { addSelection } from './selection.ts';
-import { formatFlag, formatVariable, type Settings, toSettings } from './settings.ts';
+import type { Settings } from './settings.ts';
 import type { Terminal } from './shell.ts';
 import { printable } from './text.ts';
 
@@ -24,9 +25,10 @@ const name = 'oci-artifact-csi';
 
 const about = `Mounts OCI artifacts read-only into Kubernetes pods.
 
-A reference is short or full: model:1, ghcr.io/org/model:1, ghcr.io/org/model@sha256:…
-Where a daemon answers on --endpoint, a command works through it; else, and whenever --state-dir
-is given without --endpoint, it works on that folder itself, with the flags and variables of serve.`;
+A reference is short or full: model:1, ghcr.io/org/model:1, or …/model@sha256:…
+Where a daemon answers on --endpoint, a command works through it. Else, and
+whenever --state-dir is given without --endpoint, it works on that folder
+itself, with the flags and variables of serve.`;
 
 /** Runs one command line (without the program's name) and answers the exit code of cli/exit.ts. */
 export async function runCli(argv: readonly string[], builder: Builder, terminal: Terminal): Promise<number> {

@@ -3,115 +3,15 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pino } from 'pino';
+import { openRemote } from '../../test/support/remote.ts';
+import { detail, digest, other, pulled, request, resolved, volume } from '../../test/support/samples.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
-import { toDigest } from '../oci/digest.ts';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
-import type { PublishRequest, PullRequest } from '../volume/request.ts';
-import type {
-  ArtifactDetail,
-  Artifacts,
-  Progress,
-  Pulled,
-  Resolved,
-  VolumeStatus,
-} from '../volume/usecases.ts';
-import { connectRemote, type Remote } from './remote.ts';
-import { serveCsi } from './server.ts';
+import type { PublishRequest } from '../volume/request.ts';
+import type { Progress } from '../volume/usecases.ts';
+import { connectRemote } from './remote.ts';
 
-const digest = toDigest('sha256', 'ab'.repeat(32));
-const other = toDigest('sha512', 'cd'.repeat(64));
 const never = new AbortController().signal;
-
-const resolved: Resolved = {
-  reference: 'registry.example/z:1',
-  descriptor: {
-    mediaType: 'application/vnd.oci.image.index.v1+json',
-    digest,
-    size: 4321,
-    annotations: { 'org.example.note': 'ü\n' },
-    artifactType: 'application/vnd.example.model',
-    platform: { os: 'linux', architecture: 'arm64', variant: 'v8' },
-  },
-  cached: true,
-};
-const pulled: Pulled = {
-  reference: 'registry.example/z:1',
-  digest,
-  manifest: other,
-  view: 'v',
-  path: '/state/views/v',
-  bytes: 2 ** 40,
-  inodes: 3,
-};
-const detail: ArtifactDetail = {
-  reference: 'registry.example/z:1',
-  digest,
-  manifest: other,
-  kind: 'image',
-  mediaType: 'm',
-  artifactType: '',
-  annotations: { a: 'b' },
-  layers: [
-    { digest, mediaType: 'm', size: 12, name: 'w/x', form: 'file', held: true },
-    { digest: other, mediaType: 'n', size: 0, name: '', form: 'unpacked', held: false },
-  ],
-  pinned: true,
-  volumes: ['/pods/u/mount'],
-};
-const volume: VolumeStatus = {
-  volumeId: 'csi-1',
-  targetPath: '/pods/u/mount',
-  fingerprint: '',
-  anywhere: false,
-  reference: 'z:1',
-  resolved: 'registry.example/z:1',
-  digest,
-  manifest: other,
-  view: 'v',
-  bytes: 2 ** 20,
-  inodes: 3,
-  pod: { namespace: 'ml', name: 'web-0', uid: 'u', serviceAccount: 's' },
-  publishedAt: 1_767_355_200_000,
-  mounted: true,
-};
-const request: PullRequest = {
-  reference: 'z:1',
-  pullPolicy: 'Never',
-  platform: { os: 'linux', architecture: 'arm', variant: 'v7' },
-  selection: { unpack: 'never', include: ['*.json', 'w/**'], exclude: ['*.bin'], subPath: 'a/b' },
-  secrets: { username: 'me', password: 'pass word' },
-};
-
-type Around = {
-  readonly artifacts?: Partial<Artifacts>;
-  readonly publishing?: Partial<Remote['publishing']>;
-};
-
-/** The daemon's own service over the given use cases, and a client of it. */
-async function connect({ artifacts, publishing }: Around): Promise<Remote & AsyncDisposable> {
-  await using stack = new AsyncDisposableStack();
-  const folder = stack.use(await temporaryFolder());
-  const endpoint = join(folder.path, 'csi.sock');
-  stack.use(
-    await serveCsi({
-      endpoint,
-      driverName: 'driver.example',
-      nodeId: 'node',
-      version: '0',
-      // A call that a test did not give fails, and so does the test.
-      artifacts: artifacts as Artifacts,
-      publishing: { stats: async () => ({ bytes: 0, inodes: 0 }), ...publishing } as never,
-      log: pino({ level: 'silent' }),
-      observe: () => {},
-      ready: () => true,
-    }),
-  );
-  const remote = connectRemote(endpoint);
-  stack.defer(() => remote.close());
-  const whole = stack.move();
-  return { ...remote, [Symbol.asyncDispose]: () => whole.disposeAsync() };
-}
 
 test('what a daemon answers arrives as if it had been asked in this process', async () => {
   const steps: readonly Progress[] = (['resolve', 'download', 'unpack', 'view', 'done'] as const).map(
@@ -128,7 +28,7 @@ test('what a daemon answers arrives as if it had been asked in this process', as
     volumes: 7,
   };
   const asked: unknown[] = [];
-  await using remote = await connect({
+  await using remote = await openRemote({
     artifacts: {
       resolve: async (...told) => {
         asked.push(told.slice(0, 2));
@@ -181,7 +81,7 @@ test('the smallest request and answer arrive as they are, too', async () => {
   } as const;
   const plain = { ...resolved, descriptor: { mediaType: 'm', digest, size: 0, annotations: {} } };
   let asked: unknown;
-  await using remote = await connect({
+  await using remote = await openRemote({
     artifacts: {
       pull: async told => {
         asked = told;
@@ -213,7 +113,7 @@ test('an error of the daemon keeps its code and its message', async () => {
   const fail = async (): Promise<never> => {
     throw new ArtifactError(code, `${code}: ü, try that`);
   };
-  await using remote = await connect({ artifacts: { list: fail, fsck: fail } });
+  await using remote = await openRemote({ artifacts: { list: fail, fsck: fail } });
   for (code of codes) {
     const wanted = { name: 'ArtifactError', code, message: `${code}: ü, try that` };
     await assert.rejects(remote.artifacts.list(), wanted);
@@ -233,7 +133,7 @@ test('a caller that leaves ends the call at the daemon', async () => {
     ended.resolve();
     throw new ArtifactError('cancelled', 'the caller went away');
   };
-  await using remote = await connect({
+  await using remote = await openRemote({
     artifacts: {
       pull: (_, onProgress, signal) => {
         onProgress({ phase: 'resolve', bytes: 0, totalBytes: 0, layers: 0, totalLayers: 0 });
@@ -251,7 +151,7 @@ test('a volume of the command line is mounted and unmounted by its folder', asyn
   const requests: PublishRequest[] = [];
   const gone: unknown[] = [];
   const own = { ...volume, anywhere: true, targetPath: '/mnt/a', volumeId: 'mount-1' };
-  await using remote = await connect({
+  await using remote = await openRemote({
     artifacts: { volumes: async () => [own] },
     publishing: {
       publish: async told => {
@@ -275,7 +175,7 @@ test('a volume of the command line is mounted and unmounted by its folder', asyn
 test('a layout is loaded byte for byte, however it is cut', async () => {
   const taken: Buffer[] = [];
   const references: unknown[] = [];
-  await using remote = await connect({
+  await using remote = await openRemote({
     artifacts: {
       load: async (tar, reference) => {
         references.push(reference);
@@ -298,7 +198,7 @@ test('a layout is loaded byte for byte, however it is cut', async () => {
 
 test('a layout that cannot be read fails as itself, and one that is refused is read no further', async () => {
   let refuse = false;
-  await using remote = await connect({
+  await using remote = await openRemote({
     artifacts: {
       load: async tar => {
         for await (const _ of tar) {

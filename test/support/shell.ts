@@ -1,6 +1,7 @@
 import { Readable, Writable } from 'node:stream';
 import type { Builder, House } from '../../src/cli/house.ts';
 import { runCli } from '../../src/cli/program.ts';
+import { noon } from './samples.ts';
 
 export type Ran = {
   readonly code: number;
@@ -17,9 +18,6 @@ export type Around = {
   readonly environment?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 };
-
-/** The time at which every command of a test runs. */
-export const noon: number = Date.UTC(2026, 0, 2, 12);
 
 /** Runs a command line on fakes; whatever a test did not give must not be called. */
 export async function runShell(argv: readonly string[], around: Around = {}): Promise<Ran> {

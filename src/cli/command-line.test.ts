@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { test } from 'node:test';
+import { formatFlag, formatVariable, toSettings } from './command-line.ts';
 import { flags } from './flags.ts';
-import { formatFlag, formatVariable, type Settings, toSettings } from './settings.ts';
+import type { Settings } from './settings.ts';
 
 test('with no flag and no environment the defaults hold', () => {
   assert.deepEqual(toSettings({}, {}), {

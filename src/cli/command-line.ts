@@ -1,0 +1,56 @@
+import { ArtifactError } from '../util/error.ts';
+import { flags } from './flags.ts';
+import type { Settings } from './settings.ts';
+import { verifySocketPath } from './values.ts';
+
+/** `cacheHigh` as the flag `--cache-high`. */
+export function formatFlag(key: string): string {
+  return `--${key.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`;
+}
+
+/** The environment variable of a flag. */
+export function formatVariable(key: keyof Settings): string {
+  return flags[key].variable ?? `OCI_ARTIFACT_${formatFlag(key).slice(2).replaceAll('-', '_').toUpperCase()}`;
+}
+
+/**
+ * Settings of flags (by key, as written) over environment over defaults. An empty text means
+ * none where none is a choice, and is an error elsewhere.
+ * @throws ArtifactError `invalid` naming the flag or the variable.
+ */
+export function toSettings(
+  given: Readonly<Record<string, unknown>>,
+  environment: Readonly<Record<string, string | undefined>>,
+): Settings {
+  const one = <K extends keyof Settings>(key: K): Settings[K] => {
+    const { parse, preset } = flags[key];
+    // A flag without its optional value, such as `--register`.
+    const flag = given[key] === true ? 'true' : given[key];
+    const variable = environment[formatVariable(key)];
+    const [text, from] =
+      typeof flag === 'string' ? [flag, formatFlag(key)] : [variable ?? preset, formatVariable(key)];
+    return named(from, () => parse(text));
+  };
+  const entries = Object.keys(flags).map(key => [key, one(key as keyof Settings)]);
+  const settings = Object.fromEntries(entries) as Settings;
+  if (settings.cacheLow > settings.cacheHigh) {
+    throw new ArtifactError(
+      'invalid',
+      `--cache-low ${settings.cacheLow} is above --cache-high ${settings.cacheHigh}: collection could not end`,
+    );
+  }
+  if (settings.register) {
+    const socket = `${settings.kubeletDir}/plugins_registry/${settings.driverName}-reg.sock`;
+    named('--register', () => verifySocketPath(socket));
+  }
+  return settings;
+}
+
+function named<T>(from: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof ArtifactError)) throw error;
+    throw new ArtifactError('invalid', `${from}: ${error.message}`);
+  }
+}

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { digest } from '../../../test/support/samples.ts';
+import { runShell } from '../../../test/support/shell.ts';
+
+test('rm and prune say what they freed', async () => {
+  const artifacts = {
+    remove: async () => ({ artifacts: 1, bytes: 2 ** 20 }),
+    prune: async () => ({ artifacts: 2, bytes: 0 }),
+  };
+  assert.equal((await runShell(['rm', 'z:1'], { artifacts })).stdout, 'freed 1.0 MiB, 1 artifact\n');
+  assert.equal((await runShell(['prune'], { artifacts })).stdout, 'freed 0 B, 2 artifacts\n');
+  const { json } = await runShell(['prune', '--output', 'json'], { artifacts });
+  assert.deepEqual(json, { artifacts: 2, bytes: 0 });
+});
+
+test('pin and unpin name what they did', async () => {
+  const artifacts = { pin: async () => digest, unpin: async () => {} };
+  assert.equal((await runShell(['pin', 'z:1'], { artifacts })).stdout, `pinned z:1 at ${digest}\n`);
+  assert.deepEqual((await runShell(['pin', 'z:1', '--output=json'], { artifacts })).json, {
+    reference: 'z:1',
+    digest,
+  });
+  assert.equal((await runShell(['unpin', 'z:1'], { artifacts })).stdout, 'unpinned z:1\n');
+});
+
+test('fsck names what is wrong and exits 7, or 0 when it was repaired', async () => {
+  const finding = { path: 'blobs/sha256/ab', problem: 'the digest is another' };
+  const artifacts = {
+    fsck: async (repair: boolean, tell: (found: typeof finding & { repaired: boolean }) => void) => {
+      tell({ ...finding, repaired: repair });
+      return { checked: 12 };
+    },
+  };
+  const found = await runShell(['fsck'], { artifacts });
+  assert.equal(found.code, 7);
+  assert.equal(
+    found.stdout,
+    'blobs/sha256/ab: the digest is another\n12 items checked, 1 wrong; fsck --repair drops it\n',
+  );
+  const repaired = await runShell(['fsck', '--repair', '--output', 'json'], { artifacts });
+  assert.equal(repaired.code, 0);
+  assert.deepEqual(
+    repaired.stdout
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line) as unknown),
+    [
+      { kind: 'finding', ...finding, repaired: true },
+      { kind: 'checked', checked: 12, wrong: 1 },
+    ],
+  );
+  const clean = await runShell(['fsck'], { artifacts: { fsck: async () => ({ checked: 1 }) } });
+  assert.equal(clean.stdout, '1 item checked, 0 wrong\n');
+});

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { detail, digest, summaries, volume } from '../../../test/support/samples.ts';
+import { runShell } from '../../../test/support/shell.ts';
+import type { ArtifactDetail, VolumeStatus } from '../../volume/usecases.ts';
+
+test('ls is a table sorted by reference, with sizes and ages for people', async () => {
+  const ran = await runShell(['ls'], { artifacts: { list: async () => summaries } });
+  assert.equal(ran.code, 0);
+  assert.equal(
+    ran.stdout,
+    [
+      'REFERENCE             DIGEST               TYPE                           SIZE     USED   VOLUMES  PINNED',
+      'registry.example/a:1  sha512:cdcdcdcdcdcd  -                              12 B     never  0',
+      'registry.example/z:1  sha256:abababababab  application/vnd.example.model  3.1 GiB  3h     2        yes',
+      '',
+    ].join('\n'),
+  );
+  const { json } = await runShell(['ls', '--output', 'json'], { artifacts: { list: async () => summaries } });
+  assert.deepEqual(json, [summaries[1], summaries[0]]);
+});
+
+test('ls of an empty cache is the header alone, or an empty list', async () => {
+  const artifacts = { list: async () => [] };
+  assert.equal((await runShell(['ls'], { artifacts })).stdout.trim().split('\n').length, 1);
+  assert.deepEqual((await runShell(['ls', '--output', 'json'], { artifacts })).json, []);
+});
+
+test('volumes says which pod has which digest', async () => {
+  const own = { ...volume, targetPath: '/mnt/a', mounted: false };
+  const { pod: _, ...podless } = own;
+  const artifacts = { volumes: async () => [volume, podless] };
+  const ran = await runShell(['volumes'], { artifacts });
+  assert.equal(
+    ran.stdout,
+    [
+      'POD       REFERENCE  DIGEST               SIZE     AGE  MOUNTED  TARGET',
+      '-         z:1        sha256:abababababab  1.0 MiB  90s  no       /mnt/a',
+      'ml/web-0  z:1        sha256:abababababab  1.0 MiB  90s  yes      /pods/u/mount',
+      '',
+    ].join('\n'),
+  );
+  const list = (await runShell(['volumes', '--output', 'json'], { artifacts })).json as VolumeStatus[];
+  assert.equal(list[1]?.pod?.namespace, 'ml');
+});
+
+test('what a registry says cannot steer the terminal', async () => {
+  const inspect = async (): Promise<ArtifactDetail> => ({
+    ...detail,
+    artifactType: '\u001b]0;owned\u0007',
+    annotations: { note: 'a\nreference: forged' },
+    layers: [{ digest, mediaType: 'm\u009b2J', size: 1, name: 'x\ty', form: 'file', held: true }],
+    volumes: ['/a', '/b'],
+  });
+  const { stdout } = await runShell(['inspect', 'z:1'], { artifacts: { inspect } });
+  assert.doesNotMatch(stdout, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+  assert.match(stdout, /^volumes: +\/a, \/b$/m);
+  assert.match(stdout, /^sha256:abababababab +1 B +file +yes +x\\u0009y +m\\u009b2J$/m);
+  assert.doesNotMatch(stdout, /^reference: forged/m);
+});

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { volume } from '../../../test/support/samples.ts';
+import { runShell } from '../../../test/support/shell.ts';
+import type { PublishRequest } from '../../volume/request.ts';
+import type { VolumeStatus } from '../../volume/usecases.ts';
+
+test('mount publishes a volume that is no pod’s, the same for the same folder', async () => {
+  const seen: PublishRequest[] = [];
+  const publish = async (request: PublishRequest): Promise<VolumeStatus> => {
+    seen.push(request);
+    return volume;
+  };
+  const argv = ['mount', 'z:1', 'some/dir', '--sub-path', 'w'];
+  const ran = await runShell(argv, { publishing: { publish } });
+  await runShell(argv, { publishing: { publish } });
+  await runShell(['mount', 'z:2', 'some/dir'], { publishing: { publish } });
+  assert.match(ran.stdout, /^registry\.example\/z:1@sha256:\S+ at \S+\/some\/dir, 1\.0 MiB, read-only$/m);
+  const [first, again, another] = seen;
+  assert.equal(first?.targetPath, join(process.cwd(), 'some/dir'));
+  assert.equal(first?.anywhere, true);
+  assert.deepEqual(first, again);
+  assert.equal(first?.volumeId, another?.volumeId);
+  assert.notEqual(first?.fingerprint, another?.fingerprint);
+});
+
+test('unmount takes away a volume of the command line, and refuses the volume of a pod', async () => {
+  const own = { ...volume, anywhere: true, targetPath: '/mnt/a', volumeId: 'mount-1' };
+  const gone: unknown[] = [];
+  const around = {
+    artifacts: { volumes: async () => [volume, own] },
+    publishing: { unpublish: async (...told: unknown[]) => void gone.push(told.slice(0, 2)) },
+  };
+  assert.equal((await runShell(['unmount', '/mnt/a/'], around)).stdout, 'unmounted /mnt/a\n');
+  assert.deepEqual(gone, [['mount-1', { path: '/mnt/a', anywhere: true }]]);
+  const refused = await runShell(['unmount', '/pods/u/mount'], around);
+  assert.equal(refused.code, 5);
+  assert.match(refused.stderr, /a volume of the pod ml\/web-0; delete the pod/);
+  assert.equal((await runShell(['unmount', '/elsewhere'], around)).code, 3);
+  assert.equal(gone.length, 1);
+});

@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { at, digest, pulled } from '../../../test/support/samples.ts';
+import { runShell } from '../../../test/support/shell.ts';
+import { temporaryFolder } from '../../../test/support/temporary.ts';
+import type { PullRequest } from '../../volume/request.ts';
+import type { Pulled } from '../../volume/usecases.ts';
+
+test('pull takes every flag of a selection, and tells its progress in lines where there is no terminal', async () => {
+  let seen: PullRequest | undefined;
+  const ran = await runShell(
+    'pull z:1 --pull-policy Never --unpack never --sub-path a/b --include *.json,w/** --exclude *.bin --platform linux/arm/v7'.split(
+      ' ',
+    ),
+    {
+      artifacts: {
+        pull: async (request, update) => {
+          seen = request;
+          for (const step of [at('resolve', 0), at('download', 3), at('download', 9)]) update(step);
+          for (const step of [at('download', 43), at('download', 100), at('done', 100)]) update(step);
+          return pulled;
+        },
+      },
+    },
+  );
+  assert.deepEqual(seen, {
+    reference: 'z:1',
+    pullPolicy: 'Never',
+    platform: { os: 'linux', architecture: 'arm', variant: 'v7' },
+    selection: { unpack: 'never', include: ['*.json', 'w/**'], exclude: ['*.bin'], subPath: 'a/b' },
+    secrets: {},
+  });
+  assert.deepEqual(ran.stderr.trimEnd().split('\n'), [
+    'resolve',
+    'download 3 % (3 B of 100 B, 0 of 2 layers)',
+    'download 43 % (43 B of 100 B, 0 of 2 layers)',
+    'download 100 % (100 B of 100 B, 0 of 2 layers)',
+    'done 100 % (100 B of 100 B, 0 of 2 layers)',
+  ]);
+  assert.equal(ran.stdout, `registry.example/z:1@${digest}\n1.0 TiB, 3 inodes\n`);
+});
+
+test('pull without flags asks for the defaults of a volume', async () => {
+  let seen: PullRequest | undefined;
+  const pull = async (request: PullRequest): Promise<Pulled> => {
+    seen = request;
+    return pulled;
+  };
+  await runShell(['pull', 'z'], { artifacts: { pull } });
+  const selection = { unpack: 'auto', include: [], exclude: [] };
+  assert.deepEqual(seen, { reference: 'z', selection, secrets: {} });
+});
+
+test('pull in JSON is one line for each step and one for the result, and nothing else', async () => {
+  const ran = await runShell(['pull', 'z:1', '--output', 'json'], {
+    artifacts: {
+      pull: async (_, update) => {
+        update(at('download', 3));
+        return pulled;
+      },
+    },
+  });
+  const lines = ran.stdout.trimEnd().split('\n');
+  assert.deepEqual(
+    lines.map(line => JSON.parse(line) as unknown),
+    [
+      { kind: 'progress', ...at('download', 3) },
+      { kind: 'pulled', ...pulled },
+    ],
+  );
+  assert.equal(ran.stderr, '');
+});
+
+test('an interrupted pull says that the same command goes on, and exits 130', async () => {
+  const controller = new AbortController();
+  const ran = await runShell(['pull', 'z:1'], {
+    signal: controller.signal,
+    artifacts: {
+      pull: async (_request, _update, signal) => {
+        controller.abort();
+        signal.throwIfAborted();
+        return pulled;
+      },
+    },
+  });
+  assert.equal(ran.code, 130);
+  assert.match(ran.stderr, /interrupted; .*z:1 is kept, and the same command goes on/);
+});
+
+test('a password comes from the input, an auth file from its path, under the keys of a pull secret', async () => {
+  await using folder = await temporaryFolder();
+  const file = join(folder.path, 'auth.json');
+  await writeFile(file, '{"auths":{}}');
+  const seen: object[] = [];
+  const resolve = async (_: string, secrets: Readonly<Record<string, string>>): Promise<never> => {
+    seen.push(secrets);
+    const descriptor = { digest, mediaType: 'm', size: 1, annotations: {} };
+    return { reference: 'registry.example/z:1', descriptor, cached: true } as never;
+  };
+  const ran = await runShell(['resolve', 'z:1', '--username', 'me', '--password-stdin'], {
+    stdin: ['pass ', 'word\n'],
+    artifacts: { resolve },
+  });
+  assert.match(ran.stdout, new RegExp(`^digest: +${digest}$`, 'm'));
+  await runShell(['resolve', 'z:1', '--auth-file', file], { artifacts: { resolve } });
+  assert.deepEqual(seen, [
+    { username: 'me', password: 'pass word' },
+    { '.dockerconfigjson': '{"auths":{}}' },
+  ]);
+  const absent = await runShell(['resolve', 'z:1', '--auth-file', `${file}x`], { artifacts: { resolve } });
+  assert.equal(absent.code, 2);
+  assert.match(absent.stderr, /--auth-file: .*ENOENT/);
+  const empty = await runShell(['resolve', 'z:1', '--username', 'me', '--password-stdin']);
+  assert.match(empty.stderr, /no password on the input/);
+});

@@ -1,0 +1,104 @@
+import { type Digest, toDigest } from '../../src/oci/digest.ts';
+import type { PullRequest } from '../../src/volume/request.ts';
+import type {
+  ArtifactDetail,
+  ArtifactSummary,
+  Progress,
+  Pulled,
+  Resolved,
+  VolumeStatus,
+} from '../../src/volume/usecases.ts';
+
+/** Answers of the use cases with something in every field. */
+
+/** The time at which every command of a test runs. */
+export const noon: number = Date.UTC(2026, 0, 2, 12);
+
+export const digest: Digest = toDigest('sha256', 'ab'.repeat(32));
+export const other: Digest = toDigest('sha512', 'cd'.repeat(64));
+
+export const resolved: Resolved = {
+  reference: 'registry.example/z:1',
+  descriptor: {
+    mediaType: 'application/vnd.oci.image.index.v1+json',
+    digest,
+    size: 4321,
+    annotations: { 'org.example.note': 'ü\n' },
+    artifactType: 'application/vnd.example.model',
+    platform: { os: 'linux', architecture: 'arm64', variant: 'v8' },
+  },
+  cached: true,
+};
+export const pulled: Pulled = {
+  reference: 'registry.example/z:1',
+  digest,
+  manifest: other,
+  view: 'v',
+  path: '/state/views/v',
+  bytes: 2 ** 40,
+  inodes: 3,
+};
+export const detail: ArtifactDetail = {
+  reference: 'registry.example/z:1',
+  digest,
+  manifest: other,
+  kind: 'image',
+  mediaType: 'm',
+  artifactType: '',
+  annotations: { a: 'b' },
+  layers: [
+    { digest, mediaType: 'm', size: 12, name: 'w/x', form: 'file', held: true },
+    { digest: other, mediaType: 'n', size: 0, name: '', form: 'unpacked', held: false },
+  ],
+  pinned: true,
+  volumes: ['/pods/u/mount'],
+};
+export const volume: VolumeStatus = {
+  volumeId: 'csi-1',
+  targetPath: '/pods/u/mount',
+  fingerprint: '',
+  anywhere: false,
+  reference: 'z:1',
+  resolved: 'registry.example/z:1',
+  digest,
+  manifest: other,
+  view: 'v',
+  bytes: 2 ** 20,
+  inodes: 3,
+  pod: { namespace: 'ml', name: 'web-0', uid: 'u', serviceAccount: 's' },
+  publishedAt: noon - 90_000,
+  mounted: true,
+};
+export const request: PullRequest = {
+  reference: 'z:1',
+  pullPolicy: 'Never',
+  platform: { os: 'linux', architecture: 'arm', variant: 'v7' },
+  selection: { unpack: 'never', include: ['*.json', 'w/**'], exclude: ['*.bin'], subPath: 'a/b' },
+  secrets: { username: 'me', password: 'pass word' },
+};
+
+export const summaries: readonly ArtifactSummary[] = [
+  {
+    reference: 'registry.example/z:1',
+    digest,
+    artifactType: 'application/vnd.example.model',
+    bytes: 3.1 * 2 ** 30,
+    usedAt: noon - 3 * 3600_000,
+    pinned: true,
+    volumes: 2,
+  },
+  {
+    reference: 'registry.example/a:1',
+    digest: other,
+    artifactType: '',
+    bytes: 12,
+    usedAt: 0,
+    pinned: false,
+    volumes: 0,
+  },
+];
+
+/** A step of a pull of 100 bytes. */
+export function at(phase: Progress['phase'], bytes: number): Progress {
+  return { phase, bytes, totalBytes: phase === 'resolve' ? 0 : 100, layers: 0, totalLayers: 2 };
+}
