@@ -352,33 +352,6 @@ test('without the privilege to mount, the error says what the daemon needs', asR
   assert.equal(existsSync(node.target.path), false);
 });
 
-test(
-  'a state is found in tens of microseconds, and a publish and an unpublish take a few hundred',
-  asRoot,
-  async t => {
-    await using node = await openNode();
-    using mounter = openMounter(node);
-    async function median(times: number, act: () => Promise<unknown>): Promise<number> {
-      const took: number[] = [];
-      for (let n = 0; n < times; n++) {
-        const start = performance.now();
-        await act();
-        took.push((performance.now() - start) * 1000);
-      }
-      return took.sort((a, b) => a - b)[times >> 1] ?? 0;
-    }
-    const pair = await median(300, async () => {
-      await mounter.mount(node.view, node.target, []);
-      await mounter.unmount(node.target);
-    });
-    await mounter.mount(node.view, node.target, []);
-    const state = await median(1000, () => mounter.state(node.target, node.view));
-    t.diagnostic(`mount and unmount ${pair.toFixed(0)} us, state ${state.toFixed(0)} us (p50)`);
-    assert.ok(pair < 3000, `${pair} us for a pair`);
-    assert.ok(state < 500, `${state} us for a state`);
-  },
-);
-
 test('these tests left no mount', asRoot, () => {
   assert.ok(used.length > 10);
   assert.deepEqual(used.flatMap(mountsBelow), []);

@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
+import { test } from 'node:test';
+import { type KubeletFolder, kubeletFolder } from '../../test/support/kubelet-folder.ts';
+import { mountsBelow } from '../../test/support/mounts.ts';
+import { type MountNamespace, openNamespace } from '../../test/support/namespace.ts';
+import { needs } from '../../test/support/tools.ts';
+
+/**
+ * A host whose kubelet folder is a shared mount, and in it the namespace of a daemon's container, which shares that
+ * folder with the host (mountPropagation Bidirectional). None of it is seen by this process.
+ */
+type Node = AsyncDisposable & {
+  readonly folder: KubeletFolder;
+  readonly host: MountNamespace;
+  readonly container: MountNamespace;
+};
+
+async function openNode(): Promise<Node> {
+  await using stack = new AsyncDisposableStack();
+  const folder = stack.use(await kubeletFolder());
+  const host = stack.use(await openNamespace('private'));
+  host.run('mount', '--bind', folder.kubeletDir, folder.kubeletDir);
+  host.run('mount', '--make-shared', folder.kubeletDir);
+  const container = stack.use(await openNamespace('shared', host));
+  const owned = stack.move();
+  return { folder, host, container, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** The start of a script that has the mounter and the folders of the node. */
+function prologue({ view, target, kubeletDir }: KubeletFolder): string {
+  return `
+    import { openMounter } from ${JSON.stringify(new URL('./mounter.ts', import.meta.url).href)};
+    const { view, target, kubeletDir } = ${JSON.stringify({ view, target, kubeletDir })};
+    using mounter = openMounter({ kubeletDir });
+  `;
+}
+
+/** The usual way: mount(2), and a remount later. The pause is one that a busy node may make. */
+const naive = ({ view, target: { path } }: KubeletFolder): string =>
+  `mkdir ${path} && mount --bind ${view} ${path} && sleep 0.1 && mount -o remount,bind,ro,nosuid,nodev ${path}`;
+
+/** The mount options at a path as a namespace has them; undefined if nothing is mounted there. */
+function optionsAt(path: string, { run }: MountNamespace): readonly string[] | undefined {
+  const lines = run('cat', '/proc/self/mountinfo')
+    .split('\n')
+    .map(line => line.split(' '));
+  return lines.findLast(fields => fields[4] === path)?.[5]?.split(',');
+}
+
+function canWrite(path: string, { run }: MountNamespace): boolean {
+  try {
+    run('sh', '-c', `echo altered > ${path}`);
+    return true;
+  } catch (error) {
+    assert.match(String(error), /Read-only file system/);
+    return false;
+  }
+}
+
+test(
+  "a mount made in the daemon's container is on the host, read-only, nosuid and nodev; so is its end",
+  needs('root'),
+  async () => {
+    await using node = await openNode();
+    const { folder, host, container } = node;
+    const { path } = folder.target;
+    container.script(`${prologue(folder)} await mounter.mount(view, target, []);`);
+    assert.deepEqual(mountsBelow(folder.path), [], 'this namespace has no part in it');
+    for (const side of [container, host]) {
+      assert.deepEqual(optionsAt(path, side)?.slice(0, 3), ['ro', 'nosuid', 'nodev']);
+      assert.equal(side.run('cat', `${path}/model.txt`), 'weights');
+      assert.equal(canWrite(`${path}/model.txt`, side), false);
+    }
+    container.script(`${prologue(folder)} await mounter.unmount(target);`);
+    for (const side of [container, host]) {
+      assert.equal(optionsAt(path, side), undefined);
+      assert.throws(() => side.run('ls', '-d', path), /No such file/);
+    }
+    assert.equal(readFileSync(join(folder.view, 'model.txt'), 'utf8'), 'weights');
+  },
+);
+
+test(
+  'a bind mount that is remounted read-only, the usual way, stays writable on the host',
+  needs('root'),
+  async () => {
+    await using node = await openNode();
+    const { folder, host, container } = node;
+    const { path } = folder.target;
+    container.run('sh', '-c', naive(folder));
+    assert.equal(optionsAt(path, container)?.[0], 'ro');
+    assert.equal(optionsAt(path, host)?.[0], 'rw');
+    assert.equal(canWrite(`${path}/model.txt`, host), true);
+    assert.equal(readFileSync(join(folder.view, 'model.txt'), 'utf8'), 'altered\n');
+  },
+);
+
+test('mounts outlive the container, and the next one finds and removes them', needs('root'), async () => {
+  await using node = await openNode();
+  const { folder, host, container } = node;
+  container.script(`${prologue(folder)} await mounter.mount(view, target, []);`);
+  await container[Symbol.asyncDispose]();
+  assert.equal(optionsAt(folder.target.path, host)?.[0], 'ro');
+  await using next = await openNamespace('shared', host);
+  const seen = next.script(`${prologue(folder)}
+    console.log(JSON.stringify([await mounter.state(target, view), await mounter.list(${JSON.stringify(folder.views)})]));
+    await mounter.unmount(target);`);
+  assert.deepEqual(JSON.parse(seen), [
+    { kind: 'mounted', shows: 'view', readOnly: true },
+    [{ target: folder.target.path, source: folder.view, dead: false }],
+  ]);
+  assert.equal(optionsAt(folder.target.path, host), undefined);
+});
+
+test('what is mounted later in the state dir does not appear in a volume', needs('root'), async () => {
+  await using node = await openNode();
+  const { folder, host, container } = node;
+  const state = dirname(folder.views);
+  mkdirSync(join(folder.view, 'inner'));
+  host.run('mount', '--bind', state, state);
+  host.run('mount', '--make-shared', state);
+  await using sharing = await openNamespace('shared', host);
+  sharing.script(`${prologue(folder)} await mounter.mount(view, target, []);`);
+  host.run('mount', '-t', 'tmpfs', 'tmpfs', join(folder.view, 'inner'));
+  for (const side of [host, container, sharing]) {
+    assert.equal(optionsAt(join(folder.target.path, 'inner'), side), undefined);
+  }
+  assert.equal(optionsAt(folder.target.path, host)?.[0], 'ro');
+});
+
+/** Tries to write into the volume without a pause until its standard input ends; says how often it could, and how often it was refused. */
+const writer = (path: string): string => `
+  const fs = await import('node:fs');
+  let [wrote, refused, open] = [0, 0, true];
+  process.stdin.on('end', () => { open = false; }).resume();
+  console.log('started');
+  while (open) {
+    for (let n = 0; n < 2000; n++) {
+      try {
+        fs.closeSync(fs.openSync(${JSON.stringify(path)}, 'r+'));
+        wrote++;
+      } catch (error) {
+        if (error.code === 'EROFS') refused++;
+      }
+    }
+    await new Promise(setImmediate);
+  }
+  console.log(JSON.stringify({ wrote, refused }));`;
+
+/** What a writer counted on one side while mounts came and went in the container. */
+async function watch(
+  side: MountNamespace,
+  path: string,
+  act: () => void,
+): Promise<{ wrote: number; refused: number }> {
+  const args = [
+    '--target',
+    String(side.pid),
+    '--mount',
+    process.execPath,
+    '--input-type=module',
+    '-e',
+    writer(path),
+  ];
+  const child = spawn('nsenter', args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  try {
+    await once(child.stdout, 'data');
+    act();
+    child.stdin.end();
+    const [counts] = (await once(child.stdout, 'data')) as [Buffer];
+    return JSON.parse(counts.toString()) as { wrote: number; refused: number };
+  } finally {
+    child.kill('SIGKILL');
+  }
+}
+
+for (const where of ['container', 'host'] as const) {
+  test(`no moment of a volume's life is writable, seen from the ${where}`, needs('root'), async t => {
+    await using node = await openNode();
+    const { folder, container } = node;
+    const file = join(folder.target.path, 'model.txt');
+    const counts = await watch(node[where], file, () => {
+      container.script(`${prologue(folder)}
+        const end = performance.now() + 700;
+        while (performance.now() < end) {
+          await mounter.mount(view, target, []);
+          await mounter.unmount(target);
+        }`);
+    });
+    t.diagnostic(`${counts.refused} tries to write were refused, ${counts.wrote} were not`);
+    assert.equal(counts.wrote, 0);
+    assert.ok(counts.refused > 0, 'the writer met the volume');
+
+    const usual = await watch(node[where], file, () => {
+      container.run('sh', '-c', naive(folder));
+    });
+    assert.ok(usual.wrote > 0, 'the writer would have seen a writable moment');
+  });
+}
