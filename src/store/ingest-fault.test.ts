@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startChild, waitUntil } from '../../test/support/child.ts';
+import { describeBlob } from '../../test/support/nodes.ts';
+import { mountTmpfs } from '../../test/support/tmpfs.ts';
+import { temporaryFolder } from '../../test/support/temporary.ts';
+import { openStore } from './store.ts';
+
+const never = new AbortController().signal;
+
+function openFiles(): number {
+  return readdirSync('/proc/self/fd').length;
+}
+
+test('hashing a big partial file leaves the event loop free, and ends when the call is aborted', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const descriptor = { ...describeBlob(Buffer.from('big')), size: 200 * 1024 * 1024 };
+  writeFileSync(
+    join(folder.path, 'ingest', descriptor.digest.replace(':', '-')),
+    Buffer.alloc(descriptor.size),
+  );
+  const before = openFiles();
+  const controller = new AbortController();
+  let turns = 0;
+  const turn = setInterval(() => turns++, 1);
+  const opening = store.blobs.ingest(descriptor, controller.signal);
+  setTimeout(() => controller.abort(new Error('enough')), 50);
+  await assert.rejects(opening, /enough/);
+  clearInterval(turn);
+  assert.ok(turns > 5, `${turns} turns in 50 ms`);
+  assert.equal(openFiles(), before);
+  assert.equal(
+    statSync(join(folder.path, 'ingest', descriptor.digest.replace(':', '-'))).size,
+    descriptor.size,
+  );
+});
+
+test('no file stays open after a download, however it ended', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const before = openFiles();
+  for (let round = 0; round < 10; round++) {
+    const bytes = randomBytes(100);
+    await using kept = await store.blobs.ingest(describeBlob(bytes), never);
+    kept.write(bytes.subarray(0, round));
+    await using dropped = await store.blobs.ingest(describeBlob(randomBytes(100)), never);
+    await dropped.drop();
+    await using wrong = await store.blobs.ingest(describeBlob(randomBytes(100)), never);
+    wrong.write(bytes);
+    await assert.rejects(wrong.verify());
+    await using committed = await store.blobs.ingest(describeBlob(Buffer.concat([bytes, bytes])), never);
+    committed.write(Buffer.concat([bytes, bytes]));
+    await committed.verify();
+    await committed.commit();
+  }
+  assert.equal(openFiles(), before);
+});
+
+test('a full disk ends a download as exhausted; its bytes are given back and all else is intact', async () => {
+  await using folder = await temporaryFolder();
+  const stateDir = mountTmpfs(join(folder.path, 'disk'), 'size=1m');
+  await using store = await openStore({ stateDir });
+  const small = randomBytes(1000);
+  const { digest } = describeBlob(small);
+  await store.blobs.put(digest, small);
+  const { usedBytes, usedInodes } = await store.disk.usage();
+  {
+    const chunk = randomBytes(100_000);
+    await using ingest = await store.blobs.ingest({ ...describeBlob(chunk), size: 10_000_000 }, never);
+    const fill = (): void => {
+      for (;;) ingest.write(chunk);
+    };
+    assert.throws(fill, { code: 'exhausted', message: /^downloading blob sha256:.*ENOSPC/ });
+    assert.equal((await store.disk.usage()).usedBytes, usedBytes, 'at once');
+  }
+  const after = await store.disk.usage();
+  assert.deepEqual([after.usedBytes, after.usedInodes], [usedBytes, usedInodes]);
+  assert.deepEqual(Buffer.from(await store.blobs.read(digest)), small);
+});
+
+test('a disk without inodes refuses a download as exhausted', async () => {
+  await using folder = await temporaryFolder();
+  const stateDir = mountTmpfs(join(folder.path, 'disk'), 'size=8m,nr_inodes=30');
+  await using store = await openStore({ stateDir });
+  for (let left = await inodesLeft(store); left > 0; left--)
+    writeFileSync(join(stateDir, `filler-${left}`), '');
+  const refused = store.blobs.ingest(describeBlob(Buffer.from('x')), never);
+  await assert.rejects(refused, { code: 'exhausted', message: /free space or inodes/ });
+});
+
+async function inodesLeft({ disk }: Awaited<ReturnType<typeof openStore>>): Promise<number> {
+  const { totalInodes, usedInodes } = await disk.usage();
+  return totalInodes - usedInodes;
+}
+
+test('a download whose process is killed at any moment goes on without a wrong byte', async () => {
+  await using folder = await temporaryFolder();
+  const bytes = Buffer.alloc(40_000_000);
+  for (let at = 0; at < bytes.length; at += 4) bytes.writeUInt32LE(at, at);
+  const descriptor = describeBlob(bytes);
+  const partial = join(folder.path, 'ingest', descriptor.digest.replace(':', '-'));
+  const script = `
+    const { openStore } = await import(${JSON.stringify(new URL('./store.ts', import.meta.url).href)});
+    const store = await openStore({ stateDir: ${JSON.stringify(folder.path)} });
+    const ingest = await store.blobs.ingest(${JSON.stringify(descriptor)}, new AbortController().signal);
+    const chunk = Buffer.alloc(10_000);
+    console.log('writing');
+    for (let at = ingest.offset; at < ${descriptor.size}; at = ingest.offset) {
+      const part = chunk.subarray(0, Math.min(chunk.length, ${descriptor.size} - at));
+      for (let i = 0; i < part.length; i++) part[i] = (at + i - ((at + i) % 4)) >>> (8 * ((at + i) % 4));
+      ingest.write(part);
+    }`;
+  for (let kill = 0; kill < 4; kill++) {
+    const before = existsSync(partial) ? statSync(partial).size : 0;
+    await using child = await startChild(process.execPath, ['--input-type=module', '-e', script]);
+    await waitUntil(child, () => child.output().includes('writing'), 'it wrote');
+    await sleep(10 + 15 * kill);
+    await child.end('SIGKILL');
+    assert.ok(statSync(partial).size > before || before === descriptor.size);
+  }
+  await using store = await openStore({ stateDir: folder.path });
+  await using ingest = await store.blobs.ingest(descriptor, never);
+  assert.ok(ingest.offset > 0);
+  while (ingest.offset < descriptor.size) ingest.write(bytes.subarray(ingest.offset, ingest.offset + 50_000));
+  await ingest.verify();
+  await ingest.commit();
+  assert.deepEqual(readFileSync(store.blobs.path(descriptor.digest)), bytes);
+});

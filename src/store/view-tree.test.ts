@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import {
+  chownSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { blobFile, describeBlob, directory, plain, symlink } from '../../test/support/nodes.ts';
+import { temporaryFolder } from '../../test/support/temporary.ts';
+import { type Digest, toDigest } from '../oci/digest.ts';
+import { decodeName } from '../oci/name.ts';
+import type { Attributes } from '../oci/toc.ts';
+import type { DirectoryNode, FileNode } from '../oci/tree.ts';
+import { getXattr, setXattr } from '../util/libc.ts';
+import { openStore, type Store } from './store.ts';
+import type { ViewRecord } from './view-record.ts';
+
+const never = new AbortController().signal;
+const layer = 'layer 0';
+
+const record: ViewRecord = {
+  key: 'key-1',
+  manifest: toDigest('sha256', 'ab'.repeat(32)),
+  reference: 'ghcr.io/acme/model:v1',
+  artifactType: 'application/vnd.acme.model',
+  blobs: [toDigest('sha256', 'cd'.repeat(32))],
+  layers: [toDigest('sha512', 'ef'.repeat(64))],
+  bytes: 10,
+  inodes: 3,
+};
+
+async function blob(store: Store, content: string): Promise<FileNode> {
+  const descriptor = describeBlob(Buffer.from(content));
+  await store.blobs.put(descriptor.digest, Buffer.from(content));
+  return blobFile(descriptor);
+}
+
+test('a view has every node of the tree, and its files are the inodes of the store', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const digest = record.layers[0] as Digest;
+  {
+    await using stage = await store.layers.stage(digest);
+    writeFileSync(join(stage.path, '7'), 'body');
+    chownSync(join(stage.path, '7'), 5, 6);
+    await stage.commit({ digest, diffId: digest, bytes: 4, notes: [], entries: [] });
+  }
+  const model = await blob(store, 'model');
+  const body: FileNode = { kind: 'file', source: { kind: 'body', layer: digest, body: 7 }, size: 4, layer };
+  const tree = directory({
+    model,
+    same: model,
+    deep: directory(
+      { er: directory({ body, up: symlink('../../model') }) },
+      { ...plain, mode: 0o555, uid: 7, gid: 8 },
+    ),
+  });
+  const view = await store.views.build(record, tree, never);
+  const at = (path: string): string => join(view.path, path);
+
+  assert.equal(view.path, join(folder.path, 'views/key-1'));
+  assert.equal(readFileSync(at('model'), 'utf8'), 'model');
+  assert.equal(statSync(at('same')).ino, statSync(at('model')).ino);
+  if (model.source.kind === 'blob') {
+    assert.equal(statSync(at('model')).ino, statSync(store.blobs.path(model.source.digest)).ino);
+  }
+  const stats = statSync(at('deep/er/body'));
+  assert.deepEqual([stats.uid, stats.gid, stats.ino], [5, 6, statSync(store.layers.bodyPath(digest, 7)).ino]);
+  assert.equal(readFileSync(at('deep/er/up'), 'utf8'), 'model');
+  const deep = statSync(at('deep'));
+  assert.deepEqual([deep.mode & 0o7777, deep.uid, deep.gid, deep.mtimeMs], [0o555, 7, 8, plain.mtime]);
+  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+});
+
+test('directories and symlinks have the owner, mode, time and attributes of the tree', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const old: Attributes = { mode: 0o1750, uid: 12, gid: 34, mtime: -5_000, xattrs: { 'user.a': 'b\xff' } };
+  const tree = directory({ d: directory({ e: directory({}) }, old), l: symlink('nowhere', old) });
+  const { path } = await store.views.build(record, tree, never);
+  const d = statSync(join(path, 'd'));
+  assert.deepEqual([d.mode & 0o7777, d.uid, d.gid, d.mtimeMs], [0o1750, 12, 34, -5_000]);
+  const fd = openSync(join(path, 'd'), 'r');
+  assert.deepEqual(Buffer.from(getXattr(fd, 'user.a') ?? []), Buffer.from('b\xff', 'latin1'));
+  const l = lstatSync(join(path, 'l'));
+  assert.deepEqual([l.uid, l.gid, l.mtimeMs], [12, 34, -5_000]);
+  assert.equal(statSync(path).mtimeMs, plain.mtime);
+});
+
+test('names and targets that are not UTF-8 keep their bytes', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const raw = Buffer.from([0x66, 0xff, 0x80, 0xc3, 0xa9]);
+  const name = decodeName(raw);
+  const tree = directory({ [name]: directory({ [name]: await blob(store, 'x'), link: symlink(name) }) });
+  const { path } = await store.views.build(record, tree, never);
+  const outer = Buffer.concat([Buffer.from(`${path}/`), raw]);
+  assert.deepEqual(readdirSync(path, { encoding: 'buffer' }), [raw]);
+  assert.equal(readFileSync(Buffer.concat([outer, Buffer.from('/'), raw]), 'utf8'), 'x');
+  assert.deepEqual(readlinkSync(Buffer.concat([outer, Buffer.from('/link')]), { encoding: 'buffer' }), raw);
+  await store.views.remove(record.key);
+  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+});
+
+test('a file that the cache lost is named, and nothing half-made is left', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const digest = record.blobs[0] as Digest;
+  const lost: FileNode = { kind: 'file', source: { kind: 'blob', digest }, size: 1, layer };
+  await assert.rejects(store.views.build(record, directory({ d: directory({ lost }) }), never), {
+    code: 'corrupt',
+    message: `layer 0: "/d/lost": the cache lost bytes of ${digest}; remove the artifact and pull it again`,
+  });
+  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+  assert.deepEqual(readdirSync(join(folder.path, 'views')), []);
+});
+
+test('a path too long for the state dir is a fault of the artifact', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const deep = Array.from({ length: 20 }).reduce<DirectoryNode>(
+    node => directory({ ['x'.repeat(250)]: node }),
+    directory({}),
+  );
+  await assert.rejects(store.views.build(record, deep, never), {
+    code: 'unmountable',
+    message: /too long a path/,
+  });
+  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+});
+
+test('a file that has all the links it can have is copied with mode, owner, time and attributes', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const digest = record.layers[0] as Digest;
+  const content = randomBytes(3000);
+  {
+    await using stage = await store.layers.stage(digest);
+    writeFileSync(join(stage.path, '0'), content, { mode: 0o640 });
+    chownSync(join(stage.path, '0'), 21, 22);
+    const fd = openSync(join(stage.path, '0'), 'r');
+    setXattr(fd, 'user.note', Buffer.from('kept'));
+    setXattr(fd, 'trusted.note', Buffer.from('dropped'));
+    utimesSync(join(stage.path, '0'), 1000, 1000);
+    await stage.commit({ digest, diffId: digest, bytes: 3000, notes: [], entries: [] });
+  }
+  const body = store.layers.bodyPath(digest, 0);
+  const links = join(folder.path, 'links');
+  mkdirSync(links);
+  for (let n = 0; n < 65_000 - 2; n++) linkSync(body, join(links, String(n)));
+  const node: FileNode = {
+    kind: 'file',
+    source: { kind: 'body', layer: digest, body: 0 },
+    size: 3000,
+    layer,
+  };
+  const { path } = await store.views.build(record, directory({ last: node, copied: node }), never);
+
+  assert.equal(statSync(join(path, 'last')).ino, statSync(body).ino);
+  const copy = statSync(join(path, 'copied'));
+  assert.notEqual(copy.ino, statSync(body).ino);
+  assert.deepEqual(readFileSync(join(path, 'copied')), content);
+  assert.deepEqual([copy.mode & 0o7777, copy.uid, copy.gid, copy.mtimeMs], [0o640, 21, 22, 1_000_000]);
+  const fd = openSync(join(path, 'copied'), 'r');
+  assert.equal(Buffer.from(getXattr(fd, 'user.note') ?? []).toString(), 'kept');
+  assert.equal(getXattr(fd, 'trusted.note'), undefined);
+});
