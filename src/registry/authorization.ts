@@ -53,7 +53,9 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
     const wanted = challenges.map(challenge => challenge.scheme).join(' or ') || 'something it does not name';
     throw new ArtifactError(
       'unauthenticated',
-      `${endpoint.host}/${endpoint.path} needs a credential for ${wanted}; ${credential.source} has ${credential.kind}`,
+      credential.kind === 'anonymous'
+        ? `${endpoint.host}/${endpoint.path} needs a credential (${wanted}); asked as ${credential.source}`
+        : `${endpoint.host}/${endpoint.path} asks for ${wanted}; the ${credential.kind} of ${credential.source} does not fit`,
     );
   }
 

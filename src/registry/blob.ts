@@ -25,6 +25,9 @@ const bulkBytes = 4 * 1024 * 1024;
 const fromStart: ReadonlySet<number> = new Set([200]);
 const fromWithin: ReadonlySet<number> = new Set([200, 206, 416]);
 
+/** Thrown for an answer that does not go on from the sink's offset. The next try asks for no range, so it is no loop. */
+const startAgain = new Error('the blob starts again');
+
 /**
  * Brings a blob into a sink, going on from `sink.offset`. Each try begins at the registry. One that brought something
  * new is followed by the next at once, with patience renewed; going over the same bytes again is nothing new.
@@ -47,6 +50,7 @@ export async function transfer(
     try {
       await attempt(exchange, blob, signal);
     } catch (thrown) {
+      if (thrown === startAgain) continue;
       if (!(thrown instanceof Passing)) throw thrown;
       if (sink.offset > furthest) {
         furthest = sink.offset;
@@ -103,7 +107,7 @@ function toReceiver({ status, headers, url }: Arrival, { sink, descriptor, subje
       Number(length ?? range.last - range.first + 1) === range.last - range.first + 1;
     if (!fits) {
       sink.restart();
-      throw new Passing('unavailable', `${url.host} does not go on where the last answer ended (${status})`);
+      throw startAgain;
     }
   }
   return chunk => {

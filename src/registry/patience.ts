@@ -17,8 +17,12 @@ export type Clock = {
   random(): number;
 };
 
-/** Told before each wait. */
-export type OnRetry = (failure: ArtifactError, waitMs: number) => void;
+/** Told before each wait: what is asked for, what went wrong, and how long the wait is. */
+export type OnRetry = (retry: {
+  readonly subject: string;
+  readonly reason: string;
+  readonly waitMs: number;
+}) => void;
 
 const firstWaitMs = 200;
 const budgetMs = 30_000;
@@ -52,7 +56,7 @@ export function openPatience(subject: string, clock: Clock, onRetry: OnRetry): P
       }
       const backoff = firstWaitMs * 2 ** (tries - 1) * (0.5 + clock.random());
       const waitMs = Math.min(Math.max(backoff, failure.afterMs), Math.max(left, firstWaitMs));
-      onRetry(failure, waitMs);
+      onRetry({ subject, reason: failure.message, waitMs });
       await clock.sleep(waitMs, signal);
     },
   };

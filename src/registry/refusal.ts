@@ -26,11 +26,11 @@ export function toRefusal(
       return new ArtifactError(
         'unauthenticated',
         credential.kind === 'anonymous'
-          ? `${subject} needs a credential, and there is none (${credential.source}): ${answer}`
+          ? `${subject} needs a credential; asked as ${credential.source}: ${answer}`
           : `${subject}: the credential of ${credential.source} is not accepted: ${answer}`,
       );
     case 403:
-      return new ArtifactError('denied', `${subject} is not allowed to ${credential.source}: ${answer}`);
+      return new ArtifactError('denied', `${subject} is refused; asked as ${credential.source}: ${answer}`);
     case 404:
       return new ArtifactError('not-found', `${subject} does not exist: ${answer}`);
     default:

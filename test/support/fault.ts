@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Reply, refuse } from '../../src/cli/demo/registry.ts';
 
 /** What goes wrong with one answer. Byte counts are of the body. */
@@ -6,6 +7,8 @@ export type Fault =
   | { readonly kind: 'cut'; readonly after: number }
   /** Nothing more comes after so many bytes, and the connection stays. */
   | { readonly kind: 'stall'; readonly after: number }
+  /** So many bytes a second, in pieces of 64 KiB at most. */
+  | { readonly kind: 'slow'; readonly bytesPerSecond: number }
   /** Every byte is another. */
   | { readonly kind: 'wrong-bytes' }
   /** No Content-Length; with `bytes`, a body cut off or filled up to that length. */
@@ -34,6 +37,8 @@ export function spoil(reply: Reply, fault: Fault): Reply {
       return { ...reply, body: cut(reply.body, fault.after) };
     case 'stall':
       return { ...reply, body: stall(reply.body, fault.after) };
+    case 'slow':
+      return { ...reply, body: pace(reply.body, fault.bytesPerSecond) };
     case 'wrong-bytes':
       return { ...reply, body: flip(reply.body) };
     case 'chunked':
@@ -88,6 +93,19 @@ async function* cut(body: Reply['body'], after: number) {
 async function* stall(body: Reply['body'], after: number) {
   yield* first(body, after);
   await new Promise(() => {});
+}
+
+async function* pace(body: Reply['body'], bytesPerSecond: number) {
+  const start = performance.now();
+  let bytes = 0;
+  for await (const chunk of body) {
+    for (let at = 0; at < chunk.length; at += 65_536) {
+      const piece = chunk.subarray(at, at + 65_536);
+      await sleep(Math.max(0, start + (1000 * bytes) / bytesPerSecond - performance.now()));
+      bytes += piece.length;
+      yield piece;
+    }
+  }
 }
 
 async function* fit(body: Reply['body'], bytes: number) {

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type LayerSource, type PushedArtifact, pushArtifact } from '../../src/cli/demo/artifact.ts';
-import { type DemoRegistry, deliver, openDemoRegistry } from '../../src/cli/demo/registry.ts';
+import { type DemoRegistry, deliver, openDemoRegistry, type Reply } from '../../src/cli/demo/registry.ts';
 import { type Fault, spoil } from './fault.ts';
 import { type Guard, openGuard } from './guard.ts';
 
@@ -26,8 +26,12 @@ export type FaultyRegistry = AsyncDisposable & {
   readonly asked: readonly Asked[];
   /** How many requests had this method and a path with this end. */
   count(method: string, pathEnd: string): number;
+  /** How many bytes of answers to GET left for a connection, of paths with this end. */
+  sent(pathEnd: string): number;
   /** The one rule for what goes wrong, in place of the last one; undefined from it is a right answer. */
   fault(rule: (asked: Asked) => Fault | undefined): void;
+  /** No rule, nothing asked, counts from 1 again. What was pushed stays. */
+  reset(): void;
   /** Pushes past guard and faults. */
   push(
     repository: string,
@@ -45,6 +49,7 @@ export async function openFaultyRegistry(
   const registry = openDemoRegistry(folder);
   const asked: Asked[] = [];
   const counts = new Map<string, number>();
+  const sent = new Map<string, number>();
   let rule: (asked: Asked) => Fault | undefined = () => undefined;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -60,7 +65,15 @@ export async function openFaultyRegistry(
     }
     if (fault?.kind === 'no-range') delete request.headers.range;
     const reply = (await guard?.(request)) ?? (await registry.answer(request));
-    await deliver(fault === undefined ? reply : spoil(reply, fault), response);
+    const { body, ...head } = fault === undefined ? reply : spoil(reply, fault);
+    await deliver({ ...head, body: method === 'GET' ? counted(path, body) : body }, response);
+  }
+
+  async function* counted(path: string, body: Reply['body']) {
+    for await (const chunk of body) {
+      sent.set(path, (sent.get(path) ?? 0) + chunk.length);
+      yield chunk;
+    }
   }
 
   const server = options.tls === undefined ? createServer() : createTlsServer(options.tls);
@@ -76,8 +89,15 @@ export async function openFaultyRegistry(
     asked,
     count: (method, pathEnd) =>
       asked.filter(entry => entry.method === method && entry.path.endsWith(pathEnd)).length,
+    sent: pathEnd =>
+      [...sent].reduce((sum, [path, bytes]) => (path.endsWith(pathEnd) ? sum + bytes : sum), 0),
     fault(next) {
       rule = next;
+    },
+    reset() {
+      rule = () => undefined;
+      asked.length = 0;
+      counts.clear();
     },
     async push(repository, tag, layers, artifactType) {
       const pushed = await pushArtifact(registry, repository, tag, layers, artifactType);

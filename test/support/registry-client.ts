@@ -1,0 +1,65 @@
+import { hash } from 'node:crypto';
+import type { Credential } from '../../src/oci/credential.ts';
+import type { Repository } from '../../src/oci/reference.ts';
+import { openRegistry, type RegistryClient, type RegistryOptions } from '../../src/registry/client.ts';
+import type { Clock } from '../../src/registry/patience.ts';
+
+export const anonymous: Credential = { kind: 'anonymous', source: 'anonymous (no file)' };
+
+/** A clock that starts now and that only sleeping moves; `waits` are its sleeps in ms. */
+export function openFakeClock(): Clock & { readonly waits: number[]; advance(ms: number): void } {
+  const waits: number[] = [];
+  let now = Date.now();
+  return {
+    waits,
+    now: () => now,
+    random: () => 0.5,
+    async sleep(ms) {
+      waits.push(ms);
+      now += ms;
+    },
+    advance(ms) {
+      now += ms;
+    },
+  };
+}
+
+/** A client that finds each registry under its own name, insecure unless told. */
+export function openTestClient(
+  options: Partial<RegistryOptions> & { readonly secure?: boolean } = {},
+): RegistryClient {
+  const { secure = false, ...rest } = options;
+  return openRegistry({
+    locate: ({ registry, path }: Repository) => ({ host: registry, path, insecure: !secure }),
+    clock: openFakeClock(),
+    ...rest,
+  });
+}
+
+/** A sink in memory. */
+export function openMemorySink(held: Uint8Array = new Uint8Array()): {
+  offset: number;
+  write(chunk: Uint8Array): void;
+  restart(): void;
+  digest(): string;
+  restarts: number;
+  largest: number;
+} {
+  let chunks = [Buffer.from(held)];
+  return {
+    offset: held.length,
+    restarts: 0,
+    largest: 0,
+    write(chunk) {
+      chunks.push(Buffer.from(chunk));
+      this.offset += chunk.length;
+      this.largest = Math.max(this.largest, chunk.length);
+    },
+    restart() {
+      chunks = [];
+      this.offset = 0;
+      this.restarts += 1;
+    },
+    digest: () => `sha256:${hash('sha256', Buffer.concat(chunks))}`,
+  };
+}
