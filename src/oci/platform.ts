@@ -1,5 +1,4 @@
 import { ArtifactError } from '../util/error.ts';
-import type { Descriptor } from './descriptor.ts';
 
 /** os/arch/variant as Go and the image index name them (OCI image spec, image-index.md). */
 export type Platform = { readonly os: string; readonly architecture: string; readonly variant?: string };
@@ -40,7 +39,11 @@ export function formatPlatform(platform: Platform): string {
  *
  * @throws ArtifactError `unmountable` naming what there is.
  */
-export function selectPlatform(entries: readonly Descriptor[], wanted: Platform, label: string): Descriptor {
+export function selectPlatform<Entry extends { readonly platform?: Platform }>(
+  entries: readonly Entry[],
+  wanted: Platform,
+  label: string,
+): Entry {
   for (const variant of acceptableVariants(wanted)) {
     const match = entries.find(
       ({ platform }) =>
