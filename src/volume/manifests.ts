@@ -3,6 +3,7 @@ import type { Digest } from '../oci/digest.ts';
 import { needsConfig, parseDiffIds, parseManifest, type Index, type Manifest } from '../oci/manifest.ts';
 import { selectPlatform, type Platform } from '../oci/platform.ts';
 import { ArtifactError } from '../util/error.ts';
+import { createKeyedMutex } from '../util/mutex.ts';
 import type { Blobs } from './contracts.ts';
 
 /** The manifest that a platform mounts. `held` are the digests of the documents that led to it. */
@@ -46,14 +47,19 @@ const rememberedBytes = 256 * 1024;
 export function createManifests(blobs: Blobs): Manifests {
   const documents = new Map<string, Index | Manifest>();
   const configs = new Map<Digest, readonly string[] | undefined>();
+  const fetching = createKeyedMutex();
 
+  /** Many who want one document at once make one request, and each goes on with its own credential where that fails. */
   const bytesOf = async (
     kind: 'manifest' | 'blob',
     descriptor: Descriptor,
     fetch: FetchDocument,
     signal: AbortSignal,
   ): Promise<Uint8Array> => {
-    if ((await blobs.size(descriptor.digest)) === descriptor.size) return blobs.read(descriptor.digest);
+    const isHeld = async () => (await blobs.size(descriptor.digest)) === descriptor.size;
+    if (await isHeld()) return blobs.read(descriptor.digest);
+    using _turn = await fetching.lock(descriptor.digest, signal);
+    if (await isHeld()) return blobs.read(descriptor.digest);
     const bytes = await fetch(kind, descriptor, signal);
     await blobs.put(descriptor.digest, bytes);
     return bytes;
