@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
+import { mountsBelow } from '../support/mounts.ts';
+import { outcomeOf } from '../support/outcome.ts';
+import { gzip, sha256, tarOf } from '../support/tar.ts';
+import { recordedTargets, type Shown, shownOf, verifyGone, verifyVolume } from '../support/volume.ts';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const artifactCount = 20;
+const podsPerArtifact = 10;
+
+let registry: FaultyRegistry;
+let node: TestNode;
+let daemon: TestDaemon;
+
+before(async () => {
+  registry = await openFaultyRegistry();
+  node = await testNode([registry.host]);
+  daemon = await startDaemon(node, { flags: { '--log-level': 'info' } });
+});
+after(async () => {
+  await daemon?.[Symbol.asyncDispose]();
+  await node?.[Symbol.asyncDispose]();
+  await registry?.[Symbol.asyncDispose]();
+});
+
+/** The most memory that the daemon ever had, MiB. */
+function peakMemory(): number {
+  const status = readFileSync(`/proc/${daemon.pid}/status`, 'utf8');
+  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / KiB;
+}
+
+/** Artifacts that share two files and a tar, and each have a file of their own. */
+async function pushAll(): Promise<readonly { readonly reference: string; readonly shown: Shown }[]> {
+  const shared = [
+    ['tokens.bin', randomBytes(6 * MiB)],
+    ['config.json', randomBytes(2 * KiB)],
+  ] as const;
+  const unpacked = Array.from({ length: 200 }, (_, nth) => [`tar/f${nth}`, randomBytes(500)] as const);
+  const tar = await tarOf(unpacked.map(([name, bytes]) => [{ name }, bytes]));
+  const artifacts = [];
+  for (let nth = 0; nth < artifactCount; nth++) {
+    const own = ['own.bin', randomBytes(700 * KiB)] as const;
+    const files = [...shared, own];
+    const { reference } = await registry.push(`crowd-${nth}`, 'v1', [
+      ...files.map(([name, bytes]) => ({ name, bytes })),
+      { bytes: gzip(tar), mediaType: 'application/vnd.acme.layer.v1.tar+gzip' },
+    ]);
+    artifacts.push({ reference, shown: shownOf([...files, ...unpacked]) });
+  }
+  return artifacts;
+}
+
+test('200 publishes at once of 20 artifacts bring each blob once, and unpublishing them at once leaves nothing', async t => {
+  const artifacts = await pushAll();
+  registry.fault(({ path }) =>
+    path.includes('/blobs/') ? { kind: 'slow', bytesPerSecond: 20 * MiB } : undefined,
+  );
+  const pods = artifacts.flatMap(artifact => Array.from({ length: podsPerArtifact }, () => artifact));
+  const volumes = await Promise.all(
+    pods.map(async ({ reference, shown }) => ({ request: await publishRequest(node, { reference }), shown })),
+  );
+  const start = performance.now();
+  await Promise.all(volumes.map(({ request }) => daemon.csi.NodePublishVolume(request)));
+  const publishMs = performance.now() - start;
+
+  for (const { request, shown } of volumes) verifyVolume(request.target_path, shown);
+  const digests = registry.asked
+    .filter(({ method, path }) => method === 'GET' && path.includes('/blobs/'))
+    .map(({ path }) => path.slice(path.indexOf('sha256:')));
+  assert.equal(digests.length, artifactCount + 3, 'requests for blobs');
+  assert.equal(new Set(digests).size, digests.length, 'each blob once');
+  const peak = peakMemory();
+
+  const end = performance.now();
+  await Promise.all(volumes.map(({ request }) => daemon.csi.NodeUnpublishVolume(request)));
+  const unpublishMs = performance.now() - end;
+  for (const { request } of volumes) verifyGone(request.target_path);
+  assert.deepEqual(mountsBelow(node.kubeletDir), []);
+  assert.deepEqual(recordedTargets(node.stateDir), []);
+  t.diagnostic(
+    `published in ${publishMs.toFixed(0)} ms, unpublished in ${unpublishMs.toFixed(0)} ms; ` +
+      `${digests.length} requests for blobs; peak memory ${peak.toFixed(0)} MiB`,
+  );
+  assert.ok(peak < 256, `${peak} MiB`);
+});
+
+test('many publishes of one image at once bring its config and its layers once', async () => {
+  registry.fault(({ path }) =>
+    path.includes('/blobs/') ? { kind: 'slow', bytesPerSecond: MiB } : undefined,
+  );
+  const tar = await tarOf([[{ name: 'bin/run' }, randomBytes(300 * KiB)]]);
+  const put = async (bytes: Buffer, mediaType: string) => ({
+    mediaType,
+    digest: await registry.registry.putBlob('image', bytes),
+    size: bytes.length,
+  });
+  const config = Buffer.from(JSON.stringify({ rootfs: { type: 'layers', diff_ids: [sha256(tar)] } }));
+  const manifest = {
+    schemaVersion: 2,
+    config: await put(config, 'application/vnd.oci.image.config.v1+json'),
+    layers: [await put(gzip(tar), 'application/vnd.oci.image.layer.v1.tar+gzip')],
+  };
+  const bytes = Buffer.from(JSON.stringify(manifest));
+  await registry.registry.putManifest('image', 'v1', 'application/vnd.oci.image.manifest.v1+json', bytes);
+  const reference = `${registry.host}/image:v1`;
+  const requests = await Promise.all(Array.from({ length: 20 }, () => publishRequest(node, { reference })));
+  await Promise.all(requests.map(request => daemon.csi.NodePublishVolume(request)));
+  await Promise.all(requests.map(request => daemon.csi.NodeUnpublishVolume(request)));
+  for (const { digest } of [manifest.config, ...manifest.layers, { digest: sha256(bytes) }]) {
+    assert.equal(registry.count('GET', digest), 1, digest);
+  }
+});
+
+test('many publishes of one volume at once: one works, the others are told to call again', async t => {
+  registry.fault(() => undefined);
+  const bytes = randomBytes(MiB);
+  const { reference } = await registry.push('one', 'v1', [{ name: 'f', bytes }]);
+  const request = await publishRequest(node, { reference });
+  const calls = Array.from({ length: 50 }, () => outcomeOf(daemon.csi.NodePublishVolume(request)));
+  const outcomes = await Promise.all(calls);
+  const count = (code: string): number => outcomes.filter(outcome => outcome.code === code).length;
+  t.diagnostic(`${count('OK')} OK, ${count('ABORTED')} ABORTED`);
+  assert.ok(count('OK') >= 1);
+  assert.equal(count('OK') + count('ABORTED'), outcomes.length);
+  for (const { code, text } of outcomes)
+    if (code === 'ABORTED') assert.match(text, /another call works on .*; call again/);
+  verifyVolume(request.target_path, shownOf([['f', bytes]]));
+
+  const both = await Promise.all(
+    Array.from({ length: 50 }, (_, nth) =>
+      outcomeOf(
+        nth % 2 === 0 ? daemon.csi.NodeUnpublishVolume(request) : daemon.csi.NodePublishVolume(request),
+      ),
+    ),
+  );
+  for (const { code, text } of both) assert.ok(code === 'OK' || code === 'ABORTED', `${code} ${text}`);
+  await daemon.csi.NodeUnpublishVolume(request);
+  verifyGone(request.target_path);
+  assert.deepEqual(recordedTargets(node.stateDir), []);
+});
