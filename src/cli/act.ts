@@ -16,7 +16,7 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
       const command = parameters.at(-1) as Command;
       const options: Options = command.opts();
       const settings = toSettings(options, terminal.environment);
-      const signal = terminal.interrupted();
+      const signal = terminal.interrupted('end');
       const house = await openHouse(builder, settings, options);
       try {
         const shell = { house, settings, terminal, json: options.output === 'json', signal };

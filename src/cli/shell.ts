@@ -11,8 +11,11 @@ export type Terminal = {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Milliseconds since 1970. */
   now(): number;
-  /** From the first call on, SIGINT, SIGTERM and SIGHUP abort this signal; until then they end the process. */
-  interrupted(): AbortSignal;
+  /**
+   * From the first call on, SIGINT, SIGTERM and SIGHUP abort this signal; until then they end the process. The same
+   * signal again ends it all the same, unless it is to be ignored because others would be left behind.
+   */
+  interrupted(again: 'end' | 'ignore'): AbortSignal;
 };
 
 /** What a command has at hand. */

@@ -14,11 +14,10 @@ export function openTerminal(): Terminal {
     stderr: process.stderr,
     environment: process.env,
     now: Date.now,
-    interrupted() {
+    interrupted(again) {
       const controller = new AbortController();
-      // Once: a second Ctrl-C ends the process whatever it does.
       for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-        process.once(signal, () => controller.abort());
+        process[again === 'end' ? 'once' : 'on'](signal, () => controller.abort());
       }
       return controller.signal;
     },

@@ -27,7 +27,7 @@ export async function demo(builder: Builder, terminal: Terminal): Promise<void> 
     );
   }
   verifyKernel();
-  const signal = terminal.interrupted();
+  const signal = terminal.interrupted('ignore');
   const stage = openStage(terminal.stdout, signal);
   const started = performance.now();
   stage.heading('An OCI artifact becomes a read-only volume');
