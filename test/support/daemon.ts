@@ -21,6 +21,8 @@ export type TestNode = TemporaryFolder & {
   readonly stateDir: string;
   readonly socket: string;
   readonly registriesConf: string;
+  /** An empty folder, so that the machine's own registries.conf.d is not read. */
+  readonly registriesConfDir: string;
 };
 
 /** A running daemon in a process of its own. Disposing it kills it at once and leaves its mounts to the node. */
@@ -57,8 +59,10 @@ export async function testNode(insecure: readonly string[] = []): Promise<TestNo
     stateDir: join(folder.path, 'state'),
     socket: join(folder.path, 'csi.sock'),
     registriesConf: join(folder.path, 'registries.conf'),
+    registriesConfDir: join(folder.path, 'registries.conf.d'),
   };
   await mkdir(join(node.kubeletDir, 'pods'), { recursive: true });
+  await mkdir(node.registriesConfDir);
   const registries = insecure.map(host => `[[registry]]\nlocation = "${host}"\ninsecure = true\n`);
   const search = `unqualified-search-registries = ${JSON.stringify(insecure.slice(0, 1))}\n`;
   await writeFile(node.registriesConf, [search, ...registries].join('\n'));
@@ -75,7 +79,7 @@ export async function startDaemon(node: TestNode, options: DaemonOptions = {}): 
     '--node-id': 'test-node',
     '--http-listen': httpAddress,
     '--registries-conf': node.registriesConf,
-    '--registries-conf-dir': join(node.path, 'registries.conf.d'),
+    '--registries-conf-dir': node.registriesConfDir,
     '--cache-high': '100', // the disk of the machine is not the test's
     '--cache-low': '100',
     '--log-level': 'debug',
