@@ -17,6 +17,7 @@ const swapper = (path: string, others: readonly string[]): string => `
   const attempt = (name, ...args) => { try { fs[name](...args); } catch {} };
   const [path, others] = ${JSON.stringify([path, others])};
   const never = new Int32Array(new SharedArrayBuffer(4));
+  const pause = most => Atomics.wait(never, 0, 0, Math.random() * most);
   let open = true;
   process.stdin.on('end', () => { open = false; }).resume();
   console.log('started');
@@ -24,9 +25,10 @@ const swapper = (path: string, others: readonly string[]): string => `
     for (let n = 0; n < 99; n++) {
       attempt('renameSync', path, path + '.aside');
       attempt('symlinkSync', others[n % others.length], path);
+      pause(0.1);
       attempt('unlinkSync', path);
       attempt('renameSync', path + '.aside', path);
-      Atomics.wait(never, 0, 0, Math.random() * 0.3); // about as long as a mount takes
+      pause(0.3); // about as long as a mount takes
     }
     await new Promise(setImmediate);
   }`;
