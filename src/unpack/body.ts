@@ -1,0 +1,91 @@
+import { createHash, hash } from 'node:crypto';
+import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync, writeSync } from 'node:fs';
+import type { Attributes } from '../oci/toc.ts';
+import { errnoOf } from '../util/error.ts';
+import { setXattr } from '../util/libc.ts';
+
+/**
+ * The content of a file on its way into the store. All calls are synchronous: they run in the worker's own thread, and
+ * a promise for each would cost more than the calls.
+ */
+export type Body = {
+  write(chunk: Uint8Array): void;
+  /** Sets the attributes, closes, and answers the sha256 in hex. */
+  finish(): string;
+  /** Closes what is half written. */
+  abandon(): void;
+};
+
+/** Hears of an attribute that the file system does not take. */
+export type OnDropped = (name: string) => void;
+
+export function openBody(path: string, attributes: Attributes, onDropped: OnDropped): Body {
+  const fd = create(path, attributes);
+  const sha256 = createHash('sha256');
+  return {
+    write(chunk) {
+      sha256.update(chunk);
+      writeAll(fd, chunk);
+    },
+    finish() {
+      try {
+        setAttributes(fd, attributes, onDropped);
+      } finally {
+        closeSync(fd);
+      }
+      return sha256.digest('hex');
+    },
+    abandon: () => closeSync(fd),
+  };
+}
+
+/** As `openBody` for a body that is here as a whole. Answers its sha256 in hex. */
+export function writeBody(
+  path: string,
+  attributes: Attributes,
+  bytes: Uint8Array,
+  onDropped: OnDropped,
+): string {
+  const fd = create(path, attributes);
+  try {
+    writeAll(fd, bytes);
+    setAttributes(fd, attributes, onDropped);
+  } finally {
+    closeSync(fd);
+  }
+  return hash('sha256', bytes, 'hex');
+}
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
+const umask = process.umask();
+const [ownUid, ownGid] = [process.geteuid?.(), process.getegid?.()];
+
+function create(path: string, { mode }: Attributes): number {
+  return openSync(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, mode & 0o777);
+}
+
+function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+}
+
+/** Owner and mode only where they are not what creation gave: two calls less for nearly every file. */
+function setAttributes(
+  fd: number,
+  { mode, uid, gid, mtime, xattrs }: Attributes,
+  onDropped: OnDropped,
+): void {
+  if (uid !== ownUid || gid !== ownGid) fchownSync(fd, uid, gid);
+  if ((mode & 0o777 & ~umask) !== mode) fchmodSync(fd, mode);
+  for (const [name, value] of Object.entries(xattrs ?? {})) {
+    try {
+      setXattr(fd, name, Buffer.from(value, 'latin1'));
+    } catch (error) {
+      if (!untaken.has(errnoOf(error) ?? '')) throw error;
+      onDropped(name);
+    }
+  }
+  futimesSync(fd, mtime / 1000, mtime / 1000);
+}
+
+/** A file system without attributes, and one without room for this one beside the inode (ext4 has 4 KiB in all). */
+const untaken = new Set(['ENOTSUP', 'ENOSPC', 'E2BIG', 'ERANGE', 'EINVAL', 'EPERM']);

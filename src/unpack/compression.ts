@@ -1,0 +1,76 @@
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { pipeline } from 'node:stream';
+import { createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib';
+import { ArtifactError, errnoOf } from '../util/error.ts';
+
+/** Bytes read, and bytes inflated, at a time. With less, inflating is what takes the time; more only costs memory. */
+const chunkSize = 64 * 1024;
+
+/** What a file is compressed with, by its first bytes: media types are not to be trusted. `none` may be a tar. */
+export type Compression = 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'lz4' | 'none';
+
+const magics: readonly (readonly [Compression, Buffer])[] = [
+  ['gzip', Buffer.of(0x1f, 0x8b)],
+  ['zstd', Buffer.of(0x28, 0xb5, 0x2f, 0xfd)],
+  ['xz', Buffer.of(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0)],
+  ['bzip2', Buffer.from('BZh')],
+  ['lz4', Buffer.of(0x04, 0x22, 0x4d, 0x18)],
+];
+
+export type CompressedFile = { readonly compression: Compression; readonly size: number };
+
+export async function inspectFile(path: string): Promise<CompressedFile> {
+  await using file = await open(path);
+  const { size } = await file.stat();
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(6), 0, 6, 0);
+  const start = buffer.subarray(0, bytesRead);
+  const known = magics.find(([, magic]) => start.subarray(0, magic.length).equals(magic));
+  return { compression: known?.[0] ?? 'none', size };
+}
+
+/**
+ * The uncompressed bytes of a file. Every gzip member and zstd frame counts; zeros after the last gzip member are
+ * padding, anything else is damage.
+ *
+ * @throws ArtifactError `unmountable` for damage, and for a compression that node:zlib does not know.
+ */
+export async function* readUncompressed(
+  path: string,
+  { compression, size }: CompressedFile,
+  label: string,
+): AsyncGenerator<Buffer> {
+  const file = createReadStream(path, { highWaterMark: chunkSize });
+  if (compression === 'none') {
+    yield* file as AsyncIterable<Buffer>;
+    return;
+  }
+  const inflate = openInflate(compression, label);
+  // Errors of both reach the iteration over the last.
+  pipeline(file, inflate, () => {});
+  try {
+    yield* inflate as AsyncIterable<Buffer>;
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    throw new ArtifactError('unmountable', `${label} is damaged ${compression}: ${error.message}`, error);
+  }
+  if (compression === 'zstd' && inflate.bytesWritten < size) {
+    throw new ArtifactError(
+      'unmountable',
+      `${label} is damaged zstd: no frame at byte ${inflate.bytesWritten}`,
+    );
+  }
+}
+
+function openInflate(compression: Compression, label: string): Gunzip | ZstdDecompress {
+  if (compression === 'gzip') return createGunzip({ chunkSize });
+  if (compression === 'zstd') return createZstdDecompress({ chunkSize });
+  throw new ArtifactError(
+    'unmountable',
+    `${label} is compressed with ${compression}; only gzip, zstd and plain tars are unpacked`,
+  );
+}
+
+function isDamage(error: unknown): error is Error {
+  return /^(?:Z_|ZSTD_)/.test(errnoOf(error) ?? '');
+}

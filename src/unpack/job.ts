@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+import { algorithmOf, toDigest, type Digest } from '../oci/digest.ts';
+import type { Toc, TocEntry } from '../oci/toc.ts';
+import { ArtifactError } from '../util/error.ts';
+import { inspectFile, readUncompressed } from './compression.ts';
+import { createExtraction } from './extraction.ts';
+import { boundBytes, type UnpackLimits } from './limits.ts';
+
+/** One layer to unpack: a verified file, its digest, and an empty folder for the bodies. Plain data: it crosses threads. */
+export type UnpackJob = {
+  readonly source: string;
+  readonly digest: Digest;
+  readonly into: string;
+  readonly limits: UnpackLimits;
+};
+
+/** A table of contents but for its entries, which go before it. */
+export type UnpackSummary = Omit<Toc, 'entries'>;
+
+/**
+ * Unpacks a layer: uncompresses, hashes, reads the tar and writes the bodies, all in one pass and in memory that does
+ * not grow with the layer. What is in `into` after a failure is the caller's to remove.
+ *
+ * @throws ArtifactError `unmountable` naming layer and entry; `exhausted` when the disk is full.
+ */
+export async function unpackLayer(
+  { source, digest, into, limits }: UnpackJob,
+  onEntry: (entry: TocEntry) => void,
+): Promise<UnpackSummary> {
+  const label = `layer ${digest}`;
+  const file = await inspectFile(source);
+  const bound = boundBytes(limits, file);
+  const dropped = new Map<string, number>();
+  let bytes = 0;
+  const extraction = createExtraction({
+    into,
+    label,
+    maxEntries: limits.maxEntries,
+    maxBytes: bound.bytes,
+    onEntry(entry) {
+      if (entry.kind === 'file') bytes += entry.size;
+      onEntry(entry);
+    },
+    onDropped: name => dropped.set(name, (dropped.get(name) ?? 0) + 1),
+  });
+
+  // The digest of a plain tar is its diffId, and was verified with the blob.
+  const isVerified = file.compression === 'none' && algorithmOf(digest) === 'sha256';
+  const sha256 = createHash('sha256');
+  let read = 0;
+  for await (const chunk of readUncompressed(source, file, label)) {
+    read += chunk.length;
+    if (read > bound.bytes) throw new ArtifactError('unmountable', `${label} ${bound.excess}`);
+    if (!isVerified) sha256.update(chunk);
+    await extraction.write(chunk);
+  }
+  await extraction.end();
+  const diffId = isVerified ? digest : toDigest('sha256', sha256.digest('hex'));
+  return { digest, diffId, bytes, notes: noteOf(dropped, label) };
+}
+
+function noteOf(dropped: ReadonlyMap<string, number>, label: string): string[] {
+  if (dropped.size === 0) return [];
+  const shown = [...dropped].slice(0, 5).map(([name, count]) => `${name} of ${count}`);
+  const more = dropped.size > 5 ? ` and ${dropped.size - 5} more` : '';
+  return [`${label}: left out attributes of entries: ${shown.join(', ')}${more}`];
+}

@@ -1,0 +1,29 @@
+import type { CompressedFile } from './compression.ts';
+import { formatSize } from '../util/size.ts';
+
+/** What one layer may cost before it is taken for a bomb. */
+export type UnpackLimits = {
+  /** Entries of the tar (`--max-layer-entries`). */
+  readonly maxEntries: number;
+  /** Bytes of the uncompressed tar (`--max-layer-size`). */
+  readonly maxBytes: number;
+  /** Uncompressed bytes for each compressed one, judged once there are more than 10 MiB (`--max-layer-ratio`). */
+  readonly maxRatio: number;
+};
+
+/** Below this many uncompressed bytes no ratio is suspicious. */
+const ratioFloor = 10 * 1024 * 1024;
+
+/** How many bytes a tar may have, given the size of the layer that it comes from, and what to say when it has more. */
+export function boundBytes(
+  { maxBytes, maxRatio }: UnpackLimits,
+  { compression, size }: CompressedFile,
+): { readonly bytes: number; readonly excess: string } {
+  const byRatio = Math.max(ratioFloor, maxRatio * size);
+  return compression === 'none' || maxBytes <= byRatio
+    ? { bytes: maxBytes, excess: `unpacks to more than ${formatSize(maxBytes)} (--max-layer-size)` }
+    : {
+        bytes: byRatio,
+        excess: `unpacks to more than ${maxRatio} times its ${formatSize(size)} (--max-layer-ratio)`,
+      };
+}

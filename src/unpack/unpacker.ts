@@ -1,0 +1,89 @@
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { Digest } from '../oci/digest.ts';
+import type { Toc, TocEntry } from '../oci/toc.ts';
+import { ArtifactError, errnoOf } from '../util/error.ts';
+import { createSemaphore } from '../util/mutex.ts';
+import type { UnpackJob, UnpackSummary } from './job.ts';
+import type { UnpackLimits } from './limits.ts';
+import type { UnpackMessage } from './worker.ts';
+
+export type Unpacker = AsyncDisposable & {
+  /**
+   * Unpacks a verified layer file into an empty folder, in a thread of its own: every body under its number, the rest
+   * in the table of contents. After a failure the folder holds a part of the bodies, and nothing writes to it any more.
+   *
+   * @throws ArtifactError `unmountable` naming layer and entry; `exhausted`; the signal's reason, promptly.
+   */
+  unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<Toc>;
+};
+
+/** Each unpacks with one thread, and uncompresses with another. */
+const maxParallel = 2;
+
+/** Beside us, in the source and in a bundle: ./worker.ts or ./worker.js. */
+const workerFile = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
+
+/** MiB. The table of contents leaves in batches; what stays are a few chunks and the headers of one entry. */
+const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 128 };
+
+/** Disposing it ends what is under way. */
+export function openUnpacker(limits: UnpackLimits): Unpacker {
+  const slots = createSemaphore(maxParallel);
+  const workers = new Set<Worker>();
+  return {
+    async unpack(source, digest, into, signal) {
+      using _ = await slots.acquire(signal);
+      const job: UnpackJob = { source, digest, into, limits };
+      const worker = new Worker(workerFile, { workerData: job, resourceLimits });
+      const end = (): void => void worker.terminate();
+      workers.add(worker);
+      signal.addEventListener('abort', end);
+      try {
+        return await receiveToc(worker, digest, signal);
+      } finally {
+        signal.removeEventListener('abort', end);
+        workers.delete(worker);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...workers].map(worker => worker.terminate()));
+    },
+  };
+}
+
+/** Settles when the thread has ended, so that the folder is the caller's alone again. */
+function receiveToc(worker: Worker, digest: Digest, signal: AbortSignal): Promise<Toc> {
+  const { promise, resolve, reject } = Promise.withResolvers<Toc>();
+  const entries: TocEntry[] = [];
+  let summary: UnpackSummary | undefined;
+  let failure: unknown = new ArtifactError('cancelled', `unpacking layer ${digest} was given up`);
+  worker.on('message', (message: UnpackMessage) => {
+    switch (message.kind) {
+      case 'entries':
+        entries.push(...message.entries);
+        break;
+      case 'done':
+        summary = message.summary;
+        break;
+      case 'failed':
+        failure = new ArtifactError(message.code, message.message);
+        break;
+    }
+  });
+  worker.on('error', error => {
+    failure = toWorkerError(error, digest);
+  });
+  worker.on('exit', () => {
+    if (signal.aborted) reject(signal.reason);
+    else if (summary === undefined) reject(failure);
+    else resolve({ ...summary, entries });
+  });
+  return promise;
+}
+
+function toWorkerError(error: unknown, digest: Digest): ArtifactError {
+  return errnoOf(error) === 'ERR_WORKER_OUT_OF_MEMORY'
+    ? new ArtifactError('unmountable', `layer ${digest} needs too much memory to unpack`, error)
+    : new ArtifactError('internal', `unpacking layer ${digest} failed: ${String(error)}`, error);
+}
