@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { destination, type Logger, pino } from 'pino';
-import packageJson from '../package.json' with { type: 'json' };
 import type { Settings } from './cli/settings.ts';
 import { serveRegistration } from './csi/registration.ts';
 import { serveCsi } from './csi/server.ts';
@@ -35,7 +34,8 @@ import { reconcileVolumes } from './volume/reconciliation.ts';
 import { createResolver } from './volume/resolution.ts';
 import { createRoom } from './volume/room.ts';
 import type { Artifacts, Publishing } from './volume/usecases.ts';
-import { ArtifactError, toArtifactError } from './util/error.ts';
+import { type ArtifactError, toArtifactError } from './util/error.ts';
+import { version } from './util/version.ts';
 
 /** How often the disk is looked at between pulls. */
 const relieveEveryMs = 60_000;
@@ -83,7 +83,7 @@ export async function serve(settings: Settings): Promise<number> {
       ...edge,
       endpoint: settings.endpoint,
       nodeId: settings.nodeId,
-      version: packageJson.version,
+      version,
       ready: () => missing.size === 0,
     }),
   );

@@ -75,7 +75,7 @@ export function createCollector(world: {
     const items = await heldItems(blobs, layers);
     const keep = await rooted(all);
     const uses = countUses(all);
-    const freed: Tally = { artifacts: 0, bytes: 0 };
+    const freed: Tally = { manifests: new Set(), bytes: 0 };
 
     const oldestFirst = [...items.values()]
       .filter(item => orphans && !uses.has(item.digest))
@@ -92,7 +92,7 @@ export function createCollector(world: {
       if (await enough()) break;
       signal.throwIfAborted();
       if (!(await holds.remove(viewId(view.key), () => views.remove(view.key)))) continue;
-      freed.artifacts++;
+      freed.manifests.add(view.manifest);
       for (const digest of contentOf(view)) {
         const left = (uses.get(digest) ?? 1) - 1;
         uses.set(digest, left);
@@ -100,7 +100,7 @@ export function createCollector(world: {
       }
     }
     await forgetNames();
-    return freed;
+    return { artifacts: freed.manifests.size, bytes: freed.bytes };
   };
 
   return {
@@ -120,7 +120,7 @@ export function createCollector(world: {
   };
 }
 
-type Tally = { artifacts: number; bytes: number };
+type Tally = { readonly manifests: Set<Digest>; bytes: number };
 
 /** Blobs and unpacked layers by digest; a digest that is held as both counts as one. */
 async function heldItems(blobs: Blobs, layers: Layers): Promise<ReadonlyMap<Digest, Held>> {
