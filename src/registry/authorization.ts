@@ -5,7 +5,7 @@ import { ArtifactError } from '../util/error.ts';
 import type { Challenge } from './challenge.ts';
 import type { Send } from './hop.ts';
 import { cancelled } from './outage.ts';
-import type { Clock } from './patience.ts';
+import { type Clock, Passing } from './patience.ts';
 import { fetchToken, formatBasic } from './token.ts';
 
 /** Answers challenges, and remembers the answers. */
@@ -44,7 +44,14 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
     const bearer = challenges.find(challenge => challenge.scheme === 'bearer');
     if (bearer !== undefined) {
       const signal = AbortSignal.timeout(tokenTimeoutMs);
-      const token = await fetchToken(send, bearer, endpoint, credential, start, signal);
+      const token = await fetchToken(send, bearer, endpoint, credential, start, signal).catch(thrown => {
+        if (!signal.aborted) throw thrown;
+        throw new Passing(
+          'unavailable',
+          `the token server of ${endpoint.host} did not answer in 60 s`,
+          thrown,
+        );
+      });
       return { header: `Bearer ${token.text}`, until: start + token.lifetime * 1000 };
     }
     if (challenges.some(challenge => challenge.scheme === 'basic') && credential.kind === 'basic') {

@@ -17,8 +17,6 @@ export type RegistryOptions = {
   readonly locate: (repository: Repository) => Endpoint;
   /** PEM certificates to trust beside the system's. */
   readonly caFile?: string;
-  /** Told of every blob's bytes as they come, with the registry as users write it. */
-  readonly onBytes?: (registry: string, bytes: number) => void;
   readonly onRetry?: OnRetry;
   /** Milliseconds that a server may send nothing; 30 s unless told. */
   readonly stallMs?: number;
@@ -53,7 +51,7 @@ const clockOfNode: Clock = {
 
 /** A client of the OCI distribution API for all registries. Disposing it ends its connections. */
 export function openRegistry(options: RegistryOptions): RegistryClient {
-  const { locate, onBytes = () => {}, onRetry = () => {}, stallMs = 30_000, clock = clockOfNode } = options;
+  const { locate, onRetry = () => {}, stallMs = 30_000, clock = clockOfNode } = options;
   const tls = openTls(options.caFile);
   const pool = openPool(tls, stallMs);
   const bulk = openBulk(tls, stallMs, pool.send);
@@ -90,19 +88,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     },
     async blob(repository, descriptor, sink, credential, signal) {
       const asked = ask(repository, `@${descriptor.digest}`, credential);
-      const counted: Sink = {
-        get offset() {
-          return sink.offset;
-        },
-        write(chunk) {
-          sink.write(chunk);
-          onBytes(repository.registry, chunk.length);
-        },
-        restart() {
-          sink.restart();
-        },
-      };
-      await transfer(exchange, { ...asked, descriptor, sink: counted }, clock, onRetry, signal);
+      await transfer(exchange, { ...asked, descriptor, sink }, clock, onRetry, signal);
     },
     async [Symbol.asyncDispose]() {
       await pool[Symbol.asyncDispose]();

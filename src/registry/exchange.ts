@@ -40,9 +40,11 @@ export function openExchange(send: Send, clock: Clock): Exchange {
 
   return async (question, accept, signal) => {
     const { endpoint, credential, wanted } = question;
+    const refuse = (arrival: Arrival, body: Uint8Array) =>
+      toRefusal(arrival, body, question.subject, credential, clock.now());
     let authorization = authorizer.recall(endpoint, credential);
     for (let renewed = false; ; renewed = true) {
-      const complaint = collect(maxErrorBytes, () => {});
+      let complaint: ReturnType<typeof collect> | undefined;
       const arrival = await schemes.reach(
         endpoint,
         (origin, answered) =>
@@ -64,14 +66,18 @@ export function openExchange(send: Send, clock: Clock): Exchange {
               bulk: question.bulk,
             },
             authorization,
-            here => (wanted.has(here.status) ? accept(here) : complaint.receive),
+            here => {
+              if (wanted.has(here.status)) return accept(here);
+              complaint = collect(maxErrorBytes, () => refuse(here, Buffer.of()));
+              return complaint.receive;
+            },
             signal,
           ),
         signal,
       );
       if (wanted.has(arrival.status)) return arrival;
       if (arrival.status !== 401 || !arrival.home || renewed) {
-        throw toRefusal(arrival, complaint.bytes(), question.subject, credential, clock.now());
+        throw refuse(arrival, complaint?.bytes() ?? Buffer.of());
       }
       const challenges = parseChallenges(arrival.headers['www-authenticate'] ?? '');
       authorization = await authorizer.answer(challenges, endpoint, credential, authorization, signal);

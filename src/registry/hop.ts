@@ -26,19 +26,15 @@ export type Accept = (head: Head) => Receiver;
  */
 export type Send = (request: HopRequest, accept: Accept, signal: AbortSignal) => Promise<Head>;
 
-/** A receiver for bodies that nobody wants. */
-export const discard: Receiver = () => {};
-
-/** A receiver that keeps up to `limit` bytes, and what it kept. `onExcess` throws, or lets the rest go. */
-export function collect(limit: number, onExcess: () => void): { receive: Receiver; bytes(): Buffer } {
+/** A receiver that keeps up to `limit` bytes, and what it kept; for more it throws `excess`. */
+export function collect(limit: number, excess: () => Error): { receive: Receiver; bytes(): Buffer } {
   const chunks: Buffer[] = [];
   let length = 0;
   return {
     receive(chunk) {
-      if (length + chunk.length > limit) onExcess();
-      const kept = Buffer.from(chunk.subarray(0, limit - length));
-      length += kept.length;
-      chunks.push(kept);
+      length += chunk.length;
+      if (length > limit) throw excess();
+      chunks.push(Buffer.from(chunk));
     },
     bytes: () => Buffer.concat(chunks),
   };

@@ -154,6 +154,11 @@ test('a tag that does not exist is not found, in the words of the registry', asy
   });
 });
 
+test('an endless error page is an error, and not read to its end', async () => {
+  registry.fault(() => ({ kind: 'status', status: 403, code: 'DENIED', message: 'x'.repeat(70_000) }));
+  await assert.rejects(fetchManifest(), { code: 'denied', message: /: 127\.0\.0\.1:\d+ answered 403$/ });
+});
+
 test('a 403 is denied, naming whom', async () => {
   registry.fault(() => ({ kind: 'status', status: 403, code: 'DENIED', message: 'not yours' }));
   await assert.rejects(fetchManifest(), {

@@ -7,7 +7,7 @@ import { maxManifestBytes } from '../oci/manifest.ts';
 import { manifestMediaTypes } from '../oci/media-type.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Exchange, Question } from './exchange.ts';
-import { collect, discard, type Head } from './hop.ts';
+import { collect, type Head } from './hop.ts';
 import type { Arrival } from './redirect.ts';
 
 /** A tag or digest of a repository, and who asks. `subject` names it in errors. */
@@ -34,7 +34,7 @@ export async function resolve(
   signal: AbortSignal,
 ): Promise<Descriptor> {
   const digest = isDigest(name) ? name : undefined;
-  const head = await exchange(question(asked, 'HEAD', name), () => discard, signal);
+  const head = await exchange(question(asked, 'HEAD', name), () => () => {}, signal);
   const found = head.status === 200 ? described(head) : undefined;
   if (found !== undefined) {
     if (digest !== undefined && found.digest !== digest) {
@@ -76,21 +76,21 @@ export async function fetchManifest(
 }
 
 async function get(exchange: Exchange, asked: Asked, name: string, limit: number, signal: AbortSignal) {
-  let body = collect(0, () => {});
+  let body: ReturnType<typeof collect> | undefined;
   const arrival = await exchange(
     question(asked, 'GET', name),
     here => {
       const length = here.headers['content-length'];
-      body = collect(limit, () => {
-        throw limit === maxManifestBytes
+      body = collect(limit, () =>
+        limit === maxManifestBytes
           ? tooLarge(asked, length)
-          : corrupt(asked, here, `sent more than the ${limit} bytes of its descriptor`);
-      });
+          : corrupt(asked, here, `sent more than the ${limit} bytes of its descriptor`),
+      );
       return body.receive;
     },
     signal,
   );
-  return { bytes: body.bytes(), arrival };
+  return { bytes: body?.bytes() ?? Buffer.of(), arrival };
 }
 
 function question(asked: Asked, method: 'GET' | 'HEAD', name: string): Question {

@@ -1,10 +1,12 @@
 import { ArtifactError } from '../util/error.ts';
-import { discard, type Head, type HopRequest, type Receiver, type Send } from './hop.ts';
+import { collect, type Head, type HopRequest, type Receiver, type Send } from './hop.ts';
 
 /** An answer that is no redirect. `home`: it came from the server that was asked first. */
 export type Arrival = Head & { readonly url: URL; readonly home: boolean };
 
 const maxRedirects = 10;
+/** Bytes of the page that comes with a redirect, for people. */
+const maxPageBytes = 64 * 1024;
 const statuses = new Set([301, 302, 303, 307, 308]);
 
 /**
@@ -29,15 +31,25 @@ export async function follow(
     const isRedirect = (head: Head) => statuses.has(head.status) && head.headers.location !== undefined;
     const head = await send(
       { ...request, url: here, headers },
-      answer => (isRedirect(answer) ? discard : accept({ ...answer, url: here, home })),
+      answer => (isRedirect(answer) ? page(here).receive : accept({ ...answer, url: here, home })),
       signal,
     );
     if (!isRedirect(head)) return { ...head, url: here, home };
-    if (redirects === maxRedirects || request.body !== undefined) {
-      throw new ArtifactError('unavailable', `${request.url.host} redirects without end, or what may not be`);
+    if (request.body !== undefined) {
+      throw new ArtifactError('unavailable', `${here.host} redirects a POST, which is not followed`);
+    }
+    if (redirects === maxRedirects) {
+      throw new ArtifactError('unavailable', `${request.url.host} redirects more than ${maxRedirects} times`);
     }
     url = toTarget(head.headers.location ?? '', here, request.insecure);
   }
+}
+
+function page(url: URL): ReturnType<typeof collect> {
+  return collect(
+    maxPageBytes,
+    () => new ArtifactError('unavailable', `${url.host} redirects with more than ${maxPageBytes} bytes`),
+  );
 }
 
 /** Where a Location leads from a page. @throws as `follow`. */

@@ -2,7 +2,9 @@ import type { Credential } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Challenge } from './challenge.ts';
+import { formatComplaint } from './complaint.ts';
 import { collect, type Send } from './hop.ts';
+import { Passing } from './patience.ts';
 import { follow } from './redirect.ts';
 import { toRefusal } from './refusal.ts';
 
@@ -44,7 +46,14 @@ export async function fetchToken(
     for (const scope of scopes.split(' ')) query.append('scope', scope);
     for (const [name, value] of query) realm.url.searchParams.append(name, value);
   }
-  const body = collect(maxBytes, () => {});
+  const body = collect(
+    maxBytes,
+    () =>
+      new ArtifactError(
+        'unavailable',
+        `the token server ${realm.url.host} sends more than ${maxBytes} bytes`,
+      ),
+  );
   const arrival = await follow(
     send,
     {
@@ -64,14 +73,11 @@ export async function fetchToken(
     signal,
   );
   if (arrival.status === 200) return parseToken(body.bytes(), realm.url.host);
-  const status = arrival.status === 400 || arrival.status === 403 ? 401 : arrival.status;
-  throw toRefusal(
-    { ...arrival, status },
-    body.bytes(),
-    `a token for ${endpoint.host}/${endpoint.path}`,
-    credential,
-    now,
-  );
+  const subject = `a token for ${endpoint.host}/${endpoint.path}`;
+  const refusal = toRefusal(arrival, body.bytes(), subject, credential, now);
+  if (refusal instanceof Passing) throw refusal;
+  const answer = `${arrival.url.host} answered ${arrival.status}${formatComplaint(body.bytes())}`;
+  throw new ArtifactError('unauthenticated', `${subject} was asked for as ${credential.source}: ${answer}`);
 }
 
 /** The header value of a username and password (RFC 7617). */
