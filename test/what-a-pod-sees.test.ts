@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, lstatSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { status } from '@grpc/grpc-js';
+import { type ServiceError, status } from '@grpc/grpc-js';
 import { ociIndex, ociManifest } from '../src/oci/media-type.ts';
 import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
@@ -337,9 +337,9 @@ describe('an index', () => {
     }
     // All in the last repository, where the index will be.
     for (const manifest of manifests) {
-      const text = (await (
+      const text = await (
         await fetch(`http://${registry.host}/v2/${manifest.bytes.repository}/manifests/v1`)
-      ).bytes()) as Uint8Array;
+      ).bytes();
       await registry.registry.putManifest(repository, manifest.digest, ociManifest, text);
       for (const layer of JSON.parse(Buffer.from(text).toString()).layers) {
         const blob = await (

@@ -40,7 +40,7 @@ function withSkips(states: Set<number>, tokens: readonly Token[]): Set<number> {
 
 function parseGlob(glob: string): readonly Token[] {
   const tokens: Token[] = [];
-  const characters = [...glob];
+  const characters = Array.from(glob);
   for (let at = 0; at < characters.length; ) {
     const character = characters[at] ?? '';
     if (character === '*') {

@@ -67,8 +67,8 @@ export function planLayers(
 }
 
 /** The name that a layer's maker gave it, or `sha256-<hex>`. */
-export function layerName(layer: Descriptor): string {
-  return givenName(layer) ?? `${layer.digest.replace(':', '-')}`;
+function layerName(layer: Descriptor): string {
+  return givenName(layer) ?? layer.digest.replace(':', '-');
 }
 
 function isImage(manifest: Manifest, diffIds: readonly string[] | undefined): boolean {

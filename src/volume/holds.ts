@@ -28,7 +28,7 @@ export function createHolds(): Holds {
     async hold(ids) {
       const unique = [...new Set(ids)];
       for (const id of unique) add(id, 1);
-      await Promise.all(unique.map(id => removals.get(id)?.catch(() => undefined)));
+      for (const id of unique) await removals.get(id)?.catch(() => undefined);
       let released = false;
       return {
         [Symbol.dispose]() {
