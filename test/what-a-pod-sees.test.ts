@@ -183,8 +183,7 @@ describe('an artifact', () => {
       const request = await publishRequest(node, { reference });
       await assert.rejects(
         daemon.csi.NodePublishVolume(request),
-        (error: { code: number; details: string }) =>
-          error.code === status.FAILED_PRECONDITION && why.test(error.details),
+        (error: ServiceError) => error.code === status.FAILED_PRECONDITION && why.test(error.details),
       );
       assert.throws(() => lstatSync(request.target_path), /ENOENT/);
     });
