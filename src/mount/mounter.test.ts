@@ -11,8 +11,6 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  rmdirSync,
-  symlinkSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -20,6 +18,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { type KubeletFolder, kubeletFolder } from '../../test/support/kubelet-folder.ts';
 import { mountsBelow } from '../../test/support/mounts.ts';
+import { runProgram } from '../../test/support/program.ts';
 import { needs } from '../../test/support/tools.ts';
 import type { Mounter } from '../volume/contracts.ts';
 import { openMounter } from './mounter.ts';
@@ -31,13 +30,6 @@ async function openNode(): Promise<KubeletFolder> {
   const node = await kubeletFolder();
   used.push(node.path);
   return node;
-}
-
-/** Runs a program as whoever else works on a node; answers what it wrote. */
-function run(program: string, ...args: string[]): string {
-  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
-  assert.equal(status, 0, `${program}: ${stderr}`);
-  return stdout;
 }
 
 test('a mounted view can be read, and refuses every change with EROFS', asRoot, async () => {
@@ -74,7 +66,7 @@ test('a mount is read-only, nosuid and nodev; noexec and noatime where asked', a
 test('a device and a setuid program of a view are without power', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
-  run('mknod', join(node.view, 'zero'), 'c', '1', '5');
+  runProgram('mknod', join(node.view, 'zero'), 'c', '1', '5');
   copyFileSync('/usr/bin/id', join(node.view, 'id'));
   chmodSync(join(node.view, 'id'), 0o4755);
   await mounter.mount(node.view, node.target, []);
@@ -86,7 +78,7 @@ test('a device and a setuid program of a view are without power', asRoot, async 
     `--inh-caps=${capability}`,
     `--ambient-caps=${capability}`,
   ];
-  assert.equal(run('setpriv', ...user, join(node.target.path, 'id'), '-u').trim(), '12345');
+  assert.equal(runProgram('setpriv', ...user, join(node.target.path, 'id'), '-u').trim(), '12345');
 });
 
 test('the state of a target: absent, empty, occupied, mounted', asRoot, async () => {
@@ -113,7 +105,7 @@ test('the state of a target: absent, empty, occupied, mounted', asRoot, async ()
       readOnly: true,
     });
   }
-  run('mount', '--bind', other, target.path);
+  runProgram('mount', '--bind', other, target.path);
   assert.deepEqual(await mounter.state(target, other), { kind: 'mounted', shows: 'view', readOnly: false });
 });
 
@@ -169,8 +161,8 @@ test('unmount takes away all of several mounts stacked on a target, and none bes
   const beside = { ...node.target, path: `${node.target.path}2` };
   await mounter.mount(node.view, beside, []);
   await mounter.mount(node.view, node.target, []);
-  run('mount', '--bind', node.view, node.target.path);
-  run('mount', '-t', 'tmpfs', 'tmpfs', node.target.path);
+  runProgram('mount', '--bind', node.view, node.target.path);
+  runProgram('mount', '-t', 'tmpfs', 'tmpfs', node.target.path);
   assert.equal(mountsBelow(node.target.path).length, 3);
   await mounter.unmount(node.target);
   assert.equal(existsSync(node.target.path), false);
@@ -222,120 +214,6 @@ test('a FUSE mount whose server is gone (ENOTCONN) is dead, and is cleaned', asR
   });
   await mounter.unmount(node.target);
   assert.equal(existsSync(node.target.path), false);
-});
-
-test('a symlink at the target or above it is refused, and nothing behind it is touched', asRoot, async () => {
-  await using node = await openNode();
-  using mounter = openMounter(node);
-  const outside = join(node.path, 'outside');
-  const decoy = join(outside, 'volumes/mount');
-  mkdirSync(decoy, { recursive: true });
-  run('mount', '--bind', node.view, decoy);
-  symlinkSync(decoy, node.target.path);
-  symlinkSync(outside, join(node.kubeletDir, 'pods/linked'));
-  for (const path of [node.target.path, join(node.kubeletDir, 'pods/linked/volumes/mount')]) {
-    const target = { path, anywhere: false };
-    const refused = { code: 'invalid', message: /symlink/ };
-    await assert.rejects(mounter.state(target, node.view), refused);
-    await assert.rejects(mounter.mount(node.view, target, []), refused);
-    await assert.rejects(mounter.unmount(target), refused);
-    await assert.rejects(mounter.unmount({ path, anywhere: true }), refused);
-  }
-  assert.equal(mountsBelow(decoy).length, 1);
-  assert.equal(mountsBelow(node.kubeletDir).length, 0);
-});
-
-test('a file at the target or above it is refused and kept', asRoot, async () => {
-  await using node = await openNode();
-  using mounter = openMounter(node);
-  writeFileSync(node.target.path, 'kept');
-  for (const target of [node.target, { ...node.target, path: join(node.target.path, 'below') }]) {
-    const refused = { code: 'invalid', message: /a file or goes through one/ };
-    await assert.rejects(mounter.state(target, node.view), refused);
-    await assert.rejects(mounter.mount(node.view, target, []), refused);
-    await assert.rejects(mounter.unmount(target), refused);
-  }
-  assert.equal(readFileSync(node.target.path, 'utf8'), 'kept');
-});
-
-test('a path outside the kubelet folder is refused unless it may lie anywhere', asRoot, async () => {
-  await using node = await openNode();
-  using mounter = openMounter(node);
-  const path = join(node.path, 'mine');
-  await assert.rejects(mounter.mount(node.view, { path, anywhere: false }, []), {
-    code: 'invalid',
-    message: /--kubelet-dir/,
-  });
-  await mounter.mount(node.view, { path, anywhere: true }, []);
-  assert.equal(readFileSync(join(path, 'model.txt'), 'utf8'), 'weights');
-  await mounter.unmount({ path, anywhere: true });
-  assert.equal(existsSync(path), false);
-});
-
-test(
-  'a kubelet folder that is a symlink is followed, and paths are told as kubelet tells them',
-  asRoot,
-  async () => {
-    await using node = await openNode();
-    const kubeletDir = join(node.path, 'kubelet-link');
-    symlinkSync(node.kubeletDir, kubeletDir);
-    const path = kubeletDir + node.target.path.slice(node.kubeletDir.length);
-    {
-      using mounter = openMounter({ kubeletDir });
-      await mounter.mount(node.view, { path, anywhere: false }, []);
-    }
-    using mounter = openMounter({ kubeletDir: `${kubeletDir}/` });
-    assert.deepEqual(await mounter.list(node.views), [{ target: path, source: node.view, dead: false }]);
-    await mounter.unmount({ path, anywhere: false });
-    assert.equal(existsSync(node.target.path), false);
-  },
-);
-
-test('a kubelet folder that is not there is named when it is needed', asRoot, async () => {
-  await using node = await openNode();
-  const kubeletDir = join(node.path, 'none');
-  using mounter = openMounter({ kubeletDir });
-  assert.deepEqual(await mounter.list(node.views), []);
-  const target = { path: join(kubeletDir, 'pods/x'), anywhere: false };
-  await assert.rejects(mounter.state(target, undefined), {
-    code: 'invalid',
-    message: /no kubelet folder .*--kubelet-dir/,
-  });
-});
-
-test('a failed mount leaves no folder, and a missing parent is named', asRoot, async () => {
-  await using node = await openNode();
-  using mounter = openMounter(node);
-  const gone = join(node.views, 'gone');
-  await assert.rejects(mounter.mount(gone, node.target, []), {
-    code: 'internal',
-    message: /cannot mount .*gone.*ENOENT/,
-  });
-  const file = join(node.view, 'model.txt');
-  await assert.rejects(mounter.mount(file, node.target, []), { code: 'internal', message: /cannot mount/ });
-  assert.equal(existsSync(node.target.path), false);
-  rmdirSync(dirname(node.target.path));
-  await assert.rejects(mounter.mount(node.view, node.target, []), {
-    code: 'invalid',
-    message: /there is no folder/,
-  });
-});
-
-test('mounts of views are listed wherever the state dir is mounted, and others are not', asRoot, async () => {
-  await using node = await openNode();
-  using mounter = openMounter(node);
-  assert.deepEqual(await mounter.list(join(node.path, 'none')), []);
-  const elsewhere = join(node.path, 'state elsewhere');
-  mkdirSync(elsewhere);
-  run('mount', '--bind', dirname(node.views), elsewhere);
-  run('mount', '--bind', node.path, join(node.path, 'outside'), '--mkdir');
-  await mounter.mount(node.view, node.target, []);
-  await mounter.mount(node.kubeletDir, { ...node.target, path: join(node.kubeletDir, 'self') }, []);
-  for (const views of [node.views, join(elsewhere, 'views')]) {
-    assert.deepEqual(await mounter.list(views), [
-      { target: node.target.path, source: join(views, 'view'), dead: false },
-    ]);
-  }
 });
 
 test('without the privilege to mount, the error says what the daemon needs', asRoot, async () => {

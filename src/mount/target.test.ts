@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { type KubeletFolder, kubeletFolder } from '../../test/support/kubelet-folder.ts';
+import { mountsBelow } from '../../test/support/mounts.ts';
+import { runProgram } from '../../test/support/program.ts';
+import { needs } from '../../test/support/tools.ts';
+import { openMounter } from './mounter.ts';
+
+const asRoot = needs('root');
+const used: string[] = [];
+
+async function openNode(): Promise<KubeletFolder> {
+  const node = await kubeletFolder();
+  used.push(node.path);
+  return node;
+}
+
+test('a symlink at the target or above it is refused, and nothing behind it is touched', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  const outside = join(node.path, 'outside');
+  const decoy = join(outside, 'volumes/mount');
+  mkdirSync(decoy, { recursive: true });
+  runProgram('mount', '--bind', node.view, decoy);
+  symlinkSync(decoy, node.target.path);
+  symlinkSync(outside, join(node.kubeletDir, 'pods/linked'));
+  for (const path of [node.target.path, join(node.kubeletDir, 'pods/linked/volumes/mount')]) {
+    const target = { path, anywhere: false };
+    const refused = { code: 'invalid', message: /symlink/ };
+    await assert.rejects(mounter.state(target, node.view), refused);
+    await assert.rejects(mounter.mount(node.view, target, []), refused);
+    await assert.rejects(mounter.unmount(target), refused);
+    await assert.rejects(mounter.unmount({ path, anywhere: true }), refused);
+  }
+  assert.equal(mountsBelow(decoy).length, 1);
+  assert.equal(mountsBelow(node.kubeletDir).length, 0);
+});
+
+test('a file at the target or above it is refused and kept', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  writeFileSync(node.target.path, 'kept');
+  for (const target of [node.target, { ...node.target, path: join(node.target.path, 'below') }]) {
+    const refused = { code: 'invalid', message: /a file or goes through one/ };
+    await assert.rejects(mounter.state(target, node.view), refused);
+    await assert.rejects(mounter.mount(node.view, target, []), refused);
+    await assert.rejects(mounter.unmount(target), refused);
+  }
+  assert.equal(readFileSync(node.target.path, 'utf8'), 'kept');
+});
+
+test('a path outside the kubelet folder is refused unless it may lie anywhere', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  const path = join(node.path, 'mine');
+  await assert.rejects(mounter.mount(node.view, { path, anywhere: false }, []), {
+    code: 'invalid',
+    message: /--kubelet-dir/,
+  });
+  await mounter.mount(node.view, { path, anywhere: true }, []);
+  assert.equal(readFileSync(join(path, 'model.txt'), 'utf8'), 'weights');
+  await mounter.unmount({ path, anywhere: true });
+  assert.equal(existsSync(path), false);
+});
+
+test(
+  'a kubelet folder that is a symlink is followed, and paths are told as kubelet tells them',
+  asRoot,
+  async () => {
+    await using node = await openNode();
+    const kubeletDir = join(node.path, 'kubelet-link');
+    symlinkSync(node.kubeletDir, kubeletDir);
+    const path = kubeletDir + node.target.path.slice(node.kubeletDir.length);
+    {
+      using mounter = openMounter({ kubeletDir });
+      await mounter.mount(node.view, { path, anywhere: false }, []);
+    }
+    using mounter = openMounter({ kubeletDir: `${kubeletDir}/` });
+    assert.deepEqual(await mounter.list(node.views), [{ target: path, source: node.view, dead: false }]);
+    await mounter.unmount({ path, anywhere: false });
+    assert.equal(existsSync(node.target.path), false);
+  },
+);
+
+test('a kubelet folder that is not there is named when it is needed', asRoot, async () => {
+  await using node = await openNode();
+  const kubeletDir = join(node.path, 'none');
+  using mounter = openMounter({ kubeletDir });
+  assert.deepEqual(await mounter.list(node.views), []);
+  const target = { path: join(kubeletDir, 'pods/x'), anywhere: false };
+  await assert.rejects(mounter.state(target, undefined), {
+    code: 'invalid',
+    message: /no kubelet folder .*--kubelet-dir/,
+  });
+});
+
+test('a failed mount leaves no folder, and a missing parent is named', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  const gone = join(node.views, 'gone');
+  await assert.rejects(mounter.mount(gone, node.target, []), {
+    code: 'internal',
+    message: /cannot mount .*gone.*ENOENT/,
+  });
+  const file = join(node.view, 'model.txt');
+  await assert.rejects(mounter.mount(file, node.target, []), { code: 'internal', message: /cannot mount/ });
+  assert.equal(existsSync(node.target.path), false);
+  rmdirSync(dirname(node.target.path));
+  await assert.rejects(mounter.mount(node.view, node.target, []), {
+    code: 'invalid',
+    message: /there is no folder/,
+  });
+});
+
+test('these tests left no mount', asRoot, () => {
+  assert.ok(used.length > 3);
+  assert.deepEqual(used.flatMap(mountsBelow), []);
+});
