@@ -6,7 +6,12 @@ import type { MethodDefinition } from '@grpc/proto-loader';
 export type Calls<Definition> = {
   readonly [Name in keyof Definition as string extends Name
     ? never
-    : Name]: Definition[Name] extends MethodDefinition<infer Request, infer _, infer _, infer Response>
+    : Name]: Definition[Name] extends MethodDefinition<
+    infer Request,
+    infer _Reply,
+    infer _Received,
+    infer Response
+  >
     ? (request: Request, options?: CallOptions) => Promise<Response>
     : never;
 };
