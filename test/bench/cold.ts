@@ -1,11 +1,11 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeCertificate } from '../support/certificate.ts';
 import { publishRequest, startDaemon, testNode } from '../support/daemon.ts';
 import { oras } from '../support/oras.ts';
 import { startRealRegistry } from '../support/real-registry.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { toolPath } from '../support/tools.ts';
-import { makeCertificate } from './certificate.ts';
 import { type Cost, median, peakMemoryOf, timeCommand, timeProcess } from './measure.ts';
 import type { Row } from './rows.ts';
 
@@ -15,10 +15,12 @@ export type ColdResult = { readonly ours: Cost; readonly theirs: Cost; readonly 
 /** Publishes an artifact on a node that has never seen it, and lets the rival bring it too, in turns. */
 export async function runCold(row: Row, runs: number, program: string): Promise<ColdResult> {
   await using folder = await temporaryFolder();
-  const tls = row.tls ? await makeCertificate(folder.path) : undefined;
+  const tls = row.tls ? makeCertificate() : undefined;
+  const certificate = join(folder.path, 'certificate.pem');
+  if (tls) await writeFile(certificate, tls.cert);
   await using registry = await startRealRegistry(tls);
   const reference = `${registry.host}/bench/artifact:1`;
-  const access = tls ? ['--ca-file', tls.certificate] : ['--plain-http'];
+  const access = tls ? ['--ca-file', certificate] : ['--plain-http'];
   const files = join(folder.path, 'files');
   await mkdir(files);
   await oras(['push', ...access, reference, ...(await row.make(files))], files);
@@ -33,7 +35,7 @@ export async function runCold(row: Row, runs: number, program: string): Promise<
   const theirs: Cost[] = [];
   let peak = 0;
   for (let run = 0; run < runs; run++) {
-    const published = await publishCold(reference, registry.host, tls?.certificate, program);
+    const published = await publishCold(reference, registry.host, tls && certificate, program);
     ours.push(published.cost);
     peak = Math.max(peak, published.peak);
     theirs.push(await timeCommand(rival, folder.path));

@@ -12,22 +12,24 @@ export type RealRegistry = AsyncDisposable & {
 };
 
 /**
- * A CNCF distribution registry on a free loopback port, plain HTTP or, with `tls` (PEM files), HTTPS; its content lies
+ * A CNCF distribution registry on a free loopback port, plain HTTP or, with `tls` (PEM), HTTPS; its content lies
  * in a temporary folder. Disposing it ends the process and removes the content.
  */
 export async function startRealRegistry(tls?: {
-  readonly certificate: string;
+  readonly cert: string;
   readonly key: string;
 }): Promise<RealRegistry> {
   const folder = await temporaryFolder();
   const port = await freePort();
   const content = join(folder.path, 'content');
   await mkdir(content);
+  const files = { certificate: join(folder.path, 'cert.pem'), key: join(folder.path, 'key.pem') };
+  if (tls) await Promise.all([writeFile(files.certificate, tls.cert), writeFile(files.key, tls.key)]);
   const config = {
     version: 0.1,
     log: { level: 'error', accesslog: { disabled: true } },
     storage: { filesystem: { rootdirectory: content }, delete: { enabled: true } },
-    http: { addr: `127.0.0.1:${port}`, ...(tls && { tls: { certificate: tls.certificate, key: tls.key } }) },
+    http: { addr: `127.0.0.1:${port}`, ...(tls && { tls: files }) },
   };
   const file = join(folder.path, 'config.yml');
   await writeFile(file, JSON.stringify(config)); // JSON is YAML

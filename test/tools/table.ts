@@ -11,6 +11,7 @@ export type Program =
   | 'setfattr'
   | 'mkfs.ext4'
   | 'curl'
+  | 'openssl'
   | 'umount';
 
 /**
@@ -30,6 +31,7 @@ export const programs: Readonly<
   setfattr: { from: 'debian', package: 'attr' },
   'mkfs.ext4': { from: 'debian', package: 'e2fsprogs' },
   curl: { from: 'debian', package: 'curl' },
+  openssl: { from: 'debian', package: 'openssl' },
   umount: { from: 'debian', package: 'mount' },
 };
 
