@@ -66,8 +66,11 @@ async function getStats(
   call: Call,
 ): Promise<NodeGetVolumeStatsResponse> {
   call.note({ volumeId: wire.volume_id, target: wire.volume_path });
-  const path = parseTargetPath(wire.volume_path, 'volume_path');
-  const { bytes, inodes } = await publishing.stats(parseVolumeId(wire.volume_id), path);
+  if (wire.volume_path === '') {
+    throw new ArtifactError('invalid', 'volume_path is missing; the caller must name the folder');
+  }
+  // However strange the path: a volume that is not there is NOT_FOUND.
+  const { bytes, inodes } = await publishing.stats(parseVolumeId(wire.volume_id), wire.volume_path);
   return {
     usage: [
       { unit: 'BYTES', total: bytes, used: bytes, available: 0 },
