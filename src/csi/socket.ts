@@ -56,6 +56,13 @@ export async function bindSocket(server: Server, path: string, takeover: Takeove
 }
 
 async function verifyFree(path: string, takeover: Takeover): Promise<void> {
+  const folder = dirname(path);
+  if ((await lstat(folder).catch(absent)) === undefined) {
+    throw new ArtifactError(
+      'invalid',
+      `the folder ${folder} of the socket is not there; make it, or choose another path`,
+    );
+  }
   const there = await lstat(path).catch(absent);
   if (there === undefined) return;
   if (!there.isSocket()) {

@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import type { Readable } from 'node:stream';
 import {
   type handleBidiStreamingCall,
   type handleClientStreamingCall,
@@ -136,11 +137,9 @@ function finish(wire: EventEmitter & { cancelled: boolean; end(): unknown }, out
 }
 
 /** A caller's messages. Waiting for the next one ends with the signal, so that a broken stream never looks complete. */
-async function* received<Message>(
-  wire: AsyncIterable<Message>,
-  signal: AbortSignal,
-): AsyncGenerator<Message> {
-  const messages = wire[Symbol.asyncIterator]();
+async function* received<Message>(wire: Readable, signal: AbortSignal): AsyncGenerator<Message> {
+  // An ordinary iterator destroys the stream at its end, and with it the answers that it carries the other way.
+  const messages: AsyncIterator<Message> = wire.iterator({ destroyOnReturn: false });
   for (;;) {
     const next = await orAborted(messages.next(), signal);
     if (next.done === true) return;

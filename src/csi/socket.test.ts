@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { lstat, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import process from 'node:process';
+import { after, before, test } from 'node:test';
+import { Server } from '@grpc/grpc-js';
+import { bindSocket } from './socket.ts';
+
+let folder = '';
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'oci-artifact-csi-'));
+});
+after(() => rm(folder, { recursive: true }));
+
+/** A server for the length of a test. */
+function openServer(): Server & AsyncDisposable {
+  const server = new Server();
+  return Object.assign(server, { [Symbol.asyncDispose]: async () => server.forceShutdown() });
+}
+
+/** A socket whose process died without removing it. */
+function leaveSocket(path: string): void {
+  const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
+  spawnSync(process.execPath, ['-e', script]);
+}
+
+test('a socket is for root alone, and nothing lies beside it', async () => {
+  await using server = openServer();
+  const place = await bindSocket(server, join(folder, 'a.sock'), 'if-silent');
+  const there = await lstat(join(folder, 'a.sock'));
+  assert.ok(there.isSocket());
+  assert.equal(there.mode & 0o777, 0o600);
+  assert.deepEqual(await readdir(folder), ['a.sock']);
+  await place.release();
+  await place.release();
+  assert.deepEqual(await readdir(folder), []);
+});
+
+test('a stale socket is replaced', async () => {
+  const path = join(folder, 'stale.sock');
+  leaveSocket(path);
+  const stale = await lstat(path);
+  await using server = openServer();
+  const place = await bindSocket(server, path, 'if-silent');
+  assert.notEqual((await lstat(path)).ino, stale.ino);
+  await place.release();
+});
+
+test('a socket that answers is left to whoever answers', async () => {
+  const path = join(folder, 'busy.sock');
+  await using first = openServer();
+  await using second = openServer();
+  const place = await bindSocket(first, path, 'if-silent');
+  const { ino } = await lstat(path);
+  await assert.rejects(bindSocket(second, path, 'if-silent'), {
+    code: 'exists',
+    message: `another server answers on ${path}; stop it, or choose another path`,
+  });
+  assert.equal((await lstat(path)).ino, ino);
+  await place.release();
+});
+
+test('a successor may take the path, and the predecessor leaves it alone when it goes', async () => {
+  const path = join(folder, 'handover.sock');
+  await using successor = openServer();
+  {
+    await using predecessor = openServer();
+    const old = await bindSocket(predecessor, path, 'always');
+    const fresh = await bindSocket(successor, path, 'always');
+    const { ino } = await lstat(path);
+    await old.release();
+    predecessor.forceShutdown();
+    await new Promise(resolve => setTimeout(resolve, 50));
+    assert.equal((await lstat(path)).ino, ino);
+    await fresh.release();
+  }
+  assert.deepEqual(await readdir(folder), []);
+});
+
+test('what is no socket is never replaced, nor a symlink followed', async () => {
+  const file = join(folder, 'file');
+  const link = join(folder, 'link');
+  await writeFile(file, 'mine');
+  await symlink(file, link);
+  await using server = openServer();
+  for (const path of [file, link, folder]) {
+    await assert.rejects(bindSocket(server, path, 'always'), {
+      code: 'exists',
+      message: `${path} is not a socket; move it away, or choose another path`,
+    });
+  }
+  await rm(link);
+  await rm(file);
+});
+
+test('a path that the kernel cannot bind is refused with its bound', async () => {
+  await using server = openServer();
+  const path = join(folder, 'x'.repeat(108 - folder.length));
+  await assert.rejects(bindSocket(server, path, 'always'), {
+    code: 'invalid',
+    message: /longer than 107 bytes/,
+  });
+});
+
+test('a folder that is not there is named', async () => {
+  await using server = openServer();
+  const path = join(folder, 'no', 'x.sock');
+  await assert.rejects(bindSocket(server, path, 'always'), {
+    code: 'invalid',
+    message: `the folder ${join(folder, 'no')} of the socket is not there; make it, or choose another path`,
+  });
+});

@@ -1,0 +1,375 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { status } from '@grpc/grpc-js';
+import { tokensKey } from '../src/csi/secret-text.ts';
+import type { GetPluginCapabilitiesResponse__Output } from '../src/csi/wire/csi/v1/GetPluginCapabilitiesResponse.ts';
+import type { NodeGetCapabilitiesResponse__Output } from '../src/csi/wire/csi/v1/NodeGetCapabilitiesResponse.ts';
+import type { NodeGetVolumeStatsResponse__Output } from '../src/csi/wire/csi/v1/NodeGetVolumeStatsResponse.ts';
+import type { ProbeResponse__Output } from '../src/csi/wire/csi/v1/ProbeResponse.ts';
+import { ArtifactError } from '../src/util/error.ts';
+import { DeadlineNear } from '../src/volume/usecases.ts';
+import type { PublishRequest } from '../src/volume/request.ts';
+import {
+  aborted,
+  answerOf,
+  digest,
+  failureOf,
+  podUid,
+  publishRequest,
+  startEdge,
+  targetPath,
+  until,
+  volume,
+} from './support/csi-edge.ts';
+
+test('identity says who the driver is, and that it has no controller', async () => {
+  let ready = false;
+  await using edge = await startEdge({ ready: () => ready });
+  const info = await answerOf(done => edge.identity.GetPluginInfo({}, done));
+  assert.deepEqual(info, { name: 'oci-artifact.csi.test', vendor_version: '1.2.3', manifest: {} });
+  const { capabilities } = await answerOf<GetPluginCapabilitiesResponse__Output>(done =>
+    edge.identity.GetPluginCapabilities({}, done),
+  );
+  assert.deepEqual(capabilities, []);
+  assert.deepEqual((await answerOf<ProbeResponse__Output>(done => edge.identity.Probe({}, done))).ready, {
+    value: false,
+  });
+  ready = true;
+  assert.deepEqual((await answerOf<ProbeResponse__Output>(done => edge.identity.Probe({}, done))).ready, {
+    value: true,
+  });
+});
+
+test('a node has its name, volume stats, no limit and no topology', async () => {
+  await using edge = await startEdge();
+  const info = await answerOf(done => edge.node.NodeGetInfo({}, done));
+  assert.deepEqual(info, { node_id: 'node-1', max_volumes_per_node: 0, accessible_topology: null });
+  const { capabilities } = await answerOf<NodeGetCapabilitiesResponse__Output>(done =>
+    edge.node.NodeGetCapabilities({}, done),
+  );
+  assert.deepEqual(
+    capabilities.map(({ rpc }) => rpc?.type),
+    ['GET_VOLUME_STATS'],
+  );
+});
+
+test('what is not advertised is unimplemented and says why', async () => {
+  await using edge = await startEdge();
+  for (const start of [
+    () => failureOf(done => edge.node.NodeStageVolume({}, done)),
+    () => failureOf(done => edge.node.NodeUnstageVolume({}, done)),
+    () => failureOf(done => edge.node.NodeExpandVolume({}, done)),
+  ]) {
+    const { code, text } = await start();
+    assert.equal(code, 'UNIMPLEMENTED');
+    assert.match(text, /this driver has no such call: a volume is/);
+  }
+});
+
+test('a publish reaches the use case as a domain request, and answers nothing', async () => {
+  const requests: PublishRequest[] = [];
+  await using edge = await startEdge({
+    publishing: {
+      publish: async request => {
+        requests.push(request);
+        return volume;
+      },
+    },
+  });
+  assert.deepEqual(await answerOf(done => edge.node.NodePublishVolume(publishRequest, done)), {});
+  const [request] = requests;
+  assert.equal(request?.targetPath, targetPath);
+  assert.deepEqual(request?.pod, {
+    namespace: 'shop',
+    name: 'web-0',
+    uid: podUid,
+    serviceAccount: 'default',
+  });
+});
+
+test('one call is one line with whom, what, how long and how it ended, and one observation', async () => {
+  await using edge = await startEdge({ publishing: { publish: async () => volume } });
+  await answerOf(done => edge.node.NodePublishVolume(publishRequest, done));
+  await until(() => edge.observed.length > 0);
+  const lines = edge.lines().filter(({ method }) => method !== undefined);
+  assert.equal(lines.length, 1);
+  const { ms, time: _, pid: __, hostname: ___, ...line } = lines[0] ?? {};
+  assert.equal(typeof ms, 'number');
+  assert.deepEqual(line, {
+    level: 30,
+    method: '/csi.v1.Node/NodePublishVolume',
+    volumeId: publishRequest.volume_id,
+    target: targetPath,
+    namespace: 'shop',
+    pod: 'web-0',
+    reference: 'registry.test/org/model:v1',
+    digest,
+    bytes: 4096,
+    code: 'OK',
+    msg: 'call',
+  });
+  const [{ method, code, seconds } = { method: '', code: -1, seconds: -1 }] = edge.observed;
+  assert.deepEqual([method, code], ['/csi.v1.Node/NodePublishVolume', 0]);
+  assert.ok(seconds > 0 && seconds < 5);
+});
+
+test('no secret of a call is in the log or in the answer, at any level and in any error', async () => {
+  const secrets = {
+    '.dockerconfigjson': JSON.stringify({
+      auths: {
+        'registry.test': { auth: btoa('robot:s3cr3t-password'), password: 'other-s3cr3t' },
+      },
+    }),
+    username: 'robot-account',
+    password: 'plain-s3cr3t',
+  };
+  const token = 'eyJhbGciOi.the-token.of-the-pod';
+  const tokens = JSON.stringify({ vault: { token, expirationTimestamp: '2026-01-01T00:00:00Z' } });
+  const hidden = [
+    ...Object.values(secrets),
+    's3cr3t-password',
+    'other-s3cr3t',
+    btoa('robot:s3cr3t-password'),
+    token,
+    tokens,
+  ];
+  await using edge = await startEdge({
+    publishing: {
+      publish: async request => {
+        assert.equal(request.secrets[tokensKey], tokens);
+        throw new Error(`an adapter that quotes everything: ${hidden.join(' ')}`);
+      },
+    },
+  });
+  const request = {
+    ...publishRequest,
+    secrets,
+    volume_context: { ...publishRequest.volume_context, [tokensKey]: tokens },
+  };
+  const { code, text } = await failureOf(done => edge.node.NodePublishVolume(request, done));
+  assert.equal(code, 'INTERNAL');
+  assert.match(text, /^an adapter that quotes everything: \[redacted\]/);
+  await until(() => edge.observed.length > 0);
+  assert.match(edge.text(), /an adapter that quotes everything/);
+  for (const secret of hidden) {
+    const quoted = JSON.stringify(secret).slice(1, -1);
+    assert.ok(!edge.text().includes(secret) && !edge.text().includes(quoted), `the log has ${secret}`);
+    assert.ok(!text.includes(secret), `the status has ${secret}`);
+  }
+});
+
+test('secrets of a pull and of a mount for people are hidden as well', async () => {
+  const secrets = { username: 'robot-account', password: 'plain-s3cr3t' };
+  const fail = async (): Promise<never> => {
+    throw new ArtifactError('denied', 'the registry refuses robot-account with plain-s3cr3t');
+  };
+  await using edge = await startEdge({
+    artifacts: { resolve: fail, pull: fail },
+    publishing: { publish: fail },
+  });
+  const reference = 'registry.test/org/model:v1';
+  const resolved = await failureOf(done => edge.artifacts.Resolve({ reference, secrets }, done));
+  const mount = { target: '/mnt/model', artifact: { reference, secrets } };
+  const mounted = await failureOf(done => edge.artifacts.Mount(mount, done));
+  const [pulled] = (await once(edge.artifacts.Pull({ reference, secrets }), 'error')) as [Error];
+  for (const text of [resolved.text, mounted.text, pulled.message, edge.text()]) {
+    assert.match(text, /the registry refuses \[redacted\] with \[redacted\]/);
+    assert.doesNotMatch(text, /robot-account|plain-s3cr3t/);
+  }
+});
+
+test('a signal aborts with DeadlineNear at three quarters of a short deadline', async () => {
+  const reasons: unknown[] = [];
+  await using edge = await startEdge({
+    publishing: {
+      publish: async (_, signal) => {
+        reasons.push(await aborted(signal));
+        throw new ArtifactError('busy', 'pulled 3.1 of 7.2 GiB (43 %), 2 of 5 layers');
+      },
+    },
+  });
+  const started = Date.now();
+  const deadline = { deadline: started + 800 };
+  const failure = await failureOf(done => edge.node.NodePublishVolume(publishRequest, deadline, done));
+  const took = Date.now() - started;
+  assert.ok(reasons[0] instanceof DeadlineNear);
+  assert.deepEqual(failure, {
+    code: 'ABORTED',
+    text: 'pulled 3.1 of 7.2 GiB (43 %), 2 of 5 layers',
+    details: [],
+  });
+  assert.ok(took >= 500 && took < 800, `answered after ${took} ms`);
+});
+
+test('work that only passes the signal on is answered ABORTED near the deadline', async () => {
+  await using edge = await startEdge({
+    artifacts: {
+      prune: async signal => {
+        throw await aborted(signal);
+      },
+    },
+  });
+  const deadline = { deadline: Date.now() + 400 };
+  const { code, text } = await failureOf(done => edge.artifacts.Prune({}, deadline, done));
+  assert.equal(code, 'ABORTED');
+  assert.match(text, /deadline .* call again/);
+});
+
+test('a caller who leaves aborts the signal with an AbortError', async () => {
+  const reason = Promise.withResolvers<unknown>();
+  await using edge = await startEdge({
+    publishing: {
+      publish: async (_, signal) => {
+        reason.resolve(await aborted(signal));
+        throw new ArtifactError('cancelled', 'cancelled');
+      },
+    },
+  });
+  const failure = failureOf(done => {
+    const call = edge.node.NodePublishVolume(publishRequest, done);
+    setTimeout(() => call.cancel(), 50);
+  });
+  assert.equal((await failure).code, 'CANCELLED');
+  const seen = await reason.promise;
+  assert.ok(seen instanceof Error);
+  assert.equal(seen.name, 'AbortError');
+  await until(() => edge.observed.some(({ code }) => code === Number(status.CANCELLED)));
+});
+
+test('a signal stays quiet after an ordinary answer, though gRPC calls every stream cancelled then', async () => {
+  const signals: AbortSignal[] = [];
+  await using edge = await startEdge({
+    publishing: {
+      publish: async (_, signal) => {
+        signals.push(signal);
+        return volume;
+      },
+    },
+  });
+  await answerOf(done => edge.node.NodePublishVolume(publishRequest, done));
+  await new Promise(resolve => setTimeout(resolve, 50));
+  assert.equal(signals[0]?.aborted, false);
+});
+
+test('whatever a handler throws, the caller has a status and the server lives', async () => {
+  const things: readonly unknown[] = [
+    new TypeError('a bug'),
+    'a text',
+    undefined,
+    null,
+    { code: 5, details: 'not a status of ours' },
+    new ArtifactError('unmountable', 'the path "\udcff" is no name'),
+    new ArtifactError('internal', 'long '.repeat(100_000)),
+  ];
+  let next = 0;
+  await using edge = await startEdge({
+    publishing: {
+      publish: async () => {
+        throw things[next++] as Error;
+      },
+      stats: () => {
+        throw new Error('before the first await');
+      },
+    },
+  });
+  const codes: string[] = [];
+  for (const _ of things) {
+    const { code, text } = await failureOf(done => edge.node.NodePublishVolume(publishRequest, done));
+    codes.push(code);
+    assert.ok(text.length > 0 && text.length <= 4096);
+  }
+  assert.deepEqual(codes, [...Array<string>(5).fill('INTERNAL'), 'FAILED_PRECONDITION', 'INTERNAL']);
+  const stats = { volume_id: 'v', volume_path: '/v' };
+  const thrown = await failureOf(done => edge.node.NodeGetVolumeStats(stats, done));
+  assert.deepEqual([thrown.code, thrown.text], ['INTERNAL', 'before the first await']);
+  await answerOf(done => edge.identity.Probe({}, done));
+});
+
+test('an observer that throws harms no call', async () => {
+  await using edge = await startEdge({
+    publishing: { publish: async () => volume },
+    observe: () => {
+      throw new Error('no such label');
+    },
+  });
+  await answerOf(done => edge.node.NodePublishVolume(publishRequest, done));
+  await answerOf(done => edge.node.NodePublishVolume(publishRequest, done));
+  await until(() => edge.text().includes('a call was not recorded'));
+});
+
+test('an internal error is logged with its stack, a refusal of the caller without', async () => {
+  await using edge = await startEdge({
+    publishing: {
+      publish: async () => {
+        throw new RangeError('a bug');
+      },
+    },
+  });
+  await failureOf(done => edge.node.NodePublishVolume(publishRequest, done));
+  await failureOf(done => edge.node.NodePublishVolume({ ...publishRequest, readonly: false }, done));
+  await until(() => edge.observed.length === 2);
+  const [bug, refusal] = edge.lines().filter(({ method }) => method !== undefined);
+  assert.match(String(bug?.['stack']), /RangeError: a bug\n +at /);
+  assert.equal(bug?.['level'], 50);
+  assert.deepEqual([refusal?.['stack'], refusal?.['level']], [undefined, 40]);
+});
+
+test('stats are the bytes and inodes of the view, all used and none free', async () => {
+  const asked: string[][] = [];
+  await using edge = await startEdge({
+    publishing: {
+      stats: async (...arguments_) => {
+        asked.push(arguments_);
+        return { bytes: 4096, inodes: 7 };
+      },
+    },
+  });
+  const request = { volume_id: 'csi-1', volume_path: targetPath };
+  const { usage } = await answerOf<NodeGetVolumeStatsResponse__Output>(done =>
+    edge.node.NodeGetVolumeStats(request, done),
+  );
+  assert.deepEqual(usage, [
+    { unit: 'BYTES', total: 4096, used: 4096, available: 0 },
+    { unit: 'INODES', total: 7, used: 7, available: 0 },
+  ]);
+  assert.deepEqual(asked, [['csi-1', targetPath]]);
+});
+
+test('calls without their required fields are invalid and reach no use case', async () => {
+  await using edge = await startEdge();
+  const failures = [
+    await failureOf(done => edge.node.NodeGetVolumeStats({ volume_path: '/v' }, done)),
+    await failureOf(done => edge.node.NodeGetVolumeStats({ volume_id: 'v' }, done)),
+    await failureOf(done => edge.node.NodeUnpublishVolume({ target_path: '/v' }, done)),
+    await failureOf(done => edge.node.NodeUnpublishVolume({ volume_id: 'v' }, done)),
+    await failureOf(done => edge.node.NodePublishVolume({}, done)),
+  ];
+  assert.deepEqual(
+    failures.map(({ code, text }) => `${code}: ${text.split(' ', 1)[0]}`),
+    [
+      'INVALID_ARGUMENT: volume_id',
+      'INVALID_ARGUMENT: volume_path',
+      'INVALID_ARGUMENT: volume_id',
+      'INVALID_ARGUMENT: target_path',
+      'INVALID_ARGUMENT: volume_id',
+    ],
+  );
+});
+
+test('health is that of the daemon, for the whole and for each service', async () => {
+  let ready = true;
+  await using edge = await startEdge({ ready: () => ready });
+  for (const service of ['', 'csi.v1.Node', 'csi.v1.Identity', 'ociartifact.v1.Artifacts']) {
+    assert.deepEqual(await answerOf(done => edge.health.Check({ service }, done)), { status: 'SERVING' });
+  }
+  const { code } = await failureOf(done => edge.health.Check({ service: 'nobody' }, done));
+  assert.equal(code, 'NOT_FOUND');
+  const watch = edge.health.Watch({ service: '' });
+  const answers = watch[Symbol.asyncIterator]();
+  assert.deepEqual((await answers.next()).value, { status: 'SERVING' });
+  ready = false;
+  assert.deepEqual((await answers.next()).value, { status: 'NOT_SERVING' });
+  watch.on('error', () => {});
+  watch.cancel();
+});
