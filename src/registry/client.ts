@@ -49,7 +49,11 @@ const clockOfNode: Clock = {
     }),
 };
 
-/** A client of the OCI distribution API for all registries. Disposing it ends its connections. */
+/**
+ * A client of the OCI distribution API for all registries. Disposing it ends its connections.
+ *
+ * @throws ArtifactError `invalid` if `caFile` is no file of certificates.
+ */
 export function openRegistry(options: RegistryOptions): RegistryClient {
   const { locate, onRetry = () => {}, stallMs = 30_000, clock = clockOfNode } = options;
   const tls = openTls(options.caFile);

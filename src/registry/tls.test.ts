@@ -176,11 +176,16 @@ test('a cut under TLS is resumed', async () => {
   registry.reset();
 });
 
-test('a CA file that is not there is named', async () => {
-  await using client = openTestClient({ secure: true, caFile: '/nowhere/ca.crt' });
-  await assert.rejects(resolve(client, registry.host), {
+test('a CA file that is not there, or no certificate, is refused at start', async () => {
+  assert.throws(() => openTestClient({ caFile: '/nowhere/ca.crt' }), {
     code: 'invalid',
-    message: /^the CA file \/nowhere\/ca\.crt cannot be read: .*ENOENT/,
+    message: /^the CA file \/nowhere\/ca\.crt holds no certificates in PEM: ENOENT/,
+  });
+  const empty = join(folder, 'empty.crt');
+  await writeFile(empty, 'nothing');
+  assert.throws(() => openTestClient({ caFile: empty }), {
+    code: 'invalid',
+    message: /empty\.crt holds no certificates/,
   });
 });
 

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { ArtifactError } from '../util/error.ts';
@@ -14,9 +15,10 @@ export type Tls = {
 /**
  * Trusts the system's certificates, or those of Node where the system has none, and those of `caFile` (PEM).
  *
- * @throws ArtifactError `invalid` at first use if `caFile` cannot be read.
+ * @throws ArtifactError `invalid` if `caFile` cannot be read or holds no certificate.
  */
 export function openTls(caFile: string | undefined): Tls {
+  const added = caFile === undefined ? [] : [readCertificates(caFile)];
   let verifying: SecureContext | undefined;
   let trusting: SecureContext | undefined;
   return {
@@ -25,19 +27,25 @@ export function openTls(caFile: string | undefined): Tls {
         trusting ??= createSecureContext({ minVersion: 'TLSv1.2' });
         return { secureContext: trusting, rejectUnauthorized: false };
       }
-      verifying ??= createSecureContext({ minVersion: 'TLSv1.2', ca: roots(caFile) });
+      verifying ??= createSecureContext({ minVersion: 'TLSv1.2', ca: [...baseCertificates(), ...added] });
       return { secureContext: verifying, rejectUnauthorized: true };
     },
   };
 }
 
-function roots(caFile: string | undefined): string[] {
+function baseCertificates(): string[] {
   const system = getCACertificates('system');
-  const base = system.length > 0 ? system : getCACertificates('bundled');
-  if (caFile === undefined) return base;
+  return system.length > 0 ? system : getCACertificates('bundled');
+}
+
+/** Read at start, where a mistake is seen. */
+function readCertificates(caFile: string): string {
   try {
-    return [...base, readFileSync(caFile, 'utf8')];
+    const pem = readFileSync(caFile, 'utf8');
+    void new X509Certificate(pem);
+    return pem;
   } catch (thrown) {
-    throw new ArtifactError('invalid', `the CA file ${caFile} cannot be read: ${String(thrown)}`, thrown);
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    throw new ArtifactError('invalid', `the CA file ${caFile} holds no certificates in PEM: ${why}`, thrown);
   }
 }

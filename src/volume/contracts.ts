@@ -30,7 +30,8 @@ export type Keychain = {
 
 /**
  * A client of the OCI distribution API. Retries by itself what may pass (429, 5xx, connections, cuts in mid-blob).
- * @throws `not-found`, `unauthenticated`, `denied`, `unavailable`, `corrupt`, `cancelled`.
+ * @throws `not-found`, `unauthenticated`, `denied`, `unavailable`, `corrupt`, `unmountable` (a manifest above 4 MiB),
+ *   `cancelled`.
  */
 export type Registry = {
   /** What a tag or digest names, by HEAD where the registry answers it with a digest. */
