@@ -1,8 +1,8 @@
-import { open, rename } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 
 /**
- * Writes a whole file aside, then renames it into place: a reader finds the old bytes or the new. When `durable` the
- * bytes are on disk before the name; the caller syncs the folder.
+ * Writes a whole file aside, then renames it into place: a reader finds the old bytes or the new, and a failure leaves
+ * nothing aside. When `durable` the bytes are on disk before the name; the caller syncs the folder.
  */
 export async function writeAside(
   aside: string,
@@ -10,10 +10,15 @@ export async function writeAside(
   bytes: Uint8Array | string,
   durable: boolean,
 ): Promise<void> {
-  {
-    await using file = await open(aside, 'w', 0o600);
-    await file.writeFile(bytes);
-    if (durable) await file.sync();
+  try {
+    {
+      await using file = await open(aside, 'w', 0o600);
+      await file.writeFile(bytes);
+      if (durable) await file.sync();
+    }
+    await rename(aside, path);
+  } catch (thrown) {
+    await rm(aside, { force: true });
+    throw thrown;
   }
-  await rename(aside, path);
 }
