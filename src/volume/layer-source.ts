@@ -3,7 +3,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import type { Repository } from '../oci/reference.ts';
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex, createSemaphore } from '../util/mutex.ts';
 import type { Blobs, Ingest, Layers, Meter, Registry, Sink, Unpacker } from './contracts.ts';
 
@@ -101,7 +101,12 @@ export function createLayerSource(
     // The transferred bytes are only a means here: they are verified, unpacked and dropped without becoming a blob.
     await using ingest = await blobs.ingest(layer.descriptor, signal);
     await download(ingest, layer, origin, signal);
-    await unpack(ingest.path, layer, signal);
+    try {
+      await unpack(ingest.path, layer, signal);
+    } catch (thrown) {
+      if (toArtifactError(thrown).code === 'exhausted') await ingest.drop(); // its bytes are room for others
+      throw thrown;
+    }
     await ingest.drop();
   };
 
