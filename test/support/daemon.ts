@@ -71,6 +71,18 @@ export async function testNode(insecure: readonly string[] = []): Promise<TestNo
 
 /** Starts `serve` in its own process and waits until Probe answers that it is ready. */
 export async function startDaemon(node: TestNode, options: DaemonOptions = {}): Promise<TestDaemon> {
+  const daemon = await spawnDaemon(node, options);
+  try {
+    await waitUntil(daemon, () => isReady(daemon), 'ready');
+  } catch (error) {
+    await daemon[Symbol.asyncDispose]();
+    throw error;
+  }
+  return daemon;
+}
+
+/** Starts `serve` in its own process, and does not wait for it. */
+export async function spawnDaemon(node: TestNode, options: DaemonOptions = {}): Promise<TestDaemon> {
   const httpAddress = `127.0.0.1:${await freePort()}`;
   const flags = {
     '--endpoint': `unix://${node.socket}`,
@@ -97,7 +109,7 @@ export async function startDaemon(node: TestNode, options: DaemonOptions = {}): 
     'grpc.max_reconnect_backoff_ms': 50,
   });
   const streams = new ociartifact.v1.Artifacts(`unix:${node.socket}`, credentials.createInsecure());
-  const daemon: TestDaemon = {
+  return {
     ...child,
     node,
     identity: openCalls(client, csi.v1.Identity.service),
@@ -112,13 +124,6 @@ export async function startDaemon(node: TestNode, options: DaemonOptions = {}): 
       process.off('exit', unmountAtExit);
     },
   };
-  try {
-    await waitUntil(child, () => isReady(daemon), 'ready');
-  } catch (error) {
-    await daemon[Symbol.asyncDispose]();
-    throw error;
-  }
-  return daemon;
 }
 
 async function isReady({ identity }: Pick<TestDaemon, 'identity'>): Promise<boolean> {

@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, rmdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { TestDaemon } from '../support/daemon.ts';
+import { type Lives, openLives } from '../support/lives.ts';
+import { mountsBelow, unmountBelow } from '../support/mounts.ts';
+import { gzip, tarOf } from '../support/tar.ts';
+import {
+  mountsAt,
+  recordedTargets,
+  shownOf,
+  verifyBlobs,
+  verifyGone,
+  verifyVolume,
+} from '../support/volume.ts';
+
+/**
+ * The daemon is killed at random moments of one node's life. What it answered OK must hold while it is dead and when it
+ * is back; what it was asked must succeed when it is asked again.
+ */
+
+const MiB = 1024 * 1024;
+let lives: Lives;
+
+before(async () => {
+  lives = await openLives();
+});
+after(async () => {
+  await lives?.[Symbol.asyncDispose]();
+});
+
+/** What lies in a folder of the state dir. */
+const inState = (folder: string): readonly string[] => {
+  const path = join(lives.node.stateDir, folder);
+  return existsSync(path) ? readdirSync(path) : [];
+};
+
+test('killed in mid-download, it goes on from the byte that it reached', async t => {
+  const { registry } = lives;
+  const sizes = { 'weights.bin': 12 * MiB, 'vocabulary.bin': 3 * MiB };
+  registry.fault(({ path }) =>
+    path.includes('/blobs/') ? { kind: 'slow', bytesPerSecond: 24 * MiB } : undefined,
+  );
+  const volumes = await lives.publishUnderFire(32, async nth => {
+    const files = Object.entries(sizes).map(([name, bytes]) => ({ name, bytes: randomBytes(bytes) }));
+    const { reference } = await registry.push('download', `v${nth}`, files);
+    return lives.volume(reference, shownOf(files.map(({ name, bytes }) => [name, bytes])));
+  });
+  registry.fault(() => undefined);
+  const blobs = registry.asked.filter(({ method, path }) => method === 'GET' && path.includes('/blobs/'));
+  const resumes = blobs.filter(({ headers }) => headers.range !== undefined).length;
+  const sent = blobs.reduce((sum, { path, nth }) => (nth === 1 ? sum + registry.sent(path) : sum), 0) / MiB;
+  const needed = volumes.length * 15;
+  t.diagnostic(
+    `seed ${lives.random.seed}: 32 kills, ${volumes.length} artifacts of 15 MiB, ${blobs.length} requests for blobs, ` +
+      `${resumes} with Range, ${sent.toFixed(0)} MiB sent`,
+  );
+  assert.ok(resumes >= 10, `${resumes} downloads were resumed`);
+  assert.ok(sent < 1.5 * needed, `${sent} MiB were sent where ${needed} were needed`);
+});
+
+test('killed in mid-unpack, it unpacks again from the bytes that it has', async t => {
+  const { registry } = lives;
+  const before = registry.asked.length;
+  let halves = 0;
+  const volumes = await lives.publishUnderFire(
+    22,
+    async nth => {
+      const files = Array.from({ length: 400 }, (_, i) => [`d${i % 30}/f${i}`, randomBytes(600)] as const);
+      const bytes = gzip(await tarOf(files.map(([name, content]) => [{ name }, content])));
+      const layer = { bytes, mediaType: 'application/vnd.acme.layer.v1.tar+gzip' };
+      const { reference } = await registry.push('unpack', `v${nth}`, [layer]);
+      return lives.volume(reference, shownOf(files));
+    },
+    () => {
+      if (inState('tmp').length > 0) halves++;
+    },
+  );
+  const blobs = registry.asked
+    .slice(before)
+    .filter(({ method, path }) => method === 'GET' && path.includes('/blobs/'));
+  t.diagnostic(
+    `22 kills, ${volumes.length} artifacts of 400 files, ${halves} left something half-made, ${blobs.length} requests for blobs`,
+  );
+  assert.ok(halves >= 8, `${halves} kills came while something was half-made`);
+});
+
+test('killed while it publishes and unpublishes, it leaves one mount or none at each target', async t => {
+  const { registry, node, random } = lives;
+  const files = [
+    ['config.json', '{}'],
+    ['w/model.bin', randomBytes(MiB)],
+  ] as const;
+  const { reference } = await registry.push(
+    'mounts',
+    'v1',
+    files.map(([name, bytes]) => ({ name, bytes: Buffer.from(bytes) })),
+  );
+  type State = 'published' | 'unpublished' | 'publishing' | 'unpublishing';
+  const slots = await Promise.all(
+    Array.from({ length: 8 }, async () => ({
+      ...(await lives.volume(reference, shownOf(files))),
+      state: 'unpublished' as State,
+    })),
+  );
+  type Slot = (typeof slots)[number];
+  const found = { unmounted: 0, inFlight: 0, cycles: 0 };
+
+  const step = async (daemon: TestDaemon, slot: Slot): Promise<void> => {
+    if (slot.state === 'unpublished' || slot.state === 'publishing') {
+      slot.state = 'publishing';
+      await daemon.csi.NodePublishVolume(slot.request);
+      slot.state = 'published';
+    } else {
+      slot.state = 'unpublishing';
+      await daemon.csi.NodeUnpublishVolume(slot.request);
+      slot.state = 'unpublished';
+    }
+  };
+  const cycle = async (daemon: TestDaemon, slot: Slot): Promise<void> => {
+    for (;;) {
+      await step(daemon, slot);
+      if (slot.state === 'published') verifyVolume(slot.request.target_path, slot.shown);
+      else verifyGone(slot.request.target_path);
+      found.cycles++;
+      if (random.next() < 0.05) return;
+    }
+  };
+  const verifySlots = (): void => {
+    const recorded = new Set(recordedTargets(node.stateDir));
+    for (const { request, state, shown } of slots) {
+      const { target_path: target } = request;
+      const mounts = mountsAt(target).length;
+      if (mounts === 1) assert.ok(recorded.has(target), `what is mounted at ${target} has a record`);
+      if (mounts === 0 && recorded.has(target)) found.unmounted++;
+      if (state === 'published') verifyVolume(target, shown);
+      else if (state === 'unpublished') verifyGone(target);
+      else {
+        found.inFlight++;
+        assert.ok(mounts <= 1, `${mounts} mounts at ${target}`);
+      }
+    }
+  };
+  for (let kill = 0; kill < 36; kill++) {
+    await lives.live(async daemon => {
+      await Promise.all(slots.map(slot => cycle(daemon, slot)));
+    });
+    verifySlots();
+  }
+  t.diagnostic(
+    `36 kills in ${found.cycles} calls; ${found.inFlight} calls were killed, ${found.unmounted} of them with a record and no mount`,
+  );
+  assert.ok(found.inFlight >= 36, 'kills came in mid-call');
+  await using daemon = await lives.start();
+  for (const slot of slots) {
+    if (slot.state === 'publishing' || slot.state === 'unpublishing') await step(daemon, slot);
+    if (slot.state === 'published') await step(daemon, slot);
+    verifyGone(slot.request.target_path);
+  }
+});
+
+test('a kill between record and mount is made good by the same publish', async () => {
+  const { registry, node } = lives;
+  const { reference } = await registry.push('record', 'v1', [{ name: 'f', bytes: Buffer.from('x') }]);
+  const volume = await lives.volume(reference, shownOf([['f', 'x']]));
+  const target = volume.request.target_path;
+  {
+    await using daemon = await lives.start();
+    await daemon.csi.NodePublishVolume(volume.request);
+    await daemon.end('SIGKILL');
+  }
+  for (const folder of ['kept', 'gone']) {
+    unmountBelow(target); // what is left is what a kill after the record leaves
+    if (folder === 'gone') rmdirSync(target);
+    await using daemon = await lives.start();
+    await daemon.csi.NodePublishVolume(volume.request);
+    verifyVolume(target, volume.shown);
+    await daemon.end('SIGKILL');
+  }
+  assert.ok(recordedTargets(node.stateDir).includes(target));
+  lives.standing.push(volume);
+});
+
+test('killed while it starts, it starts again', async () => {
+  for (let kill = 0; kill < 16; kill++) await lives.killStart();
+});
+
+test('after more than 100 kills nothing is lost, and unpublish leaves nothing', async t => {
+  const { node, standing } = lives;
+  t.diagnostic(`${lives.kills()} kills, ${standing.length} volumes stand`);
+  assert.ok(lives.kills() > 100);
+  await using daemon = await lives.start();
+  for (const { request, shown } of standing) {
+    await daemon.csi.NodePublishVolume(request);
+    verifyVolume(request.target_path, shown);
+  }
+  verifyBlobs(node.stateDir);
+  await lives.retire(daemon, 0);
+  assert.deepEqual(mountsBelow(node.kubeletDir), []);
+  await daemon.artifacts.Prune({});
+  assert.equal(await daemon.end('SIGTERM'), 0);
+  for (const folder of ['volumes', 'views', 'names', 'ingest', 'tmp', 'blobs/sha256', 'layers/bodies/sha256'])
+    assert.deepEqual(inState(folder), [], folder);
+  const beside = readdirSync(dirname(node.socket)).filter(
+    name => name.endsWith('.sock') || name.startsWith('.'),
+  );
+  assert.deepEqual(beside, []);
+});

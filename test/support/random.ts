@@ -1,0 +1,20 @@
+import { randomInt } from 'node:crypto';
+import process from 'node:process';
+
+/** Chance that can be had again: the same seed gives the same numbers from 0 up to 1. */
+export type Random = { readonly seed: number; next(): number };
+
+/** A new seed, or that of FAULT_SEED to see a failure again. The generator is mulberry32. */
+export function openRandom(): Random {
+  const seed = Number(process.env['FAULT_SEED'] ?? randomInt(2 ** 31));
+  let state = seed;
+  return {
+    seed,
+    next() {
+      state = (state + 0x6d2b79f5) | 0;
+      let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+      mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+      return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+    },
+  };
+}
