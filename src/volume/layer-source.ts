@@ -6,6 +6,7 @@ import type { Repository } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex, createSemaphore } from '../util/mutex.ts';
 import type { Blobs, Ingest, Layers, Meter, Registry, Sink, Unpacker } from './contracts.ts';
+import { createMemorySink } from './memory-sink.ts';
 
 /** Where an artifact's layers may come from; offline, from the cache alone. */
 export type Origin =
@@ -41,22 +42,17 @@ export function createLayerSource(
   const digests = createKeyedMutex();
   // Bounds open files; above the slots, since what is downloaded may be waiting for the disk.
   const works = createSemaphore(Math.max(32, 2 * maxParallelDownloads));
-  const underWay = new Map<Digest, Ingest>();
+  const underWay = new Map<Digest, Sink>();
 
-  const fill = async (
-    ingest: Ingest,
-    layer: LayerPlan,
-    origin: Origin,
-    signal: AbortSignal,
-  ): Promise<void> => {
+  const fill = async (sink: Sink, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
     const { descriptor } = layer;
-    if (ingest.offset === descriptor.size) return;
+    if (sink.offset === descriptor.size) return;
     if (origin.kind === 'offline') throw notHeld(layer);
     using _slot = await slots.acquire(signal);
-    underWay.set(descriptor.digest, ingest);
+    underWay.set(descriptor.digest, sink);
     try {
-      const sink = metered(ingest, bytes => meter.bytesPulled(origin.repository.registry, bytes));
-      await registry.blob(origin.repository, descriptor, sink, origin.credential, signal);
+      const counted = metered(sink, bytes => meter.bytesPulled(origin.repository.registry, bytes));
+      await registry.blob(origin.repository, descriptor, counted, origin.credential, signal);
     } finally {
       underWay.delete(descriptor.digest);
     }
@@ -88,7 +84,15 @@ export function createLayerSource(
     await stage.commit(toc);
   };
 
+  /** A small blob is not worth a partial file: it is asked for again as a whole. */
+  const bringSmall = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
+    const sink = createMemorySink(layer.descriptor.size);
+    await fill(sink, layer, origin, signal);
+    await blobs.put(layer.descriptor.digest, sink.bytes);
+  };
+
   const bringFile = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
+    if (layer.descriptor.size <= smallBytes) return bringSmall(layer, origin, signal);
     await using ingest = await blobs.ingest(layer.descriptor, signal);
     await download(ingest, layer, origin, signal);
     await ingest.commit();
@@ -128,6 +132,9 @@ export function createLayerSource(
     progress: digest => underWay.get(digest)?.offset ?? 0,
   };
 }
+
+/** Times the number of works at once, this is what small blobs may take of memory. */
+const smallBytes = 256 * 1024;
 
 function verifySize(descriptor: Descriptor, size: number, label: string): void {
   if (descriptor.size === size) return;

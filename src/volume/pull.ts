@@ -11,6 +11,7 @@ import { heldBy, viewKey, type Blueprint, type Preparation } from './preparation
 import type { Holds } from './holds.ts';
 import type { Origin } from './layer-source.ts';
 import type { FetchDocument, Manifests } from './manifests.ts';
+import { createMemorySink } from './memory-sink.ts';
 import type { PullPolicy, PullRequest } from './request.ts';
 import { defaultPullPolicy, type Resolution, type Resolver } from './resolution.ts';
 import type { Progress } from './usecases.ts';
@@ -155,27 +156,9 @@ function createFetch(
         `the config of ${formatReference(reference)} has ${descriptor.size} bytes; ${maxManifestBytes} are the most that is read`,
       );
     }
-    const bytes = Buffer.allocUnsafe(descriptor.size);
-    let offset = 0;
-    await registry.blob(
-      reference,
-      descriptor,
-      {
-        get offset() {
-          return offset;
-        },
-        write(chunk) {
-          bytes.set(chunk, offset);
-          offset += chunk.length;
-        },
-        restart() {
-          offset = 0;
-        },
-      },
-      await credential(),
-      signal,
-    );
-    return bytes;
+    const sink = createMemorySink(descriptor.size);
+    await registry.blob(reference, descriptor, sink, await credential(), signal);
+    return sink.bytes;
   };
 }
 
