@@ -129,17 +129,24 @@ function paced(send: (progress: Progress) => void): (progress: Progress) => void
   };
 }
 
+/** The bytes of an archive. @throws `invalid` where they end without the mark that this was the end. */
 async function* chunks(
   first: IteratorResult<LoadRequest__Output>,
   rest: AsyncIterator<LoadRequest__Output>,
 ): AsyncGenerator<Uint8Array> {
   for (let next = first; next.done !== true; next = await rest.next()) {
-    if (next !== first && next.value.reference !== '') {
+    const { reference, chunk, last } = next.value;
+    if (next !== first && reference !== '') {
       throw new ArtifactError(
         'invalid',
         'only the first message may name a reference; load one archive per call',
       );
     }
-    if (next.value.chunk.length > 0) yield next.value.chunk;
+    if (chunk.length > 0) yield chunk;
+    if (last) return;
   }
+  throw new ArtifactError(
+    'invalid',
+    'the archive broke off: no message said that it was the last; load it again',
+  );
 }

@@ -143,6 +143,7 @@ async function* toMessages(
       yield { chunk: bytes.subarray(at, at + largestChunk) };
     }
   }
+  yield { last: true };
 }
 
 /** Each field as the volume attribute of its name. */

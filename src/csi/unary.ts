@@ -136,7 +136,10 @@ function finish(wire: EventEmitter & { cancelled: boolean; end(): unknown }, out
   else wire.emit('error', outcome.status);
 }
 
-/** A caller's messages. Waiting for the next one ends with the signal, so that a broken stream never looks complete. */
+/**
+ * A caller's messages; waiting for the next one ends with the signal. Their end proves nothing: a stream that is reset,
+ * or whose connection breaks, often ends like any other before it is cancelled.
+ */
 async function* received<Message>(wire: Readable, signal: AbortSignal): AsyncGenerator<Message> {
   // An ordinary iterator destroys the stream at its end, and with it the answers that it carries the other way.
   const messages: AsyncIterator<Message> = wire.iterator({ destroyOnReturn: false });
