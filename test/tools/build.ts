@@ -1,9 +1,8 @@
-import { cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { cpSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { build, type Plugin } from 'esbuild';
+import { build } from 'esbuild';
 
 /**
  * `npm run build`: the program as JavaScript in dist/, which starts in half the time. dist/ with node_modules/koffi
@@ -13,20 +12,6 @@ import { build, type Plugin } from 'esbuild';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const dist = join(root, 'dist');
 process.chdir(root);
-
-/** Threads are started by the URL of their file, which here ends in .js. */
-const workerUrls: Plugin = {
-  name: 'worker-urls',
-  setup: build => {
-    build.onLoad({ filter: /src\/.*\.ts$/ }, async ({ path }) => ({
-      contents: (await readFile(path, 'utf8')).replace(
-        /new URL\('\.\/([\w-]+)\.ts', import\.meta\.url\)/g,
-        "new URL('./$1.js', import.meta.url)",
-      ),
-      loader: 'ts',
-    }));
-  },
-};
 
 rmSync(dist, { recursive: true, force: true });
 await build({
@@ -44,7 +29,6 @@ await build({
   banner: {
     js: "import { createRequire as toRequire } from 'node:module';\nconst require = toRequire(import.meta.url);",
   },
-  plugins: [workerUrls],
   logLevel: 'warning',
 });
 
@@ -57,5 +41,4 @@ writeFileSync(
   join(dist, 'package.json'),
   `${JSON.stringify({ name, version, license, type, private: true })}\n`,
 );
-mkdirSync(join(dist, 'proto'));
 cpSync('proto', join(dist, 'proto'), { recursive: true });
