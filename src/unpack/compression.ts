@@ -18,6 +18,9 @@ const magics: readonly (readonly [Compression, Buffer])[] = [
   ['lz4', Buffer.of(0x04, 0x22, 0x4d, 0x18)],
 ];
 
+/** A frame of zstd without content; parallel compressors begin with one (RFC 8878, 3.1.2). */
+const skippable = /^[\x50-\x5f]\x2a\x4d\x18/;
+
 export type CompressedFile = { readonly compression: Compression; readonly size: number };
 
 export async function inspectFile(path: string): Promise<CompressedFile> {
@@ -25,6 +28,7 @@ export async function inspectFile(path: string): Promise<CompressedFile> {
   const { size } = await file.stat();
   const { buffer, bytesRead } = await file.read(Buffer.alloc(6), 0, 6, 0);
   const start = buffer.subarray(0, bytesRead);
+  if (skippable.test(start.toString('latin1'))) return { compression: 'zstd', size };
   const known = magics.find(([, magic]) => start.subarray(0, magic.length).equals(magic));
   return { compression: known?.[0] ?? 'none', size };
 }

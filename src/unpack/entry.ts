@@ -2,7 +2,7 @@ import { decodeName } from '../oci/name.ts';
 import type { Attributes, TocEntry } from '../oci/toc.ts';
 import { parseHeaders, type PaxRecords } from './headers.ts';
 
-/** What tar-stream says of an entry. Names are latin1, one character for each byte. */
+/** What tar-stream says of an entry. Names are latin1, one character for each byte; with `pax` they may be text. */
 export type TarHeader = {
   readonly name: string;
   readonly type: string | null;
@@ -12,6 +12,7 @@ export type TarHeader = {
   readonly gid: number;
   readonly size: number;
   readonly mtime: Date;
+  readonly pax?: unknown;
 };
 
 /** An entry whose body is still to come. */
@@ -37,10 +38,15 @@ export function toEntryHead(
   if (pax.has('size') && header.size !== decimal(pax, 'size', 0)) throw new Error('a PAX size of no meaning');
   const path = nameOf(pax.get('path'), header.name);
   const target = nameOf(pax.get('linkpath'), header.linkname ?? '');
-  switch (header.type) {
+  switch (typeOf(header, path)) {
     case 'file':
     case 'contiguous-file':
-      return { kind: 'file', path, size: header.size, ...toAttributes(header, pax, onDropped) };
+      return {
+        kind: 'file',
+        path,
+        size: natural(header.size, Number.MAX_SAFE_INTEGER, 'a size'),
+        ...toAttributes(header, pax, onDropped),
+      };
     case 'directory':
       return bodiless(header, { kind: 'directory', path, ...toAttributes(header, pax, onDropped) });
     case 'symlink': {
@@ -61,6 +67,11 @@ export function toEntryHead(
   }
 }
 
+/** Before POSIX gave directories a type, a slash made them. */
+function typeOf({ type }: TarHeader, path: string): string | null {
+  return type === 'file' && path.endsWith('/') ? 'directory' : type;
+}
+
 /** Type flags that GNU tar and others use beyond POSIX, and that tar-stream does not know. */
 const unknownTypes: Readonly<Record<string, string>> = {
   A: 'a Solaris access control list',
@@ -71,9 +82,9 @@ const unknownTypes: Readonly<Record<string, string>> = {
 };
 
 /** Tars disagree on whether data follows such an entry, so it must claim none. */
-function bodiless<T>(header: TarHeader, entry: T): T {
+function bodiless<T extends { readonly kind: string }>(header: TarHeader, entry: T): T {
   if (header.size === 0) return entry;
-  throw new Error(`a ${header.type} of ${header.size} bytes, where none can be`);
+  throw new Error(`a ${entry.kind} of ${header.size} bytes, where none can be`);
 }
 
 function toAttributes(header: TarHeader, pax: PaxRecords, onDropped: (name: string) => void): Attributes {
@@ -113,8 +124,9 @@ function decimal(pax: PaxRecords, key: string, otherwise: number): number {
   return /^-?\d+(?:\.\d*)?$/.test(text) ? Number(text) : Number.NaN;
 }
 
+/** tar-stream reads -1 as -0. */
 function natural(value: number, most: number, what: string): number {
-  if (Number.isInteger(value) && value >= 0 && value <= most) return value;
+  if (Number.isInteger(value) && value >= 0 && value <= most && !Object.is(value, -0)) return value;
   throw new Error(`${what} that Linux cannot have`);
 }
 

@@ -50,7 +50,7 @@ export function createExtraction(options: ExtractionOptions): Extraction {
     const text =
       lastEntry === undefined
         ? `${label} claims to be a tar and is none: ${why}`
-        : `${label} is a damaged tar: ${why}, after the entry ${lastEntry}`;
+        : `${label} is a damaged tar: ${why}, after the entry ${quoteName(lastEntry)}`;
     return new ArtifactError('unmountable', text);
   }
 
@@ -64,13 +64,14 @@ export function createExtraction(options: ExtractionOptions): Extraction {
   }
 
   function readHead(header: TarHeader, headerAt: number): EntryHead | undefined {
-    const entry = quoteName(decodeName(Buffer.from(header.name, 'latin1')));
     try {
       const head = heads.read(header, headerAt);
-      lastEntry = entry;
+      lastEntry = head?.path;
       return head;
     } catch (error) {
-      throw new ArtifactError('unmountable', `${label}, entry ${entry}: ${messageOf(error)}`, error);
+      const name = header.pax ? header.name : decodeName(Buffer.from(header.name, 'latin1'));
+      const text = `${label}, entry ${quoteName(name)}: ${messageOf(error)}`;
+      throw new ArtifactError('unmountable', text, error);
     }
   }
 
@@ -152,8 +153,13 @@ function messageOf(error: unknown): string {
 }
 
 /** tar-stream speaks to programmers. */
-function reasonOf(error: Error): string {
-  if (error.message.startsWith('Unexpected end')) return 'it ends too early';
-  if (error.message.startsWith('Invalid tar header')) return 'the checksum of a header is wrong';
-  return error.message;
+function reasonOf({ message }: Error): string {
+  return reasons.find(([start]) => message.startsWith(start))?.[1] ?? message;
 }
+
+const reasons = [
+  ['Unexpected end', 'it ends too early'],
+  ['Invalid tar header', 'the checksum of a header is wrong'],
+  ['Invalid header', 'a header has a size that is none'],
+  ['Header exceeds max size', 'a PAX header or long name has more than 4 MiB'],
+] as const;

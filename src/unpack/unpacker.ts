@@ -34,6 +34,7 @@ export function openUnpacker(limits: UnpackLimits): Unpacker {
   return {
     async unpack(source, digest, into, signal) {
       using _ = await slots.acquire(signal);
+      signal.throwIfAborted();
       const job: UnpackJob = { source, digest, into, limits };
       const worker = new Worker(workerFile, { workerData: job, resourceLimits });
       const end = (): void => void worker.terminate();

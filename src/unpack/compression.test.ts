@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
+import { endOfTar } from '../../test/support/raw-tar.ts';
+import { small, smallShown } from '../../test/support/small-tar.ts';
+import { sha256 } from '../../test/support/tar.ts';
+import { openUnpacking, showToc } from '../../test/support/unpacking.ts';
+import { ArtifactError } from '../util/error.ts';
+
+const { unpack, digest, label } = await openUnpacking();
+
+const checksummed = { params: { [constants.ZSTD_c_checksumFlag]: 1 } };
+const half = small.length / 2;
+for (const [name, bytes] of [
+  ['plain', small],
+  ['gzip', gzipSync(small)],
+  ['two gzip members', Buffer.concat([gzipSync(small.subarray(0, half)), gzipSync(small.subarray(half))])],
+  ['gzip padded with zeros', Buffer.concat([gzipSync(small), Buffer.alloc(700)])],
+  ['zstd', zstdCompressSync(small, checksummed)],
+  [
+    'two zstd frames',
+    Buffer.concat([zstdCompressSync(small.subarray(0, half)), zstdCompressSync(small.subarray(half))]),
+  ],
+  ['zstd with skippable frames', Buffer.concat([skippable(), zstdCompressSync(small), skippable()])],
+] as const) {
+  test(`a tar is unpacked: ${name}`, async () => {
+    const toc = await unpack(bytes);
+    assert.deepEqual(showToc(toc), smallShown);
+    assert.equal(toc.diffId, sha256(small));
+    assert.equal(toc.digest, digest);
+    assert.deepEqual(toc.notes, []);
+  });
+}
+
+function skippable(): Buffer {
+  return Buffer.concat([Buffer.of(0x50, 0x2a, 0x4d, 0x18, 100, 0, 0, 0), Buffer.alloc(100, 7)]);
+}
+
+for (const [name, bytes] of [
+  ['two blocks of zeros', endOfTar],
+  ['nothing at all', Buffer.alloc(0)],
+  ['a compressed nothing', gzipSync(Buffer.alloc(0))],
+  ['zeros of 10 KiB', gzipSync(Buffer.alloc(10_240))],
+] as const) {
+  test(`an empty tar is fine: ${name}`, async () => assert.deepEqual((await unpack(bytes)).entries, []));
+}
+
+for (const [name, bytes, why] of [
+  ['xz', Buffer.from('fd377a585a000004', 'hex'), /is compressed with xz; only gzip, zstd/],
+  ['bzip2', Buffer.from('BZh91AY&SY'), /is compressed with bzip2/],
+  ['damaged gzip', flip(gzipSync(small), -6), /is damaged gzip: incorrect data check/],
+  ['cut gzip', gzipSync(small).subarray(0, -9), /is damaged gzip: unexpected end of file/],
+  [
+    'bytes after gzip',
+    Buffer.concat([gzipSync(small), Buffer.from('rest')]),
+    /is damaged gzip: incorrect header check/,
+  ],
+  ['damaged zstd', flip(zstdCompressSync(small, checksummed), -1), /is damaged zstd/],
+  ['cut zstd', zstdCompressSync(small).subarray(0, -9), /is damaged zstd/],
+  [
+    'bytes after zstd',
+    Buffer.concat([zstdCompressSync(small), Buffer.from('rest')]),
+    /is damaged zstd: no frame at byte/,
+  ],
+] as const) {
+  test(`damage is refused: ${name}`, async () => {
+    await assert.rejects(unpack(bytes), (error: unknown) => {
+      assert.ok(error instanceof ArtifactError, String(error));
+      assert.equal(error.code, 'unmountable');
+      assert.ok(error.message.startsWith(label));
+      assert.match(error.message, why);
+      return true;
+    });
+  });
+}
+
+function flip(bytes: Buffer, at: number): Buffer {
+  const flipped = Buffer.from(bytes);
+  flipped[bytes.length + at] = (flipped.at(at) ?? 0) ^ 1;
+  return flipped;
+}

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { closeSync, openSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { paxEntry, rawTar } from '../../test/support/raw-tar.ts';
+import { small } from '../../test/support/small-tar.ts';
+import { openUnpacking, showToc } from '../../test/support/unpacking.ts';
+import { getXattr } from '../util/libc.ts';
+
+const { unpack, label } = await openUnpacking();
+
+test('bodies have owner, mode and time of the tar; setuid and setgid end', async () => {
+  const { entries, into } = await unpack(small);
+  const [directory, file, empty] = entries;
+  assert.deepEqual(directory, { kind: 'directory', path: 'd/', mode: 0o750, uid: 7, gid: 8, mtime: 5000 });
+  assert.ok(file?.kind === 'file' && empty?.kind === 'file');
+  assert.equal(file.mode, 0o755);
+  assert.equal(empty.mode, 0o1600);
+  const stat = statSync(join(into, '0'));
+  assert.deepEqual(
+    [stat.uid, stat.gid, stat.mtimeMs, stat.mode & 0o7777],
+    [1000, 1001, 1_700_000_000_000, 0o755],
+  );
+  assert.equal(statSync(join(into, '1')).mode & 0o7777, 0o1600);
+});
+
+const latin1Path = Buffer.from('caf\xe9/\xff', 'latin1');
+for (const [name, tar, shown] of [
+  ['names that are not UTF-8', rawTar({ name: 'caf\xe9' }), ['caf\udce9: ']],
+  ['UTF-8 in a header', rawTar({ name: Buffer.from('é').toString('latin1') }), ['é: ']],
+  ['PAX names that are not UTF-8', rawTar(paxEntry({ path: latin1Path }), {}), ['caf\udce9/\udcff: ']],
+  ['PAX names in UTF-8', rawTar(paxEntry({ path: Buffer.from('日本') }), {}), ['日本: ']],
+  [
+    'a PAX target',
+    rawTar(paxEntry({ linkpath: latin1Path }), { name: 'l', type: '2', linkname: 'x' }),
+    ['l -> caf\udce9/\udcff'],
+  ],
+  ['an empty PAX path is none', rawTar(paxEntry({ path: '' }), { name: 'n' }), ['n: ']],
+  [
+    'a GNU long name',
+    rawTar({ type: 'L', name: '././@LongLink', body: `${'n/'.repeat(100)}\xe9\0` }, { name: 'n/n' }),
+    [`${'n/'.repeat(100)}\udce9: `],
+  ],
+  [
+    'a GNU long target',
+    rawTar({ type: 'K', body: `${'t/'.repeat(100)}\0` }, { name: 'l', type: '1' }),
+    [`l = ${'t/'.repeat(100)}`],
+  ],
+  [
+    'PAX after a GNU long name',
+    rawTar({ type: 'L', body: 'long\0' }, paxEntry({ path: 'pax' }), {}),
+    ['pax: '],
+  ],
+  ['the later of two PAX headers', rawTar(paxEntry({ path: 'a' }), paxEntry({ path: 'b' }), {}), ['b: ']],
+  [
+    "git's global header",
+    rawTar(paxEntry({ comment: 'a'.repeat(40) }, 'g'), { name: 'f', body: 'x' }),
+    ['f: x'],
+  ],
+  ['a ustar prefix', rawTar({ name: 'n', prefix: 'p/q' }), ['p/q/n: ']],
+  ['a GNU header has no prefix', rawTar({ name: 'n', prefix: '15123456', magic: 'ustar  \0' }), ['n: ']],
+  [
+    'the oldest format',
+    rawTar({ name: 'n', magic: '', type: '\0', body: 'x' }, { name: 'd/', magic: '', type: '\0' }),
+    ['n: x', 'd/ (directory)'],
+  ],
+  ['a contiguous file', rawTar({ name: 'n', type: '7', body: 'x' }), ['n: x']],
+  [
+    'a size in base 256',
+    rawTar({ name: 'n', body: 'abc', size: '\x80' + '\0'.repeat(10) + '\x03' }),
+    ['n: abc'],
+  ],
+  ['a PAX size', rawTar(paxEntry({ size: '3' }), { name: 'n', body: 'abc', size: 0 }), ['n: abc']],
+  [
+    'special entries are told, not judged',
+    rawTar({ name: 'c', type: '3' }, { name: 'b', type: '4' }, { name: 'p', type: '6' }),
+    ['c (character device)', 'b (block device)', 'p (FIFO)'],
+  ],
+  [
+    'paths that lead out are told, not judged',
+    rawTar({ name: '../../evil', body: 'x' }, { name: '/etc/passwd', body: 'y' }),
+    ['../../evil: x', '/etc/passwd: y'],
+  ],
+  [
+    'the same path twice has two bodies',
+    rawTar({ name: 'f', body: 'x' }, { name: 'f', body: 'y' }),
+    ['f: x', 'f: y'],
+  ],
+] as const) {
+  test(`an entry is read right: ${name}`, async () => assert.deepEqual(showToc(await unpack(tar)), shown));
+}
+
+test('PAX gives owners and times that ustar cannot: large, and in fractions', async () => {
+  const records = { uid: '3000000000', gid: '4000000', mtime: '1700000000.25' };
+  const { entries, into } = await unpack(rawTar(paxEntry(records), { name: 'f', body: 'x' }));
+  const [file] = entries;
+  assert.ok(file?.kind === 'file');
+  assert.deepEqual([file.uid, file.gid, file.mtime], [3_000_000_000, 4_000_000, 1_700_000_000_250]);
+  const stat = statSync(join(into, '0'));
+  assert.deepEqual([stat.uid, stat.gid, stat.mtimeMs], [3_000_000_000, 4_000_000, 1_700_000_000_250]);
+});
+
+test('a time that no file system has is the nearest that it has', async () => {
+  const { entries } = await unpack(
+    rawTar(
+      paxEntry({ mtime: '1e9' }),
+      { name: 'a' },
+      paxEntry({ mtime: `9${'0'.repeat(30)}` }),
+      { name: 'b' },
+      paxEntry({ mtime: `-9${'0'.repeat(30)}` }),
+      { name: 'c' },
+    ),
+  );
+  assert.deepEqual(
+    entries.map(entry => ('mtime' in entry ? entry.mtime : undefined)),
+    [0, (2 ** 34 - 1) * 1000, -(2 ** 31) * 1000],
+  );
+});
+
+test('user attributes are kept, bytes and all; the others are left out with one note', async () => {
+  const value = Buffer.from([0, 0xff, 0x0a, 0x3d]);
+  const records = {
+    'SCHILY.xattr.user.a': value,
+    'SCHILY.xattr.security.capability': value,
+    'SCHILY.xattr.trusted.overlay.opaque': 'y',
+    'SCHILY.acl.access': 'user::rw-',
+  };
+  const toc = await unpack(
+    rawTar(
+      paxEntry(records),
+      { name: 'f', body: 'x' },
+      paxEntry(records),
+      { name: 'd', type: '5' },
+      paxEntry(records),
+      { name: 's', type: '2', linkname: 'f' },
+    ),
+  );
+  const xattrs = { 'user.a': value.toString('latin1') };
+  assert.deepEqual(
+    toc.entries.map(entry => ('xattrs' in entry ? entry.xattrs : undefined)),
+    [xattrs, xattrs, undefined],
+  );
+  const fd = openSync(join(toc.into, '0'), 'r');
+  assert.deepEqual([...(getXattr(fd, 'user.a') ?? [])], [...value]);
+  assert.equal(getXattr(fd, 'security.capability'), undefined);
+  closeSync(fd);
+  assert.deepEqual(toc.notes, [
+    `${label}: left out attributes of entries: security.capability of 2, trusted.overlay.opaque of 2, SCHILY.acl.access of 2`,
+  ]);
+});
+
+test('an attribute that the file system cannot take is left out with a note', async () => {
+  const toc = await unpack(
+    rawTar(paxEntry({ 'SCHILY.xattr.user.big': 'x'.repeat(70_000) }), { name: 'f', body: 'x' }),
+  );
+  assert.deepEqual(toc.notes, [`${label}: left out attributes of entries: user.big of 1`]);
+});

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openUnpacking, showToc } from '../../test/support/unpacking.ts';
+import { setXattr } from '../util/libc.ts';
+
+const { unpackFile, folder } = await openUnpacking();
+
+test('the tars of GNU tar are read in all its formats', async () => {
+  const tree = join(folder, 'tree');
+  const long = 'n'.repeat(120);
+  mkdirSync(join(tree, 'd', long, long), { recursive: true });
+  writeFileSync(join(tree, 'd', long, long, long), 'far');
+  writeFileSync(join(tree, 'f'), 'content', { mode: 0o640 });
+  writeFileSync(Buffer.concat([Buffer.from(`${tree}/`), Buffer.from('caf\xe9', 'latin1')]), 'latin1');
+  execFileSync('ln', [join(tree, 'f'), join(tree, 'hard')]);
+  execFileSync('ln', ['-s', `../${long}`, join(tree, 'soft')]);
+  for (const format of ['gnu', 'pax', 'oldgnu']) {
+    const source = join(folder, `${format}.tar`);
+    execFileSync('tar', ['-c', `--format=${format}`, '--sort=name', '-f', source, '-C', tree, '.']);
+    assert.deepEqual(
+      showToc(await unpackFile(source)),
+      [
+        './ (directory)',
+        './caf\udce9: latin1',
+        './d/ (directory)',
+        `./d/${long}/ (directory)`,
+        `./d/${long}/${long}/ (directory)`,
+        `./d/${long}/${long}/${long}: far`,
+        './f: content',
+        './hard = ./f',
+        `./soft -> ../${long}`,
+      ],
+      format,
+    );
+  }
+});
+
+test("GNU tar's sparse files are refused in all its formats", async () => {
+  const tree = join(folder, 'sparse');
+  mkdirSync(tree);
+  writeFileSync(join(tree, 'holes'), 'x');
+  truncateSync(join(tree, 'holes'), 1 << 20);
+  for (const version of [
+    '--format=gnu',
+    '--sparse-version=0.0',
+    '--sparse-version=0.1',
+    '--sparse-version=1.0',
+  ]) {
+    const source = join(folder, `sparse${version}.tar`);
+    const format = version.startsWith('--sparse') ? ['--format=pax'] : [];
+    execFileSync('tar', ['-c', '--sparse', ...format, version, '-f', source, '-C', tree, 'holes']);
+    await assert.rejects(unpackFile(source), {
+      code: 'unmountable',
+      message: /a sparse file; make the tar without/,
+    });
+  }
+});
+
+test("GNU tar's user attributes are kept", async () => {
+  const tree = join(folder, 'attributes');
+  mkdirSync(tree);
+  writeFileSync(join(tree, 'f'), 'x');
+  const fd = openSync(join(tree, 'f'), 'r');
+  setXattr(fd, 'user.model', Buffer.from('caf\xe9', 'latin1'));
+  closeSync(fd);
+  const source = join(folder, 'attributes.tar');
+  execFileSync('tar', ['-c', '--xattrs', '-f', source, '-C', tree, 'f']);
+  const [file] = (await unpackFile(source)).entries;
+  assert.ok(file?.kind === 'file');
+  assert.deepEqual(file.xattrs, { 'user.model': 'caf\xe9' });
+});

@@ -1,0 +1,21 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { small } from '../../test/support/small-tar.ts';
+import { anyLimits, openUnpacking } from '../../test/support/unpacking.ts';
+import { toDigest } from '../oci/digest.ts';
+import { unpackLayer } from './job.ts';
+
+const { folder } = await openUnpacking();
+
+test('the diffId of a plain tar is its digest, which was verified', async () => {
+  const source = join(folder, 'plain');
+  writeFileSync(source, small);
+  const into = mkdtempSync(join(folder, 'into-'));
+  const verified = toDigest('sha256', 'b'.repeat(64));
+  assert.equal(
+    (await unpackLayer({ source, digest: verified, into, limits: anyLimits }, () => {})).diffId,
+    verified,
+  );
+});

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { paxEntry, rawEntry, rawTar, type RawEntry } from '../../test/support/raw-tar.ts';
+import { openUnpacking } from '../../test/support/unpacking.ts';
+import { ArtifactError } from '../util/error.ts';
+
+const { unpack, label } = await openUnpacking();
+
+const file: RawEntry = { name: 'a/f', body: 'x' };
+for (const [name, bytes, why] of [
+  ['text', Buffer.from('hello'), /claims to be a tar and is none: it ends too early/],
+  [
+    'random bytes',
+    Buffer.alloc(5000, 'random'),
+    /claims to be a tar and is none: the checksum of a header is wrong/,
+  ],
+  ['compressed text', gzipSync('hello'.repeat(500)), /claims to be a tar and is none/],
+  [
+    'a wrong checksum',
+    rawTar(file, { ...file, checksum: '000001\0 ' }),
+    /is a damaged tar: the checksum of a header is wrong, after the entry "a\/f"/,
+  ],
+  [
+    'an end in a body',
+    rawTar({ ...file, body: 'x'.repeat(2000) }).subarray(0, 1024),
+    /ends too early, after the entry "a\/f"/,
+  ],
+  [
+    'an end in the headers',
+    Buffer.concat([rawEntry(file), paxEntry({ path: 'b' })]),
+    /it ends within the headers of an entry/,
+  ],
+  [
+    'a block of zeros between entries',
+    rawTar(file, Buffer.alloc(512), file),
+    /entry "a\/f": a block of zeros before it/,
+  ],
+  [
+    'a GNU sparse file',
+    rawTar({ ...file, type: 'S' }),
+    /entry "a\/f": a sparse file; make the tar without --sparse/,
+  ],
+  ['a PAX sparse file', rawTar(paxEntry({ 'GNU.sparse.major': '1' }), file), /entry "a\/f": a sparse file/],
+  [
+    'the continuation of a volume',
+    rawTar({ ...file, type: 'M' }),
+    /"a\/f": the continuation of a file of another volume/,
+  ],
+  ['a volume label', rawTar({ ...file, type: 'V' }), /"a\/f": a volume label/],
+  ['an unknown type', rawTar({ ...file, type: 'Z' }), /"a\/f": of the unknown type "Z"/],
+  [
+    'an unknown type with a PAX header',
+    rawTar(paxEntry({ path: 'b' }), { ...file, type: 'Z' }),
+    /"b": of the unknown type "Z"/,
+  ],
+  [
+    'a symlink with a body',
+    rawTar({ name: 's', type: '2', linkname: 'x', body: 'x' }),
+    /"s": a symlink of 1 bytes, where none can be/,
+  ],
+  [
+    'a hard link with a body',
+    rawTar({ name: 's', type: '1', linkname: 'x', body: 'x' }),
+    /"s": a link of 1 bytes/,
+  ],
+  ['a directory with a size', rawTar({ name: 'd', type: '5', size: 5 }), /"d": a directory of 5 bytes/],
+  [
+    'a negative size',
+    rawTar({ name: 'f', size: `\xff${'\xff'.repeat(11)}` }),
+    /a size that Linux cannot have/,
+  ],
+  ['a size that is no number', rawTar({ name: 'f', size: '9z' }), /a header has a size that is none/],
+  [
+    'a PAX size that is no number',
+    rawTar(paxEntry({ size: '1x' }), { name: 'f', body: 'x' }),
+    /"f": a PAX size of no meaning/,
+  ],
+  [
+    'a negative PAX size',
+    rawTar(paxEntry({ size: '-1' }), { name: 'f', body: 'x' }),
+    /a header has a size that is none/,
+  ],
+  [
+    'an owner that no file can have',
+    rawTar(paxEntry({ uid: '4294967295' }), file),
+    /"a\/f": an owner that Linux cannot have/,
+  ],
+  ['a negative owner', rawTar({ ...file, uid: Buffer.alloc(8, 0xff) }), /an owner that Linux cannot have/],
+  ['an owner that is no number', rawTar(paxEntry({ uid: 'root' }), file), /an owner that Linux cannot have/],
+  ['a mode that is none', rawTar({ ...file, mode: 'zzz' }), /a mode that Linux cannot have/],
+  ['a global path', rawTar(paxEntry({ path: 'x' }, 'g'), file), /a global PAX header with path/],
+  ['a PAX header of nothing', rawTar(paxEntry({}), file), /an extended header of no size/],
+  ['a PAX record of no length', rawTar(paxEntry({}, 'x', 'path=x\n'), file), /a PAX header of no meaning/],
+  [
+    'a PAX record longer than its header',
+    rawTar(paxEntry({}, 'x', '99 path=x\n'), file),
+    /a PAX header of no meaning/,
+  ],
+  ['a PAX record of no end', rawTar(paxEntry({}, 'x', '9 path=xx'), file), /a PAX header of no meaning/],
+  [
+    'a PAX record of negative length',
+    rawTar(paxEntry({}, 'x', '-9 path=x\n'), file),
+    /a PAX header of no meaning/,
+  ],
+  ['a PAX record of no key', rawTar(paxEntry({}, 'x', '5 =x\n'), file), /a PAX header of no meaning/],
+  [
+    'a long name of 5 MiB',
+    rawTar({ type: 'L', body: 'x'.repeat(5 << 20) }, file),
+    /a PAX header or long name has more than 4 MiB/,
+  ],
+  [
+    'long names without end',
+    Buffer.concat(Array.from({ length: 5 }, () => rawEntry({ type: 'L', body: 'x'.repeat(3 << 20) }))),
+    /more than 8 MiB of headers/,
+  ],
+] as const) {
+  test(`a tar is refused, naming layer and entry: ${name}`, async () => {
+    await assert.rejects(unpack(bytes), (error: unknown) => {
+      assert.ok(error instanceof ArtifactError, String(error));
+      assert.equal(error.code, 'unmountable');
+      assert.ok(error.message.startsWith(label));
+      assert.match(error.message, why);
+      return true;
+    });
+  });
+}

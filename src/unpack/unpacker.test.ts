@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+import { endOfTar, rawEntry, rawTar } from '../../test/support/raw-tar.ts';
+import { temporaryFolder } from '../../test/support/temporary.ts';
+import { mountTmpfs } from '../../test/support/tmpfs.ts';
+import { toDigest } from '../oci/digest.ts';
+import type { Unpacker as Contract } from '../volume/contracts.ts';
+import { openUnpacker } from './unpacker.ts';
+
+const folder = await temporaryFolder();
+after(() => folder[Symbol.asyncDispose]());
+
+const digest = toDigest('sha256', 'a'.repeat(64));
+const limits = { maxEntries: 100_000, maxBytes: 2 ** 40, maxRatio: 1_000_000 };
+const never = new AbortController().signal;
+
+function source(name: string, bytes: Uint8Array): string {
+  const path = join(folder.path, name);
+  writeFileSync(path, bytes);
+  return path;
+}
+
+function into(name: string): string {
+  const path = join(folder.path, name);
+  mkdirSync(path);
+  return path;
+}
+
+/** Descriptors that this process has open below the test's folder. */
+function openFiles(): string[] {
+  const open = process.getBuiltinModule('fs').readdirSync('/proc/self/fd');
+  return open.flatMap(fd => {
+    try {
+      const path = process.getBuiltinModule('fs').readlinkSync(`/proc/self/fd/${fd}`);
+      return path.startsWith(folder.path) ? [path] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+const files = (count: number): Buffer =>
+  Buffer.concat([
+    ...Array.from({ length: count }, (_, index) => rawEntry({ name: `f${index}`, body: `content ${index}` })),
+    endOfTar,
+  ]);
+
+/** Gigabytes of one body in a few kilobytes: unpacking it takes longer than any test waits. */
+function endless(): Buffer {
+  const member = gzipSync(Buffer.alloc(64 << 20), { level: 9 });
+  return Buffer.concat([
+    gzipSync(rawEntry({ name: 'big', size: 2 ** 36 })),
+    ...Array.from({ length: 1000 }, () => member),
+  ]);
+}
+
+test('a layer is unpacked in a thread, its entries in order', async () => {
+  await using unpacker: Contract & AsyncDisposable = openUnpacker(limits);
+  const toc = await unpacker.unpack(source('many', gzipSync(files(5432))), digest, into('many.into'), never);
+  assert.deepEqual(
+    toc.entries.map(entry => entry.path),
+    Array.from({ length: 5432 }, (_, index) => `f${index}`),
+  );
+  assert.equal(toc.digest, digest);
+  assert.equal(readdirSync(join(folder.path, 'many.into')).length, 5432);
+});
+
+test('a refusal keeps its code and text on its way out of the thread', async () => {
+  await using unpacker = openUnpacker({ ...limits, maxEntries: 10 });
+  await assert.rejects(unpacker.unpack(source('over', files(11)), digest, into('over.into'), never), {
+    name: 'ArtifactError',
+    code: 'unmountable',
+    message: `layer ${digest}, entry "f10": more than 10 entries in one layer (--max-layer-entries)`,
+  });
+});
+
+test('a layer file that is not there is an internal error', async () => {
+  await using unpacker = openUnpacker(limits);
+  const path = join(folder.path, 'absent');
+  await assert.rejects(unpacker.unpack(path, digest, into('absent.into'), never), {
+    code: 'internal',
+    message: /ENOENT/,
+  });
+});
+
+test('a body is never written over what is there', async () => {
+  await using unpacker = openUnpacker(limits);
+  const path = into('taken');
+  writeFileSync(join(path, '1'), 'mine');
+  await assert.rejects(unpacker.unpack(source('two', files(2)), digest, path, never), { message: /EEXIST/ });
+});
+
+for (const [name, options] of [
+  ['bytes', 'size=1m'],
+  ['inodes', 'nr_inodes=50'],
+] as const) {
+  test(`a disk without ${name} is exhausted`, async () => {
+    await using unpacker = openUnpacker(limits);
+    const path = mountTmpfs(join(folder.path, `full-${name}`), options);
+    const layer = rawTar(...Array.from({ length: 60 }, () => ({ body: Buffer.alloc(100_000) })));
+    await assert.rejects(unpacker.unpack(source(`full.${name}`, layer), digest, path, never), {
+      code: 'exhausted',
+      message: /the disk of the cache is full/,
+    });
+  });
+}
+
+test('an abort ends the thread promptly, and nothing of it is left', async () => {
+  await using unpacker = openUnpacker(limits);
+  const path = into('aborted');
+  const controller = new AbortController();
+  const reason = new Error('enough');
+  const unpacking = unpacker.unpack(source('endless', endless()), digest, path, controller.signal);
+  const rejected = assert.rejects(unpacking, reason);
+  while (!existsSync(join(path, '0'))) await sleep(5);
+  assert.ok(openFiles().length > 0);
+  const start = performance.now();
+  controller.abort(reason);
+  await rejected;
+  assert.ok(performance.now() - start < 2000);
+  assert.deepEqual(openFiles(), []);
+});
+
+test('a call that was aborted before it began does nothing', async () => {
+  await using unpacker = openUnpacker(limits);
+  const path = into('unbegun');
+  const signal = AbortSignal.abort(new Error('too late'));
+  await assert.rejects(unpacker.unpack(source('one', files(1)), digest, path, signal), /too late/);
+  assert.deepEqual(readdirSync(path), []);
+});
+
+test('two layers are unpacked at once, a third waits for its turn', async () => {
+  await using unpacker = openUnpacker(limits);
+  const layer = source('slow', endless());
+  const controllers = [0, 1, 2].map(() => new AbortController());
+  const paths = [0, 1, 2].map(index => into(`turn-${index}`));
+  const ended = controllers.map(async ({ signal }, index) => {
+    await assert.rejects(unpacker.unpack(layer, digest, paths[index] ?? '', signal), /stop/);
+  });
+  const begun = (index: number): boolean => existsSync(join(paths[index] ?? '', '0'));
+  while (!begun(0) || !begun(1)) await sleep(5);
+  await sleep(100);
+  assert.ok(!begun(2));
+  controllers[0]?.abort(new Error('stop'));
+  await ended[0];
+  while (!begun(2)) await sleep(5);
+  for (const controller of controllers) controller.abort(new Error('stop'));
+  await Promise.all(ended);
+});
+
+test('disposal ends what is under way', async () => {
+  const unpacker = openUnpacker(limits);
+  const path = into('disposed');
+  const unpacking = unpacker.unpack(source('disposed.tar', endless()), digest, path, never);
+  const rejected = assert.rejects(unpacking, { code: 'cancelled' });
+  while (!existsSync(join(path, '0'))) await sleep(5);
+  await unpacker[Symbol.asyncDispose]();
+  await rejected;
+});
+
+test('bundled flat, the thread is found beside the program', async () => {
+  const outdir = join(folder.path, 'dist');
+  const entryPoints = ['unpacker', 'worker'].map(name => new URL(`./${name}.ts`, import.meta.url).pathname);
+  const banner = {
+    js: `import { createRequire } from 'node:module'; const require = createRequire(${JSON.stringify(import.meta.url)});`,
+  };
+  const alias = { koffi: import.meta.resolve('koffi') };
+  await build({
+    entryPoints,
+    outdir,
+    banner,
+    alias,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    external: ['file:*'],
+  });
+  writeFileSync(join(outdir, 'package.json'), '{"type":"module"}');
+  const bundle: { openUnpacker: typeof openUnpacker } = await import(join(outdir, 'unpacker.js'));
+  await using unpacker = bundle.openUnpacker(limits);
+  const toc = await unpacker.unpack(source('bundled', files(3)), digest, into('bundled.into'), never);
+  assert.equal(toc.entries.length, 3);
+});

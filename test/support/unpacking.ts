@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { toDigest, type Digest } from '../../src/oci/digest.ts';
+import type { Toc, TocEntry } from '../../src/oci/toc.ts';
+import { unpackLayer } from '../../src/unpack/job.ts';
+import type { UnpackLimits } from '../../src/unpack/limits.ts';
+import { temporaryFolder } from './temporary.ts';
+
+/** Unpacks layers of bytes in this thread, below a folder that goes with the test file. */
+export type Unpacking = {
+  readonly folder: string;
+  readonly digest: Digest;
+  /** As errors name the layer. */
+  readonly label: string;
+  unpack(bytes: Uint8Array, limits?: Partial<UnpackLimits>): Promise<Unpacked>;
+  unpackFile(source: string, limits?: Partial<UnpackLimits>): Promise<Unpacked>;
+};
+export type Unpacked = Toc & { readonly into: string };
+
+export const anyLimits: UnpackLimits = { maxEntries: 1_000_000, maxBytes: 2 ** 40, maxRatio: 1000 };
+
+export async function openUnpacking(): Promise<Unpacking> {
+  const folder = await temporaryFolder();
+  after(() => folder[Symbol.asyncDispose]());
+  // Not sha256, so that the diffId is hashed even of a plain tar.
+  const digest = toDigest('sha512', 'a'.repeat(128));
+  let sources = 0;
+
+  async function unpackFile(source: string, limits: Partial<UnpackLimits> = {}): Promise<Unpacked> {
+    const into = mkdtempSync(join(folder.path, 'into-'));
+    const entries: TocEntry[] = [];
+    const job = { source, digest, into, limits: { ...anyLimits, ...limits } };
+    const toc = { ...(await unpackLayer(job, entry => entries.push(entry))), entries, into };
+    verifyBodies(toc);
+    return toc;
+  }
+
+  return {
+    folder: folder.path,
+    digest,
+    label: `layer ${digest}`,
+    unpackFile,
+    unpack(bytes, limits) {
+      const source = join(folder.path, `source-${sources++}`);
+      writeFileSync(source, bytes);
+      return unpackFile(source, limits);
+    },
+  };
+}
+
+/** What holds of every success: bodies are what the table says, and nothing else is there. */
+function verifyBodies({ entries, into, bytes }: Unpacked): void {
+  const files = entries.filter(entry => entry.kind === 'file');
+  assert.deepEqual(readdirSync(into).toSorted(), files.map(file => String(file.body)).toSorted());
+  for (const file of files) {
+    const path = join(into, String(file.body));
+    const content = readFileSync(path);
+    assert.equal(content.length, file.size);
+    assert.equal(createHash('sha256').update(content).digest('hex'), file.sha256);
+    assert.equal(statSync(path).mode & 0o7777, file.mode);
+  }
+  assert.equal(
+    bytes,
+    files.reduce((sum, file) => sum + file.size, 0),
+  );
+}
+
+/** Kind and path of every entry, the content of files, the target of links. */
+export function showToc({ entries, into }: Unpacked): string[] {
+  return entries.map(entry => {
+    if (entry.kind === 'file')
+      return `${entry.path}: ${readFileSync(join(into, String(entry.body)), 'latin1')}`;
+    if (entry.kind === 'symlink') return `${entry.path} -> ${entry.target}`;
+    if (entry.kind === 'link') return `${entry.path} = ${entry.target}`;
+    return entry.kind === 'special' ? `${entry.path} (${entry.what})` : `${entry.path} (${entry.kind})`;
+  });
+}
