@@ -1,53 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import { layer, merge, show, type Short, type Shown } from '../../test/support/merging.ts';
 import { toDigest } from './digest.ts';
-import { toFileTree, toLayerTree, type LayerTree } from './layer-tree.ts';
+import { toFileTree } from './layer-tree.ts';
 import { mergeTrees } from './merge.ts';
-import type { TocEntry } from './toc.ts';
-import { measureTree, type DirectoryNode } from './tree.ts';
+import { measureTree } from './tree.ts';
 
 const digest = toDigest('sha256', 'e'.repeat(64));
-
-/** An entry in short: `d/` a directory, `l -> t` a symlink, `l = t` a hard link, anything else a file of that body. */
-type Short = string | readonly [path: string, body: number];
-
-function entry(short: Short): TocEntry {
-  const attributes = { mode: 0o700, uid: 5, gid: 6, mtime: 7 };
-  if (typeof short !== 'string') {
-    return { kind: 'file', path: short[0], size: 1, body: short[1], sha256: '', ...attributes };
-  }
-  const [path = '', target = ''] = short.split(/ (?:->|=) /);
-  if (short.includes(' -> ')) return { kind: 'symlink', path, target, ...attributes };
-  if (short.includes(' = ')) return { kind: 'link', path, target };
-  return short.endsWith('/')
-    ? { kind: 'directory', path, ...attributes }
-    : { kind: 'file', path, size: 1, body: 0, sha256: '', ...attributes };
-}
-
-function layer(kind: 'artifact' | 'image', index: number, shorts: readonly Short[]): LayerTree {
-  const toc = { digest, diffId: digest, bytes: 0, notes: [], entries: shorts.map(entry) };
-  return toLayerTree(toc, { kind, label: `layer ${index + 1}` });
-}
-
-function merge(kind: 'artifact' | 'image', ...layers: readonly (readonly Short[])[]): DirectoryNode {
-  return mergeTrees(
-    layers.map((shorts, index) => layer(kind, index, shorts)),
-    kind,
-  );
-}
-
-/** A tree as nested objects: files as bodies, symlinks as targets. */
-function show(directory: DirectoryNode): Shown {
-  const shown: Shown = {};
-  for (const [name, node] of directory.children) {
-    if (node.kind === 'directory') shown[name] = show(node);
-    else if (node.kind === 'symlink') shown[name] = `-> ${node.target}`;
-    else shown[name] = node.source.kind === 'body' ? node.source.body : -1;
-  }
-  return shown;
-}
-type Shown = { [name: string]: Shown | string | number };
 
 test('no layers are an empty directory, 0755 of root', () => {
   const root = mergeTrees([], 'artifact');
@@ -193,89 +152,4 @@ test('many file layers in one directory cost no more than linear time', () => {
   const start = performance.now();
   mergeTrees(layers, 'artifact');
   assert.ok(performance.now() - start < 1000);
-});
-
-/** The model: every layer is extracted onto nested objects, whiteouts first, as the OCI text says it. */
-function model(layers: readonly (readonly Short[])[]): Shown {
-  const root: Shown = {};
-  for (const shorts of layers) {
-    for (const short of shorts) {
-      const path = (typeof short === 'string' ? short : short[0]).split('/').filter(part => part !== '');
-      const name = path.pop() ?? '';
-      if (!name.startsWith('.wh.')) continue;
-      const parent = find(root, path);
-      if (parent === undefined) continue;
-      if (name === '.wh..wh..opq') for (const key of Object.keys(parent)) delete parent[key];
-      else delete parent[name.slice(4)];
-    }
-    for (const short of shorts) {
-      const path = (typeof short === 'string' ? short : short[0]).split('/').filter(part => part !== '');
-      const name = path.pop() ?? '';
-      const parent = make(root, path);
-      if (name.startsWith('.wh.')) continue;
-      if (typeof short !== 'string') parent[name] = short[1];
-      else if (typeof parent[name] !== 'object') parent[name] = {};
-    }
-  }
-  return root;
-}
-
-function find(root: Shown, path: readonly string[]): Shown | undefined {
-  let here: Shown | string | number | undefined = root;
-  for (const name of path) here = typeof here === 'object' ? here[name] : undefined;
-  return typeof here === 'object' ? here : undefined;
-}
-
-function make(root: Shown, path: readonly string[]): Shown {
-  let here = root;
-  for (const name of path) {
-    const next = here[name];
-    const directory = typeof next === 'object' ? next : {};
-    here[name] = directory;
-    here = directory;
-  }
-  return here;
-}
-
-test('image: any layers merge as extracting them one after the other would', () => {
-  // Files end in x and directories do not, so that no layer has a file as a parent.
-  const folder = fc.array(fc.constantFrom('a', 'b', 'c'), { maxLength: 3 });
-  const short: fc.Arbitrary<Short> = fc.oneof(
-    fc
-      .tuple(folder, fc.constantFrom('x', 'ax', 'bx'), fc.nat(99))
-      .map(([path, name, body]) => [[...path, name].join('/'), body] as const),
-    fc
-      .array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 3 })
-      .map(path => `${path.join('/')}/`),
-    fc
-      .tuple(folder, fc.constantFrom('.wh.a', '.wh.b', '.wh.x', '.wh..wh..opq'))
-      .map(([path, name]) => [...path, name].join('/')),
-  );
-  fc.assert(
-    fc.property(fc.array(fc.array(short, { maxLength: 8 }), { maxLength: 4 }), layers => {
-      assert.deepEqual(show(merge('image', ...layers)), model(layers));
-    }),
-    { numRuns: 3000 },
-  );
-});
-
-test('image: files and directories replace each other across layers as in the model', () => {
-  const name = fc.constantFrom('a', 'b');
-  // One entry a layer, so that any kind can meet any other across layers and none within one.
-  const short: fc.Arbitrary<Short> = fc.oneof(
-    fc
-      .tuple(fc.array(name, { minLength: 1, maxLength: 3 }), fc.nat(99))
-      .map(([path, body]) => [path.join('/'), body] as const),
-    fc.array(name, { minLength: 1, maxLength: 3 }).map(path => `${path.join('/')}/`),
-    fc
-      .tuple(fc.array(name, { maxLength: 2 }), name)
-      .map(([path, last]) => [...path, `.wh.${last}`].join('/')),
-  );
-  fc.assert(
-    fc.property(fc.array(short, { maxLength: 8 }), shorts => {
-      const layers = shorts.map(one => [one]);
-      assert.deepEqual(show(merge('image', ...layers)), model(layers));
-    }),
-    { numRuns: 3000 },
-  );
 });
