@@ -10,7 +10,6 @@ import { serveHttp } from './http/server.ts';
 import { openMounter } from './mount/mounter.ts';
 import { verifyKernel } from './mount/kernel.ts';
 import { type Digest, toDigest } from './oci/digest.ts';
-import type { Repository } from './oci/reference.ts';
 import { toPlatform } from './oci/platform.ts';
 import { openRegistry } from './registry/client.ts';
 import { openKeychain } from './registry/keychain.ts';
@@ -130,15 +129,14 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     directory: settings.registriesConfDir,
     aliasesFile: standardPlaces.aliasesFile,
   });
-  const locateIn = (repository: Repository) => locate(registries, repository);
   const registry = stack.use(
     openRegistry({
-      locate: locateIn,
+      locate: repository => locate(registries, repository),
       onRetry: retry => log.warn(retry, 'asking a registry again'),
       ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),
     }),
   );
-  const keychain = openKeychain({ authFile: settings.authFile, locate: locateIn });
+  const keychain = openKeychain({ authFile: settings.authFile });
   await keychain.verify(AbortSignal.timeout(5_000));
   const unpacker = stack.use(
     openUnpacker({

@@ -10,7 +10,7 @@ import {
   openGuardedRegistry,
   resolveAs,
 } from '../../test/support/guarded-registry.ts';
-import { anonymous, openMemorySink, openTestClient } from '../../test/support/registry-client.ts';
+import { anonymous, nobody, openMemorySink, openTestClient } from '../../test/support/registry-client.ts';
 import type { ArtifactError } from '../util/error.ts';
 
 const { signal } = new AbortController();
@@ -40,7 +40,7 @@ test('a wrong password is unauthenticated and names where it was found, not what
 test('nobody is unauthenticated where Basic is asked for', async () => {
   await using registry = await openGuardedRegistry(basic);
   await using client = openTestClient();
-  await assert.rejects(resolveAs(anonymous, client, registry), {
+  await assert.rejects(resolveAs(nobody, client, registry), {
     code: 'unauthenticated',
     message: `${registry.host}/team/model needs a credential (basic); asked as anonymous (no file)`,
   });
@@ -52,7 +52,7 @@ test('a token of one credential is never used for another, nor one of a reposito
   await using client = openTestClient();
   await resolveAs(alice, client, registry);
   await assert.rejects(resolveAs(mallory, client, registry), { code: 'unauthenticated' });
-  await assert.rejects(resolveAs(anonymous, client, registry), { code: 'unauthenticated' });
+  await assert.rejects(resolveAs(nobody, client, registry), { code: 'unauthenticated' });
   await resolveAs(alice, client, registry, 'team/other');
   assert.equal(countTokens(registry), 4);
 });
@@ -67,7 +67,7 @@ test('many requests at once wait for one token, and one that leaves does not tak
     return undefined;
   });
   const leaving = client.resolve(reference, anonymous, abort.signal);
-  const staying = Array.from({ length: 20 }, () => resolveAs(anonymous, client, registry));
+  const staying = Array.from({ length: 20 }, () => resolveAs(nobody, client, registry));
   await assert.rejects(leaving, { code: 'cancelled' });
   await Promise.all(staying);
   assert.equal(countTokens(registry), 1);
@@ -140,7 +140,7 @@ test('a thousand small blobs of a guarded registry need one token', async () => 
     Array.from({ length: 1000 }, (_, index) => ({ bytes: Buffer.from(`line ${index}\n`) })),
   );
   await using client = openTestClient();
-  await resolveAs(anonymous, client, registry, 'team/many');
+  await resolveAs(nobody, client, registry, 'team/many');
   const left = [...layers];
   const workers = Array.from({ length: 6 }, async () => {
     for (let layer = left.pop(); layer !== undefined; layer = left.pop()) {

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import type { Credential } from '../oci/credential.ts';
+import type { Credential, Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
@@ -24,18 +24,22 @@ export type RegistryOptions = {
 };
 
 export type RegistryClient = AsyncDisposable & {
-  resolve(reference: Reference, credential: Credential, signal: AbortSignal): Promise<Descriptor>;
+  resolve(
+    reference: Reference,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<{ readonly descriptor: Descriptor; readonly credential: Credential }>;
   manifest(
     repository: Repository,
     descriptor: Descriptor,
-    credential: Credential,
+    keyring: Keyring,
     signal: AbortSignal,
   ): Promise<Uint8Array>;
   blob(
     repository: Repository,
     descriptor: Descriptor,
     sink: Sink,
-    credential: Credential,
+    keyring: Keyring,
     signal: AbortSignal,
   ): Promise<void>;
 };
@@ -64,34 +68,36 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     clock,
   );
 
-  function ask(repository: Repository, name: string, credential: Credential): Asked {
+  async function ask(
+    repository: Repository,
+    name: string,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<Asked> {
+    const endpoint = locate(repository);
     return {
-      endpoint: locate(repository),
-      credential,
+      endpoint,
+      credential: await keyring.find(endpoint, signal),
       subject: `${repository.registry}/${repository.path}${name}`,
     };
   }
 
   return {
-    async resolve(reference, credential, signal) {
+    async resolve(reference, keyring, signal) {
       const name = reference.digest ?? reference.tag ?? 'latest';
-      const asked = ask(reference, reference.digest === undefined ? `:${name}` : `@${name}`, credential);
-      return await retry(
-        () => resolve(exchange, asked, name, signal),
-        openPatience(asked.subject, clock, onRetry),
-        signal,
-      );
+      const suffix = reference.digest === undefined ? `:${name}` : `@${name}`;
+      const asked = await ask(reference, suffix, keyring, signal);
+      const patience = openPatience(asked.subject, clock, onRetry);
+      const descriptor = await retry(() => resolve(exchange, asked, name, signal), patience, signal);
+      return { descriptor, credential: asked.credential };
     },
-    async manifest(repository, descriptor, credential, signal) {
-      const asked = ask(repository, `@${descriptor.digest}`, credential);
-      return await retry(
-        () => fetchManifest(exchange, asked, descriptor, signal),
-        openPatience(asked.subject, clock, onRetry),
-        signal,
-      );
+    async manifest(repository, descriptor, keyring, signal) {
+      const asked = await ask(repository, `@${descriptor.digest}`, keyring, signal);
+      const patience = openPatience(asked.subject, clock, onRetry);
+      return await retry(() => fetchManifest(exchange, asked, descriptor, signal), patience, signal);
     },
-    async blob(repository, descriptor, sink, credential, signal) {
-      const asked = ask(repository, `@${descriptor.digest}`, credential);
+    async blob(repository, descriptor, sink, keyring, signal) {
+      const asked = await ask(repository, `@${descriptor.digest}`, keyring, signal);
       await transfer(exchange, { ...asked, descriptor, sink }, clock, onRetry, signal);
     },
     async [Symbol.asyncDispose]() {

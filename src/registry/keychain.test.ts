@@ -7,7 +7,6 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import type { Credential } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
-import { parseRepository, type Repository } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Keychain } from '../volume/contracts.ts';
 import { openKeychain } from './keychain.ts';
@@ -18,13 +17,20 @@ before(async () => {
 });
 after(() => rm(root, { recursive: true }));
 
-const repository = parseRepository('r.io/ns/model');
-const asWritten = ({ registry, path }: Repository): Endpoint => ({ host: registry, path, insecure: false });
+const place: Endpoint = { host: 'r.io', path: 'ns/model', insecure: false };
 const never = new AbortController().signal;
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const auths = (user: string, key = 'r.io'): string =>
   JSON.stringify({ auths: { [key]: { auth: base64(`${user}:pw`) } } });
-const keychainOf = (authFile?: string): Keychain => openKeychain({ authFile, locate: asWritten });
+const keychainOf = (authFile?: string): Keychain => openKeychain({ authFile });
+
+/** What a call with these secrets shows at a place. */
+const find = (
+  keychain: Keychain,
+  secrets: Readonly<Record<string, string>>,
+  at: Endpoint = place,
+  signal = never,
+): Promise<Credential> => keychain.open({ secrets }).find(at, signal);
 
 let count = 0;
 async function fileOf(text: string): Promise<string> {
@@ -58,7 +64,7 @@ describe('the order of the sources', () => {
   for (const [gone, user, source] of order) {
     test(`${user} is found, and named as the source`, async () => {
       const left = Object.fromEntries(Object.entries(secrets).filter(([key]) => !gone.includes(key)));
-      const credential = await keychainOf(await fileOf(auths('file'))).find(repository, left, never);
+      const credential = await find(keychainOf(await fileOf(auths('file'))), left);
       assert.equal(nameOf(credential), user);
       assert.match(credential.source, source);
     });
@@ -71,19 +77,19 @@ describe('the order of the sources', () => {
       username: '',
       password: '',
     };
-    const credential = await keychainOf(await fileOf(auths('file'))).find(repository, other, never);
+    const credential = await find(keychainOf(await fileOf(auths('file'))), other);
     assert.equal(nameOf(credential), 'file');
   });
 
   test('nothing fits: anonymous, saying where was looked', async () => {
     const path = await fileOf('{}');
-    const { kind, source } = await keychainOf(path).find(repository, { '.dockercfg': '{}' }, never);
+    const { kind, source } = await find(keychainOf(path), { '.dockercfg': '{}' });
     assert.equal(kind, 'anonymous');
     assert.equal(
       source,
       `anonymous (no entry for r.io in .dockercfg of nodePublishSecretRef, the auth file ${path})`,
     );
-    assert.deepEqual(await keychainOf().find(repository, {}, never), {
+    assert.deepEqual(await find(keychainOf(), {}), {
       kind: 'anonymous',
       source: 'anonymous',
     });
@@ -91,55 +97,59 @@ describe('the order of the sources', () => {
 });
 
 describe('a credential goes to the place that is asked', () => {
-  const moved = openKeychain({
-    authFile: undefined,
-    locate: () => ({ host: 'm.io', path: 'r', insecure: false }),
-  });
+  const moved = openKeychain({ authFile: undefined });
   test('one for the name as written stays here when the repository is elsewhere', async () => {
-    const credential = await moved.find(repository, { '.dockerconfigjson': auths('written') }, never);
+    const credential = await find(
+      moved,
+      { '.dockerconfigjson': auths('written') },
+      { host: 'm.io', path: 'r', insecure: false },
+    );
     assert.equal(credential.kind, 'anonymous');
     assert.match(credential.source, /no entry for m\.io/);
   });
   test('one for the place is found', async () => {
     assert.equal(
-      nameOf(await moved.find(repository, { '.dockerconfigjson': auths('there', 'm.io/r') }, never)),
+      nameOf(
+        await find(
+          moved,
+          { '.dockerconfigjson': auths('there', 'm.io/r') },
+          { host: 'm.io', path: 'r', insecure: false },
+        ),
+      ),
       'there',
     );
   });
   test('Docker Hub is found by its historical key', async () => {
-    const hub = openKeychain({
-      authFile: undefined,
-      locate: () => ({ host: 'registry-1.docker.io', path: 'library/x', insecure: false }),
-    });
+    const hub = openKeychain({ authFile: undefined });
     const secrets = { '.dockerconfigjson': auths('hub', 'https://index.docker.io/v1/') };
-    assert.equal(nameOf(await hub.find(repository, secrets, never)), 'hub');
+    assert.equal(
+      nameOf(await find(hub, secrets, { host: 'registry-1.docker.io', path: 'library/x', insecure: false })),
+      'hub',
+    );
   });
 });
 
 describe('the auth file', () => {
   test('is not needed where a secret of the call fits', async () => {
     const keychain = keychainOf(join(root, 'absent.json'));
-    assert.equal(
-      nameOf(await keychain.find(repository, { '.dockerconfigjson': auths('json') }, never)),
-      'json',
-    );
+    assert.equal(nameOf(await find(keychain, { '.dockerconfigjson': auths('json') })), 'json');
   });
 
   test('absent is an error that names it, when it is needed and when it is verified', async () => {
     const path = join(root, 'absent.json');
-    const keychain = openKeychain({ authFile: path, locate: asWritten });
+    const keychain = openKeychain({ authFile: path });
     const refused = {
       code: 'internal',
       message: new RegExp(`${path} cannot be read: ENOENT.*correct --auth-file`),
     };
-    await assert.rejects(keychain.find(repository, {}, never), refused);
+    await assert.rejects(find(keychain, {}), refused);
     await assert.rejects(keychain.verify(never), refused);
-    await openKeychain({ authFile: undefined, locate: asWritten }).verify(never);
+    await openKeychain({ authFile: undefined }).verify(never);
   });
 
   test('malformed is an error that names it and quotes nothing', async () => {
     const path = await fileOf('{"auths": S3CRET');
-    const keychain = openKeychain({ authFile: path, locate: asWritten });
+    const keychain = openKeychain({ authFile: path });
     await assert.rejects(keychain.verify(never), {
       code: 'internal',
       message: new RegExp(`${path} is not JSON(?!.*S3CRET)`),
@@ -149,7 +159,7 @@ describe('the auth file', () => {
   test('is read again when it was replaced or written, and not when nothing changed', async () => {
     const path = await fileOf(auths('one'));
     const keychain = keychainOf(path);
-    const found = async (): Promise<string> => nameOf(await keychain.find(repository, {}, never));
+    const found = async (): Promise<string> => nameOf(await find(keychain, {}));
     const time = new Date(1_700_000_000_000);
     await utimes(path, time, time);
     assert.equal(await found(), 'one');
@@ -167,25 +177,19 @@ describe('the auth file', () => {
   test('what it leaves to a program is an error only when no other source fits', async () => {
     const path = await fileOf(JSON.stringify({ credHelpers: { 'r.io': 'S3CRET' } }));
     const keychain = keychainOf(path);
-    await assert.rejects(keychain.find(repository, {}, never), {
+    await assert.rejects(find(keychain, {}), {
       code: 'unauthenticated',
       message:
         /^the auth file \/.*\.json leaves the credential for r\.io to a program \(credHelpers\), which is not supported yet(?!.*S3CRET)/,
     });
-    assert.equal(nameOf(await keychain.find(repository, { username: 'u', password: 'p' }, never)), 'u');
+    assert.equal(nameOf(await find(keychain, { username: 'u', password: 'p' })), 'u');
     const inSecret = { '.dockerconfigjson': JSON.stringify({ credHelpers: { 'r.io': 'x' } }) };
-    assert.equal(
-      nameOf(await keychainOf(await fileOf(auths('file'))).find(repository, inSecret, never)),
-      'file',
-    );
+    assert.equal(nameOf(await find(keychainOf(await fileOf(auths('file'))), inSecret)), 'file');
   });
 
   test('a caller that left gets its own reason', async () => {
     const keychain = keychainOf(await fileOf('{}'));
-    await assert.rejects(
-      keychain.find(repository, {}, AbortSignal.abort(new Error('gone'))),
-      /^Error: gone$/,
-    );
+    await assert.rejects(find(keychain, {}, place, AbortSignal.abort(new Error('gone'))), /^Error: gone$/);
   });
 });
 
@@ -208,7 +212,7 @@ describe('a malformed secret is refused by the name of its key', () => {
   for (const [secrets, message] of rows) {
     test(message.source, async () => {
       await assert.rejects(
-        keychainOf().find(repository, secrets, never),
+        find(keychainOf(), secrets),
         (thrown: unknown) =>
           thrown instanceof ArtifactError &&
           thrown.code === 'invalid' &&
@@ -270,7 +274,7 @@ test('for whatever secrets and auth file, nothing but an ArtifactError is thrown
     fc.asyncProperty(secrets, text, async (given, inFile) => {
       await writeFile(path, inFile);
       try {
-        const credential = await keychain.find(repository, given, never);
+        const credential = await find(keychain, given);
         assert.ok(!leaks(credential.source), credential.source);
       } catch (thrown) {
         refused += 1;

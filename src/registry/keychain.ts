@@ -1,7 +1,6 @@
+import { hash } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import type { Credential } from '../oci/credential.ts';
-import type { Endpoint } from '../oci/endpoint.ts';
-import type { Repository } from '../oci/reference.ts';
+import type { Credential, Keyring } from '../oci/credential.ts';
 import { ArtifactError } from '../util/error.ts';
 import { canonicalHost, type Place } from './auth-key.ts';
 import {
@@ -16,52 +15,55 @@ type Secrets = Readonly<Record<string, string>>;
 
 export type Keychain = {
   /**
-   * What a registry is shown for a repository: from the call's secrets `.dockerconfigjson`, `.dockercfg`, then
-   * `username` and `password`; then from the auth file; else anonymous, whose source says where nothing was found.
-   * Looked up by the place that is really asked, so that a credential goes to no host but its own.
+   * What a caller has to show: from the call's secrets `.dockerconfigjson`, `.dockercfg`, then `username` and
+   * `password`; then from the auth file; else anonymous, whose source says where nothing was found. Looked up by the
+   * place that is really asked, so that a credential goes to no host but its own.
    *
-   * @throws ArtifactError `invalid` for a malformed secret, `internal` for an auth file that is absent or malformed,
-   * `unauthenticated` where only a credential helper has it, `denied` for a blocked registry. None quotes a secret.
+   * Its `find` throws ArtifactError `invalid` for a malformed secret, `internal` for an auth file that is absent or
+   * malformed, `unauthenticated` where only a credential helper has it. None quotes a secret.
    */
-  find(repository: Repository, secrets: Secrets, signal: AbortSignal): Promise<Credential>;
+  open(caller: { readonly secrets: Secrets }): Keyring;
   /** Reads the auth file as `find` would. @throws ArtifactError `internal` as find does. */
   verify(signal: AbortSignal): Promise<void>;
 };
 
 type Source = { readonly name: string; find(place: Place, signal: AbortSignal): Promise<Found> | Found };
 
-/** `locate` says where a repository is asked for; `authFile` is read when it is used, again only if it changed. */
-export function openKeychain(options: {
-  readonly authFile: string | undefined;
-  readonly locate: (repository: Repository) => Endpoint;
-}): Keychain {
+/** `authFile` is read when it is used, again only if it changed. */
+export function openKeychain(options: { readonly authFile: string | undefined }): Keychain {
   const authFile = options.authFile === undefined ? undefined : openAuthFile(options.authFile);
   return {
-    async find(repository, secrets, signal) {
-      const place = options.locate(repository);
+    open({ secrets }) {
       const sources = [...toSources(secrets), ...(authFile === undefined ? [] : [authFile])];
-      const misses: Found[] = [];
-      for (const source of sources) {
-        signal.throwIfAborted();
-        const found = await source.find(place, signal);
-        if (found.kind === 'credential') return found.credential;
-        misses.push(found);
-      }
-      const elsewhere = misses.find(found => found.kind === 'elsewhere');
-      if (elsewhere !== undefined) {
-        throw new ArtifactError(
-          'unauthenticated',
-          `${elsewhere.why}, which is not supported yet; put user name and password into nodePublishSecretRef or the auth file`,
-        );
-      }
-      const searched = sources.map(source => source.name).join(', ');
-      const why = searched === '' ? '' : ` (no entry for ${canonicalHost(place.host)} in ${searched})`;
-      return { kind: 'anonymous', source: `anonymous${why}` };
+      return {
+        id: hash('sha256', JSON.stringify(secrets)),
+        find: (place, signal) => find(sources, place, signal),
+      };
     },
     async verify(signal) {
       await authFile?.read(signal);
     },
   };
+}
+
+async function find(sources: readonly Source[], place: Place, signal: AbortSignal): Promise<Credential> {
+  const misses: Found[] = [];
+  for (const source of sources) {
+    signal.throwIfAborted();
+    const found = await source.find(place, signal);
+    if (found.kind === 'credential') return found.credential;
+    misses.push(found);
+  }
+  const elsewhere = misses.find(found => found.kind === 'elsewhere');
+  if (elsewhere !== undefined) {
+    throw new ArtifactError(
+      'unauthenticated',
+      `${elsewhere.why}, which is not supported yet; put user name and password into nodePublishSecretRef or the auth file`,
+    );
+  }
+  const searched = sources.map(source => source.name).join(', ');
+  const why = searched === '' ? '' : ` (no entry for ${canonicalHost(place.host)} in ${searched})`;
+  return { kind: 'anonymous', source: `anonymous${why}` };
 }
 
 /** The secrets of one call, in their order. Keys of other purposes are passed over. */

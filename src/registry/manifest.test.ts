@@ -25,8 +25,10 @@ beforeEach(() => {
 after(() => registry[Symbol.asyncDispose]());
 
 const repository = () => ({ registry: registry.host, path: 'team/model' });
-const resolve = (tag = 'v1') => client.resolve({ ...repository(), tag }, anonymous, signal);
-const resolveDigest = () => client.resolve({ ...repository(), digest: manifest.digest }, anonymous, signal);
+const resolve = async (tag = 'v1') =>
+  (await client.resolve({ ...repository(), tag }, anonymous, signal)).descriptor;
+const resolveDigest = async () =>
+  (await client.resolve({ ...repository(), digest: manifest.digest }, anonymous, signal)).descriptor;
 const fetchManifest = (descriptor = manifest) => client.manifest(repository(), descriptor, anonymous, signal);
 const methods = () => registry.asked.map(({ method }) => method);
 

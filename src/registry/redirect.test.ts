@@ -8,7 +8,7 @@ import {
   openGuardedRegistry,
   resolveAs,
 } from '../../test/support/guarded-registry.ts';
-import { anonymous, openTestClient } from '../../test/support/registry-client.ts';
+import { nobody, openTestClient } from '../../test/support/registry-client.ts';
 
 test('a credential is not taken along to another origin, neither with a redirect nor by a challenge there', async () => {
   await using registry = await openGuardedRegistry(basic);
@@ -53,6 +53,6 @@ test('redirects without end are given up', async () => {
   await using registry = await openGuardedRegistry({ kind: 'bearer' });
   registry.fault(({ path }) => ({ kind: 'redirect', to: `${path}x` }));
   await using client = openTestClient();
-  await assert.rejects(resolveAs(anonymous, client, registry), { code: 'unavailable', message: /redirects/ });
+  await assert.rejects(resolveAs(nobody, client, registry), { code: 'unavailable', message: /redirects/ });
   assert.equal(registry.asked.length, 11);
 });

@@ -154,8 +154,8 @@ test('an insecure registry that is not there says so for https and http', async 
 test('a redirect from https to http is refused, but not for an insecure registry', async () => {
   registry.fault(({ path: asked }) => ({ kind: 'redirect', to: `http://${plain.host}${asked}` }));
   await using secure = openTestClient({ secure: true, caFile });
-  for (const refused of [resolve(secure, registry.host), pull(secure, registry.host)]) {
-    await assert.rejects(refused, {
+  for (const ask of [resolve, pull]) {
+    await assert.rejects(ask(secure, registry.host), {
       code: 'denied',
       message: `${registry.host} redirects from https to plain http at ${plain.host}, which is refused; mark the registry insecure if that is meant`,
     });

@@ -6,6 +6,7 @@ import type { Collector } from './collector.ts';
 import type {
   Archive,
   Blobs,
+  Keychain,
   Layers,
   Mounter,
   Names,
@@ -25,6 +26,7 @@ import type { Artifacts } from './usecases.ts';
 export function createArtifacts(world: {
   readonly pull: Pull;
   readonly resolver: Resolver;
+  readonly keychain: Keychain;
   readonly catalog: Catalog;
   readonly collector: Collector;
   readonly archive: Archive;
@@ -38,7 +40,7 @@ export function createArtifacts(world: {
   readonly holds: Holds;
   readonly hash: (bytes: Uint8Array) => Digest;
 }): Artifacts {
-  const { pull, resolver, catalog, collector, blobs, names, views, volumes, pins, mounter } = world;
+  const { pull, resolver, keychain, catalog, collector, blobs, names, views, volumes, pins, mounter } = world;
 
   const isMounted = async (record: VolumeRecord): Promise<boolean> => {
     const view = await views.find(record.view);
@@ -48,7 +50,7 @@ export function createArtifacts(world: {
 
   return {
     async resolve(text, secrets, signal) {
-      const resolution = await resolver.resolve(text, 'Always', secrets, signal);
+      const resolution = await resolver.resolve(text, 'Always', keychain.open({ secrets }), signal);
       const { digest } = resolution.descriptor;
       const cached = (await views.list()).some(view => holdsDigest(view, digest));
       return { reference: formatReference(resolution.reference), descriptor: resolution.descriptor, cached };

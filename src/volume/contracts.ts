@@ -1,4 +1,4 @@
-import type { Credential } from '../oci/credential.ts';
+import type { Credential, Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
@@ -19,28 +19,25 @@ export type Expander = {
   expand(text: string): readonly Reference[];
 };
 
-/** Finds what a registry is shown. Returns anonymous when nothing fits; `secrets` are those of the call. */
-export type Keychain = {
-  find(
-    repository: Repository,
-    secrets: Readonly<Record<string, string>>,
-    signal: AbortSignal,
-  ): Promise<Credential>;
-};
+/** Knows what callers have to show to registries. */
+export type Keychain = { open(caller: Caller): Keyring };
+
+/** Whom a call is for, as far as credentials go; `secrets` are those of the call. */
+export type Caller = { readonly secrets: Readonly<Record<string, string>>; readonly pod?: Pod };
 
 /**
  * A client of the OCI distribution API. Retries by itself what may pass (429, 5xx, connections, cuts in mid-blob).
- * @throws `not-found`, `unauthenticated`, `denied`, `unavailable`, `corrupt`, `unmountable` (a manifest above 4 MiB),
- *   `cancelled`.
+ * @throws `not-found`, `unauthenticated`, `denied`, `unavailable`, `corrupt`, `cancelled`; `unmountable` for a manifest
+ *   above 4 MiB.
  */
 export type Registry = {
-  /** What a tag or digest names, by HEAD where the registry answers it with a digest. */
-  resolve(reference: Reference, credential: Credential, signal: AbortSignal): Promise<Descriptor>;
+  /** What a tag or digest names, by HEAD where the registry answers it with a digest; and what it was shown for that. */
+  resolve(reference: Reference, keyring: Keyring, signal: AbortSignal): Promise<Found>;
   /** A manifest's or index's bytes, verified against the descriptor; 4 MiB at most. */
   manifest(
     repository: Repository,
     descriptor: Descriptor,
-    credential: Credential,
+    keyring: Keyring,
     signal: AbortSignal,
   ): Promise<Uint8Array>;
   /** Streams a blob into a sink from `sink.offset` on, and returns when all of `descriptor.size` bytes are in it. Does not verify the digest: the sink does. */
@@ -48,10 +45,12 @@ export type Registry = {
     repository: Repository,
     descriptor: Descriptor,
     sink: Sink,
-    credential: Credential,
+    keyring: Keyring,
     signal: AbortSignal,
   ): Promise<void>;
 };
+
+export type Found = { readonly descriptor: Descriptor; readonly credential: Credential };
 
 /** Where the bytes of a download go. */
 export type Sink = {

@@ -1,4 +1,4 @@
-import type { Credential } from '../oci/credential.ts';
+import type { Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
@@ -10,7 +10,7 @@ import { createMemorySink } from './memory-sink.ts';
 
 /** Where an artifact's layers may come from; offline, from the cache alone. */
 export type Origin =
-  | { readonly kind: 'registry'; readonly repository: Repository; readonly credential: Credential }
+  | { readonly kind: 'registry'; readonly repository: Repository; readonly keyring: Keyring }
   | { readonly kind: 'offline' };
 
 export type LayerSource = {
@@ -52,7 +52,7 @@ export function createLayerSource(
     underWay.set(descriptor.digest, sink);
     try {
       const counted = metered(sink, bytes => meter.bytesPulled(origin.repository.registry, bytes));
-      await registry.blob(origin.repository, descriptor, counted, origin.credential, signal);
+      await registry.blob(origin.repository, descriptor, counted, origin.keyring, signal);
     } finally {
       underWay.delete(descriptor.digest);
     }

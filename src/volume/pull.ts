@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
 import type { Credential } from '../oci/credential.ts';
 import { maxManifestBytes } from '../oci/manifest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
-import { formatReference, type Reference } from '../oci/reference.ts';
+import { formatReference, formatRepository, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Blobs, Keychain, Names, Registry, View, Views } from './contracts.ts';
 import { createFlights } from './flight.ts';
@@ -103,29 +102,18 @@ export function createPull(world: {
   return {
     async pull(request, onProgress, signal) {
       const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
-      const resolution = await resolver.resolve(request.reference, policy, request.secrets, signal);
+      const keyring = keychain.open(request);
+      const resolution = await resolver.resolve(request.reference, policy, keyring, signal);
       const { reference } = resolution;
-      let found: Promise<Credential> | undefined;
-      const credential = (): Promise<Credential> =>
-        (found ??=
-          resolution.credential === undefined
-            ? keychain.find(reference, request.secrets, signal)
-            : Promise.resolve(resolution.credential));
+      const origin: Origin =
+        policy === 'Never' ? { kind: 'offline' } : { kind: 'registry', repository: reference, keyring };
 
       using stack = new DisposableStack();
-      const fetch = createFetch(registry, reference, policy, credential);
-      const blueprint = await draw(request, resolution, fetch, stack, signal);
+      const blueprint = await draw(request, resolution, createFetch(registry, origin), stack, signal);
       stack.use(await holds.hold(heldBy(blueprint)));
       let view = await views.find(blueprint.key);
-      if (view === undefined) {
-        const origin: Origin =
-          policy === 'Never'
-            ? { kind: 'offline' }
-            : { kind: 'registry', repository: reference, credential: await credential() };
-        view = await build(blueprint, origin, onProgress, signal);
-      } else {
-        await views.touch(blueprint.key);
-      }
+      if (view === undefined) view = await build(blueprint, origin, onProgress, signal);
+      else await views.touch(blueprint.key);
       if (resolution.credential !== undefined)
         await names.put(toNameRecord(resolution, resolution.credential));
       const held = stack.move();
@@ -136,38 +124,32 @@ export function createPull(world: {
   };
 }
 
-function createFetch(
-  registry: Registry,
-  reference: Reference,
-  policy: PullPolicy,
-  credential: () => Promise<Credential>,
-): FetchDocument {
+function createFetch(registry: Registry, origin: Origin): FetchDocument {
   return async (kind, descriptor, signal) => {
-    if (policy === 'Never') {
+    if (origin.kind === 'offline') {
       throw new ArtifactError(
         'not-found',
-        `${descriptor.digest} of ${formatReference(reference)} is not in this node's cache, and pullPolicy Never forbids to pull it`,
+        `${descriptor.digest} is not in this node's cache, and pullPolicy Never forbids to pull it`,
       );
     }
-    if (kind === 'manifest') return registry.manifest(reference, descriptor, await credential(), signal);
+    const { repository, keyring } = origin;
+    if (kind === 'manifest') return registry.manifest(repository, descriptor, keyring, signal);
     if (descriptor.size > maxManifestBytes) {
       throw new ArtifactError(
         'unmountable',
-        `the config of ${formatReference(reference)} has ${descriptor.size} bytes; ${maxManifestBytes} are the most that is read`,
+        `the config of ${formatRepository(repository)} has ${descriptor.size} bytes; ${maxManifestBytes} are the most that is read`,
       );
     }
     const sink = createMemorySink(descriptor.size);
-    await registry.blob(reference, descriptor, sink, await credential(), signal);
+    await registry.blob(repository, descriptor, sink, keyring, signal);
     return sink.bytes;
   };
 }
 
-/** Flights are shared only by callers who would show the same registry the same credential. */
+/** Flights are shared only by callers who would show the same registry the same credentials. */
 function originKey(origin: Origin): string {
   if (origin.kind === 'offline') return 'offline';
-  const { repository, credential } = origin;
-  const shown = [repository.registry, repository.path, credential];
-  return createHash('sha256').update(JSON.stringify(shown)).digest('hex');
+  return `${formatRepository(origin.repository)} ${origin.keyring.id}`;
 }
 
 function toNameRecord(resolution: Resolution, credential: Credential) {

@@ -1,8 +1,8 @@
-import type { Credential } from '../oci/credential.ts';
+import type { Credential, Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import type { Blobs, Expander, Keychain, Names, Registry } from './contracts.ts';
+import type { Blobs, Expander, Names, Registry } from './contracts.ts';
 import type { PullPolicy } from './request.ts';
 
 /** A reference and what it names. `credential` is what the registry was shown, or undefined if it was not asked. */
@@ -25,22 +25,16 @@ export type Resolver = {
    *
    * @throws ArtifactError `not-found`, also under Never for what the cache does not hold; what the registries answered.
    */
-  resolve(
-    text: string,
-    policy: PullPolicy,
-    secrets: Readonly<Record<string, string>>,
-    signal: AbortSignal,
-  ): Promise<Resolution>;
+  resolve(text: string, policy: PullPolicy, keyring: Keyring, signal: AbortSignal): Promise<Resolution>;
 };
 
 export function createResolver(world: {
   readonly expander: Expander;
-  readonly keychain: Keychain;
   readonly registry: Registry;
   readonly names: Names;
   readonly blobs: Blobs;
 }): Resolver {
-  const { expander, keychain, registry, names, blobs } = world;
+  const { expander, registry, names, blobs } = world;
 
   const fromCache = async (reference: Reference): Promise<Resolution | undefined> => {
     if (reference.digest !== undefined) {
@@ -58,16 +52,14 @@ export function createResolver(world: {
 
   const fromRegistry = async (
     reference: Reference,
-    secrets: Readonly<Record<string, string>>,
+    keyring: Keyring,
     signal: AbortSignal,
   ): Promise<Resolution> => {
-    const credential = await keychain.find(reference, secrets, signal);
-    const descriptor = await registry.resolve(reference, credential, signal);
-    return { reference, descriptor, credential };
+    return { reference, ...(await registry.resolve(reference, keyring, signal)) };
   };
 
   return {
-    async resolve(text, policy, secrets, signal) {
+    async resolve(text, policy, keyring, signal) {
       const candidates = expander.expand(text);
       for (const reference of candidates) {
         // A digest names the same bytes for ever: asking again under Always could not change the answer.
@@ -84,7 +76,7 @@ export function createResolver(world: {
       const failures: ArtifactError[] = [];
       for (const reference of candidates) {
         try {
-          return await fromRegistry(reference, secrets, signal);
+          return await fromRegistry(reference, keyring, signal);
         } catch (thrown) {
           signal.throwIfAborted();
           failures.push(toArtifactError(thrown));

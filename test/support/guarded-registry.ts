@@ -3,6 +3,7 @@ import type { Guard } from './guard.ts';
 import type { Credential } from '../../src/oci/credential.ts';
 import type { Descriptor } from '../../src/oci/descriptor.ts';
 import type { RegistryClient } from '../../src/registry/client.ts';
+import { keyringOf } from './registry-client.ts';
 
 export const alice: Credential = {
   kind: 'basic',
@@ -34,14 +35,15 @@ export async function openGuardedRegistry(guard: Guard): Promise<FaultyRegistry>
 }
 
 /** Resolves the tag `v1` as somebody. */
-export function resolveAs(
+export async function resolveAs(
   credential: Credential,
   client: RegistryClient,
   registry: FaultyRegistry,
   path = 'team/model',
 ): Promise<Descriptor> {
   const reference = { registry: registry.host, path, tag: 'v1' };
-  return client.resolve(reference, credential, new AbortController().signal);
+  const found = await client.resolve(reference, keyringOf(credential), new AbortController().signal);
+  return found.descriptor;
 }
 
 /** How often a token was asked for. */

@@ -1,10 +1,11 @@
 import { hash } from 'node:crypto';
-import type { Credential } from '../../src/oci/credential.ts';
+import type { Credential, Keyring } from '../../src/oci/credential.ts';
 import type { Repository } from '../../src/oci/reference.ts';
 import { openRegistry, type RegistryClient, type RegistryOptions } from '../../src/registry/client.ts';
 import type { Clock } from '../../src/registry/patience.ts';
 
-export const anonymous: Credential = { kind: 'anonymous', source: 'anonymous (no file)' };
+export const nobody: Credential = { kind: 'anonymous', source: 'anonymous (no file)' };
+export const anonymous: Keyring = keyringOf(nobody);
 
 /** A clock that starts now and that only sleeping moves; `waits` are its sleeps in ms. */
 export function openFakeClock(): Clock & { readonly waits: number[]; advance(ms: number): void } {
@@ -22,6 +23,11 @@ export function openFakeClock(): Clock & { readonly waits: number[]; advance(ms:
       now += ms;
     },
   };
+}
+
+/** Shows the same credential everywhere. */
+export function keyringOf(credential: Credential): Keyring {
+  return { id: JSON.stringify(credential), find: async () => credential };
 }
 
 /** A client that finds each registry under its own name, insecure unless told. */
