@@ -1,14 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { MountResponse__Output } from '../src/csi/wire/ociartifact/v1/MountResponse.ts';
-import type { ListVolumesResponse__Output } from '../src/csi/wire/ociartifact/v1/ListVolumesResponse.ts';
-import type { LoadResponse__Output } from '../src/csi/wire/ociartifact/v1/LoadResponse.ts';
 import type { PullResponse__Output } from '../src/csi/wire/ociartifact/v1/PullResponse.ts';
 import type { FsckResponse__Output } from '../src/csi/wire/ociartifact/v1/FsckResponse.ts';
-import { ArtifactError } from '../src/util/error.ts';
-import type { PublishRequest, PullRequest } from '../src/volume/request.ts';
+import type { PullRequest } from '../src/volume/request.ts';
 import type { Progress, Resolved } from '../src/volume/usecases.ts';
-import { answerOf, digest, failureOf, startEdge, volume } from './support/csi-edge.ts';
+import { answerOf, digest, failureOf, startEdge } from './support/csi-edge.ts';
 
 const reference = 'registry.test/org/model:v1';
 
@@ -181,87 +177,6 @@ test('a pull streams its phases and ends with its result', async () => {
   assert.ok(phases.length < 100, `${phases.length} messages`);
 });
 
-test('an archive arrives chunk by chunk, with the name of the first message', async () => {
-  const seen: unknown[] = [];
-  await using edge = await startEdge({
-    artifacts: {
-      load: async (tar, name) => {
-        const bytes = Buffer.concat(await Array.fromAsync(tar));
-        seen.push(name, bytes.toString());
-        return [resolved];
-      },
-    },
-  });
-  const answer = await answerOf<LoadResponse__Output>(done => {
-    const call = edge.artifacts.Load(done);
-    call.write({ reference });
-    for (const text of ['one ', 'two ', 'three']) call.write({ chunk: Buffer.from(text) });
-    call.write({ last: true });
-    call.end();
-  });
-  assert.deepEqual(seen, [reference, 'one two three']);
-  assert.equal(answer.loaded[0]?.digest, digest);
-});
-
-test('an archive that breaks off never looks complete, however its stream ends', async () => {
-  const ends: string[] = [];
-  await using edge = await startEdge({
-    artifacts: {
-      load: async tar => {
-        try {
-          for await (const _ of tar);
-          ends.push('complete');
-        } catch (error) {
-          ends.push(error instanceof Error ? error.name : String(error));
-          throw error;
-        }
-        return [];
-      },
-    },
-  });
-  for (let round = 0; round < 40; round++) {
-    const { code } = await failureOf(done => {
-      const call = edge.artifacts.Load(done);
-      call.write({ chunk: Buffer.alloc(round * 1000) });
-      setTimeout(() => call.cancel(), round % 8);
-    });
-    assert.equal(code, 'CANCELLED');
-  }
-  const { code, text } = await failureOf(done => {
-    const call = edge.artifacts.Load(done);
-    call.write({ chunk: Buffer.from('half') });
-    call.end();
-  });
-  assert.equal(code, 'INVALID_ARGUMENT');
-  assert.match(text, /^the archive broke off: .*; load it again$/);
-  assert.ok(ends.length > 1);
-  assert.equal(ends.includes('complete'), false);
-});
-
-test('an archive is refused in mid-stream with the reason, as is a second name', async () => {
-  await using edge = await startEdge({
-    artifacts: {
-      load: async (tar, name) => {
-        if (name === undefined) throw new ArtifactError('invalid', 'not a tar');
-        for await (const _ of tar);
-        return [];
-      },
-    },
-  });
-  const early = await failureOf(done => {
-    const call = edge.artifacts.Load(done);
-    for (let chunk = 0; chunk < 64; chunk++) call.write({ chunk: Buffer.alloc(65_536) });
-  });
-  assert.deepEqual([early.code, early.text], ['INVALID_ARGUMENT', 'not a tar']);
-  const second = await failureOf(done => {
-    const call = edge.artifacts.Load(done);
-    call.write({ reference });
-    call.write({ reference });
-  });
-  assert.equal(second.code, 'INVALID_ARGUMENT');
-  assert.match(second.text, /only the first message may name a reference; load one archive per call/);
-});
-
 test('a check streams what it finds and ends with the count', async () => {
   await using edge = await startEdge({
     artifacts: {
@@ -276,64 +191,6 @@ test('a check streams what it finds and ends with the count', async () => {
     messages.map(({ finding, result }) => finding ?? result),
     [{ path: 'blobs/sha256/ab', problem: 'its bytes have another digest', repaired: true }, { checked: 12 }],
   );
-});
-
-test('volumes are listed with who has them', async () => {
-  const { pod: _, ...ofNobody } = volume;
-  await using edge = await startEdge({
-    artifacts: { volumes: async () => [volume, { ...ofNobody, anywhere: true, mounted: false }] },
-  });
-  const { volumes } = await answerOf<ListVolumesResponse__Output>(done =>
-    edge.artifacts.ListVolumes({}, done),
-  );
-  assert.deepEqual(volumes[0]?.pod, {
-    namespace: 'shop',
-    name: 'web-0',
-    uid: volume.pod?.uid,
-    service_account: '',
-  });
-  assert.deepEqual([volumes[1]?.pod, volumes[1]?.anywhere, volumes[1]?.mounted], [null, true, false]);
-  assert.equal(JSON.stringify(volumes).includes('fingerprint'), false);
-});
-
-test('a mount for a person may lie anywhere, is one volume for each folder, and is read as a pull is', async () => {
-  const requests: PublishRequest[] = [];
-  await using edge = await startEdge({
-    publishing: {
-      publish: async request => {
-        requests.push(request);
-        return { ...volume, targetPath: request.targetPath, anywhere: true };
-      },
-    },
-  });
-  const mount = { target: '/mnt/model', artifact: { reference, sub_path: 'a' } };
-  const answer = await answerOf<MountResponse__Output>(done => edge.artifacts.Mount(mount, done));
-  assert.deepEqual([answer.volume?.target_path, answer.volume?.mounted], ['/mnt/model', true]);
-  await answerOf(done => edge.artifacts.Mount(mount, done));
-  await answerOf(done => edge.artifacts.Mount({ ...mount, target: '/mnt/other' }, done));
-  const [first, again, other] = requests;
-  assert.deepEqual([first?.anywhere, first?.selection.subPath, first?.pod], [true, 'a', undefined]);
-  assert.deepEqual(again, first);
-  assert.notEqual(other?.volumeId, first?.volumeId);
-  const relative = await failureOf(done => edge.artifacts.Mount({ ...mount, target: 'mnt' }, done));
-  assert.match(relative.text, /the target "mnt" cannot be used: it must be absolute/);
-});
-
-test('an unmount takes away what a person mounted, nothing of a pod, and is content with nothing', async () => {
-  const unpublished: unknown[] = [];
-  const mine = { ...volume, targetPath: '/mnt/model', volumeId: 'mount-1', anywhere: true };
-  await using edge = await startEdge({
-    artifacts: { volumes: async () => [volume, mine] },
-    publishing: {
-      unpublish: async (volumeId, target) => void unpublished.push([volumeId, target]),
-    },
-  });
-  await answerOf(done => edge.artifacts.Unmount({ target: '/mnt/model' }, done));
-  await answerOf(done => edge.artifacts.Unmount({ target: '/mnt/none' }, done));
-  const { code, text } = await failureOf(done => edge.artifacts.Unmount({ target: volume.targetPath }, done));
-  assert.equal(code, 'PERMISSION_DENIED');
-  assert.match(text, /is a volume of the pod shop\/web-0; delete the pod to unmount it/);
-  assert.deepEqual(unpublished, [['mount-1', { path: '/mnt/model', anywhere: true }]]);
 });
 
 test('a list larger than gRPC reads by itself arrives', async () => {

@@ -1,45 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import {
+  attribute,
+  capability,
+  pod,
+  reference,
+  targetPath,
+  toWire,
+  uid,
+} from '../../test/support/publish-wire.ts';
 import { ArtifactError } from '../util/error.ts';
 import { parsePublishRequest } from './publish-request.ts';
 import { tokensKey } from './secret-text.ts';
 import type { NodePublishVolumeRequest__Output as Wire } from './wire/csi/v1/NodePublishVolumeRequest.ts';
-
-const uid = '0b4f9a3e-1111-4222-8333-444455556666';
-const targetPath = `/var/lib/kubelet/pods/${uid}/volumes/kubernetes.io~csi/model/mount`;
-const reference = 'registry.test/org/model:v1';
-
-const pod = {
-  'csi.storage.k8s.io/pod.name': 'web-0',
-  'csi.storage.k8s.io/pod.namespace': 'shop',
-  'csi.storage.k8s.io/pod.uid': uid,
-};
-
-function toWire(changes: Partial<Wire> = {}): Wire {
-  return {
-    volume_id: 'csi-1',
-    publish_context: {},
-    staging_target_path: '',
-    target_path: targetPath,
-    volume_capability: capability([]),
-    readonly: true,
-    secrets: {},
-    volume_context: { reference },
-    ...changes,
-  };
-}
-
-function capability(
-  mount_flags: string[],
-  mode: 'SINGLE_NODE_WRITER' | 'MULTI_NODE_READER_ONLY' = 'SINGLE_NODE_WRITER',
-): Wire['volume_capability'] {
-  return {
-    mount: { fs_type: '', mount_flags, volume_mount_group: '' },
-    access_mode: { mode },
-    access_type: 'mount',
-  };
-}
 
 function refusalOf(wire: Wire): string {
   try {
@@ -162,10 +136,6 @@ const refused: readonly (readonly [string, Partial<Wire>, RegExp])[] = [
   ],
 ];
 
-function attribute(key: string, value: string): Partial<Wire> {
-  return { volume_context: { reference, [key]: value } };
-}
-
 for (const [what, changes, message] of refused) {
   test(`${what} is refused with what to do`, () => {
     assert.match(refusalOf(toWire(changes)), message);
@@ -217,62 +187,6 @@ test('tokens are secrets, wherever kubelet puts them', () => {
     volume_context: { reference, [tokensKey]: 'x' },
   });
   assert.deepEqual(parsePublishRequest(inBoth).secrets, { [tokensKey]: 'from secrets' });
-});
-
-test('the same request has one fingerprint, whatever the order of its parts and the keys of Kubernetes', () => {
-  const key = fc.constantFrom('pullPolicy', 'unpack', 'subPath', 'include', 'exclude', 'platform');
-  const values: Readonly<Record<string, string>> = {
-    pullPolicy: 'Never',
-    unpack: 'never',
-    subPath: 'a',
-    include: '*.json',
-    exclude: '*.bin',
-    platform: 'linux/amd64',
-  };
-  fc.assert(
-    fc.property(
-      fc.uniqueArray(key),
-      fc.dictionary(fc.string(), fc.string()),
-      fc.infiniteStream(fc.nat()),
-      (keys, noise, random) => {
-        const entries = [
-          ...keys.map((name): [string, string] => [name, values[name] ?? '']),
-          ['reference', reference] as const,
-        ];
-        const kubernetes = Object.entries(noise).map(
-          ([name, value]) => [`storage.kubernetes.io/${name}`, value] as const,
-        );
-        const shuffled = [...entries, ...kubernetes]
-          .map(entry => ({ entry, at: random.next().value }))
-          .sort((a, b) => a.at - b.at)
-          .map(({ entry }) => entry);
-        const plain = toWire({
-          volume_context: Object.fromEntries(entries),
-          volume_capability: capability(['ro', 'noexec']),
-        });
-        const other = toWire({
-          volume_context: Object.fromEntries(shuffled),
-          volume_capability: capability(['noexec', 'ro']),
-          secrets: { password: 'another' },
-        });
-        assert.equal(parsePublishRequest(plain).fingerprint, parsePublishRequest(other).fingerprint);
-      },
-    ),
-  );
-});
-
-test('another volume, mode, flag or attribute is another request', () => {
-  const requests = [
-    toWire(),
-    toWire({ volume_id: 'csi-2' }),
-    toWire({ volume_capability: capability([], 'MULTI_NODE_READER_ONLY') }),
-    toWire({ volume_capability: capability(['noexec']) }),
-    toWire(attribute('subPath', 'a')),
-    toWire(attribute('subPath', 'b')),
-    toWire({ volume_context: { reference: 'registry.test/org/model:v2' } }),
-  ];
-  const fingerprints = new Set(requests.map(wire => parsePublishRequest(wire).fingerprint));
-  assert.equal(fingerprints.size, requests.length);
 });
 
 test('whatever stands in a volume context, the answer is a request or a refusal for people', () => {
