@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import {
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
+import { mountsBelow, unmountBelow } from '../support/mounts.ts';
+import { outcomeOf } from '../support/outcome.ts';
+import { readTree } from '../support/tree.ts';
+import { recordedTargets, shownOf, verifyVolume } from '../support/volume.ts';
+
+let registry: FaultyRegistry;
+let node: TestNode;
+let daemon: TestDaemon;
+
+before(async () => {
+  registry = await openFaultyRegistry();
+  node = await testNode([registry.host]);
+  daemon = await startDaemon(node);
+  await registry.push('model', 'v1', [{ name: 'f', bytes: Buffer.from('x') }]);
+  await registry.push('model', 'latest', [{ name: 'f', bytes: Buffer.from('x') }]);
+});
+after(async () => {
+  await daemon?.[Symbol.asyncDispose]();
+  await node?.[Symbol.asyncDispose]();
+  await registry?.[Symbol.asyncDispose]();
+});
+
+const shown = shownOf([['f', 'x']]);
+
+describe('a symlink', () => {
+  /** A folder outside of kubelet's, which nothing may touch. */
+  function outside(): string {
+    const folder = join(node.path, 'outside', randomUUID());
+    mkdirSync(join(folder, 'artifact', 'mount'), { recursive: true });
+    writeFileSync(join(folder, 'precious'), 'keep');
+    return folder;
+  }
+  async function refused(call: Promise<unknown>): Promise<void> {
+    const { code, text } = await outcomeOf(call);
+    assert.equal(code, 'INVALID_ARGUMENT', text);
+    assert.match(text, /is a symlink or goes through one/);
+  }
+
+  test('at the target is refused by publish and by unpublish, and what it leads to stays', async () => {
+    const request = await publishRequest(node, { reference: 'model:v1' });
+    const folder = outside();
+    symlinkSync(folder, request.target_path);
+    const before = readTree(folder);
+    await refused(daemon.csi.NodePublishVolume(request));
+    await refused(daemon.csi.NodeUnpublishVolume(request));
+    assert.deepEqual(readTree(folder), before);
+    assert.deepEqual(mountsBelow(node.path), []);
+    unlinkSync(request.target_path);
+    await daemon.csi.NodePublishVolume(request);
+    verifyVolume(request.target_path, shown);
+    await daemon.csi.NodeUnpublishVolume(request);
+  });
+
+  test('above the target is refused too', async () => {
+    const request = await publishRequest(node, { reference: 'model:v1' });
+    const folder = outside();
+    const above = dirname(dirname(request.target_path)); // kubernetes.io~csi
+    renameSync(above, `${above}.away`);
+    symlinkSync(folder, above);
+    const before = readTree(folder);
+    await refused(daemon.csi.NodePublishVolume(request));
+    await refused(daemon.csi.NodeUnpublishVolume(request));
+    assert.deepEqual(readTree(folder), before);
+    assert.deepEqual(mountsBelow(node.path), []);
+    assert.deepEqual(recordedTargets(node.stateDir), []);
+  });
+
+  test('in the place of a volume that was mounted is not followed by its unpublish', async () => {
+    const request = await publishRequest(node, { reference: 'model:v1' });
+    await daemon.csi.NodePublishVolume(request);
+    const folder = outside();
+    unmountBelow(request.target_path);
+    rmdirSync(request.target_path);
+    symlinkSync(folder, request.target_path);
+    const before = readTree(folder);
+    await refused(daemon.csi.NodeUnpublishVolume(request));
+    assert.deepEqual(readTree(folder), before);
+    rmSync(request.target_path);
+    await daemon.csi.NodeUnpublishVolume(request);
+    assert.deepEqual(recordedTargets(node.stateDir), []);
+  });
+
+  test("to the kubelet folder itself is the node's own way", async () => {
+    await using other = await testNode([registry.host]);
+    const real = `${other.kubeletDir}.real`;
+    renameSync(other.kubeletDir, real);
+    symlinkSync(real, other.kubeletDir);
+    await using second = await startDaemon(other);
+    const request = await publishRequest(other, { reference: 'model:v1' });
+    await second.csi.NodePublishVolume(request);
+    verifyVolume(request.target_path.replace(other.kubeletDir, real), shown);
+    await second.csi.NodePublishVolume(request);
+    await second.csi.NodeUnpublishVolume(request);
+    assert.deepEqual(mountsBelow(other.path), []);
+  });
+});
+
+describe("a target that is not kubelet's", () => {
+  for (const [what, path] of [
+    ['outside of its folder', () => join(node.path, 'elsewhere', 'mount')],
+    ['with dots in it', () => join(node.kubeletDir, 'pods') + '/../../elsewhere/mount'],
+    ['the folder itself', () => node.kubeletDir],
+  ] as const) {
+    test(`(${what}) is refused`, async () => {
+      mkdirSync(join(node.path, 'elsewhere'), { recursive: true });
+      const request = await publishRequest(node, { reference: 'model:v1' });
+      const { code, text } = await outcomeOf(
+        daemon.csi.NodePublishVolume({ ...request, target_path: path() }),
+      );
+      assert.equal(code, 'INVALID_ARGUMENT', text);
+      assert.deepEqual(readdirSync(join(node.path, 'elsewhere')), []);
+    });
+  }
+});
+
+describe('with the registry gone, a short name', { concurrency: true }, () => {
+  let lone: FaultyRegistry;
+  let own: TestNode;
+  let alone: TestDaemon;
+
+  before(async () => {
+    lone = await openFaultyRegistry();
+    own = await testNode([lone.host]);
+    alone = await startDaemon(own);
+    for (const tag of ['v1', 'latest'])
+      await lone.push('model', tag, [{ name: 'f', bytes: Buffer.from('x') }]);
+    for (const reference of ['model:v1', 'model']) {
+      const request = await publishRequest(own, { reference });
+      await alone.csi.NodePublishVolume(request);
+      await alone.csi.NodeUnpublishVolume(request);
+    }
+    await lone[Symbol.asyncDispose]();
+  });
+  after(async () => {
+    await alone?.[Symbol.asyncDispose]();
+    await own?.[Symbol.asyncDispose]();
+  });
+
+  const rows: readonly (readonly [reference: string, pullPolicy: string, code: string, says: RegExp])[] = [
+    ['model:v1', '', 'OK', /^$/],
+    ['model:v1', 'IfNotPresent', 'OK', /^$/],
+    ['model:v1', 'Never', 'OK', /^$/],
+    ['model', 'Never', 'OK', /^$/],
+    ['model', 'IfNotPresent', 'OK', /^$/],
+    ['model', '', 'UNAVAILABLE', /cannot be reached .*ECONNREFUSED.*gave up after/],
+    ['model:v1', 'Always', 'UNAVAILABLE', /cannot be reached/],
+    ['model:v2', 'Never', 'NOT_FOUND', /model:v2 is not in this node's cache, and pullPolicy Never forbids/],
+    ['model:v2', '', 'UNAVAILABLE', /cannot be reached/],
+  ];
+  for (const [reference, pullPolicy, code, says] of rows) {
+    test(`${reference} under ${pullPolicy || 'the default policy'} is ${code}`, async () => {
+      const request = await publishRequest(own, { reference, ...(pullPolicy ? { pullPolicy } : {}) });
+      const outcome = await outcomeOf(alone.csi.NodePublishVolume(request));
+      assert.equal(outcome.code, code, outcome.text);
+      assert.match(outcome.text, says);
+      if (code === 'OK') verifyVolume(request.target_path, shown);
+      else assert.ok(!mountsBelow(request.target_path).length);
+    });
+  }
+});
