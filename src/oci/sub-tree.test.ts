@@ -34,6 +34,7 @@ const model = tree(
   symlink('pool', './loop'),
   symlink('outside', '/etc/passwd'),
   symlink('weights/self', '.'),
+  symlink('weights/v1/above', '/../../README'),
 );
 
 /** Body numbers by path, which say which file is where. */
@@ -54,6 +55,7 @@ for (const [subPath, expected] of [
   ['README', { README: 2 }],
   ['current/model.bin', { 'model.bin': 1 }],
   ['weights/up', { up: 0 }],
+  ['weights/v1/above', { above: 2 }],
   ['.', { README: 2 }],
 ] as const) {
   test(`the subPath ${subPath} shows ${JSON.stringify(expected)}`, () => {

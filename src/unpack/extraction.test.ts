@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -8,10 +8,11 @@ import fc from 'fast-check';
 import { endOfTar, paxEntry, rawEntry } from '../../test/support/raw-tar.ts';
 import { small } from '../../test/support/small-tar.ts';
 import { sha256, tarOf } from '../../test/support/tar.ts';
-import { openUnpacking, showToc } from '../../test/support/unpacking.ts';
+import { openFiles, openUnpacking, showToc } from '../../test/support/unpacking.ts';
 import { ArtifactError } from '../util/error.ts';
+import { createExtraction } from './extraction.ts';
 
-const { unpack } = await openUnpacking();
+const { unpack, folder, label } = await openUnpacking();
 
 test('a body of many chunks is whole', async () => {
   const content = randomBytes(3_000_001);
@@ -47,6 +48,33 @@ for (const [name, bytes, shown] of [
     assert.equal(toc.diffId, sha256(bytes));
   });
 }
+
+test('a chunk of nothing but small entries does not fill the stack', async () => {
+  const entries: string[] = [];
+  const into = join(folder, 'one-chunk');
+  mkdirSync(into);
+  const extraction = createExtraction({
+    into,
+    label,
+    maxEntries: 1e6,
+    maxBytes: 1e6,
+    onEntry: entry => entries.push(entry.path),
+    onDropped: () => {},
+  });
+  await extraction.write(
+    Buffer.concat(Array.from({ length: 30_000 }, () => rawEntry({ name: 'd', type: '5' }))),
+  );
+  await extraction.end();
+  assert.equal(entries.length, 30_000);
+});
+
+test('a body that breaks off is closed', async () => {
+  const tar = rawEntry({ name: 'big', body: Buffer.alloc(1 << 20) });
+  await assert.rejects(unpack(tar.subarray(0, 500_000)), {
+    message: /ends too early, after the entry "big"/,
+  });
+  assert.deepEqual(openFiles(folder), []);
+});
 
 test('a tar cut after any 512 bytes is refused, or has all the entries that begin before the cut', async () => {
   const whole = showToc(await unpack(small));

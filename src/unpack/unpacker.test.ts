@@ -8,6 +8,7 @@ import { build } from 'esbuild';
 import { endOfTar, rawEntry, rawTar } from '../../test/support/raw-tar.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { mountTmpfs } from '../../test/support/tmpfs.ts';
+import { openFiles } from '../../test/support/unpacking.ts';
 import { toDigest } from '../oci/digest.ts';
 import type { Unpacker as Contract } from '../volume/contracts.ts';
 import { openUnpacker } from './unpacker.ts';
@@ -29,19 +30,6 @@ function into(name: string): string {
   const path = join(folder.path, name);
   mkdirSync(path);
   return path;
-}
-
-/** Descriptors that this process has open below the test's folder. */
-function openFiles(): string[] {
-  const open = process.getBuiltinModule('fs').readdirSync('/proc/self/fd');
-  return open.flatMap(fd => {
-    try {
-      const path = process.getBuiltinModule('fs').readlinkSync(`/proc/self/fd/${fd}`);
-      return path.startsWith(folder.path) ? [path] : [];
-    } catch {
-      return [];
-    }
-  });
 }
 
 const files = (count: number): Buffer =>
@@ -118,12 +106,12 @@ test('an abort ends the thread promptly, and nothing of it is left', async () =>
   const unpacking = unpacker.unpack(source('endless', endless()), digest, path, controller.signal);
   const rejected = assert.rejects(unpacking, reason);
   while (!existsSync(join(path, '0'))) await sleep(5);
-  assert.ok(openFiles().length > 0);
+  assert.ok(openFiles(folder.path).length > 0);
   const start = performance.now();
   controller.abort(reason);
   await rejected;
   assert.ok(performance.now() - start < 2000);
-  assert.deepEqual(openFiles(), []);
+  assert.deepEqual(openFiles(folder.path), []);
 });
 
 test('a call that was aborted before it began does nothing', async () => {

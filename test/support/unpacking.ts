@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { toDigest, type Digest } from '../../src/oci/digest.ts';
@@ -77,4 +77,20 @@ export function showToc({ entries, into }: Unpacked): string[] {
     if (entry.kind === 'link') return `${entry.path} = ${entry.target}`;
     return entry.kind === 'special' ? `${entry.path} (${entry.what})` : `${entry.path} (${entry.kind})`;
   });
+}
+
+/** Paths below a folder that this process has open. */
+export function openFiles(folder: string): string[] {
+  return readdirSync('/proc/self/fd')
+    .map(readDescriptor)
+    .filter(path => path.startsWith(folder));
+}
+
+function readDescriptor(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    // The one that was reading this very folder.
+    return '';
+  }
 }
