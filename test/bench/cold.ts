@@ -20,7 +20,7 @@ export async function runCold(row: Row, runs: number, program: string): Promise<
   if (tls) await writeFile(certificate, tls.cert);
   await using registry = await startRealRegistry(tls);
   const reference = `${registry.host}/bench/artifact:1`;
-  const access = tls ? ['--ca-file', certificate] : ['--plain-http'];
+  const access = tls ? ['--plain-http=false', '--ca-file', certificate] : ['--plain-http'];
   const files = join(folder.path, 'files');
   await mkdir(files);
   await oras(['push', ...access, reference, ...(await row.make(files))], files);
