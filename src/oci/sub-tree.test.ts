@@ -34,7 +34,7 @@ const model = tree(
   symlink('pool', './loop'),
   symlink('outside', '/etc/passwd'),
   symlink('weights/self', '.'),
-  symlink('weights/v1/above', '/../../README'),
+  symlink('weights/v1/above', '/../README'),
 );
 
 /** Body numbers by path, which say which file is where. */

@@ -53,6 +53,11 @@ for (const [name, tar, shown] of [
   ],
   ['the later of two PAX headers', rawTar(paxEntry({ path: 'a' }), paxEntry({ path: 'b' }), {}), ['b: ']],
   [
+    'an earlier PAX header is forgotten',
+    rawTar(paxEntry({ path: 'a' }), paxEntry({ uid: '5' }), { name: 'n' }),
+    ['n: '],
+  ],
+  [
     "git's global header",
     rawTar(paxEntry({ comment: 'a'.repeat(40) }, 'g'), { name: 'f', body: 'x' }),
     ['f: x'],
