@@ -1,0 +1,137 @@
+import type { Digest } from '../oci/digest.ts';
+import { quoteName } from '../oci/name.ts';
+import { formatReference, type Reference } from '../oci/reference.ts';
+import { ArtifactError } from '../util/error.ts';
+import { parseBundle, verifyStatement } from './bundle.ts';
+import { findMismatch } from './identity.ts';
+import type { LoadedRequirement } from './policy-file.ts';
+import { findRule, type Policy } from './policy-json.ts';
+import {
+  type Candidate,
+  listBundles,
+  maxCandidates,
+  readBundle,
+  readSimpleSignatures,
+  type SignatureSource,
+} from './signature-source.ts';
+import { verifySigned } from './signed-content.ts';
+import { parseClaim, toSimpleSigned, verifyDigest } from './simple-signing.ts';
+import type { Verdict } from './trust.ts';
+
+/** What is judged, and by what. `digestIsEnough`: for a bundle, which names no repository. */
+export type Case = {
+  readonly policy: Policy<LoadedRequirement>;
+  /** The policy's, for people. */
+  readonly file: string;
+  readonly digestIsEnough: boolean;
+  readonly reference: Reference;
+  readonly digest: Digest;
+};
+
+type Signed = Extract<LoadedRequirement, { readonly kind: 'signed' }>;
+
+/**
+ * All requirements of the rule must hold; each that wants a signature is met by one. Signatures are fetched one after
+ * the other, those of the `.sig` tag first, only as long as a requirement needs one.
+ *
+ * @throws what the source throws.
+ */
+export async function judge(
+  { policy, file, digestIsEnough, reference, digest }: Case,
+  source: SignatureSource,
+  signal: AbortSignal,
+): Promise<Verdict> {
+  const refuse = (field: string, why: string): Verdict => ({
+    kind: 'refused',
+    why: `${formatReference(reference)} (${digest}) is refused by ${field} of ${file}: ${why}`,
+  });
+  const { field, requirements } = findRule(policy, reference);
+  const pending = new Map<Signed, string[]>();
+  for (const requirement of requirements) {
+    if (requirement.kind === 'unusable') return refuse(requirement.field, requirement.why);
+    if (requirement.kind === 'reject') {
+      return refuse(requirement.field, 'it rejects all; add a scope for it below transports.docker');
+    }
+    if (requirement.kind === 'signed') pending.set(requirement, []);
+  }
+
+  const by: string[] = [];
+  let seen = 0;
+  const examine = (candidate: Candidate): void => {
+    seen += 1;
+    for (const [requirement, reasons] of pending) {
+      try {
+        by.push(`${candidate.label}, made by ${verifyCandidate(candidate, requirement, reference, digest)}`);
+        pending.delete(requirement);
+      } catch (thrown) {
+        reasons.push(`${candidate.label}: ${reasonOf(thrown)}`);
+      }
+    }
+  };
+
+  if (pending.size > 0) {
+    for await (const candidate of readSimpleSignatures(source, digest, signal)) {
+      examine(candidate);
+      if (pending.size === 0 || seen === maxCandidates) break;
+    }
+  }
+  const bundles = pending.size > 0 ? await listBundles(source, digest, signal) : [];
+  for (const descriptor of digestIsEnough ? bundles : []) {
+    if (pending.size === 0 || seen === maxCandidates) break;
+    examine(await readBundle(source, descriptor, signal));
+  }
+
+  for (const [requirement, reasons] of pending) {
+    if (!digestIsEnough && bundles.length > 0) reasons.push(bundlesAlone);
+    return refuse(requirement.field, summarize(reasons, seen) ?? unsigned(digest, requirement));
+  }
+  return { kind: 'accepted', by: by.join('; ') || `${field} of ${file} accepts anything` };
+}
+
+/** @returns who made it. @throws why it does not do; anything thrown is a refusal, as all it reads comes from a registry. */
+function verifyCandidate(
+  candidate: Candidate,
+  requirement: Signed,
+  reference: Reference,
+  digest: Digest,
+): string {
+  switch (candidate.kind) {
+    case 'unreadable':
+      throw new ArtifactError('invalid', candidate.why);
+    case 'simple': {
+      const by = verifySigned(toSimpleSigned(candidate.payload, candidate.annotations), requirement);
+      const claim = parseClaim(candidate.payload);
+      verifyDigest(claim, digest);
+      const mismatch = findMismatch(requirement.identity, reference, claim.identity, requirement.field);
+      if (mismatch === undefined) return by;
+      throw new ArtifactError('denied', mismatch);
+    }
+    case 'bundle': {
+      const bundle = parseBundle(candidate.bytes);
+      const by = verifySigned(bundle.content, requirement);
+      verifyStatement(bundle.statement, digest);
+      return by;
+    }
+  }
+}
+
+function reasonOf(thrown: unknown): string {
+  if (thrown instanceof ArtifactError) return thrown.message;
+  return `it cannot be read: ${quoteName(thrown instanceof Error ? thrown.message : '')}; sign it again`;
+}
+
+const bundlesAlone =
+  'it has a sigstore bundle, which signs a digest and no name, and so meets no signedIdentity; set --bundle-identity=digest if the digest is enough, or sign it with cosign sign --new-bundle-format=false';
+
+function unsigned(digest: Digest, { field }: Signed): string {
+  return `it is not signed: there is no tag ${digest.replace(':', '-')}.sig, and no sigstore bundle refers to it; sign it with cosign, or change ${field}`;
+}
+
+/** Each reason once, three at most. */
+function summarize(reasons: readonly string[], seen: number): string | undefined {
+  const distinct = [...new Set(reasons)];
+  if (distinct.length === 0) return undefined;
+  const more = distinct.length > 3 ? [`and ${distinct.length - 3} more`] : [];
+  const limit = seen === maxCandidates ? [`only ${maxCandidates} signatures were looked at`] : [];
+  return [...distinct.slice(0, 3), ...more, ...limit].join('; ');
+}

@@ -1,0 +1,40 @@
+import { formatReference } from '../oci/reference.ts';
+import { judge } from './judgement.ts';
+import { openPolicyFile, type PolicyState } from './policy-file.ts';
+import type { Trust, Verdict } from './trust.ts';
+
+/** How many accepted verdicts are kept, in memory alone; the oldest goes first. */
+const maxVerdicts = 4096;
+
+/** Judges by a policy file. See openTrust. */
+export async function openPolicyTrust(file: string, digestIsEnough: boolean): Promise<Trust> {
+  const read = openPolicyFile(file);
+  const verdicts = new WeakMap<PolicyState, Map<string, Verdict>>();
+  let latest = await read();
+
+  return {
+    async verify(reference, digest, signatures, signal) {
+      const state = await read();
+      latest = state;
+      const name = formatReference(reference);
+      if (state.kind === 'broken') {
+        const why = `${name} (${digest}) is refused, and so is everything, as the policy cannot be used: ${state.why}; correct it`;
+        return { kind: 'refused', why };
+      }
+      const kept = verdicts.get(state) ?? new Map<string, Verdict>();
+      verdicts.set(state, kept);
+      const key = `${name} ${digest}`;
+      const known = kept.get(key);
+      if (known !== undefined) return known;
+      const { policy } = state;
+      const verdict = await judge({ policy, file, digestIsEnough, reference, digest }, signatures, signal);
+      if (verdict.kind === 'accepted') {
+        const [oldest] = kept.keys();
+        if (kept.size >= maxVerdicts && oldest !== undefined) kept.delete(oldest);
+        kept.set(key, verdict);
+      }
+      return verdict;
+    },
+    problems: () => latest.problems,
+  };
+}

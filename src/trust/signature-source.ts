@@ -1,0 +1,126 @@
+import type { Descriptor } from '../oci/descriptor.ts';
+import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts';
+import { type Manifest, maxManifestBytes, parseManifest } from '../oci/manifest.ts';
+import { ArtifactError } from '../util/error.ts';
+import { bundleType, predicateAnnotation, signPredicate } from './bundle.ts';
+import { simpleSigning } from './simple-signing.ts';
+
+/**
+ * The repository of an artifact, as far as signatures need it: from its registry, or from what the cache keeps. Bytes
+ * are those of their descriptor, verified. What it throws goes to the caller of `verify` as it is.
+ */
+export type SignatureSource = {
+  /** A tag's manifest or index; undefined if there is no such tag. */
+  tag(
+    name: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly bytes: Uint8Array; readonly descriptor: Descriptor } | undefined>;
+  /** What refers to a manifest (OCI distribution spec, "Listing Referrers"); undefined if the registry has no such list: then its tag is asked for. */
+  referrers(digest: Digest, signal: AbortSignal): Promise<readonly Descriptor[] | undefined>;
+  manifest(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
+  blob(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
+};
+
+/** What may be a signature. `label` names it for people. */
+export type Candidate = { readonly label: string } & (
+  | {
+      readonly kind: 'simple';
+      readonly payload: Uint8Array;
+      readonly annotations: Readonly<Record<string, string>>;
+    }
+  | { readonly kind: 'bundle'; readonly bytes: Uint8Array }
+  | { readonly kind: 'unreadable'; readonly why: string }
+);
+
+/** How many are looked at for one artifact, of all kinds; each document may have 4 MiB. */
+export const maxCandidates = 64;
+
+/** The signatures that cosign stored under a tag of the repository, one after the other (cosign, SIGNATURE_SPEC.md). */
+export async function* readSimpleSignatures(
+  source: SignatureSource,
+  digest: Digest,
+  signal: AbortSignal,
+): AsyncGenerator<Candidate> {
+  const name = `${digest.replace(':', '-')}.sig`;
+  const tagged = await source.tag(name, signal);
+  if (tagged === undefined) return;
+  const label = `the signature in tag ${name}`;
+  const manifest = toManifest(tagged.bytes, tagged.descriptor, label);
+  if (typeof manifest === 'string') return yield { kind: 'unreadable', label, why: manifest };
+  for (const layer of manifest.layers.filter(layer => layer.mediaType === simpleSigning)) {
+    const payload = await read(layer, descriptor => source.blob(descriptor, signal));
+    const { annotations } = layer;
+    yield typeof payload === 'string'
+      ? { kind: 'unreadable', label, why: payload }
+      : { kind: 'simple', label, payload, annotations };
+  }
+}
+
+/** Descriptors of the manifests of bundles that refer to a digest; attestations that say so are left out. */
+export async function listBundles(
+  source: SignatureSource,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<readonly Descriptor[]> {
+  const referrers = (await source.referrers(digest, signal)) ?? (await readFallback(source, digest, signal));
+  return referrers.filter(
+    ({ artifactType, annotations }) =>
+      artifactType === bundleType && (annotations[predicateAnnotation] ?? signPredicate) === signPredicate,
+  );
+}
+
+/** The bundle that such a manifest holds. */
+export async function readBundle(
+  source: SignatureSource,
+  descriptor: Descriptor,
+  signal: AbortSignal,
+): Promise<Candidate> {
+  const label = `the bundle ${descriptor.digest}`;
+  const bytes = await read(descriptor, descriptor => source.manifest(descriptor, signal));
+  const manifest = typeof bytes === 'string' ? bytes : toManifest(bytes, descriptor, label);
+  if (typeof manifest === 'string') return { kind: 'unreadable', label, why: manifest };
+  const layer = manifest.layers.find(layer => layer.mediaType === bundleType);
+  if (layer === undefined) return { kind: 'unreadable', label, why: `it has no layer of ${bundleType}` };
+  const bundle = await read(layer, descriptor => source.blob(descriptor, signal));
+  return typeof bundle === 'string'
+    ? { kind: 'unreadable', label, why: bundle }
+    : { kind: 'bundle', label, bytes: bundle };
+}
+
+/** The tag that stands for the list where a registry has none (OCI distribution spec, "Referrers Tag Schema"). */
+async function readFallback(
+  source: SignatureSource,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<readonly Descriptor[]> {
+  const tagged = await source.tag(`${algorithmOf(digest)}-${hexOf(digest).slice(0, 64)}`, signal);
+  if (tagged === undefined) return [];
+  const index = unlessUnusable(() =>
+    parseManifest(tagged.bytes, tagged.descriptor.mediaType, 'the list of referrers'),
+  );
+  return typeof index !== 'string' && index.kind === 'index' ? index.manifests : [];
+}
+
+/** Bytes within bounds, or why there are none. */
+async function read(
+  descriptor: Descriptor,
+  get: (descriptor: Descriptor) => Promise<Uint8Array>,
+): Promise<Uint8Array | string> {
+  if (descriptor.size > maxManifestBytes) return `it has ${descriptor.size} bytes; 4 MiB are read`;
+  return await get(descriptor);
+}
+
+function toManifest(bytes: Uint8Array, { mediaType }: Descriptor, label: string): Manifest | string {
+  const manifest = unlessUnusable(() => parseManifest(bytes, mediaType, label));
+  return typeof manifest === 'string' || manifest.kind === 'manifest' ? manifest : 'it is an index';
+}
+
+/** A manifest that cannot be used is no signature; its error is its reason. */
+function unlessUnusable<T>(parse: () => T): T | string {
+  try {
+    return parse();
+  } catch (thrown) {
+    if (thrown instanceof ArtifactError && thrown.code === 'unmountable') return thrown.message;
+    throw thrown;
+  }
+}

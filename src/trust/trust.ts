@@ -1,0 +1,45 @@
+import type { Digest } from '../oci/digest.ts';
+import type { Reference } from '../oci/reference.ts';
+import type { SignatureSource } from './signature-source.ts';
+
+/** Whether a policy lets an artifact be mounted. `why` names the file and field to change, and what to do. */
+export type Verdict =
+  | { readonly kind: 'accepted'; readonly by: string }
+  | { readonly kind: 'refused'; readonly why: string };
+
+/** Judges whether artifacts are signed as the node's administrator wants. */
+export type Trust = {
+  /**
+   * Judges what a full reference resolved to: the digest of its manifest, or of its index. An accepted verdict is kept
+   * until the policy changes, and costs no request then; a refused one is judged anew.
+   *
+   * @throws what `signatures` throws: an outage is neither an acceptance nor a refusal.
+   */
+  verify(
+    reference: Reference,
+    digest: Digest,
+    signatures: SignatureSource,
+    signal: AbortSignal,
+  ): Promise<Verdict>;
+  /** Lines for the log: what in the policy, as it was last read, refuses because it cannot be held to. */
+  problems(): readonly string[];
+};
+
+export type TrustOptions = {
+  /** containers' policy.json; without one, everything is accepted. */
+  readonly policyFile?: string;
+  /** `digest`: a sigstore bundle does, though it names no repository and so meets no signedIdentity. */
+  readonly bundleIdentity?: 'digest';
+};
+
+const unasked: Verdict = { kind: 'accepted', by: 'no policy file is configured' };
+
+/**
+ * Opens the policy. It is read again when the file, or a key file that it names, changes; one that cannot be read or
+ * understood refuses everything, rather than that what an administrator has just forbidden goes on by an older policy.
+ */
+export async function openTrust(options: TrustOptions): Promise<Trust> {
+  if (options.policyFile === undefined) return { verify: async () => unasked, problems: () => [] };
+  const { openPolicyTrust } = await import('./policy-trust.ts'); // sigstore's libraries take 50 ms to load
+  return await openPolicyTrust(options.policyFile, options.bundleIdentity === 'digest');
+}
