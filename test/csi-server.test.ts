@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { tokensKey } from '../src/csi/secret-text.ts';
+import { tokensKey } from '../src/oci/credential.ts';
 import type { GetPluginCapabilitiesResponse__Output } from '../src/csi/wire/csi/v1/GetPluginCapabilitiesResponse.ts';
 import type { NodeGetCapabilitiesResponse__Output } from '../src/csi/wire/csi/v1/NodeGetCapabilitiesResponse.ts';
 import type { NodeGetVolumeStatsResponse__Output } from '../src/csi/wire/csi/v1/NodeGetVolumeStatsResponse.ts';

@@ -10,9 +10,9 @@ import {
   toWire,
   uid,
 } from '../../test/support/publish-wire.ts';
+import { tokensKey } from '../oci/credential.ts';
 import { ArtifactError } from '../util/error.ts';
 import { parsePublishRequest } from './publish-request.ts';
-import { tokensKey } from './secret-text.ts';
 import type { NodePublishVolumeRequest__Output as Wire } from './wire/csi/v1/NodePublishVolumeRequest.ts';
 
 function refusalOf(wire: Wire): string {

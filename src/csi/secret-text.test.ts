@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { redact, secretTexts, tokensKey } from './secret-text.ts';
+import { tokensKey } from '../oci/credential.ts';
+import { redact, secretTexts } from './secret-text.ts';
 
 test('secrets are the values of a call, the texts in their JSON, and what their base64 hides', () => {
   const auth = btoa('robot:hunter22');

@@ -1,5 +1,4 @@
-/** Where kubelet puts service account tokens: in the volume context, or in the secrets of a call. */
-export const tokensKey = 'csi.storage.k8s.io/serviceAccount.tokens';
+import { tokensKey } from '../oci/credential.ts';
 
 const mark = '[redacted]';
 

@@ -4,10 +4,25 @@ import type { Endpoint } from './endpoint.ts';
  * What a registry is shown. `source` names where it was found, for people (`nodePublishSecretRef`); the rest is secret
  * and never logged, quoted or written.
  */
-export type Credential =
-  | { readonly kind: 'anonymous'; readonly source: string }
-  | { readonly kind: 'basic'; readonly source: string; readonly username: string; readonly password: string }
-  | { readonly kind: 'identity-token'; readonly source: string; readonly token: string };
+export type Credential = { readonly source: string; readonly holder: Holder } & (
+  | { readonly kind: 'anonymous' }
+  | { readonly kind: 'basic'; readonly username: string; readonly password: string }
+  | { readonly kind: 'identity-token'; readonly token: string }
+);
+
+/**
+ * Whom a credential stands for, so that access once given is remembered for no one else:
+ *
+ * - `anyone`: it is anonymous.
+ * - `node`: every pod of the node may use it (an auth file, a credential provider that knows nothing of pods).
+ * - `service-account`: a provider gave it for a service account's token.
+ * - `secret`: whoever brings it (the secrets of a call, the pull secrets of a pod).
+ */
+export type Holder =
+  | { readonly kind: 'anyone' }
+  | { readonly kind: 'node' }
+  | { readonly kind: 'service-account'; readonly namespace: string; readonly name: string }
+  | { readonly kind: 'secret' };
 
 /**
  * What one caller has to show, looked up when a place is asked: a mirror is another place than its registry. `id` is
@@ -18,3 +33,6 @@ export type Keyring = {
   /** Anonymous when nothing fits. */
   find(place: Endpoint, signal: AbortSignal): Promise<Credential>;
 };
+
+/** Where kubelet puts service account tokens: in the volume context, or in the secrets of a call. */
+export const tokensKey = 'csi.storage.k8s.io/serviceAccount.tokens';

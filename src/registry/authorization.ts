@@ -91,9 +91,9 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
   };
 }
 
-/** Credentials are told apart by what they say, not by where they were found. */
+/** Credentials are told apart by what they say, not by where they were found or for whom. */
 function toKey({ host, path, insecure }: Endpoint, credential: Credential): string {
-  const { source: _, ...secret } = credential;
+  const { source: _source, holder: _holder, ...secret } = credential;
   return hash('sha256', JSON.stringify([host, path, insecure, secret]));
 }
 

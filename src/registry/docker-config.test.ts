@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { ArtifactError } from '../util/error.ts';
 import { findCredential, type Found, type Origin, parseDockerConfig, toBasic } from './docker-config.ts';
 
-const origin: Origin = { name: 'the test', code: 'invalid' };
+const holder = { kind: 'secret' } as const;
+const origin: Origin = { name: 'the test', holder, code: 'invalid' };
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const entry = (user: string) => ({ auth: base64(`${user}:pw`) });
 
@@ -106,52 +107,52 @@ describe('what an entry holds', () => {
     [
       'auth',
       { auth: base64('joe:pw') },
-      { kind: 'basic', source: 'the test (r.io)', username: 'joe', password: 'pw' },
+      { kind: 'basic', holder, source: 'the test (r.io)', username: 'joe', password: 'pw' },
     ],
     [
       'colons belong to the password',
       { auth: base64('joe:p:w:') },
-      { kind: 'basic', source: 'the test (r.io)', username: 'joe', password: 'p:w:' },
+      { kind: 'basic', holder, source: 'the test (r.io)', username: 'joe', password: 'p:w:' },
     ],
     [
       'no user name',
       { auth: base64(':pw') },
-      { kind: 'basic', source: 'the test (r.io)', username: '', password: 'pw' },
+      { kind: 'basic', holder, source: 'the test (r.io)', username: '', password: 'pw' },
     ],
     [
       'base64 without padding',
       { auth: 'am9lOnB3ZA' },
-      { kind: 'basic', source: 'the test (r.io)', username: 'joe', password: 'pwd' },
+      { kind: 'basic', holder, source: 'the test (r.io)', username: 'joe', password: 'pwd' },
     ],
     [
       'base64 in lines',
       { auth: 'am9l\nOnB3\r\n' },
-      { kind: 'basic', source: 'the test (r.io)', username: 'joe', password: 'pw' },
+      { kind: 'basic', holder, source: 'the test (r.io)', username: 'joe', password: 'pw' },
     ],
     [
       'letters beyond ASCII',
       { auth: base64('jö:pß') },
-      { kind: 'basic', source: 'the test (r.io)', username: 'jö', password: 'pß' },
+      { kind: 'basic', holder, source: 'the test (r.io)', username: 'jö', password: 'pß' },
     ],
     [
       'username and password',
       { username: 'joe', password: 'p:w' },
-      { kind: 'basic', source: 'the test (r.io)', username: 'joe', password: 'p:w' },
+      { kind: 'basic', holder, source: 'the test (r.io)', username: 'joe', password: 'p:w' },
     ],
     [
       'auth before username',
       { auth: base64('a:b'), username: 'c', password: 'd' },
-      { kind: 'basic', source: 'the test (r.io)', username: 'a', password: 'b' },
+      { kind: 'basic', holder, source: 'the test (r.io)', username: 'a', password: 'b' },
     ],
     [
       'identity token before auth',
       { auth: base64('a:b'), identitytoken: 'tok' },
-      { kind: 'identity-token', source: 'the test (r.io)', token: 'tok' },
+      { kind: 'identity-token', holder, source: 'the test (r.io)', token: 'tok' },
     ],
     [
       'null is absent',
       { auth: null, username: 'a', password: 'b' },
-      { kind: 'basic', source: 'the test (r.io)', username: 'a', password: 'b' },
+      { kind: 'basic', holder, source: 'the test (r.io)', username: 'a', password: 'b' },
     ],
   ];
   for (const [why, value, expected] of rows) {

@@ -1,4 +1,4 @@
-import type { Credential } from '../oci/credential.ts';
+import type { Credential, Holder } from '../oci/credential.ts';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
 import {
   type AuthKey,
@@ -9,8 +9,8 @@ import {
   parseAuthKey,
 } from './auth-key.ts';
 
-/** Where a configuration is from, for people, and the code of an error in it. */
-export type Origin = { readonly name: string; readonly code: ErrorCode };
+/** Where a configuration is from, for people; whom its credentials stand for, and the code of an error in it. */
+export type Origin = { readonly name: string; readonly holder: Holder; readonly code: ErrorCode };
 
 /** The credentials of a docker config.json, a containers auth.json or a Kubernetes pull secret. */
 export type DockerConfig = {
@@ -94,6 +94,7 @@ export function toBasic(
   if (username.includes(':')) throw malformed(label, 'the user name has a colon', origin);
   return {
     kind: 'basic',
+    holder: origin.holder,
     source: label === '' ? origin.name : `${origin.name} (${label})`,
     username,
     password,
@@ -110,7 +111,9 @@ function toCredential(entry: Entry, origin: Origin): Credential | undefined {
     throw malformed(label, `"${name}" is not text`, origin);
   };
   const token = field('identitytoken');
-  if (token !== '') return { kind: 'identity-token', source: `${origin.name} (${label})`, token };
+  if (token !== '') {
+    return { kind: 'identity-token', holder: origin.holder, source: `${origin.name} (${label})`, token };
+  }
   const auth = field('auth').replace(/[\r\n]/g, '');
   if (auth === '') return toBasic(field('username'), field('password'), label, origin);
   const decoded = decode(auth);

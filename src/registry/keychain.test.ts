@@ -91,6 +91,7 @@ describe('the order of the sources', () => {
     );
     assert.deepEqual(await find(keychainOf(), {}), {
       kind: 'anonymous',
+      holder: { kind: 'anyone' },
       source: 'anonymous',
     });
   });

@@ -27,6 +27,8 @@ export type Keychain = {
   verify(signal: AbortSignal): Promise<void>;
 };
 
+const secretHolder = { kind: 'secret' } as const;
+
 type Source = { readonly name: string; find(place: Place, signal: AbortSignal): Promise<Found> | Found };
 
 /** `authFile` is read when it is used, again only if it changed. */
@@ -63,7 +65,7 @@ async function find(sources: readonly Source[], place: Place, signal: AbortSigna
   }
   const searched = sources.map(source => source.name).join(', ');
   const why = searched === '' ? '' : ` (no entry for ${canonicalHost(place.host)} in ${searched})`;
-  return { kind: 'anonymous', source: `anonymous${why}` };
+  return { kind: 'anonymous', holder: { kind: 'anyone' }, source: `anonymous${why}` };
 }
 
 /** The secrets of one call, in their order. Keys of other purposes are passed over. */
@@ -72,7 +74,7 @@ function toSources(secrets: Secrets): readonly Source[] {
   for (const [key, form] of [['.dockerconfigjson', 'auths'] as const, ['.dockercfg', 'dockercfg'] as const]) {
     const text = secrets[key];
     if (text === undefined) continue;
-    const origin = { name: `${key} of nodePublishSecretRef`, code: 'invalid' } as const;
+    const origin = { name: `${key} of nodePublishSecretRef`, holder: secretHolder, code: 'invalid' } as const;
     sources.push({
       name: origin.name,
       find: place => findCredential(parseDockerConfig(text, form, origin), place),
@@ -80,7 +82,11 @@ function toSources(secrets: Secrets): readonly Source[] {
   }
   const { username, password } = secrets;
   if (username === undefined && password === undefined) return sources;
-  const origin = { name: 'username and password of nodePublishSecretRef', code: 'invalid' } as const;
+  const origin = {
+    name: 'username and password of nodePublishSecretRef',
+    holder: secretHolder,
+    code: 'invalid',
+  } as const;
   sources.push({
     name: origin.name,
     find: () => {
@@ -100,7 +106,7 @@ function toSources(secrets: Secrets): readonly Source[] {
 type AuthFile = Source & { read(signal: AbortSignal): Promise<DockerConfig> };
 
 function openAuthFile(path: string): AuthFile {
-  const origin = { name: `the auth file ${path}`, code: 'internal' } as const;
+  const origin = { name: `the auth file ${path}`, holder: { kind: 'node' }, code: 'internal' } as const;
   let held: { readonly stamp: string; readonly config: DockerConfig } | undefined;
 
   async function read(signal: AbortSignal): Promise<DockerConfig> {

@@ -23,6 +23,7 @@ export type PullRequest = {
   readonly platform?: Platform;
   readonly selection: Selection;
   readonly secrets: Readonly<Record<string, string>>;
+  readonly pod?: Pod;
 };
 
 /** Whom a volume is for, where kubelet says so. */
@@ -40,7 +41,6 @@ export type PublishRequest = PullRequest & {
   /** True for a volume of the command line: its target may lie anywhere. */
   readonly anywhere: boolean;
   readonly mountFlags: readonly MountFlag[];
-  readonly pod?: Pod;
   /**
    * Everything that must be equal for two calls to be the same request: volume id, access type and mode, readonly,
    * mount flags, and all attributes but Kubernetes' own. Canonical JSON.

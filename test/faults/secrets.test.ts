@@ -3,13 +3,13 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { tokensKey } from '../../src/oci/credential.ts';
 import { publishRequest, startDaemon, testNode } from '../support/daemon.ts';
 import { openFaultyRegistry } from '../support/faulty-registry.ts';
 import type { Guard } from '../support/guard.ts';
 import { outcomeOf } from '../support/outcome.ts';
 import { shownOf, verifyGone, verifyVolume } from '../support/volume.ts';
 
-const tokensKey = 'csi.storage.k8s.io/serviceAccount.tokens';
 const username = 'robot$ci';
 const password = `right"${randomUUID()}`;
 const wrong = `wrong-${randomUUID()}`;

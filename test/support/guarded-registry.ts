@@ -8,6 +8,7 @@ import { keyringOf } from './registry-client.ts';
 export const alice: Credential = {
   kind: 'basic',
   source: 'nodePublishSecretRef',
+  holder: { kind: 'secret' },
   username: 'alice',
   password: 'pass:wörd',
 };
@@ -15,6 +16,7 @@ export const mallory: Credential = { ...alice, source: '--auth-file', password: 
 export const identity: Credential & { readonly kind: 'identity-token' } = {
   kind: 'identity-token',
   source: '--auth-file',
+  holder: { kind: 'node' },
   token: 'refresh-me',
 };
 

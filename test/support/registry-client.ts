@@ -4,7 +4,11 @@ import type { Repository } from '../../src/oci/reference.ts';
 import { openRegistry, type RegistryClient, type RegistryOptions } from '../../src/registry/client.ts';
 import type { Clock } from '../../src/registry/patience.ts';
 
-export const nobody: Credential = { kind: 'anonymous', source: 'anonymous (no file)' };
+export const nobody: Credential = {
+  kind: 'anonymous',
+  source: 'anonymous (no file)',
+  holder: { kind: 'anyone' },
+};
 export const anonymous: Keyring = keyringOf(nobody);
 
 /** A clock that starts now and that only sleeping moves; `waits` are its sleeps in ms. */
