@@ -1,5 +1,12 @@
 /**
  * Where a repository is asked for on the wire: `host` is host[:port] of the API (`registry-1.docker.io` for
  * `docker.io`), `path` the repository's name there. `insecure` allows TLS that cannot be verified, and plain HTTP.
+ * `mirrorOf`: the registry whose content it mirrors; absent at the registry itself. What is shown to a registry is not
+ * for its mirrors unless it was given for their host.
  */
-export type Endpoint = { readonly host: string; readonly path: string; readonly insecure: boolean };
+export type Endpoint = {
+  readonly host: string;
+  readonly path: string;
+  readonly insecure: boolean;
+  readonly mirrorOf?: string;
+};

@@ -70,6 +70,17 @@ describe('the order of the sources', () => {
     });
   }
 
+  test('a mirror is shown what is for its host, and never what names no host', async () => {
+    const mirror: Endpoint = { host: 'm.io', path: 'ns/model', insecure: false, mirrorOf: 'r.io' };
+    const bare = { username: 'keys', password: 'pw' };
+    assert.equal((await find(keychainOf(), bare, mirror)).kind, 'anonymous');
+    assert.equal((await find(keychainOf(), secrets, mirror)).kind, 'anonymous');
+    assert.equal(
+      nameOf(await find(keychainOf(await fileOf(auths('mirror', 'm.io'))), bare, mirror)),
+      'mirror',
+    );
+  });
+
   test('a source without an entry for the registry gives way to the next', async () => {
     const other = {
       '.dockerconfigjson': auths('json', 'other.io'),

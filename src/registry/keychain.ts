@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { Credential, Keyring } from '../oci/credential.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
 import { ArtifactError } from '../util/error.ts';
-import { canonicalHost, type Place } from './auth-key.ts';
+import { canonicalHost } from './auth-key.ts';
 import {
   type DockerConfig,
   type Found,
@@ -29,7 +30,7 @@ export type Keychain = {
 
 const secretHolder = { kind: 'secret' } as const;
 
-type Source = { readonly name: string; find(place: Place, signal: AbortSignal): Promise<Found> | Found };
+type Source = { readonly name: string; find(place: Endpoint, signal: AbortSignal): Promise<Found> | Found };
 
 /** `authFile` is read when it is used, again only if it changed. */
 export function openKeychain(options: { readonly authFile: string | undefined }): Keychain {
@@ -48,7 +49,7 @@ export function openKeychain(options: { readonly authFile: string | undefined })
   };
 }
 
-async function find(sources: readonly Source[], place: Place, signal: AbortSignal): Promise<Credential> {
+async function find(sources: readonly Source[], place: Endpoint, signal: AbortSignal): Promise<Credential> {
   const misses: Found[] = [];
   for (const source of sources) {
     signal.throwIfAborted();
@@ -89,14 +90,15 @@ function toSources(secrets: Secrets): readonly Source[] {
   } as const;
   sources.push({
     name: origin.name,
-    find: () => {
+    // They name no host, so they are for the registry of the reference, and no mirror of it sees them.
+    find: ({ mirrorOf }) => {
       if (username === undefined || password === undefined) {
         throw new ArtifactError(
           'invalid',
           `nodePublishSecretRef has only one of username and password; give it both`,
         );
       }
-      const credential = toBasic(username, password, '', origin);
+      const credential = mirrorOf === undefined ? toBasic(username, password, '', origin) : undefined;
       return credential === undefined ? { kind: 'none' } : { kind: 'credential', credential };
     },
   });
