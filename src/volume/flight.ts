@@ -1,3 +1,4 @@
+import { abortable } from '../util/abortable.ts';
 import { ArtifactError } from '../util/error.ts';
 
 /**
@@ -99,13 +100,4 @@ export function createFlights<Result, Report>(lingerMs: number): Flights<Result,
       await Promise.allSettled(all.map(flight => flight.outcome));
     },
   };
-}
-
-/** The promise, or the signal's reason if that comes first. */
-function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }
