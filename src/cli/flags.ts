@@ -101,7 +101,12 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     preset: '',
     parse: optional(parsePath),
   },
-  maxParallelDownloads: { value: 'N', says: 'blobs at once, over all pulls', preset: '6', parse: parseCount },
+  maxParallelDownloads: {
+    value: 'N',
+    says: 'blobs at once from one registry',
+    preset: '6',
+    parse: parseCount,
+  },
   cacheHigh: {
     value: 'PERCENT',
     says: 'of the disk in use (bytes or inodes), where collection begins',

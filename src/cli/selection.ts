@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { parsePlatform } from '../oci/platform.ts';
+import { parseAttributes } from '../volume/attributes.ts';
 import type { PullRequest } from '../volume/request.ts';
 import type { Options } from './shell.ts';
 
@@ -19,37 +19,16 @@ export function addSelection(command: Command): Command {
     .option('--platform <os/arch>', "os/arch or os/arch/variant; default: the node's own");
 }
 
-/** @throws ArtifactError `invalid` for a platform that is none. */
+/** The flags as the volume attributes that they are. @throws ArtifactError `invalid` by the rules of these. */
 export function toPullRequest(
   reference: string,
   options: Options,
   secrets: Readonly<Record<string, string>>,
 ): PullRequest {
-  const { pullPolicy, unpack, subPath, include, exclude, platform } = options as {
-    readonly pullPolicy?: 'Always' | 'IfNotPresent' | 'Never';
-    readonly unpack: 'auto' | 'never';
-    readonly subPath?: string;
-    readonly include?: string;
-    readonly exclude?: string;
-    readonly platform?: string;
-  };
-  return {
-    reference,
-    ...(pullPolicy === undefined ? {} : { pullPolicy }),
-    ...(platform === undefined ? {} : { platform: parsePlatform(platform) }),
-    selection: {
-      unpack,
-      include: split(include),
-      exclude: split(exclude),
-      ...(subPath === undefined ? {} : { subPath }),
-    },
-    secrets,
-  };
-}
-
-function split(globs = ''): readonly string[] {
-  return globs
-    .split(',')
-    .map(glob => glob.trim())
-    .filter(glob => glob !== '');
+  const { pullPolicy, unpack, subPath, include, exclude, platform } = options;
+  const fields = { reference, pullPolicy, unpack, subPath, include, exclude, platform };
+  const given = Object.entries(fields).filter(
+    (field): field is [string, string] => typeof field[1] === 'string',
+  );
+  return { ...parseAttributes(Object.fromEntries(given)), secrets };
 }

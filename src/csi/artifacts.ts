@@ -1,4 +1,5 @@
 import { ArtifactError } from '../util/error.ts';
+import { findOwnMount } from '../volume/own-mount.ts';
 import type { Artifacts, Progress, Publishing } from '../volume/usecases.ts';
 import {
   fromDetail,
@@ -95,12 +96,8 @@ async function unmount(
   path: string,
   call: Call,
 ): Promise<void> {
-  const volume = (await artifacts.volumes()).find(({ targetPath }) => targetPath === path);
+  const volume = findOwnMount(await artifacts.volumes(), path);
   if (volume === undefined) return;
-  if (!volume.anywhere) {
-    const owner = volume.pod === undefined ? 'kubelet' : `the pod ${volume.pod.namespace}/${volume.pod.name}`;
-    throw new ArtifactError('denied', `${path} is a volume of ${owner}; delete the pod to unmount it`);
-  }
   call.note({ volumeId: volume.volumeId });
   await publishing.unpublish(volume.volumeId, { path, anywhere: true }, call.signal);
 }

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
+import { parseAttributes } from '../volume/attributes.ts';
+import { toMountRequest } from '../volume/own-mount.ts';
 import type { PublishRequest, PullRequest } from '../volume/request.ts';
-import { parseAttributes } from './attributes.ts';
 import { parseTargetPath } from './publish-request.ts';
 import type { MountRequest__Output } from './wire/ociartifact/v1/MountRequest.ts';
 import type { PullRequest__Output } from './wire/ociartifact/v1/PullRequest.ts';
@@ -22,17 +22,7 @@ export function parsePullRequest(wire: PullRequest__Output | null): PullRequest 
   return { ...parseAttributes(Object.fromEntries(given)), secrets: secrets ?? {} };
 }
 
-/** A volume that is no pod's: one for each folder, whoever mounts it again. @throws ArtifactError `invalid`. */
+/** A volume for a person. @throws ArtifactError `invalid`. */
 export function parseMountRequest(wire: MountRequest__Output): PublishRequest {
-  const targetPath = parseTargetPath(wire.target, 'target');
-  const pull = parsePullRequest(wire.artifact);
-  const { reference, pullPolicy, platform, selection } = pull;
-  return {
-    ...pull,
-    volumeId: `mount-${createHash('sha256').update(targetPath).digest('hex').slice(0, 32)}`,
-    targetPath,
-    anywhere: true,
-    mountFlags: [],
-    fingerprint: JSON.stringify({ reference, pullPolicy, platform, selection }),
-  };
+  return toMountRequest(parseTargetPath(wire.target, 'target'), parsePullRequest(wire.artifact));
 }

@@ -4,7 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import type { Repository } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { createKeyedMutex, createSemaphore } from '../util/mutex.ts';
+import { createKeyedMutex, createKeyedSemaphore } from '../util/mutex.ts';
 import type { Blobs, Ingest, Layers, Meter, Registry, Sink, Unpacker } from './contracts.ts';
 import { createMemorySink } from './memory-sink.ts';
 
@@ -38,17 +38,18 @@ export function createLayerSource(
   maxParallelDownloads: number,
 ): LayerSource {
   const { registry, blobs, layers, unpacker, meter } = world;
-  const slots = createSemaphore(maxParallelDownloads);
+  // Of each registry for itself: one that stalls must not hold up what comes from others.
+  const slots = createKeyedSemaphore(maxParallelDownloads);
   const digests = createKeyedMutex();
   // Bounds open files; above the slots, since what is downloaded may be waiting for the disk.
-  const works = createSemaphore(Math.max(32, 2 * maxParallelDownloads));
+  const works = createKeyedSemaphore(Math.max(32, 2 * maxParallelDownloads));
   const underWay = new Map<Digest, Sink>();
 
   const fill = async (sink: Sink, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
     const { descriptor } = layer;
     if (sink.offset === descriptor.size) return;
     if (origin.kind === 'offline') throw notHeld(layer);
-    using _slot = await slots.acquire(signal);
+    using _slot = await slots.acquire(origin.repository.registry, signal);
     underWay.set(descriptor.digest, sink);
     try {
       const counted = metered(sink, bytes => meter.bytesPulled(origin.repository.registry, bytes));
@@ -126,7 +127,7 @@ export function createLayerSource(
     async bring(layer, origin, signal) {
       using _turn = await digests.lock(layer.descriptor.digest, signal);
       if (await isHeld(layer)) return;
-      using _work = await works.acquire(signal);
+      using _work = await works.acquire(origin.kind === 'offline' ? '' : origin.repository.registry, signal);
       await (layer.form === 'file' ? bringFile : bringUnpacked)(layer, origin, signal);
     },
     progress: digest => underWay.get(digest)?.offset ?? 0,

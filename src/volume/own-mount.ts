@@ -1,0 +1,29 @@
+import { createHash } from 'node:crypto';
+import { ArtifactError } from '../util/error.ts';
+import type { PublishRequest, PullRequest } from './request.ts';
+import type { VolumeStatus } from './usecases.ts';
+
+/** A volume that is a person's and no pod's: one for each folder, whoever mounts it again. `targetPath` is absolute. */
+export function toMountRequest(targetPath: string, pull: PullRequest): PublishRequest {
+  const { reference, pullPolicy, platform, selection } = pull;
+  return {
+    ...pull,
+    volumeId: `mount-${createHash('sha256').update(targetPath).digest('hex').slice(0, 32)}`,
+    targetPath,
+    anywhere: true,
+    mountFlags: [],
+    fingerprint: JSON.stringify({ reference, pullPolicy, platform, selection }),
+  };
+}
+
+/**
+ * The volume that a person may unmount at a folder, or undefined if nothing of ours is there.
+ *
+ * @throws ArtifactError `denied` for a pod's: kubelet would not know.
+ */
+export function findOwnMount(volumes: readonly VolumeStatus[], targetPath: string): VolumeStatus | undefined {
+  const volume = volumes.find(found => found.targetPath === targetPath);
+  if (volume === undefined || volume.anywhere) return volume;
+  const owner = volume.pod === undefined ? 'kubelet' : `the pod ${volume.pod.namespace}/${volume.pod.name}`;
+  throw new ArtifactError('denied', `${targetPath} is a volume of ${owner}; delete the pod to unmount it`);
+}
