@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseJsonObject } from './json-object.ts';
+
+const wrong: readonly [text: string, why: RegExp][] = [
+  ['{"a": 1,}', /^it is not JSON: .*position 8/],
+  ['# comment\n{}', /^it is not JSON/],
+  ['[]', /^it is no JSON object$/],
+  ['null', /^it is no JSON object$/],
+  ['{"a": [],\n "a": []}', /^line 2 has a key for the second time$/],
+  ['{"a": {"b": 1, "\\u0062": 2}}', /^line 1 has a key for the second time$/],
+];
+
+for (const [text, why] of wrong) {
+  test(`refuses ${JSON.stringify(text)}`, () => {
+    assert.throws(() => parseJsonObject(text), { code: 'invalid', message: why });
+  });
+}
+
+test('reads values by the type that is wanted, and names the path of one that has another', () => {
+  const top = parseJsonObject('{"a": {"quay.io/x": [{"b": ["c"], "n": 5, "t": ""}]}}');
+  const [entry] = top.object('a')?.objects('quay.io/x') ?? [];
+  assert.equal(entry?.path, 'a["quay.io/x"][0]');
+  assert.deepEqual(entry.texts('b'), ['c']);
+  assert.equal(entry.count('n'), 5);
+  assert.equal(entry.text('absent'), undefined);
+  assert.throws(() => entry.text('t'), { message: 'a["quay.io/x"][0].t must be a text that is not empty' });
+  assert.throws(() => entry.text('b'), { message: /\.b must be a text/ });
+  assert.throws(() => entry.texts('n'), { message: /\.n must be a list of texts/ });
+  assert.throws(() => entry.count('b'), { message: /\.b must be a whole number/ });
+  assert.throws(() => entry.object('b'), { message: /\.b must be an object/ });
+  assert.throws(() => entry.objects('b'), { message: /\.b must be a list of objects/ });
+  assert.throws(() => entry.only('b', 'n'), { message: 'a["quay.io/x"][0].t is not known here' });
+});
+
+test('keys of JavaScript objects are keys like others', () => {
+  const top = parseJsonObject('{"__proto__": {"a": "b"}, "constructor": "c"}');
+  assert.deepEqual(top.keys, ['__proto__', 'constructor']);
+  assert.equal(top.object('__proto__')?.text('a'), 'b');
+  assert.equal(top.text('toString'), undefined);
+});
