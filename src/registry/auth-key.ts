@@ -1,3 +1,5 @@
+import { matchesGlob } from '../oci/glob.ts';
+
 /** A registry's API and a repository there. */
 export type Place = { readonly host: string; readonly path: string };
 
@@ -32,27 +34,32 @@ export function keyMatches(key: AuthKey, host: string, path: string): boolean {
   return hostMatches(key.host, host) && (key.path === '' || `${path}/`.startsWith(`${key.path}/`));
 }
 
-/** As kubelet reads pull secrets: `*` stands for any part of one label; one star a label. */
+/** Whether an image's name, `host/path`, fits a pattern of `matchImages` as kubelet reads it: the path is a plain prefix. */
+export function imageMatches(pattern: string, host: string, path: string): boolean {
+  const slash = pattern.indexOf('/');
+  const wanted = slash === -1 ? pattern : pattern.slice(0, slash);
+  const prefix = slash === -1 ? '' : pattern.slice(slash);
+  return hostMatches(canonicalHost(wanted), host) && `/${path}`.startsWith(prefix);
+}
+
+/** As kubelet reads pull secrets: globs within the labels of a name, as many labels on both sides, the same port. */
 function hostMatches(pattern: string, host: string): boolean {
-  if (!pattern.includes('*')) return pattern === host;
-  const labels = host.split('.');
-  const wanted = pattern.split('.');
+  if (pattern === host) return true;
+  if (!/[*?[]/.test(pattern) || /^\[[^\]]*:/.test(pattern)) return false;
+  const [wanted, wantedPort] = splitPort(pattern);
+  const [name, port] = splitPort(host);
+  const globs = wanted.split('.');
+  const labels = name.split('.');
   return (
-    wanted.length === labels.length && wanted.every((want, index) => labelMatches(want, labels[index] ?? ''))
+    wantedPort === port &&
+    globs.length === labels.length &&
+    globs.every((glob, index) => matchesGlob(glob, labels[index] ?? ''))
   );
 }
 
-function labelMatches(pattern: string, label: string): boolean {
-  const [before = '', after, ...more] = pattern.split('*');
-  if (after === undefined) return pattern === label;
-  const middle = label.slice(before.length, label.length - after.length);
-  return (
-    more.length === 0 &&
-    label.length >= before.length + after.length &&
-    label.startsWith(before) &&
-    label.endsWith(after) &&
-    !middle.includes(':')
-  );
+function splitPort(host: string): readonly [name: string, port: string] {
+  const port = /:\d+$/.exec(host)?.[0] ?? '';
+  return [host.slice(0, host.length - port.length), port];
 }
 
 /** Sorts the longer path first, then an exact host before a wildcard, then a plain key. */
