@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createKeyedMutex, createSemaphore } from './mutex.ts';
+import { createKeyedMutex, createKeyedSemaphore, createSemaphore } from './mutex.ts';
 
 const never = new AbortController().signal;
 
@@ -73,4 +73,19 @@ test('an aborted wait for a slot loses none', async () => {
   await assert.rejects(left, /gone/);
   slot[Symbol.dispose]();
   using _next = await semaphore.acquire(AbortSignal.timeout(1000));
+});
+
+test("the slots of one key are no other key's, and those who left take none", async () => {
+  const semaphore = createKeyedSemaphore(1);
+  const leaver = new AbortController();
+  const first = await semaphore.acquire('a', never);
+  using _other = await semaphore.acquire('b', never);
+  const left = semaphore.acquire('a', leaver.signal);
+  const next = semaphore.acquire('a', never);
+  leaver.abort(new Error('gone'));
+  await assert.rejects(left, /gone/);
+  first[Symbol.dispose]();
+  first[Symbol.dispose]();
+  using _second = await next;
+  await assert.rejects(semaphore.acquire('a', AbortSignal.timeout(20)), { name: 'TimeoutError' });
 });

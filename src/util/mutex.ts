@@ -66,6 +66,26 @@ export function createSemaphore(slots: number): Semaphore {
   };
 }
 
+/** Slots of each key for itself. */
+export type KeyedSemaphore = { acquire(key: string, signal: AbortSignal): Promise<Disposable> };
+
+export function createKeyedSemaphore(slots: number): KeyedSemaphore {
+  const lanes = new Map<string, { readonly semaphore: Semaphore; users: number }>();
+  return {
+    async acquire(key, signal) {
+      const lane = lanes.get(key) ?? { semaphore: createSemaphore(slots), users: 0 };
+      lanes.set(key, lane);
+      lane.users++;
+      using leaving = new DisposableStack();
+      leaving.defer(() => {
+        if (--lane.users === 0) lanes.delete(key);
+      });
+      leaving.use(await lane.semaphore.acquire(signal));
+      return leaving.move();
+    },
+  };
+}
+
 function waitTurn(queue: (() => void)[], signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const turn = (): void => {
