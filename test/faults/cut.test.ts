@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { ofBlob, once, openWire, type Wire } from '../support/wire.ts';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+let wire: Wire;
+
+before(async () => {
+  wire = await openWire();
+});
+after(async () => {
+  await wire?.[Symbol.asyncDispose]();
+});
+
+describe('a connection that is cut', () => {
+  for (const [way, size] of [
+    ['shared', 3 * MiB],
+    ['of its own', 6 * MiB],
+  ] as const) {
+    test(`after every 64 KiB of a blob on a connection ${way} brings each byte once`, async () => {
+      const { code, asks } = await wire.publishUnder(ofBlob({ kind: 'cut', after: 64 * KiB }), size);
+      assert.equal(code, 'OK');
+      assert.equal(asks.length, size / (64 * KiB));
+      assert.deepEqual(
+        asks.map(({ headers }) => headers.range),
+        asks.map((_, nth) => (nth === 0 ? undefined : `bytes=${nth * 64 * KiB}-`)),
+      );
+    });
+  }
+
+  test('once, at any multiple of 64 KiB, is taken up there', async () => {
+    const cuts = Array.from({ length: 49 }, (_, nth) => nth * 64 * KiB);
+    while (cuts.length > 0) {
+      await Promise.all(
+        cuts.splice(0, 8).map(async after => {
+          const { code, asks } = await wire.publishUnder(ofBlob(once({ kind: 'cut', after })), 3 * MiB + 1);
+          assert.equal(code, 'OK');
+          const range = after === 0 ? undefined : `bytes=${after}-`;
+          assert.deepEqual(
+            asks.map(({ headers }) => headers.range),
+            [undefined, range],
+          );
+        }),
+      );
+    }
+  });
+});
