@@ -126,6 +126,25 @@ test('the list has size and age of every blob and no file of others', async () =
   assert.ok(held.every(({ since }) => since > before && since <= Date.now() + 1000));
 });
 
+test('a download that nobody goes on with takes room, and is removed like a blob; an open one is not', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const descriptor = { mediaType: '', digest: digestOf(Buffer.alloc(10)), size: 10, annotations: {} };
+  const { digest } = descriptor;
+  {
+    await using ingest = await store.blobs.ingest(descriptor, new AbortController().signal);
+    ingest.write(Buffer.alloc(7));
+    await store.blobs.remove(digest);
+    assert.equal(readFileSync(ingest.path).length, 7);
+  }
+  const [held] = await store.blobs.list();
+  assert.deepEqual([held?.digest, held?.bytes], [digest, 7]);
+  assert.equal(await store.blobs.size(digest), undefined);
+  await store.blobs.remove(digest);
+  assert.deepEqual(await store.blobs.list(), []);
+  assert.deepEqual(await readdir(join(folder.path, 'ingest')), []);
+});
+
 for (const [what, options] of [
   ['bytes', 'size=64k'],
   ['inodes', 'size=8m,nr_inodes=40'],

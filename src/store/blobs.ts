@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { lstatSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { algorithmOf, type Digest, hexOf, toDigest } from '../oci/digest.ts';
+import { algorithmOf, type Digest, hexOf, isDigest, toDigest } from '../oci/digest.ts';
 import { ArtifactError } from '../util/error.ts';
 import { unlessAbsent } from './absent.ts';
 import type { DigestFolders, Held } from './digest-folders.ts';
@@ -21,7 +21,9 @@ export type Blobs = {
   ingest(descriptor: Descriptor, signal: AbortSignal): Promise<Ingest>;
   path(digest: Digest): string;
   check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
+  /** Removes it, and what an earlier download of it left unless that goes on. */
   remove(digest: Digest): Promise<void>;
+  /** All that takes room here: blobs, and downloads, done or not. One digest may be there as both. */
   list(): Promise<readonly Held[]>;
 };
 
@@ -32,6 +34,7 @@ const readLimit = 4 * 1024 * 1024;
 export function openBlobs(folders: DigestFolders, ingestFolder: string, scratch: Scratch): Blobs {
   const openIngests = new Set<Digest>();
   const path = (digest: Digest): string => folders.path(digest);
+  const partialOf = (digest: Digest): string => join(ingestFolder, `${algorithmOf(digest)}-${hexOf(digest)}`);
 
   const size = (digest: Digest): Promise<number | undefined> =>
     attempt(`looking for blob ${digest}`, async () => (await unlessAbsent(stat(path(digest))))?.size);
@@ -82,7 +85,7 @@ export function openBlobs(folders: DigestFolders, ingestFolder: string, scratch:
       openIngests.add(digest);
       const close = (): void => void openIngests.delete(digest);
       try {
-        const partial = join(ingestFolder, `${algorithmOf(digest)}-${hexOf(digest)}`);
+        const partial = partialOf(digest);
         return await openIngest(partial, descriptor, file => land(file, partial, digest), close, signal);
       } catch (thrown) {
         close();
@@ -98,14 +101,23 @@ export function openBlobs(folders: DigestFolders, ingestFolder: string, scratch:
         return actual === digest ? undefined : `its ${found?.size} bytes have digest ${actual}`;
       }),
 
-    remove: digest => attempt(`removing blob ${digest}`, () => rm(path(digest), { force: true })),
+    remove: digest =>
+      attempt(`removing blob ${digest}`, async () => {
+        await rm(path(digest), { force: true });
+        if (!openIngests.has(digest)) await rm(partialOf(digest), { force: true });
+      }),
 
     list: () =>
       attempt('listing the blobs', async () => {
         const held: Held[] = [];
         const pace = startPace(new AbortController().signal);
-        for (const digest of await folders.list()) {
-          const stats = lstatSync(path(digest), { throwIfNoEntry: false });
+        const partials = readdirSync(ingestFolder).map(name => name.replace('-', ':'));
+        const files = [
+          ...(await folders.list()).map(digest => [digest, path(digest)] as const),
+          ...partials.filter(isDigest).map(digest => [digest, partialOf(digest)] as const),
+        ];
+        for (const [digest, file] of files) {
+          const stats = lstatSync(file, { throwIfNoEntry: false });
           if (stats !== undefined) held.push({ digest, bytes: stats.size, inodes: 1, since: stats.mtimeMs });
           const rest = pace();
           if (rest !== undefined) await rest;

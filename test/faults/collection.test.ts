@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { waitUntil } from '../support/child.ts';
-import { publishRequest } from '../support/daemon.ts';
+import { publishRequest, startDaemon } from '../support/daemon.ts';
 import { outcomeOf } from '../support/outcome.ts';
 import { openSmallDisk, type SmallDisk, type SmallVolume } from '../support/small-disk.ts';
 import { shownOf, verifyBlobs, verifyVolume } from '../support/volume.ts';
@@ -13,7 +13,7 @@ const MiB = 1024 * 1024;
 
 describe('collection', () => {
   /** References of the cache, as `ls` says. */
-  const held = async ({ daemon }: SmallDisk): Promise<readonly string[]> =>
+  const held = async ({ daemon }: Pick<SmallDisk, 'daemon'>): Promise<readonly string[]> =>
     (await daemon.artifacts.List({})).artifacts?.map(({ reference }) => reference ?? '').sort() ?? [];
   const use = async (around: SmallDisk, volume: SmallVolume): Promise<void> => {
     await around.publish(volume);
@@ -114,5 +114,30 @@ describe('collection', () => {
     );
     verifyVolume(mounted.request.target_path, mounted.shown);
     assert.deepEqual(await held(around), [...references(mounted, pinned), reference].sort());
+  });
+
+  test('takes downloads that nobody goes on with, before anything that can be shown', async () => {
+    await using around = await openSmallDisk('size=32m');
+    const { daemon, node, registry } = around;
+    const cached = await around.volume(2 * MiB);
+    await use(around, cached);
+    const left = await around.volume(16 * MiB);
+    registry.fault(({ path }) =>
+      path.endsWith(left.digest) ? { kind: 'stall', after: 12 * MiB } : undefined,
+    );
+    const call = outcomeOf(daemon.csi.NodePublishVolume(left.request, { deadline: Date.now() + 60_000 }));
+    const partial = join(node.stateDir, 'ingest', left.digest.replace(':', '-'));
+    const size = (): number => statSync(partial, { throwIfNoEntry: false })?.size ?? 0;
+    await waitUntil(daemon, () => size() >= 11 * MiB, 'downloading');
+    await daemon.end('SIGTERM');
+    assert.equal((await call).code, 'UNAVAILABLE');
+    assert.ok(size() >= 11 * MiB);
+
+    await using next = await startDaemon(node);
+    const big = await around.volume(24 * MiB);
+    await next.csi.NodePublishVolume(big.request);
+    verifyVolume(big.request.target_path, big.shown);
+    assert.equal(size(), 0);
+    assert.deepEqual(await held({ daemon: next }), references(cached, big));
   });
 });
