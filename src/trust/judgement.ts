@@ -6,17 +6,10 @@ import { parseBundle, verifyStatement } from './bundle.ts';
 import { findMismatch } from './identity.ts';
 import type { LoadedRequirement } from './policy-file.ts';
 import { findRule, type Policy } from './policy-json.ts';
-import {
-  type Candidate,
-  listBundles,
-  maxCandidates,
-  readBundle,
-  readSimpleSignatures,
-  type SignatureSource,
-} from './signature-source.ts';
+import { type Candidate, listBundles, maxCandidates, readBundle, readSimpleSignatures } from './candidate.ts';
 import { verifySigned } from './signed-content.ts';
 import { parseClaim, toSimpleSigned, verifyDigest } from './simple-signing.ts';
-import type { Verdict } from './trust.ts';
+import type { SignatureSource, Verdict } from './trust.ts';
 
 /** What is judged, and by what. `digestIsEnough`: for a bundle, which names no repository. */
 export type Case = {

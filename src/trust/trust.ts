@@ -1,6 +1,6 @@
+import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
-import type { SignatureSource } from './signature-source.ts';
 
 /** Whether a policy lets an artifact be mounted. `why` names the file and field to change, and what to do. */
 export type Verdict =
@@ -23,6 +23,22 @@ export type Trust = {
   ): Promise<Verdict>;
   /** Lines for the log: what in the policy, as it was last read, refuses because it cannot be held to. */
   problems(): readonly string[];
+};
+
+/**
+ * The repository of an artifact, as far as signatures need it: from its registry, or from what the cache keeps. Bytes
+ * are those of their descriptor, verified. What it throws goes to the caller of `verify` as it is.
+ */
+export type SignatureSource = {
+  /** A tag's manifest or index; undefined if there is no such tag. */
+  tag(
+    name: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly bytes: Uint8Array; readonly descriptor: Descriptor } | undefined>;
+  /** What refers to a manifest (OCI distribution spec, "Listing Referrers"); undefined if the registry has no such list: then its tag is asked for. */
+  referrers(digest: Digest, signal: AbortSignal): Promise<readonly Descriptor[] | undefined>;
+  manifest(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
+  blob(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
 };
 
 export type TrustOptions = {

@@ -4,22 +4,7 @@ import { type Manifest, maxManifestBytes, parseManifest } from '../oci/manifest.
 import { ArtifactError } from '../util/error.ts';
 import { bundleType, predicateAnnotation, signPredicate } from './bundle.ts';
 import { simpleSigning } from './simple-signing.ts';
-
-/**
- * The repository of an artifact, as far as signatures need it: from its registry, or from what the cache keeps. Bytes
- * are those of their descriptor, verified. What it throws goes to the caller of `verify` as it is.
- */
-export type SignatureSource = {
-  /** A tag's manifest or index; undefined if there is no such tag. */
-  tag(
-    name: string,
-    signal: AbortSignal,
-  ): Promise<{ readonly bytes: Uint8Array; readonly descriptor: Descriptor } | undefined>;
-  /** What refers to a manifest (OCI distribution spec, "Listing Referrers"); undefined if the registry has no such list: then its tag is asked for. */
-  referrers(digest: Digest, signal: AbortSignal): Promise<readonly Descriptor[] | undefined>;
-  manifest(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
-  blob(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
-};
+import type { SignatureSource } from './trust.ts';
 
 /** What may be a signature. `label` names it for people. */
 export type Candidate = { readonly label: string } & (

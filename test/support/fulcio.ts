@@ -1,0 +1,82 @@
+import { execFileSync } from 'node:child_process';
+import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { toSigner, type TestSigner } from './signing.ts';
+
+/** What a certificate says. The defaults are what Fulcio writes; it is valid from now, for a day. */
+export type LeafOptions = {
+  readonly email?: string;
+  readonly subjectAltName?: string;
+  /** The OpenID issuer in the older and the newer extension; undefined leaves it out. */
+  readonly issuerText?: string | undefined;
+  readonly issuerString?: string | undefined;
+  readonly extendedKeyUsage?: string | undefined;
+};
+
+/** A certificate authority like Fulcio's, made by openssl: a root, an intermediate, certificates for signers. */
+export type TestFulcio = {
+  readonly root: string;
+  readonly intermediate: string;
+  /** By the intermediate unless told; `leaf1` is the first certificate that was issued, which may issue none. */
+  issue(
+    options?: LeafOptions,
+    by?: 'root' | 'intermediate' | 'leaf1',
+  ): TestSigner & { readonly certificate: string };
+};
+
+export const issuer = 'https://accounts.example.com';
+export const email = 'jane@example.com';
+
+/** Makes `folder` for its files; all have the same names. `purpose` is the intermediate's extended key usage. */
+export function makeFulcio(folder: string, purpose = 'codeSigning'): TestFulcio {
+  let made = 0;
+  mkdirSync(folder);
+  const file = (end: string) => join(folder, end);
+  const run = (line: string) => execFileSync('openssl', line.split(' '), { stdio: 'pipe' });
+
+  function make(end: string, extensions: readonly string[], by: string | undefined, days: number): string {
+    writeFileSync(file(`${end}.ext`), extensions.join('\n'));
+    run(`genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ${file(`${end}.key`)}`);
+    run(
+      `req -new -key ${file(`${end}.key`)} -subj /O=sigstore.test/CN=${end.replace(/\d/, '')} -out ${file(`${end}.csr`)}`,
+    );
+    const signer =
+      by === undefined
+        ? `-signkey ${file(`${end}.key`)}`
+        : `-CA ${file(`${by}.pem`)} -CAkey ${file(`${by}.key`)} -CAcreateserial`;
+    run(
+      `x509 -req -in ${file(`${end}.csr`)} ${signer} -days ${days} -extfile ${file(`${end}.ext`)} -out ${file(`${end}.pem`)}`,
+    );
+    return readFileSync(file(`${end}.pem`), 'utf8');
+  }
+
+  const authority = ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign,cRLSign'];
+  const root = make('root', authority, undefined, 30);
+  const intermediate = make('intermediate', [...authority, `extendedKeyUsage=${purpose}`], 'root', 20);
+
+  const issue: TestFulcio['issue'] = (options = {}, by = 'intermediate') => {
+    const said = { issuerText: issuer, issuerString: issuer, extendedKeyUsage: 'codeSigning', ...options };
+    made += 1;
+    const end = `leaf${made}`;
+    const certificate = make(
+      end,
+      [
+        'keyUsage=critical,digitalSignature',
+        `subjectAltName=critical,${said.subjectAltName ?? `email:${said.email ?? email}`}`,
+        '1.3.6.1.4.1.11129.2.4.2=DER:040400020000', // Fulcio's have proofs of a log of certificates here
+        ...(said.extendedKeyUsage ? [`extendedKeyUsage=${said.extendedKeyUsage}`] : []),
+        ...(said.issuerText
+          ? [`1.3.6.1.4.1.57264.1.1=DER:${Buffer.from(said.issuerText).toString('hex')}`]
+          : []),
+        ...(said.issuerString ? [`1.3.6.1.4.1.57264.1.8=ASN1:UTF8String:${said.issuerString}`] : []),
+      ],
+      by,
+      1,
+    );
+    const key = createPrivateKey(readFileSync(file(`${end}.key`)));
+    return { ...toSigner(key, createPublicKey(key)), certificate };
+  };
+
+  return { root, intermediate, issue };
+}
