@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 
 export type Program =
   | 'oras'
+  | 'cosign'
   | 'registry'
   | 'grpcurl'
   | 'csi-sanity'
@@ -12,7 +13,8 @@ export type Program =
   | 'mkfs.ext4'
   | 'curl'
   | 'openssl'
-  | 'umount';
+  | 'umount'
+  | 'strace';
 
 /**
  * The programs that tests need beside Node. Those `from: 'go'` are built from source into .tools/bin at the versions
@@ -22,6 +24,7 @@ export const programs: Readonly<
   Record<Program, { readonly from: 'go' | 'debian'; readonly package: string }>
 > = {
   oras: { from: 'go', package: 'oras.land/oras/cmd/oras' },
+  cosign: { from: 'go', package: 'github.com/sigstore/cosign/v3/cmd/cosign' },
   registry: { from: 'go', package: 'github.com/distribution/distribution/v3/cmd/registry' },
   grpcurl: { from: 'go', package: 'github.com/fullstorydev/grpcurl/cmd/grpcurl' },
   'csi-sanity': { from: 'go', package: 'github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity' },
@@ -33,6 +36,7 @@ export const programs: Readonly<
   curl: { from: 'debian', package: 'curl' },
   openssl: { from: 'debian', package: 'openssl' },
   umount: { from: 'debian', package: 'mount' },
+  strace: { from: 'debian', package: 'strace' },
 };
 
 export const programNames: readonly Program[] = Object.keys(programs) as Program[];
