@@ -12,9 +12,10 @@ import { verifyKernel } from './mount/kernel.ts';
 import { type Digest, toDigest } from './oci/digest.ts';
 import { toPlatform } from './oci/platform.ts';
 import { openRegistry } from './registry/client.ts';
+import { openConfiguration } from './registry/configuration.ts';
 import { openKeychain } from './registry/keychain.ts';
-import { locate } from './registry/locator.ts';
-import { readRegistries, standardPlaces } from './registry/registries.ts';
+import { standardPlaces } from './registry/registries.ts';
+import { toRoute } from './registry/route.ts';
 import { expand } from './registry/short-names.ts';
 import { openStore } from './store/store.ts';
 import { readArchive } from './unpack/archive.ts';
@@ -124,14 +125,19 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     await openStore({ stateDir: settings.stateDir, selinuxLabel: settings.selinuxLabel, log }),
   );
   const mounter = stack.use(openMounter({ kubeletDir: settings.kubeletDir }));
-  const registries = await readRegistries({
-    file: settings.registriesConf,
-    directory: settings.registriesConfDir,
-    aliasesFile: standardPlaces.aliasesFile,
-  });
+  const configuration = openConfiguration(
+    {
+      file: settings.registriesConf,
+      directory: settings.registriesConfDir,
+      aliasesFile: standardPlaces.aliasesFile,
+      hostsDir: settings.hostsDir,
+      certsDir: settings.certsDir,
+    },
+    note => log.warn(note),
+  );
   const registry = stack.use(
     openRegistry({
-      locate: repository => locate(registries, repository),
+      route: (reference, question) => toRoute(configuration.current(), reference, question),
       onRetry: retry => log.warn(retry, 'asking a registry again'),
       ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),
     }),
@@ -152,7 +158,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     unpacker,
     meter,
     keychain,
-    expander: { expand: (text: string) => expand(registries, text) },
+    expander: { expand: (text: string) => expand(configuration.current().registries, text) },
     archive: { read: readArchive },
     kubelet: { hasPod: (uid: string) => exists(join(settings.kubeletDir, 'pods', uid)) },
     holds: createHolds(),
@@ -161,7 +167,6 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     hash: sha256,
     note: (reference: string, text: string) => log.info({ reference }, text),
   };
-  for (const note of registries.notes) log.warn(note);
   const { notes, ...reconciled } = await reconcileVolumes(world);
   for (const note of notes) log.warn(note);
   log.info(reconciled, 'volumes reconciled');

@@ -17,6 +17,8 @@ test('with no flag and no environment the defaults hold', () => {
     httpListen: { host: undefined, port: 9809 },
     registriesConf: '/etc/containers/registries.conf',
     registriesConfDir: '/etc/containers/registries.conf.d',
+    hostsDir: undefined,
+    certsDir: undefined,
     authFile: undefined,
     cachedAuthorization: 'registry',
     caFile: undefined,

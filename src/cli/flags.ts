@@ -83,6 +83,18 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     preset: '/etc/containers/registries.conf.d',
     parse: parsePath,
   },
+  hostsDir: {
+    value: 'DIR',
+    says: "containerd's folder of <registry>/hosts.toml",
+    preset: '',
+    parse: optional(parsePath),
+  },
+  certsDir: {
+    value: 'DIR',
+    says: "containers' certs.d: a folder of certificates for each registry",
+    preset: '',
+    parse: optional(parsePath),
+  },
   authFile: {
     value: 'FILE',
     says: "a docker config.json or containers' auth.json",

@@ -15,6 +15,8 @@ export type Settings = {
   readonly httpListen: Address | undefined;
   readonly registriesConf: string;
   readonly registriesConfDir: string;
+  readonly hostsDir: string | undefined;
+  readonly certsDir: string | undefined;
   readonly authFile: string | undefined;
   /** Whether a cached artifact is authorised by its registry again, or not at all. */
   readonly cachedAuthorization: 'registry' | 'off';

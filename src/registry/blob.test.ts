@@ -12,6 +12,7 @@ import {
 import { anonymous, openMemorySink, openTestClient } from '../../test/support/registry-client.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openRegistry } from './client.ts';
+import { toPlace } from './place.ts';
 
 const { signal } = new AbortController();
 let source: BlobSource;
@@ -182,7 +183,7 @@ test('a large blob is handed over in pieces of 512 KiB', async () => {
 test('a wait before the next try ends when the caller leaves', async () => {
   source.registry.fault(() => ({ kind: 'status', status: 503, retryAfter: '60' }));
   await using client = openRegistry({
-    locate: () => ({ host: source.registry.host, path: source.path, insecure: true }),
+    route: () => [toPlace({ host: source.registry.host, path: source.path, insecure: true })],
   });
   const leaving = AbortSignal.timeout(100);
   const pulling = client.blob(

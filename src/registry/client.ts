@@ -1,7 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Credential, Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import type { Endpoint } from '../oci/endpoint.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
 import { type Sink, transfer } from './blob.ts';
 import { openBulk } from './bulk.ts';
@@ -10,11 +9,12 @@ import { type Asked, fetchManifest, resolve } from './manifest.ts';
 import { cancelled } from './outage.ts';
 import { type Clock, type OnRetry, openPatience, retry } from './patience.ts';
 import { openPool } from './pool.ts';
+import type { Route } from './route.ts';
 import { openTls } from './tls.ts';
 
 export type RegistryOptions = {
-  /** Where a repository is on the wire. What it throws is thrown on. */
-  readonly locate: (repository: Repository) => Endpoint;
+  /** Where a repository is asked for. What it throws is thrown on. */
+  readonly route: (reference: Reference, question: 'name' | 'content') => Route;
   /** PEM certificates to trust beside the system's. */
   readonly caFile?: string;
   readonly onRetry?: OnRetry;
@@ -59,7 +59,7 @@ const clockOfNode: Clock = {
  * @throws ArtifactError `invalid` if `caFile` is no file of certificates.
  */
 export function openRegistry(options: RegistryOptions): RegistryClient {
-  const { locate, onRetry = () => {}, stallMs = 30_000, clock = clockOfNode } = options;
+  const { route, onRetry = () => {}, stallMs = 30_000, clock = clockOfNode } = options;
   const tls = openTls(options.caFile);
   const pool = openPool(tls, stallMs);
   const bulk = openBulk(tls, stallMs, pool.send);
@@ -74,7 +74,8 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<Asked> {
-    const endpoint = locate(repository);
+    const places = route(repository, 'content');
+    const endpoint = places.at(-1) ?? places[0];
     return {
       endpoint,
       credential: await keyring.find(endpoint, signal),

@@ -2,25 +2,25 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { formatRepository, parseReference, parseRepository } from '../oci/reference.ts';
-import { locate, refusalOf } from './locator.ts';
+import { noCertificates } from './certificates.ts';
+import { noHosts } from './hosts-dir.ts';
+import { refusalOf } from './locator.ts';
 import { mergeRegistries, type Registries } from './registries.ts';
 import { parseRegistriesConf } from './registries-conf.ts';
+import { toRoute } from './route.ts';
 
 const registriesOf = (text: string): Registries => mergeRegistries([parseRegistriesConf(text, '/r.conf')]);
 const rule = (prefix: string, ...lines: readonly string[]): string =>
   `[[registry]]\nprefix = "${prefix}"\n${lines.join('\n')}\n`;
 const at = (registries: Registries, name: string): string => {
-  const { host, path, insecure } = locate(registries, parseRepository(name));
-  return `${insecure ? 'insecure ' : ''}${host}/${path}`;
+  const configuration = { registries, hosts: noHosts, certificates: noCertificates, notes: [] };
+  const route = toRoute(configuration, parseRepository(name), 'content');
+  return route.map(({ host, path, insecure }) => `${insecure ? 'insecure ' : ''}${host}/${path}`).join(', ');
 };
 
 test('without configuration a repository is asked for at its registry, docker.io at its API', () => {
   const none = registriesOf('');
-  assert.deepEqual(locate(none, parseRepository('ghcr.io/a/b')), {
-    host: 'ghcr.io',
-    path: 'a/b',
-    insecure: false,
-  });
+  assert.equal(at(none, 'ghcr.io/a/b'), 'ghcr.io/a/b');
   assert.equal(at(none, 'docker.io/x'), 'registry-1.docker.io/library/x');
   assert.equal(at(none, '[::1]:5000/x'), '[::1]:5000/x');
 });
@@ -69,7 +69,7 @@ describe('the matched prefix gives way to the location', () => {
     test(`a location that makes no repository of ${asked} is refused, with the file to correct: ${location}`, () => {
       assert.throws(() => at(registriesOf(rule('a.io', `location = "${location}"`)), asked), {
         code: 'denied',
-        message: /\/r\.conf puts ".*" in the place of "a\.io".*correct its location/,
+        message: /\/r\.conf puts ".*" in the place of "a\.io".*correct the location/,
       });
     });
   }

@@ -18,8 +18,15 @@ gone = ""
 
 [[registry]]
 prefix = "example.com/team/"
-location = "internal.example:5000/mirror"
+location = "internal.example:5000/moved"
 insecure = true
+[[registry.mirror]]
+location = "first.example:5000/cache/"
+insecure = true
+pull-from-mirror = "tag-only"
+[[registry.mirror]]
+location = "second.example"
+pull-from-mirror = ""
 
 [[registry]]
 prefix = "*.blocked.example"
@@ -27,6 +34,9 @@ blocked = true
 
 [[registry]]
 location = "plain.example"
+mirror-by-digest-only = true
+[[registry.mirror]]
+location = "third.example"
 `,
     file,
   );
@@ -43,13 +53,24 @@ location = "plain.example"
   assert.deepEqual(conf.rules, [
     {
       prefix: 'example.com/team',
-      location: 'internal.example:5000/mirror',
+      location: 'internal.example:5000/moved',
       insecure: true,
       blocked: false,
+      mirrors: [
+        { location: 'first.example:5000/cache', insecure: true, serves: 'tag-only' },
+        { location: 'second.example', insecure: false, serves: 'all' },
+      ],
       file,
     },
-    { prefix: '*.blocked.example', insecure: false, blocked: true, file },
-    { prefix: 'plain.example', location: 'plain.example', insecure: false, blocked: false, file },
+    { prefix: '*.blocked.example', insecure: false, blocked: true, mirrors: [], file },
+    {
+      prefix: 'plain.example',
+      location: 'plain.example',
+      insecure: false,
+      blocked: false,
+      mirrors: [{ location: 'third.example', insecure: false, serves: 'digest-only' }],
+      file,
+    },
   ]);
   assert.deepEqual(conf.notes, []);
 });
@@ -69,18 +90,20 @@ describe('what is not used becomes a line for the log', () => {
 surprise = 1
 [[registry]]
 prefix = "a.example"
-mirror-by-digest-only = true
+pull = true
 [[registry.mirror]]
 location = "m.example"
+proxy = "p"
 [[registry]]
 prefix = "b.example"
 [[registry.mirror]]
 location = "n.example"
+proxy = "p"
 `,
       file,
     );
     assert.deepEqual(notes, [
-      `${file}: not used by this driver: credential-helpers, surprise, registry.mirror-by-digest-only, registry.mirror`,
+      `${file}: not used by this driver: credential-helpers, surprise, registry.pull, registry.mirror.proxy`,
     ]);
   });
 
@@ -147,7 +170,7 @@ describe('what is wrong is refused with file, line and key', () => {
     [
       'an alias with a tag in its name',
       '[aliases]\n"x:1" = "ghcr.io/x"',
-      /conf:2: aliases\.x:1 must be a short name/,
+      /conf:2: aliases\."x:1" must be a short name/,
     ],
     ['an alias of a full name', '[aliases]\n"ghcr.io/x" = "ghcr.io/y"', /must be a short name/],
     ['an erased alias with a bad name', '[aliases]\n"X" = ""', /conf:2: aliases\.X: .*upper-case/],
@@ -179,6 +202,41 @@ describe('what is wrong is refused with file, line and key', () => {
       /registry\.prefix: leave out https:\/\//,
     ],
     ['a wildcard with a path', '[[registry]]\nprefix = "*.a.io/x"', /a wildcard is \*\.domain/],
+    [
+      'a mirror that is nowhere',
+      '[[registry]]\nprefix="a.io"\n[[registry.mirror]]\ninsecure = true',
+      /conf: registry\.mirror\.location must be where the mirror is/,
+    ],
+    [
+      'a mirror without a dot, of the second registry',
+      '[[registry]]\nprefix="a.io"\n[[registry.mirror]]\nlocation="m.io"\n[[registry]]\nprefix="b.io"\n[[registry.mirror]]\nlocation="m"',
+      /conf:8: registry\.mirror\.location must be where/,
+    ],
+    [
+      'a mirror as a table',
+      '[[registry]]\nprefix="a.io"\n[registry.mirror]\nlocation="m.io"',
+      /conf:3: registry\.mirror must be an array of tables, \[\[registry\.mirror\]\]/,
+    ],
+    [
+      'an unknown use of a mirror',
+      '[[registry]]\nprefix="a.io"\n[[registry.mirror]]\nlocation="m.io"\npull-from-mirror="some"',
+      /conf:5: registry\.mirror\.pull-from-mirror must be one of all, digest-only, tag-only/,
+    ],
+    [
+      'two uses of a mirror that exclude each other',
+      '[[registry]]\nprefix="a.io"\nmirror-by-digest-only=true\n[[registry.mirror]]\nlocation="m.io"\npull-from-mirror="all"',
+      /conf:6: registry\.mirror\.pull-from-mirror and mirror-by-digest-only = true of its registry exclude/,
+    ],
+    [
+      'the use of a mirror where there is none',
+      '[[registry]]\nprefix="a.io"\npull-from-mirror="all"',
+      /conf:3: registry\.pull-from-mirror belongs into a \[\[registry\.mirror\]\]/,
+    ],
+    [
+      'mirror-by-digest-only in quotes',
+      '[[registry]]\nprefix="a.io"\nmirror-by-digest-only="true"',
+      /conf:3: registry\.mirror-by-digest-only must be true or false/,
+    ],
     ['a wildcard with a port', '[[registry]]\nprefix = "*.a.io:5000"', /a wildcard is \*\.domain/],
   ];
   for (const [what, text, why] of rows) {
@@ -212,6 +270,9 @@ describe('what is wrong is refused with file, line and key', () => {
       '__proto__',
       '[aliases]\nx',
       '[[registry]]\nprefix',
+      '[[registry.mirror]]\nlocation',
+      'mirror-by-digest-only',
+      'pull-from-mirror',
     );
     fc.assert(
       fc.property(fc.array(fc.tuple(key, value), { maxLength: 5 }), lines => {

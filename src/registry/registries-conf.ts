@@ -1,5 +1,6 @@
-import { parseReference, parseRepository, type Reference, type Repository } from '../oci/reference.ts';
+import { parseReference, parseRepository, type Repository } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
+import { beginning, parseRule, type RegistryRule, unusedKeys } from './registry-rule.ts';
 import { parseToml, type TomlTable } from './toml-table.ts';
 
 /** What is done with a short name that several search registries could have (containers-registries.conf(5)). */
@@ -7,19 +8,6 @@ export type ShortNameMode = 'enforcing' | 'permissive' | 'disabled';
 
 /** A short name's full repository and the file that says so; without one, the file erases what earlier files said. */
 export type Alias = { readonly repository?: Repository; readonly file: string };
-
-/**
- * A `[[registry]]` table. `prefix` begins full references: `host[:port]`, a namespace, a repository, one tag or digest
- * of it, or `*.domain`. `location` takes its place; the same as `prefix` where the file gives none, absent for a
- * wildcard.
- */
-export type RegistryRule = {
-  readonly prefix: string;
-  readonly location?: string;
-  readonly insecure: boolean;
-  readonly blocked: boolean;
-  readonly file: string;
-};
 
 /** What one file says; absent is what it is silent on. `notes` are lines for the log. */
 export type RegistriesConf = {
@@ -33,7 +21,6 @@ export type RegistriesConf = {
 
 const modes: readonly string[] = ['enforcing', 'permissive', 'disabled'] satisfies ShortNameMode[];
 const used = ['unqualified-search-registries', 'short-name-mode', 'aliases', 'registry'];
-const usedOfRegistry = ['prefix', 'location', 'insecure', 'blocked'];
 
 /**
  * Parses one file of containers' registries.conf, version 2. Keys that this driver does not use are no error but a
@@ -56,8 +43,8 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
   const notes: string[] = [];
   const rules = new Map<string, RegistryRule>();
   for (const table of tables) {
-    const rule = toRule(table, file);
-    if (!canMatch(rule.prefix)) {
+    const rule = parseRule(table, file);
+    if (beginning(rule.prefix) === undefined) {
       notes.push(
         `${table.at('prefix')}: no reference begins with "${rule.prefix}"; this [[registry]] is left out`,
       );
@@ -69,12 +56,7 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
       rules.set(rule.prefix, rule);
     }
   }
-  const unused = new Set([
-    ...top.keys.filter(key => !used.includes(key)),
-    ...tables.flatMap(table =>
-      table.keys.filter(key => !usedOfRegistry.includes(key)).map(key => `registry.${key}`),
-    ),
-  ]);
+  const unused = new Set([...top.keys.filter(key => !used.includes(key)), ...tables.flatMap(unusedKeys)]);
   if (unused.size > 0) notes.push(`${file}: not used by this driver: ${[...unused].join(', ')}`);
   return {
     file,
@@ -99,7 +81,7 @@ function isMode(text: string): text is ShortNameMode {
 
 function toSearchRegistry(text: string, top: TomlTable): string {
   const registry = text.replace(/\/+$/, '');
-  const parsed = registry.includes('/') ? undefined : fullReference(`${registry}/x`);
+  const parsed = /[*\/]/.test(registry) ? undefined : beginning(registry);
   if (parsed !== undefined) return parsed.registry;
   const at = top.at('unqualified-search-registries');
   throw new ArtifactError(
@@ -119,54 +101,6 @@ function toAlias(name: string, aliases: TomlTable, file: string): Alias {
   }
   if (value === undefined || value === '') return { file };
   return { file, repository: because(aliases.at(name), () => parseRepository(value)) };
-}
-
-function toRule(table: TomlTable, file: string): RegistryRule {
-  const location = toPlace(table, 'location');
-  const prefix = toPlace(table, 'prefix') ?? location;
-  if (prefix === undefined) {
-    throw new ArtifactError(
-      'invalid',
-      `${table.at('prefix')} is missing, and so is location; write one of them`,
-    );
-  }
-  if (prefix.startsWith('*.') && /[/@:]/.test(prefix)) {
-    throw new ArtifactError(
-      'invalid',
-      `${table.at('prefix')}: a wildcard is *.domain, with no port and no path`,
-    );
-  }
-  return {
-    prefix,
-    ...(location === undefined ? {} : { location }),
-    insecure: table.flag('insecure') ?? false,
-    blocked: table.flag('blocked') ?? false,
-    file,
-  };
-}
-
-function toPlace(table: TomlTable, key: string): string | undefined {
-  const place = table.text(key)?.replace(/\/+$/, '');
-  if (place === undefined || place === '') return undefined;
-  if (!place.includes('://')) return place;
-  throw new ArtifactError(
-    'invalid',
-    `${table.at(key)}: leave out ${place.slice(0, place.indexOf('://') + 3)}`,
-  );
-}
-
-function canMatch(prefix: string): boolean {
-  const example = prefix.startsWith('*.') ? `x${prefix.slice(1)}` : prefix;
-  return fullReference(example.includes('/') ? example : `${example}/x`) !== undefined;
-}
-
-function fullReference(text: string): Reference | undefined {
-  try {
-    const parsed = parseReference(text);
-    return parsed.kind === 'full' ? parsed.reference : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Puts the place in a file before what the parser of references says. */

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { startReading } from './reading.ts';
 import { type Places, readRegistries, type Registries } from './registries.ts';
 
 let root: string;
@@ -20,7 +21,7 @@ async function read(files: Readonly<Record<string, string>>): Promise<Registries
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, text);
   }
-  return await readRegistries(places, places);
+  return readRegistries(places, startReading(), places);
 }
 
 function placesIn(folder: string): Places {
@@ -60,15 +61,16 @@ describe('what is not there', () => {
     const standard = placesIn(join(root, 'standard'));
     const named = join(root, 'nowhere');
     const refused = { code: 'invalid', message: new RegExp(`${named} does not exist`) };
-    await assert.rejects(readRegistries({ ...standard, file: named }, standard), refused);
-    await assert.rejects(readRegistries({ ...standard, directory: named }, standard), refused);
-    assert.ok(await readRegistries({ ...standard, aliasesFile: named }, standard));
+    const readAt = (places: Places) => readRegistries(places, startReading(), standard);
+    assert.throws(() => readAt({ ...standard, file: named }), refused);
+    assert.throws(() => readAt({ ...standard, directory: named }), refused);
+    assert.ok(readAt({ ...standard, aliasesFile: named }));
   });
 
   test('what is there and cannot be read is an error, at its standard place too', async () => {
     const places = placesIn(join(root, 'unreadable'));
     await mkdir(places.file, { recursive: true });
-    await assert.rejects(readRegistries(places, places), {
+    assert.throws(() => readRegistries(places, startReading(), places), {
       code: 'internal',
       message: /registries\.conf cannot be read/,
     });
@@ -78,7 +80,7 @@ describe('what is not there', () => {
     const places = placesIn(join(root, 'dangling'));
     await mkdir(places.directory, { recursive: true });
     await symlink('nowhere', join(places.directory, 'a.conf'));
-    assert.deepEqual((await readRegistries(places, places)).search.registries, ['docker.io']);
+    assert.deepEqual(readRegistries(places, startReading(), places).search.registries, ['docker.io']);
   });
 });
 

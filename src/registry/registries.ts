@@ -1,13 +1,13 @@
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ArtifactError, errnoOf } from '../util/error.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Reading } from './reading.ts';
 import {
   type Alias,
   parseRegistriesConf,
   type RegistriesConf,
-  type RegistryRule,
   type ShortNameMode,
 } from './registries-conf.ts';
+import type { RegistryRule } from './registry-rule.ts';
 
 /** All files together. `rules` have the longest prefix first; each setting knows the file it is from. */
 export type Registries = {
@@ -34,14 +34,22 @@ export const standardPlaces: Places = {
  *
  * @throws ArtifactError `invalid` naming the file, for one that is missing or wrong; `internal` for one unreadable.
  */
-export async function readRegistries(places: Places, standard: Places = standardPlaces): Promise<Registries> {
-  const main = await readText(places.file, places.file === standard.file);
+export function readRegistries(
+  places: Places,
+  reading: Reading,
+  standard: Places = standardPlaces,
+): Registries {
+  const main = reading.text(places.file);
+  if (main === undefined && places.file !== standard.file) throw absent(places.file);
   const files = [main === undefined ? undeclared : parseRegistriesConf(main, places.file)];
-  for (const file of await listDropIns(places.directory, places.directory === standard.directory)) {
-    const text = await readText(file, true);
+  const names = reading.names(places.directory);
+  if (names === undefined && places.directory !== standard.directory) throw absent(places.directory);
+  for (const name of names ?? []) {
+    const file = join(places.directory, name);
+    const text = name.endsWith('.conf') && !reading.isFolder(file) ? reading.text(file) : undefined;
     if (text !== undefined) files.push(parseRegistriesConf(text, file));
   }
-  const recorded = await readText(places.aliasesFile, true);
+  const recorded = reading.text(places.aliasesFile);
   return mergeRegistries(
     files,
     recorded === undefined ? undefined : parseRegistriesConf(recorded, places.aliasesFile),
@@ -86,37 +94,9 @@ function byLength(left: RegistryRule, right: RegistryRule): number {
   return right.prefix.length - left.prefix.length || (left.prefix < right.prefix ? -1 : 1);
 }
 
-async function readText(file: string, mayBeAbsent: boolean): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (thrown) {
-    return absent(file, mayBeAbsent, thrown);
-  }
-}
-
-/** Files and links of the directory itself, not of folders in it. */
-async function listDropIns(directory: string, mayBeAbsent: boolean): Promise<readonly string[]> {
-  try {
-    const entries = await readdir(directory, { withFileTypes: true });
-    const names = entries
-      .filter(entry => !entry.isDirectory() && entry.name.endsWith('.conf'))
-      .map(entry => entry.name);
-    return names.sort().map(name => join(directory, name));
-  } catch (thrown) {
-    return absent(directory, mayBeAbsent, thrown) ?? [];
-  }
-}
-
-function absent(path: string, mayBe: boolean, thrown: unknown): undefined {
-  if (errnoOf(thrown) !== 'ENOENT') {
-    const why = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new ArtifactError('internal', `the registry configuration ${path} cannot be read: ${why}`, thrown);
-  }
-  if (!mayBe) {
-    throw new ArtifactError(
-      'invalid',
-      `the registry configuration ${path} does not exist; name one that does`,
-    );
-  }
-  return undefined;
+function absent(path: string): ArtifactError {
+  return new ArtifactError(
+    'invalid',
+    `the registry configuration ${path} does not exist; name one that does`,
+  );
 }

@@ -10,6 +10,8 @@ export type TomlTable = {
   texts(key: string): readonly string[] | undefined;
   table(key: string): TomlTable | undefined;
   tables(key: string): readonly TomlTable[];
+  /** A value of any type that `is` knows; `wanted` names it for the refusal. */
+  field<T>(key: string, is: (value: unknown) => value is T, wanted: string): T | undefined;
   /** `<file>:<line>: <table>.<key>`, the line where it can be told. */
   at(key: string): string;
 };
@@ -24,19 +26,27 @@ export function parseToml(text: string, file: string): TomlTable {
     const why = thrown.message.split('\n', 1)[0];
     throw new ArtifactError('invalid', `${file}:${thrown.line}:${thrown.column}: ${why}`);
   }
-  return toTable(values, { file, lines: text.split('\n') }, '', 0);
+  return toTable(values, { file, lines: text.split('\n') }, []);
 }
 
 type Source = { readonly file: string; readonly lines: readonly string[] };
 
-/** `name` is the table's in the file and `nth` counts those of an array; the file's own table has no name. */
-function toTable(values: object, source: Source, name: string, nth: number): TomlTable {
+/** The tables around a value, outermost first: each by its full name, and which of those of one name it is. */
+type Nesting = readonly { readonly name: string; readonly nth: number }[];
+
+function toTable(values: object, source: Source, nesting: Nesting): TomlTable {
   const fields = new Map<string, unknown>(Object.entries(values));
+  const fullName = (key: string): string => {
+    const spelled = /^[\w-]+$/.test(key) || nesting.length === 0 ? key : JSON.stringify(key);
+    const parent = nesting.at(-1);
+    return parent === undefined ? spelled : `${parent.name}.${spelled}`;
+  };
+  const inner = (table: object, key: string, nth: number): TomlTable =>
+    toTable(table, source, [...nesting, { name: fullName(key), nth }]);
 
   const at = (key: string): string => {
-    const line = lineOf(source.lines, name, nth, key);
-    const full = name === '' ? key : `${name}.${key}`;
-    return `${source.file}:${line === undefined ? '' : `${line}:`} ${full}`;
+    const line = lineOf(source.lines, nesting, key, fullName(key));
+    return `${source.file}:${line === undefined ? '' : `${line}:`} ${fullName(key)}`;
   };
 
   function field<T>(key: string, is: (value: unknown) => value is T, wanted: string): T | undefined {
@@ -51,13 +61,14 @@ function toTable(values: object, source: Source, name: string, nth: number): Tom
     flag: key => field(key, isFlag, 'true or false, without quotes'),
     texts: key => field(key, isTexts, 'a list of texts, as in ["a", "b"]'),
     table: key => {
-      const table = field(key, isTable, `a table, [${key}]`);
-      return table === undefined ? undefined : toTable(table, source, key, 0);
+      const table = field(key, isTable, `a table, [${fullName(key)}]`);
+      return table === undefined ? undefined : inner(table, key, 0);
     },
     tables: key => {
-      const tables = field(key, isTables, `an array of tables, [[${key}]]`) ?? [];
-      return tables.map((table, index) => toTable(table, source, key, index));
+      const tables = field(key, isTables, `an array of tables, [[${fullName(key)}]]`) ?? [];
+      return tables.map((table, index) => inner(table, key, index));
     },
+    field,
     at,
   };
 }
@@ -83,16 +94,29 @@ function isTables(value: unknown): value is readonly object[] {
 }
 
 /** The parser keeps no positions, so the line is looked for; one written in another style (a dotted key) is not found. */
-function lineOf(lines: readonly string[], name: string, nth: number, key: string): number | undefined {
+function lineOf(
+  lines: readonly string[],
+  nesting: Nesting,
+  key: string,
+  fullName: string,
+): number | undefined {
+  const seen = nesting.map(() => -1);
+  const name = nesting.at(-1)?.name ?? '';
   let table = '';
-  let seen = -1;
   for (const [index, line] of lines.entries()) {
-    const header = /^\s*\[{1,2}\s*([^\]]*?)\s*\]{1,2}\s*(?:#.*)?$/.exec(line)?.[1];
+    const header = /^\s*\[{1,2}\s*(.*?)\s*\]{1,2}\s*(?:#.*)?$/.exec(line)?.[1];
     if (header !== undefined) {
       table = header;
-      if (header === name) seen += 1;
-      if (name === '' && (header === key || header.startsWith(`${key}.`))) return index + 1;
-    } else if (table === name && (name === '' || seen === nth)) {
+      const depth = nesting.findIndex(outer => outer.name === header);
+      if (depth >= 0) {
+        seen[depth] = (seen[depth] ?? -1) + 1;
+        seen.fill(-1, depth + 1);
+      }
+    }
+    if (!nesting.every(({ nth }, depth) => seen[depth] === nth)) continue;
+    if (header !== undefined) {
+      if (header === fullName || header.startsWith(`${fullName}.`)) return index + 1;
+    } else if (table === name) {
       const written = /^\s*(?:"([^"]*)"|'([^']*)'|([\w-]+))\s*=/.exec(line);
       if (written !== null && (written[1] ?? written[2] ?? written[3]) === key) return index + 1;
     }

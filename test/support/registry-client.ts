@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 import type { Credential, Keyring } from '../../src/oci/credential.ts';
-import type { Repository } from '../../src/oci/reference.ts';
 import { openRegistry, type RegistryClient, type RegistryOptions } from '../../src/registry/client.ts';
 import type { Clock } from '../../src/registry/patience.ts';
+import { toPlace } from '../../src/registry/place.ts';
 
 export const nobody: Credential = {
   kind: 'anonymous',
@@ -40,7 +40,7 @@ export function openTestClient(
 ): RegistryClient {
   const { secure = false, ...rest } = options;
   return openRegistry({
-    locate: ({ registry, path }: Repository) => ({ host: registry, path, insecure: !secure }),
+    route: ({ registry, path }) => [toPlace({ host: registry, path, insecure: !secure })],
     clock: openFakeClock(),
     ...rest,
   });

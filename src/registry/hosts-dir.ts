@@ -1,0 +1,81 @@
+import { join } from 'node:path';
+import { ArtifactError } from '../util/error.ts';
+import { readCa, readCertificates, readPair } from './certificates.ts';
+import { type Address, type HostOptions, parseHostsFile } from './hosts-toml.ts';
+import type { Reading } from './reading.ts';
+import { toTrust, type Trust } from './trust.ts';
+
+/** One host of a registry, with the certificates that its file names. */
+export type RegistryHost = Pick<HostOptions, 'pulls' | 'resolves' | 'headers'> & {
+  readonly address?: Address;
+  readonly trust: Trust;
+};
+
+/** What a folder says of a registry. The server comes last, and is the registry itself if it has no address. */
+export type RegistryHosts = { readonly file: string; readonly hosts: readonly RegistryHost[] };
+
+/** The folders of a hosts directory. */
+export type HostsDir = {
+  /** Of a registry (host[:port]): its own folder, else that of `_default`. */
+  find(registry: string): RegistryHosts | undefined;
+  /** The registries that have a folder, and what is in it. */
+  readonly named: ReadonlyMap<string, RegistryHosts>;
+  readonly notes: readonly string[];
+};
+
+export const noHosts: HostsDir = { find: () => undefined, named: new Map(), notes: [] };
+
+const fallback = '_default';
+
+/**
+ * Reads a hosts directory of containerd: `<host>`, `<host>_<port>_` or `<host>:<port>` with a hosts.toml, or without
+ * one with certificates; the second spelling wins over the third.
+ *
+ * @throws ArtifactError `invalid` naming file, line and key.
+ */
+export function readHostsDir(directory: string, reading: Reading): HostsDir {
+  const names = reading.names(directory);
+  if (names === undefined) {
+    throw new ArtifactError('invalid', `the folder ${directory} does not exist; correct --hosts-dir`);
+  }
+  const named = new Map<string, RegistryHosts>();
+  const notes: string[] = [];
+  const encoded = new Set<string>();
+  for (const name of names) {
+    const folder = join(directory, name);
+    if (!reading.isFolder(folder)) continue;
+    const registry = name.replace(/^(.+)_(\d{1,5})_$/, '$1:$2');
+    if (registry === name && encoded.has(registry)) continue;
+    if (registry !== name) encoded.add(registry);
+    named.set(registry, readFolder(folder, reading, notes));
+  }
+  const others = named.get(fallback);
+  named.delete(fallback);
+  return { find: registry => named.get(registry) ?? others, named, notes };
+}
+
+function readFolder(folder: string, reading: Reading, notes: string[]): RegistryHosts {
+  const file = join(folder, 'hosts.toml');
+  const text = reading.text(file) ?? '';
+  if (text.trim() === '') {
+    const trust = readCertificates(folder, reading);
+    return { file: folder, hosts: [{ pulls: true, resolves: true, headers: {}, trust }] };
+  }
+  const parsed = parseHostsFile(text, file, folder);
+  notes.push(...parsed.notes);
+  const toHost = (host: HostOptions & { readonly address?: Address }): RegistryHost => {
+    const { address, pulls, resolves, headers, skipVerify } = host;
+    const trust = toTrust(
+      host.ca.map(ca => readCa(ca, reading)),
+      host.client.map(([cert, key]) => readPair(cert, key, reading)),
+    );
+    return {
+      ...(address === undefined ? {} : { address }),
+      pulls,
+      resolves,
+      headers,
+      trust: { ...trust, insecure: skipVerify },
+    };
+  };
+  return { file, hosts: [...parsed.hosts, parsed.server].map(toHost) };
+}

@@ -1,0 +1,139 @@
+import { resolve } from 'node:path';
+import { ArtifactError } from '../util/error.ts';
+import { parseToml, type TomlTable } from './toml-table.ts';
+
+/** A URL of hosts.toml: where the API is, with no slash at the end of `root`. */
+export type Address = {
+  readonly scheme: 'https' | 'http';
+  readonly host: string;
+  readonly root: string;
+};
+
+/** What may be said of each host. Paths are absolute; `client` has certificate and key, which may be one file. */
+export type HostOptions = {
+  readonly pulls: boolean;
+  readonly resolves: boolean;
+  readonly ca: readonly string[];
+  readonly client: readonly (readonly [cert: string, key: string])[];
+  readonly skipVerify: boolean;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+};
+
+/** A hosts.toml: its hosts in the order of the file, and last its server; that is the registry itself if it has no address. */
+export type HostsFile = {
+  readonly file: string;
+  readonly hosts: readonly (HostOptions & { readonly address: Address })[];
+  readonly server: HostOptions & { readonly address?: Address };
+  readonly notes: readonly string[];
+};
+
+const capabilities = ['pull', 'resolve', 'push', 'referrers'];
+const usedOfHost = ['capabilities', 'ca', 'client', 'skip_verify', 'override_path', 'header'];
+/** What belongs to a connection or to a question, and not to a configuration. */
+const ours =
+  /^(?:host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|range|accept|accept-encoding|proxy-.*)$/;
+
+/**
+ * Parses containerd's hosts.toml, whose folder is `folder`. Keys that this driver does not use are no error but a note.
+ *
+ * @throws ArtifactError `invalid` naming file, line and key.
+ */
+export function parseHostsFile(text: string, file: string, folder: string): HostsFile {
+  const top = parseToml(text, file);
+  const server = top.text('server') ?? '';
+  const hosts = top.table('host');
+  const tables = hosts?.keys.flatMap(key => hosts.table(key) ?? []) ?? [];
+  const unused = new Set([
+    ...top.keys.filter(key => !['server', 'host', ...usedOfHost].includes(key)),
+    ...tables.flatMap(table => table.keys.filter(key => !usedOfHost.includes(key)).map(key => `host.${key}`)),
+  ]);
+  return {
+    file,
+    hosts: tables.map((table, index) => ({
+      ...toOptions(table, folder),
+      address: toAddress(
+        hosts?.keys[index] ?? '',
+        table.flag('override_path'),
+        `${hosts?.at(hosts.keys[index] ?? '')}`,
+      ),
+    })),
+    server: {
+      ...toOptions(top, folder),
+      ...(server === '' ? {} : { address: toAddress(server, top.flag('override_path'), top.at('server')) }),
+    },
+    notes: unused.size === 0 ? [] : [`${file}: not used by this driver: ${[...unused].join(', ')}`],
+  };
+}
+
+function toAddress(text: string, overridePath: boolean | undefined, at: string): Address {
+  const url = URL.parse(/^https?:\/\//i.test(text) ? text : `https://${text}`);
+  if (url === null || url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
+    throw new ArtifactError(
+      'invalid',
+      `${at} must be a URL: https://host[:port] or http://host[:port], and a path if need be`,
+    );
+  }
+  const path = url.pathname.replace(/\/{2,}/g, '/').replace(/\/$/, '');
+  return {
+    scheme: url.protocol === 'http:' ? 'http' : 'https',
+    host: url.host,
+    root: overridePath === true || path.endsWith('/v2') ? path : `${path}/v2`,
+  };
+}
+
+function toOptions(table: TomlTable, folder: string): HostOptions {
+  const said = table.texts('capabilities') ?? [];
+  const able = said.length === 0 ? capabilities : said.map(text => text.toLowerCase());
+  if (!able.every(capability => capabilities.includes(capability))) {
+    throw new ArtifactError(
+      'invalid',
+      `${table.at('capabilities')} may have ${capabilities.join(', ')} and nothing else`,
+    );
+  }
+  const ca = table.field('ca', isOneOrMany, 'a file, or a list of files') ?? [];
+  const client =
+    table.field('client', isClient, 'a file, a list of files, or a list of [certificate, key]') ?? [];
+  return {
+    pulls: able.includes('pull'),
+    resolves: able.includes('resolve'),
+    ca: toList(ca).map(file => resolve(folder, file)),
+    client: toList(client).map(pair => {
+      const [cert, key] = typeof pair === 'string' ? [pair, ''] : pair;
+      return [resolve(folder, cert), resolve(folder, key === '' ? cert : key)];
+    }),
+    skipVerify: table.flag('skip_verify') ?? false,
+    headers: toHeaders(table.table('header')),
+  };
+}
+
+function toHeaders(table: TomlTable | undefined): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const key of table?.keys ?? []) {
+    const value = toList(table?.field(key, isOneOrMany, 'a text or a list of texts') ?? []).join(', ');
+    const name = key.toLowerCase();
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || ours.test(name) || !/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) {
+      throw new ArtifactError('invalid', `${table?.at(key)} is no header that can be added`);
+    }
+    headers[name] = value;
+  }
+  return headers;
+}
+
+type OneOrMany = string | readonly string[];
+type Client = string | readonly (string | readonly [string, string])[];
+
+function isOneOrMany(value: unknown): value is OneOrMany {
+  return typeof value === 'string' || (Array.isArray(value) && value.every(item => typeof item === 'string'));
+}
+
+function isClient(value: unknown): value is Client {
+  if (!Array.isArray(value)) return typeof value === 'string';
+  return value.every(
+    item => typeof item === 'string' || (Array.isArray(item) && item.length === 2 && isOneOrMany(item)),
+  );
+}
+
+function toList<T>(value: string | readonly T[]): readonly (string | T)[] {
+  return typeof value === 'string' ? [value] : value;
+}

@@ -1,0 +1,19 @@
+import type { Endpoint } from '../oci/endpoint.ts';
+import { blindTrust, plainTrust, type Trust } from './trust.ts';
+
+/**
+ * One place to ask for a repository. `scheme` is the one way to reach it; without it that is https, and http too where
+ * it is insecure. `root` comes before the repository in the paths of URLs. `headers`, names in lower case, go to this
+ * place alone and may be secret.
+ */
+export type Place = Endpoint & {
+  readonly scheme?: 'https' | 'http';
+  readonly root: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly trust: Trust;
+};
+
+/** An endpoint as the OCI distribution spec has it, with nothing configured. */
+export function toPlace(endpoint: Endpoint): Place {
+  return { ...endpoint, root: '/v2', headers: {}, trust: endpoint.insecure ? blindTrust : plainTrust };
+}

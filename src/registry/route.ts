@@ -1,0 +1,91 @@
+import { formatRepository, type Reference, type Repository } from '../oci/reference.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Configuration } from './configuration.ts';
+import type { RegistryHost, RegistryHosts } from './hosts-dir.ts';
+import { blockedError, findRule, relocate } from './locator.ts';
+import { type Place, toPlace } from './place.ts';
+import type { RegistryRule } from './registry-rule.ts';
+import { joinTrust } from './trust.ts';
+
+/** The places to ask in turn. The last is asked whatever happened before; it is the registry itself, as a rule. */
+export type Route = readonly [Place, ...Place[]];
+
+/** A name is resolved to a digest; content is what a digest names. */
+export type Question = 'name' | 'content';
+
+/**
+ * Where a repository is asked for: mirrors, then the registry, which for docker.io is registry-1.docker.io.
+ *
+ * registries.conf, where the longest prefix that matches decides alone, wins over hosts.toml. Its mirrors serve by what
+ * the user wrote, tag or digest: what a tag was resolved to comes from the mirrors for tags. Those of hosts.toml serve
+ * by what is asked: `resolve` what a tag names, `pull` all that a digest names.
+ *
+ * @throws ArtifactError `denied` for a blocked repository, for a location that makes no repository of it, and where no
+ *   host has the capability.
+ */
+export function toRoute(configuration: Configuration, reference: Reference, question: Question): Route {
+  const { registries, hosts } = configuration;
+  const rule = findRule(registries, formatRepository(reference));
+  if (rule?.blocked === true) throw blockedError(formatRepository(reference), rule);
+  const hosted = rule === undefined ? hosts.find(reference.registry) : undefined;
+  const places = hosted === undefined ? byRule(rule, reference) : byHosts(hosted, reference, question);
+  const [first, ...others] = places.map(place => ({
+    ...place,
+    trust: joinTrust(place.trust, configuration.certificates.find(place.host)),
+  }));
+  if (first !== undefined) return [first, ...others];
+  throw new ArtifactError(
+    'denied',
+    `${formatRepository(reference)} has nowhere to be asked for: ${hosted?.file} gives no host the capability to ${question === 'name' ? 'resolve' : 'pull'}`,
+  );
+}
+
+function byRule(rule: RegistryRule | undefined, reference: Reference): readonly Place[] {
+  const at = (location: string | undefined, insecure: boolean): Place => {
+    const there =
+      rule === undefined || location === undefined
+        ? reference
+        : relocate(formatRepository(reference), rule, location);
+    return toPlace({ host: apiHost(there.registry), path: there.path, insecure });
+  };
+  const last = at(rule?.location, rule?.insecure ?? false);
+  const byDigest = reference.digest !== undefined || reference.tag === undefined;
+  const mirrors = rule?.mirrors.filter(
+    ({ serves }) => serves === 'all' || (serves === 'digest-only') === byDigest,
+  );
+  return [
+    ...(mirrors ?? []).map(mirror => mirrored(at(mirror.location, mirror.insecure), last.host, reference)),
+    last,
+  ];
+}
+
+function byHosts(hosted: RegistryHosts, reference: Reference, question: Question): readonly Place[] {
+  const home = apiHost(reference.registry);
+  const asksTag = question === 'name' && reference.digest === undefined && reference.tag !== undefined;
+  return hosted.hosts
+    .filter(host => (asksTag ? host.resolves : host.pulls))
+    .map(host => mirrored(toHostPlace(host, reference, home), home, reference));
+}
+
+/** A path below `/v2` is the beginning of the repository's name there, as credentials and tokens have it. */
+function toHostPlace({ address, headers, trust }: RegistryHost, { path }: Repository, home: string): Place {
+  const { scheme, host, root } = address ?? { scheme: 'https', host: home, root: '/v2' };
+  const namespace = root.startsWith('/v2/') ? `${root.slice('/v2/'.length)}/` : '';
+  return {
+    scheme,
+    host,
+    root: namespace === '' ? root : '/v2',
+    path: `${namespace}${path}`,
+    insecure: trust.insecure || scheme === 'http',
+    headers,
+    trust,
+  };
+}
+
+function mirrored(place: Place, home: string, { registry }: Repository): Place {
+  return place.host === home ? place : { ...place, mirrorOf: registry };
+}
+
+function apiHost(registry: string): string {
+  return registry === 'docker.io' ? 'registry-1.docker.io' : registry;
+}
