@@ -3,7 +3,7 @@ import { matchesGlob } from '../oci/glob.ts';
 /** A registry's API and a repository there. */
 export type Place = { readonly host: string; readonly path: string };
 
-/** A key in its one spelling: `host` may have `*` in its labels, `path` is empty for the whole host. */
+/** A key in its one spelling: `host` may have globs in its labels, `path` is empty for the whole host. */
 export type AuthKey = {
   readonly host: string;
   readonly path: string;
@@ -42,10 +42,15 @@ export function imageMatches(pattern: string, host: string, path: string): boole
   return hostMatches(canonicalHost(wanted), host) && `/${path}`.startsWith(prefix);
 }
 
+/** An IPv6 address has brackets too. */
+export function isGlob(host: string): boolean {
+  return /[*?[]/.test(host) && !/^\[[^\]]*:/.test(host);
+}
+
 /** As kubelet reads pull secrets: globs within the labels of a name, as many labels on both sides, the same port. */
 function hostMatches(pattern: string, host: string): boolean {
   if (pattern === host) return true;
-  if (!/[*?[]/.test(pattern) || /^\[[^\]]*:/.test(pattern)) return false;
+  if (!isGlob(pattern)) return false;
   const [wanted, wantedPort] = splitPort(pattern);
   const [name, port] = splitPort(host);
   const globs = wanted.split('.');
@@ -62,11 +67,11 @@ function splitPort(host: string): readonly [name: string, port: string] {
   return [host.slice(0, host.length - port.length), port];
 }
 
-/** Sorts the longer path first, then an exact host before a wildcard, then a plain key. */
+/** Sorts the longer path first, then an exact host before a glob, then a plain key. */
 export function bySpecificity(left: AuthKey, right: AuthKey): number {
   return (
     right.path.length - left.path.length ||
-    Number(left.host.includes('*')) - Number(right.host.includes('*')) ||
+    Number(isGlob(left.host)) - Number(isGlob(right.host)) ||
     Number(right.plain) - Number(left.plain)
   );
 }

@@ -2,15 +2,26 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { ArtifactError } from '../util/error.ts';
-import { findCredential, type Found, type Origin, parseDockerConfig, toBasic } from './docker-config.ts';
+import { type Candidate, candidates, type Origin, parseDockerConfig, toBasic } from './docker-config.ts';
 
 const holder = { kind: 'secret' } as const;
 const origin: Origin = { name: 'the test', holder, code: 'invalid' };
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const entry = (user: string) => ({ auth: base64(`${user}:pw`) });
 
-function find(config: unknown, host: string, path: string, form: 'auths' | 'dockercfg' = 'auths'): Found {
-  return findCredential(parseDockerConfig(JSON.stringify(config), form, origin), { host, path });
+type Found = Candidate | { readonly kind: 'none' };
+
+function findAll(
+  config: unknown,
+  host: string,
+  path: string,
+  form: 'auths' | 'dockercfg' = 'auths',
+): readonly Candidate[] {
+  return [...candidates([parseDockerConfig(JSON.stringify(config), form, origin)], { host, path })];
+}
+
+function find(...args: Parameters<typeof findAll>): Found {
+  return findAll(...args)[0] ?? { kind: 'none' };
 }
 
 /** The user name found, or the kind of what was found instead. */
@@ -211,29 +222,85 @@ describe('what an entry holds', () => {
   }
 });
 
-describe('what only a program has', () => {
-  const rows: readonly (readonly [why: string, config: unknown, expected: RegExp])[] = [
+describe('what programs have', () => {
+  const label = (found: Found): string =>
+    found.kind === 'program' ? `${found.field} ${found.name} ${found.server}` : userOf(found);
+  const rows: readonly (readonly [
+    why: string,
+    config: unknown,
+    host: string,
+    path: string,
+    order: readonly string[],
+  ])[] = [
+    ['by host', { credHelpers: { 'r.io': 'ecr' } }, 'r.io', 'x', ['credHelpers ecr r.io']],
+    ['of another host', { credHelpers: { 'r.io': 'ecr' } }, 'o.io', 'x', []],
     [
-      'credHelpers for the host',
-      { credHelpers: { 'r.io': 'ecr-login' } },
-      /leaves .* for r\.io to a program \(credHelpers\)/,
+      'by the key as written',
+      { credHelpers: { 'https://r.io': 'a' } },
+      'r.io',
+      'x',
+      ['credHelpers a https://r.io'],
     ],
-    ['credHelpers in another spelling', { credHelpers: { 'https://r.io': 'x' } }, /\(credHelpers\)/],
-    ['a store with an empty entry', { credsStore: 'desktop', auths: { 'r.io': {} } }, /\(credsStore\)/],
+    [
+      'by host where the key is a glob',
+      { credHelpers: { '*.io': 'a' } },
+      'r.io',
+      'x',
+      ['credHelpers a r.io'],
+    ],
+    [
+      'the most specific first, a program before an entry of the same key',
+      {
+        credHelpers: { 'r.io': 'host', 'r.io/ns': 'ns' },
+        auths: { 'r.io': entry('auth'), 'r.io/ns/x': entry('repo') },
+      },
+      'r.io',
+      'ns/x',
+      ['repo', 'credHelpers ns r.io/ns', 'credHelpers host r.io', 'auth'],
+    ],
+    ['the store for any host', { credsStore: 'pass' }, 'r.io', 'x', ['credsStore pass r.io']],
+    [
+      'the store after the entries',
+      { credsStore: 'pass', auths: { 'r.io': entry('u') } },
+      'r.io',
+      'x',
+      ['u', 'credsStore pass r.io'],
+    ],
+    [
+      'the store, under the key of an empty entry',
+      { credsStore: 'pass', auths: { 'https://r.io/v2/': {} } },
+      'r.io',
+      'x',
+      ['credsStore pass https://r.io/v2/'],
+    ],
+    [
+      'the store, under what docker login calls Docker Hub',
+      { credsStore: 'pass' },
+      'registry-1.docker.io',
+      'x',
+      ['credsStore pass https://index.docker.io/v1/'],
+    ],
+    ['no store', { credsStore: '' }, 'r.io', 'x', []],
   ];
-  for (const [why, config, expected] of rows) {
-    test(`is said: ${why}`, () => {
-      const found = find(config, 'r.io', 'x');
-      assert.match(found.kind === 'elsewhere' ? found.why : found.kind, expected);
+  for (const [why, config, host, path, order] of rows) {
+    test(why, () => assert.deepEqual(findAll(config, host, path).map(label), order));
+  }
+
+  for (const name of ['../../bin/sh', 'a/b', '', '-v', '.', 'a b', 'a\0b', 7, null, { S3CRET: 1 }]) {
+    test(`is refused for the program name ${JSON.stringify(name)}`, () => {
+      assert.throws(() => find({ credHelpers: { 'r.io': name } }, 'r.io', 'x'), {
+        code: 'invalid',
+        message:
+          /^the test cannot be used: "credHelpers" must name programs docker-credential-<name> by letters/,
+      });
     });
   }
-  test('is not said for another host, nor for a store that no entry points to', () => {
-    assert.equal(find({ credHelpers: { 'r.io': 'x' } }, 'o.io', 'x').kind, 'none');
-    assert.equal(find({ credsStore: 'desktop' }, 'r.io', 'x').kind, 'none');
-  });
-  test('gives way to a credential in the file itself', () => {
-    const config = { credHelpers: { 'r.io': 'x' }, credsStore: 'y', auths: { 'r.io': entry('here') } };
-    assert.equal(userOf(find(config, 'r.io', 'x')), 'here');
+
+  test('the most specific key of several configurations wins', () => {
+    const configs = [{ 'r.io': entry('first') }, { 'r.io/ns': entry('second') }, { 'r.io': entry('third') }];
+    const parsed = configs.map(auths => parseDockerConfig(JSON.stringify({ auths }), 'auths', origin));
+    const found = [...candidates(parsed, { host: 'r.io', path: 'ns/x' })];
+    assert.deepEqual(found.map(userOf), ['second', 'first', 'third']);
   });
 });
 

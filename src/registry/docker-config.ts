@@ -4,6 +4,7 @@ import {
   type AuthKey,
   bySpecificity,
   canonicalHost,
+  isGlob,
   keyMatches,
   type Place,
   parseAuthKey,
@@ -16,25 +17,34 @@ export type Origin = { readonly name: string; readonly holder: Holder; readonly 
 export type DockerConfig = {
   readonly origin: Origin;
   readonly entries: readonly Entry[];
-  /** Hosts whose credential a helper program has. */
-  readonly helped: ReadonlySet<string>;
-  /** Whether a credsStore has those of the entries that are empty. */
-  readonly store: boolean;
+  /** `credsStore`: the program that has what the entries have not. */
+  readonly store: unknown;
 };
 
-type Entry = { readonly key: AuthKey; readonly value: unknown };
+type Entry = {
+  readonly key: AuthKey;
+  /** As it stands in the file. */
+  readonly written: string;
+  /** `credHelpers` gives the name of a program, `auths` the credential. */
+  readonly kind: 'program' | 'auth';
+  readonly value: unknown;
+  readonly origin: Origin;
+};
 
-/** `elsewhere`: only a helper program or a store has it, which this driver does not ask. */
-export type Found =
+/** A credential that fits a place; or the program `docker-credential-<name>` that may have it under `server`. */
+export type Candidate =
   | { readonly kind: 'credential'; readonly credential: Credential }
-  | { readonly kind: 'elsewhere'; readonly why: string }
-  | { readonly kind: 'none' };
-
-const none: Found = { kind: 'none' };
+  | {
+      readonly kind: 'program';
+      readonly name: string;
+      readonly server: string;
+      readonly field: 'credHelpers' | 'credsStore';
+      readonly origin: Origin;
+    };
 
 /**
- * Parses a config.json (`auths`), or the older form that has the entries at the top (`.dockercfg`). Entries are judged
- * only when one of them is wanted.
+ * Parses a config.json (`auths`, `credHelpers`, `credsStore`), or the older form that has the entries at the top
+ * (`.dockercfg`). Entries are judged only when one of them is wanted.
  *
  * @throws ArtifactError with the origin's code; never a part of the text, which holds secrets.
  */
@@ -46,34 +56,82 @@ export function parseDockerConfig(text: string, form: 'auths' | 'dockercfg', ori
     throw new ArtifactError(origin.code, `${origin.name} is not JSON; write it again as docker login does`);
   }
   const top = toFields(parsed, '', origin);
-  const auths = form === 'dockercfg' ? top : toFields(top['auths'] ?? {}, 'its "auths"', origin);
-  const helpers = form === 'dockercfg' ? {} : toFields(top['credHelpers'] ?? {}, 'its "credHelpers"', origin);
+  if (form === 'dockercfg') return toDockerConfig(top, origin);
+  const helpers = toFields(top['credHelpers'] ?? {}, 'its "credHelpers"', origin);
+  const { entries } = toDockerConfig(toFields(top['auths'] ?? {}, 'its "auths"', origin), origin);
   return {
     origin,
-    entries: Object.entries(auths).map(([key, value]) => ({ key: parseAuthKey(key), value })),
-    helped: new Set(Object.keys(helpers).map(key => parseAuthKey(key).host)),
-    store: form === 'auths' && typeof top['credsStore'] === 'string' && top['credsStore'] !== '',
+    entries: [...toEntries(helpers, 'program', origin), ...entries],
+    store: top['credsStore'] ?? '',
   };
 }
 
+/** Entries by their keys, as `auths` has them. */
+export function toDockerConfig(auths: Readonly<Record<string, unknown>>, origin: Origin): DockerConfig {
+  return { origin, entries: toEntries(auths, 'auth', origin), store: '' };
+}
+
 /**
- * The credential of the most specific key: host/namespace/repository, then host/namespace, then host; of equal ones an
- * exact host before a wildcard, and a plain key before one with a scheme or `/v1/`. Empty entries are passed over.
+ * What may fit a place, the most specific key first: host/namespace/repository, then host/namespace, then host; of
+ * equal ones an exact host before a glob, a plain key before one with a scheme or `/v1/`, and a program before an
+ * entry. Empty entries are passed over. The stores come last.
  *
- * @throws ArtifactError with the origin's code when that entry is malformed, naming its key and not its content.
+ * @throws ArtifactError with the origin's code when a candidate that is reached is malformed, naming its key and not
+ *   its content.
  */
-export function findCredential(config: DockerConfig, place: Place): Found {
+export function* candidates(configs: readonly DockerConfig[], place: Place): Generator<Candidate> {
   const host = canonicalHost(place.host);
-  const matching = config.entries.filter(entry => keyMatches(entry.key, host, place.path));
-  for (const entry of matching.sort((left, right) => bySpecificity(left.key, right.key))) {
-    const credential = toCredential(entry, config.origin);
-    if (credential !== undefined) return { kind: 'credential', credential };
+  const matching = configs
+    .flatMap(config => config.entries)
+    .filter(entry => keyMatches(entry.key, host, place.path))
+    .sort((left, right) => bySpecificity(left.key, right.key));
+  for (const { kind, key, written, value, origin } of matching) {
+    if (kind === 'auth') {
+      const credential = toCredential({ key, value, origin });
+      if (credential !== undefined) yield { kind: 'credential', credential };
+    } else {
+      const server = isGlob(key.host) ? host : written;
+      yield {
+        kind: 'program',
+        name: toName(value, 'credHelpers', origin),
+        server,
+        field: 'credHelpers',
+        origin,
+      };
+    }
   }
-  if (!config.helped.has(host) && !(config.store && matching.length > 0)) return none;
-  return {
-    kind: 'elsewhere',
-    why: `${config.origin.name} leaves the credential for ${host} to a program (${config.helped.has(host) ? 'credHelpers' : 'credsStore'})`,
-  };
+  for (const { store, origin } of configs) {
+    if (store === '') continue;
+    const written = matching.find(entry => entry.origin === origin && !isGlob(entry.key.host))?.written;
+    const server = written ?? (host === 'docker.io' ? hubServer : host);
+    yield { kind: 'program', name: toName(store, 'credsStore', origin), server, field: 'credsStore', origin };
+  }
+}
+
+/** What `docker login` without a host stores its credential under. */
+const hubServer = 'https://index.docker.io/v1/';
+
+function toEntries(
+  fields: Readonly<Record<string, unknown>>,
+  kind: Entry['kind'],
+  origin: Origin,
+): readonly Entry[] {
+  return Object.entries(fields).map(([written, value]) => ({
+    key: parseAuthKey(written),
+    written,
+    kind,
+    value,
+    origin,
+  }));
+}
+
+/** Such a name leads to no other folder, and is no option. */
+function toName(value: unknown, field: string, origin: Origin): string {
+  if (typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value)) return value;
+  throw new ArtifactError(
+    origin.code,
+    `${origin.name} cannot be used: "${field}" must name programs docker-credential-<name> by letters, digits, dots, dashes and underscores`,
+  );
 }
 
 /** @throws ArtifactError with the origin's code where the two cannot go into an Authorization header. */
@@ -101,13 +159,13 @@ export function toBasic(
   };
 }
 
-function toCredential(entry: Entry, origin: Origin): Credential | undefined {
-  const { host, path } = entry.key;
+function toCredential({ key, value, origin }: Omit<Entry, 'kind' | 'written'>): Credential | undefined {
+  const { host, path } = key;
   const label = path === '' ? host : `${host}/${path}`;
-  const fields = toFields(entry.value, `its entry for ${label}`, origin);
+  const fields = toFields(value, `its entry for ${label}`, origin);
   const field = (name: string): string => {
-    const value = fields[name] ?? '';
-    if (typeof value === 'string') return value;
+    const text = fields[name] ?? '';
+    if (typeof text === 'string') return text;
     throw malformed(label, `"${name}" is not text`, origin);
   };
   const token = field('identitytoken');

@@ -1,137 +1,158 @@
-import { hash } from 'node:crypto';
-import { open } from 'node:fs/promises';
-import type { Credential, Keyring } from '../oci/credential.ts';
+import { createHmac, randomBytes } from 'node:crypto';
+import { type Credential, type Keyring, tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { createMemo } from '../util/memo.ts';
 import { canonicalHost } from './auth-key.ts';
-import {
-  type DockerConfig,
-  type Found,
-  findCredential,
-  parseDockerConfig,
-  toBasic,
-} from './docker-config.ts';
+import { openAuthFile } from './auth-file.ts';
+import { toCallSources } from './call-secrets.ts';
+import { openCredentialHelpers } from './credential-helper.ts';
+import { openPodSecrets } from './pod-secrets.ts';
+import { openProviders, type ProviderOptions } from './providers.ts';
+import type { Caller, Found, Pods, Source } from './source.ts';
 
-type Secrets = Readonly<Record<string, string>>;
-
-export type Keychain = {
-  /**
-   * What a caller has to show: from the call's secrets `.dockerconfigjson`, `.dockercfg`, then `username` and
-   * `password`; then from the auth file; else anonymous, whose source says where nothing was found. Looked up by the
-   * place that is really asked, so that a credential goes to no host but its own.
-   *
-   * Its `find` throws ArtifactError `invalid` for a malformed secret, `internal` for an auth file that is absent or
-   * malformed, `unauthenticated` where only a credential helper has it. None quotes a secret.
-   */
-  open(caller: { readonly secrets: Secrets }): Keyring;
-  /** Reads the auth file as `find` would. @throws ArtifactError `internal` as find does. */
-  verify(signal: AbortSignal): Promise<void>;
+export type KeychainOptions = {
+  readonly authFile?: string | undefined;
+  readonly providers?: ProviderOptions | undefined;
+  /** What the Kubernetes API knows; undefined where it is not asked. */
+  readonly pods?: Pods | undefined;
 };
 
-const secretHolder = { kind: 'secret' } as const;
+export type Keychain = Disposable & {
+  /**
+   * What a caller has to show; the first source that has something for a place wins:
+   *
+   * 1. the secrets of the call (nodePublishSecretRef): `.dockerconfigjson`, `.dockercfg`, `username` and `password`;
+   * 2. with `pods`, the pull secrets of the pod and of its service account;
+   * 3. kubelet's credential provider plugins;
+   * 4. the auth file, and the programs that it names;
+   * 5. nothing: anonymous, whose source says where nothing was found.
+   *
+   * Looked up by the place that is really asked, so that a credential goes to no host but its own. A keyring asks its
+   * sources for one place once a minute at most.
+   *
+   * Its `find` throws ArtifactError `invalid` for a malformed secret; `internal` for an auth file that is absent or
+   * malformed; what `pods` throws; the signal's reason. None quotes a secret. A plugin or program that fails is passed
+   * over, and named where nothing else fits.
+   */
+  open(caller: Caller): Keyring;
+  /** Each source in its order and whether it has something for a place, in a line each, without secrets. */
+  explain(place: Endpoint, caller: Caller, signal: AbortSignal): Promise<readonly string[]>;
+  /** Reads all files as `find` would. @throws ArtifactError `invalid` or `internal` naming the file. */
+  verify(signal: AbortSignal): Promise<void>;
+  /** Which files are broken while what they said before is in force. */
+  problems(): readonly string[];
+};
 
-type Source = { readonly name: string; find(place: Endpoint, signal: AbortSignal): Promise<Found> | Found };
+const holdsMs = 60_000;
 
-/** `authFile` is read when it is used, again only if it changed. */
-export function openKeychain(options: { readonly authFile: string | undefined }): Keychain {
-  const authFile = options.authFile === undefined ? undefined : openAuthFile(options.authFile);
+/** Files are read when they are used, again only if they changed. Disposing it ends the programs that run. */
+export function openKeychain(options: KeychainOptions): Keychain {
+  const closing = new AbortController();
+  const salt = randomBytes(32);
+  const { pods } = options;
+  const podSecrets = pods === undefined ? undefined : openPodSecrets(pods);
+  const providers =
+    options.providers === undefined ? undefined : openProviders(options.providers, pods, closing.signal);
+  const authFile =
+    options.authFile === undefined
+      ? undefined
+      : openAuthFile(options.authFile, openCredentialHelpers(closing.signal));
+
+  const stepsOf = async ({ secrets }: Caller, signal: AbortSignal): Promise<readonly Step[]> => [
+    { sources: toCallSources(secrets), otherwise: 'nodePublishSecretRef: this call brings none' },
+    { sources: toList(podSecrets), otherwise: "the pod's pull secrets: off (--pod-pull-secrets)" },
+    {
+      sources: (await providers?.read(signal)) ?? [],
+      otherwise: 'credential providers: none (--credential-provider-config)',
+    },
+    { sources: toList(authFile), otherwise: 'the auth file: none (--auth-file)' },
+  ];
+
+  /** Everything that decides what is found, and nothing else: those with equal ids share a download. */
+  const idOf = ({ secrets, pod }: Caller): string => {
+    const { [tokensKey]: tokens, ...others } = secrets;
+    const decisive = [
+      Object.keys(others)
+        .sort()
+        .map(key => [key, others[key]]),
+      podSecrets === undefined ? undefined : pod?.uid,
+      providers === undefined ? undefined : [tokens, pod?.namespace, pod?.serviceAccount],
+    ];
+    return createHmac('sha256', salt).update(JSON.stringify(decisive)).digest('hex');
+  };
+
   return {
-    open({ secrets }) {
-      const sources = [...toSources(secrets), ...(authFile === undefined ? [] : [authFile])];
+    open(caller) {
+      const memo = createMemo<Credential>();
       return {
-        id: hash('sha256', JSON.stringify(secrets)),
-        find: (place, signal) => find(sources, place, signal),
+        id: idOf(caller),
+        find: (place, signal) =>
+          memo.recall(
+            JSON.stringify([place.host, place.path, place.mirrorOf]),
+            async () => ({
+              value: await find(await stepsOf(caller, closing.signal), place, caller, closing.signal),
+              forMs: holdsMs,
+            }),
+            signal,
+          ),
       };
     },
+    async explain(place, caller, signal) {
+      const lines: string[] = [];
+      let used = false;
+      for (const { sources, otherwise } of await stepsOf(caller, signal)) {
+        if (sources.length === 0) lines.push(otherwise);
+        for (const source of sources) {
+          const found = await source.find(place, caller, signal).catch((thrown: unknown) => {
+            signal.throwIfAborted();
+            return { kind: 'none', why: toArtifactError(thrown).message } as const;
+          });
+          lines.push(`${source.name}: ${describe(found, place, used)}`);
+          used ||= found.kind === 'credential';
+        }
+      }
+      return [...lines, `anonymous: ${used ? 'not needed' : 'used'}`];
+    },
     async verify(signal) {
+      await providers?.read(signal);
       await authFile?.read(signal);
+    },
+    problems: () => [providers, authFile].flatMap(file => file?.problem() ?? []),
+    [Symbol.dispose]() {
+      closing.abort(new ArtifactError('unavailable', 'the daemon is stopping; call again'));
     },
   };
 }
 
-async function find(sources: readonly Source[], place: Endpoint, signal: AbortSignal): Promise<Credential> {
-  const misses: Found[] = [];
-  for (const source of sources) {
+/** Sources of one rank, and what is said where there are none. */
+type Step = { readonly sources: readonly Source[]; readonly otherwise: string };
+
+function toList(source: Source | undefined): readonly Source[] {
+  return source === undefined ? [] : [source];
+}
+
+async function find(
+  steps: readonly Step[],
+  place: Endpoint,
+  caller: Caller,
+  signal: AbortSignal,
+): Promise<Credential> {
+  const silent: string[] = [];
+  const reasons: string[] = [];
+  for (const source of steps.flatMap(step => step.sources)) {
     signal.throwIfAborted();
-    const found = await source.find(place, signal);
+    const found = await source.find(place, caller, signal);
     if (found.kind === 'credential') return found.credential;
-    misses.push(found);
+    if (found.why === undefined) silent.push(source.name);
+    else reasons.push(`${source.name}: ${found.why}`);
   }
-  const elsewhere = misses.find(found => found.kind === 'elsewhere');
-  if (elsewhere !== undefined) {
-    throw new ArtifactError(
-      'unauthenticated',
-      `${elsewhere.why}, which is not supported yet; put user name and password into nodePublishSecretRef or the auth file`,
-    );
-  }
-  const searched = sources.map(source => source.name).join(', ');
-  const why = searched === '' ? '' : ` (no entry for ${canonicalHost(place.host)} in ${searched})`;
+  if (silent.length > 0) reasons.unshift(`no entry for ${canonicalHost(place.host)} in ${silent.join(', ')}`);
+  const why = reasons.length === 0 ? '' : ` (${reasons.join('; ')})`;
   return { kind: 'anonymous', holder: { kind: 'anyone' }, source: `anonymous${why}` };
 }
 
-/** The secrets of one call, in their order. Keys of other purposes are passed over. */
-function toSources(secrets: Secrets): readonly Source[] {
-  const sources: Source[] = [];
-  for (const [key, form] of [['.dockerconfigjson', 'auths'] as const, ['.dockercfg', 'dockercfg'] as const]) {
-    const text = secrets[key];
-    if (text === undefined) continue;
-    const origin = { name: `${key} of nodePublishSecretRef`, holder: secretHolder, code: 'invalid' } as const;
-    sources.push({
-      name: origin.name,
-      find: place => findCredential(parseDockerConfig(text, form, origin), place),
-    });
-  }
-  const { username, password } = secrets;
-  if (username === undefined && password === undefined) return sources;
-  const origin = {
-    name: 'username and password of nodePublishSecretRef',
-    holder: secretHolder,
-    code: 'invalid',
-  } as const;
-  sources.push({
-    name: origin.name,
-    // They name no host, so they are for the registry of the reference, and no mirror of it sees them.
-    find: ({ mirrorOf }) => {
-      if (username === undefined || password === undefined) {
-        throw new ArtifactError(
-          'invalid',
-          `nodePublishSecretRef has only one of username and password; give it both`,
-        );
-      }
-      const credential = mirrorOf === undefined ? toBasic(username, password, '', origin) : undefined;
-      return credential === undefined ? { kind: 'none' } : { kind: 'credential', credential };
-    },
-  });
-  return sources;
-}
-
-type AuthFile = Source & { read(signal: AbortSignal): Promise<DockerConfig> };
-
-function openAuthFile(path: string): AuthFile {
-  const origin = { name: `the auth file ${path}`, holder: { kind: 'node' }, code: 'internal' } as const;
-  let held: { readonly stamp: string; readonly config: DockerConfig } | undefined;
-
-  async function read(signal: AbortSignal): Promise<DockerConfig> {
-    await using file = await open(path).catch((thrown: unknown) => {
-      const why = thrown instanceof Error ? thrown.message : String(thrown);
-      throw new ArtifactError(
-        'internal',
-        `${origin.name} cannot be read: ${why}; correct --auth-file`,
-        thrown,
-      );
-    });
-    const { ino, size, mtimeNs } = await file.stat({ bigint: true });
-    const stamp = `${ino} ${size} ${mtimeNs}`;
-    if (held?.stamp !== stamp) {
-      const text = await file.readFile({ encoding: 'utf8', signal });
-      held = { stamp, config: parseDockerConfig(text, 'auths', origin) };
-    }
-    return held.config;
-  }
-
-  return {
-    name: origin.name,
-    read,
-    find: async (place, signal) => findCredential(await read(signal), place),
-  };
+function describe(found: Found, place: Endpoint, used: boolean): string {
+  if (found.kind === 'none') return found.why ?? `nothing for ${canonicalHost(place.host)}/${place.path}`;
+  return `${used ? 'would fit, but comes later' : 'used'} (${found.credential.source})`;
 }

@@ -1,0 +1,79 @@
+import { ArtifactError } from '../util/error.ts';
+import { candidates, type DockerConfig, type Origin, parseDockerConfig, toBasic } from './docker-config.ts';
+import type { Place } from './auth-key.ts';
+import type { Found, Source } from './source.ts';
+
+const holder = { kind: 'secret' } as const;
+
+/** The keys of an image pull secret, with the form of each. */
+const forms = [
+  ['.dockerconfigjson', 'auths'],
+  ['.dockercfg', 'dockercfg'],
+] as const;
+
+/**
+ * The secrets of one call, nodePublishSecretRef, in their order: `.dockerconfigjson`, `.dockercfg`, then `username` and
+ * `password`. Keys of other purposes are passed over.
+ */
+export function toCallSources(secrets: Readonly<Record<string, string>>): readonly Source[] {
+  const sources: Source[] = [];
+  for (const [key, form] of forms) {
+    const text = secrets[key];
+    if (text === undefined) continue;
+    const origin: Origin = { name: `${key} of nodePublishSecretRef`, holder, code: 'invalid' };
+    sources.push({
+      name: origin.name,
+      find: async place => firstOf([parseDockerConfig(text, form, origin)], place),
+    });
+  }
+  const { username, password } = secrets;
+  if (username === undefined && password === undefined) return sources;
+  const origin: Origin = { name: 'username and password of nodePublishSecretRef', holder, code: 'invalid' };
+  sources.push({
+    name: origin.name,
+    async find({ mirrorOf }) {
+      if (username === undefined || password === undefined) {
+        throw new ArtifactError(
+          'invalid',
+          `nodePublishSecretRef has only one of username and password; give it both`,
+        );
+      }
+      if (mirrorOf !== undefined) {
+        return {
+          kind: 'none',
+          why: `they name no host, so they are for ${mirrorOf} and not for its mirrors`,
+        };
+      }
+      const credential = toBasic(username, password, '', origin);
+      return credential === undefined ? { kind: 'none' } : { kind: 'credential', credential };
+    },
+  });
+  return sources;
+}
+
+/** One pull secret of Kubernetes; undefined where it has none of the keys. @throws as parseDockerConfig. */
+export function parsePullSecret(
+  name: string,
+  data: Readonly<Record<string, string>>,
+): DockerConfig | undefined {
+  for (const [key, form] of forms) {
+    const text = data[key];
+    if (text === undefined) continue;
+    return parseDockerConfig(text, form, { name: `the pull secret ${name}`, holder, code: 'invalid' });
+  }
+  return undefined;
+}
+
+/** The credential of the most specific key; what these leave to programs is left alone. */
+export function firstOf(configs: readonly DockerConfig[], place: Place): Found {
+  let left: string | undefined;
+  for (const candidate of candidates(configs, place)) {
+    if (candidate.kind === 'credential') return candidate;
+    left ??= candidate.field;
+  }
+  if (left === undefined) return { kind: 'none' };
+  return {
+    kind: 'none',
+    why: `it leaves this to a program (${left}), and only those of --auth-file are run`,
+  };
+}

@@ -1,0 +1,73 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+
+/** What configuration files say. */
+export type LiveFile<Content> = {
+  /**
+   * Read again only if a file changed. What cannot be read or is broken leaves the last good content in force.
+   *
+   * @throws ArtifactError `internal` for an absent file, and what `parse` throws, while there is no good content; the
+   *   signal's reason.
+   */
+  read(signal: AbortSignal): Promise<Content>;
+  /** Why the last good content is still in force, or undefined if it is what the files say. */
+  problem(): string | undefined;
+};
+
+export type FileText = { readonly path: string; readonly text: string };
+
+/** `list` names the paths of the files, `flag` is where they are given; `list` and `parse` throw for people. */
+export function openLiveFile<Content>(options: {
+  readonly what: string;
+  readonly flag: string;
+  readonly list: () => Promise<readonly string[]>;
+  readonly parse: (files: readonly FileText[]) => Promise<Content>;
+}): LiveFile<Content> {
+  const { what, flag, list, parse } = options;
+  let held: { readonly stamp: string; readonly content: Content } | undefined;
+  let problem: string | undefined;
+
+  const openFile = (path: string): Promise<FileHandle> =>
+    open(path).catch((thrown: unknown) => {
+      const why = thrown instanceof Error ? thrown.message : String(thrown);
+      throw new ArtifactError('internal', `${what} ${path} cannot be read: ${why}; correct ${flag}`, thrown);
+    });
+
+  const load = async (signal: AbortSignal): Promise<Content> => {
+    await using files = new AsyncDisposableStack();
+    const opened: { readonly path: string; readonly file: FileHandle }[] = [];
+    const stamps: string[] = [];
+    for (const path of await list()) {
+      const file = files.use(await openFile(path));
+      const { ino, size, mtimeNs } = await file.stat({ bigint: true });
+      opened.push({ path, file });
+      stamps.push(`${path} ${ino} ${size} ${mtimeNs}`);
+    }
+    const stamp = stamps.join('\n');
+    if (held?.stamp === stamp) return held.content;
+    const texts: FileText[] = [];
+    for (const { path, file } of opened) {
+      texts.push({ path, text: await file.readFile({ encoding: 'utf8', signal }) });
+    }
+    const content = await parse(texts);
+    held = { stamp, content };
+    return content;
+  };
+
+  return {
+    async read(signal) {
+      signal.throwIfAborted();
+      try {
+        const content = await load(signal);
+        problem = undefined;
+        return content;
+      } catch (thrown) {
+        signal.throwIfAborted();
+        if (held === undefined) throw thrown;
+        problem = `${toArtifactError(thrown).message}; what was read before is still in force`;
+        return held.content;
+      }
+    },
+    problem: () => problem,
+  };
+}

@@ -1,0 +1,91 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import process from 'node:process';
+import { ArtifactError, errnoOf } from '../util/error.ts';
+
+/** A program that is asked for a credential. `path` without a slash is looked for on PATH; no shell is involved. */
+export type Program = {
+  readonly path: string;
+  readonly args: readonly string[];
+  /** Over the daemon's own environment. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly input: string;
+  readonly limitMs: number;
+};
+
+/** What it wrote to its standard output: a secret. `code` is its exit code. */
+export type Ended = { readonly code: number; readonly output: string };
+
+const maxBytes = 1024 * 1024;
+
+/**
+ * Runs a program to its end. When its time is over, its output passes 1 MiB or the signal fires, it is killed with all
+ * that it started. What it writes to its standard error is dropped: it may hold secrets.
+ *
+ * @throws ArtifactError `unavailable` saying what went wrong with it; the signal's reason.
+ */
+export async function runProgram(program: Program, signal: AbortSignal): Promise<Ended> {
+  const { path, limitMs } = program;
+  signal.throwIfAborted();
+  const child = start(program);
+  const { promise, resolve, reject } = Promise.withResolvers<Ended>();
+  const end = (error: unknown): void => {
+    killGroup(child);
+    reject(error);
+  };
+  const fail = (why: string): void => end(new ArtifactError('unavailable', `${path} ${why}`));
+  const abort = (): void => end(signal.reason);
+  const late = setTimeout(() => fail(`did not end in ${limitMs / 1000} s`), limitMs);
+  signal.addEventListener('abort', abort);
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  child.stdout.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > maxBytes) fail(`wrote more than ${maxBytes} bytes`);
+    else chunks.push(chunk);
+  });
+  child.on('error', error => end(unstartable(path, error)));
+  child.on('close', (code, killedBy) => {
+    if (code === null) fail(`was ended by ${killedBy ?? 'a signal'}`);
+    else resolve({ code, output: Buffer.concat(chunks).toString() });
+  });
+  child.stdin.on('error', () => undefined); // it may end without reading
+  child.stdin.end(program.input);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(late);
+    signal.removeEventListener('abort', abort);
+    child.stdout.destroy();
+  }
+}
+
+function start({ path, args, environment }: Program): ChildProcessByStdio<Writable, Readable, null> {
+  try {
+    return spawn(path, args, {
+      env: { ...process.env, ...environment },
+      stdio: ['pipe', 'pipe', 'ignore'],
+      detached: true, // a group of its own, so that it can be killed whole
+    });
+  } catch (thrown) {
+    throw unstartable(path, thrown);
+  }
+}
+
+/** With no cause: Node's own errors quote arguments and environment. */
+function unstartable(path: string, thrown: unknown): ArtifactError {
+  const where = path.includes('/') ? '' : ", and on the daemon's PATH";
+  return new ArtifactError(
+    'unavailable',
+    `${path} cannot be started (${errnoOf(thrown) ?? 'no reason given'}); it must be there and executable${where}`,
+  );
+}
+
+function killGroup(child: ChildProcessByStdio<Writable, Readable, null>): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // It has ended, and all that it started.
+  }
+}

@@ -1,0 +1,35 @@
+import { tokensKey } from '../oci/credential.ts';
+
+/** The token that kubelet brought for an audience, or why there is none. */
+export type FoundToken =
+  | { readonly kind: 'token'; readonly token: string }
+  | { readonly kind: 'none'; readonly why: string };
+
+/**
+ * The pod's token for an audience, from the secrets of a publish call: kubelet brings those that the CSIDriver object
+ * asks for, as JSON `{"<audience>": {"token": …, "expirationTimestamp": …}}`.
+ */
+export function findToken(secrets: Readonly<Record<string, string>>, audience: string): FoundToken {
+  const text = secrets[tokensKey];
+  const advice = `add {audience: ${JSON.stringify(audience)}} to spec.tokenRequests of the CSIDriver object`;
+  if (text === undefined) return { kind: 'none', why: `kubelet brings no service account tokens; ${advice}` };
+  const token = fieldOf(fieldOf(parse(text), audience), 'token');
+  if (typeof token === 'string' && token !== '') return { kind: 'token', token };
+  return {
+    kind: 'none',
+    why: `kubelet brings no service account token for the audience ${JSON.stringify(audience)}; ${advice}`,
+  };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function fieldOf(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
+  return (value as Readonly<Record<string, unknown>>)[key];
+}
