@@ -20,7 +20,9 @@ import { expand } from './registry/short-names.ts';
 import { openStore } from './store/store.ts';
 import { readArchive } from './unpack/archive.ts';
 import { openUnpacker } from './unpack/unpacker.ts';
+import { openAccessMemory } from './volume/access-memory.ts';
 import { createArtifacts } from './volume/artifacts.ts';
+import { createAuthority, openAuthority } from './volume/authority.ts';
 import { createCatalog } from './volume/catalog.ts';
 import { createCollector } from './volume/collector.ts';
 import type { DiskUsage, Meter } from './volume/contracts.ts';
@@ -171,13 +173,17 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   for (const note of notes) log.warn(note);
   log.info(reconciled, 'volumes reconciled');
 
+  const authority =
+    settings.cachedAuthorization === 'off'
+      ? openAuthority
+      : createAuthority(await openAccessMemory(world.accesses, world.salt), registry);
   const manifests = createManifests(world.blobs);
   const resolver = createResolver(world);
   const collector = createCollector(world);
   const room = createRoom({ ...world, collector }, toLimits(settings));
   const source = createLayerSource(world, settings.maxParallelDownloads);
-  const preparation = createPreparation({ ...world, source, room });
-  const pull = createPull({ ...world, resolver, manifests, preparation });
+  const preparation = createPreparation({ ...world, source, authority, room });
+  const pull = createPull({ ...world, resolver, authority, manifests, preparation });
   const catalog = createCatalog({ ...world, manifests, source });
 
   const closing = new AbortController();
@@ -193,7 +199,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   });
   const adapters = stack.move();
   return {
-    artifacts: createArtifacts({ ...world, pull, resolver, catalog, collector }),
+    artifacts: createArtifacts({ ...world, pull, authority, resolver, catalog, collector }),
     publishing: createPublishing({ ...world, pull }),
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,

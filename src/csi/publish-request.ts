@@ -34,6 +34,7 @@ export function parsePublishRequest(wire: NodePublishVolumeRequest__Output): Pub
   const tokens = context[tokensKey];
   return {
     ...attributes,
+    caller: 'pod',
     secrets: { ...(tokens === undefined ? {} : { [tokensKey]: tokens }), ...wire.secrets },
     volumeId,
     targetPath,

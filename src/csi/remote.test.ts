@@ -78,6 +78,7 @@ test('the smallest request and answer arrive as they are, too', async () => {
     reference: 'z',
     selection: { unpack: 'auto', include: [], exclude: [] },
     secrets: {},
+    caller: 'administrator',
   } as const;
   const plain = { ...resolved, descriptor: { mediaType: 'm', digest, size: 0, annotations: {} } };
   let asked: unknown;

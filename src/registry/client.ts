@@ -9,6 +9,7 @@ import { type Asked, fetchManifest, resolve } from './manifest.ts';
 import { cancelled } from './outage.ts';
 import { type Clock, type OnRetry, openPatience, retry } from './patience.ts';
 import { openPool } from './pool.ts';
+import { type Content, isPresent } from './presence.ts';
 import type { Route } from './route.ts';
 import { openTls } from './tls.ts';
 
@@ -35,6 +36,7 @@ export type RegistryClient = AsyncDisposable & {
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<Uint8Array>;
+  has(repository: Repository, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
   blob(
     repository: Repository,
     descriptor: Descriptor,
@@ -96,6 +98,11 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       const asked = await ask(repository, `@${descriptor.digest}`, keyring, signal);
       const patience = openPatience(asked.subject, clock, onRetry);
       return await retry(() => fetchManifest(exchange, asked, descriptor, signal), patience, signal);
+    },
+    async has(repository, content, keyring, signal) {
+      const asked = await ask(repository, `@${content.descriptor.digest}`, keyring, signal);
+      const patience = openPatience(asked.subject, clock, onRetry);
+      return await retry(() => isPresent(exchange, asked, content, signal), patience, signal);
     },
     async blob(repository, descriptor, sink, keyring, signal) {
       const asked = await ask(repository, `@${descriptor.digest}`, keyring, signal);

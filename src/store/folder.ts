@@ -1,7 +1,7 @@
 import { mkdirSync, type PathLike } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { syncFileSystem } from '../util/libc.ts';
-import { shareRuns } from './shared-run.ts';
+import { shareRuns } from '../util/shared-run.ts';
 
 /** A folder of the state dir, held open. Callers that wait at the same time share one sync. */
 export type Folder = AsyncDisposable & {

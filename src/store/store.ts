@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { type AccessRecord, openAccesses } from './accesses.ts';
 import { type Blobs, openBlobs } from './blobs.ts';
 import { openDigestFolders } from './digest-folders.ts';
 import { type Disk, openDisk } from './disk.ts';
@@ -11,6 +12,7 @@ import { type NameRecord, openNames } from './names.ts';
 import { retirePartials } from './partial-downloads.ts';
 import { openPins, type Pins } from './pins.ts';
 import type { Records } from './records.ts';
+import { openSalt } from './salt.ts';
 import { openScratch } from './scratch.ts';
 import { claimStateDir } from './state-dir.ts';
 import { openViews, type Views } from './views.ts';
@@ -27,6 +29,8 @@ export type Store = AsyncDisposable & {
   readonly names: Records<NameRecord>;
   readonly volumes: Records<VolumeRecord>;
   readonly pins: Pins;
+  readonly accesses: Records<AccessRecord>;
+  readonly salt: string;
   readonly disk: Disk;
 };
 
@@ -73,6 +77,8 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const names = openNames(await folder('names'), scratch);
     const volumes = openVolumes(await folder('volumes'), scratch);
     const pins = openPins(await folder('pins'), scratch);
+    const accesses = openAccesses(await folder('access'), scratch);
+    const salt = await openSalt(root, scratch);
 
     await retirePartials(ingest.path, scratch);
     await views.retireHalves();
@@ -86,6 +92,6 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const resources = opened.move();
     const disk = openDisk(stateDir);
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
-    return { blobs, layers, views, names, volumes, pins, disk, ...close };
+    return { blobs, layers, views, names, volumes, pins, accesses, salt, disk, ...close };
   });
 }

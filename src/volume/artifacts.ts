@@ -1,6 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
 import { formatReference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
+import type { Authority } from './authority.ts';
 import { holdsDigest, type Catalog } from './catalog.ts';
 import type { Collector } from './collector.ts';
 import type {
@@ -25,6 +26,7 @@ import type { Artifacts } from './usecases.ts';
 /** The cache, for people: what `ociartifact.v1.Artifacts` and the command line can do. */
 export function createArtifacts(world: {
   readonly pull: Pull;
+  readonly authority: Authority;
   readonly resolver: Resolver;
   readonly keychain: Keychain;
   readonly catalog: Catalog;

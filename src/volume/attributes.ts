@@ -5,7 +5,7 @@ import { ArtifactError } from '../util/error.ts';
 import type { PullPolicy, PullRequest, Selection } from './request.ts';
 
 /** What the attributes of a volume say; secrets come beside them. */
-export type Attributes = Omit<PullRequest, 'secrets'>;
+export type Attributes = Omit<PullRequest, 'secrets' | 'caller' | 'pod'>;
 
 const known = ['reference', 'pullPolicy', 'platform', 'unpack', 'subPath', 'include', 'exclude'];
 

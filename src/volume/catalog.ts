@@ -1,12 +1,11 @@
 import { isDigest, type Digest } from '../oci/digest.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Expander, NameRecord, Names, Pins, View, Views, VolumeRecords } from './contracts.ts';
 import type { LayerSource } from './layer-source.ts';
-import type { Manifests } from './manifests.ts';
+import type { Documents, Manifests } from './manifests.ts';
 import type { ArtifactDetail, ArtifactSummary, LayerDetail } from './usecases.ts';
 
 /** What the cache holds, in the words of people. */
@@ -83,12 +82,11 @@ export function createCatalog(world: {
     async inspect(text) {
       const name = await locate(text);
       const { digest } = name.descriptor;
-      const documents = { fetch: notHere(name.reference), hold: async () => undefined };
       const selected = await manifests.select(
         name.descriptor,
         platform,
         name.reference,
-        documents,
+        notHere(name.reference),
         AbortSignal.timeout(10_000),
       );
       const plan = planLayers(
@@ -131,11 +129,15 @@ export function holdsDigest(view: View, digest: Digest): boolean {
   return view.manifest === digest || view.blobs.includes(digest);
 }
 
-function notHere(reference: string) {
-  return async (_kind: string, descriptor: Descriptor): Promise<never> => {
-    throw new ArtifactError(
-      'not-found',
-      `the cache no longer holds ${descriptor.digest} of ${reference}; pull it again`,
-    );
+function notHere(reference: string): Documents {
+  return {
+    async fetch(_, { digest }) {
+      throw new ArtifactError(
+        'not-found',
+        `the cache no longer holds ${digest} of ${reference}; pull it again`,
+      );
+    },
+    hold: async () => undefined,
+    learn: async () => undefined,
   };
 }

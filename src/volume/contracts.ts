@@ -40,6 +40,8 @@ export type Registry = {
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<Uint8Array>;
+  /** Whether the repository has it, by HEAD; false only where the registry says so. */
+  has(repository: Repository, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
   /** Streams a blob into a sink from `sink.offset` on, and returns when all of `descriptor.size` bytes are in it. Does not verify the digest: the sink does. */
   blob(
     repository: Repository,
@@ -49,6 +51,9 @@ export type Registry = {
     signal: AbortSignal,
   ): Promise<void>;
 };
+
+/** What a repository is asked about. */
+export type Content = { readonly kind: 'manifest' | 'blob'; readonly descriptor: Descriptor };
 
 export type Found = { readonly descriptor: Descriptor; readonly credential: Credential };
 
@@ -222,6 +227,24 @@ export type Pins = {
   put(record: PinRecord): Promise<void>;
   remove(reference: string): Promise<boolean>;
   list(): Promise<readonly PinRecord[]>;
+};
+
+/** Who has had access to a repository, and what was seen to be in it; `secrets` are salted hashes. */
+export type AccessRecord = {
+  /** formatRepository. */
+  readonly repository: string;
+  readonly anonymous: boolean;
+  readonly node: boolean;
+  /** namespace/name of service accounts. */
+  readonly accounts: readonly string[];
+  /** uids of pods. */
+  readonly pods: readonly string[];
+  readonly secrets: readonly string[];
+  readonly digests: readonly Digest[];
+};
+export type Accesses = {
+  put(record: AccessRecord): Promise<void>;
+  list(): Promise<readonly AccessRecord[]>;
 };
 
 /** The file system of the state dir, from statfs. */

@@ -18,11 +18,12 @@ export type LayerSource = {
   isHeld(layer: LayerPlan): Promise<boolean>;
   /**
    * Brings a layer into the cache in the form that its plan wants. Who asks for a digest that another brings waits
-   * for it; after a refusal of the other's credential it goes on with its own, from the byte the other reached.
+   * for it; after a refusal of the other's credential it goes on with its own, from the byte the other reached. Answers
+   * whether it was this origin that brought it.
    *
    * @throws ArtifactError `corrupt`, `not-found`, `unmountable`, `exhausted`, and what the registry answered.
    */
-  bring(layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void>;
+  bring(layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<boolean>;
   /** How many bytes of a download under way are there; 0 for none. */
   progress(digest: Digest): number;
 };
@@ -126,9 +127,10 @@ export function createLayerSource(
     isHeld,
     async bring(layer, origin, signal) {
       using _turn = await digests.lock(layer.descriptor.digest, signal);
-      if (await isHeld(layer)) return;
+      if (await isHeld(layer)) return false;
       using _work = await works.acquire(origin.kind === 'offline' ? '' : origin.repository.registry, signal);
       await (layer.form === 'file' ? bringFile : bringUnpacked)(layer, origin, signal);
+      return true;
     },
     progress: digest => underWay.get(digest)?.offset ?? 0,
   };

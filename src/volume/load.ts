@@ -2,8 +2,9 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest, type Digest } from '../oci/digest.ts';
 import { maxManifestBytes, parseManifest, type Index } from '../oci/manifest.ts';
 import { ociIndex } from '../oci/media-type.ts';
-import { formatReference, parseReference } from '../oci/reference.ts';
+import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
+import type { Authority } from './authority.ts';
 import type { Archive, ArchiveEntry, Blobs, Names, Views } from './contracts.ts';
 import type { Holds } from './holds.ts';
 import type { Pull } from './pull.ts';
@@ -23,13 +24,14 @@ export async function loadLayout(
     readonly views: Views;
     readonly holds: Holds;
     readonly pull: Pull;
+    readonly authority: Authority;
     readonly hash: (bytes: Uint8Array) => Digest;
   },
   tar: AsyncIterable<Uint8Array>,
-  reference: string | undefined,
+  given: string | undefined,
   signal: AbortSignal,
 ): Promise<readonly Resolved[]> {
-  const { archive, blobs, names, holds, pull } = world;
+  const { archive, blobs, names, holds, pull, authority } = world;
   using held = new DisposableStack();
   const taken = new Set<Digest>();
   let indexBytes: Uint8Array | undefined;
@@ -53,23 +55,26 @@ export async function loadLayout(
   if (index.kind !== 'index')
     throw new ArtifactError('invalid', 'the index.json of the layout is not an index');
   const results: Resolved[] = [];
-  for (const [name, descriptor] of await nameEntries(index, indexBytes, reference, world)) {
+  for (const [name, descriptor] of await nameEntries(index, indexBytes, given, world)) {
     held.use(await holds.hold([descriptor.digest]));
-    await names.put({ reference: name, descriptor, resolvedAt: Date.now(), authorised: 'local' });
+    await authority.vouch(name, [...taken, descriptor.digest]);
+    const reference = formatReference(name);
+    await names.put({ reference, descriptor, resolvedAt: Date.now(), authorised: 'local' });
     try {
       using arrival = await pull.pull(
         {
-          reference: name,
+          reference,
           pullPolicy: 'Never',
           selection: { unpack: 'auto', include: [], exclude: [] },
           secrets: {},
+          caller: 'administrator',
         },
         () => undefined,
         signal,
       );
       results.push({ reference: formatReference(arrival.reference), descriptor, cached: true });
     } catch (thrown) {
-      await names.remove(name);
+      await names.remove(reference);
       throw thrown;
     }
   }
@@ -121,7 +126,7 @@ async function nameEntries(
   bytes: Uint8Array,
   reference: string | undefined,
   { blobs, hash }: { readonly blobs: Blobs; readonly hash: (bytes: Uint8Array) => Digest },
-): Promise<readonly (readonly [string, Descriptor])[]> {
+): Promise<readonly (readonly [Reference, Descriptor])[]> {
   const [only, ...others] = index.manifests;
   if (only === undefined) throw new ArtifactError('invalid', 'the index.json of the layout lists nothing');
   if (reference !== undefined) {
@@ -148,10 +153,10 @@ async function nameEntries(
   });
 }
 
-function fullName(text: string): string | undefined {
+function fullName(text: string): Reference | undefined {
   try {
     const parsed = parseReference(text);
-    return parsed.kind === 'full' ? formatReference(parsed.reference) : undefined;
+    return parsed.kind === 'full' ? parsed.reference : undefined;
   } catch {
     return undefined;
   }

@@ -4,28 +4,30 @@ import { needsConfig, parseDiffIds, parseManifest, type Index, type Manifest } f
 import { selectPlatform, type Platform } from '../oci/platform.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
-import type { Blobs } from './contracts.ts';
+import type { Blobs, Content } from './contracts.ts';
 
-/** The manifest that a platform mounts. `held` are the digests of the documents that led to it. */
+/** The manifest that a platform mounts. `documents` led to it: indexes, itself, and a config that had to be read. */
 export type Selected = {
   readonly digest: Digest;
   readonly manifest: Manifest;
   readonly diffIds?: readonly string[];
-  readonly held: readonly Digest[];
+  readonly documents: readonly Content[];
 };
 
-/** Brings a document that the cache lacks, from where registries keep its kind; throws where that may not be. */
-export type FetchDocument = (
-  kind: 'manifest' | 'blob',
-  descriptor: Descriptor,
-  signal: AbortSignal,
-) => Promise<Uint8Array>;
+/** Where documents come from that the cache lacks, and who is told of them. */
+export type Documents = {
+  /** Brings one from where registries keep its kind; throws where that may not be. */
+  fetch(kind: 'manifest' | 'blob', descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
+  /** Told of each before it is read, so that collection leaves it. */
+  hold(digest: Digest): Promise<void>;
+  /** Told of each that was fetched, verified and kept. */
+  learn(digest: Digest): Promise<void>;
+};
 
 export type Manifests = {
   /**
    * Follows a descriptor through its indexes to the manifest for a platform, and reads the config where the manifest
-   * could be a container image's. Documents that are missing are fetched, verified and kept; `hold` is told of each
-   * before, so that collection leaves it.
+   * could be a container image's. Documents that are missing are fetched, verified and kept.
    *
    * @throws ArtifactError `unmountable` where there is nothing for the platform or a document is malformed.
    */
@@ -33,7 +35,7 @@ export type Manifests = {
     descriptor: Descriptor,
     platform: Platform,
     label: string,
-    documents: { readonly fetch: FetchDocument; readonly hold: (digest: Digest) => Promise<void> },
+    source: Documents,
     signal: AbortSignal,
   ): Promise<Selected>;
 };
@@ -53,29 +55,30 @@ export function createManifests(blobs: Blobs): Manifests {
   const bytesOf = async (
     kind: 'manifest' | 'blob',
     descriptor: Descriptor,
-    fetch: FetchDocument,
+    source: Documents,
     signal: AbortSignal,
   ): Promise<Uint8Array> => {
     const isHeld = async () => (await blobs.size(descriptor.digest)) === descriptor.size;
     if (await isHeld()) return blobs.read(descriptor.digest);
     using _turn = await fetching.lock(descriptor.digest, signal);
     if (await isHeld()) return blobs.read(descriptor.digest);
-    const bytes = await fetch(kind, descriptor, signal);
+    const bytes = await source.fetch(kind, descriptor, signal);
     await blobs.put(descriptor.digest, bytes);
+    await source.learn(descriptor.digest);
     return bytes;
   };
 
   const document = async (
     descriptor: Descriptor,
     label: string,
-    fetch: FetchDocument,
+    source: Documents,
     signal: AbortSignal,
   ): Promise<Index | Manifest> => {
     const key = `${descriptor.digest} ${descriptor.mediaType}`;
     const known = documents.get(key);
     if (known !== undefined && (await blobs.size(descriptor.digest)) !== undefined) return known;
     const parsed = parseManifest(
-      await bytesOf('manifest', descriptor, fetch, signal),
+      await bytesOf('manifest', descriptor, source, signal),
       descriptor.mediaType,
       label,
     );
@@ -86,32 +89,32 @@ export function createManifests(blobs: Blobs): Manifests {
   const diffIdsOf = async (
     config: Descriptor,
     label: string,
-    fetch: FetchDocument,
+    source: Documents,
     signal: AbortSignal,
   ): Promise<readonly string[] | undefined> => {
     if (configs.has(config.digest) && (await blobs.size(config.digest)) !== undefined)
       return configs.get(config.digest);
-    const diffIds = parseDiffIds(await bytesOf('blob', config, fetch, signal), label);
+    const diffIds = parseDiffIds(await bytesOf('blob', config, source, signal), label);
     remember(configs, config.digest, diffIds);
     return diffIds;
   };
 
   return {
-    async select(descriptor, platform, label, { fetch, hold }, signal) {
-      const held: Digest[] = [];
+    async select(descriptor, platform, label, source, signal) {
+      const documents: Content[] = [];
       let next = descriptor;
       for (let depth = 0; depth < maxDepth; depth++) {
-        held.push(next.digest);
-        await hold(next.digest);
-        const found = await document(next, label, fetch, signal);
+        documents.push({ kind: 'manifest', descriptor: next });
+        await source.hold(next.digest);
+        const found = await document(next, label, source, signal);
         if (found.kind === 'manifest') {
-          if (!needsConfig(found)) return { digest: next.digest, manifest: found, held };
-          await hold(found.config.digest);
-          const diffIds = await diffIdsOf(found.config, label, fetch, signal);
+          if (!needsConfig(found)) return { digest: next.digest, manifest: found, documents };
+          await source.hold(found.config.digest);
+          const diffIds = await diffIdsOf(found.config, label, source, signal);
           return {
             digest: next.digest,
             manifest: found,
-            held: [...held, found.config.digest],
+            documents: [...documents, { kind: 'blob', descriptor: found.config }],
             ...(diffIds === undefined ? {} : { diffIds }),
           };
         }

@@ -6,7 +6,8 @@ import type { LayerPlan, Plan } from '../oci/plan.ts';
 import { subTree } from '../oci/sub-tree.ts';
 import { measureTree, type DirectoryNode } from '../oci/tree.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { Layers, Meter, View, Views } from './contracts.ts';
+import type { Authority } from './authority.ts';
+import type { Content, Layers, Meter, View, Views } from './contracts.ts';
 import type { Holds } from './holds.ts';
 import { viewId } from './holds.ts';
 import type { LayerSource, Origin } from './layer-source.ts';
@@ -34,13 +35,17 @@ export function viewKey(manifest: Digest, selection: Selection): string {
   return createHash('sha256').update(JSON.stringify(options)).digest('hex');
 }
 
+/** Everything of the registry that a view shows or was found by. */
+export function contentsOf({ selected, plan }: Blueprint): readonly Content[] {
+  return [
+    ...selected.documents,
+    ...plan.layers.map(({ descriptor }) => ({ kind: 'blob' as const, descriptor })),
+  ];
+}
+
 /** Every id that collection must leave while a blueprint becomes a view. */
 export function heldBy(blueprint: Blueprint): readonly string[] {
-  return [
-    viewId(blueprint.key),
-    ...blueprint.selected.held,
-    ...blueprint.plan.layers.map(layer => layer.descriptor.digest),
-  ];
+  return [viewId(blueprint.key), ...contentsOf(blueprint).map(content => content.descriptor.digest)];
 }
 
 export type Preparation = {
@@ -59,6 +64,7 @@ export type Preparation = {
 
 export function createPreparation(world: {
   readonly source: LayerSource;
+  readonly authority: Authority;
   readonly layers: Layers;
   readonly views: Views;
   readonly holds: Holds;
@@ -67,7 +73,7 @@ export function createPreparation(world: {
   /** Tells the log what of an artifact was left out. */
   readonly note: (reference: string, text: string) => void;
 }): Preparation {
-  const { source, layers, views, holds, room, meter } = world;
+  const { source, authority, layers, views, holds, room, meter } = world;
 
   const bringAll = async (
     blueprint: Blueprint,
@@ -91,8 +97,10 @@ export function createPreparation(world: {
     try {
       await settle(
         missing.map(async layer => {
-          await source.bring(layer, origin, either);
+          const brought = await source.bring(layer, origin, either);
           tracker.done(layer);
+          if (brought && origin.kind === 'registry')
+            await authority.learn(origin.repository, [layer.descriptor.digest]);
         }),
         failure,
       );
@@ -127,7 +135,7 @@ export function createPreparation(world: {
       if (missing.length > 0) await bringAll(blueprint, missing, origin, report, signal);
       report({ ...totals(blueprint.plan.layers), phase: 'view' });
       const tree = await merge(blueprint);
-      const { manifest, held, digest } = blueprint.selected;
+      const { manifest, documents, digest } = blueprint.selected;
       const digests = (form: LayerPlan['form']): readonly Digest[] =>
         blueprint.plan.layers.filter(layer => layer.form === form).map(layer => layer.descriptor.digest);
       return views.build(
@@ -136,7 +144,7 @@ export function createPreparation(world: {
           manifest: digest,
           reference: blueprint.reference,
           ...(manifest.artifactType === undefined ? {} : { artifactType: manifest.artifactType }),
-          blobs: [...new Set([...held, ...digests('file')])],
+          blobs: [...new Set([...documents.map(({ descriptor }) => descriptor.digest), ...digests('file')])],
           layers: [...new Set(digests('unpacked'))],
           ...measureTree(tree),
         },

@@ -21,6 +21,7 @@ const request: PublishRequest = {
   reference: 'model',
   selection: { unpack: 'auto', include: [], exclude: [] },
   secrets: {},
+  caller: 'pod',
 };
 
 const view: View = {

@@ -4,12 +4,13 @@ import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference, formatRepository, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
+import type { Authority } from './authority.ts';
 import type { Blobs, Keychain, Names, Registry, View, Views } from './contracts.ts';
 import { createFlights } from './flight.ts';
-import { heldBy, viewKey, type Blueprint, type Preparation } from './preparation.ts';
+import { contentsOf, heldBy, viewKey, type Blueprint, type Preparation } from './preparation.ts';
 import type { Holds } from './holds.ts';
 import type { Origin } from './layer-source.ts';
-import type { FetchDocument, Manifests } from './manifests.ts';
+import type { Documents, Manifests } from './manifests.ts';
 import { createMemorySink } from './memory-sink.ts';
 import type { PullPolicy, PullRequest } from './request.ts';
 import { defaultPullPolicy, type Resolution, type Resolver } from './resolution.ts';
@@ -42,6 +43,7 @@ const attempts = 3;
 
 export function createPull(world: {
   readonly resolver: Resolver;
+  readonly authority: Authority;
   readonly manifests: Manifests;
   readonly preparation: Preparation;
   readonly keychain: Keychain;
@@ -52,26 +54,24 @@ export function createPull(world: {
   readonly holds: Holds;
   readonly platform: Platform;
 }): Pull {
-  const { resolver, manifests, preparation, keychain, registry, names, views, holds } = world;
+  const { resolver, authority, manifests, preparation, keychain, registry, names, views, holds } = world;
   const flights = createFlights<View, Progress>(lingerMs);
 
   const draw = async (
     request: PullRequest,
     resolution: Resolution,
-    fetch: FetchDocument,
+    fetch: Documents['fetch'],
     stack: DisposableStack,
     signal: AbortSignal,
   ): Promise<Blueprint> => {
     const reference = formatReference(resolution.reference);
-    const hold = async (digest: string): Promise<void> => void stack.use(await holds.hold([digest]));
     const platform = request.platform ?? world.platform;
-    const selected = await manifests.select(
-      resolution.descriptor,
-      platform,
-      reference,
-      { fetch, hold },
-      signal,
-    );
+    const source: Documents = {
+      fetch,
+      hold: async digest => void stack.use(await holds.hold([digest])),
+      learn: digest => authority.learn(resolution.reference, [digest]),
+    };
+    const selected = await manifests.select(resolution.descriptor, platform, reference, source, signal);
     const plan = planLayers(selected.manifest, selected.diffIds, request.selection, reference);
     const key = viewKey(selected.digest, request.selection);
     return { reference, selected, plan, selection: request.selection, key };
@@ -105,6 +105,7 @@ export function createPull(world: {
       const keyring = keychain.open(request);
       const resolution = await resolver.resolve(request.reference, policy, keyring, signal);
       const { reference } = resolution;
+      await authority.admit(resolution, request, keyring, signal);
       const origin: Origin =
         policy === 'Never' ? { kind: 'offline' } : { kind: 'registry', repository: reference, keyring };
 
@@ -114,6 +115,7 @@ export function createPull(world: {
       let view = await views.find(blueprint.key);
       if (view === undefined) view = await build(blueprint, origin, onProgress, signal);
       else await views.touch(blueprint.key);
+      await authority.confirm(reference, contentsOf(blueprint), keyring, signal);
       if (resolution.credential !== undefined)
         await names.put(toNameRecord(resolution, resolution.credential));
       const held = stack.move();
@@ -124,7 +126,7 @@ export function createPull(world: {
   };
 }
 
-function createFetch(registry: Registry, origin: Origin): FetchDocument {
+function createFetch(registry: Registry, origin: Origin): Documents['fetch'] {
   return async (kind, descriptor, signal) => {
     if (origin.kind === 'offline') {
       throw new ArtifactError(

@@ -23,6 +23,8 @@ export type PullRequest = {
   readonly platform?: Platform;
   readonly selection: Selection;
   readonly secrets: Readonly<Record<string, string>>;
+  /** An administrator of the node may have all that is on it; a pod what its registry says. */
+  readonly caller: 'administrator' | 'pod';
   readonly pod?: Pod;
 };
 

@@ -75,6 +75,7 @@ export const request: PullRequest = {
   platform: { os: 'linux', architecture: 'arm', variant: 'v7' },
   selection: { unpack: 'never', include: ['*.json', 'w/**'], exclude: ['*.bin'], subPath: 'a/b' },
   secrets: { username: 'me', password: 'pass word' },
+  caller: 'administrator',
 };
 
 export const summaries: readonly ArtifactSummary[] = [

@@ -1,0 +1,18 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { unlessAbsent } from './absent.ts';
+import { writeAside } from './atomic-file.ts';
+import type { Folder } from './folder.ts';
+import type { Scratch } from './scratch.ts';
+
+/** Random bytes of this node alone, in hex, made once: what is hashed with them means nothing elsewhere. */
+export async function openSalt(root: Folder, scratch: Scratch): Promise<string> {
+  const path = join(root.path, 'salt');
+  const known = await unlessAbsent(readFile(path, 'utf8'));
+  if (known !== undefined && /^[0-9a-f]{64}$/.test(known)) return known;
+  const salt = randomBytes(32).toString('hex');
+  await writeAside(scratch.fresh(), path, salt, true);
+  await root.sync();
+  return salt;
+}

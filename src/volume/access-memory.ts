@@ -1,0 +1,173 @@
+import { createHmac } from 'node:crypto';
+import type { Holder } from '../oci/credential.ts';
+import type { Digest } from '../oci/digest.ts';
+import { formatRepository, type Repository } from '../oci/reference.ts';
+import { shareRuns } from '../util/shared-run.ts';
+import type { AccessRecord, Accesses } from './contracts.ts';
+import type { Pod } from './request.ts';
+
+/** Who asks, as far as memory goes. `keyringId` is of what the call itself brought, undefined for nothing. */
+export type Asker = { readonly pod?: Pod; readonly keyringId?: string };
+
+/** What the registries have said of who may have what, kept on the node. */
+export type AccessMemory = {
+  /** Whether this asker has had access to the repository, or whoever asks has. */
+  admits(repository: Repository, asker: Asker): boolean;
+  /** Whether this content was seen in the repository, or came from anywhere for anyone. */
+  knows(repository: Repository, digest: Digest): boolean;
+  /** Whether this content was seen in another repository of the same registry. */
+  isNear(repository: Repository, digest: Digest): boolean;
+  /** Notes an access that a registry has granted. Writes only what is new. */
+  admit(repository: Repository, holder: Holder, asker: Asker): Promise<void>;
+  /** Notes what was seen in a repository. */
+  learn(repository: Repository, digests: readonly Digest[]): Promise<void>;
+};
+
+/** Of pods, accounts and secrets the latest so many are remembered; who is forgotten is asked for again. */
+const mostAskers = 1000;
+
+/** `salt` makes the hashes of secrets meaningless elsewhere. */
+export async function openAccessMemory(accesses: Accesses, salt: string): Promise<AccessMemory> {
+  const records = new Map((await accesses.list()).map(record => [record.repository, toFacts(record)]));
+  const holders = new Map<Digest, Set<string>>();
+  for (const [name, { digests }] of records) for (const digest of digests) note(holders, digest, name);
+  const writers = new Map<string, () => Promise<void>>();
+
+  const hashOf = (asker: Asker): string | undefined =>
+    asker.keyringId === undefined
+      ? undefined
+      : createHmac('sha256', salt).update(asker.keyringId).digest('hex');
+
+  const factsOf = (name: string): Facts => {
+    const facts = records.get(name) ?? toFacts(nothing(name));
+    records.set(name, facts);
+    return facts;
+  };
+
+  /** Those who learn at the same time share a write. */
+  const write = (name: string): Promise<void> => {
+    const writer = writers.get(name) ?? shareRuns(() => accesses.put(toRecord(name, factsOf(name))));
+    writers.set(name, writer);
+    return writer();
+  };
+
+  return {
+    admits(repository, asker) {
+      const facts = records.get(formatRepository(repository));
+      if (facts === undefined) return false;
+      const { pod } = asker;
+      const secret = hashOf(asker);
+      return (
+        facts.anonymous ||
+        facts.node ||
+        (pod !== undefined && (facts.pods.has(pod.uid) || facts.accounts.has(accountOf(pod) ?? ''))) ||
+        (secret !== undefined && facts.secrets.has(secret))
+      );
+    },
+    knows(repository, digest) {
+      const seenIn = holders.get(digest);
+      if (seenIn === undefined) return false;
+      return (
+        seenIn.has(formatRepository(repository)) ||
+        [...seenIn].some(name => records.get(name)?.anonymous === true)
+      );
+    },
+    isNear(repository, digest) {
+      return [...(holders.get(digest) ?? [])].some(name => name.startsWith(`${repository.registry}/`));
+    },
+    async admit(repository, holder, asker) {
+      const name = formatRepository(repository);
+      if (addHolder(factsOf(name), holder, asker.pod, hashOf(asker))) await write(name);
+    },
+    async learn(repository, digests) {
+      const name = formatRepository(repository);
+      const { digests: known } = factsOf(name);
+      const fresh = digests.filter(digest => !known.has(digest));
+      if (fresh.length === 0) return;
+      for (const digest of fresh) {
+        known.add(digest);
+        note(holders, digest, name);
+      }
+      await write(name);
+    },
+  };
+}
+
+type Facts = {
+  anonymous: boolean;
+  node: boolean;
+  readonly accounts: Set<string>;
+  readonly pods: Set<string>;
+  readonly secrets: Set<string>;
+  readonly digests: Set<Digest>;
+};
+
+/** Adds what a granted access says. Returns whether it was new. */
+function addHolder(facts: Facts, holder: Holder, pod: Pod | undefined, secret: string | undefined): boolean {
+  switch (holder.kind) {
+    case 'anyone': {
+      const isNew = !facts.anonymous;
+      facts.anonymous = true;
+      return isNew;
+    }
+    case 'node': {
+      const isNew = !facts.node;
+      facts.node = true;
+      return isNew;
+    }
+    case 'service-account':
+      return addAsker(facts.accounts, `${holder.namespace}/${holder.name}`);
+    case 'secret': {
+      const newPod = pod !== undefined && addAsker(facts.pods, pod.uid);
+      const newSecret = secret !== undefined && addAsker(facts.secrets, secret);
+      return newPod || newSecret;
+    }
+  }
+}
+
+function addAsker(askers: Set<string>, asker: string): boolean {
+  if (askers.has(asker)) return false;
+  askers.add(asker);
+  const [oldest] = askers;
+  if (askers.size > mostAskers && oldest !== undefined) askers.delete(oldest);
+  return true;
+}
+
+function accountOf({ namespace, serviceAccount }: Pod): string | undefined {
+  return serviceAccount === undefined ? undefined : `${namespace}/${serviceAccount}`;
+}
+
+function note(holders: Map<Digest, Set<string>>, digest: Digest, repository: string): void {
+  const names = holders.get(digest) ?? new Set();
+  holders.set(digest, names.add(repository));
+}
+
+function nothing(repository: string): AccessRecord {
+  return { repository, anonymous: false, node: false, accounts: [], pods: [], secrets: [], digests: [] };
+}
+
+function toFacts({ anonymous, node, accounts, pods, secrets, digests }: AccessRecord): Facts {
+  return {
+    anonymous,
+    node,
+    accounts: new Set(accounts),
+    pods: new Set(pods),
+    secrets: new Set(secrets),
+    digests: new Set(digests),
+  };
+}
+
+function toRecord(
+  repository: string,
+  { anonymous, node, accounts, pods, secrets, digests }: Facts,
+): AccessRecord {
+  return {
+    repository,
+    anonymous,
+    node,
+    accounts: [...accounts],
+    pods: [...pods],
+    secrets: [...secrets],
+    digests: [...digests],
+  };
+}

@@ -1,0 +1,160 @@
+import { createHash, type Hash } from 'node:crypto';
+import type { Keyring } from '../oci/credential.ts';
+import type { Digest } from '../oci/digest.ts';
+import { algorithmOf, toDigest } from '../oci/digest.ts';
+import { formatReference, formatRepository, type Reference, type Repository } from '../oci/reference.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import type { AccessMemory, Asker } from './access-memory.ts';
+import type { Content, Registry, Sink } from './contracts.ts';
+import type { PullRequest } from './request.ts';
+import type { Resolution } from './resolution.ts';
+
+/**
+ * May this caller have what the cache holds? That bytes are on the node is no right to them: access to a repository,
+ * and what is in it, is for its registry to say, and remembered where it has said so.
+ */
+export type Authority = {
+  /**
+   * Notes the access of a caller whom the registry has just answered; asks it for one who was served from the cache and
+   * is not remembered.
+   *
+   * @throws ArtifactError `unauthenticated`, `denied` as the registry answers; `denied` where it cannot be asked.
+   */
+  admit(resolution: Resolution, request: PullRequest, keyring: Keyring, signal: AbortSignal): Promise<void>;
+  /** An administrator has put this on the node by hand: every pod of it may have it. */
+  vouch(repository: Repository, digests: readonly Digest[]): Promise<void>;
+  /** Notes what was downloaded through a repository. */
+  learn(repository: Repository, digests: readonly Digest[]): Promise<void>;
+  /**
+   * Makes sure that all of it is in the repository: remembered, or confirmed by its registry, or, where the bytes came
+   * from another registry, downloaded from this one, hashed and dropped. A manifest can list anybody's layers.
+   *
+   * @throws ArtifactError `denied` where the repository does not have it.
+   */
+  confirm(
+    repository: Repository,
+    contents: readonly Content[],
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<void>;
+};
+
+/** For nodes whose pods may all have what is cached. */
+export const openAuthority: Authority = {
+  admit: async () => undefined,
+  vouch: async () => undefined,
+  learn: async () => undefined,
+  confirm: async () => undefined,
+};
+
+export function createAuthority(memory: AccessMemory, registry: Registry): Authority {
+  const ask = async (resolution: Resolution, request: PullRequest, keyring: Keyring, signal: AbortSignal) => {
+    const { reference, descriptor } = resolution;
+    const pinned = { ...reference, digest: descriptor.digest };
+    try {
+      const { credential } = await registry.resolve(pinned, keyring, signal);
+      await memory.admit(reference, credential.holder, toAsker(request, keyring));
+    } catch (thrown) {
+      signal.throwIfAborted();
+      throw refusal(reference, toArtifactError(thrown));
+    }
+  };
+
+  const seek = async (
+    repository: Repository,
+    content: Content,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<boolean> => {
+    const { kind, descriptor } = content;
+    if (memory.isNear(repository, descriptor.digest))
+      return registry.has(repository, content, keyring, signal);
+    if (kind === 'manifest') {
+      await registry.manifest(repository, descriptor, keyring, signal);
+      return true;
+    }
+    const sink = createHashingSink(descriptor.digest);
+    await registry.blob(repository, descriptor, sink, keyring, signal);
+    return sink.digest() === descriptor.digest;
+  };
+
+  return {
+    async admit(resolution, request, keyring, signal) {
+      const asker = toAsker(request, keyring);
+      if (resolution.credential !== undefined) {
+        return memory.admit(resolution.reference, resolution.credential.holder, asker);
+      }
+      if (request.caller === 'administrator' || memory.admits(resolution.reference, asker)) return;
+      await ask(resolution, request, keyring, signal);
+    },
+    async vouch(repository, digests) {
+      await memory.admit(repository, { kind: 'node' }, {});
+      await memory.learn(repository, digests);
+    },
+    learn: memory.learn,
+    async confirm(repository, contents, keyring, signal) {
+      const strange = contents.filter(({ descriptor }) => !memory.knows(repository, descriptor.digest));
+      for (const content of strange) {
+        const { digest } = content.descriptor;
+        const found = await seek(repository, content, keyring, signal).catch((thrown: unknown) => {
+          signal.throwIfAborted();
+          throw refusal(repository, toArtifactError(thrown));
+        });
+        if (!found) {
+          throw new ArtifactError(
+            'denied',
+            `${formatRepository(repository)} lists ${digest}, which it does not have; it is in this node's cache for another repository only`,
+          );
+        }
+        await memory.learn(repository, [digest]);
+      }
+    },
+  };
+}
+
+function toAsker({ secrets, pod }: PullRequest, keyring: Keyring): Asker {
+  const brought = Object.keys(secrets).length > 0;
+  return { ...(pod === undefined ? {} : { pod }), ...(brought ? { keyringId: keyring.id } : {}) };
+}
+
+/** Who cannot be checked is refused: only what is remembered passes without the registry. */
+function refusal(asked: Reference | Repository, error: ArtifactError): ArtifactError {
+  const name = 'tag' in asked || 'digest' in asked ? formatReference(asked) : formatRepository(asked);
+  switch (error.code) {
+    case 'unavailable':
+      return new ArtifactError(
+        'denied',
+        `${name} is in this node's cache, but its registry cannot be asked whether this pod may have it: ${error.message}`,
+        error,
+      );
+    case 'not-found':
+      return new ArtifactError(
+        'denied',
+        `${name} is in this node's cache, but its registry does not show it to this pod: ${error.message}`,
+        error,
+      );
+    default:
+      return error;
+  }
+}
+
+/** Takes bytes for their digest alone. */
+function createHashingSink(digest: Digest): Sink & { digest(): Digest } {
+  const algorithm = algorithmOf(digest);
+  let hash: Hash = createHash(algorithm);
+  let offset = 0;
+  return {
+    get offset() {
+      return offset;
+    },
+    write(chunk) {
+      hash.update(chunk);
+      offset += chunk.length;
+    },
+    restart() {
+      hash = createHash(algorithm);
+      offset = 0;
+    },
+    digest: () => toDigest(algorithm, hash.digest('hex')),
+  };
+}

@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, test } from 'node:test';
+import { ociManifest } from '../src/oci/media-type.ts';
+import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
+import { basic } from './support/guarded-registry.ts';
+import { sha256 } from './support/tar.ts';
+
+/** That bytes are on the node is no right to them: who may have a cached artifact, and what may be in it. */
+
+const stack: AsyncDisposable[] = [];
+afterEach(async () => {
+  for (const resource of stack.splice(0).toReversed()) await resource[Symbol.asyncDispose]();
+});
+const own = <T extends AsyncDisposable>(resource: T): T => {
+  stack.push(resource);
+  return resource;
+};
+
+const closed = async (): Promise<FaultyRegistry> => own(await openFaultyRegistry({ guard: basic }));
+const open = async (): Promise<FaultyRegistry> => own(await openFaultyRegistry());
+
+async function start(
+  registries: readonly FaultyRegistry[],
+  flags: Record<string, string> = {},
+): Promise<TestDaemon> {
+  const node = own(await testNode(registries.map(({ host }) => host)));
+  return own(await startDaemon(node, { flags }));
+}
+
+/** Kills the daemon, and starts another on the same node. */
+async function restart(daemon: TestDaemon): Promise<TestDaemon> {
+  await daemon[Symbol.asyncDispose]();
+  return own(await startDaemon(daemon.node));
+}
+
+const alice = { username: 'alice', password: 'pass:wörd' };
+const mallory = { username: 'mallory', password: 'guess' };
+
+type Secrets = Readonly<Record<string, string>>;
+const publish = async (
+  daemon: TestDaemon,
+  reference: string,
+  secrets: Secrets = {},
+  attributes: Secrets = {},
+): Promise<string> => {
+  const request = await publishRequest(
+    daemon.node,
+    { reference, pullPolicy: 'IfNotPresent', ...attributes },
+    secrets,
+  );
+  await daemon.csi.NodePublishVolume(request);
+  return request.target_path;
+};
+
+const weights = { name: 'weights', bytes: Buffer.from('the private weights') };
+const isDown = (registry: FaultyRegistry): void => registry.fault(() => ({ kind: 'status', status: 503 }));
+
+test('a pod without rights does not get what another pod brought, with the registry up or down', async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry]);
+  await publish(daemon, reference, alice);
+  for (const secrets of [{}, mallory]) {
+    await assert.rejects(publish(daemon, reference, secrets), /UNAUTHENTICATED|PERMISSION_DENIED/);
+    await assert.rejects(
+      publish(daemon, reference, secrets, { pullPolicy: 'Never' }),
+      /UNAUTHENTICATED|PERMISSION_DENIED/,
+    );
+  }
+  isDown(registry);
+  await assert.rejects(
+    publish(daemon, reference),
+    /PERMISSION_DENIED.*cannot be asked whether this pod may have it/,
+  );
+});
+
+test('who has had access gets it again with no registry, after a restart too', async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry]);
+  await publish(daemon, reference, alice);
+  isDown(registry);
+  await publish(daemon, reference, alice, { pullPolicy: 'Never' });
+  const again = await restart(daemon);
+  const before = registry.asked.length;
+  assert.equal(
+    readFileSync(join(await publish(again, reference, alice), 'weights'), 'utf8'),
+    'the private weights',
+  );
+  assert.equal(registry.asked.length, before);
+});
+
+test('no secret is on the disk', async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry]);
+  await publish(daemon, reference, alice);
+  assert.equal(allTextOf(daemon.node).includes('wörd'), false);
+});
+
+test('what came for anyone is for every pod, with no registry', async () => {
+  const registry = await open();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry]);
+  await publish(daemon, reference);
+  isDown(registry);
+  await publish(daemon, reference, mallory);
+});
+
+test("what came by the node's own credential is for every pod of it", async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const node = own(await testNode([registry.host]));
+  const authFile = join(node.path, 'auth.json');
+  const auth = Buffer.from('alice:pass:wörd').toString('base64');
+  writeFileSync(authFile, JSON.stringify({ auths: { [registry.host]: { auth } } }));
+  const daemon = own(await startDaemon(node, { flags: { '--auth-file': authFile } }));
+  await publish(daemon, reference);
+  isDown(registry);
+  await publish(daemon, reference);
+});
+
+test('with --cached-authorization=off every pod gets what is cached', async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry], { '--cached-authorization': 'off' });
+  await publish(daemon, reference, alice);
+  await publish(daemon, reference);
+});
+
+/** Pushes a manifest that lists a layer which the repository does not have. */
+async function pushThief(
+  registry: FaultyRegistry,
+  repository: string,
+  digest: string,
+  size: number,
+): Promise<string> {
+  const { layers } = await registry.push(repository, 'bait', [{ name: 'bait', bytes: Buffer.from('bait') }]);
+  const config = Buffer.from('{}');
+  const document = {
+    schemaVersion: 2,
+    mediaType: ociManifest,
+    config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: sha256(config), size: config.length },
+    layers: [
+      { mediaType: 'text/plain', digest, size, annotations: { 'org.opencontainers.image.title': 'stolen' } },
+      ...layers,
+    ],
+  };
+  await registry.registry.putManifest(
+    repository,
+    'thief',
+    ociManifest,
+    Buffer.from(JSON.stringify(document)),
+  );
+  return `${registry.host}/${repository}:thief`;
+}
+
+test('a hostile registry gets nobody the layer of another, though it says it has every digest', async () => {
+  const registry = await closed();
+  const hostile = await open();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry, hostile]);
+  await publish(daemon, reference, alice);
+  const digest = sha256(weights.bytes);
+  const stolen = await pushThief(hostile, 'evil/model', digest, weights.bytes.length);
+  hostile.fault(({ method, path }) =>
+    method === 'HEAD' && path.includes('/blobs/') ? { kind: 'status', status: 200 } : undefined,
+  );
+  const request = await publishRequest(daemon.node, { reference: stolen });
+  await assert.rejects(daemon.csi.NodePublishVolume(request), /PERMISSION_DENIED/);
+  hostile.fault(({ path }) => (path.endsWith(digest) ? { kind: 'wrong-bytes' } : undefined));
+  await assert.rejects(daemon.csi.NodePublishVolume(request), /PERMISSION_DENIED|UNAVAILABLE/);
+});
+
+test('another repository of the same registry gets a layer only if it has it: one question, no second download', async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry]);
+  await publish(daemon, reference, alice);
+  const digest = sha256(weights.bytes);
+  await assert.rejects(
+    publish(daemon, await pushThief(registry, 'team/thief', digest, weights.bytes.length), alice),
+    /PERMISSION_DENIED.*team\/thief lists .* which it does not have/,
+  );
+  const copy = await registry.push('team/copy', 'v1', [
+    weights,
+    { name: 'more', bytes: Buffer.from('more') },
+  ]);
+  await publish(daemon, copy.reference, alice);
+  assert.equal(registry.count('GET', digest), 1);
+  assert.equal(registry.count('HEAD', `team/copy/blobs/${digest}`), 1);
+});
+
+test('another registry gets a layer by sending it whole; it is hashed, and kept once', async () => {
+  const registry = await closed();
+  const other = await open();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const copy = await other.push('team/copy', 'v1', [weights, { name: 'more', bytes: Buffer.from('more') }]);
+  const daemon = await start([registry, other]);
+  await publish(daemon, reference, alice);
+  const target = await publish(daemon, copy.reference);
+  assert.equal(readFileSync(join(target, 'weights'), 'utf8'), 'the private weights');
+  assert.equal(other.count('GET', sha256(weights.bytes)), 1);
+  await publish(daemon, copy.reference);
+  assert.equal(other.count('GET', sha256(weights.bytes)), 1);
+});
+
+test('a digest alone opens nothing', async () => {
+  const registry = await closed();
+  const { digest } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry]);
+  await publish(daemon, `${registry.host}/team/model@${digest}`, alice);
+  await assert.rejects(
+    publish(daemon, `${registry.host}/team/model@${digest}`),
+    /UNAUTHENTICATED|PERMISSION_DENIED/,
+  );
+  await assert.rejects(
+    publish(daemon, `${registry.host}/other/model@${digest}`, alice),
+    /PERMISSION_DENIED|NOT_FOUND/,
+  );
+});
+
+function allTextOf({ stateDir }: TestNode): string {
+  return readdirSync(stateDir, { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(entry => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
+    .map(text => Buffer.from(text, 'latin1').toString())
+    .join('\n');
+}
