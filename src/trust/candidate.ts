@@ -4,7 +4,7 @@ import { type Manifest, maxManifestBytes, parseManifest } from '../oci/manifest.
 import { ArtifactError } from '../util/error.ts';
 import { bundleType, predicateAnnotation, signPredicate } from './bundle.ts';
 import { simpleSigning } from './simple-signing.ts';
-import type { SignatureSource } from './trust.ts';
+import type { SignatureSource } from './verdict.ts';
 
 /** What may be a signature. `label` names it for people. */
 export type Candidate = { readonly label: string } & (

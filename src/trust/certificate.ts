@@ -74,7 +74,7 @@ export function verifyCertificate(
   } catch (thrown) {
     const why = thrown instanceof VerificationError ? thrown.message : 'it cannot be read';
     throw denied(
-      `its certificate is from ${quoteName(leaf.issuer)}, and no CA of ${authority.field} vouches for it at ${time.toISOString()} (${why}); sign by that CA, or name the other in caPath`,
+      `its certificate is from ${quoteName(leaf.issuer)}, and no CA of ${authority.field} vouches for it at ${time.toISOString()} (${why}); if that CA is to be trusted, append its certificate there: bundles bring none but the signer's own`,
     );
   }
   if (!permitsSigning(leaf)) throw denied('its certificate is not for code signing; sign with one that is');

@@ -9,7 +9,7 @@ import { findRule, type Policy } from './policy-json.ts';
 import { type Candidate, listBundles, maxCandidates, readBundle, readSimpleSignatures } from './candidate.ts';
 import { verifySigned } from './signed-content.ts';
 import { parseClaim, toSimpleSigned, verifyDigest } from './simple-signing.ts';
-import type { SignatureSource, Verdict } from './trust.ts';
+import type { SignatureSource, Verdict } from './verdict.ts';
 
 /** What is judged, and by what. `digestIsEnough`: for a bundle, which names no repository. */
 export type Case = {

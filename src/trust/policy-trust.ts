@@ -1,7 +1,7 @@
 import { formatReference } from '../oci/reference.ts';
 import { judge } from './judgement.ts';
 import { openPolicyFile, type PolicyState } from './policy-file.ts';
-import type { Trust, Verdict } from './trust.ts';
+import type { Trust, Verdict } from './verdict.ts';
 
 /** How many accepted verdicts are kept, in memory alone; the oldest goes first. */
 const maxVerdicts = 4096;

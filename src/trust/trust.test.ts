@@ -16,7 +16,8 @@ import {
 import { type TemporaryFolder, temporaryFolder } from '../../test/support/temporary.ts';
 import { parseDigest } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
-import { openTrust, type TrustOptions, type Verdict } from './trust.ts';
+import { openTrust, type TrustOptions } from './trust.ts';
+import type { Verdict } from './verdict.ts';
 
 const signal = new AbortController().signal;
 const digest = parseDigest(`sha256:${'1'.repeat(64)}`);

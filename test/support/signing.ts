@@ -2,7 +2,7 @@ import { generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto';
 import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { type Digest, parseDigest } from '../../src/oci/digest.ts';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
-import type { SignatureSource } from '../../src/trust/trust.ts';
+import type { SignatureSource } from '../../src/trust/verdict.ts';
 
 export const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
 export const simpleSigning = 'application/vnd.dev.cosign.simplesigning.v1+json';
@@ -16,7 +16,7 @@ export type TestSigner = {
 
 export function toSigner(privateKey: KeyObject, publicKey: KeyObject, certificate?: string): TestSigner {
   return {
-    pem: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+    pem: publicKey.export({ type: 'spki', format: 'pem' }),
     sign: bytes => sign(privateKey.asymmetricKeyType === 'ed25519' ? null : 'sha256', bytes, privateKey),
     ...(certificate === undefined ? {} : { certificate }),
   };
@@ -127,20 +127,14 @@ export function claimOf(name: string, digest: string): string {
   });
 }
 
-/** A layer of a `.sig` manifest, recorded in a log if one is given. */
-export function signSimple(
-  payload: string,
-  signer: TestSigner,
-  more: { readonly chain?: string; readonly entry?: LogEntry } = {},
-): SimpleLayer {
+/** A layer of a `.sig` manifest. */
+export function signSimple(payload: string, signer: TestSigner): SimpleLayer {
   const signature = signer.sign(Buffer.from(payload)).toString('base64');
   return {
     payload,
     annotations: {
       'dev.cosignproject.cosign/signature': signature,
       ...(signer.certificate && { 'dev.sigstore.cosign/certificate': signer.certificate }),
-      ...(more.chain && { 'dev.sigstore.cosign/chain': more.chain }),
-      ...(more.entry && { 'dev.sigstore.cosign/bundle': more.entry.annotation }),
     },
   };
 }
@@ -185,10 +179,12 @@ export function signBundle(
     payload,
   ]);
   const sig = signer.sign(encoded).toString('base64');
-  const entry = more.log?.record(
-    recordOf(encoded, sig, signer.certificate ?? signer.pem),
-    more.time ?? new Date(),
-  );
+  const verifier = Buffer.from(signer.certificate ?? signer.pem).toString('base64');
+  const spec = {
+    payloadHash: { algorithm: 'sha256', value: hash('sha256', payload) },
+    signatures: [{ signature: sig, verifier }],
+  };
+  const entry = more.log?.record({ apiVersion: '0.0.1', kind: 'dsse', spec }, more.time ?? new Date());
   const der = Buffer.from((signer.certificate ?? signer.pem).replace(/-----[^-]+-----|\s/g, ''), 'base64');
   return JSON.stringify({
     mediaType: bundleType,
@@ -202,8 +198,8 @@ export function signBundle(
   });
 }
 
-/** What Rekor keeps of a signature: an entry of the kind hashedrekord. */
-export function recordOf(signed: Uint8Array, signature: string, pem: string): object {
+/** What Rekor keeps of a signature in a `.sig` tag. */
+function recordOf(signed: Uint8Array, signature: string, pem: string): object {
   return {
     apiVersion: '0.0.1',
     kind: 'hashedrekord',

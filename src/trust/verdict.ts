@@ -1,0 +1,42 @@
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Reference } from '../oci/reference.ts';
+
+/** Whether a policy lets an artifact be mounted. `why` names the file and field to change, and what to do. */
+export type Verdict =
+  | { readonly kind: 'accepted'; readonly by: string }
+  | { readonly kind: 'refused'; readonly why: string };
+
+/** Judges whether artifacts are signed as the node's administrator wants. */
+export type Trust = {
+  /**
+   * Judges what a full reference resolved to: the digest of its manifest, or of its index. An accepted verdict is kept
+   * until the policy changes, and costs no request then; a refused one is judged anew.
+   *
+   * @throws what `signatures` throws: an outage is neither an acceptance nor a refusal.
+   */
+  verify(
+    reference: Reference,
+    digest: Digest,
+    signatures: SignatureSource,
+    signal: AbortSignal,
+  ): Promise<Verdict>;
+  /** Lines for the log: what in the policy, as it was last read, refuses because it cannot be held to. */
+  problems(): readonly string[];
+};
+
+/**
+ * The repository of an artifact, as far as signatures need it: from its registry, or from what the cache keeps. Bytes
+ * are those of their descriptor, verified. What it throws goes to the caller of `verify` as it is.
+ */
+export type SignatureSource = {
+  /** A tag's manifest or index; undefined if there is no such tag. */
+  tag(
+    name: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly bytes: Uint8Array; readonly descriptor: Descriptor } | undefined>;
+  /** What refers to a manifest (OCI distribution spec, "Listing Referrers"); undefined if the registry has no such list: then its tag is asked for. */
+  referrers(digest: Digest, signal: AbortSignal): Promise<readonly Descriptor[] | undefined>;
+  manifest(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
+  blob(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
+};
