@@ -1,6 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { type Credential, type Keyring, tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
+import { abortable } from '../util/abortable.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createMemo } from '../util/memo.ts';
 import { canonicalHost } from './auth-key.ts';
@@ -101,13 +102,13 @@ export function openKeychain(options: KeychainOptions): Keychain {
     async explain(place, caller, signal) {
       const lines: string[] = [];
       let used = false;
-      for (const { sources, otherwise } of await stepsOf(caller, signal)) {
+      for (const { sources, otherwise } of await stepsOf(caller, closing.signal)) {
         if (sources.length === 0) lines.push(otherwise);
         for (const source of sources) {
-          const found = await source.find(place, caller, signal).catch((thrown: unknown) => {
-            signal.throwIfAborted();
+          const finding = source.find(place, caller, closing.signal).catch((thrown: unknown) => {
             return { kind: 'none', why: toArtifactError(thrown).message } as const;
           });
+          const found = await abortable(finding, signal);
           lines.push(`${source.name}: ${describe(found, place, used)}`);
           used ||= found.kind === 'credential';
         }

@@ -1,0 +1,152 @@
+import process from 'node:process';
+import type { ConfigurationOptions, KubeConfig } from '@kubernetes/client-node';
+import { ArtifactError, errnoOf } from '../util/error.ts';
+
+/** The parts of Kubernetes' objects that are looked at. */
+export type Metadata = {
+  readonly uid?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+};
+export type PodObject = {
+  readonly metadata?: Metadata;
+  readonly spec?: {
+    readonly serviceAccountName?: string;
+    readonly imagePullSecrets?: readonly { readonly name?: string }[];
+  };
+};
+export type ServiceAccountObject = {
+  readonly metadata?: Metadata;
+  readonly imagePullSecrets?: readonly { readonly name?: string }[];
+};
+export type SecretObject = { readonly data?: Readonly<Record<string, string>> };
+
+type Read<T> = (namespace: string, name: string, signal: AbortSignal) => Promise<T | undefined>;
+
+/**
+ * What is read of the Kubernetes API; undefined for what does not exist. The daemon needs `get` on each of the three.
+ *
+ * @throws ArtifactError `denied` naming the RBAC rule that is missing; `unavailable` where the API does not answer in
+ *   10 s or not as it should; the signal's reason.
+ */
+export type KubeApi = {
+  readonly pod: Read<PodObject>;
+  readonly serviceAccount: Read<ServiceAccountObject>;
+  readonly secret: Read<SecretObject>;
+};
+
+const limitMs = 10_000;
+
+/**
+ * The API of KUBECONFIG where that is set, else of the cluster that the daemon runs in, as its pod's service account.
+ * The client library is loaded only here: it takes half a second and 100 MB.
+ *
+ * @throws ArtifactError `invalid` where there is neither.
+ */
+export async function openKubeApi(): Promise<KubeApi> {
+  const kube = await import('@kubernetes/client-node');
+  const config = new kube.KubeConfig();
+  loadConfig(config);
+  const core = config.makeApiClient(kube.CoreV1Api);
+  const server = config.getCurrentCluster()?.server ?? '';
+
+  const toOptions = (signal: AbortSignal): ConfigurationOptions => ({
+    middleware: [
+      {
+        pre(request) {
+          request.setSignal(signal);
+          return new kube.Observable(Promise.resolve(request));
+        },
+        post: response => new kube.Observable(Promise.resolve(response)),
+      },
+    ],
+    middlewareMergeStrategy: 'append',
+  });
+
+  const read =
+    <T>(
+      resource: string,
+      ask: (object: { namespace: string; name: string }, options: ConfigurationOptions) => Promise<T>,
+    ): Read<T> =>
+    async (namespace, name, signal) => {
+      signal.throwIfAborted();
+      try {
+        const limited = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
+        return await ask({ namespace, name }, toOptions(limited));
+      } catch (thrown) {
+        signal.throwIfAborted();
+        if (!(thrown instanceof kube.ApiException)) throw toOutage(thrown, server);
+        if (thrown.code === 404) return undefined;
+        throw toRefusal(thrown.code, messageOf(thrown.body), resource, namespace, server);
+      }
+    };
+
+  return {
+    pod: read('pods', (object, options) => core.readNamespacedPod(object, options)),
+    serviceAccount: read('serviceaccounts', (object, options) =>
+      core.readNamespacedServiceAccount(object, options),
+    ),
+    secret: read('secrets', (object, options) => core.readNamespacedSecret(object, options)),
+  };
+}
+
+function loadConfig(config: KubeConfig): void {
+  const { KUBECONFIG: file, KUBERNETES_SERVICE_HOST: host } = process.env;
+  if (!file && !host) {
+    throw new ArtifactError(
+      'invalid',
+      '--pod-pull-secrets needs the Kubernetes API: run the daemon in a pod with a service account, or set KUBECONFIG',
+    );
+  }
+  try {
+    if (file) config.loadFromDefault();
+    else config.loadFromCluster();
+  } catch (thrown) {
+    // With no cause: what a parser says may quote the token in the file.
+    throw new ArtifactError(
+      'invalid',
+      `--pod-pull-secrets: KUBECONFIG ${file ?? ''} cannot be used (${errnoOf(thrown) ?? 'it is malformed'})`,
+    );
+  }
+  if (config.getCurrentCluster() !== null) return;
+  throw new ArtifactError('invalid', `--pod-pull-secrets: KUBECONFIG ${file ?? ''} has no current context`);
+}
+
+function toOutage(thrown: unknown, server: string): ArtifactError {
+  const cause = thrown instanceof Error && thrown.cause instanceof Error ? thrown.cause : thrown;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new ArtifactError('unavailable', `the Kubernetes API at ${server} cannot be asked: ${why}`, thrown);
+}
+
+function toRefusal(
+  code: number,
+  message: string,
+  resource: string,
+  namespace: string,
+  server: string,
+): ArtifactError {
+  const answer = `the Kubernetes API at ${server} answered ${code}${message === '' ? '' : ` (${message})`}`;
+  switch (code) {
+    case 401:
+      return new ArtifactError(
+        'denied',
+        `${answer}: it does not know this daemon; check its service account, or KUBECONFIG`,
+      );
+    case 403:
+      return new ArtifactError(
+        'denied',
+        `this daemon may not get ${resource} in the namespace ${namespace}; bind its service account to a ClusterRole with the rule {apiGroups: [""], resources: [${resource}], verbs: [get]}: ${answer}`,
+      );
+    default:
+      return new ArtifactError('unavailable', answer);
+  }
+}
+
+/** The message of a Status, which names user, verb and object. */
+function messageOf(body: unknown): string {
+  try {
+    const { message } = (typeof body === 'string' ? JSON.parse(body) : body) as { message?: unknown };
+    return typeof message === 'string' ? message.slice(0, 256) : '';
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ArtifactError } from '../util/error.ts';
+import type { KubeApi, PodObject, SecretObject, ServiceAccountObject } from './api.ts';
+import { openPodObjects, type Pod } from './pod-objects.ts';
+
+const never = new AbortController().signal;
+const pod: Pod = { namespace: 'shop', name: 'web', uid: 'u-1', serviceAccount: 'sa' };
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+
+/** An API that has these objects by name, and notes what it is asked. */
+function apiOf(objects: {
+  readonly pods?: Record<string, PodObject>;
+  readonly accounts?: Record<string, ServiceAccountObject>;
+  readonly secrets?: Record<string, SecretObject>;
+}): { readonly api: KubeApi; readonly asked: string[] } {
+  const asked: string[] = [];
+  const read =
+    <T>(kind: string, known: Record<string, T> = {}) =>
+    async (namespace: string, name: string): Promise<T | undefined> => {
+      asked.push(`${kind} ${namespace}/${name}`);
+      return known[name];
+    };
+  const api = {
+    pod: read('pod', objects.pods),
+    serviceAccount: read('account', objects.accounts),
+    secret: read('secret', objects.secrets),
+  };
+  return { api, asked };
+}
+
+const web = (spec: PodObject['spec'] = {}): PodObject => ({ metadata: { uid: 'u-1' }, spec });
+
+test("the pod's pull secrets come first, then its service account's, each once", async () => {
+  const { api } = apiOf({
+    pods: {
+      web: web({ serviceAccountName: 'sa', imagePullSecrets: [{ name: 'own' }, { name: 'both' }, {}] }),
+    },
+    accounts: { sa: { imagePullSecrets: [{ name: 'both' }, { name: 'inherited' }] } },
+    secrets: {
+      own: { data: { '.dockerconfigjson': base64('{"auths":{}}') } },
+      inherited: { data: { '.dockercfg': base64('ö') } },
+    },
+  });
+  assert.deepEqual(await openPodObjects(api).pullSecrets(pod, never), [
+    { name: 'own', data: { '.dockerconfigjson': '{"auths":{}}' } },
+    { name: 'both' },
+    { name: 'inherited', data: { '.dockercfg': 'ö' } },
+  ]);
+});
+
+test('a pod with neither has none, and the API is asked for no secret', async () => {
+  const { api, asked } = apiOf({ pods: { web: web() } });
+  assert.deepEqual(await openPodObjects(api).pullSecrets(pod, never), []);
+  assert.deepEqual(asked, ['pod shop/web']);
+});
+
+test('the API is asked once for what many volumes of a pod want within seconds', async () => {
+  const { api, asked } = apiOf({ pods: { web: web({ serviceAccountName: 'sa' }) } });
+  const objects = openPodObjects(api);
+  await Promise.all([objects.pullSecrets(pod, never), objects.pullSecrets(pod, never)]);
+  await objects.pullSecrets(pod, never);
+  await objects.annotations(pod, never);
+  assert.deepEqual(asked, ['pod shop/web', 'account shop/sa']);
+});
+
+test('a pod of the same name but another uid gets nothing of it', async () => {
+  const { api, asked } = apiOf({ pods: { web: web({ imagePullSecrets: [{ name: 'own' }] }) } });
+  await assert.rejects(openPodObjects(api).pullSecrets({ ...pod, uid: 'u-2' }, never), {
+    code: 'denied',
+    message:
+      /of the pod shop\/web cannot be read: the volume is of the pod with uid u-2, and .* has another pod/,
+  });
+  assert.deepEqual(asked, ['pod shop/web'], 'no secret is read');
+});
+
+test('a pod that is gone is not found', async () => {
+  await assert.rejects(openPodObjects(apiOf({}).api).pullSecrets(pod, never), {
+    code: 'not-found',
+    message: /no such pod any more/,
+  });
+});
+
+test('a static pod is found as its mirror', async () => {
+  const annotations = { 'kubernetes.io/config.mirror': 'u-1' };
+  const { api } = apiOf({ pods: { web: { metadata: { uid: 'other', annotations }, spec: {} } } });
+  assert.deepEqual(await openPodObjects(api).pullSecrets(pod, never), []);
+});
+
+test('a failure is not remembered', async () => {
+  const { api } = apiOf({ pods: { web: web() } });
+  let calls = 0;
+  const flaky: KubeApi = {
+    ...api,
+    pod: (...args) => {
+      calls += 1;
+      return calls === 1 ? Promise.reject(new ArtifactError('unavailable', 'no')) : api.pod(...args);
+    },
+  };
+  const objects = openPodObjects(flaky);
+  await assert.rejects(objects.pullSecrets(pod, never), { code: 'unavailable' });
+  assert.deepEqual(await objects.pullSecrets(pod, never), []);
+});
+
+test('annotations are those of the service account', async () => {
+  const { api } = apiOf({ accounts: { sa: { metadata: { annotations: { a: 'b' } } } } });
+  const objects = openPodObjects(api);
+  assert.deepEqual(await objects.annotations(pod, never), { a: 'b' });
+  assert.deepEqual(await objects.annotations({ ...pod, serviceAccount: 'absent' }, never), {});
+  assert.deepEqual(await objects.annotations({ namespace: 'shop', name: 'web', uid: 'u-1' }, never), {});
+});

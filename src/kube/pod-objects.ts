@@ -1,0 +1,87 @@
+import { ArtifactError } from '../util/error.ts';
+import { createMemo } from '../util/memo.ts';
+import type { KubeApi, PodObject, ServiceAccountObject } from './api.ts';
+
+/** A pod as kubelet names it to the driver. */
+export type Pod = {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly serviceAccount?: string;
+};
+
+/** A secret of a pod's namespace; `data` is decoded, and undefined for one that does not exist. */
+export type PullSecret = { readonly name: string; readonly data?: Readonly<Record<string, string>> };
+
+export type PodObjects = {
+  /**
+   * The secrets that `imagePullSecrets` names: the pod's, then those of its service account.
+   *
+   * @throws ArtifactError `not-found` for a pod that is gone; `denied` for one with another uid, which is another pod;
+   *   what KubeApi throws.
+   */
+  pullSecrets(pod: Pod, signal: AbortSignal): Promise<readonly PullSecret[]>;
+  /** Annotations of its service account; none where there is none. @throws what KubeApi throws. */
+  annotations(pod: Pod, signal: AbortSignal): Promise<Readonly<Record<string, string>>>;
+};
+
+/** A pod's containers and volumes are started within seconds of each other. */
+const holdsMs = 10_000;
+
+/** Reads once in 10 s for each pod and each service account. */
+export function openPodObjects(api: KubeApi): PodObjects {
+  const secrets = createMemo<readonly PullSecret[]>();
+  const accounts = createMemo<ServiceAccountObject>();
+
+  const account = (namespace: string, name: string, signal: AbortSignal): Promise<ServiceAccountObject> =>
+    accounts.recall(
+      JSON.stringify([namespace, name]),
+      async () => ({ value: (await api.serviceAccount(namespace, name, signal)) ?? {}, forMs: holdsMs }),
+      signal,
+    );
+
+  const read = async (pod: Pod, signal: AbortSignal): Promise<readonly PullSecret[]> => {
+    const object = await api.pod(pod.namespace, pod.name, signal);
+    verifyPod(pod, object);
+    const { imagePullSecrets: own = [], serviceAccountName } = object?.spec ?? {};
+    const { imagePullSecrets: inherited = [] } =
+      serviceAccountName === undefined ? {} : await account(pod.namespace, serviceAccountName, signal);
+    const names = new Set([...own, ...inherited].flatMap(({ name }) => (name ? [name] : [])));
+    return Promise.all(
+      [...names].map(async name => {
+        const found = await api.secret(pod.namespace, name, signal);
+        return found === undefined ? { name } : { name, data: decode(found.data ?? {}) };
+      }),
+    );
+  };
+
+  return {
+    pullSecrets: (pod, signal) =>
+      secrets.recall(pod.uid, async () => ({ value: await read(pod, signal), forMs: holdsMs }), signal),
+    async annotations({ namespace, serviceAccount }, signal) {
+      if (serviceAccount === undefined) return {};
+      return (await account(namespace, serviceAccount, signal)).metadata?.annotations ?? {};
+    },
+  };
+}
+
+/** A name is given to one pod after another; the uid, which kubelet vouches for, to one alone. */
+function verifyPod({ namespace, name, uid }: Pod, object: PodObject | undefined): void {
+  const subject = `the pull secrets of the pod ${namespace}/${name} cannot be read`;
+  if (object === undefined) {
+    throw new ArtifactError('not-found', `${subject}: the Kubernetes API has no such pod any more`);
+  }
+  const { metadata } = object;
+  // A static pod is in the API as its mirror, which has a uid of its own.
+  if (metadata?.uid === uid || metadata?.annotations?.['kubernetes.io/config.mirror'] === uid) return;
+  throw new ArtifactError(
+    'denied',
+    `${subject}: the volume is of the pod with uid ${uid}, and the Kubernetes API has another pod of that name`,
+  );
+}
+
+function decode(data: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]),
+  );
+}
