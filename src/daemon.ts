@@ -7,13 +7,15 @@ import { serveRegistration } from './csi/registration.ts';
 import { serveCsi } from './csi/server.ts';
 import { createMetrics } from './http/metrics.ts';
 import { serveHttp } from './http/server.ts';
+import { openKubeApi } from './kube/api.ts';
+import { openPodObjects } from './kube/pod-objects.ts';
 import { openMounter } from './mount/mounter.ts';
 import { verifyKernel } from './mount/kernel.ts';
 import { type Digest, toDigest } from './oci/digest.ts';
 import { toPlatform } from './oci/platform.ts';
 import { openRegistry } from './registry/client.ts';
 import { openConfiguration } from './registry/configuration.ts';
-import { openKeychain } from './registry/keychain.ts';
+import { type KeychainOptions, openKeychain } from './registry/keychain.ts';
 import { standardPlaces } from './registry/registries.ts';
 import { toRoute } from './registry/route.ts';
 import { expand } from './registry/short-names.ts';
@@ -144,7 +146,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
       ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),
     }),
   );
-  const keychain = openKeychain({ authFile: settings.authFile });
+  const keychain = stack.use(openKeychain(await toKeychainOptions(settings, note => log.warn(note))));
   await keychain.verify(AbortSignal.timeout(5_000));
   const unpacker = stack.use(
     openUnpacker({
@@ -223,6 +225,16 @@ function hostEndpoint({ endpoint, kubeletDir, driverName }: Settings): string {
   return endpoint.startsWith(`${kubeletDir}/`)
     ? endpoint
     : join(kubeletDir, 'plugins', driverName, 'csi.sock');
+}
+
+async function toKeychainOptions(settings: Settings, note: (text: string) => void): Promise<KeychainOptions> {
+  const { authFile, credentialProviderConfig: config, credentialProviderBinDir: folder } = settings;
+  return {
+    authFile,
+    providers: config === undefined || folder === undefined ? undefined : { config, folder },
+    pods: settings.podPullSecrets ? openPodObjects(await openKubeApi()) : undefined,
+    note,
+  };
 }
 
 function toLimits(settings: Settings) {

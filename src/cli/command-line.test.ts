@@ -20,6 +20,9 @@ test('with no flag and no environment the defaults hold', () => {
     hostsDir: undefined,
     certsDir: undefined,
     authFile: undefined,
+    credentialProviderConfig: undefined,
+    credentialProviderBinDir: undefined,
+    podPullSecrets: false,
     cachedAuthorization: 'registry',
     caFile: undefined,
     maxParallelDownloads: 6,
@@ -120,6 +123,14 @@ for (const [key, text, why] of refused) {
 test('a low mark above the high mark is refused', () => {
   assert.throws(() => toSettings({ cacheLow: '80' }, {}), /--cache-low 80 is above --cache-high 75/);
   assert.equal(toSettings({ cacheLow: '75' }, {}).cacheLow, 75);
+});
+
+test('the configuration of credential providers and the folder of their programs go together', () => {
+  const config = { credentialProviderConfig: '/etc/providers.yaml' };
+  assert.throws(() => toSettings(config, {}), { code: 'invalid', message: /give both or none/ });
+  assert.throws(() => toSettings({ credentialProviderBinDir: '/bin' }, {}), /give both or none/);
+  const both = toSettings({ ...config, credentialProviderBinDir: '/opt/bin' }, {});
+  assert.equal(both.credentialProviderBinDir, '/opt/bin');
 });
 
 test('a registration socket that Linux could not bind is refused at start', () => {

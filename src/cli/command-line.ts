@@ -39,6 +39,15 @@ export function toSettings(
       `--cache-low ${settings.cacheLow} is above --cache-high ${settings.cacheHigh}: collection could not end`,
     );
   }
+  if (
+    (settings.credentialProviderConfig === undefined) !==
+    (settings.credentialProviderBinDir === undefined)
+  ) {
+    throw new ArtifactError(
+      'invalid',
+      '--credential-provider-config and --credential-provider-bin-dir go together; give both or none',
+    );
+  }
   if (settings.register) {
     const socket = `${settings.kubeletDir}/plugins_registry/${settings.driverName}-reg.sock`;
     named('--register', () => verifySocketPath(socket));

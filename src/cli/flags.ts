@@ -101,6 +101,24 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     preset: '',
     parse: optional(parsePath),
   },
+  credentialProviderConfig: {
+    value: 'PATH',
+    says: "kubelet's CredentialProviderConfig: a file, or a folder of them",
+    preset: '',
+    parse: optional(parsePath),
+  },
+  credentialProviderBinDir: {
+    value: 'DIR',
+    says: 'the programs that it names',
+    preset: '',
+    parse: optional(parsePath),
+  },
+  podPullSecrets: {
+    value: '[BOOL]',
+    says: 'ask the Kubernetes API for the pull secrets of pods and service accounts',
+    preset: 'false',
+    parse: parseBoolean,
+  },
   cachedAuthorization: {
     value: 'WHO',
     says: 'who says whether a pod may have what is cached: registry or off',

@@ -18,6 +18,11 @@ export type Settings = {
   readonly hostsDir: string | undefined;
   readonly certsDir: string | undefined;
   readonly authFile: string | undefined;
+  /** kubelet's CredentialProviderConfig, and the folder of its programs; both or neither. */
+  readonly credentialProviderConfig: string | undefined;
+  readonly credentialProviderBinDir: string | undefined;
+  /** Whether the Kubernetes API is asked for the pull secrets of pods. */
+  readonly podPullSecrets: boolean;
   /** Whether a cached artifact is authorised by its registry again, or not at all. */
   readonly cachedAuthorization: 'registry' | 'off';
   readonly caFile: string | undefined;

@@ -10,11 +10,16 @@ import type { Source } from './source.ts';
 export type AuthFile = Source & Pick<LiveFile<DockerConfig>, 'read' | 'problem'>;
 
 /** The one source whose `credHelpers` and `credsStore` are asked: no caller may choose programs that run as root. */
-export function openAuthFile(path: string, helpers: CredentialHelpers): AuthFile {
+export function openAuthFile(
+  path: string,
+  helpers: CredentialHelpers,
+  note: (text: string) => void,
+): AuthFile {
   const origin: Origin = { name: `the auth file ${path}`, holder: { kind: 'node' }, code: 'internal' };
   const file = openLiveFile({
     what: 'the auth file',
     flag: '--auth-file',
+    note,
     list: async () => [path],
     parse: async ([only]) => parseDockerConfig(only?.text ?? '', 'auths', origin),
   });

@@ -17,6 +17,8 @@ export type KeychainOptions = {
   readonly providers?: ProviderOptions | undefined;
   /** What the Kubernetes API knows; undefined where it is not asked. */
   readonly pods?: Pods | undefined;
+  /** Is told once of a file that broke. */
+  readonly note?: (text: string) => void;
 };
 
 export type Keychain = Disposable & {
@@ -51,14 +53,16 @@ const holdsMs = 60_000;
 export function openKeychain(options: KeychainOptions): Keychain {
   const closing = new AbortController();
   const salt = randomBytes(32);
-  const { pods } = options;
+  const { pods, note = () => {} } = options;
   const podSecrets = pods === undefined ? undefined : openPodSecrets(pods);
   const providers =
-    options.providers === undefined ? undefined : openProviders(options.providers, pods, closing.signal);
+    options.providers === undefined
+      ? undefined
+      : openProviders(options.providers, pods, note, closing.signal);
   const authFile =
     options.authFile === undefined
       ? undefined
-      : openAuthFile(options.authFile, openCredentialHelpers(closing.signal));
+      : openAuthFile(options.authFile, openCredentialHelpers(closing.signal), note);
 
   const stepsOf = async ({ secrets }: Caller, signal: AbortSignal): Promise<readonly Step[]> => [
     { sources: toCallSources(secrets), otherwise: 'nodePublishSecretRef: this call brings none' },

@@ -21,9 +21,11 @@ export function openLiveFile<Content>(options: {
   readonly what: string;
   readonly flag: string;
   readonly list: () => Promise<readonly string[]>;
+  /** Is told of each new problem. */
+  readonly note: (text: string) => void;
   readonly parse: (files: readonly FileText[]) => Promise<Content>;
 }): LiveFile<Content> {
-  const { what, flag, list, parse } = options;
+  const { what, flag, list, parse, note } = options;
   let held: { readonly stamp: string; readonly content: Content } | undefined;
   let problem: string | undefined;
 
@@ -64,7 +66,9 @@ export function openLiveFile<Content>(options: {
       } catch (thrown) {
         signal.throwIfAborted();
         if (held === undefined) throw thrown;
+        const told = problem;
         problem = `${toArtifactError(thrown).message}; what was read before is still in force`;
+        if (problem !== told) note(problem);
         return held.content;
       }
     },

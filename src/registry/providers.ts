@@ -25,11 +25,13 @@ const flag = '--credential-provider-config';
 export function openProviders(
   { config, folder }: ProviderOptions,
   pods: Pods | undefined,
+  note: (text: string) => void,
   closing: AbortSignal,
 ): LiveFile<readonly Source[]> {
   return openLiveFile({
     what: 'the credential provider configuration',
     flag,
+    note,
     list: () => listFiles(config),
     parse: async files => {
       const all = files.flatMap(({ path, text }) => parseProviderConfig(text, path));
