@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { matchesGlob } from './glob.ts';
+import { matchesGlob, matchesWhole } from './glob.ts';
 
 const table: readonly (readonly [glob: string, name: string, matches: boolean])[] = [
   ['*', 'a.txt', true],
@@ -35,6 +35,26 @@ const table: readonly (readonly [glob: string, name: string, matches: boolean])[
 for (const [glob, name, matches] of table) {
   test(`${JSON.stringify(glob)} ${matches ? 'matches' : 'does not match'} ${JSON.stringify(name)}`, () => {
     assert.equal(matchesGlob(glob, name), matches);
+  });
+}
+
+const whole: typeof table = [
+  ['*', 'default', true],
+  ['*', 'ghcr.io/acme', false],
+  ['**', 'ghcr.io/acme/model:v1', true],
+  ['acme', 'ghcr.io/acme', false],
+  ['ghcr.io/*', 'ghcr.io/acme', true],
+  ['ghcr.io/*', 'ghcr.io/acme/model', false],
+  ['ghcr.io/**', 'ghcr.io/acme/model', true],
+  ['ghcr.io/**', 'ghcr.io.evil.example/x', false],
+  ['/ghcr.io/**', 'ghcr.io/acme', false],
+  ['*.example.com/**', 'a.b.example.com:5000/x', false],
+  ['*.example.com*/**', 'a.b.example.com:5000/x', true],
+];
+
+for (const [glob, text, matches] of whole) {
+  test(`as a whole, ${JSON.stringify(glob)} ${matches ? 'matches' : 'does not match'} ${JSON.stringify(text)}`, () => {
+    assert.equal(matchesWhole(glob, text), matches);
   });
 }
 

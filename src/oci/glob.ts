@@ -1,15 +1,22 @@
 /**
- * Whether a layer's name matches a glob: `?` is one character and `*` any number of them except `/`, `**` any number
- * of any, and `**` followed by `/` also nothing; `[a-z]` and `[!a-z]` are classes. A glob without a slash is held
- * against the last part of the name, so it matches at any depth. Time is bounded by the product of both lengths,
- * whatever the glob.
+ * Whether a layer's name matches a glob, by the rules of `matchesWhole`. A glob without a slash is held against the last
+ * part of the name, so it matches at any depth.
  */
 export function matchesGlob(glob: string, name: string): boolean {
   const subject = glob.includes('/') ? name : name.slice(name.lastIndexOf('/') + 1);
-  const tokens = parseGlob(glob.startsWith('/') ? glob.slice(1) : glob);
+  return matchesWhole(glob.startsWith('/') ? glob.slice(1) : glob, subject);
+}
+
+/**
+ * Whether a glob matches the whole of a text: `?` is one character and `*` any number of them except `/`, `**` any
+ * number of any, and `**` followed by `/` also nothing; `[a-z]` and `[!a-z]` are classes. Time is bounded by the product
+ * of both lengths, whatever the glob.
+ */
+export function matchesWhole(glob: string, text: string): boolean {
+  const tokens = parseGlob(glob);
   // The set of tokens that may come next, advanced one character at a time.
   let states = withSkips(new Set([0]), tokens);
-  for (const character of subject) {
+  for (const character of text) {
     const next = new Set<number>();
     for (const state of states) {
       const token = tokens[state];
