@@ -3,15 +3,15 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { email, issuer, makeFulcio, type TestFulcio } from '../../test/support/fulcio.ts';
+import { openTestLog } from '../../test/support/log.ts';
+import { type TestSigner } from '../../test/support/signer.ts';
 import {
   claimOf,
-  openTestLog,
   openTestSource,
   type SimpleLayer,
   signBundle,
   signSimple,
   signSimpleInLog,
-  type TestSigner,
   type TestSource,
 } from '../../test/support/signing.ts';
 import { type TemporaryFolder, temporaryFolder } from '../../test/support/temporary.ts';
@@ -126,6 +126,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
           { email: 'jane@example.com.evil.org' },
           { subjectAltName: 'URI:mailto:jane@example.com' },
           { subjectAltName: 'DNS:jane@example.com' },
+          { email: 'eve@example.com', subject: `/emailAddress=${email}` },
         ]) {
           assert.match(await verdict(signed(fulcio.issue(options))), wanted, JSON.stringify(options));
         }
@@ -224,6 +225,9 @@ describe('certificates of Fulcio', needs('openssl'), () => {
       await verdict(openTestSource(), {}, fulcio.intermediate),
       /default\[0\]\.fulcio\.caData has the certificate of .* and not the one of its issuer, .*; append it, up to the root/,
     );
+    const byLeaf =
+      fulcio.root + fulcio.intermediate + jane.certificate + fulcio.issue({}, 'leaf1').certificate;
+    assert.match(await verdict(openTestSource(), {}, byLeaf), /and not the one of its issuer/);
     assert.match(await verdict(openTestSource(), {}, 'x'), /caData must be certificates in PEM/);
     const broken = fulcio.root.replace(/MII\w{9}/, 'MII');
     assert.match(await verdict(openTestSource(), {}, broken), /caData has a certificate that cannot be read/);

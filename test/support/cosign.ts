@@ -8,7 +8,7 @@ import { toolPath } from './tools.ts';
  * Runs cosign in a folder, with an empty password and nothing of the machine; whatever it would ask a service of the
  * Internet fails at once. @throws with what it wrote to its standard error.
  */
-export async function cosign(args: readonly string[], cwd: string): Promise<void> {
+async function cosign(args: readonly string[], cwd: string): Promise<void> {
   const nowhere = 'http://127.0.0.1:9';
   const env = {
     PATH: process.env['PATH'],

@@ -2,12 +2,14 @@ import { execFileSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { toSigner, type TestSigner } from './signing.ts';
+import { toSigner, type TestSigner } from './signer.ts';
 
 /** What a certificate says. The defaults are what Fulcio writes; it is valid from now, for a day. */
 export type LeafOptions = {
   readonly email?: string;
   readonly subjectAltName?: string;
+  /** More of its subject, as in `/emailAddress=…`. */
+  readonly subject?: string;
   /** The OpenID issuer in the older and the newer extension; undefined leaves it out. */
   readonly issuerText?: string | undefined;
   readonly issuerString?: string | undefined;
@@ -35,11 +37,17 @@ export function makeFulcio(folder: string, purpose = 'codeSigning'): TestFulcio 
   const file = (end: string) => join(folder, end);
   const run = (line: string) => execFileSync('openssl', line.split(' '), { stdio: 'pipe' });
 
-  function make(end: string, extensions: readonly string[], by: string | undefined, days: number): string {
+  function make(
+    end: string,
+    extensions: readonly string[],
+    by: string | undefined,
+    days: number,
+    subject = '',
+  ): string {
     writeFileSync(file(`${end}.ext`), extensions.join('\n'));
     run(`genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ${file(`${end}.key`)}`);
     run(
-      `req -new -key ${file(`${end}.key`)} -subj /O=sigstore.test/CN=${end.replace(/\d/, '')} -out ${file(`${end}.csr`)}`,
+      `req -new -key ${file(`${end}.key`)} -subj /O=sigstore.test/CN=${end.replace(/\d/, '')}${subject} -out ${file(`${end}.csr`)}`,
     );
     const signer =
       by === undefined
@@ -73,6 +81,7 @@ export function makeFulcio(folder: string, purpose = 'codeSigning'): TestFulcio 
       ],
       by,
       1,
+      said.subject,
     );
     const key = createPrivateKey(readFileSync(file(`${end}.key`)));
     return { ...toSigner(key, createPublicKey(key)), certificate };

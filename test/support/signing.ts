@@ -1,36 +1,13 @@
-import { generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { type Digest, parseDigest } from '../../src/oci/digest.ts';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
 import type { SignatureSource } from '../../src/trust/verdict.ts';
+import type { TestLog } from './log.ts';
+import type { TestSigner } from './signer.ts';
 
-export const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
-export const simpleSigning = 'application/vnd.dev.cosign.simplesigning.v1+json';
-
-/** Who signs. `pem` is the public key; `certificate` is shown with the signature in place of it. */
-export type TestSigner = {
-  readonly pem: string;
-  readonly certificate?: string;
-  sign(bytes: Uint8Array): Buffer;
-};
-
-export function toSigner(privateKey: KeyObject, publicKey: KeyObject, certificate?: string): TestSigner {
-  return {
-    pem: publicKey.export({ type: 'spki', format: 'pem' }),
-    sign: bytes => sign(privateKey.asymmetricKeyType === 'ed25519' ? null : 'sha256', bytes, privateKey),
-    ...(certificate === undefined ? {} : { certificate }),
-  };
-}
-
-export function makeSigner(kind: 'ec' | 'rsa' | 'ed25519' = 'ec'): TestSigner {
-  const pair =
-    kind === 'ec'
-      ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
-      : kind === 'rsa'
-        ? generateKeyPairSync('rsa', { modulusLength: 2048 })
-        : generateKeyPairSync('ed25519');
-  return toSigner(pair.privateKey, pair.publicKey);
-}
+const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
+const simpleSigning = 'application/vnd.dev.cosign.simplesigning.v1+json';
 
 /** Signatures in memory, as a registry has them; `asked` are the calls. */
 export type TestSource = SignatureSource & {
@@ -206,54 +183,6 @@ function recordOf(signed: Uint8Array, signature: string, pem: string): object {
     spec: {
       data: { hash: { algorithm: 'sha256', value: hash('sha256', signed) } },
       signature: { content: signature, publicKey: { content: Buffer.from(pem).toString('base64') } },
-    },
-  };
-}
-
-/** An entry as cosign writes it into an annotation, and into a bundle. */
-export type LogEntry = { readonly annotation: string; readonly bundled: object };
-export type TestLog = { readonly pem: string; record(body: object, time: Date): LogEntry };
-
-/** A log like Rekor, with a key of its own; each entry is the only one of its tree. */
-export function openTestLog(): TestLog {
-  const signer = makeSigner();
-  const id = hash('sha256', Buffer.from(signer.pem.replace(/-----[^-]+-----|\s/g, ''), 'base64'), 'buffer');
-  return {
-    pem: signer.pem,
-    record(value, time) {
-      const body = Buffer.from(JSON.stringify(value));
-      const payload = {
-        body: body.toString('base64'),
-        integratedTime: Math.floor(time.getTime() / 1000),
-        logIndex: 7,
-        logID: id.toString('hex'),
-      };
-      const promise = signer.sign(Buffer.from(JSON.stringify(payload, Object.keys(payload).sort())));
-      const root = hash('sha256', Buffer.concat([Buffer.of(0), body]), 'base64');
-      const note = `rekor.test - 1\n1\n${root}\n`;
-      const noted = Buffer.concat([id.subarray(0, 4), signer.sign(Buffer.from(note))]).toString('base64');
-      const { kind, apiVersion } = value as { kind: string; apiVersion: string };
-      return {
-        annotation: JSON.stringify({
-          SignedEntryTimestamp: promise.toString('base64'),
-          Payload: payload,
-        }),
-        bundled: {
-          logIndex: '7',
-          logId: { keyId: id.toString('base64') },
-          kindVersion: { kind, version: apiVersion },
-          integratedTime: String(payload.integratedTime),
-          inclusionPromise: { signedEntryTimestamp: promise.toString('base64') },
-          inclusionProof: {
-            logIndex: '0',
-            rootHash: root,
-            treeSize: '1',
-            hashes: [],
-            checkpoint: { envelope: `${note}\n\u2014 rekor.test ${noted}\n` },
-          },
-          canonicalizedBody: payload.body,
-        },
-      };
     },
   };
 }
