@@ -86,13 +86,18 @@ async function readFallback(
   return typeof index !== 'string' && index.kind === 'index' ? index.manifests : [];
 }
 
-/** Bytes within bounds, or why there are none. */
+/** Bytes within bounds, or why there are none. That there are none is an answer; no answer is an error. */
 async function read(
   descriptor: Descriptor,
   get: (descriptor: Descriptor) => Promise<Uint8Array>,
 ): Promise<Uint8Array | string> {
   if (descriptor.size > maxManifestBytes) return `it has ${descriptor.size} bytes; 4 MiB are read`;
-  return await get(descriptor);
+  try {
+    return await get(descriptor);
+  } catch (thrown) {
+    if (thrown instanceof ArtifactError && thrown.code === 'not-found') return thrown.message;
+    throw thrown;
+  }
 }
 
 function toManifest(bytes: Uint8Array, { mediaType }: Descriptor, label: string): Manifest | string {

@@ -15,6 +15,8 @@ import {
   toBase64,
 } from '../../test/support/policies.ts';
 import { claimOf, openTestSource, signBundle, signSimple } from '../../test/support/signing.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { ArtifactError } from '../util/error.ts';
 
 const signal = new AbortController().signal;
 const policies = openPolicies();
@@ -105,6 +107,24 @@ describe('limits', () => {
     assertRefused(await policies.verdict(byKey, source), /it has 4194305 bytes; 4 MiB are read/);
     assert.deepEqual(source.asked, [`tag ${sigTag}`, 'referrers']);
   });
+});
+
+test('a signature whose bytes the registry does not have is none, and others count', async () => {
+  const source = openTestSource();
+  source.putSimple(digest, [
+    signSimple(claimOf('gone', digest), signer),
+    signSimple(claimOf(name, digest), signer),
+  ]);
+  let calls = 0;
+  const partly = {
+    ...source,
+    blob: (descriptor: Descriptor) => {
+      calls += 1;
+      if (calls === 1) throw new ArtifactError('not-found', 'no such blob');
+      return source.blob(descriptor, signal);
+    },
+  };
+  assertAccepted(await policies.verdict(byKey, partly), /keyData$/);
 });
 
 describe('an outage is no verdict', () => {

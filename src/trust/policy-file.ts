@@ -141,10 +141,12 @@ function toUnreadable(thrown: unknown): ArtifactError {
   return new ArtifactError('invalid', `it cannot be read (${why}); is it there, in this container too?`);
 }
 
+/** A file changed just now can change again at the same time, as file systems tell it: it has another stamp each time. */
 async function stampOf(path: string): Promise<string> {
   try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-    return [dev, ino, size, mtimeNs, ctimeNs].join(' ');
+    const { dev, ino, size, mtimeNs, ctimeNs, ctimeMs } = await stat(path, { bigint: true });
+    const young = Date.now() - Number(ctimeMs) < 100 ? performance.now() : 0;
+    return [dev, ino, size, mtimeNs, ctimeNs, young].join(' ');
   } catch (thrown) {
     return errnoOf(thrown) ?? String(thrown);
   }

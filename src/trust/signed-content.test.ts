@@ -66,7 +66,7 @@ describe('a key, with a log that must have recorded the signature', () => {
       put(source, openTestLog());
       assertRefused(
         await policies.verdict(recorded, source, enough),
-        /no log whose rekorPublicKey default\[0\] has proves that it recorded it/,
+        /no proof that one of the logs that are trusted recorded it, which default\[0\] wants/,
       );
     });
     test(`${form} needs no log, whatever it has, where none is named`, async () => {
@@ -118,6 +118,16 @@ describe('a key, with a log that must have recorded the signature', () => {
     );
   });
 
+  test('an entry in a log that is trusted is enough, whatever other logs say', async () => {
+    const bundle = JSON.parse(signBundle(digest, signer, { log, time })) as {
+      verificationMaterial: { tlogEntries: object[] };
+    };
+    bundle.verificationMaterial.tlogEntries.unshift(openTestLog().record({ kind: 'x' }, time).bundled);
+    const source = openTestSource();
+    source.putBundle(digest, JSON.stringify(bundle));
+    assertAccepted(await policies.verdict(recorded, source, enough), /keyData$/);
+  });
+
   test('an entry of another version, which says its signer in another way, is refused', async () => {
     const bundle = JSON.parse(signBundle(digest, signer)) as {
       dsseEnvelope: { payload: string; signatures: [{ sig: string }] };
@@ -150,7 +160,10 @@ describe('a key, with a log that must have recorded the signature', () => {
       const source = openTestSource();
       const annotations = { ...layer.annotations, 'dev.sigstore.cosign/bundle': changed };
       source.putSimple(digest, [{ ...layer, annotations }]);
-      assertRefused(await policies.verdict(recorded, source), /proves that it recorded it|is not known here/);
+      assertRefused(
+        await policies.verdict(recorded, source),
+        /did not promise or prove to have recorded this|is not known here/,
+      );
     }
   });
 });

@@ -25,17 +25,18 @@ export type SignedContent = Pick<SignedEntity, 'signature' | 'tlogEntries'> & {
 
 /**
  * Proves that one whom the policy trusts made the signature, and that a log it trusts recorded it where it wants one.
- * What the policy does not ask for, entries of logs that it does not name and timestamps, is not looked at.
+ * What the policy does not name, entries of other logs and timestamps, is not looked at.
  *
  * @returns who it was, for people. @throws ArtifactError `denied` saying what is wrong and what to do.
  */
 export function verifySigned(content: SignedContent, trusted: Trusted): string {
-  if (trusted.logs.length > 0 && content.tlogEntries.length === 0) {
+  const { signer, logs, field } = trusted;
+  if (logs.length > 0 && ofLogs(content.tlogEntries, logs).length === 0) {
+    const which = content.tlogEntries.length === 0 ? 'a log' : 'one of the logs that are trusted';
     throw denied(
-      `it has no proof that a log recorded it, which ${trusted.field} wants by its rekorPublicKey; sign it again, with an upload to the log`,
+      `it has no proof that ${which} recorded it, which ${field} wants by its rekorPublicKey; sign it again, with an upload to the log, or name the key of the log it is in`,
     );
   }
-  const { signer } = trusted;
   if (signer.kind === 'keys') return verifyByKeys(content, signer.keys, trusted);
   const { certificate } = content;
   if (certificate === undefined) {
@@ -77,7 +78,7 @@ function verifyBy(
   { field, logs }: Trusted,
   judge: ((time: Date) => void) | undefined,
 ): void {
-  const entries = logs.length === 0 ? [] : tlogEntries;
+  const entries = ofLogs(tlogEntries, logs);
   const timed = entries.filter(entry => entry.inclusionPromise !== undefined);
   const verifier = new Verifier(
     {
@@ -112,6 +113,13 @@ function verifyBy(
   for (const entry of entries) verifyRecordedSigner(entry, key);
 }
 
+function ofLogs(
+  entries: SignedContent['tlogEntries'],
+  logs: readonly PublicKey[],
+): SignedContent['tlogEntries'] {
+  return entries.filter(({ logId }) => logs.some(log => keyId(log).equals(logId.keyId)));
+}
+
 function explain({ code, message }: VerificationError, key: PublicKey, field: string): ArtifactError {
   switch (code) {
     case 'SIGNATURE_ERROR':
@@ -129,7 +137,7 @@ function explain({ code, message }: VerificationError, key: PublicKey, field: st
     case 'TLOG_INCLUSION_PROMISE_ERROR':
     case 'TLOG_MISSING_INCLUSION_ERROR':
       return denied(
-        `no log whose rekorPublicKey ${field} has proves that it recorded it (${message}); name the key of the log it is in, or sign it again, with an upload to that log`,
+        `it was altered: the log whose key ${field} has did not promise or prove to have recorded this (${message}); sign it again, with an upload to the log`,
       );
     case 'CERTIFICATE_ERROR':
     case 'PUBLIC_KEY_ERROR':

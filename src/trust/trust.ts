@@ -15,6 +15,6 @@ const unasked: Verdict = { kind: 'accepted', by: 'no policy file is configured' 
  */
 export async function openTrust(options: TrustOptions): Promise<Trust> {
   if (options.policyFile === undefined) return { verify: async () => unasked, problems: () => [] };
-  const { openPolicyTrust } = await import('./policy-trust.ts'); // sigstore's libraries take 50 ms to load
+  const { openPolicyTrust } = await import('./policy-trust.ts'); // sigstore's libraries are slow to load
   return await openPolicyTrust(options.policyFile, options.bundleIdentity === 'digest');
 }

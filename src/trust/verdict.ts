@@ -27,7 +27,8 @@ export type Trust = {
 
 /**
  * The repository of an artifact, as far as signatures need it: from its registry, or from what the cache keeps. Bytes
- * are those of their descriptor, verified. What it throws goes to the caller of `verify` as it is.
+ * are those of their descriptor, verified, and 4 MiB at most. What it throws goes to the caller of `verify` as it is,
+ * but for `not-found` of `manifest` and `blob`: that is no signature then.
  */
 export type SignatureSource = {
   /** A tag's manifest or index; undefined if there is no such tag. */
