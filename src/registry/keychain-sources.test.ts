@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { inspect } from 'node:util';
+import { pod, podsOf } from '../../test/support/pods.ts';
+import { pluginSource, writeScript } from '../../test/support/script.ts';
+import { type TemporaryFolder, temporaryFolder } from '../../test/support/temporary.ts';
+import type { Credential } from '../oci/credential.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Caller, Keychain as Contract } from '../volume/contracts.ts';
+import { type Keychain, openKeychain } from './keychain.ts';
+import type { Pods } from './source.ts';
+
+const never = new AbortController().signal;
+const place: Endpoint = { host: 'r.io', path: 'ns/model', insecure: false };
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+const configOf = (user: string, key = 'r.io'): string =>
+  JSON.stringify({ auths: { [key]: { auth: base64(`${user}:S3CRET`) } } });
+const userOf = (credential: Credential): string =>
+  credential.kind === 'basic' ? credential.username : credential.kind;
+
+let folder: TemporaryFolder;
+let authFile: string;
+let providers: { readonly config: string; readonly folder: string };
+before(async () => {
+  folder = await temporaryFolder();
+  authFile = join(folder.path, 'auth.json');
+  await writeFile(authFile, configOf('of-file'));
+  const answer = `{ cacheKeyType: 'Image', auth: { 'r.io': { username: 'of-plugin', password: 'S3CRET' } } }`;
+  await writeScript(join(folder.path, 'plugin'), pluginSource(join(folder.path, 'log'), answer));
+  providers = { config: join(folder.path, 'providers.json'), folder: folder.path };
+  const provider = {
+    name: 'plugin',
+    apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
+    matchImages: ['*.io'],
+    defaultCacheDuration: '1h',
+  };
+  const document = {
+    kind: 'CredentialProviderConfig',
+    apiVersion: 'kubelet.config.k8s.io/v1',
+    providers: [provider],
+  };
+  await writeFile(providers.config, JSON.stringify(document));
+});
+after(() => folder[Symbol.asyncDispose]());
+
+const ofPod = podsOf({ name: 'regcred', data: { '.dockerconfigjson': configOf('of-pod') } });
+const find = (keychain: Contract, caller: Caller): Promise<Credential> =>
+  keychain.open(caller).find(place, never);
+
+describe('all sources', () => {
+  const call = { '.dockerconfigjson': configOf('of-call') };
+  const rows: readonly (readonly [
+    user: string,
+    holder: string,
+    source: RegExp,
+    keychain: () => Keychain,
+    secrets: Record<string, string>,
+  ])[] = [
+    [
+      'of-call',
+      'secret',
+      /nodePublishSecretRef/,
+      () => openKeychain({ authFile, providers, pods: ofPod }),
+      call,
+    ],
+    [
+      'of-pod',
+      'secret',
+      /^the pull secret shop\/regcred \(r\.io\)$/,
+      () => openKeychain({ authFile, providers, pods: ofPod }),
+      {},
+    ],
+    [
+      'of-plugin',
+      'node',
+      /^credential provider plugin \(r\.io\)$/,
+      () => openKeychain({ authFile, providers, pods: podsOf() }),
+      {},
+    ],
+    ['of-plugin', 'node', /^credential provider plugin/, () => openKeychain({ authFile, providers }), {}],
+    ['of-file', 'node', /^the auth file/, () => openKeychain({ authFile, pods: podsOf() }), {}],
+    [
+      'anonymous',
+      'anyone',
+      /^anonymous \(no entry for r\.io in the pod's pull secrets\)$/,
+      () => openKeychain({ pods: podsOf() }),
+      {},
+    ],
+  ];
+  for (const [user, holder, source, open, secrets] of rows) {
+    test(`the first that fits wins, and says for whom: ${user} for ${holder}`, async () => {
+      using keychain = open();
+      const credential = await find(keychain, { secrets, pod });
+      assert.equal(userOf(credential), user);
+      assert.equal(credential.holder.kind, holder);
+      assert.match(credential.source, source);
+    });
+  }
+
+  test('are explained in their order, without a secret', async () => {
+    using full = openKeychain({ authFile, providers, pods: ofPod });
+    assert.deepEqual(await full.explain(place, { secrets: {}, pod }, never), [
+      'nodePublishSecretRef: this call brings none',
+      "the pod's pull secrets: used (the pull secret shop/regcred (r.io))",
+      'credential provider plugin: would fit, but comes later (credential provider plugin (r.io))',
+      `the auth file ${authFile}: would fit, but comes later (the auth file ${authFile} (r.io))`,
+      'anonymous: not needed',
+    ]);
+    using empty = openKeychain({});
+    assert.deepEqual(await empty.explain(place, { secrets: { username: 'u' } }, never), [
+      'username and password of nodePublishSecretRef: nodePublishSecretRef has only one of username and password; give it both',
+      "the pod's pull secrets: off (--pod-pull-secrets)",
+      'credential providers: none (--credential-provider-config)',
+      'the auth file: none (--auth-file)',
+      'anonymous: used',
+    ]);
+    const elsewhere = { ...place, host: 'other.io', path: 'a' };
+    const [line] = await empty.explain(elsewhere, { secrets: { '.dockerconfigjson': configOf('u') } }, never);
+    assert.equal(line, '.dockerconfigjson of nodePublishSecretRef: nothing for other.io/a');
+  });
+});
+
+describe("the pod's pull secrets", () => {
+  const over = (pods: Pods, caller: Caller = { secrets: {}, pod }): Promise<Credential> =>
+    find(openKeychain({ pods, authFile }), caller);
+
+  test('the most specific key of all of them wins, in both forms', async () => {
+    const dockercfg = JSON.stringify({ 'r.io/ns': { auth: base64('narrow:S3CRET') } });
+    const pods = podsOf(
+      { name: 'wide', data: { '.dockerconfigjson': configOf('wide') } },
+      { name: 'narrow', data: { '.dockercfg': dockercfg } },
+    );
+    assert.equal(userOf(await over(pods)), 'narrow');
+  });
+
+  test('one that is not there is named where nothing else fits', async () => {
+    using keychain = openKeychain({
+      pods: podsOf({ name: 'gone' }, { name: 'tls', data: { 'tls.crt': 'x' } }),
+    });
+    const { source } = await find(keychain, { secrets: {}, pod });
+    assert.equal(
+      source,
+      "anonymous (the pod's pull secrets: not there, or no pull secret: shop/gone, shop/tls)",
+    );
+  });
+
+  test('a malformed one is refused by name, and not quoted', async () => {
+    await assert.rejects(
+      over(podsOf({ name: 'bad', data: { '.dockerconfigjson': '{"auths": S3CRET' } })),
+      (thrown: unknown) =>
+        thrown instanceof ArtifactError &&
+        thrown.code === 'invalid' &&
+        thrown.message.startsWith('the pull secret shop/bad is not JSON') &&
+        !inspect(thrown).includes('S3CRET'),
+    );
+  });
+
+  test('an API that fails ends the call: the pod does not get by as somebody else', async () => {
+    const failing: Pods = {
+      ...podsOf(),
+      pullSecrets: () => Promise.reject(new ArtifactError('denied', 'this daemon may not get secrets')),
+    };
+    await assert.rejects(over(failing), { code: 'denied', message: /may not get secrets/ });
+    assert.equal(userOf(await over(failing, { secrets: { username: 'u', password: 'p' }, pod })), 'u');
+  });
+
+  test('a call for no pod has none', async () => {
+    const asking: Pods = { ...podsOf(), pullSecrets: () => Promise.reject(new Error('asked')) };
+    assert.equal(userOf(await over(asking, { secrets: {} })), 'of-file');
+  });
+});
+
+test('a keyring asks its sources for a place once, however many blobs it is asked for', async () => {
+  let asked = 0;
+  const pods: Pods = {
+    ...podsOf(),
+    pullSecrets: async () => {
+      asked += 1;
+      return [];
+    },
+  };
+  using keychain = openKeychain({ pods });
+  const keyring = keychain.open({ secrets: {}, pod });
+  await Promise.all(Array.from({ length: 50 }, () => keyring.find(place, never)));
+  await keyring.find({ ...place, mirrorOf: 'o.io' }, never);
+  assert.equal(asked, 2);
+});
+
+test('a daemon that stops is waited for by nobody', async () => {
+  const keychain = openKeychain({
+    pods: {
+      ...podsOf(),
+      pullSecrets: (_, signal) =>
+        new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+    },
+  });
+  const finding = find(keychain, { secrets: {}, pod });
+  keychain[Symbol.dispose]();
+  await assert.rejects(finding, { code: 'unavailable', message: /the daemon is stopping/ });
+});
