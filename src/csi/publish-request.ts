@@ -108,8 +108,9 @@ function parseFlag(text: string): MountFlag {
 }
 
 /**
- * Whom the volume is for. Only the uid in the target path is beyond doubt: where the CSIDriver object lacks
- * podInfoOnMount, a user can write the other keys, but cannot know the uid that the pod will have.
+ * Whom the volume is for, or undefined where nobody can be sure. Only the uid in the target path is beyond doubt: where
+ * the CSIDriver object lacks podInfoOnMount, a user can write the other keys, but cannot know the uid that the pod will
+ * have.
  */
 function parsePod(context: Readonly<Record<string, string>>, targetPath: string): Pod | undefined {
   const uid = context['csi.storage.k8s.io/pod.uid'];
@@ -123,6 +124,6 @@ function parsePod(context: Readonly<Record<string, string>>, targetPath: string)
       `csi.storage.k8s.io/pod.uid is ${quoteName(uid)}, but the target path is of the pod ${ofPath}; remove that attribute from the volume, and set podInfoOnMount: true in the CSIDriver object`,
     );
   }
-  if (!uid || !name || !namespace) return undefined;
+  if (!uid || uid !== ofPath || !name || !namespace) return undefined;
   return { namespace, name, uid, ...(serviceAccount ? { serviceAccount } : {}) };
 }

@@ -1,0 +1,138 @@
+import { matchesWhole } from '../oci/glob.ts';
+import { quoteName } from '../oci/name.ts';
+import { formatReference, formatRepository, parseReference, type Reference } from '../oci/reference.ts';
+import { ArtifactError } from '../util/error.ts';
+import { parseYaml, type YamlField } from './yaml-field.ts';
+
+/** Which pods may have which artifacts: what the first rule that matches says, else the default. */
+export type AccessRules = { readonly rules: readonly AccessRule[]; readonly fallback: AccessVerdict };
+
+export type AccessRule = {
+  /** Globs of whole names. */
+  readonly namespaces: readonly string[];
+  readonly references: readonly string[];
+  readonly verdict: AccessVerdict;
+};
+
+/** `by` names the rule and its line, for people. */
+export type AccessVerdict = { readonly action: 'allow' | 'deny'; readonly by: string };
+
+/**
+ * Parses an access policy, YAML or JSON:
+ *
+ *     default: deny                      # or allow; required
+ *     rules:                             # the first that matches decides
+ *       - name: own artifacts            # for people; optional
+ *         namespaces: [shop, "shop-*"]
+ *         references: [registry.example/shop/**, "*.example.com/base/model:v1"]
+ *         action: allow                  # or deny
+ *
+ * Globs are of whole names: `*` stops at `/`, `**` does not, `?` is one character and `[a-z]` one of a class. A reference
+ * matches as registry/repository, and as registry/repository:tag where the tag decides what is mounted: beside a digest
+ * it does not, so a rule that allows a tag allows no digest, and one that denies a tag does not deny what it names.
+ * Every field is required where nothing else is said; one that nobody knows, and a glob that no name can match, is an
+ * error, as a rule would otherwise not do what it seems to.
+ *
+ * @throws ArtifactError `invalid` naming line and field.
+ */
+export function parseAccessPolicy(text: string): AccessRules {
+  const file = parseYaml(text);
+  const top = file.fields();
+  verifyKnown(top, ['default', 'rules']);
+  const fallback = top.get('default') ?? file.refuse('has no default; write default: deny');
+  const rules = top.get('rules')?.list('be-empty') ?? [];
+  return {
+    rules: rules.map(toRule),
+    fallback: { action: toAction(fallback), by: `its default (line ${fallback.line})` },
+  };
+}
+
+/** What the policy says of a full reference, for pods of a namespace. */
+export function judgeAccess(policy: AccessRules, namespace: string, reference: Reference): AccessVerdict {
+  const { digest, ...tagged } = reference;
+  const names = [formatRepository(reference), ...(digest === undefined ? [formatReference(tagged)] : [])];
+  const rule = policy.rules.find(
+    ({ namespaces, references }) =>
+      namespaces.some(glob => matchesWhole(glob, namespace)) &&
+      references.some(glob => names.some(name => matchesWhole(glob, name))),
+  );
+  return rule?.verdict ?? policy.fallback;
+}
+
+function toRule(entry: YamlField): AccessRule {
+  const fields = entry.fields();
+  fields
+    .get('namespaceSelector')
+    ?.refuse('needs the labels of namespaces, which this driver does not read; list them in namespaces');
+  verifyKnown(fields, ['name', 'namespaces', 'references', 'action']);
+  const need = (key: string): YamlField => fields.get(key) ?? entry.refuse(`has no ${key}`);
+  const name = fields.get('name')?.text();
+  return {
+    namespaces: need('namespaces').list().map(toNamespaceGlob),
+    references: need('references').list().map(toReferenceGlob),
+    verdict: {
+      action: toAction(need('action')),
+      by:
+        name === undefined
+          ? `its rule at line ${entry.line}`
+          : `its rule ${quoteName(name)} (line ${entry.line})`,
+    },
+  };
+}
+
+function verifyKnown(fields: ReadonlyMap<string, YamlField>, known: readonly string[]): void {
+  for (const [key, field] of fields) {
+    if (!known.includes(key)) field.refuse(`is a field that nobody knows; ${known.join(', ')} are known`);
+  }
+}
+
+function toAction(field: YamlField): 'allow' | 'deny' {
+  const text = field.text();
+  return text === 'allow' || text === 'deny' ? text : field.refuse('must be allow or deny');
+}
+
+function toNamespaceGlob(field: YamlField): string {
+  const glob = field.text();
+  if (/^[a-z0-9*?[\]!^-]+$/.test(glob)) return glob;
+  return field.refuse('matches no namespace: those have lower-case letters, digits and dashes');
+}
+
+function toReferenceGlob(field: YamlField): string {
+  const glob = field.text();
+  const why = /[*?[]/.test(glob) ? flawOf(glob) : flawOfName(glob);
+  return why === undefined ? glob : field.refuse(`matches no reference: ${why}`);
+}
+
+/** Why no full name can match a glob, as far as its registry tells. */
+function flawOf(glob: string): string | undefined {
+  if (glob.includes('@')) return 'names are matched without digest; write registry/repository';
+  if (/[A-Z].*\//.test(glob)) return 'only a tag has upper-case letters';
+  if (glob.startsWith('[')) return 'for the brackets of an IPv6 address write ?';
+  if (/^[^/]*\*\*/.test(glob)) return undefined;
+  const slash = glob.indexOf('/');
+  if (slash === -1) return 'it has no repository; write ** for all, or registry/**';
+  const [registry, path] = [glob.slice(0, slash), glob.slice(slash + 1)];
+  if (!/[.:*?[]/.test(registry) && registry !== 'localhost') {
+    return `${registry || 'nothing'} is no registry; write registry/repository in full, such as docker.io/library/*`;
+  }
+  if (registry === 'index.docker.io') return 'that registry is called docker.io';
+  if (registry === 'docker.io' && !/\/|\*\*/.test(path)) {
+    return 'docker.io has namespaces; write docker.io/library/* or docker.io/**';
+  }
+  return undefined;
+}
+
+/** Why a name without special characters is not written as references are matched. */
+function flawOfName(name: string): string | undefined {
+  try {
+    const parsed = parseReference(name);
+    if (parsed.kind === 'short') return 'it names no registry; write registry/repository';
+    const { digest, ...tagged } = parsed.reference;
+    if (digest !== undefined) return 'names are matched without digest; write registry/repository';
+    const full = [formatRepository(tagged), formatReference(tagged)];
+    return full.includes(name) ? undefined : `write ${full.join(' or ')}`;
+  } catch (thrown) {
+    if (thrown instanceof ArtifactError) return thrown.message;
+    throw thrown;
+  }
+}
