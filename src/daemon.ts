@@ -20,6 +20,7 @@ import { standardPlaces } from './registry/registries.ts';
 import { toRoute } from './registry/route.ts';
 import { expand } from './registry/short-names.ts';
 import { openStore } from './store/store.ts';
+import { openAccessFile } from './trust/access-file.ts';
 import { readArchive } from './unpack/archive.ts';
 import { openUnpacker } from './unpack/unpacker.ts';
 import { openAccessMemory } from './volume/access-memory.ts';
@@ -180,7 +181,9 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
       ? openAuthority
       : createAuthority(await openAccessMemory(world.accesses, world.salt), registry);
   const manifests = createManifests(world.blobs);
-  const resolver = createResolver(world);
+  const accessPolicy = await openAccessFile(settings.accessPolicy);
+  for (const problem of accessPolicy.problems()) log.error(problem);
+  const resolver = createResolver({ ...world, accessPolicy });
   const collector = createCollector(world);
   const room = createRoom({ ...world, collector }, toLimits(settings));
   const source = createLayerSource(world, settings.maxParallelDownloads);

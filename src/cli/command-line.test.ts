@@ -24,6 +24,7 @@ test('with no flag and no environment the defaults hold', () => {
     credentialProviderBinDir: undefined,
     podPullSecrets: false,
     cachedAuthorization: 'registry',
+    accessPolicy: undefined,
     caFile: undefined,
     maxParallelDownloads: 6,
     cacheHigh: 75,

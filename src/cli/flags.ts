@@ -125,6 +125,12 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     preset: 'registry',
     parse: oneOf('registry', 'off'),
   },
+  accessPolicy: {
+    value: 'FILE',
+    says: 'rules for which namespaces may have which artifacts',
+    preset: '',
+    parse: optional(parsePath),
+  },
   caFile: {
     value: 'FILE',
     says: "PEM certificates, added to the system's",

@@ -25,6 +25,7 @@ export type Settings = {
   readonly podPullSecrets: boolean;
   /** Whether a cached artifact is authorised by its registry again, or not at all. */
   readonly cachedAuthorization: 'registry' | 'off';
+  readonly accessPolicy: string | undefined;
   readonly caFile: string | undefined;
   readonly maxParallelDownloads: number;
   readonly cacheHigh: number;

@@ -52,7 +52,8 @@ export function createArtifacts(world: {
 
   return {
     async resolve(text, secrets, signal) {
-      const resolution = await resolver.resolve(text, 'Always', keychain.open({ secrets }), signal);
+      const wanted = { reference: text, caller: 'administrator' } as const;
+      const resolution = await resolver.resolve(wanted, 'Always', keychain.open({ secrets }), signal);
       const { digest } = resolution.descriptor;
       const cached = (await views.list()).some(view => holdsDigest(view, digest));
       return { reference: formatReference(resolution.reference), descriptor: resolution.descriptor, cached };

@@ -4,7 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
 import type { Toc } from '../oci/toc.ts';
 import type { DirectoryNode } from '../oci/tree.ts';
-import type { MountFlag, Pod } from './request.ts';
+import type { MountFlag, Pod, PullRequest } from './request.ts';
 
 /**
  * What the use cases need of the world. Each is small, so that a test or another adapter can satisfy it; daemon.ts
@@ -17,6 +17,12 @@ import type { MountFlag, Pod } from './request.ts';
 export type Expander = {
   /** Full references to try in order; one for a full reference. @throws `invalid`, or `denied` for a blocked registry. */
   expand(text: string): readonly Reference[];
+};
+
+/** The word of the node's administrator on which pods may have which artifacts. */
+export type AccessPolicy = {
+  /** Judges one full reference before anybody is asked for it. @throws `denied` naming the rule. */
+  verify(reference: Reference, request: Pick<PullRequest, 'caller' | 'pod'>): void | Promise<void>;
 };
 
 /** Knows what callers have to show to registries. */
@@ -42,6 +48,13 @@ export type Registry = {
   ): Promise<Uint8Array>;
   /** Whether the repository has it, by HEAD; false only where the registry says so. */
   has(repository: Repository, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
+  /** What refers to a manifest; undefined if the registry keeps no such list (OCI distribution spec, "Listing Referrers"). */
+  referrers(
+    repository: Repository,
+    digest: Digest,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<readonly Descriptor[] | undefined>;
   /** Streams a blob into a sink from `sink.offset` on, and returns when all of `descriptor.size` bytes are in it. Does not verify the digest: the sink does. */
   blob(
     repository: Repository,
@@ -247,6 +260,15 @@ export type Accesses = {
   list(): Promise<readonly AccessRecord[]>;
 };
 
+/** The signatures found for an artifact: what was asked for, and the answer as JSON. `subject`: registry/path@digest. */
+export type SignatureRecord = { readonly subject: string; readonly answers: Readonly<Record<string, string>> };
+export type SignatureRecords = {
+  find(subject: string): Promise<SignatureRecord | undefined>;
+  put(record: SignatureRecord): Promise<void>;
+  remove(subject: string): Promise<void>;
+  list(): Promise<readonly SignatureRecord[]>;
+};
+
 /** The file system of the state dir, from statfs. */
 export type DiskUsage = {
   readonly totalBytes: number;
@@ -279,6 +301,35 @@ export type Mounter = {
 
 export type Target = { readonly path: string; readonly anywhere: boolean };
 export type MountedView = { readonly target: string; readonly source: string; readonly dead: boolean };
+
+// ---- trust ----------------------------------------------------------------------------------------------------------
+
+/** Whether a policy lets an artifact be mounted; `why` names the file and field to change. */
+export type Verdict =
+  | { readonly kind: 'accepted'; readonly by: string }
+  | { readonly kind: 'refused'; readonly why: string };
+
+/** Judges by the node's policy what a full reference resolved to. @throws what `signatures` throws. */
+export type Trust = {
+  verify(
+    reference: Reference,
+    digest: Digest,
+    signatures: SignatureSource,
+    signal: AbortSignal,
+  ): Promise<Verdict>;
+};
+
+/** A repository, as far as signatures need it. Bytes are verified, and 4 MiB at most. */
+export type SignatureSource = {
+  /** A tag's manifest or index; undefined if there is no such tag. */
+  tag(
+    name: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly bytes: Uint8Array; readonly descriptor: Descriptor } | undefined>;
+  referrers(digest: Digest, signal: AbortSignal): Promise<readonly Descriptor[] | undefined>;
+  manifest(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
+  blob(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
+};
 
 // ---- what is measured ----------------------------------------------------------------------------------------------
 

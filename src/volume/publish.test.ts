@@ -41,14 +41,19 @@ type PullFunction = Pull['pull'];
 function createWorld(pull?: PullFunction) {
   const log: string[] = [];
   const records = new Map<string, VolumeRecord>();
-  const asked: { reference: string; pullPolicy: string | undefined }[] = [];
+  const asked: Pick<PublishRequest, 'reference' | 'pinned' | 'pullPolicy'>[] = [];
   const world = { log, records, asked, state: { kind: 'absent' } as TargetState, failMount: false, held: 0 };
   const publishing = createPublishing({
     pull: {
       count: () => 0,
       stop: async () => undefined,
       async pull(asking, onProgress, signal) {
-        asked.push({ reference: asking.reference, pullPolicy: asking.pullPolicy });
+        const { reference: wanted, pinned, pullPolicy } = asking;
+        asked.push({
+          reference: wanted,
+          ...(pinned && { pinned }),
+          ...(pullPolicy && { pullPolicy }),
+        });
         log.push('pull');
         if (pull !== undefined) return pull(asking, onProgress, signal);
         world.held++;
@@ -145,7 +150,11 @@ test('after a reboot the same request gets the digest it had, from the cache if 
   await publish(request, never);
   world.state = { kind: 'empty' };
   await publish({ ...request, pullPolicy: 'Always' }, never);
-  assert.deepEqual(world.asked[1], { reference: `r/model:latest@${digest}`, pullPolicy: 'IfNotPresent' });
+  assert.deepEqual(world.asked[1], {
+    reference: 'r/model:latest',
+    pinned: digest,
+    pullPolicy: 'IfNotPresent',
+  });
   world.state = { kind: 'empty' };
   await publish({ ...request, pullPolicy: 'Never' }, never);
   assert.equal(world.asked[2]?.pullPolicy, 'Never');

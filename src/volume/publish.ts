@@ -47,7 +47,7 @@ export function createPublishing(world: {
     before: VolumeRecord | undefined,
   ): Promise<VolumeRecord> => {
     const target = targetOf(request);
-    const record = toRecord(request, arrival);
+    const record = toRecord(request, arrival, before);
     const state = await mounter.state(target, arrival.view.path);
     if (state.kind === 'occupied') {
       throw new ArtifactError(
@@ -116,11 +116,10 @@ export function createPublishing(world: {
 /** After a reboot the record is there and the mount is not: the digest that the pod had is what it gets again. */
 function recall(request: PublishRequest, before: VolumeRecord | undefined): PublishRequest {
   if (before === undefined) return request;
-  const at = before.resolved.indexOf('@');
-  const name = at === -1 ? before.resolved : before.resolved.slice(0, at);
   return {
     ...request,
-    reference: `${name}@${before.digest}`,
+    reference: before.resolved,
+    pinned: before.digest,
     pullPolicy: request.pullPolicy === 'Never' ? 'Never' : 'IfNotPresent',
   };
 }
@@ -140,14 +139,18 @@ function leaving(request: PublishRequest, reason: unknown, latest: Progress | un
   return error.code === 'internal' ? new ArtifactError('cancelled', 'the caller went away', reason) : error;
 }
 
-function toRecord(request: PublishRequest, { resolution, view }: Arrival): VolumeRecord {
+function toRecord(
+  request: PublishRequest,
+  { resolution, view }: Arrival,
+  before: VolumeRecord | undefined,
+): VolumeRecord {
   return {
     volumeId: request.volumeId,
     targetPath: request.targetPath,
     fingerprint: request.fingerprint,
     anywhere: request.anywhere,
     reference: request.reference,
-    resolved: formatReference(resolution.reference),
+    resolved: before?.resolved ?? formatReference(resolution.reference),
     digest: resolution.descriptor.digest,
     manifest: view.manifest,
     view: view.key,

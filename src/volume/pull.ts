@@ -14,6 +14,7 @@ import type { Documents, Manifests } from './manifests.ts';
 import { createMemorySink } from './memory-sink.ts';
 import type { PullPolicy, PullRequest } from './request.ts';
 import { defaultPullPolicy, type Resolution, type Resolver } from './resolution.ts';
+import type { Signatures } from './signatures.ts';
 import type { Progress } from './usecases.ts';
 
 /** A view that is here, and stays as long as this is not disposed. */
@@ -44,6 +45,7 @@ const attempts = 3;
 export function createPull(world: {
   readonly resolver: Resolver;
   readonly authority: Authority;
+  readonly signatures: Signatures;
   readonly manifests: Manifests;
   readonly preparation: Preparation;
   readonly keychain: Keychain;
@@ -54,7 +56,7 @@ export function createPull(world: {
   readonly holds: Holds;
   readonly platform: Platform;
 }): Pull {
-  const { resolver, authority, manifests, preparation, keychain, registry, names, views, holds } = world;
+  const { resolver, authority, signatures, manifests, preparation, keychain, registry, names, views, holds } = world;
   const flights = createFlights<View, Progress>(lingerMs);
 
   const draw = async (
@@ -103,9 +105,11 @@ export function createPull(world: {
     async pull(request, onProgress, signal) {
       const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
       const keyring = keychain.open(request);
-      const resolution = await resolver.resolve(request.reference, policy, keyring, signal);
+      const resolution = await resolver.resolve(request, policy, keyring, signal);
       const { reference } = resolution;
       await authority.admit(resolution, request, keyring, signal);
+      const asking = policy === 'Never' ? undefined : keyring;
+      await signatures.verify(reference, resolution.descriptor.digest, asking, signal);
       const origin: Origin =
         policy === 'Never' ? { kind: 'offline' } : { kind: 'registry', repository: reference, keyring };
 
@@ -142,7 +146,7 @@ function createFetch(registry: Registry, origin: Origin): Documents['fetch'] {
         `the config of ${formatRepository(repository)} has ${descriptor.size} bytes; ${maxManifestBytes} are the most that is read`,
       );
     }
-    const sink = createMemorySink(descriptor.size);
+    const sink = createMemorySink(descriptor);
     await registry.blob(repository, descriptor, sink, keyring, signal);
     return sink.bytes;
   };

@@ -1,3 +1,4 @@
+import type { Digest } from '../oci/digest.ts';
 import type { Platform } from '../oci/platform.ts';
 
 /** kubelet's rule for images, applied to artifacts. */
@@ -17,6 +18,8 @@ export type Selection = {
 export type PullRequest = {
   /** As the user wrote it: short or full. */
   readonly reference: string;
+  /** What the reference named when this volume was first mounted: it is what the volume shows for as long as it lives. */
+  readonly pinned?: Digest;
   /** Undefined: Always for `:latest` or no tag, else IfNotPresent. */
   readonly pullPolicy?: PullPolicy;
   /** Undefined: the node's own. */
@@ -28,7 +31,7 @@ export type PullRequest = {
   readonly pod?: Pod;
 };
 
-/** Whom a volume is for, where kubelet says so. */
+/** Whom a volume is for, where kubelet says so: its uid is the one in the target path. */
 export type Pod = {
   readonly namespace: string;
   readonly name: string;

@@ -2,8 +2,8 @@ import type { Credential, Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import type { Blobs, Expander, Names, Registry } from './contracts.ts';
-import type { PullPolicy } from './request.ts';
+import type { AccessPolicy, Blobs, Expander, Names, Registry } from './contracts.ts';
+import type { PullPolicy, PullRequest } from './request.ts';
 
 /** A reference and what it names. `credential` is what the registry was shown, or undefined if it was not asked. */
 export type Resolution = {
@@ -21,20 +21,43 @@ export function defaultPullPolicy(text: string): PullPolicy {
 
 export type Resolver = {
   /**
-   * What a reference names, by the pull policy: from the cache, or from the first registry that has it.
+   * What a reference names, by the pull policy: from the cache, or from the first registry that has it. What a short
+   * name may stand for ends at the first candidate that the access policy refuses: neither is that one asked for, nor
+   * is another taken in its place.
    *
-   * @throws ArtifactError `not-found`, also under Never for what the cache does not hold; what the registries answered.
+   * @throws ArtifactError `not-found`, also under Never for what the cache does not hold; `denied` by the access policy;
+   *   what the registries answered.
    */
-  resolve(text: string, policy: PullPolicy, keyring: Keyring, signal: AbortSignal): Promise<Resolution>;
+  resolve(wanted: Wanted, policy: PullPolicy, keyring: Keyring, signal: AbortSignal): Promise<Resolution>;
 };
+
+export type Wanted = Pick<PullRequest, 'reference' | 'pinned' | 'caller' | 'pod'>;
 
 export function createResolver(world: {
   readonly expander: Expander;
-  readonly registry: Registry;
-  readonly names: Names;
-  readonly blobs: Blobs;
+  readonly accessPolicy: AccessPolicy;
+  readonly registry: Pick<Registry, 'resolve'>;
+  readonly names: Pick<Names, 'find'>;
+  readonly blobs: Pick<Blobs, 'size'>;
 }): Resolver {
-  const { expander, registry, names, blobs } = world;
+  const { expander, accessPolicy, registry, names, blobs } = world;
+
+  /** The candidates up to the first that is refused, and its refusal. The digest that a volume has shown is no user's word, so rules for the tag that it was found by go on to hold. */
+  const judge = async (
+    wanted: Wanted,
+  ): Promise<{ readonly candidates: readonly Reference[]; readonly refusal?: ArtifactError }> => {
+    const { pinned } = wanted;
+    const candidates: Reference[] = [];
+    for (const reference of expander.expand(wanted.reference)) {
+      try {
+        await accessPolicy.verify(reference, wanted);
+      } catch (thrown) {
+        return { candidates, refusal: toArtifactError(thrown) };
+      }
+      candidates.push(pinned === undefined ? reference : { ...reference, digest: pinned });
+    }
+    return { candidates };
+  };
 
   const fromCache = async (reference: Reference): Promise<Resolution | undefined> => {
     if (reference.digest !== undefined) {
@@ -59,18 +82,19 @@ export function createResolver(world: {
   };
 
   return {
-    async resolve(text, policy, keyring, signal) {
-      const candidates = expander.expand(text);
+    async resolve(wanted, policy, keyring, signal) {
+      const { candidates, refusal } = await judge(wanted);
       for (const reference of candidates) {
         // A digest names the same bytes for ever: asking again under Always could not change the answer.
         if (policy === 'Always' && reference.digest === undefined) continue;
         const cached = await fromCache(reference);
         if (cached !== undefined) return cached;
       }
+      if (refusal !== undefined && (policy === 'Never' || candidates.length === 0)) throw refusal;
       if (policy === 'Never') {
         throw new ArtifactError(
           'not-found',
-          `${text} is not in this node's cache, and pullPolicy Never forbids to pull it; load it there first, or set IfNotPresent`,
+          `${wanted.reference} is not in this node's cache, and pullPolicy Never forbids to pull it; load it there first, or set IfNotPresent`,
         );
       }
       const failures: ArtifactError[] = [];
@@ -82,7 +106,8 @@ export function createResolver(world: {
           failures.push(toArtifactError(thrown));
         }
       }
-      throw summarise(text, failures);
+      if (refusal !== undefined) failures.push(refusal);
+      throw summarise(wanted.reference, failures);
     },
   };
 }
