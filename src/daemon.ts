@@ -16,6 +16,7 @@ import { toPlatform } from './oci/platform.ts';
 import { openRegistry } from './registry/client.ts';
 import { openConfiguration } from './registry/configuration.ts';
 import { type KeychainOptions, openKeychain } from './registry/keychain.ts';
+import { parseProxies } from './registry/proxies.ts';
 import { standardPlaces } from './registry/registries.ts';
 import { toRoute } from './registry/route.ts';
 import { expand } from './registry/short-names.ts';
@@ -143,6 +144,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   const registry = stack.use(
     openRegistry({
       route: (reference, question) => toRoute(configuration.current(), reference, question),
+      proxies: parseProxies(process.env),
       onRetry: retry => log.warn(retry, 'asking a registry again'),
       ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),
     }),

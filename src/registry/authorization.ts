@@ -1,21 +1,21 @@
 import { hash } from 'node:crypto';
 import type { Credential } from '../oci/credential.ts';
-import type { Endpoint } from '../oci/endpoint.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Challenge } from './challenge.ts';
 import type { Send } from './hop.ts';
 import { cancelled } from './outage.ts';
 import { type Clock, Passing } from './patience.ts';
+import type { Place } from './place.ts';
 import { fetchToken, formatBasic } from './token.ts';
 
 /** Answers challenges, and remembers the answers. */
 export type Authorizer = {
   /** The Authorization header that was last right for this repository and credential, unless it has expired. */
-  recall(endpoint: Endpoint, credential: Credential): string | undefined;
+  recall(place: Place, credential: Credential): string | undefined;
   /** Another header than `refused`. @throws as `fetchToken`; `unauthenticated` if the credential fits no challenge. */
   answer(
     challenges: readonly Challenge[],
-    endpoint: Endpoint,
+    place: Place,
     credential: Credential,
     refused: string | undefined,
     signal: AbortSignal,
@@ -37,20 +37,16 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
 
   async function earn(
     challenges: readonly Challenge[],
-    endpoint: Endpoint,
+    place: Place,
     credential: Credential,
   ): Promise<Grant> {
     const start = clock.now();
     const bearer = challenges.find(challenge => challenge.scheme === 'bearer');
     if (bearer !== undefined) {
       const signal = AbortSignal.timeout(tokenTimeoutMs);
-      const token = await fetchToken(send, bearer, endpoint, credential, start, signal).catch(thrown => {
+      const token = await fetchToken(send, bearer, place, credential, start, signal).catch(thrown => {
         if (!signal.aborted) throw thrown;
-        throw new Passing(
-          'unavailable',
-          `the token server of ${endpoint.host} did not answer in 60 s`,
-          thrown,
-        );
+        throw new Passing('unavailable', `the token server of ${place.host} did not answer in 60 s`, thrown);
       });
       return { header: `Bearer ${token.text}`, until: start + token.lifetime * 1000 };
     }
@@ -61,23 +57,23 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
     throw new ArtifactError(
       'unauthenticated',
       credential.kind === 'anonymous'
-        ? `${endpoint.host}/${endpoint.path} needs a credential (${wanted}); asked as ${credential.source}`
-        : `${endpoint.host}/${endpoint.path} asks for ${wanted}; the ${credential.kind} of ${credential.source} does not fit`,
+        ? `${place.host}/${place.path} needs a credential (${wanted}); asked as ${credential.source}`
+        : `${place.host}/${place.path} asks for ${wanted}; the ${credential.kind} of ${credential.source} does not fit`,
     );
   }
 
   return {
-    recall(endpoint, credential) {
-      const grant = grants.get(toKey(endpoint, credential));
+    recall(place, credential) {
+      const grant = grants.get(toKey(place, credential));
       return grant !== undefined && grant.until > clock.now() ? grant.header : undefined;
     },
-    async answer(challenges, endpoint, credential, refused, signal) {
-      const key = toKey(endpoint, credential);
+    async answer(challenges, place, credential, refused, signal) {
+      const key = toKey(place, credential);
       const known = grants.get(key);
       if (known !== undefined && known.header !== refused && known.until > clock.now()) return known.header;
       let earning = pending.get(key);
       if (earning === undefined) {
-        earning = earn(challenges, endpoint, credential)
+        earning = earn(challenges, place, credential)
           .then(grant => {
             for (const [other, { until }] of grants) if (until <= clock.now()) grants.delete(other);
             grants.set(key, grant);
@@ -92,7 +88,7 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
 }
 
 /** Credentials are told apart by what they say, not by where they were found or for whom. */
-function toKey({ host, path, insecure }: Endpoint, credential: Credential): string {
+function toKey({ host, path, insecure }: Place, credential: Credential): string {
   const { source: _source, holder: _holder, ...secret } = credential;
   return hash('sha256', JSON.stringify([host, path, insecure, secret]));
 }

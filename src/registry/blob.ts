@@ -1,18 +1,18 @@
 import type { Credential } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import type { Endpoint } from '../oci/endpoint.ts';
 import { ArtifactError } from '../util/error.ts';
 import { parseContentRange } from './content-range.ts';
 import type { Exchange } from './exchange.ts';
 import type { Receiver } from './hop.ts';
 import { type Clock, type OnRetry, openPatience, Passing } from './patience.ts';
+import type { Place } from './place.ts';
 import type { Arrival } from './redirect.ts';
 
 /** Where the bytes go. `write` takes the chunk before it returns; `restart` forgets all that was taken. */
 export type Sink = { readonly offset: number; write(chunk: Uint8Array): void; restart(): void };
 
 export type Transfer = {
-  readonly endpoint: Endpoint;
+  readonly place: Place;
   readonly descriptor: Descriptor;
   readonly sink: Sink;
   readonly credential: Credential;

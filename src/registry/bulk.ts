@@ -137,7 +137,7 @@ function get(
 
 type OnRead = { readonly buffer: () => Uint8Array; readonly callback: (count: number) => boolean };
 
-function open({ url, insecure }: HopRequest, tls: Tls, onread: OnRead): Socket {
+function open({ url, trust }: HopRequest, tls: Tls, onread: OnRead): Socket {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   if (url.protocol === 'http:') return connect({ host, port: Number(url.port || 80), onread });
   const options: ConnectionOptions & { readonly onread: OnRead } = {
@@ -145,7 +145,7 @@ function open({ url, insecure }: HopRequest, tls: Tls, onread: OnRead): Socket {
     port: Number(url.port || 443),
     ALPNProtocols: ['http/1.1'],
     ...(isIP(host) === 0 ? { servername: host } : {}),
-    ...tls.options(insecure),
+    ...tls.options(trust),
     onread,
   };
   return connectTls(options);

@@ -9,6 +9,7 @@ import { type Asked, fetchManifest, resolve } from './manifest.ts';
 import { cancelled } from './outage.ts';
 import { type Clock, type OnRetry, openPatience, retry } from './patience.ts';
 import { openPool } from './pool.ts';
+import { noProxies, type Proxies } from './proxies.ts';
 import { type Content, isPresent } from './presence.ts';
 import type { Route } from './route.ts';
 import { openTls } from './tls.ts';
@@ -18,6 +19,8 @@ export type RegistryOptions = {
   readonly route: (reference: Reference, question: 'name' | 'content') => Route;
   /** PEM certificates to trust beside the system's. */
   readonly caFile?: string;
+  /** None unless told. */
+  readonly proxies?: Proxies;
   readonly onRetry?: OnRetry;
   /** Milliseconds that a server may send nothing; 30 s unless told. */
   readonly stallMs?: number;
@@ -61,14 +64,15 @@ const clockOfNode: Clock = {
  * @throws ArtifactError `invalid` if `caFile` is no file of certificates.
  */
 export function openRegistry(options: RegistryOptions): RegistryClient {
-  const { route, onRetry = () => {}, stallMs = 30_000, clock = clockOfNode } = options;
+  const { route, proxies = noProxies, onRetry = () => {}, stallMs = 30_000, clock = clockOfNode } = options;
   const tls = openTls(options.caFile);
-  const pool = openPool(tls, stallMs);
+  const pool = openPool(tls, proxies, stallMs);
   const bulk = openBulk(tls, stallMs, pool.send);
-  const exchange = openExchange(
-    (request, accept, signal) => (request.bulk ? bulk : pool.send)(request, accept, signal),
-    clock,
-  );
+  const exchange = openExchange((request, accept, signal) => {
+    // What comes by a proxy has its speed, which the pool keeps up with.
+    const straight = proxies.find(request.url) === undefined;
+    return (request.bulk && straight ? bulk : pool.send)(request, accept, signal);
+  }, clock);
 
   async function ask(
     repository: Repository,
@@ -77,10 +81,10 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     signal: AbortSignal,
   ): Promise<Asked> {
     const places = route(repository, 'content');
-    const endpoint = places.at(-1) ?? places[0];
+    const place = places.at(-1) ?? places[0];
     return {
-      endpoint,
-      credential: await keyring.find(endpoint, signal),
+      place,
+      credential: await keyring.find(place, signal),
       subject: `${repository.registry}/${repository.path}${name}`,
     };
   }

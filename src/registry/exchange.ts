@@ -1,9 +1,9 @@
 import type { Credential } from '../oci/credential.ts';
-import type { Endpoint } from '../oci/endpoint.ts';
 import { openAuthorizer } from './authorization.ts';
 import { parseChallenges } from './challenge.ts';
 import { collect, type Receiver, type Send } from './hop.ts';
 import type { Clock } from './patience.ts';
+import type { Place } from './place.ts';
 import { type Arrival, follow } from './redirect.ts';
 import { toRefusal } from './refusal.ts';
 import { openSchemes } from './scheme.ts';
@@ -11,7 +11,7 @@ import { openSchemes } from './scheme.ts';
 /** A question to a registry. `path` is below the repository; `subject` names what is asked for in errors. */
 export type Question = {
   readonly method: 'GET' | 'HEAD';
-  readonly endpoint: Endpoint;
+  readonly place: Place;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly credential: Credential;
@@ -39,14 +39,16 @@ export function openExchange(send: Send, clock: Clock): Exchange {
   const authorizer = openAuthorizer(send, clock);
 
   return async (question, accept, signal) => {
-    const { endpoint, credential, wanted } = question;
+    const { place, credential, wanted } = question;
+    // Mirrors for many registries are told which one is meant, as containerd does.
+    const query = place.mirrorOf === undefined ? '' : `?ns=${encodeURIComponent(place.mirrorOf)}`;
     const refuse = (arrival: Arrival, body: Uint8Array) =>
       toRefusal(arrival, body, question.subject, credential, clock.now());
-    let authorization = authorizer.recall(endpoint, credential);
+    let authorization = authorizer.recall(place, credential);
     for (let renewed = false; ; renewed = true) {
       let complaint: ReturnType<typeof collect> | undefined;
       const arrival = await schemes.reach(
-        endpoint,
+        place,
         (origin, answered) =>
           follow(
             (hop, take, hopSignal) =>
@@ -60,12 +62,13 @@ export function openExchange(send: Send, clock: Clock): Exchange {
               ),
             {
               method: question.method,
-              url: new URL(`${origin}/v2/${endpoint.path}/${question.path}`),
+              url: new URL(`${origin}${place.root}/${place.path}/${question.path}${query}`),
               headers: { ...question.headers, 'user-agent': 'oci-artifact-csi' },
-              insecure: endpoint.insecure,
+              insecure: place.insecure,
+              trust: place.trust,
               bulk: question.bulk,
             },
-            authorization,
+            { ...place.headers, ...(authorization === undefined ? {} : { authorization }) },
             here => {
               if (wanted.has(here.status)) return accept(here);
               complaint = collect(maxErrorBytes, () => refuse(here, Buffer.of()));
@@ -80,7 +83,7 @@ export function openExchange(send: Send, clock: Clock): Exchange {
         throw refuse(arrival, complaint?.bytes() ?? Buffer.of());
       }
       const challenges = parseChallenges(arrival.headers['www-authenticate'] ?? '');
-      authorization = await authorizer.answer(challenges, endpoint, credential, authorization, signal);
+      authorization = await authorizer.answer(challenges, place, credential, authorization, signal);
     }
   };
 }

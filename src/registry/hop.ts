@@ -1,10 +1,16 @@
-/** One request to one server. `insecure`: its TLS certificate is not verified. `bulk`: the answer may be large. */
+import type { Trust } from './trust.ts';
+
+/**
+ * One request to one server. `insecure`: it may be redirected from https to http. `trust`: how it is to prove itself.
+ * `bulk`: the answer may be large.
+ */
 export type HopRequest = {
   readonly method: 'GET' | 'HEAD' | 'POST';
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
   readonly insecure: boolean;
+  readonly trust: Trust;
   readonly bulk: boolean;
 };
 

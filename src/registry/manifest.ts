@@ -2,17 +2,17 @@ import { hash } from 'node:crypto';
 import type { Credential } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, algorithmOf, isDigest, toDigest } from '../oci/digest.ts';
-import type { Endpoint } from '../oci/endpoint.ts';
 import { maxManifestBytes } from '../oci/manifest.ts';
 import { manifestMediaTypes } from '../oci/media-type.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Exchange, Question } from './exchange.ts';
 import { collect, type Head } from './hop.ts';
+import type { Place } from './place.ts';
 import type { Arrival } from './redirect.ts';
 
 /** A tag or digest of a repository, and who asks. `subject` names it in errors. */
 export type Asked = {
-  readonly endpoint: Endpoint;
+  readonly place: Place;
   readonly credential: Credential;
   readonly subject: string;
 };

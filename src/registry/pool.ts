@@ -1,7 +1,11 @@
-import { Agent, type Dispatcher } from 'undici';
-import type { Head, Receiver, Send } from './hop.ts';
+import { Agent, buildConnector, type Dispatcher } from 'undici';
+import type { Head, HopRequest, Receiver, Send } from './hop.ts';
 import { cancelled, toOutage } from './outage.ts';
+import type { Proxies, Proxy } from './proxies.ts';
+import { openRecent } from './recent.ts';
 import type { Tls } from './tls.ts';
+import { plainTrust, type Trust } from './trust.ts';
+import { openTunnel, proxyRefusal } from './tunnel.ts';
 
 /** Keep-alive connections of undici. HTTP/1.1 only: HTTP/2 measured slower for bodies. */
 export type Pool = AsyncDisposable & { readonly send: Send };
@@ -9,20 +13,52 @@ export type Pool = AsyncDisposable & { readonly send: Send };
 const connectMs = 10_000;
 
 /** `stallMs`: how long a server may send nothing. */
-export function openPool(tls: Tls, stallMs: number): Pool {
-  const agents = new Map<boolean, Agent>();
+export function openPool(tls: Tls, proxies: Proxies, stallMs: number): Pool {
+  const agents = openRecent<Agent>(agent => void agent.close());
+  const closing = new AbortController();
 
-  function agentFor(insecure: boolean): Agent {
-    const agent =
-      agents.get(insecure) ??
-      new Agent({
-        allowH2: false,
-        headersTimeout: stallMs,
-        bodyTimeout: stallMs,
-        connect: { ...tls.options(insecure), timeout: connectMs },
-      });
-    agents.set(insecure, agent);
-    return agent;
+  function connectorFor(trust: Trust, tunnel: Proxy | undefined): buildConnector.connector {
+    const connect = buildConnector({ ...tls.options(trust), allowH2: false, timeout: connectMs });
+    if (tunnel === undefined) return connect;
+    return (options, callback) => {
+      const url = new URL(`https://${options.host ?? options.hostname}`);
+      openTunnel(tunnel, url, tls, closing.signal).then(
+        httpSocket => connect({ ...options, httpSocket }, callback),
+        (thrown: Error) => callback(thrown, null),
+      );
+    };
+  }
+
+  function agentFor(trust: Trust, tunnel: Proxy | undefined): Agent {
+    return agents.take(
+      `${trust.insecure} ${trust.id} ${tunnel === undefined ? '' : 'tunnel'}`,
+      () =>
+        new Agent({
+          allowH2: false,
+          headersTimeout: stallMs,
+          bodyTimeout: stallMs,
+          connect: connectorFor(trust, tunnel),
+        }),
+    );
+  }
+
+  /** https goes through a proxy by a tunnel; of http the proxy is asked in the server's place, with the whole URL. */
+  function toDispatch({ url, method, headers, body, trust }: HopRequest, proxy: Proxy | undefined) {
+    const request = { method, ...(body === undefined ? {} : { body }) };
+    if (proxy === undefined || url.protocol === 'https:') {
+      const path = `${url.pathname}${url.search}`;
+      return { agent: agentFor(trust, proxy), options: { ...request, origin: url.origin, path, headers } };
+    }
+    const own = proxy.authorization === undefined ? {} : { 'proxy-authorization': proxy.authorization };
+    return {
+      agent: agentFor(plainTrust, undefined),
+      options: {
+        ...request,
+        origin: proxy.url.origin,
+        path: url.href,
+        headers: { ...headers, host: url.host, ...own },
+      },
+    };
   }
 
   const send: Send = (request, accept, signal) =>
@@ -46,45 +82,41 @@ export function openPool(tls: Tls, stallMs: number): Pool {
         }
       };
       if (signal.aborted) return abort();
-      const agent = agentFor(request.insecure);
+      const proxy = proxies.find(request.url);
+      const { agent, options } = toDispatch(request, proxy);
       signal.addEventListener('abort', abort);
-      agent.dispatch(
-        {
-          origin: request.url.origin,
-          path: `${request.url.pathname}${request.url.search}`,
-          method: request.method,
-          headers: request.headers,
-          ...(request.body === undefined ? {} : { body: request.body }),
+      agent.dispatch(options, {
+        onRequestStart(started) {
+          controller = started;
+          if (signal.aborted) started.abort(cancelled(signal));
         },
-        {
-          onRequestStart(started) {
-            controller = started;
-            if (signal.aborted) started.abort(cancelled(signal));
-          },
-          onResponseStart(_, status, headers) {
-            if (status < 200) return;
-            const arrived = { status, headers: toHeaders(headers) };
-            head = arrived;
-            receive = guarded(() => accept(arrived));
-          },
-          onResponseData(_, chunk) {
-            guarded(() => receive?.(chunk));
-          },
-          onResponseEnd() {
-            settle();
-            if (head !== undefined) resolve(head);
-          },
-          onResponseError(_, failure) {
-            settle();
-            reject(ours === undefined ? toOutage(failure, request.url, head !== undefined) : ours.thrown);
-          },
+        onResponseStart(_, status, headers) {
+          if (status < 200) return;
+          const arrived = { status, headers: toHeaders(headers) };
+          head = arrived;
+          receive = guarded(() => {
+            if (status === 407 && proxy !== undefined) throw proxyRefusal(proxy, request.url, status);
+            return accept(arrived);
+          });
         },
-      );
+        onResponseData(_, chunk) {
+          guarded(() => receive?.(chunk));
+        },
+        onResponseEnd() {
+          settle();
+          if (head !== undefined) resolve(head);
+        },
+        onResponseError(_, failure) {
+          settle();
+          reject(ours === undefined ? toOutage(failure, request.url, head !== undefined) : ours.thrown);
+        },
+      });
     });
 
   return {
     send,
     async [Symbol.asyncDispose]() {
+      closing.abort();
       for (const agent of agents.values()) await agent.destroy();
     },
   };

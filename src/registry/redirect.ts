@@ -1,5 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
 import { collect, type Head, type HopRequest, type Receiver, type Send } from './hop.ts';
+import { withoutPairs } from './trust.ts';
 
 /** An answer that is no redirect. `home`: it came from the server that was asked first. */
 export type Arrival = Head & { readonly url: URL; readonly home: boolean };
@@ -10,7 +11,8 @@ const maxPageBytes = 64 * 1024;
 const statuses = new Set([301, 302, 303, 307, 308]);
 
 /**
- * Sends a request and follows redirects. `authorization` goes to the first server alone, and a body goes nowhere else.
+ * Sends a request and follows redirects. `secret` headers and client certificates go to the first server alone, and a
+ * body goes nowhere else.
  *
  * @throws what `send` throws; `denied` for a redirect from https to http, unless the request is insecure;
  *   `unavailable` for one that leads nowhere, or the eleventh.
@@ -18,7 +20,7 @@ const statuses = new Set([301, 302, 303, 307, 308]);
 export async function follow(
   send: Send,
   request: HopRequest,
-  authorization: string | undefined,
+  secret: Readonly<Record<string, string>>,
   accept: (arrival: Arrival) => Receiver,
   signal: AbortSignal,
 ): Promise<Arrival> {
@@ -26,11 +28,12 @@ export async function follow(
   for (let redirects = 0; ; redirects += 1) {
     const here = url;
     const home = here.origin === request.url.origin;
-    const headers =
-      home && authorization !== undefined ? { ...request.headers, authorization } : request.headers;
+    const hop = home
+      ? { ...request, url: here, headers: { ...request.headers, ...secret } }
+      : { ...request, url: here, trust: withoutPairs(request.trust) };
     const isRedirect = (head: Head) => statuses.has(head.status) && head.headers.location !== undefined;
     const head = await send(
-      { ...request, url: here, headers },
+      hop,
       answer => (isRedirect(answer) ? page(here).receive : accept({ ...answer, url: here, home })),
       signal,
     );

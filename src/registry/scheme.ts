@@ -1,25 +1,24 @@
-import type { Endpoint } from '../oci/endpoint.ts';
 import { ArtifactError } from '../util/error.ts';
 import { Passing } from './patience.ts';
+import type { Place } from './place.ts';
 
 /** One try at an origin (`https://host:port`). It calls `answered` once anything at all has answered. */
 type Attempt<T> = (origin: string, answered: () => void) => Promise<T>;
 
 /** Chooses between https and http. */
 export type Schemes = {
-  reach<T>(endpoint: Endpoint, attempt: Attempt<T>, signal: AbortSignal): Promise<T>;
+  reach<T>(place: Place, attempt: Attempt<T>, signal: AbortSignal): Promise<T>;
 };
 
 /**
- * A secure endpoint is https. An insecure one is tried by https, then by http; what answered is remembered for its host
+ * A place is reached by its scheme if it has one. A secure one is https; an insecure one is tried by https, then by http; what answered is remembered for its host
  * until it no longer does.
  */
 export function openSchemes(): Schemes {
   const known = new Map<string, 'https' | 'http'>();
   return {
-    async reach(endpoint, attempt, signal) {
-      const { host, insecure } = endpoint;
-      if (!insecure) return await attempt(`https://${host}`, () => {});
+    async reach({ host, insecure, scheme }, attempt, signal) {
+      if (scheme !== undefined || !insecure) return await attempt(`${scheme ?? 'https'}://${host}`, () => {});
       let answered = false;
       const by = (scheme: 'https' | 'http') =>
         attempt(`${scheme}://${host}`, () => {

@@ -1,15 +1,13 @@
-import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { ArtifactError } from '../util/error.ts';
+import { openRecent } from './recent.ts';
+import { type Trust, verifyCertificates } from './trust.ts';
 
 /** The TLS side of connections, made once: reading the system's certificates takes tens of milliseconds. */
 export type Tls = {
-  /** TLS 1.2 at least. With `insecure` the certificate is not looked at. */
-  options(insecure: boolean): {
-    readonly secureContext: SecureContext;
-    readonly rejectUnauthorized: boolean;
-  };
+  /** TLS 1.2 at least, with what is trusted and shown. */
+  options(trust: Trust): { readonly secureContext: SecureContext; readonly rejectUnauthorized: boolean };
 };
 
 /**
@@ -18,17 +16,20 @@ export type Tls = {
  * @throws ArtifactError `invalid` if `caFile` cannot be read or holds no certificate.
  */
 export function openTls(caFile: string | undefined): Tls {
-  const added = caFile === undefined ? [] : [readCertificates(caFile)];
-  let verifying: SecureContext | undefined;
-  let trusting: SecureContext | undefined;
+  const added = caFile === undefined ? [] : [readCaFile(caFile)];
+  const contexts = openRecent<SecureContext>();
   return {
-    options(insecure) {
-      if (insecure) {
-        trusting ??= createSecureContext({ minVersion: 'TLSv1.2' });
-        return { secureContext: trusting, rejectUnauthorized: false };
-      }
-      verifying ??= createSecureContext({ minVersion: 'TLSv1.2', ca: [...baseCertificates(), ...added] });
-      return { secureContext: verifying, rejectUnauthorized: true };
+    options({ id, insecure, ca, pairs }) {
+      const secureContext = contexts.take(`${insecure} ${id}`, () =>
+        createSecureContext({
+          minVersion: 'TLSv1.2',
+          ...(insecure ? {} : { ca: [...baseCertificates(), ...added, ...ca] }),
+          ...(pairs.length === 0
+            ? {}
+            : { cert: pairs.map(pair => pair.cert), key: pairs.map(pair => pair.key) }),
+        }),
+      );
+      return { secureContext, rejectUnauthorized: !insecure };
     },
   };
 }
@@ -39,12 +40,13 @@ function baseCertificates(): string[] {
 }
 
 /** Read at start, where a mistake is seen. */
-function readCertificates(caFile: string): string {
+function readCaFile(caFile: string): string {
   try {
     const pem = readFileSync(caFile, 'utf8');
-    void new X509Certificate(pem);
+    verifyCertificates(pem, caFile);
     return pem;
   } catch (thrown) {
+    if (thrown instanceof ArtifactError) throw thrown;
     const why = thrown instanceof Error ? thrown.message : String(thrown);
     throw new ArtifactError('invalid', `the CA file ${caFile} holds no certificates in PEM: ${why}`, thrown);
   }

@@ -1,12 +1,13 @@
 import type { Credential } from '../oci/credential.ts';
-import type { Endpoint } from '../oci/endpoint.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Challenge } from './challenge.ts';
 import { formatComplaint } from './complaint.ts';
 import { collect, type Send } from './hop.ts';
 import { Passing } from './patience.ts';
+import type { Place } from './place.ts';
 import { follow } from './redirect.ts';
 import { toRefusal } from './refusal.ts';
+import { type Trust, withoutPairs } from './trust.ts';
 
 /** A bearer token and how many seconds it is good for. */
 export type Token = { readonly text: string; readonly lifetime: number };
@@ -26,16 +27,16 @@ const maxLifetime = 3600;
 export async function fetchToken(
   send: Send,
   challenge: Challenge,
-  endpoint: Endpoint,
+  place: Place,
   credential: Credential,
   now: number,
   signal: AbortSignal,
 ): Promise<Token> {
-  const realm = parseRealm(challenge.parameters.get('realm') ?? '', endpoint);
+  const realm = parseRealm(challenge.parameters.get('realm') ?? '', place);
   const query = new URLSearchParams();
   const service = challenge.parameters.get('service');
   if (service !== undefined) query.set('service', service);
-  const scopes = challenge.parameters.get('scope') || `repository:${endpoint.path}:pull`;
+  const scopes = challenge.parameters.get('scope') || `repository:${place.path}:pull`;
   const byPost = credential.kind === 'identity-token';
   if (byPost) {
     query.set('grant_type', 'refresh_token');
@@ -66,14 +67,15 @@ export async function fetchToken(
       },
       ...(byPost ? { body: query.toString() } : {}),
       insecure: realm.insecure,
+      trust: realm.trust,
       bulk: false,
     },
-    credential.kind === 'basic' ? formatBasic(credential) : undefined,
+    credential.kind === 'basic' ? { authorization: formatBasic(credential) } : {},
     () => body.receive,
     signal,
   );
   if (arrival.status === 200) return parseToken(body.bytes(), realm.url.host);
-  const subject = `a token for ${endpoint.host}/${endpoint.path}`;
+  const subject = `a token for ${place.host}/${place.path}`;
   const refusal = toRefusal(arrival, body.bytes(), subject, credential, now);
   if (refusal instanceof Passing) throw refusal;
   const answer = `${arrival.url.host} answered ${arrival.status}${formatComplaint(body.bytes())}`;
@@ -85,19 +87,22 @@ export function formatBasic(credential: Credential & { readonly kind: 'basic' })
   return `Basic ${Buffer.from(`${credential.username}:${credential.password}`).toString('base64')}`;
 }
 
-/** Where tokens are asked for, and whether its certificate may be anyone's. */
-function parseRealm(text: string, endpoint: Endpoint): { readonly url: URL; readonly insecure: boolean } {
+type Realm = { readonly url: URL; readonly insecure: boolean; readonly trust: Trust };
+
+/** Where tokens are asked for. Another host than the place's must prove itself, to the same CAs. */
+function parseRealm(text: string, place: Place): Realm {
   const url = URL.parse(text);
-  const insecure = endpoint.insecure && url?.hostname === URL.parse(`https://${endpoint.host}`)?.hostname;
+  const near = url?.hostname === URL.parse(`https://${place.host}`)?.hostname;
+  const insecure = place.insecure && near;
   if (url === null || (url.protocol !== 'https:' && !(insecure && url.protocol === 'http:'))) {
     throw new ArtifactError(
       'denied',
-      `${endpoint.host} sends for a token to ${url?.host || 'no address'}, and not by https; no credential goes there`,
+      `${place.host} sends for a token to ${url?.host || 'no address'}, and not by https; no credential goes there`,
     );
   }
   url.username = '';
   url.password = '';
-  return { url, insecure };
+  return { url, insecure, trust: near ? place.trust : { ...withoutPairs(place.trust), insecure: false } };
 }
 
 function parseToken(body: Uint8Array, host: string): Token {
