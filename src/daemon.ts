@@ -22,6 +22,7 @@ import { toRoute } from './registry/route.ts';
 import { expand } from './registry/short-names.ts';
 import { openStore } from './store/store.ts';
 import { openAccessFile } from './trust/access-file.ts';
+import { openTrust } from './trust/trust.ts';
 import { readArchive } from './unpack/archive.ts';
 import { openUnpacker } from './unpack/unpacker.ts';
 import { openAccessMemory } from './volume/access-memory.ts';
@@ -39,6 +40,7 @@ import { createPull } from './volume/pull.ts';
 import { reconcileVolumes } from './volume/reconciliation.ts';
 import { createResolver } from './volume/resolution.ts';
 import { createRoom } from './volume/room.ts';
+import { createSignatures } from './volume/signatures.ts';
 import type { Artifacts, Publishing } from './volume/usecases.ts';
 import { type ArtifactError, toArtifactError } from './util/error.ts';
 import { version } from './util/version.ts';
@@ -158,8 +160,14 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
       maxRatio: settings.maxLayerRatio,
     }),
   );
+  const trust = await openTrust({
+    ...(settings.policy === undefined ? {} : { policyFile: settings.policy }),
+    ...(settings.bundleIdentity === undefined ? {} : { bundleIdentity: settings.bundleIdentity }),
+  });
+  for (const problem of trust.problems()) log.error(problem);
   const world = {
     ...store,
+    signatures: createSignatures({ trust, registry, signatures: store.signatures }),
     mounter,
     registry,
     unpacker,

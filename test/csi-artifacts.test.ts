@@ -70,6 +70,7 @@ test('what is asked for reaches the use cases as it was written, and their answe
           annotations: { k: 'v' },
           layers: [layer, { ...layer, form: 'unpacked', held: false }],
           pinned: false,
+          verdict: 'accepted: v',
           volumes: ['/target'],
         };
       },
@@ -118,6 +119,7 @@ test('what is asked for reaches the use cases as it was written, and their answe
       { digest, media_type: 'text/plain', size: 3, name: 'a.txt', form: 'UNPACKED', held: false },
     ],
     pinned: false,
+    verdict: 'accepted: v',
     volumes: ['/target'],
   });
   assert.deepEqual(await answerOf(done => edge.artifacts.Remove({ reference }, done)), {
@@ -169,6 +171,7 @@ test('a pull streams its phases and ends with its result', async () => {
       pullPolicy: 'Always',
       selection: { unpack: 'auto', include: ['*.json'], exclude: [], subPath: 'a' },
       secrets: {},
+      caller: 'administrator',
     },
   ]);
   assert.deepEqual(messages.at(-1)?.result, pulled);

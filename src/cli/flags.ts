@@ -131,6 +131,18 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     preset: '',
     parse: optional(parsePath),
   },
+  policy: {
+    value: 'FILE',
+    says: "containers' policy.json: which artifacts must be signed, and by whom",
+    preset: '',
+    parse: optional(parsePath),
+  },
+  bundleIdentity: {
+    value: 'digest',
+    says: 'accept sigstore bundles, which sign a digest and name no repository',
+    preset: '',
+    parse: optional(oneOf('digest')),
+  },
   caFile: {
     value: 'FILE',
     says: "PEM certificates, added to the system's",

@@ -26,6 +26,9 @@ export type Settings = {
   /** Whether a cached artifact is authorised by its registry again, or not at all. */
   readonly cachedAuthorization: 'registry' | 'off';
   readonly accessPolicy: string | undefined;
+  /** containers' policy.json; undefined: every artifact may be mounted, signed or not. */
+  readonly policy: string | undefined;
+  readonly bundleIdentity: 'digest' | undefined;
   readonly caFile: string | undefined;
   readonly maxParallelDownloads: number;
   readonly cacheHigh: number;

@@ -54,7 +54,7 @@ export function fromSummary(summary: ArtifactSummary): WireSummary {
 }
 
 export function fromDetail(detail: ArtifactDetail): InspectResponse {
-  const { reference, digest, manifest, annotations, pinned } = detail;
+  const { reference, digest, manifest, annotations, pinned, verdict } = detail;
   return {
     reference,
     digest,
@@ -65,6 +65,7 @@ export function fromDetail(detail: ArtifactDetail): InspectResponse {
     annotations,
     layers: detail.layers.map(fromLayer),
     pinned,
+    verdict,
     volumes: [...detail.volumes],
   };
 }
@@ -93,6 +94,7 @@ export function fromVolume(volume: VolumeStatus): Volume {
     mounted,
     view,
     anywhere,
+    refused: volume.refused ?? '',
   };
 }
 

@@ -71,7 +71,7 @@ export function toSummary(wire: ArtifactSummary__Output): ArtifactSummary {
 }
 
 export function toDetail(wire: InspectResponse__Output): ArtifactDetail {
-  const { reference, annotations, pinned, volumes } = wire;
+  const { reference, annotations, pinned, verdict, volumes } = wire;
   return {
     reference,
     digest: parseDigest(wire.digest),
@@ -89,6 +89,7 @@ export function toDetail(wire: InspectResponse__Output): ArtifactDetail {
       held,
     })),
     pinned,
+    verdict,
     volumes,
   };
 }
@@ -99,7 +100,7 @@ export function toFreed(wire: Freed__Output | null): Freed {
 
 /** The fingerprint stays with the daemon. */
 export function toVolume(wire: Volume__Output): VolumeStatus {
-  const { reference, resolved, view, bytes, inodes, anywhere, mounted, pod } = wire;
+  const { reference, resolved, view, bytes, inodes, anywhere, mounted, pod, refused } = wire;
   return {
     volumeId: wire.volume_id,
     targetPath: wire.target_path,
@@ -115,6 +116,7 @@ export function toVolume(wire: Volume__Output): VolumeStatus {
     ...(pod === null ? {} : { pod: toPod(pod) }),
     publishedAt: wire.published_at,
     mounted,
+    ...(refused === '' ? {} : { refused }),
   };
 }
 

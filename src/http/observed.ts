@@ -27,6 +27,7 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
   const usedInodes = gauge('oci_artifact_csi_disk_used_inodes', 'Inodes in use there');
   const volumes = gauge('oci_artifact_csi_volumes', 'Volumes published');
   const mounted = gauge('oci_artifact_csi_volumes_mounted', 'Volumes published whose mount is there');
+  const refused = gauge('oci_artifact_csi_volumes_refused', 'Volumes that the signature policy would refuse now');
   const labels = ['namespace', 'pod', 'volume', 'reference', 'digest'];
   const info = gauge('oci_artifact_csi_volume_info', 'Which artifact each pod has; always 1', labels);
 
@@ -55,6 +56,7 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
     usedInodes.set(disk.usedInodes);
     volumes.set(list.length);
     mounted.set(list.filter(volume => volume.mounted).length);
+    refused.set(list.filter(volume => volume.refused !== undefined).length);
     info.reset();
     for (const { pod, volumeId: volume, reference, digest } of list) {
       info.set({ namespace: pod?.namespace ?? '', pod: pod?.name ?? '', volume, reference, digest }, 1);

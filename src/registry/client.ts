@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Credential, Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
 import { type Sink, transfer } from './blob.ts';
 import { openBulk } from './bulk.ts';
@@ -11,6 +12,7 @@ import { type Clock, type OnRetry, openPatience, retry } from './patience.ts';
 import { openPool } from './pool.ts';
 import { noProxies, type Proxies } from './proxies.ts';
 import { type Content, isPresent } from './presence.ts';
+import { listReferrers } from './referrers.ts';
 import type { Route } from './route.ts';
 import { openTls } from './tls.ts';
 
@@ -40,6 +42,12 @@ export type RegistryClient = AsyncDisposable & {
     signal: AbortSignal,
   ): Promise<Uint8Array>;
   has(repository: Repository, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
+  referrers(
+    repository: Repository,
+    digest: Digest,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<readonly Descriptor[] | undefined>;
   blob(
     repository: Repository,
     descriptor: Descriptor,
@@ -107,6 +115,11 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       const asked = await ask(repository, `@${content.descriptor.digest}`, keyring, signal);
       const patience = openPatience(asked.subject, clock, onRetry);
       return await retry(() => isPresent(exchange, asked, content, signal), patience, signal);
+    },
+    async referrers(repository, digest, keyring, signal) {
+      const asked = await ask(repository, `@${digest}`, keyring, signal);
+      const patience = openPatience(asked.subject, clock, onRetry);
+      return await retry(() => listReferrers(exchange, asked, digest, signal), patience, signal);
     },
     async blob(repository, descriptor, sink, keyring, signal) {
       const asked = await ask(repository, `@${descriptor.digest}`, keyring, signal);

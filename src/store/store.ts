@@ -14,6 +14,7 @@ import { openPins, type Pins } from './pins.ts';
 import type { Records } from './records.ts';
 import { openSalt } from './salt.ts';
 import { openScratch } from './scratch.ts';
+import { openSignatures, type SignatureRecord } from './signatures.ts';
 import { claimStateDir } from './state-dir.ts';
 import { openViews, type Views } from './views.ts';
 import { openVolumes, type VolumeRecord } from './volumes.ts';
@@ -30,6 +31,7 @@ export type Store = AsyncDisposable & {
   readonly volumes: Records<VolumeRecord>;
   readonly pins: Pins;
   readonly accesses: Records<AccessRecord>;
+  readonly signatures: Records<SignatureRecord>;
   readonly salt: string;
   readonly disk: Disk;
 };
@@ -78,6 +80,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const volumes = openVolumes(await folder('volumes'), scratch);
     const pins = openPins(await folder('pins'), scratch);
     const accesses = openAccesses(await folder('access'), scratch);
+    const signatures = openSignatures(await folder('signatures'), scratch);
     const salt = await openSalt(root, scratch);
 
     await retirePartials(ingest.path, scratch);
@@ -92,6 +95,6 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const resources = opened.move();
     const disk = openDisk(stateDir);
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
-    return { blobs, layers, views, names, volumes, pins, accesses, salt, disk, ...close };
+    return { blobs, layers, views, names, volumes, pins, accesses, signatures, salt, disk, ...close };
   });
 }

@@ -21,12 +21,14 @@ import type { Holds } from './holds.ts';
 import { loadLayout } from './load.ts';
 import type { Pull } from './pull.ts';
 import type { Resolver } from './resolution.ts';
+import type { Signatures } from './signatures.ts';
 import type { Artifacts } from './usecases.ts';
 
 /** The cache, for people: what `ociartifact.v1.Artifacts` and the command line can do. */
 export function createArtifacts(world: {
   readonly pull: Pull;
   readonly authority: Authority;
+  readonly signatures: Signatures;
   readonly resolver: Resolver;
   readonly keychain: Keychain;
   readonly catalog: Catalog;
@@ -42,7 +44,20 @@ export function createArtifacts(world: {
   readonly holds: Holds;
   readonly hash: (bytes: Uint8Array) => Digest;
 }): Artifacts {
-  const { pull, resolver, keychain, catalog, collector, blobs, names, views, volumes, pins, mounter } = world;
+  const {
+    signatures,
+    pull,
+    resolver,
+    keychain,
+    catalog,
+    collector,
+    blobs,
+    names,
+    views,
+    volumes,
+    pins,
+    mounter,
+  } = world;
 
   const isMounted = async (record: VolumeRecord): Promise<boolean> => {
     const view = await views.find(record.view);
@@ -104,7 +119,11 @@ export function createArtifacts(world: {
     },
     async volumes() {
       return Promise.all(
-        (await volumes.list()).map(async record => ({ ...record, mounted: await isMounted(record) })),
+        (await volumes.list()).map(async record => {
+          const verdict = await signatures.judge(record.resolved, record.digest);
+          const refused = verdict.kind === 'refused' ? { refused: verdict.why } : {};
+          return { ...record, mounted: await isMounted(record), ...refused };
+        }),
       );
     },
     load: (tar, reference, signal) => loadLayout({ ...world, blobs }, tar, reference, signal),

@@ -6,6 +6,7 @@ import { ArtifactError } from '../util/error.ts';
 import type { Expander, NameRecord, Names, Pins, View, Views, VolumeRecords } from './contracts.ts';
 import type { LayerSource } from './layer-source.ts';
 import type { Documents, Manifests } from './manifests.ts';
+import { formatVerdict, type Signatures } from './signatures.ts';
 import type { ArtifactDetail, ArtifactSummary, LayerDetail } from './usecases.ts';
 
 /** What the cache holds, in the words of people. */
@@ -24,9 +25,10 @@ export function createCatalog(world: {
   readonly pins: Pins;
   readonly manifests: Manifests;
   readonly source: LayerSource;
+  readonly signatures: Signatures;
   readonly platform: Platform;
 }): Catalog {
-  const { expander, names, views, volumes, pins, manifests, source, platform } = world;
+  const { expander, names, views, volumes, pins, manifests, source, signatures, platform } = world;
 
   const byDigest = async (digest: Digest): Promise<NameRecord | undefined> => {
     const all = await names.list();
@@ -118,6 +120,7 @@ export function createCatalog(world: {
         annotations: selected.manifest.annotations,
         layers,
         pinned: (await pins.list()).some(pin => pin.digest === digest),
+        verdict: formatVerdict(await signatures.judge(name.reference, digest)),
         volumes: records.filter(record => record.digest === digest).map(record => record.targetPath),
       };
     },

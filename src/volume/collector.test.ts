@@ -25,6 +25,7 @@ function createCache() {
   const unused = (): never => assert.fail('not part of collection');
   const collector = createCollector({
     holds,
+    signatures: { sweep: async () => undefined },
     viewsFolder: '/views',
     blobs: {
       size: async digest => (blobs.has(digest) ? 10 : undefined),
@@ -40,7 +41,7 @@ function createCache() {
       has: async digest => layers.has(digest),
       remove: async digest => void layers.delete(digest),
       list: async () => items(layers, 100),
-      toc: unused,
+      readToc: unused,
       stage: unused,
       path: unused,
       check: unused,

@@ -2,6 +2,7 @@ import type { Digest } from '../oci/digest.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import type { Blobs, Held, Layers, Mounter, Names, Pins, View, Views, VolumeRecords } from './contracts.ts';
 import { viewId, type Holds } from './holds.ts';
+import type { Signatures } from './signatures.ts';
 import type { Freed } from './usecases.ts';
 
 export type Collector = {
@@ -23,11 +24,12 @@ export function createCollector(world: {
   readonly names: Names;
   readonly volumes: VolumeRecords;
   readonly pins: Pins;
+  readonly signatures: Pick<Signatures, 'sweep'>;
   readonly mounter: Mounter;
   readonly holds: Holds;
   readonly viewsFolder: string;
 }): Collector {
-  const { blobs, layers, views, names, volumes, pins, mounter, holds } = world;
+  const { blobs, layers, views, names, volumes, pins, signatures, mounter, holds } = world;
   const oneAtATime = createKeyedMutex();
 
   /** The views that must stay, whatever their age. */
@@ -100,6 +102,7 @@ export function createCollector(world: {
       }
     }
     await forgetNames();
+    await signatures.sweep(async digest => (await blobs.size(digest)) !== undefined);
     return { artifacts: freed.manifests.size, bytes: freed.bytes };
   };
 

@@ -261,7 +261,10 @@ export type Accesses = {
 };
 
 /** The signatures found for an artifact: what was asked for, and the answer as JSON. `subject`: registry/path@digest. */
-export type SignatureRecord = { readonly subject: string; readonly answers: Readonly<Record<string, string>> };
+export type SignatureRecord = {
+  readonly subject: string;
+  readonly answers: Readonly<Record<string, string>>;
+};
 export type SignatureRecords = {
   find(subject: string): Promise<SignatureRecord | undefined>;
   put(record: SignatureRecord): Promise<void>;

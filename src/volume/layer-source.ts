@@ -88,7 +88,7 @@ export function createLayerSource(
 
   /** A small blob is not worth a partial file: it is asked for again as a whole. */
   const bringSmall = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
-    const sink = createMemorySink(layer.descriptor.size);
+    const sink = createMemorySink(layer.descriptor);
     await fill(sink, layer, origin, signal);
     await blobs.put(layer.descriptor.digest, sink.bytes);
   };

@@ -1,7 +1,18 @@
+import { hash } from 'node:crypto';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { algorithmOf, toDigest } from '../oci/digest.ts';
+import { ArtifactError } from '../util/error.ts';
 import type { Sink } from './contracts.ts';
 
-/** Takes a download of `size` bytes into memory; for what is small. */
-export function createMemorySink(size: number): Sink & { readonly bytes: Uint8Array } {
+/** Takes a download into memory; for what is small. */
+export type MemorySink = Sink & {
+  /** As they came, not verified. */
+  readonly bytes: Uint8Array;
+  /** @throws ArtifactError `corrupt` for bytes of another digest. */
+  verified(): Uint8Array;
+};
+
+export function createMemorySink({ digest, size }: Descriptor): MemorySink {
   const bytes = Buffer.allocUnsafe(size);
   let offset = 0;
   return {
@@ -15,6 +26,15 @@ export function createMemorySink(size: number): Sink & { readonly bytes: Uint8Ar
     },
     restart() {
       offset = 0;
+    },
+    verified() {
+      const algorithm = algorithmOf(digest);
+      const actual = toDigest(algorithm, hash(algorithm, bytes));
+      if (offset === size && actual === digest) return bytes;
+      throw new ArtifactError(
+        'corrupt',
+        `the registry sent ${actual} (${offset} bytes) for ${digest} (${size} bytes)`,
+      );
     },
   };
 }

@@ -56,7 +56,8 @@ export function createPull(world: {
   readonly holds: Holds;
   readonly platform: Platform;
 }): Pull {
-  const { resolver, authority, signatures, manifests, preparation, keychain, registry, names, views, holds } = world;
+  const { resolver, authority, signatures, manifests, preparation, keychain, registry, names, views, holds } =
+    world;
   const flights = createFlights<View, Progress>(lingerMs);
 
   const draw = async (

@@ -81,12 +81,15 @@ export type ArtifactDetail = {
   readonly annotations: Readonly<Record<string, string>>;
   readonly layers: readonly LayerDetail[];
   readonly pinned: boolean;
+  /** The verdict of the node's signature policy, by the signatures that the node keeps. */
+  readonly verdict: string;
   readonly volumes: readonly string[];
 };
 
 export type Freed = { readonly artifacts: number; readonly bytes: number };
 
-export type VolumeStatus = VolumeRecord & { readonly mounted: boolean };
+/** `refused`: why the node's policy would not let it be mounted now; what is mounted stays. */
+export type VolumeStatus = VolumeRecord & { readonly mounted: boolean; readonly refused?: string };
 
 /** Something fsck found wrong. `repaired`: dropped, so that it is pulled again. */
 export type Finding = { readonly path: string; readonly problem: string; readonly repaired: boolean };

@@ -51,6 +51,7 @@ export const detail: ArtifactDetail = {
     { digest: other, mediaType: 'n', size: 0, name: '', form: 'unpacked', held: false },
   ],
   pinned: true,
+  verdict: 'accepted: no policy file is configured',
   volumes: ['/pods/u/mount'],
 };
 export const volume: VolumeStatus = {

@@ -19,6 +19,7 @@ export async function inspect(shell: Shell, operands: readonly string[]): Promis
         ['kind', kind],
         ['media type', mediaType],
         ['artifact type', artifactType || '-'],
+        ['signatures', artifact.verdict],
         ['pinned', artifact.pinned ? 'yes' : 'no'],
         ['volumes', artifact.volumes.join(', ') || 'none'],
         ...Object.entries(annotations).map(([name, value]) => [`annotation ${name}`, value] as const),
