@@ -13,12 +13,13 @@ export type RealRegistry = AsyncDisposable & {
 
 /**
  * A CNCF distribution registry on a free loopback port, plain HTTP or, with `tls` (PEM), HTTPS; its content lies
- * in a temporary folder. Disposing it ends the process and removes the content.
+ * in a temporary folder. `auth` is the part of its configuration of that name. Disposing it ends the process and
+ * removes the content.
  */
-export async function startRealRegistry(tls?: {
-  readonly cert: string;
-  readonly key: string;
-}): Promise<RealRegistry> {
+export async function startRealRegistry(
+  tls?: { readonly cert: string; readonly key: string },
+  auth?: Readonly<Record<string, unknown>>,
+): Promise<RealRegistry> {
   const folder = await temporaryFolder();
   const port = await freePort();
   const content = join(folder.path, 'content');
@@ -30,6 +31,7 @@ export async function startRealRegistry(tls?: {
     log: { level: 'error', accesslog: { disabled: true } },
     storage: { filesystem: { rootdirectory: content }, delete: { enabled: true } },
     http: { addr: `127.0.0.1:${port}`, ...(tls && { tls: files }) },
+    ...(auth && { auth }),
   };
   const file = join(folder.path, 'config.yml');
   await writeFile(file, JSON.stringify(config)); // JSON is YAML
