@@ -89,11 +89,15 @@ export async function openAccessFile(file: string | undefined): Promise<AccessFi
   };
 }
 
-/** Follows links, so that a ConfigMap's new version is another inode. */
+/**
+ * Follows links, so that a ConfigMap's new version is another inode. A file changed just now can change again at the
+ * same time, as file systems tell it: until it has settled it has another stamp at each look.
+ */
 function stampOf(file: string): string {
   try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true });
-    return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+    const { dev, ino, size, mtimeNs, ctimeNs, ctimeMs } = statSync(file, { bigint: true });
+    const young = Date.now() - Number(ctimeMs) < 100 ? performance.now() : 0;
+    return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs} ${young}`;
   } catch (thrown) {
     return errnoOf(thrown) ?? 'unknown';
   }
