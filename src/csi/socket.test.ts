@@ -112,3 +112,13 @@ test('a folder that is not there is named', async () => {
     message: `the folder ${join(folder, 'no')} of the socket is not there; make it, or choose another path`,
   });
 });
+
+test('what a killed daemon left without a name is taken away', async () => {
+  const own = await mkdtemp(join(folder, 'f-'));
+  leaveSocket(join(own, '.oac-abcdef'));
+  assert.deepEqual(await readdir(own), ['.oac-abcdef']);
+  await using server = openServer();
+  const place = await bindSocket(server, join(own, 'csi.sock'), 'if-silent');
+  assert.deepEqual(await readdir(own), ['csi.sock']);
+  await place.release();
+});

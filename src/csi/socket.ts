@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, lstat, rename, unlink } from 'node:fs/promises';
+import { chmod, lstat, readdir, rename, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
@@ -18,6 +18,9 @@ export type Place = {
   release(): Promise<void>;
 };
 
+/** Of sockets that have no name yet. */
+const asidePrefix = '.oac-';
+
 /** sockaddr_un's path, without its NUL. */
 const longestPath = 107;
 
@@ -30,7 +33,7 @@ const longestPath = 107;
  */
 export async function bindSocket(server: Server, path: string, takeover: Takeover): Promise<Place> {
   // kubelet passes over names that begin with a dot.
-  const aside = join(dirname(path), `.${randomBytes(3).toString('hex')}`);
+  const aside = join(dirname(path), `${asidePrefix}${randomBytes(3).toString('hex')}`);
   if (Math.max(Buffer.byteLength(path), Buffer.byteLength(aside)) > longestPath) {
     throw new ArtifactError(
       'invalid',
@@ -38,6 +41,7 @@ export async function bindSocket(server: Server, path: string, takeover: Takeove
     );
   }
   await verifyFree(path, takeover);
+  await removeStale(dirname(path));
   await bind(server, aside);
   try {
     await chmod(aside, 0o600);
@@ -70,6 +74,15 @@ async function verifyFree(path: string, takeover: Takeover): Promise<void> {
   }
   if (takeover === 'if-silent' && (await answers(path))) {
     throw new ArtifactError('exists', `another server answers on ${path}; stop it, or choose another path`);
+  }
+}
+
+/** Takes away what a daemon left that was killed between making its socket and naming it. */
+async function removeStale(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name);
+    if (!name.startsWith(asidePrefix) || (await answers(path))) continue;
+    await unlink(path).catch(absent);
   }
 }
 

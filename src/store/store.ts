@@ -1,3 +1,4 @@
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AccessRecord, openAccesses } from './accesses.ts';
 import { type Blobs, openBlobs } from './blobs.ts';
@@ -34,6 +35,8 @@ export type Store = AsyncDisposable & {
   readonly signatures: Records<SignatureRecord>;
   readonly salt: string;
   readonly disk: Disk;
+  /** Takes away downloads that were given up; to be called now and then. */
+  retire(): Promise<void>;
 };
 
 export type StoreOptions = {
@@ -83,7 +86,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const signatures = openSignatures(await folder('signatures'), scratch);
     const salt = await openSalt(root, scratch);
 
-    await retirePartials(ingest.path, scratch);
+    await retirePartials(ingest.path, path => rename(path, scratch.fresh()));
     await views.retireHalves();
     scratch.sweep().catch((thrown: unknown) => {
       log?.warn(
@@ -94,7 +97,8 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
 
     const resources = opened.move();
     const disk = openDisk(stateDir);
+    const retire = (): Promise<void> => retirePartials(ingest.path, scratch.discard);
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
-    return { blobs, layers, views, names, volumes, pins, accesses, signatures, salt, disk, ...close };
+    return { blobs, layers, views, names, volumes, pins, accesses, signatures, salt, disk, retire, ...close };
   });
 }

@@ -102,7 +102,7 @@ test('who waits for a build that is aborted builds it itself', async () => {
   assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
 });
 
-test('a view whose record is torn counts as absent, and is built again', async () => {
+test('a view whose record is torn counts as absent; its record is made again, and its tree, which may be mounted, stays', async () => {
   await using folder = await temporaryFolder();
   await using before = await openStore({ stateDir: join(folder.path, 'state') });
   const tree = directory({ a: await blob(before, 'a') });
@@ -110,6 +110,7 @@ test('a view whose record is torn counts as absent, and is built again', async (
   await before[Symbol.asyncDispose]();
   const sidecar = join(folder.path, 'state/views/key-1.json');
   const whole = readFileSync(sidecar);
+  const { ino } = statSync(join(folder.path, 'state/views/key-1'));
   for (const torn of ['', whole.subarray(0, 20), JSON.stringify({ ...record, key: 'other' }), 'null']) {
     writeFileSync(sidecar, torn);
     await using store = await openStore({ stateDir: join(folder.path, 'state') });
@@ -118,6 +119,7 @@ test('a view whose record is torn counts as absent, and is built again', async (
     const view = await store.views.build(record, tree, never);
     assert.equal(readFileSync(join(view.path, 'a'), 'utf8'), 'a');
     assert.deepEqual(readFileSync(sidecar), whole);
+    assert.equal(statSync(view.path).ino, ino);
   }
 });
 

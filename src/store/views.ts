@@ -37,7 +37,7 @@ export function openViews(folder: Folder, pathOf: (source: Source) => string, sc
 
   async function find(key: string): Promise<View | undefined> {
     const path = treeOf(key);
-    const present = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+    const present = isPresent(key);
     if (!present) known.delete(key);
     const view = known.get(key);
     if (view !== undefined || !present) return view;
@@ -46,20 +46,36 @@ export function openViews(folder: Folder, pathOf: (source: Source) => string, sc
     return known.get(key);
   }
 
+  const isPresent = (key: string): boolean =>
+    lstatSync(treeOf(key), { throwIfNoEntry: false })?.isDirectory() === true;
+
+  const describe = (record: ViewRecord): Promise<void> =>
+    writeAside(scratch.fresh(), sidecarOf(record.key), JSON.stringify(record), true);
+
+  /** Notes a view whose tree and record are in their places. */
+  async function settle(record: ViewRecord): Promise<View> {
+    const { key } = record;
+    await folder.sync();
+    const view = { ...record, path: treeOf(key), usedAt: (await stat(sidecarOf(key))).mtimeMs };
+    known.set(key, view);
+    return view;
+  }
+
   async function build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal): Promise<View> {
     const { key } = record;
+    if (isPresent(key)) {
+      // A tree there is whole, and may be mounted: its damaged record is written anew, and it stays.
+      await describe(record);
+      return settle(record);
+    }
     const aside = scratch.fresh();
     try {
       const directories = await raiseTree(aside, tree, pathOf, signal);
       await folder.syncAll(directories);
       signal.throwIfAborted();
-      await writeAside(scratch.fresh(), sidecarOf(key), JSON.stringify(record), true);
-      await scratch.discard(treeOf(key));
+      await describe(record);
       await rename(aside, treeOf(key));
-      await folder.sync();
-      const view = { ...record, path: treeOf(key), usedAt: (await stat(sidecarOf(key))).mtimeMs };
-      known.set(key, view);
-      return view;
+      return await settle(record);
     } catch (thrown) {
       await scratch.discard(aside);
       throw signal.aborted ? thrown : toStoreError(`building the view of ${record.reference}`, thrown);
