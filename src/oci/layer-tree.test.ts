@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { toLayerTree } from '../../test/support/toc.ts';
 import { toDigest } from './digest.ts';
-import { toFileTree, toLayerTree, type LayerDirectory, type LayerTree } from './layer-tree.ts';
+import { toFileTree, type LayerDirectory, type LayerTree } from './layer-tree.ts';
 import type { TocEntry } from './toc.ts';
 
 const digest = toDigest('sha256', 'd'.repeat(64));
@@ -27,7 +28,7 @@ function special(path: string): TocEntry {
 }
 
 function layer(kind: 'artifact' | 'image', entries: readonly TocEntry[], at?: string[]): LayerTree {
-  const toc = { digest, diffId: digest, bytes: 0, notes: ['a note'], entries };
+  const toc = { digest, notes: ['a note'], entries };
   return toLayerTree(toc, at === undefined ? { kind, label } : { kind, label, at });
 }
 

@@ -1,7 +1,7 @@
 import { ArtifactError } from '../util/error.ts';
 import type { Digest } from './digest.ts';
 import { encodeName, quoteName } from './name.ts';
-import type { Attributes, Toc, TocEntry } from './toc.ts';
+import type { Attributes, TocEntry } from './toc.ts';
 import { plainAttributes, type FileNode, type SymlinkNode } from './tree.ts';
 import { parseFilePath, parseTreePath } from './tree-path.ts';
 import { walkTree, type Budget } from './tree-walk.ts';
@@ -40,37 +40,45 @@ export function toFileTree(path: string, file: { digest: Digest; size: number; l
   return { root: layer.base, notes: [] };
 }
 
+/** A tar layer on its way to a tree. After a failure it is of no use. */
+export type LayerTreeBuilder = {
+  /** @throws ArtifactError `unmountable`, naming layer and entry. */
+  add(entry: TocEntry): void;
+  /** Takes the notes of the table of contents, too. */
+  finish(notes: readonly string[]): LayerTree;
+};
+
 /**
  * A tar layer as a tree. Entries are taken in the tar's order, a later one replaces an earlier one, and a parent that
  * is a symlink of this layer is followed inside it, as when the layer is extracted by itself. Hard links share the
- * body of a file that came before them.
- *
- * @throws ArtifactError `unmountable`, naming layer and entry, for a path out of the root, a hard link to what is not
- * there, a parent that is no directory, and, in an artifact, a device, FIFO or socket.
+ * body of a file that came before them. Refused are a path out of the root, a hard link to what is not there, a parent
+ * that is no directory, and, in an artifact, a device, FIFO or socket.
  */
-export function toLayerTree(toc: Toc, { kind, label, at = [] }: LayerRole): LayerTree {
+export function createLayerTree(digest: Digest, { kind, label, at = [] }: LayerRole): LayerTreeBuilder {
   const whole = openLayer(label);
   const layer = { ...whole, base: enterDirectory(whole, at, at.length, false) };
-  const leftOut: string[] = [];
-  for (const entry of toc.entries) {
-    const path = parseTreePath(entry.path, label);
-    if (kind === 'image' && path.some(isReserved)) {
-      if (!applyWhiteout(layer, path)) leftOut.push(`AUFS metadata ${quoteName(entry.path)}`);
-    } else if (entry.kind === 'special') {
-      const what = `${entry.what} ${quoteName(entry.path)}`;
-      if (kind === 'artifact') throw refusal(label, `holds the ${what}, which an artifact cannot have`);
-      leftOut.push(what);
-    } else if (entry.kind === 'directory') {
-      const directory = enterDirectory(layer, path, path.length, true);
-      directory.attributes = attributesOf(entry);
-      directory.implied = false;
-    } else if (path.length === 0) {
-      throw refusal(label, `the root ${quoteName(entry.path)} is a ${entry.kind}, not a directory`);
-    } else {
-      placeNode(layer, path, toNode(layer, entry, toc.digest));
-    }
-  }
-  return { root: whole.base, notes: [...toc.notes, ...noteOf(leftOut, label)] };
+  const leftOut = createList();
+  return {
+    add(entry) {
+      const path = parseTreePath(entry.path, label);
+      if (kind === 'image' && path.some(isReserved)) {
+        if (!applyWhiteout(layer, path)) leftOut.add(`AUFS metadata ${quoteName(entry.path)}`);
+      } else if (entry.kind === 'special') {
+        const what = `${entry.what} ${quoteName(entry.path)}`;
+        if (kind === 'artifact') throw refusal(label, `holds the ${what}, which an artifact cannot have`);
+        leftOut.add(what);
+      } else if (entry.kind === 'directory') {
+        const directory = enterDirectory(layer, path, path.length, true);
+        directory.attributes = attributesOf(entry);
+        directory.implied = false;
+      } else if (path.length === 0) {
+        throw refusal(label, `the root ${quoteName(entry.path)} is a ${entry.kind}, not a directory`);
+      } else {
+        placeNode(layer, path, toNode(layer, entry, digest));
+      }
+    },
+    finish: notes => ({ root: whole.base, notes: [...notes, ...leftOut.toNotes(label)] }),
+  };
 }
 
 /** A layer while its entries are taken: paths start at `base`. */
@@ -193,10 +201,20 @@ function attributesOf({ mode, uid, gid, mtime, xattrs }: Attributes): Attributes
   return xattrs === undefined ? { mode, uid, gid, mtime } : { mode, uid, gid, mtime, xattrs };
 }
 
-function noteOf(leftOut: readonly string[], label: string): string[] {
-  if (leftOut.length === 0) return [];
-  const more = leftOut.length > 3 ? ` and ${leftOut.length - 3} more` : '';
-  return [`${label}: left out ${leftOut.slice(0, 3).join(', ')}${more}`];
+/** What was left out of a layer: the first three by name, the rest by number. */
+function createList() {
+  const first: string[] = [];
+  let count = 0;
+  return {
+    add(what: string): void {
+      if (count++ < 3) first.push(what);
+    },
+    toNotes(label: string): string[] {
+      if (count === 0) return [];
+      const more = count > 3 ? ` and ${count - 3} more` : '';
+      return [`${label}: left out ${first.join(', ')}${more}`];
+    },
+  };
 }
 
 function refusal(label: string, why: string): ArtifactError {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { toLayerTree } from '../../test/support/toc.ts';
 import { toDigest } from './digest.ts';
-import { toLayerTree } from './layer-tree.ts';
 import { mergeTrees } from './merge.ts';
 import { subTree } from './sub-tree.ts';
 import type { TocEntry } from './toc.ts';
@@ -19,7 +19,7 @@ function symlink(path: string, target: string): TocEntry {
 }
 
 function tree(...entries: TocEntry[]): DirectoryNode {
-  const toc = { digest, diffId: digest, bytes: 0, notes: [], entries };
+  const toc = { digest, notes: [], entries };
   return mergeTrees([toLayerTree(toc, { kind: 'artifact', label: 'a' })], 'artifact');
 }
 

@@ -1,4 +1,4 @@
-import type { Attributes, TocEntry, Xattrs } from '../oci/toc.ts';
+import type { Attributes, TocEntry, Xattrs } from './toc.ts';
 
 type Stat = [mode: number, uid: number, gid: number, mtime: number, xattrs?: Xattrs];
 

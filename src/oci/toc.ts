@@ -34,13 +34,19 @@ export type TocEntry =
       readonly what: 'character device' | 'block device' | 'FIFO' | 'socket';
     };
 
-/** What a tar layer holds. `digest` is the layer's as transferred, `diffId` that of the uncompressed tar (OCI image spec, config.md). */
-export type Toc = {
+/** The name of a table of contents in the folder of its layer; the bodies beside it are named by their numbers. */
+export const tocName = 'toc';
+
+/** What a tar layer holds, but for its entries: there may be a million of them, so they are never held all at once. */
+export type TocSummary = {
+  /** Of the layer as transferred. */
   readonly digest: Digest;
+  /** Of the uncompressed tar (OCI image spec, config.md). */
   readonly diffId: Digest;
   /** Sum of all bodies, bytes. */
   readonly bytes: number;
+  /** How many bodies there are; they are numbered from 0. */
+  readonly bodies: number;
   /** Notes for the log, such as attributes that were dropped; at most a few lines. */
   readonly notes: readonly string[];
-  readonly entries: readonly TocEntry[];
 };

@@ -9,7 +9,7 @@ export type Folder = AsyncDisposable & {
   /** Names renamed into or removed from it so far outlive a power cut. */
   sync(): Promise<void>;
   /** So do these files and folders, on the same file system. */
-  syncAll(paths: readonly PathLike[]): Promise<void>;
+  syncAll(paths: Iterable<PathLike>): Promise<void>;
 };
 
 /**
@@ -27,8 +27,11 @@ export async function openFolder(path: string): Promise<Folder> {
     path,
     sync: shareRuns(() => handle.sync()),
     async syncAll(paths) {
-      if (paths.length > few) await syncAround();
-      else await Promise.all(paths.map(syncOne));
+      const some = Iterator.from(paths)
+        .take(few + 1)
+        .toArray();
+      if (some.length > few) await syncAround();
+      else await Promise.all(some.map(syncOne));
     },
     [Symbol.asyncDispose]: () => handle.close(),
   };

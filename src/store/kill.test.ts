@@ -8,10 +8,11 @@ import { temporaryFolder } from '../../test/support/temporary.ts';
 import { openStore } from './store.ts';
 
 /** Makes and removes layers and views without end; each view has 10 folders of 20 files. */
-const work = (store: string, stateDir: string): string => `
+const work = (store: string, toc: string, stateDir: string): string => `
   import { createHash } from 'node:crypto';
   import { writeFileSync } from 'node:fs';
   const { openStore } = await import(${JSON.stringify(store)});
+  const { writeToc } = await import(${JSON.stringify(toc)});
   const store = await openStore({ stateDir: ${JSON.stringify(stateDir)} });
   const attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0 };
   const layer = 'layer 0';
@@ -26,7 +27,7 @@ const work = (store: string, stateDir: string): string => `
       writeFileSync(stage.path + '/' + body, content);
       entries.push({ kind: 'file', path: 'f' + body, size: content.length, body, sha256, ...attributes });
     }
-    await stage.commit({ digest, diffId: digest, bytes: 20 * content.length, notes: [], entries });
+    await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries }));
     const files = entries.map(({ path, size, body }) => [path, { kind: 'file', source: { kind: 'body', layer: digest, body }, size, layer }]);
     const folder = { kind: 'directory', children: new Map(files), attributes, layer };
     const folders = Array.from({ length: 10 }, (_, n) => ['d' + n, folder]);
@@ -40,7 +41,10 @@ const work = (store: string, stateDir: string): string => `
 
 test('a process killed at any moment leaves whole layers and whole views, and nothing half-made for long', async () => {
   await using folder = await temporaryFolder();
-  const script = work(new URL('./store.ts', import.meta.url).href, folder.path);
+  const [store, toc] = ['./store.ts', '../../test/support/toc.ts'].map(
+    path => new URL(path, import.meta.url).href,
+  );
+  const script = work(store ?? '', toc ?? '', folder.path);
   let seen = 0;
   for (let kill = 0; kill < 8; kill++) {
     await using child = await startChild(process.execPath, ['--input-type=module', '-e', script]);

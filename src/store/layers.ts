@@ -1,21 +1,21 @@
 import { mkdir, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../oci/digest.ts';
-import type { Toc } from '../oci/toc.ts';
+import { tocName, type TocSummary } from '../oci/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { unlessAbsent } from './absent.ts';
 import type { DigestFolders, Held } from './digest-folders.ts';
 import { attempt } from './failure.ts';
-import { checkBodies } from './layer-check.ts';
+import { checkBody } from './layer-check.ts';
 import type { Scratch } from './scratch.ts';
-import { readToc, readTocHeader, writeToc } from './toc-file.ts';
+import { readToc, readTocTotals, type TakeEntries } from './toc-file.ts';
 
 /**
  * Unpacked tar layers under `layers/bodies/<algorithm>/<hex>/`: the file `toc`, and beside it the bodies, each under
  * its number. A layer is complete or absent.
  */
 export type Layers = {
-  toc(digest: Digest): Promise<Toc | undefined>;
+  readToc(digest: Digest, take: TakeEntries, signal: AbortSignal): Promise<TocSummary | undefined>;
   has(digest: Digest): Promise<boolean>;
   stage(digest: Digest): Promise<Stage>;
   path(digest: Digest): string;
@@ -25,14 +25,14 @@ export type Layers = {
   list(): Promise<readonly Held[]>;
 };
 
-/** A folder to unpack into. */
+/** A folder to unpack into: bodies and table of contents. */
 export type Stage = AsyncDisposable & {
   readonly path: string;
-  commit(toc: Toc): Promise<void>;
+  commit(summary: TocSummary): Promise<void>;
 };
 
 export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
-  const tocOf = (digest: Digest): string => join(folders.path(digest), 'toc');
+  const tocOf = (digest: Digest): string => join(folders.path(digest), tocName);
   const has = (digest: Digest): Promise<boolean> =>
     attempt(`looking for layer ${digest}`, async () => {
       return (await unlessAbsent(stat(tocOf(digest)))) !== undefined;
@@ -40,28 +40,39 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
 
   const bodyPath = (digest: Digest, body: number): string => `${folders.path(digest)}/${body}`;
 
-  async function readOwnToc(digest: Digest): Promise<Toc | undefined> {
-    const toc = await unlessAbsent(readToc(tocOf(digest)));
+  async function readOwn(
+    digest: Digest,
+    take: TakeEntries,
+    signal: AbortSignal,
+  ): Promise<TocSummary | undefined> {
+    const path = tocOf(digest);
+    const toc = await unlessAbsent(readToc(path, take, signal));
     if (toc === undefined || toc.digest === digest) return toc;
-    throw new ArtifactError('corrupt', `${tocOf(digest)} is damaged: it is the table of layer ${toc.digest}`);
+    throw new ArtifactError('corrupt', `${path} is damaged: it is the table of layer ${toc.digest}`);
+  }
+
+  async function findDamage(digest: Digest, signal: AbortSignal): Promise<string | undefined> {
+    let problem: string | undefined;
+    const pathOf = (body: number): string => bodyPath(digest, body);
+    const take: TakeEntries = async entries => {
+      for (const entry of entries) problem ??= await checkBody(entry, pathOf, signal);
+    };
+    try {
+      await readOwn(digest, take, signal);
+    } catch (thrown) {
+      if (thrown instanceof ArtifactError && thrown.code === 'corrupt') return thrown.message;
+      throw thrown;
+    }
+    return problem;
   }
 
   return {
     has,
     bodyPath,
     path: digest => folders.path(digest),
-    toc: digest => attempt(`reading layer ${digest}`, () => readOwnToc(digest)),
-
-    check: (digest, signal) =>
-      attempt(`checking layer ${digest}`, async () => {
-        try {
-          const toc = await readOwnToc(digest);
-          return toc === undefined ? undefined : await checkBodies(toc, bodyPath, signal);
-        } catch (thrown) {
-          if (thrown instanceof ArtifactError && thrown.code === 'corrupt') return thrown.message;
-          throw thrown;
-        }
-      }),
+    readToc: (digest, take, signal) =>
+      attempt(`reading layer ${digest}`, () => readOwn(digest, take, signal)),
+    check: (digest, signal) => attempt(`checking layer ${digest}`, () => findDamage(digest, signal)),
 
     stage: digest =>
       attempt(`unpacking layer ${digest}`, async () => {
@@ -69,10 +80,9 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
         await mkdir(path, 0o700);
         return {
           path,
-          commit: toc =>
+          commit: ({ bodies }) =>
             attempt(`storing layer ${digest}`, async () => {
-              await writeToc(join(path, 'toc'), toc);
-              await folders.above(digest).syncAll([path, ...filesOf(path, toc)]);
+              await folders.above(digest).syncAll(filesOf(path, bodies));
               if (await has(digest)) return;
               await scratch.discard(folders.path(digest));
               await rename(path, folders.path(digest));
@@ -93,19 +103,20 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
   };
 }
 
-/** The table in a stage, and its bodies. */
-function filesOf(stage: string, { entries }: Toc): readonly string[] {
-  const bodies = entries.filter(entry => entry.kind === 'file').map(({ body }) => join(stage, String(body)));
-  return [join(stage, 'toc'), ...bodies];
+/** A stage with all that is in it. */
+function* filesOf(stage: string, bodies: number): Generator<string> {
+  yield stage;
+  yield join(stage, tocName);
+  for (let body = 0; body < bodies; body++) yield join(stage, String(body));
 }
 
 /**
- * What a layer takes on the disk, by its header and without a walk: the bodies, the table, and their folder. One that
+ * What a layer takes on the disk, by its totals and without a walk: the bodies, the table, and their folder. One that
  * cannot be read still counts as held, so that collection removes it.
  */
 async function measure(toc: string): Promise<Omit<Held, 'digest'>> {
   try {
-    const { bytes, bodies, size, since } = await readTocHeader(toc);
+    const { bytes, bodies, size, since } = await readTocTotals(toc);
     return { bytes: bytes + size, inodes: bodies + 2, since };
   } catch {
     return { bytes: 0, inodes: 0, since: 0 };

@@ -1,110 +1,64 @@
-import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
-import type { Digest } from '../oci/digest.ts';
-import type { Toc, TocEntry } from '../oci/toc.ts';
+import type { TocEntry, TocSummary } from '../oci/toc.ts';
+import { checksumLength, createTocDecoder, parseTail, tailLength, type TocTotals } from '../oci/toc-text.ts';
 import { ArtifactError } from '../util/error.ts';
-import { type Fields, isCount, isDigestText, parseFields } from './json-record.ts';
-import { formatRow, parseRow } from './toc-row.ts';
+
+/** Takes entries of a table as they are read; it is waited for. */
+export type TakeEntries = (entries: readonly TocEntry[]) => void | Promise<void>;
+
+/** Bytes read, hashed and parsed between turns of the event loop; some hundred entries. */
+const step = 64 * 1024;
 
 /**
- * The table of contents of an unpacked layer: lines of JSON, written and read in pieces, so that a million entries are
- * never one string. First a header, then the notes, then one line for each entry in the tar's order; the last line is
- * the sha256 of all before it.
+ * Reads a table of contents in pieces. What `take` throws is thrown when the whole has been found right, so that
+ * damage is never taken for what it looks like; until then nothing made of the entries may be used.
+ * @throws `corrupt` for anything but a whole table whose checksum is right; ENOENT as it is; the signal's reason.
  */
-export type TocHeader = {
-  readonly digest: Digest;
-  readonly diffId: Digest;
-  /** Of all bodies. */
-  readonly bytes: number;
-  readonly bodies: number;
-};
-
-/** The toc's version, in its header. Any other is not read: the layer is unpacked again. */
-const version = 1;
-/** Bytes hashed, parsed or written in one step; about 3 ms of work. */
-const step = 256 * 1024;
-/** Hex of a sha256, and the end of its line. */
-const checksumLength = 65;
-
-export async function writeToc(path: string, toc: Toc): Promise<void> {
-  await using file = await open(path, 'wx', 0o600);
-  const hash = createHash('sha256');
-  let pending = '';
-  const flush = async (): Promise<void> => {
-    const bytes = Buffer.from(pending);
-    hash.update(bytes);
-    await file.writeFile(bytes);
-    pending = '';
-  };
-
-  const { digest, diffId, bytes, notes, entries } = toc;
-  const bodies = entries.reduce((sum, entry) => sum + (entry.kind === 'file' ? 1 : 0), 0);
-  pending = `${JSON.stringify({ version, digest, diffId, bytes, bodies })}\n${JSON.stringify(notes)}\n`;
-  for (const entry of entries) {
-    pending += `${formatRow(entry)}\n`;
-    if (pending.length >= step) await flush();
+export async function readToc(path: string, take: TakeEntries, signal: AbortSignal): Promise<TocSummary> {
+  await using file = await open(path);
+  const end = (await file.stat()).size - checksumLength;
+  const decoder = createTocDecoder();
+  let failure: { readonly thrown: unknown } | undefined;
+  const buffer = Buffer.allocUnsafe(step);
+  for (let offset = 0; offset < end; ) {
+    signal.throwIfAborted();
+    const { bytesRead } = await file.read(buffer, 0, Math.min(step, end - offset), offset);
+    if (bytesRead === 0) break;
+    offset += bytesRead;
+    const entries = attempt(path, () => decoder.push(buffer.subarray(0, bytesRead)));
+    try {
+      if (failure === undefined) await take(entries);
+    } catch (thrown) {
+      failure = { thrown };
+    }
   }
-  await flush();
-  await file.writeFile(`${hash.digest('hex')}\n`);
+  const summary = decoder.end((await readAt(file, end, checksumLength)).toString());
+  if (summary === undefined) throw damaged(path);
+  if (failure !== undefined) throw failure.thrown;
+  return summary;
 }
 
-/** @throws `corrupt` for anything but a whole table whose checksum is right; ENOENT as it is. */
-export async function readToc(path: string): Promise<Toc> {
+/** The totals alone, without the rest: no checksum is verified. @throws `corrupt` for a file that is not ours; ENOENT as it is. */
+export async function readTocTotals(path: string): Promise<TocTotals & { size: number; since: number }> {
   await using file = await open(path);
-  const hash = createHash('sha256');
-  const end = (await file.stat()).size - checksumLength;
-  if (end < 0) throw damaged(path);
-  let header: TocHeader | undefined;
-  let notes: readonly string[] | undefined;
-  const entries: TocEntry[] = [];
+  const { size, mtimeMs } = await file.stat();
+  const totals = parseTail(await readAt(file, size - tailLength, tailLength));
+  if (totals === undefined) throw damaged(path);
+  return { ...totals, size, since: mtimeMs };
+}
+
+/** Fewer bytes where the file has no more. */
+async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, Math.max(offset, 0));
+  return buffer.subarray(0, bytesRead);
+}
+
+function attempt<T>(path: string, decode: () => T): T {
   try {
-    for await (const lines of readLines(file, end, hash)) {
-      for (const line of lines) {
-        if (header !== undefined && notes !== undefined) entries.push(parseRow(line));
-        else if (header !== undefined) notes = JSON.parse(line) as readonly string[];
-        else if ((header = parseHeader(line)) === undefined) throw damaged(path);
-      }
-    }
+    return decode();
   } catch (thrown) {
     throw damaged(path, thrown);
   }
-  const checksum = await file.read(Buffer.alloc(checksumLength), 0, checksumLength, end);
-  const whole = checksum.buffer.toString() === `${hash.digest('hex')}\n`;
-  if (!whole || header === undefined || notes === undefined) throw damaged(path);
-  return { digest: header.digest, diffId: header.diffId, bytes: header.bytes, notes, entries };
-}
-
-/** The header alone, for sums: no checksum is verified. @throws `corrupt` for one that is not ours; ENOENT as it is. */
-export async function readTocHeader(path: string): Promise<TocHeader & { size: number; since: number }> {
-  await using file = await open(path);
-  const { size, mtimeMs } = await file.stat();
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(1024), 0, 1024, 0);
-  const line = buffer.toString('utf8', 0, bytesRead).split('\n', 1)[0] ?? '';
-  const header = parseHeader(line);
-  if (header === undefined) throw damaged(path);
-  return { ...header, size, since: mtimeMs };
-}
-
-/** The lines of the first `end` bytes of a file, a step at a time. */
-async function* readLines(file: FileHandle, end: number, hash: Hash): AsyncGenerator<string[]> {
-  const buffer = Buffer.allocUnsafe(step);
-  let carry: Buffer = Buffer.alloc(0);
-  for (let offset = 0; offset < end; ) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(step, end - offset), offset);
-    if (bytesRead === 0) return;
-    offset += bytesRead;
-    hash.update(buffer.subarray(0, bytesRead));
-    const bytes = Buffer.concat([carry, buffer.subarray(0, bytesRead)]);
-    const complete = bytes.lastIndexOf(0x0a) + 1;
-    carry = bytes.subarray(complete);
-    if (complete > 0) yield bytes.toString('utf8', 0, complete - 1).split('\n');
-  }
-}
-
-function parseHeader(line: string): TocHeader | undefined {
-  const { version: actual, digest, diffId, bytes, bodies }: Fields = parseFields(line) ?? {};
-  if (actual !== version || !isDigestText(digest) || !isDigestText(diffId)) return undefined;
-  return isCount(bytes) && isCount(bodies) ? { digest, diffId, bytes, bodies } : undefined;
 }
 
 function damaged(path: string, cause?: unknown): ArtifactError {

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { blobFile, describeBlob, directory, plain, symlink } from '../../test/support/nodes.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
+import { writeToc } from '../../test/support/toc.ts';
 import { type Digest, toDigest } from '../oci/digest.ts';
 import { decodeName } from '../oci/name.ts';
 import type { Attributes } from '../oci/toc.ts';
@@ -51,12 +52,12 @@ test('a view has every node of the tree, and its files are the inodes of the sto
   const digest = record.layers[0] as Digest;
   {
     await using stage = await store.layers.stage(digest);
-    writeFileSync(join(stage.path, '7'), 'body');
-    chownSync(join(stage.path, '7'), 5, 6);
-    await stage.commit({ digest, diffId: digest, bytes: 4, notes: [], entries: [] });
+    writeFileSync(join(stage.path, '0'), 'body');
+    chownSync(join(stage.path, '0'), 5, 6);
+    await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries: [] }));
   }
   const model = await blob(store, 'model');
-  const body: FileNode = { kind: 'file', source: { kind: 'body', layer: digest, body: 7 }, size: 4, layer };
+  const body: FileNode = { kind: 'file', source: { kind: 'body', layer: digest, body: 0 }, size: 4, layer };
   const tree = directory({
     model,
     same: model,
@@ -75,7 +76,7 @@ test('a view has every node of the tree, and its files are the inodes of the sto
     assert.equal(statSync(at('model')).ino, statSync(store.blobs.path(model.source.digest)).ino);
   }
   const stats = statSync(at('deep/er/body'));
-  assert.deepEqual([stats.uid, stats.gid, stats.ino], [5, 6, statSync(store.layers.bodyPath(digest, 7)).ino]);
+  assert.deepEqual([stats.uid, stats.gid, stats.ino], [5, 6, statSync(store.layers.bodyPath(digest, 0)).ino]);
   assert.equal(readFileSync(at('deep/er/up'), 'utf8'), 'model');
   const deep = statSync(at('deep'));
   assert.deepEqual([deep.mode & 0o7777, deep.uid, deep.gid, deep.mtimeMs], [0o555, 7, 8, plain.mtime]);
@@ -152,7 +153,7 @@ test('a file that has all the links it can have is copied with mode, owner, time
     setXattr(fd, 'user.note', Buffer.from('kept'));
     setXattr(fd, 'trusted.note', Buffer.from('dropped'));
     utimesSync(join(stage.path, '0'), 1000, 1000);
-    await stage.commit({ digest, diffId: digest, bytes: 3000, notes: [], entries: [] });
+    await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries: [] }));
   }
   const body = store.layers.bodyPath(digest, 0);
   const links = join(folder.path, 'links');

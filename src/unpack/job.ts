@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { algorithmOf, toDigest, type Digest } from '../oci/digest.ts';
-import type { Toc, TocEntry } from '../oci/toc.ts';
+import type { TocSummary } from '../oci/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { inspectFile, readUncompressed } from './compression.ts';
 import { createExtraction } from './extraction.ts';
 import { boundBytes, type UnpackLimits } from './limits.ts';
+import { openTocWriter } from './toc-writer.ts';
 
-/** One layer to unpack: a verified file, its digest, and an empty folder for the bodies. Plain data: it crosses threads. */
+/** One layer to unpack: a verified file, its digest, and an empty folder for bodies and table of contents. Plain data: it crosses threads. */
 export type UnpackJob = {
   readonly source: string;
   readonly digest: Digest;
@@ -14,33 +15,24 @@ export type UnpackJob = {
   readonly limits: UnpackLimits;
 };
 
-/** A table of contents but for its entries, which go before it. */
-export type UnpackSummary = Omit<Toc, 'entries'>;
-
 /**
- * Unpacks a layer: uncompresses, hashes, reads the tar and writes the bodies, all in one pass and in memory that does
+ * Unpacks a layer: uncompresses, hashes, reads the tar, writes the bodies and their table, all in one pass and in memory that does
  * not grow with the layer. What is in `into` after a failure is the caller's to remove.
  *
  * @throws ArtifactError `unmountable` naming layer and entry; `exhausted` when the disk is full.
  */
-export async function unpackLayer(
-  { source, digest, into, limits }: UnpackJob,
-  onEntry: (entry: TocEntry) => void,
-): Promise<UnpackSummary> {
+export async function unpackLayer({ source, digest, into, limits }: UnpackJob): Promise<TocSummary> {
   const label = `layer ${digest}`;
   const file = await inspectFile(source);
   const bound = boundBytes(limits, file);
   const dropped = new Map<string, number>();
-  let bytes = 0;
+  using toc = openTocWriter(into);
   const extraction = createExtraction({
     into,
     label,
     maxEntries: limits.maxEntries,
     maxBytes: bound.bytes,
-    onEntry(entry) {
-      if (entry.kind === 'file') bytes += entry.size;
-      onEntry(entry);
-    },
+    onEntry: toc.add,
     onDropped: name => dropped.set(name, (dropped.get(name) ?? 0) + 1),
   });
 
@@ -56,7 +48,7 @@ export async function unpackLayer(
   }
   await extraction.end();
   const diffId = isVerified ? digest : toDigest('sha256', sha256.digest('hex'));
-  return { digest, diffId, bytes, notes: noteOf(dropped, label) };
+  return toc.end({ digest, diffId, notes: noteOf(dropped, label) });
 }
 
 function noteOf(dropped: ReadonlyMap<string, number>, label: string): string[] {

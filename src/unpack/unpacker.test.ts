@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,6 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { endOfTar, rawEntry, rawTar } from '../../test/support/raw-tar.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
+import { decodeToc } from '../../test/support/toc.ts';
 import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { openFiles } from '../../test/support/unpacking.ts';
 import { toDigest } from '../oci/digest.ts';
@@ -49,13 +50,20 @@ function endless(): Buffer {
 
 test('a layer is unpacked in a thread, its entries in order', async () => {
   await using unpacker: Contract & AsyncDisposable = openUnpacker(limits);
-  const toc = await unpacker.unpack(source('many', gzipSync(files(5432))), digest, into('many.into'), never);
+  const summary = await unpacker.unpack(
+    source('many', gzipSync(files(5432))),
+    digest,
+    into('many.into'),
+    never,
+  );
+  const { entries, ...read } = decodeToc(readFileSync(join(folder.path, 'many.into/toc')));
   assert.deepEqual(
-    toc.entries.map(entry => entry.path),
+    entries.map(entry => entry.path),
     Array.from({ length: 5432 }, (_, index) => `f${index}`),
   );
-  assert.equal(toc.digest, digest);
-  assert.equal(readdirSync(join(folder.path, 'many.into')).length, 5432);
+  assert.deepEqual(summary, read);
+  assert.deepEqual([summary.digest, summary.bodies], [digest, 5432]);
+  assert.equal(readdirSync(join(folder.path, 'many.into')).length, 5433);
 });
 
 test('a refusal keeps its code and text on its way out of the thread', async () => {
@@ -97,6 +105,23 @@ for (const [name, options] of [
     });
   });
 }
+
+test('a disk without room for the table of contents is exhausted, be it for its end alone', async () => {
+  await using unpacker = openUnpacker(limits);
+  for (const [name, count] of [
+    ['end', 40],
+    ['middle', 1000],
+  ] as const) {
+    const path = mountTmpfs(join(folder.path, `table-${name}`), 'size=4k');
+    const long = Array.from({ length: count }, (_, index) => ({
+      name: `${index}`.padEnd(99, 'x'),
+      type: '5',
+    }));
+    await assert.rejects(unpacker.unpack(source(name, rawTar(...long)), digest, path, never), {
+      code: 'exhausted',
+    });
+  }
+});
 
 test('an abort ends the thread promptly, and nothing of it is left', async () => {
   await using unpacker = openUnpacker(limits);
@@ -171,6 +196,6 @@ test('bundled flat, the thread is found beside the program', async () => {
   writeFileSync(join(outdir, 'package.json'), '{"type":"module"}');
   const bundle: { openUnpacker: typeof openUnpacker } = await import(join(outdir, 'unpacker.js'));
   await using unpacker = bundle.openUnpacker(limits);
-  const toc = await unpacker.unpack(source('bundled', files(3)), digest, into('bundled.into'), never);
-  assert.equal(toc.entries.length, 3);
+  const { bodies } = await unpacker.unpack(source('bundled', files(3)), digest, into('bundled.into'), never);
+  assert.equal(bodies, 3);
 });

@@ -1,21 +1,22 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Digest } from '../oci/digest.ts';
-import type { Toc, TocEntry } from '../oci/toc.ts';
+import type { TocSummary } from '../oci/toc.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
-import type { UnpackJob, UnpackSummary } from './job.ts';
+import type { UnpackJob } from './job.ts';
 import type { UnpackLimits } from './limits.ts';
 import type { UnpackMessage } from './worker.ts';
 
 export type Unpacker = AsyncDisposable & {
   /**
-   * Unpacks a verified layer file into an empty folder, in a thread of its own: every body under its number, the rest
-   * in the table of contents. After a failure the folder holds a part of the bodies, and nothing writes to it any more.
+   * Unpacks a verified layer file into an empty folder, in a thread of its own: every body under its number, and
+   * the table of contents (oci/toc-text.ts). After a failure the folder holds a part of them, and nothing writes to it
+   * any more.
    *
    * @throws ArtifactError `unmountable` naming layer and entry; `exhausted`; the signal's reason, promptly.
    */
-  unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<Toc>;
+  unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<TocSummary>;
 };
 
 /** Each unpacks with one thread, and uncompresses with another. */
@@ -24,7 +25,7 @@ const maxParallel = 2;
 /** Beside us, in the source and in a bundle: ./worker.ts or ./worker.js. */
 const workerFile = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
 
-/** MiB. The table of contents leaves in batches; what stays are a few chunks and the headers of one entry. */
+/** MiB. The table of contents is written as it grows; what stays are a few chunks and the headers of one entry. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 128 };
 
 /** Disposing it ends what is under way. */
@@ -41,7 +42,7 @@ export function openUnpacker(limits: UnpackLimits): Unpacker {
       workers.add(worker);
       signal.addEventListener('abort', end);
       try {
-        return await receiveToc(worker, digest, signal);
+        return await receiveSummary(worker, digest, signal);
       } finally {
         signal.removeEventListener('abort', end);
         workers.delete(worker);
@@ -54,16 +55,12 @@ export function openUnpacker(limits: UnpackLimits): Unpacker {
 }
 
 /** Settles when the thread has ended, so that the folder is the caller's alone again. */
-function receiveToc(worker: Worker, digest: Digest, signal: AbortSignal): Promise<Toc> {
-  const { promise, resolve, reject } = Promise.withResolvers<Toc>();
-  const entries: TocEntry[] = [];
-  let summary: UnpackSummary | undefined;
+function receiveSummary(worker: Worker, digest: Digest, signal: AbortSignal): Promise<TocSummary> {
+  const { promise, resolve, reject } = Promise.withResolvers<TocSummary>();
+  let summary: TocSummary | undefined;
   let failure: unknown = new ArtifactError('cancelled', `unpacking layer ${digest} was given up`);
   worker.on('message', (message: UnpackMessage) => {
     switch (message.kind) {
-      case 'entries':
-        entries.push(...message.entries);
-        break;
       case 'done':
         summary = message.summary;
         break;
@@ -78,7 +75,7 @@ function receiveToc(worker: Worker, digest: Digest, signal: AbortSignal): Promis
   worker.on('exit', () => {
     if (signal.aborted) reject(signal.reason);
     else if (summary === undefined) reject(failure);
-    else resolve({ ...summary, entries });
+    else resolve(summary);
   });
   return promise;
 }

@@ -2,7 +2,7 @@ import type { Credential, Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
-import type { Toc } from '../oci/toc.ts';
+import type { TocEntry, TocSummary } from '../oci/toc.ts';
 import type { DirectoryNode } from '../oci/tree.ts';
 import type { MountFlag, Pod, PullRequest } from './request.ts';
 
@@ -121,8 +121,16 @@ export type Ingest = Sink &
 
 /** Tar layers, unpacked once by digest. */
 export type Layers = {
-  /** The table of contents, checksum verified, or undefined if the layer is not held. */
-  toc(digest: Digest): Promise<Toc | undefined>;
+  /**
+   * Reads the table of contents, some entries at a time, and sums up; undefined if the layer is not held. What `take`
+   * throws is thrown once the checksum of the whole is verified; until then nothing made of the entries may be used.
+   * @throws `corrupt`.
+   */
+  readToc(
+    digest: Digest,
+    take: (entries: readonly TocEntry[]) => void,
+    signal: AbortSignal,
+  ): Promise<TocSummary | undefined>;
   has(digest: Digest): Promise<boolean>;
   /** An empty folder to unpack into. Disposed without commit, it is removed. */
   stage(digest: Digest): Promise<Stage>;
@@ -134,14 +142,14 @@ export type Layers = {
 };
 
 export type Stage = AsyncDisposable & {
-  /** Bodies are written to `<path>/<body number>`. */
+  /** Where the bodies and their table of contents are written. */
   readonly path: string;
-  commit(toc: Toc): Promise<void>;
+  commit(summary: TocSummary): Promise<void>;
 };
 
 /** Unpacks a verified layer file into a folder of the store, in a thread of its own. @throws `unmountable` naming the entry; `exhausted`. */
 export type Unpacker = {
-  unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<Toc>;
+  unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<TocSummary>;
 };
 
 /** Reads an archive as it streams by: each regular file with its size in bytes; its content must be read before the next. */

@@ -82,8 +82,7 @@ export function createLayerSource(
   const unpack = async (path: string, layer: LayerPlan, signal: AbortSignal): Promise<void> => {
     const { digest } = layer.descriptor;
     await using stage = await layers.stage(digest);
-    const toc = await unpacker.unpack(path, digest, stage.path, signal);
-    await stage.commit(toc);
+    await stage.commit(await unpacker.unpack(path, digest, stage.path, signal));
   };
 
   /** A small blob is not worth a partial file: it is asked for again as a whole. */

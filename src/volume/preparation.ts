@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Digest } from '../oci/digest.ts';
-import { type LayerTree, toFileTree, toLayerTree } from '../oci/layer-tree.ts';
+import { createLayerTree, type LayerTree, toFileTree } from '../oci/layer-tree.ts';
 import { mergeTrees } from '../oci/merge.ts';
 import type { LayerPlan, Plan } from '../oci/plan.ts';
 import { subTree } from '../oci/sub-tree.ts';
@@ -113,11 +113,11 @@ export function createPreparation(world: {
     }
   };
 
-  const merge = async (blueprint: Blueprint): Promise<DirectoryNode> => {
+  const merge = async (blueprint: Blueprint, signal: AbortSignal): Promise<DirectoryNode> => {
     const { plan, selection } = blueprint;
     const trees = [];
     for (const layer of plan.layers) {
-      const tree = await treeOf(layer, plan.kind, layers);
+      const tree = await treeOf(layer, plan.kind, layers, signal);
       for (const note of tree.notes) world.note(blueprint.reference, note);
       trees.push(tree);
     }
@@ -134,7 +134,7 @@ export function createPreparation(world: {
       const missing = await missingLayers(blueprint.plan.layers, source);
       if (missing.length > 0) await bringAll(blueprint, missing, origin, report, signal);
       report({ ...totals(blueprint.plan.layers), phase: 'view' });
-      const tree = await merge(blueprint);
+      const tree = await merge(blueprint, signal);
       const { manifest, documents, digest } = blueprint.selected;
       const digests = (form: LayerPlan['form']): readonly Digest[] =>
         blueprint.plan.layers.filter(layer => layer.form === form).map(layer => layer.descriptor.digest);
@@ -165,10 +165,16 @@ function fileTreeOf({ name, label, descriptor }: LayerPlan): LayerTree {
   return toFileTree(name, { digest: descriptor.digest, size: descriptor.size, label });
 }
 
-async function treeOf(layer: LayerPlan, kind: Plan['kind'], layers: Layers): Promise<LayerTree> {
+async function treeOf(
+  layer: LayerPlan,
+  kind: Plan['kind'],
+  layers: Layers,
+  signal: AbortSignal,
+): Promise<LayerTree> {
   const { digest } = layer.descriptor;
   if (layer.form === 'file') return fileTreeOf(layer);
-  const toc = await layers.toc(digest);
+  const tree = createLayerTree(digest, { kind, label: layer.label });
+  const toc = await layers.readToc(digest, entries => entries.forEach(tree.add), signal);
   if (toc === undefined)
     throw new ArtifactError('internal', `${layer.label} (${digest}) left the cache while it was in use`);
   if (layer.diffId !== undefined && layer.diffId !== toc.diffId) {
@@ -177,7 +183,7 @@ async function treeOf(layer: LayerPlan, kind: Plan['kind'], layers: Layers): Pro
       `the uncompressed bytes of ${layer.label} are ${toc.diffId}, but the artifact promises ${layer.diffId}; push it again`,
     );
   }
-  return toLayerTree(toc, { kind, label: layer.label });
+  return tree.finish(toc.notes);
 }
 
 /** Each digest that is not held, once. */

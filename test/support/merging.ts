@@ -1,8 +1,9 @@
 import { toDigest } from '../../src/oci/digest.ts';
-import { toLayerTree, type LayerTree } from '../../src/oci/layer-tree.ts';
+import type { LayerTree } from '../../src/oci/layer-tree.ts';
 import { mergeTrees } from '../../src/oci/merge.ts';
 import type { TocEntry } from '../../src/oci/toc.ts';
 import type { DirectoryNode } from '../../src/oci/tree.ts';
+import { toLayerTree } from './toc.ts';
 
 const digest = toDigest('sha256', 'e'.repeat(64));
 
@@ -24,7 +25,7 @@ function entry(short: Short): TocEntry {
 
 /** The `index`th layer of these entries, in order. */
 export function layer(kind: 'artifact' | 'image', index: number, shorts: readonly Short[]): LayerTree {
-  const toc = { digest, diffId: digest, bytes: 0, notes: [], entries: shorts.map(entry) };
+  const toc = { digest, notes: [], entries: shorts.map(entry) };
   return toLayerTree(toc, { kind, label: `layer ${index + 1}` });
 }
 

@@ -4,10 +4,11 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync, writeFi
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { toDigest, type Digest } from '../../src/oci/digest.ts';
-import type { Toc, TocEntry } from '../../src/oci/toc.ts';
+import { tocName } from '../../src/oci/toc.ts';
 import { unpackLayer } from '../../src/unpack/job.ts';
 import type { UnpackLimits } from '../../src/unpack/limits.ts';
 import { temporaryFolder } from './temporary.ts';
+import { decodeToc, type Toc } from './toc.ts';
 
 /** Unpacks layers of bytes in this thread, below a folder that goes with the test file. */
 export type Unpacking = {
@@ -31,11 +32,12 @@ export async function openUnpacking(): Promise<Unpacking> {
 
   async function unpackFile(source: string, limits: Partial<UnpackLimits> = {}): Promise<Unpacked> {
     const into = mkdtempSync(join(folder.path, 'into-'));
-    const entries: TocEntry[] = [];
     const job = { source, digest, into, limits: { ...anyLimits, ...limits } };
-    const toc = { ...(await unpackLayer(job, entry => entries.push(entry))), entries, into };
-    verifyBodies(toc);
-    return toc;
+    const summary = await unpackLayer(job);
+    const toc = decodeToc(readFileSync(join(into, tocName)));
+    assert.deepEqual({ ...summary, entries: toc.entries }, toc);
+    verifyBodies({ ...toc, into });
+    return { ...toc, into };
   }
 
   return {
@@ -52,9 +54,15 @@ export async function openUnpacking(): Promise<Unpacking> {
 }
 
 /** What holds of every success: bodies are what the table says, and nothing else is there. */
-function verifyBodies({ entries, into, bytes }: Unpacked): void {
+function verifyBodies({ entries, into, bytes, bodies }: Unpacked): void {
   const files = entries.filter(entry => entry.kind === 'file');
-  assert.deepEqual(readdirSync(into).toSorted(), files.map(file => String(file.body)).toSorted());
+  const names = files.map((_, body) => String(body));
+  assert.deepEqual(
+    files.map(file => String(file.body)),
+    names,
+  );
+  assert.deepEqual(readdirSync(into).toSorted(), [...names, tocName].toSorted());
+  assert.equal(bodies, files.length);
   for (const file of files) {
     const path = join(into, String(file.body));
     const content = readFileSync(path);

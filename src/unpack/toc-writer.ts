@@ -1,0 +1,13 @@
+import { closeSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { tocName } from '../oci/toc.ts';
+import { createTocEncoder, type TocEncoder } from '../oci/toc-text.ts';
+import { writeAll } from './body.ts';
+
+/** Writes the table of contents beside the bodies while these are written. Disposing it closes the file, whole or not. */
+export type TocWriter = TocEncoder & Disposable;
+
+export function openTocWriter(into: string): TocWriter {
+  const fd = openSync(join(into, tocName), 'wx', 0o600);
+  return { ...createTocEncoder(bytes => writeAll(fd, bytes)), [Symbol.dispose]: () => closeSync(fd) };
+}
