@@ -13,6 +13,7 @@ import { openMounter } from './mount/mounter.ts';
 import { verifyKernel } from './mount/kernel.ts';
 import { type Digest, toDigest } from './oci/digest.ts';
 import { toPlatform } from './oci/platform.ts';
+import type { Reference } from './oci/reference.ts';
 import { openRegistry } from './registry/client.ts';
 import { openConfiguration } from './registry/configuration.ts';
 import { type KeychainOptions, openKeychain } from './registry/keychain.ts';
@@ -174,6 +175,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     meter,
     keychain,
     expander: { expand: (text: string) => expand(configuration.current().registries, text) },
+    places: (reference: Reference) => toRoute(configuration.current(), reference, 'name'),
     archive: { read: readArchive },
     kubelet: { hasPod: (uid: string) => exists(join(settings.kubeletDir, 'pods', uid)) },
     holds: createHolds(),

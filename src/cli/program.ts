@@ -111,7 +111,9 @@ function addCommands(program: Command, act: Act): void {
   ).action(act(load));
   addCredentials(add('resolve <reference>', 'ask the registry what a reference names')).action(act(resolve));
   add('ls', 'list the artifacts of the cache').action(act(ls));
-  add('inspect <reference>', 'show one artifact of the cache').action(act(inspect));
+  addCredentials(add('inspect <reference>', 'show one artifact of the cache'))
+    .option('--credentials', 'show where credentials for it are looked for, and found, instead')
+    .action(act(inspect));
   add('rm <reference>', 'forget a reference and free what only it held').action(act(rm));
   add('prune', 'free everything that no volume, pull or pin holds').action(act(prune));
   add('pin <reference>', 'keep an artifact from collection').action(act(pin));

@@ -42,6 +42,10 @@ export function artifactsHandlers(
     Inspect: unary(edge, async ({ reference }, call) =>
       fromDetail(await artifacts.inspect(required(reference, call))),
     ),
+    ExplainCredentials: unary(edge, async ({ reference, secrets }, call) => {
+      const places = await artifacts.explain(required(reference, call), secrets, call.signal);
+      return { places: places.map(({ place, sources }) => ({ place, sources: [...sources] })) };
+    }),
     Remove: unary(edge, async ({ reference }, call) => {
       const freed = await artifacts.remove(required(reference, call));
       call.note({ bytes: freed.bytes });

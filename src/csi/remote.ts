@@ -8,6 +8,7 @@ import { openArtifacts } from './definitions.ts';
 import { ask, follow, lastOf } from './remote-call.ts';
 import { toDetail, toFreed, toProgress, toPulled, toResolved, toSummary, toVolume } from './remote-value.ts';
 import type { ArtifactsClient } from './wire/ociartifact/v1/Artifacts.ts';
+import type { ExplainCredentialsResponse__Output } from './wire/ociartifact/v1/ExplainCredentialsResponse.ts';
 import type { LoadRequest } from './wire/ociartifact/v1/LoadRequest.ts';
 import type { ListResponse__Output } from './wire/ociartifact/v1/ListResponse.ts';
 import type { ListVolumesResponse__Output } from './wire/ociartifact/v1/ListVolumesResponse.ts';
@@ -73,6 +74,13 @@ function toArtifacts(client: ArtifactsClient): Artifacts {
     },
     async inspect(reference) {
       return toDetail(await ask(done => client.Inspect({ reference }, done)));
+    },
+    async explain(reference, secrets, signal) {
+      const { places } = await ask<ExplainCredentialsResponse__Output>(
+        done => client.ExplainCredentials({ reference, secrets }, done),
+        signal,
+      );
+      return places.map(({ place, sources }) => ({ place, sources }));
     },
     async remove(reference) {
       const { freed } = await ask<RemoveResponse__Output>(done => client.Remove({ reference }, done));

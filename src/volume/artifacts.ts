@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
-import { formatReference } from '../oci/reference.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
+import { formatReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Authority } from './authority.ts';
 import { holdsDigest, type Catalog } from './catalog.ts';
@@ -7,6 +8,7 @@ import type { Collector } from './collector.ts';
 import type {
   Archive,
   Blobs,
+  Expander,
   Keychain,
   Layers,
   Mounter,
@@ -31,6 +33,9 @@ export function createArtifacts(world: {
   readonly signatures: Signatures;
   readonly resolver: Resolver;
   readonly keychain: Keychain;
+  readonly expander: Expander;
+  /** Where a reference is asked for, in order. */
+  readonly places: (reference: Reference) => readonly Endpoint[];
   readonly catalog: Catalog;
   readonly collector: Collector;
   readonly archive: Archive;
@@ -85,6 +90,15 @@ export function createArtifacts(world: {
         bytes: view.bytes,
         inodes: view.inodes,
       };
+    },
+    async explain(text, secrets, signal) {
+      const endpoints = world.expander.expand(text).flatMap(reference => world.places(reference));
+      return Promise.all(
+        endpoints.map(async endpoint => ({
+          place: `${endpoint.host}/${endpoint.path}`,
+          sources: await keychain.explain(endpoint, { secrets }, signal),
+        })),
+      );
     },
     list: catalog.list,
     inspect: catalog.inspect,

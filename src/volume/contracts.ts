@@ -1,6 +1,7 @@
 import type { Credential, Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
 import type { Reference, Repository } from '../oci/reference.ts';
 import type { TocEntry, TocSummary } from '../oci/toc.ts';
 import type { DirectoryNode } from '../oci/tree.ts';
@@ -26,7 +27,11 @@ export type AccessPolicy = {
 };
 
 /** Knows what callers have to show to registries. */
-export type Keychain = { open(caller: Caller): Keyring };
+export type Keychain = {
+  open(caller: Caller): Keyring;
+  /** Each source in its order and what it has for a place, in a line each, without a secret. */
+  explain(place: Endpoint, caller: Caller, signal: AbortSignal): Promise<readonly string[]>;
+};
 
 /** Whom a call is for, as far as credentials go; `secrets` are those of the call. */
 export type Caller = { readonly secrets: Readonly<Record<string, string>>; readonly pod?: Pod };

@@ -86,6 +86,9 @@ export type ArtifactDetail = {
   readonly volumes: readonly string[];
 };
 
+/** Where a reference is asked for, host and repository, and what each source has to show there, in a line each. */
+export type PlaceCredentials = { readonly place: string; readonly sources: readonly string[] };
+
 export type Freed = { readonly artifacts: number; readonly bytes: number };
 
 /** `refused`: why the node's policy would not let it be mounted now; what is mounted stays. */
@@ -104,6 +107,12 @@ export type Artifacts = {
   list(): Promise<readonly ArtifactSummary[]>;
   /** From the cache alone. @throws `not-found`. */
   inspect(reference: string): Promise<ArtifactDetail>;
+  /** Where credentials for a reference are looked for, without a secret; the registry is not asked. */
+  explain(
+    reference: string,
+    secrets: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<readonly PlaceCredentials[]>;
   /** Forgets a reference and frees what only it held. @throws `denied` while a volume or a pin holds it. */
   remove(reference: string): Promise<Freed>;
   /** Frees all that no volume, flight or pin holds. */

@@ -69,6 +69,7 @@ const artifacts: Artifacts = {
   pull: unexpected('pull'),
   list: unexpected('list'),
   inspect: unexpected('inspect'),
+  explain: unexpected('explain'),
   remove: unexpected('remove'),
   prune: unexpected('prune'),
   pin: unexpected('pin'),

@@ -1,11 +1,13 @@
 import { formatSize } from '../../util/size.ts';
-import { operand, print, type Shell } from '../shell.ts';
-import { formatDigest, formatFields, formatTable } from '../text.ts';
+import { toSecrets } from '../secrets.ts';
+import { operand, type Options, print, type Shell } from '../shell.ts';
+import { formatDigest, formatFields, formatTable, printable } from '../text.ts';
 
 const header = ['LAYER', 'SIZE', 'FORM', 'HELD', 'NAME', 'MEDIA TYPE'];
 
-/** What is known of one artifact, from the cache alone. */
-export async function inspect(shell: Shell, operands: readonly string[]): Promise<void> {
+/** What is known of one artifact, from the cache alone; or where its credentials are looked for. */
+export async function inspect(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
+  if (options['credentials'] === true) return explain(shell, operand(operands, 0), options);
   const artifact = await shell.house.artifacts.inspect(operand(operands, 0));
   const { reference, digest, manifest, kind, mediaType, artifactType, annotations } = artifact;
   print(
@@ -35,5 +37,19 @@ export async function inspect(shell: Shell, operands: readonly string[]): Promis
           layer.mediaType,
         ]),
       ),
+  );
+}
+
+async function explain(shell: Shell, reference: string, options: Options): Promise<void> {
+  const secrets = await toSecrets(options, shell.terminal.stdin);
+  const places = await shell.house.artifacts.explain(reference, secrets, shell.signal);
+  print(shell, places, () =>
+    places
+      .flatMap(({ place, sources }) => [
+        place,
+        ...sources.map((source, index) => `  ${index + 1}. ${source}`),
+      ])
+      .map(line => `${printable(line)}\n`)
+      .join(''),
   );
 }

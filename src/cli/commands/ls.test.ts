@@ -44,6 +44,31 @@ test('volumes says which pod has which digest', async () => {
   assert.equal(list[1]?.pod?.namespace, 'ml');
 });
 
+test('inspect --credentials tells where credentials are looked for, and needs nothing in the cache', async () => {
+  const places = [
+    { place: 'm.io/z', sources: ['a: nothing for m.io/z', 'anonymous: used'] },
+    { place: 'r.io/z', sources: ['a: used (\u001b[2J)', 'anonymous: not needed'] },
+  ];
+  const asked: unknown[] = [];
+  const explain = async (...told: readonly unknown[]) => {
+    asked.push(told.slice(0, 2));
+    return places;
+  };
+  const ran = await runShell(['inspect', '--credentials', 'z:1'], { artifacts: { explain } });
+  assert.equal(
+    ran.stdout,
+    'm.io/z\n  1. a: nothing for m.io/z\n  2. anonymous: used\nr.io/z\n  1. a: used (\\u001b[2J)\n  2. anonymous: not needed\n',
+  );
+  const json = await runShell(['inspect', '--credentials', '--output=json', 'z:1'], {
+    artifacts: { explain },
+  });
+  assert.deepEqual(json.json, places);
+  assert.deepEqual(asked, [
+    ['z:1', {}],
+    ['z:1', {}],
+  ]);
+});
+
 test('what a registry says cannot steer the terminal', async () => {
   const inspect = async (): Promise<ArtifactDetail> => ({
     ...detail,
