@@ -47,7 +47,7 @@ import { type ArtifactError, toArtifactError } from './util/error.ts';
 import { version } from './util/version.ts';
 
 /** How often the disk is looked at between pulls. */
-const relieveEveryMs = 60_000;
+const tidyEveryMs = 60_000;
 /** kubelet and systemd give a process that stops this long; what is not done then is left to the next start. */
 const stopWithinMs = 9_500;
 
@@ -152,7 +152,9 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
       ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),
     }),
   );
-  const keychain = stack.use(openKeychain(await toKeychainOptions(settings, note => log.warn(note))));
+  const keychain = stack.use(
+    openKeychain({ ...(await toKeychainOptions(settings, note => log.warn(note))), salt: store.salt }),
+  );
   await keychain.verify(AbortSignal.timeout(5_000));
   const unpacker = stack.use(
     openUnpacker({
@@ -204,13 +206,15 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   const catalog = createCatalog({ ...world, manifests, source });
 
   const closing = new AbortController();
-  const relieving = setInterval(() => {
-    room
-      .relieve(closing.signal)
-      .catch((thrown: unknown) => log.warn(`collection failed: ${toArtifactError(thrown).message}`));
-  }, relieveEveryMs).unref();
+  const tidy = async (): Promise<void> => {
+    await store.retire();
+    await room.relieve(closing.signal);
+  };
+  const tidying = setInterval(() => {
+    tidy().catch((thrown: unknown) => log.warn(`collection failed: ${toArtifactError(thrown).message}`));
+  }, tidyEveryMs).unref();
   stack.defer(async () => {
-    clearInterval(relieving);
+    clearInterval(tidying);
     closing.abort();
     await pull.stop();
   });

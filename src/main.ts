@@ -1,4 +1,5 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=4
+// A small young generation: 80 MB less at the peak of a large layer, for a little more collection.
 import { runCli } from './cli/program.ts';
 import { openTerminal } from './cli/terminal.ts';
 

@@ -17,6 +17,8 @@ export type KeychainOptions = {
   readonly providers?: ProviderOptions | undefined;
   /** What the Kubernetes API knows; undefined where it is not asked. */
   readonly pods?: Pods | undefined;
+  /** Makes a keyring's id mean nothing elsewhere; the same one after a restart knows the same callers. */
+  readonly salt?: string;
   /** Is told once of a file that broke. */
   readonly note?: (text: string) => void;
 };
@@ -52,8 +54,7 @@ const holdsMs = 60_000;
 /** Files are read when they are used, again only if they changed. Disposing it ends the programs that run. */
 export function openKeychain(options: KeychainOptions): Keychain {
   const closing = new AbortController();
-  const salt = randomBytes(32);
-  const { pods, note = () => {} } = options;
+  const { pods, note = () => {}, salt = randomBytes(32).toString('hex') } = options;
   const podSecrets = pods === undefined ? undefined : openPodSecrets(pods);
   const providers =
     options.providers === undefined

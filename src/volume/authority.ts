@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import type { Keyring } from '../oci/credential.ts';
+import { type Keyring, tokensKey } from '../oci/credential.ts';
 import type { Digest } from '../oci/digest.ts';
 import { algorithmOf, toDigest } from '../oci/digest.ts';
 import { formatReference, formatRepository, type Reference, type Repository } from '../oci/reference.ts';
@@ -113,7 +113,7 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
 }
 
 function toAsker({ secrets, pod }: PullRequest, keyring: Keyring): Asker {
-  const brought = Object.keys(secrets).length > 0;
+  const brought = Object.keys(secrets).some(key => key !== tokensKey);
   return { ...(pod === undefined ? {} : { pod }), ...(brought ? { keyringId: keyring.id } : {}) };
 }
 

@@ -99,7 +99,10 @@ export async function spawnDaemon(node: TestNode, options: DaemonOptions = {}): 
   };
   const args = ['serve', ...Object.entries(flags).map(([name, value]) => `${name}=${value}`)];
   const env = { ...process.env, ...options.env };
-  const child = await startChild(process.execPath, [options.program ?? sources, ...args], { env });
+  // A build is run as it will be, with the flags for Node that its first line has.
+  const child = options.program
+    ? await startChild(options.program, args, { env })
+    : await startChild(process.execPath, [sources, ...args], { env });
   const unmountAtExit = (): void => unmountBelow(node.kubeletDir);
   process.on('exit', unmountAtExit);
 
