@@ -149,6 +149,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
       route: (reference, question) => toRoute(configuration.current(), reference, question),
       proxies: parseProxies(process.env),
       onRetry: retry => log.warn(retry, 'asking a registry again'),
+      onRest: rest => log.warn(rest, 'a mirror is passed over'),
       ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),
     }),
   );
@@ -177,7 +178,10 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     meter,
     keychain,
     expander: { expand: (text: string) => expand(configuration.current().registries, text) },
-    places: (reference: Reference) => toRoute(configuration.current(), reference, 'name'),
+    places: (reference: Reference) => {
+      const { mirrors, last } = toRoute(configuration.current(), reference, 'name');
+      return [...mirrors, last];
+    },
     archive: { read: readArchive },
     kubelet: { hasPod: (uid: string) => exists(join(settings.kubeletDir, 'pods', uid)) },
     holds: createHolds(),

@@ -183,7 +183,10 @@ test('a large blob is handed over in pieces of 512 KiB', async () => {
 test('a wait before the next try ends when the caller leaves', async () => {
   source.registry.fault(() => ({ kind: 'status', status: 503, retryAfter: '60' }));
   await using client = openRegistry({
-    route: () => [toPlace({ host: source.registry.host, path: source.path, insecure: true })],
+    route: () => ({
+      mirrors: [],
+      last: toPlace({ host: source.registry.host, path: source.path, insecure: true }),
+    }),
   });
   const leaving = AbortSignal.timeout(100);
   const pulling = client.blob(

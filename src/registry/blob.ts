@@ -4,12 +4,20 @@ import { ArtifactError } from '../util/error.ts';
 import { parseContentRange } from './content-range.ts';
 import type { Exchange } from './exchange.ts';
 import type { Receiver } from './hop.ts';
-import { type Clock, type OnRetry, openPatience, Passing } from './patience.ts';
+import { type Patience, Passing } from './patience.ts';
 import type { Place } from './place.ts';
 import type { Arrival } from './redirect.ts';
 
-/** Where the bytes go. `write` takes the chunk before it returns; `restart` forgets all that was taken. */
-export type Sink = { readonly offset: number; write(chunk: Uint8Array): void; restart(): void };
+/**
+ * Where the bytes go. `write` takes the chunk before it returns; `restart` forgets all that was taken; `verify`, where
+ * it is there, throws `corrupt` if all of it has another digest than it should, and is then as after `restart`.
+ */
+export type Sink = {
+  readonly offset: number;
+  write(chunk: Uint8Array): void;
+  restart(): void;
+  verify?(): Promise<void>;
+};
 
 export type Transfer = {
   readonly place: Place;
@@ -38,14 +46,12 @@ const startAgain = new Error('the blob starts again');
 export async function transfer(
   exchange: Exchange,
   blob: Transfer,
-  clock: Clock,
-  onRetry: OnRetry,
+  patience: Patience,
   signal: AbortSignal,
 ): Promise<void> {
-  const { sink, descriptor, subject } = blob;
+  const { sink, descriptor } = blob;
   if (sink.offset > descriptor.size) sink.restart();
   let furthest = sink.offset;
-  let patience = openPatience(subject, clock, onRetry);
   while (sink.offset < descriptor.size) {
     try {
       await attempt(exchange, blob, signal);
@@ -54,7 +60,7 @@ export async function transfer(
       if (!(thrown instanceof Passing)) throw thrown;
       if (sink.offset > furthest) {
         furthest = sink.offset;
-        patience = openPatience(subject, clock, onRetry);
+        patience.renew(thrown);
         continue;
       }
       const message = `${sink.offset} of ${descriptor.size} bytes came, then: ${thrown.message}`;

@@ -2,9 +2,12 @@ import { setTimeout } from 'node:timers/promises';
 import type { Credential, Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Reference, Repository } from '../oci/reference.ts';
-import { type Sink, transfer } from './blob.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
+import type { Reference } from '../oci/reference.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Sink } from './blob.ts';
 import { openBulk } from './bulk.ts';
+import { deliver } from './delivery.ts';
 import { openExchange } from './exchange.ts';
 import { type Asked, fetchManifest, resolve } from './manifest.ts';
 import { cancelled } from './outage.ts';
@@ -14,7 +17,9 @@ import { noProxies, type Proxies } from './proxies.ts';
 import { type Content, isPresent } from './presence.ts';
 import { listReferrers } from './referrers.ts';
 import type { Route } from './route.ts';
+import { type OnRest, openStandings } from './standing.ts';
 import { openTls } from './tls.ts';
+import { type Journey, walk } from './walk.ts';
 
 export type RegistryOptions = {
   /** Where a repository is asked for. What it throws is thrown on. */
@@ -24,6 +29,7 @@ export type RegistryOptions = {
   /** None unless told. */
   readonly proxies?: Proxies;
   readonly onRetry?: OnRetry;
+  readonly onRest?: OnRest;
   /** Milliseconds that a server may send nothing; 30 s unless told. */
   readonly stallMs?: number;
   readonly clock?: Clock;
@@ -34,22 +40,22 @@ export type RegistryClient = AsyncDisposable & {
     reference: Reference,
     keyring: Keyring,
     signal: AbortSignal,
-  ): Promise<{ readonly descriptor: Descriptor; readonly credential: Credential }>;
+  ): Promise<{ readonly descriptor: Descriptor; readonly credential: Credential; readonly place: Endpoint }>;
   manifest(
-    repository: Repository,
+    reference: Reference,
     descriptor: Descriptor,
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<Uint8Array>;
-  has(repository: Repository, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
+  has(reference: Reference, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
   referrers(
-    repository: Repository,
+    reference: Reference,
     digest: Digest,
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<readonly Descriptor[] | undefined>;
   blob(
-    repository: Repository,
+    reference: Reference,
     descriptor: Descriptor,
     sink: Sink,
     keyring: Keyring,
@@ -72,7 +78,14 @@ const clockOfNode: Clock = {
  * @throws ArtifactError `invalid` if `caFile` is no file of certificates.
  */
 export function openRegistry(options: RegistryOptions): RegistryClient {
-  const { route, proxies = noProxies, onRetry = () => {}, stallMs = 30_000, clock = clockOfNode } = options;
+  const {
+    route,
+    proxies = noProxies,
+    onRetry = () => {},
+    onRest = () => {},
+    stallMs = 30_000,
+    clock = clockOfNode,
+  } = options;
   const tls = openTls(options.caFile);
   const pool = openPool(tls, proxies, stallMs);
   const bulk = openBulk(tls, stallMs, pool.send);
@@ -82,51 +95,77 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     return (request.bulk && straight ? bulk : pool.send)(request, accept, signal);
   }, clock);
 
-  async function ask(
-    repository: Repository,
-    name: string,
+  const standings = openStandings(clock, onRest);
+
+  function plan(
+    reference: Reference,
+    question: 'name' | 'content',
     keyring: Keyring,
-    signal: AbortSignal,
-  ): Promise<Asked> {
-    const places = route(repository, 'content');
-    const place = places.at(-1) ?? places[0];
-    return {
-      place,
-      credential: await keyring.find(place, signal),
-      subject: `${repository.registry}/${repository.path}${name}`,
-    };
+    version: string,
+  ): Journey {
+    const subject = `${reference.registry}/${reference.path}${version}`;
+    return { route: route(reference, question), subject, keyring, tried: [] };
+  }
+
+  /** One small question, whose answer is whole or none: once to each mirror, with patience to the registry. */
+  function ask<T>(journey: Journey, question: (asked: Asked) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const patience = openPatience(journey.subject, clock, onRetry);
+    return walk(
+      journey,
+      standings,
+      async (asked, isLast) => {
+        if (isLast) return await retry(() => question(asked), patience, signal);
+        const answer = await question(asked);
+        standings.good(asked.place);
+        return answer;
+      },
+      signal,
+    );
   }
 
   return {
     async resolve(reference, keyring, signal) {
       const name = reference.digest ?? reference.tag ?? 'latest';
-      const suffix = reference.digest === undefined ? `:${name}` : `@${name}`;
-      const asked = await ask(reference, suffix, keyring, signal);
-      const patience = openPatience(asked.subject, clock, onRetry);
-      const descriptor = await retry(() => resolve(exchange, asked, name, signal), patience, signal);
-      return { descriptor, credential: asked.credential };
+      const version = reference.digest === undefined ? `:${name}` : `@${name}`;
+      return await ask(
+        plan(reference, 'name', keyring, version),
+        async asked => {
+          const descriptor = await resolve(exchange, asked, name, signal);
+          return { descriptor, credential: asked.credential, place: asked.place };
+        },
+        signal,
+      );
     },
-    async manifest(repository, descriptor, keyring, signal) {
-      const asked = await ask(repository, `@${descriptor.digest}`, keyring, signal);
-      const patience = openPatience(asked.subject, clock, onRetry);
-      return await retry(() => fetchManifest(exchange, asked, descriptor, signal), patience, signal);
+    async manifest(reference, descriptor, keyring, signal) {
+      const journey = plan(reference, 'content', keyring, `@${descriptor.digest}`);
+      return await ask(journey, asked => fetchManifest(exchange, asked, descriptor, signal), signal);
     },
-    async has(repository, content, keyring, signal) {
-      const asked = await ask(repository, `@${content.descriptor.digest}`, keyring, signal);
-      const patience = openPatience(asked.subject, clock, onRetry);
-      return await retry(() => isPresent(exchange, asked, content, signal), patience, signal);
+    async has(reference, content, keyring, signal) {
+      const journey = plan(reference, 'content', keyring, `@${content.descriptor.digest}`);
+      return await ask(atRegistry(journey), asked => isPresent(exchange, asked, content, signal), signal);
     },
-    async referrers(repository, digest, keyring, signal) {
-      const asked = await ask(repository, `@${digest}`, keyring, signal);
-      const patience = openPatience(asked.subject, clock, onRetry);
-      return await retry(() => listReferrers(exchange, asked, digest, signal), patience, signal);
+    async referrers(reference, digest, keyring, signal) {
+      const journey = plan(reference, 'content', keyring, `@${digest}`);
+      const list = async (asked: Asked) => {
+        const found = await listReferrers(exchange, asked, digest, signal);
+        if (asked.place === journey.route.last || (found ?? []).length > 0) return found;
+        // Mirrors seldom have them: only the registry can say that there are none.
+        throw new ArtifactError('not-found', `${asked.place.host} knows no referrers`);
+      };
+      return await ask(journey, list, signal);
     },
-    async blob(repository, descriptor, sink, keyring, signal) {
-      const asked = await ask(repository, `@${descriptor.digest}`, keyring, signal);
-      await transfer(exchange, { ...asked, descriptor, sink }, clock, onRetry, signal);
+    async blob(reference, descriptor, sink, keyring, signal) {
+      const journey = plan(reference, 'content', keyring, `@${descriptor.digest}`);
+      const startPatience = () => openPatience(journey.subject, clock, onRetry);
+      await deliver(exchange, journey, { descriptor, sink }, standings, startPatience, signal);
     },
     async [Symbol.asyncDispose]() {
       await pool[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Without mirrors: what they have is no word of the registry on who may have it. */
+function atRegistry(journey: Journey): Journey {
+  return { ...journey, route: { ...journey.route, mirrors: [] } };
 }

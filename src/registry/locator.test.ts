@@ -14,8 +14,8 @@ const rule = (prefix: string, ...lines: readonly string[]): string =>
   `[[registry]]\nprefix = "${prefix}"\n${lines.join('\n')}\n`;
 const at = (registries: Registries, name: string): string => {
   const configuration = { registries, hosts: noHosts, certificates: noCertificates, notes: [] };
-  const route = toRoute(configuration, parseRepository(name), 'content');
-  return route.map(({ host, path, insecure }) => `${insecure ? 'insecure ' : ''}${host}/${path}`).join(', ');
+  const { host, path, insecure } = toRoute(configuration, parseRepository(name), 'content').last;
+  return `${insecure ? 'insecure ' : ''}${host}/${path}`;
 };
 
 test('without configuration a repository is asked for at its registry, docker.io at its API', () => {

@@ -1,5 +1,5 @@
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { Passing } from './patience.ts';
+import { Passing, Stall } from './patience.ts';
 
 /** Node's and OpenSSL's names for a certificate that does not prove who the server is. */
 const certificate =
@@ -35,8 +35,8 @@ export function toOutage(thrown: unknown, url: URL, answered: boolean): Artifact
 }
 
 /** No byte for too long. */
-export function stall(url: URL): Passing {
-  return new Passing('unavailable', `${url.host} stopped sending and left the connection open`);
+export function stall(url: URL): Stall {
+  return new Stall('unavailable', `${url.host} stopped sending and left the connection open`);
 }
 
 /** The caller went away. */

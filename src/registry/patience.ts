@@ -10,6 +10,9 @@ export class Passing extends ArtifactError {
   }
 }
 
+/** A server that sends nothing any more. */
+export class Stall extends Passing {}
+
 /** Time and chance, replaced in tests. `now`: milliseconds since 1970; `random`: from 0 up to 1. */
 export type Clock = {
   now(): number;
@@ -30,6 +33,8 @@ const fewestTries = 3;
 
 /** What is left of the will to try again. */
 export type Patience = {
+  /** Something came before the failure, which earns it all again. @throws the failure itself, where it does not. */
+  renew(failure: Passing): void;
   /** Waits before the next try. @throws the failure itself, with what was tried, when the patience is at its end. */
   wait(failure: Passing, signal: AbortSignal): Promise<void>;
 };
@@ -40,9 +45,13 @@ export type Patience = {
  * a Passing one does not.
  */
 export function openPatience(subject: string, clock: Clock, onRetry: OnRetry): Patience {
-  const start = clock.now();
+  let start = clock.now();
   let tries = 0;
   return {
+    renew() {
+      start = clock.now();
+      tries = 0;
+    },
     async wait(failure, signal) {
       tries += 1;
       const left = start + budgetMs - clock.now();
@@ -58,6 +67,26 @@ export function openPatience(subject: string, clock: Clock, onRetry: OnRetry): P
       const waitMs = Math.min(Math.max(backoff, failure.afterMs), Math.max(left, firstWaitMs));
       onRetry({ subject, reason: failure.message, waitMs });
       await clock.sleep(waitMs, signal);
+    },
+  };
+}
+
+/** Cuts in one blob after which a mirror is left all the same. */
+const mostCuts = 8;
+
+/**
+ * A mirror is asked once, since there are others. But a cut after something came is no reason to leave it: one that
+ * passes on what its peers have is cut when a peer goes, and has others. A stall costs too long to see it twice.
+ */
+export function startMirrorPatience(): Patience {
+  let cuts = 0;
+  return {
+    renew(failure) {
+      cuts += 1;
+      if (failure instanceof Stall || cuts > mostCuts) throw failure;
+    },
+    async wait(failure) {
+      throw failure;
     },
   };
 }

@@ -7,8 +7,8 @@ import { type Place, toPlace } from './place.ts';
 import type { RegistryRule } from './registry-rule.ts';
 import { joinTrust } from './trust.ts';
 
-/** The places to ask in turn. The last is asked whatever happened before; it is the registry itself, as a rule. */
-export type Route = readonly [Place, ...Place[]];
+/** The places to ask: mirrors in turn, and last, whatever happened before, the registry itself. */
+export type Route = { readonly mirrors: readonly Place[]; readonly last: Place };
 
 /** A name is resolved to a digest; content is what a digest names. */
 export type Question = 'name' | 'content';
@@ -29,11 +29,12 @@ export function toRoute(configuration: Configuration, reference: Reference, ques
   if (rule?.blocked === true) throw blockedError(formatRepository(reference), rule);
   const hosted = rule === undefined ? hosts.find(reference.registry) : undefined;
   const places = hosted === undefined ? byRule(rule, reference) : byHosts(hosted, reference, question);
-  const [first, ...others] = places.map(place => ({
+  const trusted = places.map(place => ({
     ...place,
     trust: joinTrust(place.trust, configuration.certificates.find(place.host)),
   }));
-  if (first !== undefined) return [first, ...others];
+  const last = trusted.at(-1);
+  if (last !== undefined) return { mirrors: trusted.slice(0, -1), last };
   throw new ArtifactError(
     'denied',
     `${formatRepository(reference)} has nowhere to be asked for: ${hosted?.file} gives no host the capability to ${question === 'name' ? 'resolve' : 'pull'}`,

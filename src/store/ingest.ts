@@ -19,7 +19,7 @@ export type Ingest = AsyncDisposable & {
   /** Takes the chunk before it returns. @throws `corrupt` for more bytes than the descriptor has; `exhausted`. */
   write(chunk: Uint8Array): void;
   restart(): void;
-  /** Size, then digest. @throws `corrupt` with what was expected and what came; it is as after `restart`. */
+  /** Size, then digest; it may be asked again. @throws `corrupt` with what was expected and what came; it is as after `restart`. */
   verify(): Promise<void>;
   commit(): Promise<void>;
   drop(): Promise<void>;
@@ -105,6 +105,7 @@ export async function openIngest(
       }
     },
     async verify() {
+      if (state === 'verified') return;
       expectState('open');
       if (offset !== size) throw giveUp(`${offset} bytes came where ${size} were expected`);
       const actual = toDigest(algorithm, hash.digest('hex'));

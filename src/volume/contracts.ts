@@ -46,23 +46,23 @@ export type Registry = {
   resolve(reference: Reference, keyring: Keyring, signal: AbortSignal): Promise<Found>;
   /** A manifest's or index's bytes, verified against the descriptor; 4 MiB at most. */
   manifest(
-    repository: Repository,
+    reference: Reference,
     descriptor: Descriptor,
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<Uint8Array>;
   /** Whether the repository has it, by HEAD; false only where the registry says so. */
-  has(repository: Repository, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
+  has(reference: Reference, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
   /** What refers to a manifest; undefined if the registry keeps no such list (OCI distribution spec, "Listing Referrers"). */
   referrers(
-    repository: Repository,
+    reference: Reference,
     digest: Digest,
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<readonly Descriptor[] | undefined>;
-  /** Streams a blob into a sink from `sink.offset` on, and returns when all of `descriptor.size` bytes are in it. Does not verify the digest: the sink does. */
+  /** Streams a blob into a sink from `sink.offset` on, and returns when all of `descriptor.size` bytes are in it. Of bytes that mirrors sent it asks the sink whether they are right; those of the registry itself are the caller's to verify. */
   blob(
-    repository: Repository,
+    reference: Reference,
     descriptor: Descriptor,
     sink: Sink,
     keyring: Keyring,
@@ -83,6 +83,13 @@ export type Sink = {
   write(chunk: Uint8Array): void;
   /** Forgets everything taken: the registry starts again at byte 0. */
   restart(): void;
+  /**
+   * Checks size and digest; it may be asked again. On a mismatch it is as after `restart`. The registry's client asks
+   * where mirrors filled it, so that another place can be asked; without it, the client hashes what mirrors send.
+   *
+   * @throws `corrupt` saying which.
+   */
+  verify?(): Promise<void>;
 };
 
 // ---- the store ----------------------------------------------------------------------------------------------------
@@ -116,7 +123,6 @@ export type Ingest = Sink &
   AsyncDisposable & {
     /** The partial file. */
     readonly path: string;
-    /** Checks size and digest; on a mismatch the partial file is dropped. @throws `corrupt` saying which. */
     verify(): Promise<void>;
     /** After verify: fsync, rename under the digest's name, fsync of the folder. */
     commit(): Promise<void>;

@@ -2,7 +2,7 @@ import type { Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
-import type { Repository } from '../oci/reference.ts';
+import type { Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex, createKeyedSemaphore } from '../util/mutex.ts';
 import type { Blobs, Ingest, Layers, Meter, Registry, Sink, Unpacker } from './contracts.ts';
@@ -10,7 +10,7 @@ import { createMemorySink } from './memory-sink.ts';
 
 /** Where an artifact's layers may come from; offline, from the cache alone. */
 export type Origin =
-  | { readonly kind: 'registry'; readonly repository: Repository; readonly keyring: Keyring }
+  | { readonly kind: 'registry'; readonly repository: Reference; readonly keyring: Keyring }
   | { readonly kind: 'offline' };
 
 export type LayerSource = {
@@ -163,5 +163,6 @@ function metered(sink: Sink, count: (bytes: number) => void): Sink {
       count(chunk.length);
     },
     restart: () => sink.restart(),
+    ...(sink.verify === undefined ? {} : { verify: sink.verify.bind(sink) }),
   };
 }

@@ -40,7 +40,10 @@ export function openTestClient(
 ): RegistryClient {
   const { secure = false, ...rest } = options;
   return openRegistry({
-    route: ({ registry, path }) => [toPlace({ host: registry, path, insecure: !secure })],
+    route: ({ registry, path }) => ({
+      mirrors: [],
+      last: toPlace({ host: registry, path, insecure: !secure }),
+    }),
     clock: openFakeClock(),
     ...rest,
   });

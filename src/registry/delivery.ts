@@ -1,0 +1,69 @@
+import type { Descriptor } from '../oci/descriptor.ts';
+import { ArtifactError } from '../util/error.ts';
+import { type Sink, transfer } from './blob.ts';
+import type { Exchange } from './exchange.ts';
+import { openLedger } from './ledger.ts';
+import type { Asked } from './manifest.ts';
+import { type Patience, startMirrorPatience } from './patience.ts';
+import type { Place } from './place.ts';
+import type { Standings } from './standing.ts';
+import { type Journey, walk } from './walk.ts';
+
+/**
+ * Brings a blob into a sink from the places of a route: the next one goes on at the byte where the last one stopped.
+ * What mirrors sent is verified while there are other places to ask: those that sent some of what turned out wrong are
+ * asked no more for it. What the last place sent alone is the caller's to verify.
+ *
+ * @throws as `walk` and `transfer`.
+ */
+export async function deliver(
+  exchange: Exchange,
+  journey: Journey,
+  { descriptor, sink }: { readonly descriptor: Descriptor; readonly sink: Sink },
+  standings: Standings,
+  startPatience: () => Patience,
+  signal: AbortSignal,
+): Promise<void> {
+  let { route } = journey;
+  if (route.mirrors.length === 0 || sink.offset === descriptor.size) {
+    const bring = (asked: Asked) =>
+      transfer(exchange, { ...asked, descriptor, sink }, startPatience(), signal);
+    return await walk({ ...journey, route: { ...route, mirrors: [] } }, standings, bring, signal);
+  }
+  const ledger = openLedger(sink, descriptor);
+  for (;;) {
+    const bring = async (asked: Asked, isLast: boolean): Promise<void> => {
+      ledger.giver = asked.place;
+      const patience = isLast ? startPatience() : startMirrorPatience();
+      await transfer(exchange, { ...asked, descriptor, sink: ledger }, patience, signal).catch(
+        (thrown: unknown) => {
+          if (!isLast && isCorrupt(thrown)) ledger.restart();
+          throw thrown;
+        },
+      );
+    };
+    await walk({ ...journey, route }, standings, bring, signal);
+    const { last } = route;
+    const mirrors = [...ledger.givers].filter(place => place !== last);
+    if (mirrors.length === 0) return;
+    const alone = ledger.givers.size === 1 && !ledger.resumed;
+    try {
+      await ledger.verify();
+      if (ledger.giver !== undefined) standings.good(ledger.giver);
+      return;
+    } catch (thrown) {
+      if (!isCorrupt(thrown)) throw thrown;
+      for (const mirror of mirrors) {
+        const lie = new ArtifactError('corrupt', `${mirror.host} sent wrong bytes: ${thrown.message}`);
+        if (alone) standings.bad(mirror, journey.keyring.id, lie);
+        journey.tried.push(lie.message);
+      }
+      ledger.restart();
+      route = { last, mirrors: route.mirrors.filter(mirror => !mirrors.includes(mirror)) };
+    }
+  }
+}
+
+function isCorrupt(thrown: unknown): thrown is ArtifactError {
+  return thrown instanceof ArtifactError && thrown.code === 'corrupt';
+}

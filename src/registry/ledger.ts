@@ -1,0 +1,58 @@
+import { createHash, type Hash } from 'node:crypto';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { algorithmOf, toDigest } from '../oci/digest.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Sink } from './blob.ts';
+import type { Place } from './place.ts';
+
+/**
+ * A sink that knows which places filled it, so that whoever sent wrong bytes can be told. `giver` is who is asked now.
+ */
+export type Ledger = Sink & {
+  giver: Place | undefined;
+  /** Those whose bytes are in it. */
+  readonly givers: ReadonlySet<Place>;
+  /** Whether something was in it before any of them. */
+  readonly resumed: boolean;
+  /** @throws ArtifactError `corrupt` if what is in it has another digest; a sink that was resumed may not know. */
+  verify(): Promise<void>;
+};
+
+/** Hashes only where the sink cannot verify itself. */
+export function openLedger(sink: Sink, { digest }: Descriptor): Ledger {
+  const givers = new Set<Place>();
+  const algorithm = algorithmOf(digest);
+  let resumed = sink.offset > 0;
+  let hash: Hash | undefined = sink.verify === undefined && !resumed ? createHash(algorithm) : undefined;
+  return {
+    giver: undefined,
+    givers,
+    get resumed() {
+      return resumed;
+    },
+    get offset() {
+      return sink.offset;
+    },
+    write(chunk) {
+      if (this.giver !== undefined) givers.add(this.giver);
+      hash?.update(chunk);
+      sink.write(chunk);
+    },
+    restart() {
+      givers.clear();
+      resumed = false;
+      if (sink.verify === undefined) hash = createHash(algorithm);
+      sink.restart();
+    },
+    async verify() {
+      if (sink.verify !== undefined) return sink.verify();
+      if (hash === undefined) return;
+      const actual = toDigest(algorithm, hash.digest('hex'));
+      if (actual === digest) return;
+      throw new ArtifactError(
+        'corrupt',
+        `the ${sink.offset} bytes that came for ${digest} have digest ${actual}`,
+      );
+    },
+  };
+}

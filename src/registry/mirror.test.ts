@@ -1,0 +1,400 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { type FaultyRegistry, openFaultyRegistry } from '../../test/support/faulty-registry.ts';
+import {
+  anonymous,
+  keyringOf,
+  nobody,
+  openFakeClock,
+  openMemorySink,
+  openTestClient,
+} from '../../test/support/registry-client.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { RegistryClient, RegistryOptions } from './client.ts';
+import { type Place, toPlace } from './place.ts';
+
+const { signal } = new AbortController();
+const name = { registry: 'hub.example', path: 'team/model' };
+const tag = { ...name, tag: 'v1' };
+const contents = { small: randomBytes(300_000), large: randomBytes(5 * 1024 * 1024) };
+const sources = [{ bytes: contents.small }, { bytes: contents.large }];
+let first: FaultyRegistry;
+let second: FaultyRegistry;
+let home: FaultyRegistry;
+let manifest: Digest;
+let layers: Readonly<Record<'small' | 'large', Descriptor>>;
+
+before(async () => {
+  [first, second, home] = await Promise.all([
+    openFaultyRegistry(),
+    openFaultyRegistry(),
+    openFaultyRegistry(),
+  ]);
+  for (const registry of [first, second, home]) {
+    const pushed = await registry.push(name.path, 'v1', sources);
+    const [small, large] = pushed.layers;
+    assert.ok(small !== undefined && large !== undefined);
+    manifest = pushed.digest;
+    layers = { small, large };
+  }
+});
+beforeEach(() => {
+  for (const registry of [first, second, home]) registry.reset();
+});
+after(async () => {
+  for (const registry of [first, second, home]) await registry[Symbol.asyncDispose]();
+});
+
+const at = (registry: FaultyRegistry | string, over: Partial<Place> = {}): Place => ({
+  ...toPlace({
+    host: typeof registry === 'string' ? registry : registry.host,
+    path: name.path,
+    insecure: true,
+  }),
+  scheme: 'http',
+  ...over,
+});
+const mirrorAt = (registry: FaultyRegistry | string, over: Partial<Place> = {}): Place =>
+  at(registry, { mirrorOf: name.registry, ...over });
+
+function openClient(options: Partial<RegistryOptions> = {}): RegistryClient {
+  const route = () => ({ mirrors: [mirrorAt(first), mirrorAt(second)], last: at(home) });
+  return openTestClient({ route, ...options });
+}
+
+const asked = (registry: FaultyRegistry) =>
+  registry.asked.map(({ method, path, headers }) =>
+    [method, path.replace(`/v2/${name.path}/`, '').replace(/sha256:\w+/, 'D'), headers.range]
+      .join(' ')
+      .trim(),
+  );
+
+async function pull(
+  client: RegistryClient,
+  size: 'small' | 'large',
+  sink = openMemorySink(),
+  keyring = anonymous,
+): Promise<void> {
+  await client.blob(name, layers[size], sink, keyring, signal);
+  assert.equal(sink.digest(), layers[size].digest);
+}
+
+/** As the cache's: it judges what is in it, and starts again if that is wrong. */
+function openJudge(digest: string, held?: Uint8Array) {
+  const sink = openMemorySink(held);
+  return Object.assign(sink, {
+    async verify() {
+      if (sink.digest() === digest) return;
+      sink.restart();
+      throw new ArtifactError('corrupt', 'the bytes have another digest');
+    },
+  });
+}
+
+describe('mirrors are asked in order', () => {
+  test('and the first that answers is enough; each is told which registry is meant', async () => {
+    await using client = openClient();
+    const found = await client.resolve(tag, anonymous, signal);
+    assert.equal(found.descriptor.digest, manifest);
+    assert.equal(found.place.mirrorOf, name.registry);
+    await client.manifest(name, found.descriptor, anonymous, signal);
+    await pull(client, 'small');
+    assert.deepEqual(asked(first), [
+      'HEAD manifests/v1?ns=hub.example',
+      'GET manifests/D?ns=hub.example',
+      'GET blobs/D?ns=hub.example',
+    ]);
+    assert.deepEqual([asked(second), asked(home)], [[], []]);
+  });
+
+  test('then the registry, which is told nothing', async () => {
+    await using client = openClient();
+    for (const registry of [first, second]) registry.fault(() => ({ kind: 'status', status: 404 }));
+    await client.resolve(tag, anonymous, signal);
+    await pull(client, 'large');
+    for (const registry of [first, second]) assert.equal(registry.asked.length, 2);
+    assert.deepEqual(asked(home), ['HEAD manifests/v1', 'GET blobs/D']);
+  });
+
+  test('but whether a repository has something, the registry alone is asked', async () => {
+    await using client = openClient();
+    const content = { kind: 'blob', descriptor: layers.small } as const;
+    assert.equal(await client.has(name, content, anonymous, signal), true);
+    assert.deepEqual([asked(first), asked(second), asked(home)], [[], [], ['HEAD blobs/D']]);
+  });
+
+  test('a port, a root and headers of a mirror are its own', async () => {
+    const over = { path: `x/${name.path}`, root: '/api/v2', headers: { 'x-team': 'S3CRET' } };
+    await using client = openClient({
+      route: () => ({
+        mirrors: [mirrorAt(first, { ...over, mirrorOf: 'hub.example:5000' })],
+        last: at(home),
+      }),
+    });
+    first.fault(({ path }) => ({ kind: 'redirect', to: `http://${second.host}${path}` }));
+    await client.resolve(tag, anonymous, signal);
+    assert.equal(first.asked[0]?.path, `/api/v2/x/${name.path}/manifests/v1?ns=hub.example%3A5000`);
+    assert.equal(first.asked[0]?.headers['x-team'], 'S3CRET');
+    assert.ok(second.asked.length > 0);
+    for (const registry of [second, home]) {
+      assert.ok(registry.asked.every(({ headers }) => headers['x-team'] === undefined));
+    }
+  });
+});
+
+describe('a mirror that fails', () => {
+  test('is passed over for 30 s, then for 60 s, and all is forgotten when it answers', async () => {
+    const clock = openFakeClock();
+    const rests: string[] = [];
+    await using client = openClient({
+      clock,
+      onRest: ({ mirror, restMs }) => rests.push(`${mirror} ${restMs}`),
+      route: () => ({ mirrors: [mirrorAt(first)], last: at(home) }),
+    });
+    const requests = async () => {
+      await client.resolve(tag, anonymous, signal);
+      return first.asked.length;
+    };
+    first.fault(() => ({ kind: 'status', status: 503 }));
+    assert.equal(await requests(), 1);
+    assert.equal(await requests(), 1);
+    clock.advance(29_000);
+    assert.equal(await requests(), 1);
+    clock.advance(2_000);
+    assert.equal(await requests(), 2);
+    clock.advance(59_000);
+    assert.equal(await requests(), 2);
+    clock.advance(2_000);
+    first.fault(() => undefined);
+    assert.equal(await requests(), 3);
+    first.fault(() => ({ kind: 'raw', text: '' }));
+    assert.equal(await requests(), 4);
+    assert.deepEqual(
+      rests,
+      [30_000, 60_000, 30_000].map(ms => `${first.host} ${ms}`),
+    );
+    assert.deepEqual(clock.waits, [], 'nobody waited');
+  });
+
+  test('for many at once has failed once', async () => {
+    const rests: number[] = [];
+    await using client = openClient({ onRest: ({ restMs }) => rests.push(restMs) });
+    first.fault(() => ({ kind: 'status', status: 429 }));
+    await Promise.all(Array.from({ length: 8 }, () => client.resolve(tag, anonymous, signal)));
+    assert.deepEqual(rests, [30_000]);
+  });
+
+  test('is passed over as long as it asks', async () => {
+    const clock = openFakeClock();
+    await using client = openClient({ clock });
+    first.fault(() => ({ kind: 'status', status: 429, retryAfter: '300' }));
+    await client.resolve(tag, anonymous, signal);
+    clock.advance(299_000);
+    await client.resolve(tag, anonymous, signal);
+    assert.equal(first.asked.length, 1);
+  });
+
+  test('and has nobody listening is left at once', async () => {
+    await using client = openClient({
+      route: () => ({ mirrors: [mirrorAt('127.0.0.1:1')], last: at(home) }),
+    });
+    await pull(client, 'large');
+    assert.deepEqual(asked(home), ['GET blobs/D']);
+  });
+
+  test('with 404 has only not this digest: it is asked for the next', async () => {
+    await using client = openClient();
+    first.fault(({ path }) =>
+      path.includes(layers.small.digest) ? { kind: 'status', status: 404 } : undefined,
+    );
+    await pull(client, 'small');
+    await pull(client, 'large');
+    assert.equal(first.asked.length, 2);
+    assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example']);
+  });
+
+  for (const status of [401, 403]) {
+    test(`with ${status} is passed over for who was refused, in this repository`, async () => {
+      await using client = openClient();
+      first.fault(() => ({ kind: 'status', status }));
+      await pull(client, 'small');
+      await pull(client, 'small');
+      assert.equal(first.asked.length, 1);
+      await pull(client, 'small', openMemorySink(), keyringOf({ ...nobody, source: 'somebody else' }));
+      assert.equal(first.asked.length, 2);
+    });
+  }
+});
+
+for (const size of ['small', 'large'] as const) {
+  const length = contents[size].length;
+
+  describe(`of a ${size} blob`, () => {
+    test('the next place goes on at the byte where a mirror died', async () => {
+      first.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 100_000 } : { kind: 'raw', text: '' }));
+      second.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 50_000 } : { kind: 'raw', text: '' }));
+      await using client = openClient();
+      await pull(client, size, openJudge(layers[size].digest));
+      assert.deepEqual(asked(first).slice(0, 2), [
+        'GET blobs/D?ns=hub.example',
+        'GET blobs/D?ns=hub.example bytes=100000-',
+      ]);
+      assert.equal(asked(second)[0], 'GET blobs/D?ns=hub.example bytes=100000-');
+      assert.deepEqual(asked(home), ['GET blobs/D bytes=150000-']);
+    });
+
+    test('a mirror whose peer went is asked to go on, and keeps its standing', async () => {
+      first.fault(({ nth }) => (nth <= 3 ? { kind: 'cut', after: 65_536 } : undefined));
+      await using client = openClient();
+      await pull(client, size);
+      await pull(client, size);
+      assert.deepEqual([asked(second), asked(home)], [[], []]);
+    });
+
+    test('a mirror that is cut for ever is left', async () => {
+      first.fault(() => ({ kind: 'cut', after: 1000 }));
+      await using client = openClient();
+      await pull(client, size);
+      assert.equal(first.asked.length, 9);
+      assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example bytes=9000-']);
+    });
+
+    test('a mirror that stalls is left at its first stall', async () => {
+      first.fault(() => ({ kind: 'stall', after: 100_000 }));
+      await using client = openClient({ stallMs: 300 });
+      await pull(client, size);
+      await pull(client, size);
+      assert.equal(first.asked.length, 1);
+      assert.equal(asked(second)[0], 'GET blobs/D?ns=hub.example bytes=100000-');
+    });
+
+    for (const [what, fault] of [
+      ['sends wrong bytes', { kind: 'wrong-bytes' }],
+      ['sends too many bytes', { kind: 'chunked', bytes: length + 100_000 }],
+      ['announces another length', { kind: 'headers', headers: { 'content-length': '10' } }],
+    ] as const) {
+      for (const judge of ['judges', 'does not judge'] as const) {
+        test(`a mirror that ${what} is found out with a sink that ${judge}, and passed over`, async () => {
+          first.fault(() => fault);
+          await using client = openClient();
+          const { digest } = layers[size];
+          await pull(client, size, judge === 'judges' ? openJudge(digest) : openMemorySink());
+          const times = first.asked.length;
+          await pull(client, size);
+          assert.equal(first.asked.length, times);
+          assert.equal(second.asked.length, 2);
+          assert.deepEqual(asked(home), []);
+        });
+      }
+    }
+
+    test('of two mirrors that both sent some of what is wrong, neither is asked again for it, nor called a liar', async () => {
+      first.fault(({ headers }) =>
+        headers.range === undefined ? { kind: 'cut', after: 100_000 } : { kind: 'status', status: 404 },
+      );
+      second.fault(({ headers }) => (headers.range === undefined ? undefined : { kind: 'wrong-bytes' }));
+      await using client = openClient();
+      await pull(client, size, openJudge(layers[size].digest));
+      assert.deepEqual(asked(home), ['GET blobs/D']);
+      first.fault(() => ({ kind: 'status', status: 404 }));
+      await pull(client, size);
+      assert.equal(asked(second).at(-1), 'GET blobs/D?ns=hub.example');
+    });
+
+    test('what was wrong before the mirror was asked is not held against it', async () => {
+      await using client = openClient();
+      const wrong = Buffer.alloc(1000);
+      await pull(client, size, openJudge(layers[size].digest, wrong));
+      await pull(client, size);
+      assert.equal(asked(first)[0], 'GET blobs/D?ns=hub.example bytes=1000-');
+      assert.equal(asked(second)[0], 'GET blobs/D?ns=hub.example');
+      assert.equal(asked(first).at(-1), 'GET blobs/D?ns=hub.example', 'it is asked for the next blob');
+    });
+
+    test('wrong bytes of the registry itself are left to the sink', async () => {
+      for (const registry of [first, second]) registry.fault(() => ({ kind: 'status', status: 404 }));
+      home.fault(() => ({ kind: 'wrong-bytes' }));
+      await using client = openClient();
+      const sink = openMemorySink();
+      await client.blob(name, layers[size], sink, anonymous, signal);
+      assert.equal(sink.offset, length);
+      assert.notEqual(sink.digest(), layers[size].digest);
+    });
+
+    test('an error of the sink is no mirror’s fault: nobody else is asked', async () => {
+      const full = new ArtifactError('exhausted', 'the disk is full');
+      const sink = openMemorySink();
+      sink.write = () => {
+        throw full;
+      };
+      await using client = openClient();
+      await assert.rejects(client.blob(name, layers[size], sink, anonymous, signal), full);
+      assert.deepEqual([first.asked.length, second.asked.length, home.asked.length], [1, 0, 0]);
+    });
+  });
+}
+
+test('a manifest with wrong bytes is asked for elsewhere', async () => {
+  await using client = openClient();
+  const { descriptor } = await client.resolve(tag, anonymous, signal);
+  first.fault(() => ({ kind: 'wrong-bytes' }));
+  await client.manifest(name, descriptor, anonymous, signal);
+  assert.deepEqual(asked(second), ['GET manifests/D?ns=hub.example']);
+});
+
+test('a caller who leaves is not taken to the next mirror', async () => {
+  const leaving = new AbortController();
+  first.fault(() => {
+    leaving.abort();
+    return { kind: 'stall', after: 0 };
+  });
+  await using client = openClient();
+  const pulling = client.blob(name, layers.large, openMemorySink(), anonymous, leaving.signal);
+  await assert.rejects(pulling, { code: 'cancelled' });
+  assert.equal(second.asked.length + home.asked.length, 0);
+});
+
+test('at the end every place is named with its reason, and the code is the registry’s', async () => {
+  first.fault(() => ({ kind: 'status', status: 503 }));
+  second.fault(() => ({ kind: 'status', status: 403 }));
+  home.fault(() => ({ kind: 'status', status: 404 }));
+  await using client = openClient();
+  const subject = 'hub.example/team/model:v1';
+  const end = `${subject} does not exist: ${home.host} answered 404; before that `;
+  await assert.rejects(client.resolve(tag, anonymous, signal), {
+    code: 'not-found',
+    message: `${end}${first.host} answered 503; it is refused; asked as anonymous (no file): ${second.host} answered 403`,
+  });
+  await assert.rejects(client.resolve(tag, anonymous, signal), {
+    code: 'not-found',
+    message: new RegExp(
+      `before that ${first.host} is passed over for a while \\(.*503.*\\); ${second.host} is passed`,
+    ),
+  });
+});
+
+test('a credential is looked up for each place, and goes to that place alone', async () => {
+  const keyring = {
+    id: 'each',
+    find: async ({ host, mirrorOf }: { host: string; mirrorOf?: string }) => ({
+      kind: 'basic' as const,
+      source: 'a test',
+      holder: { kind: 'secret' as const },
+      username: host,
+      password: mirrorOf ?? 'none',
+    }),
+  };
+  const basic = { kind: 'basic', username: 'nobody', password: 'knows' } as const;
+  await using guarded = await openFaultyRegistry({ guard: basic });
+  await using own = await openFaultyRegistry({ guard: basic });
+  await using client = openClient({ route: () => ({ mirrors: [mirrorAt(guarded)], last: at(own) }) });
+  await assert.rejects(client.resolve(tag, keyring, signal), { code: 'unauthenticated' });
+  const shown = (registry: FaultyRegistry) =>
+    new Set(registry.asked.flatMap(({ headers }) => headers.authorization ?? []));
+  const header = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
+  assert.deepEqual(shown(guarded), new Set([header(`${guarded.host}:hub.example`)]));
+  assert.deepEqual(shown(own), new Set([header(`${own.host}:none`)]));
+});
