@@ -149,6 +149,19 @@ describe(
         flags: { '--auth-file': authFile, '--log-level': 'trace' },
         env: { PATH: `${bin}:${process.env['PATH']}` },
       });
+      const { places } = await daemon.artifacts.ExplainCredentials({ reference: a });
+      assert.deepEqual(places, [
+        {
+          place: `${host}/team-a/model`,
+          sources: [
+            'nodePublishSecretRef: this call brings none',
+            "the pod's pull secrets: off (--pod-pull-secrets)",
+            'credential providers: none (--credential-provider-config)',
+            `the auth file ${authFile}: used (docker-credential-vault, credHelpers of the auth file ${authFile} (${host}))`,
+            'anonymous: not needed',
+          ],
+        },
+      ]);
       const outcomes = [await publish(daemon, a), await publish(daemon, b)];
       assert.deepEqual(
         outcomes.map(({ code }) => code),

@@ -1,5 +1,4 @@
 import process from 'node:process';
-import type { ConfigurationOptions, KubeConfig } from '@kubernetes/client-node';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 
 /** The parts of Kubernetes' objects that are looked at. */
@@ -20,10 +19,17 @@ export type ServiceAccountObject = {
 };
 export type SecretObject = { readonly data?: Readonly<Record<string, string>> };
 
+type Kube = typeof import('@kubernetes/client-node');
+type KubeConfig = InstanceType<Kube['KubeConfig']>;
+/** What its calls take beside their object. */
+type Options = NonNullable<Parameters<InstanceType<Kube['CoreV1Api']>['readNamespacedPod']>[1]>;
+
 type Read<T> = (namespace: string, name: string, signal: AbortSignal) => Promise<T | undefined>;
 
 /**
- * What is read of the Kubernetes API; undefined for what does not exist. The daemon needs `get` on each of the three.
+ * What is read of the Kubernetes API; undefined for what does not exist. The daemon needs a ClusterRole with the rule
+ * `{apiGroups: [""], resources: [pods, serviceaccounts, secrets], verbs: [get]}`, bound to its service account: it can
+ * then read every secret that it knows the name of, which is why nobody gets this unasked.
  *
  * @throws ArtifactError `denied` naming the RBAC rule that is missing; `unavailable` where the API does not answer in
  *   10 s or not as it should; the signal's reason.
@@ -49,7 +55,7 @@ export async function openKubeApi(): Promise<KubeApi> {
   const core = config.makeApiClient(kube.CoreV1Api);
   const server = config.getCurrentCluster()?.server ?? '';
 
-  const toOptions = (signal: AbortSignal): ConfigurationOptions => ({
+  const toOptions = (signal: AbortSignal): Options => ({
     middleware: [
       {
         pre(request) {
@@ -65,7 +71,7 @@ export async function openKubeApi(): Promise<KubeApi> {
   const read =
     <T>(
       resource: string,
-      ask: (object: { namespace: string; name: string }, options: ConfigurationOptions) => Promise<T>,
+      ask: (object: { namespace: string; name: string }, options: Options) => Promise<T>,
     ): Read<T> =>
     async (namespace, name, signal) => {
       signal.throwIfAborted();

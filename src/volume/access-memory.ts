@@ -6,8 +6,8 @@ import { shareRuns } from '../util/shared-run.ts';
 import type { AccessRecord, Accesses } from './contracts.ts';
 import type { Pod } from './request.ts';
 
-/** Who asks, as far as memory goes. `keyringId` is of what the call itself brought, undefined for nothing. */
-export type Asker = { readonly pod?: Pod; readonly keyringId?: string };
+/** Who asks, as far as memory goes. `brought` are the secrets of the call itself in one text, undefined for none. */
+export type Asker = { readonly pod?: Pod; readonly brought?: string };
 
 /** What the registries have said of who may have what, kept on the node. */
 export type AccessMemory = {
@@ -34,9 +34,7 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
   const writers = new Map<string, () => Promise<void>>();
 
   const hashOf = (asker: Asker): string | undefined =>
-    asker.keyringId === undefined
-      ? undefined
-      : createHmac('sha256', salt).update(asker.keyringId).digest('hex');
+    asker.brought === undefined ? undefined : createHmac('sha256', salt).update(asker.brought).digest('hex');
 
   const factsOf = (name: string): Facts => {
     const facts = records.get(name) ?? toFacts(nothing(name));

@@ -53,7 +53,7 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
     const pinned = { ...reference, digest: descriptor.digest };
     try {
       const { credential } = await registry.resolve(pinned, keyring, signal);
-      await memory.admit(reference, credential.holder, toAsker(request, keyring));
+      await memory.admit(reference, credential.holder, toAsker(request));
     } catch (thrown) {
       signal.throwIfAborted();
       throw refusal(reference, toArtifactError(thrown));
@@ -80,7 +80,7 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
 
   return {
     async admit(resolution, request, keyring, signal) {
-      const asker = toAsker(request, keyring);
+      const asker = toAsker(request);
       if (resolution.credential !== undefined) {
         return memory.admit(resolution.reference, resolution.credential.holder, asker);
       }
@@ -112,9 +112,15 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
   };
 }
 
-function toAsker({ secrets, pod }: PullRequest, keyring: Keyring): Asker {
-  const brought = Object.keys(secrets).some(key => key !== tokensKey);
-  return { ...(pod === undefined ? {} : { pod }), ...(brought ? { keyringId: keyring.id } : {}) };
+function toAsker({ secrets, pod }: PullRequest): Asker {
+  // Tokens are another text at each call.
+  const keys = Object.keys(secrets)
+    .filter(key => key !== tokensKey)
+    .sort();
+  return {
+    ...(pod === undefined ? {} : { pod }),
+    ...(keys.length === 0 ? {} : { brought: JSON.stringify(keys.map(key => [key, secrets[key]])) }),
+  };
 }
 
 /** Who cannot be checked is refused: only what is remembered passes without the registry. */
