@@ -38,7 +38,7 @@ function show(directory: LayerDirectory): Record<string, unknown> {
   for (const [name, node] of directory.children) {
     if (node.kind === 'directory') shown[name] = show(node);
     else if (node.kind === 'symlink') shown[name] = `-> ${node.target}`;
-    else shown[name] = node.source.kind === 'body' ? node.source.body : node.source.digest;
+    else shown[name] = node.source.kind === 'bodies' ? node.body : node.source.digest;
   }
   return shown;
 }
@@ -69,6 +69,19 @@ test('entries keep their attributes, and parents that no entry describes are imp
   assert.deepEqual(at(tree, 'a', 'b').attributes, implied);
   assert.equal(at(tree, 'a', 'b').implied, true);
   assert.deepEqual(tree.notes, ['a note']);
+});
+
+test('entries that are alike share their attributes, others have their own', () => {
+  const other = { ...attributes, mtime: 4 };
+  const marked = { ...attributes, xattrs: { 'user.a': 'b' } };
+  const shown = [attributes, attributes, other, attributes, marked, attributes].map((own, index) => ({
+    ...symlink(`${index}`, 'x'),
+    ...own,
+  }));
+  const nodes = [...layer('image', shown).root.children.values()];
+  const found = nodes.map(node => (node.kind === 'symlink' ? node.attributes : undefined));
+  assert.deepEqual(found, [attributes, attributes, other, attributes, marked, attributes]);
+  assert.equal(found[0], found[1]);
 });
 
 test("a tar's own root is the root of the tree, or of the directory it is unpacked at", () => {

@@ -1,8 +1,8 @@
 import { ArtifactError } from '../util/error.ts';
 import type { Digest } from './digest.ts';
-import { encodeName, quoteName } from './name.ts';
+import { nameLength, quoteName } from './name.ts';
 import type { Attributes, TocEntry } from './toc.ts';
-import { plainAttributes, type FileNode, type SymlinkNode } from './tree.ts';
+import { plainAttributes, type FileNode, type Source, type SymlinkNode } from './tree.ts';
 import { parseFilePath, parseTreePath } from './tree-path.ts';
 import { walkTree, type Budget } from './tree-walk.ts';
 
@@ -35,8 +35,8 @@ export type LayerRole = {
 export function toFileTree(path: string, file: { digest: Digest; size: number; label: string }): LayerTree {
   const { digest, size, label } = file;
   const layer = openLayer(label);
-  const source = { kind: 'blob', digest } as const;
-  placeNode(layer, parseFilePath(path, label), { kind: 'file', source, size, layer: label });
+  const source: Source = { kind: 'blob', digest };
+  placeNode(layer, parseFilePath(path, label), { kind: 'file', source, body: 0, size, layer: label });
   return { root: layer.base, notes: [] };
 }
 
@@ -57,6 +57,7 @@ export type LayerTreeBuilder = {
 export function createLayerTree(digest: Digest, { kind, label, at = [] }: LayerRole): LayerTreeBuilder {
   const whole = openLayer(label);
   const layer = { ...whole, base: enterDirectory(whole, at, at.length, false) };
+  const source: Source = { kind: 'bodies', digest };
   const leftOut = createList();
   return {
     add(entry) {
@@ -69,12 +70,12 @@ export function createLayerTree(digest: Digest, { kind, label, at = [] }: LayerR
         leftOut.add(what);
       } else if (entry.kind === 'directory') {
         const directory = enterDirectory(layer, path, path.length, true);
-        directory.attributes = attributesOf(entry);
+        directory.attributes = layer.attributesOf(entry);
         directory.implied = false;
       } else if (path.length === 0) {
         throw refusal(label, `the root ${quoteName(entry.path)} is a ${entry.kind}, not a directory`);
       } else {
-        placeNode(layer, path, toNode(layer, entry, digest));
+        placeNode(layer, path, toNode(layer, entry, source));
       }
     },
     finish: notes => ({ root: whole.base, notes: [...notes, ...leftOut.toNotes(label)] }),
@@ -82,31 +83,35 @@ export function createLayerTree(digest: Digest, { kind, label, at = [] }: LayerR
 }
 
 /** A layer while its entries are taken: paths start at `base`. */
-type Layer = { readonly base: LayerDirectory; readonly label: string; readonly budget: Budget };
+type Layer = {
+  readonly base: LayerDirectory;
+  readonly label: string;
+  readonly budget: Budget;
+  readonly attributesOf: (entry: Attributes) => Attributes;
+};
 
 /** Enough for a million entries behind symlinks as people make them, and a second of work at most. */
 const maxSteps = 20_000_000;
 
 function openLayer(label: string): Layer {
-  return { base: implyDirectory(label), label, budget: { steps: maxSteps } };
+  const budget = { steps: maxSteps };
+  return { base: implyDirectory(label), label, budget, attributesOf: createAttributes() };
 }
 
 type Leaf = Extract<TocEntry, { kind: 'file' | 'symlink' | 'link' }>;
 
-function toNode(layer: Layer, entry: Leaf, digest: Digest): FileNode | SymlinkNode {
+function toNode(layer: Layer, entry: Leaf, source: Source): FileNode | SymlinkNode {
   const { label } = layer;
   switch (entry.kind) {
-    case 'file': {
-      const source = { kind: 'body', layer: digest, body: entry.body } as const;
-      return { kind: 'file', source, size: entry.size, layer: label };
-    }
+    case 'file':
+      return { kind: 'file', source, body: entry.body, size: entry.size, layer: label };
     case 'symlink': {
       const { target } = entry;
-      if (target === '' || target.includes('\0') || encodeName(target).length > 4095) {
+      if (target === '' || target.includes('\0') || nameLength(target) > 4095) {
         const why = target === '' ? 'nothing' : `${quoteName(target)}, which no symlink can hold`;
         throw refusal(label, `${quoteName(entry.path)} is a symlink to ${why}`);
       }
-      return { kind: 'symlink', target, attributes: attributesOf(entry), layer: label };
+      return { kind: 'symlink', target, attributes: layer.attributesOf(entry), layer: label };
     }
     case 'link':
       return findLinked(layer, entry.path, entry.target);
@@ -197,8 +202,15 @@ function implyDirectory(layer: string): LayerDirectory {
   };
 }
 
-function attributesOf({ mode, uid, gid, mtime, xattrs }: Attributes): Attributes {
-  return xattrs === undefined ? { mode, uid, gid, mtime } : { mode, uid, gid, mtime, xattrs };
+/** The attributes of entries; one value for neighbours that are alike, as most are. */
+function createAttributes(): (entry: Attributes) => Attributes {
+  let last = plainAttributes;
+  return ({ mode, uid, gid, mtime, xattrs }) => {
+    if (xattrs !== undefined) return { mode, uid, gid, mtime, xattrs };
+    const same = mode === last.mode && uid === last.uid && gid === last.gid && mtime === last.mtime;
+    if (!same) last = { mode, uid, gid, mtime };
+    return last;
+  };
 }
 
 /** What was left out of a layer: the first three by name, the rest by number. */

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decodeName, encodeName, isName, quoteName } from './name.ts';
+import { decodeName, encodeName, isName, nameLength, quoteName } from './name.ts';
 
 test('any bytes come back from their text', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 64 }), bytes => {
       const text = decodeName(bytes);
       assert.deepEqual([...encodeName(text)], [...bytes]);
+      assert.equal(nameLength(text), bytes.length);
       assert.ok(isName(text));
     }),
     { numRuns: 500 },

@@ -33,6 +33,11 @@ export function encodeName(text: string): Buffer {
   return Buffer.concat(parts);
 }
 
+/** How many bytes `encodeName` would give. */
+export function nameLength(text: string): number {
+  return text.isWellFormed() ? Buffer.byteLength(text) : encodeName(text).length;
+}
+
 /** Whether a text stands for bytes at all, and is the one text that does. Always true of what `decodeName` gave. */
 export function isName(text: string): boolean {
   return text.isWellFormed() || decodeName(encodeName(text)) === text;

@@ -41,7 +41,7 @@ const model = tree(
 function bodies(root: DirectoryNode): Record<string, number> {
   const found: Record<string, number> = {};
   for (const [name, node] of root.children) {
-    if (node.kind === 'file' && node.source.kind === 'body') found[name] = node.source.body;
+    if (node.kind === 'file') found[name] = node.body;
   }
   return found;
 }

@@ -1,5 +1,5 @@
 import { ArtifactError } from '../util/error.ts';
-import { encodeName, isName, quoteName } from './name.ts';
+import { isName, nameLength, quoteName } from './name.ts';
 
 /** NAME_MAX and PATH_MAX of Linux, bytes. */
 const maxPart = 255;
@@ -42,5 +42,5 @@ function refusal(text: string, label: string, why: string): ArtifactError {
 
 /** UTF-8 has at most three bytes for each unit of a JavaScript string; only long ones need counting. */
 function byteLength(text: string): number {
-  return text.length * 3 <= maxPart ? text.length : encodeName(text).length;
+  return text.length * 3 <= maxPart ? text.length : nameLength(text);
 }

@@ -11,8 +11,8 @@ function directory(children: Record<string, TreeNode>): DirectoryNode {
   return { kind: 'directory', children: map, attributes: plainAttributes, layer: 'a' };
 }
 
-function file(source: FileNode['source'], size: number): FileNode {
-  return { kind: 'file', source, size, layer: 'a' };
+function file(source: FileNode['source'], size: number, body = 0): FileNode {
+  return { kind: 'file', source, body, size, layer: 'a' };
 }
 
 test('an empty tree is one inode of no bytes', () => {
@@ -26,12 +26,19 @@ test('bytes and inodes are counted as du counts them: a body under two names onc
     b: file({ ...blob }, 10),
     c: file({ kind: 'blob', digest: other }, 5),
     d: directory({
-      0: file({ kind: 'body', layer: digest, body: 0 }, 7),
-      1: file({ kind: 'body', layer: digest, body: 1 }, 7),
-      2: file({ kind: 'body', layer: digest, body: 1 }, 7),
-      3: file({ kind: 'body', layer: other, body: 1 }, 7),
+      0: file({ kind: 'bodies', digest }, 7),
+      1: file({ kind: 'bodies', digest }, 7, 1),
+      2: file({ kind: 'bodies', digest }, 7, 1),
+      3: file({ kind: 'bodies', digest: other }, 7, 1),
       link: { kind: 'symlink', target: '../a', attributes: plainAttributes, layer: 'a' },
     }),
   });
   assert.deepEqual(measureTree(tree), { bytes: 10 + 5 + 3 * 7, inodes: 1 + 2 + 1 + 3 + 1 });
+});
+
+test('bodies of any number and in any order are told apart', () => {
+  const source = { kind: 'bodies', digest } as const;
+  const numbers = [1_000_000, 31, 32, 0, 63, 64, 1, 999_999];
+  const nodes = [...numbers, ...numbers].map((body, name) => [name, file(source, 1, body)] as const);
+  assert.deepEqual(measureTree(directory(Object.fromEntries(nodes))), { bytes: 8, inodes: 9 });
 });

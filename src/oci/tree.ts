@@ -1,15 +1,17 @@
 import type { Digest } from './digest.ts';
 import type { Attributes } from './toc.ts';
 
-/** Where a file's bytes lie in the store: a whole blob, or one body of an unpacked layer. */
-export type Source =
-  | { readonly kind: 'blob'; readonly digest: Digest }
-  | { readonly kind: 'body'; readonly layer: Digest; readonly body: number };
+/** Where the files of one layer lie in the store, one value for all of them: it is a blob, or unpacked into bodies. */
+export type Source = { readonly kind: 'blob' | 'bodies'; readonly digest: Digest };
 
-/** A file takes its mode, owner and time from the inode in the store. `layer` is a label for errors. */
+/**
+ * A file takes its mode, owner and time from the inode in the store. `body` is its number there; 0 for a blob. `layer`
+ * is a label for errors.
+ */
 export type FileNode = {
   readonly kind: 'file';
   readonly source: Source;
+  readonly body: number;
   readonly size: number;
   readonly layer: string;
 };
@@ -34,14 +36,13 @@ export const plainAttributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime:
 
 /** What du would say of the tree: a body under several names is one inode and counts once. */
 export function measureTree(root: DirectoryNode): { readonly bytes: number; readonly inodes: number } {
-  const blobs = new Set<Digest>();
-  const bodies = new Map<Digest, Set<number>>();
+  const seen: Seen = { blob: new Map(), bodies: new Map() };
   let bytes = 0;
   let inodes = 1;
   const pending = [root];
   for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
     for (const node of directory.children.values()) {
-      if (node.kind === 'file' && !isFirst(node.source, blobs, bodies)) continue;
+      if (node.kind === 'file' && !isFirst(node, seen)) continue;
       inodes++;
       if (node.kind === 'directory') pending.push(node);
       if (node.kind === 'file') bytes += node.size;
@@ -50,15 +51,32 @@ export function measureTree(root: DirectoryNode): { readonly bytes: number; read
   return { bytes, inodes };
 }
 
-function isFirst(source: Source, blobs: Set<Digest>, bodies: Map<Digest, Set<number>>): boolean {
-  if (source.kind === 'blob') return addNew(blobs, source.digest);
-  const known = bodies.get(source.layer) ?? new Set();
-  bodies.set(source.layer, known);
-  return addNew(known, source.body);
+type Seen = Readonly<Record<Source['kind'], Map<Digest, NumberSet>>>;
+
+function isFirst({ source, body }: FileNode, seen: Seen): boolean {
+  const digests = seen[source.kind];
+  let bodies = digests.get(source.digest);
+  if (bodies === undefined) digests.set(source.digest, (bodies = createNumberSet()));
+  return bodies.add(body);
 }
 
-function addNew<T>(set: Set<T>, value: T): boolean {
-  if (set.has(value)) return false;
-  set.add(value);
-  return true;
+/** Small numbers, a bit for each: a Set takes three hundred times as much. */
+type NumberSet = { /** Answers whether it is new. */ add(value: number): boolean };
+
+function createNumberSet(): NumberSet {
+  let words = new Uint32Array(1);
+  return {
+    add(value) {
+      const at = value >>> 5;
+      const bit = 1 << (value & 31);
+      if (at >= words.length) {
+        const more = new Uint32Array(2 * at);
+        more.set(words);
+        words = more;
+      }
+      const word = words[at] ?? 0;
+      words[at] = word | bit;
+      return (word & bit) === 0;
+    },
+  };
 }

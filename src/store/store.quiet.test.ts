@@ -81,6 +81,7 @@ test('a view of 50,000 files is made, found and removed without blocking the eve
     files.push({
       kind: 'file',
       source: { kind: 'blob', digest: digestOf(bytes) },
+      body: 0,
       size: bytes.length,
       layer,
     });

@@ -72,10 +72,8 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const layers = openLayers(layerFolders, scratch);
     const views = openViews(
       await folder('views'),
-      source => {
-        return source.kind === 'blob'
-          ? blobs.path(source.digest)
-          : layers.bodyPath(source.layer, source.body);
+      ({ source, body }) => {
+        return source.kind === 'blob' ? blobs.path(source.digest) : layers.bodyPath(source.digest, body);
       },
       scratch,
     );

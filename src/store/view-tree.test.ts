@@ -57,7 +57,7 @@ test('a view has every node of the tree, and its files are the inodes of the sto
     await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries: [] }));
   }
   const model = await blob(store, 'model');
-  const body: FileNode = { kind: 'file', source: { kind: 'body', layer: digest, body: 0 }, size: 4, layer };
+  const body: FileNode = { kind: 'file', source: { kind: 'bodies', digest }, body: 0, size: 4, layer };
   const tree = directory({
     model,
     same: model,
@@ -117,7 +117,7 @@ test('a file that the cache lost is named, and nothing half-made is left', async
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const digest = record.blobs[0] as Digest;
-  const lost: FileNode = { kind: 'file', source: { kind: 'blob', digest }, size: 1, layer };
+  const lost: FileNode = { kind: 'file', source: { kind: 'blob', digest }, body: 0, size: 1, layer };
   await assert.rejects(store.views.build(record, directory({ d: directory({ lost }) }), never), {
     code: 'corrupt',
     message: `layer 0: "/d/lost": the cache lost bytes of ${digest}; remove the artifact and pull it again`,
@@ -161,7 +161,8 @@ test('a file that has all the links it can have is copied with mode, owner, time
   for (let n = 0; n < 65_000 - 2; n++) linkSync(body, join(links, String(n)));
   const node: FileNode = {
     kind: 'file',
-    source: { kind: 'body', layer: digest, body: 0 },
+    source: { kind: 'bodies', digest },
+    body: 0,
     size: 3000,
     layer,
   };

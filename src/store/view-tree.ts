@@ -11,7 +11,7 @@ import {
 import { open } from 'node:fs/promises';
 import { encodeName, quoteName } from '../oci/name.ts';
 import type { Attributes } from '../oci/toc.ts';
-import type { DirectoryNode, Source, SymlinkNode, TreeNode } from '../oci/tree.ts';
+import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../oci/tree.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { setXattr } from '../util/libc.ts';
 import { copyFile } from './file-copy.ts';
@@ -29,7 +29,7 @@ type Place = { readonly path: string; readonly node: DirectoryNode };
 export async function raiseTree(
   root: string,
   tree: DirectoryNode,
-  pathOf: (source: Source) => string,
+  pathOf: (file: FileNode) => string,
   signal: AbortSignal,
 ): Promise<readonly Buffer[]> {
   signal.throwIfAborted();
@@ -62,7 +62,7 @@ export async function raiseTree(
   return directories;
 }
 
-function makeNode(at: Buffer, node: TreeNode, pathOf: (source: Source) => string): Promise<void> | undefined {
+function makeNode(at: Buffer, node: TreeNode, pathOf: (file: FileNode) => string): Promise<void> | undefined {
   switch (node.kind) {
     case 'directory':
       mkdirSync(at, 0o700);
@@ -71,7 +71,7 @@ function makeNode(at: Buffer, node: TreeNode, pathOf: (source: Source) => string
       makeSymlink(at, node);
       return undefined;
     case 'file':
-      return linkOrCopy(pathOf(node.source), at);
+      return linkOrCopy(pathOf(node), at);
   }
 }
 
@@ -113,10 +113,9 @@ function nodeError(path: string, node: TreeNode, thrown: unknown): unknown {
     return new ArtifactError('unmountable', `${entry} has too long a path for this node's state dir`, thrown);
   }
   if (errno === 'ENOENT' && node.kind === 'file') {
-    const from = node.source.kind === 'blob' ? node.source.digest : node.source.layer;
     return new ArtifactError(
       'corrupt',
-      `${entry}: the cache lost bytes of ${from}; remove the artifact and pull it again`,
+      `${entry}: the cache lost bytes of ${node.source.digest}; remove the artifact and pull it again`,
       thrown,
     );
   }

@@ -1,7 +1,7 @@
 import { lstatSync } from 'node:fs';
 import { open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DirectoryNode, Source } from '../oci/tree.ts';
+import type { DirectoryNode, FileNode } from '../oci/tree.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import { unlessAbsent } from './absent.ts';
@@ -27,7 +27,7 @@ export type Views = {
   retireHalves(): Promise<void>;
 };
 
-export function openViews(folder: Folder, pathOf: (source: Source) => string, scratch: Scratch): Views {
+export function openViews(folder: Folder, pathOf: (file: FileNode) => string, scratch: Scratch): Views {
   /** What was found or built, so that a publish of a cached view reads nothing. */
   const known = new Map<string, View>();
   const locks = createKeyedMutex();

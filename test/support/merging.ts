@@ -43,7 +43,7 @@ export function show(directory: DirectoryNode): Shown {
   for (const [name, node] of directory.children) {
     if (node.kind === 'directory') shown[name] = show(node);
     else if (node.kind === 'symlink') shown[name] = `-> ${node.target}`;
-    else shown[name] = node.source.kind === 'body' ? node.source.body : -1;
+    else shown[name] = node.source.kind === 'bodies' ? node.body : -1;
   }
   return shown;
 }

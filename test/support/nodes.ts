@@ -21,7 +21,7 @@ export function symlink(target: string, attributes: Attributes = plain): Symlink
 
 /** A file whose bytes are a whole blob. */
 export function blobFile({ digest, size }: Descriptor): FileNode {
-  return { kind: 'file', source: { kind: 'blob', digest }, size, layer };
+  return { kind: 'file', source: { kind: 'blob', digest }, body: 0, size, layer };
 }
 
 /** The descriptor of bytes, by their sha256. */
