@@ -10,7 +10,7 @@ process.exitCode = await runCli(
   process.argv.slice(2),
   {
     serve: async settings => (await import('./daemon.ts')).serve(settings),
-    open: async (settings, log) => (await import('./daemon.ts')).openHouse(settings, log, unmeasured),
+    open: async (settings, log) => (await import('./house.ts')).openHouse(settings, log, unmeasured),
     connect: async socket => (await import('./csi/remote.ts')).connectRemote(socket),
     connectNode: async socket => (await import('./csi/remote-node.ts')).connectNode(socket),
   },

@@ -8,6 +8,8 @@ export type Observed = {
   cacheBytes(): Promise<number>;
   disk(): Promise<DiskUsage>;
   volumes(): Promise<readonly VolumeStatus[]>;
+  /** Which files of the node's configuration are broken. */
+  problems(): readonly string[];
 };
 
 /**
@@ -27,7 +29,14 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
   const usedInodes = gauge('oci_artifact_csi_disk_used_inodes', 'Inodes in use there');
   const volumes = gauge('oci_artifact_csi_volumes', 'Volumes published');
   const mounted = gauge('oci_artifact_csi_volumes_mounted', 'Volumes published whose mount is there');
-  const refused = gauge('oci_artifact_csi_volumes_refused', 'Volumes that the signature policy would refuse now');
+  const refused = gauge(
+    'oci_artifact_csi_volumes_refused',
+    'Volumes that the signature policy would refuse now',
+  );
+  const errors = gauge(
+    'oci_artifact_csi_configuration_errors',
+    'Files of the configuration that are broken; /readyz names them',
+  );
   const labels = ['namespace', 'pod', 'volume', 'reference', 'digest'];
   const info = gauge('oci_artifact_csi_volume_info', 'Which artifact each pod has; always 1', labels);
 
@@ -48,6 +57,7 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
       observed.volumes(),
       readdir('/proc/self/fd'),
     ]);
+    errors.set(observed.problems().length);
     cache.set(bytes);
     size.set(disk.totalBytes);
     used.set(disk.usedBytes);

@@ -37,6 +37,7 @@ function observing(volumes: readonly VolumeStatus[]): Observed {
       totalInodes: 10,
       usedInodes: 3,
     }),
+    problems: () => ['registries.conf is broken'],
     volumes: async () => volumes,
   };
 }
@@ -45,7 +46,7 @@ const quiet: Pages['metrics'] = { contentType: 'text/plain', scrape: async () =>
 
 test('healthz answers while the process lives, readyz says why it is not ready', async () => {
   let reasons: readonly string[] = ['the socket is not bound', 'kubelet has not called'];
-  await using server = await serveHttp(loopback, { ready: () => reasons, metrics: quiet });
+  await using server = await serveHttp(loopback, { notes: () => [], ready: () => reasons, metrics: quiet });
   const at = (path: string, init?: RequestInit): Promise<Response> =>
     fetch(`http://127.0.0.1:${server.port}${path}`, init);
 
@@ -64,16 +65,27 @@ test('healthz answers while the process lives, readyz says why it is not ready',
   assert.equal(posted.headers.get('allow'), 'GET, HEAD');
 });
 
+test('readyz names what is broken though it is ready', async () => {
+  const notes = () => ['registries.conf is broken', 'auth.json is broken'];
+  await using server = await serveHttp(loopback, { notes, ready: () => [], metrics: quiet });
+  const answer = await fetch(`http://127.0.0.1:${server.port}/readyz`);
+  assert.equal(answer.status, 200);
+  assert.equal(
+    await answer.text(),
+    'ready, but: registries.conf is broken\nready, but: auth.json is broken\n',
+  );
+});
+
 test('an address in use is refused with what to do', async () => {
-  await using server = await serveHttp(loopback, { ready: () => [], metrics: quiet });
+  await using server = await serveHttp(loopback, { notes: () => [], ready: () => [], metrics: quiet });
   await assert.rejects(
-    serveHttp({ host: '127.0.0.1', port: server.port }, { ready: () => [], metrics: quiet }),
+    serveHttp({ host: '127.0.0.1', port: server.port }, { notes: () => [], ready: () => [], metrics: quiet }),
     { code: 'unavailable', message: /EADDRINUSE.*--http-listen/ },
   );
 });
 
 test('a server closes although a client keeps its connection', async () => {
-  const server = await serveHttp(loopback, { ready: () => [], metrics: quiet });
+  const server = await serveHttp(loopback, { notes: () => [], ready: () => [], metrics: quiet });
   await (await fetch(`http://127.0.0.1:${server.port}/healthz`)).text();
   await server[Symbol.asyncDispose]();
   await assert.rejects(fetch(`http://127.0.0.1:${server.port}/healthz`));
@@ -89,12 +101,13 @@ test('metrics count calls as other CSI drivers do, and pulls by outcome and regi
   metrics.bytesPulled('registry.example', 24);
   metrics.pullEnded('ok');
 
-  await using server = await serveHttp(loopback, { ready: () => [], metrics });
+  await using server = await serveHttp(loopback, { notes: () => [], ready: () => [], metrics });
   const response = await fetch(`http://127.0.0.1:${server.port}/metrics`);
   assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
   const lines = new Set((await response.text()).split('\n'));
   const labels = 'driver_name="driver.example",method_name="/csi.v1.Node/NodePublishVolume"';
   for (const line of [
+    'oci_artifact_csi_configuration_errors 1',
     `csi_plugin_operations_seconds_bucket{le="0.1",${labels},grpc_status_code="OK"} 0`,
     `csi_plugin_operations_seconds_bucket{le="0.25",${labels},grpc_status_code="OK"} 1`,
     `csi_plugin_operations_seconds_bucket{le="600",${labels},grpc_status_code="NotFound"} 1`,
@@ -125,7 +138,11 @@ test('a scrape that fails says why', async () => {
   const scrape = async (): Promise<string> => {
     throw new Error('statfs: EIO');
   };
-  await using server = await serveHttp(loopback, { ready: () => [], metrics: { contentType: 'x', scrape } });
+  await using server = await serveHttp(loopback, {
+    notes: () => [],
+    ready: () => [],
+    metrics: { contentType: 'x', scrape },
+  });
   const response = await fetch(`http://127.0.0.1:${server.port}/metrics`);
   assert.equal(response.status, 500);
   assert.equal(await response.text(), 'statfs: EIO\n');

@@ -6,6 +6,8 @@ import { ArtifactError, toArtifactError } from '../util/error.ts';
 export type Pages = {
   /** Why the daemon is not ready, one line each; nothing when it is. */
   ready(): readonly string[];
+  /** What is wrong though it is ready, one line each. */
+  notes(): readonly string[];
   readonly metrics: { readonly contentType: string; scrape(): Promise<string> };
 };
 
@@ -46,7 +48,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, pages:
       return send(response, 200, 'ok\n');
     case '/readyz': {
       const reasons = pages.ready();
-      if (reasons.length === 0) return send(response, 200, 'ready\n');
+      const notes = pages.notes().map(note => `ready, but: ${note}\n`);
+      if (reasons.length === 0) return send(response, 200, notes.join('') || 'ready\n');
       return send(response, 503, reasons.map(reason => `not ready: ${reason}\n`).join(''));
     }
     case '/metrics':

@@ -10,6 +10,7 @@ export type Import = { readonly specifier: string; readonly lazy: boolean };
 const floors: readonly (readonly string[])[] = [
   ['main.ts'],
   ['daemon.ts'],
+  ['house.ts'],
   ['csi', 'cli', 'http'],
   ['volume'],
   ['registry', 'store', 'unpack', 'mount', 'trust', 'kube'],
@@ -18,7 +19,7 @@ const floors: readonly (readonly string[])[] = [
 ];
 
 /** Packages that compute and do nothing else. */
-const pure: readonly string[] = ['node:buffer', 'node:crypto', 'node:path', 'picomatch'];
+const pure: readonly string[] = ['node:buffer', 'node:crypto', 'node:path'];
 
 /** What a room may import beside src/; rooms that are not here may import anything. */
 const outside: Readonly<Record<string, readonly string[]>> = { oci: pure, volume: pure };
@@ -26,8 +27,8 @@ const outside: Readonly<Record<string, readonly string[]>> = { oci: pure, volume
 /** What the use cases may know of src/: no adapter. */
 const inside: Readonly<Record<string, readonly string[]>> = { volume: ['oci', 'util'] };
 
-/** Packages that cost too much to load before they are used. */
-const heavy: readonly string[] = ['@kubernetes/client-node'];
+/** Packages that cost too much to load before they are used, and the file that is their door. */
+const heavy: Readonly<Record<string, string>> = { '@kubernetes/client-node': 'kube/client.ts' };
 
 const statement = /^(?:import|export)\b(?:[^;'"]*?\bfrom)?\s*(['"])(?<specifier>[^'"\n]+)\1/gm;
 const onDemand = /\b(?:import|new URL)\(\s*(['"])(?<specifier>[^'"\n]+)\1/g;
@@ -62,12 +63,15 @@ export function findViolations(files: readonly SourceFile[]): readonly string[] 
 function judge(path: string, specifier: string, lazy: boolean): string | undefined {
   const from = roomOf(path);
   if (!specifier.startsWith('.')) {
-    if (heavy.includes(specifier) && !lazy) return 'only by import(), it is slow to load';
+    if (!lazy && (heavy[specifier] ?? path) !== path) return 'only by import(), it is slow to load';
     const allowed = outside[from];
     if (allowed !== undefined && !allowed.includes(specifier)) return `${from}/ may import only what is pure`;
     return undefined;
   }
   if (specifier.endsWith('/package.json')) return undefined; // the version: data, of no floor
+  if (!lazy && Object.values(heavy).includes(resolve(path, specifier))) {
+    return 'only by import(), it is slow to load';
+  }
   const to = roomOf(resolve(path, specifier));
   if (to === from) return undefined;
   const [above, below] = [floorOf(from), floorOf(to)];

@@ -1,0 +1,198 @@
+import { createHash } from 'node:crypto';
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Logger } from 'pino';
+import type { Settings } from './cli/settings.ts';
+import { openKubeApi } from './kube/api.ts';
+import { openPodObjects } from './kube/pod-objects.ts';
+import { openMounter } from './mount/mounter.ts';
+import { verifyKernel } from './mount/kernel.ts';
+import { type Digest, toDigest } from './oci/digest.ts';
+import { toPlatform } from './oci/platform.ts';
+import type { Reference } from './oci/reference.ts';
+import { openRegistry } from './registry/client.ts';
+import { openConfiguration } from './registry/configuration.ts';
+import { type KeychainOptions, openKeychain } from './registry/keychain.ts';
+import { parseProxies } from './registry/proxies.ts';
+import { standardPlaces } from './registry/registries.ts';
+import { toRoute } from './registry/route.ts';
+import { expand } from './registry/short-names.ts';
+import { openStore } from './store/store.ts';
+import { openAccessFile } from './trust/access-file.ts';
+import { openTrust } from './trust/trust.ts';
+import { readArchive } from './unpack/archive.ts';
+import { openUnpacker } from './unpack/unpacker.ts';
+import { openAccessMemory } from './volume/access-memory.ts';
+import { createArtifacts } from './volume/artifacts.ts';
+import { createAuthority, openAuthority } from './volume/authority.ts';
+import { createCatalog } from './volume/catalog.ts';
+import { createCollector } from './volume/collector.ts';
+import type { DiskUsage, Meter } from './volume/contracts.ts';
+import { createHolds } from './volume/holds.ts';
+import { createLayerSource } from './volume/layer-source.ts';
+import { createManifests } from './volume/manifests.ts';
+import { createPreparation } from './volume/preparation.ts';
+import { createPublishing } from './volume/publish.ts';
+import { createPull } from './volume/pull.ts';
+import { reconcileVolumes } from './volume/reconciliation.ts';
+import { createResolver } from './volume/resolution.ts';
+import { createRoom } from './volume/room.ts';
+import { createSignatures } from './volume/signatures.ts';
+import type { Artifacts, Publishing } from './volume/usecases.ts';
+import { type ArtifactError, toArtifactError } from './util/error.ts';
+
+/** How often the disk is looked at between pulls. */
+const tidyEveryMs = 60_000;
+
+/** The use cases of one node over its own state dir. */
+export type House = {
+  readonly artifacts: Artifacts;
+  readonly publishing: Publishing;
+  cacheBytes(): Promise<number>;
+  diskUsage(): Promise<DiskUsage>;
+  /** Which files of the node's configuration are broken, a line each; what they said before is in force, or they refuse. */
+  problems(): readonly string[];
+  close(): Promise<void>;
+};
+
+/**
+ * The use cases over a node's own state dir: opens every adapter, reconciles, and hands the use cases out. Closing
+ * ends the pulls, which stay resumable; mounts stand.
+ *
+ * @throws ArtifactError `busy` while another process has the state dir's lock.
+ */
+export async function openHouse(settings: Settings, log: Logger, meter: Meter): Promise<House> {
+  verifyKernel();
+  await using stack = new AsyncDisposableStack();
+  const store = stack.use(
+    await openStore({ stateDir: settings.stateDir, selinuxLabel: settings.selinuxLabel, log }),
+  );
+  const mounter = stack.use(openMounter({ kubeletDir: settings.kubeletDir }));
+  const configuration = openConfiguration(
+    {
+      file: settings.registriesConf,
+      directory: settings.registriesConfDir,
+      aliasesFile: standardPlaces.aliasesFile,
+      hostsDir: settings.hostsDir,
+      certsDir: settings.certsDir,
+    },
+    note => log.warn(note),
+  );
+  const registry = stack.use(
+    openRegistry({
+      route: (reference, question) => toRoute(configuration.current(), reference, question),
+      proxies: parseProxies(process.env),
+      onRetry: retry => log.warn(retry, 'asking a registry again'),
+      onRest: rest => log.warn(rest, 'a mirror is passed over'),
+      ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),
+    }),
+  );
+  const keychain = stack.use(
+    openKeychain({ ...(await toKeychainOptions(settings, note => log.warn(note))), salt: store.salt }),
+  );
+  await keychain.verify(AbortSignal.timeout(5_000));
+  const unpacker = stack.use(
+    openUnpacker({
+      maxEntries: settings.maxLayerEntries,
+      maxBytes: settings.maxLayerSize,
+      maxRatio: settings.maxLayerRatio,
+    }),
+  );
+  const trust = await openTrust({
+    ...(settings.policy === undefined ? {} : { policyFile: settings.policy }),
+    ...(settings.bundleIdentity === undefined ? {} : { bundleIdentity: settings.bundleIdentity }),
+  });
+  const world = {
+    ...store,
+    signatures: createSignatures({ trust, registry, signatures: store.signatures }),
+    mounter,
+    registry,
+    unpacker,
+    meter,
+    keychain,
+    expander: { expand: (text: string) => expand(configuration.current().registries, text) },
+    places: (reference: Reference) => {
+      const { mirrors, last } = toRoute(configuration.current(), reference, 'name');
+      return [...mirrors, last];
+    },
+    archive: { read: readArchive },
+    kubelet: { hasPod: (uid: string) => exists(join(settings.kubeletDir, 'pods', uid)) },
+    holds: createHolds(),
+    platform: toPlatform(process.arch),
+    viewsFolder: join(settings.stateDir, 'views'),
+    hash: sha256,
+    note: (reference: string, text: string) => log.info({ reference }, text),
+  };
+  const { notes, ...reconciled } = await reconcileVolumes(world);
+  for (const note of notes) log.warn(note);
+  log.info(reconciled, 'volumes reconciled');
+
+  const authority =
+    settings.cachedAuthorization === 'off'
+      ? openAuthority
+      : createAuthority(await openAccessMemory(world.accesses, world.salt), registry);
+  const manifests = createManifests(world.blobs);
+  const accessPolicy = await openAccessFile(settings.accessPolicy);
+  for (const problem of [...trust.problems(), ...accessPolicy.problems()]) log.error(problem);
+  const resolver = createResolver({ ...world, accessPolicy });
+  const collector = createCollector(world);
+  const room = createRoom({ ...world, collector }, toLimits(settings));
+  const source = createLayerSource(world, settings.maxParallelDownloads);
+  const preparation = createPreparation({ ...world, source, authority, room });
+  const pull = createPull({ ...world, resolver, authority, manifests, preparation });
+  const catalog = createCatalog({ ...world, manifests, source });
+
+  const closing = new AbortController();
+  const tidy = async (): Promise<void> => {
+    await store.retire();
+    await room.relieve(closing.signal);
+  };
+  const tidying = setInterval(() => {
+    tidy().catch((thrown: unknown) => log.warn(`collection failed: ${toArtifactError(thrown).message}`));
+  }, tidyEveryMs).unref();
+  stack.defer(async () => {
+    clearInterval(tidying);
+    closing.abort();
+    await pull.stop();
+  });
+  const adapters = stack.move();
+  return {
+    artifacts: createArtifacts({ ...world, pull, authority, resolver, catalog, collector }),
+    publishing: createPublishing({ ...world, pull }),
+    cacheBytes: collector.cacheBytes,
+    diskUsage: world.disk.usage,
+    problems: () => [configuration, keychain, trust, accessPolicy].flatMap(part => part.problems()),
+    close: () => adapters.disposeAsync(),
+  };
+}
+
+async function toKeychainOptions(settings: Settings, note: (text: string) => void): Promise<KeychainOptions> {
+  const { authFile, credentialProviderConfig: config, credentialProviderBinDir: folder } = settings;
+  return {
+    authFile,
+    providers: config === undefined || folder === undefined ? undefined : { config, folder },
+    pods: settings.podPullSecrets ? openPodObjects(await openKubeApi()) : undefined,
+    note,
+  };
+}
+
+function toLimits(settings: Settings) {
+  const { cacheHigh, cacheLow, cacheMax, maxArtifactSize } = settings;
+  return {
+    cacheHigh,
+    cacheLow,
+    ...(cacheMax === undefined ? {} : { cacheMax }),
+    ...(maxArtifactSize === undefined ? {} : { maxArtifactSize }),
+  };
+}
+
+function sha256(bytes: Uint8Array): Digest {
+  return toDigest('sha256', createHash('sha256').update(bytes).digest('hex'));
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
