@@ -39,7 +39,7 @@ import { createResolver } from './volume/resolution.ts';
 import { createRoom } from './volume/room.ts';
 import { createSignatures } from './volume/signatures.ts';
 import type { Artifacts, Publishing } from './volume/usecases.ts';
-import { type ArtifactError, toArtifactError } from './util/error.ts';
+import { toArtifactError } from './util/error.ts';
 
 /** How often the disk is looked at between pulls. */
 const tidyEveryMs = 60_000;

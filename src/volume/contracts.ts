@@ -2,7 +2,7 @@ import type { Credential, Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
-import type { Reference, Repository } from '../oci/reference.ts';
+import type { Reference } from '../oci/reference.ts';
 import type { TocEntry, TocSummary } from '../oci/toc.ts';
 import type { DirectoryNode } from '../oci/tree.ts';
 import type { MountFlag, Pod, PullRequest } from './request.ts';
