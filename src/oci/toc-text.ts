@@ -12,7 +12,7 @@ import { formatRow, parseRow } from './toc-row.ts';
 /** What `list` needs, at the end of the file and of bounded length. */
 export type TocTotals = Omit<TocSummary, 'notes'>;
 
-/** The format's version, among the totals. Any other is not read: the layer is unpacked again. */
+/** The format's version, among the totals. A layer with any other is unpacked again. */
 const version = 2;
 /** Bytes, or nearly, that are written at once. */
 const step = 64 * 1024;

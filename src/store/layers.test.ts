@@ -97,6 +97,23 @@ test('a layer folder without its table is replaced', async () => {
   assert.equal(await store.layers.check(digest, never), undefined);
 });
 
+test('a layer whose table is torn or of another version is not held, and is replaced', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  for (const damage of [
+    (table: string) => table.slice(0, -1),
+    (table: string) => table.replace('"version":2', '"version":1'),
+    () => '',
+  ]) {
+    await storeLayer(store);
+    const path = join(store.layers.path(digest), 'toc');
+    writeFileSync(path, damage(readFileSync(path, 'utf8')));
+    assert.equal(await store.layers.has(digest), false);
+    await storeLayer(store);
+    assert.equal(await store.layers.check(digest, never), undefined);
+  }
+});
+
 test('a table of contents torn or altered at any byte is never taken for whole', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });

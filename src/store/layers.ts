@@ -1,4 +1,4 @@
-import { mkdir, rename, stat } from 'node:fs/promises';
+import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../oci/digest.ts';
 import { tocName, type TocSummary } from '../oci/toc.ts';
@@ -12,7 +12,7 @@ import { readToc, readTocTotals, type TakeEntries } from './toc-file.ts';
 
 /**
  * Unpacked tar layers under `layers/bodies/<algorithm>/<hex>/`: the file `toc`, and beside it the bodies, each under
- * its number. A layer is complete or absent.
+ * its number. A layer is complete or absent; one whose table is torn or of another version is absent.
  */
 export type Layers = {
   readToc(digest: Digest, take: TakeEntries, signal: AbortSignal): Promise<TocSummary | undefined>;
@@ -35,7 +35,7 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
   const tocOf = (digest: Digest): string => join(folders.path(digest), tocName);
   const has = (digest: Digest): Promise<boolean> =>
     attempt(`looking for layer ${digest}`, async () => {
-      return (await unlessAbsent(stat(tocOf(digest)))) !== undefined;
+      return (await unlessAbsent(readTocTotals(tocOf(digest)))) !== undefined;
     });
 
   const bodyPath = (digest: Digest, body: number): string => `${folders.path(digest)}/${body}`;
@@ -115,10 +115,8 @@ function* filesOf(stage: string, bodies: number): Generator<string> {
  * cannot be read still counts as held, so that collection removes it.
  */
 async function measure(toc: string): Promise<Omit<Held, 'digest'>> {
-  try {
-    const { bytes, bodies, size, since } = await readTocTotals(toc);
-    return { bytes: bytes + size, inodes: bodies + 2, since };
-  } catch {
-    return { bytes: 0, inodes: 0, since: 0 };
-  }
+  const totals = await readTocTotals(toc).catch(() => undefined);
+  if (totals === undefined) return { bytes: 0, inodes: 0, since: 0 };
+  const { bytes, bodies, size, since } = totals;
+  return { bytes: bytes + size, inodes: bodies + 2, since };
 }

@@ -38,13 +38,17 @@ export async function readToc(path: string, take: TakeEntries, signal: AbortSign
   return summary;
 }
 
-/** The totals alone, without the rest: no checksum is verified. @throws `corrupt` for a file that is not ours; ENOENT as it is. */
-export async function readTocTotals(path: string): Promise<TocTotals & { size: number; since: number }> {
+/**
+ * The totals alone, without the rest: no checksum is verified. @returns undefined for a file that is torn or of another
+ * version. @throws ENOENT as it is.
+ */
+export async function readTocTotals(
+  path: string,
+): Promise<(TocTotals & { size: number; since: number }) | undefined> {
   await using file = await open(path);
   const { size, mtimeMs } = await file.stat();
   const totals = parseTail(await readAt(file, size - tailLength, tailLength));
-  if (totals === undefined) throw damaged(path);
-  return { ...totals, size, since: mtimeMs };
+  return totals && { ...totals, size, since: mtimeMs };
 }
 
 /** Fewer bytes where the file has no more. */
