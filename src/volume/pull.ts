@@ -121,7 +121,8 @@ export function createPull(world: {
       if (view === undefined) view = await build(blueprint, origin, onProgress, signal);
       else await views.touch(blueprint.key);
       await authority.confirm(reference, contentsOf(blueprint), keyring, signal);
-      if (resolution.credential !== undefined)
+      // What a volume had before a reboot says nothing of what its tag names now.
+      if (resolution.credential !== undefined && request.pinned === undefined)
         await names.put(toNameRecord(resolution, resolution.credential));
       const held = stack.move();
       return { reference, resolution, view, [Symbol.dispose]: () => held.dispose() };

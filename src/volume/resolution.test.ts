@@ -117,7 +117,8 @@ test('where the one before the refused one is down, another try may help', async
 
 test('a volume that was mounted before is judged by the tag it was found by, and gets the digest it had', async () => {
   const { resolver, judged } = createWorld({});
-  const { reference } = await resolver.resolve({ ...wanted, pinned: digest }, 'IfNotPresent', keyring, never);
+  const found = await resolver.resolve({ ...wanted, pinned: digest }, 'IfNotPresent', keyring, never);
   assert.deepEqual(judged, candidates.map(formatReference));
-  assert.equal(formatReference(reference), `a.test/model:v1@${digest}`);
+  assert.equal(formatReference(found.reference), 'a.test/model:v1');
+  assert.equal(found.descriptor.digest, digest);
 });

@@ -1,5 +1,6 @@
 import type { Credential, Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import type { AccessPolicy, Blobs, Expander, Names, Registry } from './contracts.ts';
@@ -42,11 +43,10 @@ export function createResolver(world: {
 }): Resolver {
   const { expander, accessPolicy, registry, names, blobs } = world;
 
-  /** The candidates up to the first that is refused, and its refusal. The digest that a volume has shown is no user's word, so rules for the tag that it was found by go on to hold. */
+  /** The candidates up to the first that is refused, and its refusal. */
   const judge = async (
     wanted: Wanted,
   ): Promise<{ readonly candidates: readonly Reference[]; readonly refusal?: ArtifactError }> => {
-    const { pinned } = wanted;
     const candidates: Reference[] = [];
     for (const reference of expander.expand(wanted.reference)) {
       try {
@@ -54,18 +54,21 @@ export function createResolver(world: {
       } catch (thrown) {
         return { candidates, refusal: toArtifactError(thrown) };
       }
-      candidates.push(pinned === undefined ? reference : { ...reference, digest: pinned });
+      candidates.push(reference);
     }
     return { candidates };
   };
 
-  const fromCache = async (reference: Reference): Promise<Resolution | undefined> => {
-    if (reference.digest !== undefined) {
-      const size = await blobs.size(reference.digest);
+  const fromCache = async (
+    reference: Reference,
+    digest: Digest | undefined,
+  ): Promise<Resolution | undefined> => {
+    if (digest !== undefined) {
+      const size = await blobs.size(digest);
       // The document says itself what it is.
       return size === undefined
         ? undefined
-        : { reference, descriptor: { mediaType: '', digest: reference.digest, size, annotations: {} } };
+        : { reference, descriptor: { mediaType: '', digest, size, annotations: {} } };
     }
     const record = await names.find(formatReference(reference));
     if (record === undefined) return undefined;
@@ -75,19 +78,24 @@ export function createResolver(world: {
 
   const fromRegistry = async (
     reference: Reference,
+    digest: Digest | undefined,
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<Resolution> => {
-    return { reference, ...(await registry.resolve(reference, keyring, signal)) };
+    const asked = digest === undefined ? reference : { ...reference, digest };
+    return { reference, ...(await registry.resolve(asked, keyring, signal)) };
   };
 
   return {
     async resolve(wanted, policy, keyring, signal) {
       const { candidates, refusal } = await judge(wanted);
+      // The digest that a volume has shown is no user's word: what is said of the tag it was found by goes on to hold.
+      const digestOf = (reference: Reference): Digest | undefined => wanted.pinned ?? reference.digest;
       for (const reference of candidates) {
+        const digest = digestOf(reference);
         // A digest names the same bytes for ever: asking again under Always could not change the answer.
-        if (policy === 'Always' && reference.digest === undefined) continue;
-        const cached = await fromCache(reference);
+        if (policy === 'Always' && digest === undefined) continue;
+        const cached = await fromCache(reference, digest);
         if (cached !== undefined) return cached;
       }
       if (refusal !== undefined && (policy === 'Never' || candidates.length === 0)) throw refusal;
@@ -100,7 +108,7 @@ export function createResolver(world: {
       const failures: ArtifactError[] = [];
       for (const reference of candidates) {
         try {
-          return await fromRegistry(reference, keyring, signal);
+          return await fromRegistry(reference, digestOf(reference), keyring, signal);
         } catch (thrown) {
           signal.throwIfAborted();
           failures.push(toArtifactError(thrown));
