@@ -31,6 +31,7 @@ test('pull takes every flag of a selection, and tells its progress in lines wher
     platform: { os: 'linux', architecture: 'arm', variant: 'v7' },
     selection: { unpack: 'never', include: ['*.json', 'w/**'], exclude: ['*.bin'], subPath: 'a/b' },
     secrets: {},
+    caller: 'administrator',
   });
   assert.deepEqual(ran.stderr.trimEnd().split('\n'), [
     'resolve',
@@ -50,7 +51,7 @@ test('pull without flags asks for the defaults of a volume', async () => {
   };
   await runShell(['pull', 'z'], { artifacts: { pull } });
   const selection = { unpack: 'auto', include: [], exclude: [] };
-  assert.deepEqual(seen, { reference: 'z', selection, secrets: {} });
+  assert.deepEqual(seen, { reference: 'z', selection, secrets: {}, caller: 'administrator' });
 });
 
 test('pull in JSON is one line for each step and one for the result, and nothing else', async () => {
