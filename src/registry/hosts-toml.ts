@@ -67,8 +67,15 @@ export function parseHostsFile(text: string, file: string, folder: string): Host
 }
 
 function toAddress(text: string, overridePath: boolean | undefined, at: string): Address {
-  const url = URL.parse(/^https?:\/\//i.test(text) ? text : `https://${text}`);
-  if (url === null || url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
+  const url = URL.parse(text.includes('://') ? text : `https://${text}`);
+  if (
+    url === null ||
+    !/^https?:$/.test(url.protocol) ||
+    url.username !== '' ||
+    url.password !== '' ||
+    url.search !== '' ||
+    url.hash !== ''
+  ) {
     throw new ArtifactError(
       'invalid',
       `${at} must be a URL: https://host[:port] or http://host[:port], and a path if need be`,

@@ -4,6 +4,9 @@ import { Passing, Stall } from './patience.ts';
 /** Node's and OpenSSL's names for a certificate that does not prove who the server is. */
 const certificate =
   /^(?:CERT_|CRL_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED)/;
+/** OpenSSL's for an alert of the server about a certificate of ours, or the lack of one. */
+const clientCertificate =
+  /_ALERT_(?:HANDSHAKE_FAILURE|UNKNOWN_CA|ACCESS_DENIED|(?:\w+_)?CERTIFICATE(?:_\w+)?)$/;
 const stalled = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 
 /** What a failed connection means: for this program, an ArtifactError; a Passing one if another try may go well. */
@@ -15,6 +18,13 @@ export function toOutage(thrown: unknown, url: URL, answered: boolean): Artifact
     return new ArtifactError(
       'unavailable',
       `the certificate of ${url.host} cannot be verified (${why}); add its CA with --ca-file, or mark the registry insecure`,
+      thrown,
+    );
+  }
+  if (clientCertificate.test(errno)) {
+    return new ArtifactError(
+      'unavailable',
+      `${url.host} does not let this node in (${errno}); it may want a client certificate, which --certs-dir can give it`,
       thrown,
     );
   }

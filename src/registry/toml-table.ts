@@ -113,7 +113,8 @@ function lineOf(
         seen.fill(-1, depth + 1);
       }
     }
-    if (!nesting.every(({ nth }, depth) => seen[depth] === nth)) continue;
+    // A table that only its inner ones name has no header of its own.
+    if (!nesting.every(({ nth }, depth) => Math.max(seen[depth] ?? 0, 0) === nth)) continue;
     if (header !== undefined) {
       if (header === fullName || header.startsWith(`${fullName}.`)) return index + 1;
     } else if (table === name) {

@@ -1,6 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,7 +43,7 @@ export type FaultyRegistry = AsyncDisposable & {
 
 /** The embedded registry on loopback, in a temporary folder, with faults and a guard in front of it. */
 export async function openFaultyRegistry(
-  options: { readonly guard?: Guard; readonly tls?: { readonly key: string; readonly cert: string } } = {},
+  options: { readonly guard?: Guard; readonly tls?: ServerOptions } = {},
 ): Promise<FaultyRegistry> {
   const folder = await mkdtemp(join(tmpdir(), 'faulty-registry-'));
   const registry = openDemoRegistry(folder);
