@@ -5,7 +5,6 @@ import type { Exchange } from './exchange.ts';
 import { openLedger } from './ledger.ts';
 import type { Asked } from './manifest.ts';
 import { type Patience, startMirrorPatience } from './patience.ts';
-import type { Place } from './place.ts';
 import type { Standings } from './standing.ts';
 import { type Journey, walk } from './walk.ts';
 

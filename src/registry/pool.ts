@@ -1,4 +1,5 @@
 import { Agent, buildConnector, type Dispatcher } from 'undici';
+import { toArtifactError } from '../util/error.ts';
 import type { Head, HopRequest, Receiver, Send } from './hop.ts';
 import { cancelled, toOutage } from './outage.ts';
 import type { Proxies, Proxy } from './proxies.ts';
@@ -20,13 +21,19 @@ export function openPool(tls: Tls, proxies: Proxies, stallMs: number): Pool {
   function connectorFor(trust: Trust, tunnel: Proxy | undefined): buildConnector.connector {
     const connect = buildConnector({ ...tls.options(trust), allowH2: false, timeout: connectMs });
     if (tunnel === undefined) return connect;
-    return (options, callback) => {
+    const dial = async (
+      options: buildConnector.Options,
+      callback: buildConnector.Callback,
+    ): Promise<void> => {
       const url = new URL(`https://${options.host ?? options.hostname}`);
-      openTunnel(tunnel, url, tls, closing.signal).then(
-        httpSocket => connect({ ...options, httpSocket }, callback),
-        (thrown: Error) => callback(thrown, null),
-      );
+      try {
+        const httpSocket = await openTunnel(tunnel, url, tls, closing.signal);
+        connect({ ...options, httpSocket }, callback);
+      } catch (thrown) {
+        callback(toArtifactError(thrown), null);
+      }
     };
+    return (options, callback) => void dial(options, callback);
   }
 
   function agentFor(trust: Trust, tunnel: Proxy | undefined): Agent {

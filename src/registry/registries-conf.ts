@@ -81,7 +81,7 @@ function isMode(text: string): text is ShortNameMode {
 
 function toSearchRegistry(text: string, top: TomlTable): string {
   const registry = text.replace(/\/+$/, '');
-  const parsed = /[*\/]/.test(registry) ? undefined : beginning(registry);
+  const parsed = /[*/]/.test(registry) ? undefined : beginning(registry);
   if (parsed !== undefined) return parsed.registry;
   const at = top.at('unqualified-search-registries');
   throw new ArtifactError(
