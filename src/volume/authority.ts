@@ -5,7 +5,7 @@ import { algorithmOf, toDigest } from '../oci/digest.ts';
 import { formatReference, formatRepository, type Reference, type Repository } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import type { AccessMemory, Asker } from './access-memory.ts';
-import type { Content, Registry, Sink } from './contracts.ts';
+import type { Content, Found, Registry, Sink } from './contracts.ts';
 import type { PullRequest } from './request.ts';
 import type { Resolution } from './resolution.ts';
 
@@ -48,12 +48,20 @@ export const openAuthority: Authority = {
 };
 
 export function createAuthority(memory: AccessMemory, registry: Registry): Authority {
+  /** What a mirror shows is no word of the registry, to be remembered for anybody: it holds for this once. */
+  const remember = async (
+    repository: Repository,
+    { credential, place }: Pick<Found, 'credential' | 'place'>,
+    asker: Asker,
+  ): Promise<void> => {
+    if (place.mirrorOf === undefined) await memory.admit(repository, credential.holder, asker);
+  };
+
   const ask = async (resolution: Resolution, request: PullRequest, keyring: Keyring, signal: AbortSignal) => {
     const { reference, descriptor } = resolution;
     const pinned = { ...reference, digest: descriptor.digest };
     try {
-      const { credential } = await registry.resolve(pinned, keyring, signal);
-      await memory.admit(reference, credential.holder, toAsker(request));
+      await remember(reference, await registry.resolve(pinned, keyring, signal), toAsker(request));
     } catch (thrown) {
       signal.throwIfAborted();
       throw refusal(reference, toArtifactError(thrown));
@@ -67,8 +75,13 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
     signal: AbortSignal,
   ): Promise<boolean> => {
     const { kind, descriptor } = content;
-    if (memory.isNear(repository, descriptor.digest))
-      return registry.has(repository, content, keyring, signal);
+    if (memory.isNear(repository, descriptor.digest)) {
+      const answer = await registry.has(repository, content, keyring, signal).catch((thrown: unknown) => {
+        if (toArtifactError(thrown).code === 'unavailable') return undefined; // a mirror may still send it
+        throw thrown;
+      });
+      if (answer !== undefined) return answer;
+    }
     if (kind === 'manifest') {
       await registry.manifest(repository, descriptor, keyring, signal);
       return true;
@@ -81,10 +94,10 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
   return {
     async admit(resolution, request, keyring, signal) {
       const asker = toAsker(request);
-      if (resolution.credential !== undefined) {
-        return memory.admit(resolution.reference, resolution.credential.holder, asker);
-      }
-      if (request.caller === 'administrator' || memory.admits(resolution.reference, asker)) return;
+      const { reference, credential, place } = resolution;
+      if (credential !== undefined && place !== undefined)
+        return remember(reference, { credential, place }, asker);
+      if (request.caller === 'administrator' || memory.admits(reference, asker)) return;
       await ask(resolution, request, keyring, signal);
     },
     async vouch(repository, digests) {

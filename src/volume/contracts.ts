@@ -73,7 +73,12 @@ export type Registry = {
 /** What a repository is asked about. */
 export type Content = { readonly kind: 'manifest' | 'blob'; readonly descriptor: Descriptor };
 
-export type Found = { readonly descriptor: Descriptor; readonly credential: Credential };
+/** `place` is where it was asked: at the registry itself, or at a mirror of it. */
+export type Found = {
+  readonly place: Pick<Endpoint, 'mirrorOf'>;
+  readonly descriptor: Descriptor;
+  readonly credential: Credential;
+};
 
 /** Where the bytes of a download go. */
 export type Sink = {

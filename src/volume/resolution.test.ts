@@ -19,10 +19,11 @@ type World = {
   readonly serving?: readonly string[];
   readonly down?: readonly string[];
   readonly cached?: readonly string[];
+  readonly expansion?: readonly Reference[];
 };
 
 /** The short name `model` may be that of three registries. `asked` is of caches and registries, in order. */
-function createWorld({ refused = [], serving = [], down = [], cached = [] }: World): {
+function createWorld({ refused = [], serving = [], down = [], cached = [], expansion = candidates }: World): {
   readonly resolver: Resolver;
   readonly judged: string[];
   readonly asked: string[];
@@ -30,7 +31,7 @@ function createWorld({ refused = [], serving = [], down = [], cached = [] }: Wor
   const judged: string[] = [];
   const asked: string[] = [];
   const resolver = createResolver({
-    expander: { expand: () => candidates },
+    expander: { expand: () => expansion },
     accessPolicy: {
       verify(reference) {
         judged.push(formatReference(reference));
@@ -43,7 +44,7 @@ function createWorld({ refused = [], serving = [], down = [], cached = [] }: Wor
         asked.push(formatReference(reference));
         if (down.includes(reference.registry))
           throw new ArtifactError('unavailable', `down: ${reference.registry}`);
-        if (serving.includes(reference.registry)) return { descriptor, credential: anonymous };
+        if (serving.includes(reference.registry)) return { descriptor, credential: anonymous, place: {} };
         throw new ArtifactError('not-found', `not in ${reference.registry}`);
       },
     },
@@ -121,4 +122,20 @@ test('a volume that was mounted before is judged by the tag it was found by, and
   assert.deepEqual(judged, candidates.map(formatReference));
   assert.equal(formatReference(found.reference), 'a.test/model:v1');
   assert.equal(found.descriptor.digest, digest);
+});
+
+test('what is nowhere is told with what to check, and of a short name where it was looked for', async () => {
+  const { resolver } = createWorld({ expansion: candidates.slice(0, 1) });
+  const advice = 'not in a.test; check registry, repository and tag, and that it was pushed';
+  await assert.rejects(
+    resolver.resolve({ ...wanted, reference: 'a.test/model:v1' }, 'Always', keyring, never),
+    {
+      code: 'not-found',
+      message: advice,
+    },
+  );
+  await assert.rejects(resolver.resolve(wanted, 'Always', keyring, never), {
+    code: 'not-found',
+    message: `the short name model:v1 stands for what is not there: ${advice}`,
+  });
 });
