@@ -9,6 +9,7 @@ import { unlessAbsent } from './absent.ts';
 import type { DigestFolders, Held } from './digest-folders.ts';
 import { attempt } from './failure.ts';
 import { hashFile } from './file-hash.ts';
+import type { Hashing } from './hashing.ts';
 import { type Ingest, openIngest } from './ingest.ts';
 import { startPace } from './pace.ts';
 import type { Scratch } from './scratch.ts';
@@ -31,7 +32,12 @@ export type Blobs = {
 const readLimit = 4 * 1024 * 1024;
 
 /** @param ingestFolder where partial downloads lie, by digest. */
-export function openBlobs(folders: DigestFolders, ingestFolder: string, scratch: Scratch): Blobs {
+export function openBlobs(
+  folders: DigestFolders,
+  ingestFolder: string,
+  scratch: Scratch,
+  hashing: Hashing,
+): Blobs {
   const openIngests = new Set<Digest>();
   const path = (digest: Digest): string => folders.path(digest);
   const partialOf = (digest: Digest): string => join(ingestFolder, `${algorithmOf(digest)}-${hexOf(digest)}`);
@@ -86,7 +92,14 @@ export function openBlobs(folders: DigestFolders, ingestFolder: string, scratch:
       const close = (): void => void openIngests.delete(digest);
       try {
         const partial = partialOf(digest);
-        return await openIngest(partial, descriptor, file => land(file, partial, digest), close, signal);
+        return await openIngest(
+          partial,
+          descriptor,
+          hashing,
+          file => land(file, partial, digest),
+          close,
+          signal,
+        );
       } catch (thrown) {
         close();
         throw thrown;

@@ -1,12 +1,11 @@
-import { createHash, type Hash } from 'node:crypto';
-import { constants, ftruncateSync, writeSync } from 'node:fs';
+import { constants, fstatSync, ftruncateSync, writeSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, toDigest } from '../oci/digest.ts';
 import { ArtifactError } from '../util/error.ts';
 import { startWriteback } from '../util/libc.ts';
 import { attempt, toStoreError } from './failure.ts';
-import { hashInto } from './file-hash.ts';
+import type { Hashing } from './hashing.ts';
 
 /**
  * A download under way, from `offset` on. Its life: open (which hashes what an earlier one left) -> write or restart,
@@ -32,12 +31,15 @@ export type Ingest = AsyncDisposable & {
 const writebackStep = 8 * 1024 * 1024;
 
 /**
+ * @param hashing computes the digest beside the writing. A process that is killed leaves no hole: bytes are written in
+ *   their order, by this thread.
  * @param land makes the complete file durable under its digest's name.
  * @param onClose called once, when the file is closed.
  */
 export async function openIngest(
   path: string,
   descriptor: Descriptor,
+  hashing: Hashing,
   land: (file: FileHandle) => Promise<void>,
   onClose: () => void,
   signal: AbortSignal,
@@ -48,14 +50,14 @@ export async function openIngest(
   const file = await attempt(doing, () =>
     open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o644),
   );
-  let hash: Hash;
+  const hash = hashing.start(file.fd, algorithm);
   let offset: number;
   let flushed: number;
-  let state: 'open' | 'verified' | 'ended' = 'open';
+  let state: 'open' | 'verifying' | 'verified' | 'ended' = 'open';
 
   const restart = (): void => {
     ftruncateSync(file.fd, 0);
-    hash = createHash(algorithm);
+    hash.restart();
     offset = 0;
     flushed = 0;
   };
@@ -67,13 +69,20 @@ export async function openIngest(
     if (state !== expected) throw new ArtifactError('internal', `${doing}: it is ${state}, not ${expected}`);
   };
 
-  try {
-    if ((await file.stat()).size > size) ftruncateSync(file.fd, 0);
-    hash = createHash(algorithm);
-    offset = await hashInto(hash, file, signal);
-    flushed = offset;
-  } catch (thrown) {
+  const close = async (): Promise<void> => {
+    await hash.end();
     await file.close();
+  };
+
+  try {
+    const { size: left } = fstatSync(file.fd);
+    if (left > size) ftruncateSync(file.fd, 0);
+    offset = left > size ? 0 : left;
+    flushed = offset;
+    hash.grow(offset);
+    await hash.catchUp(signal);
+  } catch (thrown) {
+    await close();
     throw signal.aborted ? thrown : toStoreError(doing, thrown);
   }
 
@@ -93,8 +102,8 @@ export async function openIngest(
         for (let at = 0; at < chunk.length; ) {
           at += writeSync(file.fd, chunk, at, chunk.length - at, offset + at);
         }
-        hash.update(chunk);
         offset += chunk.length;
+        hash.grow(offset);
         if (offset - flushed < writebackStep) return;
         startWriteback(file.fd, flushed, offset - flushed);
         flushed = offset;
@@ -108,7 +117,11 @@ export async function openIngest(
       if (state === 'verified') return;
       expectState('open');
       if (offset !== size) throw giveUp(`${offset} bytes came where ${size} were expected`);
-      const actual = toDigest(algorithm, hash.digest('hex'));
+      state = 'verifying';
+      const hex = await attempt(doing, () => hash.digest()).finally(() => {
+        state = 'open';
+      });
+      const actual = toDigest(algorithm, hex);
       if (actual !== digest) throw giveUp(`the ${size} bytes that came have digest ${actual}`);
       state = 'verified';
     },
@@ -128,7 +141,7 @@ export async function openIngest(
     async [Symbol.asyncDispose]() {
       if (state === 'open' && offset === 0) await rm(path, { force: true });
       state = 'ended';
-      await file.close();
+      await close();
       onClose();
     },
   };

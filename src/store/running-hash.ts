@@ -1,0 +1,81 @@
+import type { Algorithm } from '../oci/digest.ts';
+import type { HashThread } from './hash-thread.ts';
+import type { HashAnswer } from './hash-worker.ts';
+
+/**
+ * The hash of an open file while it grows, computed in another thread. That one reads the file again, from the page
+ * cache, so all that it is told is how far the file is there: nobody waits for it, no memory is shared, and a resume
+ * is only a file that has much to begin with.
+ */
+export type RunningHash = {
+  /** So many bytes are there now, and stay as they are. */
+  grow(size: number): void;
+  /** Nothing is there any more. */
+  restart(): void;
+  /** Waits until less than a step is left to hash. @throws the signal's reason. */
+  catchUp(signal: AbortSignal): Promise<void>;
+  /** The hex of all that is there. @throws if the file could not be read. */
+  digest(): Promise<string>;
+  /** Afterwards nothing reads the file. */
+  end(): Promise<void>;
+};
+
+/** Bytes hashed at a time, some 3 ms: downloads that share a thread take turns, and it is not woken for each chunk. */
+const stepBytes = 4 * 1024 * 1024;
+
+/** @param id its own within the thread. */
+export function startHash(thread: HashThread, id: number, fd: number, algorithm: Algorithm): RunningHash {
+  let size = 0;
+  let asked = 0;
+  let begun = false;
+  let step: Promise<void> | undefined;
+  let failure: HashAnswer | undefined;
+
+  const ask = (to: number, last: boolean): Promise<HashAnswer> => {
+    const from = asked;
+    asked = to;
+    begun = !last;
+    return thread.ask({ id, fd, algorithm, from, to, last });
+  };
+  const takeStep = async (): Promise<void> => {
+    const answer = await ask(asked + stepBytes, false);
+    step = undefined;
+    if (answer.kind === 'failed') failure = answer;
+    advance();
+  };
+  const advance = (): void => {
+    if (step === undefined && failure === undefined && size - asked >= stepBytes) step = takeStep();
+  };
+  const stepsDone = async (signal?: AbortSignal): Promise<void> => {
+    for (let current = step; current !== undefined; current = step) {
+      signal?.throwIfAborted();
+      await current;
+    }
+  };
+  const finish = async (): Promise<HashAnswer> => {
+    await stepsDone();
+    return failure ?? (await ask(size, true));
+  };
+
+  return {
+    grow(to) {
+      size = to;
+      advance();
+    },
+    restart() {
+      size = 0;
+      asked = 0;
+      failure = undefined;
+    },
+    catchUp: stepsDone,
+    async digest() {
+      const answer = await finish();
+      if (answer.kind === 'failed') throw new Error(answer.message);
+      return answer.hex;
+    },
+    async end() {
+      size = asked;
+      if (begun) await finish();
+    },
+  };
+}
