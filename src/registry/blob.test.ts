@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type BlobSource,
   lengths,
@@ -136,7 +137,7 @@ for (const size of sizes) {
     assert.equal(source.registry.asked.length, 1);
   });
 
-  test(`an abort in the ${size} blob closes the connection and throws cancelled`, async () => {
+  test(`an abort in the ${size} blob closes the connection, keeps what came and throws cancelled`, async () => {
     const server = createServer(socket => {
       socket.on('error', () => {});
       socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\nstart`);
@@ -146,20 +147,23 @@ for (const size of sizes) {
       const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
       const abort = new AbortController();
       await using client = openTestClient();
+      const sink = openMemorySink();
       /** The first connection was the try with TLS. */
       const connected = once(server, 'connection').then(() => once(server, 'connection'));
       const pulling = client.blob(
         { registry: host, path: source.path },
         source.blobs[size],
-        openMemorySink(),
+        sink,
         anonymous,
         abort.signal,
       );
       const [socket] = await connected;
       const closed = once(socket, 'close');
       await once(socket, 'data');
+      await sleep(50); // the start arrives
       abort.abort(new Error('gone'));
       await assert.rejects(pulling, { code: 'cancelled' });
+      assert.equal(sink.offset, 5);
       await closed;
     } finally {
       server.close();

@@ -71,7 +71,7 @@ function get(
       socket.destroy();
       outcome();
     }
-    const abort = () => settle(() => reject(cancelled(signal)));
+    const abort = () => fail(cancelled(signal));
 
     function hand(over: NonNullable<typeof answer>): void {
       const piece = buffer.subarray(from, Math.min(filled, from + over.left));
@@ -104,7 +104,7 @@ function get(
       return !settled;
     }
 
-    /** What came before the failure still counts. */
+    /** What came before still counts. */
     function fail(failure: unknown): void {
       if (settled) return;
       try {
