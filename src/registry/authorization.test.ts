@@ -42,7 +42,7 @@ test('nobody is unauthenticated where Basic is asked for', async () => {
   await using client = openTestClient();
   await assert.rejects(resolveAs(nobody, client, registry), {
     code: 'unauthenticated',
-    message: `${registry.host}/team/model needs a credential (basic); asked as anonymous (no file)`,
+    message: `${registry.host}/team/model needs a credential (basic); asked as anonymous (no file); name a pull secret in nodePublishSecretRef, or give the node one by --auth-file`,
   });
 });
 

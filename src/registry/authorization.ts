@@ -6,6 +6,7 @@ import type { Send } from './hop.ts';
 import { cancelled } from './outage.ts';
 import { type Clock, Passing } from './patience.ts';
 import type { Place } from './place.ts';
+import { whereCredentials } from './refusal.ts';
 import { fetchToken, formatBasic } from './token.ts';
 
 /** Answers challenges, and remembers the answers. */
@@ -57,7 +58,7 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
     throw new ArtifactError(
       'unauthenticated',
       credential.kind === 'anonymous'
-        ? `${place.host}/${place.path} needs a credential (${wanted}); asked as ${credential.source}`
+        ? `${place.host}/${place.path} needs a credential (${wanted}); asked as ${credential.source}; ${whereCredentials}`
         : `${place.host}/${place.path} asks for ${wanted}; the ${credential.kind} of ${credential.source} does not fit`,
     );
   }

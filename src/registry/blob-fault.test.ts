@@ -108,7 +108,7 @@ for (const size of sizes) {
     }));
     await assert.rejects(source.pull(size), {
       code: 'not-found',
-      message: `${source.subject(size)} does not exist: ${source.registry.host} answered 404 (BLOB_UNKNOWN: blob unknown)`,
+      message: `${source.subject(size)} does not exist: ${source.registry.host} answered 404 (BLOB_UNKNOWN: blob unknown); asked as anonymous (no file)`,
     });
   });
 

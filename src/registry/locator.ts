@@ -52,6 +52,6 @@ function matched(name: string, prefix: string): number | undefined {
 export function blockedError(name: string, rule: RegistryRule): ArtifactError {
   return new ArtifactError(
     'denied',
-    `${name} is blocked: ${rule.file} has blocked = true for prefix "${rule.prefix}"`,
+    `${name} is blocked: ${rule.file} has blocked = true for prefix "${rule.prefix}"; mount it from elsewhere, or change that file`,
   );
 }

@@ -152,7 +152,7 @@ test('a tag that does not exist is not found, in the words of the registry', asy
   registry.fault(({ method }) => (method === 'HEAD' ? { kind: 'status', status: 405 } : undefined));
   await assert.rejects(resolve('v2'), {
     code: 'not-found',
-    message: `${registry.host}/team/model:v2 does not exist: ${registry.host} answered 404 (NAME_UNKNOWN: no v2)`,
+    message: `${registry.host}/team/model:v2 does not exist: ${registry.host} answered 404 (NAME_UNKNOWN: no v2); asked as anonymous (no file)`,
   });
 });
 

@@ -363,7 +363,7 @@ test('at the end every place is named with its reason, and the code is the regis
   home.fault(() => ({ kind: 'status', status: 404 }));
   await using client = openClient();
   const subject = 'hub.example/team/model:v1';
-  const end = `${subject} does not exist: ${home.host} answered 404; before that `;
+  const end = `${subject} does not exist: ${home.host} answered 404; asked as anonymous (no file); before that `;
   await assert.rejects(client.resolve(tag, anonymous, signal), {
     code: 'not-found',
     message: `${end}${first.host} answered 503; it is refused; asked as anonymous (no file): ${second.host} answered 403`,

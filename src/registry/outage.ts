@@ -17,7 +17,7 @@ export function toOutage(thrown: unknown, url: URL, answered: boolean): Artifact
   if (certificate.test(errno)) {
     return new ArtifactError(
       'unavailable',
-      `the certificate of ${url.host} cannot be verified (${why}); add its CA with --ca-file, or mark the registry insecure`,
+      `the certificate of ${url.host} cannot be verified (${why}); add its CA with --ca-file, or mark the registry insecure in registries.conf`,
       thrown,
     );
   }
@@ -31,12 +31,16 @@ export function toOutage(thrown: unknown, url: URL, answered: boolean): Artifact
   if (errno === 'EPROTO' || errno.startsWith('ERR_SSL_')) {
     return new ArtifactError(
       'unavailable',
-      `${url.host} does not speak TLS as it should (${errno}); if it serves plain HTTP, mark the registry insecure`,
+      `${url.host} does not speak TLS as it should (${errno}); if it serves plain HTTP, mark the registry insecure in registries.conf`,
       thrown,
     );
   }
   if (errno === 'ENOTFOUND') {
-    return new ArtifactError('unavailable', `${url.host} cannot be found: no such name in DNS`, thrown);
+    return new ArtifactError(
+      'unavailable',
+      `${url.host} cannot be found: no such name in DNS; check its spelling, and the node's resolver`,
+      thrown,
+    );
   }
   if (stalled.has(errno)) return stall(url);
   return answered

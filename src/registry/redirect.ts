@@ -64,7 +64,7 @@ function toTarget(location: string, from: URL, insecure: boolean): URL {
   if (url.protocol === 'http:' && from.protocol === 'https:' && !insecure) {
     throw new ArtifactError(
       'denied',
-      `${from.host} redirects from https to plain http at ${url.host}, which is refused; mark the registry insecure if that is meant`,
+      `${from.host} redirects from https to plain http at ${url.host}, which is refused; mark the registry insecure in registries.conf if that is meant`,
     );
   }
   url.username = '';

@@ -4,6 +4,10 @@ import { formatComplaint } from './complaint.ts';
 import { Passing, parseRetryAfter } from './patience.ts';
 import type { Arrival } from './redirect.ts';
 
+/** What a person does who is asked for one. */
+export const whereCredentials =
+  'name a pull secret in nodePublishSecretRef, or give the node one by --auth-file';
+
 /**
  * What an answer that was not hoped for means. `subject` is what was asked for, `now` milliseconds since 1970. What a
  * store that the registry redirected to says of rights is no word of the registry's: its addresses expire.
@@ -26,13 +30,16 @@ export function toRefusal(
       return new ArtifactError(
         'unauthenticated',
         credential.kind === 'anonymous'
-          ? `${subject} needs a credential; asked as ${credential.source}: ${answer}`
+          ? `${subject} needs a credential; asked as ${credential.source}: ${answer}; ${whereCredentials}`
           : `${subject}: the credential of ${credential.source} is not accepted: ${answer}`,
       );
     case 403:
       return new ArtifactError('denied', `${subject} is refused; asked as ${credential.source}: ${answer}`);
     case 404:
-      return new ArtifactError('not-found', `${subject} does not exist: ${answer}`);
+      return new ArtifactError(
+        'not-found',
+        `${subject} does not exist: ${answer}; asked as ${credential.source}`,
+      );
     default:
       return new ArtifactError('unavailable', `${subject}: ${answer}, which is no answer to this request`);
   }

@@ -65,7 +65,7 @@ test('a name of a registry is checked against its certificate', async () => {
     await assert.rejects(refused, {
       code: 'unavailable',
       message:
-        /^the certificate of 127\.0\.0\.1:\d+ cannot be verified \(.*does not match.*\); add its CA with --ca-file, or mark the registry insecure$/,
+        /^the certificate of 127\.0\.0\.1:\d+ cannot be verified \(.*does not match.*\); add its CA with --ca-file, or mark the registry insecure in registries\.conf$/,
     });
   }
 });
@@ -84,7 +84,7 @@ test('a secure registry is never asked by plain http', async () => {
   await using client = openTestClient({ secure: true, caFile });
   await assert.rejects(resolve(client, plain.host), {
     code: 'unavailable',
-    message: /does not speak TLS as it should \(.*\); if it serves plain HTTP, mark the registry insecure$/,
+    message: /does not speak TLS as it should \(.*\); if it serves plain HTTP, mark the registry insecure in registries\.conf$/,
   });
   assert.equal(plain.asked.length, 0);
 });
@@ -157,7 +157,7 @@ test('a redirect from https to http is refused, but not for an insecure registry
   for (const ask of [resolve, pull]) {
     await assert.rejects(ask(secure, registry.host), {
       code: 'denied',
-      message: `${registry.host} redirects from https to plain http at ${plain.host}, which is refused; mark the registry insecure if that is meant`,
+      message: `${registry.host} redirects from https to plain http at ${plain.host}, which is refused; mark the registry insecure in registries.conf if that is meant`,
     });
   }
   await using insecure = openTestClient();

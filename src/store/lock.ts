@@ -16,7 +16,7 @@ export async function takeLock(stateDir: string): Promise<AsyncDisposable> {
       const holder = (await file.readFile('utf8')).trim() || 'another process';
       throw new ArtifactError(
         'busy',
-        `${stateDir} is in use by ${holder}: ask that one over its socket, or stop it and try again`,
+        `${stateDir} is in use by ${holder}: ask that one over its socket (--endpoint, CSI_ENDPOINT), or stop it and try again`,
       );
     }
     await file.truncate();

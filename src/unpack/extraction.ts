@@ -49,7 +49,7 @@ export function createExtraction(options: ExtractionOptions): Extraction {
   function malformed(why: string): ArtifactError {
     const text =
       lastEntry === undefined
-        ? `${label} claims to be a tar and is none: ${why}`
+        ? `${label} claims to be a tar and is none: ${why}; push it again, or mount it with unpack: never`
         : `${label} is a damaged tar: ${why}, after the entry ${quoteName(lastEntry)}`;
     return new ArtifactError('unmountable', text);
   }

@@ -193,7 +193,7 @@ test('collection never takes what a record, a mount, a pin or a hold needs, and 
   );
 });
 
-function createDisk(cache: ReturnType<typeof createCache>, total: number, other = 0) {
+function createDisk(cache: ReturnType<typeof createCache>, total: number, other = 0, usedInodes = 0) {
   return {
     usage: async () => {
       const usedBytes = cache.bytes() + other;
@@ -201,8 +201,8 @@ function createDisk(cache: ReturnType<typeof createCache>, total: number, other 
         totalBytes: total,
         usedBytes,
         availableBytes: total - usedBytes,
-        totalInodes: 0,
-        usedInodes: 0,
+        totalInodes: usedInodes === 0 ? 0 : 100,
+        usedInodes,
       };
     },
   };
@@ -273,6 +273,24 @@ test('the cache keeps below its own maximum on an empty disk', async () => {
   const room = createRoom({ disk: createDisk(cache, 10_000), collector: cache.collector }, limits);
   using _room = await room.reserve('r', [layer(50, 20)], [layer(50, 20)], () => 20, never);
   assert.deepEqual([...cache.views.keys()], ['v2', 'v3', 'v4']);
+});
+
+test('what is in the way is named: the disk, its inodes, or the bound of the cache', async () => {
+  const cache = createCache();
+  const refuses = (disk: ReturnType<typeof createDisk>, cacheMax: number, why: RegExp) =>
+    assert.rejects(
+      createRoom({ disk, collector: cache.collector }, { cacheHigh: 80, cacheLow: 60, cacheMax }).reserve(
+        'r',
+        [layer(50, 20)],
+        [layer(50, 20)],
+        () => 20,
+        never,
+      ),
+      { code: 'exhausted', message: why },
+    );
+  await refuses(createDisk(cache, 20), 10, /^r needs 20 B more .* its disk has room for 16 B below 80 %/);
+  await refuses(createDisk(cache, 100, 0, 95), 100, /95 % of the inodes of its disk are in use, above 80 %/);
+  await refuses(createDisk(cache, 100), 10, /it may have 10 B in all \(--cache-max\)/);
 });
 
 test('an artifact above the largest size is refused whatever room there is', async () => {

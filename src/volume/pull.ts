@@ -5,7 +5,7 @@ import type { Platform } from '../oci/platform.ts';
 import { formatReference, formatRepository, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Authority } from './authority.ts';
-import type { Blobs, Keychain, Names, Registry, View, Views } from './contracts.ts';
+import type { Blobs, Content, Keychain, Names, Registry, View, Views } from './contracts.ts';
 import { createFlights } from './flight.ts';
 import { contentsOf, heldBy, viewKey, type Blueprint, type Preparation } from './preparation.ts';
 import type { Holds } from './holds.ts';
@@ -15,6 +15,7 @@ import { createMemorySink } from './memory-sink.ts';
 import type { PullPolicy, PullRequest } from './request.ts';
 import { defaultPullPolicy, type Resolution, type Resolver } from './resolution.ts';
 import type { Signatures } from './signatures.ts';
+import { about } from './subject.ts';
 import type { Progress } from './usecases.ts';
 
 /** A view that is here, and stays as long as this is not disposed. */
@@ -63,14 +64,16 @@ export function createPull(world: {
   const draw = async (
     request: PullRequest,
     resolution: Resolution,
-    fetch: Documents['fetch'],
+    { fetch, confirm }: Pick<Documents, 'fetch' | 'confirm'>,
     stack: DisposableStack,
     signal: AbortSignal,
   ): Promise<Blueprint> => {
     const reference = formatReference(resolution.reference);
     const platform = request.platform ?? world.platform;
     const source: Documents = {
+      place: resolution.reference.registry,
       fetch,
+      confirm,
       hold: async digest => void stack.use(await holds.hold([digest])),
       learn: digest => authority.learn(resolution.reference, [digest]),
     };
@@ -102,30 +105,47 @@ export function createPull(world: {
     );
   };
 
+  const bring: Pull['pull'] = async (request, onProgress, signal) => {
+    const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
+    const keyring = keychain.open(request);
+    const resolution = await resolver.resolve(request, policy, keyring, signal);
+    const { reference } = resolution;
+    await authority.admit(resolution, request, keyring, signal);
+    const asking = policy === 'Never' ? undefined : keyring;
+    await signatures.verify(reference, resolution.descriptor.digest, asking, signal);
+    const origin: Origin =
+      policy === 'Never' ? { kind: 'offline' } : { kind: 'registry', repository: reference, keyring };
+
+    using stack = new DisposableStack();
+    const confirm = (contents: readonly Content[], until: AbortSignal) =>
+      authority.confirm(reference, contents, keyring, until);
+    const source = {
+      fetch: createFetch(registry, origin),
+      confirm: (content: Content, until: AbortSignal) => confirm([content], until),
+    };
+    const blueprint = await draw(request, resolution, source, stack, signal);
+    stack.use(await holds.hold(heldBy(blueprint)));
+    const contents = contentsOf(blueprint);
+    // Nothing is to come, so that all can be asked about before any of it is read.
+    if (origin.kind === 'offline') await confirm(contents, signal);
+    let view = await views.find(blueprint.key);
+    if (view === undefined) view = await build(blueprint, origin, onProgress, signal);
+    else await views.touch(blueprint.key);
+    await confirm(contents, signal);
+    // What a volume had before a reboot says nothing of what its tag names now.
+    if (resolution.credential !== undefined && request.pinned === undefined)
+      await names.put(toNameRecord(resolution, resolution.credential));
+    const held = stack.move();
+    return { reference, resolution, view, [Symbol.dispose]: () => held.dispose() };
+  };
+
   return {
     async pull(request, onProgress, signal) {
-      const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
-      const keyring = keychain.open(request);
-      const resolution = await resolver.resolve(request, policy, keyring, signal);
-      const { reference } = resolution;
-      await authority.admit(resolution, request, keyring, signal);
-      const asking = policy === 'Never' ? undefined : keyring;
-      await signatures.verify(reference, resolution.descriptor.digest, asking, signal);
-      const origin: Origin =
-        policy === 'Never' ? { kind: 'offline' } : { kind: 'registry', repository: reference, keyring };
-
-      using stack = new DisposableStack();
-      const blueprint = await draw(request, resolution, createFetch(registry, origin), stack, signal);
-      stack.use(await holds.hold(heldBy(blueprint)));
-      let view = await views.find(blueprint.key);
-      if (view === undefined) view = await build(blueprint, origin, onProgress, signal);
-      else await views.touch(blueprint.key);
-      await authority.confirm(reference, contentsOf(blueprint), keyring, signal);
-      // What a volume had before a reboot says nothing of what its tag names now.
-      if (resolution.credential !== undefined && request.pinned === undefined)
-        await names.put(toNameRecord(resolution, resolution.credential));
-      const held = stack.move();
-      return { reference, resolution, view, [Symbol.dispose]: () => held.dispose() };
+      try {
+        return await bring(request, onProgress, signal);
+      } catch (thrown) {
+        throw signal.aborted ? thrown : about(request.reference, thrown);
+      }
     },
     count: flights.count,
     stop: flights.stop,

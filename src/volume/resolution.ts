@@ -126,7 +126,13 @@ export function createResolver(world: {
 /** One failure as it is; several as one, with the code that leaves most hope that another try helps. */
 function summarise(text: string, failures: readonly ArtifactError[]): ArtifactError {
   const [first] = failures;
-  if (first !== undefined && failures.length === 1) return first;
+  if (first !== undefined && failures.length === 1) {
+    if (first.code !== 'not-found') return first;
+    const short =
+      parseReference(text).kind === 'short' ? `the short name ${text} stands for what is not there: ` : '';
+    const advice = 'check registry, repository and tag, and that it was pushed';
+    return new ArtifactError('not-found', `${short}${first.message}; ${advice}`, first);
+  }
   const hope = ['unavailable', 'corrupt', 'unauthenticated', 'denied', 'internal', 'not-found'] as const;
   const code = hope.find(candidate => failures.some(failure => failure.code === candidate)) ?? 'not-found';
   const reasons = failures.map(failure => failure.message).join('; ');

@@ -63,7 +63,7 @@ export function createRoom(
       if (limits.maxArtifactSize !== undefined && size > limits.maxArtifactSize) {
         throw new ArtifactError(
           'unmountable',
-          `${reference} has ${formatSize(size)}, and --max-artifact-size allows ${formatSize(limits.maxArtifactSize)}`,
+          `${reference} has ${formatSize(size)}, and --max-artifact-size allows ${formatSize(limits.maxArtifactSize)}; raise it, or take a part by the attribute include`,
         );
       }
       const need = missing.reduce(
@@ -91,14 +91,16 @@ function capacity(usage: DiskUsage): number {
   return usage.usedBytes + usage.availableBytes;
 }
 
+/** Names the one limit that is in the way. */
 function explain(reference: string, need: number, pending: number, usage: DiskUsage, limits: Limits): string {
-  const room = Math.max(0, (capacity(usage) * limits.cacheHigh) / 100 - usage.usedBytes - pending);
-  const max =
-    limits.cacheMax === undefined
-      ? ''
-      : `, and the cache may have ${formatSize(limits.cacheMax)} (--cache-max)`;
-  return (
-    `${reference} needs ${formatSize(need)} more on the cache's disk, and there is room for ${formatSize(room)} below ${limits.cacheHigh} % ` +
-    `(--cache-high)${max}; everything that no volume or pin holds is already collected: free space, unpin artifacts, or give the node a larger disk`
-  );
+  const { cacheHigh, cacheMax } = limits;
+  const room = Math.max(0, (capacity(usage) * cacheHigh) / 100 - usage.usedBytes - pending);
+  const inodes = (100 * usage.usedInodes) / Math.max(1, usage.totalInodes);
+  const limit =
+    need > room
+      ? `its disk has room for ${formatSize(room)} below ${cacheHigh} % (--cache-high)`
+      : inodes > cacheHigh || cacheMax === undefined
+        ? `${inodes.toFixed(0)} % of the inodes of its disk are in use, above ${cacheHigh} % (--cache-high)`
+        : `it may have ${formatSize(cacheMax)} in all (--cache-max)`;
+  return `${reference} needs ${formatSize(need)} more of the cache, and ${limit}; everything that no volume or pin holds is already collected: free space, unpin artifacts, or give the node more`;
 }

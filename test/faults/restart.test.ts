@@ -148,7 +148,7 @@ describe('a start', () => {
     await assert.rejects(
       startDaemon(second),
       new RegExp(
-        `${node.stateDir} is in use by process ${daemon.pid} on .*: ask that one over its socket, or stop it`,
+        `${node.stateDir} is in use by process ${daemon.pid} on .*: ask that one over its socket .*, or stop it`,
       ),
     );
     await daemon.csi.NodeUnpublishVolume(request);
