@@ -28,8 +28,8 @@ const meanings: Readonly<Record<ErrorCode, string>> = {
   corrupt: 'wrong bytes; for fsck: something is wrong in the cache',
   unavailable: 'the registry or the daemon cannot be reached',
   busy: 'other work goes on there; try again',
-  exists: 'the folder holds another volume',
-  exhausted: 'the disk of the cache is full',
+  exists: 'another volume or another daemon is there already',
+  exhausted: 'no room: the disk is full, or the cache may not grow',
   unimplemented: 'not part of this driver',
   cancelled: 'interrupted',
 };

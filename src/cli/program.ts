@@ -26,9 +26,9 @@ const name = 'oci-artifact-csi';
 const about = `Mounts OCI artifacts read-only into Kubernetes pods.
 
 A reference is short or full: model:1, ghcr.io/org/model:1, or …/model@sha256:…
-Where a daemon answers on --endpoint, a command works through it. Else, and
-whenever --state-dir is given without --endpoint, it works on that folder
-itself, with the flags and variables of serve.`;
+Where a daemon answers on --endpoint (CSI_ENDPOINT), a command works through it.
+Else, and whenever --state-dir is given without --endpoint, it works on that
+folder itself, with the flags and variables of serve.`;
 
 /** Runs one command line (without the program's name) and answers the exit code of cli/exit.ts. */
 export async function runCli(argv: readonly string[], builder: Builder, terminal: Terminal): Promise<number> {
@@ -107,14 +107,14 @@ function addCommands(program: Command, act: Act): void {
   addSelection(addCredentials(add('pull <reference>', 'bring an artifact into the cache'))).action(act(pull));
   add(
     'load <layout> [reference]',
-    'take artifacts from an OCI layout: a folder, a tar, or - for the input',
+    'take artifacts from an OCI layout: a folder, a tar, or - for a tar on the input',
   ).action(act(load));
   addCredentials(add('resolve <reference>', 'ask the registry what a reference names')).action(act(resolve));
   add('ls', 'list the artifacts of the cache').action(act(ls));
   addCredentials(add('inspect <reference>', 'show one artifact of the cache'))
-    .option('--credentials', 'show where credentials for it are looked for, and found, instead')
+    .option('--credentials', 'show instead where credentials for it are looked for and found')
     .action(act(inspect));
-  add('rm <reference>', 'forget a reference and free what only it held').action(act(rm));
+  add('rm <reference>', 'forget a reference, and free what only it held').action(act(rm));
   add('prune', 'free everything that no volume, pull or pin holds').action(act(prune));
   add('pin <reference>', 'keep an artifact from collection').action(act(pin));
   add('unpin <reference>', 'leave it to collection again').action(act(unpin));
@@ -128,23 +128,22 @@ function addCommands(program: Command, act: Act): void {
     .action(act(fsck));
 }
 
-/** All flags of a node; the commands take them too, for where no daemon answers, and show the few that matter there. */
+/** All flags of a node; the commands take them too, for where no daemon answers, and show the two that say where. */
 function addSettings(command: Command, all: boolean): Command {
   for (const key of Object.keys(flags) as (keyof Settings)[]) {
     const { value, says, preset } = flags[key];
     const from = `${preset === '' ? '' : `default ${preset}; `}${formatVariable(key)}`;
     const bracketed = value.startsWith('[') ? value : `<${value}>`;
     const option = new Option(`${formatFlag(key)} ${bracketed}`, `${says} (${from})`);
-    command.addOption(
-      option.hideHelp(!all && key !== 'endpoint' && key !== 'stateDir' && key !== 'authFile'),
-    );
+    command.addOption(option.hideHelp(!all && key !== 'endpoint' && key !== 'stateDir'));
   }
   return command;
 }
 
 function addCredentials(command: Command): Command {
+  command.options.find(({ long }) => long === formatFlag('authFile'))?.hideHelp(false);
   return command
-    .option('--username <name>', 'of the registry')
+    .option('--username <name>', 'at the registry')
     .option('--password-stdin', 'read the password from the input');
 }
 

@@ -69,6 +69,15 @@ test('inspect --credentials tells where credentials are looked for, and needs no
   ]);
 });
 
+test('volumes names below the table what the policy would refuse now', async () => {
+  const volumes = async () => [{ ...volume, refused: 'z:1 is refused by default[0] of /p.json' }];
+  const { stdout } = await runShell(['volumes'], { artifacts: { volumes } });
+  assert.equal(
+    stdout.trimEnd().split('\n').at(-1),
+    '/pods/u/mount would be refused now: z:1 is refused by default[0] of /p.json',
+  );
+});
+
 test('what a registry says cannot steer the terminal', async () => {
   const inspect = async (): Promise<ArtifactDetail> => ({
     ...detail,

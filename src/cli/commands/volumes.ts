@@ -1,10 +1,10 @@
 import { formatSize } from '../../util/size.ts';
 import { print, type Shell } from '../shell.ts';
-import { formatAge, formatDigest, formatTable } from '../text.ts';
+import { formatAge, formatDigest, formatTable, printable } from '../text.ts';
 
 const header = ['POD', 'REFERENCE', 'DIGEST', 'SIZE', 'AGE', 'MOUNTED', 'TARGET'];
 
-/** Which artifact each volume shows, by target path. */
+/** Which artifact each volume shows, by target path; and below, which of them the signature policy would refuse now. */
 export async function volumes(shell: Shell): Promise<void> {
   const found = await shell.house.artifacts.volumes();
   const sorted = found.toSorted((a, b) => (a.targetPath < b.targetPath ? -1 : 1));
@@ -23,6 +23,10 @@ export async function volumes(shell: Shell): Promise<void> {
           volume.mounted ? 'yes' : 'no',
           volume.targetPath,
         ]),
-      ),
+      ) +
+      sorted
+        .filter(({ refused }) => refused !== undefined)
+        .map(({ targetPath, refused }) => `${printable(`${targetPath} would be refused now: ${refused}`)}\n`)
+        .join(''),
   );
 }
