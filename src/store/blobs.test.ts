@@ -53,6 +53,7 @@ test('a blob that is there keeps its inode when it is stored again, also by many
   await store.blobs.put(digest, bytes);
   await using ingest = await store.blobs.ingest(
     { mediaType: '', digest, size: bytes.length, annotations: {} },
+    'registry',
     never,
   );
   ingest.write(bytes);
@@ -132,7 +133,7 @@ test('a download that nobody goes on with takes room, and is removed like a blob
   const descriptor = { mediaType: '', digest: digestOf(Buffer.alloc(10)), size: 10, annotations: {} };
   const { digest } = descriptor;
   {
-    await using ingest = await store.blobs.ingest(descriptor, new AbortController().signal);
+    await using ingest = await store.blobs.ingest(descriptor, 'registry', new AbortController().signal);
     ingest.write(Buffer.alloc(7));
     await store.blobs.remove(digest);
     assert.equal(readFileSync(ingest.path).length, 7);

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { lstatSync, readdirSync } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,10 +19,11 @@ export type Blobs = {
   size(digest: Digest): Promise<number | undefined>;
   read(digest: Digest): Promise<Uint8Array>;
   put(digest: Digest, bytes: Uint8Array): Promise<void>;
-  ingest(descriptor: Descriptor, signal: AbortSignal): Promise<Ingest>;
+  /** Opens or resumes the one download of a digest from a source: what another source sent is not gone on with. */
+  ingest(descriptor: Descriptor, source: string, signal: AbortSignal): Promise<Ingest>;
   path(digest: Digest): string;
   check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
-  /** Removes it, and what an earlier download of it left unless that goes on. */
+  /** Removes it, and what earlier downloads of it left unless they go on. */
   remove(digest: Digest): Promise<void>;
   /** All that takes room here: blobs, and downloads, done or not. One digest may be there as both. */
   list(): Promise<readonly Held[]>;
@@ -31,16 +32,15 @@ export type Blobs = {
 /** What `read` takes into memory at most; the limit of a manifest. */
 const readLimit = 4 * 1024 * 1024;
 
-/** @param ingestFolder where partial downloads lie, by digest. */
+/** @param ingestFolder where partial downloads lie, by digest and source. */
 export function openBlobs(
   folders: DigestFolders,
   ingestFolder: string,
   scratch: Scratch,
   hashing: Hashing,
 ): Blobs {
-  const openIngests = new Set<Digest>();
+  const openIngests = new Set<string>();
   const path = (digest: Digest): string => folders.path(digest);
-  const partialOf = (digest: Digest): string => join(ingestFolder, `${algorithmOf(digest)}-${hexOf(digest)}`);
 
   const size = (digest: Digest): Promise<number | undefined> =>
     attempt(`looking for blob ${digest}`, async () => (await unlessAbsent(stat(path(digest))))?.size);
@@ -84,22 +84,17 @@ export function openBlobs(
         }
       }),
 
-    async ingest(descriptor, signal) {
+    async ingest(descriptor, source, signal) {
       const { digest } = descriptor;
-      if (openIngests.has(digest))
+      const name = partialName(digest, source);
+      if (openIngests.has(name))
         throw new ArtifactError('busy', `blob ${digest} is being downloaded already`);
-      openIngests.add(digest);
-      const close = (): void => void openIngests.delete(digest);
+      openIngests.add(name);
+      const close = (): void => void openIngests.delete(name);
       try {
-        const partial = partialOf(digest);
-        return await openIngest(
-          partial,
-          descriptor,
-          hashing,
-          file => land(file, partial, digest),
-          close,
-          signal,
-        );
+        const partial = join(ingestFolder, name);
+        const landHere = (file: FileHandle): Promise<void> => land(file, partial, digest);
+        return await openIngest(partial, descriptor, hashing, landHere, close, signal);
       } catch (thrown) {
         close();
         throw thrown;
@@ -117,19 +112,22 @@ export function openBlobs(
     remove: digest =>
       attempt(`removing blob ${digest}`, async () => {
         await rm(path(digest), { force: true });
-        if (!openIngests.has(digest)) await rm(partialOf(digest), { force: true });
+        for (const name of readdirSync(ingestFolder)) {
+          if (digestOf(name) !== digest || openIngests.has(name)) continue;
+          await rm(join(ingestFolder, name), { force: true });
+        }
       }),
 
     list: () =>
       attempt('listing the blobs', async () => {
         const held: Held[] = [];
         const pace = startPace(new AbortController().signal);
-        const partials = readdirSync(ingestFolder).map(name => name.replace('-', ':'));
         const files = [
           ...(await folders.list()).map(digest => [digest, path(digest)] as const),
-          ...partials.filter(isDigest).map(digest => [digest, partialOf(digest)] as const),
+          ...readdirSync(ingestFolder).map(name => [digestOf(name), join(ingestFolder, name)] as const),
         ];
         for (const [digest, file] of files) {
+          if (digest === undefined) continue;
           const stats = lstatSync(file, { throwIfNoEntry: false });
           if (stats !== undefined) held.push({ digest, bytes: stats.size, inodes: 1, since: stats.mtimeMs });
           const rest = pace();
@@ -138,6 +136,16 @@ export function openBlobs(
         return held;
       }),
   };
+}
+
+/** The file of a download: what one source sent must not become another's without its word. */
+export function partialName(digest: Digest, source: string): string {
+  return `${algorithmOf(digest)}-${hexOf(digest)}-${hash('sha256', source).slice(0, 16)}`;
+}
+
+function digestOf(partial: string): Digest | undefined {
+  const digest = partial.slice(0, partial.lastIndexOf('-')).replace('-', ':');
+  return isDigest(digest) ? digest : undefined;
 }
 
 async function readSmall(path: string, digest: Digest): Promise<Uint8Array> {

@@ -8,6 +8,7 @@ import { startChild, waitUntil } from '../../test/support/child.ts';
 import { describeBlob } from '../../test/support/nodes.ts';
 import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
+import { partialName } from './blobs.ts';
 import { openStore } from './store.ts';
 
 const never = new AbortController().signal;
@@ -29,21 +30,21 @@ test('hashing a big partial file leaves the event loop free, and ends when the c
   await using store = await openStore({ stateDir: folder.path });
   const descriptor = { ...describeBlob(Buffer.from('big')), size: 200 * 1024 * 1024 };
   writeFileSync(
-    join(folder.path, 'ingest', descriptor.digest.replace(':', '-')),
+    join(folder.path, 'ingest', partialName(descriptor.digest, 'registry')),
     Buffer.alloc(descriptor.size),
   );
   const before = openFiles(folder.path);
   const controller = new AbortController();
   let turns = 0;
   const turn = setInterval(() => turns++, 1);
-  const opening = store.blobs.ingest(descriptor, controller.signal);
+  const opening = store.blobs.ingest(descriptor, 'registry', controller.signal);
   setTimeout(() => controller.abort(new Error('enough')), 50);
   await assert.rejects(opening, /enough/);
   clearInterval(turn);
   assert.ok(turns > 5, `${turns} turns in 50 ms`);
   assert.equal(openFiles(folder.path), before);
   assert.equal(
-    statSync(join(folder.path, 'ingest', descriptor.digest.replace(':', '-'))).size,
+    statSync(join(folder.path, 'ingest', partialName(descriptor.digest, 'registry'))).size,
     descriptor.size,
   );
 });
@@ -54,14 +55,18 @@ test('no file stays open after a download, however it ended', async () => {
   const before = openFiles(folder.path);
   for (let round = 0; round < 10; round++) {
     const bytes = randomBytes(100);
-    await using kept = await store.blobs.ingest(describeBlob(bytes), never);
+    await using kept = await store.blobs.ingest(describeBlob(bytes), 'registry', never);
     kept.write(bytes.subarray(0, round));
-    await using dropped = await store.blobs.ingest(describeBlob(randomBytes(100)), never);
+    await using dropped = await store.blobs.ingest(describeBlob(randomBytes(100)), 'registry', never);
     await dropped.drop();
-    await using wrong = await store.blobs.ingest(describeBlob(randomBytes(100)), never);
+    await using wrong = await store.blobs.ingest(describeBlob(randomBytes(100)), 'registry', never);
     wrong.write(bytes);
     await assert.rejects(wrong.verify());
-    await using committed = await store.blobs.ingest(describeBlob(Buffer.concat([bytes, bytes])), never);
+    await using committed = await store.blobs.ingest(
+      describeBlob(Buffer.concat([bytes, bytes])),
+      'registry',
+      never,
+    );
     committed.write(Buffer.concat([bytes, bytes]));
     await committed.verify();
     await committed.commit();
@@ -79,7 +84,11 @@ test('a full disk ends a download as exhausted; its bytes are given back and all
   const { usedBytes, usedInodes } = await store.disk.usage();
   {
     const chunk = randomBytes(100_000);
-    await using ingest = await store.blobs.ingest({ ...describeBlob(chunk), size: 10_000_000 }, never);
+    await using ingest = await store.blobs.ingest(
+      { ...describeBlob(chunk), size: 10_000_000 },
+      'registry',
+      never,
+    );
     const fill = (): void => {
       for (;;) ingest.write(chunk);
     };
@@ -97,7 +106,7 @@ test('a disk without inodes refuses a download as exhausted', async () => {
   await using store = await openStore({ stateDir });
   for (let left = await inodesLeft(store); left > 0; left--)
     writeFileSync(join(stateDir, `filler-${left}`), '');
-  const refused = store.blobs.ingest(describeBlob(Buffer.from('x')), never);
+  const refused = store.blobs.ingest(describeBlob(Buffer.from('x')), 'registry', never);
   await assert.rejects(refused, { code: 'exhausted', message: /free space or inodes/ });
 });
 
@@ -111,11 +120,11 @@ test('a download whose process is killed at any moment goes on without a wrong b
   const bytes = Buffer.alloc(40_000_000);
   for (let at = 0; at < bytes.length; at += 4) bytes.writeUInt32LE(at, at);
   const descriptor = describeBlob(bytes);
-  const partial = join(folder.path, 'ingest', descriptor.digest.replace(':', '-'));
+  const partial = join(folder.path, 'ingest', partialName(descriptor.digest, 'registry'));
   const script = `
     const { openStore } = await import(${JSON.stringify(new URL('./store.ts', import.meta.url).href)});
     const store = await openStore({ stateDir: ${JSON.stringify(folder.path)} });
-    const ingest = await store.blobs.ingest(${JSON.stringify(descriptor)}, new AbortController().signal);
+    const ingest = await store.blobs.ingest(${JSON.stringify(descriptor)}, 'registry', new AbortController().signal);
     const chunk = Buffer.alloc(10_000);
     console.log('writing');
     for (let at = ingest.offset; at < ${descriptor.size}; at = ingest.offset) {
@@ -132,7 +141,7 @@ test('a download whose process is killed at any moment goes on without a wrong b
     assert.ok(statSync(partial).size > before || before === descriptor.size);
   }
   await using store = await openStore({ stateDir: folder.path });
-  await using ingest = await store.blobs.ingest(descriptor, never);
+  await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
   assert.ok(ingest.offset > 0);
   while (ingest.offset < descriptor.size) ingest.write(bytes.subarray(ingest.offset, ingest.offset + 50_000));
   await ingest.verify();

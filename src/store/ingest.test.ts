@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { describeBlob } from '../../test/support/nodes.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
+import { partialName } from './blobs.ts';
 import { openStore } from './store.ts';
 
 const never = new AbortController().signal;
@@ -15,8 +16,8 @@ test('a download is a blob after commit and not before', async () => {
   await using store = await openStore({ stateDir: folder.path });
   const bytes = randomBytes(100_000);
   const descriptor = describeBlob(bytes);
-  await using ingest = await store.blobs.ingest(descriptor, never);
-  assert.equal(ingest.path, join(folder.path, 'ingest', descriptor.digest.replace(':', '-')));
+  await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
+  assert.equal(ingest.path, join(folder.path, 'ingest', partialName(descriptor.digest, 'registry')));
   ingest.write(bytes.subarray(0, 99_999));
   ingest.write(bytes.subarray(99_999));
   await ingest.verify();
@@ -31,7 +32,7 @@ test('commit before verify is a bug, and is refused', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const bytes = Buffer.from('unverified');
-  await using ingest = await store.blobs.ingest(describeBlob(bytes), never);
+  await using ingest = await store.blobs.ingest(describeBlob(bytes), 'registry', never);
   ingest.write(bytes);
   await assert.rejects(ingest.commit(), { code: 'internal', message: /it is open, not verified/ });
   await ingest.verify();
@@ -42,7 +43,7 @@ test('an empty blob needs no write', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const descriptor = describeBlob(Buffer.alloc(0));
-  await using ingest = await store.blobs.ingest(descriptor, never);
+  await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
   await ingest.verify();
   await ingest.commit();
   assert.equal(await store.blobs.size(descriptor.digest), 0);
@@ -64,7 +65,7 @@ test('whatever is written, started again and reopened, the verdict is that of th
       const bytes = randomBytes(size);
       const descriptor = describeBlob(bytes);
       let wrong = false; // whether the bytes now in the file differ from the blob's
-      let ingest = await store.blobs.ingest(descriptor, never);
+      let ingest = await store.blobs.ingest(descriptor, 'registry', never);
       for (const step of steps) {
         const { offset } = ingest;
         if (step.kind === 'write') {
@@ -80,7 +81,7 @@ test('whatever is written, started again and reopened, the verdict is that of th
           wrong = false;
         } else {
           await ingest[Symbol.asyncDispose]();
-          ingest = await store.blobs.ingest(descriptor, never);
+          ingest = await store.blobs.ingest(descriptor, 'registry', never);
           assert.equal(ingest.offset, offset, 'a resume goes on where the last one stopped');
         }
       }
@@ -111,7 +112,7 @@ test('too few bytes, and the wrong ones, are told by what was expected and what 
   const descriptor = describeBlob(Buffer.from('right'));
   const { digest } = descriptor;
   {
-    await using ingest = await store.blobs.ingest(descriptor, never);
+    await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
     ingest.write(Buffer.from('rig'));
     await assert.rejects(ingest.verify(), {
       code: 'corrupt',
@@ -124,7 +125,7 @@ test('too few bytes, and the wrong ones, are told by what was expected and what 
     });
   }
   assert.deepEqual(readdirSync(join(folder.path, 'ingest')), [], 'nothing wrong is left for a resume');
-  await using ingest = await store.blobs.ingest(descriptor, never);
+  await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
   ingest.write(Buffer.from('right'));
   await ingest.verify();
 });
@@ -133,7 +134,7 @@ test('more bytes than the descriptor has are refused, and it can start again', a
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const descriptor = describeBlob(Buffer.from('right'));
-  await using ingest = await store.blobs.ingest(descriptor, never);
+  await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
   ingest.write(Buffer.from('righ'));
   assert.throws(() => ingest.write(Buffer.from('tt')), {
     code: 'corrupt',
@@ -149,8 +150,8 @@ test('a partial file bigger than the blob is started again', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const descriptor = describeBlob(Buffer.from('right'));
-  writeFileSync(join(folder.path, 'ingest', descriptor.digest.replace(':', '-')), 'right and more');
-  await using ingest = await store.blobs.ingest(descriptor, never);
+  writeFileSync(join(folder.path, 'ingest', partialName(descriptor.digest, 'registry')), 'right and more');
+  await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
   assert.equal(ingest.offset, 0);
 });
 
@@ -159,9 +160,9 @@ test('one digest has one download at a time', async () => {
   await using store = await openStore({ stateDir: folder.path });
   const descriptor = describeBlob(Buffer.from('one'));
   {
-    await using _ingest = await store.blobs.ingest(descriptor, never);
-    await assert.rejects(store.blobs.ingest(descriptor, never), { code: 'busy' });
-    await using _other = await store.blobs.ingest(describeBlob(Buffer.from('other')), never);
+    await using _ingest = await store.blobs.ingest(descriptor, 'registry', never);
+    await assert.rejects(store.blobs.ingest(descriptor, 'registry', never), { code: 'busy' });
+    await using _other = await store.blobs.ingest(describeBlob(Buffer.from('other')), 'registry', never);
   }
-  await using _again = await store.blobs.ingest(descriptor, never);
+  await using _again = await store.blobs.ingest(descriptor, 'registry', never);
 });

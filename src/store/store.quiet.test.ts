@@ -59,7 +59,7 @@ test('1,000 tiny blobs are downloaded, six at a time, and durable in less than 4
   const worker = async (): Promise<void> => {
     for (let bytes = left.pop(); bytes !== undefined; bytes = left.pop()) {
       const descriptor = { mediaType: '', digest: digestOf(bytes), size: bytes.length, annotations: {} };
-      await using ingest = await store.blobs.ingest(descriptor, never);
+      await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
       ingest.write(bytes);
       await ingest.verify();
       await ingest.commit();

@@ -134,6 +134,7 @@ export function holdsDigest(view: View, digest: Digest): boolean {
 
 function notHere(reference: string): Documents {
   return {
+    place: '',
     async fetch(_, { digest }) {
       throw new ArtifactError(
         'not-found',
@@ -142,5 +143,6 @@ function notHere(reference: string): Documents {
     },
     hold: async () => undefined,
     learn: async () => undefined,
+    confirm: async () => undefined,
   };
 }

@@ -114,8 +114,11 @@ export type Blobs = {
   read(digest: Digest): Promise<Uint8Array>;
   /** Verifies and stores a small blob. Success means it is stored, by whomever. */
   put(digest: Digest, bytes: Uint8Array): Promise<void>;
-  /** Opens or resumes the one download of this digest: bytes already there are hashed first. @throws `busy` if it is open. */
-  ingest(descriptor: Descriptor, signal: AbortSignal): Promise<Ingest>;
+  /**
+   * Opens or resumes the one download of this digest from this source: bytes already there are hashed first, and those
+   * of another source are left alone. @throws `busy` if it is open.
+   */
+  ingest(descriptor: Descriptor, source: string, signal: AbortSignal): Promise<Ingest>;
   path(digest: Digest): string;
   /** Hashes it again. Returns what is wrong with it, or undefined. */
   check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;

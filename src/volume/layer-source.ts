@@ -2,7 +2,7 @@ import type { Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
-import type { Reference } from '../oci/reference.ts';
+import { formatRepository, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex, createKeyedSemaphore } from '../util/mutex.ts';
 import type { Blobs, Ingest, Layers, Meter, Registry, Sink, Unpacker } from './contracts.ts';
@@ -17,15 +17,15 @@ export type LayerSource = {
   /** Whether the layer is in the cache in the form that its plan wants. */
   isHeld(layer: LayerPlan): Promise<boolean>;
   /**
-   * Brings a layer into the cache in the form that its plan wants. Who asks for a digest that another brings waits
-   * for it; after a refusal of the other's credential it goes on with its own, from the byte the other reached. Answers
-   * whether it was this origin that brought it.
+   * Brings a layer into the cache in the form that its plan wants. Who asks for a digest that another brings from the
+   * same registry waits for it; after a refusal of the other's credential it goes on with its own, from the byte the
+   * other reached. Answers whether the origin's registry has said that the layer is in its repository.
    *
    * @throws ArtifactError `corrupt`, `not-found`, `unmountable`, `exhausted`, and what the registry answered.
    */
   bring(layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<boolean>;
-  /** How many bytes of a download under way are there; 0 for none. */
-  progress(digest: Digest): number;
+  /** How many bytes of a download under way from there are here; 0 for none. */
+  progress(digest: Digest, origin: Origin): number;
 };
 
 export function createLayerSource(
@@ -41,22 +41,32 @@ export function createLayerSource(
   const { registry, blobs, layers, unpacker, meter } = world;
   // Of each registry for itself: one that stalls must not hold up what comes from others.
   const slots = createKeyedSemaphore(maxParallelDownloads);
-  const digests = createKeyedMutex();
+  // By registry too: one that never ends what it sends would hold up those who have the same from another, and what one
+  // began must not be finished by the guess of another.
+  const downloads = createKeyedMutex();
+  const unpacks = createKeyedMutex();
   // Bounds open files; above the slots, since what is downloaded may be waiting for the disk.
   const works = createKeyedSemaphore(Math.max(32, 2 * maxParallelDownloads));
-  const underWay = new Map<Digest, Sink>();
+  const underWay = new Map<string, Sink>();
 
   const fill = async (sink: Sink, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
     const { descriptor } = layer;
-    if (sink.offset === descriptor.size) return;
+    if (descriptor.size === 0) return;
     if (origin.kind === 'offline') throw notHeld(layer);
-    using _slot = await slots.acquire(origin.repository.registry, signal);
-    underWay.set(descriptor.digest, sink);
+    const { repository, keyring } = origin;
+    using _slot = await slots.acquire(repository.registry, signal);
+    if (sink.offset === descriptor.size) {
+      // It is whole, whoever brought it: that it is in this repository is still for the registry to say.
+      if (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)) return;
+      throw absent(layer, repository);
+    }
+    const key = keyOf(descriptor.digest, origin);
+    underWay.set(key, sink);
     try {
-      const counted = metered(sink, bytes => meter.bytesPulled(origin.repository.registry, bytes));
-      await registry.blob(origin.repository, descriptor, counted, origin.keyring, signal);
+      const counted = metered(sink, bytes => meter.bytesPulled(repository.registry, bytes));
+      await registry.blob(repository, descriptor, counted, keyring, signal);
     } finally {
-      underWay.delete(descriptor.digest);
+      underWay.delete(key);
     }
   };
 
@@ -81,6 +91,8 @@ export function createLayerSource(
 
   const unpack = async (path: string, layer: LayerPlan, signal: AbortSignal): Promise<void> => {
     const { digest } = layer.descriptor;
+    using _turn = await unpacks.lock(digest, signal);
+    if (await layers.has(digest)) return;
     await using stage = await layers.stage(digest);
     await stage.commit(await unpacker.unpack(path, digest, stage.path, signal));
   };
@@ -94,17 +106,14 @@ export function createLayerSource(
 
   const bringFile = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
     if (layer.descriptor.size <= smallBytes) return bringSmall(layer, origin, signal);
-    await using ingest = await blobs.ingest(layer.descriptor, signal);
+    await using ingest = await blobs.ingest(layer.descriptor, placeOf(origin), signal);
     await download(ingest, layer, origin, signal);
     await ingest.commit();
   };
 
   const bringUnpacked = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
-    if ((await blobs.size(layer.descriptor.digest)) !== undefined) {
-      return unpack(blobs.path(layer.descriptor.digest), layer, signal);
-    }
     // The transferred bytes are only a means here: they are verified, unpacked and dropped without becoming a blob.
-    await using ingest = await blobs.ingest(layer.descriptor, signal);
+    await using ingest = await blobs.ingest(layer.descriptor, placeOf(origin), signal);
     await download(ingest, layer, origin, signal);
     try {
       await unpack(ingest.path, layer, signal);
@@ -125,13 +134,18 @@ export function createLayerSource(
   return {
     isHeld,
     async bring(layer, origin, signal) {
-      using _turn = await digests.lock(layer.descriptor.digest, signal);
+      const { digest } = layer.descriptor;
+      using _turn = await downloads.lock(keyOf(digest, origin), signal);
       if (await isHeld(layer)) return false;
-      using _work = await works.acquire(origin.kind === 'offline' ? '' : origin.repository.registry, signal);
+      using _work = await works.acquire(placeOf(origin), signal);
+      if (layer.form === 'unpacked' && (await blobs.size(digest)) !== undefined) {
+        await unpack(blobs.path(digest), layer, signal);
+        return false;
+      }
       await (layer.form === 'file' ? bringFile : bringUnpacked)(layer, origin, signal);
       return true;
     },
-    progress: digest => underWay.get(digest)?.offset ?? 0,
+    progress: (digest, origin) => underWay.get(keyOf(digest, origin))?.offset ?? 0,
   };
 }
 
@@ -143,6 +157,22 @@ function verifySize(descriptor: Descriptor, size: number, label: string): void {
   throw new ArtifactError(
     'unmountable',
     `${label} is ${descriptor.digest}, which has ${size} bytes, but its manifest says ${descriptor.size}; push it again`,
+  );
+}
+
+/** Where bytes come from, as far as they may be mixed. */
+function placeOf(origin: Origin): string {
+  return origin.kind === 'offline' ? '' : origin.repository.registry;
+}
+
+function keyOf(digest: Digest, origin: Origin): string {
+  return `${digest} ${placeOf(origin)}`;
+}
+
+function absent(layer: LayerPlan, repository: Reference): ArtifactError {
+  return new ArtifactError(
+    'not-found',
+    `${layer.label} is ${layer.descriptor.digest}, which ${formatRepository(repository)} does not have; push it again`,
   );
 }
 

@@ -112,6 +112,7 @@ async function takeBlob(
   }
   await using ingest = await blobs.ingest(
     { mediaType: '', digest, size: entry.size, annotations: {} },
+    'an archive',
     signal,
   );
   ingest.restart();

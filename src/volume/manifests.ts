@@ -16,12 +16,16 @@ export type Selected = {
 
 /** Where documents come from that the cache lacks, and who is told of them. */
 export type Documents = {
+  /** Those of one place wait for each other's requests, and for nobody else's. */
+  readonly place: string;
   /** Brings one from where registries keep its kind; throws where that may not be. */
   fetch(kind: 'manifest' | 'blob', descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
   /** Told of each before it is read, so that collection leaves it. */
   hold(digest: Digest): Promise<void>;
   /** Told of each that was fetched, verified and kept. */
   learn(digest: Digest): Promise<void>;
+  /** Asked before one is read that was held already; throws where that may not be. */
+  confirm(content: Content, signal: AbortSignal): Promise<void>;
 };
 
 export type Manifests = {
@@ -59,9 +63,13 @@ export function createManifests(blobs: Blobs): Manifests {
     signal: AbortSignal,
   ): Promise<Uint8Array> => {
     const isHeld = async () => (await blobs.size(descriptor.digest)) === descriptor.size;
-    if (await isHeld()) return blobs.read(descriptor.digest);
-    using _turn = await fetching.lock(descriptor.digest, signal);
-    if (await isHeld()) return blobs.read(descriptor.digest);
+    const read = async () => {
+      await source.confirm({ kind, descriptor }, signal);
+      return blobs.read(descriptor.digest);
+    };
+    if (await isHeld()) return read();
+    using _turn = await fetching.lock(`${descriptor.digest} ${source.place}`, signal);
+    if (await isHeld()) return read();
     const bytes = await source.fetch(kind, descriptor, signal);
     await blobs.put(descriptor.digest, bytes);
     await source.learn(descriptor.digest);
@@ -76,7 +84,10 @@ export function createManifests(blobs: Blobs): Manifests {
   ): Promise<Index | Manifest> => {
     const key = `${descriptor.digest} ${descriptor.mediaType}`;
     const known = documents.get(key);
-    if (known !== undefined && (await blobs.size(descriptor.digest)) !== undefined) return known;
+    if (known !== undefined && (await blobs.size(descriptor.digest)) !== undefined) {
+      await source.confirm({ kind: 'manifest', descriptor }, signal);
+      return known;
+    }
     const parsed = parseManifest(
       await bytesOf('manifest', descriptor, source, signal),
       descriptor.mediaType,
@@ -92,8 +103,10 @@ export function createManifests(blobs: Blobs): Manifests {
     source: Documents,
     signal: AbortSignal,
   ): Promise<readonly string[] | undefined> => {
-    if (configs.has(config.digest) && (await blobs.size(config.digest)) !== undefined)
+    if (configs.has(config.digest) && (await blobs.size(config.digest)) !== undefined) {
+      await source.confirm({ kind: 'blob', descriptor: config }, signal);
       return configs.get(config.digest);
+    }
     const diffIds = parseDiffIds(await bytesOf('blob', config, source, signal), label);
     remember(configs, config.digest, diffIds);
     return diffIds;

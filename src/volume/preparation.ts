@@ -82,7 +82,12 @@ export function createPreparation(world: {
     report: (progress: Progress) => void,
     signal: AbortSignal,
   ): Promise<void> => {
-    const tracker = createTracker(blueprint.plan.layers, missing, source, report);
+    const tracker = createTracker(
+      blueprint.plan.layers,
+      missing,
+      digest => source.progress(digest, origin),
+      report,
+    );
     using _reservation = await room.reserve(
       blueprint.reference,
       blueprint.plan.layers,
@@ -133,6 +138,9 @@ export function createPreparation(world: {
       verifyNames(blueprint.plan);
       const missing = await missingLayers(blueprint.plan.layers, source);
       if (missing.length > 0) await bringAll(blueprint, missing, origin, report, signal);
+      // Before anything in them is read: an error would tell of it.
+      if (origin.kind === 'registry')
+        await authority.confirm(origin.repository, contentsOf(blueprint), origin.keyring, signal);
       report({ ...totals(blueprint.plan.layers), phase: 'view' });
       const tree = await merge(blueprint, signal);
       const { manifest, documents, digest } = blueprint.selected;
@@ -207,14 +215,14 @@ function totals(plans: readonly LayerPlan[]): Omit<Progress, 'phase'> {
 function createTracker(
   plans: readonly LayerPlan[],
   missing: readonly LayerPlan[],
-  source: LayerSource,
+  progress: (digest: Digest) => number,
   report: (progress: Progress) => void,
 ) {
   const open = new Set(missing);
   const whole = totals(plans);
   const remaining = (): number => {
     let bytes = 0;
-    for (const { descriptor } of open) bytes += descriptor.size - source.progress(descriptor.digest);
+    for (const { descriptor } of open) bytes += descriptor.size - progress(descriptor.digest);
     return bytes;
   };
   const tick = (): void => {

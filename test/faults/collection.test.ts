@@ -3,6 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import type { Digest } from '../../src/oci/digest.ts';
+import { partialName } from '../../src/store/blobs.ts';
 import { waitUntil } from '../support/child.ts';
 import { publishRequest, startDaemon } from '../support/daemon.ts';
 import { outcomeOf } from '../support/outcome.ts';
@@ -126,7 +128,7 @@ describe('collection', () => {
       path.endsWith(left.digest) ? { kind: 'stall', after: 12 * MiB } : undefined,
     );
     const call = outcomeOf(daemon.csi.NodePublishVolume(left.request, { deadline: Date.now() + 60_000 }));
-    const partial = join(node.stateDir, 'ingest', left.digest.replace(':', '-'));
+    const partial = join(node.stateDir, 'ingest', partialName(left.digest as Digest, registry.host));
     const size = (): number => statSync(partial, { throwIfNoEntry: false })?.size ?? 0;
     await waitUntil(daemon, () => size() >= 11 * MiB, 'downloading');
     await daemon.end('SIGTERM');

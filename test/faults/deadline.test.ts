@@ -6,6 +6,8 @@ import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises';
 import { credentials } from '@grpc/grpc-js';
 import { loadDefinitions } from '../../src/csi/definitions.ts';
+import type { Digest } from '../../src/oci/digest.ts';
+import { partialName } from '../../src/store/blobs.ts';
 import { waitUntil } from '../support/child.ts';
 import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
@@ -48,7 +50,7 @@ async function slowVolume(seconds: number) {
   registry.fault(({ path }) => (path.endsWith(digest) ? fault : undefined));
   const request = await publishRequest(node, { reference });
   const asked = () => registry.asked.filter(({ method, path }) => method === 'GET' && path.endsWith(digest));
-  const partial = join(node.stateDir, 'ingest', digest.replace(':', '-'));
+  const partial = join(node.stateDir, 'ingest', partialName(digest as Digest, registry.host));
   return { request, shown: shownOf([['model', bytes]]), asked, partial };
 }
 
