@@ -138,7 +138,13 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   const collector = createCollector(world);
   const room = createRoom({ ...world, collector }, toLimits(settings));
   const source = createLayerSource(world, settings.maxParallelDownloads);
-  const preparation = createPreparation({ ...world, source, authority, room });
+  const preparation = createPreparation({
+    ...world,
+    source,
+    authority,
+    room,
+    maxEntries: settings.maxLayerEntries,
+  });
   const pull = createPull({ ...world, resolver, authority, manifests, preparation });
   const catalog = createCatalog({ ...world, manifests, source });
 

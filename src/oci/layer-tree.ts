@@ -4,7 +4,8 @@ import { nameLength, quoteName } from './name.ts';
 import type { Attributes, TocEntry } from './toc.ts';
 import { plainAttributes, type FileNode, type Source, type SymlinkNode } from './tree.ts';
 import { parseFilePath, parseTreePath } from './tree-path.ts';
-import { walkTree, type Budget } from './tree-walk.ts';
+import { createTreeBudget, type TreeBudget } from './tree-budget.ts';
+import { walkTree } from './tree-walk.ts';
 
 /**
  * A directory of one layer, before the merge. `implied`: no entry describes it, only paths go through it. `hides`:
@@ -29,12 +30,18 @@ export type LayerRole = {
   readonly kind: 'artifact' | 'image';
   readonly label: string;
   readonly at?: readonly string[];
+  /** Shared by all layers of an artifact. */
+  readonly budget?: TreeBudget;
 };
 
 /** A blob that is one file. @throws ArtifactError `unmountable` for a path that cannot be. */
-export function toFileTree(path: string, file: { digest: Digest; size: number; label: string }): LayerTree {
+export function toFileTree(
+  path: string,
+  file: { digest: Digest; size: number; label: string; budget?: TreeBudget },
+): LayerTree {
   const { digest, size, label } = file;
-  const layer = openLayer(label);
+  const layer = openLayer(label, file.budget);
+  spend(layer);
   const source: Source = { kind: 'blob', digest };
   placeNode(layer, parseFilePath(path, label), { kind: 'file', source, body: 0, size, layer: label });
   return { root: layer.base, notes: [] };
@@ -54,13 +61,17 @@ export type LayerTreeBuilder = {
  * body of a file that came before them. Refused are a path out of the root, a hard link to what is not there, a parent
  * that is no directory, and, in an artifact, a device, FIFO or socket.
  */
-export function createLayerTree(digest: Digest, { kind, label, at = [] }: LayerRole): LayerTreeBuilder {
-  const whole = openLayer(label);
+export function createLayerTree(
+  digest: Digest,
+  { kind, label, at = [], budget }: LayerRole,
+): LayerTreeBuilder {
+  const whole = openLayer(label, budget);
   const layer = { ...whole, base: enterDirectory(whole, at, at.length, false) };
   const source: Source = { kind: 'bodies', digest };
   const leftOut = createList();
   return {
     add(entry) {
+      spend(layer);
       const path = parseTreePath(entry.path, label);
       if (kind === 'image' && path.some(isReserved)) {
         if (!applyWhiteout(layer, path)) leftOut.add(`AUFS metadata ${quoteName(entry.path)}`);
@@ -86,15 +97,20 @@ export function createLayerTree(digest: Digest, { kind, label, at = [] }: LayerR
 type Layer = {
   readonly base: LayerDirectory;
   readonly label: string;
-  readonly budget: Budget;
+  readonly budget: TreeBudget;
   readonly attributesOf: (entry: Attributes) => Attributes;
 };
 
-/** Enough for a million entries behind symlinks as people make them, and a second of work at most. */
-const maxSteps = 20_000_000;
+/** A small archive can say much: what it says is held in memory, and on the disk as inodes. */
+function spend({ budget, label }: Pick<Layer, 'budget' | 'label'>): void {
+  if (--budget.nodes >= 0) return;
+  throw refusal(
+    label,
+    'takes the artifact past the files and folders that all of its layers may have (--max-layer-entries)',
+  );
+}
 
-function openLayer(label: string): Layer {
-  const budget = { steps: maxSteps };
+function openLayer(label: string, budget: TreeBudget = createTreeBudget()): Layer {
   return { base: implyDirectory(label), label, budget, attributesOf: createAttributes() };
 }
 
@@ -167,6 +183,7 @@ function enterDirectory(
     if (index === length) break;
     let next = here.children.get(name);
     if (next === undefined || (replace && index === length - 1 && next.kind !== 'directory')) {
+      if (!replace || index < length - 1) spend(layer);
       next = implyDirectory(layer.label);
       here.children.set(name, next);
     }

@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { Digest } from '../oci/digest.ts';
 import { createLayerTree, type LayerTree, toFileTree } from '../oci/layer-tree.ts';
+import { createTreeBudget, type TreeBudget } from '../oci/tree-budget.ts';
 import { mergeTrees } from '../oci/merge.ts';
 import type { LayerPlan, Plan } from '../oci/plan.ts';
 import { subTree } from '../oci/sub-tree.ts';
 import { measureTree, type DirectoryNode } from '../oci/tree.ts';
 import { ArtifactError } from '../util/error.ts';
+import { createSemaphore } from '../util/mutex.ts';
 import type { Authority } from './authority.ts';
 import type { Content, Layers, Meter, View, Views } from './contracts.ts';
 import type { Holds } from './holds.ts';
@@ -14,6 +16,7 @@ import type { LayerSource, Origin } from './layer-source.ts';
 import type { Selected } from './manifests.ts';
 import type { Selection } from './request.ts';
 import type { Room } from './room.ts';
+import { createTracker, totals } from './tracker.ts';
 import type { Progress } from './usecases.ts';
 
 /** An artifact that is understood but perhaps not here: what its view will be made of. */
@@ -70,10 +73,13 @@ export function createPreparation(world: {
   readonly holds: Holds;
   readonly room: Room;
   readonly meter: Meter;
+  /** Most entries of the layers of one artifact, all together. */
+  readonly maxEntries: number;
   /** Tells the log what of an artifact was left out. */
   readonly note: (reference: string, text: string) => void;
 }): Preparation {
   const { source, authority, layers, views, holds, room, meter } = world;
+  const merges = createSemaphore(maxMerges);
 
   const bringAll = async (
     blueprint: Blueprint,
@@ -121,8 +127,9 @@ export function createPreparation(world: {
   const merge = async (blueprint: Blueprint, signal: AbortSignal): Promise<DirectoryNode> => {
     const { plan, selection } = blueprint;
     const trees = [];
+    const budget = createTreeBudget(world.maxEntries);
     for (const layer of plan.layers) {
-      const tree = await treeOf(layer, plan.kind, layers, signal);
+      const tree = await treeOf(layer, plan.kind, layers, budget, signal);
       for (const note of tree.notes) world.note(blueprint.reference, note);
       trees.push(tree);
     }
@@ -135,13 +142,14 @@ export function createPreparation(world: {
       using _held = await holds.hold(heldBy(blueprint));
       const existing = await views.find(blueprint.key);
       if (existing !== undefined) return existing;
-      verifyNames(blueprint.plan);
+      verifyNames(blueprint.plan, createTreeBudget(world.maxEntries));
       const missing = await missingLayers(blueprint.plan.layers, source);
       if (missing.length > 0) await bringAll(blueprint, missing, origin, report, signal);
       // Before anything in them is read: an error would tell of it.
       if (origin.kind === 'registry')
         await authority.confirm(origin.repository, contentsOf(blueprint), origin.keyring, signal);
       report({ ...totals(blueprint.plan.layers), phase: 'view' });
+      using _turn = await merges.acquire(signal);
       const tree = await merge(blueprint, signal);
       const { manifest, documents, digest } = blueprint.selected;
       const digests = (form: LayerPlan['form']): readonly Digest[] =>
@@ -163,25 +171,32 @@ export function createPreparation(world: {
   };
 }
 
+/** How many trees are in memory at once: each may have as many entries as a layer. */
+const maxMerges = 2;
+
 /** What the names alone forbid is refused before anything is downloaded. */
-function verifyNames({ layers, kind }: Plan): void {
+function verifyNames({ layers, kind }: Plan, budget: TreeBudget): void {
   const files = layers.filter(layer => layer.form === 'file');
-  mergeTrees(files.map(fileTreeOf), kind);
+  mergeTrees(
+    files.map(layer => fileTreeOf(layer, budget)),
+    kind,
+  );
 }
 
-function fileTreeOf({ name, label, descriptor }: LayerPlan): LayerTree {
-  return toFileTree(name, { digest: descriptor.digest, size: descriptor.size, label });
+function fileTreeOf({ name, label, descriptor }: LayerPlan, budget: TreeBudget): LayerTree {
+  return toFileTree(name, { digest: descriptor.digest, size: descriptor.size, label, budget });
 }
 
 async function treeOf(
   layer: LayerPlan,
   kind: Plan['kind'],
   layers: Layers,
+  budget: TreeBudget,
   signal: AbortSignal,
 ): Promise<LayerTree> {
   const { digest } = layer.descriptor;
-  if (layer.form === 'file') return fileTreeOf(layer);
-  const tree = createLayerTree(digest, { kind, label: layer.label });
+  if (layer.form === 'file') return fileTreeOf(layer, budget);
+  const tree = createLayerTree(digest, { kind, label: layer.label, budget });
   const toc = await layers.readToc(digest, entries => entries.forEach(tree.add), signal);
   if (toc === undefined)
     throw new ArtifactError('internal', `${layer.label} (${digest}) left the cache while it was in use`);
@@ -204,41 +219,6 @@ async function missingLayers(
   ];
   const held = await Promise.all(unique.map(layer => source.isHeld(layer)));
   return unique.filter((_, index) => held[index] === false);
-}
-
-function totals(plans: readonly LayerPlan[]): Omit<Progress, 'phase'> {
-  const bytes = plans.reduce((sum, layer) => sum + layer.descriptor.size, 0);
-  return { bytes, totalBytes: bytes, layers: plans.length, totalLayers: plans.length };
-}
-
-/** Adds up how far the layers of one pull are. */
-function createTracker(
-  plans: readonly LayerPlan[],
-  missing: readonly LayerPlan[],
-  progress: (digest: Digest) => number,
-  report: (progress: Progress) => void,
-) {
-  const open = new Set(missing);
-  const whole = totals(plans);
-  const remaining = (): number => {
-    let bytes = 0;
-    for (const { descriptor } of open) bytes += descriptor.size - progress(descriptor.digest);
-    return bytes;
-  };
-  const tick = (): void => {
-    const left = remaining();
-    const phase = left === 0 ? 'unpack' : 'download';
-    report({ ...whole, bytes: whole.totalBytes - left, layers: plans.length - open.size, phase });
-  };
-  tick();
-  return {
-    remaining,
-    tick,
-    done(layer: LayerPlan): void {
-      open.delete(layer);
-      tick();
-    },
-  };
 }
 
 /** All of them, or the first failure once the others have been told to stop and have stopped. */

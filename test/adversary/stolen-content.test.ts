@@ -154,7 +154,7 @@ test('what is in a private artifact is not told before the registry has said tha
   );
   const byManifest = `${evil.host}/evil/model@${pushed.digest}`;
   for (const attributes of [{ include: 'nothing' }, { subPath: 'nothing' }, { platform: 'linux/nothing' }]) {
-    const { code, text } = await publish(daemon, byManifest, {}, attributes as Attributes);
+    const { code, text } = await publish(daemon, byManifest, {}, attributes);
     assert.notEqual(code, 'OK');
     assert.doesNotMatch(text, /osprey/);
   }

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { ociManifest } from '../../src/oci/media-type.ts';
+import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
+import { type Outcome, outcomeOf } from '../support/outcome.ts';
+import { endOfTar, paxEntry, rawEntry } from '../support/raw-tar.ts';
+import { sha256 } from '../support/tar.ts';
+
+/** Artifacts that are small to send, and large in every other way. The daemon goes on, in bounded memory. */
+
+let registry: FaultyRegistry;
+let node: TestNode;
+let daemon: TestDaemon;
+before(async () => {
+  registry = await openFaultyRegistry();
+  node = await testNode([registry.host]);
+  daemon = await startDaemon(node, { flags: { '--max-layer-entries': '100000', '--log-level': 'info' } });
+});
+after(async () => {
+  await daemon?.[Symbol.asyncDispose]();
+  await node?.[Symbol.asyncDispose]();
+  await registry?.[Symbol.asyncDispose]();
+});
+
+const MB = 1_000_000;
+const peakBytes = (): number =>
+  1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${daemon.pid}/status`, 'utf8'))?.[1]);
+
+async function publish(reference: string, attributes: Record<string, string> = {}): Promise<Outcome> {
+  const request = await publishRequest(node, { reference, pullPolicy: 'IfNotPresent', ...attributes });
+  return outcomeOf(daemon.csi.NodePublishVolume(request));
+}
+
+type Layer = { readonly bytes: Buffer; readonly name?: string; readonly times?: number };
+
+/** An artifact that lists its layers as often as it likes. */
+async function push(
+  tag: string,
+  layers: readonly Layer[],
+  mediaType = 'application/x.tar+gzip',
+): Promise<string> {
+  const config = Buffer.from('{}');
+  await registry.registry.putBlob('bomb', config);
+  const listed: object[] = [];
+  for (const { bytes, name, times = 1 } of layers) {
+    await registry.registry.putBlob('bomb', bytes);
+    for (let copy = 0; copy < times; copy++) {
+      const annotations = name === undefined ? {} : { 'org.opencontainers.image.title': `${name}${copy}` };
+      listed.push({ mediaType, digest: sha256(bytes), size: bytes.length, annotations });
+    }
+  }
+  const document = {
+    schemaVersion: 2,
+    mediaType: ociManifest,
+    artifactType: 'application/x.bomb',
+    config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: sha256(config), size: config.length },
+    layers: listed,
+  };
+  await registry.registry.putManifest('bomb', tag, ociManifest, Buffer.from(JSON.stringify(document)));
+  return `${registry.host}/bomb:${tag}`;
+}
+
+test('one layer listed a hundred times has its entries counted a hundred times, before they are in memory', async () => {
+  const entries = Array.from({ length: 50_000 }, (_, index) => rawEntry({ name: `d${index}/`, type: '5' }));
+  const bytes = gzipSync(Buffer.concat([...entries, endOfTar]));
+  const outcome = await publish(await push('again', [{ bytes, times: 100 }]));
+  assert.equal(outcome.code, 'FAILED_PRECONDITION', outcome.text);
+  assert.match(outcome.text, /all of its layers may have \(--max-layer-entries\)/);
+  assert.ok(peakBytes() < 500 * MB, `${peakBytes()} bytes`);
+});
+
+test('folders that only long paths imply are counted, of a tar and of names', async () => {
+  const entries = Array.from({ length: 5_000 }, (_, index) => [
+    paxEntry({ path: `${index}/${'a/'.repeat(1800)}f` }),
+    rawEntry({ name: 'f' }),
+  ]).flat();
+  const deep = await publish(
+    await push('deep', [{ bytes: gzipSync(Buffer.concat([...entries, endOfTar])) }]),
+  );
+  assert.equal(deep.code, 'FAILED_PRECONDITION', deep.text);
+  assert.match(deep.text, /--max-layer-entries/);
+  const names = Array.from({ length: 900 }, (_, index) => ({
+    bytes: Buffer.from('x'),
+    name: `${index}/${'a/'.repeat(1800)}f`,
+  }));
+  const named = await publish(await push('names', names));
+  assert.equal(named.code, 'FAILED_PRECONDITION', named.text);
+  assert.match(named.text, /--max-layer-entries/);
+  assert.ok(peakBytes() < 500 * MB, `${peakBytes()} bytes`);
+});
