@@ -3,8 +3,17 @@
  * part of the name, so it matches at any depth.
  */
 export function matchesGlob(glob: string, name: string): boolean {
-  const subject = glob.includes('/') ? name : name.slice(name.lastIndexOf('/') + 1);
-  return matchesWhole(glob.startsWith('/') ? glob.slice(1) : glob, subject);
+  return compileGlob(glob)(name, { steps: Number.POSITIVE_INFINITY });
+}
+
+/** Steps of matching that may still be made, some of them for each character; below zero nothing matches any more. */
+export type GlobBudget = { steps: number };
+
+/** As `matchesGlob`, for many names. */
+export function compileGlob(glob: string): (name: string, budget: GlobBudget) => boolean {
+  const tokens = parseGlob(glob.startsWith('/') ? glob.slice(1) : glob);
+  const isBase = !glob.includes('/');
+  return (name, budget) => run(tokens, isBase ? name.slice(name.lastIndexOf('/') + 1) : name, budget);
 }
 
 /**
@@ -13,7 +22,10 @@ export function matchesGlob(glob: string, name: string): boolean {
  * of both lengths, whatever the glob.
  */
 export function matchesWhole(glob: string, text: string): boolean {
-  const tokens = parseGlob(glob);
+  return run(parseGlob(glob), text, { steps: Number.POSITIVE_INFINITY });
+}
+
+function run(tokens: readonly Token[], text: string, budget: GlobBudget): boolean {
   // The set of tokens that may come next, advanced one character at a time.
   let states = withSkips(new Set([0]), tokens);
   for (const character of text) {
@@ -25,6 +37,8 @@ export function matchesWhole(glob: string, text: string): boolean {
     }
     if (next.size === 0) return false;
     states = withSkips(next, tokens);
+    budget.steps -= states.size;
+    if (budget.steps < 0) return false;
   }
   return states.has(tokens.length);
 }

@@ -1,7 +1,7 @@
 import { ArtifactError } from '../util/error.ts';
 import type { Descriptor } from './descriptor.ts';
 import { hexOf, isDigest, type Digest } from './digest.ts';
-import { matchesGlob } from './glob.ts';
+import { compileGlob } from './glob.ts';
 import type { Manifest } from './manifest.ts';
 import { isImageConfig, isImageLayer, isModelLayer, isTar } from './media-type.ts';
 
@@ -53,9 +53,10 @@ export function planLayers(
       `${label} is neither a container image nor an artifact: its config is ${manifest.config.mediaType || 'of no media type'}, but its layers are not those of an image, and it has no artifactType; push it with an artifactType`,
     );
   }
+  const isSelected = toSelector(selection, label);
   const layers = manifest.layers
     .map((layer, index) => planArtifactLayer(layer, index, selection.unpack, label))
-    .filter(layer => isSelected(layer.name, selection));
+    .filter(layer => isSelected(layer.name));
   if (filtered && layers.length === 0) {
     const names = manifest.layers.slice(0, 8).map(layer => JSON.stringify(layerName(layer)));
     throw new ArtifactError(
@@ -136,13 +137,30 @@ function givenName(layer: Descriptor): string | undefined {
   return nameKeys.map(key => layer.annotations[key]).find(name => name !== undefined && name !== '');
 }
 
-function isSelected(name: string, { include, exclude }: LayerSelection): boolean {
-  const subject = name
-    .split('/')
-    .filter(part => part !== '' && part !== '.')
-    .join('/');
-  if (exclude.some(glob => matchesGlob(glob, subject))) return false;
-  return include.length === 0 || include.some(glob => matchesGlob(glob, subject));
+/** About a second of work: whoever writes both globs and names could ask for days of it. */
+const maxGlobSteps = 5_000_000;
+
+/** @throws ArtifactError `unmountable`, the selector, where names and globs are too much to match. */
+function toSelector(selection: LayerSelection, label: string): (name: string) => boolean {
+  const [include, exclude] = [selection.include, selection.exclude].map(globs => globs.map(compileGlob));
+  const budget = { steps: maxGlobSteps };
+  return name => {
+    const subject = name
+      .split('/')
+      .filter(part => part !== '' && part !== '.')
+      .join('/');
+    const matches = (globs: typeof include): boolean => {
+      const matched = globs?.some(matchesName => matchesName(subject, budget)) === true;
+      budget.steps -= globs?.length ?? 0;
+      return matched;
+    };
+    const selected = !matches(exclude) && (selection.include.length === 0 || matches(include));
+    if (budget.steps >= 0) return selected;
+    throw new ArtifactError(
+      'unmountable',
+      `include and exclude take too long to match against the names of the layers of ${label}; write fewer globs, with fewer stars`,
+    );
+  };
 }
 
 function shortDigest(digest: Digest): string {

@@ -50,7 +50,7 @@ export function isGlob(host: string): boolean {
 /** As kubelet reads pull secrets: globs within the labels of a name, as many labels on both sides, the same port. */
 function hostMatches(pattern: string, host: string): boolean {
   if (pattern === host) return true;
-  if (!isGlob(pattern)) return false;
+  if (!isGlob(pattern) || pattern.length > longestPattern) return false;
   const [wanted, wantedPort] = splitPort(pattern);
   const [name, port] = splitPort(host);
   const globs = wanted.split('.');
@@ -61,6 +61,9 @@ function hostMatches(pattern: string, host: string): boolean {
     globs.every((glob, index) => matchesGlob(glob, labels[index] ?? ''))
   );
 }
+
+/** Twice a name of DNS: a pull secret is a user's, and may have a megabyte of stars. */
+const longestPattern = 512;
 
 function splitPort(host: string): readonly [name: string, port: string] {
   const port = /:\d+$/.exec(host)?.[0] ?? '';

@@ -91,3 +91,17 @@ test('folders that only long paths imply are counted, of a tar and of names', as
   assert.match(named.text, /--max-layer-entries/);
   assert.ok(peakBytes() < 500 * MB, `${peakBytes()} bytes`);
 });
+
+test('globs and names that would take days to match are refused in a second, and others are served meanwhile', async () => {
+  const reference = await push('globs', [{ bytes: Buffer.from('x'), name: 'a'.repeat(3_000_000) }]);
+  const wide = await push('wide', [{ bytes: Buffer.from('x'), name: 'n', times: 20_000 }]);
+  for (const [wanted, include] of [
+    [reference, '*a?'.repeat(1365)],
+    [wide, Array.from({ length: 2000 }, () => '*').join(',')],
+    [wide, Array.from({ length: 2000 }, () => 'n').join(',')],
+  ] as const) {
+    const outcome = await publish(wanted, { include });
+    assert.equal(outcome.code, 'FAILED_PRECONDITION', outcome.text);
+    assert.ok(outcome.ms < 10_000, `${outcome.ms} ms`);
+  }
+});
