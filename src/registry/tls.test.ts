@@ -84,7 +84,8 @@ test('a secure registry is never asked by plain http', async () => {
   await using client = openTestClient({ secure: true, caFile });
   await assert.rejects(resolve(client, plain.host), {
     code: 'unavailable',
-    message: /does not speak TLS as it should \(.*\); if it serves plain HTTP, mark the registry insecure in registries\.conf$/,
+    message:
+      /does not speak TLS as it should \(.*\); if it serves plain HTTP, mark the registry insecure in registries\.conf$/,
   });
   assert.equal(plain.asked.length, 0);
 });
