@@ -140,7 +140,7 @@ test('a path too long for the state dir is a fault of the artifact', async () =>
   assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
 });
 
-test('a file that has all the links it can have is copied with mode, owner, time and attributes', async () => {
+test('a file that has all the links it can have is copied once, with mode, owner, time and attributes, and the next names are links again', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const digest = record.layers[0] as Digest;
@@ -166,11 +166,15 @@ test('a file that has all the links it can have is copied with mode, owner, time
     size: 3000,
     layer,
   };
-  const { path } = await store.views.build(record, directory({ last: node, copied: node }), never);
+  const full = statSync(body).ino;
+  const tree = directory({ last: node, copied: node, next: node });
+  const { path } = await store.views.build(record, tree, never);
 
-  assert.equal(statSync(join(path, 'last')).ino, statSync(body).ino);
+  assert.equal(statSync(join(path, 'last')).ino, full);
   const copy = statSync(join(path, 'copied'));
-  assert.notEqual(copy.ino, statSync(body).ino);
+  assert.notEqual(copy.ino, full);
+  assert.equal(statSync(join(path, 'next')).ino, copy.ino);
+  assert.equal(statSync(body).ino, copy.ino, 'the cache has the one with links to spare');
   assert.deepEqual(readFileSync(join(path, 'copied')), content);
   assert.deepEqual([copy.mode & 0o7777, copy.uid, copy.gid, copy.mtimeMs], [0o640, 21, 22, 1_000_000]);
   const fd = openSync(join(path, 'copied'), 'r');

@@ -5,6 +5,7 @@ import {
   lchownSync,
   lutimesSync,
   mkdirSync,
+  renameSync,
   symlinkSync,
   utimesSync,
 } from 'node:fs';
@@ -41,7 +42,7 @@ export async function raiseTree(
       const at = `${path}/${name}`;
       try {
         if (child.kind === 'directory') places.push({ path: at, node: child });
-        const copying = makeNode(encodeName(at), child, pathOf);
+        const copying = makeNode(encodeName(at), child, pathOf, `${root}.spare`);
         if (copying !== undefined) await copying;
       } catch (thrown) {
         throw nodeError(at.slice(root.length), child, thrown);
@@ -62,7 +63,12 @@ export async function raiseTree(
   return directories;
 }
 
-function makeNode(at: Buffer, node: TreeNode, pathOf: (file: FileNode) => string): Promise<void> | undefined {
+function makeNode(
+  at: Buffer,
+  node: TreeNode,
+  pathOf: (file: FileNode) => string,
+  spare: string,
+): Promise<void> | undefined {
   switch (node.kind) {
     case 'directory':
       mkdirSync(at, 0o700);
@@ -71,7 +77,7 @@ function makeNode(at: Buffer, node: TreeNode, pathOf: (file: FileNode) => string
       makeSymlink(at, node);
       return undefined;
     case 'file':
-      return linkOrCopy(pathOf(node), at);
+      return linkOrCopy(pathOf(node), at, spare);
   }
 }
 
@@ -82,15 +88,22 @@ function makeSymlink(at: Buffer, { target, attributes }: SymlinkNode): void {
   lutimesSync(at, mtime, mtime);
 }
 
-/** An inode has 65,000 links at most on ext4; a file that has them all is copied. */
-function linkOrCopy(from: string, at: Buffer): Promise<void> | undefined {
+/** An inode has 65,000 links at most on ext4; a file that has them all is copied. `spare`: a name beside the tree. */
+function linkOrCopy(from: string, at: Buffer, spare: string): Promise<void> | undefined {
   try {
     linkSync(from, at);
     return undefined;
   } catch (thrown) {
     if (errnoOf(thrown) !== 'EMLINK') throw thrown;
-    return copyFile(from, at);
+    return renew(from, at, spare);
   }
+}
+
+/** The cache keeps the copy in place of the file: else each name beyond the last link would cost the whole file again. */
+async function renew(from: string, at: Buffer, spare: string): Promise<void> {
+  await copyFile(from, at);
+  linkSync(at, spare);
+  renameSync(spare, from);
 }
 
 async function setDirectory(path: Buffer, { mode, uid, gid, mtime, xattrs }: Attributes): Promise<void> {
