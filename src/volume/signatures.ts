@@ -3,6 +3,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
 import { formatReference, formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { formatSize } from '../util/size.ts';
 import type { Registry, SignatureRecords, SignatureSource, Trust, Verdict } from './contracts.ts';
 import { createMemorySink } from './memory-sink.ts';
 
@@ -83,6 +84,12 @@ function subjectOf(reference: Reference, digest: Digest): string {
 
 type Tagged = { readonly bytes: Uint8Array; readonly descriptor: Descriptor };
 
+/**
+ * Bytes of all documents that are read for one verdict. cosign's have some tens of KiB; whoever may push to the
+ * repository can put others beside them.
+ */
+const maxBytes = 16 * 1024 * 1024;
+
 /** What a registry answers, noted in `answers` under the question, as JSON with bytes in base64. */
 function createRegistrySource(
   registry: Registry,
@@ -101,10 +108,20 @@ function createRegistrySource(
     );
     return answer;
   };
+  let left = maxBytes;
+  const spend = ({ size }: Descriptor): void => {
+    left -= size;
+    if (left >= 0) return;
+    throw new ArtifactError(
+      'unmountable',
+      `${formatRepository(here)} has more than ${formatSize(maxBytes)} of them; remove those that are none`,
+    );
+  };
   return {
     async tag(name, signal) {
       try {
         const { descriptor } = await registry.resolve({ ...here, tag: name }, keyring, signal);
+        spend(descriptor);
         const bytes = await registry.manifest(here, descriptor, keyring, signal);
         return note(`tag ${name}`, { bytes: Uint8Array.from(bytes), descriptor });
       } catch (thrown) {
@@ -114,12 +131,13 @@ function createRegistrySource(
     },
     referrers: async (digest, signal) =>
       note(`referrers ${digest}`, await registry.referrers(here, digest, keyring, signal)),
-    manifest: async (descriptor, signal) =>
-      note(
-        `manifest ${descriptor.digest}`,
-        Uint8Array.from(await registry.manifest(here, descriptor, keyring, signal)),
-      ),
+    async manifest(descriptor, signal) {
+      spend(descriptor);
+      const bytes = await registry.manifest(here, descriptor, keyring, signal);
+      return note(`manifest ${descriptor.digest}`, Uint8Array.from(bytes));
+    },
     async blob(descriptor, signal) {
+      spend(descriptor);
       const sink = createMemorySink(descriptor);
       await registry.blob(here, descriptor, sink, keyring, signal);
       return note(`blob ${descriptor.digest}`, Uint8Array.from(sink.verified()));
