@@ -48,7 +48,7 @@ describe('collection', () => {
     await around.publish(e);
     const { code, text } = await outcomeOf(daemon.csi.NodePublishVolume(f.request));
     assert.equal(code, 'RESOURCE_EXHAUSTED', text);
-    assert.match(text, /needs 3\.0 MiB more .*10\.0 MiB \(--cache-max\)/);
+    assert.match(text, /needs 3\.0 MiB more .*10\.0 MiB in all \(--cache-max\)/);
     verifyVolume(a.request.target_path, a.shown);
     verifyVolume(e.request.target_path, e.shown);
 
