@@ -38,6 +38,22 @@ test('a credential goes along within its origin', async () => {
   await resolveAs(alice, client, registry);
 });
 
+test('a credential is not taken home again by a redirect of another', async () => {
+  await using registry = await openGuardedRegistry(basic);
+  await using elsewhere = await openGuardedRegistry(basic);
+  registry.fault(({ path, headers }) =>
+    headers.authorization === undefined || path.includes('secret')
+      ? undefined
+      : { kind: 'redirect', to: `http://${elsewhere.host}${path}` },
+  );
+  elsewhere.fault(() => ({ kind: 'redirect', to: `http://${registry.host}/v2/team/secret/manifests/v1` }));
+  await using client = openTestClient();
+  await assert.rejects(resolveAs(alice, client, registry));
+  const back = registry.asked.filter(({ path }) => path.includes('secret'));
+  assert.ok(back.length > 0);
+  assert.ok(back.every(({ headers }) => headers.authorization === undefined));
+});
+
 test('a password in a POST is not sent on by a redirect', async () => {
   await using registry = await openGuardedRegistry(bearer);
   await using elsewhere = await openGuardedRegistry(bearer);

@@ -25,9 +25,11 @@ export async function follow(
   signal: AbortSignal,
 ): Promise<Arrival> {
   let url = request.url;
+  // Who was redirected away and back is led by a stranger: nothing secret goes where that one points.
+  let home = true;
   for (let redirects = 0; ; redirects += 1) {
     const here = url;
-    const home = here.origin === request.url.origin;
+    home &&= here.origin === request.url.origin;
     const hop = home
       ? { ...request, url: here, headers: { ...request.headers, ...secret } }
       : { ...request, url: here, trust: withoutPairs(request.trust) };

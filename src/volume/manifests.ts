@@ -46,13 +46,13 @@ export type Manifests = {
 
 /** An index of an index of an index is somebody's joke or attack. */
 const maxDepth = 4;
-const remembered = 256;
-const rememberedBytes = 256 * 1024;
+/** Of documents and of configs, as they are in JSON; parsed they take some times as much. */
+const rememberedBytes = 4 * 1024 * 1024;
 
 /** Remembers what it parsed, so that publishing again reads no blob. */
 export function createManifests(blobs: Blobs): Manifests {
-  const documents = new Map<string, Index | Manifest>();
-  const configs = new Map<Digest, readonly string[] | undefined>();
+  const documents = createRecall<string, Index | Manifest>();
+  const configs = createRecall<Digest, { readonly diffIds: readonly string[] | undefined }>();
   const fetching = createKeyedMutex();
 
   /** Many who want one document at once make one request, and each goes on with its own credential where that fails. */
@@ -93,7 +93,7 @@ export function createManifests(blobs: Blobs): Manifests {
       descriptor.mediaType,
       label,
     );
-    if (descriptor.size <= rememberedBytes) remember(documents, key, parsed);
+    documents.keep(key, parsed, descriptor.size);
     return parsed;
   };
 
@@ -103,12 +103,13 @@ export function createManifests(blobs: Blobs): Manifests {
     source: Documents,
     signal: AbortSignal,
   ): Promise<readonly string[] | undefined> => {
-    if (configs.has(config.digest) && (await blobs.size(config.digest)) !== undefined) {
+    const known = configs.get(config.digest);
+    if (known !== undefined && (await blobs.size(config.digest)) !== undefined) {
       await source.confirm({ kind: 'blob', descriptor: config }, signal);
-      return configs.get(config.digest);
+      return known.diffIds;
     }
     const diffIds = parseDiffIds(await bytesOf('blob', config, source, signal), label);
-    remember(configs, config.digest, diffIds);
+    configs.keep(config.digest, { diffIds }, config.size);
     return diffIds;
   };
 
@@ -141,8 +142,25 @@ export function createManifests(blobs: Blobs): Manifests {
   };
 }
 
-function remember<Key, Value>(memory: Map<Key, Value>, key: Key, value: Value): void {
-  const oldest = memory.size >= remembered ? memory.keys().next() : undefined;
-  if (oldest?.done === false) memory.delete(oldest.value);
-  memory.set(key, value);
+/** Keeps the latest: a document of others must not take their place by its size. */
+function createRecall<Key, Value>() {
+  const kept = new Map<Key, { readonly value: Value; readonly size: number }>();
+  let bytes = 0;
+  const forget = (key: Key): void => {
+    bytes -= kept.get(key)?.size ?? 0;
+    kept.delete(key);
+  };
+  return {
+    get: (key: Key): Value | undefined => kept.get(key)?.value,
+    keep(key: Key, value: Value, size: number): void {
+      if (size > rememberedBytes / 16) return;
+      forget(key);
+      kept.set(key, { value, size });
+      bytes += size;
+      for (const oldest of kept.keys()) {
+        if (bytes <= rememberedBytes) break;
+        forget(oldest);
+      }
+    },
+  };
 }

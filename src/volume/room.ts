@@ -49,6 +49,17 @@ export function createRoom(
     return (await collector.cacheBytes()) + need <= limits.cacheMax * ofMax;
   };
 
+  /** The disk with nothing of ours on it: what asks for more than that must not empty the cache in vain. */
+  const withoutCache = async (): Promise<DiskUsage> => {
+    const usage = await disk.usage();
+    const bytes = Math.min(await collector.cacheBytes(), usage.usedBytes);
+    return {
+      ...usage,
+      usedBytes: usage.usedBytes - bytes,
+      availableBytes: usage.availableBytes + bytes,
+    };
+  };
+
   /** True once there is room below the high mark. */
   const make = async (need: number, signal: AbortSignal): Promise<boolean> => {
     if (await fits(need, limits.cacheHigh, 1)) return true;
@@ -70,6 +81,12 @@ export function createRoom(
         (sum, layer) => sum + layer.descriptor.size * (layer.form === 'unpacked' ? unpackedFactor : 1),
         0,
       );
+      if (!(await fits(need + pending(), limits.cacheHigh, 1))) {
+        const most = await withoutCache();
+        const room = (capacity(most) * limits.cacheHigh) / 100 - most.usedBytes;
+        if (need > room || need > (limits.cacheMax ?? need))
+          throw new ArtifactError('exhausted', explain(reference, need, 0, most, limits));
+      }
       if (!(await make(need + pending(), signal))) {
         throw new ArtifactError('exhausted', explain(reference, need, pending(), await disk.usage(), limits));
       }
@@ -102,5 +119,5 @@ function explain(reference: string, need: number, pending: number, usage: DiskUs
       : inodes > cacheHigh || cacheMax === undefined
         ? `${inodes.toFixed(0)} % of the inodes of its disk are in use, above ${cacheHigh} % (--cache-high)`
         : `it may have ${formatSize(cacheMax)} in all (--cache-max)`;
-  return `${reference} needs ${formatSize(need)} more of the cache, and ${limit}; everything that no volume or pin holds is already collected: free space, unpin artifacts, or give the node more`;
+  return `${reference} needs ${formatSize(need)} more of the cache, and ${limit}; collecting what no volume or pin holds is not enough: free space, unpin artifacts, or give the node more`;
 }

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { toDigest } from '../../src/oci/digest.ts';
+import type { LayerPlan } from '../../src/oci/plan.ts';
+import type { Collector } from '../../src/volume/collector.ts';
+import { createRoom } from '../../src/volume/room.ts';
+
+const GB = 1_000_000_000;
+const signal = new AbortController().signal;
+const layer = (size: number): LayerPlan => ({
+  form: 'file',
+  name: 'f',
+  label: 'layer 1',
+  descriptor: { mediaType: '', digest: toDigest('sha256', '0'.repeat(64)), size, annotations: {} },
+});
+
+for (const [what, cacheMax, size] of [
+  ['the whole disk', undefined, 90 * GB],
+  ['the whole cache', 30 * GB, 31 * GB],
+] as const) {
+  test(`a manifest that claims more than ${what} collects nothing of others`, async () => {
+    let collected = 0;
+    const collector: Collector = {
+      collect: async () => {
+        collected++;
+        return { artifacts: 0, bytes: 0 };
+      },
+      discard: async () => ({ artifacts: 0, bytes: 0 }),
+      cacheBytes: async () => 30 * GB,
+    };
+    const usage = async () => ({
+      totalBytes: 100 * GB,
+      usedBytes: 60 * GB,
+      availableBytes: 40 * GB,
+      totalInodes: 0,
+      usedInodes: 0,
+    });
+    const limits = { cacheHigh: 75, cacheLow: 70, ...(cacheMax === undefined ? {} : { cacheMax }) };
+    const room = createRoom({ disk: { usage }, collector }, limits);
+    const reserve = (bytes: number) => room.reserve('r', [layer(bytes)], [layer(bytes)], () => bytes, signal);
+    await assert.rejects(reserve(size), { code: 'exhausted', message: /not enough/ });
+    assert.equal(collected, 0);
+    await assert.rejects(reserve(20 * GB), { code: 'exhausted', message: /not enough/ });
+    assert.equal(collected, 1, 'what could have room has others collected for it');
+  });
+}
