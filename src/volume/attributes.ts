@@ -33,7 +33,7 @@ export function parseAttributes(context: Readonly<Record<string, string>>): Attr
       'the volume attribute reference is missing; set it to the artifact to mount, such as ghcr.io/org/model:v1',
     );
   }
-  parseReference(reference); // for its refusal: what it means is for the node's configuration to say
+  verifyReference(reference);
   const pullPolicy = attributes.get('pullPolicy');
   const platform = attributes.get('platform');
   return {
@@ -71,6 +71,19 @@ function verifyAttribute(key: string, value: string): void {
   if (Buffer.byteLength(value) > longest)
     throw refusal(key, value, `${longest} bytes is the most it may have`);
   if (/\p{Cc}/u.test(value)) throw refusal(key, value, 'remove the control characters (line ends are some)');
+}
+
+/** Other names of Docker Hub's API. */
+const hub = ['registry-1.docker.io', 'registry.hub.docker.com'];
+
+/** What it means is for the node's configuration to say; but a rule there for a registry must not be got around by another of its names. */
+function verifyReference(text: string): void {
+  const parsed = parseReference(text);
+  if (parsed.kind === 'short') return;
+  const { registry } = parsed.reference;
+  const host = registry.replace(/:443$/, '');
+  const usual = hub.includes(host) ? 'docker.io' : host;
+  if (registry !== usual) throw refusal('reference', text, `write ${usual} for ${registry}, its usual name`);
 }
 
 function parsePullPolicy(text: string): PullPolicy {

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { parseAttributes } from '../../src/volume/attributes.ts';
+
+describe('a rule for a registry is not got around by another spelling of its name', () => {
+  for (const [reference, says] of [
+    ['ghcr.io:443/acme/model:v1', /write ghcr\.io for ghcr\.io:443/],
+    ['registry-1.docker.io/acme/model:v1', /write docker\.io for registry-1\.docker\.io/],
+    ['registry-1.docker.io:443/acme/model:v1', /write docker\.io for/],
+    ['registry.hub.docker.com/acme/model:v1', /write docker\.io for/],
+    ['docker.io:443/acme/model:v1', /write docker\.io for/],
+    ['[::1]:443/acme/model:v1', /write \[::1\] for/],
+    ['GHCR.io/acme/model:v1', /only a tag may have upper-case letters/],
+    ['ghcr.io./acme/model:v1', /is not a registry/],
+    ['ghcr.io:0443/acme/model:v1', /is not a registry/],
+    ['[::0001]/acme/model:v1', /another spelling/],
+    ['127.1/acme/model:v1', /another spelling/],
+    ['0x7f.0.0.1/acme/model:v1', /another spelling/],
+    ['user@ghcr.io/acme/model:v1', /is not a reference/],
+    ['user:password@ghcr.io/acme/model:v1', /user name and password/],
+    ['ghcr.io\\evil.example/acme/model:v1', /is not a/],
+    ['ghcr.io/acme/../other/model:v1', /is not a reference/],
+    ['ghcr.io/acme%2f..%2fother/model:v1', /is not a reference/],
+    ['ghcr.io//acme/model:v1', /is not a reference/],
+    ['ɢhcr.io/acme/model:v1', /is not a/],
+  ] as const) {
+    test(JSON.stringify(reference), () => {
+      assert.throws(() => parseAttributes({ reference }), { code: 'invalid', message: says });
+    });
+  }
+});
