@@ -8,6 +8,7 @@ import { subTree } from '../oci/sub-tree.ts';
 import { measureTree, type DirectoryNode } from '../oci/tree.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
+import { settle } from '../util/settle.ts';
 import type { Authority } from './authority.ts';
 import type { Content, Layers, Meter, View, Views } from './contracts.ts';
 import type { Holds } from './holds.ts';
@@ -106,15 +107,26 @@ export function createPreparation(world: {
     const ticking = setInterval(tracker.tick, 200).unref();
     meter.pullStarted();
     try {
-      await settle(
-        missing.map(async layer => {
-          const brought = await source.bring(layer, origin, either);
+      const waiting = missing.values();
+      let brought: Digest[] = [];
+      const learn = async (): Promise<void> => {
+        const digests = brought;
+        brought = [];
+        if (origin.kind === 'registry') await authority.learn(origin.repository, digests);
+      };
+      const bringOn = async (): Promise<void> => {
+        for (const layer of waiting) {
+          const { digest, size } = layer.descriptor;
+          if (await source.bring(layer, origin, either)) brought.push(digest);
           tracker.done(layer);
-          if (brought && origin.kind === 'registry')
-            await authority.learn(origin.repository, [layer.descriptor.digest]);
-        }),
-        failure,
-      );
+          if (size >= worthAWrite || brought.length >= maxUnwritten) await learn();
+        }
+      };
+      try {
+        await settle(Array.from({ length: maxQueued }, bringOn), failure);
+      } finally {
+        await learn();
+      }
       meter.pullEnded('ok');
     } catch (thrown) {
       meter.pullEnded(signal.aborted ? 'cancelled' : 'error');
@@ -171,6 +183,11 @@ export function createPreparation(world: {
   };
 }
 
+/** How many layers of one artifact ask at once: those of other artifacts wait behind so many, not behind all of them. */
+const maxQueued = 32;
+/** What is not noted before a crash must be asked for again: layers of so many bytes are noted one by one, others by the hundred. */
+const worthAWrite = 1024 * 1024;
+const maxUnwritten = 100;
 /** How many trees are in memory at once: each may have as many entries as a layer. */
 const maxMerges = 2;
 
@@ -219,18 +236,4 @@ async function missingLayers(
   ];
   const held = await Promise.all(unique.map(layer => source.isHeld(layer)));
   return unique.filter((_, index) => held[index] === false);
-}
-
-/** All of them, or the first failure once the others have been told to stop and have stopped. */
-async function settle(works: readonly Promise<void>[], failure: AbortController): Promise<void> {
-  let first: { readonly thrown: unknown } | undefined;
-  await Promise.all(
-    works.map(work =>
-      work.catch((thrown: unknown) => {
-        first ??= { thrown };
-        failure.abort(thrown);
-      }),
-    ),
-  );
-  if (first !== undefined) throw first.thrown;
 }
