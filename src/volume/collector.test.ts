@@ -26,6 +26,7 @@ function createCache() {
   const collector = createCollector({
     holds,
     signatures: { sweep: async () => undefined },
+    authority: { sweep: async () => undefined },
     viewsFolder: '/views',
     blobs: {
       size: async digest => (blobs.has(digest) ? 10 : undefined),
@@ -140,6 +141,18 @@ test('what belongs to no view goes before any view', async () => {
   cache.blobs.set(digestOf(5), 99);
   await cache.collector.collect(async () => !cache.blobs.has(digestOf(5)), never);
   assert.deepEqual([...cache.views.keys()], ['a']);
+});
+
+test('a view that is published after collection has begun stays, with all that it shows', async () => {
+  const cache = createCache();
+  addView(cache, 'a', 1, [1], [9]);
+  addView(cache, 'b', 2, [2]);
+  await cache.collector.collect(async () => {
+    cache.volumes.add('b'); // a whole publish, from its hold to its record, between the picture and the removal
+    return false;
+  }, never);
+  assert.deepEqual([...cache.views.keys()], ['b']);
+  assert.deepEqual([...cache.blobs.keys()], [digestOf(2)]);
 });
 
 test('names of what is gone are forgotten', async () => {

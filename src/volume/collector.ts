@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
+import type { Authority } from './authority.ts';
 import type { Blobs, Held, Layers, Mounter, Names, Pins, View, Views, VolumeRecords } from './contracts.ts';
 import { viewId, type Holds } from './holds.ts';
 import type { Signatures } from './signatures.ts';
@@ -25,11 +26,12 @@ export function createCollector(world: {
   readonly volumes: VolumeRecords;
   readonly pins: Pins;
   readonly signatures: Pick<Signatures, 'sweep'>;
+  readonly authority: Pick<Authority, 'sweep'>;
   readonly mounter: Mounter;
   readonly holds: Holds;
   readonly viewsFolder: string;
 }): Collector {
-  const { blobs, layers, views, names, volumes, pins, signatures, mounter, holds } = world;
+  const { blobs, layers, views, names, volumes, pins, signatures, authority, mounter, holds } = world;
   const oneAtATime = createKeyedMutex();
 
   /** The views that must stay, whatever their age. */
@@ -52,11 +54,26 @@ export function createCollector(world: {
 
   const removeDigest = async (item: Held | undefined, freed: Tally): Promise<void> => {
     if (item === undefined) return;
-    const removed = await holds.remove(item.digest, async () => {
+    await holds.remove(item.digest, async () => {
+      if ((await views.list()).some(view => contentOf(view).has(item.digest))) return;
       await layers.remove(item.digest);
       await blobs.remove(item.digest);
+      freed.bytes += item.bytes;
     });
-    if (removed) freed.bytes += item.bytes;
+  };
+
+  /**
+   * Removes a view that nothing needs now: a publish may have come and gone since the picture was taken, and left a
+   * record and a mount. While this looks, no other can take hold of it. Returns whether it is gone.
+   */
+  const removeView = async (view: View): Promise<boolean> => {
+    let gone = false;
+    await holds.remove(viewId(view.key), async () => {
+      if ((await rooted([view])).has(view.key)) return;
+      await views.remove(view.key);
+      gone = true;
+    });
+    return gone;
   };
 
   const forgetNames = async (): Promise<void> => {
@@ -93,7 +110,7 @@ export function createCollector(world: {
     for (const view of unused) {
       if (await enough()) break;
       signal.throwIfAborted();
-      if (!(await holds.remove(viewId(view.key), () => views.remove(view.key)))) continue;
+      if (!(await removeView(view))) continue;
       freed.manifests.add(view.manifest);
       for (const digest of contentOf(view)) {
         const left = (uses.get(digest) ?? 1) - 1;
@@ -103,6 +120,9 @@ export function createCollector(world: {
     }
     await forgetNames();
     await signatures.sweep(async digest => (await blobs.size(digest)) !== undefined);
+    await authority.sweep(
+      async digest => (await blobs.size(digest)) !== undefined || (await layers.has(digest)),
+    );
     return { artifacts: freed.manifests.size, bytes: freed.bytes };
   };
 
