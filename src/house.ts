@@ -135,7 +135,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   const accessPolicy = await openAccessFile(settings.accessPolicy);
   for (const problem of [...trust.problems(), ...accessPolicy.problems()]) log.error(problem);
   const resolver = createResolver({ ...world, accessPolicy });
-  const collector = createCollector(world);
+  const collector = createCollector({ ...world, authority });
   const room = createRoom({ ...world, collector }, toLimits(settings));
   const source = createLayerSource(world, settings.maxParallelDownloads);
   const preparation = createPreparation({

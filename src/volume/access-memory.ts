@@ -21,6 +21,8 @@ export type AccessMemory = {
   admit(repository: Repository, holder: Holder, asker: Asker): Promise<void>;
   /** Notes what was seen in a repository. */
   learn(repository: Repository, digests: readonly Digest[]): Promise<void>;
+  /** Forgets what is not held any more, and repositories of which nothing is: anybody can name a new one. */
+  sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
 };
 
 /** Of pods, accounts and secrets the latest so many are remembered; who is forgotten is asked for again. */
@@ -88,6 +90,21 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
       }
       await write(name);
     },
+    async sweep(isHeld) {
+      for (const [name, { digests }] of records) {
+        const before = digests.size;
+        for (const digest of digests) {
+          if (await isHeld(digest)) continue;
+          digests.delete(digest);
+          forget(holders, digest, name);
+        }
+        if (digests.size === 0) {
+          records.delete(name);
+          writers.delete(name);
+          await accesses.remove(name);
+        } else if (digests.size < before) await write(name);
+      }
+    },
   };
 }
 
@@ -138,6 +155,12 @@ function accountOf({ namespace, serviceAccount }: Pod): string | undefined {
 function note(holders: Map<Digest, Set<string>>, digest: Digest, repository: string): void {
   const names = holders.get(digest) ?? new Set();
   holders.set(digest, names.add(repository));
+}
+
+function forget(holders: Map<Digest, Set<string>>, digest: Digest, repository: string): void {
+  const names = holders.get(digest);
+  names?.delete(repository);
+  if (names?.size === 0) holders.delete(digest);
 }
 
 function nothing(repository: string): AccessRecord {

@@ -23,6 +23,8 @@ export type Authority = {
   admit(resolution: Resolution, request: PullRequest, keyring: Keyring, signal: AbortSignal): Promise<void>;
   /** An administrator has put this on the node by hand: every pod of it may have it. */
   vouch(repository: Repository, digests: readonly Digest[]): Promise<void>;
+  /** Forgets what was said of what is not held any more. */
+  sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
   /** Notes what was downloaded through a repository. */
   learn(repository: Repository, digests: readonly Digest[]): Promise<void>;
   /**
@@ -44,6 +46,7 @@ export const openAuthority: Authority = {
   admit: async () => undefined,
   vouch: async () => undefined,
   learn: async () => undefined,
+  sweep: async () => undefined,
   confirm: async () => undefined,
 };
 
@@ -105,6 +108,7 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
       await memory.learn(repository, digests);
     },
     learn: memory.learn,
+    sweep: memory.sweep,
     async confirm(repository, contents, keyring, signal) {
       const strange = contents.filter(({ descriptor }) => !memory.knows(repository, descriptor.digest));
       for (const content of strange) {

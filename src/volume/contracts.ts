@@ -284,6 +284,7 @@ export type AccessRecord = {
 };
 export type Accesses = {
   put(record: AccessRecord): Promise<void>;
+  remove(repository: string): Promise<void>;
   list(): Promise<readonly AccessRecord[]>;
 };
 
