@@ -14,7 +14,7 @@ import { encodeName, quoteName } from '../oci/name.ts';
 import type { Attributes } from '../oci/toc.ts';
 import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../oci/tree.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { setXattr } from '../util/libc.ts';
+import { offerXattr } from '../util/libc.ts';
 import { copyFile } from './file-copy.ts';
 import { startPace } from './pace.ts';
 
@@ -110,7 +110,7 @@ async function setDirectory(path: Buffer, { mode, uid, gid, mtime, xattrs }: Att
   if (xattrs !== undefined) {
     await using directory = await open(path);
     for (const [name, value] of Object.entries(xattrs)) {
-      setXattr(directory.fd, name, Buffer.from(value, 'latin1'));
+      offerXattr(directory.fd, name, Buffer.from(value, 'latin1')); // as of a file: what cannot be kept is left out
     }
   }
   const time = new Date(mtime);

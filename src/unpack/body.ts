@@ -1,8 +1,7 @@
 import { createHash, hash } from 'node:crypto';
 import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync, writeSync } from 'node:fs';
 import type { Attributes } from '../oci/toc.ts';
-import { errnoOf } from '../util/error.ts';
-import { setXattr } from '../util/libc.ts';
+import { offerXattr } from '../util/libc.ts';
 
 /**
  * The content of a file on its way into the store. All calls are synchronous: they run in the worker's own thread, and
@@ -77,15 +76,7 @@ function setAttributes(
   if (uid !== ownUid || gid !== ownGid) fchownSync(fd, uid, gid);
   if ((mode & 0o777 & ~umask) !== mode) fchmodSync(fd, mode);
   for (const [name, value] of Object.entries(xattrs ?? {})) {
-    try {
-      setXattr(fd, name, Buffer.from(value, 'latin1'));
-    } catch (error) {
-      if (!untaken.has(errnoOf(error) ?? '')) throw error;
-      onDropped(name);
-    }
+    if (!offerXattr(fd, name, Buffer.from(value, 'latin1'))) onDropped(name);
   }
   futimesSync(fd, mtime / 1000, mtime / 1000);
 }
-
-/** A file system without attributes, and one without room for this one beside the inode (ext4 has 4 KiB in all). */
-const untaken = new Set(['ENOTSUP', 'ENOSPC', 'E2BIG', 'ERANGE', 'EINVAL', 'EPERM']);

@@ -1,6 +1,7 @@
 import { readlinkSync } from 'node:fs';
 import { getSystemErrorMessage, getSystemErrorName } from 'node:util';
 import koffi, { type KoffiFunc, type LibraryHandle } from 'koffi';
+import { errnoOf } from './error.ts';
 
 /**
  * The few calls of the C library that Node lacks, made in this process. The symbols are those that Node itself is
@@ -84,6 +85,20 @@ export function syncFileSystem(fd: number): Promise<void> {
 /** Sets an extended attribute of an open file or folder. @throws ENOTSUP where the file system has none. */
 export function setXattr(fd: number, name: string, value: Uint8Array): void {
   check(fsetxattr(fd, name, value, value.byteLength, 0), 'fsetxattr', fd);
+}
+
+/** A file system without attributes, and one without room for this one beside the inode (ext4 has 4 KiB in all). */
+const untaken = new Set(['ENOTSUP', 'ENOSPC', 'E2BIG', 'ERANGE', 'EINVAL', 'EPERM']);
+
+/** As `setXattr`; false where the file system does not take it. */
+export function offerXattr(fd: number, name: string, value: Uint8Array): boolean {
+  try {
+    setXattr(fd, name, value);
+    return true;
+  } catch (thrown) {
+    if (untaken.has(errnoOf(thrown) ?? '')) return false;
+    throw thrown;
+  }
 }
 
 const scratch = new Uint8Array(XATTR_SIZE_MAX);

@@ -126,3 +126,16 @@ test('tens of thousands of layers keep nobody else waiting', async () => {
   await slow;
   assert.ok(longest < 2_000, `${longest} ms`);
 });
+
+test('an attribute that the file system has no room for is left out, of a folder as of a file', async () => {
+  const pax = paxEntry({ 'SCHILY.xattr.user.big': 'x'.repeat(60_000), 'SCHILY.xattr.user.small': 'kept' });
+  const tar = Buffer.concat([
+    pax,
+    rawEntry({ name: 'folder/', type: '5', mode: '0000755' }),
+    pax,
+    rawEntry({ name: 'folder/file', body: 'content' }),
+    endOfTar,
+  ]);
+  const outcome = await publish(await push('xattrs', [{ bytes: gzipSync(tar) }]));
+  assert.equal(outcome.code, 'OK', outcome.text);
+});
