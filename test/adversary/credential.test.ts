@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { test } from 'node:test';
+import { toDigest } from '../../src/oci/digest.ts';
+import { alice, identity } from '../support/guarded-registry.ts';
+import { anonymous, keyringOf, openTestClient } from '../support/registry-client.ts';
+
+/** A hostile registry, and a stranger who would like to have what is shown to it. */
+
+type Server = AsyncDisposable & { readonly host: string; readonly asked: IncomingMessage[] };
+
+async function serve(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<Server> {
+  const asked: IncomingMessage[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request);
+    answer(request, response);
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    asked,
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise(resolve => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+const signal = new AbortController().signal;
+const secret = (request: IncomingMessage): string =>
+  `${request.headers.authorization ?? ''}${request.headers.cookie ?? ''}`;
+const resolve = (client: ReturnType<typeof openTestClient>, host: string, credential = alice) =>
+  client.resolve({ registry: host, path: 'team/model', tag: 'v1' }, keyringOf(credential), signal);
+
+/** Answers every request with this challenge. */
+const challenging = (challenge: (nth: number) => string) => {
+  let nth = 0;
+  return (_: IncomingMessage, response: ServerResponse) =>
+    response.writeHead(401, { 'www-authenticate': challenge(nth++), 'content-length': '0' }).end();
+};
+
+for (const [what, challenge] of [
+  [
+    'on another host by http',
+    (host: string) => `Bearer realm="http://localhost:${host.split(':')[1]}/token"`,
+  ],
+  [
+    'with a user name before the real host',
+    (host: string) => `Bearer realm="http://127.0.0.1@localhost:${host.split(':')[1]}/t"`,
+  ],
+  [
+    'with a backslash before the real host',
+    (host: string) => `Bearer realm="http:\\\\\\\\localhost:${host.split(':')[1]}\\\\127.0.0.1/t"`,
+  ],
+  ['of another scheme', () => 'Bearer realm="file:///etc/passwd"'],
+  ['that is relative', () => 'Bearer realm="/token"'],
+  [
+    'in a second parameter of one name',
+    (host: string) => `Bearer realm="ftp://x/",realm="http://127.0.0.1:${host.split(':')[1]}/"`,
+  ],
+  [
+    'after a header that cannot be read',
+    (host: string) => `Bearer realm="http://localhost:${host.split(':')[1]}/t" ,,=,"`,
+  ],
+] as const) {
+  test(`a realm ${what} gets nothing`, async () => {
+    await using stranger = await serve((_, response) => response.end('{"token":"x"}'));
+    await using registry = await serve(challenging(() => challenge(stranger.host)));
+    await using client = openTestClient();
+    for (const credential of [alice, identity]) {
+      await assert.rejects(resolve(client, registry.host, credential));
+    }
+    assert.deepEqual(
+      stranger.asked.map(secret).filter(text => text !== ''),
+      [],
+    );
+  });
+}
+
+test('a challenge that changes after the first answer gets no second credential', async () => {
+  await using stranger = await serve((_, response) => response.end('{"token":"x"}'));
+  await using registry = await serve(
+    challenging(nth =>
+      nth % 2 === 0 ? 'Basic' : `Bearer realm="http://localhost:${stranger.host.split(':')[1]}/"`,
+    ),
+  );
+  await using client = openTestClient();
+  for (let nth = 0; nth < 4; nth++) await assert.rejects(resolve(client, registry.host));
+  assert.equal(stranger.asked.length, 0);
+});
+
+test('a token server that redirects takes nothing along, and its token is shown to its registry alone', async () => {
+  await using stranger = await serve((_, response) => response.end('{"token":"of-the-stranger"}'));
+  await using registry = await serve((request, response) => {
+    if (request.url?.startsWith('/token') === true) {
+      response.writeHead(307, { location: `http://${stranger.host}/token`, 'content-length': '0' }).end();
+    } else if (request.headers.authorization === undefined) {
+      response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${registry.host}/token"` }).end();
+    } else {
+      response.writeHead(307, { location: `http://${stranger.host}/v2/` }).end();
+    }
+  });
+  await using client = openTestClient();
+  await resolve(client, registry.host);
+  assert.ok(stranger.asked.length > 1);
+  assert.deepEqual(
+    stranger.asked.map(secret).filter(text => text !== ''),
+    [],
+  );
+});
+
+test('a cookie is never sent back, to nobody', async () => {
+  await using registry = await serve((_, response) =>
+    response.writeHead(503, { 'set-cookie': 'session=1; Path=/', 'content-length': '0' }).end(),
+  );
+  await using client = openTestClient();
+  await assert.rejects(resolve(client, registry.host));
+  assert.ok(registry.asked.length > 1);
+  assert.ok(registry.asked.every(request => request.headers.cookie === undefined));
+});
+
+test('an error, a token or a list without an end is given up', async () => {
+  const endless = (status: number) => (_: IncomingMessage, response: ServerResponse) => {
+    response.writeHead(status, { 'content-type': 'application/vnd.oci.image.index.v1+json' });
+    const more = () => {
+      while (!response.destroyed && response.write(Buffer.alloc(65_536, 0x20)));
+    };
+    response.on('drain', more);
+    more();
+  };
+  const reference = { registry: '', path: 'team/model', tag: 'v1' };
+  const digest = toDigest('sha256', '0'.repeat(64));
+  for (const status of [200, 400, 403, 404, 302]) {
+    await using registry = await serve(endless(status));
+    await using client = openTestClient();
+    const here = { ...reference, registry: registry.host };
+    const descriptor = { mediaType: '', digest, size: 100, annotations: {} };
+    await assert.rejects(client.manifest(here, descriptor, anonymous, signal));
+    await assert.rejects(client.referrers(here, digest, anonymous, signal));
+  }
+});
+
+test('headers without an end, and a challenge of nothing but separators, are answered soon', async () => {
+  const start = performance.now();
+  for (const challenge of [
+    'a '.repeat(7_000),
+    ','.repeat(15_000),
+    `Bearer realm="${'\\'.repeat(14_999)}`,
+    `Bearer ${' '.repeat(14_000)}`,
+    `Bearer ${'a=b '.repeat(3_500)}`,
+    'x'.repeat(100_000),
+  ]) {
+    await using registry = await serve((_, response) => {
+      response.socket?.end(`HTTP/1.1 401 No\r\nwww-authenticate: ${challenge}\r\ncontent-length: 0\r\n\r\n`);
+    });
+    await using client = openTestClient();
+    await assert.rejects(resolve(client, registry.host));
+  }
+  assert.ok(performance.now() - start < 10_000);
+});
