@@ -26,7 +26,8 @@ const buffer = Buffer.allocUnsafeSlow(256 * 1024);
 const hashes = new Map<number, Hash>();
 
 function take({ id, fd, algorithm, from, to, last }: HashStep): string {
-  const hash = (from === 0 ? undefined : hashes.get(id)) ?? createHash(algorithm);
+  const hash = from === 0 ? createHash(algorithm) : hashes.get(id);
+  if (hash === undefined) throw new Error('the piece before this one could not be read');
   hashes.set(id, hash);
   for (let at = from; at < to; ) {
     const bytes = readSync(fd, buffer, 0, Math.min(buffer.length, to - at), at);

@@ -62,7 +62,7 @@ test('a file that cannot be read, and a thread that is gone, fail the digest and
   await Promise.all([hash.end(), late.end()]);
 });
 
-test('one step is under way at a time, and none after the end', async () => {
+test('a few steps lie at the thread at a time, and none after the end', async () => {
   const steps: HashStep[] = [];
   const answers: (() => void)[] = [];
   const thread: HashThread = {
@@ -75,17 +75,24 @@ test('one step is under way at a time, and none after the end', async () => {
   const hash = startHash(thread, 7, 3, 'sha256');
   hash.grow(100 * MiB);
   hash.grow(200 * MiB);
-  assert.equal(steps.length, 1);
-  const ending = hash.end();
+  assert.equal(steps.length, 3);
   answers.shift()?.();
   await new Promise(setImmediate);
-  answers.shift()?.();
+  assert.equal(steps.length, 4);
+  const ending = hash.end();
+  while (answers.length > 0) {
+    answers.shift()?.();
+    await new Promise(setImmediate);
+  }
   await ending;
   assert.deepEqual(
     steps.map(({ from, to, last }) => [from / MiB, to / MiB, last]),
     [
       [0, 4, false],
-      [4, 4, true],
+      [4, 8, false],
+      [8, 12, false],
+      [12, 16, false],
+      [16, 16, true],
     ],
   );
 });

@@ -22,13 +22,15 @@ export type RunningHash = {
 
 /** Bytes hashed at a time, some 3 ms: downloads that share a thread take turns, and it is not woken for each chunk. */
 const stepBytes = 4 * 1024 * 1024;
+/** Steps that lie at the thread, so that it does not wait for us between two of them. */
+const maxAsked = 3;
 
 /** @param id its own within the thread. */
 export function startHash(thread: HashThread, id: number, fd: number, algorithm: Algorithm): RunningHash {
   let size = 0;
   let asked = 0;
   let begun = false;
-  let step: Promise<void> | undefined;
+  const steps = new Set<Promise<void>>();
   let failure: HashAnswer | undefined;
 
   const ask = (to: number, last: boolean): Promise<HashAnswer> => {
@@ -39,17 +41,21 @@ export function startHash(thread: HashThread, id: number, fd: number, algorithm:
   };
   const takeStep = async (): Promise<void> => {
     const answer = await ask(asked + stepBytes, false);
-    step = undefined;
-    if (answer.kind === 'failed') failure = answer;
-    advance();
+    if (answer.kind === 'failed') failure ??= answer;
   };
   const advance = (): void => {
-    if (step === undefined && failure === undefined && size - asked >= stepBytes) step = takeStep();
+    while (failure === undefined && steps.size < maxAsked && size - asked >= stepBytes) {
+      const step = takeStep().finally(() => {
+        steps.delete(step);
+        advance();
+      });
+      steps.add(step);
+    }
   };
   const stepsDone = async (signal?: AbortSignal): Promise<void> => {
-    for (let current = step; current !== undefined; current = step) {
+    while (steps.size > 0) {
       signal?.throwIfAborted();
-      await current;
+      await Promise.race(steps);
     }
   };
   const finish = async (): Promise<HashAnswer> => {
