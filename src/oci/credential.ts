@@ -16,13 +16,15 @@ export type Credential = { readonly source: string; readonly holder: Holder } & 
  * - `anyone`: it is anonymous.
  * - `node`: every pod of the node may use it (an auth file, a credential provider that knows nothing of pods).
  * - `service-account`: a provider gave it for a service account's token.
- * - `secret`: whoever brings it (the secrets of a call, the pull secrets of a pod).
+ * - `secret`: whoever brings it, as the secrets of a call.
+ * - `pod`: one pod, whose own pull secret it is, or its service account's; what the call brought beside it opened nothing.
  */
 export type Holder =
   | { readonly kind: 'anyone' }
   | { readonly kind: 'node' }
   | { readonly kind: 'service-account'; readonly namespace: string; readonly name: string }
-  | { readonly kind: 'secret' };
+  | { readonly kind: 'secret' }
+  | { readonly kind: 'pod' };
 
 /**
  * What one caller has to show, looked up when a place is asked: a mirror is another place than its registry. `id` is

@@ -3,8 +3,6 @@ import { candidates, type DockerConfig, type Origin, parseDockerConfig, toBasic 
 import type { Place } from './auth-key.ts';
 import type { Found, Source } from './source.ts';
 
-const holder = { kind: 'secret' } as const;
-
 /** The keys of an image pull secret, with the form of each. */
 const forms = [
   ['.dockerconfigjson', 'auths'],
@@ -16,6 +14,7 @@ const forms = [
  * `password`. Keys of other purposes are passed over.
  */
 export function toCallSources(secrets: Readonly<Record<string, string>>): readonly Source[] {
+  const holder = { kind: 'secret' } as const;
   const sources: Source[] = [];
   for (const [key, form] of forms) {
     const text = secrets[key];
@@ -51,7 +50,7 @@ export function toCallSources(secrets: Readonly<Record<string, string>>): readon
   return sources;
 }
 
-/** One pull secret of Kubernetes; undefined where it has none of the keys. @throws as parseDockerConfig. */
+/** One pull secret of a pod; undefined where it has none of the keys. @throws as parseDockerConfig. */
 export function parsePullSecret(
   name: string,
   data: Readonly<Record<string, string>>,
@@ -59,7 +58,8 @@ export function parsePullSecret(
   for (const [key, form] of forms) {
     const text = data[key];
     if (text === undefined) continue;
-    return parseDockerConfig(text, form, { name: `the pull secret ${name}`, holder, code: 'invalid' });
+    const origin: Origin = { name: `the pull secret ${name}`, holder: { kind: 'pod' }, code: 'invalid' };
+    return parseDockerConfig(text, form, origin);
   }
   return undefined;
 }

@@ -68,7 +68,7 @@ describe('all sources', () => {
     ],
     [
       'of-pod',
-      'secret',
+      'pod',
       /^the pull secret shop\/regcred \(r\.io\)$/,
       () => openKeychain({ authFile, providers, pods: ofPod }),
       {},

@@ -132,6 +132,8 @@ function addHolder(facts: Facts, holder: Holder, pod: Pod | undefined, secret: s
     }
     case 'service-account':
       return addAsker(facts.accounts, `${holder.namespace}/${holder.name}`);
+    case 'pod':
+      return pod !== undefined && addAsker(facts.pods, pod.uid);
     case 'secret': {
       const newPod = pod !== undefined && addAsker(facts.pods, pod.uid);
       const newSecret = secret !== undefined && addAsker(facts.secrets, secret);
