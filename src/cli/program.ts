@@ -19,7 +19,6 @@ import type { Builder } from './house.ts';
 import { addSelection } from './selection.ts';
 import type { Settings } from './settings.ts';
 import type { Terminal } from './shell.ts';
-import { printable } from './text.ts';
 
 const name = 'oci-artifact-csi';
 
@@ -50,7 +49,7 @@ export async function runCli(argv: readonly string[], builder: Builder, terminal
 function report(thrown: unknown, argv: readonly string[], terminal: Terminal): number {
   const { code, message } = toArtifactError(thrown);
   const json = argv.includes('--output=json') || argv[argv.indexOf('--output') + 1] === 'json';
-  const line = json ? JSON.stringify({ error: { code, message } }) : `${name}: ${printable(message)}`;
+  const line = json ? JSON.stringify({ error: { code, message } }) : `${name}: ${message}`;
   terminal.stderr.write(`${line}\n`);
   return exitCodes[code];
 }

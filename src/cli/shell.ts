@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { House } from './house.ts';
 import type { Settings } from './settings.ts';
 import { ArtifactError } from '../util/error.ts';
+import { formatJson } from '../util/printable.ts';
 
 /** The process around a command; tests bring their own. */
 export type Terminal = {
@@ -35,12 +36,12 @@ export type Action = (shell: Shell, operands: readonly string[], options: Option
 
 /** One result: a JSON document, or text for people. */
 export function print(shell: Shell, value: unknown, text: () => string): void {
-  shell.terminal.stdout.write(shell.json ? `${JSON.stringify(value, null, 2)}\n` : text());
+  shell.terminal.stdout.write(shell.json ? `${formatJson(value, 2)}\n` : text());
 }
 
 /** One event of a stream: a line of JSON, or text for people. */
 export function printLine(shell: Shell, value: unknown, text: () => string): void {
-  shell.terminal.stdout.write(shell.json ? `${JSON.stringify(value)}\n` : text());
+  shell.terminal.stdout.write(shell.json ? `${formatJson(value)}\n` : text());
 }
 
 /** The operand that commander has made sure of. */

@@ -1,19 +1,11 @@
-/**
- * Names, annotations and media types come from registries: control characters (a terminal's escapes, line ends, and
- * what reorders text) are shown by their number, never sent.
- */
-export function printable(text: string): string {
-  return text.replace(
-    // biome-ignore format: one class, one line
-    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
-    found => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-}
+import { printable } from '../util/printable.ts';
 
 /** Aligned columns, two spaces between; the last is not padded. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [header, ...rows.map(row => row.map(printable))];
-  const widths = header.map((_, column) => Math.max(...lines.map(line => line[column]?.length ?? 0)));
+  const widths = header.map((_, column) =>
+    lines.reduce((widest, line) => Math.max(widest, line[column]?.length ?? 0), 0),
+  );
   return lines
     .map(line => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '))
     .map(line => `${line.trimEnd()}\n`)
@@ -22,8 +14,9 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
 
 /** `name: value` lines with the values aligned. */
 export function formatFields(fields: readonly (readonly [name: string, value: string])[]): string {
-  const width = Math.max(...fields.map(([name]) => name.length)) + 1;
-  return fields.map(([name, value]) => `${`${name}:`.padEnd(width)} ${printable(value)}\n`).join('');
+  const lines = fields.map(([name, value]) => [`${printable(name)}:`, printable(value)] as const);
+  const width = lines.reduce((widest, [name]) => Math.max(widest, name.length), 0);
+  return lines.map(([name, value]) => `${name.padEnd(width)} ${value}\n`).join('');
 }
 
 /** Milliseconds as the largest unit that fits: `5s`, `12m`, `3h`, `40d`. */

@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
+import { printable } from '../util/printable.ts';
 import { redact } from './secret-text.ts';
 
 /** What a handler knows of its call, for the log. Nothing else of a request is ever logged. */
@@ -27,13 +28,13 @@ export type CallRecord = {
 /** Asked again and again by kubelet and by probes: worth a line only when they fail, or at level debug. */
 const frequent = /\/(?:Probe|GetPlugin\w+|NodeGet\w+|GetInfo|Check|Watch|ServerReflectionInfo|List\w*)$/;
 
-/** Longer values are cut: a log line stays readable whatever a request holds. */
+/** Longer values are cut, and what steers a terminal is escaped: a log line stays readable whatever a request holds. */
 const longest = 1024;
 
 /** Writes one line for a call, with every secret of its request taken out. */
 export function logCall(log: Logger, { method, note, milliseconds, code, error, secrets }: CallRecord): void {
   const clean = (value: unknown): unknown =>
-    typeof value === 'string' ? redact(value, secrets).slice(0, longest) : value;
+    typeof value === 'string' ? printable(redact(value, secrets).slice(0, longest)) : value;
   const fields = Object.fromEntries(
     Object.entries(note).map(([key, value]): [string, unknown] => [key, clean(value)]),
   );

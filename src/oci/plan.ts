@@ -3,6 +3,7 @@ import type { Descriptor } from './descriptor.ts';
 import { hexOf, isDigest, type Digest } from './digest.ts';
 import { compileGlob } from './glob.ts';
 import type { Manifest } from './manifest.ts';
+import { quoteName } from './name.ts';
 import { isImageConfig, isImageLayer, isModelLayer, isTar } from './media-type.ts';
 
 /** What becomes of one layer. `label` names it in errors; `diffId` is what its uncompressed bytes must hash to. */
@@ -58,7 +59,7 @@ export function planLayers(
     .map((layer, index) => planArtifactLayer(layer, index, selection.unpack, label))
     .filter(layer => isSelected(layer.name));
   if (filtered && layers.length === 0) {
-    const names = manifest.layers.slice(0, 8).map(layer => JSON.stringify(layerName(layer)));
+    const names = manifest.layers.slice(0, 8).map(layer => quoteName(layerName(layer)));
     throw new ArtifactError(
       'unmountable',
       `include and exclude leave no layer of ${label}; it has ${names.join(', ') || 'none'}`,
@@ -109,10 +110,11 @@ function planArtifactLayer(
   label: string,
 ): LayerPlan {
   const name = layerName(descriptor);
+  const given = givenName(descriptor);
   const layer = {
     descriptor,
     name,
-    label: `layer ${index + 1} (${givenName(descriptor) ?? shortDigest(descriptor.digest)}) of ${label}`,
+    label: `layer ${index + 1} (${given === undefined ? shortDigest(descriptor.digest) : quoteName(given)}) of ${label}`,
   };
   if (unpack === 'never' || !isMeantToBeUnpacked(descriptor)) return { ...layer, form: 'file' };
   const content = descriptor.annotations['io.deis.oras.content.digest'];

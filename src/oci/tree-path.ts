@@ -10,7 +10,7 @@ const maxPath = 4096;
  * `.` and a trailing slash are dropped, so the root itself is `[]`. Such a path never reaches the file system of the
  * host; the parts are names in one tree.
  *
- * @param label whose path it is, for the error: `layer 2 (model) of ghcr.io/acme/model:v1`.
+ * @param label whose path it is, for the error: `layer 2 ("model") of ghcr.io/acme/model:v1`.
  * @throws ArtifactError `unmountable` for `..` anywhere, NUL, what no file name can hold, a part over 255 bytes, and a
  * path over 4,096 bytes.
  */

@@ -150,7 +150,7 @@ test('user attributes are kept, bytes and all; the others are left out with one 
   assert.equal(getXattr(fd, 'security.capability'), undefined);
   closeSync(fd);
   assert.deepEqual(toc.notes, [
-    `${label}: left out attributes of entries: security.capability of 2, trusted.overlay.opaque of 2, SCHILY.acl.access of 2`,
+    `${label}: left out attributes of entries: "security.capability" of 2, "trusted.overlay.opaque" of 2, "SCHILY.acl.access" of 2`,
   ]);
 });
 
@@ -158,5 +158,5 @@ test('an attribute that the file system cannot take is left out with a note', as
   const toc = await unpack(
     rawTar(paxEntry({ 'SCHILY.xattr.user.big': 'x'.repeat(70_000) }), { name: 'f', body: 'x' }),
   );
-  assert.deepEqual(toc.notes, [`${label}: left out attributes of entries: user.big of 1`]);
+  assert.deepEqual(toc.notes, [`${label}: left out attributes of entries: "user.big" of 1`]);
 });

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { algorithmOf, toDigest, type Digest } from '../oci/digest.ts';
+import { quoteName } from '../oci/name.ts';
 import type { TocSummary } from '../oci/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { inspectFile, readUncompressed } from './compression.ts';
@@ -53,7 +54,7 @@ export async function unpackLayer({ source, digest, into, limits }: UnpackJob): 
 
 function noteOf(dropped: ReadonlyMap<string, number>, label: string): string[] {
   if (dropped.size === 0) return [];
-  const shown = [...dropped].slice(0, 5).map(([name, count]) => `${name} of ${count}`);
+  const shown = [...dropped].slice(0, 5).map(([name, count]) => `${quoteName(name)} of ${count}`);
   const more = dropped.size > 5 ? ` and ${dropped.size - 5} more` : '';
   return [`${label}: left out attributes of entries: ${shown.join(', ')}${more}`];
 }

@@ -1,3 +1,5 @@
+import { printable } from './printable.ts';
+
 /**
  * Why a call failed, as a closed set. Each code has one gRPC status (csi/status.ts) and one exit code
  * (cli/exit.ts); nothing else in the program decides either.
@@ -31,13 +33,16 @@ export type ErrorCode =
   | 'unimplemented'
   | 'internal';
 
-/** The one error of this program. The message is for people: what failed, on what, why, what to do. */
+/**
+ * The one error of this program. The message is for people: what failed, on what, why, what to do. It is one line that
+ * is safe to show anywhere, whatever a registry or a file has put into it.
+ */
 export class ArtifactError extends Error {
   override readonly name = 'ArtifactError';
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
+    super(printable(message), cause === undefined ? undefined : { cause });
     this.code = code;
   }
 }

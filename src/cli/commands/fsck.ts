@@ -1,6 +1,7 @@
 import { type Options, printLine, type Shell } from '../shell.ts';
 import { exitCodes } from '../exit.ts';
-import { formatCount, printable } from '../text.ts';
+import { formatCount } from '../text.ts';
+import { printable } from '../../util/printable.ts';
 
 /** Hashes the whole cache again. Answers `corrupt` while anything wrong is left in it. */
 export async function fsck(shell: Shell, _: readonly string[], options: Options): Promise<number> {

@@ -1,7 +1,8 @@
 import { formatSize } from '../../util/size.ts';
 import { toSecrets } from '../secrets.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
-import { formatDigest, formatFields, formatTable, printable } from '../text.ts';
+import { printable } from '../../util/printable.ts';
+import { formatDigest, formatFields, formatTable } from '../text.ts';
 
 const header = ['LAYER', 'SIZE', 'FORM', 'HELD', 'NAME', 'MEDIA TYPE'];
 

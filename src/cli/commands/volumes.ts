@@ -1,6 +1,7 @@
 import { formatSize } from '../../util/size.ts';
+import { printable } from '../../util/printable.ts';
 import { print, type Shell } from '../shell.ts';
-import { formatAge, formatDigest, formatTable, printable } from '../text.ts';
+import { formatAge, formatDigest, formatTable } from '../text.ts';
 
 const header = ['POD', 'REFERENCE', 'DIGEST', 'SIZE', 'AGE', 'MOUNTED', 'TARGET'];
 

@@ -1,0 +1,20 @@
+/** What steers a terminal, forges a line or reorders text. */
+const steering = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+const steeringBeyondAscii = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/**
+ * Names, annotations, media types and answers come from registries: control characters (a terminal's escapes, line
+ * ends, and what reorders text) are shown by their number, never sent.
+ */
+export function printable(text: string): string {
+  return text.replace(steering, escape);
+}
+
+/** JSON with the same meaning that a terminal can be shown: JSON itself escapes only the ASCII ones. */
+export function formatJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(steeringBeyondAscii, escape);
+}
+
+function escape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
