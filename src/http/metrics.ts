@@ -34,6 +34,9 @@ const statusNames = [
   'Unauthenticated',
 ] as const;
 
+/** Whoever writes references names registries: so many have a series of their own, and all others one together. */
+const maxRegistries = 100;
+
 /** Every series of the daemon, in a registry of its own. */
 export function createMetrics(driverName: string, observed: Observed): Metrics {
   const registry = new Registry();
@@ -64,6 +67,11 @@ export function createMetrics(driverName: string, observed: Observed): Metrics {
     labelNames: ['registry'],
     registers,
   });
+  const registries = new Set<string>();
+  const labelOf = (from: string): string => {
+    if (registries.size < maxRegistries) registries.add(from);
+    return registries.has(from) ? from : 'other';
+  };
   // A counter that appears only with its first event hides that event from rate().
   for (const outcome of ['ok', 'error', 'cancelled']) pulls.inc({ outcome }, 0);
 
@@ -72,7 +80,7 @@ export function createMetrics(driverName: string, observed: Observed): Metrics {
       const code = statusNames[status] ?? 'Unknown';
       operations.observe({ driver_name: driverName, method_name: method, grpc_status_code: code }, seconds);
     },
-    bytesPulled: (from, bytes) => pulled.inc({ registry: from }, bytes),
+    bytesPulled: (from, bytes) => pulled.inc({ registry: labelOf(from) }, bytes),
     pullStarted: () => inFlight.inc(),
     pullEnded(outcome) {
       inFlight.dec();

@@ -126,6 +126,16 @@ test('metrics count calls as other CSI drivers do, and pulls by outcome and regi
   }
 });
 
+test('registries that somebody made up are one series together', async () => {
+  const metrics = createMetrics('d', observing([]));
+  for (let nth = 0; nth < 1000; nth++) metrics.bytesPulled(`made-up-${nth}.example`, 1);
+  metrics.bytesPulled('made-up-0.example', 1);
+  const lines = (await metrics.scrape()).split('\n').filter(line => line.includes('pulled_bytes_total{'));
+  assert.equal(lines.length, 101);
+  assert.ok(lines.includes('oci_artifact_csi_pulled_bytes_total{registry="made-up-0.example"} 2'));
+  assert.ok(lines.includes('oci_artifact_csi_pulled_bytes_total{registry="other"} 900'));
+});
+
 test('a volume that is gone is gone from the next scrape', async () => {
   const volumes = [volume];
   const metrics = createMetrics('d', observing(volumes));

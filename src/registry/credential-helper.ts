@@ -1,8 +1,9 @@
 import type { Credential } from '../oci/credential.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createMemo } from '../util/memo.ts';
+import { createKeyedSemaphore } from '../util/mutex.ts';
 import { type Candidate, type Origin, toBasic } from './docker-config.ts';
-import { runProgram } from './program.ts';
+import { maxRuns, runProgram } from './program.ts';
 
 /** Programs `docker-credential-<name>` on PATH, as docker login uses them. */
 export type CredentialHelpers = {
@@ -25,6 +26,7 @@ const notFound = 'credentials not found in native keychain';
 /** Closing ends the programs that run. */
 export function openCredentialHelpers(closing: AbortSignal): CredentialHelpers {
   const memo = createMemo<{ readonly credential: Credential | undefined }>();
+  const runs = createKeyedSemaphore(maxRuns);
   return {
     async ask({ name, server, field, origin }, signal) {
       const path = `docker-credential-${name}`;
@@ -32,6 +34,7 @@ export function openCredentialHelpers(closing: AbortSignal): CredentialHelpers {
       const answer = await memo.recall(
         JSON.stringify([name, server, origin.name]),
         async () => {
+          using _run = await runs.acquire(path, closing);
           const program = { path, args: ['get'], environment: {}, input: `${server}\n`, limitMs };
           const { code, output } = await runProgram(program, closing);
           return { value: { credential: toCredential(code, output, source, server) }, forMs: holdsMs };

@@ -16,6 +16,9 @@ export type Program = {
 /** What it wrote to its standard output: a secret. `code` is its exit code. */
 export type Ended = { readonly code: number; readonly output: string };
 
+/** How many processes of one program its callers may have at once: whoever makes up registries could start any number. */
+export const maxRuns = 8;
+
 const maxBytes = 1024 * 1024;
 
 /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
@@ -177,6 +177,49 @@ describe('a credential provider plugin', () => {
     );
     assert.ok(all.every(found => found.kind === 'credential'));
     assert.equal(asked().length, 1);
+  });
+
+  test('has eight processes at most, whatever images somebody makes up', async () => {
+    const running = join(folder.path, 'running');
+    const seen = join(folder.path, 'seen');
+    await mkdir(running, { recursive: true });
+    const answer = JSON.stringify({
+      kind: 'CredentialProviderResponse',
+      apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
+      cacheKeyType: 'Image',
+      auth: { 'r.io': { username: 'u', password: 'p' } },
+    });
+    const program = join(folder.path, 'counting');
+    const script = `#!/bin/sh\nmkdir ${running}/$$\nls ${running} | wc -l >>${seen}\nsleep 0.3\nrmdir ${running}/$$\necho '${answer}'\n`;
+    await writeFile(`${program}.new`, script, { mode: 0o755 });
+    await rename(`${program}.new`, program);
+    const source = openProvider(
+      {
+        name: 'counting',
+        apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
+        matchImages: ['r.io'],
+        defaultCacheMs: 0,
+        args: [],
+        environment: {},
+      },
+      folder.path,
+      undefined,
+      never,
+    );
+    const all = Array.from({ length: 20 }, (_, nth) =>
+      source.find(at('r.io', `made-up-${nth}`), anyone, never),
+    );
+    for (const found of await Promise.all(all)) credentialOf(found);
+    const counts = readFileSync(seen, 'utf8').trim().split('\n').map(Number);
+    assert.equal(counts.length, 20);
+    assert.ok(Math.max(...counts) <= 8, `${counts}`);
+  });
+
+  test('is not asked by those who waited for what another was answered meanwhile', async () => {
+    const { source, asked } = await pluginOf(login(`cacheKeyType: 'Registry'`));
+    const all = Array.from({ length: 20 }, (_, nth) => source.find(at('r.io', `a${nth}`), anyone, never));
+    for (const found of await Promise.all(all)) credentialOf(found);
+    assert.ok(asked().length <= 8, `${asked().length}`);
   });
 
   test('that fails is passed over, with a reason that quotes nothing of it', async () => {

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import type { Endpoint } from '../oci/endpoint.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { type Answer, createMemo } from '../util/memo.ts';
+import { createSemaphore } from '../util/mutex.ts';
 import { canonicalHost, imageMatches } from './auth-key.ts';
 import { candidates, type DockerConfig, toDockerConfig } from './docker-config.ts';
-import { runProgram } from './program.ts';
+import { maxRuns, runProgram } from './program.ts';
 import type { ProviderConfig, TokenAttributes } from './provider-config.ts';
 import { formatProviderRequest, parseProviderResponse, type ProviderResponse } from './provider-message.ts';
 import { findToken } from './service-account.ts';
@@ -41,12 +42,17 @@ export function openProvider(
   const { name, apiVersion, args, environment, matchImages, tokenAttributes } = config;
   const label = `credential provider ${name}`;
   const memo = createMemo<DockerConfig>();
+  const runs = createSemaphore(maxRuns);
 
   const ask = async (
     image: string,
     account: Exclude<Account, { kind: 'none' }>,
     keys: Keys,
   ): Promise<Answer<DockerConfig>> => {
+    using _run = await runs.acquire(closing);
+    // The answer to another may have come meanwhile, and hold for this one too.
+    const known = memo.find(keys.Registry) ?? memo.find(keys.Global);
+    if (known !== undefined) return { value: known, forMs: 0 };
     const input = formatProviderRequest(apiVersion, { image, ...account });
     const program = { path: join(folder, name), args, environment, input, limitMs };
     const { code, output } = await runProgram(program, closing);

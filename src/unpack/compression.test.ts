@@ -74,6 +74,23 @@ for (const [name, bytes, why] of [
   });
 }
 
+/** One frame with one raw block, that wants a window of 2^log bytes (RFC 8878, 3.1.1). */
+function zstdFrame(log: number, content: Buffer): Buffer {
+  const block = Buffer.alloc(3);
+  block.writeUIntLE((content.length << 3) | 1, 0, 3);
+  return Buffer.concat([Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3), block, content]);
+}
+
+test('a frame of zstd has the window that zstd --long wants, and none that takes a gigabyte of memory', async () => {
+  assert.deepEqual(showToc(await unpack(zstdFrame(27, small))), smallShown);
+  for (const log of [28, 31, 41]) {
+    await assert.rejects(unpack(zstdFrame(log, small)), {
+      code: 'unmountable',
+      message: /is damaged zstd: .*memory/i,
+    });
+  }
+});
+
 function flip(bytes: Buffer, at: number): Buffer {
   const flipped = Buffer.from(bytes);
   flipped[bytes.length + at] = (flipped.at(at) ?? 0) ^ 1;

@@ -1,11 +1,17 @@
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { pipeline } from 'node:stream';
-import { createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib';
+import { constants, createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 
 /** Bytes read, and bytes inflated, at a time. Less costs time in going between threads, more costs memory. */
 const chunkSize = 128 * 1024;
+
+/**
+ * A frame says how much memory it wants to be uncompressed with. 128 MiB is what `zstd --long` and `--ultra -22` ask
+ * for; the levels that other tools have stay below 32 MiB.
+ */
+const zstdParameters = { [constants.ZSTD_d_windowLogMax]: 27 };
 
 /** What a file is compressed with, by its first bytes: media types are not to be trusted. `none` may be a tar. */
 export type Compression = 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'lz4' | 'none';
@@ -68,7 +74,7 @@ export async function* readUncompressed(
 
 function openInflate(compression: Compression, label: string): Gunzip | ZstdDecompress {
   if (compression === 'gzip') return createGunzip({ chunkSize });
-  if (compression === 'zstd') return createZstdDecompress({ chunkSize });
+  if (compression === 'zstd') return createZstdDecompress({ chunkSize, params: zstdParameters });
   throw new ArtifactError(
     'unmountable',
     `${label} is compressed with ${compression}; only gzip, zstd and plain tars are unpacked`,
