@@ -4,6 +4,7 @@ import { ArtifactError, errnoOf } from '../util/error.ts';
 /** The parts of Kubernetes' objects that are looked at. */
 export type Metadata = {
   readonly uid?: string;
+  readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
 };
 export type PodObject = {
@@ -18,6 +19,7 @@ export type ServiceAccountObject = {
   readonly imagePullSecrets?: readonly { readonly name?: string }[];
 };
 export type SecretObject = { readonly data?: Readonly<Record<string, string>> };
+export type NamespaceObject = { readonly metadata?: Metadata };
 
 type Kube = typeof import('./client.ts');
 type KubeConfig = InstanceType<Kube['KubeConfig']>;
@@ -38,6 +40,8 @@ export type KubeApi = {
   readonly pod: Read<PodObject>;
   readonly serviceAccount: Read<ServiceAccountObject>;
   readonly secret: Read<SecretObject>;
+  /** Needs `{apiGroups: [""], resources: [namespaces], verbs: [get]}`, and is asked for nothing but an access policy. */
+  namespace(name: string, signal: AbortSignal): Promise<NamespaceObject | undefined>;
 };
 
 const limitMs = 10_000;
@@ -86,7 +90,9 @@ export async function openKubeApi(): Promise<KubeApi> {
       }
     };
 
+  const namespace = read('namespaces', ({ name }, options) => core.readNamespace({ name }, options));
   return {
+    namespace: (name, signal) => namespace(name, name, signal),
     pod: read('pods', (object, options) => core.readNamespacedPod(object, options)),
     serviceAccount: read('serviceaccounts', (object, options) =>
       core.readNamespacedServiceAccount(object, options),

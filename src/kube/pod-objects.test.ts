@@ -1,19 +1,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ArtifactError } from '../util/error.ts';
-import type { KubeApi, PodObject, SecretObject, ServiceAccountObject } from './api.ts';
+import type { PodObject, SecretObject, ServiceAccountObject } from './api.ts';
 import { openPodObjects, type Pod } from './pod-objects.ts';
 
 const never = new AbortController().signal;
 const pod: Pod = { namespace: 'shop', name: 'web', uid: 'u-1', serviceAccount: 'sa' };
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
+type PodApi = Parameters<typeof openPodObjects>[0];
+
 /** An API that has these objects by name, and notes what it is asked. */
 function apiOf(objects: {
   readonly pods?: Record<string, PodObject>;
   readonly accounts?: Record<string, ServiceAccountObject>;
   readonly secrets?: Record<string, SecretObject>;
-}): { readonly api: KubeApi; readonly asked: string[] } {
+}): { readonly api: PodApi; readonly asked: string[] } {
   const asked: string[] = [];
   const read =
     <T>(kind: string, known: Record<string, T> = {}) =>
@@ -90,7 +92,7 @@ test('a static pod is found as its mirror', async () => {
 test('a failure is not remembered', async () => {
   const { api } = apiOf({ pods: { web: web() } });
   let calls = 0;
-  const flaky: KubeApi = {
+  const flaky: PodApi = {
     ...api,
     pod: (...args) => {
       calls += 1;
@@ -100,6 +102,27 @@ test('a failure is not remembered', async () => {
   const objects = openPodObjects(flaky);
   await assert.rejects(objects.pullSecrets(pod, never), { code: 'unavailable' });
   assert.deepEqual(await objects.pullSecrets(pod, never), []);
+});
+
+test('who comes first and leaves takes the answer from nobody', async () => {
+  const { api } = apiOf({});
+  const answer = Promise.withResolvers<PodObject>();
+  const slow: PodApi = {
+    ...api,
+    pod: (_namespace, _name, signal) =>
+      new Promise((resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason));
+        void answer.promise.then(resolve);
+      }),
+  };
+  const objects = openPodObjects(slow);
+  const leaving = new AbortController();
+  const left = objects.pullSecrets(pod, leaving.signal);
+  const stayed = objects.pullSecrets(pod, never);
+  leaving.abort(new Error('gone'));
+  await assert.rejects(left, /^Error: gone$/);
+  answer.resolve(web());
+  assert.deepEqual(await stayed, []);
 });
 
 test('annotations are those of the service account', async () => {

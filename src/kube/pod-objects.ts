@@ -29,14 +29,16 @@ export type PodObjects = {
 const holdsMs = 10_000;
 
 /** Reads once in 10 s for each pod and each service account. */
-export function openPodObjects(api: KubeApi): PodObjects {
+export function openPodObjects(api: Pick<KubeApi, 'pod' | 'serviceAccount' | 'secret'>): PodObjects {
   const secrets = createMemo<readonly PullSecret[]>();
   const accounts = createMemo<ServiceAccountObject>();
+  // One question serves all who wait, so it does not end with the caller who came first.
+  const unending = new AbortController().signal;
 
   const account = (namespace: string, name: string, signal: AbortSignal): Promise<ServiceAccountObject> =>
     accounts.recall(
       JSON.stringify([namespace, name]),
-      async () => ({ value: (await api.serviceAccount(namespace, name, signal)) ?? {}, forMs: holdsMs }),
+      async () => ({ value: (await api.serviceAccount(namespace, name, unending)) ?? {}, forMs: holdsMs }),
       signal,
     );
 
@@ -57,7 +59,7 @@ export function openPodObjects(api: KubeApi): PodObjects {
 
   return {
     pullSecrets: (pod, signal) =>
-      secrets.recall(pod.uid, async () => ({ value: await read(pod, signal), forMs: holdsMs }), signal),
+      secrets.recall(pod.uid, async () => ({ value: await read(pod, unending), forMs: holdsMs }), signal),
     async annotations({ namespace, serviceAccount }, signal) {
       if (serviceAccount === undefined) return {};
       return (await account(namespace, serviceAccount, signal)).metadata?.annotations ?? {};

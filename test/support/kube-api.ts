@@ -84,6 +84,11 @@ export function pathOf(
   return `/api/v1/namespaces/${namespace}/${kind}/${name}`;
 }
 
+/** The path of a namespace in the API. */
+export function namespacePath(name: string): string {
+  return `/api/v1/namespaces/${name}`;
+}
+
 /** A secret object of kubernetes.io/dockerconfigjson. */
 export function pullSecretObject(auths: Readonly<Record<string, unknown>>): unknown {
   const config = Buffer.from(JSON.stringify({ auths })).toString('base64');
