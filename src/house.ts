@@ -3,7 +3,8 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Logger } from 'pino';
 import type { Settings } from './cli/settings.ts';
-import { openKubeApi } from './kube/api.ts';
+import { type KubeApi, openKubeApi } from './kube/api.ts';
+import { openNamespaces } from './kube/namespaces.ts';
 import { openPodObjects } from './kube/pod-objects.ts';
 import { openMounter } from './mount/mounter.ts';
 import { verifyKernel } from './mount/kernel.ts';
@@ -68,6 +69,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     await openStore({ stateDir: settings.stateDir, selinuxLabel: settings.selinuxLabel, log }),
   );
   const mounter = stack.use(openMounter({ kubeletDir: settings.kubeletDir }));
+  const warn = (text: string): void => log.warn(text);
   const configuration = openConfiguration(
     {
       file: settings.registriesConf,
@@ -76,7 +78,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
       hostsDir: settings.hostsDir,
       certsDir: settings.certsDir,
     },
-    note => log.warn(note),
+    warn,
   );
   const registry = stack.use(
     openRegistry({
@@ -87,9 +89,8 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
       ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),
     }),
   );
-  const keychain = stack.use(
-    openKeychain({ ...(await toKeychainOptions(settings, note => log.warn(note))), salt: store.salt }),
-  );
+  const kube = settings.podPullSecrets ? await openKubeApi() : undefined;
+  const keychain = stack.use(openKeychain({ ...toKeychainOptions(settings, kube, warn), salt: store.salt }));
   await keychain.verify(AbortSignal.timeout(5_000));
   const unpacker = stack.use(
     openUnpacker({
@@ -101,6 +102,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   const trust = await openTrust({
     ...(settings.policy === undefined ? {} : { policyFile: settings.policy }),
     ...(settings.bundleIdentity === undefined ? {} : { bundleIdentity: settings.bundleIdentity }),
+    note: warn,
   });
   const world = {
     ...store,
@@ -132,8 +134,10 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
       ? openAuthority
       : createAuthority(await openAccessMemory(world.accesses, world.salt), registry);
   const manifests = createManifests(world.blobs);
-  const accessPolicy = await openAccessFile(settings.accessPolicy);
-  for (const problem of [...trust.problems(), ...accessPolicy.problems()]) log.error(problem);
+  const accessPolicy = await openAccessFile(settings.accessPolicy, {
+    namespaces: kube === undefined ? undefined : openNamespaces(kube),
+    note: warn,
+  });
   const resolver = createResolver({ ...world, accessPolicy });
   const collector = createCollector({ ...world, authority });
   const room = createRoom({ ...world, collector }, toLimits(settings));
@@ -148,10 +152,13 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   const pull = createPull({ ...world, resolver, authority, manifests, preparation });
   const catalog = createCatalog({ ...world, manifests, source });
 
+  const problems = (): readonly string[] =>
+    [configuration, keychain, trust, accessPolicy].flatMap(part => part.problems());
   const closing = new AbortController();
   const tidy = async (): Promise<void> => {
     await store.retire();
     await room.relieve(closing.signal);
+    problems(); // what broke is in the log then, though nobody mounts or asks
   };
   const tidying = setInterval(() => {
     tidy().catch((thrown: unknown) => log.warn(`collection failed: ${toArtifactError(thrown).message}`));
@@ -167,17 +174,21 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     publishing: createPublishing({ ...world, pull }),
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,
-    problems: () => [configuration, keychain, trust, accessPolicy].flatMap(part => part.problems()),
+    problems,
     close: () => adapters.disposeAsync(),
   };
 }
 
-async function toKeychainOptions(settings: Settings, note: (text: string) => void): Promise<KeychainOptions> {
+function toKeychainOptions(
+  settings: Settings,
+  kube: KubeApi | undefined,
+  note: (text: string) => void,
+): KeychainOptions {
   const { authFile, credentialProviderConfig: config, credentialProviderBinDir: folder } = settings;
   return {
     authFile,
     providers: config === undefined || folder === undefined ? undefined : { config, folder },
-    pods: settings.podPullSecrets ? openPodObjects(await openKubeApi()) : undefined,
+    pods: kube === undefined ? undefined : openPodObjects(kube),
     note,
   };
 }

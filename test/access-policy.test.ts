@@ -2,9 +2,17 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
-import { publishRequest, startDaemon, type TestDaemon, testNode } from './support/daemon.ts';
+import {
+  type DaemonOptions,
+  publishRequest,
+  startDaemon,
+  type TestDaemon,
+  testNode,
+} from './support/daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
+import { namespacePath, openKubeApiServer, pathOf } from './support/kube-api.ts';
 import { unmountBelow } from './support/mounts.ts';
+import { temporaryFolder } from './support/temporary.ts';
 
 /** Which pods may have which artifacts, by a file of the node's administrator. */
 
@@ -20,7 +28,7 @@ const own = <T extends AsyncDisposable>(resource: T): T => {
 type World = { readonly registry: FaultyRegistry; readonly daemon: TestDaemon; readonly file: string };
 
 /** A daemon with a policy; `{host}` in it is the registry, which has team/model:v1 and secret/model:v1. */
-async function start(policy: string): Promise<World> {
+async function start(policy: string, options: DaemonOptions = {}): Promise<World> {
   const registry = own(await openFaultyRegistry());
   for (const repository of ['team/model', 'secret/model']) {
     await registry.push(repository, 'v1', [{ name: 'weights', bytes: Buffer.from(repository) }]);
@@ -29,7 +37,9 @@ async function start(policy: string): Promise<World> {
   const node = own(await testNode([registry.host]));
   const file = join(node.path, 'access.yaml');
   writeFileSync(file, policy.replaceAll('{host}', registry.host));
-  const daemon = own(await startDaemon(node, { flags: { '--access-policy': file } }));
+  const daemon = own(
+    await startDaemon(node, { ...options, flags: { ...options.flags, '--access-policy': file } }),
+  );
   return { registry, daemon, file };
 }
 
@@ -131,6 +141,75 @@ test('a broken file is told at the start, and refuses every pod', async () => {
     publish(world, 'default', `${registry.host}/team/model:v1`),
     /PERMISSION_DENIED.*and so is everything, .*line 2: rule is a field that nobody knows/,
   );
+});
+
+test('a file that breaks later is told at once: in /readyz, the metric, and once in the log', async () => {
+  const policy = JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] });
+  const folder = own(await temporaryFolder());
+  const signatures = join(folder.path, 'policy.json');
+  writeFileSync(signatures, policy);
+  const { daemon, file } = await start('default: allow', { flags: { '--policy': signatures } });
+  const ask = async (path: string): Promise<string> => (await fetch(`${daemon.http}${path}`)).text();
+  const errors = async () => /^oci_artifact_csi_configuration_errors \d+$/m.exec(await ask('/metrics'))?.[0];
+  assert.equal(await ask('/readyz'), 'ready\n');
+
+  writeFileSync(file, 'default: [allow]');
+  writeFileSync(signatures, '{');
+  const readyz = await ask('/readyz');
+  assert.match(readyz, /^ready, but: .*policy\.json: it is not JSON.*every publish is refused$/m);
+  assert.match(readyz, /^ready, but: .*access\.yaml cannot be used: line 1.*every publish is refused$/m);
+  assert.equal(await errors(), 'oci_artifact_csi_configuration_errors 2');
+
+  writeFileSync(file, 'default: deny');
+  writeFileSync(signatures, policy);
+  assert.equal(await ask('/readyz'), 'ready\n');
+  assert.equal(await errors(), 'oci_artifact_csi_configuration_errors 0');
+  for (const line of [
+    /access\.yaml cannot be used/g,
+    /policy\.json: it is not JSON/g,
+    /access\.yaml has changed/g,
+  ]) {
+    assert.equal(daemon.output().match(line)?.length, 1, `${line}`);
+  }
+});
+
+test('a rule may tell namespaces by their labels; where these cannot be read it refuses', async () => {
+  const api = own(await openKubeApiServer());
+  api.object(namespacePath('shop'), { kind: 'Namespace', metadata: { labels: { models: 'yes' } } });
+  api.object(namespacePath('other'), { kind: 'Namespace', metadata: { labels: { models: 'no' } } });
+  api.answer(namespacePath('ill'), { kind: 'status', code: 500, message: 'etcd' });
+  api.answer(namespacePath('kept'), { kind: 'status', code: 403, message: 'forbidden' });
+  const policy = `
+default: deny
+rules:
+  - name: users of models
+    namespaceSelector: { matchLabels: { models: "yes" } }
+    references: ["{host}/team/**"]
+    action: allow
+`;
+  const world = await start(policy, {
+    flags: { '--pod-pull-secrets': 'true' },
+    env: { KUBECONFIG: api.kubeconfig },
+  });
+  const { daemon, registry } = world;
+  const reference = `${registry.host}/team/model:v1`;
+
+  const request = await publishRequest(daemon.node, { reference, ...inNamespace('shop') });
+  const uid = request.volume_context?.['csi.storage.k8s.io/pod.uid'];
+  api.object(pathOf('pods', 'shop', 'pod'), { kind: 'Pod', metadata: { uid }, spec: { containers: [] } });
+  await daemon.csi.NodePublishVolume(request);
+  assert.equal(readFileSync(join(request.target_path, 'weights'), 'utf8'), 'team/model');
+
+  registry.reset();
+  await assert.rejects(publish(world, 'other', reference), /PERMISSION_DENIED.*, its default \(line 2\)/);
+  const rule = 'which its rule "users of models" \\(line 4\\) asks for: ';
+  await assert.rejects(publish(world, 'ill', reference), new RegExp(`UNAVAILABLE.*${rule}.*500 \\(etcd\\)`));
+  await assert.rejects(
+    publish(world, 'kept', reference),
+    new RegExp(`PERMISSION_DENIED.*${rule}.*resources: \\[namespaces\\], verbs: \\[get\\]`),
+  );
+  await assert.rejects(publish(world, 'gone', reference), /PERMISSION_DENIED.*has no namespace gone/);
+  assert.deepEqual(registry.asked, []);
 });
 
 test('a namespace counts only with the uid of the target path, which no user can know', async () => {

@@ -176,7 +176,7 @@ test('every example is one that the program takes', () => {
   assert.equal(listed.length, 2);
   assert.deepEqual(notes, []);
   const [access = ''] = findExamples(textOf('docs/trust.md'), 'yaml');
-  assert.equal(parseAccessPolicy(access).rules.length, 1);
+  assert.equal(parseAccessPolicy(access).rules.length, 2);
   const [policy = ''] = findExamples(textOf('docs/trust.md'), 'json');
   const { fallback, scopes } = parsePolicy(policy);
   const kinds = [fallback, ...scopes.values()].flatMap(rule => rule.requirements.map(({ kind }) => kind));

@@ -115,7 +115,7 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
   },
   podPullSecrets: {
     value: '[BOOL]',
-    says: 'ask the Kubernetes API for the pull secrets of pods and service accounts',
+    says: 'ask the Kubernetes API: pull secrets of pods and service accounts, labels of namespaces',
     preset: 'false',
     parse: parseBoolean,
   },

@@ -1,8 +1,10 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { quoteName } from '../oci/name.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
-import { ArtifactError, errnoOf } from '../util/error.ts';
+import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import type { AccessRules } from './access-policy.ts';
+import { stampOf } from './file-stamp.ts';
+import type { Labels } from './label-selector.ts';
 
 /** Who wants it; a pod's namespace and uid are kubelet's word, not the user's. */
 type Asker = {
@@ -10,15 +12,24 @@ type Asker = {
   readonly pod?: { readonly namespace: string; readonly uid: string };
 };
 
+/** What an access policy needs of the world. */
+type Means = {
+  /** Labels of a namespace; undefined while the Kubernetes API is off. */
+  readonly namespaces: { labels(name: string, signal: AbortSignal): Promise<Labels> } | undefined;
+  /** Is told once when the file becomes broken, and when it has changed and can be used. */
+  readonly note: (text: string) => void;
+};
+
 /** An administrator's word on which pods may have which artifacts. */
 export type AccessFile = {
   /**
    * Judges a pod's request for a full reference, by the file as it is now. An administrator may have everything.
    *
-   * @throws ArtifactError `denied` naming file and rule; or that the file cannot be used, or that nobody knows the pod.
+   * @throws ArtifactError `denied` naming file and rule; or that the file cannot be used, or that nobody knows the pod;
+   *   what reading the namespace's labels throws, naming the rule that asks for them; the signal's reason.
    */
-  verify(reference: Reference, asker: Asker): void;
-  /** Why every publish is refused; nothing while the file can be used. */
+  verify(reference: Reference, asker: Asker, signal: AbortSignal): Promise<void>;
+  /** Why every publish is refused, by the file as it is now; nothing while it can be used. */
   problems(): readonly string[];
 };
 
@@ -31,31 +42,67 @@ type State =
  * (some µs, no waiting), and reads it again if so. One that cannot be read or understood refuses all pods, rather than
  * that what an administrator has just forbidden goes on.
  */
-export async function openAccessFile(file: string | undefined): Promise<AccessFile> {
-  if (file === undefined) return { verify: () => undefined, problems: () => [] };
-  const { judgeAccess, parseAccessPolicy } = await import('./access-policy.ts'); // the parser of YAML takes 40 ms to load
-  let held: { readonly stamp: string; readonly state: State } | undefined;
+export async function openAccessFile(
+  file: string | undefined,
+  { namespaces, note }: Means,
+): Promise<AccessFile> {
+  if (file === undefined) return { verify: async () => undefined, problems: () => [] };
+  // The parser of YAML takes 40 ms to load.
+  const { findLabelRule, judgeAccess, parseAccessPolicy } = await import('./access-policy.ts');
 
-  const load = (): State => {
+  const parse = (text: string): State => {
     try {
-      return { kind: 'loaded', rules: parseAccessPolicy(readFileSync(file, 'utf8')) };
+      const rules = parseAccessPolicy(text);
+      const asking = namespaces === undefined ? findLabelRule(rules) : undefined;
+      if (asking === undefined) return { kind: 'loaded', rules };
+      const why = `${asking} has a namespaceSelector, and the Kubernetes API, which has the labels of namespaces, is off; set --pod-pull-secrets, or list names in namespaces`;
+      return { kind: 'broken', why };
     } catch (thrown) {
       if (thrown instanceof ArtifactError) return { kind: 'broken', why: thrown.message };
-      const why = errnoOf(thrown);
-      if (why === undefined) throw thrown;
-      return { kind: 'broken', why: `it cannot be read (${why}); is it there, in this container too?` };
+      throw thrown;
     }
   };
+
+  const lament = (why: string): string =>
+    `the access policy ${file} cannot be used: ${why}; until it is right, every publish is refused`;
+
+  let held: { readonly stamp: string; readonly contents: string; readonly state: State } | undefined;
 
   /** The look comes before the reading, so that a change between them is seen at the next look. */
   const current = (): State => {
     const stamp = stampOf(file);
-    if (held?.stamp !== stamp) held = { stamp, state: load() };
-    return held.state;
+    if (held?.stamp === stamp) return held.state;
+    const read = readText(file);
+    const contents = JSON.stringify(read);
+    if (held?.contents === contents) {
+      held = { ...held, stamp };
+      return held.state;
+    }
+    const state: State = read.kind === 'text' ? parse(read.text) : read;
+    if (state.kind === 'broken') note(lament(state.why));
+    else if (held !== undefined) note(`the access policy ${file} has changed and was read again`);
+    held = { stamp, contents, state };
+    return state;
+  };
+  current();
+
+  /** @throws what the labels cannot be read for, with the rule that asks for them. */
+  const readLabels = async (namespace: string, refused: string, by: string, signal: AbortSignal) => {
+    try {
+      return await namespaces?.labels(namespace, signal);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const error = toArtifactError(thrown);
+      throw new ArtifactError(
+        error.code,
+        `${refused} while the labels of that namespace cannot be read, which ${by} asks for: ${error.message}`,
+        error,
+      );
+    }
   };
 
   return {
-    verify(reference, { caller, pod }) {
+    async verify(reference, { caller, pod }, signal) {
       if (caller === 'administrator') return;
       const name = formatReference(reference);
       const state = current();
@@ -71,34 +118,33 @@ export async function openAccessFile(file: string | undefined): Promise<AccessFi
           `${name} is refused, as the access policy ${file} needs the pod's namespace and uid, and a target path of that pod; set podInfoOnMount: true in the CSIDriver object, so that kubelet tells them`,
         );
       }
-      const { action, by } = judgeAccess(state.rules, pod.namespace, reference);
-      if (action === 'allow') return;
+      const refused = `${name} is refused to pods of the namespace ${quoteName(pod.namespace)} by the access policy ${file}`;
+      let verdict = judgeAccess(state.rules, { name: pod.namespace, labels: undefined }, reference);
+      if (verdict.action === 'labels-needed') {
+        const labels = await readLabels(pod.namespace, refused, verdict.by, signal);
+        verdict = judgeAccess(state.rules, { name: pod.namespace, labels }, reference);
+      }
+      if (verdict.action === 'allow') return;
       throw new ArtifactError(
         'denied',
-        `${name} is refused to pods of the namespace ${quoteName(pod.namespace)} by the access policy ${file}, ${by}; mount another artifact, or change that file`,
+        `${refused}, ${verdict.by}; mount another artifact, or change that file`,
       );
     },
     problems() {
       const state = current();
-      return state.kind === 'loaded'
-        ? []
-        : [
-            `the access policy ${file} cannot be used: ${state.why}; until it is right, every publish is refused`,
-          ];
+      return state.kind === 'loaded' ? [] : [lament(state.why)];
     },
   };
 }
 
-/**
- * Follows links, so that a ConfigMap's new version is another inode. A file changed just now can change again at the
- * same time, as file systems tell it: until it has settled it has another stamp at each look.
- */
-function stampOf(file: string): string {
+function readText(
+  file: string,
+): { readonly kind: 'text'; readonly text: string } | { readonly kind: 'broken'; readonly why: string } {
   try {
-    const { dev, ino, size, mtimeNs, ctimeNs, ctimeMs } = statSync(file, { bigint: true });
-    const young = Date.now() - Number(ctimeMs) < 100 ? performance.now() : 0;
-    return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs} ${young}`;
+    return { kind: 'text', text: readFileSync(file, 'utf8') };
   } catch (thrown) {
-    return errnoOf(thrown) ?? 'unknown';
+    const why = errnoOf(thrown);
+    if (why === undefined) throw thrown;
+    return { kind: 'broken', why: `it cannot be read (${why}); is it there, in this container too?` };
   }
 }

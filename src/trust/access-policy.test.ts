@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toDigest } from '../oci/digest.ts';
 import { parseReference } from '../oci/reference.ts';
-import { judgeAccess, parseAccessPolicy } from './access-policy.ts';
+import { findLabelRule, judgeAccess, parseAccessPolicy } from './access-policy.ts';
+import type { Labels } from './label-selector.ts';
 
 const digest = toDigest('sha256', 'ab'.repeat(32));
 
@@ -51,19 +52,60 @@ for (const [namespace, text, expected] of judged) {
   test(`${text.replace(digest, 'sha256:…')} in the namespace "${namespace}": ${expected}`, () => {
     const parsed = parseReference(text);
     assert.ok(parsed.kind === 'full');
-    const { action, by } = judgeAccess(policy, namespace, parsed.reference);
+    const { action, by } = judgeAccess(policy, { name: namespace, labels: undefined }, parsed.reference);
     assert.equal(`${action}: ${by}`, expected);
   });
 }
 
 test('with no rules the default decides', () => {
+  const shop = { name: 'shop', labels: undefined };
   const reference = { registry: 'ghcr.io', path: 'acme/model', tag: 'v1' };
   for (const text of ['default: allow', 'default: allow\nrules: []', '{"default": "allow"}']) {
-    assert.deepEqual(judgeAccess(parseAccessPolicy(text), 'shop', reference), {
+    assert.deepEqual(judgeAccess(parseAccessPolicy(text), shop, reference), {
       action: 'allow',
       by: 'its default (line 1)',
     });
   }
+});
+
+const labelled = parseAccessPolicy(`
+default: deny
+rules:
+  - { namespaces: [dev], references: ["**"], action: allow }
+  - name: trusted
+    namespaceSelector: { matchLabels: { trusted: "yes" } }
+    references: [ghcr.io/acme/**]
+    action: allow
+  - { namespaces: ["*"], references: ["quay.io/**", "ghcr.io/acme/base"], action: allow }
+`);
+
+const byLabels: readonly (readonly [
+  namespace: string,
+  labels: Labels | undefined,
+  reference: string,
+  verdict: string,
+])[] = [
+  ['shop', { trusted: 'yes' }, 'ghcr.io/acme/model', 'allow: its rule "trusted" (line 5)'],
+  ['shop', { trusted: 'no' }, 'ghcr.io/acme/model', 'deny: its default (line 2)'],
+  ['shop', {}, 'ghcr.io/acme/model', 'deny: its default (line 2)'],
+  ['shop', {}, 'ghcr.io/acme/base', 'allow: its rule at line 9'],
+  ['shop', undefined, 'ghcr.io/acme/base', 'labels-needed: its rule "trusted" (line 5)'],
+  ['dev', undefined, 'ghcr.io/acme/model', 'allow: its rule at line 4'],
+  ['shop', undefined, 'quay.io/x/y', 'allow: its rule at line 9'],
+  ['shop', undefined, 'ghcr.io/other/model', 'deny: its default (line 2)'],
+];
+for (const [name, labels, text, expected] of byLabels) {
+  test(`${text} in "${name}" with labels ${JSON.stringify(labels) ?? 'not known'}: ${expected}`, () => {
+    const parsed = parseReference(text);
+    assert.ok(parsed.kind === 'full');
+    const { action, by } = judgeAccess(labelled, { name, labels }, parsed.reference);
+    assert.equal(`${action}: ${by}`, expected);
+  });
+}
+
+test('the first rule that asks for labels is known', () => {
+  assert.equal(findLabelRule(labelled), 'its rule "trusted" (line 5)');
+  assert.equal(findLabelRule(policy), undefined);
 });
 
 const rule = (fields: string): string => `default: allow\nrules:\n  - action: deny\n    ${fields}\n`;
@@ -97,9 +139,19 @@ const refused: readonly (readonly [what: string, text: string, message: RegExp])
     /^line 4: rules\[0\]\.namespace is a field that nobody knows/,
   ],
   [
-    'labels of namespaces',
-    rule('namespaceSelector: {matchLabels: {a: b}}'),
-    /^line 4: rules\[0\]\.namespaceSelector needs the labels of namespaces, .*; list them in namespaces$/,
+    'an empty selector',
+    rule('namespaceSelector: {}'),
+    /^line 4: rules\[0\]\.namespaceSelector selects every namespace; write namespaces: \["\*"\]/,
+  ],
+  [
+    'a wrong operator',
+    rule('namespaceSelector: {matchExpressions: [{key: a, operator: Gt, values: ["1"]}]}'),
+    /^line 4: rules\[0\]\.namespaceSelector\.matchExpressions\[0\]\.operator must be In, /,
+  ],
+  [
+    'names and labels in one rule',
+    rule('{}').replace('{}', 'namespaces: [a]\n    namespaceSelector: {matchLabels: {a: b}}'),
+    /^line 3: rules\[0\] has namespaces and namespaceSelector; write a rule for each$/,
   ],
   ['a rule without namespaces', rule('references: ["**"]'), /^line 3: rules\[0\] has no namespaces$/],
   ['a rule without references', rule('namespaces: [a]'), /^line 3: rules\[0\] has no references$/],

@@ -2,20 +2,29 @@ import { matchesWhole } from '../oci/glob.ts';
 import { quoteName } from '../oci/name.ts';
 import { formatReference, formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
+import { type Labels, type LabelSelector, matchesLabels, parseLabelSelector } from './label-selector.ts';
 import { parseYaml, type YamlField } from './yaml-field.ts';
 
 /** Which pods may have which artifacts: what the first rule that matches says, else the default. */
 export type AccessRules = { readonly rules: readonly AccessRule[]; readonly fallback: AccessVerdict };
 
 export type AccessRule = {
+  readonly namespaces: Namespaces;
   /** Globs of whole names. */
-  readonly namespaces: readonly string[];
   readonly references: readonly string[];
   readonly verdict: AccessVerdict;
 };
 
+/** Globs of whole names, or what their labels are to be. */
+type Namespaces =
+  | { readonly kind: 'named'; readonly globs: readonly string[] }
+  | { readonly kind: 'labelled'; readonly selector: LabelSelector };
+
 /** `by` names the rule and its line, for people. */
 export type AccessVerdict = { readonly action: 'allow' | 'deny'; readonly by: string };
+
+/** A pod's namespace; `labels` undefined: not known yet. */
+export type Namespace = { readonly name: string; readonly labels: Labels | undefined };
 
 /**
  * Parses an access policy, YAML or JSON:
@@ -26,6 +35,10 @@ export type AccessVerdict = { readonly action: 'allow' | 'deny'; readonly by: st
  *         namespaces: [shop, "shop-*"]
  *         references: [registry.example/shop/**, "*.example.com/base/model:v1"]
  *         action: allow                  # or deny
+ *       - namespaceSelector:             # in place of namespaces: Kubernetes' LabelSelector
+ *           matchLabels: { team: shop }
+ *         references: [registry.example/**]
+ *         action: allow
  *
  * Globs are of whole names: `*` stops at `/`, `**` does not, `?` is one character and `[a-z]` one of a class. A reference
  * matches as registry/repository, and as registry/repository:tag where the tag decides what is mounted: beside a digest
@@ -37,8 +50,7 @@ export type AccessVerdict = { readonly action: 'allow' | 'deny'; readonly by: st
  */
 export function parseAccessPolicy(text: string): AccessRules {
   const file = parseYaml(text);
-  const top = file.fields();
-  verifyKnown(top, ['default', 'rules']);
+  const top = file.fields(['default', 'rules']);
   const fallback = top.get('default') ?? file.refuse('has no default; write default: deny');
   const rules = top.get('rules')?.list('be-empty') ?? [];
   return {
@@ -47,28 +59,40 @@ export function parseAccessPolicy(text: string): AccessRules {
   };
 }
 
-/** What the policy says of a full reference, for pods of a namespace. */
-export function judgeAccess(policy: AccessRules, namespace: string, reference: Reference): AccessVerdict {
+/**
+ * What the policy says of a full reference, for pods of a namespace. `labels-needed`: its labels are not known, and the
+ * rule that is named, to which the rules before it have left the matter, asks for them.
+ */
+export function judgeAccess(
+  policy: AccessRules,
+  namespace: Namespace,
+  reference: Reference,
+): AccessVerdict | { readonly action: 'labels-needed'; readonly by: string } {
   const { digest, ...tagged } = reference;
   const names = [formatRepository(reference), ...(digest === undefined ? [formatReference(tagged)] : [])];
-  const rule = policy.rules.find(
-    ({ namespaces, references }) =>
-      namespaces.some(glob => matchesWhole(glob, namespace)) &&
-      references.some(glob => names.some(name => matchesWhole(glob, name))),
-  );
-  return rule?.verdict ?? policy.fallback;
+  for (const { namespaces, references, verdict } of policy.rules) {
+    if (!references.some(glob => names.some(name => matchesWhole(glob, name)))) continue;
+    if (namespaces.kind === 'named') {
+      if (namespaces.globs.some(glob => matchesWhole(glob, namespace.name))) return verdict;
+    } else {
+      if (namespace.labels === undefined) return { action: 'labels-needed', by: verdict.by };
+      if (matchesLabels(namespaces.selector, namespace.labels)) return verdict;
+    }
+  }
+  return policy.fallback;
+}
+
+/** The first rule that asks for labels of namespaces, for people; undefined if none does. */
+export function findLabelRule({ rules }: AccessRules): string | undefined {
+  return rules.find(({ namespaces }) => namespaces.kind === 'labelled')?.verdict.by;
 }
 
 function toRule(entry: YamlField): AccessRule {
-  const fields = entry.fields();
-  fields
-    .get('namespaceSelector')
-    ?.refuse('needs the labels of namespaces, which this driver does not read; list them in namespaces');
-  verifyKnown(fields, ['name', 'namespaces', 'references', 'action']);
+  const fields = entry.fields(['name', 'namespaces', 'namespaceSelector', 'references', 'action']);
   const need = (key: string): YamlField => fields.get(key) ?? entry.refuse(`has no ${key}`);
   const name = fields.get('name')?.text();
   return {
-    namespaces: need('namespaces').list().map(toNamespaceGlob),
+    namespaces: toNamespaces(entry, fields.get('namespaces'), fields.get('namespaceSelector')),
     references: need('references').list().map(toReferenceGlob),
     verdict: {
       action: toAction(need('action')),
@@ -80,10 +104,17 @@ function toRule(entry: YamlField): AccessRule {
   };
 }
 
-function verifyKnown(fields: ReadonlyMap<string, YamlField>, known: readonly string[]): void {
-  for (const [key, field] of fields) {
-    if (!known.includes(key)) field.refuse(`is a field that nobody knows; ${known.join(', ')} are known`);
+function toNamespaces(
+  entry: YamlField,
+  names: YamlField | undefined,
+  selector: YamlField | undefined,
+): Namespaces {
+  if (selector === undefined) {
+    const globs = (names ?? entry.refuse('has no namespaces')).list().map(toNamespaceGlob);
+    return { kind: 'named', globs };
   }
+  if (names === undefined) return { kind: 'labelled', selector: parseLabelSelector(selector) };
+  return entry.refuse('has namespaces and namespaceSelector; write a rule for each');
 }
 
 function toAction(field: YamlField): 'allow' | 'deny' {

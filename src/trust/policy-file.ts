@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { parseAuthorities } from './certificate.ts';
+import { stampOf } from './file-stamp.ts';
 import type { SignedIdentity } from './identity.ts';
 import { findIdleScopes, parsePolicy, type Policy, type Rule } from './policy-json.ts';
 import { parsePublicKey, type PublicKey } from './public-key.ts';
@@ -29,18 +30,16 @@ type Texts = Map<string, { readonly stamp: string; readonly text: string | Artif
  * Answers with the policy of a file. Each call asks stat whether it, or a key file that it names, has changed, and
  * reads all of them again if so; the same contents are the same state.
  */
-export function openPolicyFile(file: string): () => Promise<PolicyState> {
+export function openPolicyFile(file: string): () => PolicyState {
   let texts: Texts = new Map();
   let contents = '';
   let state: PolicyState | undefined;
 
-  return async () => {
-    const changed = await Promise.all(
-      [...texts].map(async ([path, { stamp }]) => stamp !== (await stampOf(path))),
-    );
-    if (state !== undefined && !changed.includes(true)) return state;
+  return () => {
+    const changed = [...texts].some(([path, { stamp }]) => stamp !== stampOf(path));
+    if (state !== undefined && !changed) return state;
     const read: Texts = new Map();
-    const loaded = await load(file, read);
+    const loaded = load(file, read);
     const readContents = digestOf(read);
     texts = read;
     if (state === undefined || readContents !== contents) state = loaded;
@@ -49,12 +48,12 @@ export function openPolicyFile(file: string): () => Promise<PolicyState> {
   };
 }
 
-async function load(file: string, texts: Texts): Promise<PolicyState> {
+function load(file: string, texts: Texts): PolicyState {
   try {
-    const written = parsePolicy(await readText(file, texts));
+    const written = parsePolicy(readText(file, texts));
     const rules = new Map<string, Rule<LoadedRequirement>>();
-    for (const [scope, rule] of written.scopes) rules.set(scope, await loadRule(rule, texts));
-    const policy = { fallback: await loadRule(written.fallback, texts), scopes: rules };
+    for (const [scope, rule] of written.scopes) rules.set(scope, loadRule(rule, texts));
+    const policy = { fallback: loadRule(written.fallback, texts), scopes: rules };
     const unusable = [policy.fallback, ...rules.values()]
       .flatMap(rule => rule.requirements)
       .flatMap(requirement => (requirement.kind === 'unusable' ? [requirement.why] : []));
@@ -76,17 +75,17 @@ async function load(file: string, texts: Texts): Promise<PolicyState> {
   }
 }
 
-async function loadRule({ field, requirements }: Rule, texts: Texts): Promise<Rule<LoadedRequirement>> {
+function loadRule({ field, requirements }: Rule, texts: Texts): Rule<LoadedRequirement> {
   const loaded: LoadedRequirement[] = [];
-  for (const requirement of requirements) loaded.push(await loadRequirement(requirement, texts));
+  for (const requirement of requirements) loaded.push(loadRequirement(requirement, texts));
   return { field, requirements: loaded };
 }
 
-async function loadRequirement(requirement: Requirement, texts: Texts): Promise<LoadedRequirement> {
+function loadRequirement(requirement: Requirement, texts: Texts): LoadedRequirement {
   if (requirement.kind !== 'signed') return requirement;
   const { signer, field } = requirement;
   try {
-    const logs = await loadKeys(requirement.logs, texts);
+    const logs = loadKeys(requirement.logs, texts);
     const other = logs.find(({ key }) => key.asymmetricKeyType !== 'ec');
     if (other !== undefined) {
       throw new ArtifactError(
@@ -95,9 +94,9 @@ async function loadRequirement(requirement: Requirement, texts: Texts): Promise<
       );
     }
     if (signer.kind === 'keys') {
-      return { ...requirement, logs, signer: { kind: 'keys', keys: await loadKeys(signer.keys, texts) } };
+      return { ...requirement, logs, signer: { kind: 'keys', keys: loadKeys(signer.keys, texts) } };
     }
-    const certificates = parseAuthorities(await readMaterial(signer.ca, texts), labelOf(signer.ca));
+    const certificates = parseAuthorities(readMaterial(signer.ca, texts), labelOf(signer.ca));
     return { ...requirement, logs, signer: { kind: 'fulcio', authority: { ...signer, certificates } } };
   } catch (thrown) {
     if (!(thrown instanceof ArtifactError)) throw thrown;
@@ -105,18 +104,18 @@ async function loadRequirement(requirement: Requirement, texts: Texts): Promise<
   }
 }
 
-async function loadKeys(materials: readonly Material[], texts: Texts): Promise<readonly PublicKey[]> {
+function loadKeys(materials: readonly Material[], texts: Texts): readonly PublicKey[] {
   const keys: PublicKey[] = [];
   for (const material of materials) {
-    keys.push(parsePublicKey(await readMaterial(material, texts), labelOf(material)));
+    keys.push(parsePublicKey(readMaterial(material, texts), labelOf(material)));
   }
   return keys;
 }
 
-async function readMaterial(material: Material, texts: Texts): Promise<string> {
+function readMaterial(material: Material, texts: Texts): string {
   if (material.kind === 'data') return material.pem;
   try {
-    return await readText(material.path, texts);
+    return readText(material.path, texts);
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : '';
     throw new ArtifactError('invalid', `${labelOf(material)}: ${why}`, thrown);
@@ -128,27 +127,20 @@ function labelOf(material: Material): string {
 }
 
 /** Its text, read once. @throws ArtifactError `invalid` saying why there is none. */
-async function readText(path: string, texts: Texts): Promise<string> {
-  const stamp = await stampOf(path);
-  const text = texts.get(path)?.text ?? (await readFile(path, 'utf8').catch(toUnreadable));
+function readText(path: string, texts: Texts): string {
+  const stamp = stampOf(path);
+  const text = texts.get(path)?.text ?? read(path);
   if (!texts.has(path)) texts.set(path, { stamp, text });
   if (typeof text === 'string') return text;
   throw text;
 }
 
-function toUnreadable(thrown: unknown): ArtifactError {
-  const why = errnoOf(thrown) ?? String(thrown);
-  return new ArtifactError('invalid', `it cannot be read (${why}); is it there, in this container too?`);
-}
-
-/** A file changed just now can change again at the same time, as file systems tell it: it has another stamp each time. */
-async function stampOf(path: string): Promise<string> {
+function read(path: string): string | ArtifactError {
   try {
-    const { dev, ino, size, mtimeNs, ctimeNs, ctimeMs } = await stat(path, { bigint: true });
-    const young = Date.now() - Number(ctimeMs) < 100 ? performance.now() : 0;
-    return [dev, ino, size, mtimeNs, ctimeNs, young].join(' ');
+    return readFileSync(path, 'utf8');
   } catch (thrown) {
-    return errnoOf(thrown) ?? String(thrown);
+    const why = errnoOf(thrown) ?? String(thrown);
+    return new ArtifactError('invalid', `it cannot be read (${why}); is it there, in this container too?`);
   }
 }
 

@@ -7,15 +7,24 @@ import type { Trust, Verdict } from './verdict.ts';
 const maxVerdicts = 4096;
 
 /** Judges by a policy file. See openTrust. */
-export async function openPolicyTrust(file: string, digestIsEnough: boolean): Promise<Trust> {
+export function openPolicyTrust(file: string, digestIsEnough: boolean, note: (text: string) => void): Trust {
   const read = openPolicyFile(file);
   const verdicts = new WeakMap<PolicyState, Map<string, Verdict>>();
-  let latest = await read();
+  let latest: PolicyState | undefined;
+
+  const current = (): PolicyState => {
+    const state = read();
+    if (state === latest) return state;
+    if (state.problems.length > 0) state.problems.forEach(note);
+    else if (latest !== undefined) note(`the policy ${file} has changed and was read again`);
+    latest = state;
+    return state;
+  };
+  current();
 
   return {
     async verify(reference, digest, signatures, signal) {
-      const state = await read();
-      latest = state;
+      const state = current();
       const name = formatReference(reference);
       if (state.kind === 'broken') {
         const why = `${name} (${digest}) is refused, and so is everything, as the policy cannot be used: ${state.why}; correct it`;
@@ -35,6 +44,6 @@ export async function openPolicyTrust(file: string, digestIsEnough: boolean): Pr
       }
       return verdict;
     },
-    problems: () => latest.problems,
+    problems: () => current().problems,
   };
 }

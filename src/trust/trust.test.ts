@@ -96,6 +96,7 @@ describe('a policy that cannot be used', () => {
     await trust.verify(reference, digest, source, signal);
     assert.deepEqual(trust.problems(), []);
     await writeFile(policyFile, '{"default": [}');
+    assert.match(trust.problems().join(), /it is not JSON/, 'before anything is judged');
     assertRefused(
       await trust.verify(reference, digest, source, signal),
       /policy cannot be used: .*it is not JSON/,
@@ -106,6 +107,21 @@ describe('a policy that cannot be used', () => {
     await writeFile(policyFile, JSON.stringify({ default: [byKey] }));
     assertAccepted(await trust.verify(reference, digest, source, signal), /keyData/);
     assert.deepEqual(trust.problems(), []);
+  });
+
+  test('is told once, whoever looks first', async () => {
+    const { policyFile } = await policies.trustBy([byKey]);
+    const told: string[] = [];
+    const trust = await openTrust({ policyFile, note: text => told.push(text) });
+    assert.deepEqual(told, []);
+    await writeFile(policyFile, '[]');
+    assert.equal(trust.problems().length, 1);
+    assertRefused(await trust.verify(reference, digest, openTestSource(), signal), /cannot be used/);
+    assert.deepEqual(told, trust.problems());
+    await writeFile(policyFile, JSON.stringify({ default: [byKey] }));
+    assert.deepEqual(trust.problems(), []);
+    assert.equal(told.at(-1), `the policy ${policyFile} has changed and was read again`);
+    assert.equal(told.length, 2);
   });
 
   test('in one scope refuses in that one alone', async () => {

@@ -5,6 +5,8 @@ export type TrustOptions = {
   readonly policyFile?: string;
   /** `digest`: a sigstore bundle does, though it names no repository and so meets no signedIdentity. */
   readonly bundleIdentity?: 'digest';
+  /** Is told each problem of the policy, once, and when a changed one has none. */
+  readonly note?: (text: string) => void;
 };
 
 const unasked: Verdict = { kind: 'accepted', by: 'no policy file is configured' };
@@ -16,5 +18,5 @@ const unasked: Verdict = { kind: 'accepted', by: 'no policy file is configured' 
 export async function openTrust(options: TrustOptions): Promise<Trust> {
   if (options.policyFile === undefined) return { verify: async () => unasked, problems: () => [] };
   const { openPolicyTrust } = await import('./policy-trust.ts'); // sigstore's libraries are slow to load
-  return await openPolicyTrust(options.policyFile, options.bundleIdentity === 'digest');
+  return openPolicyTrust(options.policyFile, options.bundleIdentity === 'digest', options.note ?? (() => {}));
 }

@@ -21,7 +21,7 @@ export type Trust = {
     signatures: SignatureSource,
     signal: AbortSignal,
   ): Promise<Verdict>;
-  /** Lines for the log: what in the policy, as it was last read, refuses because it cannot be held to. */
+  /** What in the policy, as its files are now, refuses because it cannot be held to; a line each. */
   problems(): readonly string[];
 };
 

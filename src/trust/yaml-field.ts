@@ -8,11 +8,12 @@ export type YamlField = {
   readonly line: number;
   /** @throws ArtifactError `invalid`, always; so below for a value of another type. */
   refuse(why: string): never;
-  /** Not empty. */
-  text(): string;
+  /** Not empty, unless it may be. */
+  text(may?: 'be-empty'): string;
   /** One entry at least, unless it may be empty. */
   list(may?: 'be-empty'): readonly YamlField[];
-  fields(): ReadonlyMap<string, YamlField>;
+  /** Those of a map; with `known`, another field is refused. */
+  fields(known?: readonly string[]): ReadonlyMap<string, YamlField>;
 };
 
 const unquoted = 'put text that begins with * in quotes: without them YAML takes it for an alias';
@@ -47,8 +48,9 @@ function toField(node: unknown, path: string, lineOfParent: number, lines: LineC
   return {
     line,
     refuse,
-    text() {
-      if (isScalar(node) && typeof node.value === 'string' && node.value !== '') return node.value;
+    text(may) {
+      const text = isScalar(node) && typeof node.value === 'string' ? node.value : undefined;
+      if (text !== undefined && (text !== '' || may !== undefined)) return text;
       return refuse('must be text that is not empty; put numbers and dates in quotes');
     },
     list(may) {
@@ -56,9 +58,9 @@ function toField(node: unknown, path: string, lineOfParent: number, lines: LineC
       if (node.items.length === 0 && may === undefined) return refuse('must have one entry at least');
       return node.items.map((item, index) => toField(item, `${path}[${index}]`, line, lines));
     },
-    fields() {
+    fields(known) {
       if (!isMap(node)) return refuse('must be a map of fields');
-      return new Map(
+      const fields = new Map(
         node.items.map(({ key, value }) => {
           const name = isScalar(key) ? String(key.value) : '';
           const shown = /^\w+$/.test(name) ? name : quoteName(name);
@@ -66,6 +68,12 @@ function toField(node: unknown, path: string, lineOfParent: number, lines: LineC
           return [name, toField(value, place, lineOf(key, lines) ?? line, lines)] as const;
         }),
       );
+      for (const [name, field] of known === undefined ? [] : fields) {
+        if (!known?.includes(name)) {
+          field.refuse(`is a field that nobody knows; ${known?.join(', ')} are known`);
+        }
+      }
+      return fields;
     },
   };
 }

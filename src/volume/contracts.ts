@@ -22,8 +22,16 @@ export type Expander = {
 
 /** The word of the node's administrator on which pods may have which artifacts. */
 export type AccessPolicy = {
-  /** Judges one full reference before anybody is asked for it. @throws `denied` naming the rule. */
-  verify(reference: Reference, request: Pick<PullRequest, 'caller' | 'pod'>): void | Promise<void>;
+  /**
+   * Judges one full reference before anybody is asked for it.
+   *
+   * @throws `denied` naming the rule; `unavailable` where what the rule asks for cannot be read; the signal's reason.
+   */
+  verify(
+    reference: Reference,
+    request: Pick<PullRequest, 'caller' | 'pod'>,
+    signal: AbortSignal,
+  ): Promise<void>;
 };
 
 /** Knows what callers have to show to registries. */

@@ -33,7 +33,7 @@ function createWorld({ refused = [], serving = [], down = [], cached = [], expan
   const resolver = createResolver({
     expander: { expand: () => expansion },
     accessPolicy: {
-      verify(reference) {
+      async verify(reference) {
         judged.push(formatReference(reference));
         if (refused.includes(reference.registry))
           throw new ArtifactError('denied', `refused: ${reference.registry}`);
@@ -114,6 +114,14 @@ test('where the one before the refused one is down, another try may help', async
     code: 'unavailable',
     message: /down: a\.test; refused: b\.test$/,
   });
+});
+
+test('a caller that leaves while it is judged gets its own reason, which is no refusal', async () => {
+  const leaving = new AbortController();
+  const { resolver, asked } = createWorld({ refused: ['b.test'], serving: ['a.test'] });
+  leaving.abort(new Error('gone'));
+  await assert.rejects(resolver.resolve(wanted, 'Always', keyring, leaving.signal), /^Error: gone$/);
+  assert.deepEqual(asked, []);
 });
 
 test('a volume that was mounted before is judged by the tag it was found by, and gets the digest it had', async () => {

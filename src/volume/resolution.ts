@@ -49,12 +49,14 @@ export function createResolver(world: {
   /** The candidates up to the first that is refused, and its refusal. */
   const judge = async (
     wanted: Wanted,
+    signal: AbortSignal,
   ): Promise<{ readonly candidates: readonly Reference[]; readonly refusal?: ArtifactError }> => {
     const candidates: Reference[] = [];
     for (const reference of expander.expand(wanted.reference)) {
       try {
-        await accessPolicy.verify(reference, wanted);
+        await accessPolicy.verify(reference, wanted, signal);
       } catch (thrown) {
+        signal.throwIfAborted();
         return { candidates, refusal: toArtifactError(thrown) };
       }
       candidates.push(reference);
@@ -91,7 +93,7 @@ export function createResolver(world: {
 
   return {
     async resolve(wanted, policy, keyring, signal) {
-      const { candidates, refusal } = await judge(wanted);
+      const { candidates, refusal } = await judge(wanted, signal);
       // The digest that a volume has shown is no user's word: what is said of the tag it was found by goes on to hold.
       const digestOf = (reference: Reference): Digest | undefined => wanted.pinned ?? reference.digest;
       for (const reference of candidates) {
