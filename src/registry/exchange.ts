@@ -66,6 +66,7 @@ export function openExchange(send: Send, clock: Clock): Exchange {
               headers: { ...question.headers, 'user-agent': 'oci-artifact-csi' },
               insecure: place.insecure,
               trust: place.trust,
+              connectMs: place.connectMs,
               bulk: question.bulk,
             },
             { ...place.headers, ...(authorization === undefined ? {} : { authorization }) },

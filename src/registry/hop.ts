@@ -2,7 +2,7 @@ import type { Trust } from './trust.ts';
 
 /**
  * One request to one server. `insecure`: it may be redirected from https to http. `trust`: how it is to prove itself.
- * `bulk`: the answer may be large.
+ * `connectMs`: how long a connection may take. `bulk`: the answer may be large.
  */
 export type HopRequest = {
   readonly method: 'GET' | 'HEAD' | 'POST';
@@ -11,8 +11,12 @@ export type HopRequest = {
   readonly body?: string;
   readonly insecure: boolean;
   readonly trust: Trust;
+  readonly connectMs: number;
   readonly bulk: boolean;
 };
+
+/** How long a connection may take, TLS and all, where nothing else is said. */
+export const usualConnectMs = 10_000;
 
 /** Status and headers of an answer; names in lower case, repeated ones joined with a comma. */
 export type Head = { readonly status: number; readonly headers: Readonly<Record<string, string>> };

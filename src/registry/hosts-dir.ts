@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
 import { readCa, readCertificates, readPair } from './certificates.ts';
+import { usualConnectMs } from './hop.ts';
 import { type Address, type HostOptions, parseHostsFile } from './hosts-toml.ts';
 import type { Reading } from './reading.ts';
 import { toTrust, type Trust } from './trust.ts';
 
 /** One host of a registry, with the certificates that its file names. */
-export type RegistryHost = Pick<HostOptions, 'pulls' | 'resolves' | 'headers'> & {
+export type RegistryHost = Pick<HostOptions, 'pulls' | 'resolves' | 'headers' | 'connectMs'> & {
   readonly address?: Address;
   readonly trust: Trust;
 };
@@ -59,12 +60,15 @@ function readFolder(folder: string, reading: Reading, notes: string[]): Registry
   const text = reading.text(file) ?? '';
   if (text.trim() === '') {
     const trust = readCertificates(folder, reading);
-    return { file: folder, hosts: [{ pulls: true, resolves: true, headers: {}, trust }] };
+    return {
+      file: folder,
+      hosts: [{ pulls: true, resolves: true, headers: {}, connectMs: usualConnectMs, trust }],
+    };
   }
   const parsed = parseHostsFile(text, file, folder);
   notes.push(...parsed.notes);
   const toHost = (host: HostOptions & { readonly address?: Address }): RegistryHost => {
-    const { address, pulls, resolves, headers, skipVerify } = host;
+    const { address, pulls, resolves, headers, connectMs, skipVerify } = host;
     const trust = toTrust(
       host.ca.map(ca => readCa(ca, reading)),
       host.client.map(([cert, key]) => readPair(cert, key, reading)),
@@ -74,6 +78,7 @@ function readFolder(folder: string, reading: Reading, notes: string[]): Registry
       pulls,
       resolves,
       headers,
+      connectMs,
       trust: { ...trust, insecure: skipVerify },
     };
   };

@@ -7,7 +7,15 @@ import { type HostsFile, parseHostsFile } from './hosts-toml.ts';
 const folder = '/hosts/a.io';
 const file = `${folder}/hosts.toml`;
 const parse = (text: string): HostsFile => parseHostsFile(text, file, folder);
-const plain = { pulls: true, resolves: true, ca: [], client: [], skipVerify: false, headers: {} };
+const plain = {
+  pulls: true,
+  resolves: true,
+  ca: [],
+  client: [],
+  skipVerify: false,
+  headers: {},
+  connectMs: 10_000,
+};
 
 test('every key is read, for each host and for the server', () => {
   const options = `capabilities = ["Pull", "push"]
@@ -15,6 +23,7 @@ ca = ["ca.crt", "/etc/ca.crt"]
 client = [["client.cert", "client.key"], ["both.pem", ""], "/etc/both.pem"]
 skip_verify = true
 override_path = true
+dial_timeout = "1m1.5s"
   [KEY.header]
   X-Team = "models"
   x-list = ["a", "b"]
@@ -30,6 +39,7 @@ override_path = true
     ],
     skipVerify: true,
     headers: { 'x-team': 'models', 'x-list': 'a, b' },
+    connectMs: 61_500,
   };
   const key = 'host."https://m.io:5000/some/where"';
   assert.deepEqual(
@@ -53,6 +63,16 @@ test('what is not said is all capabilities, nothing else, and the registry itsel
     server: plain,
     notes: [],
   });
+});
+
+test('a dial_timeout of zero is none, and a small one is no zero', () => {
+  for (const [text, connectMs] of [
+    ['0s', 10_000],
+    ['250ms', 250],
+    ['1ns', 1],
+  ] as const) {
+    assert.equal(parse(`dial_timeout = "${text}"`).server.connectMs, connectMs);
+  }
 });
 
 test('one file is as good as a list of one', () => {
@@ -96,10 +116,8 @@ describe('an address', () => {
 });
 
 test('keys that are not used become a line for the log, once each', () => {
-  const { notes } = parse(
-    'dial_timeout = "1s"\n[host."http://a.io"]\ndial_timeout = "1s"\n[host."http://b.io"]\ndial_timeout = "1s"\nx = 1',
-  );
-  assert.deepEqual(notes, [`${file}: not used by this driver: dial_timeout, host.dial_timeout, host.x`]);
+  const { notes } = parse('y = 1\n[host."http://a.io"]\ny = 1\n[host."http://b.io"]\ny = 1\nx = 1');
+  assert.deepEqual(notes, [`${file}: not used by this driver: y, host.y, host.x`]);
 });
 
 describe('what is wrong is refused with file, line and key', () => {
@@ -124,6 +142,9 @@ describe('what is wrong is refused with file, line and key', () => {
     [`${host}client = [1]`, /client must be/],
     [`${host}skip_verify = "no"`, /hosts\.toml:3: .*skip_verify must be true or false/],
     [`${host}override_path = 1`, /hosts\.toml:3: .*override_path must be true or false/],
+    [`${host}dial_timeout = 3`, /hosts\.toml:3: .*dial_timeout must be text in quotes/],
+    [`${host}dial_timeout = "3"`, /hosts\.toml:3: .*dial_timeout must be a duration such as "3s"/],
+    [`${host}dial_timeout = "-3s"`, /hosts\.toml:3: .*dial_timeout must be a duration/],
     [`${host}header = 1`, /hosts\.toml:3: .*header must be a table/],
     ['[header]\nx-a = 1', /hosts\.toml:2: header\.x-a must be a text or a list of texts/],
     ['[header]\nx-a = "S3CRET\\nx-b: c"', /hosts\.toml:2: header\.x-a is no header that can be added/],

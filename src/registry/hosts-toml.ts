@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
+import { parseGoDuration } from './go-duration.ts';
+import { usualConnectMs } from './hop.ts';
 import { parseToml, type TomlTable } from './toml-table.ts';
 
 /** A URL of hosts.toml: where the API is, with no slash at the end of `root`. */
@@ -18,6 +20,8 @@ export type HostOptions = {
   readonly skipVerify: boolean;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
+  /** `dial_timeout`. */
+  readonly connectMs: number;
 };
 
 /** A hosts.toml: its hosts in the order of the file, and last its server; that is the registry itself if it has no address. */
@@ -29,7 +33,7 @@ export type HostsFile = {
 };
 
 const capabilities = ['pull', 'resolve', 'push', 'referrers'];
-const usedOfHost = ['capabilities', 'ca', 'client', 'skip_verify', 'override_path', 'header'];
+const usedOfHost = ['capabilities', 'ca', 'client', 'skip_verify', 'override_path', 'header', 'dial_timeout'];
 /** What belongs to a connection or to a question, and not to a configuration. */
 const ours =
   /^(?:host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|range|accept|accept-encoding|proxy-.*)$/;
@@ -111,7 +115,19 @@ function toOptions(table: TomlTable, folder: string): HostOptions {
     }),
     skipVerify: table.flag('skip_verify') ?? false,
     headers: toHeaders(table.table('header')),
+    connectMs: toConnectMs(table),
   };
+}
+
+/** Zero is as if it were not said: for Go it means no limit, and nothing here waits for ever. */
+function toConnectMs(table: TomlTable): number {
+  const text = table.text('dial_timeout') ?? '0';
+  const ms = parseGoDuration(text);
+  if (ms !== undefined && ms >= 0) return Math.ceil(ms) || usualConnectMs;
+  throw new ArtifactError(
+    'invalid',
+    `${table.at('dial_timeout')} must be a duration such as "3s" or "1m30s"`,
+  );
 }
 
 function toHeaders(table: TomlTable | undefined): Record<string, string> {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { type FaultyRegistry, openFaultyRegistry } from '../../test/support/faulty-registry.ts';
 import {
@@ -82,6 +84,23 @@ async function pull(
   assert.equal(sink.digest(), layers[size].digest);
 }
 
+/** A server that takes connections and never sends a byte. */
+async function openSilence(): Promise<AsyncDisposable & { readonly host: string; connections(): number }> {
+  const sockets: Socket[] = [];
+  const server = createServer(socket => void sockets.push(socket));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    connections: () => sockets.length,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+      await once(server, 'close');
+    },
+  };
+}
+
 /** As the cache's: it judges what is in it, and starts again if that is wrong. */
 function openJudge(digest: string, held?: Uint8Array) {
   const sink = openMemorySink(held);
@@ -117,6 +136,22 @@ describe('mirrors are asked in order', () => {
     await pull(client, 'large');
     for (const registry of [first, second]) assert.equal(registry.asked.length, 2);
     assert.deepEqual(asked(home), ['HEAD manifests/v1', 'GET blobs/D']);
+  });
+
+  test('and one that is not connected to within its own time is passed over', async () => {
+    // It takes the connection and says nothing: TLS never begins.
+    await using silent = await openSilence();
+    await using client = openClient({
+      route: () => ({
+        mirrors: [mirrorAt(silent.host, { scheme: 'https', connectMs: 200 })],
+        last: at(home),
+      }),
+    });
+    const started = performance.now();
+    await client.resolve(tag, anonymous, signal);
+    assert.ok(performance.now() - started < 5_000, 'and not the usual 10 s');
+    assert.equal(silent.connections(), 1);
+    assert.deepEqual(asked(home), ['HEAD manifests/v1']);
   });
 
   test('but whether a repository has something, the registry alone is asked', async () => {

@@ -11,14 +11,16 @@ import { openTunnel, proxyRefusal } from './tunnel.ts';
 /** Keep-alive connections of undici. HTTP/1.1 only: HTTP/2 measured slower for bodies. */
 export type Pool = AsyncDisposable & { readonly send: Send };
 
-const connectMs = 10_000;
-
 /** `stallMs`: how long a server may send nothing. */
 export function openPool(tls: Tls, proxies: Proxies, stallMs: number): Pool {
   const agents = openRecent<Agent>(agent => void agent.close());
   const closing = new AbortController();
 
-  function connectorFor(trust: Trust, tunnel: Proxy | undefined): buildConnector.connector {
+  function connectorFor(
+    trust: Trust,
+    tunnel: Proxy | undefined,
+    connectMs: number,
+  ): buildConnector.connector {
     const connect = buildConnector({ ...tls.options(trust), allowH2: false, timeout: connectMs });
     if (tunnel === undefined) return connect;
     const dial = async (
@@ -27,7 +29,7 @@ export function openPool(tls: Tls, proxies: Proxies, stallMs: number): Pool {
     ): Promise<void> => {
       const url = new URL(`https://${options.host ?? options.hostname}`);
       try {
-        const httpSocket = await openTunnel(tunnel, url, tls, closing.signal);
+        const httpSocket = await openTunnel(tunnel, url, connectMs, tls, closing.signal);
         connect({ ...options, httpSocket }, callback);
       } catch (thrown) {
         callback(toArtifactError(thrown), null);
@@ -36,29 +38,35 @@ export function openPool(tls: Tls, proxies: Proxies, stallMs: number): Pool {
     return (options, callback) => void dial(options, callback);
   }
 
-  function agentFor(trust: Trust, tunnel: Proxy | undefined): Agent {
+  function agentFor(trust: Trust, tunnel: Proxy | undefined, connectMs: number): Agent {
     return agents.take(
-      `${trust.insecure} ${trust.id} ${tunnel === undefined ? '' : 'tunnel'}`,
+      `${trust.insecure} ${trust.id} ${tunnel === undefined ? '' : 'tunnel'} ${connectMs}`,
       () =>
         new Agent({
           allowH2: false,
           headersTimeout: stallMs,
           bodyTimeout: stallMs,
-          connect: connectorFor(trust, tunnel),
+          connect: connectorFor(trust, tunnel, connectMs),
         }),
     );
   }
 
   /** https goes through a proxy by a tunnel; of http the proxy is asked in the server's place, with the whole URL. */
-  function toDispatch({ url, method, headers, body, trust }: HopRequest, proxy: Proxy | undefined) {
+  function toDispatch(
+    { url, method, headers, body, trust, connectMs }: HopRequest,
+    proxy: Proxy | undefined,
+  ) {
     const request = { method, ...(body === undefined ? {} : { body }) };
     if (proxy === undefined || url.protocol === 'https:') {
       const path = `${url.pathname}${url.search}`;
-      return { agent: agentFor(trust, proxy), options: { ...request, origin: url.origin, path, headers } };
+      return {
+        agent: agentFor(trust, proxy, connectMs),
+        options: { ...request, origin: url.origin, path, headers },
+      };
     }
     const own = proxy.authorization === undefined ? {} : { 'proxy-authorization': proxy.authorization };
     return {
-      agent: agentFor(plainTrust, undefined),
+      agent: agentFor(plainTrust, undefined, connectMs),
       options: {
         ...request,
         origin: proxy.url.origin,

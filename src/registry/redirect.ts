@@ -1,5 +1,5 @@
 import { ArtifactError } from '../util/error.ts';
-import { collect, type Head, type HopRequest, type Receiver, type Send } from './hop.ts';
+import { collect, type Head, type HopRequest, type Receiver, type Send, usualConnectMs } from './hop.ts';
 import { withoutPairs } from './trust.ts';
 
 /** An answer that is no redirect. `home`: it came from the server that was asked first. */
@@ -32,7 +32,7 @@ export async function follow(
     home &&= here.origin === request.url.origin;
     const hop = home
       ? { ...request, url: here, headers: { ...request.headers, ...secret } }
-      : { ...request, url: here, trust: withoutPairs(request.trust) };
+      : { ...request, url: here, trust: withoutPairs(request.trust), connectMs: usualConnectMs };
     const isRedirect = (head: Head) => statuses.has(head.status) && head.headers.location !== undefined;
     const head = await send(
       hop,

@@ -152,6 +152,12 @@ capabilities = ["push"]
     assert.deepEqual([mirrors[1]?.root, mirrors[1]?.path], ['/v2', 'proxy/team/x']);
   });
 
+  test('a dial_timeout is for the host that it is given for', async () => {
+    const configuration = await read(hosts('[host."http://127.0.0.1:30020"]\ndial_timeout = "1s"'));
+    const { mirrors, last: place } = toRoute(configuration, full('a.io/team/x'), 'name');
+    assert.deepEqual([mirrors[0]?.connectMs, place.connectMs], [1_000, 10_000]);
+  });
+
   test('without a server, the registry itself is last, with what is said of it', async () => {
     const configuration = await read(hosts('[header]\nx-a = "b"', 'docker.io'));
     const { mirrors, last: place } = toRoute(configuration, full('docker.io/x'), 'name');

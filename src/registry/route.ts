@@ -69,7 +69,11 @@ function byHosts(hosted: RegistryHosts, reference: Reference, question: Question
 }
 
 /** A path below `/v2` is the beginning of the repository's name there, as credentials and tokens have it. */
-function toHostPlace({ address, headers, trust }: RegistryHost, { path }: Repository, home: string): Place {
+function toHostPlace(
+  { address, headers, trust, connectMs }: RegistryHost,
+  { path }: Repository,
+  home: string,
+): Place {
   const { scheme, host, root } = address ?? { scheme: 'https', host: home, root: '/v2' };
   const namespace = root.startsWith('/v2/') ? `${root.slice('/v2/'.length)}/` : '';
   return {
@@ -80,6 +84,7 @@ function toHostPlace({ address, headers, trust }: RegistryHost, { path }: Reposi
     insecure: trust.insecure || scheme === 'http',
     headers,
     trust,
+    connectMs,
   };
 }
 

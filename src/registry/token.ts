@@ -2,7 +2,7 @@ import type { Credential } from '../oci/credential.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Challenge } from './challenge.ts';
 import { formatComplaint } from './complaint.ts';
-import { collect, type Send } from './hop.ts';
+import { collect, type Send, usualConnectMs } from './hop.ts';
 import { Passing } from './patience.ts';
 import type { Place } from './place.ts';
 import { follow } from './redirect.ts';
@@ -68,6 +68,7 @@ export async function fetchToken(
       ...(byPost ? { body: query.toString() } : {}),
       insecure: realm.insecure,
       trust: realm.trust,
+      connectMs: realm.connectMs,
       bulk: false,
     },
     credential.kind === 'basic' ? { authorization: formatBasic(credential) } : {},
@@ -87,7 +88,12 @@ export function formatBasic(credential: Credential & { readonly kind: 'basic' })
   return `Basic ${Buffer.from(`${credential.username}:${credential.password}`).toString('base64')}`;
 }
 
-type Realm = { readonly url: URL; readonly insecure: boolean; readonly trust: Trust };
+type Realm = {
+  readonly url: URL;
+  readonly insecure: boolean;
+  readonly trust: Trust;
+  readonly connectMs: number;
+};
 
 /** Where tokens are asked for. Another host than the place's must prove itself, to the same CAs. */
 function parseRealm(text: string, place: Place): Realm {
@@ -102,7 +108,9 @@ function parseRealm(text: string, place: Place): Realm {
   }
   url.username = '';
   url.password = '';
-  return { url, insecure, trust: near ? place.trust : { ...withoutPairs(place.trust), insecure: false } };
+  if (near) return { url, insecure, trust: place.trust, connectMs: place.connectMs };
+  const trust = { ...withoutPairs(place.trust), insecure: false };
+  return { url, insecure, trust, connectMs: usualConnectMs };
 }
 
 function parseToken(body: Uint8Array, host: string): Token {

@@ -8,14 +8,18 @@ import type { Proxy } from './proxies.ts';
 import type { Tls } from './tls.ts';
 import { plainTrust } from './trust.ts';
 
-const connectMs = 10_000;
-
 /**
  * A connection to a URL's server through a proxy, by CONNECT (RFC 9110, 9.3.6). The bytes of TLS go over it.
  *
  * @throws Passing; ArtifactError `unavailable` where the proxy refuses; `cancelled`.
  */
-export function openTunnel(proxy: Proxy, url: URL, tls: Tls, signal: AbortSignal): Promise<Socket> {
+export function openTunnel(
+  proxy: Proxy,
+  url: URL,
+  connectMs: number,
+  tls: Tls,
+  signal: AbortSignal,
+): Promise<Socket> {
   const target = `${url.hostname}:${url.port || 443}`;
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   const socket = connectTo(proxy, tls);
@@ -24,7 +28,7 @@ export function openTunnel(proxy: Proxy, url: URL, tls: Tls, signal: AbortSignal
     fail(new Passing('unavailable', `${url.host} cannot be reached by the proxy ${proxy.url.host} (${why})`));
   const abort = (): void => fail(cancelled(signal));
   const handlers = {
-    timeout: () => unreachable('no connection in 10 s'),
+    timeout: () => unreachable(`no connection in ${connectMs / 1_000} s`),
     error: (thrown: Error) => unreachable(thrown.message),
     close: () => unreachable('it closed the connection'),
     [proxy.url.protocol === 'https:' ? 'secureConnect' : 'connect']: () => {
