@@ -13,17 +13,20 @@ export type Origin =
   | { readonly kind: 'registry'; readonly repository: Reference; readonly keyring: Keyring }
   | { readonly kind: 'offline' };
 
+export type Confirm = (layer: LayerPlan, signal: AbortSignal) => Promise<void>;
+
 export type LayerSource = {
   /** Whether the layer is in the cache in the form that its plan wants. */
   isHeld(layer: LayerPlan): Promise<boolean>;
   /**
    * Brings a layer into the cache in the form that its plan wants. Who asks for a digest that another brings from the
    * same registry waits for it; after a refusal of the other's credential it goes on with its own, from the byte the
-   * other reached. Answers whether the origin's registry has said that the layer is in its repository.
+   * other reached. Answers whether the origin's registry has said that the layer is in its repository. `confirm` is
+   * asked before bytes are read that another may have brought; it throws where that may not be.
    *
    * @throws ArtifactError `corrupt`, `not-found`, `unmountable`, `exhausted`, and what the registry answered.
    */
-  bring(layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<boolean>;
+  bring(layer: LayerPlan, origin: Origin, confirm: Confirm, signal: AbortSignal): Promise<boolean>;
   /** How many bytes of a download under way from there are here; 0 for none. */
   progress(digest: Digest, origin: Origin): number;
 };
@@ -133,12 +136,13 @@ export function createLayerSource(
 
   return {
     isHeld,
-    async bring(layer, origin, signal) {
+    async bring(layer, origin, confirm, signal) {
       const { digest } = layer.descriptor;
       using _turn = await downloads.lock(keyOf(digest, origin), signal);
       if (await isHeld(layer)) return false;
       using _work = await works.acquire(placeOf(origin), signal);
       if (layer.form === 'unpacked' && (await blobs.size(digest)) !== undefined) {
+        await confirm(layer, signal);
         await unpack(blobs.path(digest), layer, signal);
         return false;
       }
@@ -152,11 +156,12 @@ export function createLayerSource(
 /** Times the number of works at once, this is what small blobs may take of memory. */
 const smallBytes = 256 * 1024;
 
+/** The size it has is not told: it may be another's. */
 function verifySize(descriptor: Descriptor, size: number, label: string): void {
   if (descriptor.size === size) return;
   throw new ArtifactError(
     'unmountable',
-    `${label} is ${descriptor.digest}, which has ${size} bytes, but its manifest says ${descriptor.size}; push it again`,
+    `${label} is ${descriptor.digest}, which has not the ${descriptor.size} bytes that its manifest says; push it again`,
   );
 }
 

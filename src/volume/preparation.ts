@@ -13,7 +13,7 @@ import type { Authority } from './authority.ts';
 import type { Content, Layers, Meter, View, Views } from './contracts.ts';
 import type { Holds } from './holds.ts';
 import { viewId } from './holds.ts';
-import type { LayerSource, Origin } from './layer-source.ts';
+import type { Confirm, LayerSource, Origin } from './layer-source.ts';
 import type { Selected } from './manifests.ts';
 import type { Selection } from './request.ts';
 import type { Room } from './room.ts';
@@ -114,10 +114,14 @@ export function createPreparation(world: {
         brought = [];
         if (origin.kind === 'registry') await authority.learn(origin.repository, digests);
       };
+      const confirm: Confirm = async ({ descriptor }, until) => {
+        if (origin.kind === 'registry')
+          await authority.confirm(origin.repository, [{ kind: 'blob', descriptor }], origin.keyring, until);
+      };
       const bringOn = async (): Promise<void> => {
         for (const layer of waiting) {
           const { digest, size } = layer.descriptor;
-          if (await source.bring(layer, origin, either)) brought.push(digest);
+          if (await source.bring(layer, origin, confirm, either)) brought.push(digest);
           tracker.done(layer);
           if (size >= worthAWrite || brought.length >= maxUnwritten) await learn();
         }
