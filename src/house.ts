@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Logger } from 'pino';
 import type { Settings } from './cli/settings.ts';
-import { type KubeApi, openKubeApi } from './kube/api.ts';
+import { openKubeApi } from './kube/api.ts';
 import { openNamespaces } from './kube/namespaces.ts';
 import { openPodObjects } from './kube/pod-objects.ts';
 import { openMounter } from './mount/mounter.ts';
@@ -90,7 +90,8 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     }),
   );
   const kube = settings.podPullSecrets ? await openKubeApi() : undefined;
-  const keychain = stack.use(openKeychain({ ...toKeychainOptions(settings, kube, warn), salt: store.salt }));
+  const pods = kube === undefined ? undefined : openPodObjects(kube);
+  const keychain = stack.use(openKeychain({ ...toKeychainOptions(settings, warn), pods, salt: store.salt }));
   await keychain.verify(AbortSignal.timeout(5_000));
   const unpacker = stack.use(
     openUnpacker({
@@ -106,6 +107,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   });
   const world = {
     ...store,
+    pods,
     signatures: createSignatures({ trust, registry, signatures: store.signatures }),
     mounter,
     registry,
@@ -179,16 +181,11 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   };
 }
 
-function toKeychainOptions(
-  settings: Settings,
-  kube: KubeApi | undefined,
-  note: (text: string) => void,
-): KeychainOptions {
+function toKeychainOptions(settings: Settings, note: (text: string) => void): Omit<KeychainOptions, 'pods'> {
   const { authFile, credentialProviderConfig: config, credentialProviderBinDir: folder } = settings;
   return {
     authFile,
     providers: config === undefined || folder === undefined ? undefined : { config, folder },
-    pods: kube === undefined ? undefined : openPodObjects(kube),
     note,
   };
 }

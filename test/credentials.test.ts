@@ -64,6 +64,19 @@ describe(
       const podB = as('b', { serviceAccountName: 'sa-b' });
       const nobody = as('c', { serviceAccountName: 'default' });
 
+      addPod(kube, 'd', 'uid-d', { imagePullSecrets: [{ name: 'of-a' }] });
+      const explained = async (pod: { readonly namespace: string; readonly name: string }) =>
+        (await daemon.artifacts.ExplainCredentials({ reference: a, pod })).places?.[0]?.sources?.[1];
+      assert.match(
+        (await explained({ namespace: 'default', name: 'd' })) ?? '',
+        /^the pod's pull secrets: used \(.*default\/of-a/,
+      );
+      await assert.rejects(
+        explained({ namespace: 'default', name: 'none' }),
+        /NOT_FOUND.*no pod default\/none/,
+      );
+      await assert.rejects(explained({ namespace: 'default', name: '' }), /INVALID_ARGUMENT.*and a name/);
+
       const outcomes = [
         await publish(daemon, a, podA),
         await publish(daemon, b, podB),
@@ -162,6 +175,10 @@ describe(
           ],
         },
       ]);
+      await assert.rejects(
+        daemon.artifacts.ExplainCredentials({ reference: a, pod: { namespace: 'default', name: 'pod' } }),
+        /PERMISSION_DENIED.*the Kubernetes API.* is off; run the daemon with --pod-pull-secrets/,
+      );
       const outcomes = [await publish(daemon, a), await publish(daemon, b)];
       assert.deepEqual(
         outcomes.map(({ code }) => code),

@@ -112,6 +112,7 @@ function addCommands(program: Command, act: Act): void {
   add('ls', 'list the artifacts of the cache').action(act(ls));
   addCredentials(add('inspect <reference>', 'show one artifact of the cache'))
     .option('--credentials', 'show instead where credentials for it are looked for and found')
+    .option('--pod <namespace/name>', 'with --credentials: for that pod, as the Kubernetes API knows it')
     .action(act(inspect));
   add('rm <reference>', 'forget a reference, and free what only it held').action(act(rm));
   add('prune', 'free everything that no volume, pull or pin holds').action(act(prune));

@@ -1,6 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
 import { findOwnMount } from '../volume/own-mount.ts';
-import type { Artifacts, Progress, Publishing } from '../volume/usecases.ts';
+import type { Artifacts, PodName, Progress, Publishing } from '../volume/usecases.ts';
 import {
   fromDetail,
   fromProgress,
@@ -42,8 +42,9 @@ export function artifactsHandlers(
     Inspect: unary(edge, async ({ reference }, call) =>
       fromDetail(await artifacts.inspect(required(reference, call))),
     ),
-    ExplainCredentials: unary(edge, async ({ reference, secrets }, call) => {
-      const places = await artifacts.explain(required(reference, call), secrets, call.signal);
+    ExplainCredentials: unary(edge, async ({ reference, secrets, pod }, call) => {
+      const asker = { secrets, ...(pod === null ? {} : { pod: parsePodName(pod) }) };
+      const places = await artifacts.explain(required(reference, call), asker, call.signal);
       return { places: places.map(({ place, sources }) => ({ place, sources: [...sources] })) };
     }),
     Remove: unary(edge, async ({ reference }, call) => {
@@ -104,6 +105,11 @@ async function unmount(
   if (volume === undefined) return;
   call.note({ volumeId: volume.volumeId });
   await publishing.unpublish(volume.volumeId, { path, anywhere: true }, call.signal);
+}
+
+function parsePodName({ namespace, name }: PodName): PodName {
+  if (namespace !== '' && name !== '') return { namespace, name };
+  throw new ArtifactError('invalid', 'pod needs a namespace and a name; leave it out for no pod');
 }
 
 function required(reference: string, call: Call): string {

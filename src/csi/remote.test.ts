@@ -27,6 +27,7 @@ test('what a daemon answers arrives as if it had been asked in this process', as
     pinned: true,
     volumes: 7,
   };
+  const asker = { secrets: { username: 'me' }, pod: { namespace: 'ml', name: 'web-0' } };
   const explained = [{ place: 'r.io/z', sources: ['a: used', 'b: none'] }];
   const asked: unknown[] = [];
   await using remote = await openRemote({
@@ -67,7 +68,8 @@ test('what a daemon answers arrives as if it had been asked in this process', as
   assert.deepEqual(seen, steps);
   assert.deepEqual(await artifacts.list(), [summary]);
   assert.deepEqual(await artifacts.inspect('z:1'), detail);
-  assert.deepEqual(await artifacts.explain('z:1', { username: 'me' }, never), explained);
+  assert.deepEqual(await artifacts.explain('z:1', asker, never), explained);
+  assert.deepEqual(await artifacts.explain('z:1', { secrets: {} }, never), explained);
   assert.deepEqual(await artifacts.remove('z:1'), { artifacts: 1, bytes: 2 });
   assert.deepEqual(await artifacts.prune(never), { artifacts: 3, bytes: 2 ** 40 });
   assert.equal(await artifacts.pin('z:1'), other);
@@ -76,7 +78,14 @@ test('what a daemon answers arrives as if it had been asked in this process', as
   const findings: unknown[] = [];
   assert.deepEqual(await artifacts.fsck(true, found => findings.push(found), never), { checked: 8 });
   assert.deepEqual(findings, [{ path: 'p', problem: 'q', repaired: true }]);
-  assert.deepEqual(asked, [['z:1', { username: 'me' }], request, 'z:1', ['z:1', { username: 'me' }], 'z:2']);
+  assert.deepEqual(asked, [
+    ['z:1', { username: 'me' }],
+    request,
+    'z:1',
+    ['z:1', asker],
+    ['z:1', { secrets: {} }],
+    'z:2',
+  ]);
 });
 
 test('the smallest request and answer arrive as they are, too', async () => {

@@ -75,9 +75,9 @@ function toArtifacts(client: ArtifactsClient): Artifacts {
     async inspect(reference) {
       return toDetail(await ask(done => client.Inspect({ reference }, done)));
     },
-    async explain(reference, secrets, signal) {
+    async explain(reference, { secrets, pod }, signal) {
       const { places } = await ask<ExplainCredentialsResponse__Output>(
-        done => client.ExplainCredentials({ reference, secrets }, done),
+        done => client.ExplainCredentials({ reference, secrets, pod: pod ?? null }, done),
         signal,
       );
       return places.map(({ place, sources }) => ({ place, sources }));

@@ -89,6 +89,27 @@ test('a static pod is found as its mirror', async () => {
   assert.deepEqual(await openPodObjects(api).pullSecrets(pod, never), []);
 });
 
+test('a pod is found by its name, a static one with the uid that kubelet gave it', async () => {
+  const annotations = { 'kubernetes.io/config.mirror': 'of-kubelet' };
+  const { api } = apiOf({
+    pods: {
+      web: web({ serviceAccountName: 'sa' }),
+      mirror: { metadata: { uid: 'other', annotations }, spec: {} },
+    },
+  });
+  const { find } = openPodObjects(api);
+  assert.deepEqual(await find({ namespace: 'shop', name: 'web' }, never), pod);
+  assert.deepEqual(await find({ namespace: 'shop', name: 'mirror' }, never), {
+    namespace: 'shop',
+    name: 'mirror',
+    uid: 'of-kubelet',
+  });
+  await assert.rejects(find({ namespace: 'shop', name: 'gone' }, never), {
+    code: 'not-found',
+    message: 'the Kubernetes API has no pod shop/gone',
+  });
+});
+
 test('a failure is not remembered', async () => {
   const { api } = apiOf({ pods: { web: web() } });
   let calls = 0;

@@ -14,6 +14,8 @@ export type Pod = {
 export type PullSecret = { readonly name: string; readonly data?: Readonly<Record<string, string>> };
 
 export type PodObjects = {
+  /** The pod of that name now. @throws ArtifactError `not-found`; what KubeApi throws. */
+  find(pod: Pick<Pod, 'namespace' | 'name'>, signal: AbortSignal): Promise<Pod>;
   /**
    * The secrets that `imagePullSecrets` names: the pod's, then those of its service account.
    *
@@ -24,6 +26,9 @@ export type PodObjects = {
   /** Annotations of its service account; none where there is none. @throws what KubeApi throws. */
   annotations(pod: Pod, signal: AbortSignal): Promise<Readonly<Record<string, string>>>;
 };
+
+/** A static pod is in the API as its mirror, which has a uid of its own; that of kubelet is in this annotation. */
+const mirrorKey = 'kubernetes.io/config.mirror';
 
 /** A pod's containers and volumes are started within seconds of each other. */
 const holdsMs = 10_000;
@@ -58,6 +63,13 @@ export function openPodObjects(api: Pick<KubeApi, 'pod' | 'serviceAccount' | 'se
   };
 
   return {
+    async find({ namespace, name }, signal) {
+      const object = await api.pod(namespace, name, signal);
+      const uid = object?.metadata?.annotations?.[mirrorKey] ?? object?.metadata?.uid;
+      const serviceAccount = object?.spec?.serviceAccountName;
+      if (uid !== undefined) return { namespace, name, uid, ...(serviceAccount ? { serviceAccount } : {}) };
+      throw new ArtifactError('not-found', `the Kubernetes API has no pod ${namespace}/${name}`);
+    },
     pullSecrets: (pod, signal) =>
       secrets.recall(pod.uid, async () => ({ value: await read(pod, unending), forMs: holdsMs }), signal),
     async annotations({ namespace, serviceAccount }, signal) {
@@ -74,8 +86,7 @@ function verifyPod({ namespace, name, uid }: Pod, object: PodObject | undefined)
     throw new ArtifactError('not-found', `${subject}: the Kubernetes API has no such pod any more`);
   }
   const { metadata } = object;
-  // A static pod is in the API as its mirror, which has a uid of its own.
-  if (metadata?.uid === uid || metadata?.annotations?.['kubernetes.io/config.mirror'] === uid) return;
+  if (metadata?.uid === uid || metadata?.annotations?.[mirrorKey] === uid) return;
   throw new ArtifactError(
     'denied',
     `${subject}: the volume is of the pod with uid ${uid}, and the Kubernetes API has another pod of that name`,

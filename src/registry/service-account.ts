@@ -12,7 +12,10 @@ export type FoundToken =
 export function findToken(secrets: Readonly<Record<string, string>>, audience: string): FoundToken {
   const text = secrets[tokensKey];
   const advice = `add {audience: ${JSON.stringify(audience)}} to spec.tokenRequests of the CSIDriver object`;
-  if (text === undefined) return { kind: 'none', why: `kubelet brings no service account tokens; ${advice}` };
+  if (text === undefined) {
+    const why = `this call brings no service account tokens; for kubelet to bring them with a mount, ${advice}`;
+    return { kind: 'none', why };
+  }
   const token = fieldOf(fieldOf(parse(text), audience), 'token');
   if (typeof token === 'string' && token !== '') return { kind: 'token', token };
   return {

@@ -14,6 +14,7 @@ import type {
   Mounter,
   Names,
   Pins,
+  Pods,
   Views,
   VolumeRecord,
   VolumeRecords,
@@ -24,7 +25,8 @@ import { loadLayout } from './load.ts';
 import type { Pull } from './pull.ts';
 import type { Resolver } from './resolution.ts';
 import type { Signatures } from './signatures.ts';
-import type { Artifacts } from './usecases.ts';
+import type { Pod } from './request.ts';
+import type { Artifacts, PodName } from './usecases.ts';
 
 /** The cache, for people: what `ociartifact.v1.Artifacts` and the command line can do. */
 export function createArtifacts(world: {
@@ -33,6 +35,8 @@ export function createArtifacts(world: {
   readonly signatures: Signatures;
   readonly resolver: Resolver;
   readonly keychain: Keychain;
+  /** Undefined while the Kubernetes API is off. */
+  readonly pods: Pods | undefined;
   readonly expander: Expander;
   /** Where a reference is asked for, in order. */
   readonly places: (reference: Reference) => readonly Endpoint[];
@@ -70,6 +74,14 @@ export function createArtifacts(world: {
     return state.kind === 'mounted' && state.shows === 'view';
   };
 
+  const findPod = async (name: PodName, signal: AbortSignal): Promise<Pod> => {
+    if (world.pods !== undefined) return world.pods.find(name, signal);
+    throw new ArtifactError(
+      'denied',
+      'the Kubernetes API, which knows the pod, is off; run the daemon with --pod-pull-secrets',
+    );
+  };
+
   return {
     async resolve(text, secrets, signal) {
       const wanted = { reference: text, caller: 'administrator' } as const;
@@ -91,12 +103,14 @@ export function createArtifacts(world: {
         inodes: view.inodes,
       };
     },
-    async explain(text, secrets, signal) {
+    async explain(text, { secrets, pod: name }, signal) {
+      const pod = name === undefined ? undefined : await findPod(name, signal);
+      const caller = { secrets, ...(pod === undefined ? {} : { pod }) };
       const endpoints = world.expander.expand(text).flatMap(reference => world.places(reference));
       return Promise.all(
         endpoints.map(async endpoint => ({
           place: `${endpoint.host}/${endpoint.path}`,
-          sources: await keychain.explain(endpoint, { secrets }, signal),
+          sources: await keychain.explain(endpoint, caller, signal),
         })),
       );
     },

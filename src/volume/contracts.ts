@@ -41,6 +41,12 @@ export type Keychain = {
   explain(place: Endpoint, caller: Caller, signal: AbortSignal): Promise<readonly string[]>;
 };
 
+/** The pods of the cluster. */
+export type Pods = {
+  /** @throws `not-found`; what the Kubernetes API answers. */
+  find(pod: { readonly namespace: string; readonly name: string }, signal: AbortSignal): Promise<Pod>;
+};
+
 /** Whom a call is for, as far as credentials go; `secrets` are those of the call. */
 export type Caller = { readonly secrets: Readonly<Record<string, string>>; readonly pod?: Pod };
 

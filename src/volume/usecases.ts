@@ -86,6 +86,9 @@ export type ArtifactDetail = {
   readonly volumes: readonly string[];
 };
 
+/** A pod as people name it. */
+export type PodName = { readonly namespace: string; readonly name: string };
+
 /** Where a reference is asked for, host and repository, and what each source has to show there, in a line each. */
 export type PlaceCredentials = { readonly place: string; readonly sources: readonly string[] };
 
@@ -107,10 +110,15 @@ export type Artifacts = {
   list(): Promise<readonly ArtifactSummary[]>;
   /** From the cache alone. @throws `not-found`. */
   inspect(reference: string): Promise<ArtifactDetail>;
-  /** Where credentials for a reference are looked for, without a secret; the registry is not asked. */
+  /**
+   * Where credentials for a reference are looked for, without a secret; the registry is not asked. With `pod`, as if that
+   * pod mounted it; of kubelet's tokens there is none.
+   *
+   * @throws `denied` for a pod while the Kubernetes API is off; `not-found` for one that is not there.
+   */
   explain(
     reference: string,
-    secrets: Readonly<Record<string, string>>,
+    asker: { readonly secrets: Readonly<Record<string, string>>; readonly pod?: PodName },
     signal: AbortSignal,
   ): Promise<readonly PlaceCredentials[]>;
   /** Forgets a reference and frees what only it held. @throws `denied` while a volume or a pin holds it. */

@@ -1,3 +1,6 @@
+import type { PodName } from '../../volume/usecases.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { quoteName } from '../../oci/name.ts';
 import { formatSize } from '../../util/size.ts';
 import { toSecrets } from '../secrets.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
@@ -9,6 +12,7 @@ const header = ['LAYER', 'SIZE', 'FORM', 'HELD', 'NAME', 'MEDIA TYPE'];
 /** What is known of one artifact, from the cache alone; or where its credentials are looked for. */
 export async function inspect(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   if (options['credentials'] === true) return explain(shell, operand(operands, 0), options);
+  if (options['pod'] !== undefined) throw new ArtifactError('invalid', '--pod goes with --credentials');
   const artifact = await shell.house.artifacts.inspect(operand(operands, 0));
   const { reference, digest, manifest, kind, mediaType, artifactType, annotations } = artifact;
   print(
@@ -43,7 +47,9 @@ export async function inspect(shell: Shell, operands: readonly string[], options
 
 async function explain(shell: Shell, reference: string, options: Options): Promise<void> {
   const secrets = await toSecrets(options, shell.terminal.stdin);
-  const places = await shell.house.artifacts.explain(reference, secrets, shell.signal);
+  const pod = parsePodName(options['pod']);
+  const asker = { secrets, ...(pod === undefined ? {} : { pod }) };
+  const places = await shell.house.artifacts.explain(reference, asker, shell.signal);
   print(shell, places, () =>
     places
       .flatMap(({ place, sources }) => [
@@ -53,4 +59,12 @@ async function explain(shell: Shell, reference: string, options: Options): Promi
       .map(line => `${printable(line)}\n`)
       .join(''),
   );
+}
+
+/** @throws ArtifactError `invalid`. */
+function parsePodName(option: unknown): PodName | undefined {
+  if (typeof option !== 'string') return undefined;
+  const [namespace = '', name = '', ...rest] = option.split('/');
+  if (namespace !== '' && name !== '' && rest.length === 0) return { namespace, name };
+  throw new ArtifactError('invalid', `--pod ${quoteName(option)}: write NAMESPACE/NAME`);
 }

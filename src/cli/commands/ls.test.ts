@@ -63,10 +63,26 @@ test('inspect --credentials tells where credentials are looked for, and needs no
     artifacts: { explain },
   });
   assert.deepEqual(json.json, places);
+  const ofPod = ['inspect', '--credentials', '--pod', 'ml/web-0', 'z:1'];
+  assert.equal((await runShell(ofPod, { artifacts: { explain } })).stdout, ran.stdout);
   assert.deepEqual(asked, [
-    ['z:1', {}],
-    ['z:1', {}],
+    ['z:1', { secrets: {} }],
+    ['z:1', { secrets: {} }],
+    ['z:1', { secrets: {}, pod: { namespace: 'ml', name: 'web-0' } }],
   ]);
+});
+
+test('a pod is named by namespace and name, and for its credentials alone', async () => {
+  for (const [argv, message] of [
+    [['--credentials', '--pod', 'web-0'], /--pod "web-0": write NAMESPACE\/NAME/],
+    [['--credentials', '--pod', '/web-0'], /write NAMESPACE\/NAME/],
+    [['--credentials', '--pod', 'a/b/c'], /write NAMESPACE\/NAME/],
+    [['--pod', 'ml/web-0'], /--pod goes with --credentials/],
+  ] as const) {
+    const { code, stderr } = await runShell(['inspect', ...argv, 'z:1']);
+    assert.equal(code, 2);
+    assert.match(stderr, message);
+  }
 });
 
 test('volumes names below the table what the policy would refuse now', async () => {
