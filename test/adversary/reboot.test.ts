@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, test } from 'node:test';
+import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
+import { basic } from '../support/guarded-registry.ts';
+import { mountsBelow, unmountBelow } from '../support/mounts.ts';
+import { outcomeOf } from '../support/outcome.ts';
+
+/** After a reboot a pod gets what its record says, and not what it may not have any more, nor what it never had. */
+
+const stack: AsyncDisposable[] = [];
+afterEach(async () => {
+  for (const resource of stack.splice(0).toReversed()) await resource[Symbol.asyncDispose]();
+});
+const own = <T extends AsyncDisposable>(resource: T): T => {
+  stack.push(resource);
+  return resource;
+};
+
+const alice = { username: 'alice', password: 'pass:wörd' };
+const secret = 'codename-osprey';
+type Request = Awaited<ReturnType<typeof publishRequest>>;
+
+/** Ends the daemon and every mount, lets `meanwhile` happen to the state folder, and starts again. */
+async function reboot(
+  daemon: TestDaemon,
+  meanwhile: (stateDir: string) => void,
+  flags: Record<string, string> = {},
+): Promise<TestDaemon> {
+  await daemon[Symbol.asyncDispose]();
+  unmountBelow(daemon.node.kubeletDir);
+  meanwhile(daemon.node.stateDir);
+  return own(await startDaemon(daemon.node, { flags }));
+}
+
+async function publish(daemon: TestDaemon, request: Request) {
+  return outcomeOf(daemon.csi.NodePublishVolume(request));
+}
+
+async function open(guarded: boolean): Promise<{ daemon: TestDaemon; registry: FaultyRegistry }> {
+  const registry = own(await openFaultyRegistry(guarded ? { guard: basic } : {}));
+  return { registry, daemon: own(await startDaemon(own(await testNode([registry.host])))) };
+}
+
+type Fields = Record<string, unknown>;
+/** Changes the one record of a target path. */
+function forge(stateDir: string, { target_path }: Request, change: (record: Fields) => Fields): void {
+  const folder = join(stateDir, 'volumes');
+  for (const name of readdirSync(folder)) {
+    const record: Fields = JSON.parse(readFileSync(join(folder, name), 'utf8'));
+    if (record['targetPath'] === target_path) {
+      writeFileSync(join(folder, name), JSON.stringify(change(record)));
+      return;
+    }
+  }
+  throw new Error(`no record of ${target_path}`);
+}
+
+function assertRefused(
+  { code, text }: Awaited<ReturnType<typeof publish>>,
+  { target_path }: Request,
+  why: RegExp,
+): void {
+  assert.match(`${code}: ${text}`, why);
+  assert.doesNotMatch(text, /osprey/);
+  assert.deepEqual(mountsBelow(target_path), []);
+}
+
+test('a record that somebody has changed to name what is private gives nothing of it', async () => {
+  const [registry, free] = [own(await openFaultyRegistry({ guard: basic })), own(await openFaultyRegistry())];
+  const daemon = own(await startDaemon(own(await testNode([registry.host, free.host]))));
+  const hidden = await registry.push('team/model', 'v1', [{ name: secret, bytes: Buffer.from(secret) }]);
+  const mine = await free.push('mine/model', 'v1', [{ name: 'mine', bytes: Buffer.from('mine') }]);
+  const hers = await publishRequest(daemon.node, { reference: hidden.reference }, alice);
+  assert.equal((await publish(daemon, hers)).code, 'OK');
+  const request = await publishRequest(daemon.node, { reference: mine.reference });
+  assert.equal((await publish(daemon, request)).code, 'OK');
+  const view = (stateDir: string): unknown => {
+    let found: unknown;
+    forge(stateDir, hers, record => {
+      found = record['view'];
+      return record;
+    });
+    return found;
+  };
+  let again = daemon;
+  for (const change of [
+    () => ({ digest: hidden.digest }),
+    () => ({ digest: hidden.digest, manifest: hidden.digest }),
+    () => ({ resolved: hidden.reference, digest: hidden.digest, manifest: hidden.digest }),
+    (stateDir: string) => ({ resolved: hidden.reference, digest: hidden.digest, view: view(stateDir) }),
+  ] as const) {
+    let before: Fields = {};
+    again = await reboot(again, stateDir =>
+      forge(stateDir, request, record => {
+        before = record;
+        return { ...record, ...change(stateDir) };
+      }),
+    );
+    assertRefused(await publish(again, request), request, /^(?:UNAUTHENTICATED|PERMISSION_DENIED|NOT_FOUND)/);
+    // Only the view changed: the mount is made of what digest and options say.
+    again = await reboot(again, stateDir =>
+      forge(stateDir, request, () => ({ ...before, view: view(stateDir) })),
+    );
+    assert.equal((await publish(again, request)).code, 'OK');
+    assert.deepEqual(readdirSync(request.target_path), ['mine']);
+  }
+});
+
+test("a record that is torn, or another target's, is no record", async () => {
+  const { daemon, registry } = await open(false);
+  const { reference } = await registry.push('mine/model', 'v1', [
+    { name: 'mine', bytes: Buffer.from('mine') },
+  ]);
+  const request = await publishRequest(daemon.node, { reference });
+  assert.equal((await publish(daemon, request)).code, 'OK');
+  let again = daemon;
+  for (const change of [
+    { digest: 'sha256:../../../etc' },
+    { targetPath: '/etc' },
+    { resolved: 7 },
+    { pod: { uid: 7 } },
+  ]) {
+    again = await reboot(again, stateDir => forge(stateDir, request, record => ({ ...record, ...change })));
+    assert.equal((await publish(again, request)).code, 'OK');
+    assert.deepEqual(readdirSync(request.target_path), ['mine']);
+  }
+});
+
+test('who is neither remembered nor let in by the registry does not get it back by its record', async () => {
+  const { daemon, registry } = await open(true);
+  const { reference } = await registry.push('team/model', 'v1', [{ name: 'f', bytes: Buffer.from(secret) }]);
+  const request = await publishRequest(daemon.node, { reference }, alice);
+  assert.equal((await publish(daemon, request)).code, 'OK');
+  const forget = (stateDir: string): void => {
+    for (const name of readdirSync(join(stateDir, 'access'))) rmSync(join(stateDir, 'access', name));
+  };
+  const again = await reboot(daemon, forget);
+  const { secrets: _, ...bare } = request;
+  assertRefused(await publish(again, { ...bare, secrets: {} } as Request), request, /^UNAUTHENTICATED/);
+  registry.fault(() => ({ kind: 'status', status: 403 }));
+  assertRefused(await publish(again, request), request, /^PERMISSION_DENIED/);
+  registry.fault(() => undefined);
+  assert.equal((await publish(again, request)).code, 'OK');
+});
+
+test('what a policy refuses by now is not mounted again', async () => {
+  const { daemon, registry } = await open(false);
+  const { reference } = await registry.push('team/model', 'v1', [{ name: 'f', bytes: Buffer.from(secret) }]);
+  const request = await publishRequest(daemon.node, { reference });
+  assert.equal((await publish(daemon, request)).code, 'OK');
+  const signatures = join(daemon.node.path, 'policy.json');
+  const access = join(daemon.node.path, 'access.yaml');
+  writeFileSync(signatures, JSON.stringify({ default: [{ type: 'reject' }] }));
+  writeFileSync(access, 'default: deny\n');
+  let again = daemon;
+  for (const flags of [{ '--policy': signatures }, { '--access-policy': access }] as const) {
+    again = await reboot(again, () => {}, flags);
+    assertRefused(await publish(again, request), request, /^PERMISSION_DENIED/);
+  }
+  again = await reboot(again, () => {});
+  assert.equal((await publish(again, request)).code, 'OK');
+});
