@@ -27,9 +27,6 @@ export type Transfer = {
   readonly subject: string;
 };
 
-/** From this size on, a connection of one's own is worth its handshake (bulk.ts). */
-const bulkBytes = 4 * 1024 * 1024;
-
 const fromStart: ReadonlySet<number> = new Set([200]);
 const fromWithin: ReadonlySet<number> = new Set([200, 206, 416]);
 
@@ -80,7 +77,7 @@ async function attempt(exchange: Exchange, blob: Transfer, signal: AbortSignal):
         'accept-encoding': 'identity',
         ...(sink.offset === 0 ? {} : { range: `bytes=${sink.offset}-` }),
       },
-      bulk: descriptor.size - sink.offset >= bulkBytes,
+      bulk: true,
       wanted: sink.offset === 0 ? fromStart : fromWithin,
     },
     here => toReceiver(here, blob),

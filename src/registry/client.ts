@@ -92,7 +92,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   const exchange = openExchange((request, accept, signal) => {
     // What comes by a proxy has its speed, which the pool keeps up with.
     const straight = proxies.find(request.url) === undefined;
-    return (request.bulk && straight ? bulk : pool.send)(request, accept, signal);
+    return (request.bulk && straight ? bulk.send : pool.send)(request, accept, signal);
   }, clock);
 
   const standings = openStandings(clock, onRest);
@@ -160,6 +160,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       await deliver(exchange, journey, { descriptor, sink }, standings, startPatience, signal);
     },
     async [Symbol.asyncDispose]() {
+      bulk[Symbol.dispose]();
       await pool[Symbol.asyncDispose]();
     },
   };

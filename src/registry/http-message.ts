@@ -2,8 +2,8 @@
 export const maxHeadBytes: number = 16 * 1024;
 
 /**
- * What the start of a response shows. `plain`: its body is the `contentLength` bytes that follow `headBytes`. `other`:
- * anything else, valid or not; a whole HTTP client shall judge it.
+ * What the start of a response shows. `plain`: its body is the `contentLength` bytes that follow `headBytes`, and if it
+ * `lasts` the connection may be asked again. `other`: anything else, valid or not; a whole HTTP client shall judge it.
  */
 export type ResponseStart =
   | { readonly kind: 'incomplete' }
@@ -13,12 +13,13 @@ export type ResponseStart =
       readonly headers: Readonly<Record<string, string>>;
       readonly headBytes: number;
       readonly contentLength: number;
+      readonly lasts: boolean;
     }
   | { readonly kind: 'other' };
 
 const incomplete: ResponseStart = { kind: 'incomplete' };
 const other: ResponseStart = { kind: 'other' };
-const statusLine = /^HTTP\/1\.[01] ([2-5]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
+const statusLine = /^HTTP\/1\.([01]) ([2-5]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
 const field = /^([\w!#$%&'*+.^`|~-]+):[\t ]*([\t\x20-\x7e\x80-\xff]*)$/;
 
 /**
@@ -30,7 +31,7 @@ export function parseResponseStart(bytes: Uint8Array): ResponseStart {
   const end = buffer.indexOf('\r\n\r\n');
   if (end < 0) return bytes.length < maxHeadBytes ? incomplete : other;
   const [first = '', ...lines] = buffer.toString('latin1', 0, end).split('\r\n');
-  const status = statusLine.exec(first)?.[1];
+  const [, minor, status] = statusLine.exec(first) ?? [];
   if (status === undefined) return other;
   const headers: Record<string, string> = Object.create(null);
   for (const line of lines) {
@@ -47,12 +48,13 @@ export function parseResponseStart(bytes: Uint8Array): ResponseStart {
     headers,
     headBytes: end + 4,
     contentLength: Number(length),
+    lasts: minor === '1' && !(headers['connection'] ?? '').toLowerCase().includes('close'),
   };
 }
 
-/** A GET that ends its connection. @throws Error if a header cannot be sent as it is. */
+/** A GET whose connection may last. @throws Error if a header cannot be sent as it is. */
 export function formatGet(url: URL, headers: Readonly<Record<string, string>>): string {
-  const lines = [`GET ${url.pathname}${url.search} HTTP/1.1`, `host: ${url.host}`, 'connection: close'];
+  const lines = [`GET ${url.pathname}${url.search} HTTP/1.1`, `host: ${url.host}`];
   for (const [name, value] of Object.entries(headers)) {
     if (!field.test(`${name}: ${value}`))
       throw new Error(`the header ${JSON.stringify(name)} cannot be sent`);
