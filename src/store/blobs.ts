@@ -1,5 +1,5 @@
-import { createHash, hash } from 'node:crypto';
-import { fstatSync, lstatSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { hash } from 'node:crypto';
+import { fstatSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -11,8 +11,8 @@ import { attempt } from './failure.ts';
 import { hashFile } from './file-hash.ts';
 import type { Hashing } from './hashing.ts';
 import { type Ingest, openIngest } from './ingest.ts';
+import type { Landing } from './landing.ts';
 import { startPace } from './pace.ts';
-import type { Scratch } from './scratch.ts';
 
 /** Verified bytes under `blobs/<algorithm>/<hex>`, 0644: each file complete or absent, and never changed. */
 export type Blobs = {
@@ -36,7 +36,7 @@ const readLimit = 4 * 1024 * 1024;
 export function openBlobs(
   folders: DigestFolders,
   ingestFolder: string,
-  scratch: Scratch,
+  landing: Landing,
   hashing: Hashing,
 ): Blobs {
   const openIngests = new Set<string>();
@@ -77,15 +77,7 @@ export function openBlobs(
       attempt(`storing blob ${digest}`, async () => {
         verifyDigest(bytes, digest, `blob ${digest} is not stored`);
         if ((await size(digest)) !== undefined) return;
-        const aside = scratch.fresh();
-        try {
-          await using file = await open(aside, 'wx', 0o644);
-          writeFileSync(file.fd, bytes);
-          await land(file, aside, digest);
-        } catch (thrown) {
-          await rm(aside, { force: true });
-          throw thrown;
-        }
+        await landing.land(bytes, folders.above(digest), hexOf(digest));
       }),
 
     async ingest(descriptor, source, signal) {
@@ -164,7 +156,7 @@ async function readSmall(path: string, digest: Digest): Promise<Uint8Array> {
 
 function verifyDigest(bytes: Uint8Array, digest: Digest, failure: string): void {
   const algorithm = algorithmOf(digest);
-  const actual = toDigest(algorithm, createHash(algorithm).update(bytes).digest('hex'));
+  const actual = toDigest(algorithm, hash(algorithm, bytes));
   if (actual !== digest) {
     throw new ArtifactError('corrupt', `${failure}: its ${bytes.length} bytes have digest ${actual}`);
   }

@@ -39,18 +39,19 @@ export function startHash(thread: HashThread, id: number, fd: number, algorithm:
     begun = !last;
     return thread.ask({ id, fd, algorithm, from, to, last });
   };
-  const takeStep = async (): Promise<void> => {
-    const answer = await ask(asked + stepBytes, false);
-    if (answer.kind === 'failed') failure ??= answer;
+  const canAsk = (): boolean => failure === undefined && steps.size < maxAsked && size - asked >= stepBytes;
+  const takeStep = (): void => {
+    const answered = async (): Promise<void> => {
+      const answer = await ask(asked + stepBytes, false);
+      if (answer.kind === 'failed') failure ??= answer;
+      steps.delete(step);
+      advance();
+    };
+    const step = answered();
+    steps.add(step);
   };
   const advance = (): void => {
-    while (failure === undefined && steps.size < maxAsked && size - asked >= stepBytes) {
-      const step = takeStep().finally(() => {
-        steps.delete(step);
-        advance();
-      });
-      steps.add(step);
-    }
+    while (canAsk()) takeStep();
   };
   const stepsDone = async (signal?: AbortSignal): Promise<void> => {
     while (steps.size > 0) {

@@ -1,0 +1,100 @@
+import {
+  closeSync,
+  existsSync,
+  fchmodSync,
+  fstatSync,
+  fsync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { startWriteback } from '../util/libc.ts';
+import { shareRuns } from '../util/shared-run.ts';
+import type { Folder } from './folder.ts';
+import type { Scratch } from './scratch.ts';
+
+/**
+ * Makes small files durable, many in one round: those that come while a round is under way are the next. The first sync
+ * of a round commits the journal for all of it. 1,000 files of 60 bytes on two cores: 0.12 s of CPU in rounds of 16,
+ * 0.3 s one by one.
+ */
+export type Landing = {
+  /** On the disk under its name, 0644, when this returns; what has the name already stays. */
+  land(bytes: Uint8Array, folder: Folder, name: string): Promise<void>;
+};
+
+type File = {
+  readonly bytes: Uint8Array;
+  readonly aside: string;
+  readonly folder: Folder;
+  readonly path: string;
+  failure?: { readonly thrown: unknown };
+};
+
+const sync = promisify(fsync);
+
+export function openLanding(scratch: Scratch): Landing {
+  const waiting: File[] = [];
+
+  const round = shareRuns(async () => {
+    const files = waiting.splice(0);
+    // All are written before any is synced: making a file waits for a commit that is under way.
+    const written = files.flatMap(file => {
+      try {
+        return [{ file, fd: write(file) }];
+      } catch (thrown) {
+        file.failure = { thrown };
+        return [];
+      }
+    });
+    const synced = written.map(({ file, fd }) => guard([file], () => sync(fd)).finally(() => closeSync(fd)));
+    await Promise.all(synced);
+    for (const file of files) place(file);
+    const byFolder = Map.groupBy(files, ({ folder }) => folder);
+    await Promise.all([...byFolder].map(([folder, landed]) => guard(landed, folder.sync)));
+  });
+
+  return {
+    async land(bytes, folder, name) {
+      const file: File = { bytes, aside: scratch.fresh(), folder, path: join(folder.path, name) };
+      waiting.push(file);
+      await round();
+      if (file.failure !== undefined) throw file.failure.thrown;
+    },
+  };
+}
+
+/** Its bytes are on their way to the disk; the descriptor is the caller's to close. */
+function write({ bytes, aside }: File): number {
+  const fd = openSync(aside, 'wx', 0o644);
+  try {
+    if ((fstatSync(fd).mode & 0o7777) !== 0o644) fchmodSync(fd, 0o644);
+    writeFileSync(fd, bytes);
+    startWriteback(fd, 0, bytes.length);
+    return fd;
+  } catch (thrown) {
+    closeSync(fd);
+    throw thrown;
+  }
+}
+
+function place(file: File): void {
+  try {
+    if (file.failure !== undefined || existsSync(file.path)) rmSync(file.aside, { force: true });
+    else renameSync(file.aside, file.path);
+  } catch (thrown) {
+    file.failure ??= { thrown };
+  }
+}
+
+/** What fails for some of a round fails for them alone. */
+async function guard(files: readonly File[], step: () => Promise<void>): Promise<void> {
+  try {
+    await step();
+  } catch (thrown) {
+    for (const file of files) file.failure ??= { thrown };
+  }
+}
