@@ -139,7 +139,7 @@ test('who is neither remembered nor let in by the registry does not get it back 
   };
   const again = await reboot(daemon, forget);
   const { secrets: _, ...bare } = request;
-  assertRefused(await publish(again, { ...bare, secrets: {} } as Request), request, /^UNAUTHENTICATED/);
+  assertRefused(await publish(again, { ...bare, secrets: {} }), request, /^UNAUTHENTICATED/);
   registry.fault(() => ({ kind: 'status', status: 403 }));
   assertRefused(await publish(again, request), request, /^PERMISSION_DENIED/);
   registry.fault(() => undefined);
