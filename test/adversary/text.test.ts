@@ -104,6 +104,9 @@ test('a status, which becomes an event of the pod, and the log, are lines of the
     assert.notEqual(code, 'OK');
     assertHarmless(text);
   }
+  // Where kubelet brings no word of the pod, its author can write one.
+  const forged = { 'csi.storage.k8s.io/pod.name': steer, 'csi.storage.k8s.io/pod.namespace': steer };
+  assert.equal((await publish(await put(documentOf([]), []), forged)).code, 'OK');
   registry.fault(() => ({ kind: 'status', status: 403, code: 'DENIED', message: steer }));
   assertHarmless((await publish(`${registry.host}/evil/model:refused`)).text);
   registry.fault(() => ({
