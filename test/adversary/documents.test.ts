@@ -81,11 +81,11 @@ const named = (part: Part, name: string): object => ({
 
 let tags = 0;
 /** Pushes past every check; answers a reference by tag. */
-async function put(document: unknown, mediaType: string = ociManifest): Promise<string> {
+async function put(document: unknown, mediaType: string = ociManifest, into = evil): Promise<string> {
   const tag = `t${tags++}`;
-  await evil.registry.putBlob('evil/model', none);
-  await evil.registry.putManifest('evil/model', tag, mediaType, json(document));
-  return `${evil.host}/evil/model:${tag}`;
+  await into.registry.putBlob('evil/model', none);
+  await into.registry.putManifest('evil/model', tag, mediaType, json(document));
+  return `${into.host}/evil/model:${tag}`;
 }
 
 const secret = Buffer.from('codename-osprey: the private weights');
@@ -172,7 +172,10 @@ test("what another has brought is nobody else's config, layer, manifest or index
     documentOf([named({ mediaType: 'text/plain', digest: manifest.digest, size: manifest.size }, 'f')]),
     documentOf([], { mediaType: imageConfig, digest: manifest.digest, size: manifest.size }),
   ]) {
-    assertRefused(await publish(await put(document)), /^(?:PERMISSION_DENIED|NOT_FOUND)$/);
+    const codes = /^(?:PERMISSION_DENIED|NOT_FOUND)$/;
+    assertRefused(await publish(await put(document)), codes);
+    // A repository of the registry where it is, which has it not.
+    assertRefused(await publish(await put(document, ociManifest, closed), {}, alice), codes);
   }
   const { digest, size } = manifest;
   for (const mediaType of [ociManifest, ociIndex, '']) {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/daemon.ts';
@@ -119,7 +119,7 @@ test("a record that is torn, or another target's, is no record", async () => {
   let again = daemon;
   for (const change of [
     { digest: 'sha256:../../../etc' },
-    { targetPath: '/etc' },
+    { targetPath: '/etc', resolved: 'gone.invalid/a/b:v1' },
     { resolved: 7 },
     { pod: { uid: 7 } },
   ]) {
@@ -135,7 +135,13 @@ test('who is neither remembered nor let in by the registry does not get it back 
   const request = await publishRequest(daemon.node, { reference }, alice);
   assert.equal((await publish(daemon, request)).code, 'OK');
   const forget = (stateDir: string): void => {
-    for (const name of readdirSync(join(stateDir, 'access'))) rmSync(join(stateDir, 'access', name));
+    for (const name of readdirSync(join(stateDir, 'access'))) {
+      const path = join(stateDir, 'access', name);
+      writeFileSync(
+        path,
+        JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), pods: [], secrets: [] }),
+      );
+    }
   };
   const again = await reboot(daemon, forget);
   const { secrets: _, ...bare } = request;

@@ -130,7 +130,7 @@ test('ls, inspect and the JSON of both are lines of their own', async () => {
   const bytes = Buffer.from('x');
   // Bytes of a name may be anything but a slash and NUL.
   const tar = rawTar(
-    paxEntry({ path: Buffer.from(steer), 'SCHILY.xattr.\u001b[2J': 'x' }),
+    paxEntry({ path: Buffer.from(steer), 'SCHILY.xattr.\xc2\x9b2J': 'x' }),
     rawEntry({ body: 'x' }),
   );
   const layers = [
