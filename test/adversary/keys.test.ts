@@ -283,7 +283,8 @@ describe('side by side', () => {
     const bytes = Buffer.alloc(600_000, 7);
     const { reference } = await registry.push('team/model', 'v1', [{ name: 'f', bytes }]);
     const auth = (name: string) => `Basic ${Buffer.from(`${name}:p`).toString('base64')}`;
-    const both = Promise.withResolvers<void>();
+    const waiting = Promise.withResolvers<void>();
+    let asked = 0;
     registry.fault(({ method, path, headers }) => {
       if (headers.authorization === undefined)
         return {
@@ -292,12 +293,14 @@ describe('side by side', () => {
         };
       if (method !== 'GET' || !path.endsWith(sha256(bytes))) return undefined;
       if (headers.authorization === auth('alice')) return undefined;
-      both.resolve();
-      // Half of it, and then no more, until the other is waiting.
-      return headers.range === undefined ? { kind: 'cut', after: 300_000 } : { kind: 'status', status: 403 };
+      // Half of it, then a second in which the other comes, then no more.
+      if (++asked === 1) return { kind: 'cut', after: 300_000 };
+      if (asked > 2) return { kind: 'status', status: 403 };
+      waiting.resolve();
+      return { kind: 'status', status: 429, retryAfter: '1' };
     });
     const mallory = publish(reference, { username: 'mallory', password: 'p' });
-    await both.promise;
+    await waiting.promise;
     const [hers, his] = await Promise.all([
       publish(reference, { username: 'alice', password: 'p' }),
       mallory,

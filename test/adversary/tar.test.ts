@@ -235,9 +235,10 @@ test('a subPath through symlinks stays in the tree, and ends', async () => {
   const own: Tar = [
     symlink('out', '../../../../proc'),
     symlink('abs', '/proc'),
+    symlink('d/abs', '/proc'),
     file('proc/version', 'mine'),
   ];
-  for (const subPath of ['out/version', 'abs/version', 'out', 'abs']) {
+  for (const subPath of ['out/version', 'abs/version', 'd/abs/version', 'out', 'abs', 'd/abs']) {
     const { code, text, path } = await publish('artifact', [own], subPath);
     assert.equal(code, 'OK', text);
     assert.equal(readFileSync(join(path, 'version'), 'utf8'), 'mine');
