@@ -62,18 +62,18 @@ export function createManifests(blobs: Blobs): Manifests {
     source: Documents,
     signal: AbortSignal,
   ): Promise<Uint8Array> => {
-    const isHeld = async () => (await blobs.size(descriptor.digest)) === descriptor.size;
-    const read = async () => {
-      await source.confirm({ kind, descriptor }, signal);
-      return blobs.read(descriptor.digest);
-    };
-    if (await isHeld()) return read();
-    using _turn = await fetching.lock(`${descriptor.digest} ${source.place}`, signal);
-    if (await isHeld()) return read();
-    const bytes = await source.fetch(kind, descriptor, signal);
-    await blobs.put(descriptor.digest, bytes);
-    await source.learn(descriptor.digest);
-    return bytes;
+    {
+      // One that is held may not be learned of yet: who brings it has the turn until then.
+      using _turn = await fetching.lock(`${descriptor.digest} ${source.place}`, signal);
+      if ((await blobs.size(descriptor.digest)) !== descriptor.size) {
+        const bytes = await source.fetch(kind, descriptor, signal);
+        await blobs.put(descriptor.digest, bytes);
+        await source.learn(descriptor.digest);
+        return bytes;
+      }
+    }
+    await source.confirm({ kind, descriptor }, signal);
+    return blobs.read(descriptor.digest);
   };
 
   const document = async (
