@@ -50,6 +50,8 @@ export function createLayerSource(
   const unpacks = createKeyedMutex();
   // Bounds open files; above the slots, since what is downloaded may be waiting for the disk.
   const works = createKeyedSemaphore(Math.max(32, 2 * maxParallelDownloads));
+  // Small ones have no file open while they wait, and more of them share a sync.
+  const smalls = createKeyedSemaphore(maxSmalls);
   const underWay = new Map<string, Sink>();
 
   const fill = async (sink: Sink, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
@@ -108,7 +110,7 @@ export function createLayerSource(
   };
 
   const bringFile = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
-    if (layer.descriptor.size <= smallBytes) return bringSmall(layer, origin, signal);
+    if (isSmall(layer)) return bringSmall(layer, origin, signal);
     await using ingest = await blobs.ingest(layer.descriptor, placeOf(origin), signal);
     await download(ingest, layer, origin, signal);
     await ingest.commit();
@@ -140,7 +142,7 @@ export function createLayerSource(
       const { digest } = layer.descriptor;
       using _turn = await downloads.lock(keyOf(digest, origin), signal);
       if (await isHeld(layer)) return false;
-      using _work = await works.acquire(placeOf(origin), signal);
+      using _work = await (isSmall(layer) ? smalls : works).acquire(placeOf(origin), signal);
       if (layer.form === 'unpacked' && (await blobs.size(digest)) !== undefined) {
         await confirm(layer, signal);
         await unpack(blobs.path(digest), layer, signal);
@@ -153,8 +155,13 @@ export function createLayerSource(
   };
 }
 
-/** Times the number of works at once, this is what small blobs may take of memory. */
-const smallBytes = 256 * 1024;
+/** Both together are what the small blobs of one registry may take of memory: 8 MiB. */
+const smallBytes = 64 * 1024;
+const maxSmalls = 128;
+
+function isSmall({ form, descriptor }: LayerPlan): boolean {
+  return form === 'file' && descriptor.size <= smallBytes;
+}
 
 /** The size it has is not told: it may be another's. */
 function verifySize(descriptor: Descriptor, size: number, label: string): void {

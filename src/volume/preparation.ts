@@ -188,7 +188,7 @@ export function createPreparation(world: {
 }
 
 /** How many layers of one artifact ask at once: those of other artifacts wait behind so many, not behind all of them. */
-const maxQueued = 32;
+const maxQueued = 128;
 /** What is not noted before a crash must be asked for again: layers of so many bytes are noted one by one, others by the hundred. */
 const worthAWrite = 1024 * 1024;
 const maxUnwritten = 100;
