@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeCertificate } from '../support/certificate.ts';
-import { publishRequest, startDaemon, testNode } from '../support/daemon.ts';
+import { publishRequest, startDaemon, type TestNode, testNode } from '../support/daemon.ts';
 import { oras } from '../support/oras.ts';
 import { startRealRegistry } from '../support/real-registry.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -12,7 +12,11 @@ import type { Row } from './rows.ts';
 /** Medians over all runs; `peak` is the most memory of any of our daemons, in MB. */
 export type ColdResult = { readonly ours: Cost; readonly theirs: Cost; readonly peak: number };
 
-/** Publishes an artifact on a node that has never seen it, and lets the rival bring it too, in turns. */
+/**
+ * Publishes an artifact on a node that has never seen it, and lets the rival bring it too, in turns. Nothing is deleted
+ * between the turns: for a while after a deletion ext4 is slow at making files (it does not use inodes of late), and a
+ * virtual machine at giving memory, each to whoever comes next.
+ */
 export async function runCold(row: Row, runs: number, program: string): Promise<ColdResult> {
   await using folder = await temporaryFolder();
   const tls = row.tls ? makeCertificate() : undefined;
@@ -26,32 +30,32 @@ export async function runCold(row: Row, runs: number, program: string): Promise<
   await oras(['push', ...access, reference, ...(await row.make(files))], files);
   const manifest = await oras(['manifest', 'fetch', ...access, reference], files);
   await rm(files, { recursive: true });
-  const rival =
+  const rival = (out: string): string =>
     row.rival === 'oras pull'
-      ? `${toolPath('oras')} pull ${access.join(' ')} --no-tty ${reference} --output out`
-      : `mkdir out && curl -sSf http://${registry.host}/v2/bench/artifact/blobs/${onlyLayer(manifest)} | tar xz -C out`;
+      ? `${toolPath('oras')} pull ${access.join(' ')} --no-tty ${reference} --output ${out}`
+      : `mkdir ${out} && curl -sSf http://${registry.host}/v2/bench/artifact/blobs/${onlyLayer(manifest)} | tar xz -C ${out}`;
 
   const ours: Cost[] = [];
   const theirs: Cost[] = [];
   let peak = 0;
+  await using nodes = new AsyncDisposableStack();
   for (let run = 0; run < runs; run++) {
-    const published = await publishCold(reference, registry.host, tls && certificate, program);
+    const node = nodes.use(await testNode(tls === undefined ? [registry.host] : []));
+    const published = await publishCold(node, reference, tls && certificate, program);
     ours.push(published.cost);
     peak = Math.max(peak, published.peak);
-    theirs.push(await timeCommand(rival, folder.path));
-    await rm(join(folder.path, 'out'), { recursive: true });
+    theirs.push(await timeCommand(rival(`out-${run}`), folder.path));
     await timeCommand('sync', folder.path);
   }
   return { ours: medians(ours), theirs: medians(theirs), peak };
 }
 
 async function publishCold(
+  node: TestNode,
   reference: string,
-  host: string,
   certificate: string | undefined,
   program: string,
 ): Promise<{ readonly cost: Cost; readonly peak: number }> {
-  await using node = await testNode(certificate === undefined ? [host] : []);
   const trust = certificate === undefined ? {} : { '--ca-file': certificate };
   await using daemon = await startDaemon(node, { program, flags: { '--log-level': 'info', ...trust } });
   const request = await publishRequest(node, { reference });
