@@ -77,6 +77,7 @@ function write({ bytes, aside }: File): number {
     return fd;
   } catch (thrown) {
     closeSync(fd);
+    rmSync(aside, { force: true }); // at once: on a full disk the others of its round have this room
     throw thrown;
   }
 }
