@@ -157,7 +157,8 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A value for an error text: JSON, short, no control characters. */
+/** A value for an error text, short. What is nested is not written out: it may have 4 MiB. */
 function quote(value: unknown): string {
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'a list' : 'an object';
   return (JSON.stringify(value) ?? 'absent').slice(0, 120);
 }
