@@ -28,11 +28,14 @@ export async function openDigestFolders(root: string): Promise<DigestFolders> {
     above,
     path: digest => `${above(digest).path}/${hexOf(digest)}`,
     async list() {
-      const names: string[] = [];
+      const digests: Digest[] = [];
       for (const [algorithm, folder] of Object.entries(folders)) {
-        names.push(...(await readdir(folder.path)).map(hex => `${algorithm}:${hex}`));
+        for (const hex of await readdir(folder.path)) {
+          const digest = `${algorithm}:${hex}`;
+          if (isDigest(digest)) digests.push(digest);
+        }
       }
-      return names.filter(isDigest);
+      return digests;
     },
     async [Symbol.asyncDispose]() {
       for (const folder of Object.values(folders)) await folder[Symbol.asyncDispose]();

@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict';
+import { linkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openDigestFolders } from '../../src/store/digest-folders.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+
+test('a few manifests of tiny layers put more blobs into the cache than a call has room for arguments, and all are listed', async () => {
+  await using folder = await temporaryFolder();
+  await using blobs = await openDigestFolders(folder.path);
+  const count = 150_000;
+  // One inode for each so many names, since ext4 has a bound for links.
+  let body = '';
+  for (let nth = 0; nth < count; nth++) {
+    const path = join(folder.path, 'sha256', nth.toString(16).padStart(64, '0'));
+    if (nth % 60_000 === 0) writeFileSync((body = path), '');
+    else linkSync(body, path);
+  }
+  assert.equal((await blobs.list()).length, count);
+});
