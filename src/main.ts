@@ -6,7 +6,7 @@ import { openTerminal } from './cli/terminal.ts';
 /** A command is over before anybody could scrape it. */
 const unmeasured = { bytesPulled() {}, pullStarted() {}, pullEnded() {} };
 
-process.exitCode = await runCli(
+const code = await runCli(
   process.argv.slice(2),
   {
     serve: async settings => (await import('./daemon.ts')).serve(settings),
@@ -16,3 +16,5 @@ process.exitCode = await runCli(
   },
   openTerminal(),
 );
+// All is closed by now; a connection that never comes about would keep the process for its 10 s and longer.
+process.exit(code);

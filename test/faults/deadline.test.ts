@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -183,6 +185,23 @@ describe('SIGTERM', () => {
     assert.match(JSON.stringify(stats.usage), new RegExp(`"total":${8 * MiB},.*"BYTES"`));
     await daemon.csi.NodeUnpublishVolume(request);
     verifyGone(request.target_path);
+  });
+
+  test('does not wait for a connection that never comes about', async () => {
+    const met = Promise.withResolvers<void>();
+    const silent = createServer(() => met.resolve()).listen(0, '127.0.0.1'); // says nothing to TLS
+    try {
+      await once(silent, 'listening');
+      const { port } = silent.address() as AddressInfo;
+      const request = await publishRequest(node, { reference: `127.0.0.1:${port}/model:v1` });
+      const call = outcomeOf(daemon.csi.NodePublishVolume(request));
+      await met.promise;
+      const ms = await stop();
+      assert.ok(ms < 6000, `${ms} ms`);
+      assert.equal((await call).code, 'UNAVAILABLE');
+    } finally {
+      silent.close();
+    }
   });
 
   test('lets a call that is nearly done finish', async () => {
