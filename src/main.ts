@@ -6,15 +6,14 @@ import { openTerminal } from './cli/terminal.ts';
 /** A command is over before anybody could scrape it. */
 const unmeasured = { bytesPulled() {}, pullStarted() {}, pullEnded() {} };
 
-const code = await runCli(
+process.exitCode = await runCli(
   process.argv.slice(2),
   {
-    serve: async settings => (await import('./daemon.ts')).serve(settings),
+    // All is closed when it answers; a connection that never comes about would keep the process for 10 s and longer.
+    serve: async settings => process.exit(await (await import('./daemon.ts')).serve(settings)),
     open: async (settings, log) => (await import('./house.ts')).openHouse(settings, log, unmeasured),
     connect: async socket => (await import('./csi/remote.ts')).connectRemote(socket),
     connectNode: async socket => (await import('./csi/remote-node.ts')).connectNode(socket),
   },
   openTerminal(),
 );
-// All is closed by now; a connection that never comes about would keep the process for its 10 s and longer.
-process.exit(code);
