@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import { ociManifest } from '../src/oci/media-type.ts';
@@ -222,6 +222,36 @@ test('a digest alone opens nothing', async () => {
     /PERMISSION_DENIED|NOT_FOUND/,
   );
 });
+
+/** A registry that wants credentials, and a peer on the node that gives what it has to anybody. */
+async function withPeer(...capabilities: readonly string[]) {
+  const [registry, peer] = [await closed(), await open()];
+  const node = own(await testNode());
+  const folder = join(node.path, 'hosts', registry.host.replace(/:(\d+)$/, '_$1_'));
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(
+    join(folder, 'hosts.toml'),
+    `server = "http://${registry.host}"\n[host."http://${peer.host}"]\ncapabilities = ${JSON.stringify(capabilities)}\n`,
+  );
+  const flags = { '--hosts-dir': join(node.path, 'hosts') };
+  return { registry, peer, daemon: own(await startDaemon(node, { flags })) };
+}
+
+for (const by of ['tag', 'digest']) {
+  test(`a peer that may only pull lets nobody in, by ${by}, cached or not; it brings bytes to those with rights`, async () => {
+    const { registry, peer, daemon } = await withPeer('pull');
+    const { digest } = await registry.push('team/model', 'v1', [weights]);
+    await peer.push('team/model', 'v1', [weights]);
+    const reference = `${registry.host}/team/model${by === 'tag' ? ':v1' : `@${digest}`}`;
+    await assert.rejects(publish(daemon, reference), /UNAUTHENTICATED/);
+    await publish(daemon, reference, alice);
+    assert.equal(registry.count('GET', sha256(weights.bytes)), 0);
+    await assert.rejects(publish(daemon, reference), /UNAUTHENTICATED/);
+    await assert.rejects(publish(daemon, reference, {}, { pullPolicy: 'Never' }), /UNAUTHENTICATED/);
+    isDown(registry);
+    await publish(daemon, reference, alice);
+  });
+}
 
 function allTextOf({ stateDir }: TestNode): string {
   return readdirSync(stateDir, { recursive: true, withFileTypes: true })

@@ -166,7 +166,11 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   };
 }
 
-/** Without mirrors: what they have is no word of the registry on who may have it. */
+/**
+ * Without mirrors: what they have is no word of the registry on who may have it. A hosts.toml may name the registry
+ * itself among its hosts, with certificates that its server lacks.
+ */
 function atRegistry(journey: Journey): Journey {
-  return { ...journey, route: { ...journey.route, mirrors: [] } };
+  const { mirrors, last } = journey.route;
+  return { ...journey, route: { mirrors: mirrors.filter(({ mirrorOf }) => mirrorOf === undefined), last } };
 }

@@ -161,6 +161,14 @@ describe('mirrors are asked in order', () => {
     assert.deepEqual([asked(first), asked(second), asked(home)], [[], [], ['HEAD blobs/D']]);
   });
 
+  test('or the registry as it stands among the hosts, where its certificates are', async () => {
+    const route = () => ({ mirrors: [mirrorAt(first), at(home)], last: at('127.0.0.1:1') });
+    await using client = openClient({ route });
+    const content = { kind: 'blob', descriptor: layers.small } as const;
+    assert.equal(await client.has(name, content, anonymous, signal), true);
+    assert.deepEqual([asked(first), asked(home)], [[], ['HEAD blobs/D']]);
+  });
+
   test('a port, a root and headers of a mirror are its own', async () => {
     const over = { path: `x/${name.path}`, root: '/api/v2', headers: { 'x-team': 'S3CRET' } };
     await using client = openClient({

@@ -140,10 +140,11 @@ capabilities = ["push"]
   const harbor = 'https://harbor.io/v2/proxy/team/x ns=a.io';
   const last = 'https://up.a.io/registry/v2/team/x insecure blind ns=a.io';
 
-  test('serve by what is asked: a tag’s name those that resolve, all else those that pull', async () => {
-    assert.deepEqual(await routeOf(hosts(three), 'a.io/team/x:1', 'name'), [names, harbor, last]);
-    assert.deepEqual(await routeOf(hosts(three), 'a.io/team/x:1', 'content'), [peer, harbor, last]);
-    assert.deepEqual(await routeOf(hosts(three), `a.io/team/x@${digest}`, 'name'), [peer, harbor, last]);
+  test('serve by what is asked: what is named and who may have it those that resolve, bytes those that pull', async () => {
+    for (const reference of ['a.io/team/x:1', `a.io/team/x@${digest}`]) {
+      assert.deepEqual(await routeOf(hosts(three), reference, 'name'), [names, harbor, last]);
+      assert.deepEqual(await routeOf(hosts(three), reference, 'content'), [peer, harbor, last]);
+    }
   });
 
   test('a path below /v2 is the beginning of the repository, for tokens and credentials', async () => {
@@ -164,6 +165,29 @@ capabilities = ["push"]
     assert.equal(mirrors.length, 0);
     assert.equal(show(place), 'https://registry-1.docker.io/v2/library/x');
     assert.deepEqual(place.headers, { 'x-a': 'b' });
+  });
+
+  test('as Talos writes them are in order, for a port, and for all others', async () => {
+    const files = {
+      'hosts/docker.io/hosts.toml':
+        "[host]\n  [host.'https://registry-1.docker.io']\n    capabilities = ['pull', 'resolve']\n  [host.'https://harbor.io/v2/hub']\n    capabilities = ['pull', 'resolve']\n    override_path = true\n",
+      'hosts/a.io_5000_/hosts.toml': "[host]\n  [host.'https://a.io:5000']\n    skip_verify = true\n",
+      'hosts/_default/hosts.toml':
+        "[host]\n  [host.'http://127.0.0.1:30020']\n    capabilities = ['pull', 'resolve']\n",
+    };
+    assert.deepEqual(await routeOf(files, 'docker.io/x:1'), [
+      'https://registry-1.docker.io/v2/library/x',
+      'https://harbor.io/v2/hub/library/x ns=docker.io',
+      'https://registry-1.docker.io/v2/library/x',
+    ]);
+    assert.deepEqual(await routeOf(files, 'a.io:5000/x:1'), [
+      'https://a.io:5000/v2/x insecure blind',
+      'https://a.io:5000/v2/x',
+    ]);
+    assert.deepEqual(await routeOf(files, 'b.io/x:1'), [
+      'http://127.0.0.1:30020/v2/x insecure ns=b.io',
+      'https://b.io/v2/x',
+    ]);
   });
 
   test('that may not be asked leave nothing to ask, which says so', async () => {

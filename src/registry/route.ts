@@ -18,7 +18,8 @@ export type Question = 'name' | 'content';
  *
  * registries.conf, where the longest prefix that matches decides alone, wins over hosts.toml. Its mirrors serve by what
  * the user wrote, tag or digest: what a tag was resolved to comes from the mirrors for tags. Those of hosts.toml serve
- * by what is asked: `resolve` what a tag names, `pull` all that a digest names.
+ * by what is asked: `resolve` what a reference names, and so who may have it; `pull` the bytes. A peer that brings what
+ * it has to anybody is made harmless by `pull` alone.
  *
  * @throws ArtifactError `denied` for a blocked repository, for a location that makes no repository of it, and where no
  *   host has the capability.
@@ -62,9 +63,8 @@ function byRule(rule: RegistryRule | undefined, reference: Reference): readonly 
 
 function byHosts(hosted: RegistryHosts, reference: Reference, question: Question): readonly Place[] {
   const home = apiHost(reference.registry);
-  const asksTag = question === 'name' && reference.digest === undefined && reference.tag !== undefined;
   return hosted.hosts
-    .filter(host => (asksTag ? host.resolves : host.pulls))
+    .filter(host => (question === 'name' ? host.resolves : host.pulls))
     .map(host => mirrored(toHostPlace(host, reference, home), home, reference));
 }
 
