@@ -103,7 +103,7 @@ const refused: readonly (readonly [string, Partial<Wire>, RegExp])[] = [
   [
     'an empty reference',
     { volume_context: { reference: '' } },
-    /reference cannot be "": leave it out, or give it a value/,
+    /reference cannot be "": set it to the artifact/,
   ],
   ['a reference that is none', { volume_context: { reference: 'UPPER/case' } }, /UPPER\/case/],
   [
@@ -126,7 +126,11 @@ const refused: readonly (readonly [string, Partial<Wire>, RegExp])[] = [
     attribute('include', '*.json,,x'),
     /include cannot be .*: write globs with one comma between them/,
   ],
-  ['a platform that is none', attribute('platform', 'arm64'), /"arm64" is not a platform: write os\/arch/],
+  [
+    'a platform that is none',
+    attribute('platform', 'arm64'),
+    /volume attribute platform cannot be "arm64": write os\/arch/,
+  ],
   ['an empty value', attribute('exclude', ''), /exclude cannot be "": leave it out/],
   ['a line end', attribute('include', 'a\nb'), /"a\\x0ab": remove the control characters/],
   ['a value that is too long', attribute('subPath', long), /4096 bytes is the most it may have/],

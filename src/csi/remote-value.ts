@@ -28,6 +28,7 @@ const phases: Readonly<Record<Progress__Output['phase'], Progress['phase']>> = {
 };
 
 export function toResolved(wire: Resolved__Output): Resolved {
+  const platform = parsePlatform(wire.platform);
   return {
     reference: wire.reference,
     descriptor: {
@@ -36,7 +37,7 @@ export function toResolved(wire: Resolved__Output): Resolved {
       size: wire.size,
       annotations: wire.annotations,
       ...(wire.artifact_type === '' ? {} : { artifactType: wire.artifact_type }),
-      ...(wire.platform === '' ? {} : { platform: parsePlatform(wire.platform) }),
+      ...(platform === undefined ? {} : { platform }),
     },
     cached: wire.cached,
   };

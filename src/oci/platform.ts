@@ -15,15 +15,10 @@ export function toPlatform(nodeArchitecture: string): Platform {
   return { os: 'linux', architecture: architectures[nodeArchitecture] ?? nodeArchitecture };
 }
 
-/** @throws ArtifactError `invalid` for anything but os/arch or os/arch/variant. */
-export function parsePlatform(text: string): Platform {
+/** Undefined for anything but os/arch or os/arch/variant. */
+export function parsePlatform(text: string): Platform | undefined {
   const match = /^([a-z0-9]+)\/([a-z0-9_]+)(?:\/([a-z0-9.]+))?$/.exec(text);
-  if (match === null) {
-    throw new ArtifactError(
-      'invalid',
-      `"${text.slice(0, 80)}" is not a platform: write os/arch or os/arch/variant, such as linux/arm64/v8`,
-    );
-  }
+  if (match === null) return undefined;
   const [, os = '', architecture = '', variant] = match;
   return { os, architecture, ...(variant === undefined ? {} : { variant }) };
 }

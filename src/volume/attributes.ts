@@ -1,5 +1,5 @@
 import { quoteName } from '../oci/name.ts';
-import { parsePlatform } from '../oci/platform.ts';
+import { type Platform, parsePlatform } from '../oci/platform.ts';
 import { parseReference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { PullPolicy, PullRequest, Selection } from './request.ts';
@@ -13,6 +13,8 @@ const known = ['reference', 'pullPolicy', 'platform', 'unpack', 'subPath', 'incl
 export function isKubernetesKey(key: string): boolean {
   return key.startsWith('csi.storage.k8s.io/') || key.startsWith('storage.kubernetes.io/');
 }
+
+const example = 'the artifact to mount, such as ghcr.io/org/model:v1';
 
 /** PATH_MAX; no attribute has a use for more. */
 const longest = 4096;
@@ -28,10 +30,7 @@ export function parseAttributes(context: Readonly<Record<string, string>>): Attr
   for (const [key, value] of attributes) verifyAttribute(key, value);
   const reference = attributes.get('reference');
   if (reference === undefined) {
-    throw new ArtifactError(
-      'invalid',
-      'the volume attribute reference is missing; set it to the artifact to mount, such as ghcr.io/org/model:v1',
-    );
+    throw new ArtifactError('invalid', `the volume attribute reference is missing; set it to ${example}`);
   }
   verifyReference(reference);
   const pullPolicy = attributes.get('pullPolicy');
@@ -39,7 +38,7 @@ export function parseAttributes(context: Readonly<Record<string, string>>): Attr
   return {
     reference,
     ...(pullPolicy === undefined ? {} : { pullPolicy: parsePullPolicy(pullPolicy) }),
-    ...(platform === undefined ? {} : { platform: parsePlatform(platform) }),
+    ...(platform === undefined ? {} : { platform: parsePlatformAttribute(platform) }),
     selection: toSelection(attributes),
   };
 }
@@ -67,7 +66,12 @@ function verifyAttribute(key: string, value: string): void {
       `there is no volume attribute ${quoteName(key)}; those that exist are ${known.join(', ')}`,
     );
   }
-  if (value === '') throw refusal(key, value, 'leave it out, or give it a value');
+  if (value === '')
+    throw refusal(
+      key,
+      value,
+      key === 'reference' ? `set it to ${example}` : 'leave it out, or give it a value',
+    );
   if (Buffer.byteLength(value) > longest)
     throw refusal(key, value, `${longest} bytes is the most it may have`);
   if (/\p{Cc}/u.test(value)) throw refusal(key, value, 'remove the control characters (line ends are some)');
@@ -89,6 +93,12 @@ function verifyReference(text: string): void {
 function parsePullPolicy(text: string): PullPolicy {
   if (text === 'Always' || text === 'IfNotPresent' || text === 'Never') return text;
   throw refusal('pullPolicy', text, 'write Always, IfNotPresent or Never');
+}
+
+function parsePlatformAttribute(text: string): Platform {
+  const platform = parsePlatform(text);
+  if (platform !== undefined) return platform;
+  throw refusal('platform', text, 'write os/arch or os/arch/variant, such as linux/arm64/v8, in lower case');
 }
 
 function parseUnpack(text: string): Selection['unpack'] {
