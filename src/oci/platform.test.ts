@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ArtifactError } from '../util/error.ts';
 import type { Descriptor } from './descriptor.ts';
 import { parseDigest } from './digest.ts';
 import { formatPlatform, type Platform, parsePlatform, selectPlatform, toPlatform } from './platform.ts';
