@@ -86,11 +86,12 @@ test('a successor keeps its socket when its predecessor stops', async () => {
   assert.equal(info.endpoint, '/successor.sock');
 });
 
-test('a folder of kubelet that is not there is named, and a driver name that is none refused', async () => {
+test('a folder of kubelet that is not there, or that is too deep for a socket, is named', async () => {
   await using there = await kubelet();
   const elsewhere = { ...there.options, kubeletDir: `${there.path}/nowhere` };
   await assert.rejects(serveRegistration(elsewhere), {
     message: /the folder .*nowhere\/plugins_registry of the socket is not there/,
   });
-  await assert.rejects(serveRegistration({ ...there.options, driverName: '-x' }), { code: 'invalid' });
+  const deep = { ...there.options, kubeletDir: `${there.path}/${'k'.repeat(70)}` };
+  await assert.rejects(serveRegistration(deep), { code: 'invalid', message: /-reg\.sock has 1\d\d bytes/ });
 });

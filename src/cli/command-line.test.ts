@@ -138,9 +138,3 @@ test('the configuration of credential providers and the folder of their programs
   const both = toSettings({ ...config, credentialProviderBinDir: '/opt/bin' }, {});
   assert.equal(both.credentialProviderBinDir, '/opt/bin');
 });
-
-test('a registration socket that Linux could not bind is refused at start', () => {
-  const kubeletDir = `/${'k'.repeat(70)}`;
-  assert.throws(() => toSettings({ register: 'true', kubeletDir }, {}), /--register: the path of the socket/);
-  assert.equal(toSettings({ kubeletDir }, {}).kubeletDir, kubeletDir);
-});

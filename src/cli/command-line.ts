@@ -1,7 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
 import { flags } from './flags.ts';
 import type { Settings } from './settings.ts';
-import { verifySocketPath } from './values.ts';
 
 /** `cacheHigh` as the flag `--cache-high`. */
 export function formatFlag(key: string): string {
@@ -47,10 +46,6 @@ export function toSettings(
       'invalid',
       '--credential-provider-config and --credential-provider-bin-dir go together; give both or none',
     );
-  }
-  if (settings.register) {
-    const socket = `${settings.kubeletDir}/plugins_registry/${settings.driverName}-reg.sock`;
-    named('--register', () => verifySocketPath(socket));
   }
   return settings;
 }

@@ -1,12 +1,10 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
+import { verifySocketPath } from '../util/socket-path.ts';
 
 /** Where to listen. `host` undefined: every address. */
 export type Address = { readonly host: string | undefined; readonly port: number };
-
-/** sockaddr_un's path, without its NUL. */
-const longestSocketPath = 107;
 
 /** `unix:///absolute/path` as that path. @throws ArtifactError `invalid`; also where the kernel could not bind the path. */
 export function parseEndpoint(text: string): string {
@@ -15,16 +13,6 @@ export function parseEndpoint(text: string): string {
     return refuse(text, 'an endpoint', 'unix:///csi/csi.sock is; only unix sockets are served');
   verifySocketPath(path);
   return path;
-}
-
-/** @throws ArtifactError `invalid` above 107 bytes: the kernel's limit for a socket. */
-export function verifySocketPath(path: string): void {
-  const length = Buffer.byteLength(path);
-  if (length <= longestSocketPath) return;
-  throw new ArtifactError(
-    'invalid',
-    `the path of the socket ${path} has ${length} bytes; Linux allows ${longestSocketPath}: choose a shorter folder or name`,
-  );
 }
 
 /** A name as GetPluginInfo may answer it (CSI 1.12): 63 characters at most, letters and digits at both ends. */

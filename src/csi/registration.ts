@@ -4,7 +4,6 @@ import type { Logger } from 'pino';
 import { ArtifactError } from '../util/error.ts';
 import { loadDefinitions } from './definitions.ts';
 import { openDrain } from './drain.ts';
-import { parseDriverName } from './identity.ts';
 import { type Serving, serverOptions, shutDown } from './server.ts';
 import { bindSocket } from './socket.ts';
 import { type Edge, type Observe, unary } from './unary.ts';
@@ -39,7 +38,7 @@ export async function serveRegistration(options: RegistrationOptions): Promise<S
   const server = new Server(serverOptions);
   const { Registration } = loadDefinitions().pluginregistration;
   server.addService(Registration.service, registrationHandlers({ log, observe, drain }, options));
-  const path = registrationPath(kubeletDir, parseDriverName(options.driverName));
+  const path = registrationPath(kubeletDir, options.driverName);
   const place = await bindSocket(server, path, 'always');
   log.info({ socket: path }, 'waiting for kubelet to register the driver');
 

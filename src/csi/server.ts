@@ -52,7 +52,7 @@ const forTools = [
  * Stopping lets no new call in, gives those under way two seconds to finish, then answers UNAVAILABLE for the rest,
  * which kubelet takes as "ask again"; the socket is gone at the end.
  *
- * @throws ArtifactError `invalid` for a driver name or a path that cannot be; `exists` while another daemon answers.
+ * @throws ArtifactError `invalid` for a path that cannot be; `exists` while another daemon answers.
  */
 export async function serveCsi(options: CsiOptions): Promise<Serving> {
   const { endpoint, nodeId, publishing, artifacts, log, observe, ready } = options;

@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
 import { ArtifactError, errnoOf } from '../util/error.ts';
+import { verifySocketPath } from '../util/socket-path.ts';
 
 /** What is at the path of a socket when a server wants it. */
 export type Takeover =
@@ -21,9 +22,6 @@ export type Place = {
 /** Of sockets that have no name yet. */
 const asidePrefix = '.oac-';
 
-/** sockaddr_un's path, without its NUL. */
-const longestPath = 107;
-
 /**
  * Binds a server to a unix socket that only root can open. The socket is made under a hidden name and renamed, so that
  * nobody ever sees it with another mode or not yet listening; and since libuv removes the name it bound when it
@@ -34,12 +32,8 @@ const longestPath = 107;
 export async function bindSocket(server: Server, path: string, takeover: Takeover): Promise<Place> {
   // kubelet passes over names that begin with a dot.
   const aside = join(dirname(path), `${asidePrefix}${randomBytes(3).toString('hex')}`);
-  if (Math.max(Buffer.byteLength(path), Buffer.byteLength(aside)) > longestPath) {
-    throw new ArtifactError(
-      'invalid',
-      `the path of the socket ${path} is longer than ${longestPath} bytes; choose a shorter folder or name`,
-    );
-  }
+  verifySocketPath(path);
+  verifySocketPath(aside);
   await verifyFree(path, takeover);
   await removeStale(dirname(path));
   await bind(server, aside);
