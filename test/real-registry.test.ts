@@ -1,13 +1,20 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from './support/daemon.ts';
 import { oras } from './support/oras.ts';
+import { runProgram } from './support/program.ts';
 import { startRealRegistry } from './support/real-registry.ts';
 import { needs } from './support/tools.ts';
 import { readTree } from './support/tree.ts';
+
+const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 /** What is pushed by name; the key is the tag. `files` are written first, then `oras push` is given `args`. */
 const artifacts = {
@@ -63,6 +70,36 @@ describe('oras push to a registry, then a volume', needs('root', 'registry', 'or
     await daemon.csi.NodePublishVolume(request);
     assert.deepEqual(Object.keys(readTree(request.target_path)), ['README.md']);
     await daemon.csi.NodeUnpublishVolume(request);
+  });
+
+  test('a layout that oras wrote is loaded as a folder and as a tar, under the name that it is given', async () => {
+    const layout = join(work, '..', 'layout');
+    const tar = `${layout}.tar`;
+    await oras(['push', '--plain-http', `${host}/models/away:1`, 'README.md', 'weights/'], work);
+    await oras(
+      ['copy', '--from-plain-http', '--to-oci-layout', `${host}/models/away:1`, `${layout}:1`],
+      work,
+    );
+    runProgram('tar', '--create', '--file', tar, '--directory', layout, '.');
+    const load = async (...operands: readonly string[]): Promise<string> => {
+      const environment = { ...process.env, CSI_ENDPOINT: `unix://${daemon.node.socket}` };
+      return (await promisify(execFile)(process.execPath, [main, 'load', ...operands], { env: environment }))
+        .stdout;
+    };
+    // oras names what is in a layout by the tag alone.
+    await assert.rejects(load(layout), /calls sha256:\w+ "1", .* give one beside the layout: registry\/repo/);
+    await assert.rejects(load(tar, 'models/away:1'), { code: 2, message: /is a short name/ });
+    for (const [path, name] of [
+      [layout, 'offline.example/models/away:folder'],
+      [tar, 'offline.example/models/away:tar'],
+    ] as const) {
+      assert.match(await load(path, name), new RegExp(`^${name}@sha256:\\w+\n$`));
+      const request = await publishRequest(daemon.node, { reference: name, pullPolicy: 'Never' });
+      await daemon.csi.NodePublishVolume(request);
+      const shown = readTree(request.target_path);
+      assert.ok('README.md' in shown && 'weights/0/a.safetensors' in shown, JSON.stringify(shown));
+      await daemon.csi.NodeUnpublishVolume(request);
+    }
   });
 });
 

@@ -26,9 +26,11 @@ export async function readLayout(
     }
     await stat(join(path, 'index.json'));
   } catch (error) {
-    const hint =
-      errnoOf(error) === 'ENOENT' ? 'an OCI image layout is a folder with index.json, or its tar' : '';
-    throw new ArtifactError('invalid', `${path}: ${hint || toArtifactError(error).message}`, error);
+    const why =
+      errnoOf(error) === 'ENOENT'
+        ? 'no OCI image layout is there: that is a folder with index.json, or its tar'
+        : toArtifactError(error).message;
+    throw new ArtifactError('invalid', `${path}: ${why}`, error);
   }
   const tar = pack({ highWaterMark: chunk });
   // A failure ends the tar, and so reaches whoever reads it.

@@ -32,6 +32,8 @@ export async function loadLayout(
   signal: AbortSignal,
 ): Promise<readonly Resolved[]> {
   const { archive, blobs, names, holds, pull, authority } = world;
+  // Before gigabytes are read for a name that cannot be used.
+  const wanted = given === undefined ? undefined : parseName(given);
   using held = new DisposableStack();
   const taken = new Set<Digest>();
   let indexBytes: Uint8Array | undefined;
@@ -55,7 +57,7 @@ export async function loadLayout(
   if (index.kind !== 'index')
     throw new ArtifactError('invalid', 'the index.json of the layout is not an index');
   const results: Resolved[] = [];
-  for (const [name, descriptor] of await nameEntries(index, indexBytes, given, world)) {
+  for (const [name, descriptor] of await nameEntries(index, indexBytes, wanted, world)) {
     held.use(await holds.hold([descriptor.digest]));
     await authority.vouch(name, [...taken, descriptor.digest]);
     const reference = formatReference(name);
@@ -125,22 +127,16 @@ async function takeBlob(
 async function nameEntries(
   index: Index,
   bytes: Uint8Array,
-  reference: string | undefined,
+  wanted: Reference | undefined,
   { blobs, hash }: { readonly blobs: Blobs; readonly hash: (bytes: Uint8Array) => Digest },
 ): Promise<readonly (readonly [Reference, Descriptor])[]> {
   const [only, ...others] = index.manifests;
   if (only === undefined) throw new ArtifactError('invalid', 'the index.json of the layout lists nothing');
-  if (reference !== undefined) {
-    const name = fullName(reference);
-    if (name === undefined)
-      throw new ArtifactError(
-        'invalid',
-        `"${reference}" is not a full reference; write registry/repository:tag`,
-      );
-    if (others.length === 0) return [[name, only]];
+  if (wanted !== undefined) {
+    if (others.length === 0) return [[wanted, only]];
     const digest = hash(bytes);
     await blobs.put(digest, bytes);
-    return [[name, { mediaType: ociIndex, digest, size: bytes.length, annotations: {} }]];
+    return [[wanted, { mediaType: ociIndex, digest, size: bytes.length, annotations: {} }]];
   }
   return index.manifests.map(entry => {
     const given =
@@ -149,9 +145,19 @@ async function nameEntries(
     if (name !== undefined) return [name, entry] as const;
     throw new ArtifactError(
       'invalid',
-      `the layout calls ${entry.digest} ${given === undefined ? 'nothing' : JSON.stringify(given)}, which is no full reference; name it with --reference registry/repository:tag`,
+      `the layout calls ${entry.digest} ${given === undefined ? 'nothing' : JSON.stringify(given)}, which is no full reference; give one beside the layout: registry/repository:tag`,
     );
   });
+}
+
+/** What a person calls it. @throws ArtifactError `invalid` for what is not a full reference. */
+function parseName(text: string): Reference {
+  const parsed = parseReference(text);
+  if (parsed.kind === 'full') return parsed.reference;
+  throw new ArtifactError(
+    'invalid',
+    `"${text}" is a short name, and a layout needs a full reference; write registry/repository:tag`,
+  );
 }
 
 function fullName(text: string): Reference | undefined {

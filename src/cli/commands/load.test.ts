@@ -43,7 +43,7 @@ test('load refuses what is no layout before it asks for anything', async () => {
   for (const path of [folder.path, join(folder.path, 'nothing')]) {
     const ran = await runShell(['load', path]);
     assert.equal(ran.code, 2);
-    assert.match(ran.stderr, /an OCI image layout is a folder with index\.json, or its tar/);
+    assert.match(ran.stderr, /no OCI image layout is there: that is a folder with index\.json, or its tar/);
   }
 });
 
