@@ -74,7 +74,10 @@ test('a wrong command line exits 2 with one line', async () => {
   ]) {
     const ran = await runShell(argv);
     assert.equal(ran.code, 2, argv.join(' '));
-    assert.match(ran.stderr, /^oci-artifact-csi: [^\n]+\n$/, argv.join(' '));
+    assert.match(ran.stderr, /^oci-artifact-csi: [^\n]+[^.]\n$/, argv.join(' '));
+    if (argv.includes('--output') || argv[0] === 'serve') continue;
+    const { stderr } = await runShell([...argv, '--output', 'json']);
+    assert.partialDeepStrictEqual(JSON.parse(stderr), { error: { code: 'invalid' } });
   }
 });
 

@@ -1,5 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
-import { toArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { version } from '../util/version.ts';
 import { type Act, createAct } from './act.ts';
 import { formatFlag, formatVariable, toSettings } from './command-line.ts';
@@ -39,10 +39,20 @@ export async function runCli(argv: readonly string[], builder: Builder, terminal
     await createProgram(builder, terminal, finish).parseAsync(argv, { from: 'user' });
     return code;
   } catch (error) {
-    // commander has written its own line.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.invalid;
-    return report(error, argv, terminal);
+    if (!(error instanceof CommanderError)) return report(error, argv, terminal);
+    if (error.exitCode === 0) return 0;
+    // Without a command, the help is what commander has written.
+    if (error.code === 'commander.help') return exitCodes.invalid;
+    return report(toUsageError(error), argv, terminal);
   }
+}
+
+function toUsageError({ message }: CommanderError): ArtifactError {
+  const why = message
+    .replace(/^error: /, '')
+    .replace(/\.$/, '')
+    .replaceAll('\n', ' ');
+  return new ArtifactError('invalid', `${why}; see --help`);
 }
 
 /** One line on stderr; JSON where the command was asked for JSON. */
@@ -63,13 +73,7 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
     .configureOutput({
       writeOut: text => void terminal.stdout.write(text),
       writeErr: text => void terminal.stderr.write(text),
-      outputError: (text, write) =>
-        write(
-          `${name}: ${text
-            .replace(/^error: /, '')
-            .trim()
-            .replaceAll('\n', ' ')}; see --help\n`,
-        ),
+      outputError: () => undefined, // runCli reports it
     })
     .addHelpText('after', `\n${formatExitCodes()}`);
 
