@@ -223,23 +223,24 @@ test('a digest alone opens nothing', async () => {
   );
 });
 
-/** A registry that wants credentials, and a peer on the node that gives what it has to anybody. */
-async function withPeer(...capabilities: readonly string[]) {
-  const [registry, peer] = [await closed(), await open()];
-  const node = own(await testNode());
+/** A node with a peer that may only pull, and gives what it has to anybody. */
+async function withPeer(registry: FaultyRegistry, others: readonly FaultyRegistry[] = []) {
+  const peer = await open();
+  const node = own(await testNode(others.map(({ host }) => host)));
   const folder = join(node.path, 'hosts', registry.host.replace(/:(\d+)$/, '_$1_'));
   mkdirSync(folder, { recursive: true });
   writeFileSync(
     join(folder, 'hosts.toml'),
-    `server = "http://${registry.host}"\n[host."http://${peer.host}"]\ncapabilities = ${JSON.stringify(capabilities)}\n`,
+    `server = "http://${registry.host}"\n[host."http://${peer.host}"]\ncapabilities = ["pull"]\n`,
   );
   const flags = { '--hosts-dir': join(node.path, 'hosts') };
-  return { registry, peer, daemon: own(await startDaemon(node, { flags })) };
+  return { peer, daemon: own(await startDaemon(node, { flags })) };
 }
 
 for (const by of ['tag', 'digest']) {
   test(`a peer that may only pull lets nobody in, by ${by}, cached or not; it brings bytes to those with rights`, async () => {
-    const { registry, peer, daemon } = await withPeer('pull');
+    const registry = await closed();
+    const { peer, daemon } = await withPeer(registry);
     const { digest } = await registry.push('team/model', 'v1', [weights]);
     await peer.push('team/model', 'v1', [weights]);
     const reference = `${registry.host}/team/model${by === 'tag' ? ':v1' : `@${digest}`}`;
@@ -252,6 +253,22 @@ for (const by of ['tag', 'digest']) {
     await publish(daemon, reference, alice);
   });
 }
+
+test('what a peer gave for an open repository is no word of its registry: no other repository gets it for that', async () => {
+  const [registry, far] = [await open(), await open()];
+  const { peer, daemon } = await withPeer(registry, [far]);
+  await peer.push('evil/open', 'v1', [weights]); // it has all under all names
+  const digest = sha256(weights.bytes);
+  const thief = await pushThief(registry, 'evil/open', digest, weights.bytes.length);
+  await publish(daemon, thief); // by the peer, which asks nobody for rights
+  const sent = peer.count('GET', digest);
+  await publish(daemon, thief);
+  assert.equal(peer.count('GET', digest), sent, 'and it is not asked again');
+  for (const other of [registry, far]) {
+    const reference = await pushThief(other, 'evil/other', digest, weights.bytes.length);
+    await assert.rejects(publish(daemon, reference), /PERMISSION_DENIED/);
+  }
+});
 
 function allTextOf({ stateDir }: TestNode): string {
   return readdirSync(stateDir, { recursive: true, withFileTypes: true })

@@ -46,7 +46,7 @@ export type RegistryClient = AsyncDisposable & {
     descriptor: Descriptor,
     keyring: Keyring,
     signal: AbortSignal,
-  ): Promise<Uint8Array>;
+  ): Promise<{ readonly bytes: Uint8Array; readonly place: Endpoint }>;
   has(reference: Reference, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
   referrers(
     reference: Reference,
@@ -60,7 +60,7 @@ export type RegistryClient = AsyncDisposable & {
     sink: Sink,
     keyring: Keyring,
     signal: AbortSignal,
-  ): Promise<void>;
+  ): Promise<Endpoint>;
 };
 
 const clockOfNode: Clock = {
@@ -138,7 +138,14 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     },
     async manifest(reference, descriptor, keyring, signal) {
       const journey = plan(reference, 'content', keyring, `@${descriptor.digest}`);
-      return await ask(journey, asked => fetchManifest(exchange, asked, descriptor, signal), signal);
+      return await ask(
+        journey,
+        async asked => ({
+          bytes: await fetchManifest(exchange, asked, descriptor, signal),
+          place: asked.place,
+        }),
+        signal,
+      );
     },
     async has(reference, content, keyring, signal) {
       const journey = plan(reference, 'content', keyring, `@${content.descriptor.digest}`);
@@ -157,7 +164,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     async blob(reference, descriptor, sink, keyring, signal) {
       const journey = plan(reference, 'content', keyring, `@${descriptor.digest}`);
       const startPatience = () => openPatience(journey.subject, clock, onRetry);
-      await deliver(exchange, journey, { descriptor, sink }, standings, startPatience, signal);
+      return await deliver(exchange, journey, { descriptor, sink }, standings, startPatience, signal);
     },
     async [Symbol.asyncDispose]() {
       bulk[Symbol.dispose]();

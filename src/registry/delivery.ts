@@ -5,6 +5,7 @@ import type { Exchange } from './exchange.ts';
 import { openLedger } from './ledger.ts';
 import type { Asked } from './manifest.ts';
 import { type Patience, startMirrorPatience } from './patience.ts';
+import type { Place } from './place.ts';
 import type { Standings } from './standing.ts';
 import { type Journey, walk } from './walk.ts';
 
@@ -12,6 +13,8 @@ import { type Journey, walk } from './walk.ts';
  * Brings a blob into a sink from the places of a route: the next one goes on at the byte where the last one stopped.
  * What mirrors sent is verified while there are other places to ask: those that sent some of what turned out wrong are
  * asked no more for it. What the last place sent alone is the caller's to verify.
+ *
+ * Answers who gave it: the registry itself if it gave any of it, since then it has it; else a mirror.
  *
  * @throws as `walk` and `transfer`.
  */
@@ -22,11 +25,13 @@ export async function deliver(
   standings: Standings,
   startPatience: () => Patience,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Place> {
   let { route } = journey;
   if (route.mirrors.length === 0 || sink.offset === descriptor.size) {
-    const bring = (asked: Asked) =>
-      transfer(exchange, { ...asked, descriptor, sink }, startPatience(), signal);
+    const bring = async (asked: Asked): Promise<Place> => {
+      await transfer(exchange, { ...asked, descriptor, sink }, startPatience(), signal);
+      return asked.place;
+    };
     return await walk({ ...journey, route: { ...route, mirrors: [] } }, standings, bring, signal);
   }
   const ledger = openLedger(sink, descriptor);
@@ -44,12 +49,13 @@ export async function deliver(
     await walk({ ...journey, route }, standings, bring, signal);
     const { last } = route;
     const mirrors = [...ledger.givers].filter(place => place !== last);
-    if (mirrors.length === 0) return;
+    const giver = [...ledger.givers].find(({ mirrorOf }) => mirrorOf === undefined) ?? mirrors[0] ?? last;
+    if (mirrors.length === 0) return giver;
     const alone = ledger.givers.size === 1 && !ledger.resumed;
     try {
       await ledger.verify();
       if (ledger.giver !== undefined) standings.good(ledger.giver);
-      return;
+      return giver;
     } catch (thrown) {
       if (!isCorrupt(thrown)) throw thrown;
       for (const mirror of mirrors) {

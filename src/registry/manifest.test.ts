@@ -29,7 +29,8 @@ const resolve = async (tag = 'v1') =>
   (await client.resolve({ ...repository(), tag }, anonymous, signal)).descriptor;
 const resolveDigest = async () =>
   (await client.resolve({ ...repository(), digest: manifest.digest }, anonymous, signal)).descriptor;
-const fetchManifest = (descriptor = manifest) => client.manifest(repository(), descriptor, anonymous, signal);
+const fetchManifest = async (descriptor = manifest) =>
+  (await client.manifest(repository(), descriptor, anonymous, signal)).bytes;
 const methods = () => registry.asked.map(({ method }) => method);
 
 test('a tag is resolved by one HEAD that accepts every type of manifest', async () => {

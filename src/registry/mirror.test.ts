@@ -119,7 +119,8 @@ describe('mirrors are asked in order', () => {
     const found = await client.resolve(tag, anonymous, signal);
     assert.equal(found.descriptor.digest, manifest);
     assert.equal(found.place.mirrorOf, name.registry);
-    await client.manifest(name, found.descriptor, anonymous, signal);
+    const { place } = await client.manifest(name, found.descriptor, anonymous, signal);
+    assert.equal(place.mirrorOf, name.registry);
     await pull(client, 'small');
     assert.deepEqual(asked(first), [
       'HEAD manifests/v1?ns=hub.example',
@@ -380,11 +381,30 @@ for (const size of ['small', 'large'] as const) {
   });
 }
 
+for (const size of ['small', 'large'] as const) {
+  test(`who gave a ${size} blob is told: a mirror, or the registry itself once it gave any of it`, async () => {
+    const give = async () => {
+      await using client = openClient();
+      return (await client.blob(name, layers[size], openMemorySink(), anonymous, signal)).mirrorOf;
+    };
+    assert.equal(await give(), name.registry);
+    for (const mirror of [first, second]) {
+      mirror.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 1000 } : { kind: 'raw', text: '' }));
+    }
+    assert.equal(await give(), undefined);
+    assert.match(asked(home).at(-1) ?? '', /^GET blobs\/D bytes=\d+-$/);
+    home.reset();
+    for (const mirror of [first, second]) mirror.fault(() => ({ kind: 'status', status: 404 }));
+    assert.equal(await give(), undefined);
+  });
+}
+
 test('a manifest with wrong bytes is asked for elsewhere', async () => {
   await using client = openClient();
   const { descriptor } = await client.resolve(tag, anonymous, signal);
   first.fault(() => ({ kind: 'wrong-bytes' }));
-  await client.manifest(name, descriptor, anonymous, signal);
+  const { place } = await client.manifest(name, descriptor, anonymous, signal);
+  assert.equal(place.mirrorOf, name.registry, 'the other mirror');
   assert.deepEqual(asked(second), ['GET manifests/D?ns=hub.example']);
 });
 

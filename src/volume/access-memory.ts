@@ -3,24 +3,27 @@ import type { Holder } from '../oci/credential.ts';
 import type { Digest } from '../oci/digest.ts';
 import { formatRepository, type Repository } from '../oci/reference.ts';
 import { shareRuns } from '../util/shared-run.ts';
-import type { AccessRecord, Accesses } from './contracts.ts';
+import type { AccessRecord, Accesses, Giver } from './contracts.ts';
 import type { Pod } from './request.ts';
 
 /** Who asks, as far as memory goes. `brought` are the secrets of the call itself in one text, undefined for none. */
 export type Asker = { readonly pod?: Pod; readonly brought?: string };
 
+/** Content, and who gave it. */
+export type Gift = { readonly digest: Digest; readonly giver: Giver };
+
 /** What the registries have said of who may have what, kept on the node. */
 export type AccessMemory = {
   /** Whether this asker has had access to the repository, or whoever asks has. */
   admits(repository: Repository, asker: Asker): boolean;
-  /** Whether this content was seen in the repository, or came from anywhere for anyone. */
+  /** Whether this content was brought for the repository, or a registry gave it to anyone. */
   knows(repository: Repository, digest: Digest): boolean;
   /** Whether this content was seen in another repository of the same registry. */
   isNear(repository: Repository, digest: Digest): boolean;
   /** Notes an access that a registry has granted. Writes only what is new. */
   admit(repository: Repository, holder: Holder, asker: Asker): Promise<void>;
-  /** Notes what was seen in a repository. */
-  learn(repository: Repository, digests: readonly Digest[]): Promise<void>;
+  /** Notes what was brought for a repository: what a mirror gave counts for this one alone. */
+  learn(repository: Repository, gifts: readonly Gift[]): Promise<void>;
   /** Forgets what is not held any more, and repositories of which nothing is: anybody can name a new one. */
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
 };
@@ -32,7 +35,8 @@ const mostAskers = 1000;
 export async function openAccessMemory(accesses: Accesses, salt: string): Promise<AccessMemory> {
   const records = new Map((await accesses.list()).map(record => [record.repository, toFacts(record)]));
   const holders = new Map<Digest, Set<string>>();
-  for (const [name, { digests }] of records) for (const digest of digests) note(holders, digest, name);
+  for (const [name, { digests, mirrored }] of records)
+    for (const digest of [...digests, ...mirrored]) note(holders, digest, name);
   const writers = new Map<string, () => Promise<void>>();
 
   const hashOf = (asker: Asker): string | undefined =>
@@ -69,7 +73,10 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
       if (seenIn === undefined) return false;
       return (
         seenIn.has(formatRepository(repository)) ||
-        [...seenIn].some(name => records.get(name)?.anonymous === true)
+        [...seenIn].some(name => {
+          const facts = records.get(name);
+          return facts?.anonymous === true && facts.digests.has(digest);
+        })
       );
     },
     isNear(repository, digest) {
@@ -79,30 +86,32 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
       const name = formatRepository(repository);
       if (addHolder(factsOf(name), holder, asker.pod, hashOf(asker))) await write(name);
     },
-    async learn(repository, digests) {
+    async learn(repository, gifts) {
       const name = formatRepository(repository);
-      const { digests: known } = factsOf(name);
-      const fresh = digests.filter(digest => !known.has(digest));
-      if (fresh.length === 0) return;
-      for (const digest of fresh) {
-        known.add(digest);
+      const { digests, mirrored } = factsOf(name);
+      const before = digests.size + mirrored.size;
+      for (const { digest, giver } of gifts) {
+        if (giver.mirrorOf === undefined) digests.add(digest);
+        else if (!digests.has(digest)) mirrored.add(digest);
         note(holders, digest, name);
       }
-      await write(name);
+      if (digests.size + mirrored.size > before) await write(name);
     },
     async sweep(isHeld) {
-      for (const [name, { digests }] of records) {
-        const before = digests.size;
-        for (const digest of digests) {
+      for (const [name, { digests, mirrored }] of records) {
+        const before = digests.size + mirrored.size;
+        for (const digest of [...digests, ...mirrored]) {
           if (await isHeld(digest)) continue;
           digests.delete(digest);
+          mirrored.delete(digest);
           forget(holders, digest, name);
         }
-        if (digests.size === 0) {
+        const left = digests.size + mirrored.size;
+        if (left === 0) {
           records.delete(name);
           writers.delete(name);
           await accesses.remove(name);
-        } else if (digests.size < before) await write(name);
+        } else if (left < before) await write(name);
       }
     },
   };
@@ -115,6 +124,7 @@ type Facts = {
   readonly pods: Set<string>;
   readonly secrets: Set<string>;
   readonly digests: Set<Digest>;
+  readonly mirrored: Set<Digest>;
 };
 
 /** Adds what a granted access says. Returns whether it was new. */
@@ -169,7 +179,7 @@ function nothing(repository: string): AccessRecord {
   return { repository, anonymous: false, node: false, accounts: [], pods: [], secrets: [], digests: [] };
 }
 
-function toFacts({ anonymous, node, accounts, pods, secrets, digests }: AccessRecord): Facts {
+function toFacts({ anonymous, node, accounts, pods, secrets, digests, mirrored }: AccessRecord): Facts {
   return {
     anonymous,
     node,
@@ -177,12 +187,13 @@ function toFacts({ anonymous, node, accounts, pods, secrets, digests }: AccessRe
     pods: new Set(pods),
     secrets: new Set(secrets),
     digests: new Set(digests),
+    mirrored: new Set(mirrored),
   };
 }
 
 function toRecord(
   repository: string,
-  { anonymous, node, accounts, pods, secrets, digests }: Facts,
+  { anonymous, node, accounts, pods, secrets, digests, mirrored }: Facts,
 ): AccessRecord {
   return {
     repository,
@@ -192,5 +203,6 @@ function toRecord(
     pods: [...pods],
     secrets: [...secrets],
     digests: [...digests],
+    mirrored: [...mirrored],
   };
 }

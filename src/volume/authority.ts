@@ -4,8 +4,8 @@ import type { Digest } from '../oci/digest.ts';
 import { algorithmOf, toDigest } from '../oci/digest.ts';
 import { formatReference, formatRepository, type Reference, type Repository } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import type { AccessMemory, Asker } from './access-memory.ts';
-import type { Content, Found, Registry, Sink } from './contracts.ts';
+import type { AccessMemory, Asker, Gift } from './access-memory.ts';
+import type { Content, Found, Giver, Registry, Sink } from './contracts.ts';
 import type { PullRequest } from './request.ts';
 import type { Resolution } from './resolution.ts';
 
@@ -25,8 +25,8 @@ export type Authority = {
   vouch(repository: Repository, digests: readonly Digest[]): Promise<void>;
   /** Forgets what was said of what is not held any more. */
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
-  /** Notes what was downloaded through a repository. */
-  learn(repository: Repository, digests: readonly Digest[]): Promise<void>;
+  /** Notes what was downloaded through a repository, and who gave it. */
+  learn(repository: Repository, gifts: readonly Gift[]): Promise<void>;
   /**
    * Makes sure that all of it is in the repository: remembered, or confirmed by its registry, or, where the bytes came
    * from another registry, downloaded from this one, hashed and dropped. A manifest can list anybody's layers.
@@ -71,27 +71,25 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
     }
   };
 
+  /** Who has shown that it is in the repository; undefined where it is not. */
   const seek = async (
     repository: Repository,
     content: Content,
     keyring: Keyring,
     signal: AbortSignal,
-  ): Promise<boolean> => {
+  ): Promise<Giver | undefined> => {
     const { kind, descriptor } = content;
     if (memory.isNear(repository, descriptor.digest)) {
       const answer = await registry.has(repository, content, keyring, signal).catch((thrown: unknown) => {
         if (toArtifactError(thrown).code === 'unavailable') return undefined; // a mirror may still send it
         throw thrown;
       });
-      if (answer !== undefined) return answer;
+      if (answer !== undefined) return answer ? {} : undefined;
     }
-    if (kind === 'manifest') {
-      await registry.manifest(repository, descriptor, keyring, signal);
-      return true;
-    }
+    if (kind === 'manifest') return (await registry.manifest(repository, descriptor, keyring, signal)).place;
     const sink = createHashingSink(descriptor.digest);
-    await registry.blob(repository, descriptor, sink, keyring, signal);
-    return sink.digest() === descriptor.digest;
+    const giver = await registry.blob(repository, descriptor, sink, keyring, signal);
+    return sink.digest() === descriptor.digest ? giver : undefined;
   };
 
   return {
@@ -105,7 +103,11 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
     },
     async vouch(repository, digests) {
       await memory.admit(repository, { kind: 'node' }, {});
-      await memory.learn(repository, digests);
+      const giver = {};
+      await memory.learn(
+        repository,
+        digests.map(digest => ({ digest, giver })),
+      );
     },
     learn: memory.learn,
     sweep: memory.sweep,
@@ -113,17 +115,17 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
       const strange = contents.filter(({ descriptor }) => !memory.knows(repository, descriptor.digest));
       for (const content of strange) {
         const { digest } = content.descriptor;
-        const found = await seek(repository, content, keyring, signal).catch((thrown: unknown) => {
+        const giver = await seek(repository, content, keyring, signal).catch((thrown: unknown) => {
           signal.throwIfAborted();
           throw refusal(repository, toArtifactError(thrown));
         });
-        if (!found) {
+        if (giver === undefined) {
           throw new ArtifactError(
             'denied',
             `${formatRepository(repository)} lists ${digest}, which it does not have; it is in this node's cache for another repository only`,
           );
         }
-        await memory.learn(repository, [digest]);
+        await memory.learn(repository, [{ digest, giver }]);
       }
     },
   };

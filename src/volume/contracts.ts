@@ -58,13 +58,13 @@ export type Caller = { readonly secrets: Readonly<Record<string, string>>; reado
 export type Registry = {
   /** What a tag or digest names, by HEAD where the registry answers it with a digest; and what it was shown for that. */
   resolve(reference: Reference, keyring: Keyring, signal: AbortSignal): Promise<Found>;
-  /** A manifest's or index's bytes, verified against the descriptor; 4 MiB at most. */
+  /** A manifest's or index's bytes, verified against the descriptor; 4 MiB at most. And who gave it. */
   manifest(
     reference: Reference,
     descriptor: Descriptor,
     keyring: Keyring,
     signal: AbortSignal,
-  ): Promise<Uint8Array>;
+  ): Promise<{ readonly bytes: Uint8Array; readonly place: Giver }>;
   /** Whether the repository has it, by HEAD; false only where the registry says so. */
   has(reference: Reference, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
   /** What refers to a manifest; undefined if the registry keeps no such list (OCI distribution spec, "Listing Referrers"). */
@@ -74,22 +74,25 @@ export type Registry = {
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<readonly Descriptor[] | undefined>;
-  /** Streams a blob into a sink from `sink.offset` on, and returns when all of `descriptor.size` bytes are in it. Of bytes that mirrors sent it asks the sink whether they are right; those of the registry itself are the caller's to verify. */
+  /** Streams a blob into a sink from `sink.offset` on, and returns when all of `descriptor.size` bytes are in it. Of bytes that mirrors sent it asks the sink whether they are right; those of the registry itself are the caller's to verify. Answers who gave it: the registry itself if it gave any of it, else a mirror. */
   blob(
     reference: Reference,
     descriptor: Descriptor,
     sink: Sink,
     keyring: Keyring,
     signal: AbortSignal,
-  ): Promise<void>;
+  ): Promise<Giver>;
 };
+
+/** The registry itself, or a mirror of it, which may give what it has to anybody. */
+export type Giver = Pick<Endpoint, 'mirrorOf'>;
 
 /** What a repository is asked about. */
 export type Content = { readonly kind: 'manifest' | 'blob'; readonly descriptor: Descriptor };
 
-/** `place` is where it was asked: at the registry itself, or at a mirror of it. */
+/** `place` is where it was asked. */
 export type Found = {
-  readonly place: Pick<Endpoint, 'mirrorOf'>;
+  readonly place: Giver;
   readonly descriptor: Descriptor;
   readonly credential: Credential;
 };
@@ -295,6 +298,8 @@ export type AccessRecord = {
   readonly pods: readonly string[];
   readonly secrets: readonly string[];
   readonly digests: readonly Digest[];
+  /** What mirrors brought for it, with no word of the registry. */
+  readonly mirrored?: readonly Digest[];
 };
 export type Accesses = {
   put(record: AccessRecord): Promise<void>;

@@ -5,7 +5,7 @@ import type { LayerPlan } from '../oci/plan.ts';
 import { formatRepository, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex, createKeyedSemaphore } from '../util/mutex.ts';
-import type { Blobs, Ingest, Layers, Meter, Registry, Sink, Unpacker } from './contracts.ts';
+import type { Blobs, Giver, Ingest, Layers, Meter, Registry, Sink, Unpacker } from './contracts.ts';
 import { createMemorySink } from './memory-sink.ts';
 
 /** Where an artifact's layers may come from; offline, from the cache alone. */
@@ -21,12 +21,11 @@ export type LayerSource = {
   /**
    * Brings a layer into the cache in the form that its plan wants. Who asks for a digest that another brings from the
    * same registry waits for it; after a refusal of the other's credential it goes on with its own, from the byte the
-   * other reached. Answers whether the origin's registry has said that the layer is in its repository. `confirm` is
-   * asked before bytes are read that another may have brought; it throws where that may not be.
+   * other reached. Answers who gave it; undefined where it was held. `confirm` is asked before bytes are read that another may have brought; it throws where that may not be.
    *
    * @throws ArtifactError `corrupt`, `not-found`, `unmountable`, `exhausted`, and what the registry answered.
    */
-  bring(layer: LayerPlan, origin: Origin, confirm: Confirm, signal: AbortSignal): Promise<boolean>;
+  bring(layer: LayerPlan, origin: Origin, confirm: Confirm, signal: AbortSignal): Promise<Giver | undefined>;
   /** How many bytes of a download under way from there are here; 0 for none. */
   progress(digest: Digest, origin: Origin): number;
 };
@@ -54,22 +53,22 @@ export function createLayerSource(
   const smalls = createKeyedSemaphore(maxSmalls);
   const underWay = new Map<string, Sink>();
 
-  const fill = async (sink: Sink, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
+  const fill = async (sink: Sink, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
     const { descriptor } = layer;
-    if (descriptor.size === 0) return;
+    if (descriptor.size === 0) return {};
     if (origin.kind === 'offline') throw notHeld(layer);
     const { repository, keyring } = origin;
     using _slot = await slots.acquire(repository.registry, signal);
     if (sink.offset === descriptor.size) {
       // It is whole, whoever brought it: that it is in this repository is still for the registry to say.
-      if (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)) return;
+      if (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)) return {};
       throw absent(layer, repository);
     }
     const key = keyOf(descriptor.digest, origin);
     underWay.set(key, sink);
     try {
       const counted = metered(sink, bytes => meter.bytesPulled(repository.registry, bytes));
-      await registry.blob(repository, descriptor, counted, keyring, signal);
+      return await registry.blob(repository, descriptor, counted, keyring, signal);
     } finally {
       underWay.delete(key);
     }
@@ -81,16 +80,18 @@ export function createLayerSource(
     layer: LayerPlan,
     origin: Origin,
     signal: AbortSignal,
-  ): Promise<void> => {
+  ): Promise<Giver> => {
     const resumed = ingest.offset > 0;
-    await fill(ingest, layer, origin, signal);
+    const giver = await fill(ingest, layer, origin, signal);
     try {
       await ingest.verify();
+      return giver;
     } catch (thrown) {
       if (!resumed) throw thrown;
       ingest.restart();
-      await fill(ingest, layer, origin, signal);
+      const another = await fill(ingest, layer, origin, signal);
       await ingest.verify();
+      return another;
     }
   };
 
@@ -103,23 +104,25 @@ export function createLayerSource(
   };
 
   /** A small blob is not worth a partial file: it is asked for again as a whole. */
-  const bringSmall = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
+  const bringSmall = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
     const sink = createMemorySink(layer.descriptor);
-    await fill(sink, layer, origin, signal);
+    const giver = await fill(sink, layer, origin, signal);
     await blobs.put(layer.descriptor.digest, sink.bytes);
+    return giver;
   };
 
-  const bringFile = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
+  const bringFile = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
     if (isSmall(layer)) return bringSmall(layer, origin, signal);
     await using ingest = await blobs.ingest(layer.descriptor, placeOf(origin), signal);
-    await download(ingest, layer, origin, signal);
+    const giver = await download(ingest, layer, origin, signal);
     await ingest.commit();
+    return giver;
   };
 
-  const bringUnpacked = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<void> => {
+  const bringUnpacked = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
     // The transferred bytes are only a means here: they are verified, unpacked and dropped without becoming a blob.
     await using ingest = await blobs.ingest(layer.descriptor, placeOf(origin), signal);
-    await download(ingest, layer, origin, signal);
+    const giver = await download(ingest, layer, origin, signal);
     try {
       await unpack(ingest.path, layer, signal);
     } catch (thrown) {
@@ -127,6 +130,7 @@ export function createLayerSource(
       throw thrown;
     }
     await ingest.drop();
+    return giver;
   };
 
   const isHeld = async (layer: LayerPlan): Promise<boolean> => {
@@ -141,15 +145,14 @@ export function createLayerSource(
     async bring(layer, origin, confirm, signal) {
       const { digest } = layer.descriptor;
       using _turn = await downloads.lock(keyOf(digest, origin), signal);
-      if (await isHeld(layer)) return false;
+      if (await isHeld(layer)) return undefined;
       using _work = await (isSmall(layer) ? smalls : works).acquire(placeOf(origin), signal);
       if (layer.form === 'unpacked' && (await blobs.size(digest)) !== undefined) {
         await confirm(layer, signal);
         await unpack(blobs.path(digest), layer, signal);
-        return false;
+        return undefined;
       }
-      await (layer.form === 'file' ? bringFile : bringUnpacked)(layer, origin, signal);
-      return true;
+      return await (layer.form === 'file' ? bringFile : bringUnpacked)(layer, origin, signal);
     },
     progress: (digest, origin) => underWay.get(keyOf(digest, origin))?.offset ?? 0,
   };

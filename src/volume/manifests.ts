@@ -4,7 +4,7 @@ import { needsConfig, parseDiffIds, parseManifest, type Index, type Manifest } f
 import { selectPlatform, type Platform } from '../oci/platform.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
-import type { Blobs, Content } from './contracts.ts';
+import type { Blobs, Content, Giver } from './contracts.ts';
 
 /** The manifest that a platform mounts. `documents` led to it: indexes, itself, and a config that had to be read. */
 export type Selected = {
@@ -14,16 +14,18 @@ export type Selected = {
   readonly documents: readonly Content[];
 };
 
+export type Fetched = { readonly bytes: Uint8Array; readonly place: Giver };
+
 /** Where documents come from that the cache lacks, and who is told of them. */
 export type Documents = {
   /** Those of one place wait for each other's requests, and for nobody else's. */
   readonly place: string;
   /** Brings one from where registries keep its kind; throws where that may not be. */
-  fetch(kind: 'manifest' | 'blob', descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
+  fetch(kind: 'manifest' | 'blob', descriptor: Descriptor, signal: AbortSignal): Promise<Fetched>;
   /** Told of each before it is read, so that collection leaves it. */
   hold(digest: Digest): Promise<void>;
-  /** Told of each that was fetched, verified and kept. */
-  learn(digest: Digest): Promise<void>;
+  /** Told of each that was fetched, verified and kept, and who gave it. */
+  learn(digest: Digest, giver: Giver): Promise<void>;
   /** Asked before one is read that was held already; throws where that may not be. */
   confirm(content: Content, signal: AbortSignal): Promise<void>;
 };
@@ -66,9 +68,9 @@ export function createManifests(blobs: Blobs): Manifests {
       // One that is held may not be learned of yet: who brings it has the turn until then.
       using _turn = await fetching.lock(`${descriptor.digest} ${source.place}`, signal);
       if ((await blobs.size(descriptor.digest)) !== descriptor.size) {
-        const bytes = await source.fetch(kind, descriptor, signal);
+        const { bytes, place } = await source.fetch(kind, descriptor, signal);
         await blobs.put(descriptor.digest, bytes);
-        await source.learn(descriptor.digest);
+        await source.learn(descriptor.digest, place);
         return bytes;
       }
     }

@@ -9,6 +9,7 @@ import { measureTree, type DirectoryNode } from '../oci/tree.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
 import { settle } from '../util/settle.ts';
+import type { Gift } from './access-memory.ts';
 import type { Authority } from './authority.ts';
 import type { Content, Layers, Meter, View, Views } from './contracts.ts';
 import type { Holds } from './holds.ts';
@@ -108,11 +109,11 @@ export function createPreparation(world: {
     meter.pullStarted();
     try {
       const waiting = missing.values();
-      let brought: Digest[] = [];
+      let brought: Gift[] = [];
       const learn = async (): Promise<void> => {
-        const digests = brought;
+        const gifts = brought;
         brought = [];
-        if (origin.kind === 'registry') await authority.learn(origin.repository, digests);
+        if (origin.kind === 'registry') await authority.learn(origin.repository, gifts);
       };
       const confirm: Confirm = async ({ descriptor }, until) => {
         if (origin.kind === 'registry')
@@ -121,7 +122,8 @@ export function createPreparation(world: {
       const bringOn = async (): Promise<void> => {
         for (const layer of waiting) {
           const { digest, size } = layer.descriptor;
-          if (await source.bring(layer, origin, confirm, either)) brought.push(digest);
+          const giver = await source.bring(layer, origin, confirm, either);
+          if (giver !== undefined) brought.push({ digest, giver });
           tracker.done(layer);
           if (size >= worthAWrite || brought.length >= maxUnwritten) await learn();
         }

@@ -75,7 +75,7 @@ export function createPull(world: {
       fetch,
       confirm,
       hold: async digest => void stack.use(await holds.hold([digest])),
-      learn: digest => authority.learn(resolution.reference, [digest]),
+      learn: (digest, giver) => authority.learn(resolution.reference, [{ digest, giver }]),
     };
     const selected = await manifests.select(resolution.descriptor, platform, reference, source, signal);
     const plan = planLayers(selected.manifest, selected.diffIds, request.selection, reference);
@@ -169,8 +169,8 @@ function createFetch(registry: Registry, origin: Origin): Documents['fetch'] {
       );
     }
     const sink = createMemorySink(descriptor);
-    await registry.blob(repository, descriptor, sink, keyring, signal);
-    return sink.bytes;
+    const place = await registry.blob(repository, descriptor, sink, keyring, signal);
+    return { bytes: sink.bytes, place };
   };
 }
 

@@ -1,10 +1,9 @@
 import type { Credential, Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Endpoint } from '../oci/endpoint.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import type { AccessPolicy, Blobs, Expander, Names, Registry } from './contracts.ts';
+import type { AccessPolicy, Blobs, Expander, Giver, Names, Registry } from './contracts.ts';
 import type { PullPolicy, PullRequest } from './request.ts';
 
 /** A reference and what it names. `credential` is what the registry was shown, or undefined if it was not asked. */
@@ -12,8 +11,8 @@ export type Resolution = {
   readonly reference: Reference;
   readonly descriptor: Descriptor;
   readonly credential?: Credential;
-  /** Where it was asked: at the registry itself, or at a mirror of it. */
-  readonly place?: Pick<Endpoint, 'mirrorOf'>;
+  /** Where it was asked. */
+  readonly place?: Giver;
 };
 
 /** kubelet's default for images: Always for `:latest` or no tag, else IfNotPresent; a digest never changes. */

@@ -122,7 +122,7 @@ function createRegistrySource(
       try {
         const { descriptor } = await registry.resolve({ ...here, tag: name }, keyring, signal);
         spend(descriptor);
-        const bytes = await registry.manifest(here, descriptor, keyring, signal);
+        const { bytes } = await registry.manifest(here, descriptor, keyring, signal);
         return note(`tag ${name}`, { bytes: Uint8Array.from(bytes), descriptor });
       } catch (thrown) {
         if (toArtifactError(thrown).code !== 'not-found') throw thrown;
@@ -133,7 +133,7 @@ function createRegistrySource(
       note(`referrers ${digest}`, await registry.referrers(here, digest, keyring, signal)),
     async manifest(descriptor, signal) {
       spend(descriptor);
-      const bytes = await registry.manifest(here, descriptor, keyring, signal);
+      const { bytes } = await registry.manifest(here, descriptor, keyring, signal);
       return note(`manifest ${descriptor.digest}`, Uint8Array.from(bytes));
     },
     async blob(descriptor, signal) {

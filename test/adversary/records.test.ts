@@ -18,7 +18,8 @@ test('repositories that somebody made up stay in no record and no memory once no
   for (let nth = 0; nth < 50; nth++) {
     const repository = { registry: 'evil.example', path: `made-up-${nth}` };
     await memory.admit(repository, { kind: 'anyone' }, {});
-    await memory.learn(repository, [digest(nth), digest(1000 + nth)]);
+    const gifts = [digest(nth), digest(1000 + nth)].map(each => ({ digest: each, giver: {} }));
+    await memory.learn(repository, gifts);
   }
   await memory.sweep(async held => held === digest(7));
   assert.deepEqual([...disk.keys()], ['evil.example/made-up-7']);
