@@ -90,7 +90,9 @@ for (const through of ['the socket of a daemon', 'the state folder itself']) {
     );
     const other = await run(node, ['mount', 'team/model:v1', target]);
     assert.equal(other.code, 10, 'another request for the same folder');
-    assert.equal((await run(node, ['rm', 'team/model:v1'])).code, 5, 'a volume holds it');
+    const held = await run(node, ['rm', 'team/model:v1']);
+    assert.equal(held.code, 5, 'a volume holds it');
+    assert.match(held.stderr, /v1 is published at (\S+); `unmount \1` first\n$/);
     assert.deepEqual(await json('unmount', target), { targetPath: target });
     assert.deepEqual(mountsBelow(node.path), []);
     assert.equal((await run(node, ['unmount', target])).code, 3);

@@ -30,7 +30,8 @@ test('waits double from 0.2 s and end after 30 s, with the failure, what it was 
   );
   await assert.rejects(failing, {
     code: 'unavailable',
-    message: 'reg/a:v1: reg answered 503; gave up after 9 tries in 30 s',
+    message:
+      "reg/a:v1: reg answered 503; gave up after 9 tries in 30 s; check that host, and this node's way to it",
   });
   assert.deepEqual(clock.waits, [200, 400, 800, 1600, 3200, 6400, 12_800, 4600]);
 });

@@ -59,7 +59,7 @@ export function openPatience(subject: string, clock: Clock, onRetry: OnRetry): P
         const seconds = Math.round((clock.now() - start) / 1000);
         throw new ArtifactError(
           failure.code,
-          `${subject}: ${failure.message}; gave up after ${tries} tries in ${seconds} s`,
+          `${subject}: ${failure.message}; gave up after ${tries} tries in ${seconds} s; check that host, and this node's way to it`,
           failure,
         );
       }

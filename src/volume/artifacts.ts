@@ -22,6 +22,7 @@ import type {
 import { checkCache } from './fsck.ts';
 import type { Holds } from './holds.ts';
 import { loadLayout } from './load.ts';
+import { formatEnding } from './own-mount.ts';
 import type { Pull } from './pull.ts';
 import type { Resolver } from './resolution.ts';
 import type { Signatures } from './signatures.ts';
@@ -123,7 +124,7 @@ export function createArtifacts(world: {
       if (user !== undefined) {
         throw new ArtifactError(
           'denied',
-          `${reference} is published at ${user.targetPath}; delete that pod first`,
+          `${reference} is published at ${user.targetPath}; ${formatEnding(user)} first`,
         );
       }
       if ((await pins.list()).some(pin => pin.digest === digest)) {

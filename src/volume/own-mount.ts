@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { ArtifactError } from '../util/error.ts';
+import type { VolumeRecord } from './contracts.ts';
 import type { PublishRequest, PullRequest } from './request.ts';
 import type { VolumeStatus } from './usecases.ts';
 
@@ -14,6 +15,12 @@ export function toMountRequest(targetPath: string, pull: PullRequest): PublishRe
     mountFlags: [],
     fingerprint: JSON.stringify({ reference, pullPolicy, platform, selection }),
   };
+}
+
+/** What a person does so that a folder shows it no more. */
+export function formatEnding({ anywhere, targetPath, pod }: VolumeRecord): string {
+  if (anywhere) return `\`unmount ${targetPath}\``;
+  return pod === undefined ? 'delete its pod' : `delete the pod ${pod.namespace}/${pod.name}`;
 }
 
 /**

@@ -132,7 +132,7 @@ test('another request at a published target is refused and disturbs nothing', as
   world.log.length = 0;
   await assert.rejects(
     publish({ ...request, fingerprint: 'g' }, never),
-    code('exists', /csi-1, published with other arguments/),
+    code('exists', /csi-1, published with other arguments; delete its pod first$/),
   );
   assert.deepEqual(world.log, []);
 });

@@ -2,6 +2,7 @@ import { formatReference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import type { Mounter, Target, VolumeRecord, VolumeRecords, Views } from './contracts.ts';
+import { formatEnding } from './own-mount.ts';
 import { describeProgress } from './progress.ts';
 import type { Arrival, Pull } from './pull.ts';
 import type { PublishRequest } from './request.ts';
@@ -37,7 +38,7 @@ export function createPublishing(world: {
     if (record.fingerprint === request.fingerprint) return record;
     throw new ArtifactError(
       'exists',
-      `${request.targetPath} shows ${record.resolved} for volume ${record.volumeId}, published with other arguments; unpublish it first`,
+      `${request.targetPath} shows ${record.resolved} for volume ${record.volumeId}, published with other arguments; ${formatEnding(record)} first`,
     );
   };
 
