@@ -151,7 +151,7 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
   },
   maxParallelDownloads: {
     value: 'N',
-    says: 'blobs at once from one registry',
+    says: 'layers downloaded at once from one registry; each registry has its own so many',
     preset: '6',
     parse: parseCount,
   },
