@@ -182,7 +182,7 @@ test('every example is one that the program takes', () => {
   const { fallback, scopes } = parsePolicy(policy);
   const kinds = [fallback, ...scopes.values()].flatMap(rule => rule.requirements.map(({ kind }) => kind));
   assert.deepEqual(kinds, ['reject', 'signed', 'accept']);
-  const [pod = '', driver = ''] = findExamples(textOf('README.md'), 'yaml');
+  const [pod = '', , driver = ''] = findExamples(textOf('README.md'), 'yaml');
   const { spec } = parse(pod) as {
     spec: {
       volumes: { csi: { driver: string; readOnly: boolean; volumeAttributes: Record<string, string> } }[];
