@@ -159,14 +159,17 @@ test('a tag that does not exist is not found, in the words of the registry', asy
 
 test('an endless error page is an error, and not read to its end', async () => {
   registry.fault(() => ({ kind: 'status', status: 403, code: 'DENIED', message: 'x'.repeat(70_000) }));
-  await assert.rejects(fetchManifest(), { code: 'denied', message: /: 127\.0\.0\.1:\d+ answered 403$/ });
+  await assert.rejects(fetchManifest(), {
+    code: 'denied',
+    message: /: 127\.0\.0\.1:\d+ answered 403; name a pull secret in [^;]*$/,
+  });
 });
 
 test('a 403 is denied, naming whom', async () => {
   registry.fault(() => ({ kind: 'status', status: 403, code: 'DENIED', message: 'not yours' }));
   await assert.rejects(fetchManifest(), {
     code: 'denied',
-    message: `${registry.host}/team/model@${manifest.digest} is refused; asked as anonymous (no file): ${registry.host} answered 403 (DENIED: not yours)`,
+    message: `${registry.host}/team/model@${manifest.digest} is refused; asked as anonymous (no file): ${registry.host} answered 403 (DENIED: not yours); name a pull secret in nodePublishSecretRef, or give the node one by --auth-file`,
   });
 });
 

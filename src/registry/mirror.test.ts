@@ -429,7 +429,7 @@ test('at the end every place is named with its reason, and the code is the regis
   const end = `${subject} does not exist: ${home.host} answered 404; asked as anonymous (no file); before that `;
   await assert.rejects(client.resolve(tag, anonymous, signal), {
     code: 'not-found',
-    message: `${end}${first.host} answered 503; it is refused; asked as anonymous (no file): ${second.host} answered 403`,
+    message: `${end}${first.host} answered 503; it is refused; asked as anonymous (no file): ${second.host} answered 403; name a pull secret in nodePublishSecretRef, or give the node one by --auth-file`,
   });
   await assert.rejects(client.resolve(tag, anonymous, signal), {
     code: 'not-found',

@@ -25,16 +25,21 @@ export function toRefusal(
     const afterMs = parseRetryAfter(arrival.headers['retry-after'], now);
     return new Passing('unavailable', answer, undefined, afterMs);
   }
+  const anonymous = credential.kind === 'anonymous';
   switch (status) {
     case 401:
       return new ArtifactError(
         'unauthenticated',
-        credential.kind === 'anonymous'
+        anonymous
           ? `${subject} needs a credential; asked as ${credential.source}: ${answer}; ${whereCredentials}`
-          : `${subject}: the credential of ${credential.source} is not accepted: ${answer}`,
+          : `${subject}: the credential of ${credential.source} is not accepted: ${answer}; renew it there`,
       );
     case 403:
-      return new ArtifactError('denied', `${subject} is refused; asked as ${credential.source}: ${answer}`);
+      return new ArtifactError(
+        'denied',
+        `${subject} is refused; asked as ${credential.source}: ${answer}; ` +
+          (anonymous ? whereCredentials : 'let that credential read the repository, or give another'),
+      );
     case 404:
       return new ArtifactError(
         'not-found',

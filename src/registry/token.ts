@@ -6,7 +6,7 @@ import { collect, type Send, usualConnectMs } from './hop.ts';
 import { Passing } from './patience.ts';
 import type { Place } from './place.ts';
 import { follow } from './redirect.ts';
-import { toRefusal } from './refusal.ts';
+import { toRefusal, whereCredentials } from './refusal.ts';
 import { type Trust, withoutPairs } from './trust.ts';
 
 /** A bearer token and how many seconds it is good for. */
@@ -80,7 +80,11 @@ export async function fetchToken(
   const refusal = toRefusal(arrival, body.bytes(), subject, credential, now);
   if (refusal instanceof Passing) throw refusal;
   const answer = `${arrival.url.host} answered ${arrival.status}${formatComplaint(body.bytes())}`;
-  throw new ArtifactError('unauthenticated', `${subject} was asked for as ${credential.source}: ${answer}`);
+  const advice = credential.kind === 'anonymous' ? whereCredentials : 'renew that credential';
+  throw new ArtifactError(
+    'unauthenticated',
+    `${subject} was asked for as ${credential.source}: ${answer}; ${advice}`,
+  );
 }
 
 /** The header value of a username and password (RFC 7617). */
