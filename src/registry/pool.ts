@@ -21,7 +21,9 @@ export function openPool(tls: Tls, proxies: Proxies, stallMs: number): Pool {
     tunnel: Proxy | undefined,
     connectMs: number,
   ): buildConnector.connector {
-    const connect = buildConnector({ ...tls.options(trust), allowH2: false, timeout: connectMs });
+    const connect = keepFirstError(
+      buildConnector({ ...tls.options(trust), allowH2: false, timeout: connectMs }),
+    );
     if (tunnel === undefined) return connect;
     const dial = async (
       options: buildConnector.Options,
@@ -135,6 +137,16 @@ export function openPool(tls: Tls, proxies: Proxies, stallMs: number): Pool {
       for (const agent of agents.values()) await agent.destroy();
     },
   };
+}
+
+/** With TLS 1.3 a server refuses a certificate after the handshake; undici would tell of the end that follows instead. */
+function keepFirstError(connect: buildConnector.connector): buildConnector.connector {
+  return (options, callback) =>
+    connect(options, (...[failure, socket]: buildConnector.CallbackArgs) => {
+      if (failure !== null) return callback(failure, null);
+      socket.once('error', thrown => socket.destroy(thrown));
+      callback(null, socket);
+    });
 }
 
 function toHeaders(headers: Record<string, string | string[] | undefined>): Record<string, string> {

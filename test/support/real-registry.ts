@@ -13,11 +13,11 @@ export type RealRegistry = AsyncDisposable & {
 
 /**
  * A CNCF distribution registry on a free loopback port, plain HTTP or, with `tls` (PEM), HTTPS; its content lies
- * in a temporary folder. `auth` is the part of its configuration of that name. Disposing it ends the process and
- * removes the content.
+ * in a temporary folder. `auth` is the part of its configuration of that name; `clientCa` is who signs the certificates
+ * that it then wants. Disposing it ends the process and removes the content.
  */
 export async function startRealRegistry(
-  tls?: { readonly cert: string; readonly key: string },
+  tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string },
   auth?: Readonly<Record<string, unknown>>,
 ): Promise<RealRegistry> {
   const folder = await temporaryFolder();
@@ -26,11 +26,14 @@ export async function startRealRegistry(
   await mkdir(content);
   const files = { certificate: join(folder.path, 'cert.pem'), key: join(folder.path, 'key.pem') };
   if (tls) await Promise.all([writeFile(files.certificate, tls.cert), writeFile(files.key, tls.key)]);
+  const clientCas = join(folder.path, 'client-ca.pem');
+  if (tls?.clientCa) await writeFile(clientCas, tls.clientCa);
+  const wanted = tls?.clientCa ? { clientcas: [clientCas] } : {};
   const config = {
     version: 0.1,
     log: { level: 'error', accesslog: { disabled: true } },
     storage: { filesystem: { rootdirectory: content }, delete: { enabled: true } },
-    http: { addr: `127.0.0.1:${port}`, ...(tls && { tls: files }) },
+    http: { addr: `127.0.0.1:${port}`, ...(tls && { tls: { ...files, ...wanted } }) },
     ...(auth && { auth }),
   };
   const file = join(folder.path, 'config.yml');
