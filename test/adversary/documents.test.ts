@@ -122,6 +122,22 @@ test('a document is index or manifest, and not what it was called', async () => 
   assertRefused(await publish(await put(manifest, ociIndex)), /^FAILED_PRECONDITION$/);
 });
 
+test('urls of descriptors lead nowhere: no place but the repository is asked', async () => {
+  await using other = await openFaultyRegistry();
+  const layer = Buffer.from('what lies elsewhere');
+  const { digest } = partOf(layer);
+  await other.registry.putBlob('evil/model', layer);
+  const urls = [`http://${other.host}/v2/evil/model/blobs/${digest}`];
+  const manifest = documentOf([{ ...named(partOf(layer), 'f'), urls }], {
+    ...partOf(none, imageConfig),
+    urls,
+  });
+  const foreign = { ...partOf(layer, ociManifest), urls };
+  assertRefused(await publish(await put(manifest)), /^NOT_FOUND$/);
+  assertRefused(await publish(await put({ schemaVersion: 2, manifests: [foreign] }, ociIndex)), /./);
+  assert.deepEqual(other.asked, []);
+});
+
 test('an index that lies of what it lists, and a chain of indexes, mount nothing', async () => {
   const layer = Buffer.from('layer');
   await evil.registry.putBlob('evil/model', layer);
