@@ -91,6 +91,15 @@ test('a peer that may only pull is not asked for a tag, and is told which regist
   ]);
 });
 
+test('the server of a hosts.toml is the registry: whom it has let in is let in again without it', async () => {
+  await push({ peer: 'team/kept', home: 'team/kept' }, randomBytes(1000));
+  await mounted('models.test/team/kept:v1');
+  const before = [asked(home), asked(peer)];
+  home.fault(() => ({ kind: 'status', status: 503 }));
+  await mounted('models.test/team/kept:v1');
+  assert.deepEqual([asked(home), asked(peer)], before);
+});
+
 for (const [what, size] of [
   ['small', 100_000],
   ['large', 6 * 1024 * 1024],

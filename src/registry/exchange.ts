@@ -40,8 +40,9 @@ export function openExchange(send: Send, clock: Clock): Exchange {
 
   return async (question, accept, signal) => {
     const { place, credential, wanted } = question;
-    // Mirrors for many registries are told which one is meant, as containerd does.
-    const query = place.mirrorOf === undefined ? '' : `?ns=${encodeURIComponent(place.mirrorOf)}`;
+    // Hosts for many registries are told which one is meant, as containerd does.
+    const meant = place.mirrorOf ?? place.namespace;
+    const query = meant === undefined ? '' : `?ns=${encodeURIComponent(meant)}`;
     const refuse = (arrival: Arrival, body: Uint8Array) =>
       toRefusal(arrival, body, question.subject, credential, clock.now());
     let authorization = authorizer.recall(place, credential);

@@ -5,7 +5,8 @@ import { blindTrust, plainTrust, type Trust } from './trust.ts';
 /**
  * One place to ask for a repository. `scheme` is the one way to reach it; without it that is https, and http too where
  * it is insecure. `root` comes before the repository in the paths of URLs. `headers`, names in lower case, go to this
- * place alone and may be secret. `connectMs`: how long a connection to it may take.
+ * place alone and may be secret. `connectMs`: how long a connection to it may take. `namespace`: the registry that is
+ * meant, where the registry itself is at a host of another name.
  */
 export type Place = Endpoint & {
   readonly scheme?: 'https' | 'http';
@@ -13,6 +14,7 @@ export type Place = Endpoint & {
   readonly headers: Readonly<Record<string, string>>;
   readonly trust: Trust;
   readonly connectMs: number;
+  readonly namespace?: string;
 };
 
 /** An endpoint as the OCI distribution spec has it, with nothing configured. */

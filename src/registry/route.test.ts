@@ -21,11 +21,12 @@ function full(text: string): Reference {
 }
 
 /** `https://host/v2/path`, with what else there is to say of it. */
-function show({ scheme, host, root, path, insecure, mirrorOf, trust }: Place): string {
+function show({ scheme, host, root, path, insecure, mirrorOf, namespace, trust }: Place): string {
   const more = [
     insecure ? 'insecure' : '',
     trust.insecure && scheme !== undefined ? 'blind' : '',
     mirrorOf === undefined ? '' : `ns=${mirrorOf}`,
+    namespace === undefined ? '' : `for ${namespace}`,
   ];
   return [`${scheme ?? 'any'}://${host}${root}/${path}`, ...more.filter(text => text !== '')].join(' ');
 }
@@ -138,7 +139,7 @@ capabilities = ["push"]
   const peer = 'http://127.0.0.1:30020/v2/team/x insecure ns=a.io';
   const names = 'https://names.io/v2/team/x ns=a.io';
   const harbor = 'https://harbor.io/v2/proxy/team/x ns=a.io';
-  const last = 'https://up.a.io/registry/v2/team/x insecure blind ns=a.io';
+  const last = 'https://up.a.io/registry/v2/team/x insecure blind for a.io';
 
   test('serve by what is asked: what is named and who may have it those that resolve, bytes those that pull', async () => {
     for (const reference of ['a.io/team/x:1', `a.io/team/x@${digest}`]) {

@@ -62,10 +62,16 @@ function byRule(rule: RegistryRule | undefined, reference: Reference): readonly 
 }
 
 function byHosts(hosted: RegistryHosts, reference: Reference, question: Question): readonly Place[] {
-  const home = apiHost(reference.registry);
+  const { registry } = reference;
+  const home = apiHost(registry);
+  const server = hosted.hosts.at(-1); // is the registry itself, wherever it is
   return hosted.hosts
     .filter(host => (question === 'name' ? host.resolves : host.pulls))
-    .map(host => mirrored(toHostPlace(host, reference, home), home, reference));
+    .map(host => {
+      const place = toHostPlace(host, reference, home);
+      if (host !== server) return mirrored(place, home, reference);
+      return place.host === home ? place : { ...place, namespace: registry };
+    });
 }
 
 /** A path below `/v2` is the beginning of the repository's name there, as credentials and tokens have it. */
