@@ -5,7 +5,7 @@ import { serveRegistration } from './csi/registration.ts';
 import { serveCsi } from './csi/server.ts';
 import { createMetrics } from './http/metrics.ts';
 import { serveHttp } from './http/server.ts';
-import type { DiskUsage } from './volume/contracts.ts';
+import type { DiskUsage } from './volume/contracts/store.ts';
 import { type ArtifactError } from './util/error.ts';
 import { version } from './util/version.ts';
 import { type House, openHouse } from './house.ts';

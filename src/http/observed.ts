@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { DiskUsage } from '../volume/contracts.ts';
+import type { DiskUsage } from '../volume/contracts/store.ts';
 import type { VolumeStatus } from '../volume/usecases.ts';
 
 /** What is asked at each scrape. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toDigest } from '../oci/digest.ts';
-import type { Meter } from '../volume/contracts.ts';
+import type { Meter } from '../volume/contracts/meter.ts';
 import type { VolumeStatus } from '../volume/usecases.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Observed } from './observed.ts';

@@ -20,7 +20,7 @@ import { type KubeletFolder, kubeletFolder } from '../../test/support/kubelet-fo
 import { mountsBelow } from '../../test/support/mounts.ts';
 import { runProgram } from '../../test/support/program.ts';
 import { needs } from '../../test/support/tools.ts';
-import type { Mounter } from '../volume/contracts.ts';
+import type { Mounter } from '../volume/contracts/mounter.ts';
 import { openMounter } from './mounter.ts';
 
 const asRoot = needs('root');

@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import type { Credential } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { Keychain } from '../volume/contracts.ts';
+import type { Keychain } from '../volume/contracts/registry.ts';
 import { openKeychain } from './keychain.ts';
 
 let root: string;

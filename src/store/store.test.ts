@@ -18,18 +18,14 @@ import { startChild, waitUntil } from '../../test/support/child.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { getXattr } from '../util/libc.ts';
 import type {
-  Blobs,
-  Disk,
-  Layers,
   NameRecord,
   Names,
   PinRecord,
   Pins,
-  ViewRecord,
-  Views,
   VolumeRecord,
   VolumeRecords,
-} from '../volume/contracts.ts';
+} from '../volume/contracts/records.ts';
+import type { Blobs, Disk, Layers, ViewRecord, Views } from '../volume/contracts/store.ts';
 import { openFolder } from './folder.ts';
 import { openFormat } from './format.ts';
 import type { NameRecord as OwnName } from './names.ts';

@@ -3,7 +3,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { AccessPolicy } from '../volume/contracts.ts';
+import type { AccessPolicy } from '../volume/contracts/trust.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openAccessFile } from './access-file.ts';
 

@@ -11,7 +11,7 @@ import { decodeToc } from '../../test/support/toc.ts';
 import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { openFiles } from '../../test/support/unpacking.ts';
 import { toDigest } from '../oci/digest.ts';
-import type { Unpacker as Contract } from '../volume/contracts.ts';
+import type { Unpacker as Contract } from '../volume/contracts/unpacker.ts';
 import { openUnpacker } from './unpacker.ts';
 
 const folder = await temporaryFolder();

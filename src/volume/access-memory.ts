@@ -3,7 +3,8 @@ import type { Holder } from '../oci/credential.ts';
 import type { Digest } from '../oci/digest.ts';
 import { formatRepository, type Repository } from '../oci/reference.ts';
 import { shareRuns } from '../util/shared-run.ts';
-import type { AccessRecord, Accesses, Giver } from './contracts.ts';
+import type { AccessRecord, Accesses } from './contracts/records.ts';
+import type { Giver } from './contracts/registry.ts';
 import type { Pod } from './request.ts';
 
 /** Who asks, as far as memory goes. `brought` are the secrets of the call itself in one text, undefined for none. */

@@ -5,20 +5,11 @@ import { ArtifactError } from '../util/error.ts';
 import type { Authority } from './authority.ts';
 import { holdsDigest, type Catalog } from './catalog.ts';
 import type { Collector } from './collector.ts';
-import type {
-  Archive,
-  Blobs,
-  Expander,
-  Keychain,
-  Layers,
-  Mounter,
-  Names,
-  Pins,
-  Pods,
-  Views,
-  VolumeRecord,
-  VolumeRecords,
-} from './contracts.ts';
+import type { Mounter } from './contracts/mounter.ts';
+import type { Names, Pins, VolumeRecord, VolumeRecords } from './contracts/records.ts';
+import type { Expander, Keychain, Pods } from './contracts/registry.ts';
+import type { Blobs, Layers, Views } from './contracts/store.ts';
+import type { Archive } from './contracts/unpacker.ts';
 import { checkCache } from './fsck.ts';
 import type { Holds } from './holds.ts';
 import { loadLayout } from './load.ts';

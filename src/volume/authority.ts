@@ -5,7 +5,7 @@ import { algorithmOf, toDigest } from '../oci/digest.ts';
 import { formatReference, formatRepository, type Reference, type Repository } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import type { AccessMemory, Asker, Gift } from './access-memory.ts';
-import type { Content, Found, Giver, Registry, Sink } from './contracts.ts';
+import type { Content, Found, Giver, Registry, Sink } from './contracts/registry.ts';
 import type { PullRequest } from './request.ts';
 import type { Resolution } from './resolution.ts';
 
@@ -71,25 +71,25 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
     }
   };
 
-  /** Who has shown that it is in the repository; undefined where it is not. */
-  const seek = async (
-    repository: Repository,
-    content: Content,
-    keyring: Keyring,
-    signal: AbortSignal,
-  ): Promise<Giver | undefined> => {
-    const { kind, descriptor } = content;
-    if (memory.isNear(repository, descriptor.digest)) {
-      const answer = await registry.has(repository, content, keyring, signal).catch((thrown: unknown) => {
-        if (toArtifactError(thrown).code === 'unavailable') return undefined; // a mirror may still send it
-        throw thrown;
-      });
-      if (answer !== undefined) return answer ? {} : undefined;
-    }
-    if (kind === 'manifest') return (await registry.manifest(repository, descriptor, keyring, signal)).place;
-    const sink = createHashingSink(descriptor.digest);
-    const giver = await registry.blob(repository, descriptor, sink, keyring, signal);
-    return sink.digest() === descriptor.digest ? giver : undefined;
+  /** Finds who shows that it is in the repository; undefined where it is not. A registry that is away is asked once. */
+  const openSearch = (repository: Repository, keyring: Keyring, signal: AbortSignal) => {
+    let isAway = false;
+    return async (content: Content): Promise<Giver | undefined> => {
+      const { kind, descriptor } = content;
+      if (!isAway && memory.isNear(repository, descriptor.digest)) {
+        const answer = await registry.has(repository, content, keyring, signal).catch((thrown: unknown) => {
+          if (toArtifactError(thrown).code === 'unavailable') return undefined; // a mirror may still send it
+          throw thrown;
+        });
+        if (answer !== undefined) return answer ? {} : undefined;
+        isAway = true;
+      }
+      if (kind === 'manifest')
+        return (await registry.manifest(repository, descriptor, keyring, signal)).place;
+      const sink = createHashingSink(descriptor.digest);
+      const giver = await registry.blob(repository, descriptor, sink, keyring, signal);
+      return sink.digest() === descriptor.digest ? giver : undefined;
+    };
   };
 
   return {
@@ -113,9 +113,10 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
     sweep: memory.sweep,
     async confirm(repository, contents, keyring, signal) {
       const strange = contents.filter(({ descriptor }) => !memory.knows(repository, descriptor.digest));
+      const search = openSearch(repository, keyring, signal);
       for (const content of strange) {
         const { digest } = content.descriptor;
-        const giver = await seek(repository, content, keyring, signal).catch((thrown: unknown) => {
+        const giver = await search(content).catch((thrown: unknown) => {
           signal.throwIfAborted();
           throw refusal(repository, toArtifactError(thrown));
         });

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseDigest, type Digest } from '../oci/digest.ts';
 import { createCollector } from './collector.ts';
-import type { Held, View } from './contracts.ts';
+import type { Held, View } from './contracts/store.ts';
 import { createHolds, viewId } from './holds.ts';
 import { createRoom } from './room.ts';
 

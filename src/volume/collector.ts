@@ -1,7 +1,9 @@
 import type { Digest } from '../oci/digest.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import type { Authority } from './authority.ts';
-import type { Blobs, Held, Layers, Mounter, Names, Pins, View, Views, VolumeRecords } from './contracts.ts';
+import type { Mounter } from './contracts/mounter.ts';
+import type { Names, Pins, VolumeRecords } from './contracts/records.ts';
+import type { Blobs, Held, Layers, View, Views } from './contracts/store.ts';
 import { viewId, type Holds } from './holds.ts';
 import type { Signatures } from './signatures.ts';
 import type { Freed } from './usecases.ts';

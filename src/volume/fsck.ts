@@ -1,5 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
-import type { Blobs, Layers, Mounter, Views, VolumeRecords } from './contracts.ts';
+import type { Mounter } from './contracts/mounter.ts';
+import type { VolumeRecords } from './contracts/records.ts';
+import type { Blobs, Layers, Views } from './contracts/store.ts';
 import type { Finding } from './usecases.ts';
 
 /**

@@ -5,7 +5,10 @@ import type { LayerPlan } from '../oci/plan.ts';
 import { formatRepository, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex, createKeyedSemaphore } from '../util/mutex.ts';
-import type { Blobs, Giver, Ingest, Layers, Meter, Registry, Sink, Unpacker } from './contracts.ts';
+import type { Meter } from './contracts/meter.ts';
+import type { Giver, Registry, Sink } from './contracts/registry.ts';
+import type { Blobs, Ingest, Layers } from './contracts/store.ts';
+import type { Unpacker } from './contracts/unpacker.ts';
 import { createMemorySink } from './memory-sink.ts';
 
 /** Where an artifact's layers may come from; offline, from the cache alone. */

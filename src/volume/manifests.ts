@@ -4,7 +4,8 @@ import { needsConfig, parseDiffIds, parseManifest, type Index, type Manifest } f
 import { selectPlatform, type Platform } from '../oci/platform.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
-import type { Blobs, Content, Giver } from './contracts.ts';
+import type { Content, Giver } from './contracts/registry.ts';
+import type { Blobs } from './contracts/store.ts';
 
 /** The manifest that a platform mounts. `documents` led to it: indexes, itself, and a config that had to be read. */
 export type Selected = {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { ArtifactError } from '../util/error.ts';
-import type { VolumeRecord } from './contracts.ts';
+import type { VolumeRecord } from './contracts/records.ts';
 import type { PublishRequest, PullRequest } from './request.ts';
 import type { VolumeStatus } from './usecases.ts';
 

@@ -1,7 +1,9 @@
 import { formatReference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
-import type { Mounter, Target, VolumeRecord, VolumeRecords, Views } from './contracts.ts';
+import type { Mounter, Target } from './contracts/mounter.ts';
+import type { VolumeRecord, VolumeRecords } from './contracts/records.ts';
+import type { Views } from './contracts/store.ts';
 import { formatEnding } from './own-mount.ts';
 import { describeProgress } from './progress.ts';
 import type { Arrival, Pull } from './pull.ts';

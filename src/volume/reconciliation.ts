@@ -1,5 +1,7 @@
 import { toArtifactError } from '../util/error.ts';
-import type { Kubelet, Mounter, VolumeRecords } from './contracts.ts';
+import type { Kubelet } from './contracts/kubelet.ts';
+import type { Mounter } from './contracts/mounter.ts';
+import type { VolumeRecords } from './contracts/records.ts';
 
 /** What a start found and did. */
 export type Reconciled = {

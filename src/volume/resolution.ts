@@ -3,7 +3,10 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import type { AccessPolicy, Blobs, Expander, Giver, Names, Registry } from './contracts.ts';
+import type { Names } from './contracts/records.ts';
+import type { Expander, Giver, Registry } from './contracts/registry.ts';
+import type { Blobs } from './contracts/store.ts';
+import type { AccessPolicy } from './contracts/trust.ts';
 import type { PullPolicy, PullRequest } from './request.ts';
 
 /** A reference and what it names. `credential` is what the registry was shown, or undefined if it was not asked. */

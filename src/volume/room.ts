@@ -2,7 +2,7 @@ import type { LayerPlan } from '../oci/plan.ts';
 import { ArtifactError } from '../util/error.ts';
 import { formatSize } from '../util/size.ts';
 import type { Collector } from './collector.ts';
-import type { Disk, DiskUsage } from './contracts.ts';
+import type { Disk, DiskUsage } from './contracts/store.ts';
 
 /** How full the disk and the cache may get. Percent of the file system in use, as df counts it; sizes in bytes. */
 export type Limits = {

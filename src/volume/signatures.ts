@@ -4,7 +4,9 @@ import { type Digest, isDigest } from '../oci/digest.ts';
 import { formatReference, formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { formatSize } from '../util/size.ts';
-import type { Registry, SignatureRecords, SignatureSource, Trust, Verdict } from './contracts.ts';
+import type { SignatureRecords } from './contracts/records.ts';
+import type { Registry } from './contracts/registry.ts';
+import type { SignatureSource, Trust, Verdict } from './contracts/trust.ts';
 import { createMemorySink } from './memory-sink.ts';
 
 /** Is it signed as the node's policy wants? */

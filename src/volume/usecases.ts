@@ -1,6 +1,7 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Target, VolumeRecord } from './contracts.ts';
+import type { Target } from './contracts/mounter.ts';
+import type { VolumeRecord } from './contracts/records.ts';
 import type { PublishRequest, PullRequest } from './request.ts';
 
 /** What the ways in (csi, cli, http) can ask for. daemon.ts hands them the implementations of this folder. */

@@ -4,7 +4,9 @@ import { test } from 'node:test';
 import type { Keyring } from '../../src/oci/credential.ts';
 import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { toDigest } from '../../src/oci/digest.ts';
-import type { Registry, SignatureRecords, Trust } from '../../src/volume/contracts.ts';
+import type { SignatureRecords } from '../../src/volume/contracts/records.ts';
+import type { Registry } from '../../src/volume/contracts/registry.ts';
+import type { Trust } from '../../src/volume/contracts/trust.ts';
 import { createSignatures } from '../../src/volume/signatures.ts';
 
 const signal = new AbortController().signal;

@@ -1,0 +1,110 @@
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import type { TocEntry, TocSummary } from '../../oci/toc.ts';
+import type { DirectoryNode } from '../../oci/tree.ts';
+import type { Sink } from './registry.ts';
+
+export type Held = {
+  readonly digest: Digest;
+  readonly bytes: number;
+  readonly inodes: number;
+  readonly since: number;
+};
+
+/** Verified bytes by digest. */
+export type Blobs = {
+  /** Its size in bytes, or undefined if it is not held. */
+  size(digest: Digest): Promise<number | undefined>;
+  /** The whole of a small blob, hashed again. @throws `corrupt`; `not-found`; `invalid` above 4 MiB. */
+  read(digest: Digest): Promise<Uint8Array>;
+  /** Verifies and stores a small blob. Success means it is stored, by whomever. */
+  put(digest: Digest, bytes: Uint8Array): Promise<void>;
+  /**
+   * Opens or resumes the one download of this digest from this source: bytes already there are hashed first, and those
+   * of another source are left alone. @throws `busy` if it is open.
+   */
+  ingest(descriptor: Descriptor, source: string, signal: AbortSignal): Promise<Ingest>;
+  path(digest: Digest): string;
+  /** Hashes it again. Returns what is wrong with it, or undefined. */
+  check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
+  remove(digest: Digest): Promise<void>;
+  list(): Promise<readonly Held[]>;
+};
+
+/** A download under way. Disposing it keeps the partial file for a resume, except after `drop`. */
+export type Ingest = Sink &
+  AsyncDisposable & {
+    /** The partial file. */
+    readonly path: string;
+    verify(): Promise<void>;
+    /** After verify: fsync, rename under the digest's name, fsync of the folder. */
+    commit(): Promise<void>;
+    /** Removes the partial file. */
+    drop(): Promise<void>;
+  };
+
+/** Tar layers, unpacked once by digest. */
+export type Layers = {
+  /**
+   * Reads the table of contents, some entries at a time, and sums up; undefined if the layer is not held. What `take`
+   * throws is thrown once the checksum of the whole is verified; until then nothing made of the entries may be used.
+   * @throws `corrupt`.
+   */
+  readToc(
+    digest: Digest,
+    take: (entries: readonly TocEntry[]) => void,
+    signal: AbortSignal,
+  ): Promise<TocSummary | undefined>;
+  has(digest: Digest): Promise<boolean>;
+  /** An empty folder to unpack into. Disposed without commit, it is removed. */
+  stage(digest: Digest): Promise<Stage>;
+  path(digest: Digest): string;
+  /** Hashes the table of contents and every body again. Returns what is wrong, or undefined. */
+  check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
+  remove(digest: Digest): Promise<void>;
+  list(): Promise<readonly Held[]>;
+};
+
+export type Stage = AsyncDisposable & {
+  /** Where the bodies and their table of contents are written. */
+  readonly path: string;
+  commit(summary: TocSummary): Promise<void>;
+};
+
+/** What a view is made of and when it was last used; kept beside the view. */
+export type ViewRecord = {
+  readonly key: string;
+  readonly manifest: Digest;
+  /** A full reference it was pulled by, for people. */
+  readonly reference: string;
+  readonly artifactType?: string;
+  /** Everything it holds in `blobs/`: index, manifest, config where held, file layers. */
+  readonly blobs: readonly Digest[];
+  /** Everything it holds in `layers/`. */
+  readonly layers: readonly Digest[];
+  readonly bytes: number;
+  readonly inodes: number;
+};
+
+export type View = ViewRecord & { readonly path: string; readonly usedAt: number };
+
+/** Merged trees. */
+export type Views = {
+  find(key: string): Promise<View | undefined>;
+  /** Builds aside, then renames; never changes what is there. Links files from blobs and layers (copies at EMLINK). */
+  build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal): Promise<View>;
+  /** Notes that it was used now. */
+  touch(key: string): Promise<void>;
+  remove(key: string): Promise<void>;
+  list(): Promise<readonly View[]>;
+};
+
+/** The file system of the state dir, from statfs. */
+export type DiskUsage = {
+  readonly totalBytes: number;
+  readonly usedBytes: number;
+  readonly availableBytes: number;
+  readonly totalInodes: number;
+  readonly usedInodes: number;
+};
+export type Disk = { usage(): Promise<DiskUsage> };

@@ -1,0 +1,17 @@
+import type { Digest } from '../../oci/digest.ts';
+import type { TocSummary } from '../../oci/toc.ts';
+
+/** Unpacks a verified layer file into a folder of the store, in a thread of its own. @throws `unmountable` naming the entry; `exhausted`. */
+export type Unpacker = {
+  unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<TocSummary>;
+};
+
+/** Reads an archive as it streams by: each regular file with its size in bytes; its content must be read before the next. */
+export type Archive = {
+  read(tar: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<ArchiveEntry>;
+};
+export type ArchiveEntry = {
+  readonly path: string;
+  readonly size: number;
+  readonly content: AsyncIterable<Uint8Array>;
+};
