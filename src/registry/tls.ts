@@ -48,6 +48,10 @@ function readCaFile(caFile: string): string {
   } catch (thrown) {
     if (thrown instanceof ArtifactError) throw thrown;
     const why = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new ArtifactError('invalid', `the CA file ${caFile} holds no certificates in PEM: ${why}`, thrown);
+    throw new ArtifactError(
+      'invalid',
+      `the CA file ${caFile} cannot be read: ${why}; correct --ca-file`,
+      thrown,
+    );
   }
 }

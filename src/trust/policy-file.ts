@@ -71,7 +71,8 @@ function load(file: string, texts: Texts): PolicyState {
   } catch (thrown) {
     if (!(thrown instanceof ArtifactError)) throw thrown;
     const why = `${file}: ${thrown.message}`;
-    return { kind: 'broken', why, problems: [`${why}; until that is corrected, every publish is refused`] };
+    const problem = `the signature policy ${why}; until that is corrected, every publish is refused`;
+    return { kind: 'broken', why, problems: [problem] };
   }
 }
 

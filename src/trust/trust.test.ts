@@ -101,7 +101,10 @@ describe('a policy that cannot be used', () => {
       await trust.verify(reference, digest, source, signal),
       /policy cannot be used: .*it is not JSON/,
     );
-    assert.match(trust.problems().join(), /policy-\d+\.json: it is not JSON.*every publish is refused$/);
+    assert.match(
+      trust.problems().join(),
+      /^the signature policy \S+\/policy-\d+\.json: it is not JSON.*every publish is refused$/,
+    );
     await rm(policyFile);
     assertRefused(await trust.verify(reference, digest, source, signal), /cannot be read \(ENOENT\)/);
     await writeFile(policyFile, JSON.stringify({ default: [byKey] }));
