@@ -5,6 +5,7 @@ import type { LayerPlan } from '../oci/plan.ts';
 import { formatRepository, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex, createKeyedSemaphore } from '../util/mutex.ts';
+import { toAbsence } from './absence.ts';
 import type { Meter } from './contracts/meter.ts';
 import type { Giver, Registry, Sink } from './contracts/registry.ts';
 import type { Blobs, Ingest, Layers } from './contracts/store.ts';
@@ -59,7 +60,7 @@ export function createLayerSource(
   const fill = async (sink: Sink, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
     const { descriptor } = layer;
     if (descriptor.size === 0) return {};
-    if (origin.kind === 'offline') throw notHeld(layer);
+    if (origin.kind === 'offline') throw toAbsence(layer.label);
     const { repository, keyring } = origin;
     using _slot = await slots.acquire(repository.registry, signal);
     if (sink.offset === descriptor.size) {
@@ -191,13 +192,6 @@ function absent(layer: LayerPlan, repository: Reference): ArtifactError {
   return new ArtifactError(
     'not-found',
     `${layer.label} is ${layer.descriptor.digest}, which ${formatRepository(repository)} does not have; push it again`,
-  );
-}
-
-function notHeld(layer: LayerPlan): ArtifactError {
-  return new ArtifactError(
-    'not-found',
-    `${layer.label} is not in this node's cache, and pullPolicy Never forbids to pull it`,
   );
 }
 

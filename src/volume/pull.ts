@@ -4,6 +4,7 @@ import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference, formatRepository, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
+import { toAbsence } from './absence.ts';
 import type { Authority } from './authority.ts';
 import type { Names } from './contracts/records.ts';
 import type { Content, Keychain, Registry } from './contracts/registry.ts';
@@ -157,10 +158,7 @@ export function createPull(world: {
 function createFetch(registry: Registry, origin: Origin): Documents['fetch'] {
   return async (kind, descriptor, signal) => {
     if (origin.kind === 'offline') {
-      throw new ArtifactError(
-        'not-found',
-        `${descriptor.digest} is not in this node's cache, and pullPolicy Never forbids to pull it`,
-      );
+      throw toAbsence(descriptor.digest);
     }
     const { repository, keyring } = origin;
     if (kind === 'manifest') return registry.manifest(repository, descriptor, keyring, signal);

@@ -3,6 +3,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { toAbsence } from './absence.ts';
 import type { Names } from './contracts/records.ts';
 import type { Expander, Giver, Registry } from './contracts/registry.ts';
 import type { Blobs } from './contracts/store.ts';
@@ -107,10 +108,7 @@ export function createResolver(world: {
       }
       if (refusal !== undefined && (policy === 'Never' || candidates.length === 0)) throw refusal;
       if (policy === 'Never') {
-        throw new ArtifactError(
-          'not-found',
-          `${wanted.reference} is not in this node's cache, and pullPolicy Never forbids to pull it; load it there first, or set IfNotPresent`,
-        );
+        throw toAbsence(wanted.reference);
       }
       const failures: ArtifactError[] = [];
       for (const reference of candidates) {

@@ -1,0 +1,9 @@
+import { ArtifactError } from '../util/error.ts';
+
+/** What the cache lacks while `pullPolicy: Never` lets nobody be asked for it. */
+export function toAbsence(what: string): ArtifactError {
+  return new ArtifactError(
+    'not-found',
+    `${what} is not in this node's cache, and pullPolicy Never forbids to pull it; load it there first, or set IfNotPresent`,
+  );
+}
