@@ -270,6 +270,27 @@ test('what a peer gave for an open repository is no word of its registry: no oth
   }
 });
 
+test('with the registry away, what two repositories share is brought again by a peer, and the registry is waited for once', async () => {
+  const registry = await open();
+  const { peer, daemon } = await withPeer(registry);
+  const parts = ['a', 'b', 'c'].map(name => ({ name, bytes: Buffer.from(`part ${name}`) }));
+  const more = { name: 'more', bytes: Buffer.from('more') };
+  for (const each of [registry, peer]) {
+    await each.push('team/model', 'v1', parts);
+    await each.push('team/copy', 'v1', [...parts, more]);
+  }
+  await publish(daemon, `${registry.host}/team/model:v1`);
+  // Unavailable, and no use in trying again.
+  registry.fault(({ path }) =>
+    path.includes('/blobs/') ? { kind: 'redirect', to: 'ftp://nowhere/' } : undefined,
+  );
+  const before = registry.asked.length;
+  const target = await publish(daemon, `${registry.host}/team/copy:v1`);
+  assert.deepEqual(readdirSync(target), ['a', 'b', 'c', 'more']);
+  const asked = registry.asked.slice(before).filter(({ path }) => path.includes('/blobs/'));
+  assert.equal(new Set(asked.map(({ path }) => path)).size, 1);
+});
+
 function allTextOf({ stateDir }: TestNode): string {
   return readdirSync(stateDir, { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile())
