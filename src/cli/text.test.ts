@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { formatAge, formatCount, formatDigest, formatFields, formatTable } from './text.ts';
 
 test('a table is aligned, and no cell can add a row or a column', () => {
