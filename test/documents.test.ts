@@ -130,7 +130,7 @@ test('every metric is in docs/flags.md, and every one that is named exists', asy
   assert.ok(known.length > 10);
   assert.deepEqual(findMetrics(textOf('docs/flags.md')).toSorted(), known.toSorted());
   assert.deepEqual(
-    findMetrics(all).filter(name => !known.includes(name)),
+    findMetrics(all).filter(name => !known.includes(name.replace(/_seconds_count$/, '_seconds'))), // of a histogram
     [],
   );
 });
