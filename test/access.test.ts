@@ -254,6 +254,22 @@ for (const by of ['tag', 'digest']) {
   });
 }
 
+test('a mirror for digests alone lets nobody in by a tag', async () => {
+  const [registry, mirror] = [await closed(), await open()];
+  const node = own(await testNode());
+  const where = (host: string): string => `location = "${host}"\ninsecure = true\n`;
+  writeFileSync(
+    node.registriesConf,
+    `[[registry]]\n${where(registry.host)}[[registry.mirror]]\n${where(mirror.host)}pull-from-mirror = "digest-only"\n`,
+  );
+  const daemon = own(await startDaemon(node));
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  await mirror.push('team/model', 'v1', [weights]);
+  await publish(daemon, reference, alice);
+  await assert.rejects(publish(daemon, reference), /UNAUTHENTICATED/);
+  assert.deepEqual(mirror.asked, []);
+});
+
 test('what a peer gave for an open repository is no word of its registry: no other repository gets it for that', async () => {
   const [registry, far] = [await open(), await open()];
   const { peer, daemon } = await withPeer(registry, [far]);

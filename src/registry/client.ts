@@ -36,8 +36,9 @@ export type RegistryOptions = {
 };
 
 export type RegistryClient = AsyncDisposable & {
+  /** `pinned`: that digest in place of the tag, asked for where the tag is. */
   resolve(
-    reference: Reference,
+    reference: Reference & { readonly pinned?: Digest },
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<{ readonly descriptor: Descriptor; readonly credential: Credential; readonly place: Endpoint }>;
@@ -124,9 +125,10 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   }
 
   return {
-    async resolve(reference, keyring, signal) {
-      const name = reference.digest ?? reference.tag ?? 'latest';
-      const version = reference.digest === undefined ? `:${name}` : `@${name}`;
+    async resolve({ pinned, ...reference }, keyring, signal) {
+      const digest = pinned ?? reference.digest;
+      const name = digest ?? reference.tag ?? 'latest';
+      const version = digest === undefined ? `:${name}` : `@${name}`;
       return await ask(
         plan(reference, 'name', keyring, version),
         async asked => {

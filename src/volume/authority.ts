@@ -62,7 +62,7 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
 
   const ask = async (resolution: Resolution, request: PullRequest, keyring: Keyring, signal: AbortSignal) => {
     const { reference, descriptor } = resolution;
-    const pinned = { ...reference, digest: descriptor.digest };
+    const pinned = { ...reference, pinned: descriptor.digest };
     try {
       await remember(reference, await registry.resolve(pinned, keyring, signal), toAsker(request));
     } catch (thrown) {

@@ -86,11 +86,11 @@ export function createResolver(world: {
 
   const fromRegistry = async (
     reference: Reference,
-    digest: Digest | undefined,
+    pinned: Digest | undefined,
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<Resolution> => {
-    const asked = digest === undefined ? reference : { ...reference, digest };
+    const asked = pinned === undefined ? reference : { ...reference, pinned };
     return { reference, ...(await registry.resolve(asked, keyring, signal)) };
   };
 
@@ -113,7 +113,7 @@ export function createResolver(world: {
       const failures: ArtifactError[] = [];
       for (const reference of candidates) {
         try {
-          return await fromRegistry(reference, digestOf(reference), keyring, signal);
+          return await fromRegistry(reference, wanted.pinned, keyring, signal);
         } catch (thrown) {
           signal.throwIfAborted();
           failures.push(toArtifactError(thrown));

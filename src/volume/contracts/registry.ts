@@ -34,7 +34,7 @@ export type Caller = { readonly secrets: Readonly<Record<string, string>>; reado
  */
 export type Registry = {
   /** What a tag or digest names, by HEAD where the registry answers it with a digest; and what it was shown for that. */
-  resolve(reference: Reference, keyring: Keyring, signal: AbortSignal): Promise<Found>;
+  resolve(reference: Pinned, keyring: Keyring, signal: AbortSignal): Promise<Found>;
   /** A manifest's or index's bytes, verified against the descriptor; 4 MiB at most. And who gave it. */
   manifest(
     reference: Reference,
@@ -63,6 +63,9 @@ export type Registry = {
 
 /** The registry itself, or a mirror of it, which may give what it has to anybody. */
 export type Giver = Pick<Endpoint, 'mirrorOf'>;
+
+/** `pinned` is what a tag was resolved to before: that digest is asked for, at the places that the tag has. */
+export type Pinned = Reference & { readonly pinned?: Digest };
 
 /** What a repository is asked about. */
 export type Content = { readonly kind: 'manifest' | 'blob'; readonly descriptor: Descriptor };
