@@ -91,6 +91,30 @@ describe('with a signature policy', needs('cosign'), () => {
     registry.reset();
   });
 
+  test('a bundle does where the digest is enough, with no network too, and is refused without that word', async () => {
+    const host = registry.host;
+    const { reference, digest } = await registry.push('bundled/model', 'v1', [
+      { name: 'f', bytes: Buffer.from('bundled') },
+    ]);
+    await cosignSign('bundle', 'signer', `${host}/bundled/model@${digest}`, work);
+    await assert.rejects(publish(reference), /PERMISSION_DENIED.*set --bundle-identity=digest/s);
+    const restart = async (more: Readonly<Record<string, string>> = {}) => {
+      await daemon[Symbol.asyncDispose]();
+      daemon = stack.use(await startDaemon(node, { flags: { '--policy': policy, ...more } }));
+    };
+    try {
+      await restart({ '--bundle-identity': 'digest' });
+      await publish(reference);
+      await restart({ '--bundle-identity': 'digest' });
+      registry.fault(() => ({ kind: 'status', status: 404 }));
+      await publish(reference, { pullPolicy: 'Never' });
+    } finally {
+      registry.reset();
+      await restart();
+    }
+    await assert.rejects(publish(reference), /PERMISSION_DENIED.*set --bundle-identity=digest/s);
+  });
+
   test('a changed policy applies to the next mount, leaves what is mounted, and names it', async () => {
     const reference = await push('signer');
     const request = await publishRequest(node, { reference });
