@@ -57,7 +57,7 @@ test('a chunk of nothing but small entries does not fill the stack', async () =>
     into,
     label,
     maxEntries: 1e6,
-    maxBytes: 1e6,
+    bound: { bytes: 1e6, excess: '' },
     onEntry: entry => entries.push(entry.path),
     onDropped: () => {},
   });

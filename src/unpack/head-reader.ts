@@ -1,11 +1,12 @@
 import { toEntryHead, type EntryHead, type TarHeader } from './entry.ts';
 import { blockSize, isZero, paddedSize } from './headers.ts';
+import type { ByteBound } from './limits.ts';
 import { createTape } from './tape.ts';
 
 export type HeadLimits = {
   readonly maxEntries: number;
-  /** Largest body, bytes; no larger one is begun. */
-  readonly maxBytes: number;
+  /** No larger body is begun. */
+  readonly bound: ByteBound;
 };
 
 /** Follows a tar from entry to entry beside tar-stream, with the raw bytes of headers at hand. */
@@ -42,8 +43,8 @@ export function createHeadReader(limits: HeadLimits, onDropped: (name: string) =
     }
     names += sizeOfNames(head);
     if (names > maxNames) throw new Error('more than 128 MiB of names and attributes in one layer');
-    if (head.kind === 'file' && head.size > limits.maxBytes) {
-      throw new Error(`${head.size} bytes, more than its layer may have (--max-layer-size)`);
+    if (head.kind === 'file' && head.size > limits.bound.bytes) {
+      throw new Error(`with its ${head.size} bytes the layer ${limits.bound.excess}`);
     }
   };
 

@@ -32,7 +32,7 @@ export async function unpackLayer({ source, digest, into, limits }: UnpackJob): 
     into,
     label,
     maxEntries: limits.maxEntries,
-    maxBytes: bound.bytes,
+    bound,
     onEntry: toc.add,
     onDropped: name => dropped.set(name, (dropped.get(name) ?? 0) + 1),
   });

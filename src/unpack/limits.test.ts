@@ -19,7 +19,7 @@ for (const [name, bytes, limit, why] of [
     'bytes of a body that it only claims',
     rawTar({ ...file, size: 5000 }),
     { maxBytes: 4096 },
-    /entry "a\/f": 5000 bytes, more than its layer may have \(--max-layer-size\)/,
+    /entry "a\/f": with its 5000 bytes the layer unpacks to more than 4\.0 KiB \(--max-layer-size\)/,
   ],
   [
     'bytes in all',
@@ -43,7 +43,7 @@ for (const [name, bytes, limit, why] of [
     'ratio of one body',
     zeros,
     { maxRatio: 100 },
-    /entry "zeros": 31457280 bytes, more than its layer may have/,
+    /entry "zeros": with its 31457280 bytes the layer unpacks to more than 100 times its .* \(--max-layer-ratio\)/,
   ],
   [
     'names',

@@ -14,11 +14,14 @@ export type UnpackLimits = {
 /** Below this many uncompressed bytes no ratio is suspicious. */
 const ratioFloor = 10 * 1024 * 1024;
 
-/** How many bytes a tar may have, given the size of the layer that it comes from, and what to say when it has more. */
+/** Most bytes of a tar, and what is said of one that has more. */
+export type ByteBound = { readonly bytes: number; readonly excess: string };
+
+/** How many bytes a tar may have, given the size of the layer that it comes from. */
 export function boundBytes(
   { maxBytes, maxRatio }: UnpackLimits,
   { compression, size }: CompressedFile,
-): { readonly bytes: number; readonly excess: string } {
+): ByteBound {
   const byRatio = Math.max(ratioFloor, maxRatio * size);
   return compression === 'none' || maxBytes <= byRatio
     ? { bytes: maxBytes, excess: `unpacks to more than ${formatSize(maxBytes)} (--max-layer-size)` }
