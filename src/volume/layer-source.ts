@@ -55,7 +55,8 @@ export function createLayerSource(
   const works = createKeyedSemaphore(Math.max(32, 2 * maxParallelDownloads));
   // Small ones have no file open while they wait, and more of them share a sync.
   const smalls = createKeyedSemaphore(maxSmalls);
-  const underWay = new Map<string, Sink>();
+  // What is whole stays until it is hashed, durable or unpacked, so that progress never goes back.
+  const underWay = new Map<string, Pick<Sink, 'offset'>>();
 
   const fill = async (sink: Sink, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
     const { descriptor } = layer;
@@ -68,14 +69,9 @@ export function createLayerSource(
       if (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)) return {};
       throw absent(layer, repository);
     }
-    const key = keyOf(descriptor.digest, origin);
-    underWay.set(key, sink);
-    try {
-      const counted = metered(sink, bytes => meter.bytesPulled(repository.registry, bytes));
-      return await registry.blob(repository, descriptor, counted, keyring, signal);
-    } finally {
-      underWay.delete(key);
-    }
+    underWay.set(keyOf(descriptor.digest, origin), sink);
+    const counted = metered(sink, bytes => meter.bytesPulled(repository.registry, bytes));
+    return await registry.blob(repository, descriptor, counted, keyring, signal);
   };
 
   /** Fills and verifies; a partial file from an earlier life gets one fresh start if the whole turns out wrong. */
@@ -147,16 +143,22 @@ export function createLayerSource(
   return {
     isHeld,
     async bring(layer, origin, confirm, signal) {
-      const { digest } = layer.descriptor;
-      using _turn = await downloads.lock(keyOf(digest, origin), signal);
+      const { digest, size } = layer.descriptor;
+      const key = keyOf(digest, origin);
+      using _turn = await downloads.lock(key, signal);
       if (await isHeld(layer)) return undefined;
       using _work = await (isSmall(layer) ? smalls : works).acquire(placeOf(origin), signal);
-      if (layer.form === 'unpacked' && (await blobs.size(digest)) !== undefined) {
-        await confirm(layer, signal);
-        await unpack(blobs.path(digest), layer, signal);
-        return undefined;
+      try {
+        if (layer.form === 'unpacked' && (await blobs.size(digest)) !== undefined) {
+          await confirm(layer, signal);
+          underWay.set(key, { offset: size });
+          await unpack(blobs.path(digest), layer, signal);
+          return undefined;
+        }
+        return await (layer.form === 'file' ? bringFile : bringUnpacked)(layer, origin, signal);
+      } finally {
+        underWay.delete(key);
       }
-      return await (layer.form === 'file' ? bringFile : bringUnpacked)(layer, origin, signal);
     },
     progress: (digest, origin) => underWay.get(keyOf(digest, origin))?.offset ?? 0,
   };

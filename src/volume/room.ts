@@ -33,6 +33,11 @@ export type Room = {
 /** An unpacked layer takes its transferred bytes while it is unpacked, and about twice as many afterwards. */
 const unpackedFactor = 3;
 
+/** Bytes of the disk that a layer takes at its most. */
+export function footprint({ form, descriptor }: LayerPlan): number {
+  return descriptor.size * (form === 'unpacked' ? unpackedFactor : 1);
+}
+
 export function createRoom(
   world: { readonly disk: Disk; readonly collector: Collector },
   limits: Limits,
@@ -77,10 +82,7 @@ export function createRoom(
           `${reference} has ${formatSize(size)}, and --max-artifact-size allows ${formatSize(limits.maxArtifactSize)}; raise it, or take a part by the attribute include`,
         );
       }
-      const need = missing.reduce(
-        (sum, layer) => sum + layer.descriptor.size * (layer.form === 'unpacked' ? unpackedFactor : 1),
-        0,
-      );
+      const need = missing.reduce((sum, layer) => sum + footprint(layer), 0);
       if (!(await fits(need + pending(), limits.cacheHigh, 1))) {
         const most = await withoutCache();
         const room = (capacity(most) * limits.cacheHigh) / 100 - most.usedBytes;

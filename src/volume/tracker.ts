@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
+import { footprint } from './room.ts';
 import type { Progress } from './usecases.ts';
 
 /** As if all of it were there. */
@@ -9,7 +10,7 @@ export function totals(plans: readonly LayerPlan[]): Omit<Progress, 'phase'> {
 }
 
 export type Tracker = {
-  /** Bytes that are still to come. */
+  /** Bytes that the disk must still take. */
   remaining(): number;
   /** Reports how far it is. */
   tick(): void;
@@ -25,19 +26,19 @@ export function createTracker(
 ): Tracker {
   const open = new Set(missing);
   const whole = totals(plans);
-  const remaining = (): number => {
+  const remaining = (sizeOf: (layer: LayerPlan) => number): number => {
     let bytes = 0;
-    for (const { descriptor } of open) bytes += descriptor.size - progress(descriptor.digest);
+    for (const layer of open) bytes += sizeOf(layer) - progress(layer.descriptor.digest);
     return bytes;
   };
   const tick = (): void => {
-    const left = remaining();
+    const left = remaining(layer => layer.descriptor.size);
     const phase = left === 0 ? 'unpack' : 'download';
     report({ ...whole, bytes: whole.totalBytes - left, layers: plans.length - open.size, phase });
   };
   tick();
   return {
-    remaining,
+    remaining: () => remaining(footprint),
     tick,
     done: (layer: LayerPlan): void => void open.delete(layer),
   };
