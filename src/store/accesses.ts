@@ -16,6 +16,8 @@ export type AccessRecord = {
   readonly pods: readonly string[];
   readonly secrets: readonly string[];
   readonly digests: readonly Digest[];
+  /** What mirrors brought for it, with no word of the registry. */
+  readonly mirrored: readonly Digest[];
 };
 
 /** Accesses outlive a power cut: with the registry away, they say whom the node may serve. */
@@ -34,10 +36,11 @@ function parseAccess(fields: Fields): AccessRecord | undefined {
   const pods = listOf(isText, fields['pods']);
   const secrets = listOf(isText, fields['secrets']);
   const digests = listOf(isDigestText, fields['digests']);
+  const mirrored = listOf(isDigestText, fields['mirrored']);
   if (!isText(repository) || typeof anonymous !== 'boolean' || typeof node !== 'boolean') return undefined;
-  if (accounts === undefined || pods === undefined || secrets === undefined || digests === undefined)
-    return undefined;
-  return { ...fields, repository, anonymous, node, accounts, pods, secrets, digests };
+  if (accounts === undefined || pods === undefined || secrets === undefined) return undefined;
+  if (digests === undefined || mirrored === undefined) return undefined;
+  return { ...fields, repository, anonymous, node, accounts, pods, secrets, digests, mirrored };
 }
 
 function listOf<T>(is: (value: unknown) => value is T, value: unknown): readonly T[] | undefined {

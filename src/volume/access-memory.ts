@@ -177,7 +177,16 @@ function forget(holders: Map<Digest, Set<string>>, digest: Digest, repository: s
 }
 
 function nothing(repository: string): AccessRecord {
-  return { repository, anonymous: false, node: false, accounts: [], pods: [], secrets: [], digests: [] };
+  return {
+    repository,
+    anonymous: false,
+    node: false,
+    accounts: [],
+    pods: [],
+    secrets: [],
+    digests: [],
+    mirrored: [],
+  };
 }
 
 function toFacts({ anonymous, node, accounts, pods, secrets, digests, mirrored }: AccessRecord): Facts {

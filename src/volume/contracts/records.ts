@@ -69,7 +69,7 @@ export type AccessRecord = {
   readonly secrets: readonly string[];
   readonly digests: readonly Digest[];
   /** What mirrors brought for it, with no word of the registry. */
-  readonly mirrored?: readonly Digest[];
+  readonly mirrored: readonly Digest[];
 };
 export type Accesses = {
   put(record: AccessRecord): Promise<void>;
