@@ -34,8 +34,21 @@ export type TocEntry =
       readonly what: 'character device' | 'block device' | 'FIFO' | 'socket';
     };
 
-/** The name of a table of contents in the folder of its layer; the bodies beside it are named by their numbers. */
+/** The name of a table of contents in the folder of its layer; the bodies are beside it. */
 export const tocName = 'toc';
+
+/** Bodies lie in folders of so many: ext4 looks through a block of names for each new one, which is short in a small folder. */
+export const bodiesPerFolder = 128;
+
+/** The folder of a body in that of its layer. */
+export function bodyFolder(body: number): string {
+  return String(Math.floor(body / bodiesPerFolder));
+}
+
+/** Where a body lies in the folder of its layer. */
+export function bodyName(body: number): string {
+  return `${bodyFolder(body)}/${body}`;
+}
 
 /** What a tar layer holds, but for its entries: there may be a million of them, so they are never held all at once. */
 export type TocSummary = {

@@ -12,7 +12,7 @@ const work = (store: string, toc: string, stateDir: string): string => `
   import { createHash } from 'node:crypto';
   import { writeFileSync } from 'node:fs';
   const { openStore } = await import(${JSON.stringify(store)});
-  const { writeToc } = await import(${JSON.stringify(toc)});
+  const { placeOfBody, writeToc } = await import(${JSON.stringify(toc)});
   const store = await openStore({ stateDir: ${JSON.stringify(stateDir)} });
   const attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0 };
   const layer = 'layer 0';
@@ -24,7 +24,7 @@ const work = (store: string, toc: string, stateDir: string): string => `
     await using stage = await store.layers.stage(digest);
     const entries = [];
     for (let body = 0; body < 20; body++) {
-      writeFileSync(stage.path + '/' + body, content);
+      writeFileSync(placeOfBody(stage.path, body), content);
       entries.push({ kind: 'file', path: 'f' + body, size: content.length, body, sha256, ...attributes });
     }
     await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries }));

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type Toc, writeToc } from '../../test/support/toc.ts';
+import { placeOfBody, type Toc, writeToc } from '../../test/support/toc.ts';
 import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { toDigest } from '../oci/digest.ts';
@@ -38,8 +38,8 @@ const toc: Toc = {
 };
 
 function fill(stage: string): TocSummary {
-  writeFileSync(join(stage, '0'), 'one');
-  writeFileSync(join(stage, '1'), 'three');
+  writeFileSync(placeOfBody(stage, 0), 'one');
+  writeFileSync(placeOfBody(stage, 1), 'three');
   return writeToc(stage, toc);
 }
 
@@ -72,7 +72,7 @@ test('a stage that is not committed leaves nothing', async () => {
   await using store = await openStore({ stateDir: folder.path });
   {
     await using stage = await store.layers.stage(digest);
-    writeFileSync(join(stage.path, '0'), 'one');
+    writeFileSync(placeOfBody(stage.path, 0), 'one');
   }
   assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
   assert.equal(await store.layers.has(digest), false);
@@ -92,7 +92,7 @@ test('a layer folder without its table is replaced', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   mkdirSync(store.layers.path(digest));
-  writeFileSync(join(store.layers.path(digest), '0'), 'stale');
+  writeFileSync(placeOfBody(store.layers.path(digest), 0), 'stale');
   await storeLayer(store);
   assert.equal(await store.layers.check(digest, never), undefined);
 });
@@ -179,7 +179,7 @@ test('the list knows what a layer takes without a walk, and lists a damaged one,
   await storeLayer(store);
   const table = readFileSync(join(store.layers.path(digest), 'toc')).length;
   const [held] = await store.layers.list();
-  assert.deepEqual({ ...held, since: 0 }, { digest, bytes: 8 + table, inodes: 4, since: 0 });
+  assert.deepEqual({ ...held, since: 0 }, { digest, bytes: 8 + table, inodes: 5, since: 0 });
   truncateSync(join(store.layers.path(digest), 'toc'), 3);
   assert.deepEqual(await store.layers.list(), [{ digest, bytes: 0, inodes: 0, since: 0 }]);
 });
@@ -226,7 +226,7 @@ test('a stage on a full disk gives its room back', async () => {
   {
     await using stage = await store.layers.stage(digest);
     fill(stage.path);
-    assert.throws(() => writeFileSync(join(stage.path, '2'), Buffer.alloc(300_000)), { code: 'ENOSPC' });
+    assert.throws(() => writeFileSync(placeOfBody(stage.path, 2), Buffer.alloc(300_000)), { code: 'ENOSPC' });
   }
   const after = await store.disk.usage();
   assert.deepEqual([after.usedBytes, after.usedInodes], [usedBytes, usedInodes]);

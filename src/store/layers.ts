@@ -1,7 +1,7 @@
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../oci/digest.ts';
-import { tocName, type TocSummary } from '../oci/toc.ts';
+import { bodiesPerFolder, bodyFolder, bodyName, tocName, type TocSummary } from '../oci/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { unlessAbsent } from './absent.ts';
 import type { DigestFolders, Held } from './digest-folders.ts';
@@ -12,7 +12,7 @@ import { readToc, readTocTotals, type TakeEntries } from './toc-file.ts';
 
 /**
  * Unpacked tar layers under `layers/bodies/<algorithm>/<hex>/`: the file `toc`, and beside it the bodies, each under
- * its number. A layer is complete or absent; one whose table is torn or of another version is absent.
+ * its number, in folders of some. A layer is complete or absent; one whose table is torn or of another version is absent.
  */
 export type Layers = {
   readToc(digest: Digest, take: TakeEntries, signal: AbortSignal): Promise<TocSummary | undefined>;
@@ -38,7 +38,7 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
       return (await unlessAbsent(readTocTotals(tocOf(digest)))) !== undefined;
     });
 
-  const bodyPath = (digest: Digest, body: number): string => `${folders.path(digest)}/${body}`;
+  const bodyPath = (digest: Digest, body: number): string => `${folders.path(digest)}/${bodyName(body)}`;
 
   async function readOwn(
     digest: Digest,
@@ -107,16 +107,19 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
 function* filesOf(stage: string, bodies: number): Generator<string> {
   yield stage;
   yield join(stage, tocName);
-  for (let body = 0; body < bodies; body++) yield join(stage, String(body));
+  for (let body = 0; body < bodies; body++) {
+    if (body % bodiesPerFolder === 0) yield join(stage, bodyFolder(body));
+    yield join(stage, bodyName(body));
+  }
 }
 
 /**
- * What a layer takes on the disk, by its totals and without a walk: the bodies, the table, and their folder. One that
+ * What a layer takes on the disk, by its totals and without a walk: the bodies, the table, and their folders. One that
  * cannot be read still counts as held, so that collection removes it.
  */
 async function measure(toc: string): Promise<Omit<Held, 'digest'>> {
   const totals = await readTocTotals(toc).catch(() => undefined);
   if (totals === undefined) return { bytes: 0, inodes: 0, since: 0 };
   const { bytes, bodies, size, since } = totals;
-  return { bytes: bytes + size, inodes: bodies + 2, since };
+  return { bytes: bytes + size, inodes: bodies + Math.ceil(bodies / bodiesPerFolder) + 2, since };
 }

@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { blobFile, describeBlob, directory, plain, symlink } from '../../test/support/nodes.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
-import { writeToc } from '../../test/support/toc.ts';
+import { placeOfBody, writeToc } from '../../test/support/toc.ts';
 import { type Digest, toDigest } from '../oci/digest.ts';
 import { decodeName } from '../oci/name.ts';
 import type { Attributes } from '../oci/toc.ts';
@@ -52,8 +52,8 @@ test('a view has every node of the tree, and its files are the inodes of the sto
   const digest = record.layers[0] as Digest;
   {
     await using stage = await store.layers.stage(digest);
-    writeFileSync(join(stage.path, '0'), 'body');
-    chownSync(join(stage.path, '0'), 5, 6);
+    writeFileSync(placeOfBody(stage.path, 0), 'body');
+    chownSync(placeOfBody(stage.path, 0), 5, 6);
     await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries: [] }));
   }
   const model = await blob(store, 'model');
@@ -147,12 +147,12 @@ test('a file that has all the links it can have is copied once, with mode, owner
   const content = randomBytes(3000);
   {
     await using stage = await store.layers.stage(digest);
-    writeFileSync(join(stage.path, '0'), content, { mode: 0o640 });
-    chownSync(join(stage.path, '0'), 21, 22);
-    const fd = openSync(join(stage.path, '0'), 'r');
+    writeFileSync(placeOfBody(stage.path, 0), content, { mode: 0o640 });
+    chownSync(placeOfBody(stage.path, 0), 21, 22);
+    const fd = openSync(placeOfBody(stage.path, 0), 'r');
     setXattr(fd, 'user.note', Buffer.from('kept'));
     setXattr(fd, 'trusted.note', Buffer.from('dropped'));
-    utimesSync(join(stage.path, '0'), 1000, 1000);
+    utimesSync(placeOfBody(stage.path, 0), 1000, 1000);
     await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries: [] }));
   }
   const body = store.layers.bodyPath(digest, 0);

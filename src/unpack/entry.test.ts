@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { paxEntry, rawTar } from '../../test/support/raw-tar.ts';
 import { small } from '../../test/support/small-tar.ts';
 import { openUnpacking, showToc } from '../../test/support/unpacking.ts';
+import { bodyName } from '../oci/toc.ts';
 import { getXattr } from '../util/libc.ts';
 
 const { unpack, label } = await openUnpacking();
@@ -16,12 +17,12 @@ test('bodies have owner, mode and time of the tar; setuid and setgid end', async
   assert.ok(file?.kind === 'file' && empty?.kind === 'file');
   assert.equal(file.mode, 0o755);
   assert.equal(empty.mode, 0o1600);
-  const stat = statSync(join(into, '0'));
+  const stat = statSync(join(into, bodyName(0)));
   assert.deepEqual(
     [stat.uid, stat.gid, stat.mtimeMs, stat.mode & 0o7777],
     [1000, 1001, 1_700_000_000_000, 0o755],
   );
-  assert.equal(statSync(join(into, '1')).mode & 0o7777, 0o1600);
+  assert.equal(statSync(join(into, bodyName(1))).mode & 0o7777, 0o1600);
 });
 
 const latin1Path = Buffer.from('caf\xe9/\xff', 'latin1');
@@ -101,7 +102,7 @@ test('PAX gives owners and times that ustar cannot: large, and in fractions', as
   const [file] = entries;
   assert.ok(file?.kind === 'file');
   assert.deepEqual([file.uid, file.gid, file.mtime], [3_000_000_000, 4_000_000, 1_700_000_000_250]);
-  const stat = statSync(join(into, '0'));
+  const stat = statSync(join(into, bodyName(0)));
   assert.deepEqual([stat.uid, stat.gid, stat.mtimeMs], [3_000_000_000, 4_000_000, 1_700_000_000_250]);
 });
 
@@ -145,7 +146,7 @@ test('user attributes are kept, bytes and all; the others are left out with one 
     toc.entries.map(entry => ('xattrs' in entry ? entry.xattrs : undefined)),
     [xattrs, xattrs, undefined],
   );
-  const fd = openSync(join(toc.into, '0'), 'r');
+  const fd = openSync(join(toc.into, bodyName(0)), 'r');
   assert.deepEqual([...(getXattr(fd, 'user.a') ?? [])], [...value]);
   assert.equal(getXattr(fd, 'security.capability'), undefined);
   closeSync(fd);

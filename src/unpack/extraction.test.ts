@@ -9,6 +9,7 @@ import { endOfTar, paxEntry, rawEntry } from '../../test/support/raw-tar.ts';
 import { small } from '../../test/support/small-tar.ts';
 import { sha256, tarOf } from '../../test/support/tar.ts';
 import { openFiles, openUnpacking, showToc } from '../../test/support/unpacking.ts';
+import { bodyName } from '../oci/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createExtraction } from './extraction.ts';
 
@@ -25,7 +26,7 @@ test('a body of many chunks is whole', async () => {
       ]),
     ),
   );
-  assert.ok(readFileSync(join(toc.into, '1')).equals(content));
+  assert.ok(readFileSync(join(toc.into, bodyName(1))).equals(content));
   assert.equal(toc.bytes, content.length + 2);
 });
 

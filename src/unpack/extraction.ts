@@ -1,7 +1,8 @@
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { extract } from 'tar-stream';
 import { decodeName, quoteName } from '../oci/name.ts';
-import type { TocEntry } from '../oci/toc.ts';
+import { bodiesPerFolder, bodyFolder, bodyName, type TocEntry } from '../oci/toc.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { openBody, writeBody, type Body } from './body.ts';
 import type { EntryHead, FileHead, TarHeader } from './entry.ts';
@@ -78,7 +79,8 @@ export function createExtraction(options: ExtractionOptions): Extraction {
   /** Takes the chunks of a body; true when it is complete. The one chunk of a small body is written at once. */
   function bodyTaker(head: FileHead): (chunk: Uint8Array) => boolean {
     const body = bodies++;
-    const path = join(into, String(body));
+    if (body % bodiesPerFolder === 0) mkdirSync(join(into, bodyFolder(body)), 0o700);
+    const path = join(into, bodyName(body));
     let left = head.size;
     return chunk => {
       left -= chunk.length;

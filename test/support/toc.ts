@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createLayerTree, type LayerRole, type LayerTree } from '../../src/oci/layer-tree.ts';
-import { tocName, type TocEntry, type TocSummary } from '../../src/oci/toc.ts';
+import { bodyFolder, bodyName, tocName, type TocEntry, type TocSummary } from '../../src/oci/toc.ts';
 import { checksumLength, createTocDecoder, createTocEncoder } from '../../src/oci/toc-text.ts';
 
 /** A table of contents as one value, which only tests have. */
@@ -43,4 +43,10 @@ export function writeToc(stage: string, toc: Omit<Toc, 'bytes' | 'bodies'>): Toc
   writeFileSync(join(stage, tocName), file, { flag: 'wx' });
   const { entries: _, ...summary } = decodeToc(file);
   return summary;
+}
+
+/** Where a body lies in a layer's folder; its own folder is there afterwards. */
+export function placeOfBody(layer: string, body: number): string {
+  mkdirSync(join(layer, bodyFolder(body)), { recursive: true });
+  return join(layer, bodyName(body));
 }

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync, writeFi
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { toDigest, type Digest } from '../../src/oci/digest.ts';
-import { tocName } from '../../src/oci/toc.ts';
+import { bodyFolder, bodyName, tocName } from '../../src/oci/toc.ts';
 import { unpackLayer } from '../../src/unpack/job.ts';
 import type { UnpackLimits } from '../../src/unpack/limits.ts';
 import { temporaryFolder } from './temporary.ts';
@@ -56,15 +56,18 @@ export async function openUnpacking(): Promise<Unpacking> {
 /** What holds of every success: bodies are what the table says, and nothing else is there. */
 function verifyBodies({ entries, into, bytes, bodies }: Unpacked): void {
   const files = entries.filter(entry => entry.kind === 'file');
-  const names = files.map((_, body) => String(body));
   assert.deepEqual(
-    files.map(file => String(file.body)),
-    names,
+    files.map(file => file.body),
+    files.map((_, body) => body),
   );
-  assert.deepEqual(readdirSync(into).toSorted(), [...names, tocName].toSorted());
+  const names = files.flatMap(({ body }) => [bodyFolder(body), bodyName(body)]);
+  assert.deepEqual(
+    (readdirSync(into, { recursive: true }) as string[]).toSorted(),
+    [...new Set([...names, tocName])].toSorted(),
+  );
   assert.equal(bodies, files.length);
   for (const file of files) {
-    const path = join(into, String(file.body));
+    const path = join(into, bodyName(file.body));
     const content = readFileSync(path);
     assert.equal(content.length, file.size);
     assert.equal(createHash('sha256').update(content).digest('hex'), file.sha256);
@@ -80,7 +83,7 @@ function verifyBodies({ entries, into, bytes, bodies }: Unpacked): void {
 export function showToc({ entries, into }: Unpacked): string[] {
   return entries.map(entry => {
     if (entry.kind === 'file')
-      return `${entry.path}: ${readFileSync(join(into, String(entry.body)), 'latin1')}`;
+      return `${entry.path}: ${readFileSync(join(into, bodyName(entry.body)), 'latin1')}`;
     if (entry.kind === 'symlink') return `${entry.path} -> ${entry.target}`;
     if (entry.kind === 'link') return `${entry.path} = ${entry.target}`;
     return entry.kind === 'special' ? `${entry.path} (${entry.what})` : `${entry.path} (${entry.kind})`;
