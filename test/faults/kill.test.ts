@@ -68,7 +68,7 @@ test('killed in mid-unpack, it unpacks again from the bytes that it has', async 
   const volumes = await lives.publishUnderFire(
     22,
     async nth => {
-      const files = Array.from({ length: 100 }, (_, i) => [`d${i % 30}/f${i}`, randomBytes(600)] as const);
+      const files = Array.from({ length: 500 }, (_, i) => [`d${i % 30}/f${i}`, randomBytes(600)] as const);
       const bytes = gzip(await tarOf(files.map(([name, content]) => [{ name }, content])));
       const layer = { bytes, mediaType: 'application/vnd.acme.layer.v1.tar+gzip' };
       const { reference } = await registry.push('unpack', `v${nth}`, [layer]);
@@ -82,7 +82,7 @@ test('killed in mid-unpack, it unpacks again from the bytes that it has', async 
     .slice(before)
     .filter(({ method, path }) => method === 'GET' && path.includes('/blobs/'));
   t.diagnostic(
-    `22 kills, ${volumes.length} artifacts of 100 files, ${halves} left something half-made, ${blobs.length} requests for blobs`,
+    `22 kills, ${volumes.length} artifacts of 500 files, ${halves} left something half-made, ${blobs.length} requests for blobs`,
   );
   assert.ok(halves >= 8, `${halves} kills came while something was half-made`);
 });
