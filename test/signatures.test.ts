@@ -1,20 +1,25 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Digest, parseDigest } from '../src/oci/digest.ts';
 import { parseManifest } from '../src/oci/manifest.ts';
-import { openTrust, type TrustOptions } from '../src/trust/trust.ts';
 import { cosignAttest, cosignSign, makeCosignKey } from './support/cosign.ts';
+import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
 import { listReferrers, openFetchedSource } from './support/fetched-signatures.ts';
+import { mountsBelow } from './support/mounts.ts';
 import { oras } from './support/oras.ts';
+import { outcomeOf } from './support/outcome.ts';
 import { startRealRegistry } from './support/real-registry.ts';
 import { startReferrersRegistry } from './support/referrers-registry.ts';
 import { temporaryFolder } from './support/temporary.ts';
 import { needs } from './support/tools.ts';
 
 const signal = new AbortController().signal;
-const enough: TrustOptions = { bundleIdentity: 'digest' };
+/** A node, with what its daemon was told of bundles. */
+type Place = { readonly node: TestNode; readonly daemon: TestDaemon };
+
 const matchRepository = { signedIdentity: { type: 'matchRepository' } };
 
 const registries = {
@@ -28,13 +33,24 @@ for (const [what, start] of Object.entries(registries)) {
     after(() => stack.disposeAsync());
     let host: string;
     let work: string;
+    let strict: Place;
+    let enough: Place;
     let pushed = 0;
 
     before(async () => {
       work = stack.use(await temporaryFolder()).path;
       host = stack.use(await start()).host;
       await Promise.all([makeCosignKey('signer', work), makeCosignKey('stranger', work)]);
+      await writeFile(join(work, 'policy.json'), JSON.stringify({ default: [{ type: 'reject' }] }));
+      strict = await startNode({});
+      enough = await startNode({ '--bundle-identity': 'digest' });
     });
+
+    async function startNode(flags: Readonly<Record<string, string>>): Promise<Place> {
+      const node = stack.use(await testNode([host]));
+      const policy = { '--policy': join(work, 'policy.json') };
+      return { node, daemon: stack.use(await startDaemon(node, { flags: { ...policy, ...flags } })) };
+    }
 
     /** A new artifact, `<repository>:1`. */
     async function push(repository: string): Promise<{ digest: Digest; name: string }> {
@@ -45,22 +61,31 @@ for (const [what, start] of Object.entries(registries)) {
       return { digest: parseDigest((JSON.parse(answer) as { digest: string }).digest), name };
     }
 
-    /** The verdict on `<repository>:1` by signer.pub, as text. */
+    /** Mounts `<repository>:1` where signer.pub must have signed it; what the node says of it then, or the refusal. */
     async function verdict(
       repository: string,
       digest: Digest,
       fields: object = {},
-      options: TrustOptions = {},
+      { node, daemon }: Place = strict,
     ): Promise<string> {
-      const policyFile = join(work, 'policy.json');
       const requirement = { type: 'sigstoreSigned', keyPath: join(work, 'signer.pub'), ...fields };
       const docker = { [`${host}/models`]: [requirement] };
-      await writeFile(policyFile, JSON.stringify({ default: [{ type: 'reject' }], transports: { docker } }));
-      const trust = await openTrust({ policyFile, ...options });
-      const reference = { registry: host, path: repository, tag: '1' };
-      const source = openFetchedSource(host, repository);
-      const answer = await trust.verify(reference, digest, source, signal);
-      return answer.kind === 'accepted' ? `accepted: ${answer.by}` : `refused: ${answer.why}`;
+      await writeFile(
+        join(work, 'policy.json'),
+        JSON.stringify({ default: [{ type: 'reject' }], transports: { docker } }),
+      );
+      const reference = `${host}/${repository}:1`;
+      const request = await publishRequest(node, { reference, pullPolicy: 'Always' });
+      const { code, text } = await outcomeOf(daemon.csi.NodePublishVolume(request));
+      if (code !== 'OK') {
+        assert.equal(code, 'PERMISSION_DENIED', text);
+        assert.deepEqual(mountsBelow(request.target_path), []);
+        return `refused: ${text}`;
+      }
+      assert.match(readFileSync(join(request.target_path, 'model'), 'utf8'), /^model \d+$/);
+      const inspected = await daemon.artifacts.Inspect({ reference });
+      assert.equal(inspected.digest, digest);
+      return inspected.verdict ?? '';
     }
 
     test('the .sig tag is accepted under matchRepository, and names its key', async () => {
