@@ -6,10 +6,13 @@ import { after, before, describe, test } from 'node:test';
 import { cosignSign, makeCosignKey } from './support/cosign.ts';
 import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
+import { email, issuer, makeFulcio } from './support/fulcio.ts';
+import { openTestLog } from './support/log.ts';
+import { claimOf, signSimpleInLog } from './support/signing.ts';
 import { temporaryFolder } from './support/temporary.ts';
 import { needs } from './support/tools.ts';
 
-describe('with a signature policy', needs('cosign'), () => {
+describe('with a signature policy', needs('cosign', 'openssl'), () => {
   const stack = new AsyncDisposableStack();
   after(() => stack.disposeAsync());
   let registry: FaultyRegistry;
@@ -113,6 +116,55 @@ describe('with a signature policy', needs('cosign'), () => {
       await restart();
     }
     await assert.rejects(publish(reference), /PERMISSION_DENIED.*set --bundle-identity=digest/s);
+  });
+
+  test('a certificate does for the time in which it was good, and for no other', async () => {
+    const fulcio = makeFulcio(join(work, 'fulcio'));
+    const log = openTestLog();
+    const jane = fulcio.issue();
+    const base64 = (pem: string): string => Buffer.from(pem).toString('base64');
+    await setPolicy({
+      type: 'sigstoreSigned',
+      fulcio: {
+        caData: base64(fulcio.root + fulcio.intermediate),
+        oidcIssuer: issuer,
+        subjectEmail: email,
+      },
+      rekorPublicKeyData: base64(log.pem),
+      signedIdentity: { type: 'matchRepository' },
+    });
+    const part = async (mediaType: string, bytes: Buffer) => ({
+      mediaType,
+      digest: await registry.registry.putBlob('keyless/model', bytes),
+      size: bytes.length,
+    });
+    const signAt = async (tag: string, days: number): Promise<string> => {
+      const { reference, digest } = await registry.push('keyless/model', tag, [
+        { name: 'f', bytes: Buffer.from(tag) },
+      ]);
+      const time = new Date(Date.now() + days * 24 * 3600 * 1000);
+      const claim = claimOf(`${registry.host}/keyless/model`, digest);
+      const { payload, annotations } = signSimpleInLog(claim, jane, log, time);
+      const layer = await part('application/vnd.dev.cosign.simplesigning.v1+json', Buffer.from(payload));
+      const manifest = {
+        schemaVersion: 2,
+        config: await part('application/vnd.oci.image.config.v1+json', Buffer.from('{}')),
+        layers: [{ ...layer, annotations }],
+      };
+      const type = 'application/vnd.oci.image.manifest.v1+json';
+      const bytes = Buffer.from(JSON.stringify({ mediaType: type, ...manifest }));
+      await registry.registry.putManifest('keyless/model', `${digest.replace(':', '-')}.sig`, type, bytes);
+      return reference;
+    };
+    try {
+      assert.equal(readFileSync(join(await publish(await signAt('in-time', 0.5)), 'f'), 'utf8'), 'in-time');
+      await assert.rejects(
+        publish(await signAt('too-late', 3)),
+        /PERMISSION_DENIED.*its certificate had expired, or was not valid yet: .*sign again/s,
+      );
+    } finally {
+      await setPolicy(signedBy('signer'));
+    }
   });
 
   test('a changed policy applies to the next mount, leaves what is mounted, and names it', async () => {
