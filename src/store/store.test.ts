@@ -180,3 +180,21 @@ test('a start that is aborted leaves no lock', async () => {
   await assert.rejects(openStore({ stateDir }, AbortSignal.abort()), { code: 'cancelled' });
   assert.equal(existsSync(stateDir), false);
 });
+
+test('a state dir of another user is refused with what to do', async () => {
+  await using folder = await temporaryFolder();
+  await (await openStore({ stateDir: join(folder.path, 'state') }))[Symbol.asyncDispose]();
+  chmodSync(folder.path, 0o755);
+  process.seteuid?.(65_534);
+  try {
+    for (const stateDir of [join(folder.path, 'state'), join(folder.path, 'none/state')]) {
+      await assert.rejects(openStore({ stateDir }), {
+        code: 'denied',
+        message:
+          /the state dir .*state is not this user's \(EACCES\): run this as root, or name .*--state-dir/,
+      });
+    }
+  } finally {
+    process.seteuid?.(0);
+  }
+});

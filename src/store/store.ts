@@ -1,5 +1,6 @@
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ArtifactError, errnoOf } from '../util/error.ts';
 import { type AccessRecord, openAccesses } from './accesses.ts';
 import { type Blobs, openBlobs } from './blobs.ts';
 import { openDigestFolders } from './digest-folders.ts';
@@ -62,8 +63,8 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const folder = async (name: string): Promise<Folder> =>
       opened.use(await openFolder(join(stateDir, name)));
 
-    const root = await folder('.');
-    opened.use(await takeLock(stateDir));
+    const root = await folder('.').catch(toRefusal(stateDir));
+    opened.use(await takeLock(stateDir).catch(toRefusal(stateDir)));
     await openFormat(root, [path => claimStateDir(path, selinuxLabel, selinuxFolder)]);
 
     const scratch = opened.use(await openScratch(join(stateDir, 'tmp')));
@@ -101,4 +102,17 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
     return { blobs, layers, views, names, volumes, pins, accesses, signatures, salt, disk, retire, ...close };
   });
+}
+
+/** Rethrows; where another user owns the folder, with what to do. */
+function toRefusal(stateDir: string): (thrown: unknown) => never {
+  return thrown => {
+    const errno = errnoOf(thrown);
+    if (errno !== 'EACCES' && errno !== 'EPERM') throw thrown;
+    throw new ArtifactError(
+      'denied',
+      `the state dir ${stateDir} is not this user's (${errno}): run this as root, or name a folder of your own with --state-dir`,
+      thrown,
+    );
+  };
 }
