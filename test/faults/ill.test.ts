@@ -68,7 +68,8 @@ describe('a registry that stays ill', { concurrency: true }, () => {
       wire.daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 4000 }),
     );
     assert.equal(first.code, 'ABORTED', first.text);
-    assert.match(first.text, /pulled 2\.0 MiB of 5\.0 MiB \((39|40) %\), 0 of 1 layers/);
+    // What a buffer that is not full holds is counted with the next bytes, or when the server is given up.
+    assert.match(first.text, /pulled (1\.[5-9]|2\.0) MiB of 5\.0 MiB \((3\d|40) %\), 0 of 1 layers/);
     assert.ok(first.ms > 2500 && first.ms < 3900, `${first.ms} ms`);
     verifyGone(request.target_path);
     await wire.daemon.csi.NodePublishVolume(request);
