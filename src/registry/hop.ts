@@ -2,7 +2,7 @@ import type { Trust } from './trust.ts';
 
 /**
  * One request to one server. `insecure`: it may be redirected from https to http. `trust`: how it is to prove itself.
- * `connectMs`: how long a connection may take. `bulk`: the answer may be large.
+ * `connectMs`: how long a connection may take. `bulk`: a blob is asked for, which may be large.
  */
 export type HopRequest = {
   readonly method: 'GET' | 'HEAD' | 'POST';
