@@ -5,10 +5,9 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { temporaryFolder } from '../../test/support/temporary.ts';
-import type { HashThread } from './hash-thread.ts';
 import type { HashStep } from './hash-worker.ts';
 import { openHashing } from './hashing.ts';
-import { startHash } from './running-hash.ts';
+import { type HashThread, startHash } from './running-hash.ts';
 
 const never = new AbortController().signal;
 const MiB = 1024 * 1024;
@@ -58,7 +57,7 @@ test('a file that cannot be read, and a thread that is gone, fail the digest and
   await assert.rejects(hash.digest(), /EBADF/);
   const late = hashing.start(file.fd, 'sha256');
   await hashing[Symbol.asyncDispose]();
-  await assert.rejects(late.digest(), /the thread that hashes has ended/);
+  await assert.rejects(late.digest(), /the thread hash-worker has ended/);
   await Promise.all([hash.end(), late.end()]);
 });
 
@@ -68,7 +67,7 @@ test('a few steps lie at the thread at a time, and none after the end', async ()
   const thread: HashThread = {
     ask(step) {
       steps.push(step);
-      return new Promise(resolve => answers.push(() => resolve({ kind: 'hashed', hex: 'f00d' })));
+      return new Promise(resolve => answers.push(() => resolve('f00d')));
     },
     async [Symbol.asyncDispose]() {},
   };

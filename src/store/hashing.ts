@@ -1,10 +1,10 @@
 import type { Algorithm } from '../oci/digest.ts';
-import { type HashThread, startHashThread } from './hash-thread.ts';
-import { type RunningHash, startHash } from './running-hash.ts';
+import { startThread } from '../util/thread.ts';
+import { type HashThread, type RunningHash, startHash } from './running-hash.ts';
 
 /** Hashes of files that grow, in a few threads of their own. Disposing it ends the threads. */
 export type Hashing = AsyncDisposable & {
-  /** Must be ended. The file stays open until then. */
+  /** Must be ended, once or more often. The file stays open until then. */
   start(fd: number, algorithm: Algorithm): RunningHash;
 };
 
@@ -14,8 +14,10 @@ export type Hashing = AsyncDisposable & {
  * with two.
  */
 const maxThreads = 2;
+/** MiB. What a thread reads into is outside of the heap. */
+const resourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
 /** A thread is 9 MB, and 25 ms to start. */
-const idleMs = 10_000;
+const idleMs = 250;
 
 type Seat = { readonly thread: HashThread; hashes: number; leaving?: NodeJS.Timeout };
 
@@ -24,7 +26,11 @@ export function openHashing(): Hashing {
   let ids = 0;
 
   const addSeat = (): Seat => {
-    const seat: Seat = { thread: startHashThread(() => void seats.delete(seat)), hashes: 0 };
+    const onEnd = (): void => void seats.delete(seat);
+    const seat: Seat = {
+      thread: startThread(import.meta.url, 'hash-worker', resourceLimits, onEnd),
+      hashes: 0,
+    };
     seats.add(seat);
     return seat;
   };
@@ -44,9 +50,12 @@ export function openHashing(): Hashing {
       clearTimeout(seat.leaving);
       seat.hashes++;
       const hash = startHash(seat.thread, ids++, fd, algorithm);
+      let ended = false;
       return {
         ...hash,
         async end() {
+          if (ended) return;
+          ended = true;
           await hash.end();
           seat.hashes--;
           if (seat.hashes === 0) seat.leaving = setTimeout(() => void close(seat), idleMs).unref();

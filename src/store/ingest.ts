@@ -124,6 +124,7 @@ export async function openIngest(
       const actual = toDigest(algorithm, hex);
       if (actual !== digest) throw giveUp(`the ${size} bytes that came have digest ${actual}`);
       state = 'verified';
+      await hash.end(); // who unpacks the file for minutes needs the memory of its thread
     },
     async commit() {
       expectState('verified');

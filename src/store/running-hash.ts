@@ -1,6 +1,9 @@
 import type { Algorithm } from '../oci/digest.ts';
-import type { HashThread } from './hash-thread.ts';
-import type { HashAnswer } from './hash-worker.ts';
+import type { Thread } from '../util/thread.ts';
+import type { HashStep } from './hash-worker.ts';
+
+/** Answers the hex with the last step. */
+export type HashThread = Thread<HashStep, string | undefined>;
 
 /**
  * The hash of an open file while it grows, computed in another thread. That one reads the file again, from the page
@@ -31,9 +34,9 @@ export function startHash(thread: HashThread, id: number, fd: number, algorithm:
   let asked = 0;
   let begun = false;
   const steps = new Set<Promise<void>>();
-  let failure: HashAnswer | undefined;
+  let failure: { readonly thrown: unknown } | undefined;
 
-  const ask = (to: number, last: boolean): Promise<HashAnswer> => {
+  const ask = (to: number, last: boolean): Promise<string | undefined> => {
     const from = asked;
     asked = to;
     begun = !last;
@@ -42,8 +45,11 @@ export function startHash(thread: HashThread, id: number, fd: number, algorithm:
   const canAsk = (): boolean => failure === undefined && steps.size < maxAsked && size - asked >= stepBytes;
   const takeStep = (): void => {
     const answered = async (): Promise<void> => {
-      const answer = await ask(asked + stepBytes, false);
-      if (answer.kind === 'failed') failure ??= answer;
+      try {
+        await ask(asked + stepBytes, false);
+      } catch (thrown) {
+        failure ??= { thrown };
+      }
       steps.delete(step);
       advance();
     };
@@ -59,9 +65,10 @@ export function startHash(thread: HashThread, id: number, fd: number, algorithm:
       await Promise.race(steps);
     }
   };
-  const finish = async (): Promise<HashAnswer> => {
+  const finish = async (): Promise<string> => {
     await stepsDone();
-    return failure ?? (await ask(size, true));
+    if (failure !== undefined) throw failure.thrown;
+    return (await ask(size, true)) ?? '';
   };
 
   return {
@@ -75,14 +82,10 @@ export function startHash(thread: HashThread, id: number, fd: number, algorithm:
       failure = undefined;
     },
     catchUp: stepsDone,
-    async digest() {
-      const answer = await finish();
-      if (answer.kind === 'failed') throw new Error(answer.message);
-      return answer.hex;
-    },
+    digest: finish,
     async end() {
       size = asked;
-      if (begun) await finish();
+      if (begun) await finish().catch(() => {});
     },
   };
 }

@@ -1,12 +1,10 @@
-import { extname } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import type { Digest } from '../oci/digest.ts';
 import type { TocSummary } from '../oci/toc.ts';
-import { ArtifactError, errnoOf } from '../util/error.ts';
+import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
+import { startThread } from '../util/thread.ts';
 import type { UnpackJob } from './job.ts';
 import type { UnpackLimits } from './limits.ts';
-import type { UnpackMessage } from './worker.ts';
 
 export type Unpacker = AsyncDisposable & {
   /**
@@ -19,11 +17,8 @@ export type Unpacker = AsyncDisposable & {
   unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<TocSummary>;
 };
 
-/** Each unpacks with one thread, and uncompresses with another. */
+/** Each unpacks with one thread, uncompresses with another, and may write small files with a third. */
 const maxParallel = 2;
-
-/** Beside us, in the source and in a bundle: ./worker.ts or ./worker.js. */
-const workerFile = new URL(`./worker${extname(import.meta.url)}`, import.meta.url);
 
 /** MiB. The table of contents is written as it grows; what stays are a few chunks and the headers of one entry. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 128 };
@@ -31,57 +26,37 @@ const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 12
 /** Disposing it ends what is under way. */
 export function openUnpacker(limits: UnpackLimits): Unpacker {
   const slots = createSemaphore(maxParallel);
-  const workers = new Set<Worker>();
+  const threads = new Set<AsyncDisposable>();
+  let closing = false;
   return {
     async unpack(source, digest, into, signal) {
       using _ = await slots.acquire(signal);
       signal.throwIfAborted();
-      const job: UnpackJob = { source, digest, into, limits };
-      const worker = new Worker(workerFile, { workerData: job, resourceLimits });
-      const end = (): void => void worker.terminate();
-      workers.add(worker);
+      // It has ended when this is over, so that the folder is the caller's alone again.
+      await using thread = startThread<UnpackJob, TocSummary>(import.meta.url, 'worker', resourceLimits);
+      const end = (): void => void thread[Symbol.asyncDispose]();
+      threads.add(thread);
       signal.addEventListener('abort', end);
       try {
-        return await receiveSummary(worker, digest, signal);
+        return await thread.ask({ source, digest, into, limits });
+      } catch (thrown) {
+        signal.throwIfAborted();
+        if (closing) throw new ArtifactError('cancelled', `unpacking layer ${digest} was given up`);
+        throw toThreadError(thrown, digest);
       } finally {
         signal.removeEventListener('abort', end);
-        workers.delete(worker);
+        threads.delete(thread);
       }
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all([...workers].map(worker => worker.terminate()));
+      closing = true;
+      await Promise.all([...threads].map(thread => thread[Symbol.asyncDispose]()));
     },
   };
 }
 
-/** Settles when the thread has ended, so that the folder is the caller's alone again. */
-function receiveSummary(worker: Worker, digest: Digest, signal: AbortSignal): Promise<TocSummary> {
-  const { promise, resolve, reject } = Promise.withResolvers<TocSummary>();
-  let summary: TocSummary | undefined;
-  let failure: unknown = new ArtifactError('cancelled', `unpacking layer ${digest} was given up`);
-  worker.on('message', (message: UnpackMessage) => {
-    switch (message.kind) {
-      case 'done':
-        summary = message.summary;
-        break;
-      case 'failed':
-        failure = new ArtifactError(message.code, message.message);
-        break;
-    }
-  });
-  worker.on('error', error => {
-    failure = toWorkerError(error, digest);
-  });
-  worker.on('exit', () => {
-    if (signal.aborted) reject(signal.reason);
-    else if (summary === undefined) reject(failure);
-    else resolve(summary);
-  });
-  return promise;
-}
-
-function toWorkerError(error: unknown, digest: Digest): ArtifactError {
-  return errnoOf(error) === 'ERR_WORKER_OUT_OF_MEMORY'
-    ? new ArtifactError('unmountable', `layer ${digest} needs too much memory to unpack`, error)
-    : new ArtifactError('internal', `unpacking layer ${digest} failed: ${String(error)}`, error);
+function toThreadError(thrown: unknown, digest: Digest): ArtifactError {
+  return errnoOf(thrown) === 'ERR_WORKER_OUT_OF_MEMORY'
+    ? new ArtifactError('unmountable', `layer ${digest} needs too much memory to unpack`, thrown)
+    : toArtifactError(thrown);
 }

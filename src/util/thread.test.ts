@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { temporaryFolder } from '../../test/support/temporary.ts';
+import { ArtifactError } from './error.ts';
+import { startThread } from './thread.ts';
+
+const limits = { maxOldGenerationSizeMb: 16 };
+const ours = import.meta.resolve('./thread.ts');
+
+/** A folder with a worker that answers by what it is asked, and a module beside it that could start it. */
+async function echo() {
+  const folder = await temporaryFolder();
+  writeFileSync(
+    join(folder.path, 'echo-worker.ts'),
+    `import { readFileSync } from 'node:fs';
+    import { answerQuestions } from ${JSON.stringify(ours)};
+    import { ArtifactError } from ${JSON.stringify(import.meta.resolve('./error.ts'))};
+    answerQuestions(question => {
+      if (question === 'refuse') throw new ArtifactError('unmountable', 'no');
+      if (question === 'fail') return readFileSync('/absent');
+      if (question === 'text') throw 'text';
+      if (question === 'exit') process.exit(3);
+      if (question === 'eat') { const all = []; for (;;) all.push(new Array(1e5).fill(0)); }
+      return question;
+    });`,
+  );
+  const beside = pathToFileURL(join(folder.path, 'us.ts')).href;
+  return { folder, beside, start: () => startThread<string, string>(beside, 'echo-worker', limits) };
+}
+
+test('questions are answered in their order, and what is thrown comes as it was', async () => {
+  const { folder, start } = await echo();
+  await using _ = folder;
+  await using thread = start();
+  const answers = await Promise.allSettled(['a', 'refuse', 'b', 'fail', 'text', 'c'].map(thread.ask));
+  assert.deepEqual(
+    answers.map(answer => (answer.status === 'fulfilled' ? answer.value : answer.reason.message)),
+    ['a', 'no', 'b', "ENOENT: no such file or directory, open '/absent'", 'text', 'c'],
+  );
+  const reasons = answers.map(answer => (answer.status === 'rejected' ? answer.reason : undefined));
+  assert.ok(reasons[1] instanceof ArtifactError && reasons[1].code === 'unmountable');
+  assert.equal(reasons[3].code, 'ENOENT');
+});
+
+test('a thread that ends fails what it was asked, and what it is asked later', async () => {
+  const { folder, start } = await echo();
+  await using _ = folder;
+  for (const [question, why] of [
+    ['exit', /the thread echo-worker has ended/],
+    ['eat', { code: 'ERR_WORKER_OUT_OF_MEMORY' }],
+  ] as const) {
+    await using thread = start();
+    const asked = [thread.ask(question), thread.ask('a')];
+    for (const answer of asked) await assert.rejects(answer, why);
+    await assert.rejects(thread.ask('b'), why);
+  }
+  const disposed = start();
+  const asked = disposed.ask('a');
+  const ended = assert.rejects(asked, /has ended/);
+  await disposed[Symbol.asyncDispose]();
+  await ended;
+});
+
+test('a thread keeps the process alive while it owes an answer, and no longer', async () => {
+  const { folder, beside } = await echo();
+  await using _ = folder;
+  const program = join(folder.path, 'program.ts');
+  writeFileSync(
+    program,
+    `import { startThread } from ${JSON.stringify(ours)};
+    const thread = startThread(${JSON.stringify(beside)}, 'echo-worker', {});
+    thread.ask('answered').then(console.log);`,
+  );
+  const output = execFileSync(process.execPath, [program], {
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
+  assert.equal(output, 'answered\n');
+});
