@@ -1,4 +1,4 @@
-import { createHash, hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync, writeSync } from 'node:fs';
 import type { Attributes } from '../oci/toc.ts';
 import { offerXattr } from '../util/libc.ts';
@@ -38,13 +38,13 @@ export function openBody(path: string, attributes: Attributes, onDropped: OnDrop
   };
 }
 
-/** As `openBody` for a body that is here as a whole. Answers its sha256 in hex. */
+/** A body that is here as a whole. */
 export function writeBody(
   path: string,
   attributes: Attributes,
   bytes: Uint8Array,
   onDropped: OnDropped,
-): string {
+): void {
   const fd = create(path, attributes);
   try {
     writeAll(fd, bytes);
@@ -52,7 +52,6 @@ export function writeBody(
   } finally {
     closeSync(fd);
   }
-  return hash('sha256', bytes, 'hex');
 }
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
@@ -75,8 +74,10 @@ function setAttributes(
 ): void {
   if (uid !== ownUid || gid !== ownGid) fchownSync(fd, uid, gid);
   if ((mode & 0o777 & ~umask) !== mode) fchmodSync(fd, mode);
-  for (const [name, value] of Object.entries(xattrs ?? {})) {
-    if (!offerXattr(fd, name, Buffer.from(value, 'latin1'))) onDropped(name);
+  if (xattrs !== undefined) {
+    for (const [name, value] of Object.entries(xattrs)) {
+      if (!offerXattr(fd, name, Buffer.from(value, 'latin1'))) onDropped(name);
+    }
   }
   futimesSync(fd, mtime / 1000, mtime / 1000);
 }

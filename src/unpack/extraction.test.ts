@@ -11,6 +11,7 @@ import { sha256, tarOf } from '../../test/support/tar.ts';
 import { openFiles, openUnpacking, showToc } from '../../test/support/unpacking.ts';
 import { bodyName } from '../oci/toc.ts';
 import { ArtifactError } from '../util/error.ts';
+import { openBodyWriter } from './body-writer.ts';
 import { createExtraction } from './extraction.ts';
 
 const { unpack, folder, label } = await openUnpacking();
@@ -54,8 +55,10 @@ test('a chunk of nothing but small entries does not fill the stack', async () =>
   const entries: string[] = [];
   const into = join(folder, 'one-chunk');
   mkdirSync(into);
+  await using small = openBodyWriter(into);
   const extraction = createExtraction({
     into,
+    small,
     label,
     maxEntries: 1e6,
     bound: { bytes: 1e6, excess: '' },

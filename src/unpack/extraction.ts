@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { extract } from 'tar-stream';
@@ -5,12 +6,15 @@ import { decodeName, quoteName } from '../oci/name.ts';
 import { bodiesPerFolder, bodyFolder, bodyName, type TocEntry } from '../oci/toc.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { openBody, writeBody, type Body } from './body.ts';
+import type { BodyWriter } from './body-writer.ts';
 import type { EntryHead, FileHead, TarHeader } from './entry.ts';
 import { createHeadReader, type HeadLimits } from './head-reader.ts';
 
 export type ExtractionOptions = HeadLimits & {
   /** The folder for bodies, each under its number. No path of the tar is ever used as one. */
   readonly into: string;
+  /** For the small ones; the caller's to finish. */
+  readonly small: Pick<BodyWriter, 'takes' | 'write'>;
   /** Names the layer in errors. */
   readonly label: string;
   readonly onEntry: (entry: TocEntry) => void;
@@ -31,7 +35,7 @@ const tarOptions = { filenameEncoding: 'latin1', allowUnknownFormat: true, highW
 
 /** Reads a tar by tar-stream's events: iteration over it, and a promise for each body, would take twice the time. */
 export function createExtraction(options: ExtractionOptions): Extraction {
-  const { into, label, onEntry, onDropped } = options;
+  const { into, small, label, onEntry, onDropped } = options;
   const tar = extract(tarOptions);
   const heads = createHeadReader(options, onDropped);
   let state: 'open' | 'ended' | ArtifactError = 'open';
@@ -76,7 +80,7 @@ export function createExtraction(options: ExtractionOptions): Extraction {
     }
   }
 
-  /** Takes the chunks of a body; true when it is complete. The one chunk of a small body is written at once. */
+  /** Takes the chunks of a body; true when it is complete. A body that comes in one chunk is written as a whole. */
   function bodyTaker(head: FileHead): (chunk: Uint8Array) => boolean {
     const body = bodies++;
     if (body % bodiesPerFolder === 0) mkdirSync(join(into, bodyFolder(body)), 0o700);
@@ -85,7 +89,9 @@ export function createExtraction(options: ExtractionOptions): Extraction {
     return chunk => {
       left -= chunk.length;
       if (chunk.length === head.size) {
-        onEntry({ ...head, body, sha256: writeBody(path, head, chunk, onDropped) });
+        if (small.takes(head, head.size)) small.write(body, head, chunk);
+        else writeBody(path, head, chunk, onDropped);
+        onEntry({ ...head, body, sha256: hash('sha256', chunk, 'hex') });
         return true;
       }
       openedBody ??= openBody(path, head, onDropped);

@@ -3,6 +3,7 @@ import { algorithmOf, toDigest, type Digest } from '../oci/digest.ts';
 import { quoteName } from '../oci/name.ts';
 import type { TocSummary } from '../oci/toc.ts';
 import { ArtifactError } from '../util/error.ts';
+import { openBodyWriter } from './body-writer.ts';
 import { inspectFile, readUncompressed } from './compression.ts';
 import { createExtraction } from './extraction.ts';
 import { boundBytes, type UnpackLimits } from './limits.ts';
@@ -28,8 +29,10 @@ export async function unpackLayer({ source, digest, into, limits }: UnpackJob): 
   const bound = boundBytes(limits, file);
   const dropped = new Map<string, number>();
   using toc = openTocWriter(into);
+  await using small = openBodyWriter(into);
   const extraction = createExtraction({
     into,
+    small,
     label,
     maxEntries: limits.maxEntries,
     bound,
@@ -48,6 +51,7 @@ export async function unpackLayer({ source, digest, into, limits }: UnpackJob): 
     await extraction.write(chunk);
   }
   await extraction.end();
+  await small.finish();
   const diffId = isVerified ? digest : toDigest('sha256', sha256.digest('hex'));
   return toc.end({ digest, diffId, notes: noteOf(dropped, label) });
 }

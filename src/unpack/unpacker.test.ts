@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -102,10 +102,16 @@ for (const [name, options] of [
     await using unpacker = openUnpacker(limits);
     const path = mountTmpfs(join(folder.path, `full-${name}`), options);
     const layer = rawTar(...Array.from({ length: 60 }, () => ({ body: Buffer.alloc(100_000) })));
-    await assert.rejects(unpacker.unpack(source(`full.${name}`, layer), digest, path, never), {
-      code: 'exhausted',
-      message: /the disk of the cache is full/,
-    });
+    const small = rawTar(...Array.from({ length: 600 }, () => ({ body: Buffer.alloc(4000) })));
+    for (const [size, tar] of Object.entries({ large: layer, small })) {
+      const full = join(path, size);
+      mkdirSync(full);
+      await assert.rejects(unpacker.unpack(source(`full.${name}.${size}`, tar), digest, full, never), {
+        code: 'exhausted',
+        message: /the disk of the cache is full/,
+      });
+      rmSync(full, { recursive: true });
+    }
   });
 }
 
@@ -139,6 +145,23 @@ test('an abort ends the thread promptly, and nothing of it is left', async () =>
   controller.abort(reason);
   await rejected;
   assert.ok(performance.now() - start < 2000);
+  assert.deepEqual(openFiles(folder.path), []);
+});
+
+test('an abort ends the second thread too', async () => {
+  await using unpacker = openUnpacker(limits);
+  const path = into('aborted-many');
+  const many = source('many-small', files(90_000));
+  const controller = new AbortController();
+  const rejected = assert.rejects(unpacker.unpack(many, digest, path, controller.signal), /enough/);
+  while (!existsSync(join(path, bodyName(3000)))) await sleep(1);
+  controller.abort(new Error('enough'));
+  await rejected;
+  const count = (): number => readdirSync(path, { recursive: true }).length;
+  const left = count();
+  await sleep(100);
+  assert.equal(count(), left);
+  assert.ok(left < 90_000);
   assert.deepEqual(openFiles(folder.path), []);
 });
 

@@ -1,0 +1,68 @@
+import { type Attributes, bodyName } from '../oci/toc.ts';
+import { writeBody } from './body.ts';
+
+/**
+ * Small bodies that are to be written: their bytes one after the other, and what is to be known of each, in doubles.
+ * Both threads have it in memory that they share; it is one's own as long as the other does not write it.
+ */
+export type BodyBatch = {
+  readonly bytes: Uint8Array;
+  readonly heads: Float64Array;
+  readonly count: number;
+};
+
+const batchBytes = 256 * 1024;
+const batchBodies = 512;
+/** body, size, mode, uid, gid, mtime. */
+const columns = 6;
+/** What is larger takes longer to copy than to write. */
+export const smallBody: number = 64 * 1024;
+
+/** A batch that is being filled. */
+export type BatchFill = {
+  readonly batch: BodyBatch;
+  fits(size: number): boolean;
+  add(body: number, attributes: Attributes, bytes: Uint8Array): void;
+  clear(): void;
+};
+
+export function createBatch(): BatchFill {
+  const bytes = new Uint8Array(new SharedArrayBuffer(batchBytes));
+  const heads = new Float64Array(
+    new SharedArrayBuffer(batchBodies * columns * Float64Array.BYTES_PER_ELEMENT),
+  );
+  let [count, end] = [0, 0];
+  return {
+    get batch() {
+      return { bytes, heads, count };
+    },
+    fits: size => count < batchBodies && end + size <= batchBytes,
+    add(body, { mode, uid, gid, mtime }, content) {
+      let at = count * columns;
+      for (const value of [body, content.length, mode, uid, gid, mtime]) heads[at++] = value;
+      bytes.set(content, end);
+      count++;
+      end += content.length;
+    },
+    clear() {
+      [count, end] = [0, 0];
+    },
+  };
+}
+
+/** There are no attributes here that could be dropped. */
+const noted = (): void => {};
+
+/** Writes the bodies of a batch into the folder of their layer. @throws as the file system does. */
+export function writeBatch(into: string, { bytes, heads, count }: BodyBatch): void {
+  let at = 0;
+  const next = (): number => heads[at++] ?? 0;
+  let start = 0;
+  for (let left = count; left > 0; left--) {
+    const path = `${into}/${bodyName(next())}`;
+    const end = start + next();
+    const attributes = { mode: next(), uid: next(), gid: next(), mtime: next() };
+    writeBody(path, attributes, bytes.subarray(start, end), noted);
+    start = end;
+  }
+}

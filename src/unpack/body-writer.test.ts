@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openFiles } from '../../test/support/unpacking.ts';
+import { temporaryFolder } from '../../test/support/temporary.ts';
+import { bodiesPerFolder, bodyFolder, bodyName } from '../oci/toc.ts';
+import { openBodyWriter } from './body-writer.ts';
+
+const count = 6000;
+const contentOf = (body: number): string => `${body} `.repeat(body % 97);
+const attributesOf = (body: number) => ({
+  mode: 0o400 + (body % 0o377),
+  uid: body % 3,
+  gid: body % 5,
+  mtime: 1_000_000_000 + body,
+});
+
+function makeFolders(into: string): void {
+  for (let body = 0; body < count; body += bodiesPerFolder) mkdirSync(join(into, bodyFolder(body)));
+}
+
+/** Lets go of the thread now and then, as who reads a stream does. */
+async function writeAll(into: string): Promise<void> {
+  await using writer = openBodyWriter(into);
+  for (let body = 0; body < count; body++) {
+    writer.write(body, attributesOf(body), Buffer.from(contentOf(body)));
+    if (body % 100 === 0) await sleep(1);
+  }
+  await writer.finish();
+}
+
+test('each body is under its number, with its bytes and attributes, whoever wrote it', async () => {
+  await using folder = await temporaryFolder();
+  makeFolders(folder.path);
+  await writeAll(folder.path);
+  for (let body = 0; body < count; body++) {
+    const path = join(folder.path, bodyName(body));
+    const stats = statSync(path);
+    const { mode, uid, gid, mtime } = attributesOf(body);
+    assert.deepEqual(
+      [readFileSync(path, 'utf8'), stats.mode & 0o7777, stats.uid, stats.gid, Math.round(stats.mtimeMs)],
+      [contentOf(body), mode, uid, gid, mtime],
+    );
+  }
+});
+
+for (const taken of [0, 1000, 3000, count - 1]) {
+  test(`what is there is never written to, and fails the layer: body ${taken}`, async () => {
+    await using folder = await temporaryFolder();
+    makeFolders(folder.path);
+    const path = join(folder.path, bodyName(taken));
+    writeFileSync(path, 'mine');
+    await assert.rejects(writeAll(folder.path), { code: 'EEXIST' });
+    assert.equal(readFileSync(path, 'utf8'), 'mine');
+    assert.deepEqual(openFiles(folder.path), []);
+  });
+}
+
+test('a writer takes what is small and plain', async () => {
+  await using folder = await temporaryFolder();
+  await using writer = openBodyWriter(folder.path);
+  const plain = attributesOf(1);
+  assert.deepEqual(
+    [
+      writer.takes(plain, 0),
+      writer.takes(plain, 64 * 1024),
+      writer.takes(plain, 64 * 1024 + 1),
+      writer.takes({ ...plain, xattrs: { 'user.a': 'b' } }, 1),
+    ],
+    [true, true, false, false],
+  );
+});
