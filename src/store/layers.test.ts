@@ -46,6 +46,7 @@ function fill(stage: string): TocSummary {
 async function storeLayer(store: Store): Promise<void> {
   await using stage = await store.layers.stage(digest);
   await stage.commit(fill(stage.path));
+  await store.layers.settle([digest], never);
 }
 
 async function readLayer(store: Store): Promise<Toc | undefined> {
@@ -61,9 +62,65 @@ test('a layer is there after its stage is committed and not before', async () =>
   const summary = fill(stage.path);
   assert.deepEqual([await store.layers.has(digest), await readLayer(store)], [false, undefined]);
   await stage.commit(summary);
-  assert.deepEqual([await store.layers.has(digest), await readLayer(store)], [true, toc]);
-  assert.equal(store.layers.path(digest), join(folder.path, 'layers/bodies/sha256', 'ab'.repeat(32)));
-  assert.equal(readFileSync(store.layers.bodyPath(digest, 1), 'utf8'), 'three');
+  const place = join(folder.path, 'layers/bodies/sha256', 'ab'.repeat(32));
+  for (const settled of [false, true]) {
+    if (settled) await store.layers.settle([digest], never);
+    assert.equal(existsSync(place), settled);
+    assert.equal(store.layers.path(digest), settled ? place : stage.path);
+    assert.equal(readFileSync(store.layers.bodyPath(digest, 1), 'utf8'), 'three');
+  }
+  assert.equal(await store.layers.check(digest, never), undefined);
+});
+
+test('a layer is held at every moment on its way to its place', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  for (let round = 0; round < 20; round++) {
+    await using stage = await store.layers.stage(digest);
+    await stage.commit(fill(stage.path));
+    while (store.layers.path(digest) === stage.path) assert.deepEqual(await readLayer(store), toc);
+    assert.deepEqual(await readLayer(store), toc);
+    await store.layers.remove(digest);
+  }
+});
+
+test('a layer that does not get to the disk is not held, fails who waits for it, and may come again', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  await using stage = await store.layers.stage(digest);
+  await stage.commit(fill(stage.path));
+  const inTheWay = join(folder.path, 'layers/bodies/sha256', 'ab'.repeat(32), 'full');
+  mkdirSync(inTheWay, { recursive: true });
+  for (let twice = 0; twice < 2; twice++) {
+    await assert.rejects(store.layers.settle([digest], never), /storing layer sha256:abab.*ENOTEMPTY/);
+  }
+  assert.equal(await store.layers.has(digest), false);
+  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+  await storeLayer(store);
+  assert.equal(await store.layers.check(digest, never), undefined);
+});
+
+test('a layer that is removed on its way to the disk stays away', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  {
+    await using stage = await store.layers.stage(digest);
+    await stage.commit(fill(stage.path));
+    await store.layers.remove(digest);
+    assert.equal(await store.layers.has(digest), false);
+  }
+  await storeLayer(store);
+  assert.equal(await store.layers.check(digest, never), undefined);
+});
+
+test('a store that is closed at once has given its layers their places', async () => {
+  await using folder = await temporaryFolder();
+  {
+    await using store = await openStore({ stateDir: folder.path });
+    await using stage = await store.layers.stage(digest);
+    await stage.commit(fill(stage.path));
+  }
+  await using store = await openStore({ stateDir: folder.path });
   assert.equal(await store.layers.check(digest, never), undefined);
 });
 
@@ -141,7 +198,7 @@ test('the table of another layer is not taken for this one', async () => {
   writeToc(store.layers.path(digest), { ...toc, digest: diffId });
   await assert.rejects(readLayer(store), {
     code: 'corrupt',
-    message: /the table of layer sha256:cd/,
+    message: /its table is that of layer sha256:cd/,
   });
 });
 

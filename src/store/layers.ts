@@ -1,8 +1,10 @@
-import { mkdir, rename } from 'node:fs/promises';
+import { renameSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../oci/digest.ts';
 import { bodiesPerFolder, bodyFolder, bodyName, tocName, type TocSummary } from '../oci/toc.ts';
 import { ArtifactError } from '../util/error.ts';
+import { abortable } from '../util/abortable.ts';
 import { unlessAbsent } from './absent.ts';
 import type { DigestFolders, Held } from './digest-folders.ts';
 import { attempt } from './failure.ts';
@@ -13,11 +15,15 @@ import { readToc, readTocTotals, type TakeEntries } from './toc-file.ts';
 /**
  * Unpacked tar layers under `layers/bodies/<algorithm>/<hex>/`: the file `toc`, and beside it the bodies, each under
  * its number, in folders of some. A layer is complete or absent; one whose table is torn or of another version is absent.
+ * It is used from where it was unpacked until it is on the disk and gets its place: merging need not wait for the disk.
+ * Disposing waits for that.
  */
-export type Layers = {
+export type Layers = AsyncDisposable & {
   readToc(digest: Digest, take: TakeEntries, signal: AbortSignal): Promise<TocSummary | undefined>;
   has(digest: Digest): Promise<boolean>;
   stage(digest: Digest): Promise<Stage>;
+  /** Waits until these would outlive a power cut, and have paths that stay. @throws why one of them does not. */
+  settle(digests: readonly Digest[], signal: AbortSignal): Promise<void>;
   path(digest: Digest): string;
   check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
   bodyPath(digest: Digest, body: number): string;
@@ -25,30 +31,69 @@ export type Layers = {
   list(): Promise<readonly Held[]>;
 };
 
-/** A folder to unpack into: bodies and table of contents. */
+/** A folder to unpack into: bodies and table of contents. What is committed is held, and `settle` waits for the disk. */
 export type Stage = AsyncDisposable & {
   readonly path: string;
   commit(summary: TocSummary): Promise<void>;
 };
 
+/** A layer on its way to the disk, and where it is until then. */
+type Arrival = { path: string | undefined; settled: Promise<void> };
+
 export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
-  const tocOf = (digest: Digest): string => join(folders.path(digest), tocName);
+  /** One that did not get to the disk stays until the layer comes again. */
+  const arriving = new Map<Digest, Arrival>();
+
+  const path = (digest: Digest): string => arriving.get(digest)?.path ?? folders.path(digest);
+  const bodyPath = (digest: Digest, body: number): string => `${path(digest)}/${bodyName(body)}`;
+
+  /** Reads its table, which may get its place just before it is opened. */
+  async function fromToc<T>(digest: Digest, read: (toc: string) => Promise<T>): Promise<T | undefined> {
+    const from = path(digest);
+    const found = await unlessAbsent(read(join(from, tocName)));
+    if (found !== undefined || path(digest) === from) return found;
+    return unlessAbsent(read(join(path(digest), tocName)));
+  }
+
   const has = (digest: Digest): Promise<boolean> =>
     attempt(`looking for layer ${digest}`, async () => {
-      return (await unlessAbsent(readTocTotals(tocOf(digest)))) !== undefined;
+      return (await fromToc(digest, readTocTotals)) !== undefined;
     });
 
-  const bodyPath = (digest: Digest, body: number): string => `${folders.path(digest)}/${bodyName(body)}`;
+  /** A layer is used from its stage until it is on the disk, and gets its place then. */
+  function settleSoon(digest: Digest, stage: string, bodies: number): void {
+    const arrival: Arrival = { path: stage, settled: Promise.resolve() };
+    const isWanted = (): boolean => arriving.get(digest) === arrival;
+    arriving.set(digest, arrival);
+    arrival.settled = attempt(`storing layer ${digest}`, async () => {
+      try {
+        await folders.above(digest).syncAll(filesOf(stage, bodies));
+        if (!isWanted()) return;
+        renameSync(stage, folders.path(digest));
+      } finally {
+        arrival.path = undefined;
+        await scratch.discard(stage);
+      }
+      try {
+        await folders.above(digest).sync();
+      } finally {
+        if (isWanted()) arriving.delete(digest);
+      }
+    });
+    arrival.settled.catch(() => {}); // it is for those who wait
+  }
 
   async function readOwn(
     digest: Digest,
     take: TakeEntries,
     signal: AbortSignal,
   ): Promise<TocSummary | undefined> {
-    const path = tocOf(digest);
-    const toc = await unlessAbsent(readToc(path, take, signal));
+    const toc = await fromToc(digest, from => readToc(from, take, signal));
     if (toc === undefined || toc.digest === digest) return toc;
-    throw new ArtifactError('corrupt', `${path} is damaged: it is the table of layer ${toc.digest}`);
+    throw new ArtifactError(
+      'corrupt',
+      `${path(digest)} is damaged: its table is that of layer ${toc.digest}`,
+    );
   }
 
   async function findDamage(digest: Digest, signal: AbortSignal): Promise<string | undefined> {
@@ -69,37 +114,53 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
   return {
     has,
     bodyPath,
-    path: digest => folders.path(digest),
+    path,
     readToc: (digest, take, signal) =>
       attempt(`reading layer ${digest}`, () => readOwn(digest, take, signal)),
     check: (digest, signal) => attempt(`checking layer ${digest}`, () => findDamage(digest, signal)),
 
     stage: digest =>
       attempt(`unpacking layer ${digest}`, async () => {
-        const path = scratch.fresh();
-        await mkdir(path, 0o700);
+        const stage = scratch.fresh();
+        await mkdir(stage, 0o700);
+        let committed = false;
         return {
-          path,
+          path: stage,
           commit: ({ bodies }) =>
             attempt(`storing layer ${digest}`, async () => {
-              await folders.above(digest).syncAll(filesOf(path, bodies));
               if (await has(digest)) return;
               await scratch.discard(folders.path(digest));
-              await rename(path, folders.path(digest));
-              await folders.above(digest).sync();
+              committed = true;
+              settleSoon(digest, stage, bodies);
             }),
-          [Symbol.asyncDispose]: () => attempt(`removing ${path}`, () => scratch.discard(path)),
+          [Symbol.asyncDispose]: async () => {
+            if (!committed) await attempt(`removing ${stage}`, () => scratch.discard(stage));
+          },
         };
       }),
 
-    remove: digest => attempt(`removing layer ${digest}`, () => scratch.discard(folders.path(digest))),
+    async settle(digests, signal) {
+      await abortable(Promise.all(digests.map(async digest => arriving.get(digest)?.settled)), signal);
+    },
+
+    remove: digest =>
+      attempt(`removing layer ${digest}`, async () => {
+        const from = path(digest);
+        arriving.delete(digest);
+        await scratch.discard(from);
+      }),
 
     list: () =>
       attempt('listing the layers', async () => {
         const held: Held[] = [];
-        for (const digest of await folders.list()) held.push({ digest, ...(await measure(tocOf(digest))) });
+        for (const digest of await folders.list())
+          held.push({ digest, ...(await measure(join(path(digest), tocName))) });
         return held;
       }),
+
+    async [Symbol.asyncDispose]() {
+      await Promise.allSettled([...arriving.values()].map(({ settled }) => settled));
+    },
   };
 }
 

@@ -21,6 +21,7 @@ import { openScratch } from './scratch.ts';
 import { openSignatures, type SignatureRecord } from './signatures.ts';
 import { claimStateDir } from './state-dir.ts';
 import { openViews, type Views } from './views.ts';
+import type { Sources } from './view-tree.ts';
 import { openVolumes, type VolumeRecord } from './volumes.ts';
 
 /**
@@ -72,14 +73,14 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const blobFolders = opened.use(await openDigestFolders(join(stateDir, 'blobs')));
     const layerFolders = opened.use(await openDigestFolders(join(stateDir, 'layers/bodies')));
     const blobs = openBlobs(blobFolders, ingest.path, openLanding(scratch), opened.use(openHashing()));
-    const layers = openLayers(layerFolders, scratch);
-    const views = openViews(
-      await folder('views'),
-      ({ source, body }) => {
+    const layers = opened.use(openLayers(layerFolders, scratch));
+    const sources: Sources = {
+      path({ source, body }) {
         return source.kind === 'blob' ? blobs.path(source.digest) : layers.bodyPath(source.digest, body);
       },
-      scratch,
-    );
+      settle: layers.settle,
+    };
+    const views = openViews(await folder('views'), sources, scratch);
     const names = openNames(await folder('names'), scratch);
     const volumes = openVolumes(await folder('volumes'), scratch);
     const pins = openPins(await folder('pins'), scratch);

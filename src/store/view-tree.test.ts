@@ -155,6 +155,7 @@ test('a file that has all the links it can have is copied once, with mode, owner
     utimesSync(placeOfBody(stage.path, 0), 1000, 1000);
     await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries: [] }));
   }
+  await store.layers.settle([digest], never);
   const body = store.layers.bodyPath(digest, 0);
   const links = join(folder.path, 'links');
   mkdirSync(links);

@@ -10,6 +10,7 @@ import {
   utimesSync,
 } from 'node:fs';
 import { open } from 'node:fs/promises';
+import type { Digest } from '../oci/digest.ts';
 import { encodeName, quoteName } from '../oci/name.ts';
 import type { Attributes } from '../oci/toc.ts';
 import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../oci/tree.ts';
@@ -17,6 +18,13 @@ import { ArtifactError, errnoOf } from '../util/error.ts';
 import { offerXattr } from '../util/libc.ts';
 import { copyFile } from './file-copy.ts';
 import { startPace } from './pace.ts';
+
+/** Where the files of views lie. */
+export type Sources = {
+  path(file: FileNode): string;
+  /** Waits until what is of these layers is on the disk, and its path stays. @throws where it cannot be; the signal's reason. */
+  settle(layers: readonly Digest[], signal: AbortSignal): Promise<void>;
+};
 
 /** A directory of a view under way. Its path is text as of oci/name.ts: names need not be UTF-8. */
 type Place = { readonly path: string; readonly node: DirectoryNode };
@@ -30,11 +38,20 @@ type Place = { readonly path: string; readonly node: DirectoryNode };
 export async function raiseTree(
   root: string,
   tree: DirectoryNode,
-  pathOf: (file: FileNode) => string,
+  sources: Sources,
   signal: AbortSignal,
 ): Promise<readonly Buffer[]> {
   signal.throwIfAborted();
   const pace = startPace(signal);
+  const linkOrCopy: LinkOrCopy = (file, at) => {
+    try {
+      linkSync(sources.path(file), at);
+      return undefined;
+    } catch (thrown) {
+      if (errnoOf(thrown) !== 'EMLINK') throw thrown;
+      return renew(file, at, `${root}.spare`, sources, signal);
+    }
+  };
   mkdirSync(root, 0o700);
   const places: Place[] = [{ path: root, node: tree }];
   for (const { path, node } of places) {
@@ -42,7 +59,7 @@ export async function raiseTree(
       const at = `${path}/${name}`;
       try {
         if (child.kind === 'directory') places.push({ path: at, node: child });
-        const copying = makeNode(encodeName(at), child, pathOf, `${root}.spare`);
+        const copying = makeNode(encodeName(at), child, linkOrCopy);
         if (copying !== undefined) await copying;
       } catch (thrown) {
         throw nodeError(at.slice(root.length), child, thrown);
@@ -63,12 +80,10 @@ export async function raiseTree(
   return directories;
 }
 
-function makeNode(
-  at: Buffer,
-  node: TreeNode,
-  pathOf: (file: FileNode) => string,
-  spare: string,
-): Promise<void> | undefined {
+/** An inode has 65,000 links at most on ext4; a file that has them all is copied. */
+type LinkOrCopy = (file: FileNode, at: Buffer) => Promise<void> | undefined;
+
+function makeNode(at: Buffer, node: TreeNode, linkOrCopy: LinkOrCopy): Promise<void> | undefined {
   switch (node.kind) {
     case 'directory':
       mkdirSync(at, 0o700);
@@ -77,7 +92,7 @@ function makeNode(
       makeSymlink(at, node);
       return undefined;
     case 'file':
-      return linkOrCopy(pathOf(node), at, spare);
+      return linkOrCopy(node, at);
   }
 }
 
@@ -88,19 +103,19 @@ function makeSymlink(at: Buffer, { target, attributes }: SymlinkNode): void {
   lutimesSync(at, mtime, mtime);
 }
 
-/** An inode has 65,000 links at most on ext4; a file that has them all is copied. `spare`: a name beside the tree. */
-function linkOrCopy(from: string, at: Buffer, spare: string): Promise<void> | undefined {
-  try {
-    linkSync(from, at);
-    return undefined;
-  } catch (thrown) {
-    if (errnoOf(thrown) !== 'EMLINK') throw thrown;
-    return renew(from, at, spare);
-  }
-}
-
-/** The cache keeps the copy in place of the file: else each name beyond the last link would cost the whole file again. */
-async function renew(from: string, at: Buffer, spare: string): Promise<void> {
+/**
+ * The cache keeps the copy in place of the file: else each name beyond the last link would cost the whole file again.
+ * `spare`: a name beside the tree.
+ */
+async function renew(
+  file: FileNode,
+  at: Buffer,
+  spare: string,
+  sources: Sources,
+  signal: AbortSignal,
+): Promise<void> {
+  await sources.settle([file.source.digest], signal);
+  const from = sources.path(file);
   await copyFile(from, at);
   linkSync(at, spare);
   renameSync(spare, from);

@@ -1,7 +1,7 @@
 import { lstatSync } from 'node:fs';
 import { open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DirectoryNode, FileNode } from '../oci/tree.ts';
+import type { DirectoryNode } from '../oci/tree.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import { unlessAbsent } from './absent.ts';
@@ -11,7 +11,7 @@ import type { Folder } from './folder.ts';
 import { parseFields } from './json-record.ts';
 import type { Scratch } from './scratch.ts';
 import { parseView, type ViewRecord } from './view-record.ts';
-import { raiseTree } from './view-tree.ts';
+import { raiseTree, type Sources } from './view-tree.ts';
 
 /** `usedAt`: milliseconds since 1970; the sidecar's own mtime. */
 export type View = ViewRecord & { readonly path: string; readonly usedAt: number };
@@ -27,7 +27,7 @@ export type Views = {
   retireHalves(): Promise<void>;
 };
 
-export function openViews(folder: Folder, pathOf: (file: FileNode) => string, scratch: Scratch): Views {
+export function openViews(folder: Folder, sources: Sources, scratch: Scratch): Views {
   /** What was found or built, so that a publish of a cached view reads nothing. */
   const known = new Map<string, View>();
   const locks = createKeyedMutex();
@@ -70,7 +70,8 @@ export function openViews(folder: Folder, pathOf: (file: FileNode) => string, sc
     }
     const aside = scratch.fresh();
     try {
-      const directories = await raiseTree(aside, tree, pathOf, signal);
+      const directories = await raiseTree(aside, tree, sources, signal);
+      await sources.settle(record.layers, signal);
       await folder.syncAll(directories);
       signal.throwIfAborted();
       await describe(record);

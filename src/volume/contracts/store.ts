@@ -68,6 +68,7 @@ export type Layers = {
 export type Stage = AsyncDisposable & {
   /** Where the bodies and their table of contents are written. */
   readonly path: string;
+  /** The layer is held from now on; the view that is built of it waits until it is on the disk. */
   commit(summary: TocSummary): Promise<void>;
 };
 
