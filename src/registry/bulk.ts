@@ -35,20 +35,28 @@ export function openBulk(tls: Tls, stallMs: number, otherwise: Send): Bulk {
     take: () => spare.pop() ?? Buffer.allocUnsafeSlow(bufferBytes),
     give: (buffer: Buffer) => void (spare.length < kept && spare.push(buffer)),
   };
-  /** All that are open, by server and trust. */
-  const wires = new Map<string, Set<Wire>>();
+  const open = new Set<Wire>();
+  /** Those that are free, by server and trust; the one that was used last is asked next. */
+  const idle = new Map<string, Wire[]>();
   const odd = openRecent<{ until: number }>();
 
   function connect(key: string, request: HopRequest): Wire {
-    const siblings = wires.get(key) ?? new Set();
-    wires.set(key, siblings);
     const onEnd = () => {
-      siblings.delete(wire);
-      if (siblings.size === 0) wires.delete(key);
+      open.delete(wire);
+      const others = idle.get(key)?.filter(other => other !== wire) ?? [];
+      if (others.length > 0) idle.set(key, others);
+      else idle.delete(key);
     };
     const wire = openWire(request, { tls, stallMs, buffers, onEnd });
-    siblings.add(wire);
+    open.add(wire);
     return wire;
+  }
+
+  function release(key: string, wire: Wire): void {
+    if (!wire.free()) return;
+    const others = idle.get(key);
+    if (others === undefined) idle.set(key, [wire]);
+    else others.push(wire);
   }
 
   return {
@@ -57,11 +65,9 @@ export function openBulk(tls: Tls, stallMs: number, otherwise: Send): Bulk {
       const key = `${url.origin} ${trust.insecure} ${trust.id}`;
       const oddity = odd.take(key, () => ({ until: 0 }));
       while (Date.now() >= oddity.until) {
-        const used = wires
-          .get(key)
-          ?.values()
-          .find(wire => wire.free());
-        const outcome = await (used ?? connect(key, request)).get(request, accept, signal);
+        const used = idle.get(key)?.pop();
+        const wire = used ?? connect(key, request);
+        const outcome = await wire.get(request, accept, signal).finally(() => release(key, wire));
         if (outcome.kind === 'answered') return outcome.head;
         if (outcome.kind === 'other') oddity.until = Date.now() + oddMs;
         // A server may close a connection just when it is asked again: that says nothing of the next one.
@@ -70,7 +76,7 @@ export function openBulk(tls: Tls, stallMs: number, otherwise: Send): Bulk {
       return await otherwise(request, accept, signal);
     },
     [Symbol.dispose]() {
-      for (const wire of [...wires.values()].flatMap(siblings => [...siblings])) wire.close();
+      for (const wire of open) wire.close();
     },
   };
 }

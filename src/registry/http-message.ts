@@ -19,8 +19,10 @@ export type ResponseStart =
 
 const incomplete: ResponseStart = { kind: 'incomplete' };
 const other: ResponseStart = { kind: 'other' };
-const statusLine = /^HTTP\/1\.([01]) ([2-5]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
-const field = /^([\w!#$%&'*+.^`|~-]+):[\t ]*([\t\x20-\x7e\x80-\xff]*)$/;
+const field = /^[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*$/;
+/** A whole head without its last line end: the status line `HTTP/1.x 200 …`, then fields as above. */
+const wholeHead =
+  /^HTTP\/1\.[01] [2-5]\d\d(?: [\t\x20-\x7e\x80-\xff]*)?(?:\r\n[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*)*$/;
 
 /**
  * Reads a response head strictly (RFC 9112): no line folding, no bare CR or LF, one Content-Length of digits, no
@@ -30,25 +32,25 @@ export function parseResponseStart(bytes: Uint8Array): ResponseStart {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, maxHeadBytes));
   const end = buffer.indexOf('\r\n\r\n');
   if (end < 0) return bytes.length < maxHeadBytes ? incomplete : other;
-  const [first = '', ...lines] = buffer.toString('latin1', 0, end).split('\r\n');
-  const [, minor, status] = statusLine.exec(first) ?? [];
-  if (status === undefined) return other;
+  const head = buffer.toString('latin1', 0, end);
+  if (!wholeHead.test(head)) return other;
+  const [first = '', ...lines] = head.split('\r\n');
   const headers: Record<string, string> = Object.create(null);
   for (const line of lines) {
-    const [, name, value] = field.exec(line) ?? [];
-    if (name === undefined || value === undefined) return other;
-    const key = name.toLowerCase();
-    headers[key] = key in headers ? `${headers[key]}, ${value.trim()}` : value.trim();
+    const colon = line.indexOf(':');
+    const key = line.slice(0, colon).toLowerCase();
+    const value = line.slice(colon + 1).trim();
+    headers[key] = key in headers ? `${headers[key]}, ${value}` : value;
   }
   const length = headers['content-length'];
   if (length === undefined || !/^\d{1,15}$/.test(length) || 'transfer-encoding' in headers) return other;
   return {
     kind: 'plain',
-    status: Number(status),
+    status: Number(first.slice(9, 12)),
     headers,
     headBytes: end + 4,
     contentLength: Number(length),
-    lasts: minor === '1' && !(headers['connection'] ?? '').toLowerCase().includes('close'),
+    lasts: first[7] === '1' && !(headers['connection'] ?? '').toLowerCase().includes('close'),
   };
 }
 

@@ -45,7 +45,7 @@ export function toRoute(configuration: Configuration, reference: Reference, ques
 function byRule(rule: RegistryRule | undefined, reference: Reference): readonly Place[] {
   const at = (location: string | undefined, insecure: boolean): Place => {
     const there =
-      rule === undefined || location === undefined
+      rule === undefined || location === undefined || location === rule.prefix
         ? reference
         : relocate(formatRepository(reference), rule, location);
     return toPlace({ host: apiHost(there.registry), path: there.path, insecure });

@@ -76,7 +76,6 @@ export function openBlobs(
     put: (digest, bytes) =>
       attempt(`storing blob ${digest}`, async () => {
         verifyDigest(bytes, digest, `blob ${digest} is not stored`);
-        if ((await size(digest)) !== undefined) return;
         await landing.land(bytes, folders.above(digest), hexOf(digest));
       }),
 

