@@ -17,6 +17,7 @@ import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../oci/tree
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { offerXattr } from '../util/libc.ts';
 import { copyFile } from './file-copy.ts';
+import { openLinks } from './links.ts';
 import { startPace } from './pace.ts';
 
 /** Where the files of views lie. */
@@ -43,29 +44,31 @@ export async function raiseTree(
 ): Promise<readonly Buffer[]> {
   signal.throwIfAborted();
   const pace = startPace(signal);
-  const linkOrCopy: LinkOrCopy = (file, at) => {
-    try {
-      linkSync(sources.path(file), at);
-      return undefined;
-    } catch (thrown) {
-      if (errnoOf(thrown) !== 'EMLINK') throw thrown;
-      return renew(file, at, `${root}.spare`, sources, signal);
-    }
-  };
+  await using links = openLinks<FileNode>();
   mkdirSync(root, 0o700);
   const places: Place[] = [{ path: root, node: tree }];
   for (const { path, node } of places) {
     for (const [name, child] of node.children) {
       const at = `${path}/${name}`;
       try {
-        if (child.kind === 'directory') places.push({ path: at, node: child });
-        const copying = makeNode(encodeName(at), child, linkOrCopy);
-        if (copying !== undefined) await copying;
+        if (child.kind === 'file') links.add({ of: child, from: sources.path(child), at });
+        else if (child.kind === 'symlink') makeSymlink(encodeName(at), child);
+        else {
+          mkdirSync(encodeName(at), 0o700);
+          places.push({ path: at, node: child });
+        }
       } catch (thrown) {
         throw nodeError(at.slice(root.length), child, thrown);
       }
       const rest = pace();
       if (rest !== undefined) await rest;
+    }
+  }
+  for (const { of, at } of await links.finish()) {
+    try {
+      await linkOrCopy(of, encodeName(at), `${root}.spare`, sources, signal);
+    } catch (thrown) {
+      throw nodeError(at.slice(root.length), of, thrown);
     }
   }
   // From the last to the first, so that nothing changes a directory's time after it is set.
@@ -80,22 +83,6 @@ export async function raiseTree(
   return directories;
 }
 
-/** An inode has 65,000 links at most on ext4; a file that has them all is copied. */
-type LinkOrCopy = (file: FileNode, at: Buffer) => Promise<void> | undefined;
-
-function makeNode(at: Buffer, node: TreeNode, linkOrCopy: LinkOrCopy): Promise<void> | undefined {
-  switch (node.kind) {
-    case 'directory':
-      mkdirSync(at, 0o700);
-      return undefined;
-    case 'symlink':
-      makeSymlink(at, node);
-      return undefined;
-    case 'file':
-      return linkOrCopy(node, at);
-  }
-}
-
 function makeSymlink(at: Buffer, { target, attributes }: SymlinkNode): void {
   const mtime = new Date(attributes.mtime);
   symlinkSync(encodeName(target), at);
@@ -104,21 +91,27 @@ function makeSymlink(at: Buffer, { target, attributes }: SymlinkNode): void {
 }
 
 /**
- * The cache keeps the copy in place of the file: else each name beyond the last link would cost the whole file again.
- * `spare`: a name beside the tree.
+ * What failed before, for a reason that may pass: the file was just given its place, or has all the links that an inode
+ * can have, 65,000 on ext4. The cache keeps a copy in place of such a file: else each name beyond the last link would cost
+ * the whole file again. `spare`: a name beside the tree.
  */
-async function renew(
+async function linkOrCopy(
   file: FileNode,
   at: Buffer,
   spare: string,
   sources: Sources,
   signal: AbortSignal,
 ): Promise<void> {
-  await sources.settle([file.source.digest], signal);
-  const from = sources.path(file);
-  await copyFile(from, at);
-  linkSync(at, spare);
-  renameSync(spare, from);
+  try {
+    linkSync(sources.path(file), at);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== 'EMLINK') throw thrown;
+    await sources.settle([file.source.digest], signal);
+    const from = sources.path(file);
+    await copyFile(from, at);
+    linkSync(at, spare);
+    renameSync(spare, from);
+  }
 }
 
 async function setDirectory(path: Buffer, { mode, uid, gid, mtime, xattrs }: Attributes): Promise<void> {
