@@ -1,5 +1,5 @@
-#!/usr/bin/env -S MALLOC_ARENA_MAX=2 node --max-semi-space-size=4
-// A small young generation: 80 MB less at the peak of a large layer, for a little more collection. Few arenas of malloc
+#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=4
+// A small young generation: 80 MB less at the peak of a large layer, for a little more collection. One arena of malloc
 // (glibc): 5 MB less, since what one thread gave back another can have.
 import { runCli } from './cli/program.ts';
 import { openTerminal } from './cli/terminal.ts';

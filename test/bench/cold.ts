@@ -28,6 +28,7 @@ export async function runCold(row: Row, runs: number, program: string): Promise<
   const files = join(folder.path, 'files');
   await mkdir(files);
   await oras(['push', ...access, reference, ...(await row.make(files))], files);
+  await timeCommand('sync', folder.path);
   const manifest = await oras(['manifest', 'fetch', ...access, reference], files);
   const rival = (out: string): string =>
     row.rival === 'oras pull'
