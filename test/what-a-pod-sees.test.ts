@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { chmodSync, lstatSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { ociIndex, ociManifest } from '../src/oci/media-type.ts';
-import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
+import { publishRequest } from './support/daemon.ts';
+import { openSetting } from './support/setting.ts';
 import { gzip, sha256, tarOf } from './support/tar.ts';
 import { readTree } from './support/tree.ts';
 
@@ -13,20 +13,7 @@ const title = 'org.opencontainers.image.title';
 const imageConfig = 'application/vnd.oci.image.config.v1+json';
 const imageLayer = 'application/vnd.oci.image.layer.v1.tar+gzip';
 
-let registry: FaultyRegistry;
-let node: TestNode;
-let daemon: TestDaemon;
-
-before(async () => {
-  registry = await openFaultyRegistry();
-  node = await testNode([registry.host]);
-  daemon = await startDaemon(node);
-});
-after(async () => {
-  await daemon?.[Symbol.asyncDispose]();
-  await node?.[Symbol.asyncDispose]();
-  await registry?.[Symbol.asyncDispose]();
-});
+const { registry, node, daemon } = await openSetting();
 
 let pushed = 0;
 

@@ -14,15 +14,13 @@ const holdsMs = 10_000;
 /** Reads once in 10 s for each namespace. */
 export function openNamespaces(api: Pick<KubeApi, 'namespace'>): Namespaces {
   const memo = createMemo<Readonly<Record<string, string>>>();
-  // One question serves all who wait, so it does not end with the caller who came first.
-  const unending = new AbortController().signal;
-  const read = async (name: string): Promise<Readonly<Record<string, string>>> => {
-    const found = await api.namespace(name, unending);
+  const read = async (name: string, signal: AbortSignal): Promise<Readonly<Record<string, string>>> => {
+    const found = await api.namespace(name, signal);
     if (found !== undefined) return found.metadata?.labels ?? {};
     throw new ArtifactError('denied', `the Kubernetes API has no namespace ${name}`);
   };
   return {
     labels: (name, signal) =>
-      memo.recall(name, async () => ({ value: await read(name), forMs: holdsMs }), signal),
+      memo.recall(name, async until => ({ value: await read(name, until), forMs: holdsMs }), signal),
   };
 }

@@ -37,13 +37,11 @@ const holdsMs = 10_000;
 export function openPodObjects(api: Pick<KubeApi, 'pod' | 'serviceAccount' | 'secret'>): PodObjects {
   const secrets = createMemo<readonly PullSecret[]>();
   const accounts = createMemo<ServiceAccountObject>();
-  // One question serves all who wait, so it does not end with the caller who came first.
-  const unending = new AbortController().signal;
 
   const account = (namespace: string, name: string, signal: AbortSignal): Promise<ServiceAccountObject> =>
     accounts.recall(
       JSON.stringify([namespace, name]),
-      async () => ({ value: (await api.serviceAccount(namespace, name, unending)) ?? {}, forMs: holdsMs }),
+      async until => ({ value: (await api.serviceAccount(namespace, name, until)) ?? {}, forMs: holdsMs }),
       signal,
     );
 
@@ -71,7 +69,7 @@ export function openPodObjects(api: Pick<KubeApi, 'pod' | 'serviceAccount' | 'se
       throw new ArtifactError('not-found', `the Kubernetes API has no pod ${namespace}/${name}`);
     },
     pullSecrets: (pod, signal) =>
-      secrets.recall(pod.uid, async () => ({ value: await read(pod, unending), forMs: holdsMs }), signal),
+      secrets.recall(pod.uid, async until => ({ value: await read(pod, until), forMs: holdsMs }), signal),
     async annotations({ namespace, serviceAccount }, signal) {
       if (serviceAccount === undefined) return {};
       return (await account(namespace, serviceAccount, signal)).metadata?.annotations ?? {};

@@ -8,15 +8,20 @@ export type Memo<Value> = {
   /** What is remembered under a key. */
   find(key: string): Value | undefined;
   /**
-   * What is remembered, or what `ask` answers now, to all who wait for this key. It goes on when they leave. A failure
-   * is thrown to all of them and not remembered.
+   * What is remembered, or what `ask` answers now, to all who wait for this key. It goes on when they leave: its own
+   * signal is never aborted. A failure is thrown to all of them and not remembered.
    *
    * @throws what `ask` throws; the signal's reason.
    */
-  recall(key: string, ask: () => Promise<Answer<Value>>, signal: AbortSignal): Promise<Value>;
+  recall(
+    key: string,
+    ask: (unending: AbortSignal) => Promise<Answer<Value>>,
+    signal: AbortSignal,
+  ): Promise<Value>;
 };
 
 const most = 1_000;
+const unending = new AbortController().signal;
 
 /** Keeps 1,000 answers at most; the oldest give way. */
 export function createMemo<Value>(now: () => number = Date.now): Memo<Value> {
@@ -45,7 +50,7 @@ export function createMemo<Value>(now: () => number = Date.now): Memo<Value> {
       if (known !== undefined) return known;
       let asking = pending.get(key);
       if (asking === undefined) {
-        asking = ask()
+        asking = ask(unending)
           .then(answer => {
             keep(answer.key ?? key, answer.value, answer.forMs);
             return answer.value;

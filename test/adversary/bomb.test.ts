@@ -1,29 +1,19 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { ociManifest } from '../../src/oci/media-type.ts';
-import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
+import { publishRequest } from '../support/daemon.ts';
 import { type Outcome, outcomeOf } from '../support/outcome.ts';
 import { endOfTar, paxEntry, rawEntry } from '../support/raw-tar.ts';
+import { openSetting } from '../support/setting.ts';
 import { sha256 } from '../support/tar.ts';
 
 /** Artifacts that are small to send, and large in every other way. The daemon goes on, in bounded memory. */
 
-let registry: FaultyRegistry;
-let node: TestNode;
-let daemon: TestDaemon;
-before(async () => {
-  registry = await openFaultyRegistry();
-  node = await testNode([registry.host]);
-  daemon = await startDaemon(node, { flags: { '--max-layer-entries': '100000', '--log-level': 'info' } });
-});
-after(async () => {
-  await daemon?.[Symbol.asyncDispose]();
-  await node?.[Symbol.asyncDispose]();
-  await registry?.[Symbol.asyncDispose]();
+const { registry, node, daemon } = await openSetting({
+  flags: { '--max-layer-entries': '100000', '--log-level': 'info' },
 });
 
 const MB = 1_000_000;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { parsePublishRequest } from '../../src/csi/publish-request.ts';
 import { type Credential, type Keyring, tokensKey } from '../../src/oci/credential.ts';
@@ -15,15 +15,16 @@ import type { Accesses } from '../../src/volume/contracts/records.ts';
 import type { Registry } from '../../src/volume/contracts/registry.ts';
 import { viewKey } from '../../src/volume/preparation.ts';
 import type { Pod, PullRequest, Selection } from '../../src/volume/request.ts';
-import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
+import { publishRequest } from '../support/daemon.ts';
 import { outcomeOf } from '../support/outcome.ts';
 import { pod, podsOf } from '../support/pods.ts';
 import { targetPath, toWire, uid } from '../support/publish-wire.ts';
+import { openSetting } from '../support/setting.ts';
 import { tarOf, sha256 } from '../support/tar.ts';
 
 /** Requests that may not share a view, a download or a right, and would if their keys were only put together. */
 
+const { registry, node, daemon } = await openSetting();
 const signal = new AbortController().signal;
 const digestOf = (nth: number): Digest => toDigest('sha256', String(nth).padStart(64, '0'));
 /** Text that keys are put together with, and secrets that would be the same text if they only were. */
@@ -262,19 +263,6 @@ test('whatever a volume says of its pod, it is the pod of the target path or non
 });
 
 describe('side by side', () => {
-  let registry: FaultyRegistry;
-  let node: TestNode;
-  let daemon: TestDaemon;
-  before(async () => {
-    registry = await openFaultyRegistry();
-    node = await testNode([registry.host]);
-    daemon = await startDaemon(node);
-  });
-  after(async () => {
-    await daemon?.[Symbol.asyncDispose]();
-    await node?.[Symbol.asyncDispose]();
-    await registry?.[Symbol.asyncDispose]();
-  });
   const publish = async (reference: string, secrets: Record<string, string> = {}) => {
     const request = await publishRequest(node, { reference }, secrets);
     return outcomeOf(daemon.csi.NodePublishVolume(request));

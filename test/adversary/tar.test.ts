@@ -2,30 +2,18 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { ociManifest } from '../../src/oci/media-type.ts';
-import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
+import { publishRequest } from '../support/daemon.ts';
 import { mountsBelow } from '../support/mounts.ts';
 import { outcomeOf } from '../support/outcome.ts';
 import { paxEntry, type RawEntry, rawTar } from '../support/raw-tar.ts';
+import { openSetting } from '../support/setting.ts';
 import { sha256 } from '../support/tar.ts';
 
 /** Tars that no honest tool writes, from the registry to the mount: a tree of their own, or a refusal. */
 
-let registry: FaultyRegistry;
-let node: TestNode;
-let daemon: TestDaemon;
-before(async () => {
-  registry = await openFaultyRegistry();
-  node = await testNode([registry.host]);
-  daemon = await startDaemon(node);
-});
-after(async () => {
-  await daemon?.[Symbol.asyncDispose]();
-  await node?.[Symbol.asyncDispose]();
-  await registry?.[Symbol.asyncDispose]();
-});
+const { registry, node, daemon } = await openSetting();
 
 const tarType = 'application/vnd.oci.image.layer.v1.tar';
 type Tar = readonly (RawEntry | Buffer)[];

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import process from 'node:process';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
-import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
+import { publishRequest } from '../support/daemon.ts';
 import { outcomeOf } from '../support/outcome.ts';
 import { paxEntry, rawEntry, rawTar } from '../support/raw-tar.ts';
+import { openSetting } from '../support/setting.ts';
 import { sha256 } from '../support/tar.ts';
 
 /** What a registry says is shown to people: in events, in the log, in a terminal. None of it steers what shows it. */
@@ -18,19 +18,7 @@ const program = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const steer = '\u001b[2J\u001b]0;owned\u0007\r\nFORGED="1"\u009b31m\u202egnp\u2028\u2066';
 const steering = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u;
 
-let registry: FaultyRegistry;
-let node: TestNode;
-let daemon: TestDaemon;
-before(async () => {
-  registry = await openFaultyRegistry();
-  node = await testNode([registry.host]);
-  daemon = await startDaemon(node);
-});
-after(async () => {
-  await daemon?.[Symbol.asyncDispose]();
-  await node?.[Symbol.asyncDispose]();
-  await registry?.[Symbol.asyncDispose]();
-});
+const { registry, node, daemon } = await openSetting();
 
 /** Every line of it, and each has nothing that steers. */
 function assertHarmless(text: string): void {
