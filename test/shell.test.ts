@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -160,6 +160,21 @@ test(
     await writeFile(join(layout, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [manifest] }));
     const loaded = await run(node, ['load', layout, 'offline.example/m:v1']);
     assert.equal(loaded.stdout, `offline.example/m:v1@${manifest.digest}\n`, loaded.stderr);
+    assert.match(
+      loaded.stderr,
+      /^read \d+ % \([\d.]+ .?i?B of ([\d.]+ KiB)\)\n(?:.*\n)*unpack 100 % \(\1 of \1\)\n$/,
+    );
+    const tar = join(node.path, 'layout.tar');
+    execFileSync('tar', ['-cf', tar, '-C', layout, '.']);
+    for (const [source, progress] of [
+      [tar, /^read 0 % [^]*unpack 100 % /],
+      [layout, /^$/],
+    ] as const) {
+      const json = source === layout ? ['--output', 'json'] : [];
+      const again = await run(node, ['load', source, 'offline.example/m:v1', ...json]);
+      assert.equal(again.code, 0, again.stderr);
+      assert.match(again.stderr, progress);
+    }
     const target = join(node.path, 'shown');
     const mounted = await run(node, ['mount', 'offline.example/m:v1', target, '--pull-policy', 'Never']);
     assert.equal(mounted.code, 0, mounted.stderr);

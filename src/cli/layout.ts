@@ -7,24 +7,31 @@ import { pack, type Pack } from 'tar-stream';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 
 const chunk = 1 << 20;
+/** Bytes of a header of a tar, and what bodies are padded to. */
+const block = 512;
+
+/** `bytes` is what it will have; undefined where that is not known before its end. */
+export type Layout = { readonly tar: AsyncIterable<Uint8Array>; readonly bytes: number | undefined };
 
 /**
  * An OCI image layout as a tar stream: `-` is the input, a folder is packed while it is read, a file is taken as a tar.
  * @throws ArtifactError `invalid` when the path is neither.
  */
-export async function readLayout(
-  path: string,
-  stdin: Readable,
-  signal: AbortSignal,
-): Promise<AsyncIterable<Uint8Array>> {
-  if (path === '-') return stdin;
+export async function readLayout(path: string, stdin: Readable, signal: AbortSignal): Promise<Layout> {
+  if (path === '-') return { tar: stdin, bytes: undefined };
   try {
-    if (!(await stat(path)).isDirectory()) {
+    const stats = await stat(path);
+    if (!stats.isDirectory()) {
       await using file = await open(path);
       await file.read({ length: 1 });
-      return createReadStream(path, { highWaterMark: chunk });
+      return { tar: createReadStream(path, { highWaterMark: chunk }), bytes: stats.size };
     }
-    await stat(join(path, 'index.json'));
+    const files = await listFiles(path);
+    const tar = pack({ highWaterMark: chunk });
+    // A failure ends the tar, and so reaches whoever reads it.
+    packFiles(files, tar, signal).catch((error: Error) => tar.destroy(error));
+    const bytes = files.reduce((sum, { size }) => sum + block + Math.ceil(size / block) * block, 2 * block);
+    return { tar: tar as AsyncIterable<Uint8Array>, bytes };
   } catch (error) {
     const why =
       errnoOf(error) === 'ENOENT'
@@ -32,25 +39,29 @@ export async function readLayout(
         : toArtifactError(error).message;
     throw new ArtifactError('invalid', `${path}: ${why}`, error);
   }
-  const tar = pack({ highWaterMark: chunk });
-  // A failure ends the tar, and so reaches whoever reads it.
-  packLayout(path, tar, signal).catch((error: Error) => tar.destroy(error));
-  return tar as AsyncIterable<Uint8Array>;
 }
+
+type File = { readonly path: string; readonly name: string; readonly size: number };
 
 /** Names first, then blobs, each sorted: the same folder gives the same tar. */
-async function packLayout(root: string, tar: Pack, signal: AbortSignal): Promise<void> {
-  for (const name of ['oci-layout', 'index.json']) await packFile(root, name, tar, signal);
+async function listFiles(root: string): Promise<readonly File[]> {
+  const names = ['oci-layout', 'index.json'];
   for (const algorithm of (await readdir(join(root, 'blobs'))).toSorted()) {
     const blobs = await readdir(join(root, 'blobs', algorithm));
-    for (const blob of blobs.toSorted()) await packFile(root, join('blobs', algorithm, blob), tar, signal);
+    names.push(...blobs.toSorted().map(blob => join('blobs', algorithm, blob)));
   }
-  tar.finalize();
+  const files: File[] = [];
+  for (const name of names) {
+    const path = join(root, name);
+    files.push({ path, name, size: (await stat(path)).size });
+  }
+  return files;
 }
 
-async function packFile(root: string, name: string, tar: Pack, signal: AbortSignal): Promise<void> {
-  const path = join(root, name);
-  const { size } = await stat(path);
-  const entry = tar.entry({ name, size });
-  await pipeline(createReadStream(path, { highWaterMark: chunk }), entry, { signal });
+async function packFiles(files: readonly File[], tar: Pack, signal: AbortSignal): Promise<void> {
+  for (const { path, name, size } of files) {
+    const entry = tar.entry({ name, size });
+    await pipeline(createReadStream(path, { highWaterMark: chunk }), entry, { signal });
+  }
+  tar.finalize();
 }

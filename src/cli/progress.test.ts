@@ -32,6 +32,8 @@ test('progress says how far and of what, and 100 % only at the end', () => {
   assert.equal(formatProgress(at(999)), 'download 99 % (999 B of 1.0 KiB, 1 of 5 layers)');
   assert.equal(formatProgress(at(1000)), 'download 100 % (1.0 KiB of 1.0 KiB, 1 of 5 layers)');
   assert.equal(formatProgress({ ...at(0, 0), phase: 'resolve' }), 'resolve');
+  assert.equal(formatProgress({ phase: 'read', bytes: 5, totalBytes: 0 }), 'read');
+  assert.equal(formatProgress({ phase: 'read', bytes: 5, totalBytes: 10 }), 'read 50 % (5 B of 10 B)');
 });
 
 test('without a terminal a long download is at most eleven lines', () => {

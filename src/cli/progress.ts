@@ -1,9 +1,16 @@
 import { Presets, SingleBar } from 'cli-progress';
 import { formatSize } from '../util/size.ts';
-import type { Progress } from '../volume/usecases.ts';
 import type { Terminal } from './shell.ts';
 
-export type ProgressView = Disposable & { update(progress: Progress): void };
+/** How far something is. `totalBytes` is 0 while that is not known; `layers` only where they are counted. */
+export type Reached = {
+  readonly phase: string;
+  readonly bytes: number;
+  readonly totalBytes: number;
+  readonly layers?: number;
+  readonly totalLayers?: number;
+};
+export type ProgressView = Disposable & { update(reached: Reached): void };
 
 /** A bar on a terminal; elsewhere a line for each phase and each tenth of the bytes. */
 export function openProgress(stderr: Terminal['stderr']): ProgressView {
@@ -11,13 +18,19 @@ export function openProgress(stderr: Terminal['stderr']): ProgressView {
 }
 
 /** `download 43 % (3.1 GiB of 7.2 GiB, 2 of 5 layers)`. */
-export function formatProgress({ phase, bytes, totalBytes, layers, totalLayers }: Progress): string {
+export function formatProgress(reached: Reached): string {
+  const { phase, bytes, totalBytes } = reached;
   if (phase === 'resolve' || totalBytes === 0) return phase;
-  return `${phase} ${percent(bytes, totalBytes)} % (${formatSize(bytes)} of ${formatSize(totalBytes)}, ${layers} of ${totalLayers} layers)`;
+  const parts = [`${formatSize(bytes)} of ${formatSize(totalBytes)}`, ...layersOf(reached)];
+  return `${phase} ${percent(bytes, totalBytes)} % (${parts.join(', ')})`;
+}
+
+function layersOf({ layers, totalLayers }: Reached): readonly string[] {
+  return layers === undefined ? [] : [`${layers} of ${totalLayers} layers`];
 }
 
 function openBar(stream: Terminal['stderr']): ProgressView {
-  const format = '{phase} {bar} {percentage} % | {done} of {all} | {layers} of {totalLayers} layers | {rate}';
+  const format = '{phase} {bar} {percentage} % | {parts}';
   const bar = new SingleBar(
     { stream, format, barsize: 24, hideCursor: true, clearOnComplete: true },
     Presets.shades_grey,
@@ -25,19 +38,14 @@ function openBar(stream: Terminal['stderr']): ProgressView {
   let first: { readonly bytes: number; readonly time: number } | undefined;
   return {
     update(progress) {
-      const { bytes, totalBytes, layers, totalLayers } = progress;
+      const { bytes, totalBytes } = progress;
       if (totalBytes === 0) return;
       // What the cache held already has no speed.
       first ??= { bytes, time: performance.now() };
       const seconds = Math.max((performance.now() - first.time) / 1000, 0.001);
-      const payload = {
-        phase: progress.phase.padEnd('download'.length),
-        done: formatSize(bytes),
-        all: formatSize(totalBytes),
-        layers,
-        totalLayers,
-        rate: `${formatSize((bytes - first.bytes) / seconds)}/s`,
-      };
+      const rate = `${formatSize((bytes - first.bytes) / seconds)}/s`;
+      const parts = [`${formatSize(bytes)} of ${formatSize(totalBytes)}`, ...layersOf(progress), rate];
+      const payload = { phase: progress.phase.padEnd('download'.length), parts: parts.join(' | ') };
       if (!bar.isActive) bar.start(totalBytes, bytes, payload);
       bar.setTotal(totalBytes);
       bar.update(bytes, payload);

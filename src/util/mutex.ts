@@ -69,7 +69,9 @@ export function createSemaphore(slots: number): Semaphore {
 /** Slots of each key for itself. */
 export type KeyedSemaphore = { acquire(key: string, signal: AbortSignal): Promise<Disposable> };
 
-export function createKeyedSemaphore(slots: number): KeyedSemaphore {
+/** @param all the most of all keys together. */
+export function createKeyedSemaphore(slots: number, all: number = Number.POSITIVE_INFINITY): KeyedSemaphore {
+  const common = createSemaphore(all);
   const lanes = new Map<string, { readonly semaphore: Semaphore; users: number }>();
   return {
     async acquire(key, signal) {
@@ -79,18 +81,23 @@ export function createKeyedSemaphore(slots: number): KeyedSemaphore {
       const leave = (): void => {
         if (--lane.users === 0) lanes.delete(key);
       };
+      let slot: Disposable | undefined;
       try {
-        const slot = await lane.semaphore.acquire(signal);
+        slot = await lane.semaphore.acquire(signal);
+        // Last, so that one key does not wait here with more than its own.
+        const share = await common.acquire(signal);
         let held = true;
         return {
           [Symbol.dispose]() {
             if (!held) return;
             held = false;
-            slot[Symbol.dispose]();
+            share[Symbol.dispose]();
+            slot?.[Symbol.dispose]();
             leave();
           },
         };
       } catch (thrown) {
+        slot?.[Symbol.dispose]();
         leave();
         throw thrown;
       }

@@ -4,7 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import { formatRepository, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { createKeyedMutex, createKeyedSemaphore } from '../util/mutex.ts';
+import { createKeyedMutex, createKeyedSemaphore, type KeyedSemaphore } from '../util/mutex.ts';
 import { toAbsence } from './absence.ts';
 import type { Meter } from './contracts/meter.ts';
 import type { Giver, Registry, Sink } from './contracts/registry.ts';
@@ -46,16 +46,16 @@ export function createLayerSource(
 ): LayerSource {
   const { registry, blobs, layers, unpacker, meter } = world;
   // Of each registry for itself: one that stalls must not hold up what comes from others.
-  const slots = createKeyedSemaphore(maxParallelDownloads);
-  const smallSlots = createKeyedSemaphore(smallsForOne * maxParallelDownloads);
+  const slots = openSlots(maxParallelDownloads);
+  const smallSlots = openSlots(smallsForOne * maxParallelDownloads);
   // By registry too: one that never ends what it sends would hold up those who have the same from another, and what one
   // began must not be finished by the guess of another.
   const downloads = createKeyedMutex();
   const unpacks = createKeyedMutex();
   // Bounds open files; above the slots, since what is downloaded may be waiting for the disk.
-  const works = createKeyedSemaphore(Math.max(32, 2 * maxParallelDownloads));
+  const works = openSlots(Math.max(32, 2 * maxParallelDownloads));
   // Small ones have no file open while they wait, and more of them share a sync.
-  const smalls = createKeyedSemaphore(maxSmalls);
+  const smalls = openSlots(maxSmalls);
   // What is whole stays until it is hashed, durable or unpacked, so that progress never goes back.
   const underWay = new Map<string, Pick<Sink, 'offset'>>();
 
@@ -170,6 +170,14 @@ export function createLayerSource(
  * registry on the same two cores took 1.5 s by 6, 1.4 s by 24 and 1.35 s by 48, and its own CPU fell from 1.8 s to 1.5 s.
  */
 const smallsForOne = 8;
+/** All registries together have what so many may have: each download takes a connection, a buffer and a file. */
+const maxRegistries = 16;
+
+/** Slots of each registry for itself. */
+function openSlots(each: number): KeyedSemaphore {
+  return createKeyedSemaphore(each, maxRegistries * each);
+}
+
 /** Both together are what the small blobs of one registry may take of memory: 8 MiB. */
 const smallBytes = 64 * 1024;
 const maxSmalls = 128;
