@@ -8,13 +8,13 @@ import { openFaultyRegistry } from '../support/faulty-registry.ts';
 import { outcomeOf } from '../support/outcome.ts';
 import { needs } from '../support/tools.ts';
 
-/** A registry whose layers never end, with two artifacts of three. */
-async function openEndless() {
+/** A registry whose layers never end, with two artifacts of layers of these sizes. */
+async function openEndless(sizes: readonly number[]) {
   const registry = await openFaultyRegistry();
   const references = [];
   const layers: string[] = [];
   for (const name of ['one', 'two']) {
-    const files = ['a', 'b', 'c'].map(file => ({ name: file, bytes: randomBytes(300_000) }));
+    const files = sizes.map((size, nth) => ({ name: `file-${nth}`, bytes: randomBytes(size) }));
     const pushed = await registry.push(name, 'v1', files);
     references.push(pushed.reference);
     layers.push(...pushed.layers.map(({ digest }) => digest));
@@ -30,8 +30,9 @@ test(
   'so many layers come at once from one registry, of all pulls, and as many from another',
   needs('root'),
   async () => {
-    await using first = await openEndless();
-    await using second = await openEndless();
+    const sizes = [300_000, 300_000, 300_000];
+    await using first = await openEndless(sizes);
+    await using second = await openEndless(sizes);
     await using node = await testNode([first.registry.host, second.registry.host]);
     await using daemon = await startDaemon(node, { flags: { '--max-parallel-downloads': '2' } });
     const calls = [];
@@ -44,3 +45,17 @@ test(
     await Promise.all(calls);
   },
 );
+
+test('eight times as many small layers come beside the others', needs('root'), async () => {
+  await using endless = await openEndless([...Array.from({ length: 12 }, () => 64 * 1024), 64 * 1024 + 1]);
+  await using node = await testNode([endless.registry.host]);
+  await using daemon = await startDaemon(node, { flags: { '--max-parallel-downloads': '1' } });
+  const calls = [];
+  for (const reference of endless.references)
+    calls.push(outcomeOf(daemon.csi.NodePublishVolume(await publishRequest(node, { reference }))));
+  await waitUntil(daemon, () => endless.begun() >= 9, 'downloading');
+  await sleep(300);
+  assert.equal(endless.begun(), 9);
+  await daemon.end('SIGKILL');
+  await Promise.all(calls);
+});
