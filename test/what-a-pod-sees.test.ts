@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, lstatSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { zstdCompressSync } from 'node:zlib';
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { ociIndex, ociManifest } from '../src/oci/media-type.ts';
 import { publishRequest } from './support/daemon.ts';
@@ -226,28 +227,57 @@ describe('an artifact', () => {
     );
   });
 
-  for (const [name, annotations, mediaType] of [
-    [
-      'a tar of the model specification',
-      { 'org.cncf.model.filepath': 'w' },
-      'application/vnd.cncf.model.weight.v1.tar+gzip',
-    ],
-    ['a tar without a name', {}, 'application/vnd.kitops.modelkit.model.v1.tar+gzip'],
+  const plain = (tar: Buffer): Buffer => tar;
+  const model = { 'org.cncf.model.filepath': 'w' };
+  for (const [mediaType, annotations, compress] of [
+    ['application/vnd.cncf.model.weight.v1.tar', model, plain],
+    ['application/vnd.cncf.model.weight.v1.tar+gzip', model, gzip],
+    ['application/vnd.cncf.model.weight.v1.tar+zstd', model, zstdCompressSync],
+    ['application/vnd.cnai.model.weight.v1.tar', { 'org.cnai.model.filepath': 'w' }, plain],
+    ['application/vnd.cnai.model.weight.v1.tar+gzip', {}, gzip],
+    ['application/vnd.kitops.modelkit.model.v1.tar', {}, plain],
+    ['application/vnd.kitops.modelkit.model.v1.tar+gzip', {}, gzip],
+    ['application/vnd.kitops.modelkit.model.v1.tar.gzip', {}, gzip],
+    ['application/vnd.kitops.modelkit.model.v1.tar+zstd', {}, zstdCompressSync],
   ] as const) {
-    test(`${name} is unpacked at the root, and a file under unpack: never`, async () => {
-      const bytes = gzip(await tarOf([[{ name: 'w/f' }, 'x']]));
+    const named = Object.keys(annotations).length > 0 ? 'with' : 'without';
+    test(`${mediaType} ${named} a name is unpacked at the root, and a file under unpack: never`, async () => {
+      const tar = await tarOf([[{ name: 'w/f' }, 'x']]);
+      const bytes = compress(tar);
       const { reference } = await push({ layers: [{ bytes, mediaType, annotations }] });
       assert.deepEqual(textsOf(await publish(reference)), { 'w/f': 'x' });
       const kept = readTree(await publish(reference, { unpack: 'never' }));
-      assert.deepEqual(Object.values(kept), [`${bytes.length} bytes ${sha256(bytes).slice(7)}`]);
+      const path = Object.values(annotations)[0] ?? `sha256-${sha256(bytes).slice(7)}`;
+      assert.deepEqual(kept, { [path]: `${bytes.length} bytes ${sha256(bytes).slice(7)}` });
     });
   }
 
-  test('a layer that claims to be a tar and is none is refused by name', async () => {
-    const { reference } = await push({
-      layers: [{ bytes: 'just text, and not enough of it', mediaType: 'application/x.tar' }],
+  for (const [mediaType, annotations] of [
+    ['application/vnd.cncf.model.weight.v1.raw', model],
+    ['application/vnd.cnai.model.weight.v1.raw', {}],
+    ['application/vnd.kitops.modelkit.model.v1.tar', { [title]: 'a.tar' }],
+    ['application/vnd.kitops.modelkit.model.v1.tar+gzip', { [title]: 'a.tgz' }],
+    ['application/vnd.kitops.modelkit.model.v1.tar.gzip', { [title]: 'a.tgz' }],
+    ['application/vnd.kitops.modelkit.model.v1.tar+zstd', { [title]: 'a.tar.zst' }],
+  ] as const) {
+    const named = Object.keys(annotations).length > 0 ? 'with' : 'without';
+    test(`${mediaType} ${named} a name is a file, even if its bytes are a tar`, async () => {
+      const bytes = await tarOf([[{ name: 'w/f' }, 'x']]);
+      const { reference } = await push({ layers: [{ bytes, mediaType, annotations }] });
+      const path = Object.values(annotations)[0] ?? `sha256-${sha256(bytes).slice(7)}`;
+      assert.deepEqual(readTree(await publish(reference)), {
+        [path]: `${bytes.length} bytes ${sha256(bytes).slice(7)}`,
+      });
     });
-    await assert.rejects(publish(reference), /FAILED_PRECONDITION.*tar/);
+  }
+
+  test('a layer that claims to be a tar and is none is refused by its digest', async () => {
+    const text = 'just text, and not enough of it';
+    const { reference } = await push({
+      layers: [file('a'), { bytes: text, mediaType: 'application/x.tar' }],
+    });
+    const why = new RegExp(`FAILED_PRECONDITION: .*layer sha256:${hex(text)} claims to be a tar and is none`);
+    await assert.rejects(publish(reference), why);
   });
 
   for (const [what, header] of [

@@ -150,6 +150,8 @@ for (const [name, descriptor, unpack, form, path] of [
     'unpacked',
     `sha256-${hex}`,
   ],
+  ['an unnamed tar+gzip', layer('application/x.tar+gzip'), 'auto', 'unpacked', `sha256-${hex}`],
+  ['an unnamed tar+zstd', layer('application/x.tar+zstd'), 'auto', 'unpacked', `sha256-${hex}`],
   ['an unnamed tar.gzip', layer('application/x.tar.gzip'), 'auto', 'unpacked', `sha256-${hex}`],
   ['an unnamed tar, not to be unpacked', layer('application/x.tar+gzip'), 'never', 'file', `sha256-${hex}`],
 ] as const) {
