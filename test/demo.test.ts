@@ -11,8 +11,8 @@ import { needs } from './support/tools.ts';
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 /** The demo with a temporary folder of its own to leave nothing in. */
-function startDemo(folder: string): ChildProcess {
-  return spawn(process.execPath, [main, 'demo'], {
+function startDemo(folder: string, ...options: readonly string[]): ChildProcess {
+  return spawn(process.execPath, [main, 'demo', ...options], {
     env: { PATH: process.env['PATH'], TMPDIR: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -64,6 +64,28 @@ test(
     assertNothingLeft(folder.path);
   },
 );
+
+test('the demo in JSON is one line for each thing it tells', needs('root'), async () => {
+  await using folder = await temporaryFolder();
+  const child = startDemo(folder.path, '--output', 'json');
+  assert.ok(child.stdout !== null && child.stderr !== null);
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+  assert.equal(stderr, '');
+  const told = stdout
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as { kind: string; text: string; step?: number; milliseconds?: number });
+  assert.deepEqual(new Set(told.map(({ kind }) => kind)), new Set(['heading', 'step', 'text']));
+  const steps = told.filter(({ kind }) => kind === 'step');
+  assert.deepEqual(
+    steps.map(({ step }) => step),
+    steps.map((_, nth) => nth + 1),
+  );
+  assert.ok(steps.every(({ milliseconds = -1 }) => milliseconds >= 0));
+  assert.ok(told.some(line => line.text.includes('├── config.json')));
+  assert.match(told.at(-1)?.text ?? '', /^No mount, no process and no file is left/);
+  assertNothingLeft(folder.path);
+});
 
 /** Every few milliseconds, as somebody does who leans on Ctrl-C. */
 function repeat(work: () => void): Disposable {

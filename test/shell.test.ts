@@ -183,6 +183,31 @@ test(
   },
 );
 
+test(
+  'a mount shows how far its pull is, and needs no registry where it is mounted already',
+  needs('root'),
+  async () => {
+    await using node = await testNode(['127.0.0.1:1']);
+    const target = join(node.path, 'shown');
+    {
+      await using registry = await openFaultyRegistry();
+      await writeFile(node.registriesConf, `[[registry]]\nlocation = "${registry.host}"\ninsecure = true\n`);
+      const { reference } = await registry.push('m', 'latest', [{ name: 'a', bytes: Buffer.alloc(200_000) }]);
+      const mounted = await run(node, ['mount', reference, target]);
+      assert.equal(mounted.code, 0, mounted.stderr);
+      assert.match(
+        mounted.stderr,
+        /^download 0 % \(0 B of 195 KiB, 0 of 1 layers\)\n(?:.*\n)*view 100 % /,
+      );
+      await registry[Symbol.asyncDispose]();
+      const again = await run(node, ['mount', reference, target]);
+      assert.equal(again.code, 0, again.stderr);
+      assert.equal(again.stderr, '');
+    }
+    assert.equal((await run(node, ['unmount', target])).code, 0);
+  },
+);
+
 test('a pull that Ctrl-C ended goes on where it stopped', needs('root'), async () => {
   await using registry = await openFaultyRegistry();
   await using node = await testNode([registry.host]);

@@ -87,9 +87,10 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
   program
     .command('demo')
     .description('publish an artifact of an embedded registry as a volume, and clean up')
-    .action(async () => {
+    .addOption(outputOption())
+    .action(async ({ output }: { readonly output: string }) => {
       const { demo } = await import('./demo/demo.ts');
-      await demo(builder, terminal);
+      await demo(builder, terminal, output === 'json');
     });
   program
     .command('version')

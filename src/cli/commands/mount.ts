@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import { findOwnMount, toMountRequest } from '../../volume/own-mount.ts';
+import { pulling } from '../pulling.ts';
 import { toSecrets } from '../secrets.ts';
 import { toPullRequest } from '../selection.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
@@ -11,7 +12,11 @@ export async function mount(shell: Shell, operands: readonly string[], options: 
   const targetPath = resolve(operand(operands, 1));
   const secrets = await toSecrets(options, shell.terminal.stdin);
   const pull = toPullRequest(operand(operands, 0), options, secrets);
-  const volume = await shell.house.publishing.publish(toMountRequest(targetPath, pull), shell.signal);
+  const { artifacts, publishing } = shell.house;
+  // A publish says nothing until it is done. Where a mount is already, it may need no registry.
+  const isFirst = findOwnMount(await artifacts.volumes(), targetPath) === undefined;
+  if (isFirst && !shell.json) await pulling(shell, pull);
+  const volume = await publishing.publish(toMountRequest(targetPath, pull), shell.signal);
   const { fingerprint: _, ...shown } = volume;
   print(
     shell,

@@ -19,7 +19,7 @@ import { formatTree, openStage, type Stage } from './stage.ts';
  * An artifact becomes a read-only volume, and goes again: the real daemon in a process of its own, a registry in this
  * one. Nothing is told that was not seen: what is not so ends the demo with an error. Whatever happens, all is undone.
  */
-export async function demo(builder: Builder, terminal: Terminal): Promise<void> {
+export async function demo(builder: Builder, terminal: Terminal, json: boolean): Promise<void> {
   if (process.getuid?.() !== 0) {
     throw new ArtifactError(
       'denied',
@@ -28,7 +28,7 @@ export async function demo(builder: Builder, terminal: Terminal): Promise<void> 
   }
   verifyKernel();
   const signal = terminal.interrupted('ignore');
-  const stage = openStage(terminal.stdout, signal);
+  const stage = openStage(terminal.stdout, json, signal);
   const started = performance.now();
   stage.heading('An OCI artifact becomes a read-only volume');
   try {

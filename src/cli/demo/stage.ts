@@ -3,6 +3,7 @@ import { lstat, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
+import { formatJson } from '../../util/printable.ts';
 import { formatSize } from '../../util/size.ts';
 
 const width = 92;
@@ -16,22 +17,36 @@ export type Stage = {
   say(text: string): void;
 };
 
-export function openStage(stdout: Writable, signal: AbortSignal): Stage {
+/** With `json`, each of them is a line of JSON. */
+export function openStage(stdout: Writable, json: boolean, signal: AbortSignal): Stage {
   let count = 0;
+  const print = (value: object): void => void stdout.write(`${formatJson(value)}\n`);
   const style = (format: 'bold' | 'dim', text: string): string => styleText(format, text, { stream: stdout });
   return {
-    heading: text => void stdout.write(`\n${style('bold', text)}\n\n`),
+    heading(text) {
+      if (json) print({ kind: 'heading', text });
+      else stdout.write(`\n${style('bold', text)}\n\n`);
+    },
     async step(work, tell) {
       signal.throwIfAborted();
       const started = performance.now();
       const value = await work();
       const milliseconds = performance.now() - started;
-      const line = `${String(++count).padStart(2)}  ${tell(value, milliseconds)}`;
+      const text = tell(value, milliseconds);
+      count++;
+      if (json) {
+        print({ kind: 'step', step: count, text, milliseconds });
+        return value;
+      }
+      const line = `${String(count).padStart(2)}  ${text}`;
       const time = formatMilliseconds(milliseconds);
       stdout.write(`${line}${style('dim', time.padStart(Math.max(width - line.length, time.length + 2)))}\n`);
       return value;
     },
-    say: text => void stdout.write(text.replace(/^(?=.)/gm, '      ')),
+    say(text) {
+      if (json) print({ kind: 'text', text: text.trim() });
+      else stdout.write(text.replace(/^(?=.)/gm, '      '));
+    },
   };
 }
 
