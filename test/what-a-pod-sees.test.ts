@@ -1,11 +1,25 @@
 import assert from 'node:assert/strict';
-import { chmodSync, lstatSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import {
+  chmodSync,
+  closeSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import { type ServiceError, status } from '@grpc/grpc-js';
-import { ociIndex, ociManifest } from '../src/oci/media-type.ts';
+import { dockerList, dockerManifest, ociIndex, ociManifest } from '../src/oci/media-type.ts';
+import { getXattr } from '../src/util/libc.ts';
+import { waitUntil } from './support/child.ts';
 import { publishRequest } from './support/daemon.ts';
+import { paxEntry, rawTar } from './support/raw-tar.ts';
 import { openSetting } from './support/setting.ts';
 import { gzip, sha256, tarOf } from './support/tar.ts';
 import { readTree } from './support/tree.ts';
@@ -13,6 +27,8 @@ import { readTree } from './support/tree.ts';
 const title = 'org.opencontainers.image.title';
 const imageConfig = 'application/vnd.oci.image.config.v1+json';
 const imageLayer = 'application/vnd.oci.image.layer.v1.tar+gzip';
+
+const here = { os: 'linux', architecture: process.arch === 'x64' ? 'amd64' : process.arch };
 
 const { registry, node, daemon } = await openSetting();
 
@@ -22,6 +38,8 @@ type Layer = {
   readonly bytes: string | Buffer;
   readonly mediaType?: string;
   readonly annotations?: Record<string, string>;
+  /** sha256 if absent. */
+  readonly algorithm?: 'sha512';
 };
 type Document = {
   readonly layers: readonly Layer[];
@@ -32,9 +50,15 @@ type Document = {
 /** Pushes a manifest as written, and returns its reference, digest and size. */
 async function push({ layers, config, artifactType }: Document) {
   const repository = `row-${++pushed}`;
-  const put = async (bytes: Buffer, mediaType: string, annotations: Record<string, string> = {}) => ({
+  const put = async (
+    bytes: Buffer,
+    mediaType: string,
+    { annotations = {}, algorithm }: Partial<Layer> = {},
+  ) => ({
     mediaType,
-    digest: await registry.registry.putBlob(repository, bytes),
+    digest: await (algorithm === undefined
+      ? registry.registry.putBlob(repository, bytes)
+      : upload(repository, bytes)),
     size: bytes.length,
     annotations,
   });
@@ -47,12 +71,23 @@ async function push({ layers, config, artifactType }: Document) {
       config?.mediaType ?? 'application/vnd.oci.empty.v1+json',
     ),
     layers: await Promise.all(
-      layers.map(layer => put(Buffer.from(layer.bytes), layer.mediaType ?? 'text/plain', layer.annotations)),
+      layers.map(layer => put(Buffer.from(layer.bytes), layer.mediaType ?? 'text/plain', layer)),
     ),
   };
   const bytes = Buffer.from(JSON.stringify(document));
   const digest = await registry.registry.putManifest(repository, 'v1', ociManifest, bytes);
   return { repository, reference: `${registry.host}/${repository}:v1`, digest, size: bytes.length };
+}
+
+const sha512 = (bytes: Uint8Array): string => `sha512:${createHash('sha512').update(bytes).digest('hex')}`;
+
+/** Puts a blob under its sha512. */
+async function upload(repository: string, bytes: Buffer): Promise<string> {
+  const digest = sha512(bytes);
+  const place = `http://${registry.host}/v2/${repository}/blobs/uploads/${randomUUID()}?digest=${digest}`;
+  const { status: answered } = await fetch(place, { method: 'PUT', body: new Uint8Array(bytes) });
+  assert.equal(answered, 201);
+  return digest;
 }
 
 async function publish(reference: string, attributes: Record<string, string> = {}): Promise<string> {
@@ -75,6 +110,20 @@ function textsOf(target: string): Record<string, string> {
       what.startsWith('link') ? what : readFileSync(join(target, path), 'utf8'),
     ]),
   );
+}
+
+/** Waits until the log says what of an artifact was left out, and answers that. */
+async function leftOutOf(reference: string): Promise<readonly string[]> {
+  const told = (): readonly string[] =>
+    daemon
+      .output()
+      .split('\n')
+      .filter(line => line.endsWith('}') && line.includes(': left out '))
+      .map(line => JSON.parse(line) as { readonly reference?: string; readonly msg: string })
+      .filter(line => line.reference === reference)
+      .map(({ msg }) => msg);
+  await waitUntil(daemon, () => told().length > 0, `told what is left out of ${reference}`);
+  return told();
 }
 
 const hex = (text: string): string => sha256(Buffer.from(text)).slice(7);
@@ -110,13 +159,7 @@ describe('an artifact', () => {
     ['a name that ends in a slash is a file', [file('dir/', 'x')], { dir: 'x' }],
     ['names keep their letters', [file('größe/模型.txt', 'x')], { 'größe/模型.txt': 'x' }],
     ['of one name twice the later is seen', [file('a', 'first'), file('a', 'second')], { a: 'second' }],
-    [
-      'one blob under two names is there twice',
-      [file('a', 'same'), file('b', 'same')],
-      { a: 'same', b: 'same' },
-    ],
     ['a blob of no bytes is an empty file', [file('empty', '')], { empty: '' }],
-    ['an artifact without layers is an empty folder', [], {}],
     [
       'a titled tar is a file',
       [{ ...file('a.tgz', 'no tar at all'), mediaType: imageLayer }],
@@ -129,6 +172,19 @@ describe('an artifact', () => {
       assert.deepEqual(textsOf(await publish(reference)), texts);
     });
   }
+
+  test('one blob under two names is one file of two names', async () => {
+    const { reference } = await push({ layers: [file('a', 'same'), file('b', 'same')] });
+    const target = await publish(reference);
+    assert.deepEqual(textsOf(target), { a: 'same', b: 'same' });
+    assert.equal(statSync(join(target, 'a')).ino, statSync(join(target, 'b')).ino);
+  });
+
+  test('without layers is an empty folder that cannot be written', async () => {
+    const target = await publish((await push({ layers: [] })).reference);
+    assert.deepEqual(readdirSync(target), []);
+    assert.throws(() => writeFileSync(join(target, 'new'), ''), /EROFS/);
+  });
 
   test('files are 0644, folders 0755, all of root', async () => {
     const { reference } = await push({ layers: [file('d/f')] });
@@ -280,6 +336,61 @@ describe('an artifact', () => {
     await assert.rejects(publish(reference), why);
   });
 
+  test('layers may have a sha512 for a digest: files, tars and their promised digests', async () => {
+    const [plain, zipped] = [await tarOf([[{ name: 'p/f' }, 'p']]), await tarOf([[{ name: 'z/f' }, 'z']])];
+    const promised = (tar: Buffer): Record<string, string> => ({
+      'io.deis.oras.content.unpack': 'true',
+      'io.deis.oras.content.digest': sha256(tar),
+    });
+    const { reference } = await push({
+      layers: [
+        { ...file('named', 'n'), algorithm: 'sha512' },
+        { bytes: 'lost?', algorithm: 'sha512' },
+        { bytes: plain, mediaType: 'application/x.tar', annotations: promised(plain), algorithm: 'sha512' },
+        {
+          bytes: gzip(zipped),
+          mediaType: imageLayer,
+          annotations: promised(zipped),
+          algorithm: 'sha512',
+        },
+      ],
+    });
+    assert.deepEqual(textsOf(await publish(reference)), {
+      named: 'n',
+      [sha512(Buffer.from('lost?')).replace(':', '-')]: 'lost?',
+      'p/f': 'p',
+      'z/f': 'z',
+    });
+  });
+
+  for (const [what, layer] of [
+    ['file', { ...file('f', 'the right bytes of a file'), algorithm: 'sha512' }],
+    [
+      'tar',
+      {
+        bytes: rawTar({ name: 'f', body: 'the right bytes in a tar' }),
+        mediaType: 'application/x.tar',
+        algorithm: 'sha512',
+      },
+    ],
+  ] as const) {
+    test(`a ${what} of other bytes than its sha512 is refused, and the right ones are mounted later`, async t => {
+      const { reference } = await push({ layers: [layer] });
+      const digest = sha512(Buffer.from(layer.bytes));
+      t.after(() => registry.fault(() => undefined));
+      registry.fault(({ path }) => (path.endsWith(digest) ? { kind: 'wrong-bytes' } : undefined));
+      const request = await publishRequest(node, { reference });
+      await assert.rejects(
+        daemon.csi.NodePublishVolume(request),
+        new RegExp(`UNAVAILABLE.*${digest}.*have digest sha512:`),
+      );
+      assert.throws(() => lstatSync(request.target_path), /ENOENT/);
+      registry.fault(() => undefined);
+      await daemon.csi.NodePublishVolume(request);
+      assert.match(readFileSync(join(request.target_path, 'f'), 'utf8'), /^the right bytes/);
+    });
+  }
+
   for (const [what, header] of [
     ['device node', { type: 'character-device', devmajor: 1, devminor: 3 }],
     ['FIFO', { type: 'fifo' }],
@@ -334,7 +445,6 @@ describe('an artifact', () => {
 });
 
 describe('an index', () => {
-  const here = { os: 'linux', architecture: process.arch === 'x64' ? 'amd64' : process.arch };
   async function pushIndex(
     platforms: readonly ({ os: string; architecture: string } | undefined)[],
   ): Promise<string> {
@@ -393,8 +503,10 @@ describe('an index', () => {
 
 describe('a container image', () => {
   type Entries = Parameters<typeof tarOf>[0];
-  async function pushImage(...layers: readonly Entries[]): Promise<string> {
-    const tars = await Promise.all(layers.map(tarOf));
+  async function pushImage(...layers: readonly (Entries | Buffer)[]): Promise<string> {
+    const tars = await Promise.all(
+      layers.map(async layer => (Buffer.isBuffer(layer) ? layer : tarOf(layer))),
+    );
     const document = {
       architecture: 'amd64',
       os: 'linux',
@@ -455,22 +567,6 @@ describe('a container image', () => {
       { x: 'x', 'z/a': 'a' },
     ],
     [
-      'keeps hard links of one layer',
-      [[[{ name: 'usr/f' }, 'f'], [{ name: 'g', type: 'link', linkname: 'usr/f' }]]],
-      { 'usr/f': 'f', g: 'f' },
-    ],
-    [
-      'leaves device nodes and FIFOs out',
-      [
-        [
-          [{ name: 'dev/null', type: 'character-device', devmajor: 1, devminor: 3 }],
-          [{ name: 'p', type: 'fifo' }],
-          [{ name: 'f' }, 'f'],
-        ],
-      ],
-      { f: 'f' },
-    ],
-    [
       'keeps symlinks as they are',
       [[[{ name: 'l', type: 'symlink', linkname: '/etc/passwd' }]]],
       { l: 'link to /etc/passwd' },
@@ -481,6 +577,109 @@ describe('a container image', () => {
       assert.deepEqual(textsOf(await publish(await pushImage(...layers))), texts);
     });
   }
+
+  test('keeps hard links of one layer', async () => {
+    const target = await publish(
+      await pushImage([[{ name: 'usr/f' }, 'f'], [{ name: 'g', type: 'link', linkname: 'usr/f' }]]),
+    );
+    assert.deepEqual(textsOf(target), { 'usr/f': 'f', g: 'f' });
+    assert.equal(statSync(join(target, 'g')).ino, statSync(join(target, 'usr/f')).ino);
+  });
+
+  test('leaves device nodes and FIFOs out, and names them in the log', async () => {
+    const low = await tarOf([
+      [{ name: 'dev/null', type: 'character-device', devmajor: 1, devminor: 3 }],
+      [{ name: 'dev/sda', type: 'block-device', devmajor: 8, devminor: 0 }],
+      [{ name: 'f' }, 'f'],
+    ]);
+    const high = await tarOf([[{ name: 'p', type: 'fifo' }]]);
+    const reference = await pushImage(low, high);
+    assert.deepEqual(textsOf(await publish(reference)), { f: 'f' });
+    const layerOf = (index: number, tar: Buffer): string =>
+      `layer ${index} (${sha256(gzip(tar)).slice(0, 19)}) of ${reference}`;
+    assert.deepEqual(await leftOutOf(reference), [
+      `${layerOf(1, low)}: left out character device "dev/null", block device "dev/sda"`,
+      `${layerOf(2, high)}: left out FIFO "p"`,
+    ]);
+  });
+
+  test('leaves attributes that are not of users out, and names them in the log', async () => {
+    const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex'); // cap_net_raw, effective
+    const tar = rawTar(
+      paxEntry({ 'SCHILY.xattr.security.capability': capability }),
+      { name: 'ping', mode: '0000755', body: 'x' },
+      paxEntry({ 'SCHILY.xattr.security.capability': capability }),
+      { name: 'arping', mode: '0000755', body: 'x' },
+    );
+    const reference = await pushImage(tar);
+    const target = await publish(reference);
+    const ping = openSync(join(target, 'ping'), 'r');
+    try {
+      assert.equal(getXattr(ping, 'security.capability'), undefined);
+    } finally {
+      closeSync(ping);
+    }
+    const [note, ...others] = await leftOutOf(reference);
+    assert.match(
+      note ?? '',
+      new RegExp(`layer ${sha256(gzip(tar))}: left out .* "security.capability" of 2$`),
+    );
+    assert.deepEqual(others, []);
+  });
+
+  test("in Docker's media types, below a list of Docker's, is the same", async () => {
+    const repository = 'docker';
+    const put = async (bytes: Buffer, mediaType: string): Promise<object> => ({
+      mediaType,
+      digest: await registry.registry.putBlob(repository, bytes),
+      size: bytes.length,
+    });
+    const pushManifest = async (architecture: string, ...layers: readonly Entries[]): Promise<object> => {
+      const tars = await Promise.all(layers.map(tarOf));
+      const config = {
+        architecture,
+        os: 'linux',
+        rootfs: { type: 'layers', diff_ids: tars.map(sha256) },
+      };
+      const manifest = {
+        schemaVersion: 2,
+        mediaType: dockerManifest,
+        config: await put(
+          Buffer.from(JSON.stringify(config)),
+          'application/vnd.docker.container.image.v1+json',
+        ),
+        layers: await Promise.all(
+          tars.map(tar => put(gzip(tar), 'application/vnd.docker.image.rootfs.diff.tar.gzip')),
+        ),
+      };
+      const bytes = Buffer.from(JSON.stringify(manifest));
+      const digest = await registry.registry.putManifest(repository, sha256(bytes), dockerManifest, bytes);
+      const platform = { os: 'linux', architecture };
+      return { mediaType: dockerManifest, digest, size: bytes.length, platform };
+    };
+    const list = {
+      schemaVersion: 2,
+      mediaType: dockerList,
+      manifests: [
+        await pushManifest('s390x', [[{ name: 'other' }, 'other']]),
+        await pushManifest(
+          here.architecture,
+          [
+            [{ name: 'etc/low' }, 'low'],
+            [{ name: 'etc/gone' }, 'gone'],
+          ],
+          [[{ name: 'etc/.wh.gone' }], [{ name: 'usr/high' }, 'high']],
+        ),
+      ],
+    };
+    await registry.registry.putManifest(repository, 'v1', dockerList, Buffer.from(JSON.stringify(list)));
+    const target = await publish(`${registry.host}/${repository}:v1`);
+    assert.deepEqual(textsOf(target), { 'etc/low': 'low', 'usr/high': 'high' });
+    // A registry that is not asked for them may answer 404.
+    const accepted = registry.asked.find(({ path }) => path.endsWith(`/${repository}/manifests/v1`));
+    for (const mediaType of [dockerList, dockerManifest])
+      assert.ok(accepted?.headers.accept?.includes(mediaType), mediaType);
+  });
 
   test('has no setuid bit', async () => {
     const target = await publish(await pushImage([[{ name: 'su', mode: 0o6755 }, 'x']]));
