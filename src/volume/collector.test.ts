@@ -315,3 +315,53 @@ test('an artifact above the largest size is refused whatever room there is', asy
     /--max-artifact-size allows 15 B/,
   );
 });
+
+test('a disk above the high mark is relieved of the least recently used, below the low mark and no further', async () => {
+  const cache = createCache();
+  for (let index = 0; index < 9; index++) addView(cache, `v${index}`, 100 - index, [index + 1]);
+  cache.volumes.add('v8'); // the least recently used of all, and in use
+  const limits = { cacheHigh: 80, cacheLow: 60 };
+  const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, limits);
+  await room.relieve(never);
+  assert.deepEqual([...cache.views.keys()], ['v0', 'v1', 'v2', 'v3', 'v4', 'v8']);
+  assert.equal(cache.bytes(), 60);
+});
+
+test('a disk that is at the high mark, and not above it, is left alone', async () => {
+  const cache = createCache();
+  for (let index = 0; index < 8; index++) addView(cache, `v${index}`, index, [index + 1]);
+  cache.blobs.set(digestOf(50), 0); // what belongs to no view would be the first to go
+  const limits = { cacheHigh: 90, cacheLow: 60 };
+  const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, limits);
+  await room.relieve(never);
+  assert.equal(cache.bytes(), 90);
+});
+
+test('what a pull under way has yet to bring counts as there when the disk is relieved', async () => {
+  const cache = createCache();
+  for (let index = 0; index < 6; index++) addView(cache, `v${index}`, index, [index + 1]);
+  const limits = { cacheHigh: 80, cacheLow: 60 };
+  const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, limits);
+  let remaining = 20;
+  using _pull = await room.reserve('r', [layer(50, 20)], [layer(50, 20)], () => remaining, never);
+  await room.relieve(never);
+  assert.equal(cache.views.size, 6);
+  remaining = 30;
+  await room.relieve(never);
+  assert.deepEqual([...cache.views.keys()], ['v3', 'v4', 'v5']);
+});
+
+test('a cache above its own maximum, or a disk short of inodes, is relieved though bytes are free', async () => {
+  const limits = { cacheHigh: 80, cacheLow: 60 };
+  const large = createCache();
+  for (let index = 0; index < 5; index++) addView(large, `v${index}`, index, [index + 1]);
+  const bounded = { ...limits, cacheMax: 40 };
+  await createRoom({ disk: createDisk(large, 10_000), collector: large.collector }, bounded).relieve(never);
+  assert.deepEqual([...large.views.keys()], ['v2', 'v3', 'v4']);
+  const many = createCache();
+  addView(many, 'v', 1, [1]);
+  await createRoom({ disk: createDisk(many, 10_000, 0, 81), collector: many.collector }, limits).relieve(
+    never,
+  );
+  assert.equal(many.views.size, 0);
+});
