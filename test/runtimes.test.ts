@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   closeSync,
@@ -9,16 +9,20 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  symlinkSync,
-  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openMounter } from '../src/mount/mounter.ts';
+import { ociManifest } from '../src/oci/media-type.ts';
 import { setXattr } from '../src/util/libc.ts';
 import { runContainer } from './support/bundle.ts';
+import { publishRequest } from './support/daemon.ts';
 import { findHarmful } from './support/harmless.ts';
 import { kubeletFolder } from './support/kubelet-folder.ts';
+import { paxEntry, type RawEntry, rawTar } from './support/raw-tar.ts';
+import { openSetting } from './support/setting.ts';
+import { gzip, sha256 } from './support/tar.ts';
+
+const { registry, node, daemon } = await openSetting();
 
 /** What a process may try on a volume at $1, each as one line of shell. */
 const changes = {
@@ -66,53 +70,120 @@ function parseAttempts(output: string): [name: string, outcome: string][] {
     });
 }
 
-for (const runtime of ['runc', 'crun'] as const) {
-  test(`root in a container of ${runtime}, with default capabilities, cannot change its volume`, async () => {
-    await using node = await kubeletFolder();
-    using mounter = openMounter(node);
-    mkdirSync(join(node.view, 'folder'));
-    writeFileSync(join(node.view, 'folder/tokens.json'), '{}');
-    symlinkSync('model.txt', join(node.view, 'latest'));
-    const control = join(node.path, 'control');
-    cpSync(node.view, control, { recursive: true, verbatimSymlinks: true });
-    const before = list(node.view);
-    await mounter.mount(node.view, node.target, []);
+const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex'); // cap_net_raw, effective
 
-    const mounts = [
-      { source: node.target.path, destination: '/volume', options: ['rbind', 'rprivate', 'ro'] },
-      { source: control, destination: '/control', options: ['rbind', 'rprivate', 'rw'] },
-    ];
-    const run = (script: string): string => runContainer(runtime, node.path, mounts, script);
-    assert.match(run('cat /volume/latest /volume/folder/tokens.json'), /^weights\{\}$/);
-    for (const [name, why] of parseAttempts(run(attempts(changes, '/volume')))) {
-      assert.match(why, /Read-only file system$/, name);
-    }
-    for (const [name, why] of parseAttempts(run(attempts(remounts, '/volume')))) {
-      assert.match(why, /(?:Operation not permitted|[Pp]ermission denied)/, name);
-      assert.doesNotMatch(why, /done/, name);
-    }
-    assert.deepEqual(list(node.view), before);
-    assert.deepEqual(list(node.target.path), before);
-    assert.deepEqual(findHarmful(node.target.path), []);
+/** A tar of what could give a process more power than it has; only an image may have the device. */
+const harmful = (...devices: readonly RawEntry[]): Buffer =>
+  rawTar(
+    paxEntry({ 'SCHILY.xattr.security.capability': capability }),
+    { name: 'model.txt', mode: '0004755', body: 'weights' },
+    { name: 'folder', type: '5', mode: '0002775' },
+    { name: 'folder/tokens.json', mode: '0006755', body: '{}' },
+    { name: 'latest', type: '2', linkname: 'model.txt' },
+    ...devices,
+  );
+const device: RawEntry = { name: 'zero', type: '3', mode: '0000666' };
 
-    const possible = parseAttempts(run(attempts(changes, '/control')));
-    assert.deepEqual(
-      possible.filter(([, why]) => why !== 'done'),
-      [],
-      'on a folder that is not protected all of it succeeds',
-    );
+/** Each kind of volume, the tar that it comes from, and how it is pushed. */
+const published = {
+  artifact: {
+    tar: harmful(),
+    push: async (tar: Buffer) => {
+      const layer = { bytes: gzip(tar), mediaType: 'application/vnd.acme.layer.v1.tar+gzip' };
+      return (await registry.push('artifact', 'v1', [layer])).reference;
+    },
+  },
+  image: {
+    tar: harmful(device),
+    push: async (tar: Buffer) => {
+      const put = async (bytes: Buffer, mediaType: string) => ({
+        mediaType,
+        digest: await registry.registry.putBlob('image', bytes),
+        size: bytes.length,
+      });
+      const config = Buffer.from(JSON.stringify({ rootfs: { type: 'layers', diff_ids: [sha256(tar)] } }));
+      const manifest = {
+        schemaVersion: 2,
+        mediaType: ociManifest,
+        config: await put(config, 'application/vnd.oci.image.config.v1+json'),
+        layers: [await put(gzip(tar), 'application/vnd.oci.image.layer.v1.tar+gzip')],
+      };
+      await registry.registry.putManifest('image', 'v1', ociManifest, Buffer.from(JSON.stringify(manifest)));
+      return `${registry.host}/image:v1`;
+    },
+  },
+} as const;
+
+/** Publishes it to a new pod. Answers where the pod sees it, and the view that it shows. */
+async function publish(reference: string): Promise<{ readonly target: string; readonly view: string }> {
+  const request = await publishRequest(node, { reference });
+  await daemon.csi.NodePublishVolume(request);
+  const { volumes = [] } = await daemon.artifacts.ListVolumes({});
+  const volume = volumes.find(({ target_path }) => target_path === request.target_path);
+  return { target: request.target_path, view: join(node.stateDir, 'views', volume?.view ?? '') };
+}
+
+for (const [kind, { tar, push }] of Object.entries(published)) {
+  test(`a published ${kind} has nothing harmful of its tar`, async () => {
+    const extracted = join(node.path, `extracted-${kind}`);
+    mkdirSync(extracted);
+    execFileSync('tar', ['-xp', '--xattrs', '--xattrs-include=*', '-C', extracted], { input: tar });
+    assert.deepEqual(findHarmful(extracted).sort(), [
+      'folder/tokens.json: a setuid or setgid bit',
+      'folder: a setuid or setgid bit',
+      'model.txt: a setuid or setgid bit',
+      'model.txt: security.capability',
+      ...(kind === 'image' ? ['zero: neither a file, a folder nor a symlink'] : []),
+    ]);
+    const { target } = await publish(await push(tar));
+    assert.deepEqual(findHarmful(target), []);
+    assert.deepEqual(readdirSync(target).sort(), ['folder', 'latest', 'model.txt']);
   });
+
+  for (const runtime of ['runc', 'crun'] as const) {
+    test(`root in a container of ${runtime}, with default capabilities, cannot change its ${kind}`, async () => {
+      const { target, view } = await publish(await push(tar));
+      const control = join(node.path, `control-${kind}-${runtime}`);
+      cpSync(target, control, { recursive: true, verbatimSymlinks: true });
+      const before = list(view);
+      assert.deepEqual(list(target), before);
+
+      const mounts = [
+        { source: target, destination: '/volume', options: ['rbind', 'rprivate', 'ro'] },
+        { source: control, destination: '/control', options: ['rbind', 'rprivate', 'rw'] },
+      ];
+      const run = (script: string): string => runContainer(runtime, node.path, mounts, script);
+      assert.match(run('cat /volume/latest /volume/folder/tokens.json'), /^weights\{\}$/);
+      for (const [name, why] of parseAttempts(run(attempts(changes, '/volume')))) {
+        assert.match(why, /Read-only file system$/, name);
+      }
+      for (const [name, why] of parseAttempts(run(attempts(remounts, '/volume')))) {
+        assert.match(why, /(?:Operation not permitted|[Pp]ermission denied)/, name);
+        assert.doesNotMatch(why, /done/, name);
+      }
+      assert.deepEqual(list(view), before);
+      assert.deepEqual(list(target), before);
+      assert.deepEqual(findHarmful(target), []);
+
+      const possible = parseAttempts(run(attempts(changes, '/control')));
+      assert.deepEqual(
+        possible.filter(([, why]) => why !== 'done'),
+        [],
+        'on a folder that is not protected all of it succeeds',
+      );
+    });
+  }
 }
 
 test('a setuid bit, a device and a file capability are found in a tree', async () => {
-  await using node = await kubeletFolder();
-  const file = join(node.view, 'model.txt');
+  await using folder = await kubeletFolder();
+  const file = join(folder.view, 'model.txt');
   chmodSync(file, 0o4755);
   const fd = openSync(file, 'r');
   setXattr(fd, 'security.capability', Uint8Array.of(0, 0, 0, 2, ...new Uint8Array(16)));
   closeSync(fd);
-  spawnSync('mknod', [join(node.view, 'null'), 'c', '1', '3']);
-  assert.deepEqual(findHarmful(node.view).sort(), [
+  spawnSync('mknod', [join(folder.view, 'null'), 'c', '1', '3']);
+  assert.deepEqual(findHarmful(folder.view).sort(), [
     'model.txt: a setuid or setgid bit',
     'model.txt: security.capability',
     'null: neither a file, a folder nor a symlink',
