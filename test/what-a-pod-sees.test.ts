@@ -285,12 +285,14 @@ describe('an artifact', () => {
 
   const plain = (tar: Buffer): Buffer => tar;
   const model = { 'org.cncf.model.filepath': 'w' };
+  const cnaiModel = { 'org.cnai.model.filepath': 'w' };
   for (const [mediaType, annotations, compress] of [
     ['application/vnd.cncf.model.weight.v1.tar', model, plain],
     ['application/vnd.cncf.model.weight.v1.tar+gzip', model, gzip],
     ['application/vnd.cncf.model.weight.v1.tar+zstd', model, zstdCompressSync],
-    ['application/vnd.cnai.model.weight.v1.tar', { 'org.cnai.model.filepath': 'w' }, plain],
-    ['application/vnd.cnai.model.weight.v1.tar+gzip', {}, gzip],
+    ['application/vnd.cnai.model.weight.v1.tar', cnaiModel, plain],
+    ['application/vnd.cnai.model.weight.v1.tar+gzip', cnaiModel, gzip],
+    ['application/vnd.cnai.model.weight.v1.tar+zstd', cnaiModel, zstdCompressSync],
     ['application/vnd.kitops.modelkit.model.v1.tar', {}, plain],
     ['application/vnd.kitops.modelkit.model.v1.tar+gzip', {}, gzip],
     ['application/vnd.kitops.modelkit.model.v1.tar.gzip', {}, gzip],
@@ -310,7 +312,7 @@ describe('an artifact', () => {
 
   for (const [mediaType, annotations] of [
     ['application/vnd.cncf.model.weight.v1.raw', model],
-    ['application/vnd.cnai.model.weight.v1.raw', {}],
+    ['application/vnd.cnai.model.weight.v1.raw', cnaiModel],
     ['application/vnd.kitops.modelkit.model.v1.tar', { [title]: 'a.tar' }],
     ['application/vnd.kitops.modelkit.model.v1.tar+gzip', { [title]: 'a.tgz' }],
     ['application/vnd.kitops.modelkit.model.v1.tar.gzip', { [title]: 'a.tgz' }],
