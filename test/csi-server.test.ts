@@ -7,6 +7,7 @@ import type { NodeGetCapabilitiesResponse__Output } from '../src/csi/wire/csi/v1
 import type { NodeGetVolumeStatsResponse__Output } from '../src/csi/wire/csi/v1/NodeGetVolumeStatsResponse.ts';
 import type { ProbeResponse__Output } from '../src/csi/wire/csi/v1/ProbeResponse.ts';
 import { ArtifactError } from '../src/util/error.ts';
+import { createPublishing } from '../src/volume/publish.ts';
 import type { PublishRequest } from '../src/volume/request.ts';
 import {
   answerOf,
@@ -109,6 +110,47 @@ test('one call is one line with whom, what, how long and how it ended, and one o
   const [{ method, code, seconds } = { method: '', code: -1, seconds: -1 }] = edge.observed;
   assert.deepEqual([method, code], ['/csi.v1.Node/NodePublishVolume', 0]);
   assert.ok(seconds > 0 && seconds < 5);
+});
+
+test('the line of an unpublish says whose volume went and what it was, and is short where there was none', async () => {
+  const unused = (): never => assert.fail('not part of an unpublish');
+  const records = new Map([[targetPath, volume]]);
+  const publishing = createPublishing({
+    pull: { pull: unused, count: unused, stop: unused },
+    volumes: {
+      find: async target => records.get(target),
+      remove: async target => void records.delete(target),
+      put: unused,
+      list: unused,
+    },
+    views: { touch: async () => {}, find: unused, build: unused, remove: unused, list: unused },
+    mounter: { unmount: async () => {}, state: unused, mount: unused, list: unused },
+  });
+  await using edge = await startEdge({ publishing });
+  const request = { volume_id: volume.volumeId, target_path: targetPath };
+  await answerOf(done => edge.node.NodeUnpublishVolume(request, done));
+  await answerOf(done => edge.node.NodeUnpublishVolume(request, done));
+  await until(() => edge.observed.length > 1);
+  const short = {
+    level: 30,
+    method: '/csi.v1.Node/NodeUnpublishVolume',
+    volumeId: volume.volumeId,
+    target: targetPath,
+    code: 'OK',
+    msg: 'call',
+  };
+  const what = {
+    namespace: 'shop',
+    pod: 'web-0',
+    reference: 'registry.test/org/model:v1',
+    digest,
+    bytes: 4096,
+  };
+  const lines = edge.lines().filter(({ method }) => method !== undefined);
+  assert.deepEqual(
+    lines.map(({ ms: _, time: __, pid: ___, hostname: ____, ...line }) => line),
+    [{ ...short, ...what }, short],
+  );
 });
 
 test('no secret of a call is in the log or in the answer, at any level and in any error', async () => {

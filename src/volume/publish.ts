@@ -105,6 +105,7 @@ export function createPublishing(world: {
       await mounter.unmount({ path: target.path, anywhere: record?.anywhere ?? target.anywhere });
       await volumes.remove(target.path);
       if (record !== undefined) await views.touch(record.view);
+      return record;
     },
     async stats(volumeId, path) {
       const record = await volumes.find(path);
