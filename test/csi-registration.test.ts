@@ -8,7 +8,9 @@ import { loadDefinitions } from '../src/csi/definitions.ts';
 import { registrationPath, type RegistrationOptions, serveRegistration } from '../src/csi/registration.ts';
 import type { RegistrationClient } from '../src/csi/wire/pluginregistration/Registration.ts';
 import type { ArtifactError } from '../src/util/error.ts';
+import { waitUntil } from './support/child.ts';
 import { answerOf, captureLog } from './support/csi-edge.ts';
+import { startDaemon, testNode } from './support/daemon.ts';
 import { temporaryFolder, type TemporaryFolder } from './support/temporary.ts';
 
 const driverName = 'oci-artifact.csi.test';
@@ -64,6 +66,25 @@ test('a registration that succeeds ends nothing; one that is refused says why', 
     there.refused[0]?.message ?? '',
     /refused to register .*: no CSIDriver object; its log says more/,
   );
+});
+
+test('a daemon that kubelet refuses logs why, exits 1 and leaves neither socket', async () => {
+  await using node = await testNode();
+  const path = registrationPath(node.kubeletDir, driverName);
+  await mkdir(dirname(path));
+  const flags = { '--register': 'true', '--driver-name': driverName };
+  await using daemon = await startDaemon(node, { flags });
+  await waitUntil(daemon, () => existsSync(path), 'registering');
+  assert.equal(existsSync(node.socket), true);
+  using client = connect(node.kubeletDir);
+  const status = { plugin_registered: false, error: 'no CSIDriver object' };
+  await answerOf(done => client.NotifyRegistrationStatus(status, done));
+  const reason = /refused to register .*: no CSIDriver object; its log says more/;
+  await waitUntil(daemon, () => reason.test(daemon.output()), 'refused');
+  await waitUntil(daemon, () => !daemon.alive(), 'ended');
+  assert.equal(await daemon.end('SIGKILL'), 1, daemon.output()); // it has ended: no signal is sent
+  assert.equal(existsSync(node.socket), false);
+  assert.deepEqual(await readdir(dirname(path)), []);
 });
 
 test('a stop deregisters by removing the socket', async () => {

@@ -118,7 +118,7 @@ const published = {
 async function publish(reference: string): Promise<{ readonly target: string; readonly view: string }> {
   const request = await publishRequest(node, { reference });
   await daemon.csi.NodePublishVolume(request);
-  const { volumes = [] } = await daemon.artifacts.ListVolumes({});
+  const { volumes } = await daemon.artifacts.ListVolumes({});
   const volume = volumes.find(({ target_path }) => target_path === request.target_path);
   return { target: request.target_path, view: join(node.stateDir, 'views', volume?.view ?? '') };
 }
