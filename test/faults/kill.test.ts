@@ -146,7 +146,7 @@ test('killed while it publishes and unpublishes, it leaves one mount or none at 
   for (let kill = 0; kill < 36; kill++) {
     await lives.live(async daemon => {
       await Promise.all(slots.map(slot => cycle(daemon, slot)));
-    });
+    }, slots);
     verifySlots();
   }
   t.diagnostic(

@@ -10,9 +10,9 @@ import {
   testNode,
 } from './daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from './faulty-registry.ts';
-import { listMounts } from './mounts.ts';
+import { mountsBelow } from './mounts.ts';
 import { openRandom, type Random } from './random.ts';
-import { type Shown, verifyGone, verifyVolume } from './volume.ts';
+import { type Shown, verifyBlobs, verifyGone, verifyVolume } from './volume.ts';
 
 export type Request = Awaited<ReturnType<typeof publishRequest>>;
 export type Volume = { readonly request: Request; readonly shown: Shown };
@@ -30,10 +30,11 @@ export type Lives = AsyncDisposable & {
   start(): Promise<TestDaemon>;
   /**
    * Starts the daemon, lets it work, and kills it within 300 ms of being ready. An error of the work counts unless it
-   * came of the kill. Then, with no daemon, every standing volume has its one mount, and one of them by chance is read
-   * in full.
+   * came of the kill. Then, with no daemon, every standing volume has its one mount, the volumes under way have one or
+   * none, and nothing else is mounted; every blob has the bytes of its name; one standing volume by chance is read in
+   * full.
    */
-  live(work: (daemon: TestDaemon) => Promise<void>): Promise<void>;
+  live(work: (daemon: TestDaemon) => Promise<void>, underWay?: readonly Volume[]): Promise<void>;
   /** Kills the daemon while it starts, or soon after. */
   killStart(): Promise<void>;
   /** Publishes one volume after another; one whose publish was killed is asked for again in the next life. */
@@ -64,16 +65,23 @@ export async function openLives(): Promise<Lives> {
     await first.end('SIGTERM'); // writes the compile cache, so that later starts are quicker
   }
 
-  function verifyStanding(): void {
-    const counts = new Map<string, number>();
-    for (const { mountPoint } of listMounts()) counts.set(mountPoint, (counts.get(mountPoint) ?? 0) + 1);
+  function verifyStanding(underWay: readonly Volume[]): void {
+    const mounted = mountsBelow(node.kubeletDir).map(({ mountPoint }) => mountPoint);
+    const once = new Set(mounted);
+    assert.equal(mounted.length, once.size, 'nothing is mounted twice');
     for (const { request } of standing)
-      assert.equal(counts.get(request.target_path), 1, `${request.target_path} has one mount`);
+      assert.ok(once.delete(request.target_path), `${request.target_path} has one mount`);
+    for (const { request } of underWay) once.delete(request.target_path);
+    assert.deepEqual([...once], [], 'nothing is mounted that was not asked for');
+    verifyBlobs(node.stateDir);
     const chosen = standing[Math.floor(random.next() * standing.length)];
     if (chosen !== undefined) verifyVolume(chosen.request.target_path, chosen.shown);
   }
 
-  async function live(work: (daemon: TestDaemon) => Promise<void>): Promise<void> {
+  async function live(
+    work: (daemon: TestDaemon) => Promise<void>,
+    underWay: readonly Volume[] = [],
+  ): Promise<void> {
     await using daemon = await start();
     let killed = false;
     const working = work(daemon).catch((error: unknown) => {
@@ -85,7 +93,7 @@ export async function openLives(): Promise<Lives> {
     kills++;
     const failure = await working;
     if (failure !== undefined) throw failure.error;
-    verifyStanding();
+    verifyStanding(underWay);
   }
 
   async function killStart(): Promise<void> {
@@ -93,7 +101,7 @@ export async function openLives(): Promise<Lives> {
     await sleep(random.next() * longestStartMs);
     assert.equal(await daemon.end('SIGKILL'), 'SIGKILL', daemon.output());
     kills++;
-    verifyStanding();
+    verifyStanding([]);
   }
 
   async function retire(daemon: TestDaemon, left: number): Promise<void> {
@@ -119,7 +127,7 @@ export async function openLives(): Promise<Lives> {
       standing.push(volume);
     };
     for (let kill = 0; kill < times; kill++) {
-      await live(publish);
+      await live(publish, [volume]);
       afterKill();
       if (published.at(-1) !== volume) continue;
       land();
