@@ -366,7 +366,8 @@ describe('an artifact', () => {
   });
 
   for (const [what, layer] of [
-    ['file', { ...file('f', 'the right bytes of a file'), algorithm: 'sha512' }],
+    ['small file', { ...file('f', 'the right bytes of a file'), algorithm: 'sha512' }],
+    ['large file', { ...file('f', 'the right bytes, '.repeat(100_000)), algorithm: 'sha512' }],
     [
       'tar',
       {
