@@ -139,6 +139,26 @@ test('what a server sends unasked is no answer to the next question', async () =
   assert.equal(await client.get(), '200 answer 1');
 });
 
+test('a connection that broke while it was free is not asked, not even before its end is known', async () => {
+  const asked: Socket[] = [];
+  await using server = await serve((socket, question) => {
+    asked.push(socket);
+    if (question === 0) setTimeout(() => socket.write(ok('first')), 20);
+    // In one turn: what nobody asked for on the free one, and the answer on the other.
+    if (question === 1)
+      setTimeout(() => {
+        asked[0]?.write('HTTP/1.1 200 OK\r\n');
+        socket.write(ok('second'));
+      }, 60);
+    if (question > 1) socket.write(ok('later'));
+  });
+  using client = openClient(server.origin);
+  const [first, second] = [client.get(), client.get()];
+  assert.equal(await first, '200 first');
+  assert.equal(await second, '200 second');
+  assert.deepEqual(await Promise.all([client.get(), client.get()]), ['200 later', '200 later']);
+});
+
 test('a server that does not answer plainly is asked another way, and for a while that way only', async () => {
   await using server = await serve(socket => socket.write('HTTP/1.1 200 OK\r\n\r\nuntil the end'));
   using client = openClient(server.origin);

@@ -65,7 +65,8 @@ export function openBulk(tls: Tls, stallMs: number, otherwise: Send): Bulk {
       const key = `${url.origin} ${trust.insecure} ${trust.id}`;
       const oddity = odd.take(key, () => ({ until: 0 }));
       while (Date.now() >= oddity.until) {
-        const used = idle.get(key)?.pop();
+        let used = idle.get(key)?.pop();
+        while (used?.free() === false) used = idle.get(key)?.pop();
         const wire = used ?? connect(key, request);
         const outcome = await wire.get(request, accept, signal).finally(() => release(key, wire));
         if (outcome.kind === 'answered') return outcome.head;

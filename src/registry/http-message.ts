@@ -20,6 +20,8 @@ export type ResponseStart =
 const incomplete: ResponseStart = { kind: 'incomplete' };
 const other: ResponseStart = { kind: 'other' };
 const field = /^[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*$/;
+/** What may stand around a value; `trim` takes more than that. */
+const aroundValue = /^[\t ]+|[\t ]+$/g;
 /** A whole head without its last line end: the status line `HTTP/1.x 200 …`, then fields as above. */
 const wholeHead =
   /^HTTP\/1\.[01] [2-5]\d\d(?: [\t\x20-\x7e\x80-\xff]*)?(?:\r\n[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*)*$/;
@@ -39,7 +41,7 @@ export function parseResponseStart(bytes: Uint8Array): ResponseStart {
   for (const line of lines) {
     const colon = line.indexOf(':');
     const key = line.slice(0, colon).toLowerCase();
-    const value = line.slice(colon + 1).trim();
+    const value = line.slice(colon + 1).replaceAll(aroundValue, '');
     headers[key] = key in headers ? `${headers[key]}, ${value}` : value;
   }
   const length = headers['content-length'];

@@ -50,7 +50,12 @@ export async function openIngest(
   const file = await attempt(doing, () =>
     open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o644),
   );
-  const hash = hashing.start(file.fd, algorithm);
+  const hash = await attempt(doing, async () => hashing.start(file.fd, algorithm)).catch(
+    async (thrown: unknown) => {
+      await file.close(); // Node ends the process where it finds one open that nobody has
+      throw thrown;
+    },
+  );
   let offset: number;
   let flushed: number;
   let state: 'open' | 'verifying' | 'verified' | 'ended' = 'open';

@@ -68,6 +68,10 @@ test('a layer is there after its stage is committed and not before', async () =>
     assert.equal(existsSync(place), settled);
     assert.equal(store.layers.path(digest), settled ? place : stage.path);
     assert.equal(readFileSync(store.layers.bodyPath(digest, 1), 'utf8'), 'three');
+    assert.deepEqual(
+      (await store.layers.list()).map(held => [held.digest, held.bytes > 8]),
+      [[digest, true]],
+    );
   }
   assert.equal(await store.layers.check(digest, never), undefined);
 });
@@ -94,6 +98,7 @@ test('a layer that does not get to the disk is not held, fails who waits for it,
   for (let twice = 0; twice < 2; twice++) {
     await assert.rejects(store.layers.settle([digest], never), /storing layer sha256:abab.*ENOTEMPTY/);
   }
+  await assert.rejects(readLayer(store), /storing layer sha256:abab.*ENOTEMPTY/);
   assert.equal(await store.layers.has(digest), false);
   assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
   await storeLayer(store);

@@ -1,5 +1,4 @@
 import { renameSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../oci/digest.ts';
 import { bodiesPerFolder, bodyFolder, bodyName, tocName, type TocSummary } from '../oci/toc.ts';
@@ -8,6 +7,7 @@ import { abortable } from '../util/abortable.ts';
 import { unlessAbsent } from './absent.ts';
 import type { DigestFolders, Held } from './digest-folders.ts';
 import { attempt } from './failure.ts';
+import { type Folder, openFolder } from './folder.ts';
 import { checkBody } from './layer-check.ts';
 import type { Scratch } from './scratch.ts';
 import { readToc, readTocTotals, type TakeEntries } from './toc-file.ts';
@@ -61,25 +61,27 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
     });
 
   /** A layer is used from its stage until it is on the disk, and gets its place then. */
-  function settleSoon(digest: Digest, stage: string, bodies: number): void {
-    const arrival: Arrival = { path: stage, settled: Promise.resolve() };
+  function settleSoon(digest: Digest, stage: Folder, bodies: number): void {
+    const arrival: Arrival = { path: stage.path, settled: Promise.resolve() };
     const isWanted = (): boolean => arriving.get(digest) === arrival;
+    const settle = async (): Promise<void> => {
+      await using _ = stage;
+      await stage.syncAll(filesOf(stage.path, bodies));
+      if (!isWanted()) return;
+      renameSync(stage.path, folders.path(digest));
+      arrival.path = undefined;
+      await folders.above(digest).sync();
+      if (isWanted()) arriving.delete(digest);
+    };
     arriving.set(digest, arrival);
-    arrival.settled = attempt(`storing layer ${digest}`, async () => {
-      try {
-        await folders.above(digest).syncAll(filesOf(stage, bodies));
-        if (!isWanted()) return;
-        renameSync(stage, folders.path(digest));
-      } finally {
+    arrival.settled = attempt(`storing layer ${digest}`, () =>
+      settle().catch(async (thrown: unknown) => {
+        const left = arrival.path ?? folders.path(digest);
         arrival.path = undefined;
-        await scratch.discard(stage);
-      }
-      try {
-        await folders.above(digest).sync();
-      } finally {
-        if (isWanted()) arriving.delete(digest);
-      }
-    });
+        if (isWanted()) await scratch.discard(left);
+        throw thrown;
+      }),
+    );
     arrival.settled.catch(() => {}); // it is for those who wait
   }
 
@@ -89,6 +91,7 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
     signal: AbortSignal,
   ): Promise<TocSummary | undefined> {
     const toc = await fromToc(digest, from => readToc(from, take, signal));
+    if (toc === undefined) await arriving.get(digest)?.settled; // throws why it is not there any more
     if (toc === undefined || toc.digest === digest) return toc;
     throw new ArtifactError(
       'corrupt',
@@ -117,15 +120,19 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
     path,
     readToc: (digest, take, signal) =>
       attempt(`reading layer ${digest}`, () => readOwn(digest, take, signal)),
-    check: (digest, signal) => attempt(`checking layer ${digest}`, () => findDamage(digest, signal)),
+    check: (digest, signal) =>
+      attempt(`checking layer ${digest}`, async () => {
+        await arriving.get(digest)?.settled;
+        return findDamage(digest, signal);
+      }),
 
     stage: digest =>
       attempt(`unpacking layer ${digest}`, async () => {
-        const stage = scratch.fresh();
-        await mkdir(stage, 0o700);
+        // Open before anything is written: a descriptor is told of a failed write once, and only of those after it.
+        const stage = await openFolder(scratch.fresh());
         let committed = false;
         return {
-          path: stage,
+          path: stage.path,
           commit: ({ bodies }) =>
             attempt(`storing layer ${digest}`, async () => {
               if (await has(digest)) return;
@@ -134,7 +141,9 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
               settleSoon(digest, stage, bodies);
             }),
           [Symbol.asyncDispose]: async () => {
-            if (!committed) await attempt(`removing ${stage}`, () => scratch.discard(stage));
+            if (committed) return;
+            await stage[Symbol.asyncDispose]();
+            await attempt(`removing ${stage.path}`, () => scratch.discard(stage.path));
           },
         };
       }),
@@ -153,7 +162,8 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
     list: () =>
       attempt('listing the layers', async () => {
         const held: Held[] = [];
-        for (const digest of await folders.list())
+        const coming = [...arriving].filter(([, { path: stage }]) => stage !== undefined);
+        for (const digest of new Set([...(await folders.list()), ...coming.map(([digest]) => digest)]))
           held.push({ digest, ...(await measure(join(path(digest), tocName))) });
         return held;
       }),

@@ -1,6 +1,6 @@
 import { linkSync } from 'node:fs';
 import { encodeName } from '../oci/name.ts';
-import { startThread, type Thread } from '../util/thread.ts';
+import { startHelper, type Thread } from '../util/thread.ts';
 
 /** A hard link to be made. `at` is text as of oci/name.ts. */
 export type Link<Of> = { readonly of: Of; readonly from: string; readonly at: string };
@@ -56,7 +56,8 @@ export function openLinks<Of>(): Links<Of> {
     batch = [];
     made += links.length;
     if (made < worthAThread || underWay.size === ahead) return makeHere(links);
-    thread ??= startThread<string, readonly number[]>(import.meta.url, 'link-worker', resourceLimits);
+    thread ??= startHelper(import.meta.url, 'link-worker', resourceLimits);
+    if (thread === undefined) return makeHere(links);
     const making = makeThere(links, thread).finally(() => underWay.delete(making));
     underWay.add(making);
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -13,6 +14,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { blobFile, describeBlob, directory, symlink } from '../../test/support/nodes.ts';
+import { placeOfBody, writeToc } from '../../test/support/toc.ts';
 import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { toDigest } from '../oci/digest.ts';
@@ -52,6 +54,37 @@ test('a view is found with its record, also in the next life of the store', asyn
   const found = await store.views.find(record.key);
   assert.deepEqual(found, { ...record, path: join(folder.path, 'views/key-1'), usedAt: found?.usedAt });
   assert.deepEqual(await store.views.list(), [found]);
+});
+
+test('a view is of the files that got to the disk: a layer that did not, and came again, fails it', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const digest = toDigest('sha256', '12'.repeat(32));
+  const bring = async (content: string): Promise<void> => {
+    await using stage = await store.layers.stage(digest);
+    writeFileSync(placeOfBody(stage.path, 0), content);
+    await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries: [] }));
+  };
+  const file: FileNode = {
+    kind: 'file',
+    source: { kind: 'bodies', digest },
+    body: 0,
+    size: 4,
+    layer: 'layer 0',
+  };
+  const folders = Array.from({ length: 20_000 }, (_, nth) => [`folder-${nth}`, directory({})] as const);
+  const tree = directory({ file, ...Object.fromEntries(folders) });
+  await bring('lost');
+  mkdirSync(join(folder.path, 'layers/bodies/sha256', '12'.repeat(32), 'in the way'), { recursive: true });
+  const building = store.views.build({ ...record, layers: [digest] }, tree, never);
+  const failed = assert.rejects(building, /^ArtifactError: storing layer sha256:1212.*ENOTEMPTY/);
+  await assert.rejects(store.layers.settle([digest], never), /ENOTEMPTY/);
+  await bring('good');
+  await store.layers.settle([digest], never);
+  await failed;
+  assert.equal(await store.views.find(record.key), undefined);
+  const { path } = await store.views.build({ ...record, layers: [digest] }, directory({ file }), never);
+  assert.equal(readFileSync(join(path, 'file'), 'utf8'), 'good');
 });
 
 test('a touch is what usedAt says, also in the next life of the store', async () => {

@@ -7,7 +7,7 @@ import { createKeyedMutex } from '../util/mutex.ts';
 import { unlessAbsent } from './absent.ts';
 import { writeAside } from './atomic-file.ts';
 import { attempt, toStoreError } from './failure.ts';
-import type { Folder } from './folder.ts';
+import { type Folder, openFolder } from './folder.ts';
 import { parseFields } from './json-record.ts';
 import type { Scratch } from './scratch.ts';
 import { parseView, type ViewRecord } from './view-record.ts';
@@ -19,7 +19,8 @@ export type View = ViewRecord & { readonly path: string; readonly usedAt: number
 /** Merged trees: `views/<key>/`, and the record beside it. A view counts when both are there. */
 export type Views = {
   find(key: string): Promise<View | undefined>;
-  build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal): Promise<View>;
+  /** Calls `raised` when it has no more use for the tree, and waits for the disk. */
+  build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal, raised?: () => void): Promise<View>;
   touch(key: string): Promise<void>;
   remove(key: string): Promise<void>;
   list(): Promise<readonly View[]>;
@@ -61,7 +62,12 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch): V
     return view;
   }
 
-  async function build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal): Promise<View> {
+  async function build(
+    record: ViewRecord,
+    tree: DirectoryNode,
+    signal: AbortSignal,
+    raised: () => void,
+  ): Promise<View> {
     const { key } = record;
     if (isPresent(key)) {
       // A tree there is whole, and may be mounted: its damaged record is written anew, and it stays.
@@ -69,16 +75,24 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch): V
       return settle(record);
     }
     const aside = scratch.fresh();
+    // As they are now: one that fails meanwhile may come again, with other files than those that are linked here.
+    const settled = sources.settle(record.layers, signal);
+    settled.catch(() => {});
     try {
+      // Older than what is written, so that it is told of each failure.
+      await using disk = await openFolder(folder.path);
       const directories = await raiseTree(aside, tree, sources, signal);
+      raised();
+      await settled;
       await sources.settle(record.layers, signal);
-      await folder.syncAll(directories);
+      await disk.syncAll(directories);
       signal.throwIfAborted();
       await describe(record);
       await rename(aside, treeOf(key));
       return await settle(record);
     } catch (thrown) {
       await scratch.discard(aside);
+      await settled; // throws why files are not there
       throw signal.aborted ? thrown : toStoreError(`building the view of ${record.reference}`, thrown);
     }
   }
@@ -86,9 +100,9 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch): V
   return {
     find: key => attempt(`looking for view ${key}`, () => find(key)),
 
-    async build(record, tree, signal) {
+    async build(record, tree, signal, raised = () => {}) {
       using _ = await locks.lock(record.key, signal);
-      return (await find(record.key)) ?? (await build(record, tree, signal));
+      return (await find(record.key)) ?? (await build(record, tree, signal, raised));
     },
 
     touch: key =>

@@ -1,4 +1,4 @@
-import { startThread, type Thread } from '../util/thread.ts';
+import { startHelper, type Thread } from '../util/thread.ts';
 import type { Attributes } from '../oci/toc.ts';
 import { createBatch, smallBody, writeBatch } from './body-batch.ts';
 import type { BodyWork } from './body-worker.ts';
@@ -50,10 +50,10 @@ export function openBodyWriter(into: string): BodyWriter {
   }
 
   function flush(): void {
-    const next = spare.pop();
-    if (next === undefined) return writeHere();
     // Not before: most layers have fewer files than it takes to start it.
-    thread ??= startThread<BodyWork, void>(import.meta.url, 'body-worker', resourceLimits);
+    thread ??= startHelper(import.meta.url, 'body-worker', resourceLimits);
+    const next = thread && spare.pop();
+    if (thread === undefined || next === undefined) return writeHere();
     const writing = writeThere(fill, thread).finally(() => underWay.delete(writing));
     underWay.add(writing);
     fill = next;

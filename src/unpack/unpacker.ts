@@ -32,20 +32,20 @@ export function openUnpacker(limits: UnpackLimits): Unpacker {
     async unpack(source, digest, into, signal) {
       using _ = await slots.acquire(signal);
       signal.throwIfAborted();
-      // It has ended when this is over, so that the folder is the caller's alone again.
-      await using thread = startThread<UnpackJob, TocSummary>(import.meta.url, 'worker', resourceLimits);
-      const end = (): void => void thread[Symbol.asyncDispose]();
-      threads.add(thread);
-      signal.addEventListener('abort', end);
       try {
+        // It has ended when this is over, so that the folder is the caller's alone again.
+        await using thread = startThread<UnpackJob, TocSummary>(import.meta.url, 'worker', resourceLimits);
+        using stack = new DisposableStack();
+        const end = (): void => void thread[Symbol.asyncDispose]();
+        signal.addEventListener('abort', end);
+        stack.defer(() => signal.removeEventListener('abort', end));
+        threads.add(thread);
+        stack.defer(() => threads.delete(thread));
         return await thread.ask({ source, digest, into, limits });
       } catch (thrown) {
         signal.throwIfAborted();
         if (closing) throw new ArtifactError('cancelled', `unpacking layer ${digest} was given up`);
         throw toThreadError(thrown, digest);
-      } finally {
-        signal.removeEventListener('abort', end);
-        threads.delete(thread);
       }
     },
     async [Symbol.asyncDispose]() {

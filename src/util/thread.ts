@@ -68,6 +68,17 @@ export function startThread<Question, Answer>(
   };
 }
 
+/** The same, for a thread that only helps: undefined where the system has no room for one more. */
+export function startHelper<Question, Answer>(
+  ...of: Parameters<typeof startThread>
+): Thread<Question, Answer> | undefined {
+  try {
+    return startThread(...of);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The other end: what runs in the thread calls this once. Only what is answered at once keeps its place in the order. */
 export function answerQuestions(answer: (question: never) => unknown): void {
   const toMessage = async (question: never): Promise<Message> => {

@@ -169,7 +169,7 @@ export function createPreparation(world: {
       if (origin.kind === 'registry')
         await authority.confirm(origin.repository, contentsOf(blueprint), origin.keyring, signal);
       report({ ...totals(blueprint.plan.layers), phase: 'view' });
-      using _turn = await merges.acquire(signal);
+      using turn = await merges.acquire(signal);
       const tree = await merge(blueprint, signal);
       const { manifest, documents, digest } = blueprint.selected;
       const digests = (form: LayerPlan['form']): readonly Digest[] =>
@@ -186,6 +186,7 @@ export function createPreparation(world: {
         },
         tree,
         signal,
+        () => turn[Symbol.dispose](),
       );
     },
   };

@@ -92,8 +92,11 @@ export type View = ViewRecord & { readonly path: string; readonly usedAt: number
 /** Merged trees. */
 export type Views = {
   find(key: string): Promise<View | undefined>;
-  /** Builds aside, then renames; never changes what is there. Links files from blobs and layers (copies at EMLINK). */
-  build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal): Promise<View>;
+  /**
+   * Builds aside, then renames; never changes what is there. Links files from blobs and layers (copies at EMLINK). Calls
+   * `raised` when it has no more use for the tree, and waits for the disk.
+   */
+  build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal, raised?: () => void): Promise<View>;
   /** Notes that it was used now. */
   touch(key: string): Promise<void>;
   remove(key: string): Promise<void>;
