@@ -105,7 +105,7 @@ test('the pod in the record counts, and not the one in the path', async () => {
 });
 
 test("a person's volume stays while it is mounted, and ends without its mount", async () => {
-  const [mounted, unmounted] = ['/mnt/a', '/mnt/b'];
+  const [mounted, unmounted] = ['/srv/pods/a/volumes/b', '/mnt/b'];
   const after = await reconcile({
     records: [recordAt(mounted, { anywhere: true }), recordAt(unmounted, { anywhere: true })],
     mounts: [mounted],

@@ -42,7 +42,7 @@ export async function reconcileVolumes(world: {
 
   let ended = 0;
   for (const { targetPath, anywhere, pod } of records) {
-    const uid = pod?.uid ?? podOf(targetPath);
+    const uid = anywhere ? undefined : (pod?.uid ?? podOf(targetPath));
     const over = uid === undefined ? !mountedAt.has(targetPath) && anywhere : !(await kubelet.hasPod(uid));
     if (over && (await end(targetPath, anywhere))) ended++;
   }

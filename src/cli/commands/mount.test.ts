@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { volume } from '../../../test/support/samples.ts';
 import { runShell } from '../../../test/support/shell.ts';
-import type { PublishRequest } from '../../volume/request.ts';
+import type { PublishRequest, PullRequest } from '../../volume/request.ts';
 import type { VolumeStatus } from '../../volume/usecases.ts';
 
 test('mount publishes a volume that is no pod’s, the same for the same folder', async () => {
@@ -12,10 +12,29 @@ test('mount publishes a volume that is no pod’s, the same for the same folder'
     seen.push(request);
     return volume;
   };
+  const pulled: string[] = [];
+  const pull = async ({ reference }: PullRequest) => {
+    pulled.push(reference);
+    return {
+      reference,
+      digest: volume.digest,
+      manifest: volume.digest,
+      view: '',
+      path: '',
+      bytes: 0,
+      inodes: 0,
+    };
+  };
+  const around = (volumes: readonly VolumeStatus[]) => ({
+    artifacts: { volumes: async () => volumes, pull },
+    publishing: { publish },
+  });
   const argv = ['mount', 'z:1', 'some/dir', '--sub-path', 'w'];
-  const ran = await runShell(argv, { publishing: { publish } });
-  await runShell(argv, { publishing: { publish } });
-  await runShell(['mount', 'z:2', 'some/dir'], { publishing: { publish } });
+  const ran = await runShell(argv, around([]));
+  // What is mounted already may need no registry.
+  await runShell(argv, around([{ ...volume, anywhere: true, targetPath: join(process.cwd(), 'some/dir') }]));
+  await runShell(['mount', 'z:2', 'some/dir'], around([]));
+  assert.deepEqual(pulled, ['z:1', 'z:2']);
   assert.match(ran.stdout, /^registry\.example\/z:1@sha256:\S+ at \S+\/some\/dir, 1\.0 MiB, read-only$/m);
   const [first, again, another] = seen;
   assert.equal(first?.targetPath, join(process.cwd(), 'some/dir'));

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { type Digest, toDigest } from '../../src/oci/digest.ts';
+import type { TocEntry } from '../../src/oci/toc.ts';
+import { openStore, type Store } from '../../src/store/store.ts';
+import { toArtifactError } from '../../src/util/error.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+import { mountTmpfs } from '../support/tmpfs.ts';
+import { placeOfBody, writeToc } from '../support/toc.ts';
+import { needs } from '../support/tools.ts';
+
+const never = new AbortController().signal;
+const digests = ['a', 'b'].map(letter => toDigest('sha256', letter.repeat(64)));
+
+/** A disk that takes what is written and has room for less of it: the kernel finds that out when it writes back. */
+function mountThinDisk(folder: string): string {
+  const image = join(mountTmpfs(join(folder, 'backing'), 'size=28m'), 'image');
+  writeFileSync(image, '');
+  truncateSync(image, 512 << 20);
+  // Nothing of its own may be written late, so that only bodies are lost.
+  const plain = ['-O', '^has_journal,^metadata_csum', '-N', '4096', '-E', 'nodiscard,lazy_itable_init=0'];
+  execFileSync('mkfs.ext4', ['-q', ...plain, image]);
+  const disk = join(folder, 'disk');
+  mkdirSync(disk);
+  execFileSync('mount', ['-o', 'loop,nodiscard,errors=continue', image, disk]);
+  return disk;
+}
+
+async function stageLayer(store: Store, digest: Digest) {
+  const stage = await store.layers.stage(digest);
+  const entries = Array.from({ length: 70 }, (_, body): TocEntry => {
+    const bytes = randomBytes(300_000);
+    writeFileSync(placeOfBody(stage.path, body), bytes);
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    return {
+      kind: 'file',
+      path: `${body}`,
+      size: bytes.length,
+      body,
+      sha256,
+      mode: 0o644,
+      uid: 0,
+      gid: 0,
+      mtime: 0,
+    };
+  });
+  return { stage, summary: writeToc(stage.path, { digest, diffId: digest, notes: [], entries }) };
+}
+
+test(
+  'of layers that go to a failing disk together, each hears what became of it',
+  needs('root', 'mkfs.ext4'),
+  async () => {
+    await using folder = await temporaryFolder();
+    const store = await openStore({ stateDir: join(mountThinDisk(folder.path), 'state') });
+    const layers = await Promise.all(digests.map(digest => stageLayer(store, digest)));
+    for (const { stage, summary } of layers) await stage.commit(summary);
+    const settled: Digest[] = [];
+    for (const digest of digests) {
+      try {
+        await store.layers.settle([digest], never);
+        settled.push(digest);
+      } catch (thrown) {
+        assert.match(toArtifactError(thrown).message, /^storing layer /);
+        assert.equal(await store.layers.has(digest), false);
+      }
+    }
+    assert.ok(settled.length < digests.length, 'the disk has no room for both');
+    // What is lost is still there as long as the kernel remembers it.
+    writeFileSync('/proc/sys/vm/drop_caches', '1');
+    for (const digest of settled) assert.equal(await store.layers.check(digest, never), undefined);
+    await store[Symbol.asyncDispose]();
+  },
+);
