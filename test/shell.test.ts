@@ -195,10 +195,7 @@ test(
       const { reference } = await registry.push('m', 'latest', [{ name: 'a', bytes: Buffer.alloc(200_000) }]);
       const mounted = await run(node, ['mount', reference, target]);
       assert.equal(mounted.code, 0, mounted.stderr);
-      assert.match(
-        mounted.stderr,
-        /^download 0 % \(0 B of 195 KiB, 0 of 1 layers\)\n(?:.*\n)*view 100 % /,
-      );
+      assert.match(mounted.stderr, /^download 0 % \(0 B of 195 KiB, 0 of 1 layers\)\n(?:.*\n)*view 100 % /);
       await registry[Symbol.asyncDispose]();
       const again = await run(node, ['mount', reference, target]);
       assert.equal(again.code, 0, again.stderr);

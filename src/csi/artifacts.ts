@@ -33,7 +33,7 @@ export function artifactsHandlers(
     Pull: serverStream(edge, async (wire, send, call) => {
       const request = parsePullRequest(wire);
       call.note({ reference: request.reference });
-      const onProgress = paced(progress => send({ progress: fromProgress(progress) }));
+      const onProgress = paced<Progress>(progress => send({ progress: fromProgress(progress) }));
       const pulled = await artifacts.pull(request, onProgress, call.signal);
       call.note({ digest: pulled.digest, bytes: pulled.bytes });
       send({ result: fromPulled(pulled) });
@@ -76,7 +76,10 @@ export function artifactsHandlers(
       return { loaded: loaded.map(fromResolved) };
     }),
     Fsck: serverStream(edge, async ({ repair }, send, { signal }) => {
-      const result = await artifacts.fsck(repair, finding => send({ finding }), signal);
+      const onProgress = paced<Pick<Progress, 'bytes' | 'totalBytes'>>(({ bytes, totalBytes }) =>
+        send({ progress: { bytes, total_bytes: totalBytes } }),
+      );
+      const result = await artifacts.fsck(repair, finding => send({ finding }), signal, onProgress);
       send({ result });
     }),
     Mount: unary(edge, async (wire, call) => {
@@ -124,12 +127,12 @@ function required(reference: string, call: Call): string {
 }
 
 /** Lets a new phase through at once, and what comes within one a few times a second. */
-function paced(send: (progress: Progress) => void): (progress: Progress) => void {
+function paced<Step extends Partial<Progress>>(send: (progress: Step) => void): (progress: Step) => void {
   let phase: Progress['phase'] | undefined;
   let sent = 0;
   return progress => {
     const now = performance.now();
-    if (progress.phase === phase && now - sent < pace) return;
+    if (sent > 0 && progress.phase === phase && now - sent < pace) return;
     phase = progress.phase;
     sent = now;
     send(progress);

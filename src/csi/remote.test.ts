@@ -55,7 +55,8 @@ test('what a daemon answers arrives as if it had been asked in this process', as
       pin: async () => other,
       unpin: async told => void asked.push(told),
       volumes: async () => [volume, { ...podless, mounted: false }],
-      fsck: async (repair, onFinding) => {
+      fsck: async (repair, onFinding, _, onProgress) => {
+        onProgress?.({ bytes: 5, totalBytes: 10 });
         onFinding({ path: 'p', problem: 'q', repaired: repair });
         return { checked: 8 };
       },
@@ -76,8 +77,12 @@ test('what a daemon answers arrives as if it had been asked in this process', as
   await artifacts.unpin('z:2');
   assert.deepEqual(await artifacts.volumes(), [volume, { ...podless, mounted: false }]);
   const findings: unknown[] = [];
-  assert.deepEqual(await artifacts.fsck(true, found => findings.push(found), never), { checked: 8 });
-  assert.deepEqual(findings, [{ path: 'p', problem: 'q', repaired: true }]);
+  const watch = (found: unknown): void => void findings.push(found);
+  assert.deepEqual(await artifacts.fsck(true, watch, never, watch), { checked: 8 });
+  assert.deepEqual(findings, [
+    { bytes: 5, totalBytes: 10 },
+    { path: 'p', problem: 'q', repaired: true },
+  ]);
   assert.deepEqual(asked, [
     ['z:1', { username: 'me' }],
     request,

@@ -102,10 +102,11 @@ function toArtifacts(client: ArtifactsClient): Artifacts {
       return volumes.map(toVolume);
     },
     load: (tar, reference, signal) => load(client, tar, reference, signal),
-    async fsck(repair, onFinding, signal) {
+    async fsck(repair, onFinding, signal, onProgress) {
       let checked: number | undefined;
-      for await (const { finding, result } of follow(client.Fsck({ repair }), signal)) {
+      for await (const { finding, result, progress } of follow(client.Fsck({ repair }), signal)) {
         if (finding) onFinding(finding);
+        if (progress) onProgress?.({ bytes: progress.bytes, totalBytes: progress.total_bytes });
         if (result) ({ checked } = result);
       }
       return { checked: lastOf(checked) };

@@ -147,6 +147,7 @@ export function createArtifacts(world: {
       );
     },
     load: (tar, reference, signal) => loadLayout({ ...world, blobs }, tar, reference, signal),
-    fsck: (repair, onFinding, signal) => checkCache(world, repair, onFinding, signal),
+    fsck: (repair, onFinding, signal, onProgress = () => {}) =>
+      checkCache(world, repair, onFinding, onProgress, signal),
   };
 }

@@ -2,7 +2,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Mounter } from './contracts/mounter.ts';
 import type { VolumeRecords } from './contracts/records.ts';
 import type { Blobs, Layers, Views } from './contracts/store.ts';
-import type { Finding } from './usecases.ts';
+import type { Finding, Progress } from './usecases.ts';
 
 /**
  * Hashes every blob and unpacked layer again and reports what is wrong. With `repair`, what is wrong is dropped
@@ -19,6 +19,7 @@ export async function checkCache(
   },
   repair: boolean,
   onFinding: (finding: Finding) => void,
+  onProgress: (progress: Pick<Progress, 'bytes' | 'totalBytes'>) => void,
   signal: AbortSignal,
 ): Promise<{ readonly checked: number }> {
   const { blobs, layers, views, volumes, mounter } = world;
@@ -52,12 +53,17 @@ export async function checkCache(
   };
 
   const work = [
-    ...(await blobs.list()).map(({ digest }) => ['blobs', digest] as const),
-    ...(await layers.list()).map(({ digest }) => ['layers', digest] as const),
+    ...(await blobs.list()).map(held => ['blobs', held] as const),
+    ...(await layers.list()).map(held => ['layers', held] as const),
   ];
-  for (const [kind, digest] of work) {
+  const totalBytes = work.reduce((sum, [, { bytes }]) => sum + bytes, 0);
+  let checked = 0;
+  for (const [kind, { digest, bytes }] of work) {
     signal.throwIfAborted();
+    onProgress({ bytes: checked, totalBytes });
     await judge(kind, digest);
+    checked += bytes;
   }
+  onProgress({ bytes: checked, totalBytes });
   return { checked: work.length };
 }

@@ -140,5 +140,6 @@ export type Artifacts = {
     repair: boolean,
     onFinding: (finding: Finding) => void,
     signal: AbortSignal,
+    onProgress?: (progress: Pick<Progress, 'bytes' | 'totalBytes'>) => void,
   ): Promise<{ readonly checked: number }>;
 };

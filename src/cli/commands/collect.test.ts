@@ -27,7 +27,13 @@ test('pin and unpin name what they did', async () => {
 test('fsck names what is wrong and exits 7, or 0 when it was repaired', async () => {
   const finding = { path: 'blobs/sha256/ab', problem: 'the digest is another' };
   const artifacts = {
-    fsck: async (repair: boolean, tell: (found: typeof finding & { repaired: boolean }) => void) => {
+    fsck: async (
+      repair: boolean,
+      tell: (found: typeof finding & { repaired: boolean }) => void,
+      _: AbortSignal,
+      onProgress?: (reached: { bytes: number; totalBytes: number }) => void,
+    ) => {
+      onProgress?.({ bytes: 512, totalBytes: 1024 });
       tell({ ...finding, repaired: repair });
       return { checked: 12 };
     },
@@ -38,8 +44,10 @@ test('fsck names what is wrong and exits 7, or 0 when it was repaired', async ()
     found.stdout,
     'blobs/sha256/ab: the digest is another\n12 items checked, 1 wrong; fsck --repair drops it\n',
   );
+  assert.equal(found.stderr, 'check 50 % (512 B of 1.0 KiB)\n');
   const repaired = await runShell(['fsck', '--repair', '--output', 'json'], { artifacts });
   assert.equal(repaired.code, 0);
+  assert.equal(repaired.stderr, '');
   assert.deepEqual(
     repaired.stdout
       .trimEnd()
