@@ -79,3 +79,19 @@ test('a GET names path and query, and no header can smuggle a line', () => {
     /authorization/,
   );
 });
+
+test('blanks around a value are not of it, and nothing else around it is left out', () => {
+  const start = parse('HTTP/1.1 200 OK', 'a: \t x y\t ', 'b:', 'c: \t', 'd:\xa0z\xa0', 'content-length: 4 ');
+  assert.ok(start.kind === 'plain');
+  assert.deepEqual({ ...start.headers }, { a: 'x y', b: '', c: '', d: '\xa0z\xa0', 'content-length': '4' });
+  assert.equal(parse('HTTP/1.1 200 OK', 'content-length:\xa04').kind, 'other');
+});
+
+test('a head of nothing but blanks costs no more than any other', () => {
+  const blanks = ' '.repeat(maxHeadBytes - 200);
+  for (const value of [`x${blanks}x`, blanks, `${blanks}\x00`]) {
+    const began = performance.now();
+    parse('HTTP/1.1 200 OK', `a: ${value}`, 'content-length: 4');
+    assert.ok(performance.now() - began < 50);
+  }
+});

@@ -19,12 +19,11 @@ export type ResponseStart =
 
 const incomplete: ResponseStart = { kind: 'incomplete' };
 const other: ResponseStart = { kind: 'other' };
-const field = /^[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*$/;
-/** What may stand around a value; `trim` takes more than that. */
-const aroundValue = /^[\t ]+|[\t ]+$/g;
-/** A whole head without its last line end: the status line `HTTP/1.x 200 …`, then fields as above. */
-const wholeHead =
-  /^HTTP\/1\.[01] [2-5]\d\d(?: [\t\x20-\x7e\x80-\xff]*)?(?:\r\n[\w!#$%&'*+.^`|~-]+:[\t\x20-\x7e\x80-\xff]*)*$/;
+const visible = String.raw`[\t\x20-\x7e\x80-\xff]*`;
+const fieldText = String.raw`[\w!#$%&'*+.^\x60|~-]+:${visible}`;
+const field = new RegExp(`^${fieldText}$`);
+/** A whole head without its last line end: the status line `HTTP/1.x 200 …`, then fields. */
+const wholeHead = new RegExp(String.raw`^HTTP/1\.[01] [2-5]\d\d(?: ${visible})?(?:\r\n${fieldText})*$`);
 
 /**
  * Reads a response head strictly (RFC 9112): no line folding, no bare CR or LF, one Content-Length of digits, no
@@ -41,7 +40,7 @@ export function parseResponseStart(bytes: Uint8Array): ResponseStart {
   for (const line of lines) {
     const colon = line.indexOf(':');
     const key = line.slice(0, colon).toLowerCase();
-    const value = line.slice(colon + 1).replaceAll(aroundValue, '');
+    const value = trimBlanks(line.slice(colon + 1));
     headers[key] = key in headers ? `${headers[key]}, ${value}` : value;
   }
   const length = headers['content-length'];
@@ -54,6 +53,18 @@ export function parseResponseStart(bytes: Uint8Array): ResponseStart {
     contentLength: Number(length),
     lasts: first[7] === '1' && !(headers['connection'] ?? '').toLowerCase().includes('close'),
   };
+}
+
+/** Without the blanks around it: `trim` takes more than those, and a pattern would try each blank of many in turn. */
+function trimBlanks(text: string): string {
+  let [from, to] = [0, text.length];
+  while (from < to && isBlank(text[from])) from++;
+  while (from < to && isBlank(text[to - 1])) to--;
+  return text.slice(from, to);
+}
+
+function isBlank(character: string | undefined): boolean {
+  return character === ' ' || character === '\t';
 }
 
 /** A GET whose connection may last. @throws Error if a header cannot be sent as it is. */
