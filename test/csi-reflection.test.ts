@@ -54,7 +54,7 @@ for (const [index, version] of versions.entries()) {
     const edge = { log: captureLog().log, observe: () => {}, drain: openDrain() };
     const publishing = {
       publish: async () => volume,
-      unpublish: async () => {},
+      unpublish: async () => undefined,
       stats: async () => ({ bytes: 4096, inodes: 7 }),
     };
     const server = new Server();

@@ -10,7 +10,11 @@ export type Reached = {
   readonly layers?: number;
   readonly totalLayers?: number;
 };
-export type ProgressView = Disposable & { update(reached: Reached): void };
+export type ProgressView = Disposable & {
+  update(reached: Reached): void;
+  /** Makes room for other lines; the next update shows it again. */
+  hide(): void;
+};
 
 /** A bar on a terminal; elsewhere a line for each phase and each tenth of the bytes. */
 export function openProgress(stderr: Terminal['stderr']): ProgressView {
@@ -50,6 +54,7 @@ function openBar(stream: Terminal['stderr']): ProgressView {
       bar.setTotal(totalBytes);
       bar.update(bytes, payload);
     },
+    hide: () => bar.stop(),
     [Symbol.dispose]: () => bar.stop(),
   };
 }
@@ -63,6 +68,7 @@ function openLines(stream: Terminal['stderr']): ProgressView {
       last = step;
       stream.write(`${formatProgress(progress)}\n`);
     },
+    hide: () => {},
     [Symbol.dispose]: () => {},
   };
 }

@@ -129,10 +129,10 @@ function required(reference: string, call: Call): string {
 /** Lets a new phase through at once, and what comes within one a few times a second. */
 function paced<Step extends Partial<Progress>>(send: (progress: Step) => void): (progress: Step) => void {
   let phase: Progress['phase'] | undefined;
-  let sent = 0;
+  let sent = Number.NEGATIVE_INFINITY;
   return progress => {
     const now = performance.now();
-    if (sent > 0 && progress.phase === phase && now - sent < pace) return;
+    if (progress.phase === phase && now - sent < pace) return;
     phase = progress.phase;
     sent = now;
     send(progress);

@@ -14,8 +14,6 @@ export type Hashing = AsyncDisposable & {
  * with two.
  */
 const maxThreads = 2;
-/** MiB. What a thread reads into is outside of the heap. */
-const resourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
 /** A thread is 9 MB, and 25 ms to start. */
 const idleMs = 250;
 
@@ -28,7 +26,7 @@ export function openHashing(): Hashing {
   const addSeat = (): Seat => {
     const onEnd = (): void => void seats.delete(seat);
     const seat: Seat = {
-      thread: startThread(import.meta.url, 'hash-worker', resourceLimits, onEnd),
+      thread: startThread(import.meta.url, 'hash-worker', undefined, onEnd),
       hashes: 0,
     };
     seats.add(seat);

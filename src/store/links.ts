@@ -21,8 +21,6 @@ const batchLinks = 256;
 const ahead = 2;
 /** Links after which it is started; that takes as long as 3,000 of them. */
 const worthAThread = 4096;
-/** MiB. */
-const resourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
 
 export function openLinks<Of>(): Links<Of> {
   const failed: Link<Of>[] = [];
@@ -56,7 +54,7 @@ export function openLinks<Of>(): Links<Of> {
     batch = [];
     made += links.length;
     if (made < worthAThread || underWay.size === ahead) return makeHere(links);
-    thread ??= startHelper(import.meta.url, 'link-worker', resourceLimits);
+    thread ??= startHelper(import.meta.url, 'link-worker');
     if (thread === undefined) return makeHere(links);
     const making = makeThere(links, thread).finally(() => underWay.delete(making));
     underWay.add(making);

@@ -19,8 +19,6 @@ export type BodyWriter = AsyncDisposable & {
 
 /** Batches that the other thread has at most: one that it writes, and the next. */
 const ahead = 2;
-/** MiB. */
-const resourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
 
 /** @param into the folder of the layer; the folders of the bodies are there before they are written. */
 export function openBodyWriter(into: string): BodyWriter {
@@ -51,7 +49,7 @@ export function openBodyWriter(into: string): BodyWriter {
 
   function flush(): void {
     // Not before: most layers have fewer files than it takes to start it.
-    thread ??= startHelper(import.meta.url, 'body-worker', resourceLimits);
+    thread ??= startHelper(import.meta.url, 'body-worker');
     const next = thread && spare.pop();
     if (thread === undefined || next === undefined) return writeHere();
     const writing = writeThere(fill, thread).finally(() => underWay.delete(writing));

@@ -19,6 +19,9 @@ type Message =
   | { readonly kind: 'refusal'; readonly code: ErrorCode; readonly message: string }
   | { readonly kind: 'failure'; readonly errno: string | undefined; readonly message: string };
 
+/** MiB. Enough for one that keeps its bytes outside of the heap. */
+const smallLimits: ResourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
+
 /**
  * @param ours the caller's import.meta.url.
  * @param file what runs in the thread: a module beside the caller, in the source and in a bundle, without its extension.
@@ -27,7 +30,7 @@ type Message =
 export function startThread<Question, Answer>(
   ours: string,
   file: string,
-  resourceLimits: ResourceLimits,
+  resourceLimits: ResourceLimits = smallLimits,
   onEnd: () => void = () => {},
 ): Thread<Question, Answer> {
   const worker = new Worker(new URL(`./${file}${extname(ours)}`, ours), { resourceLimits });

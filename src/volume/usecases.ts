@@ -19,7 +19,7 @@ export type Publishing = {
   /** Idempotent. @throws `busy` with the pull's progress when the signal aborts with a DeadlineNear reason, `cancelled` for any other. */
   publish(request: PublishRequest, signal: AbortSignal): Promise<VolumeRecord>;
   /** Idempotent; a volume that is not there is success. Answers what was there, where that is known. */
-  unpublish(volumeId: string, target: Target, signal: AbortSignal): Promise<VolumeRecord | void>;
+  unpublish(volumeId: string, target: Target, signal: AbortSignal): Promise<VolumeRecord | undefined>;
   /** The view's size, never walked. @throws `not-found`. */
   stats(volumeId: string, path: string): Promise<{ readonly bytes: number; readonly inodes: number }>;
 };

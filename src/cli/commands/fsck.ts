@@ -1,6 +1,6 @@
 import { type Options, printLine, type Shell } from '../shell.ts';
 import { exitCodes } from '../exit.ts';
-import { openProgress, type ProgressView } from '../progress.ts';
+import { openProgress } from '../progress.ts';
 import { formatCount } from '../text.ts';
 import { printable } from '../../util/printable.ts';
 
@@ -8,17 +8,11 @@ import { printable } from '../../util/printable.ts';
 export async function fsck(shell: Shell, _: readonly string[], options: Options): Promise<number> {
   let wrong = 0;
   let left = 0;
-  let view: ProgressView | undefined;
-  using stack = new DisposableStack();
-  const hide = (): void => {
-    view?.[Symbol.dispose]();
-    view = undefined;
-  };
-  stack.defer(hide);
+  using view = shell.json ? undefined : openProgress(shell.terminal.stderr);
   const { checked } = await shell.house.artifacts.fsck(
     options.repair === true,
     finding => {
-      hide();
+      view?.hide();
       wrong++;
       if (!finding.repaired) left++;
       const outcome = finding.repaired ? ' (dropped; the next use pulls it again)' : '';
@@ -29,11 +23,9 @@ export async function fsck(shell: Shell, _: readonly string[], options: Options)
       );
     },
     shell.signal,
-    reached => {
-      if (!shell.json) (view ??= openProgress(shell.terminal.stderr)).update({ phase: 'check', ...reached });
-    },
+    reached => view?.update({ phase: 'check', ...reached }),
   );
-  hide();
+  view?.hide();
   const advice = left === 0 ? '' : '; fsck --repair drops it';
   printLine(
     shell,

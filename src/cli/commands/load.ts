@@ -5,10 +5,10 @@ import { operand, print, type Shell } from '../shell.ts';
 /** Takes artifacts from an OCI image layout, for nodes that reach no registry. */
 export async function load(shell: Shell, operands: readonly string[]): Promise<void> {
   const layout = await readLayout(operand(operands, 0), shell.terminal.stdin, shell.signal);
-  using stack = new DisposableStack();
-  const tar = shell.json ? layout.tar : shown(layout, stack.use(openProgress(shell.terminal.stderr)));
+  using view = shell.json ? undefined : openProgress(shell.terminal.stderr);
+  const tar = view === undefined ? layout.tar : shown(layout, view);
   const loaded = await shell.house.artifacts.load(tar, operands[1], shell.signal);
-  stack.dispose();
+  view?.hide();
   print(shell, loaded, () =>
     loaded.map(({ reference, descriptor }) => `${reference}@${descriptor.digest}\n`).join(''),
   );
