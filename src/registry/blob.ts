@@ -3,20 +3,22 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { ArtifactError } from '../util/error.ts';
 import { parseContentRange } from './content-range.ts';
 import type { Exchange } from './exchange.ts';
-import type { Receiver } from './hop.ts';
+import type { HopRequest, Receiver, SinkFile } from './hop.ts';
 import { type Patience, Passing } from './patience.ts';
 import type { Place } from './place.ts';
 import type { Arrival } from './redirect.ts';
 
 /**
- * Where the bytes go. `write` takes the chunk before it returns; `restart` forgets all that was taken; `verify`, where
- * it is there, throws `corrupt` if all of it has another digest than it should, and is then as after `restart`.
+ * Where the bytes go. `write` takes the chunk before it returns; what goes into `file` needs no `write`. `restart`
+ * forgets all that was taken; `verify`, where it is there, throws `corrupt` if all of it has another digest than it
+ * should, and is then as after `restart`.
  */
 export type Sink = {
   readonly offset: number;
   write(chunk: Uint8Array): void;
   restart(): void;
   verify?(): Promise<void>;
+  readonly file?: SinkFile | undefined;
 };
 
 export type Transfer = {
@@ -25,6 +27,7 @@ export type Transfer = {
   readonly sink: Sink;
   readonly credential: Credential;
   readonly subject: string;
+  readonly line: HopRequest['line'];
 };
 
 const fromStart: ReadonlySet<number> = new Set([200]);
@@ -77,7 +80,6 @@ async function attempt(exchange: Exchange, blob: Transfer, signal: AbortSignal):
         'accept-encoding': 'identity',
         ...(sink.offset === 0 ? {} : { range: `bytes=${sink.offset}-` }),
       },
-      bulk: true,
       wanted: sink.offset === 0 ? fromStart : fromWithin,
     },
     here => toReceiver(here, blob),
@@ -113,7 +115,7 @@ function toReceiver({ status, headers, url }: Arrival, { sink, descriptor, subje
       throw startAgain;
     }
   }
-  return chunk => {
+  const write = (chunk: Uint8Array): void => {
     if (sink.offset + chunk.length > size) {
       throw new ArtifactError(
         'corrupt',
@@ -122,4 +124,6 @@ function toReceiver({ status, headers, url }: Arrival, { sink, descriptor, subje
     }
     sink.write(chunk);
   };
+  // Its length was announced above, so that no more than that is poured.
+  return sink.file === undefined || length === undefined ? write : Object.assign(write, { file: sink.file });
 }

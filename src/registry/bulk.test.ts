@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { type Bulk, openBulk } from './bulk.ts';
+import { openDetour } from './detour.ts';
 import type { Head, HopRequest } from './hop.ts';
 import { Stall } from './patience.ts';
 import { openTls } from './tls.ts';
@@ -42,13 +43,10 @@ type Client = Disposable & {
 function openClient(origin: string, stallMs = 1_000): Client {
   const client: Client & { bulk: Bulk } = {
     others: 0,
-    bulk: openBulk(openTls(undefined), stallMs, async (): Promise<Head> => {
-      client.others++;
-      return { status: 418, headers: {} };
-    }),
+    bulk: openBulk(openTls([]), stallMs),
     async get(path = '/', request = {}) {
       const pieces: Buffer[] = [];
-      const head = await client.bulk.send(
+      const head = await send(
         {
           method: 'GET',
           url: new URL(path, origin),
@@ -56,7 +54,7 @@ function openClient(origin: string, stallMs = 1_000): Client {
           insecure: true,
           trust: plainTrust,
           connectMs: 1_000,
-          bulk: true,
+          line: undefined,
           ...request,
         },
         () => chunk => void pieces.push(Buffer.from(chunk)),
@@ -66,6 +64,11 @@ function openClient(origin: string, stallMs = 1_000): Client {
     },
     [Symbol.dispose]: () => client.bulk[Symbol.dispose](),
   };
+  const otherwise = async (): Promise<Head> => {
+    client.others++;
+    return { status: 418, headers: {} };
+  };
+  const send = openDetour(otherwise).by(client.bulk.send);
   return client;
 }
 
@@ -193,5 +196,39 @@ test('a header that cannot be sent fails its question alone', async () => {
   await client.get();
   await assert.rejects(client.get('/', { headers: { authorization: 'a\r\nb: c' } }), /authorization/);
   assert.equal(await client.get(), '200 body');
+  assert.equal(server.connections(), 1);
+});
+
+test('who needs time is given it: no more is read meanwhile, and it is no stall', async () => {
+  const size = 16 * 1024 * 1024;
+  await using server = await serve(socket => {
+    socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${size}\r\n\r\n`);
+    socket.write(Buffer.alloc(size));
+  });
+  using bulk = openBulk(openTls([]), 50);
+  for (let round = 0; round < 2; round++) {
+    const ready = Promise.withResolvers<void>();
+    let [taken, isReady] = [0, false];
+    const take = (chunk: Uint8Array): Promise<void> | undefined => {
+      taken += chunk.length;
+      return isReady ? undefined : ready.promise;
+    };
+    const request = {
+      method: 'GET',
+      url: new URL(server.origin),
+      headers: {},
+      insecure: true,
+      trust: plainTrust,
+      connectMs: 1_000,
+      line: undefined,
+    } as const;
+    const sent = bulk.send(request, () => take, AbortSignal.timeout(5_000));
+    await new Promise(resolve => setTimeout(resolve, 200));
+    assert.ok(taken > 0 && taken < 1024 * 1024, `${taken} bytes were read meanwhile`);
+    isReady = true;
+    ready.resolve();
+    assert.equal((await sent)?.status, 200);
+    assert.equal(taken, size);
+  }
   assert.equal(server.connections(), 1);
 });

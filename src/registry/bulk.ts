@@ -1,24 +1,18 @@
-import type { HopRequest, Send } from './hop.ts';
+import type { Head, HopRequest } from './hop.ts';
 import type { Tls } from './tls.ts';
-import { openRecent } from './recent.ts';
-import { openWire, type Wire } from './wire.ts';
+import { type Choose, openWire, type Wire } from './wire.ts';
 
-/**
- * What is received before the receiver takes it. Filling 512 KiB instead of 64 saved 15 % of the CPU; 1 MiB saved no
- * more.
- */
-const bufferBytes = 512 * 1024;
-/** Buffers kept for the next downloads. */
-const kept = 8;
-/** For so long a server that did not answer plainly is not asked that way. */
-const oddMs = 60_000;
-
+/** What is received before the receiver takes it. */
+const bufferBytes = 256 * 1024;
 /** GETs of blobs over wires of our own. Disposing it closes them. */
-export type Bulk = Disposable & { readonly send: Send };
+export type Bulk = Disposable & {
+  /** As PlainSend. */
+  send(request: HopRequest, choose: Choose, signal: AbortSignal): Promise<Head | undefined>;
+};
 
 /**
- * GETs that are read into buffers used again and again, over connections that are used again. Anything but a plain
- * body of known length goes to `otherwise`, asked anew.
+ * GETs that are read into one buffer again and again, over connections that are used again. Plain is a body of known
+ * length.
  *
  * Why not undici alone: its parser takes a new Buffer for each 64 KiB (16 KiB under TLS), and collecting those is what
  * a large download costs in Node. 1 GiB from loopback into a sink that hashes and writes, CPU seconds (user + system,
@@ -29,16 +23,11 @@ export type Bulk = Disposable & { readonly send: Send };
  *
  * Wall time on two quiet cores was 1.6 s against 1.9 s of oras, with TLS 2.2 s against 3.3 s.
  */
-export function openBulk(tls: Tls, stallMs: number, otherwise: Send): Bulk {
-  const spare: Buffer[] = [];
-  const buffers = {
-    take: () => spare.pop() ?? Buffer.allocUnsafeSlow(bufferBytes),
-    give: (buffer: Buffer) => void (spare.length < kept && spare.push(buffer)),
-  };
+export function openBulk(tls: Tls, stallMs: number): Bulk {
+  const buffer = Buffer.allocUnsafeSlow(bufferBytes);
   const open = new Set<Wire>();
   /** Those that are free, by server and trust; the one that was used last is asked next. */
   const idle = new Map<string, Wire[]>();
-  const odd = openRecent<{ until: number }>();
 
   function connect(key: string, request: HopRequest): Wire {
     const onEnd = () => {
@@ -47,7 +36,7 @@ export function openBulk(tls: Tls, stallMs: number, otherwise: Send): Bulk {
       if (others.length > 0) idle.set(key, others);
       else idle.delete(key);
     };
-    const wire = openWire(request, { tls, stallMs, buffers, onEnd });
+    const wire = openWire(request, { tls, stallMs, buffer, onEnd });
     open.add(wire);
     return wire;
   }
@@ -60,21 +49,19 @@ export function openBulk(tls: Tls, stallMs: number, otherwise: Send): Bulk {
   }
 
   return {
-    async send(request, accept, signal) {
+    async send(request, choose, signal) {
       const { url, trust } = request;
       const key = `${url.origin} ${trust.insecure} ${trust.id}`;
-      const oddity = odd.take(key, () => ({ until: 0 }));
-      while (Date.now() >= oddity.until) {
+      for (;;) {
         let used = idle.get(key)?.pop();
         while (used?.free() === false) used = idle.get(key)?.pop();
         const wire = used ?? connect(key, request);
-        const outcome = await wire.get(request, accept, signal).finally(() => release(key, wire));
+        const outcome = await wire.get(request, choose, signal).finally(() => release(key, wire));
         if (outcome.kind === 'answered') return outcome.head;
-        if (outcome.kind === 'other') oddity.until = Date.now() + oddMs;
+        if (outcome.kind === 'other') return undefined;
         // A server may close a connection just when it is asked again: that says nothing of the next one.
-        else if (used === undefined) throw outcome.failure;
+        if (used === undefined) throw outcome.failure;
       }
-      return await otherwise(request, accept, signal);
     },
     [Symbol.dispose]() {
       for (const wire of open) wire.close();

@@ -8,7 +8,9 @@ import { ArtifactError } from '../util/error.ts';
 import type { Sink } from './blob.ts';
 import { openBulk } from './bulk.ts';
 import { deliver } from './delivery.ts';
+import { openDetour } from './detour.ts';
 import { openExchange } from './exchange.ts';
+import { openLines } from './lines.ts';
 import { type Asked, fetchManifest, resolve } from './manifest.ts';
 import { cancelled } from './outage.ts';
 import { type Clock, type OnRetry, openPatience, retry } from './patience.ts';
@@ -17,8 +19,9 @@ import { noProxies, type Proxies } from './proxies.ts';
 import { type Content, isPresent } from './presence.ts';
 import { listReferrers } from './referrers.ts';
 import type { Route } from './route.ts';
+import { openSeats } from './seats.ts';
 import { type OnRest, openStandings } from './standing.ts';
-import { openTls } from './tls.ts';
+import { openTls, readCaFile } from './tls.ts';
 import { type Journey, walk } from './walk.ts';
 
 export type RegistryOptions = {
@@ -87,13 +90,17 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     stallMs = 30_000,
     clock = clockOfNode,
   } = options;
-  const tls = openTls(options.caFile);
+  const ca = options.caFile === undefined ? [] : [readCaFile(options.caFile)];
+  const tls = openTls(ca);
   const pool = openPool(tls, proxies, stallMs);
-  const bulk = openBulk(tls, stallMs, pool.send);
+  const detour = openDetour(pool.send);
+  const bulk = openBulk(tls, stallMs);
+  const seats = openSeats({ ca, stallMs });
+  const lines = openLines(seats, detour.by(bulk.send), detour);
   const exchange = openExchange((request, accept, signal) => {
     // What comes by a proxy has its speed, which the pool keeps up with.
     const straight = proxies.find(request.url) === undefined;
-    return (request.bulk && straight ? bulk.send : pool.send)(request, accept, signal);
+    return (straight && request.line ? request.line : pool).send(request, accept, signal);
   }, clock);
 
   const standings = openStandings(clock, onRest);
@@ -166,9 +173,11 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     async blob(reference, descriptor, sink, keyring, signal) {
       const journey = plan(reference, 'content', keyring, `@${descriptor.digest}`);
       const startPatience = () => openPatience(journey.subject, clock, onRetry);
-      return await deliver(exchange, journey, { descriptor, sink }, standings, startPatience, signal);
+      await using line = await lines.open(sink.file, descriptor.size - sink.offset, signal);
+      return await deliver(exchange, journey, { descriptor, sink, line }, standings, startPatience, signal);
     },
     async [Symbol.asyncDispose]() {
+      await seats[Symbol.asyncDispose]();
       bulk[Symbol.dispose]();
       await pool[Symbol.asyncDispose]();
     },

@@ -1,6 +1,5 @@
-import type { Descriptor } from '../oci/descriptor.ts';
 import { ArtifactError } from '../util/error.ts';
-import { type Sink, transfer } from './blob.ts';
+import { type Transfer, transfer } from './blob.ts';
 import type { Exchange } from './exchange.ts';
 import { openLedger } from './ledger.ts';
 import type { Asked } from './manifest.ts';
@@ -21,7 +20,7 @@ import { type Journey, walk } from './walk.ts';
 export async function deliver(
   exchange: Exchange,
   journey: Journey,
-  { descriptor, sink }: { readonly descriptor: Descriptor; readonly sink: Sink },
+  { descriptor, sink, line }: Pick<Transfer, 'descriptor' | 'sink' | 'line'>,
   standings: Standings,
   startPatience: () => Patience,
   signal: AbortSignal,
@@ -29,7 +28,7 @@ export async function deliver(
   let { route } = journey;
   if (route.mirrors.length === 0 || sink.offset === descriptor.size) {
     const bring = async (asked: Asked): Promise<Place> => {
-      await transfer(exchange, { ...asked, descriptor, sink }, startPatience(), signal);
+      await transfer(exchange, { ...asked, descriptor, sink, line }, startPatience(), signal);
       return asked.place;
     };
     return await walk({ ...journey, route: { ...route, mirrors: [] } }, standings, bring, signal);
@@ -39,7 +38,7 @@ export async function deliver(
     const bring = async (asked: Asked, isLast: boolean): Promise<void> => {
       ledger.giver = asked.place;
       const patience = isLast ? startPatience() : startMirrorPatience();
-      await transfer(exchange, { ...asked, descriptor, sink: ledger }, patience, signal).catch(
+      await transfer(exchange, { ...asked, descriptor, sink: ledger, line }, patience, signal).catch(
         (thrown: unknown) => {
           if (!isLast && isCorrupt(thrown)) ledger.restart();
           throw thrown;

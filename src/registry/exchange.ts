@@ -1,7 +1,7 @@
 import type { Credential } from '../oci/credential.ts';
 import { openAuthorizer } from './authorization.ts';
 import { parseChallenges } from './challenge.ts';
-import { collect, type Receiver, type Send } from './hop.ts';
+import { collect, type HopRequest, type Receiver, type Send } from './hop.ts';
 import type { Clock } from './patience.ts';
 import type { Place } from './place.ts';
 import { type Arrival, follow } from './redirect.ts';
@@ -16,7 +16,7 @@ export type Question = {
   readonly headers: Readonly<Record<string, string>>;
   readonly credential: Credential;
   readonly subject: string;
-  readonly bulk: boolean;
+  readonly line?: HopRequest['line'];
   /** The statuses that are an answer; all others are thrown. */
   readonly wanted: ReadonlySet<number>;
 };
@@ -68,7 +68,7 @@ export function openExchange(send: Send, clock: Clock): Exchange {
               insecure: place.insecure,
               trust: place.trust,
               connectMs: place.connectMs,
-              bulk: question.bulk,
+              line: question.line,
             },
             { ...place.headers, ...(authorization === undefined ? {} : { authorization }) },
             here => {

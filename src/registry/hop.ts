@@ -1,8 +1,9 @@
+import type { Algorithm } from '../oci/digest.ts';
 import type { Trust } from './trust.ts';
 
 /**
  * One request to one server. `insecure`: it may be redirected from https to http. `trust`: how it is to prove itself.
- * `connectMs`: how long a connection may take. `bulk`: a blob is asked for, which may be large.
+ * `connectMs`: how long a connection may take. `line`: the way of a blob, which may be large.
  */
 export type HopRequest = {
   readonly method: 'GET' | 'HEAD' | 'POST';
@@ -12,7 +13,7 @@ export type HopRequest = {
   readonly insecure: boolean;
   readonly trust: Trust;
   readonly connectMs: number;
-  readonly bulk: boolean;
+  readonly line: { readonly send: Send } | undefined;
 };
 
 /** How long a connection may take, TLS and all, where nothing else is said. */
@@ -21,8 +22,25 @@ export const usualConnectMs = 10_000;
 /** Status and headers of an answer; names in lower case, repeated ones joined with a comma. */
 export type Head = { readonly status: number; readonly headers: Readonly<Record<string, string>> };
 
-/** Takes a piece of a body before it returns: its memory is used again. */
-export type Receiver = (chunk: Uint8Array) => void;
+/**
+ * Takes a piece of a body before it returns: its memory is used again. Where there is a `file`, another thread may write
+ * the body to that instead.
+ */
+export type Receiver = { (chunk: Uint8Array): void; readonly file?: SinkFile };
+
+/** An open file that a body goes into. */
+export type SinkFile = {
+  readonly fd: number;
+  readonly algorithm: Algorithm;
+  /** Shared between threads: how many bytes it has, moved on by who appends to it, and how often it began anew. */
+  readonly state: BigInt64Array;
+  /** Told now and then while it grows, and at the end. */
+  grown(): void;
+  /** Told the hash, in hex, of all that is in it. */
+  hashed(hex: string): void;
+  /** What its owner makes of it when it could not be written. */
+  failed(thrown: unknown): Error;
+};
 
 /** Judges a head and says where its body goes. */
 export type Accept = (head: Head) => Receiver;

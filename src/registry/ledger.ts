@@ -21,11 +21,19 @@ export type Ledger = Sink & {
 /** Hashes only where the sink cannot verify itself. */
 export function openLedger(sink: Sink, { digest }: Descriptor): Ledger {
   const givers = new Set<Place>();
+  let giver: Place | undefined;
+  const noteGiver = (): void => void (giver && givers.add(giver));
+  const { file } = sink;
   const algorithm = algorithmOf(digest);
   let resumed = sink.offset > 0;
   let hash: Hash | undefined = sink.verify === undefined && !resumed ? createHash(algorithm) : undefined;
   return {
-    giver: undefined,
+    get giver() {
+      return giver;
+    },
+    set giver(place) {
+      giver = place;
+    },
     givers,
     get resumed() {
       return resumed;
@@ -34,7 +42,7 @@ export function openLedger(sink: Sink, { digest }: Descriptor): Ledger {
       return sink.offset;
     },
     write(chunk) {
-      if (this.giver !== undefined) givers.add(this.giver);
+      noteGiver();
       hash?.update(chunk);
       sink.write(chunk);
     },
@@ -44,6 +52,15 @@ export function openLedger(sink: Sink, { digest }: Descriptor): Ledger {
       if (sink.verify === undefined) hash = createHash(algorithm);
       sink.restart();
     },
+    ...(file && {
+      file: {
+        ...file,
+        grown() {
+          noteGiver();
+          file.grown();
+        },
+      },
+    }),
     async verify() {
       if (sink.verify !== undefined) return sink.verify();
       if (hash === undefined) return;

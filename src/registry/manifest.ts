@@ -99,7 +99,6 @@ function question(asked: Asked, method: 'GET' | 'HEAD', name: string): Question 
     method,
     path: `manifests/${name}`,
     headers: { accept: manifestMediaTypes.join(', ') },
-    bulk: false,
     wanted: method === 'HEAD' ? headAnswers : getAnswers,
   };
 }

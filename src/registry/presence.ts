@@ -26,7 +26,6 @@ export async function isPresent(
       method: 'HEAD',
       path: `${kind}s/${descriptor.digest}`,
       headers: kind === 'manifest' ? { accept: manifestMediaTypes.join(', ') } : {},
-      bulk: false,
       wanted: answers,
     },
     () => () => {},

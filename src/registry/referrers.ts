@@ -30,7 +30,6 @@ export async function listReferrers(
       method: 'GET',
       path: `referrers/${digest}`,
       headers: { accept: ociIndex },
-      bulk: false,
       wanted: answers,
     },
     () => body.receive, // an error without an end is no better than such a list

@@ -10,13 +10,8 @@ export type Tls = {
   options(trust: Trust): { readonly secureContext: SecureContext; readonly rejectUnauthorized: boolean };
 };
 
-/**
- * Trusts the system's certificates, or those of Node where the system has none, and those of `caFile` (PEM).
- *
- * @throws ArtifactError `invalid` if `caFile` cannot be read or holds no certificate.
- */
-export function openTls(caFile: string | undefined): Tls {
-  const added = caFile === undefined ? [] : [readCaFile(caFile)];
+/** Trusts the system's certificates, or those of Node where the system has none, and those that are added (PEM). */
+export function openTls(added: readonly string[]): Tls {
   const contexts = openRecent<SecureContext>();
   return {
     options({ id, insecure, ca, pairs }) {
@@ -39,8 +34,12 @@ function baseCertificates(): string[] {
   return system.length > 0 ? system : getCACertificates('bundled');
 }
 
-/** Read at start, where a mistake is seen. */
-function readCaFile(caFile: string): string {
+/**
+ * The certificates of a file (PEM). It is read at start, where a mistake is seen.
+ *
+ * @throws ArtifactError `invalid` if it cannot be read or holds no certificate.
+ */
+export function readCaFile(caFile: string): string {
   try {
     const pem = readFileSync(caFile, 'utf8');
     verifyCertificates(pem, caFile);

@@ -69,7 +69,7 @@ export async function fetchToken(
       insecure: realm.insecure,
       trust: realm.trust,
       connectMs: realm.connectMs,
-      bulk: false,
+      line: undefined,
     },
     credential.kind === 'basic' ? { authorization: formatBasic(credential) } : {},
     () => body.receive,

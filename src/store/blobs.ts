@@ -9,7 +9,6 @@ import { unlessAbsent } from './absent.ts';
 import type { DigestFolders, Held } from './digest-folders.ts';
 import { attempt } from './failure.ts';
 import { hashFile } from './file-hash.ts';
-import type { Hashing } from './hashing.ts';
 import { type Ingest, openIngest } from './ingest.ts';
 import type { Landing } from './landing.ts';
 import { startPace } from './pace.ts';
@@ -33,12 +32,7 @@ export type Blobs = {
 const readLimit = 4 * 1024 * 1024;
 
 /** @param ingestFolder where partial downloads lie, by digest and source. */
-export function openBlobs(
-  folders: DigestFolders,
-  ingestFolder: string,
-  landing: Landing,
-  hashing: Hashing,
-): Blobs {
+export function openBlobs(folders: DigestFolders, ingestFolder: string, landing: Landing): Blobs {
   const openIngests = new Set<string>();
   const path = (digest: Digest): string => folders.path(digest);
 
@@ -89,7 +83,7 @@ export function openBlobs(
       try {
         const partial = join(ingestFolder, name);
         const landHere = (file: FileHandle): Promise<void> => land(file, partial, digest);
-        return await openIngest(partial, descriptor, hashing, landHere, close, signal);
+        return await openIngest(partial, descriptor, landHere, close, signal);
       } catch (thrown) {
         close();
         throw thrown;

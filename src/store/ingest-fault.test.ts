@@ -37,10 +37,11 @@ test('hashing a big partial file leaves the event loop free, and ends when the c
   const controller = new AbortController();
   let turns = 0;
   const turn = setInterval(() => turns++, 1);
-  const opening = store.blobs.ingest(descriptor, 'registry', controller.signal);
-  setTimeout(() => controller.abort(new Error('enough')), 50);
-  await assert.rejects(opening, /enough/);
-  clearInterval(turn);
+  {
+    await using ingest = await store.blobs.ingest(descriptor, 'registry', controller.signal);
+    setTimeout(() => controller.abort(new Error('enough')), 50);
+    await assert.rejects(ingest.verify(), /enough/).finally(() => clearInterval(turn));
+  }
   assert.ok(turns > 5, `${turns} turns in 50 ms`);
   assert.equal(openFiles(folder.path), before);
   assert.equal(

@@ -6,9 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { describeBlob } from '../../test/support/nodes.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
-import { openFiles } from '../../test/support/unpacking.ts';
 import { partialName } from './blobs.ts';
-import { openIngest } from './ingest.ts';
 import { openStore } from './store.ts';
 
 const never = new AbortController().signal;
@@ -28,25 +26,6 @@ test('a download is a blob after commit and not before', async () => {
   assert.deepEqual(readFileSync(store.blobs.path(descriptor.digest)), bytes);
   assert.equal(statSync(store.blobs.path(descriptor.digest)).mode & 0o7777, 0o644);
   assert.equal(existsSync(ingest.path), false);
-});
-
-test('a download that no thread can hash is refused, and its file is closed', async () => {
-  await using folder = await temporaryFolder();
-  const path = join(folder.path, 'partial');
-  const hashing = {
-    start: () => assert.fail('EAGAIN'),
-    async [Symbol.asyncDispose]() {},
-  };
-  const opened = openIngest(
-    path,
-    describeBlob(Buffer.from('a')),
-    hashing,
-    async () => {},
-    () => {},
-    never,
-  );
-  await assert.rejects(opened, { name: 'ArtifactError', message: /^downloading blob sha256:\w+: EAGAIN$/ });
-  assert.deepEqual(openFiles(folder.path), []);
 });
 
 test('commit before verify is a bug, and is refused', async () => {

@@ -1,15 +1,16 @@
+import { createHash, type Hash } from 'node:crypto';
 import { constants, fstatSync, ftruncateSync, writeSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { algorithmOf, toDigest } from '../oci/digest.ts';
+import { type Algorithm, algorithmOf, toDigest } from '../oci/digest.ts';
 import { ArtifactError } from '../util/error.ts';
 import { startWriteback } from '../util/libc.ts';
 import { attempt, toStoreError } from './failure.ts';
-import type { Hashing } from './hashing.ts';
+import { hashFile } from './file-hash.ts';
 
 /**
- * A download under way, from `offset` on. Its life: open (which hashes what an earlier one left) -> write or restart,
- * any number of times -> verify -> commit -> dispose. Disposed before commit, the partial file stays for a resume; but
+ * A download under way, from `offset` on. Its life: open (with what an earlier one left) -> write or restart, any number
+ * of times, or others appending to `file` -> verify -> commit -> dispose. Disposed before commit, the partial file stays for a resume; but
  * bytes that are wrong, and all of them when the disk is full, are given up at once, and it can start again.
  */
 export type Ingest = AsyncDisposable & {
@@ -18,10 +19,25 @@ export type Ingest = AsyncDisposable & {
   /** Takes the chunk before it returns. @throws `corrupt` for more bytes than the descriptor has; `exhausted`. */
   write(chunk: Uint8Array): void;
   restart(): void;
+  /** For who appends to it in another thread, while nobody writes here. */
+  readonly file: IngestFile;
   /** Size, then digest; it may be asked again. @throws `corrupt` with what was expected and what came; it is as after `restart`. */
   verify(): Promise<void>;
   commit(): Promise<void>;
   drop(): Promise<void>;
+};
+
+export type IngestFile = {
+  readonly fd: number;
+  readonly algorithm: Algorithm;
+  /** Shared between threads: its bytes, moved on by who appends to it, and how often it began anew. */
+  readonly state: BigInt64Array;
+  /** To be told now and then while it grows, and at the end. */
+  grown(): void;
+  /** To be told the hash of all that is in it, in hex, by who has computed it; without that it is read again. */
+  hashed(hex: string): void;
+  /** What an error of a write means: `exhausted` on a full disk, and it is as after `restart`. */
+  failed(thrown: unknown): ArtifactError;
 };
 
 /**
@@ -31,15 +47,12 @@ export type Ingest = AsyncDisposable & {
 const writebackStep = 8 * 1024 * 1024;
 
 /**
- * @param hashing computes the digest beside the writing. A process that is killed leaves no hole: bytes are written in
- *   their order, by this thread.
  * @param land makes the complete file durable under its digest's name.
  * @param onClose called once, when the file is closed.
  */
 export async function openIngest(
   path: string,
   descriptor: Descriptor,
-  hashing: Hashing,
   land: (file: FileHandle) => Promise<void>,
   onClose: () => void,
   signal: AbortSignal,
@@ -50,90 +63,117 @@ export async function openIngest(
   const file = await attempt(doing, () =>
     open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o644),
   );
-  const hash = await attempt(doing, async () => hashing.start(file.fd, algorithm)).catch(
-    async (thrown: unknown) => {
-      await file.close(); // Node ends the process where it finds one open that nobody has
-      throw thrown;
-    },
-  );
-  let offset: number;
-  let flushed: number;
-  let state: 'open' | 'verifying' | 'verified' | 'ended' = 'open';
+  const state = new BigInt64Array(new SharedArrayBuffer(2 * BigInt64Array.BYTES_PER_ELEMENT));
+  /** Of the bytes that were written here, from the first on. */
+  let own: { readonly hash: Hash; to: number } | undefined;
+  /** What others told. */
+  let told: { readonly hex: string; readonly size: number } | undefined;
+  let flushed = 0;
+  let phase: 'open' | 'verifying' | 'verified' | 'ended' = 'open';
 
+  const offset = (): number => Number(Atomics.load(state, 0));
+  const setOffset = (to: number): void => void Atomics.store(state, 0, BigInt(to));
   const restart = (): void => {
     ftruncateSync(file.fd, 0);
-    hash.restart();
-    offset = 0;
+    setOffset(0);
+    Atomics.add(state, 1, 1n);
+    own = undefined;
+    told = undefined;
     flushed = 0;
   };
   const giveUp = (message: string): ArtifactError => {
     restart();
     return new ArtifactError('corrupt', `blob ${digest}: ${message}`);
   };
-  const expectState = (expected: typeof state): void => {
-    if (state !== expected) throw new ArtifactError('internal', `${doing}: it is ${state}, not ${expected}`);
+  const toFailure = (thrown: unknown): ArtifactError => {
+    const failure = toStoreError(doing, thrown);
+    if (failure.code === 'exhausted') restart();
+    return failure;
   };
-
-  const close = async (): Promise<void> => {
-    await hash.end();
-    await file.close();
+  const expectPhase = (expected: typeof phase): void => {
+    if (phase !== expected) throw new ArtifactError('internal', `${doing}: it is ${phase}, not ${expected}`);
+  };
+  const flush = (): void => {
+    const to = offset();
+    if (to - flushed < writebackStep) return;
+    try {
+      startWriteback(file.fd, flushed, to - flushed);
+    } catch {
+      // What cannot be written fails the sync of the commit.
+    }
+    flushed = to;
+  };
+  const hashOwn = (chunk: Uint8Array, from: number): void => {
+    if (from === 0) own = { hash: createHash(algorithm), to: 0 };
+    if (own?.to !== from) return;
+    own.hash.update(chunk);
+    own.to += chunk.length;
+  };
+  const hexOfAll = async (): Promise<string> => {
+    if (told?.size === size) return told.hex;
+    if (own?.to === size) return own.hash.copy().digest('hex');
+    return (await hashFile(path, algorithm, signal)).hex;
   };
 
   try {
     const { size: left } = fstatSync(file.fd);
     if (left > size) ftruncateSync(file.fd, 0);
-    offset = left > size ? 0 : left;
-    flushed = offset;
-    hash.grow(offset);
-    await hash.catchUp(signal);
+    setOffset(left > size ? 0 : left);
+    flushed = offset();
   } catch (thrown) {
-    await close();
-    throw signal.aborted ? thrown : toStoreError(doing, thrown);
+    await file.close();
+    throw toStoreError(doing, thrown);
   }
 
   return {
     path,
     get offset() {
-      return offset;
+      return offset();
+    },
+    file: {
+      fd: file.fd,
+      algorithm,
+      state,
+      grown: flush,
+      hashed(hex) {
+        told = { hex, size: offset() };
+      },
+      failed: toFailure,
     },
     restart() {
-      expectState('open');
+      expectPhase('open');
       restart();
     },
     write(chunk) {
-      expectState('open');
-      if (offset + chunk.length > size) throw giveUp(`more than its ${size} bytes came`);
+      expectPhase('open');
+      const from = offset();
+      if (from + chunk.length > size) throw giveUp(`more than its ${size} bytes came`);
       try {
         for (let at = 0; at < chunk.length; ) {
-          at += writeSync(file.fd, chunk, at, chunk.length - at, offset + at);
+          at += writeSync(file.fd, chunk, at, chunk.length - at, from + at);
         }
-        offset += chunk.length;
-        hash.grow(offset);
-        if (offset - flushed < writebackStep) return;
-        startWriteback(file.fd, flushed, offset - flushed);
-        flushed = offset;
+        hashOwn(chunk, from);
+        setOffset(from + chunk.length);
+        flush();
       } catch (thrown) {
-        const error = toStoreError(doing, thrown);
-        if (error.code === 'exhausted') restart();
-        throw error;
+        throw toFailure(thrown);
       }
     },
     async verify() {
-      if (state === 'verified') return;
-      expectState('open');
-      if (offset !== size) throw giveUp(`${offset} bytes came where ${size} were expected`);
-      state = 'verifying';
-      const hex = await attempt(doing, () => hash.digest()).finally(() => {
-        state = 'open';
+      if (phase === 'verified') return;
+      expectPhase('open');
+      if (offset() !== size) throw giveUp(`${offset()} bytes came where ${size} were expected`);
+      phase = 'verifying';
+      const hex = await attempt(doing, hexOfAll).finally(() => {
+        phase = 'open';
       });
       const actual = toDigest(algorithm, hex);
       if (actual !== digest) throw giveUp(`the ${size} bytes that came have digest ${actual}`);
-      state = 'verified';
-      await hash.end(); // who unpacks the file for minutes needs the memory of its thread
+      phase = 'verified';
     },
     async commit() {
-      expectState('verified');
-      state = 'ended';
+      expectPhase('verified');
+      phase = 'ended';
       // No truncation where this fails: it may have failed after the file got its digest's name.
       await attempt(`storing blob ${digest}`, () => land(file)).catch(async (thrown: unknown) => {
         if (thrown instanceof ArtifactError && thrown.code === 'exhausted') await rm(path, { force: true });
@@ -141,13 +181,13 @@ export async function openIngest(
       });
     },
     async drop() {
-      state = 'ended';
+      phase = 'ended';
       await rm(path, { force: true });
     },
     async [Symbol.asyncDispose]() {
-      if (state === 'open' && offset === 0) await rm(path, { force: true });
-      state = 'ended';
-      await close();
+      if (phase === 'open' && offset() === 0) await rm(path, { force: true });
+      phase = 'ended';
+      await file.close();
       onClose();
     },
   };

@@ -8,7 +8,6 @@ import { type Disk, openDisk } from './disk.ts';
 import { attempt } from './failure.ts';
 import { type Folder, openFolder } from './folder.ts';
 import { openFormat } from './format.ts';
-import { openHashing } from './hashing.ts';
 import { openLanding } from './landing.ts';
 import { type Layers, openLayers } from './layers.ts';
 import { takeLock } from './lock.ts';
@@ -72,7 +71,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const ingest = await folder('ingest');
     const blobFolders = opened.use(await openDigestFolders(join(stateDir, 'blobs')));
     const layerFolders = opened.use(await openDigestFolders(join(stateDir, 'layers/bodies')));
-    const blobs = openBlobs(blobFolders, ingest.path, openLanding(scratch), opened.use(openHashing()));
+    const blobs = openBlobs(blobFolders, ingest.path, openLanding(scratch));
     const layers = opened.use(openLayers(layerFolders, scratch));
     const sources: Sources = {
       path({ source, body }) {

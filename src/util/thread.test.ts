@@ -24,6 +24,7 @@ async function echo() {
       if (question === 'refuse') throw new ArtifactError('unmountable', 'no');
       if (question === 'fail') return readFileSync('/absent');
       if (question === 'text') throw 'text';
+      if (question === 'late') return new Promise(resolve => setTimeout(resolve, 50, question));
       if (question === 'exit') process.exit(3);
       if (question === 'eat') { const all = []; for (;;) all.push(new Array(1e5).fill(0)); }
       return question;
@@ -33,7 +34,7 @@ async function echo() {
   return { folder, beside, start: () => startThread<string, string>(beside, 'echo-worker', limits) };
 }
 
-test('questions are answered in their order, and what is thrown comes as it was', async () => {
+test('each question has its answer, and what is thrown comes as it was', async () => {
   const { folder, start } = await echo();
   await using _ = folder;
   await using thread = start();
@@ -45,6 +46,16 @@ test('questions are answered in their order, and what is thrown comes as it was'
   const reasons = answers.map(answer => (answer.status === 'rejected' ? answer.reason : undefined));
   assert.ok(reasons[1] instanceof ArtifactError && reasons[1].code === 'unmountable');
   assert.equal(reasons[3].code, 'ENOENT');
+});
+
+test('what takes its time holds up nobody', async () => {
+  const { folder, start } = await echo();
+  await using _ = folder;
+  await using thread = start();
+  const answered: string[] = [];
+  const note = async (question: string): Promise<void> => void answered.push(await thread.ask(question));
+  await Promise.all(['late', 'a', 'b'].map(note));
+  assert.deepEqual(answered, ['a', 'b', 'late']);
 });
 
 test('a thread that ends fails what it was asked, and what it is asked later', async () => {

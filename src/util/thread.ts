@@ -3,16 +3,19 @@ import { parentPort, type ResourceLimits, Worker } from 'node:worker_threads';
 import { ArtifactError, type ErrorCode, errnoOf } from './error.ts';
 
 /**
- * Another thread of this process, which is asked one thing after the other. It keeps the process alive only while it owes
- * an answer. Disposing it ends it at once, and with it the threads that it has started.
+ * Another thread of this process, which is asked many things at a time. It keeps the process alive only while it owes an
+ * answer. Disposing it ends it at once, and with it the threads that it has started.
  */
 export type Thread<Question, Answer> = AsyncDisposable & {
   /**
-   * Questions are taken in the order they came.
+   * Questions are taken in the order they came; answers come as they are ready.
    * @throws as the thread did: an ArtifactError, or an error with its errno; also once it has ended.
    */
   ask(question: Question): Promise<Answer>;
 };
+
+/** With the number of its question. */
+type Reply = readonly [number, Message];
 
 type Message =
   | { readonly kind: 'answer'; readonly value: unknown }
@@ -34,14 +37,16 @@ export function startThread<Question, Answer>(
   onEnd: () => void = () => {},
 ): Thread<Question, Answer> {
   const worker = new Worker(new URL(`./${file}${extname(ours)}`, ours), { resourceLimits });
-  const waiting: PromiseWithResolvers<unknown>[] = [];
+  const waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  let questions = 0;
   let failure: unknown = new Error(`the thread ${file} has ended`);
   let ended = false;
 
   worker.unref();
-  worker.on('message', (message: Message) => {
-    const asked = waiting.shift();
-    if (waiting.length === 0) worker.unref();
+  worker.on('message', ([number, message]: Reply) => {
+    const asked = waiting.get(number);
+    waiting.delete(number);
+    if (waiting.size === 0) worker.unref();
     if (message.kind === 'answer') asked?.resolve(message.value);
     else asked?.reject(toError(message));
   });
@@ -50,7 +55,8 @@ export function startThread<Question, Answer>(
   });
   worker.on('exit', () => {
     ended = true;
-    for (const { reject } of waiting.splice(0)) reject(failure);
+    for (const { reject } of waiting.values()) reject(failure);
+    waiting.clear();
     onEnd();
   });
 
@@ -59,10 +65,10 @@ export function startThread<Question, Answer>(
       if (ended) throw failure;
       worker.ref();
       const asked = Promise.withResolvers<unknown>();
-      waiting.push(asked);
+      waiting.set(questions, asked);
       // A thread of this process has no origin.
       // oxlint-disable-next-line unicorn/require-post-message-target-origin
-      worker.postMessage(question);
+      worker.postMessage([questions++, question]);
       return (await asked.promise) as Answer;
     },
     async [Symbol.asyncDispose]() {
@@ -82,7 +88,7 @@ export function startHelper<Question, Answer>(
   }
 }
 
-/** The other end: what runs in the thread calls this once. Only what is answered at once keeps its place in the order. */
+/** The other end: what runs in the thread calls this once. */
 export function answerQuestions(answer: (question: never) => unknown): void {
   const toMessage = async (question: never): Promise<Message> => {
     try {
@@ -93,8 +99,12 @@ export function answerQuestions(answer: (question: never) => unknown): void {
   };
   // Nor has the thread that asks.
   // oxlint-disable-next-line unicorn/require-post-message-target-origin
-  const post = (message: Message): void => parentPort?.postMessage(message);
-  parentPort?.on('message', (question: unknown) => void toMessage(question as never).then(post));
+  const post = (reply: Reply): void => parentPort?.postMessage(reply);
+  parentPort?.on(
+    'message',
+    ([number, question]: [number, unknown]) =>
+      void toMessage(question as never).then(message => post([number, message])),
+  );
 }
 
 type Failure = Exclude<Message, { readonly kind: 'answer' }>;

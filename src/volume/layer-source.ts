@@ -211,16 +211,36 @@ function absent(layer: LayerPlan, repository: Reference): ArtifactError {
   );
 }
 
+/** Counts what comes, however it comes. */
 function metered(sink: Sink, count: (bytes: number) => void): Sink {
+  let seen = sink.offset;
+  const note = (): void => {
+    const { offset } = sink;
+    if (offset > seen) count(offset - seen);
+    seen = offset;
+  };
+  const { file } = sink;
   return {
     get offset() {
       return sink.offset;
     },
     write(chunk) {
       sink.write(chunk);
-      count(chunk.length);
+      note();
     },
-    restart: () => sink.restart(),
+    restart() {
+      sink.restart();
+      note();
+    },
+    ...(file && {
+      file: {
+        ...file,
+        grown() {
+          file.grown();
+          note();
+        },
+      },
+    }),
     ...(sink.verify === undefined ? {} : { verify: sink.verify.bind(sink) }),
   };
 }

@@ -1,6 +1,6 @@
 import type { Credential, Keyring } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
-import type { Digest } from '../../oci/digest.ts';
+import type { Algorithm, Digest } from '../../oci/digest.ts';
 import type { Endpoint } from '../../oci/endpoint.ts';
 import type { Reference } from '../../oci/reference.ts';
 import type { Pod } from '../request.ts';
@@ -92,4 +92,20 @@ export type Sink = {
    * @throws `corrupt` saying which.
    */
   verify?(): Promise<void>;
+  /** Where the client may write, in another thread, what it does not hand to `write`. */
+  readonly file?: SinkFile;
+};
+
+/** An open file that grows at its end. */
+export type SinkFile = {
+  readonly fd: number;
+  readonly algorithm: Algorithm;
+  /** Shared between threads: its bytes, moved on by who appends to it, and how often it began anew. */
+  readonly state: BigInt64Array;
+  /** Told now and then while it grows, and at the end. */
+  grown(): void;
+  /** Told the hash, in hex, of all that is in it. */
+  hashed(hex: string): void;
+  /** What its owner makes of it when it could not be written. */
+  failed(thrown: unknown): Error;
 };

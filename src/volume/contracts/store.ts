@@ -2,7 +2,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { TocEntry, TocSummary } from '../../oci/toc.ts';
 import type { DirectoryNode } from '../../oci/tree.ts';
-import type { Sink } from './registry.ts';
+import type { Sink, SinkFile } from './registry.ts';
 
 export type Held = {
   readonly digest: Digest;
@@ -36,6 +36,7 @@ export type Ingest = Sink &
   AsyncDisposable & {
     /** The partial file. */
     readonly path: string;
+    readonly file: SinkFile;
     verify(): Promise<void>;
     /** After verify: fsync, rename under the digest's name, fsync of the folder. */
     commit(): Promise<void>;

@@ -1,0 +1,31 @@
+import type { Accept, Head, HopRequest, Send } from './hop.ts';
+import { openRecent } from './recent.ts';
+
+/** As Send; undefined for a server whose answer is not plain, of which nothing was accepted. */
+export type PlainSend = (
+  request: HopRequest,
+  accept: Accept,
+  signal: AbortSignal,
+) => Promise<Head | undefined>;
+
+/** For so long a server that did not answer plainly is not asked so again. */
+const oddMs = 60_000;
+
+/** Makes ways that ask plainly whole: who does not answer so is asked by `otherwise`, anew. */
+export type Detour = { by(plainly: PlainSend): Send };
+
+export function openDetour(otherwise: Send): Detour {
+  const odd = openRecent<{ until: number }>();
+  return {
+    by: plainly => async (request, accept, signal) => {
+      const { url, trust } = request;
+      const oddity = odd.take(`${url.origin} ${trust.insecure} ${trust.id}`, () => ({ until: 0 }));
+      if (Date.now() >= oddity.until) {
+        const head = await plainly(request, accept, signal);
+        if (head !== undefined) return head;
+        oddity.until = Date.now() + oddMs;
+      }
+      return await otherwise(request, accept, signal);
+    },
+  };
+}

@@ -1,0 +1,60 @@
+import { createHash, type Hash } from 'node:crypto';
+import { readSync, writeSync } from 'node:fs';
+import type { FileShare } from './line-message.ts';
+
+/**
+ * Appends to a file of another thread, or hashes what is in it, or both. `state[0]` is how many bytes the file has, and
+ * moves on when they are written, in their order: a process that is killed leaves no hole. `state[1]` changes when it
+ * begins anew.
+ */
+export type FileFill = {
+  /** @param hashes goes on with the hash, where that is of all that comes before. @throws as the file system does. */
+  append(bytes: Uint8Array, hashes: boolean): void;
+  /**
+   * Reads and hashes what is in the file beyond what is hashed. Answers the hash of all up to there, in hex; undefined
+   * where that is less, or more. @throws as the file system does.
+   */
+  hashUpTo(to: number): string | undefined;
+};
+
+/** Bytes read at once: few enough to be hashed while they are in the cache of the core. */
+const readBytes = 256 * 1024;
+
+export function openFileFill({ fd, algorithm, state }: FileShare): FileFill {
+  let hash: Hash = createHash(algorithm);
+  let hashed = 0;
+  let life = Atomics.load(state, 1);
+
+  /** What was hashed of an earlier life counts no more. */
+  const meetLife = (): void => {
+    const now = Atomics.load(state, 1);
+    if (life === now) return;
+    hash = createHash(algorithm);
+    hashed = 0;
+    life = now;
+  };
+  const update = (bytes: Uint8Array): void => {
+    hash.update(bytes);
+    hashed += bytes.length;
+  };
+
+  return {
+    append(bytes, hashes) {
+      meetLife();
+      const from = Number(Atomics.load(state, 0));
+      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, from + at);
+      if (hashes && hashed === from) update(bytes);
+      Atomics.store(state, 0, BigInt(from + bytes.length));
+    },
+    hashUpTo(to) {
+      meetLife();
+      const buffer = Buffer.allocUnsafeSlow(hashed < to ? readBytes : 0);
+      for (let left = to - hashed; left > 0; left = to - hashed) {
+        const bytes = readSync(fd, buffer, 0, Math.min(buffer.length, left), hashed);
+        if (bytes === 0) break;
+        update(buffer.subarray(0, bytes));
+      }
+      return hashed === to ? hash.copy().digest('hex') : undefined;
+    },
+  };
+}

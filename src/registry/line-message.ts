@@ -1,0 +1,62 @@
+import type { Algorithm } from '../oci/digest.ts';
+import { ArtifactError, type ErrorCode } from '../util/error.ts';
+import type { Head, HopRequest } from './hop.ts';
+import { Passing, Stall } from './patience.ts';
+
+/** Of a file what another thread can be given. */
+export type FileShare = { readonly fd: number; readonly algorithm: Algorithm; readonly state: BigInt64Array };
+
+/** Of a request likewise. */
+export type RequestShare = Pick<HopRequest, 'headers' | 'insecure' | 'trust' | 'connectMs'> & {
+  readonly url: string;
+};
+
+/** `ca`: PEM certificates to trust beside the system's. `stallMs`: how long a server may send nothing. */
+export type LineSettings = { readonly ca: readonly string[]; readonly stallMs: number };
+
+/**
+ * What a thread of lines is asked. First `open`. `get` answers when the head is there, and then the call waits for
+ * `pour` (the body, into a file, and hashed on the way where the line's hash is computed there) or `rest` (the start of
+ * it, in the answer), answered at its end. `leave` ends it, wherever it is, and forgets it. `hash` goes over what is in
+ * the file already, up to `to`, and answers its hash; `close` forgets a line.
+ */
+export type LineQuestion =
+  | ({ readonly kind: 'open' } & LineSettings)
+  | { readonly kind: 'hash'; readonly line: number; readonly file: FileShare; readonly to: number }
+  | { readonly kind: 'get'; readonly call: number; readonly request: RequestShare }
+  | {
+      readonly kind: 'pour';
+      readonly call: number;
+      readonly line: number;
+      readonly file: FileShare;
+      readonly hashes: boolean;
+    }
+  | { readonly kind: 'rest' | 'leave'; readonly call: number }
+  | { readonly kind: 'close'; readonly line: number };
+
+/** `otherwise`: it did not answer plainly, and shall be asked by another way. */
+export type LineAnswer =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'hash'; readonly hex: string | undefined }
+  | { readonly kind: 'head'; readonly head: Head }
+  | { readonly kind: 'otherwise' }
+  | { readonly kind: 'ended'; readonly rest?: Uint8Array }
+  | { readonly kind: 'failed'; readonly failure: Failure };
+
+/** An ArtifactError, and whether it may pass. */
+export type Failure = {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly passing?: { readonly stall: boolean; readonly afterMs: number };
+};
+
+export function toFailure(thrown: ArtifactError): Failure {
+  const { code, message } = thrown;
+  if (!(thrown instanceof Passing)) return { code, message };
+  return { code, message, passing: { stall: thrown instanceof Stall, afterMs: thrown.afterMs } };
+}
+
+export function toError({ code, message, passing }: Failure): ArtifactError {
+  if (passing === undefined) return new ArtifactError(code, message);
+  return new (passing.stall ? Stall : Passing)(code, message, undefined, passing.afterMs);
+}

@@ -1,0 +1,125 @@
+import { ArtifactError } from '../util/error.ts';
+import { answerQuestions } from '../util/thread.ts';
+import { type Bulk, openBulk } from './bulk.ts';
+import { type FileFill, openFileFill } from './file-fill.ts';
+import { openGate } from './gate.ts';
+import type { Head } from './hop.ts';
+import {
+  type FileShare,
+  type LineAnswer,
+  type LineQuestion,
+  type RequestShare,
+  toFailure,
+} from './line-message.ts';
+import { openTls } from './tls.ts';
+
+type Call = {
+  readonly gate: ReturnType<typeof openGate>;
+  readonly ended: Promise<LineAnswer>;
+  readonly leave: () => void;
+};
+
+/** Bytes of a body that goes into no file: more than any page with an error or a redirect is read of. */
+const restBytes = 128 * 1024;
+
+const done: LineAnswer = { kind: 'done' };
+const all: LineAnswer = { kind: 'ended' };
+const otherwise: LineAnswer = { kind: 'otherwise' };
+
+let bulk: Bulk | undefined;
+const fills = new Map<number, FileFill>();
+const calls = new Map<number, Call>();
+
+async function answer(question: LineQuestion): Promise<LineAnswer> {
+  switch (question.kind) {
+    case 'open':
+      bulk = openBulk(openTls(question.ca), question.stallMs);
+      return done;
+    case 'hash':
+      return { kind: 'hash', hex: fillOf(question.line, question.file).hashUpTo(question.to) };
+    case 'get':
+      return await get(question.call, question.request);
+    case 'pour':
+      return await pour(callOf(question.call), fillOf(question.line, question.file), question.hashes);
+    case 'rest':
+      return await readRest(callOf(question.call));
+    case 'leave':
+      await leave(question.call);
+      return done;
+    case 'close':
+      fills.delete(question.line);
+      return done;
+  }
+}
+
+async function get(id: number, request: RequestShare): Promise<LineAnswer> {
+  if (bulk === undefined) throw new Error('the line is not open');
+  const controller = new AbortController();
+  const arrived = Promise.withResolvers<LineAnswer>();
+  const gate = openGate();
+  const accept = ({ status, headers }: Head) => {
+    arrived.resolve({ kind: 'head', head: { status, headers } });
+    return gate.receive;
+  };
+  const ended = bulk
+    .send(
+      { ...request, url: new URL(request.url), method: 'GET', line: undefined },
+      accept,
+      controller.signal,
+    )
+    .then(answered => (answered === undefined ? otherwise : all), toAnswer);
+  calls.set(id, { gate, ended, leave: () => controller.abort() });
+  ended.catch(() => {}); // it is for whoever asks next
+  return await Promise.race([arrived.promise, ended]);
+}
+
+/** @throws what is no failure of the connection. */
+function toAnswer(thrown: unknown): LineAnswer {
+  if (thrown instanceof ArtifactError) return { kind: 'failed', failure: toFailure(thrown) };
+  throw thrown;
+}
+
+async function pour({ gate, ended, leave }: Call, fill: FileFill, hashes: boolean): Promise<LineAnswer> {
+  try {
+    gate.open(piece => fill.append(piece, hashes));
+  } catch (thrown) {
+    leave();
+    await ended.catch(() => {});
+    throw thrown;
+  }
+  return await ended;
+}
+
+async function readRest({ gate, ended, leave }: Call): Promise<LineAnswer> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  gate.open(piece => {
+    pieces.push(Buffer.from(piece));
+    length += piece.length;
+    if (length > restBytes) leave();
+  });
+  const answer = await ended;
+  const rest = new Uint8Array(Buffer.concat(pieces));
+  return answer.kind === 'ended' || length > restBytes ? { kind: 'ended', rest } : answer;
+}
+
+async function leave(id: number): Promise<void> {
+  const call = calls.get(id);
+  calls.delete(id);
+  call?.leave();
+  await call?.ended.catch(() => {});
+}
+
+function callOf(id: number): Call {
+  const call = calls.get(id);
+  if (call === undefined) throw new Error('there is no such call');
+  return call;
+}
+
+function fillOf(line: number, file: FileShare): FileFill {
+  const fill = fills.get(line) ?? openFileFill(file);
+  fills.set(line, fill);
+  return fill;
+}
+
+answerQuestions(answer);
