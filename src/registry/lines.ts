@@ -18,11 +18,12 @@ export type Lines = {
   open(file: SinkFile | undefined, bytes: number, signal: AbortSignal): Promise<Line>;
 };
 
-/** Who receives a blob, and who hashes it: how far that one was asked to go, in which life of the file. */
+/** Who receives a blob, with bytes left to come, and who hashes it: how far it was asked to, in which life of the file. */
 type Way = {
   readonly line: number;
   readonly receiver: Seat;
-  readonly hasher: Seat;
+  readonly left: () => number;
+  hasher: Seat | undefined;
   asked: number;
   life: bigint | undefined;
 };
@@ -40,21 +41,29 @@ const grownMs = 10;
 export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
   let ids = 0;
 
-  const takeWay = (bytes: number): Way | undefined => {
+  const takeWay = ({ state }: SinkFile, bytes: number): Way | undefined => {
     const receiver = seats.choose();
     if (receiver === undefined) return undefined;
-    receiver.receives++;
-    const free = bytes < manyBytes ? undefined : seats.choose();
-    const hasher = free?.receives === 0 ? free : receiver;
+    const size = bytesIn(state) + bytes;
+    const left = (): number => size - bytesIn(state);
+    receiver.receives.add(left);
     seats.use(receiver);
-    seats.use(hasher);
-    return { line: ids++, receiver, hasher, asked: 0, life: undefined };
+    return { line: ids++, receiver, left, hasher: undefined, asked: 0, life: undefined };
   };
-  const leaveWay = async ({ line, receiver, hasher }: Way): Promise<void> => {
-    receiver.receives--;
-    await Promise.allSettled([receiver, hasher].map(({ thread }) => thread.ask({ kind: 'close', line })));
-    seats.release(receiver);
-    seats.release(hasher);
+  /** Chosen as late as it can be, when those that come together are there. */
+  const hasherOf = (way: Way): Seat => {
+    if (way.hasher === undefined) {
+      const free = way.left() < manyBytes ? undefined : seats.choose();
+      way.hasher = free?.receives.size === 0 ? free : way.receiver;
+      if (way.hasher !== way.receiver) seats.use(way.hasher);
+    }
+    return way.hasher;
+  };
+  const leaveWay = async ({ line, receiver, hasher = receiver, left }: Way): Promise<void> => {
+    receiver.receives.delete(left);
+    const used = [...new Set([receiver, hasher])];
+    await Promise.allSettled(used.map(({ thread }) => thread.ask({ kind: 'close', line })));
+    for (const seat of used) seats.release(seat);
   };
 
   /** Hashes all that is in the file by now; undefined if it could not. @throws the signal's reason. */
@@ -64,10 +73,12 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
     way.life = life;
     for (;;) {
       signal?.throwIfAborted();
-      const size = Number(Atomics.load(file.state, 0));
+      const size = bytesIn(file.state);
       way.asked = Math.min(size, way.asked + hashStep);
       const question = { kind: 'hash', line: way.line, file: toFileShare(file), to: way.asked } as const;
-      const answer = await way.hasher.thread.ask(question).catch(() => undefined);
+      const answer = await hasherOf(way)
+        .thread.ask(question)
+        .catch(() => undefined);
       if (answer?.kind !== 'hash') return undefined;
       if (way.asked === size) return answer.hex;
     }
@@ -75,8 +86,8 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
 
   /** The body of a call, into the file. While it grows, it is hashed: by the receiver, or behind its back. */
   async function pour(way: Way, call: number, file: SinkFile): Promise<LineAnswer> {
-    const { line, receiver, hasher } = way;
-    const hashes = hasher === receiver;
+    const { line, receiver } = way;
+    const hashes = hasherOf(way) === receiver;
     let hashing: Promise<unknown> | undefined;
     const grown = (): void => {
       file.grown();
@@ -132,10 +143,10 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
 
   return {
     async open(file, bytes, signal) {
-      const way = file && bytes >= fewBytes ? takeWay(bytes) : undefined;
+      const way = file && bytes >= fewBytes ? takeWay(file, bytes) : undefined;
       if (file === undefined || way === undefined) return { send: here, async [Symbol.asyncDispose]() {} };
       try {
-        if (Atomics.load(file.state, 0) > 0n) await hash(way, file, signal);
+        if (bytesIn(file.state) > 0) await hash(way, file, signal);
       } catch (thrown) {
         await leaveWay(way);
         throw thrown;
@@ -146,6 +157,10 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
       };
     },
   };
+}
+
+function bytesIn(state: SinkFile['state']): number {
+  return Number(Atomics.load(state, 0));
 }
 
 function toFileShare({ fd, algorithm, state }: SinkFile): FileShare {

@@ -1,12 +1,15 @@
 import { startHelper, type Thread } from '../util/thread.ts';
 import type { LineAnswer, LineQuestion, LineSettings } from './line-message.ts';
 
-/** A thread of lines. `receives`: for how many it does so; it may hash for others. */
-export type Seat = { readonly thread: Thread<LineQuestion, LineAnswer>; receives: number };
+/** A thread of lines. `receives`: of each blob how many bytes are to come. It may hash others. */
+export type Seat = {
+  readonly thread: Thread<LineQuestion, LineAnswer>;
+  readonly receives: Set<() => number>;
+};
 
 /** The threads of lines, which come as they are needed. Disposing it ends them. */
 export type Seats = AsyncDisposable & {
-  /** One that receives nothing, else the least busy; undefined where the system has no room for one. */
+  /** One that receives nothing, else the one that has the least to receive; undefined where there is no room for one. */
   choose(): Seat | undefined;
   /** It stays until as many releases. */
   use(seat: Seat): void;
@@ -29,7 +32,7 @@ export function openSeats(settings: LineSettings): Seats {
   const add = (): Seat | undefined => {
     const onEnd = (): void => void (seat && seats.delete(seat));
     const thread = startHelper<LineQuestion, LineAnswer>(import.meta.url, 'line-worker', undefined, onEnd);
-    const seat = thread && { thread, receives: 0, uses: 0 };
+    const seat = thread && { thread, receives: new Set<() => number>(), uses: 0 };
     if (seat === undefined) return undefined;
     seats.set(seat, seat);
     seat.thread.ask({ kind: 'open', ...settings }).catch(() => {}); // what comes next fails by it
@@ -43,8 +46,10 @@ export function openSeats(settings: LineSettings): Seats {
 
   return {
     choose() {
-      const [least] = [...seats.values()].toSorted((a, b) => a.receives - b.receives || a.uses - b.uses);
-      const isFree = least !== undefined && (least.receives === 0 || seats.size >= maxThreads);
+      const [least] = [...seats.values()].toSorted(
+        (a, b) => bytesToCome(a) - bytesToCome(b) || a.uses - b.uses,
+      );
+      const isFree = least !== undefined && (least.receives.size === 0 || seats.size >= maxThreads);
       return isFree ? least : (add() ?? least);
     },
     use(seat) {
@@ -63,4 +68,9 @@ export function openSeats(settings: LineSettings): Seats {
       await Promise.all([...seats.values()].map(close));
     },
   };
+}
+
+/** Not how many blobs: those that share a thread end together, and the next ones would all be its. */
+function bytesToCome({ receives }: Seat): number {
+  return [...receives].reduce((sum, left) => sum + left(), 0);
 }
