@@ -4,6 +4,7 @@ import { type Choose, openWire, type Wire } from './wire.ts';
 
 /** What is received before the receiver takes it. */
 const bufferBytes = 256 * 1024;
+
 /** GETs of blobs over wires of our own. Disposing it closes them. */
 export type Bulk = Disposable & {
   /** As PlainSend. */

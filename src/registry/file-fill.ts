@@ -17,8 +17,8 @@ export type FileFill = {
   hashUpTo(to: number): string | undefined;
 };
 
-/** Bytes read at once: few enough to be hashed while they are in the cache of the core. */
-const readBytes = 256 * 1024;
+/** What is read into, of all files: few enough bytes to be hashed while they are in the cache of the core. */
+const buffer = Buffer.allocUnsafeSlow(256 * 1024);
 
 export function openFileFill({ fd, algorithm, state }: FileShare): FileFill {
   let hash: Hash = createHash(algorithm);
@@ -48,7 +48,6 @@ export function openFileFill({ fd, algorithm, state }: FileShare): FileFill {
     },
     hashUpTo(to) {
       meetLife();
-      const buffer = Buffer.allocUnsafeSlow(hashed < to ? readBytes : 0);
       for (let left = to - hashed; left > 0; left = to - hashed) {
         const bytes = readSync(fd, buffer, 0, Math.min(buffer.length, left), hashed);
         if (bytes === 0) break;
