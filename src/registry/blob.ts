@@ -1,9 +1,10 @@
 import type { Credential } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { ArtifactError } from '../util/error.ts';
+import type { GrowingFile } from '../util/growing-file.ts';
 import { parseContentRange } from './content-range.ts';
 import type { Exchange } from './exchange.ts';
-import type { HopRequest, Receiver, SinkFile } from './hop.ts';
+import type { HopRequest, Receiver } from './hop.ts';
 import { type Patience, Passing } from './patience.ts';
 import type { Place } from './place.ts';
 import type { Arrival } from './redirect.ts';
@@ -18,7 +19,7 @@ export type Sink = {
   write(chunk: Uint8Array): void;
   restart(): void;
   verify?(): Promise<void>;
-  readonly file?: SinkFile | undefined;
+  readonly file?: GrowingFile | undefined;
 };
 
 export type Transfer = {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { temporaryFolder } from '../../test/support/temporary.ts';
+import { beginAnew, createFileState, setSize, sizeOf } from '../util/growing-file.ts';
 import { openFileFill } from './file-fill.ts';
 
 test('whoever appends and hashes, what is answered is the hash of the file or nothing', async () => {
@@ -19,15 +20,14 @@ test('whoever appends and hashes, what is answered is the hash of the file or no
   );
   let told = 0;
   const property = fc.property(fc.array(step, { maxLength: 30 }), steps => {
-    const state = new BigInt64Array(new SharedArrayBuffer(16));
+    const state = createFileState();
     ftruncateSync(fd, 0);
     const fill = openFileFill({ fd, algorithm: 'sha512', state });
     let expected = Buffer.of();
     for (const step of steps) {
       if (step.kind === 'anew') {
         ftruncateSync(fd, 0);
-        state[0] = 0n;
-        state[1] = (state[1] ?? 0n) + 1n;
+        beginAnew(state);
         expected = Buffer.of();
       } else if (step.kind === 'hash') {
         const to = Math.floor(step.share * expected.length);
@@ -40,11 +40,11 @@ test('whoever appends and hashes, what is answered is the hash of the file or no
         if (step.kind === 'append') fill.append(bytes, step.hashes);
         else {
           writeSync(fd, bytes, 0, bytes.length, expected.length);
-          state[0] = BigInt(expected.length + bytes.length);
+          setSize(state, expected.length + bytes.length);
         }
         expected = Buffer.concat([expected, bytes]);
       }
-      assert.equal(Number(state[0]), expected.length);
+      assert.equal(sizeOf(state), expected.length);
     }
     assert.ok(readFileSync(path).equals(expected));
     assert.equal(fill.hashUpTo(expected.length), createHash('sha512').update(expected).digest('hex'));
@@ -59,9 +59,9 @@ test('what cannot be written moves nothing on', async () => {
   const path = join(folder.path, 'file');
   closeSync(openSync(path, 'w'));
   const fd = openSync(path, 'r');
-  const state = new BigInt64Array(new SharedArrayBuffer(16));
+  const state = createFileState();
   const fill = openFileFill({ fd, algorithm: 'sha256', state });
   assert.throws(() => fill.append(Buffer.from('text'), true), { code: 'EBADF' });
-  assert.equal(state[0], 0n);
+  assert.equal(sizeOf(state), 0);
   closeSync(fd);
 });

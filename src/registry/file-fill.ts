@@ -1,11 +1,10 @@
 import { createHash, type Hash } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
-import type { FileShare } from './line-message.ts';
+import { type FileShare, lifeOf, setSize, sizeOf } from '../util/growing-file.ts';
 
 /**
- * Appends to a file of another thread, or hashes what is in it, or both. `state[0]` is how many bytes the file has, and
- * moves on when they are written, in their order: a process that is killed leaves no hole. `state[1]` changes when it
- * begins anew.
+ * Appends to a file of another thread, or hashes what is in it, or both. Bytes are written in their order: a process
+ * that is killed leaves no hole.
  */
 export type FileFill = {
   /** @param hashes goes on with the hash, where that is of all that comes before. @throws as the file system does. */
@@ -23,11 +22,11 @@ const buffer = Buffer.allocUnsafeSlow(256 * 1024);
 export function openFileFill({ fd, algorithm, state }: FileShare): FileFill {
   let hash: Hash = createHash(algorithm);
   let hashed = 0;
-  let life = Atomics.load(state, 1);
+  let life = lifeOf(state);
 
   /** What was hashed of an earlier life counts no more. */
   const meetLife = (): void => {
-    const now = Atomics.load(state, 1);
+    const now = lifeOf(state);
     if (life === now) return;
     hash = createHash(algorithm);
     hashed = 0;
@@ -41,10 +40,10 @@ export function openFileFill({ fd, algorithm, state }: FileShare): FileFill {
   return {
     append(bytes, hashes) {
       meetLife();
-      const from = Number(Atomics.load(state, 0));
+      const from = sizeOf(state);
       for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, from + at);
       if (hashes && hashed === from) update(bytes);
-      Atomics.store(state, 0, BigInt(from + bytes.length));
+      setSize(state, from + bytes.length);
     },
     hashUpTo(to) {
       meetLife();

@@ -1,4 +1,4 @@
-import type { Algorithm } from '../oci/digest.ts';
+import type { GrowingFile } from '../util/growing-file.ts';
 import type { Trust } from './trust.ts';
 
 /**
@@ -26,21 +26,7 @@ export type Head = { readonly status: number; readonly headers: Readonly<Record<
  * Takes a piece of a body before it returns: its memory is used again. Where there is a `file`, another thread may write
  * the body to that instead.
  */
-export type Receiver = { (chunk: Uint8Array): void; readonly file?: SinkFile };
-
-/** An open file that a body goes into. */
-export type SinkFile = {
-  readonly fd: number;
-  readonly algorithm: Algorithm;
-  /** Shared between threads: how many bytes it has, moved on by who appends to it, and how often it began anew. */
-  readonly state: BigInt64Array;
-  /** Told now and then while it grows, and at the end. */
-  grown(): void;
-  /** Told the hash, in hex, of all that is in it. */
-  hashed(hex: string): void;
-  /** What its owner makes of it when it could not be written. */
-  failed(thrown: unknown): Error;
-};
+export type Receiver = { (chunk: Uint8Array): void; readonly file?: GrowingFile };
 
 /** Judges a head and says where its body goes. */
 export type Accept = (head: Head) => Receiver;

@@ -1,12 +1,9 @@
-import type { Algorithm } from '../oci/digest.ts';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
+import type { FileShare } from '../util/growing-file.ts';
 import type { Head, HopRequest } from './hop.ts';
 import { Passing, Stall } from './patience.ts';
 
-/** Of a file what another thread can be given. */
-export type FileShare = { readonly fd: number; readonly algorithm: Algorithm; readonly state: BigInt64Array };
-
-/** Of a request likewise. */
+/** Of a request what another thread can be given. */
 export type RequestShare = Pick<HopRequest, 'headers' | 'insecure' | 'trust' | 'connectMs'> & {
   readonly url: string;
 };

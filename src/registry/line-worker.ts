@@ -1,16 +1,11 @@
 import { ArtifactError } from '../util/error.ts';
+import type { FileShare } from '../util/growing-file.ts';
 import { answerQuestions } from '../util/thread.ts';
 import { type Bulk, openBulk } from './bulk.ts';
 import { type FileFill, openFileFill } from './file-fill.ts';
 import { openGate } from './gate.ts';
 import type { Head } from './hop.ts';
-import {
-  type FileShare,
-  type LineAnswer,
-  type LineQuestion,
-  type RequestShare,
-  toFailure,
-} from './line-message.ts';
+import { type LineAnswer, type LineQuestion, type RequestShare, toFailure } from './line-message.ts';
 import { openTls } from './tls.ts';
 
 type Call = {

@@ -11,8 +11,8 @@ import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { partialName } from '../store/blobs.ts';
 import { openStore } from '../store/store.ts';
+import { type GrowingFile, setSize } from '../util/growing-file.ts';
 import type { Sink } from './blob.ts';
-import type { SinkFile } from './hop.ts';
 import { openLines } from './lines.ts';
 
 const never = new AbortController().signal;
@@ -31,7 +31,7 @@ async function openDownload(stateDir: string, descriptor: Descriptor, held = Buf
     writeFileSync(join(stateDir, 'ingest', partialName(descriptor.digest, 'registry')), held);
   const ingest = await store.blobs.ingest(descriptor, 'registry', never);
   const taken: Taken = { writes: 0, hashes: [], grown: 0 };
-  const sink: Sink & { readonly file: SinkFile } = {
+  const sink: Sink & { readonly file: GrowingFile } = {
     get offset() {
       return ingest.offset;
     },
@@ -150,7 +150,7 @@ test('hashing what is there leaves the event loop free, and ends when the call i
   const descriptor = { ...describeBlob(Buffer.from('big')), size: 3000 * MiB };
   await using download = await openDownload(folder.path, descriptor, Buffer.of(0));
   truncateSync(download.ingest.path, 2500 * MiB);
-  download.sink.file.state[0] = BigInt(2500 * MiB);
+  setSize(download.sink.file.state, 2500 * MiB);
   let turns = 0;
   const turn = setInterval(() => turns++, 1);
   const pulling = pull(download.sink, descriptor, AbortSignal.timeout(100));

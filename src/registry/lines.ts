@@ -1,5 +1,6 @@
-import type { HopRequest, Send, SinkFile } from './hop.ts';
-import { type FileShare, type LineAnswer, type RequestShare, toError } from './line-message.ts';
+import { type FileShare, type GrowingFile, lifeOf, sizeOf } from '../util/growing-file.ts';
+import type { HopRequest, Send } from './hop.ts';
+import { type LineAnswer, type RequestShare, toError } from './line-message.ts';
 import type { Detour, PlainSend } from './detour.ts';
 import { cancelled } from './outage.ts';
 import type { Seat, Seats } from './seats.ts';
@@ -15,7 +16,7 @@ export type Lines = {
    * @param bytes that are to come.
    * @throws the signal's reason.
    */
-  open(file: SinkFile | undefined, bytes: number, signal: AbortSignal): Promise<Line>;
+  open(file: GrowingFile | undefined, bytes: number, signal: AbortSignal): Promise<Line>;
 };
 
 /** Who receives a blob, with bytes left to come, and who hashes it: how far it was asked to, in which life of the file. */
@@ -41,11 +42,11 @@ const grownMs = 10;
 export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
   let ids = 0;
 
-  const takeWay = ({ state }: SinkFile, bytes: number): Way | undefined => {
+  const takeWay = ({ state }: GrowingFile, bytes: number): Way | undefined => {
     const receiver = seats.choose();
     if (receiver === undefined) return undefined;
-    const size = bytesIn(state) + bytes;
-    const left = (): number => size - bytesIn(state);
+    const size = sizeOf(state) + bytes;
+    const left = (): number => size - sizeOf(state);
     receiver.receives.add(left);
     seats.use(receiver);
     return { line: ids++, receiver, left, hasher: undefined, asked: 0, life: undefined };
@@ -67,13 +68,13 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
   };
 
   /** Hashes all that is in the file by now; undefined if it could not. @throws the signal's reason. */
-  async function hash(way: Way, file: SinkFile, signal?: AbortSignal): Promise<string | undefined> {
-    const life = Atomics.load(file.state, 1);
+  async function hash(way: Way, file: GrowingFile, signal?: AbortSignal): Promise<string | undefined> {
+    const life = lifeOf(file.state);
     if (way.life !== life) way.asked = 0;
     way.life = life;
     for (;;) {
       signal?.throwIfAborted();
-      const size = bytesIn(file.state);
+      const size = sizeOf(file.state);
       way.asked = Math.min(size, way.asked + hashStep);
       const question = { kind: 'hash', line: way.line, file: toFileShare(file), to: way.asked } as const;
       const answer = await hasherOf(way)
@@ -85,7 +86,7 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
   }
 
   /** The body of a call, into the file. While it grows, it is hashed: by the receiver, or behind its back. */
-  async function pour(way: Way, call: number, file: SinkFile): Promise<LineAnswer> {
+  async function pour(way: Way, call: number, file: GrowingFile): Promise<LineAnswer> {
     const { line, receiver } = way;
     const hashes = hasherOf(way) === receiver;
     let hashing: Promise<unknown> | undefined;
@@ -146,7 +147,7 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
       const way = file && bytes >= fewBytes ? takeWay(file, bytes) : undefined;
       if (file === undefined || way === undefined) return { send: here, async [Symbol.asyncDispose]() {} };
       try {
-        if (bytesIn(file.state) > 0) await hash(way, file, signal);
+        if (sizeOf(file.state) > 0) await hash(way, file, signal);
       } catch (thrown) {
         await leaveWay(way);
         throw thrown;
@@ -159,11 +160,7 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
   };
 }
 
-function bytesIn(state: SinkFile['state']): number {
-  return Number(Atomics.load(state, 0));
-}
-
-function toFileShare({ fd, algorithm, state }: SinkFile): FileShare {
+function toFileShare({ fd, algorithm, state }: GrowingFile): FileShare {
   return { fd, algorithm, state };
 }
 

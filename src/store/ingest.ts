@@ -2,16 +2,18 @@ import { createHash, type Hash } from 'node:crypto';
 import { constants, fstatSync, ftruncateSync, writeSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { type Algorithm, algorithmOf, toDigest } from '../oci/digest.ts';
+import { algorithmOf, toDigest } from '../oci/digest.ts';
 import { ArtifactError } from '../util/error.ts';
+import { beginAnew, createFileState, type GrowingFile, setSize, sizeOf } from '../util/growing-file.ts';
 import { startWriteback } from '../util/libc.ts';
 import { attempt, toStoreError } from './failure.ts';
 import { hashFile } from './file-hash.ts';
 
 /**
- * A download under way, from `offset` on. Its life: open (with what an earlier one left) -> write or restart, any number
- * of times, or others appending to `file` -> verify -> commit -> dispose. Disposed before commit, the partial file stays for a resume; but
- * bytes that are wrong, and all of them when the disk is full, are given up at once, and it can start again.
+ * A download under way, from `offset` on. Its life: open (with what an earlier one left) -> write or restart, or others
+ * appending to `file`, any number of times -> verify -> commit -> dispose. Disposed before commit, the partial file stays
+ * for a resume; but bytes that are wrong, and all of them when the disk is full, are given up at once, and it can start
+ * again.
  */
 export type Ingest = AsyncDisposable & {
   readonly path: string;
@@ -19,25 +21,12 @@ export type Ingest = AsyncDisposable & {
   /** Takes the chunk before it returns. @throws `corrupt` for more bytes than the descriptor has; `exhausted`. */
   write(chunk: Uint8Array): void;
   restart(): void;
-  /** For who appends to it in another thread, while nobody writes here. */
-  readonly file: IngestFile;
+  /** For who appends to it in another thread, while nobody writes here. What was not hashed is read again by `verify`. */
+  readonly file: GrowingFile;
   /** Size, then digest; it may be asked again. @throws `corrupt` with what was expected and what came; it is as after `restart`. */
   verify(): Promise<void>;
   commit(): Promise<void>;
   drop(): Promise<void>;
-};
-
-export type IngestFile = {
-  readonly fd: number;
-  readonly algorithm: Algorithm;
-  /** Shared between threads: its bytes, moved on by who appends to it, and how often it began anew. */
-  readonly state: BigInt64Array;
-  /** To be told now and then while it grows, and at the end. */
-  grown(): void;
-  /** To be told the hash of all that is in it, in hex, by who has computed it; without that it is read again. */
-  hashed(hex: string): void;
-  /** What an error of a write means: `exhausted` on a full disk, and it is as after `restart`. */
-  failed(thrown: unknown): ArtifactError;
 };
 
 /**
@@ -63,7 +52,7 @@ export async function openIngest(
   const file = await attempt(doing, () =>
     open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o644),
   );
-  const state = new BigInt64Array(new SharedArrayBuffer(2 * BigInt64Array.BYTES_PER_ELEMENT));
+  const state = createFileState();
   /** Of the bytes that were written here, from the first on. */
   let own: { readonly hash: Hash; to: number } | undefined;
   /** What others told. */
@@ -71,12 +60,10 @@ export async function openIngest(
   let flushed = 0;
   let phase: 'open' | 'verifying' | 'verified' | 'ended' = 'open';
 
-  const offset = (): number => Number(Atomics.load(state, 0));
-  const setOffset = (to: number): void => void Atomics.store(state, 0, BigInt(to));
+  const offset = (): number => sizeOf(state);
   const restart = (): void => {
     ftruncateSync(file.fd, 0);
-    setOffset(0);
-    Atomics.add(state, 1, 1n);
+    beginAnew(state);
     own = undefined;
     told = undefined;
     flushed = 0;
@@ -118,7 +105,7 @@ export async function openIngest(
   try {
     const { size: left } = fstatSync(file.fd);
     if (left > size) ftruncateSync(file.fd, 0);
-    setOffset(left > size ? 0 : left);
+    setSize(state, left > size ? 0 : left);
     flushed = offset();
   } catch (thrown) {
     await file.close();
@@ -153,7 +140,7 @@ export async function openIngest(
           at += writeSync(file.fd, chunk, at, chunk.length - at, from + at);
         }
         hashOwn(chunk, from);
-        setOffset(from + chunk.length);
+        setSize(state, from + chunk.length);
         flush();
       } catch (thrown) {
         throw toFailure(thrown);

@@ -1,8 +1,9 @@
 import type { Credential, Keyring } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
-import type { Algorithm, Digest } from '../../oci/digest.ts';
+import type { Digest } from '../../oci/digest.ts';
 import type { Endpoint } from '../../oci/endpoint.ts';
 import type { Reference } from '../../oci/reference.ts';
+import type { GrowingFile } from '../../util/growing-file.ts';
 import type { Pod } from '../request.ts';
 
 /** Completes what users write from the node's configuration. */
@@ -93,19 +94,5 @@ export type Sink = {
    */
   verify?(): Promise<void>;
   /** Where the client may write, in another thread, what it does not hand to `write`. */
-  readonly file?: SinkFile;
-};
-
-/** An open file that grows at its end. */
-export type SinkFile = {
-  readonly fd: number;
-  readonly algorithm: Algorithm;
-  /** Shared between threads: its bytes, moved on by who appends to it, and how often it began anew. */
-  readonly state: BigInt64Array;
-  /** Told now and then while it grows, and at the end. */
-  grown(): void;
-  /** Told the hash, in hex, of all that is in it. */
-  hashed(hex: string): void;
-  /** What its owner makes of it when it could not be written. */
-  failed(thrown: unknown): Error;
+  readonly file?: GrowingFile;
 };

@@ -2,7 +2,8 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { TocEntry, TocSummary } from '../../oci/toc.ts';
 import type { DirectoryNode } from '../../oci/tree.ts';
-import type { Sink, SinkFile } from './registry.ts';
+import type { GrowingFile } from '../../util/growing-file.ts';
+import type { Sink } from './registry.ts';
 
 export type Held = {
   readonly digest: Digest;
@@ -36,7 +37,7 @@ export type Ingest = Sink &
   AsyncDisposable & {
     /** The partial file. */
     readonly path: string;
-    readonly file: SinkFile;
+    readonly file: GrowingFile;
     verify(): Promise<void>;
     /** After verify: fsync, rename under the digest's name, fsync of the folder. */
     commit(): Promise<void>;
