@@ -14,7 +14,7 @@ export type Lines = {
    * To a file, by a thread of its own that hashes as it writes; what is in it already is hashed first. Else, for few
    * bytes, and where there is no room for a thread, by this one.
    * @param bytes that are to come.
-   * @throws the signal's reason.
+   * @throws `cancelled`.
    */
   open(file: GrowingFile | undefined, bytes: number, signal: AbortSignal): Promise<Line>;
 };
@@ -67,13 +67,13 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
     for (const seat of used) seats.release(seat);
   };
 
-  /** Hashes all that is in the file by now; undefined if it could not. @throws the signal's reason. */
+  /** Hashes all that is in the file by now; undefined if it could not. @throws `cancelled`. */
   async function hash(way: Way, file: GrowingFile, signal?: AbortSignal): Promise<string | undefined> {
     const life = lifeOf(file.state);
     if (way.life !== life) way.asked = 0;
     way.life = life;
     for (;;) {
-      signal?.throwIfAborted();
+      if (signal?.aborted === true) throw cancelled(signal);
       const size = sizeOf(file.state);
       way.asked = Math.min(size, way.asked + hashStep);
       const question = { kind: 'hash', line: way.line, file: toFileShare(file), to: way.asked } as const;
@@ -133,7 +133,7 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
       const ended = await (file ? pour(way, call, file) : thread.ask({ kind: 'rest', call }));
       verify(ended);
       if (ended.kind === 'ended' && ended.rest !== undefined) receiver(ended.rest);
-      const hex = file && (await hash(way, file));
+      const hex = file && (await hash(way, file, signal));
       if (hex !== undefined) file?.hashed(hex);
       return begun.head;
     } finally {
