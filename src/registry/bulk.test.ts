@@ -68,7 +68,7 @@ function openClient(origin: string, stallMs = 1_000): Client {
     client.others++;
     return { status: 418, headers: {} };
   };
-  const send = openDetour(otherwise).by(client.bulk.send);
+  const send = openDetour(otherwise)(client.bulk.send);
   return client;
 }
 

@@ -1,6 +1,6 @@
-import type { Head, HopRequest } from './hop.ts';
+import type { Head } from './hop.ts';
 import type { Tls } from './tls.ts';
-import { type Choose, openWire, type Wire } from './wire.ts';
+import { type Choose, openWire, type PlainRequest, type Wire } from './wire.ts';
 
 /** What is received before the receiver takes it. */
 const bufferBytes = 256 * 1024;
@@ -8,7 +8,7 @@ const bufferBytes = 256 * 1024;
 /** GETs of blobs over wires of our own. Disposing it closes them. */
 export type Bulk = Disposable & {
   /** As PlainSend. */
-  send(request: HopRequest, choose: Choose, signal: AbortSignal): Promise<Head | undefined>;
+  send(request: PlainRequest, choose: Choose, signal: AbortSignal): Promise<Head | undefined>;
 };
 
 /**
@@ -30,7 +30,7 @@ export function openBulk(tls: Tls, stallMs: number): Bulk {
   /** Those that are free, by server and trust; the one that was used last is asked next. */
   const idle = new Map<string, Wire[]>();
 
-  function connect(key: string, request: HopRequest): Wire {
+  function connect(key: string, request: PlainRequest): Wire {
     const onEnd = () => {
       open.delete(wire);
       const others = idle.get(key)?.filter(other => other !== wire) ?? [];

@@ -96,7 +96,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   const detour = openDetour(pool.send);
   const bulk = openBulk(tls, stallMs);
   const seats = openSeats({ ca, stallMs });
-  const lines = openLines(seats, detour.by(bulk.send), detour);
+  const lines = openLines(seats, detour(bulk.send), detour);
   const exchange = openExchange((request, accept, signal) => {
     // What comes by a proxy has its speed, which the pool keeps up with.
     const straight = proxies.find(request.url) === undefined;
@@ -173,7 +173,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     async blob(reference, descriptor, sink, keyring, signal) {
       const journey = plan(reference, 'content', keyring, `@${descriptor.digest}`);
       const startPatience = () => openPatience(journey.subject, clock, onRetry);
-      await using line = await lines.open(sink.file, descriptor.size - sink.offset, signal);
+      await using line = lines.open(sink.file, descriptor.size);
       return await deliver(exchange, journey, { descriptor, sink, line }, standings, startPatience, signal);
     },
     async [Symbol.asyncDispose]() {

@@ -11,21 +11,19 @@ export type PlainSend = (
 /** For so long a server that did not answer plainly is not asked so again. */
 const oddMs = 60_000;
 
-/** Makes ways that ask plainly whole: who does not answer so is asked by `otherwise`, anew. */
-export type Detour = { by(plainly: PlainSend): Send };
+/** Makes a whole way of one that asks plainly: who does not answer so is asked by another, anew. */
+export type Detour = (plainly: PlainSend) => Send;
 
 export function openDetour(otherwise: Send): Detour {
   const odd = openRecent<{ until: number }>();
-  return {
-    by: plainly => async (request, accept, signal) => {
-      const { url, trust } = request;
-      const oddity = odd.take(`${url.origin} ${trust.insecure} ${trust.id}`, () => ({ until: 0 }));
-      if (Date.now() >= oddity.until) {
-        const head = await plainly(request, accept, signal);
-        if (head !== undefined) return head;
-        oddity.until = Date.now() + oddMs;
-      }
-      return await otherwise(request, accept, signal);
-    },
+  return plainly => async (request, accept, signal) => {
+    const { url, trust } = request;
+    const oddity = odd.take(`${url.origin} ${trust.insecure} ${trust.id}`, () => ({ until: 0 }));
+    if (Date.now() >= oddity.until) {
+      const head = await plainly(request, accept, signal);
+      if (head !== undefined) return head;
+      oddity.until = Date.now() + oddMs;
+    }
+    return await otherwise(request, accept, signal);
   };
 }

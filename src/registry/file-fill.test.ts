@@ -8,17 +8,16 @@ import { temporaryFolder } from '../../test/support/temporary.ts';
 import { beginAnew, createFileState, setSize, sizeOf } from '../util/growing-file.ts';
 import { openFileFill } from './file-fill.ts';
 
-test('whoever appends and hashes, what is answered is the hash of the file or nothing', async () => {
+test('whoever appends and hashes, what is answered is the hash of the file', async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, 'file');
   const fd = openSync(path, 'w+');
   const step = fc.oneof(
     fc.record({ kind: fc.constant('append' as const), length: fc.nat(5000), hashes: fc.boolean() }),
-    fc.record({ kind: fc.constant('hash' as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }),
+    fc.record({ kind: fc.constant('hash' as const) }),
     fc.record({ kind: fc.constant('other' as const), length: fc.nat(5000) }),
     fc.record({ kind: fc.constant('anew' as const) }),
   );
-  let told = 0;
   const property = fc.property(fc.array(step, { maxLength: 30 }), steps => {
     const state = createFileState();
     ftruncateSync(fd, 0);
@@ -30,11 +29,7 @@ test('whoever appends and hashes, what is answered is the hash of the file or no
         beginAnew(state);
         expected = Buffer.of();
       } else if (step.kind === 'hash') {
-        const to = Math.floor(step.share * expected.length);
-        const hex = fill.hashUpTo(to);
-        if (hex === undefined) continue;
-        told++;
-        assert.equal(hex, createHash('sha512').update(expected.subarray(0, to)).digest('hex'));
+        assert.equal(fill.hashOn(), createHash('sha512').update(expected).digest('hex'));
       } else {
         const bytes = randomBytes(step.length);
         if (step.kind === 'append') fill.append(bytes, step.hashes);
@@ -47,10 +42,9 @@ test('whoever appends and hashes, what is answered is the hash of the file or no
       assert.equal(sizeOf(state), expected.length);
     }
     assert.ok(readFileSync(path).equals(expected));
-    assert.equal(fill.hashUpTo(expected.length), createHash('sha512').update(expected).digest('hex'));
+    assert.equal(fill.hashOn(), createHash('sha512').update(expected).digest('hex'));
   });
   fc.assert(property, { numRuns: 300 });
-  assert.ok(told > 100);
   closeSync(fd);
 });
 
@@ -63,5 +57,23 @@ test('what cannot be written moves nothing on', async () => {
   const fill = openFileFill({ fd, algorithm: 'sha256', state });
   assert.throws(() => fill.append(Buffer.from('text'), true), { code: 'EBADF' });
   assert.equal(sizeOf(state), 0);
+  closeSync(fd);
+});
+
+test('what is there is hashed in steps, and what is not there is told', async () => {
+  await using folder = await temporaryFolder();
+  const fd = openSync(join(folder.path, 'file'), 'w+');
+  const bytes = randomBytes(9 * 1024 * 1024);
+  writeSync(fd, bytes);
+  const state = createFileState();
+  setSize(state, bytes.length);
+  const fill = openFileFill({ fd, algorithm: 'sha256', state });
+  assert.deepEqual(
+    [fill.hashOn(), fill.hashOn(), fill.hashOn(), fill.hashOn()].map(hex => hex?.length),
+    [undefined, undefined, 64, 64],
+  );
+  assert.equal(fill.hashOn(), createHash('sha256').update(bytes).digest('hex'));
+  setSize(state, bytes.length + 1);
+  assert.throws(() => fill.hashOn(), /it ends after 9437184 of 9437185 bytes/);
   closeSync(fd);
 });

@@ -10,12 +10,14 @@ export type FileFill = {
   /** @param hashes goes on with the hash, where that is of all that comes before. @throws as the file system does. */
   append(bytes: Uint8Array, hashes: boolean): void;
   /**
-   * Reads and hashes what is in the file beyond what is hashed. Answers the hash of all up to there, in hex; undefined
-   * where that is less, or more. @throws as the file system does.
+   * Reads and hashes of what is in the file and is not hashed, but a step at most. Answers the hash of all, in hex, when
+   * there is no more. @throws as the file system does; if the file is shorter than it is said to be.
    */
-  hashUpTo(to: number): string | undefined;
+  hashOn(): string | undefined;
 };
 
+/** Bytes hashed at a time of what is there, some 3 ms: files that share a thread take turns. */
+const hashStep = 4 * 1024 * 1024;
 /** What is read into, of all files: few enough bytes to be hashed while they are in the cache of the core. */
 const buffer = Buffer.allocUnsafeSlow(256 * 1024);
 
@@ -45,14 +47,16 @@ export function openFileFill({ fd, algorithm, state }: FileShare): FileFill {
       if (hashes && hashed === from) update(bytes);
       setSize(state, from + bytes.length);
     },
-    hashUpTo(to) {
+    hashOn() {
       meetLife();
+      const size = sizeOf(state);
+      const to = Math.min(size, hashed + hashStep);
       for (let left = to - hashed; left > 0; left = to - hashed) {
         const bytes = readSync(fd, buffer, 0, Math.min(buffer.length, left), hashed);
-        if (bytes === 0) break;
+        if (bytes === 0) throw new Error(`it ends after ${hashed} of ${size} bytes`);
         update(buffer.subarray(0, bytes));
       }
-      return hashed === to ? hash.copy().digest('hex') : undefined;
+      return hashed === size ? hash.copy().digest('hex') : undefined;
     },
   };
 }

@@ -33,6 +33,12 @@ test('a head above 16 KiB is none of ours', () => {
   assert.equal(parseResponseStart(Buffer.alloc(maxHeadBytes, 'a')).kind, 'other');
 });
 
+test('a head of more than 128 fields is none of ours', () => {
+  const fields = (count: number): string[] => Array.from({ length: count }, (_, index) => `x-${index}: 1`);
+  assert.equal(kind('HTTP/1.1 200 OK', 'content-length: 4', ...fields(127)), 'plain');
+  assert.equal(kind('HTTP/1.1 200 OK', 'content-length: 4', ...fields(128)), 'other');
+});
+
 for (const [what, lines] of [
   ['two Content-Lengths that differ', ['HTTP/1.1 200 OK', 'content-length: 4', 'content-length: 5']],
   ['two Content-Lengths that agree', ['HTTP/1.1 200 OK', 'content-length: 4', 'content-length: 4']],

@@ -17,6 +17,8 @@ export type ResponseStart =
     }
   | { readonly kind: 'other' };
 
+/** Far above any server's; each takes more memory than its bytes. */
+const maxFields = 128;
 const incomplete: ResponseStart = { kind: 'incomplete' };
 const other: ResponseStart = { kind: 'other' };
 const visible = String.raw`[\t\x20-\x7e\x80-\xff]*`;
@@ -26,7 +28,7 @@ const field = new RegExp(`^${fieldText}$`);
 const wholeHead = new RegExp(String.raw`^HTTP/1\.[01] [2-5]\d\d(?: ${visible})?(?:\r\n${fieldText})*$`);
 
 /**
- * Reads a response head strictly (RFC 9112): no line folding, no bare CR or LF, one Content-Length of digits, no
+ * Reads a response head strictly (RFC 9112): no line folding, no bare CR or LF, 128 fields at most, one Content-Length of digits, no
  * Transfer-Encoding, no 1xx. Header names come out in lower case, repeated ones joined with a comma.
  */
 export function parseResponseStart(bytes: Uint8Array): ResponseStart {
@@ -36,6 +38,7 @@ export function parseResponseStart(bytes: Uint8Array): ResponseStart {
   const head = buffer.toString('latin1', 0, end);
   if (!wholeHead.test(head)) return other;
   const [first = '', ...lines] = head.split('\r\n');
+  if (lines.length > maxFields) return other;
   const headers: Record<string, string> = Object.create(null);
   for (const line of lines) {
     const colon = line.indexOf(':');

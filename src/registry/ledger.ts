@@ -22,7 +22,13 @@ export type Ledger = Sink & {
 export function openLedger(sink: Sink, { digest }: Descriptor): Ledger {
   const givers = new Set<Place>();
   let giver: Place | undefined;
-  const noteGiver = (): void => void (giver && givers.add(giver));
+  let noted = sink.offset;
+  /** Who is asked is a giver once something came. */
+  const note = (): void => {
+    const { offset } = sink;
+    if (offset > noted && giver !== undefined) givers.add(giver);
+    noted = offset;
+  };
   const { file } = sink;
   const algorithm = algorithmOf(digest);
   let resumed = sink.offset > 0;
@@ -42,12 +48,13 @@ export function openLedger(sink: Sink, { digest }: Descriptor): Ledger {
       return sink.offset;
     },
     write(chunk) {
-      noteGiver();
       hash?.update(chunk);
       sink.write(chunk);
+      note();
     },
     restart() {
       givers.clear();
+      noted = 0;
       resumed = false;
       if (sink.verify === undefined) hash = createHash(algorithm);
       sink.restart();
@@ -56,7 +63,7 @@ export function openLedger(sink: Sink, { digest }: Descriptor): Ledger {
       file: {
         ...file,
         grown() {
-          noteGiver();
+          note();
           file.grown();
         },
       },

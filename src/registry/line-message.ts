@@ -4,7 +4,7 @@ import type { Head, HopRequest } from './hop.ts';
 import { Passing, Stall } from './patience.ts';
 
 /** Of a request what another thread can be given. */
-export type RequestShare = Pick<HopRequest, 'headers' | 'insecure' | 'trust' | 'connectMs'> & {
+export type RequestShare = Pick<HopRequest, 'headers' | 'trust' | 'connectMs'> & {
   readonly url: string;
 };
 
@@ -14,12 +14,12 @@ export type LineSettings = { readonly ca: readonly string[]; readonly stallMs: n
 /**
  * What a thread of lines is asked. First `open`. `get` answers when the head is there, and then the call waits for
  * `pour` (the body, into a file, and hashed on the way where the line's hash is computed there) or `rest` (the start of
- * it, in the answer), answered at its end. `leave` ends it, wherever it is, and forgets it. `hash` goes over what is in
- * the file already, up to `to`, and answers its hash; `close` forgets a line.
+ * it, in the answer), answered at its end. `leave` ends it, wherever it is, and forgets it. `hash` goes on for a step
+ * with what is in the file, and answers the hash of all when there is no more; `close` forgets a line.
  */
 export type LineQuestion =
   | ({ readonly kind: 'open' } & LineSettings)
-  | { readonly kind: 'hash'; readonly line: number; readonly file: FileShare; readonly to: number }
+  | { readonly kind: 'hash'; readonly line: number; readonly file: FileShare }
   | { readonly kind: 'get'; readonly call: number; readonly request: RequestShare }
   | {
       readonly kind: 'pour';

@@ -10,7 +10,7 @@ import { openTls } from './tls.ts';
 
 type Call = {
   readonly gate: ReturnType<typeof openGate>;
-  readonly ended: Promise<LineAnswer>;
+  readonly end: Promise<LineAnswer>;
   readonly leave: () => void;
 };
 
@@ -18,7 +18,7 @@ type Call = {
 const restBytes = 128 * 1024;
 
 const done: LineAnswer = { kind: 'done' };
-const all: LineAnswer = { kind: 'ended' };
+const ended: LineAnswer = { kind: 'ended' };
 const otherwise: LineAnswer = { kind: 'otherwise' };
 
 let bulk: Bulk | undefined;
@@ -31,7 +31,7 @@ async function answer(question: LineQuestion): Promise<LineAnswer> {
       bulk = openBulk(openTls(question.ca), question.stallMs);
       return done;
     case 'hash':
-      return { kind: 'hash', hex: fillOf(question.line, question.file).hashUpTo(question.to) };
+      return { kind: 'hash', hex: fillOf(question.line, question.file).hashOn() };
     case 'get':
       return await get(question.call, question.request);
     case 'pour':
@@ -56,16 +56,12 @@ async function get(id: number, request: RequestShare): Promise<LineAnswer> {
     arrived.resolve({ kind: 'head', head: { status, headers } });
     return gate.receive;
   };
-  const ended = bulk
-    .send(
-      { ...request, url: new URL(request.url), method: 'GET', line: undefined },
-      accept,
-      controller.signal,
-    )
-    .then(answered => (answered === undefined ? otherwise : all), toAnswer);
-  calls.set(id, { gate, ended, leave: () => controller.abort() });
-  ended.catch(() => {}); // it is for whoever asks next
-  return await Promise.race([arrived.promise, ended]);
+  const end = bulk
+    .send({ ...request, url: new URL(request.url) }, accept, controller.signal)
+    .then(answered => (answered === undefined ? otherwise : ended), toAnswer);
+  calls.set(id, { gate, end, leave: () => controller.abort() });
+  end.catch(() => {}); // it is for whoever asks next
+  return await Promise.race([arrived.promise, end]);
 }
 
 /** @throws what is no failure of the connection. */
@@ -74,35 +70,36 @@ function toAnswer(thrown: unknown): LineAnswer {
   throw thrown;
 }
 
-async function pour({ gate, ended, leave }: Call, fill: FileFill, hashes: boolean): Promise<LineAnswer> {
+async function pour({ gate, end, leave }: Call, fill: FileFill, hashes: boolean): Promise<LineAnswer> {
   try {
     gate.open(piece => fill.append(piece, hashes));
   } catch (thrown) {
     leave();
-    await ended.catch(() => {});
+    await end.catch(() => {});
     throw thrown;
   }
-  return await ended;
+  return await end;
 }
 
-async function readRest({ gate, ended, leave }: Call): Promise<LineAnswer> {
-  const pieces: Uint8Array[] = [];
+async function readRest({ gate, end, leave }: Call): Promise<LineAnswer> {
+  // One buffer, however small the pieces are that it is sent in.
+  const rest = new Uint8Array(restBytes);
   let length = 0;
   gate.open(piece => {
-    pieces.push(Buffer.from(piece));
-    length += piece.length;
-    if (length > restBytes) leave();
+    const part = piece.subarray(0, restBytes - length);
+    rest.set(part, length);
+    length += part.length;
+    if (length === restBytes) leave();
   });
-  const answer = await ended;
-  const rest = new Uint8Array(Buffer.concat(pieces));
-  return answer.kind === 'ended' || length > restBytes ? { kind: 'ended', rest } : answer;
+  const answer = await end;
+  return answer === ended || length === restBytes ? { kind: 'ended', rest: rest.slice(0, length) } : answer;
 }
 
 async function leave(id: number): Promise<void> {
   const call = calls.get(id);
   calls.delete(id);
   call?.leave();
-  await call?.ended.catch(() => {});
+  await call?.end.catch(() => {});
 }
 
 function callOf(id: number): Call {

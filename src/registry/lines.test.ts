@@ -14,6 +14,9 @@ import { openStore } from '../store/store.ts';
 import { type GrowingFile, setSize } from '../util/growing-file.ts';
 import type { Sink } from './blob.ts';
 import { openLines } from './lines.ts';
+import { Passing } from './patience.ts';
+import { openSeats } from './seats.ts';
+import { plainTrust } from './trust.ts';
 
 const never = new AbortController().signal;
 const MiB = 1024 * 1024;
@@ -236,17 +239,65 @@ test('a server that stalls is left, and asked for the rest', async () => {
   await download.ingest.verify();
 });
 
+const requestOf = (path: string) =>
+  ({
+    method: 'GET',
+    url: new URL(`http://${source.registry.host}${path}`),
+    headers: {},
+    insecure: true,
+    trust: plainTrust,
+    connectMs: 1_000,
+    line: undefined,
+  }) as const;
+
+test('a thread that ends may be tried again, by another', async () => {
+  await using folder = await temporaryFolder();
+  await using download = await openDownload(folder.path, large);
+  const { file } = download.sink;
+  await using seats = openSeats({ ca: [], stallMs: 5_000 });
+  const here = (): never => assert.fail('by this thread');
+  const lines = openLines(
+    seats,
+    here,
+    by =>
+      async (...asked) =>
+        (await by(...asked)) ?? here(),
+  );
+  await using line = lines.open(file, large.size);
+  const get = () =>
+    line.send(
+      requestOf(`/v2/${source.path}/blobs/${large.digest}`),
+      () => Object.assign(() => assert.fail('not to the file'), { file }),
+      never,
+    );
+  source.registry.fault(({ nth }) => (nth === 1 ? { kind: 'stall', after: 2 * MiB } : undefined));
+  const first = get();
+  while (download.sink.offset < 2 * MiB) await new Promise(resolve => setTimeout(resolve, 5));
+  await seats.choose()?.thread[Symbol.asyncDispose](); // an idle one
+  for (let seat = seats.choose(); seat?.receives.size === 0; seat = seats.choose())
+    seat.receives.add(() => 2 ** 40);
+  await seats.choose()?.thread[Symbol.asyncDispose]();
+  await assert.rejects(
+    first,
+    thrown => thrown instanceof Passing && /thread .* has ended/.test(thrown.message),
+  );
+  download.sink.restart();
+  assert.equal((await get()).status, 200);
+  await download.ingest.verify();
+});
+
 test('where there is no room for a thread, it is received here', async () => {
   await using folder = await temporaryFolder();
   await using download = await openDownload(folder.path, large);
   const none = {
+    has: () => false,
     choose: () => undefined,
     use() {},
     release() {},
     async [Symbol.asyncDispose]() {},
   };
   const here = async () => ({ status: 299, headers: {} });
-  const lines = openLines(none, here, { by: () => () => assert.fail('by a thread') });
-  await using line = await lines.open(download.sink.file, large.size, never);
-  assert.equal(line.send, here);
+  const lines = openLines(none, here, () => assert.fail('by a thread'));
+  await using line = lines.open(download.sink.file, large.size);
+  assert.equal((await line.send(requestOf('/'), () => assert.fail(), never)).status, 299);
 });

@@ -1,40 +1,36 @@
-import { type FileShare, type GrowingFile, lifeOf, sizeOf } from '../util/growing-file.ts';
-import type { HopRequest, Send } from './hop.ts';
-import { type LineAnswer, type RequestShare, toError } from './line-message.ts';
+import { ArtifactError } from '../util/error.ts';
+import { type FileShare, type GrowingFile, sizeOf } from '../util/growing-file.ts';
 import type { Detour, PlainSend } from './detour.ts';
+import type { HopRequest, Send } from './hop.ts';
+import { type LineAnswer, type LineQuestion, type RequestShare, toError } from './line-message.ts';
 import { cancelled } from './outage.ts';
+import { Passing } from './patience.ts';
 import type { Seat, Seats } from './seats.ts';
 
-/** The way of one blob. Disposed, it is forgotten where it led. */
+/** The way of one blob, which is taken when something is sent. Disposed, it is forgotten where it led. */
 export type Line = AsyncDisposable & { readonly send: Send };
 
 /** Ways to receive blobs. */
 export type Lines = {
   /**
    * To a file, by a thread of its own that hashes as it writes; what is in it already is hashed first. Else, for few
-   * bytes, and where there is no room for a thread, by this one.
-   * @param bytes that are to come.
-   * @throws `cancelled`.
+   * bytes, and where there is no room for a thread, by this one. @param size of the blob.
    */
-  open(file: GrowingFile | undefined, bytes: number, signal: AbortSignal): Promise<Line>;
+  open(file: GrowingFile | undefined, size: number): Line;
 };
 
-/** Who receives a blob, with bytes left to come, and who hashes it: how far it was asked to, in which life of the file. */
+/** Who receives a blob, with bytes left to come; and who hashes it, chosen when its first body comes. */
 type Way = {
   readonly line: number;
   readonly receiver: Seat;
   readonly left: () => number;
   hasher: Seat | undefined;
-  asked: number;
-  life: bigint | undefined;
 };
 
 /** Bytes below which a blob is here before a thread is. */
 const fewBytes = 1024 * 1024;
 /** Bytes from which another thread hashes what is received alone: 1 GiB took 4.4 s by one thread and 3.7 s by two. */
 const manyBytes = 64 * 1024 * 1024;
-/** Bytes hashed at a time of what is in a file, some 3 ms: those that share a thread take turns. */
-const hashStep = 4 * 1024 * 1024;
 /** How often it is looked how far a file has grown. */
 const grownMs = 10;
 
@@ -42,16 +38,15 @@ const grownMs = 10;
 export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
   let ids = 0;
 
-  const takeWay = ({ state }: GrowingFile, bytes: number): Way | undefined => {
+  const takeWay = ({ state }: GrowingFile, size: number): Way | undefined => {
     const receiver = seats.choose();
     if (receiver === undefined) return undefined;
-    const size = sizeOf(state) + bytes;
     const left = (): number => size - sizeOf(state);
     receiver.receives.add(left);
     seats.use(receiver);
-    return { line: ids++, receiver, left, hasher: undefined, asked: 0, life: undefined };
+    return { line: ids++, receiver, left, hasher: undefined };
   };
-  /** Chosen as late as it can be, when those that come together are there. */
+  /** Another one, if that has nothing else to do. */
   const hasherOf = (way: Way): Seat => {
     if (way.hasher === undefined) {
       const free = way.left() < manyBytes ? undefined : seats.choose();
@@ -67,42 +62,46 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
     for (const seat of used) seats.release(seat);
   };
 
-  /** Hashes all that is in the file by now; undefined if it could not. @throws `cancelled`. */
-  async function hash(way: Way, file: GrowingFile, signal?: AbortSignal): Promise<string | undefined> {
-    const life = lifeOf(file.state);
-    if (way.life !== life) way.asked = 0;
-    way.life = life;
+  /** @throws Passing if the thread has ended; else what it threw. */
+  async function ask(seat: Seat, question: LineQuestion): Promise<LineAnswer> {
+    try {
+      return await seat.thread.ask(question);
+    } catch (thrown) {
+      if (seats.has(seat)) throw thrown;
+      const why = thrown instanceof Error ? thrown.message : String(thrown);
+      throw new Passing('unavailable', `the thread that received it has ended (${why})`, thrown);
+    }
+  }
+
+  /** Hashes all that is in the file; undefined if it cannot. @throws `cancelled`. */
+  async function hash(way: Way, file: GrowingFile, signal: AbortSignal): Promise<string | undefined> {
+    const question = { kind: 'hash', line: way.line, file: toFileShare(file) } as const;
     for (;;) {
-      if (signal?.aborted === true) throw cancelled(signal);
-      const size = sizeOf(file.state);
-      way.asked = Math.min(size, way.asked + hashStep);
-      const question = { kind: 'hash', line: way.line, file: toFileShare(file), to: way.asked } as const;
-      const answer = await hasherOf(way)
-        .thread.ask(question)
-        .catch(() => undefined);
+      if (signal.aborted) throw cancelled(signal);
+      const answer = await ask(hasherOf(way), question).catch(() => undefined);
       if (answer?.kind !== 'hash') return undefined;
-      if (way.asked === size) return answer.hex;
+      if (answer.hex !== undefined) return answer.hex;
     }
   }
 
   /** The body of a call, into the file. While it grows, it is hashed: by the receiver, or behind its back. */
-  async function pour(way: Way, call: number, file: GrowingFile): Promise<LineAnswer> {
+  async function pour(way: Way, call: number, file: GrowingFile, signal: AbortSignal): Promise<LineAnswer> {
     const { line, receiver } = way;
     const hashes = hasherOf(way) === receiver;
     let hashing: Promise<unknown> | undefined;
+    const follow = async (): Promise<void> => {
+      await hash(way, file, signal).catch(() => {}); // who was cancelled hears of it below
+      hashing = undefined;
+    };
     const grown = (): void => {
       file.grown();
-      if (!hashes) {
-        hashing ??= hash(way, file).finally(() => {
-          hashing = undefined;
-        });
-      }
+      if (!hashes) hashing ??= follow();
     };
     const growing = setInterval(grown, grownMs);
     try {
-      return await receiver.thread.ask({ kind: 'pour', call, line, file: toFileShare(file), hashes });
+      return await ask(receiver, { kind: 'pour', call, line, file: toFileShare(file), hashes });
     } catch (thrown) {
-      throw file.failed(thrown);
+      throw thrown instanceof ArtifactError ? thrown : file.failed(thrown);
     } finally {
       clearInterval(growing);
       await hashing;
@@ -110,13 +109,13 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
     }
   }
 
-  async function sendPlain(
+  async function sendBy(
     way: Way,
     ...[request, accept, signal]: Parameters<PlainSend>
   ): ReturnType<PlainSend> {
-    const { thread } = way.receiver;
+    const { receiver } = way;
     const call = ids++;
-    const leave = async (): Promise<unknown> => await thread.ask({ kind: 'leave', call }).catch(() => {});
+    const leave = async (): Promise<unknown> => await ask(receiver, { kind: 'leave', call }).catch(() => {});
     const onAbort = (): void => void leave();
     const verify = (answer: LineAnswer): void => {
       if (signal.aborted) throw cancelled(signal);
@@ -125,14 +124,14 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
     if (signal.aborted) throw cancelled(signal);
     signal.addEventListener('abort', onAbort);
     try {
-      const begun = await thread.ask({ kind: 'get', call, request: toRequestShare(request) });
+      const begun = await ask(receiver, { kind: 'get', call, request: toRequestShare(request) });
       verify(begun);
       if (begun.kind !== 'head') return undefined;
-      const receiver = accept(begun.head);
-      const { file } = receiver;
-      const ended = await (file ? pour(way, call, file) : thread.ask({ kind: 'rest', call }));
+      const receive = accept(begun.head);
+      const { file } = receive;
+      const ended = await (file ? pour(way, call, file, signal) : ask(receiver, { kind: 'rest', call }));
       verify(ended);
-      if (ended.kind === 'ended' && ended.rest !== undefined) receiver(ended.rest);
+      if (ended.kind === 'ended' && ended.rest !== undefined) receive(ended.rest);
       const hex = file && (await hash(way, file, signal));
       if (hex !== undefined) file?.hashed(hex);
       return begun.head;
@@ -142,21 +141,31 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
     }
   }
 
-  return {
-    async open(file, bytes, signal) {
-      const way = file && bytes >= fewBytes ? takeWay(file, bytes) : undefined;
-      if (file === undefined || way === undefined) return { send: here, async [Symbol.asyncDispose]() {} };
-      try {
-        if (sizeOf(file.state) > 0) await hash(way, file, signal);
-      } catch (thrown) {
-        await leaveWay(way);
-        throw thrown;
+  function openTo(file: GrowingFile, size: number): Line {
+    let way: Way | undefined;
+    const leave = async (): Promise<void> => {
+      const left = way;
+      way = undefined;
+      if (left !== undefined) await leaveWay(left);
+    };
+    const send: Send = async (request, accept, signal) => {
+      if (way !== undefined && !seats.has(way.receiver)) await leave();
+      if (way === undefined) {
+        way = takeWay(file, size);
+        if (way !== undefined && sizeOf(file.state) > 0) await hash(way, file, signal);
       }
-      return {
-        send: detour.by((...asked) => sendPlain(way, ...asked)),
-        [Symbol.asyncDispose]: () => leaveWay(way),
-      };
-    },
+      const by = way;
+      if (by === undefined) return await here(request, accept, signal);
+      return await detour((...asked) => sendBy(by, ...asked))(request, accept, signal);
+    };
+    return { send, [Symbol.asyncDispose]: leave };
+  }
+
+  return {
+    open: (file, size) =>
+      file === undefined || size < fewBytes
+        ? { send: here, async [Symbol.asyncDispose]() {} }
+        : openTo(file, size),
   };
 }
 
@@ -164,6 +173,6 @@ function toFileShare({ fd, algorithm, state }: GrowingFile): FileShare {
   return { fd, algorithm, state };
 }
 
-function toRequestShare({ url, headers, insecure, trust, connectMs }: HopRequest): RequestShare {
-  return { url: url.href, headers, insecure, trust, connectMs };
+function toRequestShare({ url, headers, trust, connectMs }: HopRequest): RequestShare {
+  return { url: url.href, headers, trust, connectMs };
 }

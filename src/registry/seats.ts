@@ -1,16 +1,22 @@
 import { startHelper, type Thread } from '../util/thread.ts';
 import type { LineAnswer, LineQuestion, LineSettings } from './line-message.ts';
 
-/** A thread of lines. `receives`: of each blob how many bytes are to come. It may hash others. */
+/** A thread of lines. */
 export type Seat = {
   readonly thread: Thread<LineQuestion, LineAnswer>;
+  /** Of each blob that it receives, how many bytes are to come. It may hash others. */
   readonly receives: Set<() => number>;
+  /** How many lines need it. */
+  uses: number;
+  leaving?: NodeJS.Timeout;
 };
 
 /** The threads of lines, which come as they are needed. Disposing it ends them. */
 export type Seats = AsyncDisposable & {
   /** One that receives nothing, else the one that has the least to receive; undefined where there is no room for one. */
   choose(): Seat | undefined;
+  /** Whether it is alive. */
+  has(seat: Seat): boolean;
   /** It stays until as many releases. */
   use(seat: Seat): void;
   release(seat: Seat): void;
@@ -23,22 +29,22 @@ export type Seats = AsyncDisposable & {
 const maxThreads = 2;
 /** A thread takes 25 ms to start, and who unpacks for minutes needs its memory. */
 const idleMs = 250;
-
-type Held = Seat & { uses: number; leaving?: NodeJS.Timeout };
+/** What one blob counts at most: a giant that comes slowly leaves room for others. */
+const manyBytes = 256 * 1024 * 1024;
 
 export function openSeats(settings: LineSettings): Seats {
-  const seats = new Map<Seat, Held>();
+  const seats = new Set<Seat>();
 
   const add = (): Seat | undefined => {
     const onEnd = (): void => void (seat && seats.delete(seat));
     const thread = startHelper<LineQuestion, LineAnswer>(import.meta.url, 'line-worker', undefined, onEnd);
-    const seat = thread && { thread, receives: new Set<() => number>(), uses: 0 };
+    const seat: Seat | undefined = thread && { thread, receives: new Set(), uses: 0 };
     if (seat === undefined) return undefined;
-    seats.set(seat, seat);
+    seats.add(seat);
     seat.thread.ask({ kind: 'open', ...settings }).catch(() => {}); // what comes next fails by it
     return seat;
   };
-  const close = async (seat: Held): Promise<void> => {
+  const close = async (seat: Seat): Promise<void> => {
     seats.delete(seat);
     clearTimeout(seat.leaving);
     await seat.thread[Symbol.asyncDispose]();
@@ -46,31 +52,26 @@ export function openSeats(settings: LineSettings): Seats {
 
   return {
     choose() {
-      const [least] = [...seats.values()].toSorted(
-        (a, b) => bytesToCome(a) - bytesToCome(b) || a.uses - b.uses,
-      );
+      const [least] = [...seats].toSorted((a, b) => bytesToCome(a) - bytesToCome(b) || a.uses - b.uses);
       const isFree = least !== undefined && (least.receives.size === 0 || seats.size >= maxThreads);
       return isFree ? least : (add() ?? least);
     },
+    has: seat => seats.has(seat),
     use(seat) {
-      const held = seats.get(seat);
-      if (held === undefined) return;
-      clearTimeout(held.leaving);
-      held.uses++;
+      clearTimeout(seat.leaving);
+      seat.uses++;
     },
     release(seat) {
-      const held = seats.get(seat);
-      if (held === undefined) return;
-      held.uses--;
-      if (held.uses === 0) held.leaving = setTimeout(() => void close(held), idleMs).unref();
+      seat.uses--;
+      if (seat.uses === 0) seat.leaving = setTimeout(() => void close(seat), idleMs).unref();
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all([...seats.values()].map(close));
+      await Promise.all([...seats].map(close));
     },
   };
 }
 
 /** Not how many blobs: those that share a thread end together, and the next ones would all be its. */
 function bytesToCome({ receives }: Seat): number {
-  return [...receives].reduce((sum, left) => sum + left(), 0);
+  return [...receives].reduce((sum, left) => sum + Math.min(left(), manyBytes), 0);
 }

@@ -19,12 +19,15 @@ export type Outcome =
 export type Taker = (chunk: Uint8Array) => Promise<void> | void;
 export type Choose = (head: Head) => Taker;
 
+/** Of a request what it takes to send a GET. */
+export type PlainRequest = Pick<HopRequest, 'url' | 'headers' | 'trust' | 'connectMs'>;
+
 /** A connection to one server (HTTP/1.1) that is asked one GET after the other, each time when it is free. */
 export type Wire = {
   /** Whether it may be asked again. */
   free(): boolean;
   /** @throws as Send, where something came or the server is silent for too long. */
-  get(request: HopRequest, choose: Choose, signal: AbortSignal): Promise<Outcome>;
+  get(request: PlainRequest, choose: Choose, signal: AbortSignal): Promise<Outcome>;
   close(): void;
 };
 
@@ -51,7 +54,7 @@ type Turn = {
   answer?: { readonly head: Head; readonly take: Taker; readonly lasts: boolean; left: number };
 };
 
-export function openWire(server: HopRequest, { tls, stallMs, buffer, onEnd }: Means): Wire {
+export function openWire(server: PlainRequest, { tls, stallMs, buffer, onEnd }: Means): Wire {
   let turn: Turn | undefined;
   /** What came of a head that is not complete. */
   let start = Buffer.of();
@@ -172,7 +175,7 @@ export function openWire(server: HopRequest, { tls, stallMs, buffer, onEnd }: Me
 
 type OnRead = { readonly buffer: Uint8Array; readonly callback: (count: number) => boolean };
 
-function open({ url, trust }: HopRequest, tls: Tls, onread: OnRead): Socket {
+function open({ url, trust }: PlainRequest, tls: Tls, onread: OnRead): Socket {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   if (url.protocol === 'http:') return connect({ host, port: Number(url.port || 80), onread });
   const options: ConnectionOptions & { readonly onread: OnRead } = {

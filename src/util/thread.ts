@@ -63,12 +63,12 @@ export function startThread<Question, Answer>(
   return {
     async ask(question) {
       if (ended) throw failure;
-      worker.ref();
       const asked = Promise.withResolvers<unknown>();
-      waiting.set(questions, asked);
       // A thread of this process has no origin.
       // oxlint-disable-next-line unicorn/require-post-message-target-origin
-      worker.postMessage([questions++, question]);
+      worker.postMessage([questions, question]);
+      waiting.set(questions++, asked);
+      worker.ref();
       return (await asked.promise) as Answer;
     },
     async [Symbol.asyncDispose]() {

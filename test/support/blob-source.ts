@@ -4,7 +4,7 @@ import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { type FaultyRegistry, openFaultyRegistry } from './faulty-registry.ts';
 import { anonymous, openFakeClock, openMemorySink, openTestClient } from './registry-client.ts';
 
-/** `small` comes by a pool of connections, `large` by one of its own. */
+/** `small` is received by the thread that asks, `large` by another where it goes into a file. */
 export type Size = 'small' | 'large';
 export const lengths: Readonly<Record<Size, number>> = { small: 300_000, large: 5 * 1024 * 1024 };
 export const sizes: readonly Size[] = ['small', 'large'];

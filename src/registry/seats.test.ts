@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openSeats, type Seat } from './seats.ts';
+
+const MiB = 1024 * 1024;
+
+function receive(seat: Seat | undefined, bytes: number): Seat {
+  assert.ok(seat !== undefined);
+  seat.receives.add(() => bytes);
+  return seat;
+}
+
+test('each that comes goes where the least is to come, and a giant is no reason to leave a thread to it alone', async () => {
+  await using seats = openSeats({ ca: [], stallMs: 1_000 });
+  const first = receive(seats.choose(), 100_000 * MiB);
+  const others = Array.from({ length: 12 }, () => receive(seats.choose(), 1_000 * MiB));
+  assert.equal(new Set([first, ...others]).size, 2);
+  const beside = others.filter(seat => seat === first).length;
+  assert.ok(beside >= 4, `${beside} of 12 share the thread of the giant`);
+});
+
+test('a thread that nobody uses leaves, one that is used stays, and one that has ended is not chosen', async () => {
+  await using seats = openSeats({ ca: [], stallMs: 1_000 });
+  const [one, other] = [receive(seats.choose(), MiB), seats.choose() ?? assert.fail()];
+  seats.use(one);
+  seats.use(other);
+  seats.release(other);
+  while (seats.has(other)) await new Promise(resolve => setTimeout(resolve, 10));
+  assert.ok(seats.has(one));
+  await one.thread[Symbol.asyncDispose]();
+  assert.ok(!seats.has(one));
+  assert.notEqual(seats.choose(), one);
+});
