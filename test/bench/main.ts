@@ -29,9 +29,9 @@ installTools();
 if (spawnSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' }).status !== 0) process.exit(1);
 const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
+if (wanted('cached')) await reportCached();
 console.log('row          rival          wall s: ours theirs ratio   cpu s: ours theirs ratio   peak MB');
 for (const row of rows.filter(({ name }) => wanted(name))) await reportCold(row);
-if (wanted('cached')) await reportCached();
 
 async function reportCold(row: Row): Promise<void> {
   const { ours, theirs, peak } = await runCold(row, Number(values.runs), program);
