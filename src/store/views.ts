@@ -1,5 +1,5 @@
-import { lstatSync } from 'node:fs';
-import { open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { lstatSync, utimesSync } from 'node:fs';
+import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DirectoryNode } from '../oci/tree.ts';
 import { ArtifactError } from '../util/error.ts';
@@ -35,6 +35,7 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch): V
 
   const treeOf = (key: string): string => join(folder.path, verifyKey(key));
   const sidecarOf = (key: string): string => `${treeOf(key)}${suffix}`;
+  const touchSidecar = async (key: string, now: Date): Promise<void> => utimesSync(sidecarOf(key), now, now);
 
   async function find(key: string): Promise<View | undefined> {
     const path = treeOf(key);
@@ -108,7 +109,7 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch): V
     touch: key =>
       attempt(`touching view ${key}`, async () => {
         const now = new Date();
-        await unlessAbsent(utimes(sidecarOf(key), now, now));
+        await unlessAbsent(touchSidecar(key, now));
         const view = known.get(key);
         if (view !== undefined) known.set(key, { ...view, usedAt: now.getTime() });
       }),

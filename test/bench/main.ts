@@ -30,8 +30,10 @@ if (spawnSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' }).status 
 const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 if (wanted('cached')) await reportCached();
-console.log('row          rival          wall s: ours theirs ratio   cpu s: ours theirs ratio   peak MB');
-for (const row of rows.filter(({ name }) => wanted(name))) await reportCold(row);
+const cold = rows.filter(({ name }) => wanted(name));
+if (cold.length > 0)
+  console.log('row          rival          wall s: ours theirs ratio   cpu s: ours theirs ratio   peak MB');
+for (const row of cold) await reportCold(row);
 
 async function reportCold(row: Row): Promise<void> {
   const { ours, theirs, peak } = await runCold(row, Number(values.runs), program);
