@@ -12,7 +12,6 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ociManifest } from '../src/oci/media-type.ts';
 import { setXattr } from '../src/util/libc.ts';
 import { runContainer } from './support/bundle.ts';
 import { publishRequest } from './support/daemon.ts';
@@ -20,7 +19,8 @@ import { findHarmful } from './support/harmless.ts';
 import { kubeletFolder } from './support/kubelet-folder.ts';
 import { paxEntry, type RawEntry, rawTar } from './support/raw-tar.ts';
 import { openSetting } from './support/setting.ts';
-import { gzip, sha256 } from './support/tar.ts';
+import { pushImage } from './support/image.ts';
+import { gzip } from './support/tar.ts';
 
 const { registry, node, daemon } = await openSetting();
 
@@ -95,22 +95,7 @@ const published = {
   },
   image: {
     tar: harmful(device),
-    push: async (tar: Buffer) => {
-      const put = async (bytes: Buffer, mediaType: string) => ({
-        mediaType,
-        digest: await registry.registry.putBlob('image', bytes),
-        size: bytes.length,
-      });
-      const config = Buffer.from(JSON.stringify({ rootfs: { type: 'layers', diff_ids: [sha256(tar)] } }));
-      const manifest = {
-        schemaVersion: 2,
-        mediaType: ociManifest,
-        config: await put(config, 'application/vnd.oci.image.config.v1+json'),
-        layers: [await put(gzip(tar), 'application/vnd.oci.image.layer.v1.tar+gzip')],
-      };
-      await registry.registry.putManifest('image', 'v1', ociManifest, Buffer.from(JSON.stringify(manifest)));
-      return `${registry.host}/image:v1`;
-    },
+    push: async (tar: Buffer) => (await pushImage(registry, 'image', tar)).reference,
   },
 } as const;
 

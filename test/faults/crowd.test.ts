@@ -6,7 +6,8 @@ import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode }
 import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
 import { mountsBelow } from '../support/mounts.ts';
 import { outcomeOf } from '../support/outcome.ts';
-import { gzip, sha256, tarOf } from '../support/tar.ts';
+import { pushImage } from '../support/image.ts';
+import { gzip, tarOf } from '../support/tar.ts';
 import { recordedTargets, type Shown, shownOf, verifyGone, verifyVolume } from '../support/volume.ts';
 
 const KiB = 1024;
@@ -95,24 +96,11 @@ test('many publishes of one image at once bring its config and its layers once',
     path.includes('/blobs/') ? { kind: 'slow', bytesPerSecond: MiB } : undefined,
   );
   const tar = await tarOf([[{ name: 'bin/run' }, randomBytes(300 * KiB)]]);
-  const put = async (bytes: Buffer, mediaType: string) => ({
-    mediaType,
-    digest: await registry.registry.putBlob('image', bytes),
-    size: bytes.length,
-  });
-  const config = Buffer.from(JSON.stringify({ rootfs: { type: 'layers', diff_ids: [sha256(tar)] } }));
-  const manifest = {
-    schemaVersion: 2,
-    config: await put(config, 'application/vnd.oci.image.config.v1+json'),
-    layers: [await put(gzip(tar), 'application/vnd.oci.image.layer.v1.tar+gzip')],
-  };
-  const bytes = Buffer.from(JSON.stringify(manifest));
-  await registry.registry.putManifest('image', 'v1', 'application/vnd.oci.image.manifest.v1+json', bytes);
-  const reference = `${registry.host}/image:v1`;
+  const { reference, digests } = await pushImage(registry, 'image', tar);
   const requests = await Promise.all(Array.from({ length: 20 }, () => publishRequest(node, { reference })));
   await Promise.all(requests.map(request => daemon.csi.NodePublishVolume(request)));
   await Promise.all(requests.map(request => daemon.csi.NodeUnpublishVolume(request)));
-  for (const { digest } of [manifest.config, ...manifest.layers, { digest: sha256(bytes) }]) {
+  for (const digest of digests) {
     assert.equal(registry.count('GET', digest), 1, digest);
   }
 });
