@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, afterEach, test } from 'node:test';
+import { createServer } from 'node:tls';
 import { openBlobSource } from '../../test/support/blob-source.ts';
+import { makeCertificate } from '../../test/support/certificate.ts';
 import { describeBlob } from '../../test/support/nodes.ts';
 import { anonymous, openTestClient } from '../../test/support/registry-client.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
@@ -194,6 +197,33 @@ test('redirects are followed, and errors are read', async () => {
   await using refused = await openDownload(`${folder.path}/2`, large);
   source.registry.fault(() => ({ kind: 'status', status: 403, message: 'not for you' }));
   await assert.rejects(pull(refused.sink), { code: 'denied', message: /not for you/ });
+});
+
+test('an error page in TLS records of a byte costs its thread no more than any other', async () => {
+  const certificate = makeCertificate();
+  const page = Buffer.alloc(130_000);
+  const server = createServer(certificate, socket => {
+    const sendFrom = (at: number): void => {
+      if (at < page.length) socket.write(page.subarray(at, at + 1), () => sendFrom(at + 1));
+    };
+    socket.on('error', () => {});
+    socket.once('data', () => {
+      socket.write(`HTTP/1.1 403 Forbidden\r\nContent-Length: ${page.length}\r\n\r\n`, () => sendFrom(0));
+    });
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  using _ = { [Symbol.dispose]: () => server.close() };
+  await using folder = await temporaryFolder();
+  const caFile = join(folder.path, 'ca.crt');
+  writeFileSync(caFile, certificate.cert);
+  await using client = openTestClient({ secure: true, caFile });
+  await using download = await openDownload(folder.path, large);
+  const { port } = server.address() as AddressInfo;
+  const repository = { registry: `127.0.0.1:${port}`, path: source.path };
+  await assert.rejects(client.blob(repository, large, download.sink, anonymous, never), {
+    code: 'denied',
+    message: /answered 403/,
+  });
 });
 
 test('what is not answered plainly comes another way, and is hashed all the same', async () => {
