@@ -260,7 +260,7 @@ test('a pull that cannot fit fails before its first byte and names need and room
   );
   await assert.rejects(
     room.reserve('r/x:1', [layer(50, 31)], [layer(50, 31)], () => 31, never),
-    /r\/x:1 needs 31 B more .* room for 30 B below 80 %/,
+    /r\/x:1 needs 31 B more .* room for 30 B below --cache-high \(80\)/,
   );
 });
 
@@ -301,8 +301,16 @@ test('what is in the way is named: the disk, its inodes, or the bound of the cac
       ),
       { code: 'exhausted', message: why },
     );
-  await refuses(createDisk(cache, 20), 10, /^r needs 20 B more .* its disk has room for 16 B below 80 %/);
-  await refuses(createDisk(cache, 100, 0, 95), 100, /95 % of the inodes of its disk are in use, above 80 %/);
+  await refuses(
+    createDisk(cache, 20),
+    10,
+    /^r needs 20 B more .* its disk has room for 16 B below --cache-high \(80\)/,
+  );
+  await refuses(
+    createDisk(cache, 100, 0, 95),
+    100,
+    /95 of 100 inodes of its disk are in use, above --cache-high \(80\)/,
+  );
   await refuses(createDisk(cache, 100), 10, /it may have 10 B in all \(--cache-max\)/);
 });
 

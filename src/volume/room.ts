@@ -117,9 +117,9 @@ function explain(reference: string, need: number, pending: number, usage: DiskUs
   const inodes = (100 * usage.usedInodes) / Math.max(1, usage.totalInodes);
   const limit =
     need > room
-      ? `its disk has room for ${formatSize(room)} below ${cacheHigh} % (--cache-high)`
+      ? `its disk has room for ${formatSize(room)} below --cache-high (${cacheHigh})`
       : inodes > cacheHigh || cacheMax === undefined
-        ? `${inodes.toFixed(0)} % of the inodes of its disk are in use, above ${cacheHigh} % (--cache-high)`
+        ? `${inodes.toFixed(0)} of 100 inodes of its disk are in use, above --cache-high (${cacheHigh})`
         : `it may have ${formatSize(cacheMax)} in all (--cache-max)`;
   return `${reference} needs ${formatSize(need)} more of the cache, and ${limit}; collecting what no volume or pin holds is not enough: free space, unpin artifacts, or give the node more`;
 }
