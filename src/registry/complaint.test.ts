@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { formatComplaint } from './complaint.ts';
+import { alice, identity } from '../../test/support/guarded-registry.ts';
+import { nobody } from '../../test/support/registry-client.ts';
+import { formatComplaint, shownBy } from './complaint.ts';
 
-const complain = (code: unknown, message?: unknown) =>
-  formatComplaint(Buffer.from(JSON.stringify({ errors: [{ code, message }] })));
+const complain = (code: unknown, message?: unknown, shown: readonly string[] = []) =>
+  formatComplaint(Buffer.from(JSON.stringify({ errors: [{ code, message }] })), shown);
 
 test('code and message of the first error are quoted', () => {
   assert.equal(complain('MANIFEST_UNKNOWN', 'manifest unknown'), ' (MANIFEST_UNKNOWN: manifest unknown)');
@@ -19,9 +21,23 @@ test('what is no error of the distribution API is not quoted', () => {
     'null',
     '{"message":"secret"}',
   ]) {
-    assert.equal(formatComplaint(Buffer.from(body)), '');
+    assert.equal(formatComplaint(Buffer.from(body), []), '');
   }
   assert.equal(complain('no code', 'x'), '');
+});
+
+test('what repeats something that its server was shown is not quoted', () => {
+  const pair = Buffer.from('alice:pass:wörd').toString('base64');
+  const shown = [
+    ...shownBy(alice, { authorization: `Basic ${pair}` }),
+    ...shownBy(identity, { authorization: 'Bearer a.b.c', 'x-key': 'from-hosts-toml' }),
+  ];
+  for (const text of ['pass:wörd', 'alice:pass:wörd', pair, `Basic ${pair}`, encodeURIComponent('pass:wörd')])
+    assert.equal(complain('DENIED', `you are ${text}!`, shown), '', text);
+  for (const text of ['refresh-me', 'Bearer a.b.c', 'from-hosts-toml', `${'.'.repeat(250)}refresh-me`])
+    assert.equal(complain('DENIED', `you are ${text}!`, shown), '', text);
+  assert.equal(complain('DENIED', 'you are alice', shown), ' (DENIED: you are alice)');
+  assert.deepEqual(shownBy(nobody, {}), []);
 });
 
 test('control characters, terminal escapes and changes of direction are taken out', () => {

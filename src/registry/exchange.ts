@@ -43,8 +43,9 @@ export function openExchange(send: Send, clock: Clock): Exchange {
     // Hosts for many registries are told which one is meant, as containerd does.
     const meant = place.mirrorOf ?? place.namespace;
     const query = meant === undefined ? '' : `?ns=${encodeURIComponent(meant)}`;
+    const shown = () => ({ ...place.headers, ...(authorization === undefined ? {} : { authorization }) });
     const refuse = (arrival: Arrival, body: Uint8Array) =>
-      toRefusal(arrival, body, question.subject, credential, clock.now());
+      toRefusal(arrival, body, question.subject, credential, shown(), clock.now());
     let authorization = authorizer.recall(place, credential);
     for (let renewed = false; ; renewed = true) {
       let complaint: ReturnType<typeof collect> | undefined;
@@ -70,7 +71,7 @@ export function openExchange(send: Send, clock: Clock): Exchange {
               connectMs: place.connectMs,
               line: question.line,
             },
-            { ...place.headers, ...(authorization === undefined ? {} : { authorization }) },
+            shown(),
             here => {
               if (wanted.has(here.status)) return accept(here);
               complaint = collect(maxErrorBytes, () => refuse(here, Buffer.of()));

@@ -1,6 +1,6 @@
 import type { Credential } from '../oci/credential.ts';
 import { ArtifactError } from '../util/error.ts';
-import { formatComplaint } from './complaint.ts';
+import { formatComplaint, shownBy } from './complaint.ts';
 import { Passing, parseRetryAfter } from './patience.ts';
 import type { Arrival } from './redirect.ts';
 
@@ -9,18 +9,20 @@ export const whereCredentials =
   'name a pull secret in nodePublishSecretRef, or give the node one by --auth-file';
 
 /**
- * What an answer that was not hoped for means. `subject` is what was asked for, `now` milliseconds since 1970. What a
- * store that the registry redirected to says of rights is no word of the registry's: its addresses expire.
+ * What an answer that was not hoped for means. `subject` is what was asked for, `shown` the headers that were to be kept
+ * secret, `now` milliseconds since 1970. What a store that the registry redirected to says of rights is no word of the
+ * registry's: its addresses expire.
  */
 export function toRefusal(
   arrival: Arrival,
   body: Uint8Array,
   subject: string,
   credential: Credential,
+  shown: Readonly<Record<string, string>>,
   now: number,
 ): ArtifactError {
   const { status, url, home } = arrival;
-  const answer = `${url.host} answered ${status}${formatComplaint(body)}`;
+  const answer = `${url.host} answered ${status}${formatComplaint(body, shownBy(credential, shown))}`;
   if (status === 408 || status === 429 || status >= 500 || (!home && status !== 404)) {
     const afterMs = parseRetryAfter(arrival.headers['retry-after'], now);
     return new Passing('unavailable', answer, undefined, afterMs);

@@ -1,7 +1,7 @@
 import type { Credential } from '../oci/credential.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Challenge } from './challenge.ts';
-import { formatComplaint } from './complaint.ts';
+import { formatComplaint, shownBy } from './complaint.ts';
 import { collect, type Send, usualConnectMs } from './hop.ts';
 import { Passing } from './patience.ts';
 import type { Place } from './place.ts';
@@ -47,6 +47,7 @@ export async function fetchToken(
     for (const scope of scopes.split(' ')) query.append('scope', scope);
     for (const [name, value] of query) realm.url.searchParams.append(name, value);
   }
+  const shown = credential.kind === 'basic' ? { authorization: formatBasic(credential) } : {};
   const body = collect(
     maxBytes,
     () =>
@@ -71,15 +72,15 @@ export async function fetchToken(
       connectMs: realm.connectMs,
       line: undefined,
     },
-    credential.kind === 'basic' ? { authorization: formatBasic(credential) } : {},
+    shown,
     () => body.receive,
     signal,
   );
   if (arrival.status === 200) return parseToken(body.bytes(), realm.url.host);
   const subject = `a token for ${place.host}/${place.path}`;
-  const refusal = toRefusal(arrival, body.bytes(), subject, credential, now);
+  const refusal = toRefusal(arrival, body.bytes(), subject, credential, shown, now);
   if (refusal instanceof Passing) throw refusal;
-  const answer = `${arrival.url.host} answered ${arrival.status}${formatComplaint(body.bytes())}`;
+  const answer = `${arrival.url.host} answered ${arrival.status}${formatComplaint(body.bytes(), shownBy(credential, shown))}`;
   const advice = credential.kind === 'anonymous' ? whereCredentials : 'renew that credential';
   throw new ArtifactError(
     'unauthenticated',

@@ -111,6 +111,40 @@ test('a token server that redirects takes nothing along, and its token is shown 
   );
 });
 
+test('a server that repeats what it was shown is not quoted, in no error and no retry', async () => {
+  const echo = (status: number) => (request: IncomingMessage, response: ServerResponse) => {
+    let body = '';
+    request.on('data', chunk => (body += String(chunk)));
+    request.on('end', () => {
+      if (request.headers.authorization === undefined && body === '') {
+        const realm =
+          request.url?.startsWith('/token') === true ? '' : `http://${request.headers.host}/token`;
+        const challenge = status % 2 === 0 || realm === '' ? 'Basic' : `Bearer realm="${realm}"`;
+        response.writeHead(401, { 'www-authenticate': challenge, 'content-length': '0' }).end();
+        return;
+      }
+      const said = `${request.headers.authorization} ${Buffer.from(request.headers.authorization?.split(' ')[1] ?? '', 'base64')} ${body}`;
+      response
+        .writeHead(status)
+        .end(JSON.stringify({ errors: [{ code: 'DENIED', message: said.slice(0, 200) }] }));
+    });
+  };
+  for (const status of [400, 401, 403, 404, 429, 500, 501, 503]) {
+    await using registry = await serve(echo(status));
+    const told: string[] = [];
+    await using client = openTestClient({ onRetry: ({ reason }) => told.push(reason) });
+    for (const credential of [alice, identity]) {
+      await assert.rejects(resolve(client, registry.host, credential), (thrown: Error) => {
+        told.push(thrown.message);
+        return true;
+      });
+    }
+    const secrets = [/wörd/, /refresh-me/, new RegExp(btoa('alice:').slice(0, 7))];
+    for (const text of told) for (const pattern of secrets) assert.doesNotMatch(text, pattern);
+    assert.ok(registry.asked.some(request => secret(request) !== ''));
+  }
+});
+
 test('a cookie is never sent back, to nobody', async () => {
   await using registry = await serve((_, response) =>
     response.writeHead(503, { 'set-cookie': 'session=1; Path=/', 'content-length': '0' }).end(),
