@@ -18,6 +18,16 @@ test('secrets are the values of a call, the texts in their JSON, and what their 
   assert.ok(!found.includes('volume') && !found.includes('registry.test'));
 });
 
+test('a user name is a secret unless the request has it in plain', () => {
+  const json = JSON.stringify({ auths: { r: { username: 'acme-bot', password: 'acme' } } });
+  const secrets = { username: 'acme', password: 'hunter22', '.dockerconfigjson': json };
+  const found = secretTexts({ secrets, volume_context: { reference: 'r.test/acme/model:2' } });
+  assert.ok(found.includes('acme-bot') && found.includes('hunter22'));
+  assert.ok(secretTexts({ secrets: { username: 'acme' } }).includes('acme'));
+  const own = secretTexts({ secrets: { username: 'acme', password: 'x' }, reference: 'r.test/acme/model:2' });
+  assert.equal(redact('r.test/acme/model:2 is refused', own), 'r.test/acme/model:2 is refused');
+});
+
 test('a secret that is not the JSON it looks like is one secret', () => {
   assert.deepEqual(secretTexts({ secrets: { key: '{"password": "hunter22"' } }), ['{"password": "hunter22"']);
 });
