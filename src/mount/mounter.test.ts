@@ -14,11 +14,13 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { type KubeletFolder, kubeletFolder } from '../../test/support/kubelet-folder.ts';
 import { mountsBelow } from '../../test/support/mounts.ts';
 import { runProgram } from '../../test/support/program.ts';
+import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { needs } from '../../test/support/tools.ts';
 import type { Mounter } from '../volume/contracts/mounter.ts';
 import { openMounter } from './mounter.ts';
@@ -195,17 +197,40 @@ test('a mount whose view was removed is dead, and is cleaned', asRoot, async () 
   assert.equal(existsSync(node.target.path), false);
 });
 
+/** A file system whose server never answers, and is gone when the descriptor is closed. */
+function mountFuse(path: string): number {
+  const server = openSync('/dev/fuse', 'r+');
+  const options = 'fd=3,rootmode=40000,user_id=0,group_id=0';
+  const mounted = spawnSync('mount', ['-i', '-t', 'fuse', '-o', options, 'test', path], {
+    stdio: ['ignore', 'ignore', 'inherit', server],
+  });
+  assert.equal(mounted.status, 0);
+  return server;
+}
+
+test(
+  'a FUSE mount whose server is silent is not waited for, however often it is looked at',
+  asRoot,
+  async () => {
+    await using node = await openNode();
+    using mounter = openMounter(node);
+    mkdirSync(node.target.path);
+    const server = mountFuse(node.target.path);
+    const states = Array.from({ length: 8 }, () => mounter.state(node.target, node.view));
+    const other = { kind: 'mounted', shows: 'other', readOnly: false };
+    for (const state of await Promise.all(states)) assert.deepEqual(state, other);
+    await stat(node.path); // a thread is left for it
+    await mounter.unmount(node.target);
+    closeSync(server);
+    assert.equal(existsSync(node.target.path), false);
+  },
+);
+
 test('a FUSE mount whose server is gone (ENOTCONN) is dead, and is cleaned', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   mkdirSync(node.target.path);
-  const server = openSync('/dev/fuse', 'r+');
-  const options = 'fd=3,rootmode=40000,user_id=0,group_id=0';
-  const mounted = spawnSync('mount', ['-i', '-t', 'fuse', '-o', options, 'test', node.target.path], {
-    stdio: ['ignore', 'ignore', 'inherit', server],
-  });
-  closeSync(server);
-  assert.equal(mounted.status, 0);
+  closeSync(mountFuse(node.target.path));
   assert.throws(() => readdirSync(node.target.path), { code: 'ENOTCONN' });
   assert.deepEqual(await mounter.state(node.target, node.view), {
     kind: 'mounted',
@@ -214,6 +239,17 @@ test('a FUSE mount whose server is gone (ENOTCONN) is dead, and is cleaned', asR
   });
   await mounter.unmount(node.target);
   assert.equal(existsSync(node.target.path), false);
+});
+
+test('a disk may be mounted on the kubelet folder while it runs', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  assert.equal((await mounter.state(node.target, node.view)).kind, 'absent');
+  mountTmpfs(node.kubeletDir, 'size=1m');
+  mkdirSync(dirname(node.target.path), { recursive: true });
+  await mounter.mount(node.view, node.target, []);
+  assert.equal((await mounter.state(node.target, node.view)).kind, 'mounted');
+  await mounter.unmount(node.target);
 });
 
 test('without the privilege to mount, the error says what the daemon needs', asRoot, async () => {

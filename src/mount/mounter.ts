@@ -25,16 +25,16 @@ export type KernelMounter = Disposable & {
 
 /**
  * Target paths are walked by descriptor from the kubelet folder, or from `/` for those that may lie anywhere, and no
- * symlink is followed on the way. The kubelet folder itself may be a symlink: it is opened once, when first needed.
+ * symlink is followed on the way. The kubelet folder itself may be a symlink. It is opened each time: a disk may be
+ * mounted there while this runs.
  */
 export function openMounter(options: { readonly kubeletDir: string }): KernelMounter {
   const kubeletDir = posix.resolve(options.kubeletDir);
   const top = openFolder('/');
-  let kubelet: Folder | undefined;
 
   function locate({ path, anywhere }: Target): Place | undefined {
     if (anywhere) return openPlace(path, '/', top);
-    kubelet ??= openIfThere(kubeletDir);
+    using kubelet = openIfThere(kubeletDir);
     if (kubelet !== undefined) return openPlace(path, kubeletDir, kubelet);
     throw new ArtifactError(
       'invalid',
@@ -43,8 +43,7 @@ export function openMounter(options: { readonly kubeletDir: string }): KernelMou
   }
 
   /** Below the kubelet folder a path is spelled as kubelet does, which may be by way of a symlink. */
-  function spell(mountPoint: string): string {
-    if (kubelet === undefined) return mountPoint;
+  function spell(mountPoint: string, kubelet: Folder): string {
     const real = `${pathOf(kubelet.fd)}/`;
     return mountPoint.startsWith(real) ? posix.join(kubeletDir, mountPoint.slice(real.length)) : mountPoint;
   }
@@ -76,13 +75,11 @@ export function openMounter(options: { readonly kubeletDir: string }): KernelMou
       }
     },
     async list(root) {
-      kubelet ??= openIfThere(kubeletDir);
       const mounts = await scan(root);
-      return mounts.map(mount => ({ ...mount, target: spell(mount.target) }));
+      using kubelet = openIfThere(kubeletDir);
+      if (kubelet === undefined) return mounts;
+      return mounts.map(mount => ({ ...mount, target: spell(mount.target, kubelet) }));
     },
-    [Symbol.dispose]() {
-      top[Symbol.dispose]();
-      kubelet?.[Symbol.dispose]();
-    },
+    [Symbol.dispose]: () => top[Symbol.dispose](),
   };
 }

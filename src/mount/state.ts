@@ -1,7 +1,8 @@
 import { opendirSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import { errnoOf } from '../util/error.ts';
-import { type Folder, isReadOnly, openIfThere, statFolder } from '../util/libc-folder.ts';
+import { type Folder, isReadOnly, openFolder, openIfThere, statFolder } from '../util/libc-folder.ts';
 import { openTarget, type Place } from './place.ts';
 
 export type State =
@@ -13,12 +14,12 @@ export type State =
 /**
  * What is at a place, found without mountinfo, whose reading takes milliseconds on a busy node. Of stacked mounts it is
  * the topmost. A removed view is a folder with no links. A file system that is not the view's is first asked in a
- * thread, as its server may be gone or silent.
+ * thread, as its server may be gone, or silent for ever.
  */
 export async function inspect(place: Place, view: string | undefined): Promise<State> {
   using target = openTarget(place);
   if (target === undefined) return { kind: 'absent' };
-  const { isMountRoot, links } = statFolder(target);
+  const { isMountRoot, links, device } = statFolder(target);
   if (!isMountRoot) {
     const entry = firstEntry(target);
     return entry === undefined ? { kind: 'empty' } : { kind: 'occupied', entry };
@@ -27,12 +28,34 @@ export async function inspect(place: Place, view: string | undefined): Promise<S
   if (view !== undefined && shows(target, view)) {
     return { kind: 'mounted', shows: 'view', readOnly: isReadOnly(target) };
   }
+  const answer = await askServer(target, device);
+  return {
+    kind: 'mounted',
+    shows: answer === 'gone' ? 'dead' : 'other',
+    readOnly: answer === 'there' && isReadOnly(target), // it asks in this thread
+  };
+}
+
+/** How long the server of a file system may be silent. */
+const patienceMs = 1_000;
+/** By device. A question that is not answered keeps one of Node's four threads: nobody is asked twice at a time. */
+const asked = new Map<string, Promise<'there' | 'gone'>>();
+
+async function askServer(target: Folder, device: string): Promise<'there' | 'gone' | 'silent'> {
+  const answer = asked.get(device) ?? ask(target);
+  asked.set(device, answer);
+  const silence = setTimeout(patienceMs, 'silent' as const, { ref: false });
+  return Promise.race([answer.finally(() => asked.delete(device)), silence]);
+}
+
+async function ask(target: Folder): Promise<'there' | 'gone'> {
+  using own = openFolder(`/proc/self/fd/${target.fd}`);
   try {
-    await statfs(`/proc/self/fd/${target.fd}`);
-    return { kind: 'mounted', shows: 'other', readOnly: isReadOnly(target) };
+    await statfs(`/proc/self/fd/${own.fd}`);
+    return 'there';
   } catch (error) {
-    if (errnoOf(error) !== 'ENOTCONN') throw error;
-    return { kind: 'mounted', shows: 'dead', readOnly: false };
+    if (errnoOf(error) === 'ENOTCONN') return 'gone';
+    throw error;
   }
 }
 

@@ -2,11 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 
 /**
- * A small file system of a test's own, to be filled: mounted in a folder that is made, below a temporaryFolder() whose
+ * A small file system of a test's own, to be filled: mounted in a folder that is made if need be, below a temporaryFolder() whose
  * disposal takes it away. @param options of tmpfs(5): `size=1m`, `nr_inodes=50`.
  */
 export function mountTmpfs(path: string, options: string): string {
-  mkdirSync(path);
+  mkdirSync(path, { recursive: true });
   const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path], {
     encoding: 'utf8',
   });
