@@ -85,11 +85,22 @@ const noDisk: DiskUsage = { totalBytes: 0, usedBytes: 0, availableBytes: 0, tota
 
 async function createLog(settings: Settings): Promise<Logger> {
   const { logLevel: level, logFormat } = settings;
-  const to =
-    logFormat === 'text'
-      ? (await import('pino-pretty')).default({ colorize: false, sync: true })
-      : destination({ fd: 1, sync: true });
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, to);
+  const write = openOutput();
+  const format =
+    logFormat === 'text' ? (await import('pino-pretty')).prettyFactory({ colorize: false }) : String;
+  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
+  return pino(options, { write: line => write(format(line)) });
+}
+
+/** Writes to standard output. A disk that is full, or a reader that is gone, costs lines and nothing else. */
+function openOutput(): (line: string) => void {
+  const open = (): ReturnType<typeof destination> =>
+    // What one has failed to write it would keep, with all that comes after.
+    destination({ fd: 1, sync: true }).on('error', () => {
+      output = open();
+    });
+  let output = open();
+  return line => void output.write(line);
 }
 
 /** Where the host sees the socket, which a container may have elsewhere: kubelet keeps one folder for each driver. */
