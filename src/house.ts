@@ -41,7 +41,7 @@ import { createResolver } from './volume/resolution.ts';
 import { createRoom } from './volume/room.ts';
 import { createSignatures } from './volume/signatures.ts';
 import type { Artifacts, Publishing } from './volume/usecases.ts';
-import { toArtifactError } from './util/error.ts';
+import { errnoOf, toArtifactError } from './util/error.ts';
 
 /** How often the disk is looked at between pulls. */
 const tidyEveryMs = 60_000;
@@ -121,7 +121,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
       return [...mirrors, last];
     },
     archive: { read: readArchive },
-    kubelet: { hasPod: (uid: string) => exists(join(settings.kubeletDir, 'pods', uid)) },
+    kubelet: { hasPod: (uid: string) => mayExist(join(settings.kubeletDir, 'pods'), uid) },
     holds: createHolds(),
     platform: toPlatform(process.arch),
     viewsFolder: join(settings.stateDir, 'views'),
@@ -159,9 +159,11 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     [configuration, keychain, trust, accessPolicy].flatMap(part => part.problems());
   const closing = new AbortController();
   const tidy = async (): Promise<void> => {
+    // What broke or was mended is known then, though nobody mounts or asks.
+    await keychain.verify(closing.signal);
+    problems();
     await store.retire();
     await room.relieve(closing.signal);
-    problems(); // what broke is in the log then, though nobody mounts or asks
   };
   const tidying = setInterval(() => {
     tidy().catch((thrown: unknown) => log.warn(`collection failed: ${toArtifactError(thrown).message}`));
@@ -205,9 +207,14 @@ function sha256(bytes: Uint8Array): Digest {
   return toDigest('sha256', createHash('sha256').update(bytes).digest('hex'));
 }
 
-async function exists(path: string): Promise<boolean> {
+/** Without its folder nobody can say that a name is gone: the disk with it may not be mounted yet. */
+async function mayExist(folder: string, name: string): Promise<boolean> {
+  return !(await isAbsent(join(folder, name))) || (await isAbsent(folder));
+}
+
+async function isAbsent(path: string): Promise<boolean> {
   return access(path).then(
-    () => true,
     () => false,
+    thrown => errnoOf(thrown) === 'ENOENT',
   );
 }

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { waitUntil } from '../support/child.ts';
@@ -98,6 +107,21 @@ describe('after a reboot, when every mount is gone,', () => {
       verifyVolume(request.target_path, shown);
     });
   }
+
+  test("kubelet's disk may come after the daemon", async () => {
+    const { request, shown } = await published('late:v1', 'old', { pullPolicy: 'Always' });
+    await push('late:v1', 'new');
+    const away = `${node.kubeletDir}.away`;
+    await restart(() => {
+      unmountBelow(node.kubeletDir);
+      renameSync(node.kubeletDir, away);
+      mkdirSync(node.kubeletDir);
+    });
+    rmdirSync(node.kubeletDir);
+    renameSync(away, node.kubeletDir);
+    await daemon.csi.NodePublishVolume(request);
+    verifyVolume(request.target_path, shown);
+  });
 
   test('the same request needs no registry', async () => {
     const { request, shown } = await published('away:latest', 'here', { pullPolicy: 'Always' });
