@@ -7,6 +7,7 @@ import { createMetrics } from './http/metrics.ts';
 import { serveHttp } from './http/server.ts';
 import type { DiskUsage } from './volume/contracts/store.ts';
 import { type ArtifactError } from './util/error.ts';
+import { recognize } from './util/same-file.ts';
 import { version } from './util/version.ts';
 import { type House, openHouse } from './house.ts';
 
@@ -23,7 +24,11 @@ export async function serve(settings: Settings): Promise<number> {
   const log = await createLog(settings);
   const ended = Promise.withResolvers<ArtifactError | undefined>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve(undefined));
+  process.on('SIGHUP', () => log.info(hupped));
   const missing = new Set(['the cache is being opened']);
+  const checks: (() => string | undefined)[] = [];
+  const reasons = (): readonly string[] =>
+    missing.size > 0 ? [...missing] : checks.flatMap(check => check() ?? []);
 
   await using stack = new AsyncDisposableStack();
   let house: House | undefined;
@@ -36,7 +41,7 @@ export async function serve(settings: Settings): Promise<number> {
   if (settings.httpListen !== undefined) {
     const http = stack.use(
       await serveHttp(settings.httpListen, {
-        ready: () => [...missing],
+        ready: reasons,
         notes: () => house?.problems() ?? [],
         metrics,
       }),
@@ -45,17 +50,19 @@ export async function serve(settings: Settings): Promise<number> {
   }
   house = await openHouse(settings, log, metrics);
   stack.defer(house.close);
+  checks.push(watchStateDir(settings.stateDir));
   const edge = { log, observe: metrics.operation, driverName: settings.driverName };
-  stack.use(
+  const driver = stack.use(
     await serveCsi({
       ...house,
       ...edge,
       endpoint: settings.endpoint,
       nodeId: settings.nodeId,
       version,
-      ready: () => missing.size === 0,
+      ready: () => reasons().length === 0,
     }),
   );
+  checks.push(driver.problem);
   missing.clear();
   if (settings.register) {
     const options = {
@@ -64,7 +71,7 @@ export async function serve(settings: Settings): Promise<number> {
       endpoint: hostEndpoint(settings),
       onRefused: ended.resolve,
     };
-    stack.use(await serveRegistration(options));
+    checks.push(stack.use(await serveRegistration(options)).problem);
   }
 
   const failure = await ended.promise;
@@ -80,6 +87,9 @@ export async function serve(settings: Settings): Promise<number> {
   log.info('stopped');
   return failure === undefined ? 0 : 1;
 }
+
+const hupped =
+  'SIGHUP is ignored: configuration files are read again when they change, flags and --ca-file at a start';
 
 const noDisk: DiskUsage = { totalBytes: 0, usedBytes: 0, availableBytes: 0, totalInodes: 0, usedInodes: 0 };
 
@@ -101,6 +111,13 @@ function openOutput(): (line: string) => void {
     });
   let output = open();
   return line => void output.write(line);
+}
+
+/** Says when the folder was emptied, moved away or replaced: the store goes on with what it holds open, and finds nothing. */
+function watchStateDir(stateDir: string): () => string | undefined {
+  const lock = join(stateDir, 'lock');
+  const isOurs = recognize(lock);
+  return () => (isOurs(lock) ? undefined : `the state folder ${stateDir} is gone; restart the daemon`);
 }
 
 /** Where the host sees the socket, which a container may have elsewhere: kubelet keeps one folder for each driver. */

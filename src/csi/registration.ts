@@ -49,7 +49,7 @@ export async function serveRegistration(options: RegistrationOptions): Promise<S
       await drain.stop(500, 1000);
       await shutDown(server);
     })());
-  return { stop, [Symbol.asyncDispose]: stop };
+  return { stop, problem: place.problem, [Symbol.asyncDispose]: stop };
 }
 
 function registrationHandlers(edge: Edge, options: RegistrationOptions): RegistrationHandlers {

@@ -10,7 +10,7 @@ import { healthHandlers } from './health.ts';
 import { identityHandlers } from './identity.ts';
 import { nodeHandlers } from './node.ts';
 import { reflectionServices } from './reflection.ts';
-import { bindSocket } from './socket.ts';
+import { bindSocket, type Place } from './socket.ts';
 import type { Edge, Observe } from './unary.ts';
 
 export type CsiOptions = {
@@ -29,7 +29,7 @@ export type CsiOptions = {
 };
 
 /** A server at work. `stop` may be called again; it takes seven seconds at most. */
-export type Serving = AsyncDisposable & { stop(): Promise<void> };
+export type Serving = AsyncDisposable & { stop(): Promise<void> } & Pick<Place, 'problem'>;
 
 /** 4 MiB is gRPC's own bound for a message to a server, and more than any secret holds. What is sent has no bound. */
 export const serverOptions: ServerOptions = {
@@ -78,7 +78,7 @@ export async function serveCsi(options: CsiOptions): Promise<Serving> {
       await place.release();
       await shutDown(server);
     })());
-  return { stop, [Symbol.asyncDispose]: stop };
+  return { stop, problem: place.problem, [Symbol.asyncDispose]: stop };
 }
 
 /** Lets answers that are on their way arrive, then closes every connection. */

@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
 import { ArtifactError, errnoOf } from '../util/error.ts';
+import { recognize } from '../util/same-file.ts';
 import { verifySocketPath } from '../util/socket-path.ts';
 
 /** What is at the path of a socket when a server wants it. */
@@ -17,6 +18,8 @@ export type Takeover =
 export type Place = {
   /** Removes the socket, unless another server has taken the path meanwhile. */
   release(): Promise<void>;
+  /** Why nobody can come by it any more: the socket was removed, or another has taken the path. */
+  problem(): string | undefined;
 };
 
 /** Of sockets that have no name yet. */
@@ -39,13 +42,13 @@ export async function bindSocket(server: Server, path: string, takeover: Takeove
   await bind(server, aside);
   try {
     await chmod(aside, 0o600);
-    const { dev, ino } = await lstat(aside);
+    const isOurs = recognize(aside);
     await rename(aside, path);
     return {
       release: async () => {
-        const now = await lstat(path).catch(absent);
-        if (now?.dev === dev && now.ino === ino) await unlink(path).catch(absent);
+        if (isOurs(path)) await unlink(path).catch(absent);
       },
+      problem: () => (isOurs(path) ? undefined : `the socket ${path} is gone; restart the daemon`),
     };
   } catch (error) {
     server.forceShutdown();

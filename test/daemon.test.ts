@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import process from 'node:process';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { registrationPath } from '../src/csi/registration.ts';
+import { waitUntil } from './support/child.ts';
+import { startDaemon, type TestDaemon, testNode } from './support/daemon.ts';
+
+const driverName = 'oci-artifact.csi.test';
+
+/** What /readyz answers: its status and its text. */
+async function readiness({ http }: TestDaemon): Promise<readonly [number, string]> {
+  const answer = await fetch(`${http}/readyz`);
+  return [answer.status, await answer.text()];
+}
+
+/** What Probe answers; it needs a connection from before where the socket is gone. */
+async function probe({ identity }: TestDaemon): Promise<boolean | undefined> {
+  return (await identity.Probe({})).ready?.value;
+}
+
+test('SIGHUP changes nothing, and the log says so', async () => {
+  await using node = await testNode();
+  await using daemon = await startDaemon(node);
+  process.kill(daemon.pid, 'SIGHUP');
+  await waitUntil(daemon, () => daemon.output().includes('SIGHUP is ignored: '), 'told of SIGHUP');
+  assert.equal(await probe(daemon), true);
+  assert.equal(await daemon.end('SIGTERM'), 0);
+});
+
+test('a daemon whose sockets were removed or replaced says so, and is not ready', async () => {
+  await using node = await testNode();
+  const registration = registrationPath(node.kubeletDir, driverName);
+  await mkdir(dirname(registration));
+  const flags = { '--register': 'true', '--driver-name': driverName };
+  await using daemon = await startDaemon(node, { flags });
+  const registered = () => daemon.output().includes('waiting for kubelet to register');
+  await waitUntil(daemon, registered, 'registering');
+  assert.deepEqual(await readiness(daemon), [200, 'ready\n']);
+
+  const lost = (path: string): string => `not ready: the socket ${path} is gone; restart the daemon\n`;
+  await rename(registration, `${registration}.away`);
+  assert.deepEqual(await readiness(daemon), [503, lost(registration)]);
+  assert.equal(await probe(daemon), false);
+  await rename(node.socket, registration);
+  assert.deepEqual(await readiness(daemon), [503, `${lost(node.socket)}${lost(registration)}`]);
+  await rename(registration, node.socket);
+  await rename(`${registration}.away`, registration);
+  assert.deepEqual(await readiness(daemon), [200, 'ready\n']);
+  assert.equal(await daemon.end('SIGTERM'), 0);
+});
+
+test('a daemon whose state folder was emptied or replaced says so, and is not ready', async () => {
+  await using node = await testNode();
+  await using daemon = await startDaemon(node);
+  const lost = `not ready: the state folder ${node.stateDir} is gone; restart the daemon\n`;
+  await rename(node.stateDir, `${node.stateDir}.away`);
+  assert.deepEqual(await readiness(daemon), [503, lost]);
+  await mkdir(join(node.stateDir, 'tmp'), { recursive: true });
+  assert.deepEqual(await readiness(daemon), [503, lost]);
+  await rm(node.stateDir, { recursive: true });
+  await rename(`${node.stateDir}.away`, node.stateDir);
+  assert.deepEqual(await readiness(daemon), [200, 'ready\n']);
+  await rm(join(node.stateDir, 'lock'));
+  assert.deepEqual(await readiness(daemon), [503, lost]);
+  assert.equal(await probe(daemon), false);
+});
