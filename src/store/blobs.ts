@@ -12,6 +12,7 @@ import { hashFile } from './file-hash.ts';
 import { type Ingest, openIngest } from './ingest.ts';
 import type { Landing } from './landing.ts';
 import { startPace } from './pace.ts';
+import { createWriteback } from './writeback.ts';
 
 /** Verified bytes under `blobs/<algorithm>/<hex>`, 0644: each file complete or absent, and never changed. */
 export type Blobs = {
@@ -34,6 +35,7 @@ const readLimit = 4 * 1024 * 1024;
 /** @param ingestFolder where partial downloads lie, by digest and source. */
 export function openBlobs(folders: DigestFolders, ingestFolder: string, landing: Landing): Blobs {
   const openIngests = new Set<string>();
+  const writeback = createWriteback();
   const path = (digest: Digest): string => folders.path(digest);
 
   // What takes microseconds here is not given to Node's threads, which would take ten times that of the processor.
@@ -79,13 +81,13 @@ export function openBlobs(folders: DigestFolders, ingestFolder: string, landing:
       if (openIngests.has(name))
         throw new ArtifactError('busy', `blob ${digest} is being downloaded already`);
       openIngests.add(name);
-      const close = (): void => void openIngests.delete(name);
+      const closed = (): void => void openIngests.delete(name);
       try {
         const partial = join(ingestFolder, name);
         const landHere = (file: FileHandle): Promise<void> => land(file, partial, digest);
-        return await openIngest(partial, descriptor, landHere, close, signal);
+        return await openIngest(partial, descriptor, { land: landHere, writeback, closed }, signal);
       } catch (thrown) {
-        close();
+        closed();
         throw thrown;
       }
     },

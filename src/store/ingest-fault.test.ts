@@ -9,7 +9,9 @@ import { describeBlob } from '../../test/support/nodes.ts';
 import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { partialName } from './blobs.ts';
+import { openIngest } from './ingest.ts';
 import { openStore } from './store.ts';
+import { createWriteback } from './writeback.ts';
 
 const never = new AbortController().signal;
 
@@ -73,6 +75,36 @@ test('no file stays open after a download, however it ended', async () => {
     await committed.commit();
   }
   assert.equal(openFiles(folder.path), before);
+});
+
+/** What a download needs of a store in which all goes well. */
+const kept = { land: async () => {}, writeback: createWriteback(), closed: () => {} };
+
+test('a file stays open until what is on its way to the disk is there, and no more is sent meanwhile', async () => {
+  await using folder = await temporaryFolder();
+  const sent: number[] = [];
+  const written = Promise.withResolvers<void>();
+  const start = (_: number, offset: number) => (sent.push(offset) > 1 ? undefined : written.promise);
+  const bytes = Buffer.alloc(20_000_000);
+  const keeper = { ...kept, writeback: { start } };
+  const ingest = await openIngest(join(folder.path, 'partial'), describeBlob(bytes), keeper, never);
+  while (ingest.offset < bytes.length) ingest.write(bytes.subarray(ingest.offset, ingest.offset + 1_000_000));
+  assert.ok(sent.length > 2);
+  assert.deepEqual(new Set(sent), new Set([0, 8 * 1024 * 1024]), 'it is asked again for what was not taken');
+  const closing = ingest[Symbol.asyncDispose]();
+  await sleep(20);
+  assert.equal(openFiles(folder.path), 1);
+  written.resolve();
+  await closing;
+  assert.equal(openFiles(folder.path), 0);
+});
+
+test('of all files one is on its way at a time, and what cannot be written is passed over', async () => {
+  const writeback = createWriteback();
+  const first = writeback.start(987_654, 0, 1);
+  assert.equal(writeback.start(987_654, 0, 1), undefined);
+  await first;
+  await writeback.start(987_654, 0, 1);
 });
 
 test('a full disk ends a download as exhausted; its bytes are given back and all else is intact', async () => {

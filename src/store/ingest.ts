@@ -5,9 +5,9 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, toDigest } from '../oci/digest.ts';
 import { ArtifactError } from '../util/error.ts';
 import { beginAnew, createFileState, type GrowingFile, setSize, sizeOf } from '../util/growing-file.ts';
-import { startWriteback } from '../util/libc.ts';
 import { attempt, toStoreError } from './failure.ts';
 import { hashFile } from './file-hash.ts';
+import type { Writeback } from './writeback.ts';
 
 /**
  * A download under way, from `offset` on. Its life: open (with what an earlier one left) -> write or restart, or others
@@ -29,21 +29,25 @@ export type Ingest = AsyncDisposable & {
   drop(): Promise<void>;
 };
 
+/** What a download needs of the store. */
+export type Keeper = {
+  /** Makes the complete file durable under its digest's name. */
+  land(file: FileHandle): Promise<void>;
+  readonly writeback: Writeback;
+  /** Called once, when the file is closed. */
+  closed(): void;
+};
+
 /**
- * Bytes after which the kernel is told to begin writing them to the disk. Without it the fsync of a commit has all of
- * a big blob to write: 512 MiB took 135 ms longer.
+ * Bytes that the kernel is told to write to the disk while more come. Without it the fsync of a commit has all of a big
+ * blob to write: 512 MiB took 135 ms longer.
  */
 const writebackStep = 8 * 1024 * 1024;
 
-/**
- * @param land makes the complete file durable under its digest's name.
- * @param onClose called once, when the file is closed.
- */
 export async function openIngest(
   path: string,
   descriptor: Descriptor,
-  land: (file: FileHandle) => Promise<void>,
-  onClose: () => void,
+  { land, writeback, closed }: Keeper,
   signal: AbortSignal,
 ): Promise<Ingest> {
   const { digest, size } = descriptor;
@@ -58,6 +62,7 @@ export async function openIngest(
   /** What others told. */
   let told: { readonly hex: string; readonly size: number } | undefined;
   let flushed = 0;
+  let flushing: Promise<void> | undefined;
   let phase: 'open' | 'verifying' | 'verified' | 'ended' = 'open';
 
   const offset = (): number => sizeOf(state);
@@ -81,14 +86,11 @@ export async function openIngest(
     if (phase !== expected) throw new ArtifactError('internal', `${doing}: it is ${phase}, not ${expected}`);
   };
   const flush = (): void => {
-    const to = offset();
-    if (to - flushed < writebackStep) return;
-    try {
-      startWriteback(file.fd, flushed, to - flushed);
-    } catch {
-      // What cannot be written fails the sync of the commit.
-    }
-    flushed = to;
+    if (offset() - flushed < writebackStep) return;
+    const begun = writeback.start(file.fd, flushed, writebackStep);
+    if (begun === undefined) return;
+    flushing = begun;
+    flushed += writebackStep;
   };
   const hashOwn = (chunk: Uint8Array, from: number): void => {
     if (from === 0) own = { hash: createHash(algorithm), to: 0 };
@@ -174,8 +176,9 @@ export async function openIngest(
     async [Symbol.asyncDispose]() {
       if (phase === 'open' && offset() === 0) await rm(path, { force: true });
       phase = 'ended';
+      await flushing;
       await file.close();
-      onClose();
+      closed();
     },
   };
 }

@@ -10,7 +10,6 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
-import { startWriteback } from '../util/libc.ts';
 import { shareRuns } from '../util/shared-run.ts';
 import type { Folder } from './folder.ts';
 import type { Scratch } from './scratch.ts';
@@ -82,13 +81,12 @@ export function openLanding(scratch: Scratch): Landing {
   };
 }
 
-/** Its bytes are on their way to the disk; the descriptor is the caller's to close. */
+/** The descriptor is the caller's to sync and to close. */
 function write({ bytes, aside }: File): number {
   const fd = openSync(aside, 'wx', 0o644);
   try {
     if ((fstatSync(fd).mode & 0o7777) !== 0o644) fchmodSync(fd, 0o644);
     writeFileSync(fd, bytes);
-    startWriteback(fd, 0, bytes.length);
     return fd;
   } catch (thrown) {
     closeSync(fd);

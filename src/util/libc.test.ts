@@ -68,11 +68,11 @@ test('a file system is synced in a thread, and a descriptor that is none rejects
   await assert.rejects(syncFileSystem(987_654), { code: 'EBADF', syscall: 'syncfs' });
 });
 
-test('writeback takes offsets above 4 GiB, and lengths up to the largest safe integer', () => {
+test('writeback takes offsets above 4 GiB, and lengths up to the largest safe integer', async () => {
   const fd = openFile('written', 'x');
-  startWriteback(fd, 0, 1);
-  startWriteback(fd, 2 ** 40, 2 ** 30);
-  startWriteback(fd, 0, Number.MAX_SAFE_INTEGER);
+  await startWriteback(fd, 0, 1);
+  await startWriteback(fd, 2 ** 40, 2 ** 30);
+  await startWriteback(fd, 0, Number.MAX_SAFE_INTEGER);
   closeSync(fd);
-  assert.throws(() => startWriteback(0x7fff_ffff, 0, 1), { code: 'EBADF' });
+  await assert.rejects(startWriteback(0x7fff_ffff, 0, 1), { code: 'EBADF' });
 });

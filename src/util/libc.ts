@@ -72,11 +72,17 @@ export function lockFile(fd: number): boolean {
 
 /** Writes all of the file system that holds the descriptor to disk, in a thread (syncfs(2)). */
 export function syncFileSystem(fd: number): Promise<void> {
+  return inThread('syncfs', fd, done => syncfs.async(fd, done));
+}
+
+type Done = (failure: unknown, result: number) => void;
+
+function inThread(call: string, fd: number, start: (done: Done) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    syncfs.async(fd, (failure: unknown, result) => {
+    start((failure, result) => {
       const errno = koffi.errno();
       if (failure !== null) reject(failure);
-      else if (result === -1) reject(systemError('syncfs', pathOf(fd), errno));
+      else if (result === -1) reject(systemError(call, pathOf(fd), errno));
       else resolve();
     });
   });
@@ -112,7 +118,12 @@ export function getXattr(fd: number, name: string): Uint8Array | undefined {
   throw systemError('fgetxattr', pathOf(fd), errno);
 }
 
-/** Starts writing the dirty pages of a range of bytes to disk and does not wait for them (sync_file_range(2)). */
-export function startWriteback(fd: number, offset: number, length: number): void {
-  check(syncFileRange(fd, offset, length, SYNC_FILE_RANGE_WRITE), 'sync_file_range', fd);
+/**
+ * Starts writing the dirty pages of a range of bytes to disk (sync_file_range(2)), in a thread: it does not wait for
+ * them, but for room in the queue of the device. The descriptor must stay open until then.
+ */
+export function startWriteback(fd: number, offset: number, length: number): Promise<void> {
+  return inThread('sync_file_range', fd, done =>
+    syncFileRange.async(fd, offset, length, SYNC_FILE_RANGE_WRITE, done),
+  );
 }
