@@ -62,8 +62,10 @@ export function createArtifacts(world: {
 
   const isMounted = async (record: VolumeRecord): Promise<boolean> => {
     const view = await views.find(record.view);
-    const state = await mounter.state({ path: record.targetPath, anywhere: record.anywhere }, view?.path);
-    return state.kind === 'mounted' && state.shows === 'view';
+    const target = { path: record.targetPath, anywhere: record.anywhere };
+    // Where no mount of ours can be: a symlink or a file, or outside of the kubelet folder of today.
+    const state = await mounter.state(target, view?.path).catch(() => undefined);
+    return state?.kind === 'mounted' && state.shows === 'view';
   };
 
   const findPod = async (name: PodName, signal: AbortSignal): Promise<Pod> => {

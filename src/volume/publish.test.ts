@@ -44,7 +44,7 @@ function createWorld(pull?: PullFunction) {
   const log: string[] = [];
   const records = new Map<string, VolumeRecord>();
   const asked: Pick<PublishRequest, 'reference' | 'pinned' | 'pullPolicy'>[] = [];
-  const world = { log, records, asked, state: { kind: 'absent' } as TargetState, failMount: false, held: 0 };
+  const world = { log, records, asked, state: { kind: 'absent' } as TargetState | ArtifactError, failMount: false, held: 0 };
   const publishing = createPublishing({
     pull: {
       count: () => 0,
@@ -90,7 +90,10 @@ function createWorld(pull?: PullFunction) {
       list: async () => [view],
     },
     mounter: {
-      state: async () => world.state,
+      state: async () => {
+        if (world.state instanceof ArtifactError) throw world.state;
+        return world.state;
+      },
       mount: async () => {
         log.push('mount');
         if (world.failMount) throw new ArtifactError('internal', 'EIO');
@@ -200,22 +203,30 @@ for (const [name, state] of [
   });
 }
 
-for (const [name, state, text] of [
+for (const [name, state, text, log] of [
   [
     'a foreign mount',
     { kind: 'mounted', shows: 'other', readOnly: false },
     /something that is not this volume/,
+    ['pull'],
   ],
-  ['a folder with files', { kind: 'occupied', entry: 'x' }, /holds "x"/],
+  ['a folder with files', { kind: 'occupied', entry: 'x' }, /holds "x"/, []],
 ] as const) {
   test(`${name} at the target is left alone`, async () => {
     const { publish, world } = createWorld();
     world.state = state;
     await assert.rejects(publish(request, never), code('exists', text));
-    assert.deepEqual(world.log, ['pull']);
+    assert.deepEqual(world.log, log);
     assert.equal(world.records.size, 0);
   });
 }
+
+test('a target that cannot be is told before anything is downloaded', async () => {
+  const { publish, world } = createWorld();
+  world.state = new ArtifactError('invalid', 'not below the kubelet folder');
+  await assert.rejects(publish(request, never), code('invalid', /not below/));
+  assert.deepEqual(world.log, []);
+});
 
 const waiting: PullFunction = (_request, onProgress, signal) => {
   const progress: Progress = {

@@ -1,7 +1,7 @@
 import { formatReference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
-import type { Mounter, Target } from './contracts/mounter.ts';
+import type { Mounter, Target, TargetState } from './contracts/mounter.ts';
 import type { VolumeRecord, VolumeRecords } from './contracts/records.ts';
 import type { Views } from './contracts/store.ts';
 import { formatEnding } from './own-mount.ts';
@@ -44,6 +44,16 @@ export function createPublishing(world: {
     );
   };
 
+  /** What is at a target that can be mounted on. */
+  const look = async (target: Target, view: string | undefined): Promise<TargetState> => {
+    const state = await mounter.state(target, view);
+    if (state.kind !== 'occupied') return state;
+    throw new ArtifactError(
+      'exists',
+      `${target.path} holds ${JSON.stringify(state.entry)}, so a volume mounted there would hide it; remove it`,
+    );
+  };
+
   const mount = async (
     request: PublishRequest,
     arrival: Arrival,
@@ -51,13 +61,7 @@ export function createPublishing(world: {
   ): Promise<VolumeRecord> => {
     const target = targetOf(request);
     const record = toRecord(request, arrival, before);
-    const state = await mounter.state(target, arrival.view.path);
-    if (state.kind === 'occupied') {
-      throw new ArtifactError(
-        'exists',
-        `${target.path} holds ${JSON.stringify(state.entry)}, so a volume mounted there would hide it; remove it`,
-      );
-    }
+    const state = await look(target, arrival.view.path);
     const isThere = state.kind === 'mounted' && state.shows === 'view' && state.readOnly;
     if (state.kind === 'mounted' && state.shows === 'other') {
       throw new ArtifactError(
@@ -83,6 +87,7 @@ export function createPublishing(world: {
       const record = await volumes.find(request.targetPath);
       const there = record === undefined ? undefined : await published(request, record);
       if (there !== undefined) return there;
+      await look(targetOf(request), undefined); // not after hours of download
       const before = record?.fingerprint === request.fingerprint ? record : undefined;
       let latest: Progress | undefined;
       try {
