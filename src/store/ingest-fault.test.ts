@@ -107,6 +107,22 @@ test('of all files one is on its way at a time, and what cannot be written is pa
   await writeback.start(987_654, 0, 1);
 });
 
+test('nothing is gone on with that a sync failed for, since the next one would say that all is well', async () => {
+  await using folder = await temporaryFolder();
+  const bytes = randomBytes(1000);
+  const path = join(folder.path, 'partial');
+  const land = () => Promise.reject(Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' }));
+  const open = () => openIngest(path, describeBlob(bytes), { ...kept, land }, never);
+  {
+    await using ingest = await open();
+    ingest.write(bytes);
+    await ingest.verify();
+    await assert.rejects(ingest.commit(), { code: 'internal', message: /^storing blob .*EIO/ });
+  }
+  await using again = await open();
+  assert.equal(again.offset, 0);
+});
+
 test('a full disk ends a download as exhausted; its bytes are given back and all else is intact', async () => {
   await using folder = await temporaryFolder();
   const stateDir = mountTmpfs(join(folder.path, 'disk'), 'size=1m');

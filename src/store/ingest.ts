@@ -13,7 +13,7 @@ import type { Writeback } from './writeback.ts';
  * A download under way, from `offset` on. Its life: open (with what an earlier one left) -> write or restart, or others
  * appending to `file`, any number of times -> verify -> commit -> dispose. Disposed before commit, the partial file stays
  * for a resume; but bytes that are wrong, and all of them when the disk is full, are given up at once, and it can start
- * again.
+ * again. After a commit that failed nothing stays.
  */
 export type Ingest = AsyncDisposable & {
   readonly path: string;
@@ -163,9 +163,10 @@ export async function openIngest(
     async commit() {
       expectPhase('verified');
       phase = 'ended';
-      // No truncation where this fails: it may have failed after the file got its digest's name.
       await attempt(`storing blob ${digest}`, () => land(file)).catch(async (thrown: unknown) => {
-        if (thrown instanceof ArtifactError && thrown.code === 'exhausted') await rm(path, { force: true });
+        // What the disk did not take is clean in memory all the same: the next sync would say nothing of it. No
+        // truncation: it may have failed after the file got its digest's name.
+        await rm(path, { force: true });
         throw thrown;
       });
     },
