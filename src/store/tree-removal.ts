@@ -33,6 +33,8 @@ async function removeFolder(path: string, pace: Pace): Promise<void> {
   }
   for (const folder of folders) await removeFolder(folder, pace);
   rmdirSync(toBytes(path));
+  const rest = pace();
+  if (rest !== undefined) await rest;
 }
 
 function toBytes(path: string): Buffer {
