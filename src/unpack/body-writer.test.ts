@@ -14,7 +14,7 @@ const attributesOf = (body: number) => ({
   mode: 0o400 + (body % 0o377),
   uid: body % 3,
   gid: body % 5,
-  mtime: 1_000_000_000 + body,
+  mtime: 1_000_001 * (body - count / 2),
 });
 
 function makeFolders(into: string): void {

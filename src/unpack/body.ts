@@ -79,5 +79,6 @@ function setAttributes(
       if (!offerXattr(fd, name, Buffer.from(value, 'latin1'))) onDropped(name);
     }
   }
-  futimesSync(fd, mtime / 1000, mtime / 1000);
+  const time = new Date(mtime); // of a number below 0 Node makes the present
+  futimesSync(fd, time, time);
 }

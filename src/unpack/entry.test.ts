@@ -106,6 +106,12 @@ test('PAX gives owners and times that ustar cannot: large, and in fractions', as
   assert.deepEqual([stat.uid, stat.gid, stat.mtimeMs], [3_000_000_000, 4_000_000, 1_700_000_000_250]);
 });
 
+test('a file may be older than 1970', async () => {
+  const mtime = '-86400.5';
+  const { into } = await unpack(rawTar(paxEntry({ mtime }), { name: 'f', body: 'x' }));
+  assert.equal(statSync(join(into, bodyName(0))).mtimeMs, -86_400_500);
+});
+
 test('a time that no file system has is the nearest that it has', async () => {
   const { entries } = await unpack(
     rawTar(
