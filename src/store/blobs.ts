@@ -21,6 +21,8 @@ export type Blobs = {
   put(digest: Digest, bytes: Uint8Array): Promise<void>;
   /** Opens or resumes the one download of a digest from a source: what another source sent is not gone on with. */
   ingest(descriptor: Descriptor, source: string, signal: AbortSignal): Promise<Ingest>;
+  /** How many bytes such a download would go on from. */
+  partial(descriptor: Descriptor, source: string): number;
   path(digest: Digest): string;
   check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
   /** Removes it, and what earlier downloads of it left unless they go on. */
@@ -89,6 +91,16 @@ export function openBlobs(folders: DigestFolders, ingestFolder: string, landing:
       } catch (thrown) {
         closed();
         throw thrown;
+      }
+    },
+
+    partial({ digest }, source) {
+      try {
+        return (
+          statSync(join(ingestFolder, partialName(digest, source)), { throwIfNoEntry: false })?.size ?? 0
+        );
+      } catch {
+        return 0; // who opens it hears why
       }
     },
 

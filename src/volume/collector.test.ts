@@ -35,6 +35,7 @@ function createCache() {
       read: unused,
       put: unused,
       ingest: unused,
+      partial: unused,
       path: unused,
       check: unused,
     },
@@ -277,6 +278,22 @@ test('two pulls do not both take the last room', async () => {
   );
   first[Symbol.dispose]();
   using _second = await room.reserve('b', [layer(51, 50)], [layer(51, 50)], () => 50, never);
+});
+
+test('a pull that goes on needs room for what it lacks, and one that could never be whole collects nothing', async () => {
+  const cache = createCache();
+  for (let index = 0; index < 4; index++) addView(cache, `v${index}`, index, [index + 1]);
+  const room = createRoom(
+    { disk: createDisk(cache, 100, 20), collector: cache.collector },
+    { cacheHigh: 80, cacheLow: 60 },
+  );
+  using _room = await room.reserve('r', [layer(50, 40)], [layer(50, 40)], () => 15, never);
+  assert.equal(cache.views.size, 4);
+  await assert.rejects(
+    room.reserve('r', [layer(50, 61)], [layer(50, 61)], () => 15, never),
+    /needs 61 B .* room for 60 B/,
+  );
+  assert.equal(cache.views.size, 4);
 });
 
 test('the cache keeps below its own maximum on an empty disk', async () => {

@@ -1,13 +1,76 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { describeBlob } from '../../test/support/nodes.ts';
+import { temporaryFolder } from '../../test/support/temporary.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
 import { parseDigest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
+import { openStore } from '../store/store.ts';
+import type { Sink } from './contracts/registry.ts';
 import type { Progress } from './usecases.ts';
 import { createLayerSource } from './layer-source.ts';
 import { createTracker } from './tracker.ts';
 
 const size = 1_000_000;
 const never = new AbortController().signal;
+const confirm = async (): Promise<void> => {};
+
+const planFile = (descriptor: Descriptor): LayerPlan => ({ descriptor, label: 'l', name: 'l', form: 'file' });
+const originOf = (registry: string) =>
+  ({ kind: 'registry', repository: { registry, path: 'm' }, keyring: {} }) as never;
+
+/** A store on the disk, and a registry that brings a blob as it is told. */
+async function openWorld(blob: (descriptor: Descriptor, sink: Sink, signal: AbortSignal) => Promise<void>) {
+  const folder = await temporaryFolder();
+  const store = await openStore({ stateDir: folder.path });
+  const bring = async (_: unknown, descriptor: Descriptor, sink: Sink, __: unknown, signal: AbortSignal) => {
+    await blob(descriptor, sink, signal);
+    return {};
+  };
+  const world = { ...store, registry: { blob: bring, has: async () => true }, meter: { bytesPulled() {} } };
+  return {
+    store,
+    source: createLayerSource(world as never, 1),
+    /** What an earlier download left. */
+    async leave(descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
+      await using ingest = await store.blobs.ingest(descriptor, 'r.example', never);
+      ingest.write(bytes);
+    },
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test('what is left of a download counts before it is gone on with, and while it waits for its turn', async () => {
+  const [bytes, others] = [randomBytes(size), randomBytes(size)];
+  const [plan, other] = [planFile(describeBlob(bytes)), planFile(describeBlob(others))];
+  const mayEnd = Promise.withResolvers<void>();
+  await using world = await openWorld(async ({ digest }, sink) => {
+    const whole = digest === plan.descriptor.digest ? bytes : others;
+    if (whole === others) await mayEnd.promise;
+    sink.write(whole.subarray(sink.offset));
+  });
+  const origin = originOf('r.example');
+  const here = () => world.source.progress(plan, origin);
+  assert.equal(here(), 0);
+  await world.leave(plan.descriptor, bytes.subarray(0, 700_000));
+  assert.equal(here(), 700_000);
+  assert.equal(world.source.progress(plan, originOf('other.example')), 0);
+  const first = world.source.bring(other, origin, confirm, never);
+  await turn();
+  const second = world.source.bring(plan, origin, confirm, never);
+  for (let turns = 0; turns < 100; turns++) {
+    await turn();
+    assert.equal(here(), 700_000);
+  }
+  mayEnd.resolve();
+  await Promise.all([first, second]);
+  assert.equal(here(), 0);
+});
 
 function planOf(form: LayerPlan['form']): LayerPlan {
   const digest = parseDigest(`sha256:${'a'.repeat(64)}`);
@@ -39,7 +102,7 @@ function createWorld(look: (step: string) => void) {
         return {};
       },
     },
-    blobs: { size: async () => undefined, ingest: async () => sink },
+    blobs: { size: async () => undefined, ingest: async () => sink, partial: () => 0 },
     layers: { has: async () => false, stage: async () => stage },
     unpacker: { unpack: async () => look('unpack') },
     meter: { bytesPulled: () => {} },
@@ -76,13 +139,13 @@ for (const [form, expected] of [
     const tracker = createTracker(
       [layer],
       [layer],
-      digest => source.progress(digest, origin),
+      plan => source.progress(plan, origin),
       progress => {
         last = progress;
       },
     );
     await source.bring(layer, origin, async () => {}, never);
     assert.deepEqual(steps, expected);
-    assert.equal(source.progress(layer.descriptor.digest, origin), 0);
+    assert.equal(source.progress(layer, origin), 0);
   });
 }

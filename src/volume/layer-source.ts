@@ -30,8 +30,8 @@ export type LayerSource = {
    * @throws ArtifactError `corrupt`, `not-found`, `unmountable`, `exhausted`, and what the registry answered.
    */
   bring(layer: LayerPlan, origin: Origin, confirm: Confirm, signal: AbortSignal): Promise<Giver | undefined>;
-  /** How many bytes of a download under way from there are here; 0 for none. */
-  progress(digest: Digest, origin: Origin): number;
+  /** How many bytes of a layer that is not held are here, of a download from there that is under way or was cut. */
+  progress(layer: LayerPlan, origin: Origin): number;
 };
 
 export function createLayerSource(
@@ -61,6 +61,7 @@ export function createLayerSource(
 
   const fill = async (sink: Sink, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
     const { descriptor } = layer;
+    underWay.set(keyOf(descriptor.digest, origin), sink);
     if (descriptor.size === 0) return {};
     if (origin.kind === 'offline') throw toAbsence(layer.label);
     const { repository, keyring } = origin;
@@ -70,7 +71,6 @@ export function createLayerSource(
       if (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)) return {};
       throw absent(layer, repository);
     }
-    underWay.set(keyOf(descriptor.digest, origin), sink);
     const counted = metered(sink, bytes => meter.bytesPulled(repository.registry, bytes));
     return await registry.blob(repository, descriptor, counted, keyring, signal);
   };
@@ -161,7 +161,12 @@ export function createLayerSource(
         underWay.delete(key);
       }
     },
-    progress: (digest, origin) => underWay.get(keyOf(digest, origin))?.offset ?? 0,
+    progress(layer, origin) {
+      const { descriptor } = layer;
+      const current = underWay.get(keyOf(descriptor.digest, origin));
+      if (current !== undefined || isSmall(layer)) return current?.offset ?? 0;
+      return blobs.partial(descriptor, placeOf(origin));
+    },
   };
 }
 

@@ -95,7 +95,7 @@ export function createPreparation(world: {
     const tracker = createTracker(
       blueprint.plan.layers,
       missing,
-      digest => source.progress(digest, origin),
+      layer => source.progress(layer, origin),
       report,
     );
     using _reservation = await room.reserve(

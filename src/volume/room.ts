@@ -14,8 +14,8 @@ export type Limits = {
 
 export type Room = {
   /**
-   * Makes room for the layers that a pull lacks and keeps it until disposed; `remaining` is what is still to come of
-   * it, in bytes. Collects down to the low mark when the high mark would be passed.
+   * Makes room for what is still to come of the layers that a pull lacks, `remaining` bytes, and keeps it until
+   * disposed. Collects down to the low mark when the high mark would be passed.
    *
    * @throws ArtifactError `unmountable` above the size an artifact may have; `exhausted`, naming need and room.
    */
@@ -82,12 +82,13 @@ export function createRoom(
           `${reference} has ${formatSize(size)}, and --max-artifact-size allows ${formatSize(limits.maxArtifactSize)}; raise it, or take a part by the attribute include`,
         );
       }
-      const need = missing.reduce((sum, layer) => sum + footprint(layer), 0);
+      const whole = missing.reduce((sum, layer) => sum + footprint(layer), 0);
+      const need = remaining();
       if (!(await fits(need + pending(), limits.cacheHigh, 1))) {
         const most = await withoutCache();
         const room = (capacity(most) * limits.cacheHigh) / 100 - most.usedBytes;
-        if (need > room || need > (limits.cacheMax ?? need))
-          throw new ArtifactError('exhausted', explain(reference, need, 0, most, limits));
+        if (whole > room || whole > (limits.cacheMax ?? whole))
+          throw new ArtifactError('exhausted', explain(reference, whole, 0, most, limits));
       }
       if (!(await make(need + pending(), signal))) {
         throw new ArtifactError('exhausted', explain(reference, need, pending(), await disk.usage(), limits));

@@ -1,4 +1,3 @@
-import type { Digest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import { footprint } from './room.ts';
 import type { Progress } from './usecases.ts';
@@ -21,14 +20,14 @@ export type Tracker = {
 export function createTracker(
   plans: readonly LayerPlan[],
   missing: readonly LayerPlan[],
-  progress: (digest: Digest) => number,
+  progress: (layer: LayerPlan) => number,
   report: (progress: Progress) => void,
 ): Tracker {
   const open = new Set(missing);
   const whole = totals(plans);
   const remaining = (sizeOf: (layer: LayerPlan) => number): number => {
     let bytes = 0;
-    for (const layer of open) bytes += sizeOf(layer) - progress(layer.descriptor.digest);
+    for (const layer of open) bytes += sizeOf(layer) - progress(layer);
     return bytes;
   };
   const tick = (): void => {

@@ -25,6 +25,8 @@ export type Blobs = {
    * @throws `busy` if it is open.
    */
   ingest(descriptor: Descriptor, source: string, signal: AbortSignal): Promise<Ingest>;
+  /** How many bytes such a download would go on from. */
+  partial(descriptor: Descriptor, source: string): number;
   path(digest: Digest): string;
   /** Hashes it again. Returns what is wrong with it, or undefined. */
   check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
