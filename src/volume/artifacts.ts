@@ -1,12 +1,13 @@
-import type { Digest } from '../oci/digest.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
+import { createSemaphore } from '../util/mutex.ts';
 import type { Authority } from './authority.ts';
 import { holdsDigest, type Catalog } from './catalog.ts';
 import type { Collector } from './collector.ts';
 import type { Mounter } from './contracts/mounter.ts';
-import type { Names, Pins, VolumeRecord, VolumeRecords } from './contracts/records.ts';
+import type { Names, PinRecord, Pins, VolumeRecord, VolumeRecords } from './contracts/records.ts';
 import type { Expander, Keychain, Pods } from './contracts/registry.ts';
 import type { Blobs, Layers, Views } from './contracts/store.ts';
 import type { Archive } from './contracts/unpacker.ts';
@@ -60,6 +61,10 @@ export function createArtifacts(world: {
     mounter,
   } = world;
 
+  /** What is looked up and then pinned must not be removed in between. */
+  const pinning = createSemaphore(1);
+  const never = new AbortController().signal;
+
   const isMounted = async (record: VolumeRecord): Promise<boolean> => {
     const view = await views.find(record.view);
     const target = { path: record.targetPath, anywhere: record.anywhere };
@@ -111,6 +116,7 @@ export function createArtifacts(world: {
     list: catalog.list,
     inspect: catalog.inspect,
     async remove(text) {
+      using _ = await pinning.acquire(never);
       const { reference, descriptor } = await catalog.locate(text);
       const { digest } = descriptor;
       const user = (await volumes.list()).find(record => record.digest === digest);
@@ -120,24 +126,35 @@ export function createArtifacts(world: {
           `${reference} is published at ${user.targetPath}; ${formatEnding(user)} first`,
         );
       }
-      if ((await pins.list()).some(pin => pin.digest === digest)) {
-        throw new ArtifactError('denied', `${reference} is pinned; unpin it first`);
+      const pin = (await pins.list()).find(each => each.reference === reference || each.digest === digest);
+      if (pin !== undefined) {
+        const what = pin.reference === reference ? 'it' : pin.reference;
+        throw new ArtifactError('denied', `${reference} is pinned; unpin ${what} first`);
       }
       await names.remove(reference);
       if ((await names.list()).some(name => name.descriptor.digest === digest))
         return { artifacts: 0, bytes: 0 };
       const own = (await views.list()).filter(view => holdsDigest(view, digest));
-      return collector.discard(new Set(own.map(view => view.key)), new AbortController().signal);
+      return collector.discard(new Set(own.map(view => view.key)), never);
     },
     prune: signal => collector.collect(async () => false, signal),
     async pin(text) {
+      using _ = await pinning.acquire(never);
       const { reference, descriptor } = await catalog.locate(text);
       await pins.put({ reference, digest: descriptor.digest, pinnedAt: Date.now() });
       return descriptor.digest;
     },
     async unpin(text) {
-      const { reference } = await catalog.locate(text);
-      if (!(await pins.remove(reference))) throw new ArtifactError('not-found', `${reference} is not pinned`);
+      // By what was pinned: the name may stand for another digest by now, or be gone.
+      const wanted = isDigest(text) ? [{ digest: text }] : world.expander.expand(text);
+      const isMeant = (pin: PinRecord): boolean =>
+        wanted.some(
+          one => one.digest === pin.digest || ('path' in one && formatReference(one) === pin.reference),
+        );
+      const meant = (await pins.list()).filter(isMeant);
+      if (meant.length === 0)
+        throw new ArtifactError('not-found', `${text} is not pinned; \`ls\` shows what is`);
+      for (const { reference } of meant) await pins.remove(reference);
     },
     async volumes() {
       return Promise.all(

@@ -68,17 +68,20 @@ export function createCatalog(world: {
         volumes.list(),
         pins.list(),
       ]);
-      return known
-        .map(({ reference, descriptor }) => {
-          const own = made.filter(view => holdsDigest(view, descriptor.digest));
+      const named = known.map(({ reference, descriptor }) => ({ reference, digest: descriptor.digest }));
+      // A tag that moved on is another's name; what it was pinned with is held all the same.
+      const nameless = pinned.filter(pin => !named.some(name => name.digest === pin.digest));
+      return [...named, ...nameless]
+        .map(({ reference, digest }) => {
+          const own = made.filter(view => holdsDigest(view, digest));
           return {
             reference,
-            digest: descriptor.digest,
+            digest,
             artifactType: own.find(view => view.artifactType !== undefined)?.artifactType ?? '',
             bytes: Math.max(0, ...own.map(view => view.bytes)),
             usedAt: Math.max(0, ...own.map(view => view.usedAt)),
-            pinned: pinned.some(pin => pin.digest === descriptor.digest),
-            volumes: records.filter(record => record.digest === descriptor.digest).length,
+            pinned: pinned.some(pin => pin.digest === digest),
+            volumes: records.filter(record => record.digest === digest).length,
           };
         })
         .sort((a, b) => a.reference.localeCompare(b.reference));
