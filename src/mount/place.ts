@@ -60,13 +60,13 @@ function open(from: Folder, path: string, whole: string): Folder | undefined {
       case 'ELOOP':
         throw new ArtifactError(
           'invalid',
-          `${whole} is a symlink or goes through one, and a mount follows none: give the real path (realpath prints it)`,
+          `${whole} is a symlink or goes through one, and a mount follows none: give the real path (realpath prints it), or remove it`,
           error,
         );
       case 'ENOTDIR':
         throw new ArtifactError(
           'invalid',
-          `${whole} is a file or goes through one, where a folder is needed`,
+          `${whole} is a file or goes through one, where a folder is needed; remove it`,
           error,
         );
       default:
