@@ -48,11 +48,12 @@ async function openWorld(blob: (descriptor: Descriptor, sink: Sink, signal: Abor
 test('what is left of a download counts before it is gone on with, and while it waits for its turn', async () => {
   const [bytes, others] = [randomBytes(size), randomBytes(size)];
   const [plan, other] = [planFile(describeBlob(bytes)), planFile(describeBlob(others))];
-  const mayEnd = Promise.withResolvers<void>();
+  const [began, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   await using world = await openWorld(async ({ digest }, sink) => {
-    const whole = digest === plan.descriptor.digest ? bytes : others;
-    if (whole === others) await mayEnd.promise;
-    sink.write(whole.subarray(sink.offset));
+    if (digest === plan.descriptor.digest) return sink.write(bytes.subarray(sink.offset));
+    began.resolve();
+    await mayEnd.promise;
+    sink.write(others);
   });
   const origin = originOf('r.example');
   const here = () => world.source.progress(plan, origin);
@@ -61,7 +62,7 @@ test('what is left of a download counts before it is gone on with, and while it 
   assert.equal(here(), 700_000);
   assert.equal(world.source.progress(plan, originOf('other.example')), 0);
   const first = world.source.bring(other, origin, confirm, never);
-  await turn();
+  await began.promise;
   const second = world.source.bring(plan, origin, confirm, never);
   for (let turns = 0; turns < 100; turns++) {
     await turn();
@@ -76,6 +77,30 @@ function planOf(form: LayerPlan['form']): LayerPlan {
   const digest = parseDigest(`sha256:${'a'.repeat(64)}`);
   return { descriptor: { mediaType: '', digest, size, annotations: {} }, label: 'l', name: 'l', form };
 }
+
+test('a call that ends while what is left of a download is verified costs none of it; wrong bytes are given up', async () => {
+  const bytes = randomBytes(size);
+  const plan = planFile(describeBlob(bytes));
+  const leaving = new AbortController();
+  let came = 0;
+  await using world = await openWorld(async (_, sink, signal) => {
+    came += size - sink.offset;
+    sink.write(bytes.subarray(sink.offset));
+    if (signal === leaving.signal) leaving.abort();
+  });
+  const origin = originOf('r.example');
+  await world.leave(plan.descriptor, bytes.subarray(0, 700_000));
+  await assert.rejects(world.source.bring(plan, origin, confirm, leaving.signal), { code: 'cancelled' });
+  assert.equal(world.source.progress(plan, origin), size);
+  await world.source.bring(plan, origin, confirm, never);
+  assert.equal(came, 300_000);
+
+  const wrong = randomBytes(700_000);
+  await world.store.blobs.remove(plan.descriptor.digest);
+  await world.leave(plan.descriptor, wrong);
+  await world.source.bring(plan, origin, confirm, never);
+  assert.equal(came, 300_000 + 300_000 + size);
+});
 
 /** A world where the bytes come at once, and each later step of a layer is looked at. */
 function createWorld(look: (step: string) => void) {

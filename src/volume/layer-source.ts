@@ -75,7 +75,7 @@ export function createLayerSource(
     return await registry.blob(repository, descriptor, counted, keyring, signal);
   };
 
-  /** Fills and verifies; a partial file from an earlier life gets one fresh start if the whole turns out wrong. */
+  /** Fills and verifies; where the whole of what an earlier life began turns out wrong, it gets one fresh start. */
   const download = async (
     ingest: Ingest,
     layer: LayerPlan,
@@ -88,8 +88,7 @@ export function createLayerSource(
       await ingest.verify();
       return giver;
     } catch (thrown) {
-      if (!resumed) throw thrown;
-      ingest.restart();
+      if (!resumed || toArtifactError(thrown).code !== 'corrupt') throw thrown;
       const another = await fill(ingest, layer, origin, signal);
       await ingest.verify();
       return another;
