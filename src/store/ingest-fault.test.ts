@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -121,6 +130,23 @@ test('nothing is gone on with that a sync failed for, since the next one would s
   }
   await using again = await open();
   assert.equal(again.offset, 0);
+});
+
+test('a partial file that cannot be removed hides no failure, stays not open, and is not busy', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const descriptor = describeBlob(Buffer.from('right'));
+  const fail = async (): Promise<void> => {
+    await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
+    rmSync(ingest.path);
+    mkdirSync(ingest.path);
+    throw new Error('the first failure');
+  };
+  const before = openFiles(folder.path);
+  await assert.rejects(fail(), { message: 'the first failure' });
+  assert.equal(openFiles(folder.path), before);
+  rmdirSync(join(folder.path, 'ingest', partialName(descriptor.digest, 'registry')));
+  await using _again = await store.blobs.ingest(descriptor, 'registry', never);
 });
 
 test('a full disk ends a download as exhausted; its bytes are given back and all else is intact', async () => {

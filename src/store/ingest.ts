@@ -98,6 +98,8 @@ export async function openIngest(
     own.hash.update(chunk);
     own.to += chunk.length;
   };
+  /** Where that fails, the file is in nobody's way, and gone after a day; what was thrown before counts. */
+  const forget = (): Promise<void> => rm(path, { force: true }).catch(() => {});
   const hexOfAll = async (): Promise<string> => {
     if (told?.size === size) return told.hex;
     if (own?.to === size) return own.hash.copy().digest('hex');
@@ -166,19 +168,19 @@ export async function openIngest(
       await attempt(`storing blob ${digest}`, () => land(file)).catch(async (thrown: unknown) => {
         // What the disk did not take is clean in memory all the same: the next sync would say nothing of it. No
         // truncation: it may have failed after the file got its digest's name.
-        await rm(path, { force: true });
+        await forget();
         throw thrown;
       });
     },
     async drop() {
       phase = 'ended';
-      await rm(path, { force: true });
+      await forget();
     },
     async [Symbol.asyncDispose]() {
-      if (phase === 'open' && offset() === 0) await rm(path, { force: true });
+      if (phase === 'open' && offset() === 0) await forget();
       phase = 'ended';
       await flushing;
-      await file.close();
+      await file.close().catch(() => {}); // what matters of it was synced
       closed();
     },
   };
