@@ -33,8 +33,7 @@ type Taken = { writes: number; hashes: string[]; grown: number };
 /** A download of a store, as a sink that notes how its bytes came. */
 async function openDownload(stateDir: string, descriptor: Descriptor, held = Buffer.of()) {
   const store = await openStore({ stateDir });
-  if (held.length > 0)
-    writeFileSync(join(stateDir, 'ingest', partialName(descriptor.digest, 'registry')), held);
+  if (held.length > 0) writeFileSync(join(stateDir, 'ingest', partialName(descriptor, 'registry')), held);
   const ingest = await store.blobs.ingest(descriptor, 'registry', never);
   const taken: Taken = { writes: 0, hashes: [], grown: 0 };
   const sink: Sink & { readonly file: GrowingFile } = {

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { describeBlob } from '../../test/support/nodes.ts';
 import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { type Algorithm, type Digest, toDigest } from '../oci/digest.ts';
@@ -125,6 +126,23 @@ test('the list has size and age of every blob and no file of others', async () =
     ],
   );
   assert.ok(held.every(({ since }) => since > before && since <= Date.now() + 1000));
+});
+
+test('a manifest that tells another size of a digest has a download of its own', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const bytes = randomBytes(1000);
+  const descriptor = describeBlob(bytes);
+  {
+    await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
+    ingest.write(bytes.subarray(0, 900));
+    for (const size of [100, 1001]) {
+      await using other = await store.blobs.ingest({ ...descriptor, size }, 'registry', never);
+      assert.equal(other.offset, 0);
+      assert.equal(store.blobs.partial({ ...descriptor, size }, 'registry'), 0);
+    }
+  }
+  assert.equal(store.blobs.partial(descriptor, 'registry'), 900);
 });
 
 test('a download that nobody goes on with takes room, and is removed like a blob; an open one is not', async () => {

@@ -19,7 +19,7 @@ export type Blobs = {
   size(digest: Digest): Promise<number | undefined>;
   read(digest: Digest): Promise<Uint8Array>;
   put(digest: Digest, bytes: Uint8Array): Promise<void>;
-  /** Opens or resumes the one download of a digest from a source: what another source sent is not gone on with. */
+  /** Opens or resumes the one download of a digest and size from a source: what came from another is left alone. */
   ingest(descriptor: Descriptor, source: string, signal: AbortSignal): Promise<Ingest>;
   /** How many bytes such a download would go on from. */
   partial(descriptor: Descriptor, source: string): number;
@@ -34,7 +34,7 @@ export type Blobs = {
 /** What `read` takes into memory at most; the limit of a manifest. */
 const readLimit = 4 * 1024 * 1024;
 
-/** @param ingestFolder where partial downloads lie, by digest and source. */
+/** @param ingestFolder where partial downloads lie, by digest, size and source. */
 export function openBlobs(folders: DigestFolders, ingestFolder: string, landing: Landing): Blobs {
   const openIngests = new Set<string>();
   const writeback = createWriteback();
@@ -79,7 +79,7 @@ export function openBlobs(folders: DigestFolders, ingestFolder: string, landing:
 
     async ingest(descriptor, source, signal) {
       const { digest } = descriptor;
-      const name = partialName(digest, source);
+      const name = partialName(descriptor, source);
       if (openIngests.has(name))
         throw new ArtifactError('busy', `blob ${digest} is being downloaded already`);
       openIngests.add(name);
@@ -94,10 +94,10 @@ export function openBlobs(folders: DigestFolders, ingestFolder: string, landing:
       }
     },
 
-    partial({ digest }, source) {
+    partial(descriptor, source) {
       try {
         return (
-          statSync(join(ingestFolder, partialName(digest, source)), { throwIfNoEntry: false })?.size ?? 0
+          statSync(join(ingestFolder, partialName(descriptor, source)), { throwIfNoEntry: false })?.size ?? 0
         );
       } catch {
         return 0; // who opens it hears why
@@ -141,9 +141,12 @@ export function openBlobs(folders: DigestFolders, ingestFolder: string, landing:
   };
 }
 
-/** The file of a download: what one source sent must not become another's without its word. */
-export function partialName(digest: Digest, source: string): string {
-  return `${algorithmOf(digest)}-${hexOf(digest)}-${hash('sha256', source).slice(0, 16)}`;
+/**
+ * The file of a download: what one source sent must not become another's without its word, and a manifest that tells
+ * another size has nothing to say of it.
+ */
+export function partialName({ digest, size }: Pick<Descriptor, 'digest' | 'size'>, source: string): string {
+  return `${algorithmOf(digest)}-${hexOf(digest)}-${hash('sha256', `${size} ${source}`).slice(0, 16)}`;
 }
 
 function digestOf(partial: string): Digest | undefined {

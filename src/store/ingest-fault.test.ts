@@ -41,7 +41,7 @@ test('hashing a big partial file leaves the event loop free, and ends when the c
   await using store = await openStore({ stateDir: folder.path });
   const descriptor = { ...describeBlob(Buffer.from('big')), size: 200 * 1024 * 1024 };
   writeFileSync(
-    join(folder.path, 'ingest', partialName(descriptor.digest, 'registry')),
+    join(folder.path, 'ingest', partialName(descriptor, 'registry')),
     Buffer.alloc(descriptor.size),
   );
   const before = openFiles(folder.path);
@@ -56,7 +56,7 @@ test('hashing a big partial file leaves the event loop free, and ends when the c
   assert.ok(turns > 5, `${turns} turns in 50 ms`);
   assert.equal(openFiles(folder.path), before);
   assert.equal(
-    statSync(join(folder.path, 'ingest', partialName(descriptor.digest, 'registry'))).size,
+    statSync(join(folder.path, 'ingest', partialName(descriptor, 'registry'))).size,
     descriptor.size,
   );
 });
@@ -145,7 +145,7 @@ test('a partial file that cannot be removed hides no failure, stays not open, an
   const before = openFiles(folder.path);
   await assert.rejects(fail(), { message: 'the first failure' });
   assert.equal(openFiles(folder.path), before);
-  rmdirSync(join(folder.path, 'ingest', partialName(descriptor.digest, 'registry')));
+  rmdirSync(join(folder.path, 'ingest', partialName(descriptor, 'registry')));
   await using _again = await store.blobs.ingest(descriptor, 'registry', never);
 });
 
@@ -197,7 +197,7 @@ test('a download whose process is killed at any moment goes on without a wrong b
   const bytes = Buffer.alloc(40_000_000);
   for (let at = 0; at < bytes.length; at += 4) bytes.writeUInt32LE(at, at);
   const descriptor = describeBlob(bytes);
-  const partial = join(folder.path, 'ingest', partialName(descriptor.digest, 'registry'));
+  const partial = join(folder.path, 'ingest', partialName(descriptor, 'registry'));
   const script = `
     const { openStore } = await import(${JSON.stringify(new URL('./store.ts', import.meta.url).href)});
     const store = await openStore({ stateDir: ${JSON.stringify(folder.path)} });

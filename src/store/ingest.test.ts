@@ -17,7 +17,7 @@ test('a download is a blob after commit and not before', async () => {
   const bytes = randomBytes(100_000);
   const descriptor = describeBlob(bytes);
   await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
-  assert.equal(ingest.path, join(folder.path, 'ingest', partialName(descriptor.digest, 'registry')));
+  assert.equal(ingest.path, join(folder.path, 'ingest', partialName(descriptor, 'registry')));
   ingest.write(bytes.subarray(0, 99_999));
   ingest.write(bytes.subarray(99_999));
   await ingest.verify();
@@ -150,7 +150,7 @@ test('a partial file bigger than the blob is started again', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const descriptor = describeBlob(Buffer.from('right'));
-  writeFileSync(join(folder.path, 'ingest', partialName(descriptor.digest, 'registry')), 'right and more');
+  writeFileSync(join(folder.path, 'ingest', partialName(descriptor, 'registry')), 'right and more');
   await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
   assert.equal(ingest.offset, 0);
 });

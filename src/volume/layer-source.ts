@@ -1,6 +1,5 @@
 import type { Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import { formatRepository, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
@@ -49,7 +48,8 @@ export function createLayerSource(
   const slots = openSlots(maxParallelDownloads);
   const smallSlots = openSlots(smallsForOne * maxParallelDownloads);
   // By registry too: one that never ends what it sends would hold up those who have the same from another, and what one
-  // began must not be finished by the guess of another.
+  // began must not be finished by the guess of another. By size too: a manifest that tells a wrong one has a download of
+  // its own, which fails.
   const downloads = createKeyedMutex();
   const unpacks = createKeyedMutex();
   // Bounds open files; above the slots, since what is downloaded may be waiting for the disk.
@@ -61,7 +61,7 @@ export function createLayerSource(
 
   const fill = async (sink: Sink, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
     const { descriptor } = layer;
-    underWay.set(keyOf(descriptor.digest, origin), sink);
+    underWay.set(keyOf(descriptor, origin), sink);
     if (descriptor.size === 0) return {};
     if (origin.kind === 'offline') throw toAbsence(layer.label);
     const { repository, keyring } = origin;
@@ -144,7 +144,7 @@ export function createLayerSource(
     isHeld,
     async bring(layer, origin, confirm, signal) {
       const { digest, size } = layer.descriptor;
-      const key = keyOf(digest, origin);
+      const key = keyOf(layer.descriptor, origin);
       using _turn = await downloads.lock(key, signal);
       if (await isHeld(layer)) return undefined;
       using _work = await (isSmall(layer) ? smalls : works).acquire(placeOf(origin), signal);
@@ -162,7 +162,7 @@ export function createLayerSource(
     },
     progress(layer, origin) {
       const { descriptor } = layer;
-      const current = underWay.get(keyOf(descriptor.digest, origin));
+      const current = underWay.get(keyOf(descriptor, origin));
       if (current !== undefined || isSmall(layer)) return current?.offset ?? 0;
       return blobs.partial(descriptor, placeOf(origin));
     },
@@ -204,8 +204,8 @@ function placeOf(origin: Origin): string {
   return origin.kind === 'offline' ? '' : origin.repository.registry;
 }
 
-function keyOf(digest: Digest, origin: Origin): string {
-  return `${digest} ${placeOf(origin)}`;
+function keyOf({ digest, size }: Descriptor, origin: Origin): string {
+  return `${digest} ${size} ${placeOf(origin)}`;
 }
 
 function absent(layer: LayerPlan, repository: Reference): ArtifactError {

@@ -128,7 +128,8 @@ describe('collection', () => {
       path.endsWith(left.digest) ? { kind: 'stall', after: 12 * MiB } : undefined,
     );
     const call = outcomeOf(daemon.csi.NodePublishVolume(left.request, { deadline: Date.now() + 60_000 }));
-    const partial = join(node.stateDir, 'ingest', partialName(left.digest as Digest, registry.host));
+    const blob = { digest: left.digest as Digest, size: 16 * MiB };
+    const partial = join(node.stateDir, 'ingest', partialName(blob, registry.host));
     const size = (): number => statSync(partial, { throwIfNoEntry: false })?.size ?? 0;
     await waitUntil(daemon, () => size() >= 11 * MiB, 'downloading');
     await daemon.end('SIGTERM');

@@ -8,7 +8,6 @@ import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises';
 import { credentials } from '@grpc/grpc-js';
 import { loadDefinitions } from '../../src/csi/definitions.ts';
-import type { Digest } from '../../src/oci/digest.ts';
 import { partialName } from '../../src/store/blobs.ts';
 import { waitUntil } from '../support/child.ts';
 import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
@@ -47,12 +46,13 @@ let pushed = 0;
 async function slowVolume(seconds: number) {
   const bytes = randomBytes(8 * MiB);
   const { reference, layers } = await registry.push(`slow-${++pushed}`, 'v1', [{ name: 'model', bytes }]);
-  const digest = layers[0]?.digest ?? '';
+  const layer = layers[0] ?? assert.fail();
+  const { digest } = layer;
   const fault = { kind: 'slow', bytesPerSecond: bytes.length / seconds } as const;
   registry.fault(({ path }) => (path.endsWith(digest) ? fault : undefined));
   const request = await publishRequest(node, { reference });
   const asked = () => registry.asked.filter(({ method, path }) => method === 'GET' && path.endsWith(digest));
-  const partial = join(node.stateDir, 'ingest', partialName(digest as Digest, registry.host));
+  const partial = join(node.stateDir, 'ingest', partialName(layer, registry.host));
   return { request, shown: shownOf([['model', bytes]]), asked, partial };
 }
 

@@ -21,7 +21,8 @@ export type Blobs = {
   /** Verifies and stores a small blob. Success means it is stored, by whomever. */
   put(digest: Digest, bytes: Uint8Array): Promise<void>;
   /**
-   * Opens or resumes the one download of this digest from this source; what came from another one is left alone.
+   * Opens or resumes the one download of this digest and size from this source; what came from another one is left
+   * alone.
    * @throws `busy` if it is open.
    */
   ingest(descriptor: Descriptor, source: string, signal: AbortSignal): Promise<Ingest>;
