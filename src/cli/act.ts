@@ -1,23 +1,45 @@
-import { connect } from 'node:net';
+import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { destination, pino } from 'pino';
-import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
+import { ArtifactError, errnoOf } from '../util/error.ts';
 import { toSettings } from './command-line.ts';
 import type { Builder, House } from './house.ts';
+import { answers } from './listener.ts';
+import { createLog } from './log.ts';
 import type { Settings } from './settings.ts';
-import type { Action, Options, Terminal } from './shell.ts';
+import { type Action, type Options, tell, type Terminal } from './shell.ts';
 
-/** Makes what commander calls of what a command does: opens the house, works, and closes it. */
-export type Act = (action: Action) => (...parameters: unknown[]) => Promise<void>;
+/**
+ * Makes what commander calls of what a command does: opens the house, works, and closes it. Only a command that `begins`
+ * makes a state folder where there is none.
+ */
+export type Act = (
+  action: Action,
+  begins?: (options: Options) => boolean,
+) => (...parameters: unknown[]) => Promise<void>;
 
 export function createAct(builder: Builder, terminal: Terminal, finish: (code: number) => void): Act {
-  return action =>
+  /** The daemon's use cases if it answers, else those of this process. */
+  async function openHouse(settings: Settings, options: Options, begins: boolean): Promise<House> {
+    const { endpoint, stateDir } = settings;
+    const thatFolder = options.stateDir !== undefined && options.endpoint === undefined;
+    if (!thatFolder && (await answers(endpoint))) return builder.connect(endpoint);
+    const silence = thatFolder ? '' : `no daemon answers on unix://${endpoint}`;
+    if (!begins) await verifyThere(stateDir, silence);
+    const json = options.output === 'json';
+    // What a daemon tells in its log is noise in a shell, unless it was asked for.
+    const level = options.logLevel === undefined ? 'warn' : settings.logLevel;
+    const house = await builder.open(settings, createLog(level, json, terminal));
+    if (!thatFolder && !json) tell(terminal, `${silence}; this is the state folder ${stateDir} itself`);
+    return house;
+  }
+
+  return (action, begins = () => false) =>
     async (...parameters) => {
       const command = parameters.at(-1) as Command;
       const options: Options = command.opts();
       const settings = toSettings(options, terminal.environment);
       const signal = terminal.interrupted('end');
-      const house = await openHouse(builder, settings, options);
+      const house = await openHouse(settings, options, begins(options));
       try {
         const shell = { house, settings, terminal, json: options.output === 'json', signal };
         finish((await action(shell, command.args, options)) ?? 0);
@@ -27,30 +49,16 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
     };
 }
 
-/** The daemon's use cases if it answers, else those of this process. */
-async function openHouse(builder: Builder, settings: Settings, options: Options): Promise<House> {
-  const thatFolder = options.stateDir !== undefined && options.endpoint === undefined;
-  if (!thatFolder && (await answers(settings.endpoint))) return builder.connect(settings.endpoint);
-  // What a daemon tells in its log is noise in a shell, unless it was asked for.
-  const level = options.logLevel === undefined ? 'warn' : settings.logLevel;
-  return builder.open(settings, pino({ level }, destination({ dest: 2, sync: true })));
-}
-
-/** Whether somebody listens on a socket. @throws ArtifactError `denied` when this user may not ask. */
-async function answers(path: string): Promise<boolean> {
-  const { promise, resolve, reject } = Promise.withResolvers<boolean>();
-  const socket = connect({ path });
-  socket.once('connect', () => resolve(true)).once('error', reject);
+/** @throws ArtifactError where there is no such folder: `unavailable` if a daemon was asked before, else `invalid`. */
+async function verifyThere(stateDir: string, silence: string): Promise<void> {
   try {
-    return await promise;
+    await stat(stateDir);
   } catch (error) {
     const errno = errnoOf(error);
-    if (errno === 'ENOENT' || errno === 'ECONNREFUSED' || errno === 'ENOTDIR') return false;
-    if (errno === 'EACCES' || errno === 'EPERM') {
-      throw new ArtifactError('denied', `${path} is not for this user; run the command as root`, error);
-    }
-    throw new ArtifactError('unavailable', `${path}: ${toArtifactError(error).message}`, error);
-  } finally {
-    socket.destroy();
+    if (errno !== 'ENOENT' && errno !== 'ENOTDIR') throw error;
+    const absence = `there is no state folder ${stateDir}`;
+    if (silence === '') throw new ArtifactError('invalid', `${absence}; correct --state-dir`, error);
+    const advice = 'start the daemon, or correct --endpoint (CSI_ENDPOINT) or --state-dir';
+    throw new ArtifactError('unavailable', `${silence}, and ${absence}; ${advice}`, error);
   }
 }

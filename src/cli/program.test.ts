@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:net';
+import { createServer } from 'node:http2';
+import { createServer as createSilentServer } from 'node:net';
 import { once } from 'node:events';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { runShell } from '../../test/support/shell.ts';
+import type { Logger } from 'pino';
+import { onFolder, runShell } from '../../test/support/shell.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
 import { exitCodes } from './exit.ts';
@@ -44,7 +47,7 @@ test('every error code ends the program with its exit code and one line that say
     });
     assert.equal(ran.code, exitCodes[code]);
     assert.equal(ran.stdout, '');
-    assert.equal(ran.stderr, 'oci-artifact-csi: cannot\\u000alist; try \\u001b[31mthis\n');
+    assert.equal(ran.stderr, `${onFolder}oci-artifact-csi: cannot\\u000alist; try \\u001b[31mthis\n`);
   }
 });
 
@@ -74,7 +77,7 @@ test('a wrong command line exits 2 with one line', async () => {
   ]) {
     const ran = await runShell(argv);
     assert.equal(ran.code, 2, argv.join(' '));
-    assert.match(ran.stderr, /^oci-artifact-csi: [^\n]+[^.]\n$/, argv.join(' '));
+    assert.match(ran.stderr.replace(onFolder, ''), /^oci-artifact-csi: [^\n]+[^.]\n$/, argv.join(' '));
     if (argv.includes('--output') || argv[0] === 'serve') continue;
     const { stderr } = await runShell([...argv, '--output', 'json']);
     assert.partialDeepStrictEqual(JSON.parse(stderr), { error: { code: 'invalid' } });
@@ -102,6 +105,9 @@ test('a command works through the socket where a daemon answers, and on its own 
   await using folder = await temporaryFolder();
   const socket = join(folder.path, 'csi.sock');
   const endpoint = `unix://${socket}`;
+  const [state, other] = [join(folder.path, 'state'), join(folder.path, 'other')];
+  await mkdir(state);
+  await mkdir(other);
   const asked: string[] = [];
   const house = { artifacts: { list: async () => [] }, publishing: {}, close: async () => {} };
   const builder = {
@@ -114,20 +120,105 @@ test('a command works through the socket where a daemon answers, and on its own 
       return house as never;
     },
   };
-  const run = (argv: readonly string[]): ReturnType<typeof runShell> =>
-    runShell(argv, { builder, environment: { CSI_ENDPOINT: endpoint, OCI_ARTIFACT_STATE_DIR: '/state' } });
+  const run = async (argv: readonly string[]): Promise<string> => {
+    const environment = { CSI_ENDPOINT: endpoint, OCI_ARTIFACT_STATE_DIR: state };
+    const { stderr, code } = await runShell(argv, { builder, environment });
+    assert.equal(code, 0);
+    return stderr;
+  };
 
-  await run(['ls']);
+  const said = `oci-artifact-csi: no daemon answers on ${endpoint}; this is the state folder ${state} itself\n`;
+  assert.equal(await run(['ls']), said);
+  assert.equal(await run(['ls', '--output', 'json']), '', 'a program reads this');
   const server = createServer().listen(socket);
   await once(server, 'listening');
   try {
-    await run(['ls']);
-    await run(['ls', '--state-dir', '/other']);
-    await run(['ls', '--state-dir', '/other', '--endpoint', endpoint]);
+    assert.equal(await run(['ls']), '');
+    assert.equal(await run(['ls', '--state-dir', other]), '');
+    assert.equal(await run(['ls', '--state-dir', other, '--endpoint', endpoint]), '');
   } finally {
     server.close();
   }
-  assert.deepEqual(asked, ['open /state', `connect ${socket}`, 'open /other', `connect ${socket}`]);
+  const [opened, connected] = [`open ${state}`, `connect ${socket}`];
+  assert.deepEqual(asked, [opened, opened, connected, `open ${other}`, connected]);
+});
+
+test('only a command that begins something makes a state folder', async () => {
+  await using folder = await temporaryFolder();
+  const absent = join(folder.path, 'state');
+  const environment = { OCI_ARTIFACT_STATE_DIR: absent };
+  const shown = `there is no state folder ${absent}`;
+  for (const line of [
+    'ls',
+    'volumes',
+    'inspect z',
+    'fsck',
+    'prune',
+    'rm z',
+    'pin z',
+    'unpin z',
+    'unmount /z',
+  ]) {
+    const builder = { open: async () => assert.fail('it was opened') };
+    const ran = await runShell(line.split(' '), { environment, builder });
+    assert.equal(ran.code, exitCodes.unavailable, line);
+    const start = `oci-artifact-csi: no daemon answers on unix:///nowhere/csi.sock, and ${shown}; start`;
+    assert.ok(ran.stderr.startsWith(start), ran.stderr);
+    const named = await runShell([...line.split(' '), '--state-dir', absent], { builder });
+    assert.equal(named.code, exitCodes.invalid);
+    assert.equal(named.stderr, `oci-artifact-csi: ${shown}; correct --state-dir\n`);
+  }
+  for (const line of ['pull z', 'resolve z', 'mount z /z', 'load /', 'inspect --credentials z']) {
+    let opened = 0;
+    const builder = {
+      open: async () => {
+        opened++;
+        throw new ArtifactError('busy', 'enough');
+      },
+    };
+    await runShell(line.split(' '), { environment, builder });
+    assert.equal(opened, 1, line);
+  }
+});
+
+test('a daemon that accepts and says nothing is given ten seconds', async () => {
+  await using folder = await temporaryFolder();
+  const socket = join(folder.path, 'csi.sock');
+  const server = createSilentServer().listen(socket);
+  await once(server, 'listening');
+  try {
+    const ran = await runShell(['pull', 'z'], { environment: { CSI_ENDPOINT: `unix://${socket}` } });
+    assert.equal(ran.code, exitCodes.unavailable);
+    assert.match(
+      ran.stderr,
+      /^oci-artifact-csi: the daemon at unix:\S+\/csi\.sock does not answer; [^\n]+\n$/,
+    );
+  } finally {
+    server.close();
+  }
+});
+
+test('what the parts of this process log is a line for people, or JSON where that was asked for', async () => {
+  const open = async (_: unknown, log: Logger): Promise<never> => {
+    log.info('not for a shell');
+    log.warn({ host: 'mirror\u001b[2J', ms: 5 }, 'a mirror is\npassed over');
+    log.warn('short');
+    throw new ArtifactError('busy', 'enough');
+  };
+  const text = await runShell(['ls'], { builder: { open } });
+  assert.deepEqual(text.stderr.split('\n'), [
+    'oci-artifact-csi: warn: a mirror is\\u000apassed over {"host":"mirror\\u001b[2J","ms":5}',
+    'oci-artifact-csi: warn: short',
+    'oci-artifact-csi: enough',
+    '',
+  ]);
+  const json = await runShell(['ls', '--output', 'json'], { builder: { open } });
+  const lines = json.stderr
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as unknown);
+  assert.deepEqual(lines[1], { level: 'warn', msg: 'short' });
+  assert.equal(lines.length, 3);
 });
 
 test('the house is closed after a command that failed', async () => {

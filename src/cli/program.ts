@@ -18,9 +18,7 @@ import { flags } from './flags.ts';
 import type { Builder } from './house.ts';
 import { addSelection } from './selection.ts';
 import type { Settings } from './settings.ts';
-import type { Terminal } from './shell.ts';
-
-const name = 'oci-artifact-csi';
+import { type Options, programName, tell, type Terminal } from './shell.ts';
 
 const about = `Mounts OCI artifacts read-only into Kubernetes pods.
 
@@ -59,13 +57,13 @@ function toUsageError({ message }: CommanderError): ArtifactError {
 function report(thrown: unknown, argv: readonly string[], terminal: Terminal): number {
   const { code, message } = toArtifactError(thrown);
   const json = argv.includes('--output=json') || argv[argv.indexOf('--output') + 1] === 'json';
-  const line = json ? JSON.stringify({ error: { code, message } }) : `${name}: ${message}`;
-  terminal.stderr.write(`${line}\n`);
+  if (json) terminal.stderr.write(`${JSON.stringify({ error: { code, message } })}\n`);
+  else tell(terminal, message);
   return exitCodes[code];
 }
 
 function createProgram(builder: Builder, terminal: Terminal, finish: (code: number) => void): Command {
-  const program = new Command(name)
+  const program = new Command(programName)
     .description(about)
     .version(version, '--version')
     .helpCommand(false)
@@ -98,27 +96,34 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
     .addOption(outputOption())
     .action(({ output }: { readonly output: string }) => {
       const found = { version, node: process.version, platform: `${process.platform}/${process.arch}` };
-      const text = `${name} ${version} (node ${found.node}, ${found.platform})`;
+      const text = `${programName} ${version} (node ${found.node}, ${found.platform})`;
       terminal.stdout.write(`${output === 'json' ? JSON.stringify(found, null, 2) : text}\n`);
     });
   return program;
 }
 
+/** These have something to do where there is no cache yet. */
+const always = (): boolean => true;
+
 function addCommands(program: Command, act: Act): void {
   const add = (usage: string, says: string): Command =>
     addSettings(program.command(usage).description(says), false).addOption(outputOption());
 
-  addSelection(addCredentials(add('pull <reference>', 'bring an artifact into the cache'))).action(act(pull));
+  addSelection(addCredentials(add('pull <reference>', 'bring an artifact into the cache'))).action(
+    act(pull, always),
+  );
   add(
     'load <layout> [reference]',
     'take artifacts from an OCI layout: a folder, a tar, or - for a tar on the input',
-  ).action(act(load));
-  addCredentials(add('resolve <reference>', 'ask the registry what a reference names')).action(act(resolve));
+  ).action(act(load, always));
+  addCredentials(add('resolve <reference>', 'ask the registry what a reference names')).action(
+    act(resolve, always),
+  );
   add('ls', 'list the artifacts of the cache').action(act(ls));
   addCredentials(add('inspect <reference>', 'show one artifact of the cache'))
     .option('--credentials', 'show instead where credentials for it are looked for and found')
     .option('--pod <namespace/name>', 'with --credentials: for that pod, as the Kubernetes API knows it')
-    .action(act(inspect));
+    .action(act(inspect, ({ credentials }: Options) => credentials === true));
   add('rm <reference>', 'forget a reference, and free what only it held').action(act(rm));
   add('prune', 'free everything that no volume, pull or pin holds').action(act(prune));
   add('pin <reference>', 'keep an artifact from collection').action(act(pin));
@@ -126,7 +131,7 @@ function addCommands(program: Command, act: Act): void {
   add('volumes', 'list which artifact each pod has').action(act(volumes));
   addSelection(
     addCredentials(add('mount <reference> <dir>', 'show an artifact read-only at a folder made for it')),
-  ).action(act(mount));
+  ).action(act(mount, always));
   add('unmount <dir>', 'take such a mount and its folder away').action(act(unmount));
   add('fsck', 'hash the cache again and say what is wrong')
     .option('--repair', 'drop what is wrong, so that it is pulled again')

@@ -34,6 +34,14 @@ export type Options = Readonly<Record<string, unknown>>;
 /** A command's work; answers its exit code when it is not 0. */
 export type Action = (shell: Shell, operands: readonly string[], options: Options) => Promise<number | void>;
 
+/** The program's name. */
+export const programName = 'oci-artifact-csi';
+
+/** One line that is no result, on stderr. */
+export function tell(terminal: Terminal, text: string): void {
+  terminal.stderr.write(`${programName}: ${text}\n`);
+}
+
 /** One result: a JSON document, or text for people. */
 export function print(shell: Shell, value: unknown, text: () => string): void {
   shell.terminal.stdout.write(shell.json ? `${formatJson(value, 2)}\n` : text());

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http2';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -252,4 +254,27 @@ test('a socket that nobody serves is unavailable', async () => {
   const remote = connectRemote(join(folder.path, 'none.sock'));
   await assert.rejects(remote.artifacts.list(), { code: 'unavailable' });
   await remote.close();
+});
+
+test('a daemon that takes a short question and does not answer is unavailable', async () => {
+  await using folder = await temporaryFolder();
+  const socket = join(folder.path, 'csi.sock');
+  const server = createServer().listen(socket);
+  await once(server, 'listening');
+  const remote = connectRemote(socket, 100);
+  const { artifacts } = remote;
+  const error = {
+    code: 'unavailable',
+    message: `the daemon at unix://${socket} does not answer; its log may say why`,
+  };
+  try {
+    await assert.rejects(artifacts.list(), error);
+    await assert.rejects(artifacts.inspect('z'), error);
+    await assert.rejects(artifacts.volumes(), error);
+    await assert.rejects(artifacts.pin('z'), error);
+    await assert.rejects(artifacts.unpin('z'), error);
+  } finally {
+    await remote.close();
+    server.close();
+  }
 });

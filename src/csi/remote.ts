@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parseDigest } from '../oci/digest.ts';
 import { formatPlatform } from '../oci/platform.ts';
+import { ArtifactError } from '../util/error.ts';
 import type { PullRequest } from '../volume/request.ts';
 import type { Artifacts, Publishing, Pulled, Resolved } from '../volume/usecases.ts';
 import { openArtifacts } from './definitions.ts';
@@ -30,11 +31,24 @@ export type Remote = {
 /** Bytes of a message: as quick as 1 MiB, and the daemon holds 30 MB less at the peak of a load. */
 const largestChunk = 1 << 16;
 
-/** The use cases of the daemon behind a socket, by ociartifact.v1. Errors keep their codes and messages. */
-export function connectRemote(socketPath: string): Remote {
+/**
+ * The use cases of the daemon behind a socket, by ociartifact.v1. Errors keep their codes and messages; for what it has
+ * at hand the daemon is given `patienceMs`.
+ */
+export function connectRemote(socketPath: string, patienceMs = 10_000): Remote {
   const client = openArtifacts(socketPath);
+  const askPromptly: typeof ask = async start => {
+    const late = AbortSignal.timeout(patienceMs);
+    try {
+      return await ask(start, late);
+    } catch (thrown) {
+      if (!late.aborted) throw thrown;
+      const why = `the daemon at unix://${socketPath} does not answer; its log may say why`;
+      throw new ArtifactError('unavailable', why, thrown);
+    }
+  };
   return {
-    artifacts: toArtifacts(client),
+    artifacts: toArtifacts(client, askPromptly),
     publishing: {
       async publish(request, signal) {
         const mount = { target: request.targetPath, artifact: toWirePull(request) };
@@ -51,7 +65,7 @@ export function connectRemote(socketPath: string): Remote {
   };
 }
 
-function toArtifacts(client: ArtifactsClient): Artifacts {
+function toArtifacts(client: ArtifactsClient, askPromptly: typeof ask): Artifacts {
   return {
     async resolve(reference, secrets, signal) {
       const { resolved } = await ask<ResolveResponse__Output>(
@@ -69,11 +83,11 @@ function toArtifacts(client: ArtifactsClient): Artifacts {
       return lastOf(pulled);
     },
     async list() {
-      const { artifacts } = await ask<ListResponse__Output>(done => client.List({}, done));
+      const { artifacts } = await askPromptly<ListResponse__Output>(done => client.List({}, done));
       return artifacts.map(toSummary);
     },
     async inspect(reference) {
-      return toDetail(await ask(done => client.Inspect({ reference }, done)));
+      return toDetail(await askPromptly(done => client.Inspect({ reference }, done)));
     },
     async explain(reference, { secrets, pod }, signal) {
       const { places } = await ask<ExplainCredentialsResponse__Output>(
@@ -91,14 +105,16 @@ function toArtifacts(client: ArtifactsClient): Artifacts {
       return toFreed(freed);
     },
     async pin(reference) {
-      const { digest } = await ask<PinResponse__Output>(done => client.Pin({ reference }, done));
+      const { digest } = await askPromptly<PinResponse__Output>(done => client.Pin({ reference }, done));
       return parseDigest(digest);
     },
     async unpin(reference) {
-      await ask(done => client.Unpin({ reference }, done));
+      await askPromptly(done => client.Unpin({ reference }, done));
     },
     async volumes() {
-      const { volumes } = await ask<ListVolumesResponse__Output>(done => client.ListVolumes({}, done));
+      const { volumes } = await askPromptly<ListVolumesResponse__Output>(done =>
+        client.ListVolumes({}, done),
+      );
       return volumes.map(toVolume);
     },
     load: (tar, reference, signal) => load(client, tar, reference, signal),

@@ -19,6 +19,10 @@ export type Around = {
   readonly signal?: AbortSignal;
 };
 
+/** What is said first where no daemon answers, and nothing was asked for that could be read by a program. */
+export const onFolder =
+  'oci-artifact-csi: no daemon answers on unix:///nowhere/csi.sock; this is the state folder / itself\n';
+
 /** Runs a command line on fakes; whatever a test did not give must not be called. */
 export async function runShell(argv: readonly string[], around: Around = {}): Promise<Ran> {
   const [stdout, stderr] = [collector(), collector()];
@@ -31,7 +35,11 @@ export async function runShell(argv: readonly string[], around: Around = {}): Pr
     stdin: Readable.from(around.stdin ?? [], { objectMode: false }),
     stdout: stdout.stream,
     stderr: stderr.stream,
-    environment: { CSI_ENDPOINT: 'unix:///nowhere/csi.sock', ...around.environment },
+    environment: {
+      CSI_ENDPOINT: 'unix:///nowhere/csi.sock',
+      OCI_ARTIFACT_STATE_DIR: '/',
+      ...around.environment,
+    },
     now: () => noon,
     interrupted: () => around.signal ?? new AbortController().signal,
   });
