@@ -70,18 +70,18 @@ function publishAndCancel(request: Awaited<ReturnType<typeof publishRequest>>) {
 describe('a pull that takes longer than its call', () => {
   test('answers ABORTED with its progress before the deadline, and the next calls join it', async () => {
     const { request, shown, asked } = await slowVolume(5);
-    const percents: number[] = [];
+    const pulled: number[] = [];
     for (const deadlineMs of [2000, 2000]) {
       const call = daemon.csi.NodePublishVolume(request, { deadline: Date.now() + deadlineMs });
       const { code, text, ms } = await outcomeOf(call);
       assert.equal(code, 'ABORTED', text);
       assert.ok(ms > deadlineMs / 2 && ms < deadlineMs, `${ms} ms of ${deadlineMs}`);
-      const progress = /pulled (\d\.\d) MiB of 8\.0 MiB \((\d+) %\), 0 of 1 layers; it goes on/.exec(text);
+      const progress = /pulled (\d\.\d) MiB of 8\.0 MiB, 0 of 1 layers; it goes on/.exec(text);
       assert.ok(progress, text);
-      percents.push(Number(progress[2]));
+      pulled.push(Number(progress[1]));
       verifyGone(request.target_path);
     }
-    assert.ok((percents[0] ?? 0) > 10 && (percents[1] ?? 0) > (percents[0] ?? 0), percents.join());
+    assert.ok((pulled[0] ?? 0) > 0.8 && (pulled[1] ?? 0) > (pulled[0] ?? 0), pulled.join());
     await daemon.csi.NodePublishVolume(request);
     verifyVolume(request.target_path, shown);
     assert.equal(asked().length, 1);
