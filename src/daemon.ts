@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { destination, type Logger, pino } from 'pino';
 import type { Settings } from './cli/settings.ts';
@@ -47,6 +48,11 @@ export async function serve(settings: Settings): Promise<number> {
       }),
     );
     log.info({ port: http.port }, 'serving /healthz, /readyz and /metrics');
+  }
+  if (!existsSync(settings.kubeletDir)) {
+    log.warn(
+      `there is no ${settings.kubeletDir}, and until it is there no pod gets a volume; correct --kubelet-dir`,
+    );
   }
   house = await openHouse(settings, log, metrics);
   stack.defer(house.close);

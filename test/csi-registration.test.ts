@@ -111,8 +111,11 @@ test('a folder of kubelet that is not there, or that is too deep for a socket, i
   await using there = await kubelet();
   const elsewhere = { ...there.options, kubeletDir: `${there.path}/nowhere` };
   await assert.rejects(serveRegistration(elsewhere), {
-    message: /the folder .*nowhere\/plugins_registry of the socket is not there/,
+    code: 'invalid',
+    message:
+      /there is no .*nowhere\/plugins_registry to register in: is kubelet running, .* --kubelet-dir\?$/,
   });
   const deep = { ...there.options, kubeletDir: `${there.path}/${'k'.repeat(70)}` };
+  await mkdir(`${deep.kubeletDir}/plugins_registry`, { recursive: true });
   await assert.rejects(serveRegistration(deep), { code: 'invalid', message: /-reg\.sock has 1\d\d bytes/ });
 });

@@ -66,3 +66,14 @@ test('a daemon whose state folder was emptied or replaced says so, and is not re
   assert.deepEqual(await readiness(daemon), [503, lost]);
   assert.equal(await probe(daemon), false);
 });
+
+test('a kubelet folder that is not there is one warning at the start', async () => {
+  await using node = await testNode();
+  for (const there of [true, false]) {
+    if (!there) await rm(node.kubeletDir, { recursive: true });
+    await using daemon = await startDaemon(node);
+    const warned = `there is no ${node.kubeletDir}, and until it is there no pod gets a volume`;
+    assert.equal(daemon.output().split(warned).length, there ? 1 : 2);
+    assert.equal(await daemon.end('SIGTERM'), 0);
+  }
+});

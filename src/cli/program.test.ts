@@ -95,6 +95,13 @@ test('help names every exit code, version names the program', async () => {
   assert.deepEqual(Object.keys(json as object), ['version', 'node', 'platform']);
 });
 
+test('help is a command, too', async () => {
+  const help = await runShell(['help']);
+  assert.deepEqual([help.code, help.stdout], [0, (await runShell(['--help'])).stdout]);
+  assert.equal((await runShell(['help', 'pull'])).stdout, (await runShell(['pull', '--help'])).stdout);
+  assert.equal((await runShell(['help', 'pul'])).code, 2);
+});
+
 test('no command at all shows the help and exits 2', async () => {
   const ran = await runShell([]);
   assert.equal(ran.code, 2);

@@ -66,7 +66,7 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
   const program = new Command(programName)
     .description(about)
     .version(version, '--version')
-    .helpCommand(false)
+    .helpCommand('help [command]', 'show this, or the flags of a command')
     .exitOverride()
     .configureOutput({
       writeOut: text => void terminal.stdout.write(text),

@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { Server } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { ArtifactError } from '../util/error.ts';
@@ -30,7 +31,8 @@ export function registrationPath(kubeletDir: string, driverName: string): string
  * own socket answers. A socket that is there already is replaced, be it stale or of a daemon that this one succeeds.
  * Stopping removes the socket, by which kubelet forgets the driver, unless a successor has put its own there.
  *
- * @throws ArtifactError `invalid` for a path that cannot be; `internal` where kubelet's folder cannot be written.
+ * @throws ArtifactError `invalid` for a path that cannot be, or where kubelet's folder is not there; `internal` where it
+ *   cannot be written.
  */
 export async function serveRegistration(options: RegistrationOptions): Promise<Serving> {
   const { kubeletDir, log, observe } = options;
@@ -39,6 +41,12 @@ export async function serveRegistration(options: RegistrationOptions): Promise<S
   const { Registration } = loadDefinitions().pluginregistration;
   server.addService(Registration.service, registrationHandlers({ log, observe, drain }, options));
   const path = registrationPath(kubeletDir, options.driverName);
+  if (!existsSync(dirname(path))) {
+    throw new ArtifactError(
+      'invalid',
+      `there is no ${dirname(path)} to register in: is kubelet running, and is its folder the one of --kubelet-dir?`,
+    );
+  }
   const place = await bindSocket(server, path, 'always');
   log.info({ socket: path }, 'waiting for kubelet to register the driver');
 

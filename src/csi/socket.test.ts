@@ -106,15 +106,6 @@ test('a path that the kernel cannot bind is refused with its bound', async () =>
   await place.release();
 });
 
-test('a folder that is not there is named', async () => {
-  await using server = openServer();
-  const path = join(folder, 'no', 'x.sock');
-  await assert.rejects(bindSocket(server, path, 'always'), {
-    code: 'invalid',
-    message: `the folder ${join(folder, 'no')} of the socket is not there; make it, or choose another path`,
-  });
-});
-
 test('what a killed daemon left without a name is taken away', async () => {
   const own = await mkdtemp(join(folder, 'f-'));
   leaveSocket(join(own, '.oac-abcdef'));

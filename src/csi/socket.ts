@@ -28,7 +28,7 @@ const asidePrefix = '.oac-';
 /**
  * Binds a server to a unix socket that only root can open. The socket is made under a hidden name and renamed, so that
  * nobody ever sees it with another mode or not yet listening; and since libuv removes the name it bound when it
- * closes, that name must not be one that a successor may have.
+ * closes, that name must not be one that a successor may have. Its folder must be there.
  *
  * @throws ArtifactError `invalid` for a path that cannot be a socket, `exists` while another server answers there.
  */
@@ -57,13 +57,6 @@ export async function bindSocket(server: Server, path: string, takeover: Takeove
 }
 
 async function verifyFree(path: string, takeover: Takeover): Promise<void> {
-  const folder = dirname(path);
-  if ((await lstat(folder).catch(absent)) === undefined) {
-    throw new ArtifactError(
-      'invalid',
-      `the folder ${folder} of the socket is not there; make it, or choose another path`,
-    );
-  }
   const there = await lstat(path).catch(absent);
   if (there === undefined) return;
   if (!there.isSocket()) {

@@ -6,8 +6,8 @@ export type LiveFile<Content> = {
   /**
    * Read again only if a file changed. What cannot be read or is broken leaves the last good content in force.
    *
-   * @throws ArtifactError `internal` for an absent file, and what `parse` throws, while there is no good content; the
-   *   signal's reason.
+   * @throws ArtifactError `internal` for a file that cannot be read, and what `parse` throws, while there is no good
+   *   content; the signal's reason.
    */
   read(signal: AbortSignal): Promise<Content>;
   /** Why the last good content is still in force, or undefined if it is what the files say. */
@@ -29,8 +29,8 @@ export function openLiveFile<Content>(options: {
   let held: { readonly stamp: string; readonly content: Content } | undefined;
   let problem: string | undefined;
 
-  const openFile = (path: string): Promise<FileHandle> =>
-    open(path).catch((thrown: unknown) => {
+  const named = <T>(path: string, work: Promise<T>): Promise<T> =>
+    work.catch((thrown: unknown) => {
       const why = thrown instanceof Error ? thrown.message : String(thrown);
       throw new ArtifactError('internal', `${what} ${path} cannot be read: ${why}; correct ${flag}`, thrown);
     });
@@ -40,7 +40,7 @@ export function openLiveFile<Content>(options: {
     const opened: { readonly path: string; readonly file: FileHandle }[] = [];
     const stamps: string[] = [];
     for (const path of await list()) {
-      const file = files.use(await openFile(path));
+      const file = files.use(await named(path, open(path)));
       const { ino, size, mtimeNs } = await file.stat({ bigint: true });
       opened.push({ path, file });
       stamps.push(`${path} ${ino} ${size} ${mtimeNs}`);
@@ -49,7 +49,7 @@ export function openLiveFile<Content>(options: {
     if (held?.stamp === stamp) return held.content;
     const texts: FileText[] = [];
     for (const { path, file } of opened) {
-      texts.push({ path, text: await file.readFile({ encoding: 'utf8', signal }) });
+      texts.push({ path, text: await named(path, file.readFile({ encoding: 'utf8', signal })) });
     }
     const content = await parse(texts);
     held = { stamp, content };
