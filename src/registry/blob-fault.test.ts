@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { type BlobSource, lengths, openBlobSource, sizes } from '../../test/support/blob-source.ts';
-import { openFakeClock } from '../../test/support/registry-client.ts';
+import { openFakeClock, openMemorySink } from '../../test/support/registry-client.ts';
 
 let source: BlobSource;
 
@@ -32,6 +32,14 @@ for (const size of sizes) {
       message: `${source.subject(size)}: ${source.registry.host} announces ${length - 1} bytes; the descriptor says ${length}`,
     });
     assert.equal(source.registry.asked.length, 1);
+  });
+
+  test(`a page in place of the ${size} blob costs nothing of what is held`, async () => {
+    const text = 'HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nsign in';
+    source.registry.fault(() => ({ kind: 'raw', text }));
+    const sink = openMemorySink(source.bytes[size].subarray(0, 1000));
+    await assert.rejects(source.pull(size, { sink }), { code: 'corrupt', message: /announces 7 bytes/ });
+    assert.deepEqual([sink.offset, sink.restarts], [1000, 0]);
   });
 
   test(`a registry that never sends all of the ${size} blob is corrupt, and the bytes are counted`, async () => {

@@ -4,7 +4,7 @@ import { ArtifactError } from '../util/error.ts';
 import type { GrowingFile } from '../util/growing-file.ts';
 import { parseContentRange } from './content-range.ts';
 import type { Exchange } from './exchange.ts';
-import type { HopRequest, Receiver } from './hop.ts';
+import { type HopRequest, passOver, type Receiver } from './hop.ts';
 import { type Patience, Passing } from './patience.ts';
 import type { Place } from './place.ts';
 import type { Arrival } from './redirect.ts';
@@ -34,12 +34,13 @@ export type Transfer = {
 const fromStart: ReadonlySet<number> = new Set([200]);
 const fromWithin: ReadonlySet<number> = new Set([200, 206, 416]);
 
-/** Thrown for an answer that does not go on from the sink's offset. The next try asks for no range, so it is no loop. */
-const startAgain = new Error('the blob starts again');
+/** Thrown for an answer that does not go on from the sink's offset. The next tries ask for no range, so it is no loop. */
+const noRange = new Error('the server does not go on from there');
 
 /**
  * Brings a blob into a sink, going on from `sink.offset`. Each try begins at the registry. One that brought something
- * new is followed by the next at once, with patience renewed; going over the same bytes again is nothing new.
+ * new is followed by the next at once, with patience renewed. A server that does not go on from there is asked for all,
+ * and what the sink has of it is passed over: nothing is given up for an answer that may not last.
  *
  * @throws as Exchange, after patience; `corrupt` if the registry sends, or announces, another number of bytes than the
  *   descriptor's.
@@ -52,15 +53,18 @@ export async function transfer(
 ): Promise<void> {
   const { sink, descriptor } = blob;
   if (sink.offset > descriptor.size) sink.restart();
-  let furthest = sink.offset;
+  let ranges = true;
   while (sink.offset < descriptor.size) {
+    const { offset } = sink;
     try {
-      await attempt(exchange, blob, signal);
+      await attempt(exchange, blob, ranges ? offset : 0, signal);
     } catch (thrown) {
-      if (thrown === startAgain) continue;
+      if (thrown === noRange) {
+        ranges = false;
+        continue;
+      }
       if (!(thrown instanceof Passing)) throw thrown;
-      if (sink.offset > furthest) {
-        furthest = sink.offset;
+      if (sink.offset > offset) {
         patience.renew(thrown);
         continue;
       }
@@ -70,7 +74,7 @@ export async function transfer(
   }
 }
 
-async function attempt(exchange: Exchange, blob: Transfer, signal: AbortSignal): Promise<void> {
+async function attempt(exchange: Exchange, blob: Transfer, from: number, signal: AbortSignal): Promise<void> {
   const { sink, descriptor } = blob;
   const arrival = await exchange(
     {
@@ -79,9 +83,9 @@ async function attempt(exchange: Exchange, blob: Transfer, signal: AbortSignal):
       path: `blobs/${descriptor.digest}`,
       headers: {
         'accept-encoding': 'identity',
-        ...(sink.offset === 0 ? {} : { range: `bytes=${sink.offset}-` }),
+        ...(from === 0 ? {} : { range: `bytes=${from}-` }),
       },
-      wanted: sink.offset === 0 ? fromStart : fromWithin,
+      wanted: from === 0 ? fromStart : fromWithin,
     },
     here => toReceiver(here, blob),
     signal,
@@ -91,12 +95,11 @@ async function attempt(exchange: Exchange, blob: Transfer, signal: AbortSignal):
   }
 }
 
-/** Judges the head of an answer against what is in the sink, which starts again unless the answer goes on from there. */
+/** Judges the head of an answer against what is in the sink, which goes on from there. */
 function toReceiver({ status, headers, url }: Arrival, { sink, descriptor, subject }: Transfer): Receiver {
   const { size } = descriptor;
   const length = headers['content-length'];
   if (status === 200) {
-    if (sink.offset > 0) sink.restart();
     if (length !== undefined && Number(length) !== size) {
       throw new ArtifactError(
         'corrupt',
@@ -111,20 +114,19 @@ function toReceiver({ status, headers, url }: Arrival, { sink, descriptor, subje
       range.last < size &&
       (range.total ?? size) === size &&
       Number(length ?? range.last - range.first + 1) === range.last - range.first + 1;
-    if (!fits) {
-      sink.restart();
-      throw startAgain;
-    }
+    if (!fits) throw noRange;
   }
-  const write = (chunk: Uint8Array): void => {
+  const past = status === 200 ? sink.offset : 0;
+  const write = passOver(past, chunk => {
     if (sink.offset + chunk.length > size) {
+      sink.restart();
       throw new ArtifactError(
         'corrupt',
         `${subject}: ${url.host} sends more than the ${size} bytes of its descriptor`,
       );
     }
     sink.write(chunk);
-  };
+  });
   // Its length was announced above, so that no more than that is poured.
-  return sink.file === undefined || length === undefined ? write : Object.assign(write, { file: sink.file });
+  return length === undefined ? write : Object.assign(write, { file: sink.file, past });
 }

@@ -3,7 +3,7 @@ import { type Transfer, transfer } from './blob.ts';
 import type { Exchange } from './exchange.ts';
 import { openLedger } from './ledger.ts';
 import type { Asked } from './manifest.ts';
-import { type Patience, startMirrorPatience } from './patience.ts';
+import { Passing, type Patience, startMirrorPatience } from './patience.ts';
 import type { Place } from './place.ts';
 import type { Standings } from './standing.ts';
 import { type Journey, walk } from './walk.ts';
@@ -40,7 +40,9 @@ export async function deliver(
       const patience = isLast ? startPatience() : startMirrorPatience();
       await transfer(exchange, { ...asked, descriptor, sink: ledger, line }, patience, signal).catch(
         (thrown: unknown) => {
-          if (!isLast && isCorrupt(thrown)) ledger.restart();
+          // What ended as if it were all was something else.
+          const ended = isCorrupt(thrown) && thrown instanceof Passing;
+          if (!isLast && ended && ledger.givers.has(asked.place)) ledger.restart();
           throw thrown;
         },
       );

@@ -24,9 +24,13 @@ export type Head = { readonly status: number; readonly headers: Readonly<Record<
 
 /**
  * Takes a piece of a body before it returns: its memory is used again. Where there is a `file`, another thread may write
- * the body to that instead.
+ * the body to that instead, but for its first `past` bytes.
  */
-export type Receiver = { (chunk: Uint8Array): void; readonly file?: GrowingFile };
+export type Receiver = {
+  (chunk: Uint8Array): void;
+  readonly file?: GrowingFile | undefined;
+  readonly past?: number;
+};
 
 /** Judges a head and says where its body goes. */
 export type Accept = (head: Head) => Receiver;
@@ -39,6 +43,16 @@ export type Accept = (head: Head) => Receiver;
  *   does not: a certificate that cannot be verified; `cancelled`.
  */
 export type Send = (request: HopRequest, accept: Accept, signal: AbortSignal) => Promise<Head>;
+
+/** Hands over all but the first `bytes`. */
+export function passOver(bytes: number, take: (chunk: Uint8Array) => void): (chunk: Uint8Array) => void {
+  let left = bytes;
+  return chunk => {
+    const rest = chunk.subarray(left);
+    left -= chunk.length - rest.length;
+    if (rest.length > 0) take(rest);
+  };
+}
 
 /** A receiver that keeps up to `limit` bytes, and what it kept; for more it throws `excess`. */
 export function collect(limit: number, excess: () => Error): { receive: Receiver; bytes(): Buffer } {

@@ -13,9 +13,10 @@ export type LineSettings = { readonly ca: readonly string[]; readonly stallMs: n
 
 /**
  * What a thread of lines is asked. First `open`. `get` answers when the head is there, and then the call waits for
- * `pour` (the body, into a file, and hashed on the way where the line's hash is computed there) or `rest` (the start of
- * it, in the answer), answered at its end. `leave` ends it, wherever it is, and forgets it. `hash` goes on for a step
- * with what is in the file, and answers the hash of all when there is no more; `close` forgets a line.
+ * `pour` (the body but for its first `past` bytes, into a file, and hashed on the way where the line's hash is computed
+ * there) or `rest` (the start of it, in the answer), answered at its end. `leave` ends it, wherever it is, and forgets
+ * it. `hash` goes on for a step with what is in the file, and answers the hash of all when there is no more; `close`
+ * forgets a line.
  */
 export type LineQuestion =
   | ({ readonly kind: 'open' } & LineSettings)
@@ -26,6 +27,7 @@ export type LineQuestion =
       readonly call: number;
       readonly line: number;
       readonly file: FileShare;
+      readonly past: number;
       readonly hashes: boolean;
     }
   | { readonly kind: 'rest' | 'leave'; readonly call: number }

@@ -4,7 +4,7 @@ import { answerQuestions } from '../util/thread.ts';
 import { type Bulk, openBulk } from './bulk.ts';
 import { type FileFill, openFileFill } from './file-fill.ts';
 import { openGate } from './gate.ts';
-import type { Head } from './hop.ts';
+import { type Head, passOver } from './hop.ts';
 import { type LineAnswer, type LineQuestion, type RequestShare, toFailure } from './line-message.ts';
 import { openTls } from './tls.ts';
 
@@ -35,7 +35,7 @@ async function answer(question: LineQuestion): Promise<LineAnswer> {
     case 'get':
       return await get(question.call, question.request);
     case 'pour':
-      return await pour(callOf(question.call), fillOf(question.line, question.file), question.hashes);
+      return await pour(callOf(question.call), fillOf(question.line, question.file), question);
     case 'rest':
       return await readRest(callOf(question.call));
     case 'leave':
@@ -70,9 +70,13 @@ function toAnswer(thrown: unknown): LineAnswer {
   throw thrown;
 }
 
-async function pour({ gate, end, leave }: Call, fill: FileFill, hashes: boolean): Promise<LineAnswer> {
+async function pour(
+  { gate, end, leave }: Call,
+  fill: FileFill,
+  { past, hashes }: { readonly past: number; readonly hashes: boolean },
+): Promise<LineAnswer> {
   try {
-    gate.open(piece => fill.append(piece, hashes));
+    gate.open(passOver(past, piece => fill.append(piece, hashes)));
   } catch (thrown) {
     leave();
     await end.catch(() => {});

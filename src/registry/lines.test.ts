@@ -150,6 +150,21 @@ test('what is there already is hashed first, and the rest is asked for', async (
   assert.deepEqual(download.taken.hashes, [large.digest.slice(7)]);
 });
 
+test('of an answer from the start, what is there already is passed over, also once that was cut', async () => {
+  await using folder = await temporaryFolder();
+  const held = Buffer.from(source.bytes.large.subarray(0, 2 * MiB + 5));
+  await using download = await openDownload(folder.path, large, held);
+  source.registry.fault(({ nth }) =>
+    nth === 1
+      ? { kind: 'raw', text: `HTTP/1.1 200 OK\r\ncontent-length: ${large.size}\r\n\r\nnot the start` }
+      : { kind: 'no-range' },
+  );
+  await pull(download.sink);
+  assert.equal(source.registry.asked.length, 2);
+  assert.deepEqual(download.taken, { ...download.taken, writes: 0, hashes: [large.digest.slice(7)] });
+  assert.ok(readFileSync(download.ingest.path).equals(source.bytes.large));
+});
+
 test('hashing what is there leaves the event loop free, and ends when the call is aborted', async () => {
   await using folder = await temporaryFolder();
   const descriptor = { ...describeBlob(Buffer.from('big')), size: 3000 * MiB };

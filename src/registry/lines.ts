@@ -85,7 +85,13 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
   }
 
   /** The body of a call, into the file. While it grows, it is hashed: by the receiver, or behind its back. */
-  async function pour(way: Way, call: number, file: GrowingFile, signal: AbortSignal): Promise<LineAnswer> {
+  async function pour(
+    way: Way,
+    call: number,
+    file: GrowingFile,
+    past: number,
+    signal: AbortSignal,
+  ): Promise<LineAnswer> {
     const { line, receiver } = way;
     const hashes = hasherOf(way) === receiver;
     let hashing: Promise<unknown> | undefined;
@@ -99,7 +105,7 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
     };
     const growing = setInterval(grown, grownMs);
     try {
-      return await ask(receiver, { kind: 'pour', call, line, file: toFileShare(file), hashes });
+      return await ask(receiver, { kind: 'pour', call, line, file: toFileShare(file), past, hashes });
     } catch (thrown) {
       throw thrown instanceof ArtifactError ? thrown : file.failed(thrown);
     } finally {
@@ -128,8 +134,10 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
       verify(begun);
       if (begun.kind !== 'head') return undefined;
       const receive = accept(begun.head);
-      const { file } = receive;
-      const ended = await (file ? pour(way, call, file, signal) : ask(receiver, { kind: 'rest', call }));
+      const { file, past = 0 } = receive;
+      const ended = await (file
+        ? pour(way, call, file, past, signal)
+        : ask(receiver, { kind: 'rest', call }));
       verify(ended);
       if (ended.kind === 'ended' && ended.rest !== undefined) receive(ended.rest);
       const hex = file && (await hash(way, file, signal));

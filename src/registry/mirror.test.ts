@@ -290,6 +290,37 @@ for (const size of ['small', 'large'] as const) {
       assert.deepEqual(asked(home), ['GET blobs/D bytes=150000-']);
     });
 
+    for (const [what, text] of [
+      ['has a page in its place', 'HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nsign in'],
+      [
+        'has a page of unknown length in its place',
+        'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7\r\nsign in\r\n0\r\n\r\n',
+      ],
+      ['cannot go on', 'HTTP/1.1 416 Range Not Satisfiable\r\ncontent-length: 0\r\n\r\n'],
+      [
+        'sends another part',
+        `HTTP/1.1 206 Partial Content\r\ncontent-length: 1\r\ncontent-range: bytes 0-0/${length}\r\n\r\nx`,
+      ],
+      ['begins anew and is cut', `HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\nstart`],
+    ] as const) {
+      test(`a mirror that ${what} costs nothing of what is held`, async () => {
+        first.fault(() => ({ kind: 'raw', text }));
+        await using client = openClient();
+        const sink = openMemorySink(contents[size].subarray(0, 100_000));
+        await pull(client, size, sink);
+        assert.equal(sink.restarts, 0);
+        assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example bytes=100000-']);
+      });
+    }
+
+    test('a page after a mirror was cut costs nothing of what it gave', async () => {
+      const page = { kind: 'raw', text: 'HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nsign in' } as const;
+      first.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 100_000 } : page));
+      await using client = openClient();
+      await pull(client, size);
+      assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example bytes=100000-']);
+    });
+
     test('a mirror whose peer went is asked to go on, and keeps its standing', async () => {
       first.fault(({ nth }) => (nth <= 3 ? { kind: 'cut', after: 65_536 } : undefined));
       await using client = openClient();
