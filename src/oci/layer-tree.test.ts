@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toLayerTree } from '../../test/support/toc.ts';
 import { toDigest } from './digest.ts';
-import { toFileTree, type LayerDirectory, type LayerTree } from './layer-tree.ts';
+import { createLayerTree, toFileTree, type LayerDirectory, type LayerTree } from './layer-tree.ts';
 import type { TocEntry } from './toc.ts';
+import { createTreeBudget } from './tree-budget.ts';
 
 const digest = toDigest('sha256', 'd'.repeat(64));
 const label = 'layer 1 of ghcr.io/acme/model:v1';
@@ -258,4 +259,29 @@ test('50,000 entries become a tree in far less than a second', () => {
   const start = performance.now();
   layer('image', entries);
   assert.ok(performance.now() - start < 1000);
+});
+
+test('names, targets and attributes of all layers together are bounded: one layer may be listed many times', () => {
+  const budget = createTreeBudget();
+  const xattrs = { 'user.a': 'x'.repeat(30 * 1024 * 1024) };
+  const path = 'p'.repeat(4000);
+  const target = 't'.repeat(4000);
+  const add = (entry: TocEntry): void =>
+    createLayerTree(digest, { kind: 'artifact', label, budget }).add(entry);
+  for (let copy = 0; copy < 4; copy++) add({ ...directory('d'), xattrs } as TocEntry);
+  const left = budget.bytes;
+  add(symlink(path.replaceAll('pp', 'p/'), target));
+  assert.equal(left - budget.bytes, 8000);
+  assert.throws(() => add({ ...directory('d'), xattrs } as TocEntry), {
+    code: 'unmountable',
+    message: `${label}: takes the artifact past 128 MiB of names and attributes`,
+  });
+});
+
+test('folders that names of layers imply are bounded, all together', () => {
+  const budget = createTreeBudget();
+  const add = (nth: number): LayerTree =>
+    toFileTree(`${nth}/${'a/'.repeat(999)}f`, { digest, size: 1, label, budget });
+  for (let nth = 0; nth < 100; nth++) add(nth);
+  assert.throws(() => add(100), { code: 'unmountable', message: /past the folders that the names/ });
 });

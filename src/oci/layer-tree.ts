@@ -1,26 +1,31 @@
 import { ArtifactError } from '../util/error.ts';
+import { formatSize } from '../util/size.ts';
 import type { Digest } from './digest.ts';
 import { nameLength, quoteName } from './name.ts';
-import type { Attributes, TocEntry } from './toc.ts';
+import { type Attributes, sizeOfNames, type TocEntry } from './toc.ts';
 import { plainAttributes, type FileNode, type Source, type SymlinkNode } from './tree.ts';
 import { parseFilePath, parseTreePath } from './tree-path.ts';
-import { createTreeBudget, type TreeBudget } from './tree-budget.ts';
+import { createTreeBudget, maxNameBytes, type TreeBudget } from './tree-budget.ts';
 import { walkTree } from './tree-walk.ts';
 
 /**
  * A directory of one layer, before the merge. `implied`: no entry describes it, only paths go through it. `hides`:
- * names of lower layers that a whiteout removes; `opaque`: all of them (OCI image spec, layer.md, "Whiteouts").
+ * names of lower layers that a whiteout removes; `opaque`: all of them (OCI image spec, layer.md, "Whiteouts"). Those
+ * that hold or hide nothing share an empty map and set, since there may be a million.
  */
 export type LayerDirectory = {
   readonly kind: 'directory';
-  readonly children: Map<string, LayerNode>;
-  readonly hides: Set<string>;
+  children: Map<string, LayerNode>;
+  hides: Set<string>;
   attributes: Attributes;
   implied: boolean;
   opaque: boolean;
   readonly layer: string;
 };
 export type LayerNode = LayerDirectory | FileNode | SymlinkNode;
+
+const noChildren: LayerDirectory['children'] = new Map();
+const noNames: LayerDirectory['hides'] = new Set();
 
 /** One layer as a tree of its own. `notes` are for the log. */
 export type LayerTree = { readonly root: LayerDirectory; readonly notes: readonly string[] };
@@ -43,7 +48,11 @@ export function toFileTree(
   const layer = openLayer(label, file.budget);
   spend(layer);
   const source: Source = { kind: 'blob', digest };
-  placeNode(layer, parseFilePath(path, label), { kind: 'file', source, body: 0, size, layer: label });
+  const parts = parseFilePath(path, label);
+  layer.budget.folders -= parts.length - 1;
+  if (layer.budget.folders < 0)
+    throw refusal(label, 'takes the artifact past the folders that the names of all its layers may need');
+  placeNode(layer, parts, { kind: 'file', source, body: 0, size, layer: label });
   return { root: layer.base, notes: [] };
 }
 
@@ -72,6 +81,9 @@ export function createLayerTree(
   return {
     add(entry) {
       spend(layer);
+      layer.budget.bytes -= sizeOfNames(entry);
+      if (layer.budget.bytes < 0)
+        throw refusal(label, `takes the artifact past ${formatSize(maxNameBytes)} of names and attributes`);
       const path = parseTreePath(entry.path, label);
       if (kind === 'image' && path.some(isReserved)) {
         if (!applyWhiteout(layer, path)) leftOut.add(`AUFS metadata ${quoteName(entry.path)}`);
@@ -163,12 +175,18 @@ function applyWhiteout(layer: Layer, path: readonly string[]): boolean {
   }
   const directory = enterDirectory(layer, path, path.length - 1, false);
   if (name === opaqueName) directory.opaque = true;
+  else if (directory.hides === noNames) directory.hides = new Set([hidden]);
   else directory.hides.add(hidden);
   return true;
 }
 
 function placeNode(layer: Layer, path: readonly string[], node: FileNode | SymlinkNode): void {
-  enterDirectory(layer, path, path.length - 1, false).children.set(path.at(-1) ?? '', node);
+  putChild(enterDirectory(layer, path, path.length - 1, false), path.at(-1) ?? '', node);
+}
+
+function putChild(directory: LayerDirectory, name: string, node: LayerNode): void {
+  if (directory.children === noChildren) directory.children = new Map();
+  directory.children.set(name, node);
 }
 
 /** The directory that the first `length` parts name, made where absent. With `replace`, what else is there gives way. */
@@ -185,7 +203,7 @@ function enterDirectory(
     if (next === undefined || (replace && index === length - 1 && next.kind !== 'directory')) {
       if (!replace || index < length - 1) spend(layer);
       next = implyDirectory(layer.label);
-      here.children.set(name, next);
+      putChild(here, name, next);
     }
     here = next.kind === 'directory' ? next : followParent(layer, path, index + 1, next);
   }
@@ -210,8 +228,8 @@ function followParent(
 function implyDirectory(layer: string): LayerDirectory {
   return {
     kind: 'directory',
-    children: new Map(),
-    hides: new Set(),
+    children: noChildren,
+    hides: noNames,
     attributes: plainAttributes,
     implied: true,
     opaque: false,

@@ -34,6 +34,18 @@ export type TocEntry =
       readonly what: 'character device' | 'block device' | 'FIFO' | 'socket';
     };
 
+/** What an entry says in words, in characters, which are bytes for nearly all names. */
+export function sizeOfNames(entry: {
+  readonly path: string;
+  readonly target?: string;
+  readonly xattrs?: Xattrs;
+}): number {
+  let size = entry.path.length + (entry.target?.length ?? 0);
+  if (entry.xattrs === undefined) return size;
+  for (const [name, value] of Object.entries(entry.xattrs)) size += name.length + value.length;
+  return size;
+}
+
 /** The name of a table of contents in the folder of its layer; the bodies are beside it. */
 export const tocName = 'toc';
 

@@ -1,3 +1,5 @@
+import { sizeOfNames } from '../oci/toc.ts';
+import { maxNameBytes } from '../oci/tree-budget.ts';
 import { toEntryHead, type EntryHead, type TarHeader } from './entry.ts';
 import { blockSize, isZero, paddedSize } from './headers.ts';
 import type { ByteBound } from './limits.ts';
@@ -23,8 +25,6 @@ export type HeadReader = {
 
 /** PAX headers and long names of one entry; real ones have some hundred bytes. */
 const maxHeaders = 8 * 1024 * 1024;
-/** Names, targets and attributes of a whole layer, bytes: they are held in memory. */
-const maxNames = 128 * 1024 * 1024;
 
 export function createHeadReader(limits: HeadLimits, onDropped: (name: string) => void): HeadReader {
   /** Its place is where the headers of the next entry begin. */
@@ -42,7 +42,7 @@ export function createHeadReader(limits: HeadLimits, onDropped: (name: string) =
       throw new Error(`more than ${limits.maxEntries} entries in one layer (--max-layer-entries)`);
     }
     names += sizeOfNames(head);
-    if (names > maxNames) throw new Error('more than 128 MiB of names and attributes in one layer');
+    if (names > maxNameBytes) throw new Error('more than 128 MiB of names and attributes in one layer');
     if (head.kind === 'file' && head.size > limits.bound.bytes) {
       throw new Error(`with its ${head.size} bytes the layer ${limits.bound.excess}`);
     }
@@ -68,14 +68,4 @@ export function createHeadReader(limits: HeadLimits, onDropped: (name: string) =
     isEnd,
     hasRest: () => !isZero(tape.peek(tape.end - tape.at)),
   };
-}
-
-/** Characters, which are bytes for nearly all names. */
-function sizeOfNames(head: EntryHead): number {
-  let size = head.path.length;
-  if ('target' in head) size += head.target.length;
-  if ('xattrs' in head && head.xattrs !== undefined) {
-    for (const [name, value] of Object.entries(head.xattrs)) size += name.length + value.length;
-  }
-  return size;
 }

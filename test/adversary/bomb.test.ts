@@ -63,6 +63,18 @@ test('one layer listed a hundred times has its entries counted a hundred times, 
   assert.ok(peakBytes() < 500 * MB, `${peakBytes()} bytes`);
 });
 
+test('one layer of long names listed many times is refused before they are all in memory', async () => {
+  const long = Array.from({ length: 8_000 }, (_, index) => [
+    paxEntry({ linkpath: String(index).padStart(4000, 'x') }),
+    rawEntry({ name: `s${index}`, type: '2', linkname: 'x' }),
+  ]).flat();
+  const bytes = gzipSync(Buffer.concat([...long, endOfTar]));
+  const outcome = await publish(await push('long', [{ bytes, times: 12 }]));
+  assert.equal(outcome.code, 'FAILED_PRECONDITION', outcome.text);
+  assert.match(outcome.text, /past 128 MiB of names and attributes/);
+  assert.ok(peakBytes() < 500 * MB, `${peakBytes()} bytes`);
+});
+
 test('folders that only long paths imply are counted, of a tar and of names', async () => {
   const entries = Array.from({ length: 5_000 }, (_, index) => [
     paxEntry({ path: `${index}/${'a/'.repeat(1800)}f` }),
@@ -79,7 +91,7 @@ test('folders that only long paths imply are counted, of a tar and of names', as
   }));
   const named = await publish(await push('names', names));
   assert.equal(named.code, 'FAILED_PRECONDITION', named.text);
-  assert.match(named.text, /--max-layer-entries/);
+  assert.match(named.text, /past the folders that the names/);
   assert.ok(peakBytes() < 500 * MB, `${peakBytes()} bytes`);
 });
 
