@@ -15,37 +15,62 @@ type Merged = {
 /** Bytes: PATH_MAX of Linux, less what stands before a tree in the state dir. */
 const maxPath = 4096 - 256;
 
-type Context = {
-  readonly kind: 'artifact' | 'image';
-  readonly path: string[];
-  /** Layers are left as they are, so that a tree can be merged again: only these may be changed. */
-  readonly made: Map<DirectoryNode, Merged>;
+/** A directory whose children are to be merged: `into` what is below it, undefined where it is the first. */
+type Place = {
+  readonly upper: LayerDirectory;
+  readonly into: Merged | undefined;
+  readonly path: Path;
 };
+/** From the last name to the first; `length` is in bytes, a slash after each name. */
+type Path = { readonly name: string; readonly length: number; readonly above: Path | undefined };
 
 /**
  * Lays trees over each other, the lowest first, as overlayfs shows them: a directory on a directory is both, anything
  * else replaces what is below, and a whiteout hides what lower layers have, never what its own layer has. A directory
  * that a layer only implies keeps the attributes it has below. No layers: an empty directory. Time is linear in the
- * number of nodes, memory in that of the directories that several layers have.
+ * number of nodes, memory in that of the directories that several layers have. Yields after each node.
  *
  * @throws ArtifactError `unmountable`, naming both layers, where a directory meets anything else in an artifact: its
  * layers are parts beside each other, so one would hide a part of the other. Also for a path over 3,840 bytes.
  */
-export function mergeTrees(layers: readonly LayerTree[], kind: 'artifact' | 'image'): DirectoryNode {
+export function* mergeTrees(
+  layers: Iterable<LayerTree>,
+  kind: 'artifact' | 'image',
+): Generator<void, DirectoryNode> {
   let root: DirectoryNode | undefined;
-  const context: Context = { kind, path: [], made: new Map() };
-  for (const layer of layers) root = mergeDirectory(root, layer.root, 0, context);
+  // Layers are left as they are, so that a tree can be merged again: only these may be changed.
+  const made = new Map<DirectoryNode, Merged>();
+  for (const layer of layers) {
+    const top = enter(root, layer.root, { name: '', length: 0, above: undefined }, made);
+    root = top.into ?? top.upper;
+    const pending = [top];
+    for (let place = pending.pop(); place !== undefined; place = pending.pop()) {
+      const { upper, into } = place;
+      for (const [name, node] of upper.children) {
+        yield;
+        const lower = into?.children.get(name);
+        const path = { name, length: place.path.length + nameLength(name) + 1, above: place.path };
+        if (path.length > maxPath) throw tooLong(node, path);
+        if (kind === 'artifact' && lower !== undefined) refuseClash(lower, node, path);
+        if (node.kind === 'directory') {
+          const next = enter(directoryOf(lower), node, path, made);
+          into?.children.set(name, next.into ?? node);
+          pending.push(next);
+        } else into?.children.set(name, node);
+      }
+    }
+  }
   return root ?? { kind: 'directory', children: new Map(), attributes: plainAttributes, layer: '' };
 }
 
-/** The upper directory over what is below it. Its depth is bounded by the length of a path, in bytes. */
-function mergeDirectory(
+/** The upper directory over what is below it, but for its children. */
+function enter(
   below: DirectoryNode | undefined,
   upper: LayerDirectory,
-  length: number,
-  context: Context,
-): DirectoryNode {
-  const into = below === undefined ? undefined : toMerged(below, context);
+  path: Path,
+  made: Map<DirectoryNode, Merged>,
+): Place {
+  const into = below === undefined ? undefined : toMerged(below, made);
   if (into !== undefined) {
     if (!upper.implied) {
       into.attributes = upper.attributes;
@@ -54,21 +79,10 @@ function mergeDirectory(
     if (upper.opaque) into.children.clear();
     for (const name of upper.hides) into.children.delete(name);
   }
-  for (const [name, node] of upper.children) {
-    const lower = into?.children.get(name);
-    context.path.push(name);
-    const longer = length + nameLength(name) + 1;
-    if (longer > maxPath) throw tooLong(node, context.path);
-    if (context.kind === 'artifact' && lower !== undefined) refuseClash(lower, node, context.path);
-    const merged =
-      node.kind === 'directory' ? mergeDirectory(directoryOf(lower), node, longer, context) : node;
-    into?.children.set(name, merged);
-    context.path.pop();
-  }
-  return into ?? upper;
+  return { upper, into, path };
 }
 
-function toMerged(directory: DirectoryNode, { made }: Context): Merged {
+function toMerged(directory: DirectoryNode, made: Map<DirectoryNode, Merged>): Merged {
   const known = made.get(directory);
   if (known !== undefined) return known;
   const { kind, children, attributes, layer } = directory;
@@ -81,17 +95,23 @@ function directoryOf(node: TreeNode | undefined): DirectoryNode | undefined {
   return node?.kind === 'directory' ? node : undefined;
 }
 
-function refuseClash(below: TreeNode, above: LayerNode, path: readonly string[]): void {
+function refuseClash(below: TreeNode, above: LayerNode, path: Path): void {
   if ((below.kind === 'directory') === (above.kind === 'directory')) return;
   throw new ArtifactError(
     'unmountable',
-    `${quoteName(path.join('/'))} is a ${below.kind} in ${below.layer} and a ${above.kind} in ${above.layer}; one of the two must be pushed under another name`,
+    `${quoteName(formatPath(path))} is a ${below.kind} in ${below.layer} and a ${above.kind} in ${above.layer}; one of the two must be pushed under another name`,
   );
 }
 
-function tooLong(node: LayerNode, path: readonly string[]): ArtifactError {
+function tooLong(node: LayerNode, path: Path): ArtifactError {
   return new ArtifactError(
     'unmountable',
-    `${node.layer}: the path ${quoteName(path.join('/'))} is longer than ${maxPath} bytes, which the cache cannot hold`,
+    `${node.layer}: the path ${quoteName(formatPath(path))} is longer than ${maxPath} bytes, which the cache cannot hold`,
   );
+}
+
+function formatPath(path: Path): string {
+  const names: string[] = [];
+  for (let at: Path | undefined = path; at?.above !== undefined; at = at.above) names.push(at.name);
+  return names.toReversed().join('/');
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { atOnce } from '../../test/support/at-once.ts';
 import { toLayerTree } from '../../test/support/toc.ts';
 import { toDigest } from './digest.ts';
 import { mergeTrees } from './merge.ts';
@@ -20,7 +21,7 @@ function symlink(path: string, target: string): TocEntry {
 
 function tree(...entries: TocEntry[]): DirectoryNode {
   const toc = { digest, notes: [], entries };
-  return mergeTrees([toLayerTree(toc, { kind: 'artifact', label: 'a' })], 'artifact');
+  return atOnce(mergeTrees([toLayerTree(toc, { kind: 'artifact', label: 'a' })], 'artifact'));
 }
 
 const model = tree(

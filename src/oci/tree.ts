@@ -34,14 +34,17 @@ export type TreeNode = DirectoryNode | FileNode | SymlinkNode;
 /** A folder that no layer describes: the root of a file artifact, or a parent that only a path implies. */
 export const plainAttributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0 };
 
-/** What du would say of the tree: a body under several names is one inode and counts once. */
-export function measureTree(root: DirectoryNode): { readonly bytes: number; readonly inodes: number } {
+/** What du would say of the tree: a body under several names is one inode and counts once. Yields after each node. */
+export function* measureTree(
+  root: DirectoryNode,
+): Generator<void, { readonly bytes: number; readonly inodes: number }> {
   const seen: Seen = { blob: new Map(), bodies: new Map() };
   let bytes = 0;
   let inodes = 1;
   const pending = [root];
   for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
     for (const node of directory.children.values()) {
+      yield;
       if (node.kind === 'file' && !isFirst(node, seen)) continue;
       inodes++;
       if (node.kind === 'directory') pending.push(node);

@@ -9,6 +9,7 @@ import { measureTree, type DirectoryNode } from '../oci/tree.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
 import { settle } from '../util/settle.ts';
+import { doInSlices } from '../util/slices.ts';
 import type { Gift } from './access-memory.ts';
 import type { Authority } from './authority.ts';
 import type { Meter } from './contracts/meter.ts';
@@ -153,7 +154,7 @@ export function createPreparation(world: {
       for (const note of tree.notes) world.note(blueprint.reference, note);
       trees.push(tree);
     }
-    const root = mergeTrees(trees, plan.kind);
+    const root = await doInSlices(mergeTrees(trees, plan.kind), signal);
     return selection.subPath === undefined ? root : subTree(root, selection.subPath);
   };
 
@@ -162,7 +163,9 @@ export function createPreparation(world: {
       using _held = await holds.hold(heldBy(blueprint));
       const existing = await views.find(blueprint.key);
       if (existing !== undefined) return existing;
-      verifyNames(blueprint.plan, createTreeBudget(world.maxEntries));
+      // What the names alone forbid is refused before anything is downloaded.
+      const budget = createTreeBudget(world.maxEntries);
+      await doInSlices(mergeTrees(fileTreesOf(blueprint.plan, budget), blueprint.plan.kind), signal);
       const missing = await missingLayers(blueprint.plan.layers, source);
       if (missing.length > 0) await bringAll(blueprint, missing, origin, report, signal);
       // Before anything in them is read: an error would tell of it.
@@ -182,7 +185,7 @@ export function createPreparation(world: {
           ...(manifest.artifactType === undefined ? {} : { artifactType: manifest.artifactType }),
           blobs: [...new Set([...documents.map(({ descriptor }) => descriptor.digest), ...digests('file')])],
           layers: [...new Set(digests('unpacked'))],
-          ...measureTree(tree),
+          ...(await doInSlices(measureTree(tree), signal)),
         },
         tree,
         signal,
@@ -200,13 +203,9 @@ const maxUnwritten = 250;
 /** How many trees are in memory at once: each may have as many entries as a layer. */
 const maxMerges = 2;
 
-/** What the names alone forbid is refused before anything is downloaded. */
-function verifyNames({ layers, kind }: Plan, budget: TreeBudget): void {
-  const files = layers.filter(layer => layer.form === 'file');
-  mergeTrees(
-    files.map(layer => fileTreeOf(layer, budget)),
-    kind,
-  );
+/** One at a time: there may be twenty thousand. */
+function* fileTreesOf({ layers }: Plan, budget: TreeBudget): Generator<LayerTree> {
+  for (const layer of layers) if (layer.form === 'file') yield fileTreeOf(layer, budget);
 }
 
 function fileTreeOf({ name, label, descriptor }: LayerPlan, budget: TreeBudget): LayerTree {

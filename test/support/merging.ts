@@ -3,6 +3,7 @@ import type { LayerTree } from '../../src/oci/layer-tree.ts';
 import { mergeTrees } from '../../src/oci/merge.ts';
 import type { TocEntry } from '../../src/oci/toc.ts';
 import type { DirectoryNode } from '../../src/oci/tree.ts';
+import { atOnce } from './at-once.ts';
 import { toLayerTree } from './toc.ts';
 
 const digest = toDigest('sha256', 'e'.repeat(64));
@@ -31,10 +32,8 @@ export function layer(kind: 'artifact' | 'image', index: number, shorts: readonl
 
 /** Layers of these entries, laid over each other. */
 export function merge(kind: 'artifact' | 'image', ...layers: readonly (readonly Short[])[]): DirectoryNode {
-  return mergeTrees(
-    layers.map((shorts, index) => layer(kind, index, shorts)),
-    kind,
-  );
+  const trees = layers.map((shorts, index) => layer(kind, index, shorts));
+  return atOnce(mergeTrees(trees, kind));
 }
 
 /** A tree as nested objects: files as bodies, symlinks as targets. */

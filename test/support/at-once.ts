@@ -1,0 +1,7 @@
+/** What work that yields after each step comes to. */
+export function atOnce<T>(work: Generator<void, T>): T {
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+  }
+}
