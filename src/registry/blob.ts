@@ -91,7 +91,9 @@ async function attempt(exchange: Exchange, blob: Transfer, from: number, signal:
     signal,
   );
   if (sink.offset < descriptor.size) {
-    throw new Passing('corrupt', `${arrival.url.host} ended it as if that were all`);
+    // Who sends a part may send it in parts; who sends less for the whole sends something else.
+    const code = arrival.status === 206 ? 'unavailable' : 'corrupt';
+    throw new Passing(code, `${arrival.url.host} ended it as if that were all`);
   }
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { type FaultyRegistry, openFaultyRegistry } from '../../test/support/faulty-registry.ts';
@@ -96,6 +97,29 @@ async function openSilence(): Promise<AsyncDisposable & { readonly host: string;
     async [Symbol.asyncDispose]() {
       server.close();
       for (const socket of sockets) socket.destroy();
+      await once(server, 'close');
+    },
+  };
+}
+
+/** A server that answers every range with its first `most` bytes. */
+async function openParts(bytes: Buffer, most: number): Promise<AsyncDisposable & { readonly host: string }> {
+  const server = createHttpServer(({ headers }, answer) => {
+    const from = Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1]);
+    const part = bytes.subarray(from, from + most);
+    answer.writeHead(206, {
+      'content-length': part.length,
+      'content-range': `bytes ${from}-${from + part.length - 1}/${bytes.length}`,
+    });
+    answer.end(part);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      server.closeAllConnections();
       await once(server, 'close');
     },
   };
@@ -312,6 +336,17 @@ for (const size of ['small', 'large'] as const) {
         assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example bytes=100000-']);
       });
     }
+
+    test('a mirror that sends it in parts costs nothing of them when it is left', async () => {
+      await using mirror = await openParts(contents[size], 1000);
+      await using client = openClient({
+        route: () => ({ mirrors: [mirrorAt(mirror.host), mirrorAt(second)], last: at(home) }),
+      });
+      const sink = openMemorySink(contents[size].subarray(0, 100_000));
+      await pull(client, size, sink);
+      assert.equal(sink.restarts, 0);
+      assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example bytes=109000-']);
+    });
 
     test('a page after a mirror was cut costs nothing of what it gave', async () => {
       const page = { kind: 'raw', text: 'HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nsign in' } as const;
