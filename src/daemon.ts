@@ -103,7 +103,7 @@ async function createLog(settings: Settings): Promise<Logger> {
   const { logLevel: level, logFormat } = settings;
   const write = openOutput();
   const format =
-    logFormat === 'text' ? (await import('pino-pretty')).prettyFactory({ colorize: false }) : String;
+    logFormat === 'text' ? (await import('pino-pretty')).default.prettyFactory({ colorize: false }) : String;
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
   return pino(options, { write: line => write(format(line)) });
 }
