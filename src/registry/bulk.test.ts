@@ -190,6 +190,26 @@ test('silence on a connection that is used again is a stall, not a reason to ask
   assert.equal(server.asked(), 2);
 });
 
+test('what came while the thread was held up is read before its server is called silent', async () => {
+  let last: Socket | undefined;
+  await using server = await serve(socket => {
+    last = socket;
+    socket.write('HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nheld');
+  });
+  using bulk = openBulk(openTls([]), 100);
+  const came: string[] = [];
+  const take = (chunk: Uint8Array): void => {
+    came.push(Buffer.from(chunk).toString());
+    if (came.length > 1) return;
+    last?.write(' up.');
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+  };
+  const request = { url: new URL(server.origin), headers: {}, trust: plainTrust, connectMs: 1_000 };
+  const head = await bulk.send(request, () => take, AbortSignal.timeout(5_000));
+  assert.equal(head?.status, 200);
+  assert.equal(came.join(''), 'held up.');
+});
+
 test('a header that cannot be sent fails its question alone', async () => {
   await using server = await serve(socket => socket.write(ok('body')));
   using client = openClient(server.origin);

@@ -147,9 +147,15 @@ export function openWire(server: PlainRequest, { tls, stallMs, buffer, onEnd }: 
     connected = true;
     socket.setTimeout(stallMs);
   });
-  socket.on('timeout', () =>
-    fail(connected ? stall(server.url) : new Error(`no connection in ${server.connectMs / 1000} s`)),
-  );
+  socket.on('timeout', () => {
+    const before = [turn, connected, socket.bytesRead];
+    // Timers come before sockets: where this thread was held up, by a disk for one, what came meanwhile is read first.
+    setImmediate(() => {
+      const now = [turn, connected, socket.bytesRead];
+      if (now.some((value, index) => value !== before[index])) return;
+      fail(connected ? stall(server.url) : new Error(`no connection in ${server.connectMs / 1000} s`));
+    });
+  });
   socket.on('error', fail);
   socket.on('close', () => {
     fail(new Error('closed by the server'));
