@@ -175,6 +175,37 @@ test('the digest that ORAS promises for a directory is asked for', () => {
   );
 });
 
+test('a promise that cannot be checked is not called wrong', () => {
+  const sha512 = `sha512:${'a'.repeat(128)}`;
+  const descriptor = layer(tarGzip, { ...oras, 'io.deis.oras.content.digest': sha512 });
+  const why = unmountable(/^layer 1 .* has the sha512 of .* only their sha256 is checked/);
+  assert.throws(() => planLayers(manifest(empty, [descriptor]), undefined, all, 'r/x'), why);
+  const image = manifest(imageConfig, [layer(tarGzip)]);
+  assert.throws(() => planLayers(image, [sha512], all, 'r/x'), why);
+});
+
+test('one digest has one size, and that of nothing has none', () => {
+  const sized = (size: number, of: string = digest): Descriptor => ({
+    ...layer('text/plain', { [title]: `${size}` }),
+    size,
+    digest: parseDigest(of),
+  });
+  const planOf = (...layers: readonly Descriptor[]) =>
+    planLayers(manifest(empty, layers), undefined, all, 'r/x').layers.length;
+  const nothing = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+  assert.equal(planOf(sized(5), sized(5), sized(0, nothing)), 3);
+  assert.throws(
+    () => planOf(sized(6), sized(5)),
+    unmountable(/^layer 2 \("5"\) .* 5 bytes, and elsewhere 6/),
+  );
+  assert.throws(
+    () => planOf(sized(5), sized(6)),
+    unmountable(/^layer 2 \("6"\) .* 6 bytes, and elsewhere 5/),
+  );
+  assert.throws(() => planOf(sized(0)), unmountable(/^layer 1 .* has 0 bytes, which cannot be/));
+  assert.throws(() => planOf(sized(1, nothing)), unmountable(/^layer 1 .* has 1 bytes, which cannot be/));
+});
+
 test('the layers of an image are unpacked in order whatever unpack says', () => {
   const plan = planLayers(
     manifest(imageConfig, [layer(tarGzip), layer(tarGzip)]),

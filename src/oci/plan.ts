@@ -1,6 +1,7 @@
+import { hash } from 'node:crypto';
 import { ArtifactError } from '../util/error.ts';
 import type { Descriptor } from './descriptor.ts';
-import { hexOf, isDigest, type Digest } from './digest.ts';
+import { algorithmOf, hexOf, isDigest, toDigest, type Digest } from './digest.ts';
 import { compileGlob } from './glob.ts';
 import type { Manifest } from './manifest.ts';
 import { quoteName } from './name.ts';
@@ -27,7 +28,7 @@ export type LayerSelection = {
  * image config, where the manifest has one.
  *
  * @throws ArtifactError `unmountable` for a manifest that is neither image nor artifact, for include and exclude on a
- * container image, and where they leave nothing.
+ * container image, where they leave nothing, and for a size that is wrong whatever the bytes are.
  */
 export function planLayers(
   manifest: Manifest,
@@ -43,10 +44,11 @@ export function planLayers(
         `${label} is a container image: its layers have no names, so include and exclude cannot choose among them; use subPath`,
       );
     }
-    return {
-      kind: 'image',
-      layers: manifest.layers.map((layer, index) => planImageLayer(layer, index, diffIds?.[index], label)),
-    };
+    const layers = manifest.layers.map((layer, index) =>
+      planImageLayer(layer, index, diffIds?.[index], label),
+    );
+    verifySizes(layers);
+    return { kind: 'image', layers };
   }
   if (!isArtifact(manifest)) {
     throw new ArtifactError(
@@ -65,7 +67,30 @@ export function planLayers(
       `include and exclude leave no layer of ${label}; it has ${names.join(', ') || 'none'}`,
     );
   }
+  verifySizes(layers);
   return { kind: 'artifact', layers };
+}
+
+const digestsOfNothing: readonly Digest[] = (['sha256', 'sha512'] as const).map(algorithm =>
+  toDigest(algorithm, hash(algorithm, '')),
+);
+
+/** Bytes are of the size that is said of them, wherever it is said, or are not mounted. */
+function verifySizes(layers: readonly LayerPlan[]): void {
+  const sizes = new Map<Digest, number>();
+  for (const { descriptor, label } of layers) {
+    const { digest, size } = descriptor;
+    const other = sizes.get(digest) ?? size;
+    if (other === size && (size === 0) === digestsOfNothing.includes(digest)) {
+      sizes.set(digest, size);
+      continue;
+    }
+    const why = other === size ? 'which cannot be' : `and elsewhere ${other}`;
+    throw new ArtifactError(
+      'unmountable',
+      `${label} is ${digest}, of which its manifest says that it has ${size} bytes, ${why}; push it again`,
+    );
+  }
 }
 
 /** The name that a layer's maker gave it, or `sha256-<hex>`. */
@@ -100,6 +125,7 @@ function planImageLayer(
       `the config of ${label} has ${JSON.stringify(diffId)?.slice(0, 120)} as diff_id of ${name}, which is no digest`,
     );
   }
+  verifyAlgorithm(diffId, name);
   return { descriptor, label: name, name: '', form: 'unpacked', diffId };
 }
 
@@ -119,10 +145,22 @@ function planArtifactLayer(
   if (unpack === 'never' || !isMeantToBeUnpacked(descriptor)) return { ...layer, form: 'file' };
   const content = descriptor.annotations['io.deis.oras.content.digest'];
   if (content === undefined) return { ...layer, form: 'unpacked' };
-  if (isDigest(content)) return { ...layer, form: 'unpacked', diffId: content };
+  if (!isDigest(content)) {
+    throw new ArtifactError(
+      'unmountable',
+      `${layer.label} has an io.deis.oras.content.digest that is no digest`,
+    );
+  }
+  verifyAlgorithm(content, layer.label);
+  return { ...layer, form: 'unpacked', diffId: content };
+}
+
+/** Of a layer that was unpacked its sha256 alone is known. */
+function verifyAlgorithm(diffId: Digest, label: string): void {
+  if (algorithmOf(diffId) === 'sha256') return;
   throw new ArtifactError(
     'unmountable',
-    `${layer.label} has an io.deis.oras.content.digest that is no digest`,
+    `${label} has the ${algorithmOf(diffId)} of its uncompressed bytes, and only their sha256 is checked; push it again with that`,
   );
 }
 
