@@ -41,6 +41,14 @@ for (const [name, document, served, kind] of [
   ['document whose media type only it knows', manifest, '', 'manifest'],
   ['document without any media type', { ...manifest, mediaType: undefined }, '', 'manifest'],
   ['list of layers that is null', { ...manifest, layers: null }, ociManifest, 'manifest'],
+  ['manifest with no list of manifests, as null', { ...manifest, manifests: null }, ociManifest, 'manifest'],
+  [
+    'index with neither layers nor config, as null',
+    { schemaVersion: 2, manifests: [], layers: null, config: null },
+    ociIndex,
+    'index',
+  ],
+  ['document whose media type is empty', { ...manifest, mediaType: '' }, ociManifest, 'manifest'],
 ] as const) {
   test(`a ${name} is an ${kind}`, () => {
     assert.equal(parseManifest(bytes(document), served, 'r/x').kind, kind);
@@ -92,6 +100,20 @@ const refused: readonly (readonly [string, unknown, string, RegExp])[] = [
     { ...manifest, layers: [{ ...descriptor, size: '3' }] },
     ociManifest,
     /layers\[0\]\.size/,
+  ],
+  [
+    'more annotations than anybody writes',
+    {
+      ...manifest,
+      layers: [
+        {
+          ...descriptor,
+          annotations: Object.fromEntries(Array.from({ length: 1001 }, (_, nth) => [`k${nth}`, ''])),
+        },
+      ],
+    },
+    ociManifest,
+    /"layers\[0\]\.annotations" has more than 1000 annotations/,
   ],
   ['annotations that are no text', { ...manifest, annotations: { a: 1 } }, ociManifest, /annotations/],
 ];

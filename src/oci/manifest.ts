@@ -40,15 +40,16 @@ export function parseManifest(bytes: Uint8Array, mediaType: string, label: strin
     refuse('it is a Docker schema 1 manifest; push it again with a current tool');
   }
   const document = parseObject(bytes, refuse);
-  const own = optionalText(document.mediaType, 'mediaType', refuse);
+  const own = optionalText(document.mediaType, 'mediaType', refuse) || undefined;
   if (own !== undefined && own !== mediaType && (isIndex(mediaType) || isManifest(mediaType))) {
     refuse(`it was served as ${mediaType} and calls itself ${own}`);
   }
   if (document.schemaVersion !== 2) refuse(`schemaVersion is ${quote(document.schemaVersion)}, not 2`);
-  if (document.manifests !== undefined && (document.layers !== undefined || document.config !== undefined)) {
+  const isList = isThere(document.manifests);
+  if (isList && (isThere(document.layers) || isThere(document.config))) {
     refuse('it has both "manifests" and "layers"; only one of an index and a manifest');
   }
-  const kind = document.manifests === undefined ? ociManifest : ociIndex;
+  const kind = isList ? ociIndex : ociManifest;
   const type = own ?? (isIndex(mediaType) || isManifest(mediaType) ? mediaType : kind);
   const artifactType = optionalText(document.artifactType, 'artifactType', refuse);
   const common = {
@@ -87,6 +88,9 @@ export function needsConfig(manifest: Manifest): boolean {
   return isImageConfig(manifest.config.mediaType);
 }
 
+/** Of one object. A great many take longest of all that a manifest can hold, at every publish. */
+const maxAnnotations = 1_000;
+
 type Refuse = (why: string) => never;
 
 function parseObject(bytes: Uint8Array, refuse: Refuse): Record<string, unknown> {
@@ -100,8 +104,7 @@ function parseObject(bytes: Uint8Array, refuse: Refuse): Record<string, unknown>
 }
 
 function parseList(value: unknown, field: string, refuse: Refuse): readonly Descriptor[] {
-  // Go writes a nil slice as null, and some tools leave an empty list out.
-  if (value === undefined || value === null) return [];
+  if (!isThere(value)) return [];
   if (!Array.isArray(value)) return refuse(`"${field}" is not a list`);
   return value.map((entry: unknown, index) => parseDescriptor(entry, `${field}[${index}]`, refuse));
 }
@@ -128,7 +131,7 @@ function parseDescriptor(value: unknown, field: string, refuse: Refuse): Descrip
 }
 
 function parsePlatformField(value: unknown, field: string, refuse: Refuse): Platform | undefined {
-  if (value === undefined || value === null) return undefined;
+  if (!isThere(value)) return undefined;
   if (!isObject(value)) return refuse(`"${field}" is not an object`);
   const os = optionalText(value.os, `${field}.os`, refuse) ?? '';
   const architecture = optionalText(value.architecture, `${field}.architecture`, refuse) ?? '';
@@ -138,8 +141,10 @@ function parsePlatformField(value: unknown, field: string, refuse: Refuse): Plat
 }
 
 function parseAnnotations(value: unknown, field: string, refuse: Refuse): Readonly<Record<string, string>> {
-  if (value === undefined || value === null) return {};
+  if (!isThere(value)) return {};
   if (!isObject(value)) return refuse(`"${field}" is not an object`);
+  if (Object.keys(value).length > maxAnnotations)
+    return refuse(`"${field}" has more than ${maxAnnotations} annotations`);
   const annotations: Record<string, string> = Object.create(null);
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== 'string') return refuse(`"${field}" has a value for ${quote(key)} that is not text`);
@@ -149,8 +154,13 @@ function parseAnnotations(value: unknown, field: string, refuse: Refuse): Readon
 }
 
 function optionalText(value: unknown, field: string, refuse: Refuse): string | undefined {
-  if (value === undefined || value === null) return undefined;
+  if (!isThere(value)) return undefined;
   return typeof value === 'string' ? value : refuse(`"${field}" is not text`);
+}
+
+/** Go writes what is nil as null, and some tools leave it out. */
+function isThere(value: unknown): boolean {
+  return value !== undefined && value !== null;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
