@@ -28,8 +28,8 @@ export async function serve(settings: Settings): Promise<number> {
   process.on('SIGHUP', () => log.info(hupped));
   const missing = new Set(['the cache is being opened']);
   const checks: (() => string | undefined)[] = [];
-  const reasons = (): readonly string[] =>
-    missing.size > 0 ? [...missing] : checks.flatMap(check => check() ?? []);
+  const broken = (): readonly string[] => checks.flatMap(check => check() ?? []);
+  const reasons = (): readonly string[] => (missing.size > 0 ? [...missing] : broken());
 
   await using stack = new AsyncDisposableStack();
   let house: House | undefined;
@@ -42,6 +42,7 @@ export async function serve(settings: Settings): Promise<number> {
   if (settings.httpListen !== undefined) {
     const http = stack.use(
       await serveHttp(settings.httpListen, {
+        broken,
         ready: reasons,
         notes: () => house?.problems() ?? [],
         metrics,

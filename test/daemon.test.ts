@@ -9,9 +9,10 @@ import { startDaemon, type TestDaemon, testNode } from './support/daemon.ts';
 
 const driverName = 'oci-artifact.csi.test';
 
-/** What /readyz answers: its status and its text. */
+/** What /readyz answers: its status and its text. /healthz says the same to who could end the process. */
 async function readiness({ http }: TestDaemon): Promise<readonly [number, string]> {
   const answer = await fetch(`${http}/readyz`);
+  assert.equal((await fetch(`${http}/healthz`)).status, answer.status);
   return [answer.status, await answer.text()];
 }
 

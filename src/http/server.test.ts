@@ -44,9 +44,15 @@ function observing(volumes: readonly VolumeStatus[]): Observed {
 
 const quiet: Pages['metrics'] = { contentType: 'text/plain', scrape: async () => '' };
 
-test('healthz answers while the process lives, readyz says why it is not ready', async () => {
+test('healthz fails where a restart helps, readyz says why it is not ready', async () => {
   let reasons: readonly string[] = ['the socket is not bound', 'kubelet has not called'];
-  await using server = await serveHttp(loopback, { notes: () => [], ready: () => reasons, metrics: quiet });
+  let broken: readonly string[] = [];
+  await using server = await serveHttp(loopback, {
+    broken: () => broken,
+    notes: () => [],
+    ready: () => reasons,
+    metrics: quiet,
+  });
   const at = (path: string, init?: RequestInit): Promise<Response> =>
     fetch(`http://127.0.0.1:${server.port}${path}`, init);
 
@@ -59,6 +65,9 @@ test('healthz answers while the process lives, readyz says why it is not ready',
   );
   reasons = [];
   assert.equal((await at('/readyz?verbose')).status, 200);
+  broken = ['the socket is gone'];
+  const dead = await at('/healthz');
+  assert.deepEqual([dead.status, await dead.text()], [503, 'the socket is gone\n']);
   assert.equal((await at('/elsewhere')).status, 404);
   const posted = await at('/healthz', { method: 'POST' });
   assert.equal(posted.status, 405);
@@ -77,15 +86,28 @@ test('readyz names what is broken though it is ready', async () => {
 });
 
 test('an address in use is refused with what to do', async () => {
-  await using server = await serveHttp(loopback, { notes: () => [], ready: () => [], metrics: quiet });
+  await using server = await serveHttp(loopback, {
+    broken: () => [],
+    notes: () => [],
+    ready: () => [],
+    metrics: quiet,
+  });
   await assert.rejects(
-    serveHttp({ host: '127.0.0.1', port: server.port }, { notes: () => [], ready: () => [], metrics: quiet }),
+    serveHttp(
+      { host: '127.0.0.1', port: server.port },
+      { broken: () => [], notes: () => [], ready: () => [], metrics: quiet },
+    ),
     { code: 'unavailable', message: /EADDRINUSE.*--http-listen/ },
   );
 });
 
 test('a server closes although a client keeps its connection', async () => {
-  const server = await serveHttp(loopback, { notes: () => [], ready: () => [], metrics: quiet });
+  const server = await serveHttp(loopback, {
+    broken: () => [],
+    notes: () => [],
+    ready: () => [],
+    metrics: quiet,
+  });
   await (await fetch(`http://127.0.0.1:${server.port}/healthz`)).text();
   await server[Symbol.asyncDispose]();
   await assert.rejects(fetch(`http://127.0.0.1:${server.port}/healthz`));
@@ -101,7 +123,12 @@ test('metrics count calls as other CSI drivers do, and pulls by outcome and regi
   metrics.bytesPulled('registry.example', 24);
   metrics.pullEnded('ok');
 
-  await using server = await serveHttp(loopback, { notes: () => [], ready: () => [], metrics });
+  await using server = await serveHttp(loopback, {
+    broken: () => [],
+    notes: () => [],
+    ready: () => [],
+    metrics,
+  });
   const response = await fetch(`http://127.0.0.1:${server.port}/metrics`);
   assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
   const lines = new Set((await response.text()).split('\n'));
@@ -149,6 +176,7 @@ test('a scrape that fails says why', async () => {
     throw new Error('statfs: EIO');
   };
   await using server = await serveHttp(loopback, {
+    broken: () => [],
     notes: () => [],
     ready: () => [],
     metrics: { contentType: 'x', scrape },

@@ -4,6 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 
 export type Pages = {
+  /** What only a restart mends, one line each. */
+  broken(): readonly string[];
   /** Why the daemon is not ready, one line each; nothing when it is. */
   ready(): readonly string[];
   /** What is wrong though it is ready, one line each. */
@@ -14,8 +16,8 @@ export type Pages = {
 export type HttpServer = AsyncDisposable & { readonly port: number };
 
 /**
- * Serves /healthz (200 while the process lives), /readyz (200, or 503 with the reasons) and /metrics. Port 0 lets the
- * kernel choose.
+ * Serves /healthz (200 unless only a restart can help), /readyz (200) and /metrics; the first two give their reasons
+ * with a 503. Port 0 lets the kernel choose.
  * @throws ArtifactError `unavailable` when the address cannot be had.
  */
 export async function serveHttp(
@@ -44,8 +46,14 @@ async function answer(request: IncomingMessage, response: ServerResponse, pages:
     return send(response, 405, 'only GET and HEAD\n');
   }
   switch (request.url?.split('?', 1)[0]) {
-    case '/healthz':
-      return send(response, 200, 'ok\n');
+    case '/healthz': {
+      const reasons = pages.broken();
+      return send(
+        response,
+        reasons.length === 0 ? 200 : 503,
+        reasons.map(reason => `${reason}\n`).join('') || 'ok\n',
+      );
+    }
     case '/readyz': {
       const reasons = pages.ready();
       const notes = pages.notes().map(note => `ready, but: ${note}\n`);
