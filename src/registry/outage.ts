@@ -14,6 +14,11 @@ export function toOutage(thrown: unknown, url: URL, answered: boolean): Artifact
   if (thrown instanceof ArtifactError) return thrown;
   const errno = errnoOf(thrown) ?? '';
   const why = reasonOf(thrown);
+  if (stalled.has(errno)) return stall(url);
+  // A broken record of TLS too: what ends an answer says nothing of who the server is, nor of what it speaks.
+  if (answered) {
+    return new Passing('unavailable', `the connection to ${url.host} ended in mid-answer (${why})`, thrown);
+  }
   if (certificate.test(errno)) {
     return new ArtifactError(
       'unavailable',
@@ -42,10 +47,7 @@ export function toOutage(thrown: unknown, url: URL, answered: boolean): Artifact
       thrown,
     );
   }
-  if (stalled.has(errno)) return stall(url);
-  return answered
-    ? new Passing('unavailable', `the connection to ${url.host} ended in mid-answer (${why})`, thrown)
-    : new Passing('unavailable', `${url.host} cannot be reached (${why})`, thrown);
+  return new Passing('unavailable', `${url.host} cannot be reached (${why})`, thrown);
 }
 
 /** No byte for too long. */
@@ -58,8 +60,10 @@ export function cancelled(signal: AbortSignal): ArtifactError {
   return new ArtifactError('cancelled', 'the call was cancelled', signal.reason);
 }
 
-/** One reason: connecting to several addresses fails with as many. */
+/** One reason: connecting to several addresses fails with as many. OpenSSL's own words name its source files. */
 function reasonOf(thrown: unknown): string {
   if (thrown instanceof AggregateError && thrown.errors.length > 0) return reasonOf(thrown.errors[0]);
+  const errno = errnoOf(thrown);
+  if (errno?.startsWith('ERR_SSL_')) return errno;
   return thrown instanceof Error ? thrown.message : String(thrown);
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -51,6 +51,39 @@ test('a secure registry is believed with its CA in a file, small and large', asy
   await using client = openTestClient({ secure: true, caFile });
   await resolve(client, registry.host);
   await pull(client, registry.host);
+});
+
+test('a bit that is flipped on the way costs a record and not the download', async () => {
+  let connections = 0;
+  const way = createServer(near => {
+    const far = connect(Number(registry.host.split(':')[1]), '127.0.0.1');
+    const flips = ++connections === 1;
+    let came = 0;
+    far.on('data', (bytes: Buffer) => {
+      const at = 2_000_000 - came;
+      if (flips && at >= 0 && at < bytes.length) bytes[at] = (bytes[at] ?? 0) ^ 1;
+      came += bytes.length;
+      near.write(bytes);
+    });
+    near.pipe(far);
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const)
+      one.on('error', () => {}).on('close', () => other.destroy());
+  });
+  await new Promise<void>(listening => way.listen(0, '127.0.0.1', listening));
+  using _ = { [Symbol.dispose]: () => way.close() };
+  const reasons: string[] = [];
+  await using client = openTestClient({
+    secure: true,
+    caFile,
+    onRetry: ({ reason }) => reasons.push(reason),
+  });
+  registry.reset();
+  await pull(client, `127.0.0.1:${(way.address() as AddressInfo).port}`);
+  const ranges = registry.asked.map(({ headers }) => headers.range);
+  assert.match(ranges.at(-1) ?? '', /^bytes=\d{7}-$/);
 });
 
 test('a name of a registry is checked against its certificate', async () => {

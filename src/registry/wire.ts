@@ -136,8 +136,9 @@ export function openWire(server: PlainRequest, { tls, stallMs, buffer, onEnd }: 
     socket.destroy();
     if (turn === undefined) return;
     const { url, answer } = turn;
-    const silent = answer === undefined && start.length === 0 && !(failure instanceof ArtifactError);
-    const outage = toOutage(failure, url, answer !== undefined);
+    const answered = answer !== undefined || start.length > 0;
+    const silent = !answered && !(failure instanceof ArtifactError);
+    const outage = toOutage(failure, url, answered);
     end(({ resolve, reject }) => (silent ? resolve({ kind: 'gone', failure: outage }) : reject(outage)));
   }
 
