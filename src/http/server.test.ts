@@ -76,7 +76,12 @@ test('healthz fails where a restart helps, readyz says why it is not ready', asy
 
 test('readyz names what is broken though it is ready', async () => {
   const notes = () => ['registries.conf is broken', 'auth.json is broken'];
-  await using server = await serveHttp(loopback, { notes, ready: () => [], metrics: quiet });
+  await using server = await serveHttp(loopback, {
+    broken: () => [],
+    notes,
+    ready: () => [],
+    metrics: quiet,
+  });
   const answer = await fetch(`http://127.0.0.1:${server.port}/readyz`);
   assert.equal(answer.status, 200);
   assert.equal(
