@@ -37,6 +37,7 @@ import { createPreparation } from './volume/preparation.ts';
 import { createPublishing } from './volume/publish.ts';
 import { createPull } from './volume/pull.ts';
 import { reconcileVolumes } from './volume/reconciliation.ts';
+import { restoreViews } from './volume/restoration.ts';
 import { createResolver } from './volume/resolution.ts';
 import { createRoom } from './volume/room.ts';
 import { createSignatures } from './volume/signatures.ts';
@@ -129,7 +130,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     note: (reference: string, text: string) => log.info({ reference }, text),
   };
   const { notes, ...reconciled } = await reconcileVolumes(world);
-  for (const note of notes) log.warn(note);
+  for (const note of [...notes, ...(await restoreViews(world))]) log.warn(note);
   log.info(reconciled, 'volumes reconciled');
 
   const authority =

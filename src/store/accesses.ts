@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Folder } from './folder.ts';
 import { type Fields, isDigestText, isText } from './json-record.ts';
-import { openRecords, type Records } from './records.ts';
+import { type Note, openRecords, type Records } from './records.ts';
 import type { Scratch } from './scratch.ts';
 
 /** Who has had access to a repository, and what was seen to be in it. No secret is in it: `secrets` are salted hashes. */
@@ -21,13 +21,18 @@ export type AccessRecord = {
 };
 
 /** Accesses outlive a power cut: with the registry away, they say whom the node may serve. */
-export function openAccesses(folder: Folder, scratch: Scratch): Records<AccessRecord> {
-  return openRecords(folder, scratch, {
-    noun: 'access record',
-    durable: true,
-    keyOf: record => record.repository,
-    parse: parseAccess,
-  });
+export function openAccesses(folder: Folder, scratch: Scratch, note: Note): Promise<Records<AccessRecord>> {
+  return openRecords(
+    folder,
+    scratch,
+    {
+      noun: 'access record',
+      durable: true,
+      keyOf: record => record.repository,
+      parse: parseAccess,
+    },
+    note,
+  );
 }
 
 function parseAccess(fields: Fields): AccessRecord | undefined {

@@ -53,6 +53,7 @@ test('a process killed at any moment leaves whole layers and whole views, and no
     await child.end('SIGKILL');
 
     await using store = await openStore({ stateDir: folder.path });
+    assert.deepEqual(await store.views.listLost(), []);
     for (const view of await store.views.list()) {
       seen++;
       const paths = readdirSync(view.path, { recursive: true, encoding: 'utf8' }).map(path =>

@@ -10,7 +10,7 @@ import {
   isText,
   isTextMap,
 } from './json-record.ts';
-import { openRecords, type Records } from './records.ts';
+import { type Note, openRecords, type Records } from './records.ts';
 import type { Scratch } from './scratch.ts';
 
 /** A full reference's last answer from its registry. */
@@ -22,13 +22,18 @@ export type NameRecord = {
 };
 
 /** Names outlive a power cut: with the registry away, they are how a node finds what it holds. */
-export function openNames(folder: Folder, scratch: Scratch): Records<NameRecord> {
-  return openRecords(folder, scratch, {
-    noun: 'name',
-    durable: true,
-    keyOf: record => record.reference,
-    parse: parseName,
-  });
+export function openNames(folder: Folder, scratch: Scratch, note: Note): Promise<Records<NameRecord>> {
+  return openRecords(
+    folder,
+    scratch,
+    {
+      noun: 'name',
+      durable: true,
+      keyOf: record => record.reference,
+      parse: parseName,
+    },
+    note,
+  );
 }
 
 function parseName(fields: Fields): NameRecord | undefined {

@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Folder } from './folder.ts';
 import { type Fields, isCount, isDigestText, isText } from './json-record.ts';
-import { openRecords } from './records.ts';
+import { type Note, openRecords } from './records.ts';
 import type { Scratch } from './scratch.ts';
 
 /** What collection must leave, with the reference it was pinned by. */
@@ -12,19 +12,27 @@ export type Pins = {
   /** Whether it was pinned. */
   remove(reference: string): Promise<boolean>;
   list(): Promise<readonly PinRecord[]>;
+  /** For who must know them all. @throws `internal` naming one that cannot be read. */
+  listAll(): Promise<readonly PinRecord[]>;
 };
 
 /** Pins outlive a power cut: a person was told that they hold. */
-export function openPins(folder: Folder, scratch: Scratch): Pins {
-  const records = openRecords(folder, scratch, {
-    noun: 'pin',
-    durable: true,
-    keyOf: (record: PinRecord) => record.reference,
-    parse: parsePin,
-  });
+export async function openPins(folder: Folder, scratch: Scratch, note: Note): Promise<Pins> {
+  const records = await openRecords(
+    folder,
+    scratch,
+    {
+      noun: 'pin',
+      durable: true,
+      keyOf: (record: PinRecord) => record.reference,
+      parse: parsePin,
+    },
+    note,
+  );
   return {
     put: record => records.put(record),
     list: () => records.list(),
+    listAll: () => records.listAll(),
     async remove(reference) {
       const pin = await records.find(reference);
       await records.remove(reference);

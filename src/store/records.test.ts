@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -126,7 +134,54 @@ test('files of others in the folder are passed over', async () => {
   await store.names.put(name);
   writeFileSync(join(folder.path, 'names/README'), 'not ours');
   writeFileSync(join(folder.path, 'names/copy.json'), JSON.stringify(name));
-  assert.deepEqual(await store.names.list(), [name]);
+  mkdirSync(join(folder.path, 'names/lost+found'));
+  assert.deepEqual(await store.names.listAll(), [name]);
+});
+
+test('torn ones are taken away at a start, with a note each, and files of others stay', async () => {
+  await using folder = await temporaryFolder();
+  const kinds = ['names', 'volumes', 'pins', 'access', 'signatures'];
+  await (await openStore({ stateDir: folder.path }))[Symbol.asyncDispose]();
+  const torn = kinds.map(kind => join(folder.path, kind, 'e'.repeat(64)));
+  for (const path of torn) writeFileSync(path, '{"tor');
+  writeFileSync(join(folder.path, 'pins/README'), 'not ours');
+  const notes: string[] = [];
+  const log = { warn: (_: object, text: string) => void notes.push(text) };
+  await using _store = await openStore({ stateDir: folder.path, log });
+  assert.deepEqual(
+    kinds.map(kind => readdirSync(join(folder.path, kind))),
+    [[], [], ['README'], [], []],
+  );
+  for (const path of torn)
+    assert.ok(
+      notes.some(note => note.startsWith(`${path} was torn`)),
+      path,
+    );
+  assert.ok(notes.includes(`${torn[2]} was torn and is removed: that pin is lost`));
+});
+
+test('one that cannot be read is noted once and passed over, except by who must know them all', async () => {
+  await using folder = await temporaryFolder();
+  const notes: string[] = [];
+  const log = { warn: (_: object, text: string) => void notes.push(text) };
+  await using store = await openStore({ stateDir: folder.path, log });
+  await store.volumes.put(volume);
+  const other = { ...volume, targetPath: '/other' };
+  const [file = ''] = readdirSync(join(folder.path, 'volumes'));
+  await store.volumes.put(other);
+  const path = join(folder.path, 'volumes', file);
+  rmSync(path);
+  mkdirSync(path);
+  assert.equal(await store.volumes.find(volume.targetPath), undefined);
+  assert.deepEqual(await store.volumes.list(), [other]);
+  await store.volumes.list();
+  assert.deepEqual(notes, [`${path}, a volume record, cannot be read (EISDIR) and is passed over`]);
+  await assert.rejects(store.volumes.listAll(), {
+    code: 'internal',
+    message: new RegExp(`^${path}, a volume record, cannot be read .EISDIR.*, or remove that file`),
+  });
+  await store.volumes.remove(volume.targetPath);
+  assert.deepEqual(await store.volumes.listAll(), [other]);
 });
 
 test('a record with any field lost or foreign is never half a record', async () => {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ArtifactError, errnoOf } from '../util/error.ts';
 import { unlessAbsent } from './absent.ts';
 import { writeAside } from './atomic-file.ts';
 import { attempt } from './failure.ts';
@@ -9,14 +10,22 @@ import type { Folder } from './folder.ts';
 import { type Fields, parseFields } from './json-record.ts';
 import type { Scratch } from './scratch.ts';
 
-/** One JSON file per record, named by the sha256 of its key. A torn, foreign or misplaced one counts as absent. */
+/**
+ * One JSON file per record, named by the sha256 of its key. A torn, foreign or misplaced one counts as absent, and so does
+ * one that cannot be read, with a note.
+ */
 export type Records<T> = {
   find(key: string): Promise<T | undefined>;
   put(record: T): Promise<void>;
   /** One that is not there is success. */
   remove(key: string): Promise<void>;
   list(): Promise<readonly T[]>;
+  /** For who must know them all. @throws `internal` naming one that cannot be read. */
+  listAll(): Promise<readonly T[]>;
 };
+
+/** Hears what was wrong with a file; of a file that stays so, each time. */
+export type Note = (text: string) => void;
 
 export type RecordKind<T> = {
   /** For errors: "volume record". */
@@ -31,24 +40,72 @@ export type RecordKind<T> = {
 /** Files read at once by `list`: enough to keep a disk busy, too few to fill the thread pool's queue. */
 const readAhead = 32;
 
-export function openRecords<T>(folder: Folder, scratch: Scratch, kind: RecordKind<T>): Records<T> {
+/** Takes away the torn ones, with a note each. */
+export async function openRecords<T>(
+  folder: Folder,
+  scratch: Scratch,
+  kind: RecordKind<T>,
+  note: Note,
+): Promise<Records<T>> {
   const fileOf = (key: string): string => createHash('sha256').update(key).digest('hex');
   const about = (doing: string, key: string): string => `${doing} the ${kind.noun} of "${key}"`;
 
-  async function read(file: string, reading: Promise<string>): Promise<T | undefined> {
-    const text = await unlessAbsent(reading);
-    const fields = text === undefined ? undefined : parseFields(text);
+  function parse(file: string, text: string): T | undefined {
+    const fields = parseFields(text);
     const record = fields === undefined ? undefined : kind.parse(fields);
     return record !== undefined && fileOf(kind.keyOf(record)) === file ? record : undefined;
   }
 
+  const passOver = (path: string, thrown: unknown): void =>
+    note(`${path}, a ${kind.noun}, cannot be read (${errnoOf(thrown)}) and is passed over`);
+
+  function refuse(path: string, thrown: unknown): never {
+    throw new ArtifactError(
+      'internal',
+      `${path}, a ${kind.noun}, cannot be read (${errnoOf(thrown)}), so that nobody knows what it holds: mend the disk, or remove that file, and the ${kind.noun} is lost`,
+      thrown,
+    );
+  }
+
+  /** Those that are there, and of each its text. What others have put there is theirs. */
+  async function* readAll(
+    onUnreadable: (path: string, thrown: unknown) => void,
+  ): AsyncGenerator<readonly [file: string, text: string]> {
+    const files = (await readdir(folder.path)).filter(isOurs);
+    for (let at = 0; at < files.length; at += readAhead) {
+      const some = files.slice(at, at + readAhead).map(async file => {
+        const path = join(folder.path, file);
+        const text = await unlessAbsent(readFile(path, 'utf8')).catch(thrown => onUnreadable(path, thrown));
+        return text === undefined ? [] : [[file, text] as const];
+      });
+      yield* (await Promise.all(some)).flat();
+    }
+  }
+
+  const list = (onUnreadable: (path: string, thrown: unknown) => void): Promise<readonly T[]> =>
+    attempt(`listing ${folder.path}`, async () => {
+      const records: T[] = [];
+      for await (const [file, text] of readAll(onUnreadable)) {
+        const record = parse(file, text);
+        if (record !== undefined) records.push(record);
+      }
+      return records;
+    });
+
+  for await (const [file, text] of readAll(() => {})) {
+    if (parse(file, text) !== undefined) continue;
+    await rm(join(folder.path, file), { force: true });
+    note(`${join(folder.path, file)} was torn and is removed: that ${kind.noun} is lost`);
+  }
+
   return {
     // What takes microseconds is not given to Node's threads, which would take ten times that.
-    find: key =>
-      attempt(about('reading', key), async () => {
-        const file = fileOf(key);
-        return read(file, readHere(join(folder.path, file)));
-      }),
+    async find(key) {
+      const file = fileOf(key);
+      const path = join(folder.path, file);
+      const text = await unlessAbsent(readHere(path)).catch(thrown => passOver(path, thrown));
+      return text === undefined ? undefined : parse(file, text);
+    },
     put: record =>
       attempt(about('writing', kind.keyOf(record)), async () => {
         const path = join(folder.path, fileOf(kind.keyOf(record)));
@@ -57,26 +114,18 @@ export function openRecords<T>(folder: Folder, scratch: Scratch, kind: RecordKin
       }),
     remove: key =>
       attempt(about('removing', key), async () => {
-        await rm(join(folder.path, fileOf(key)), { force: true });
+        await rm(join(folder.path, fileOf(key)), { force: true, recursive: true });
         if (kind.durable) await folder.sync();
       }),
-    list: () =>
-      attempt(`listing ${folder.path}`, async () => {
-        const files = await readdir(folder.path);
-        const records: T[] = [];
-        for (let at = 0; at < files.length; at += readAhead) {
-          const some = await Promise.all(
-            files
-              .slice(at, at + readAhead)
-              .map(file => read(file, readFile(join(folder.path, file), 'utf8'))),
-          );
-          records.push(...some.filter(record => record !== undefined));
-        }
-        return records;
-      }),
+    list: () => list(passOver),
+    listAll: () => list(refuse),
   };
 }
 
 async function readHere(path: string): Promise<string> {
   return readFileSync(path, 'utf8');
+}
+
+function isOurs(name: string): boolean {
+  return /^[0-9a-f]{64}$/.test(name);
 }

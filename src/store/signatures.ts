@@ -1,6 +1,6 @@
 import type { Folder } from './folder.ts';
 import { type Fields, isFields, isText } from './json-record.ts';
-import { openRecords, type Records } from './records.ts';
+import { type Note, openRecords, type Records } from './records.ts';
 import type { Scratch } from './scratch.ts';
 
 /**
@@ -13,13 +13,22 @@ export type SignatureRecord = {
   readonly answers: Readonly<Record<string, string>>;
 };
 
-export function openSignatures(folder: Folder, scratch: Scratch): Records<SignatureRecord> {
-  return openRecords(folder, scratch, {
-    noun: 'signatures',
-    durable: true,
-    keyOf: record => record.subject,
-    parse: parseSignatures,
-  });
+export function openSignatures(
+  folder: Folder,
+  scratch: Scratch,
+  note: Note,
+): Promise<Records<SignatureRecord>> {
+  return openRecords(
+    folder,
+    scratch,
+    {
+      noun: 'record of signatures',
+      durable: true,
+      keyOf: record => record.subject,
+      parse: parseSignatures,
+    },
+    note,
+  );
 }
 
 function parseSignatures(fields: Fields): SignatureRecord | undefined {

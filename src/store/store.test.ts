@@ -159,7 +159,7 @@ test('what a crash left half-made is gone after the next start, and nothing else
   mkdirSync(path('tmp/half/deep'), { recursive: true });
   writeFileSync(path('tmp/half/deep/file'), 'x');
   writeFileSync(path('tmp/record'), 'x');
-  mkdirSync(path('views/without-record'));
+  mkdirSync(path('views/.without-key'));
   writeFileSync(path('views/without-view.json'), '{}');
   mkdirSync(path('views/whole'));
   writeFileSync(path('views/whole.json'), '{}');

@@ -51,8 +51,8 @@ export type StoreOptions = {
 };
 
 /**
- * Opens the state dir, made with its parents where absent, and takes its lock. Walks nothing that grows with the cache:
- * what a crash left half-made is moved aside by name and deleted in the background.
+ * Opens the state dir, made with its parents where absent, and takes its lock. Reads the records and walks nothing else
+ * that grows with the cache: what a crash left half-made is moved aside by name and deleted in the background.
  * @throws `busy` while another process has it; `invalid` for a newer layout; `exhausted`.
  */
 export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<Store> {
@@ -67,6 +67,11 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     opened.use(await takeLock(stateDir).catch(toRefusal(stateDir)));
     await openFormat(root, [path => claimStateDir(path, selinuxLabel, selinuxFolder)]);
 
+    const noted = new Set<string>();
+    const note = (text: string): void => {
+      if (!noted.has(text)) log?.warn({}, text);
+      noted.add(text);
+    };
     const scratch = opened.use(await openScratch(join(stateDir, 'tmp')));
     const ingest = await folder('ingest');
     const blobFolders = opened.use(await openDigestFolders(join(stateDir, 'blobs')));
@@ -79,16 +84,16 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       },
       settle: layers.settle,
     };
-    const views = openViews(await folder('views'), sources, scratch);
-    const names = openNames(await folder('names'), scratch);
-    const volumes = openVolumes(await folder('volumes'), scratch);
-    const pins = openPins(await folder('pins'), scratch);
-    const accesses = openAccesses(await folder('access'), scratch);
-    const signatures = openSignatures(await folder('signatures'), scratch);
+    const views = openViews(await folder('views'), sources, scratch, note);
+    const names = await openNames(await folder('names'), scratch, note);
+    const volumes = await openVolumes(await folder('volumes'), scratch, note);
+    const pins = await openPins(await folder('pins'), scratch, note);
+    const accesses = await openAccesses(await folder('access'), scratch, note);
+    const signatures = await openSignatures(await folder('signatures'), scratch, note);
     const salt = await openSalt(root, scratch);
 
     await retirePartials(ingest.path, path => rename(path, scratch.fresh()));
-    await views.retireHalves();
+    await views.retireStrays();
     scratch.sweep().catch((thrown: unknown) => {
       log?.warn(
         { err: thrown },

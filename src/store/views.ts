@@ -1,14 +1,15 @@
 import { lstatSync, utimesSync } from 'node:fs';
-import { open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { open, readdir, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DirectoryNode } from '../oci/tree.ts';
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, errnoOf } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import { unlessAbsent } from './absent.ts';
 import { writeAside } from './atomic-file.ts';
 import { attempt, toStoreError } from './failure.ts';
 import { type Folder, openFolder } from './folder.ts';
 import { parseFields } from './json-record.ts';
+import type { Note } from './records.ts';
 import type { Scratch } from './scratch.ts';
 import { parseView, type ViewRecord } from './view-record.ts';
 import { raiseTree, type Sources } from './view-tree.ts';
@@ -16,7 +17,7 @@ import { raiseTree, type Sources } from './view-tree.ts';
 /** `usedAt`: milliseconds since 1970; the sidecar's own mtime. */
 export type View = ViewRecord & { readonly path: string; readonly usedAt: number };
 
-/** Merged trees: `views/<key>/`, and the record beside it. A view counts when both are there. */
+/** Merged trees: `views/<key>/`, and the record beside it. A view counts when both are there and whole. */
 export type Views = {
   find(key: string): Promise<View | undefined>;
   /** Calls `raised` when it has no more use for the tree, and waits for the disk. */
@@ -24,11 +25,15 @@ export type Views = {
   touch(key: string): Promise<void>;
   remove(key: string): Promise<void>;
   list(): Promise<readonly View[]>;
-  /** Moves aside what a crash left, a view without a record or a record without a view. Only before anything else. */
-  retireHalves(): Promise<void>;
+  /** Trees that have no record: it is gone, torn or cannot be read. What is mounted may be among them. */
+  listLost(): Promise<readonly string[]>;
+  /** Gives such a tree its record again. One that is not there is left alone. */
+  restore(record: ViewRecord): Promise<void>;
+  /** Moves aside what is no tree and lies beside none. Only before anything else. */
+  retireStrays(): Promise<void>;
 };
 
-export function openViews(folder: Folder, sources: Sources, scratch: Scratch): Views {
+export function openViews(folder: Folder, sources: Sources, scratch: Scratch, note: Note): Views {
   /** What was found or built, so that a publish of a cached view reads nothing. */
   const known = new Map<string, View>();
   const locks = createKeyedMutex();
@@ -43,10 +48,13 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch): V
     if (!present) known.delete(key);
     const view = known.get(key);
     if (view !== undefined || !present) return view;
-    const read = await unlessAbsent(readSidecar(sidecarOf(key), key));
+    const read = await unlessAbsent(readSidecar(sidecarOf(key), key)).catch(noteUnreadable(sidecarOf(key)));
     if (read !== undefined) known.set(key, { ...read, path });
     return known.get(key);
   }
+
+  const noteUnreadable = (path: string) => (thrown: unknown) =>
+    note(`${path}, the record of a view, cannot be read (${errnoOf(thrown)}) and is passed over`);
 
   const isPresent = (key: string): boolean =>
     lstatSync(treeOf(key), { throwIfNoEntry: false })?.isDirectory() === true;
@@ -63,6 +71,13 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch): V
     return view;
   }
 
+  /** A tree that is there is whole, and may be mounted: it stays, and its record is written anew. */
+  async function restore(record: ViewRecord): Promise<View> {
+    await scratch.discard(sidecarOf(record.key)); // by its name, since it may be unreadable
+    await describe(record);
+    return settle(record);
+  }
+
   async function build(
     record: ViewRecord,
     tree: DirectoryNode,
@@ -70,11 +85,7 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch): V
     raised: () => void,
   ): Promise<View> {
     const { key } = record;
-    if (isPresent(key)) {
-      // A tree there is whole, and may be mounted: its damaged record is written anew, and it stays.
-      await describe(record);
-      return settle(record);
-    }
+    if (isPresent(key)) return restore(record);
     const aside = scratch.fresh();
     // As they are now: one that fails meanwhile may come again, with other files than those that are linked here.
     const settled = sources.settle(record.layers, signal);
@@ -118,8 +129,9 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch): V
       attempt(`removing view ${key}`, async () => {
         using _ = await locks.lock(key, new AbortController().signal);
         known.delete(key);
-        await rm(sidecarOf(key), { force: true });
+        // The tree first: one without a record is taken for one that lost it.
         await scratch.discard(treeOf(key));
+        await scratch.discard(sidecarOf(key));
       }),
 
     list: () =>
@@ -132,8 +144,22 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch): V
         return views;
       }),
 
-    retireHalves: async () => {
-      for (const name of halves(await readdir(folder.path))) {
+    listLost: () =>
+      attempt('looking for views without a record', async () => {
+        const lost: string[] = [];
+        for (const key of (await readdir(folder.path)).filter(isKey)) {
+          if ((await find(key)) === undefined) lost.push(key);
+        }
+        return lost;
+      }),
+
+    restore: record =>
+      attempt(`restoring the record of view ${record.key}`, async () => {
+        if (isPresent(record.key)) await restore(record);
+      }),
+
+    retireStrays: async () => {
+      for (const name of strays(await readdir(folder.path))) {
         await rename(join(folder.path, name), scratch.fresh());
       }
     },
@@ -152,12 +178,10 @@ function verifyKey(key: string): string {
   throw new ArtifactError('internal', `"${key}" cannot be the key of a view`);
 }
 
-/** The names that lack their other half. */
-function halves(names: readonly string[]): readonly string[] {
-  const all = new Set(names);
-  return names.filter(name => {
-    return !all.has(name.endsWith(suffix) ? name.slice(0, -suffix.length) : `${name}${suffix}`);
-  });
+/** The names that are no tree's and no record's beside one. */
+function strays(names: readonly string[]): readonly string[] {
+  const sidecars = new Set(names.filter(isKey).map(key => `${key}${suffix}`));
+  return names.filter(name => !isKey(name) && !sidecars.has(name));
 }
 
 async function readSidecar(

@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Folder } from './folder.ts';
 import { type Fields, isAbsentOr, isCount, isDigestText, isFields, isText } from './json-record.ts';
-import { openRecords, type Records } from './records.ts';
+import { type Note, openRecords, type Records } from './records.ts';
 import type { Scratch } from './scratch.ts';
 
 type Pod = {
@@ -29,13 +29,18 @@ export type VolumeRecord = {
 };
 
 /** Volume records are not fsynced: a power cut ends every mount, and kubelet then publishes again. */
-export function openVolumes(folder: Folder, scratch: Scratch): Records<VolumeRecord> {
-  return openRecords(folder, scratch, {
-    noun: 'volume record',
-    durable: false,
-    keyOf: record => record.targetPath,
-    parse: parseVolume,
-  });
+export function openVolumes(folder: Folder, scratch: Scratch, note: Note): Promise<Records<VolumeRecord>> {
+  return openRecords(
+    folder,
+    scratch,
+    {
+      noun: 'volume record',
+      durable: false,
+      keyOf: record => record.targetPath,
+      parse: parseVolume,
+    },
+    note,
+  );
 }
 
 function parseVolume(fields: Fields): VolumeRecord | undefined {

@@ -67,17 +67,8 @@ function createCache() {
       find: unused,
       put: unused,
     },
-    volumes: {
-      list: async () => [...volumes].map(view => ({ ...record, view })),
-      find: unused,
-      put: unused,
-      remove: unused,
-    },
-    pins: {
-      list: async () => [...pins].map(digest => ({ reference: '', digest, pinnedAt: 0 })),
-      put: unused,
-      remove: unused,
-    },
+    volumes: { listAll: async () => [...volumes].map(view => ({ ...record, view })) },
+    pins: { listAll: async () => [...pins].map(digest => ({ reference: '', digest, pinnedAt: 0 })) },
     mounter: {
       list: async () => [...mounted].map(key => ({ target: '/t', source: `/views/${key}`, dead: false })),
       state: unused,

@@ -2,7 +2,7 @@ import type { Digest } from '../oci/digest.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import type { Authority } from './authority.ts';
 import type { Mounter } from './contracts/mounter.ts';
-import type { Names, Pins, VolumeRecords } from './contracts/records.ts';
+import type { Complete, Names, PinRecord, VolumeRecord } from './contracts/records.ts';
 import type { Blobs, Held, Layers, View, Views } from './contracts/store.ts';
 import { viewId, type Holds } from './holds.ts';
 import type { Signatures } from './signatures.ts';
@@ -25,8 +25,8 @@ export function createCollector(world: {
   readonly layers: Layers;
   readonly views: Views;
   readonly names: Names;
-  readonly volumes: VolumeRecords;
-  readonly pins: Pins;
+  readonly volumes: Complete<VolumeRecord>;
+  readonly pins: Complete<PinRecord>;
   readonly signatures: Pick<Signatures, 'sweep'>;
   readonly authority: Pick<Authority, 'sweep'>;
   readonly mounter: Mounter;
@@ -39,8 +39,8 @@ export function createCollector(world: {
   /** The views that must stay, whatever their age. */
   const rooted = async (all: readonly View[]): Promise<ReadonlySet<string>> => {
     const [records, pinned, mounted] = await Promise.all([
-      volumes.list(),
-      pins.list(),
+      volumes.listAll(),
+      pins.listAll(),
       mounter.list(world.viewsFolder),
     ]);
     const keys = new Set(records.map(record => record.view));

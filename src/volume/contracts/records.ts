@@ -44,9 +44,12 @@ export type VolumeRecords = {
   find(targetPath: string): Promise<VolumeRecord | undefined>;
   put(record: VolumeRecord): Promise<void>;
   remove(targetPath: string): Promise<void>;
-  /** Torn records are left out. */
+  /** What is torn or cannot be read is left out. */
   list(): Promise<readonly VolumeRecord[]>;
 };
+
+/** For who must know them all: collection. @throws `internal` naming one that cannot be read; `list` leaves it out. */
+export type Complete<T> = { listAll(): Promise<readonly T[]> };
 
 /** Manifest or index digests that collection must leave, with the reference they were pinned by. */
 export type PinRecord = { readonly reference: string; readonly digest: Digest; readonly pinnedAt: number };

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, rmSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { publishRequest, startDaemon, type TestNode, testNode } from '../support/daemon.ts';
+import { openFaultyRegistry } from '../support/faulty-registry.ts';
+import { mountsBelow, unmountBelow } from '../support/mounts.ts';
+import { outcomeOf } from '../support/outcome.ts';
+import { gzip, tarOf } from '../support/tar.ts';
+import { shownOf, verifyGone, verifyVolume } from '../support/volume.ts';
+
+/** How a disk may lose a file of the state dir. */
+const tear = (path: string): void => truncateSync(path, 10);
+/** A folder cannot be read, as a bad sector cannot. */
+const makeUnreadable = (path: string): void => {
+  rmSync(path);
+  mkdirSync(path);
+};
+
+/** A node whose daemon published one volume and was killed. */
+async function openKilled() {
+  await using stack = new AsyncDisposableStack();
+  const registry = stack.use(await openFaultyRegistry());
+  const node = stack.use(await testNode([registry.host]));
+  const text = Buffer.from('a text');
+  const mediaType = 'application/vnd.acme.layer.v1.tar+gzip';
+  const layer = gzip(await tarOf([[{ name: 'd/model' }, 'a model']]));
+  const { reference } = await registry.push('model', 'v1', [
+    { name: 'text', bytes: text },
+    { bytes: layer, mediaType },
+  ]);
+  const request = await publishRequest(node, { reference });
+  {
+    await using daemon = await startDaemon(node);
+    await daemon.csi.NodePublishVolume(request);
+    await daemon.end('SIGKILL');
+  }
+  const shown = shownOf([
+    ['text', text],
+    ['d/model', 'a model'],
+  ]);
+  const killed = stack.move();
+  return { registry, node, reference, request, shown, [Symbol.asyncDispose]: () => killed.disposeAsync() };
+}
+
+function damageAll(node: TestNode, folder: string, damage: (path: string) => void): void {
+  const files = readdirSync(join(node.stateDir, folder), { withFileTypes: true }).filter(file =>
+    file.isFile(),
+  );
+  assert.ok(files.length > 0, folder);
+  for (const { parentPath, name } of files) damage(join(parentPath, name));
+}
+
+const viewsOf = (node: TestNode): readonly string[] => readdirSync(join(node.stateDir, 'views'));
+
+for (const [how, damage] of [
+  ['gone', rmSync],
+  ['torn', tear],
+  ['unreadable', makeUnreadable],
+] as const) {
+  test(`a volume whose view's record is ${how} stands, is not collected, and comes back after a reboot`, async () => {
+    await using killed = await openKilled();
+    const { registry, node, request, shown } = killed;
+    damageAll(node, 'views', damage);
+    const [tree = ''] = viewsOf(node);
+    {
+      await using daemon = await startDaemon(node);
+      assert.ok(
+        daemon.output().includes(`the view ${tree.replace('.json', '')} had no record: it is written anew`),
+      );
+      verifyVolume(request.target_path, shown);
+      assert.equal((await daemon.artifacts.Prune({})).freed?.artifacts, 0);
+      await daemon.end('SIGKILL');
+    }
+    unmountBelow(node.kubeletDir);
+    registry.fault(() => ({ kind: 'status', status: 503 }));
+    await using daemon = await startDaemon(node);
+    await daemon.csi.NodePublishVolume(request);
+    verifyVolume(request.target_path, shown);
+    await daemon.csi.NodeUnpublishVolume(request);
+    verifyGone(request.target_path);
+  });
+}
+
+test('of a volume that lost its own record, and whose view lost its, the pod keeps what it sees', async () => {
+  await using killed = await openKilled();
+  const { node, request, shown } = killed;
+  for (const folder of ['views', 'volumes']) damageAll(node, folder, tear);
+  await using daemon = await startDaemon(node);
+  verifyVolume(request.target_path, shown);
+  assert.ok(daemon.output().includes(`it stays, for ${request.target_path} shows it`));
+  await daemon.csi.NodePublishVolume(request);
+  verifyVolume(request.target_path, shown);
+  await daemon.csi.NodeUnpublishVolume(request);
+  verifyGone(request.target_path);
+});
+
+test('a view that nothing shows, and whose record is torn, is removed and built again', async () => {
+  await using killed = await openKilled();
+  const { node, request, shown } = killed;
+  unmountBelow(node.kubeletDir);
+  for (const folder of ['views', 'volumes']) damageAll(node, folder, tear);
+  await using daemon = await startDaemon(node);
+  assert.deepEqual(viewsOf(node), []);
+  await daemon.csi.NodePublishVolume(request);
+  verifyVolume(request.target_path, shown);
+  assert.equal(viewsOf(node).length, 2);
+});
+
+test('a start passes over records that cannot be read, and collection waits for those that hold something', async () => {
+  await using killed = await openKilled();
+  const { node, reference, request, shown } = killed;
+  {
+    await using daemon = await startDaemon(node);
+    await daemon.artifacts.Pin({ reference });
+    await daemon.end('SIGTERM');
+  }
+  for (const folder of ['names', 'access', 'pins', 'volumes']) damageAll(node, folder, makeUnreadable);
+  await using daemon = await startDaemon(node);
+  verifyVolume(request.target_path, shown);
+  await daemon.artifacts.List({});
+  for (const folder of ['volumes', 'pins']) {
+    const [file = ''] = readdirSync(join(node.stateDir, folder));
+    const path = join(node.stateDir, folder, file);
+    const { code, text } = await outcomeOf(daemon.artifacts.Prune({}));
+    assert.equal(code, 'INTERNAL');
+    assert.ok(text.includes(`${path}, a `), text);
+    assert.match(text, /mend the disk, or remove that file/);
+    assert.ok(daemon.output().includes(`${path}, a `));
+    if (folder === 'volumes') await daemon.csi.NodeUnpublishVolume(request);
+    else rmSync(path, { recursive: true });
+  }
+  verifyGone(request.target_path);
+  assert.equal(mountsBelow(node.kubeletDir).length, 0);
+  assert.equal((await daemon.artifacts.Prune({})).freed?.artifacts, 1);
+});
