@@ -51,14 +51,25 @@ test('the word of the registry comes after that of a mirror, and stays', async (
   assert.equal(memory.knows(far, digest), true);
 });
 
-test('who has had access is remembered as long as anything is held, whoever gave it', async () => {
+test('who has had access is remembered as long as anything is held, whoever gave it', async t => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
   const accesses = keep();
   const memory = await openAccessMemory(accesses, 'salt');
   await memory.admit(open, { kind: 'anyone' }, {});
   await memory.learn(open, [{ digest, giver: mirror }]);
   await memory.sweep(async () => true);
   assert.equal(memory.admits(open, {}), true);
+  t.mock.timers.tick(601_000);
   await memory.sweep(async () => false);
   assert.deepEqual([memory.admits(open, {}), memory.knows(open, digest)], [false, false]);
   assert.deepEqual(await accesses.list(), [], formatRepository(open));
+});
+
+test('an access that the registry has just granted outlives a collection that finds nothing of it yet', async () => {
+  const accesses = keep();
+  const memory = await openAccessMemory(accesses, 'salt');
+  await memory.admit(open, { kind: 'anyone' }, {});
+  await memory.sweep(async () => false);
+  await memory.learn(open, [{ digest, giver: registry }]);
+  assert.equal((await openAccessMemory(accesses, 'salt')).admits(open, {}), true);
 });

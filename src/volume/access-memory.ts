@@ -5,6 +5,7 @@ import { formatRepository, type Repository } from '../oci/reference.ts';
 import { shareRuns } from '../util/shared-run.ts';
 import type { AccessRecord, Accesses } from './contracts/records.ts';
 import type { Giver } from './contracts/registry.ts';
+import { createRecency } from './recency.ts';
 import type { Pod } from './request.ts';
 
 /** Who asks, as far as memory goes. `brought` are the secrets of the call itself in one text, undefined for none. */
@@ -25,7 +26,10 @@ export type AccessMemory = {
   admit(repository: Repository, holder: Holder, asker: Asker): Promise<void>;
   /** Notes what was brought for a repository: what a mirror gave counts for this one alone. */
   learn(repository: Repository, gifts: readonly Gift[]): Promise<void>;
-  /** Forgets what is not held any more, and repositories of which nothing is: anybody can name a new one. */
+  /**
+   * Forgets what is not held any more, and repositories of which nothing is: anybody can name a new one. Those that
+   * somebody was admitted to a short while ago stay: their manifest may be on its way.
+   */
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
 };
 
@@ -39,6 +43,7 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
   for (const [name, { digests, mirrored }] of records)
     for (const digest of [...digests, ...mirrored]) note(holders, digest, name);
   const writers = new Map<string, () => Promise<void>>();
+  const recency = createRecency();
 
   const hashOf = (asker: Asker): string | undefined =>
     asker.brought === undefined ? undefined : createHmac('sha256', salt).update(asker.brought).digest('hex');
@@ -85,6 +90,7 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
     },
     async admit(repository, holder, asker) {
       const name = formatRepository(repository);
+      recency.note(name);
       if (addHolder(factsOf(name), holder, asker.pod, hashOf(asker))) await write(name);
     },
     async learn(repository, gifts) {
@@ -108,7 +114,7 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
           forget(holders, digest, name);
         }
         const left = digests.size + mirrored.size;
-        if (left === 0) {
+        if (left === 0 && !recency.has(name)) {
           records.delete(name);
           writers.delete(name);
           await accesses.remove(name);

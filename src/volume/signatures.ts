@@ -8,6 +8,7 @@ import type { SignatureRecords } from './contracts/records.ts';
 import type { Registry } from './contracts/registry.ts';
 import type { SignatureSource, Trust, Verdict } from './contracts/trust.ts';
 import { createMemorySink } from './memory-sink.ts';
+import { createRecency } from './recency.ts';
 
 /** Is it signed as the node's policy wants? */
 export type Signatures = {
@@ -25,7 +26,7 @@ export type Signatures = {
   ): Promise<void>;
   /** The verdict by what the node keeps, for a full reference as text. */
   judge(reference: string, digest: Digest): Promise<Verdict>;
-  /** Forgets the signatures of artifacts that are not held any more. */
+  /** Forgets the signatures of artifacts that are not held any more, nor were asked for a short while ago. */
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
 };
 
@@ -35,6 +36,7 @@ export function createSignatures(world: {
   readonly signatures: SignatureRecords;
 }): Signatures {
   const { trust, registry, signatures } = world;
+  const recency = createRecency();
 
   const judgeKept = async (reference: Reference, digest: Digest, signal: AbortSignal): Promise<Verdict> => {
     // A verdict that stands needs no signature, so that none is read for it.
@@ -44,6 +46,7 @@ export function createSignatures(world: {
 
   return {
     async verify(reference, digest, keyring, signal) {
+      recency.note(subjectOf(reference, digest));
       const kept = await judgeKept(reference, digest, signal);
       if (kept.kind === 'accepted') return;
       if (keyring === undefined) throw new ArtifactError('denied', kept.why);
@@ -69,7 +72,8 @@ export function createSignatures(world: {
     async sweep(isHeld) {
       for (const { subject } of await signatures.list()) {
         const digest = subject.slice(subject.lastIndexOf('@') + 1);
-        if (!isDigest(digest) || !(await isHeld(digest))) await signatures.remove(subject);
+        const isWanted = isDigest(digest) && (recency.has(subject) || (await isHeld(digest)));
+        if (!isWanted) await signatures.remove(subject);
       }
     },
   };

@@ -4,7 +4,8 @@ import { type Digest, toDigest } from '../../src/oci/digest.ts';
 import { openAccessMemory } from '../../src/volume/access-memory.ts';
 import type { AccessRecord } from '../../src/volume/contracts/records.ts';
 
-test('repositories that somebody made up stay in no record and no memory once nothing of them is held', async () => {
+test('repositories that somebody made up stay in no record and no memory once nothing of them is held', async t => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
   const disk = new Map<string, AccessRecord>();
   const memory = await openAccessMemory(
     {
@@ -21,6 +22,7 @@ test('repositories that somebody made up stay in no record and no memory once no
     const gifts = [digest(nth), digest(1000 + nth)].map(each => ({ digest: each, giver: {} }));
     await memory.learn(repository, gifts);
   }
+  t.mock.timers.tick(601_000);
   await memory.sweep(async held => held === digest(7));
   assert.deepEqual([...disk.keys()], ['evil.example/made-up-7']);
   const kept = { registry: 'evil.example', path: 'made-up-7' };
