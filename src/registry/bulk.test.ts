@@ -210,6 +210,15 @@ test('what came while the thread was held up is read before its server is called
   assert.equal(came.join(''), 'held up.');
 });
 
+test('after the end nobody is asked', async () => {
+  await using server = await serve(socket => socket.write(ok('body')));
+  const client = openClient(server.origin);
+  await client.get();
+  client[Symbol.dispose]();
+  await assert.rejects(client.get(), { code: 'cancelled' });
+  assert.equal(server.asked(), 1);
+});
+
 test('a header that cannot be sent fails its question alone', async () => {
   await using server = await serve(socket => socket.write(ok('body')));
   using client = openClient(server.origin);

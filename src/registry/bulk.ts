@@ -1,3 +1,4 @@
+import { ArtifactError } from '../util/error.ts';
 import type { Head } from './hop.ts';
 import type { Tls } from './tls.ts';
 import { type Choose, openWire, type PlainRequest, type Wire } from './wire.ts';
@@ -5,9 +6,9 @@ import { type Choose, openWire, type PlainRequest, type Wire } from './wire.ts';
 /** What is received before the receiver takes it. */
 const bufferBytes = 256 * 1024;
 
-/** GETs of blobs over wires of our own. Disposing it closes them. */
+/** GETs of blobs over wires of our own. Disposing it closes them, and no other is opened. */
 export type Bulk = Disposable & {
-  /** As PlainSend. */
+  /** As PlainSend. @throws `cancelled` once it is disposed. */
   send(request: PlainRequest, choose: Choose, signal: AbortSignal): Promise<Head | undefined>;
 };
 
@@ -27,6 +28,7 @@ export type Bulk = Disposable & {
 export function openBulk(tls: Tls, stallMs: number): Bulk {
   const buffer = Buffer.allocUnsafeSlow(bufferBytes);
   const open = new Set<Wire>();
+  let closed = false;
   /** Those that are free, by server and trust; the one that was used last is asked next. */
   const idle = new Map<string, Wire[]>();
 
@@ -54,6 +56,7 @@ export function openBulk(tls: Tls, stallMs: number): Bulk {
       const { url, trust } = request;
       const key = `${url.origin} ${trust.insecure} ${trust.id}`;
       for (;;) {
+        if (closed) throw new ArtifactError('cancelled', 'the connections to registries are closed');
         let used = idle.get(key)?.pop();
         while (used?.free() === false) used = idle.get(key)?.pop();
         const wire = used ?? connect(key, request);
@@ -65,6 +68,7 @@ export function openBulk(tls: Tls, stallMs: number): Bulk {
       }
     },
     [Symbol.dispose]() {
+      closed = true;
       for (const wire of open) wire.close();
     },
   };

@@ -317,7 +317,9 @@ test('a thread that ends may be tried again, by another', async () => {
   source.registry.fault(({ nth }) => (nth === 1 ? { kind: 'stall', after: 2 * MiB } : undefined));
   const first = get();
   while (download.sink.offset < 2 * MiB) await new Promise(resolve => setTimeout(resolve, 5));
-  await seats.choose()?.thread[Symbol.asyncDispose](); // an idle one
+  const idle = seats.choose() ?? assert.fail();
+  await idle.thread.ask({ kind: 'close', line: -1 });
+  await idle.thread[Symbol.asyncDispose]();
   for (let seat = seats.choose(); seat?.receives.size === 0; seat = seats.choose())
     seat.receives.add(() => 2 ** 40);
   await seats.choose()?.thread[Symbol.asyncDispose]();

@@ -31,3 +31,17 @@ test('a thread that nobody uses leaves, one that is used stays, and one that has
   assert.ok(!seats.has(one));
   assert.notEqual(seats.choose(), one);
 });
+
+test('where a thread ends before it is ready, no other is started for a while', async () => {
+  await using seats = openSeats({ ca: [], stallMs: 1_000 });
+  const first = seats.choose() ?? assert.fail();
+  await first.thread[Symbol.asyncDispose]();
+  assert.equal(seats.choose(), undefined);
+});
+
+test('after the end no thread is started', async () => {
+  const seats = openSeats({ ca: [], stallMs: 1_000 });
+  receive(seats.choose(), MiB);
+  await seats[Symbol.asyncDispose]();
+  assert.equal(seats.choose(), undefined);
+});

@@ -11,7 +11,7 @@ export type Seat = {
   leaving?: NodeJS.Timeout;
 };
 
-/** The threads of lines, which come as they are needed. Disposing it ends them. */
+/** The threads of lines, which come as they are needed. Disposing it ends them, and no other comes. */
 export type Seats = AsyncDisposable & {
   /** One that receives nothing, else the one that has the least to receive; undefined where there is no room for one. */
   choose(): Seat | undefined;
@@ -29,19 +29,32 @@ export type Seats = AsyncDisposable & {
 const maxThreads = 2;
 /** A thread takes 25 ms to start, and who unpacks for minutes needs its memory. */
 const idleMs = 250;
+/** For so long no other is started where one ended before it was ready, for want of descriptors for one. */
+const restMs = 10_000;
 /** What one blob counts at most: a giant that comes slowly leaves room for others. */
 const manyBytes = 256 * 1024 * 1024;
 
 export function openSeats(settings: LineSettings): Seats {
   const seats = new Set<Seat>();
 
+  /** When the next thread may be started. */
+  let notBefore = 0;
+
   const add = (): Seat | undefined => {
-    const onEnd = (): void => void (seat && seats.delete(seat));
+    if (performance.now() < notBefore) return undefined;
+    let isReady = false;
+    const onEnd = (): void => {
+      const endedItself = seat !== undefined && seats.delete(seat);
+      if (endedItself && !isReady) notBefore = performance.now() + restMs;
+    };
     const thread = startHelper<LineQuestion, LineAnswer>(import.meta.url, 'line-worker', undefined, onEnd);
     const seat: Seat | undefined = thread && { thread, receives: new Set(), uses: 0 };
     if (seat === undefined) return undefined;
     seats.add(seat);
-    seat.thread.ask({ kind: 'open', ...settings }).catch(() => {}); // what comes next fails by it
+    const ready = (): void => {
+      isReady = true;
+    };
+    seat.thread.ask({ kind: 'open', ...settings }).then(ready, () => {}); // what comes next fails by it
     return seat;
   };
   const close = async (seat: Seat): Promise<void> => {
@@ -66,6 +79,7 @@ export function openSeats(settings: LineSettings): Seats {
       if (seat.uses === 0) seat.leaving = setTimeout(() => void close(seat), idleMs).unref();
     },
     async [Symbol.asyncDispose]() {
+      notBefore = Infinity;
       await Promise.all([...seats].map(close));
     },
   };
