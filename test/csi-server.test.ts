@@ -123,7 +123,14 @@ test('the line of an unpublish says whose volume went and what it was, and is sh
       put: unused,
       list: unused,
     },
-    views: { touch: async () => {}, find: unused, build: unused, remove: unused, list: unused },
+    views: {
+      touch: async () => {},
+      find: unused,
+      build: unused,
+      check: unused,
+      remove: unused,
+      list: unused,
+    },
     mounter: { unmount: async () => {}, state: unused, mount: unused, list: unused },
   });
   await using edge = await startEdge({ publishing });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -153,3 +153,27 @@ for (const kind of ['blob', 'bodies'] as const) {
     await daemon.artifacts.Remove({ reference: sample.reference });
   });
 }
+
+test('a view that lost a file is found, and built again once no mounted volume shows it', async () => {
+  const sample = await push('bodies', 'views');
+  const request = await publish(sample.reference);
+  const views = join(node.stateDir, 'views');
+  const [key = ''] = readdirSync(views).filter(name => !name.endsWith('.json'));
+  const view = join(views, key);
+  const asked = registry.asked.length;
+  rmSync(join(view, 'd/other'));
+  const problem = `it has 3 inodes and ${right.length} bytes, not 4 and ${right.length + 'views'.length}`;
+  assert.deepEqual(fsck(), { code: 7, findings: [{ path: view, problem, repaired: false }] });
+  const kept = `${problem}; not dropped, ${request.target_path} shows it: delete that pod, then repair again`;
+  assert.deepEqual(fsck('--repair'), { code: 7, findings: [{ path: view, problem: kept, repaired: false }] });
+
+  await daemon.csi.NodeUnpublishVolume(request);
+  assert.deepEqual(fsck('--repair'), { code: 0, findings: [{ path: view, problem, repaired: true }] });
+  assert.deepEqual(fsck(), nothing);
+  await verifyUses(sample);
+  assert.ok(
+    registry.asked.slice(asked).every(({ method }) => method === 'HEAD'),
+    'nothing was pulled again',
+  );
+  await daemon.artifacts.Remove({ reference: sample.reference });
+});

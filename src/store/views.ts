@@ -11,6 +11,7 @@ import { type Folder, openFolder } from './folder.ts';
 import { parseFields } from './json-record.ts';
 import type { Note } from './records.ts';
 import type { Scratch } from './scratch.ts';
+import { measureFolder } from './tree-size.ts';
 import { parseView, type ViewRecord } from './view-record.ts';
 import { raiseTree, type Sources } from './view-tree.ts';
 
@@ -25,6 +26,8 @@ export type Views = {
   touch(key: string): Promise<void>;
   remove(key: string): Promise<void>;
   list(): Promise<readonly View[]>;
+  /** Counts its tree again. Returns what is wrong with it, or undefined; its files are the blobs' and layers'. */
+  check(key: string, signal: AbortSignal): Promise<string | undefined>;
   /** Trees that have no record: it is gone, torn or cannot be read. What is mounted may be among them. */
   listLost(): Promise<readonly string[]>;
   /** Gives such a tree its record again. One that is not there is left alone. */
@@ -109,6 +112,15 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch, no
     }
   }
 
+  /** It may have more: a file with all the links that an inode can have was copied. */
+  async function check(view: View, signal: AbortSignal): Promise<string | undefined> {
+    const found = await unlessAbsent(measureFolder(view.path, signal));
+    if (found === undefined || !isPresent(view.key)) return undefined; // removed meanwhile
+    const { bytes, inodes } = view;
+    if (found.bytes >= bytes && found.inodes >= inodes) return undefined;
+    return `it has ${found.inodes} inodes and ${found.bytes} bytes, not ${inodes} and ${bytes}`;
+  }
+
   return {
     find: key => attempt(`looking for view ${key}`, () => find(key)),
 
@@ -142,6 +154,12 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch, no
           if (view !== undefined) views.push(view);
         }
         return views;
+      }),
+
+    check: (key, signal) =>
+      attempt(`checking view ${key}`, async () => {
+        const view = await find(key);
+        return view && check(view, signal);
       }),
 
     listLost: () =>

@@ -54,6 +54,7 @@ function createCache() {
       list: async () => [...views.values()],
       build: unused,
       touch: unused,
+      check: unused,
     },
     names: {
       list: async () =>

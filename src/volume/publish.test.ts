@@ -44,7 +44,14 @@ function createWorld(pull?: PullFunction) {
   const log: string[] = [];
   const records = new Map<string, VolumeRecord>();
   const asked: Pick<PublishRequest, 'reference' | 'pinned' | 'pullPolicy'>[] = [];
-  const world = { log, records, asked, state: { kind: 'absent' } as TargetState | ArtifactError, failMount: false, held: 0 };
+  const world = {
+    log,
+    records,
+    asked,
+    state: { kind: 'absent' } as TargetState | ArtifactError,
+    failMount: false,
+    held: 0,
+  };
   const publishing = createPublishing({
     pull: {
       count: () => 0,
@@ -86,6 +93,7 @@ function createWorld(pull?: PullFunction) {
       find: async key => (key === view.key ? view : undefined),
       touch: async () => void log.push('touch'),
       build: async () => view,
+      check: async () => undefined,
       remove: async () => undefined,
       list: async () => [view],
     },

@@ -104,6 +104,8 @@ export type Views = {
   build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal, raised?: () => void): Promise<View>;
   /** Notes that it was used now. */
   touch(key: string): Promise<void>;
+  /** Counts its tree again. Returns what is wrong with it, or undefined; its files are the blobs' and layers'. */
+  check(key: string, signal: AbortSignal): Promise<string | undefined>;
   remove(key: string): Promise<void>;
   list(): Promise<readonly View[]>;
 };
