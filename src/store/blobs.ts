@@ -12,6 +12,7 @@ import { hashFile } from './file-hash.ts';
 import { type Ingest, openIngest } from './ingest.ts';
 import type { Landing } from './landing.ts';
 import { startPace } from './pace.ts';
+import { retirePartials } from './partial-downloads.ts';
 import { createWriteback } from './writeback.ts';
 
 /** Verified bytes under `blobs/<algorithm>/<hex>`, 0644: each file complete or absent, and never changed. */
@@ -27,6 +28,8 @@ export type Blobs = {
   check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
   /** Removes it, and what earlier downloads of it left unless they go on. */
   remove(digest: Digest): Promise<void>;
+  /** Takes away the downloads that were given up. */
+  retire(takeAway: (path: string) => Promise<void>): Promise<void>;
   /** All that takes room here: blobs, and downloads, done or not. One digest may be there as both. */
   list(): Promise<readonly Held[]>;
 };
@@ -120,6 +123,8 @@ export function openBlobs(folders: DigestFolders, ingestFolder: string, landing:
           await rm(join(ingestFolder, name), { force: true });
         }
       }),
+
+    retire: takeAway => retirePartials(ingestFolder, name => openIngests.has(name), takeAway),
 
     list: () =>
       attempt('listing the blobs', async () => {

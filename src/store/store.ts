@@ -12,7 +12,6 @@ import { openLanding } from './landing.ts';
 import { type Layers, openLayers } from './layers.ts';
 import { takeLock } from './lock.ts';
 import { type NameRecord, openNames } from './names.ts';
-import { retirePartials } from './partial-downloads.ts';
 import { openPins, type Pins } from './pins.ts';
 import type { Records } from './records.ts';
 import { openSalt } from './salt.ts';
@@ -92,7 +91,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const signatures = await openSignatures(await folder('signatures'), scratch, note);
     const salt = await openSalt(root, scratch);
 
-    await retirePartials(ingest.path, path => rename(path, scratch.fresh()));
+    await blobs.retire(path => rename(path, scratch.fresh()));
     await views.retireStrays();
     scratch.sweep().catch((thrown: unknown) => {
       log?.warn(
@@ -103,7 +102,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
 
     const resources = opened.move();
     const disk = openDisk(stateDir);
-    const retire = (): Promise<void> => retirePartials(ingest.path, scratch.discard);
+    const retire = (): Promise<void> => blobs.retire(scratch.discard);
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
     return { blobs, layers, views, names, volumes, pins, accesses, signatures, salt, disk, retire, ...close };
   });
