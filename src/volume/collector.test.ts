@@ -20,6 +20,7 @@ function createCache() {
   const pins = new Set<Digest>();
   const mounted = new Set<string>();
   const holds = createHolds();
+  let looks = 0;
   const items = (map: Map<Digest, number>, bytes: number): Held[] =>
     [...map].map(([digest, since]) => ({ digest, bytes, inodes: 1, since }));
   const unused = (): never => assert.fail('not part of collection');
@@ -31,7 +32,10 @@ function createCache() {
     blobs: {
       size: async digest => (blobs.has(digest) ? 10 : undefined),
       remove: async digest => void blobs.delete(digest),
-      list: async () => items(blobs, 10),
+      list: async () => {
+        looks++;
+        return items(blobs, 10);
+      },
       read: unused,
       put: unused,
       ingest: unused,
@@ -78,7 +82,7 @@ function createCache() {
     },
   });
   const bytes = (): number => blobs.size * 10 + layers.size * 100;
-  return { blobs, layers, views, names, volumes, pins, mounted, holds, collector, bytes };
+  return { blobs, layers, views, names, volumes, pins, mounted, holds, collector, bytes, looks: () => looks };
 }
 
 const record = {
@@ -230,6 +234,16 @@ test('room is made down to the low mark before a pull, and not a byte further', 
   );
   using _room = await room.reserve('r', [layer(50, 10)], [layer(50, 10)], () => 10, never);
   assert.deepEqual([...cache.views.keys()], ['v3', 'v4', 'v5', 'v6', 'v7']);
+});
+
+test('one sweep looks at the whole cache once, however much it frees', async () => {
+  const cache = createCache();
+  for (let index = 0; index < 20; index++) cache.blobs.set(digestOf(index), index);
+  const limits = { cacheHigh: 80, cacheLow: 40, cacheMax: 100 };
+  const room = createRoom({ disk: createDisk(cache, 10_000), collector: cache.collector }, limits);
+  await room.relieve(never);
+  assert.equal(cache.bytes(), 50);
+  assert.equal(cache.looks(), 3, 'before, in the sweep, and after');
 });
 
 test('a pull that fits collects nothing', async () => {

@@ -12,8 +12,9 @@ export type Collector = {
   /**
    * Removes what nothing uses, until `enough` says so: first what belongs to no view, then the views least recently
    * used, each with everything that only it held. Never what a volume's record, a mount, a pin or a hold needs.
+   * `enough` is told the bytes of the cache, as they were at the start, without those that were freed since.
    */
-  collect(enough: () => Promise<boolean>, signal: AbortSignal): Promise<Freed>;
+  collect(enough: (cacheBytes: number) => Promise<boolean>, signal: AbortSignal): Promise<Freed>;
   /** Removes these views, and all that only they held, whatever room there is; those in use stay. */
   discard(keys: ReadonlySet<string>, signal: AbortSignal): Promise<Freed>;
   /** Bytes of blobs and unpacked layers. */
@@ -88,7 +89,7 @@ export function createCollector(world: {
   const sweep = async (
     orphans: boolean,
     chosen: (view: View) => boolean,
-    enough: () => Promise<boolean>,
+    enough: (cacheBytes: number) => Promise<boolean>,
     signal: AbortSignal,
   ): Promise<Freed> => {
     using _only = await oneAtATime.lock('', signal);
@@ -97,12 +98,13 @@ export function createCollector(world: {
     const keep = await rooted(all);
     const uses = countUses(all);
     const freed: Tally = { manifests: new Set(), bytes: 0 };
+    const before = bytesOf(items);
 
     const oldestFirst = [...items.values()]
       .filter(item => orphans && !uses.has(item.digest))
       .sort((a, b) => a.since - b.since);
     for (const orphan of oldestFirst) {
-      if (await enough()) break;
+      if (await enough(before - freed.bytes)) break;
       signal.throwIfAborted();
       await removeDigest(orphan, freed);
     }
@@ -110,7 +112,7 @@ export function createCollector(world: {
       .filter(view => chosen(view) && !keep.has(view.key))
       .sort((a, b) => a.usedAt - b.usedAt);
     for (const view of unused) {
-      if (await enough()) break;
+      if (await enough(before - freed.bytes)) break;
       signal.throwIfAborted();
       if (!(await removeView(view))) continue;
       freed.manifests.add(view.manifest);
@@ -137,11 +139,7 @@ export function createCollector(world: {
         async () => false,
         signal,
       ),
-    async cacheBytes() {
-      let bytes = 0;
-      for (const item of (await heldItems(blobs, layers)).values()) bytes += item.bytes;
-      return bytes;
-    },
+    cacheBytes: async () => bytesOf(await heldItems(blobs, layers)),
   };
 }
 
@@ -160,6 +158,10 @@ async function heldItems(blobs: Blobs, layers: Layers): Promise<ReadonlyMap<Dige
     );
   }
   return items;
+}
+
+function bytesOf(items: ReadonlyMap<Digest, Held>): number {
+  return items.values().reduce((sum, item) => sum + item.bytes, 0);
 }
 
 function contentOf(view: View): ReadonlySet<Digest> {

@@ -46,12 +46,17 @@ export function createRoom(
   const reservations = new Set<() => number>();
   const pending = (): number => [...reservations].reduce((sum, remaining) => sum + remaining(), 0);
 
-  const fits = async (need: number, percent: number, ofMax: number): Promise<boolean> => {
+  const fits = async (
+    need: number,
+    percent: number,
+    ofMax: number,
+    cacheBytes?: number,
+  ): Promise<boolean> => {
     const usage = await disk.usage();
     const bytes = usage.usedBytes + need <= (capacity(usage) * percent) / 100;
     const inodes = usage.totalInodes === 0 || usage.usedInodes <= (usage.totalInodes * percent) / 100;
     if (!bytes || !inodes || limits.cacheMax === undefined) return bytes && inodes;
-    return (await collector.cacheBytes()) + need <= limits.cacheMax * ofMax;
+    return (cacheBytes ?? (await collector.cacheBytes())) + need <= limits.cacheMax * ofMax;
   };
 
   /** The disk with nothing of ours on it: what asks for more than that must not empty the cache in vain. */
@@ -69,7 +74,7 @@ export function createRoom(
   const make = async (need: number, signal: AbortSignal): Promise<boolean> => {
     if (await fits(need, limits.cacheHigh, 1)) return true;
     const low = limits.cacheLow / limits.cacheHigh;
-    await collector.collect(() => fits(need, limits.cacheLow, low), signal);
+    await collector.collect(left => fits(need, limits.cacheLow, low, left), signal);
     return fits(need, limits.cacheHigh, 1);
   };
 
