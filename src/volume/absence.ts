@@ -7,3 +7,11 @@ export function toAbsence(what: string): ArtifactError {
     `${what} is not in this node's cache, and pullPolicy Never forbids to pull it; load it there first, or set IfNotPresent`,
   );
 }
+
+/** The same, for who loads it. */
+export function toLack(what: string): ArtifactError {
+  return new ArtifactError(
+    'not-found',
+    `${what} is not in this node's cache, and must be in the layout that is loaded, or be pulled; write the layout again, with all of its blobs`,
+  );
+}

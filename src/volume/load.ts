@@ -4,6 +4,7 @@ import { maxManifestBytes, parseManifest, type Index } from '../oci/manifest.ts'
 import { ociIndex } from '../oci/media-type.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
+import { toLack } from './absence.ts';
 import type { Authority } from './authority.ts';
 import type { Names } from './contracts/records.ts';
 import type { Blobs, Views } from './contracts/store.ts';
@@ -16,7 +17,8 @@ import type { Resolved } from './usecases.ts';
  * Takes an OCI image layout (OCI image spec, image-layout.md) from a tar stream into the cache, names what its
  * index.json lists, and builds the views for this node's platform, as a pull would.
  *
- * @throws ArtifactError `invalid` for what is no layout or leaves a name open; `corrupt` for a blob that is not its name.
+ * @throws ArtifactError `invalid` for what is no layout or leaves a name open; `corrupt` for a blob that is not its name;
+ * `not-found` naming a layer that it lacks. A name that was there before is then what it was.
  */
 export async function loadLayout(
   world: {
@@ -61,8 +63,11 @@ export async function loadLayout(
   const results: Resolved[] = [];
   for (const [name, descriptor] of await nameEntries(index, indexBytes, wanted, world)) {
     held.use(await holds.hold([descriptor.digest]));
-    await authority.vouch(name, [...taken, descriptor.digest]);
     const reference = formatReference(name);
+    if ((await blobs.size(descriptor.digest)) === undefined)
+      throw toLack(`the manifest ${descriptor.digest} of ${reference}`);
+    await authority.vouch(name, [...taken, descriptor.digest]);
+    const former = await names.find(reference);
     await names.put({ reference, descriptor, resolvedAt: Date.now(), authorised: 'local' });
     try {
       using arrival = await pull.pull(
@@ -78,7 +83,7 @@ export async function loadLayout(
       );
       results.push({ reference: formatReference(arrival.reference), descriptor, cached: true });
     } catch (thrown) {
-      await names.remove(reference);
+      await (former === undefined ? names.remove(reference) : names.put(former));
       throw thrown;
     }
   }

@@ -4,11 +4,11 @@ import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference, formatRepository, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
-import { toAbsence } from './absence.ts';
+import { toAbsence, toLack } from './absence.ts';
 import type { Authority } from './authority.ts';
 import type { Names } from './contracts/records.ts';
 import type { Content, Keychain, Registry } from './contracts/registry.ts';
-import type { Blobs, View, Views } from './contracts/store.ts';
+import type { Blobs, Layers, View, Views } from './contracts/store.ts';
 import { createFlights } from './flight.ts';
 import { contentsOf, heldBy, viewKey, type Blueprint, type Preparation } from './preparation.ts';
 import type { Holds } from './holds.ts';
@@ -55,13 +55,14 @@ export function createPull(world: {
   readonly keychain: Keychain;
   readonly registry: Registry;
   readonly blobs: Blobs;
+  readonly layers: Layers;
   readonly names: Names;
   readonly views: Views;
   readonly holds: Holds;
   readonly platform: Platform;
 }): Pull {
-  const { resolver, authority, signatures, manifests, preparation, keychain, registry, names, views, holds } =
-    world;
+  const { resolver, authority, signatures, manifests, preparation, keychain, registry } = world;
+  const { blobs, layers, names, views, holds } = world;
   const flights = createFlights<View, Progress>(lingerMs);
 
   const draw = async (
@@ -108,6 +109,14 @@ export function createPull(world: {
     );
   };
 
+  /** An administrator may know what is here, and hears of what is not before a registry is asked who may have it. */
+  const verifyHeld = async ({ plan }: Blueprint): Promise<void> => {
+    for (const { descriptor, form, label } of plan.layers) {
+      const isBlob = (await blobs.size(descriptor.digest)) !== undefined;
+      if (!isBlob && !(form === 'unpacked' && (await layers.has(descriptor.digest)))) throw toLack(label);
+    }
+  };
+
   const bring: Pull['pull'] = async (request, onProgress, signal) => {
     const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
     const keyring = keychain.open(request);
@@ -123,12 +132,13 @@ export function createPull(world: {
     const confirm = (contents: readonly Content[], until: AbortSignal) =>
       authority.confirm(reference, contents, keyring, until);
     const source = {
-      fetch: createFetch(registry, origin),
+      fetch: createFetch(registry, origin, request.caller),
       confirm: (content: Content, until: AbortSignal) => confirm([content], until),
     };
     const blueprint = await draw(request, resolution, source, stack, signal);
     stack.use(await holds.hold(heldBy(blueprint)));
     const contents = contentsOf(blueprint);
+    if (origin.kind === 'offline' && request.caller === 'administrator') await verifyHeld(blueprint);
     // Nothing is to come, so that all can be asked about before any of it is read.
     if (origin.kind === 'offline') await confirm(contents, signal);
     let view = await views.find(blueprint.key);
@@ -155,11 +165,10 @@ export function createPull(world: {
   };
 }
 
-function createFetch(registry: Registry, origin: Origin): Documents['fetch'] {
+function createFetch(registry: Registry, origin: Origin, caller: PullRequest['caller']): Documents['fetch'] {
   return async (kind, descriptor, signal) => {
-    if (origin.kind === 'offline') {
-      throw toAbsence(descriptor.digest);
-    }
+    if (origin.kind === 'offline')
+      throw (caller === 'administrator' ? toLack : toAbsence)(`the ${kind} ${descriptor.digest}`);
     const { repository, keyring } = origin;
     if (kind === 'manifest') return registry.manifest(repository, descriptor, keyring, signal);
     if (descriptor.size > maxManifestBytes) {

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
+import { publishRequest } from '../support/daemon.ts';
+import { type Outcome, outcomeOf } from '../support/outcome.ts';
+import { openSetting } from '../support/setting.ts';
+import { sha256, tarOf } from '../support/tar.ts';
+import { shownOf, verifyVolume } from '../support/volume.ts';
+
+/** Layouts that are not whole, for a node with no registry: nobody is asked, and what was loaded before stays. */
+
+const { node, daemon } = await openSetting();
+const reference = 'offline.test/model:v1';
+
+/** A layout of one artifact of one file; `lacks` is left out of it. */
+async function layout(content: string, lacks?: 'manifest' | 'layer'): Promise<Buffer> {
+  const config = Buffer.from('{}');
+  const layer = Buffer.from(content);
+  const describe = (mediaType: string, bytes: Buffer) => ({
+    mediaType,
+    digest: sha256(bytes),
+    size: bytes.length,
+  });
+  const manifest = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: ociManifest,
+      artifactType: 'application/x.model',
+      config: describe('application/vnd.oci.empty.v1+json', config),
+      layers: [
+        {
+          ...describe('text/plain', layer),
+          annotations: { 'org.opencontainers.image.title': 'weights' },
+        },
+      ],
+    }),
+  );
+  const index = {
+    schemaVersion: 2,
+    mediaType: ociIndex,
+    manifests: [describe(ociManifest, manifest)],
+  };
+  const blobs = Object.entries({ config, layer, manifest }).filter(([name]) => name !== lacks);
+  return tarOf([
+    [{ name: 'oci-layout' }, '{"imageLayoutVersion":"1.0.0"}'],
+    [{ name: 'index.json' }, JSON.stringify(index)],
+    ...blobs.map(([, bytes]) => [{ name: `blobs/sha256/${sha256(bytes).slice(7)}` }, bytes] as const),
+  ]);
+}
+
+function load(tar: Buffer): Promise<Outcome> {
+  return outcomeOf(
+    new Promise((resolve, reject) => {
+      const call = daemon.streams.Load((error, response) =>
+        error === null ? resolve(response) : reject(error),
+      );
+      call.write({ reference });
+      call.write({ chunk: tar });
+      call.write({ last: true });
+      call.end();
+    }),
+  );
+}
+
+test('a layout that lacks a blob is refused by its name, and the one before it stays', async () => {
+  assert.equal((await load(await layout('first'))).code, 'OK');
+  const layer = await load(await layout('second', 'layer'));
+  assert.equal(layer.code, 'NOT_FOUND', layer.text);
+  assert.match(
+    layer.text,
+    /^layer 1 \("weights"\) of offline\.test\/model:v1 is not in .* must be in the layout/,
+  );
+  const manifest = await load(await layout('third', 'manifest'));
+  assert.equal(manifest.code, 'NOT_FOUND', manifest.text);
+  assert.match(manifest.text, /the manifest sha256:[0-9a-f]{64} is not in .* must be in the layout/);
+  const request = await publishRequest(node, { reference, pullPolicy: 'Never' });
+  const published = await outcomeOf(daemon.csi.NodePublishVolume(request));
+  assert.equal(published.code, 'OK', published.text);
+  verifyVolume(request.target_path, shownOf([['weights', 'first']]));
+});
