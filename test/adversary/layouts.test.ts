@@ -72,7 +72,10 @@ test('a layout that lacks a blob is refused by its name, and the one before it s
   );
   const manifest = await load(await layout('third', 'manifest'));
   assert.equal(manifest.code, 'NOT_FOUND', manifest.text);
-  assert.match(manifest.text, /the manifest sha256:[0-9a-f]{64} is not in .* must be in the layout/);
+  assert.match(
+    manifest.text,
+    /^the manifest sha256:[0-9a-f]{64} of offline\.test\/model:v1 is not in .* must be in the layout/,
+  );
   const request = await publishRequest(node, { reference, pullPolicy: 'Never' });
   const published = await outcomeOf(daemon.csi.NodePublishVolume(request));
   assert.equal(published.code, 'OK', published.text);
