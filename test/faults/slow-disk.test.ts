@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { mkdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,9 +26,10 @@ function mountImage(image: string, path: string): string {
 
 /** One whose queue has room for 16 KiB. */
 function makeShallow(disk: string): void {
-  const device = execFileSync('findmnt', ['-no', 'SOURCE', disk], { encoding: 'utf8' }).trim();
-  writeFileSync(`/sys/block/${basename(device)}/queue/max_sectors_kb`, '4');
-  writeFileSync(`/sys/block/${basename(device)}/queue/nr_requests`, '4');
+  const { dev } = statSync(disk);
+  const queue = `/sys/dev/block/${dev >> 8}:${dev & 0xff}/queue`;
+  writeFileSync(`${queue}/max_sectors_kb`, '4');
+  writeFileSync(`${queue}/nr_requests`, '4');
 }
 
 test(
