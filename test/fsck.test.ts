@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { bodyName } from '../src/oci/toc.ts';
 import type { Finding } from '../src/volume/usecases.ts';
 import { publishRequest } from './support/daemon.ts';
+import { outcomeOf } from './support/outcome.ts';
 import { openSetting } from './support/setting.ts';
 import { gzip, sha256, tarOf } from './support/tar.ts';
 import { shownOf, verifyGone, verifyVolume } from './support/volume.ts';
@@ -177,3 +178,21 @@ test('a view that lost a file is found, and built again once no mounted volume s
   );
   await daemon.artifacts.Remove({ reference: sample.reference });
 });
+
+for (const [what, damage] of [
+  ['lost a file', (layer: string) => rmSync(join(layer, bodyName(1)))],
+  ['has a wrong table', (layer: string) => writeFileSync(join(layer, 'toc'), '!', { flag: 'r+' })],
+] as const) {
+  test(`who mounts of a layer that ${what} is told what to do, and it helps`, async () => {
+    const sample = await push('bodies', what.replaceAll(' ', '-'));
+    const { reference } = sample;
+    await daemon.csi.NodeUnpublishVolume(await publish(reference));
+    damage(sample.item);
+    const { code, text } = await outcomeOf(publish(reference, { subPath: 'd' }));
+    assert.equal(code, 'UNAVAILABLE');
+    assert.match(text, /; run `fsck --repair` on the node, then mount it again$/);
+    assert.equal(fsck('--repair').code, 0);
+    await verifyUses(sample);
+    await daemon.artifacts.Remove({ reference });
+  });
+}

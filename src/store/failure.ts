@@ -12,6 +12,9 @@ export async function attempt<T>(doing: string, step: () => Promise<T>): Promise
   }
 }
 
+/** What people can do about a damaged layer: a removal of the artifact leaves what others share. */
+export const howToMend = 'run `fsck --repair` on the node, then mount it again';
+
 /** The same for a step that has failed already. */
 export function toStoreError(doing: string, thrown: unknown): ArtifactError {
   if (thrown instanceof ArtifactError) return thrown;

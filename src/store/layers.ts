@@ -6,7 +6,7 @@ import { ArtifactError } from '../util/error.ts';
 import { abortable } from '../util/abortable.ts';
 import { unlessAbsent } from './absent.ts';
 import type { DigestFolders, Held } from './digest-folders.ts';
-import { attempt } from './failure.ts';
+import { attempt, howToMend } from './failure.ts';
 import { type Folder, openFolder } from './folder.ts';
 import { checkBody } from './layer-check.ts';
 import type { Scratch } from './scratch.ts';
@@ -119,7 +119,7 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
     bodyPath,
     path,
     readToc: (digest, take, signal) =>
-      attempt(`reading layer ${digest}`, () => readOwn(digest, take, signal)),
+      attempt(`reading layer ${digest}`, () => readOwn(digest, take, signal).catch(advise)),
     check: (digest, signal) =>
       attempt(`checking layer ${digest}`, async () => {
         await arriving.get(digest)?.settled;
@@ -172,6 +172,11 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
       await Promise.allSettled([...arriving.values()].map(({ settled }) => settled));
     },
   };
+}
+
+function advise(thrown: unknown): never {
+  if (!(thrown instanceof ArtifactError) || thrown.code !== 'corrupt') throw thrown;
+  throw new ArtifactError('corrupt', `${thrown.message}; ${howToMend}`, thrown);
 }
 
 /** A stage with all that is in it. */

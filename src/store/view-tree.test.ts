@@ -120,7 +120,7 @@ test('a file that the cache lost is named, and nothing half-made is left', async
   const lost: FileNode = { kind: 'file', source: { kind: 'blob', digest }, body: 0, size: 1, layer };
   await assert.rejects(store.views.build(record, directory({ d: directory({ lost }) }), never), {
     code: 'corrupt',
-    message: `layer 0: "/d/lost": the cache lost bytes of ${digest}; remove the artifact and pull it again`,
+    message: `layer 0: "/d/lost": the cache lost bytes of ${digest}; run \`fsck --repair\` on the node, then mount it again`,
   });
   assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
   assert.deepEqual(readdirSync(join(folder.path, 'views')), []);

@@ -16,6 +16,7 @@ import type { Attributes } from '../oci/toc.ts';
 import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../oci/tree.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { offerXattr } from '../util/libc.ts';
+import { howToMend } from './failure.ts';
 import { copyFile } from './file-copy.ts';
 import { openLinks } from './links.ts';
 import { startPace } from './pace.ts';
@@ -136,7 +137,7 @@ function nodeError(path: string, node: TreeNode, thrown: unknown): unknown {
   if (errno === 'ENOENT' && node.kind === 'file') {
     return new ArtifactError(
       'corrupt',
-      `${entry}: the cache lost bytes of ${node.source.digest}; remove the artifact and pull it again`,
+      `${entry}: the cache lost bytes of ${node.source.digest}; ${howToMend}`,
       thrown,
     );
   }
