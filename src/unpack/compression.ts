@@ -62,6 +62,10 @@ export async function* readUncompressed(
     yield* inflate as AsyncIterable<Buffer>;
   } catch (error) {
     if (!isDamage(error)) throw error;
+    if (errnoOf(error) === 'ZSTD_error_frameParameter_windowTooLarge') {
+      const why = 'asks for more than 128 MiB of memory to be uncompressed with';
+      throw new ArtifactError('unmountable', `${label} ${why}; compress it with --long=27 at most`, error);
+    }
     throw new ArtifactError('unmountable', `${label} is damaged ${compression}: ${error.message}`, error);
   }
   if (compression === 'zstd' && inflate.bytesWritten < size) {

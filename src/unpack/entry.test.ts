@@ -70,6 +70,11 @@ for (const [name, tar, shown] of [
     rawTar({ name: 'n', magic: '', type: '\0', body: 'x' }, { name: 'd/', magic: '', type: '\0' }),
     ['n: x', 'd/ (directory)'],
   ],
+  [
+    'a size of a directory, which is for quotas',
+    rawTar({ name: 'd', type: '5', size: 600 }, { name: 'n', body: 'x' }),
+    ['d (directory)', 'n: x'],
+  ],
   ['a contiguous file', rawTar({ name: 'n', type: '7', body: 'x' }), ['n: x']],
   [
     'a size in base 256',

@@ -47,8 +47,11 @@ export function toEntryHead(
         size: natural(header.size, Number.MAX_SAFE_INTEGER, 'a size'),
         ...toAttributes(header, pax, onDropped),
       };
-    case 'directory':
-      return bodiless(header, { kind: 'directory', path, ...toAttributes(header, pax, onDropped) });
+    case 'directory': {
+      const entry = { kind: 'directory', path, ...toAttributes(header, pax, onDropped) } as const;
+      // A size of one that is called so is for quotas (POSIX pax, "ustar"): nobody takes it for data.
+      return header.type === 'directory' ? entry : bodiless(header, entry);
+    }
     case 'symlink': {
       // Linux keeps user attributes on files and directories alone (xattr(7)).
       const { mode, uid, gid, mtime } = toAttributes(header, none, onDropped);

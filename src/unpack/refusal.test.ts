@@ -64,7 +64,11 @@ for (const [name, bytes, why] of [
     rawTar({ name: 's', type: '1', linkname: 'x', body: 'x' }),
     /"s": a link of 1 bytes/,
   ],
-  ['a directory with a size', rawTar({ name: 'd', type: '5', size: 5 }), /"d": a directory of 5 bytes/],
+  [
+    'a directory by its slash with a body',
+    rawTar({ name: 'd/', body: 'x' }),
+    /"d\/": a directory of 1 bytes/,
+  ],
   [
     'a negative size',
     rawTar({ name: 'f', size: `\xff${'\xff'.repeat(11)}` }),
