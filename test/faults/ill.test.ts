@@ -69,7 +69,7 @@ describe('a registry that stays ill', { concurrency: true }, () => {
     );
     assert.equal(first.code, 'ABORTED', first.text);
     // What a buffer that is not full holds is counted with the next bytes, or when the server is given up.
-    assert.match(first.text, /pulled (1\.[5-9]|2\.0) MiB of 5\.0 MiB \((3\d|40) %\), 0 of 1 layers/);
+    assert.match(first.text, /pulled (1\.[5-9]|2\.0) MiB of 5\.0 MiB, 0 of 1 layers/);
     assert.ok(first.ms > 2500 && first.ms < 3900, `${first.ms} ms`);
     verifyGone(request.target_path);
     await wire.daemon.csi.NodePublishVolume(request);
