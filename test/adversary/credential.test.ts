@@ -123,7 +123,8 @@ test('a server that repeats what it was shown is not quoted, in no error and no 
         response.writeHead(401, { 'www-authenticate': challenge, 'content-length': '0' }).end();
         return;
       }
-      const said = `${request.headers.authorization} ${Buffer.from(request.headers.authorization?.split(' ')[1] ?? '', 'base64')} ${body}`;
+      const { authorization = '' } = request.headers;
+      const said = `${authorization} ${Buffer.from(authorization.split(' ')[1] ?? '', 'base64').toString()} ${body}`;
       response
         .writeHead(status)
         .end(JSON.stringify({ errors: [{ code: 'DENIED', message: said.slice(0, 200) }] }));
