@@ -11,7 +11,7 @@ import { attempt } from './failure.ts';
 import { hashFile } from './file-hash.ts';
 import { type Ingest, openIngest } from './ingest.ts';
 import type { Landing } from './landing.ts';
-import { startPace } from './pace.ts';
+import { startPace } from '../util/pace.ts';
 import { retirePartials } from './partial-downloads.ts';
 import { createWriteback } from './writeback.ts';
 

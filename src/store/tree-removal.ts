@@ -1,6 +1,6 @@
 import { lstatSync, opendirSync, rmdirSync, unlinkSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
-import { type Pace, startPace } from './pace.ts';
+import { type Pace, startPace } from '../util/pace.ts';
 
 /** Bytes from which a file is unlinked in a thread: the kernel frees its pages and extents before it answers. */
 const big = 4 * 1024 * 1024;

@@ -1,5 +1,5 @@
 import { lstatSync, opendirSync } from 'node:fs';
-import { startPace } from './pace.ts';
+import { startPace } from '../util/pace.ts';
 
 /**
  * Bytes of the files below a folder, and its inodes with its own, each once. Works in slices that leave the event loop

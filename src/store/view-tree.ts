@@ -19,7 +19,7 @@ import { offerXattr } from '../util/libc.ts';
 import { howToMend } from './failure.ts';
 import { copyFile } from './file-copy.ts';
 import { openLinks } from './links.ts';
-import { startPace } from './pace.ts';
+import { startPace } from '../util/pace.ts';
 
 /** Where the files of views lie. */
 export type Sources = {

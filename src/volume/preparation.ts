@@ -9,7 +9,7 @@ import { measureTree, type DirectoryNode } from '../oci/tree.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
 import { settle } from '../util/settle.ts';
-import { doInSlices } from '../util/slices.ts';
+import { doInSlices } from '../util/pace.ts';
 import type { Gift } from './access-memory.ts';
 import type { Authority } from './authority.ts';
 import type { Meter } from './contracts/meter.ts';

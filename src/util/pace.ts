@@ -19,3 +19,14 @@ export function startPace(signal: AbortSignal): Pace {
   };
   return () => (performance.now() - since < slice ? undefined : rest());
 }
+
+/** Does long work that yields after each small step, at that pace. @throws the signal's reason. */
+export async function doInSlices<T>(work: Generator<void, T>, signal: AbortSignal): Promise<T> {
+  const pace = startPace(signal);
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+    const rest = pace();
+    if (rest !== undefined) await rest;
+  }
+}

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { doInSlices } from './slices.ts';
+import { doInSlices } from './pace.ts';
 
 function* work(ms: number): Generator<void, string> {
   for (const end = performance.now() + ms; performance.now() < end; ) yield;
