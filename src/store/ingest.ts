@@ -86,11 +86,12 @@ export async function openIngest(
     if (phase !== expected) throw new ArtifactError('internal', `${doing}: it is ${phase}, not ${expected}`);
   };
   const flush = (): void => {
-    if (offset() - flushed < writebackStep) return;
-    const begun = writeback.start(file.fd, flushed, writebackStep);
+    const to = offset();
+    if (to - flushed < writebackStep) return;
+    const begun = writeback.start(file.fd, flushed, to - flushed);
     if (begun === undefined) return;
     flushing = begun;
-    flushed += writebackStep;
+    flushed = to;
   };
   const hashOwn = (chunk: Uint8Array, from: number): void => {
     if (from === 0) own = { hash: createHash(algorithm), to: 0 };
