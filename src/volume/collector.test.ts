@@ -18,6 +18,7 @@ function createCache() {
   const names = new Set<Digest>();
   const volumes = new Set<string>();
   const pins = new Set<Digest>();
+  const manifests = new Map<Digest, Uint8Array>();
   const mounted = new Set<string>();
   const holds = createHolds();
   let looks = 0;
@@ -36,7 +37,7 @@ function createCache() {
         looks++;
         return items(blobs, 10);
       },
-      read: unused,
+      read: async digest => manifests.get(digest) ?? Promise.reject(new Error('not held')),
       put: unused,
       ingest: unused,
       partial: unused,
@@ -82,7 +83,20 @@ function createCache() {
     },
   });
   const bytes = (): number => blobs.size * 10 + layers.size * 100;
-  return { blobs, layers, views, names, volumes, pins, mounted, holds, collector, bytes, looks: () => looks };
+  return {
+    blobs,
+    layers,
+    views,
+    names,
+    volumes,
+    pins,
+    manifests,
+    mounted,
+    holds,
+    collector,
+    bytes,
+    looks: () => looks,
+  };
 }
 
 const record = {
@@ -168,6 +182,23 @@ test('discarding frees the views that are named, and no other', async () => {
   await cache.collector.discard(new Set(['b']), never);
   assert.deepEqual([...cache.views.keys()], ['a']);
   assert.ok(cache.blobs.has(digestOf(5)));
+});
+
+test('what a pin holds stays without its view, too', async () => {
+  const cache = createCache();
+  const descriptor = (number: number) => ({ mediaType: 'm/t', digest: digestOf(number), size: 10 });
+  const parts = { config: descriptor(3), layers: [descriptor(4), descriptor(5)] };
+  const json = (value: object): Buffer => Buffer.from(JSON.stringify({ schemaVersion: 2, ...value }));
+  cache.manifests.set(digestOf(1), json({ manifests: [descriptor(2), descriptor(7)] }));
+  cache.manifests.set(digestOf(2), json(parts));
+  cache.pins.add(digestOf(1));
+  for (const number of [1, 2, 3, 4, 6]) cache.blobs.set(digestOf(number), 1);
+  cache.layers.set(digestOf(5), 1);
+  addView(cache, 'other', 1, [8, 4]);
+  await cache.collector.collect(async () => false, never);
+  assert.deepEqual([...cache.blobs.keys()].sort(), [1, 2, 3, 4].map(digestOf));
+  assert.deepEqual([...cache.layers.keys()], [digestOf(5)]);
+  assert.equal(cache.views.size, 0);
 });
 
 test('collection never takes what a record, a mount, a pin or a hold needs, and takes all else', async () => {

@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
+import { parseManifest } from '../oci/manifest.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import type { Authority } from './authority.ts';
 import type { Mounter } from './contracts/mounter.ts';
@@ -55,6 +56,24 @@ export function createCollector(world: {
     return keys;
   };
 
+  /** What pins hold, whether a view is made of it or not: `fsck` may have dropped that. */
+  const pinnedContent = async (): Promise<ReadonlySet<Digest>> => {
+    const content = new Set<Digest>();
+    const manifests = (await pins.listAll()).map(pin => pin.digest);
+    for (let digest = manifests.pop(); digest !== undefined; digest = manifests.pop()) {
+      content.add(digest);
+      // Not held, as not each of an index is; or damaged, and then nobody can say.
+      const manifest = await blobs
+        .read(digest)
+        .then(bytes => parseManifest(bytes, '', digest))
+        .catch(() => undefined);
+      if (manifest === undefined) continue;
+      if (manifest.kind === 'index') manifests.push(...manifest.manifests.map(child => child.digest));
+      else for (const part of [manifest.config, ...manifest.layers]) content.add(part.digest);
+    }
+    return content;
+  };
+
   const removeDigest = async (item: Held | undefined, freed: Tally): Promise<void> => {
     if (item === undefined) return;
     await holds.remove(item.digest, async () => {
@@ -97,6 +116,7 @@ export function createCollector(world: {
     const items = await heldItems(blobs, layers);
     const keep = await rooted(all);
     const uses = countUses(all);
+    for (const digest of await pinnedContent()) uses.set(digest, (uses.get(digest) ?? 0) + 1);
     const freed: Tally = { manifests: new Set(), bytes: 0 };
     const before = bytesOf(items);
 
