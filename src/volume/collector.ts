@@ -6,6 +6,7 @@ import type { Mounter } from './contracts/mounter.ts';
 import type { Complete, Names, PinRecord, VolumeRecord } from './contracts/records.ts';
 import type { Blobs, Held, Layers, View, Views } from './contracts/store.ts';
 import { viewId, type Holds } from './holds.ts';
+import { findShowing } from './shown.ts';
 import type { Signatures } from './signatures.ts';
 import type { Freed } from './usecases.ts';
 
@@ -40,17 +41,15 @@ export function createCollector(world: {
 
   /** The views that must stay, whatever their age. */
   const rooted = async (all: readonly View[]): Promise<ReadonlySet<string>> => {
-    const [records, pinned, mounted] = await Promise.all([
-      volumes.listAll(),
-      pins.listAll(),
-      mounter.list(world.viewsFolder),
-    ]);
+    // One after the other: of several that cannot be read it is always the same that is told first.
+    const records = await volumes.listAll();
+    const pinned = await pins.listAll();
+    const mounted = await mounter.list(world.viewsFolder);
     const keys = new Set(records.map(record => record.view));
-    const sources = mounted.map(mount => mount.source);
     const digests = new Set(pinned.map(pin => pin.digest));
     for (const view of all) {
-      const shown = sources.some(source => source === view.path || source.startsWith(`${view.path}/`));
-      if (shown || digests.has(view.manifest) || view.blobs.some(digest => digests.has(digest)))
+      const isShown = findShowing(mounted, view.path) !== undefined;
+      if (isShown || digests.has(view.manifest) || view.blobs.some(digest => digests.has(digest)))
         keys.add(view.key);
     }
     return keys;

@@ -3,6 +3,7 @@ import { parseManifest } from '../oci/manifest.ts';
 import type { Mounter } from './contracts/mounter.ts';
 import type { VolumeRecord, VolumeRecords } from './contracts/records.ts';
 import type { Blobs, ViewRecord } from './contracts/store.ts';
+import { findShowing } from './shown.ts';
 
 /** The trees of views that have no record. */
 type LostViews = {
@@ -36,8 +37,7 @@ export async function restoreViews(world: {
       await views.restore(await toViewRecord(user, blobs));
       return `it is written anew, of the volume at ${user.targetPath}`;
     }
-    const path = `${viewsFolder}/${key}`;
-    const mount = mounted.find(({ source }) => source === path || source.startsWith(`${path}/`));
+    const mount = findShowing(mounted, `${viewsFolder}/${key}`);
     if (mount !== undefined) return `it stays, for ${mount.target} shows it`;
     views.remove(key).catch(() => {}); // it may be large; what is left of it is the next start's
     return 'it is removed, and built again when it is asked for';
