@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { printable } from '../util/printable.ts';
+import { printable, shorten } from '../util/printable.ts';
 import { redact } from './secret-text.ts';
 
 /** What a handler knows of its call, for the log. Nothing else of a request is ever logged. */
@@ -34,7 +34,7 @@ const longest = 1024;
 /** Writes one line for a call, with every secret of its request taken out. */
 export function logCall(log: Logger, { method, note, milliseconds, code, error, secrets }: CallRecord): void {
   const clean = (value: unknown): unknown =>
-    typeof value === 'string' ? printable(cut(redact(value, secrets))) : value;
+    typeof value === 'string' ? printable(shorten(redact(value, secrets), longest)) : value;
   const fields = Object.fromEntries(
     Object.entries(note).map(([key, value]): [string, unknown] => [key, clean(value)]),
   );
@@ -50,10 +50,6 @@ export function logCall(log: Logger, { method, note, milliseconds, code, error, 
     },
     'call',
   );
-}
-
-function cut(text: string): string {
-  return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
 }
 
 function levelOf(method: string, code: status): 'debug' | 'info' | 'warn' | 'error' {

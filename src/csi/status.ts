@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import type { ArtifactError, ErrorCode } from '../util/error.ts';
+import { shorten } from '../util/printable.ts';
 
 /** What kubelet is told of each kind of failure (CSI 1.12, "Error Scheme"). The only place where a code becomes a status. */
 const statuses: Readonly<Record<ErrorCode, status>> = {
@@ -26,6 +27,5 @@ const longest = 4096;
 
 /** The message is made well-formed, since gRPC cannot send a lone surrogate, and cut after 4,096 characters. */
 export function toStatus(error: ArtifactError): Status {
-  const text = error.message.length > longest ? `${error.message.slice(0, longest - 1)}…` : error.message;
-  return { code: statuses[error.code], details: text.toWellFormed() };
+  return { code: statuses[error.code], details: shorten(error.message, longest).toWellFormed() };
 }

@@ -10,6 +10,11 @@ export function printable(text: string): string {
   return text.replace(steering, escape);
 }
 
+/** At most so many characters, with a sign where there were more. */
+export function shorten(text: string, longest: number): string {
+  return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
+}
+
 /** JSON with the same meaning that a terminal can be shown: JSON itself escapes only the ASCII ones. */
 export function formatJson(value: unknown, indent?: number): string {
   return JSON.stringify(value, null, indent).replace(steeringBeyondAscii, escape);
