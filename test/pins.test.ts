@@ -1,23 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
+import { test } from 'node:test';
 import { outcomeOf } from './support/outcome.ts';
+import { openSetting } from './support/setting.ts';
 
-let registry: FaultyRegistry;
-let node: TestNode;
-let daemon: TestDaemon;
-
-before(async () => {
-  registry = await openFaultyRegistry();
-  node = await testNode([registry.host]);
-  daemon = await startDaemon(node);
-});
-after(async () => {
-  await daemon?.[Symbol.asyncDispose]();
-  await node?.[Symbol.asyncDispose]();
-  await registry?.[Symbol.asyncDispose]();
-});
+const { registry, daemon } = await openSetting();
 
 /** Pushes a text under a tag and pulls it. */
 async function bring(repository: string, text: string) {
