@@ -1,8 +1,9 @@
 import { cpSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { toLauncher } from './launcher.ts';
 
 /**
  * `npm run build`: the program as JavaScript in dist/, which starts in half the time. dist/ with node_modules/koffi
@@ -15,9 +16,12 @@ process.chdir(root);
 
 rmSync(dist, { recursive: true, force: true });
 await build({
-  entryPoints: ['src/main.ts', ...globSync('src/**/*worker.ts')],
+  entryPoints: [
+    { in: 'src/main.ts', out: 'program' },
+    // Flat: a chunk finds a worker beside itself.
+    ...globSync('src/**/*worker.ts').map(path => ({ in: path, out: basename(path, '.ts') })),
+  ],
   outdir: dist,
-  entryNames: '[name]', // flat: a chunk finds a worker beside itself
   bundle: true,
   splitting: true,
   format: 'esm',
@@ -31,6 +35,8 @@ await build({
   },
   logLevel: 'warning',
 });
+
+writeFileSync(join(dist, 'main.js'), toLauncher(readFileSync('src/main.ts', 'utf8')), { mode: 0o755 });
 
 // The program looks for proto/ and its version beside the nearest package.json.
 const { name, version, license, type } = JSON.parse(readFileSync('package.json', 'utf8')) as Record<
