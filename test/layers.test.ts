@@ -2,16 +2,29 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { findViolations, parseImports } from './support/layers.ts';
+import { findNativeThreads, findViolations, parseImports } from './support/layers.ts';
 
 const source = fileURLToPath(new URL('../src/', import.meta.url));
 
+const files = globSync('**/*.ts', { cwd: source })
+  .filter(path => !path.endsWith('.test.ts'))
+  .map(path => ({ path, text: readFileSync(source + path, 'utf8') }));
+
 test('imports point down, through interfaces, and in no circle', () => {
-  const files = globSync('**/*.ts', { cwd: source })
-    .filter(path => !path.endsWith('.test.ts'))
-    .map(path => ({ path, text: readFileSync(source + path, 'utf8') }));
   assert.ok(files.length > 10);
   assert.deepEqual(findViolations(files), []);
+});
+
+test('no thread loads native code, which would end the process with a thread that ends early', () => {
+  assert.ok(files.some(({ path }) => path.endsWith('worker.ts')));
+  assert.deepEqual(findNativeThreads(files), []);
+  const planted = [
+    { path: 'unpack/worker.ts', text: "import { a } from './a.ts';\n" },
+    { path: 'unpack/a.ts', text: "import type { B } from './b.ts';\nimport { c } from '../util/c.ts';\n" },
+    { path: 'unpack/b.ts', text: "import koffi from 'koffi';\n" },
+    { path: 'util/c.ts', text: "import koffi, {\n  type Func,\n} from 'koffi';\n" },
+  ];
+  assert.deepEqual(findNativeThreads(planted), ['unpack/worker.ts loads util/c.ts, which loads native code']);
 });
 
 test('a planted violation of each rule is found', () => {

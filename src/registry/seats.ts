@@ -47,7 +47,7 @@ export function openSeats(settings: LineSettings): Seats {
       const endedItself = seat !== undefined && seats.delete(seat);
       if (endedItself && !isReady) notBefore = performance.now() + restMs;
     };
-    const thread = startHelper<LineQuestion, LineAnswer>(import.meta.url, 'line-worker', undefined, onEnd);
+    const thread = startHelper<LineQuestion, LineAnswer>(import.meta.url, 'line-worker', { onEnd });
     const seat: Seat | undefined = thread && { thread, receives: new Set(), uses: 0 };
     if (seat === undefined) return undefined;
     seats.add(seat);

@@ -50,9 +50,6 @@ export function createBatch(): BatchFill {
   };
 }
 
-/** There are no attributes here that could be dropped. */
-const noted = (): void => {};
-
 /** Writes the bodies of a batch into the folder of their layer. @throws as the file system does. */
 export function writeBatch(into: string, { bytes, heads, count }: BodyBatch): void {
   let at = 0;
@@ -62,7 +59,7 @@ export function writeBatch(into: string, { bytes, heads, count }: BodyBatch): vo
     const path = `${into}/${bodyName(next())}`;
     const end = start + next();
     const attributes = { mode: next(), uid: next(), gid: next(), mtime: next() };
-    writeBody(path, attributes, bytes.subarray(start, end), noted);
+    writeBody(path, attributes, bytes.subarray(start, end));
     start = end;
   }
 }

@@ -9,7 +9,7 @@ import type { BodyWork } from './body-worker.ts';
  * ends the other thread.
  */
 export type BodyWriter = AsyncDisposable & {
-  /** Whether a body is one of those: small, and without attributes that the file system may refuse. */
+  /** Whether a body is one of those: small, and not waited for to be given extended attributes. */
   takes(attributes: Attributes, size: number): boolean;
   /** Copies the bytes; when they are written is not known before `finish`. @throws what an earlier one failed with. */
   write(body: number, attributes: Attributes, bytes: Uint8Array): void;

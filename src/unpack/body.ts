@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync, writeSync } from 'node:fs';
 import type { Attributes } from '../oci/toc.ts';
-import { offerXattr } from '../util/libc.ts';
 
 /**
  * The content of a file on its way into the store. All calls are synchronous: they run in the worker's own thread, and
@@ -9,16 +8,13 @@ import { offerXattr } from '../util/libc.ts';
  */
 export type Body = {
   write(chunk: Uint8Array): void;
-  /** Sets the attributes, closes, and answers the sha256 in hex. */
+  /** Sets mode, owner and time, closes, and answers the sha256 in hex. */
   finish(): string;
   /** Closes what is half written. */
   abandon(): void;
 };
 
-/** Hears of an attribute that the file system does not take. */
-export type OnDropped = (name: string) => void;
-
-export function openBody(path: string, attributes: Attributes, onDropped: OnDropped): Body {
+export function openBody(path: string, attributes: Attributes): Body {
   const fd = create(path, attributes);
   const sha256 = createHash('sha256');
   return {
@@ -28,7 +24,7 @@ export function openBody(path: string, attributes: Attributes, onDropped: OnDrop
     },
     finish() {
       try {
-        setAttributes(fd, attributes, onDropped);
+        setAttributes(fd, attributes);
       } finally {
         closeSync(fd);
       }
@@ -39,16 +35,11 @@ export function openBody(path: string, attributes: Attributes, onDropped: OnDrop
 }
 
 /** A body that is here as a whole. */
-export function writeBody(
-  path: string,
-  attributes: Attributes,
-  bytes: Uint8Array,
-  onDropped: OnDropped,
-): void {
+export function writeBody(path: string, attributes: Attributes, bytes: Uint8Array): void {
   const fd = create(path, attributes);
   try {
     writeAll(fd, bytes);
-    setAttributes(fd, attributes, onDropped);
+    setAttributes(fd, attributes);
   } finally {
     closeSync(fd);
   }
@@ -67,18 +58,9 @@ export function writeAll(fd: number, bytes: Uint8Array): void {
 }
 
 /** Owner and mode only where they are not what creation gave: two calls less for nearly every file. */
-function setAttributes(
-  fd: number,
-  { mode, uid, gid, mtime, xattrs }: Attributes,
-  onDropped: OnDropped,
-): void {
+function setAttributes(fd: number, { mode, uid, gid, mtime }: Attributes): void {
   if (uid !== ownUid || gid !== ownGid) fchownSync(fd, uid, gid);
   if ((mode & 0o777 & ~umask) !== mode) fchmodSync(fd, mode);
-  if (xattrs !== undefined) {
-    for (const [name, value] of Object.entries(xattrs)) {
-      if (!offerXattr(fd, name, Buffer.from(value, 'latin1'))) onDropped(name);
-    }
-  }
   const time = new Date(mtime); // of a number below 0 Node makes the present
   futimesSync(fd, time, time);
 }

@@ -17,6 +17,7 @@ export type ExtractionOptions = HeadLimits & {
   readonly small: Pick<BodyWriter, 'takes' | 'write'>;
   /** Names the layer in errors. */
   readonly label: string;
+  /** Hears of each entry; the body of a file with extended attributes is written by then, without them. */
   readonly onEntry: (entry: TocEntry) => void;
   /** Hears of an attribute that is not kept. */
   readonly onDropped: (name: string) => void;
@@ -90,11 +91,11 @@ export function createExtraction(options: ExtractionOptions): Extraction {
       left -= chunk.length;
       if (chunk.length === head.size) {
         if (small.takes(head, head.size)) small.write(body, head, chunk);
-        else writeBody(path, head, chunk, onDropped);
+        else writeBody(path, head, chunk);
         onEntry({ ...head, body, sha256: hash('sha256', chunk, 'hex') });
         return true;
       }
-      openedBody ??= openBody(path, head, onDropped);
+      openedBody ??= openBody(path, head);
       openedBody.write(chunk);
       if (left > 0) return false;
       const whole = openedBody;

@@ -6,6 +6,7 @@ import { small } from '../../test/support/small-tar.ts';
 import { anyLimits, openUnpacking } from '../../test/support/unpacking.ts';
 import { toDigest } from '../oci/digest.ts';
 import { unpackLayer } from './job.ts';
+import { setXattrs } from './xattrs.ts';
 
 const { folder } = await openUnpacking();
 
@@ -14,6 +15,6 @@ test('the diffId of a plain tar is its digest, which was verified', async () => 
   writeFileSync(source, small);
   const into = mkdtempSync(join(folder, 'into-'));
   const verified = toDigest('sha256', 'b'.repeat(64));
-  const { diffId } = await unpackLayer({ source, digest: verified, into, limits: anyLimits });
+  const { diffId } = await unpackLayer({ source, digest: verified, into, limits: anyLimits }, setXattrs);
   assert.equal(diffId, verified);
 });

@@ -8,6 +8,7 @@ import { inspectFile, readUncompressed } from './compression.ts';
 import { createExtraction } from './extraction.ts';
 import { boundBytes, type UnpackLimits } from './limits.ts';
 import { openTocWriter } from './toc-writer.ts';
+import { openXattrWriter, type SetXattrs } from './xattr-batch.ts';
 
 /** One layer to unpack: a verified file, its digest, and an empty folder for bodies and table of contents. Plain data: it crosses threads. */
 export type UnpackJob = {
@@ -23,21 +24,29 @@ export type UnpackJob = {
  *
  * @throws ArtifactError `unmountable` naming layer and entry; `exhausted` when the disk is full.
  */
-export async function unpackLayer({ source, digest, into, limits }: UnpackJob): Promise<TocSummary> {
+export async function unpackLayer(
+  { source, digest, into, limits }: UnpackJob,
+  setXattrs: SetXattrs,
+): Promise<TocSummary> {
   const label = `layer ${digest}`;
   const file = await inspectFile(source);
   const bound = boundBytes(limits, file);
   const dropped = new Map<string, number>();
+  const onDropped = (name: string): void => void dropped.set(name, (dropped.get(name) ?? 0) + 1);
   using toc = openTocWriter(into);
   await using small = openBodyWriter(into);
+  const xattrs = openXattrWriter(into, setXattrs, onDropped);
   const extraction = createExtraction({
     into,
     small,
     label,
     maxEntries: limits.maxEntries,
     bound,
-    onEntry: toc.add,
-    onDropped: name => dropped.set(name, (dropped.get(name) ?? 0) + 1),
+    onEntry(entry) {
+      toc.add(entry);
+      xattrs.add(entry);
+    },
+    onDropped,
   });
 
   // The digest of a plain tar is its diffId, and was verified with the blob.
@@ -49,8 +58,11 @@ export async function unpackLayer({ source, digest, into, limits }: UnpackJob): 
     if (read > bound.bytes) throw new ArtifactError('unmountable', `${label} ${bound.excess}`);
     if (!isVerified) sha256.update(chunk);
     await extraction.write(chunk);
+    const setting = xattrs.flush();
+    if (setting !== undefined) await setting;
   }
   await extraction.end();
+  await xattrs.finish();
   await small.finish();
   const diffId = isVerified ? digest : toDigest('sha256', sha256.digest('hex'));
   return toc.end({ digest, diffId, notes: noteOf(dropped, label) });

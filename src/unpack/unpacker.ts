@@ -5,6 +5,7 @@ import { createSemaphore } from '../util/mutex.ts';
 import { startThread } from '../util/thread.ts';
 import type { UnpackJob } from './job.ts';
 import type { UnpackLimits } from './limits.ts';
+import { setXattrs } from './xattrs.ts';
 
 export type Unpacker = AsyncDisposable & {
   /**
@@ -34,7 +35,10 @@ export function openUnpacker(limits: UnpackLimits): Unpacker {
       signal.throwIfAborted();
       try {
         // It has ended when this is over, so that the folder is the caller's alone again.
-        await using thread = startThread<UnpackJob, TocSummary>(import.meta.url, 'worker', resourceLimits);
+        await using thread = startThread<UnpackJob, TocSummary>(import.meta.url, 'worker', {
+          resourceLimits,
+          answer: setXattrs,
+        });
         using stack = new DisposableStack();
         const end = (): void => void thread[Symbol.asyncDispose]();
         signal.addEventListener('abort', end);

@@ -1,4 +1,6 @@
 import { answerQuestions } from '../util/thread.ts';
-import { unpackLayer } from './job.ts';
+import { type UnpackJob, unpackLayer } from './job.ts';
 
-answerQuestions(unpackLayer);
+answerQuestions((job: UnpackJob, call) =>
+  unpackLayer(job, async batch => (await call(batch)) as readonly string[]),
+);

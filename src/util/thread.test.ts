@@ -31,7 +31,11 @@ async function echo() {
     });`,
   );
   const beside = pathToFileURL(join(folder.path, 'us.ts')).href;
-  return { folder, beside, start: () => startThread<string, string>(beside, 'echo-worker', limits) };
+  return {
+    folder,
+    beside,
+    start: () => startThread<string, string>(beside, 'echo-worker', { resourceLimits: limits }),
+  };
 }
 
 test('each question has its answer, and what is thrown comes as it was', async () => {
@@ -75,6 +79,56 @@ test('a thread that ends fails what it was asked, and what it is asked later', a
   const ended = assert.rejects(asked, /has ended/);
   await disposed[Symbol.asyncDispose]();
   await ended;
+});
+
+test('a thread may ask the one that started it, which answers or throws', async () => {
+  await using folder = await temporaryFolder();
+  writeFileSync(
+    join(folder.path, 'asking-worker.ts'),
+    `import { answerQuestions } from ${JSON.stringify(ours)};
+    answerQuestions(async (question, call) => \`\${question} \${await call(question)}\`);`,
+  );
+  const beside = pathToFileURL(join(folder.path, 'us.ts')).href;
+  const answer = (question: string): string => {
+    if (question === 'refuse') throw new ArtifactError('exhausted', 'no room');
+    return `${question}!`;
+  };
+  await using thread = startThread<string, string>(beside, 'asking-worker', { answer });
+  assert.equal(await thread.ask('a'), 'a a!');
+  await assert.rejects(thread.ask('refuse'), { code: 'exhausted', message: 'no room' });
+  await using deaf = startThread<string, string>(beside, 'asking-worker');
+  await assert.rejects(deaf.ask('a'), /answers nothing/);
+});
+
+test('a thread that is disposed while it loads native code ends when it has loaded it', async () => {
+  await using folder = await temporaryFolder();
+  writeFileSync(
+    join(folder.path, 'native-worker.ts'),
+    `import koffi from ${JSON.stringify(import.meta.resolve('koffi'))};
+    import { answerQuestions } from ${JSON.stringify(ours)};
+    koffi.load(null);
+    answerQuestions(() => 'loaded');`,
+  );
+  const program = join(folder.path, 'program.ts');
+  writeFileSync(
+    program,
+    `import { setTimeout as sleep } from 'node:timers/promises';
+    import { startThread } from ${JSON.stringify(ours)};
+    const start = () => startThread(${JSON.stringify(pathToFileURL(join(folder.path, 'us.ts')).href)}, 'native-worker');
+    const begun = performance.now();
+    const first = start();
+    await first.ask('');
+    const whole = performance.now() - begun;
+    await first[Symbol.asyncDispose]();
+    for (let nth = 0; nth < 40; nth++) {
+      const thread = start();
+      await sleep(whole * (0.2 + nth / 50));
+      await thread[Symbol.asyncDispose]();
+    }
+    console.log('alive');`,
+  );
+  const output = execFileSync(process.execPath, [program], { encoding: 'utf8', timeout: 60_000 });
+  assert.equal(output, 'alive\n');
 });
 
 test('a thread keeps the process alive while it owes an answer, and no longer', async () => {

@@ -1,10 +1,14 @@
 import { extname } from 'node:path';
 import { parentPort, type ResourceLimits, Worker } from 'node:worker_threads';
-import { ArtifactError, type ErrorCode, errnoOf } from './error.ts';
+import { type Call, type Message, openCalls } from './thread-call.ts';
 
 /**
  * Another thread of this process, which is asked many things at a time. It keeps the process alive only while it owes an
- * answer. Disposing it ends it at once, and with it the threads that it has started.
+ * answer. Disposing it fails what it was asked at once, and ends it as soon as it has loaded what it runs, and with it
+ * the threads that it has started.
+ *
+ * A thread loads no native code: Node aborts the process when a thread ends while it loads some, and a thread may end
+ * at any time, by its limits of memory for one. What needs a call of the C library asks the thread that started it.
  */
 export type Thread<Question, Answer> = AsyncDisposable & {
   /**
@@ -14,64 +18,58 @@ export type Thread<Question, Answer> = AsyncDisposable & {
   ask(question: Question): Promise<Answer>;
 };
 
-/** With the number of its question. */
-type Reply = readonly [number, Message];
-
-type Message =
-  | { readonly kind: 'answer'; readonly value: unknown }
-  | { readonly kind: 'refusal'; readonly code: ErrorCode; readonly message: string }
-  | { readonly kind: 'failure'; readonly errno: string | undefined; readonly message: string };
+export type ThreadOptions = {
+  readonly resourceLimits?: ResourceLimits;
+  /** Called once, however it ends. */
+  readonly onEnd?: () => void;
+  /** Answers what the thread asks. */
+  readonly answer?: (question: never) => unknown;
+};
 
 /** MiB. Enough for one that keeps its bytes outside of the heap. */
 const smallLimits: ResourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
 
+/** What a thread sends: first that it is ready. */
+type Sent = 'ready' | Message;
+
 /**
  * @param ours the caller's import.meta.url.
  * @param file what runs in the thread: a module beside the caller, in the source and in a bundle, without its extension.
- * @param onEnd called once, however it ends.
  */
 export function startThread<Question, Answer>(
   ours: string,
   file: string,
-  resourceLimits: ResourceLimits = smallLimits,
-  onEnd: () => void = () => {},
+  { resourceLimits = smallLimits, onEnd = () => {}, answer = refuse }: ThreadOptions = {},
 ): Thread<Question, Answer> {
   const worker = new Worker(new URL(`./${file}${extname(ours)}`, ours), { resourceLimits });
-  const waiting = new Map<number, PromiseWithResolvers<unknown>>();
-  let questions = 0;
+  const ready = Promise.withResolvers<void>();
   let failure: unknown = new Error(`the thread ${file} has ended`);
-  let ended = false;
+  const calls = openCalls(message => post(worker, message), answer);
 
   worker.unref();
-  worker.on('message', ([number, message]: Reply) => {
-    const asked = waiting.get(number);
-    waiting.delete(number);
-    if (waiting.size === 0) worker.unref();
-    if (message.kind === 'answer') asked?.resolve(message.value);
-    else asked?.reject(toError(message));
+  worker.on('message', (sent: Sent) => {
+    if (sent === 'ready') return ready.resolve();
+    calls.receive(sent);
+    if (calls.count() === 0) worker.unref();
   });
   worker.on('error', thrown => {
     failure = thrown;
   });
   worker.on('exit', () => {
-    ended = true;
-    for (const { reject } of waiting.values()) reject(failure);
-    waiting.clear();
+    ready.resolve();
+    calls.end(failure);
     onEnd();
   });
 
   return {
     async ask(question) {
-      if (ended) throw failure;
-      const asked = Promise.withResolvers<unknown>();
-      // A thread of this process has no origin.
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin
-      worker.postMessage([questions, question]);
-      waiting.set(questions++, asked);
       worker.ref();
-      return (await asked.promise) as Answer;
+      return (await calls.ask(question)) as Answer;
     },
     async [Symbol.asyncDispose]() {
+      calls.end(failure);
+      worker.ref();
+      await ready.promise;
       await worker.terminate();
     },
   };
@@ -88,34 +86,27 @@ export function startHelper<Question, Answer>(
   }
 }
 
-/** The other end: what runs in the thread calls this once. */
-export function answerQuestions(answer: (question: never) => unknown): void {
-  const toMessage = async (question: never): Promise<Message> => {
-    try {
-      return { kind: 'answer', value: await answer(question) };
-    } catch (thrown) {
-      return toFailure(thrown);
-    }
-  };
-  // Nor has the thread that asks.
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin
-  const post = (reply: Reply): void => parentPort?.postMessage(reply);
-  parentPort?.on(
-    'message',
-    ([number, question]: [number, unknown]) =>
-      void toMessage(question as never).then(message => post([number, message])),
+/**
+ * The other end: what runs in the thread calls this once, when it has loaded what it needs.
+ * @param answer is given the question, and a way to ask the thread that started this one.
+ */
+export function answerQuestions(answer: (question: never, call: Call) => unknown): void {
+  const port = parentPort;
+  if (port === null) throw new Error('only a thread answers questions');
+  const calls = openCalls(
+    message => post(port, message),
+    question => answer(question, calls.ask),
   );
+  port.on('message', calls.receive);
+  post(port, 'ready');
 }
 
-type Failure = Exclude<Message, { readonly kind: 'answer' }>;
-
-function toFailure(thrown: unknown): Failure {
-  if (thrown instanceof ArtifactError) return { kind: 'refusal', code: thrown.code, message: thrown.message };
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
-  return { kind: 'failure', errno: errnoOf(thrown), message };
+function refuse(): never {
+  throw new Error('the thread that started this one answers nothing');
 }
 
-function toError(failure: Failure): Error {
-  if (failure.kind === 'refusal') return new ArtifactError(failure.code, failure.message);
-  return Object.assign(new Error(failure.message), failure.errno !== undefined && { code: failure.errno });
+function post(to: Pick<Worker, 'postMessage'>, sent: Sent): void {
+  // A thread of this process has no origin.
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin
+  to.postMessage(sent);
 }

@@ -31,6 +31,8 @@ const inside: Readonly<Record<string, readonly string[]>> = { volume: ['oci', 'u
 const heavy: Readonly<Record<string, string>> = { '@kubernetes/client-node': 'kube/client.ts' };
 
 const statement = /^(?:import|export)\b(?:[^;'"]*?\bfrom)?\s*(['"])(?<specifier>[^'"\n]+)\1/gm;
+/** What is gone when types are stripped: only `import type`, whatever else an import names. */
+const typeOnly = /^(?:import|export) type\b[^;]*;/gm;
 const onDemand = /\b(?:import|new URL)\(\s*(['"])(?<specifier>[^'"\n]+)\1/g;
 const comment = /^\s*(?:\/\/.*|\/\*[^]*?\*\/)/gm;
 
@@ -46,6 +48,24 @@ export function parseImports(text: string): readonly Import[] {
     ...find(statement, false),
     ...find(onDemand, true).filter(({ specifier }) => !specifier.includes('://')),
   ];
+}
+
+/** Packages that are native code, or load some. */
+const native: ReadonlySet<string> = new Set(['koffi']);
+
+/** What the threads of the program would load of native code: a line for each thread and file that imports some. */
+export function findNativeThreads(files: readonly SourceFile[]): readonly string[] {
+  const values = new Map(files.map(({ path, text }) => [path, parseImports(text.replace(typeOnly, ''))]));
+  const threads = files.map(({ path }) => path).filter(path => path.endsWith('worker.ts'));
+  return threads.flatMap(thread => {
+    const loaded = new Set([thread]);
+    for (const path of loaded)
+      for (const { specifier } of values.get(path) ?? [])
+        if (specifier.startsWith('.')) loaded.add(resolve(path, specifier));
+    return [...loaded]
+      .filter(path => values.get(path)?.some(({ specifier }) => native.has(specifier)))
+      .map(path => `${thread} loads ${path}, which loads native code`);
+  });
 }
 
 /** Every import that breaks a rule of the house, a line for people each; cycles last. */

@@ -7,6 +7,7 @@ import { toDigest, type Digest } from '../../src/oci/digest.ts';
 import { bodyFolder, bodyName, tocName } from '../../src/oci/toc.ts';
 import { unpackLayer } from '../../src/unpack/job.ts';
 import type { UnpackLimits } from '../../src/unpack/limits.ts';
+import { setXattrs } from '../../src/unpack/xattrs.ts';
 import { temporaryFolder } from './temporary.ts';
 import { decodeToc, type Toc } from './toc.ts';
 
@@ -33,7 +34,7 @@ export async function openUnpacking(): Promise<Unpacking> {
   async function unpackFile(source: string, limits: Partial<UnpackLimits> = {}): Promise<Unpacked> {
     const into = mkdtempSync(join(folder.path, 'into-'));
     const job = { source, digest, into, limits: { ...anyLimits, ...limits } };
-    const summary = await unpackLayer(job);
+    const summary = await unpackLayer(job, setXattrs);
     const toc = decodeToc(readFileSync(join(into, tocName)));
     assert.deepEqual({ ...summary, entries: toc.entries }, toc);
     verifyBodies({ ...toc, into });
