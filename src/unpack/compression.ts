@@ -1,5 +1,4 @@
-import { createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import { pipeline } from 'node:stream';
 import { constants, createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib';
 import { ArtifactError, errnoOf } from '../util/error.ts';
@@ -29,14 +28,22 @@ const skippable = /^[\x50-\x5f]\x2a\x4d\x18/;
 
 export type CompressedFile = { readonly compression: Compression; readonly size: number };
 
-export async function inspectFile(path: string): Promise<CompressedFile> {
-  await using file = await open(path);
-  const { size } = await file.stat();
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(6), 0, 6, 0);
-  const start = buffer.subarray(0, bytesRead);
+/** Files are opened by this thread itself: a thread that is ended while another opens one for it leaves it open. */
+export function inspectFile(path: string): CompressedFile {
+  const { start, size } = readStart(path);
   if (skippable.test(start.toString('latin1'))) return { compression: 'zstd', size };
   const known = magics.find(([, magic]) => start.subarray(0, magic.length).equals(magic));
   return { compression: known?.[0] ?? 'none', size };
+}
+
+function readStart(path: string): { readonly start: Buffer; readonly size: number } {
+  const fd = openSync(path, 'r');
+  try {
+    const start = Buffer.alloc(6);
+    return { start: start.subarray(0, readSync(fd, start, 0, 6, 0)), size: fstatSync(fd).size };
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /**
@@ -50,12 +57,12 @@ export async function* readUncompressed(
   { compression, size }: CompressedFile,
   label: string,
 ): AsyncGenerator<Buffer> {
-  const file = createReadStream(path, { highWaterMark: chunkSize });
-  if (compression === 'none') {
+  const inflate = compression === 'none' ? undefined : openInflate(compression, label);
+  const file = createReadStream(path, { fd: openSync(path, 'r'), highWaterMark: chunkSize });
+  if (inflate === undefined) {
     yield* file as AsyncIterable<Buffer>;
     return;
   }
-  const inflate = openInflate(compression, label);
   // Errors of both reach the iteration over the last.
   pipeline(file, inflate, () => {});
   try {
@@ -76,7 +83,7 @@ export async function* readUncompressed(
   }
 }
 
-function openInflate(compression: Compression, label: string): Gunzip | ZstdDecompress {
+function openInflate(compression: Exclude<Compression, 'none'>, label: string): Gunzip | ZstdDecompress {
   if (compression === 'gzip') return createGunzip({ chunkSize });
   if (compression === 'zstd') return createZstdDecompress({ chunkSize, params: zstdParameters });
   throw new ArtifactError(

@@ -29,7 +29,7 @@ export async function unpackLayer(
   setXattrs: SetXattrs,
 ): Promise<TocSummary> {
   const label = `layer ${digest}`;
-  const file = await inspectFile(source);
+  const file = inspectFile(source);
   const bound = boundBytes(limits, file);
   const dropped = new Map<string, number>();
   const onDropped = (name: string): void => void dropped.set(name, (dropped.get(name) ?? 0) + 1);

@@ -148,6 +148,26 @@ test('an abort ends the thread promptly, and nothing of it is left', async () =>
   assert.deepEqual(openFiles(folder.path), []);
 });
 
+test('an abort at any point of the start of a thread ends that unpacking and nothing else', async () => {
+  await using unpacker = openUnpacker(limits);
+  const path = into('started');
+  const layer = source('started.tar', endless());
+  const begun = performance.now();
+  const whole = new AbortController();
+  const rejected = assert.rejects(unpacker.unpack(layer, digest, path, whole.signal), /enough/);
+  while (!existsSync(join(path, bodyName(0)))) await sleep(1);
+  const startMs = performance.now() - begun;
+  whole.abort(new Error('enough'));
+  await rejected;
+  for (let nth = 0; nth < 30; nth++) {
+    rmSync(path, { recursive: true });
+    mkdirSync(path);
+    const signal = AbortSignal.timeout(Math.ceil((startMs * nth) / 30));
+    await assert.rejects(unpacker.unpack(layer, digest, path, signal), { name: 'TimeoutError' });
+  }
+  assert.deepEqual(openFiles(folder.path), []);
+});
+
 test('an abort ends the second thread too', async () => {
   await using unpacker = openUnpacker(limits);
   const path = into('aborted-many');

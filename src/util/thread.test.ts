@@ -102,28 +102,30 @@ test('a thread may ask the one that started it, which answers or throws', async 
 
 test('a thread that is disposed while it loads native code ends when it has loaded it', async () => {
   await using folder = await temporaryFolder();
+  const loading = join(folder.path, 'loading');
   writeFileSync(
     join(folder.path, 'native-worker.ts'),
-    `import koffi from ${JSON.stringify(import.meta.resolve('koffi'))};
+    `import { writeFileSync } from 'node:fs';
+    import { createRequire } from 'node:module';
     import { answerQuestions } from ${JSON.stringify(ours)};
-    koffi.load(null);
+    writeFileSync(${JSON.stringify(loading)}, '');
+    createRequire(${JSON.stringify(import.meta.url)})('koffi').load(null);
     answerQuestions(() => 'loaded');`,
   );
   const program = join(folder.path, 'program.ts');
   writeFileSync(
     program,
-    `import { setTimeout as sleep } from 'node:timers/promises';
+    `import { existsSync, rmSync } from 'node:fs';
+    import { setImmediate } from 'node:timers/promises';
     import { startThread } from ${JSON.stringify(ours)};
-    const start = () => startThread(${JSON.stringify(pathToFileURL(join(folder.path, 'us.ts')).href)}, 'native-worker');
-    const begun = performance.now();
-    const first = start();
-    await first.ask('');
-    const whole = performance.now() - begun;
-    await first[Symbol.asyncDispose]();
-    for (let nth = 0; nth < 40; nth++) {
-      const thread = start();
-      await sleep(whole * (0.2 + nth / 50));
+    const beside = ${JSON.stringify(pathToFileURL(join(folder.path, 'us.ts')).href)};
+    for (let nth = 0; nth < 16; nth++) {
+      const thread = startThread(beside, 'native-worker');
+      while (!existsSync(${JSON.stringify(loading)})) await setImmediate();
+      const until = performance.now() + nth / 2;
+      while (performance.now() < until);
       await thread[Symbol.asyncDispose]();
+      rmSync(${JSON.stringify(loading)});
     }
     console.log('alive');`,
   );
