@@ -41,6 +41,7 @@ const textOf = (path: string): string => documents.find(document => document.pat
 const foreign = [
   '--max-semi-space-size',
   '--silent',
+  '--verbose',
   '--to-oci-layout',
   '--image-credential-provider-config',
   '--image-credential-provider-bin-dir',

@@ -7,19 +7,21 @@ import { Readable } from 'node:stream';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import { reportFiles } from './support/file-reporter.ts';
 import { sweep } from './support/leftovers.ts';
 import { listMounts } from './support/mounts.ts';
 import { isCi } from './support/tools.ts';
 import { installTools } from './tools/install.ts';
 
 /**
- * `npm test [-- file…]`: all tests, two files at a time; those named *.quiet.test.ts, which measure, one by one
- * afterwards. The run has a temporary folder of its own, and fails if a mount, a file or a process outlives it; in CI
+ * `npm test [-- --verbose] [-- file…]`: all tests, two files at a time; those named *.quiet.test.ts, which measure, one
+ * by one afterwards. It prints a line for each file; with --verbose, each test and the figures it tells. The run has a temporary folder of its own, and fails if a mount, a file or a process outlives it; in CI
  * also if a test was skipped.
  */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const asked = process.argv.slice(2);
+const verbose = process.argv.includes('--verbose');
+const asked = process.argv.slice(2).filter(argument => argument !== '--verbose');
 const files = (asked.length > 0 ? asked : globSync('{src,test}/**/*.test.ts', { cwd: root })).toSorted();
 const quiet = files.filter(file => file.endsWith('.quiet.test.ts'));
 const others = files.filter(file => !quiet.includes(file));
@@ -35,7 +37,8 @@ const folder = mkdtempSync(join(shared, 'oac-')); // short: unix sockets lie bel
 process.env['TMPDIR'] = folder;
 const before = listMounts();
 
-for await (const text of Readable.from(events()).compose(spec)) process.stdout.write(text);
+const report = verbose ? Readable.from(events()).compose(spec) : reportFiles(root, events());
+for await (const text of report) process.stdout.write(text);
 
 /** The events of both halves as those of one run: one list of failures and one set of totals at the end. */
 async function* events(): AsyncGenerator<{ type: string; data: object }> {
