@@ -1,7 +1,10 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { STATUS_CODES } from 'node:http';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { createMemo } from '../util/memo.ts';
+import { createConnections } from './connections.ts';
+import { readRequest, type Request } from './request.ts';
 
 export type Pages = {
   /** What only a restart mends, one line each. */
@@ -15,18 +18,52 @@ export type Pages = {
 
 export type HttpServer = AsyncDisposable & { readonly port: number };
 
+type Answer = {
+  readonly status: number;
+  readonly body: string | Uint8Array;
+  readonly headers?: Readonly<Record<string, string>>;
+};
+
+/** Connections at once. A probe and a scrape take one each, for milliseconds. */
+const maxConnections = 128;
+/** From the connection to the end of the answer. Prometheus waits so long for a scrape, kubelet 1 s for a probe. */
+const lifetimeMs = 10_000;
+/** For how long what a scrape has found is given again. */
+const freshMs = 1_000;
+
 /**
  * Serves /healthz (200 unless only a restart can help), /readyz (200) and /metrics; the first two give their reasons
  * with a 503. Port 0 lets the kernel choose.
+ *
+ * Whoever reaches the port costs the node little, whatever they send: there are so many connections, each has one
+ * request and some seconds, one scrape at a time is computed, and an answer that is not read is shared with the others
+ * that are not. Node's own server of HTTP makes objects of each request of a pipeline before the first is answered, so
+ * this one reads the socket itself.
  * @throws ArtifactError `unavailable` when the address cannot be had.
  */
 export async function serveHttp(
   address: { readonly host: string | undefined; readonly port: number },
   pages: Pages,
 ): Promise<HttpServer> {
-  const server = createServer((request, response) => {
-    answer(request, response, pages).catch((error: unknown) => {
-      send(response, 500, `${toArtifactError(error).message}\n`);
+  const connections = createConnections(maxConnections, lifetimeMs);
+  const scraped = createMemo<Uint8Array>();
+  const scrape = (): Promise<Uint8Array> =>
+    scraped.recall(
+      'metrics',
+      async () => ({ value: Buffer.from(await pages.metrics.scrape()), forMs: freshMs }),
+      unending,
+    );
+  // Half open: a client may say that it has asked all, and wait for the answer.
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
+    connections.add(socket);
+    socket.on('error', () => socket.destroy());
+    readRequest(socket, request => {
+      answer(request, pages, scrape)
+        .catch((error: unknown): Answer => ({ status: 500, body: `${toArtifactError(error).message}\n` }))
+        .then(
+          found => send(socket, found, request?.method === 'HEAD'),
+          () => socket.destroy(),
+        );
     });
   });
   await listen(server, address);
@@ -34,47 +71,63 @@ export async function serveHttp(
     port: (server.address() as AddressInfo).port,
     async [Symbol.asyncDispose]() {
       server.close();
-      server.closeAllConnections();
+      connections.destroyAll();
       await once(server, 'close');
     },
   };
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse, pages: Pages): Promise<void> {
+const unending = new AbortController().signal;
+
+async function answer(
+  request: Request | undefined,
+  pages: Pages,
+  scrape: () => Promise<Uint8Array>,
+): Promise<Answer> {
+  if (request === undefined)
+    return { status: 400, body: 'this is not a request of HTTP/1.1 with a short head\n' };
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    response.setHeader('Allow', 'GET, HEAD');
-    return send(response, 405, 'only GET and HEAD\n');
+    return { status: 405, body: 'only GET and HEAD\n', headers: { Allow: 'GET, HEAD' } };
   }
-  switch (request.url?.split('?', 1)[0]) {
+  switch (request.path) {
     case '/healthz': {
       const reasons = pages.broken();
-      return send(
-        response,
-        reasons.length === 0 ? 200 : 503,
-        reasons.map(reason => `${reason}\n`).join('') || 'ok\n',
-      );
+      return {
+        status: reasons.length === 0 ? 200 : 503,
+        body: reasons.map(reason => `${reason}\n`).join('') || 'ok\n',
+      };
     }
     case '/readyz': {
       const reasons = pages.ready();
       const notes = pages.notes().map(note => `ready, but: ${note}\n`);
-      if (reasons.length === 0) return send(response, 200, notes.join('') || 'ready\n');
-      return send(response, 503, reasons.map(reason => `not ready: ${reason}\n`).join(''));
+      if (reasons.length === 0) return { status: 200, body: notes.join('') || 'ready\n' };
+      return { status: 503, body: reasons.map(reason => `not ready: ${reason}\n`).join('') };
     }
     case '/metrics':
-      return send(response, 200, await pages.metrics.scrape(), pages.metrics.contentType);
+      return {
+        status: 200,
+        body: await scrape(),
+        headers: { 'Content-Type': pages.metrics.contentType },
+      };
     default:
-      return send(response, 404, '/healthz, /readyz and /metrics are here\n');
+      return { status: 404, body: '/healthz, /readyz and /metrics are here\n' };
   }
 }
 
-function send(
-  response: ServerResponse,
-  status: number,
-  text: string,
-  type = 'text/plain; charset=utf-8',
-): void {
-  response.writeHead(status, { 'Content-Type': type, 'Cache-Control': 'no-store' });
-  response.end(text);
+function send(socket: Socket, { status, body, headers = {} }: Answer, headOnly: boolean): void {
+  const fields = {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': String(Buffer.byteLength(body)),
+    'Cache-Control': 'no-store',
+    Date: new Date().toUTCString(),
+    Connection: 'close',
+    ...headers,
+  };
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.cork();
+  socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n`);
+  if (!headOnly) socket.write(body);
+  socket.end();
 }
 
 async function listen(
