@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { destination, type Logger, pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import type { Settings } from './cli/settings.ts';
 import { serveRegistration } from './csi/registration.ts';
 import { serveCsi } from './csi/server.ts';
@@ -8,12 +8,15 @@ import { createMetrics } from './http/metrics.ts';
 import { serveHttp } from './http/server.ts';
 import type { DiskUsage } from './volume/contracts/store.ts';
 import { type ArtifactError } from './util/error.ts';
+import { openLineWriter } from './util/line-writer.ts';
 import { recognize } from './util/same-file.ts';
 import { version } from './util/version.ts';
 import { type House, openHouse } from './house.ts';
 
 /** kubelet and systemd give a process that stops this long; what is not done then is left to the next start. */
 const stopWithinMs = 9_500;
+/** How long the end of the process waits for a reader of its log. */
+const flushWithinMs = 1_000;
 
 /**
  * Runs the daemon until SIGTERM or SIGINT, and answers the exit code: 0, or 1 where kubelet refused the driver. Stopping
@@ -22,7 +25,7 @@ const stopWithinMs = 9_500;
  * @throws ArtifactError when it cannot start.
  */
 export async function serve(settings: Settings): Promise<number> {
-  const log = await createLog(settings);
+  const { log, dropped } = await createLog(settings);
   const ended = Promise.withResolvers<ArtifactError | undefined>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve(undefined));
   process.on('SIGHUP', () => log.info(hupped));
@@ -38,6 +41,7 @@ export async function serve(settings: Settings): Promise<number> {
     disk: async () => house?.diskUsage() ?? noDisk,
     volumes: async () => house?.artifacts.volumes() ?? [],
     problems: () => house?.problems() ?? [],
+    droppedLines: dropped,
   });
   if (settings.httpListen !== undefined) {
     const http = stack.use(
@@ -100,24 +104,19 @@ const hupped =
 
 const noDisk: DiskUsage = { totalBytes: 0, usedBytes: 0, availableBytes: 0, totalInodes: 0, usedInodes: 0 };
 
-async function createLog(settings: Settings): Promise<Logger> {
+/** A log that holds up nothing: what its reader does not take is kept for a while, and then counted. */
+async function createLog(settings: Settings): Promise<{ readonly log: Logger; dropped(): number }> {
   const { logLevel: level, logFormat } = settings;
-  const write = openOutput();
   const format =
     logFormat === 'text' ? (await import('pino-pretty')).default.prettyFactory({ colorize: false }) : String;
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
-  return pino(options, { write: line => write(format(line)) });
-}
-
-/** Writes to standard output. A disk that is full, or a reader that is gone, costs lines and nothing else. */
-function openOutput(): (line: string) => void {
-  const open = (): ReturnType<typeof destination> =>
-    // What one has failed to write it would keep, with all that comes after.
-    destination({ fd: 1, sync: true }).on('error', () => {
-      output = open();
-    });
-  let output = open();
-  return line => void output.write(line);
+  const output = openLineWriter(1, dropped =>
+    log.warn({ dropped }, 'lines of this log were dropped here, because nothing took them'),
+  );
+  const log = pino(options, { write: line => output.write(format(line)) });
+  // However it ends: what it died of is among these lines.
+  process.on('exit', () => output.flush(flushWithinMs));
+  return { log, dropped: output.dropped };
 }
 
 /** Says when the folder was emptied, moved away or replaced: the store goes on with what it holds open, and finds nothing. */

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { constants } from 'node:fs';
+import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -21,22 +23,26 @@ async function startLogging(node: TestNode, path: string, format: string): Promi
 }
 
 for (const format of ['json', 'text']) {
-  test(`a log in ${format} on a full disk costs its lines and nothing else`, needs('root'), async () => {
-    await using node = await testNode();
-    const disk = mountTmpfs(join(node.path, 'disk'), 'size=256k');
-    const [log, other] = [join(disk, 'log'), join(disk, 'other')];
-    await using daemon = await startLogging(node, log, format);
-    await assert.rejects(writeFile(other, Buffer.alloc(1 << 20)), { code: 'ENOSPC' });
-    const before = await readFile(log, 'utf8');
-    // Each call is a line, and all of them are more than the page that the log may still have.
-    for (let n = 0; n < 100; n++) await daemon.identity.GetPluginInfo({});
-    await rm(other);
-    await daemon.identity.Probe({});
-    const rest = async () => (await readFile(log, 'utf8')).slice(before.length);
-    await waitUntil(daemon, async () => (await rest()).includes('Identity/Probe'), 'writing again');
-    assert.ok((await rest()).split('GetPluginInfo').length < 100, 'what was lost does not come later');
-    assert.equal(await daemon.end('SIGTERM'), 0);
-  });
+  test(
+    `a log in ${format} on a full disk holds up nothing, and goes on where it was`,
+    needs('root'),
+    async () => {
+      await using node = await testNode();
+      const disk = mountTmpfs(join(node.path, 'disk'), 'size=256k');
+      const [log, other] = [join(disk, 'log'), join(disk, 'other')];
+      await using daemon = await startLogging(node, log, format);
+      await assert.rejects(writeFile(other, Buffer.alloc(1 << 20)), { code: 'ENOSPC' });
+      const before = await readFile(log, 'utf8');
+      // Each call is a line, and all of them are more than the page that the log may still have.
+      for (let n = 0; n < 100; n++) await daemon.identity.GetPluginInfo({});
+      await daemon.identity.Probe({});
+      await rm(other);
+      const rest = async () => (await readFile(log, 'utf8')).slice(before.length);
+      await waitUntil(daemon, async () => (await rest()).includes('Identity/Probe'), 'writing again');
+      assert.equal((await rest()).split('GetPluginInfo').length, 101);
+      assert.equal(await daemon.end('SIGTERM'), 0);
+    },
+  );
 
   test(`a log in ${format} that can never be written does not keep a daemon from starting`, async () => {
     await using node = await testNode();
@@ -45,3 +51,25 @@ for (const format of ['json', 'text']) {
     assert.equal(await daemon.end('SIGTERM'), 0);
   });
 }
+
+test('a log that nobody reads holds up no call, and is whole for a reader that comes later', async () => {
+  await using node = await testNode();
+  const path = join(node.path, 'log');
+  execFileSync('sh', ['-c', `mkfifo ${path}`]);
+  await using reader = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  await using daemon = await startLogging(node, path, 'json');
+  // Each is a line of 200 bytes and more, and a pipe has room for 64 KiB.
+  for (let n = 0; n < 1_000; n++) await daemon.identity.GetPluginInfo({}, { deadline: Date.now() + 5_000 });
+  assert.match(
+    await (await fetch(`${daemon.http}/metrics`)).text(),
+    /^oci_artifact_csi_log_lines_dropped_total 0$/m,
+  );
+  let text = '';
+  const read = async (): Promise<boolean> => {
+    const { bytesRead, buffer } = await reader.read(Buffer.alloc(1 << 20));
+    text += buffer.toString('utf8', 0, bytesRead);
+    return text.split('GetPluginInfo').length === 1_001;
+  };
+  await waitUntil(daemon, () => read().catch(() => false), 'all lines');
+  assert.equal(await daemon.end('SIGTERM'), 0);
+});

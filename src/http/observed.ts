@@ -10,6 +10,8 @@ export type Observed = {
   volumes(): Promise<readonly VolumeStatus[]>;
   /** Which files of the node's configuration are broken. */
   problems(): readonly string[];
+  /** Lines of the log that nothing took, since the start. */
+  droppedLines(): number;
 };
 
 /**
@@ -45,6 +47,11 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
     help: 'User and system CPU time in seconds',
     registers,
   });
+  const dropped = new Counter({
+    name: 'oci_artifact_csi_log_lines_dropped_total',
+    help: 'Lines of the log that were dropped, because nothing took them',
+    registers,
+  });
   const resident = gauge('process_resident_memory_bytes', 'Resident memory');
   const descriptors = gauge('process_open_fds', 'Open file descriptors');
   const start = gauge('process_start_time_seconds', 'Start of the process since 1970');
@@ -72,6 +79,8 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
       info.set({ namespace: pod?.namespace ?? '', pod: pod?.name ?? '', volume, reference, digest }, 1);
     }
     const { user, system } = process.cpuUsage();
+    dropped.reset();
+    dropped.inc(observed.droppedLines());
     cpu.reset();
     cpu.inc((user + system) / 1e6);
     resident.set(process.memoryUsage.rss());

@@ -25,7 +25,7 @@ export function readRequest(socket: Socket, ask: (request: Request | undefined) 
 }
 
 /** RFC 9112, section 3. The query is not part of the path. */
-export function parseRequest(head: string): Request | undefined {
+function parseRequest(head: string): Request | undefined {
   const { method, path } =
     /^(?<method>[A-Z]+) (?:http:\/\/[^/ ]*)?(?<path>\/[^ ?]*)(?:\?[^ ]*)? HTTP\/1\.[01]\r?\n/.exec(head)
       ?.groups ?? {};

@@ -38,6 +38,7 @@ function observing(volumes: readonly VolumeStatus[]): Observed {
       usedInodes: 3,
     }),
     problems: () => ['registries.conf is broken'],
+    droppedLines: () => 3,
     volumes: async () => volumes,
   };
 }
@@ -140,6 +141,7 @@ test('metrics count calls as other CSI drivers do, and pulls by outcome and regi
   const labels = 'driver_name="driver.example",method_name="/csi.v1.Node/NodePublishVolume"';
   for (const line of [
     'oci_artifact_csi_configuration_errors 1',
+    'oci_artifact_csi_log_lines_dropped_total 3',
     `csi_plugin_operations_seconds_bucket{le="0.1",${labels},grpc_status_code="OK"} 0`,
     `csi_plugin_operations_seconds_bucket{le="0.25",${labels},grpc_status_code="OK"} 1`,
     `csi_plugin_operations_seconds_bucket{le="600",${labels},grpc_status_code="NotFound"} 1`,

@@ -1,4 +1,4 @@
-import { readlinkSync } from 'node:fs';
+import { constants, readlinkSync } from 'node:fs';
 import { getSystemErrorMessage, getSystemErrorName } from 'node:util';
 import koffi, { type KoffiFunc, type LibraryHandle } from 'koffi';
 import { errnoOf } from './error.ts';
@@ -36,6 +36,8 @@ export function pathOf(fd: number): string {
   }
 }
 
+const F_GETFL = 3;
+const F_SETFL = 4;
 const F_OFD_SETLK = 37;
 const SYNC_FILE_RANGE_WRITE = 2;
 const XATTR_SIZE_MAX = 65_536;
@@ -44,6 +46,8 @@ const { EACCES, EAGAIN, ENODATA } = koffi.os.errno;
 const fcntl: KoffiFunc<(fd: number, command: number, lock: Uint8Array) => number> = libc.func(
   'int fcntl(int, int, void *)',
 );
+const fcntlFlags: KoffiFunc<(fd: number, command: number, flags: number) => number> =
+  libc.func('int fcntl(int, int, int)');
 const syncfs: KoffiFunc<(fd: number) => number> = libc.func('int syncfs(int)');
 const fsetxattr: KoffiFunc<
   (fd: number, name: string, value: Uint8Array, size: number, flags: number) => number
@@ -68,6 +72,12 @@ export function lockFile(fd: number): boolean {
   const errno = koffi.errno();
   if (errno === EAGAIN || errno === EACCES) return false;
   throw systemError('fcntl', pathOf(fd), errno);
+}
+
+/** Calls on the open file description, which may be shared with other processes, do not wait from now on (fcntl(2)). */
+export function setNonBlocking(fd: number): void {
+  const flags = check(fcntlFlags(fd, F_GETFL, 0), 'fcntl', fd);
+  check(fcntlFlags(fd, F_SETFL, flags | constants.O_NONBLOCK), 'fcntl', fd);
 }
 
 /** Writes all of the file system that holds the descriptor to disk, in a thread (syncfs(2)). */
