@@ -1,9 +1,9 @@
-import { X509Certificate } from 'node:crypto';
 import { type Bundle, bundleFromJSON, ValidationError } from '@sigstore/bundle';
 import { toSignedEntity } from '@sigstore/verify';
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts';
 import { quoteName } from '../oci/name.ts';
 import { ArtifactError } from '../util/error.ts';
+import { parseCertificate } from './certificate-form.ts';
 import { type JsonObject, parseJsonObject } from './json-object.ts';
 import type { SignedContent } from './signed-content.ts';
 
@@ -49,7 +49,7 @@ export function parseBundle(bytes: Uint8Array): SignedBundle {
       chain: [],
       ...(material.$case === 'publicKey' ? { hint: material.publicKey.hint } : {}),
       ...(material.$case === 'certificate'
-        ? { certificate: new X509Certificate(material.certificate.rawBytes) }
+        ? { certificate: parseCertificate(material.certificate.rawBytes) }
         : {}),
     },
   };

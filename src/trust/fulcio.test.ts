@@ -200,7 +200,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
     assert.match(await verdict(inTag(layer)), /vouches for it/);
     assert.match(
       await verdict(inTag(layer), {}, fulcio.root + fulcio.intermediate + jane.certificate),
-      /vouches for it .*not a CA/,
+      /vouches for it/,
     );
   });
 
@@ -230,6 +230,9 @@ describe('certificates of Fulcio', needs('openssl'), () => {
     assert.match(await verdict(openTestSource(), {}, byLeaf), /and not the one of its issuer/);
     assert.match(await verdict(openTestSource(), {}, 'x'), /caData must be certificates in PEM/);
     const broken = fulcio.root.replace(/MII\w{9}/, 'MII');
-    assert.match(await verdict(openTestSource(), {}, broken), /caData has a certificate that cannot be read/);
+    assert.match(
+      await verdict(openTestSource(), {}, broken),
+      /caData has a certificate that cannot be used: a certificate cannot be read/,
+    );
   });
 });

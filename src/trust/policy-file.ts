@@ -97,8 +97,8 @@ function loadRequirement(requirement: Requirement, texts: Texts): LoadedRequirem
     if (signer.kind === 'keys') {
       return { ...requirement, logs, signer: { kind: 'keys', keys: loadKeys(signer.keys, texts) } };
     }
-    const certificates = parseAuthorities(readMaterial(signer.ca, texts), labelOf(signer.ca));
-    return { ...requirement, logs, signer: { kind: 'fulcio', authority: { ...signer, certificates } } };
+    const authorities = parseAuthorities(readMaterial(signer.ca, texts), labelOf(signer.ca));
+    return { ...requirement, logs, signer: { kind: 'fulcio', authority: { ...signer, authorities } } };
   } catch (thrown) {
     if (!(thrown instanceof ArtifactError)) throw thrown;
     return unusable(field, thrown.message);

@@ -1,6 +1,6 @@
-import type { X509Certificate } from 'node:crypto';
 import { type SignedEntity, VerificationError, Verifier } from '@sigstore/verify';
 import { ArtifactError } from '../util/error.ts';
+import type { Certificate } from './certificate-form.ts';
 import { type Authority, toPublicKey, verifyCertificate } from './certificate.ts';
 import { toLogs, verifyRecordedSigner } from './log-entry.ts';
 import { keyId, type PublicKey } from './public-key.ts';
@@ -18,9 +18,9 @@ export type Trusted = {
 export type SignedContent = Pick<SignedEntity, 'signature' | 'tlogEntries'> & {
   /** What it says of its key (keyId in base64), if anything. */
   readonly hint?: string;
-  readonly certificate?: X509Certificate;
+  readonly certificate?: Certificate;
   /** Intermediate certificates. */
-  readonly chain: readonly X509Certificate[];
+  readonly chain: readonly Certificate[];
 };
 
 /**

@@ -7,6 +7,7 @@ tool (
 	github.com/fullstorydev/grpcurl/cmd/grpcurl
 	github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity
 	github.com/sigstore/cosign/v3/cmd/cosign
+	oci-artifact-csi.test/tools/x509path
 	oras.land/oras/cmd/oras
 )
 

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { findTool } from '../support/tools.ts';
 import { programNames, programs, toolsFolder } from './table.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const builtFrom = join(toolsFolder, 'go.sum');
+const builtFrom = join(toolsFolder, 'built-from');
 
 /**
  * Brings the programs of the table that are missing: packages by apt-get where that is possible, Go programs by the
@@ -35,23 +35,28 @@ function installPackages(): void {
   complain(missing, 'apt-get failed');
 }
 
-/** All of them, in one go, whenever go.sum differs from the one they were built from. */
+/** All of them, in one go, whenever go.sum or a program of this folder differs from what they were built from. */
 function buildGoPrograms(): void {
   const names = programNames.filter(name => programs[name].from === 'go');
   if (names.every(name => findTool(name) !== undefined) && isCurrent()) return;
-  console.error(`building ${names.join(' ')} (minutes at first, then never again until go.sum changes)`);
+  console.error(`building ${names.join(' ')} (minutes at first, then never again until they change)`);
   mkdirSync(toolsFolder, { recursive: true });
   const built = run('go', ['install', 'tool'], { cwd: here, env: { ...process.env, GOBIN: toolsFolder } });
-  if (built) copyFileSync(join(here, 'go.sum'), builtFrom);
+  if (built) writeFileSync(builtFrom, sources());
   else complain(names, 'go (1.26 or later) failed or is not there');
 }
 
 function isCurrent(): boolean {
   try {
-    return readFileSync(builtFrom, 'utf8') === readFileSync(join(here, 'go.sum'), 'utf8');
+    return readFileSync(builtFrom, 'utf8') === sources();
   } catch {
     return false;
   }
+}
+
+function sources(): string {
+  const files = ['go.sum', ...globSync('*/*.go', { cwd: here }).sort()];
+  return files.map(file => readFileSync(join(here, file), 'utf8')).join('');
 }
 
 function run(

@@ -1,0 +1,237 @@
+import fc from 'fast-check';
+import {
+  altNames,
+  extension,
+  type Extension,
+  isAuthority,
+  type Issued,
+  type KeyKind,
+  keyUsage,
+  makePair,
+  makeX509,
+  type Name,
+  nameConstraints,
+  oids,
+  type Pair,
+  purposes,
+} from './x509.ts';
+import { boolean, integer, octets, oid, sequence, text } from './der.ts';
+
+/** What a generated certificate is like; nearly all of its fields are as they should be in nearly all. */
+export type Spec = {
+  readonly key: KeyKind;
+  readonly basic: 'authority' | 'none' | 'no authority' | number;
+  readonly usage: 'signing' | 'certificates' | 'crls' | 'none';
+  readonly purposes: readonly string[] | undefined;
+  readonly permitted: readonly Name[];
+  readonly excluded: readonly Name[];
+  readonly constraintsCritical: boolean;
+  readonly names: readonly Name[];
+  readonly validity: 'now' | 'past' | 'future';
+  readonly oddity: Oddity;
+};
+
+const oddExtensions = [
+  'an unknown extension',
+  'an unknown critical extension',
+  'an extension twice',
+  'an unknown extension twice',
+  'key usage twice',
+  'an extension with bytes after its content',
+  'an explicit flag',
+  'a critical policy',
+  'a wanted policy',
+] as const;
+const oddForms = [
+  'bytes after its end',
+  'an altered signature',
+  'version 1',
+  'a negative serial number',
+  'SHA-1',
+] as const;
+type Oddity = 'none' | (typeof oddExtensions)[number] | (typeof oddForms)[number];
+
+function oddExtension(oddity: Oddity): readonly Extension[] {
+  const unknown = octets(Buffer.of(1));
+  const issuer = extension(oids.fulcioIssuer, text('https://accounts.example.com'));
+  switch (oddity) {
+    case 'an unknown extension':
+      return [extension(oids.unknown, unknown)];
+    case 'an unknown critical extension':
+      return [extension(oids.unknown, unknown, true)];
+    case 'an extension twice':
+      return [issuer, issuer];
+    case 'an unknown extension twice':
+      return [extension(oids.unknown, unknown), extension(oids.unknown, unknown)];
+    case 'key usage twice':
+      return [keyUsage(0), keyUsage(0)];
+    case 'an extension with bytes after its content':
+      return [extension(oids.subjectKey, Buffer.concat([unknown, Buffer.of(0)]))];
+    case 'an explicit flag':
+      return [sequence(oid(oids.unknown), boolean(false), octets(Buffer.of(5, 0)))];
+    case 'a critical policy':
+      return [extension(oids.policies, sequence(sequence(oid('1.2.3.4'))), true)];
+    case 'a wanted policy':
+      return [extension(oids.policyConstraints, sequence(Buffer.of(0x80, 1, 0)), true)];
+    default:
+      return [];
+  }
+}
+
+/** From the root to the leaf. */
+export type Chain = readonly Spec[];
+
+const names: readonly Name[] = [
+  'email:jane@example.com',
+  'email:jane@mail.example.com',
+  'email:jane@other.org',
+  'email:JANE@Example.com',
+  'dns:example.com',
+  'dns:a.example.com',
+  'dns:other.org',
+  'uri:https://example.com/x',
+  'uri:https://a.example.com:8443/x',
+  'uri:https://other.org/example.com',
+  'uri:https://jane@other.org/',
+  'uri:spiffe://example.com/jane',
+  'uri:urn:jane',
+  'uri:https://10.0.0.1/',
+  'uri:https://other.org:x@example.com/',
+  'uri:https://other.org?.example.com/',
+  'uri:https://[::1]/',
+  'ip:0a000001',
+  'email:jane\u00e9@example.com',
+  'email:no-at-sign',
+];
+const constraints: readonly Name[] = [
+  'email:example.com',
+  'email:.example.com',
+  'email:jane@example.com',
+  'email:other.org',
+  'dns:example.com',
+  'dns:.example.com',
+  'dns:other.org',
+  'uri:example.com',
+  'uri:.example.com',
+  'uri:other.org',
+  'ip:0a000000ff000000',
+];
+const kinds: readonly KeyKind[] = ['P-256', 'P-384', 'P-521', 'rsa', 'ed25519', 'rsa-1024'];
+
+const mostly = <T>(usual: T, ...others: readonly T[]): fc.Arbitrary<T> =>
+  fc.oneof(
+    { weight: 14, arbitrary: fc.constant(usual) },
+    { weight: 1, arbitrary: fc.constantFrom(...others) },
+  );
+const some = (list: readonly Name[], weight: number): fc.Arbitrary<readonly Name[]> =>
+  fc.oneof(
+    { weight: 10 - weight, arbitrary: fc.constant([]) },
+    { weight, arbitrary: fc.uniqueArray(fc.constantFrom(...list), { minLength: 1, maxLength: 2 }) },
+  );
+const oddity = mostly<Oddity>('none', ...oddExtensions, ...oddForms);
+const validity = mostly<Spec['validity']>('now', 'past', 'future');
+const key = fc.oneof(
+  { weight: 3, arbitrary: fc.constant<KeyKind>('P-256') },
+  { weight: 1, arbitrary: fc.constantFrom(...kinds) },
+);
+const given = (...ids: readonly string[]): readonly string[] => ids;
+
+const authority: fc.Arbitrary<Spec> = fc.record({
+  key,
+  basic: mostly<Spec['basic']>('authority', 0, 1, 'none', 'no authority'),
+  usage: mostly<Spec['usage']>('certificates', 'none', 'crls', 'signing'),
+  purposes: mostly<readonly string[] | undefined>(
+    undefined,
+    given(oids.codeSigning),
+    given(oids.serverAuth),
+    given(oids.anyPurpose),
+    given(oids.serverAuth, oids.codeSigning),
+  ),
+  permitted: some(constraints, 2),
+  excluded: some(constraints, 1),
+  constraintsCritical: fc.boolean(),
+  names: fc.constant([]),
+  validity,
+  oddity,
+});
+
+const leaf: fc.Arbitrary<Spec> = fc.record({
+  key,
+  basic: mostly<Spec['basic']>('none', 'no authority', 'authority'),
+  usage: mostly<Spec['usage']>('signing', 'none', 'certificates'),
+  purposes: mostly<readonly string[] | undefined>(
+    given(oids.codeSigning),
+    undefined,
+    given(oids.serverAuth),
+    given(oids.anyPurpose),
+    given(oids.timeStamping, oids.codeSigning),
+  ),
+  permitted: fc.constant([]),
+  excluded: fc.constant([]),
+  constraintsCritical: fc.constant(false),
+  names: some(names, 9),
+  validity,
+  oddity,
+});
+
+export const chains: fc.Arbitrary<Chain> = fc
+  .tuple(fc.array(authority, { minLength: 1, maxLength: 3 }), leaf)
+  .map(([authorities, last]) => [...authorities, last]);
+
+const pairs = new Map<string, Pair>();
+
+function pairFor(kind: KeyKind, place: number): Pair {
+  const id = `${kind} ${place}`;
+  const pair = pairs.get(id) ?? makePair(kind);
+  pairs.set(id, pair);
+  return pair;
+}
+
+const hour = 3_600_000;
+
+/** The certificates of a chain, from the root to the leaf. */
+export function makeChain(chain: Chain, now: Date): readonly Issued[] {
+  const made: Issued[] = [];
+  for (const [place, spec] of chain.entries()) made.push(makeCertificate(spec, place, made.at(-1), now));
+  return made;
+}
+
+function makeCertificate(spec: Spec, place: number, issuer: Issued | undefined, now: Date): Issued {
+  const at = (hours: number): Date => new Date(now.getTime() + hours * hour);
+  const [notBefore, notAfter] = { now: [-2, 2], past: [-4, -2], future: [2, 4] }[spec.validity].map(at);
+  const { oddity, permitted, excluded } = spec;
+  const usage = { signing: [0], certificates: [5, 6], crls: [6], none: [] }[spec.usage];
+  const extensions: readonly Extension[] = [
+    ...(spec.basic === 'authority' ? [isAuthority()] : []),
+    ...(spec.basic === 'no authority' ? [extension(oids.basicConstraints, sequence(), true)] : []),
+    ...(typeof spec.basic === 'number' ? [isAuthority(spec.basic)] : []),
+    ...(usage.length > 0 ? [keyUsage(...usage)] : []),
+    ...(spec.purposes === undefined ? [] : [purposes(spec.purposes)]),
+    ...(permitted.length + excluded.length > 0
+      ? [nameConstraints({ permitted, excluded }, spec.constraintsCritical)]
+      : []),
+    ...(spec.names.length > 0 ? [altNames(spec.names)] : []),
+    ...oddExtension(oddity),
+  ];
+  return makeX509({
+    subject: `certificate ${place}`,
+    key: pairFor(spec.key, place),
+    extensions: oddity === 'version 1' ? [] : extensions,
+    ...(issuer && { issuer }),
+    ...(notBefore && { notBefore }),
+    ...(notAfter && { notAfter }),
+    ...(oddity === 'version 1' ? { version: 0 } : {}),
+    ...(oddity === 'bytes after its end' ? { trailing: integer(0) } : {}),
+    ...(oddity === 'a negative serial number' ? { serial: Buffer.of(0x80, 1) } : {}),
+    ...(oddity === 'an altered signature' ? { alter: (tbs: Buffer) => alter(tbs) } : {}),
+    ...(oddity === 'SHA-1' ? { hash: 'sha1' as const } : {}),
+  });
+}
+
+/** Another subject of the same length. */
+function alter(tbs: Buffer): Buffer {
+  const altered = Buffer.from(tbs);
+  const place = altered.lastIndexOf('certificate ');
+  altered[place] = 'C'.charCodeAt(0);
+  return altered;
+}
