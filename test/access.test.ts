@@ -65,16 +65,39 @@ test('a pod without rights does not get what another pod brought, with the regis
   await publish(daemon, reference, alice);
   for (const secrets of [{}, mallory]) {
     await assert.rejects(publish(daemon, reference, secrets), /UNAUTHENTICATED|PERMISSION_DENIED/);
-    await assert.rejects(
-      publish(daemon, reference, secrets, { pullPolicy: 'Never' }),
-      /UNAUTHENTICATED|PERMISSION_DENIED/,
-    );
+    await assert.rejects(publish(daemon, reference, secrets, { pullPolicy: 'Never' }), /NOT_FOUND/);
   }
   isDown(registry);
-  await assert.rejects(
-    publish(daemon, reference),
-    /PERMISSION_DENIED.*cannot be asked whether this pod may have it/,
-  );
+  await assert.rejects(publish(daemon, reference), /UNAVAILABLE|ABORTED/);
+});
+
+test('what a pod without rights hears does not depend on what the node holds for others', async () => {
+  const registry = await closed();
+  const { reference, digest } = await registry.push('team/model', 'v1', [weights]);
+  const layer = sha256(weights.bytes);
+  const thief = await pushThief(registry, 'team/thief', layer, weights.bytes.length);
+  const liar = await pushThief(registry, 'team/liar', layer, weights.bytes.length + 1);
+  const repository = reference.slice(0, reference.lastIndexOf(':'));
+  const daemon = await start([registry]);
+  const hear = async (...of: [string, Secrets?, Secrets?]): Promise<string> =>
+    await publish(daemon, ...of).then(
+      () => 'OK',
+      (thrown: unknown) => String(thrown),
+    );
+  const hearAll = async (): Promise<readonly string[]> => [
+    await hear(reference),
+    await hear(reference, mallory),
+    await hear(`${repository}@${digest}`, mallory),
+    await hear(reference, {}, { pullPolicy: 'Never' }),
+    await hear(`${repository}@${digest}`, mallory, { pullPolicy: 'Never' }),
+    await hear(thief, alice),
+    await hear(liar, alice),
+    await hear(thief, alice, { pullPolicy: 'Never' }),
+  ];
+  const before = await hearAll();
+  assert.ok(!before.includes('OK'));
+  await publish(daemon, reference, alice);
+  assert.deepEqual(await hearAll(), before);
 });
 
 test('who has had access gets it again with no registry, after a restart too', async () => {
@@ -170,12 +193,12 @@ test('a hostile registry gets nobody the layer of another, though it says it has
     method === 'HEAD' && path.includes('/blobs/') ? { kind: 'status', status: 200 } : undefined,
   );
   const request = await publishRequest(daemon.node, { reference: stolen });
-  await assert.rejects(daemon.csi.NodePublishVolume(request), /PERMISSION_DENIED/);
+  await assert.rejects(daemon.csi.NodePublishVolume(request), /NOT_FOUND/);
   hostile.fault(({ path }) => (path.endsWith(digest) ? { kind: 'wrong-bytes' } : undefined));
   await assert.rejects(daemon.csi.NodePublishVolume(request), /PERMISSION_DENIED|UNAVAILABLE/);
 });
 
-test('another repository of the same registry gets a layer only if it has it: one question, no second download', async () => {
+test('another repository of the same registry gets a layer only if it has it: it is asked, and sends it once', async () => {
   const registry = await closed();
   const { reference } = await registry.push('team/model', 'v1', [weights]);
   const daemon = await start([registry]);
@@ -183,14 +206,15 @@ test('another repository of the same registry gets a layer only if it has it: on
   const digest = sha256(weights.bytes);
   await assert.rejects(
     publish(daemon, await pushThief(registry, 'team/thief', digest, weights.bytes.length), alice),
-    /PERMISSION_DENIED.*team\/thief lists .* which it does not have/,
+    /NOT_FOUND.*team\/thief@sha256:.* does not exist/,
   );
   const copy = await registry.push('team/copy', 'v1', [
     weights,
     { name: 'more', bytes: Buffer.from('more') },
   ]);
   await publish(daemon, copy.reference, alice);
-  assert.equal(registry.count('GET', digest), 1);
+  assert.equal(registry.count('GET', `team/model/blobs/${digest}`), 1);
+  assert.equal(registry.count('GET', `team/copy/blobs/${digest}`), 0);
   assert.equal(registry.count('HEAD', `team/copy/blobs/${digest}`), 1);
 });
 
@@ -248,7 +272,7 @@ for (const by of ['tag', 'digest']) {
     await publish(daemon, reference, alice);
     assert.equal(registry.count('GET', sha256(weights.bytes)), 0);
     await assert.rejects(publish(daemon, reference), /UNAUTHENTICATED/);
-    await assert.rejects(publish(daemon, reference, {}, { pullPolicy: 'Never' }), /UNAUTHENTICATED/);
+    await assert.rejects(publish(daemon, reference, {}, { pullPolicy: 'Never' }), /NOT_FOUND/);
     isDown(registry);
     await publish(daemon, reference, alice);
   });
@@ -282,7 +306,7 @@ test('what a peer gave for an open repository is no word of its registry: no oth
   assert.equal(peer.count('GET', digest), sent, 'and it is not asked again');
   for (const other of [registry, far]) {
     const reference = await pushThief(other, 'evil/other', digest, weights.bytes.length);
-    await assert.rejects(publish(daemon, reference), /PERMISSION_DENIED/);
+    await assert.rejects(publish(daemon, reference), /NOT_FOUND/);
   }
 });
 

@@ -32,9 +32,10 @@ test('a wrong password is unauthenticated and names where it was found, not what
   const url = `${registry.host}/team/model:v1`;
   await assert.rejects(resolveAs(mallory, client, registry), {
     code: 'unauthenticated',
-    message: `${url}: the credential of --auth-file is not accepted: ${registry.host} answered 401; renew it there`,
+    message: `${url}: the credential of --auth-file is not accepted: ${registry.host} answered 401 (UNAUTHORIZED: authentication required); renew it there`,
   });
-  assert.equal(registry.asked.length, 2);
+  // By HEAD without it, then by HEAD and by GET, whose body has the reason.
+  assert.equal(registry.asked.length, 3);
 });
 
 test('nobody is unauthenticated where Basic is asked for', async () => {
@@ -81,15 +82,15 @@ test('a token that is no longer good is renewed once', async () => {
   assert.equal(countTokens(registry), 2);
 });
 
-test('a registry that refuses its own tokens is unauthenticated after one renewal', async () => {
+test('a registry that refuses its own tokens is unauthenticated after one renewal for HEAD and one for GET', async () => {
   await using registry = await openGuardedRegistry({ ...bearer, accept: false });
   await using client = openTestClient();
   await assert.rejects(resolveAs(alice, client, registry), {
     code: 'unauthenticated',
     message:
-      /team\/model:v1: the credential of nodePublishSecretRef is not accepted: .* answered 401; renew it there$/,
+      /team\/model:v1: the credential of nodePublishSecretRef is not accepted: .* answered 401 \(UNAUTHORIZED: authentication required\); renew it there$/,
   });
-  assert.equal(countTokens(registry), 1);
+  assert.equal(countTokens(registry), 2);
 });
 
 test('an identity token is of no use for Basic', async () => {

@@ -65,6 +65,33 @@ for (const size of sizes) {
     assert.deepEqual(source.ranges(), ['bytes=1000-', undefined]);
   });
 
+  for (const status of [400, 401, 403, 404, 405, 429, 500, 503]) {
+    test(`after a ${status} for a range all of a ${size} blob is asked for at once`, async () => {
+      source.registry.fault(({ headers }) =>
+        headers.range === undefined ? undefined : { kind: 'status', status },
+      );
+      const { sink, clock } = await source.pull(size, { sink: held(size, 1000) });
+      assert.equal(sink.restarts, 0);
+      assert.deepEqual(source.ranges(), ['bytes=1000-', undefined]);
+      assert.deepEqual(clock.waits, []);
+    });
+  }
+
+  test(`a 200 with the rest of a ${size} blob is no whole`, async () => {
+    source.registry.fault(({ headers }) =>
+      headers.range === undefined ? undefined : { kind: 'status', status: 200, message: 'x'.repeat(200) },
+    );
+    await source.pull(size, { sink: held(size, 1000) });
+    assert.deepEqual(source.ranges(), ['bytes=1000-', undefined]);
+  });
+
+  test(`where a range of a ${size} blob fails as the whole does, the whole is asked for once`, async () => {
+    source.registry.fault(({ nth }) => (nth < 5 ? { kind: 'status', status: 502 } : undefined));
+    await source.pull(size, { sink: held(size, 1000) });
+    const range = 'bytes=1000-';
+    assert.deepEqual(source.ranges(), [range, undefined, range, range, range]);
+  });
+
   for (const [what, range] of [
     ['another start', `bytes 999-${length - 2}/${length}`],
     ['another total', `bytes 1000-${length - 1}/${length + 1}`],

@@ -4,10 +4,11 @@ import { ArtifactError } from '../util/error.ts';
 import type { GrowingFile } from '../util/growing-file.ts';
 import { parseContentRange } from './content-range.ts';
 import type { Exchange } from './exchange.ts';
-import { type HopRequest, passOver, type Receiver } from './hop.ts';
+import { describeEncoding, type HopRequest, passOver, type Receiver } from './hop.ts';
 import { type Patience, Passing } from './patience.ts';
 import type { Place } from './place.ts';
 import type { Arrival } from './redirect.ts';
+import { isOfPlace } from './walk.ts';
 
 /**
  * Where the bytes go. `write` takes the chunk before it returns; what goes into `file` needs no `write`. `restart`
@@ -34,13 +35,16 @@ export type Transfer = {
 const fromStart: ReadonlySet<number> = new Set([200]);
 const fromWithin: ReadonlySet<number> = new Set([200, 206, 416]);
 
-/** Thrown for an answer that does not go on from the sink's offset. The next tries ask for no range, so it is no loop. */
-const noRange = new Error('the server does not go on from there');
+/** Thrown for an answer that does not go on from the sink's offset. */
+const noRange = new ArtifactError('unavailable', 'the server does not go on from there');
 
 /**
  * Brings a blob into a sink, going on from `sink.offset`. Each try begins at the registry. One that brought something
- * new is followed by the next at once, with patience renewed. A server that does not go on from there is asked for all,
- * and what the sink has of it is passed over: nothing is given up for an answer that may not last.
+ * new is followed by the next at once, with patience renewed.
+ *
+ * A request for a range that fails is followed at once by a request for the whole, of which what the sink has is passed
+ * over: some servers, and stores behind them, answer a range with any error. Where the range failed for a reason that
+ * may pass, the whole is asked for once, and then the range again: a short outage must not cost the whole of a large blob.
  *
  * @throws as Exchange, after patience; `corrupt` if the registry sends, or announces, another number of bytes than the
  *   descriptor's.
@@ -53,18 +57,23 @@ export async function transfer(
 ): Promise<void> {
   const { sink, descriptor } = blob;
   if (sink.offset > descriptor.size) sink.restart();
-  let ranges = true;
+  let next: 'range' | 'whole-once' | 'whole' = 'range';
+  let wholeAskedAt: number | undefined;
   while (sink.offset < descriptor.size) {
     const { offset } = sink;
+    const from = next === 'range' ? offset : 0;
     try {
-      await attempt(exchange, blob, ranges ? offset : 0, signal);
+      await attempt(exchange, blob, from, signal);
     } catch (thrown) {
-      if (thrown === noRange) {
-        ranges = false;
+      const isNew = sink.offset > offset;
+      if (from > 0 && !isNew && wholeAskedAt !== offset && mayDoWhole(thrown)) {
+        next = thrown instanceof Passing ? 'whole-once' : 'whole';
+        wholeAskedAt = offset;
         continue;
       }
       if (!(thrown instanceof Passing)) throw thrown;
-      if (sink.offset > offset) {
+      if (next === 'whole-once') next = 'range';
+      if (isNew) {
         patience.renew(thrown);
         continue;
       }
@@ -74,6 +83,11 @@ export async function transfer(
   }
 }
 
+/** Whether a server that failed to send a range may send the whole. One that asks to wait is not asked at once. */
+function mayDoWhole(thrown: unknown): boolean {
+  return isOfPlace(thrown) && !(thrown instanceof Passing && thrown.afterMs > 0);
+}
+
 async function attempt(exchange: Exchange, blob: Transfer, from: number, signal: AbortSignal): Promise<void> {
   const { sink, descriptor } = blob;
   const arrival = await exchange(
@@ -81,13 +95,10 @@ async function attempt(exchange: Exchange, blob: Transfer, from: number, signal:
       ...blob,
       method: 'GET',
       path: `blobs/${descriptor.digest}`,
-      headers: {
-        'accept-encoding': 'identity',
-        ...(from === 0 ? {} : { range: `bytes=${from}-` }),
-      },
+      headers: from === 0 ? {} : { range: `bytes=${from}-` },
       wanted: from === 0 ? fromStart : fromWithin,
     },
-    here => toReceiver(here, blob),
+    here => toReceiver(here, from, blob),
     signal,
   );
   if (sink.offset < descriptor.size) {
@@ -98,14 +109,20 @@ async function attempt(exchange: Exchange, blob: Transfer, from: number, signal:
 }
 
 /** Judges the head of an answer against what is in the sink, which goes on from there. */
-function toReceiver({ status, headers, url }: Arrival, { sink, descriptor, subject }: Transfer): Receiver {
+function toReceiver(
+  { status, headers, url }: Arrival,
+  from: number,
+  { sink, descriptor, subject }: Transfer,
+): Receiver {
   const { size } = descriptor;
   const length = headers['content-length'];
   if (status === 200) {
-    if (length !== undefined && Number(length) !== size) {
+    const isWhole = length === undefined || Number(length) === size;
+    if (from > 0 && (!isWhole || 'content-range' in headers)) throw noRange;
+    if (!isWhole) {
       throw new ArtifactError(
         'corrupt',
-        `${subject}: ${url.host} announces ${length} bytes; the descriptor says ${size}`,
+        `${subject}: ${url.host} announces ${length} bytes${describeEncoding(headers)}; the descriptor says ${size}`,
       );
     }
   } else {
@@ -124,7 +141,7 @@ function toReceiver({ status, headers, url }: Arrival, { sink, descriptor, subje
       sink.restart();
       throw new ArtifactError(
         'corrupt',
-        `${subject}: ${url.host} sends more than the ${size} bytes of its descriptor`,
+        `${subject}: ${url.host} sends more than the ${size} bytes of its descriptor${describeEncoding(headers)}`,
       );
     }
     sink.write(chunk);

@@ -17,8 +17,8 @@ export type Question = {
   readonly credential: Credential;
   readonly subject: string;
   readonly line?: HopRequest['line'];
-  /** The statuses that are an answer; all others are thrown. */
-  readonly wanted: ReadonlySet<number>;
+  /** The statuses that are an answer, once a challenge was met; all others are thrown. */
+  readonly wanted: ReadonlySet<number> | 'any';
 };
 
 /**
@@ -39,7 +39,11 @@ export function openExchange(send: Send, clock: Clock): Exchange {
   const authorizer = openAuthorizer(send, clock);
 
   return async (question, accept, signal) => {
-    const { place, credential, wanted } = question;
+    const { place, credential } = question;
+    const isWanted = (status: number): boolean => question.wanted === 'any' || question.wanted.has(status);
+    const isChallenge = ({ status, home, headers }: Arrival): boolean =>
+      status === 401 && home && !renewed && headers['www-authenticate'] !== undefined;
+    let renewed = false;
     // Hosts for many registries are told which one is meant, as containerd does.
     const meant = place.mirrorOf ?? place.namespace;
     const query = meant === undefined ? '' : `?ns=${encodeURIComponent(meant)}`;
@@ -47,7 +51,7 @@ export function openExchange(send: Send, clock: Clock): Exchange {
     const refuse = (arrival: Arrival, body: Uint8Array) =>
       toRefusal(arrival, body, question.subject, credential, shown(), clock.now());
     let authorization = authorizer.recall(place, credential);
-    for (let renewed = false; ; renewed = true) {
+    for (; ; renewed = true) {
       let complaint: ReturnType<typeof collect> | undefined;
       const arrival = await schemes.reach(
         place,
@@ -65,7 +69,12 @@ export function openExchange(send: Send, clock: Clock): Exchange {
             {
               method: question.method,
               url: new URL(`${origin}${place.root}/${place.path}/${question.path}${query}`),
-              headers: { ...question.headers, 'user-agent': 'oci-artifact-csi' },
+              headers: {
+                ...question.headers,
+                // Bytes are verified as they come, so that nothing may be packed on the way.
+                'accept-encoding': 'identity',
+                'user-agent': 'oci-artifact-csi',
+              },
               insecure: place.insecure,
               trust: place.trust,
               connectMs: place.connectMs,
@@ -73,7 +82,7 @@ export function openExchange(send: Send, clock: Clock): Exchange {
             },
             shown(),
             here => {
-              if (wanted.has(here.status)) return accept(here);
+              if (isWanted(here.status) && !isChallenge(here)) return accept(here);
               complaint = collect(maxErrorBytes, () => refuse(here, Buffer.of()));
               return complaint.receive;
             },
@@ -81,12 +90,15 @@ export function openExchange(send: Send, clock: Clock): Exchange {
           ),
         signal,
       );
-      if (wanted.has(arrival.status)) return arrival;
-      if (arrival.status !== 401 || !arrival.home || renewed) {
-        throw refuse(arrival, complaint?.bytes() ?? Buffer.of());
+      if (isChallenge(arrival)) {
+        const challenges = parseChallenges(arrival.headers['www-authenticate'] ?? '');
+        const refused = authorization;
+        authorization = await authorizer.answer(challenges, place, credential, refused, signal);
+        // A password that was refused is not shown again: some servers count, and lock it.
+        if (authorization !== refused) continue;
       }
-      const challenges = parseChallenges(arrival.headers['www-authenticate'] ?? '');
-      authorization = await authorizer.answer(challenges, place, credential, authorization, signal);
+      if (isWanted(arrival.status)) return arrival;
+      throw refuse(arrival, complaint?.bytes() ?? Buffer.of());
     }
   };
 }

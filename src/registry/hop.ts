@@ -22,6 +22,14 @@ export const usualConnectMs = 10_000;
 /** Status and headers of an answer; names in lower case, repeated ones joined with a comma. */
 export type Head = { readonly status: number; readonly headers: Readonly<Record<string, string>> };
 
+/** Why a body may not be what it should: an encoding that nobody asked for. In parentheses, or empty. */
+export function describeEncoding(headers: Head['headers']): string {
+  const encoding = headers['content-encoding'] ?? 'identity';
+  return encoding.toLowerCase() === 'identity'
+    ? ''
+    : ` (with Content-Encoding ${encoding}, which was not asked for)`;
+}
+
 /**
  * Takes a piece of a body before it returns: its memory is used again. Where there is a `file`, another thread may write
  * the body to that instead, but for its first `past` bytes.

@@ -6,7 +6,7 @@ import { maxManifestBytes } from '../oci/manifest.ts';
 import { manifestMediaTypes } from '../oci/media-type.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Exchange, Question } from './exchange.ts';
-import { collect, type Head } from './hop.ts';
+import { collect, describeEncoding, type Head } from './hop.ts';
 import type { Place } from './place.ts';
 import type { Arrival } from './redirect.ts';
 
@@ -17,13 +17,12 @@ export type Asked = {
   readonly subject: string;
 };
 
-/** Answers to HEAD after which a GET may still do: there are registries and proxies that know no HEAD. */
-const headAnswers: ReadonlySet<number> = new Set([200, 400, 405, 406, 501]);
 const getAnswers: ReadonlySet<number> = new Set([200]);
 
 /**
  * What a tag or digest names: from the headers of a HEAD if they say all of it, else from a GET, hashed (OCI
- * distribution spec, "Pulling manifests").
+ * distribution spec, "Pulling manifests"). A HEAD that fails decides nothing: some registries and proxies do not serve
+ * it, and the reason for a refusal is in the body that only a GET has.
  *
  * @throws as Exchange; `corrupt` if the answer is another digest's, or no manifest; `unmountable` above 4 MiB.
  */
@@ -36,12 +35,7 @@ export async function resolve(
   const digest = isDigest(name) ? name : undefined;
   const head = await exchange(question(asked, 'HEAD', name), () => () => {}, signal);
   const found = head.status === 200 ? described(head) : undefined;
-  if (found !== undefined) {
-    if (digest !== undefined && found.digest !== digest) {
-      throw corrupt(asked, head, `says it is ${found.digest}`);
-    }
-    return found;
-  }
+  if (found !== undefined && (digest === undefined || found.digest === digest)) return found;
   const { bytes, arrival } = await get(exchange, asked, name, maxManifestBytes, signal);
   const said = arrival.headers['docker-content-digest'] ?? '';
   const expected = digest ?? (isDigest(said) ? said : undefined);
@@ -99,7 +93,7 @@ function question(asked: Asked, method: 'GET' | 'HEAD', name: string): Question 
     method,
     path: `manifests/${name}`,
     headers: { accept: manifestMediaTypes.join(', ') },
-    wanted: method === 'HEAD' ? headAnswers : getAnswers,
+    wanted: method === 'HEAD' ? 'any' : getAnswers,
   };
 }
 
@@ -121,8 +115,8 @@ function digestOf(bytes: Uint8Array, like: Digest | undefined): Digest {
   return toDigest(algorithm, hash(algorithm, bytes));
 }
 
-function corrupt(asked: Asked, { url }: Arrival, what: string): ArtifactError {
-  return new ArtifactError('corrupt', `${asked.subject}: ${url.host} ${what}`);
+function corrupt(asked: Asked, { url, headers }: Arrival, what: string): ArtifactError {
+  return new ArtifactError('corrupt', `${asked.subject}: ${url.host} ${what}${describeEncoding(headers)}`);
 }
 
 function tooLarge(asked: Asked, size: number | string | undefined): ArtifactError {

@@ -159,7 +159,13 @@ describe('mirrors are asked in order', () => {
     for (const registry of [first, second]) registry.fault(() => ({ kind: 'status', status: 404 }));
     await client.resolve(tag, anonymous, signal);
     await pull(client, 'large');
-    for (const registry of [first, second]) assert.equal(registry.asked.length, 2);
+    const mirrored = ['HEAD manifests/v1', 'GET manifests/v1', 'GET blobs/D'];
+    for (const registry of [first, second]) {
+      assert.deepEqual(
+        asked(registry),
+        mirrored.map(line => `${line}?ns=hub.example`),
+      );
+    }
     assert.deepEqual(asked(home), ['HEAD manifests/v1', 'GET blobs/D']);
   });
 
@@ -227,19 +233,19 @@ describe('a mirror that fails', () => {
       return first.asked.length;
     };
     first.fault(() => ({ kind: 'status', status: 503 }));
-    assert.equal(await requests(), 1);
-    assert.equal(await requests(), 1);
+    assert.equal(await requests(), 2);
+    assert.equal(await requests(), 2);
     clock.advance(29_000);
-    assert.equal(await requests(), 1);
+    assert.equal(await requests(), 2);
     clock.advance(2_000);
-    assert.equal(await requests(), 2);
+    assert.equal(await requests(), 4);
     clock.advance(59_000);
-    assert.equal(await requests(), 2);
+    assert.equal(await requests(), 4);
     clock.advance(2_000);
     first.fault(() => undefined);
-    assert.equal(await requests(), 3);
+    assert.equal(await requests(), 5);
     first.fault(() => ({ kind: 'raw', text: '' }));
-    assert.equal(await requests(), 4);
+    assert.equal(await requests(), 6);
     assert.deepEqual(
       rests,
       [30_000, 60_000, 30_000].map(ms => `${first.host} ${ms}`),
@@ -262,7 +268,7 @@ describe('a mirror that fails', () => {
     await client.resolve(tag, anonymous, signal);
     clock.advance(299_000);
     await client.resolve(tag, anonymous, signal);
-    assert.equal(first.asked.length, 1);
+    assert.equal(first.asked.length, 2);
   });
 
   test('and has nobody listening is left at once', async () => {
@@ -492,10 +498,10 @@ test('at the end every place is named with its reason, and the code is the regis
   home.fault(() => ({ kind: 'status', status: 404 }));
   await using client = openClient();
   const subject = 'hub.example/team/model:v1';
-  const end = `${subject} does not exist: ${home.host} answered 404; asked as anonymous (no file); before that `;
+  const end = `${subject} does not exist: ${home.host} answered 404 (UNKNOWN: a fault for the test); asked as anonymous (no file); before that `;
   await assert.rejects(client.resolve(tag, anonymous, signal), {
     code: 'not-found',
-    message: `${end}${first.host} answered 503; it is refused; asked as anonymous (no file): ${second.host} answered 403; name a pull secret in nodePublishSecretRef, or give the node one by --auth-file`,
+    message: `${end}${first.host} answered 503 (UNKNOWN: a fault for the test); it is refused; asked as anonymous (no file): ${second.host} answered 403 (UNKNOWN: a fault for the test); name a pull secret in nodePublishSecretRef, or give the node one by --auth-file`,
   });
   await assert.rejects(client.resolve(tag, anonymous, signal), {
     code: 'not-found',

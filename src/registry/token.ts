@@ -63,6 +63,7 @@ export async function fetchToken(
       url: realm.url,
       headers: {
         accept: 'application/json',
+        'accept-encoding': 'identity',
         'user-agent': 'oci-artifact-csi',
         ...(byPost ? { 'content-type': 'application/x-www-form-urlencoded' } : {}),
       },

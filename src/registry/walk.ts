@@ -22,6 +22,11 @@ const ofPlace: ReadonlySet<ErrorCode> = new Set([
   'corrupt',
   'unavailable',
 ]);
+/** Whether another place, or another way to ask, may do better. */
+export function isOfPlace(thrown: unknown): thrown is ArtifactError {
+  return thrown instanceof ArtifactError && ofPlace.has(thrown.code);
+}
+
 const mostTold = 4;
 const longestReason = 200;
 
@@ -50,7 +55,7 @@ export async function walk<T>(
     try {
       return await ask(mirror, false);
     } catch (thrown) {
-      if (!(thrown instanceof ArtifactError) || !ofPlace.has(thrown.code)) throw thrown;
+      if (!isOfPlace(thrown)) throw thrown;
       standings.bad(mirror, keyring.id, thrown);
       tried.push(toReason(thrown.message, subject));
     }
@@ -58,7 +63,7 @@ export async function walk<T>(
   try {
     return await ask(route.last, true);
   } catch (thrown) {
-    if (tried.length === 0 || !(thrown instanceof ArtifactError) || !ofPlace.has(thrown.code)) throw thrown;
+    if (tried.length === 0 || !isOfPlace(thrown)) throw thrown;
     const told = tried.slice(0, mostTold).join('; ');
     const more = tried.length > mostTold ? `; and ${tried.length - mostTold} more` : '';
     throw new ArtifactError(thrown.code, `${thrown.message}; before that ${told}${more}`, thrown);

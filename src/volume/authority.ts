@@ -1,24 +1,24 @@
-import { createHash, type Hash } from 'node:crypto';
 import { type Keyring, tokensKey } from '../oci/credential.ts';
 import type { Digest } from '../oci/digest.ts';
-import { algorithmOf, toDigest } from '../oci/digest.ts';
-import { formatReference, formatRepository, type Reference, type Repository } from '../oci/reference.ts';
-import { ArtifactError, toArtifactError } from '../util/error.ts';
+import type { Repository } from '../oci/reference.ts';
+import { toArtifactError } from '../util/error.ts';
 import type { AccessMemory, Asker, Gift } from './access-memory.ts';
-import type { Content, Found, Giver, Registry, Sink } from './contracts/registry.ts';
+import type { Content, Found, Giver, Registry } from './contracts/registry.ts';
+import { createHashingSink } from './hashing-sink.ts';
 import type { PullRequest } from './request.ts';
 import type { Resolution } from './resolution.ts';
 
 /**
  * May this caller have what the cache holds? That bytes are on the node is no right to them: access to a repository,
- * and what is in it, is for its registry to say, and remembered where it has said so.
+ * and what is in it, is for its registry to say, and remembered where it has said so. Who is refused hears what the
+ * registry says, as if nothing were cached: that a node holds something is nothing for others to know.
  */
 export type Authority = {
   /**
    * Notes the access of a caller whom the registry has just answered; asks it for one who was served from the cache and
    * is not remembered.
    *
-   * @throws ArtifactError `unauthenticated`, `denied` as the registry answers; `denied` where it cannot be asked.
+   * @throws ArtifactError as the registry answers, about the digest.
    */
   admit(resolution: Resolution, request: PullRequest, keyring: Keyring, signal: AbortSignal): Promise<void>;
   /** An administrator has put this on the node by hand: every pod of it may have it. */
@@ -31,7 +31,7 @@ export type Authority = {
    * Makes sure that all of it is in the repository: remembered, or confirmed by its registry, or, where the bytes came
    * from another registry, downloaded from this one, hashed and dropped. A manifest can list anybody's layers.
    *
-   * @throws ArtifactError `denied` where the repository does not have it.
+   * @throws ArtifactError as the registry answers to who asks it for that content.
    */
   confirm(
     repository: Repository,
@@ -63,32 +63,31 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
   const ask = async (resolution: Resolution, request: PullRequest, keyring: Keyring, signal: AbortSignal) => {
     const { reference, descriptor } = resolution;
     const pinned = { ...reference, pinned: descriptor.digest };
-    try {
-      await remember(reference, await registry.resolve(pinned, keyring, signal), toAsker(request));
-    } catch (thrown) {
-      signal.throwIfAborted();
-      throw refusal(reference, toArtifactError(thrown));
-    }
+    await remember(reference, await registry.resolve(pinned, keyring, signal), toAsker(request));
   };
 
-  /** Finds who shows that it is in the repository; undefined where it is not. A registry that is away is asked once. */
+  /**
+   * Finds who shows that it is in the repository. A registry that is away is asked once. Where it is not there, the
+   * content itself is asked for, so that what is thrown does not depend on what is cached.
+   */
   const openSearch = (repository: Repository, keyring: Keyring, signal: AbortSignal) => {
     let isAway = false;
-    return async (content: Content): Promise<Giver | undefined> => {
+    return async (content: Content): Promise<Giver> => {
       const { kind, descriptor } = content;
       if (!isAway && memory.isNear(repository, descriptor.digest)) {
         const answer = await registry.has(repository, content, keyring, signal).catch((thrown: unknown) => {
           if (toArtifactError(thrown).code === 'unavailable') return undefined; // a mirror may still send it
           throw thrown;
         });
-        if (answer !== undefined) return answer ? {} : undefined;
-        isAway = true;
+        if (answer === true) return {};
+        isAway = answer === undefined;
       }
       if (kind === 'manifest')
         return (await registry.manifest(repository, descriptor, keyring, signal)).place;
-      const sink = createHashingSink(descriptor.digest);
+      const sink = createHashingSink(descriptor);
       const giver = await registry.blob(repository, descriptor, sink, keyring, signal);
-      return sink.digest() === descriptor.digest ? giver : undefined;
+      sink.verified();
+      return giver;
     };
   };
 
@@ -116,16 +115,7 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
       const search = openSearch(repository, keyring, signal);
       for (const content of strange) {
         const { digest } = content.descriptor;
-        const giver = await search(content).catch((thrown: unknown) => {
-          signal.throwIfAborted();
-          throw refusal(repository, toArtifactError(thrown));
-        });
-        if (giver === undefined) {
-          throw new ArtifactError(
-            'denied',
-            `${formatRepository(repository)} lists ${digest}, which it does not have; it is in this node's cache for another repository only`,
-          );
-        }
+        const giver = await search(content);
         await memory.learn(repository, [{ digest, giver }]);
       }
     },
@@ -140,47 +130,5 @@ function toAsker({ secrets, pod }: PullRequest): Asker {
   return {
     ...(pod === undefined ? {} : { pod }),
     ...(keys.length === 0 ? {} : { brought: JSON.stringify(keys.map(key => [key, secrets[key]])) }),
-  };
-}
-
-/** Who cannot be checked is refused: only what is remembered passes without the registry. */
-function refusal(asked: Reference | Repository, error: ArtifactError): ArtifactError {
-  const name = 'tag' in asked || 'digest' in asked ? formatReference(asked) : formatRepository(asked);
-  switch (error.code) {
-    case 'unavailable':
-      return new ArtifactError(
-        'denied',
-        `${name} is in this node's cache, but its registry cannot be asked whether this pod may have it: ${error.message}`,
-        error,
-      );
-    case 'not-found':
-      return new ArtifactError(
-        'denied',
-        `${name} is in this node's cache, but its registry does not show it to this pod: ${error.message}`,
-        error,
-      );
-    default:
-      return error;
-  }
-}
-
-/** Takes bytes for their digest alone. */
-function createHashingSink(digest: Digest): Sink & { digest(): Digest } {
-  const algorithm = algorithmOf(digest);
-  let hash: Hash = createHash(algorithm);
-  let offset = 0;
-  return {
-    get offset() {
-      return offset;
-    },
-    write(chunk) {
-      hash.update(chunk);
-      offset += chunk.length;
-    },
-    restart() {
-      hash = createHash(algorithm);
-      offset = 0;
-    },
-    digest: () => toDigest(algorithm, hash.digest('hex')),
   };
 }

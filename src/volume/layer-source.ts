@@ -1,14 +1,15 @@
 import type { Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { LayerPlan } from '../oci/plan.ts';
-import { formatRepository, type Reference } from '../oci/reference.ts';
-import { ArtifactError, toArtifactError } from '../util/error.ts';
+import type { Reference } from '../oci/reference.ts';
+import { toArtifactError } from '../util/error.ts';
 import { createKeyedMutex, createKeyedSemaphore, type KeyedSemaphore } from '../util/mutex.ts';
 import { toAbsence } from './absence.ts';
 import type { Meter } from './contracts/meter.ts';
 import type { Giver, Registry, Sink } from './contracts/registry.ts';
 import type { Blobs, Ingest, Layers } from './contracts/store.ts';
 import type { Unpacker } from './contracts/unpacker.ts';
+import { createHashingSink } from './hashing-sink.ts';
 import { createMemorySink } from './memory-sink.ts';
 
 /** Where an artifact's layers may come from; offline, from the cache alone. */
@@ -69,7 +70,10 @@ export function createLayerSource(
     if (sink.offset === descriptor.size) {
       // It is whole, whoever brought it: that it is in this repository is still for the registry to say.
       if (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)) return {};
-      throw absent(layer, repository);
+      const again = createHashingSink(descriptor);
+      const giver = await registry.blob(repository, descriptor, again, keyring, signal);
+      again.verified();
+      return giver;
     }
     const counted = metered(sink, bytes => meter.bytesPulled(repository.registry, bytes));
     return await registry.blob(repository, descriptor, counted, keyring, signal);
@@ -135,9 +139,8 @@ export function createLayerSource(
 
   const isHeld = async (layer: LayerPlan): Promise<boolean> => {
     if (layer.form === 'unpacked') return layers.has(layer.descriptor.digest);
-    const size = await blobs.size(layer.descriptor.digest);
-    if (size !== undefined) verifySize(layer.descriptor, size, layer.label);
-    return size !== undefined;
+    // One of another size is not what the manifest means, nor is it for this pod to hear of.
+    return (await blobs.size(layer.descriptor.digest)) === layer.descriptor.size;
   };
 
   return {
@@ -190,15 +193,6 @@ function isSmall({ form, descriptor }: LayerPlan): boolean {
   return form === 'file' && descriptor.size <= smallBytes;
 }
 
-/** The size it has is not told: it may be another's. */
-function verifySize(descriptor: Descriptor, size: number, label: string): void {
-  if (descriptor.size === size) return;
-  throw new ArtifactError(
-    'unmountable',
-    `${label} is ${descriptor.digest}, which has not the ${descriptor.size} bytes that its manifest says; push it again`,
-  );
-}
-
 /** Where bytes come from, as far as they may be mixed. */
 function placeOf(origin: Origin): string {
   return origin.kind === 'offline' ? '' : origin.repository.registry;
@@ -206,13 +200,6 @@ function placeOf(origin: Origin): string {
 
 function keyOf({ digest, size }: Descriptor, origin: Origin): string {
   return `${digest} ${size} ${placeOf(origin)}`;
-}
-
-function absent(layer: LayerPlan, repository: Reference): ArtifactError {
-  return new ArtifactError(
-    'not-found',
-    `${layer.label} is ${layer.descriptor.digest}, which ${formatRepository(repository)} does not have; push it again`,
-  );
 }
 
 /** Counts what comes, however it comes. */

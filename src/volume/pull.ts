@@ -1,9 +1,9 @@
-import type { Credential } from '../oci/credential.ts';
+import type { Credential, Keyring } from '../oci/credential.ts';
 import { maxManifestBytes } from '../oci/manifest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference, formatRepository, type Reference } from '../oci/reference.ts';
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { toAbsence, toLack } from './absence.ts';
 import type { Authority } from './authority.ts';
 import type { Names } from './contracts/records.ts';
@@ -117,20 +117,49 @@ export function createPull(world: {
     }
   };
 
+  /**
+   * What the request names, for who may have it. A pod that may not have what the cache says gets what the registries
+   * say to it, in the words they have for what is not cached.
+   */
+  const resolveFor = async (
+    request: PullRequest,
+    policy: PullPolicy,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<Resolution> => {
+    const resolution = await resolver.resolve(request, policy, keyring, signal);
+    try {
+      await authority.admit(resolution, request, keyring, signal);
+      return resolution;
+    } catch (thrown) {
+      signal.throwIfAborted();
+      if (policy === 'Never') throw toAbsence(request.reference);
+      if (toArtifactError(thrown).code === 'unavailable') throw conceal(thrown, resolution);
+    }
+    const answer = await resolver.ask(request, keyring, signal);
+    await authority.admit(answer, request, keyring, signal);
+    return answer;
+  };
+
   const bring: Pull['pull'] = async (request, onProgress, signal) => {
     const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
     const keyring = keychain.open(request);
-    const resolution = await resolver.resolve(request, policy, keyring, signal);
+    const resolution = await resolveFor(request, policy, keyring, signal);
     const { reference } = resolution;
-    await authority.admit(resolution, request, keyring, signal);
     const asking = policy === 'Never' ? undefined : keyring;
     await signatures.verify(reference, resolution.descriptor.digest, asking, signal);
     const origin: Origin =
       policy === 'Never' ? { kind: 'offline' } : { kind: 'registry', repository: reference, keyring };
 
     using stack = new DisposableStack();
-    const confirm = (contents: readonly Content[], until: AbortSignal) =>
-      authority.confirm(reference, contents, keyring, until);
+    const confirm = async (contents: readonly Content[], until: AbortSignal): Promise<void> => {
+      try {
+        await authority.confirm(reference, contents, keyring, until);
+      } catch (thrown) {
+        until.throwIfAborted();
+        throw policy === 'Never' && request.caller === 'pod' ? toAbsence(request.reference) : thrown;
+      }
+    };
     const source = {
       fetch: createFetch(registry, origin, request.caller),
       confirm: (content: Content, until: AbortSignal) => confirm([content], until),
@@ -181,6 +210,14 @@ function createFetch(registry: Registry, origin: Origin, caller: PullRequest['ca
     const place = await registry.blob(repository, descriptor, sink, keyring, signal);
     return { bytes: sink.bytes, place };
   };
+}
+
+/** Speaks of the tag that was asked for, and not of the digest that it has in the cache. */
+function conceal(thrown: unknown, { reference, descriptor: { digest } }: Resolution): ArtifactError {
+  const { code, message } = toArtifactError(thrown);
+  if (reference.digest !== undefined) return new ArtifactError(code, message, thrown);
+  const tag = reference.tag ?? 'latest';
+  return new ArtifactError(code, message.replaceAll(`@${digest}`, `:${tag}`).replaceAll(digest, tag), thrown);
 }
 
 /** Flights are shared only by callers who would show the same registry the same credentials. */

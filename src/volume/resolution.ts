@@ -36,9 +36,14 @@ export type Resolver = {
    *   what the registries answered.
    */
   resolve(wanted: Wanted, policy: PullPolicy, keyring: Keyring, signal: AbortSignal): Promise<Resolution>;
+  /** What the registries say it names, whatever the cache holds. @throws as `resolve`. */
+  ask(wanted: Wanted, keyring: Keyring, signal: AbortSignal): Promise<Resolution>;
 };
 
 export type Wanted = Pick<PullRequest, 'reference' | 'pinned' | 'caller' | 'pod'>;
+
+/** The candidates up to the first that is refused, and its refusal. */
+type Judgement = { readonly candidates: readonly Reference[]; readonly refusal?: ArtifactError };
 
 export function createResolver(world: {
   readonly expander: Expander;
@@ -49,11 +54,7 @@ export function createResolver(world: {
 }): Resolver {
   const { expander, accessPolicy, registry, names, blobs } = world;
 
-  /** The candidates up to the first that is refused, and its refusal. */
-  const judge = async (
-    wanted: Wanted,
-    signal: AbortSignal,
-  ): Promise<{ readonly candidates: readonly Reference[]; readonly refusal?: ArtifactError }> => {
+  const judge = async (wanted: Wanted, signal: AbortSignal): Promise<Judgement> => {
     const candidates: Reference[] = [];
     for (const reference of expander.expand(wanted.reference)) {
       try {
@@ -94,9 +95,30 @@ export function createResolver(world: {
     return { reference, ...(await registry.resolve(asked, keyring, signal)) };
   };
 
+  const fromRegistries = async (
+    wanted: Wanted,
+    { candidates, refusal }: Judgement,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<Resolution> => {
+    if (refusal !== undefined && candidates.length === 0) throw refusal;
+    const failures: ArtifactError[] = [];
+    for (const reference of candidates) {
+      try {
+        return await fromRegistry(reference, wanted.pinned, keyring, signal);
+      } catch (thrown) {
+        signal.throwIfAborted();
+        failures.push(toArtifactError(thrown));
+      }
+    }
+    if (refusal !== undefined) failures.push(refusal);
+    throw summarise(wanted.reference, failures);
+  };
+
   return {
     async resolve(wanted, policy, keyring, signal) {
-      const { candidates, refusal } = await judge(wanted, signal);
+      const judgement = await judge(wanted, signal);
+      const { candidates, refusal } = judgement;
       // The digest that a volume has shown is no user's word: what is said of the tag it was found by goes on to hold.
       const digestOf = (reference: Reference): Digest | undefined => wanted.pinned ?? reference.digest;
       for (const reference of candidates) {
@@ -106,22 +128,11 @@ export function createResolver(world: {
         const cached = await fromCache(reference, digest);
         if (cached !== undefined) return cached;
       }
-      if (refusal !== undefined && (policy === 'Never' || candidates.length === 0)) throw refusal;
-      if (policy === 'Never') {
-        throw toAbsence(wanted.reference);
-      }
-      const failures: ArtifactError[] = [];
-      for (const reference of candidates) {
-        try {
-          return await fromRegistry(reference, wanted.pinned, keyring, signal);
-        } catch (thrown) {
-          signal.throwIfAborted();
-          failures.push(toArtifactError(thrown));
-        }
-      }
-      if (refusal !== undefined) failures.push(refusal);
-      throw summarise(wanted.reference, failures);
+      if (policy === 'Never') throw refusal ?? toAbsence(wanted.reference);
+      return await fromRegistries(wanted, judgement, keyring, signal);
     },
+    ask: async (wanted, keyring, signal) =>
+      await fromRegistries(wanted, await judge(wanted, signal), keyring, signal),
   };
 }
 

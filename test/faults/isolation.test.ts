@@ -164,7 +164,7 @@ describe('with the registry gone, a short name', { concurrency: true }, () => {
       'model:v2',
       'Never',
       'NOT_FOUND',
-      /model:v2 is not in this node's cache, and pullPolicy Never forbids .*; load it/,
+      /model:v2 is not in this node's cache for this pod, and pullPolicy Never forbids .*; load it/,
     ],
     ['model:v2', '', 'UNAVAILABLE', /cannot be reached/],
   ];
