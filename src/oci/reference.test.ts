@@ -157,7 +157,8 @@ const registry = fc.oneof(
     'localhost',
     'localhost:5000',
     '[::1]',
-    '[::1]:443',
+    '[::1]:5443',
+    'single:443',
     '10.0.0.1:80',
   ),
   fc.stringMatching(/^[a-z]{1,6}(?:-[a-z0-9]{1,3})?\.[a-z]{2,5}(?::[1-9][0-9]{0,3})?$/),
@@ -247,4 +248,23 @@ describe('for every text', () => {
       (thrown: unknown) => thrown instanceof ArtifactError && !/[Aa]{161}/.test(thrown.message),
     );
   });
+});
+
+describe('the port of https', () => {
+  for (const [text, registry] of [
+    ['10.77.0.1:443/x/y:1', '10.77.0.1'],
+    ['host.example:443/x', 'host.example'],
+    ['localhost:443/x', 'localhost'],
+    ['[::1]:443/x', '[::1]'],
+    ['docker.io:443/library/x', 'docker.io'],
+    ['host.example:4430/x', 'host.example:4430'],
+    ['host.example:80/x', 'host.example:80'],
+    ['single:443/x', 'single:443'],
+  ] as const) {
+    test(`of ${text}: the registry is ${registry}`, () => {
+      const parsed = parseReference(text);
+      assert.ok(parsed.kind === 'full');
+      assert.equal(parsed.reference.registry, registry);
+    });
+  }
 });

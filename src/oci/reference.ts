@@ -27,6 +27,8 @@ const longestText = longestName + 1 + 128 + 1 + 135;
  *   else the whole is a short name.
  * - No tag and no digest: `latest`. A tag beside a digest is kept for printing; the digest decides.
  * - `index.docker.io` is `docker.io`, and `docker.io/x` is `docker.io/library/x`.
+ * - The port of https is left out: `host.example:443/x` is `host.example/x`, so that one registry has one name for
+ *   policies, credentials and certificates.
  *
  * Bounds: registry and path together 255 characters, a tag 128, digests sha256 and sha512. The registry is a lower-case
  * host name, IPv4 address or bracketed IPv6 address as a URL would print it, so that one registry has one spelling, and
@@ -127,10 +129,17 @@ function toRepository(name: string, text: string): Repository | undefined {
       `the part ${quote(part)} of its path is not lower-case letters and digits, joined by ".", "_", "__" or dashes`,
     );
   }
-  const repository = full ? canonical(toRegistry(first, text), path) : undefined;
+  const repository = full ? canonical(withoutHttpsPort(toRegistry(first, text)), path) : undefined;
   const length = repository === undefined ? name.length : formatRepository(repository).length;
   if (length <= longestName) return repository;
   throw refusal(text, `registry and path have ${length} characters, more than ${longestName}`);
+}
+
+/** A name, or a prefix of names, whose registry has another port than 443, or none; one that needs it to be full keeps it. */
+export function withoutHttpsPort(name: string): string {
+  const [registry = '', ...path] = name.split('/');
+  const host = registry.replace(/:443$/, '');
+  return /[.:]/.test(host) || host === 'localhost' ? [host, ...path].join('/') : name;
 }
 
 function canonical(registry: string, path: string): Repository {

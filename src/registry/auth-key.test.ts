@@ -20,6 +20,7 @@ describe('matchImages as kubelet reads it', () => {
     ['registry.io', 'registry.io:8080', 'a', false],
     ['*.registry.io:*', 'a.registry.io:80', 'a', false],
     ['registry.io/*/a', 'registry.io', 'x/a', false],
+    ['registry.io:443', 'registry.io', 'a', true],
     ['docker.io', 'docker.io', 'library/x', true],
     ['registry-1.docker.io', 'docker.io', 'library/x', true],
   ];

@@ -1,4 +1,5 @@
 import { matchesGlob } from '../oci/glob.ts';
+import { withoutHttpsPort } from '../oci/reference.ts';
 
 /** A registry's API and a repository there. */
 export type Place = { readonly host: string; readonly path: string };
@@ -13,9 +14,10 @@ export type AuthKey = {
 
 const hub = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
 
-/** Docker Hub under all of its names is `docker.io`. */
+/** Docker Hub under all of its names is `docker.io`; the port of https is left out. */
 export function canonicalHost(host: string): string {
-  return hub.has(host) ? 'docker.io' : host;
+  const name = withoutHttpsPort(host);
+  return hub.has(name) ? 'docker.io' : name;
 }
 
 /** `https://index.docker.io/v1/` and its like are hosts; `host/namespace` keeps its path. */

@@ -55,6 +55,7 @@ export type RegistryClient = AsyncDisposable & {
   referrers(
     reference: Reference,
     digest: Digest,
+    artifactType: string,
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<readonly Descriptor[] | undefined>;
@@ -160,10 +161,10 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       const journey = plan(reference, 'content', keyring, `@${content.descriptor.digest}`);
       return await ask(atRegistry(journey), asked => isPresent(exchange, asked, content, signal), signal);
     },
-    async referrers(reference, digest, keyring, signal) {
+    async referrers(reference, digest, artifactType, keyring, signal) {
       const journey = plan(reference, 'content', keyring, `@${digest}`);
       const list = async (asked: Asked) => {
-        const found = await listReferrers(exchange, asked, digest, signal);
+        const found = await listReferrers(exchange, asked, digest, artifactType, signal);
         if (asked.place === journey.route.last || (found ?? []).length > 0) return found;
         // Mirrors seldom have them: only the registry can say that there are none.
         throw new ArtifactError('not-found', `${asked.place.host} knows no referrers`);

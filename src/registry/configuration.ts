@@ -57,10 +57,12 @@ export function openConfiguration(
     if (now() - lookedAt < lookEveryMs) return;
     lookedAt = now();
     if (!reading.changed()) return;
+    const before = problem ?? reading.contents();
     reading = startReading();
     try {
       held = readConfiguration(files, reading);
       problem = undefined;
+      if (before === reading.contents()) return;
       told.clear();
       tell('the registry configuration has changed and was read again');
       held.notes.forEach(tell);

@@ -43,7 +43,16 @@ describe('the most specific key wins', () => {
     'r.io:443',
   ];
   const auths = Object.fromEntries(keys.map(key => [key, entry(key.replace(/:/g, ';'))]));
-  const order = ['r.io/ns/repo', 'r.io/ns', '*.io/ns', 'r.io', 'https;//r.io/v2/', '*.io', 'none'];
+  const order = [
+    'r.io/ns/repo',
+    'r.io/ns',
+    '*.io/ns',
+    'r.io',
+    'https;//r.io/v2/',
+    'r.io;443',
+    '*.io',
+    'none',
+  ];
   for (const [index, expected] of order.entries()) {
     test(`${expected}, when what comes before it is not there`, () => {
       const gone = order.slice(0, index).map(key => key.replace(/;/g, ':'));

@@ -8,7 +8,7 @@ import { type Arrival, follow } from './redirect.ts';
 import { toRefusal } from './refusal.ts';
 import { openSchemes } from './scheme.ts';
 
-/** A question to a registry. `path` is below the repository; `subject` names what is asked for in errors. */
+/** A question to a registry. `path` is below the repository, and may have a query; `subject` names what is asked for in errors. */
 export type Question = {
   readonly method: 'GET' | 'HEAD';
   readonly place: Place;
@@ -46,7 +46,8 @@ export function openExchange(send: Send, clock: Clock): Exchange {
     let renewed = false;
     // Hosts for many registries are told which one is meant, as containerd does.
     const meant = place.mirrorOf ?? place.namespace;
-    const query = meant === undefined ? '' : `?ns=${encodeURIComponent(meant)}`;
+    const namespace = meant === undefined ? '' : `ns=${encodeURIComponent(meant)}`;
+    const separator = namespace === '' ? '' : question.path.includes('?') ? '&' : '?';
     const shown = () => ({ ...place.headers, ...(authorization === undefined ? {} : { authorization }) });
     const refuse = (arrival: Arrival, body: Uint8Array) =>
       toRefusal(arrival, body, question.subject, credential, shown(), clock.now());
@@ -68,7 +69,7 @@ export function openExchange(send: Send, clock: Clock): Exchange {
               ),
             {
               method: question.method,
-              url: new URL(`${origin}${place.root}/${place.path}/${question.path}${query}`),
+              url: new URL(`${origin}${place.root}/${place.path}/${question.path}${separator}${namespace}`),
               headers: {
                 ...question.headers,
                 // Bytes are verified as they come, so that nothing may be packed on the way.

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { withoutHttpsPort } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { readCa, readCertificates, readPair } from './certificates.ts';
 import { usualConnectMs } from './hop.ts';
@@ -30,7 +31,7 @@ const fallback = '_default';
 
 /**
  * Reads a hosts directory of containerd: `<host>`, `<host>_<port>_` or `<host>:<port>` with a hosts.toml, or without
- * one with certificates; the second spelling wins over the third.
+ * one with certificates; the second spelling wins over the third, and a host without a port over the same with port 443.
  *
  * @throws ArtifactError `invalid` naming file, line and key.
  */
@@ -45,9 +46,11 @@ export function readHostsDir(directory: string, reading: Reading): HostsDir {
   for (const name of names) {
     const folder = join(directory, name);
     if (!reading.isFolder(folder)) continue;
-    const registry = name.replace(/^(.+)_(\d{1,5})_$/, '$1:$2');
-    if (registry === name && encoded.has(registry)) continue;
-    if (registry !== name) encoded.add(registry);
+    const written = name.replace(/^(.+)_(\d{1,5})_$/, '$1:$2');
+    if (written === name && encoded.has(written)) continue;
+    if (written !== name) encoded.add(written);
+    const registry = withoutHttpsPort(written);
+    if (registry !== written && names.includes(registry)) continue;
     named.set(registry, readFolder(folder, reading, notes));
   }
   const others = named.get(fallback);

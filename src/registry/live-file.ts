@@ -1,5 +1,7 @@
+import { hash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { stampOfStat } from '../util/file-stamp.ts';
 
 /** What configuration files say. */
 export type LiveFile<Content> = {
@@ -26,7 +28,7 @@ export function openLiveFile<Content>(options: {
   readonly parse: (files: readonly FileText[]) => Promise<Content>;
 }): LiveFile<Content> {
   const { what, flag, list, parse, note } = options;
-  let held: { readonly stamp: string; readonly content: Content } | undefined;
+  let held: { readonly stamp: string; readonly texts: string; readonly content: Content } | undefined;
   let problem: string | undefined;
 
   const named = <T>(path: string, work: Promise<T>): Promise<T> =>
@@ -41,9 +43,8 @@ export function openLiveFile<Content>(options: {
     const stamps: string[] = [];
     for (const path of await list()) {
       const file = files.use(await named(path, open(path)));
-      const { ino, size, mtimeNs } = await file.stat({ bigint: true });
       opened.push({ path, file });
-      stamps.push(`${path} ${ino} ${size} ${mtimeNs}`);
+      stamps.push(`${path} ${stampOfStat(await file.stat({ bigint: true }))}`);
     }
     const stamp = stamps.join('\n');
     if (held?.stamp === stamp) return held.content;
@@ -51,8 +52,9 @@ export function openLiveFile<Content>(options: {
     for (const { path, file } of opened) {
       texts.push({ path, text: await named(path, file.readFile({ encoding: 'utf8', signal })) });
     }
-    const content = await parse(texts);
-    held = { stamp, content };
+    const read = hash('sha256', JSON.stringify(texts));
+    const content = held?.texts === read ? held.content : await parse(texts);
+    held = { stamp, texts: read, content };
     return content;
   };
 

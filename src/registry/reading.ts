@@ -1,5 +1,7 @@
+import { hash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { ArtifactError, errnoOf } from '../util/error.ts';
+import { stampOf } from '../util/file-stamp.ts';
 
 /**
  * One reading of configuration files. It knows what each file and folder looked like before it was read, absent ones
@@ -15,16 +17,21 @@ export type Reading = {
   names(folder: string): readonly string[] | undefined;
   isFolder(path: string): boolean;
   changed(): boolean;
+  /** Equal for readings that found the same. */
+  contents(): string;
 };
 
 export function startReading(): Reading {
   const stamps = new Map<string, string>();
+  const found = new Map<string, unknown>();
 
   /** The look comes first: a change between it and the reading is then seen at the next look. */
   function read<T>(path: string, from: (path: string) => T): T | undefined {
     stamps.set(path, stampOf(path));
     try {
-      return from(path);
+      const value = from(path);
+      found.set(path, value);
+      return value;
     } catch (thrown) {
       if (errnoOf(thrown) === 'ENOENT') return undefined;
       const why = thrown instanceof Error ? thrown.message : String(thrown);
@@ -40,16 +47,7 @@ export function startReading(): Reading {
     text: file => read(file, path => readFileSync(path, 'utf8')),
     names: folder => read(folder, path => readdirSync(path).toSorted()),
     isFolder: path => read(path, () => statSync(path).isDirectory()) ?? false,
+    contents: () => hash('sha256', JSON.stringify([...found])),
     changed: () => stamps.entries().some(([path, stamp]) => stampOf(path) !== stamp),
   };
-}
-
-/** Follows links, so that a ConfigMap's new version is another inode. */
-function stampOf(path: string): string {
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
-    return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
-  } catch (thrown) {
-    return errnoOf(thrown) ?? 'unknown';
-  }
 }

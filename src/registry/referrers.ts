@@ -6,36 +6,82 @@ import { ArtifactError } from '../util/error.ts';
 import type { Exchange } from './exchange.ts';
 import { collect } from './hop.ts';
 import type { Asked } from './manifest.ts';
+import type { Arrival } from './redirect.ts';
 
-const answers: ReadonlySet<number> = new Set([200, 404]);
+/** Beside the list, what registries answer that do not know its address. */
+const answers: ReadonlySet<number> = new Set([200, 400, 404, 405, 501]);
+
+const maxPages = 100;
+const maxBytes = 4 * maxManifestBytes;
 
 /**
- * What refers to a manifest, from the first page of the registry's list; undefined if it keeps none (OCI distribution
- * spec, "Listing Referrers").
+ * What refers to a manifest and is of a type, from all pages of the registry's list; undefined if it keeps none (OCI
+ * distribution spec, "Listing Referrers"). Not every registry filters, so that what comes is filtered again.
  *
- * @throws as Exchange; `unmountable` for a list that is malformed or above 4 MiB.
+ * @throws as Exchange; `unmountable` for a list of more than 16 MiB or 100 pages; `unavailable` for one that ends in
+ *   something else.
  */
 export async function listReferrers(
   exchange: Exchange,
   asked: Asked,
   digest: Digest,
+  artifactType: string,
   signal: AbortSignal,
 ): Promise<readonly Descriptor[] | undefined> {
-  const body = collect(maxManifestBytes, () => {
-    throw new ArtifactError('unmountable', `${asked.subject}: the list of its referrers is above 4 MiB`);
-  });
-  const { status } = await exchange(
-    {
-      ...asked,
-      method: 'GET',
-      path: `referrers/${digest}`,
-      headers: { accept: ociIndex },
-      wanted: answers,
-    },
-    () => body.receive, // an error without an end is no better than such a list
-    signal,
-  );
-  if (status === 404) return undefined;
-  const list = parseManifest(body.bytes(), ociIndex, `the referrers of ${asked.subject}`);
-  return list.kind === 'index' ? list.manifests : [];
+  const found: Descriptor[] = [];
+  let left = maxBytes;
+  let query: string | undefined = `?artifactType=${encodeURIComponent(artifactType)}`;
+  for (let page = 0; query !== undefined; page += 1) {
+    const tooLong = (): ArtifactError =>
+      new ArtifactError(
+        'unmountable',
+        `${asked.subject}: the list of its referrers is above ${maxPages} pages or 16 MiB; remove those that are none`,
+      );
+    if (page === maxPages) throw tooLong();
+    const body = collect(Math.min(left, maxManifestBytes), tooLong);
+    const arrival: Arrival = await exchange(
+      {
+        ...asked,
+        method: 'GET',
+        path: `referrers/${digest}${query}`,
+        headers: { accept: ociIndex },
+        wanted: answers,
+      },
+      () => body.receive, // an error without an end is no better than such a list
+      signal,
+    );
+    const bytes = body.bytes();
+    left -= bytes.length;
+    const list = arrival.status === 200 ? toList(bytes) : undefined;
+    if (list === undefined) {
+      if (page === 0) return undefined;
+      throw new ArtifactError(
+        'unavailable',
+        `${asked.subject}: ${arrival.url.host} answered ${arrival.status} with no list for page ${page + 1} of its referrers`,
+      );
+    }
+    for (const descriptor of list) if (descriptor.artifactType === artifactType) found.push(descriptor);
+    query = nextQuery(arrival);
+  }
+  return found;
+}
+
+/** Undefined for what is no index, such as the page of a registry that answers every address. */
+function toList(bytes: Buffer): readonly Descriptor[] | undefined {
+  try {
+    const list = parseManifest(bytes, '', 'the list of referrers');
+    return list.kind === 'index' ? list.manifests : undefined;
+  } catch (thrown) {
+    if (thrown instanceof ArtifactError && thrown.code === 'unmountable') return undefined;
+    throw thrown;
+  }
+}
+
+/** Of the address of the next page (RFC 8288) the query alone: no list leads to another address than its own. */
+function nextQuery({ url, headers }: Arrival): string | undefined {
+  for (const [, target = '', parameters = ''] of (headers['link'] ?? '').matchAll(/<([^<>]*)>([^<]*)/g)) {
+    if (!/;\s*rel\s*=\s*(?:next\b|"(?:[^"]*\s)?next(?:\s[^"]*)?")/i.test(parameters)) continue;
+    return URL.parse(target, url)?.search || undefined;
+  }
+  return undefined;
 }

@@ -1,4 +1,4 @@
-import { parseReference, type Reference } from '../oci/reference.ts';
+import { parseReference, type Reference, withoutHttpsPort } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { TomlTable } from './toml-table.ts';
 
@@ -114,7 +114,7 @@ function isServes(text: string): text is Serves {
 function toPlace(table: TomlTable, key: string): string | undefined {
   const place = table.text(key)?.replace(/\/+$/, '');
   if (place === undefined || place === '') return undefined;
-  if (!place.includes('://')) return place;
+  if (!place.includes('://')) return withoutHttpsPort(place);
   throw new ArtifactError(
     'invalid',
     `${table.at(key)}: leave out ${place.slice(0, place.indexOf('://') + 3)}`,

@@ -19,7 +19,8 @@ const maxLifetime = 3600;
 
 /**
  * Asks the realm of a Bearer challenge for a token (distribution's token and OAuth2 specifications): by GET, with Basic
- * if the credential is one, or by POST with an identity token.
+ * if the credential is one, or by POST with an identity token. The headers that are configured for the place go to a
+ * realm of the same origin, too.
  *
  * @throws `unauthenticated` naming the credential's source if the realm refuses it; `denied` for a realm that is not
  *   https, except on the host of an insecure registry; Passing; `unavailable`; `cancelled`.
@@ -47,7 +48,10 @@ export async function fetchToken(
     for (const scope of scopes.split(' ')) query.append('scope', scope);
     for (const [name, value] of query) realm.url.searchParams.append(name, value);
   }
-  const shown = credential.kind === 'basic' ? { authorization: formatBasic(credential) } : {};
+  const shown = {
+    ...(realm.url.origin === originOf(place) ? place.headers : {}),
+    ...(credential.kind === 'basic' ? { authorization: formatBasic(credential) } : {}),
+  };
   const body = collect(
     maxBytes,
     () =>
@@ -100,6 +104,11 @@ type Realm = {
   readonly trust: Trust;
   readonly connectMs: number;
 };
+
+/** Headers are configured for places that have a scheme. */
+function originOf({ scheme = 'https', host }: Place): string {
+  return new URL(`${scheme}://${host}`).origin;
+}
 
 /** Where tokens are asked for. Another host than the place's must prove itself, to the same CAs. */
 function parseRealm(text: string, place: Place): Realm {

@@ -3,7 +3,7 @@ import { quoteName } from '../oci/name.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import type { AccessRules } from './access-policy.ts';
-import { stampOf } from './file-stamp.ts';
+import { stampOf } from '../util/file-stamp.ts';
 import type { Labels } from './label-selector.ts';
 
 /** Who wants it; a pod's namespace and uid are kubelet's word, not the user's. */

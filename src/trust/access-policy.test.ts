@@ -229,3 +229,16 @@ for (const glob of taken) {
     assert.deepEqual(parseAccessPolicy(reference(glob)).rules[0]?.references, [glob]);
   });
 }
+
+test('a registry with the port of https is the registry without it', () => {
+  const rules = parseAccessPolicy(`
+default: allow
+rules:
+  - { namespaces: ["*"], references: ["ghcr.io:443/acme/*", "quay.io:443/x/y"], action: deny }
+`);
+  for (const text of ['ghcr.io/acme/a', 'ghcr.io:443/acme/a', 'quay.io/x/y', 'quay.io:443/x/y']) {
+    const parsed = parseReference(text);
+    assert.ok(parsed.kind === 'full');
+    assert.equal(judgeAccess(rules, { name: 'n', labels: undefined }, parsed.reference).action, 'deny');
+  }
+});

@@ -1,6 +1,12 @@
 import { matchesWhole } from '../oci/glob.ts';
 import { quoteName } from '../oci/name.ts';
-import { formatReference, formatRepository, parseReference, type Reference } from '../oci/reference.ts';
+import {
+  formatReference,
+  formatRepository,
+  parseReference,
+  type Reference,
+  withoutHttpsPort,
+} from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { type Labels, type LabelSelector, matchesLabels, parseLabelSelector } from './label-selector.ts';
 import { parseYaml, type YamlField } from './yaml-field.ts';
@@ -129,7 +135,7 @@ function toNamespaceGlob(field: YamlField): string {
 }
 
 function toReferenceGlob(field: YamlField): string {
-  const glob = field.text();
+  const glob = withoutHttpsPort(field.text());
   const why = /[*?[]/.test(glob) ? flawOf(glob) : flawOfName(glob);
   return why === undefined ? glob : field.refuse(`matches no reference: ${why}`);
 }

@@ -47,7 +47,8 @@ export async function listBundles(
   digest: Digest,
   signal: AbortSignal,
 ): Promise<readonly Descriptor[]> {
-  const referrers = (await source.referrers(digest, signal)) ?? (await readFallback(source, digest, signal));
+  const referrers =
+    (await source.referrers(digest, bundleType, signal)) ?? (await readFallback(source, digest, signal));
   return referrers.filter(
     ({ artifactType, annotations }) =>
       artifactType === bundleType && (annotations[predicateAnnotation] ?? signPredicate) === signPredicate,

@@ -4,6 +4,7 @@ import {
   parseReference,
   type Reference,
   type Repository,
+  withoutHttpsPort,
 } from '../oci/reference.ts';
 import { quoteName } from '../oci/name.ts';
 import { ArtifactError } from '../util/error.ts';
@@ -166,6 +167,6 @@ function parsePrefix(object: JsonObject, key: string): string {
   const prefix = object.text(key) ?? '';
   const example = parseIdentity(`${prefix}/x`);
   const full = /^(?:[^/]*[.:][^/]*|localhost)(?:\/|$)/.test(prefix);
-  if (full && example !== undefined) return prefix;
+  if (full && example !== undefined) return withoutHttpsPort(prefix);
   throw new ArtifactError('invalid', `${object.at(key)} must be host[:port][/namespace[/repository]]`);
 }

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { parseAuthorities } from './certificate.ts';
-import { stampOf } from './file-stamp.ts';
+import { stampOf } from '../util/file-stamp.ts';
 import type { SignedIdentity } from './identity.ts';
 import { findIdleScopes, parsePolicy, type Policy, type Rule } from './policy-json.ts';
 import { parsePublicKey, type PublicKey } from './public-key.ts';

@@ -20,23 +20,23 @@ const digest = `sha256:${'a'.repeat(64)}`;
 
 describe('the longest scope wins', () => {
   const scopes = [
-    `quay.io:443/acme/team/model@${digest}`,
-    'quay.io:443/acme/team/model:1',
-    'quay.io:443/acme/team/model',
-    'quay.io:443/acme/team',
-    'quay.io:443/acme',
-    'quay.io:443',
+    `quay.io:5443/acme/team/model@${digest}`,
+    'quay.io:5443/acme/team/model:1',
+    'quay.io:5443/acme/team/model',
+    'quay.io:5443/acme/team',
+    'quay.io:5443/acme',
+    'quay.io:5443',
     '*.io',
     '',
   ];
   const cases: readonly [reference: string, scope: string][] = [
-    ['quay.io:443/acme/team/model:1', 'quay.io:443/acme/team/model:1'],
-    [`quay.io:443/acme/team/model@${digest}`, `quay.io:443/acme/team/model@${digest}`],
-    [`quay.io:443/acme/team/model:1@${digest}`, `quay.io:443/acme/team/model@${digest}`],
-    ['quay.io:443/acme/team/model:2', 'quay.io:443/acme/team/model'],
-    ['quay.io:443/acme/team/models:1', 'quay.io:443/acme/team'],
-    ['quay.io:443/acme/team2/model:1', 'quay.io:443/acme'],
-    ['quay.io:443/acme2/model:1', 'quay.io:443'],
+    ['quay.io:5443/acme/team/model:1', 'quay.io:5443/acme/team/model:1'],
+    [`quay.io:5443/acme/team/model@${digest}`, `quay.io:5443/acme/team/model@${digest}`],
+    [`quay.io:5443/acme/team/model:1@${digest}`, `quay.io:5443/acme/team/model@${digest}`],
+    ['quay.io:5443/acme/team/model:2', 'quay.io:5443/acme/team/model'],
+    ['quay.io:5443/acme/team/models:1', 'quay.io:5443/acme/team'],
+    ['quay.io:5443/acme/team2/model:1', 'quay.io:5443/acme'],
+    ['quay.io:5443/acme2/model:1', 'quay.io:5443'],
     ['quay.io/acme/team/model:1', '*.io'],
     ['ghcr.io:8443/x:1', '*.io'],
     ['localhost:5000/x:1', ''],
@@ -120,4 +120,16 @@ describe('a document of another shape is an error as a whole', () => {
       message: /second time/,
     });
   });
+});
+
+test('the port of https is left out of scopes, and what two spellings of one require must both hold', () => {
+  const reject = { type: 'reject' };
+  const docker = { 'quay.io:443/acme': [accept], 'quay.io:443': [reject], 'quay.io': [accept] };
+  const policy = parsePolicy(JSON.stringify({ default: [accept], transports: { docker } }));
+  for (const host of ['quay.io', 'quay.io:443']) {
+    const kinds = (name: string) =>
+      findRule(policy, reference(`${host}/${name}`)).requirements.map(({ kind }) => kind);
+    assert.deepEqual(kinds('acme/model'), ['accept']);
+    assert.deepEqual(kinds('other/model'), ['reject', 'accept']);
+  }
 });

@@ -1,4 +1,10 @@
-import { formatReference, formatRepository, parseReference, type Reference } from '../oci/reference.ts';
+import {
+  formatReference,
+  formatRepository,
+  parseReference,
+  type Reference,
+  withoutHttpsPort,
+} from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { withoutSpareTag } from './identity.ts';
 import { type JsonObject, parseJsonObject } from './json-object.ts';
@@ -32,7 +38,14 @@ export function parsePolicy(text: string): Policy {
   const scopes = new Map<string, Rule>();
   for (const scope of docker?.keys ?? []) {
     const rule = docker === undefined ? undefined : parseRule(docker, scope);
-    if (rule !== undefined) scopes.set(scope, rule);
+    if (rule === undefined) continue;
+    const name = withoutHttpsPort(scope);
+    const same = scopes.get(name);
+    // Two spellings of one registry: what either requires must hold.
+    scopes.set(
+      name,
+      same === undefined ? rule : { ...rule, requirements: [...same.requirements, ...rule.requirements] },
+    );
   }
   return { fallback, scopes };
 }

@@ -36,8 +36,12 @@ export type SignatureSource = {
     name: string,
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Uint8Array; readonly descriptor: Descriptor } | undefined>;
-  /** What refers to a manifest (OCI distribution spec, "Listing Referrers"); undefined if the registry has no such list: then its tag is asked for. */
-  referrers(digest: Digest, signal: AbortSignal): Promise<readonly Descriptor[] | undefined>;
+  /** What refers to a manifest and is of that type (OCI distribution spec, "Listing Referrers"); undefined if the registry has no such list: then its tag is asked for. */
+  referrers(
+    digest: Digest,
+    artifactType: string,
+    signal: AbortSignal,
+  ): Promise<readonly Descriptor[] | undefined>;
   manifest(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
   blob(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
 };

@@ -12,7 +12,7 @@ test('signatures outlive a collection before their manifest is here, and not the
   const signatures = createSignatures({
     trust: {
       verify: async (_reference, digest, source, signal) =>
-        (await source.referrers(digest, signal)) === undefined
+        (await source.referrers(digest, 'x/bundle', signal)) === undefined
           ? { kind: 'refused', why: 'no signature' }
           : { kind: 'accepted', by: 'a signature' },
     },

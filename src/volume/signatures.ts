@@ -135,8 +135,11 @@ function createRegistrySource(
         return note(`tag ${name}`, undefined);
       }
     },
-    referrers: async (digest, signal) =>
-      note(`referrers ${digest}`, await registry.referrers(here, digest, keyring, signal)),
+    referrers: async (digest, artifactType, signal) =>
+      note(
+        `referrers ${digest} ${artifactType}`,
+        await registry.referrers(here, digest, artifactType, keyring, signal),
+      ),
     async manifest(descriptor, signal) {
       spend(descriptor);
       const { bytes } = await registry.manifest(here, descriptor, keyring, signal);
@@ -164,8 +167,8 @@ function createKeptSource(kept: () => Promise<Readonly<Record<string, string>>>)
   };
   return {
     tag: async name => ((await answer(`tag ${name}`)) as Tagged | null) ?? undefined,
-    referrers: async digest =>
-      ((await answer(`referrers ${digest}`)) as readonly Descriptor[] | null) ?? undefined,
+    referrers: async (digest, artifactType) =>
+      ((await answer(`referrers ${digest} ${artifactType}`)) as readonly Descriptor[] | null) ?? undefined,
     manifest: descriptor => bytesOf(`manifest ${descriptor.digest}`),
     blob: descriptor => bytesOf(`blob ${descriptor.digest}`),
   };

@@ -173,7 +173,7 @@ test('an error, a token or a list without an end is given up', async () => {
     const here = { ...reference, registry: registry.host };
     const descriptor = { mediaType: '', digest, size: 100, annotations: {} };
     await assert.rejects(client.manifest(here, descriptor, anonymous, signal));
-    await assert.rejects(client.referrers(here, digest, anonymous, signal));
+    await assert.rejects(client.referrers(here, digest, 'x/bundle', anonymous, signal));
   }
 });
 

@@ -50,7 +50,7 @@ export async function listReferrers(
   const tagged = await source.tag(digest.replace(':', '-'), signal);
   const index = tagged && parseManifest(tagged.bytes, tagged.descriptor.mediaType, '');
   const fallback = index?.kind === 'index' ? index.manifests : [];
-  const [first, ...more] = (await source.referrers(digest, signal)) ?? fallback;
+  const [first, ...more] = (await source.referrers(digest, '', signal)) ?? fallback;
   assert.ok(first);
   return [first, ...more];
 }

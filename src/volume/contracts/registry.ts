@@ -45,10 +45,11 @@ export type Registry = {
   ): Promise<{ readonly bytes: Uint8Array; readonly place: Giver }>;
   /** Whether the repository has it, by HEAD; false only where the registry says so. */
   has(reference: Reference, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
-  /** What refers to a manifest; undefined if the registry keeps no such list (OCI distribution spec, "Listing Referrers"). */
+  /** What refers to a manifest and is of that type; undefined if the registry keeps no such list (OCI distribution spec, "Listing Referrers"). */
   referrers(
     reference: Reference,
     digest: Digest,
+    artifactType: string,
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<readonly Descriptor[] | undefined>;

@@ -39,7 +39,11 @@ export type SignatureSource = {
     name: string,
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Uint8Array; readonly descriptor: Descriptor } | undefined>;
-  referrers(digest: Digest, signal: AbortSignal): Promise<readonly Descriptor[] | undefined>;
+  referrers(
+    digest: Digest,
+    artifactType: string,
+    signal: AbortSignal,
+  ): Promise<readonly Descriptor[] | undefined>;
   manifest(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
   blob(descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array>;
 };
