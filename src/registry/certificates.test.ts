@@ -75,7 +75,7 @@ const ways: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
   [
     'insecure of registries.conf, and a client certificate in certs.d',
     {
-      'registries.conf': '[[registry]]\nprefix = "127.0.0.1"\ninsecure = true',
+      'registries.conf': '[[registry]]\nlocation = "127.0.0.1"\ninsecure = true',
       ...pair('certs/HOST/client'),
     },
   ],

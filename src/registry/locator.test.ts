@@ -11,7 +11,9 @@ import { toRoute } from './route.ts';
 
 const registriesOf = (text: string): Registries => mergeRegistries([parseRegistriesConf(text, '/r.conf')]);
 const rule = (prefix: string, ...lines: readonly string[]): string =>
-  `[[registry]]\nprefix = "${prefix}"\n${lines.join('\n')}\n`;
+  lines.some(line => line.startsWith('location')) || prefix.startsWith('*.')
+    ? `[[registry]]\nprefix = "${prefix}"\n${lines.join('\n')}\n`
+    : `[[registry]]\nlocation = "${prefix}"\n${lines.join('\n')}\n`;
 const at = (registries: Registries, name: string): string => {
   const configuration = { registries, hosts: noHosts, certificates: noCertificates, notes: [] };
   const { host, path, insecure } = toRoute(configuration, parseRepository(name), 'content').last;

@@ -89,13 +89,13 @@ describe('what is not used becomes a line for the log', () => {
       `credential-helpers = ["x"]
 surprise = 1
 [[registry]]
-prefix = "a.example"
+location = "a.example"
 pull = true
 [[registry.mirror]]
 location = "m.example"
 proxy = "p"
 [[registry]]
-prefix = "b.example"
+location = "b.example"
 [[registry.mirror]]
 location = "n.example"
 proxy = "p"
@@ -109,7 +109,7 @@ proxy = "p"
 
   test('a prefix that came before: the first one counts', () => {
     const conf = parseRegistriesConf(
-      '[[registry]]\nprefix = "a.example"\nblocked = true\n[[registry]]\nprefix = "a.example"\n',
+      '[[registry]]\nlocation = "a.example"\nblocked = true\n[[registry]]\nlocation = "a.example"\nblocked = true\n',
       file,
     );
     assert.deepEqual(
@@ -118,15 +118,15 @@ proxy = "p"
     );
     assert.match(
       conf.notes.join(),
-      /^\/etc\/containers\/registries\.conf:5: registry\.prefix: .*came before/,
+      /^\/etc\/containers\/registries\.conf:5: registry\.location: .*came before/,
     );
   });
 
   for (const prefix of ['*', 'registry', 'Example.com', 'example.com/*']) {
     test(`a prefix that no reference begins with: ${prefix}`, () => {
-      const conf = parseRegistriesConf(`[[registry]]\nprefix = "${prefix}"\n`, file);
+      const conf = parseRegistriesConf(`[[registry]]\nlocation = "${prefix}"\n`, file);
       assert.deepEqual(conf.rules, []);
-      assert.match(conf.notes.join(), /:2: registry\.prefix: no reference begins with/);
+      assert.match(conf.notes.join(), /registry\.location: no reference begins with/);
     });
   }
 });
@@ -183,12 +183,12 @@ describe('what is wrong is refused with file, line and key', () => {
     ['a number as prefix', '[[registry]]\nprefix = 5', /conf:2: registry\.prefix must be text/],
     [
       'insecure in quotes',
-      '[[registry]]\nprefix="a.io"\n[[registry]]\nprefix="b.io"\ninsecure = "yes"',
+      '[[registry]]\nlocation="a.io"\n[[registry]]\nlocation="b.io"\ninsecure = "yes"',
       /conf:5: registry\.insecure must be true or false/,
     ],
     [
       'blocked as a number',
-      '[[registry]]\nprefix="a.io"\nblocked = 1',
+      '[[registry]]\nlocation="a.io"\nblocked = 1',
       /conf:3: registry\.blocked must be true or false/,
     ],
     [
@@ -204,38 +204,58 @@ describe('what is wrong is refused with file, line and key', () => {
     ['a wildcard with a path', '[[registry]]\nprefix = "*.a.io/x"', /a wildcard is \*\.domain/],
     [
       'a mirror that is nowhere',
-      '[[registry]]\nprefix="a.io"\n[[registry.mirror]]\ninsecure = true',
+      '[[registry]]\nlocation="a.io"\n[[registry.mirror]]\ninsecure = true',
       /conf: registry\.mirror\.location must be where the mirror is/,
     ],
     [
       'a mirror without a dot, of the second registry',
-      '[[registry]]\nprefix="a.io"\n[[registry.mirror]]\nlocation="m.io"\n[[registry]]\nprefix="b.io"\n[[registry.mirror]]\nlocation="m"',
+      '[[registry]]\nlocation="a.io"\n[[registry.mirror]]\nlocation="m.io"\n[[registry]]\nlocation="b.io"\n[[registry.mirror]]\nlocation="m"',
       /conf:8: registry\.mirror\.location must be where/,
     ],
     [
       'a mirror as a table',
-      '[[registry]]\nprefix="a.io"\n[registry.mirror]\nlocation="m.io"',
+      '[[registry]]\nlocation="a.io"\n[registry.mirror]\nlocation="m.io"',
       /conf:3: registry\.mirror must be an array of tables, \[\[registry\.mirror\]\]/,
     ],
     [
       'an unknown use of a mirror',
-      '[[registry]]\nprefix="a.io"\n[[registry.mirror]]\nlocation="m.io"\npull-from-mirror="some"',
+      '[[registry]]\nlocation="a.io"\n[[registry.mirror]]\nlocation="m.io"\npull-from-mirror="some"',
       /conf:5: registry\.mirror\.pull-from-mirror must be one of all, digest-only, tag-only/,
     ],
     [
       'two uses of a mirror that exclude each other',
-      '[[registry]]\nprefix="a.io"\nmirror-by-digest-only=true\n[[registry.mirror]]\nlocation="m.io"\npull-from-mirror="all"',
+      '[[registry]]\nlocation="a.io"\nmirror-by-digest-only=true\n[[registry.mirror]]\nlocation="m.io"\npull-from-mirror="all"',
       /conf:6: registry\.mirror\.pull-from-mirror and mirror-by-digest-only = true of its registry exclude/,
     ],
     [
       'the use of a mirror where there is none',
-      '[[registry]]\nprefix="a.io"\npull-from-mirror="all"',
+      '[[registry]]\nlocation="a.io"\npull-from-mirror="all"',
       /conf:3: registry\.pull-from-mirror belongs into a \[\[registry\.mirror\]\]/,
     ],
     [
       'mirror-by-digest-only in quotes',
-      '[[registry]]\nprefix="a.io"\nmirror-by-digest-only="true"',
+      '[[registry]]\nlocation="a.io"\nmirror-by-digest-only="true"',
       /conf:3: registry\.mirror-by-digest-only must be true or false/,
+    ],
+    [
+      'a prefix without a location, which is no wildcard',
+      '[[registry]]\nprefix = "a.io/x"\nblocked = true',
+      /conf:2: registry\.prefix: location is missing; write it too/,
+    ],
+    [
+      'two tables of one location that disagree in blocked',
+      '[[registry]]\nlocation = "a.io"\nblocked = true\n[[registry]]\nlocation = "a.io"',
+      /conf:5: registry\.location: "a\.io" has blocked = true in another \[\[registry\]\]/,
+    ],
+    [
+      'two prefixes of one location that disagree in insecure',
+      '[[registry]]\nprefix = "a.io"\nlocation = "c.io"\n[[registry]]\nprefix = "b.io"\nlocation = "c.io:443"\ninsecure = true',
+      /conf:7: registry\.insecure: "c\.io" has insecure = false in another \[\[registry\]\]/,
+    ],
+    [
+      'two wildcards that disagree',
+      '[[registry]]\nprefix = "*.a.io"\nblocked = true\n[[registry]]\nprefix = "*.a.io"',
+      /"\*\.a\.io" has blocked = true in another/,
     ],
     ['a wildcard with a port', '[[registry]]\nprefix = "*.a.io:5000"', /a wildcard is \*\.domain/],
   ];

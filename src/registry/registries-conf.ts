@@ -26,7 +26,8 @@ const used = ['unqualified-search-registries', 'short-name-mode', 'aliases', 're
  * Parses one file of containers' registries.conf, version 2. Keys that this driver does not use are no error but a
  * note; a `[[registry]]` whose prefix can match nothing is left out with a note, as containers matches nothing with it.
  *
- * @throws ArtifactError `invalid` naming file, line and key: not TOML, a value of another type, version 1.
+ * @throws ArtifactError `invalid` naming file, line and key: not TOML, a value of another type, version 1, a `[[registry]]`
+ *   without location, two of one location that disagree in `blocked` or `insecure`; containers refuses the same.
  */
 export function parseRegistriesConf(text: string, file: string): RegistriesConf {
   const top = parseToml(text, file);
@@ -42,16 +43,15 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
   const tables = top.tables('registry');
   const notes: string[] = [];
   const rules = new Map<string, RegistryRule>();
+  const byPlace = new Map<string, RegistryRule>();
   for (const table of tables) {
     const rule = parseRule(table, file);
+    verifyAgreement(rule, byPlace, table);
+    const at = table.at(table.keys.includes('prefix') ? 'prefix' : 'location');
     if (beginning(rule.prefix) === undefined) {
-      notes.push(
-        `${table.at('prefix')}: no reference begins with "${rule.prefix}"; this [[registry]] is left out`,
-      );
+      notes.push(`${at}: no reference begins with "${rule.prefix}"; this [[registry]] is left out`);
     } else if (rules.has(rule.prefix)) {
-      notes.push(
-        `${table.at('prefix')}: "${rule.prefix}" came before in this file; this [[registry]] is left out`,
-      );
+      notes.push(`${at}: "${rule.prefix}" came before in this file; this [[registry]] is left out`);
     } else {
       rules.set(rule.prefix, rule);
     }
@@ -66,6 +66,20 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
     rules: [...rules.values()],
     notes,
   };
+}
+
+/** Of one location, or one wildcard, nobody could tell which of two answers is meant. */
+function verifyAgreement(rule: RegistryRule, byPlace: Map<string, RegistryRule>, table: TomlTable): void {
+  const place = rule.location ?? rule.prefix;
+  const before = byPlace.get(place) ?? rule;
+  byPlace.set(place, before);
+  for (const key of ['blocked', 'insecure'] as const) {
+    if (before[key] === rule[key]) continue;
+    throw new ArtifactError(
+      'invalid',
+      `${table.at(table.keys.includes(key) ? key : 'location')}: "${place}" has ${key} = ${before[key]} in another [[registry]] of this file; write the same in both`,
+    );
+  }
 }
 
 function toMode(top: TomlTable): ShortNameMode | undefined {

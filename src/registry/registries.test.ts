@@ -133,9 +133,9 @@ describe('which file wins', () => {
   test('[[registry]] tables whole, by prefix, the longest prefix first', async () => {
     const { rules } = await read({
       'registries.conf':
-        '[[registry]]\nprefix = "a.io"\ninsecure = true\n[[registry]]\nprefix = "a.io/long"\nblocked = true',
+        '[[registry]]\nlocation = "a.io"\ninsecure = true\n[[registry]]\nlocation = "a.io/long"\nblocked = true',
       'registries.conf.d/a.conf':
-        '[[registry]]\nprefix = "a.io"\nblocked = true\n[[registry]]\nprefix = "b.io"',
+        '[[registry]]\nlocation = "a.io"\nblocked = true\n[[registry]]\nlocation = "b.io"',
     });
     assert.deepEqual(
       rules.map(({ prefix, insecure, blocked }) => ({ prefix, insecure, blocked })),

@@ -4,8 +4,7 @@ import type { TomlTable } from './toml-table.ts';
 
 /**
  * A `[[registry]]` table of registries.conf. `prefix` begins full references: `host[:port]`, a namespace, a repository,
- * one tag or digest of it, or `*.domain`. `location` takes its place; the same as `prefix` where the file gives none,
- * absent for a wildcard. `mirrors` are asked before it, in this order.
+ * one tag or digest of it, or `*.domain`. `location` takes its place; absent for a wildcard that has none. `mirrors` are asked before it, in this order.
  */
 export type RegistryRule = {
   readonly prefix: string;
@@ -34,6 +33,12 @@ export function parseRule(table: TomlTable, file: string): RegistryRule {
     throw new ArtifactError(
       'invalid',
       `${table.at('prefix')} is missing, and so is location; write one of them`,
+    );
+  }
+  if (location === undefined && !prefix.startsWith('*.')) {
+    throw new ArtifactError(
+      'invalid',
+      `${table.at('prefix')}: location is missing; write it too, with the same text if that is where the registry is`,
     );
   }
   if (prefix.startsWith('*.') && /[/@:]/.test(prefix)) {

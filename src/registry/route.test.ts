@@ -85,7 +85,7 @@ pull-from-mirror = "digest-only"
 
   test('mirror-by-digest-only is for all mirrors of a registry', async () => {
     const text =
-      '[[registry]]\nprefix="a.io"\nmirror-by-digest-only=true\n[[registry.mirror]]\nlocation="m.io"\n';
+      '[[registry]]\nlocation="a.io"\nmirror-by-digest-only=true\n[[registry.mirror]]\nlocation="m.io"\n';
     assert.deepEqual(await routeOf(conf(text), 'a.io/x'), ['any://a.io/v2/x']);
     assert.deepEqual(await routeOf(conf(text), `a.io/x@${digest}`), [
       'any://m.io/v2/x ns=a.io',
@@ -103,7 +103,7 @@ pull-from-mirror = "digest-only"
 
   test('on the registry’s own host are no other registry’s mirrors', async () => {
     const text =
-      '[[registry]]\nprefix="docker.io"\n[[registry.mirror]]\nlocation="docker.io/copies"\n[[registry.mirror]]\nlocation="m.io"\n';
+      '[[registry]]\nlocation="docker.io"\n[[registry.mirror]]\nlocation="docker.io/copies"\n[[registry.mirror]]\nlocation="m.io"\n';
     assert.deepEqual(await routeOf(conf(text), 'docker.io/x'), [
       'any://registry-1.docker.io/v2/copies/library/x',
       'any://m.io/v2/library/x ns=docker.io',
@@ -112,13 +112,13 @@ pull-from-mirror = "digest-only"
   });
 
   test('do not serve what is blocked', async () => {
-    const text = '[[registry]]\nprefix="a.io"\nblocked=true\n[[registry.mirror]]\nlocation="m.io"\n';
+    const text = '[[registry]]\nlocation="a.io"\nblocked=true\n[[registry.mirror]]\nlocation="m.io"\n';
     await assert.rejects(routeOf(conf(text), 'a.io/x'), { code: 'denied', message: /blocked = true/ });
   });
 
   test('of a later file are the only ones', async () => {
     const text = (mirror: string) =>
-      `[[registry]]\nprefix="a.io"\n[[registry.mirror]]\nlocation="${mirror}"\n`;
+      `[[registry]]\nlocation="a.io"\n[[registry.mirror]]\nlocation="${mirror}"\n`;
     const files = { ...conf(text('main.io')), 'registries.conf.d/a.conf': text('late.io') };
     assert.deepEqual(await routeOf(files, 'a.io/x'), ['any://late.io/v2/x ns=a.io', 'any://a.io/v2/x']);
   });
@@ -228,7 +228,7 @@ capabilities = ["push"]
 describe('where both styles name a registry', () => {
   const both: Files = {
     ...conf(
-      '[[registry]]\nprefix="a.io/team"\n[[registry.mirror]]\nlocation="m.io"\n[[registry]]\nprefix="*.b.io"\n',
+      '[[registry]]\nlocation="a.io/team"\n[[registry.mirror]]\nlocation="m.io"\n[[registry]]\nprefix="*.b.io"\n',
     ),
     ...hosts('[host."https://h.io"]'),
     ...hosts('[host."https://h.io"]', 'x.b.io'),

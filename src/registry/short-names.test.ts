@@ -65,7 +65,7 @@ describe('a name becomes full references', () => {
     ],
     [
       'a blocked candidate is passed over',
-      `${two}[[registry]]\nprefix = "docker.io"\nblocked = true`,
+      `${two}[[registry]]\nlocation = "docker.io"\nblocked = true`,
       'm',
       ['quay.io/m:latest'],
     ],
@@ -90,7 +90,7 @@ describe('a name that cannot be completed is refused', () => {
     });
   });
   test('a blocked registry names prefix and file', () => {
-    const blocked = '[[registry]]\nprefix = "ghcr.io/org"\nblocked = true\n';
+    const blocked = '[[registry]]\nlocation = "ghcr.io/org"\nblocked = true\n';
     for (const name of ['ghcr.io/org/x', 'model']) {
       assert.throws(() => expanded(alias + blocked, name), {
         code: 'denied',
@@ -101,7 +101,7 @@ describe('a name that cannot be completed is refused', () => {
   });
   test('all candidates blocked', () => {
     const both =
-      '[[registry]]\nprefix = "docker.io"\nblocked = true\n[[registry]]\nprefix = "quay.io"\nblocked = true';
+      '[[registry]]\nlocation = "docker.io"\nblocked = true\n[[registry]]\nlocation = "quay.io"\nblocked = true';
     assert.throws(() => expanded(two + both, 'm'), {
       code: 'denied',
       message: /^docker\.io\/library\/m:latest is blocked/,

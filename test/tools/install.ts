@@ -7,6 +7,8 @@ import { findTool } from '../support/tools.ts';
 import { programNames, programs, toolsFolder } from './table.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
+/** Without it the library of containers needs GnuPG's headers. */
+const goFlags = '-tags=containers_image_openpgp';
 const builtFrom = join(toolsFolder, 'built-from');
 
 /**
@@ -41,7 +43,10 @@ function buildGoPrograms(): void {
   if (names.every(name => findTool(name) !== undefined) && isCurrent()) return;
   console.error(`building ${names.join(' ')} (minutes at first, then never again until they change)`);
   mkdirSync(toolsFolder, { recursive: true });
-  const built = run('go', ['install', 'tool'], { cwd: here, env: { ...process.env, GOBIN: toolsFolder } });
+  const built = run('go', ['install', 'tool'], {
+    cwd: here,
+    env: { ...process.env, GOBIN: toolsFolder, GOFLAGS: goFlags },
+  });
   if (built) writeFileSync(builtFrom, sources());
   else complain(names, 'go (1.26 or later) failed or is not there');
 }

@@ -6,6 +6,7 @@ export type Program =
   | 'registry'
   | 'grpcurl'
   | 'csi-sanity'
+  | 'configread'
   | 'x509path'
   | 'crun'
   | 'runc'
@@ -29,6 +30,7 @@ export const programs: Readonly<
   registry: { from: 'go', package: 'github.com/distribution/distribution/v3/cmd/registry' },
   grpcurl: { from: 'go', package: 'github.com/fullstorydev/grpcurl/cmd/grpcurl' },
   'csi-sanity': { from: 'go', package: 'github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity' },
+  configread: { from: 'go', package: 'oci-artifact-csi.test/tools/configread' },
   x509path: { from: 'go', package: 'oci-artifact-csi.test/tools/x509path' },
   crun: { from: 'debian', package: 'crun' },
   runc: { from: 'debian', package: 'runc' },
