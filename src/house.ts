@@ -16,7 +16,7 @@ import { openConfiguration } from './registry/configuration.ts';
 import { type KeychainOptions, openKeychain } from './registry/keychain.ts';
 import { parseProxies } from './registry/proxies.ts';
 import { standardPlaces } from './registry/registries.ts';
-import { toRoute } from './registry/route.ts';
+import { isNamed, toRoute } from './registry/route.ts';
 import { expand } from './registry/short-names.ts';
 import { openStore } from './store/store.ts';
 import { openAccessFile } from './trust/access-file.ts';
@@ -85,6 +85,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   const registry = stack.use(
     openRegistry({
       route: (reference, question) => toRoute(configuration.current(), reference, question),
+      isNamed: host => isNamed(configuration.current(), host),
       proxies: parseProxies(process.env),
       onRetry: retry => log.warn(retry, 'asking a registry again'),
       onRest: rest => log.warn(rest, 'a mirror is passed over'),

@@ -53,8 +53,9 @@ export function openBulk(tls: Tls, stallMs: number): Bulk {
 
   return {
     async send(request, choose, signal) {
-      const { url, trust } = request;
-      const key = `${url.origin} ${trust.insecure} ${trust.id}`;
+      const { url, trust, fence } = request;
+      // A connection that was opened by configuration is not for who was only sent there.
+      const key = [url.origin, trust.insecure, trust.id, fence ?? 'open'].join(' ');
       for (;;) {
         if (closed) throw new ArtifactError('cancelled', 'the connections to registries are closed');
         let used = idle.get(key)?.pop();

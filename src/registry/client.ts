@@ -10,6 +10,8 @@ import { openBulk } from './bulk.ts';
 import { deliver } from './delivery.ts';
 import { openDetour } from './detour.ts';
 import { openExchange } from './exchange.ts';
+import { fenceIn } from './fence.ts';
+import type { Send } from './hop.ts';
 import { openLines } from './lines.ts';
 import { type Asked, fetchManifest, resolve } from './manifest.ts';
 import { cancelled } from './outage.ts';
@@ -27,6 +29,8 @@ import { type Journey, walk } from './walk.ts';
 export type RegistryOptions = {
   /** Where a repository is asked for. What it throws is thrown on. */
   readonly route: (reference: Reference, question: 'name' | 'content') => Route;
+  /** Whether the node's configuration names a host[:port]: servers may redirect there, wherever it is. None unless told. */
+  readonly isNamed?: (host: string) => boolean;
   /** PEM certificates to trust beside the system's. */
   readonly caFile?: string;
   /** None unless told. */
@@ -85,6 +89,7 @@ const clockOfNode: Clock = {
 export function openRegistry(options: RegistryOptions): RegistryClient {
   const {
     route,
+    isNamed = () => false,
     proxies = noProxies,
     onRetry = () => {},
     onRest = () => {},
@@ -98,11 +103,12 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   const bulk = openBulk(tls, stallMs);
   const seats = openSeats({ ca, stallMs });
   const lines = openLines(seats, detour(bulk.send), detour);
-  const exchange = openExchange((request, accept, signal) => {
+  const send: Send = (request, accept, signal) => {
     // What comes by a proxy has its speed, which the pool keeps up with.
     const straight = proxies.find(request.url) === undefined;
     return (straight && request.line ? request.line : pool).send(request, accept, signal);
-  }, clock);
+  };
+  const exchange = openExchange(fenceIn(send, isNamed), clock);
 
   const standings = openStandings(clock, onRest);
 

@@ -3,7 +3,8 @@ import type { Trust } from './trust.ts';
 
 /**
  * One request to one server. `insecure`: it may be redirected from https to http. `trust`: how it is to prove itself.
- * `connectMs`: how long a connection may take. `line`: the way of a blob, which may be large.
+ * `connectMs`: how long a connection may take. `line`: the way of a blob, which may be large. `fence`: there for an
+ * address that a server has named.
  */
 export type HopRequest = {
   readonly method: 'GET' | 'HEAD' | 'POST';
@@ -14,7 +15,16 @@ export type HopRequest = {
   readonly trust: Trust;
   readonly connectMs: number;
   readonly line: { readonly send: Send } | undefined;
+  readonly fence?: Fence;
 };
+
+/**
+ * A server that redirects, or names a token server, must not use this node to reach what only the node reaches: the node
+ * itself, its link, and the services that tell a cloud's machines their credentials. A fence is the one local host that
+ * such a request may reach all the same, since the registry itself is there; empty for none. A name counts by the
+ * addresses that are connected to, whenever it is resolved.
+ */
+export type Fence = string;
 
 /** How long a connection may take, TLS and all, where nothing else is said. */
 export const usualConnectMs = 10_000;

@@ -4,7 +4,7 @@ import type { Head, HopRequest } from './hop.ts';
 import { Passing, Stall } from './patience.ts';
 
 /** Of a request what another thread can be given. */
-export type RequestShare = Pick<HopRequest, 'headers' | 'trust' | 'connectMs'> & {
+export type RequestShare = Pick<HopRequest, 'headers' | 'trust' | 'connectMs' | 'fence'> & {
   readonly url: string;
 };
 

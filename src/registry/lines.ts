@@ -181,6 +181,6 @@ function toFileShare({ fd, algorithm, state }: GrowingFile): FileShare {
   return { fd, algorithm, state };
 }
 
-function toRequestShare({ url, headers, trust, connectMs }: HopRequest): RequestShare {
-  return { url: url.href, headers, trust, connectMs };
+function toRequestShare({ url, headers, trust, connectMs, fence }: HopRequest): RequestShare {
+  return { url: url.href, headers, trust, connectMs, ...(fence === undefined ? {} : { fence }) };
 }

@@ -1,15 +1,18 @@
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { toArtifactError } from '../util/error.ts';
+import { lookupWithin } from './fence.ts';
 import type { Head, HopRequest, Receiver, Send } from './hop.ts';
 import { cancelled, toOutage } from './outage.ts';
 import type { Proxies, Proxy } from './proxies.ts';
 import { openRecent } from './recent.ts';
 import type { Tls } from './tls.ts';
-import { plainTrust, type Trust } from './trust.ts';
+import { plainTrust } from './trust.ts';
 import { openTunnel, proxyRefusal } from './tunnel.ts';
 
 /** Keep-alive connections of undici. HTTP/1.1 only: HTTP/2 measured slower for bodies. */
 export type Pool = AsyncDisposable & { readonly send: Send };
+
+type Server = Pick<HopRequest, 'trust' | 'connectMs' | 'fence'>;
 
 /** `stallMs`: how long a server may send nothing. */
 export function openPool(tls: Tls, proxies: Proxies, stallMs: number): Pool {
@@ -17,12 +20,17 @@ export function openPool(tls: Tls, proxies: Proxies, stallMs: number): Pool {
   const closing = new AbortController();
 
   function connectorFor(
-    trust: Trust,
+    { trust, connectMs, fence }: Server,
     tunnel: Proxy | undefined,
-    connectMs: number,
   ): buildConnector.connector {
     const connect = keepFirstError(
-      buildConnector({ ...tls.options(trust), allowH2: false, timeout: connectMs }),
+      buildConnector({
+        ...tls.options(trust),
+        allowH2: false,
+        timeout: connectMs,
+        // A proxy resolves names itself.
+        ...(fence === undefined || tunnel !== undefined ? {} : { lookup: lookupWithin(fence) }),
+      }),
     );
     if (tunnel === undefined) return connect;
     const dial = async (
@@ -40,35 +48,34 @@ export function openPool(tls: Tls, proxies: Proxies, stallMs: number): Pool {
     return (options, callback) => void dial(options, callback);
   }
 
-  function agentFor(trust: Trust, tunnel: Proxy | undefined, connectMs: number): Agent {
+  function agentFor(server: Server, tunnel: Proxy | undefined): Agent {
+    const { trust, connectMs, fence } = server;
     return agents.take(
-      `${trust.insecure} ${trust.id} ${tunnel === undefined ? '' : 'tunnel'} ${connectMs}`,
+      [trust.insecure, trust.id, tunnel === undefined ? '' : 'tunnel', connectMs, fence ?? 'open'].join(' '),
       () =>
         new Agent({
           allowH2: false,
           headersTimeout: stallMs,
           bodyTimeout: stallMs,
-          connect: connectorFor(trust, tunnel, connectMs),
+          connect: connectorFor(server, tunnel),
         }),
     );
   }
 
   /** https goes through a proxy by a tunnel; of http the proxy is asked in the server's place, with the whole URL. */
-  function toDispatch(
-    { url, method, headers, body, trust, connectMs }: HopRequest,
-    proxy: Proxy | undefined,
-  ) {
+  function toDispatch(hop: HopRequest, proxy: Proxy | undefined) {
+    const { url, method, headers, body, connectMs } = hop;
     const request = { method, ...(body === undefined ? {} : { body }) };
     if (proxy === undefined || url.protocol === 'https:') {
       const path = `${url.pathname}${url.search}`;
       return {
-        agent: agentFor(trust, proxy, connectMs),
+        agent: agentFor(hop, proxy),
         options: { ...request, origin: url.origin, path, headers },
       };
     }
     const own = proxy.authorization === undefined ? {} : { 'proxy-authorization': proxy.authorization };
     return {
-      agent: agentFor(plainTrust, undefined, connectMs),
+      agent: agentFor({ trust: plainTrust, connectMs }, undefined),
       options: {
         ...request,
         origin: proxy.url.origin,

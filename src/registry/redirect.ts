@@ -1,5 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
 import { collect, type Head, type HopRequest, type Receiver, type Send, usualConnectMs } from './hop.ts';
+import { toFence } from './fence.ts';
 import { withoutPairs } from './trust.ts';
 
 /** An answer that is no redirect. `home`: it came from the server that was asked first. */
@@ -14,6 +15,8 @@ const statuses = new Set([301, 302, 303, 307, 308]);
  * Sends a request and follows redirects. `secret` headers and client certificates go to the first server alone, and a
  * body goes nowhere else.
  *
+ * Where it leads is fenced: see Fence.
+ *
  * @throws what `send` throws; `denied` for a redirect from https to http, unless the request is insecure;
  *   `unavailable` for one that leads nowhere, or the eleventh.
  */
@@ -27,12 +30,13 @@ export async function follow(
   let url = request.url;
   // Who was redirected away and back is led by a stranger: nothing secret goes where that one points.
   let home = true;
+  const fence = request.fence ?? toFence(request.url.hostname);
   for (let redirects = 0; ; redirects += 1) {
     const here = url;
     home &&= here.origin === request.url.origin;
     const hop = home
       ? { ...request, url: here, headers: { ...request.headers, ...secret } }
-      : { ...request, url: here, trust: withoutPairs(request.trust), connectMs: usualConnectMs };
+      : { ...request, url: here, trust: withoutPairs(request.trust), connectMs: usualConnectMs, fence };
     const isRedirect = (head: Head) => statuses.has(head.status) && head.headers.location !== undefined;
     const head = await send(
       hop,

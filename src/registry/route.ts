@@ -98,6 +98,20 @@ function mirrored(place: Place, home: string, { registry }: Repository): Place {
   return place.host === home ? place : { ...place, mirrorOf: registry };
 }
 
+/** Whether the configuration names a host[:port] as a place where a registry or a mirror is. */
+export function isNamed({ registries, hosts }: Configuration, host: string): boolean {
+  const places = registries.rules.flatMap(rule => [
+    rule.location,
+    ...rule.mirrors.map(mirror => mirror.location),
+  ]);
+  const listed = [...hosts.named.values()].flatMap(({ hosts: each }) =>
+    each.map(({ address }) => address?.host),
+  );
+  return (
+    hosts.named.has(host) || listed.includes(host) || places.some(place => place?.split('/', 1)[0] === host)
+  );
+}
+
 function apiHost(registry: string): string {
   return registry === 'docker.io' ? 'registry-1.docker.io' : registry;
 }

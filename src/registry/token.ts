@@ -2,7 +2,8 @@ import type { Credential } from '../oci/credential.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Challenge } from './challenge.ts';
 import { formatComplaint, shownBy } from './complaint.ts';
-import { collect, type Send, usualConnectMs } from './hop.ts';
+import { toFence } from './fence.ts';
+import { collect, type Fence, type Send, usualConnectMs } from './hop.ts';
 import { Passing } from './patience.ts';
 import type { Place } from './place.ts';
 import { follow } from './redirect.ts';
@@ -76,6 +77,7 @@ export async function fetchToken(
       trust: realm.trust,
       connectMs: realm.connectMs,
       line: undefined,
+      ...(realm.fence === undefined ? {} : { fence: realm.fence }),
     },
     shown,
     () => body.receive,
@@ -103,6 +105,7 @@ type Realm = {
   readonly insecure: boolean;
   readonly trust: Trust;
   readonly connectMs: number;
+  readonly fence?: Fence;
 };
 
 /** Headers are configured for places that have a scheme. */
@@ -113,7 +116,8 @@ function originOf({ scheme = 'https', host }: Place): string {
 /** Where tokens are asked for. Another host than the place's must prove itself, to the same CAs. */
 function parseRealm(text: string, place: Place): Realm {
   const url = URL.parse(text);
-  const near = url?.hostname === URL.parse(`https://${place.host}`)?.hostname;
+  const hostname = URL.parse(`https://${place.host}`)?.hostname;
+  const near = url?.hostname === hostname;
   const insecure = place.insecure && near;
   if (url === null || (url.protocol !== 'https:' && !(insecure && url.protocol === 'http:'))) {
     throw new ArtifactError(
@@ -125,7 +129,7 @@ function parseRealm(text: string, place: Place): Realm {
   url.password = '';
   if (near) return { url, insecure, trust: place.trust, connectMs: place.connectMs };
   const trust = { ...withoutPairs(place.trust), insecure: false };
-  return { url, insecure, trust, connectMs: usualConnectMs };
+  return { url, insecure, trust, connectMs: usualConnectMs, fence: toFence(hostname ?? '') };
 }
 
 function parseToken(body: Uint8Array, host: string): Token {

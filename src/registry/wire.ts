@@ -1,6 +1,7 @@
 import { connect, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { ArtifactError } from '../util/error.ts';
+import { lookupWithin } from './fence.ts';
 import type { Head, HopRequest } from './hop.ts';
 import { formatGet, parseResponseStart } from './http-message.ts';
 import { cancelled, stall, toOutage } from './outage.ts';
@@ -20,7 +21,7 @@ export type Taker = (chunk: Uint8Array) => Promise<void> | void;
 export type Choose = (head: Head) => Taker;
 
 /** Of a request what it takes to send a GET. */
-export type PlainRequest = Pick<HopRequest, 'url' | 'headers' | 'trust' | 'connectMs'>;
+export type PlainRequest = Pick<HopRequest, 'url' | 'headers' | 'trust' | 'connectMs' | 'fence'>;
 
 /** A connection to one server (HTTP/1.1) that is asked one GET after the other, each time when it is free. */
 export type Wire = {
@@ -182,15 +183,17 @@ export function openWire(server: PlainRequest, { tls, stallMs, buffer, onEnd }: 
 
 type OnRead = { readonly buffer: Uint8Array; readonly callback: (count: number) => boolean };
 
-function open({ url, trust }: PlainRequest, tls: Tls, onread: OnRead): Socket {
+function open({ url, trust, fence }: PlainRequest, tls: Tls, onread: OnRead): Socket {
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  if (url.protocol === 'http:') return connect({ host, port: Number(url.port || 80), onread });
+  const lookup = fence === undefined ? {} : { lookup: lookupWithin(fence) };
+  if (url.protocol === 'http:') return connect({ host, port: Number(url.port || 80), onread, ...lookup });
   const options: ConnectionOptions & { readonly onread: OnRead } = {
     host,
     port: Number(url.port || 443),
     ALPNProtocols: ['http/1.1'],
     ...(isIP(host) === 0 ? { servername: host } : {}),
     ...tls.options(trust),
+    ...lookup,
     onread,
   };
   return connectTls(options);
