@@ -42,6 +42,7 @@ export async function serve(settings: Settings): Promise<number> {
     volumes: async () => house?.artifacts.volumes() ?? [],
     problems: () => house?.problems() ?? [],
     droppedLines: dropped,
+    isSealed: () => house?.isSealed ?? false,
   });
   if (settings.httpListen !== undefined) {
     const http = stack.use(
@@ -49,6 +50,7 @@ export async function serve(settings: Settings): Promise<number> {
         broken,
         ready: reasons,
         notes: () => house?.problems() ?? [],
+        facts: () => house?.facts() ?? [],
         metrics,
       }),
     );
@@ -75,6 +77,7 @@ export async function serve(settings: Settings): Promise<number> {
   );
   checks.push(driver.problem);
   missing.clear();
+  house.startScrub();
   if (settings.register) {
     const options = {
       ...edge,

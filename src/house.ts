@@ -18,6 +18,9 @@ import { parseProxies } from './registry/proxies.ts';
 import { standardPlaces } from './registry/registries.ts';
 import { isNamed, toRoute } from './registry/route.ts';
 import { expand } from './registry/short-names.ts';
+import type { Item } from './store/evidence.ts';
+import { hashFile } from './store/file-hash.ts';
+import { openSlowHash } from './store/slow-hash.ts';
 import { openStore } from './store/store.ts';
 import { openAccessFile } from './trust/access-file.ts';
 import { openTrust } from './trust/trust.ts';
@@ -31,6 +34,7 @@ import { createCollector } from './volume/collector.ts';
 import type { Meter } from './volume/contracts/meter.ts';
 import type { DiskUsage } from './volume/contracts/store.ts';
 import { createHolds } from './volume/holds.ts';
+import { createIntegrity, type Integrity } from './volume/integrity.ts';
 import { createLayerSource } from './volume/layer-source.ts';
 import { createManifests } from './volume/manifests.ts';
 import { createPreparation } from './volume/preparation.ts';
@@ -39,8 +43,11 @@ import { createPull } from './volume/pull.ts';
 import { reconcileVolumes } from './volume/reconciliation.ts';
 import { restoreViews } from './volume/restoration.ts';
 import { createResolver } from './volume/resolution.ts';
+import { createRetirement } from './volume/retirement.ts';
 import { createRoom } from './volume/room.ts';
+import { createScrub } from './volume/scrub.ts';
 import { createSignatures } from './volume/signatures.ts';
+import { createTrees } from './volume/trees.ts';
 import type { Artifacts, Publishing } from './volume/usecases.ts';
 import { errnoOf, toArtifactError } from './util/error.ts';
 
@@ -55,6 +62,12 @@ export type House = {
   diskUsage(): Promise<DiskUsage>;
   /** Which files of the node's configuration are broken, a line each; what they said before is in force, or they refuse. */
   problems(): readonly string[];
+  /** What is good to know of the node, a line each. */
+  facts(): readonly string[];
+  /** Whether the cache is sealed by fs-verity. */
+  readonly isSealed: boolean;
+  /** Verifies the cache in the background from now on, until this is closed. */
+  startScrub(): void;
   close(): Promise<void>;
 };
 
@@ -138,7 +151,25 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     settings.cachedAuthorization === 'off'
       ? openAuthority
       : createAuthority(await openAccessMemory(world.accesses, world.salt), registry);
-  const manifests = createManifests(world.blobs);
+  const closing = new AbortController();
+  const { verity } = store;
+  const slowHash = stack.use(openSlowHash());
+  const retirement = createRetirement(world);
+  const integrity: Integrity = createIntegrity(
+    { ...world, retirement, hash: hashFile, warn, later: item => scrub.later(item) },
+    settings.scrubInterval,
+    closing.signal,
+  );
+  const seal = (item: Item, signal: AbortSignal): Promise<void> =>
+    verity.seal(item, signal).catch((thrown: unknown) => {
+      if (!signal.aborted) warn(`${item.digest} is not sealed: ${toArtifactError(thrown).message}`);
+    });
+  const scrub = createScrub(
+    { ...world, integrity, hashSlowly: slowHash.hash, seal, warn },
+    settings.scrubInterval,
+  );
+  const manifests = createManifests(world.blobs, integrity);
+  const trees = createTrees(world.layers, settings.maxLayerEntries);
   const accessPolicy = await openAccessFile(settings.accessPolicy, {
     namespaces: kube === undefined ? undefined : openNamespaces(kube),
     note: warn,
@@ -152,36 +183,58 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     source,
     authority,
     room,
-    maxEntries: settings.maxLayerEntries,
+    trees,
+    integrity,
   });
-  const pull = createPull({ ...world, resolver, authority, manifests, preparation });
+  const pull = createPull({ ...world, resolver, authority, manifests, preparation, integrity });
   const catalog = createCatalog({ ...world, manifests, source });
 
   const problems = (): readonly string[] =>
     [configuration, keychain, trust, accessPolicy].flatMap(part => part.problems());
-  const closing = new AbortController();
   const tidy = async (): Promise<void> => {
     // What broke or was mended is known then, though nobody mounts or asks.
     await keychain.verify(closing.signal);
     problems();
     await store.retire();
+    await retirement.tidy();
     await room.relieve(closing.signal);
   };
   const tidying = setInterval(() => {
     tidy().catch((thrown: unknown) => log.warn(`collection failed: ${toArtifactError(thrown).message}`));
   }, tidyEveryMs).unref();
+  let scrubbing: Promise<void> | undefined;
   stack.defer(async () => {
     clearInterval(tidying);
     closing.abort();
     await pull.stop();
+    await scrubbing;
   });
   const adapters = stack.move();
   return {
-    artifacts: createArtifacts({ ...world, pull, authority, resolver, catalog, collector }),
+    artifacts: createArtifacts({
+      ...world,
+      pull,
+      authority,
+      resolver,
+      catalog,
+      collector,
+      hashFile,
+      integrity,
+      retirement,
+      trees,
+      manifests,
+    }),
     publishing: createPublishing({ ...world, pull }),
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,
     problems,
+    facts: () => [
+      `fs-verity: ${verity.off === undefined ? 'on' : `off (${verity.off}); the cache is verified without it`}`,
+    ],
+    isSealed: verity.off === undefined,
+    startScrub() {
+      scrubbing ??= scrub.run(closing.signal);
+    },
     close: () => adapters.disposeAsync(),
   };
 }

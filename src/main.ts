@@ -5,7 +5,7 @@ import { runCli } from './cli/program.ts';
 import { openTerminal } from './cli/terminal.ts';
 
 /** A command is over before anybody could scrape it. */
-const unmeasured = { bytesPulled() {}, pullStarted() {}, pullEnded() {} };
+const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
 
 process.exitCode = await runCli(
   process.argv.slice(2),

@@ -126,10 +126,6 @@ test('the line of an unpublish says whose volume went and what it was, and is sh
     views: {
       touch: async () => {},
       find: unused,
-      build: unused,
-      check: unused,
-      remove: unused,
-      list: unused,
     },
     mounter: { unmount: async () => {}, state: unused, mount: unused, list: unused },
   });

@@ -127,6 +127,7 @@ test('every metric is in docs/flags.md, and every one that is named exists', asy
     volumes: async () => [],
     problems: () => [],
     droppedLines: () => 0,
+    isSealed: () => false,
   });
   const known = [...(await metrics.scrape()).matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
   assert.ok(known.length > 10);

@@ -8,6 +8,7 @@ import {
   parseBoolean,
   parseCount,
   parseDriverName,
+  parseDuration,
   parseEndpoint,
   parseNodeId,
   parsePath,
@@ -168,6 +169,12 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     says: 'largest artifact that is pulled',
     preset: '',
     parse: optional(parseSize),
+  },
+  scrubInterval: {
+    value: 'DURATION',
+    says: 'how often all of the cache is verified again, in the background; 0 for never',
+    preset: '7d',
+    parse: parseDuration,
   },
   maxLayerEntries: {
     value: 'N',

@@ -35,6 +35,8 @@ export type Settings = {
   readonly cacheLow: number;
   readonly cacheMax: number | undefined;
   readonly maxArtifactSize: number | undefined;
+  /** Milliseconds between two verifications of the same content; 0: none but those that a publish needs. */
+  readonly scrubInterval: number;
   readonly maxLayerEntries: number;
   readonly maxLayerSize: number;
   /** Uncompressed bytes for each compressed one. */

@@ -67,6 +67,16 @@ export function parsePercent(text: string): number {
   return refuse(text, 'a percentage', '1 to 100 are');
 }
 
+const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `7d`, `12h`, `30m`, `45s` in milliseconds; `0` is none. */
+export function parseDuration(text: string): number {
+  if (text === '0') return 0;
+  const [, digits = '', unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  const duration = Number(digits) * (units[unit] ?? 0);
+  return duration > 0 ? duration : refuse(text, 'a duration', '7d, 12h, 30m, 45s or 0 are');
+}
+
 export function parseText(text: string): string {
   return text;
 }

@@ -95,6 +95,7 @@ export function fromVolume(volume: VolumeStatus): Volume {
     view,
     anywhere,
     refused: volume.refused ?? '',
+    damaged: volume.damaged ?? '',
   };
 }
 

@@ -18,7 +18,7 @@ export function nodeHandlers(edge: Edge, nodeId: string, publishing: Publishing)
     NodeGetVolumeStats: unary(edge, (request, call) => getStats(publishing, request, call)),
     NodeGetInfo: unary(edge, async () => ({ node_id: nodeId })),
     NodeGetCapabilities: unary(edge, async () => ({
-      capabilities: [{ rpc: { type: 'GET_VOLUME_STATS' } }],
+      capabilities: [{ rpc: { type: 'GET_VOLUME_STATS' } }, { rpc: { type: 'VOLUME_CONDITION' } }],
     })),
     NodeStageVolume: unary(edge, refuse('a volume is published in one step, without staging')),
     NodeUnstageVolume: unary(edge, refuse('a volume is published in one step, without staging')),
@@ -73,12 +73,19 @@ async function getStats(
     throw new ArtifactError('invalid', 'volume_path is missing; the caller must name the folder');
   }
   // However strange the path: a volume that is not there is NOT_FOUND.
-  const { bytes, inodes } = await publishing.stats(parseVolumeId(wire.volume_id), wire.volume_path);
+  const { bytes, inodes, damage } = await publishing.stats(parseVolumeId(wire.volume_id), wire.volume_path);
   return {
     usage: [
       { unit: 'BYTES', total: bytes, used: bytes, available: 0 },
       { unit: 'INODES', total: inodes, used: inodes, available: 0 },
     ],
+    volume_condition: {
+      abnormal: damage !== undefined,
+      message:
+        damage === undefined
+          ? 'nothing is known to be wrong'
+          : `it shows damaged content of this node's cache: ${damage}; delete the pod, and a new one gets the right bytes`,
+    },
   };
 }
 

@@ -101,7 +101,7 @@ export function toFreed(wire: Freed__Output | null): Freed {
 
 /** The fingerprint stays with the daemon. */
 export function toVolume(wire: Volume__Output): VolumeStatus {
-  const { reference, resolved, view, bytes, inodes, anywhere, mounted, pod, refused } = wire;
+  const { reference, resolved, view, bytes, inodes, anywhere, mounted, pod, refused, damaged } = wire;
   return {
     volumeId: wire.volume_id,
     targetPath: wire.target_path,
@@ -118,6 +118,7 @@ export function toVolume(wire: Volume__Output): VolumeStatus {
     publishedAt: wire.published_at,
     mounted,
     ...(refused === '' ? {} : { refused }),
+    ...(damaged === '' ? {} : { damaged }),
   };
 }
 

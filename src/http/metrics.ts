@@ -67,6 +67,13 @@ export function createMetrics(driverName: string, observed: Observed): Metrics {
     labelNames: ['registry'],
     registers,
   });
+  const damage = new Counter({
+    name: 'oci_artifact_csi_cache_damage_total',
+    help: 'Blobs, unpacked layers and views of the cache that were found to be wrong',
+    labelNames: ['kind'],
+    registers,
+  });
+  for (const kind of ['blob', 'layer', 'view']) damage.inc({ kind }, 0);
   const registries = new Set<string>();
   const labelOf = (from: string): string => {
     if (registries.size < maxRegistries) registries.add(from);
@@ -81,6 +88,7 @@ export function createMetrics(driverName: string, observed: Observed): Metrics {
       operations.observe({ driver_name: driverName, method_name: method, grpc_status_code: code }, seconds);
     },
     bytesPulled: (from, bytes) => pulled.inc({ registry: labelOf(from) }, bytes),
+    damageFound: kind => damage.inc({ kind }),
     pullStarted: () => inFlight.inc(),
     pullEnded(outcome) {
       inFlight.dec();

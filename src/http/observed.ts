@@ -12,6 +12,8 @@ export type Observed = {
   problems(): readonly string[];
   /** Lines of the log that nothing took, since the start. */
   droppedLines(): number;
+  /** Whether the cache is sealed by fs-verity. */
+  isSealed(): boolean;
 };
 
 /**
@@ -35,9 +37,17 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
     'oci_artifact_csi_volumes_refused',
     'Volumes that the signature policy would refuse now',
   );
+  const damaged = gauge(
+    'oci_artifact_csi_volumes_damaged',
+    'Volumes that show content which was found to be damaged',
+  );
   const errors = gauge(
     'oci_artifact_csi_configuration_errors',
     'Files of the configuration that are broken; /readyz names them',
+  );
+  const sealed = gauge(
+    'oci_artifact_csi_fsverity',
+    'Whether the cache is sealed by fs-verity, so that nobody can change it: 1 or 0',
   );
   const labels = ['namespace', 'pod', 'volume', 'reference', 'digest'];
   const info = gauge('oci_artifact_csi_volume_info', 'Which artifact each pod has; always 1', labels);
@@ -64,6 +74,7 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
       observed.volumes(),
       readdir('/proc/self/fd'),
     ]);
+    sealed.set(observed.isSealed() ? 1 : 0);
     errors.set(observed.problems().length);
     cache.set(bytes);
     size.set(disk.totalBytes);
@@ -74,6 +85,7 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
     volumes.set(list.length);
     mounted.set(list.filter(volume => volume.mounted).length);
     refused.set(list.filter(volume => volume.refused !== undefined).length);
+    damaged.set(list.filter(volume => volume.damaged !== undefined).length);
     info.reset();
     for (const { pod, volumeId: volume, reference, digest } of list) {
       info.set({ namespace: pod?.namespace ?? '', pod: pod?.name ?? '', volume, reference, digest }, 1);

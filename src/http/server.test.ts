@@ -39,6 +39,7 @@ function observing(volumes: readonly VolumeStatus[]): Observed {
     }),
     problems: () => ['registries.conf is broken'],
     droppedLines: () => 3,
+    isSealed: () => true,
     volumes: async () => volumes,
   };
 }
@@ -51,6 +52,7 @@ test('healthz fails where a restart helps, readyz says why it is not ready', asy
   await using server = await serveHttp(loopback, {
     broken: () => broken,
     notes: () => [],
+    facts: () => [],
     ready: () => reasons,
     metrics: quiet,
   });
@@ -80,6 +82,7 @@ test('readyz names what is broken though it is ready', async () => {
   await using server = await serveHttp(loopback, {
     broken: () => [],
     notes,
+    facts: () => ['fs-verity: off (ENOTTY)'],
     ready: () => [],
     metrics: quiet,
   });
@@ -87,7 +90,7 @@ test('readyz names what is broken though it is ready', async () => {
   assert.equal(answer.status, 200);
   assert.equal(
     await answer.text(),
-    'ready, but: registries.conf is broken\nready, but: auth.json is broken\n',
+    'ready, but: registries.conf is broken\nready, but: auth.json is broken\nfs-verity: off (ENOTTY)\n',
   );
 });
 
@@ -95,13 +98,14 @@ test('an address in use is refused with what to do', async () => {
   await using server = await serveHttp(loopback, {
     broken: () => [],
     notes: () => [],
+    facts: () => [],
     ready: () => [],
     metrics: quiet,
   });
   await assert.rejects(
     serveHttp(
       { host: '127.0.0.1', port: server.port },
-      { broken: () => [], notes: () => [], ready: () => [], metrics: quiet },
+      { broken: () => [], notes: () => [], facts: () => [], ready: () => [], metrics: quiet },
     ),
     { code: 'unavailable', message: /EADDRINUSE.*--http-listen/ },
   );
@@ -111,6 +115,7 @@ test('a server closes although a client keeps its connection', async () => {
   const server = await serveHttp(loopback, {
     broken: () => [],
     notes: () => [],
+    facts: () => [],
     ready: () => [],
     metrics: quiet,
   });
@@ -132,6 +137,7 @@ test('metrics count calls as other CSI drivers do, and pulls by outcome and regi
   await using server = await serveHttp(loopback, {
     broken: () => [],
     notes: () => [],
+    facts: () => [],
     ready: () => [],
     metrics,
   });
@@ -185,6 +191,7 @@ test('a scrape that fails says why', async () => {
   await using server = await serveHttp(loopback, {
     broken: () => [],
     notes: () => [],
+    facts: () => [],
     ready: () => [],
     metrics: { contentType: 'x', scrape },
   });

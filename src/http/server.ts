@@ -13,6 +13,8 @@ export type Pages = {
   ready(): readonly string[];
   /** What is wrong though it is ready, one line each. */
   notes(): readonly string[];
+  /** What is good to know, one line each. */
+  facts(): readonly string[];
   readonly metrics: { readonly contentType: string; scrape(): Promise<string> };
 };
 
@@ -100,7 +102,9 @@ async function answer(
     case '/readyz': {
       const reasons = pages.ready();
       const notes = pages.notes().map(note => `ready, but: ${note}\n`);
-      if (reasons.length === 0) return { status: 200, body: notes.join('') || 'ready\n' };
+      const facts = pages.facts().map(fact => `${fact}\n`);
+      if (reasons.length === 0)
+        return { status: 200, body: `${notes.join('') || 'ready\n'}${facts.join('')}` };
       return { status: 503, body: reasons.map(reason => `not ready: ${reason}\n`).join('') };
     }
     case '/metrics':

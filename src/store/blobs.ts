@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { fstatSync, lstatSync, readdirSync, statSync } from 'node:fs';
+import { constants, fstatSync, lstatSync, readdirSync, statSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -7,7 +7,9 @@ import { algorithmOf, type Digest, hexOf, isDigest, toDigest } from '../oci/dige
 import { ArtifactError } from '../util/error.ts';
 import { unlessAbsent } from './absent.ts';
 import type { DigestFolders, Held } from './digest-folders.ts';
+import type { Evidence, Item } from './evidence.ts';
 import { attempt } from './failure.ts';
+import { type Damage, findDamage, type Look } from './damage.ts';
 import { hashFile } from './file-hash.ts';
 import { type Ingest, openIngest } from './ingest.ts';
 import type { Landing } from './landing.ts';
@@ -25,7 +27,8 @@ export type Blobs = {
   /** How many bytes such a download would go on from. */
   partial(descriptor: Descriptor, source: string): number;
   path(digest: Digest): string;
-  check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
+  /** Verifies its bytes, mode and owner. One that is not there is right. */
+  check(digest: Digest, signal: AbortSignal, look?: Look): Promise<Damage | undefined>;
   /** Removes it, and what earlier downloads of it left unless they go on. */
   remove(digest: Digest): Promise<void>;
   /** Takes away the downloads that were given up. */
@@ -38,7 +41,12 @@ export type Blobs = {
 const readLimit = 4 * 1024 * 1024;
 
 /** @param ingestFolder where partial downloads lie, by digest, size and source. */
-export function openBlobs(folders: DigestFolders, ingestFolder: string, landing: Landing): Blobs {
+export function openBlobs(
+  folders: DigestFolders,
+  ingestFolder: string,
+  landing: Landing,
+  witness: Pick<Evidence, 'arrived' | 'forget'>,
+): Blobs {
   const openIngests = new Set<string>();
   const writeback = createWriteback();
   const path = (digest: Digest): string => folders.path(digest);
@@ -47,7 +55,7 @@ export function openBlobs(folders: DigestFolders, ingestFolder: string, landing:
   const size = (digest: Digest): Promise<number | undefined> =>
     attempt(
       `looking for blob ${digest}`,
-      async () => statSync(path(digest), { throwIfNoEntry: false })?.size,
+      async () => lstatSync(path(digest), { throwIfNoEntry: false })?.size,
     );
 
   /** Puts a complete, verified file in its place. One that is there already stays: views are linked to it. */
@@ -56,6 +64,7 @@ export function openBlobs(folders: DigestFolders, ingestFolder: string, landing:
       if ((fstatSync(file.fd).mode & 0o7777) !== 0o644) await file.chmod(0o644);
       await file.sync();
       await rename(from, path(digest));
+      witness.arrived(toItem(digest));
     } else {
       await rm(from);
     }
@@ -77,7 +86,9 @@ export function openBlobs(folders: DigestFolders, ingestFolder: string, landing:
     put: (digest, bytes) =>
       attempt(`storing blob ${digest}`, async () => {
         verifyDigest(bytes, digest, `blob ${digest} is not stored`);
+        const isNew = (await size(digest)) === undefined;
         await landing.land(bytes, folders.above(digest), hexOf(digest));
+        if (isNew) witness.arrived(toItem(digest));
       }),
 
     async ingest(descriptor, source, signal) {
@@ -107,17 +118,18 @@ export function openBlobs(folders: DigestFolders, ingestFolder: string, landing:
       }
     },
 
-    check: (digest, signal) =>
+    check: (digest, signal, look = hashFile) =>
       attempt(`checking blob ${digest}`, async () => {
-        const algorithm = algorithmOf(digest);
-        const found = await unlessAbsent(hashFile(path(digest), algorithm, signal));
-        const actual = found === undefined ? digest : toDigest(algorithm, found.hex);
-        return actual === digest ? undefined : `its ${found?.size} bytes have digest ${actual}`;
+        if (lstatSync(path(digest), { throwIfNoEntry: false }) === undefined) return undefined;
+        const { uid, gid } = statSync(folders.above(digest).path);
+        const bytes = { algorithm: algorithmOf(digest), hex: hexOf(digest) };
+        return findDamage(path(digest), { ...bytes, mode: 0o644, uid, gid }, look, signal);
       }),
 
     remove: digest =>
       attempt(`removing blob ${digest}`, async () => {
-        await rm(path(digest), { force: true });
+        witness.forget(toItem(digest));
+        await rm(path(digest), { force: true, recursive: true }); // a folder may be there, of whomever
         for (const name of readdirSync(ingestFolder)) {
           if (digestOf(name) !== digest || openIngests.has(name)) continue;
           await rm(join(ingestFolder, name), { force: true });
@@ -159,8 +171,12 @@ function digestOf(partial: string): Digest | undefined {
   return isDigest(digest) ? digest : undefined;
 }
 
+function toItem(digest: Digest): Item {
+  return { kind: 'blobs', digest };
+}
+
 async function readSmall(path: string, digest: Digest): Promise<Uint8Array> {
-  await using file = await open(path);
+  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   const { size } = await file.stat();
   if (size <= readLimit) return file.readFile();
   throw new ArtifactError(

@@ -14,7 +14,7 @@ const work = (store: string, toc: string, stateDir: string): string => `
   const { openStore } = await import(${JSON.stringify(store)});
   const { placeOfBody, writeToc } = await import(${JSON.stringify(toc)});
   const store = await openStore({ stateDir: ${JSON.stringify(stateDir)} });
-  const attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0 };
+  const attributes = { mode: 0o644, uid: 0, gid: 0, mtime: 0 };
   const layer = 'layer 0';
   console.log('working');
   for (let round = Date.now(); ; round++) {
@@ -69,7 +69,8 @@ test('a process killed at any moment leaves whole layers and whole views, and no
       assert.equal(await store.layers.check(digest, new AbortController().signal), undefined);
     }
     const listed = (await store.views.list()).flatMap(({ key }) => [key, `${key}.json`]);
-    assert.deepEqual(readdirSync(join(folder.path, 'views')).toSorted(), listed.toSorted());
+    const there = readdirSync(join(folder.path, 'views')).filter(name => !name.endsWith('.shape'));
+    assert.deepEqual(there.toSorted(), listed.toSorted());
     while (readdirSync(join(folder.path, 'tmp')).length > 0) await sleep(5);
   }
   assert.ok(seen > 0);

@@ -191,7 +191,7 @@ test('a table of contents torn or altered at any byte is never taken for whole',
     altered[at] = (altered[at] ?? 0) ^ 1;
     writeFileSync(path, altered);
     await assert.rejects(readLayer(store), { code: 'corrupt' }, `byte ${at}`);
-    assert.match((await store.layers.check(digest, never)) ?? '', /toc is damaged/);
+    assert.match((await store.layers.check(digest, never))?.problem ?? '', /toc is damaged/);
   }
 });
 
@@ -214,13 +214,13 @@ test('a check names the body that is wrong', async () => {
     await store.layers.remove(digest);
     await storeLayer(store);
     damage(store.layers.bodyPath(digest, 1));
-    return store.layers.check(digest, never);
+    return (await store.layers.check(digest, never))?.problem;
   };
   assert.equal(await problemAfter(unlinkSync), 'body 1 ("a/three") is missing');
   assert.equal(await problemAfter(body => truncateSync(body, 2)), 'body 1 ("a/three") has 2 bytes, not 5');
   assert.match(
     (await problemAfter(body => writeFileSync(body, 'eerht'))) ?? '',
-    /^body 1 \("a\/three"\) has sha256 .*, not /,
+    /^body 1 \("a\/three"\) has 5 bytes of sha256 .*, not /,
   );
 });
 

@@ -1,4 +1,4 @@
-import { renameSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../oci/digest.ts';
 import { bodiesPerFolder, bodyFolder, bodyName, tocName, type TocSummary } from '../oci/toc.ts';
@@ -6,11 +6,14 @@ import { ArtifactError } from '../util/error.ts';
 import { abortable } from '../util/abortable.ts';
 import { unlessAbsent } from './absent.ts';
 import type { DigestFolders, Held } from './digest-folders.ts';
+import type { Evidence } from './evidence.ts';
 import { attempt, howToMend } from './failure.ts';
 import { type Folder, openFolder } from './folder.ts';
-import { checkBody } from './layer-check.ts';
+import type { Damage, Look } from './damage.ts';
+import { hashFile } from './file-hash.ts';
+import { createBodyCheck } from './layer-check.ts';
 import type { Scratch } from './scratch.ts';
-import { readToc, readTocTotals, type TakeEntries } from './toc-file.ts';
+import { countBodies, readToc, readTocTotals, type TakeEntries } from './toc-file.ts';
 
 /**
  * Unpacked tar layers under `layers/bodies/<algorithm>/<hex>/`: the file `toc`, and beside it the bodies, each under
@@ -21,11 +24,16 @@ import { readToc, readTocTotals, type TakeEntries } from './toc-file.ts';
 export type Layers = AsyncDisposable & {
   readToc(digest: Digest, take: TakeEntries, signal: AbortSignal): Promise<TocSummary | undefined>;
   has(digest: Digest): Promise<boolean>;
+  /** Bytes of all of its bodies, or undefined if it is not held. */
+  size(digest: Digest): Promise<number | undefined>;
   stage(digest: Digest): Promise<Stage>;
   /** Waits until these would outlive a power cut, and have paths that stay. @throws why one of them does not. */
   settle(digests: readonly Digest[], signal: AbortSignal): Promise<void>;
   path(digest: Digest): string;
-  check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
+  /** Verifies the table of contents and every body. One that is not there is right. */
+  check(digest: Digest, signal: AbortSignal, look?: Look): Promise<Damage | undefined>;
+  /** All of its files; undefined where it has no whole table. */
+  files(digest: Digest): { readonly count: number; readonly paths: Iterable<string> } | undefined;
   bodyPath(digest: Digest, body: number): string;
   remove(digest: Digest): Promise<void>;
   list(): Promise<readonly Held[]>;
@@ -40,7 +48,11 @@ export type Stage = AsyncDisposable & {
 /** A layer on its way to the disk, and where it is until then. */
 type Arrival = { path: string | undefined; settled: Promise<void> };
 
-export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
+export function openLayers(
+  folders: DigestFolders,
+  scratch: Scratch,
+  witness: Pick<Evidence, 'arrived' | 'forget'>,
+): Layers {
   /** One that did not get to the disk stays until the layer comes again. */
   const arriving = new Map<Digest, Arrival>();
 
@@ -66,7 +78,7 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
     const isWanted = (): boolean => arriving.get(digest) === arrival;
     const settle = async (): Promise<void> => {
       await using _ = stage;
-      await stage.syncAll(filesOf(stage.path, bodies));
+      await stage.syncAll(allOf(stage.path, bodies));
       if (!isWanted()) return;
       renameSync(stage.path, folders.path(digest));
       arrival.path = undefined;
@@ -99,32 +111,39 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
     );
   }
 
-  async function findDamage(digest: Digest, signal: AbortSignal): Promise<string | undefined> {
-    let problem: string | undefined;
-    const pathOf = (body: number): string => bodyPath(digest, body);
+  async function findDamage(digest: Digest, look: Look, signal: AbortSignal): Promise<Damage | undefined> {
+    if (!existsSync(path(digest))) return undefined;
+    const bodies = createBodyCheck(path(digest), look, signal);
     const take: TakeEntries = async entries => {
-      for (const entry of entries) problem ??= await checkBody(entry, pathOf, signal);
+      for (const entry of entries) await bodies.check(entry, body => bodyPath(digest, body));
     };
     try {
-      await readOwn(digest, take, signal);
+      const toc = await readOwn(digest, take, signal);
+      return toc === undefined ? { problem: 'its table of contents is missing', inodes: [] } : bodies.sum();
     } catch (thrown) {
-      if (thrown instanceof ArtifactError && thrown.code === 'corrupt') return thrown.message;
-      throw thrown;
+      if (!(thrown instanceof ArtifactError) || thrown.code !== 'corrupt') throw thrown;
+      return { problem: thrown.message, inodes: bodies.sum()?.inodes ?? [] };
     }
-    return problem;
   }
 
   return {
     has,
     bodyPath,
     path,
+    size: digest =>
+      attempt(`measuring layer ${digest}`, async () => (await fromToc(digest, readTocTotals))?.bytes),
     readToc: (digest, take, signal) =>
       attempt(`reading layer ${digest}`, () => readOwn(digest, take, signal).catch(advise)),
-    check: (digest, signal) =>
+    check: (digest, signal, look = hashFile) =>
       attempt(`checking layer ${digest}`, async () => {
         await arriving.get(digest)?.settled;
-        return findDamage(digest, signal);
+        return findDamage(digest, look, signal);
       }),
+    files(digest) {
+      const layer = path(digest);
+      const bodies = countBodies(join(layer, tocName));
+      return bodies === undefined ? undefined : { count: bodies + 1, paths: filesOf(layer, bodies) };
+    },
 
     stage: digest =>
       attempt(`unpacking layer ${digest}`, async () => {
@@ -139,6 +158,7 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
               await scratch.discard(folders.path(digest));
               committed = true;
               settleSoon(digest, stage, bodies);
+              witness.arrived({ kind: 'layers', digest });
             }),
           [Symbol.asyncDispose]: async () => {
             if (committed) return;
@@ -155,6 +175,7 @@ export function openLayers(folders: DigestFolders, scratch: Scratch): Layers {
     remove: digest =>
       attempt(`removing layer ${digest}`, async () => {
         const from = path(digest);
+        witness.forget({ kind: 'layers', digest });
         arriving.delete(digest);
         await scratch.discard(from);
       }),
@@ -180,13 +201,15 @@ function advise(thrown: unknown): never {
 }
 
 /** A stage with all that is in it. */
-function* filesOf(stage: string, bodies: number): Generator<string> {
+function* allOf(stage: string, bodies: number): Generator<string> {
   yield stage;
-  yield join(stage, tocName);
-  for (let body = 0; body < bodies; body++) {
-    if (body % bodiesPerFolder === 0) yield join(stage, bodyFolder(body));
-    yield join(stage, bodyName(body));
-  }
+  for (let body = 0; body < bodies; body += bodiesPerFolder) yield join(stage, bodyFolder(body));
+  yield* filesOf(stage, bodies);
+}
+
+function* filesOf(layer: string, bodies: number): Generator<string> {
+  yield `${layer}/${tocName}`;
+  for (let body = 0; body < bodies; body++) yield `${layer}/${bodyName(body)}`;
 }
 
 /**

@@ -5,6 +5,7 @@ import { type AccessRecord, openAccesses } from './accesses.ts';
 import { type Blobs, openBlobs } from './blobs.ts';
 import { openDigestFolders } from './digest-folders.ts';
 import { type Disk, openDisk } from './disk.ts';
+import { type Evidence, type FilesOf, type Item, openEvidence } from './evidence.ts';
 import { attempt } from './failure.ts';
 import { type Folder, openFolder } from './folder.ts';
 import { openFormat } from './format.ts';
@@ -13,11 +14,13 @@ import { type Layers, openLayers } from './layers.ts';
 import { takeLock } from './lock.ts';
 import { type NameRecord, openNames } from './names.ts';
 import { openPins, type Pins } from './pins.ts';
+import { openQuarantine } from './quarantine.ts';
 import type { Records } from './records.ts';
 import { openSalt } from './salt.ts';
 import { openScratch } from './scratch.ts';
 import { openSignatures, type SignatureRecord } from './signatures.ts';
 import { claimStateDir } from './state-dir.ts';
+import { openVerity, type Verity } from './verity.ts';
 import { openViews, type Views } from './views.ts';
 import type { Sources } from './view-tree.ts';
 import { openVolumes, type VolumeRecord } from './volumes.ts';
@@ -30,6 +33,10 @@ export type Store = AsyncDisposable & {
   readonly blobs: Blobs;
   readonly layers: Layers;
   readonly views: Views;
+  readonly evidence: Evidence;
+  readonly verity: Verity;
+  /** Moves damaged content to where nobody looks for it: it is not held any more. */
+  putAway(item: Item): Promise<void>;
   readonly names: Records<NameRecord>;
   readonly volumes: Records<VolumeRecord>;
   readonly pins: Pins;
@@ -37,7 +44,7 @@ export type Store = AsyncDisposable & {
   readonly signatures: Records<SignatureRecord>;
   readonly salt: string;
   readonly disk: Disk;
-  /** Takes away downloads that were given up; to be called now and then. */
+  /** Takes away downloads that were given up, and what lies too long in quarantine; to be called now and then. */
   retire(): Promise<void>;
 };
 
@@ -75,15 +82,30 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const ingest = await folder('ingest');
     const blobFolders = opened.use(await openDigestFolders(join(stateDir, 'blobs')));
     const layerFolders = opened.use(await openDigestFolders(join(stateDir, 'layers/bodies')));
-    const blobs = openBlobs(blobFolders, ingest.path, openLanding(scratch));
-    const layers = opened.use(openLayers(layerFolders, scratch));
+    const filesOf: FilesOf = ({ kind, digest }) =>
+      kind === 'layers' ? layers.files(digest) : { count: 1, paths: [blobs.path(digest)] };
+    const evidence = opened.use(await openEvidence(join(stateDir, 'verified'), scratch.fresh, filesOf));
+    const verity = await openVerity(scratch.fresh(), evidence, filesOf);
+    const blobs = openBlobs(blobFolders, ingest.path, openLanding(scratch), evidence);
+    const layers: Layers = opened.use(openLayers(layerFolders, scratch, evidence));
     const sources: Sources = {
       path({ source, body }) {
         return source.kind === 'blob' ? blobs.path(source.digest) : layers.bodyPath(source.digest, body);
       },
       settle: layers.settle,
+      copied({ source: { kind, digest } }) {
+        evidence.copied({ kind: kind === 'blob' ? 'blobs' : 'layers', digest });
+      },
     };
-    const views = openViews(await folder('views'), sources, scratch, note);
+    const views = openViews(await folder('views'), sources, scratch, evidence, note);
+    const quarantine = openQuarantine(await folder('quarantine'), scratch.discard);
+    const putAway = async ({ kind, digest }: Item): Promise<void> => {
+      const { path, remove } = kind === 'blobs' ? blobs : layers;
+      await attempt(`putting ${path(digest)} aside`, () =>
+        quarantine.take(path(digest), digest.replace(':', '-')),
+      );
+      await remove(digest);
+    };
     const names = await openNames(await folder('names'), scratch, note);
     const volumes = await openVolumes(await folder('volumes'), scratch, note);
     const pins = await openPins(await folder('pins'), scratch, note);
@@ -102,9 +124,13 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
 
     const resources = opened.move();
     const disk = openDisk(stateDir);
-    const retire = (): Promise<void> => blobs.retire(scratch.discard);
+    const retire = async (): Promise<void> => {
+      await blobs.retire(scratch.discard);
+      await quarantine.retire();
+    };
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
-    return { blobs, layers, views, names, volumes, pins, accesses, signatures, salt, disk, retire, ...close };
+    const content = { blobs, layers, views, evidence, verity, putAway };
+    return { ...content, names, volumes, pins, accesses, signatures, salt, disk, retire, ...close };
   });
 }
 

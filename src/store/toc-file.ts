@@ -1,3 +1,4 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { TocEntry, TocSummary } from '../oci/toc.ts';
 import { checksumLength, createTocDecoder, parseTail, tailLength, type TocTotals } from '../oci/toc-text.ts';
@@ -49,6 +50,21 @@ export async function readTocTotals(
   const { size, mtimeMs } = await file.stat();
   const totals = parseTail(await readAt(file, size - tailLength, tailLength));
   return totals && { ...totals, size, since: mtimeMs };
+}
+
+/** How many bodies the totals count, at once and without a thread of Node's; undefined where no whole table is there. */
+export function countBodies(path: string): number | undefined {
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, 'r');
+    const tail = Buffer.alloc(tailLength);
+    const bytesRead = readSync(fd, tail, 0, tailLength, Math.max(fstatSync(fd).size - tailLength, 0));
+    return parseTail(tail.subarray(0, bytesRead))?.bodies;
+  } catch {
+    return undefined;
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
 }
 
 /** Fewer bytes where the file has no more. */

@@ -1,5 +1,21 @@
 import type { Digest } from '../oci/digest.ts';
-import { type Fields, isAbsentOr, isCount, isDigestList, isDigestText, isText } from './json-record.ts';
+import {
+  type Fields,
+  isAbsentOr,
+  isCount,
+  isDigestList,
+  isDigestText,
+  isFields,
+  isText,
+} from './json-record.ts';
+
+/** Which part of the artifact a view shows. */
+type Selection = {
+  readonly unpack: 'auto' | 'never';
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  readonly subPath?: string;
+};
 
 /** What a view is made of; `views/<key>.json`, beside the view. */
 export type ViewRecord = {
@@ -11,14 +27,44 @@ export type ViewRecord = {
   readonly layers: readonly Digest[];
   readonly bytes: number;
   readonly inodes: number;
+  readonly selection?: Selection;
+  /** What is wrong with it: it is left to those who show it, and shown to nobody else. */
+  readonly damage?: string;
 };
 
 /** The record of a sidecar's fields, or undefined where it is torn, foreign, or another view's. */
 export function parseView(fields: Fields, key: string): ViewRecord | undefined {
-  const { manifest, reference, artifactType, blobs, layers, bytes, inodes, ...rest } = fields;
+  const { manifest, reference, artifactType, blobs, layers, bytes, inodes, selection, damage, ...rest } =
+    fields;
   if (rest['key'] !== key || !isDigestText(manifest) || !isText(reference)) return undefined;
   if (!isAbsentOr(isText, artifactType) || !isDigestList(blobs) || !isDigestList(layers)) return undefined;
   if (!isCount(bytes) || !isCount(inodes)) return undefined;
-  const type = artifactType !== undefined && { artifactType };
-  return { ...rest, key, manifest, reference, ...type, blobs, layers, bytes, inodes };
+  if (!isAbsentOr(isSelection, selection) || !isAbsentOr(isText, damage)) return undefined;
+  return {
+    ...rest,
+    key,
+    manifest,
+    reference,
+    ...(artifactType !== undefined && { artifactType }),
+    blobs,
+    layers,
+    bytes,
+    inodes,
+    ...(selection !== undefined && { selection }),
+    ...(damage !== undefined && { damage }),
+  };
+}
+
+function isSelection(value: unknown): value is Selection {
+  if (!isFields(value)) return false;
+  const { unpack, include, exclude, subPath } = value;
+  return isUnpack(unpack) && isTextList(include) && isTextList(exclude) && isAbsentOr(isText, subPath);
+}
+
+function isUnpack(value: unknown): value is Selection['unpack'] {
+  return value === 'auto' || value === 'never';
+}
+
+function isTextList(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every(isText);
 }

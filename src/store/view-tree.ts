@@ -26,6 +26,8 @@ export type Sources = {
   path(file: FileNode): string;
   /** Waits until what is of these layers is on the disk, and its path stays. @throws where it cannot be; the signal's reason. */
   settle(layers: readonly Digest[], signal: AbortSignal): Promise<void>;
+  /** Hears that a copy took the place of a file in the cache. */
+  copied(file: FileNode): void;
 };
 
 /** A directory of a view under way. Its path is text as of oci/name.ts: names need not be UTF-8. */
@@ -112,6 +114,7 @@ async function linkOrCopy(
     await copyFile(from, at);
     linkSync(at, spare);
     renameSync(spare, from);
+    sources.copied(file);
   }
 }
 

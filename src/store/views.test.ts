@@ -156,21 +156,6 @@ test('a view whose record is torn counts as absent; its record is made again, an
   }
 });
 
-test('a view is whole with names that are no text, and files of many names; it is not without one of them', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
-  const [a, b] = [await blob(store, 'a'), await blob(store, 'bb')];
-  const tree = directory({ a, b, d: directory({ a, '\udcff': a, l: symlink('/etc') }) });
-  const { path } = await store.views.build({ ...record, bytes: 3, inodes: 5 }, tree, never);
-  assert.equal(await store.views.check(record.key, never), undefined);
-  rmSync(join(path, 'a'));
-  assert.equal(await store.views.check(record.key, never), undefined, 'its bytes are there by another name');
-  rmSync(join(path, 'b'));
-  assert.equal(await store.views.check(record.key, never), 'it has 4 inodes and 1 bytes, not 5 and 3');
-  rmSync(path, { recursive: true });
-  assert.equal(await store.views.check(record.key, never), undefined);
-});
-
 test('a view that somebody deleted is absent at once', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });

@@ -1,18 +1,22 @@
-import { lstatSync, utimesSync } from 'node:fs';
+import { lstatSync, rmSync, utimesSync } from 'node:fs';
 import { open, readdir, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DirectoryNode } from '../oci/tree.ts';
-import { ArtifactError, errnoOf } from '../util/error.ts';
+import { errnoOf } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import { unlessAbsent } from './absent.ts';
 import { writeAside } from './atomic-file.ts';
+import type { Evidence, Item } from './evidence.ts';
 import { attempt, toStoreError } from './failure.ts';
 import { type Folder, openFolder } from './folder.ts';
 import { parseFields } from './json-record.ts';
 import type { Note } from './records.ts';
 import type { Scratch } from './scratch.ts';
-import { measureFolder } from './tree-size.ts';
+import { holdsInode } from './tree-inodes.ts';
+import { type Comparison, compareTree } from './view-compare.ts';
 import { parseView, type ViewRecord } from './view-record.ts';
+import { isKey, shapeName, sidecarName, strays, verifyKey } from './view-names.ts';
+import { openShape } from './view-shape.ts';
 import { raiseTree, type Sources } from './view-tree.ts';
 
 /** `usedAt`: milliseconds since 1970; the sidecar's own mtime. */
@@ -21,13 +25,24 @@ export type View = ViewRecord & { readonly path: string; readonly usedAt: number
 /** Merged trees: `views/<key>/`, and the record beside it. A view counts when both are there and whole. */
 export type Views = {
   find(key: string): Promise<View | undefined>;
-  /** Calls `raised` when it has no more use for the tree, and waits for the disk. */
+  /**
+   * Calls `raised` when it has no more use for the tree, and waits for the disk. What is there already stays, and is for
+   * the caller to have compared.
+   */
   build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal, raised?: () => void): Promise<View>;
   touch(key: string): Promise<void>;
   remove(key: string): Promise<void>;
   list(): Promise<readonly View[]>;
-  /** Counts its tree again. Returns what is wrong with it, or undefined; its files are the blobs' and layers'. */
-  check(key: string, signal: AbortSignal): Promise<string | undefined>;
+  /** Whether nobody has moved a name of the tree since it was built or compared. */
+  isAsBuilt(key: string, signal: AbortSignal): Promise<boolean>;
+  /** Compares what is there with what it must be; undefined where nothing is. One without a problem is as built from now on. */
+  compare(key: string, tree: DirectoryNode, signal: AbortSignal): Promise<Comparison | undefined>;
+  /** No look at it says that it is as built, until it is compared. */
+  distrust(key: string): void;
+  /** Whether the tree shows one of these inodes. */
+  shows(key: string, inodes: readonly bigint[], signal: AbortSignal): Promise<boolean>;
+  /** Gives a tree another record, of another key. Whoever shows it goes on; nobody finds it by its old key. */
+  setAside(key: string, as: ViewRecord): Promise<void>;
   /** Trees that have no record: it is gone, torn or cannot be read. What is mounted may be among them. */
   listLost(): Promise<readonly string[]>;
   /** Gives such a tree its record again. One that is not there is left alone. */
@@ -36,13 +51,21 @@ export type Views = {
   retireStrays(): Promise<void>;
 };
 
-export function openViews(folder: Folder, sources: Sources, scratch: Scratch, note: Note): Views {
+export function openViews(
+  folder: Folder,
+  sources: Sources,
+  scratch: Scratch,
+  witness: Pick<Evidence, 'relink'>,
+  note: Note,
+): Views {
   /** What was found or built, so that a publish of a cached view reads nothing. */
   const known = new Map<string, View>();
   const locks = createKeyedMutex();
 
   const treeOf = (key: string): string => join(folder.path, verifyKey(key));
-  const sidecarOf = (key: string): string => `${treeOf(key)}${suffix}`;
+  const sidecarOf = (key: string): string => join(folder.path, sidecarName(key));
+  const shapeOf = (key: string): string => join(folder.path, shapeName(key));
+  const shape = openShape(treeOf, shapeOf, scratch.fresh);
   const touchSidecar = async (key: string, now: Date): Promise<void> => utimesSync(sidecarOf(key), now, now);
 
   async function find(key: string): Promise<View | undefined> {
@@ -96,7 +119,9 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch, no
     try {
       // Older than what is written, so that it is told of each failure.
       await using disk = await openFolder(folder.path);
-      const directories = await raiseTree(aside, tree, sources, signal);
+      const directories = await witness.relink(itemsOf(record), () =>
+        raiseTree(aside, tree, sources, signal),
+      );
       raised();
       await settled;
       await sources.settle(record.layers, signal);
@@ -104,21 +129,19 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch, no
       signal.throwIfAborted();
       await describe(record);
       await rename(aside, treeOf(key));
-      return await settle(record);
+      const view = await settle(record);
+      const below = Buffer.byteLength(aside);
+      await shape.write(
+        key,
+        directories.map(path => path.subarray(below)),
+        signal,
+      );
+      return view;
     } catch (thrown) {
       await scratch.discard(aside);
       await settled; // throws why files are not there
       throw signal.aborted ? thrown : toStoreError(`building the view of ${record.reference}`, thrown);
     }
-  }
-
-  /** It may have more: a file with all the links that an inode can have was copied. */
-  async function check(view: View, signal: AbortSignal): Promise<string | undefined> {
-    const found = await unlessAbsent(measureFolder(view.path, signal));
-    if (found === undefined || !isPresent(view.key)) return undefined; // removed meanwhile
-    const { bytes, inodes } = view;
-    if (found.bytes >= bytes && found.inodes >= inodes) return undefined;
-    return `it has ${found.inodes} inodes and ${found.bytes} bytes, not ${inodes} and ${bytes}`;
   }
 
   return {
@@ -140,9 +163,11 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch, no
     remove: key =>
       attempt(`removing view ${key}`, async () => {
         using _ = await locks.lock(key, new AbortController().signal);
+        const view = await find(key);
         known.delete(key);
+        rmSync(shapeOf(key), { force: true });
         // The tree first: one without a record is taken for one that lost it.
-        await scratch.discard(treeOf(key));
+        await witness.relink(view === undefined ? [] : itemsOf(view), () => scratch.discard(treeOf(key)));
         await scratch.discard(sidecarOf(key));
       }),
 
@@ -156,10 +181,30 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch, no
         return views;
       }),
 
-    check: (key, signal) =>
-      attempt(`checking view ${key}`, async () => {
-        const view = await find(key);
-        return view && check(view, signal);
+    isAsBuilt: (key, signal) => attempt(`looking at view ${key}`, () => shape.isKept(key, signal)),
+
+    compare: (key, tree, signal) =>
+      attempt(`comparing view ${key}`, async () => {
+        if (!isPresent(key)) return undefined;
+        const compared = await compareTree(treeOf(key), tree, sources.path, signal);
+        if (compared.problem === undefined) await shape.write(key, compared.watched, signal);
+        return compared;
+      }),
+
+    distrust: key => rmSync(shapeOf(key), { force: true }),
+
+    shows: (key, inodes, signal) =>
+      attempt(`looking through view ${key}`, () => holdsInode(treeOf(key), inodes, signal)),
+
+    setAside: (key, as) =>
+      attempt(`setting view ${key} aside`, async () => {
+        using _ = await locks.lock(key, new AbortController().signal);
+        rmSync(shapeOf(key), { force: true });
+        await describe(as);
+        await rename(treeOf(key), treeOf(as.key));
+        known.delete(key);
+        await scratch.discard(sidecarOf(key));
+        await folder.sync();
       }),
 
     listLost: () =>
@@ -184,22 +229,12 @@ export function openViews(folder: Folder, sources: Sources, scratch: Scratch, no
   };
 }
 
-const suffix = '.json';
-
-/** A key is a file name of ours that no sidecar and no path can be mistaken for. */
-function isKey(text: string): boolean {
-  return /^[0-9A-Za-z][0-9A-Za-z_-]{0,127}$/.test(text);
-}
-
-function verifyKey(key: string): string {
-  if (isKey(key)) return key;
-  throw new ArtifactError('internal', `"${key}" cannot be the key of a view`);
-}
-
-/** The names that are no tree's and no record's beside one. */
-function strays(names: readonly string[]): readonly string[] {
-  const sidecars = new Set(names.filter(isKey).map(key => `${key}${suffix}`));
-  return names.filter(name => !isKey(name) && !sidecars.has(name));
+/** What the files of a view are links of. */
+function itemsOf({ blobs, layers }: ViewRecord): readonly Item[] {
+  return [
+    ...blobs.map(digest => ({ kind: 'blobs', digest }) as const),
+    ...layers.map(digest => ({ kind: 'layers', digest }) as const),
+  ];
 }
 
 async function readSidecar(

@@ -1,4 +1,5 @@
 import { ArtifactError } from '../util/error.ts';
+import type { Documents } from './manifests.ts';
 
 /** What the cache lacks, or has for others alone, while `pullPolicy: Never` lets nobody be asked for it. */
 export function toAbsence(what: string): ArtifactError {
@@ -14,4 +15,20 @@ export function toLack(what: string): ArtifactError {
     'not-found',
     `${what} is not in this node's cache, and must be in the layout that is loaded, or be pulled; write the layout again, with all of its blobs`,
   );
+}
+
+/** Documents of the cache alone. */
+export function notHere(reference: string): Documents {
+  return {
+    place: '',
+    async fetch(_, { digest }) {
+      throw new ArtifactError(
+        'not-found',
+        `the cache no longer holds ${digest} of ${reference}; pull it again`,
+      );
+    },
+    hold: async () => undefined,
+    learn: async () => undefined,
+    confirm: async () => undefined,
+  };
 }

@@ -1,5 +1,6 @@
 import { type Digest, isDigest } from '../oci/digest.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
+import type { Platform } from '../oci/platform.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
@@ -9,15 +10,19 @@ import type { Collector } from './collector.ts';
 import type { Mounter } from './contracts/mounter.ts';
 import type { Names, PinRecord, Pins, VolumeRecord, VolumeRecords } from './contracts/records.ts';
 import type { Expander, Keychain, Pods } from './contracts/registry.ts';
-import type { Blobs, Layers, Views } from './contracts/store.ts';
+import type { Blobs, Layers, Look, Views } from './contracts/store.ts';
 import type { Archive } from './contracts/unpacker.ts';
 import { checkCache } from './fsck.ts';
 import type { Holds } from './holds.ts';
+import type { Integrity } from './integrity.ts';
 import { loadLayout } from './load.ts';
+import type { Manifests } from './manifests.ts';
 import { formatEnding } from './own-mount.ts';
 import type { Pull } from './pull.ts';
 import type { Resolver } from './resolution.ts';
+import type { Retirement } from './retirement.ts';
 import type { Signatures } from './signatures.ts';
+import type { Trees } from './trees.ts';
 import type { Pod } from './request.ts';
 import type { Artifacts, PodName } from './usecases.ts';
 
@@ -45,6 +50,12 @@ export function createArtifacts(world: {
   readonly mounter: Mounter;
   readonly holds: Holds;
   readonly hash: (bytes: Uint8Array) => Digest;
+  readonly hashFile: Look;
+  readonly integrity: Integrity;
+  readonly retirement: Retirement;
+  readonly trees: Trees;
+  readonly manifests: Manifests;
+  readonly platform: Platform;
 }): Artifacts {
   const {
     signatures,
@@ -161,7 +172,9 @@ export function createArtifacts(world: {
         (await volumes.list()).map(async record => {
           const verdict = await signatures.judge(record.resolved, record.digest);
           const refused = verdict.kind === 'refused' ? { refused: verdict.why } : {};
-          return { ...record, mounted: await isMounted(record), ...refused };
+          const damage = (await views.find(record.view))?.damage;
+          const damaged = damage === undefined ? {} : { damaged: damage };
+          return { ...record, mounted: await isMounted(record), ...refused, ...damaged };
         }),
       );
     },

@@ -7,7 +7,8 @@ import type { NameRecord, Names, Pins, VolumeRecords } from './contracts/records
 import type { Expander } from './contracts/registry.ts';
 import type { View, Views } from './contracts/store.ts';
 import type { LayerSource } from './layer-source.ts';
-import type { Documents, Manifests } from './manifests.ts';
+import { notHere } from './absence.ts';
+import type { Manifests } from './manifests.ts';
 import { formatVerdict, type Signatures } from './signatures.ts';
 import type { ArtifactDetail, ArtifactSummary, LayerDetail } from './usecases.ts';
 
@@ -135,19 +136,4 @@ export function createCatalog(world: {
 /** Whether a view came from a manifest or index. */
 export function holdsDigest(view: View, digest: Digest): boolean {
   return view.manifest === digest || view.blobs.includes(digest);
-}
-
-function notHere(reference: string): Documents {
-  return {
-    place: '',
-    async fetch(_, { digest }) {
-      throw new ArtifactError(
-        'not-found',
-        `the cache no longer holds ${digest} of ${reference}; pull it again`,
-      );
-    },
-    hold: async () => undefined,
-    learn: async () => undefined,
-    confirm: async () => undefined,
-  };
 }

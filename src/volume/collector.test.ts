@@ -48,6 +48,7 @@ function createCache() {
       has: async digest => layers.has(digest),
       remove: async digest => void layers.delete(digest),
       list: async () => items(layers, 100),
+      size: unused,
       readToc: unused,
       stage: unused,
       path: unused,
@@ -59,7 +60,11 @@ function createCache() {
       list: async () => [...views.values()],
       build: unused,
       touch: unused,
-      check: unused,
+      isAsBuilt: unused,
+      compare: unused,
+      distrust: unused,
+      shows: unused,
+      setAside: unused,
     },
     names: {
       list: async () =>

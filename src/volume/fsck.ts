@@ -1,91 +1,120 @@
 import type { Digest } from '../oci/digest.ts';
+import { planLayers } from '../oci/plan.ts';
+import type { Platform } from '../oci/platform.ts';
 import { toArtifactError } from '../util/error.ts';
-import type { Mounter } from './contracts/mounter.ts';
-import type { VolumeRecords } from './contracts/records.ts';
-import type { Blobs, Layers, Views } from './contracts/store.ts';
+import { notHere } from './absence.ts';
+import type { Blobs, Item, Layers, Look, View, Views } from './contracts/store.ts';
+import { formatShown, type Integrity } from './integrity.ts';
+import type { Manifests } from './manifests.ts';
+import type { Retirement } from './retirement.ts';
+import type { Trees } from './trees.ts';
 import type { Finding, Progress } from './usecases.ts';
 
 /**
- * Hashes every blob and unpacked layer again, counts the views, and reports what is wrong or cannot be read. With
- * `repair`, what is wrong is dropped together with the views made of it, so that the next publish pulls it anew; except
- * what a mounted volume shows, for that would take the files from under a running pod.
+ * Verifies every blob and unpacked layer, compares the views with what they must be, and reports what is wrong. With
+ * `repair`, what is wrong is taken out of use, so that the next publish pulls or builds it anew. What a mounted volume
+ * shows stays for that volume alone, for that would take the files from under a running pod. Without, the next publish
+ * finds it, too, and does the same.
  */
 export async function checkCache(
   world: {
     readonly blobs: Blobs;
     readonly layers: Layers;
     readonly views: Views;
-    readonly volumes: VolumeRecords;
-    readonly mounter: Mounter;
+    readonly integrity: Integrity;
+    readonly retirement: Retirement;
+    readonly trees: Trees;
+    readonly manifests: Manifests;
+    readonly platform: Platform;
+    readonly hashFile: Look;
   },
   repair: boolean,
   onFinding: (finding: Finding) => void,
   onProgress: (progress: Pick<Progress, 'bytes' | 'totalBytes'>) => void,
   signal: AbortSignal,
 ): Promise<{ readonly checked: number }> {
-  const { blobs, layers, views, volumes, mounter } = world;
+  const { blobs, layers, views, integrity, retirement } = world;
 
-  /** Drops views, and then what they were made of. Returns why not, or undefined. */
-  const drop = async (
-    keys: ReadonlySet<string>,
-    more: () => Promise<void> = async () => {},
-  ): Promise<string | undefined> => {
-    for (const record of await volumes.list()) {
-      const view = keys.has(record.view) ? await views.find(record.view) : undefined;
-      if (view === undefined) continue;
-      const state = await mounter.state({ path: record.targetPath, anywhere: record.anywhere }, view.path);
-      if (state.kind === 'mounted')
-        return `${record.targetPath} shows it: delete that pod, then repair again`;
-    }
-    for (const key of keys) await views.remove(key);
-    await more();
-    return undefined;
-  };
+  const report = (path: string, problem: string, shownBy: readonly string[], repaired: boolean): void =>
+    onFinding({ path, problem: `${problem}${formatShown(shownBy)}`, repaired });
 
   /** Whether it is right. */
-  const judge = async (
-    path: string,
-    check: Promise<string | undefined>,
-    mend: () => Promise<string | undefined>,
-  ): Promise<boolean> => {
-    const problem = await check.catch((thrown: unknown) => {
+  const judgeItem = async (item: Item): Promise<boolean> => {
+    const path = world[item.kind].path(item.digest);
+    try {
+      const found = await integrity.inspect(item, world.hashFile, repair, signal);
+      if (found !== undefined) report(path, found.problem, found.shownBy, repair);
+      return found === undefined;
+    } catch (thrown) {
       signal.throwIfAborted();
-      return toArtifactError(thrown).message;
-    });
-    if (problem === undefined) return true;
-    const kept = repair ? await mend() : undefined;
-    onFinding({
-      path,
-      problem: kept === undefined ? problem : `${problem}; not dropped, ${kept}`,
-      repaired: repair && kept === undefined,
-    });
-    return false;
+      report(path, toArtifactError(thrown).message, [], false);
+      return false;
+    }
   };
 
-  const judgeItem = (kind: 'blobs' | 'layers', digest: Digest): Promise<boolean> =>
-    judge(world[kind].path(digest), world[kind].check(digest, signal), async () => {
-      const made = (await views.list()).filter(view => view[kind].includes(digest));
-      return drop(new Set(made.map(view => view.key)), () => world[kind].remove(digest));
-    });
+  const isHeld = async (view: View): Promise<boolean> => {
+    for (const digest of view.layers) if (!(await layers.has(digest))) return false;
+    for (const digest of [view.manifest, ...view.blobs])
+      if ((await blobs.size(digest)) === undefined) return false;
+    return true;
+  };
+
+  const describeView = async (view: View): Promise<string | undefined> => {
+    const { manifest: digest, selection, reference } = view;
+    if (selection === undefined) return undefined; // its record was made anew, of what a volume knows
+    if (!(await isHeld(view))) return undefined; // the next publish brings the rest, and compares
+    const { manifest, diffIds } = await world.manifests.select(
+      { digest, size: (await blobs.size(digest)) ?? 0, mediaType: '', annotations: {} },
+      world.platform,
+      reference,
+      notHere(reference),
+      signal,
+    );
+    const plan = planLayers(manifest, diffIds, selection, reference);
+    const tree = await world.trees.merge(plan, selection, () => {}, signal);
+    return (await views.compare(view.key, tree, signal))?.problem;
+  };
+
+  const judgeView = async (view: View): Promise<void> => {
+    if (view.damage !== undefined) {
+      const shownBy = await retirement.whoShows(view);
+      if (shownBy.length > 0) report(view.path, view.damage, shownBy, false);
+      return;
+    }
+    try {
+      const problem = await describeView(view);
+      if (problem === undefined) return;
+      if (!repair) views.distrust(view.key);
+      const shownBy = repair ? await integrity.retire(view, problem) : await retirement.whoShows(view);
+      report(view.path, problem, shownBy, repair);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const error = toArtifactError(thrown);
+      if (error.code !== 'not-found') report(view.path, error.message, [], false);
+    }
+  };
 
   const work = [
-    ...(await blobs.list()).map(held => ['blobs', held] as const),
-    ...(await layers.list()).map(held => ['layers', held] as const),
+    ...(await blobs.list()).map(held => ({ item: { kind: 'blobs', digest: held.digest } as Item, held })),
+    ...(await layers.list()).map(held => ({ item: { kind: 'layers', digest: held.digest } as Item, held })),
   ];
-  const totalBytes = work.reduce((sum, [, { bytes }]) => sum + bytes, 0);
+  const totalBytes = work.reduce((sum, { held }) => sum + held.bytes, 0);
   const wrong = new Set<Digest>();
   let checked = 0;
-  for (const [kind, { digest, bytes }] of work) {
+  for (const { item, held } of work) {
     signal.throwIfAborted();
     onProgress({ bytes: checked, totalBytes });
-    if (!(await judgeItem(kind, digest))) wrong.add(digest);
-    checked += bytes;
+    if (!(await judgeItem(item))) wrong.add(item.digest);
+    checked += held.bytes;
   }
   onProgress({ bytes: checked, totalBytes });
+  await retirement.tidy();
   const trees = await views.list();
-  for (const { key, path, blobs: files, layers: unpacked } of trees) {
-    if ([...files, ...unpacked].some(digest => wrong.has(digest))) continue; // its bytes are the ones that were found
-    await judge(path, views.check(key, signal), () => drop(new Set([key])));
+  for (const view of trees) {
+    // What it is made of was found already.
+    if (view.damage === undefined && [...view.blobs, ...view.layers].some(digest => wrong.has(digest)))
+      continue;
+    await judgeView(view);
   }
   return { checked: work.length + trees.length };
 }

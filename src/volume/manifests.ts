@@ -2,10 +2,11 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { needsConfig, parseDiffIds, parseManifest, type Index, type Manifest } from '../oci/manifest.ts';
 import { selectPlatform, type Platform } from '../oci/platform.ts';
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import type { Content, Giver } from './contracts/registry.ts';
 import type { Blobs } from './contracts/store.ts';
+import type { Integrity } from './integrity.ts';
 
 /** The manifest that a platform mounts. `documents` led to it: indexes, itself, and a config that had to be read. */
 export type Selected = {
@@ -53,7 +54,7 @@ const maxDepth = 4;
 const rememberedBytes = 4 * 1024 * 1024;
 
 /** Remembers what it parsed, so that publishing again reads no blob. */
-export function createManifests(blobs: Blobs): Manifests {
+export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examine' | 'distrust'>): Manifests {
   const documents = createRecall<string, Index | Manifest>();
   const configs = createRecall<Digest, { readonly diffIds: readonly string[] | undefined }>();
   const fetching = createKeyedMutex();
@@ -65,18 +66,32 @@ export function createManifests(blobs: Blobs): Manifests {
     source: Documents,
     signal: AbortSignal,
   ): Promise<Uint8Array> => {
-    {
-      // One that is held may not be learned of yet: who brings it has the turn until then.
-      using _turn = await fetching.lock(`${descriptor.digest} ${source.place}`, signal);
-      if ((await blobs.size(descriptor.digest)) !== descriptor.size) {
-        const { bytes, place } = await source.fetch(kind, descriptor, signal);
-        await blobs.put(descriptor.digest, bytes);
-        await source.learn(descriptor.digest, place);
-        return bytes;
+    const item = { kind: 'blobs', digest: descriptor.digest } as const;
+    for (;;) {
+      {
+        // One that is held may not be learned of yet: who brings it has the turn until then.
+        using _turn = await fetching.lock(`${descriptor.digest} ${source.place}`, signal);
+        await integrity.examine([item], signal);
+        if ((await blobs.size(descriptor.digest)) !== descriptor.size) {
+          const { bytes, place } = await source.fetch(kind, descriptor, signal);
+          await blobs.put(descriptor.digest, bytes);
+          await source.learn(descriptor.digest, place);
+          return bytes;
+        }
+      }
+      await source.confirm({ kind, descriptor }, signal);
+      try {
+        return await blobs.read(descriptor.digest);
+      } catch (thrown) {
+        if (toArtifactError(thrown).code !== 'corrupt') throw thrown;
+        integrity.distrust([item]); // and so it is examined, and no longer there
       }
     }
-    await source.confirm({ kind, descriptor }, signal);
-    return blobs.read(descriptor.digest);
+  };
+
+  const isHeld = async (digest: Digest, signal: AbortSignal): Promise<boolean> => {
+    await integrity.examine([{ kind: 'blobs', digest }], signal);
+    return (await blobs.size(digest)) !== undefined;
   };
 
   const document = async (
@@ -87,7 +102,7 @@ export function createManifests(blobs: Blobs): Manifests {
   ): Promise<Index | Manifest> => {
     const key = `${descriptor.digest} ${descriptor.mediaType}`;
     const known = documents.get(key);
-    if (known !== undefined && (await blobs.size(descriptor.digest)) !== undefined) {
+    if (known !== undefined && (await isHeld(descriptor.digest, signal))) {
       await source.confirm({ kind: 'manifest', descriptor }, signal);
       return known;
     }
@@ -107,7 +122,7 @@ export function createManifests(blobs: Blobs): Manifests {
     signal: AbortSignal,
   ): Promise<readonly string[] | undefined> => {
     const known = configs.get(config.digest);
-    if (known !== undefined && (await blobs.size(config.digest)) !== undefined) {
+    if (known !== undefined && (await isHeld(config.digest, signal))) {
       await source.confirm({ kind: 'blob', descriptor: config }, signal);
       return known.diffIds;
     }

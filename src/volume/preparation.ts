@@ -1,12 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Digest } from '../oci/digest.ts';
-import { createLayerTree, type LayerTree, toFileTree } from '../oci/layer-tree.ts';
-import { createTreeBudget, type TreeBudget } from '../oci/tree-budget.ts';
-import { mergeTrees } from '../oci/merge.ts';
 import type { LayerPlan, Plan } from '../oci/plan.ts';
-import { subTree } from '../oci/sub-tree.ts';
-import { measureTree, type DirectoryNode } from '../oci/tree.ts';
-import { ArtifactError } from '../util/error.ts';
+import { measureTree } from '../oci/tree.ts';
+import { toArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
 import { settle } from '../util/settle.ts';
 import { doInSlices } from '../util/pace.ts';
@@ -14,14 +10,16 @@ import type { Gift } from './access-memory.ts';
 import type { Authority } from './authority.ts';
 import type { Meter } from './contracts/meter.ts';
 import type { Content } from './contracts/registry.ts';
-import type { Layers, View, Views } from './contracts/store.ts';
+import type { Item, View, ViewRecord, Views } from './contracts/store.ts';
 import type { Holds } from './holds.ts';
 import { viewId } from './holds.ts';
+import type { Integrity } from './integrity.ts';
 import type { Confirm, LayerSource, Origin } from './layer-source.ts';
 import type { Selected } from './manifests.ts';
 import type { Selection } from './request.ts';
 import type { Room } from './room.ts';
 import { createTracker, totals } from './tracker.ts';
+import type { Trees } from './trees.ts';
 import type { Progress } from './usecases.ts';
 
 /** An artifact that is understood but perhaps not here: what its view will be made of. */
@@ -51,6 +49,16 @@ export function contentsOf({ selected, plan }: Blueprint): readonly Content[] {
   ];
 }
 
+/** The same, as it lies in the store. */
+export function itemsOf({ selected, plan }: Blueprint): readonly Item[] {
+  return [
+    ...selected.documents.map(({ descriptor: { digest } }) => ({ kind: 'blobs', digest }) as const),
+    ...plan.layers.map(
+      ({ form, descriptor: { digest } }) => ({ kind: form === 'file' ? 'blobs' : 'layers', digest }) as const,
+    ),
+  ];
+}
+
 /** Every id that collection must leave while a blueprint becomes a view. */
 export function heldBy(blueprint: Blueprint): readonly string[] {
   return [viewId(blueprint.key), ...contentsOf(blueprint).map(content => content.descriptor.digest)];
@@ -73,17 +81,16 @@ export type Preparation = {
 export function createPreparation(world: {
   readonly source: LayerSource;
   readonly authority: Authority;
-  readonly layers: Layers;
+  readonly trees: Trees;
+  readonly integrity: Integrity;
   readonly views: Views;
   readonly holds: Holds;
   readonly room: Room;
   readonly meter: Meter;
-  /** Most entries of the layers of one artifact, all together. */
-  readonly maxEntries: number;
   /** Tells the log what of an artifact was left out. */
   readonly note: (reference: string, text: string) => void;
 }): Preparation {
-  const { source, authority, layers, views, holds, room, meter } = world;
+  const { source, authority, trees, integrity, views, holds, room, meter } = world;
   const merges = createSemaphore(maxMerges);
 
   const bringAll = async (
@@ -145,57 +152,71 @@ export function createPreparation(world: {
     }
   };
 
-  const merge = async (blueprint: Blueprint, signal: AbortSignal): Promise<DirectoryNode> => {
-    const { plan, selection } = blueprint;
-    const trees = [];
-    const budget = createTreeBudget(world.maxEntries);
-    for (const layer of plan.layers) {
-      const tree = await treeOf(layer, plan.kind, layers, budget, signal);
-      for (const note of tree.notes) world.note(blueprint.reference, note);
-      trees.push(tree);
-    }
-    const root = await doInSlices(mergeTrees(trees, plan.kind), signal);
-    return selection.subPath === undefined ? root : subTree(root, selection.subPath);
+  /** Afterwards all that the view is made of is here, and right. */
+  const bring = async (
+    blueprint: Blueprint,
+    origin: Origin,
+    report: (progress: Progress) => void,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    await integrity.examine(itemsOf(blueprint), signal);
+    const missing = await missingLayers(blueprint.plan.layers, source);
+    const confirm = async (contents: readonly Content[]): Promise<void> => {
+      if (origin.kind === 'registry')
+        await authority.confirm(origin.repository, contents, origin.keyring, signal);
+    };
+    // Before the progress of the others counts what is held, and before anything of it is read: both would tell of it.
+    const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
+    await confirm(contentsOf(blueprint).filter(({ descriptor }) => !toCome.has(descriptor.digest)));
+    if (missing.length > 0) await bringAll(blueprint, missing, origin, report, signal);
+    await confirm(contentsOf(blueprint));
+  };
+
+  /** What is there already and is right stays: it may be mounted. */
+  const build = async (
+    { plan, selection, key, selected, reference }: Blueprint,
+    report: (progress: Progress) => void,
+    signal: AbortSignal,
+  ): Promise<View> => {
+    report({ ...totals(plan.layers), phase: 'view' });
+    using turn = await merges.acquire(signal);
+    const tree = await trees.merge(plan, selection, text => world.note(reference, text), signal);
+    const { manifest, documents, digest } = selected;
+    const digests = (form: LayerPlan['form']): readonly Digest[] =>
+      plan.layers.filter(layer => layer.form === form).map(layer => layer.descriptor.digest);
+    const record: ViewRecord = {
+      key,
+      manifest: digest,
+      reference,
+      ...(manifest.artifactType === undefined ? {} : { artifactType: manifest.artifactType }),
+      blobs: [...new Set([...documents.map(({ descriptor }) => descriptor.digest), ...digests('file')])],
+      layers: [...new Set(digests('unpacked'))],
+      ...(await doInSlices(measureTree(tree), signal)),
+      selection,
+    };
+    const compared = await views.compare(key, tree, signal);
+    if (compared?.problem !== undefined) await integrity.retire(record, compared.problem);
+    return views.build(record, tree, signal, () => turn[Symbol.dispose]());
   };
 
   return {
     async prepare(blueprint, origin, report, signal) {
       using _held = await holds.hold(heldBy(blueprint));
       const existing = await views.find(blueprint.key);
-      if (existing !== undefined) return existing;
+      if (existing !== undefined && (await integrity.isIntact(existing, itemsOf(blueprint), signal)))
+        return existing;
       // What the names alone forbid is refused before anything is downloaded.
-      const budget = createTreeBudget(world.maxEntries);
-      await doInSlices(mergeTrees(fileTreesOf(blueprint.plan, budget), blueprint.plan.kind), signal);
-      const missing = await missingLayers(blueprint.plan.layers, source);
-      const confirm = async (contents: readonly Content[]): Promise<void> => {
-        if (origin.kind === 'registry')
-          await authority.confirm(origin.repository, contents, origin.keyring, signal);
-      };
-      // Before the progress of the others counts what is held, and before anything of it is read: both would tell of it.
-      const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
-      await confirm(contentsOf(blueprint).filter(({ descriptor }) => !toCome.has(descriptor.digest)));
-      if (missing.length > 0) await bringAll(blueprint, missing, origin, report, signal);
-      await confirm(contentsOf(blueprint));
-      report({ ...totals(blueprint.plan.layers), phase: 'view' });
-      using turn = await merges.acquire(signal);
-      const tree = await merge(blueprint, signal);
-      const { manifest, documents, digest } = blueprint.selected;
-      const digests = (form: LayerPlan['form']): readonly Digest[] =>
-        blueprint.plan.layers.filter(layer => layer.form === form).map(layer => layer.descriptor.digest);
-      return views.build(
-        {
-          key: blueprint.key,
-          manifest: digest,
-          reference: blueprint.reference,
-          ...(manifest.artifactType === undefined ? {} : { artifactType: manifest.artifactType }),
-          blobs: [...new Set([...documents.map(({ descriptor }) => descriptor.digest), ...digests('file')])],
-          layers: [...new Set(digests('unpacked'))],
-          ...(await doInSlices(measureTree(tree), signal)),
-        },
-        tree,
-        signal,
-        () => turn[Symbol.dispose](),
-      );
+      await trees.verifyNames(blueprint.plan, signal);
+      await bring(blueprint, origin, report, signal);
+      try {
+        return await build(blueprint, report, signal);
+      } catch (thrown) {
+        if (toArtifactError(thrown).code !== 'corrupt') throw thrown;
+        // It rotted though nobody touched it: now nothing speaks for it, and what is wrong is pulled anew.
+        integrity.distrust(itemsOf(blueprint));
+        await bring(blueprint, origin, report, signal);
+        return build(blueprint, report, signal);
+      }
     },
   };
 }
@@ -207,37 +228,6 @@ const worthAWrite = 1024 * 1024;
 const maxUnwritten = 250;
 /** How many trees are in memory at once: each may have as many entries as a layer. */
 const maxMerges = 2;
-
-/** One at a time: there may be twenty thousand. */
-function* fileTreesOf({ layers }: Plan, budget: TreeBudget): Generator<LayerTree> {
-  for (const layer of layers) if (layer.form === 'file') yield fileTreeOf(layer, budget);
-}
-
-function fileTreeOf({ name, label, descriptor }: LayerPlan, budget: TreeBudget): LayerTree {
-  return toFileTree(name, { digest: descriptor.digest, size: descriptor.size, label, budget });
-}
-
-async function treeOf(
-  layer: LayerPlan,
-  kind: Plan['kind'],
-  layers: Layers,
-  budget: TreeBudget,
-  signal: AbortSignal,
-): Promise<LayerTree> {
-  const { digest } = layer.descriptor;
-  if (layer.form === 'file') return fileTreeOf(layer, budget);
-  const tree = createLayerTree(digest, { kind, label: layer.label, budget });
-  const toc = await layers.readToc(digest, entries => entries.forEach(tree.add), signal);
-  if (toc === undefined)
-    throw new ArtifactError('internal', `${layer.label} (${digest}) left the cache while it was in use`);
-  if (layer.diffId !== undefined && layer.diffId !== toc.diffId) {
-    throw new ArtifactError(
-      'unmountable',
-      `the uncompressed bytes of ${layer.label} are ${toc.diffId}, but the artifact promises ${layer.diffId}; push it again`,
-    );
-  }
-  return tree.finish(toc.notes);
-}
 
 /** Each digest that is not held, once. */
 async function missingLayers(

@@ -92,10 +92,6 @@ function createWorld(pull?: PullFunction) {
     views: {
       find: async key => (key === view.key ? view : undefined),
       touch: async () => void log.push('touch'),
-      build: async () => view,
-      check: async () => undefined,
-      remove: async () => undefined,
-      list: async () => [view],
     },
     mounter: {
       state: async () => {

@@ -17,7 +17,7 @@ import { DeadlineNear, type Progress, type Publishing } from './usecases.ts';
 export function createPublishing(world: {
   readonly pull: Pull;
   readonly volumes: VolumeRecords;
-  readonly views: Views;
+  readonly views: Pick<Views, 'find' | 'touch'>;
   readonly mounter: Mounter;
 }): Publishing {
   const { pull, volumes, views, mounter } = world;
@@ -117,7 +117,8 @@ export function createPublishing(world: {
       if (record === undefined || record.volumeId !== volumeId) {
         throw new ArtifactError('not-found', `volume ${volumeId} is not published at ${path}`);
       }
-      return { bytes: record.bytes, inodes: record.inodes };
+      const damage = (await views.find(record.view))?.damage;
+      return { bytes: record.bytes, inodes: record.inodes, ...(damage === undefined ? {} : { damage }) };
     },
   };
 }

@@ -10,8 +10,9 @@ import type { Names } from './contracts/records.ts';
 import type { Content, Keychain, Registry } from './contracts/registry.ts';
 import type { Blobs, Layers, View, Views } from './contracts/store.ts';
 import { createFlights } from './flight.ts';
-import { contentsOf, heldBy, viewKey, type Blueprint, type Preparation } from './preparation.ts';
+import { contentsOf, heldBy, itemsOf, viewKey, type Blueprint, type Preparation } from './preparation.ts';
 import type { Holds } from './holds.ts';
+import type { Integrity } from './integrity.ts';
 import type { Origin } from './layer-source.ts';
 import type { Documents, Manifests } from './manifests.ts';
 import { createMemorySink } from './memory-sink.ts';
@@ -52,6 +53,7 @@ export function createPull(world: {
   readonly signatures: Signatures;
   readonly manifests: Manifests;
   readonly preparation: Preparation;
+  readonly integrity: Pick<Integrity, 'isIntact'>;
   readonly keychain: Keychain;
   readonly registry: Registry;
   readonly blobs: Blobs;
@@ -62,7 +64,7 @@ export function createPull(world: {
   readonly platform: Platform;
 }): Pull {
   const { resolver, authority, signatures, manifests, preparation, keychain, registry } = world;
-  const { blobs, layers, names, views, holds } = world;
+  const { blobs, layers, names, views, holds, integrity } = world;
   const flights = createFlights<View, Progress>(lingerMs);
 
   const draw = async (
@@ -171,7 +173,8 @@ export function createPull(world: {
     // Nothing is to come, so that all can be asked about before any of it is read.
     if (origin.kind === 'offline') await confirm(contents, signal);
     let view = await views.find(blueprint.key);
-    if (view === undefined) view = await build(blueprint, origin, onProgress, signal);
+    if (view === undefined || !(await integrity.isIntact(view, itemsOf(blueprint), signal)))
+      view = await build(blueprint, origin, onProgress, signal);
     else await views.touch(blueprint.key);
     await confirm(contents, signal);
     // What a volume had before a reboot says nothing of what its tag names now.

@@ -20,8 +20,11 @@ export type Publishing = {
   publish(request: PublishRequest, signal: AbortSignal): Promise<VolumeRecord>;
   /** Idempotent; a volume that is not there is success. Answers what was there, where that is known. */
   unpublish(volumeId: string, target: Target, signal: AbortSignal): Promise<VolumeRecord | undefined>;
-  /** The view's size, never walked. @throws `not-found`. */
-  stats(volumeId: string, path: string): Promise<{ readonly bytes: number; readonly inodes: number }>;
+  /** The view's size, never walked, and what was found wrong with what it shows. @throws `not-found`. */
+  stats(
+    volumeId: string,
+    path: string,
+  ): Promise<{ readonly bytes: number; readonly inodes: number; readonly damage?: string }>;
 };
 
 /** The abort reason of a call whose deadline is near while its work goes on. */
@@ -95,10 +98,17 @@ export type PlaceCredentials = { readonly place: string; readonly sources: reado
 
 export type Freed = { readonly artifacts: number; readonly bytes: number };
 
-/** `refused`: why the node's policy would not let it be mounted now; what is mounted stays. */
-export type VolumeStatus = VolumeRecord & { readonly mounted: boolean; readonly refused?: string };
+/**
+ * `refused`: why the node's policy would not let it be mounted now; what is mounted stays. `damaged`: what was found wrong
+ * with what it shows; a new pod gets the right bytes.
+ */
+export type VolumeStatus = VolumeRecord & {
+  readonly mounted: boolean;
+  readonly refused?: string;
+  readonly damaged?: string;
+};
 
-/** Something fsck found wrong. `repaired`: dropped, so that it is pulled again. */
+/** Something fsck found wrong. `repaired`: out of use, so that it is pulled or built anew. */
 export type Finding = { readonly path: string; readonly problem: string; readonly repaired: boolean };
 
 export type Artifacts = {
@@ -135,7 +145,7 @@ export type Artifacts = {
     reference: string | undefined,
     signal: AbortSignal,
   ): Promise<readonly Resolved[]>;
-  /** Hashes the whole cache again. */
+  /** Verifies the whole cache. */
   fsck(
     repair: boolean,
     onFinding: (finding: Finding) => void,

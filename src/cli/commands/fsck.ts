@@ -4,7 +4,7 @@ import { openProgress } from '../progress.ts';
 import { formatCount } from '../text.ts';
 import { printable } from '../../util/printable.ts';
 
-/** Hashes the whole cache again. Answers `corrupt` while anything wrong is left in it. */
+/** Verifies the whole cache. Answers `corrupt` while anything wrong is left in it. */
 export async function fsck(shell: Shell, _: readonly string[], options: Options): Promise<number> {
   let wrong = 0;
   let left = 0;
@@ -15,7 +15,7 @@ export async function fsck(shell: Shell, _: readonly string[], options: Options)
       view?.hide();
       wrong++;
       if (!finding.repaired) left++;
-      const outcome = finding.repaired ? ' (dropped; the next use pulls it again)' : '';
+      const outcome = finding.repaired ? ' (out of use; the next mount brings it anew)' : '';
       printLine(
         shell,
         { kind: 'finding', ...finding },
@@ -26,7 +26,7 @@ export async function fsck(shell: Shell, _: readonly string[], options: Options)
     reached => view?.update({ phase: 'check', ...reached }),
   );
   view?.hide();
-  const advice = left === 0 ? '' : '; fsck --repair drops it';
+  const advice = left === 0 ? '' : '; fsck --repair takes it out of use';
   printLine(
     shell,
     { kind: 'checked', checked, wrong },

@@ -1,8 +1,9 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
-import type { Digest } from '../../oci/digest.ts';
+import type { Algorithm, Digest } from '../../oci/digest.ts';
 import type { TocEntry, TocSummary } from '../../oci/toc.ts';
 import type { DirectoryNode } from '../../oci/tree.ts';
 import type { GrowingFile } from '../../util/growing-file.ts';
+import type { Selection } from '../request.ts';
 import type { Sink } from './registry.ts';
 
 export type Held = {
@@ -10,6 +11,43 @@ export type Held = {
   readonly bytes: number;
   readonly inodes: number;
   readonly since: number;
+};
+
+/** What is wrong, and the inodes that hold it, which views may show. */
+export type Damage = { readonly problem: string; readonly inodes: readonly bigint[] };
+
+/** How bytes are read and hashed; `inode`: not at all, and only what the inodes say is compared. */
+export type Look =
+  | 'inode'
+  | ((
+      path: string,
+      algorithm: Algorithm,
+      signal: AbortSignal,
+    ) => Promise<{ readonly size: number; readonly hex: string }>);
+
+/** A blob, or an unpacked layer with all of its bodies. */
+export type Item = { readonly kind: 'blobs' | 'layers'; readonly digest: Digest };
+
+/** Why the bytes under a digest are still believed to be right. */
+export type Evidence = {
+  /**
+   * `verified` after `since` (milliseconds since 1970) and the last unclean stop; `stale` before; `changed`: somebody has
+   * touched its files since; `unknown`: nothing speaks for it; `absent`: it is not held.
+   */
+  standing(
+    item: Item,
+    since: number,
+    signal: AbortSignal,
+  ): Promise<'verified' | 'stale' | 'changed' | 'unknown' | 'absent'>;
+  /** When it was last verified; 0 if never. */
+  verifiedAt(item: Item): number;
+  /** How many files it had then. */
+  files(item: Item): number;
+  /** Notes the outcome of a check. */
+  verify<T>(item: Item, check: () => Promise<T | undefined>, signal: AbortSignal): Promise<T | undefined>;
+  /** Believes in it as it is, until somebody has the time to verify it. */
+  presume(item: Item, signal: AbortSignal): Promise<void>;
+  forget(item: Item): void;
 };
 
 /** Verified bytes by digest. */
@@ -29,8 +67,8 @@ export type Blobs = {
   /** How many bytes such a download would go on from. */
   partial(descriptor: Descriptor, source: string): number;
   path(digest: Digest): string;
-  /** Hashes it again. Returns what is wrong with it, or undefined. */
-  check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
+  /** Verifies its bytes again. One that is not there is right. */
+  check(digest: Digest, signal: AbortSignal, look?: Look): Promise<Damage | undefined>;
   remove(digest: Digest): Promise<void>;
   list(): Promise<readonly Held[]>;
 };
@@ -61,11 +99,13 @@ export type Layers = {
     signal: AbortSignal,
   ): Promise<TocSummary | undefined>;
   has(digest: Digest): Promise<boolean>;
+  /** Bytes of all of its bodies, or undefined if it is not held. */
+  size(digest: Digest): Promise<number | undefined>;
   /** An empty folder to unpack into. Disposed without commit, it is removed. */
   stage(digest: Digest): Promise<Stage>;
   path(digest: Digest): string;
-  /** Hashes the table of contents and every body again. Returns what is wrong, or undefined. */
-  check(digest: Digest, signal: AbortSignal): Promise<string | undefined>;
+  /** Verifies the table of contents and every body again. */
+  check(digest: Digest, signal: AbortSignal, look?: Look): Promise<Damage | undefined>;
   remove(digest: Digest): Promise<void>;
   list(): Promise<readonly Held[]>;
 };
@@ -90,6 +130,10 @@ export type ViewRecord = {
   readonly layers: readonly Digest[];
   readonly bytes: number;
   readonly inodes: number;
+  /** Which part of the artifact it shows; absent where its record was lost and made anew. */
+  readonly selection?: Selection;
+  /** What is wrong with it: it is left to those who show it, and shown to nobody else. */
+  readonly damage?: string;
 };
 
 export type View = ViewRecord & { readonly path: string; readonly usedAt: number };
@@ -104,8 +148,20 @@ export type Views = {
   build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal, raised?: () => void): Promise<View>;
   /** Notes that it was used now. */
   touch(key: string): Promise<void>;
-  /** Counts its tree again. Returns what is wrong with it, or undefined; its files are the blobs' and layers'. */
-  check(key: string, signal: AbortSignal): Promise<string | undefined>;
+  /** Whether nobody has moved a name of the tree since it was built or compared; in microseconds a directory. */
+  isAsBuilt(key: string, signal: AbortSignal): Promise<boolean>;
+  /** Compares what is there with what it must be; undefined where nothing is. */
+  compare(
+    key: string,
+    tree: DirectoryNode,
+    signal: AbortSignal,
+  ): Promise<{ readonly problem: string | undefined } | undefined>;
+  /** No look at it says that it is as built, until it is compared. */
+  distrust(key: string): void;
+  /** Whether the tree shows one of these inodes. */
+  shows(key: string, inodes: readonly bigint[], signal: AbortSignal): Promise<boolean>;
+  /** Gives a tree another record, of another key. Whoever shows it goes on; nobody finds it by its old key. */
+  setAside(key: string, as: ViewRecord): Promise<void>;
   remove(key: string): Promise<void>;
   list(): Promise<readonly View[]>;
 };

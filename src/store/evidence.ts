@@ -1,0 +1,202 @@
+import type { Digest } from '../oci/digest.ts';
+import { startPace } from '../util/pace.ts';
+import { openJournal } from './journal.ts';
+import { type Stamp, stampFiles } from './stamp.ts';
+
+/** A blob, or an unpacked layer with all of its bodies. */
+export type Item = { readonly kind: 'blobs' | 'layers'; readonly digest: Digest };
+
+/**
+ * What speaks for an item. `verified`: its files are as they were when their bytes were verified, which was after the
+ * last unclean stop and after `since`. `stale`: they are as they were, but that was longer ago, or nobody has verified
+ * them. `changed`: somebody has touched them. `unknown`: nothing speaks for them. `absent`: there are none.
+ */
+export type Standing = 'verified' | 'stale' | 'changed' | 'unknown' | 'absent';
+
+/**
+ * Why the bytes under a digest are still believed to be right: when they were last verified, and the stamp that their
+ * files had then. Whoever writes into a file moves its ctime, so that a write through a mount of a view shows at the next
+ * look. Bytes that rot on the disk do not show here; those are found by hashing again.
+ */
+export type Evidence = AsyncDisposable & {
+  standing(item: Item, since: number, signal: AbortSignal): Promise<Standing>;
+  /** When the item was last verified, in milliseconds since 1970; 0 if never, or not since an unclean stop. */
+  verifiedAt(item: Item): number;
+  /** How many files the item had then. */
+  files(item: Item): number;
+  /** The bytes have just been verified on their way here, and nobody can have written into the files yet. */
+  arrived(item: Item): void;
+  /** Verifies the bytes: `check` finds what is wrong with them. Notes it where they are right, and did not move meanwhile. */
+  verify<T>(item: Item, check: () => Promise<T | undefined>, signal: AbortSignal): Promise<T | undefined>;
+  /** Believes in them as they are, until somebody has the time to verify them. */
+  presume(item: Item, signal: AbortSignal): Promise<void>;
+  forget(item: Item): void;
+  /** Runs what adds or removes links of their files, and so moves the times that speak for them. */
+  relink<T>(items: readonly Item[], work: () => Promise<T>): Promise<T>;
+  /** While relinking: a file of the item was replaced by a copy of it. */
+  copied(item: Item): void;
+};
+
+type Note = { readonly at: number; readonly files: number; readonly stamp: Stamp | undefined };
+/** While links are made or removed. `good`: the stamp was right before; `kept` is what must not move meanwhile. */
+type Relinking = { users: number; readonly good: boolean; kept: string | undefined };
+
+/** Where the files of an item are, and how many; undefined if it is not held. */
+export type FilesOf = (
+  item: Item,
+) => { readonly count: number; readonly paths: Iterable<string> } | undefined;
+
+const never = new AbortController().signal;
+
+export async function openEvidence(
+  path: string,
+  aside: () => string,
+  filesOf: FilesOf,
+  now: () => number = Date.now,
+): Promise<Evidence> {
+  const journal = await openJournal(path, aside);
+  const notes = new Map([...journal.lines].flatMap(([key, text]) => parseNote(key, text, now())));
+  if (!journal.closed) {
+    // Nobody knows what the disk has made of the last minutes.
+    for (const [key, note] of notes) notes.set(key, { ...note, at: 0 });
+    for (const [key, note] of notes) journal.put(key, formatNote(note));
+  }
+  const relinking = new Map<string, Relinking>();
+  /** Counts the beginnings and ends of relinking: what was looked at across one of them has moved. */
+  let turns = 0;
+
+  const note = (item: Item, at: number, files: number, stamp: Stamp | undefined): void => {
+    notes.set(keyOf(item), { at, files, stamp });
+    if (stamp !== undefined) journal.put(keyOf(item), formatNote({ at, files, stamp }));
+  };
+  const forget = (item: Item): void => {
+    if (notes.delete(keyOf(item))) journal.put(keyOf(item), '');
+  };
+
+  /** Whether what was looked at from `turn` on is as it was noted. */
+  const isAsNoted = (item: Item, noted: Stamp, found: Stamp, turn: number): boolean => {
+    if (found.kept !== noted.kept) return false;
+    const underWay = relinking.get(keyOf(item));
+    return found.changed === noted.changed || underWay?.good === true || turn !== turns;
+  };
+
+  const standing: Evidence['standing'] = async (item, since, signal) => {
+    const turn = turns;
+    const files = filesOf(item);
+    const stamp = files && (await stampFiles(files.paths, signal));
+    const known = notes.get(keyOf(item));
+    if (stamp === undefined) return known === undefined ? 'absent' : 'changed';
+    if (known === undefined) return 'unknown';
+    if (known.stamp !== undefined && !isAsNoted(item, known.stamp, stamp, turn)) return 'changed';
+    return known.at >= since && known.at > 0 ? 'verified' : 'stale';
+  };
+
+  /** Notes the files as they are now. @returns whether they are there. */
+  const stampNow = async (item: Item, at: number, signal: AbortSignal): Promise<void> => {
+    const files = filesOf(item);
+    const stamp = files && (await stampFiles(files.paths, signal));
+    if (files === undefined || stamp === undefined) forget(item);
+    else note(item, at, files.count, stamp);
+  };
+
+  const enter = async (item: Item): Promise<void> => {
+    const key = keyOf(item);
+    turns++;
+    const other = relinking.get(key);
+    if (other !== undefined) return void other.users++;
+    const known = notes.get(key);
+    const files = known?.stamp && filesOf(item);
+    const found = files && (await stampFiles(files.paths, never));
+    const late = relinking.get(key); // another came while this one looked
+    if (late !== undefined) return void late.users++;
+    const good =
+      known !== undefined &&
+      (known.stamp === undefined ||
+        (found?.kept === known.stamp.kept && found.changed === known.stamp.changed));
+    relinking.set(key, { users: 1, good, kept: known?.stamp?.kept });
+  };
+
+  const leave = async (item: Item): Promise<void> => {
+    const key = keyOf(item);
+    const entered = relinking.get(key);
+    turns++;
+    if (entered === undefined || --entered.users > 0) return;
+    const known = notes.get(key);
+    if (entered.good && known !== undefined) {
+      const files = filesOf(item);
+      const found = files && (await stampFiles(files.paths, never));
+      if (entered.users > 0) return; // the last to leave does it
+      // A write moves more than the time of the change.
+      const isKept = entered.kept === undefined || entered.kept === found?.kept;
+      if (files !== undefined && found !== undefined && isKept && notes.get(key) === known)
+        note(item, known.at, files.count, found);
+    }
+    relinking.delete(key);
+    turns++;
+  };
+
+  return {
+    standing,
+    verifiedAt: item => notes.get(keyOf(item))?.at ?? 0,
+    files: item => notes.get(keyOf(item))?.files ?? 0,
+    arrived: item => note(item, now(), 0, undefined),
+    presume: (item, signal) => stampNow(item, 0, signal),
+    forget,
+
+    async verify(item, check, signal) {
+      const turn = turns;
+      const files = filesOf(item);
+      const before = files && (await stampFiles(files.paths, signal));
+      const problem = await check();
+      if (problem !== undefined || files === undefined || before === undefined) return problem;
+      const after = await stampFiles(files.paths, signal);
+      const isQuiet = after?.changed === before.changed || turn !== turns || relinking.has(keyOf(item));
+      if (after?.kept === before.kept && isQuiet) note(item, now(), files.count, after);
+      return undefined;
+    },
+
+    async relink(items, work) {
+      await forEach(items, enter);
+      try {
+        return await work();
+      } finally {
+        await forEach(items, leave);
+      }
+    },
+    copied(item) {
+      const entered = relinking.get(keyOf(item));
+      if (entered !== undefined) entered.kept = undefined;
+    },
+
+    async [Symbol.asyncDispose]() {
+      await journal.close();
+    },
+  };
+}
+
+/** In slices: there may be twenty thousand. */
+async function forEach(items: readonly Item[], step: (item: Item) => Promise<void>): Promise<void> {
+  const pace = startPace(never);
+  for (const item of items) {
+    await step(item);
+    const rest = pace();
+    if (rest !== undefined) await rest;
+  }
+}
+
+function keyOf({ kind, digest }: Item): string {
+  return `${kind}/${digest}`;
+}
+
+function formatNote({ at, files, stamp }: Note): string {
+  return `${at} ${files} ${stamp?.kept} ${stamp?.changed}`;
+}
+
+/** A time to come is that of a clock that was wrong. */
+function parseNote(key: string, text: string, now: number): [string, Note][] {
+  const fields = /^(\d{1,15}) (\d{1,9}) ([0-9a-f]{32}) ([0-9a-f]{32})$/.exec(text);
+  const [, at = '', files = '', kept = '', changed = ''] = fields ?? [];
+  if (fields === null) return [];
+  const verifiedAt = Number(at) > now ? 0 : Number(at);
+  return [[key, { at: verifiedAt, files: Number(files), stamp: { kept, changed } }]];
+}

@@ -1,0 +1,63 @@
+import { closeSync, constants, lstatSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { errnoOf } from '../util/error.ts';
+import { sealFile } from '../util/libc-io.ts';
+import type { Evidence, Item } from './evidence.ts';
+
+/**
+ * fs-verity, where kernel and file system have it: nobody can write into a sealed file, whatever flags their mount has,
+ * and the kernel verifies each page that it reads of it.
+ */
+export type Verity = {
+  /** Why it is off; undefined while it is on. */
+  readonly off: string | undefined;
+  /** Seals all files of an item, one after the other. Does nothing where that was done or failed, or it is off. */
+  seal(item: Item, signal: AbortSignal): Promise<void>;
+};
+
+/** Tries it with a file of its own. @param path where nothing is. */
+export async function openVerity(
+  path: string,
+  evidence: Evidence,
+  filesOf: (item: Item) => { readonly paths: Iterable<string> } | undefined,
+): Promise<Verity> {
+  const off = await probe(path);
+  /** In this life: to seal again what is sealed does no harm. */
+  const tried = new Set<string>();
+  return {
+    off,
+    async seal(item, signal) {
+      const [first] = off === undefined ? (filesOf(item)?.paths ?? []) : [];
+      const ino = first === undefined ? undefined : lstatSync(first, { throwIfNoEntry: false })?.ino;
+      const key = `${item.kind} ${item.digest} ${ino}`;
+      if (ino === undefined || tried.has(key)) return;
+      tried.add(key);
+      await evidence.relink([item], async () => {
+        for (const file of filesOf(item)?.paths ?? []) {
+          signal.throwIfAborted();
+          await sealPath(file);
+        }
+      });
+    },
+  };
+}
+
+async function probe(path: string): Promise<string | undefined> {
+  try {
+    writeFileSync(path, 'sealed');
+    await sealPath(path);
+    return undefined;
+  } catch (thrown) {
+    return errnoOf(thrown) ?? String(thrown);
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
+
+async function sealPath(path: string): Promise<void> {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    await sealFile(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs';
+import { writeAside } from './atomic-file.ts';
+import { stampFiles } from './stamp.ts';
+
+/**
+ * The shape of a view, `views/<key>.shape` beside it: its directories, and the stamp that they had when it was built or
+ * compared.
+ * Whoever adds, removes, renames or replaces an entry moves the ctime of its directory, so that directories that did not
+ * move speak for the name and the inode of each of their entries, and a look costs a few microseconds a directory, not an
+ * entry. What the inodes of files hold is for the evidence of their blobs and layers to say; files that are copies of those
+ * are watched here, too.
+ */
+export type Shape = {
+  /** Takes a tree as it is now for right. `watched`: paths below the root, "" the root itself. Not synced: one that is lost costs a comparison. */
+  write(key: string, watched: Iterable<Buffer>, signal: AbortSignal): Promise<void>;
+  /** Whether a tree is as it was; a shape that is absent or torn says no. */
+  isKept(key: string, signal: AbortSignal): Promise<boolean>;
+};
+
+export function openShape(
+  treeOf: (key: string) => string,
+  fileOf: (key: string) => string,
+  aside: () => string,
+): Shape {
+  const stamp = async (
+    key: string,
+    watched: Iterable<Buffer>,
+    signal: AbortSignal,
+  ): Promise<string | undefined> => {
+    const root = Buffer.from(treeOf(key));
+    const paths = Iterator.from(watched).map(path => Buffer.concat([root, path]));
+    const found = await stampFiles(paths, signal);
+    return found && `${found.kept} ${found.changed}`;
+  };
+  return {
+    async write(key, watched, signal) {
+      const all = [...watched];
+      const stamped = await stamp(key, all, signal);
+      // No name has a NUL.
+      const text = [Buffer.from(stamped ?? ''), ...all].flatMap(part => [part, separator]);
+      await writeAside(aside(), fileOf(key), Buffer.concat(text), false);
+    },
+    async isKept(key, signal) {
+      const [stamped, ...watched] = readParts(fileOf(key));
+      return stamped !== undefined && (await stamp(key, watched, signal)) === stamped.toString();
+    },
+  };
+}
+
+const separator = Buffer.of(0);
+
+function readParts(path: string): readonly Buffer[] {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch {
+    return [];
+  }
+  const parts: Buffer[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = bytes.indexOf(0, at);
+    if (end === -1) return []; // torn
+    parts.push(bytes.subarray(at, end));
+    at = end + 1;
+  }
+  return parts;
+}

@@ -1,0 +1,41 @@
+import koffi, { type KoffiFunc } from 'koffi';
+import { libc, pathOf, systemError } from './libc.ts';
+
+const SYS_ioprio_set = process.arch === 'arm64' ? 30 : 251;
+const IOPRIO_WHO_PROCESS = 1;
+const IOPRIO_CLASS_IDLE = 3 << 13;
+/** _IOW('f', 133, struct fsverity_enable_arg), which has 128 bytes. */
+const FS_IOC_ENABLE_VERITY = 0x4080_6685;
+const FS_VERITY_HASH_ALG_SHA256 = 1;
+const verityBlock = 4096;
+const { EEXIST } = koffi.os.errno;
+
+const ioprioSet: KoffiFunc<(number: number, which: number, who: number, priority: number) => number> =
+  libc.func('int64 syscall(int64, int, int, int)');
+const ioctl: KoffiFunc<(fd: number, request: number, argument: Uint32Array) => number> = libc.func(
+  'int ioctl(int, ulong, void *)',
+);
+
+/** A thread reads from now on when nobody else wants the disk (ioprio_set(2)); where the kernel has no such class, nothing changes. */
+export function giveWay(thread: number): void {
+  ioprioSet(SYS_ioprio_set, IOPRIO_WHO_PROCESS, thread, IOPRIO_CLASS_IDLE);
+}
+
+/**
+ * Seals a file by fs-verity (FS_IOC_ENABLE_VERITY), in a thread, as the kernel hashes all of it: nobody can write to it
+ * any more, and what is read of it is verified. A file that is sealed already is success.
+ * @param fd opened for reading; nobody has the file open for writing.
+ * @throws ENOTTY, EOPNOTSUPP where kernel or file system have no fs-verity; ETXTBSY; ENOSPC.
+ */
+export function sealFile(fd: number): Promise<void> {
+  const argument = new Uint32Array(32);
+  argument.set([1, FS_VERITY_HASH_ALG_SHA256, verityBlock]);
+  return new Promise((resolve, reject) => {
+    ioctl.async(fd, FS_IOC_ENABLE_VERITY, argument, (failure: unknown, result: number) => {
+      const errno = koffi.errno();
+      if (failure !== null) reject(failure);
+      else if (result === -1 && errno !== EEXIST) reject(systemError('ioctl', pathOf(fd), errno));
+      else resolve();
+    });
+  });
+}
