@@ -85,6 +85,7 @@ for (const [index, version] of versions.entries()) {
           { total: '4096', used: '4096', unit: 'BYTES' },
           { total: '7', used: '7', unit: 'INODES' },
         ],
+        volume_condition: { message: 'nothing is known to be wrong' },
       });
     } finally {
       server.forceShutdown();

@@ -48,7 +48,7 @@ test('a node has its name, volume stats, no limit and no topology', async () => 
   );
   assert.deepEqual(
     capabilities.map(({ rpc }) => rpc?.type),
-    ['GET_VOLUME_STATS'],
+    ['GET_VOLUME_STATS', 'VOLUME_CONDITION'],
   );
 });
 

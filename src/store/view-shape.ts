@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { writeAside } from './atomic-file.ts';
 import { stampFiles } from './stamp.ts';
 
@@ -13,6 +13,7 @@ import { stampFiles } from './stamp.ts';
 export type Shape = {
   /** Takes a tree as it is now for right. `watched`: paths below the root, "" the root itself. Not synced: one that is lost costs a comparison. */
   write(key: string, watched: Iterable<Buffer>, signal: AbortSignal): Promise<void>;
+  forget(key: string): void;
   /** Whether a tree is as it was; a shape that is absent or torn says no. */
   isKept(key: string, signal: AbortSignal): Promise<boolean>;
 };
@@ -32,12 +33,15 @@ export function openShape(
     const found = await stampFiles(paths, signal);
     return found && `${found.kept} ${found.changed}`;
   };
+  const forget = (key: string): void => rmSync(fileOf(key), { force: true, recursive: true });
   return {
+    forget,
     async write(key, watched, signal) {
       const all = [...watched];
       const stamped = await stamp(key, all, signal);
       // No name has a NUL.
       const text = [Buffer.from(stamped ?? ''), ...all].flatMap(part => [part, separator]);
+      forget(key); // whatever a disk has made of it
       await writeAside(aside(), fileOf(key), Buffer.concat(text), false);
     },
     async isKept(key, signal) {

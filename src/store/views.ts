@@ -1,4 +1,4 @@
-import { lstatSync, rmSync, utimesSync } from 'node:fs';
+import { lstatSync, utimesSync } from 'node:fs';
 import { open, readdir, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DirectoryNode } from '../oci/tree.ts';
@@ -165,7 +165,7 @@ export function openViews(
         using _ = await locks.lock(key, new AbortController().signal);
         const view = await find(key);
         known.delete(key);
-        rmSync(shapeOf(key), { force: true });
+        shape.forget(key);
         // The tree first: one without a record is taken for one that lost it.
         await witness.relink(view === undefined ? [] : itemsOf(view), () => scratch.discard(treeOf(key)));
         await scratch.discard(sidecarOf(key));
@@ -191,7 +191,7 @@ export function openViews(
         return compared;
       }),
 
-    distrust: key => rmSync(shapeOf(key), { force: true }),
+    distrust: key => shape.forget(key),
 
     shows: (key, inodes, signal) =>
       attempt(`looking through view ${key}`, () => holdsInode(treeOf(key), inodes, signal)),
@@ -199,7 +199,7 @@ export function openViews(
     setAside: (key, as) =>
       attempt(`setting view ${key} aside`, async () => {
         using _ = await locks.lock(key, new AbortController().signal);
-        rmSync(shapeOf(key), { force: true });
+        shape.forget(key);
         await describe(as);
         await rename(treeOf(key), treeOf(as.key));
         known.delete(key);

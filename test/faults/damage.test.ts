@@ -51,7 +51,9 @@ function damageAll(node: TestNode, folder: string, damage: (path: string) => voi
   for (const { parentPath, name } of files) damage(join(parentPath, name));
 }
 
-const viewsOf = (node: TestNode): readonly string[] => readdirSync(join(node.stateDir, 'views'));
+/** Trees, each with its record. */
+const viewsOf = (node: TestNode): readonly string[] =>
+  readdirSync(join(node.stateDir, 'views')).filter(name => !name.endsWith('.shape'));
 
 for (const [how, damage] of [
   ['gone', rmSync],
