@@ -161,15 +161,10 @@ export function createPreparation(world: {
   ): Promise<void> => {
     await integrity.examine(itemsOf(blueprint), signal);
     const missing = await missingLayers(blueprint.plan.layers, source);
-    const confirm = async (contents: readonly Content[]): Promise<void> => {
-      if (origin.kind === 'registry')
-        await authority.confirm(origin.repository, contents, origin.keyring, signal);
-    };
-    // Before the progress of the others counts what is held, and before anything of it is read: both would tell of it.
-    const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
-    await confirm(contentsOf(blueprint).filter(({ descriptor }) => !toCome.has(descriptor.digest)));
     if (missing.length > 0) await bringAll(blueprint, missing, origin, report, signal);
-    await confirm(contentsOf(blueprint));
+    // Before anything in them is read: an error would tell of it.
+    if (origin.kind === 'registry')
+      await authority.confirm(origin.repository, contentsOf(blueprint), origin.keyring, signal);
   };
 
   /** What is there already and is right stays: it may be mounted. */

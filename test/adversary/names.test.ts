@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { formatReference, parseReference } from '../../src/oci/reference.ts';
 import { parseAttributes } from '../../src/volume/attributes.ts';
 
 describe('a rule for a registry is not got around by another spelling of its name', () => {
   for (const [reference, says] of [
-    ['ghcr.io:443/acme/model:v1', /write ghcr\.io for ghcr\.io:443/],
     ['registry-1.docker.io/acme/model:v1', /write docker\.io for registry-1\.docker\.io/],
     ['registry-1.docker.io:443/acme/model:v1', /write docker\.io for/],
     ['registry.hub.docker.com/acme/model:v1', /write docker\.io for/],
-    ['docker.io:443/acme/model:v1', /write docker\.io for/],
-    ['[::1]:443/acme/model:v1', /write \[::1\] for/],
     ['GHCR.io/acme/model:v1', /only a tag may have upper-case letters/],
     ['ghcr.io./acme/model:v1', /is not a registry/],
     ['ghcr.io:0443/acme/model:v1', /is not a registry/],
@@ -27,5 +25,13 @@ describe('a rule for a registry is not got around by another spelling of its nam
     test(JSON.stringify(reference), () => {
       assert.throws(() => parseAttributes({ reference }), { code: 'invalid', message: says });
     });
+  }
+});
+
+test('a registry with the port of HTTPS is the registry without it', () => {
+  for (const host of ['ghcr.io', 'docker.io', '[::1]']) {
+    const parsed = parseReference(`${host}:443/acme/model:v1`);
+    assert.ok(parsed.kind === 'full');
+    assert.equal(formatReference(parsed.reference), `${host}/acme/model:v1`);
   }
 });

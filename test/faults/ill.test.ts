@@ -23,7 +23,7 @@ after(async () => {
 
 describe('a registry that asks for patience', () => {
   for (const [name, rule] of [
-    ['manifest', ofManifest(answer(429, '2'), 'HEAD')],
+    ['manifest', ofManifest(answer(429, '2'))],
     ['blob', ofBlob(answer(429, '2'))],
   ] as const) {
     test(`of 2 s for a ${name} gets it`, async () => {
