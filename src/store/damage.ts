@@ -23,7 +23,13 @@ export type Wanted = {
   readonly gid: number;
 };
 
-/** The program is short of something; that says nothing of the file. */
+/** The errno of what makes a file as bad as one with wrong bytes. @throws what says nothing of the file: the program is short of something. */
+export function toUnreadable(thrown: unknown): string {
+  const errno = errnoOf(thrown);
+  if (errno === undefined || passing.has(errno)) throw thrown;
+  return `cannot be read (${errno})`;
+}
+
 const passing = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']);
 
 /** @returns what is wrong with a file, or undefined. One that cannot be read is as bad as one with wrong bytes. */
@@ -61,8 +67,6 @@ async function describeBytes(
     return found.hex === hex ? undefined : `has ${found.size} bytes of ${algorithm} ${found.hex}, not ${hex}`;
   } catch (thrown) {
     signal.throwIfAborted();
-    const errno = errnoOf(thrown);
-    if (errno === undefined || passing.has(errno)) throw thrown;
-    return `cannot be read (${errno})`;
+    return toUnreadable(thrown);
   }
 }

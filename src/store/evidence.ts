@@ -26,6 +26,8 @@ export type Evidence = AsyncDisposable & {
   files(item: Item): number;
   /** The bytes have just been verified on their way here, and nobody can have written into the files yet. */
   arrived(item: Item): void;
+  /** From now on whoever writes into those that arrived is noticed; relinking them does the same. */
+  settle(items: readonly Item[]): Promise<void>;
   /** Verifies the bytes: `check` finds what is wrong with them. Notes it where they are right, and did not move meanwhile. */
   verify<T>(item: Item, check: () => Promise<T | undefined>, signal: AbortSignal): Promise<T | undefined>;
   /** Believes in them as they are, until somebody has the time to verify them. */
@@ -85,9 +87,13 @@ export async function openEvidence(
     const files = filesOf(item);
     const stamp = files && (await stampFiles(files.paths, signal));
     const known = notes.get(keyOf(item));
-    if (stamp === undefined) return known === undefined ? 'absent' : 'changed';
+    // A layer is there by its table, whatever bodies it has lost.
+    const isThere = stamp !== undefined || (item.kind === 'layers' && files !== undefined);
+    if (!isThere && known === undefined) return 'absent';
+    if (stamp === undefined) return 'changed';
     if (known === undefined) return 'unknown';
-    if (known.stamp !== undefined && !isAsNoted(item, known.stamp, stamp, turn)) return 'changed';
+    if (known.stamp === undefined) note(item, known.at, files?.count ?? 0, stamp);
+    else if (!isAsNoted(item, known.stamp, stamp, turn)) return 'changed';
     return known.at >= since && known.at > 0 ? 'verified' : 'stale';
   };
 
@@ -140,6 +146,11 @@ export async function openEvidence(
     verifiedAt: item => notes.get(keyOf(item))?.at ?? 0,
     files: item => notes.get(keyOf(item))?.files ?? 0,
     arrived: item => note(item, now(), 0, undefined),
+    settle: items =>
+      forEach(items, async item => {
+        const known = notes.get(keyOf(item));
+        if (known !== undefined && known.stamp === undefined) await stampNow(item, known.at, never);
+      }),
     presume: (item, signal) => stampNow(item, 0, signal),
     forget,
 

@@ -1,6 +1,7 @@
 import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../oci/digest.ts';
+import type { TocTotals } from '../oci/toc-text.ts';
 import { bodiesPerFolder, bodyFolder, bodyName, tocName, type TocSummary } from '../oci/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { abortable } from '../util/abortable.ts';
@@ -9,7 +10,7 @@ import type { DigestFolders, Held } from './digest-folders.ts';
 import type { Evidence } from './evidence.ts';
 import { attempt, howToMend } from './failure.ts';
 import { type Folder, openFolder } from './folder.ts';
-import type { Damage, Look } from './damage.ts';
+import { type Damage, type Look, toUnreadable } from './damage.ts';
 import { hashFile } from './file-hash.ts';
 import { createBodyCheck } from './layer-check.ts';
 import type { Scratch } from './scratch.ts';
@@ -67,10 +68,13 @@ export function openLayers(
     return unlessAbsent(read(join(path(digest), tocName)));
   }
 
-  const has = (digest: Digest): Promise<boolean> =>
-    attempt(`looking for layer ${digest}`, async () => {
-      return (await fromToc(digest, readTocTotals)) !== undefined;
-    });
+  /** Undefined where no table can be read. */
+  const totalsOf = (digest: Digest): Promise<TocTotals | undefined> =>
+    attempt(`looking for layer ${digest}`, () =>
+      fromToc(digest, readTocTotals).catch((thrown: unknown) => void toUnreadable(thrown)),
+    );
+
+  const has = async (digest: Digest): Promise<boolean> => (await totalsOf(digest)) !== undefined;
 
   /** A layer is used from its stage until it is on the disk, and gets its place then. */
   function settleSoon(digest: Digest, stage: Folder, bodies: number): void {
@@ -121,8 +125,10 @@ export function openLayers(
       const toc = await readOwn(digest, take, signal);
       return toc === undefined ? { problem: 'its table of contents is missing', inodes: [] } : bodies.sum();
     } catch (thrown) {
-      if (!(thrown instanceof ArtifactError) || thrown.code !== 'corrupt') throw thrown;
-      return { problem: thrown.message, inodes: bodies.sum()?.inodes ?? [] };
+      signal.throwIfAborted();
+      const isCorrupt = thrown instanceof ArtifactError && thrown.code === 'corrupt';
+      const problem = isCorrupt ? thrown.message : `its table of contents ${toUnreadable(thrown)}`;
+      return { problem, inodes: bodies.sum()?.inodes ?? [] };
     }
   }
 
@@ -130,8 +136,7 @@ export function openLayers(
     has,
     bodyPath,
     path,
-    size: digest =>
-      attempt(`measuring layer ${digest}`, async () => (await fromToc(digest, readTocTotals))?.bytes),
+    size: async digest => (await totalsOf(digest))?.bytes,
     readToc: (digest, take, signal) =>
       attempt(`reading layer ${digest}`, () => readOwn(digest, take, signal).catch(advise)),
     check: (digest, signal, look = hashFile) =>

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { TocEntry, TocSummary } from '../oci/toc.ts';
 import { checksumLength, createTocDecoder, parseTail, tailLength, type TocTotals } from '../oci/toc-text.ts';
@@ -6,6 +6,9 @@ import { ArtifactError } from '../util/error.ts';
 
 /** Takes entries of a table as they are read; it is waited for. */
 export type TakeEntries = (entries: readonly TocEntry[]) => void | Promise<void>;
+
+/** A table is a file of ours: a symlink is none. */
+const own = constants.O_RDONLY | constants.O_NOFOLLOW;
 
 /** Bytes read, hashed and parsed between turns of the event loop; some hundred entries. */
 const step = 64 * 1024;
@@ -16,7 +19,7 @@ const step = 64 * 1024;
  * @throws `corrupt` for anything but a whole table whose checksum is right; ENOENT as it is; the signal's reason.
  */
 export async function readToc(path: string, take: TakeEntries, signal: AbortSignal): Promise<TocSummary> {
-  await using file = await open(path);
+  await using file = await open(path, own);
   const end = (await file.stat()).size - checksumLength;
   const decoder = createTocDecoder();
   let failure: { readonly thrown: unknown } | undefined;
@@ -46,7 +49,7 @@ export async function readToc(path: string, take: TakeEntries, signal: AbortSign
 export async function readTocTotals(
   path: string,
 ): Promise<(TocTotals & { size: number; since: number }) | undefined> {
-  await using file = await open(path);
+  await using file = await open(path, own);
   const { size, mtimeMs } = await file.stat();
   const totals = parseTail(await readAt(file, size - tailLength, tailLength));
   return totals && { ...totals, size, since: mtimeMs };
@@ -56,7 +59,7 @@ export async function readTocTotals(
 export function countBodies(path: string): number | undefined {
   let fd: number | undefined;
   try {
-    fd = openSync(path, 'r');
+    fd = openSync(path, own);
     const tail = Buffer.alloc(tailLength);
     const bytesRead = readSync(fd, tail, 0, tailLength, Math.max(fstatSync(fd).size - tailLength, 0));
     return parseTail(tail.subarray(0, bytesRead))?.bodies;

@@ -26,6 +26,8 @@ export type Integrity = {
    * touched is hashed again, and so is what is small and was not verified for long. What is wrong is not held any more.
    */
   examine(items: readonly Item[], signal: AbortSignal): Promise<void>;
+  /** A view of these is there now: whoever writes into them from now on is noticed. */
+  settle(items: readonly Item[]): Promise<void>;
   /** Somebody has read wrong bytes in one of these: nothing speaks for them now. */
   distrust(items: readonly Item[]): void;
   /** Takes a view out of use that is not what it must be. Answers the volumes that show it. */
@@ -151,6 +153,7 @@ export function createIntegrity(
       return shownBy;
     },
     examine,
+    settle: evidence.settle,
     async isIntact(view, items, signal) {
       if (view.damage !== undefined || !(await views.isAsBuilt(view.key, signal))) return false;
       const files = items.reduce((sum, item) => sum + evidence.files(item), 0);

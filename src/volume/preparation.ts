@@ -169,10 +169,11 @@ export function createPreparation(world: {
 
   /** What is there already and is right stays: it may be mounted. */
   const build = async (
-    { plan, selection, key, selected, reference }: Blueprint,
+    blueprint: Blueprint,
     report: (progress: Progress) => void,
     signal: AbortSignal,
   ): Promise<View> => {
+    const { plan, selection, key, selected, reference } = blueprint;
     report({ ...totals(plan.layers), phase: 'view' });
     using turn = await merges.acquire(signal);
     const tree = await trees.merge(plan, selection, text => world.note(reference, text), signal);
@@ -191,7 +192,9 @@ export function createPreparation(world: {
     };
     const compared = await views.compare(key, tree, signal);
     if (compared?.problem !== undefined) await integrity.retire(record, compared.problem);
-    return views.build(record, tree, signal, () => turn[Symbol.dispose]());
+    const view = await views.build(record, tree, signal, () => turn[Symbol.dispose]());
+    await integrity.settle(itemsOf(blueprint));
+    return view;
   };
 
   return {

@@ -45,6 +45,8 @@ export type Evidence = {
   files(item: Item): number;
   /** Notes the outcome of a check. */
   verify<T>(item: Item, check: () => Promise<T | undefined>, signal: AbortSignal): Promise<T | undefined>;
+  /** From now on whoever writes into those that arrived is noticed. */
+  settle(items: readonly Item[]): Promise<void>;
   /** Believes in it as it is, until somebody has the time to verify it. */
   presume(item: Item, signal: AbortSignal): Promise<void>;
   forget(item: Item): void;
