@@ -42,7 +42,7 @@ test('fsck names what is wrong and exits 7, or 0 when it was repaired', async ()
   assert.equal(found.code, 7);
   assert.equal(
     found.stdout,
-    'blobs/sha256/ab: the digest is another\n12 items checked, 1 wrong; fsck --repair drops it\n',
+    'blobs/sha256/ab: the digest is another\n12 items checked, 1 wrong; fsck --repair takes it out of use\n',
   );
   assert.equal(found.stderr, `${onFolder}check 50 % (512 B of 1.0 KiB)\n`);
   const repaired = await runShell(['fsck', '--repair', '--output', 'json'], { artifacts });
