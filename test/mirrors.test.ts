@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { waitUntil } from './support/child.ts';
 import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
+import { ready } from './support/readiness.ts';
 import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
 
 /** A node whose administrator has mirrors in both styles; its registries are names that only they lead to. */
@@ -142,7 +143,7 @@ test('a hosts.toml that breaks is told by /readyz and a metric, and one that is 
   await push({ peer: 'team/b', home: 'team/b' }, bytes);
   assert.deepEqual(await mounted('models.test/team/b:v1'), bytes);
   await writeHosts('skip_verify = true');
-  await waitUntil(daemon, async () => (await page('/readyz')) === 'ready\n', 'right again');
+  await waitUntil(daemon, async () => ready.test(await page('/readyz')), 'right again');
   // One scrape is kept for a second.
   const none = /^oci_artifact_csi_configuration_errors 0$/m;
   await waitUntil(daemon, async () => none.test(await page('/metrics')), 'counted');
