@@ -1,14 +1,12 @@
-import { createHash } from 'node:crypto';
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Logger } from 'pino';
 import type { Settings } from './cli/settings.ts';
 import { openKubeApi } from './kube/api.ts';
 import { openNamespaces } from './kube/namespaces.ts';
 import { openPodObjects } from './kube/pod-objects.ts';
+import { openKubeletPods } from './mount/kubelet-pods.ts';
 import { openMounter } from './mount/mounter.ts';
 import { verifyKernel } from './mount/kernel.ts';
-import { type Digest, toDigest } from './oci/digest.ts';
 import { toPlatform } from './oci/platform.ts';
 import type { Reference } from './oci/reference.ts';
 import { openRegistry } from './registry/client.ts';
@@ -19,7 +17,7 @@ import { standardPlaces } from './registry/registries.ts';
 import { isNamed, toRoute } from './registry/route.ts';
 import { expand } from './registry/short-names.ts';
 import type { Item } from './store/evidence.ts';
-import { hashFile } from './store/file-hash.ts';
+import { hashBytes, hashFile } from './store/file-hash.ts';
 import { openSlowHash } from './store/slow-hash.ts';
 import { openStore } from './store/store.ts';
 import { openAccessFile } from './trust/access-file.ts';
@@ -49,7 +47,7 @@ import { createScrub } from './volume/scrub.ts';
 import { createSignatures } from './volume/signatures.ts';
 import { createTrees } from './volume/trees.ts';
 import type { Artifacts, Publishing } from './volume/usecases.ts';
-import { errnoOf, toArtifactError } from './util/error.ts';
+import { toArtifactError } from './util/error.ts';
 
 /** How often the disk is looked at between pulls. */
 const tidyEveryMs = 60_000;
@@ -136,11 +134,11 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
       return [...mirrors, last];
     },
     archive: { read: readArchive },
-    kubelet: { hasPod: (uid: string) => mayExist(join(settings.kubeletDir, 'pods'), uid) },
+    kubelet: openKubeletPods(settings.kubeletDir),
     holds: createHolds(),
     platform: toPlatform(process.arch),
     viewsFolder: join(settings.stateDir, 'views'),
-    hash: sha256,
+    hash: hashBytes,
     note: (reference: string, text: string) => log.info({ reference }, text),
   };
   const { notes, ...reconciled } = await reconcileVolumes(world);
@@ -176,7 +174,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   });
   const resolver = createResolver({ ...world, accessPolicy });
   const collector = createCollector({ ...world, authority });
-  const room = createRoom({ ...world, collector }, toLimits(settings));
+  const room = createRoom({ ...world, collector }, settings);
   const source = createLayerSource(world, settings.maxParallelDownloads);
   const preparation = createPreparation({
     ...world,
@@ -246,30 +244,4 @@ function toKeychainOptions(settings: Settings, note: (text: string) => void): Om
     providers: config === undefined || folder === undefined ? undefined : { config, folder },
     note,
   };
-}
-
-function toLimits(settings: Settings) {
-  const { cacheHigh, cacheLow, cacheMax, maxArtifactSize } = settings;
-  return {
-    cacheHigh,
-    cacheLow,
-    ...(cacheMax === undefined ? {} : { cacheMax }),
-    ...(maxArtifactSize === undefined ? {} : { maxArtifactSize }),
-  };
-}
-
-function sha256(bytes: Uint8Array): Digest {
-  return toDigest('sha256', createHash('sha256').update(bytes).digest('hex'));
-}
-
-/** Without its folder nobody can say that a name is gone: the disk with it may not be mounted yet. */
-async function mayExist(folder: string, name: string): Promise<boolean> {
-  return !(await isAbsent(join(folder, name))) || (await isAbsent(folder));
-}
-
-async function isAbsent(path: string): Promise<boolean> {
-  return access(path).then(
-    () => false,
-    thrown => errnoOf(thrown) === 'ENOENT',
-  );
 }

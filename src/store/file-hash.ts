@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash as hashAtOnce } from 'node:crypto';
 import { constants, type PathLike } from 'node:fs';
 import { open } from 'node:fs/promises';
-import type { Algorithm } from '../oci/digest.ts';
+import { type Algorithm, type Digest, toDigest } from '../oci/digest.ts';
 
 /** Bytes read and hashed at once; about 1 ms of work between turns of the event loop. */
 const step = 1024 * 1024;
@@ -22,4 +22,9 @@ export async function hashFile(
     hash.update(buffer.subarray(0, bytesRead));
     size += bytesRead;
   }
+}
+
+/** The sha256 of bytes that are in memory. */
+export function hashBytes(bytes: Uint8Array): Digest {
+  return toDigest('sha256', hashAtOnce('sha256', bytes));
 }

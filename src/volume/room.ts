@@ -8,8 +8,8 @@ import type { Disk, DiskUsage } from './contracts/store.ts';
 export type Limits = {
   readonly cacheHigh: number;
   readonly cacheLow: number;
-  readonly cacheMax?: number;
-  readonly maxArtifactSize?: number;
+  readonly cacheMax?: number | undefined;
+  readonly maxArtifactSize?: number | undefined;
 };
 
 export type Room = {
