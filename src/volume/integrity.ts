@@ -18,7 +18,7 @@ import type { Retirement } from './retirement.ts';
 export type Integrity = {
   /**
    * Whether a view may be shown as it is: no name of it has moved since it was built, and nobody has touched the files
-   * that it is made of. Nothing is read: ordinary views cost microseconds.
+   * that it is made of. No content is read, but the inode of each file is looked at: some 50 ms for 5,000 files.
    */
   isIntact(view: View, items: readonly Item[], signal: AbortSignal): Promise<boolean>;
   /**
