@@ -57,8 +57,8 @@ export function startThread<Question, Answer>(
   });
   worker.on('exit', () => {
     ready.resolve();
-    onEnd(); // who is told that a question failed may ask at once what is left
     calls.end(failure);
+    onEnd();
   });
 
   return {
@@ -67,6 +67,7 @@ export function startThread<Question, Answer>(
       return (await calls.ask(question)) as Answer;
     },
     async [Symbol.asyncDispose]() {
+      calls.end(failure);
       worker.ref();
       await ready.promise;
       await worker.terminate();
