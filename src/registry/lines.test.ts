@@ -315,7 +315,10 @@ test('a thread that ends may be tried again, by another', async () => {
       never,
     );
   source.registry.fault(({ nth }) => (nth === 1 ? { kind: 'stall', after: 2 * MiB } : undefined));
-  const first = get();
+  const first = assert.rejects(
+    get(),
+    thrown => thrown instanceof Passing && /thread .* has ended/.test(thrown.message),
+  );
   while (download.sink.offset < 2 * MiB) await new Promise(resolve => setTimeout(resolve, 5));
   const idle = seats.choose() ?? assert.fail();
   await idle.thread.ask({ kind: 'close', line: -1 });
@@ -323,10 +326,7 @@ test('a thread that ends may be tried again, by another', async () => {
   for (let seat = seats.choose(); seat?.receives.size === 0; seat = seats.choose())
     seat.receives.add(() => 2 ** 40);
   await seats.choose()?.thread[Symbol.asyncDispose]();
-  await assert.rejects(
-    first,
-    thrown => thrown instanceof Passing && /thread .* has ended/.test(thrown.message),
-  );
+  await first;
   download.sink.restart();
   assert.equal((await get()).status, 200);
   await download.ingest.verify();

@@ -20,7 +20,7 @@ export type Thread<Question, Answer> = AsyncDisposable & {
 
 export type ThreadOptions = {
   readonly resourceLimits?: ResourceLimits;
-  /** Called once, however it ends. */
+  /** Called once, when it answers no more, however that came. */
   readonly onEnd?: () => void;
   /** Answers what the thread asks. */
   readonly answer?: (question: never) => unknown;
@@ -45,6 +45,13 @@ export function startThread<Question, Answer>(
   const ready = Promise.withResolvers<void>();
   let failure: unknown = new Error(`the thread ${file} has ended`);
   const calls = openCalls(message => post(worker, message), answer);
+  let answers = true;
+  const endAnswers = (): void => {
+    if (!answers) return;
+    answers = false;
+    calls.end(failure);
+    onEnd();
+  };
 
   worker.unref();
   worker.on('message', (sent: Sent) => {
@@ -57,8 +64,7 @@ export function startThread<Question, Answer>(
   });
   worker.on('exit', () => {
     ready.resolve();
-    calls.end(failure);
-    onEnd();
+    endAnswers();
   });
 
   return {
@@ -67,7 +73,7 @@ export function startThread<Question, Answer>(
       return (await calls.ask(question)) as Answer;
     },
     async [Symbol.asyncDispose]() {
-      calls.end(failure);
+      endAnswers();
       worker.ref();
       await ready.promise;
       await worker.terminate();
