@@ -117,6 +117,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   const trust = await openTrust({
     ...(settings.policy === undefined ? {} : { policyFile: settings.policy }),
     ...(settings.bundleIdentity === undefined ? {} : { bundleIdentity: settings.bundleIdentity }),
+    strict: settings.strictPolicy,
     note: warn,
   });
   const world = {

@@ -27,6 +27,7 @@ test('with no flag and no environment the defaults hold', () => {
     accessPolicy: undefined,
     policy: undefined,
     bundleIdentity: undefined,
+    strictPolicy: false,
     caFile: undefined,
     maxParallelDownloads: 6,
     cacheHigh: 75,
@@ -78,6 +79,7 @@ const accepted: [keyof Settings, string, unknown][] = [
   ['cachedAuthorization', 'off', 'off'],
   ['policy', '/etc/containers/policy.json', '/etc/containers/policy.json'],
   ['bundleIdentity', 'digest', 'digest'],
+  ['strictPolicy', 'true', true],
   ['driverName', 'a', 'a'],
   ['logFormat', 'text', 'text'],
 ];

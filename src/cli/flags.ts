@@ -144,6 +144,12 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     preset: '',
     parse: optional(oneOf('digest')),
   },
+  strictPolicy: {
+    value: 'BOOL',
+    says: 'refuse fields of the policy that only this driver knows, such as trustedRootPath',
+    preset: 'false',
+    parse: parseBoolean,
+  },
   caFile: {
     value: 'FILE',
     says: "PEM certificates, added to the system's",

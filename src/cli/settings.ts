@@ -29,6 +29,8 @@ export type Settings = {
   /** containers' policy.json; undefined: every artifact may be mounted, signed or not. */
   readonly policy: string | undefined;
   readonly bundleIdentity: 'digest' | undefined;
+  /** Whether the policy may have only what containers itself knows. */
+  readonly strictPolicy: boolean;
   readonly caFile: string | undefined;
   readonly maxParallelDownloads: number;
   readonly cacheHigh: number;

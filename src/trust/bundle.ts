@@ -1,9 +1,9 @@
 import { type Bundle, bundleFromJSON, ValidationError } from '@sigstore/bundle';
-import { toSignedEntity } from '@sigstore/verify';
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts';
 import { quoteName } from '../oci/name.ts';
 import { ArtifactError } from '../util/error.ts';
 import { parseCertificate } from './certificate-form.ts';
+import { toEnvelopeSignature } from './dsse.ts';
 import { type JsonObject, parseJsonObject } from './json-object.ts';
 import type { SignedContent } from './signed-content.ts';
 
@@ -32,20 +32,19 @@ export function parseBundle(bytes: Uint8Array): SignedBundle {
   if (bundle.content.$case !== 'dsseEnvelope') {
     throw new ArtifactError('invalid', 'the bundle signs no statement; sign with cosign 3');
   }
-  const { payload, payloadType } = bundle.content.dsseEnvelope;
+  const { payload, payloadType, signatures } = bundle.content.dsseEnvelope;
   if (payloadType !== statementType) {
     throw new ArtifactError('invalid', `the bundle signs ${quoteName(payloadType)} and not ${statementType}`);
   }
-  const { content: material, tlogEntries } = bundle.verificationMaterial;
-  const { signature } = toSignedEntity({
-    ...bundle,
-    verificationMaterial: { ...bundle.verificationMaterial, timestampVerificationData: undefined },
-  });
+  const { content: material, tlogEntries, timestampVerificationData } = bundle.verificationMaterial;
+  const [signed] = signatures;
+  if (signed === undefined) throw new ArtifactError('invalid', 'the bundle has no signature');
   return {
     statement: payload,
     content: {
-      signature,
+      signature: toEnvelopeSignature(payloadType, payload, signed.sig),
       tlogEntries,
+      timestamps: (timestampVerificationData?.rfc3161Timestamps ?? []).map(one => one.signedTimestamp),
       chain: [],
       ...(material.$case === 'publicKey' ? { hint: material.publicKey.hint } : {}),
       ...(material.$case === 'certificate'

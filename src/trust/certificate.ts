@@ -1,22 +1,32 @@
+import type { TrustMaterial } from '@sigstore/verify';
 import { quoteName } from '../oci/name.ts';
 import { ArtifactError } from '../util/error.ts';
-import { type Certificate, parseCertificate } from './certificate-form.ts';
+import { type Certificate, type GeneralName, parseCertificate } from './certificate-form.ts';
+import { verifyRecordedCertificate } from './certificate-log.ts';
 import { type Authorities, codeSigning, findFlaw, isIssuedBy, nameOf, permits } from './certificate-path.ts';
+import { always, isWithin, type Period } from './log-entry.ts';
 import type { PublicKey } from './public-key.ts';
+import { isSubject, type Subject } from './subject.ts';
 
-/** Whom certificates of Fulcio may come from and be for. `field` is where the policy says so. */
+/** A CA, and when what it issued counts. */
+export type CertificateAuthority = Authorities & { readonly period: Period };
+
+/** Whom certificates of Fulcio may come from and be for. `field` is where the policy says so, `source` where its CAs are. */
 export type Authority = {
   readonly field: string;
-  readonly authorities: Authorities;
+  readonly source: string;
+  readonly authorities: readonly CertificateAuthority[];
+  /** If there are any, one must have recorded the certificate. */
+  readonly certificateLogs: TrustMaterial['ctlogs'];
   readonly oidcIssuer: string;
-  readonly subjectEmail: string;
+  readonly subject: Subject;
 };
 
 const issuerText = '1.3.6.1.4.1.57264.1.1';
 const issuerString = '1.3.6.1.4.1.57264.1.8';
 
 /** @throws ArtifactError `invalid` for anything but PEM certificates, or a chain that has no root in it. */
-export function parseAuthorities(pem: string, label: string): Authorities {
+export function parseAuthorities(pem: string, label: string): CertificateAuthority {
   const certificates = parseCertificates(pem, label);
   if (certificates.length === 0) {
     throw new ArtifactError('invalid', `${label} must be certificates in PEM`);
@@ -32,6 +42,7 @@ export function parseAuthorities(pem: string, label: string): Authorities {
   return {
     roots: certificates.filter(isRoot),
     intermediates: certificates.filter(certificate => !isRoot(certificate)),
+    period: always,
   };
 }
 
@@ -54,7 +65,8 @@ export function parseCertificates(pem: string, label: string): readonly Certific
 
 /**
  * Proves that a certificate was good for signing at a time, and is for the one whom the policy names. `offered` are
- * intermediates that came with the signature: they count if an issuer that counts has signed them.
+ * intermediates that came with the signature: they count if an issuer that counts has signed them. `by` is who says the
+ * time, for people.
  *
  * @throws ArtifactError `denied` saying what is wrong with the certificate.
  */
@@ -63,36 +75,63 @@ export function verifyCertificate(
   offered: readonly Certificate[],
   authority: Authority,
   time: Date,
+  by: string,
 ): void {
   const { validFromDate, validToDate } = leaf.x509;
   if (time < validFromDate || time > validToDate) {
     throw denied(
-      `its certificate had expired, or was not valid yet: it was good from ${validFromDate.toISOString()} to ${validToDate.toISOString()}, and the log recorded the signature at ${time.toISOString()}; sign again, with a fresh certificate`,
+      `its certificate had expired, or was not valid yet: it was good from ${validFromDate.toISOString()} to ${validToDate.toISOString()}, and ${by} at ${time.toISOString()}; sign again, with a fresh certificate`,
     );
   }
   if (!permits(leaf, codeSigning) || !leaf.maySign) {
     throw denied('its certificate is not for code signing; sign with one that is');
   }
-  const { roots, intermediates } = authority.authorities;
-  const flaw = findFlaw(leaf, { roots, intermediates: [...intermediates, ...offered] }, time, codeSigning);
-  if (flaw !== undefined) {
-    throw denied(
-      `its certificate is from ${quoteName(leaf.x509.issuer)}, and no CA of ${authority.field} vouches for it at ${time.toISOString()} (${flaw}); if that CA is to be trusted, append its certificate there: bundles bring none but the signer's own`,
-    );
-  }
+  const issuer = verifyPath(leaf, offered, authority, time);
+  verifyRecordedCertificate(leaf, issuer, authority.certificateLogs);
   verifyIssuer(leaf, authority);
-  if (!leaf.names.some(({ kind, text }) => kind === 'email' && text === authority.subjectEmail)) {
+  verifySubject(leaf, authority);
+}
+
+/** @returns the CA that vouches for it. */
+function verifyPath(
+  leaf: Certificate,
+  offered: readonly Certificate[],
+  { authorities, source }: Authority,
+  time: Date,
+): Authorities {
+  const flaws: string[] = [];
+  for (const { roots, intermediates, period } of authorities) {
+    const all = { roots, intermediates: [...intermediates, ...offered] };
+    const flaw = isWithin(period, time) ? findFlaw(leaf, all, time, codeSigning) : 'that CA was not in use';
+    if (flaw === undefined) return all;
+    flaws.push(flaw);
+  }
+  throw denied(
+    `its certificate is from ${quoteName(leaf.x509.issuer)}, and no CA of ${source} vouches for it at ${time.toISOString()} (${[...new Set(flaws)].join('; ')}); if that CA is to be trusted, append its certificate there: bundles bring none but the signer's own`,
+  );
+}
+
+function verifySubject({ names }: Certificate, { field, subject }: Authority): void {
+  let found = false;
+  try {
+    found = isSubject(subject, names);
+  } catch {
     throw denied(
-      `its certificate is for ${subjectOf(leaf)}, and ${authority.field}.subjectEmail wants ${authority.subjectEmail}; sign as that one, or change it there`,
+      `${field}.subjectRegExp takes too long to be applied to its certificate; write a simpler one`,
     );
   }
+  if (found) return;
+  const name = { email: 'subjectEmail', exact: 'subject', pattern: 'subjectRegExp' }[subject.kind];
+  throw denied(
+    `its certificate is for ${subjectOf(names)}, and ${field}.${name} wants ${subject.text}; sign as that one, or change it there`,
+  );
 }
 
 /** The certificate's key, under the name of its owner. */
 export function toPublicKey(leaf: Certificate): PublicKey {
   const { publicKey } = leaf.x509;
   const der = publicKey.export({ type: 'spki', format: 'der' });
-  return { label: `the certificate of ${subjectOf(leaf)}`, key: publicKey, der };
+  return { label: `the certificate of ${subjectOf(leaf.names)}`, key: publicKey, der };
 }
 
 /** Both extensions that Fulcio writes the OpenID issuer into must say the same where both are there. */
@@ -108,7 +147,7 @@ function verifyIssuer({ extensions }: Certificate, authority: Authority): void {
   );
 }
 
-function subjectOf({ names }: Certificate): string {
+function subjectOf(names: readonly GeneralName[]): string {
   return quoteName(names.map(({ kind, text }) => `${kind}:${text}`).join(', ') || 'nobody');
 }
 

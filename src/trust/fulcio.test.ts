@@ -152,7 +152,10 @@ describe('certificates of Fulcio', needs('openssl'), () => {
 
       test('of another CA, though it has the same names', async () => {
         const impostor = makeFulcio(join(folder.path, `impostor of ${form}`.replaceAll(' ', '-')));
-        assert.match(await verdict(signed(impostor.issue())), /no CA of default\[0\]\.fulcio vouches for it/);
+        assert.match(
+          await verdict(signed(impostor.issue())),
+          /no CA of default\[0\]\.fulcio\.caData vouches for it/,
+        );
       });
 
       test('recorded by another log', async () => {
@@ -188,7 +191,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
     const impostor = makeFulcio(join(folder.path, 'impostor'));
     const whole = impostor.intermediate + impostor.root;
     const layer = signSimpleInLog(claim, impostor.issue(), log, now, whole);
-    assert.match(await verdict(inTag(layer)), /no CA of default\[0\]\.fulcio vouches for it/);
+    assert.match(await verdict(inTag(layer)), /no CA of default\[0\]\.fulcio\.caData vouches for it/);
     const servers = makeFulcio(join(folder.path, 'servers'), 'serverAuth');
     const other = signSimpleInLog(claim, servers.issue(), log, now, servers.intermediate);
     assert.match(await verdict(inTag(other), {}, servers.root), /vouches for it/);

@@ -1,56 +1,140 @@
-import { createPublicKey, X509Certificate } from 'node:crypto';
+import { createPublicKey, hash, X509Certificate } from 'node:crypto';
 import type { TransparencyLogEntry } from '@sigstore/bundle';
 import type { TrustMaterial } from '@sigstore/verify';
 import { ArtifactError } from '../util/error.ts';
+import type { Certificate } from './certificate-form.ts';
 import { type JsonObject, parseJsonObject } from './json-object.ts';
 import { keyId, type PublicKey } from './public-key.ts';
 
-type Log = TrustMaterial['tlogs'][number];
+export type Period = { readonly start: Date; readonly end: Date };
 
-const always = { start: new Date(0), end: new Date(8.64e15) };
+/** A transparency log. `policy.json` has only keys; a trusted root says more. */
+export type Log = {
+  readonly publicKey: PublicKey;
+  /** What entries call it; undefined: what follows from its key. */
+  readonly id?: Buffer;
+  readonly baseUrl?: string;
+  readonly period: Period;
+};
+
+export const always: Period = { start: new Date(0), end: new Date(8.64e15) };
+
+export function isWithin({ start, end }: Period, time: Date): boolean {
+  return start <= time && time <= end;
+}
+
+/** The log that an entry says it is in, if it is one of these. */
+export function findLog(logs: readonly Log[], entry: TransparencyLogEntry): Log | undefined {
+  return logs.find(log => (log.id ?? derivedId(log.publicKey, entry)).equals(entry.logId.keyId));
+}
 
 /**
- * Rekor logs by their keys alone, which is all that policy.json has. A checkpoint also names its log, and the library
- * wants that name to be part of the log's URL: the checkpoints themselves stand in for it, as the key is proof enough.
+ * A log as the library wants it, for one entry. A checkpoint also names its log, and the library wants that name to be
+ * part of the log's URL: where there is only a key, the checkpoint stands in for it, as the key is proof enough.
  */
-export function toLogs(keys: readonly PublicKey[], entries: readonly TransparencyLogEntry[]): Log[] {
-  const names = entries.map(entry => entry.inclusionProof?.checkpoint?.envelope ?? '').join('\n');
-  return keys.map(key => ({ logID: keyId(key), baseURL: names, publicKey: key.key, validFor: always }));
+export function toLibraryLog(log: Log, entry: TransparencyLogEntry): TrustMaterial['tlogs'][number] {
+  return {
+    logID: entry.logId.keyId,
+    baseURL: log.baseUrl ?? checkpointOf(entry),
+    publicKey: log.publicKey.key,
+    validFor: log.period,
+  };
+}
+
+/**
+ * Checks what the library passes over in an entry that it has verified: the proof's own root and size, which the
+ * checkpoint decides; and in version 2 of Rekor, whose entries have no promise, the index and the log's name.
+ *
+ * @throws ArtifactError `denied`.
+ */
+export function verifyProof(entry: TransparencyLogEntry, { baseUrl }: Log): void {
+  const { inclusionProof: proof, kindVersion } = entry;
+  const isSecond = kindVersion.version === '0.0.2';
+  if (proof === undefined) {
+    if (isSecond) throw altered('has no proof of inclusion');
+    return;
+  }
+  const [origin = '', size, root] = checkpointOf(entry).split('\n');
+  const fits = root === Buffer.from(proof.rootHash).toString('base64') && size === proof.treeSize;
+  if (!fits) throw altered('has a proof of inclusion that does not fit its checkpoint');
+  if (!isSecond) return;
+  if (entry.logIndex !== proof.logIndex) throw altered('has two places in the log');
+  if (baseUrl !== undefined && (!URL.canParse(baseUrl) || new URL(baseUrl).hostname !== origin)) {
+    throw altered('has a checkpoint of a log of another name');
+  }
 }
 
 /**
  * Checks that what a log recorded is a signature by this signer: with ECDSA, one signature can be made to fit other
  * keys too. Whether log, signature and content fit is the library's to check.
  *
- * @throws ArtifactError `denied`; `invalid` for an entry of another kind than hashedrekord and dsse, version 0.0.1.
+ * @throws ArtifactError `denied`; `invalid` for an entry of another kind than hashedrekord 0.0.1 and 0.0.2 and dsse 0.0.1.
  */
-export function verifyRecordedSigner(entry: TransparencyLogEntry, signer: PublicKey): void {
+export function verifyRecordedSigner(
+  entry: TransparencyLogEntry,
+  signer: PublicKey,
+  certificate: Certificate | undefined,
+): void {
   const body = parseJsonObject(entry.canonicalizedBody.toString(), 'the body of its log entry');
   const kind = `${body.text('kind')} ${body.text('apiVersion')}`;
-  const spec = body.object('spec');
-  const pems = kind === 'hashedrekord 0.0.1' ? ofRecord(spec) : kind === 'dsse 0.0.1' ? ofEnvelope(spec) : [];
-  if (pems.length === 0) {
-    throw new ArtifactError('invalid', `its log entry is a ${kind}; hashedrekord and dsse 0.0.1 can be read`);
+  const recorded = readSigners(kind, body.object('spec'));
+  if (recorded.length === 0) {
+    throw new ArtifactError(
+      'invalid',
+      `its log entry is a ${kind}; hashedrekord 0.0.1 and 0.0.2 and dsse 0.0.1 can be read`,
+    );
   }
-  if (pems.every(pem => toDer(pem).equals(signer.der))) return;
+  const expected = certificate?.x509.raw ?? signer.der;
+  if (recorded.every(der => der.equals(expected))) return;
   throw new ArtifactError(
     'denied',
     `its log entry is of another signer than ${signer.label}; sign it again, with an upload to the log`,
   );
 }
 
-function ofRecord(spec: JsonObject | undefined): readonly string[] {
-  const content = spec?.object('signature')?.object('publicKey')?.text('content');
-  return content === undefined ? [] : [content];
+/** The signers in DER: certificates, or keys. */
+function readSigners(kind: string, spec: JsonObject | undefined): readonly Buffer[] {
+  const inBase64 = (text: string | undefined): Buffer => Buffer.from(text ?? '', 'base64');
+  switch (kind) {
+    case 'hashedrekord 0.0.1': {
+      const content = spec?.object('signature')?.object('publicKey')?.text('content');
+      return content === undefined ? [] : [toDer(inBase64(content))];
+    }
+    case 'hashedrekord 0.0.2': {
+      const verifier = spec?.object('hashedRekordV002')?.object('signature')?.object('verifier');
+      const written = verifier?.object('x509Certificate') ?? verifier?.object('publicKey');
+      return written === undefined ? [] : [inBase64(written.text('rawBytes'))];
+    }
+    case 'dsse 0.0.1':
+      return (spec?.objects('signatures') ?? []).map(one => toDer(inBase64(one.text('verifier'))));
+    default:
+      return [];
+  }
 }
 
-function ofEnvelope(spec: JsonObject | undefined): readonly string[] {
-  return (spec?.objects('signatures') ?? []).map(signature => signature.text('verifier') ?? '');
+function toDer(pem: Buffer): Buffer {
+  if (pem.includes('BEGIN CERTIFICATE')) return new X509Certificate(pem).raw;
+  return createPublicKey(pem).export({ type: 'spki', format: 'der' });
 }
 
-/** The public key in base64 of PEM, a certificate's too. */
-function toDer(base64: string): Buffer {
-  const pem = Buffer.from(base64, 'base64');
-  const key = pem.includes('BEGIN CERTIFICATE') ? new X509Certificate(pem).publicKey : createPublicKey(pem);
-  return key.export({ type: 'spki', format: 'der' });
+/**
+ * What entries call a log of which only the key is known: the key's hash, and for Ed25519, which only logs of version 2
+ * have, the hash of name and key (C2SP, signed-note.md), whose name is the checkpoint's origin.
+ */
+function derivedId(publicKey: PublicKey, entry: TransparencyLogEntry): Buffer {
+  if (publicKey.key.asymmetricKeyType !== 'ed25519') return keyId(publicKey);
+  const [origin = ''] = checkpointOf(entry).split('\n', 1);
+  const raw = publicKey.der.subarray(-32);
+  return hash('sha256', Buffer.concat([Buffer.from(`${origin}\n`), Buffer.of(1), raw]), 'buffer');
+}
+
+function checkpointOf(entry: TransparencyLogEntry): string {
+  return entry.inclusionProof?.checkpoint?.envelope ?? '';
+}
+
+function altered(why: string): ArtifactError {
+  return new ArtifactError(
+    'denied',
+    `it was altered: its log entry ${why}; sign it again, with an upload to the log`,
+  );
 }

@@ -23,21 +23,22 @@ export type Policy<R = Requirement> = {
 /**
  * Parses policy.json (containers-policy.json(5)). Requirements that this driver cannot hold to are `unusable` and
  * refuse in their scope, where others may still do; a document of another shape is an error as a whole. Transports
- * other than docker name no registry and are not looked into.
+ * other than docker name no registry and are not looked into. `strict`: fields that containers does not know are not
+ * understood.
  *
  * @throws ArtifactError `invalid` naming the field, or the line where it is not JSON.
  */
-export function parsePolicy(text: string): Policy {
+export function parsePolicy(text: string, strict = false): Policy {
   const top = parseJsonObject(text);
   top.only('default', 'transports');
-  const fallback = parseRule(top, 'default');
+  const fallback = parseRule(top, 'default', strict);
   if (fallback === undefined) {
     throw new ArtifactError('invalid', 'default is missing; write "default": [{"type": "reject"}]');
   }
   const docker = top.object('transports')?.object('docker');
   const scopes = new Map<string, Rule>();
   for (const scope of docker?.keys ?? []) {
-    const rule = docker === undefined ? undefined : parseRule(docker, scope);
+    const rule = docker === undefined ? undefined : parseRule(docker, scope, strict);
     if (rule === undefined) continue;
     const name = withoutHttpsPort(scope);
     const same = scopes.get(name);
@@ -50,9 +51,9 @@ export function parsePolicy(text: string): Policy {
   return { fallback, scopes };
 }
 
-function parseRule(object: JsonObject, key: string): Rule | undefined {
-  const requirements = object.objects(key);
-  return requirements && { field: object.at(key), requirements: requirements.map(parseRequirement) };
+function parseRule(object: JsonObject, key: string, strict: boolean): Rule | undefined {
+  const requirements = object.objects(key)?.map(written => parseRequirement(written, strict));
+  return requirements && { field: object.at(key), requirements };
 }
 
 /**

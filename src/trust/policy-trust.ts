@@ -6,9 +6,16 @@ import type { Trust, Verdict } from './verdict.ts';
 /** How many accepted verdicts are kept, in memory alone; the oldest goes first. */
 const maxVerdicts = 4096;
 
+/** See TrustOptions. */
+export type PolicyOptions = {
+  readonly digestIsEnough: boolean;
+  readonly strict: boolean;
+  readonly note: (text: string) => void;
+};
+
 /** Judges by a policy file. See openTrust. */
-export function openPolicyTrust(file: string, digestIsEnough: boolean, note: (text: string) => void): Trust {
-  const read = openPolicyFile(file);
+export function openPolicyTrust(file: string, { digestIsEnough, strict, note }: PolicyOptions): Trust {
+  const read = openPolicyFile(file, strict);
   const verdicts = new WeakMap<PolicyState, Map<string, Verdict>>();
   let latest: PolicyState | undefined;
 

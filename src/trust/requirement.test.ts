@@ -3,7 +3,8 @@ import { describe, test } from 'node:test';
 import { parseJsonObject } from './json-object.ts';
 import { parseRequirement } from './requirement.ts';
 
-const parse = (value: unknown) => parseRequirement(parseJsonObject(JSON.stringify(value), 'default[0]'));
+const parse = (value: unknown, strict = false) =>
+  parseRequirement(parseJsonObject(JSON.stringify(value), 'default[0]'), strict);
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 const path = (field: string, path: string) => ({ kind: 'path', field: `default[0].${field}`, path });
 const data = (field: string, pem: string) => ({ kind: 'data', field: `default[0].${field}`, pem });
@@ -16,8 +17,11 @@ const certified = {
   field: 'default[0].fulcio',
   ca: path('fulcio.caPath', '/ca'),
   oidcIssuer: 'https://issuer',
-  subjectEmail: 'a@b.c',
+  subject: { kind: 'email', text: 'a@b.c' },
 };
+const trustedRootPath = '/root.json';
+const trustedRoot = path('trustedRootPath', '/root.json');
+const { ca: _, ...byRoot } = certified;
 
 describe('every requirement and field that is understood', () => {
   const cases: readonly [written: object, read: object][] = [
@@ -50,6 +54,30 @@ describe('every requirement and field that is understood', () => {
     [
       signed({ fulcio: { ...fulcio, caPath: undefined, caData: base64('CA') }, ...rekor }),
       { kind: 'signed', signer: { ...certified, ca: data('fulcio.caData', 'CA') }, logs, identity },
+    ],
+    [signed({ keyPath: '/a', trustedRootPath }), { ...keys(path('keyPath', '/a')), trustedRoot }],
+    [
+      signed({ fulcio: { ...fulcio, caPath: undefined }, trustedRootPath }),
+      { kind: 'signed', signer: byRoot, logs: [], trustedRoot, identity },
+    ],
+    [
+      signed({ fulcio: { oidcIssuer: 'https://issuer', subject: 'https://a/b' }, trustedRootPath }),
+      {
+        kind: 'signed',
+        signer: { ...byRoot, subject: { kind: 'exact', text: 'https://a/b' } },
+        logs: [],
+        trustedRoot,
+        identity,
+      },
+    ],
+    [
+      signed({ fulcio: { ...fulcio, subjectEmail: undefined, subjectRegExp: 'a|b' }, ...rekor }),
+      {
+        kind: 'signed',
+        signer: { ...certified, subject: { kind: 'pattern', text: 'a|b', pattern: /^(?:a|b)$/u } },
+        logs,
+        identity,
+      },
     ],
     [
       signed({ keyPath: '/a', signedIdentity: { type: 'matchRepository' } }),
@@ -94,6 +122,24 @@ describe('everything else cannot be used, and says which field', () => {
     [signed({ fulcio: { ...fulcio, oidcIssuer: undefined }, ...rekor }), /both oidcIssuer and subjectEmail/],
     [signed({ fulcio: { ...fulcio, subjectEmail: '' }, ...rekor }), /fulcio\.subjectEmail must be a text/],
     [signed({ fulcio: { ...fulcio, subjectURI: 'x' }, ...rekor }), /fulcio\.subjectURI is not known here$/],
+    [
+      signed({ ...key, ...rekor, trustedRootPath }),
+      /only one of .* it has rekorPublicKeyPath and trustedRootPath/,
+    ],
+    [signed({ fulcio, trustedRootPath }), /fulcio\.caPath may not be beside default\[0\]\.trustedRootPath/],
+    [signed({ ...key, trustedRootPath: 'root.json' }), /trustedRootPath must be an absolute path$/],
+    [
+      signed({ fulcio: { ...fulcio, subject: 'x' }, ...rekor }),
+      /only one of subjectEmail, subject, subjectRegExp/,
+    ],
+    [
+      signed({ fulcio: { ...fulcio, subjectEmail: undefined, subjectRegExp: '(' }, ...rekor }),
+      /regular expression/,
+    ],
+    [
+      signed({ fulcio: { ...fulcio, subjectEmail: undefined, subjectRegExp: 'a)|(b' }, ...rekor }),
+      /regular expr/,
+    ],
     [signed({ ...key, signedIdentity: { type: 'matchAny' } }), /^default\[0\]\.signedIdentity\.type must be/],
   ];
   for (const [written, why] of cases) {
@@ -103,6 +149,28 @@ describe('everything else cannot be used, and says which field', () => {
       assert.match(read.kind === 'unusable' ? read.why : '', why);
     });
   }
+});
+
+describe('where a policy must be strict, what containers does not know cannot be used', () => {
+  const subjects = [{ subject: 'x' }, { subjectRegExp: 'x' }];
+  const written = [
+    signed({ keyPath: '/a', trustedRootPath }),
+    ...subjects.map(subject =>
+      signed({ fulcio: { ...fulcio, subjectEmail: undefined, ...subject }, ...rekor }),
+    ),
+  ];
+  for (const value of written) {
+    test(JSON.stringify(value), () => {
+      assert.equal(parse(value).kind, 'signed');
+      const read = parse(value, true);
+      assert.match(
+        read.kind === 'unusable' ? read.why : '',
+        /(?:trustedRootPath|subject|subjectRegExp) is a field that only this driver knows, which --strict-policy refuses/,
+      );
+    });
+  }
+
+  test('and what it knows can', () => assert.equal(parse(signed({ fulcio, ...rekor }), true).kind, 'signed'));
 });
 
 function signed(fields: object): object {

@@ -1,6 +1,7 @@
 import { ArtifactError } from '../util/error.ts';
 import { parseSignedIdentity, type SignedIdentity } from './identity.ts';
 import type { JsonObject } from './json-object.ts';
+import { parseSubjectPattern, type Subject } from './subject.ts';
 
 /** One of the requirements that must all hold (containers-policy.json(5), "Policy Requirements"). `field` is its path in the file. */
 export type Requirement =
@@ -17,18 +18,21 @@ export type SignedRequirement = {
   readonly signer: Signer;
   /** Public keys of Rekor logs, of which one must have recorded the signature; empty if that is not wanted. */
   readonly logs: readonly Material[];
+  /** A sigstore trusted root, which has CAs, logs and timestamp authorities. Then there are no other logs and CAs. */
+  readonly trustedRoot?: Material;
   readonly identity: SignedIdentity;
 };
 
-/** Who must have signed: one of some keys, or whoever Fulcio's CA gave a certificate for that e-mail address. */
+/** Who must have signed: one of some keys, or whoever Fulcio's CA gave a certificate for that subject. */
 export type Signer =
   | { readonly kind: 'keys'; readonly keys: readonly Material[] }
   | {
       readonly kind: 'fulcio';
       readonly field: string;
-      readonly ca: Material;
+      /** Undefined: those of the trusted root. */
+      readonly ca?: Material;
       readonly oidcIssuer: string;
-      readonly subjectEmail: string;
+      readonly subject: Subject;
     };
 
 /** PEM, or the file that holds it. */
@@ -44,8 +48,15 @@ const logFields = [
   'rekorPublicKeyDatas',
 ] as const;
 
-/** What one object of a list of requirements says. Total: what cannot be understood is `unusable`. */
-export function parseRequirement(object: JsonObject): Requirement {
+/** Fields that containers does not know, and refuses a whole file for. */
+const trustedRootField = 'trustedRootPath';
+const subjectFields = ['subjectEmail', 'subject', 'subjectRegExp'] as const;
+
+/**
+ * What one object of a list of requirements says. Total: what cannot be understood is `unusable`. `strict`: so is what
+ * containers does not know.
+ */
+export function parseRequirement(object: JsonObject, strict: boolean): Requirement {
   const field = object.path;
   try {
     const type = object.text('type');
@@ -55,7 +66,7 @@ export function parseRequirement(object: JsonObject): Requirement {
         object.only('type');
         return { kind: type === 'reject' ? 'reject' : 'accept', field };
       case 'sigstoreSigned':
-        return parseSigned(object);
+        return parseSigned(object, strict);
       case 'signedBy':
       case 'signedBaseLayer':
         return unusable(
@@ -78,14 +89,15 @@ export function unusable(field: string, why: string): UnusableRequirement {
   return { kind: 'unusable', field, why };
 }
 
-function parseSigned(object: JsonObject): Requirement {
+function parseSigned(object: JsonObject, strict: boolean): Requirement {
   if (object.keys.includes('pki')) {
     return unusable(
       object.path,
       `${object.at('pki')}: this driver does not verify certificates of one's own PKI; sign with a key or by Fulcio`,
     );
   }
-  object.only('type', ...keyFields, 'fulcio', ...logFields, 'signedIdentity');
+  if (strict) refuseExtension(object, trustedRootField);
+  object.only('type', ...keyFields, 'fulcio', ...logFields, trustedRootField, 'signedIdentity');
   const signers = [...keyFields, 'fulcio'].filter(key => object.keys.includes(key));
   if (signers.length !== 1) {
     throw new ArtifactError(
@@ -93,51 +105,90 @@ function parseSigned(object: JsonObject): Requirement {
       `${object.path} must have exactly one of ${keyFields.join(', ')} and fulcio; it has ${signers.join(' and ') || 'none'}`,
     );
   }
-  const given = logFields.filter(key => object.keys.includes(key));
-  if (given.length > 1) {
+  const witnesses = [...logFields, trustedRootField].filter(key => object.keys.includes(key));
+  if (witnesses.length > 1) {
     throw new ArtifactError(
       'invalid',
-      `${object.path} may have only one of ${logFields.join(', ')}; it has ${given.join(' and ')}`,
+      `${object.path} may have only one of ${logFields.join(', ')} and ${trustedRootField}; it has ${witnesses.join(' and ')}`,
     );
   }
   const fulcio = object.object('fulcio');
-  if (fulcio !== undefined && given.length === 0) {
+  if (fulcio !== undefined && witnesses.length === 0) {
     throw new ArtifactError(
       'invalid',
-      `${fulcio.path} needs rekorPublicKeyPath or another of the log's keys beside it: certificates of Fulcio live for minutes, and only the log says when they were used`,
+      `${fulcio.path} needs rekorPublicKeyPath or another of the log's keys beside it, or ${trustedRootField}: certificates of Fulcio live for minutes, and only a log or a timestamp says when they were used`,
     );
   }
+  const [trustedRoot] = parseMaterials(object, [trustedRootField, undefined, undefined, undefined]);
   return {
     kind: 'signed',
     field: object.path,
     signer:
-      fulcio === undefined ? { kind: 'keys', keys: parseMaterials(object, keyFields) } : parseFulcio(fulcio),
+      fulcio === undefined
+        ? { kind: 'keys', keys: parseMaterials(object, keyFields) }
+        : parseFulcio(fulcio, trustedRoot, strict),
     logs: parseMaterials(object, logFields),
+    ...(trustedRoot === undefined ? {} : { trustedRoot }),
     identity: parseSignedIdentity(object.object('signedIdentity')),
   };
 }
 
-function parseFulcio(object: JsonObject): Signer {
-  object.only('caPath', 'caData', 'oidcIssuer', 'subjectEmail');
+/** The CA is the trusted root's where there is one. */
+function parseFulcio(object: JsonObject, trustedRoot: Material | undefined, strict: boolean): Signer {
+  if (strict) for (const key of subjectFields.slice(1)) refuseExtension(object, key);
+  object.only('caPath', 'caData', 'oidcIssuer', ...subjectFields);
   const [ca, ...more] = parseMaterials(object, ['caPath', undefined, 'caData', undefined]);
-  const oidcIssuer = object.text('oidcIssuer');
-  const subjectEmail = object.text('subjectEmail');
-  if (ca === undefined || more.length > 0) {
+  if (trustedRoot !== undefined && ca !== undefined) {
+    throw new ArtifactError(
+      'invalid',
+      `${ca.field} may not be beside ${trustedRoot.field}, which has the CAs`,
+    );
+  }
+  if (trustedRoot === undefined && (ca === undefined || more.length > 0)) {
     throw new ArtifactError('invalid', `${object.path} must have exactly one of caPath and caData`);
   }
-  if (oidcIssuer === undefined || subjectEmail === undefined) {
-    throw new ArtifactError('invalid', `${object.path} must have both oidcIssuer and subjectEmail`);
+  const oidcIssuer = object.text('oidcIssuer');
+  const subject = parseSubject(object);
+  if (oidcIssuer === undefined || subject === undefined) {
+    throw new ArtifactError(
+      'invalid',
+      `${object.path} must have both oidcIssuer and subjectEmail, or subject or subjectRegExp in its place`,
+    );
   }
-  return { kind: 'fulcio', field: object.path, ca, oidcIssuer, subjectEmail };
+  return { kind: 'fulcio', field: object.path, ...(ca === undefined ? {} : { ca }), oidcIssuer, subject };
 }
 
-type MaterialFields = readonly [string, string | undefined, string, string | undefined];
+function parseSubject(object: JsonObject): Subject | undefined {
+  const [key, another] = subjectFields.filter(key => object.keys.includes(key));
+  if (another !== undefined) {
+    throw new ArtifactError('invalid', `${object.path} may have only one of ${subjectFields.join(', ')}`);
+  }
+  const text = key === undefined ? undefined : object.text(key);
+  if (key === undefined || text === undefined) return undefined;
+  if (key !== 'subjectRegExp') return { kind: key === 'subject' ? 'exact' : 'email', text };
+  try {
+    return parseSubjectPattern(text);
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : '';
+    throw new ArtifactError('invalid', `${object.at(key)} must be a regular expression: ${why}`, thrown);
+  }
+}
+
+function refuseExtension(object: JsonObject, key: string): void {
+  if (!object.keys.includes(key)) return;
+  throw new ArtifactError(
+    'invalid',
+    `${object.at(key)} is a field that only this driver knows, which --strict-policy refuses; write containers' own fields, or leave out that flag`,
+  );
+}
+
+type MaterialFields = readonly [string, string | undefined, string | undefined, string | undefined];
 
 /** The names of fields for a path, several paths, data and several data. */
 function parseMaterials(object: JsonObject, [path, paths, data, datas]: MaterialFields): readonly Material[] {
-  const one = (key: string) => {
-    const text = object.text(key);
-    return text === undefined ? [] : [{ field: object.at(key), text }];
+  const one = (key: string | undefined) => {
+    const text = key === undefined ? undefined : object.text(key);
+    return key === undefined || text === undefined ? [] : [{ field: object.at(key), text }];
   };
   const several = (key: string | undefined) =>
     key === undefined

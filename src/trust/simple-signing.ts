@@ -48,6 +48,7 @@ export function toSimpleSigned(
       verifySignature: key => verifies(payload, key, signature),
     },
     ...(certificate === undefined ? {} : { certificate }),
+    timestamps: [],
     chain: parseCertificates(annotations[annotation.chain] ?? '', annotation.chain),
     tlogEntries: bundle === undefined ? [] : [parseLogEntry(parseJsonObject(bundle, annotation.bundle))],
   };

@@ -174,9 +174,9 @@ describe('a policy that cannot be used', () => {
       /keyPath \(\/absent\): it cannot be read \(ENOENT\)/,
     ],
     [
-      'a key of a log that is not ECDSA',
-      { keyData: toBase64(signer.pem), rekorPublicKeyData: toBase64(makeSigner('ed25519').pem) },
-      /rekorPublicKeyData is no ECDSA key/,
+      'a key of a log that no log has',
+      { keyData: toBase64(signer.pem), rekorPublicKeyData: toBase64(makeSigner('rsa').pem) },
+      /rekorPublicKeyData is no ECDSA or Ed25519 key/,
     ],
   ];
   for (const [what, fields, why] of unusable) {

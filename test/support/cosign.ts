@@ -52,3 +52,20 @@ export async function cosignAttest(
   const about = ['--predicate', predicate, '--type', 'https://example.com/tested'];
   await cosign(['attest', '--key', `${key}.key`, ...about, ...offline, reference], cwd);
 }
+
+/**
+ * Verifies bundles of `host/repository@digest` by a trusted root, with nothing of the Internet. Answers why it does not
+ * verify; undefined if it does.
+ */
+export async function cosignVerify(
+  reference: string,
+  args: readonly string[],
+  cwd: string,
+): Promise<string | undefined> {
+  try {
+    await cosign(['verify', '--new-bundle-format=true', '--allow-http-registry', ...args, reference], cwd);
+    return undefined;
+  } catch (thrown) {
+    return String((thrown as { stderr?: string }).stderr ?? thrown);
+  }
+}

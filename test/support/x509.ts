@@ -109,6 +109,10 @@ export type CertificateOptions = {
 export type Issued = {
   readonly subject: string;
   readonly key: Pair;
+  /** The issuer's name and this certificate's number, in DER. */
+  readonly id: readonly [issuer: Buffer, serial: Buffer];
+  /** What was signed. */
+  readonly tbs: Buffer;
   readonly der: Buffer;
   readonly pem: string;
 };
@@ -121,11 +125,13 @@ export function makeX509(options: CertificateOptions): Issued {
   const signer = options.issuer ?? { subject, key };
   serials += 1;
   const algorithm = signatureAlgorithm(signer.key.privateKey, options.hash);
+  const serial = integer(options.serial ?? Buffer.from(`10${serials.toString(16).padStart(14, '0')}`, 'hex'));
+  const issuerName = distinguishedName(signer.subject);
   const tbs = sequence(
     ...(version === 0 ? [] : [tlv(0xa0, integer(version))]),
-    integer(options.serial ?? Buffer.from(`10${serials.toString(16).padStart(14, '0')}`, 'hex')),
+    serial,
     algorithm.der,
-    distinguishedName(signer.subject),
+    issuerName,
     sequence(
       moment(options.notBefore ?? new Date(Date.now() - day)),
       moment(options.notAfter ?? new Date(Date.now() + day)),
@@ -137,7 +143,7 @@ export function makeX509(options: CertificateOptions): Issued {
   const signature = sign(algorithm.hash, tbs, signer.key.privateKey);
   const whole = sequence(options.alter?.(tbs) ?? tbs, algorithm.der, bits(signature));
   const der = options.trailing === undefined ? whole : Buffer.concat([whole, options.trailing]);
-  return { subject, key, der, pem: toPem(der) };
+  return { subject, key, id: [issuerName, serial], tbs, der, pem: toPem(der) };
 }
 
 function toPem(der: Uint8Array): string {
@@ -148,7 +154,8 @@ function toPem(der: Uint8Array): string {
   return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
 }
 
-function signatureAlgorithm(
+/** As in a certificate, and the hash for node:crypto. */
+export function signatureAlgorithm(
   key: KeyObject,
   wanted?: 'sha1' | 'sha256' | 'sha384' | 'sha512',
 ): { readonly der: Buffer; readonly hash: string | null } {
