@@ -181,10 +181,16 @@ test('every example is one that the program takes', () => {
   assert.deepEqual(notes, []);
   const [access = ''] = findExamples(textOf('docs/trust.md'), 'yaml');
   assert.equal(parseAccessPolicy(access).rules.length, 2);
-  const [policy = ''] = findExamples(textOf('docs/trust.md'), 'json');
-  const { fallback, scopes } = parsePolicy(policy);
+  const [policy = '', ...requirements] = findExamples(textOf('docs/trust.md'), 'json');
+  const { fallback, scopes } = parsePolicy(policy, true);
   const kinds = [fallback, ...scopes.values()].flatMap(rule => rule.requirements.map(({ kind }) => kind));
-  assert.deepEqual(kinds, ['reject', 'signed', 'accept']);
+  assert.deepEqual(kinds, ['reject', 'signed', 'signed', 'signed', 'accept']);
+  for (const requirement of requirements) {
+    const text = `{"default": [${requirement}]}`;
+    assert.equal(parsePolicy(text).fallback.requirements[0]?.kind, 'signed', requirement);
+    assert.equal(parsePolicy(text, true).fallback.requirements[0]?.kind, 'unusable', 'by --strict-policy');
+  }
+  assert.equal(requirements.length, 2);
   const [pod = '', , driver = ''] = findExamples(textOf('README.md'), 'yaml');
   const { spec } = parse(pod) as {
     spec: {

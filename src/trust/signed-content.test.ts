@@ -141,7 +141,7 @@ describe('a key, with a log that must have recorded the signature', () => {
       signature: { content: bundle.dsseEnvelope.signatures[0].sig },
     };
     const entry = log.record({ apiVersion: '0.0.2', kind: 'hashedrekord', spec: { hashedRekordV002 } }, time);
-    const tlogEntries = [{ ...entry.bundled, logIndex: '0' }];
+    const tlogEntries = [{ ...entry.bundled, logIndex: '0', inclusionPromise: undefined }];
     const verificationMaterial = { ...bundle.verificationMaterial, tlogEntries };
     const source = openTestSource();
     source.putBundle(digest, JSON.stringify({ ...bundle, verificationMaterial }));

@@ -16,8 +16,8 @@ const maxMilliseconds = 100;
  * @throws SyntaxError for anything else: a pattern that is none by itself could escape the anchors.
  */
 export function parseSubjectPattern(text: string): Subject {
-  new RegExp(text, 'u');
-  return { kind: 'pattern', text, pattern: new RegExp(`^(?:${text})$`, 'u') };
+  const { source } = new RegExp(text, 'u');
+  return { kind: 'pattern', text, pattern: new RegExp(`^(?:${source})$`, 'u') };
 }
 
 /** Whether one of a certificate's names is the subject. @throws Error if the pattern takes longer than 100 ms. */

@@ -52,7 +52,7 @@ describe('a trusted root', () => {
 
   test('has the logs of a key', async () => {
     const pair = makePair();
-    const keyData = toBase64(pair.publicKey.export({ type: 'spki', format: 'pem' }).toString());
+    const keyData = toBase64(pair.publicKey.export({ type: 'spki', format: 'pem' }));
     const byKey = { type: 'sigstoreSigned', keyData, trustedRootPath };
     assertAccepted(await policies.verdict(byKey, bundled({ pair, stamps: 0 }), enough), /keyData$/);
     assertRefused(
@@ -64,7 +64,7 @@ describe('a trusted root', () => {
   test('without logs wants a timestamp, of a key too', async () => {
     await writeFile(trustedRootPath, trustedRootOf(sigstore, ['tlogs']));
     const pair = makePair();
-    const keyData = toBase64(pair.publicKey.export({ type: 'spki', format: 'pem' }).toString());
+    const keyData = toBase64(pair.publicKey.export({ type: 'spki', format: 'pem' }));
     const byKey = { type: 'sigstoreSigned', keyData, trustedRootPath };
     assertAccepted(await policies.verdict(byKey, bundled({ pair, log: 'none' }), enough), /keyData$/);
     assertRefused(
@@ -170,8 +170,7 @@ describe('a trusted root cannot be used', () => {
 
 describe('a log of version 2 by its key alone', () => {
   const pair = makePair();
-  const pem = (key: typeof pair): string =>
-    toBase64(key.publicKey.export({ type: 'spki', format: 'pem' }).toString());
+  const pem = (key: typeof pair): string => toBase64(key.publicKey.export({ type: 'spki', format: 'pem' }));
   const rekorPublicKeyData = toBase64(sigstore.second.pem);
   const byKey = { type: 'sigstoreSigned', keyData: pem(pair), rekorPublicKeyData };
 

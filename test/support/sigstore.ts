@@ -1,6 +1,7 @@
 import { hash, sign } from 'node:crypto';
 import type { Digest } from '../../src/oci/digest.ts';
-import { octets, text } from './der.ts';
+import { promiseOf } from './certificate-promise.ts';
+import { text } from './der.ts';
 import { openTestLog, type TestLog } from './log.ts';
 import { openTileLog, type TileLog } from './tile-log.ts';
 import { openTestTimestamps, type TestTimestamps } from './timestamp-authority.ts';
@@ -143,7 +144,7 @@ export function makeBundle(sigstore: TestSigstore, digest: Digest, options: Bund
   const entries = {
     none: () => [],
     first: () => {
-      const pem = certificate?.pem ?? pair.publicKey.export({ type: 'spki', format: 'pem' }).toString();
+      const pem = certificate?.pem ?? pair.publicKey.export({ type: 'spki', format: 'pem' });
       return [services.first.record(dsseBody(dsseEnvelope, payload, sig, pem), new Date()).bundled];
     },
     second: () => {
@@ -161,7 +162,7 @@ export function makeBundle(sigstore: TestSigstore, digest: Digest, options: Bund
         services.second.record({
           apiVersion: '0.0.2',
           kind: 'hashedrekord',
-          ...{ spec: { hashedRekordV002: content } },
+          spec: { hashedRekordV002: content },
         }),
       ];
     },
@@ -231,28 +232,6 @@ function issue(services: TestSigstore, options: BundleOptions): Issued {
   if (options.recorded === false) return makeX509(wanted);
   const promise = promiseOf(makeX509(wanted), issuer, services.certificateLog);
   return makeX509({ ...wanted, extensions: [...wanted.extensions, promise] });
-}
-
-/** RFC 6962, sections 3.2 and 3.3. */
-function promiseOf(precertificate: Issued, issuer: Issued, log: Pair): Extension {
-  const time = Buffer.alloc(8);
-  time.writeBigUInt64BE(BigInt(Date.now()));
-  const uint = (value: number, bytes: number): Buffer => {
-    const buffer = Buffer.alloc(bytes);
-    buffer.writeUIntBE(value, 0, bytes);
-    return buffer;
-  };
-  const { tbs } = precertificate;
-  const issuerKey = sha256(issuer.key.publicKey.export({ type: 'spki', format: 'der' }));
-  const entry = Buffer.concat([issuerKey, uint(tbs.length, 3), tbs]);
-  const signed = Buffer.concat([Buffer.of(0, 0), time, uint(1, 2), entry, uint(0, 2)]);
-  const signature = sign('sha256', signed, log.privateKey);
-  const id = sha256(log.publicKey.export({ type: 'spki', format: 'der' }));
-  const promise = Buffer.concat([
-    ...[Buffer.of(0), id, time, uint(0, 2), Buffer.of(4, 3), uint(signature.length, 2), signature],
-  ]);
-  const list = Buffer.concat([uint(promise.length + 2, 2), uint(promise.length, 2), promise]);
-  return extension('1.3.6.1.4.1.11129.2.4.2', octets(list));
 }
 
 const toDer = (pem: string): Buffer => Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ''), 'base64');

@@ -9,7 +9,7 @@ export type TileLog = {
   /** What entries call it (C2SP, signed-note.md). */
   readonly id: Buffer;
   /** An entry as a bundle holds it, the fourth of seven. */
-  record(body: { readonly kind: string; readonly apiVersion: string }): TileEntry;
+  record(body: { readonly kind: string; readonly apiVersion: string; readonly spec: object }): TileEntry;
 };
 
 export type TileEntry = {
