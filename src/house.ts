@@ -98,6 +98,8 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
       route: (reference, question) => toRoute(configuration.current(), reference, question),
       isNamed: host => isNamed(configuration.current(), host),
       proxies: parseProxies(process.env),
+      retryAfterMaxMs: settings.retryAfterMax,
+      leastRate: { bytesPerSecond: settings.minDownloadRate, overMs: 60_000 },
       onRetry: retry => log.warn(retry, 'asking a registry again'),
       onRest: rest => log.warn(rest, 'a mirror is passed over'),
       ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),

@@ -13,6 +13,7 @@ import {
   parseNodeId,
   parsePath,
   parsePercent,
+  parseRate,
   parseText,
 } from './values.ts';
 
@@ -161,6 +162,18 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     says: 'layers downloaded at once from one registry; each registry has its own so many',
     preset: '6',
     parse: parseCount,
+  },
+  minDownloadRate: {
+    value: 'RATE',
+    says: 'a download that brings less, over a minute, is ended; 0 for none',
+    preset: '16KiB/s',
+    parse: parseRate,
+  },
+  retryAfterMax: {
+    value: 'DURATION',
+    says: 'the longest wait that a registry may ask for; a pull that would wait longer fails at once',
+    preset: '15m',
+    parse: parseDuration,
   },
   cacheHigh: {
     value: 'PERCENT',

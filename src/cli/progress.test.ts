@@ -56,3 +56,18 @@ test('a terminal gets a bar that starts with what the cache held, and is cleared
   assert.match(shown, /download .* 50 % \| 500 B of 1\.0 KiB \| 1 of 5 layers \| 0 B\/s/);
   assert.match(text(), /\u001b\[\?25h/, 'the cursor is shown again');
 });
+
+test('what is waited for is a line, on a terminal too', () => {
+  const waits = 'r.example asks to wait until 2026-05-01T12:34:56Z';
+  assert.equal(formatProgress({ ...at(0, 0), phase: 'resolve', waits }), `resolve: ${waits}`);
+  for (const isTTY of [false, true]) {
+    const { stream, text } = remember(isTTY);
+    {
+      using view = openProgress(stream);
+      view.update({ ...at(0, 0), phase: 'resolve', waits });
+      view.update({ ...at(0, 0), phase: 'resolve', waits });
+      view.update(at(500));
+    }
+    assert.equal(text().split(waits).length, 2);
+  }
+});

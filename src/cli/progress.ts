@@ -9,6 +9,8 @@ export type Reached = {
   readonly totalBytes: number;
   readonly layers?: number;
   readonly totalLayers?: number;
+  /** What it waits for. */
+  readonly waits?: string;
 };
 export type ProgressView = Disposable & {
   update(reached: Reached): void;
@@ -23,7 +25,8 @@ export function openProgress(stderr: Terminal['stderr']): ProgressView {
 
 /** `download 43 % (3.1 GiB of 7.2 GiB, 2 of 5 layers)`. */
 export function formatProgress(reached: Reached): string {
-  const { phase, bytes, totalBytes } = reached;
+  const { phase, bytes, totalBytes, waits } = reached;
+  if (waits !== undefined) return `${phase}: ${waits}`;
   if (phase === 'resolve' || totalBytes === 0) return phase;
   const parts = [`${formatSize(bytes)} of ${formatSize(totalBytes)}`, ...layersOf(reached)];
   return `${phase} ${percent(bytes, totalBytes)} % (${parts.join(', ')})`;
@@ -39,11 +42,17 @@ function openBar(stream: Terminal['stderr']): ProgressView {
     { stream, format, barsize: 24, hideCursor: true, clearOnComplete: true },
     Presets.shades_grey,
   );
+  let waited: string | undefined;
   let first: { readonly bytes: number; readonly time: number } | undefined;
   return {
     update(progress) {
-      const { bytes, totalBytes } = progress;
-      if (totalBytes === 0) return;
+      const { bytes, totalBytes, waits } = progress;
+      if (waits !== waited) {
+        waited = waits;
+        bar.stop();
+        if (waits !== undefined) stream.write(`${formatProgress(progress)}\n`);
+      }
+      if (totalBytes === 0 || waits !== undefined) return;
       // What the cache held already has no speed.
       first ??= { bytes, time: performance.now() };
       const seconds = Math.max((performance.now() - first.time) / 1000, 0.001);
@@ -63,7 +72,7 @@ function openLines(stream: Terminal['stderr']): ProgressView {
   let last = '';
   return {
     update(progress) {
-      const step = `${progress.phase} ${Math.floor(percent(progress.bytes, progress.totalBytes) / 10)}`;
+      const step = `${progress.phase} ${progress.waits} ${Math.floor(percent(progress.bytes, progress.totalBytes) / 10)}`;
       if (step === last) return;
       last = step;
       stream.write(`${formatProgress(progress)}\n`);

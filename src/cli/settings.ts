@@ -33,6 +33,10 @@ export type Settings = {
   readonly strictPolicy: boolean;
   readonly caFile: string | undefined;
   readonly maxParallelDownloads: number;
+  /** Bytes per second; 0 for none. */
+  readonly minDownloadRate: number;
+  /** Milliseconds. */
+  readonly retryAfterMax: number;
   readonly cacheHigh: number;
   readonly cacheLow: number;
   readonly cacheMax: number | undefined;

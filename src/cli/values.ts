@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
+import { parseSize } from '../util/size.ts';
 import { verifySocketPath } from '../util/socket-path.ts';
 
 /** Where to listen. `host` undefined: every address. */
@@ -83,6 +84,11 @@ export function parseText(text: string): string {
 
 export function oneOf<const T extends string>(...words: readonly T[]): (text: string) => T {
   return text => words.find(word => word === text) ?? refuse(text, 'a choice', `${words.join(', ')} are`);
+}
+
+/** Bytes per second: `16KiB/s`; `0` is none. */
+export function parseRate(text: string): number {
+  return parseSize(text.replace(/\/s$/, ''));
 }
 
 /** The empty text is none. */

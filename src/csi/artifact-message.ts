@@ -40,8 +40,9 @@ export function fromResolved({ reference, descriptor, cached }: Resolved): WireR
   };
 }
 
-export function fromProgress({ phase, bytes, totalBytes, layers, totalLayers }: Progress): WireProgress {
-  return { phase: phases[phase], bytes, total_bytes: totalBytes, layers, total_layers: totalLayers };
+export function fromProgress(progress: Progress): WireProgress {
+  const { phase, bytes, totalBytes, layers, totalLayers, waits = '' } = progress;
+  return { phase: phases[phase], bytes, total_bytes: totalBytes, layers, total_layers: totalLayers, waits };
 }
 
 export function fromPulled({ reference, digest, manifest, view, path, bytes, inodes }: Pulled): WirePulled {

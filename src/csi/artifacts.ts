@@ -128,12 +128,13 @@ function required(reference: string, call: Call): string {
 
 /** Lets a new phase through at once, and what comes within one a few times a second. */
 function paced<Step extends Partial<Progress>>(send: (progress: Step) => void): (progress: Step) => void {
-  let phase: Progress['phase'] | undefined;
+  let step = '';
   let sent = Number.NEGATIVE_INFINITY;
   return progress => {
     const now = performance.now();
-    if (progress.phase === phase && now - sent < pace) return;
-    phase = progress.phase;
+    const next = `${progress.phase} ${progress.waits}`;
+    if (next === step && now - sent < pace) return;
+    step = next;
     sent = now;
     send(progress);
   };

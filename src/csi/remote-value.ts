@@ -44,13 +44,14 @@ export function toResolved(wire: Resolved__Output): Resolved {
 }
 
 export function toProgress(wire: Progress__Output): Progress {
-  const { phase, bytes, layers } = wire;
+  const { phase, bytes, layers, waits } = wire;
   return {
     phase: phases[phase],
     bytes,
     totalBytes: wire.total_bytes,
     layers,
     totalLayers: wire.total_layers,
+    ...(waits === '' ? {} : { waits }),
   };
 }
 

@@ -213,7 +213,7 @@ test('a large blob is handed over in pieces of 256 KiB', async () => {
 });
 
 test('a wait before the next try ends when the caller leaves', async () => {
-  source.registry.fault(() => ({ kind: 'status', status: 503, retryAfter: '60' }));
+  source.registry.fault(() => ({ kind: 'status', status: 503, retryAfter: '5' }));
   await using client = openRegistry({
     route: () => ({
       mirrors: [],

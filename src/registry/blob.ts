@@ -1,6 +1,7 @@
 import type { Credential } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { ArtifactError } from '../util/error.ts';
+import { Paused } from '../util/pause.ts';
 import type { GrowingFile } from '../util/growing-file.ts';
 import { parseContentRange } from './content-range.ts';
 import type { Exchange } from './exchange.ts';
@@ -85,7 +86,8 @@ export async function transfer(
 
 /** Whether a server that failed to send a range may send the whole. One that asks to wait is not asked at once. */
 function mayDoWhole(thrown: unknown): boolean {
-  return isOfPlace(thrown) && !(thrown instanceof Passing && thrown.afterMs > 0);
+  const asksToWait = thrown instanceof Paused || (thrown instanceof Passing && thrown.afterMs > 0);
+  return isOfPlace(thrown) && !asksToWait;
 }
 
 async function attempt(exchange: Exchange, blob: Transfer, from: number, signal: AbortSignal): Promise<void> {

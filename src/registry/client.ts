@@ -11,11 +11,12 @@ import { deliver } from './delivery.ts';
 import { openDetour } from './detour.ts';
 import { openExchange } from './exchange.ts';
 import { fenceIn } from './fence.ts';
-import type { Send } from './hop.ts';
+import { anyRate, type LeastRate, type Send } from './hop.ts';
 import { openLines } from './lines.ts';
 import { type Asked, fetchManifest, resolve } from './manifest.ts';
 import { cancelled } from './outage.ts';
 import { type Clock, type OnRetry, openPatience, retry } from './patience.ts';
+import { obeyPauses } from './pauses.ts';
 import { openPool } from './pool.ts';
 import { noProxies, type Proxies } from './proxies.ts';
 import { type Content, isPresent } from './presence.ts';
@@ -39,6 +40,10 @@ export type RegistryOptions = {
   readonly onRest?: OnRest;
   /** Milliseconds that a server may send nothing; 30 s unless told. */
   readonly stallMs?: number;
+  /** None unless told. */
+  readonly leastRate?: LeastRate;
+  /** The longest wait that a server may ask for, in milliseconds; 15 min unless told. */
+  readonly retryAfterMaxMs?: number;
   readonly clock?: Clock;
 };
 
@@ -94,21 +99,23 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     onRetry = () => {},
     onRest = () => {},
     stallMs = 30_000,
+    leastRate = anyRate,
+    retryAfterMaxMs = 15 * 60_000,
     clock = clockOfNode,
   } = options;
   const ca = options.caFile === undefined ? [] : [readCaFile(options.caFile)];
   const tls = openTls(ca);
-  const pool = openPool(tls, proxies, stallMs);
+  const pool = openPool(tls, proxies, stallMs, leastRate);
   const detour = openDetour(pool.send);
-  const bulk = openBulk(tls, stallMs);
-  const seats = openSeats({ ca, stallMs });
+  const bulk = openBulk(tls, stallMs, leastRate);
+  const seats = openSeats({ ca, stallMs, leastRate });
   const lines = openLines(seats, detour(bulk.send), detour);
   const send: Send = (request, accept, signal) => {
     // What comes by a proxy has its speed, which the pool keeps up with.
     const straight = proxies.find(request.url) === undefined;
     return (straight && request.line ? request.line : pool).send(request, accept, signal);
   };
-  const exchange = openExchange(fenceIn(send, isNamed), clock);
+  const exchange = obeyPauses(openExchange(fenceIn(send, isNamed), clock), clock, retryAfterMaxMs, onRetry);
 
   const standings = openStandings(clock, onRest);
 

@@ -26,6 +26,11 @@ export type HopRequest = {
  */
 export type Fence = string;
 
+/** Bytes that a server must send in a second, on average over so many milliseconds; 0 for none. */
+export type LeastRate = { readonly bytesPerSecond: number; readonly overMs: number };
+
+export const anyRate: LeastRate = { bytesPerSecond: 0, overMs: 60_000 };
+
 /** How long a connection may take, TLS and all, where nothing else is said. */
 export const usualConnectMs = 10_000;
 

@@ -1,6 +1,6 @@
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
 import type { FileShare } from '../util/growing-file.ts';
-import type { Head, HopRequest } from './hop.ts';
+import type { Head, HopRequest, LeastRate } from './hop.ts';
 import { Passing, Stall } from './patience.ts';
 
 /** Of a request what another thread can be given. */
@@ -9,7 +9,11 @@ export type RequestShare = Pick<HopRequest, 'headers' | 'trust' | 'connectMs' | 
 };
 
 /** `ca`: PEM certificates to trust beside the system's. `stallMs`: how long a server may send nothing. */
-export type LineSettings = { readonly ca: readonly string[]; readonly stallMs: number };
+export type LineSettings = {
+  readonly ca: readonly string[];
+  readonly stallMs: number;
+  readonly leastRate?: LeastRate;
+};
 
 /**
  * What a thread of lines is asked. First `open`. `get` answers when the head is there, and then the call waits for

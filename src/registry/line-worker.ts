@@ -28,7 +28,7 @@ const calls = new Map<number, Call>();
 async function answer(question: LineQuestion): Promise<LineAnswer> {
   switch (question.kind) {
     case 'open':
-      bulk = openBulk(openTls(question.ca), question.stallMs);
+      bulk = openBulk(openTls(question.ca), question.stallMs, question.leastRate);
       return done;
     case 'hash':
       return { kind: 'hash', hex: fillOf(question.line, question.file).hashOn() };

@@ -88,6 +88,9 @@ test('Retry-After is read as seconds and as a date', () => {
   assert.equal(parseRetryAfter('Wed, 21 Oct 2026 07:28:30 GMT', now), 30_000);
   assert.equal(parseRetryAfter('Wed, 21 Oct 2026 07:27:00 GMT', now), 0);
   assert.equal(parseRetryAfter('soon', now), 0);
+  const year = 365 * 24 * 3_600_000;
+  assert.equal(parseRetryAfter('9'.repeat(30), now), year);
+  assert.equal(parseRetryAfter('Wed, 21 Oct 9999 07:28:00 GMT', now), year);
   assert.equal(parseRetryAfter('-1', now), 0);
   assert.equal(parseRetryAfter(undefined, now), 0);
 });

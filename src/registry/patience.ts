@@ -107,10 +107,12 @@ export async function retry<T>(
   }
 }
 
-/** A Retry-After header in milliseconds from `now`: seconds or a date (RFC 9110, 10.2.3); 0 without one. */
+/** More than anybody waits, and within what dates can say. */
+const longestMs = 365 * 24 * 3_600_000;
+
+/** A Retry-After header in milliseconds from `now`: seconds or a date (RFC 9110, 10.2.3); 0 without one, a year at most. */
 export function parseRetryAfter(header: string | undefined, now: number): number {
   if (header === undefined) return 0;
-  if (/^\d{1,9}$/.test(header)) return Number(header) * 1000;
-  const date = Date.parse(header);
-  return Number.isNaN(date) ? 0 : Math.max(0, date - now);
+  const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - now;
+  return Number.isNaN(ms) ? 0 : Math.min(Math.max(0, ms), longestMs);
 }

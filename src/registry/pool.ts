@@ -1,7 +1,8 @@
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { toArtifactError } from '../util/error.ts';
 import { lookupWithin } from './fence.ts';
-import type { Head, HopRequest, Receiver, Send } from './hop.ts';
+import { anyRate, type Head, type HopRequest, type LeastRate, type Receiver, type Send } from './hop.ts';
+import { watchRate } from './least-rate.ts';
 import { cancelled, toOutage } from './outage.ts';
 import type { Proxies, Proxy } from './proxies.ts';
 import { openRecent } from './recent.ts';
@@ -15,7 +16,7 @@ export type Pool = AsyncDisposable & { readonly send: Send };
 type Server = Pick<HopRequest, 'trust' | 'connectMs' | 'fence'>;
 
 /** `stallMs`: how long a server may send nothing. */
-export function openPool(tls: Tls, proxies: Proxies, stallMs: number): Pool {
+export function openPool(tls: Tls, proxies: Proxies, stallMs: number, leastRate: LeastRate = anyRate): Pool {
   const agents = openRecent<Agent>(agent => void agent.close());
   const closing = new AbortController();
 
@@ -90,11 +91,18 @@ export function openPool(tls: Tls, proxies: Proxies, stallMs: number): Pool {
       let head: Head | undefined;
       let receive: Receiver | undefined;
       let controller: Dispatcher.DispatchController | undefined;
-      const abort = () => {
-        controller?.abort(cancelled(signal));
-        reject(cancelled(signal));
+      const end = (failure: Error) => {
+        controller?.abort(failure);
+        reject(failure);
+        settle();
       };
-      const settle = () => signal.removeEventListener('abort', abort);
+      const abort = () => end(cancelled(signal));
+      let received = 0;
+      const watch = watchRate(leastRate, request.url, () => received, end);
+      const settle = () => {
+        signal.removeEventListener('abort', abort);
+        watch[Symbol.dispose]();
+      };
       /** undici reports what its handlers throw as if the connection had failed; ours goes on as it is. */
       let ours: { readonly thrown: unknown } | undefined;
       const guarded = <T>(run: () => T): T => {
@@ -124,6 +132,7 @@ export function openPool(tls: Tls, proxies: Proxies, stallMs: number): Pool {
           });
         },
         onResponseData(_, chunk) {
+          received += chunk.length;
           guarded(() => receive?.(chunk));
         },
         onResponseEnd() {

@@ -1,5 +1,5 @@
 import type { ArtifactError } from '../util/error.ts';
-import { type Clock, Passing } from './patience.ts';
+import type { Clock } from './patience.ts';
 import type { Place } from './place.ts';
 
 /** Told when a mirror is passed over from now on, for how long, and why. */
@@ -35,8 +35,7 @@ export function openStandings(clock: Clock, onRest: OnRest): Standings {
     const before = rests.get(key);
     // Those that were under way when it failed are no further failures.
     if (before !== undefined && before.until > clock.now()) return;
-    const asked = failure instanceof Passing ? failure.afterMs : 0;
-    const ms = Math.min(Math.max(2 * (before?.ms ?? firstRestMs / 2), asked), longestRestMs);
+    const ms = Math.min(2 * (before?.ms ?? firstRestMs / 2), longestRestMs);
     if (rests.size >= kept) rests.clear();
     rests.set(key, { until: clock.now() + ms, ms, reason: failure.message });
     onRest({ mirror, reason: failure.message, restMs: ms });

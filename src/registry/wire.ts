@@ -2,8 +2,9 @@ import { connect, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { ArtifactError } from '../util/error.ts';
 import { lookupWithin } from './fence.ts';
-import type { Head, HopRequest } from './hop.ts';
+import type { Head, HopRequest, LeastRate } from './hop.ts';
 import { formatGet, parseResponseStart } from './http-message.ts';
+import { watchRate } from './least-rate.ts';
 import { cancelled, stall, toOutage } from './outage.ts';
 import type { Tls } from './tls.ts';
 
@@ -36,6 +37,7 @@ export type Means = {
   readonly tls: Tls;
   /** Milliseconds that the server may send nothing. */
   readonly stallMs: number;
+  readonly leastRate: LeastRate;
   /** What is read into, by one wire after the other: all that is in it is taken at once. */
   readonly buffer: Buffer;
   /** Called once, when it has ended. */
@@ -50,12 +52,13 @@ type Turn = {
   readonly choose: Choose;
   readonly signal: AbortSignal;
   readonly abort: () => void;
+  readonly watch: Disposable;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (thrown: unknown) => void;
   answer?: { readonly head: Head; readonly take: Taker; readonly lasts: boolean; left: number };
 };
 
-export function openWire(server: PlainRequest, { tls, stallMs, buffer, onEnd }: Means): Wire {
+export function openWire(server: PlainRequest, { tls, stallMs, leastRate, buffer, onEnd }: Means): Wire {
   let turn: Turn | undefined;
   /** What came of a head that is not complete. */
   let start = Buffer.of();
@@ -68,6 +71,7 @@ export function openWire(server: PlainRequest, { tls, stallMs, buffer, onEnd }: 
     turn = undefined;
     start = Buffer.of();
     ending.signal.removeEventListener('abort', ending.abort);
+    ending.watch[Symbol.dispose]();
     if (!socket.destroyed) {
       socket.setTimeout(freeMs);
       socket.resume(); // under TLS the end may come while it waits
@@ -171,7 +175,9 @@ export function openWire(server: PlainRequest, { tls, stallMs, buffer, onEnd }: 
       new Promise((resolve, reject) => {
         const question = formatGet(url, headers);
         const abort = (): void => fail(cancelled(signal));
-        turn = { url, choose, signal, abort, resolve, reject };
+        const received = (): number | undefined => (socket.isPaused() ? undefined : socket.bytesRead);
+        const watch = watchRate(leastRate, url, received, fail);
+        turn = { url, choose, signal, abort, watch, resolve, reject };
         if (signal.aborted) return abort();
         signal.addEventListener('abort', abort);
         socket.ref();

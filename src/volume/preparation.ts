@@ -4,6 +4,7 @@ import type { LayerPlan, Plan } from '../oci/plan.ts';
 import { measureTree } from '../oci/tree.ts';
 import { toArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
+import { throughPauses } from '../util/pause.ts';
 import { settle } from '../util/settle.ts';
 import { doInSlices } from '../util/pace.ts';
 import type { Gift } from './access-memory.ts';
@@ -132,7 +133,11 @@ export function createPreparation(world: {
       const bringOn = async (): Promise<void> => {
         for (const layer of waiting) {
           const { digest, size } = layer.descriptor;
-          const giver = await source.bring(layer, origin, confirm, either);
+          const giver = await throughPauses(
+            () => source.bring(layer, origin, confirm, either),
+            pause => tracker.pause(layer, pause),
+            either,
+          );
           if (giver !== undefined) brought.push({ digest, giver });
           tracker.done(layer);
           if (size >= worthAWrite || brought.length >= maxUnwritten) await learn();

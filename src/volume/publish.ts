@@ -142,7 +142,7 @@ function leaving(request: PublishRequest, reason: unknown, latest: Progress | un
   if (reason instanceof DeadlineNear) {
     return new ArtifactError(
       'busy',
-      `${request.reference} is still on its way: ${describeProgress(latest)}; it goes on, and the next call joins it`,
+      `${request.reference} is still ${latest?.waits === undefined ? 'on its way' : 'pulling'}: ${describeProgress(latest)}; it goes on, and the next call joins it`,
     );
   }
   const error = toArtifactError(reason);

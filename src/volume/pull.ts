@@ -4,6 +4,7 @@ import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference, formatRepository, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { throughPauses } from '../util/pause.ts';
 import { toAbsence, toLack } from './absence.ts';
 import type { Authority } from './authority.ts';
 import type { Names } from './contracts/records.ts';
@@ -16,6 +17,7 @@ import type { Integrity } from './integrity.ts';
 import type { Origin } from './layer-source.ts';
 import type { Documents, Manifests } from './manifests.ts';
 import { createMemorySink } from './memory-sink.ts';
+import { whilePaused } from './progress.ts';
 import type { PullPolicy, PullRequest } from './request.ts';
 import { defaultPullPolicy, type Resolution, type Resolver } from './resolution.ts';
 import type { Signatures } from './signatures.ts';
@@ -98,7 +100,12 @@ export function createPull(world: {
     for (let attempt = 0; attempt < attempts; attempt++) {
       await flights.join(
         `${blueprint.key} ${originKey(origin)}`,
-        (flight, report) => preparation.prepare(blueprint, origin, report, flight),
+        (flight, report) =>
+          throughPauses(
+            () => preparation.prepare(blueprint, origin, report, flight),
+            pause => report(whilePaused(pause)),
+            flight,
+          ),
         onProgress,
         signal,
       );
@@ -187,7 +194,11 @@ export function createPull(world: {
   return {
     async pull(request, onProgress, signal) {
       try {
-        return await bring(request, onProgress, signal);
+        return await throughPauses(
+          () => bring(request, onProgress, signal),
+          pause => onProgress(whilePaused(pause)),
+          signal,
+        );
       } catch (thrown) {
         throw signal.aborted ? thrown : about(request.reference, thrown);
       }

@@ -149,9 +149,10 @@ function summarise(text: string, failures: readonly ArtifactError[]): ArtifactEr
   const hope = ['unavailable', 'corrupt', 'unauthenticated', 'denied', 'internal', 'not-found'] as const;
   const code = hope.find(candidate => failures.some(failure => failure.code === candidate)) ?? 'not-found';
   const reasons = failures.map(failure => failure.message).join('; ');
+  const cause = failures.find(failure => failure.code === code);
   return new ArtifactError(
     code,
     `none of the registries that the short name ${text} stands for has it: ${reasons}`,
-    first,
+    cause,
   );
 }

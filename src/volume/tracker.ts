@@ -1,4 +1,6 @@
 import type { LayerPlan } from '../oci/plan.ts';
+import type { Pause } from '../util/pause.ts';
+import { whilePaused } from './progress.ts';
 import { footprint } from './room.ts';
 import type { Progress } from './usecases.ts';
 
@@ -13,6 +15,8 @@ export type Tracker = {
   remaining(): number;
   /** Reports how far it is. */
   tick(): void;
+  /** Notes what a layer waits for; undefined when it goes on. */
+  pause(layer: LayerPlan, pause: Pause | undefined): void;
   done(layer: LayerPlan): void;
 };
 
@@ -24,6 +28,7 @@ export function createTracker(
   report: (progress: Progress) => void,
 ): Tracker {
   const open = new Set(missing);
+  const pauses = new Map<LayerPlan, Pause>();
   const whole = totals(plans);
   const remaining = (sizeOf: (layer: LayerPlan) => number): number => {
     let bytes = 0;
@@ -33,12 +38,23 @@ export function createTracker(
   const tick = (): void => {
     const left = remaining(layer => layer.descriptor.size);
     const phase = left === 0 ? 'unpack' : 'download';
-    report({ ...whole, bytes: whole.totalBytes - left, layers: plans.length - open.size, phase });
+    const reached: Progress = {
+      ...whole,
+      bytes: whole.totalBytes - left,
+      layers: plans.length - open.size,
+      phase,
+    };
+    const [next] = [...pauses.values()].toSorted((a, b) => a.until - b.until);
+    report(whilePaused(next, reached));
   };
   tick();
   return {
     remaining: () => remaining(footprint),
     tick,
+    pause(layer, pause) {
+      if (pause === undefined) pauses.delete(layer);
+      else pauses.set(layer, pause);
+    },
     done: (layer: LayerPlan): void => void open.delete(layer),
   };
 }

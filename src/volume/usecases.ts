@@ -13,6 +13,8 @@ export type Progress = {
   readonly totalBytes: number;
   readonly layers: number;
   readonly totalLayers: number;
+  /** What it waits for, for people. */
+  readonly waits?: string;
 };
 
 export type Publishing = {

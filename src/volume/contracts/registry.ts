@@ -30,6 +30,7 @@ export type Caller = { readonly secrets: Readonly<Record<string, string>>; reado
 
 /**
  * A client of the OCI distribution API. Retries by itself what may pass (429, 5xx, connections, cuts in mid-blob).
+ * Where a server asks for a longer wait it throws Paused, at once and again until then: the caller waits.
  * @throws `not-found`, `unauthenticated`, `denied`, `unavailable`, `corrupt`, `cancelled`; `unmountable` for a manifest
  *   above 4 MiB.
  */

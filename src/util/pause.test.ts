@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ArtifactError } from './error.ts';
+import { findPause, formatTime, Paused, throughPauses } from './pause.ts';
+
+const never = new AbortController().signal;
+const pausedUntil = (until: number) => new Paused({ host: 'r.example', until }, 'wait');
+
+test('work that is paused is done again at the time, and each wait is told, and its end', async () => {
+  const times: number[] = [];
+  const told: unknown[] = [];
+  const until = Date.now() + 60;
+  const work = async (): Promise<string> => {
+    times.push(Date.now());
+    if (Date.now() < until) throw new ArtifactError('denied', 'said otherwise', pausedUntil(until));
+    return 'done';
+  };
+  assert.equal(await throughPauses(work, pause => told.push(pause), never), 'done');
+  assert.ok(times.length <= 3, 'it is not asked all the time');
+  assert.deepEqual(told[0], { host: 'r.example', until });
+  assert.equal(told.at(-1), undefined);
+});
+
+test('what is no pause is thrown on at once', async () => {
+  const failure = new ArtifactError('unavailable', 'no');
+  await assert.rejects(
+    throughPauses(
+      () => Promise.reject(failure),
+      () => {},
+      never,
+    ),
+    failure,
+  );
+  assert.equal(findPause(failure), undefined);
+});
+
+test('who leaves during a pause leaves at once', async () => {
+  const leaving = AbortSignal.timeout(20);
+  const work = () => Promise.reject(pausedUntil(Date.now() + 600_000));
+  const start = Date.now();
+  await assert.rejects(
+    throughPauses(work, () => {}, leaving),
+    Paused,
+  );
+  assert.ok(Date.now() - start < 5_000);
+});
+
+test('times are as RFC 3339 has them', () => {
+  assert.equal(formatTime(Date.UTC(2026, 4, 1, 12, 34, 55, 1)), '2026-05-01T12:34:56Z');
+  assert.equal(formatTime(Date.UTC(2026, 4, 1, 12, 34, 56)), '2026-05-01T12:34:56Z');
+});
