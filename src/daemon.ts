@@ -32,10 +32,11 @@ export async function serve(settings: Settings): Promise<number> {
   const missing = new Set(['the cache is being opened']);
   const checks: (() => string | undefined)[] = [];
   const broken = (): readonly string[] => checks.flatMap(check => check() ?? []);
-  const reasons = (): readonly string[] => (missing.size > 0 ? [...missing] : broken());
+  let house: House | undefined;
+  const reasons = (): readonly string[] =>
+    missing.size > 0 ? [...missing] : [...broken(), ...(house?.obstacles() ?? [])];
 
   await using stack = new AsyncDisposableStack();
-  let house: House | undefined;
   const metrics = createMetrics(settings.driverName, {
     cacheBytes: async () => house?.cacheBytes() ?? 0,
     disk: async () => house?.diskUsage() ?? noDisk,
@@ -63,6 +64,7 @@ export async function serve(settings: Settings): Promise<number> {
   }
   house = await openHouse(settings, log, metrics);
   stack.defer(house.close);
+  for (const obstacle of house.obstacles()) log.error(obstacle);
   checks.push(watchStateDir(settings.stateDir));
   const edge = { log, observe: metrics.operation, driverName: settings.driverName };
   const driver = stack.use(

@@ -66,6 +66,8 @@ export type House = {
   readonly isSealed: boolean;
   /** Verifies the cache in the background from now on, until this is closed. */
   startScrub(): void;
+  /** Why no volume can be published now, a line each. */
+  obstacles(): readonly string[];
   close(): Promise<void>;
 };
 
@@ -236,6 +238,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     startScrub() {
       scrubbing ??= scrub.run(closing.signal);
     },
+    obstacles: () => [mounter.problem()].filter(problem => problem !== undefined),
     close: () => adapters.disposeAsync(),
   };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
@@ -101,6 +101,11 @@ for (const through of ['the socket of a daemon', 'the state folder itself']) {
     assert.deepEqual(await json('unmount', target), { targetPath: target });
     assert.deepEqual(mountsBelow(node.path), []);
     assert.equal((await run(node, ['unmount', target])).code, 3);
+    await assert.rejects(stat(target), { code: 'ENOENT' });
+    await mkdir(target);
+    await json('mount', 'team/model:v1', target);
+    await json('unmount', target);
+    assert.deepEqual(await readdir(target), [], 'a folder that was there stays');
 
     assert.deepEqual(await json('pin', 'team/model:v1'), { reference: 'team/model:v1', digest });
     assert.partialDeepStrictEqual(await json('inspect', 'team/model:v1'), {

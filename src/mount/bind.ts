@@ -25,9 +25,13 @@ export async function bind(view: string, place: Place, flags: readonly MountFlag
   }
 }
 
-/** Takes away every mount at a place, the topmost first, then the folder. Never removes anything that is not empty. */
-export function unbind(place: Place): void {
+/**
+ * Takes away every mount at a place, the topmost first, then the folder, unless that is to stay. Never removes anything
+ * that is not empty.
+ */
+export function unbind(place: Place, keepsFolder: boolean): void {
   while (detachMount(place.parent, place.name));
+  if (keepsFolder) return;
   try {
     removeFolder(place.parent, place.name);
   } catch (error) {

@@ -65,6 +65,66 @@ test('a mount is read-only, nosuid and nodev; noexec and noatime where asked', a
   assert.deepEqual(mountsBelow(node.kubeletDir)[0]?.options, [...always, 'noexec', 'noatime']);
 });
 
+test('a volume has the flags that it asks for, and none of the disk of the cache', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  mountTmpfs(node.view, 'noexec,noatime');
+  runProgram('mount', '-o', 'remount,bind,noexec,noatime,nosymfollow', node.view);
+  copyFileSync('/usr/bin/true', join(node.view, 'run'));
+  runProgram('ln', '-s', 'run', join(node.view, 'link'));
+  const run = (name: string) => spawnSync(join(node.target.path, name)).status;
+  await mounter.mount(node.view, node.target, []);
+  assert.deepEqual([run('run'), run('link')], [0, 0]);
+  await mounter.unmount(node.target);
+  await mounter.mount(node.view, node.target, ['noexec']);
+  assert.equal(run('run'), null);
+});
+
+for (const [propagation, isSeen] of [
+  ['shared', true],
+  ['private', false],
+  ['slave', false],
+] as const) {
+  test(
+    `below a ${propagation} mount of a container a pod is ${isSeen ? '' : 'not '}given a volume`,
+    asRoot,
+    async () => {
+      await using node = await openNode();
+      runProgram('mount', '--bind', node.kubeletDir, node.kubeletDir);
+      runProgram('mount', '--make-shared', node.kubeletDir);
+      runProgram('mount', `--make-${propagation}`, node.kubeletDir);
+      using mounter = openMounter({ ...node, isApart: true });
+      const how = /mountPropagation: Bidirectional.* at the volumeMount of /;
+      if (isSeen) {
+        assert.equal(mounter.problem(), undefined);
+        await mounter.mount(node.view, node.target, []);
+        return;
+      }
+      assert.match(mounter.problem() ?? '', how);
+      await assert.rejects(mounter.mount(node.view, node.target, []), { code: 'unavailable', message: how });
+      assert.ok(!existsSync(node.target.path));
+      // What a person mounts is for those who are in the container, and an end must always be possible.
+      await mounter.mount(node.view, { path: node.target.path, anywhere: true }, []);
+      await mounter.unmount(node.target);
+      using host = openMounter({ ...node, isApart: false });
+      assert.equal(host.problem(), undefined);
+      await host.mount(node.view, node.target, []);
+    },
+  );
+}
+
+test('a folder that is to stay stays, with what is in it', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  mkdirSync(node.target.path);
+  await mounter.mount(node.view, node.target, []);
+  await mounter.unmount({ ...node.target, keepsFolder: true });
+  assert.deepEqual(readdirSync(node.target.path), []);
+  writeFileSync(join(node.target.path, 'mine'), '');
+  await mounter.unmount({ ...node.target, keepsFolder: true });
+  assert.deepEqual(readdirSync(node.target.path), ['mine']);
+});
+
 test('a device and a setuid program of a view are without power', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);

@@ -6,19 +6,25 @@ import { bind, type MountFlag, unbind } from './bind.ts';
 import { toMountError } from './failure.ts';
 import type { MountedFolder } from './mountinfo.ts';
 import { openPlace, type Place } from './place.ts';
+import { hasOwnNamespace, openPropagation } from './propagation.ts';
 import { scan } from './scan.ts';
 import { inspect, type State } from './state.ts';
 
-type Target = { readonly path: string; readonly anywhere: boolean };
+type Target = { readonly path: string; readonly anywhere: boolean; readonly keepsFolder?: boolean };
 
 /** Mounts in the mount namespace of this process. Disposing it closes its descriptors and leaves the mounts. */
 export type KernelMounter = Disposable & {
   /** What is at the target; `view` is the folder that should be mounted there. @throws `invalid`. */
   state(target: Target, view: string | undefined): Promise<State>;
-  /** @throws `invalid`; `exists` when the target is not an empty folder; `denied` when the kernel refuses. */
+  /**
+   * @throws `invalid`; `exists` when the target is not an empty folder; `denied` when the kernel refuses; `unavailable`
+   * where the pod would not see it.
+   */
   mount(view: string, target: Target, flags: readonly MountFlag[]): Promise<void>;
   /** @throws `invalid`; `unmountable` naming an entry when the folder below the mounts is not empty. */
   unmount(target: Target): Promise<void>;
+  /** Why no pod would see what is mounted for it. */
+  problem(): string | undefined;
   /** Every mount that shows a folder below `root`, dead ones too; by mountinfo, so for the scan at start. */
   list(root: string): Promise<readonly MountedFolder[]>;
 };
@@ -28,9 +34,17 @@ export type KernelMounter = Disposable & {
  * symlink is followed on the way. The kubelet folder itself may be a symlink. It is opened each time: a disk may be
  * mounted there while this runs.
  */
-export function openMounter(options: { readonly kubeletDir: string }): KernelMounter {
+export function openMounter(options: {
+  readonly kubeletDir: string;
+  /** Whether kubelet is in another mount namespace. */
+  readonly isApart?: boolean;
+}): KernelMounter {
   const kubeletDir = posix.resolve(options.kubeletDir);
+  const isApart = options.isApart ?? hasOwnNamespace();
+  const propagation = openPropagation();
   const top = openFolder('/');
+
+  const isSeen = (folder: Folder): boolean => !isApart || propagation.isShared(folder);
 
   function locate({ path, anywhere }: Target): Place | undefined {
     if (anywhere) return openPlace(path, '/', top);
@@ -59,6 +73,8 @@ export function openMounter(options: { readonly kubeletDir: string }): KernelMou
         const folder = posix.dirname(target.path);
         throw new ArtifactError('invalid', `cannot mount at ${target.path}: there is no folder ${folder}`);
       }
+      if (!target.anywhere && !isSeen(place.parent))
+        throw new ArtifactError('unavailable', unseen(kubeletDir));
       try {
         await bind(view, place, flags);
       } catch (error) {
@@ -69,10 +85,14 @@ export function openMounter(options: { readonly kubeletDir: string }): KernelMou
       using place = locate(target);
       if (place === undefined) return;
       try {
-        unbind(place);
+        unbind(place, target.keepsFolder === true);
       } catch (error) {
         throw toMountError(error, `unmount ${target.path}`);
       }
+    },
+    problem() {
+      using folder = openIfThere(posix.join(kubeletDir, 'pods')) ?? openIfThere(kubeletDir);
+      return folder === undefined || isSeen(folder) ? undefined : unseen(kubeletDir);
     },
     async list(root) {
       const mounts = await scan(root);
@@ -82,4 +102,9 @@ export function openMounter(options: { readonly kubeletDir: string }): KernelMou
     },
     [Symbol.dispose]: () => top[Symbol.dispose](),
   };
+}
+
+/** The one mistake in a DaemonSet that all else works with. */
+function unseen(kubeletDir: string): string {
+  return `pods would find an empty directory: what this container mounts in ${kubeletDir} does not reach the host; set "mountPropagation: Bidirectional" in the DaemonSet, at the volumeMount of ${kubeletDir}`;
 }

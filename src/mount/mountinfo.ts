@@ -11,6 +11,8 @@ export type MountEntry = {
   readonly dead: boolean;
   /** As this process sees it. */
   readonly mountPoint: string;
+  /** Mounts made below it appear in the other mount namespaces of its peer group. */
+  readonly shared: boolean;
 };
 
 /** What the kernel appends to the path of a removed folder. No path of a living one can end so. */
@@ -20,7 +22,7 @@ const deleted = '//deleted';
 export function parseMountinfo(text: string): MountEntry[] {
   const entries: MountEntry[] = [];
   for (const line of text.split('\n')) {
-    const [id, , device, root, mountPoint] = line.split(' ', 5);
+    const [id, , device, root, mountPoint, , ...rest] = line.split(' ');
     if (id === undefined || device === undefined || root === undefined || !mountPoint) continue;
     const dead = root.endsWith(deleted);
     entries.push({
@@ -29,6 +31,7 @@ export function parseMountinfo(text: string): MountEntry[] {
       root: unescape(dead ? root.slice(0, -deleted.length) : root),
       dead,
       mountPoint: unescape(mountPoint),
+      shared: rest.slice(0, rest.indexOf('-')).some(field => field.startsWith('shared:')),
     });
   }
   return entries;

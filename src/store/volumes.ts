@@ -17,6 +17,8 @@ export type VolumeRecord = {
   readonly targetPath: string;
   readonly fingerprint: string;
   readonly anywhere: boolean;
+  /** The folder at the target path was there before the volume, and stays after it; a pod's never does. */
+  readonly keepsFolder?: boolean;
   readonly reference: string;
   readonly resolved: string;
   readonly digest: Digest;
@@ -44,7 +46,7 @@ export function openVolumes(folder: Folder, scratch: Scratch, note: Note): Promi
 }
 
 function parseVolume(fields: Fields): VolumeRecord | undefined {
-  const { volumeId, targetPath, fingerprint, anywhere, reference, resolved } = fields;
+  const { volumeId, targetPath, fingerprint, anywhere, keepsFolder, reference, resolved } = fields;
   const { digest, manifest, view, bytes, inodes, pod, publishedAt, ...rest } = fields;
   if (!isText(volumeId) || !isText(targetPath) || !isText(fingerprint) || typeof anywhere !== 'boolean') {
     return undefined;
@@ -52,13 +54,14 @@ function parseVolume(fields: Fields): VolumeRecord | undefined {
   if (!isText(reference) || !isText(resolved) || !isDigestText(digest) || !isDigestText(manifest))
     return undefined;
   if (!isText(view) || !isCount(bytes) || !isCount(inodes) || !isCount(publishedAt)) return undefined;
-  if (!isAbsentOr(isPod, pod)) return undefined;
+  if (!isAbsentOr(isPod, pod) || !isAbsentOr(isFlag, keepsFolder)) return undefined;
   return {
     ...rest,
     volumeId,
     targetPath,
     fingerprint,
     anywhere,
+    ...(keepsFolder !== undefined && { keepsFolder }),
     reference,
     resolved,
     digest,
@@ -69,6 +72,10 @@ function parseVolume(fields: Fields): VolumeRecord | undefined {
     ...(pod !== undefined && { pod }),
     publishedAt,
   };
+}
+
+function isFlag(value: unknown): value is boolean {
+  return typeof value === 'boolean';
 }
 
 function isPod(value: unknown): value is Pod {

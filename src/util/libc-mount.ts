@@ -21,6 +21,7 @@ const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 const MS_PRIVATE = 1n << 18n;
 const MOUNT_ATTR__ATIME = 0x70n;
+const MOUNT_ATTR_NOSYMFOLLOW = 0x20_0000n;
 const { EINVAL, ENOENT } = koffi.os.errno;
 
 /** Restrictions of a mount, as bits of mount_setattr(2). */
@@ -52,12 +53,15 @@ export function cloneMount(path: string): DetachedMount {
 }
 
 /**
- * Restricts a mount while nobody can reach it, and makes it private: it shares no later mounts with the one it was
- * cloned from. Attached below a shared mount it becomes shared anew, with its copies there alone (mount_setattr(2)).
+ * Gives a mount these restrictions and no others, while nobody can reach it: a clone has those of the mount it is cloned
+ * from, which are meant for that one, such as noexec for a disk of data. (How access times are kept is of no matter to
+ * what is read-only.) It becomes private, too: it shares no later mounts with the one it was cloned from. Attached below
+ * a shared mount it becomes shared anew, with its copies there alone (mount_setattr(2)).
  */
 export function restrictMount(mount: DetachedMount, restrictions: bigint): void {
-  const clear = (restrictions & restriction.noAtime) === 0n ? 0n : MOUNT_ATTR__ATIME;
-  const attributes = BigUint64Array.of(restrictions, clear, MS_PRIVATE, 0n);
+  const atime = (restrictions & restriction.noAtime) === 0n ? 0n : MOUNT_ATTR__ATIME;
+  const others = (restriction.noExec & ~restrictions) | MOUNT_ATTR_NOSYMFOLLOW;
+  const attributes = BigUint64Array.of(restrictions, atime | others, MS_PRIVATE, 0n);
   check(
     mountSetattr(SYS_mount_setattr, mount.fd, '', AT_EMPTY_PATH, attributes, attributes.byteLength),
     'mount_setattr',

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { ArtifactError } from '../util/error.ts';
+import type { Target } from './contracts/mounter.ts';
 import type { VolumeRecord } from './contracts/records.ts';
 import type { PublishRequest, PullRequest } from './request.ts';
 import type { VolumeStatus } from './usecases.ts';
@@ -15,6 +16,11 @@ export function toMountRequest(targetPath: string, pull: PullRequest): PublishRe
     mountFlags: [],
     fingerprint: JSON.stringify({ reference, pullPolicy, platform, selection }),
   };
+}
+
+/** Where a volume is, and what is left there at its end. */
+export function toTarget({ targetPath, anywhere, keepsFolder }: VolumeRecord): Target {
+  return { path: targetPath, anywhere, ...(keepsFolder !== undefined && { keepsFolder }) };
 }
 
 /** What a person does so that a folder shows it no more. */

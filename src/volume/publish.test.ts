@@ -103,8 +103,8 @@ function createWorld(pull?: PullFunction) {
         if (world.failMount) throw new ArtifactError('internal', 'EIO');
         world.state = { kind: 'mounted', shows: 'view', readOnly: true };
       },
-      unmount: async () => {
-        log.push('unmount');
+      unmount: async ({ keepsFolder }) => {
+        log.push(keepsFolder === true ? 'unmount from the folder' : 'unmount');
         world.state = { kind: 'absent' };
       },
       list: async () => [],
@@ -290,4 +290,37 @@ test('stats know the volume by id and path, and no other', async () => {
   assert.deepEqual(await stats('csi-1', path), { bytes: 7, inodes: 3 });
   await assert.rejects(stats('csi-2', path), code('not-found', /csi-2/));
   await assert.rejects(stats('csi-1', '/elsewhere'), code('not-found', /elsewhere/));
+});
+
+test('a folder that a person mounts on outlives the volume if it was there before, also after a reboot', async () => {
+  const { publish, unpublish, world } = createWorld();
+  const own = { ...request, anywhere: true };
+  world.state = { kind: 'empty' };
+  await publish(own, never);
+  world.state = { kind: 'empty' };
+  await publish(own, never);
+  await unpublish('mount-1', { path, anywhere: true }, never);
+  assert.equal(
+    world.log.findLast(step => step.startsWith('unmount')),
+    'unmount from the folder',
+  );
+
+  world.state = { kind: 'absent' };
+  await publish(own, never);
+  world.state = { kind: 'empty' };
+  await publish(own, never);
+  await unpublish('mount-1', { path, anywhere: true }, never);
+  assert.equal(
+    world.log.findLast(step => step.startsWith('unmount')),
+    'unmount',
+  );
+
+  world.state = { kind: 'empty' };
+  await publish(request, never);
+  await unpublish('csi-1', { path, anywhere: false }, never);
+  assert.equal(
+    world.log.findLast(step => step.startsWith('unmount')),
+    'unmount',
+    'of a pod nothing may be left',
+  );
 });

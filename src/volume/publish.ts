@@ -4,7 +4,7 @@ import { createKeyedMutex } from '../util/mutex.ts';
 import type { Mounter, Target, TargetState } from './contracts/mounter.ts';
 import type { VolumeRecord, VolumeRecords } from './contracts/records.ts';
 import type { Views } from './contracts/store.ts';
-import { formatEnding } from './own-mount.ts';
+import { formatEnding, toTarget } from './own-mount.ts';
 import { describeProgress } from './progress.ts';
 import type { Arrival, Pull } from './pull.ts';
 import type { PublishRequest } from './request.ts';
@@ -58,9 +58,10 @@ export function createPublishing(world: {
     request: PublishRequest,
     arrival: Arrival,
     before: VolumeRecord | undefined,
+    keepsFolder: boolean,
   ): Promise<VolumeRecord> => {
-    const target = targetOf(request);
-    const record = toRecord(request, arrival, before);
+    const target = { ...targetOf(request), keepsFolder };
+    const record = { ...toRecord(request, arrival, before), ...(keepsFolder && { keepsFolder }) };
     const state = await look(target, arrival.view.path);
     const isThere = state.kind === 'mounted' && state.shows === 'view' && state.readOnly;
     if (state.kind === 'mounted' && state.shows === 'other') {
@@ -87,7 +88,9 @@ export function createPublishing(world: {
       const record = await volumes.find(request.targetPath);
       const there = record === undefined ? undefined : await published(request, record);
       if (there !== undefined) return there;
-      await look(targetOf(request), undefined); // not after hours of download
+      const state = await look(targetOf(request), undefined); // not after hours of download
+      const wasThere = record === undefined ? state.kind === 'empty' : record.keepsFolder === true;
+      const keepsFolder = request.anywhere && wasThere;
       const before = record?.fingerprint === request.fingerprint ? record : undefined;
       let latest: Progress | undefined;
       try {
@@ -97,7 +100,7 @@ export function createPublishing(world: {
           signal,
         );
         signal.throwIfAborted();
-        return await mount(request, arrival, before);
+        return await mount(request, arrival, before, keepsFolder);
       } catch (thrown) {
         if (signal.aborted) throw leaving(request, signal.reason, latest);
         throw thrown;
@@ -107,7 +110,7 @@ export function createPublishing(world: {
       signal.throwIfAborted();
       using _target = take(target);
       const record = await volumes.find(target.path);
-      await mounter.unmount({ path: target.path, anywhere: record?.anywhere ?? target.anywhere });
+      await mounter.unmount(record === undefined ? target : toTarget(record));
       await volumes.remove(target.path);
       if (record !== undefined) await views.touch(record.view);
       return record;

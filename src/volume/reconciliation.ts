@@ -1,7 +1,8 @@
 import { toArtifactError } from '../util/error.ts';
 import type { Kubelet } from './contracts/kubelet.ts';
-import type { Mounter } from './contracts/mounter.ts';
+import type { Mounter, Target } from './contracts/mounter.ts';
 import type { VolumeRecords } from './contracts/records.ts';
+import { toTarget } from './own-mount.ts';
 
 /** What a start found and did. */
 export type Reconciled = {
@@ -29,26 +30,28 @@ export async function reconcileVolumes(world: {
   const mountedAt = new Set(mounts.map(mount => mount.target));
   const recordedAt = new Set(records.map(record => record.targetPath));
 
-  const end = async (targetPath: string, anywhere: boolean): Promise<boolean> => {
+  const end = async (target: Target): Promise<boolean> => {
     try {
-      await mounter.unmount({ path: targetPath, anywhere });
-      await volumes.remove(targetPath);
+      await mounter.unmount(target);
+      await volumes.remove(target.path);
       return true;
     } catch (thrown) {
-      notes.push(`the volume at ${targetPath} could not be ended: ${toArtifactError(thrown).message}`);
+      notes.push(`the volume at ${target.path} could not be ended: ${toArtifactError(thrown).message}`);
       return false;
     }
   };
 
   let ended = 0;
-  for (const { targetPath, anywhere, pod } of records) {
+  for (const record of records) {
+    const { targetPath, anywhere, pod } = record;
     const uid = anywhere ? undefined : (pod?.uid ?? podOf(targetPath));
     const over = uid === undefined ? !mountedAt.has(targetPath) && anywhere : !(await kubelet.hasPod(uid));
-    if (over && (await end(targetPath, anywhere))) ended++;
+    if (over && (await end(toTarget(record)))) ended++;
   }
   for (const { target } of mounts) {
     const uid = recordedAt.has(target) ? undefined : podOf(target);
-    if (uid !== undefined && !(await kubelet.hasPod(uid)) && (await end(target, false))) ended++;
+    if (uid !== undefined && !(await kubelet.hasPod(uid)) && (await end({ path: target, anywhere: false })))
+      ended++;
   }
   return { volumes: records.length, mounted: mounts.length, ended, notes };
 }

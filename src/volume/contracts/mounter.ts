@@ -12,11 +12,16 @@ export type Mounter = {
   state(target: Target, view: string | undefined): Promise<TargetState>;
   /** Makes the last element and mounts the view on it: read-only, nosuid, nodev from its first visible moment. Undoes what it did before it throws. */
   mount(view: string, target: Target, flags: readonly MountFlag[]): Promise<void>;
-  /** Takes away every mount stacked there and the folder itself; nothing there is success. @throws `unmountable` naming an entry when the folder is not empty afterwards. */
+  /** Takes away every mount stacked there and the folder itself, unless it is kept; nothing there is success. @throws `unmountable` naming an entry when the folder is not empty afterwards. */
   unmount(target: Target): Promise<void>;
   /** Every mount of a folder below `root` (views), with its mount point; from mountinfo, for the scan at start. */
   list(root: string): Promise<readonly MountedView[]>;
 };
 
-export type Target = { readonly path: string; readonly anywhere: boolean };
+export type Target = {
+  readonly path: string;
+  readonly anywhere: boolean;
+  /** The folder was there before the volume, and stays. */
+  readonly keepsFolder?: boolean;
+};
 export type MountedView = { readonly target: string; readonly source: string; readonly dead: boolean };

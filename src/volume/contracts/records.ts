@@ -25,6 +25,8 @@ export type VolumeRecord = {
   readonly targetPath: string;
   readonly fingerprint: string;
   readonly anywhere: boolean;
+  /** The folder at the target path was there before the volume, and stays after it; a pod's never does. */
+  readonly keepsFolder?: boolean;
   /** As the user wrote it. */
   readonly reference: string;
   /** The full reference that answered. */
