@@ -38,6 +38,25 @@ const table: readonly (readonly [wanted: string, there: readonly (string | undef
     ['linux/arm64/v8', ['linux/arm64'], 'linux/arm64'],
     ['linux/arm/v7', ['linux/arm/v5', 'linux/arm/v6'], 'linux/arm/v6'],
     ['linux/arm', ['linux/arm/v8', 'linux/arm/v7'], 'linux/arm/v7'],
+    ['linux/arm/v7', ['linux/arm'], 'linux/arm'],
+    ['linux/amd64/v3', ['linux/amd64/v2'], 'linux/amd64/v2'],
+    ['linux/amd64/v3', ['linux/amd64/v1', 'linux/amd64/v2', 'linux/amd64/v4'], 'linux/amd64/v2'],
+    ['linux/amd64/v4', ['linux/amd64/v1', 'linux/386'], 'linux/amd64/v1'],
+    ['linux/amd64', ['linux/amd64/v1'], 'linux/amd64/v1'],
+    ['linux/amd64', ['linux/386'], 'linux/386'],
+    ['linux/amd64', ['linux/x86_64'], 'linux/x86_64'],
+    ['linux/arm64/v9', ['linux/arm64/v8'], 'linux/arm64/v8'],
+    ['linux/arm64/v9', ['linux/arm64', 'linux/arm64/v8.5'], 'linux/arm64/v8.5'],
+    ['linux/arm64/v9.2', ['linux/arm64/v8.8', 'linux/arm64/v8.7', 'linux/arm64/v9'], 'linux/arm64/v9'],
+    ['linux/arm64/v9.2', ['linux/arm64/v8.8', 'linux/arm64/v8.7'], 'linux/arm64/v8.7'],
+    ['linux/arm64/v9.7', ['linux/arm64/v8.9', 'linux/arm64'], 'linux/arm64/v8.9'],
+    ['linux/arm64/v8.2', ['linux/arm64', 'linux/arm64/v8.1'], 'linux/arm64/v8.1'],
+    ['linux/arm64', ['linux/arm/v6', 'linux/arm/v7'], 'linux/arm/v7'],
+    ['linux/arm64', ['linux/aarch64', 'linux/arm'], 'linux/aarch64'],
+    ['linux/amd64/v3', [undefined, undefined], 'any'],
+    ['linux/amd64/none', ['linux/amd64/none'], 'linux/amd64/none'],
+    ['linux/riscv64', ['linux/riscv64'], 'linux/riscv64'],
+    ['windows/amd64', ['linux/amd64', 'windows/amd64'], 'windows/amd64'],
   ];
 
 for (const [wanted, there, chosen] of table) {
@@ -56,8 +75,23 @@ test('an index without the platform is refused and its platforms are named', () 
   );
 });
 
-test('an amd64 node is not given what was built for a later amd64', () => {
-  assert.throws(() => select('linux/amd64', ['linux/amd64/v3']), ArtifactError);
+for (const [wanted, later] of [
+  ['linux/amd64', 'linux/amd64/v3'],
+  ['linux/amd64/v2', 'linux/amd64/v3'],
+  ['linux/arm64', 'linux/arm64/v9'],
+  ['linux/arm64/v8.1', 'linux/arm64/v8.2'],
+  ['linux/arm64/v9', 'linux/arm64/v8.6'],
+  ['linux/arm/v6', 'linux/arm'],
+  ['linux/amd64/v99999999', 'linux/amd64/v2'],
+] as const) {
+  test(`a node of ${wanted} is not given what was built for ${later}`, () => {
+    assert.throws(() => select(wanted, [later]), ArtifactError);
+  });
+}
+
+test('of entries without a platform the first is served', () => {
+  const [first, second] = [entry(), { ...entry(), size: 2 }];
+  assert.equal(selectPlatform([first, second], toKnown('linux/amd64'), 'r/x:1'), first);
 });
 
 test("Node's names of processors become those of an index", () => {

@@ -29,8 +29,8 @@ export function formatPlatform(platform: Platform): string {
 }
 
 /**
- * The entry of an index for a platform: the best variant first, then the first entry without a platform. On arm a
- * later processor runs what was built for an earlier one; arm64 and arm64/v8 are the same.
+ * The entry of an index for a platform: the best that the platform runs, in the order of containerd's matcher, then the
+ * first entry without a platform. An index may spell a platform in several ways; all of them count.
  *
  * @throws ArtifactError `unmountable` naming what there is.
  */
@@ -39,17 +39,15 @@ export function selectPlatform<Entry extends { readonly platform?: Platform }>(
   wanted: Platform,
   label: string,
 ): Entry {
-  for (const variant of acceptableVariants(wanted)) {
-    const match = entries.find(
-      ({ platform }) =>
-        platform?.os === wanted.os &&
-        platform.architecture === wanted.architecture &&
-        (platform.variant ?? '') === variant,
-    );
+  const spelled = new Map<string, Entry>();
+  for (const entry of entries) {
+    const key = entry.platform === undefined ? anyPlatform : formatPlatform(normalize(entry.platform));
+    if (!spelled.has(key)) spelled.set(key, entry);
+  }
+  for (const key of [...runnable(normalize(wanted)).map(formatPlatform), anyPlatform]) {
+    const match = spelled.get(key);
     if (match !== undefined) return match;
   }
-  const anyPlatform = entries.find(({ platform }) => platform === undefined);
-  if (anyPlatform !== undefined) return anyPlatform;
   const there = [
     ...new Set(entries.flatMap(({ platform }) => (platform === undefined ? [] : [formatPlatform(platform)]))),
   ];
@@ -62,15 +60,64 @@ export function selectPlatform<Entry extends { readonly platform?: Platform }>(
   );
 }
 
-const armVariants = ['v8', 'v7', 'v6', 'v5'];
+const anyPlatform = '';
 
-function acceptableVariants({ architecture, variant }: Platform): readonly string[] {
-  if (architecture === 'arm64')
-    return variant === undefined || variant === 'v8' ? ['v8', ''] : [variant, 'v8', ''];
-  if (architecture === 'arm') {
-    const from = armVariants.indexOf(variant ?? 'v7');
-    return from === -1 ? [variant ?? ''] : [...armVariants.slice(from), ''];
+/** Names of processors as other tools have them: the architecture, and the variant that the name implies. */
+const aliases: Readonly<Record<string, readonly [architecture: string, variant?: string]>> = {
+  i386: ['386', ''],
+  x86_64: ['amd64'],
+  'x86-64': ['amd64'],
+  aarch64: ['arm64'],
+  armhf: ['arm', 'v7'],
+  armel: ['arm', 'v6'],
+};
+
+/** One spelling of each platform. amd64/v1 and arm64/v8 are those without a variant; arm without one is v7. */
+function normalize({ os, architecture, variant = '' }: Platform): Platform {
+  const given = architecture.toLowerCase();
+  const [name, implied] = aliases[given] ?? [given];
+  const numbered = (implied ?? variant.toLowerCase()).replace(/^(?=\d)/, 'v').replace(/\.0$/, '');
+  const common: Readonly<Record<string, string>> = { amd64: 'v1', arm64: 'v8' };
+  const own = numbered === common[name] ? '' : numbered === '' && name === 'arm' ? 'v7' : numbered;
+  return {
+    os: os.toLowerCase() || 'linux',
+    architecture: name,
+    ...(own === '' ? {} : { variant: own }),
+  };
+}
+
+/** What a processor runs, best first, as containerd's `platforms.Only` has it. Takes a normalized platform. */
+function runnable({ os, architecture, variant = '' }: Platform): readonly Platform[] {
+  const on = (name: string, variants: readonly string[]): readonly Platform[] =>
+    variants.map(each => normalize({ os, architecture: name, variant: each }));
+  switch (architecture) {
+    case 'amd64':
+      return [...on('amd64', downFrom(variant, 1)), ...on('386', [''])];
+    case 'arm':
+      return on('arm', downFrom(variant, 5));
+    case 'arm64':
+      return [...on('arm64', armVersions(variant)), ...on('arm', downFrom('v8', 5))];
+    default:
+      return on(architecture, [variant]);
   }
-  if (architecture === 'amd64' && variant === undefined) return ['', 'v1'];
-  return variant === undefined ? [''] : [variant, ''];
+}
+
+/** A variant and those before it: v3, v2, v1. */
+function downFrom(variant: string, least: number): readonly string[] {
+  const [, number] = /^v([1-9])$/.exec(variant) ?? [];
+  if (number === undefined) return [variant];
+  return Array.from(
+    { length: Math.max(1, Number(number) - least + 1) },
+    (_, step) => `v${Number(number) - step}`,
+  );
+}
+
+/** Armv9.x has what Armv8.(x+5) has (Arm Architecture Reference Manual), and the last of Armv8 is 8.9. */
+function armVersions(variant: string): readonly string[] {
+  const [, major, minor = '0'] = /^v([89])(?:\.([0-9]))?$/.exec(variant || 'v8') ?? [];
+  if (major === undefined) return [variant];
+  const down = (name: string, from: number): readonly string[] =>
+    Array.from({ length: from + 1 }, (_, step) => `v${name}.${from - step}`);
+  if (major === '8') return down('8', Number(minor));
+  return [...down('9', Number(minor)), ...down('8', Math.min(9, Number(minor) + 5))];
 }
