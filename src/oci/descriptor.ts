@@ -9,4 +9,6 @@ export type Descriptor = {
   readonly annotations: Readonly<Record<string, string>>;
   readonly artifactType?: string;
   readonly platform?: Platform;
+  /** The content itself, where it stands in the descriptor and is what the digest says. */
+  readonly data?: Uint8Array;
 };

@@ -1,5 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
 import { isDigest } from './digest.ts';
+import { parseData } from './embedded-data.ts';
 import type { Descriptor } from './descriptor.ts';
 import { isImageConfig, isIndex, isManifest, isSchema1, ociIndex, ociManifest } from './media-type.ts';
 import type { Platform } from './platform.ts';
@@ -120,6 +121,7 @@ function parseDescriptor(value: unknown, field: string, refuse: Refuse): Descrip
   }
   const artifactType = optionalText(value.artifactType, `${field}.artifactType`, refuse);
   const platform = parsePlatformField(value.platform, `${field}.platform`, refuse);
+  const data = parseData(optionalText(value.data, `${field}.data`, refuse), { digest, size });
   return {
     mediaType: optionalText(value.mediaType, `${field}.mediaType`, refuse) ?? '',
     digest,
@@ -127,6 +129,7 @@ function parseDescriptor(value: unknown, field: string, refuse: Refuse): Descrip
     annotations: parseAnnotations(value.annotations, `${field}.annotations`, refuse),
     ...(artifactType === undefined ? {} : { artifactType }),
     ...(platform === undefined ? {} : { platform }),
+    ...(data === undefined ? {} : { data }),
   };
 }
 

@@ -29,7 +29,8 @@ export type Authority = {
   learn(repository: Repository, gifts: readonly Gift[]): Promise<void>;
   /**
    * Makes sure that all of it is in the repository: remembered, or confirmed by its registry, or, where the bytes came
-   * from another registry, downloaded from this one, hashed and dropped. A manifest can list anybody's layers.
+   * from another registry, downloaded from this one, hashed and dropped. A manifest can list anybody's layers; what it
+   * carries itself needs no word.
    *
    * @throws ArtifactError as the registry answers to who asks it for that content.
    */
@@ -111,7 +112,9 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
     learn: memory.learn,
     sweep: memory.sweep,
     async confirm(repository, contents, keyring, signal) {
-      const strange = contents.filter(({ descriptor }) => !memory.knows(repository, descriptor.digest));
+      const strange = contents.filter(
+        ({ descriptor }) => descriptor.data === undefined && !memory.knows(repository, descriptor.digest),
+      );
       const search = openSearch(repository, keyring, signal);
       for (const content of strange) {
         const { digest } = content.descriptor;

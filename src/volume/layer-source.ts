@@ -64,6 +64,11 @@ export function createLayerSource(
     const { descriptor } = layer;
     underWay.set(keyOf(descriptor, origin), sink);
     if (descriptor.size === 0) return {};
+    if (descriptor.data !== undefined) {
+      sink.restart();
+      sink.write(descriptor.data);
+      return {};
+    }
     if (origin.kind === 'offline') throw toAbsence(layer.label);
     const { repository, keyring } = origin;
     using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(repository.registry, signal);

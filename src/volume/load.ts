@@ -1,5 +1,6 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest, type Digest } from '../oci/digest.ts';
+import { withoutData } from '../oci/embedded-data.ts';
 import { maxManifestBytes, parseManifest, type Index } from '../oci/manifest.ts';
 import { ociIndex } from '../oci/media-type.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
@@ -68,7 +69,12 @@ export async function loadLayout(
       throw toLack(`the manifest ${descriptor.digest} of ${reference}`);
     await authority.vouch(name, [...taken, descriptor.digest]);
     const former = await names.find(reference);
-    await names.put({ reference, descriptor, resolvedAt: Date.now(), authorised: 'local' });
+    await names.put({
+      reference,
+      descriptor: withoutData(descriptor),
+      resolvedAt: Date.now(),
+      authorised: 'local',
+    });
     try {
       using arrival = await pull.pull(
         {

@@ -73,7 +73,7 @@ export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examin
         using _turn = await fetching.lock(`${descriptor.digest} ${source.place}`, signal);
         await integrity.examine([item], signal);
         if ((await blobs.size(descriptor.digest)) !== descriptor.size) {
-          const { bytes, place } = await source.fetch(kind, descriptor, signal);
+          const { bytes, place } = await (embedded(descriptor) ?? source.fetch(kind, descriptor, signal));
           await blobs.put(descriptor.digest, bytes);
           await source.learn(descriptor.digest, place);
           return bytes;
@@ -158,6 +158,11 @@ export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examin
       );
     },
   };
+}
+
+/** Whoever may read the manifest that carries it has it from there. */
+function embedded({ data }: Descriptor): Fetched | undefined {
+  return data && { bytes: data, place: {} };
 }
 
 /** Keeps the latest: a document of others must not take their place by its size. */

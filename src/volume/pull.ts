@@ -121,6 +121,7 @@ export function createPull(world: {
   /** An administrator may know what is here, and hears of what is not before a registry is asked who may have it. */
   const verifyHeld = async ({ plan }: Blueprint): Promise<void> => {
     for (const { descriptor, form, label } of plan.layers) {
+      if (descriptor.data !== undefined) continue;
       const isBlob = (await blobs.size(descriptor.digest)) !== undefined;
       if (!isBlob && !(form === 'unpacked' && (await layers.has(descriptor.digest)))) throw toLack(label);
     }
