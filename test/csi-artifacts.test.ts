@@ -29,6 +29,7 @@ const pulled = {
   path: '/views/v1',
   bytes: 2 ** 40,
   inodes: 7,
+  notes: ['n'],
 };
 
 test('what is asked for reaches the use cases as it was written, and their answers come back whole', async () => {
@@ -71,6 +72,7 @@ test('what is asked for reaches the use cases as it was written, and their answe
           layers: [layer, { ...layer, form: 'unpacked', held: false }],
           pinned: false,
           verdict: 'accepted: v',
+          notes: ['n'],
           volumes: ['/target'],
         };
       },
@@ -120,6 +122,7 @@ test('what is asked for reaches the use cases as it was written, and their answe
     ],
     pinned: false,
     verdict: 'accepted: v',
+    notes: ['n'],
     volumes: ['/target'],
   });
   assert.deepEqual(await answerOf(done => edge.artifacts.Remove({ reference }, done)), {

@@ -118,7 +118,7 @@ test('the whole socket is there for a person with grpcurl', async () => {
       pull: async (_, onProgress) => {
         onProgress({ phase: 'download', bytes: 1, totalBytes: 2, layers: 0, totalLayers: 1 });
         const { resolved: reference, digest, manifest, view, bytes, inodes } = volume;
-        return { reference, digest, manifest, view, path: '/state/views/v1', bytes, inodes };
+        return { reference, digest, manifest, view, path: '/state/views/v1', bytes, inodes, notes: [] };
       },
     },
   });

@@ -12,7 +12,9 @@ export function addSelection(command: Command): Command {
         'default: Always for :latest or no tag, else IfNotPresent',
       ).choices(['Always', 'IfNotPresent', 'Never']),
     )
-    .addOption(new Option('--unpack <when>', 'tar layers').choices(['auto', 'never']).default('auto'))
+    .addOption(
+      new Option('--unpack <when>', 'tar layers').choices(['auto', 'never', 'always']).default('auto'),
+    )
     .option('--sub-path <path>', 'a directory or file of the tree')
     .option('--include <globs>', 'layer names to have, separated by commas')
     .option('--exclude <globs>', 'layer names to leave out; wins')

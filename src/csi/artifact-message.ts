@@ -45,8 +45,8 @@ export function fromProgress(progress: Progress): WireProgress {
   return { phase: phases[phase], bytes, total_bytes: totalBytes, layers, total_layers: totalLayers, waits };
 }
 
-export function fromPulled({ reference, digest, manifest, view, path, bytes, inodes }: Pulled): WirePulled {
-  return { reference, digest, manifest, view, path, bytes, inodes };
+export function fromPulled({ notes, ...pulled }: Pulled): WirePulled {
+  return { ...pulled, notes: [...notes] };
 }
 
 export function fromSummary(summary: ArtifactSummary): WireSummary {
@@ -68,6 +68,7 @@ export function fromDetail(detail: ArtifactDetail): InspectResponse {
     pinned,
     verdict,
     volumes: [...detail.volumes],
+    notes: [...detail.notes],
   };
 }
 

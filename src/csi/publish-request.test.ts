@@ -117,7 +117,7 @@ const refused: readonly (readonly [string, Partial<Wire>, RegExp])[] = [
     attribute('pullPolicy', 'always'),
     /pullPolicy cannot be "always": write Always, IfNotPresent or Never/,
   ],
-  ['another unpack', attribute('unpack', 'true'), /unpack cannot be "true": write auto or never/],
+  ['another unpack', attribute('unpack', 'true'), /unpack cannot be "true": write auto, never or always/],
   ['an absolute subPath', attribute('subPath', '/a'), /subPath cannot be "\/a": write a path relative/],
   ['a subPath with ..', attribute('subPath', 'a/../../b'), /with no "\.\." in it/],
   ['a subPath of nothing', attribute('subPath', './/'), /leave it out to have the whole artifact/],

@@ -73,7 +73,7 @@ export function toSummary(wire: ArtifactSummary__Output): ArtifactSummary {
 }
 
 export function toDetail(wire: InspectResponse__Output): ArtifactDetail {
-  const { reference, annotations, pinned, verdict, volumes } = wire;
+  const { reference, annotations, pinned, verdict, volumes, notes } = wire;
   return {
     reference,
     digest: parseDigest(wire.digest),
@@ -93,6 +93,7 @@ export function toDetail(wire: InspectResponse__Output): ArtifactDetail {
     pinned,
     verdict,
     volumes,
+    notes,
   };
 }
 

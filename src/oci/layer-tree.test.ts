@@ -285,3 +285,30 @@ test('folders that names of layers imply are bounded, all together', () => {
   for (let nth = 0; nth < 100; nth++) add(nth);
   assert.throws(() => add(100), { code: 'unmountable', message: /past the folders that the names/ });
 });
+
+const packed = (at: readonly string[], entries: readonly TocEntry[]): unknown =>
+  show(toLayerTree({ digest, notes: [], entries }, { kind: 'artifact', label, at, packed: true }).root);
+
+test('a packed directory comes out at its path, whether its names begin with the path or not', () => {
+  const [one, two] = [file('w/m/one'), file('w/m/d/two')];
+  const whole = { w: { m: { one: one.body, d: { two: two.body } } } };
+  assert.deepEqual(packed(['w', 'm'], [directory('w/m'), one, two]), whole);
+  const [inner, deeper] = [
+    { ...one, path: 'one' },
+    { ...two, path: './d/two' },
+  ];
+  assert.deepEqual(packed(['w', 'm'], [directory('./'), inner, deeper]), whole);
+  assert.deepEqual(packed([], [inner, deeper]), whole.w.m);
+  assert.deepEqual(packed(['w'], []), { w: {} });
+});
+
+test('a packed directory that has its own name inside, and more, is not taken for its path', () => {
+  const [inside, beside] = [file('w/in'), file('beside')];
+  assert.deepEqual(packed(['w'], [inside, beside]), { w: { w: { in: inside.body }, beside: beside.body } });
+});
+
+test('links of a packed directory resolve in it wherever it goes', () => {
+  const one = file('one');
+  const entries = [directory('d'), one, symlink('s', 'd'), link('s/two', 'one')];
+  assert.deepEqual(packed(['w'], entries), { w: { d: { two: one.body }, one: one.body, s: '-> d' } });
+});

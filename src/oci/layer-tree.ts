@@ -1,6 +1,7 @@
 import { ArtifactError } from '../util/error.ts';
 import { formatSize } from '../util/size.ts';
 import type { Digest } from './digest.ts';
+import { createFew } from './few.ts';
 import { nameLength, quoteName } from './name.ts';
 import { type Attributes, sizeOfNames, type TocEntry } from './toc.ts';
 import { plainAttributes, type FileNode, type Source, type SymlinkNode } from './tree.ts';
@@ -30,11 +31,15 @@ const noNames: LayerDirectory['hides'] = new Set();
 /** One layer as a tree of its own. `notes` are for the log. */
 export type LayerTree = { readonly root: LayerDirectory; readonly notes: readonly string[] };
 
-/** What a tree is made for decides what may be in it; `label` names the layer in errors, `at` is where its root goes. */
+/**
+ * What a tree is made for decides what may be in it; `label` names the layer in errors, `at` is where its root goes. With
+ * `packed` the names in the tar may begin with `at` already.
+ */
 export type LayerRole = {
   readonly kind: 'artifact' | 'image';
   readonly label: string;
   readonly at?: readonly string[];
+  readonly packed?: boolean;
   /** Shared by all layers of an artifact. */
   readonly budget?: TreeBudget;
 };
@@ -72,12 +77,12 @@ export type LayerTreeBuilder = {
  */
 export function createLayerTree(
   digest: Digest,
-  { kind, label, at = [], budget }: LayerRole,
+  { kind, label, at = [], packed = false, budget }: LayerRole,
 ): LayerTreeBuilder {
   const whole = openLayer(label, budget);
-  const layer = { ...whole, base: enterDirectory(whole, at, at.length, false) };
+  const layer = packed ? whole : { ...whole, base: enterDirectory(whole, at, at.length, false) };
   const source: Source = { kind: 'bodies', digest };
-  const leftOut = createList();
+  const leftOut = createFew();
   return {
     add(entry) {
       spend(layer);
@@ -86,11 +91,11 @@ export function createLayerTree(
         throw refusal(label, `takes the artifact past ${formatSize(maxNameBytes)} of names and attributes`);
       const path = parseTreePath(entry.path, label);
       if (kind === 'image' && path.some(isReserved)) {
-        if (!applyWhiteout(layer, path)) leftOut.add(`AUFS metadata ${quoteName(entry.path)}`);
+        if (!applyWhiteout(layer, path)) leftOut.add(() => `AUFS metadata ${quoteName(entry.path)}`);
       } else if (entry.kind === 'special') {
         const what = `${entry.what} ${quoteName(entry.path)}`;
         if (kind === 'artifact') throw refusal(label, `holds the ${what}, which an artifact cannot have`);
-        leftOut.add(what);
+        leftOut.add(() => what);
       } else if (entry.kind === 'directory') {
         const directory = enterDirectory(layer, path, path.length, true);
         directory.attributes = layer.attributesOf(entry);
@@ -101,8 +106,33 @@ export function createLayerTree(
         placeNode(layer, path, toNode(layer, entry, source));
       }
     },
-    finish: notes => ({ root: whole.base, notes: [...notes, ...leftOut.toNotes(label)] }),
+    finish(notes) {
+      const list = leftOut.format();
+      const own = list === undefined ? [] : [`${label}: left out ${list}`];
+      return {
+        root: packed && !hasOnly(whole.base, at) ? moveTo(whole, at) : whole.base,
+        notes: [...notes, ...own],
+      };
+    },
   };
+}
+
+/** Whether all that is in a directory lies at a path or below it. */
+function hasOnly(directory: LayerDirectory, path: readonly string[]): boolean {
+  let here: LayerNode | undefined = directory;
+  for (const name of path) {
+    if (here?.kind !== 'directory' || here.children.size !== 1) return false;
+    here = here.children.get(name);
+  }
+  return here !== undefined;
+}
+
+/** A root with all of a layer at a path, which has a name. */
+function moveTo(layer: Layer, path: readonly string[]): LayerDirectory {
+  const moved = { ...layer, base: implyDirectory(layer.label) };
+  const parent = enterDirectory(moved, path, path.length - 1, false);
+  putChild(parent, path.at(-1) ?? '', layer.base);
+  return moved.base;
 }
 
 /** A layer while its entries are taken: paths start at `base`. */
@@ -245,22 +275,6 @@ function createAttributes(): (entry: Attributes) => Attributes {
     const same = mode === last.mode && uid === last.uid && gid === last.gid && mtime === last.mtime;
     if (!same) last = { mode, uid, gid, mtime };
     return last;
-  };
-}
-
-/** What was left out of a layer: the first three by name, the rest by number. */
-function createList() {
-  const first: string[] = [];
-  let count = 0;
-  return {
-    add(what: string): void {
-      if (count++ < 3) first.push(what);
-    },
-    toNotes(label: string): string[] {
-      if (count === 0) return [];
-      const more = count > 3 ? ` and ${count - 3} more` : '';
-      return [`${label}: left out ${first.join(', ')}${more}`];
-    },
   };
 }
 

@@ -56,7 +56,7 @@ for (const [name, document, served, kind] of [
 }
 
 const refused: readonly (readonly [string, unknown, string, RegExp])[] = [
-  ['what is not JSON', '{', ociManifest, /not JSON/],
+  ['what is not JSON', '{', ociManifest, /not a JSON object/],
   ['what is not UTF-8 JSON', '"\ud800"', ociManifest, /not JSON|not a JSON object/],
   ['a list', [], ociManifest, /not a JSON object/],
   ['schema 1', manifest, 'application/vnd.docker.distribution.manifest.v1+prettyjws', /schema 1/],
@@ -141,7 +141,9 @@ test('any JSON gives a document or an error that says what is wrong', () => {
 });
 
 test('diff_ids come from an image config, and from nothing else', () => {
-  assert.deepEqual(parseDiffIds(bytes({ rootfs: { diff_ids: [digest] } }), 'r/x'), [digest]);
-  assert.equal(parseDiffIds(bytes({}), 'r/x'), undefined);
-  assert.equal(parseDiffIds(bytes({ rootfs: { diff_ids: [1] } }), 'r/x'), undefined);
+  assert.deepEqual(parseDiffIds(bytes({ rootfs: { diff_ids: [digest] } })), [digest]);
+  assert.equal(parseDiffIds(bytes({})), undefined);
+  assert.equal(parseDiffIds(bytes({ rootfs: { diff_ids: [1] } })), undefined);
+  assert.equal(parseDiffIds(bytes('no JSON')), undefined);
+  assert.equal(parseDiffIds(bytes('[]')), undefined);
 });

@@ -40,7 +40,7 @@ export function parseManifest(bytes: Uint8Array, mediaType: string, label: strin
   if (isSchema1(mediaType)) {
     refuse('it is a Docker schema 1 manifest; push it again with a current tool');
   }
-  const document = parseObject(bytes, refuse);
+  const document = parseJson(bytes) ?? refuse('it is not a JSON object');
   const own = optionalText(document.mediaType, 'mediaType', refuse) || undefined;
   if (own !== undefined && own !== mediaType && (isIndex(mediaType) || isManifest(mediaType))) {
     refuse(`it was served as ${mediaType} and calls itself ${own}`);
@@ -71,15 +71,11 @@ export function parseManifest(bytes: Uint8Array, mediaType: string, label: strin
 }
 
 /**
- * The `rootfs.diff_ids` of an image config, or undefined where it has none (OCI image spec, config.md).
- *
- * @throws ArtifactError `unmountable` if the config is not JSON.
+ * The `rootfs.diff_ids` of an image config (OCI image spec, config.md), or undefined for a config that has none: some
+ * tools give the type of an image's to anything.
  */
-export function parseDiffIds(bytes: Uint8Array, label: string): readonly string[] | undefined {
-  const config = parseObject(bytes, why => {
-    throw new ArtifactError('unmountable', `the config of ${label} cannot be used: ${why}`);
-  });
-  const rootfs = config.rootfs;
+export function parseDiffIds(bytes: Uint8Array): readonly string[] | undefined {
+  const rootfs = parseJson(bytes)?.rootfs;
   if (!isObject(rootfs) || !Array.isArray(rootfs.diff_ids)) return undefined;
   return rootfs.diff_ids.every(id => typeof id === 'string') ? rootfs.diff_ids : undefined;
 }
@@ -89,19 +85,24 @@ export function needsConfig(manifest: Manifest): boolean {
   return isImageConfig(manifest.config.mediaType);
 }
 
+/** The title that a layer has, which ORAS gives to each (OCI image spec, annotations.md). */
+export function titleOf({ annotations }: Descriptor): string | undefined {
+  return annotations['org.opencontainers.image.title'] || undefined;
+}
+
 /** Of one object. A great many take longest of all that a manifest can hold, at every publish. */
 const maxAnnotations = 1_000;
 
 type Refuse = (why: string) => never;
 
-function parseObject(bytes: Uint8Array, refuse: Refuse): Record<string, unknown> {
-  let document: unknown;
+/** Undefined for what is no JSON object. */
+function parseJson(bytes: Uint8Array): Record<string, unknown> | undefined {
   try {
-    document = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    const document: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return isObject(document) ? document : undefined;
   } catch {
-    return refuse('it is not JSON');
+    return undefined;
   }
-  return isObject(document) ? document : refuse('it is not a JSON object');
 }
 
 function parseList(value: unknown, field: string, refuse: Refuse): readonly Descriptor[] {

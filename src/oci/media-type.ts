@@ -22,8 +22,10 @@ export function isSchema1(mediaType: string): boolean {
   return dockerSchema1.test(mediaType);
 }
 
+/** A config without a type is taken for an image's, as other runtimes take it. */
 export function isImageConfig(mediaType: string): boolean {
   return (
+    mediaType === '' ||
     mediaType === 'application/vnd.oci.image.config.v1+json' ||
     mediaType === 'application/vnd.docker.container.image.v1+json'
   );
@@ -37,16 +39,25 @@ export function isImageLayer(mediaType: string): boolean {
   return imageLayer.test(mediaType);
 }
 
-const tar = /\.tar(?:\+gzip|\.gzip|\+zstd)?$/;
+/** The layer types of an image, and those by which encryption, nydus and EROFS replace them. */
+export function claimsImageLayer(mediaType: string): boolean {
+  return /^application\/vnd\.(?:oci\.image\.layer\.|docker\.image\.rootfs\.|erofs\.layer\.)/.test(mediaType);
+}
+
+/** Of the descriptor that stands for no content (OCI image spec, manifest.md). */
+export const emptyType = 'application/vnd.oci.empty.v1+json';
+
+/** Makers end the type of a tar in `.tar`, `.tar+gzip`, `.tar.gzip`, `+tar.gz` and more. */
+const tar = /[/.+-](?:tar(?:[.+](?:gzip|gz|zstd|zst))?|tgz)$/;
 
 /** A media type whose suffix says tar, compressed or not. */
 export function isTar(mediaType: string): boolean {
   return tar.test(mediaType);
 }
 
-/** A layer of the model specification (CNCF ModelPack, and its earlier name). */
+const modelFormats = ['cncf.model', 'cnai.model', 'kitops.modelkit', 'docker.ai'];
+
+/** A layer of the model specification (CNCF ModelPack, and its earlier name), of KitOps or of Docker Model Runner. */
 export function isModelLayer(mediaType: string): boolean {
-  return (
-    mediaType.startsWith('application/vnd.cncf.model.') || mediaType.startsWith('application/vnd.cnai.model.')
-  );
+  return modelFormats.some(format => mediaType.startsWith(`application/vnd.${format}.`));
 }

@@ -1,4 +1,5 @@
 import { ArtifactError } from '../util/error.ts';
+import { createFew, type Few } from './few.ts';
 import { nameLength, quoteName } from './name.ts';
 import type { Attributes } from './toc.ts';
 import { plainAttributes, type DirectoryNode, type TreeNode } from './tree.ts';
@@ -31,11 +32,13 @@ type Path = { readonly name: string; readonly length: number; readonly above: Pa
  * number of nodes, memory in that of the directories that several layers have. Yields after each node.
  *
  * @throws ArtifactError `unmountable`, naming both layers, where a directory meets anything else in an artifact: its
- * layers are parts beside each other, so one would hide a part of the other. Also for a path over 3,840 bytes.
+ * layers are parts beside each other, so one would hide a part of the other. Also for a path over 3,840 bytes. A file in
+ * place of another one is what a later layer of the same title asks for; `hidden` is told of it.
  */
 export function* mergeTrees(
   layers: Iterable<LayerTree>,
   kind: 'artifact' | 'image',
+  hidden: Pick<Few, 'add'> = createFew(),
 ): Generator<void, DirectoryNode> {
   let root: DirectoryNode | undefined;
   // Layers are left as they are, so that a tree can be merged again: only these may be changed.
@@ -51,7 +54,11 @@ export function* mergeTrees(
         const lower = into?.children.get(name);
         const path = { name, length: place.path.length + nameLength(name) + 1, above: place.path };
         if (path.length > maxPath) throw tooLong(node, path);
-        if (kind === 'artifact' && lower !== undefined) refuseClash(lower, node, path);
+        if (kind === 'artifact' && lower !== undefined) {
+          refuseClash(lower, node, path);
+          if (!isSame(lower, node))
+            hidden.add(() => `${quoteName(formatPath(path))} of ${lower.layer} by that of ${node.layer}`);
+        }
         if (node.kind === 'directory') {
           const next = enter(directoryOf(lower), node, path, made);
           into?.children.set(name, next.into ?? node);
@@ -101,6 +108,14 @@ function refuseClash(below: TreeNode, above: LayerNode, path: Path): void {
     'unmountable',
     `${quoteName(formatPath(path))} is a ${below.kind} in ${below.layer} and a ${above.kind} in ${above.layer}; one of the two must be pushed under another name`,
   );
+}
+
+/** Whether it makes no difference which of two nodes is shown. */
+function isSame(below: TreeNode, above: LayerNode): boolean {
+  if (below.kind === 'file' && above.kind === 'file')
+    return below.source.digest === above.source.digest && below.body === above.body;
+  if (below.kind === 'symlink' && above.kind === 'symlink') return below.target === above.target;
+  return below.kind === 'directory';
 }
 
 function tooLong(node: LayerNode, path: Path): ArtifactError {

@@ -63,6 +63,28 @@ for (const [name, document, diffIds, kind] of [
     'artifact',
   ],
   [
+    'an image config of which nothing is known',
+    manifest(imageConfig, [layer(tarGzip)]),
+    undefined,
+    'artifact',
+  ],
+  ['an image config and a text layer', manifest(imageConfig, [layer('text/plain')]), [digest], 'artifact'],
+  [
+    'an image config, a change set and a text layer',
+    manifest(imageConfig, [layer(tarGzip), layer('text/plain')]),
+    [digest, digest],
+    'artifact',
+  ],
+  [
+    'an image config of no fitting diff_ids, and titles',
+    manifest(imageConfig, [layer(tarGzip, { [title]: 'x' })]),
+    [digest, digest],
+    'artifact',
+  ],
+  ['a config without a type', manifest('', [layer('text/plain')]), undefined, 'artifact'],
+  ['a config without a type that is an image', manifest('', [layer(tarGzip)]), [digest], 'image'],
+  ['an image of no layers', manifest(imageConfig, []), [], 'image'],
+  [
     'an artifactType, an image config and too few diff_ids',
     manifest(imageConfig, [layer(tarGzip)], 'a/b'),
     [],
@@ -74,18 +96,37 @@ for (const [name, document, diffIds, kind] of [
   });
 }
 
-for (const [name, document] of [
-  ['an image config with text layers and no artifactType', manifest(imageConfig, [layer('text/plain')])],
-  ['no config type and no artifactType', manifest('', [layer('text/plain')])],
+const encrypted = `${tarGzip}+encrypted`;
+const nydus = 'application/vnd.oci.image.layer.nydus.blob.v1';
+for (const [name, layers, diffIds, why] of [
+  [
+    'an encrypted layer',
+    [tarGzip, encrypted],
+    [digest, digest],
+    /^layer 2 \(sha256:cccc.* is encrypted.*\+encrypted/,
+  ],
+  ['a layer of nydus', [nydus], [digest], /^layer 1 .* nydus.* \(its media type is .*nydus\.blob\.v1\)/],
+  ['a layer of EROFS', ['application/vnd.erofs.layer.v1'], [digest], /^layer 1 .* EROFS/],
+  ['a layer of an unknown kind', ['application/vnd.oci.image.layer.v9.zip'], [digest], /^layer 1 .*v9\.zip/],
+  [
+    'a diff_id too few',
+    [tarGzip, tarGzip],
+    [digest],
+    /^layer 2 .* no diff_id: .* 1 diff_ids for 2 layers.*tar\+gzip/,
+  ],
+  ['a diff_id too many', [tarGzip], [digest, digest], /^layer 1 .* 2 diff_ids for 1 layers.*tar\+gzip/],
+  ['a diff_id that is none', [tarGzip], ['x'], /^layer 1 .* diff_id "x", which is no digest/],
 ] as const) {
-  test(`${name} is refused`, () => {
-    assert.throws(
-      () => planLayers(document, [digest], all, 'r/x'),
-      unmountable(/neither a container image nor an artifact/),
+  test(`an image with ${name} is refused for it`, () => {
+    const document = manifest(
+      imageConfig,
+      layers.map(type => layer(type)),
     );
+    assert.throws(() => planLayers(document, diffIds, all, 'r/x'), unmountable(why));
   });
 }
 
+const model = (path: string) => ({ 'org.cncf.model.filepath': path });
 const oras = { [title]: 'd', 'io.deis.oras.content.unpack': 'true' };
 for (const [name, descriptor, unpack, form, path] of [
   ['a titled file', layer('text/plain', { [title]: 'a/b.txt' }), 'auto', 'file', 'a/b.txt'],
@@ -150,6 +191,46 @@ for (const [name, descriptor, unpack, form, path] of [
     'unpacked',
     `sha256-${hex}`,
   ],
+  [
+    'a tar of KitOps with its path',
+    layer('application/vnd.kitops.modelkit.code.v1.tar+gzip', model('src')),
+    'auto',
+    'unpacked',
+    'src',
+  ],
+  [
+    'a tar of KitOps with a title',
+    layer('application/vnd.kitops.modelkit.model.v1.tar', { [title]: 'a.tar' }),
+    'auto',
+    'unpacked',
+    'a.tar',
+  ],
+  [
+    'a tar of Docker Model Runner',
+    layer('application/vnd.docker.ai.dir.tar', model('dir-tar-1.tar')),
+    'auto',
+    'unpacked',
+    'dir-tar-1.tar',
+  ],
+  [
+    'a file of Docker Model Runner',
+    layer('application/vnd.docker.ai.gguf.v3', model('m.gguf')),
+    'auto',
+    'file',
+    'm.gguf',
+  ],
+  ['any tar with the path of a model', layer(tarGzip, model('w')), 'auto', 'unpacked', 'w'],
+  ['an unnamed tar by another suffix', layer('application/x+tar.gz'), 'auto', 'unpacked', `sha256-${hex}`],
+  ['what only sounds like a tar', layer('application/guitar'), 'auto', 'file', `sha256-${hex}`],
+  [
+    'a titled tar, always to be unpacked',
+    layer(tarGzip, { [title]: 'a.tgz' }),
+    'always',
+    'detected',
+    'a.tgz',
+  ],
+  ['any layer, always to be unpacked', layer('text/plain'), 'always', 'detected', `sha256-${hex}`],
+  ['a directory of ORAS, always to be unpacked', layer(tarGzip, oras), 'always', 'unpacked', 'd'],
   ['an unnamed tar+gzip', layer('application/x.tar+gzip'), 'auto', 'unpacked', `sha256-${hex}`],
   ['an unnamed tar+zstd', layer('application/x.tar+zstd'), 'auto', 'unpacked', `sha256-${hex}`],
   ['an unnamed tar.gzip', layer('application/x.tar.gzip'), 'auto', 'unpacked', `sha256-${hex}`],
@@ -163,6 +244,43 @@ for (const [name, descriptor, unpack, form, path] of [
     );
   });
 }
+
+test('a tar goes where its maker has it, and one that nothing marks beside its name', () => {
+  const intoOf = (descriptor: Descriptor, unpack: LayerSelection['unpack'] = 'auto') => {
+    const [plan] = planLayers(manifest(empty, [descriptor]), undefined, { ...all, unpack }, 'r/x').layers;
+    return plan?.form === 'file' ? 'file' : plan?.into;
+  };
+  assert.deepEqual(intoOf(layer(tarGzip, { ...oras, [title]: 'a/./b/' })), {
+    path: ['a', 'b'],
+    packed: true,
+  });
+  assert.equal(intoOf(layer(tarGzip, { 'io.deis.oras.content.unpack': 'true' })), undefined);
+  assert.equal(intoOf(layer('application/vnd.cncf.model.weight.v1.tar', model('w/x'))), undefined);
+  assert.deepEqual(intoOf(layer('a/b', { [title]: 'w/x.tar' }), 'always'), { path: ['w'], packed: false });
+  assert.deepEqual(intoOf(layer('a/b'), 'always'), { path: [], packed: false });
+  assert.throws(
+    () => intoOf(layer(tarGzip, { ...oras, [title]: '../d' })),
+    unmountable(/leads out of its root/),
+  );
+  assert.throws(
+    () => intoOf(layer('a/b', { [title]: '../x.tar' }), 'always'),
+    unmountable(/leads out of its root/),
+  );
+});
+
+test('the empty descriptor shows nothing, unless it has a name', () => {
+  const nothing = {
+    ...layer(empty),
+    size: 2,
+    digest: parseDigest('sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'),
+  };
+  const planned = (...layers: readonly Descriptor[]) =>
+    planLayers(manifest(empty, layers), undefined, all, 'r/x').layers.map(({ name }) => name);
+  assert.deepEqual(planned(nothing), []);
+  assert.deepEqual(planned(layer('text/plain', { [title]: 'a' }), nothing), ['a']);
+  assert.deepEqual(planned({ ...nothing, annotations: { [title]: 'e.json' } }), ['e.json']);
+  assert.deepEqual(planned({ ...nothing, mediaType: 'application/json' }).length, 1);
+});
 
 test('the digest that ORAS promises for a directory is asked for', () => {
   const descriptor = layer(tarGzip, { ...oras, 'io.deis.oras.content.digest': digest });

@@ -34,6 +34,10 @@ export function isDigestList(value: unknown): value is Digest[] {
   return Array.isArray(value) && value.every(isDigestText);
 }
 
+export function isTextList(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every(isText);
+}
+
 export function isTextMap(value: unknown): value is Record<string, string> {
   return isFields(value) && Object.values(value).every(isText);
 }

@@ -7,11 +7,12 @@ import {
   isDigestText,
   isFields,
   isText,
+  isTextList,
 } from './json-record.ts';
 
 /** Which part of the artifact a view shows. */
 type Selection = {
-  readonly unpack: 'auto' | 'never';
+  readonly unpack: 'auto' | 'never' | 'always';
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly subPath?: string;
@@ -28,18 +29,31 @@ export type ViewRecord = {
   readonly bytes: number;
   readonly inodes: number;
   readonly selection?: Selection;
+  readonly notes?: readonly string[];
   /** What is wrong with it: it is left to those who show it, and shown to nobody else. */
   readonly damage?: string;
 };
 
 /** The record of a sidecar's fields, or undefined where it is torn, foreign, or another view's. */
 export function parseView(fields: Fields, key: string): ViewRecord | undefined {
-  const { manifest, reference, artifactType, blobs, layers, bytes, inodes, selection, damage, ...rest } =
-    fields;
+  const {
+    manifest,
+    reference,
+    artifactType,
+    blobs,
+    layers,
+    bytes,
+    inodes,
+    selection,
+    notes,
+    damage,
+    ...rest
+  } = fields;
   if (rest['key'] !== key || !isDigestText(manifest) || !isText(reference)) return undefined;
   if (!isAbsentOr(isText, artifactType) || !isDigestList(blobs) || !isDigestList(layers)) return undefined;
   if (!isCount(bytes) || !isCount(inodes)) return undefined;
-  if (!isAbsentOr(isSelection, selection) || !isAbsentOr(isText, damage)) return undefined;
+  if (!isAbsentOr(isSelection, selection) || !isAbsentOr(isTextList, notes) || !isAbsentOr(isText, damage))
+    return undefined;
   return {
     ...rest,
     key,
@@ -51,6 +65,7 @@ export function parseView(fields: Fields, key: string): ViewRecord | undefined {
     bytes,
     inodes,
     ...(selection !== undefined && { selection }),
+    ...(notes !== undefined && { notes }),
     ...(damage !== undefined && { damage }),
   };
 }
@@ -62,9 +77,5 @@ function isSelection(value: unknown): value is Selection {
 }
 
 function isUnpack(value: unknown): value is Selection['unpack'] {
-  return value === 'auto' || value === 'never';
-}
-
-function isTextList(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every(isText);
+  return value === 'auto' || value === 'never' || value === 'always';
 }

@@ -3,6 +3,7 @@ import type { TocSummary } from '../oci/toc.ts';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
 import { startThread } from '../util/thread.ts';
+import { startsAsTar } from './tar-start.ts';
 import type { UnpackJob } from './job.ts';
 import type { UnpackLimits } from './limits.ts';
 import { setXattrs } from './xattrs.ts';
@@ -16,6 +17,8 @@ export type Unpacker = AsyncDisposable & {
    * @throws ArtifactError `unmountable` naming layer and entry; `exhausted`; the signal's reason, promptly.
    */
   unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<TocSummary>;
+  /** Whether a file begins as a tar, plain or compressed with gzip or zstd. */
+  isTar(path: string): Promise<boolean>;
 };
 
 /** Each unpacks with one thread, uncompresses with another, and may write small files with a third. */
@@ -52,6 +55,7 @@ export function openUnpacker(limits: UnpackLimits): Unpacker {
         throw toThreadError(thrown, digest);
       }
     },
+    isTar: startsAsTar,
     async [Symbol.asyncDispose]() {
       closing = true;
       await Promise.all([...threads].map(thread => thread[Symbol.asyncDispose]()));

@@ -111,6 +111,7 @@ export function createArtifacts(world: {
         path: view.path,
         bytes: view.bytes,
         inodes: view.inodes,
+        notes: view.notes ?? [],
       };
     },
     async explain(text, { secrets, pod: name }, signal) {

@@ -102,8 +102,8 @@ function parsePlatformAttribute(text: string): Platform {
 }
 
 function parseUnpack(text: string): Selection['unpack'] {
-  if (text === 'auto' || text === 'never') return text;
-  throw refusal('unpack', text, 'write auto or never');
+  if (text === 'auto' || text === 'never' || text === 'always') return text;
+  throw refusal('unpack', text, 'write auto, never or always');
 }
 
 /** Globs between commas; the white space around each is not part of it. */

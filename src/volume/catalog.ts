@@ -111,11 +111,12 @@ export function createCatalog(world: {
           mediaType: descriptor.mediaType,
           size: descriptor.size,
           name: path,
-          form,
+          form: form === 'file' ? form : 'unpacked',
           held: await source.isHeld(layer),
         });
       }
       const records = await volumes.list();
+      const made = (await views.list()).filter(view => view.manifest === selected.digest);
       return {
         reference: name.reference,
         digest,
@@ -128,6 +129,7 @@ export function createCatalog(world: {
         pinned: (await pins.list()).some(pin => pin.digest === digest),
         verdict: formatVerdict(await signatures.judge(name.reference, digest)),
         volumes: records.filter(record => record.digest === digest).map(record => record.targetPath),
+        notes: [...new Set(made.flatMap(view => view.notes ?? []))],
       };
     },
   };

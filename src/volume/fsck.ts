@@ -71,7 +71,7 @@ export async function checkCache(
       signal,
     );
     const plan = planLayers(manifest, diffIds, selection, reference);
-    const tree = await world.trees.merge(plan, selection, () => {}, signal);
+    const tree = await world.trees.merge(await world.trees.settle(plan), selection, () => {}, signal);
     return (await views.compare(view.key, tree, signal))?.problem;
   };
 

@@ -11,6 +11,7 @@ import type { Blobs, Ingest, Layers } from './contracts/store.ts';
 import type { Unpacker } from './contracts/unpacker.ts';
 import { createHashingSink } from './hashing-sink.ts';
 import { createMemorySink } from './memory-sink.ts';
+import { metered } from './metered-sink.ts';
 
 /** Where an artifact's layers may come from; offline, from the cache alone. */
 export type Origin =
@@ -128,10 +129,14 @@ export function createLayerSource(
     return giver;
   };
 
-  const bringUnpacked = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
-    // The transferred bytes are only a means here: they are verified, unpacked and dropped without becoming a blob.
+  const bringTar = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
+    // The transferred bytes of a tar are only a means: they are verified, unpacked and dropped without becoming a blob.
     await using ingest = await blobs.ingest(layer.descriptor, placeOf(origin), signal);
     const giver = await download(ingest, layer, origin, signal);
+    if (layer.form === 'detected' && !(await unpacker.isTar(ingest.path))) {
+      await ingest.commit();
+      return giver;
+    }
     try {
       await unpack(ingest.path, layer, signal);
     } catch (thrown) {
@@ -143,9 +148,11 @@ export function createLayerSource(
   };
 
   const isHeld = async (layer: LayerPlan): Promise<boolean> => {
-    if (layer.form === 'unpacked') return layers.has(layer.descriptor.digest);
+    const { digest, size } = layer.descriptor;
+    if (layer.form !== 'file' && (await layers.has(digest))) return true;
     // One of another size is not what the manifest means, nor is it for this pod to hear of.
-    return (await blobs.size(layer.descriptor.digest)) === layer.descriptor.size;
+    if (layer.form === 'unpacked' || (await blobs.size(digest)) !== size) return false;
+    return layer.form === 'file' || !(await unpacker.isTar(blobs.path(digest)));
   };
 
   return {
@@ -157,13 +164,13 @@ export function createLayerSource(
       if (await isHeld(layer)) return undefined;
       using _work = await (isSmall(layer) ? smalls : works).acquire(placeOf(origin), signal);
       try {
-        if (layer.form === 'unpacked' && (await blobs.size(digest)) !== undefined) {
+        if (layer.form !== 'file' && (await blobs.size(digest)) !== undefined) {
           await confirm(layer, signal);
           underWay.set(key, { offset: size });
           await unpack(blobs.path(digest), layer, signal);
           return undefined;
         }
-        return await (layer.form === 'file' ? bringFile : bringUnpacked)(layer, origin, signal);
+        return await (layer.form === 'file' ? bringFile : bringTar)(layer, origin, signal);
       } finally {
         underWay.delete(key);
       }
@@ -205,38 +212,4 @@ function placeOf(origin: Origin): string {
 
 function keyOf({ digest, size }: Descriptor, origin: Origin): string {
   return `${digest} ${size} ${placeOf(origin)}`;
-}
-
-/** Counts what comes, however it comes. */
-function metered(sink: Sink, count: (bytes: number) => void): Sink {
-  let seen = sink.offset;
-  const note = (): void => {
-    const { offset } = sink;
-    if (offset > seen) count(offset - seen);
-    seen = offset;
-  };
-  const { file } = sink;
-  return {
-    get offset() {
-      return sink.offset;
-    },
-    write(chunk) {
-      sink.write(chunk);
-      note();
-    },
-    restart() {
-      sink.restart();
-      note();
-    },
-    ...(file && {
-      file: {
-        ...file,
-        grown() {
-          file.grown();
-          note();
-        },
-      },
-    }),
-    ...(sink.verify === undefined ? {} : { verify: sink.verify.bind(sink) }),
-  };
 }

@@ -117,7 +117,6 @@ export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examin
 
   const diffIdsOf = async (
     config: Descriptor,
-    label: string,
     source: Documents,
     signal: AbortSignal,
   ): Promise<readonly string[] | undefined> => {
@@ -126,7 +125,7 @@ export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examin
       await source.confirm({ kind: 'blob', descriptor: config }, signal);
       return known.diffIds;
     }
-    const diffIds = parseDiffIds(await bytesOf('blob', config, source, signal), label);
+    const diffIds = parseDiffIds(await bytesOf('blob', config, source, signal));
     configs.keep(config.digest, { diffIds }, config.size);
     return diffIds;
   };
@@ -142,7 +141,7 @@ export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examin
         if (found.kind === 'manifest') {
           if (!needsConfig(found)) return { digest: next.digest, manifest: found, documents };
           await source.hold(found.config.digest);
-          const diffIds = await diffIdsOf(found.config, label, source, signal);
+          const diffIds = await diffIdsOf(found.config, source, signal);
           return {
             digest: next.digest,
             manifest: found,

@@ -20,7 +20,7 @@ import type { Selected } from './manifests.ts';
 import type { Selection } from './request.ts';
 import type { Room } from './room.ts';
 import { createTracker, totals } from './tracker.ts';
-import type { Trees } from './trees.ts';
+import type { SettledLayer, Trees } from './trees.ts';
 import type { Progress } from './usecases.ts';
 
 /** An artifact that is understood but perhaps not here: what its view will be made of. */
@@ -33,7 +33,7 @@ export type Blueprint = {
 };
 
 /** Changes whenever the same manifest and options would give another tree than before. */
-const viewFormat = 1;
+const viewFormat = 2;
 
 /** The view's name: everything that decides its content, and nothing else. */
 export function viewKey(manifest: Digest, selection: Selection): string {
@@ -50,13 +50,17 @@ export function contentsOf({ selected, plan }: Blueprint): readonly Content[] {
   ];
 }
 
-/** The same, as it lies in the store. */
-export function itemsOf({ selected, plan }: Blueprint): readonly Item[] {
+/** The same, as it lies in the store. What the bytes decide is as the view has it, and without one it may be either. */
+export function itemsOf({ selected, plan }: Blueprint, view?: View): readonly Item[] {
+  const kindsOf = ({ form, descriptor }: LayerPlan): readonly Item['kind'][] => {
+    if (form === 'file') return ['blobs'];
+    if (form === 'unpacked') return ['layers'];
+    if (view === undefined) return ['blobs', 'layers'];
+    return [view.layers.includes(descriptor.digest) ? 'layers' : 'blobs'];
+  };
   return [
     ...selected.documents.map(({ descriptor: { digest } }) => ({ kind: 'blobs', digest }) as const),
-    ...plan.layers.map(
-      ({ form, descriptor: { digest } }) => ({ kind: form === 'file' ? 'blobs' : 'layers', digest }) as const,
-    ),
+    ...plan.layers.flatMap(layer => kindsOf(layer).map(kind => ({ kind, digest: layer.descriptor.digest }))),
   ];
 }
 
@@ -181,10 +185,16 @@ export function createPreparation(world: {
     const { plan, selection, key, selected, reference } = blueprint;
     report({ ...totals(plan.layers), phase: 'view' });
     using turn = await merges.acquire(signal);
-    const tree = await trees.merge(plan, selection, text => world.note(reference, text), signal);
+    const notes: string[] = [];
+    const note = (text: string): void => {
+      notes.push(text);
+      world.note(reference, text);
+    };
+    const settled = await trees.settle(plan);
+    const tree = await trees.merge(settled, selection, note, signal);
     const { manifest, documents, digest } = selected;
-    const digests = (form: LayerPlan['form']): readonly Digest[] =>
-      plan.layers.filter(layer => layer.form === form).map(layer => layer.descriptor.digest);
+    const digests = (form: SettledLayer['form']): readonly Digest[] =>
+      settled.layers.filter(layer => layer.form === form).map(layer => layer.descriptor.digest);
     const record: ViewRecord = {
       key,
       manifest: digest,
@@ -194,6 +204,7 @@ export function createPreparation(world: {
       layers: [...new Set(digests('unpacked'))],
       ...(await doInSlices(measureTree(tree), signal)),
       selection,
+      ...(notes.length === 0 ? {} : { notes: cut(notes) }),
     };
     const compared = await views.compare(key, tree, signal);
     if (compared?.problem !== undefined) await integrity.retire(record, compared.problem);
@@ -206,7 +217,10 @@ export function createPreparation(world: {
     async prepare(blueprint, origin, report, signal) {
       using _held = await holds.hold(heldBy(blueprint));
       const existing = await views.find(blueprint.key);
-      if (existing !== undefined && (await integrity.isIntact(existing, itemsOf(blueprint), signal)))
+      if (
+        existing !== undefined &&
+        (await integrity.isIntact(existing, itemsOf(blueprint, existing), signal))
+      )
         return existing;
       // What the names alone forbid is refused before anything is downloaded.
       await trees.verifyNames(blueprint.plan, signal);
@@ -231,6 +245,14 @@ const worthAWrite = 1024 * 1024;
 const maxUnwritten = 250;
 /** How many trees are in memory at once: each may have as many entries as a layer. */
 const maxMerges = 2;
+
+/** Of all that is to be said about a view, its record has so much; the log has all. */
+const maxNotes = 16;
+
+function cut(notes: readonly string[]): readonly string[] {
+  if (notes.length <= maxNotes) return notes;
+  return [...notes.slice(0, maxNotes), `and ${notes.length - maxNotes} more, in the log`];
+}
 
 /** Each digest that is not held, once. */
 async function missingLayers(

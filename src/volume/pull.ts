@@ -123,7 +123,7 @@ export function createPull(world: {
     for (const { descriptor, form, label } of plan.layers) {
       if (descriptor.data !== undefined) continue;
       const isBlob = (await blobs.size(descriptor.digest)) !== undefined;
-      if (!isBlob && !(form === 'unpacked' && (await layers.has(descriptor.digest)))) throw toLack(label);
+      if (!isBlob && !(form !== 'file' && (await layers.has(descriptor.digest)))) throw toLack(label);
     }
   };
 
@@ -181,7 +181,7 @@ export function createPull(world: {
     // Nothing is to come, so that all can be asked about before any of it is read.
     if (origin.kind === 'offline') await confirm(contents, signal);
     let view = await views.find(blueprint.key);
-    if (view === undefined || !(await integrity.isIntact(view, itemsOf(blueprint), signal)))
+    if (view === undefined || !(await integrity.isIntact(view, itemsOf(blueprint, view), signal)))
       view = await build(blueprint, origin, onProgress, signal);
     else await views.touch(blueprint.key);
     await confirm(contents, signal);

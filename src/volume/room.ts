@@ -35,7 +35,7 @@ const unpackedFactor = 3;
 
 /** Bytes of the disk that a layer takes at its most. */
 export function footprint({ form, descriptor }: LayerPlan): number {
-  return descriptor.size * (form === 'unpacked' ? unpackedFactor : 1);
+  return descriptor.size * (form === 'file' ? 1 : unpackedFactor);
 }
 
 export function createRoom(

@@ -1,3 +1,4 @@
+import { createFew } from '../oci/few.ts';
 import { createLayerTree, type LayerTree, toFileTree } from '../oci/layer-tree.ts';
 import { mergeTrees } from '../oci/merge.ts';
 import type { LayerPlan, Plan } from '../oci/plan.ts';
@@ -13,20 +14,34 @@ import type { Selection } from './request.ts';
 export type Trees = {
   /** @throws ArtifactError `unmountable` where the names alone forbid it. */
   verifyNames(plan: Plan, signal: AbortSignal): Promise<void>;
-  /** `note` hears what of it was left out. @throws `corrupt`; `unmountable`. */
+  /** Decides of what is here whether it has been unpacked: if its bytes are a tar. */
+  settle(plan: Plan): Promise<SettledPlan>;
+  /** `note` hears what of it is not shown. @throws `corrupt`; `unmountable`. */
   merge(
-    plan: Plan,
+    plan: SettledPlan,
     selection: Selection,
     note: (text: string) => void,
     signal: AbortSignal,
   ): Promise<DirectoryNode>;
 };
 
+export type SettledLayer = Exclude<LayerPlan, { form: 'detected' }>;
+export type SettledPlan = { readonly kind: Plan['kind']; readonly layers: readonly SettledLayer[] };
+
 /** @param maxEntries most entries of the layers of one artifact, all together. */
 export function createTrees(layers: Layers, maxEntries: number): Trees {
   return {
     async verifyNames(plan, signal) {
       await doInSlices(mergeTrees(fileTreesOf(plan, createTreeBudget(maxEntries)), plan.kind), signal);
+    },
+    async settle({ kind, layers: plans }) {
+      const settled: SettledLayer[] = [];
+      for (const plan of plans) {
+        if (plan.form !== 'detected') settled.push(plan);
+        else if (await layers.has(plan.descriptor.digest)) settled.push({ ...plan, form: 'unpacked' });
+        else settled.push({ ...plan, form: 'file' });
+      }
+      return { kind, layers: settled };
     },
     async merge(plan, selection, note, signal) {
       const trees = [];
@@ -36,7 +51,10 @@ export function createTrees(layers: Layers, maxEntries: number): Trees {
         tree.notes.forEach(note);
         trees.push(tree);
       }
-      const root = await doInSlices(mergeTrees(trees, plan.kind), signal);
+      const hidden = createFew();
+      const root = await doInSlices(mergeTrees(trees, plan.kind, hidden), signal);
+      const list = hidden.format();
+      if (list !== undefined) note(`layers hide files of earlier layers: ${list}`);
       return selection.subPath === undefined ? root : subTree(root, selection.subPath);
     },
   };
@@ -47,12 +65,12 @@ function* fileTreesOf({ layers }: Plan, budget: TreeBudget): Generator<LayerTree
   for (const layer of layers) if (layer.form === 'file') yield fileTreeOf(layer, budget);
 }
 
-function fileTreeOf({ name, label, descriptor }: LayerPlan, budget: TreeBudget): LayerTree {
+function fileTreeOf({ name, label, descriptor }: SettledLayer, budget: TreeBudget): LayerTree {
   return toFileTree(name, { digest: descriptor.digest, size: descriptor.size, label, budget });
 }
 
 async function treeOf(
-  layer: LayerPlan,
+  layer: SettledLayer,
   kind: Plan['kind'],
   layers: Layers,
   budget: TreeBudget,
@@ -60,14 +78,15 @@ async function treeOf(
 ): Promise<LayerTree> {
   const { digest } = layer.descriptor;
   if (layer.form === 'file') return fileTreeOf(layer, budget);
-  const tree = createLayerTree(digest, { kind, label: layer.label, budget });
+  const { path = [], packed = false } = layer.into ?? {};
+  const tree = createLayerTree(digest, { kind, label: layer.label, budget, at: path, packed });
   const toc = await layers.readToc(digest, entries => entries.forEach(tree.add), signal);
   if (toc === undefined)
     throw new ArtifactError('internal', `${layer.label} (${digest}) left the cache while it was in use`);
   if (layer.diffId !== undefined && layer.diffId !== toc.diffId) {
     throw new ArtifactError(
       'unmountable',
-      `the uncompressed bytes of ${layer.label} are ${toc.diffId}, but the artifact promises ${layer.diffId}; push it again`,
+      `the uncompressed bytes of ${layer.label} (${layer.descriptor.mediaType}) are ${toc.diffId}, but the artifact promises ${layer.diffId}; push it again`,
     );
   }
   return tree.finish(toc.notes);

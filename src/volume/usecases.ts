@@ -52,6 +52,8 @@ export type Pulled = {
   readonly path: string;
   readonly bytes: number;
   readonly inodes: number;
+  /** What of the artifact is not shown: names that a later layer took, what was left out. */
+  readonly notes: readonly string[];
 };
 
 /** One artifact of the cache, a row of `ls`. */
@@ -90,6 +92,8 @@ export type ArtifactDetail = {
   /** The verdict of the node's signature policy, by the signatures that the node keeps. */
   readonly verdict: string;
   readonly volumes: readonly string[];
+  /** What of it the views in the cache do not show. */
+  readonly notes: readonly string[];
 };
 
 /** A pod as people name it. */

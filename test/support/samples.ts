@@ -37,6 +37,7 @@ export const pulled: Pulled = {
   path: '/state/views/v',
   bytes: 2 ** 40,
   inodes: 3,
+  notes: ['z: layers hide files of earlier layers: "w" of layer 1 by that of layer 2'],
 };
 export const detail: ArtifactDetail = {
   reference: 'registry.example/z:1',
@@ -53,6 +54,7 @@ export const detail: ArtifactDetail = {
   pinned: true,
   verdict: 'accepted: no policy file is configured',
   volumes: ['/pods/u/mount'],
+  notes: ['layer 1: left out FIFO "p"'],
 };
 export const volume: VolumeStatus = {
   volumeId: 'csi-1',

@@ -29,6 +29,7 @@ export async function inspect(shell: Shell, operands: readonly string[], options
         ['signatures', artifact.verdict],
         ['pinned', artifact.pinned ? 'yes' : 'no'],
         ['volumes', artifact.volumes.join(', ') || 'none'],
+        ...artifact.notes.map(note => ['note', note] as const),
         ...Object.entries(annotations).map(([name, value]) => [`annotation ${name}`, value] as const),
       ]) +
       formatTable(

@@ -23,6 +23,7 @@ test('mount publishes a volume that is no pod’s, the same for the same folder'
       path: '',
       bytes: 0,
       inodes: 0,
+      notes: [],
     };
   };
   const around = (volumes: readonly VolumeStatus[]) => ({

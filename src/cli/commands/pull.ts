@@ -1,3 +1,4 @@
+import { printable } from '../../util/printable.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Pulled } from '../../volume/usecases.ts';
 import { pulling } from '../pulling.ts';
@@ -14,6 +15,11 @@ export async function pull(shell: Shell, operands: readonly string[], options: O
   printLine(shell, { kind: 'pulled', ...pulled }, () => formatPulled(pulled));
 }
 
-function formatPulled({ reference, digest, bytes, inodes }: Pulled): string {
-  return `${reference}@${digest}\n${formatSize(bytes)}, ${formatCount(inodes, 'inode')}\n`;
+function formatPulled({ reference, digest, bytes, inodes, notes }: Pulled): string {
+  const lines = [
+    `${reference}@${digest}`,
+    `${formatSize(bytes)}, ${formatCount(inodes, 'inode')}`,
+    ...notes.map(note => `note: ${printable(note)}`),
+  ];
+  return lines.map(line => `${line}\n`).join('');
 }

@@ -134,6 +134,8 @@ export type ViewRecord = {
   readonly inodes: number;
   /** Which part of the artifact it shows; absent where its record was lost and made anew. */
   readonly selection?: Selection;
+  /** What is not shown, for people: a few lines. */
+  readonly notes?: readonly string[];
   /** What is wrong with it: it is left to those who show it, and shown to nobody else. */
   readonly damage?: string;
 };

@@ -4,6 +4,8 @@ import type { TocSummary } from '../../oci/toc.ts';
 /** Unpacks a verified layer file into a folder of the store, in a thread of its own. @throws `unmountable` naming the entry; `exhausted`. */
 export type Unpacker = {
   unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<TocSummary>;
+  /** Whether a file begins as a tar, plain or compressed with gzip or zstd. */
+  isTar(path: string): Promise<boolean>;
 };
 
 /** Reads an archive as it streams by: each regular file with its size in bytes; its content must be read before the next. */

@@ -1,0 +1,73 @@
+import { ArtifactError } from '../util/error.ts';
+import type { Descriptor } from './descriptor.ts';
+import type { Digest } from './digest.ts';
+import { shortDigest, verifyDiffId } from './layer-label.ts';
+import { type Manifest, titleOf } from './manifest.ts';
+import { claimsImageLayer, isImageConfig, isImageLayer } from './media-type.ts';
+
+/**
+ * Whether a manifest is a container image. The config's type alone says little: many tools call any config an image's.
+ * So it is one whose config lists diff_ids and whose layers all claim to be change sets. Where there are not as many
+ * diff_ids as layers, an artifactType, or a name for each layer, makes it an artifact all the same.
+ */
+export function isImage(
+  { config, layers, artifactType }: Manifest,
+  diffIds: readonly string[] | undefined,
+): boolean {
+  if (!isImageConfig(config.mediaType) || diffIds === undefined) return false;
+  if (!layers.every(layer => claimsImageLayer(layer.mediaType))) return false;
+  if (diffIds.length === layers.length) return true;
+  return (
+    diffIds.length > 0 && artifactType === undefined && !layers.every(layer => titleOf(layer) !== undefined)
+  );
+}
+
+type ImageLayer = {
+  readonly descriptor: Descriptor;
+  readonly label: string;
+  readonly name: '';
+  readonly form: 'unpacked';
+  readonly diffId: Digest;
+};
+
+/**
+ * The change sets of an image, the lowest first.
+ *
+ * @throws ArtifactError `unmountable`, naming layer and media type, for one that cannot be unpacked or has no diff_id.
+ */
+export function planImage(
+  layers: readonly Descriptor[],
+  diffIds: readonly string[],
+  label: string,
+): readonly ImageLayer[] {
+  const refuse = (name: string, { mediaType }: Descriptor, why: string): never => {
+    throw new ArtifactError(
+      'unmountable',
+      `${name} ${why} (its media type is ${mediaType}); push the image again`,
+    );
+  };
+  return layers.map((descriptor, index) => {
+    const name = `layer ${index + 1} (${shortDigest(descriptor.digest)}) of ${label}`;
+    if (!isImageLayer(descriptor.mediaType)) return refuse(name, descriptor, whyNot(descriptor.mediaType));
+    const diffId = diffIds[index];
+    const isLast = index === layers.length - 1;
+    if (diffId === undefined || (isLast && diffIds.length > layers.length)) {
+      const counts = `lists ${diffIds.length} diff_ids for ${layers.length} layers`;
+      const whose = diffId === undefined ? 'has no diff_id' : 'may have the diff_id of another layer';
+      return refuse(
+        name,
+        descriptor,
+        `${whose}: the config of the image ${counts}, so it is that of another`,
+      );
+    }
+    return { descriptor, label: name, name: '', form: 'unpacked', diffId: verifyDiffId(diffId, name) };
+  });
+}
+
+/** What is known of layers that claim to be an image's and are no tar. */
+function whyNot(mediaType: string): string {
+  if (mediaType.endsWith('+encrypted')) return 'is encrypted, and this driver has no keys';
+  if (mediaType.includes('.nydus.')) return 'is in the format of nydus, which only its snapshotter reads';
+  if (mediaType.includes('erofs')) return 'is an EROFS file system, not a tar';
+  return 'is of a media type that this driver does not unpack';
+}

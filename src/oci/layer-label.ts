@@ -1,0 +1,24 @@
+import { ArtifactError } from '../util/error.ts';
+import { algorithmOf, hexOf, isDigest, type Digest } from './digest.ts';
+
+/** A digest in a label that people read. */
+export function shortDigest(digest: Digest): string {
+  return `${digest.slice(0, 7)}${hexOf(digest).slice(0, 12)}`;
+}
+
+/**
+ * What the uncompressed bytes of a layer must hash to. Of a layer that was unpacked its sha256 alone is known.
+ *
+ * @throws ArtifactError `unmountable` for what is no digest, and for another algorithm.
+ */
+export function verifyDiffId(text: string, label: string): Digest {
+  if (!isDigest(text)) {
+    const shown = JSON.stringify(text).slice(0, 120);
+    throw new ArtifactError('unmountable', `${label} has the diff_id ${shown}, which is no digest`);
+  }
+  if (algorithmOf(text) === 'sha256') return text;
+  throw new ArtifactError(
+    'unmountable',
+    `${label} has the ${algorithmOf(text)} of its uncompressed bytes, and only their sha256 is checked; push it again with that`,
+  );
+}
