@@ -16,7 +16,11 @@ export type Program =
   | 'curl'
   | 'openssl'
   | 'umount'
-  | 'strace';
+  | 'strace'
+  | 'bash'
+  | 'zsh'
+  | 'fish'
+  | 'groff';
 
 /**
  * The programs that tests need beside Node. Those `from: 'go'` are built from source into .tools/bin at the versions
@@ -41,6 +45,10 @@ export const programs: Readonly<
   openssl: { from: 'debian', package: 'openssl' },
   umount: { from: 'debian', package: 'mount' },
   strace: { from: 'debian', package: 'strace' },
+  bash: { from: 'debian', package: 'bash' },
+  zsh: { from: 'debian', package: 'zsh' },
+  fish: { from: 'debian', package: 'fish' },
+  groff: { from: 'debian', package: 'groff-base' },
 };
 
 export const programNames: readonly Program[] = Object.keys(programs) as Program[];
