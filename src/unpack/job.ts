@@ -27,6 +27,7 @@ export type UnpackJob = {
 export async function unpackLayer(
   { source, digest, into, limits }: UnpackJob,
   setXattrs: SetXattrs,
+  signal: AbortSignal,
 ): Promise<TocSummary> {
   const label = `layer ${digest}`;
   const file = inspectFile(source);
@@ -54,6 +55,7 @@ export async function unpackLayer(
   const sha256 = createHash('sha256');
   let read = 0;
   for await (const chunk of readUncompressed(source, file, label)) {
+    signal.throwIfAborted();
     read += chunk.length;
     if (read > bound.bytes) throw new ArtifactError('unmountable', `${label} ${bound.excess}`);
     if (!isVerified) sha256.update(chunk);
