@@ -13,8 +13,6 @@ import { prune, rm } from './commands/collect.ts';
 import { pull } from './commands/pull.ts';
 import { resolve } from './commands/resolve.ts';
 import { volumes } from './commands/volumes.ts';
-import { formatCompletion, shells } from './completion.ts';
-import { formatManPage } from './man-page.ts';
 import { exitCodes, formatExitCodes } from './exit.ts';
 import { flags } from './flags.ts';
 import type { Builder } from './house.ts';
@@ -91,21 +89,6 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
     .action(async ({ output }: { readonly output: string }) => {
       const { demo } = await import('./demo/demo.ts');
       await demo(builder, terminal, output === 'json');
-    });
-  program
-    .command('completion <shell>')
-    .description(`print a completion script: ${shells.join(', ')}`)
-    .action(async (shell: string) => {
-      const known = shells.find(name => name === shell);
-      if (known === undefined)
-        throw new ArtifactError('invalid', `unknown shell "${shell}": must be one of ${shells.join(', ')}`);
-      terminal.stdout.write(formatCompletion(program, known));
-    });
-  program
-    .command('man')
-    .description('print the manual page; `man -l` shows it')
-    .action(() => {
-      terminal.stdout.write(`${formatManPage(program, version, [['EXIT STATUS', formatExitCodes()]])}\n`);
     });
   program
     .command('version')

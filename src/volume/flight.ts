@@ -1,134 +1,76 @@
 import { abortable } from '../util/abortable.ts';
 import { ArtifactError } from '../util/error.ts';
-import { openTenants, type Tenants } from '../util/tenants.ts';
 
 /**
  * Work that callers share: whoever asks for a key under way joins it. The work has its own AbortController, so it
- * outlives its callers: it ends when all who want it are gone, and at the latest `lingerMs` after the last call.
+ * outlives its callers, by `lingerMs` after the last one has left.
  */
-export type Flights<Result, Report, Who> = {
+export type Flights<Result, Report> = {
   /**
-   * Joins the flight of this key, or starts it.
+   * Joins the flight of this key, or starts it. `onReport` gets the latest report at once, then every new one.
    * @throws what the work throws, or the signal's reason as soon as it aborts; the flight goes on without the caller.
    */
   join(
     key: string,
-    work: Work<Result, Report>,
-    caller: Caller<Report, Who>,
+    work: (signal: AbortSignal, report: (report: Report) => void) => Promise<Result>,
+    onReport: (report: Report) => void,
     signal: AbortSignal,
   ): Promise<Result>;
-  list(): readonly Flight<Report, Who>[];
+  /** How many are under way. */
+  count(): number;
   /** Aborts every flight, and waits until the last has ended. */
   stop(): Promise<void>;
 };
 
-/** What a flight does, for all who join it. */
-export type Work<Result, Report> = (
-  signal: AbortSignal,
-  report: (report: Report) => void,
-  tenants: Tenants,
-) => Promise<Result>;
-
-/** `id`: the same for each call of one who comes back. `onReport` gets the latest report at once, then every new one. */
-export type Caller<Report, Who> = {
-  readonly id: string;
-  readonly who: Who;
-  /** Whose share of the node's work it takes. */
-  readonly tenant: string;
-  readonly onReport: (report: Report) => void;
-};
-
-/** One that is under way. */
-export type Flight<Report, Who> = {
-  /** Milliseconds since 1970. */
-  readonly since: number;
-  readonly latest: Report | undefined;
-  readonly wanters: readonly Who[];
-  /** Ends it for all, and waits until it has ended. */
-  cancel(reason: ArtifactError): Promise<void>;
-};
-
-export type FlightOptions<Who> = {
-  readonly lingerMs: number;
-  /** How often a flight without a caller asks who is gone. */
-  readonly checkMs: number;
-  /** Whether one whose call has ended will not come back. */
-  readonly isGone: (who: Who) => Promise<boolean>;
-};
-
-type Wanter<Report, Who> = { readonly who: Who; readonly calls: Set<(report: Report) => void> };
-
-type State<Result, Report, Who> = {
-  readonly since: number;
+type Flight<Result, Report> = {
   readonly controller: AbortController;
-  readonly tenants: Tenants;
   readonly outcome: Promise<Result>;
-  /** By id. */
-  readonly wanters: Map<string, Wanter<Report, Who>>;
+  readonly listeners: Set<(report: Report) => void>;
   latest: Report | undefined;
-  checks: NodeJS.Timeout | undefined;
+  linger: NodeJS.Timeout | undefined;
 };
 
-export function createFlights<Result, Report, Who>({
-  lingerMs,
-  checkMs,
-  isGone,
-}: FlightOptions<Who>): Flights<Result, Report, Who> {
-  type Here = State<Result, Report, Who>;
-  const flights = new Map<string, Here>();
+export function createFlights<Result, Report>(lingerMs: number): Flights<Result, Report> {
+  const flights = new Map<string, Flight<Result, Report>>();
 
-  const start = (key: string, work: Work<Result, Report>): Here => {
+  const start = (
+    key: string,
+    work: (signal: AbortSignal, report: (report: Report) => void) => Promise<Result>,
+  ): Flight<Result, Report> => {
     const controller = new AbortController();
-    const tenants = openTenants();
+    const listeners = new Set<(report: Report) => void>();
     const report = (latest: Report): void => {
       flight.latest = latest;
-      for (const { calls } of flight.wanters.values()) for (const onReport of calls) onReport(latest);
+      for (const listener of listeners) listener(latest);
     };
     const outcome = Promise.resolve()
-      .then(() => work(controller.signal, report, tenants))
+      .then(() => work(controller.signal, report))
       .finally(() => {
-        clearInterval(flight.checks);
+        clearTimeout(flight.linger);
         flights.delete(key);
       });
     outcome.catch(() => undefined); // every caller may have left
-    const flight: Here = {
-      since: Date.now(),
+    const flight: Flight<Result, Report> = {
       controller,
-      tenants,
       outcome,
-      wanters: new Map(),
+      listeners,
       latest: undefined,
-      checks: undefined,
+      linger: undefined,
     };
     flights.set(key, flight);
     return flight;
   };
 
-  const check = async (flight: Here, leftAt: number): Promise<void> => {
-    for (const [id, { who, calls }] of flight.wanters) {
-      if (calls.size === 0 && (await isGone(who)) && calls.size === 0) flight.wanters.delete(id);
-    }
-    if (hasCallers(flight)) return;
-    if (flight.wanters.size === 0 || performance.now() - leftAt >= lingerMs)
+  const leave = (flight: Flight<Result, Report>, listener: (report: Report) => void): void => {
+    flight.listeners.delete(listener);
+    if (flight.listeners.size > 0) return;
+    const abandon = (): void =>
       flight.controller.abort(new ArtifactError('cancelled', 'nobody waits for it any more'));
-  };
-
-  const leave = (
-    key: string,
-    flight: Here,
-    wanter: Wanter<Report, Who>,
-    onReport: (report: Report) => void,
-  ): void => {
-    wanter.calls.delete(onReport);
-    const isUnderWay = flights.get(key) === flight && !flight.controller.signal.aborted;
-    if (!isUnderWay || hasCallers(flight)) return;
-    const leftAt = performance.now();
-    flight.checks = setInterval(() => void check(flight, leftAt), checkMs).unref();
-    void check(flight, leftAt);
+    flight.linger = setTimeout(abandon, lingerMs).unref();
   };
 
   return {
-    async join(key, work, caller, signal) {
+    async join(key, work, onReport, signal) {
       signal.throwIfAborted();
       let flight = flights.get(key);
       // One that was abandoned is about to end; the caller must not share its end.
@@ -137,29 +79,17 @@ export function createFlights<Result, Report, Who>({
         flight = flights.get(key);
       }
       flight ??= start(key, work);
-      clearInterval(flight.checks);
-      flight.tenants.join(caller.tenant);
-      const wanter = flight.wanters.get(caller.id) ?? { who: caller.who, calls: new Set() };
-      flight.wanters.set(caller.id, wanter);
-      const onReport = (report: Report): void => caller.onReport(report);
-      wanter.calls.add(onReport);
+      clearTimeout(flight.linger);
+      const listener = (report: Report): void => onReport(report);
+      flight.listeners.add(listener);
       if (flight.latest !== undefined) onReport(flight.latest);
       try {
         return await abortable(flight.outcome, signal);
       } finally {
-        leave(key, flight, wanter, onReport);
+        leave(flight, listener);
       }
     },
-    list: () =>
-      [...flights.values()].map(({ since, latest, wanters, controller, outcome }) => ({
-        since,
-        latest,
-        wanters: [...wanters.values()].map(({ who }) => who),
-        async cancel(reason) {
-          controller.abort(reason);
-          await outcome.catch(() => undefined);
-        },
-      })),
+    count: () => flights.size,
     async stop() {
       const stopping = new ArtifactError(
         'unavailable',
@@ -170,8 +100,4 @@ export function createFlights<Result, Report, Who>({
       await Promise.allSettled(all.map(flight => flight.outcome));
     },
   };
-}
-
-function hasCallers({ wanters }: Pick<State<unknown, never, unknown>, 'wanters'>): boolean {
-  return wanters.values().some(({ calls }) => calls.size > 0);
 }

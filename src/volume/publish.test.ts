@@ -54,7 +54,7 @@ function createWorld(pull?: PullFunction) {
   };
   const publishing = createPublishing({
     pull: {
-      list: () => [],
+      count: () => 0,
       stop: async () => undefined,
       async pull(asking, onProgress, signal) {
         const { reference: wanted, pinned, pullPolicy } = asking;

@@ -29,8 +29,6 @@ export type PullRequest = {
   /** An administrator of the node may have all that is on it; a pod what its registry says. */
   readonly caller: 'administrator' | 'pod';
   readonly pod?: Pod;
-  /** Where a volume of it is to be. */
-  readonly targetPath?: string;
 };
 
 /** Whom a volume is for, where kubelet says so: its uid is the one in the target path. */
@@ -40,11 +38,6 @@ export type Pod = {
   readonly uid: string;
   readonly serviceAccount?: string;
 };
-
-/** Whose share of the node's work a pull takes: its pod's namespace has one, and all that is asked for by hand another. */
-export function tenantOf({ caller, pod }: Pick<PullRequest, 'caller' | 'pod'>): string {
-  return pod === undefined ? caller : `namespace ${pod.namespace}`;
-}
 
 export type PublishRequest = PullRequest & {
   readonly volumeId: string;
