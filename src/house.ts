@@ -8,14 +8,6 @@ import { openKubeletPods } from './mount/kubelet-pods.ts';
 import { openMounter } from './mount/mounter.ts';
 import { verifyKernel } from './mount/kernel.ts';
 import { toPlatform } from './oci/platform.ts';
-import type { Reference } from './oci/reference.ts';
-import { openRegistry } from './registry/client.ts';
-import { openConfiguration } from './registry/configuration.ts';
-import { type KeychainOptions, openKeychain } from './registry/keychain.ts';
-import { parseProxies } from './registry/proxies.ts';
-import { standardPlaces } from './registry/registries.ts';
-import { isNamed, toRoute } from './registry/route.ts';
-import { expand } from './registry/short-names.ts';
 import type { Item } from './store/evidence.ts';
 import { hashBytes, hashFile } from './store/file-hash.ts';
 import { openSlowHash } from './store/slow-hash.ts';
@@ -48,6 +40,7 @@ import { createSignatures } from './volume/signatures.ts';
 import { createTrees } from './volume/trees.ts';
 import type { Artifacts, Publishing } from './volume/usecases.ts';
 import { toArtifactError } from './util/error.ts';
+import { openSources } from './sources.ts';
 
 /** How often the disk is looked at between pulls. */
 const tidyEveryMs = 60_000;
@@ -72,45 +65,28 @@ export type House = {
 };
 
 /**
- * The use cases over a node's own state dir: opens every adapter, reconciles, and hands the use cases out. Closing
+ * The use cases over a node's own state directory: opens every adapter, reconciles, and hands the use cases out. Closing
  * ends the pulls, which stay resumable; mounts stand.
  *
- * @throws ArtifactError `busy` while another process has the state dir's lock.
+ * @param reads why the state directory is only read, for errors; then nothing is reconciled either.
+ * @throws ArtifactError `busy` while another process has the lock of the state directory.
  */
-export async function openHouse(settings: Settings, log: Logger, meter: Meter): Promise<House> {
+export async function openHouse(
+  settings: Settings,
+  log: Logger,
+  meter: Meter,
+  reads?: string,
+): Promise<House> {
   verifyKernel();
   await using stack = new AsyncDisposableStack();
-  const store = stack.use(
-    await openStore({ stateDir: settings.stateDir, selinuxLabel: settings.selinuxLabel, log }),
-  );
+  const { stateDir, selinuxLabel } = settings;
+  const store = stack.use(await openStore({ stateDir, selinuxLabel, log, reads }));
   const mounter = stack.use(openMounter({ kubeletDir: settings.kubeletDir }));
   const warn = (text: string): void => log.warn(text);
-  const configuration = openConfiguration(
-    {
-      file: settings.registriesConf,
-      directory: settings.registriesConfDir,
-      aliasesFile: standardPlaces.aliasesFile,
-      hostsDir: settings.hostsDir,
-      certsDir: settings.certsDir,
-    },
-    warn,
-  );
-  const registry = stack.use(
-    openRegistry({
-      route: (reference, question) => toRoute(configuration.current(), reference, question),
-      isNamed: host => isNamed(configuration.current(), host),
-      proxies: parseProxies(process.env),
-      retryAfterMaxMs: settings.retryAfterMax,
-      leastRate: { bytesPerSecond: settings.minDownloadRate, overMs: 60_000 },
-      onRetry: retry => log.warn(retry, 'asking a registry again'),
-      onRest: rest => log.warn(rest, 'a mirror is passed over'),
-      ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),
-    }),
-  );
   const kube = settings.podPullSecrets ? await openKubeApi() : undefined;
   const pods = kube === undefined ? undefined : openPodObjects(kube);
-  const keychain = stack.use(openKeychain({ ...toKeychainOptions(settings, warn), pods, salt: store.salt }));
-  await keychain.verify(AbortSignal.timeout(5_000));
+  const sources = stack.use(await openSources(settings, log, pods, store.salt));
+  const { registry, keychain } = sources;
   const unpacker = stack.use(
     openUnpacker({
       maxEntries: settings.maxLayerEntries,
@@ -133,22 +109,21 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     unpacker,
     meter,
     keychain,
-    expander: { expand: (text: string) => expand(configuration.current().registries, text) },
-    places: (reference: Reference) => {
-      const { mirrors, last } = toRoute(configuration.current(), reference, 'name');
-      return [...mirrors, last];
-    },
+    expander: sources.expander,
+    places: sources.places,
     archive: { read: readArchive },
     kubelet: openKubeletPods(settings.kubeletDir),
     holds: createHolds(),
     platform: toPlatform(process.arch),
-    viewsFolder: join(settings.stateDir, 'views'),
+    viewsFolder: join(stateDir, 'views'),
     hash: hashBytes,
     note: (reference: string, text: string) => log.info({ reference }, text),
   };
-  const { notes, ...reconciled } = await reconcileVolumes(world);
-  for (const note of [...notes, ...(await restoreViews(world))]) log.warn(note);
-  log.info(reconciled, 'volumes reconciled');
+  if (reads === undefined) {
+    const { notes, ...reconciled } = await reconcileVolumes(world);
+    for (const note of [...notes, ...(await restoreViews(world))]) log.warn(note);
+    log.info(reconciled, 'volumes reconciled');
+  }
 
   const authority =
     settings.cachedAuthorization === 'off'
@@ -159,7 +134,14 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   const slowHash = stack.use(openSlowHash());
   const retirement = createRetirement(world);
   const integrity: Integrity = createIntegrity(
-    { ...world, retirement, hash: hashFile, warn, later: item => scrub.later(item) },
+    {
+      ...world,
+      mends: reads === undefined,
+      retirement,
+      hash: hashFile,
+      warn,
+      later: item => scrub.later(item),
+    },
     settings.scrubInterval,
     closing.signal,
   );
@@ -192,8 +174,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   const pull = createPull({ ...world, resolver, authority, manifests, preparation, integrity });
   const catalog = createCatalog({ ...world, manifests, source });
 
-  const problems = (): readonly string[] =>
-    [configuration, keychain, trust, accessPolicy].flatMap(part => part.problems());
+  const problems = (): readonly string[] => [sources, trust, accessPolicy].flatMap(part => part.problems());
   const tidy = async (): Promise<void> => {
     // What broke or was mended is known then, though nobody mounts or asks.
     await keychain.verify(closing.signal);
@@ -205,6 +186,7 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
   const tidying = setInterval(() => {
     tidy().catch((thrown: unknown) => log.warn(`collection failed: ${toArtifactError(thrown).message}`));
   }, tidyEveryMs).unref();
+  if (reads !== undefined) clearInterval(tidying);
   let scrubbing: Promise<void> | undefined;
   stack.defer(async () => {
     clearInterval(tidying);
@@ -240,14 +222,5 @@ export async function openHouse(settings: Settings, log: Logger, meter: Meter): 
     },
     obstacles: () => [mounter.problem()].filter(problem => problem !== undefined),
     close: () => adapters.disposeAsync(),
-  };
-}
-
-function toKeychainOptions(settings: Settings, note: (text: string) => void): Omit<KeychainOptions, 'pods'> {
-  const { authFile, credentialProviderConfig: config, credentialProviderBinDir: folder } = settings;
-  return {
-    authFile,
-    providers: config === undefined || folder === undefined ? undefined : { config, folder },
-    note,
   };
 }

@@ -12,7 +12,8 @@ process.exitCode = await runCli(
   {
     // All is closed when it answers; a connection that never comes about would keep the process for 10 s and longer.
     serve: async settings => process.exit(await (await import('./daemon.ts')).serve(settings)),
-    open: async (settings, log) => (await import('./house.ts')).openHouse(settings, log, unmeasured),
+    open: async (settings, log, reads) =>
+      (await import('./house.ts')).openHouse(settings, log, unmeasured, reads),
     connect: async socket => (await import('./csi/remote.ts')).connectRemote(socket),
     connectNode: async socket => (await import('./csi/remote-node.ts')).connectNode(socket),
   },

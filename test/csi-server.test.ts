@@ -116,7 +116,7 @@ test('the line of an unpublish says whose volume went and what it was, and is sh
   const unused = (): never => assert.fail('not part of an unpublish');
   const records = new Map([[targetPath, volume]]);
   const publishing = createPublishing({
-    pull: { pull: unused, count: unused, stop: unused },
+    pull: { pull: unused, list: unused, stop: unused },
     volumes: {
       find: async target => records.get(target),
       remove: async target => void records.delete(target),

@@ -9,37 +9,40 @@ import type { Settings } from './settings.ts';
 import { type Action, type Options, tell, type Terminal } from './shell.ts';
 
 /**
- * Makes what commander calls of what a command does: opens the house, works, and closes it. Only a command that `begins`
- * makes a state folder where there is none.
+ * What a command does to the state directory. `begin`: makes it where there is none; `change`: changes one that is there;
+ * `read`: reads one that is there, and makes, changes and removes nothing; `ask`: the same, and need not find one.
  */
+export type Use = 'begin' | 'change' | 'read' | 'ask';
+
+/** Makes what commander calls of what a command does: opens the house, works, and closes it. */
 export type Act = (
   action: Action,
-  begins?: (options: Options) => boolean,
+  use: (options: Options) => Use,
 ) => (...parameters: unknown[]) => Promise<void>;
 
 export function createAct(builder: Builder, terminal: Terminal, finish: (code: number) => void): Act {
   /** The daemon's use cases if it answers, else those of this process. */
-  async function openHouse(settings: Settings, options: Options, begins: boolean): Promise<House> {
+  async function openHouse(settings: Settings, options: Options, use: Use): Promise<House> {
     const { endpoint, stateDir } = settings;
     const thatFolder = options.stateDir !== undefined && options.endpoint === undefined;
     if (!thatFolder && (await answers(endpoint))) return builder.connect(endpoint);
     const silence = thatFolder ? '' : `no daemon answers on unix://${endpoint}`;
-    if (!begins) await verifyThere(stateDir, silence);
+    if (use === 'change' || use === 'read') await verifyThere(stateDir, silence);
     const json = options.output === 'json';
     // What a daemon tells in its log is noise in a shell, unless it was asked for.
     const level = options.logLevel === undefined ? 'warn' : settings.logLevel;
-    const house = await builder.open(settings, createLog(level, json, terminal));
+    const house = await builder.open(settings, createLog(level, json, terminal), readsOf(use));
     if (!thatFolder && !json) tell(terminal, `${silence}; this is the state folder ${stateDir} itself`);
     return house;
   }
 
-  return (action, begins = () => false) =>
+  return (action, use) =>
     async (...parameters) => {
       const command = parameters.at(-1) as Command;
       const options: Options = command.opts();
       const settings = toSettings(options, terminal.environment);
       const signal = terminal.interrupted('end');
-      const house = await openHouse(settings, options, begins(options));
+      const house = await openHouse(settings, options, use(options));
       try {
         const shell = { house, settings, terminal, json: options.output === 'json', signal };
         finish((await action(shell, command.args, options)) ?? 0);
@@ -47,6 +50,10 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
         await house.close();
       }
     };
+}
+
+function readsOf(use: Use): string | undefined {
+  return use === 'read' || use === 'ask' ? 'this command only reads the state directory' : undefined;
 }
 
 /** @throws ArtifactError where there is no such folder: `unavailable` if a daemon was asked before, else `invalid`. */

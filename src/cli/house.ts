@@ -30,8 +30,12 @@ export type CsiNode = {
 export type Builder = {
   /** Runs the daemon until a signal ends it; answers the exit code. */
   serve(settings: Settings): Promise<number>;
-  /** The use cases in this process, under the store's lock. @throws `busy` while another process has the lock. */
-  open(settings: Settings, log: Logger): Promise<House>;
+  /**
+   * The use cases in this process, under the store's lock.
+   * @param reads why the state directory is only read, for errors.
+   * @throws `busy` while another process has the lock.
+   */
+  open(settings: Settings, log: Logger, reads?: string): Promise<House>;
   /** The use cases of the daemon behind a socket. */
   connect(socket: string): Promise<House>;
   /** kubelet's calls of the driver behind a socket. */

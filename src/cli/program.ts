@@ -1,4 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
+import { isDigest } from '../oci/digest.ts';
+import { parseReference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { version } from '../util/version.ts';
 import { type Act, createAct } from './act.ts';
@@ -13,6 +15,8 @@ import { prune, rm } from './commands/collect.ts';
 import { pull } from './commands/pull.ts';
 import { resolve } from './commands/resolve.ts';
 import { volumes } from './commands/volumes.ts';
+import { formatCompletion, shells } from './completion.ts';
+import { formatManPage } from './man-page.ts';
 import { exitCodes, formatExitCodes } from './exit.ts';
 import { flags } from './flags.ts';
 import type { Builder } from './house.ts';
@@ -91,6 +95,21 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
       await demo(builder, terminal, output === 'json');
     });
   program
+    .command('completion <shell>')
+    .description(`print a completion script: ${shells.join(', ')}`)
+    .action(async (shell: string) => {
+      const known = shells.find(name => name === shell);
+      if (known === undefined)
+        throw new ArtifactError('invalid', `unknown shell "${shell}": must be one of ${shells.join(', ')}`);
+      terminal.stdout.write(formatCompletion(program, known));
+    });
+  program
+    .command('man')
+    .description('print the manual page; `man -l` shows it')
+    .action(() => {
+      terminal.stdout.write(`${formatManPage(program, version, [['EXIT STATUS', formatExitCodes()]])}\n`);
+    });
+  program
     .command('version')
     .description('what runs here')
     .addOption(outputOption())
@@ -102,40 +121,47 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
   return program;
 }
 
-/** These have something to do where there is no cache yet. */
-const always = (): boolean => true;
-
 function addCommands(program: Command, act: Act): void {
-  const add = (usage: string, says: string): Command =>
-    addSettings(program.command(usage).description(says), false).addOption(outputOption());
+  const add = (usage: string, says: string): Command => {
+    const command = addSettings(program.command(usage).description(says), false).addOption(outputOption());
+    const reference = command.registeredArguments.find(argument => argument.name() === 'reference');
+    reference?.argParser(verifyReference);
+    return command;
+  };
 
   addSelection(addCredentials(add('pull <reference>', 'bring an artifact into the cache'))).action(
-    act(pull, always),
+    act(pull, () => 'begin'),
   );
   add(
     'load <layout> [reference]',
     'take artifacts from an OCI layout: a folder, a tar, or - for a tar on the input',
-  ).action(act(load, always));
+  ).action(act(load, () => 'begin'));
   addCredentials(add('resolve <reference>', 'ask the registry what a reference names')).action(
-    act(resolve, always),
+    act(resolve, () => 'ask'),
   );
-  add('ls', 'list the artifacts of the cache').action(act(ls));
+  add('ls', 'list the artifacts of the cache').action(act(ls, () => 'read'));
   addCredentials(add('inspect <reference>', 'show one artifact of the cache'))
     .option('--credentials', 'show instead where credentials for it are looked for and found')
     .option('--pod <namespace/name>', 'with --credentials: for that pod, as the Kubernetes API knows it')
-    .action(act(inspect, ({ credentials }: Options) => credentials === true));
-  add('rm <reference>', 'forget a reference, and free what only it held').action(act(rm));
-  add('prune', 'free everything that no volume, pull or pin holds').action(act(prune));
-  add('pin <reference>', 'keep an artifact from collection').action(act(pin));
-  add('unpin <reference>', 'leave it to collection again').action(act(unpin));
-  add('volumes', 'list which artifact each pod has').action(act(volumes));
+    .action(act(inspect, ({ credentials }: Options) => (credentials === true ? 'ask' : 'read')));
+  add('rm <reference>', 'forget a reference, and free what only it held').action(act(rm, () => 'change'));
+  add('prune', 'free everything that no volume, pull or pin holds').action(act(prune, () => 'change'));
+  add('pin <reference>', 'keep an artifact from collection').action(act(pin, () => 'change'));
+  add('unpin <reference>', 'leave it to collection again').action(act(unpin, () => 'change'));
+  add('volumes', 'list which artifact each pod has').action(act(volumes, () => 'read'));
   addSelection(
     addCredentials(add('mount <reference> <dir>', 'show an artifact read-only at a folder made for it')),
-  ).action(act(mount, always));
-  add('unmount <dir>', 'take such a mount and its folder away').action(act(unmount));
+  ).action(act(mount, () => 'begin'));
+  add('unmount <dir>', 'take such a mount and its folder away').action(act(unmount, () => 'change'));
   add('fsck', 'hash the cache again and say what is wrong')
     .option('--repair', 'drop what is wrong, so that it is pulled again')
-    .action(act(fsck));
+    .action(act(fsck, ({ repair }: Options) => (repair === true ? 'change' : 'read')));
+}
+
+/** Before anything is opened or made for it. @throws ArtifactError `invalid`. */
+function verifyReference(text: string): string {
+  if (!isDigest(text)) parseReference(text);
+  return text;
 }
 
 /** All flags of a node; the commands take them too, for where no daemon answers, and show the two that say where. */

@@ -1,22 +1,48 @@
 import { printable } from '../util/printable.ts';
+import { cutTo, padTo, widthOf } from './width.ts';
 
-/** Aligned columns, two spaces between; the last is not padded. */
-export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+/** A column is never cut below this: it would say nothing. */
+const leastWidth = 8;
+const gap = '  ';
+
+/**
+ * Aligned columns, two blanks between; the last is not padded. With `columns`, the widest columns are cut until a line fits
+ * into so many.
+ */
+export function formatTable(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  columns?: number,
+): string {
   const lines = [header, ...rows.map(row => row.map(printable))];
-  const widths = header.map((_, column) =>
-    lines.reduce((widest, line) => Math.max(widest, line[column]?.length ?? 0), 0),
+  const natural = header.map((_, column) =>
+    lines.reduce((widest, line) => Math.max(widest, widthOf(line[column] ?? '')), 0),
   );
+  const widths = columns === undefined ? natural : fit(natural, columns);
   return lines
-    .map(line => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '))
+    .map(line => line.map((cell, column) => formatCell(cell, widths[column] ?? 0)).join(gap))
     .map(line => `${line.trimEnd()}\n`)
     .join('');
+}
+
+function formatCell(cell: string, width: number): string {
+  return padTo(cutTo(cell, width), width);
+}
+
+/** The widest are cut first, evenly. */
+function fit(natural: readonly number[], columns: number): readonly number[] {
+  const room = columns - gap.length * (natural.length - 1);
+  let limit = Math.max(leastWidth, ...natural);
+  const total = (): number => natural.reduce((sum, width) => sum + Math.min(width, limit), 0);
+  while (limit > leastWidth && total() > room) limit--;
+  return natural.map(width => Math.min(width, limit));
 }
 
 /** `name: value` lines with the values aligned. */
 export function formatFields(fields: readonly (readonly [name: string, value: string])[]): string {
   const lines = fields.map(([name, value]) => [`${printable(name)}:`, printable(value)] as const);
-  const width = lines.reduce((widest, [name]) => Math.max(widest, name.length), 0);
-  return lines.map(([name, value]) => `${name.padEnd(width)} ${value}\n`).join('');
+  const width = lines.reduce((widest, [name]) => Math.max(widest, widthOf(name)), 0);
+  return lines.map(([name, value]) => `${padTo(name, width)} ${value}\n`).join('');
 }
 
 /** Milliseconds as the largest unit that fits: `5s`, `12m`, `3h`, `40d`. */

@@ -1,7 +1,6 @@
 import type { Attributes, TocEntry, Xattrs } from './toc.ts';
 
-/** JSON has no large integers: the time is text. */
-type Stat = [mode: number, uid: number, gid: number, mtime: string, xattrs?: Xattrs];
+type Stat = [mode: number, uid: number, gid: number, mtime: number, xattrs?: Xattrs];
 
 /** One entry of a table of contents as the JSON array of its line. The letters are those of `ls -l`, and `h` for a hard link. */
 type Row =
@@ -55,11 +54,9 @@ function toRow(entry: TocEntry): Row {
 }
 
 function toStat({ mode, uid, gid, mtime, xattrs }: Attributes): Stat {
-  const time = String(mtime);
-  return xattrs === undefined ? [mode, uid, gid, time] : [mode, uid, gid, time, xattrs];
+  return xattrs === undefined ? [mode, uid, gid, mtime] : [mode, uid, gid, mtime, xattrs];
 }
 
-function toAttributes([mode, uid, gid, time, xattrs]: Stat): Attributes {
-  const mtime = BigInt(time);
+function toAttributes([mode, uid, gid, mtime, xattrs]: Stat): Attributes {
   return xattrs === undefined ? { mode, uid, gid, mtime } : { mode, uid, gid, mtime, xattrs };
 }

@@ -126,7 +126,7 @@ test('many at the same time share the threads', async () => {
     all.map(bytes => ({ bytes })),
   );
   await using client = openTestClient();
-  const store = await openStore({ stateDir: folder.path });
+  const store = await openStore({ stateDir: join(folder.path, 'state') });
   await using _ = store;
   const repository = { registry: source.registry.host, path: source.path };
   const bring = async (layer: Descriptor, index: number): Promise<void> => {

@@ -11,6 +11,7 @@ import type { Evidence, Item } from './evidence.ts';
 import { attempt } from './failure.ts';
 import { type Damage, findDamage, type Look } from './damage.ts';
 import { hashFile } from './file-hash.ts';
+import type { Folder } from './folder.ts';
 import { type Ingest, openIngest } from './ingest.ts';
 import type { Landing } from './landing.ts';
 import { startPace } from '../util/pace.ts';
@@ -40,13 +41,14 @@ export type Blobs = {
 /** What `read` takes into memory at most; the limit of a manifest. */
 const readLimit = 4 * 1024 * 1024;
 
-/** @param ingestFolder where partial downloads lie, by digest, size and source. */
+/** @param ingests where partial downloads lie, by digest, size and source. */
 export function openBlobs(
   folders: DigestFolders,
-  ingestFolder: string,
+  ingests: Folder,
   landing: Landing,
   witness: Pick<Evidence, 'arrived' | 'forget'>,
 ): Blobs {
+  const ingestFolder = ingests.path;
   const openIngests = new Set<string>();
   const writeback = createWriteback();
   const path = (digest: Digest): string => folders.path(digest);
@@ -144,7 +146,7 @@ export function openBlobs(
         const pace = startPace(new AbortController().signal);
         const files = [
           ...(await folders.list()).map(digest => [digest, path(digest)] as const),
-          ...readdirSync(ingestFolder).map(name => [digestOf(name), join(ingestFolder, name)] as const),
+          ...(await ingests.list()).map(name => [digestOf(name), join(ingestFolder, name)] as const),
         ];
         for (const [digest, file] of files) {
           if (digest === undefined) continue;

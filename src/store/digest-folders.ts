@@ -1,6 +1,5 @@
-import { readdir } from 'node:fs/promises';
 import { type Algorithm, algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts';
-import { type Folder, openFolder } from './folder.ts';
+import type { Folder } from './folder.ts';
 
 /** A thing of the cache: what it takes on the disk, and when it came (milliseconds since 1970). */
 export type Held = {
@@ -11,17 +10,20 @@ export type Held = {
 };
 
 /** Files or folders named by digest: `<root>/<algorithm>/<hex>`. */
-export type DigestFolders = AsyncDisposable & {
+export type DigestFolders = {
   path(digest: Digest): string;
   /** The folder that a digest's entry is in. */
   above(digest: Digest): Folder;
   list(): Promise<readonly Digest[]>;
 };
 
-export async function openDigestFolders(root: string): Promise<DigestFolders> {
+export async function openDigestFolders(
+  root: string,
+  folder: (name: string) => Promise<Folder>,
+): Promise<DigestFolders> {
   const folders: Readonly<Record<Algorithm, Folder>> = {
-    sha256: await openFolder(`${root}/sha256`),
-    sha512: await openFolder(`${root}/sha512`),
+    sha256: await folder(`${root}/sha256`),
+    sha512: await folder(`${root}/sha512`),
   };
   const above = (digest: Digest): Folder => folders[algorithmOf(digest)];
   return {
@@ -30,15 +32,12 @@ export async function openDigestFolders(root: string): Promise<DigestFolders> {
     async list() {
       const digests: Digest[] = [];
       for (const [algorithm, folder] of Object.entries(folders)) {
-        for (const hex of await readdir(folder.path)) {
+        for (const hex of await folder.list()) {
           const digest = `${algorithm}:${hex}`;
           if (isDigest(digest)) digests.push(digest);
         }
       }
       return digests;
-    },
-    async [Symbol.asyncDispose]() {
-      for (const folder of Object.values(folders)) await folder[Symbol.asyncDispose]();
     },
   };
 }

@@ -1,6 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import { startPace } from '../util/pace.ts';
-import { openJournal } from './journal.ts';
+import type { Journal } from './journal.ts';
 import { type Stamp, stampFiles } from './stamp.ts';
 
 /** A blob, or an unpacked layer with all of its bodies. */
@@ -50,13 +50,7 @@ export type FilesOf = (
 
 const never = new AbortController().signal;
 
-export async function openEvidence(
-  path: string,
-  aside: () => string,
-  filesOf: FilesOf,
-  now: () => number = Date.now,
-): Promise<Evidence> {
-  const journal = await openJournal(path, aside);
+export function openEvidence(journal: Journal, filesOf: FilesOf, now: () => number = Date.now): Evidence {
   const notes = new Map([...journal.lines].flatMap(([key, text]) => parseNote(key, text, now())));
   if (!journal.closed) {
     // Nobody knows what the disk has made of the last minutes.

@@ -1,11 +1,14 @@
 import { mkdirSync, type PathLike } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
 import { syncFileSystem } from '../util/libc.ts';
 import { shareRuns } from '../util/shared-run.ts';
+import { unlessAbsent } from './absent.ts';
 
 /** A folder of the state dir, held open. Callers that wait at the same time share one sync. */
 export type Folder = AsyncDisposable & {
   readonly path: string;
+  /** The names in it. */
+  list(): Promise<readonly string[]>;
   /** Names renamed into or removed from it so far outlive a power cut. */
   sync(): Promise<void>;
   /** So do these files and folders, on the same file system. */
@@ -25,6 +28,7 @@ export async function openFolder(path: string): Promise<Folder> {
   const syncAround = shareRuns(() => syncFileSystem(handle.fd));
   return {
     path,
+    list: () => readdir(path),
     sync: shareRuns(() => handle.sync()),
     async syncAll(paths) {
       const some = Iterator.from(paths)
@@ -34,6 +38,17 @@ export async function openFolder(path: string): Promise<Folder> {
       else await Promise.all(some.map(syncOne));
     },
     [Symbol.asyncDispose]: () => handle.close(),
+  };
+}
+
+/** One to read only, which may be absent: then nothing is in it. */
+export function readFolder(path: string): Folder {
+  return {
+    path,
+    list: async () => (await unlessAbsent(readdir(path))) ?? [],
+    async sync() {},
+    async syncAll() {},
+    async [Symbol.asyncDispose]() {},
   };
 }
 

@@ -17,12 +17,7 @@ export type Migration = (stateDir: string) => Promise<void>;
 export async function openFormat(stateDir: Folder, migrations: readonly Migration[]): Promise<void> {
   const path = join(stateDir.path, 'format');
   const version = parseVersion(await unlessAbsent(readFile(path, 'utf8')), path);
-  if (version > migrations.length) {
-    throw new ArtifactError(
-      'invalid',
-      `${stateDir.path} has layout version ${version}, and this program knows up to ${migrations.length}: run a newer one, or give it another --state-dir`,
-    );
-  }
+  if (version > migrations.length) throw tooNew(stateDir.path, version, migrations.length);
   for (const [index, migrate] of migrations.entries()) {
     if (index < version) continue;
     await migrate(stateDir.path);
@@ -31,9 +26,31 @@ export async function openFormat(stateDir: Folder, migrations: readonly Migratio
   }
 }
 
-/** No file is version 0: nothing is there yet. */
+/**
+ * Makes sure that this program can read a layout and changes nothing.
+ * @throws `invalid` for one of a newer program, or of an older one that is not migrated yet.
+ */
+export async function verifyFormat(stateDir: string, migrations: number): Promise<void> {
+  const path = join(stateDir, 'format');
+  const version = parseVersion(await unlessAbsent(readFile(path, 'utf8')), path);
+  if (version > migrations) throw tooNew(stateDir, version, migrations);
+  if (version === 0 || version === migrations) return;
+  throw new ArtifactError(
+    'invalid',
+    `${stateDir} has layout version ${version}, and this program reads ${migrations}: start the daemon on it once, which brings it there`,
+  );
+}
+
+function tooNew(stateDir: string, version: number, migrations: number): ArtifactError {
+  return new ArtifactError(
+    'invalid',
+    `${stateDir} has layout version ${version}, and this program knows up to ${migrations}: run a newer one, or give it another --state-dir`,
+  );
+}
+
+/** No file, or an empty one, is version 0: nothing is there yet. */
 function parseVersion(text: string | undefined, path: string): number {
-  if (text === undefined) return 0;
+  if (text === undefined || text === '') return 0;
   if (/^[1-9][0-9]{0,8}\n?$/.test(text)) return Number(text);
   throw new ArtifactError(
     'invalid',

@@ -1,29 +1,50 @@
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
 import { lockFile } from '../util/libc.ts';
+import { unlessAbsent } from './absent.ts';
 
 /**
- * Takes the state dir for this process. The lock lasts until it is disposed or the process ends, however it ends.
+ * Takes the state directory for this process. The lock lasts until it is disposed or the process ends, however it ends.
  * @throws `busy` saying who holds it.
  */
 export async function takeLock(stateDir: string): Promise<AsyncDisposable> {
   const file = await open(join(stateDir, 'lock'), constants.O_RDWR | constants.O_CREAT, 0o600);
   try {
-    if (!lockFile(file.fd)) {
-      const holder = (await file.readFile('utf8')).trim() || 'another process';
-      throw new ArtifactError(
-        'busy',
-        `${stateDir} is in use by ${holder}: ask that one over its socket (--endpoint, CSI_ENDPOINT), or stop it and try again`,
-      );
-    }
+    if (!lockFile(file.fd)) throw await toBusy(stateDir, file);
     await file.truncate();
     await file.write(`process ${process.pid} on ${hostname()} since ${new Date().toISOString()}\n`, 0);
+    return {
+      async [Symbol.asyncDispose]() {
+        await file.truncate().catch(() => {}); // whoever only reads holds it without a word
+        await file.close();
+      },
+    };
+  } catch (thrown) {
+    await file.close();
+    throw thrown;
+  }
+}
+
+/** Keeps those who write out while this process reads. Nothing is locked where nobody has written yet. @throws `busy`. */
+export async function shareLock(stateDir: string): Promise<AsyncDisposable> {
+  const file = await unlessAbsent(open(join(stateDir, 'lock'), constants.O_RDONLY));
+  if (file === undefined) return { async [Symbol.asyncDispose]() {} };
+  try {
+    if (!lockFile(file.fd, 'shared')) throw await toBusy(stateDir, file);
     return { [Symbol.asyncDispose]: () => file.close() };
   } catch (thrown) {
     await file.close();
     throw thrown;
   }
+}
+
+async function toBusy(stateDir: string, file: FileHandle): Promise<ArtifactError> {
+  const holder = (await file.readFile('utf8')).trim() || 'another process';
+  return new ArtifactError(
+    'busy',
+    `${stateDir} is in use by ${holder}: ask that one over its socket (--endpoint, CSI_ENDPOINT), or stop it and try again`,
+  );
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { unlessAbsent } from './absent.ts';
@@ -71,7 +71,7 @@ export async function openRecords<T>(
   async function* readAll(
     onUnreadable: (path: string, thrown: unknown) => void,
   ): AsyncGenerator<readonly [file: string, text: string]> {
-    const files = (await readdir(folder.path)).filter(isOurs);
+    const files = (await folder.list()).filter(isOurs);
     for (let at = 0; at < files.length; at += readAhead) {
       const some = files.slice(at, at + readAhead).map(async file => {
         const path = join(folder.path, file);
@@ -93,7 +93,7 @@ export async function openRecords<T>(
     });
 
   for await (const [file, text] of readAll(() => {})) {
-    if (parse(file, text) !== undefined) continue;
+    if (scratch.isClosed || parse(file, text) !== undefined) continue;
     await rm(join(folder.path, file), { force: true });
     note(`${join(folder.path, file)} was torn and is removed: that ${kind.noun} is lost`);
   }

@@ -12,6 +12,7 @@ export async function openSalt(root: Folder, scratch: Scratch): Promise<string> 
   const known = await unlessAbsent(readFile(path, 'utf8'));
   if (known !== undefined && /^[0-9a-f]{64}$/.test(known)) return known;
   const salt = randomBytes(32).toString('hex');
+  if (scratch.isClosed) return salt;
   await writeAside(scratch.fresh(), path, salt, true);
   await root.sync();
   return salt;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ArtifactError } from '../util/error.ts';
 import { unlessAbsent } from './absent.ts';
 import { openFolder } from './folder.ts';
 import { removeTree } from './tree-removal.ts';
@@ -11,13 +12,29 @@ import { removeTree } from './tree-removal.ts';
  * crash leaves there is deleted at the next start. Disposing it ends the deletions under way.
  */
 export type Scratch = AsyncDisposable & {
-  /** A path in it where nothing is. */
+  /** Whether nothing may be written. */
+  readonly isClosed: boolean;
+  /** A path in it where nothing is. @throws where it is closed, why. */
   fresh(): string;
   /** Takes a file or tree out of sight in one rename, then deletes it in slices. Nothing there is success. */
   discard(path: string): Promise<void>;
   /** Deletes all that is in it now. */
   sweep(): Promise<void>;
 };
+
+/** That of a store that is only read. @param why nothing may be written, for errors. */
+export function closedScratch(why: string): Scratch {
+  const refuse = (): never => {
+    throw new ArtifactError('internal', why);
+  };
+  return {
+    isClosed: true,
+    fresh: refuse,
+    discard: async () => refuse(),
+    async sweep() {},
+    async [Symbol.asyncDispose]() {},
+  };
+}
 
 export async function openScratch(path: string): Promise<Scratch> {
   const folder = await openFolder(path);
@@ -38,6 +55,7 @@ export async function openScratch(path: string): Promise<Scratch> {
   }
 
   return {
+    isClosed: false,
     fresh,
     async discard(doomed) {
       const aside = fresh();

@@ -1,6 +1,33 @@
 import { existsSync } from 'node:fs';
-import { chmod, open } from 'node:fs/promises';
+import { chmod, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ArtifactError } from '../util/error.ts';
 import { setXattr } from '../util/libc.ts';
+import { unlessAbsent } from './absent.ts';
+
+/** A filesystem that was just made has it. */
+const ofNobody = 'lost+found';
+
+/**
+ * Makes sure that a directory is a state directory, or may become one. Touches nothing.
+ * @returns whether it is one.
+ * @throws `invalid` where something is in it that is not ours.
+ */
+export async function verifyOwn(stateDir: string): Promise<boolean> {
+  const names = (await unlessAbsent(readdir(stateDir))) ?? [];
+  if (names.includes('format')) return true;
+  const other = names.find(name => name !== ofNobody);
+  if (other === undefined) return false;
+  throw new ArtifactError(
+    'invalid',
+    `${stateDir} is not a state directory: it holds ${JSON.stringify(other)} and no file "format"; nothing in it was touched; give an empty or a new directory with --state-dir`,
+  );
+}
+
+/** Before anything else is made in it: a crash from here on leaves what is known as ours. */
+export async function markOwn(stateDir: string): Promise<void> {
+  await using _ = await open(join(stateDir, 'format'), 'a', 0o600);
+}
 
 /**
  * Claims a new state dir: for root alone, as blobs in it are 0644, and with the SELinux label that containers may read.

@@ -100,7 +100,6 @@ test('a layout of a newer program is refused, and one that holds no number', asy
   await using folder = await temporaryFolder();
   for (const [content, message] of [
     ['2\n', /layout version 2, and this program knows up to 1: run a newer one/],
-    ['', /holds no version number/],
     ['one', /holds no version number/],
   ] as const) {
     writeFileSync(join(folder.path, 'format'), content);
@@ -191,7 +190,7 @@ test('a state dir of another user is refused with what to do', async () => {
       await assert.rejects(openStore({ stateDir }), {
         code: 'denied',
         message:
-          /the state dir .*state is not this user's \(EACCES\): run this as root, or name .*--state-dir/,
+          /the state directory .*state is not this user's \(EACCES\): run this as root, or name .*--state-dir/,
       });
     }
   } finally {

@@ -1,25 +1,19 @@
 import { rename } from 'node:fs/promises';
-import { join } from 'node:path';
-import { ArtifactError, errnoOf } from '../util/error.ts';
 import { type AccessRecord, openAccesses } from './accesses.ts';
 import { type Blobs, openBlobs } from './blobs.ts';
 import { openDigestFolders } from './digest-folders.ts';
 import { type Disk, openDisk } from './disk.ts';
 import { type Evidence, type FilesOf, type Item, openEvidence } from './evidence.ts';
 import { attempt } from './failure.ts';
-import { type Folder, openFolder } from './folder.ts';
-import { openFormat } from './format.ts';
+import { type GroundOptions, openGround } from './ground.ts';
 import { openLanding } from './landing.ts';
 import { type Layers, openLayers } from './layers.ts';
-import { takeLock } from './lock.ts';
 import { type NameRecord, openNames } from './names.ts';
 import { openPins, type Pins } from './pins.ts';
 import { openQuarantine } from './quarantine.ts';
 import type { Records } from './records.ts';
 import { openSalt } from './salt.ts';
-import { openScratch } from './scratch.ts';
 import { openSignatures, type SignatureRecord } from './signatures.ts';
-import { claimStateDir } from './state-dir.ts';
 import { openVerity, type Verity } from './verity.ts';
 import { openViews, type Views } from './views.ts';
 import type { Sources } from './view-tree.ts';
@@ -48,45 +42,35 @@ export type Store = AsyncDisposable & {
   retire(): Promise<void>;
 };
 
-export type StoreOptions = {
-  readonly stateDir: string;
-  /** For a state dir that is new, where SELinux is on. */
-  readonly selinuxLabel?: string | undefined;
-  readonly selinuxFolder?: string;
+export type StoreOptions = GroundOptions & {
   readonly log?: { warn(details: object, message: string): void };
 };
 
 /**
  * Opens the state dir, made with its parents where absent, and takes its lock. Reads the records and walks nothing else
  * that grows with the cache: what a crash left half-made is moved aside by name and deleted in the background.
- * @throws `busy` while another process has it; `invalid` for a newer layout; `exhausted`.
+ * What is only read is left as it is, half-made things too.
+ * @throws `busy` while another process has it; `invalid` for a newer layout, or a directory of others; `exhausted`.
  */
 export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<Store> {
-  const { stateDir, selinuxLabel, selinuxFolder = '/sys/fs/selinux', log } = options;
+  const { stateDir, log } = options;
   return attempt(`opening the state dir ${stateDir}`, async () => {
     signal?.throwIfAborted();
     await using opened = new AsyncDisposableStack();
-    const folder = async (name: string): Promise<Folder> =>
-      opened.use(await openFolder(join(stateDir, name)));
-
-    const root = await folder('.').catch(toRefusal(stateDir));
-    opened.use(await takeLock(stateDir).catch(toRefusal(stateDir)));
-    await openFormat(root, [path => claimStateDir(path, selinuxLabel, selinuxFolder)]);
+    const { root, folder, scratch, journal } = opened.use(await openGround(options));
 
     const noted = new Set<string>();
     const note = (text: string): void => {
       if (!noted.has(text)) log?.warn({}, text);
       noted.add(text);
     };
-    const scratch = opened.use(await openScratch(join(stateDir, 'tmp')));
-    const ingest = await folder('ingest');
-    const blobFolders = opened.use(await openDigestFolders(join(stateDir, 'blobs')));
-    const layerFolders = opened.use(await openDigestFolders(join(stateDir, 'layers/bodies')));
+    const blobFolders = await openDigestFolders('blobs', folder);
+    const layerFolders = await openDigestFolders('layers/bodies', folder);
     const filesOf: FilesOf = ({ kind, digest }) =>
       kind === 'layers' ? layers.files(digest) : { count: 1, paths: [blobs.path(digest)] };
-    const evidence = opened.use(await openEvidence(join(stateDir, 'verified'), scratch.fresh, filesOf));
-    const verity = await openVerity(scratch.fresh(), evidence, filesOf);
-    const blobs = openBlobs(blobFolders, ingest.path, openLanding(scratch), evidence);
+    const evidence = opened.use(openEvidence(journal, filesOf));
+    const verity = await openVerity(scratch, evidence, filesOf);
+    const blobs = openBlobs(blobFolders, await folder('ingest'), openLanding(scratch), evidence);
     const layers: Layers = opened.use(openLayers(layerFolders, scratch, evidence));
     const sources: Sources = {
       path({ source, body }) {
@@ -113,8 +97,10 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const signatures = await openSignatures(await folder('signatures'), scratch, note);
     const salt = await openSalt(root, scratch);
 
-    await blobs.retire(path => rename(path, scratch.fresh()));
-    await views.retireStrays();
+    if (!scratch.isClosed) {
+      await blobs.retire(path => rename(path, scratch.fresh()));
+      await views.retireStrays();
+    }
     scratch.sweep().catch((thrown: unknown) => {
       log?.warn(
         { err: thrown },
@@ -132,17 +118,4 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const content = { blobs, layers, views, evidence, verity, putAway };
     return { ...content, names, volumes, pins, accesses, signatures, salt, disk, retire, ...close };
   });
-}
-
-/** Rethrows; where another user owns the folder, with what to do. */
-function toRefusal(stateDir: string): (thrown: unknown) => never {
-  return thrown => {
-    const errno = errnoOf(thrown);
-    if (errno !== 'EACCES' && errno !== 'EPERM') throw thrown;
-    throw new ArtifactError(
-      'denied',
-      `the state dir ${stateDir} is not this user's (${errno}): run this as root, or name a folder of your own with --state-dir`,
-      thrown,
-    );
-  };
 }

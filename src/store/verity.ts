@@ -2,6 +2,7 @@ import { closeSync, constants, lstatSync, openSync, rmSync, writeFileSync } from
 import { errnoOf } from '../util/error.ts';
 import { sealFile } from '../util/libc-io.ts';
 import type { Evidence, Item } from './evidence.ts';
+import type { Scratch } from './scratch.ts';
 
 /**
  * fs-verity, where kernel and file system have it: nobody can write into a sealed file, whatever flags their mount has,
@@ -14,13 +15,13 @@ export type Verity = {
   seal(item: Item, signal: AbortSignal): Promise<void>;
 };
 
-/** Tries it with a file of its own. @param path where nothing is. */
+/** Tries it with a file of its own. */
 export async function openVerity(
-  path: string,
+  scratch: Scratch,
   evidence: Evidence,
   filesOf: (item: Item) => { readonly paths: Iterable<string> } | undefined,
 ): Promise<Verity> {
-  const off = await probe(path);
+  const off = scratch.isClosed ? 'the state directory is only read' : await probe(scratch.fresh());
   /** In this life: to seal again what is sealed does no harm. */
   const tried = new Set<string>();
   return {

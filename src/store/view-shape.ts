@@ -51,6 +51,11 @@ export function openShape(
   };
 }
 
+/** The same, of a store that is only read. */
+export function readShape({ isKept }: Shape): Shape {
+  return { isKept, forget() {}, async write() {} };
+}
+
 const separator = Buffer.of(0);
 
 function readParts(path: string): readonly Buffer[] {

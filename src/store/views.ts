@@ -1,5 +1,5 @@
 import { lstatSync, utimesSync } from 'node:fs';
-import { open, readdir, rename, stat } from 'node:fs/promises';
+import { open, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DirectoryNode } from '../oci/tree.ts';
 import { errnoOf } from '../util/error.ts';
@@ -16,7 +16,7 @@ import { holdsInode } from './tree-inodes.ts';
 import { type Comparison, compareTree } from './view-compare.ts';
 import { parseView, type ViewRecord } from './view-record.ts';
 import { isKey, shapeName, sidecarName, strays, verifyKey } from './view-names.ts';
-import { openShape } from './view-shape.ts';
+import { openShape, readShape } from './view-shape.ts';
 import { raiseTree, type Sources } from './view-tree.ts';
 
 /** `usedAt`: milliseconds since 1970; the sidecar's own mtime. */
@@ -65,7 +65,8 @@ export function openViews(
   const treeOf = (key: string): string => join(folder.path, verifyKey(key));
   const sidecarOf = (key: string): string => join(folder.path, sidecarName(key));
   const shapeOf = (key: string): string => join(folder.path, shapeName(key));
-  const shape = openShape(treeOf, shapeOf, scratch.fresh);
+  const writable = openShape(treeOf, shapeOf, scratch.fresh);
+  const shape = scratch.isClosed ? readShape(writable) : writable;
   const touchSidecar = async (key: string, now: Date): Promise<void> => utimesSync(sidecarOf(key), now, now);
 
   async function find(key: string): Promise<View | undefined> {
@@ -174,7 +175,7 @@ export function openViews(
     list: () =>
       attempt('listing the views', async () => {
         const views: View[] = [];
-        for (const key of (await readdir(folder.path)).filter(isKey)) {
+        for (const key of (await folder.list()).filter(isKey)) {
           const view = await find(key);
           if (view !== undefined) views.push(view);
         }
@@ -210,7 +211,7 @@ export function openViews(
     listLost: () =>
       attempt('looking for views without a record', async () => {
         const lost: string[] = [];
-        for (const key of (await readdir(folder.path)).filter(isKey)) {
+        for (const key of (await folder.list()).filter(isKey)) {
           if ((await find(key)) === undefined) lost.push(key);
         }
         return lost;
@@ -222,7 +223,7 @@ export function openViews(
       }),
 
     retireStrays: async () => {
-      for (const name of strays(await readdir(folder.path))) {
+      for (const name of strays(await folder.list())) {
         await rename(join(folder.path, name), scratch.fresh());
       }
     },

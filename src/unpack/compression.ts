@@ -1,4 +1,4 @@
-import { closeSync, createReadStream, fstatSync, openSync, type ReadStream, readSync } from 'node:fs';
+import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import { pipeline } from 'node:stream';
 import { constants, createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib';
 import { ArtifactError, errnoOf } from '../util/error.ts';
@@ -59,28 +59,10 @@ export async function* readUncompressed(
 ): AsyncGenerator<Buffer> {
   const inflate = compression === 'none' ? undefined : openInflate(compression, label);
   const file = createReadStream(path, { fd: openSync(path, 'r'), highWaterMark: chunkSize });
-  try {
-    yield* inflate === undefined
-      ? (file as AsyncIterable<Buffer>)
-      : inflateAll(file, inflate, compression, label);
-  } finally {
-    file.destroy();
-    if (!file.closed) await new Promise(resolve => file.once('close', resolve));
+  if (inflate === undefined) {
+    yield* file as AsyncIterable<Buffer>;
+    return;
   }
-  if (compression === 'zstd' && inflate !== undefined && inflate.bytesWritten < size) {
-    throw new ArtifactError(
-      'unmountable',
-      `${label} is damaged zstd: no frame at byte ${inflate.bytesWritten}`,
-    );
-  }
-}
-
-async function* inflateAll(
-  file: ReadStream,
-  inflate: Gunzip | ZstdDecompress,
-  compression: Compression,
-  label: string,
-): AsyncGenerator<Buffer> {
   // Errors of both reach the iteration over the last.
   pipeline(file, inflate, () => {});
   try {
@@ -92,6 +74,12 @@ async function* inflateAll(
       throw new ArtifactError('unmountable', `${label} ${why}; compress it with --long=27 at most`, error);
     }
     throw new ArtifactError('unmountable', `${label} is damaged ${compression}: ${error.message}`, error);
+  }
+  if (compression === 'zstd' && inflate.bytesWritten < size) {
+    throw new ArtifactError(
+      'unmountable',
+      `${label} is damaged zstd: no frame at byte ${inflate.bytesWritten}`,
+    );
   }
 }
 

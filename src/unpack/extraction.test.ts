@@ -56,17 +56,19 @@ test('a chunk of nothing but small entries does not fill the stack', async () =>
   const into = join(folder, 'one-chunk');
   mkdirSync(into);
   await using small = openBodyWriter(into);
-  using extraction = createExtraction({
+  const extraction = createExtraction({
     into,
     small,
     label,
     maxEntries: 1e6,
-    bound: { bytes: 1e6, excess: '', sparseBytes: 1e6, sparseExcess: '' },
+    bound: { bytes: 1e6, excess: '' },
     onEntry: entry => entries.push(entry.path),
     onDropped: () => {},
   });
-  extraction.write(Buffer.concat(Array.from({ length: 30_000 }, () => rawEntry({ name: 'd', type: '5' }))));
-  extraction.end();
+  await extraction.write(
+    Buffer.concat(Array.from({ length: 30_000 }, () => rawEntry({ name: 'd', type: '5' }))),
+  );
+  await extraction.end();
   assert.equal(entries.length, 30_000);
 });
 

@@ -36,7 +36,7 @@ export async function unpackLayer(
   using toc = openTocWriter(into);
   await using small = openBodyWriter(into);
   const xattrs = openXattrWriter(into, setXattrs, onDropped);
-  using extraction = createExtraction({
+  const extraction = createExtraction({
     into,
     small,
     label,
@@ -57,11 +57,11 @@ export async function unpackLayer(
     read += chunk.length;
     if (read > bound.bytes) throw new ArtifactError('unmountable', `${label} ${bound.excess}`);
     if (!isVerified) sha256.update(chunk);
-    extraction.write(chunk);
+    await extraction.write(chunk);
     const setting = xattrs.flush();
     if (setting !== undefined) await setting;
   }
-  extraction.end();
+  await extraction.end();
   await xattrs.finish();
   await small.finish();
   const diffId = isVerified ? digest : toDigest('sha256', sha256.digest('hex'));

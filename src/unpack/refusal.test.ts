@@ -34,9 +34,14 @@ for (const [name, bytes, why] of [
   [
     'a block of zeros between entries',
     rawTar(file, Buffer.alloc(512), file),
-    /is a damaged tar: a block of zeros is in it, after the entry "a\/f"/,
+    /entry "a\/f": a block of zeros before it/,
   ],
-  ['a sparse file of star', rawTar({ ...file, type: 'S' }), /entry "a\/f": a sparse file of star/],
+  [
+    'a GNU sparse file',
+    rawTar({ ...file, type: 'S' }),
+    /entry "a\/f": a sparse file; make the tar without --sparse/,
+  ],
+  ['a PAX sparse file', rawTar(paxEntry({ 'GNU.sparse.major': '1' }), file), /entry "a\/f": a sparse file/],
   [
     'the continuation of a volume',
     rawTar({ ...file, type: 'M' }),
@@ -50,25 +55,35 @@ for (const [name, bytes, why] of [
     /"b": of the unknown type "Z"/,
   ],
   [
-    'a symlink with data, which is no header',
+    'a symlink with a body',
     rawTar({ name: 's', type: '2', linkname: 'x', body: 'x' }),
-    /a damaged tar: the checksum of a header is wrong, after the entry "s"/,
+    /"s": a symlink of 1 bytes, where none can be/,
+  ],
+  [
+    'a hard link with a body',
+    rawTar({ name: 's', type: '1', linkname: 'x', body: 'x' }),
+    /"s": a link of 1 bytes/,
+  ],
+  [
+    'a directory by its slash with a body',
+    rawTar({ name: 'd/', body: 'x' }),
+    /"d\/": a directory of 1 bytes/,
   ],
   [
     'a negative size',
     rawTar({ name: 'f', size: `\xff${'\xff'.repeat(11)}` }),
     /a size that Linux cannot have/,
   ],
-  ['a size that is no number', rawTar({ name: 'f', size: '9z' }), /"f": a size that Linux cannot have/],
+  ['a size that is no number', rawTar({ name: 'f', size: '9z' }), /a header has a size that is none/],
   [
     'a PAX size that is no number',
     rawTar(paxEntry({ size: '1x' }), { name: 'f', body: 'x' }),
-    /"f": a size that Linux cannot have/,
+    /"f": a PAX size of no meaning/,
   ],
   [
     'a negative PAX size',
     rawTar(paxEntry({ size: '-1' }), { name: 'f', body: 'x' }),
-    /"f": a size that Linux cannot have/,
+    /a header has a size that is none/,
   ],
   [
     'an owner that no file can have',
@@ -78,11 +93,8 @@ for (const [name, bytes, why] of [
   ['a negative owner', rawTar({ ...file, uid: Buffer.alloc(8, 0xff) }), /an owner that Linux cannot have/],
   ['an owner that is no number', rawTar(paxEntry({ uid: 'root' }), file), /an owner that Linux cannot have/],
   ['a mode that is none', rawTar({ ...file, mode: 'zzz' }), /a mode that Linux cannot have/],
-  [
-    'a size of an extended header that is none',
-    rawTar({ name: 'x', type: 'x', size: 'z' }, file),
-    /a header has a size that is none/,
-  ],
+  ['a global path', rawTar(paxEntry({ path: 'x' }, 'g'), file), /a global PAX header with path/],
+  ['a PAX header of nothing', rawTar(paxEntry({}), file), /an extended header of no size/],
   ['a PAX record of no length', rawTar(paxEntry({}, 'x', 'path=x\n'), file), /a PAX header of no meaning/],
   [
     'a PAX record longer than its header',

@@ -41,8 +41,6 @@ const F_SETFL = 4;
 const F_OFD_SETLK = 37;
 const SYNC_FILE_RANGE_WRITE = 2;
 const XATTR_SIZE_MAX = 65_536;
-const AT_FDCWD = -100;
-const AT_SYMLINK_NOFOLLOW = 0x100;
 const { EACCES, EAGAIN, ENODATA } = koffi.os.errno;
 
 const fcntl: KoffiFunc<(fd: number, command: number, lock: Uint8Array) => number> = libc.func(
@@ -60,21 +58,19 @@ const fgetxattr: KoffiFunc<(fd: number, name: string, value: Uint8Array, size: n
 const syncFileRange: KoffiFunc<(fd: number, offset: number, length: number, flags: number) => number> =
   libc.func('int sync_file_range(int, int64, int64, uint)');
 
-const utimensat: KoffiFunc<
-  (folder: number, path: Uint8Array, times: BigInt64Array, flags: number) => number
-> = libc.func('int utimensat(int, const void *, const void *, int)');
-
-/** A struct flock of an exclusive lock (F_WRLCK) on the whole file. */
-const wholeFile = new Uint8Array(32);
-wholeFile[0] = 1;
+/** A struct flock on the whole file; F_RDLCK is 0, F_WRLCK is 1. */
+const shared = new Uint8Array(32);
+const exclusive = new Uint8Array(32);
+exclusive[0] = 1;
 
 /**
- * Takes an exclusive lock on the whole file without waiting; false while another open file description holds one. It
- * lasts until the descriptor is closed, or the process ends, however it ends (fcntl(2), open file description locks).
- * @param fd opened for writing.
+ * Takes a lock on the whole file without waiting; false while another open file description holds one that does not go
+ * with it. It lasts until the descriptor is closed, or the process ends, however it ends (fcntl(2), open file description
+ * locks).
+ * @param fd opened for writing, or for reading where the lock is shared.
  */
-export function lockFile(fd: number): boolean {
-  if (fcntl(fd, F_OFD_SETLK, wholeFile) === 0) return true;
+export function lockFile(fd: number, kind: 'exclusive' | 'shared' = 'exclusive'): boolean {
+  if (fcntl(fd, F_OFD_SETLK, kind === 'shared' ? shared : exclusive) === 0) return true;
   const errno = koffi.errno();
   if (errno === EAGAIN || errno === EACCES) return false;
   throw systemError('fcntl', pathOf(fd), errno);
@@ -121,24 +117,6 @@ export function offerXattr(fd: number, name: string, value: Uint8Array): boolean
     if (untaken.has(errnoOf(thrown) ?? '')) return false;
     throw thrown;
   }
-}
-
-const second = 1_000_000_000n;
-
-/**
- * Sets both times of a file, folder or symlink, in nanoseconds since 1970 (utimensat(2)); Node's calls take doubles, which
- * have no room for them.
- */
-export function setTime(path: Uint8Array, time: bigint): void {
-  const nanoseconds = BigInt.asUintN(64, ((time % second) + second) % second);
-  const seconds = (time - nanoseconds) / second;
-  const times = BigInt64Array.of(seconds, nanoseconds, seconds, nanoseconds);
-  const terminated = Buffer.concat([path, Buffer.alloc(1)]);
-  check(
-    utimensat(AT_FDCWD, terminated, times, AT_SYMLINK_NOFOLLOW),
-    'utimensat',
-    Buffer.from(path).toString(),
-  );
 }
 
 const scratch = new Uint8Array(XATTR_SIZE_MAX);

@@ -3,74 +3,121 @@ import { ArtifactError } from '../util/error.ts';
 
 /**
  * Work that callers share: whoever asks for a key under way joins it. The work has its own AbortController, so it
- * outlives its callers, by `lingerMs` after the last one has left.
+ * outlives its callers: it ends when all who want it are gone, and at the latest `lingerMs` after the last call.
  */
-export type Flights<Result, Report> = {
+export type Flights<Result, Report, Who> = {
   /**
-   * Joins the flight of this key, or starts it. `onReport` gets the latest report at once, then every new one.
+   * Joins the flight of this key, or starts it.
    * @throws what the work throws, or the signal's reason as soon as it aborts; the flight goes on without the caller.
    */
   join(
     key: string,
-    work: (signal: AbortSignal, report: (report: Report) => void) => Promise<Result>,
-    onReport: (report: Report) => void,
+    work: Work<Result, Report>,
+    caller: Caller<Report, Who>,
     signal: AbortSignal,
   ): Promise<Result>;
-  /** How many are under way. */
-  count(): number;
+  list(): readonly Flight<Report, Who>[];
   /** Aborts every flight, and waits until the last has ended. */
   stop(): Promise<void>;
 };
 
-type Flight<Result, Report> = {
-  readonly controller: AbortController;
-  readonly outcome: Promise<Result>;
-  readonly listeners: Set<(report: Report) => void>;
-  latest: Report | undefined;
-  linger: NodeJS.Timeout | undefined;
+export type Work<Result, Report> = (signal: AbortSignal, report: (report: Report) => void) => Promise<Result>;
+
+/** `id`: the same for each call of one who comes back. `onReport` gets the latest report at once, then every new one. */
+export type Caller<Report, Who> = {
+  readonly id: string;
+  readonly who: Who;
+  readonly onReport: (report: Report) => void;
 };
 
-export function createFlights<Result, Report>(lingerMs: number): Flights<Result, Report> {
-  const flights = new Map<string, Flight<Result, Report>>();
+/** One that is under way. */
+export type Flight<Report, Who> = {
+  /** Milliseconds since 1970. */
+  readonly since: number;
+  readonly latest: Report | undefined;
+  readonly wanters: readonly Who[];
+  /** Ends it for all, and waits until it has ended. */
+  cancel(reason: ArtifactError): Promise<void>;
+};
 
-  const start = (
-    key: string,
-    work: (signal: AbortSignal, report: (report: Report) => void) => Promise<Result>,
-  ): Flight<Result, Report> => {
+export type FlightOptions<Who> = {
+  readonly lingerMs: number;
+  /** How often a flight without a caller asks who is gone. */
+  readonly checkMs: number;
+  /** Whether one whose call has ended will not come back. */
+  readonly isGone: (who: Who) => Promise<boolean>;
+};
+
+type Wanter<Report, Who> = { readonly who: Who; readonly calls: Set<(report: Report) => void> };
+
+type State<Result, Report, Who> = {
+  readonly since: number;
+  readonly controller: AbortController;
+  readonly outcome: Promise<Result>;
+  /** By id. */
+  readonly wanters: Map<string, Wanter<Report, Who>>;
+  latest: Report | undefined;
+  checks: NodeJS.Timeout | undefined;
+};
+
+export function createFlights<Result, Report, Who>({
+  lingerMs,
+  checkMs,
+  isGone,
+}: FlightOptions<Who>): Flights<Result, Report, Who> {
+  type Here = State<Result, Report, Who>;
+  const flights = new Map<string, Here>();
+
+  const start = (key: string, work: Work<Result, Report>): Here => {
     const controller = new AbortController();
-    const listeners = new Set<(report: Report) => void>();
     const report = (latest: Report): void => {
       flight.latest = latest;
-      for (const listener of listeners) listener(latest);
+      for (const { calls } of flight.wanters.values()) for (const onReport of calls) onReport(latest);
     };
     const outcome = Promise.resolve()
       .then(() => work(controller.signal, report))
       .finally(() => {
-        clearTimeout(flight.linger);
+        clearInterval(flight.checks);
         flights.delete(key);
       });
     outcome.catch(() => undefined); // every caller may have left
-    const flight: Flight<Result, Report> = {
+    const flight: Here = {
+      since: Date.now(),
       controller,
       outcome,
-      listeners,
+      wanters: new Map(),
       latest: undefined,
-      linger: undefined,
+      checks: undefined,
     };
     flights.set(key, flight);
     return flight;
   };
 
-  const leave = (flight: Flight<Result, Report>, listener: (report: Report) => void): void => {
-    flight.listeners.delete(listener);
-    if (flight.listeners.size > 0) return;
-    const abandon = (): void =>
+  const check = async (flight: Here, leftAt: number): Promise<void> => {
+    for (const [id, { who, calls }] of flight.wanters) {
+      if (calls.size === 0 && (await isGone(who)) && calls.size === 0) flight.wanters.delete(id);
+    }
+    if (hasCallers(flight)) return;
+    if (flight.wanters.size === 0 || performance.now() - leftAt >= lingerMs)
       flight.controller.abort(new ArtifactError('cancelled', 'nobody waits for it any more'));
-    flight.linger = setTimeout(abandon, lingerMs).unref();
+  };
+
+  const leave = (
+    key: string,
+    flight: Here,
+    wanter: Wanter<Report, Who>,
+    onReport: (report: Report) => void,
+  ): void => {
+    wanter.calls.delete(onReport);
+    const isUnderWay = flights.get(key) === flight && !flight.controller.signal.aborted;
+    if (!isUnderWay || hasCallers(flight)) return;
+    const leftAt = performance.now();
+    flight.checks = setInterval(() => void check(flight, leftAt), checkMs).unref();
+    void check(flight, leftAt);
   };
 
   return {
-    async join(key, work, onReport, signal) {
+    async join(key, work, caller, signal) {
       signal.throwIfAborted();
       let flight = flights.get(key);
       // One that was abandoned is about to end; the caller must not share its end.
@@ -79,17 +126,28 @@ export function createFlights<Result, Report>(lingerMs: number): Flights<Result,
         flight = flights.get(key);
       }
       flight ??= start(key, work);
-      clearTimeout(flight.linger);
-      const listener = (report: Report): void => onReport(report);
-      flight.listeners.add(listener);
+      clearInterval(flight.checks);
+      const wanter = flight.wanters.get(caller.id) ?? { who: caller.who, calls: new Set() };
+      flight.wanters.set(caller.id, wanter);
+      const onReport = (report: Report): void => caller.onReport(report);
+      wanter.calls.add(onReport);
       if (flight.latest !== undefined) onReport(flight.latest);
       try {
         return await abortable(flight.outcome, signal);
       } finally {
-        leave(flight, listener);
+        leave(key, flight, wanter, onReport);
       }
     },
-    count: () => flights.size,
+    list: () =>
+      [...flights.values()].map(({ since, latest, wanters, controller, outcome }) => ({
+        since,
+        latest,
+        wanters: [...wanters.values()].map(({ who }) => who),
+        async cancel(reason) {
+          controller.abort(reason);
+          await outcome.catch(() => undefined);
+        },
+      })),
     async stop() {
       const stopping = new ArtifactError(
         'unavailable',
@@ -100,4 +158,8 @@ export function createFlights<Result, Report>(lingerMs: number): Flights<Result,
       await Promise.allSettled(all.map(flight => flight.outcome));
     },
   };
+}
+
+function hasCallers({ wanters }: Pick<State<unknown, never, unknown>, 'wanters'>): boolean {
+  return wanters.values().some(({ calls }) => calls.size > 0);
 }

@@ -108,7 +108,7 @@ export async function checkCache(
     checked += held.bytes;
   }
   onProgress({ bytes: checked, totalBytes });
-  await retirement.tidy();
+  if (repair) await retirement.tidy();
   const trees = await views.list();
   for (const view of trees) {
     // What it is made of was found already.

@@ -53,6 +53,8 @@ export function createIntegrity(
     readonly views: Views;
     readonly evidence: Evidence;
     readonly putAway: (item: Item) => Promise<void>;
+    /** Whether what is wrong may be put away; else it is only found. */
+    readonly mends: boolean;
     readonly retirement: Retirement;
     readonly meter: Pick<Meter, 'damageFound'>;
     /** Reads and hashes at the pace of a caller who waits. */
@@ -106,7 +108,7 @@ export function createIntegrity(
     const damage = await (look === 'inode' ? check() : evidence.verify(item, check, signal));
     if (damage === undefined) return undefined;
     evidence.forget(item);
-    return { ...damage, shownBy: await (mend ? putAway : whoShows)(item, damage) };
+    return { ...damage, shownBy: await (mend && world.mends ? putAway : whoShows)(item, damage) };
   };
 
   const examineOne = async (item: Item): Promise<void> => {

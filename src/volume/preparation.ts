@@ -33,7 +33,7 @@ export type Blueprint = {
 };
 
 /** Changes whenever the same manifest and options would give another tree than before. */
-const viewFormat = 3;
+const viewFormat = 2;
 
 /** The view's name: everything that decides its content, and nothing else. */
 export function viewKey(manifest: Digest, selection: Selection): string {

@@ -54,7 +54,7 @@ function createWorld(pull?: PullFunction) {
   };
   const publishing = createPublishing({
     pull: {
-      count: () => 0,
+      list: () => [],
       stop: async () => undefined,
       async pull(asking, onProgress, signal) {
         const { reference: wanted, pinned, pullPolicy } = asking;

@@ -143,9 +143,12 @@ function targetOf(request: PublishRequest): Target {
 
 function leaving(request: PublishRequest, reason: unknown, latest: Progress | undefined): ArtifactError {
   if (reason instanceof DeadlineNear) {
+    const next = request.anywhere
+      ? 'what was downloaded is kept, and the next call goes on from there'
+      : 'it goes on, and the next call joins it';
     return new ArtifactError(
       'busy',
-      `${request.reference} is still ${latest?.waits === undefined ? 'on its way' : 'pulling'}: ${describeProgress(latest)}; it goes on, and the next call joins it`,
+      `${request.reference} is still ${latest?.waits === undefined ? 'on its way' : 'pulling'}: ${describeProgress(latest)}; ${next}`,
     );
   }
   const error = toArtifactError(reason);

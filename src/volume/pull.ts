@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Credential, Keyring } from '../oci/credential.ts';
 import { maxManifestBytes } from '../oci/manifest.ts';
 import { planLayers } from '../oci/plan.ts';
@@ -7,10 +8,11 @@ import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { throughPauses } from '../util/pause.ts';
 import { toAbsence, toLack } from './absence.ts';
 import type { Authority } from './authority.ts';
+import type { Kubelet } from './contracts/kubelet.ts';
 import type { Names } from './contracts/records.ts';
 import type { Content, Keychain, Registry } from './contracts/registry.ts';
 import type { Blobs, Layers, View, Views } from './contracts/store.ts';
-import { createFlights } from './flight.ts';
+import { type Caller, createFlights, type Flight } from './flight.ts';
 import { contentsOf, heldBy, itemsOf, viewKey, type Blueprint, type Preparation } from './preparation.ts';
 import type { Holds } from './holds.ts';
 import type { Integrity } from './integrity.ts';
@@ -23,6 +25,7 @@ import { defaultPullPolicy, type Resolution, type Resolver } from './resolution.
 import type { Signatures } from './signatures.ts';
 import { about } from './subject.ts';
 import type { Progress } from './usecases.ts';
+import { isGone, type Wanter, wanterOf } from './wanter.ts';
 
 /** A view that is here, and stays as long as this is not disposed. */
 export type Arrival = Disposable & {
@@ -35,17 +38,19 @@ export type Arrival = Disposable & {
 export type Pull = {
   /**
    * Brings an artifact into the cache and its view with it. Callers who want the same share one flight, which goes on
-   * for a while without them.
+   * without them for a while if a pod wants it that is still there.
    */
   pull(request: PullRequest, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Arrival>;
-  /** How many pulls are under way. */
-  count(): number;
+  /** What is being brought now. */
+  list(): readonly Flight<Progress, Wanter>[];
   /** Ends all flights; partial downloads stay. */
   stop(): Promise<void>;
 };
 
 /** kubelet comes back within 2 min 2 s. */
 const lingerMs = 5 * 60_000;
+/** How soon after its pods a pull ends. */
+const checkMs = 5_000;
 /** How often a view may be collected between its building and its first hold before that is a bug. */
 const attempts = 3;
 
@@ -63,11 +68,16 @@ export function createPull(world: {
   readonly names: Names;
   readonly views: Views;
   readonly holds: Holds;
+  readonly kubelet: Kubelet;
   readonly platform: Platform;
 }): Pull {
   const { resolver, authority, signatures, manifests, preparation, keychain, registry } = world;
   const { blobs, layers, names, views, holds, integrity } = world;
-  const flights = createFlights<View, Progress>(lingerMs);
+  const flights = createFlights<View, Progress, Wanter>({
+    lingerMs,
+    checkMs,
+    isGone: wanter => isGone(wanter, world.kubelet),
+  });
 
   const draw = async (
     request: PullRequest,
@@ -94,7 +104,7 @@ export function createPull(world: {
   const build = async (
     blueprint: Blueprint,
     origin: Origin,
-    onProgress: (progress: Progress) => void,
+    caller: Caller<Progress, Wanter>,
     signal: AbortSignal,
   ): Promise<View> => {
     for (let attempt = 0; attempt < attempts; attempt++) {
@@ -106,7 +116,7 @@ export function createPull(world: {
             pause => report(whilePaused(pause)),
             flight,
           ),
-        onProgress,
+        caller,
         signal,
       );
       const view = await views.find(blueprint.key);
@@ -182,7 +192,7 @@ export function createPull(world: {
     if (origin.kind === 'offline') await confirm(contents, signal);
     let view = await views.find(blueprint.key);
     if (view === undefined || !(await integrity.isIntact(view, itemsOf(blueprint, view), signal)))
-      view = await build(blueprint, origin, onProgress, signal);
+      view = await build(blueprint, origin, toCaller(request, resolution, onProgress), signal);
     else await views.touch(blueprint.key);
     await confirm(contents, signal);
     // What a volume had before a reboot says nothing of what its tag names now.
@@ -204,7 +214,7 @@ export function createPull(world: {
         throw signal.aborted ? thrown : about(request.reference, thrown);
       }
     },
-    count: flights.count,
+    list: flights.list,
     stop: flights.stop,
   };
 }
@@ -239,6 +249,17 @@ function conceal(thrown: unknown, { reference, descriptor: { digest } }: Resolut
 function originKey(origin: Origin): string {
   if (origin.kind === 'offline') return 'offline';
   return `${formatRepository(origin.repository)} ${origin.keyring.id}`;
+}
+
+/** A pod is the same at each call of kubelet; a command is another each time. */
+function toCaller(
+  request: PullRequest,
+  resolution: Resolution,
+  onProgress: (progress: Progress) => void,
+): Caller<Progress, Wanter> {
+  const who = wanterOf(request, resolution);
+  const id = who.kind === 'pod' && who.targetPath !== undefined ? who.targetPath : randomUUID();
+  return { id, who, onReport: onProgress };
 }
 
 function toNameRecord(resolution: Resolution, credential: Credential) {

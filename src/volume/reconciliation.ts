@@ -3,6 +3,7 @@ import type { Kubelet } from './contracts/kubelet.ts';
 import type { Mounter, Target } from './contracts/mounter.ts';
 import type { VolumeRecords } from './contracts/records.ts';
 import { toTarget } from './own-mount.ts';
+import { podOf } from './wanter.ts';
 
 /** What a start found and did. */
 export type Reconciled = {
@@ -54,9 +55,4 @@ export async function reconcileVolumes(world: {
       ended++;
   }
   return { volumes: records.length, mounted: mounts.length, ended, notes };
-}
-
-/** The uid in `<kubelet>/pods/<uid>/volumes/…`. */
-function podOf(targetPath: string): string | undefined {
-  return /\/pods\/([^/]+)\/volumes\//.exec(targetPath)?.[1];
 }

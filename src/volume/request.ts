@@ -29,6 +29,8 @@ export type PullRequest = {
   /** An administrator of the node may have all that is on it; a pod what its registry says. */
   readonly caller: 'administrator' | 'pod';
   readonly pod?: Pod;
+  /** Where a volume of it is to be. */
+  readonly targetPath?: string;
 };
 
 /** Whom a volume is for, where kubelet says so: its uid is the one in the target path. */

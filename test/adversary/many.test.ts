@@ -3,11 +3,13 @@ import { linkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openDigestFolders } from '../../src/store/digest-folders.ts';
+import { openFolder } from '../../src/store/folder.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 test('a few manifests of tiny layers put more blobs into the cache than a call has room for arguments, and all are listed', async () => {
   await using folder = await temporaryFolder();
-  await using blobs = await openDigestFolders(folder.path);
+  await using folders = new AsyncDisposableStack();
+  const blobs = await openDigestFolders(folder.path, async name => folders.use(await openFolder(name)));
   const count = 150_000;
   // One inode for each so many names, since ext4 has a bound for links.
   let body = '';

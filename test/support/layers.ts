@@ -11,6 +11,7 @@ const floors: readonly (readonly string[])[] = [
   ['main.ts'],
   ['daemon.ts'],
   ['house.ts'],
+  ['sources.ts'],
   ['csi', 'cli', 'http'],
   ['volume'],
   ['registry', 'store', 'unpack', 'mount', 'trust', 'kube'],

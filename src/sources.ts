@@ -1,0 +1,72 @@
+import type { Logger } from 'pino';
+import type { Settings } from './cli/settings.ts';
+import type { PodObjects } from './kube/pod-objects.ts';
+import type { Endpoint } from './oci/endpoint.ts';
+import type { Reference } from './oci/reference.ts';
+import { openRegistry, type RegistryClient } from './registry/client.ts';
+import { openConfiguration } from './registry/configuration.ts';
+import { type Keychain, openKeychain } from './registry/keychain.ts';
+import { parseProxies } from './registry/proxies.ts';
+import { standardPlaces } from './registry/registries.ts';
+import { isNamed, toRoute } from './registry/route.ts';
+import { expand } from './registry/short-names.ts';
+
+/** Where artifacts come from: the registries, the node's configuration of them, and what is shown to them. */
+export type Sources = AsyncDisposable & {
+  readonly registry: RegistryClient;
+  readonly keychain: Keychain;
+  readonly expander: { expand(text: string): readonly Reference[] };
+  /** Where a reference is asked for, in order. */
+  places(reference: Reference): readonly Endpoint[];
+  /** Which of the node's files are broken, a line each. */
+  problems(): readonly string[];
+};
+
+/** @param pods undefined while the Kubernetes API is off. */
+export async function openSources(
+  settings: Settings,
+  log: Logger,
+  pods: PodObjects | undefined,
+  salt: string,
+): Promise<Sources> {
+  await using stack = new AsyncDisposableStack();
+  const note = (text: string): void => log.warn(text);
+  const configuration = openConfiguration(
+    {
+      file: settings.registriesConf,
+      directory: settings.registriesConfDir,
+      aliasesFile: standardPlaces.aliasesFile,
+      hostsDir: settings.hostsDir,
+      certsDir: settings.certsDir,
+    },
+    note,
+  );
+  const registry = stack.use(
+    openRegistry({
+      route: (reference, question) => toRoute(configuration.current(), reference, question),
+      isNamed: host => isNamed(configuration.current(), host),
+      proxies: parseProxies(process.env),
+      retryAfterMaxMs: settings.retryAfterMax,
+      leastRate: { bytesPerSecond: settings.minDownloadRate, overMs: 60_000 },
+      onRetry: retry => log.warn(retry, 'asking a registry again'),
+      onRest: rest => log.warn(rest, 'a mirror is passed over'),
+      ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),
+    }),
+  );
+  const { authFile, credentialProviderConfig: config, credentialProviderBinDir: folder } = settings;
+  const providers = config === undefined || folder === undefined ? undefined : { config, folder };
+  const keychain = stack.use(openKeychain({ authFile, providers, note, pods, salt }));
+  await keychain.verify(AbortSignal.timeout(5_000));
+  const held = stack.move();
+  return {
+    registry,
+    keychain,
+    expander: { expand: text => expand(configuration.current().registries, text) },
+    places(reference) {
+      const { mirrors, last } = toRoute(configuration.current(), reference, 'name');
+      return [...mirrors, last];
+    },
+    problems: () => [...configuration.problems(), ...keychain.problems()],
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  };
+}
