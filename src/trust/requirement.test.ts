@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseJsonObject } from './json-object.ts';
 import { parseRequirement } from './requirement.ts';
+import { parseSubjectPattern } from './subject.ts';
 
 const parse = (value: unknown, strict = false) =>
   parseRequirement(parseJsonObject(JSON.stringify(value), 'default[0]'), strict);
@@ -74,7 +75,7 @@ describe('every requirement and field that is understood', () => {
       signed({ fulcio: { ...fulcio, subjectEmail: undefined, subjectRegExp: 'a|b' }, ...rekor }),
       {
         kind: 'signed',
-        signer: { ...certified, subject: { kind: 'pattern', text: 'a|b', pattern: /^(?:a|b)$/u } },
+        signer: { ...certified, subject: parseSubjectPattern('a|b') },
         logs,
         identity,
       },
