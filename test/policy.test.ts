@@ -100,7 +100,7 @@ describe('with a signature policy', needs('cosign', 'openssl'), () => {
       { name: 'f', bytes: Buffer.from('bundled') },
     ]);
     await cosignSign('bundle', 'signer', `${host}/bundled/model@${digest}`, work);
-    await assert.rejects(publish(reference), /PERMISSION_DENIED.*set --bundle-identity=digest/s);
+    await assert.rejects(publish(reference), /PERMISSION_DENIED.*set signedIdentity matchDigest/s);
     const restart = async (more: Readonly<Record<string, string>> = {}) => {
       await daemon[Symbol.asyncDispose]();
       daemon = stack.use(await startDaemon(node, { flags: { '--policy': policy, ...more } }));
@@ -115,7 +115,7 @@ describe('with a signature policy', needs('cosign', 'openssl'), () => {
       registry.reset();
       await restart();
     }
-    await assert.rejects(publish(reference), /PERMISSION_DENIED.*set --bundle-identity=digest/s);
+    await assert.rejects(publish(reference), /PERMISSION_DENIED.*set signedIdentity matchDigest/s);
   });
 
   test('a certificate does for the time in which it was good, and for no other', async () => {

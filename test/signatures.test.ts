@@ -117,7 +117,7 @@ for (const [what, start] of Object.entries(registries)) {
       );
       assert.match(
         await verdict('models/bundle', digest, matchRepository),
-        /^refused: .*signs a digest and no name.*set --bundle-identity=digest/,
+        /^refused: .*signs a digest and no name.*set signedIdentity matchDigest/,
       );
     });
 

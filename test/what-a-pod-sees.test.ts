@@ -541,12 +541,53 @@ describe('a container image', () => {
       { 'd/new': 'n' },
     ],
     [
-      'makes a folder of what the lower layer has as a link',
+      'follows the symlink of a lower layer, which a directory replaces',
       [
-        [dir('usr/lib/'), [{ name: 'lib', type: 'symlink', linkname: 'usr/lib' }]],
-        [[{ name: 'lib/x' }, 'x']],
+        [
+          dir('usr/lib/'),
+          [{ name: 'lib', type: 'symlink', linkname: 'usr/lib' }],
+          [{ name: 'bin', type: 'symlink', linkname: 'usr/lib' }],
+        ],
+        [[{ name: 'lib/x' }, 'x'], dir('bin/'), [{ name: 'bin/y' }, 'y']],
       ],
-      { 'lib/x': 'x' },
+      { lib: 'link to usr/lib', 'lib/x': 'x', 'usr/lib/x': 'x', 'bin/y': 'y' },
+    ],
+    [
+      'follows a symlink whose directory is in a lower layer, or comes later',
+      [
+        [dir('usr/lib/')],
+        [
+          [{ name: 'lib', type: 'symlink', linkname: 'usr/lib' }],
+          [{ name: 'lib/x' }, 'x'],
+          [{ name: 'run', type: 'symlink', linkname: 'var/run' }],
+          [{ name: 'run/y' }, 'y'],
+          dir('var/run/'),
+        ],
+      ],
+      {
+        lib: 'link to usr/lib',
+        'lib/x': 'x',
+        'usr/lib/x': 'x',
+        run: 'link to var/run',
+        'run/y': 'y',
+        'var/run/y': 'y',
+      },
+    ],
+    [
+      'has a hard link to a file of a lower layer',
+      [[[{ name: 'low' }, 'x']], [[{ name: 'up', type: 'link', linkname: 'low' }]]],
+      { low: 'x', up: 'x' },
+    ],
+    [
+      'leaves out devices, and what they replace',
+      [
+        [
+          [{ name: 'd/f' }, 'f'],
+          [{ name: 'g' }, 'g'],
+        ],
+        [[{ name: 'd', type: 'character-device' }], [{ name: 'g', type: 'fifo' }]],
+      ],
+      {},
     ],
     [
       'shows the upper of file and folder',
@@ -688,10 +729,10 @@ describe('a container image', () => {
     await assert.rejects(publish(reference, { include: 'f' }), /FAILED_PRECONDITION.*container image/);
   });
 
-  test('with a hard link to a file of a lower layer only is refused by name', async () => {
+  test('with a hard link to what no layer has is refused by name', async () => {
     const reference = await pushImage(
       [[{ name: 'low' }, 'x']],
-      [[{ name: 'up', type: 'link', linkname: 'low' }]],
+      [[{ name: '.wh.low' }], [{ name: 'up', type: 'link', linkname: 'low' }]],
     );
     await assert.rejects(publish(reference), /FAILED_PRECONDITION.*up/);
   });

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { toLayerTree } from '../../test/support/toc.ts';
+import { cpuTime } from '../../test/support/cpu-time.ts';
+import { show } from '../../test/support/merging.ts';
 import { toDigest } from './digest.ts';
-import { createLayerTree, toFileTree, type LayerDirectory, type LayerTree } from './layer-tree.ts';
+import { createTreeBuilder } from './layer-tree.ts';
 import type { TocEntry } from './toc.ts';
+import type { DirectoryNode } from './tree.ts';
 import { createTreeBudget } from './tree-budget.ts';
 
 const digest = toDigest('sha256', 'd'.repeat(64));
 const label = 'layer 1 of ghcr.io/acme/model:v1';
-const attributes = { mode: 0o644, uid: 1, gid: 2, mtime: 3 };
-const implied = { mode: 0o755, uid: 0, gid: 0, mtime: 0 };
+const attributes = { mode: 0o644, uid: 1, gid: 2, mtime: 3n };
+const implied = { mode: 0o755, uid: 0, gid: 0, mtime: 0n };
 
 let bodies = 0;
 function file(path: string): TocEntry & { kind: 'file' } {
@@ -28,24 +30,19 @@ function special(path: string): TocEntry {
   return { kind: 'special', path, what: 'character device' };
 }
 
-function layer(kind: 'artifact' | 'image', entries: readonly TocEntry[], at?: string[]): LayerTree {
-  const toc = { digest, notes: ['a note'], entries };
-  return toLayerTree(toc, at === undefined ? { kind, label } : { kind, label, at });
+function build(kind: 'artifact' | 'image', entries: readonly TocEntry[], where: string[] = []) {
+  const builder = createTreeBuilder(kind);
+  const layer = builder.openTar(digest, label, where);
+  entries.forEach(layer.add);
+  return { root: builder.root(), notes: layer.notes() };
 }
 
-/** A tree as nested objects: bodies as numbers, symlinks as their targets. */
-function show(directory: LayerDirectory): Record<string, unknown> {
-  const shown: Record<string, unknown> = {};
-  for (const [name, node] of directory.children) {
-    if (node.kind === 'directory') shown[name] = show(node);
-    else if (node.kind === 'symlink') shown[name] = `-> ${node.target}`;
-    else shown[name] = node.source.kind === 'bodies' ? node.body : node.source.digest;
-  }
-  return shown;
+function layer(kind: 'artifact' | 'image', entries: readonly TocEntry[], where?: string[]): DirectoryNode {
+  return build(kind, entries, where).root;
 }
 
-function at(tree: LayerTree, ...path: string[]): LayerDirectory {
-  let here = tree.root;
+function at(root: DirectoryNode, ...path: string[]): DirectoryNode {
+  let here = root;
   for (const name of path) {
     const next = here.children.get(name);
     assert.ok(next?.kind === 'directory', `${name} is a directory`);
@@ -55,43 +52,43 @@ function at(tree: LayerTree, ...path: string[]): LayerDirectory {
 }
 
 test('a file layer is one file, its directories made with 0755', () => {
-  const tree = toFileTree('/w/model.bin', { digest, size: 7, label });
-  assert.deepEqual(show(tree.root), { w: { 'model.bin': digest } });
-  assert.deepEqual(at(tree, 'w').attributes, implied);
-  assert.throws(() => toFileTree('..', { digest, size: 7, label }), { code: 'unmountable' });
+  const builder = createTreeBuilder('artifact');
+  builder.addFile('/w/model.bin', { digest, size: 2 ** 40, label });
+  const model = at(builder.root(), 'w').children.get('model.bin');
+  const source = { kind: 'blob', digest };
+  assert.deepEqual(model, { kind: 'file', source, body: 0, size: 2 ** 40, layer: label });
+  assert.deepEqual(at(builder.root(), 'w').attributes, implied);
+  assert.throws(() => builder.addFile('..', { digest, size: 7, label }), { code: 'unmountable' });
 });
 
 test('entries keep their attributes, and parents that no entry describes are implied', () => {
   const a = file('a/b/c');
   const tree = layer('artifact', [a, directory('a/'), symlink('a/s', '../../x')]);
-  assert.deepEqual(show(tree.root), { a: { b: { c: a.body }, s: '-> ../../x' } });
+  assert.deepEqual(show(tree), { a: { b: { c: a.body }, s: '-> ../../x' } });
   assert.deepEqual(at(tree, 'a').attributes, attributes);
-  assert.equal(at(tree, 'a').implied, false);
   assert.deepEqual(at(tree, 'a', 'b').attributes, implied);
-  assert.equal(at(tree, 'a', 'b').implied, true);
-  assert.deepEqual(tree.notes, ['a note']);
 });
 
-test('entries that are alike share their attributes, others have their own', () => {
-  const other = { ...attributes, mtime: 4 };
+test('attributes of neighbours are their own, whether they are alike or not', () => {
+  const other = { ...attributes, mtime: -1n };
+  const far = { mode: 0o1777, uid: 0xffff_fffe, gid: 0xffff_fffe, mtime: (2n ** 34n - 1n) * 1_000_000_000n };
   const marked = { ...attributes, xattrs: { 'user.a': 'b' } };
-  const shown = [attributes, attributes, other, attributes, marked, attributes].map((own, index) => ({
-    ...symlink(`${index}`, 'x'),
-    ...own,
-  }));
-  const nodes = [...layer('image', shown).root.children.values()];
-  const found = nodes.map(node => (node.kind === 'symlink' ? node.attributes : undefined));
-  assert.deepEqual(found, [attributes, attributes, other, attributes, marked, attributes]);
-  assert.equal(found[0], found[1]);
+  const all = [attributes, attributes, other, attributes, marked, attributes, far];
+  const shown = all.map((own, index) => ({ ...directory(`${index}`), ...own }));
+  const root = layer('image', shown);
+  assert.deepEqual(
+    all.map((_, index) => at(root, `${index}`).attributes),
+    all,
+  );
 });
 
 test("a tar's own root is the root of the tree, or of the directory it is unpacked at", () => {
-  assert.deepEqual(layer('artifact', [directory('./')]).root.attributes, attributes);
+  assert.deepEqual(layer('artifact', [directory('./')]).attributes, attributes);
   const a = file('./a');
   const tree = layer('artifact', [directory('./'), a, link('b', 'a')], ['x', 'y']);
-  assert.deepEqual(show(tree.root), { x: { y: { a: a.body, b: a.body } } });
+  assert.deepEqual(show(tree), { x: { y: { a: a.body, b: a.body } } });
   assert.deepEqual(at(tree, 'x', 'y').attributes, attributes);
-  assert.deepEqual(tree.root.attributes, implied);
+  assert.deepEqual(tree.attributes, implied);
 });
 
 test('a later entry replaces an earlier one, and a directory described twice keeps what is in it', () => {
@@ -106,23 +103,23 @@ test('a later entry replaces an earlier one, and a directory described twice kee
     directory('f'),
     symlink('x', 'y'),
   ]);
-  assert.deepEqual(show(tree.root), { x: '-> y', d: { c: c.body }, f: {} });
+  assert.deepEqual(show(tree), { x: '-> y', d: { c: c.body }, f: {} });
 });
 
 test('a file replaces a whole directory of the same layer', () => {
   const a = file('d');
-  assert.deepEqual(show(layer('artifact', [file('d/x'), a]).root), { d: a.body });
+  assert.deepEqual(show(layer('artifact', [file('d/x'), a])), { d: a.body });
 });
 
 test('a hard link shares the body, links to links do too, and a replaced target changes nothing', () => {
   const [a, again] = [file('a'), file('a')] as const;
   const tree = layer('image', [a, link('b', './a'), link('d/c', '/b'), link('a', 'a'), again]);
-  assert.deepEqual(show(tree.root), { a: again.body, b: a.body, d: { c: a.body } });
+  assert.deepEqual(show(tree), { a: again.body, b: a.body, d: { c: a.body } });
 });
 
 test('a hard link to a symlink is that symlink', () => {
   const tree = layer('artifact', [symlink('s', 'nowhere'), link('l', 's')]);
-  assert.deepEqual(show(tree.root), { s: '-> nowhere', l: '-> nowhere' });
+  assert.deepEqual(show(tree), { s: '-> nowhere', l: '-> nowhere' });
 });
 
 test('a parent that is a symlink is followed inside the layer', () => {
@@ -137,7 +134,7 @@ test('a parent that is a symlink is followed inside the layer', () => {
     c,
     link('d', 'lib/a'),
   ]);
-  assert.deepEqual(show(tree.root), {
+  assert.deepEqual(show(tree), {
     usr: { lib: { a: a.body }, b: b.body, c: c.body },
     lib: '-> usr/lib',
     abs: '-> /usr',
@@ -149,21 +146,21 @@ test('a parent that is a symlink is followed inside the layer', () => {
 test('a directory in the place of a symlink replaces it', () => {
   const a = file('lib/a');
   const tree = layer('image', [directory('usr'), symlink('lib', 'usr'), directory('lib/'), a]);
-  assert.deepEqual(show(tree.root), { usr: {}, lib: { a: a.body } });
+  assert.deepEqual(show(tree), { usr: {}, lib: { a: a.body } });
 });
 
 test('names that are not UTF-8 stay apart', () => {
   const [a, b] = [file('\udce9'), file('é')] as const;
-  assert.deepEqual(show(layer('artifact', [a, b]).root), { '\udce9': a.body, é: b.body });
+  assert.deepEqual(show(layer('artifact', [a, b])), { '\udce9': a.body, é: b.body });
 });
 
 test('in an artifact, whiteouts are names like any other', () => {
   const [a, b] = [file('.wh.x'), file('d/.wh..wh..opq')] as const;
   const tree = layer('artifact', [a, b]);
-  assert.deepEqual(show(tree.root), { '.wh.x': a.body, d: { '.wh..wh..opq': b.body } });
+  assert.deepEqual(show(tree), { '.wh.x': a.body, d: { '.wh..wh..opq': b.body } });
 });
 
-test('in an image, whiteouts are marks on their directory, whatever their kind and order', () => {
+test('in an image, whiteouts are never shown, whatever their kind', () => {
   const a = file('d/x');
   const tree = layer('image', [
     file('.wh.gone'),
@@ -172,20 +169,17 @@ test('in an image, whiteouts are marks on their directory, whatever their kind a
     directory('.wh.d'),
     file('e/.wh.f'),
   ]);
-  assert.deepEqual(show(tree.root), { d: { x: a.body }, e: {} });
-  assert.deepEqual([...tree.root.hides], ['gone', 'd']);
-  assert.equal(at(tree, 'd').opaque, true);
-  assert.deepEqual([...at(tree, 'e').hides], ['f']);
+  assert.deepEqual(show(tree), { d: { x: a.body }, e: {} });
 });
 
 test('what an image cannot have is left out with a note', () => {
   const a = file('a');
-  const tree = layer('image', [special('dev/null'), a, file('.wh..wh.plnk/1.2'), special('p'), special('q')]);
-  assert.deepEqual(show(tree.root), { a: a.body });
-  assert.equal(
-    tree.notes[1],
+  const entries = [special('dev/null'), a, file('.wh..wh.plnk/1.2'), special('p'), special('q')];
+  const { root, notes } = build('image', entries);
+  assert.deepEqual(show(root), { a: a.body, dev: {} });
+  assert.deepEqual(notes, [
     `${label}: left out character device "dev/null", AUFS metadata ".wh..wh.plnk/1.2", character device "p" and 1 more`,
-  );
+  ]);
 });
 
 for (const [name, kind, entries, why] of [
@@ -197,13 +191,12 @@ for (const [name, kind, entries, why] of [
     'a hard link to nothing',
     'image',
     [link('l', 'f')],
-    /"l" is a hard link to "f", which is not in this layer/,
+    /"l" is a hard link to "f", which is not there before it/,
   ],
-  ['a hard link to what comes later', 'artifact', [link('l', 'f'), file('f')], /not in this layer before it/],
-  ['a hard link to itself alone', 'artifact', [link('l', 'l')], /not in this layer before it/],
+  ['a hard link to what comes later', 'artifact', [link('l', 'f'), file('f')], /not there before it/],
+  ['a hard link to itself alone', 'artifact', [link('l', 'l')], /not there before it/],
   ['a hard link to a directory', 'artifact', [directory('d'), link('l', 'd')], /"d", which is a directory/],
   ['a hard link to the root', 'artifact', [link('l', '/')], /which is a directory/],
-  ['a hard link to a special', 'image', [special('p'), link('l', 'p')], /not in this layer before it/],
   [
     'a hard link out of the root',
     'artifact',
@@ -212,16 +205,10 @@ for (const [name, kind, entries, why] of [
   ],
   ['a file as a parent', 'artifact', [file('f'), file('f/x/y')], /"f\/x\/y" goes through the file at "f"/],
   [
-    'a dangling symlink as a parent',
-    'image',
-    [symlink('s', 'gone'), file('s/x')],
-    /symlink to "gone" at "s"/,
-  ],
-  [
     'symlinks in a circle as a parent',
     'image',
     [symlink('a', 'b'), symlink('b', 'a'), file('a/x')],
-    /"a\/x" goes through/,
+    /"a" goes through symlinks that lead in a circle/,
   ],
   ['a symlink to nothing', 'artifact', [symlink('s', '')], /"s" is a symlink to nothing/],
   ['a symlink with a NUL', 'artifact', [symlink('s', 'a\0b')], /which no symlink can hold/],
@@ -247,9 +234,9 @@ test('a million walks through the longest symlinks end with a refusal within sec
     ...chain,
     ...Array.from({ length: 200_000 }, () => file('s30/f')),
   ];
-  const start = performance.now();
+  const start = cpuTime();
   assert.throws(() => layer('image', entries), { code: 'unmountable' });
-  assert.ok(performance.now() - start < 5000);
+  assert.ok(cpuTime() - start < 5000);
 });
 
 test('50,000 entries become a tree in far less than a second', () => {
@@ -264,14 +251,14 @@ test('50,000 entries become a tree in far less than a second', () => {
 test('names, targets and attributes of all layers together are bounded: one layer may be listed many times', () => {
   const budget = createTreeBudget();
   const xattrs = { 'user.a': 'x'.repeat(30 * 1024 * 1024) };
-  const path = 'p'.repeat(4000);
+  const path = 'p'.repeat(3800);
   const target = 't'.repeat(4000);
   const add = (entry: TocEntry): void =>
-    createLayerTree(digest, { kind: 'artifact', label, budget }).add(entry);
+    createTreeBuilder('artifact', budget).openTar(digest, label).add(entry);
   for (let copy = 0; copy < 4; copy++) add({ ...directory('d'), xattrs } as TocEntry);
   const left = budget.bytes;
   add(symlink(path.replaceAll('pp', 'p/'), target));
-  assert.equal(left - budget.bytes, 8000);
+  assert.equal(left - budget.bytes, 7800);
   assert.throws(() => add({ ...directory('d'), xattrs } as TocEntry), {
     code: 'unmountable',
     message: `${label}: takes the artifact past 128 MiB of names and attributes`,
@@ -280,35 +267,15 @@ test('names, targets and attributes of all layers together are bounded: one laye
 
 test('folders that names of layers imply are bounded, all together', () => {
   const budget = createTreeBudget();
-  const add = (nth: number): LayerTree =>
-    toFileTree(`${nth}/${'a/'.repeat(999)}f`, { digest, size: 1, label, budget });
+  const add = (nth: number): void =>
+    createTreeBuilder('artifact', budget).addFile(`${nth}/${'a/'.repeat(999)}f`, { digest, size: 1, label });
   for (let nth = 0; nth < 100; nth++) add(nth);
-  assert.throws(() => add(100), { code: 'unmountable', message: /past the folders that the names/ });
-});
-
-const packed = (at: readonly string[], entries: readonly TocEntry[]): unknown =>
-  show(toLayerTree({ digest, notes: [], entries }, { kind: 'artifact', label, at, packed: true }).root);
-
-test('a packed directory comes out at its path, whether its names begin with the path or not', () => {
-  const [one, two] = [file('w/m/one'), file('w/m/d/two')];
-  const whole = { w: { m: { one: one.body, d: { two: two.body } } } };
-  assert.deepEqual(packed(['w', 'm'], [directory('w/m'), one, two]), whole);
-  const [inner, deeper] = [
-    { ...one, path: 'one' },
-    { ...two, path: './d/two' },
-  ];
-  assert.deepEqual(packed(['w', 'm'], [directory('./'), inner, deeper]), whole);
-  assert.deepEqual(packed([], [inner, deeper]), whole.w.m);
-  assert.deepEqual(packed(['w'], []), { w: {} });
-});
-
-test('a packed directory that has its own name inside, and more, is not taken for its path', () => {
-  const [inside, beside] = [file('w/in'), file('beside')];
-  assert.deepEqual(packed(['w'], [inside, beside]), { w: { w: { in: inside.body }, beside: beside.body } });
+  assert.throws(() => add(100), { code: 'unmountable', message: /past the directories that the names/ });
 });
 
 test('links of a packed directory resolve in it wherever it goes', () => {
   const one = file('one');
   const entries = [directory('d'), one, symlink('s', 'd'), link('s/two', 'one')];
-  assert.deepEqual(packed(['w'], entries), { w: { d: { two: one.body }, one: one.body, s: '-> d' } });
+  const shown = { w: { d: { two: one.body }, one: one.body, s: '-> d' } };
+  assert.deepEqual(show(layer('artifact', entries, ['w'])), shown);
 });

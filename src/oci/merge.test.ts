@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { atOnce } from '../../test/support/at-once.ts';
-import { layer, merge, show, type Short, type Shown } from '../../test/support/merging.ts';
+import { merge, show, type Short, type Shown } from '../../test/support/merging.ts';
 import { toDigest } from './digest.ts';
-import { toFileTree } from './layer-tree.ts';
-import { mergeTrees } from './merge.ts';
-import { measureTree } from './tree.ts';
+import { createTreeBuilder } from './layer-tree.ts';
+import type { TocEntry } from './toc.ts';
+import { measureTree, type DirectoryNode } from './tree.ts';
 
 const digest = toDigest('sha256', 'e'.repeat(64));
 
 test('no layers are an empty directory, 0755 of root', () => {
-  const root = atOnce(mergeTrees([], 'artifact'));
+  const root = createTreeBuilder('artifact').root();
   assert.deepEqual(show(root), {});
-  assert.deepEqual(root.attributes, { mode: 0o755, uid: 0, gid: 0, mtime: 0 });
+  assert.deepEqual(root.attributes, { mode: 0o755, uid: 0, gid: 0, mtime: 0n });
 });
 
 for (const [name, layers, shown] of [
@@ -21,9 +21,69 @@ for (const [name, layers, shown] of [
   ['a file hides a directory', [[['d/a', 1]], [['d', 2]]], { d: 2 }],
   ['a directory hides a file', [[['d', 1]], [['d/a', 2]]], { d: { a: 2 } }],
   [
-    'a directory hides a symlink, which is not followed',
+    'a path through a symlink of a lower layer is followed',
     [['usr/lib/', 'lib -> usr/lib'], [['lib/x', 1]]],
+    { usr: { lib: { x: 1 } }, lib: '-> usr/lib' },
+  ],
+  [
+    'a directory of its own hides a symlink',
+    [
+      ['usr/lib/', 'lib -> usr/lib'],
+      ['lib/', ['lib/x', 1]],
+    ],
     { usr: { lib: {} }, lib: { x: 1 } },
+  ],
+  [
+    'a symlink may lead to a directory of a lower layer',
+    [[['data/a', 1]], ['l -> data', ['l/x', 2]]],
+    { data: { a: 1, x: 2 }, l: '-> data' },
+  ],
+  [
+    'a symlink may lead to a directory that comes later',
+    [['l -> ../gone/data', ['l/x', 1], 'gone/data/', ['gone/data/y', 2]]],
+    { l: '-> ../gone/data', gone: { data: { x: 1, y: 2 } } },
+  ],
+  [
+    'a whiteout through a symlink hides what that leads to',
+    [[['usr/lib/f', 1], 'lib -> usr/lib'], ['lib/.wh.f']],
+    { usr: { lib: {} }, lib: '-> usr/lib' },
+  ],
+  ['a FIFO removes a file below it', [[['s', 1]], ['s |']], {}],
+  ['a FIFO removes a directory below it', [[['d/x', 1]], ['d |']], {}],
+  ['a FIFO removes a file of its own layer', [[['s', 1], 's |']], {}],
+  ['what comes over a FIFO is seen', [['s |'], [['s', 1]]], { s: 1 }],
+  ['a hard link to a FIFO is one, and as unseen', [[['l', 1]], ['s |', 'l = s']], {}],
+  ['a hard link may be to a file of a lower layer', [[['d/f', 1]], ['g = d/f']], { d: { f: 1 }, g: 1 }],
+  [
+    'a hard link to a file that a whiteout removes afterwards keeps it',
+    [[['f', 1]], ['g = f', '.wh.f']],
+    { g: 1 },
+  ],
+  [
+    'a directory that was a file for a while has nothing of before',
+    [[['d/a', 1]], [['d/b', 2], ['d', 3], 'd/', ['d/c', 4]]],
+    { d: { c: 4 } },
+  ],
+  [
+    'a directory that comes back in a later layer has nothing of before',
+    [[['d/e/a', 1]], ['.wh.d'], [['d/e/b', 2]]],
+    { d: { e: { b: 2 } } },
+  ],
+  [
+    'a whiteout after what its own layer has below the name',
+    [[['d/e/a', 1]], [['d/e/b', 2], '.wh.d']],
+    { d: { e: { b: 2 } } },
+  ],
+  [
+    'an opaque mark after what its own layer has below',
+    [
+      [
+        ['d/e/a', 1],
+        ['d/b', 1],
+      ],
+      [['d/e/b', 2], 'd/.wh..wh..opq'],
+    ],
+    { d: { e: { b: 2 } } },
   ],
   ['a symlink hides a directory', [[['d/a', 1]], ['d -> e']], { d: '-> e' }],
   [
@@ -93,11 +153,58 @@ test('a directory that a layer only implies keeps the attributes of the one belo
   assert.equal(described.layer, 'layer 2');
 });
 
+const described: TocEntry = {
+  kind: 'directory',
+  path: 'd/e',
+  mode: 0o711,
+  uid: 1,
+  gid: 2,
+  mtime: 3n,
+  xattrs: { 'user.a': 'b' },
+};
+
+function attributesAt(root: DirectoryNode, ...path: string[]) {
+  let here = root;
+  for (const name of path) {
+    const next = here.children.get(name);
+    assert.ok(next?.kind === 'directory', name);
+    here = next;
+  }
+  const { mode, uid, gid, mtime, xattrs } = here.attributes;
+  return { mode, uid, gid, mtime, xattrs };
+}
+
+const { kind: _kind, path: _path, ...ofDescribed } = described;
+const plain = { mode: 0o755, uid: 0, gid: 0, mtime: 0n, xattrs: undefined };
+
+for (const [name, upper] of [
+  ['an opaque mark above it', ['d/.wh..wh..opq', ['d/e/f', 1]]],
+  ['an opaque mark after it', [['d/e/f', 1], 'd/.wh..wh..opq']],
+  ['a whiteout', ['.wh.d', ['d/e/f', 1]]],
+  ['a whiteout after it', [['d/e/f', 1], '.wh.d']],
+  ['a whiteout of its own', ['d/.wh.e', ['d/e/f', 1]]],
+  ['a file in between', [['d', 1], 'd/', ['d/e/f', 1]]],
+] as const satisfies readonly (readonly [string, readonly Short[]])[]) {
+  test(`image: a directory that a layer only implies keeps its attributes over ${name}`, () => {
+    const root = merge('image', [described, ['d/e/old', 0]], upper);
+    assert.deepEqual(show(root), { d: { e: { f: 1 } } });
+    assert.deepEqual(attributesAt(root, 'd', 'e'), ofDescribed);
+  });
+}
+
+test('image: a directory that was gone before its layer has the attributes of a new one', () => {
+  const root = merge('image', [described], ['.wh.d'], [['d/e/f', 1]]);
+  assert.deepEqual(attributesAt(root, 'd', 'e'), plain);
+  const opaque = merge('image', [described], ['d/.wh..wh..opq'], [['d/e/f', 1]]);
+  assert.deepEqual(attributesAt(opaque, 'd', 'e'), plain);
+});
+
 test('artifact: the same name twice is the later one, and one blob may have two names', () => {
-  const trees = ['a', 'w/b', 'a'].map((path, index) =>
-    toFileTree(path, { digest, size: 3, label: `layer ${index + 1}` }),
-  );
-  const tree = atOnce(mergeTrees(trees, 'artifact'));
+  const builder = createTreeBuilder('artifact');
+  for (const [index, path] of ['a', 'w/b', 'a'].entries()) {
+    builder.addFile(path, { digest, size: 3, label: `layer ${index + 1}` });
+  }
+  const tree = builder.root();
   const a = tree.children.get('a');
   assert.ok(a?.kind === 'file');
   assert.equal(a.layer, 'layer 3');
@@ -122,18 +229,6 @@ test('artifact: whiteouts hide nothing', () => {
   assert.deepEqual(show(merge('artifact', [['a', 1]], [['.wh.a', 2]])), { a: 1, '.wh.a': 2 });
 });
 
-test('layers are left as they are: merging them again gives the same', () => {
-  const layers = [
-    layer('image', 0, [['d/a', 1]]),
-    layer('image', 1, ['.wh.d', ['d/b', 2]]),
-    layer('image', 2, ['d/.wh.b']),
-  ];
-  const once = show(atOnce(mergeTrees(layers, 'image')));
-  assert.deepEqual(once, { d: {} });
-  assert.deepEqual(show(atOnce(mergeTrees(layers, 'image'))), once);
-  assert.deepEqual(show(atOnce(mergeTrees(layers.slice(0, 2), 'image'))), { d: { b: 2 } });
-});
-
 test('the deepest path there can be is merged and measured; a deeper one, made by a symlink, is refused', () => {
   const deep = 'd/'.repeat(1920);
   const tree = merge('image', [deep], [deep]);
@@ -145,10 +240,9 @@ test('the deepest path there can be is merged and measured; a deeper one, made b
 });
 
 test('many file layers in one directory cost no more than linear time', () => {
-  const layers = Array.from({ length: 16_000 }, (_, index) =>
-    toFileTree(`w/f${index}`, { digest, size: 1, label: 'x' }),
-  );
+  const builder = createTreeBuilder('artifact');
   const start = performance.now();
-  atOnce(mergeTrees(layers, 'artifact'));
+  for (let index = 0; index < 16_000; index++)
+    builder.addFile(`w/f${index}`, { digest, size: 1, label: 'x' });
   assert.ok(performance.now() - start < 1000);
 });

@@ -32,7 +32,7 @@ export function subTree(root: DirectoryNode, subPath: string): DirectoryNode {
 }
 
 function listNames(directory: DirectoryNode): string {
-  const names = [...directory.children.keys()];
+  const names = Array.from(directory.children, ([name]) => name);
   if (names.length === 0) return 'an empty directory';
   const more = names.length > 8 ? ` and ${names.length - 8} more` : '';
   return `${names.slice(0, 8).map(quoteName).join(', ')}${more}`;

@@ -1,6 +1,7 @@
 import type { Attributes, TocEntry, Xattrs } from './toc.ts';
 
-type Stat = [mode: number, uid: number, gid: number, mtime: number, xattrs?: Xattrs];
+/** JSON has no large integers: the time is text. */
+type Stat = [mode: number, uid: number, gid: number, mtime: string, xattrs?: Xattrs];
 
 /** One entry of a table of contents as the JSON array of its line. The letters are those of `ls -l`, and `h` for a hard link. */
 type Row =
@@ -54,9 +55,11 @@ function toRow(entry: TocEntry): Row {
 }
 
 function toStat({ mode, uid, gid, mtime, xattrs }: Attributes): Stat {
-  return xattrs === undefined ? [mode, uid, gid, mtime] : [mode, uid, gid, mtime, xattrs];
+  const time = String(mtime);
+  return xattrs === undefined ? [mode, uid, gid, time] : [mode, uid, gid, time, xattrs];
 }
 
-function toAttributes([mode, uid, gid, mtime, xattrs]: Stat): Attributes {
+function toAttributes([mode, uid, gid, time, xattrs]: Stat): Attributes {
+  const mtime = BigInt(time);
   return xattrs === undefined ? { mode, uid, gid, mtime } : { mode, uid, gid, mtime, xattrs };
 }

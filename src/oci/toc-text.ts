@@ -13,7 +13,7 @@ import { formatRow, parseRow } from './toc-row.ts';
 export type TocTotals = Omit<TocSummary, 'notes'>;
 
 /** The format's version, among the totals. A layer with any other is unpacked again. */
-const version = 2;
+const version = 3;
 /** Bytes, or nearly, that are written at once. */
 const step = 64 * 1024;
 /** Bytes at the end of a file that hold the totals and the checksum: two digests, four numbers, their names. */

@@ -3,12 +3,12 @@ import type { Digest } from './digest.ts';
 /** Extended attributes kept of an entry: `user.*` names to values, each value latin1 (one character per byte). */
 export type Xattrs = Readonly<Record<string, string>>;
 
-/** `mode`: permission bits and sticky only, setuid and setgid already cleared. `mtime`: milliseconds since 1970. */
+/** `mode`: permission bits and sticky only, setuid and setgid already cleared. `mtime`: nanoseconds since 1970. */
 export type Attributes = {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  readonly mtime: number;
+  readonly mtime: bigint;
   readonly xattrs?: Xattrs;
 };
 

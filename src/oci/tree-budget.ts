@@ -1,3 +1,4 @@
+import { ArtifactError } from '../util/error.ts';
 import type { Budget } from './tree-walk.ts';
 
 /**
@@ -15,4 +16,13 @@ export const maxNameBytes: number = 128 * 1024 * 1024;
 
 export function createTreeBudget(nodes = 1_000_000): TreeBudget {
   return { steps: maxSteps, nodes, folders: maxFolders, bytes: maxNameBytes };
+}
+
+/** @throws ArtifactError `unmountable`: a small archive can say much, which is held in memory, and on the disk as inodes. */
+export function spendNode(budget: TreeBudget, label: string): void {
+  if (--budget.nodes >= 0) return;
+  throw new ArtifactError(
+    'unmountable',
+    `${label}: takes the artifact past the files and directories that all of its layers may have (--max-layer-entries)`,
+  );
 }

@@ -18,6 +18,9 @@ for (const [text, parts] of [
   ['héllo/日本', ['héllo', '日本']],
   ['caf\udce9', ['caf\udce9']],
   ['a\\b\nc', ['a\\b\nc']],
+  ['a/../b', ['b']],
+  ['a/./..//b/c/..', ['b']],
+  ['a/..', []],
   ['.', []],
   ['./', []],
   ['/', []],
@@ -30,8 +33,9 @@ for (const [text, parts] of [
 
 for (const [text, why] of [
   ['../../evil.txt', /"\.\.\/\.\.\/evil\.txt" leads out of its root/],
-  ['a/../b', /leads out of its root/],
-  ['a/..', /leads out of its root/],
+  ['..', /leads out of its root/],
+  ['/../a', /leads out of its root/],
+  ['a/../../b', /leads out of its root/],
   ['a\0b', /"a\\x00b" has a NUL byte/],
   ['a\ud800', /is not Unicode text/],
   ['\udcc3\udca9', /is not Unicode text/],

@@ -7,21 +7,23 @@ const maxPath = 4096;
 
 /**
  * The parts of a path inside a tree: a layer's name, or a path of a tar. Absolute is taken as relative; empty parts,
- * `.` and a trailing slash are dropped, so the root itself is `[]`. Such a path never reaches the file system of the
- * host; the parts are names in one tree.
+ * `.` and a trailing slash are dropped, and `..` takes back the part before it, so the root itself is `[]`. Such a path
+ * never reaches the file system of the host; the parts are names in one tree.
  *
  * @param label whose path it is, for the error: `layer 2 ("model") of ghcr.io/acme/model:v1`.
- * @throws ArtifactError `unmountable` for `..` anywhere, NUL, what no file name can hold, a part over 255 bytes, and a
+ * @throws ArtifactError `unmountable` for `..` out of the root, NUL, what no file name can hold, a part over 255 bytes, and a
  * path over 4,096 bytes.
  */
 export function parseTreePath(text: string, label: string): string[] {
   if (text.includes('\0')) throw refusal(text, label, 'has a NUL byte, which no file name can hold');
   if (!isName(text)) throw refusal(text, label, 'is not Unicode text');
   if (byteLength(text) > maxPath) throw refusal(text, label, `is longer than ${maxPath} bytes`);
-  const parts = text.split('/').filter(part => part !== '' && part !== '.');
-  for (const part of parts) {
-    if (part === '..') throw refusal(text, label, 'leads out of its root by ".."');
+  const parts: string[] = [];
+  for (const part of text.split('/')) {
+    if (part === '' || part === '.') continue;
     if (byteLength(part) > maxPart) throw refusal(text, label, `has a part longer than ${maxPart} bytes`);
+    if (part !== '..') parts.push(part);
+    else if (parts.pop() === undefined) throw refusal(text, label, 'leads out of its root by ".."');
   }
   return parts;
 }

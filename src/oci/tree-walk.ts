@@ -1,24 +1,18 @@
-import type { FileNode, SymlinkNode } from './tree.ts';
+import type { DirectoryNode, FileNode } from './tree.ts';
 
 /** As Linux: more than this many symlinks in one walk is a loop (ELOOP). */
-const maxLinks = 40;
+export const maxLinks = 40;
 
 /** How many parts may still be walked, over all walks that share it: symlinks can make a short path very long. */
 export type Budget = { steps: number };
 
-/** A directory of any kind of tree: a merged one, or a layer's own while it is being made. */
-export type Walkable<D> = {
-  readonly kind: 'directory';
-  readonly children: ReadonlyMap<string, D | FileNode | SymlinkNode>;
-};
-
-export type Walk<D> =
-  | { readonly kind: 'directory'; readonly node: D }
+export type Walk =
+  | { readonly kind: 'directory'; readonly node: DirectoryNode }
   | { readonly kind: 'file'; readonly node: FileNode }
   /** `name` is not in `node`, the last directory on the way. */
-  | { readonly kind: 'absent'; readonly node: D; readonly name: string }
+  | { readonly kind: 'absent'; readonly node: DirectoryNode; readonly name: string }
   /** `name`, in `node`, is a file where the path goes on. */
-  | { readonly kind: 'blocked'; readonly node: D; readonly name: string }
+  | { readonly kind: 'blocked'; readonly node: DirectoryNode; readonly name: string }
   /** Too many symlinks, or the budget is used up. */
   | { readonly kind: 'loop' };
 
@@ -26,8 +20,8 @@ export type Walk<D> =
  * Follows a path from the root of a tree, symlinks too, the last one included: an absolute target starts at the
  * tree's root, and `..` at the root stays there, as in a chroot. Nothing outside the tree can be reached.
  */
-export function walkTree<D extends Walkable<D>>(root: D, path: readonly string[], budget: Budget): Walk<D> {
-  const above: D[] = [];
+export function walkTree(root: DirectoryNode, path: readonly string[], budget: Budget): Walk {
+  const above: DirectoryNode[] = [];
   let here = root;
   let links = 0;
   const ahead = path.toReversed();

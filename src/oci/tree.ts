@@ -23,16 +23,21 @@ export type SymlinkNode = {
 };
 export type DirectoryNode = {
   readonly kind: 'directory';
-  readonly children: ReadonlyMap<string, TreeNode>;
+  readonly children: Children;
   readonly attributes: Attributes;
   readonly layer: string;
+};
+
+/** What is in a directory, by its name, in any order. A node may be made anew each time. */
+export type Children = Iterable<readonly [name: string, node: TreeNode]> & {
+  get(name: string): TreeNode | undefined;
 };
 
 /** A merged tree: what a pod sees. Names are single path components. */
 export type TreeNode = DirectoryNode | FileNode | SymlinkNode;
 
 /** A folder that no layer describes: the root of a file artifact, or a parent that only a path implies. */
-export const plainAttributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0 };
+export const plainAttributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0n };
 
 /** What du would say of the tree: a body under several names is one inode and counts once. Yields after each node. */
 export function* measureTree(
@@ -43,7 +48,7 @@ export function* measureTree(
   let inodes = 1;
   const pending = [root];
   for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
-    for (const node of directory.children.values()) {
+    for (const [, node] of directory.children) {
       yield;
       if (node.kind === 'file' && !isFirst(node, seen)) continue;
       inodes++;

@@ -3,11 +3,16 @@ import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { ArtifactError } from '../util/error.ts';
 import type { Fence, Send } from './hop.ts';
 
+/** IPv4-compatible, IPv4-translated, and NAT64 with the well-known and the local prefix (RFC 4291, 2765, 6052, 8215). */
+const embedding = ['::', '::ffff:0:', '64:ff9b::', '64:ff9b:1::'];
+
 const loopback = ['127.0.0.0/8', '0.0.0.0/8'];
 const others = ['169.254.0.0/16', '100.100.100.200/32', '168.63.129.16/32', '192.0.0.192/32'];
+/** Metadata services of AWS (those of pods and of nodes), Google and Scaleway. */
+const others6 = ['fe80::/10', 'fd00:ec2::/32', 'fd20:ce::254/128', 'fd00:42::42/128'];
 
 const loopbacks = listOf([...loopback, '::1/128', '::/128']);
-const locals = listOf([...loopback, ...others, '::1/128', '::/128', 'fe80::/10', 'fd00:ec2::254/128']);
+const locals = listOf([...loopback, ...others, '::1/128', '::/128', ...others6]);
 
 /** The fence for what a host names. Its own word on what it is called counts for nothing: only addresses, and `localhost`. */
 export function toFence(hostname: string): Fence {
@@ -78,7 +83,7 @@ function unbracketed(hostname: string): string {
   return hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
 }
 
-/** With the IPv6 addresses that stand for those of IPv4: NAT64 and 6to4. BlockList itself knows those that are mapped. */
+/** With the IPv6 addresses that stand for those of IPv4, 6to4 among them. BlockList itself knows those that are mapped. */
 function listOf(subnets: readonly string[]): BlockList {
   const list = new BlockList();
   for (const subnet of subnets) {
@@ -87,7 +92,7 @@ function listOf(subnets: readonly string[]): BlockList {
     if (isIP(address) !== 4) continue;
     const hex = address.split('.').map(part => Number(part).toString(16).padStart(2, '0'));
     const [high, low] = [hex.slice(0, 2).join(''), hex.slice(2).join('')];
-    list.addSubnet(`64:ff9b::${high}:${low}`, 96 + Number(bits), 'ipv6');
+    for (const prefix of embedding) list.addSubnet(`${prefix}${high}:${low}`, 96 + Number(bits), 'ipv6');
     list.addSubnet(`2002:${high}:${low}::`, 16 + Number(bits), 'ipv6');
   }
   return list;

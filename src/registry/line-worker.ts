@@ -1,6 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
 import type { FileShare } from '../util/growing-file.ts';
-import { answerQuestions } from '../util/thread.ts';
+import { answerQuestions, type Means } from '../util/thread.ts';
 import { type Bulk, openBulk } from './bulk.ts';
 import { type FileFill, openFileFill } from './file-fill.ts';
 import { openGate } from './gate.ts';
@@ -25,10 +25,11 @@ let bulk: Bulk | undefined;
 const fills = new Map<number, FileFill>();
 const calls = new Map<number, Call>();
 
-async function answer(question: LineQuestion): Promise<LineAnswer> {
+async function answer(question: LineQuestion, { signal }: Means): Promise<LineAnswer> {
   switch (question.kind) {
     case 'open':
       bulk = openBulk(openTls(question.ca), question.stallMs, question.leastRate);
+      signal.addEventListener('abort', () => bulk?.[Symbol.dispose]());
       return done;
     case 'hash':
       return { kind: 'hash', hex: fillOf(question.line, question.file).hashOn() };

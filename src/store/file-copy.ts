@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { copyFile as copyBytes, open } from 'node:fs/promises';
 import type { KoffiFunc } from 'koffi';
-import { check, getXattr, libc, setXattr } from '../util/libc.ts';
+import { check, getXattr, libc, setTime, setXattr } from '../util/libc.ts';
 
 const flistxattr: KoffiFunc<(fd: number, names: Uint8Array, size: number) => number> = libc.func(
   'int64 flistxattr(int, void *, size_t)',
@@ -14,14 +14,14 @@ export async function copyFile(from: string, to: Buffer): Promise<void> {
   await copyBytes(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
   await using source = await open(from);
   await using copy = await open(to, 'r+');
-  const { uid, gid, mode, atime, mtime } = await source.stat();
+  const { uid, gid, mode, mtimeNs } = await source.stat({ bigint: true });
   for (const name of userXattrs(source.fd)) {
     const value = getXattr(source.fd, name);
     if (value !== undefined) setXattr(copy.fd, name, value);
   }
-  await copy.chown(uid, gid);
-  await copy.chmod(mode & 0o7777);
-  await copy.utimes(atime, mtime);
+  await copy.chown(Number(uid), Number(gid));
+  await copy.chmod(Number(mode) & 0o7777);
+  setTime(to, mtimeNs);
   await copy.sync();
 }
 

@@ -25,7 +25,7 @@ function threadId(): number {
   return Number(basename(readlinkSync('/proc/thread-self')));
 }
 
-async function hashSlowly(question: HashQuestion, ask: Call): Promise<Hashed> {
+async function hashSlowly(question: HashQuestion, ask: Call, signal: AbortSignal): Promise<Hashed> {
   const { path, algorithm, bytesPerSecond } = question;
   await (introduced ??= ask(threadId()));
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -38,11 +38,11 @@ async function hashSlowly(question: HashQuestion, ask: Call): Promise<Hashed> {
       size += bytes;
       const now = performance.now();
       next = Math.max(next, now) + (1000 * bytes) / bytesPerSecond;
-      if (next - now > 20) await sleep(next - now); // small files share a pause
+      if (next - now > 20) await sleep(next - now, undefined, { signal }); // small files share a pause
     }
   } finally {
     closeSync(fd);
   }
 }
 
-answerQuestions(hashSlowly);
+answerQuestions((question: HashQuestion, { call, signal }) => hashSlowly(question, call, signal));

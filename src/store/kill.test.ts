@@ -14,7 +14,7 @@ const work = (store: string, toc: string, stateDir: string): string => `
   const { openStore } = await import(${JSON.stringify(store)});
   const { placeOfBody, writeToc } = await import(${JSON.stringify(toc)});
   const store = await openStore({ stateDir: ${JSON.stringify(stateDir)} });
-  const attributes = { mode: 0o644, uid: 0, gid: 0, mtime: 0 };
+  const attributes = { mode: 0o644, uid: 0, gid: 0, mtime: 0n };
   const layer = 'layer 0';
   console.log('working');
   for (let round = Date.now(); ; round++) {

@@ -21,7 +21,7 @@ import { openStore, type Store } from './store.ts';
 const never = new AbortController().signal;
 const digest = toDigest('sha256', 'ab'.repeat(32));
 const diffId = toDigest('sha256', 'cd'.repeat(32));
-const plain: Attributes = { mode: 0o644, uid: 0, gid: 0, mtime: 0 };
+const plain: Attributes = { mode: 0o644, uid: 0, gid: 0, mtime: 0n };
 
 function file(path: string, body: number, content: string): TocEntry {
   const sha256 = createHash('sha256').update(content).digest('hex');
@@ -164,7 +164,7 @@ test('a layer whose table is torn or of another version is not held, and is repl
   await using store = await openStore({ stateDir: folder.path });
   for (const damage of [
     (table: string) => table.slice(0, -1),
-    (table: string) => table.replace('"version":2', '"version":1'),
+    (table: string) => table.replace('"version":3', '"version":2'),
     () => '',
   ]) {
     await storeLayer(store);

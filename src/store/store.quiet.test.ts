@@ -11,7 +11,7 @@ import { openStore, type Store } from './store.ts';
 import type { VolumeRecord } from './volumes.ts';
 
 const never = new AbortController().signal;
-const attributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0 };
+const attributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0n };
 const layer = 'layer 0';
 
 function digestOf(bytes: Uint8Array): Digest {

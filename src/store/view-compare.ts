@@ -45,7 +45,7 @@ export async function compareTree(
     note(at, describeAttributes(own, node.attributes, true));
     for (const name of readdirSync(path, { encoding: 'buffer' })) {
       const text = decodeName(name);
-      if (!node.children.has(text)) note(`${at}/${text}`, 'does not belong there');
+      if (node.children.get(text) === undefined) note(`${at}/${text}`, 'does not belong there');
     }
     for (const [name, child] of node.children) {
       const below = `${at}/${name}`;

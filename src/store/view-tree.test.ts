@@ -78,24 +78,30 @@ test('a view has every node of the tree, and its files are the inodes of the sto
   const stats = statSync(at('deep/er/body'));
   assert.deepEqual([stats.uid, stats.gid, stats.ino], [5, 6, statSync(store.layers.bodyPath(digest, 0)).ino]);
   assert.equal(readFileSync(at('deep/er/up'), 'utf8'), 'model');
-  const deep = statSync(at('deep'));
-  assert.deepEqual([deep.mode & 0o7777, deep.uid, deep.gid, deep.mtimeMs], [0o555, 7, 8, plain.mtime]);
+  const deep = statSync(at('deep'), { bigint: true });
+  assert.deepEqual([deep.mode & 0o7777n, deep.uid, deep.gid, deep.mtimeNs], [0o555n, 7n, 8n, plain.mtime]);
   assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
 });
 
 test('directories and symlinks have the owner, mode, time and attributes of the tree', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
-  const old: Attributes = { mode: 0o1750, uid: 12, gid: 34, mtime: -5_000, xattrs: { 'user.a': 'b\xff' } };
+  const old: Attributes = {
+    mode: 0o1750,
+    uid: 12,
+    gid: 34,
+    mtime: -5_000_000_001n,
+    xattrs: { 'user.a': 'b\xff' },
+  };
   const tree = directory({ d: directory({ e: directory({}) }, old), l: symlink('nowhere', old) });
   const { path } = await store.views.build(record, tree, never);
-  const d = statSync(join(path, 'd'));
-  assert.deepEqual([d.mode & 0o7777, d.uid, d.gid, d.mtimeMs], [0o1750, 12, 34, -5_000]);
+  const d = statSync(join(path, 'd'), { bigint: true });
+  assert.deepEqual([d.mode & 0o7777n, d.uid, d.gid, d.mtimeNs], [0o1750n, 12n, 34n, old.mtime]);
   const fd = openSync(join(path, 'd'), 'r');
   assert.deepEqual(Buffer.from(getXattr(fd, 'user.a') ?? []), Buffer.from('b\xff', 'latin1'));
-  const l = lstatSync(join(path, 'l'));
-  assert.deepEqual([l.uid, l.gid, l.mtimeMs], [12, 34, -5_000]);
-  assert.equal(statSync(path).mtimeMs, plain.mtime);
+  const l = lstatSync(join(path, 'l'), { bigint: true });
+  assert.deepEqual([l.uid, l.gid, l.mtimeNs], [12n, 34n, old.mtime]);
+  assert.equal(statSync(path, { bigint: true }).mtimeNs, plain.mtime);
 });
 
 test('names and targets that are not UTF-8 keep their bytes', async () => {

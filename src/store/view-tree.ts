@@ -1,21 +1,11 @@
-import {
-  chmodSync,
-  chownSync,
-  linkSync,
-  lchownSync,
-  lutimesSync,
-  mkdirSync,
-  renameSync,
-  symlinkSync,
-  utimesSync,
-} from 'node:fs';
+import { chmodSync, chownSync, linkSync, lchownSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Digest } from '../oci/digest.ts';
 import { encodeName, quoteName } from '../oci/name.ts';
 import type { Attributes } from '../oci/toc.ts';
 import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../oci/tree.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { offerXattr } from '../util/libc.ts';
+import { offerXattr, setTime } from '../util/libc.ts';
 import { howToMend } from './failure.ts';
 import { copyFile } from './file-copy.ts';
 import { openLinks } from './links.ts';
@@ -87,10 +77,9 @@ export async function raiseTree(
 }
 
 function makeSymlink(at: Buffer, { target, attributes }: SymlinkNode): void {
-  const mtime = new Date(attributes.mtime);
   symlinkSync(encodeName(target), at);
   lchownSync(at, attributes.uid, attributes.gid);
-  lutimesSync(at, mtime, mtime);
+  setTime(at, attributes.mtime);
 }
 
 /**
@@ -125,10 +114,9 @@ async function setDirectory(path: Buffer, { mode, uid, gid, mtime, xattrs }: Att
       offerXattr(directory.fd, name, Buffer.from(value, 'latin1')); // as of a file: what cannot be kept is left out
     }
   }
-  const time = new Date(mtime);
   chownSync(path, uid, gid);
   chmodSync(path, mode);
-  utimesSync(path, time, time);
+  setTime(path, mtime);
 }
 
 function nodeError(path: string, node: TreeNode, thrown: unknown): unknown {

@@ -35,14 +35,26 @@ describe('a sigstore bundle that refers to the digest', () => {
     });
   }
 
-  test('is refused, unread, where a signedIdentity must be met, as every policy wants without the option', async () => {
+  test('is refused, unread, where a signedIdentity must be met, as every policy wants that does not say otherwise', async () => {
     const source = openTestSource();
     source.putBundle(digest, signBundle(digest, signer));
     assertRefused(
       await policies.verdict(byKey, source),
-      /signs a digest and no name.*--bundle-identity=digest/,
+      /signs a digest and no name.*set signedIdentity matchDigest/,
     );
     assert.deepEqual(source.asked, [`tag ${sigTag}`, 'referrers']);
+  });
+
+  test('is accepted under matchDigest, for that requirement alone', async () => {
+    const source = openTestSource();
+    source.putBundle(digest, signBundle(digest, signer));
+    const byDigest = { ...byKey, signedIdentity: { type: 'matchDigest' } };
+    assertAccepted(await policies.verdict(byDigest, source), /the bundle sha256:\w+, made by default\[0\]/);
+    const { trust } = await policies.trustBy([byDigest, byKey]);
+    assertRefused(
+      await trust.verify(reference, digest, source, signal),
+      /refused by default\[1\] of .*does not meet matchRepository/,
+    );
   });
 
   const altered = (change: (bundle: string) => string) => change(signBundle(digest, signer));

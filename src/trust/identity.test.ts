@@ -11,7 +11,7 @@ const d2 = `sha256:${'2'.repeat(64)}`;
 /** A rule as it is written in the file, or just its type. */
 function identity(rule: string | object) {
   const written = typeof rule === 'string' ? { type: rule } : rule;
-  return parseSignedIdentity(parseJsonObject(JSON.stringify(written), 'default[0].signedIdentity'));
+  return parseSignedIdentity(parseJsonObject(JSON.stringify(written), 'default[0].signedIdentity'), false);
 }
 
 function reference(text: string): Reference {
@@ -122,7 +122,13 @@ for (const [rule, cases] of tables) {
 }
 
 test('without signedIdentity the rule is matchRepoDigestOrExact', () => {
-  assert.deepEqual(parseSignedIdentity(undefined), { kind: 'matchRepoDigestOrExact' });
+  assert.deepEqual(parseSignedIdentity(undefined, true), { kind: 'matchRepoDigestOrExact' });
+});
+
+test('matchDigest is met by a signature for any name, and for none', () => {
+  for (const signed of ['q.io/a/b:1', 'q.io/a/b', 'r.io/c', '']) {
+    assert.equal(mismatch('matchDigest', 'q.io/a/b:1', signed), undefined);
+  }
 });
 
 test('each mismatch says what to change, and where', () => {
@@ -152,6 +158,7 @@ describe('a rule that cannot be is refused by its field', () => {
   const cases: readonly [rule: object, message: RegExp][] = [
     [{}, /signedIdentity\.type must be/],
     [{ type: 'matchExact', prefix: 'x' }, /signedIdentity\.prefix is not known here/],
+    [{ type: 'matchDigest', digest: 'x' }, /signedIdentity\.digest is not known here/],
     [{ type: 'exactReference' }, /dockerReference must be a reference/],
     [{ type: 'exactReference', dockerReference: 'q.io/x' }, /dockerReference must have a tag or a digest/],
     [{ type: 'exactRepository', dockerRepository: 'Q' }, /dockerRepository must be a reference/],

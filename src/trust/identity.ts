@@ -10,8 +10,13 @@ import { quoteName } from '../oci/name.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { JsonObject } from './json-object.ts';
 
-/** Which name a signature must have been made for (containers-policy.json(5), "signedIdentity"). */
-export type SignedIdentity =
+/**
+ * Which name a signature must have been made for (containers-policy.json(5), "signedIdentity"). `matchDigest`, which
+ * containers does not know: whichever, and none too.
+ */
+export type SignedIdentity = NameRule | { readonly kind: 'matchDigest' };
+
+type NameRule =
   | { readonly kind: 'matchExact' | 'matchRepoDigestOrExact' | 'matchRepository' }
   | { readonly kind: 'exactReference'; readonly reference: Identity }
   | { readonly kind: 'exactRepository'; readonly repository: Repository }
@@ -20,8 +25,8 @@ export type SignedIdentity =
 /** A name with a tag, a digest, both or neither: unlike for a reference, no tag does not mean `latest`. */
 export type Identity = Reference;
 
-/** @throws ArtifactError `invalid` naming the field. */
-export function parseSignedIdentity(object: JsonObject | undefined): SignedIdentity {
+/** `strict`: nothing that containers does not know. @throws ArtifactError `invalid` naming the field. */
+export function parseSignedIdentity(object: JsonObject | undefined, strict: boolean): SignedIdentity {
   if (object === undefined) return { kind: 'matchRepoDigestOrExact' };
   const kind = object.text('type');
   switch (kind) {
@@ -30,6 +35,13 @@ export function parseSignedIdentity(object: JsonObject | undefined): SignedIdent
     case 'matchRepository':
       object.only('type');
       return { kind };
+    case 'matchDigest':
+      object.only('type');
+      if (!strict) return { kind };
+      throw new ArtifactError(
+        'invalid',
+        `${object.at('type')}: only this driver knows matchDigest, which --strict-policy refuses; write one of containers' own types, or leave out that flag`,
+      );
     case 'exactReference': {
       object.only('type', 'dockerReference');
       const reference = parseField(object, 'dockerReference');
@@ -49,7 +61,7 @@ export function parseSignedIdentity(object: JsonObject | undefined): SignedIdent
     default:
       throw new ArtifactError(
         'invalid',
-        `${object.at('type')} must be matchExact, matchRepoDigestOrExact, matchRepository, exactReference, exactRepository or remapIdentity`,
+        `${object.at('type')} must be matchExact, matchRepoDigestOrExact, matchRepository, matchDigest, exactReference, exactRepository or remapIdentity`,
       );
   }
 }
@@ -67,6 +79,7 @@ export function findMismatch(
   signed: string,
   field: string,
 ): string | undefined {
+  if (identity.kind === 'matchDigest') return undefined;
   const name = parseIdentity(signed);
   if (name === undefined) return `it was made for ${quoteName(signed)}, which is no reference`;
   const wanted = toWanted(identity, reference);
@@ -86,14 +99,14 @@ export function findMismatch(
 }
 
 /** The rule that leaves tags out of it, and how to write it. */
-function looser(identity: SignedIdentity, name: Identity): string {
+function looser(identity: NameRule, name: Identity): string {
   return identity.kind === 'exactReference' || identity.kind === 'remapIdentity'
     ? `exactRepository ({"type": "exactRepository", "dockerRepository": "${formatRepository(name)}"})`
     : 'matchRepository ({"type": "matchRepository"})';
 }
 
 /** What the signed name is compared with; undefined if a remapped name is none. */
-function toWanted(identity: SignedIdentity, reference: Reference): Identity | undefined {
+function toWanted(identity: NameRule, reference: Reference): Identity | undefined {
   switch (identity.kind) {
     case 'exactReference':
       return identity.reference;
@@ -108,7 +121,7 @@ function toWanted(identity: SignedIdentity, reference: Reference): Identity | un
   }
 }
 
-function isMatch(identity: SignedIdentity, wanted: Identity, signed: Identity): boolean {
+function isMatch(identity: NameRule, wanted: Identity, signed: Identity): boolean {
   switch (identity.kind) {
     case 'matchExact':
     case 'exactReference':

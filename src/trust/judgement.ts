@@ -11,7 +11,7 @@ import { verifySigned } from './signed-content.ts';
 import { parseClaim, toSimpleSigned, verifyDigest } from './simple-signing.ts';
 import type { SignatureSource, Verdict } from './verdict.ts';
 
-/** What is judged, and by what. `digestIsEnough`: for a bundle, which names no repository. */
+/** What is judged, and by what. `digestIsEnough`: for a bundle, which names no repository, under every signedIdentity. */
 export type Case = {
   readonly policy: Policy<LoadedRequirement>;
   /** The policy's, for people. */
@@ -48,11 +48,13 @@ export async function judge(
     if (requirement.kind === 'signed') pending.set(requirement, []);
   }
 
+  const takesBundles = ({ identity }: Signed): boolean => digestIsEnough || identity.kind === 'matchDigest';
   const by: string[] = [];
   let seen = 0;
   const examine = (candidate: Candidate): void => {
     seen += 1;
     for (const [requirement, reasons] of pending) {
+      if (candidate.kind === 'bundle' && !takesBundles(requirement)) continue;
       try {
         by.push(`${candidate.label}, made by ${verifyCandidate(candidate, requirement, reference, digest)}`);
         pending.delete(requirement);
@@ -69,13 +71,13 @@ export async function judge(
     }
   }
   const bundles = pending.size > 0 ? await listBundles(source, digest, signal) : [];
-  for (const descriptor of digestIsEnough ? bundles : []) {
-    if (pending.size === 0 || seen === maxCandidates) break;
+  for (const descriptor of bundles) {
+    if (![...pending.keys()].some(takesBundles) || seen === maxCandidates) break;
     examine(await readBundle(source, descriptor, signal));
   }
 
   for (const [requirement, reasons] of pending) {
-    if (!digestIsEnough && bundles.length > 0) reasons.push(bundlesAlone);
+    if (!takesBundles(requirement) && bundles.length > 0) reasons.push(bundlesAlone(requirement));
     return refuse(requirement.field, summarize(reasons, seen) ?? unsigned(digest, requirement));
   }
   return { kind: 'accepted', by: by.join('; ') || `${field} of ${file} accepts anything` };
@@ -113,8 +115,9 @@ function reasonOf(thrown: unknown): string {
   return `it cannot be read: ${quoteName(thrown instanceof Error ? thrown.message : '')}; sign it again`;
 }
 
-const bundlesAlone =
-  'it has a sigstore bundle, which signs a digest and no name, and so meets no signedIdentity; set --bundle-identity=digest if the digest is enough, or sign it with cosign sign --new-bundle-format=false';
+function bundlesAlone({ field, identity }: Signed): string {
+  return `it has a sigstore bundle, as cosign 3 makes them, which signs a digest and no name, and so does not meet ${identity.kind}; if the digest is enough, set signedIdentity matchDigest ({"type": "matchDigest"}) at ${field}, or sign it with cosign sign --new-bundle-format=false`;
+}
 
 function unsigned(digest: Digest, { field }: Signed): string {
   return `it is not signed: there is no tag ${digest.replace(':', '-')}.sig, and no sigstore bundle refers to it; sign it with cosign, or change ${field}`;

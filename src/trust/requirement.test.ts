@@ -171,6 +171,13 @@ describe('where a policy must be strict, what containers does not know cannot be
     });
   }
 
+  test('nor can the identity matchDigest', () => {
+    const written = signed({ keyPath: '/a', signedIdentity: { type: 'matchDigest' } });
+    assert.equal(parse(written).kind, 'signed');
+    const read = parse(written, true);
+    assert.match(read.kind === 'unusable' ? read.why : '', /only this driver knows matchDigest, .*--strict/);
+  });
+
   test('and what it knows can', () => assert.equal(parse(signed({ fulcio, ...rekor }), true).kind, 'signed'));
 });
 

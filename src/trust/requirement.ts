@@ -129,7 +129,7 @@ function parseSigned(object: JsonObject, strict: boolean): Requirement {
         : parseFulcio(fulcio, trustedRoot, strict),
     logs: parseMaterials(object, logFields),
     ...(trustedRoot === undefined ? {} : { trustedRoot }),
-    identity: parseSignedIdentity(object.object('signedIdentity')),
+    identity: parseSignedIdentity(object.object('signedIdentity'), strict),
   };
 }
 

@@ -13,8 +13,9 @@ export type BodyBatch = {
 
 const batchBytes = 256 * 1024;
 const batchBodies = 512;
-/** body, size, mode, uid, gid, mtime. */
+/** body, size, mode, uid, gid, and the seconds of mtime: what is finer is not for batches. */
 const columns = 6;
+const second = 1_000_000_000n;
 /** What is larger takes longer to copy than to write. */
 export const smallBody: number = 64 * 1024;
 
@@ -39,7 +40,7 @@ export function createBatch(): BatchFill {
     fits: size => count < batchBodies && end + size <= batchBytes,
     add(body, { mode, uid, gid, mtime }, content) {
       let at = count * columns;
-      for (const value of [body, content.length, mode, uid, gid, mtime]) heads[at++] = value;
+      for (const value of [body, content.length, mode, uid, gid, Number(mtime / second)]) heads[at++] = value;
       bytes.set(content, end);
       count++;
       end += content.length;
@@ -58,7 +59,7 @@ export function writeBatch(into: string, { bytes, heads, count }: BodyBatch): vo
   for (let left = count; left > 0; left--) {
     const path = `${into}/${bodyName(next())}`;
     const end = start + next();
-    const attributes = { mode: next(), uid: next(), gid: next(), mtime: next() };
+    const attributes = { mode: next(), uid: next(), gid: next(), mtime: BigInt(next()) * second };
     writeBody(path, attributes, bytes.subarray(start, end));
     start = end;
   }

@@ -14,7 +14,7 @@ const attributesOf = (body: number) => ({
   mode: 0o400 + (body % 0o377),
   uid: body % 3,
   gid: body % 5,
-  mtime: 1_000_001 * (body - count / 2),
+  mtime: 1_001_000_000_000n * BigInt(body - count / 2),
 });
 
 function makeFolders(into: string): void {
@@ -37,11 +37,11 @@ test('each body is under its number, with its bytes and attributes, whoever wrot
   await writeAll(folder.path);
   for (let body = 0; body < count; body++) {
     const path = join(folder.path, bodyName(body));
-    const stats = statSync(path);
+    const stats = statSync(path, { bigint: true });
     const { mode, uid, gid, mtime } = attributesOf(body);
     assert.deepEqual(
-      [readFileSync(path, 'utf8'), stats.mode & 0o7777, stats.uid, stats.gid, Math.round(stats.mtimeMs)],
-      [contentOf(body), mode, uid, gid, mtime],
+      [readFileSync(path, 'utf8'), stats.mode & 0o7777n, stats.uid, stats.gid, stats.mtimeNs],
+      [contentOf(body), BigInt(mode), BigInt(uid), BigInt(gid), mtime],
     );
   }
 });
@@ -68,7 +68,8 @@ test('a writer takes what is small and plain', async () => {
       writer.takes(plain, 64 * 1024),
       writer.takes(plain, 64 * 1024 + 1),
       writer.takes({ ...plain, xattrs: { 'user.a': 'b' } }, 1),
+      writer.takes({ ...plain, mtime: 1n }, 1),
     ],
-    [true, true, false, false],
+    [true, true, false, false, false],
   );
 });

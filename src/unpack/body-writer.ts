@@ -2,6 +2,7 @@ import { startHelper, type Thread } from '../util/thread.ts';
 import type { Attributes } from '../oci/toc.ts';
 import { createBatch, smallBody, writeBatch } from './body-batch.ts';
 import type { BodyWork } from './body-worker.ts';
+import { needsCall } from './xattr-batch.ts';
 
 /**
  * Writes small bodies in two threads, this and another: what the other is too busy for is written here. Making a file
@@ -58,7 +59,7 @@ export function openBodyWriter(into: string): BodyWriter {
   }
 
   return {
-    takes: ({ xattrs }, size) => size <= smallBody && xattrs === undefined,
+    takes: (attributes, size) => size <= smallBody && !needsCall(attributes),
     write(body, attributes, bytes) {
       throwFailure();
       if (!fill.fits(bytes.length)) flush();

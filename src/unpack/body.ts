@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  ftruncateSync,
+  futimesSync,
+  openSync,
+  writeSync,
+} from 'node:fs';
 import type { Attributes } from '../oci/toc.ts';
 
 /**
@@ -8,26 +17,35 @@ import type { Attributes } from '../oci/toc.ts';
  */
 export type Body = {
   write(chunk: Uint8Array): void;
+  /** Leaves a hole, which reads as zeros. */
+  skip(length: number): void;
   /** Sets mode, owner and time, closes, and answers the sha256 in hex. */
   finish(): string;
-  /** Closes what is half written. */
+  /** Closes what is half written, or could not be finished. */
   abandon(): void;
 };
 
 export function openBody(path: string, attributes: Attributes): Body {
   const fd = create(path, attributes);
   const sha256 = createHash('sha256');
+  let end = 0;
+  let isHole = false;
   return {
     write(chunk) {
       sha256.update(chunk);
-      writeAll(fd, chunk);
+      writeAll(fd, chunk, end);
+      end += chunk.length;
+      isHole = false;
+    },
+    skip(length) {
+      for (let left = length; left > 0; left -= zeros.length) sha256.update(zeros.subarray(0, left));
+      end += length;
+      isHole ||= length > 0;
     },
     finish() {
-      try {
-        setAttributes(fd, attributes);
-      } finally {
-        closeSync(fd);
-      }
+      if (isHole) ftruncateSync(fd, end);
+      setAttributes(fd, attributes);
+      closeSync(fd);
       return sha256.digest('hex');
     },
     abandon: () => closeSync(fd),
@@ -53,14 +71,19 @@ function create(path: string, { mode }: Attributes): number {
   return openSync(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, mode & 0o777);
 }
 
-export function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+/** @param position in the file; where it is by now, if absent. */
+export function writeAll(fd: number, bytes: Uint8Array, position?: number): void {
+  for (let at = 0; at < bytes.length; )
+    at += writeSync(fd, bytes, at, bytes.length - at, position === undefined ? null : position + at);
 }
+
+const zeros = new Uint8Array(64 * 1024);
 
 /** Owner and mode only where they are not what creation gave: two calls less for nearly every file. */
 function setAttributes(fd: number, { mode, uid, gid, mtime }: Attributes): void {
   if (uid !== ownUid || gid !== ownGid) fchownSync(fd, uid, gid);
   if ((mode & 0o777 & ~umask) !== mode) fchmodSync(fd, mode);
-  const time = new Date(mtime); // of a number below 0 Node makes the present
+  // Of a number below 0 Node makes the present. What is finer than a second is set later (xattr-batch.ts).
+  const time = new Date(Number(mtime / 1_000_000_000n) * 1000);
   futimesSync(fd, time, time);
 }

@@ -1,5 +1,5 @@
-import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
-import { pipeline } from 'node:stream';
+import { closeSync, createReadStream, fstatSync, openSync, type ReadStream, readSync } from 'node:fs';
+import { pipeline, type Readable } from 'node:stream';
 import { constants, createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 
@@ -59,12 +59,32 @@ export async function* readUncompressed(
 ): AsyncGenerator<Buffer> {
   const inflate = compression === 'none' ? undefined : openInflate(compression, label);
   const file = createReadStream(path, { fd: openSync(path, 'r'), highWaterMark: chunkSize });
-  if (inflate === undefined) {
-    yield* file as AsyncIterable<Buffer>;
-    return;
+  const closed = whenClosed(file);
+  try {
+    yield* inflate === undefined
+      ? (file as AsyncIterable<Buffer>)
+      : inflateAll(file, inflate, compression, label);
+  } finally {
+    file.destroy();
+    await closed;
   }
+  if (compression === 'zstd' && inflate !== undefined && inflate.bytesWritten < size) {
+    throw new ArtifactError(
+      'unmountable',
+      `${label} is damaged zstd: no frame at byte ${inflate.bytesWritten}`,
+    );
+  }
+}
+
+async function* inflateAll(
+  file: ReadStream,
+  inflate: Gunzip | ZstdDecompress,
+  compression: Compression,
+  label: string,
+): AsyncGenerator<Buffer> {
   // Errors of both reach the iteration over the last.
   pipeline(file, inflate, () => {});
+  const closed = whenClosed(inflate);
   try {
     yield* inflate as AsyncIterable<Buffer>;
   } catch (error) {
@@ -74,13 +94,14 @@ export async function* readUncompressed(
       throw new ArtifactError('unmountable', `${label} ${why}; compress it with --long=27 at most`, error);
     }
     throw new ArtifactError('unmountable', `${label} is damaged ${compression}: ${error.message}`, error);
+  } finally {
+    await closed;
   }
-  if (compression === 'zstd' && inflate.bytesWritten < size) {
-    throw new ArtifactError(
-      'unmountable',
-      `${label} is damaged zstd: no frame at byte ${inflate.bytesWritten}`,
-    );
-  }
+}
+
+/** Its end, however it comes. */
+function whenClosed(stream: Readable): Promise<void> {
+  return new Promise(resolve => void stream.once('close', resolve));
 }
 
 function openInflate(compression: Exclude<Compression, 'none'>, label: string): Gunzip | ZstdDecompress {

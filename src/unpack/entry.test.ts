@@ -13,7 +13,14 @@ const { unpack, label } = await openUnpacking();
 test('bodies have owner, mode and time of the tar; setuid and setgid end', async () => {
   const { entries, into } = await unpack(small);
   const [directory, file, empty] = entries;
-  assert.deepEqual(directory, { kind: 'directory', path: 'd/', mode: 0o750, uid: 7, gid: 8, mtime: 5000 });
+  assert.deepEqual(directory, {
+    kind: 'directory',
+    path: 'd/',
+    mode: 0o750,
+    uid: 7,
+    gid: 8,
+    mtime: 5_000_000_000n,
+  });
   assert.ok(file?.kind === 'file' && empty?.kind === 'file');
   assert.equal(file.mode, 0o755);
   assert.equal(empty.mode, 0o1600);
@@ -48,9 +55,9 @@ for (const [name, tar, shown] of [
     [`l = ${'t/'.repeat(100)}`],
   ],
   [
-    'PAX after a GNU long name',
+    'PAX and a GNU long name, which counts more',
     rawTar({ type: 'L', body: 'long\0' }, paxEntry({ path: 'pax' }), {}),
-    ['pax: '],
+    ['long: '],
   ],
   ['the later of two PAX headers', rawTar(paxEntry({ path: 'a' }), paxEntry({ path: 'b' }), {}), ['b: ']],
   [
@@ -63,12 +70,41 @@ for (const [name, tar, shown] of [
     rawTar(paxEntry({ comment: 'a'.repeat(40) }, 'g'), { name: 'f', body: 'x' }),
     ['f: x'],
   ],
+  ['a global header of nothing', rawTar(paxEntry({}, 'g'), { name: 'f', body: 'x' }), ['f: x']],
+  ['a global header alone', rawTar(paxEntry({ comment: 'a' }, 'g')), []],
+  ['a global header last', rawTar({ name: 'f', body: 'x' }, paxEntry({ comment: 'a' }, 'g')), ['f: x']],
+  ['a global path, which is for no file', rawTar(paxEntry({ path: 'x' }, 'g'), { name: 'f' }), ['f: ']],
+  ['a PAX header of nothing', rawTar(paxEntry({}), { name: 'f', body: 'x' }), ['f: x']],
   ['a ustar prefix', rawTar({ name: 'n', prefix: 'p/q' }), ['p/q/n: ']],
-  ['a GNU header has no prefix', rawTar({ name: 'n', prefix: '15123456', magic: 'ustar  \0' }), ['n: ']],
+  [
+    'a GNU header has times in place of a prefix',
+    rawTar({ name: 'n', prefix: '15123456', magic: 'ustar  \0' }),
+    ['n: '],
+  ],
+  [
+    'a GNU header of old Go has a prefix all the same',
+    rawTar({ name: 'n', prefix: 'a/path/that/is/no/time', magic: 'ustar  \0' }),
+    ['a/path/that/is/no/time/n: '],
+  ],
   [
     'the oldest format',
-    rawTar({ name: 'n', magic: '', type: '\0', body: 'x' }, { name: 'd/', magic: '', type: '\0' }),
+    rawTar(
+      { name: 'n', magic: '', type: '\0', body: 'x', prefix: 'none' },
+      { name: 'd/', magic: '', type: '\0', size: 5 },
+    ),
     ['n: x', 'd/ (directory)'],
+  ],
+  [
+    'sizes of links and devices, which have no data',
+    rawTar(
+      { name: 'h', type: '1', linkname: 'f', size: 5 },
+      { name: 's', type: '2', linkname: 'f', size: 1 },
+      { name: 'c', type: '3', size: 600 },
+      paxEntry({ size: '7' }),
+      { name: 'p', type: '6' },
+      { name: 'z', body: 'z' },
+    ),
+    ['h = f', 's -> f', 'c (character device)', 'p (FIFO)', 'z: z'],
   ],
   [
     'a size of a directory, which is for quotas',
@@ -102,19 +138,19 @@ for (const [name, tar, shown] of [
 }
 
 test('PAX gives owners and times that ustar cannot: large, and in fractions', async () => {
-  const records = { uid: '3000000000', gid: '4000000', mtime: '1700000000.25' };
+  const records = { uid: '3000000000', gid: '4000000', mtime: '1700000000.1234567891' };
   const { entries, into } = await unpack(rawTar(paxEntry(records), { name: 'f', body: 'x' }));
   const [file] = entries;
   assert.ok(file?.kind === 'file');
-  assert.deepEqual([file.uid, file.gid, file.mtime], [3_000_000_000, 4_000_000, 1_700_000_000_250]);
-  const stat = statSync(join(into, bodyName(0)));
-  assert.deepEqual([stat.uid, stat.gid, stat.mtimeMs], [3_000_000_000, 4_000_000, 1_700_000_000_250]);
+  assert.deepEqual([file.uid, file.gid, file.mtime], [3_000_000_000, 4_000_000, 1_700_000_000_123_456_789n]);
+  const stat = statSync(join(into, bodyName(0)), { bigint: true });
+  assert.deepEqual([stat.uid, stat.gid, stat.mtimeNs], [3_000_000_000n, 4_000_000n, file.mtime]);
 });
 
 test('a file may be older than 1970', async () => {
   const mtime = '-86400.5';
   const { into } = await unpack(rawTar(paxEntry({ mtime }), { name: 'f', body: 'x' }));
-  assert.equal(statSync(join(into, bodyName(0))).mtimeMs, -86_400_500);
+  assert.equal(statSync(join(into, bodyName(0)), { bigint: true }).mtimeNs, -86_400_500_000_000n);
 });
 
 test('a time that no file system has is the nearest that it has', async () => {
@@ -130,7 +166,7 @@ test('a time that no file system has is the nearest that it has', async () => {
   );
   assert.deepEqual(
     entries.map(entry => ('mtime' in entry ? entry.mtime : undefined)),
-    [0, (2 ** 34 - 1) * 1000, -(2 ** 31) * 1000],
+    [0n, (2n ** 34n - 1n) * 1_000_000_000n, -(2n ** 31n) * 1_000_000_000n],
   );
 });
 

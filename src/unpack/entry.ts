@@ -1,81 +1,70 @@
 import { decodeName } from '../oci/name.ts';
 import type { Attributes, TocEntry } from '../oci/toc.ts';
-import { parseHeaders, type PaxRecords } from './headers.ts';
+import type { Header, PaxRecords } from './headers.ts';
 
-/** What tar-stream says of an entry. Names are latin1, one character for each byte; with `pax` they may be text. */
-export type TarHeader = {
-  readonly name: string;
-  readonly type: string | null;
-  readonly linkname: string | null;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly size: number;
-  readonly mtime: Date;
-  readonly pax?: unknown;
+/** All that a tar says of one entry before its data. GNU's long names are undefined where there are none. */
+export type Headers = {
+  readonly header: Header;
+  readonly pax: PaxRecords;
+  readonly longName: string | undefined;
+  readonly longLink: string | undefined;
 };
 
-/** An entry whose body is still to come. */
+/** An entry whose body is still to come. `size` counts the holes of a sparse file, too. */
 export type FileHead = { readonly kind: 'file'; readonly path: string; readonly size: number } & Attributes;
 export type EntryHead = FileHead | Exclude<TocEntry, { kind: 'file' }>;
 
-const none: PaxRecords = new Map();
-
 /**
- * An entry as the table of contents has it, its path and target not yet judged. `raw` are all its headers where there
- * is more than one, or the one that tar-stream does not know. `onDropped` hears of attributes that are not kept.
+ * An entry as the table of contents has it, its path and target not yet judged, read as Go's archive/tar does.
+ * `onDropped` hears of attributes that are not kept.
  *
  * @throws Error saying why there can be no such entry.
  */
-export function toEntryHead(
-  header: TarHeader,
-  raw: Buffer | undefined,
-  onDropped: (name: string) => void,
-): EntryHead {
-  const { typeflag, pax } = raw === undefined ? { typeflag: '', pax: none } : parseHeaders(raw);
-  const sparse = [...pax.keys()].some(key => key.startsWith('GNU.sparse.'));
-  if (sparse || typeflag === 'S') throw new Error('a sparse file; make the tar without --sparse');
-  if (pax.has('size') && header.size !== decimal(pax, 'size', 0)) throw new Error('a PAX size of no meaning');
-  const path = nameOf(pax.get('path'), header.name);
-  const target = nameOf(pax.get('linkpath'), header.linkname ?? '');
+export function toEntryHead(headers: Headers, onDropped: (name: string) => void): EntryHead {
+  const { header, pax } = headers;
+  const path = pathOf(headers);
+  const target = headers.longLink ?? nameOf(pax.get('linkpath')) ?? header.linkname;
   switch (typeOf(header, path)) {
-    case 'file':
-    case 'contiguous-file':
-      return {
-        kind: 'file',
-        path,
-        size: natural(header.size, Number.MAX_SAFE_INTEGER, 'a size'),
-        ...toAttributes(header, pax, onDropped),
-      };
-    case 'directory': {
-      const entry = { kind: 'directory', path, ...toAttributes(header, pax, onDropped) } as const;
-      // A size of one that is called so is for quotas (POSIX pax, "ustar"): nobody takes it for data.
-      return header.type === 'directory' ? entry : bodiless(header, entry);
-    }
-    case 'symlink': {
+    case '0':
+    case '7':
+    case 'S':
+      return { kind: 'file', path, size: sizeOf(headers), ...toAttributes(header, pax, onDropped) };
+    case '5':
+      return { kind: 'directory', path, ...toAttributes(header, pax, onDropped) };
+    case '2':
       // Linux keeps user attributes on files and directories alone (xattr(7)).
-      const { mode, uid, gid, mtime } = toAttributes(header, none, onDropped);
-      return bodiless(header, { kind: 'symlink', path, target, mode, uid, gid, mtime });
-    }
-    case 'link':
-      return bodiless(header, { kind: 'link', path, target });
-    case 'character-device':
-      return bodiless(header, { kind: 'special', path, what: 'character device' });
-    case 'block-device':
-      return bodiless(header, { kind: 'special', path, what: 'block device' });
-    case 'fifo':
-      return bodiless(header, { kind: 'special', path, what: 'FIFO' });
+      return { kind: 'symlink', path, target, ...toStat(header, pax) };
+    case '1':
+      return { kind: 'link', path, target };
+    case '3':
+      return { kind: 'special', path, what: 'character device' };
+    case '4':
+      return { kind: 'special', path, what: 'block device' };
+    case '6':
+      return { kind: 'special', path, what: 'FIFO' };
     default:
-      throw new Error(unknownTypes[typeflag] ?? `of the unknown type ${JSON.stringify(typeflag)}`);
+      throw new Error(
+        unknownTypes[header.typeflag] ?? `of the unknown type ${JSON.stringify(header.typeflag)}`,
+      );
   }
 }
 
-/** Before POSIX gave directories a type, a slash made them. */
-function typeOf({ type }: TarHeader, path: string): string | null {
-  return type === 'file' && path.endsWith('/') ? 'directory' : type;
+export function pathOf({ header, pax, longName }: Headers): string {
+  return nameOf(pax.get('GNU.sparse.name')) ?? longName ?? nameOf(pax.get('path')) ?? header.name;
 }
 
-/** Type flags that GNU tar and others use beyond POSIX, and that tar-stream does not know. */
+/** Bytes that follow the header. What is no file has none, whatever its header says. */
+export function sizeOf({ header, pax }: Headers): number {
+  return natural(decimal(pax, 'size', header.size), Number.MAX_SAFE_INTEGER, 'a size');
+}
+
+/** Before POSIX gave files a type they had none, and a slash made directories. */
+function typeOf({ typeflag }: Header, path: string): string {
+  if (typeflag !== '\0') return typeflag;
+  return path.endsWith('/') ? '5' : '0';
+}
+
+/** Type flags that GNU tar and others use beyond POSIX. */
 const unknownTypes: Readonly<Record<string, string>> = {
   A: 'a Solaris access control list',
   D: 'an incremental dump of a directory; make the tar without --incremental',
@@ -84,22 +73,20 @@ const unknownTypes: Readonly<Record<string, string>> = {
   X: 'a Solaris extended header; make the tar in the pax or ustar format',
 };
 
-/** Tars disagree on whether data follows such an entry, so it must claim none. */
-function bodiless<T extends { readonly kind: string }>(header: TarHeader, entry: T): T {
-  if (header.size === 0) return entry;
-  throw new Error(`a ${entry.kind} of ${header.size} bytes, where none can be`);
+function toAttributes(header: Header, pax: PaxRecords, onDropped: (name: string) => void): Attributes {
+  const stat = toStat(header, pax);
+  const xattrs = toXattrs(pax, onDropped);
+  return xattrs === undefined ? stat : { ...stat, xattrs };
 }
 
-function toAttributes(header: TarHeader, pax: PaxRecords, onDropped: (name: string) => void): Attributes {
-  const attributes = {
+function toStat(header: Header, pax: PaxRecords): Omit<Attributes, 'xattrs'> {
+  return {
     // Setuid and setgid end here.
     mode: natural(header.mode, 0o7777777, 'a mode') & 0o1777,
     uid: natural(decimal(pax, 'uid', header.uid), 0xfffffffe, 'an owner'),
     gid: natural(decimal(pax, 'gid', header.gid), 0xfffffffe, 'a group'),
-    mtime: toTime(decimal(pax, 'mtime', header.mtime.getTime() / 1000)),
+    mtime: toTime(pax.get('mtime')?.toString('latin1') || String(header.mtime)),
   };
-  const xattrs = toXattrs(pax, onDropped);
-  return xattrs === undefined ? attributes : { ...attributes, xattrs };
 }
 
 function toXattrs(
@@ -115,25 +102,40 @@ function toXattrs(
   return kept.length === 0 ? undefined : Object.fromEntries(kept);
 }
 
-function nameOf(record: Buffer | undefined, latin1: string): string {
-  if (record !== undefined && record.length > 0) return decodeName(record);
-  return /[\x80-\xff]/.test(latin1) ? decodeName(Buffer.from(latin1, 'latin1')) : latin1;
+/** An empty record takes back what it stands for. */
+function nameOf(record: Buffer | undefined): string | undefined {
+  return record === undefined || record.length === 0 ? undefined : decodeName(record);
 }
 
-/** A PAX record as a number; an empty one takes back what it stands for. NaN where it is none. */
+/** A PAX record as a number; NaN where it is none. */
 function decimal(pax: PaxRecords, key: string, otherwise: number): number {
   const text = pax.get(key)?.toString('latin1') ?? '';
   if (text === '') return otherwise;
-  return /^-?\d+(?:\.\d*)?$/.test(text) ? Number(text) : Number.NaN;
+  return /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
 }
 
-/** tar-stream reads -1 as -0. */
 function natural(value: number, most: number, what: string): number {
-  if (Number.isInteger(value) && value >= 0 && value <= most && !Object.is(value, -0)) return value;
+  if (Number.isInteger(value) && value >= 0 && value <= most) return value;
   throw new Error(`${what} that Linux cannot have`);
 }
 
-/** Seconds to milliseconds, within what ext4 and XFS can keep; a time is never a reason to refuse. */
-function toTime(seconds: number): number {
-  return Number.isNaN(seconds) ? 0 : Math.min(Math.max(seconds, -(2 ** 31)), 2 ** 34 - 1) * 1000;
+/** What ext4 and XFS can keep, in seconds. */
+const [earliest, latest] = [-(2n ** 31n), 2n ** 34n - 1n];
+const second = 1_000_000_000n;
+
+/** Seconds and fractions of them as nanoseconds; a time is never a reason to refuse. */
+function toTime(text: string): bigint {
+  const {
+    sign,
+    whole = '',
+    fraction = '',
+  } = /^(?<sign>-?)(?<whole>\d+)(?:\.(?<fraction>\d*))?$/.exec(text)?.groups ?? {};
+  if (whole === '') return 0n;
+  const far = whole.length > 12;
+  const size = far
+    ? 2n ** 40n * second
+    : BigInt(whole) * second + BigInt(fraction.slice(0, 9).padEnd(9, '0'));
+  const time = sign === '-' ? -size : size;
+  if (time < earliest * second) return earliest * second;
+  return time > latest * second ? latest * second : time;
 }

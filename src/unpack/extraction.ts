@@ -1,14 +1,16 @@
 import { hash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { extract } from 'tar-stream';
-import { decodeName, quoteName } from '../oci/name.ts';
+import { quoteName } from '../oci/name.ts';
 import { bodiesPerFolder, bodyFolder, bodyName, type TocEntry } from '../oci/toc.ts';
-import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { ArtifactError, errnoOf } from '../util/error.ts';
 import { openBody, writeBody, type Body } from './body.ts';
+import { smallBody } from './body-batch.ts';
 import type { BodyWriter } from './body-writer.ts';
-import type { EntryHead, FileHead, TarHeader } from './entry.ts';
-import { createHeadReader, type HeadLimits } from './head-reader.ts';
+import { type BodyHead, createHeadReader, type HeadLimits, MalformedEntry } from './head-reader.ts';
+import { paddingOf } from './headers.ts';
+import type { SparseMap } from './sparse.ts';
+import { createTape } from './tape.ts';
 
 export type ExtractionOptions = HeadLimits & {
   /** The folder for bodies, each under its number. No path of the tar is ever used as one. */
@@ -17,158 +19,112 @@ export type ExtractionOptions = HeadLimits & {
   readonly small: Pick<BodyWriter, 'takes' | 'write'>;
   /** Names the layer in errors. */
   readonly label: string;
-  /** Hears of each entry; the body of a file with extended attributes is written by then, without them. */
   readonly onEntry: (entry: TocEntry) => void;
   /** Hears of an attribute that is not kept. */
   readonly onDropped: (name: string) => void;
 };
 
-/** A tar on its way into the store, chunk by chunk. After a failure every call throws it again. */
-export type Extraction = {
-  /** Resolves when the chunk is taken. @throws ArtifactError `unmountable` naming the entry; `exhausted`. */
-  write(chunk: Buffer): Promise<void>;
-  /** @throws ArtifactError `unmountable` for a tar that ends too early. */
-  end(): Promise<void>;
+/** A tar on its way into the store, chunk by chunk. Of no use after a failure. Disposing it closes what it has open. */
+export type Extraction = Disposable & {
+  /** @throws ArtifactError `unmountable` naming the entry; as the file system does. */
+  write(chunk: Buffer): void;
+  /** @throws likewise, for a tar that ends too early, too. */
+  end(): void;
 };
 
-/** Latin1 keeps the bytes of names. The sums of headers are checked whatever the format; old ones have no magic. */
-const tarOptions = { filenameEncoding: 'latin1', allowUnknownFormat: true, highWaterMark: 16 * 1024 };
-
-/** Reads a tar by tar-stream's events: iteration over it, and a promise for each body, would take twice the time. */
+/** What follows the end of a tar is none of it. */
 export function createExtraction(options: ExtractionOptions): Extraction {
   const { into, small, label, onEntry, onDropped } = options;
-  const tar = extract(tarOptions);
-  const heads = createHeadReader(options, onDropped);
-  let state: 'open' | 'ended' | ArtifactError = 'open';
+  const tape = createTape();
+  const readHead = createHeadReader(tape, options, onDropped);
   let lastEntry: string | undefined;
   let bodies = 0;
-  let openedBody: Body | undefined;
-  let wake = (): void => {};
 
-  function stop(how: 'ended' | ArtifactError): void {
-    if (state !== 'open') return;
-    state = how;
-    openedBody?.abandon();
-    tar.destroy();
-  }
-
-  function malformed(why: string): ArtifactError {
-    const text =
-      lastEntry === undefined
-        ? `${label} claims to be a tar and is none: ${why}; push it again, or mount it with unpack: never`
-        : `${label} is a damaged tar: ${why}, after the entry ${quoteName(lastEntry)}`;
-    return new ArtifactError('unmountable', text);
-  }
-
-  /** Nothing may be thrown into tar-stream. */
-  function attempt(work: () => void): void {
-    try {
-      if (state === 'open') work();
-    } catch (error) {
-      stop(toArtifactError(error));
+  function* extract(): Generator<void, void> {
+    for (let head = yield* readHead(); head !== undefined; head = yield* readHead()) {
+      lastEntry = head.entry.path;
+      if (!('data' in head)) onEntry(head.entry);
+      else {
+        yield* extractBody(head, bodies++);
+        yield* tape.take(paddingOf(head.data));
+      }
     }
   }
 
-  function readHead(header: TarHeader, headerAt: number): EntryHead | undefined {
-    try {
-      const head = heads.read(header, headerAt);
-      lastEntry = head?.path;
-      return head;
-    } catch (error) {
-      const name = header.pax ? header.name : decodeName(Buffer.from(header.name, 'latin1'));
-      const text = `${label}, entry ${quoteName(name)}: ${messageOf(error)}`;
-      throw new ArtifactError('unmountable', text, error);
-    }
-  }
-
-  /** Takes the chunks of a body; true when it is complete. A body that comes in one chunk is written as a whole. */
-  function bodyTaker(head: FileHead): (chunk: Uint8Array) => boolean {
-    const body = bodies++;
+  function* extractBody(head: BodyHead, body: number): Generator<void, void> {
+    const { entry, data, map } = head;
     if (body % bodiesPerFolder === 0) mkdirSync(join(into, bodyFolder(body)), 0o700);
     const path = join(into, bodyName(body));
-    let left = head.size;
-    return chunk => {
-      left -= chunk.length;
-      if (chunk.length === head.size) {
-        if (small.takes(head, head.size)) small.write(body, head, chunk);
-        else writeBody(path, head, chunk);
-        onEntry({ ...head, body, sha256: hash('sha256', chunk, 'hex') });
-        return true;
-      }
-      openedBody ??= openBody(path, head);
-      openedBody.write(chunk);
-      if (left > 0) return false;
-      const whole = openedBody;
-      openedBody = undefined;
-      onEntry({ ...head, body, sha256: whole.finish() });
-      return true;
-    };
+    if (data <= smallBody && map === undefined) {
+      const bytes = yield* tape.take(data);
+      if (bytes.length < data) throw new Error('it ends too early');
+      if (small.takes(entry, data)) small.write(body, entry, bytes);
+      else writeBody(path, entry, bytes);
+      return onEntry({ ...entry, body, sha256: hash('sha256', bytes, 'hex') });
+    }
+    const open = openBody(path, entry);
+    let sha256: string | undefined;
+    try {
+      yield* copyData(open, map ?? [{ offset: 0, length: data }], entry.size);
+      sha256 = open.finish();
+    } finally {
+      if (sha256 === undefined) open.abandon();
+    }
+    onEntry({ ...entry, body, sha256 });
   }
 
-  tar.on('entry', (header, content, next) => {
-    attempt(() => {
-      const head = readHead(header, content.offset);
-      if (head === undefined) {
-        stop('ended');
-      } else if (head.kind === 'file' && head.size > 0) {
-        const take = bodyTaker(head);
-        content.on('data', chunk => attempt(() => take(chunk as Uint8Array) && next()));
-        // It fails when the tar does, which tells of it.
-        content.on('error', () => {});
-      } else {
-        if (head.kind === 'file') bodyTaker(head)(new Uint8Array(0));
-        else onEntry(head);
-        // Not at once: a chunk of nothing but such entries would fill the stack.
-        queueMicrotask(() => next());
+  function* copyData(open: Body, map: SparseMap, size: number): Generator<void, void> {
+    let end = 0;
+    for (const { offset, length } of map) {
+      open.skip(offset - end);
+      for (let left = length; left > 0; ) {
+        const some = yield* tape.takeSome(left);
+        if (some.length === 0) throw new Error('it ends too early');
+        open.write(some);
+        left -= some.length;
       }
-    });
-  });
-  tar.on('error', error => stop(heads.isEnd() ? 'ended' : malformed(reasonOf(error))));
-  tar.on('drain', () => wake());
-  tar.on('close', () => wake());
+      end = offset + length;
+    }
+    open.skip(size - end);
+  }
 
-  /** Waits until tar-stream has taken what it was given, or has stopped. */
-  async function settle(isTaken: () => boolean): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    wake = resolve;
-    if (state === 'open' && !isTaken()) await promise;
-    if (state instanceof ArtifactError) throw state;
+  const work = extract();
+  let isOver = false;
+
+  function advance(): void {
+    try {
+      if (work.next().done === true) isOver = true;
+    } catch (thrown) {
+      isOver = true;
+      throw toFailure(thrown);
+    }
+  }
+
+  function toFailure(thrown: unknown): unknown {
+    if (thrown instanceof MalformedEntry)
+      return new ArtifactError('unmountable', `${label}, ${thrown.message}`, thrown);
+    // Not what the file system says, nor a bug.
+    if (!(thrown instanceof Error) || thrown.constructor !== Error || errnoOf(thrown) !== undefined)
+      return thrown;
+    const text =
+      lastEntry === undefined
+        ? `${label} claims to be a tar and is none: ${thrown.message}; push it again, or mount it with unpack: never`
+        : `${label} is a damaged tar: ${thrown.message}, after the entry ${quoteName(lastEntry)}`;
+    return new ArtifactError('unmountable', text, thrown);
   }
 
   return {
-    async write(chunk) {
-      if (state === 'open' && heads.isEnd()) stop('ended');
-      if (state === 'ended') return;
-      try {
-        heads.push(chunk);
-      } catch (error) {
-        stop(malformed(messageOf(error)));
-      }
-      await settle(() => tar.write(chunk));
+    write(chunk) {
+      if (isOver) return;
+      tape.push(chunk);
+      advance();
     },
-    async end() {
-      if (state === 'ended') return;
-      await settle(() => {
-        tar.end(null);
-        return false;
-      });
-      if (state === 'open' && heads.hasRest()) throw malformed('it ends within the headers of an entry');
+    end() {
+      tape.end();
+      if (!isOver) advance();
+    },
+    [Symbol.dispose]() {
+      work.return();
     },
   };
 }
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** tar-stream speaks to programmers. */
-function reasonOf({ message }: Error): string {
-  return reasons.find(([start]) => message.startsWith(start))?.[1] ?? message;
-}
-
-const reasons = [
-  ['Unexpected end', 'it ends too early'],
-  ['Invalid tar header', 'the checksum of a header is wrong'],
-  ['Invalid header', 'a header has a size that is none'],
-  ['Header exceeds max size', 'a PAX header or long name has more than 4 MiB'],
-] as const;

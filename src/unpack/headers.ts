@@ -3,57 +3,116 @@ import { decodeName } from '../oci/name.ts';
 /** PAX records by key: values are bytes, as xattrs and names need not be UTF-8 (POSIX pax, "Extended Header"). */
 export type PaxRecords = ReadonlyMap<string, Buffer>;
 
+/** The fields of a header's block. Numbers that are none are NaN; `mtime` is in seconds. */
+export type Header = {
+  readonly typeflag: string;
+  readonly name: string;
+  readonly linkname: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly mtime: number;
+  readonly isGnu: boolean;
+};
+
 export const blockSize = 512;
 
-/** How many bytes of a tar a body of this size takes, padding included. */
-export function paddedSize(size: number): number {
-  return Math.ceil(size / blockSize) * blockSize;
+/** How many bytes of a tar follow a body of this size to the next block. */
+export function paddingOf(size: number): number {
+  return (blockSize - (size % blockSize)) % blockSize;
 }
 
 export function isZero(bytes: Buffer): boolean {
   return bytes.every(byte => byte === 0);
 }
 
+/** Reads a block as Go's archive/tar does, in the formats of V7, POSIX, GNU and star. @throws Error for a wrong checksum. */
+export function parseHeader(block: Buffer): Header {
+  if (!hasChecksum(block)) throw new Error('the checksum of a header is wrong');
+  const format = formatOf(block);
+  const prefix = prefixOf(block, format);
+  const name = parseText(block, 0, 100);
+  return {
+    typeflag: block.toString('latin1', 156, 157),
+    name: prefix === '' ? name : `${prefix}/${name}`,
+    linkname: parseText(block, 157, 100),
+    mode: parseNumber(block, 100, 8),
+    uid: parseNumber(block, 108, 8),
+    gid: parseNumber(block, 116, 8),
+    size: parseNumber(block, 124, 12),
+    mtime: parseNumber(block, 136, 12),
+    isGnu: format === 'gnu',
+  };
+}
+
+/** The sum of all bytes, its own field taken as spaces; old programs of Sun took the bytes as signed. */
+function hasChecksum(block: Buffer): boolean {
+  let [unsigned, signed] = [256, 256];
+  for (let at = 0; at < blockSize; at++) {
+    if (at >= 148 && at < 156) continue;
+    const byte = block[at] ?? 0;
+    unsigned += byte;
+    signed += byte < 0x80 ? byte : byte - 0x100;
+  }
+  const sum = parseNumber(block, 148, 8);
+  return sum === unsigned || sum === signed;
+}
+
+type Format = 'v7' | 'ustar' | 'star' | 'gnu';
+
+function formatOf(block: Buffer): Format {
+  const magic = block.toString('latin1', 257, 265);
+  if (magic === 'ustar  \0') return 'gnu';
+  if (!magic.startsWith('ustar\0')) return 'v7';
+  return block.toString('latin1', 508, 512) === 'tar\0' ? 'star' : 'ustar';
+}
+
 /**
- * The headers of one entry as they are in the tar: any of PAX and GNU long names, then the entry's own. tar-stream has
- * checked their sums and decoded what it needs, but as UTF-8, which loses bytes; here are the PAX records as bytes
- * and the type flag. Stricter than tar-stream, so that both always read the same.
+ * What stands before the name. GNU's format has two times in this place; Go before 1.8 wrote a prefix there all the same,
+ * which is told by its being text and no times.
+ */
+function prefixOf(block: Buffer, format: Format): string {
+  if (format === 'v7') return '';
+  if (format !== 'gnu') return parseText(block, 345, format === 'star' ? 131 : 155);
+  if (block[345] === 0 && block[357] === 0) return '';
+  const times = [345, 357].filter(at => block[at] !== 0).map(at => parseNumber(block, at, 12));
+  const prefix = parseText(block, 345, 155);
+  return times.some(Number.isNaN) && /^[\x01-\x7f]*$/.test(prefix) ? prefix : '';
+}
+
+function parseText(block: Buffer, at: number, length: number): string {
+  let end = at;
+  let isAscii = true;
+  for (let byte = block[end]; end < at + length && byte !== 0 && byte !== undefined; byte = block[++end])
+    if (byte >= 0x80) isAscii = false;
+  return isAscii ? block.toString('latin1', at, end) : decodeName(block.subarray(at, end));
+}
+
+/** Octal digits among spaces and NULs, or, marked by the first bit, two's complement (GNU tar manual, "Extensions"). */
+export function parseNumber(block: Buffer, at: number, length: number): number {
+  const first = block[at] ?? 0;
+  if (first >= 0x80) {
+    const inverse = first >= 0xc0 ? 0xff : 0;
+    let value = (first ^ inverse) & 0x7f;
+    for (let next = at + 1; next < at + length; next++) value = value * 256 + ((block[next] ?? 0) ^ inverse);
+    return inverse === 0 ? value : -value - 1;
+  }
+  const text = block.toString('latin1', at, at + length).replace(/^[ \0]+|[ \0]+$/g, '');
+  const digits = text.split('\0', 1)[0] ?? '';
+  if (digits === '') return 0;
+  return /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number.NaN;
+}
+
+/**
+ * Records are `<length> <key>=<value>\n`; the length counts the whole record. The pairs of a sparse file's map in
+ * version 0.0, which repeat their keys, become the one record of version 0.1.
  *
  * @throws Error saying what is malformed.
  */
-export function parseHeaders(raw: Buffer): { readonly typeflag: string; readonly pax: PaxRecords } {
-  let pax: PaxRecords = new Map();
-  let at = 0;
-  while (at < raw.length - blockSize) {
-    const typeflag = typeflagAt(raw, at);
-    const size = parseSize(raw.subarray(at + 124, at + 136));
-    const body = raw.subarray(at + blockSize, at + blockSize + size);
-    if (typeflag === 'x') pax = parseRecords(body);
-    else if (typeflag === 'g') checkGlobal(parseRecords(body));
-    else if (!'LKN'.includes(typeflag)) throw new Error('headers that do not fit together');
-    at += blockSize + paddedSize(size);
-  }
-  if (at !== raw.length - blockSize) throw new Error('headers that do not fit together');
-  return { typeflag: typeflagAt(raw, at), pax };
-}
-
-function typeflagAt(raw: Buffer, at: number): string {
-  return raw.toString('latin1', at + 156, at + 157);
-}
-
-function parseSize(field: Buffer): number {
-  const text = field
-    .toString('latin1')
-    .replace(/[ \0]+$/, '')
-    .trimStart();
-  const size = Number.parseInt(text, 8);
-  if (/^[0-7]+$/.test(text) && size > 0) return size;
-  throw new Error('an extended header of no size');
-}
-
-/** Records are `<length> <key>=<value>\n`; the length counts the whole record. */
-function parseRecords(body: Buffer): PaxRecords {
+export function parseRecords(body: Buffer): PaxRecords {
   const records = new Map<string, Buffer>();
+  const map: string[] = [];
   for (let at = 0; at < body.length; ) {
     const space = body.indexOf(0x20, at);
     const digits = space > at && space - at < 10 ? body.toString('latin1', at, space) : '';
@@ -61,17 +120,15 @@ function parseRecords(body: Buffer): PaxRecords {
     const equals = body.indexOf(0x3d, space);
     const fits = next <= body.length && equals > space + 1 && equals < next - 1 && body[next - 1] === 0x0a;
     if (!/^[1-9]\d*$/.test(digits) || !fits) throw new Error('a PAX header of no meaning');
-    records.set(decodeName(body.subarray(space + 1, equals)), body.subarray(equals + 1, next - 1));
+    const key = decodeName(body.subarray(space + 1, equals));
+    const value = body.subarray(equals + 1, next - 1);
+    if (key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes') {
+      if ((map.length % 2 === 0) !== (key === 'GNU.sparse.offset'))
+        throw new Error('a map of a sparse file of no meaning');
+      map.push(value.toString('latin1'));
+    } else records.set(key, value);
     at = next;
   }
+  if (map.length > 0) records.set('GNU.sparse.map', Buffer.from(map.join(',')));
   return records;
-}
-
-/** A global header may say what git's says; one that names or measures files is for no tar that is an archive of files. */
-function checkGlobal(records: PaxRecords): void {
-  for (const key of records.keys()) {
-    if (['path', 'linkpath', 'size'].includes(key) || key.startsWith('GNU.sparse.')) {
-      throw new Error(`a global PAX header with ${key}`);
-    }
-  }
 }

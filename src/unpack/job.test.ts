@@ -15,6 +15,10 @@ test('the diffId of a plain tar is its digest, which was verified', async () => 
   writeFileSync(source, small);
   const into = mkdtempSync(join(folder, 'into-'));
   const verified = toDigest('sha256', 'b'.repeat(64));
-  const { diffId } = await unpackLayer({ source, digest: verified, into, limits: anyLimits }, setXattrs);
+  const { diffId } = await unpackLayer(
+    { source, digest: verified, into, limits: anyLimits },
+    setXattrs,
+    new AbortController().signal,
+  );
   assert.equal(diffId, verified);
 });

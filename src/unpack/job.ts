@@ -27,6 +27,7 @@ export type UnpackJob = {
 export async function unpackLayer(
   { source, digest, into, limits }: UnpackJob,
   setXattrs: SetXattrs,
+  signal: AbortSignal,
 ): Promise<TocSummary> {
   const label = `layer ${digest}`;
   const file = inspectFile(source);
@@ -36,7 +37,7 @@ export async function unpackLayer(
   using toc = openTocWriter(into);
   await using small = openBodyWriter(into);
   const xattrs = openXattrWriter(into, setXattrs, onDropped);
-  const extraction = createExtraction({
+  using extraction = createExtraction({
     into,
     small,
     label,
@@ -54,14 +55,15 @@ export async function unpackLayer(
   const sha256 = createHash('sha256');
   let read = 0;
   for await (const chunk of readUncompressed(source, file, label)) {
+    signal.throwIfAborted();
     read += chunk.length;
     if (read > bound.bytes) throw new ArtifactError('unmountable', `${label} ${bound.excess}`);
     if (!isVerified) sha256.update(chunk);
-    await extraction.write(chunk);
+    extraction.write(chunk);
     const setting = xattrs.flush();
     if (setting !== undefined) await setting;
   }
-  await extraction.end();
+  extraction.end();
   await xattrs.finish();
   await small.finish();
   const diffId = isVerified ? digest : toDigest('sha256', sha256.digest('hex'));

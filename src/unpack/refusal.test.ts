@@ -34,14 +34,9 @@ for (const [name, bytes, why] of [
   [
     'a block of zeros between entries',
     rawTar(file, Buffer.alloc(512), file),
-    /entry "a\/f": a block of zeros before it/,
+    /is a damaged tar: a block of zeros is in it, after the entry "a\/f"/,
   ],
-  [
-    'a GNU sparse file',
-    rawTar({ ...file, type: 'S' }),
-    /entry "a\/f": a sparse file; make the tar without --sparse/,
-  ],
-  ['a PAX sparse file', rawTar(paxEntry({ 'GNU.sparse.major': '1' }), file), /entry "a\/f": a sparse file/],
+  ['a sparse file of star', rawTar({ ...file, type: 'S' }), /entry "a\/f": a sparse file of star/],
   [
     'the continuation of a volume',
     rawTar({ ...file, type: 'M' }),
@@ -55,35 +50,25 @@ for (const [name, bytes, why] of [
     /"b": of the unknown type "Z"/,
   ],
   [
-    'a symlink with a body',
+    'a symlink with data, which is no header',
     rawTar({ name: 's', type: '2', linkname: 'x', body: 'x' }),
-    /"s": a symlink of 1 bytes, where none can be/,
-  ],
-  [
-    'a hard link with a body',
-    rawTar({ name: 's', type: '1', linkname: 'x', body: 'x' }),
-    /"s": a link of 1 bytes/,
-  ],
-  [
-    'a directory by its slash with a body',
-    rawTar({ name: 'd/', body: 'x' }),
-    /"d\/": a directory of 1 bytes/,
+    /a damaged tar: the checksum of a header is wrong, after the entry "s"/,
   ],
   [
     'a negative size',
     rawTar({ name: 'f', size: `\xff${'\xff'.repeat(11)}` }),
     /a size that Linux cannot have/,
   ],
-  ['a size that is no number', rawTar({ name: 'f', size: '9z' }), /a header has a size that is none/],
+  ['a size that is no number', rawTar({ name: 'f', size: '9z' }), /"f": a size that Linux cannot have/],
   [
     'a PAX size that is no number',
     rawTar(paxEntry({ size: '1x' }), { name: 'f', body: 'x' }),
-    /"f": a PAX size of no meaning/,
+    /"f": a size that Linux cannot have/,
   ],
   [
     'a negative PAX size',
     rawTar(paxEntry({ size: '-1' }), { name: 'f', body: 'x' }),
-    /a header has a size that is none/,
+    /"f": a size that Linux cannot have/,
   ],
   [
     'an owner that no file can have',
@@ -93,8 +78,11 @@ for (const [name, bytes, why] of [
   ['a negative owner', rawTar({ ...file, uid: Buffer.alloc(8, 0xff) }), /an owner that Linux cannot have/],
   ['an owner that is no number', rawTar(paxEntry({ uid: 'root' }), file), /an owner that Linux cannot have/],
   ['a mode that is none', rawTar({ ...file, mode: 'zzz' }), /a mode that Linux cannot have/],
-  ['a global path', rawTar(paxEntry({ path: 'x' }, 'g'), file), /a global PAX header with path/],
-  ['a PAX header of nothing', rawTar(paxEntry({}), file), /an extended header of no size/],
+  [
+    'a size of an extended header that is none',
+    rawTar({ name: 'x', type: 'x', size: 'z' }, file),
+    /a header has a size that is none/,
+  ],
   ['a PAX record of no length', rawTar(paxEntry({}, 'x', 'path=x\n'), file), /a PAX header of no meaning/],
   [
     'a PAX record longer than its header',

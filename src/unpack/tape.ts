@@ -1,47 +1,49 @@
-/** A window on a stream, from a place on that only moves forward: raw bytes to read again once they are understood. */
+/** The bytes of a stream as they come, to be taken in order by a generator, which yields while it needs more. */
 export type Tape = {
-  /** The place, and the end of what was pushed; offsets from the start of the stream. The place may be ahead. */
-  readonly at: number;
-  readonly end: number;
   push(chunk: Buffer): void;
-  /** Moves the place; what is before it is let go. */
-  advance(to: number): void;
-  /** Bytes from the place on, fewer where there are not so many yet. */
-  peek(length: number): Buffer;
+  /** Nothing more will come. */
+  end(): void;
+  /** So many bytes in one piece; fewer only where the stream ends before. */
+  take(length: number): Generator<void, Buffer>;
+  /** Some of so many bytes, one at least; none only where the stream ends. */
+  takeSome(length: number): Generator<void, Buffer>;
 };
 
 export function createTape(): Tape {
   let chunks: Buffer[] = [];
-  /** Offset of the first chunk. */
-  let start = 0;
-  let at = 0;
-  let end = 0;
+  let held = 0;
+  let isEnded = false;
+
+  function advance(length: number): Buffer {
+    const first = chunks[0] ?? nothing;
+    if (length === first.length) chunks.shift();
+    else chunks[0] = first.subarray(length);
+    held -= length;
+    return first.subarray(0, length);
+  }
+
+  const lacks = (length: number): boolean => held < length && !isEnded;
+
   return {
-    get at() {
-      return at;
-    },
-    get end() {
-      return end;
-    },
     push(chunk) {
+      if (chunk.length === 0) return;
       chunks.push(chunk);
-      end += chunk.length;
-      this.advance(at);
+      held += chunk.length;
     },
-    advance(to) {
-      at = to;
-      for (let first = chunks[0]; first !== undefined && start + first.length <= at; first = chunks[0]) {
-        start += first.length;
-        chunks.shift();
-      }
+    end() {
+      isEnded = true;
     },
-    peek(length) {
-      const from = at - start;
-      if (chunks.length > 1 && from + length > (chunks[0]?.length ?? 0)) {
-        chunks = [Buffer.concat(chunks).subarray(from)];
-        start = at;
-      }
-      return chunks[0]?.subarray(at - start, at - start + length) ?? Buffer.alloc(0);
+    *take(length) {
+      while (lacks(length)) yield;
+      const found = Math.min(length, held);
+      if ((chunks[0]?.length ?? 0) < found) chunks = [Buffer.concat(chunks)];
+      return advance(found);
+    },
+    *takeSome(length) {
+      while (lacks(1)) yield;
+      return advance(Math.min(length, chunks[0]?.length ?? 0));
     },
   };
 }
+
+const nothing = Buffer.alloc(0);

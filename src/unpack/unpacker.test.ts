@@ -193,25 +193,6 @@ test('a call that was aborted before it began does nothing', async () => {
   assert.deepEqual(readdirSync(path), []);
 });
 
-test('two layers are unpacked at once, a third waits for its turn', async () => {
-  await using unpacker = openUnpacker(limits);
-  const layer = source('slow', endless());
-  const controllers = [0, 1, 2].map(() => new AbortController());
-  const paths = [0, 1, 2].map(index => into(`turn-${index}`));
-  const ended = controllers.map(async ({ signal }, index) => {
-    await assert.rejects(unpacker.unpack(layer, digest, paths[index] ?? '', signal), /stop/);
-  });
-  const begun = (index: number): boolean => existsSync(join(paths[index] ?? '', bodyName(0)));
-  while (!begun(0) || !begun(1)) await sleep(5);
-  await sleep(100);
-  assert.ok(!begun(2));
-  controllers[0]?.abort(new Error('stop'));
-  await ended[0];
-  while (!begun(2)) await sleep(5);
-  for (const controller of controllers) controller.abort(new Error('stop'));
-  await Promise.all(ended);
-});
-
 test('disposal ends what is under way', async () => {
   const unpacker = openUnpacker(limits);
   const path = into('disposed');

@@ -1,7 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import type { TocSummary } from '../oci/toc.ts';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
-import { createSemaphore } from '../util/mutex.ts';
 import { startThread } from '../util/thread.ts';
 import { startsAsTar } from './tar-start.ts';
 import type { UnpackJob } from './job.ts';
@@ -21,20 +20,15 @@ export type Unpacker = AsyncDisposable & {
   isTar(path: string): Promise<boolean>;
 };
 
-/** Each unpacks with one thread, uncompresses with another, and may write small files with a third. */
-const maxParallel = 2;
-
 /** MiB. The table of contents is written as it grows; what stays are a few chunks and the headers of one entry. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 128 };
 
 /** Disposing it ends what is under way. */
 export function openUnpacker(limits: UnpackLimits): Unpacker {
-  const slots = createSemaphore(maxParallel);
   const threads = new Set<AsyncDisposable>();
   let closing = false;
   return {
     async unpack(source, digest, into, signal) {
-      using _ = await slots.acquire(signal);
       signal.throwIfAborted();
       try {
         // It has ended when this is over, so that the folder is the caller's alone again.

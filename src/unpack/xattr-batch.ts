@@ -1,17 +1,22 @@
-import { sizeOfNames, type TocEntry, type Xattrs } from '../oci/toc.ts';
+import { type Attributes, sizeOfNames, type TocEntry, type Xattrs } from '../oci/toc.ts';
 
-/** Bodies of a layer, which lie in the folder `into`, and the extended attributes that they are to get. */
+/** Bodies of a layer, which lie in the folder `into`, and the extended attributes and times that they are to get. */
 export type XattrBatch = {
   readonly into: string;
-  readonly bodies: readonly { readonly body: number; readonly xattrs: Xattrs }[];
+  readonly bodies: readonly { readonly body: number; readonly xattrs: Xattrs; readonly mtime: bigint }[];
 };
+
+/** Whether a body has attributes that Node has no call for: extended ones, or a time that is finer than a second. */
+export function needsCall({ xattrs, mtime }: Attributes): boolean {
+  return xattrs !== undefined || mtime % 1_000_000_000n !== 0n;
+}
 
 /** Answers the names of attributes that the file system did not take, one for each body and name. */
 export type SetXattrs = (batch: XattrBatch) => Promise<readonly string[]>;
 
 /**
- * Hands extended attributes over in batches: a thread cannot set them itself, since Node has no call for them, and what
- * calls the C library is not loaded in threads (util/thread.ts).
+ * Hands such attributes over in batches: a thread cannot set them itself, since what calls the C library is not loaded
+ * in threads (util/thread.ts).
  */
 export type XattrWriter = {
   add(entry: TocEntry): void;
@@ -31,7 +36,7 @@ export function openXattrWriter(
   set: SetXattrs,
   onDropped: (name: string) => void,
 ): XattrWriter {
-  let bodies: { readonly body: number; readonly xattrs: Xattrs }[] = [];
+  let bodies: XattrBatch['bodies'][number][] = [];
   let bytes = 0;
 
   const finish = async (): Promise<void> => {
@@ -44,8 +49,9 @@ export function openXattrWriter(
 
   return {
     add(entry) {
-      if (entry.kind !== 'file' || entry.xattrs === undefined) return;
-      bodies.push({ body: entry.body, xattrs: entry.xattrs });
+      if (entry.kind !== 'file' || !needsCall(entry)) return;
+      const { body, xattrs = {}, mtime } = entry;
+      bodies.push({ body, xattrs, mtime });
       bytes += sizeOfNames(entry);
     },
     flush: () => (bodies.length < batchBodies && bytes < batchBytes ? undefined : finish()),

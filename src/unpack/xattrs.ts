@@ -1,24 +1,26 @@
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { bodyName } from '../oci/toc.ts';
-import { offerXattr } from '../util/libc.ts';
+import { offerXattr, setTime } from '../util/libc.ts';
 import { startPace } from '../util/pace.ts';
 import type { SetXattrs } from './xattr-batch.ts';
 
 const never = new AbortController().signal;
 
-/** Sets extended attributes of bodies. Not for a thread, which loads no native code. @throws as the file system does. */
+/** Sets extended attributes and times of bodies. Not for a thread, which loads no native code. @throws as the file system does. */
 export const setXattrs: SetXattrs = async ({ into, bodies }) => {
   const pace = startPace(never);
   const dropped: string[] = [];
-  for (const { body, xattrs } of bodies) {
-    const fd = openSync(join(into, bodyName(body)), 'r');
+  for (const { body, xattrs, mtime } of bodies) {
+    const path = join(into, bodyName(body));
+    const fd = openSync(path, 'r');
     try {
       for (const [name, value] of Object.entries(xattrs))
         if (!offerXattr(fd, name, Buffer.from(value, 'latin1'))) dropped.push(name);
     } finally {
       closeSync(fd);
     }
+    setTime(Buffer.from(path), mtime);
     const rest = pace();
     if (rest !== undefined) await rest;
   }

@@ -41,6 +41,8 @@ const F_SETFL = 4;
 const F_OFD_SETLK = 37;
 const SYNC_FILE_RANGE_WRITE = 2;
 const XATTR_SIZE_MAX = 65_536;
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
 const { EACCES, EAGAIN, ENODATA } = koffi.os.errno;
 
 const fcntl: KoffiFunc<(fd: number, command: number, lock: Uint8Array) => number> = libc.func(
@@ -57,6 +59,10 @@ const fgetxattr: KoffiFunc<(fd: number, name: string, value: Uint8Array, size: n
 );
 const syncFileRange: KoffiFunc<(fd: number, offset: number, length: number, flags: number) => number> =
   libc.func('int sync_file_range(int, int64, int64, uint)');
+
+const utimensat: KoffiFunc<
+  (folder: number, path: Uint8Array, times: BigInt64Array, flags: number) => number
+> = libc.func('int utimensat(int, const void *, const void *, int)');
 
 /** A struct flock on the whole file; F_RDLCK is 0, F_WRLCK is 1. */
 const shared = new Uint8Array(32);
@@ -117,6 +123,24 @@ export function offerXattr(fd: number, name: string, value: Uint8Array): boolean
     if (untaken.has(errnoOf(thrown) ?? '')) return false;
     throw thrown;
   }
+}
+
+const second = 1_000_000_000n;
+
+/**
+ * Sets both times of a file, folder or symlink, in nanoseconds since 1970 (utimensat(2)); Node's calls take doubles, which
+ * have no room for them.
+ */
+export function setTime(path: Uint8Array, time: bigint): void {
+  const nanoseconds = BigInt.asUintN(64, ((time % second) + second) % second);
+  const seconds = (time - nanoseconds) / second;
+  const times = BigInt64Array.of(seconds, nanoseconds, seconds, nanoseconds);
+  const terminated = Buffer.concat([path, Buffer.alloc(1)]);
+  check(
+    utimensat(AT_FDCWD, terminated, times, AT_SYMLINK_NOFOLLOW),
+    'utimensat',
+    Buffer.from(path).toString(),
+  );
 }
 
 const scratch = new Uint8Array(XATTR_SIZE_MAX);

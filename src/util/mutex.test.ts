@@ -75,18 +75,6 @@ test('an aborted wait for a slot loses none', async () => {
   using _next = await semaphore.acquire(AbortSignal.timeout(1000));
 });
 
-test('all keys together have so many slots, and one that waits for them loses none', async () => {
-  const semaphore = createKeyedSemaphore(2, 3);
-  const held = await Promise.all(['a', 'a', 'b'].map(key => semaphore.acquire(key, never)));
-  await assert.rejects(semaphore.acquire('b', AbortSignal.timeout(20)), { name: 'TimeoutError' });
-  await assert.rejects(semaphore.acquire('c', AbortSignal.timeout(20)), { name: 'TimeoutError' });
-  held[0]?.[Symbol.dispose]();
-  using _b = await semaphore.acquire('b', AbortSignal.timeout(1000));
-  held[1]?.[Symbol.dispose]();
-  using _c = await semaphore.acquire('c', AbortSignal.timeout(1000));
-  await assert.rejects(semaphore.acquire('c', AbortSignal.timeout(20)), { name: 'TimeoutError' });
-});
-
 test("the slots of one key are no other key's, and those who left take none", async () => {
   const semaphore = createKeyedSemaphore(1);
   const leaver = new AbortController();

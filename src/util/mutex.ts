@@ -69,38 +69,20 @@ export function createSemaphore(slots: number): Semaphore {
 /** Slots of each key for itself. */
 export type KeyedSemaphore = { acquire(key: string, signal: AbortSignal): Promise<Disposable> };
 
-/** @param all the most of all keys together. */
-export function createKeyedSemaphore(slots: number, all: number = Number.POSITIVE_INFINITY): KeyedSemaphore {
-  const common = createSemaphore(all);
+export function createKeyedSemaphore(slots: number): KeyedSemaphore {
   const lanes = new Map<string, { readonly semaphore: Semaphore; users: number }>();
   return {
     async acquire(key, signal) {
       const lane = lanes.get(key) ?? { semaphore: createSemaphore(slots), users: 0 };
       lanes.set(key, lane);
       lane.users++;
-      const leave = (): void => {
+      using stack = new DisposableStack();
+      stack.defer(() => {
         if (--lane.users === 0) lanes.delete(key);
-      };
-      let slot: Disposable | undefined;
-      try {
-        slot = await lane.semaphore.acquire(signal);
-        // Last, so that one key does not wait here with more than its own.
-        const share = await common.acquire(signal);
-        let held = true;
-        return {
-          [Symbol.dispose]() {
-            if (!held) return;
-            held = false;
-            share[Symbol.dispose]();
-            slot?.[Symbol.dispose]();
-            leave();
-          },
-        };
-      } catch (thrown) {
-        slot?.[Symbol.dispose]();
-        leave();
-        throw thrown;
-      }
+      });
+      stack.use(await lane.semaphore.acquire(signal));
+      const held = stack.move();
+      return { [Symbol.dispose]: () => held.dispose() };
     },
   };
 }

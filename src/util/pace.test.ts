@@ -15,6 +15,22 @@ test('long work leaves the event loop free, and comes to what it would at once',
   assert.ok(turns > 10, `${turns} turns`);
 });
 
+test('many pieces of long work take turns, and hold up the event loop no longer than one', async () => {
+  let turns = 0;
+  const beat = setInterval(() => turns++, 1);
+  const begun = performance.now();
+  const ends: number[] = [];
+  const each = async (): Promise<void> => {
+    await doInSlices(work(300), new AbortController().signal);
+    ends.push(performance.now() - begun);
+  };
+  await Promise.all(Array.from({ length: 20 }, each));
+  clearInterval(beat);
+  // The first slices of all come at once.
+  assert.ok(turns > 20, `${turns} turns`);
+  assert.ok(Math.max(...ends) < 3 * Math.min(...ends), ends.join());
+});
+
 test('an abort ends it', async () => {
   const reason = new Error('enough');
   const ends = new AbortController();

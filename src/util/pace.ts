@@ -1,11 +1,10 @@
-import { setImmediate } from 'node:timers/promises';
-
 /** Milliseconds of synchronous work after which the event loop gets its turn. */
 const slice = 5;
 
 /**
  * Keeps long synchronous work from blocking the event loop. Called after each small step; returns undefined while the
- * slice lasts, so that a step costs no promise, else a promise to await before the next step.
+ * slice lasts, so that a step costs no promise, else a promise to await before the next step. Each turn of the loop goes
+ * on with one piece of such work, however many there are: what is short waits for one slice of them, not for all.
  * @throws the signal's reason, from the promise.
  */
 export type Pace = () => Promise<void> | undefined;
@@ -13,11 +12,25 @@ export type Pace = () => Promise<void> | undefined;
 export function startPace(signal: AbortSignal): Pace {
   let since = performance.now();
   const rest = async (): Promise<void> => {
-    await setImmediate();
+    await nextTurn();
     signal.throwIfAborted();
     since = performance.now();
   };
   return () => (performance.now() - since < slice ? undefined : rest());
+}
+
+/** Those who rest, in the order in which they go on. */
+const resting: (() => void)[] = [];
+
+function nextTurn(): Promise<void> {
+  return new Promise(resolve => {
+    if (resting.push(resolve) === 1) setImmediate(wakeOne);
+  });
+}
+
+function wakeOne(): void {
+  resting.shift()?.();
+  if (resting.length > 0) setImmediate(wakeOne);
 }
 
 /** Does long work that yields after each small step, at that pace. @throws the signal's reason. */

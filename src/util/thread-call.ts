@@ -20,12 +20,15 @@ export type Calls = {
   readonly receive: (message: Message) => void;
   /** How many questions of this end wait for their answer. */
   count(): number;
+  /** Waits until this end works on no question of the other. */
+  idle(): Promise<void>;
   /** The other one is gone: fails what waits, and whatever is asked later. */
   end(failure: unknown): void;
 };
 
 export function openCalls(post: (message: Message) => void, answer: (question: never) => unknown): Calls {
   const waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  const working = new Set<Promise<void>>();
   let questions = 0;
   let ended: { readonly failure: unknown } | undefined;
 
@@ -50,10 +53,14 @@ export function openCalls(post: (message: Message) => void, answer: (question: n
       return await asked.promise;
     },
     receive(message) {
-      if (message.kind === 'question') void respond(message.number, message.question);
-      else settle(message.number, message.outcome);
+      if (message.kind === 'outcome') return settle(message.number, message.outcome);
+      const work = respond(message.number, message.question).finally(() => working.delete(work));
+      working.add(work);
     },
     count: () => waiting.size,
+    async idle() {
+      await Promise.all(working);
+    },
     end(failure) {
       ended = { failure };
       for (const { reject } of waiting.values()) reject(failure);

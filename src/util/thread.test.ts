@@ -86,7 +86,7 @@ test('a thread may ask the one that started it, which answers or throws', async 
   writeFileSync(
     join(folder.path, 'asking-worker.ts'),
     `import { answerQuestions } from ${JSON.stringify(ours)};
-    answerQuestions(async (question, call) => \`\${question} \${await call(question)}\`);`,
+    answerQuestions(async (question, { call }) => \`\${question} \${await call(question)}\`);`,
   );
   const beside = pathToFileURL(join(folder.path, 'us.ts')).href;
   const answer = (question: string): string => {

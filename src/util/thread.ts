@@ -4,8 +4,10 @@ import { type Call, type Message, openCalls } from './thread-call.ts';
 
 /**
  * Another thread of this process, which is asked many things at a time. It keeps the process alive only while it owes an
- * answer. Disposing it fails what it was asked at once, and ends it as soon as it has loaded what it runs, and with it
- * the threads that it has started.
+ * answer. Disposing it has it end what it does, with the threads that it has started, and stops it when it does nothing
+ * any more: Node aborts the process when a thread is stopped while it loads, or while the pool works for it, and loses
+ * the descriptor of a file that the pool was to close. What it was asked and has not answered fails then, and not
+ * before, so that who asked may take away what it works on.
  *
  * A thread loads no native code: Node aborts the process when a thread ends while it loads some, and a thread may end
  * at any time, by its limits of memory for one. What needs a call of the C library asks the thread that started it.
@@ -29,8 +31,9 @@ export type ThreadOptions = {
 /** MiB. Enough for one that keeps its bytes outside of the heap. */
 const smallLimits: ResourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
 
-/** What a thread sends: first that it is ready. */
-type Sent = 'ready' | Message;
+/** What a thread sends: first that it is ready, last that it does nothing any more. What it is sent: last, to end. */
+type Sent = 'ready' | 'idle' | Message;
+type Told = 'end' | Message;
 
 /**
  * @param ours the caller's import.meta.url.
@@ -43,39 +46,44 @@ export function startThread<Question, Answer>(
 ): Thread<Question, Answer> {
   const worker = new Worker(new URL(`./${file}${extname(ours)}`, ours), { resourceLimits });
   const ready = Promise.withResolvers<void>();
+  const idle = Promise.withResolvers<void>();
   let failure: unknown = new Error(`the thread ${file} has ended`);
   const calls = openCalls(message => post(worker, message), answer);
-  let answers = true;
-  const endAnswers = (): void => {
-    if (!answers) return;
-    answers = false;
-    calls.end(failure);
-    onEnd();
+  let isAsked = true;
+  const leave = (): void => {
+    if (isAsked) onEnd();
+    isAsked = false;
   };
 
   worker.unref();
   worker.on('message', (sent: Sent) => {
     if (sent === 'ready') return ready.resolve();
-    calls.receive(sent);
-    if (calls.count() === 0) worker.unref();
+    if (sent === 'idle') return idle.resolve();
+    if (isAsked || sent.kind === 'question') calls.receive(sent);
+    if (isAsked && calls.count() === 0) worker.unref();
   });
   worker.on('error', thrown => {
     failure = thrown;
   });
   worker.on('exit', () => {
     ready.resolve();
-    endAnswers();
+    idle.resolve();
+    leave();
+    calls.end(failure);
   });
 
   return {
     async ask(question) {
+      if (!isAsked) throw failure;
       worker.ref();
       return (await calls.ask(question)) as Answer;
     },
     async [Symbol.asyncDispose]() {
-      endAnswers();
+      leave();
       worker.ref();
       await ready.promise;
+      post(worker, 'end');
+      await idle.promise;
       await worker.terminate();
     },
   };
@@ -93,17 +101,31 @@ export function startHelper<Question, Answer>(
 }
 
 /**
- * The other end: what runs in the thread calls this once, when it has loaded what it needs.
- * @param answer is given the question, and a way to ask the thread that started this one.
+ * What a thread has to answer with. `signal` aborts when the thread is to end: then an answer ends what it began, waits
+ * until nothing of that is under way, files that it closes among it, and throws.
  */
-export function answerQuestions(answer: (question: never, call: Call) => unknown): void {
+export type Means = { readonly call: Call; readonly signal: AbortSignal };
+
+/** The other end: what runs in the thread calls this once, when it has loaded what it needs. */
+export function answerQuestions(answer: (question: never, means: Means) => unknown): void {
   const port = parentPort;
   if (port === null) throw new Error('only a thread answers questions');
+  const ending = new AbortController();
   const calls = openCalls(
     message => post(port, message),
-    question => answer(question, calls.ask),
+    question => answer(question, { call: calls.ask, signal: ending.signal }),
   );
-  port.on('message', calls.receive);
+  const end = async (): Promise<void> => {
+    const reason = new Error('the thread is to end');
+    ending.abort(reason);
+    calls.end(reason);
+    await calls.idle();
+    post(port, 'idle');
+  };
+  port.on('message', (told: Told) => {
+    if (told === 'end') void end();
+    else calls.receive(told);
+  });
   post(port, 'ready');
 }
 
@@ -111,7 +133,7 @@ function refuse(): never {
   throw new Error('the thread that started this one answers nothing');
 }
 
-function post(to: Pick<Worker, 'postMessage'>, sent: Sent): void {
+function post(to: Pick<Worker, 'postMessage'>, sent: Sent | Told): void {
   // A thread of this process has no origin.
   // oxlint-disable-next-line unicorn/require-post-message-target-origin
   to.postMessage(sent);

@@ -1,5 +1,7 @@
 import { ArtifactError } from '../util/error.ts';
+import { openTenants } from '../util/tenants.ts';
 import type { Documents } from './manifests.ts';
+import { tenantOf } from './request.ts';
 
 /** What the cache lacks, or has for others alone, while `pullPolicy: Never` lets nobody be asked for it. */
 export function toAbsence(what: string): ArtifactError {
@@ -21,6 +23,7 @@ export function toLack(what: string): ArtifactError {
 export function notHere(reference: string): Documents {
   return {
     place: '',
+    tenants: openTenants(tenantOf({ caller: 'administrator' })),
     async fetch(_, { digest }) {
       throw new ArtifactError(
         'not-found',

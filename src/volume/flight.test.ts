@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ArtifactError } from '../util/error.ts';
+import type { Tenants } from '../util/tenants.ts';
 import { type Caller, createFlights, type Flights } from './flight.ts';
 
 const never = new AbortController().signal;
@@ -19,7 +20,7 @@ function openFlights<Result>(
 }
 
 function caller(who: string, onReport: (value: number) => void = () => {}): Caller<number, string> {
-  return { id: who, who, onReport };
+  return { id: who, who, tenant: `of ${who}`, onReport };
 }
 
 /** Work that ends only by its signal, and what it ended of. */
@@ -200,6 +201,25 @@ test('a late caller is told how far the work is', async () => {
       [2, 3],
     ],
   );
+});
+
+test('a flight is for all the tenants who joined it, also those who left', async () => {
+  const flights = openFlights<string>();
+  const gate = Promise.withResolvers<void>();
+  const seen: string[] = [];
+  const work = async (_: AbortSignal, __: unknown, tenants: Tenants): Promise<string> => {
+    using _each = tenants.each(tenant => seen.push(tenant));
+    await gate.promise;
+    return 'done';
+  };
+  const leaver = new AbortController();
+  const first = flights.join('k', work, caller('a'), leaver.signal);
+  leaver.abort(new Error('left'));
+  await assert.rejects(first, /left/);
+  const others = ['b', 'a', 'c'].map(who => flights.join('k', work, caller(who), never));
+  gate.resolve();
+  await Promise.all(others);
+  assert.deepEqual(seen, ['of a', 'of b', 'of c']);
 });
 
 test('stopping ends every flight with a text that says it goes on', async () => {

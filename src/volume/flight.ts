@@ -1,5 +1,6 @@
 import { abortable } from '../util/abortable.ts';
 import { ArtifactError } from '../util/error.ts';
+import { openTenants, type Tenants } from '../util/tenants.ts';
 
 /**
  * Work that callers share: whoever asks for a key under way joins it. The work has its own AbortController, so it
@@ -21,12 +22,19 @@ export type Flights<Result, Report, Who> = {
   stop(): Promise<void>;
 };
 
-export type Work<Result, Report> = (signal: AbortSignal, report: (report: Report) => void) => Promise<Result>;
+/** What a flight does, for all who join it. */
+export type Work<Result, Report> = (
+  signal: AbortSignal,
+  report: (report: Report) => void,
+  tenants: Tenants,
+) => Promise<Result>;
 
 /** `id`: the same for each call of one who comes back. `onReport` gets the latest report at once, then every new one. */
 export type Caller<Report, Who> = {
   readonly id: string;
   readonly who: Who;
+  /** Whose share of the node's work it takes. */
+  readonly tenant: string;
   readonly onReport: (report: Report) => void;
 };
 
@@ -53,6 +61,7 @@ type Wanter<Report, Who> = { readonly who: Who; readonly calls: Set<(report: Rep
 type State<Result, Report, Who> = {
   readonly since: number;
   readonly controller: AbortController;
+  readonly tenants: Tenants;
   readonly outcome: Promise<Result>;
   /** By id. */
   readonly wanters: Map<string, Wanter<Report, Who>>;
@@ -70,12 +79,13 @@ export function createFlights<Result, Report, Who>({
 
   const start = (key: string, work: Work<Result, Report>): Here => {
     const controller = new AbortController();
+    const tenants = openTenants();
     const report = (latest: Report): void => {
       flight.latest = latest;
       for (const { calls } of flight.wanters.values()) for (const onReport of calls) onReport(latest);
     };
     const outcome = Promise.resolve()
-      .then(() => work(controller.signal, report))
+      .then(() => work(controller.signal, report, tenants))
       .finally(() => {
         clearInterval(flight.checks);
         flights.delete(key);
@@ -84,6 +94,7 @@ export function createFlights<Result, Report, Who>({
     const flight: Here = {
       since: Date.now(),
       controller,
+      tenants,
       outcome,
       wanters: new Map(),
       latest: undefined,
@@ -127,6 +138,7 @@ export function createFlights<Result, Report, Who>({
       }
       flight ??= start(key, work);
       clearInterval(flight.checks);
+      flight.tenants.join(caller.tenant);
       const wanter = flight.wanters.get(caller.id) ?? { who: caller.who, calls: new Set() };
       flight.wanters.set(caller.id, wanter);
       const onReport = (report: Report): void => caller.onReport(report);

@@ -8,6 +8,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { parseDigest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import { openStore } from '../store/store.ts';
+import { openTenants } from '../util/tenants.ts';
 import type { Sink } from './contracts/registry.ts';
 import type { Progress } from './usecases.ts';
 import { createLayerSource } from './layer-source.ts';
@@ -15,11 +16,16 @@ import { createTracker } from './tracker.ts';
 
 const size = 1_000_000;
 const never = new AbortController().signal;
-const confirm = async (): Promise<void> => {};
 
 const planFile = (descriptor: Descriptor): LayerPlan => ({ descriptor, label: 'l', name: 'l', form: 'file' });
 const originOf = (registry: string) =>
   ({ kind: 'registry', repository: { registry, path: 'm' }, keyring: {} }) as never;
+
+const errandFrom = (registry: string, tenant = 'a') => ({
+  origin: originOf(registry),
+  tenants: openTenants(tenant),
+  confirm: async (): Promise<void> => {},
+});
 
 /** A store on the disk, and a registry that brings a blob as it is told. */
 async function openWorld(blob: (descriptor: Descriptor, sink: Sink, signal: AbortSignal) => Promise<void>) {
@@ -55,15 +61,16 @@ test('what is left of a download counts before it is gone on with, and while it 
     await mayEnd.promise;
     sink.write(others);
   });
-  const origin = originOf('r.example');
+  const errand = errandFrom('r.example');
+  const { origin } = errand;
   const here = () => world.source.progress(plan, origin);
   assert.equal(here(), 0);
   await world.leave(plan.descriptor, bytes.subarray(0, 700_000));
   assert.equal(here(), 700_000);
   assert.equal(world.source.progress(plan, originOf('other.example')), 0);
-  const first = world.source.bring(other, origin, confirm, never);
+  const first = world.source.bring(other, errand, never);
   await began.promise;
-  const second = world.source.bring(plan, origin, confirm, never);
+  const second = world.source.bring(plan, errand, never);
   for (let turns = 0; turns < 100; turns++) {
     await turn();
     assert.equal(here(), 700_000);
@@ -88,17 +95,18 @@ test('a call that ends while what is left of a download is verified costs none o
     sink.write(bytes.subarray(sink.offset));
     if (signal === leaving.signal) leaving.abort();
   });
-  const origin = originOf('r.example');
+  const errand = errandFrom('r.example');
+  const { origin } = errand;
   await world.leave(plan.descriptor, bytes.subarray(0, 700_000));
-  await assert.rejects(world.source.bring(plan, origin, confirm, leaving.signal), { code: 'cancelled' });
+  await assert.rejects(world.source.bring(plan, errand, leaving.signal), { code: 'cancelled' });
   assert.equal(world.source.progress(plan, origin), size);
-  await world.source.bring(plan, origin, confirm, never);
+  await world.source.bring(plan, errand, never);
   assert.equal(came, 300_000);
 
   const wrong = randomBytes(700_000);
   await world.store.blobs.remove(plan.descriptor.digest);
   await world.leave(plan.descriptor, wrong);
-  await world.source.bring(plan, origin, confirm, never);
+  await world.source.bring(plan, errand, never);
   assert.equal(came, 300_000 + 300_000 + size);
 });
 
@@ -146,11 +154,8 @@ for (const [form, expected] of [
 ] as const) {
   test(`what is whole stays so in the progress until the layer is there (${form})`, async () => {
     const layer = planOf(form);
-    const origin = {
-      kind: 'registry',
-      repository: { registry: 'r.example', path: 'm' },
-      keyring: {},
-    } as never;
+    const errand = errandFrom('r.example');
+    const { origin } = errand;
     const steps: string[] = [];
     let last: Progress | undefined;
     const source = createLayerSource(
@@ -169,8 +174,124 @@ for (const [form, expected] of [
         last = progress;
       },
     );
-    await source.bring(layer, origin, async () => {}, never);
+    await source.bring(layer, errand, never);
     assert.deepEqual(steps, expected);
     assert.equal(source.progress(layer, origin), 0);
   });
 }
+
+/** A source whose registries stall for ever, but for the blobs of a good one; and whose layers unpack for ever, likewise. */
+function createStallingSource() {
+  const stall = (signal: AbortSignal): Promise<never> =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+  const sinkOf = ({ digest }: Descriptor) => ({
+    path: digest,
+    offset: 0,
+    verify: async () => {},
+    commit: async () => {},
+    drop: async () => {},
+    [Symbol.asyncDispose]: async () => {},
+  });
+  const held = new Set<string>();
+  const stage = { path: '', commit: async () => {}, [Symbol.asyncDispose]: async () => {} };
+  const under = { downloads: 0, unpacks: 0 };
+  return {
+    under,
+    source: createLayerSource(
+      {
+        registry: {
+          async blob(
+            { registry }: { registry: string },
+            _: unknown,
+            __: unknown,
+            ___: unknown,
+            signal: AbortSignal,
+          ) {
+            if (registry === 'good') return {};
+            under.downloads++;
+            return await stall(signal).finally(() => under.downloads--);
+          },
+        },
+        blobs: {
+          size: async () => undefined,
+          ingest: async (descriptor: Descriptor) => sinkOf(descriptor),
+          partial: () => 0,
+        },
+        layers: { has: async (digest: string) => held.has(digest), stage: async () => stage },
+        unpacker: {
+          async unpack(_: string, digest: string, __: string, signal: AbortSignal) {
+            if (digest.includes('bad')) {
+              under.unpacks++;
+              await stall(signal).finally(() => under.unpacks--);
+            }
+            held.add(digest);
+          },
+        },
+        meter: { bytesPulled: () => {} },
+      } as unknown as Parameters<typeof createLayerSource>[0],
+      6,
+    ),
+  };
+}
+
+const layerNamed = (name: string, form: LayerPlan['form']): LayerPlan => ({
+  descriptor: {
+    mediaType: '',
+    digest: parseDigest(`sha256:${Buffer.from(name).toString('hex').padStart(64, '0')}`),
+    size,
+    annotations: {},
+  },
+  label: name,
+  name,
+  form,
+});
+
+test('however many registries of one tenant stall, the layers of another come', async () => {
+  const { source, under } = createStallingSource();
+  const end = new AbortController();
+  const stalled: Promise<unknown>[] = [];
+  for (let registry = 0; registry < 30; registry++)
+    for (let layer = 0; layer < 8; layer++)
+      stalled.push(
+        source.bring(
+          layerNamed(`${registry}.${layer}`, 'file'),
+          errandFrom(`bad${registry}`, 'evil'),
+          end.signal,
+        ),
+      );
+  await turn();
+  await turn();
+  assert.ok(under.downloads >= 16 && under.downloads <= 48, `${under.downloads} downloads`);
+  for (const tenant of ['b', 'c', 'd'])
+    await source.bring(layerNamed(tenant, 'file'), errandFrom('good', tenant), AbortSignal.timeout(2_000));
+  end.abort();
+  await Promise.allSettled(stalled);
+  assert.equal(under.downloads, 0);
+});
+
+test('layers of one tenant that unpack for ever leave threads to others, and to what others want too', async () => {
+  const { source, under } = createStallingSource();
+  const end = new AbortController();
+  const bad = Array.from({ length: 6 }, (_, nth) => {
+    const layer = layerNamed(String(nth), 'unpacked');
+    const digest = parseDigest(`sha256:${`bad${nth}`.padStart(64, '0')}`);
+    return { ...layer, descriptor: { ...layer.descriptor, digest } };
+  });
+  const unpacking = bad.map(layer => source.bring(layer, errandFrom('good', 'evil'), end.signal));
+  await turn();
+  await turn();
+  assert.equal(under.unpacks, 2);
+  for (const tenant of ['b', 'c'])
+    await source.bring(
+      layerNamed(tenant, 'unpacked'),
+      errandFrom('good', tenant),
+      AbortSignal.timeout(2_000),
+    );
+  // One that waits for its turn is taken on by the share of another who wants it.
+  const last = bad.at(-1);
+  assert.ok(last !== undefined);
+  unpacking.push(source.bring(last, errandFrom('good', 'b'), end.signal));
+  while (under.unpacks < 3) await turn();
+  end.abort();
+  await Promise.allSettled(unpacking);
+});

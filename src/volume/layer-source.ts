@@ -3,7 +3,9 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import type { Reference } from '../oci/reference.ts';
 import { toArtifactError } from '../util/error.ts';
-import { createKeyedMutex, createKeyedSemaphore, type KeyedSemaphore } from '../util/mutex.ts';
+import { createFairSlots, type FairSlots } from '../util/fair-slots.ts';
+import { createSharedTurns } from '../util/shared-turns.ts';
+import type { Tenants } from '../util/tenants.ts';
 import { toAbsence } from './absence.ts';
 import type { Meter } from './contracts/meter.ts';
 import type { Giver, Registry, Sink } from './contracts/registry.ts';
@@ -18,7 +20,12 @@ export type Origin =
   | { readonly kind: 'registry'; readonly repository: Reference; readonly keyring: Keyring }
   | { readonly kind: 'offline' };
 
-export type Confirm = (layer: LayerPlan, signal: AbortSignal) => Promise<void>;
+/** `confirm` is asked before bytes are read that another may have brought; it throws where that may not be. */
+export type Errand = {
+  readonly origin: Origin;
+  readonly tenants: Tenants;
+  readonly confirm: (layer: LayerPlan, signal: AbortSignal) => Promise<void>;
+};
 
 export type LayerSource = {
   /** Whether the layer is in the cache in the form that its plan wants. */
@@ -26,11 +33,11 @@ export type LayerSource = {
   /**
    * Brings a layer into the cache in the form that its plan wants. Who asks for a digest that another brings from the
    * same registry waits for it; after a refusal of the other's credential it goes on with its own, from the byte the
-   * other reached. Answers who gave it; undefined where it was held. `confirm` is asked before bytes are read that another may have brought; it throws where that may not be.
+   * other reached. Answers who gave it; undefined where it was held.
    *
    * @throws ArtifactError `corrupt`, `not-found`, `unmountable`, `exhausted`, and what the registry answered.
    */
-  bring(layer: LayerPlan, origin: Origin, confirm: Confirm, signal: AbortSignal): Promise<Giver | undefined>;
+  bring(layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<Giver | undefined>;
   /** How many bytes of a layer that is not held are here, of a download from there that is under way or was cut. */
   progress(layer: LayerPlan, origin: Origin): number;
 };
@@ -46,14 +53,16 @@ export function createLayerSource(
   maxParallelDownloads: number,
 ): LayerSource {
   const { registry, blobs, layers, unpacker, meter } = world;
-  // Of each registry for itself: one that stalls must not hold up what comes from others.
+  // Of each registry for itself: one that stalls must not hold up what comes from others. And of each tenant: whatever
+  // one asks for, from however many registries, must not hold up others.
   const slots = openSlots(maxParallelDownloads);
   const smallSlots = openSlots(smallsForOne * maxParallelDownloads);
   // By registry too: one that never ends what it sends would hold up those who have the same from another, and what one
   // began must not be finished by the guess of another. By size too: a manifest that tells a wrong one has a download of
   // its own, which fails.
-  const downloads = createKeyedMutex();
-  const unpacks = createKeyedMutex();
+  const downloads = createSharedTurns();
+  const unpacks = createSharedTurns();
+  const unpackers = createFairSlots(unpackShares);
   // Bounds open files; above the slots, since what is downloaded may be waiting for the disk.
   const works = openSlots(Math.max(32, 2 * maxParallelDownloads));
   // Small ones have no file open while they wait, and more of them share a sync.
@@ -61,7 +70,12 @@ export function createLayerSource(
   // What is whole stays until it is hashed, durable or unpacked, so that progress never goes back.
   const underWay = new Map<string, Pick<Sink, 'offset'>>();
 
-  const fill = async (sink: Sink, layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
+  const fill = async (
+    sink: Sink,
+    layer: LayerPlan,
+    { origin, tenants }: Share,
+    signal: AbortSignal,
+  ): Promise<Giver> => {
     const { descriptor } = layer;
     underWay.set(keyOf(descriptor, origin), sink);
     if (descriptor.size === 0) return {};
@@ -72,7 +86,7 @@ export function createLayerSource(
     }
     if (origin.kind === 'offline') throw toAbsence(layer.label);
     const { repository, keyring } = origin;
-    using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(repository.registry, signal);
+    using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(repository.registry, tenants, signal);
     if (sink.offset === descriptor.size) {
       // It is whole, whoever brought it: that it is in this repository is still for the registry to say.
       if (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)) return {};
@@ -89,56 +103,62 @@ export function createLayerSource(
   const download = async (
     ingest: Ingest,
     layer: LayerPlan,
-    origin: Origin,
+    share: Share,
     signal: AbortSignal,
   ): Promise<Giver> => {
     const resumed = ingest.offset > 0;
-    const giver = await fill(ingest, layer, origin, signal);
+    const giver = await fill(ingest, layer, share, signal);
     try {
       await ingest.verify();
       return giver;
     } catch (thrown) {
       if (!resumed || toArtifactError(thrown).code !== 'corrupt') throw thrown;
-      const another = await fill(ingest, layer, origin, signal);
+      const another = await fill(ingest, layer, share, signal);
       await ingest.verify();
       return another;
     }
   };
 
-  const unpack = async (path: string, layer: LayerPlan, signal: AbortSignal): Promise<void> => {
+  const unpack = async (
+    path: string,
+    layer: LayerPlan,
+    { origin, tenants }: Share,
+    signal: AbortSignal,
+  ): Promise<void> => {
     const { digest } = layer.descriptor;
-    using _turn = await unpacks.lock(digest, signal);
+    using turn = await unpacks.take(digest, tenants, signal);
     if (await layers.has(digest)) return;
+    using _thread = await unpackers.acquire(placeOf(origin), turn.tenants, signal);
     await using stage = await layers.stage(digest);
     await stage.commit(await unpacker.unpack(path, digest, stage.path, signal));
   };
 
   /** A small blob is not worth a partial file: it is asked for again as a whole. */
-  const bringSmall = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
+  const bringSmall = async (layer: LayerPlan, share: Share, signal: AbortSignal): Promise<Giver> => {
     const sink = createMemorySink(layer.descriptor);
-    const giver = await fill(sink, layer, origin, signal);
+    const giver = await fill(sink, layer, share, signal);
     await blobs.put(layer.descriptor.digest, sink.bytes);
     return giver;
   };
 
-  const bringFile = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
-    if (isSmall(layer)) return bringSmall(layer, origin, signal);
-    await using ingest = await blobs.ingest(layer.descriptor, placeOf(origin), signal);
-    const giver = await download(ingest, layer, origin, signal);
+  const bringFile = async (layer: LayerPlan, share: Share, signal: AbortSignal): Promise<Giver> => {
+    if (isSmall(layer)) return bringSmall(layer, share, signal);
+    await using ingest = await blobs.ingest(layer.descriptor, placeOf(share.origin), signal);
+    const giver = await download(ingest, layer, share, signal);
     await ingest.commit();
     return giver;
   };
 
-  const bringTar = async (layer: LayerPlan, origin: Origin, signal: AbortSignal): Promise<Giver> => {
+  const bringTar = async (layer: LayerPlan, share: Share, signal: AbortSignal): Promise<Giver> => {
     // The transferred bytes of a tar are only a means: they are verified, unpacked and dropped without becoming a blob.
-    await using ingest = await blobs.ingest(layer.descriptor, placeOf(origin), signal);
-    const giver = await download(ingest, layer, origin, signal);
+    await using ingest = await blobs.ingest(layer.descriptor, placeOf(share.origin), signal);
+    const giver = await download(ingest, layer, share, signal);
     if (layer.form === 'detected' && !(await unpacker.isTar(ingest.path))) {
       await ingest.commit();
       return giver;
     }
     try {
-      await unpack(ingest.path, layer, signal);
+      await unpack(ingest.path, layer, share, signal);
     } catch (thrown) {
       if (toArtifactError(thrown).code === 'exhausted') await ingest.drop(); // its bytes are room for others
       throw thrown;
@@ -157,20 +177,21 @@ export function createLayerSource(
 
   return {
     isHeld,
-    async bring(layer, origin, confirm, signal) {
+    async bring(layer, { origin, tenants, confirm }, signal) {
       const { digest, size } = layer.descriptor;
       const key = keyOf(layer.descriptor, origin);
-      using _turn = await downloads.lock(key, signal);
+      using turn = await downloads.take(key, tenants, signal);
       if (await isHeld(layer)) return undefined;
-      using _work = await (isSmall(layer) ? smalls : works).acquire(placeOf(origin), signal);
+      const share = { origin, tenants: turn.tenants };
+      using _work = await (isSmall(layer) ? smalls : works).acquire(placeOf(origin), turn.tenants, signal);
       try {
         if (layer.form !== 'file' && (await blobs.size(digest)) !== undefined) {
           await confirm(layer, signal);
           underWay.set(key, { offset: size });
-          await unpack(blobs.path(digest), layer, signal);
+          await unpack(blobs.path(digest), layer, share, signal);
           return undefined;
         }
-        return await (layer.form === 'file' ? bringFile : bringTar)(layer, origin, signal);
+        return await (layer.form === 'file' ? bringFile : bringTar)(layer, share, signal);
       } finally {
         underWay.delete(key);
       }
@@ -192,10 +213,16 @@ const smallsForOne = 8;
 /** All registries together have what so many may have: each download takes a connection, a buffer and a file. */
 const maxRegistries = 16;
 
-/** Slots of each registry for itself. */
-function openSlots(each: number): KeyedSemaphore {
-  return createKeyedSemaphore(each, maxRegistries * each);
+/** Where a layer comes from, and for whom. */
+type Share = Pick<Errand, 'origin' | 'tenants'>;
+
+/** Slots of each registry and tenant. */
+function openSlots(each: number): FairSlots {
+  return createFairSlots({ total: maxRegistries * each, perPlace: each });
 }
+
+/** Each unpacks with one thread, uncompresses with another, and may write small files with a third. */
+const unpackShares = { total: 4, perTenant: 2 };
 
 /** Both together are what the small blobs of one registry may take of memory: 8 MiB. */
 const smallBytes = 64 * 1024;

@@ -3,7 +3,9 @@ import type { Digest } from '../oci/digest.ts';
 import { needsConfig, parseDiffIds, parseManifest, type Index, type Manifest } from '../oci/manifest.ts';
 import { selectPlatform, type Platform } from '../oci/platform.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { createKeyedMutex } from '../util/mutex.ts';
+import { createFairSlots } from '../util/fair-slots.ts';
+import { createSharedTurns } from '../util/shared-turns.ts';
+import type { Tenants } from '../util/tenants.ts';
 import type { Content, Giver } from './contracts/registry.ts';
 import type { Blobs } from './contracts/store.ts';
 import type { Integrity } from './integrity.ts';
@@ -22,6 +24,7 @@ export type Fetched = { readonly bytes: Uint8Array; readonly place: Giver };
 export type Documents = {
   /** Those of one place wait for each other's requests, and for nobody else's. */
   readonly place: string;
+  readonly tenants: Tenants;
   /** Brings one from where registries keep its kind; throws where that may not be. */
   fetch(kind: 'manifest' | 'blob', descriptor: Descriptor, signal: AbortSignal): Promise<Fetched>;
   /** Told of each before it is read, so that collection leaves it. */
@@ -53,11 +56,15 @@ const maxDepth = 4;
 /** Of documents and of configs, as they are in JSON; parsed they take some times as much. */
 const rememberedBytes = 4 * 1024 * 1024;
 
+/** Each may have 4 MiB in memory while it comes. */
+const requestShares = { total: 32, perPlace: 8 };
+
 /** Remembers what it parsed, so that publishing again reads no blob. */
 export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examine' | 'distrust'>): Manifests {
   const documents = createRecall<string, Index | Manifest>();
   const configs = createRecall<Digest, { readonly diffIds: readonly string[] | undefined }>();
-  const fetching = createKeyedMutex();
+  const fetching = createSharedTurns();
+  const requests = createFairSlots(requestShares);
 
   /** Many who want one document at once make one request, and each goes on with its own credential where that fails. */
   const bytesOf = async (
@@ -70,10 +77,14 @@ export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examin
     for (;;) {
       {
         // One that is held may not be learned of yet: who brings it has the turn until then.
-        using _turn = await fetching.lock(`${descriptor.digest} ${source.place}`, signal);
+        using turn = await fetching.take(`${descriptor.digest} ${source.place}`, source.tenants, signal);
         await integrity.examine([item], signal);
         if ((await blobs.size(descriptor.digest)) !== descriptor.size) {
-          const { bytes, place } = await (embedded(descriptor) ?? source.fetch(kind, descriptor, signal));
+          const fetchFairly = async (): Promise<Fetched> => {
+            using _request = await requests.acquire(source.place, turn.tenants, signal);
+            return await source.fetch(kind, descriptor, signal);
+          };
+          const { bytes, place } = embedded(descriptor) ?? (await fetchFairly());
           await blobs.put(descriptor.digest, bytes);
           await source.learn(descriptor.digest, place);
           return bytes;

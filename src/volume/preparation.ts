@@ -3,10 +3,11 @@ import type { Digest } from '../oci/digest.ts';
 import type { LayerPlan, Plan } from '../oci/plan.ts';
 import { measureTree } from '../oci/tree.ts';
 import { toArtifactError } from '../util/error.ts';
-import { createSemaphore } from '../util/mutex.ts';
+import { createFairSlots } from '../util/fair-slots.ts';
 import { throughPauses } from '../util/pause.ts';
 import { settle } from '../util/settle.ts';
 import { doInSlices } from '../util/pace.ts';
+import type { Tenants } from '../util/tenants.ts';
 import type { Gift } from './access-memory.ts';
 import type { Authority } from './authority.ts';
 import type { Meter } from './contracts/meter.ts';
@@ -15,7 +16,7 @@ import type { Item, View, ViewRecord, Views } from './contracts/store.ts';
 import type { Holds } from './holds.ts';
 import { viewId } from './holds.ts';
 import type { Integrity } from './integrity.ts';
-import type { Confirm, LayerSource, Origin } from './layer-source.ts';
+import type { Errand, LayerSource, Origin } from './layer-source.ts';
 import type { Selected } from './manifests.ts';
 import type { Selection } from './request.ts';
 import type { Room } from './room.ts';
@@ -33,7 +34,7 @@ export type Blueprint = {
 };
 
 /** Changes whenever the same manifest and options would give another tree than before. */
-const viewFormat = 2;
+const viewFormat = 3;
 
 /** The view's name: everything that decides its content, and nothing else. */
 export function viewKey(manifest: Digest, selection: Selection): string {
@@ -69,18 +70,19 @@ export function heldBy(blueprint: Blueprint): readonly string[] {
   return [viewId(blueprint.key), ...contentsOf(blueprint).map(content => content.descriptor.digest)];
 }
 
+/** Who hears of the progress, and for whom it is. */
+export type Passage = {
+  readonly report: (progress: Progress) => void;
+  readonly tenants: Tenants;
+};
+
 export type Preparation = {
   /**
    * Brings what a blueprint lacks and builds its view.
    *
    * @throws ArtifactError `exhausted` before the first byte where the disk has no room for it.
    */
-  prepare(
-    blueprint: Blueprint,
-    origin: Origin,
-    report: (progress: Progress) => void,
-    signal: AbortSignal,
-  ): Promise<View>;
+  prepare(blueprint: Blueprint, origin: Origin, passage: Passage, signal: AbortSignal): Promise<View>;
 };
 
 export function createPreparation(world: {
@@ -96,13 +98,13 @@ export function createPreparation(world: {
   readonly note: (reference: string, text: string) => void;
 }): Preparation {
   const { source, authority, trees, integrity, views, holds, room, meter } = world;
-  const merges = createSemaphore(maxMerges);
+  const merges = createFairSlots(mergeShares);
 
   const bringAll = async (
     blueprint: Blueprint,
     missing: readonly LayerPlan[],
     origin: Origin,
-    report: (progress: Progress) => void,
+    { report, tenants }: Passage,
     signal: AbortSignal,
   ): Promise<void> => {
     const tracker = createTracker(
@@ -130,15 +132,16 @@ export function createPreparation(world: {
         brought = [];
         if (origin.kind === 'registry') await authority.learn(origin.repository, gifts);
       };
-      const confirm: Confirm = async ({ descriptor }, until) => {
+      const confirm: Errand['confirm'] = async ({ descriptor }, until) => {
         if (origin.kind === 'registry')
           await authority.confirm(origin.repository, [{ kind: 'blob', descriptor }], origin.keyring, until);
       };
+      const errand = { origin, tenants, confirm };
       const bringOn = async (): Promise<void> => {
         for (const layer of waiting) {
           const { digest, size } = layer.descriptor;
           const giver = await throughPauses(
-            () => source.bring(layer, origin, confirm, either),
+            () => source.bring(layer, errand, either),
             pause => tracker.pause(layer, pause),
             either,
           );
@@ -165,26 +168,31 @@ export function createPreparation(world: {
   const bring = async (
     blueprint: Blueprint,
     origin: Origin,
-    report: (progress: Progress) => void,
+    passage: Passage,
     signal: AbortSignal,
   ): Promise<void> => {
     await integrity.examine(itemsOf(blueprint), signal);
     const missing = await missingLayers(blueprint.plan.layers, source);
-    if (missing.length > 0) await bringAll(blueprint, missing, origin, report, signal);
-    // Before anything in them is read: an error would tell of it.
-    if (origin.kind === 'registry')
-      await authority.confirm(origin.repository, contentsOf(blueprint), origin.keyring, signal);
+    const confirm = async (contents: readonly Content[]): Promise<void> => {
+      if (origin.kind === 'registry')
+        await authority.confirm(origin.repository, contents, origin.keyring, signal);
+    };
+    // Before the progress of the others counts what is held, and before anything of it is read: both would tell of it.
+    const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
+    await confirm(contentsOf(blueprint).filter(({ descriptor }) => !toCome.has(descriptor.digest)));
+    if (missing.length > 0) await bringAll(blueprint, missing, origin, passage, signal);
+    await confirm(contentsOf(blueprint));
   };
 
   /** What is there already and is right stays: it may be mounted. */
   const build = async (
     blueprint: Blueprint,
-    report: (progress: Progress) => void,
+    { report, tenants }: Passage,
     signal: AbortSignal,
   ): Promise<View> => {
     const { plan, selection, key, selected, reference } = blueprint;
     report({ ...totals(plan.layers), phase: 'view' });
-    using turn = await merges.acquire(signal);
+    using turn = await merges.acquire('', tenants, signal);
     const notes: string[] = [];
     const note = (text: string): void => {
       notes.push(text);
@@ -214,7 +222,7 @@ export function createPreparation(world: {
   };
 
   return {
-    async prepare(blueprint, origin, report, signal) {
+    async prepare(blueprint, origin, passage, signal) {
       using _held = await holds.hold(heldBy(blueprint));
       const existing = await views.find(blueprint.key);
       if (
@@ -224,15 +232,15 @@ export function createPreparation(world: {
         return existing;
       // What the names alone forbid is refused before anything is downloaded.
       await trees.verifyNames(blueprint.plan, signal);
-      await bring(blueprint, origin, report, signal);
+      await bring(blueprint, origin, passage, signal);
       try {
-        return await build(blueprint, report, signal);
+        return await build(blueprint, passage, signal);
       } catch (thrown) {
         if (toArtifactError(thrown).code !== 'corrupt') throw thrown;
         // It rotted though nobody touched it: now nothing speaks for it, and what is wrong is pulled anew.
         integrity.distrust(itemsOf(blueprint));
-        await bring(blueprint, origin, report, signal);
-        return build(blueprint, report, signal);
+        await bring(blueprint, origin, passage, signal);
+        return build(blueprint, passage, signal);
       }
     },
   };
@@ -244,7 +252,7 @@ const maxQueued = 128;
 const worthAWrite = 1024 * 1024;
 const maxUnwritten = 250;
 /** How many trees are in memory at once: each may have as many entries as a layer. */
-const maxMerges = 2;
+const mergeShares = { total: 4, perTenant: 2 };
 
 /** Of all that is to be said about a view, its record has so much; the log has all. */
 const maxNotes = 16;

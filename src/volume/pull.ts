@@ -6,6 +6,7 @@ import type { Platform } from '../oci/platform.ts';
 import { formatReference, formatRepository, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { throughPauses } from '../util/pause.ts';
+import { openTenants } from '../util/tenants.ts';
 import { toAbsence, toLack } from './absence.ts';
 import type { Authority } from './authority.ts';
 import type { Kubelet } from './contracts/kubelet.ts';
@@ -20,7 +21,7 @@ import type { Origin } from './layer-source.ts';
 import type { Documents, Manifests } from './manifests.ts';
 import { createMemorySink } from './memory-sink.ts';
 import { whilePaused } from './progress.ts';
-import type { PullPolicy, PullRequest } from './request.ts';
+import { type PullPolicy, type PullRequest, tenantOf } from './request.ts';
 import { defaultPullPolicy, type Resolution, type Resolver } from './resolution.ts';
 import type { Signatures } from './signatures.ts';
 import { about } from './subject.ts';
@@ -90,6 +91,7 @@ export function createPull(world: {
     const platform = request.platform ?? world.platform;
     const source: Documents = {
       place: resolution.reference.registry,
+      tenants: openTenants(tenantOf(request)),
       fetch,
       confirm,
       hold: async digest => void stack.use(await holds.hold([digest])),
@@ -110,9 +112,9 @@ export function createPull(world: {
     for (let attempt = 0; attempt < attempts; attempt++) {
       await flights.join(
         `${blueprint.key} ${originKey(origin)}`,
-        (flight, report) =>
+        (flight, report, tenants) =>
           throughPauses(
-            () => preparation.prepare(blueprint, origin, report, flight),
+            () => preparation.prepare(blueprint, origin, { report, tenants }, flight),
             pause => report(whilePaused(pause)),
             flight,
           ),
@@ -259,7 +261,7 @@ function toCaller(
 ): Caller<Progress, Wanter> {
   const who = wanterOf(request, resolution);
   const id = who.kind === 'pod' && who.targetPath !== undefined ? who.targetPath : randomUUID();
-  return { id, who, onReport: onProgress };
+  return { id, who, tenant: tenantOf(request), onReport: onProgress };
 }
 
 function toNameRecord(resolution: Resolution, credential: Credential) {

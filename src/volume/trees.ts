@@ -1,12 +1,12 @@
-import { createFew } from '../oci/few.ts';
-import { createLayerTree, type LayerTree, toFileTree } from '../oci/layer-tree.ts';
-import { mergeTrees } from '../oci/merge.ts';
+import { createFew, type Few } from '../oci/few.ts';
+import { createTreeBuilder, type TreeBuilder } from '../oci/layer-tree.ts';
+import { createPathCheck } from '../oci/path-check.ts';
 import type { LayerPlan, Plan } from '../oci/plan.ts';
 import { subTree } from '../oci/sub-tree.ts';
-import { createTreeBudget, type TreeBudget } from '../oci/tree-budget.ts';
+import { createTreeBudget } from '../oci/tree-budget.ts';
 import type { DirectoryNode } from '../oci/tree.ts';
 import { ArtifactError } from '../util/error.ts';
-import { doInSlices } from '../util/pace.ts';
+import { startPace } from '../util/pace.ts';
 import type { Layers } from './contracts/store.ts';
 import type { Selection } from './request.ts';
 
@@ -30,9 +30,38 @@ export type SettledPlan = { readonly kind: Plan['kind']; readonly layers: readon
 
 /** @param maxEntries most entries of the layers of one artifact, all together. */
 export function createTrees(layers: Layers, maxEntries: number): Trees {
+  /** In slices: there may be twenty thousand layers. */
+  const build = async (
+    plan: SettledPlan,
+    hidden: Few,
+    addTar: (tree: TreeBuilder, layer: TarPlan) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<DirectoryNode> => {
+    const tree = createTreeBuilder(plan.kind, createTreeBudget(maxEntries), hidden);
+    const pace = startPace(signal);
+    for (const layer of plan.layers) {
+      const { name, label, descriptor } = layer;
+      if (layer.form === 'unpacked') await addTar(tree, layer);
+      else tree.addFile(name, { digest: descriptor.digest, size: descriptor.size, label });
+      const rest = pace();
+      if (rest !== undefined) await rest;
+    }
+    return tree.root();
+  };
+
+  /** Where the root of a tar goes. The names of a packed directory may begin with its path already. */
+  const placeOf = async ({ descriptor, label, into }: TarPlan, signal: AbortSignal): Promise<Path> => {
+    const { path = [], packed = false } = into ?? {};
+    if (!packed) return path;
+    const check = createPathCheck(path, label);
+    await layers.readToc(descriptor.digest, some => some.forEach(check.add), signal);
+    return check.isBelow() ? [] : path;
+  };
+
   return {
-    async verifyNames(plan, signal) {
-      await doInSlices(mergeTrees(fileTreesOf(plan, createTreeBudget(maxEntries)), plan.kind), signal);
+    async verifyNames({ kind, layers: plans }, signal) {
+      const files = plans.filter(layer => layer.form === 'file');
+      await build({ kind, layers: files }, createFew(), async () => {}, signal);
     },
     async settle({ kind, layers: plans }) {
       const settled: SettledLayer[] = [];
@@ -44,15 +73,16 @@ export function createTrees(layers: Layers, maxEntries: number): Trees {
       return { kind, layers: settled };
     },
     async merge(plan, selection, note, signal) {
-      const trees = [];
-      const budget = createTreeBudget(maxEntries);
-      for (const layer of plan.layers) {
-        const tree = await treeOf(layer, plan.kind, layers, budget, signal);
-        tree.notes.forEach(note);
-        trees.push(tree);
-      }
+      const addTar = async (tree: TreeBuilder, layer: TarPlan): Promise<void> => {
+        const { digest } = layer.descriptor;
+        const entries = tree.openTar(digest, layer.label, await placeOf(layer, signal));
+        const toc = await layers.readToc(digest, some => some.forEach(entries.add), signal);
+        verifyToc(layer, toc?.diffId);
+        toc?.notes.forEach(note);
+        entries.notes().forEach(note);
+      };
       const hidden = createFew();
-      const root = await doInSlices(mergeTrees(trees, plan.kind, hidden), signal);
+      const root = await build(plan, hidden, addTar, signal);
       const list = hidden.format();
       if (list !== undefined) note(`layers hide files of earlier layers: ${list}`);
       return selection.subPath === undefined ? root : subTree(root, selection.subPath);
@@ -60,34 +90,15 @@ export function createTrees(layers: Layers, maxEntries: number): Trees {
   };
 }
 
-/** One at a time: there may be twenty thousand. */
-function* fileTreesOf({ layers }: Plan, budget: TreeBudget): Generator<LayerTree> {
-  for (const layer of layers) if (layer.form === 'file') yield fileTreeOf(layer, budget);
-}
+type TarPlan = Extract<SettledLayer, { form: 'unpacked' }>;
+type Path = readonly string[];
 
-function fileTreeOf({ name, label, descriptor }: SettledLayer, budget: TreeBudget): LayerTree {
-  return toFileTree(name, { digest: descriptor.digest, size: descriptor.size, label, budget });
-}
-
-async function treeOf(
-  layer: SettledLayer,
-  kind: Plan['kind'],
-  layers: Layers,
-  budget: TreeBudget,
-  signal: AbortSignal,
-): Promise<LayerTree> {
-  const { digest } = layer.descriptor;
-  if (layer.form === 'file') return fileTreeOf(layer, budget);
-  const { path = [], packed = false } = layer.into ?? {};
-  const tree = createLayerTree(digest, { kind, label: layer.label, budget, at: path, packed });
-  const toc = await layers.readToc(digest, entries => entries.forEach(tree.add), signal);
-  if (toc === undefined)
-    throw new ArtifactError('internal', `${layer.label} (${digest}) left the cache while it was in use`);
-  if (layer.diffId !== undefined && layer.diffId !== toc.diffId) {
-    throw new ArtifactError(
-      'unmountable',
-      `the uncompressed bytes of ${layer.label} (${layer.descriptor.mediaType}) are ${toc.diffId}, but the artifact promises ${layer.diffId}; push it again`,
-    );
-  }
-  return tree.finish(toc.notes);
+function verifyToc({ descriptor, label, diffId }: TarPlan, found: string | undefined): void {
+  if (found === undefined)
+    throw new ArtifactError('internal', `${label} (${descriptor.digest}) left the cache while it was in use`);
+  if (diffId === undefined || diffId === found) return;
+  throw new ArtifactError(
+    'unmountable',
+    `the uncompressed bytes of ${label} (${descriptor.mediaType}) are ${found}, but the artifact promises ${diffId}; push it again`,
+  );
 }

@@ -45,7 +45,7 @@ async function stageLayer(store: Store, digest: Digest) {
       mode: 0o644,
       uid: 0,
       gid: 0,
-      mtime: 0,
+      mtime: 0n,
     };
   });
   return { stage, summary: writeToc(stage.path, { digest, diffId: digest, notes: [], entries }) };

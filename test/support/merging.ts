@@ -1,21 +1,21 @@
 import { toDigest } from '../../src/oci/digest.ts';
-import type { LayerTree } from '../../src/oci/layer-tree.ts';
-import { mergeTrees } from '../../src/oci/merge.ts';
+import { createTreeBuilder } from '../../src/oci/layer-tree.ts';
 import type { TocEntry } from '../../src/oci/toc.ts';
 import type { DirectoryNode } from '../../src/oci/tree.ts';
-import { atOnce } from './at-once.ts';
-import { toLayerTree } from './toc.ts';
 
 const digest = toDigest('sha256', 'e'.repeat(64));
 
-/** An entry in short: `d/` a directory, `l -> t` a symlink, `l = t` a hard link, anything else a file of that body. */
+/** An entry in short: `d/` a directory, `l -> t` a symlink, `l = t` a hard link, `p |` a FIFO, else a file of that body. */
 export type Short = string | readonly [path: string, body: number];
 
-function entry(short: Short): TocEntry {
-  const attributes = { mode: 0o700, uid: 5, gid: 6, mtime: 7 };
+const attributes = { mode: 0o700, uid: 5, gid: 6, mtime: 7n };
+
+function toEntry(short: Short | TocEntry): TocEntry {
+  if (typeof short === 'object' && 'kind' in short) return short;
   if (typeof short !== 'string') {
     return { kind: 'file', path: short[0], size: 1, body: short[1], sha256: '', ...attributes };
   }
+  if (short.endsWith(' |')) return { kind: 'special', path: short.slice(0, -2), what: 'FIFO' };
   const [path = '', target = ''] = short.split(/ (?:->|=) /);
   if (short.includes(' -> ')) return { kind: 'symlink', path, target, ...attributes };
   if (short.includes(' = ')) return { kind: 'link', path, target };
@@ -24,16 +24,17 @@ function entry(short: Short): TocEntry {
     : { kind: 'file', path, size: 1, body: 0, sha256: '', ...attributes };
 }
 
-/** The `index`th layer of these entries, in order. */
-export function layer(kind: 'artifact' | 'image', index: number, shorts: readonly Short[]): LayerTree {
-  const toc = { digest, notes: [], entries: shorts.map(entry) };
-  return toLayerTree(toc, { kind, label: `layer ${index + 1}` });
-}
-
-/** Layers of these entries, laid over each other. */
-export function merge(kind: 'artifact' | 'image', ...layers: readonly (readonly Short[])[]): DirectoryNode {
-  const trees = layers.map((shorts, index) => layer(kind, index, shorts));
-  return atOnce(mergeTrees(trees, kind));
+/** Layers of these entries, one after the other. */
+export function merge(
+  kind: 'artifact' | 'image',
+  ...layers: readonly (readonly (Short | TocEntry)[])[]
+): DirectoryNode {
+  const tree = createTreeBuilder(kind);
+  for (const [index, shorts] of layers.entries()) {
+    const entries = tree.openTar(digest, `layer ${index + 1}`);
+    shorts.map(toEntry).forEach(entries.add);
+  }
+  return tree.root();
 }
 
 /** A tree as nested objects: files as bodies, symlinks as targets. */

@@ -5,7 +5,7 @@ import type { Attributes } from '../../src/oci/toc.ts';
 import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../../src/oci/tree.ts';
 
 /** Nodes of merged trees, as tests build them by hand. */
-export const plain: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 1_000_000_000_123 };
+export const plain: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 1_000_000_000_123_456_789n };
 const layer = 'layer 0';
 
 export function directory(

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createLayerTree, type LayerRole, type LayerTree } from '../../src/oci/layer-tree.ts';
 import { bodyFolder, bodyName, tocName, type TocEntry, type TocSummary } from '../../src/oci/toc.ts';
 import { checksumLength, createTocDecoder, createTocEncoder } from '../../src/oci/toc-text.ts';
 
@@ -28,13 +27,6 @@ export function decodeToc(file: Buffer, step: number = file.length): Toc {
   const summary = decoder.end(file.toString('latin1', end));
   assert.ok(summary);
   return { ...summary, entries };
-}
-
-/** The tree of a whole table. */
-export function toLayerTree(toc: Pick<Toc, 'digest' | 'notes' | 'entries'>, role: LayerRole): LayerTree {
-  const tree = createLayerTree(toc.digest, role);
-  toc.entries.forEach(tree.add);
-  return tree.finish(toc.notes);
 }
 
 /** Writes a table into a stage. */

@@ -1,0 +1,53 @@
+/**
+ * Rows of unsigned 32-bit numbers, and bytes, which grow by pages: nothing is copied as they grow, the collector of garbage
+ * has nothing to walk through, and a page goes back to the system when the whole is let go.
+ */
+
+/** Numbers of a row, 0 until they are set. */
+export type Columns = {
+  get(row: number, column: number): number;
+  set(row: number, column: number, value: number): void;
+};
+
+const pageRows = 16_384;
+
+export function createColumns(width: number): Columns {
+  const pages: Uint32Array[] = [];
+  return {
+    get: (row, column) => pages[Math.floor(row / pageRows)]?.[(row % pageRows) * width + column] ?? 0,
+    set(row, column, value) {
+      const page = (pages[Math.floor(row / pageRows)] ??= new Uint32Array(pageRows * width));
+      page[(row % pageRows) * width + column] = value;
+    },
+  };
+}
+
+/** Bytes by their address. Address 0 is never given. */
+export type Arena = {
+  /** Room for so many bytes, at most `maxRecord`, in one piece. */
+  take(length: number): number;
+  /** The page of an address; the address is in it at `offsetIn(address)`. */
+  page(address: number): Buffer;
+};
+
+const pageBytes = 2 ** 18;
+/** Bytes that are taken at once, at most. */
+export const maxRecord = 8192;
+
+export function createArena(): Arena {
+  const pages: Buffer[] = [];
+  let end = 1;
+  return {
+    take(length) {
+      if (offsetIn(end) + length > pageBytes) end += pageBytes - offsetIn(end);
+      const address = end;
+      end += length;
+      return address;
+    },
+    page: address => (pages[Math.floor(address / pageBytes)] ??= Buffer.alloc(pageBytes)),
+  };
+}
+
+export function offsetIn(address: number): number {
+  return address % pageBytes;
+}

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { createFairQueue, type Lane, type Shares } from './fair-queue.ts';
+
+/** Serves all that may be served now. */
+function serveAll<Item>(queue: ReturnType<typeof createFairQueue<Item>>): { item: Item; lane: Lane }[] {
+  const served: { item: Item; lane: Lane }[] = [];
+  for (let next = queue.next(); next !== undefined; next = queue.next()) served.push(next);
+  return served;
+}
+
+const shares = fc.record(
+  { total: fc.integer({ min: 1, max: 40 }), perTenant: fc.integer({ min: 1, max: 10 }), perPlace: fc.nat(8) },
+  { requiredKeys: ['total'] },
+);
+const name = fc.constantFrom('a', 'b', 'c', 'd');
+const step = fc.oneof(
+  fc.record({
+    kind: fc.constant('add' as const),
+    tenants: fc.uniqueArray(name, { minLength: 1 }),
+    place: name,
+  }),
+  fc.record({ kind: fc.constant('remove' as const), nth: fc.nat() }),
+  fc.record({ kind: fc.constant('release' as const), nth: fc.nat() }),
+);
+
+test('whatever comes and goes, nobody has more than the shares, and who has nothing finds what is free', () => {
+  fc.assert(
+    fc.property(shares, fc.array(step, { maxLength: 200 }), (given, steps) => {
+      const limits: Shares = {
+        ...given,
+        ...(given.perPlace !== undefined && { perPlace: given.perPlace + 1 }),
+      };
+      const queue = createFairQueue<number>(limits);
+      const waiting = new Map<number, { readonly tenants: readonly string[]; readonly place: string }>();
+      let held: Lane[] = [];
+      const count = (of: Partial<Lane>): number =>
+        held.filter(
+          lane => lane.tenant === (of.tenant ?? lane.tenant) && lane.place === (of.place ?? lane.place),
+        ).length;
+      steps.forEach((each, number) => {
+        if (each.kind === 'add') {
+          waiting.set(number, each);
+          for (const tenant of each.tenants) queue.add(number, { tenant, place: each.place });
+        } else if (each.kind === 'remove') {
+          const item = [...waiting.keys()][each.nth % Math.max(1, waiting.size)];
+          if (item !== undefined) queue.remove(item);
+          if (item !== undefined) waiting.delete(item);
+        } else {
+          const lane = held[each.nth % Math.max(1, held.length)];
+          held = held.filter(other => other !== lane);
+          if (lane !== undefined) queue.release(lane);
+        }
+        for (const { item, lane } of serveAll(queue)) {
+          const asked = waiting.get(item);
+          assert.ok(asked?.tenants.includes(lane.tenant) && asked.place === lane.place);
+          waiting.delete(item);
+          held.push(lane);
+        }
+        const free = limits.total - held.length;
+        assert.ok(free >= 0);
+        for (const lane of held) {
+          assert.ok(count({ tenant: lane.tenant }) <= (limits.perTenant ?? limits.total));
+          assert.ok(count(lane) <= (limits.perPlace ?? limits.total));
+          assert.ok(count({ place: lane.place }) <= 2 * (limits.perPlace ?? limits.total));
+        }
+        const isCrowded = (place: string): boolean =>
+          limits.perPlace !== undefined && count({ place }) >= 2 * limits.perPlace;
+        for (const { tenants, place } of waiting.values())
+          if (free > 0 && !isCrowded(place)) for (const tenant of tenants) assert.ok(count({ tenant }) > 0);
+      });
+    }),
+  );
+});
+
+test('one that wants everything everywhere leaves half, and each that follows leaves half of that', () => {
+  const queue = createFairQueue<string>({ total: 96, perPlace: 6 });
+  const greedy = (tenant: string): number => {
+    for (let nth = 0; nth < 400; nth++)
+      queue.add(`${tenant}${nth}`, { tenant, place: `${tenant}-${nth % 40}` });
+    return serveAll(queue).length;
+  };
+  assert.deepEqual(['a', 'b', 'c', 'd', 'e'].map(greedy), [47, 25, 12, 6, 3]);
+  queue.add('small', { tenant: 'f', place: 'good' });
+  assert.equal(serveAll(queue).length, 1);
+});
+
+test('tenants of one place share it, and a tenant leaves some for its other places', () => {
+  const queue = createFairQueue<string>({ total: 96, perPlace: 6 });
+  for (let nth = 0; nth < 20; nth++) queue.add(`a${nth}`, { tenant: 'a', place: 'shared' });
+  assert.equal(serveAll(queue).length, 6);
+  for (let nth = 0; nth < 20; nth++) queue.add(`b${nth}`, { tenant: 'b', place: 'shared' });
+  assert.equal(serveAll(queue).length, 3);
+  queue.add('c', { tenant: 'c', place: 'shared' });
+  assert.equal(serveAll(queue).length, 1);
+});
+
+test('what becomes free goes round the tenants, and round the places of each', () => {
+  const queue = createFairQueue<string>({ total: 1 });
+  for (const item of ['a1', 'a2', 'a3', 'b1', 'b2']) queue.add(item, { tenant: item.charAt(0), place: 'x' });
+  queue.add('a4', { tenant: 'a', place: 'y' });
+  const order: string[] = [];
+  for (let served = queue.next(); served !== undefined; served = queue.next()) {
+    order.push(served.item);
+    queue.release(served.lane);
+  }
+  assert.deepEqual(order, ['a1', 'b1', 'a4', 'b2', 'a2', 'a3']);
+});

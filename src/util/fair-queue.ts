@@ -1,0 +1,127 @@
+/** How many slots there are, and how many of them one tenant, or one tenant at one place, may have at the most. */
+export type Shares = {
+  readonly total: number;
+  readonly perTenant?: number;
+  /** All tenants together have at most twice as many at one place. */
+  readonly perPlace?: number;
+};
+
+/** What is held and waited for: a tenant's, at a place (a registry, say). */
+export type Lane = { readonly tenant: string; readonly place: string };
+
+/**
+ * Decides who is next for slots that cannot be taken back. Two rules: who holds as many as are free gets no more, so that
+ * however many one tenant wants and however long it keeps them, another finds some (one alone gets half, n of them an
+ * (n+1)th each); and of those who may, the tenant that holds the fewest is next, then the one that was served longest
+ * ago. Likewise among the places of one tenant.
+ */
+export type FairQueue<Item> = {
+  /** An item waits in one lane or in several, until it is served or removed. */
+  add(item: Item, lane: Lane): void;
+  remove(item: Item): void;
+  /** Gives a slot to the next item that may have one; undefined if there is none. */
+  next(): { readonly item: Item; readonly lane: Lane } | undefined;
+  /** A slot of a lane is free again. */
+  release(lane: Lane): void;
+};
+
+type Party = { held: number; servedAt: number };
+type Tenant<Item> = Party & { readonly lanes: Map<string, Party & { readonly waiting: Set<Item> }> };
+
+export function createFairQueue<Item>({ total, perTenant, perPlace }: Shares): FairQueue<Item> {
+  const tenants = new Map<string, Tenant<Item>>();
+  const places = new Map<string, number>();
+  /** Where each item waits, so that it leaves all at once. */
+  const lanesOf = new Map<Item, Lane[]>();
+  let free = total;
+  let turn = 0;
+
+  const tenantOf = (name: string): Tenant<Item> =>
+    getOrAdd(tenants, name, () => ({ held: 0, servedAt: 0, lanes: new Map() }));
+  const laneOf = (tenant: Tenant<Item>, place: string) =>
+    getOrAdd(tenant.lanes, place, () => ({ held: 0, servedAt: 0, waiting: new Set<Item>() }));
+
+  /** What nobody holds or waits for is forgotten. */
+  const forget = ({ tenant: name, place }: Lane): void => {
+    const tenant = tenants.get(name);
+    const lane = tenant?.lanes.get(place);
+    if (lane?.held === 0 && lane.waiting.size === 0) tenant?.lanes.delete(place);
+    if (tenant?.lanes.size === 0) tenants.delete(name);
+  };
+
+  const mayServe = ({ held }: Party): boolean => held < Math.min(free, perTenant ?? total);
+
+  const mayUse = (tenant: Party, place: string, { held }: Party): boolean => {
+    if (perPlace === undefined) return true;
+    // What the tenant would get of the free ones if nobody else took any.
+    const left = Math.ceil((free - tenant.held) / 2);
+    const leftThere = 2 * perPlace - (places.get(place) ?? 0);
+    return held < Math.min(perPlace, left, leftThere);
+  };
+
+  const remove = (item: Item): void => {
+    for (const lane of lanesOf.get(item) ?? []) {
+      tenants.get(lane.tenant)?.lanes.get(lane.place)?.waiting.delete(item);
+      forget(lane);
+    }
+    lanesOf.delete(item);
+  };
+
+  /** The lane that is next of a tenant, by its place. */
+  const chooseLane = (tenant: Tenant<Item>): string | undefined => {
+    const able = [...tenant.lanes].filter(
+      ([place, lane]) => lane.waiting.size > 0 && mayUse(tenant, place, lane),
+    );
+    return able.toSorted(([, a], [, b]) => compare(a, b))[0]?.[0];
+  };
+
+  return {
+    add(item, lane) {
+      laneOf(tenantOf(lane.tenant), lane.place).waiting.add(item);
+      getOrAdd(lanesOf, item, () => []).push(lane);
+    },
+    remove,
+    next() {
+      const able = [...tenants].filter(([, tenant]) => mayServe(tenant));
+      for (const [name, tenant] of able.toSorted(([, a], [, b]) => compare(a, b))) {
+        const place = chooseLane(tenant);
+        const lane = place === undefined ? undefined : tenant.lanes.get(place);
+        const [item] = lane?.waiting ?? [];
+        if (place === undefined || lane === undefined || item === undefined) continue;
+        free--;
+        turn++;
+        for (const party of [tenant, lane]) {
+          party.held++;
+          party.servedAt = turn;
+        }
+        places.set(place, (places.get(place) ?? 0) + 1);
+        remove(item);
+        return { item, lane: { tenant: name, place } };
+      }
+      return undefined;
+    },
+    release(lane) {
+      const tenant = tenantOf(lane.tenant);
+      free++;
+      tenant.held--;
+      laneOf(tenant, lane.place).held--;
+      const there = (places.get(lane.place) ?? 0) - 1;
+      if (there > 0) places.set(lane.place, there);
+      else places.delete(lane.place);
+      forget(lane);
+    },
+  };
+}
+
+/** Who holds less is first, then who was served longest ago. */
+function compare(a: Party, b: Party): number {
+  return a.held - b.held || a.servedAt - b.servedAt;
+}
+
+function getOrAdd<Key, Value>(map: Map<Key, Value>, key: Key, create: () => Value): Value {
+  const found = map.get(key);
+  if (found !== undefined) return found;
+  const created = create();
+  map.set(key, created);
+  return created;
+}
