@@ -126,7 +126,7 @@ test('many at the same time share the threads', async () => {
     all.map(bytes => ({ bytes })),
   );
   await using client = openTestClient();
-  const store = await openStore({ stateDir: join(folder.path, 'state') });
+  const store = await openStore({ stateDir: folder.path });
   await using _ = store;
   const repository = { registry: source.registry.host, path: source.path };
   const bring = async (layer: Descriptor, index: number): Promise<void> => {
@@ -231,7 +231,7 @@ test('an error page in TLS records of a byte costs its thread no more than any o
   const caFile = join(folder.path, 'ca.crt');
   writeFileSync(caFile, certificate.cert);
   await using client = openTestClient({ secure: true, caFile });
-  await using download = await openDownload(folder.path, large);
+  await using download = await openDownload(join(folder.path, 'state'), large);
   const { port } = server.address() as AddressInfo;
   const repository = { registry: `127.0.0.1:${port}`, path: source.path };
   await assert.rejects(client.blob(repository, large, download.sink, anonymous, never), {
