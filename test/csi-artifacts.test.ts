@@ -154,7 +154,14 @@ test('a call that needs a reference says so', async () => {
 
 test('a pull streams its phases and ends with its result', async () => {
   const requests: PullRequest[] = [];
-  const progress: Progress = { phase: 'resolve', bytes: 0, totalBytes: 9, layers: 0, totalLayers: 2 };
+  const progress: Progress = {
+    phase: 'resolve',
+    bytes: 0,
+    totalBytes: 9,
+    layers: 0,
+    totalLayers: 2,
+    bytesPerSecond: 0,
+  };
   await using edge = await startEdge({
     artifacts: {
       pull: async (request, onProgress) => {

@@ -11,6 +11,7 @@ import { nodeHandlers } from '../src/csi/node.ts';
 import { reflectionServices } from '../src/csi/reflection.ts';
 import { bindSocket } from '../src/csi/socket.ts';
 import { captureLog, publishRequest, startEdge, targetPath, volume } from './support/csi-edge.ts';
+import { at } from './support/samples.ts';
 import { temporaryFolder } from './support/temporary.ts';
 import { toolPath } from './support/tools.ts';
 
@@ -116,7 +117,7 @@ test('the whole socket is there for a person with grpcurl', async () => {
     publishing: { publish: async () => volume },
     artifacts: {
       pull: async (_, onProgress) => {
-        onProgress({ phase: 'download', bytes: 1, totalBytes: 2, layers: 0, totalLayers: 1 });
+        onProgress(at('download', 1));
         const { resolved: reference, digest, manifest, view, bytes, inodes } = volume;
         return { reference, digest, manifest, view, path: '/state/views/v1', bytes, inodes, notes: [] };
       },

@@ -14,6 +14,7 @@ import { pin, unpin } from './commands/pins.ts';
 import { prune, rm } from './commands/collect.ts';
 import { pull } from './commands/pull.ts';
 import { resolve } from './commands/resolve.ts';
+import { status } from './commands/status.ts';
 import { volumes } from './commands/volumes.ts';
 import { formatCompletion, shells } from './completion.ts';
 import { formatManPage } from './man-page.ts';
@@ -129,9 +130,10 @@ function addCommands(program: Command, act: Act): void {
     return command;
   };
 
-  addSelection(addCredentials(add('pull <reference>', 'bring an artifact into the cache'))).action(
-    act(pull, () => 'begin'),
-  );
+  addSelection(addCredentials(add('pull <reference>', 'bring an artifact into the cache')))
+    .option('--cancel', 'end instead the pulls of it that are under way, whoever wants them')
+    .action(act(pull, ({ cancel }: Options) => (cancel === true ? 'ask' : 'begin')));
+  add('status', 'list the pulls under way, and who wants them').action(act(status, () => 'ask'));
   add(
     'load <layout> [reference]',
     'take artifacts from an OCI layout: a folder, a tar, or - for a tar on the input',

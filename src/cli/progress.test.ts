@@ -11,6 +11,7 @@ const at = (bytes: number, totalBytes = 1000): Progress => ({
   totalBytes,
   layers: 1,
   totalLayers: 5,
+  bytesPerSecond: 0,
 });
 
 /** A stream that remembers; with isTTY it has what a terminal's stream has. */

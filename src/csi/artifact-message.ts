@@ -1,10 +1,12 @@
 import { formatPlatform } from '../oci/platform.ts';
+import type { Pod } from '../volume/request.ts';
 import type {
   ArtifactDetail,
   ArtifactSummary,
   LayerDetail,
   Progress,
   Pulled,
+  PullStatus,
   Resolved,
   VolumeStatus,
 } from '../volume/usecases.ts';
@@ -12,7 +14,9 @@ import type { ArtifactSummary as WireSummary } from './wire/ociartifact/v1/Artif
 import type { InspectResponse } from './wire/ociartifact/v1/InspectResponse.ts';
 import type { Layer } from './wire/ociartifact/v1/Layer.ts';
 import type { Progress as WireProgress } from './wire/ociartifact/v1/Progress.ts';
+import type { Pod as WirePod } from './wire/ociartifact/v1/Pod.ts';
 import type { Pulled as WirePulled } from './wire/ociartifact/v1/Pulled.ts';
+import type { PullStatus as WirePullStatus } from './wire/ociartifact/v1/PullStatus.ts';
 import type { Resolved as WireResolved } from './wire/ociartifact/v1/Resolved.ts';
 import type { Volume } from './wire/ociartifact/v1/Volume.ts';
 
@@ -41,8 +45,30 @@ export function fromResolved({ reference, descriptor, cached }: Resolved): WireR
 }
 
 export function fromProgress(progress: Progress): WireProgress {
-  const { phase, bytes, totalBytes, layers, totalLayers, waits = '' } = progress;
-  return { phase: phases[phase], bytes, total_bytes: totalBytes, layers, total_layers: totalLayers, waits };
+  const { phase, bytes, totalBytes, layers, totalLayers, bytesPerSecond, waits = '' } = progress;
+  return {
+    phase: phases[phase],
+    bytes,
+    total_bytes: totalBytes,
+    layers,
+    total_layers: totalLayers,
+    bytes_per_second: bytesPerSecond,
+    waits,
+  };
+}
+
+export function fromPullStatus({ since, progress, wanters }: PullStatus): WirePullStatus {
+  return {
+    since,
+    progress: fromProgress(progress),
+    wanters: wanters.map(({ reference, digest, kind, targetPath = '', pod }) => ({
+      reference,
+      digest,
+      target_path: targetPath,
+      is_pod: kind === 'pod',
+      pod: fromPod(pod),
+    })),
+  };
 }
 
 export function fromPulled({ notes, ...pulled }: Pulled): WirePulled {
@@ -83,15 +109,7 @@ export function fromVolume(volume: VolumeStatus): Volume {
     manifest,
     bytes,
     inodes,
-    pod:
-      pod === undefined
-        ? null
-        : {
-            namespace: pod.namespace,
-            name: pod.name,
-            uid: pod.uid,
-            service_account: pod.serviceAccount ?? '',
-          },
+    pod: fromPod(pod),
     published_at: volume.publishedAt,
     mounted,
     view,
@@ -99,6 +117,12 @@ export function fromVolume(volume: VolumeStatus): Volume {
     refused: volume.refused ?? '',
     damaged: volume.damaged ?? '',
   };
+}
+
+function fromPod(pod: Pod | undefined): WirePod | null {
+  if (pod === undefined) return null;
+  const { namespace, name, uid, serviceAccount = '' } = pod;
+  return { namespace, name, uid, service_account: serviceAccount };
 }
 
 function fromLayer({ digest, mediaType, size, name, form, held }: LayerDetail): Layer {

@@ -5,6 +5,7 @@ import {
   fromDetail,
   fromProgress,
   fromPulled,
+  fromPullStatus,
   fromResolved,
   fromSummary,
   fromVolume,
@@ -38,6 +39,10 @@ export function artifactsHandlers(
       call.note({ digest: pulled.digest, bytes: pulled.bytes });
       send({ result: fromPulled(pulled) });
     }),
+    ListPulls: unary(edge, async () => ({ pulls: (await artifacts.pulls()).map(fromPullStatus) })),
+    CancelPull: unary(edge, async ({ reference }, call) => ({
+      pulls: await artifacts.cancel(required(reference, call)),
+    })),
     List: unary(edge, async () => ({ artifacts: (await artifacts.list()).map(fromSummary) })),
     Inspect: unary(edge, async ({ reference }, call) =>
       fromDetail(await artifacts.inspect(required(reference, call))),

@@ -1,11 +1,13 @@
 import { parseDigest } from '../oci/digest.ts';
 import { parsePlatform } from '../oci/platform.ts';
+import { resolving } from '../volume/progress.ts';
 import type {
   ArtifactDetail,
   ArtifactSummary,
   Freed,
   Progress,
   Pulled,
+  PullStatus,
   Resolved,
   VolumeStatus,
 } from '../volume/usecases.ts';
@@ -13,6 +15,7 @@ import type { ArtifactSummary__Output } from './wire/ociartifact/v1/ArtifactSumm
 import type { Freed__Output } from './wire/ociartifact/v1/Freed.ts';
 import type { InspectResponse__Output } from './wire/ociartifact/v1/InspectResponse.ts';
 import type { Progress__Output } from './wire/ociartifact/v1/Progress.ts';
+import type { PullStatus__Output } from './wire/ociartifact/v1/PullStatus.ts';
 import type { Pulled__Output } from './wire/ociartifact/v1/Pulled.ts';
 import type { Resolved__Output } from './wire/ociartifact/v1/Resolved.ts';
 import type { Volume__Output } from './wire/ociartifact/v1/Volume.ts';
@@ -44,19 +47,34 @@ export function toResolved(wire: Resolved__Output): Resolved {
 }
 
 export function toProgress(wire: Progress__Output): Progress {
-  const { phase, bytes, layers, waits } = wire;
+  const { phase, bytes, layers, bytes_per_second: bytesPerSecond, waits } = wire;
   return {
     phase: phases[phase],
     bytes,
     totalBytes: wire.total_bytes,
     layers,
     totalLayers: wire.total_layers,
+    bytesPerSecond,
     ...(waits === '' ? {} : { waits }),
   };
 }
 
 export function toPulled(wire: Pulled__Output): Pulled {
   return { ...wire, digest: parseDigest(wire.digest), manifest: parseDigest(wire.manifest) };
+}
+
+export function toPullStatus({ since, progress, wanters }: PullStatus__Output): PullStatus {
+  return {
+    since,
+    progress: progress === null ? resolving : toProgress(progress),
+    wanters: wanters.map(({ reference, digest, target_path: targetPath, is_pod: isPod, pod }) => ({
+      reference,
+      digest: parseDigest(digest),
+      kind: isPod ? 'pod' : 'command',
+      ...(targetPath === '' ? {} : { targetPath }),
+      ...(pod === null ? {} : { pod: toPod(pod) }),
+    })),
+  };
 }
 
 export function toSummary(wire: ArtifactSummary__Output): ArtifactSummary {

@@ -6,7 +6,17 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openRemote } from '../../test/support/remote.ts';
-import { detail, digest, other, pulled, request, resolved, volume } from '../../test/support/samples.ts';
+import {
+  at,
+  detail,
+  digest,
+  other,
+  pulled,
+  pullsUnderWay,
+  request,
+  resolved,
+  volume,
+} from '../../test/support/samples.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
 import type { PublishRequest } from '../volume/request.ts';
@@ -17,7 +27,14 @@ const never = new AbortController().signal;
 
 test('what a daemon answers arrives as if it had been asked in this process', async () => {
   const steps: readonly Progress[] = (['resolve', 'download', 'unpack', 'view', 'done'] as const).map(
-    (phase, bytes) => ({ phase, bytes, totalBytes: 2 ** 41, layers: 1, totalLayers: 2 }),
+    (phase, bytes) => ({
+      phase,
+      bytes,
+      totalBytes: 2 ** 41,
+      layers: 1,
+      totalLayers: 2,
+      bytesPerSecond: 2 ** 33,
+    }),
   );
   const { pod: _, ...podless } = volume;
   const summary = {
@@ -43,6 +60,8 @@ test('what a daemon answers arrives as if it had been asked in this process', as
         for (const step of steps) onProgress(step);
         return pulled;
       },
+      pulls: async () => pullsUnderWay,
+      cancel: async told => asked.push(told),
       list: async () => [summary],
       inspect: async told => {
         asked.push(told);
@@ -69,6 +88,8 @@ test('what a daemon answers arrives as if it had been asked in this process', as
   const seen: Progress[] = [];
   assert.deepEqual(await artifacts.pull(request, step => seen.push(step), never), pulled);
   assert.deepEqual(seen, steps);
+  assert.deepEqual(await artifacts.pulls(), pullsUnderWay);
+  assert.equal(await artifacts.cancel('z:3'), 3);
   assert.deepEqual(await artifacts.list(), [summary]);
   assert.deepEqual(await artifacts.inspect('z:1'), detail);
   assert.deepEqual(await artifacts.explain('z:1', asker, never), explained);
@@ -88,6 +109,7 @@ test('what a daemon answers arrives as if it had been asked in this process', as
   assert.deepEqual(asked, [
     ['z:1', { username: 'me' }],
     request,
+    'z:3',
     'z:1',
     ['z:1', asker],
     ['z:1', { secrets: {} }],
@@ -159,7 +181,7 @@ test('a caller that leaves ends the call at the daemon', async () => {
   await using remote = await openRemote({
     artifacts: {
       pull: (_, onProgress, signal) => {
-        onProgress({ phase: 'resolve', bytes: 0, totalBytes: 0, layers: 0, totalLayers: 0 });
+        onProgress(at('resolve', 0));
         return wait(signal);
       },
     },

@@ -7,10 +7,21 @@ import type { PullRequest } from '../volume/request.ts';
 import type { Artifacts, Publishing, Pulled, Resolved } from '../volume/usecases.ts';
 import { openArtifacts } from './definitions.ts';
 import { ask, follow, lastOf } from './remote-call.ts';
-import { toDetail, toFreed, toProgress, toPulled, toResolved, toSummary, toVolume } from './remote-value.ts';
+import {
+  toDetail,
+  toFreed,
+  toProgress,
+  toPulled,
+  toPullStatus,
+  toResolved,
+  toSummary,
+  toVolume,
+} from './remote-value.ts';
 import type { ArtifactsClient } from './wire/ociartifact/v1/Artifacts.ts';
+import type { CancelPullResponse__Output } from './wire/ociartifact/v1/CancelPullResponse.ts';
 import type { ExplainCredentialsResponse__Output } from './wire/ociartifact/v1/ExplainCredentialsResponse.ts';
 import type { LoadRequest } from './wire/ociartifact/v1/LoadRequest.ts';
+import type { ListPullsResponse__Output } from './wire/ociartifact/v1/ListPullsResponse.ts';
 import type { ListResponse__Output } from './wire/ociartifact/v1/ListResponse.ts';
 import type { ListVolumesResponse__Output } from './wire/ociartifact/v1/ListVolumesResponse.ts';
 import type { LoadResponse__Output } from './wire/ociartifact/v1/LoadResponse.ts';
@@ -81,6 +92,16 @@ function toArtifacts(client: ArtifactsClient, askPromptly: typeof ask): Artifact
         if (result) pulled = toPulled(result);
       }
       return lastOf(pulled);
+    },
+    async pulls() {
+      const { pulls } = await askPromptly<ListPullsResponse__Output>(done => client.ListPulls({}, done));
+      return pulls.map(toPullStatus);
+    },
+    async cancel(reference) {
+      const answer = await askPromptly<CancelPullResponse__Output>(done =>
+        client.CancelPull({ reference }, done),
+      );
+      return answer.pulls;
     },
     async list() {
       const { artifacts } = await askPromptly<ListResponse__Output>(done => client.List({}, done));

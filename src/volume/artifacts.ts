@@ -19,6 +19,7 @@ import { loadLayout } from './load.ts';
 import type { Manifests } from './manifests.ts';
 import { formatEnding } from './own-mount.ts';
 import type { Pull } from './pull.ts';
+import { createPullStatus } from './pull-status.ts';
 import type { Resolver } from './resolution.ts';
 import type { Retirement } from './retirement.ts';
 import type { Signatures } from './signatures.ts';
@@ -125,6 +126,7 @@ export function createArtifacts(world: {
         })),
       );
     },
+    ...createPullStatus(pull, world.expander),
     list: catalog.list,
     inspect: catalog.inspect,
     async remove(text) {

@@ -86,6 +86,10 @@ export function createFlights<Result, Report, Who>({
     };
     const outcome = Promise.resolve()
       .then(() => work(controller.signal, report, tenants))
+      .catch((thrown: unknown) => {
+        controller.signal.throwIfAborted(); // why it was ended says more than what broke of it
+        throw thrown;
+      })
       .finally(() => {
         clearInterval(flight.checks);
         flights.delete(key);

@@ -23,7 +23,15 @@ export function whilePaused(pause: Pause | undefined, soFar: Progress = resolvin
   return { ...soFar, waits: `${pause.host} asks to wait until ${formatTime(pause.until)}` };
 }
 
-const resolving: Progress = { phase: 'resolve', bytes: 0, totalBytes: 0, layers: 0, totalLayers: 0 };
+/** Before anything is known. */
+export const resolving: Progress = {
+  phase: 'resolve',
+  bytes: 0,
+  totalBytes: 0,
+  layers: 0,
+  totalLayers: 0,
+  bytesPerSecond: 0,
+};
 
 function pulledOf({ bytes, totalBytes, layers, totalLayers }: Progress): string {
   return `pulled ${formatSize(bytes)} of ${formatSize(totalBytes)}, ${layers} of ${totalLayers} layers`;

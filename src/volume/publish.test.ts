@@ -239,6 +239,7 @@ const waiting: PullFunction = (_request, onProgress, signal) => {
     totalBytes: 7.2 * 2 ** 30,
     layers: 2,
     totalLayers: 5,
+    bytesPerSecond: 0,
   };
   onProgress(progress);
   return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));

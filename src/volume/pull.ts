@@ -51,7 +51,7 @@ export type Pull = {
 /** kubelet comes back within 2 min 2 s. */
 const lingerMs = 5 * 60_000;
 /** How soon after its pods a pull ends. */
-const checkMs = 5_000;
+const checkMs = 2_000;
 /** How often a view may be collected between its building and its first hold before that is a bug. */
 const attempts = 3;
 

@@ -1,5 +1,6 @@
 import type { LayerPlan } from '../oci/plan.ts';
 import type { Pause } from '../util/pause.ts';
+import { createRate } from '../util/rate.ts';
 import { whilePaused } from './progress.ts';
 import { footprint } from './room.ts';
 import type { Progress } from './usecases.ts';
@@ -7,7 +8,7 @@ import type { Progress } from './usecases.ts';
 /** As if all of it were there. */
 export function totals(plans: readonly LayerPlan[]): Omit<Progress, 'phase'> {
   const bytes = plans.reduce((sum, layer) => sum + layer.descriptor.size, 0);
-  return { bytes, totalBytes: bytes, layers: plans.length, totalLayers: plans.length };
+  return { bytes, totalBytes: bytes, layers: plans.length, totalLayers: plans.length, bytesPerSecond: 0 };
 }
 
 export type Tracker = {
@@ -30,6 +31,7 @@ export function createTracker(
   const open = new Set(missing);
   const pauses = new Map<LayerPlan, Pause>();
   const whole = totals(plans);
+  const rate = createRate(10_000);
   const remaining = (sizeOf: (layer: LayerPlan) => number): number => {
     let bytes = 0;
     for (const layer of open) bytes += sizeOf(layer) - progress(layer);
@@ -38,9 +40,12 @@ export function createTracker(
   const tick = (): void => {
     const left = remaining(layer => layer.descriptor.size);
     const phase = left === 0 ? 'unpack' : 'download';
+    const bytes = whole.totalBytes - left;
+    const bytesPerSecond = Math.round(rate(bytes, performance.now()));
     const reached: Progress = {
       ...whole,
-      bytes: whole.totalBytes - left,
+      bytes,
+      bytesPerSecond,
       layers: plans.length - open.size,
       phase,
     };

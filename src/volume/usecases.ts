@@ -3,6 +3,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Target } from './contracts/mounter.ts';
 import type { VolumeRecord } from './contracts/records.ts';
 import type { PublishRequest, PullRequest } from './request.ts';
+import type { Wanter } from './wanter.ts';
 
 /** What the ways in (csi, cli, http) can ask for. daemon.ts hands them the implementations of this folder. */
 
@@ -13,6 +14,8 @@ export type Progress = {
   readonly totalBytes: number;
   readonly layers: number;
   readonly totalLayers: number;
+  /** Over the last ten seconds. */
+  readonly bytesPerSecond: number;
   /** What it waits for, for people. */
   readonly waits?: string;
 };
@@ -54,6 +57,15 @@ export type Pulled = {
   readonly inodes: number;
   /** What of the artifact is not shown: names that a later layer took, what was left out. */
   readonly notes: readonly string[];
+};
+
+/** A pull under way, a row of `status`. */
+export type PullStatus = {
+  /** Milliseconds since 1970. */
+  readonly since: number;
+  readonly progress: Progress;
+  /** At least one; those of a pod may be between two calls. */
+  readonly wanters: readonly Wanter[];
 };
 
 /** One artifact of the cache, a row of `ls`. */
@@ -124,6 +136,13 @@ export type Artifacts = {
     signal: AbortSignal,
   ): Promise<Resolved>;
   pull(request: PullRequest, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Pulled>;
+  /** The pulls under way that have something to download or to build. */
+  pulls(): Promise<readonly PullStatus[]>;
+  /**
+   * Ends the pulls under way of a reference or digest, whoever wants them, and answers how many these were. A pod that
+   * still wants it begins again when kubelet asks the next time. @throws `not-found`.
+   */
+  cancel(reference: string): Promise<number>;
   list(): Promise<readonly ArtifactSummary[]>;
   /** From the cache alone. @throws `not-found`. */
   inspect(reference: string): Promise<ArtifactDetail>;

@@ -67,6 +67,8 @@ const publishing: Publishing = {
 const artifacts: Artifacts = {
   resolve: unexpected('resolve'),
   pull: unexpected('pull'),
+  pulls: unexpected('pulls'),
+  cancel: unexpected('cancel'),
   list: unexpected('list'),
   inspect: unexpected('inspect'),
   explain: unexpected('explain'),

@@ -5,6 +5,7 @@ import type {
   ArtifactSummary,
   Progress,
   Pulled,
+  PullStatus,
   Resolved,
   VolumeStatus,
 } from '../../src/volume/usecases.ts';
@@ -102,7 +103,36 @@ export const summaries: readonly ArtifactSummary[] = [
   },
 ];
 
+export const pullsUnderWay: readonly PullStatus[] = [
+  {
+    since: noon - 5_000,
+    progress: { ...at('download', 0), waits: 'registry.example asks to wait until 12:01' },
+    wanters: [
+      {
+        reference: 'registry.example/z:1',
+        digest,
+        kind: 'pod',
+        targetPath: '/pods/u/mount',
+        pod: { namespace: 'ml', name: 'web-0', uid: 'u' },
+      },
+      { reference: 'registry.example/z:2', digest, kind: 'command' },
+    ],
+  },
+  {
+    since: noon - 100_000,
+    progress: { ...at('download', 43), totalBytes: 7 * 2 ** 30, bytesPerSecond: 3 * 2 ** 20 },
+    wanters: [{ reference: 'registry.example/a:1', digest: other, kind: 'command', targetPath: '/mnt/a' }],
+  },
+];
+
 /** A step of a pull of 100 bytes. */
 export function at(phase: Progress['phase'], bytes: number): Progress {
-  return { phase, bytes, totalBytes: phase === 'resolve' ? 0 : 100, layers: 0, totalLayers: 2 };
+  return {
+    phase,
+    bytes,
+    totalBytes: phase === 'resolve' ? 0 : 100,
+    layers: 0,
+    totalLayers: 2,
+    bytesPerSecond: 0,
+  };
 }

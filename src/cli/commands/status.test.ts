@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { at, digest, pullsUnderWay } from '../../../test/support/samples.ts';
+import { runShell } from '../../../test/support/shell.ts';
+import { ArtifactError } from '../../util/error.ts';
+
+test('status lists the pulls under way, the oldest first, who wants them, and what they wait for', async () => {
+  const artifacts = { pulls: async () => pullsUnderWay };
+  const ran = await runShell(['status'], { artifacts });
+  assert.equal(
+    ran.stdout,
+    [
+      'REFERENCE                                   PHASE     PULLED           RATE       AGE   FOR',
+      'registry.example/a:1                        download  43 B of 7.0 GiB  3.0 MiB/s  100s  mount /mnt/a',
+      'registry.example/z:1, registry.example/z:2  download  0 B of 100 B     0 B/s      5s    ml/web-0, pull',
+      'registry.example/z:1, registry.example/z:2: registry.example asks to wait until 12:01',
+      '',
+    ].join('\n'),
+  );
+  const { json } = await runShell(['status', '--output', 'json'], { artifacts });
+  assert.deepEqual(json, [pullsUnderWay[1], pullsUnderWay[0]]);
+});
+
+test('status of a pull that has not begun to download has no sizes, and a pod that is not known has its path', async () => {
+  const wanters = [
+    { reference: 'r.example/m:1', digest, kind: 'pod', targetPath: '/pods/u/x/mount' } as const,
+  ];
+  const artifacts = { pulls: async () => [{ since: 0, progress: at('resolve', 0), wanters }] };
+  const { stdout } = await runShell(['status'], { artifacts });
+  assert.match(stdout, /\nr\.example\/m:1 +resolve +- +- +\d+d +\/pods\/u\/x\/mount\n$/);
+});
+
+test('pull --cancel says how many pulls it ended, and fails where there is none', async () => {
+  const artifacts = { cancel: async () => 2 };
+  const ran = await runShell(['pull', '--cancel', 'z:1'], { artifacts });
+  assert.equal(ran.stdout, 'cancelled 2 pulls of z:1\n');
+  const { json } = await runShell(['pull', '--cancel', 'z:1', '--output=json'], { artifacts });
+  assert.deepEqual(json, { reference: 'z:1', pulls: 2 });
+  const cancel = async (): Promise<number> => {
+    throw new ArtifactError('not-found', 'no pull of z:1 is under way');
+  };
+  assert.equal((await runShell(['pull', '--cancel', 'z:1'], { artifacts: { cancel } })).code, 3);
+});

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { PullStatus } from '../src/volume/usecases.ts';
+import { type Child, startChild, waitUntil } from './support/child.ts';
+import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
+import { outcomeOf } from './support/outcome.ts';
+import { shownOf, verifyVolume } from './support/volume.ts';
+
+/** What becomes of pulls whose callers leave, by a daemon and commands in processes of their own. */
+
+const MiB = 1024 * 1024;
+const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+
+let registry: FaultyRegistry;
+let node: TestNode;
+let daemon: TestDaemon;
+
+before(async () => {
+  registry = await openFaultyRegistry();
+  node = await testNode([registry.host]);
+  daemon = await startDaemon(node);
+});
+after(async () => {
+  await daemon?.[Symbol.asyncDispose]();
+  await node?.[Symbol.asyncDispose]();
+  await registry?.[Symbol.asyncDispose]();
+});
+
+let pushed = 0;
+const slow = new Set<string>();
+
+/** An artifact of 8 MiB that takes a minute to come until `release` is called. */
+async function pushSlow() {
+  const bytes = randomBytes(8 * MiB);
+  const { reference, layers } = await registry.push(`pulls-${++pushed}`, 'v1', [{ name: 'model', bytes }]);
+  const { digest = '' } = layers[0] ?? {};
+  slow.add(digest);
+  registry.fault(({ path }) =>
+    slow.has(path.slice(path.lastIndexOf('/') + 1))
+      ? { kind: 'slow', bytesPerSecond: bytes.length / 60 }
+      : undefined,
+  );
+  return { reference, shown: shownOf([['model', bytes]]), release: () => void slow.delete(digest) };
+}
+
+/** The program as a person starts it on that node. */
+function command(...argv: readonly string[]): Promise<Child> {
+  const env = { PATH: process.env['PATH'], CSI_ENDPOINT: `unix://${node.socket}` };
+  return startChild(process.execPath, [main, ...argv], { env });
+}
+
+async function outputOf(
+  ...argv: readonly string[]
+): Promise<{ readonly code: unknown; readonly output: string }> {
+  await using child = await command(...argv);
+  await waitUntil(daemon, () => !child.alive(), `${argv.join(' ')} to end`);
+  return { code: await child.end('SIGTERM'), output: child.output() };
+}
+
+async function pulls(): Promise<readonly PullStatus[]> {
+  const { output } = await outputOf('status', '--output', 'json');
+  return JSON.parse(output) as PullStatus[];
+}
+
+const underWay = async (): Promise<number> => (await daemon.artifacts.ListPulls({})).pulls.length;
+const downloading = (what: string): Promise<void> =>
+  waitUntil(
+    daemon,
+    async () => (await daemon.artifacts.ListPulls({})).pulls.some(pull => (pull.progress?.bytes ?? 0) > 0),
+    what,
+  );
+const ended = (what: string): Promise<void> => waitUntil(daemon, async () => (await underWay()) === 0, what);
+
+test('Ctrl-C of a pull ends it in the daemon, and the same command goes on from there', async () => {
+  const { reference, release } = await pushSlow();
+  await using child = await command('pull', reference);
+  await downloading('a pull of a command');
+  const [status, ...others] = await pulls();
+  assert.deepEqual(others, []);
+  assert.equal(status?.progress.phase, 'download');
+  assert.equal(status?.progress.totalBytes, 8 * MiB);
+  assert.ok(status.progress.bytesPerSecond > 0 && status.progress.bytesPerSecond < MiB);
+  assert.deepEqual(
+    status.wanters.map(({ kind, reference: name }) => [kind, name]),
+    [['command', reference]],
+  );
+  const { output } = await outputOf('status');
+  assert.match(
+    output,
+    /^REFERENCE +PHASE +PULLED +RATE +AGE +FOR\n\S+ +download +.* of 8\.0 MiB +.*\/s +\d+s +pull\n$/,
+  );
+  assert.equal(await child.end('SIGINT'), 130, child.output());
+  await ended('the pull of a command that was interrupted');
+  release();
+  const again = await outputOf('pull', reference);
+  assert.equal(again.code, 0, again.output);
+  const ranges = registry.asked.filter(({ headers }) => headers.range !== undefined);
+  assert.equal(ranges.length, 1, 'what was downloaded is not asked for again');
+});
+
+test('a command that is killed wants its pull no more', async () => {
+  const { reference } = await pushSlow();
+  await using child = await command('pull', reference);
+  await downloading('a pull of a command');
+  await child.end('SIGKILL');
+  await ended('the pull of a command that was killed');
+});
+
+test('Ctrl-C of a pull leaves it to the pod that wants the same', async () => {
+  const { reference, shown, release } = await pushSlow();
+  const request = await publishRequest(node, { reference });
+  const first = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 1_000 }));
+  assert.equal(first.code, 'ABORTED', first.text);
+  await using child = await command('pull', reference);
+  await waitUntil(
+    daemon,
+    async () => (await pulls()).some(({ wanters }) => wanters.length === 2),
+    'a pull for a pod and a command',
+  );
+  assert.equal(await child.end('SIGINT'), 130, child.output());
+  await waitUntil(
+    daemon,
+    async () => (await pulls()).every(({ wanters }) => wanters.length === 1),
+    'a pull for a pod',
+  );
+  assert.equal(await underWay(), 1);
+  assert.match((await outputOf('status')).output, / default\/pod\n$/);
+  // It is still what the first call began, at its own pace.
+  release();
+  const cancelled = await outputOf('pull', '--cancel', reference);
+  assert.deepEqual([cancelled.code, cancelled.output], [0, `cancelled 1 pull of ${reference}\n`]);
+  assert.equal(await underWay(), 0);
+  await daemon.csi.NodePublishVolume(request);
+  verifyVolume(request.target_path, shown);
+  await daemon.csi.NodeUnpublishVolume(request);
+});
+
+test('a pull whose pod is gone ends, and one whose pod is there goes on between the calls', async () => {
+  const { reference } = await pushSlow();
+  const request = await publishRequest(node, { reference });
+  const { code } = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 1_000 }));
+  assert.equal(code, 'ABORTED');
+  const [status] = await pulls();
+  assert.partialDeepStrictEqual(status?.wanters, [
+    { kind: 'pod', targetPath: request.target_path, pod: { namespace: 'default', name: 'pod' } },
+  ]);
+  const directory = dirname(dirname(dirname(dirname(request.target_path))));
+  assert.equal(dirname(directory), join(node.kubeletDir, 'pods'));
+  await rm(directory, { recursive: true });
+  await ended('the pull of a pod that is gone');
+});
+
+test('pull --cancel ends a pull that is waited for, and each caller hears of it', async () => {
+  const { reference } = await pushSlow();
+  const request = await publishRequest(node, { reference });
+  const publish = outcomeOf(daemon.csi.NodePublishVolume(request));
+  await using child = await command('pull', reference);
+  await waitUntil(
+    daemon,
+    async () => (await pulls()).some(({ wanters }) => wanters.length === 2),
+    'a pull for a pod and a command',
+  );
+  const answer = await daemon.artifacts.CancelPull({ reference });
+  assert.equal(answer.pulls, 1);
+  const { code, text } = await publish;
+  assert.equal(code, 'CANCELLED');
+  assert.match(text, /the pull of \S+\/pulls-\d+:v1 was cancelled on this node; what was downloaded is kept/);
+  await waitUntil(daemon, () => !child.alive(), 'the command to end');
+  assert.match(child.output(), /the pull of \S+ was cancelled on this node/);
+  const none = await outputOf('pull', '--cancel', reference);
+  assert.equal(none.code, 3);
+  assert.match(none.output, /no pull of \S+ is under way; `status` lists those that are/);
+});
