@@ -202,6 +202,21 @@ for (const [name, config, layers, why] of refused) {
   });
 }
 
+test('a layer that is called a tar and is none is named with its media type and the reason', async () => {
+  const reference = await push(none, [
+    [gzip(policy), tarGzip],
+    ['no tar at all', 'application/vnd.cncf.model.weight.v1.tar', { [modelPath]: 'w' }],
+  ]);
+  await assert.rejects(publish(reference), (thrown: Error) => {
+    assert.match(thrown.message, /FAILED_PRECONDITION/);
+    assert.match(
+      thrown.message,
+      /layer 2 \("w"\) of \S+, a "application\/vnd\.cncf\.model\.weight\.v1\.tar", cannot be unpacked: .* claims to be a tar and is none: .*unpack: never/,
+    );
+    return true;
+  });
+});
+
 test('of one title twice the later is shown, and the log, the pull and inspect say so', async () => {
   const reference = await push(none, [
     ['first', 'text/plain', { [title]: 'a/x' }],

@@ -25,6 +25,8 @@ export type Authority = {
   vouch(repository: Repository, digests: readonly Digest[]): Promise<void>;
   /** Forgets what was said of what is not held any more. */
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
+  /** Whether this is known to be in the repository, with nobody asked. */
+  knows(repository: Repository, digest: Digest): boolean;
   /** Notes what was downloaded through a repository, and who gave it. */
   learn(repository: Repository, gifts: readonly Gift[]): Promise<void>;
   /**
@@ -46,6 +48,7 @@ export type Authority = {
 export const openAuthority: Authority = {
   admit: async () => undefined,
   vouch: async () => undefined,
+  knows: () => true,
   learn: async () => undefined,
   sweep: async () => undefined,
   confirm: async () => undefined,
@@ -109,6 +112,7 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
         digests.map(digest => ({ digest, giver })),
       );
     },
+    knows: memory.knows,
     learn: memory.learn,
     sweep: memory.sweep,
     async confirm(repository, contents, keyring, signal) {

@@ -25,6 +25,7 @@ const errandFrom = (registry: string, tenant = 'a') => ({
   origin: originOf(registry),
   tenants: openTenants(tenant),
   confirm: async (): Promise<void> => {},
+  came: (): void => {},
 });
 
 /** A store on the disk, and a registry that brings a blob as it is told. */
@@ -166,14 +167,15 @@ for (const [form, expected] of [
       }),
       6,
     );
-    const tracker = createTracker(
-      [layer],
-      [layer],
-      plan => source.progress(plan, origin),
-      progress => {
+    const tracker = createTracker({
+      plans: [layer],
+      missing: [layer],
+      here: plan => source.progress(plan, origin),
+      isShown: () => true,
+      report: progress => {
         last = progress;
       },
-    );
+    });
     await source.bring(layer, errand, never);
     assert.deepEqual(steps, expected);
     assert.equal(source.progress(layer, origin), 0);

@@ -2,7 +2,8 @@ import type { Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import type { Reference } from '../oci/reference.ts';
-import { toArtifactError } from '../util/error.ts';
+import { quoteName } from '../oci/name.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createFairSlots, type FairSlots } from '../util/fair-slots.ts';
 import { createSharedTurns } from '../util/shared-turns.ts';
 import type { Tenants } from '../util/tenants.ts';
@@ -25,6 +26,8 @@ export type Errand = {
   readonly origin: Origin;
   readonly tenants: Tenants;
   readonly confirm: (layer: LayerPlan, signal: AbortSignal) => Promise<void>;
+  /** Hears that bytes of a layer come from there: until then it is nobody's to know what of it is here. */
+  readonly came: (layer: LayerPlan) => void;
 };
 
 export type LayerSource = {
@@ -73,7 +76,7 @@ export function createLayerSource(
   const fill = async (
     sink: Sink,
     layer: LayerPlan,
-    { origin, tenants }: Share,
+    { origin, tenants, came }: Share,
     signal: AbortSignal,
   ): Promise<Giver> => {
     const { descriptor } = layer;
@@ -95,7 +98,10 @@ export function createLayerSource(
       again.verified();
       return giver;
     }
-    const counted = metered(sink, bytes => meter.bytesPulled(repository.registry, bytes));
+    const counted = metered(sink, bytes => {
+      meter.bytesPulled(repository.registry, bytes);
+      came(layer);
+    });
     return await registry.blob(repository, descriptor, counted, keyring, signal);
   };
 
@@ -130,7 +136,7 @@ export function createLayerSource(
     if (await layers.has(digest)) return;
     using _thread = await unpackers.acquire(placeOf(origin), turn.tenants, signal);
     await using stage = await layers.stage(digest);
-    await stage.commit(await unpacker.unpack(path, digest, stage.path, signal));
+    await stage.commit(await unpackFor(layer, unpacker.unpack(path, digest, stage.path, signal)));
   };
 
   /** A small blob is not worth a partial file: it is asked for again as a whole. */
@@ -177,12 +183,12 @@ export function createLayerSource(
 
   return {
     isHeld,
-    async bring(layer, { origin, tenants, confirm }, signal) {
+    async bring(layer, { origin, tenants, confirm, came }, signal) {
       const { digest, size } = layer.descriptor;
       const key = keyOf(layer.descriptor, origin);
       using turn = await downloads.take(key, tenants, signal);
       if (await isHeld(layer)) return undefined;
-      const share = { origin, tenants: turn.tenants };
+      const share = { origin, tenants: turn.tenants, came };
       using _work = await (isSmall(layer) ? smalls : works).acquire(placeOf(origin), turn.tenants, signal);
       try {
         if (layer.form !== 'file' && (await blobs.size(digest)) !== undefined) {
@@ -213,8 +219,20 @@ const smallsForOne = 8;
 /** All registries together have what so many may have: each download takes a connection, a buffer and a file. */
 const maxRegistries = 16;
 
+/** Says of what is wrong with a layer which one of the artifact it is, and what its manifest calls it. */
+async function unpackFor<T>({ label, descriptor }: LayerPlan, unpacking: Promise<T>): Promise<T> {
+  try {
+    return await unpacking;
+  } catch (thrown) {
+    const { code, message } = toArtifactError(thrown);
+    if (code !== 'unmountable') throw thrown;
+    const type = quoteName(descriptor.mediaType);
+    throw new ArtifactError(code, `${label}, a ${type}, cannot be unpacked: ${message}`, thrown);
+  }
+}
+
 /** Where a layer comes from, and for whom. */
-type Share = Pick<Errand, 'origin' | 'tenants'>;
+type Share = Omit<Errand, 'confirm'>;
 
 /** Slots of each registry and tenant. */
 function openSlots(each: number): FairSlots {

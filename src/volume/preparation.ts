@@ -107,12 +107,14 @@ export function createPreparation(world: {
     { report, tenants }: Passage,
     signal: AbortSignal,
   ): Promise<void> => {
-    const tracker = createTracker(
-      blueprint.plan.layers,
+    const given = new Set<LayerPlan>();
+    const tracker = createTracker({
+      plans: blueprint.plan.layers,
       missing,
-      layer => source.progress(layer, origin),
+      here: layer => source.progress(layer, origin),
+      isShown: layer => given.has(layer) || isKnown(layer, origin),
       report,
-    );
+    });
     using _reservation = await room.reserve(
       blueprint.reference,
       blueprint.plan.layers,
@@ -136,7 +138,7 @@ export function createPreparation(world: {
         if (origin.kind === 'registry')
           await authority.confirm(origin.repository, [{ kind: 'blob', descriptor }], origin.keyring, until);
       };
-      const errand = { origin, tenants, confirm };
+      const errand = { origin, tenants, confirm, came: (layer: LayerPlan) => void given.add(layer) };
       const bringOn = async (): Promise<void> => {
         for (const layer of waiting) {
           const { digest, size } = layer.descriptor;
@@ -145,7 +147,10 @@ export function createPreparation(world: {
             pause => tracker.pause(layer, pause),
             either,
           );
-          if (giver !== undefined) brought.push({ digest, giver });
+          if (giver !== undefined) {
+            given.add(layer);
+            brought.push({ digest, giver });
+          }
           tracker.done(layer);
           if (size >= worthAWrite || brought.length >= maxUnwritten) await learn();
         }
@@ -163,6 +168,12 @@ export function createPreparation(world: {
       clearInterval(ticking);
     }
   };
+
+  /** Whether the registry has said of a layer that it is there. */
+  const isKnown = ({ descriptor }: LayerPlan, origin: Origin): boolean =>
+    origin.kind === 'offline' ||
+    descriptor.data !== undefined ||
+    authority.knows(origin.repository, descriptor.digest);
 
   /** Afterwards all that the view is made of is here, and right. */
   const bring = async (

@@ -21,40 +21,46 @@ export type Tracker = {
   done(layer: LayerPlan): void;
 };
 
-/** Adds up how far the layers of one pull are. */
-export function createTracker(
-  plans: readonly LayerPlan[],
-  missing: readonly LayerPlan[],
-  progress: (layer: LayerPlan) => number,
-  report: (progress: Progress) => void,
-): Tracker {
+/**
+ * Adds up how far the layers of one pull are. `here`: how many bytes of a missing one are on the node. `isShown`: whether
+ * these may be told of; others of a layer count as yet to come, since they may be somebody else's.
+ */
+export function createTracker(world: {
+  readonly plans: readonly LayerPlan[];
+  readonly missing: readonly LayerPlan[];
+  readonly here: (layer: LayerPlan) => number;
+  readonly isShown: (layer: LayerPlan) => boolean;
+  readonly report: (progress: Progress) => void;
+}): Tracker {
+  const { plans, missing, here, isShown, report } = world;
   const open = new Set(missing);
   const pauses = new Map<LayerPlan, Pause>();
   const whole = totals(plans);
   const rate = createRate(10_000);
-  const remaining = (sizeOf: (layer: LayerPlan) => number): number => {
-    let bytes = 0;
-    for (const layer of open) bytes += sizeOf(layer) - progress(layer);
-    return bytes;
-  };
+  const lacking = (layer: LayerPlan, size: number): number => (open.has(layer) ? size - here(layer) : 0);
   const tick = (): void => {
-    const left = remaining(layer => layer.descriptor.size);
-    const phase = left === 0 ? 'unpack' : 'download';
+    let left = 0;
+    let layersLeft = 0;
+    for (const layer of missing) {
+      const shown = isShown(layer);
+      left += shown ? lacking(layer, layer.descriptor.size) : layer.descriptor.size;
+      if (!shown || open.has(layer)) layersLeft++;
+    }
     const bytes = whole.totalBytes - left;
     const bytesPerSecond = Math.round(rate(bytes, performance.now()));
     const reached: Progress = {
       ...whole,
       bytes,
       bytesPerSecond,
-      layers: plans.length - open.size,
-      phase,
+      layers: plans.length - layersLeft,
+      phase: left === 0 ? 'unpack' : 'download',
     };
     const [next] = [...pauses.values()].toSorted((a, b) => a.until - b.until);
     report(whilePaused(next, reached));
   };
   tick();
   return {
-    remaining: () => remaining(footprint),
+    remaining: () => missing.reduce((sum, layer) => sum + lacking(layer, footprint(layer)), 0),
     tick,
     pause(layer, pause) {
       if (pause === undefined) pauses.delete(layer);
