@@ -3,6 +3,9 @@ import { once } from 'node:events';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** Milliseconds after which a program that does not start or end is broken, however slow and busy the machine is. */
+const patienceMs = 60_000;
+
 /** A program in the background; disposing it kills it. It does not outlive this process. */
 export type Child = AsyncDisposable & {
   readonly pid: number;
@@ -10,7 +13,7 @@ export type Child = AsyncDisposable & {
   readonly output: () => string;
   /** Whether it has not ended yet. */
   readonly alive: () => boolean;
-  /** Sends a signal and waits for the end, 15 s at most. Answers the exit code, or the signal that ended it. */
+  /** Sends a signal and waits for the end, a minute at most. Answers the exit code, or the signal that ended it. */
   readonly end: (signal: NodeJS.Signals) => Promise<number | NodeJS.Signals>;
 };
 
@@ -48,10 +51,12 @@ async function endChild(
   output: () => string,
 ): Promise<number | NodeJS.Signals> {
   if (child.exitCode === null && child.signalCode === null) {
-    const ended = once(child, 'exit', { signal: AbortSignal.timeout(15_000) });
+    const ended = once(child, 'exit', { signal: AbortSignal.timeout(patienceMs) });
     child.kill(signal);
     await ended.catch(() => {
-      throw new Error(`process ${child.pid} did not end within 15 s of ${signal}; it wrote:\n${output()}`);
+      throw new Error(
+        `process ${child.pid} did not end within ${patienceMs} ms of ${signal}; it wrote:\n${output()}`,
+      );
     });
   }
   return child.exitCode ?? child.signalCode ?? 0;
@@ -62,7 +67,7 @@ export async function waitUntil(
   child: Child,
   condition: () => boolean | Promise<boolean>,
   what: string,
-  limitMs = 15_000,
+  limitMs: number = patienceMs,
 ): Promise<void> {
   const limit = performance.now() + limitMs;
   while (!(await condition())) {

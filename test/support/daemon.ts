@@ -12,7 +12,7 @@ import type { ArtifactsClient, ArtifactsDefinition } from '../../src/csi/wire/oc
 import { type Calls, openCalls } from './calls.ts';
 import { type Child, startChild, waitUntil } from './child.ts';
 import { unmountBelow } from './mounts.ts';
-import { freePort } from './port.ts';
+import { ownAddress } from './port.ts';
 import { type TemporaryFolder, temporaryFolder } from './temporary.ts';
 
 /** The folders of one node: they outlive a daemon. Disposing it takes away every mount below it and all files. */
@@ -33,7 +33,7 @@ export type TestDaemon = Child & {
   readonly artifacts: Calls<ArtifactsDefinition>;
   /** For the calls that stream. */
   readonly streams: ArtifactsClient;
-  /** `http://127.0.0.1:<port>` */
+  /** `http://127.<x>.<y>.<z>:<port>` */
   readonly http: string;
 };
 
@@ -83,7 +83,7 @@ export async function startDaemon(node: TestNode, options: DaemonOptions = {}): 
 
 /** Starts `serve` in its own process, and does not wait for it. */
 export async function spawnDaemon(node: TestNode, options: DaemonOptions = {}): Promise<TestDaemon> {
-  const httpAddress = `127.0.0.1:${await freePort()}`;
+  const httpAddress = `${ownAddress()}:20009`;
   const flags = {
     '--endpoint': `unix://${node.socket}`,
     '--state-dir': node.stateDir,

@@ -29,25 +29,28 @@ export type Lives = AsyncDisposable & {
   volume(reference: string, shown: Shown): Promise<Volume>;
   start(): Promise<TestDaemon>;
   /**
-   * Starts the daemon, lets it work, and kills it within 300 ms of being ready. An error of the work counts unless it
-   * came of the kill. Then, with no daemon, every standing volume has its one mount, the volumes under way have one or
+   * Starts the daemon, lets it work, and kills it before it was at work as long as it took to start: so a slow or busy
+   * machine gets as far in one life as a fast one. An error of the work counts unless it came of the kill. Then, with no daemon, every standing volume has its one mount, the volumes under way have one or
    * none, and nothing else is mounted; every blob has the bytes of its name; one standing volume by chance is read in
    * full.
    */
   live(work: (daemon: TestDaemon) => Promise<void>, underWay?: readonly Volume[]): Promise<void>;
   /** Kills the daemon while it starts, or soon after. */
   killStart(): Promise<void>;
-  /** Publishes one volume after another; one whose publish was killed is asked for again in the next life. */
+  /**
+   * Publishes one volume after another; one whose publish was killed is asked for again in the next life. So many kills,
+   * and up to four times as many until `isEnough`: where they land is up to chance and to the machine.
+   */
   publishUnderFire(
     kills: number,
     next: (nth: number) => Promise<Volume>,
+    isEnough: () => boolean,
     afterKill?: () => void,
   ): Promise<readonly Volume[]>;
   /** Ends standing volumes until so many are left. */
   retire(daemon: TestDaemon, left: number): Promise<void>;
 };
 
-const longestLifeMs = 300;
 const longestStartMs = 700;
 
 export async function openLives(): Promise<Lives> {
@@ -82,7 +85,9 @@ export async function openLives(): Promise<Lives> {
     work: (daemon: TestDaemon) => Promise<void>,
     underWay: readonly Volume[] = [],
   ): Promise<void> {
+    const begun = performance.now();
     await using daemon = await start();
+    const longestLifeMs = performance.now() - begun;
     let killed = false;
     const working = work(daemon).catch((error: unknown) => {
       if (!killed) return { error };
@@ -114,6 +119,7 @@ export async function openLives(): Promise<Lives> {
   async function publishUnderFire(
     times: number,
     next: (nth: number) => Promise<Volume>,
+    isEnough: () => boolean,
     afterKill: () => void = () => {},
   ): Promise<readonly Volume[]> {
     const published: Volume[] = [];
@@ -126,7 +132,7 @@ export async function openLives(): Promise<Lives> {
       verifyVolume(volume.request.target_path, volume.shown);
       standing.push(volume);
     };
-    for (let kill = 0; kill < times; kill++) {
+    for (let kill = 0; kill < times || (kill < 4 * times && !isEnough()); kill++) {
       await live(publish, [volume]);
       afterKill();
       if (published.at(-1) !== volume) continue;
