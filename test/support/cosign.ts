@@ -42,6 +42,18 @@ export async function cosignSign(
   await cosign(['sign', '--key', `${key}.key`, format, ...offline, ...more, reference], cwd);
 }
 
+/** Signs `host/repository@digest` as cosign does by default, but with services and a trusted root of the test's. */
+export async function cosignSignStock(
+  reference: string,
+  who: { readonly key: string } | { readonly token: string },
+  services: { readonly signingConfig: string; readonly trustedRoot: string },
+  cwd: string,
+): Promise<void> {
+  const by = 'key' in who ? ['--key', `${who.key}.key`] : ['--identity-token', who.token];
+  const from = ['--signing-config', services.signingConfig, '--trusted-root', services.trustedRoot];
+  await cosign(['sign', ...by, ...from, '--allow-http-registry', '--yes', reference], cwd);
+}
+
 /** Attests something about `host/repository@digest`, as a bundle. */
 export async function cosignAttest(
   key: string,

@@ -1,8 +1,16 @@
 import { hash } from 'node:crypto';
 import { makeSigner } from './signer.ts';
+import type { TileEntry } from './tile-log.ts';
 
 /** An entry as cosign writes it into an annotation, and into a bundle. */
-export type LogEntry = { readonly annotation: string; readonly bundled: object };
+export type LogEntry = {
+  readonly annotation: string;
+  readonly bundled: TileEntry & {
+    readonly logId: { readonly keyId: string };
+    readonly integratedTime: string;
+    readonly inclusionPromise: { readonly signedEntryTimestamp: string };
+  };
+};
 export type TestLog = { readonly pem: string; record(body: object, time: Date): LogEntry };
 
 /** A log like Rekor, with a key of its own; each entry is the only one of its tree. */

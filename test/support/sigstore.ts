@@ -1,4 +1,4 @@
-import { hash, sign } from 'node:crypto';
+import { hash, type KeyObject, sign } from 'node:crypto';
 import type { Digest } from '../../src/oci/digest.ts';
 import { promiseOf } from './certificate-promise.ts';
 import { text } from './der.ts';
@@ -181,7 +181,7 @@ export function makeBundle(sigstore: TestSigstore, digest: Digest, options: Bund
 }
 
 /** What a log of version 1 keeps of an envelope. */
-function dsseBody(envelope: object, payload: Buffer, signature: string, pem: string): object {
+export function dsseBody(envelope: object, payload: Buffer, signature: string, pem: string): object {
   return {
     apiVersion: '0.0.1',
     kind: 'dsse',
@@ -208,14 +208,17 @@ function hashOf({ privateKey }: Pair): { name: string | null; rekor: string; det
   }
 }
 
-/** A certificate as Fulcio issues them, with a promise of the log of certificates in it. */
-function issue(services: TestSigstore, options: BundleOptions): Issued {
+/**
+ * A certificate as Fulcio issues them, with a promise of the log of certificates in it: for a new key, or for one whose
+ * private half is its holder's.
+ */
+export function issue(services: TestSigstore, options: BundleOptions, holder?: KeyObject): Issued {
   const [issuer] = services.certificateAuthorities;
   if (issuer === undefined) throw new Error('no CA');
   const at = (minutes: number): Date => new Date(Date.now() - minutes * minute);
   const wanted = {
     subject: '',
-    key: makePair(options.key),
+    key: holder === undefined ? makePair(options.key) : { ...issuer.key, publicKey: holder },
     issuer,
     notBefore: at(options.from ?? 5),
     notAfter: at(options.to ?? -5),

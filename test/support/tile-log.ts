@@ -15,6 +15,9 @@ export type TileLog = {
 export type TileEntry = {
   readonly logIndex: string;
   readonly inclusionProof: {
+    readonly logIndex: string;
+    readonly rootHash: string;
+    readonly treeSize: string;
     readonly checkpoint: { readonly envelope: string };
     readonly hashes: readonly string[];
   };
