@@ -8,7 +8,9 @@ import { cosignVerify } from './support/cosign.ts';
 import { openFetchedSource } from './support/fetched-signatures.ts';
 import { startReferrersRegistry } from './support/referrers-registry.ts';
 import { identity, makeBundle, oidcIssuer, trustedRootOf } from './support/sigstore.ts';
-import { accepted, type Case, identityArguments, refused, sigstore } from './support/sigstore-cases.ts';
+import { accepted } from './support/sigstore-accepted.ts';
+import { type Case, identityArguments, sigstore } from './support/sigstore-case.ts';
+import { refused } from './support/sigstore-refused.ts';
 import { temporaryFolder } from './support/temporary.ts';
 import { needs } from './support/tools.ts';
 
@@ -41,13 +43,14 @@ describe('a bundle as stock cosign makes them', needs('cosign'), () => {
       type: 'sigstoreSigned',
       trustedRootPath,
       fulcio: { oidcIssuer, subjectEmail: identity },
+      signedIdentity: { type: 'matchDigest' },
       ...one.policy,
     };
     const policyFile = join(work, 'policy.json');
     await writeFile(policyFile, JSON.stringify({ default: [requirement] }));
     const keyData = (requirement as { keyData?: string }).keyData;
     if (keyData !== undefined) await writeFile(join(work, 'key.pub'), Buffer.from(keyData, 'base64'));
-    const trust = await openTrust({ policyFile, bundleIdentity: 'digest' });
+    const trust = await openTrust({ policyFile });
     assert.deepEqual(trust.problems(), []);
     const reference = { registry: host, path: repository, tag: '1' };
     const source = openFetchedSource(host, repository);
