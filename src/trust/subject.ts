@@ -10,7 +10,7 @@ export type Subject =
 const maxSubjectLength = 1024;
 
 /**
- * A regular expression of the whole subject, with the syntax of RE2, as cosign and containers have it. Its engine takes
+ * A regular expression of the whole subject, with the syntax of RE2, as cosign has it. Its engine takes
  * a time that is linear in the subject, whatever the expression is.
  *
  * @throws RE2JSSyntaxException, an Error, for anything else.

@@ -15,7 +15,8 @@ import {
   type Pair,
   purposes,
 } from './x509.ts';
-import { boolean, integer, octets, oid, sequence, text } from './der.ts';
+import { sequence } from './der.ts';
+import { extensionOf, formOf, oddities, type Oddity } from './x509-oddities.ts';
 
 /** What a generated certificate is like; nearly all of its fields are as they should be in nearly all. */
 export type Spec = {
@@ -31,57 +32,10 @@ export type Spec = {
   readonly oddity: Oddity;
 };
 
-const oddExtensions = [
-  'an unknown extension',
-  'an unknown critical extension',
-  'an extension twice',
-  'an unknown extension twice',
-  'key usage twice',
-  'an extension with bytes after its content',
-  'an explicit flag',
-  'a critical policy',
-  'a wanted policy',
-] as const;
-const oddForms = [
-  'bytes after its end',
-  'an altered signature',
-  'version 1',
-  'a negative serial number',
-  'SHA-1',
-] as const;
-type Oddity = 'none' | (typeof oddExtensions)[number] | (typeof oddForms)[number];
-
-function oddExtension(oddity: Oddity): readonly Extension[] {
-  const unknown = octets(Buffer.of(1));
-  const issuer = extension(oids.fulcioIssuer, text('https://accounts.example.com'));
-  switch (oddity) {
-    case 'an unknown extension':
-      return [extension(oids.unknown, unknown)];
-    case 'an unknown critical extension':
-      return [extension(oids.unknown, unknown, true)];
-    case 'an extension twice':
-      return [issuer, issuer];
-    case 'an unknown extension twice':
-      return [extension(oids.unknown, unknown), extension(oids.unknown, unknown)];
-    case 'key usage twice':
-      return [keyUsage(0), keyUsage(0)];
-    case 'an extension with bytes after its content':
-      return [extension(oids.subjectKey, Buffer.concat([unknown, Buffer.of(0)]))];
-    case 'an explicit flag':
-      return [sequence(oid(oids.unknown), boolean(false), octets(Buffer.of(5, 0)))];
-    case 'a critical policy':
-      return [extension(oids.policies, sequence(sequence(oid('1.2.3.4'))), true)];
-    case 'a wanted policy':
-      return [extension(oids.policyConstraints, sequence(Buffer.of(0x80, 1, 0)), true)];
-    default:
-      return [];
-  }
-}
-
 /** From the root to the leaf. */
 export type Chain = readonly Spec[];
 
-const names: readonly Name[] = [
+export const names: readonly Name[] = [
   'email:jane@example.com',
   'email:jane@mail.example.com',
   'email:jane@other.org',
@@ -103,7 +57,7 @@ const names: readonly Name[] = [
   'email:jane\u00e9@example.com',
   'email:no-at-sign',
 ];
-const constraints: readonly Name[] = [
+export const constraints: readonly Name[] = [
   'email:example.com',
   'email:.example.com',
   'email:jane@example.com',
@@ -116,7 +70,7 @@ const constraints: readonly Name[] = [
   'uri:other.org',
   'ip:0a000000ff000000',
 ];
-const kinds: readonly KeyKind[] = ['P-256', 'P-384', 'P-521', 'rsa', 'ed25519', 'rsa-1024'];
+export const kinds: readonly KeyKind[] = ['P-256', 'P-384', 'P-521', 'rsa', 'ed25519', 'rsa-1024'];
 
 const mostly = <T>(usual: T, ...others: readonly T[]): fc.Arbitrary<T> =>
   fc.oneof(
@@ -128,7 +82,7 @@ const some = (list: readonly Name[], weight: number): fc.Arbitrary<readonly Name
     { weight: 10 - weight, arbitrary: fc.constant([]) },
     { weight, arbitrary: fc.uniqueArray(fc.constantFrom(...list), { minLength: 1, maxLength: 2 }) },
   );
-const oddity = mostly<Oddity>('none', ...oddExtensions, ...oddForms);
+const oddity = mostly<Oddity>('none', ...oddities);
 const validity = mostly<Spec['validity']>('now', 'past', 'future');
 const key = fc.oneof(
   { weight: 3, arbitrary: fc.constant<KeyKind>('P-256') },
@@ -211,27 +165,15 @@ function makeCertificate(spec: Spec, place: number, issuer: Issued | undefined, 
       ? [nameConstraints({ permitted, excluded }, spec.constraintsCritical)]
       : []),
     ...(spec.names.length > 0 ? [altNames(spec.names)] : []),
-    ...oddExtension(oddity),
+    ...extensionOf(oddity),
   ];
   return makeX509({
-    subject: `certificate ${place}`,
+    subject: oddity === 'self-issued' && issuer !== undefined ? issuer.subject : `certificate ${place}`,
     key: pairFor(spec.key, place),
     extensions: oddity === 'version 1' ? [] : extensions,
     ...(issuer && { issuer }),
     ...(notBefore && { notBefore }),
     ...(notAfter && { notAfter }),
-    ...(oddity === 'version 1' ? { version: 0 } : {}),
-    ...(oddity === 'bytes after its end' ? { trailing: integer(0) } : {}),
-    ...(oddity === 'a negative serial number' ? { serial: Buffer.of(0x80, 1) } : {}),
-    ...(oddity === 'an altered signature' ? { alter: (tbs: Buffer) => alter(tbs) } : {}),
-    ...(oddity === 'SHA-1' ? { hash: 'sha1' as const } : {}),
+    ...formOf(oddity),
   });
-}
-
-/** Another subject of the same length. */
-function alter(tbs: Buffer): Buffer {
-  const altered = Buffer.from(tbs);
-  const place = altered.lastIndexOf('certificate ');
-  altered[place] = 'C'.charCodeAt(0);
-  return altered;
 }

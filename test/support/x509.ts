@@ -103,6 +103,8 @@ export type CertificateOptions = {
   /** What follows the certificate, and the bytes of its signature. */
   readonly trailing?: Buffer;
   readonly alter?: (tbs: Buffer) => Buffer;
+  /** Changes the parts of what is signed, from the version to the extensions. */
+  readonly reshape?: (parts: readonly Buffer[]) => readonly Buffer[];
   readonly hash?: 'sha1' | 'sha256' | 'sha384' | 'sha512';
 };
 
@@ -127,7 +129,7 @@ export function makeX509(options: CertificateOptions): Issued {
   const algorithm = signatureAlgorithm(signer.key.privateKey, options.hash);
   const serial = integer(options.serial ?? Buffer.from(`10${serials.toString(16).padStart(14, '0')}`, 'hex'));
   const issuerName = distinguishedName(signer.subject);
-  const tbs = sequence(
+  const parts = [
     ...(version === 0 ? [] : [tlv(0xa0, integer(version))]),
     serial,
     algorithm.der,
@@ -139,7 +141,8 @@ export function makeX509(options: CertificateOptions): Issued {
     distinguishedName(subject),
     key.publicKey.export({ type: 'spki', format: 'der' }),
     ...(extensions.length === 0 ? [] : [tlv(0xa3, sequence(...extensions))]),
-  );
+  ];
+  const tbs = sequence(...(options.reshape?.(parts) ?? parts));
   const signature = sign(algorithm.hash, tbs, signer.key.privateKey);
   const whole = sequence(options.alter?.(tbs) ?? tbs, algorithm.der, bits(signature));
   const der = options.trailing === undefined ? whole : Buffer.concat([whole, options.trailing]);
