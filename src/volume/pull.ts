@@ -52,6 +52,8 @@ export type Pull = {
 const lingerMs = 5 * 60_000;
 /** How soon after its pods a pull ends. */
 const checkMs = 2_000;
+/** How long who may not pull waits for a registry's word on what is here: what is not here has no wait to tell of. */
+const wordMs = 5_000;
 /** How often a view may be collected between its building and its first hold before that is a bug. */
 const attempts = 3;
 
@@ -151,7 +153,7 @@ export function createPull(world: {
   ): Promise<Resolution> => {
     const resolution = await resolver.resolve(request, policy, keyring, signal);
     try {
-      await authority.admit(resolution, request, keyring, signal);
+      await authority.admit(resolution, request, keyring, policy === 'Never' ? bounded(signal) : signal);
       return resolution;
     } catch (thrown) {
       signal.throwIfAborted();
@@ -173,13 +175,15 @@ export function createPull(world: {
     const origin: Origin =
       policy === 'Never' ? { kind: 'offline' } : { kind: 'registry', repository: reference, keyring };
 
+    // What such a pod may not have is for it as what is not here.
+    const isClosed = policy === 'Never' && request.caller === 'pod';
     using stack = new DisposableStack();
     const confirm = async (contents: readonly Content[], until: AbortSignal): Promise<void> => {
       try {
-        await authority.confirm(reference, contents, keyring, until);
+        await authority.confirm(reference, contents, keyring, isClosed ? bounded(until) : until);
       } catch (thrown) {
         until.throwIfAborted();
-        throw policy === 'Never' && request.caller === 'pod' ? toAbsence(request.reference) : thrown;
+        throw isClosed ? toAbsence(request.reference) : thrown;
       }
     };
     const source = {
@@ -237,6 +241,10 @@ function createFetch(registry: Registry, origin: Origin, caller: PullRequest['ca
     const place = await registry.blob(repository, descriptor, sink, keyring, signal);
     return { bytes: sink.bytes, place };
   };
+}
+
+function bounded(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(wordMs)]);
 }
 
 /** Speaks of the tag that was asked for, and not of the digest that it has in the cache. */

@@ -194,3 +194,68 @@ test('a registry that never ends a blob or a manifest holds up nobody who has th
   assert.equal((await publish(daemon, other.reference)).code, 'OK');
   for (const { code } of await Promise.all([first, second])) assert.notEqual(code, 'OK');
 });
+
+test('under Never a registry that is silent makes no difference between what is here for others and what is not', async () => {
+  const registry = await closed();
+  const { reference, digest } = await registry.push('team/data', 'v1', [
+    { name: 'data', bytes: Buffer.alloc(1000, 7) },
+  ]);
+  const other = await registry.push('mallory/own', 'v1', [{ name: 'x', bytes: Buffer.from('x') }]);
+  const node = own(await testNode([registry.host]));
+  const first = own(await startDaemon(node));
+  assert.equal((await publish(first, reference, alice)).code, 'OK');
+  assert.equal((await publish(first, other.reference, alice)).code, 'OK');
+  await first[Symbol.asyncDispose]();
+  const daemon = own(await startDaemon(node));
+  registry.fault(() => ({ kind: 'stall', after: 0 }));
+  const mallory = { username: 'mallory', password: 'x' };
+  const absent = `sha256:${'a'.repeat(64)}`;
+  const hear = async (there: string, notThere: string, secrets: Attributes): Promise<void> => {
+    const [here, not] = await Promise.all(
+      [there, notThere].map(async name => {
+        const { code, text } = await publish(daemon, name, secrets, { pullPolicy: 'Never' });
+        return { code, text: text.replaceAll(name, 'X') };
+      }),
+    );
+    assert.deepEqual(here, not);
+    assert.equal(here?.code, 'NOT_FOUND');
+  };
+  const repository = other.reference.replace(/:v1$/, '');
+  await Promise.all([
+    hear(reference, reference.replace(/v1$/, 'v2'), mallory),
+    hear(reference, reference.replace(/v1$/, 'v2'), {}),
+    // Of a repository that is remembered to be open to the secret, by the digest of another's manifest.
+    hear(`${repository}@${digest}`, `${repository}@${absent}`, alice),
+  ]);
+});
+
+test('a pod is told nothing of how far a layer is that another pulls', async () => {
+  const registry = await closed();
+  const bytes = Buffer.alloc(4_000_000, 7);
+  const { reference, layers } = await registry.push('team/data', 'v1', [{ name: 'data', bytes }]);
+  const stolen = layers[0]?.digest ?? '';
+  const slow = await registry.push('mallory/own', 'v1', [{ name: 'x', bytes: Buffer.alloc(4_000_000, 8) }]);
+  const daemon = own(await startDaemon(own(await testNode([registry.host]))));
+  // The owner's download stands at half, and so does all that the thief may have.
+  registry.fault(({ method, path }) =>
+    method === 'GET' && path.includes('/blobs/')
+      ? { kind: 'stall', after: path.includes('/team/') ? 2_000_000 : 0 }
+      : undefined,
+  );
+  const owner = await publishRequest(daemon.node, { reference }, alice);
+  const pulling = outcomeOf(daemon.csi.NodePublishVolume(owner, { deadline: Date.now() + 8_000 }));
+  await sleep(1_500);
+  const thief = await pushThief(registry, [
+    {
+      mediaType: 'x/y',
+      digest: stolen,
+      size: bytes.length,
+      annotations: { 'org.opencontainers.image.title': 'a' },
+    },
+    ...slow.layers,
+  ]);
+  const request = await publishRequest(daemon.node, { reference: thief }, alice);
+  const heard = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 4_000 }));
+  assert.match(heard.text, /pulled 0 B of 7\.6 MiB, 0 of 2 layers/);
+  assert.match((await pulling).text, /pulled 1\.9 MiB of 3\.8 MiB/);
+});
