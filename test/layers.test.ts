@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { findNativeThreads, findViolations, parseImports } from './support/layers.ts';
+import { findThreadFaults, findViolations, parseImports } from './support/layers.ts';
 
 const source = fileURLToPath(new URL('../src/', import.meta.url));
 
@@ -15,16 +15,27 @@ test('imports point down, through interfaces, and in no circle', () => {
   assert.deepEqual(findViolations(files), []);
 });
 
-test('no thread loads native code, which would end the process with a thread that ends early', () => {
+test('no thread loads native code, or leaves work on files to the pool: neither may be under way when it ends', () => {
   assert.ok(files.some(({ path }) => path.endsWith('worker.ts')));
-  assert.deepEqual(findNativeThreads(files), []);
+  assert.deepEqual(findThreadFaults(files), []);
   const planted = [
-    { path: 'unpack/worker.ts', text: "import { a } from './a.ts';\n" },
+    { path: 'unpack/worker.ts', text: "import { a } from './a.ts';\nimport { d } from './d.ts';\n" },
     { path: 'unpack/a.ts', text: "import type { B } from './b.ts';\nimport { c } from '../util/c.ts';\n" },
     { path: 'unpack/b.ts', text: "import koffi from 'koffi';\n" },
-    { path: 'util/c.ts', text: "import koffi, {\n  type Func,\n} from 'koffi';\n" },
+    {
+      path: 'unpack/d.ts',
+      text: "import {\n  createReadStream,\n  readSync,\n  type Stats,\n} from 'node:fs';\n",
+    },
+    {
+      path: 'util/c.ts',
+      text: "import koffi, {\n  type Func,\n} from 'koffi';\nimport { open } from 'node:fs/promises';\n",
+    },
   ];
-  assert.deepEqual(findNativeThreads(planted), ['unpack/worker.ts loads util/c.ts, which loads native code']);
+  assert.deepEqual(findThreadFaults(planted), [
+    'unpack/worker.ts loads unpack/d.ts, which leaves work on files to the pool by createReadStream',
+    'unpack/worker.ts loads util/c.ts, which loads native code',
+    'unpack/worker.ts loads util/c.ts, which leaves work on files to the pool',
+  ]);
 });
 
 test('a planted violation of each rule is found', () => {

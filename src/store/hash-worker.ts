@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, openSync, readlinkSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Algorithm } from '../oci/digest.ts';
 import type { Call } from '../util/thread-call.ts';
 import { answerQuestions } from '../util/thread.ts';
@@ -38,7 +38,9 @@ async function hashSlowly(question: HashQuestion, ask: Call, signal: AbortSignal
       size += bytes;
       const now = performance.now();
       next = Math.max(next, now) + (1000 * bytes) / bytesPerSecond;
-      if (next - now > 20) await sleep(next - now, undefined, { signal }); // small files share a pause
+      if (next - now > 20)
+        await sleep(next - now, undefined, { signal }); // small files share a pause
+      else await nextTurn(undefined, { signal });
     }
   } finally {
     closeSync(fd);

@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
 import { endOfTar } from '../../test/support/raw-tar.ts';
 import { small, smallShown } from '../../test/support/small-tar.ts';
 import { sha256 } from '../../test/support/tar.ts';
-import { openUnpacking, showToc } from '../../test/support/unpacking.ts';
+import { openFiles, openUnpacking, showToc } from '../../test/support/unpacking.ts';
 import { ArtifactError } from '../util/error.ts';
+import { inspectFile, readUncompressed } from './compression.ts';
 
-const { unpack, digest, label } = await openUnpacking();
+const { unpack, digest, folder, label } = await openUnpacking();
 
 const checksummed = { params: { [constants.ZSTD_c_checksumFlag]: 1 } };
 const half = small.length / 2;
@@ -96,3 +100,30 @@ function flip(bytes: Buffer, at: number): Buffer {
   flipped[bytes.length + at] = (flipped.at(at) ?? 0) ^ 1;
   return flipped;
 }
+
+function write(name: string, bytes: Uint8Array): string {
+  const path = join(folder, name);
+  writeFileSync(path, bytes);
+  return path;
+}
+
+for (const [compression, bytes] of [
+  ['none', Buffer.alloc(2 ** 20)],
+  ['gzip', gzipSync(Buffer.alloc(2 ** 26))],
+  ['zstd', zstdCompressSync(Buffer.alloc(2 ** 26))],
+] as const) {
+  test(`a file is closed when its reading is over, be it in the midst of it: ${compression}`, async () => {
+    const path = write(compression, bytes);
+    for (let nth = 0; nth < 20; nth++) {
+      for await (const _ of readUncompressed(path, inspectFile(path), label)) break;
+      assert.deepEqual(openFiles(path), []);
+    }
+  });
+}
+
+test('a file is closed when its reading is over, be it for damage', async () => {
+  const path = write('damaged', flip(gzipSync(randomBytes(2 ** 20)), -(2 ** 19)));
+  const reading = Array.fromAsync(readUncompressed(path, inspectFile(path), label));
+  await assert.rejects(reading, /is damaged gzip/);
+  assert.deepEqual(openFiles(path), []);
+});

@@ -1,5 +1,5 @@
-import { closeSync, createReadStream, fstatSync, openSync, type ReadStream, readSync } from 'node:fs';
-import { pipeline, type Readable } from 'node:stream';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 import { constants, createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 
@@ -28,7 +28,6 @@ const skippable = /^[\x50-\x5f]\x2a\x4d\x18/;
 
 export type CompressedFile = { readonly compression: Compression; readonly size: number };
 
-/** Files are opened by this thread itself: a thread that is ended while another opens one for it leaves it open. */
 export function inspectFile(path: string): CompressedFile {
   const { start, size } = readStart(path);
   if (skippable.test(start.toString('latin1'))) return { compression: 'zstd', size };
@@ -57,34 +56,10 @@ export async function* readUncompressed(
   { compression, size }: CompressedFile,
   label: string,
 ): AsyncGenerator<Buffer> {
-  const inflate = compression === 'none' ? undefined : openInflate(compression, label);
-  const file = createReadStream(path, { fd: openSync(path, 'r'), highWaterMark: chunkSize });
-  const closed = whenClosed(file);
-  try {
-    yield* inflate === undefined
-      ? (file as AsyncIterable<Buffer>)
-      : inflateAll(file, inflate, compression, label);
-  } finally {
-    file.destroy();
-    await closed;
-  }
-  if (compression === 'zstd' && inflate !== undefined && inflate.bytesWritten < size) {
-    throw new ArtifactError(
-      'unmountable',
-      `${label} is damaged zstd: no frame at byte ${inflate.bytesWritten}`,
-    );
-  }
-}
-
-async function* inflateAll(
-  file: ReadStream,
-  inflate: Gunzip | ZstdDecompress,
-  compression: Compression,
-  label: string,
-): AsyncGenerator<Buffer> {
-  // Errors of both reach the iteration over the last.
-  pipeline(file, inflate, () => {});
-  const closed = whenClosed(inflate);
+  if (compression === 'none') return yield* readChunks(path);
+  const inflate = openInflate(compression, label);
+  // Its errors reach the iteration over the other.
+  const fed = pipeline(readChunks(path), inflate).catch(() => {});
   try {
     yield* inflate as AsyncIterable<Buffer>;
   } catch (error) {
@@ -95,13 +70,32 @@ async function* inflateAll(
     }
     throw new ArtifactError('unmountable', `${label} is damaged ${compression}: ${error.message}`, error);
   } finally {
-    await closed;
+    await fed;
+  }
+  if (compression === 'zstd' && inflate.bytesWritten < size) {
+    throw new ArtifactError(
+      'unmountable',
+      `${label} is damaged zstd: no frame at byte ${inflate.bytesWritten}`,
+    );
   }
 }
 
-/** Its end, however it comes. */
-function whenClosed(stream: Readable): Promise<void> {
-  return new Promise(resolve => void stream.once('close', resolve));
+/**
+ * By this thread itself, as all that threads do with files: one that ends while the pool opens or closes a file for it
+ * leaves the descriptor open for good.
+ */
+function* readChunks(path: string): Generator<Buffer> {
+  const fd = openSync(path, 'r');
+  try {
+    for (;;) {
+      const chunk = Buffer.allocUnsafe(chunkSize);
+      const length = readSync(fd, chunk);
+      if (length === 0) return;
+      yield chunk.subarray(0, length);
+    }
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function openInflate(compression: Exclude<Compression, 'none'>, label: string): Gunzip | ZstdDecompress {

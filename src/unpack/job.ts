@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { algorithmOf, toDigest, type Digest } from '../oci/digest.ts';
 import { quoteName } from '../oci/name.ts';
 import type { TocSummary } from '../oci/toc.ts';
@@ -55,6 +56,7 @@ export async function unpackLayer(
   const sha256 = createHash('sha256');
   let read = 0;
   for await (const chunk of readUncompressed(source, file, label)) {
+    await nextTurn(); // in which the signal can come
     signal.throwIfAborted();
     read += chunk.length;
     if (read > bound.bytes) throw new ArtifactError('unmountable', `${label} ${bound.excess}`);

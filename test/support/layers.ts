@@ -51,22 +51,39 @@ export function parseImports(text: string): readonly Import[] {
   ];
 }
 
-/** Packages that are native code, or load some. */
-const native: ReadonlySet<string> = new Set(['koffi']);
+/** What threads may not load, and why, by import statement. */
+const threadFaults: readonly (readonly [RegExp, string])[] = [
+  [/\bfrom 'koffi'/, 'which loads native code'],
+  [/\bfrom 'node:fs\/promises'/, 'which leaves work on files to the pool'],
+];
+/** Of node:fs, what is left to the pool: all that does its work at once says so by its name, and constants do none. */
+const fsImport = /^import \{(?<names>[^}]*)\} from 'node:fs';/gm;
+const fsHarmless = /^(?:type \w+|constants|\w+Sync)$/;
 
-/** What the threads of the program would load of native code: a line for each thread and file that imports some. */
-export function findNativeThreads(files: readonly SourceFile[]): readonly string[] {
-  const values = new Map(files.map(({ path, text }) => [path, parseImports(text.replace(typeOnly, ''))]));
+/** What threads of the program would load that they may not: a line for each thread and file. */
+export function findThreadFaults(files: readonly SourceFile[]): readonly string[] {
+  const texts = new Map(
+    files.map(({ path, text }) => [path, text.replace(comment, '').replace(typeOnly, '')]),
+  );
   const threads = files.map(({ path }) => path).filter(path => path.endsWith('worker.ts'));
   return threads.flatMap(thread => {
     const loaded = new Set([thread]);
     for (const path of loaded)
-      for (const { specifier } of values.get(path) ?? [])
+      for (const { specifier } of parseImports(texts.get(path) ?? ''))
         if (specifier.startsWith('.')) loaded.add(resolve(path, specifier));
-    return [...loaded]
-      .filter(path => values.get(path)?.some(({ specifier }) => native.has(specifier)))
-      .map(path => `${thread} loads ${path}, which loads native code`);
+    return [...loaded].flatMap(path =>
+      faultsOf(texts.get(path) ?? '').map(fault => `${thread} loads ${path}, ${fault}`),
+    );
   });
+}
+
+function faultsOf(text: string): readonly string[] {
+  const names = [...text.matchAll(fsImport)].flatMap(({ groups }) => (groups?.['names'] ?? '').split(','));
+  const pooled = names.map(name => name.trim()).filter(name => name !== '' && !fsHarmless.test(name));
+  return [
+    ...threadFaults.filter(([pattern]) => pattern.test(text)).map(([, why]) => why),
+    ...pooled.map(name => `which leaves work on files to the pool by ${name}`),
+  ];
 }
 
 /** Every import that breaks a rule of the house, a line for people each; cycles last. */
