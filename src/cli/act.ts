@@ -5,6 +5,8 @@ import { toSettings } from './command-line.ts';
 import type { Builder, House } from './house.ts';
 import { answers } from './listener.ts';
 import { createLog } from './log.ts';
+import { isDocument } from './output.ts';
+import { toOutput } from './output-options.ts';
 import type { Settings } from './settings.ts';
 import { type Action, type Options, tell, type Terminal } from './shell.ts';
 
@@ -28,11 +30,12 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
     if (!thatFolder && (await answers(endpoint))) return builder.connect(endpoint);
     const silence = thatFolder ? '' : `no daemon answers on unix://${endpoint}`;
     if (use === 'change' || use === 'read') await verifyThere(stateDir, silence);
-    const json = options.output === 'json';
+    const { output } = toOutput(options, terminal);
     // What a daemon tells in its log is noise in a shell, unless it was asked for.
     const level = options.logLevel === undefined ? 'warn' : settings.logLevel;
-    const house = await builder.open(settings, createLog(level, json, terminal), readsOf(use));
-    if (!thatFolder && !json) tell(terminal, `${silence}; this is the state folder ${stateDir} itself`);
+    const house = await builder.open(settings, createLog(level, isDocument(output), terminal), readsOf(use));
+    if (!thatFolder && output === 'text')
+      tell(terminal, `${silence}; this is the state folder ${stateDir} itself`);
     return house;
   }
 
@@ -44,7 +47,7 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
       const signal = terminal.interrupted('end');
       const house = await openHouse(settings, options, use(options));
       try {
-        const shell = { house, settings, terminal, json: options.output === 'json', signal };
+        const shell = { house, settings, terminal, ...toOutput(options, terminal), signal };
         finish((await action(shell, command.args, options)) ?? 0);
       } finally {
         await house.close();

@@ -21,6 +21,7 @@ import { formatManPage } from './man-page.ts';
 import { exitCodes, formatExitCodes } from './exit.ts';
 import { flags } from './flags.ts';
 import type { Builder } from './house.ts';
+import { addOutput, asksForJson } from './output-options.ts';
 import { addSelection } from './selection.ts';
 import type { Settings } from './settings.ts';
 import { type Options, programName, tell, type Terminal } from './shell.ts';
@@ -28,9 +29,9 @@ import { type Options, programName, tell, type Terminal } from './shell.ts';
 const about = `Mounts OCI artifacts read-only into Kubernetes pods.
 
 A reference is short or full: model:1, ghcr.io/org/model:1, or …/model@sha256:…
-Where a daemon answers on --endpoint (CSI_ENDPOINT), a command works through it.
-Else, and whenever --state-dir is given without --endpoint, it works on that
-folder itself, with the flags and variables of serve.`;
+Commands talk to the daemon at --endpoint (CSI_ENDPOINT). If there is none, or
+--state-dir is given without --endpoint, they use the state directory directly,
+with the flags and variables of serve.`;
 
 /** Runs one command line (without the program's name) and answers the exit code of cli/exit.ts. */
 export async function runCli(argv: readonly string[], builder: Builder, terminal: Terminal): Promise<number> {
@@ -61,8 +62,7 @@ function toUsageError({ message }: CommanderError): ArtifactError {
 /** One line on stderr; JSON where the command was asked for JSON. */
 function report(thrown: unknown, argv: readonly string[], terminal: Terminal): number {
   const { code, message } = toArtifactError(thrown);
-  const json = argv.includes('--output=json') || argv[argv.indexOf('--output') + 1] === 'json';
-  if (json) terminal.stderr.write(`${JSON.stringify({ error: { code, message } })}\n`);
+  if (asksForJson(argv)) terminal.stderr.write(`${JSON.stringify({ error: { code, message } })}\n`);
   else tell(terminal, message);
   return exitCodes[code];
 }
@@ -71,7 +71,7 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
   const program = new Command(programName)
     .description(about)
     .version(version, '--version')
-    .helpCommand('help [command]', 'show this, or the flags of a command')
+    .helpCommand('help [command]', 'display help for a command')
     .exitOverride()
     .configureOutput({
       writeOut: text => void terminal.stdout.write(text),
@@ -124,7 +124,7 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
 
 function addCommands(program: Command, act: Act): void {
   const add = (usage: string, says: string): Command => {
-    const command = addSettings(program.command(usage).description(says), false).addOption(outputOption());
+    const command = addOutput(addSettings(program.command(usage).description(says), false));
     const reference = command.registeredArguments.find(argument => argument.name() === 'reference');
     reference?.argParser(verifyReference);
     return command;
@@ -136,27 +136,34 @@ function addCommands(program: Command, act: Act): void {
   add('status', 'list the pulls under way, and who wants them').action(act(status, () => 'ask'));
   add(
     'load <layout> [reference]',
-    'take artifacts from an OCI layout: a folder, a tar, or - for a tar on the input',
+    'take artifacts from an OCI layout: a directory, a tar, or - for a tar on standard input',
   ).action(act(load, () => 'begin'));
   addCredentials(add('resolve <reference>', 'ask the registry what a reference names')).action(
     act(resolve, () => 'ask'),
   );
-  add('ls', 'list the artifacts of the cache').action(act(ls, () => 'read'));
+  add('ls', 'list the artifacts of the cache')
+    .alias('list')
+    .alias('images')
+    .action(act(ls, () => 'read'));
   addCredentials(add('inspect <reference>', 'show one artifact of the cache'))
     .option('--credentials', 'show instead where credentials for it are looked for and found')
     .option('--pod <namespace/name>', 'with --credentials: for that pod, as the Kubernetes API knows it')
     .action(act(inspect, ({ credentials }: Options) => (credentials === true ? 'ask' : 'read')));
-  add('rm <reference>', 'forget a reference, and free what only it held').action(act(rm, () => 'change'));
+  add('rm <reference...>', 'remove references, and free the space that nothing else uses')
+    .alias('rmi')
+    .action(act(rm, () => 'change'));
   add('prune', 'free everything that no volume, pull or pin holds').action(act(prune, () => 'change'));
-  add('pin <reference>', 'keep an artifact from collection').action(act(pin, () => 'change'));
-  add('unpin <reference>', 'leave it to collection again').action(act(unpin, () => 'change'));
+  add('pin <reference>', 'keep an artifact from garbage collection').action(act(pin, () => 'change'));
+  add('unpin <reference>', 'allow garbage collection again').action(act(unpin, () => 'change'));
   add('volumes', 'list which artifact each pod has').action(act(volumes, () => 'read'));
   addSelection(
-    addCredentials(add('mount <reference> <dir>', 'show an artifact read-only at a folder made for it')),
+    addCredentials(add('mount <reference> <dir>', 'mount an artifact read-only at a directory')),
   ).action(act(mount, () => 'begin'));
-  add('unmount <dir>', 'take such a mount and its folder away').action(act(unmount, () => 'change'));
-  add('fsck', 'hash the cache again and say what is wrong')
-    .option('--repair', 'drop what is wrong, so that it is pulled again')
+  add('unmount <dir>', 'unmount a directory that `mount` mounted')
+    .alias('umount')
+    .action(act(unmount, () => 'change'));
+  add('fsck', 'verify all cached content against its digests')
+    .option('--repair', 'take what is wrong out of use, so that it is pulled again')
     .action(act(fsck, ({ repair }: Options) => (repair === true ? 'change' : 'read')));
 }
 
@@ -181,8 +188,8 @@ function addSettings(command: Command, all: boolean): Command {
 function addCredentials(command: Command): Command {
   command.options.find(({ long }) => long === formatFlag('authFile'))?.hideHelp(false);
   return command
-    .option('--username <name>', 'at the registry')
-    .option('--password-stdin', 'read the password from the input');
+    .option('--username <name>', 'username at the registry')
+    .option('--password-stdin', 'read the password from standard input');
 }
 
 function outputOption(): Option {

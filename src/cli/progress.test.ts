@@ -39,7 +39,7 @@ test('progress says how far and of what, and 100 % only at the end', () => {
 
 test('without a terminal a long download is at most eleven lines', () => {
   const { stream, text } = remember(false);
-  using view = openProgress(stream);
+  using view = openProgress(stream, 'text');
   for (let bytes = 0; bytes <= 1000; bytes++) view.update(at(bytes));
   assert.equal(text().trimEnd().split('\n').length, 11);
 });
@@ -47,7 +47,7 @@ test('without a terminal a long download is at most eleven lines', () => {
 test('a terminal gets a bar that starts with what the cache held, and is cleared at the end', () => {
   const { stream, text } = remember(true);
   {
-    using view = openProgress(stream);
+    using view = openProgress(stream, 'text');
     view.update({ ...at(0, 0), phase: 'resolve' });
     view.update(at(500));
     view.update(at(1000));
@@ -64,7 +64,7 @@ test('what is waited for is a line, on a terminal too', () => {
   for (const isTTY of [false, true]) {
     const { stream, text } = remember(isTTY);
     {
-      using view = openProgress(stream);
+      using view = openProgress(stream, 'text');
       view.update({ ...at(0, 0), phase: 'resolve', waits });
       view.update({ ...at(0, 0), phase: 'resolve', waits });
       view.update(at(500));

@@ -1,5 +1,6 @@
 import { Presets, SingleBar } from 'cli-progress';
 import { formatSize } from '../util/size.ts';
+import type { OutputFormat } from './output.ts';
 import type { Terminal } from './shell.ts';
 
 /** How far something is. `totalBytes` is 0 while that is not known; `layers` only where they are counted. */
@@ -18,10 +19,17 @@ export type ProgressView = Disposable & {
   hide(): void;
 };
 
-/** A bar on a terminal; elsewhere a line for each phase and each tenth of the bytes. */
-export function openProgress(stderr: Terminal['stderr']): ProgressView {
-  return stderr.isTTY === true ? openBar(stderr) : openLines(stderr);
+/**
+ * On stderr: a bar on a terminal; elsewhere a line for each phase and each tenth of the bytes, unless a program reads the
+ * result, and none where names alone were asked for.
+ */
+export function openProgress(stderr: Terminal['stderr'], output: OutputFormat): ProgressView {
+  if (output === 'name') return silent;
+  if (stderr.isTTY === true) return openBar(stderr);
+  return output === 'text' ? openLines(stderr) : silent;
 }
+
+const silent: ProgressView = { update() {}, hide() {}, [Symbol.dispose]() {} };
 
 /** `download 43 % (3.1 GiB of 7.2 GiB, 2 of 5 layers)`. */
 export function formatProgress(reached: Reached): string {

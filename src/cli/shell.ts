@@ -2,12 +2,12 @@ import type { Readable, Writable } from 'node:stream';
 import type { House } from './house.ts';
 import type { Settings } from './settings.ts';
 import { ArtifactError } from '../util/error.ts';
-import { formatJson } from '../util/printable.ts';
+import { formatResult, type OutputFormat, type Result } from './output.ts';
 
 /** The process around a command; tests bring their own. */
 export type Terminal = {
   readonly stdin: Readable;
-  readonly stdout: Writable;
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: Writable & { readonly isTTY?: boolean };
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Milliseconds since 1970. */
@@ -24,7 +24,11 @@ export type Shell = {
   readonly house: House;
   readonly settings: Settings;
   readonly terminal: Terminal;
-  readonly json: boolean;
+  readonly output: OutputFormat;
+  /** Columns of the terminal that tables are cut to; undefined where they are not cut. */
+  readonly columns: number | undefined;
+  /** Whether digests are shown whole. */
+  readonly whole: boolean;
   readonly signal: AbortSignal;
 };
 
@@ -42,14 +46,9 @@ export function tell(terminal: Terminal, text: string): void {
   terminal.stderr.write(`${programName}: ${text}\n`);
 }
 
-/** One result: a JSON document, or text for people. */
-export function print(shell: Shell, value: unknown, text: () => string): void {
-  shell.terminal.stdout.write(shell.json ? `${formatJson(value, 2)}\n` : text());
-}
-
-/** One event of a stream: a line of JSON, or text for people. */
-export function printLine(shell: Shell, value: unknown, text: () => string): void {
-  shell.terminal.stdout.write(shell.json ? `${formatJson(value)}\n` : text());
+/** The result of a command, on stdout. */
+export function print({ terminal, output }: Pick<Shell, 'terminal' | 'output'>, result: Result): void {
+  terminal.stdout.write(formatResult(result, output));
 }
 
 /** The operand that commander has made sure of. */

@@ -1,12 +1,14 @@
 import { errnoOf } from '../util/error.ts';
-import type { Terminal } from './shell.ts';
+import { exitCodes } from './exit.ts';
+import { programName, type Terminal } from './shell.ts';
 
 /** This process as a command sees it. */
 export function openTerminal(): Terminal {
-  // `ls | head -1` closes the pipe early: nobody is left to read an error.
   process.stdout.on('error', error => {
-    if (errnoOf(error) !== 'EPIPE') throw error;
-    process.exit(0);
+    // `ls | head -1` closes the pipe early: nobody is left to read an error.
+    if (errnoOf(error) === 'EPIPE') process.exit(0);
+    process.stderr.write(`${programName}: writing the result: ${error.message}\n`);
+    process.exit(exitCodes.internal);
   });
   return {
     stdin: process.stdin,

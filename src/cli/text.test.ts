@@ -33,7 +33,7 @@ test('a table fits the terminal: its widest columns are cut, evenly, and wide ch
   );
   assert.match(
     formatTable(['REFERENCE'], [['a-name-of-some-length']], 3),
-    /^a-name-…$/m,
+    /^a-name-o…$/m,
     'some of each is left',
   );
 });
@@ -66,8 +66,9 @@ test('an age has one unit', () => {
 });
 
 test('a digest is cut to its algorithm and twelve digits, a count has its noun', () => {
-  assert.equal(formatDigest(`sha256:${'ab'.repeat(32)}`), 'sha256:abababababab');
-  assert.equal(formatDigest(`sha512:${'ab'.repeat(64)}`), 'sha512:abababababab');
+  assert.equal(formatDigest(`sha256:${'ab'.repeat(32)}`, false), 'sha256:abababababab');
+  assert.equal(formatDigest(`sha512:${'ab'.repeat(64)}`, false), 'sha512:abababababab');
+  assert.equal(formatDigest(`sha256:${'ab'.repeat(32)}`, true), `sha256:${'ab'.repeat(32)}`);
   assert.deepEqual(
     [formatCount(0, 'pod'), formatCount(1, 'pod'), formatCount(2, 'pod')],
     ['0 pods', '1 pod', '2 pods'],

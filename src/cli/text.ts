@@ -1,7 +1,7 @@
 import { printable } from '../util/printable.ts';
 import { cutTo, padTo, widthOf } from './width.ts';
 
-/** A column is never cut below this: it would say nothing. */
+/** A column is never cut below this, nor below its header: it would say nothing. */
 const leastWidth = 8;
 const gap = '  ';
 
@@ -18,7 +18,8 @@ export function formatTable(
   const natural = header.map((_, column) =>
     lines.reduce((widest, line) => Math.max(widest, widthOf(line[column] ?? '')), 0),
   );
-  const widths = columns === undefined ? natural : fit(natural, columns);
+  const least = header.map(name => Math.max(leastWidth, widthOf(name)));
+  const widths = columns === undefined ? natural : fit(natural, least, columns);
   return lines
     .map(line => line.map((cell, column) => formatCell(cell, widths[column] ?? 0)).join(gap))
     .map(line => `${line.trimEnd()}\n`)
@@ -30,12 +31,13 @@ function formatCell(cell: string, width: number): string {
 }
 
 /** The widest are cut first, evenly. */
-function fit(natural: readonly number[], columns: number): readonly number[] {
+function fit(natural: readonly number[], least: readonly number[], columns: number): readonly number[] {
   const room = columns - gap.length * (natural.length - 1);
+  const cut = (limit: number): readonly number[] =>
+    natural.map((width, column) => Math.min(width, Math.max(limit, least[column] ?? 0)));
   let limit = Math.max(leastWidth, ...natural);
-  const total = (): number => natural.reduce((sum, width) => sum + Math.min(width, limit), 0);
-  while (limit > leastWidth && total() > room) limit--;
-  return natural.map(width => Math.min(width, limit));
+  while (limit > leastWidth && cut(limit).reduce((sum, width) => sum + width, 0) > room) limit--;
+  return cut(limit);
 }
 
 /** `name: value` lines with the values aligned. */
@@ -54,8 +56,9 @@ export function formatAge(milliseconds: number): string {
   return `${Math.floor(seconds / 86400)}d`;
 }
 
-/** A digest for people: the algorithm and twelve hex digits. */
-export function formatDigest(digest: string): string {
+/** A digest for people: the algorithm and twelve hex digits, unless all of it is wanted. */
+export function formatDigest(digest: string, whole: boolean): string {
+  if (whole) return digest;
   const colon = digest.indexOf(':');
   return digest.slice(0, colon + 13);
 }

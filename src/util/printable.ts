@@ -15,9 +15,19 @@ export function shorten(text: string, longest: number): string {
   return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
 }
 
+/** Whether a text has characters that would steer a terminal or reorder its text. */
+export function isSteering(text: string): boolean {
+  return text.search(steering) !== -1;
+}
+
+/** Replaces what JSON and YAML leave as it is within double quotes. */
+export function escapeBeyondAscii(quoted: string): string {
+  return quoted.replace(steeringBeyondAscii, escape);
+}
+
 /** JSON with the same meaning that a terminal can be shown: JSON itself escapes only the ASCII ones. */
 export function formatJson(value: unknown, indent?: number): string {
-  return JSON.stringify(value, null, indent).replace(steeringBeyondAscii, escape);
+  return escapeBeyondAscii(JSON.stringify(value, null, indent));
 }
 
 function escape(character: string): string {

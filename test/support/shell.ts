@@ -17,6 +17,8 @@ export type Around = {
   readonly stdin?: Iterable<Uint8Array | string>;
   readonly environment?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
+  /** Of the terminal that stdout is; without it stdout is none. */
+  readonly columns?: number;
 };
 
 /** What is said first where no daemon answers, and nothing was asked for that could be read by a program. */
@@ -33,7 +35,10 @@ export async function runShell(argv: readonly string[], around: Around = {}): Pr
   };
   const code = await runCli(argv, fake<Builder>('builder', { open: async () => house, ...around.builder }), {
     stdin: Readable.from(around.stdin ?? [], { objectMode: false }),
-    stdout: stdout.stream,
+    stdout: Object.assign(stdout.stream, {
+      isTTY: around.columns !== undefined,
+      columns: around.columns ?? 0,
+    }),
     stderr: stderr.stream,
     environment: {
       CSI_ENDPOINT: 'unix:///nowhere/csi.sock',

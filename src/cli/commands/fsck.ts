@@ -1,36 +1,38 @@
-import { type Options, printLine, type Shell } from '../shell.ts';
+import { printable } from '../../util/printable.ts';
+import type { Finding } from '../../volume/usecases.ts';
 import { exitCodes } from '../exit.ts';
 import { openProgress } from '../progress.ts';
+import { type Options, print, type Shell } from '../shell.ts';
 import { formatCount } from '../text.ts';
-import { printable } from '../../util/printable.ts';
 
-/** Verifies the whole cache. Answers `corrupt` while anything wrong is left in it. */
+/** Verifies the whole cache; findings are shown as they come. Answers `corrupt` while anything wrong is left in it. */
 export async function fsck(shell: Shell, _: readonly string[], options: Options): Promise<number> {
-  let wrong = 0;
-  let left = 0;
-  using view = shell.json ? undefined : openProgress(shell.terminal.stderr);
+  const findings: Finding[] = [];
+  using view = openProgress(shell.terminal.stderr, shell.output);
   const { checked } = await shell.house.artifacts.fsck(
     options.repair === true,
     finding => {
-      view?.hide();
-      wrong++;
-      if (!finding.repaired) left++;
-      const outcome = finding.repaired ? ' (out of use; the next mount brings it anew)' : '';
-      printLine(
-        shell,
-        { kind: 'finding', ...finding },
-        () => `${printable(`${finding.path}: ${finding.problem}`)}${outcome}\n`,
-      );
+      findings.push(finding);
+      if (shell.output !== 'text') return;
+      view.hide();
+      shell.terminal.stdout.write(formatFinding(finding));
     },
     shell.signal,
-    reached => view?.update({ phase: 'check', ...reached }),
+    reached => view.update({ phase: 'check', ...reached }),
   );
-  view?.hide();
+  view.hide();
+  const left = findings.filter(({ repaired }) => !repaired).length;
+  const wrong = findings.length;
   const advice = left === 0 ? '' : '; fsck --repair takes it out of use';
-  printLine(
-    shell,
-    { kind: 'checked', checked, wrong },
-    () => `${formatCount(checked, 'item')} checked, ${wrong} wrong${advice}\n`,
-  );
+  print(shell, {
+    value: { checked, wrong, findings },
+    text: () => `${formatCount(checked, 'item')} checked, ${wrong} wrong${advice}\n`,
+    names: findings.map(({ path }) => path),
+  });
   return left === 0 ? 0 : exitCodes.corrupt;
+}
+
+function formatFinding({ path, problem, repaired }: Finding): string {
+  const outcome = repaired ? ' (out of use; the next mount brings it anew)' : '';
+  return `${printable(`${path}: ${problem}`)}${outcome}\n`;
 }

@@ -1,4 +1,4 @@
-import type { PodName } from '../../volume/usecases.ts';
+import type { ArtifactDetail, PlaceCredentials, PodName } from '../../volume/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { quoteName } from '../../oci/name.ts';
 import { formatSize } from '../../util/size.ts';
@@ -7,43 +7,41 @@ import { operand, type Options, print, type Shell } from '../shell.ts';
 import { printable } from '../../util/printable.ts';
 import { formatDigest, formatFields, formatTable } from '../text.ts';
 
-const header = ['LAYER', 'SIZE', 'FORM', 'HELD', 'NAME', 'MEDIA TYPE'];
+const header = ['LAYER', 'SIZE', 'KIND', 'CACHED', 'NAME', 'MEDIA TYPE'];
 
 /** What is known of one artifact, from the cache alone; or where its credentials are looked for. */
 export async function inspect(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   if (options['credentials'] === true) return explain(shell, operand(operands, 0), options);
   if (options['pod'] !== undefined) throw new ArtifactError('invalid', '--pod goes with --credentials');
   const artifact = await shell.house.artifacts.inspect(operand(operands, 0));
+  const { reference } = artifact;
+  print(shell, { value: artifact, text: () => formatArtifact(artifact, shell), names: [reference] });
+}
+
+function formatArtifact(artifact: ArtifactDetail, { columns, whole }: Shell): string {
   const { reference, digest, manifest, kind, mediaType, artifactType, annotations } = artifact;
-  print(
-    shell,
-    artifact,
-    () =>
-      formatFields([
-        ['reference', reference],
-        ['digest', digest],
-        ['manifest', manifest],
-        ['kind', kind],
-        ['media type', mediaType],
-        ['artifact type', artifactType || '-'],
-        ['signatures', artifact.verdict],
-        ['pinned', artifact.pinned ? 'yes' : 'no'],
-        ['volumes', artifact.volumes.join(', ') || 'none'],
-        ...artifact.notes.map(note => ['note', note] as const),
-        ...Object.entries(annotations).map(([name, value]) => [`annotation ${name}`, value] as const),
-      ]) +
-      formatTable(
-        header,
-        artifact.layers.map(layer => [
-          formatDigest(layer.digest),
-          formatSize(layer.size),
-          layer.form,
-          layer.held ? 'yes' : 'no',
-          layer.name || '/',
-          layer.mediaType,
-        ]),
-      ),
-  );
+  const fields = formatFields([
+    ['reference', reference],
+    ['digest', digest],
+    ['manifest', manifest],
+    ['kind', kind],
+    ['media type', mediaType],
+    ['artifact type', artifactType || '-'],
+    ['signatures', artifact.verdict],
+    ['pinned', artifact.pinned ? 'yes' : 'no'],
+    ['volumes', artifact.volumes.join(', ') || 'none'],
+    ...artifact.notes.map(note => ['note', note] as const),
+    ...Object.entries(annotations).map(([name, value]) => [`annotation ${name}`, value] as const),
+  ]);
+  const layers = artifact.layers.map(layer => [
+    formatDigest(layer.digest, whole),
+    formatSize(layer.size),
+    layer.form,
+    layer.held ? 'yes' : 'no',
+    layer.name || '/',
+    layer.mediaType,
+  ]);
+  return fields + formatTable(header, layers, columns);
 }
 
 async function explain(shell: Shell, reference: string, options: Options): Promise<void> {
@@ -51,15 +49,18 @@ async function explain(shell: Shell, reference: string, options: Options): Promi
   const pod = parsePodName(options['pod']);
   const asker = { secrets, ...(pod === undefined ? {} : { pod }) };
   const places = await shell.house.artifacts.explain(reference, asker, shell.signal);
-  print(shell, places, () =>
-    places
-      .flatMap(({ place, sources }) => [
-        place,
-        ...sources.map((source, index) => `  ${index + 1}. ${source}`),
-      ])
-      .map(line => `${printable(line)}\n`)
-      .join(''),
-  );
+  print(shell, {
+    value: places,
+    text: () => formatPlaces(places),
+    names: places.map(({ place }) => place),
+  });
+}
+
+function formatPlaces(places: readonly PlaceCredentials[]): string {
+  return places
+    .flatMap(({ place, sources }) => [place, ...sources.map((source, index) => `  ${index + 1}. ${source}`)])
+    .map(line => `${printable(line)}\n`)
+    .join('');
 }
 
 /** @throws ArtifactError `invalid`. */

@@ -1,17 +1,16 @@
 import { type Layout, readLayout } from '../layout.ts';
 import { openProgress, type ProgressView } from '../progress.ts';
+import { toDigested } from '../reference.ts';
 import { operand, print, type Shell } from '../shell.ts';
 
 /** Takes artifacts from an OCI image layout, for nodes that reach no registry. */
 export async function load(shell: Shell, operands: readonly string[]): Promise<void> {
   const layout = await readLayout(operand(operands, 0), shell.terminal.stdin, shell.signal);
-  using view = shell.json ? undefined : openProgress(shell.terminal.stderr);
-  const tar = view === undefined ? layout.tar : shown(layout, view);
-  const loaded = await shell.house.artifacts.load(tar, operands[1], shell.signal);
-  view?.hide();
-  print(shell, loaded, () =>
-    loaded.map(({ reference, descriptor }) => `${reference}@${descriptor.digest}\n`).join(''),
-  );
+  using view = openProgress(shell.terminal.stderr, shell.output);
+  const loaded = await shell.house.artifacts.load(shown(layout, view), operands[1], shell.signal);
+  view.hide();
+  const names = loaded.map(({ reference, descriptor: { digest } }) => toDigested({ reference, digest }));
+  print(shell, { value: loaded, text: () => names.map(name => `${name}\n`).join(''), names });
 }
 
 /** Shows how much has been taken of it. */

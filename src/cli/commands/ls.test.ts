@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { parse } from 'yaml';
 import { detail, digest, summaries, volume } from '../../../test/support/samples.ts';
 import { runShell } from '../../../test/support/shell.ts';
 import type { ArtifactDetail, VolumeStatus } from '../../volume/usecases.ts';
@@ -10,14 +11,52 @@ test('ls is a table sorted by reference, with sizes and ages for people', async 
   assert.equal(
     ran.stdout,
     [
-      'REFERENCE             DIGEST               TYPE                           SIZE     USED   VOLUMES  PINNED',
-      'registry.example/a:1  sha512:cdcdcdcdcdcd  -                              12 B     never  0',
-      'registry.example/z:1  sha256:abababababab  application/vnd.example.model  3.1 GiB  3h     2        yes',
+      'REFERENCE             DIGEST               TYPE                           SIZE     LAST USED  VOLUMES  PINNED',
+      'registry.example/a:1  sha512:cdcdcdcdcdcd  -                              12 B     never      0',
+      'registry.example/z:1  sha256:abababababab  application/vnd.example.model  3.1 GiB  3h         2        yes',
       '',
     ].join('\n'),
   );
   const { json } = await runShell(['ls', '--output', 'json'], { artifacts: { list: async () => summaries } });
-  assert.deepEqual(json, [summaries[1], summaries[0]]);
+  const [later, never] = summaries;
+  assert.deepEqual(
+    json,
+    [
+      { ...never, usedAt: undefined },
+      { ...later, usedAt: new Date(later?.usedAt ?? 0).toISOString() },
+    ].map(row => JSON.parse(JSON.stringify(row))),
+  );
+});
+
+test('ls in YAML is the document of JSON, and names alone are the references', async () => {
+  const artifacts = { list: async () => summaries };
+  const json = await runShell(['ls', '-o', 'json'], { artifacts });
+  for (const argv of [
+    ['ls', '-o', 'yaml'],
+    ['list', '--output=yaml'],
+    ['images', '-oyaml'],
+  ]) {
+    assert.deepEqual(parse((await runShell(argv, { artifacts })).stdout), json.json);
+  }
+  for (const argv of [
+    ['ls', '-o', 'name'],
+    ['ls', '-q'],
+    ['ls', '--quiet'],
+  ]) {
+    const { stdout, stderr } = await runShell(argv, { artifacts });
+    assert.equal(stdout, 'registry.example/a:1\nregistry.example/z:1\n');
+    assert.equal(stderr, '', 'only the names');
+  }
+});
+
+test('a table is cut to the width of a terminal, unless --no-trunc is given', async () => {
+  const artifacts = { list: async () => summaries };
+  const cut = await runShell(['ls'], { artifacts, columns: 80 });
+  for (const line of cut.stdout.split('\n')) assert.ok(line.length <= 80, line);
+  const whole = await runShell(['ls', '--no-trunc'], { artifacts, columns: 80 });
+  for (const { reference, digest: shown } of summaries) {
+    assert.match(whole.stdout, new RegExp(`^${reference} .*${shown}`, 'm'));
+  }
 });
 
 test('ls of an empty cache is the header alone, or an empty list', async () => {
@@ -41,7 +80,13 @@ test('volumes says which pod has which digest', async () => {
     ].join('\n'),
   );
   const list = (await runShell(['volumes', '--output', 'json'], { artifacts })).json as VolumeStatus[];
-  assert.equal(list[1]?.pod?.namespace, 'ml');
+  assert.partialDeepStrictEqual(list[1], {
+    pod: { namespace: 'ml' },
+    publishedAt: new Date(volume.publishedAt).toISOString(),
+  });
+  assert.ok(!list.some(shown => 'fingerprint' in shown));
+  const { stdout } = await runShell(['volumes', '-q'], { artifacts });
+  assert.equal(stdout, '/mnt/a\n/pods/u/mount\n');
 });
 
 test('inspect --credentials tells where credentials are looked for, and needs nothing in the cache', async () => {
@@ -107,4 +152,13 @@ test('what a registry says cannot steer the terminal', async () => {
   assert.match(stdout, /^volumes: +\/a, \/b$/m);
   assert.match(stdout, /^sha256:abababababab +1 B +file +yes +x\\u0009y +m\\u009b2J$/m);
   assert.doesNotMatch(stdout, /^reference: forged/m);
+  for (const format of ['json', 'yaml']) {
+    const document = await runShell(['inspect', 'z:1', '-o', format], { artifacts: { inspect } });
+    assert.doesNotMatch(document.stdout, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+    assert.partialDeepStrictEqual(parse(document.stdout), {
+      artifactType: '\u001b]0;owned\u0007',
+      annotations: { note: 'a\nreference: forged' },
+      layers: [{ mediaType: 'm\u009b2J', name: 'x\ty' }],
+    });
+  }
 });

@@ -1,27 +1,32 @@
 import { formatSize } from '../../util/size.ts';
+import { formatTime } from '../output.ts';
 import { print, type Shell } from '../shell.ts';
 import { formatAge, formatDigest, formatTable } from '../text.ts';
 
-const header = ['REFERENCE', 'DIGEST', 'TYPE', 'SIZE', 'USED', 'VOLUMES', 'PINNED'];
+const header = ['REFERENCE', 'DIGEST', 'TYPE', 'SIZE', 'LAST USED', 'VOLUMES', 'PINNED'];
 
 /** The artifacts of the cache, by reference. */
 export async function ls(shell: Shell): Promise<void> {
   const found = await shell.house.artifacts.list();
   const sorted = found.toSorted((a, b) => compare(a.reference, b.reference) || compare(a.digest, b.digest));
-  print(shell, sorted, () =>
-    formatTable(
-      header,
-      sorted.map(artifact => [
-        artifact.reference,
-        formatDigest(artifact.digest),
-        artifact.artifactType || '-',
-        formatSize(artifact.bytes),
-        artifact.usedAt === 0 ? 'never' : formatAge(shell.terminal.now() - artifact.usedAt),
-        String(artifact.volumes),
-        artifact.pinned ? 'yes' : '',
-      ]),
-    ),
-  );
+  print(shell, {
+    value: sorted.map(({ usedAt, ...artifact }) => ({ ...artifact, usedAt: formatTime(usedAt) })),
+    names: sorted.map(({ reference }) => reference),
+    text: () =>
+      formatTable(
+        header,
+        sorted.map(artifact => [
+          artifact.reference,
+          formatDigest(artifact.digest, shell.whole),
+          artifact.artifactType || '-',
+          formatSize(artifact.bytes),
+          artifact.usedAt === 0 ? 'never' : formatAge(shell.terminal.now() - artifact.usedAt),
+          String(artifact.volumes),
+          artifact.pinned ? 'yes' : '',
+        ]),
+        shell.columns,
+      ),
+  });
 }
 
 function compare(a: string, b: string): number {

@@ -4,8 +4,10 @@ import { formatSize } from '../../util/size.ts';
 import { findOwnMount, toMountRequest } from '../../volume/own-mount.ts';
 import { pulling } from '../pulling.ts';
 import { toSecrets } from '../secrets.ts';
+import { toDigested } from '../reference.ts';
 import { toPullRequest } from '../selection.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
+import { toVolumeDocument } from '../volume-document.ts';
 
 /** Shows an artifact read-only at a folder that is made for it. */
 export async function mount(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
@@ -15,14 +17,14 @@ export async function mount(shell: Shell, operands: readonly string[], options: 
   const { artifacts, publishing } = shell.house;
   // A publish says nothing until it is done. Where a mount is already, it may need no registry.
   const isFirst = findOwnMount(await artifacts.volumes(), targetPath) === undefined;
-  if (isFirst && !shell.json) await pulling(shell, pull);
+  if (isFirst && shell.output === 'text') await pulling(shell, pull);
   const volume = await publishing.publish(toMountRequest(targetPath, pull), shell.signal);
-  const { fingerprint: _, ...shown } = volume;
-  print(
-    shell,
-    shown,
-    () => `${volume.resolved}@${volume.digest} at ${targetPath}, ${formatSize(volume.bytes)}, read-only\n`,
-  );
+  const shown = toDigested({ reference: volume.resolved, digest: volume.digest });
+  print(shell, {
+    value: toVolumeDocument(volume),
+    text: () => `${shown} at ${targetPath}, ${formatSize(volume.bytes)}, read-only\n`,
+    names: [targetPath],
+  });
 }
 
 /**
@@ -38,5 +40,5 @@ export async function unmount(shell: Shell, operands: readonly string[]): Promis
   }
   const { volumeId } = volume;
   await shell.house.publishing.unpublish(volumeId, { path: targetPath, anywhere: true }, shell.signal);
-  print(shell, { targetPath }, () => `unmounted ${targetPath}\n`);
+  print(shell, { value: { targetPath }, text: () => `unmounted ${targetPath}\n`, names: [targetPath] });
 }

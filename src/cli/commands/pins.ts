@@ -1,15 +1,16 @@
 import { operand, print, type Shell } from '../shell.ts';
 
-/** Keeps an artifact from collection. */
+/** Keeps an artifact from garbage collection. */
 export async function pin(shell: Shell, operands: readonly string[]): Promise<void> {
   const reference = operand(operands, 0);
   const digest = await shell.house.artifacts.pin(reference);
-  print(shell, { reference, digest }, () => `pinned ${reference} at ${digest}\n`);
+  const text = (): string => `pinned ${reference} at ${digest}\n`;
+  print(shell, { value: { reference, digest }, text, names: [reference] });
 }
 
-/** Leaves an artifact to collection again. */
+/** Allows garbage collection again. */
 export async function unpin(shell: Shell, operands: readonly string[]): Promise<void> {
   const reference = operand(operands, 0);
   await shell.house.artifacts.unpin(reference);
-  print(shell, { reference }, () => `unpinned ${reference}\n`);
+  print(shell, { value: { reference }, text: () => `unpinned ${reference}\n`, names: [reference] });
 }

@@ -6,7 +6,7 @@ import { at, digest, pulled } from '../../../test/support/samples.ts';
 import { runShell } from '../../../test/support/shell.ts';
 import { temporaryFolder } from '../../../test/support/temporary.ts';
 import type { PullRequest } from '../../volume/request.ts';
-import type { Pulled } from '../../volume/usecases.ts';
+import type { Artifacts, Pulled } from '../../volume/usecases.ts';
 
 test('pull takes every flag of a selection, and tells its progress in lines where there is no terminal', async () => {
   let seen: PullRequest | undefined;
@@ -54,24 +54,25 @@ test('pull without flags asks for the defaults of a volume', async () => {
   assert.deepEqual(seen, { reference: 'z', selection, secrets: {}, caller: 'administrator' });
 });
 
-test('pull in JSON is one line for each step and one for the result, and nothing else', async () => {
-  const ran = await runShell(['pull', 'z:1', '--output', 'json'], {
-    artifacts: {
-      pull: async (_, update) => {
-        update(at('download', 3));
-        return pulled;
-      },
+test('pull in JSON is one document on stdout, and nothing else', async () => {
+  const artifacts: Partial<Artifacts> = {
+    pull: async (_, update) => {
+      update(at('download', 3));
+      return pulled;
     },
-  });
-  const lines = ran.stdout.trimEnd().split('\n');
-  assert.deepEqual(
-    lines.map(line => JSON.parse(line) as unknown),
-    [
-      { kind: 'progress', ...at('download', 3) },
-      { kind: 'pulled', ...pulled },
-    ],
-  );
+  };
+  const ran = await runShell(['pull', 'z:1', '--output', 'json'], { artifacts });
+  assert.deepEqual(ran.json, pulled);
   assert.equal(ran.stderr, '');
+  const quiet = await runShell(['pull', 'z:1', '-q'], { artifacts });
+  assert.deepEqual([quiet.stdout, quiet.stderr], [`registry.example/z:1@${digest}\n`, '']);
+});
+
+test('a reference with a digest is answered with that digest once', async () => {
+  const reference = `registry.example/z@${digest}`;
+  const pull = async (): Promise<Pulled> => ({ ...pulled, reference });
+  const { stdout } = await runShell(['pull', reference], { artifacts: { pull } });
+  assert.ok(stdout.startsWith(`${reference}\n`), stdout);
 });
 
 test('an interrupted pull says that the same command goes on, and exits 130', async () => {

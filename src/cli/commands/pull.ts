@@ -3,8 +3,9 @@ import { formatSize } from '../../util/size.ts';
 import type { Pulled } from '../../volume/usecases.ts';
 import { pulling } from '../pulling.ts';
 import { toSecrets } from '../secrets.ts';
+import { toDigested } from '../reference.ts';
 import { toPullRequest } from '../selection.ts';
-import { operand, type Options, print, printLine, type Shell } from '../shell.ts';
+import { operand, type Options, print, type Shell } from '../shell.ts';
 import { formatCount } from '../text.ts';
 
 /** Brings an artifact into the cache, so that a volume of it is mounted at once; or ends the pulls of it. */
@@ -13,19 +14,21 @@ export async function pull(shell: Shell, operands: readonly string[], options: O
   const secrets = await toSecrets(options, shell.terminal.stdin);
   const request = toPullRequest(operand(operands, 0), options, secrets);
   const pulled = await pulling(shell, request);
-  printLine(shell, { kind: 'pulled', ...pulled }, () => formatPulled(pulled));
+  const names = [toDigested(pulled)];
+  print(shell, { value: pulled, text: () => formatPulled(pulled), names });
 }
 
 async function cancel(shell: Shell, reference: string): Promise<void> {
   const pulls = await shell.house.artifacts.cancel(reference);
-  print(shell, { reference, pulls }, () => `cancelled ${formatCount(pulls, 'pull')} of ${reference}\n`);
+  const text = (): string => `cancelled ${formatCount(pulls, 'pull')} of ${reference}\n`;
+  print(shell, { value: { reference, pulls }, text, names: [reference] });
 }
 
-function formatPulled({ reference, digest, bytes, inodes, notes }: Pulled): string {
+function formatPulled(pulled: Pulled): string {
   const lines = [
-    `${reference}@${digest}`,
-    `${formatSize(bytes)}, ${formatCount(inodes, 'inode')}`,
-    ...notes.map(note => `note: ${printable(note)}`),
+    toDigested(pulled),
+    `${formatSize(pulled.bytes)}, ${formatCount(pulled.inodes, 'inode')}`,
+    ...pulled.notes.map(note => `note: ${printable(note)}`),
   ];
   return lines.map(line => `${line}\n`).join('');
 }

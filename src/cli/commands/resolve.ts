@@ -8,13 +8,16 @@ export async function resolve(shell: Shell, operands: readonly string[], options
   const secrets = await toSecrets(options, shell.terminal.stdin);
   const found = await shell.house.artifacts.resolve(operand(operands, 0), secrets, shell.signal);
   const { reference, descriptor, cached } = found;
-  print(shell, found, () =>
-    formatFields([
-      ['reference', reference],
-      ['digest', descriptor.digest],
-      ['media type', descriptor.mediaType],
-      ['size', formatSize(descriptor.size)],
-      ['cached', cached ? 'yes' : 'no'],
-    ]),
-  );
+  print(shell, {
+    value: found,
+    names: [`${reference}@${descriptor.digest}`],
+    text: () =>
+      formatFields([
+        ['reference', reference],
+        ['digest', descriptor.digest],
+        ['media type', descriptor.mediaType],
+        ['size', formatSize(descriptor.size)],
+        ['cached', cached ? 'yes' : 'no'],
+      ]),
+  });
 }

@@ -2,6 +2,7 @@ import { printable } from '../../util/printable.ts';
 import { formatSize } from '../../util/size.ts';
 import type { PullStatus } from '../../volume/usecases.ts';
 import type { Wanter } from '../../volume/wanter.ts';
+import { formatTime } from '../output.ts';
 import { print, type Shell } from '../shell.ts';
 import { formatAge, formatTable } from '../text.ts';
 
@@ -15,15 +16,13 @@ export async function status(shell: Shell): Promise<void> {
   const waiting = sorted.flatMap(pull =>
     pull.progress.waits === undefined ? [] : [`${referencesOf(pull)}: ${pull.progress.waits}`],
   );
-  print(
-    shell,
-    sorted,
-    () =>
-      formatTable(
-        header,
-        sorted.map(pull => toRow(pull, now)),
-      ) + waiting.map(line => `${printable(line)}\n`).join(''),
-  );
+  const rows = sorted.map(pull => toRow(pull, now));
+  print(shell, {
+    value: sorted.map(pull => ({ ...pull, since: formatTime(pull.since) })),
+    text: () =>
+      formatTable(header, rows, shell.columns) + waiting.map(line => `${printable(line)}\n`).join(''),
+    names: sorted.map(referencesOf),
+  });
 }
 
 function toRow(pull: PullStatus, now: number): readonly string[] {

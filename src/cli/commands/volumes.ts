@@ -1,7 +1,9 @@
-import { formatSize } from '../../util/size.ts';
 import { printable } from '../../util/printable.ts';
+import { formatSize } from '../../util/size.ts';
+import type { VolumeStatus } from '../../volume/usecases.ts';
 import { print, type Shell } from '../shell.ts';
 import { formatAge, formatDigest, formatTable } from '../text.ts';
+import { toVolumeDocument } from '../volume-document.ts';
 
 const header = ['POD', 'REFERENCE', 'DIGEST', 'SIZE', 'AGE', 'MOUNTED', 'TARGET'];
 
@@ -9,29 +11,32 @@ const header = ['POD', 'REFERENCE', 'DIGEST', 'SIZE', 'AGE', 'MOUNTED', 'TARGET'
 export async function volumes(shell: Shell): Promise<void> {
   const found = await shell.house.artifacts.volumes();
   const sorted = found.toSorted((a, b) => (a.targetPath < b.targetPath ? -1 : 1));
-  print(
-    shell,
-    sorted.map(({ fingerprint: _, ...volume }) => volume),
-    () =>
-      formatTable(
-        header,
-        sorted.map(volume => [
-          volume.pod === undefined ? '-' : `${volume.pod.namespace}/${volume.pod.name}`,
-          volume.reference,
-          formatDigest(volume.digest),
-          formatSize(volume.bytes),
-          formatAge(shell.terminal.now() - volume.publishedAt),
-          volume.mounted ? 'yes' : 'no',
-          volume.targetPath,
-        ]),
-      ) +
-      sorted
-        .filter(({ refused }) => refused !== undefined)
-        .map(({ targetPath, refused }) => `${printable(`${targetPath} would be refused now: ${refused}`)}\n`)
-        .join('') +
-      sorted
-        .filter(({ damaged }) => damaged !== undefined)
-        .map(({ targetPath, damaged }) => `${printable(`${targetPath} shows damaged content: ${damaged}`)}\n`)
-        .join(''),
-  );
+  print(shell, {
+    value: sorted.map(toVolumeDocument),
+    names: sorted.map(({ targetPath }) => targetPath),
+    text: () => formatVolumes(sorted, shell) + formatProblems(sorted),
+  });
+}
+
+function formatVolumes(volumes: readonly VolumeStatus[], { terminal, columns, whole }: Shell): string {
+  const rows = volumes.map(volume => [
+    volume.pod === undefined ? '-' : `${volume.pod.namespace}/${volume.pod.name}`,
+    volume.reference,
+    formatDigest(volume.digest, whole),
+    formatSize(volume.bytes),
+    formatAge(terminal.now() - volume.publishedAt),
+    volume.mounted ? 'yes' : 'no',
+    volume.targetPath,
+  ]);
+  return formatTable(header, rows, columns);
+}
+
+function formatProblems(volumes: readonly VolumeStatus[]): string {
+  const refused = volumes
+    .filter(volume => volume.refused !== undefined)
+    .map(({ targetPath, refused: why }) => `${targetPath} would be refused now: ${why}`);
+  const damaged = volumes
+    .filter(volume => volume.damaged !== undefined)
+    .map(({ targetPath, damaged: what }) => `${targetPath} shows damaged content: ${what}`);
+  return [...refused, ...damaged].map(line => `${printable(line)}\n`).join('');
 }

@@ -1,0 +1,34 @@
+import { type Command, Option } from 'commander';
+import { type OutputFormat, outputFormats } from './output.ts';
+import type { Options, Shell, Terminal } from './shell.ts';
+
+/** The flags of how a result is written, which every command with a result takes. */
+export function addOutput(command: Command): Command {
+  return command
+    .addOption(
+      new Option('-o, --output <format>', 'how the result is written').choices(outputFormats).default('text'),
+    )
+    .option('-q, --quiet', 'write names alone, a line each; the same as --output name')
+    .option('--no-trunc', 'write whole digests, and lines wider than the terminal');
+}
+
+/** What these flags say. Tables are cut to the width of a terminal alone. */
+export function toOutput(
+  options: Options,
+  { stdout }: Pick<Terminal, 'stdout'>,
+): Pick<Shell, 'output' | 'columns' | 'whole'> {
+  const format = outputFormats.find(known => known === options['output']) ?? 'text';
+  const output: OutputFormat = options['quiet'] === true ? 'name' : format;
+  const whole = options['trunc'] === false;
+  return { output, whole, columns: whole || stdout.isTTY !== true ? undefined : stdout.columns };
+}
+
+/** Whether a command line that may be wrong asks for JSON, so that its error is one. */
+export function asksForJson(argv: readonly string[]): boolean {
+  return argv.some(
+    (word, index) =>
+      word === '--output=json' ||
+      word === '-ojson' ||
+      (word === 'json' && (argv[index - 1] === '--output' || argv[index - 1] === '-o')),
+  );
+}
