@@ -71,7 +71,7 @@ test('a status, which becomes an event of the pod, and the log, are lines of the
   const odd = rawTar({ name: 'a' }, { name: steer.slice(0, 20), type: 'S' });
   const platform = { os: `linux${steer}`, architecture: steer };
   for (const [reference, attributes] of [
-    [await put(documentOf([part(bytes, 'x', title(`a${steer}/../b`))]), [bytes]), {}],
+    [await put(documentOf([part(bytes, 'x', title(`a${steer}/../../b`))]), [bytes]), {}],
     [await put(documentOf([part(bytes, 'x', title(`a${steer}`))]), [bytes]), { include: 'other' }],
     [await put(documentOf([part(bytes, 'x', title(`a${steer}`))]), [bytes]), { subPath: 'other' }],
     [await put(documentOf([part(damaged, tar)]), [damaged])],
