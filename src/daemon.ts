@@ -64,7 +64,8 @@ export async function serve(settings: Settings): Promise<number> {
   }
   house = await openHouse(settings, log, metrics);
   stack.defer(house.close);
-  for (const obstacle of house.obstacles()) log.error(obstacle);
+  const told = house.problems();
+  for (const obstacle of house.obstacles().filter(text => !told.includes(text))) log.error(obstacle);
   checks.push(watchStateDir(settings.stateDir));
   const edge = { log, observe: metrics.operation, driverName: settings.driverName };
   const driver = stack.use(
@@ -104,8 +105,7 @@ export async function serve(settings: Settings): Promise<number> {
   return failure === undefined ? 0 : 1;
 }
 
-const hupped =
-  'SIGHUP is ignored: configuration files are read again when they change, flags and --ca-file at a start';
+const hupped = 'SIGHUP is ignored: configuration files are read again when they change, flags at a start';
 
 const noDisk: DiskUsage = { totalBytes: 0, usedBytes: 0, availableBytes: 0, totalInodes: 0, usedInodes: 0 };
 

@@ -59,7 +59,7 @@ export type House = {
   readonly isSealed: boolean;
   /** Verifies the cache in the background from now on, until this is closed. */
   startScrub(): void;
-  /** Why no volume can be published now, a line each. */
+  /** Why volumes cannot be published now, a line each. */
   obstacles(): readonly string[];
   close(): Promise<void>;
 };
@@ -174,11 +174,10 @@ export async function openHouse(
   const pull = createPull({ ...world, resolver, authority, manifests, preparation, integrity });
   const catalog = createCatalog({ ...world, manifests, source });
 
-  const problems = (): readonly string[] => [sources, trust, accessPolicy].flatMap(part => part.problems());
+  const configured = [sources, trust, accessPolicy];
+  const problems = (): readonly string[] => configured.flatMap(part => part.problems());
   const tidy = async (): Promise<void> => {
-    // What broke or was mended is known then, though nobody mounts or asks.
-    await keychain.verify(closing.signal);
-    problems();
+    problems(); // what broke or was mended is told then, though nobody mounts or asks
     await store.retire();
     await retirement.tidy();
     await room.relieve(closing.signal);
@@ -220,7 +219,7 @@ export async function openHouse(
     startScrub() {
       scrubbing ??= scrub.run(closing.signal);
     },
-    obstacles: () => [mounter.problem()].filter(problem => problem !== undefined),
+    obstacles: () => [mounter.problem() ?? [], ...configured.map(part => part.obstacles())].flat(),
     close: () => adapters.disposeAsync(),
   };
 }

@@ -6,6 +6,7 @@ import type { Reference } from './oci/reference.ts';
 import { openRegistry, type RegistryClient } from './registry/client.ts';
 import { openConfiguration } from './registry/configuration.ts';
 import { type Keychain, openKeychain } from './registry/keychain.ts';
+import { valueOf } from './registry/part.ts';
 import { parseProxies } from './registry/proxies.ts';
 import { standardPlaces } from './registry/registries.ts';
 import { isNamed, toRoute } from './registry/route.ts';
@@ -20,7 +21,12 @@ export type Sources = AsyncDisposable & {
   places(reference: Reference): readonly Endpoint[];
   /** Which of the node's files are broken, a line each. */
   problems(): readonly string[];
+  /** Those of the problems for which something is refused, since the files never were right. */
+  obstacles(): readonly string[];
 };
+
+/** How often the files with credentials are looked at, though nobody needs them: so late is a node ready that waits for one. */
+const verifyEveryMs = 5_000;
 
 /** @param pods undefined while the Kubernetes API is off. */
 export async function openSources(
@@ -38,6 +44,7 @@ export async function openSources(
       aliasesFile: standardPlaces.aliasesFile,
       hostsDir: settings.hostsDir,
       certsDir: settings.certsDir,
+      caFile: settings.caFile,
     },
     note,
   );
@@ -45,18 +52,21 @@ export async function openSources(
     openRegistry({
       route: (reference, question) => toRoute(configuration.current(), reference, question),
       isNamed: host => isNamed(configuration.current(), host),
+      trust: () => valueOf(configuration.current().trust),
       proxies: parseProxies(process.env),
       retryAfterMaxMs: settings.retryAfterMax,
       leastRate: { bytesPerSecond: settings.minDownloadRate, overMs: 60_000 },
       onRetry: retry => log.warn(retry, 'asking a registry again'),
       onRest: rest => log.warn(rest, 'a mirror is passed over'),
-      ...(settings.caFile === undefined ? {} : { caFile: settings.caFile }),
     }),
   );
   const { authFile, credentialProviderConfig: config, credentialProviderBinDir: folder } = settings;
   const providers = config === undefined || folder === undefined ? undefined : { config, folder };
   const keychain = stack.use(openKeychain({ authFile, providers, note, pods, salt }));
-  await keychain.verify(AbortSignal.timeout(5_000));
+  const verify = (): Promise<void> => keychain.verify(AbortSignal.timeout(verifyEveryMs));
+  await verify();
+  const verifying = setInterval(() => void verify(), verifyEveryMs).unref();
+  stack.defer(() => clearInterval(verifying));
   const held = stack.move();
   return {
     registry,
@@ -67,6 +77,7 @@ export async function openSources(
       return [...mirrors, last];
     },
     problems: () => [...configuration.problems(), ...keychain.problems()],
+    obstacles: () => [...configuration.obstacles(), ...keychain.obstacles()],
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }

@@ -43,7 +43,7 @@ type Client = Disposable & {
 function openClient(origin: string, stallMs = 1_000): Client {
   const client: Client & { bulk: Bulk } = {
     others: 0,
-    bulk: openBulk(openTls([]), stallMs),
+    bulk: openBulk(openTls(), stallMs),
     async get(path = '/', request = {}) {
       const pieces: Buffer[] = [];
       const head = await send(
@@ -196,7 +196,7 @@ test('what came while the thread was held up is read before its server is called
     last = socket;
     socket.write('HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nheld');
   });
-  using bulk = openBulk(openTls([]), 100);
+  using bulk = openBulk(openTls(), 100);
   const came: string[] = [];
   const take = (chunk: Uint8Array): void => {
     came.push(Buffer.from(chunk).toString());
@@ -234,7 +234,7 @@ test('who needs time is given it: no more is read meanwhile, and it is no stall'
     socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${size}\r\n\r\n`);
     socket.write(Buffer.alloc(size));
   });
-  using bulk = openBulk(openTls([]), 50);
+  using bulk = openBulk(openTls(), 50);
   for (let round = 0; round < 2; round++) {
     const ready = Promise.withResolvers<void>();
     let [taken, isReady] = [0, false];

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
+import { type Part, readPart, valueOf } from './part.ts';
 import type { Reading } from './reading.ts';
 import { type Pair, plainTrust, type Trust, toTrust, verifyCertificates, verifyPair } from './trust.ts';
 
@@ -36,32 +37,54 @@ export function readPair(certFile: string, keyFile: string, reading: Reading): P
   return { cert, key };
 }
 
-/** By host[:port]: the folders of a certs.d. The port of https may be written or left out; docker.io's is under that name. */
-export type HostCertificates = { find(host: string): Trust };
+/** By host[:port]: the folders of a certs.d. */
+export type HostCertificates = ReadonlyMap<string, Part<Trust>>;
 
-export const noCertificates: HostCertificates = { find: () => plainTrust };
-
-/**
- * Reads a certs.d.
- *
- * @throws ArtifactError `invalid` naming the file that is missing or wrong.
- */
-export function readHostCertificates(directory: string, reading: Reading): HostCertificates {
+/** Reads a certs.d. @throws ArtifactError `invalid` for one that is not there. */
+export function readHostCertificates(
+  directory: string | undefined,
+  reading: Reading,
+  before: Part<HostCertificates> | undefined,
+): HostCertificates {
+  const byHost = new Map<string, Part<Trust>>();
+  if (directory === undefined) return byHost;
   const names = reading.names(directory);
   if (names === undefined) {
     throw new ArtifactError('invalid', `the folder ${directory} does not exist; correct --certs-dir`);
   }
-  const byHost = new Map<string, Trust>();
+  const earlier = before === undefined || before.kind === 'broken' ? undefined : before.value;
   for (const name of names) {
     const folder = join(directory, name);
-    if (reading.isFolder(folder)) byHost.set(name, readCertificates(folder, reading));
+    if (!reading.isFolder(folder)) continue;
+    byHost.set(
+      name,
+      readPart(() => readCertificates(folder, reading), earlier?.get(name)),
+    );
   }
-  return {
-    find(host) {
-      const written = host === 'registry-1.docker.io' ? 'docker.io' : host;
-      return byHost.get(written) ?? byHost.get(`${written}:443`) ?? plainTrust;
-    },
-  };
+  return byHost;
+}
+
+/**
+ * Those of a host. The port of https may be written or left out; docker.io's are under that name.
+ *
+ * @throws ArtifactError `unavailable` where they are broken.
+ */
+export function findCertificates(certificates: Part<HostCertificates>, host: string): Trust {
+  const byHost = valueOf(certificates);
+  const written = host === 'registry-1.docker.io' ? 'docker.io' : host;
+  const part = byHost.get(written) ?? byHost.get(`${written}:443`);
+  return part === undefined ? plainTrust : valueOf(part);
+}
+
+/** The certificates that every server may prove itself by. @throws ArtifactError `invalid` naming the file. */
+export function readCaFile(file: string | undefined, reading: Reading): Trust {
+  if (file === undefined) return plainTrust;
+  const pem = reading.text(file);
+  if (pem === undefined) {
+    throw new ArtifactError('invalid', `the CA file ${file} does not exist; correct --ca-file`);
+  }
+  verifyCertificates(pem, file);
+  return toTrust([pem], []);
 }
 
 function readPem(file: string, other: string, reading: Reading): string {

@@ -24,7 +24,8 @@ import { listReferrers } from './referrers.ts';
 import type { Route } from './route.ts';
 import { openSeats } from './seats.ts';
 import { type OnRest, openStandings } from './standing.ts';
-import { openTls, readCaFile } from './tls.ts';
+import { openTls } from './tls.ts';
+import { joinTrust, plainTrust, type Trust } from './trust.ts';
 import { type Journey, walk } from './walk.ts';
 
 export type RegistryOptions = {
@@ -32,8 +33,8 @@ export type RegistryOptions = {
   readonly route: (reference: Reference, question: 'name' | 'content') => Route;
   /** Whether the node's configuration names a host[:port]: servers may redirect there, wherever it is. None unless told. */
   readonly isNamed?: (host: string) => boolean;
-  /** PEM certificates to trust beside the system's. */
-  readonly caFile?: string;
+  /** What every server may prove itself by, beside the system's certificates: those alone unless told. What it throws is thrown on. */
+  readonly trust?: () => Trust;
   /** None unless told. */
   readonly proxies?: Proxies;
   readonly onRetry?: OnRetry;
@@ -86,15 +87,12 @@ const clockOfNode: Clock = {
     }),
 };
 
-/**
- * A client of the OCI distribution API for all registries. Disposing it ends its connections.
- *
- * @throws ArtifactError `invalid` if `caFile` is no file of certificates.
- */
+/** A client of the OCI distribution API for all registries. Disposing it ends its connections. */
 export function openRegistry(options: RegistryOptions): RegistryClient {
   const {
     route,
     isNamed = () => false,
+    trust = () => plainTrust,
     proxies = noProxies,
     onRetry = () => {},
     onRest = () => {},
@@ -103,17 +101,18 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     retryAfterMaxMs = 15 * 60_000,
     clock = clockOfNode,
   } = options;
-  const ca = options.caFile === undefined ? [] : [readCaFile(options.caFile)];
-  const tls = openTls(ca);
-  const pool = openPool(tls, proxies, stallMs, leastRate);
+  const tls = openTls();
+  const pool = openPool({ tls, proxies, trust, stallMs, leastRate });
   const detour = openDetour(pool.send);
   const bulk = openBulk(tls, stallMs, leastRate);
-  const seats = openSeats({ ca, stallMs, leastRate });
+  const seats = openSeats({ stallMs, leastRate });
   const lines = openLines(seats, detour(bulk.send), detour);
-  const send: Send = (request, accept, signal) => {
+  const send: Send = async (hop, accept, signal) => {
+    const isPlain = hop.url.protocol === 'http:';
+    const request = isPlain ? hop : { ...hop, trust: joinTrust(hop.trust, trust()) };
     // What comes by a proxy has its speed, which the pool keeps up with.
     const straight = proxies.find(request.url) === undefined;
-    return (straight && request.line ? request.line : pool).send(request, accept, signal);
+    return await (straight && request.line ? request.line : pool).send(request, accept, signal);
   };
   const exchange = obeyPauses(openExchange(fenceIn(send, isNamed), clock), clock, retryAfterMaxMs, onRetry);
 

@@ -10,6 +10,7 @@ import {
 } from '../../test/support/configuration-folder.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openConfiguration, readConfiguration } from './configuration.ts';
+import { valueOf } from './part.ts';
 import { startReading } from './reading.ts';
 import { toRoute } from './route.ts';
 
@@ -33,6 +34,11 @@ function open(folder: ConfigurationFolder) {
       now += ms;
       return toRoute(configuration.current(), repository, 'content').last.host;
     },
+    trustAfter(ms: number) {
+      now += ms;
+      return valueOf(configuration.current().trust);
+    },
+    obstacles: configuration.obstacles,
   };
 }
 
@@ -138,6 +144,57 @@ describe('a file that breaks', () => {
   });
 });
 
+describe('a file that is broken at the start', () => {
+  const others = { registry: 'b.io', path: 'x' };
+
+  test('refuses whatever needs it, and is in use once it is right', async () => {
+    await using folder = await openConfigurationFolder({ 'registries.conf': '[[registry]' });
+    const { hostAfter, problems, obstacles, told } = open(folder);
+    assert.match(problems().join(), /registries\.conf:.*; until it is right, what needs it is refused$/);
+    assert.deepEqual(obstacles(), problems());
+    assert.deepEqual(told, problems());
+    assert.throws(() => hostAfter(1000), { code: 'unavailable', message: problems().join() });
+    await folder.write({ 'registries.conf': rule('one.io') });
+    assert.equal(hostAfter(1000), 'one.io');
+    assert.deepEqual([...problems(), ...obstacles()], []);
+    await folder.write({ 'registries.conf': '[[registry]' });
+    assert.equal(hostAfter(1000), 'one.io');
+    assert.equal(problems().length, 1);
+    assert.deepEqual(obstacles(), []);
+  });
+
+  for (const [what, file, text] of [
+    ['a hosts.toml', 'hosts/a.io/hosts.toml', 'skip_verify = 1'],
+    ['a certificate', 'certs/a.io/ca.crt', 'x'],
+  ] as const) {
+    test(`is of its registry alone, if it is ${what}; others come, break and go`, async () => {
+      await using folder = await openConfigurationFolder({ [file]: text });
+      let now = 0;
+      const configuration = openConfiguration(
+        folder.files,
+        () => {},
+        () => now,
+      );
+      const hostOf = (asked: typeof repository) =>
+        toRoute(configuration.current(), asked, 'content').last.host;
+      assert.throws(() => hostOf(repository), { code: 'unavailable' });
+      assert.equal(hostOf(others), 'b.io');
+      await folder.write({ 'hosts/b.io/hosts.toml': 'server = "https://one.io"' });
+      now += 1000;
+      assert.equal(hostOf(others), 'one.io');
+      await folder.write({ 'hosts/b.io/hosts.toml': 'server = 1' });
+      now += 1000;
+      assert.equal(hostOf(others), 'one.io');
+      assert.equal(configuration.problems().length, 2);
+      assert.equal(configuration.obstacles().length, 1);
+      await rm(join(folder.path, file));
+      now += 1000;
+      assert.equal(hostOf(repository), 'a.io');
+      assert.deepEqual(configuration.obstacles(), []);
+    });
+  }
+});
+
 test('to look costs no more than a few µs a file', async () => {
   const files = Array.from({ length: 100 }, (_, index) => [
     `hosts/r${index}.io/hosts.toml`,
@@ -181,13 +238,16 @@ describe('certificates that are wrong are refused, with their file', () => {
   for (const [what, files, why] of rows) {
     test(what, async () => {
       await using folder = await openConfigurationFolder(files);
+      const { hostAfter, problems } = open(folder);
+      assert.equal(problems().length, 1);
+      assert.match(problems().join(), why);
+      assert.doesNotMatch(problems().join(), /PRIVATE/);
       assert.throws(
-        () => readConfiguration(folder.files, startReading()),
+        () => hostAfter(0),
         (thrown: unknown) =>
           thrown instanceof ArtifactError &&
-          thrown.code === 'invalid' &&
-          why.test(thrown.message) &&
-          !thrown.message.includes('PRIVATE'),
+          thrown.code === 'unavailable' &&
+          thrown.message === problems().join(),
       );
     });
   }
@@ -196,10 +256,30 @@ describe('certificates that are wrong are refused, with their file', () => {
     test(`a folder that is not there: ${flag}`, async () => {
       await using folder = await openConfigurationFolder();
       const files = { ...folder.files, [flag]: join(folder.path, 'nowhere') };
-      assert.throws(() => readConfiguration(files, startReading()), {
-        code: 'invalid',
-        message: /nowhere does not exist; correct --(hosts|certs)-dir$/,
+      const { hostAfter } = open({ ...folder, files });
+      assert.throws(() => hostAfter(0), {
+        code: 'unavailable',
+        message: /nowhere does not exist; correct --(hosts|certs)-dir; until it is right, what needs it/,
       });
+    });
+  }
+
+  const caFiles: readonly (readonly [what: string, text: string | undefined, why: RegExp])[] = [
+    ['is not there', undefined, /the CA file .*ca\.pem does not exist; correct --ca-file; until/],
+    ['holds no certificate', 'nothing', /the CA file .*ca\.pem holds no certificates in PEM: .*; until/],
+  ];
+  for (const [what, text, why] of caFiles) {
+    test(`a CA file that ${what}, until it is right`, async () => {
+      await using folder = await openConfigurationFolder(text === undefined ? {} : { 'ca.pem': text });
+      const files = { ...folder.files, caFile: join(folder.path, 'ca.pem') };
+      const { hostAfter, problems, trustAfter } = open({ ...folder, files });
+      assert.match(problems().join(), why);
+      assert.throws(() => trustAfter(0), { code: 'unavailable', message: why });
+      assert.equal(hostAfter(0), 'a.io');
+      await folder.write({ 'ca.pem': pem.cert });
+      assert.deepEqual(trustAfter(1000).ca, [pem.cert]);
+      await folder.write({ 'ca.pem': other.cert });
+      assert.deepEqual(trustAfter(1000).ca, [other.cert], 'renewed');
     });
   }
 });

@@ -1,22 +1,25 @@
-import { toArtifactError } from '../util/error.ts';
-import { type HostCertificates, noCertificates, readHostCertificates } from './certificates.ts';
-import { type HostsDir, noHosts, readHostsDir } from './hosts-dir.ts';
+import { type HostCertificates, readCaFile, readHostCertificates } from './certificates.ts';
+import { type HostsDir, readHostsDir } from './hosts-dir.ts';
 import { concerns } from './locator.ts';
+import { type Part, readPart } from './part.ts';
 import { startReading, type Reading } from './reading.ts';
 import { type Places, readRegistries, type Registries } from './registries.ts';
+import type { Trust } from './trust.ts';
 
-/** What a node's administrator says of registries. */
+/** What a node's administrator says of registries. A part that is broken leaves the others as they are. */
 export type Configuration = {
-  readonly registries: Registries;
-  readonly hosts: HostsDir;
-  readonly certificates: HostCertificates;
-  /** Lines for the log. */
-  readonly notes: readonly string[];
+  readonly registries: Part<Registries>;
+  readonly hosts: Part<HostsDir>;
+  readonly certificates: Part<HostCertificates>;
+  /** What every server may prove itself by, beside the system's certificates. */
+  readonly trust: Part<Trust>;
 };
 
 export type ConfigurationFiles = Places & {
   readonly hostsDir: string | undefined;
   readonly certsDir: string | undefined;
+  /** PEM certificates to trust for every registry. */
+  readonly caFile: string | undefined;
 };
 
 /** The configuration as its files have it now, or had it when they were last right. */
@@ -25,87 +28,102 @@ export type LiveConfiguration = {
   current(): Configuration;
   /** What is wrong with the files now; nothing when what they say is in use. */
   problems(): readonly string[];
+  /** Those of the problems for which something is refused, since the files never were right. */
+  obstacles(): readonly string[];
 };
 
 const lookEveryMs = 1000;
 
 /**
- * Reads the configuration. Later changes are seen when it is used; a change for the worse is told by `note`, once, and
- * by `problems`, and is otherwise as if it had not happened.
+ * Reads the configuration. Later changes are seen when it is used; what is wrong is told by `note`, once, and by
+ * `problems`. It throws nothing: what needs a file that is wrong from the start throws when it is used.
  *
  * @param now milliseconds of any clock that never goes back.
- * @throws ArtifactError `invalid` or `internal` naming the file, for one that is wrong at the start.
  */
 export function openConfiguration(
   files: ConfigurationFiles,
   note: (text: string) => void,
   now: () => number = () => performance.now(),
 ): LiveConfiguration {
-  const told = new Set<string>();
-  const tell = (text: string): void => {
-    if (told.has(text)) return;
-    told.add(text);
-    note(text);
-  };
   let reading = startReading();
   let held = readConfiguration(files, reading);
   let lookedAt = now();
-  let problem: string | undefined;
-  held.notes.forEach(tell);
+  let told: readonly string[] = [];
+  const tell = (): void => {
+    const lines = [...problemsOf(held), ...notesOf(held)];
+    lines.filter(line => !told.includes(line)).forEach(note);
+    told = lines;
+  };
+  tell();
 
-  function look(): void {
-    if (now() - lookedAt < lookEveryMs) return;
+  function look(): Configuration {
+    if (now() - lookedAt < lookEveryMs) return held;
     lookedAt = now();
-    if (!reading.changed()) return;
-    const before = problem ?? reading.contents();
+    if (!reading.changed()) return held;
+    const before = reading.contents();
     reading = startReading();
-    try {
-      held = readConfiguration(files, reading);
-      problem = undefined;
-      if (before === reading.contents()) return;
-      told.clear();
-      tell('the registry configuration has changed and was read again');
-      held.notes.forEach(tell);
-    } catch (thrown) {
-      problem = `${toArtifactError(thrown).message}; until it is right, what was read before stays in use`;
-      tell(problem);
-    }
+    held = readConfiguration(files, reading, held);
+    if (before === reading.contents()) return held;
+    if (problemsOf(held).length === 0) note('the registry configuration has changed and was read again');
+    tell();
+    return held;
   }
 
   return {
-    current() {
-      look();
-      return held;
-    },
-    problems() {
-      look();
-      return problem === undefined ? [] : [problem];
-    },
+    current: look,
+    problems: () => problemsOf(look()),
+    obstacles: () => partsOf(look()).flatMap(part => (part.kind === 'broken' ? [part.problem] : [])),
   };
 }
 
-/** @throws ArtifactError naming the file that is missing or wrong. */
-export function readConfiguration(files: ConfigurationFiles, reading: Reading): Configuration {
-  const registries = readRegistries(files, reading);
-  const hosts = files.hostsDir === undefined ? noHosts : readHostsDir(files.hostsDir, reading);
-  const certificates =
-    files.certsDir === undefined ? noCertificates : readHostCertificates(files.certsDir, reading);
+/** @param before what a part says while its files are wrong. */
+export function readConfiguration(
+  files: ConfigurationFiles,
+  reading: Reading,
+  before?: Configuration,
+): Configuration {
   return {
-    registries,
-    hosts,
-    certificates,
-    notes: [...registries.notes, ...hosts.notes, ...shadows(registries, hosts)],
+    registries: readPart(() => readRegistries(files, reading), before?.registries),
+    hosts: readPart(() => readHostsDir(files.hostsDir, reading, before?.hosts), before?.hosts),
+    certificates: readPart(
+      () => readHostCertificates(files.certsDir, reading, before?.certificates),
+      before?.certificates,
+    ),
+    trust: readPart(() => readCaFile(files.caFile, reading), before?.trust),
   };
+}
+
+/** A folder of a host is a part of its own. */
+function partsOf({ registries, hosts, certificates, trust }: Configuration): readonly Part<unknown>[] {
+  const folders = [hosts, certificates].flatMap((part): readonly Part<unknown>[] =>
+    part.kind === 'broken' ? [] : [...part.value.values()],
+  );
+  return [registries, hosts, certificates, trust, ...folders];
+}
+
+function problemsOf(configuration: Configuration): readonly string[] {
+  return partsOf(configuration).flatMap(part => (part.kind === 'right' ? [] : [part.problem]));
+}
+
+/** Lines for the log. */
+export function notesOf({ registries, hosts }: Configuration): readonly string[] {
+  const notes: string[] = [];
+  if (registries.kind !== 'broken') notes.push(...registries.value.notes);
+  if (hosts.kind === 'broken') return notes;
+  for (const [registry, part] of hosts.value) {
+    if (part.kind === 'broken') continue;
+    notes.push(...part.value.notes);
+    if (registries.kind !== 'broken') notes.push(...shadows(registries.value, registry, part.value.file));
+  }
+  return notes;
 }
 
 /** Where both styles speak of one registry. */
-function shadows(registries: Registries, hosts: HostsDir): readonly string[] {
-  return [...hosts.named].flatMap(([registry, { file }]) =>
-    registries.rules
-      .filter(rule => concerns(rule, registry))
-      .map(
-        rule =>
-          `${file} is for ${registry}, and ${rule.file} has prefix "${rule.prefix}": what that matches goes by ${rule.file} alone`,
-      ),
-  );
+function shadows(registries: Registries, registry: string, file: string): readonly string[] {
+  return registries.rules
+    .filter(rule => concerns(rule, registry))
+    .map(
+      rule =>
+        `${file} is for ${registry}, and ${rule.file} has prefix "${rule.prefix}": what that matches goes by ${rule.file} alone`,
+    );
 }

@@ -112,8 +112,8 @@ describe('a name counts by the addresses that it has when it is connected to', (
 
   for (const by of ['pool', 'bulk'] as const) {
     test(`by the ${by}`, async () => {
-      const tls = openTls([]);
-      await using pool = openPool(tls, noProxies, 1000);
+      const tls = openTls();
+      await using pool = openPool({ tls, proxies: noProxies, trust: () => plainTrust, stallMs: 1000 });
       using bulk = openBulk(tls, 1000);
       const get = async (fence: string) =>
         by === 'pool'

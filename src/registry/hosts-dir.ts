@@ -4,6 +4,7 @@ import { ArtifactError } from '../util/error.ts';
 import { readCa, readCertificates, readPair } from './certificates.ts';
 import { usualConnectMs } from './hop.ts';
 import { type Address, type HostOptions, parseHostsFile } from './hosts-toml.ts';
+import { type Part, readPart, valueOf } from './part.ts';
 import type { Reading } from './reading.ts';
 import { toTrust, type Trust } from './trust.ts';
 
@@ -14,18 +15,15 @@ export type RegistryHost = Pick<HostOptions, 'pulls' | 'resolves' | 'headers' | 
 };
 
 /** What a folder says of a registry. The server comes last, and is the registry itself if it has no address. */
-export type RegistryHosts = { readonly file: string; readonly hosts: readonly RegistryHost[] };
-
-/** The folders of a hosts directory. */
-export type HostsDir = {
-  /** Of a registry (host[:port]): its own folder, else that of `_default`. */
-  find(registry: string): RegistryHosts | undefined;
-  /** The registries that have a folder, and what is in it. */
-  readonly named: ReadonlyMap<string, RegistryHosts>;
+export type RegistryHosts = {
+  readonly file: string;
+  readonly hosts: readonly RegistryHost[];
+  /** Lines for the log. */
   readonly notes: readonly string[];
 };
 
-export const noHosts: HostsDir = { find: () => undefined, named: new Map(), notes: [] };
+/** The folders of a hosts directory by their registry (host[:port]); `_default` is for those that have none. */
+export type HostsDir = ReadonlyMap<string, Part<RegistryHosts>>;
 
 const fallback = '_default';
 
@@ -33,15 +31,20 @@ const fallback = '_default';
  * Reads a hosts directory of containerd: `<host>`, `<host>_<port>_` or `<host>:<port>` with a hosts.toml, or without
  * one with certificates; the second spelling wins over the third, and a host without a port over the same with port 443.
  *
- * @throws ArtifactError `invalid` naming file, line and key.
+ * @throws ArtifactError `invalid` for a directory that is not there.
  */
-export function readHostsDir(directory: string, reading: Reading): HostsDir {
+export function readHostsDir(
+  directory: string | undefined,
+  reading: Reading,
+  before: Part<HostsDir> | undefined,
+): HostsDir {
+  const named = new Map<string, Part<RegistryHosts>>();
+  if (directory === undefined) return named;
   const names = reading.names(directory);
   if (names === undefined) {
     throw new ArtifactError('invalid', `the folder ${directory} does not exist; correct --hosts-dir`);
   }
-  const named = new Map<string, RegistryHosts>();
-  const notes: string[] = [];
+  const earlier = before === undefined || before.kind === 'broken' ? undefined : before.value;
   const encoded = new Set<string>();
   for (const name of names) {
     const folder = join(directory, name);
@@ -51,14 +54,23 @@ export function readHostsDir(directory: string, reading: Reading): HostsDir {
     if (written !== name) encoded.add(written);
     const registry = withoutHttpsPort(written);
     if (registry !== written && names.includes(registry)) continue;
-    named.set(registry, readFolder(folder, reading, notes));
+    named.set(
+      registry,
+      readPart(() => readFolder(folder, reading), earlier?.get(registry)),
+    );
   }
-  const others = named.get(fallback);
-  named.delete(fallback);
-  return { find: registry => named.get(registry) ?? others, named, notes };
+  return named;
 }
 
-function readFolder(folder: string, reading: Reading, notes: string[]): RegistryHosts {
+/** What is said of a registry. @throws ArtifactError `unavailable` where that is broken. */
+export function findHosts(hosts: Part<HostsDir>, registry: string): RegistryHosts | undefined {
+  const folders = valueOf(hosts);
+  const part = folders.get(registry) ?? folders.get(fallback);
+  return part === undefined ? undefined : valueOf(part);
+}
+
+/** @throws ArtifactError `invalid` naming file, line and key. */
+function readFolder(folder: string, reading: Reading): RegistryHosts {
   const file = join(folder, 'hosts.toml');
   const text = reading.text(file) ?? '';
   if (text.trim() === '') {
@@ -66,10 +78,10 @@ function readFolder(folder: string, reading: Reading, notes: string[]): Registry
     return {
       file: folder,
       hosts: [{ pulls: true, resolves: true, headers: {}, connectMs: usualConnectMs, trust }],
+      notes: [],
     };
   }
   const parsed = parseHostsFile(text, file, folder);
-  notes.push(...parsed.notes);
   const toHost = (host: HostOptions & { readonly address?: Address }): RegistryHost => {
     const { address, pulls, resolves, headers, connectMs, skipVerify } = host;
     const trust = toTrust(
@@ -85,5 +97,5 @@ function readFolder(folder: string, reading: Reading, notes: string[]): Registry
       trust: { ...trust, insecure: skipVerify },
     };
   };
-  return { file, hosts: [...parsed.hosts, parsed.server].map(toHost) };
+  return { file, hosts: [...parsed.hosts, parsed.server].map(toHost), notes: parsed.notes };
 }

@@ -155,17 +155,40 @@ describe('the auth file', () => {
       message: new RegExp(`${path} cannot be read: ENOENT.*correct --auth-file`),
     };
     await assert.rejects(find(keychain, {}), refused);
-    await assert.rejects(keychain.verify(never), refused);
+    await keychain.verify(never);
+    assert.match(
+      keychain.obstacles().join(),
+      new RegExp(`${path} cannot be read: ENOENT.*; until it is right, what needs it is refused$`),
+    );
     await openKeychain({ authFile: undefined }).verify(never);
   });
 
   test('malformed is an error that names it and quotes nothing', async () => {
     const path = await fileOf('{"auths": S3CRET');
     const keychain = openKeychain({ authFile: path });
-    await assert.rejects(keychain.verify(never), {
+    await assert.rejects(find(keychain, {}), {
       code: 'internal',
       message: new RegExp(`${path} is not JSON(?!.*S3CRET)`),
     });
+    assert.equal(keychain.obstacles().length, 1);
+    assert.match(keychain.problems().join(), new RegExp(`${path} is not JSON(?!.*S3CRET)`));
+  });
+
+  test('broken at the start is told once, and forgotten when it is right; broken later it stays in force', async () => {
+    const path = await fileOf('{');
+    const told: string[] = [];
+    const keychain = openKeychain({ authFile: path, note: text => told.push(text) });
+    await keychain.verify(never);
+    await keychain.verify(never);
+    assert.deepEqual(told, keychain.obstacles());
+    assert.equal(told.length, 1);
+    await writeFile(path, auths('one'));
+    await keychain.verify(never);
+    assert.deepEqual([...keychain.problems(), ...keychain.obstacles()], []);
+    await writeFile(path, '{');
+    assert.equal(nameOf(await find(keychain, {})), 'one');
+    assert.equal(keychain.problems().length, 1);
+    assert.deepEqual(keychain.obstacles(), []);
   });
 
   test('is read again when it was replaced or written, and not when nothing changed', async () => {

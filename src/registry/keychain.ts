@@ -10,6 +10,7 @@ import { toCallSources } from './call-secrets.ts';
 import { openCredentialHelpers } from './credential-helper.ts';
 import { openPodSecrets } from './pod-secrets.ts';
 import { openProviders, type ProviderOptions } from './providers.ts';
+import type { Problem } from './live-file.ts';
 import type { Caller, Found, Pods, Source } from './source.ts';
 
 export type KeychainOptions = {
@@ -43,10 +44,12 @@ export type Keychain = Disposable & {
   open(caller: Caller): Keyring;
   /** Each source in its order and whether it has something for a place, in a line each, without secrets. */
   explain(place: Endpoint, caller: Caller, signal: AbortSignal): Promise<readonly string[]>;
-  /** Reads all files as `find` would. @throws ArtifactError `invalid` or `internal` naming the file. */
+  /** Reads all files as `find` would, so that `problems` and `obstacles` know. It throws nothing. */
   verify(signal: AbortSignal): Promise<void>;
-  /** Which files are broken while what they said before is in force. */
+  /** What is wrong with the files, as they were last read. */
   problems(): readonly string[];
+  /** Those of the problems for which something is refused, since the files never were right. */
+  obstacles(): readonly string[];
 };
 
 const holdsMs = 60_000;
@@ -65,15 +68,19 @@ export function openKeychain(options: KeychainOptions): Keychain {
       ? undefined
       : openAuthFile(options.authFile, openCredentialHelpers(closing.signal), note);
 
-  const stepsOf = async ({ secrets }: Caller, signal: AbortSignal): Promise<readonly Step[]> => [
-    { sources: toCallSources(secrets), otherwise: 'nodePublishSecretRef: this call brings none' },
-    { sources: toList(podSecrets), otherwise: "the pod's pull secrets: off (--pod-pull-secrets)" },
-    {
+  /** In turn: a file is read only for who has found nothing before it. */
+  async function* stepsOf({ secrets }: Caller, signal: AbortSignal): AsyncGenerator<Step> {
+    yield { sources: toCallSources(secrets), otherwise: 'nodePublishSecretRef: this call brings none' };
+    yield { sources: toList(podSecrets), otherwise: "the pod's pull secrets: off (--pod-pull-secrets)" };
+    yield {
       sources: (await providers?.read(signal)) ?? [],
       otherwise: 'credential providers: none (--credential-provider-config)',
-    },
-    { sources: toList(authFile), otherwise: 'the auth file: none (--auth-file)' },
-  ];
+    };
+    yield { sources: toList(authFile), otherwise: 'the auth file: none (--auth-file)' };
+  }
+
+  const files = [providers, authFile].filter(file => file !== undefined);
+  const problems = (): readonly Problem[] => files.flatMap(file => file.problem() ?? []);
 
   /** Everything that decides what is found, and nothing else: those with equal ids share a download. */
   const idOf = ({ secrets, pod }: Caller): string => {
@@ -97,7 +104,7 @@ export function openKeychain(options: KeychainOptions): Keychain {
           memo.recall(
             JSON.stringify([place.host, place.path, place.mirrorOf]),
             async () => ({
-              value: await find(await stepsOf(caller, closing.signal), place, caller, closing.signal),
+              value: await find(stepsOf(caller, closing.signal), place, caller, closing.signal),
               forMs: holdsMs,
             }),
             signal,
@@ -107,7 +114,7 @@ export function openKeychain(options: KeychainOptions): Keychain {
     async explain(place, caller, signal) {
       const lines: string[] = [];
       let used = false;
-      for (const { sources, otherwise } of await stepsOf(caller, closing.signal)) {
+      for await (const { sources, otherwise } of stepsOf(caller, closing.signal)) {
         if (sources.length === 0) lines.push(otherwise);
         for (const source of sources) {
           const finding = source.find(place, caller, closing.signal).catch((thrown: unknown) => {
@@ -121,10 +128,11 @@ export function openKeychain(options: KeychainOptions): Keychain {
       return [...lines, `anonymous: ${used ? 'not needed' : 'used'}`];
     },
     async verify(signal) {
-      await providers?.read(signal);
-      await authFile?.read(signal);
+      // What is wrong is noted as it is read.
+      await Promise.allSettled(files.map(file => file.read(signal)));
     },
-    problems: () => [providers, authFile].flatMap(file => file?.problem() ?? []),
+    problems: () => problems().map(({ text }) => text),
+    obstacles: () => problems().flatMap(({ text, refuses }) => (refuses ? [text] : [])),
     [Symbol.dispose]() {
       closing.abort(new ArtifactError('unavailable', 'the daemon is stopping; call again'));
     },
@@ -139,19 +147,21 @@ function toList(source: Source | undefined): readonly Source[] {
 }
 
 async function find(
-  steps: readonly Step[],
+  steps: AsyncIterable<Step>,
   place: Endpoint,
   caller: Caller,
   signal: AbortSignal,
 ): Promise<Credential> {
   const silent: string[] = [];
   const reasons: string[] = [];
-  for (const source of steps.flatMap(step => step.sources)) {
-    signal.throwIfAborted();
-    const found = await source.find(place, caller, signal);
-    if (found.kind === 'credential') return found.credential;
-    if (found.why === undefined) silent.push(source.name);
-    else reasons.push(`${source.name}: ${found.why}`);
+  for await (const { sources } of steps) {
+    for (const source of sources) {
+      signal.throwIfAborted();
+      const found = await source.find(place, caller, signal);
+      if (found.kind === 'credential') return found.credential;
+      if (found.why === undefined) silent.push(source.name);
+      else reasons.push(`${source.name}: ${found.why}`);
+    }
   }
   if (silent.length > 0) reasons.unshift(`no entry for ${canonicalHost(place.host)} in ${silent.join(', ')}`);
   const why = reasons.length === 0 ? '' : ` (${reasons.join('; ')})`;

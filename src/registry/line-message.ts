@@ -8,9 +8,8 @@ export type RequestShare = Pick<HopRequest, 'headers' | 'trust' | 'connectMs' | 
   readonly url: string;
 };
 
-/** `ca`: PEM certificates to trust beside the system's. `stallMs`: how long a server may send nothing. */
+/** `stallMs`: how long a server may send nothing. */
 export type LineSettings = {
-  readonly ca: readonly string[];
   readonly stallMs: number;
   readonly leastRate?: LeastRate;
 };

@@ -28,7 +28,7 @@ const calls = new Map<number, Call>();
 async function answer(question: LineQuestion, { signal }: Means): Promise<LineAnswer> {
   switch (question.kind) {
     case 'open':
-      bulk = openBulk(openTls(question.ca), question.stallMs, question.leastRate);
+      bulk = openBulk(openTls(), question.stallMs, question.leastRate);
       signal.addEventListener('abort', () => bulk?.[Symbol.dispose]());
       return done;
     case 'hash':

@@ -298,7 +298,7 @@ test('a thread that ends may be tried again, by another', async () => {
   await using folder = await temporaryFolder();
   await using download = await openDownload(folder.path, large);
   const { file } = download.sink;
-  await using seats = openSeats({ ca: [], stallMs: 5_000 });
+  await using seats = openSeats({ stallMs: 5_000 });
   const here = (): never => assert.fail('by this thread');
   const lines = openLines(
     seats,

@@ -12,9 +12,12 @@ export type LiveFile<Content> = {
    *   content; the signal's reason.
    */
   read(signal: AbortSignal): Promise<Content>;
-  /** Why the last good content is still in force, or undefined if it is what the files say. */
-  problem(): string | undefined;
+  /** What is wrong with the files, or undefined if what they said when they were last read is in force. */
+  problem(): Problem | undefined;
 };
+
+/** `refuses`: the files never were right, and so nothing is in force. */
+export type Problem = { readonly text: string; readonly refuses: boolean };
 
 export type FileText = { readonly path: string; readonly text: string };
 
@@ -29,7 +32,7 @@ export function openLiveFile<Content>(options: {
 }): LiveFile<Content> {
   const { what, flag, list, parse, note } = options;
   let held: { readonly stamp: string; readonly texts: string; readonly content: Content } | undefined;
-  let problem: string | undefined;
+  let problem: Problem | undefined;
 
   const named = <T>(path: string, work: Promise<T>): Promise<T> =>
     work.catch((thrown: unknown) => {
@@ -67,10 +70,14 @@ export function openLiveFile<Content>(options: {
         return content;
       } catch (thrown) {
         signal.throwIfAborted();
+        const { message } = toArtifactError(thrown);
+        const told = problem?.text;
+        problem =
+          held === undefined
+            ? { text: `${message}; until it is right, what needs it is refused`, refuses: true }
+            : { text: `${message}; what was read before is still in force`, refuses: false };
+        if (problem.text !== told) note(problem.text);
         if (held === undefined) throw thrown;
-        const told = problem;
-        problem = `${toArtifactError(thrown).message}; what was read before is still in force`;
-        if (problem !== told) note(problem);
         return held.content;
       }
     },

@@ -2,20 +2,26 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { formatRepository, parseReference, parseRepository } from '../oci/reference.ts';
-import { noCertificates } from './certificates.ts';
-import { noHosts } from './hosts-dir.ts';
 import { refusalOf } from './locator.ts';
+import type { Part } from './part.ts';
 import { mergeRegistries, type Registries } from './registries.ts';
 import { parseRegistriesConf } from './registries-conf.ts';
 import { toRoute } from './route.ts';
+import { plainTrust } from './trust.ts';
 
 const registriesOf = (text: string): Registries => mergeRegistries([parseRegistriesConf(text, '/r.conf')]);
 const rule = (prefix: string, ...lines: readonly string[]): string =>
   lines.some(line => line.startsWith('location')) || prefix.startsWith('*.')
     ? `[[registry]]\nprefix = "${prefix}"\n${lines.join('\n')}\n`
     : `[[registry]]\nlocation = "${prefix}"\n${lines.join('\n')}\n`;
+const right = <T>(value: T): Part<T> => ({ kind: 'right', value });
 const at = (registries: Registries, name: string): string => {
-  const configuration = { registries, hosts: noHosts, certificates: noCertificates, notes: [] };
+  const configuration = {
+    registries: right(registries),
+    hosts: right(new Map()),
+    certificates: right(new Map()),
+    trust: right(plainTrust),
+  };
   const { host, path, insecure } = toRoute(configuration, parseRepository(name), 'content').last;
   return `${insecure ? 'insecure ' : ''}${host}/${path}`;
 };

@@ -7,7 +7,7 @@ import { cancelled, toOutage } from './outage.ts';
 import type { Proxies, Proxy } from './proxies.ts';
 import { openRecent } from './recent.ts';
 import type { Tls } from './tls.ts';
-import { plainTrust } from './trust.ts';
+import { plainTrust, type Trust } from './trust.ts';
 import { openTunnel, proxyRefusal } from './tunnel.ts';
 
 /** Keep-alive connections of undici. HTTP/1.1 only: HTTP/2 measured slower for bodies. */
@@ -15,18 +15,27 @@ export type Pool = AsyncDisposable & { readonly send: Send };
 
 type Server = Pick<HopRequest, 'trust' | 'connectMs' | 'fence'>;
 
-/** `stallMs`: how long a server may send nothing. */
-export function openPool(tls: Tls, proxies: Proxies, stallMs: number, leastRate: LeastRate = anyRate): Pool {
+export type PoolOptions = {
+  readonly tls: Tls;
+  readonly proxies: Proxies;
+  /** What a proxy may prove itself by. */
+  readonly trust: () => Trust;
+  /** How long a server may send nothing. */
+  readonly stallMs: number;
+  readonly leastRate?: LeastRate;
+};
+
+export function openPool({ tls, proxies, trust, stallMs, leastRate = anyRate }: PoolOptions): Pool {
   const agents = openRecent<Agent>(agent => void agent.close());
   const closing = new AbortController();
 
   function connectorFor(
-    { trust, connectMs, fence }: Server,
+    { trust: shown, connectMs, fence }: Server,
     tunnel: Proxy | undefined,
   ): buildConnector.connector {
     const connect = keepFirstError(
       buildConnector({
-        ...tls.options(trust),
+        ...tls.options(shown),
         allowH2: false,
         timeout: connectMs,
         // A proxy resolves names itself.
@@ -40,7 +49,7 @@ export function openPool(tls: Tls, proxies: Proxies, stallMs: number, leastRate:
     ): Promise<void> => {
       const url = new URL(`https://${options.host ?? options.hostname}`);
       try {
-        const httpSocket = await openTunnel(tunnel, url, connectMs, tls, closing.signal);
+        const httpSocket = await openTunnel(tunnel, url, connectMs, tls.options(trust()), closing.signal);
         connect({ ...options, httpSocket }, callback);
       } catch (thrown) {
         callback(toArtifactError(thrown), null);
@@ -50,9 +59,9 @@ export function openPool(tls: Tls, proxies: Proxies, stallMs: number, leastRate:
   }
 
   function agentFor(server: Server, tunnel: Proxy | undefined): Agent {
-    const { trust, connectMs, fence } = server;
+    const { trust: shown, connectMs, fence } = server;
     return agents.take(
-      [trust.insecure, trust.id, tunnel === undefined ? '' : 'tunnel', connectMs, fence ?? 'open'].join(' '),
+      [shown.insecure, shown.id, tunnel === undefined ? '' : 'tunnel', connectMs, fence ?? 'open'].join(' '),
       () =>
         new Agent({
           allowH2: false,
@@ -76,7 +85,10 @@ export function openPool(tls: Tls, proxies: Proxies, stallMs: number, leastRate:
     }
     const own = proxy.authorization === undefined ? {} : { 'proxy-authorization': proxy.authorization };
     return {
-      agent: agentFor({ trust: plainTrust, connectMs }, undefined),
+      agent: agentFor(
+        { trust: proxy.url.protocol === 'https:' ? trust() : plainTrust, connectMs },
+        undefined,
+      ),
       options: {
         ...request,
         origin: proxy.url.origin,

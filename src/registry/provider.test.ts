@@ -434,10 +434,10 @@ describe('the configuration of providers', () => {
     assert.equal(await live.read(never), first);
     assert.equal(await live.read(never), first);
     assert.match(
-      live.problem() ?? '',
+      live.problem()?.text ?? '',
       /live\.json: it is neither YAML nor JSON; what was read before is still in force/,
     );
-    assert.deepEqual(notes, [live.problem()]);
+    assert.deepEqual(notes, [live.problem()?.text]);
     await writeFile(config, document(entry('two'), entry('one')));
     assert.equal((await live.read(never)).length, 2);
     assert.equal(live.problem(), undefined);

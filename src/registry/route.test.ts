@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { openConfigurationFolder } from '../../test/support/configuration-folder.ts';
 import { parseReference, type Reference } from '../oci/reference.ts';
-import { type Configuration, readConfiguration } from './configuration.ts';
+import { type Configuration, notesOf, readConfiguration } from './configuration.ts';
 import type { Place } from './place.ts';
 import { startReading } from './reading.ts';
 import { toRoute } from './route.ts';
@@ -242,7 +242,7 @@ describe('where both styles name a registry', () => {
   });
 
   test('the log says so', async () => {
-    const { notes } = await read(both);
+    const notes = notesOf(await read(both));
     assert.deepEqual(
       notes.map(note => note.replaceAll(/\/\S*configuration-\w+\//g, '')),
       [

@@ -1,8 +1,10 @@
 import { formatRepository, type Reference, type Repository } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Configuration } from './configuration.ts';
-import type { RegistryHost, RegistryHosts } from './hosts-dir.ts';
+import { findCertificates } from './certificates.ts';
+import { findHosts, type HostsDir, type RegistryHost, type RegistryHosts } from './hosts-dir.ts';
 import { blockedError, findRule, relocate } from './locator.ts';
+import { valueOf } from './part.ts';
 import { type Place, toPlace } from './place.ts';
 import type { RegistryRule } from './registry-rule.ts';
 import { joinTrust } from './trust.ts';
@@ -22,17 +24,17 @@ export type Question = 'name' | 'content';
  * it has to anybody is made harmless by `pull` alone.
  *
  * @throws ArtifactError `denied` for a blocked repository, for a location that makes no repository of it, and where no
- *   host has the capability.
+ *   host has the capability; `unavailable` where what is said of it is broken.
  */
 export function toRoute(configuration: Configuration, reference: Reference, question: Question): Route {
-  const { registries, hosts } = configuration;
-  const rule = findRule(registries, formatRepository(reference));
+  const { registries, hosts, certificates } = configuration;
+  const rule = findRule(valueOf(registries), formatRepository(reference));
   if (rule?.blocked === true) throw blockedError(formatRepository(reference), rule);
-  const hosted = rule === undefined ? hosts.find(reference.registry) : undefined;
+  const hosted = rule === undefined ? findHosts(hosts, reference.registry) : undefined;
   const places = hosted === undefined ? byRule(rule, reference) : byHosts(hosted, reference, question);
   const trusted = places.map(place => ({
     ...place,
-    trust: joinTrust(place.trust, configuration.certificates.find(place.host)),
+    trust: joinTrust(place.trust, findCertificates(certificates, place.host)),
   }));
   const last = trusted.at(-1);
   if (last !== undefined) return { mirrors: trusted.slice(0, -1), last };
@@ -100,16 +102,13 @@ function mirrored(place: Place, home: string, { registry }: Repository): Place {
 
 /** Whether the configuration names a host[:port] as a place where a registry or a mirror is. */
 export function isNamed({ registries, hosts }: Configuration, host: string): boolean {
-  const places = registries.rules.flatMap(rule => [
-    rule.location,
-    ...rule.mirrors.map(mirror => mirror.location),
-  ]);
-  const listed = [...hosts.named.values()].flatMap(({ hosts: each }) =>
-    each.map(({ address }) => address?.host),
+  const rules = registries.kind === 'broken' ? [] : registries.value.rules;
+  const folders: HostsDir = hosts.kind === 'broken' ? new Map() : hosts.value;
+  const places = rules.flatMap(rule => [rule.location, ...rule.mirrors.map(mirror => mirror.location)]);
+  const listed = [...folders.values()].flatMap(part =>
+    part.kind === 'broken' ? [] : part.value.hosts.map(({ address }) => address?.host),
   );
-  return (
-    hosts.named.has(host) || listed.includes(host) || places.some(place => place?.split('/', 1)[0] === host)
-  );
+  return folders.has(host) || listed.includes(host) || places.some(place => place?.split('/', 1)[0] === host);
 }
 
 function apiHost(registry: string): string {

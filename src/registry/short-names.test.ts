@@ -9,7 +9,7 @@ import { expand } from './short-names.ts';
 const digest = `sha256:${'a'.repeat(64)}`;
 const expanderOf = (text: string): Expander => {
   const registries = mergeRegistries([parseRegistriesConf(text, '/r.conf')]);
-  return { expand: name => expand(registries, name) };
+  return { expand: name => expand({ kind: 'right', value: registries }, name) };
 };
 const expanded = (text: string, name: string): readonly string[] =>
   expanderOf(text).expand(name).map(formatReference);

@@ -1,17 +1,24 @@
-import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
+import { formatReference, type ParsedReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { refusalOf } from './locator.ts';
+import { type Part, valueOf } from './part.ts';
 import type { Registries } from './registries.ts';
 
 /**
  * The full references to try in order. A full reference is itself. A short name is its alias if it has one, else it is
  * looked for in each of the search registries; blocked ones are passed over while others are left. Tag and digest stay.
+ * While the configuration is broken a full reference is itself, too: what is cached can be had, and whether it is
+ * blocked is for the route to say.
  *
  * @throws ArtifactError `invalid` for no reference, for a short name that nothing completes, and for one with several
- * candidates where short-name-mode is enforcing (there is nobody to ask); `denied` when all that is left is blocked.
+ * candidates where short-name-mode is enforcing (there is nobody to ask); `denied` when all that is left is blocked;
+ * `unavailable` for a short name while the configuration is broken.
  */
-export function expand(registries: Registries, text: string): readonly Reference[] {
-  const candidates = complete(registries, text);
+export function expand(configured: Part<Registries>, text: string): readonly Reference[] {
+  const parsed = parseReference(text);
+  if (parsed.kind === 'full' && configured.kind === 'broken') return [parsed.reference];
+  const registries = valueOf(configured);
+  const candidates = parsed.kind === 'full' ? [parsed.reference] : complete(registries, parsed);
   const refusals = candidates.map(candidate => refusalOf(registries, candidate));
   const open = candidates.filter((_, index) => refusals[index] === undefined);
   const refusal = refusals.find(refused => refused !== undefined);
@@ -19,10 +26,10 @@ export function expand(registries: Registries, text: string): readonly Reference
   return open;
 }
 
-function complete(registries: Registries, text: string): readonly Reference[] {
-  const parsed = parseReference(text);
-  if (parsed.kind === 'full') return [parsed.reference];
-  const { kind: _, name, ...version } = parsed;
+function complete(
+  registries: Registries,
+  { kind: _, name, ...version }: ParsedReference & { readonly kind: 'short' },
+): readonly Reference[] {
   const alias = registries.aliases.get(name)?.repository;
   if (alias !== undefined) return [{ ...alias, ...version }];
   const { search, mode } = registries;

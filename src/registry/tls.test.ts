@@ -9,7 +9,9 @@ import { makeCertificate } from '../../test/support/certificate.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../../test/support/faulty-registry.ts';
 import { anonymous, openMemorySink, openTestClient } from '../../test/support/registry-client.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import { ArtifactError } from '../util/error.ts';
 import type { RegistryClient } from './client.ts';
+import { plainTrust, toTrust } from './trust.ts';
 
 const { signal } = new AbortController();
 const path = 'team/model';
@@ -210,16 +212,32 @@ test('a cut under TLS is resumed', async () => {
   registry.reset();
 });
 
-test('a CA file that is not there, or no certificate, is refused at start', async () => {
-  assert.throws(() => openTestClient({ caFile: '/nowhere/ca.crt' }), {
-    code: 'invalid',
-    message: /^the CA file \/nowhere\/ca\.crt cannot be read: ENOENT.*; correct --ca-file$/,
+test('certificates that are changed are used for the next connection', async () => {
+  let trust = plainTrust;
+  await using client = openTestClient({ secure: true, trust: () => trust });
+  await assert.rejects(resolve(client, registry.host), {
+    code: 'unavailable',
+    message: /cannot be verified/,
   });
-  const empty = join(folder, 'empty.crt');
-  await writeFile(empty, 'nothing');
-  assert.throws(() => openTestClient({ caFile: empty }), {
-    code: 'invalid',
-    message: /empty\.crt holds no certificates/,
+  trust = toTrust([certificate.cert], []);
+  await resolve(client, registry.host);
+  trust = plainTrust;
+  await assert.rejects(resolve(client, registry.host), {
+    code: 'unavailable',
+    message: /cannot be verified/,
+  });
+});
+
+test('without the certificates that it was to trust a client speaks to nobody by TLS', async () => {
+  await using client = openTestClient({
+    secure: true,
+    trust: () => {
+      throw new ArtifactError('unavailable', 'the CA file is broken');
+    },
+  });
+  await assert.rejects(resolve(client, registry.host), {
+    code: 'unavailable',
+    message: /the CA file is broken/,
   });
 });
 

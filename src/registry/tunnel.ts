@@ -6,10 +6,10 @@ import { cancelled } from './outage.ts';
 import { Passing } from './patience.ts';
 import type { Proxy } from './proxies.ts';
 import type { Tls } from './tls.ts';
-import { plainTrust } from './trust.ts';
 
 /**
- * A connection to a URL's server through a proxy, by CONNECT (RFC 9110, 9.3.6). The bytes of TLS go over it.
+ * A connection to a URL's server through a proxy, by CONNECT (RFC 9110, 9.3.6). The bytes of TLS go over it. `tls` is how
+ * the proxy itself is to prove itself, if it speaks TLS.
  *
  * @throws Passing; ArtifactError `unavailable` where the proxy refuses; `cancelled`.
  */
@@ -17,7 +17,7 @@ export function openTunnel(
   proxy: Proxy,
   url: URL,
   connectMs: number,
-  tls: Tls,
+  tls: ReturnType<Tls['options']>,
   signal: AbortSignal,
 ): Promise<Socket> {
   const target = `${url.hostname}:${url.port || 443}`;
@@ -64,15 +64,14 @@ export function openTunnel(
   return promise;
 }
 
-/** A connection to the proxy itself, which proves itself to the system's CAs and those of --ca-file if it speaks TLS. */
-function connectTo({ url }: Proxy, tls: Tls): Socket {
+function connectTo({ url }: Proxy, tls: ReturnType<Tls['options']>): Socket {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   if (url.protocol === 'http:') return connect({ host, port: Number(url.port || 80) });
   return connectTls({
     host,
     port: Number(url.port || 443),
     ...(isIP(host) === 0 ? { servername: host } : {}),
-    ...tls.options(plainTrust),
+    ...tls,
   });
 }
 

@@ -31,6 +31,8 @@ export type AccessFile = {
   verify(reference: Reference, asker: Asker, signal: AbortSignal): Promise<void>;
   /** Why every publish is refused, by the file as it is now; nothing while it can be used. */
   problems(): readonly string[];
+  /** The same: nothing is published meanwhile. */
+  obstacles(): readonly string[];
 };
 
 type State =
@@ -46,7 +48,7 @@ export async function openAccessFile(
   file: string | undefined,
   { namespaces, note }: Means,
 ): Promise<AccessFile> {
-  if (file === undefined) return { verify: async () => undefined, problems: () => [] };
+  if (file === undefined) return { verify: async () => undefined, problems: () => [], obstacles: () => [] };
   // The parser of YAML takes 40 ms to load.
   const { findLabelRule, judgeAccess, parseAccessPolicy } = await import('./access-policy.ts');
 
@@ -101,6 +103,11 @@ export async function openAccessFile(
     }
   };
 
+  const problems = (): readonly string[] => {
+    const state = current();
+    return state.kind === 'loaded' ? [] : [lament(state.why)];
+  };
+
   return {
     async verify(reference, { caller, pod }, signal) {
       if (caller === 'administrator') return;
@@ -130,10 +137,8 @@ export async function openAccessFile(
         `${refused}, ${verdict.by}; mount another artifact, or change that file`,
       );
     },
-    problems() {
-      const state = current();
-      return state.kind === 'loaded' ? [] : [lament(state.why)];
-    },
+    problems,
+    obstacles: problems,
   };
 }
 

@@ -52,5 +52,9 @@ export function openPolicyTrust(file: string, { digestIsEnough, strict, note }: 
       return verdict;
     },
     problems: () => current().problems,
+    obstacles() {
+      const state = current();
+      return state.kind === 'broken' ? state.problems : [];
+    },
   };
 }

@@ -18,7 +18,9 @@ const unasked: Verdict = { kind: 'accepted', by: 'no policy file is configured' 
  * understood refuses everything, rather than that what an administrator has just forbidden goes on by an older policy.
  */
 export async function openTrust(options: TrustOptions): Promise<Trust> {
-  if (options.policyFile === undefined) return { verify: async () => unasked, problems: () => [] };
+  if (options.policyFile === undefined) {
+    return { verify: async () => unasked, problems: () => [], obstacles: () => [] };
+  }
   const { openPolicyTrust } = await import('./policy-trust.ts'); // sigstore's libraries are slow to load
   return openPolicyTrust(options.policyFile, {
     digestIsEnough: options.bundleIdentity === 'digest',

@@ -23,6 +23,8 @@ export type Trust = {
   ): Promise<Verdict>;
   /** What in the policy, as its files are now, refuses because it cannot be held to; a line each. */
   problems(): readonly string[];
+  /** Those of them for which every artifact is refused. */
+  obstacles(): readonly string[];
 };
 
 /**

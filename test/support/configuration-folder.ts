@@ -32,6 +32,7 @@ export async function openConfigurationFolder(
       aliasesFile: join(path, 'short-name-aliases.conf'),
       hostsDir: join(path, 'hosts'),
       certsDir: join(path, 'certs'),
+      caFile: undefined,
     },
     write,
     [Symbol.asyncDispose]: () => rm(path, { recursive: true }),

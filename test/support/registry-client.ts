@@ -1,8 +1,10 @@
 import { hash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import type { Credential, Keyring } from '../../src/oci/credential.ts';
 import { openRegistry, type RegistryClient, type RegistryOptions } from '../../src/registry/client.ts';
 import type { Clock } from '../../src/registry/patience.ts';
 import { toPlace } from '../../src/registry/place.ts';
+import { toTrust } from '../../src/registry/trust.ts';
 
 export const nobody: Credential = {
   kind: 'anonymous',
@@ -36,15 +38,17 @@ export function keyringOf(credential: Credential): Keyring {
 
 /** A client that finds each registry under its own name, insecure unless told. */
 export function openTestClient(
-  options: Partial<RegistryOptions> & { readonly secure?: boolean } = {},
+  options: Partial<RegistryOptions> & { readonly secure?: boolean; readonly caFile?: string } = {},
 ): RegistryClient {
-  const { secure = false, ...rest } = options;
+  const { secure = false, caFile, ...rest } = options;
+  const trust = caFile === undefined ? undefined : toTrust([readFileSync(caFile, 'utf8')], []);
   return openRegistry({
     route: ({ registry, path }) => ({
       mirrors: [],
       last: toPlace({ host: registry, path, insecure: !secure }),
     }),
     clock: openFakeClock(),
+    ...(trust === undefined ? {} : { trust: () => trust }),
     ...rest,
   });
 }

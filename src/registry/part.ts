@@ -1,0 +1,29 @@
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+
+/**
+ * What some files of the configuration say together. `kept`: they are wrong now, and what they said before is in use.
+ * `broken`: they have been wrong since the start, and whatever needs them is refused.
+ */
+export type Part<T> =
+  | { readonly kind: 'right'; readonly value: T }
+  | { readonly kind: 'kept'; readonly value: T; readonly problem: string }
+  | { readonly kind: 'broken'; readonly problem: string };
+
+export function readPart<T>(read: () => T, before: Part<T> | undefined): Part<T> {
+  try {
+    return { kind: 'right', value: read() };
+  } catch (thrown) {
+    const why = toArtifactError(thrown).message;
+    if (before === undefined || before.kind === 'broken') {
+      return { kind: 'broken', problem: `${why}; until it is right, what needs it is refused` };
+    }
+    const problem = `${why}; until it is right, what was read before stays in use`;
+    return { kind: 'kept', value: before.value, problem };
+  }
+}
+
+/** @throws ArtifactError `unavailable` saying what is wrong with a part that is broken. */
+export function valueOf<T>(part: Part<T>): T {
+  if (part.kind !== 'broken') return part.value;
+  throw new ArtifactError('unavailable', part.problem);
+}
