@@ -2,8 +2,7 @@ import type { Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import type { Reference } from '../oci/reference.ts';
-import { quoteName } from '../oci/name.ts';
-import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { toArtifactError } from '../util/error.ts';
 import { createFairSlots, type FairSlots } from '../util/fair-slots.ts';
 import { createSharedTurns } from '../util/shared-turns.ts';
 import type { Tenants } from '../util/tenants.ts';
@@ -15,6 +14,7 @@ import type { Unpacker } from './contracts/unpacker.ts';
 import { createHashingSink } from './hashing-sink.ts';
 import { createMemorySink } from './memory-sink.ts';
 import { metered } from './metered-sink.ts';
+import { createUnpacking } from './unpacking.ts';
 
 /** Where an artifact's layers may come from; offline, from the cache alone. */
 export type Origin =
@@ -64,8 +64,7 @@ export function createLayerSource(
   // began must not be finished by the guess of another. By size too: a manifest that tells a wrong one has a download of
   // its own, which fails.
   const downloads = createSharedTurns();
-  const unpacks = createSharedTurns();
-  const unpackers = createFairSlots(unpackShares);
+  const unpack = createUnpacking(layers, unpacker);
   // Bounds open files; above the slots, since what is downloaded may be waiting for the disk.
   const works = openSlots(Math.max(32, 2 * maxParallelDownloads));
   // Small ones have no file open while they wait, and more of them share a sync.
@@ -125,20 +124,6 @@ export function createLayerSource(
     }
   };
 
-  const unpack = async (
-    path: string,
-    layer: LayerPlan,
-    { origin, tenants }: Share,
-    signal: AbortSignal,
-  ): Promise<void> => {
-    const { digest } = layer.descriptor;
-    using turn = await unpacks.take(digest, tenants, signal);
-    if (await layers.has(digest)) return;
-    using _thread = await unpackers.acquire(placeOf(origin), turn.tenants, signal);
-    await using stage = await layers.stage(digest);
-    await stage.commit(await unpackFor(layer, unpacker.unpack(path, digest, stage.path, signal)));
-  };
-
   /** A small blob is not worth a partial file: it is asked for again as a whole. */
   const bringSmall = async (layer: LayerPlan, share: Share, signal: AbortSignal): Promise<Giver> => {
     const sink = createMemorySink(layer.descriptor);
@@ -149,7 +134,7 @@ export function createLayerSource(
 
   const bringFile = async (layer: LayerPlan, share: Share, signal: AbortSignal): Promise<Giver> => {
     if (isSmall(layer)) return bringSmall(layer, share, signal);
-    await using ingest = await blobs.ingest(layer.descriptor, placeOf(share.origin), signal);
+    await using ingest = await blobs.ingest(layer.descriptor, share.place, signal);
     const giver = await download(ingest, layer, share, signal);
     await ingest.commit();
     return giver;
@@ -157,7 +142,7 @@ export function createLayerSource(
 
   const bringTar = async (layer: LayerPlan, share: Share, signal: AbortSignal): Promise<Giver> => {
     // The transferred bytes of a tar are only a means: they are verified, unpacked and dropped without becoming a blob.
-    await using ingest = await blobs.ingest(layer.descriptor, placeOf(share.origin), signal);
+    await using ingest = await blobs.ingest(layer.descriptor, share.place, signal);
     const giver = await download(ingest, layer, share, signal);
     if (layer.form === 'detected' && !(await unpacker.isTar(ingest.path))) {
       await ingest.commit();
@@ -188,8 +173,8 @@ export function createLayerSource(
       const key = keyOf(layer.descriptor, origin);
       using turn = await downloads.take(key, tenants, signal);
       if (await isHeld(layer)) return undefined;
-      const share = { origin, tenants: turn.tenants, came };
-      using _work = await (isSmall(layer) ? smalls : works).acquire(placeOf(origin), turn.tenants, signal);
+      const share = { origin, place: placeOf(origin), tenants: turn.tenants, came };
+      using _work = await (isSmall(layer) ? smalls : works).acquire(share.place, turn.tenants, signal);
       try {
         if (layer.form !== 'file' && (await blobs.size(digest)) !== undefined) {
           await confirm(layer, signal);
@@ -219,28 +204,13 @@ const smallsForOne = 8;
 /** All registries together have what so many may have: each download takes a connection, a buffer and a file. */
 const maxRegistries = 16;
 
-/** Says of what is wrong with a layer which one of the artifact it is, and what its manifest calls it. */
-async function unpackFor<T>({ label, descriptor }: LayerPlan, unpacking: Promise<T>): Promise<T> {
-  try {
-    return await unpacking;
-  } catch (thrown) {
-    const { code, message } = toArtifactError(thrown);
-    if (code !== 'unmountable') throw thrown;
-    const type = quoteName(descriptor.mediaType);
-    throw new ArtifactError(code, `${label}, a ${type}, cannot be unpacked: ${message}`, thrown);
-  }
-}
-
 /** Where a layer comes from, and for whom. */
-type Share = Omit<Errand, 'confirm'>;
+type Share = Omit<Errand, 'confirm'> & { readonly place: string };
 
 /** Slots of each registry and tenant. */
 function openSlots(each: number): FairSlots {
   return createFairSlots({ total: maxRegistries * each, perPlace: each });
 }
-
-/** Each unpacks with one thread, uncompresses with another, and may write small files with a third. */
-const unpackShares = { total: 4, perTenant: 2 };
 
 /** Both together are what the small blobs of one registry may take of memory: 8 MiB. */
 const smallBytes = 64 * 1024;
