@@ -110,6 +110,17 @@ test('work of one who will come back goes on until that one is gone', async () =
   assert.match(String(await ended), /nobody waits/);
 });
 
+test('who comes back for something else wants the former no more', async () => {
+  const flights = openFlights<string>({ lingerMs: 60_000 });
+  const { work, ended } = endless();
+  const leaver = new AbortController();
+  const former = flights.join('old', work, caller('pod'), leaver.signal);
+  leaver.abort(new Error('left'));
+  await assert.rejects(former, /left/);
+  assert.equal(await flights.join('new', async () => 'done', caller('pod'), never), 'done');
+  assert.match(String(await ended), /nobody waits/);
+});
+
 test('who is gone does not end what another waits for', async () => {
   const flights = openFlights<string>({ gone: new Set(['a', 'b']) });
   const gate = Promise.withResolvers<string>();

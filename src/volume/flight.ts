@@ -131,6 +131,16 @@ export function createFlights<Result, Report, Who>({
     void check(flight, leftAt);
   };
 
+  /** Who joins a flight and comes back wants no other: a tag may name something else by now. */
+  const withdraw = (id: string, joined: Here): void => {
+    for (const flight of flights.values()) {
+      const isLeft = flight !== joined && flight.wanters.get(id)?.calls.size === 0;
+      if (!isLeft) continue;
+      flight.wanters.delete(id);
+      void check(flight, performance.now());
+    }
+  };
+
   return {
     async join(key, work, caller, signal) {
       signal.throwIfAborted();
@@ -145,6 +155,7 @@ export function createFlights<Result, Report, Who>({
       flight.tenants.join(caller.tenant);
       const wanter = flight.wanters.get(caller.id) ?? { who: caller.who, calls: new Set() };
       flight.wanters.set(caller.id, wanter);
+      withdraw(caller.id, flight);
       const onReport = (report: Report): void => caller.onReport(report);
       wanter.calls.add(onReport);
       if (flight.latest !== undefined) onReport(flight.latest);
