@@ -25,8 +25,10 @@ import type { Meter } from './volume/contracts/meter.ts';
 import type { DiskUsage } from './volume/contracts/store.ts';
 import { createHolds } from './volume/holds.ts';
 import { createIntegrity, type Integrity } from './volume/integrity.ts';
+import { inheritHolds } from './volume/inheritance.ts';
 import { createLayerSource } from './volume/layer-source.ts';
 import { createManifests } from './volume/manifests.ts';
+import { createNaming } from './volume/naming.ts';
 import { createPreparation } from './volume/preparation.ts';
 import { createPublishing } from './volume/publish.ts';
 import { createPull } from './volume/pull.ts';
@@ -122,6 +124,7 @@ export async function openHouse(
   if (reads === undefined) {
     const { notes, ...reconciled } = await reconcileVolumes(world);
     for (const note of [...notes, ...(await restoreViews(world))]) log.warn(note);
+    await inheritHolds(world);
     log.info(reconciled, 'volumes reconciled');
   }
 
@@ -154,6 +157,7 @@ export async function openHouse(
     settings.scrubInterval,
   );
   const manifests = createManifests(world.blobs, integrity);
+  const naming = createNaming(world);
   const trees = createTrees(world.layers, settings.maxLayerEntries);
   const accessPolicy = await openAccessFile(settings.accessPolicy, {
     namespaces: kube === undefined ? undefined : openNamespaces(kube),
@@ -171,7 +175,7 @@ export async function openHouse(
     trees,
     integrity,
   });
-  const pull = createPull({ ...world, resolver, authority, manifests, preparation, integrity });
+  const pull = createPull({ ...world, resolver, authority, manifests, preparation, integrity, naming });
   const catalog = createCatalog({ ...world, manifests, source });
 
   const configured = [sources, trust, accessPolicy];
@@ -207,6 +211,7 @@ export async function openHouse(
       retirement,
       trees,
       manifests,
+      naming,
     }),
     publishing: createPublishing({ ...world, pull }),
     cacheBytes: collector.cacheBytes,

@@ -114,7 +114,7 @@ test('one call is one line with whom, what, how long and how it ended, and one o
 
 test('the line of an unpublish says whose volume went and what it was, and is short where there was none', async () => {
   const unused = (): never => assert.fail('not part of an unpublish');
-  const records = new Map([[targetPath, volume]]);
+  const records = new Map([[targetPath, { ...volume, holds: [] }]]);
   const publishing = createPublishing({
     pull: { pull: unused, list: unused, stop: unused },
     volumes: {
@@ -123,6 +123,7 @@ test('the line of an unpublish says whose volume went and what it was, and is sh
       put: unused,
       list: unused,
     },
+    names: { touch: async () => {} },
     views: {
       touch: async () => {},
       find: unused,

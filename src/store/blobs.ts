@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { constants, fstatSync, lstatSync, readdirSync, statSync } from 'node:fs';
+import { constants, fstatSync, lstatSync, statSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -15,7 +15,7 @@ import type { Folder } from './folder.ts';
 import { type Ingest, openIngest } from './ingest.ts';
 import type { Landing } from './landing.ts';
 import { startPace } from '../util/pace.ts';
-import { retirePartials } from './partial-downloads.ts';
+import { openPartials, retirePartials } from './partial-downloads.ts';
 import { createWriteback } from './writeback.ts';
 
 /** Verified bytes under `blobs/<algorithm>/<hex>`, 0644: each file complete or absent, and never changed. */
@@ -50,6 +50,7 @@ export function openBlobs(
 ): Blobs {
   const ingestFolder = ingests.path;
   const openIngests = new Set<string>();
+  const partials = openPartials(ingestFolder, digestOf);
   const writeback = createWriteback();
   const path = (digest: Digest): string => folders.path(digest);
 
@@ -99,6 +100,7 @@ export function openBlobs(
       if (openIngests.has(name))
         throw new ArtifactError('busy', `blob ${digest} is being downloaded already`);
       openIngests.add(name);
+      partials.add(name);
       const closed = (): void => void openIngests.delete(name);
       try {
         const partial = join(ingestFolder, name);
@@ -132,9 +134,8 @@ export function openBlobs(
       attempt(`removing blob ${digest}`, async () => {
         witness.forget(toItem(digest));
         await rm(path(digest), { force: true, recursive: true }); // a folder may be there, of whomever
-        for (const name of readdirSync(ingestFolder)) {
-          if (digestOf(name) !== digest || openIngests.has(name)) continue;
-          await rm(join(ingestFolder, name), { force: true });
+        for (const name of partials.namesOf(digest)) {
+          if (!openIngests.has(name)) await rm(join(ingestFolder, name), { force: true });
         }
       }),
 
@@ -146,7 +147,7 @@ export function openBlobs(
         const pace = startPace(new AbortController().signal);
         const files = [
           ...(await folders.list()).map(digest => [digest, path(digest)] as const),
-          ...(await ingests.list()).map(name => [digestOf(name), join(ingestFolder, name)] as const),
+          ...partials.list().map(name => [digestOf(name), join(ingestFolder, name)] as const),
         ];
         for (const [digest, file] of files) {
           if (digest === undefined) continue;

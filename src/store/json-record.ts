@@ -38,6 +38,12 @@ export function isTextList(value: unknown): value is string[] {
   return Array.isArray(value) && value.every(isText);
 }
 
+/** The digests that a root holds; an older version wrote none. */
+export function toHolds(value: unknown): readonly Digest[] | undefined {
+  if (value === undefined) return [];
+  return isDigestList(value) ? value : undefined;
+}
+
 export function isTextMap(value: unknown): value is Record<string, string> {
   return isFields(value) && Object.values(value).every(isText);
 }

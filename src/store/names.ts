@@ -1,4 +1,5 @@
 import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { Platform } from '../oci/platform.ts';
 import type { Folder } from './folder.ts';
 import {
@@ -9,6 +10,7 @@ import {
   isFields,
   isText,
   isTextMap,
+  toHolds,
 } from './json-record.ts';
 import { type Note, openRecords, type Records } from './records.ts';
 import type { Scratch } from './scratch.ts';
@@ -19,6 +21,10 @@ export type NameRecord = {
   readonly descriptor: Descriptor;
   readonly resolvedAt: number;
   readonly authorised: 'anonymous' | 'credential' | 'local';
+  /** Every digest that was brought under it; empty in a record of an older version. */
+  readonly holds: readonly Digest[];
+  /** Milliseconds since 1970; the file's own mtime, so that using a name writes nothing. */
+  readonly usedAt: number;
 };
 
 /** Names outlive a power cut: with the registry away, they are how a node finds what it holds. */
@@ -31,17 +37,20 @@ export function openNames(folder: Folder, scratch: Scratch, note: Note): Promise
       durable: true,
       keyOf: record => record.reference,
       parse: parseName,
+      timeOf: record => record.usedAt,
     },
     note,
   );
 }
 
-function parseName(fields: Fields): NameRecord | undefined {
+function parseName(fields: Fields, usedAt: number): NameRecord | undefined {
   const { reference, resolvedAt, authorised } = fields;
   const descriptor = toDescriptor(fields['descriptor']);
+  const holds = toHolds(fields['holds']);
+  if (holds === undefined) return undefined;
   if (!isText(reference) || descriptor === undefined || !isCount(resolvedAt)) return undefined;
   if (authorised !== 'anonymous' && authorised !== 'credential' && authorised !== 'local') return undefined;
-  return { ...fields, reference, descriptor, resolvedAt, authorised };
+  return { ...fields, reference, descriptor, resolvedAt, authorised, holds, usedAt };
 }
 
 function toDescriptor(value: unknown): Descriptor | undefined {

@@ -1,13 +1,20 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Folder } from './folder.ts';
-import { type Fields, isCount, isDigestText, isText } from './json-record.ts';
+import { type Fields, isCount, isDigestText, isText, toHolds } from './json-record.ts';
 import { type Note, openRecords } from './records.ts';
 import type { Scratch } from './scratch.ts';
 
 /** What collection must leave, with the reference it was pinned by. */
-export type PinRecord = { readonly reference: string; readonly digest: Digest; readonly pinnedAt: number };
+export type PinRecord = {
+  readonly reference: string;
+  readonly digest: Digest;
+  readonly pinnedAt: number;
+  /** Every digest that it keeps; empty in a record of an older version. */
+  readonly holds: readonly Digest[];
+};
 
 export type Pins = {
+  find(reference: string): Promise<PinRecord | undefined>;
   put(record: PinRecord): Promise<void>;
   /** Whether it was pinned. */
   remove(reference: string): Promise<boolean>;
@@ -30,6 +37,7 @@ export async function openPins(folder: Folder, scratch: Scratch, note: Note): Pr
     note,
   );
   return {
+    find: reference => records.find(reference),
     put: record => records.put(record),
     list: () => records.list(),
     listAll: () => records.listAll(),
@@ -43,6 +51,8 @@ export async function openPins(folder: Folder, scratch: Scratch, note: Note): Pr
 
 function parsePin(fields: Fields): PinRecord | undefined {
   const { reference, digest, pinnedAt } = fields;
-  if (!isText(reference) || !isDigestText(digest) || !isCount(pinnedAt)) return undefined;
-  return { ...fields, reference, digest, pinnedAt };
+  const holds = toHolds(fields['holds']);
+  if (!isText(reference) || !isDigestText(digest) || !isCount(pinnedAt) || holds === undefined)
+    return undefined;
+  return { ...fields, reference, digest, pinnedAt, holds };
 }

@@ -33,6 +33,7 @@ const volume: VolumeRecord = {
   view: 'key',
   bytes: 1,
   inodes: 2,
+  holds: [digest, manifest],
   pod: { namespace: 'default', name: 'pod', uid: '1', serviceAccount: 'robot' },
   publishedAt: 3,
 };
@@ -48,8 +49,10 @@ const name: NameRecord = {
   },
   resolvedAt: 4,
   authorised: 'credential',
+  holds: [digest],
+  usedAt: 1_700_000_000_123,
 };
-const pin: PinRecord = { reference: name.reference, digest, pinnedAt: 5 };
+const pin: PinRecord = { reference: name.reference, digest, pinnedAt: 5, holds: [digest] };
 
 test('a record is found as it was put, by its own key alone', async () => {
   await using folder = await temporaryFolder();
@@ -86,6 +89,31 @@ test('records are still there in the next life of the store', async () => {
   await using store = await openStore({ stateDir: folder.path });
   assert.deepEqual(await store.volumes.list(), [volume]);
   assert.deepEqual(await store.pins.list(), [pin]);
+});
+
+test('a name that is used keeps its record, and its time in every life of the store', async () => {
+  await using folder = await temporaryFolder();
+  {
+    await using store = await openStore({ stateDir: folder.path });
+    await store.names.put(name);
+    await store.names.touch('ghcr.io/acme/absent:1');
+    const before = Date.now();
+    await store.names.touch(name.reference);
+    const { usedAt, ...rest } = (await store.names.find(name.reference)) ?? assert.fail();
+    assert.ok(usedAt >= before && usedAt <= Date.now(), `${usedAt}`);
+    assert.deepEqual({ ...rest, usedAt: name.usedAt }, name);
+    await store.names.put({ ...name, usedAt: 7_000 });
+  }
+  await using store = await openStore({ stateDir: folder.path });
+  assert.deepEqual(await store.names.list(), [{ ...name, usedAt: 7_000 }]);
+});
+
+test('records of an older version, which had no list of what they hold, have an empty one', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const old = { ...volume, holds: undefined };
+  await store.volumes.put(old as unknown as VolumeRecord);
+  assert.deepEqual(await store.volumes.list(), [{ ...volume, holds: [] }]);
 });
 
 test('a put replaces, a remove is idempotent, and a removed pin says whether it was one', async () => {
@@ -199,14 +227,21 @@ test('a record with any field lost or foreign is never half a record', async () 
         const text = JSON.stringify(replaced(record, keys, wrong));
         writeFileSync(path, text);
         const found = await find();
+        if (keys[0] === 'usedAt' || (keys[0] === 'holds' && wrong === undefined)) continue;
         const plainText = typeof value === 'string' && typeof wrong === 'string' && !value.includes(':ab');
         const harmless = (wrong === undefined && optional.has(keys.at(-1) ?? '')) || plainText;
         if (!harmless) assert.equal(found, undefined, text);
-        if (found !== undefined) assert.deepEqual(found, JSON.parse(text));
+        if (found !== undefined)
+          assert.partialDeepStrictEqual(found, { ...JSON.parse(text), ...timeOf(found) });
       }
     }
   }
 });
+
+/** A time that a file has, and its text has not. */
+function timeOf(record: object): object {
+  return 'usedAt' in record ? { usedAt: record.usedAt } : {};
+}
 
 /** Every field of a record, also those of records in it, by the keys that lead there. */
 function fieldsOf(record: object, above: readonly string[] = []): (readonly [readonly string[], unknown])[] {

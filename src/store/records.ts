@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, statSync, utimesSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ArtifactError, errnoOf } from '../util/error.ts';
+import { startPace } from '../util/pace.ts';
 import { unlessAbsent } from './absent.ts';
 import { writeAside } from './atomic-file.ts';
 import { attempt } from './failure.ts';
@@ -17,6 +18,8 @@ import type { Scratch } from './scratch.ts';
 export type Records<T> = {
   find(key: string): Promise<T | undefined>;
   put(record: T): Promise<void>;
+  /** Sets the file's time to now. A record that is not there is success. */
+  touch(key: string): Promise<void>;
   /** One that is not there is success. */
   remove(key: string): Promise<void>;
   list(): Promise<readonly T[]>;
@@ -33,9 +36,16 @@ export type RecordKind<T> = {
   /** Whether a put and a remove wait until they outlive a power cut. */
   readonly durable: boolean;
   keyOf(record: T): string;
-  /** The record, or undefined if a field is absent or wrong. Fields it does not know are kept. */
-  parse(fields: Fields): T | undefined;
+  /**
+   * The record, or undefined if a field is absent or wrong. Fields it does not know are kept. `time`: of the file, in
+   * milliseconds since 1970.
+   */
+  parse(fields: Fields, time: number): T | undefined;
+  /** The time that a put gives the file, for a record that keeps a time there; else it is that of the put. */
+  timeOf?(record: T): number;
 };
+
+type File = { readonly text: string; readonly time: number };
 
 /** Files read at once by `list`: enough to keep a disk busy, too few to fill the thread pool's queue. */
 const readAhead = 32;
@@ -50,10 +60,18 @@ export async function openRecords<T>(
   const fileOf = (key: string): string => createHash('sha256').update(key).digest('hex');
   const about = (doing: string, key: string): string => `${doing} the ${kind.noun} of "${key}"`;
 
-  function parse(file: string, text: string): T | undefined {
+  function parse(name: string, { text, time }: File): T | undefined {
     const fields = parseFields(text);
-    const record = fields === undefined ? undefined : kind.parse(fields);
-    return record !== undefined && fileOf(kind.keyOf(record)) === file ? record : undefined;
+    const record = fields === undefined ? undefined : kind.parse(fields, time);
+    return record !== undefined && fileOf(kind.keyOf(record)) === name ? record : undefined;
+  }
+
+  function setTime(key: string, time: Date): void {
+    try {
+      utimesSync(join(folder.path, fileOf(key)), time, time);
+    } catch (thrown) {
+      if (errnoOf(thrown) !== 'ENOENT') throw thrown;
+    }
   }
 
   const passOver = (path: string, thrown: unknown): void =>
@@ -67,16 +85,16 @@ export async function openRecords<T>(
     );
   }
 
-  /** Those that are there, and of each its text. What others have put there is theirs. */
+  /** Those that are there. What others have put there is theirs. */
   async function* readAll(
     onUnreadable: (path: string, thrown: unknown) => void,
-  ): AsyncGenerator<readonly [file: string, text: string]> {
-    const files = (await folder.list()).filter(isOurs);
-    for (let at = 0; at < files.length; at += readAhead) {
-      const some = files.slice(at, at + readAhead).map(async file => {
-        const path = join(folder.path, file);
-        const text = await unlessAbsent(readFile(path, 'utf8')).catch(thrown => onUnreadable(path, thrown));
-        return text === undefined ? [] : [[file, text] as const];
+  ): AsyncGenerator<readonly [name: string, file: File]> {
+    const names = (await folder.list()).filter(isOurs);
+    for (let at = 0; at < names.length; at += readAhead) {
+      const some = names.slice(at, at + readAhead).map(async name => {
+        const path = join(folder.path, name);
+        const file = await unlessAbsent(readThere(path)).catch(thrown => onUnreadable(path, thrown));
+        return file === undefined ? [] : [[name, file] as const];
       });
       yield* (await Promise.all(some)).flat();
     }
@@ -85,33 +103,38 @@ export async function openRecords<T>(
   const list = (onUnreadable: (path: string, thrown: unknown) => void): Promise<readonly T[]> =>
     attempt(`listing ${folder.path}`, async () => {
       const records: T[] = [];
-      for await (const [file, text] of readAll(onUnreadable)) {
-        const record = parse(file, text);
+      const pace = startPace(new AbortController().signal);
+      for await (const [name, file] of readAll(onUnreadable)) {
+        const record = parse(name, file);
         if (record !== undefined) records.push(record);
+        const rest = pace();
+        if (rest !== undefined) await rest;
       }
       return records;
     });
 
-  for await (const [file, text] of readAll(() => {})) {
-    if (scratch.isClosed || parse(file, text) !== undefined) continue;
-    await rm(join(folder.path, file), { force: true });
-    note(`${join(folder.path, file)} was torn and is removed: that ${kind.noun} is lost`);
+  for await (const [name, file] of readAll(() => {})) {
+    if (scratch.isClosed || parse(name, file) !== undefined) continue;
+    await rm(join(folder.path, name), { force: true });
+    note(`${join(folder.path, name)} was torn and is removed: that ${kind.noun} is lost`);
   }
 
   return {
     // What takes microseconds is not given to Node's threads, which would take ten times that.
     async find(key) {
-      const file = fileOf(key);
-      const path = join(folder.path, file);
-      const text = await unlessAbsent(readHere(path)).catch(thrown => passOver(path, thrown));
-      return text === undefined ? undefined : parse(file, text);
+      const name = fileOf(key);
+      const path = join(folder.path, name);
+      const file = await unlessAbsent(readHere(path)).catch(thrown => passOver(path, thrown));
+      return file === undefined ? undefined : parse(name, file);
     },
     put: record =>
       attempt(about('writing', kind.keyOf(record)), async () => {
         const path = join(folder.path, fileOf(kind.keyOf(record)));
         await writeAside(scratch.fresh(), path, JSON.stringify(record), kind.durable);
+        if (kind.timeOf !== undefined) setTime(kind.keyOf(record), new Date(kind.timeOf(record)));
         if (kind.durable) await folder.sync();
       }),
+    touch: key => attempt(about('touching', key), async () => setTime(key, new Date())),
     remove: key =>
       attempt(about('removing', key), async () => {
         await rm(join(folder.path, fileOf(key)), { force: true, recursive: true });
@@ -122,8 +145,19 @@ export async function openRecords<T>(
   };
 }
 
-async function readHere(path: string): Promise<string> {
-  return readFileSync(path, 'utf8');
+async function readHere(path: string): Promise<File> {
+  const fd = openSync(path, 'r');
+  try {
+    return { time: Math.round(fstatSync(fd).mtimeMs), text: readFileSync(fd, 'utf8') };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The text by a thread, since the disk may be slow; the time is in memory then. */
+async function readThere(path: string): Promise<File> {
+  const text = await readFile(path, 'utf8');
+  return { time: Math.round(statSync(path).mtimeMs), text };
 }
 
 function isOurs(name: string): boolean {

@@ -130,6 +130,7 @@ function volumeAt(targetPath: string, digest: Digest): VolumeRecord {
     manifest: digest,
     view: 'key',
     bytes: 1,
+    holds: [],
     inodes: 1,
     publishedAt: 1,
   };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { DirectoryNode } from '../oci/tree.ts';
 import { errnoOf } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
+import { startPace } from '../util/pace.ts';
 import { unlessAbsent } from './absent.ts';
 import { writeAside } from './atomic-file.ts';
 import type { Evidence, Item } from './evidence.ts';
@@ -175,9 +176,11 @@ export function openViews(
     list: () =>
       attempt('listing the views', async () => {
         const views: View[] = [];
+        const pace = startPace(new AbortController().signal);
         for (const key of (await folder.list()).filter(isKey)) {
           const view = await find(key);
           if (view !== undefined) views.push(view);
+          await pace();
         }
         return views;
       }),

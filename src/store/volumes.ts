@@ -1,6 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Folder } from './folder.ts';
-import { type Fields, isAbsentOr, isCount, isDigestText, isFields, isText } from './json-record.ts';
+import { type Fields, isAbsentOr, isCount, isDigestText, isFields, isText, toHolds } from './json-record.ts';
 import { type Note, openRecords, type Records } from './records.ts';
 import type { Scratch } from './scratch.ts';
 
@@ -26,6 +26,8 @@ export type VolumeRecord = {
   readonly view: string;
   readonly bytes: number;
   readonly inodes: number;
+  /** Every digest that it needs; empty in a record of an older version. */
+  readonly holds: readonly Digest[];
   readonly pod?: Pod;
   readonly publishedAt: number;
 };
@@ -48,13 +50,14 @@ export function openVolumes(folder: Folder, scratch: Scratch, note: Note): Promi
 function parseVolume(fields: Fields): VolumeRecord | undefined {
   const { volumeId, targetPath, fingerprint, anywhere, keepsFolder, reference, resolved } = fields;
   const { digest, manifest, view, bytes, inodes, pod, publishedAt, ...rest } = fields;
+  const holds = toHolds(rest['holds']);
   if (!isText(volumeId) || !isText(targetPath) || !isText(fingerprint) || typeof anywhere !== 'boolean') {
     return undefined;
   }
   if (!isText(reference) || !isText(resolved) || !isDigestText(digest) || !isDigestText(manifest))
     return undefined;
   if (!isText(view) || !isCount(bytes) || !isCount(inodes) || !isCount(publishedAt)) return undefined;
-  if (!isAbsentOr(isPod, pod) || !isAbsentOr(isFlag, keepsFolder)) return undefined;
+  if (!isAbsentOr(isPod, pod) || !isAbsentOr(isFlag, keepsFolder) || holds === undefined) return undefined;
   return {
     ...rest,
     volumeId,
@@ -69,6 +72,7 @@ function parseVolume(fields: Fields): VolumeRecord | undefined {
     view,
     bytes,
     inodes,
+    holds,
     ...(pod !== undefined && { pod }),
     publishedAt,
   };

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { extract } from 'tar-stream';
 import { ArtifactError } from '../util/error.ts';
+import { inflate } from './inflation.ts';
 
 /** A regular file of a tar; its content must be read before the next is asked for. `size` is in bytes. */
 export type ArchiveEntry = {
@@ -10,7 +11,7 @@ export type ArchiveEntry = {
 };
 
 /**
- * The regular files of an uncompressed tar, as it streams by; all else in it is passed over.
+ * The regular files of a tar, as it streams by; all else in it is passed over. It may be compressed with gzip or zstd.
  *
  * @throws ArtifactError `invalid` for what is not a tar, also from an entry's content.
  */
@@ -19,7 +20,7 @@ export async function* readArchive(
   signal: AbortSignal,
 ): AsyncIterable<ArchiveEntry> {
   const entries = extract();
-  const source = Readable.from(tar, { objectMode: false });
+  const source = Readable.from(inflate(tar), { objectMode: false });
   source.on('error', error => entries.destroy(error));
   source.pipe(entries);
   const abort = (): void =>
@@ -46,11 +47,7 @@ async function* guarded<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncI
     signal.throwIfAborted();
     if (thrown instanceof ArtifactError) throw thrown;
     const why = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new ArtifactError(
-      'invalid',
-      `the archive is not an uncompressed tar, or not all of one: ${why}`,
-      thrown,
-    );
+    throw new ArtifactError('invalid', `the archive is not a tar, or not all of one: ${why}`, thrown);
   }
 }
 

@@ -30,16 +30,23 @@ export type CompressedFile = { readonly compression: Compression; readonly size:
 
 export function inspectFile(path: string): CompressedFile {
   const { start, size } = readStart(path);
-  if (skippable.test(start.toString('latin1'))) return { compression: 'zstd', size };
+  return { compression: detectCompression(start), size };
+}
+
+/** How many of the first bytes say what something is compressed with. */
+export const magicBytes = 6;
+
+export function detectCompression(start: Buffer): Compression {
+  if (skippable.test(start.toString('latin1'))) return 'zstd';
   const known = magics.find(([, magic]) => start.subarray(0, magic.length).equals(magic));
-  return { compression: known?.[0] ?? 'none', size };
+  return known?.[0] ?? 'none';
 }
 
 function readStart(path: string): { readonly start: Buffer; readonly size: number } {
   const fd = openSync(path, 'r');
   try {
-    const start = Buffer.alloc(6);
-    return { start: start.subarray(0, readSync(fd, start, 0, 6, 0)), size: fstatSync(fd).size };
+    const start = Buffer.alloc(magicBytes);
+    return { start: start.subarray(0, readSync(fd, start, 0, magicBytes, 0)), size: fstatSync(fd).size };
   } finally {
     closeSync(fd);
   }
@@ -98,7 +105,10 @@ function* readChunks(path: string): Generator<Buffer> {
   }
 }
 
-function openInflate(compression: Exclude<Compression, 'none'>, label: string): Gunzip | ZstdDecompress {
+export function openInflate(
+  compression: Exclude<Compression, 'none'>,
+  label: string,
+): Gunzip | ZstdDecompress {
   if (compression === 'gzip') return createGunzip({ chunkSize });
   if (compression === 'zstd') return createZstdDecompress({ chunkSize, params: zstdParameters });
   throw new ArtifactError(

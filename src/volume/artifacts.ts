@@ -4,11 +4,12 @@ import type { Platform } from '../oci/platform.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
+import { startPace } from '../util/pace.ts';
 import type { Authority } from './authority.ts';
-import { holdsDigest, type Catalog } from './catalog.ts';
+import type { Catalog } from './catalog.ts';
 import type { Collector } from './collector.ts';
 import type { Mounter } from './contracts/mounter.ts';
-import type { Names, PinRecord, Pins, VolumeRecord, VolumeRecords } from './contracts/records.ts';
+import type { PinRecord, Pins, VolumeRecords } from './contracts/records.ts';
 import type { Expander, Keychain, Pods } from './contracts/registry.ts';
 import type { Blobs, Layers, Look, Views } from './contracts/store.ts';
 import type { Archive } from './contracts/unpacker.ts';
@@ -17,6 +18,7 @@ import type { Holds } from './holds.ts';
 import type { Integrity } from './integrity.ts';
 import { loadLayout } from './load.ts';
 import type { Manifests } from './manifests.ts';
+import type { Naming } from './naming.ts';
 import { formatEnding } from './own-mount.ts';
 import type { Pull } from './pull.ts';
 import { createPullStatus } from './pull-status.ts';
@@ -25,7 +27,7 @@ import type { Retirement } from './retirement.ts';
 import type { Signatures } from './signatures.ts';
 import type { Trees } from './trees.ts';
 import type { Pod } from './request.ts';
-import type { Artifacts, PodName } from './usecases.ts';
+import type { Artifacts, PodName, Volume, VolumeStatus } from './usecases.ts';
 
 /** The cache, for people: what `ociartifact.v1.Artifacts` and the command line can do. */
 export function createArtifacts(world: {
@@ -44,7 +46,7 @@ export function createArtifacts(world: {
   readonly archive: Archive;
   readonly blobs: Blobs;
   readonly layers: Layers;
-  readonly names: Names;
+  readonly naming: Naming;
   readonly views: Views;
   readonly volumes: VolumeRecords;
   readonly pins: Pins;
@@ -58,26 +60,14 @@ export function createArtifacts(world: {
   readonly manifests: Manifests;
   readonly platform: Platform;
 }): Artifacts {
-  const {
-    signatures,
-    pull,
-    resolver,
-    keychain,
-    catalog,
-    collector,
-    blobs,
-    names,
-    views,
-    volumes,
-    pins,
-    mounter,
-  } = world;
+  const { signatures, pull, resolver, keychain, catalog, collector, naming, views, volumes, pins, mounter } =
+    world;
 
-  /** What is looked up and then pinned must not be removed in between. */
+  /** A name that is looked up and then pinned must not be removed in between. */
   const pinning = createSemaphore(1);
   const never = new AbortController().signal;
 
-  const isMounted = async (record: VolumeRecord): Promise<boolean> => {
+  const isMounted = async (record: Volume): Promise<boolean> => {
     const view = await views.find(record.view);
     const target = { path: record.targetPath, anywhere: record.anywhere };
     // Where no mount of ours can be: a symlink or a file, or outside of the kubelet folder of today.
@@ -97,9 +87,9 @@ export function createArtifacts(world: {
     async resolve(text, secrets, signal) {
       const wanted = { reference: text, caller: 'administrator' } as const;
       const resolution = await resolver.resolve(wanted, 'Always', keychain.open({ secrets }), signal);
-      const { digest } = resolution.descriptor;
-      const cached = (await views.list()).some(view => holdsDigest(view, digest));
-      return { reference: formatReference(resolution.reference), descriptor: resolution.descriptor, cached };
+      const { descriptor } = resolution;
+      const reference = formatReference(resolution.reference);
+      return { reference, descriptor, cached: await catalog.has(descriptor, reference) };
     },
     async pull(request, onProgress, signal) {
       using arrival = await pull.pull(request, onProgress, signal);
@@ -145,18 +135,13 @@ export function createArtifacts(world: {
         const what = pin.reference === reference ? 'it' : pin.reference;
         throw new ArtifactError('denied', `${reference} is pinned; unpin ${what} first`);
       }
-      await names.remove(reference);
-      if ((await names.list()).some(name => name.descriptor.digest === digest))
-        return { artifacts: 0, bytes: 0 };
-      const own = (await views.list()).filter(view => holdsDigest(view, digest));
-      return collector.discard(new Set(own.map(view => view.key)), never);
+      const name = await naming.forget(reference);
+      return collector.release(name?.holds ?? [], never);
     },
     prune: signal => collector.collect(async () => false, signal),
     async pin(text) {
       using _ = await pinning.acquire(never);
-      const { reference, descriptor } = await catalog.locate(text);
-      await pins.put({ reference, digest: descriptor.digest, pinnedAt: Date.now() });
-      return descriptor.digest;
+      return naming.pin((await catalog.locate(text)).reference);
     },
     async unpin(text) {
       // By what was pinned: the name may stand for another digest by now, or be gone.
@@ -168,20 +153,22 @@ export function createArtifacts(world: {
       const meant = (await pins.list()).filter(isMeant);
       if (meant.length === 0)
         throw new ArtifactError('not-found', `${text} is not pinned; \`ls\` shows what is`);
-      for (const { reference } of meant) await pins.remove(reference);
+      for (const { reference } of meant) await naming.unpin(reference);
     },
     async volumes() {
-      return Promise.all(
-        (await volumes.list()).map(async record => {
-          const verdict = await signatures.judge(record.resolved, record.digest);
-          const refused = verdict.kind === 'refused' ? { refused: verdict.why } : {};
-          const damage = (await views.find(record.view))?.damage;
-          const damaged = damage === undefined ? {} : { damaged: damage };
-          return { ...record, mounted: await isMounted(record), ...refused, ...damaged };
-        }),
-      );
+      const found: VolumeStatus[] = [];
+      const pace = startPace(never);
+      for (const { holds: _, ...record } of await volumes.list()) {
+        const verdict = await signatures.judge(record.resolved, record.digest);
+        const refused = verdict.kind === 'refused' ? { refused: verdict.why } : {};
+        const damage = (await views.find(record.view))?.damage;
+        const damaged = damage === undefined ? {} : { damaged: damage };
+        found.push({ ...record, mounted: await isMounted(record), ...refused, ...damaged });
+        await pace();
+      }
+      return found;
     },
-    load: (tar, reference, signal) => loadLayout({ ...world, blobs }, tar, reference, signal),
+    load: (tar, reference, signal) => loadLayout(world, tar, reference, signal),
     fsck: (repair, onFinding, signal, onProgress = () => {}) =>
       checkCache(world, repair, onFinding, onProgress, signal),
   };

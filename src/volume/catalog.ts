@@ -1,11 +1,12 @@
+import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest, type Digest } from '../oci/digest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference } from '../oci/reference.ts';
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import type { NameRecord, Names, Pins, VolumeRecords } from './contracts/records.ts';
 import type { Expander } from './contracts/registry.ts';
-import type { View, Views } from './contracts/store.ts';
+import type { Views } from './contracts/store.ts';
 import type { LayerSource } from './layer-source.ts';
 import { notHere } from './absence.ts';
 import type { Manifests } from './manifests.ts';
@@ -16,6 +17,8 @@ import type { ArtifactDetail, ArtifactSummary, LayerDetail } from './usecases.ts
 export type Catalog = {
   /** The name under which the cache knows a reference or a bare digest. @throws `not-found`. */
   locate(text: string): Promise<NameRecord>;
+  /** Whether the manifest that this platform mounts of it is in the cache. */
+  has(descriptor: Descriptor, reference: string): Promise<boolean>;
   list(): Promise<readonly ArtifactSummary[]>;
   inspect(text: string): Promise<ArtifactDetail>;
 };
@@ -37,8 +40,8 @@ export function createCatalog(world: {
     const all = await names.list();
     const direct = all.find(name => name.descriptor.digest === digest);
     if (direct !== undefined) return direct;
-    const view = (await views.list()).find(candidate => candidate.manifest === digest);
-    return view === undefined ? undefined : all.find(name => holdsDigest(view, name.descriptor.digest));
+    const isManifest = (await views.list()).some(view => view.manifest === digest);
+    return isManifest ? all.find(name => name.holds.includes(digest)) : undefined;
   };
 
   const byReference = async (text: string): Promise<NameRecord | undefined> => {
@@ -60,8 +63,20 @@ export function createCatalog(world: {
     );
   };
 
+  const select = (descriptor: Descriptor, reference: string) =>
+    manifests.select(descriptor, platform, reference, notHere(reference), AbortSignal.timeout(10_000));
+
   return {
     locate,
+    async has(descriptor, reference) {
+      try {
+        await select(descriptor, reference);
+        return true;
+      } catch (thrown) {
+        if (toArtifactError(thrown).code === 'not-found') return false;
+        throw thrown;
+      }
+    },
     async list() {
       const [known, made, records, pinned] = await Promise.all([
         names.list(),
@@ -69,20 +84,27 @@ export function createCatalog(world: {
         volumes.list(),
         pins.list(),
       ]);
-      const named = known.map(({ reference, descriptor }) => ({ reference, digest: descriptor.digest }));
+      const named = new Set(known.map(({ descriptor }) => descriptor.digest));
       // A tag that moved on is another's name; what it was pinned with is held all the same.
-      const nameless = pinned.filter(pin => !named.some(name => name.digest === pin.digest));
-      return [...named, ...nameless]
-        .map(({ reference, digest }) => {
-          const own = made.filter(view => holdsDigest(view, digest));
+      const nameless = pinned.filter(pin => !named.has(pin.digest));
+      const rows = [
+        ...known.map(name => ({ ...name, digest: name.descriptor.digest })),
+        ...nameless.map(pin => ({ ...pin, usedAt: pin.pinnedAt })),
+      ];
+      const isPinned = new Set(pinned.map(pin => pin.digest));
+      const viewsOf = Map.groupBy(made, view => view.manifest);
+      const volumesOf = Map.groupBy(records, record => record.digest);
+      return rows
+        .map(({ reference, digest, holds, usedAt }) => {
+          const own = holds.flatMap(held => viewsOf.get(held) ?? []);
           return {
             reference,
             digest,
             artifactType: own.find(view => view.artifactType !== undefined)?.artifactType ?? '',
             bytes: Math.max(0, ...own.map(view => view.bytes)),
-            usedAt: Math.max(0, ...own.map(view => view.usedAt)),
-            pinned: pinned.some(pin => pin.digest === digest),
-            volumes: records.filter(record => record.digest === digest).length,
+            usedAt,
+            pinned: isPinned.has(digest),
+            volumes: volumesOf.get(digest)?.length ?? 0,
           };
         })
         .sort((a, b) => a.reference.localeCompare(b.reference));
@@ -90,13 +112,7 @@ export function createCatalog(world: {
     async inspect(text) {
       const name = await locate(text);
       const { digest } = name.descriptor;
-      const selected = await manifests.select(
-        name.descriptor,
-        platform,
-        name.reference,
-        notHere(name.reference),
-        AbortSignal.timeout(10_000),
-      );
+      const selected = await select(name.descriptor, name.reference);
       const plan = planLayers(
         selected.manifest,
         selected.diffIds,
@@ -133,9 +149,4 @@ export function createCatalog(world: {
       };
     },
   };
-}
-
-/** Whether a view came from a manifest or index. */
-export function holdsDigest(view: View, digest: Digest): boolean {
-  return view.manifest === digest || view.blobs.includes(digest);
 }

@@ -3,32 +3,34 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseDigest, type Digest } from '../oci/digest.ts';
 import { createCollector } from './collector.ts';
+import type { NameRecord } from './contracts/records.ts';
 import type { Held, View } from './contracts/store.ts';
-import { createHolds, viewId } from './holds.ts';
+import { createHolds, nameId, viewId } from './holds.ts';
 import { createRoom } from './room.ts';
 
 const never = new AbortController().signal;
 const digestOf = (number: number): Digest => parseDigest(`sha256:${number.toString(16).padStart(64, '0')}`);
 
-/** A cache in memory: blobs of 10 bytes, layers of 100, views over them. */
+/** A cache in memory: blobs of 10 bytes, layers of 100, views over them, and roots. */
 function createCache() {
   const blobs = new Map<Digest, number>();
   const layers = new Map<Digest, number>();
   const views = new Map<string, View>();
-  const names = new Set<Digest>();
-  const volumes = new Set<string>();
-  const pins = new Set<Digest>();
-  const manifests = new Map<Digest, Uint8Array>();
+  const names = new Map<string, NameRecord>();
+  /** Of volumes, by key of the view, and of pins. */
+  const volumes = new Map<string, readonly Digest[]>();
+  const pins = new Map<string, readonly Digest[]>();
   const mounted = new Set<string>();
   const holds = createHolds();
+  const forgotten = { signatures: 0, accesses: 0 };
   let looks = 0;
   const items = (map: Map<Digest, number>, bytes: number): Held[] =>
     [...map].map(([digest, since]) => ({ digest, bytes, inodes: 1, since }));
   const unused = (): never => assert.fail('not part of collection');
   const collector = createCollector({
     holds,
-    signatures: { sweep: async () => undefined },
-    authority: { sweep: async () => undefined },
+    signatures: { sweep: async () => void forgotten.signatures++ },
+    authority: { sweep: async () => void forgotten.accesses++ },
     viewsFolder: '/views',
     blobs: {
       size: async digest => (blobs.has(digest) ? 10 : undefined),
@@ -37,7 +39,7 @@ function createCache() {
         looks++;
         return items(blobs, 10);
       },
-      read: async digest => manifests.get(digest) ?? Promise.reject(new Error('not held')),
+      read: unused,
       put: unused,
       ingest: unused,
       partial: unused,
@@ -67,24 +69,24 @@ function createCache() {
       setAside: unused,
     },
     names: {
-      list: async () =>
-        [...names].map(digest => ({
-          reference: digest,
-          descriptor: { digest, size: 10, mediaType: '', annotations: {} },
-          resolvedAt: 0,
-          authorised: 'anonymous' as const,
-        })),
-      remove: async reference => void names.delete(parseDigest(reference)),
-      find: unused,
-      put: unused,
+      listAll: async () => [...names.values()],
+      put: async name => void names.set(name.reference, name),
+      remove: async reference => void names.delete(reference),
     },
-    volumes: { listAll: async () => [...volumes].map(view => ({ ...record, view })) },
-    pins: { listAll: async () => [...pins].map(digest => ({ reference: '', digest, pinnedAt: 0 })) },
+    volumes: {
+      listAll: async () => [...volumes].map(([view, held]) => ({ ...record, view, holds: held })),
+    },
+    pins: {
+      listAll: async () =>
+        [...pins].map(([reference, held]) => ({
+          reference,
+          digest: held[0] ?? digestOf(0),
+          pinnedAt: 0,
+          holds: held,
+        })),
+    },
     mounter: {
       list: async () => [...mounted].map(key => ({ target: '/t', source: `/views/${key}`, dead: false })),
-      state: unused,
-      mount: unused,
-      unmount: unused,
     },
   });
   const bytes = (): number => blobs.size * 10 + layers.size * 100;
@@ -95,10 +97,10 @@ function createCache() {
     names,
     volumes,
     pins,
-    manifests,
     mounted,
     holds,
     collector,
+    forgotten,
     bytes,
     looks: () => looks,
   };
@@ -118,8 +120,10 @@ const record = {
   publishedAt: 0,
 };
 
+type Cache = ReturnType<typeof createCache>;
+
 function addView(
-  cache: ReturnType<typeof createCache>,
+  cache: Cache,
   key: string,
   usedAt: number,
   blobs: readonly number[],
@@ -127,11 +131,12 @@ function addView(
 ): void {
   for (const number of blobs) cache.blobs.set(digestOf(number), usedAt);
   for (const number of layers) cache.layers.set(digestOf(number), usedAt);
+  const [manifest = 0, ...files] = blobs;
   cache.views.set(key, {
     key,
-    manifest: digestOf(blobs[0] ?? 0),
+    manifest: digestOf(manifest),
     reference: key,
-    blobs: blobs.map(digestOf),
+    blobs: files.map(digestOf),
     layers: layers.map(digestOf),
     bytes: 0,
     inodes: 0,
@@ -140,106 +145,205 @@ function addView(
   });
 }
 
-test('the view least recently used goes first, with what only it held', async () => {
+function addName(cache: Cache, reference: string, usedAt: number, holds: readonly number[]): void {
+  cache.names.set(reference, {
+    reference,
+    descriptor: { digest: digestOf(holds[0] ?? 0), size: 10, mediaType: '', annotations: {} },
+    resolvedAt: 0,
+    authorised: 'anonymous',
+    holds: holds.map(digestOf),
+    usedAt,
+  });
+}
+
+/** A view with a name of its own; the first blob is the manifest. */
+function addArtifact(
+  cache: Cache,
+  key: string,
+  usedAt: number,
+  blobs: readonly number[],
+  layers: readonly number[] = [],
+): void {
+  addView(cache, key, usedAt, blobs, layers);
+  addName(cache, key, usedAt, [...blobs, ...layers]);
+}
+
+const all = async (): Promise<boolean> => false;
+const numbers = (map: ReadonlyMap<Digest, unknown>): readonly number[] =>
+  [...map.keys()].map(digest => Number.parseInt(digest.slice(7), 16)).sort((a, b) => a - b);
+
+test('the name least recently used goes first, with the view and all else that only it held', async () => {
   const cache = createCache();
-  addView(cache, 'old', 1, [1, 3], [9]);
-  addView(cache, 'new', 2, [2, 3], [8, 9]);
-  const freed = await cache.collector.collect(async () => cache.views.size === 1, never);
-  assert.deepEqual([...cache.views.keys()], ['new']);
-  assert.deepEqual([...cache.blobs.keys()].sort(), [2, 3].map(digestOf));
-  assert.deepEqual([...cache.layers.keys()].sort(), [8, 9].map(digestOf));
+  addArtifact(cache, 'new', 2, [2, 3], [8, 9]);
+  addArtifact(cache, 'old', 1, [1, 3], [9]);
+  const freed = await cache.collector.collect(async () => cache.names.size === 1, never);
+  assert.deepEqual([...cache.names.keys(), ...cache.views.keys()], ['new', 'new']);
+  assert.deepEqual(
+    [numbers(cache.blobs), numbers(cache.layers)],
+    [
+      [2, 3],
+      [8, 9],
+    ],
+  );
   assert.deepEqual(freed, { artifacts: 1, bytes: 10 });
 });
 
-test('what belongs to no view goes before any view', async () => {
+test('what no root reaches goes before any name', async () => {
   const cache = createCache();
-  addView(cache, 'a', 1, [1]);
-  cache.blobs.set(digestOf(5), 99);
-  await cache.collector.collect(async () => !cache.blobs.has(digestOf(5)), never);
+  addArtifact(cache, 'a', 1, [1]);
+  addView(cache, 'nameless', 99, [5, 6]);
+  await cache.collector.collect(async () => !cache.blobs.has(digestOf(6)), never);
   assert.deepEqual([...cache.views.keys()], ['a']);
+  assert.deepEqual(numbers(cache.blobs), [1]);
 });
 
-test('a view that is published after collection has begun stays, with all that it shows', async () => {
+test('an index that was reached after the view was built stays while a volume, a pin or a name has it', async () => {
+  for (const root of ['volume', 'pin', 'name'] as const) {
+    const cache = createCache();
+    addArtifact(cache, 'platform', 1, [1, 2]);
+    cache.blobs.set(digestOf(7), 5);
+    const way = [7, 1, 2];
+    if (root === 'volume') cache.volumes.set('platform', way.map(digestOf));
+    if (root === 'pin') cache.pins.set('index', way.map(digestOf));
+    if (root === 'name') addName(cache, 'index', 9, way);
+    await cache.collector.collect(async () => cache.names.size === 1 && root === 'name', never);
+    assert.deepEqual(numbers(cache.blobs), [1, 2, 7], root);
+  }
+});
+
+test('a name goes on with what volumes and pins hold of it, as long as they hold what it names', async () => {
   const cache = createCache();
-  addView(cache, 'a', 1, [1], [9]);
-  addView(cache, 'b', 2, [2]);
+  addName(cache, 'index', 1, [7, 1, 2, 3, 4]);
+  addView(cache, 'amd64', 1, [1, 2]);
+  addView(cache, 'arm64', 1, [3, 4]);
+  cache.blobs.set(digestOf(7), 1);
+  cache.volumes.set('amd64', [7, 1, 2].map(digestOf));
+  addName(cache, 'tag', 1, [3, 4, 2]);
+  await cache.collector.collect(all, never);
+  assert.deepEqual(cache.names.get('index')?.holds, [7, 1, 2].map(digestOf));
+  assert.deepEqual([...cache.names.keys()], ['index']);
+  assert.deepEqual([numbers(cache.blobs), [...cache.views.keys()]], [[1, 2, 7], ['amd64']]);
+});
+
+test('a volume that is published after collection has begun keeps all that it shows', async () => {
+  const cache = createCache();
+  addArtifact(cache, 'a', 1, [1], [9]);
+  addArtifact(cache, 'b', 2, [2]);
   await cache.collector.collect(async () => {
-    cache.volumes.add('b'); // a whole publish, from its hold to its record, between the picture and the removal
+    // A whole publish, from its lease to its record, between the picture and the removal.
+    using _lease = await cache.holds.hold([viewId('b'), digestOf(2)]);
+    cache.volumes.set('b', [digestOf(2)]);
     return false;
   }, never);
   assert.deepEqual([...cache.views.keys()], ['b']);
-  assert.deepEqual([...cache.blobs.keys()], [digestOf(2)]);
+  assert.deepEqual(numbers(cache.blobs), [2]);
 });
 
-test('names of what is gone are forgotten', async () => {
+test('a pull that began before the collection and wrote its record during it keeps what it brought', async () => {
   const cache = createCache();
-  addView(cache, 'a', 1, [1]);
-  cache.names.add(digestOf(1));
-  await cache.collector.collect(async () => false, never);
-  assert.equal(cache.names.size, 0);
+  cache.blobs.set(digestOf(1), 1);
+  cache.blobs.set(digestOf(2), 2);
+  const lease = await cache.holds.hold([digestOf(2)]);
+  await cache.collector.collect(async () => {
+    addName(cache, 'just written', 3, [2]);
+    lease[Symbol.dispose]();
+    return false;
+  }, never);
+  assert.deepEqual(numbers(cache.blobs), [2]);
 });
 
-test('discarding frees the views that are named, and no other', async () => {
+test('a name that is pulled again while collection is under way is not ended', async () => {
   const cache = createCache();
-  addView(cache, 'a', 1, [1]);
-  addView(cache, 'b', 2, [2]);
+  addArtifact(cache, 'a', 1, [1]);
+  await cache.collector.collect(async () => {
+    using _lease = await cache.holds.hold([nameId('a')]);
+    return false;
+  }, never);
+  assert.deepEqual([...cache.names.keys(), ...numbers(cache.blobs)], ['a', 1]);
+});
+
+test('of the views of one manifest the one used last stays with its content, and those that volumes show', async () => {
+  const cache = createCache();
+  for (const [key, usedAt] of [
+    ['shown', 1],
+    ['older', 2],
+    ['latest', 3],
+  ] as const)
+    addView(cache, key, usedAt, [1, 2]);
+  cache.volumes.set('shown', [1, 2].map(digestOf));
+  await cache.collector.collect(all, never);
+  assert.deepEqual([...cache.views.keys()].sort(), ['latest', 'shown']);
+});
+
+test('releasing frees what no root reaches of the digests that are named, and nothing else', async () => {
+  const cache = createCache();
+  addView(cache, 'gone', 1, [1, 3], [9]);
+  addArtifact(cache, 'b', 2, [2, 3]);
   cache.blobs.set(digestOf(5), 0);
-  await cache.collector.discard(new Set(['b']), never);
-  assert.deepEqual([...cache.views.keys()], ['a']);
-  assert.ok(cache.blobs.has(digestOf(5)));
+  const freed = await cache.collector.release([1, 3, 9].map(digestOf), never);
+  assert.deepEqual([...cache.views.keys()], ['b']);
+  assert.deepEqual([numbers(cache.blobs), numbers(cache.layers)], [[2, 3, 5], []]);
+  assert.deepEqual(freed, { artifacts: 1, bytes: 110 });
 });
 
-test('what a pin holds stays without its view, too', async () => {
+test('after a load the blobs of unpacked layers go unless a view links them, with all that nothing holds', async () => {
   const cache = createCache();
-  const descriptor = (number: number) => ({ mediaType: 'm/t', digest: digestOf(number), size: 10 });
-  const parts = { config: descriptor(3), layers: [descriptor(4), descriptor(5)] };
-  const json = (value: object): Buffer => Buffer.from(JSON.stringify({ schemaVersion: 2, ...value }));
-  cache.manifests.set(digestOf(1), json({ manifests: [descriptor(2), descriptor(7)] }));
-  cache.manifests.set(digestOf(2), json(parts));
-  cache.pins.add(digestOf(1));
-  for (const number of [1, 2, 3, 4, 6]) cache.blobs.set(digestOf(number), 1);
-  cache.layers.set(digestOf(5), 1);
-  addView(cache, 'other', 1, [8, 4]);
-  await cache.collector.collect(async () => false, never);
-  assert.deepEqual([...cache.blobs.keys()].sort(), [1, 2, 3, 4].map(digestOf));
-  assert.deepEqual([...cache.layers.keys()], [digestOf(5)]);
-  assert.equal(cache.views.size, 0);
+  addArtifact(cache, 'loaded', 1, [1, 2], [3, 4]);
+  addView(cache, 'as files', 1, [1, 4]);
+  for (const number of [3, 6]) cache.blobs.set(digestOf(number), 1);
+  await cache.collector.settle([1, 2, 3, 4, 6].map(digestOf));
+  assert.deepEqual(
+    [numbers(cache.blobs), numbers(cache.layers)],
+    [
+      [1, 2, 4],
+      [3, 4],
+    ],
+  );
 });
 
-test('collection never takes what a record, a mount, a pin or a hold needs, and takes all else', async () => {
-  const view = fc.record({
+test('what was kept about content is looked through after each sweep', async () => {
+  const cache = createCache();
+  await cache.collector.collect(all, never);
+  assert.deepEqual(cache.forgotten, { signatures: 1, accesses: 1 });
+});
+
+test('collection never takes what a record, a mount, a pin or a lease needs, and takes all else', async () => {
+  const artifact = fc.record({
     blobs: fc.uniqueArray(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 5 }),
     layers: fc.uniqueArray(fc.integer({ min: 20, max: 26 }), { maxLength: 3 }),
-    root: fc.constantFrom('none', 'record', 'mount', 'mount of a part', 'pin', 'hold'),
+    index: fc.option(fc.integer({ min: 30, max: 33 }), { nil: undefined }),
+    root: fc.constantFrom('none', 'name', 'volume', 'mount', 'pin', 'lease'),
   });
   await fc.assert(
-    fc.asyncProperty(fc.array(view, { maxLength: 8 }), async plan => {
+    fc.asyncProperty(fc.array(artifact, { maxLength: 8 }), async plan => {
       const cache = createCache();
-      for (const [index, { blobs, layers, root }] of plan.entries()) {
+      const needed = new Set<number>();
+      for (const [nth, { blobs, layers, index, root }] of plan.entries()) {
         // The first blob is the manifest: unlike the rest it belongs to one view.
-        const own = [100 + index, ...blobs];
-        addView(cache, `v${index}`, index, own, layers);
-        if (root === 'record') cache.volumes.add(`v${index}`);
-        if (root === 'mount') cache.mounted.add(`v${index}`);
-        if (root === 'mount of a part') cache.mounted.add(`v${index}/sub`);
-        if (root === 'pin') cache.pins.add(digestOf(100 + index));
-        if (root === 'hold')
-          await cache.holds.hold([viewId(`v${index}`), ...[...own, ...layers].map(digestOf)]);
+        const content = [100 + nth, ...blobs, ...layers];
+        const way = index === undefined || root === 'mount' ? content : [index, ...content];
+        addView(cache, `v${nth}`, nth, [100 + nth, ...blobs], layers);
+        if (index !== undefined) cache.blobs.set(digestOf(index), nth);
+        if (root === 'name') addName(cache, `n${nth}`, nth, way);
+        if (root === 'volume') cache.volumes.set(`v${nth}`, way.map(digestOf));
+        if (root === 'mount') cache.mounted.add(nth % 2 === 0 ? `v${nth}` : `v${nth}/sub`);
+        if (root === 'pin') cache.pins.set(`v${nth}`, way.map(digestOf));
+        if (root === 'lease') await cache.holds.hold([viewId(`v${nth}`), ...way.map(digestOf)]);
+        if (root !== 'none' && root !== 'name') for (const number of way) needed.add(number);
       }
-      await cache.collector.collect(async () => false, never);
-      const needed = plan.flatMap(({ blobs, layers, root }, index) =>
-        root === 'none' ? [] : [100 + index, ...blobs, ...layers],
-      );
-      assert.deepEqual(
-        [...cache.blobs.keys(), ...cache.layers.keys()].sort(),
-        [...new Set(needed)].map(digestOf).sort(),
-      );
-      assert.equal(cache.views.size, plan.filter(({ root }) => root !== 'none').length);
+      await cache.collector.collect(all, never);
+      const left = new Set([...numbers(cache.blobs), ...numbers(cache.layers)]);
+      assert.deepEqual(left, needed);
+      const kept = plan.filter(({ root }) => root !== 'none' && root !== 'name').length;
+      assert.equal(cache.views.size, kept);
+      for (const { descriptor, holds } of cache.names.values())
+        for (const digest of [descriptor.digest, ...holds])
+          assert.ok(left.has(Number.parseInt(digest.slice(7), 16)), 'a name has no more than what is held');
     }),
   );
 });
 
-function createDisk(cache: ReturnType<typeof createCache>, total: number, other = 0, usedInodes = 0) {
+function createDisk(cache: Cache, total: number, other = 0, usedInodes = 0) {
   return {
     usage: async () => {
       const usedBytes = cache.bytes() + other;
@@ -263,7 +367,7 @@ const layer = (number: number, size: number) => ({
 
 test('room is made down to the low mark before a pull, and not a byte further', async () => {
   const cache = createCache();
-  for (let index = 0; index < 8; index++) addView(cache, `v${index}`, index, [index + 1]);
+  for (let index = 0; index < 8; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const room = createRoom(
     { disk: createDisk(cache, 100), collector: cache.collector },
     { cacheHigh: 80, cacheLow: 60 },
@@ -284,7 +388,7 @@ test('one sweep looks at the whole cache once, however much it frees', async () 
 
 test('a pull that fits collects nothing', async () => {
   const cache = createCache();
-  for (let index = 0; index < 7; index++) addView(cache, `v${index}`, index, [index + 1]);
+  for (let index = 0; index < 7; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const room = createRoom(
     { disk: createDisk(cache, 100), collector: cache.collector },
     { cacheHigh: 80, cacheLow: 60 },
@@ -295,8 +399,8 @@ test('a pull that fits collects nothing', async () => {
 
 test('a pull that cannot fit fails before its first byte and names need and room', async () => {
   const cache = createCache();
-  addView(cache, 'v', 1, [1]);
-  cache.volumes.add('v');
+  addArtifact(cache, 'v', 1, [1]);
+  cache.volumes.set('v', [digestOf(1)]);
   const room = createRoom(
     { disk: createDisk(cache, 100, 40), collector: cache.collector },
     { cacheHigh: 80, cacheLow: 60 },
@@ -324,7 +428,7 @@ test('two pulls do not both take the last room', async () => {
 
 test('a pull that goes on needs room for what it lacks, and one that could never be whole collects nothing', async () => {
   const cache = createCache();
-  for (let index = 0; index < 4; index++) addView(cache, `v${index}`, index, [index + 1]);
+  for (let index = 0; index < 4; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const room = createRoom(
     { disk: createDisk(cache, 100, 20), collector: cache.collector },
     { cacheHigh: 80, cacheLow: 60 },
@@ -340,7 +444,7 @@ test('a pull that goes on needs room for what it lacks, and one that could never
 
 test('the cache keeps below its own maximum on an empty disk', async () => {
   const cache = createCache();
-  for (let index = 0; index < 5; index++) addView(cache, `v${index}`, index, [index + 1]);
+  for (let index = 0; index < 5; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const limits = { cacheHigh: 80, cacheLow: 80, cacheMax: 50 };
   const room = createRoom({ disk: createDisk(cache, 10_000), collector: cache.collector }, limits);
   using _room = await room.reserve('r', [layer(50, 20)], [layer(50, 20)], () => 20, never);
@@ -385,8 +489,8 @@ test('an artifact above the largest size is refused whatever room there is', asy
 
 test('a disk above the high mark is relieved of the least recently used, below the low mark and no further', async () => {
   const cache = createCache();
-  for (let index = 0; index < 9; index++) addView(cache, `v${index}`, 100 - index, [index + 1]);
-  cache.volumes.add('v8'); // the least recently used of all, and in use
+  for (let index = 0; index < 9; index++) addArtifact(cache, `v${index}`, 100 - index, [index + 1]);
+  cache.volumes.set('v8', [digestOf(9)]); // the least recently used of all, and in use
   const limits = { cacheHigh: 80, cacheLow: 60 };
   const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, limits);
   await room.relieve(never);
@@ -396,7 +500,7 @@ test('a disk above the high mark is relieved of the least recently used, below t
 
 test('a disk that is at the high mark, and not above it, is left alone', async () => {
   const cache = createCache();
-  for (let index = 0; index < 8; index++) addView(cache, `v${index}`, index, [index + 1]);
+  for (let index = 0; index < 8; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   cache.blobs.set(digestOf(50), 0); // what belongs to no view would be the first to go
   const limits = { cacheHigh: 90, cacheLow: 60 };
   const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, limits);
@@ -406,7 +510,7 @@ test('a disk that is at the high mark, and not above it, is left alone', async (
 
 test('what a pull under way has yet to bring counts as there when the disk is relieved', async () => {
   const cache = createCache();
-  for (let index = 0; index < 6; index++) addView(cache, `v${index}`, index, [index + 1]);
+  for (let index = 0; index < 6; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const limits = { cacheHigh: 80, cacheLow: 60 };
   const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, limits);
   let remaining = 20;
@@ -421,12 +525,12 @@ test('what a pull under way has yet to bring counts as there when the disk is re
 test('a cache above its own maximum, or a disk short of inodes, is relieved though bytes are free', async () => {
   const limits = { cacheHigh: 80, cacheLow: 60 };
   const large = createCache();
-  for (let index = 0; index < 5; index++) addView(large, `v${index}`, index, [index + 1]);
+  for (let index = 0; index < 5; index++) addArtifact(large, `v${index}`, index, [index + 1]);
   const bounded = { ...limits, cacheMax: 40 };
   await createRoom({ disk: createDisk(large, 10_000), collector: large.collector }, bounded).relieve(never);
   assert.deepEqual([...large.views.keys()], ['v2', 'v3', 'v4']);
   const many = createCache();
-  addView(many, 'v', 1, [1]);
+  addArtifact(many, 'v', 1, [1]);
   await createRoom({ disk: createDisk(many, 10_000, 0, 81), collector: many.collector }, limits).relieve(
     never,
   );

@@ -34,7 +34,7 @@ test('a removal that fails lets the waiting hold through', async () => {
   const removal = holds.remove('a', () => Promise.reject(new Error('disk')));
   using _hold = await holds.hold(['a']);
   await assert.rejects(removal, /disk/);
-  assert.equal(holds.isHeld('a'), true);
+  assert.equal(await holds.remove('a', async () => undefined), false);
 });
 
 test('two removals of one thing do not run at once', async () => {
@@ -44,4 +44,17 @@ test('two removals of one thing do not run at once', async () => {
   assert.equal(await holds.remove('a', async () => undefined), false);
   gate.resolve();
   assert.equal(await first, true);
+});
+
+test('a watch saw what was held when it began, and all that was held since, also what was let go', async () => {
+  const holds = createHolds();
+  const before = await holds.hold(['before']);
+  (await holds.hold(['long ago']))[Symbol.dispose]();
+  using watch = holds.watch();
+  before[Symbol.dispose]();
+  (await holds.hold(['since']))[Symbol.dispose]();
+  assert.deepEqual(
+    ['before', 'since', 'long ago', 'never'].map(id => watch.saw(id)),
+    [true, true, false, false],
+  );
 });

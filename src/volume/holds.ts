@@ -1,12 +1,22 @@
 /**
- * What is in use right now, by digest or view key, and must not be collected. Holding waits for a removal of the same
- * thing that is under way; a removal never waits for a hold, it leaves the thing alone.
+ * Leases: what is in use right now, by digest, view or name, and must not be collected. Whoever writes a record that holds
+ * digests leases them until it is written, so that there is no instant in which nothing holds them. Holding waits for a
+ * removal of the same thing that is under way; a removal never waits for a hold, it leaves the thing alone.
  */
 export type Holds = {
   hold(ids: readonly string[]): Promise<Disposable>;
   /** Runs the removal unless something holds the id. Returns whether it ran. */
   remove(id: string, removal: () => Promise<void>): Promise<boolean>;
-  isHeld(id: string): boolean;
+  /**
+   * Notes what is held now and from now on. A sweep opens one before it reads the records, and removes nothing that was
+   * held since: a record may have been written meanwhile.
+   */
+  watch(): Watch;
+};
+
+export type Watch = Disposable & {
+  /** Whether the id is held, or was since the watch began. */
+  saw(id: string): boolean;
 };
 
 /** The id under which a view is held. */
@@ -14,9 +24,15 @@ export function viewId(key: string): string {
   return `view:${key}`;
 }
 
+/** The id under which a name is held. */
+export function nameId(reference: string): string {
+  return `name:${reference}`;
+}
+
 export function createHolds(): Holds {
   const held = new Map<string, number>();
   const removals = new Map<string, Promise<void>>();
+  const watches = new Set<Set<string>>();
 
   const add = (id: string, by: number): void => {
     const count = (held.get(id) ?? 0) + by;
@@ -27,7 +43,10 @@ export function createHolds(): Holds {
   return {
     async hold(ids) {
       const unique = [...new Set(ids)];
-      for (const id of unique) add(id, 1);
+      for (const id of unique) {
+        add(id, 1);
+        for (const seen of watches) seen.add(id);
+      }
       for (const id of unique) await removals.get(id)?.catch(() => undefined);
       let released = false;
       return {
@@ -45,6 +64,13 @@ export function createHolds(): Holds {
       await running;
       return true;
     },
-    isHeld: id => held.has(id),
+    watch() {
+      const seen = new Set(held.keys());
+      watches.add(seen);
+      return {
+        saw: id => seen.has(id),
+        [Symbol.dispose]: () => void watches.delete(seen),
+      };
+    },
   };
 }

@@ -3,7 +3,7 @@ import { ArtifactError } from '../util/error.ts';
 import type { Target } from './contracts/mounter.ts';
 import type { VolumeRecord } from './contracts/records.ts';
 import type { PublishRequest, PullRequest } from './request.ts';
-import type { VolumeStatus } from './usecases.ts';
+import type { Volume, VolumeStatus } from './usecases.ts';
 
 /** A volume that is a person's and no pod's: one for each folder, whoever mounts it again. `targetPath` is absolute. */
 export function toMountRequest(targetPath: string, pull: PullRequest): PublishRequest {
@@ -24,7 +24,7 @@ export function toTarget({ targetPath, anywhere, keepsFolder }: VolumeRecord): T
 }
 
 /** What a person does so that a folder shows it no more. */
-export function formatEnding({ anywhere, targetPath, pod }: VolumeRecord): string {
+export function formatEnding({ anywhere, targetPath, pod }: Volume): string {
   if (anywhere) return `\`unmount ${targetPath}\``;
   return pod === undefined ? 'delete its pod' : `delete the pod ${pod.namespace}/${pod.name}`;
 }

@@ -13,7 +13,6 @@ import type { Authority } from './authority.ts';
 import type { Meter } from './contracts/meter.ts';
 import type { Content } from './contracts/registry.ts';
 import type { Item, View, ViewRecord, Views } from './contracts/store.ts';
-import type { Holds } from './holds.ts';
 import { viewId } from './holds.ts';
 import type { Integrity } from './integrity.ts';
 import type { Errand, LayerSource, Origin } from './layer-source.ts';
@@ -65,9 +64,14 @@ export function itemsOf({ selected, plan }: Blueprint, view?: View): readonly It
   ];
 }
 
+/** Every digest on the way from what a reference named to its view. */
+export function digestsOf(blueprint: Blueprint): readonly Digest[] {
+  return [...new Set(contentsOf(blueprint).map(content => content.descriptor.digest))];
+}
+
 /** Every id that collection must leave while a blueprint becomes a view. */
 export function heldBy(blueprint: Blueprint): readonly string[] {
-  return [viewId(blueprint.key), ...contentsOf(blueprint).map(content => content.descriptor.digest)];
+  return [viewId(blueprint.key), ...digestsOf(blueprint)];
 }
 
 /** Who hears of the progress, and for whom it is. */
@@ -78,7 +82,7 @@ export type Passage = {
 
 export type Preparation = {
   /**
-   * Brings what a blueprint lacks and builds its view.
+   * Brings what a blueprint lacks and builds its view. The caller leases all of it (`heldBy`).
    *
    * @throws ArtifactError `exhausted` before the first byte where the disk has no room for it.
    */
@@ -91,13 +95,12 @@ export function createPreparation(world: {
   readonly trees: Trees;
   readonly integrity: Integrity;
   readonly views: Views;
-  readonly holds: Holds;
   readonly room: Room;
   readonly meter: Meter;
   /** Tells the log what of an artifact was left out. */
   readonly note: (reference: string, text: string) => void;
 }): Preparation {
-  const { source, authority, trees, integrity, views, holds, room, meter } = world;
+  const { source, authority, trees, integrity, views, room, meter } = world;
   const merges = createFairSlots(mergeShares);
 
   const bringAll = async (
@@ -211,7 +214,7 @@ export function createPreparation(world: {
     };
     const settled = await trees.settle(plan);
     const tree = await trees.merge(settled, selection, note, signal);
-    const { manifest, documents, digest } = selected;
+    const { manifest, digest } = selected;
     const digests = (form: SettledLayer['form']): readonly Digest[] =>
       settled.layers.filter(layer => layer.form === form).map(layer => layer.descriptor.digest);
     const record: ViewRecord = {
@@ -219,7 +222,7 @@ export function createPreparation(world: {
       manifest: digest,
       reference,
       ...(manifest.artifactType === undefined ? {} : { artifactType: manifest.artifactType }),
-      blobs: [...new Set([...documents.map(({ descriptor }) => descriptor.digest), ...digests('file')])],
+      blobs: [...new Set(digests('file'))],
       layers: [...new Set(digests('unpacked'))],
       ...(await doInSlices(measureTree(tree), signal)),
       selection,
@@ -234,7 +237,6 @@ export function createPreparation(world: {
 
   return {
     async prepare(blueprint, origin, passage, signal) {
-      using _held = await holds.hold(heldBy(blueprint));
       const existing = await views.find(blueprint.key);
       if (
         existing !== undefined &&

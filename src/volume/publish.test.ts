@@ -72,6 +72,7 @@ function createWorld(pull?: PullFunction) {
           reference,
           resolution: { reference, descriptor },
           view,
+          holds: [digest],
           [Symbol.dispose]: () => void world.held--,
         };
       },
@@ -89,6 +90,7 @@ function createWorld(pull?: PullFunction) {
       },
       list: async () => [...records.values()],
     },
+    names: { touch: async reference => void log.push(`touch ${reference}`) },
     views: {
       find: async key => (key === view.key ? view : undefined),
       touch: async () => void log.push('touch'),
@@ -125,6 +127,7 @@ test('the record is on disk before the mount', async () => {
     [digest, 'r/model:latest', 7, 3],
   );
   assert.equal(world.held, 0);
+  assert.deepEqual(world.records.get(path)?.holds, [digest], 'all that the pull came by');
 });
 
 test('the same request again does nothing and asks nobody', async () => {
@@ -280,7 +283,7 @@ test('unpublish takes the mount, then the record, and can be repeated', async ()
   await publish(request, never);
   world.log.length = 0;
   await unpublish('csi-1', { path, anywhere: false }, never);
-  assert.deepEqual(world.log, ['unmount', 'forget', 'touch']);
+  assert.deepEqual(world.log, ['unmount', 'forget', 'touch', 'touch r/model:latest']);
   await unpublish('csi-1', { path, anywhere: false }, never);
   assert.equal(world.records.size, 0);
 });

@@ -2,7 +2,7 @@ import { formatReference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import type { Mounter, Target, TargetState } from './contracts/mounter.ts';
-import type { VolumeRecord, VolumeRecords } from './contracts/records.ts';
+import type { Names, VolumeRecord, VolumeRecords } from './contracts/records.ts';
 import type { Views } from './contracts/store.ts';
 import { formatEnding, toTarget } from './own-mount.ts';
 import { describeProgress } from './progress.ts';
@@ -17,10 +17,11 @@ import { DeadlineNear, type Progress, type Publishing } from './usecases.ts';
 export function createPublishing(world: {
   readonly pull: Pull;
   readonly volumes: VolumeRecords;
+  readonly names: Pick<Names, 'touch'>;
   readonly views: Pick<Views, 'find' | 'touch'>;
   readonly mounter: Mounter;
 }): Publishing {
-  const { pull, volumes, views, mounter } = world;
+  const { pull, volumes, names, views, mounter } = world;
   const targets = createKeyedMutex();
 
   const take = (target: Target): Disposable => {
@@ -112,7 +113,9 @@ export function createPublishing(world: {
       const record = await volumes.find(target.path);
       await mounter.unmount(record === undefined ? target : toTarget(record));
       await volumes.remove(target.path);
-      if (record !== undefined) await views.touch(record.view);
+      if (record === undefined) return undefined;
+      await views.touch(record.view);
+      await names.touch(record.resolved);
       return record;
     },
     async stats(volumeId, path) {
@@ -157,7 +160,7 @@ function leaving(request: PublishRequest, reason: unknown, latest: Progress | un
 
 function toRecord(
   request: PublishRequest,
-  { resolution, view }: Arrival,
+  { resolution, view, holds }: Arrival,
   before: VolumeRecord | undefined,
 ): VolumeRecord {
   return {
@@ -172,6 +175,7 @@ function toRecord(
     view: view.key,
     bytes: view.bytes,
     inodes: view.inodes,
+    holds,
     ...(request.pod === undefined ? {} : { pod: request.pod }),
     publishedAt: Date.now(),
   };

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Credential, Keyring } from '../oci/credential.ts';
+import type { Keyring } from '../oci/credential.ts';
+import type { Digest } from '../oci/digest.ts';
 import { maxManifestBytes } from '../oci/manifest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
@@ -10,16 +11,25 @@ import { openTenants } from '../util/tenants.ts';
 import { toAbsence, toLack } from './absence.ts';
 import type { Authority } from './authority.ts';
 import type { Kubelet } from './contracts/kubelet.ts';
-import type { Names } from './contracts/records.ts';
 import type { Content, Keychain, Registry } from './contracts/registry.ts';
 import type { Blobs, Layers, View, Views } from './contracts/store.ts';
 import { type Caller, createFlights, type Flight } from './flight.ts';
-import { contentsOf, heldBy, itemsOf, viewKey, type Blueprint, type Preparation } from './preparation.ts';
-import type { Holds } from './holds.ts';
+import {
+  contentsOf,
+  digestsOf,
+  heldBy,
+  itemsOf,
+  viewKey,
+  type Blueprint,
+  type Passage,
+  type Preparation,
+} from './preparation.ts';
+import { type Holds, nameId } from './holds.ts';
 import type { Integrity } from './integrity.ts';
 import type { Origin } from './layer-source.ts';
 import type { Documents, Manifests } from './manifests.ts';
 import { createMemorySink } from './memory-sink.ts';
+import type { Answer, Naming } from './naming.ts';
 import { whilePaused } from './progress.ts';
 import { type PullPolicy, type PullRequest, tenantOf } from './request.ts';
 import { defaultPullPolicy, type Resolution, type Resolver } from './resolution.ts';
@@ -34,6 +44,8 @@ export type Arrival = Disposable & {
   /** What the reference resolved to; an index's own digest. */
   readonly resolution: Resolution;
   readonly view: View;
+  /** Every digest on the way to it. Whoever keeps the view writes them into a record before this is disposed. */
+  readonly holds: readonly Digest[];
 };
 
 export type Pull = {
@@ -68,14 +80,14 @@ export function createPull(world: {
   readonly registry: Registry;
   readonly blobs: Blobs;
   readonly layers: Layers;
-  readonly names: Names;
+  readonly naming: Naming;
   readonly views: Views;
   readonly holds: Holds;
   readonly kubelet: Kubelet;
   readonly platform: Platform;
 }): Pull {
   const { resolver, authority, signatures, manifests, preparation, keychain, registry } = world;
-  const { blobs, layers, names, views, holds, integrity } = world;
+  const { blobs, layers, naming, views, holds, integrity } = world;
   const flights = createFlights<View, Progress, Wanter>({
     lingerMs,
     checkMs,
@@ -108,15 +120,22 @@ export function createPull(world: {
   const build = async (
     blueprint: Blueprint,
     origin: Origin,
+    finish: (signal: AbortSignal) => Promise<void>,
     caller: Caller<Progress, Wanter>,
     signal: AbortSignal,
   ): Promise<View> => {
+    const fly = async (flight: AbortSignal, passage: Passage): Promise<View> => {
+      using _held = await holds.hold(heldBy(blueprint));
+      const view = await preparation.prepare(blueprint, origin, passage, flight);
+      await finish(flight); // its callers may have left
+      return view;
+    };
     for (let attempt = 0; attempt < attempts; attempt++) {
       await flights.join(
         `${blueprint.key} ${originKey(origin)}`,
         (flight, report, tenants) =>
           throughPauses(
-            () => preparation.prepare(blueprint, origin, { report, tenants }, flight),
+            () => fly(flight, { report, tenants }),
             pause => report(whilePaused(pause)),
             flight,
           ),
@@ -170,6 +189,8 @@ export function createPull(world: {
     const keyring = keychain.open(request);
     const resolution = await resolveFor(request, policy, keyring, signal);
     const { reference } = resolution;
+    using stack = new DisposableStack();
+    stack.use(await holds.hold([nameId(formatReference(reference))]));
     const asking = policy === 'Never' ? undefined : keyring;
     await signatures.verify(reference, resolution.descriptor.digest, asking, signal);
     const origin: Origin =
@@ -177,7 +198,6 @@ export function createPull(world: {
 
     // What such a pod may not have is for it as what is not here.
     const isClosed = policy === 'Never' && request.caller === 'pod';
-    using stack = new DisposableStack();
     const confirm = async (contents: readonly Content[], until: AbortSignal): Promise<void> => {
       try {
         await authority.confirm(reference, contents, keyring, isClosed ? bounded(until) : until);
@@ -196,16 +216,19 @@ export function createPull(world: {
     if (origin.kind === 'offline' && request.caller === 'administrator') await verifyHeld(blueprint);
     // Nothing is to come, so that all can be asked about before any of it is read.
     if (origin.kind === 'offline') await confirm(contents, signal);
+    const digests = digestsOf(blueprint);
+    const finish = async (until: AbortSignal): Promise<void> => {
+      await confirm(contents, until);
+      // What a volume had before a reboot says nothing of what its tag names now.
+      if (request.pinned === undefined) await naming.record(toAnswer(resolution), digests);
+    };
     let view = await views.find(blueprint.key);
     if (view === undefined || !(await integrity.isIntact(view, itemsOf(blueprint, view), signal)))
-      view = await build(blueprint, origin, toCaller(request, resolution, onProgress), signal);
+      view = await build(blueprint, origin, finish, toCaller(request, resolution, onProgress), signal);
     else await views.touch(blueprint.key);
-    await confirm(contents, signal);
-    // What a volume had before a reboot says nothing of what its tag names now.
-    if (resolution.credential !== undefined && request.pinned === undefined)
-      await names.put(toNameRecord(resolution, resolution.credential));
+    await finish(signal);
     const held = stack.move();
-    return { reference, resolution, view, [Symbol.dispose]: () => held.dispose() };
+    return { reference, resolution, view, holds: digests, [Symbol.dispose]: () => held.dispose() };
   };
 
   return {
@@ -272,11 +295,7 @@ function toCaller(
   return { id, who, tenant: tenantOf(request), onReport: onProgress };
 }
 
-function toNameRecord(resolution: Resolution, credential: Credential) {
-  return {
-    reference: formatReference(resolution.reference),
-    descriptor: resolution.descriptor,
-    resolvedAt: Date.now(),
-    authorised: credential.kind === 'anonymous' ? ('anonymous' as const) : ('credential' as const),
-  };
+function toAnswer({ reference, descriptor, credential }: Resolution): Answer {
+  if (credential === undefined) return { reference, descriptor };
+  return { reference, descriptor, authorised: credential.kind === 'anonymous' ? 'anonymous' : 'credential' };
 }

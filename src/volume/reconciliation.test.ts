@@ -22,6 +22,7 @@ function recordAt(targetPath: string, more: Partial<VolumeRecord> = {}): VolumeR
     view: 'k',
     bytes: 7,
     inodes: 3,
+    holds: [digest],
     publishedAt: 0,
     ...more,
   };

@@ -52,7 +52,9 @@ function createWorld({ refused = [], serving = [], down = [], cached = [], expan
       async find(reference) {
         asked.push(`cache: ${reference}`);
         const held = cached.some(registry => reference.startsWith(registry));
-        return held ? { reference, descriptor, resolvedAt: 0, authorised: 'anonymous' } : undefined;
+        return held
+          ? { reference, descriptor, resolvedAt: 0, authorised: 'anonymous', holds: [], usedAt: 0 }
+          : undefined;
       },
     },
     blobs: { size: async () => descriptor.size },

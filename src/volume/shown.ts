@@ -13,3 +13,16 @@ export function findAllShowing(mounts: readonly MountedView[], viewPath: string)
 function shows({ source }: MountedView, viewPath: string): boolean {
   return source === viewPath || source.startsWith(`${viewPath}/`);
 }
+
+/** The keys of the views that mounts show, or parts of which they show. */
+export function shownKeys(mounts: readonly MountedView[], viewsFolder: string): ReadonlySet<string> {
+  const below = mounts.filter(({ source }) => source.startsWith(`${viewsFolder}/`));
+  return new Set(
+    below.map(({ source }) =>
+      source
+        .slice(viewsFolder.length + 1)
+        .split('/', 1)
+        .join(),
+    ),
+  );
+}

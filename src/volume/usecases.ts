@@ -20,11 +20,14 @@ export type Progress = {
   readonly waits?: string;
 };
 
+/** A volume as callers see it. */
+export type Volume = Omit<VolumeRecord, 'holds'>;
+
 export type Publishing = {
   /** Idempotent. @throws `busy` with the pull's progress when the signal aborts with a DeadlineNear reason, `cancelled` for any other. */
-  publish(request: PublishRequest, signal: AbortSignal): Promise<VolumeRecord>;
+  publish(request: PublishRequest, signal: AbortSignal): Promise<Volume>;
   /** Idempotent; a volume that is not there is success. Answers what was there, where that is known. */
-  unpublish(volumeId: string, target: Target, signal: AbortSignal): Promise<VolumeRecord | undefined>;
+  unpublish(volumeId: string, target: Target, signal: AbortSignal): Promise<Volume | undefined>;
   /** The view's size, never walked, and what was found wrong with what it shows. @throws `not-found`. */
   stats(
     volumeId: string,
@@ -74,7 +77,7 @@ export type ArtifactSummary = {
   readonly digest: Digest;
   readonly artifactType: string;
   readonly bytes: number;
-  /** Milliseconds since 1970; 0 if never used by a volume. */
+  /** When it was last pulled or unmounted, in milliseconds since 1970; 0 if nobody knows. */
   readonly usedAt: number;
   readonly pinned: boolean;
   /** How many volumes show it now. */
@@ -120,7 +123,7 @@ export type Freed = { readonly artifacts: number; readonly bytes: number };
  * `refused`: why the node's policy would not let it be mounted now; what is mounted stays. `damaged`: what was found wrong
  * with what it shows; a new pod gets the right bytes.
  */
-export type VolumeStatus = VolumeRecord & {
+export type VolumeStatus = Volume & {
   readonly mounted: boolean;
   readonly refused?: string;
   readonly damaged?: string;

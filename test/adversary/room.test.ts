@@ -25,7 +25,8 @@ for (const [what, cacheMax, size] of [
         collected++;
         return { artifacts: 0, bytes: 0 };
       },
-      discard: async () => ({ artifacts: 0, bytes: 0 }),
+      release: async () => ({ artifacts: 0, bytes: 0 }),
+      settle: async () => undefined,
       cacheBytes: async () => 30 * GB,
     };
     const usage = async () => ({

@@ -2,25 +2,39 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Pod } from '../request.ts';
 
-/** A full reference's last answer from its registry. */
-export type NameRecord = {
+/** A root of reachability: collection removes only what no root has in its list. */
+export type Root = {
+  /**
+   * Every digest on the way from what the reference named to the view: indexes, manifest, config where it was read,
+   * layers. Empty in a record of an older version, until the next start.
+   */
+  readonly holds: readonly Digest[];
+};
+
+/** A full reference's last answer from its registry: a root that collection ends, least recently used first. */
+export type NameRecord = Root & {
   /** formatReference of the full reference. */
   readonly reference: string;
   /** What it resolved to; an index's own digest. */
   readonly descriptor: Descriptor;
+  /** When the record was last written, in milliseconds since 1970. */
   readonly resolvedAt: number;
   readonly authorised: 'anonymous' | 'credential' | 'local';
+  /** When it was last pulled or unmounted, in milliseconds since 1970. */
+  readonly usedAt: number;
 };
 
 export type Names = {
   find(reference: string): Promise<NameRecord | undefined>;
   put(record: NameRecord): Promise<void>;
+  /** Notes that it was used now. A name that is not there is success. */
+  touch(reference: string): Promise<void>;
   remove(reference: string): Promise<void>;
   list(): Promise<readonly NameRecord[]>;
 };
 
-/** One volume at one target path: a root of collection. */
-export type VolumeRecord = {
+/** One volume at one target path: a root that collection never touches. */
+export type VolumeRecord = Root & {
   readonly volumeId: string;
   readonly targetPath: string;
   readonly fingerprint: string;
@@ -53,9 +67,15 @@ export type VolumeRecords = {
 /** For who must know them all: collection. @throws `internal` naming one that cannot be read; `list` leaves it out. */
 export type Complete<T> = { listAll(): Promise<readonly T[]> };
 
-/** Manifest or index digests that collection must leave, with the reference they were pinned by. */
-export type PinRecord = { readonly reference: string; readonly digest: Digest; readonly pinnedAt: number };
+/** What an administrator keeps, by the reference it was pinned by: a root that collection never touches. */
+export type PinRecord = Root & {
+  readonly reference: string;
+  /** Of a manifest or an index. */
+  readonly digest: Digest;
+  readonly pinnedAt: number;
+};
 export type Pins = {
+  find(reference: string): Promise<PinRecord | undefined>;
   put(record: PinRecord): Promise<void>;
   remove(reference: string): Promise<boolean>;
   list(): Promise<readonly PinRecord[]>;

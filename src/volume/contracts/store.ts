@@ -119,16 +119,16 @@ export type Stage = AsyncDisposable & {
   commit(summary: TocSummary): Promise<void>;
 };
 
-/** What a view is made of and when it was last used; kept beside the view. */
+/** What a view is made of; kept beside the view. It holds nothing: roots do (records.ts). */
 export type ViewRecord = {
   readonly key: string;
   readonly manifest: Digest;
   /** A full reference it was pulled by, for people. */
   readonly reference: string;
   readonly artifactType?: string;
-  /** Everything it holds in `blobs/`: index, manifest, config where held, file layers. */
+  /** The layers that its tree links from `blobs/`. Records of older versions list documents as well. */
   readonly blobs: readonly Digest[];
-  /** Everything it holds in `layers/`. */
+  /** The layers that its tree links from `layers/`. */
   readonly layers: readonly Digest[];
   readonly bytes: number;
   readonly inodes: number;

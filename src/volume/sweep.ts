@@ -1,0 +1,120 @@
+import type { Digest } from '../oci/digest.ts';
+import type { NameRecord, Names } from './contracts/records.ts';
+import type { Blobs, Held, Layers, View, Views } from './contracts/store.ts';
+import { type Holds, nameId, viewId, type Watch } from './holds.ts';
+import { contentOf, type Roots } from './roots.ts';
+
+/** The cache at one moment: what is in it, and what keeps it there. */
+export type Picture = {
+  readonly roots: Roots;
+  readonly views: readonly View[];
+  /** Blobs and unpacked layers. */
+  readonly items: ReadonlyMap<Digest, Held>;
+};
+
+/** The removals of one sweep. Whatever was leased since its picture was taken stays. */
+export type Sweep = {
+  /** Whether a root has it in its list. */
+  isReached(digest: Digest): boolean;
+  /** Removes a digest that no root reaches, and the views that were built of it. */
+  dropDigest(digest: Digest): Promise<void>;
+  /** Removes the blob of a layer that is there unpacked as well. */
+  dropSource(digest: Digest): Promise<void>;
+  /** Removes a view that no volume shows. */
+  dropView(view: View): Promise<void>;
+  /**
+   * Ends a name, and removes what only it held. A name whose own digest a volume or a pin holds goes on with what those
+   * hold: it can still be mounted.
+   */
+  endName(name: NameRecord): Promise<void>;
+  readonly freed: { readonly manifests: ReadonlySet<Digest>; readonly bytes: number };
+};
+
+export function createSweep(
+  world: {
+    readonly blobs: Pick<Blobs, 'remove'>;
+    readonly layers: Pick<Layers, 'has' | 'remove'>;
+    readonly views: Pick<Views, 'remove'>;
+    readonly names: Pick<Names, 'put' | 'remove'>;
+    readonly holds: Pick<Holds, 'remove'>;
+  },
+  { roots: { fixed, shown, names }, views, items }: Picture,
+  since: Pick<Watch, 'saw'>,
+): Sweep {
+  const uses = countUses(names);
+  const builtOf = groupByContent(views);
+  const gone = new Set<string>();
+  const freed = { manifests: new Set<Digest>(), bytes: 0 };
+  const isReached = (digest: Digest): boolean => fixed.has(digest) || uses.has(digest);
+
+  const remove = async (id: string, removal: () => Promise<void>): Promise<boolean> =>
+    !since.saw(id) && world.holds.remove(id, removal);
+
+  const dropView = async ({ key, manifest }: View): Promise<void> => {
+    if (shown.has(key) || gone.has(key)) return;
+    if (!(await remove(viewId(key), () => world.views.remove(key)))) return;
+    gone.add(key);
+    if (!isReached(manifest)) freed.manifests.add(manifest);
+  };
+
+  const dropDigest = async (digest: Digest): Promise<void> => {
+    if (isReached(digest) || since.saw(digest)) return;
+    for (const view of builtOf.get(digest) ?? []) await dropView(view);
+    const item = items.get(digest);
+    if (item === undefined) return;
+    await remove(digest, async () => {
+      await world.layers.remove(digest);
+      await world.blobs.remove(digest);
+      freed.bytes += item.bytes;
+    });
+  };
+
+  return {
+    isReached,
+    dropView,
+    dropDigest,
+    async dropSource(digest) {
+      await remove(digest, async () => {
+        if (await world.layers.has(digest)) await world.blobs.remove(digest);
+      });
+    },
+    freed,
+    async endName(name) {
+      const { reference, descriptor, holds } = name;
+      const left = holds.filter(digest => fixed.has(digest));
+      if (left.length === holds.length) return; // nothing would come of it
+      const isEnded = await remove(nameId(reference), () =>
+        fixed.has(descriptor.digest)
+          ? world.names.put({ ...name, holds: left })
+          : world.names.remove(reference),
+      );
+      if (!isEnded) return;
+      for (const digest of new Set(holds)) {
+        const others = (uses.get(digest) ?? 0) - 1;
+        if (others > 0) uses.set(digest, others);
+        else uses.delete(digest);
+      }
+      for (const digest of holds) await dropDigest(digest);
+    },
+  };
+}
+
+/** How many names hold each digest. */
+function countUses(names: readonly NameRecord[]): Map<Digest, number> {
+  const uses = new Map<Digest, number>();
+  for (const { holds } of names)
+    for (const digest of new Set(holds)) uses.set(digest, (uses.get(digest) ?? 0) + 1);
+  return uses;
+}
+
+function groupByContent(views: readonly View[]): Map<Digest, View[]> {
+  const groups = new Map<Digest, View[]>();
+  for (const view of views) {
+    for (const digest of contentOf(view)) {
+      const group = groups.get(digest);
+      if (group === undefined) groups.set(digest, [view]);
+      else group.push(view);
+    }
+  }
+  return groups;
+}
