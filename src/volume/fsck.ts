@@ -7,6 +7,7 @@ import type { Blobs, Item, Layers, Look, View, Views } from './contracts/store.t
 import { formatShown, type Integrity } from './integrity.ts';
 import type { Manifests } from './manifests.ts';
 import type { Retirement } from './retirement.ts';
+import { contentOf } from './roots.ts';
 import type { Trees } from './trees.ts';
 import type { Finding, Progress } from './usecases.ts';
 
@@ -112,8 +113,8 @@ export async function checkCache(
   const trees = await views.list();
   for (const view of trees) {
     // What it is made of was found already.
-    if (view.damage === undefined && [...view.blobs, ...view.layers].some(digest => wrong.has(digest)))
-      continue;
+    const isFound = !contentOf(view).isDisjointFrom(wrong);
+    if (view.damage === undefined && isFound) continue;
     await judgeView(view);
   }
   return { checked: work.length + trees.length };

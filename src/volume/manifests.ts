@@ -74,7 +74,7 @@ export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examin
     signal: AbortSignal,
   ): Promise<Uint8Array> => {
     const item = { kind: 'blobs', digest: descriptor.digest } as const;
-    for (;;) {
+    for (let attempt = 0; ; attempt++) {
       {
         // One that is held may not be learned of yet: who brings it has the turn until then.
         using turn = await fetching.take(`${descriptor.digest} ${source.place}`, source.tenants, signal);
@@ -94,7 +94,8 @@ export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examin
       try {
         return await blobs.read(descriptor.digest);
       } catch (thrown) {
-        if (toArtifactError(thrown).code !== 'corrupt') throw thrown;
+        // One that cannot be put away, since the cache is only read, stays as it is.
+        if (toArtifactError(thrown).code !== 'corrupt' || attempt > 0) throw thrown;
         integrity.distrust([item]); // and so it is examined, and no longer there
       }
     }
