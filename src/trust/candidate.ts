@@ -17,6 +17,9 @@ export type Candidate = { readonly label: string } & (
   | { readonly kind: 'unreadable'; readonly why: string }
 );
 
+/** A tag has 128 characters at most (OCI distribution spec, "Pulling manifests"): cosign stores none for a sha512. */
+const longestTag = 128;
+
 /** How many are looked at for one artifact, of all kinds; each document may have 4 MiB. */
 export const maxCandidates = 64;
 
@@ -27,6 +30,7 @@ export async function* readSimpleSignatures(
   signal: AbortSignal,
 ): AsyncGenerator<Candidate> {
   const name = `${digest.replace(':', '-')}.sig`;
+  if (name.length > longestTag) return;
   const tagged = await source.tag(name, signal);
   if (tagged === undefined) return;
   const label = `the signature in tag ${name}`;
