@@ -16,6 +16,7 @@ import {
 } from '../../test/support/policies.ts';
 import { claimOf, openTestSource, signBundle, signSimple } from '../../test/support/signing.ts';
 import { parseDigest } from '../oci/digest.ts';
+import { ArtifactError } from '../util/error.ts';
 
 const signal = new AbortController().signal;
 const policies = openPolicies();
@@ -55,6 +56,23 @@ describe('a sigstore bundle that refers to the digest', () => {
       await trust.verify(reference, digest, source, signal),
       /refused by default\[1\] of .*does not meet matchRepository/,
     );
+  });
+
+  test('is accepted while the registry that would have a .sig tag is away, and an outage is no refusal', async () => {
+    const source = openTestSource();
+    const away = async (): Promise<never> => {
+      throw new ArtifactError('unavailable', 'registry away');
+    };
+    source.putBundle(digest, signBundle(digest, stranger));
+    await assert.rejects(policies.verdict(byKey, { ...source, tag: away }, enough), /registry away/);
+    source.putBundle(digest, signBundle(digest, signer));
+    assertAccepted(await policies.verdict(byKey, { ...source, tag: away }, enough), /the bundle/);
+    const byDigest = { ...byKey, signedIdentity: { type: 'matchDigest' } };
+    assertAccepted(await policies.verdict(byDigest, source), /the bundle/);
+    assert.deepEqual(source.asked.includes(`tag ${sigTag}`), false);
+    source.putSimple(digest, [signSimple(claimOf(name, digest), signer)]);
+    const withoutBundles = { ...source, referrers: away };
+    assertAccepted(await policies.verdict(byDigest, withoutBundles), /the signature in tag/);
   });
 
   const altered = (change: (bundle: string) => string) => change(signBundle(digest, signer));

@@ -1,3 +1,4 @@
+import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { quoteName } from '../oci/name.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
@@ -25,9 +26,10 @@ type Signed = Extract<LoadedRequirement, { readonly kind: 'signed' }>;
 
 /**
  * All requirements of the rule must hold; each that wants a signature is met by one. Signatures are fetched one after
- * the other, those of the `.sig` tag first, only as long as a requirement needs one.
+ * the other, only as long as a requirement needs one: those of the `.sig` tag first, or bundles where no requirement
+ * wants a name. A mirror may have the ones while the registry that would say that there are no others is away.
  *
- * @throws what the source throws.
+ * @throws what the source throws, where what it has does not do.
  */
 export async function judge(
   { policy, file, digestIsEnough, reference, digest }: Case,
@@ -64,17 +66,32 @@ export async function judge(
     }
   };
 
-  if (pending.size > 0) {
+  let bundles: readonly Descriptor[] = [];
+  const lookAtTag = async (): Promise<void> => {
     for await (const candidate of readSimpleSignatures(source, digest, signal)) {
       examine(candidate);
       if (pending.size === 0 || seen === maxCandidates) break;
     }
+  };
+  const lookAtBundles = async (): Promise<void> => {
+    bundles = await listBundles(source, digest, signal);
+    for (const descriptor of bundles) {
+      if (![...pending.keys()].some(takesBundles) || seen === maxCandidates) break;
+      examine(await readBundle(source, descriptor, signal));
+    }
+  };
+  const wantsNoName = [...pending.keys()].every(({ identity }) => identity.kind === 'matchDigest');
+  const failures: unknown[] = [];
+  for (const look of wantsNoName ? [lookAtBundles, lookAtTag] : [lookAtTag, lookAtBundles]) {
+    if (pending.size === 0) break;
+    try {
+      await look();
+    } catch (thrown) {
+      signal.throwIfAborted();
+      failures.push(thrown);
+    }
   }
-  const bundles = pending.size > 0 ? await listBundles(source, digest, signal) : [];
-  for (const descriptor of bundles) {
-    if (![...pending.keys()].some(takesBundles) || seen === maxCandidates) break;
-    examine(await readBundle(source, descriptor, signal));
-  }
+  if (pending.size > 0 && failures.length > 0) throw failures[0];
 
   for (const [requirement, reasons] of pending) {
     if (!takesBundles(requirement) && bundles.length > 0) reasons.push(bundlesAlone(requirement));
