@@ -243,9 +243,9 @@ test('50,000 entries become a tree in far less than a second', () => {
   const entries = Array.from({ length: 50_000 }, (_, index) =>
     file(`usr/share/d${index % 500}/file-${index}`),
   );
-  const start = performance.now();
+  const start = cpuTime();
   layer('image', entries);
-  assert.ok(performance.now() - start < 1000);
+  assert.ok(cpuTime() - start < 1000);
 });
 
 test('names, targets and attributes of all layers together are bounded: one layer may be listed many times', () => {
