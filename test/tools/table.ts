@@ -8,6 +8,7 @@ export type Program =
   | 'csi-sanity'
   | 'configread'
   | 'x509path'
+  | 'apply-layers'
   | 'crun'
   | 'runc'
   | 'busybox'
@@ -36,6 +37,7 @@ export const programs: Readonly<
   'csi-sanity': { from: 'go', package: 'github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity' },
   configread: { from: 'go', package: 'oci-artifact-csi.test/tools/configread' },
   x509path: { from: 'go', package: 'oci-artifact-csi.test/tools/x509path' },
+  'apply-layers': { from: 'go', package: 'oci-artifact-csi.test/tools/apply-layers' },
   crun: { from: 'debian', package: 'crun' },
   runc: { from: 'debian', package: 'runc' },
   busybox: { from: 'debian', package: 'busybox-static' },
