@@ -19,7 +19,7 @@ after(async () => {
   await registry?.[Symbol.asyncDispose]();
 });
 
-const publish = async (reference: string, secrets = {}, deadlineMs = 1200): Promise<string> => {
+const publish = async (reference: string, secrets = {}, deadlineMs = 2000): Promise<string> => {
   const request = await publishRequest(node, { reference, pullPolicy: 'IfNotPresent' }, secrets);
   return await daemon.csi.NodePublishVolume(request, { deadline: Date.now() + deadlineMs }).then(
     () => 'OK',

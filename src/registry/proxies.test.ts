@@ -78,7 +78,7 @@ test('user name and password of the URL become Proxy-Authorization, and leave th
 });
 
 test('what is no address of a proxy is refused, and not quoted', () => {
-  for (const text of ['socks5://u:S3CRET@h:1', 'http://', 'http://u:S3CRET@h:port', 'u:S3CRET@']) {
+  for (const text of ['ftp://u:S3CRET@h:1', 'http://', 'http://u:S3CRET@h:port', 'u:S3CRET@']) {
     assert.throws(
       () => parseProxies({ HTTPS_PROXY: text }),
       (thrown: unknown) => {
@@ -87,6 +87,17 @@ test('what is no address of a proxy is refused, and not quoted', () => {
         return true;
       },
     );
+  }
+});
+
+test('a SOCKS proxy is refused by that name, and not quoted', () => {
+  for (const text of ['socks5://u:S3CRET@h:1', 'socks5h://h:1', 'SOCKS4://h:1']) {
+    for (const name of ['HTTPS_PROXY', 'http_proxy']) {
+      assert.throws(() => parseProxies({ [name]: text }), {
+        code: 'invalid',
+        message: `${name.toUpperCase()} names a SOCKS proxy, which this program does not speak to; name one that speaks HTTP: http://host:port`,
+      });
+    }
   }
 });
 

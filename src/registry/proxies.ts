@@ -39,6 +39,12 @@ export const noProxies: Proxies = { find: () => undefined };
 function toProxy(name: string, text: string | undefined): Proxy | undefined {
   if (text === undefined) return undefined;
   const url = URL.parse(text.includes('://') ? text : `http://${text}`);
+  if (/^socks\w*:/i.test(text)) {
+    throw new ArtifactError(
+      'invalid',
+      `${name} names a SOCKS proxy, which this program does not speak to; name one that speaks HTTP: http://host:port`,
+    );
+  }
   if (url === null || !['http:', 'https:'].includes(url.protocol) || url.hostname === '') {
     throw new ArtifactError('invalid', `${name} is not the address of a proxy: http://host:port is`);
   }

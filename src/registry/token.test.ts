@@ -9,7 +9,11 @@ import {
   openGuardedRegistry,
   resolveAs,
 } from '../../test/support/guarded-registry.ts';
+import { makeCertificate } from '../../test/support/certificate.ts';
+import { openFaultyRegistry } from '../../test/support/faulty-registry.ts';
 import { openFakeClock, openTestClient } from '../../test/support/registry-client.ts';
+import { toPlace } from './place.ts';
+import { toTrust } from './trust.ts';
 
 test('a token serves a repository until it expires', async () => {
   await using registry = await openGuardedRegistry({ ...bearer, expiresIn: 100 });
@@ -118,4 +122,39 @@ test('a realm of https on another host is verified, though the registry is insec
     code: 'unavailable',
     message: /localhost:1 cannot be reached \(connect ECONNREFUSED/,
   });
+});
+
+test('the headers of a place go to a token server of the same origin, and to no other', async () => {
+  const certificate = makeCertificate();
+  await using other = await openFaultyRegistry({ tls: certificate, guard: bearer });
+  for (const realm of [undefined, `https://${other.host}/token`]) {
+    await using registry = await openGuardedRegistry({
+      ...bearer,
+      ...(realm === undefined ? {} : { realm }),
+    });
+    await using client = openTestClient({
+      trust: () => toTrust([certificate.cert], []),
+      route: ({ path }) => ({
+        mirrors: [],
+        last: {
+          ...toPlace({ host: registry.host, path, insecure: true }),
+          scheme: 'http',
+          headers: { 'x-team': 'models' },
+        },
+      }),
+    });
+    const resolving = resolveAs(alice, client, registry);
+    await (realm === undefined ? resolving : resolving.catch(() => {})); // its tokens are not the registry's
+    const tokens = [registry, other]
+      .flatMap(({ asked }) => asked)
+      .filter(({ path }) => path.startsWith('/token'));
+    assert.deepEqual(
+      [...new Set(tokens.map(({ headers }) => headers['x-team']))],
+      [realm === undefined ? 'models' : undefined],
+    );
+    assert.ok(
+      registry.asked.every(({ headers }) => headers['x-team'] === 'models'),
+      'the registry itself has them always',
+    );
+  }
 });
