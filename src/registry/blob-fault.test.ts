@@ -79,7 +79,7 @@ for (const size of sizes) {
 
   test(`a stall in the ${size} blob is a cut after the time for it`, async () => {
     source.registry.fault(({ nth }) => (nth === 1 ? { kind: 'stall', after: 100_000 } : undefined));
-    await source.pull(size, { stallMs: 300 });
+    await source.pull(size, { stallMs: 1_000 });
     assert.deepEqual(source.ranges(), [undefined, 'bytes=100000-']);
   });
 

@@ -132,12 +132,14 @@ for (const [what, answer] of [
 }
 
 test('what a server sends unasked is no answer to the next question', async () => {
+  const forged = Promise.withResolvers<void>();
   await using server = await serve((socket, question) => {
     socket.write(ok(`answer ${question}`));
-    if (question === 0) setTimeout(() => socket.write(ok('forged')), 20);
+    if (question === 0) setTimeout(() => socket.write(ok('forged'), () => forged.resolve()), 20);
   });
   using client = openClient(server.origin);
   assert.equal(await client.get(), '200 answer 0');
+  await forged.promise;
   await new Promise(resolve => setTimeout(resolve, 60));
   assert.equal(await client.get(), '200 answer 1');
 });

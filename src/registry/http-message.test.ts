@@ -96,8 +96,12 @@ test('blanks around a value are not of it, and nothing else around it is left ou
 test('a head of nothing but blanks costs no more than any other', () => {
   const blanks = ' '.repeat(maxHeadBytes - 200);
   for (const value of [`x${blanks}x`, blanks, `${blanks}\x00`]) {
-    const began = performance.now();
-    parse('HTTP/1.1 200 OK', `a: ${value}`, 'content-length: 4');
-    assert.ok(performance.now() - began < 50);
+    // The quickest of some: the machine may be busy.
+    const times = Array.from({ length: 5 }, () => {
+      const began = performance.now();
+      parse('HTTP/1.1 200 OK', `a: ${value}`, 'content-length: 4');
+      return performance.now() - began;
+    });
+    assert.ok(Math.min(...times) < 50);
   }
 });

@@ -380,7 +380,7 @@ for (const size of ['small', 'large'] as const) {
 
     test('a mirror that stalls is left at its first stall', async () => {
       first.fault(() => ({ kind: 'stall', after: 100_000 }));
-      await using client = openClient({ stallMs: 300 });
+      await using client = openClient({ stallMs: 1_000 });
       await pull(client, size);
       await pull(client, size);
       assert.equal(first.asked.length, 1);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { after, before, test } from 'node:test';
@@ -27,7 +27,7 @@ after(() => folder[Symbol.asyncDispose]());
 
 async function isGone(pidFile: string): Promise<boolean> {
   const pid = Number(readFileSync(pidFile, 'utf8'));
-  for (let tries = 0; tries < 100; tries++) {
+  for (let tries = 0; tries < 1_000; tries++) {
     try {
       // One that was killed stays a zombie until its new parent looks.
       if (readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')) return true;
@@ -93,7 +93,7 @@ for (const [why, program, message] of refused) {
 test('when its time is over, all that it started is killed', async () => {
   const pid = join(folder.path, 'late');
   const script = `sleep 60 & echo $! > ${pid}; wait`;
-  await assert.rejects(runProgram(shell(script, { limitMs: 300 }), never), { code: 'unavailable' });
+  await assert.rejects(runProgram(shell(script, { limitMs: 1_000 }), never), { code: 'unavailable' });
   assert.ok(await isGone(pid));
 });
 
@@ -101,7 +101,7 @@ test('a daemon that stops kills what runs, and starts nothing more', async () =>
   const pid = join(folder.path, 'stopped');
   const closing = new AbortController();
   const running = runProgram(shell(`echo $$ > ${pid}; exec sleep 60`), closing.signal);
-  await sleep(200);
+  while (!existsSync(pid) || readFileSync(pid, 'utf8') === '') await sleep(10);
   closing.abort(new Error('stopping'));
   await assert.rejects(running, /^Error: stopping$/);
   assert.ok(await isGone(pid));
