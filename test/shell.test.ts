@@ -35,7 +35,7 @@ function start(node: TestNode, argv: readonly string[]): ChildProcessWithoutNull
 
 /** What it says first where no daemon answers. */
 function onFolder(node: TestNode): string {
-  return `oci-artifact-csi: no daemon answers on unix://${node.socket}; this is the state folder ${node.stateDir} itself\n`;
+  return `oci-artifact-csi: no daemon answers on unix://${node.socket}; using the state directory ${node.stateDir}\n`;
 }
 
 /** Runs it until it ends, which it must do by itself. */

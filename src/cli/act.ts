@@ -1,7 +1,9 @@
 import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Command } from 'commander';
-import { ArtifactError, errnoOf } from '../util/error.ts';
-import { toSettings } from './command-line.ts';
+import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
+import { formatFlag, formatVariable, toSettings } from './command-line.ts';
+import { flags } from './flags.ts';
 import type { Builder, House } from './house.ts';
 import { answers } from './listener.ts';
 import { createLog } from './log.ts';
@@ -9,6 +11,7 @@ import { isDocument } from './output.ts';
 import { toOutput } from './output-options.ts';
 import type { Settings } from './settings.ts';
 import { type Action, type Options, tell, type Terminal } from './shell.ts';
+import { parseDuration } from './values.ts';
 
 /**
  * What a command does to the state directory. `begin`: makes it where there is none; `change`: changes one that is there;
@@ -24,18 +27,23 @@ export type Act = (
 
 export function createAct(builder: Builder, terminal: Terminal, finish: (code: number) => void): Act {
   /** The daemon's use cases if it answers, else those of this process. */
-  async function openHouse(settings: Settings, options: Options, use: Use): Promise<House> {
-    const { endpoint, stateDir } = settings;
-    const thatFolder = options.stateDir !== undefined && options.endpoint === undefined;
-    if (!thatFolder && (await answers(endpoint))) return builder.connect(endpoint);
-    const silence = thatFolder ? '' : `no daemon answers on unix://${endpoint}`;
+  async function openHouse(settings: Settings, command: Command, use: Use): Promise<House> {
+    const options: Options = command.opts();
+    const { stateDir } = settings;
+    const direct = options['stateDir'] !== undefined && options['endpoint'] === undefined;
+    const endpoints = direct ? [] : toEndpoints(settings, options, terminal);
+    for (const endpoint of endpoints) {
+      if (!(await answers(endpoint))) continue;
+      verifyEffect(command, endpoint);
+      return builder.connect(endpoint);
+    }
+    const silence = direct ? '' : `no daemon answers on unix://${endpoints.join(' or unix://')}`;
     if (use === 'change' || use === 'read') await verifyThere(stateDir, silence);
     const { output } = toOutput(options, terminal);
     // What a daemon tells in its log is noise in a shell, unless it was asked for.
-    const level = options.logLevel === undefined ? 'warn' : settings.logLevel;
+    const level = options['logLevel'] === undefined ? 'warn' : settings.logLevel;
     const house = await builder.open(settings, createLog(level, isDocument(output), terminal), readsOf(use));
-    if (!thatFolder && output === 'text')
-      tell(terminal, `${silence}; this is the state folder ${stateDir} itself`);
+    if (!direct && output === 'text') tell(terminal, `${silence}; using the state directory ${stateDir}`);
     return house;
   }
 
@@ -44,15 +52,68 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
       const command = parameters.at(-1) as Command;
       const options: Options = command.opts();
       const settings = toSettings(options, terminal.environment);
-      const signal = terminal.interrupted('end');
-      const house = await openHouse(settings, options, use(options));
+      const interrupted = terminal.interrupted('end');
+      const late = toDeadline(options);
+      const signal = late === undefined ? interrupted : AbortSignal.any([interrupted, late]);
+      const house = await openHouse(settings, command, use(options));
       try {
         const shell = { house, settings, terminal, ...toOutput(options, terminal), signal };
-        finish((await action(shell, command.args, options)) ?? 0);
+        finish((await endsBy(late, action(shell, command.args, options))) ?? 0);
       } finally {
         await house.close();
       }
     };
+}
+
+/**
+ * Where a daemon may listen: what was named, by flag or variable; else the endpoint of the daemon's own container, and
+ * where the host has it.
+ */
+function toEndpoints(settings: Settings, options: Options, terminal: Terminal): readonly string[] {
+  const { endpoint, kubeletDir, driverName } = settings;
+  const isNamed =
+    options['endpoint'] !== undefined || terminal.environment[formatVariable('endpoint')] !== undefined;
+  return isNamed ? [endpoint] : [endpoint, join(kubeletDir, 'plugins', driverName, 'csi.sock')];
+}
+
+/** These say which daemon, or are read by the command itself. */
+const effective: readonly string[] = ['endpoint', 'stateDir', 'kubeletDir', 'driverName', 'authFile'];
+
+/** @throws ArtifactError `invalid` for a setting on the command line of a command that a daemon does by its own settings. */
+function verifyEffect(command: Command, endpoint: string): void {
+  const idle = Object.keys(flags).filter(
+    key => !effective.includes(key) && command.getOptionValueSource(key) === 'cli',
+  );
+  if (idle.length === 0) return;
+  const named = idle.map(formatFlag).join(', ');
+  throw new ArtifactError(
+    'invalid',
+    `${named} would have no effect: the daemon at unix://${endpoint} works by its own flags; leave it out, or give --state-dir to work without the daemon`,
+  );
+}
+
+function toDeadline({ timeout }: Options): AbortSignal | undefined {
+  if (typeof timeout !== 'string') return undefined;
+  const controller = new AbortController();
+  const late = new ArtifactError('unavailable', `not done within --timeout ${timeout}`);
+  setTimeout(() => controller.abort(late), parseDuration(timeout)).unref();
+  return controller.signal;
+}
+
+/** What a command answers, unless its deadline comes before: then its reason, also of one that cannot be interrupted. */
+async function endsBy<T>(late: AbortSignal | undefined, work: Promise<T>): Promise<T> {
+  if (late === undefined) return work;
+  const { promise, reject } = Promise.withResolvers<never>();
+  // The work says more of why it ended, where it can be interrupted.
+  const giveUp = (): void => void setTimeout(() => reject(late.reason as Error), 1_000);
+  late.addEventListener('abort', giveUp, { once: true });
+  try {
+    return await Promise.race([work, promise]);
+  } catch (thrown) {
+    throw late.aborted && toArtifactError(thrown).code === 'cancelled' ? late.reason : thrown;
+  } finally {
+    late.removeEventListener('abort', giveUp);
+  }
 }
 
 function readsOf(use: Use): string | undefined {
@@ -66,7 +127,7 @@ async function verifyThere(stateDir: string, silence: string): Promise<void> {
   } catch (error) {
     const errno = errnoOf(error);
     if (errno !== 'ENOENT' && errno !== 'ENOTDIR') throw error;
-    const absence = `there is no state folder ${stateDir}`;
+    const absence = `there is no state directory ${stateDir}`;
     if (silence === '') throw new ArtifactError('invalid', `${absence}; correct --state-dir`, error);
     const advice = 'start the daemon, or correct --endpoint (CSI_ENDPOINT) or --state-dir';
     throw new ArtifactError('unavailable', `${silence}, and ${absence}; ${advice}`, error);

@@ -2,13 +2,14 @@ import { type Command, Option } from 'commander';
 import { type OutputFormat, outputFormats } from './output.ts';
 import type { Options, Shell, Terminal } from './shell.ts';
 
-/** The flags of how a result is written, which every command with a result takes. */
+/** The flags that every command with a result takes. */
 export function addOutput(command: Command): Command {
   return command
     .addOption(
       new Option('-o, --output <format>', 'how the result is written').choices(outputFormats).default('text'),
     )
     .option('-q, --quiet', 'write names alone, a line each; the same as --output name')
+    .option('--timeout <duration>', 'give up after so long, such as 30s or 5m')
     .option('--no-trunc', 'write whole digests, and lines wider than the terminal');
 }
 

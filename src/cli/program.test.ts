@@ -134,7 +134,7 @@ test('a command works through the socket where a daemon answers, and on its own 
     return stderr;
   };
 
-  const said = `oci-artifact-csi: no daemon answers on ${endpoint}; this is the state folder ${state} itself\n`;
+  const said = `oci-artifact-csi: no daemon answers on ${endpoint}; using the state directory ${state}\n`;
   assert.equal(await run(['ls']), said);
   assert.equal(await run(['ls', '--output', 'json']), '', 'a program reads this');
   const server = createServer().listen(socket);
@@ -154,7 +154,7 @@ test('only a command that begins something makes a state folder', async () => {
   await using folder = await temporaryFolder();
   const absent = join(folder.path, 'state');
   const environment = { OCI_ARTIFACT_STATE_DIR: absent };
-  const shown = `there is no state folder ${absent}`;
+  const shown = `there is no state directory ${absent}`;
   for (const line of [
     'ls',
     'volumes',
@@ -186,6 +186,71 @@ test('only a command that begins something makes a state folder', async () => {
     await runShell(line.split(' '), { environment, builder });
     assert.equal(opened, 1, line);
   }
+});
+
+test('a command with a flag that the daemon would not obey is refused', async () => {
+  await using folder = await temporaryFolder();
+  const socket = join(folder.path, 'csi.sock');
+  const server = createServer().listen(socket);
+  await once(server, 'listening');
+  try {
+    const environment = { CSI_ENDPOINT: `unix://${socket}`, OCI_ARTIFACT_CACHE_HIGH: '90' };
+    const house = { artifacts: { list: async () => [] }, publishing: {}, close: async () => {} };
+    const builder = { connect: async () => house as never, open: async () => house as never };
+    const plain = await runShell(['ls'], { environment, builder });
+    assert.equal(plain.code, 0, 'variables are for whichever works');
+    const idle = await runShell(['ls', '--registries-conf', '/x', '--cache-high', '80'], {
+      environment,
+      builder,
+    });
+    assert.equal(idle.code, 2);
+    assert.match(
+      idle.stderr,
+      /^oci-artifact-csi: --registries-conf, --cache-high would have no effect: the daemon at unix:\S+ works by its own flags; [^\n]+\n$/,
+    );
+    const direct = ['ls', '--registries-conf', '/x', '--state-dir', folder.path];
+    assert.equal((await runShell(direct, { environment, builder })).code, 0);
+  } finally {
+    server.close();
+  }
+});
+
+test('the daemon of the host is found in the plugins directory of kubelet', async () => {
+  await using folder = await temporaryFolder();
+  const plugin = join(folder.path, 'plugins/driver.example');
+  await mkdir(plugin, { recursive: true });
+  const socket = join(plugin, 'csi.sock');
+  const server = createServer().listen(socket);
+  await once(server, 'listening');
+  const asked: string[] = [];
+  const house = { artifacts: { list: async () => [] }, publishing: {}, close: async () => {} };
+  const connect = async (path: string): Promise<never> => {
+    asked.push(path);
+    return house as never;
+  };
+  try {
+    const argv = ['ls', '--kubelet-dir', folder.path, '--driver-name', 'driver.example'];
+    const { code } = await runShell(argv, { environment: { CSI_ENDPOINT: undefined }, builder: { connect } });
+    assert.equal(code, 0);
+    assert.deepEqual(asked, [socket]);
+  } finally {
+    server.close();
+  }
+});
+
+test('--timeout ends a command that takes longer, and says so', async () => {
+  const list = async (): Promise<never> => new Promise(() => {});
+  const ran = await runShell(['ls', '--timeout', '1s'], { artifacts: { list } });
+  assert.equal(ran.code, exitCodes.unavailable);
+  assert.equal(ran.stderr, `${onFolder}oci-artifact-csi: not done within --timeout 1s\n`);
+  const pull = async (_request: unknown, _update: unknown, signal: AbortSignal): Promise<never> => {
+    await once(signal, 'abort');
+    throw signal.reason;
+  };
+  const pulled = await runShell(['pull', 'z:1', '--timeout', '1s'], { artifacts: { pull } });
+  assert.equal(pulled.code, exitCodes.unavailable);
+  assert.match(pulled.stderr, /: not done within --timeout 1s; what was downloaded of z:1 is kept, and /);
+  assert.equal((await runShell(['ls', '--timeout', 'soon'])).code, exitCodes.invalid);
 });
 
 test('a daemon that accepts and says nothing is given ten seconds', async () => {

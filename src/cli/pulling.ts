@@ -12,9 +12,13 @@ export async function pulling(shell: Shell, request: PullRequest): Promise<Pulle
     return await house.artifacts.pull(request, progress => view.update(progress), signal);
   } catch (error) {
     if (!signal.aborted) throw error;
+    const { code, message } =
+      signal.reason instanceof ArtifactError
+        ? signal.reason
+        : { code: 'cancelled' as const, message: 'interrupted' };
     throw new ArtifactError(
-      'cancelled',
-      `interrupted; what was downloaded of ${request.reference} is kept, and the same command goes on from there`,
+      code,
+      `${message}; what was downloaded of ${request.reference} is kept, and the same command goes on from there`,
       error,
     );
   }

@@ -15,7 +15,8 @@ export type Around = {
   readonly publishing?: Partial<House['publishing']>;
   readonly builder?: Partial<Builder>;
   readonly stdin?: Iterable<Uint8Array | string>;
-  readonly environment?: Readonly<Record<string, string>>;
+  /** undefined: without a variable that tests have otherwise. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
   readonly signal?: AbortSignal;
   /** Of the terminal that stdout is; without it stdout is none. */
   readonly columns?: number;
@@ -23,7 +24,7 @@ export type Around = {
 
 /** What is said first where no daemon answers, and nothing was asked for that could be read by a program. */
 export const onFolder =
-  'oci-artifact-csi: no daemon answers on unix:///nowhere/csi.sock; this is the state folder / itself\n';
+  'oci-artifact-csi: no daemon answers on unix:///nowhere/csi.sock; using the state directory /\n';
 
 /** Runs a command line on fakes; whatever a test did not give must not be called. */
 export async function runShell(argv: readonly string[], around: Around = {}): Promise<Ran> {
