@@ -2,6 +2,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts';
 import { type Manifest, maxManifestBytes, parseManifest } from '../oci/manifest.ts';
 import { ArtifactError } from '../util/error.ts';
+import { formatSize } from '../util/size.ts';
 import { bundleType, predicateAnnotation, signPredicate } from './bundle.ts';
 import { simpleSigning } from './simple-signing.ts';
 import type { SignatureSource } from './verdict.ts';
@@ -20,8 +21,11 @@ export type Candidate = { readonly label: string } & (
 /** A tag has 128 characters at most (OCI distribution spec, "Pulling manifests"): cosign stores none for a sha512. */
 const longestTag = 128;
 
-/** How many are looked at for one artifact, of all kinds; each document may have 4 MiB. */
+/** How many are looked at for one artifact, of all kinds. */
 export const maxCandidates = 64;
+
+/** What is signed has some KiB, with all that comes with it; to read 4 MiB of JSON would hold up the thread for a second. */
+const maxSignedBytes = 256 * 1024;
 
 /** The signatures that cosign stored under a tag of the repository, one after the other (cosign, SIGNATURE_SPEC.md). */
 export async function* readSimpleSignatures(
@@ -37,7 +41,7 @@ export async function* readSimpleSignatures(
   const manifest = toManifest(tagged.bytes, tagged.descriptor, label);
   if (typeof manifest === 'string') return yield { kind: 'unreadable', label, why: manifest };
   for (const layer of manifest.layers.filter(layer => layer.mediaType === simpleSigning)) {
-    const payload = await read(layer, descriptor => source.blob(descriptor, signal));
+    const payload = await read(layer, maxSignedBytes, descriptor => source.blob(descriptor, signal));
     const { annotations } = layer;
     yield typeof payload === 'string'
       ? { kind: 'unreadable', label, why: payload }
@@ -66,12 +70,12 @@ export async function readBundle(
   signal: AbortSignal,
 ): Promise<Candidate> {
   const label = `the bundle ${descriptor.digest}`;
-  const bytes = await read(descriptor, descriptor => source.manifest(descriptor, signal));
+  const bytes = await read(descriptor, maxManifestBytes, descriptor => source.manifest(descriptor, signal));
   const manifest = typeof bytes === 'string' ? bytes : toManifest(bytes, descriptor, label);
   if (typeof manifest === 'string') return { kind: 'unreadable', label, why: manifest };
   const layer = manifest.layers.find(layer => layer.mediaType === bundleType);
   if (layer === undefined) return { kind: 'unreadable', label, why: `it has no layer of ${bundleType}` };
-  const bundle = await read(layer, descriptor => source.blob(descriptor, signal));
+  const bundle = await read(layer, maxSignedBytes, descriptor => source.blob(descriptor, signal));
   return typeof bundle === 'string'
     ? { kind: 'unreadable', label, why: bundle }
     : { kind: 'bundle', label, bytes: bundle };
@@ -94,9 +98,10 @@ async function readFallback(
 /** Bytes within bounds, or why there are none. That there are none is an answer; no answer is an error. */
 async function read(
   descriptor: Descriptor,
+  limit: number,
   get: (descriptor: Descriptor) => Promise<Uint8Array>,
 ): Promise<Uint8Array | string> {
-  if (descriptor.size > maxManifestBytes) return `it has ${descriptor.size} bytes; 4 MiB are read`;
+  if (descriptor.size > limit) return `it has ${descriptor.size} bytes; ${formatSize(limit)} are read`;
   try {
     return await get(descriptor);
   } catch (thrown) {

@@ -99,12 +99,10 @@ describe('limits', () => {
     assertRefused(await policies.verdict(byKey, source), /other\/0.*other\/1.*other\/2.*; and 2 more$/);
   });
 
-  test('a document of more than 4 MiB is not fetched', async () => {
+  test('a payload of more than 256 KiB is not fetched', async () => {
     const source = openTestSource();
-    source.putSimple(digest, [
-      { payload: claimOf(name, digest).padEnd(4 * 1024 * 1024 + 1), annotations: {} },
-    ]);
-    assertRefused(await policies.verdict(byKey, source), /it has 4194305 bytes; 4 MiB are read/);
+    source.putSimple(digest, [{ payload: claimOf(name, digest).padEnd(256 * 1024 + 1), annotations: {} }]);
+    assertRefused(await policies.verdict(byKey, source), /it has 262145 bytes; 256 KiB are read/);
     assert.deepEqual(source.asked, [`tag ${sigTag}`, 'referrers']);
   });
 });

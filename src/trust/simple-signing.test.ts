@@ -83,6 +83,14 @@ describe('a signature in the .sig tag', () => {
       /it has no annotation dev\.cosignproject\.cosign\/signature/,
     ],
     [
+      'with a chain of a thousand certificates',
+      () => {
+        const { payload, annotations } = signSimple(claimOf(name, digest), signer);
+        return { payload, annotations: { ...annotations, 'dev.sigstore.cosign/chain': 'x'.repeat(65_537) } };
+      },
+      /dev\.sigstore\.cosign\/chain has more than 64 KiB/,
+    ],
+    [
       'of something that is no claim',
       () => signSimple('{"critical": {}}', signer),
       /what it signs is not cosign's claim/,

@@ -17,6 +17,9 @@ const annotation = {
   bundle: 'dev.sigstore.cosign/bundle',
 } as const;
 
+/** Certificates and log entries have some KiB; longer ones would hold up the thread. */
+const longestAnnotation = 64 * 1024;
+
 /** What a payload claims; true once its signature is. */
 export type Claim = { readonly digest: string; readonly identity: string };
 
@@ -29,6 +32,8 @@ export function toSimpleSigned(
   payload: Uint8Array,
   annotations: Readonly<Record<string, string>>,
 ): SignedContent {
+  const long = Object.values(annotation).find(key => (annotations[key]?.length ?? 0) > longestAnnotation);
+  if (long !== undefined) throw new ArtifactError('invalid', `${long} has more than 64 KiB`);
   const text = annotations[annotation.signature];
   if (text === undefined) throw new ArtifactError('invalid', `it has no annotation ${annotation.signature}`);
   const signature = fromBase64(text, annotation.signature);

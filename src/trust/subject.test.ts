@@ -49,11 +49,11 @@ describe('a pattern', () => {
   });
 
   test('takes no time that grows faster than the subject', () => {
-    const begun = performance.now();
+    const before = process.threadCpuUsage();
     for (const pattern of ['(a+)+b', '(a|a)*b', '(a?){500}a{500}b', '((a{1,30}){1,30})b']) {
       assert.equal(matches(pattern, 'a'.repeat(1024)), false);
     }
-    assert.ok(performance.now() - begun < 2000);
+    assert.ok(process.threadCpuUsage(before).user < 2_000_000);
   });
 
   test('matches as JavaScript’s own do, where the syntax is the same', () => {
