@@ -90,11 +90,14 @@ export async function openHouse(
   const sources = stack.use(await openSources(settings, log, pods, store.salt));
   const { registry, keychain } = sources;
   const unpacker = stack.use(
-    openUnpacker({
-      maxEntries: settings.maxLayerEntries,
-      maxBytes: settings.maxLayerSize,
-      maxRatio: settings.maxLayerRatio,
-    }),
+    openUnpacker(
+      {
+        maxEntries: settings.maxLayerEntries,
+        maxBytes: settings.maxLayerSize,
+        maxRatio: settings.maxLayerRatio,
+      },
+      (digest, more, written) => room.grow(digest, more, written),
+    ),
   );
   const trust = await openTrust({
     ...(settings.policy === undefined ? {} : { policyFile: settings.policy }),
@@ -166,7 +169,7 @@ export async function openHouse(
   const resolver = createResolver({ ...world, accessPolicy });
   const collector = createCollector({ ...world, authority });
   const room = createRoom({ ...world, collector }, settings);
-  const source = createLayerSource(world, settings.maxParallelDownloads);
+  const source = createLayerSource({ ...world, room }, settings.maxParallelDownloads);
   const preparation = createPreparation({
     ...world,
     source,

@@ -33,6 +33,7 @@ function run(
       OCI_ARTIFACT_KUBELET_DIR: node.kubeletDir,
       OCI_ARTIFACT_REGISTRIES_CONF: node.registriesConf,
       OCI_ARTIFACT_REGISTRIES_CONF_DIR: node.registriesConfDir,
+      OCI_ARTIFACT_DISK_MAX: '100',
       OCI_ARTIFACT_CACHE_HIGH: '100', // the disk of the machine is not the test's
       OCI_ARTIFACT_CACHE_LOW: '100',
     },

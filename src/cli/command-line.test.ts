@@ -34,6 +34,7 @@ test('with no flag and no environment the defaults hold', () => {
     retryAfterMax: 15 * 60_000,
     cacheHigh: 75,
     cacheLow: 70,
+    diskMax: 90,
     cacheMax: undefined,
     maxArtifactSize: undefined,
     scrubInterval: 7 * 24 * 60 * 60 * 1000,

@@ -182,6 +182,12 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     parse: parsePercent,
   },
   cacheLow: { value: 'PERCENT', says: 'where collection ends', preset: '70', parse: parsePercent },
+  diskMax: {
+    value: 'PERCENT',
+    says: 'of the disk in use (bytes or inodes), where pulls end',
+    preset: '90',
+    parse: parsePercent,
+  },
   cacheMax: { value: 'SIZE', says: 'largest size of the cache', preset: '', parse: optional(parseSize) },
   maxArtifactSize: {
     value: 'SIZE',

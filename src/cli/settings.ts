@@ -39,6 +39,7 @@ export type Settings = {
   readonly retryAfterMax: number;
   readonly cacheHigh: number;
   readonly cacheLow: number;
+  readonly diskMax: number;
   readonly cacheMax: number | undefined;
   readonly maxArtifactSize: number | undefined;
   /** Milliseconds between two verifications of the same content; 0: none but those that a publish needs. */

@@ -14,6 +14,8 @@ export type BodyWriter = AsyncDisposable & {
   takes(attributes: Attributes, size: number): boolean;
   /** Copies the bytes; when they are written is not known before `finish`. @throws what an earlier one failed with. */
   write(body: number, attributes: Attributes, bytes: Uint8Array): void;
+  /** How many are not written yet. */
+  waiting(): number;
   /** Waits until all are written. @throws likewise. */
   finish(): Promise<void>;
 };
@@ -27,6 +29,7 @@ export function openBodyWriter(into: string): BodyWriter {
   const underWay = new Set<Promise<void>>();
   let fill = createBatch();
   let thread: Thread<BodyWork, void> | undefined;
+  let sent = 0;
   let failure: { readonly thrown: unknown } | undefined;
 
   function throwFailure(): void {
@@ -39,11 +42,14 @@ export function openBodyWriter(into: string): BodyWriter {
   }
 
   async function writeThere(full: typeof fill, there: NonNullable<typeof thread>): Promise<void> {
+    const { count } = full.batch;
+    sent += count;
     try {
       await there.ask({ into, batch: full.batch });
     } catch (thrown) {
       failure ??= { thrown };
     }
+    sent -= count;
     full.clear();
     spare.push(full);
   }
@@ -65,6 +71,7 @@ export function openBodyWriter(into: string): BodyWriter {
       if (!fill.fits(bytes.length)) flush();
       fill.add(body, attributes, bytes);
     },
+    waiting: () => fill.batch.count + sent,
     async finish() {
       writeHere();
       await Promise.all(underWay);

@@ -2,14 +2,15 @@ import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { algorithmOf, toDigest, type Digest } from '../oci/digest.ts';
 import { quoteName } from '../oci/name.ts';
-import type { TocSummary } from '../oci/toc.ts';
+import { bodiesPerFolder, type TocSummary } from '../oci/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openBodyWriter } from './body-writer.ts';
 import { inspectFile, readUncompressed } from './compression.ts';
 import { createExtraction } from './extraction.ts';
+import { type Amount, type Grow, openGrowth } from './growth.ts';
 import { boundBytes, type UnpackLimits } from './limits.ts';
 import { openTocWriter } from './toc-writer.ts';
-import { openXattrWriter, type SetXattrs } from './xattr-batch.ts';
+import { openXattrWriter, type SetXattrs, type XattrBatch } from './xattr-batch.ts';
 
 /** One layer to unpack: a verified file, its digest, and an empty folder for bodies and table of contents. Plain data: it crosses threads. */
 export type UnpackJob = {
@@ -19,6 +20,19 @@ export type UnpackJob = {
   readonly limits: UnpackLimits;
 };
 
+/** What another thread does for this one. */
+export type UnpackMeans = { readonly setXattrs: SetXattrs; readonly grow: Grow };
+
+/** What the thread of a layer asks the one that started it. */
+export type UnpackQuestion =
+  | { readonly kind: 'xattrs'; readonly batch: XattrBatch }
+  | { readonly kind: 'grow'; readonly more: Amount; readonly written: Amount };
+
+/** A file takes whole blocks. */
+const blockSize = 4096;
+/** No entry of a tar is shorter. */
+const leastEntry = 512;
+
 /**
  * Unpacks a layer: uncompresses, hashes, reads the tar, writes the bodies and their table, all in one pass and in memory that does
  * not grow with the layer. What is in `into` after a failure is the caller's to remove.
@@ -27,7 +41,7 @@ export type UnpackJob = {
  */
 export async function unpackLayer(
   { source, digest, into, limits }: UnpackJob,
-  setXattrs: SetXattrs,
+  { setXattrs, grow }: UnpackMeans,
   signal: AbortSignal,
 ): Promise<TocSummary> {
   const label = `layer ${digest}`;
@@ -35,6 +49,8 @@ export async function unpackLayer(
   const bound = boundBytes(limits, file);
   const dropped = new Map<string, number>();
   const onDropped = (name: string): void => void dropped.set(name, (dropped.get(name) ?? 0) + 1);
+  const growth = openGrowth(grow);
+  let files = 0;
   using toc = openTocWriter(into);
   await using small = openBodyWriter(into);
   const xattrs = openXattrWriter(into, setXattrs, onDropped);
@@ -45,6 +61,7 @@ export async function unpackLayer(
     maxEntries: limits.maxEntries,
     bound,
     onEntry(entry) {
+      if (entry.kind === 'file') files++;
       toc.add(entry);
       xattrs.add(entry);
     },
@@ -61,6 +78,13 @@ export async function unpackLayer(
     read += chunk.length;
     if (read > bound.bytes) throw new ArtifactError('unmountable', `${label} ${bound.excess}`);
     if (!isVerified) sha256.update(chunk);
+    const most = files + Math.ceil(chunk.length / leastEntry);
+    const wanted = { bytes: read + most * blockSize, inodes: countInodes(most) };
+    const growing = growth.reach(wanted, () => ({
+      bytes: read - chunk.length,
+      inodes: files - small.waiting(),
+    }));
+    if (growing !== undefined) await growing;
     extraction.write(chunk);
     const setting = xattrs.flush();
     if (setting !== undefined) await setting;
@@ -70,6 +94,11 @@ export async function unpackLayer(
   await small.finish();
   const diffId = isVerified ? digest : toDigest('sha256', sha256.digest('hex'));
   return toc.end({ digest, diffId, notes: noteOf(dropped, label) });
+}
+
+/** The bodies, their folders, the layer's own, and its table. */
+function countInodes(bodies: number): number {
+  return bodies + Math.ceil(bodies / bodiesPerFolder) + 2;
 }
 
 function noteOf(dropped: ReadonlyMap<string, number>, label: string): string[] {

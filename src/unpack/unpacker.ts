@@ -3,7 +3,8 @@ import type { TocSummary } from '../oci/toc.ts';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import { startThread } from '../util/thread.ts';
 import { startsAsTar } from './tar-start.ts';
-import type { UnpackJob } from './job.ts';
+import type { Amount } from './growth.ts';
+import type { UnpackJob, UnpackQuestion } from './job.ts';
 import type { UnpackLimits } from './limits.ts';
 import { setXattrs } from './xattrs.ts';
 
@@ -23,8 +24,11 @@ export type Unpacker = AsyncDisposable & {
 /** MiB. The table of contents is written as it grows; what stays are a few chunks and the headers of one entry. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 128 };
 
-/** Disposing it ends what is under way. */
-export function openUnpacker(limits: UnpackLimits): Unpacker {
+/** Disposing it ends what is under way. @param grow grants a layer room on the disk before it takes it. */
+export function openUnpacker(
+  limits: UnpackLimits,
+  grow: (digest: Digest, more: Amount, written: Amount) => Promise<void> = async () => {},
+): Unpacker {
   const threads = new Set<AsyncDisposable>();
   let closing = false;
   return {
@@ -34,7 +38,10 @@ export function openUnpacker(limits: UnpackLimits): Unpacker {
         // It has ended when this is over, so that the folder is the caller's alone again.
         await using thread = startThread<UnpackJob, TocSummary>(import.meta.url, 'worker', {
           resourceLimits,
-          answer: setXattrs,
+          answer: (question: UnpackQuestion) =>
+            question.kind === 'grow'
+              ? grow(digest, question.more, question.written)
+              : setXattrs(question.batch),
         });
         using stack = new DisposableStack();
         const end = (): void => void thread[Symbol.asyncDispose]();

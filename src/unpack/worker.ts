@@ -1,6 +1,13 @@
 import { answerQuestions } from '../util/thread.ts';
-import { type UnpackJob, unpackLayer } from './job.ts';
+import type { Amount } from './growth.ts';
+import { type UnpackJob, unpackLayer, type UnpackQuestion } from './job.ts';
+import type { XattrBatch } from './xattr-batch.ts';
 
-answerQuestions((job: UnpackJob, { call, signal }) =>
-  unpackLayer(job, async batch => (await call(batch)) as readonly string[], signal),
-);
+answerQuestions((job: UnpackJob, { call, signal }) => {
+  const ask = (question: UnpackQuestion): Promise<unknown> => call(question);
+  const means = {
+    setXattrs: async (batch: XattrBatch) => (await ask({ kind: 'xattrs', batch })) as readonly string[],
+    grow: async (more: Amount, written: Amount) => void (await ask({ kind: 'grow', more, written })),
+  };
+  return unpackLayer(job, means, signal);
+});

@@ -370,7 +370,7 @@ test('room is made down to the low mark before a pull, and not a byte further', 
   for (let index = 0; index < 8; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const room = createRoom(
     { disk: createDisk(cache, 100), collector: cache.collector },
-    { cacheHigh: 80, cacheLow: 60 },
+    { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
   using _room = await room.reserve('r', [layer(50, 10)], [layer(50, 10)], () => 10, never);
   assert.deepEqual([...cache.views.keys()], ['v3', 'v4', 'v5', 'v6', 'v7']);
@@ -379,7 +379,7 @@ test('room is made down to the low mark before a pull, and not a byte further', 
 test('one sweep looks at the whole cache once, however much it frees', async () => {
   const cache = createCache();
   for (let index = 0; index < 20; index++) cache.blobs.set(digestOf(index), index);
-  const limits = { cacheHigh: 80, cacheLow: 40, cacheMax: 100 };
+  const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 40, cacheMax: 100 };
   const room = createRoom({ disk: createDisk(cache, 10_000), collector: cache.collector }, limits);
   await room.relieve(never);
   assert.equal(cache.bytes(), 50);
@@ -391,7 +391,7 @@ test('a pull that fits collects nothing', async () => {
   for (let index = 0; index < 7; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const room = createRoom(
     { disk: createDisk(cache, 100), collector: cache.collector },
-    { cacheHigh: 80, cacheLow: 60 },
+    { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
   using _room = await room.reserve('r', [layer(50, 10)], [layer(50, 10)], () => 10, never);
   assert.equal(cache.views.size, 7);
@@ -403,11 +403,11 @@ test('a pull that cannot fit fails before its first byte and names need and room
   cache.volumes.set('v', [digestOf(1)]);
   const room = createRoom(
     { disk: createDisk(cache, 100, 40), collector: cache.collector },
-    { cacheHigh: 80, cacheLow: 60 },
+    { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
   await assert.rejects(
     room.reserve('r/x:1', [layer(50, 31)], [layer(50, 31)], () => 31, never),
-    /r\/x:1 needs 31 B more .* room for 30 B below --cache-high \(80\)/,
+    /r\/x:1 needs 31 B more .* room for 30 B below --disk-max \(80\)/,
   );
 });
 
@@ -415,7 +415,7 @@ test('two pulls do not both take the last room', async () => {
   const cache = createCache();
   const room = createRoom(
     { disk: createDisk(cache, 100), collector: cache.collector },
-    { cacheHigh: 80, cacheLow: 60 },
+    { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
   const first = await room.reserve('a', [layer(50, 50)], [layer(50, 50)], () => 50, never);
   await assert.rejects(
@@ -431,7 +431,7 @@ test('a pull that goes on needs room for what it lacks, and one that could never
   for (let index = 0; index < 4; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const room = createRoom(
     { disk: createDisk(cache, 100, 20), collector: cache.collector },
-    { cacheHigh: 80, cacheLow: 60 },
+    { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
   using _room = await room.reserve('r', [layer(50, 40)], [layer(50, 40)], () => 15, never);
   assert.equal(cache.views.size, 4);
@@ -445,7 +445,7 @@ test('a pull that goes on needs room for what it lacks, and one that could never
 test('the cache keeps below its own maximum on an empty disk', async () => {
   const cache = createCache();
   for (let index = 0; index < 5; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
-  const limits = { cacheHigh: 80, cacheLow: 80, cacheMax: 50 };
+  const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 80, cacheMax: 50 };
   const room = createRoom({ disk: createDisk(cache, 10_000), collector: cache.collector }, limits);
   using _room = await room.reserve('r', [layer(50, 20)], [layer(50, 20)], () => 20, never);
   assert.deepEqual([...cache.views.keys()], ['v2', 'v3', 'v4']);
@@ -455,31 +455,28 @@ test('what is in the way is named: the disk, its inodes, or the bound of the cac
   const cache = createCache();
   const refuses = (disk: ReturnType<typeof createDisk>, cacheMax: number, why: RegExp) =>
     assert.rejects(
-      createRoom({ disk, collector: cache.collector }, { cacheHigh: 80, cacheLow: 60, cacheMax }).reserve(
-        'r',
-        [layer(50, 20)],
-        [layer(50, 20)],
-        () => 20,
-        never,
-      ),
+      createRoom(
+        { disk, collector: cache.collector },
+        { cacheHigh: 80, diskMax: 80, cacheLow: 60, cacheMax },
+      ).reserve('r', [layer(50, 20)], [layer(50, 20)], () => 20, never),
       { code: 'exhausted', message: why },
     );
   await refuses(
     createDisk(cache, 20),
     10,
-    /^r needs 20 B more .* its disk has room for 16 B below --cache-high \(80\)/,
+    /^r needs 20 B more .* its disk has room for 16 B below --disk-max \(80\)/,
   );
   await refuses(
     createDisk(cache, 100, 0, 95),
     100,
-    /95 of 100 inodes of its disk are in use, above --cache-high \(80\)/,
+    /^r needs 1 inodes more .* its disk has 0 below --disk-max \(80\)/,
   );
   await refuses(createDisk(cache, 100), 10, /it may have 10 B in all \(--cache-max\)/);
 });
 
 test('an artifact above the largest size is refused whatever room there is', async () => {
   const cache = createCache();
-  const limits = { cacheHigh: 80, cacheLow: 60, maxArtifactSize: 15 };
+  const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 60, maxArtifactSize: 15 };
   const room = createRoom({ disk: createDisk(cache, 10_000), collector: cache.collector }, limits);
   await assert.rejects(
     room.reserve('r', [layer(50, 20)], [], () => 0, never),
@@ -491,7 +488,7 @@ test('a disk above the high mark is relieved of the least recently used, below t
   const cache = createCache();
   for (let index = 0; index < 9; index++) addArtifact(cache, `v${index}`, 100 - index, [index + 1]);
   cache.volumes.set('v8', [digestOf(9)]); // the least recently used of all, and in use
-  const limits = { cacheHigh: 80, cacheLow: 60 };
+  const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 60 };
   const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, limits);
   await room.relieve(never);
   assert.deepEqual([...cache.views.keys()], ['v0', 'v1', 'v2', 'v3', 'v4', 'v8']);
@@ -502,7 +499,7 @@ test('a disk that is at the high mark, and not above it, is left alone', async (
   const cache = createCache();
   for (let index = 0; index < 8; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   cache.blobs.set(digestOf(50), 0); // what belongs to no view would be the first to go
-  const limits = { cacheHigh: 90, cacheLow: 60 };
+  const limits = { cacheHigh: 90, diskMax: 90, cacheLow: 60 };
   const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, limits);
   await room.relieve(never);
   assert.equal(cache.bytes(), 90);
@@ -511,7 +508,7 @@ test('a disk that is at the high mark, and not above it, is left alone', async (
 test('what a pull under way has yet to bring counts as there when the disk is relieved', async () => {
   const cache = createCache();
   for (let index = 0; index < 6; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
-  const limits = { cacheHigh: 80, cacheLow: 60 };
+  const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 60 };
   const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, limits);
   let remaining = 20;
   using _pull = await room.reserve('r', [layer(50, 20)], [layer(50, 20)], () => remaining, never);
@@ -523,7 +520,7 @@ test('what a pull under way has yet to bring counts as there when the disk is re
 });
 
 test('a cache above its own maximum, or a disk short of inodes, is relieved though bytes are free', async () => {
-  const limits = { cacheHigh: 80, cacheLow: 60 };
+  const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 60 };
   const large = createCache();
   for (let index = 0; index < 5; index++) addArtifact(large, `v${index}`, index, [index + 1]);
   const bounded = { ...limits, cacheMax: 40 };

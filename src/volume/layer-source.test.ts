@@ -140,6 +140,7 @@ function createWorld(look: (step: string) => void) {
     layers: { has: async () => false, stage: async () => stage },
     unpacker: { unpack: async () => look('unpack') },
     meter: { bytesPulled: () => {} },
+    room: { unpacking: () => ({ learn() {}, [Symbol.dispose]() {} }) },
   } as unknown as Parameters<typeof createLayerSource>[0];
 }
 
@@ -230,6 +231,7 @@ function createStallingSource() {
           },
         },
         meter: { bytesPulled: () => {} },
+        room: { unpacking: () => ({ learn() {}, [Symbol.dispose]() {} }) },
       } as unknown as Parameters<typeof createLayerSource>[0],
       6,
     ),

@@ -14,6 +14,7 @@ import type { Unpacker } from './contracts/unpacker.ts';
 import { createHashingSink } from './hashing-sink.ts';
 import { createMemorySink } from './memory-sink.ts';
 import { metered } from './metered-sink.ts';
+import type { Room } from './room.ts';
 import { createUnpacking } from './unpacking.ts';
 
 /** Where an artifact's layers may come from; offline, from the cache alone. */
@@ -52,10 +53,11 @@ export function createLayerSource(
     readonly layers: Layers;
     readonly unpacker: Unpacker;
     readonly meter: Meter;
+    readonly room: Pick<Room, 'unpacking'>;
   },
   maxParallelDownloads: number,
 ): LayerSource {
-  const { registry, blobs, layers, unpacker, meter } = world;
+  const { registry, blobs, layers, unpacker, meter, room } = world;
   // Of each registry for itself: one that stalls must not hold up what comes from others. And of each tenant: whatever
   // one asks for, from however many registries, must not hold up others.
   const slots = openSlots(maxParallelDownloads);
@@ -64,7 +66,7 @@ export function createLayerSource(
   // began must not be finished by the guess of another. By size too: a manifest that tells a wrong one has a download of
   // its own, which fails.
   const downloads = createSharedTurns();
-  const unpack = createUnpacking(layers, unpacker);
+  const unpack = createUnpacking(layers, unpacker, room);
   // Bounds open files; above the slots, since what is downloaded may be waiting for the disk.
   const works = openSlots(Math.max(32, 2 * maxParallelDownloads));
   // Small ones have no file open while they wait, and more of them share a sync.

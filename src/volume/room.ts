@@ -1,13 +1,18 @@
+import type { Digest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import { ArtifactError } from '../util/error.ts';
 import { formatSize } from '../util/size.ts';
 import type { Collector } from './collector.ts';
 import type { Disk, DiskUsage } from './contracts/store.ts';
+import { createLeases, footprint, type Need } from './leases.ts';
 
-/** How full the disk and the cache may get. Percent of the file system in use, as df counts it; sizes in bytes. */
+/** How full the disk and the cache may get. Percent of the filesystem in use, as df counts it; sizes in bytes. */
 export type Limits = {
+  /** Where collection begins, and where it ends. */
   readonly cacheHigh: number;
   readonly cacheLow: number;
+  /** Where pulls end. */
+  readonly diskMax: number;
   readonly cacheMax?: number | undefined;
   readonly maxArtifactSize?: number | undefined;
 };
@@ -26,37 +31,42 @@ export type Room = {
     remaining: () => number,
     signal: AbortSignal,
   ): Promise<Disposable>;
+  /** Keeps account of a layer that is unpacked, until disposed. `learn`: what it turned out to be. */
+  unpacking(
+    layer: LayerPlan,
+    signal: AbortSignal,
+  ): Disposable & { learn(summary: { readonly bytes: number; readonly bodies: number }): void };
+  /** Grants such a layer more than what it has, of which so much is written. @throws ArtifactError `exhausted`, and the next pull of it asks for so much at once. */
+  grow(digest: Digest, more: Need, written: Need): Promise<void>;
   /** Collects down to the low mark if the disk or the cache is above the high one. */
   relieve(signal: AbortSignal): Promise<void>;
 };
 
-/** An unpacked layer takes its transferred bytes while it is unpacked, and about twice as many afterwards. */
-const unpackedFactor = 3;
-
-/** Bytes of the disk that a layer takes at its most. */
-export function footprint({ form, descriptor }: LayerPlan): number {
-  return descriptor.size * (form === 'file' ? 1 : unpackedFactor);
-}
+/** Milliseconds between two collections that growing layers ask for while there is room without them. */
+const reliefEveryMs = 10_000;
 
 export function createRoom(
   world: { readonly disk: Disk; readonly collector: Collector },
   limits: Limits,
 ): Room {
   const { disk, collector } = world;
+  const { cacheLow, diskMax, cacheMax } = limits;
+  const cacheHigh = Math.min(limits.cacheHigh, diskMax);
   const reservations = new Set<() => number>();
-  const pending = (): number => [...reservations].reduce((sum, remaining) => sum + remaining(), 0);
+  const leases = createLeases();
+  let relievedAt = -Infinity;
 
-  const fits = async (
-    need: number,
-    percent: number,
-    ofMax: number,
-    cacheBytes?: number,
-  ): Promise<boolean> => {
+  const pending = (): Need => {
+    const { bytes, inodes } = leases.open();
+    const kept = [...reservations].reduce((sum, remaining) => sum + remaining(), 0);
+    return { bytes: Math.max(0, kept + bytes), inodes };
+  };
+
+  const fits = async (need: Need, percent: number, ofMax: number, cacheBytes?: number): Promise<boolean> => {
     const usage = await disk.usage();
-    const bytes = usage.usedBytes + need <= (capacity(usage) * percent) / 100;
-    const inodes = usage.totalInodes === 0 || usage.usedInodes <= (usage.totalInodes * percent) / 100;
-    if (!bytes || !inodes || limits.cacheMax === undefined) return bytes && inodes;
-    return (cacheBytes ?? (await collector.cacheBytes())) + need <= limits.cacheMax * ofMax;
+    if (need.bytes > roomIn(usage, percent) || need.inodes > inodesIn(usage, percent)) return false;
+    if (cacheMax === undefined) return true;
+    return (cacheBytes ?? (await collector.cacheBytes())) + leases.written() + need.bytes <= cacheMax * ofMax;
   };
 
   /** The disk with nothing of ours on it: what asks for more than that must not empty the cache in vain. */
@@ -70,13 +80,30 @@ export function createRoom(
     };
   };
 
-  /** True once there is room below the high mark. */
-  const make = async (need: number, signal: AbortSignal): Promise<boolean> => {
-    if (await fits(need, limits.cacheHigh, 1)) return true;
-    const low = limits.cacheLow / limits.cacheHigh;
-    await collector.collect(left => fits(need, limits.cacheLow, low, left), signal);
-    return fits(need, limits.cacheHigh, 1);
+  /** Collects above the high mark. True once there is room. */
+  const make = async (need: Need, signal: AbortSignal): Promise<boolean> => {
+    if (await fits(need, cacheHigh, 1)) return true;
+    const low = cacheLow / cacheHigh;
+    await collector.collect(
+      left => fits(need, Math.min(cacheLow, cacheHigh), Math.min(low, 1), left),
+      signal,
+    );
+    return fits(need, diskMax, 1);
   };
+
+  const relieveSoon = (signal: AbortSignal): void => {
+    if (Date.now() - relievedAt < reliefEveryMs) return;
+    relievedAt = Date.now();
+    make(pending(), signal).catch(() => {}); // who needs the room hears of it
+  };
+
+  const refusal = async (
+    subject: string,
+    need: Need,
+    kept: Need,
+    usage?: DiskUsage,
+  ): Promise<ArtifactError> =>
+    new ArtifactError('exhausted', explain(subject, need, kept, usage ?? (await disk.usage()), limits));
 
   return {
     async reserve(reference, all, missing, remaining, signal) {
@@ -87,19 +114,39 @@ export function createRoom(
           `${reference} has ${formatSize(size)}, and --max-artifact-size allows ${formatSize(limits.maxArtifactSize)}; raise it, or take a part by the attribute include`,
         );
       }
-      const whole = missing.reduce((sum, layer) => sum + footprint(layer), 0);
-      const need = remaining();
-      if (!(await fits(need + pending(), limits.cacheHigh, 1))) {
+      const beyond = leases.beyond(missing);
+      const need = { bytes: remaining() + beyond.bytes, inodes: beyond.inodes };
+      if (!(await fits(plus(need, pending()), cacheHigh, 1))) {
         const most = await withoutCache();
-        const room = (capacity(most) * limits.cacheHigh) / 100 - most.usedBytes;
-        if (whole > room || whole > (limits.cacheMax ?? whole))
-          throw new ArtifactError('exhausted', explain(reference, whole, 0, most, limits));
+        const whole = missing.reduce((sum, layer) => sum + footprint(layer), beyond.bytes);
+        if (whole > roomIn(most, diskMax) || whole > (cacheMax ?? whole))
+          throw await refusal(reference, { ...need, bytes: whole }, nothing, most);
       }
-      if (!(await make(need + pending(), signal))) {
-        throw new ArtifactError('exhausted', explain(reference, need, pending(), await disk.usage(), limits));
-      }
+      if (!(await make(plus(need, pending()), signal))) throw await refusal(reference, need, pending());
       reservations.add(remaining);
       return { [Symbol.dispose]: () => void reservations.delete(remaining) };
+    },
+    unpacking(layer, signal) {
+      const { digest } = layer.descriptor;
+      leases.begin(layer, signal);
+      return {
+        learn: ({ bytes, bodies }) => leases.learn(digest, { bytes, inodes: bodies }),
+        [Symbol.dispose]: () => leases.end(digest),
+      };
+    },
+    async grow(digest, more, written) {
+      const lease = leases.find(digest);
+      if (lease === undefined) return;
+      for (const what of ['bytes', 'inodes'] as const) {
+        lease.taken[what] += more[what];
+        lease.open[what] = Math.max(0, lease.taken[what] - written[what]);
+      }
+      const isRoom = await fits(pending(), diskMax, 1);
+      if (isRoom && !(await fits(pending(), cacheHigh, 1))) relieveSoon(lease.signal);
+      if (isRoom || (await make(pending(), lease.signal))) return;
+      leases.learn(digest, lease.taken);
+      lease.open.bytes = lease.open.inodes = 0;
+      throw await refusal(`layer ${digest}, as it is unpacked,`, more, pending());
     },
     async relieve(signal) {
       await make(pending(), signal);
@@ -107,25 +154,35 @@ export function createRoom(
   };
 }
 
+const nothing: Need = { bytes: 0, inodes: 0 };
+
+function plus(one: Need, other: Need): Need {
+  return { bytes: one.bytes + other.bytes, inodes: one.inodes + other.inodes };
+}
+
 function sizeOf(layers: readonly LayerPlan[]): number {
   return layers.reduce((sum, layer) => sum + layer.descriptor.size, 0);
 }
 
-/** What df calls the size: blocks kept for root are nobody's. */
-function capacity(usage: DiskUsage): number {
-  return usage.usedBytes + usage.availableBytes;
+/** Bytes below a mark, of what df calls the size: blocks kept for root are nobody's. Below 0 above it. */
+function roomIn({ usedBytes, availableBytes }: DiskUsage, percent: number): number {
+  return ((usedBytes + availableBytes) * percent) / 100 - usedBytes;
+}
+
+function inodesIn({ usedInodes, totalInodes }: DiskUsage, percent: number): number {
+  return totalInodes === 0 ? Infinity : Math.floor((totalInodes * percent) / 100) - usedInodes;
 }
 
 /** Names the one limit that is in the way. */
-function explain(reference: string, need: number, pending: number, usage: DiskUsage, limits: Limits): string {
-  const { cacheHigh, cacheMax } = limits;
-  const room = Math.max(0, (capacity(usage) * cacheHigh) / 100 - usage.usedBytes - pending);
-  const inodes = (100 * usage.usedInodes) / Math.max(1, usage.totalInodes);
-  const limit =
-    need > room
-      ? `its disk has room for ${formatSize(room)} below --cache-high (${cacheHigh})`
-      : inodes > cacheHigh || cacheMax === undefined
-        ? `${inodes.toFixed(0)} of 100 inodes of its disk are in use, above --cache-high (${cacheHigh})`
-        : `it may have ${formatSize(cacheMax)} in all (--cache-max)`;
-  return `${reference} needs ${formatSize(need)} more of the cache, and ${limit}; collecting what no volume or pin holds is not enough: free space, unpin artifacts, or give the node more`;
+function explain(subject: string, need: Need, kept: Need, usage: DiskUsage, limits: Limits): string {
+  const { diskMax, cacheMax } = limits;
+  const room = Math.max(0, roomIn(usage, diskMax) - kept.bytes);
+  const inodes = Math.max(0, inodesIn(usage, diskMax) - kept.inodes);
+  const [what, limit] =
+    need.bytes > room
+      ? [formatSize(need.bytes), `its disk has room for ${formatSize(room)} below --disk-max (${diskMax})`]
+      : need.inodes > inodes || cacheMax === undefined
+        ? [`${need.inodes} inodes`, `its disk has ${inodes} below --disk-max (${diskMax})`]
+        : [formatSize(need.bytes), `it may have ${formatSize(cacheMax)} in all (--cache-max)`];
+  return `${subject} needs ${what} more of the cache, and ${limit}; collecting what no volume or pin holds is not enough: free space, unpin artifacts, or give the node more`;
 }

@@ -2,7 +2,7 @@ import type { LayerPlan } from '../oci/plan.ts';
 import type { Pause } from '../util/pause.ts';
 import { createRate } from '../util/rate.ts';
 import { whilePaused } from './progress.ts';
-import { footprint } from './room.ts';
+import { footprint } from './leases.ts';
 import type { Progress } from './usecases.ts';
 
 /** As if all of it were there. */

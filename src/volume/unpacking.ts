@@ -6,6 +6,7 @@ import { createSharedTurns } from '../util/shared-turns.ts';
 import type { Tenants } from '../util/tenants.ts';
 import type { Layers } from './contracts/store.ts';
 import type { Unpacker } from './contracts/unpacker.ts';
+import type { Room } from './room.ts';
 
 /**
  * Unpacks the file of a tar layer into the cache, once, whoever asks; so many at a time, shared fairly between tenants and
@@ -23,7 +24,11 @@ export type Unpacking = (
 /** Each unpacks with one thread, uncompresses with another, and may write small files with a third. */
 const unpackShares = { total: 4, perTenant: 2 };
 
-export function createUnpacking(layers: Layers, unpacker: Unpacker): Unpacking {
+export function createUnpacking(
+  layers: Layers,
+  unpacker: Unpacker,
+  room: Pick<Room, 'unpacking'>,
+): Unpacking {
   const turns = createSharedTurns();
   const threads = createFairSlots(unpackShares);
   return async (path, layer, { place, tenants }, signal) => {
@@ -31,8 +36,11 @@ export function createUnpacking(layers: Layers, unpacker: Unpacker): Unpacking {
     using turn = await turns.take(digest, tenants, signal);
     if (await layers.has(digest)) return;
     using _thread = await threads.acquire(place, turn.tenants, signal);
+    using lease = room.unpacking(layer, signal);
     await using stage = await layers.stage(digest);
-    await stage.commit(await about(layer, unpacker.unpack(path, digest, stage.path, signal)));
+    const summary = await about(layer, unpacker.unpack(path, digest, stage.path, signal));
+    await stage.commit(summary);
+    lease.learn(summary);
   };
 }
 

@@ -36,7 +36,12 @@ for (const [what, cacheMax, size] of [
       totalInodes: 0,
       usedInodes: 0,
     });
-    const limits = { cacheHigh: 75, cacheLow: 70, ...(cacheMax === undefined ? {} : { cacheMax }) };
+    const limits = {
+      cacheHigh: 75,
+      diskMax: 75,
+      cacheLow: 70,
+      ...(cacheMax === undefined ? {} : { cacheMax }),
+    };
     const room = createRoom({ disk: { usage }, collector }, limits);
     const reserve = (bytes: number) => room.reserve('r', [layer(bytes)], [layer(bytes)], () => bytes, signal);
     await assert.rejects(reserve(size), { code: 'exhausted', message: /not enough/ });

@@ -59,7 +59,11 @@ describe('collection', () => {
   });
 
   test('begins at the high mark of the disk and ends at the low one', async () => {
-    await using around = await openSmallDisk('size=40m', { '--cache-high': '75', '--cache-low': '50' });
+    await using around = await openSmallDisk('size=40m', {
+      '--disk-max': '75',
+      '--cache-high': '75',
+      '--cache-low': '50',
+    });
     const volumes: SmallVolume[] = [];
     for (let nth = 0; nth < 4; nth++) {
       volumes.push(await around.volume(8 * MiB));
@@ -70,7 +74,7 @@ describe('collection', () => {
     const big = await around.volume(31 * MiB);
     const { code, text } = await outcomeOf(around.daemon.csi.NodePublishVolume(big.request));
     assert.equal(code, 'RESOURCE_EXHAUSTED', text);
-    assert.match(text, /room for (29|30)\.\d MiB below --cache-high \(75\)/);
+    assert.match(text, /room for (29|30)\.\d MiB below --disk-max \(75\)/);
   });
 
   test('by prune leaves volumes, pins and pulls under way', async () => {

@@ -33,7 +33,11 @@ export async function openProduct(folder: string): Promise<Product> {
     if (!(await store.layers.has(digest))) {
       await using stage = await store.layers.stage(digest);
       await stage.commit(
-        await unpackLayer({ source, digest, into: stage.path, limits: anyLimits }, setXattrs, never),
+        await unpackLayer(
+          { source, digest, into: stage.path, limits: anyLimits },
+          { setXattrs, grow: async () => {} },
+          never,
+        ),
       );
     }
     const descriptor = {

@@ -92,6 +92,7 @@ export async function spawnDaemon(node: TestNode, options: DaemonOptions = {}): 
     '--http-listen': httpAddress,
     '--registries-conf': node.registriesConf,
     '--registries-conf-dir': node.registriesConfDir,
+    '--disk-max': '100',
     '--cache-high': '100', // the disk of the machine is not the test's
     '--cache-low': '100',
     '--log-level': 'debug',

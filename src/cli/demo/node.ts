@@ -89,6 +89,7 @@ export async function openNode(): Promise<DemoNode> {
       '--registries-conf-dir': join(path, 'conf.d'),
       '--http-listen': '',
       // How full the disk is otherwise is not this node's business.
+      '--disk-max': '100',
       '--cache-high': '100',
       '--cache-low': '100',
     },
