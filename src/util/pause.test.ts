@@ -21,6 +21,24 @@ test('work that is paused is done again at the time, and each wait is told, and 
   assert.equal(told.at(-1), undefined);
 });
 
+test('work is tried every 15 s of a long pause, since mirrors may be well again', async t => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  const until = Date.now() + 600_000;
+  const times: number[] = [];
+  const work = async (): Promise<string> => {
+    times.push(Date.now());
+    if (times.length < 4) throw pausedUntil(until);
+    return 'by a mirror';
+  };
+  const working = throughPauses(work, () => {}, never);
+  for (let step = 0; step < 3; step++) {
+    await new Promise(setImmediate);
+    t.mock.timers.tick(15_000);
+  }
+  assert.equal(await working, 'by a mirror');
+  assert.deepEqual(times, [0, 15_000, 30_000, 45_000]);
+});
+
 test('what is no pause is thrown on at once', async () => {
   const failure = new ArtifactError('unavailable', 'no');
   await assert.rejects(

@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises';
+import timers from 'node:timers/promises';
 import { ArtifactError } from './error.ts';
 
 /** A registry that asks not to be asked before a time, in milliseconds since 1970. */
@@ -44,7 +44,7 @@ export async function throughPauses<T>(
       tell(pause);
       const waitMs = Math.min(Math.max(pause.until - Date.now(), 0), stepMs);
       // Who is cancelled hears of the pause at the next turn.
-      await setTimeout(waitMs, undefined, { signal }).catch(() => {});
+      await timers.setTimeout(waitMs, undefined, { signal }).catch(() => {});
       if (signal.aborted) throw thrown;
       tell(undefined);
     }
