@@ -5,39 +5,62 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { openRandom } from '../support/random.ts';
 import { endure } from './endurance.ts';
+import { endureFailures, type Failures } from './failures.ts';
 
 /**
- * `npm run endure [-- --kills 2000 --seed 7]`: builds the daemon and kills it so many times at random moments of one
- * node's life. Fails at the first wrong byte, lost volume or leaked mount, with the seed that decides what was asked.
+ * `npm run endure [-- --kills 2000 --failures 10000 --seed 7]`: builds the daemon, publishes so many artifacts whose layers
+ * fail, and kills it so many times at random moments of one node's life. Fails at the first wrong byte, lost volume or
+ * leaked mount, thread or file, or end of the daemon of its own, with the seed that decides what was asked.
  */
 
-const usage = 'usage: npm run endure [-- --kills <count> --seed <number>]';
+const usage = 'usage: npm run endure [-- --kills <count> --failures <count> --seed <number>]';
 
 function readNumber(name: string, text: string): number {
   const value = Number(text);
-  if (Number.isInteger(value) && value > 0) return value;
-  console.error(`invalid --${name} "${text}": must be a whole number above 0\n${usage}`);
+  if (Number.isInteger(value) && value >= 0) return value;
+  console.error(`invalid --${name} "${text}": must be a whole number\n${usage}`);
   return process.exit(2);
 }
 
 const { values } = parseArgs({
   options: {
     kills: { type: 'string', default: '2000' },
+    failures: { type: 'string', default: '10000' },
     seed: { type: 'string', default: String(randomInt(1, 2 ** 31)) },
   },
 });
 const kills = readNumber('kills', values.kills);
+const failures = readNumber('failures', values.failures);
 const seed = readNumber('seed', values.seed);
 
 if (spawnSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' }).status !== 0) process.exit(1);
 const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
-console.log(`${kills} kills, seed ${seed}`);
-const start = performance.now();
-const { calls, killedCalls, reboots, moves } = await endure(program, kills, openRandom(seed), soFar =>
-  console.log(`${soFar.kills} kills, ${soFar.calls} calls, ${soFar.reboots} reboots`),
-);
-const seconds = ((performance.now() - start) / 1000).toFixed(0);
-console.log(
-  `${kills} kills in ${seconds} s: ${calls} calls of kubelet, ${killedCalls} lives cut in a call, ${reboots} reboots without a registry, ` +
-    `${moves} tags moved; 0 wrong bytes, 0 lost volumes, 0 leaked mounts`,
-);
+console.log(`${failures} publishes of layers that fail, ${kills} kills, seed ${seed}`);
+
+function startClock(): () => string {
+  const start = performance.now();
+  return () => ((performance.now() - start) / 1000).toFixed(0);
+}
+
+function describe({ publishes, codes }: Failures): string {
+  return `${publishes} publishes of layers that fail: ${[...codes].map(([code, count]) => `${count} ${code}`).join(', ')}`;
+}
+
+if (failures > 0) {
+  const seconds = startClock();
+  const ended = await endureFailures(program, failures, openRandom(seed), soFar =>
+    console.log(`${describe(soFar)}, ${seconds()} s`),
+  );
+  console.log(`${describe(ended)} in ${seconds()} s; the daemon lives, with no more threads or open files`);
+}
+
+if (kills > 0) {
+  const seconds = startClock();
+  const { calls, killedCalls, reboots, moves } = await endure(program, kills, openRandom(seed), soFar =>
+    console.log(`${soFar.kills} kills, ${soFar.calls} calls, ${soFar.reboots} reboots`),
+  );
+  console.log(
+    `${kills} kills in ${seconds()} s: ${calls} calls of kubelet, ${killedCalls} lives cut in a call, ${reboots} reboots without a registry, ` +
+      `${moves} tags moved; 0 wrong bytes, 0 lost volumes, 0 leaked mounts`,
+  );
+}

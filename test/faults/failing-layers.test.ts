@@ -1,0 +1,12 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { endureFailures } from '../endure/failures.ts';
+import { openRandom } from '../support/random.ts';
+
+const random = openRandom();
+
+test(`layers that fail, many at once, end no daemon and leave no thread and no open file (FAULT_SEED=${random.seed})`, async () => {
+  const { publishes, codes } = await endureFailures(undefined, 50, random, () => {});
+  assert.ok(publishes >= 50);
+  assert.ok((codes.get('FAILED_PRECONDITION') ?? 0) > 25);
+});
