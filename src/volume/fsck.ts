@@ -3,10 +3,12 @@ import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { toArtifactError } from '../util/error.ts';
 import { notHere } from './absence.ts';
+import type { Pins, VolumeRecords } from './contracts/records.ts';
 import type { Blobs, Item, Layers, Look, View, Views } from './contracts/store.ts';
 import { formatShown, type Integrity } from './integrity.ts';
 import type { Manifests } from './manifests.ts';
 import type { Retirement } from './retirement.ts';
+import { findBrokenRoots } from './root-check.ts';
 import { contentOf } from './roots.ts';
 import type { Trees } from './trees.ts';
 import type { Finding, Progress } from './usecases.ts';
@@ -22,6 +24,8 @@ export async function checkCache(
     readonly blobs: Blobs;
     readonly layers: Layers;
     readonly views: Views;
+    readonly volumes: Pick<VolumeRecords, 'list'>;
+    readonly pins: Pick<Pins, 'list'>;
     readonly integrity: Integrity;
     readonly retirement: Retirement;
     readonly trees: Trees;
@@ -95,6 +99,8 @@ export async function checkCache(
     }
   };
 
+  // Before anything is put aside: that is reported for itself.
+  for (const { name, problem } of await findBrokenRoots(world, signal)) report(name, problem, [], false);
   const work = [
     ...(await blobs.list()).map(held => ({ item: { kind: 'blobs', digest: held.digest } as Item, held })),
     ...(await layers.list()).map(held => ({ item: { kind: 'layers', digest: held.digest } as Item, held })),
