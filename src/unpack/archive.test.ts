@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { ArtifactError } from '../util/error.ts';
 import { readArchive } from './archive.ts';
@@ -71,4 +72,45 @@ test('an aborted read ends with the reason', async () => {
     yield Buffer.alloc(10);
   }
   await assert.rejects(Array.fromAsync(readArchive(endless(), controller.signal)), /enough/);
+});
+
+for (const [name, compress] of [
+  ['gzip', gzipSync],
+  ['zstd', zstdCompressSync],
+] as const) {
+  test(`a tar compressed with ${name} is read, whatever the pieces that it comes in`, async () => {
+    for (const size of [1, 100, 1 << 20]) {
+      const seen: [string, number][] = [];
+      for await (const entry of readArchive(slices(compress(await layout()), size), never)) {
+        let bytes = 0;
+        for await (const chunk of entry.content) bytes += chunk.length;
+        seen.push([entry.path, bytes]);
+      }
+      assert.deepEqual(seen, [
+        ['index.json', 2],
+        ['blobs/big', 100_000],
+      ]);
+    }
+  });
+
+  test(`a tar compressed with ${name} that is cut short is refused`, async () => {
+    const whole = compress(await layout());
+    const read = async (): Promise<void> => {
+      for await (const entry of readArchive(slices(whole.subarray(0, whole.length - 20), 64), never))
+        for await (const _ of entry.content);
+    };
+    await assert.rejects(
+      read,
+      (thrown: unknown) => thrown instanceof ArtifactError && thrown.code === 'invalid',
+    );
+  });
+}
+
+test('a tar in another compression is refused by its name', async () => {
+  const bzip2 = Buffer.concat([Buffer.from('BZh9'), Buffer.alloc(600)]);
+  await assert.rejects(
+    Array.fromAsync(readArchive(slices(bzip2, 100), never)),
+    (thrown: unknown) =>
+      thrown instanceof ArtifactError && /compressed with bzip2; only plain tars/.test(thrown.message),
+  );
 });
