@@ -41,7 +41,7 @@ export function parseJsonObject(text: string, path = ''): JsonObject {
 }
 
 /**
- * Where an object has a key that it had before, in what is known to be JSON. In linear time: documents of 4 MiB come
+ * Where an object has a key that it had before, in what is known to be JSON. In linear time, as documents come
  * from registries.
  */
 function findSecondKey(json: string): number | undefined {
