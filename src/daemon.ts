@@ -109,12 +109,16 @@ const hupped = 'SIGHUP is ignored: configuration files are read again when they 
 
 const noDisk: DiskUsage = { totalBytes: 0, usedBytes: 0, availableBytes: 0, totalInodes: 0, usedInodes: 0 };
 
+/** One line for one event. */
+const textFormat = { colorize: false, singleLine: true, translateTime: false, errorLikeObjectKeys: [] } as const;
+
 /** A log that holds up nothing: what its reader does not take is kept for a while, and then counted. */
 async function createLog(settings: Settings): Promise<{ readonly log: Logger; dropped(): number }> {
   const { logLevel: level, logFormat } = settings;
   const format =
-    logFormat === 'text' ? (await import('pino-pretty')).default.prettyFactory({ colorize: false }) : String;
-  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
+    logFormat === 'text' ? (await import('pino-pretty')).default.prettyFactory(textFormat) : String;
+  const formatters = { level: (label: string) => ({ level: label }) };
+  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters };
   const output = openLineWriter(1, dropped =>
     log.warn({ dropped }, 'lines of this log were dropped here, because nothing took them'),
   );

@@ -49,7 +49,7 @@ describe(
       await using kube = await openKubeApiServer();
       await using node = await testNode([host]);
       await using daemon = await startDaemon(node, {
-        flags: { '--pod-pull-secrets': 'true', '--log-level': 'trace' },
+        flags: { '--pod-pull-secrets': 'true', '--log-level': 'debug' },
         env: { KUBECONFIG: kube.kubeconfig },
       });
       kube.object(pathOf('secrets', 'default', 'of-a'), pullSecretObject({ [host]: authOf('alice') }));
@@ -126,7 +126,7 @@ describe(
           requireServiceAccount: true,
         },
       });
-      await using daemon = await startDaemon(node, { flags: { ...flags, '--log-level': 'trace' } });
+      await using daemon = await startDaemon(node, { flags: { ...flags, '--log-level': 'debug' } });
       const tokens = (token: string, name: string): string => JSON.stringify({ [name]: { token } });
       const outcomes = [
         await publish(daemon, b, { attributes: { [tokensKey]: tokens(saToken, audience) } }),
@@ -159,7 +159,7 @@ describe(
       const authFile = join(node.path, 'auth.json');
       await writeFile(authFile, JSON.stringify({ credHelpers: { [host]: 'vault' } }));
       await using daemon = await startDaemon(node, {
-        flags: { '--auth-file': authFile, '--log-level': 'trace' },
+        flags: { '--auth-file': authFile, '--log-level': 'debug' },
         env: { PATH: `${bin}:${process.env['PATH']}` },
       });
       const { places } = await daemon.artifacts.ExplainCredentials({ reference: a });
@@ -205,7 +205,7 @@ describe('a registry with htpasswd', needs('root', 'registry', 'oras'), () => {
 
     await using node = await testNode([host]);
     {
-      await using daemon = await startDaemon(node, { flags: { '--log-level': 'trace' } });
+      await using daemon = await startDaemon(node, { flags: { '--log-level': 'debug' } });
       const outcomes = [
         await publish(daemon, reference),
         await publish(daemon, reference, { secrets: wrong }),

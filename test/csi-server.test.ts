@@ -105,7 +105,7 @@ test('one call is one line with whom, what, how long and how it ended, and one o
     digest,
     bytes: 4096,
     code: 'OK',
-    msg: 'call',
+    msg: 'volume published',
   });
   const [{ method, code, seconds } = { method: '', code: -1, seconds: -1 }] = edge.observed;
   assert.deepEqual([method, code], ['/csi.v1.Node/NodePublishVolume', 0]);
@@ -141,7 +141,7 @@ test('the line of an unpublish says whose volume went and what it was, and is sh
     volumeId: volume.volumeId,
     target: targetPath,
     code: 'OK',
-    msg: 'call',
+    msg: 'volume unpublished',
   };
   const what = {
     namespace: 'shop',

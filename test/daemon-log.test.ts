@@ -39,7 +39,7 @@ for (const format of ['json', 'text']) {
       await rm(other);
       const rest = async () => (await readFile(log, 'utf8')).slice(before.length);
       await waitUntil(daemon, async () => (await rest()).includes('Identity/Probe'), 'writing again');
-      assert.equal((await rest()).split('GetPluginInfo').length, 101);
+      assert.equal((await rest()).split('Identity/GetPluginInfo').length, 101);
       assert.equal(await daemon.end('SIGTERM'), 0);
     },
   );
@@ -68,7 +68,7 @@ test('a log that nobody reads holds up no call, and is whole for a reader that c
   const read = async (): Promise<boolean> => {
     const { bytesRead, buffer } = await reader.read(Buffer.alloc(1 << 20));
     text += buffer.toString('utf8', 0, bytesRead);
-    return text.split('GetPluginInfo').length === 1_001;
+    return text.split('Identity/GetPluginInfo').length === 1_001;
   };
   await waitUntil(daemon, () => read().catch(() => false), 'all lines');
   assert.equal(await daemon.end('SIGTERM'), 0);

@@ -119,7 +119,7 @@ const refused: [keyof Settings, string, RegExp][] = [
   ['cacheHigh', '101', /percentage/],
   ['cacheHigh', '0', /percentage/],
   ['cacheMax', 'lots', /not a size/],
-  ['logLevel', 'verbose', /trace, debug/],
+  ['logLevel', 'verbose', /debug, info/],
 ];
 for (const [key, text, why] of refused) {
   test(`${formatFlag(key)} refuses "${text.slice(0, 40)}" and says which flag or variable it was`, () => {

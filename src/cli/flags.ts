@@ -216,9 +216,9 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
   },
   logLevel: {
     value: 'LEVEL',
-    says: 'trace, debug, info, warn, error or silent',
+    says: 'debug, info, warn, error or silent',
     preset: 'info',
-    parse: oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent'),
+    parse: oneOf('debug', 'info', 'warn', 'error', 'silent'),
   },
   logFormat: { value: 'FORMAT', says: 'json or text', preset: 'json', parse: oneOf('json', 'text') },
 };

@@ -48,6 +48,6 @@ export type Settings = {
   readonly maxLayerSize: number;
   /** Uncompressed bytes for each compressed one. */
   readonly maxLayerRatio: number;
-  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly logFormat: 'json' | 'text';
 };

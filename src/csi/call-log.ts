@@ -48,8 +48,37 @@ export function logCall(log: Logger, { method, note, milliseconds, code, error, 
       // An internal error is a bug or a broken disk: say where.
       ...(code === status.INTERNAL ? { stack: redact(stackOf(error), secrets) } : {}),
     },
-    'call',
+    messageOf(method, code),
   );
+}
+
+/** What is done once the call of that name succeeds; others are told by their name. */
+const deeds: Readonly<Record<string, string>> = {
+  NodePublishVolume: 'volume published',
+  NodeUnpublishVolume: 'volume unpublished',
+  Pull: 'artifact pulled',
+  Remove: 'artifact removed',
+  Load: 'artifacts loaded',
+  Prune: 'cache pruned',
+  Pin: 'artifact pinned',
+  Unpin: 'artifact unpinned',
+  Mount: 'artifact mounted',
+  Unmount: 'artifact unmounted',
+  Fsck: 'cache verified',
+};
+
+function messageOf(method: string, code: status): string {
+  const name = method.slice(method.lastIndexOf('/') + 1);
+  switch (code) {
+    case status.OK:
+      return deeds[name] ?? `${name} answered`;
+    case status.ABORTED:
+      return `${name} goes on`;
+    case status.CANCELLED:
+      return `${name} cancelled`;
+    default:
+      return `${name} failed`;
+  }
 }
 
 function levelOf(method: string, code: status): 'debug' | 'info' | 'warn' | 'error' {

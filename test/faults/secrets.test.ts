@@ -51,7 +51,7 @@ for (const [scheme, guard] of Object.entries(guards)) {
     test('gives what it has to the right credential alone, and no secret is written anywhere', async () => {
       await using registry = await openFaultyRegistry({ guard });
       await using node = await testNode([registry.host]);
-      await using daemon = await startDaemon(node, { flags: { '--log-level': 'trace' } });
+      await using daemon = await startDaemon(node, { flags: { '--log-level': 'debug' } });
       const { reference } = await registry.push('private', 'v1', [{ name: 'f', bytes: Buffer.from('x') }]);
       await registry.push('other', 'v1', [{ name: 'f', bytes: Buffer.from('y') }]);
       const tokens = JSON.stringify({ '': { token, expirationTimestamp: '2030-01-01T00:00:00Z' } });
@@ -144,7 +144,7 @@ test('an identity token is shown to the token server alone', async () => {
     guard: { kind: 'bearer', username, password, refreshToken },
   });
   await using node = await testNode([registry.host]);
-  await using daemon = await startDaemon(node, { flags: { '--log-level': 'trace' } });
+  await using daemon = await startDaemon(node, { flags: { '--log-level': 'debug' } });
   const { reference } = await registry.push('private', 'v1', [{ name: 'f', bytes: Buffer.from('x') }]);
   const auths = { [registry.host]: { username: '<token>', identitytoken: refreshToken } };
   const request = await publishRequest(
