@@ -110,7 +110,7 @@ const hupped = 'SIGHUP is ignored: configuration files are read again when they 
 const noDisk: DiskUsage = { totalBytes: 0, usedBytes: 0, availableBytes: 0, totalInodes: 0, usedInodes: 0 };
 
 /** One line for one event. */
-const textFormat = { colorize: false, singleLine: true, translateTime: false, errorLikeObjectKeys: [] } as const;
+const textFormat = { colorize: false, singleLine: true, translateTime: false, errorLikeObjectKeys: [] };
 
 /** A log that holds up nothing: what its reader does not take is kept for a while, and then counted. */
 async function createLog(settings: Settings): Promise<{ readonly log: Logger; dropped(): number }> {
