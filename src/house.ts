@@ -42,6 +42,7 @@ import { createSignatures } from './volume/signatures.ts';
 import { createTrees } from './volume/trees.ts';
 import type { Artifacts, Publishing } from './volume/usecases.ts';
 import { toArtifactError } from './util/error.ts';
+import { createKeyedMutex } from './util/mutex.ts';
 import { openSources } from './sources.ts';
 
 /** How often the disk is looked at between pulls. */
@@ -119,6 +120,7 @@ export async function openHouse(
     archive: { read: readArchive },
     kubelet: openKubeletPods(settings.kubeletDir),
     holds: createHolds(),
+    viewTurns: createKeyedMutex(),
     platform: toPlatform(process.arch),
     viewsFolder: join(stateDir, 'views'),
     hash: hashBytes,

@@ -7,6 +7,7 @@ import type { NodeGetCapabilitiesResponse__Output } from '../src/csi/wire/csi/v1
 import type { NodeGetVolumeStatsResponse__Output } from '../src/csi/wire/csi/v1/NodeGetVolumeStatsResponse.ts';
 import type { ProbeResponse__Output } from '../src/csi/wire/csi/v1/ProbeResponse.ts';
 import { ArtifactError } from '../src/util/error.ts';
+import { createKeyedMutex } from '../src/util/mutex.ts';
 import { createPublishing } from '../src/volume/publish.ts';
 import type { PublishRequest } from '../src/volume/request.ts';
 import {
@@ -116,6 +117,7 @@ test('the line of an unpublish says whose volume went and what it was, and is sh
   const unused = (): never => assert.fail('not part of an unpublish');
   const records = new Map([[targetPath, { ...volume, holds: [] }]]);
   const publishing = createPublishing({
+    viewTurns: createKeyedMutex(),
     pull: { pull: unused, list: unused, stop: unused },
     volumes: {
       find: async target => records.get(target),

@@ -124,10 +124,12 @@ export function openBlobs(
 
     check: (digest, signal, look = hashFile) =>
       attempt(`checking blob ${digest}`, async () => {
-        if (lstatSync(path(digest), { throwIfNoEntry: false }) === undefined) return undefined;
+        const isThere = (): boolean => lstatSync(path(digest), { throwIfNoEntry: false }) !== undefined;
+        if (!isThere()) return undefined;
         const { uid, gid } = statSync(folders.above(digest).path);
         const bytes = { algorithm: algorithmOf(digest), hex: hexOf(digest) };
-        return findDamage(path(digest), { ...bytes, mode: 0o644, uid, gid }, look, signal);
+        const damage = await findDamage(path(digest), { ...bytes, mode: 0o644, uid, gid }, look, signal);
+        return isThere() ? damage : undefined; // it was removed meanwhile
       }),
 
     remove: digest =>

@@ -142,7 +142,8 @@ export function openLayers(
     check: (digest, signal, look = hashFile) =>
       attempt(`checking layer ${digest}`, async () => {
         await arriving.get(digest)?.settled;
-        return findDamage(digest, look, signal);
+        const damage = await findDamage(digest, look, signal);
+        return existsSync(path(digest)) ? damage : undefined; // it was removed meanwhile
       }),
     files(digest) {
       const layer = path(digest);

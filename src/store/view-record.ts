@@ -1,3 +1,4 @@
+import { open } from 'node:fs/promises';
 import type { Digest } from '../oci/digest.ts';
 import {
   type Fields,
@@ -8,6 +9,7 @@ import {
   isFields,
   isText,
   isTextList,
+  parseFields,
 } from './json-record.ts';
 
 /** Which part of the artifact a view shows. */
@@ -35,7 +37,7 @@ export type ViewRecord = {
 };
 
 /** The record of a sidecar's fields, or undefined where it is torn, foreign, or another view's. */
-export function parseView(fields: Fields, key: string): ViewRecord | undefined {
+function parseView(fields: Fields, key: string): ViewRecord | undefined {
   const {
     manifest,
     reference,
@@ -78,4 +80,16 @@ function isSelection(value: unknown): value is Selection {
 
 function isUnpack(value: unknown): value is Selection['unpack'] {
   return value === 'auto' || value === 'never' || value === 'always';
+}
+
+/** The record at a path, and when it was last touched; undefined where it is torn, foreign, or another view's. */
+export async function readView(
+  path: string,
+  key: string,
+): Promise<(ViewRecord & { usedAt: number }) | undefined> {
+  await using file = await open(path);
+  const { mtimeMs } = await file.stat();
+  const fields = parseFields(await file.readFile('utf8'));
+  const record = fields === undefined ? undefined : parseView(fields, key);
+  return record && { ...record, usedAt: mtimeMs };
 }

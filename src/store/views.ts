@@ -1,5 +1,5 @@
 import { lstatSync, utimesSync } from 'node:fs';
-import { open, rename, stat } from 'node:fs/promises';
+import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DirectoryNode } from '../oci/tree.ts';
 import { errnoOf } from '../util/error.ts';
@@ -10,12 +10,12 @@ import { writeAside } from './atomic-file.ts';
 import type { Evidence, Item } from './evidence.ts';
 import { attempt, toStoreError } from './failure.ts';
 import { type Folder, openFolder } from './folder.ts';
-import { parseFields } from './json-record.ts';
 import type { Note } from './records.ts';
 import type { Scratch } from './scratch.ts';
 import { holdsInode } from './tree-inodes.ts';
 import { type Comparison, compareTree } from './view-compare.ts';
-import { parseView, type ViewRecord } from './view-record.ts';
+import { readView, type ViewRecord } from './view-record.ts';
+import { createViewIndex, itemsOf } from './view-index.ts';
 import { isKey, shapeName, sidecarName, strays, verifyKey } from './view-names.ts';
 import { openShape, readShape } from './view-shape.ts';
 import { raiseTree, type Sources } from './view-tree.ts';
@@ -34,6 +34,8 @@ export type Views = {
   touch(key: string): Promise<void>;
   remove(key: string): Promise<void>;
   list(): Promise<readonly View[]>;
+  /** Those that are made of an item. Only the first call reads the records. */
+  holding(item: Item): Promise<readonly View[]>;
   /** Whether nobody has moved a name of the tree since it was built or compared. */
   isAsBuilt(key: string, signal: AbortSignal): Promise<boolean>;
   /** Compares what is there with what it must be; undefined where nothing is. One without a problem is as built from now on. */
@@ -60,7 +62,8 @@ export function openViews(
   note: Note,
 ): Views {
   /** What was found or built, so that a publish of a cached view reads nothing. */
-  const known = new Map<string, View>();
+  const known = createViewIndex<View>();
+  let isComplete = false;
   const locks = createKeyedMutex();
 
   const treeOf = (key: string): string => join(folder.path, verifyKey(key));
@@ -76,8 +79,8 @@ export function openViews(
     if (!present) known.delete(key);
     const view = known.get(key);
     if (view !== undefined || !present) return view;
-    const read = await unlessAbsent(readSidecar(sidecarOf(key), key)).catch(noteUnreadable(sidecarOf(key)));
-    if (read !== undefined) known.set(key, { ...read, path });
+    const read = await unlessAbsent(readView(sidecarOf(key), key)).catch(noteUnreadable(sidecarOf(key)));
+    if (read !== undefined) known.set({ ...read, path });
     return known.get(key);
   }
 
@@ -87,6 +90,19 @@ export function openViews(
   const isPresent = (key: string): boolean =>
     lstatSync(treeOf(key), { throwIfNoEntry: false })?.isDirectory() === true;
 
+  const findAll = async (keys: readonly string[]): Promise<readonly View[]> => {
+    const views: View[] = [];
+    const pace = startPace(new AbortController().signal);
+    for (const key of keys) {
+      const view = await find(key);
+      if (view !== undefined) views.push(view);
+      await pace();
+    }
+    return views;
+  };
+
+  const list = async (): Promise<readonly View[]> => findAll((await folder.list()).filter(isKey));
+
   const describe = (record: ViewRecord): Promise<void> =>
     writeAside(scratch.fresh(), sidecarOf(record.key), JSON.stringify(record), true);
 
@@ -95,7 +111,7 @@ export function openViews(
     const { key } = record;
     await folder.sync();
     const view = { ...record, path: treeOf(key), usedAt: (await stat(sidecarOf(key))).mtimeMs };
-    known.set(key, view);
+    known.set(view);
     return view;
   }
 
@@ -159,7 +175,7 @@ export function openViews(
         const now = new Date();
         await unlessAbsent(touchSidecar(key, now));
         const view = known.get(key);
-        if (view !== undefined) known.set(key, { ...view, usedAt: now.getTime() });
+        if (view !== undefined) known.set({ ...view, usedAt: now.getTime() });
       }),
 
     remove: key =>
@@ -173,16 +189,13 @@ export function openViews(
         await scratch.discard(sidecarOf(key));
       }),
 
-    list: () =>
-      attempt('listing the views', async () => {
-        const views: View[] = [];
-        const pace = startPace(new AbortController().signal);
-        for (const key of (await folder.list()).filter(isKey)) {
-          const view = await find(key);
-          if (view !== undefined) views.push(view);
-          await pace();
-        }
-        return views;
+    list: () => attempt('listing the views', list),
+
+    holding: item =>
+      attempt('looking for views', async () => {
+        if (!isComplete) await list();
+        isComplete = true;
+        return findAll(known.keysOf(item));
       }),
 
     isAsBuilt: (key, signal) => attempt(`looking at view ${key}`, () => shape.isKept(key, signal)),
@@ -207,6 +220,7 @@ export function openViews(
         await describe(as);
         await rename(treeOf(key), treeOf(as.key));
         known.delete(key);
+        await find(as.key);
         await scratch.discard(sidecarOf(key));
         await folder.sync();
       }),
@@ -231,23 +245,4 @@ export function openViews(
       }
     },
   };
-}
-
-/** What the files of a view are links of. */
-function itemsOf({ blobs, layers }: ViewRecord): readonly Item[] {
-  return [
-    ...blobs.map(digest => ({ kind: 'blobs', digest }) as const),
-    ...layers.map(digest => ({ kind: 'layers', digest }) as const),
-  ];
-}
-
-async function readSidecar(
-  path: string,
-  key: string,
-): Promise<(ViewRecord & { usedAt: number }) | undefined> {
-  await using file = await open(path);
-  const { mtimeMs } = await file.stat();
-  const fields = parseFields(await file.readFile('utf8'));
-  const record = fields === undefined ? undefined : parseView(fields, key);
-  return record && { ...record, usedAt: mtimeMs };
 }

@@ -60,6 +60,7 @@ function createCache() {
       find: async key => views.get(key),
       remove: async key => void views.delete(key),
       list: async () => [...views.values()],
+      holding: unused,
       build: unused,
       touch: unused,
       isAsBuilt: unused,

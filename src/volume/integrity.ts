@@ -71,6 +71,8 @@ export function createIntegrity(
   const { blobs, layers, views, evidence, retirement, meter, warn, later } = world;
   const locks = createKeyedMutex();
   const examining = new Map<string, Promise<void>>();
+  /** How often an item was put aside. */
+  const taken = new Map<string, number>();
   const since = (): number => (interval === 0 ? 0 : Date.now() - interval);
 
   const isSmall = async ({ kind, digest }: Item): Promise<boolean> =>
@@ -79,8 +81,7 @@ export function createIntegrity(
   const putAway = async (item: Item, damage: Damage): Promise<readonly string[]> => {
     const shownBy: string[] = [];
     const problem = `${nameOf(item)} ${damage.problem}`;
-    for (const view of await views.list()) {
-      if (!view[item.kind].includes(item.digest)) continue;
+    for (const view of await views.holding(item)) {
       views.distrust(view.key); // its files are no more those of the cache
       if (await views.shows(view.key, damage.inodes, closing))
         shownBy.push(...(await retirement.retire(view, problem)));
@@ -93,22 +94,31 @@ export function createIntegrity(
 
   const whoShows = async (item: Item, { inodes }: Damage): Promise<readonly string[]> => {
     const shownBy: string[] = [];
-    for (const view of await views.list()) {
-      if (!view[item.kind].includes(item.digest)) continue;
+    for (const view of await views.holding(item)) {
       if (await views.shows(view.key, inodes, closing)) shownBy.push(...(await retirement.whoShows(view)));
     }
     return shownBy;
   };
 
+  /**
+   * Several may inspect an item at a time: who waits for a publish must not wait for one who hashes slowly. Only what
+   * becomes of damage is done by one at a time, and once.
+   */
   const inspect: Integrity['inspect'] = async (item, look, mend, signal) => {
-    using _turn = await locks.lock(keyOf(item), signal);
+    const key = keyOf(item);
     const { kind, digest } = item;
+    const before = taken.get(key);
     const check = (): Promise<Damage | undefined> =>
       (kind === 'blobs' ? blobs : layers).check(digest, signal, look);
     const damage = await (look === 'inode' ? check() : evidence.verify(item, check, signal));
     if (damage === undefined) return undefined;
+    using _turn = await locks.lock(key, signal);
+    if (taken.get(key) !== before) return undefined; // what was looked at is not there any more
     evidence.forget(item);
-    return { ...damage, shownBy: await (mend && world.mends ? putAway : whoShows)(item, damage) };
+    const isPutAway = mend && world.mends;
+    const shownBy = await (isPutAway ? putAway : whoShows)(item, damage);
+    if (isPutAway) taken.set(key, (before ?? 0) + 1);
+    return { ...damage, shownBy };
   };
 
   const examineOne = async (item: Item): Promise<void> => {

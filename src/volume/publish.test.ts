@@ -5,6 +5,7 @@ import { ArtifactError } from '../util/error.ts';
 import type { TargetState } from './contracts/mounter.ts';
 import type { VolumeRecord } from './contracts/records.ts';
 import type { View } from './contracts/store.ts';
+import { createKeyedMutex } from '../util/mutex.ts';
 import { createPublishing } from './publish.ts';
 import type { Pull } from './pull.ts';
 import type { PublishRequest } from './request.ts';
@@ -51,8 +52,11 @@ function createWorld(pull?: PullFunction) {
     state: { kind: 'absent' } as TargetState | ArtifactError,
     failMount: false,
     held: 0,
+    /** How many looks do not find the view. */
+    gone: 0,
   };
   const publishing = createPublishing({
+    viewTurns: createKeyedMutex(),
     pull: {
       list: () => [],
       stop: async () => undefined,
@@ -92,7 +96,7 @@ function createWorld(pull?: PullFunction) {
     },
     names: { touch: async reference => void log.push(`touch ${reference}`) },
     views: {
-      find: async key => (key === view.key ? view : undefined),
+      find: async key => (key === view.key && world.gone-- <= 0 ? view : undefined),
       touch: async () => void log.push('touch'),
     },
     mounter: {
@@ -327,4 +331,17 @@ test('a folder that a person mounts on outlives the volume if it was there befor
     'unmount',
     'of a pod nothing may be left',
   );
+});
+
+test('a view that was taken out of use before it is mounted is built anew, and nothing else is mounted', async () => {
+  const { publish, world } = createWorld();
+  world.gone = 1;
+  await publish(request, never);
+  assert.deepEqual(world.log, ['pull', 'pull', 'record', 'mount']);
+  assert.equal(world.held, 0);
+
+  const broken = createWorld();
+  broken.world.gone = Number.POSITIVE_INFINITY;
+  await assert.rejects(broken.publish(request, never), code('corrupt', /found damaged 3 times/));
+  assert.deepEqual(broken.world.log, ['pull', 'pull', 'pull']);
 });

@@ -1,6 +1,6 @@
 import { formatReference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { createKeyedMutex } from '../util/mutex.ts';
+import { createKeyedMutex, type KeyedMutex } from '../util/mutex.ts';
 import type { Mounter, Target, TargetState } from './contracts/mounter.ts';
 import type { Names, VolumeRecord, VolumeRecords } from './contracts/records.ts';
 import type { Views } from './contracts/store.ts';
@@ -9,6 +9,9 @@ import { describeProgress } from './progress.ts';
 import type { Arrival, Pull } from './pull.ts';
 import type { PublishRequest } from './request.ts';
 import { DeadlineNear, type Progress, type Publishing } from './usecases.ts';
+
+/** How often a view may be found damaged while it is mounted before that is a fault of the disk. */
+const attempts = 3;
 
 /**
  * Publishes volumes at target paths. One call at a time works on a target; another gets `busy`. The record is on disk
@@ -20,8 +23,10 @@ export function createPublishing(world: {
   readonly names: Pick<Names, 'touch'>;
   readonly views: Pick<Views, 'find' | 'touch'>;
   readonly mounter: Mounter;
+  /** The turns of views: while one is mounted, nobody takes it out of use. */
+  readonly viewTurns: Pick<KeyedMutex, 'lock'>;
 }): Publishing {
-  const { pull, volumes, names, views, mounter } = world;
+  const { pull, volumes, names, views, mounter, viewTurns } = world;
   const targets = createKeyedMutex();
 
   const take = (target: Target): Disposable => {
@@ -95,13 +100,21 @@ export function createPublishing(world: {
       const before = record?.fingerprint === request.fingerprint ? record : undefined;
       let latest: Progress | undefined;
       try {
-        using arrival = await pull.pull(
-          recall(request, before),
-          progress => void (latest = progress),
-          signal,
+        for (let attempt = 0; attempt < attempts; attempt++) {
+          using arrival = await pull.pull(
+            recall(request, before),
+            progress => void (latest = progress),
+            signal,
+          );
+          using _turn = await viewTurns.lock(arrival.view.key, signal);
+          signal.throwIfAborted();
+          if ((await views.find(arrival.view.key)) === undefined) continue; // it was found damaged meanwhile
+          return await mount(request, arrival, before, keepsFolder);
+        }
+        throw new ArtifactError(
+          'corrupt',
+          `the view of ${request.reference} was found damaged ${attempts} times between its check and its mount; see fsck`,
         );
-        signal.throwIfAborted();
-        return await mount(request, arrival, before, keepsFolder);
       } catch (thrown) {
         if (signal.aborted) throw leaving(request, signal.reason, latest);
         throw thrown;

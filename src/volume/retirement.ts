@@ -1,6 +1,7 @@
 import type { Mounter } from './contracts/mounter.ts';
 import type { VolumeRecords } from './contracts/records.ts';
 import type { View, ViewRecord, Views } from './contracts/store.ts';
+import type { KeyedMutex } from '../util/mutex.ts';
 import { findAllShowing, findShowing } from './shown.ts';
 
 /** Takes wrong views out of use, and leaves a running pod what it has. */
@@ -13,13 +14,17 @@ export type Retirement = {
   tidy(): Promise<void>;
 };
 
+const never = new AbortController().signal;
+
 export function createRetirement(world: {
   readonly views: Views;
   readonly volumes: VolumeRecords;
   readonly mounter: Pick<Mounter, 'list'>;
   readonly viewsFolder: string;
+  /** The turns of views: who mounts one has it, and so does who takes it out of use. */
+  readonly viewTurns: Pick<KeyedMutex, 'lock'>;
 }): Retirement {
-  const { views, volumes, mounter, viewsFolder } = world;
+  const { views, volumes, mounter, viewsFolder, viewTurns } = world;
 
   const whoShows = async ({ key }: ViewRecord): Promise<readonly string[]> =>
     findAllShowing(await mounter.list(viewsFolder), `${viewsFolder}/${key}`).map(({ target }) => target);
@@ -27,6 +32,7 @@ export function createRetirement(world: {
   return {
     whoShows,
     async retire(view, damage) {
+      using _turn = await viewTurns.lock(view.key, never);
       const targets = await whoShows(view);
       if (targets.length === 0) {
         await views.remove(view.key);

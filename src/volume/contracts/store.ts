@@ -168,6 +168,8 @@ export type Views = {
   setAside(key: string, as: ViewRecord): Promise<void>;
   remove(key: string): Promise<void>;
   list(): Promise<readonly View[]>;
+  /** Those that are made of an item. */
+  holding(item: Item): Promise<readonly View[]>;
 };
 
 /** The file system of the state dir, from statfs. */
