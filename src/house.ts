@@ -29,6 +29,7 @@ import { inheritHolds } from './volume/inheritance.ts';
 import { createLayerSource } from './volume/layer-source.ts';
 import { createManifests } from './volume/manifests.ts';
 import { createNaming } from './volume/naming.ts';
+import { deferRemovals } from './volume/owed-removals.ts';
 import { createPreparation } from './volume/preparation.ts';
 import { createPublishing } from './volume/publish.ts';
 import { createPull } from './volume/pull.ts';
@@ -106,8 +107,10 @@ export async function openHouse(
     strict: settings.strictPolicy,
     note: warn,
   });
+  const volumes = deferRemovals(store.volumes, warn);
   const world = {
     ...store,
+    volumes,
     pods,
     signatures: createSignatures({ trust, registry, signatures: store.signatures }),
     mounter,
@@ -187,6 +190,7 @@ export async function openHouse(
   const problems = (): readonly string[] => configured.flatMap(part => part.problems());
   const tidy = async (): Promise<void> => {
     problems(); // what broke or was mended is told then, though nobody mounts or asks
+    await volumes.settle();
     await store.retire();
     await retirement.tidy();
     await room.relieve(closing.signal);
@@ -229,7 +233,8 @@ export async function openHouse(
     startScrub() {
       scrubbing ??= scrub.run(closing.signal);
     },
-    obstacles: () => [mounter.problem() ?? [], ...configured.map(part => part.obstacles())].flat(),
+    obstacles: () =>
+      [mounter.problem() ?? [], store.problem() ?? [], ...configured.map(part => part.obstacles())].flat(),
     close: () => adapters.disposeAsync(),
   };
 }

@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs';
+import { existsSync, utimesSync } from 'node:fs';
 import { chmod, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, errnoOf } from '../util/error.ts';
 import { setXattr } from '../util/libc.ts';
 import { unlessAbsent } from './absent.ts';
 
@@ -39,4 +39,20 @@ export async function claimStateDir(path: string, label: string | undefined, sel
   if (label === undefined || !existsSync(selinux)) return;
   await using folder = await open(path);
   setXattr(folder.fd, 'security.selinux', Buffer.from(`${label}\0`));
+}
+
+/**
+ * Why a state directory that is open cannot be written. Asks the disk by setting the times of the lock, since flags of the
+ * mount say nothing of a filesystem that has given up writing.
+ */
+export function findWriteProblem(stateDir: string): string | undefined {
+  const now = new Date();
+  try {
+    utimesSync(join(stateDir, 'lock'), now, now);
+    return undefined;
+  } catch (thrown) {
+    const errno = errnoOf(thrown);
+    if (errno === 'ENOENT') return undefined; // it is gone, which is another matter
+    return `the state directory ${stateDir} cannot be written (${errno}): mounted volumes stay, and new ones fail; see the kernel's log, and mount the disk for writing again`;
+  }
 }

@@ -14,6 +14,7 @@ import { openQuarantine } from './quarantine.ts';
 import type { Records } from './records.ts';
 import { openSalt } from './salt.ts';
 import { openSignatures, type SignatureRecord } from './signatures.ts';
+import { findWriteProblem } from './state-dir.ts';
 import { openVerity, type Verity } from './verity.ts';
 import { openViews, type Views } from './views.ts';
 import type { Sources } from './view-tree.ts';
@@ -38,6 +39,8 @@ export type Store = AsyncDisposable & {
   readonly signatures: Records<SignatureRecord>;
   readonly salt: string;
   readonly disk: Disk;
+  /** Why nothing can be written, as on a disk that has turned read-only. */
+  problem(): string | undefined;
   /** Takes away downloads that were given up, and what lies too long in quarantine; to be called now and then. */
   retire(): Promise<void>;
 };
@@ -116,6 +119,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     };
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
     const content = { blobs, layers, views, evidence, verity, putAway };
-    return { ...content, names, volumes, pins, accesses, signatures, salt, disk, retire, ...close };
+    const problem = (): string | undefined => findWriteProblem(stateDir);
+    return { ...content, names, volumes, pins, accesses, signatures, salt, disk, retire, problem, ...close };
   });
 }

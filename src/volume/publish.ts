@@ -127,8 +127,9 @@ export function createPublishing(world: {
       await mounter.unmount(record === undefined ? target : toTarget(record));
       await volumes.remove(target.path);
       if (record === undefined) return undefined;
-      await views.touch(record.view);
-      await names.touch(record.resolved);
+      // When it was used last is not worth a volume that does not end: the disk may be read-only.
+      await views.touch(record.view).catch(() => {});
+      await names.touch(record.resolved).catch(() => {});
       return record;
     },
     async stats(volumeId, path) {
