@@ -1,4 +1,4 @@
-import { errnoOf } from '../util/error.ts';
+import { errnoOf, toArtifactError } from '../util/error.ts';
 import type { Complete, VolumeRecord, VolumeRecords } from './contracts/records.ts';
 
 /** What a disk says that cannot be written. */
@@ -34,7 +34,9 @@ export function deferRemovals(
       } catch (thrown) {
         if (!unwritable.has(causeOf(thrown) ?? '')) throw thrown;
         owed.add(targetPath);
-        note(`the record of the volume at ${targetPath} is removed when the disk can be written: ${thrown}`);
+        note(
+          `the record of the volume at ${targetPath} is removed when the disk can be written: ${toArtifactError(thrown).message}`,
+        );
       }
     },
     list: async () => (await records.list()).filter(isThere),
