@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { connect as connectHttp2 } from 'node:http2';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Server } from '@grpc/grpc-js';
 import { loadDefinitions, protoFiles, protoFolder } from '../src/csi/definitions.ts';
@@ -145,4 +149,28 @@ test('the whole socket is there for a person with grpcurl', async () => {
     grpcurl(edge.socket, ['describe', 'csi.v1.Nobody']),
     /Symbol not found|csi\.v1\.Nobody/,
   );
+});
+
+test('no more questions are taken from a caller who reads no answer', async () => {
+  await using edge = await startEdge();
+  const session = connectHttp2('http://localhost', { createConnection: () => connect(edge.socket) });
+  session.on('error', () => {});
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  stream.on('error', () => {});
+  stream.pause();
+  const name = Buffer.from('csi.v1.Node');
+  const question = Buffer.concat([Buffer.of(0, 0, 0, 0, name.length + 2, 0x22, name.length), name]);
+  const many = Buffer.concat(Array(1000).fill(question));
+  let taken = 0;
+  const isTaken = async (): Promise<boolean> =>
+    stream.write(many) || Promise.race([once(stream, 'drain').then(() => true), sleep(1000, false)]);
+  while (taken < 40 && (await isTaken())) taken++;
+  assert.ok(taken < 30, `${taken},000 questions were taken`);
+  stream.close();
+  session.destroy();
 });

@@ -18,7 +18,11 @@ export function reflectionServices(edge: Edge, names: readonly string[]): readon
     ServerReflectionInfo: bothStreams<Question, Answer>(edge, async (questions, send) => {
       for await (const question of questions) {
         files ??= describeFiles();
-        send({ valid_host: question.host, original_request: question, ...reply(question, files, names) });
+        await send({
+          valid_host: question.host,
+          original_request: question,
+          ...reply(question, files, names),
+        });
       }
     }),
   };

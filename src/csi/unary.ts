@@ -1,4 +1,4 @@
-import type { EventEmitter } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import type { Readable } from 'node:stream';
 import {
   type handleBidiStreamingCall,
@@ -71,14 +71,25 @@ export function clientStream<Request, Response>(
   };
 }
 
-/** For a handler that does both. */
+/**
+ * For a handler that does both. Sending waits until the caller has taken what was sent before: one that asks and reads no
+ * answer must not fill the memory with them. What is sent to a caller who has left is dropped.
+ */
 export function bothStreams<Request, Response>(
   edge: Edge,
-  handle: (messages: AsyncIterable<Request>, send: (message: Response) => void, call: Call) => Promise<void>,
+  handle: (
+    messages: AsyncIterable<Request>,
+    send: (message: Response) => Promise<void>,
+    call: Call,
+  ) => Promise<void>,
 ): handleBidiStreamingCall<Request, Response> {
   return wire => {
-    const send = (message: Response): void => void (wire.cancelled || wire.write(message));
-    const work = (call: Call): Promise<void> => handle(received(wire, call.signal), send, call);
+    const work = (call: Call): Promise<void> => {
+      const send = async (message: Response): Promise<void> => {
+        if (!wire.cancelled && !wire.write(message)) await whenDrained(wire, call.signal);
+      };
+      return handle(received(wire, call.signal), send, call);
+    };
     void perform(edge, wire, undefined, work, outcome => finish(wire, outcome));
   };
 }
@@ -147,6 +158,16 @@ async function* received<Message>(wire: Readable, signal: AbortSignal): AsyncGen
     const next = await orAborted(messages.next(), signal);
     if (next.done === true) return;
     yield next.value;
+  }
+}
+
+/** Waits until there is room for more. @throws the signal's reason. */
+async function whenDrained(wire: EventEmitter, signal: AbortSignal): Promise<void> {
+  try {
+    await once(wire, 'drain', { signal });
+  } catch (thrown) {
+    signal.throwIfAborted();
+    throw thrown;
   }
 }
 
