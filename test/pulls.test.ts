@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -101,6 +102,17 @@ test('Ctrl-C of a pull ends it in the daemon, and the same command goes on from 
   assert.equal(again.code, 0, again.output);
   const ranges = registry.asked.filter(({ headers }) => headers.range !== undefined);
   assert.equal(ranges.length, 1, 'what was downloaded is not asked for again');
+});
+
+test('Ctrl-C of a mount ends its pull, and leaves no directory', async () => {
+  const { reference } = await pushSlow();
+  const target = join(node.path, 'shown');
+  await using child = await command('mount', reference, target);
+  await downloading('a pull of a mount');
+  assert.ok((await outputOf('status')).output.endsWith(` mount ${target}\n`));
+  assert.equal(await child.end('SIGINT'), 130, child.output());
+  await ended('the pull of a mount that was interrupted');
+  assert.ok(!existsSync(target));
 });
 
 test('a command that is killed wants its pull no more', async () => {
