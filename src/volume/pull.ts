@@ -1,34 +1,24 @@
-import { randomUUID } from 'node:crypto';
-import type { Keyring } from '../oci/credential.ts';
 import type { Digest } from '../oci/digest.ts';
-import { maxManifestBytes } from '../oci/manifest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference, formatRepository, type Reference } from '../oci/reference.ts';
-import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { ArtifactError } from '../util/error.ts';
 import { throughPauses } from '../util/pause.ts';
 import { openTenants } from '../util/tenants.ts';
 import { toAbsence, toLack } from './absence.ts';
+import { boundToWord, createAdmission } from './admission.ts';
 import type { Authority } from './authority.ts';
 import type { Kubelet } from './contracts/kubelet.ts';
 import type { Content, Keychain, Registry } from './contracts/registry.ts';
 import type { Blobs, Layers, View, Views } from './contracts/store.ts';
+import { createFetch } from './document-fetch.ts';
 import { type Caller, createFlights, type Flight } from './flight.ts';
-import {
-  contentsOf,
-  digestsOf,
-  heldBy,
-  itemsOf,
-  viewKey,
-  type Blueprint,
-  type Passage,
-  type Preparation,
-} from './preparation.ts';
+import { type Blueprint, contentsOf, digestsOf, heldBy, itemsOf, viewKey } from './blueprint.ts';
+import type { Passage, Preparation } from './preparation.ts';
 import { type Holds, nameId } from './holds.ts';
 import type { Integrity } from './integrity.ts';
 import type { Origin } from './layer-source.ts';
 import type { Documents, Manifests } from './manifests.ts';
-import { createMemorySink } from './memory-sink.ts';
 import type { Answer, Naming } from './naming.ts';
 import { whilePaused } from './progress.ts';
 import { type PullPolicy, type PullRequest, tenantOf } from './request.ts';
@@ -36,7 +26,7 @@ import { defaultPullPolicy, type Resolution, type Resolver } from './resolution.
 import type { Signatures } from './signatures.ts';
 import { about } from './subject.ts';
 import type { Progress } from './usecases.ts';
-import { isGone, type Wanter, wanterOf } from './wanter.ts';
+import { isGone, toCaller, type Wanter } from './wanter.ts';
 
 /** A view that is here, and stays as long as this is not disposed. */
 export type Arrival = Disposable & {
@@ -64,8 +54,6 @@ export type Pull = {
 const lingerMs = 5 * 60_000;
 /** How soon after its pods a pull ends. */
 const checkMs = 2_000;
-/** How long who may not pull waits for a registry's word on what is here: what is not here has no wait to tell of. */
-const wordMs = 5_000;
 /** How often a view may be collected between its building and its first hold before that is a bug. */
 const attempts = 3;
 
@@ -88,6 +76,7 @@ export function createPull(world: {
 }): Pull {
   const { resolver, authority, signatures, manifests, preparation, keychain, registry } = world;
   const { blobs, layers, naming, views, holds, integrity } = world;
+  const admit = createAdmission(resolver, authority);
   const flights = createFlights<View, Progress, Wanter>({
     lingerMs,
     checkMs,
@@ -160,34 +149,10 @@ export function createPull(world: {
     }
   };
 
-  /**
-   * What the request names, for who may have it. A pod that may not have what the cache says gets what the registries
-   * say to it, in the words they have for what is not cached.
-   */
-  const resolveFor = async (
-    request: PullRequest,
-    policy: PullPolicy,
-    keyring: Keyring,
-    signal: AbortSignal,
-  ): Promise<Resolution> => {
-    const resolution = await resolver.resolve(request, policy, keyring, signal);
-    try {
-      await authority.admit(resolution, request, keyring, policy === 'Never' ? bounded(signal) : signal);
-      return resolution;
-    } catch (thrown) {
-      signal.throwIfAborted();
-      if (policy === 'Never') throw toAbsence(request.reference);
-      if (toArtifactError(thrown).code === 'unavailable') throw conceal(thrown, resolution);
-    }
-    const answer = await resolver.ask(request, keyring, signal);
-    await authority.admit(answer, request, keyring, signal);
-    return answer;
-  };
-
   const bring: Pull['pull'] = async (request, onProgress, signal) => {
     const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
     const keyring = keychain.open(request);
-    const resolution = await resolveFor(request, policy, keyring, signal);
+    const resolution = await admit(request, policy, keyring, signal);
     const { reference } = resolution;
     using stack = new DisposableStack();
     stack.use(await holds.hold([nameId(formatReference(reference))]));
@@ -200,14 +165,14 @@ export function createPull(world: {
     const isClosed = policy === 'Never' && request.caller === 'pod';
     const confirm = async (contents: readonly Content[], until: AbortSignal): Promise<void> => {
       try {
-        await authority.confirm(reference, contents, keyring, isClosed ? bounded(until) : until);
+        await authority.confirm(reference, contents, keyring, isClosed ? boundToWord(until) : until);
       } catch (thrown) {
         until.throwIfAborted();
         throw isClosed ? toAbsence(request.reference) : thrown;
       }
     };
     const source = {
-      fetch: createFetch(registry, origin, request.caller),
+      fetch: createFetch(registry, origin, request),
       confirm: (content: Content, until: AbortSignal) => confirm([content], until),
     };
     const blueprint = await draw(request, resolution, source, stack, signal);
@@ -248,51 +213,10 @@ export function createPull(world: {
   };
 }
 
-function createFetch(registry: Registry, origin: Origin, caller: PullRequest['caller']): Documents['fetch'] {
-  return async (kind, descriptor, signal) => {
-    if (origin.kind === 'offline')
-      throw (caller === 'administrator' ? toLack : toAbsence)(`the ${kind} ${descriptor.digest}`);
-    const { repository, keyring } = origin;
-    if (kind === 'manifest') return registry.manifest(repository, descriptor, keyring, signal);
-    if (descriptor.size > maxManifestBytes) {
-      throw new ArtifactError(
-        'unmountable',
-        `the config of ${formatRepository(repository)} has ${descriptor.size} bytes; ${maxManifestBytes} are the most that is read`,
-      );
-    }
-    const sink = createMemorySink(descriptor);
-    const place = await registry.blob(repository, descriptor, sink, keyring, signal);
-    return { bytes: sink.bytes, place };
-  };
-}
-
-function bounded(signal: AbortSignal): AbortSignal {
-  return AbortSignal.any([signal, AbortSignal.timeout(wordMs)]);
-}
-
-/** Speaks of the tag that was asked for, and not of the digest that it has in the cache. */
-function conceal(thrown: unknown, { reference, descriptor: { digest } }: Resolution): ArtifactError {
-  const { code, message } = toArtifactError(thrown);
-  if (reference.digest !== undefined) return new ArtifactError(code, message, thrown);
-  const tag = reference.tag ?? 'latest';
-  return new ArtifactError(code, message.replaceAll(`@${digest}`, `:${tag}`).replaceAll(digest, tag), thrown);
-}
-
 /** Flights are shared only by callers who would show the same registry the same credentials. */
 function originKey(origin: Origin): string {
   if (origin.kind === 'offline') return 'offline';
   return `${formatRepository(origin.repository)} ${origin.keyring.id}`;
-}
-
-/** A pod is the same at each call of kubelet; a command is another each time. */
-function toCaller(
-  request: PullRequest,
-  resolution: Resolution,
-  onProgress: (progress: Progress) => void,
-): Caller<Progress, Wanter> {
-  const who = wanterOf(request, resolution);
-  const id = who.kind === 'pod' && who.targetPath !== undefined ? who.targetPath : randomUUID();
-  return { id, who, tenant: tenantOf(request), onReport: onProgress };
 }
 
 function toAnswer({ reference, descriptor, credential }: Resolution): Answer {

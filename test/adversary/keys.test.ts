@@ -13,7 +13,7 @@ import { parseAttributes } from '../../src/volume/attributes.ts';
 import { createAuthority } from '../../src/volume/authority.ts';
 import type { Accesses } from '../../src/volume/contracts/records.ts';
 import type { Registry } from '../../src/volume/contracts/registry.ts';
-import { viewKey } from '../../src/volume/preparation.ts';
+import { viewKey } from '../../src/volume/blueprint.ts';
 import type { Pod, PullRequest, Selection } from '../../src/volume/request.ts';
 import { publishRequest } from '../support/daemon.ts';
 import { outcomeOf } from '../support/outcome.ts';

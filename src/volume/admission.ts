@@ -1,0 +1,49 @@
+import type { Keyring } from '../oci/credential.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { toAbsence } from './absence.ts';
+import type { Authority } from './authority.ts';
+import type { PullPolicy, PullRequest } from './request.ts';
+import type { Resolution, Resolver } from './resolution.ts';
+
+/**
+ * What a request names, for who may have it. A pod that may not have what the cache says gets what the registries say to
+ * it, in the words they have for what is not cached.
+ */
+export type Admission = (
+  request: PullRequest,
+  policy: PullPolicy,
+  keyring: Keyring,
+  signal: AbortSignal,
+) => Promise<Resolution>;
+
+/** How long a pod that may not pull waits for the registry to say whether it may have what is cached. What is not cached it hears of at once. */
+const wordMs = 5_000;
+
+export function boundToWord(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(wordMs)]);
+}
+
+export function createAdmission(resolver: Resolver, authority: Authority): Admission {
+  return async (request, policy, keyring, signal) => {
+    const resolution = await resolver.resolve(request, policy, keyring, signal);
+    try {
+      await authority.admit(resolution, request, keyring, policy === 'Never' ? boundToWord(signal) : signal);
+      return resolution;
+    } catch (thrown) {
+      signal.throwIfAborted();
+      if (policy === 'Never') throw toAbsence(request.reference);
+      if (toArtifactError(thrown).code === 'unavailable') throw conceal(thrown, resolution);
+    }
+    const answer = await resolver.ask(request, keyring, signal);
+    await authority.admit(answer, request, keyring, signal);
+    return answer;
+  };
+}
+
+/** Speaks of the tag that was asked for, and not of the digest that it has in the cache. */
+function conceal(thrown: unknown, { reference, descriptor: { digest } }: Resolution): ArtifactError {
+  const { code, message } = toArtifactError(thrown);
+  if (reference.digest !== undefined) return new ArtifactError(code, message, thrown);
+  const tag = reference.tag ?? 'latest';
+  return new ArtifactError(code, message.replaceAll(`@${digest}`, `:${tag}`).replaceAll(digest, tag), thrown);
+}
