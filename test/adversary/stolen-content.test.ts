@@ -125,6 +125,7 @@ test('a private download that is whole but was never stored is not given to anot
   const digest = sha256(bytes) as Digest;
   const layer = { mediaType: tar, digest, size: bytes.length };
   mkdirSync(join(node.stateDir, 'ingest'), { recursive: true, mode: 0o700 });
+  writeFileSync(join(node.stateDir, 'format'), '');
   writeFileSync(join(node.stateDir, 'ingest', partialName(layer, registry.host)), bytes);
   const daemon = own(await startDaemon(node));
   const far = await publish(daemon, await pushThief(evil, [layer]));
