@@ -128,7 +128,8 @@ function planArtifactLayer(
   };
   if (unpack === 'never') return { ...layer, form: 'file' };
   if (isPackedDirectory(descriptor)) return { ...layer, ...toPackedDirectory(descriptor, layer.label) };
-  if (isTarOfItsFormat(descriptor)) return { ...layer, form: 'unpacked' };
+  if (isTarOfItsFormat(descriptor))
+    return { ...layer, form: 'unpacked', ...promiseOf(descriptor, layer.label) };
   if (unpack === 'auto') return { ...layer, form: 'file' };
   // Where `tar xf` beside the file would unpack it.
   const path = given === undefined ? [] : parseFilePath(given, layer.label).slice(0, -1);
@@ -142,12 +143,17 @@ function isPackedDirectory({ annotations }: Descriptor): boolean {
 /** A directory that ORAS has packed comes out under its title. */
 function toPackedDirectory(descriptor: Descriptor, label: string): Unpacked {
   const title = titleOf(descriptor);
-  const content = descriptor.annotations['io.deis.oras.content.digest'];
   return {
     form: 'unpacked',
     ...(title === undefined ? {} : { into: { path: parseTreePath(title, label), packed: true } }),
-    ...(content === undefined ? {} : { diffId: verifyDiffId(content, label) }),
+    ...promiseOf(descriptor, label),
   };
+}
+
+/** ORAS says of a tar what its uncompressed bytes hash to. */
+function promiseOf({ annotations }: Descriptor, label: string): Pick<Unpacked, 'diffId'> {
+  const content = annotations['io.deis.oras.content.digest'];
+  return content === undefined ? {} : { diffId: verifyDiffId(content, label) };
 }
 
 /**
