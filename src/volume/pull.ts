@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Digest } from '../oci/digest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
@@ -26,7 +27,7 @@ import { defaultPullPolicy, type Resolution, type Resolver } from './resolution.
 import type { Signatures } from './signatures.ts';
 import { about } from './subject.ts';
 import type { Progress } from './usecases.ts';
-import { isGone, toCaller, type Wanter } from './wanter.ts';
+import { isGone, type Wanter, wanterOf } from './wanter.ts';
 
 /** A view that is here, and stays as long as this is not disposed. */
 export type Arrival = Disposable & {
@@ -217,6 +218,17 @@ export function createPull(world: {
 function originKey(origin: Origin): string {
   if (origin.kind === 'offline') return 'offline';
   return `${formatRepository(origin.repository)} ${origin.keyring.id}`;
+}
+
+/** A pod is the same at each call of kubelet; a command is another each time. */
+function toCaller(
+  request: PullRequest,
+  resolution: Resolution,
+  onProgress: (progress: Progress) => void,
+): Caller<Progress, Wanter> {
+  const who = wanterOf(request, resolution);
+  const id = who.kind === 'pod' && who.targetPath !== undefined ? who.targetPath : randomUUID();
+  return { id, who, tenant: tenantOf(request), onReport: onProgress };
 }
 
 function toAnswer({ reference, descriptor, credential }: Resolution): Answer {

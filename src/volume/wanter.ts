@@ -1,11 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import type { Digest } from '../oci/digest.ts';
 import { formatReference } from '../oci/reference.ts';
 import type { Kubelet } from './contracts/kubelet.ts';
-import type { Caller } from './flight.ts';
-import { type Pod, type PullRequest, tenantOf } from './request.ts';
+import type { Pod, PullRequest } from './request.ts';
 import type { Resolution } from './resolution.ts';
-import type { Progress } from './usecases.ts';
 
 /**
  * For whom a pull is under way, and what they call it. A command wants it for as long as its call waits; a pod also
@@ -21,7 +18,10 @@ export type Wanter = {
   readonly pod?: Pod;
 };
 
-function wanterOf({ caller, targetPath, pod }: PullRequest, { reference, descriptor }: Resolution): Wanter {
+export function wanterOf(
+  { caller, targetPath, pod }: PullRequest,
+  { reference, descriptor }: Resolution,
+): Wanter {
   return {
     reference: formatReference(reference),
     digest: descriptor.digest,
@@ -29,17 +29,6 @@ function wanterOf({ caller, targetPath, pod }: PullRequest, { reference, descrip
     ...(targetPath === undefined ? {} : { targetPath }),
     ...(pod === undefined ? {} : { pod }),
   };
-}
-
-/** A pod is the same at each call of kubelet; a command is another each time. */
-export function toCaller(
-  request: PullRequest,
-  resolution: Resolution,
-  onProgress: (progress: Progress) => void,
-): Caller<Progress, Wanter> {
-  const who = wanterOf(request, resolution);
-  const id = who.kind === 'pod' && who.targetPath !== undefined ? who.targetPath : randomUUID();
-  return { id, who, tenant: tenantOf(request), onReport: onProgress };
 }
 
 /** Whether a wanter whose call has ended will not come back. A pod whose directory nobody can name is waited for. */
