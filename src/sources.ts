@@ -56,8 +56,9 @@ export async function openSources(
       proxies: parseProxies(process.env),
       retryAfterMaxMs: settings.retryAfterMax,
       leastRate: { bytesPerSecond: settings.minDownloadRate, overMs: 60_000 },
-      onRetry: retry => log.warn(retry, 'asking a registry again'),
-      onRest: rest => log.warn(rest, 'a mirror is passed over'),
+      onRetry: retry => log.warn(retry, `retrying in ${(retry.waitMs / 1000).toFixed(1)} s`),
+      onRest: rest => log.warn(rest, 'mirror skipped for a while'),
+      onRequest: request => log.debug(request, 'registry request'),
     }),
   );
   const { authFile, credentialProviderConfig: config, credentialProviderBinDir: folder } = settings;

@@ -126,7 +126,7 @@ test('a peer that dies in a large blob is gone on from, and told in the log', as
   );
   assert.deepEqual(await mounted('models.test/team/dying:v1'), bytes);
   assert.equal(asked(home).at(-1), 'GET /v2/team/dying/blobs/D?ns=models.test bytes=2000000-');
-  assert.match(daemon.output(), /"mirror":"127\.0\.0\.1:\d+".*"a mirror is passed over"/);
+  assert.match(daemon.output(), /"mirror":"127\.0\.0\.1:\d+".*"mirror skipped for a while"/);
 });
 
 test('a hosts.toml that breaks is told by /readyz and a metric, and one that is right again is in use', async () => {

@@ -21,6 +21,7 @@ import { openPool } from './pool.ts';
 import { noProxies, type Proxies } from './proxies.ts';
 import { type Content, isPresent } from './presence.ts';
 import { listReferrers } from './referrers.ts';
+import type { OnRequest } from './request-report.ts';
 import type { Route } from './route.ts';
 import { openSeats } from './seats.ts';
 import { type OnRest, openStandings } from './standing.ts';
@@ -39,6 +40,8 @@ export type RegistryOptions = {
   readonly proxies?: Proxies;
   readonly onRetry?: OnRetry;
   readonly onRest?: OnRest;
+  /** Hears of each request, those of redirects and tokens as well. */
+  readonly onRequest?: OnRequest;
   /** Milliseconds that a server may send nothing; 30 s unless told. */
   readonly stallMs?: number;
   /** None unless told. */
@@ -96,6 +99,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     proxies = noProxies,
     onRetry = () => {},
     onRest = () => {},
+    onRequest = () => {},
     stallMs = 30_000,
     leastRate = anyRate,
     retryAfterMaxMs = 15 * 60_000,
@@ -114,7 +118,12 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     const straight = proxies.find(request.url) === undefined;
     return await (straight && request.line ? request.line : pool).send(request, accept, signal);
   };
-  const exchange = obeyPauses(openExchange(fenceIn(send, isNamed), clock), clock, retryAfterMaxMs, onRetry);
+  const exchange = obeyPauses(
+    openExchange(fenceIn(send, isNamed), clock, onRequest),
+    clock,
+    retryAfterMaxMs,
+    onRetry,
+  );
 
   const standings = openStandings(clock, onRest);
 

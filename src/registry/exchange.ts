@@ -6,6 +6,7 @@ import type { Clock } from './patience.ts';
 import type { Place } from './place.ts';
 import { type Arrival, follow } from './redirect.ts';
 import { toRefusal } from './refusal.ts';
+import { type OnRequest, reportRequests } from './request-report.ts';
 import { openSchemes } from './scheme.ts';
 
 /** A question to a registry. `path` is below the repository, and may have a query; `subject` names what is asked for in errors. */
@@ -34,15 +35,18 @@ export type Exchange = (
 
 const maxErrorBytes = 64 * 1024;
 
-export function openExchange(send: Send, clock: Clock): Exchange {
+export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Exchange {
   const schemes = openSchemes();
-  const authorizer = openAuthorizer(send, clock);
+  const authorizer = openAuthorizer(reportRequests(send, {}, onRequest, clock), clock);
 
   return async (question, accept, signal) => {
     const { place, credential } = question;
     const isWanted = (status: number): boolean => question.wanted === 'any' || question.wanted.has(status);
     const isChallenge = ({ status, home, headers }: Arrival): boolean =>
       status === 401 && home && !renewed && headers['www-authenticate'] !== undefined;
+    const { mirrorOf } = place;
+    const purpose = { credential: credential.source, ...(mirrorOf === undefined ? {} : { mirrorOf }) };
+    const reported = reportRequests(send, purpose, onRequest, clock);
     let renewed = false;
     // Hosts for many registries are told which one is meant, as containerd does.
     const meant = place.mirrorOf ?? place.namespace;
@@ -59,7 +63,7 @@ export function openExchange(send: Send, clock: Clock): Exchange {
         (origin, answered) =>
           follow(
             (hop, take, hopSignal) =>
-              send(
+              reported(
                 hop,
                 head => {
                   answered();
