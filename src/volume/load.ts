@@ -104,7 +104,7 @@ export async function loadLayout(
     intake.leases.use(await holds.hold([descriptor.digest]));
     if ((await blobs.size(descriptor.digest)) === undefined)
       throw toLack(`the manifest ${descriptor.digest} of ${text}`);
-    await authority.vouch(reference, [...intake.blobs, descriptor.digest]);
+    const brought = new Set([...intake.blobs, descriptor.digest]);
     using arrival = await pull.pull(
       {
         reference: text,
@@ -113,10 +113,13 @@ export async function loadLayout(
         selection: { unpack: 'auto', include: [], exclude: [] },
         secrets: {},
         caller: 'administrator',
+        brought,
       },
       () => undefined,
       signal,
     );
+    // Only now: who vouches for a repository opens what the cache has of it to every pod, and policies may refuse this.
+    await authority.vouch(reference, [...brought]);
     await naming.record({ reference, descriptor, authorised: 'local' }, arrival.holds);
     return { reference: text, descriptor, cached: true };
   };

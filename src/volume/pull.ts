@@ -165,8 +165,9 @@ export function createPull(world: {
     // What such a pod may not have is for it as what is not here.
     const isClosed = policy === 'Never' && request.caller === 'pod';
     const confirm = async (contents: readonly Content[], until: AbortSignal): Promise<void> => {
+      const asked = contents.filter(({ descriptor }) => request.brought?.has(descriptor.digest) !== true);
       try {
-        await authority.confirm(reference, contents, keyring, isClosed ? boundToWord(until) : until);
+        await authority.confirm(reference, asked, keyring, isClosed ? boundToWord(until) : until);
       } catch (thrown) {
         until.throwIfAborted();
         throw isClosed ? toAbsence(request.reference) : thrown;

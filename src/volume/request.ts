@@ -29,6 +29,8 @@ export type PullRequest = {
   /** An administrator of the node may have all that is on it; a pod what its registry says. */
   readonly caller: 'administrator' | 'pod';
   readonly pod?: Pod;
+  /** What the administrator brings with it: no registry is asked whether that is in its repository. */
+  readonly brought?: ReadonlySet<Digest>;
   /** Where a volume of it is to be. */
   readonly targetPath?: string;
 };
