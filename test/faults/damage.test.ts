@@ -121,7 +121,7 @@ test('a start passes over records that cannot be read, and collection waits for 
   await using daemon = await startDaemon(node);
   verifyVolume(request.target_path, shown);
   await daemon.artifacts.List({});
-  for (const folder of ['volumes', 'pins']) {
+  for (const folder of ['volumes', 'pins', 'names']) {
     const [file = ''] = readdirSync(join(node.stateDir, folder));
     const path = join(node.stateDir, folder, file);
     const { code, text } = await outcomeOf(daemon.artifacts.Prune({}));
