@@ -91,7 +91,7 @@ test('folders that only long paths imply are counted, of a tar and of names', as
   }));
   const named = await publish(await push('names', names));
   assert.equal(named.code, 'FAILED_PRECONDITION', named.text);
-  assert.match(named.text, /past the folders that the names/);
+  assert.match(named.text, /past the directories that the names/);
   assert.ok(peakBytes() < 500 * MB, `${peakBytes()} bytes`);
 });
 
