@@ -7,6 +7,7 @@ import { serveCsi } from './csi/server.ts';
 import { createMetrics } from './http/metrics.ts';
 import { serveHttp } from './http/server.ts';
 import type { DiskUsage } from './volume/contracts/store.ts';
+import type { DaemonStatus, NodeStatus } from './volume/usecases.ts';
 import { type ArtifactError } from './util/error.ts';
 import { openLineWriter } from './util/line-writer.ts';
 import { recognize } from './util/same-file.ts';
@@ -68,9 +69,21 @@ export async function serve(settings: Settings): Promise<number> {
   for (const obstacle of house.obstacles().filter(text => !told.includes(text))) log.error(obstacle);
   checks.push(watchStateDir(settings.stateDir));
   const edge = { log, observe: metrics.operation, driverName: settings.driverName };
+  let registration = (): DaemonStatus['registration'] => 'off';
+  const { artifacts } = house;
+  const status = async (): Promise<NodeStatus> => ({
+    ...(await artifacts.status()),
+    daemon: {
+      version,
+      driverName: settings.driverName,
+      notReady: reasons(),
+      registration: registration(),
+    },
+  });
   const driver = stack.use(
     await serveCsi({
       ...house,
+      artifacts: { ...artifacts, status },
       ...edge,
       endpoint: settings.endpoint,
       nodeId: settings.nodeId,
@@ -88,7 +101,9 @@ export async function serve(settings: Settings): Promise<number> {
       endpoint: hostEndpoint(settings),
       onRefused: ended.resolve,
     };
-    checks.push(stack.use(await serveRegistration(options)).problem);
+    const kubelet = stack.use(await serveRegistration(options));
+    checks.push(kubelet.problem);
+    registration = () => (kubelet.isRegistered() ? 'registered' : 'waiting');
   }
 
   const failure = await ended.promise;

@@ -41,7 +41,7 @@ import { createRoom } from './volume/room.ts';
 import { createScrub } from './volume/scrub.ts';
 import { createSignatures } from './volume/signatures.ts';
 import { createTrees } from './volume/trees.ts';
-import type { Artifacts, Publishing } from './volume/usecases.ts';
+import type { Artifacts, NodeStatus, Publishing } from './volume/usecases.ts';
 import { toArtifactError } from './util/error.ts';
 import { createKeyedMutex } from './util/mutex.ts';
 import { openSources } from './sources.ts';
@@ -207,6 +207,16 @@ export async function openHouse(
     await scrubbing;
   });
   const adapters = stack.move();
+  const facts = (): readonly string[] => [
+    `fs-verity: ${verity.off === undefined ? 'on' : `off (${verity.off}); the cache is verified without it`}`,
+  ];
+  const status = async (): Promise<NodeStatus> => ({
+    stateDir,
+    disk: await world.disk.usage(),
+    cacheBytes: await collector.cacheBytes(),
+    problems: problems(),
+    facts: facts(),
+  });
   return {
     artifacts: createArtifacts({
       ...world,
@@ -221,14 +231,13 @@ export async function openHouse(
       trees,
       manifests,
       naming,
+      status,
     }),
     publishing: createPublishing({ ...world, pull }),
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,
     problems,
-    facts: () => [
-      `fs-verity: ${verity.off === undefined ? 'on' : `off (${verity.off}); the cache is verified without it`}`,
-    ],
+    facts,
     isSealed: verity.off === undefined,
     startScrub() {
       scrubbing ??= scrub.run(closing.signal);

@@ -65,7 +65,7 @@ async function outputOf(
 
 async function pulls(): Promise<readonly PullStatus[]> {
   const { output } = await outputOf('status', '--output', 'json');
-  return JSON.parse(output) as PullStatus[];
+  return (JSON.parse(output) as { readonly pulls: readonly PullStatus[] }).pulls;
 }
 
 const underWay = async (): Promise<number> => (await daemon.artifacts.ListPulls({})).pulls.length;
@@ -93,7 +93,7 @@ test('Ctrl-C of a pull ends it in the daemon, and the same command goes on from 
   const { output } = await outputOf('status');
   assert.match(
     output,
-    /^REFERENCE +PHASE +PULLED +RATE +AGE +FOR\n\S+ +download +.* of 8\.0 MiB +.*\/s +\d+s +pull\n$/,
+    /\nREFERENCE +PHASE +PULLED +RATE +AGE +FOR\n\S+ +download +.* of 8\.0 MiB +.*\/s +\d+s +pull\n$/,
   );
   assert.equal(await child.end('SIGINT'), 130, child.output());
   await ended('the pull of a command that was interrupted');

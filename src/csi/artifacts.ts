@@ -10,6 +10,7 @@ import {
   fromSummary,
   fromVolume,
 } from './artifact-message.ts';
+import { fromNodeStatus } from './node-status-message.ts';
 import { parseMountRequest, parsePullRequest } from './mount-request.ts';
 import { parseTargetPath } from './publish-request.ts';
 import { type Call, clientStream, type Edge, serverStream, unary } from './unary.ts';
@@ -39,6 +40,7 @@ export function artifactsHandlers(
       call.note({ digest: pulled.digest, bytes: pulled.bytes });
       send({ result: fromPulled(pulled) });
     }),
+    GetStatus: unary(edge, async () => fromNodeStatus(await artifacts.status())),
     ListPulls: unary(edge, async () => ({ pulls: (await artifacts.pulls()).map(fromPullStatus) })),
     CancelPull: unary(edge, async ({ reference }, call) => ({
       pulls: await artifacts.cancel(required(reference, call)),

@@ -26,7 +26,8 @@ export type CallRecord = {
 };
 
 /** Asked again and again by kubelet and by probes: worth a line only when they fail, or at level debug. */
-const frequent = /\/(?:Probe|GetPlugin\w+|NodeGet\w+|GetInfo|Check|Watch|ServerReflectionInfo|List\w*)$/;
+const frequent =
+  /\/(?:Probe|GetPlugin\w+|NodeGet\w+|GetInfo|Check|Watch|ServerReflectionInfo|List\w*|GetStatus)$/;
 
 /** Longer values are cut, and what steers a terminal is escaped: a log line stays readable whatever a request holds. */
 const longest = 1024;

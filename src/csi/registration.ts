@@ -34,12 +34,21 @@ export function registrationPath(kubeletDir: string, driverName: string): string
  * @throws ArtifactError `invalid` for a path that cannot be, or where kubelet's folder is not there; `internal` where it
  *   cannot be written.
  */
-export async function serveRegistration(options: RegistrationOptions): Promise<Serving> {
+export async function serveRegistration(
+  options: RegistrationOptions,
+): Promise<Serving & { isRegistered(): boolean }> {
   const { kubeletDir, log, observe } = options;
   const drain = openDrain();
   const server = new Server(serverOptions);
+  let registered = false;
+  const onRegistered = (): void => {
+    registered = true;
+  };
   const { Registration } = loadDefinitions().pluginregistration;
-  server.addService(Registration.service, registrationHandlers({ log, observe, drain }, options));
+  server.addService(
+    Registration.service,
+    registrationHandlers({ log, observe, drain }, options, onRegistered),
+  );
   const path = registrationPath(kubeletDir, options.driverName);
   if (!existsSync(dirname(path))) {
     throw new ArtifactError(
@@ -57,10 +66,14 @@ export async function serveRegistration(options: RegistrationOptions): Promise<S
       await drain.stop(500, 1000);
       await shutDown(server);
     })());
-  return { stop, problem: place.problem, [Symbol.asyncDispose]: stop };
+  return { stop, problem: place.problem, isRegistered: () => registered, [Symbol.asyncDispose]: stop };
 }
 
-function registrationHandlers(edge: Edge, options: RegistrationOptions): RegistrationHandlers {
+function registrationHandlers(
+  edge: Edge,
+  options: RegistrationOptions,
+  onRegistered: () => void,
+): RegistrationHandlers {
   const { driverName, endpoint, onRefused } = options;
   return {
     GetInfo: unary(edge, async () => ({
@@ -71,6 +84,7 @@ function registrationHandlers(edge: Edge, options: RegistrationOptions): Registr
     })),
     NotifyRegistrationStatus: unary(edge, async ({ plugin_registered, error }) => {
       if (plugin_registered) {
+        onRegistered();
         edge.log.info({ driverName }, 'kubelet has registered the driver');
       } else {
         onRefused(

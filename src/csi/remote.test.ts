@@ -12,6 +12,7 @@ import {
   digest,
   other,
   pulled,
+  nodeStatus,
   pullsUnderWay,
   request,
   resolved,
@@ -60,6 +61,7 @@ test('what a daemon answers arrives as if it had been asked in this process', as
         for (const step of steps) onProgress(step);
         return pulled;
       },
+      status: async () => nodeStatus,
       pulls: async () => pullsUnderWay,
       cancel: async told => asked.push(told),
       list: async () => [summary],
@@ -88,6 +90,7 @@ test('what a daemon answers arrives as if it had been asked in this process', as
   const seen: Progress[] = [];
   assert.deepEqual(await artifacts.pull(request, step => seen.push(step), never), pulled);
   assert.deepEqual(seen, steps);
+  assert.deepEqual(await artifacts.status(), nodeStatus);
   assert.deepEqual(await artifacts.pulls(), pullsUnderWay);
   assert.equal(await artifacts.cancel('z:3'), 3);
   assert.deepEqual(await artifacts.list(), [summary]);

@@ -6,6 +6,7 @@ import { ArtifactError } from '../util/error.ts';
 import type { PullRequest } from '../volume/request.ts';
 import type { Artifacts, Publishing, Pulled, Resolved } from '../volume/usecases.ts';
 import { openArtifacts } from './definitions.ts';
+import { toNodeStatus } from './node-status-message.ts';
 import { ask, follow, lastOf } from './remote-call.ts';
 import {
   toDetail,
@@ -20,6 +21,7 @@ import {
 import type { ArtifactsClient } from './wire/ociartifact/v1/Artifacts.ts';
 import type { CancelPullResponse__Output } from './wire/ociartifact/v1/CancelPullResponse.ts';
 import type { ExplainCredentialsResponse__Output } from './wire/ociartifact/v1/ExplainCredentialsResponse.ts';
+import type { GetStatusResponse__Output } from './wire/ociartifact/v1/GetStatusResponse.ts';
 import type { LoadRequest } from './wire/ociartifact/v1/LoadRequest.ts';
 import type { ListPullsResponse__Output } from './wire/ociartifact/v1/ListPullsResponse.ts';
 import type { ListResponse__Output } from './wire/ociartifact/v1/ListResponse.ts';
@@ -92,6 +94,9 @@ function toArtifacts(client: ArtifactsClient, askPromptly: typeof ask): Artifact
         if (result) pulled = toPulled(result);
       }
       return lastOf(pulled);
+    },
+    async status() {
+      return toNodeStatus(await askPromptly<GetStatusResponse__Output>(done => client.GetStatus({}, done)));
     },
     async pulls() {
       const { pulls } = await askPromptly<ListPullsResponse__Output>(done => client.ListPulls({}, done));

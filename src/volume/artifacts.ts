@@ -59,6 +59,7 @@ export function createArtifacts(world: {
   readonly trees: Trees;
   readonly manifests: Manifests;
   readonly platform: Platform;
+  readonly status: Artifacts['status'];
 }): Artifacts {
   const { signatures, pull, resolver, keychain, catalog, collector, naming, views, volumes, pins, mounter } =
     world;
@@ -117,6 +118,7 @@ export function createArtifacts(world: {
       );
     },
     ...createPullStatus(pull, world.expander),
+    status: world.status,
     list: catalog.list,
     inspect: catalog.inspect,
     async remove(text) {

@@ -1,6 +1,7 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Target } from './contracts/mounter.ts';
+import type { DiskUsage } from './contracts/store.ts';
 import type { VolumeRecord } from './contracts/records.ts';
 import type { PublishRequest, PullRequest } from './request.ts';
 import type { Wanter } from './wanter.ts';
@@ -129,10 +130,31 @@ export type VolumeStatus = Volume & {
   readonly damaged?: string;
 };
 
+/** How this node is. `daemon` is absent where a command works without one. */
+export type NodeStatus = {
+  readonly stateDir: string;
+  readonly disk: DiskUsage;
+  readonly cacheBytes: number;
+  /** Files of the configuration that are broken, a line each. */
+  readonly problems: readonly string[];
+  /** What is good to know, a line each. */
+  readonly facts: readonly string[];
+  readonly daemon?: DaemonStatus;
+};
+
+/** `notReady`: why no volume can be published now, a line each. `off`: something else registers the driver with kubelet. */
+export type DaemonStatus = {
+  readonly version: string;
+  readonly driverName: string;
+  readonly notReady: readonly string[];
+  readonly registration: 'off' | 'waiting' | 'registered';
+};
+
 /** Something fsck found wrong. `repaired`: out of use, so that it is pulled or built anew. */
 export type Finding = { readonly path: string; readonly problem: string; readonly repaired: boolean };
 
 export type Artifacts = {
+  status(): Promise<NodeStatus>;
   resolve(
     reference: string,
     secrets: Readonly<Record<string, string>>,

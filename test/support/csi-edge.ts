@@ -67,6 +67,7 @@ const publishing: Publishing = {
 const artifacts: Artifacts = {
   resolve: unexpected('resolve'),
   pull: unexpected('pull'),
+  status: unexpected('status'),
   pulls: unexpected('pulls'),
   cancel: unexpected('cancel'),
   list: unexpected('list'),

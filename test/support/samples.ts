@@ -1,6 +1,7 @@
 import { type Digest, toDigest } from '../../src/oci/digest.ts';
 import type { PullRequest } from '../../src/volume/request.ts';
 import type {
+  NodeStatus,
   ArtifactDetail,
   ArtifactSummary,
   Progress,
@@ -136,3 +137,24 @@ export function at(phase: Progress['phase'], bytes: number): Progress {
     bytesPerSecond: 0,
   };
 }
+
+const disk = {
+  totalBytes: 100 * 2 ** 30,
+  usedBytes: 40 * 2 ** 30,
+  availableBytes: 60 * 2 ** 30,
+  totalInodes: 200,
+  usedInodes: 3,
+};
+export const nodeStatus: NodeStatus = {
+  stateDir: '/var/lib/x',
+  disk,
+  cacheBytes: 2 ** 30,
+  problems: ['/etc/y: line 3 is broken'],
+  facts: ['fs-verity: off'],
+  daemon: {
+    version: '9.8.7',
+    driverName: 'driver.example',
+    notReady: ['the disk is read-only'],
+    registration: 'waiting',
+  },
+};

@@ -1,14 +1,55 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { at, digest, pullsUnderWay } from '../../../test/support/samples.ts';
+import { at, digest, nodeStatus, pullsUnderWay, volume } from '../../../test/support/samples.ts';
 import { runShell } from '../../../test/support/shell.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { version } from '../../util/version.ts';
+import type { PullStatus } from '../../volume/usecases.ts';
 
-test('status lists the pulls under way, the oldest first, who wants them, and what they wait for', async () => {
-  const artifacts = { pulls: async () => pullsUnderWay };
-  const ran = await runShell(['status'], { artifacts });
+const around = {
+  status: async () => nodeStatus,
+  volumes: async () => [
+    { ...volume, mounted: true },
+    { ...volume, mounted: false },
+  ],
+  pulls: async (): Promise<readonly PullStatus[]> => [],
+};
+
+test('status shows both versions, kubelet, the disk, the volumes, and what is wrong', async () => {
+  const ran = await runShell(['status'], { artifacts: around });
   assert.equal(
     ran.stdout,
+    [
+      `client:          ${version}`,
+      'daemon:          9.8.7, driver.example, not ready',
+      'not ready:       the disk is read-only',
+      'kubelet:         has not registered the driver yet',
+      'state directory: /var/lib/x, 1.0 GiB of content',
+      'disk:            40 % of 100 GiB used, 2 % of inodes',
+      'volumes:         2, 1 mounted',
+      'node:            fs-verity: off',
+      'problem:         /etc/y: line 3 is broken',
+      'pulls:           none under way',
+      '',
+    ].join('\n'),
+  );
+  const { json } = await runShell(['status', '-o', 'json'], { artifacts: around });
+  assert.deepEqual(json, {
+    client: { version },
+    ...nodeStatus,
+    volumes: { published: 2, mounted: 1 },
+    pulls: [],
+  });
+  const { daemon: _, ...direct } = nodeStatus;
+  const alone = await runShell(['status'], { artifacts: { ...around, status: async () => direct } });
+  assert.match(alone.stdout, /^daemon: +none; the state directory is used directly$/m);
+});
+
+test('status lists the pulls under way, the oldest first, who wants them, and what they wait for', async () => {
+  const artifacts = { ...around, pulls: async () => pullsUnderWay };
+  const ran = await runShell(['status'], { artifacts });
+  assert.equal(
+    ran.stdout.slice(ran.stdout.indexOf('REFERENCE')),
     [
       'REFERENCE                                   PHASE     PULLED           RATE       AGE   FOR',
       'registry.example/a:1                        download  43 B of 7.0 GiB  3.0 MiB/s  100s  mount /mnt/a',
@@ -18,12 +59,13 @@ test('status lists the pulls under way, the oldest first, who wants them, and wh
     ].join('\n'),
   );
   const { json } = await runShell(['status', '--output', 'json'], { artifacts });
+  const { pulls } = json as { readonly pulls: readonly { readonly since: string }[] };
   const times = [pullsUnderWay[1], pullsUnderWay[0]].map(pull => new Date(pull?.since ?? 0).toISOString());
   assert.deepEqual(
-    (json as readonly { since: string }[]).map(({ since }) => since),
+    pulls.map(({ since }) => since),
     times,
   );
-  assert.partialDeepStrictEqual(json, [
+  assert.partialDeepStrictEqual(pulls, [
     { wanters: pullsUnderWay[1]?.wanters },
     { wanters: pullsUnderWay[0]?.wanters },
   ]);
@@ -33,7 +75,7 @@ test('status of a pull that has not begun to download has no sizes, and a pod th
   const wanters = [
     { reference: 'r.example/m:1', digest, kind: 'pod', targetPath: '/pods/u/x/mount' } as const,
   ];
-  const artifacts = { pulls: async () => [{ since: 0, progress: at('resolve', 0), wanters }] };
+  const artifacts = { ...around, pulls: async () => [{ since: 0, progress: at('resolve', 0), wanters }] };
   const { stdout } = await runShell(['status'], { artifacts });
   assert.match(stdout, /\nr\.example\/m:1 +resolve +- +- +\d+d +\/pods\/u\/x\/mount\n$/);
 });

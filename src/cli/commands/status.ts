@@ -1,28 +1,84 @@
 import { printable } from '../../util/printable.ts';
 import { formatSize } from '../../util/size.ts';
-import type { PullStatus } from '../../volume/usecases.ts';
+import { version } from '../../util/version.ts';
+import type { DiskUsage } from '../../volume/contracts/store.ts';
+import type { DaemonStatus, PullStatus } from '../../volume/usecases.ts';
 import type { Wanter } from '../../volume/wanter.ts';
 import { formatTime } from '../output.ts';
 import { print, type Shell } from '../shell.ts';
-import { formatAge, formatTable } from '../text.ts';
+import { formatAge, formatFields, formatTable } from '../text.ts';
 
 const header = ['REFERENCE', 'PHASE', 'PULLED', 'RATE', 'AGE', 'FOR'];
 
-/** The pulls under way, the oldest first; and below, what each of them waits for. */
+/** How the daemon and its node are, and the pulls under way: the oldest first, with what each of them waits for. */
 export async function status(shell: Shell): Promise<void> {
-  const found = await shell.house.artifacts.pulls();
-  const sorted = found.toSorted((a, b) => a.since - b.since);
-  const now = shell.terminal.now();
-  const waiting = sorted.flatMap(pull =>
+  const { artifacts } = shell.house;
+  const [node, volumes, found] = await Promise.all([
+    artifacts.status(),
+    artifacts.volumes(),
+    artifacts.pulls(),
+  ]);
+  const pulls = found.toSorted((a, b) => a.since - b.since);
+  const mounted = volumes.filter(volume => volume.mounted).length;
+  const waiting = pulls.flatMap(pull =>
     pull.progress.waits === undefined ? [] : [`${referencesOf(pull)}: ${pull.progress.waits}`],
   );
-  const rows = sorted.map(pull => toRow(pull, now));
+  const now = shell.terminal.now();
   print(shell, {
-    value: sorted.map(pull => ({ ...pull, since: formatTime(pull.since) })),
+    value: {
+      client: { version },
+      ...node,
+      volumes: { published: volumes.length, mounted },
+      pulls: pulls.map(pull => ({ ...pull, since: formatTime(pull.since) })),
+    },
     text: () =>
-      formatTable(header, rows, shell.columns) + waiting.map(line => `${printable(line)}\n`).join(''),
-    names: sorted.map(referencesOf),
+      formatFields([
+        ['client', version],
+        ...formatDaemon(node.daemon),
+        ['state directory', `${node.stateDir}, ${formatSize(node.cacheBytes)} of content`],
+        ['disk', formatDisk(node.disk)],
+        ['volumes', `${volumes.length}, ${mounted} mounted`],
+        ...node.facts.map(fact => ['node', fact] as const),
+        ...node.problems.map(problem => ['problem', problem] as const),
+        ['pulls', pulls.length === 0 ? 'none under way' : `${pulls.length} under way`],
+      ]) +
+      (pulls.length === 0
+        ? ''
+        : formatTable(
+            header,
+            pulls.map(pull => toRow(pull, now)),
+            shell.columns,
+          )) +
+      waiting.map(line => `${printable(line)}\n`).join(''),
+    names: pulls.map(referencesOf),
   });
+}
+
+type Field = readonly [name: string, value: string];
+
+const registrations: Readonly<Record<DaemonStatus['registration'], string>> = {
+  registered: 'has registered the driver',
+  waiting: 'has not registered the driver yet',
+  off: 'is told of the driver by something else (--register is off)',
+};
+
+function formatDaemon(daemon: DaemonStatus | undefined): readonly Field[] {
+  if (daemon === undefined) return [['daemon', 'none; the state directory is used directly']];
+  const { driverName, notReady, registration } = daemon;
+  return [
+    ['daemon', `${daemon.version}, ${driverName}, ${notReady.length === 0 ? 'ready' : 'not ready'}`],
+    ...notReady.map(reason => ['not ready', reason] as const),
+    ['kubelet', registrations[registration]],
+  ];
+}
+
+function formatDisk({ totalBytes, usedBytes, availableBytes, totalInodes, usedInodes }: DiskUsage): string {
+  const inodes = totalInodes === 0 ? '' : `, ${percent(usedInodes, totalInodes)} % of inodes`;
+  return `${percent(usedBytes, usedBytes + availableBytes)} % of ${formatSize(totalBytes)} used${inodes}`;
+}
+
+function percent(part: number, whole: number): number {
+  return whole === 0 ? 0 : Math.ceil((part / whole) * 100);
 }
 
 function toRow(pull: PullStatus, now: number): readonly string[] {
