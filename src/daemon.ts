@@ -67,7 +67,7 @@ export async function serve(settings: Settings): Promise<number> {
   stack.defer(house.close);
   const told = house.problems();
   for (const obstacle of house.obstacles().filter(text => !told.includes(text))) log.error(obstacle);
-  checks.push(watchStateDir(settings.stateDir));
+  checks.push(watchStateDir(settings.stateDir), house.expired);
   const edge = { log, observe: metrics.operation, driverName: settings.driverName };
   let registration = (): DaemonStatus['registration'] => 'off';
   const { artifacts } = house;

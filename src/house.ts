@@ -65,12 +65,15 @@ export type House = {
   startScrub(): void;
   /** Why volumes cannot be published now, a line each. */
   obstacles(): readonly string[];
+  /** Why only a new start helps. */
+  expired(): string | undefined;
   close(): Promise<void>;
 };
 
 /**
  * The use cases over a node's own state directory: opens every adapter, reconciles, and hands the use cases out. Closing
- * ends the pulls, which stay resumable; mounts stand.
+ * ends the pulls, which stay resumable; mounts stand. On a read-only disk it opens all the same, to end volumes and to
+ * answer for them.
  *
  * @param reads why the state directory is only read, for errors; then nothing is reconciled either.
  * @throws ArtifactError `busy` while another process has the lock of the state directory.
@@ -129,7 +132,7 @@ export async function openHouse(
     hash: hashBytes,
     note: (reference: string, text: string) => log.info({ reference }, text),
   };
-  if (reads === undefined) {
+  if (store.reads === undefined) {
     const { notes, ...reconciled } = await reconcileVolumes(world);
     for (const note of [...notes, ...(await restoreViews(world))]) log.warn(note);
     await inheritHolds(world);
@@ -147,7 +150,7 @@ export async function openHouse(
   const integrity: Integrity = createIntegrity(
     {
       ...world,
-      mends: reads === undefined,
+      mends: store.reads === undefined,
       retirement,
       hash: hashFile,
       warn,
@@ -198,7 +201,7 @@ export async function openHouse(
   const tidying = setInterval(() => {
     tidy().catch((thrown: unknown) => log.warn(`collection failed: ${toArtifactError(thrown).message}`));
   }, tidyEveryMs).unref();
-  if (reads !== undefined) clearInterval(tidying);
+  if (store.reads !== undefined) clearInterval(tidying);
   let scrubbing: Promise<void> | undefined;
   stack.defer(async () => {
     clearInterval(tidying);
@@ -233,17 +236,19 @@ export async function openHouse(
       naming,
       status,
     }),
-    publishing: createPublishing({ ...world, pull }),
+    publishing: createPublishing({ ...world, pull, obstacle: store.problem }),
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,
     problems,
     facts,
     isSealed: verity.off === undefined,
     startScrub() {
+      if (store.reads !== undefined) return;
       scrubbing ??= scrub.run(closing.signal);
     },
     obstacles: () =>
       [mounter.problem() ?? [], store.problem() ?? [], ...configured.map(part => part.obstacles())].flat(),
+    expired: store.expired,
     close: () => adapters.disposeAsync(),
   };
 }

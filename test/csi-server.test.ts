@@ -118,6 +118,7 @@ test('the line of an unpublish says whose volume went and what it was, and is sh
   const records = new Map([[targetPath, { ...volume, holds: [] }]]);
   const publishing = createPublishing({
     viewTurns: createKeyedMutex(),
+    obstacle: unused,
     pull: { pull: unused, list: unused, stop: unused },
     volumes: {
       find: async target => records.get(target),

@@ -15,6 +15,8 @@ export type Ground = AsyncDisposable & {
   readonly scratch: Scratch;
   /** What is known of the verification of contents. */
   readonly journal: Journal;
+  /** Why it is only read. */
+  readonly reads?: string;
 };
 
 export type GroundOptions = {
@@ -26,12 +28,19 @@ export type GroundOptions = {
   readonly reads?: string | undefined;
 };
 
-/** @throws `busy` while another process has it; `invalid` for a newer layout, or a directory of others; `denied`; `exhausted`. */
+/**
+ * One on a disk that cannot be written is read, so that what is mounted can be served and ended.
+ * @throws `busy` while another process has it; `invalid` for a newer layout, or a directory of others; `denied`; `exhausted`.
+ */
 export async function openGround(options: GroundOptions): Promise<Ground> {
   const { stateDir, reads } = options;
   try {
     const isOwn = await verifyOwn(stateDir);
-    return await (reads === undefined ? takeGround(options, isOwn) : readGround(options, reads));
+    if (reads !== undefined) return await readGround(options, reads);
+    return await takeGround(options, isOwn).catch((thrown: unknown) => {
+      if (!isOwn || errnoOf(thrown) !== 'EROFS') throw thrown;
+      return readGround(options, `the state directory ${stateDir} is on a read-only disk`);
+    });
   } catch (thrown) {
     throw toRefusal(thrown, stateDir);
   }
@@ -69,6 +78,7 @@ async function readGround(options: GroundOptions, why: string): Promise<Ground> 
       folder: async name => readFolder(join(stateDir, name)),
       scratch: closedScratch(why),
       journal: readJournal(join(stateDir, 'verified')),
+      reads: why,
       [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose](),
     };
   } catch (thrown) {

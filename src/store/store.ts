@@ -39,8 +39,12 @@ export type Store = AsyncDisposable & {
   readonly signatures: Records<SignatureRecord>;
   readonly salt: string;
   readonly disk: Disk;
+  /** Why it is only read: for whoever wanted no more, or for a disk that was read-only when it was opened. */
+  readonly reads: string | undefined;
   /** Why nothing can be written, as on a disk that has turned read-only. */
   problem(): string | undefined;
+  /** Why it must be opened again. */
+  expired(): string | undefined;
   /** Takes away downloads that were given up, and what lies too long in quarantine; to be called now and then. */
   retire(): Promise<void>;
 };
@@ -60,7 +64,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
   return attempt(`opening the state dir ${stateDir}`, async () => {
     signal?.throwIfAborted();
     await using opened = new AsyncDisposableStack();
-    const { root, folder, scratch, journal } = opened.use(await openGround(options));
+    const { root, folder, scratch, journal, reads } = opened.use(await openGround(options));
 
     const noted = new Set<string>();
     const note = (text: string): void => {
@@ -120,6 +124,11 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
     const content = { blobs, layers, views, evidence, verity, putAway };
     const problem = (): string | undefined => findWriteProblem(stateDir);
-    return { ...content, names, volumes, pins, accesses, signatures, salt, disk, retire, problem, ...close };
+    const expired = (): string | undefined =>
+      reads === options.reads || problem() !== undefined
+        ? undefined
+        : `the state directory ${stateDir} was read-only and can be written again; restart the daemon`;
+    const records = { names, volumes, pins, accesses, signatures };
+    return { ...content, ...records, salt, disk, reads, retire, problem, expired, ...close };
   });
 }

@@ -57,6 +57,7 @@ function createWorld(pull?: PullFunction) {
   };
   const publishing = createPublishing({
     viewTurns: createKeyedMutex(),
+    obstacle: () => undefined,
     pull: {
       list: () => [],
       stop: async () => undefined,

@@ -25,6 +25,8 @@ export function createPublishing(world: {
   readonly mounter: Mounter;
   /** The turns of views: while one is mounted, nobody takes it out of use. */
   readonly viewTurns: Pick<KeyedMutex, 'lock'>;
+  /** Why no record can be written. */
+  obstacle(): string | undefined;
 }): Publishing {
   const { pull, volumes, names, views, mounter, viewTurns } = world;
   const targets = createKeyedMutex();
@@ -94,6 +96,8 @@ export function createPublishing(world: {
       const record = await volumes.find(request.targetPath);
       const there = record === undefined ? undefined : await published(request, record);
       if (there !== undefined) return there;
+      const obstacle = world.obstacle(); // before a registry is asked, as often as kubelet comes back
+      if (obstacle !== undefined) throw new ArtifactError('unavailable', obstacle);
       const state = await look(targetOf(request), undefined); // not after hours of download
       const wasThere = record === undefined ? state.kind === 'empty' : record.keepsFolder === true;
       const keepsFolder = request.anywhere && wasThere;

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { waitUntil } from '../support/child.ts';
+import { publishRequest, spawnDaemon, type TestDaemon } from '../support/daemon.ts';
+import { mountsBelow } from '../support/mounts.ts';
+import { outcomeOf } from '../support/outcome.ts';
+import { runProgram } from '../support/program.ts';
+import { openSmallDisk, type SmallDisk, type SmallVolume } from '../support/small-disk.ts';
+import { needs } from '../support/tools.ts';
+import { verifyGone, verifyVolume } from '../support/volume.ts';
+
+const KiB = 1024;
+const unwritable = /the state directory \S+ cannot be written \(EROFS\): .* mount the disk for writing again/;
+
+async function ask({ http }: TestDaemon, path: 'healthz' | 'readyz'): Promise<string> {
+  return fetch(`${http}/${path}`).then(
+    async answer => `${answer.status} ${await answer.text()}`,
+    () => '',
+  );
+}
+
+/** What a daemon does on a disk that cannot be written: it serves what is mounted, and ends one of two volumes. */
+async function verifyServes(
+  { node, registry }: SmallDisk,
+  daemon: TestDaemon,
+  ends: SmallVolume,
+  stays: SmallVolume,
+): Promise<void> {
+  const { csi } = daemon;
+  await waitUntil(daemon, async () => unwritable.test(await ask(daemon, 'readyz')), 'not ready');
+  assert.match(await ask(daemon, 'healthz'), /^200 ok/, 'a restart would not help');
+  await csi.NodePublishVolume(stays.request);
+  const { volume_id, target_path } = stays.request;
+  await csi.NodeGetVolumeStats({ volume_id, volume_path: target_path });
+  registry.reset();
+  const again = await publishRequest(node, { reference: stays.reference });
+  const { code, text } = await outcomeOf(csi.NodePublishVolume(again));
+  assert.equal(code, 'UNAVAILABLE', text);
+  assert.match(text, unwritable);
+  verifyGone(again.target_path);
+  assert.deepEqual(registry.asked, [], 'no registry is asked in vain');
+  for (const _ of ['once', 'and again']) await csi.NodeUnpublishVolume(ends.request);
+  verifyGone(ends.request.target_path);
+  verifyVolume(target_path, stays.shown);
+}
+
+test('a state disk that turned read-only is not ready, and volumes end there', needs('root'), async () => {
+  await using around = await openSmallDisk('size=24m');
+  const { node, daemon, root } = around;
+  const [ends, stays] = [await around.volume(KiB), await around.volume(KiB)];
+  for (const volume of [ends, stays]) await around.publish(volume);
+  // Whoever goes there by its path finds it read-only. As it is open for writing, it cannot be remounted.
+  runProgram('mount', '--bind', root, root);
+  runProgram('mount', '-o', 'remount,bind,ro', root);
+  try {
+    await verifyServes(around, daemon, ends, stays);
+  } finally {
+    runProgram('umount', root);
+  }
+  await waitUntil(daemon, async () => (await ask(daemon, 'readyz')).startsWith('200'), 'ready again');
+  await around.publish(ends);
+  assert.equal(readdirSync(join(node.stateDir, 'volumes')).length, 2);
+});
+
+test(
+  'a daemon that starts on a read-only disk serves what is mounted until it can be written',
+  needs('root'),
+  async () => {
+    await using around = await openSmallDisk('size=24m');
+    const { node, root } = around;
+    const [ends, stays] = [await around.volume(KiB), await around.volume(KiB)];
+    for (const volume of [ends, stays]) await around.publish(volume);
+    await around.daemon.end('SIGTERM');
+    runProgram('mount', '-o', 'remount,ro', root);
+    await using daemon = await spawnDaemon(node);
+    await verifyServes(around, daemon, ends, stays);
+    runProgram('mount', '-o', 'remount,rw', root);
+    assert.match(await ask(daemon, 'healthz'), /^503 .*can be written again; restart the daemon/);
+    await daemon.end('SIGTERM');
+    await using next = await spawnDaemon(node);
+    await waitUntil(next, async () => (await ask(next, 'readyz')).startsWith('200'), 'ready');
+    await next.csi.NodePublishVolume(ends.request);
+    verifyVolume(ends.request.target_path, ends.shown);
+    verifyVolume(stays.request.target_path, stays.shown);
+  },
+);
+
+test(
+  'a volume on a read-only disk of kubelet ends, and its empty directory stays',
+  needs('root'),
+  async () => {
+    await using around = await openSmallDisk('size=24m');
+    const { node, daemon } = around;
+    const volume = await around.volume(KiB);
+    await around.publish(volume);
+    const { kubeletDir } = node;
+    runProgram('mount', '--bind', kubeletDir, kubeletDir);
+    runProgram('mount', '-o', 'remount,bind,ro', kubeletDir);
+    try {
+      await daemon.csi.NodeUnpublishVolume(volume.request);
+      assert.deepEqual(readdirSync(volume.request.target_path), []);
+      assert.deepEqual(readdirSync(join(node.stateDir, 'volumes')), []);
+    } finally {
+      runProgram('umount', kubeletDir);
+    }
+    await daemon.csi.NodeUnpublishVolume(volume.request);
+    verifyGone(volume.request.target_path);
+    assert.deepEqual(mountsBelow(kubeletDir), []);
+  },
+);
