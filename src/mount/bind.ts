@@ -27,7 +27,8 @@ export async function bind(view: string, place: Place, flags: readonly MountFlag
 
 /**
  * Takes away every mount at a place, the topmost first, then the folder, unless that is to stay. Never removes anything
- * that is not empty.
+ * that is not empty. On a read-only disk the folder stays, and that is success: nothing is mounted any more, which is what
+ * matters to the pod, and whoever made the folders around it cannot remove them either, and comes back.
  */
 export function unbind(place: Place, keepsFolder: boolean): void {
   while (detachMount(place.parent, place.name));
@@ -35,6 +36,7 @@ export function unbind(place: Place, keepsFolder: boolean): void {
   try {
     removeFolder(place.parent, place.name);
   } catch (error) {
+    if (errnoOf(error) === 'EROFS') return;
     using target = openTarget(place);
     if (target === undefined) return;
     const entry = errnoOf(error) === 'ENOTEMPTY' ? firstEntry(target) : undefined;
