@@ -113,8 +113,11 @@ for (const through of ['the socket of a daemon', 'the state folder itself']) {
         { name: 'weights/w.bin', size: 3_000_000 },
       ],
     });
-    assert.equal((await run(node, ['rm', 'team/model:v1'])).code, 5, 'a pin holds it');
-    await json('unpin', 'team/model:v1');
+    const short = digest.slice(0, 'sha256:'.length + 12);
+    assert.partialDeepStrictEqual(await json('inspect', short), { digest });
+    assert.equal((await run(node, ['inspect', 'sha256:0123456789ab'])).code, 3);
+    assert.equal((await run(node, ['rm', short])).code, 5, 'a pin holds it');
+    await json('unpin', short);
     assert.match((await run(node, ['fsck'])).stdout, /^\d+ items checked, 0 wrong\n$/);
     const freed = (await json('rm', 'team/model:v1')) as Freed;
     assert.ok(freed.bytes > 3_000_000);

@@ -15,6 +15,11 @@ export function isDigest(text: string): text is Digest {
   return shape.test(text);
 }
 
+/** Whether a text is the start of a digest as lists show it, with its algorithm and six hex digits at the least. */
+export function isDigestPrefix(text: string): boolean {
+  return /^sha(?:256|512):[0-9a-f]{6,127}$/.test(text) && !isDigest(text);
+}
+
 /** @throws ArtifactError `invalid` for anything but sha256 or sha512 in lower-case hex of the right length. */
 export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text;

@@ -145,7 +145,8 @@ export function createArtifacts(world: {
       using _ = await pinning.acquire(never);
       return naming.pin((await catalog.locate(text)).reference);
     },
-    async unpin(text) {
+    async unpin(given) {
+      const text = await catalog.complete(given);
       // By what was pinned: the name may stand for another digest by now, or be gone.
       const wanted = isDigest(text) ? [{ digest: text }] : world.expander.expand(text);
       const isMeant = (pin: PinRecord): boolean =>

@@ -1,5 +1,5 @@
 import type { Descriptor } from '../oci/descriptor.ts';
-import { isDigest, type Digest } from '../oci/digest.ts';
+import { isDigest, isDigestPrefix, type Digest } from '../oci/digest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference } from '../oci/reference.ts';
@@ -15,7 +15,9 @@ import type { ArtifactDetail, ArtifactSummary, LayerDetail } from './usecases.ts
 
 /** What the cache holds, in the words of people. */
 export type Catalog = {
-  /** The name under which the cache knows a reference or a bare digest. @throws `not-found`. */
+  /** The whole digest for a start of one that is in the cache; any other text as it is. @throws `invalid` if it fits several. */
+  complete(text: string): Promise<string>;
+  /** The name under which the cache knows a reference, a bare digest or the start of one. @throws `not-found`. */
   locate(text: string): Promise<NameRecord>;
   /** Whether the manifest that this platform mounts of it is in the cache. */
   has(descriptor: Descriptor, reference: string): Promise<boolean>;
@@ -54,12 +56,29 @@ export function createCatalog(world: {
     return undefined;
   };
 
-  const locate = async (text: string): Promise<NameRecord> => {
+  const complete = async (text: string): Promise<string> => {
+    if (!isDigestPrefix(text)) return text;
+    const [known, made, pinned] = await Promise.all([names.list(), views.list(), pins.list()]);
+    const all = [
+      ...known.map(({ descriptor }) => descriptor.digest),
+      ...made.map(({ manifest }) => manifest),
+      ...pinned.map(({ digest }) => digest),
+    ];
+    const [only = text, ...others] = new Set(all.filter(digest => digest.startsWith(text)));
+    if (others.length === 0) return only;
+    throw new ArtifactError(
+      'invalid',
+      `${text} is the start of ${others.length + 1} digests: ${[only, ...others].join(', ')}; write more of one`,
+    );
+  };
+
+  const locate = async (given: string): Promise<NameRecord> => {
+    const text = await complete(given);
     const name = await (isDigest(text) ? byDigest(text) : byReference(text));
     if (name !== undefined) return name;
     throw new ArtifactError(
       'not-found',
-      `${text} is not in this node's cache; \`ls\` shows what is, \`pull\` brings it`,
+      `${given} is not in this node's cache; \`ls\` shows what is, \`pull\` brings it`,
     );
   };
 
@@ -67,6 +86,7 @@ export function createCatalog(world: {
     manifests.select(descriptor, platform, reference, notHere(reference), AbortSignal.timeout(10_000));
 
   return {
+    complete,
     locate,
     async has(descriptor, reference) {
       try {
