@@ -15,8 +15,11 @@ const tar = (nth: number, size: number): LayerPlan => ({
   descriptor: { mediaType: '', digest: digestOf(nth), size, annotations: {} },
 });
 
-/** A disk of 1,000 bytes and 100 inodes, of which others have some, and a cache that collection can empty. */
-function openWorld(limits: Partial<Limits> = {}, others = { bytes: 0, inodes: 0 }) {
+/**
+ * A disk of 1,000 bytes and 100 inodes, of which others have some and some are kept for root, and a cache that collection can
+ * empty.
+ */
+function openWorld(limits: Partial<Limits> = {}, others = { bytes: 0, inodes: 0 }, keptForRoot = 0) {
   const disk = { cache: 0, bytes: others.bytes, inodes: others.inodes };
   let collected = 0;
   const collector: Collector = {
@@ -34,7 +37,7 @@ function openWorld(limits: Partial<Limits> = {}, others = { bytes: 0, inodes: 0 
     return {
       totalBytes: 1000,
       usedBytes,
-      availableBytes: 1000 - usedBytes,
+      availableBytes: 1000 - usedBytes - keptForRoot,
       totalInodes: 100,
       usedInodes: disk.inodes,
     };
@@ -55,6 +58,13 @@ test('a disk between the mark of collection and that of pulls takes pulls', asyn
     code: 'exhausted',
     message: /needs 11 B more .* room for 10 B below --disk-max \(90\)/,
   });
+});
+
+test('what is kept for root is in use, so that as much stays available as kubelet wants of the whole disk', async () => {
+  const { room } = openWorld({}, { bytes: 800, inodes: 0 }, 50);
+  const reserve = (bytes: number) => room.reserve('r', [tar(1, 10)], [tar(1, 10)], () => bytes, never);
+  await assert.rejects(reserve(51), { code: 'exhausted', message: /needs 51 B more .* room for 50 B below/ });
+  using _ = await reserve(50);
 });
 
 test('where collection would begin above the mark of pulls, it begins there', async () => {

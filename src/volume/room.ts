@@ -6,7 +6,7 @@ import type { Collector } from './collector.ts';
 import type { Disk, DiskUsage } from './contracts/store.ts';
 import { createLeases, footprint, type Need } from './leases.ts';
 
-/** How full the disk and the cache may get. Percent of the filesystem in use, as df counts it; sizes in bytes. */
+/** How full the disk and the cache may get. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */
 export type Limits = {
   /** Where collection begins, and where it ends. */
   readonly cacheHigh: number;
@@ -164,9 +164,12 @@ function sizeOf(layers: readonly LayerPlan[]): number {
   return layers.reduce((sum, layer) => sum + layer.descriptor.size, 0);
 }
 
-/** Bytes below a mark, of what df calls the size: blocks kept for root are nobody's. Below 0 above it. */
-function roomIn({ usedBytes, availableBytes }: DiskUsage, percent: number): number {
-  return ((usedBytes + availableBytes) * percent) / 100 - usedBytes;
+/**
+ * Bytes below a mark; below 0 above it. All that is not available is in use, blocks that are kept for root too: so kubelet
+ * counts when it decides to evict pods, and df shows less.
+ */
+function roomIn({ totalBytes, availableBytes }: DiskUsage, percent: number): number {
+  return availableBytes - (totalBytes * (100 - percent)) / 100;
 }
 
 function inodesIn({ usedInodes, totalInodes }: DiskUsage, percent: number): number {
