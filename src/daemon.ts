@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
+import { exitCodes } from './cli/exit.ts';
 import type { Settings } from './cli/settings.ts';
 import { serveRegistration } from './csi/registration.ts';
 import { serveCsi } from './csi/server.ts';
@@ -8,7 +9,7 @@ import { createMetrics } from './http/metrics.ts';
 import { serveHttp } from './http/server.ts';
 import type { DiskUsage } from './volume/contracts/store.ts';
 import type { DaemonStatus, NodeStatus } from './volume/usecases.ts';
-import { type ArtifactError } from './util/error.ts';
+import { type ArtifactError, toArtifactError } from './util/error.ts';
 import { openLineWriter } from './util/line-writer.ts';
 import { recognize } from './util/same-file.ts';
 import { version } from './util/version.ts';
@@ -20,13 +21,23 @@ const stopWithinMs = 9_500;
 const flushWithinMs = 1_000;
 
 /**
- * Runs the daemon until SIGTERM or SIGINT, and answers the exit code: 0, or 1 where kubelet refused the driver. Stopping
- * ends what is short, leaves pulls resumable and mounts standing, and removes the sockets.
- *
- * @throws ArtifactError when it cannot start.
+ * Runs the daemon until SIGTERM or SIGINT, and answers the exit code: 0, 1 where kubelet refused the driver, or that of
+ * why it could not start, which is the last line of its log. Stopping ends what is short, leaves pulls resumable and
+ * mounts standing, and removes the sockets.
  */
 export async function serve(settings: Settings): Promise<number> {
   const { log, dropped } = await createLog(settings);
+  try {
+    return await run(settings, log, dropped);
+  } catch (thrown) {
+    const { code, message } = toArtifactError(thrown);
+    log.fatal({ code }, message);
+    return exitCodes[code];
+  }
+}
+
+/** @throws ArtifactError when it cannot start. */
+async function run(settings: Settings, log: Logger, dropped: () => number): Promise<number> {
   const ended = Promise.withResolvers<ArtifactError | undefined>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve(undefined));
   process.on('SIGHUP', () => log.info(hupped));

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { constants } from 'node:fs';
-import { open, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { exitCodes } from '../src/cli/exit.ts';
+import type { ErrorCode } from '../src/util/error.ts';
 import { waitUntil } from './support/child.ts';
 import { startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
 import { writeScript } from './support/script.ts';
@@ -73,3 +75,30 @@ test('a log that nobody reads holds up no call, and is whole for a reader that c
   await waitUntil(daemon, () => read().catch(() => false), 'all lines');
   assert.equal(await daemon.end('SIGTERM'), 0);
 });
+
+test(
+  'a start that fails is the last line of the log, in its format, and has an exit code of its own',
+  needs('root'),
+  async () => {
+    await using node = await testNode();
+    const foreign = join(node.path, 'foreign');
+    await mkdir(foreign);
+    await writeFile(join(foreign, 'letter'), '');
+    const argv = [
+      main,
+      'serve',
+      `--endpoint=unix://${node.socket}`,
+      '--http-listen=',
+      `--state-dir=${foreign}`,
+    ];
+    const { status, stdout, stderr } = spawnSync(process.execPath, argv, {
+      encoding: 'utf8',
+      timeout: 20_000,
+    });
+    assert.equal(stderr, '');
+    const line = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as Record<string, string>;
+    assert.equal(line['level'], 'fatal');
+    assert.match(line['msg'] ?? '', /foreign/);
+    assert.equal(status, exitCodes[line['code'] as ErrorCode]);
+  },
+);
