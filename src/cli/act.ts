@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Command } from 'commander';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
-import { formatFlag, formatVariable, toSettings } from './command-line.ts';
+import { formatFlag, toSettings } from './command-line.ts';
+import { toEndpoints } from './endpoints.ts';
 import { flags } from './flags.ts';
 import type { Builder, House } from './house.ts';
 import { answers } from './listener.ts';
@@ -63,17 +63,6 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
         await house.close();
       }
     };
-}
-
-/**
- * Where a daemon may listen: what was named, by flag or variable; else the endpoint of the daemon's own container, and
- * where the host has it.
- */
-function toEndpoints(settings: Settings, options: Options, terminal: Terminal): readonly string[] {
-  const { endpoint, kubeletDir, driverName } = settings;
-  const isNamed =
-    options['endpoint'] !== undefined || terminal.environment[formatVariable('endpoint')] !== undefined;
-  return isNamed ? [endpoint] : [endpoint, join(kubeletDir, 'plugins', driverName, 'csi.sock')];
 }
 
 /** These say which daemon, or are read by the command itself. */

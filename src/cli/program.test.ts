@@ -6,6 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Logger } from 'pino';
+import { nodeStatus } from '../../test/support/samples.ts';
 import { onFolder, runShell } from '../../test/support/shell.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
@@ -84,15 +85,39 @@ test('a wrong command line exits 2 with one line', async () => {
   }
 });
 
-test('help names every exit code, version names the program', async () => {
+test('help names every exit code', async () => {
   const help = await runShell(['--help']);
   assert.equal(help.code, 0);
   for (const code of [0, ...Object.values(exitCodes)]) {
     assert.match(help.stdout, new RegExp(`^ +${code}  \\w`, 'm'));
   }
-  assert.match((await runShell(['version'])).stdout, /^oci-artifact-csi \d+\.\d+\.\d+ \(node v26/);
-  const json = (await runShell(['version', '--output', 'json'])).json;
-  assert.deepEqual(Object.keys(json as object), ['version', 'node', 'platform']);
+});
+
+test('version names both sides, and why one of them is not known', async () => {
+  const alone = await runShell(['version']);
+  assert.match(
+    alone.stdout,
+    /^client: oci-artifact-csi \d+\.\d+\.\d+ \(node v26.*\)\ndaemon: none answers on unix:\/\/\/nowhere\/csi\.sock\n$/,
+  );
+  await using folder = await temporaryFolder();
+  const socket = join(folder.path, 'csi.sock');
+  const server = createServer().listen(socket);
+  await once(server, 'listening');
+  try {
+    const house = { artifacts: { status: async () => nodeStatus }, publishing: {}, close: async () => {} };
+    const around = {
+      environment: { CSI_ENDPOINT: `unix://${socket}` },
+      builder: { connect: async () => house as never },
+    };
+    assert.match(
+      (await runShell(['version'], around)).stdout,
+      /^daemon: driver\.example 9\.8\.7 \(unix:\S+\)$/m,
+    );
+    const { json } = await runShell(['version', '-o', 'json'], around);
+    assert.partialDeepStrictEqual(json, { client: { node: process.version }, daemon: { version: '9.8.7' } });
+  } finally {
+    server.close();
+  }
 });
 
 test('help is a command, too', async () => {

@@ -2,7 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { isDigest } from '../oci/digest.ts';
 import { parseReference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { version } from '../util/version.ts';
+import { version as ours } from '../util/version.ts';
 import { type Act, createAct } from './act.ts';
 import { formatFlag, formatVariable, toSettings } from './command-line.ts';
 import { fsck } from './commands/fsck.ts';
@@ -15,6 +15,7 @@ import { prune, rm } from './commands/collect.ts';
 import { pull } from './commands/pull.ts';
 import { resolve } from './commands/resolve.ts';
 import { status } from './commands/status.ts';
+import { version } from './commands/version.ts';
 import { volumes } from './commands/volumes.ts';
 import { formatCompletion, shells } from './completion.ts';
 import { formatManPage } from './man-page.ts';
@@ -70,7 +71,7 @@ function report(thrown: unknown, argv: readonly string[], terminal: Terminal): n
 function createProgram(builder: Builder, terminal: Terminal, finish: (code: number) => void): Command {
   const program = new Command(programName)
     .description(about)
-    .version(version, '--version')
+    .version(ours, '--version')
     .helpCommand('help [command]', 'display help for a command')
     .exitOverride()
     .configureOutput({
@@ -108,17 +109,14 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
     .command('man')
     .description('print the manual page; `man -l` shows it')
     .action(() => {
-      terminal.stdout.write(`${formatManPage(program, version, [['EXIT STATUS', formatExitCodes()]])}\n`);
+      terminal.stdout.write(`${formatManPage(program, ours, [['EXIT STATUS', formatExitCodes()]])}\n`);
     });
-  program
-    .command('version')
-    .description('what runs here')
-    .addOption(outputOption())
-    .action(({ output }: { readonly output: string }) => {
-      const found = { version, node: process.version, platform: `${process.platform}/${process.arch}` };
-      const text = `${programName} ${version} (node ${found.node}, ${found.platform})`;
-      terminal.stdout.write(`${output === 'json' ? JSON.stringify(found, null, 2) : text}\n`);
-    });
+  addOutput(
+    addSettings(
+      program.command('version').description('show the version of this program and of the daemon'),
+      false,
+    ),
+  ).action(async (options: Options) => version(builder, terminal, options));
   return program;
 }
 

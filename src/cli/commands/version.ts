@@ -1,0 +1,60 @@
+import { toArtifactError } from '../../util/error.ts';
+import { printable } from '../../util/printable.ts';
+import { version as ours } from '../../util/version.ts';
+import { toSettings } from '../command-line.ts';
+import { toEndpoints } from '../endpoints.ts';
+import type { Builder } from '../house.ts';
+import { answers } from '../listener.ts';
+import { toOutput } from '../output-options.ts';
+import { type Options, print, programName, type Terminal } from '../shell.ts';
+
+/** The versions of this program and of the daemon, or why the latter is not known. */
+export async function version(
+  builder: Pick<Builder, 'connect'>,
+  terminal: Terminal,
+  options: Options,
+): Promise<void> {
+  const client = { version: ours, node: process.version, platform: `${process.platform}/${process.arch}` };
+  const daemon = await findDaemon(builder, terminal, options).catch((thrown: unknown) => ({
+    error: toArtifactError(thrown).message,
+  }));
+  print(
+    { terminal, ...toOutput(options, terminal) },
+    {
+      value: { client, daemon },
+      text: () =>
+        `client: ${programName} ${ours} (node ${client.node}, ${client.platform})\ndaemon: ${formatDaemon(daemon)}\n`,
+      names: [ours],
+    },
+  );
+}
+
+type Daemon =
+  | { readonly version: string; readonly driverName: string; readonly endpoint: string }
+  | { readonly error: string };
+
+async function findDaemon(
+  builder: Pick<Builder, 'connect'>,
+  terminal: Terminal,
+  options: Options,
+): Promise<Daemon> {
+  const endpoints = toEndpoints(toSettings(options, terminal.environment), options, terminal);
+  for (const socket of endpoints) {
+    if (!(await answers(socket))) continue;
+    const house = await builder.connect(socket);
+    try {
+      const { daemon } = await house.artifacts.status();
+      if (daemon === undefined) continue;
+      const { version: theirs, driverName } = daemon;
+      return { version: theirs, driverName, endpoint: `unix://${socket}` };
+    } finally {
+      await house.close();
+    }
+  }
+  return { error: `none answers on unix://${endpoints.join(' or unix://')}` };
+}
+
+function formatDaemon(daemon: Daemon): string {
+  if ('error' in daemon) return printable(daemon.error);
+  return printable(`${daemon.driverName} ${daemon.version} (${daemon.endpoint})`);
+}
