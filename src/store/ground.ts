@@ -15,6 +15,8 @@ export type Ground = AsyncDisposable & {
   readonly scratch: Scratch;
   /** What is known of the verification of contents. */
   readonly journal: Journal;
+  /** What is known of the sizes of unpacked layers. */
+  readonly sizes: Journal;
   /** Why it is only read. */
   readonly reads?: string;
 };
@@ -61,7 +63,8 @@ async function takeGround(options: GroundOptions, isOwn: boolean): Promise<Groun
     await openFormat(root, toMigrations(options));
     const scratch = held.use(await openScratch(join(stateDir, 'tmp')));
     const journal = await openJournal(join(stateDir, 'verified'), scratch.fresh);
-    return { root, folder, scratch, journal, [Symbol.asyncDispose]: () => held.disposeAsync() };
+    const sizes = await openJournal(join(stateDir, 'sizes'), scratch.fresh);
+    return { root, folder, scratch, journal, sizes, [Symbol.asyncDispose]: () => held.disposeAsync() };
   } catch (thrown) {
     await held.disposeAsync();
     throw thrown;
@@ -78,6 +81,7 @@ async function readGround(options: GroundOptions, why: string): Promise<Ground> 
       folder: async name => readFolder(join(stateDir, name)),
       scratch: closedScratch(why),
       journal: readJournal(join(stateDir, 'verified')),
+      sizes: readJournal(join(stateDir, 'sizes')),
       reads: why,
       [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose](),
     };

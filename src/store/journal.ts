@@ -2,7 +2,7 @@ import { appendFileSync, readFileSync } from 'node:fs';
 import { writeAside } from './atomic-file.ts';
 
 /**
- * Lines that are only ever added, the last of a key being its value: `verified`, below the state dir. They are written
+ * Lines that are only ever added, the last of a key being its value: `verified` and `sizes`, below the state dir. They are written
  * some time after they were put, and not synced: a line that is lost costs work, never a wrong answer. The last line of
  * a journal that was closed says so, so that the next life knows whether this one ended well.
  */

@@ -6,6 +6,7 @@ import { type Disk, openDisk } from './disk.ts';
 import { type Evidence, type FilesOf, type Item, openEvidence } from './evidence.ts';
 import { attempt } from './failure.ts';
 import { type GroundOptions, openGround } from './ground.ts';
+import { type LayerSizes, openLayerSizes } from './layer-sizes.ts';
 import { openLanding } from './landing.ts';
 import { type Layers, openLayers } from './layers.ts';
 import { type NameRecord, openNames } from './names.ts';
@@ -37,6 +38,7 @@ export type Store = AsyncDisposable & {
   readonly pins: Pins;
   readonly accesses: Records<AccessRecord>;
   readonly signatures: Records<SignatureRecord>;
+  readonly layerSizes: LayerSizes;
   readonly salt: string;
   readonly disk: Disk;
   /** Why it is only read: for whoever wanted no more, or for a disk that was read-only when it was opened. */
@@ -64,7 +66,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
   return attempt(`opening the state dir ${stateDir}`, async () => {
     signal?.throwIfAborted();
     await using opened = new AsyncDisposableStack();
-    const { root, folder, scratch, journal, reads } = opened.use(await openGround(options));
+    const { root, folder, scratch, journal, sizes, reads } = opened.use(await openGround(options));
 
     const noted = new Set<string>();
     const note = (text: string): void => {
@@ -102,6 +104,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const pins = await openPins(await folder('pins'), scratch, note);
     const accesses = await openAccesses(await folder('access'), scratch, note);
     const signatures = await openSignatures(await folder('signatures'), scratch, note);
+    const layerSizes = opened.use(openLayerSizes(sizes));
     const salt = await openSalt(root, scratch);
 
     if (!scratch.isClosed) {
@@ -129,6 +132,6 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
         ? undefined
         : `the state directory ${stateDir} was read-only and can be written again; restart the daemon`;
     const records = { names, volumes, pins, accesses, signatures };
-    return { ...content, ...records, salt, disk, reads, retire, problem, expired, ...close };
+    return { ...content, ...records, layerSizes, salt, disk, reads, retire, problem, expired, ...close };
   });
 }

@@ -370,7 +370,7 @@ test('room is made down to the low mark before a pull, and not a byte further', 
   const cache = createCache();
   for (let index = 0; index < 8; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const room = createRoom(
-    { disk: createDisk(cache, 100), collector: cache.collector },
+    { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
     { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
   using _room = await room.reserve('r', [layer(50, 10)], [layer(50, 10)], () => 10, never);
@@ -381,7 +381,10 @@ test('one sweep looks at the whole cache once, however much it frees', async () 
   const cache = createCache();
   for (let index = 0; index < 20; index++) cache.blobs.set(digestOf(index), index);
   const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 40, cacheMax: 100 };
-  const room = createRoom({ disk: createDisk(cache, 10_000), collector: cache.collector }, limits);
+  const room = createRoom(
+    { disk: createDisk(cache, 10_000), collector: cache.collector, layerSizes: new Map() },
+    limits,
+  );
   await room.relieve(never);
   assert.equal(cache.bytes(), 50);
   assert.equal(cache.looks(), 3, 'before, in the sweep, and after');
@@ -391,7 +394,7 @@ test('a pull that fits collects nothing', async () => {
   const cache = createCache();
   for (let index = 0; index < 7; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const room = createRoom(
-    { disk: createDisk(cache, 100), collector: cache.collector },
+    { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
     { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
   using _room = await room.reserve('r', [layer(50, 10)], [layer(50, 10)], () => 10, never);
@@ -403,7 +406,7 @@ test('a pull that cannot fit fails before its first byte and names need and room
   addArtifact(cache, 'v', 1, [1]);
   cache.volumes.set('v', [digestOf(1)]);
   const room = createRoom(
-    { disk: createDisk(cache, 100, 40), collector: cache.collector },
+    { disk: createDisk(cache, 100, 40), collector: cache.collector, layerSizes: new Map() },
     { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
   await assert.rejects(
@@ -415,7 +418,7 @@ test('a pull that cannot fit fails before its first byte and names need and room
 test('two pulls do not both take the last room', async () => {
   const cache = createCache();
   const room = createRoom(
-    { disk: createDisk(cache, 100), collector: cache.collector },
+    { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
     { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
   const first = await room.reserve('a', [layer(50, 50)], [layer(50, 50)], () => 50, never);
@@ -431,7 +434,7 @@ test('a pull that goes on needs room for what it lacks, and one that could never
   const cache = createCache();
   for (let index = 0; index < 4; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const room = createRoom(
-    { disk: createDisk(cache, 100, 20), collector: cache.collector },
+    { disk: createDisk(cache, 100, 20), collector: cache.collector, layerSizes: new Map() },
     { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
   using _room = await room.reserve('r', [layer(50, 40)], [layer(50, 40)], () => 15, never);
@@ -447,7 +450,10 @@ test('the cache keeps below its own maximum on an empty disk', async () => {
   const cache = createCache();
   for (let index = 0; index < 5; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 80, cacheMax: 50 };
-  const room = createRoom({ disk: createDisk(cache, 10_000), collector: cache.collector }, limits);
+  const room = createRoom(
+    { disk: createDisk(cache, 10_000), collector: cache.collector, layerSizes: new Map() },
+    limits,
+  );
   using _room = await room.reserve('r', [layer(50, 20)], [layer(50, 20)], () => 20, never);
   assert.deepEqual([...cache.views.keys()], ['v2', 'v3', 'v4']);
 });
@@ -457,7 +463,7 @@ test('what is in the way is named: the disk, its inodes, or the bound of the cac
   const refuses = (disk: ReturnType<typeof createDisk>, cacheMax: number, why: RegExp) =>
     assert.rejects(
       createRoom(
-        { disk, collector: cache.collector },
+        { disk, collector: cache.collector, layerSizes: new Map() },
         { cacheHigh: 80, diskMax: 80, cacheLow: 60, cacheMax },
       ).reserve('r', [layer(50, 20)], [layer(50, 20)], () => 20, never),
       { code: 'exhausted', message: why },
@@ -478,7 +484,10 @@ test('what is in the way is named: the disk, its inodes, or the bound of the cac
 test('an artifact above the largest size is refused whatever room there is', async () => {
   const cache = createCache();
   const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 60, maxArtifactSize: 15 };
-  const room = createRoom({ disk: createDisk(cache, 10_000), collector: cache.collector }, limits);
+  const room = createRoom(
+    { disk: createDisk(cache, 10_000), collector: cache.collector, layerSizes: new Map() },
+    limits,
+  );
   await assert.rejects(
     room.reserve('r', [layer(50, 20)], [], () => 0, never),
     /--max-artifact-size allows 15 B/,
@@ -490,7 +499,10 @@ test('a disk above the high mark is relieved of the least recently used, below t
   for (let index = 0; index < 9; index++) addArtifact(cache, `v${index}`, 100 - index, [index + 1]);
   cache.volumes.set('v8', [digestOf(9)]); // the least recently used of all, and in use
   const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 60 };
-  const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, limits);
+  const room = createRoom(
+    { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
+    limits,
+  );
   await room.relieve(never);
   assert.deepEqual([...cache.views.keys()], ['v0', 'v1', 'v2', 'v3', 'v4', 'v8']);
   assert.equal(cache.bytes(), 60);
@@ -501,7 +513,10 @@ test('a disk that is at the high mark, and not above it, is left alone', async (
   for (let index = 0; index < 8; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   cache.blobs.set(digestOf(50), 0); // what belongs to no view would be the first to go
   const limits = { cacheHigh: 90, diskMax: 90, cacheLow: 60 };
-  const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, limits);
+  const room = createRoom(
+    { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
+    limits,
+  );
   await room.relieve(never);
   assert.equal(cache.bytes(), 90);
 });
@@ -510,7 +525,10 @@ test('what a pull under way has yet to bring counts as there when the disk is re
   const cache = createCache();
   for (let index = 0; index < 6; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 60 };
-  const room = createRoom({ disk: createDisk(cache, 100), collector: cache.collector }, limits);
+  const room = createRoom(
+    { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
+    limits,
+  );
   let remaining = 20;
   using _pull = await room.reserve('r', [layer(50, 20)], [layer(50, 20)], () => remaining, never);
   await room.relieve(never);
@@ -525,12 +543,16 @@ test('a cache above its own maximum, or a disk short of inodes, is relieved thou
   const large = createCache();
   for (let index = 0; index < 5; index++) addArtifact(large, `v${index}`, index, [index + 1]);
   const bounded = { ...limits, cacheMax: 40 };
-  await createRoom({ disk: createDisk(large, 10_000), collector: large.collector }, bounded).relieve(never);
+  await createRoom(
+    { disk: createDisk(large, 10_000), collector: large.collector, layerSizes: new Map() },
+    bounded,
+  ).relieve(never);
   assert.deepEqual([...large.views.keys()], ['v2', 'v3', 'v4']);
   const many = createCache();
   addArtifact(many, 'v', 1, [1]);
-  await createRoom({ disk: createDisk(many, 10_000, 0, 81), collector: many.collector }, limits).relieve(
-    never,
-  );
+  await createRoom(
+    { disk: createDisk(many, 10_000, 0, 81), collector: many.collector, layerSizes: new Map() },
+    limits,
+  ).relieve(never);
   assert.equal(many.views.size, 0);
 });

@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
+import type { LayerSizes } from './contracts/store.ts';
 
 /** What something takes of the disk. */
 export type Need = { readonly bytes: number; readonly inodes: number };
@@ -36,12 +37,9 @@ export type Leases = {
   beyond(layers: readonly LayerPlan[]): Need;
 };
 
-/** Layers whose size is remembered. */
-const most = 1000;
-
-export function createLeases(): Leases {
+/** @param learned the sizes, which outlive this process. */
+export function createLeases(learned: LayerSizes): Leases {
   const leases = new Map<Digest, Lease>();
-  const learned = new Map<Digest, Need>();
   return {
     begin(layer, signal) {
       const { digest, size } = layer.descriptor;
@@ -52,12 +50,7 @@ export function createLeases(): Leases {
     },
     find: digest => leases.get(digest),
     end: digest => void leases.delete(digest),
-    learn(digest, need) {
-      learned.delete(digest);
-      learned.set(digest, { ...need });
-      const [oldest] = learned.keys();
-      if (learned.size > most && oldest !== undefined) learned.delete(oldest);
-    },
+    learn: (digest, need) => learned.set(digest, { ...need }),
     open() {
       let [bytes, inodes] = [0, 0];
       for (const { open, taken, kept } of leases.values()) {

@@ -43,7 +43,7 @@ function openWorld(limits: Partial<Limits> = {}, others = { bytes: 0, inodes: 0 
     };
   };
   const room = createRoom(
-    { disk: { usage }, collector },
+    { disk: { usage }, collector, layerSizes: new Map() },
     { cacheHigh: 75, cacheLow: 70, diskMax: 90, ...limits },
   );
   return { room, disk, collected: () => collected };

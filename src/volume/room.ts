@@ -3,7 +3,7 @@ import type { LayerPlan } from '../oci/plan.ts';
 import { ArtifactError } from '../util/error.ts';
 import { formatSize } from '../util/size.ts';
 import type { Collector } from './collector.ts';
-import type { Disk, DiskUsage } from './contracts/store.ts';
+import type { Disk, DiskUsage, LayerSizes } from './contracts/store.ts';
 import { createLeases, footprint, type Need } from './leases.ts';
 
 /** How full the disk and the cache may get. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */
@@ -46,14 +46,14 @@ export type Room = {
 const reliefEveryMs = 10_000;
 
 export function createRoom(
-  world: { readonly disk: Disk; readonly collector: Collector },
+  world: { readonly disk: Disk; readonly collector: Collector; readonly layerSizes: LayerSizes },
   limits: Limits,
 ): Room {
   const { disk, collector } = world;
   const { cacheLow, diskMax, cacheMax } = limits;
   const cacheHigh = Math.min(limits.cacheHigh, diskMax);
   const reservations = new Set<() => number>();
-  const leases = createLeases();
+  const leases = createLeases(world.layerSizes);
   let relievedAt = -Infinity;
 
   const pending = (): Need => {

@@ -42,7 +42,7 @@ for (const [what, cacheMax, size] of [
       cacheLow: 70,
       ...(cacheMax === undefined ? {} : { cacheMax }),
     };
-    const room = createRoom({ disk: { usage }, collector }, limits);
+    const room = createRoom({ disk: { usage }, collector, layerSizes: new Map() }, limits);
     const reserve = (bytes: number) => room.reserve('r', [layer(bytes)], [layer(bytes)], () => bytes, signal);
     await assert.rejects(reserve(size), { code: 'exhausted', message: /not enough/ });
     assert.equal(collected, 0);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { startDaemon } from '../support/daemon.ts';
 import { outcomeOf } from '../support/outcome.ts';
 import { openSmallDisk } from '../support/small-disk.ts';
 import { needs } from '../support/tools.ts';
@@ -42,12 +43,8 @@ for (const [what, options, files, size, flags] of [
     `a layer that takes more ${what} than there are ends at the mark, leaves nothing, and is known then`,
     needs('root'),
     async () => {
-      await using around = await openSmallDisk(options, {
-        '--cache-high': '50',
-        '--cache-low': '40',
-        '--disk-max': '80',
-        ...flags,
-      });
+      const marks = { '--cache-high': '50', '--cache-low': '40', '--disk-max': '80', ...flags };
+      await using around = await openSmallDisk(options, marks);
       const stands = await around.volume(2 * MiB);
       await around.publish(stands);
       const before = usedOf(around.root);
@@ -80,6 +77,12 @@ for (const [what, options, files, size, flags] of [
       assert.equal(around.registry.count('GET', bomb.digest), 1);
       verifyVolume(stands.request.target_path, stands.shown);
       await around.publish(await around.volume(MiB));
+
+      await around.daemon.end('SIGTERM');
+      await using next = await startDaemon(around.node, { flags: marks });
+      const { code, text } = await outcomeOf(next.csi.NodePublishVolume(bomb.request));
+      assert.equal(code, 'RESOURCE_EXHAUSTED', text);
+      assert.equal(around.registry.count('GET', bomb.digest), 1, 'the next daemon knows it too');
     },
   );
 }

@@ -180,4 +180,10 @@ export type DiskUsage = {
   readonly totalInodes: number;
   readonly usedInodes: number;
 };
+/** What tar layers take of the disk, as their last unpacking showed. */
+export type LayerSizes = {
+  get(digest: Digest): { readonly bytes: number; readonly inodes: number } | undefined;
+  set(digest: Digest, size: { readonly bytes: number; readonly inodes: number }): void;
+};
+
 export type Disk = { usage(): Promise<DiskUsage> };
