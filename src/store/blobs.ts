@@ -16,6 +16,7 @@ import { type Ingest, openIngest } from './ingest.ts';
 import type { Landing } from './landing.ts';
 import { startPace } from '../util/pace.ts';
 import { openPartials, retirePartials } from './partial-downloads.ts';
+import { removeTree } from './tree-removal.ts';
 import { createWriteback } from './writeback.ts';
 
 /** Verified bytes under `blobs/<algorithm>/<hex>`, 0644: each file complete or absent, and never changed. */
@@ -40,6 +41,7 @@ export type Blobs = {
 
 /** What `read` takes into memory at most; the limit of a manifest. */
 const readLimit = 4 * 1024 * 1024;
+const never = new AbortController().signal;
 
 /** @param ingests where partial downloads lie, by digest, size and source. */
 export function openBlobs(
@@ -135,9 +137,9 @@ export function openBlobs(
     remove: digest =>
       attempt(`removing blob ${digest}`, async () => {
         witness.forget(toItem(digest));
-        await rm(path(digest), { force: true, recursive: true }); // a folder may be there, of whomever
+        await unlessAbsent(removeTree(path(digest), never)); // a folder may be there, of whomever
         for (const name of partials.namesOf(digest)) {
-          if (!openIngests.has(name)) await rm(join(ingestFolder, name), { force: true });
+          if (!openIngests.has(name)) await unlessAbsent(removeTree(join(ingestFolder, name), never));
         }
       }),
 
@@ -146,7 +148,7 @@ export function openBlobs(
     list: () =>
       attempt('listing the blobs', async () => {
         const held: Held[] = [];
-        const pace = startPace(new AbortController().signal);
+        const pace = startPace(never);
         const files = [
           ...(await folders.list()).map(digest => [digest, path(digest)] as const),
           ...partials.list().map(name => [digestOf(name), join(ingestFolder, name)] as const),

@@ -10,6 +10,7 @@ import { attempt } from './failure.ts';
 import type { Folder } from './folder.ts';
 import { type Fields, parseFields } from './json-record.ts';
 import type { Scratch } from './scratch.ts';
+import { removeTree } from './tree-removal.ts';
 
 /**
  * One JSON file per record, named by the sha256 of its key. A torn, foreign or misplaced one counts as absent, and so does
@@ -49,6 +50,7 @@ type File = { readonly text: string; readonly time: number };
 
 /** Files read at once by `list`: enough to keep a disk busy, too few to fill the thread pool's queue. */
 const readAhead = 32;
+const never = new AbortController().signal;
 
 /** Takes away the torn ones, with a note each. */
 export async function openRecords<T>(
@@ -103,7 +105,7 @@ export async function openRecords<T>(
   const list = (onUnreadable: (path: string, thrown: unknown) => void): Promise<readonly T[]> =>
     attempt(`listing ${folder.path}`, async () => {
       const records: T[] = [];
-      const pace = startPace(new AbortController().signal);
+      const pace = startPace(never);
       for await (const [name, file] of readAll(onUnreadable)) {
         const record = parse(name, file);
         if (record !== undefined) records.push(record);
@@ -137,7 +139,7 @@ export async function openRecords<T>(
     touch: key => attempt(about('touching', key), async () => setTime(key, new Date())),
     remove: key =>
       attempt(about('removing', key), async () => {
-        await rm(join(folder.path, fileOf(key)), { force: true, recursive: true });
+        await unlessAbsent(removeTree(join(folder.path, fileOf(key)), never));
         if (kind.durable) await folder.sync();
       }),
     list: () => list(passOver),

@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { readdirSync } from 'node:fs';
-import { rename } from 'node:fs/promises';
+import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { ArtifactError } from '../util/error.ts';
-import { unlessAbsent } from './absent.ts';
+import { ArtifactError, errnoOf } from '../util/error.ts';
 import { openFolder } from './folder.ts';
 import { removeTree } from './tree-removal.ts';
 
@@ -59,8 +57,7 @@ export async function openScratch(path: string): Promise<Scratch> {
     fresh,
     async discard(doomed) {
       const aside = fresh();
-      const moved = rename(doomed, aside).then(() => true);
-      if (await unlessAbsent(moved)) await remove(aside);
+      if (moveThere(doomed, aside)) await remove(aside);
     },
     async sweep() {
       for (const name of readdirSync(path)) await remove(join(path, name));
@@ -71,4 +68,15 @@ export async function openScratch(path: string): Promise<Scratch> {
       await folder[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Whether it was there. What takes microseconds is not given to Node's threads, which would take ten times that. */
+function moveThere(from: string, to: string): boolean {
+  try {
+    renameSync(from, to);
+    return true;
+  } catch (thrown) {
+    if (errnoOf(thrown) === 'ENOENT') return false;
+    throw thrown;
+  }
 }

@@ -13,8 +13,14 @@ const big = 4 * 1024 * 1024;
 export async function removeTree(path: string, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   const bytes = Buffer.from(path);
-  if (lstatSync(bytes).isDirectory()) await removeFolder(bytes.toString('latin1'), startPace(signal));
-  else await unlink(bytes);
+  const stats = lstatSync(bytes);
+  if (stats.isDirectory()) await removeFolder(bytes.toString('latin1'), startPace(signal));
+  else await removeFile(bytes, stats.size);
+}
+
+async function removeFile(path: Buffer, size: number): Promise<void> {
+  if (size >= big) await unlink(path);
+  else unlinkSync(path);
 }
 
 /** Paths are latin1 here, one character per byte: names need not be UTF-8. */

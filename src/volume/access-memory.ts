@@ -35,6 +35,8 @@ export type AccessMemory = {
 
 /** Of pods, accounts and secrets the latest so many are remembered; who is forgotten is asked for again. */
 const mostAskers = 1000;
+/** Records that are written or removed at once: they share commits of the disk's journal. */
+const atOnce = 32;
 
 /** `salt` makes the hashes of secrets meaningless elsewhere. */
 export async function openAccessMemory(accesses: Accesses, salt: string): Promise<AccessMemory> {
@@ -59,6 +61,17 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
     const writer = writers.get(name) ?? shareRuns(() => accesses.put(toRecord(name, factsOf(name))));
     writers.set(name, writer);
     return writer();
+  };
+
+  /** Writes what a sweep has left of a repository, or removes its record where that is nothing. */
+  const settle = async (name: string): Promise<void> => {
+    const facts = records.get(name);
+    if (facts === undefined) return;
+    const isEmpty = facts.digests.size + facts.mirrored.size === 0;
+    if (!isEmpty || recency.has(name)) return write(name);
+    records.delete(name);
+    writers.delete(name);
+    await accesses.remove(name);
   };
 
   return {
@@ -105,6 +118,7 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
       if (digests.size + mirrored.size > before) await write(name);
     },
     async sweep(isHeld) {
+      const changed: string[] = [];
       for (const [name, { digests, mirrored }] of records) {
         const before = digests.size + mirrored.size;
         for (const digest of [...digests, ...mirrored]) {
@@ -114,12 +128,10 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
           forget(holders, digest, name);
         }
         const left = digests.size + mirrored.size;
-        if (left === 0 && !recency.has(name)) {
-          records.delete(name);
-          writers.delete(name);
-          await accesses.remove(name);
-        } else if (left < before) await write(name);
+        if (left < before || (left === 0 && !recency.has(name))) changed.push(name);
       }
+      for (let at = 0; at < changed.length; at += atOnce)
+        await Promise.all(changed.slice(at, at + atOnce).map(settle));
     },
   };
 }
