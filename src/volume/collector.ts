@@ -66,9 +66,12 @@ export function createCollector(world: {
   ): Promise<Freed> => {
     using _only = await oneAtATime.lock('', signal);
     using since = holds.watch();
+    const pace = startPace(signal);
     const roots = await readRoots(world);
     const picture = { roots, views: await views.list(), items: await heldItems(blobs, layers) };
+    await pace();
     const swept = createSweep(world, picture, since);
+    await pace();
     await work(swept, picture);
     await forget(swept, signal);
     return { artifacts: swept.freed.manifests.size, bytes: swept.freed.bytes };
@@ -77,11 +80,15 @@ export function createCollector(world: {
   return {
     collect: (enough, signal) =>
       sweep(async (swept, picture) => {
+        const pace = startPace(signal);
         const before = bytesOf(picture.items);
-        for (const step of [...unreached(swept, picture), ...leastRecentlyUsed(swept, picture)]) {
-          if (await enough(before - swept.freed.bytes)) break;
-          signal.throwIfAborted();
-          await step();
+        for (const findSteps of [unreached, leastRecentlyUsed]) {
+          for (const step of findSteps(swept, picture)) {
+            if (await enough(before - swept.freed.bytes)) return;
+            signal.throwIfAborted();
+            await step();
+          }
+          await pace();
         }
       }, signal),
     release: (digests, signal) =>

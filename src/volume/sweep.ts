@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
+import { startPace } from '../util/pace.ts';
 import type { NameRecord, Names } from './contracts/records.ts';
 import type { Blobs, Held, Layers, View, Views } from './contracts/store.ts';
 import { type Holds, nameId, viewId, type Watch } from './holds.ts';
@@ -47,8 +48,11 @@ export function createSweep(
   const freed = { manifests: new Set<Digest>(), bytes: 0 };
   const isReached = (digest: Digest): boolean => fixed.has(digest) || uses.has(digest);
 
-  const remove = async (id: string, removal: () => Promise<void>): Promise<boolean> =>
-    !since.saw(id) && world.holds.remove(id, removal);
+  const pace = startPace(new AbortController().signal);
+  const remove = async (id: string, removal: () => Promise<void>): Promise<boolean> => {
+    await pace(); // what is small is removed without a turn of the event loop
+    return !since.saw(id) && world.holds.remove(id, removal);
+  };
 
   const dropView = async ({ key, manifest }: View): Promise<void> => {
     if (shown.has(key) || gone.has(key)) return;
