@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { pack, type Pack } from 'tar-stream';
+import { readIndexMember } from './tar-index.ts';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 
 const chunk = 1 << 20;
@@ -14,18 +15,20 @@ const block = 512;
 export type Layout = { readonly tar: AsyncIterable<Uint8Array>; readonly bytes: number | undefined };
 
 /**
- * An OCI image layout as a tar stream: `-` is the input, a folder is packed while it is read, a file is taken as a tar.
+ * An OCI image layout as a tar stream: `-` is the input, a folder is packed while it is read, a file is taken as a
+ * tar, and its index.json is sent before it.
  * @throws ArtifactError `invalid` when the path is neither.
  */
 export async function readLayout(path: string, stdin: Readable, signal: AbortSignal): Promise<Layout> {
   if (path === '-') return { tar: stdin, bytes: undefined };
   try {
     const stats = await stat(path);
-    if (!stats.isDirectory()) {
+    if (stats.isFile()) {
       await using file = await open(path);
-      await file.read({ length: 1 });
-      return { tar: createReadStream(path, { highWaterMark: chunk }), bytes: stats.size };
+      const index = (await readIndexMember(file)) ?? Buffer.alloc(0);
+      return { tar: sendFirst(index, openFile(path)), bytes: index.length + stats.size };
     }
+    if (!stats.isDirectory()) return { tar: openFile(path), bytes: undefined };
     const files = await listFiles(path);
     const tar = pack({ highWaterMark: chunk });
     // A failure ends the tar, and so reaches whoever reads it.
@@ -39,6 +42,13 @@ export async function readLayout(path: string, stdin: Readable, signal: AbortSig
         : toArtifactError(error).message;
     throw new ArtifactError('invalid', `${path}: ${why}`, error);
   }
+}
+
+const openFile = (path: string): Readable => createReadStream(path, { highWaterMark: chunk });
+
+async function* sendFirst(start: Uint8Array, rest: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  if (start.length > 0) yield start;
+  yield* rest;
 }
 
 type File = { readonly path: string; readonly name: string; readonly size: number };
@@ -61,7 +71,7 @@ async function listFiles(root: string): Promise<readonly File[]> {
 async function packFiles(files: readonly File[], tar: Pack, signal: AbortSignal): Promise<void> {
   for (const { path, name, size } of files) {
     const entry = tar.entry({ name, size });
-    await pipeline(createReadStream(path, { highWaterMark: chunk }), entry, { signal });
+    await pipeline(openFile(path), entry, { signal });
   }
   tar.finalize();
 }
