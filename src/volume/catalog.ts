@@ -116,7 +116,9 @@ export function createCatalog(world: {
       const volumesOf = Map.groupBy(records, record => record.digest);
       return rows
         .map(({ reference, digest, holds, usedAt }) => {
-          const own = holds.flatMap(held => viewsOf.get(held) ?? []);
+          // Until a daemon has started, a record of an older version lists nothing.
+          const listed = holds.length === 0 ? [digest] : holds;
+          const own = listed.flatMap(held => viewsOf.get(held) ?? []);
           return {
             reference,
             digest,
