@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
 import { publishRequest } from '../support/daemon.ts';
@@ -48,7 +50,8 @@ async function layout(content: string, lacks?: 'manifest' | 'layer'): Promise<Bu
   ]);
 }
 
-function load(tar: Buffer): Promise<Outcome> {
+/** `ends`: whether the stream of the call does. */
+function load(tar: Buffer, ends = true): Promise<Outcome> {
   return outcomeOf(
     new Promise((resolve, reject) => {
       const call = daemon.streams.Load((error, response) =>
@@ -56,6 +59,7 @@ function load(tar: Buffer): Promise<Outcome> {
       );
       call.write({ reference });
       call.write({ chunk: tar });
+      if (!ends) return;
       call.write({ last: true });
       call.end();
     }),
@@ -81,3 +85,27 @@ test('a layout that lacks a blob is refused by its name, and the one before it s
   assert.equal(published.code, 'OK', published.text);
   verifyVolume(request.target_path, shownOf([['weights', 'first']]));
 });
+
+test('a layout that leaves its name open is refused as soon as its index.json comes, and what came before is removed', async () => {
+  const before = blobsOf(node.stateDir);
+  const content = Buffer.from('came before its index');
+  const manifests = ['one', 'two'].map(name => ({
+    mediaType: ociManifest,
+    digest: sha256(Buffer.from(name)),
+    size: 3,
+    annotations: { 'org.opencontainers.image.ref.name': name },
+  }));
+  const tar = await tarOf([
+    [{ name: `blobs/sha256/${sha256(content).slice(7)}` }, content],
+    [{ name: 'index.json' }, JSON.stringify({ schemaVersion: 2, manifests })],
+    [{ name: 'blobs/sha256/never-sent' }, Buffer.alloc(100_000)],
+  ]);
+  const { code, text } = await load(tar.subarray(0, 4 * 1024), false);
+  assert.equal(code, 'INVALID_ARGUMENT', text);
+  assert.match(text, /^nothing in the layout is offline\.test\/model:v1: it has "one"/);
+  assert.deepEqual(blobsOf(node.stateDir), before);
+});
+
+function blobsOf(stateDir: string): readonly string[] {
+  return readdirSync(join(stateDir, 'blobs/sha256')).toSorted();
+}
