@@ -28,8 +28,11 @@ export function createViewIndex<View extends ViewRecord>(): ViewIndex<View> {
   return {
     get: key => views.get(key),
     set(view) {
-      drop(view.key);
+      const before = views.get(view.key);
+      const isSame = before?.blobs === view.blobs && before.layers === view.layers;
+      if (!isSame) drop(view.key);
       views.set(view.key, view);
+      if (isSame) return; // as when it is used: there may be twenty thousand items
       for (const item of itemsOf(view)) {
         const keys = users.get(nameOf(item));
         if (keys === undefined) users.set(nameOf(item), new Set([view.key]));

@@ -34,18 +34,20 @@ export function contentsOf({ selected, plan }: Blueprint): readonly Content[] {
   ];
 }
 
-/** The same, as it lies in the store. What the bytes decide is as the view has it, and without one it may be either. */
+/** The same, as it lies in the store, each once. What the bytes decide is as the view has it, and without one it may be either. */
 export function itemsOf({ selected, plan }: Blueprint, view?: View): readonly Item[] {
+  const unpacked = new Set(view?.layers);
   const kindsOf = ({ form, descriptor }: LayerPlan): readonly Item['kind'][] => {
     if (form === 'file') return ['blobs'];
     if (form === 'unpacked') return ['layers'];
     if (view === undefined) return ['blobs', 'layers'];
-    return [view.layers.includes(descriptor.digest) ? 'layers' : 'blobs'];
+    return [unpacked.has(descriptor.digest) ? 'layers' : 'blobs'];
   };
-  return [
+  const all: readonly Item[] = [
     ...selected.documents.map(({ descriptor: { digest } }) => ({ kind: 'blobs', digest }) as const),
     ...plan.layers.flatMap(layer => kindsOf(layer).map(kind => ({ kind, digest: layer.descriptor.digest }))),
   ];
+  return [...new Map(all.map(item => [`${item.kind} ${item.digest}`, item])).values()];
 }
 
 /** Every digest on the way from what a reference named to its view. */
