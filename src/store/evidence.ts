@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
-import { startPace } from '../util/pace.ts';
+import { doInSlices, startPace } from '../util/pace.ts';
 import type { Journal } from './journal.ts';
-import { type Stamp, stampFiles } from './stamp.ts';
+import { openStamper, type Stamp, stampFiles, type Stamper } from './stamp.ts';
 
 /** A blob, or an unpacked layer with all of its bodies. */
 export type Item = { readonly kind: 'blobs' | 'layers'; readonly digest: Digest };
@@ -19,7 +19,8 @@ export type Standing = 'verified' | 'stale' | 'changed' | 'unknown' | 'absent';
  * look. Bytes that rot on the disk do not show here; those are found by hashing again.
  */
 export type Evidence = AsyncDisposable & {
-  standing(item: Item, since: number, signal: AbortSignal): Promise<Standing>;
+  /** Of each item, in their order. */
+  standings(items: readonly Item[], since: number, signal: AbortSignal): Promise<readonly Standing[]>;
   /** When the item was last verified, in milliseconds since 1970; 0 if never, or not since an unclean stop. */
   verifiedAt(item: Item): number;
   /** How many files the item had then. */
@@ -46,7 +47,9 @@ type Relinking = { users: number; readonly good: boolean; kept: string | undefin
 /** Where the files of an item are, and how many; undefined if it is not held. */
 export type FilesOf = (
   item: Item,
-) => { readonly count: number; readonly paths: Iterable<string> } | undefined;
+) =>
+  | { readonly count: number; readonly files: Iterable<readonly [folder: string, name: string]> }
+  | undefined;
 
 const never = new AbortController().signal;
 
@@ -76,11 +79,11 @@ export function openEvidence(journal: Journal, filesOf: FilesOf, now: () => numb
     return found.changed === noted.changed || underWay?.good === true || turn !== turns;
   };
 
-  const standing: Evidence['standing'] = async (item, since, signal) => {
+  function* judge(item: Item, since: number, stamper: Stamper): Generator<void, Standing> {
     const turn = turns;
-    const files = filesOf(item);
-    const stamp = files && (await stampFiles(files.paths, signal));
     const known = notes.get(keyOf(item));
+    const files = filesOf(item);
+    const stamp = files && (yield* stamper.stamp(files.files));
     // A layer is there by its table, whatever bodies it has lost.
     const isThere = stamp !== undefined || (item.kind === 'layers' && files !== undefined);
     if (!isThere && known === undefined) return 'absent';
@@ -89,12 +92,25 @@ export function openEvidence(journal: Journal, filesOf: FilesOf, now: () => numb
     if (known.stamp === undefined) note(item, known.at, files?.count ?? 0, stamp);
     else if (!isAsNoted(item, known.stamp, stamp, turn)) return 'changed';
     return known.at >= since && known.at > 0 ? 'verified' : 'stale';
-  };
+  }
+
+  function* judgeAll(
+    items: readonly Item[],
+    since: number,
+    stamper: Stamper,
+  ): Generator<void, readonly Standing[]> {
+    const standings: Standing[] = [];
+    for (const item of items) {
+      standings.push(yield* judge(item, since, stamper));
+      yield;
+    }
+    return standings;
+  }
 
   /** Notes the files as they are now. @returns whether they are there. */
   const stampNow = async (item: Item, at: number, signal: AbortSignal): Promise<void> => {
     const files = filesOf(item);
-    const stamp = files && (await stampFiles(files.paths, signal));
+    const stamp = files && (await stampFiles(files.files, signal));
     if (files === undefined || stamp === undefined) forget(item);
     else note(item, at, files.count, stamp);
   };
@@ -106,7 +122,7 @@ export function openEvidence(journal: Journal, filesOf: FilesOf, now: () => numb
     if (other !== undefined) return void other.users++;
     const known = notes.get(key);
     const files = known?.stamp && filesOf(item);
-    const found = files && (await stampFiles(files.paths, never));
+    const found = files && (await stampFiles(files.files, never));
     const late = relinking.get(key); // another came while this one looked
     if (late !== undefined) return void late.users++;
     const good =
@@ -124,7 +140,7 @@ export function openEvidence(journal: Journal, filesOf: FilesOf, now: () => numb
     const known = notes.get(key);
     if (entered.good && known !== undefined) {
       const files = filesOf(item);
-      const found = files && (await stampFiles(files.paths, never));
+      const found = files && (await stampFiles(files.files, never));
       if (entered.users > 0) return; // the last to leave does it
       // A write moves more than the time of the change.
       const isKept = entered.kept === undefined || entered.kept === found?.kept;
@@ -136,7 +152,10 @@ export function openEvidence(journal: Journal, filesOf: FilesOf, now: () => numb
   };
 
   return {
-    standing,
+    async standings(items, since, signal) {
+      using stamper = openStamper();
+      return await doInSlices(judgeAll(items, since, stamper), signal);
+    },
     verifiedAt: item => notes.get(keyOf(item))?.at ?? 0,
     files: item => notes.get(keyOf(item))?.files ?? 0,
     arrived: item => note(item, now(), 0, undefined),
@@ -151,10 +170,10 @@ export function openEvidence(journal: Journal, filesOf: FilesOf, now: () => numb
     async verify(item, check, signal) {
       const turn = turns;
       const files = filesOf(item);
-      const before = files && (await stampFiles(files.paths, signal));
+      const before = files && (await stampFiles(files.files, signal));
       const problem = await check();
       if (problem !== undefined || files === undefined || before === undefined) return problem;
-      const after = await stampFiles(files.paths, signal);
+      const after = await stampFiles(files.files, signal);
       const isQuiet = after?.changed === before.changed || turn !== turns || relinking.has(keyOf(item));
       if (after?.kept === before.kept && isQuiet) note(item, now(), files.count, after);
       return undefined;
@@ -199,7 +218,7 @@ function formatNote({ at, files, stamp }: Note): string {
 
 /** A time to come is that of a clock that was wrong. */
 function parseNote(key: string, text: string, now: number): [string, Note][] {
-  const fields = /^(\d{1,15}) (\d{1,9}) ([0-9a-f]{32}) ([0-9a-f]{32})$/.exec(text);
+  const fields = /^(\d{1,15}) (\d{1,9}) ([0-9a-f]{40,80}) ([0-9a-f]{24,40})$/.exec(text);
   const [, at = '', files = '', kept = '', changed = ''] = fields ?? [];
   if (fields === null) return [];
   const verifiedAt = Number(at) > now ? 0 : Number(at);

@@ -34,7 +34,9 @@ export type Layers = AsyncDisposable & {
   /** Verifies the table of contents and every body. One that is not there is right. */
   check(digest: Digest, signal: AbortSignal, look?: Look): Promise<Damage | undefined>;
   /** All of its files; undefined where it has no whole table. */
-  files(digest: Digest): { readonly count: number; readonly paths: Iterable<string> } | undefined;
+  files(
+    digest: Digest,
+  ): { readonly count: number; readonly files: Iterable<readonly [layer: string, name: string]> } | undefined;
   bodyPath(digest: Digest, body: number): string;
   remove(digest: Digest): Promise<void>;
   list(): Promise<readonly Held[]>;
@@ -148,7 +150,7 @@ export function openLayers(
     files(digest) {
       const layer = path(digest);
       const bodies = countBodies(join(layer, tocName));
-      return bodies === undefined ? undefined : { count: bodies + 1, paths: filesOf(layer, bodies) };
+      return bodies === undefined ? undefined : { count: bodies + 1, files: filesOf(layer, bodies) };
     },
 
     stage: digest =>
@@ -210,12 +212,12 @@ function advise(thrown: unknown): never {
 function* allOf(stage: string, bodies: number): Generator<string> {
   yield stage;
   for (let body = 0; body < bodies; body += bodiesPerFolder) yield join(stage, bodyFolder(body));
-  yield* filesOf(stage, bodies);
+  for (const [layer, name] of filesOf(stage, bodies)) yield `${layer}/${name}`;
 }
 
-function* filesOf(layer: string, bodies: number): Generator<string> {
-  yield `${layer}/${tocName}`;
-  for (let body = 0; body < bodies; body++) yield `${layer}/${bodyName(body)}`;
+function* filesOf(layer: string, bodies: number): Generator<readonly [layer: string, name: string]> {
+  yield [layer, tocName];
+  for (let body = 0; body < bodies; body++) yield [layer, bodyName(body)];
 }
 
 /**

@@ -1,4 +1,5 @@
 import { rename } from 'node:fs/promises';
+import { hexOf } from '../oci/digest.ts';
 import { type AccessRecord, openAccesses } from './accesses.ts';
 import { type Blobs, openBlobs } from './blobs.ts';
 import { openDigestFolders } from './digest-folders.ts';
@@ -76,7 +77,9 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const blobFolders = await openDigestFolders('blobs', folder);
     const layerFolders = await openDigestFolders('layers/bodies', folder);
     const filesOf: FilesOf = ({ kind, digest }) =>
-      kind === 'layers' ? layers.files(digest) : { count: 1, paths: [blobs.path(digest)] };
+      kind === 'layers'
+        ? layers.files(digest)
+        : { count: 1, files: [[blobFolders.above(digest).path, hexOf(digest)]] };
     const evidence = opened.use(openEvidence(journal, filesOf));
     const verity = await openVerity(scratch, evidence, filesOf);
     const blobs = openBlobs(blobFolders, await folder('ingest'), openLanding(scratch), evidence);

@@ -1,7 +1,8 @@
 import { closeSync, constants, lstatSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { errnoOf } from '../util/error.ts';
 import { sealFile } from '../util/libc-io.ts';
-import type { Evidence, Item } from './evidence.ts';
+import type { Evidence, FilesOf, Item } from './evidence.ts';
 import type { Scratch } from './scratch.ts';
 
 /**
@@ -16,26 +17,22 @@ export type Verity = {
 };
 
 /** Tries it with a file of its own. */
-export async function openVerity(
-  scratch: Scratch,
-  evidence: Evidence,
-  filesOf: (item: Item) => { readonly paths: Iterable<string> } | undefined,
-): Promise<Verity> {
+export async function openVerity(scratch: Scratch, evidence: Evidence, filesOf: FilesOf): Promise<Verity> {
   const off = scratch.isClosed ? 'the state directory is only read' : await probe(scratch.fresh());
   /** In this life: to seal again what is sealed does no harm. */
   const tried = new Set<string>();
   return {
     off,
     async seal(item, signal) {
-      const [first] = off === undefined ? (filesOf(item)?.paths ?? []) : [];
-      const ino = first === undefined ? undefined : lstatSync(first, { throwIfNoEntry: false })?.ino;
+      const [first] = off === undefined ? (filesOf(item)?.files ?? []) : [];
+      const ino = first === undefined ? undefined : lstatSync(join(...first), { throwIfNoEntry: false })?.ino;
       const key = `${item.kind} ${item.digest} ${ino}`;
       if (ino === undefined || tried.has(key)) return;
       tried.add(key);
       await evidence.relink([item], async () => {
-        for (const file of filesOf(item)?.paths ?? []) {
+        for (const [folder, name] of filesOf(item)?.files ?? []) {
           signal.throwIfAborted();
-          await sealPath(file);
+          await sealPath(join(folder, name));
         }
       });
     },

@@ -1,6 +1,6 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { writeAside } from './atomic-file.ts';
-import { stampFiles } from './stamp.ts';
+import { type FileAt, stampFiles } from './stamp.ts';
 
 /**
  * The shape of a view, `views/<key>.shape` beside it: its directories, and the stamp that they had when it was built or
@@ -11,7 +11,7 @@ import { stampFiles } from './stamp.ts';
  * are watched here, too.
  */
 export type Shape = {
-  /** Takes a tree as it is now for right. `watched`: paths below the root, "" the root itself. Not synced: one that is lost costs a comparison. */
+  /** Takes a tree as it is now for right. `watched`: paths below the root that begin with a slash, and "", the root itself. Not synced: one that is lost costs a comparison. */
   write(key: string, watched: Iterable<Buffer>, signal: AbortSignal): Promise<void>;
   forget(key: string): void;
   /** Whether a tree is as it was; a shape that is absent or torn says no. */
@@ -28,9 +28,9 @@ export function openShape(
     watched: Iterable<Buffer>,
     signal: AbortSignal,
   ): Promise<string | undefined> => {
-    const root = Buffer.from(treeOf(key));
-    const paths = Iterator.from(watched).map(path => Buffer.concat([root, path]));
-    const found = await stampFiles(paths, signal);
+    const root = treeOf(key);
+    const files = Iterator.from(watched).map((path): FileAt => [root, path.subarray(1)]);
+    const found = await stampFiles(files, signal);
     return found && `${found.kept} ${found.changed}`;
   };
   const forget = (key: string): void => rmSync(fileOf(key), { force: true, recursive: true });

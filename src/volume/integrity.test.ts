@@ -23,7 +23,7 @@ function createWorld(check: (look: unknown) => Promise<Damage | undefined>) {
       layers: blobs as never,
       views: { holding: async (): Promise<readonly View[]> => [], list: unused } as never,
       evidence: {
-        standing: async () => 'stale',
+        standings: async items => items.map(() => 'stale'),
         verifiedAt: () => 0,
         files: () => 1,
         verify: async (_item, verify) => verify(),

@@ -28,17 +28,16 @@ export type Look =
 /** A blob, or an unpacked layer with all of its bodies. */
 export type Item = { readonly kind: 'blobs' | 'layers'; readonly digest: Digest };
 
+/**
+ * `verified` after `since` (milliseconds since 1970) and the last unclean stop; `stale` before; `changed`: somebody has
+ * touched its files since; `unknown`: nothing speaks for it; `absent`: it is not held.
+ */
+export type Standing = 'verified' | 'stale' | 'changed' | 'unknown' | 'absent';
+
 /** Why the bytes under a digest are still believed to be right. */
 export type Evidence = {
-  /**
-   * `verified` after `since` (milliseconds since 1970) and the last unclean stop; `stale` before; `changed`: somebody has
-   * touched its files since; `unknown`: nothing speaks for it; `absent`: it is not held.
-   */
-  standing(
-    item: Item,
-    since: number,
-    signal: AbortSignal,
-  ): Promise<'verified' | 'stale' | 'changed' | 'unknown' | 'absent'>;
+  /** Of each item, in their order. */
+  standings(items: readonly Item[], since: number, signal: AbortSignal): Promise<readonly Standing[]>;
   /** When it was last verified; 0 if never. */
   verifiedAt(item: Item): number;
   /** How many files it had then. */
