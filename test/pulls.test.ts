@@ -35,18 +35,28 @@ after(async () => {
 let pushed = 0;
 const slow = new Set<string>();
 
-/** An artifact of 8 MiB that takes a minute to come until `release` is called. */
-async function pushSlow() {
+/** An artifact of 8 MiB that takes so long to come until `release` is called, and of others. */
+async function pushSlow(
+  seconds = 60,
+  others: readonly { readonly name: string; readonly bytes: Buffer }[] = [],
+) {
   const bytes = randomBytes(8 * MiB);
-  const { reference, layers } = await registry.push(`pulls-${++pushed}`, 'v1', [{ name: 'model', bytes }]);
+  const { reference, layers } = await registry.push(`pulls-${++pushed}`, 'v1', [
+    { name: 'model', bytes },
+    ...others,
+  ]);
   const { digest = '' } = layers[0] ?? {};
   slow.add(digest);
   registry.fault(({ path }) =>
     slow.has(path.slice(path.lastIndexOf('/') + 1))
-      ? { kind: 'slow', bytesPerSecond: bytes.length / 60 }
+      ? { kind: 'slow', bytesPerSecond: bytes.length / seconds }
       : undefined,
   );
-  return { reference, shown: shownOf([['model', bytes]]), release: () => void slow.delete(digest) };
+  return {
+    reference,
+    shown: shownOf([['model', bytes], ...others.map(({ name, bytes: content }) => [name, content] as const)]),
+    release: () => void slow.delete(digest),
+  };
 }
 
 /** The program as a person starts it on that node. */
@@ -164,6 +174,23 @@ test('a pull whose pod is gone ends, and one whose pod is there goes on between 
   assert.equal(dirname(directory), join(node.kubeletDir, 'pods'));
   await rm(directory, { recursive: true });
   await ended('the pull of a pod that is gone');
+});
+
+test('what a pull brings between the calls of its pod is kept from collection, and its name is noted at its end', async () => {
+  const { reference, shown } = await pushSlow(4, [{ name: 'notes', bytes: Buffer.from('here soon') }]);
+  const request = await publishRequest(node, { reference });
+  const { code } = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 1_000 }));
+  assert.equal(code, 'ABORTED');
+  assert.equal(await underWay(), 1);
+  await daemon.artifacts.Prune({});
+  await ended('the pull');
+  const { artifacts } = await daemon.artifacts.List({});
+  assert.ok(artifacts.some(artifact => artifact.reference === reference));
+  const before = registry.asked.length;
+  await daemon.csi.NodePublishVolume(request);
+  assert.equal(registry.asked.length, before, 'all of it is here');
+  verifyVolume(request.target_path, shown);
+  await daemon.csi.NodeUnpublishVolume(request);
 });
 
 test('pull --cancel ends a pull that is waited for, and each caller hears of it', async () => {
