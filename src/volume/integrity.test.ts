@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toDigest } from '../oci/digest.ts';
-import type { Damage, Item, View } from './contracts/store.ts';
+import type { Damage, Item, Standing, View } from './contracts/store.ts';
 import { createIntegrity } from './integrity.ts';
 
 const never = new AbortController().signal;
@@ -10,11 +10,14 @@ const unused = (): never => {
   throw new Error('nobody asks for this');
 };
 
-/** A blob of 100 GiB of which nobody knows whether it is right, and its checks as `check` has them. */
-function createWorld(check: (look: unknown) => Promise<Damage | undefined>) {
+/** A blob of 100 GiB that is stale, or as it is told, and its checks as `check` has them. */
+function createWorld(
+  check: (look: unknown) => Promise<Damage | undefined>,
+  { size = 100 * 2 ** 30, standing = 'stale' }: { size?: number; standing?: Standing } = {},
+) {
   const log: string[] = [];
   const blobs = {
-    size: async () => 100 * 2 ** 30,
+    size: async () => size,
     check: (_digest: unknown, _signal: AbortSignal, look: unknown) => check(look),
   };
   const integrity = createIntegrity(
@@ -23,12 +26,12 @@ function createWorld(check: (look: unknown) => Promise<Damage | undefined>) {
       layers: blobs as never,
       views: { holding: async (): Promise<readonly View[]> => [], list: unused } as never,
       evidence: {
-        standings: async items => items.map(() => 'stale'),
+        standings: async items => items.map(() => standing),
         verifiedAt: () => 0,
         files: () => 1,
         verify: async (_item, verify) => verify(),
         settle: async () => undefined,
-        presume: async () => undefined,
+        presume: async () => void log.push('presume'),
         forget: () => void log.push('forget'),
       },
       putAway: async () => void log.push('put away'),
@@ -69,3 +72,24 @@ test('damage that two find at a time is put away once', async () => {
   );
   assert.deepEqual(log, ['forget', 'put away', 'damage']);
 });
+
+const mebibyte = 1024 * 1024;
+for (const [standing, size, looks, rest] of [
+  ['verified', mebibyte, [], []],
+  ['absent', mebibyte, [], []],
+  ['stale', mebibyte, ['hash'], []],
+  ['stale', 64 * mebibyte, ['hash'], []],
+  ['stale', 64 * mebibyte + 1, ['inode'], ['later']],
+  ['unknown', mebibyte, ['hash'], []],
+  ['unknown', 65 * mebibyte, ['inode'], ['presume', 'later']],
+  ['changed', 65 * mebibyte, ['hash'], []],
+] as const) {
+  test(`content of ${size / mebibyte} MiB that is ${standing} is examined before it is linked`, async () => {
+    const looked: string[] = [];
+    const check = async (look: unknown): Promise<undefined> =>
+      void looked.push(look === 'inode' ? 'inode' : 'hash');
+    const { integrity, log } = createWorld(check, { size, standing });
+    await integrity.examine([item], never);
+    assert.deepEqual([looked, log], [looks, rest]);
+  });
+}
