@@ -12,6 +12,7 @@ import type { DaemonStatus, NodeStatus } from './volume/usecases.ts';
 import { type ArtifactError, toArtifactError } from './util/error.ts';
 import { openLineWriter } from './util/line-writer.ts';
 import { recognize } from './util/same-file.ts';
+import { returnMemory } from './util/memory.ts';
 import { version } from './util/version.ts';
 import { type House, openHouse } from './house.ts';
 
@@ -49,6 +50,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
     missing.size > 0 ? [...missing] : [...broken(), ...(house?.obstacles() ?? [])];
 
   await using stack = new AsyncDisposableStack();
+  stack.use(returnMemory(returned => log.debug(returned, 'memory was given back')));
   const metrics = createMetrics(settings.driverName, {
     cacheBytes: async () => house?.cacheBytes() ?? 0,
     disk: async () => house?.diskUsage() ?? noDisk,

@@ -1,0 +1,58 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { libc } from './libc.ts';
+
+/** How often memory is looked at, ms. */
+const paceMs = 1000;
+/** The share of one processor that a quiet second stays below. */
+const quietShare = 0.2;
+/** The growth that is worth a collection, bytes. */
+const worthwhile = 8 * 1024 * 1024;
+
+/** What was given back: the resident memory before and after, in bytes, and how long the main thread was held. */
+export type Returned = { readonly before: number; readonly after: number; readonly milliseconds: number };
+
+/**
+ * Gives memory back to the system once work has ended, until it is disposed: V8 collects only while something allocates,
+ * and malloc keeps what was freed, so an idle process would keep the memory of its busiest moment. It collects in a
+ * second in which the process, with all its threads, did little, and only if memory grew since the last time.
+ */
+export function returnMemory(onReturned: (returned: Returned) => void): Disposable {
+  const collect = loadCollector();
+  const trim = loadTrim();
+  let lowest = 0;
+  let last = process.cpuUsage();
+  const look = (): void => {
+    const { user, system } = process.cpuUsage(last);
+    last = process.cpuUsage();
+    const before = process.memoryUsage.rss();
+    lowest = Math.min(lowest, before);
+    if (user + system > quietShare * paceMs * 1000 || before - lowest < worthwhile) return;
+    const started = performance.now();
+    collect();
+    trim();
+    const milliseconds = performance.now() - started;
+    lowest = process.memoryUsage.rss();
+    onReturned({ before, after: lowest, milliseconds });
+  };
+  const timer = setInterval(look, paceMs).unref();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/** V8's collector, which only a context that is made while the flag is set has. */
+function loadCollector(): () => void {
+  setFlagsFromString('--expose-gc');
+  const gc: (options: object) => void = runInNewContext('gc');
+  setFlagsFromString('--no-expose-gc');
+  return () => gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+}
+
+/** malloc_trim(3) of glibc. musl, which lacks it, keeps little. */
+function loadTrim(): () => void {
+  try {
+    const mallocTrim = libc.func('int malloc_trim(size_t)');
+    return () => void mallocTrim(0);
+  } catch {
+    return () => {};
+  }
+}
