@@ -15,19 +15,23 @@ export type Returned = { readonly before: number; readonly after: number; readon
 /**
  * Gives memory back to the system once work has ended, until it is disposed: V8 collects only while something allocates,
  * and malloc keeps what was freed, so an idle process would keep the memory of its busiest moment. It collects in a
- * second in which the process, with all its threads, did little, and only if memory grew since the last time.
+ * second in which the process, with all its threads, did little, once after seconds of work or growth.
  */
 export function returnMemory(onReturned: (returned: Returned) => void): Disposable {
   const collect = loadCollector();
   const trim = loadTrim();
   let lowest = 0;
+  let worked = false;
   let last = process.cpuUsage();
   const look = (): void => {
     const { user, system } = process.cpuUsage(last);
     last = process.cpuUsage();
     const before = process.memoryUsage.rss();
     lowest = Math.min(lowest, before);
-    if (user + system > quietShare * paceMs * 1000 || before - lowest < worthwhile) return;
+    const busy = user + system > quietShare * paceMs * 1000;
+    worked ||= busy;
+    if (busy || (!worked && before - lowest < worthwhile)) return;
+    worked = false;
     const started = performance.now();
     collect();
     trim();
