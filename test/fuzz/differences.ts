@@ -1,5 +1,5 @@
 import type { Found, Outcome } from './extractor.ts';
-import type { Image } from './image.ts';
+import type { Entry, Image } from './image.ts';
 
 /** One thing in which two trees differ. */
 export type Difference = {
@@ -17,6 +17,12 @@ type Context = {
   readonly linked: ReadonlySet<string>;
   /** Those that entries of directories have, as containerd sets them. */
   readonly directoryTimes: ReadonlySet<string>;
+  /** Base names of symlinks that a layer with whiteouts is above. */
+  readonly lowerSymlinks: ReadonlySet<string>;
+  /** Modes and owners that entries of directories have in layers that a layer with whiteouts is above. */
+  readonly lowerDirectories: { readonly mode: ReadonlySet<string>; readonly owner: ReadonlySet<string> };
+  /** Base names of the target and of the path of hard links whose target has `..` after the name of a symlink. */
+  readonly linksUpFromSymlinks: readonly (readonly [target: string, path: string])[];
 };
 
 /** A difference that is meant. */
@@ -84,6 +90,26 @@ export const rules: readonly Rule[] = [
     },
   },
   {
+    name: 'directories that no entry describes, where a whiteout hides a symlink',
+    reason:
+      'have none of the attributes of what the symlink led to, where containerd follows it to copy them',
+    explains({ what, path, ours, theirs }, { lowerSymlinks, lowerDirectories }) {
+      if (!path.split('/').some(name => lowerSymlinks.has(name))) return false;
+      if (what === 'mode') return ours === '755' && lowerDirectories.mode.has(theirs);
+      return what === 'owner' && ours === '0:0' && lowerDirectories.owner.has(theirs);
+    },
+  },
+  {
+    name: 'hard links to a path with ".." after a symlink',
+    reason:
+      'go back to the directory of the symlink, as paths of entries do; containerd goes on from where it leads, and fails where the file is not there',
+    explains({ what, theirs }, { linksUpFromSymlinks }) {
+      const [, target, path] = /: link (\S+) (\S+): no such file/.exec(theirs) ?? [];
+      if (what !== 'outcome' || target === undefined || path === undefined) return false;
+      return linksUpFromSymlinks.some(([one, other]) => one === base(target) && other === base(path));
+    },
+  },
+  {
     name: 'attributes of a directory that is described again',
     reason: 'are those of the later entry alone, where containerd adds them',
     explains: ({ what, ours, theirs }) =>
@@ -144,15 +170,41 @@ function compareNodes(path: string, ours: Shown | undefined, theirs: Shown | und
 }
 
 export function contextOf(image: Image, began: bigint): Context {
-  const base = (path: string): string => path.split('/').findLast(name => name !== '') ?? '';
-  const links = image.flat().filter(({ type }) => type === '1');
-  const directories = image.flat().filter(({ type }) => type === '5');
+  const entries = image.flat();
+  const links = entries.filter(({ type }) => type === '1');
+  const symlinks = new Set(entries.filter(isSymlink).map(({ path }) => base(path)));
   const directoryTimes = new Set(
-    directories.map(({ mtime }) => (mtime.startsWith('-') ? '0' : mtime.replace('.', ''))),
+    entries.filter(isDirectory).map(({ mtime }) => (mtime.startsWith('-') ? '0' : mtime.replace('.', ''))),
   );
+  const lower = image
+    .slice(
+      0,
+      Math.max(
+        0,
+        image.findLastIndex(layer => layer.some(isWhiteout)),
+      ),
+    )
+    .flat();
+  const lowerDirectories = lower.filter(isDirectory);
   return {
     began,
     directoryTimes,
     linked: new Set(links.flatMap(({ path, target }) => [base(path), base(target)])),
+    lowerSymlinks: new Set(lower.filter(isSymlink).map(({ path }) => base(path))),
+    lowerDirectories: {
+      mode: new Set(lowerDirectories.map(({ mode }) => mode.toString(8))),
+      owner: new Set(lowerDirectories.map(({ uid, gid }) => `${uid}:${gid}`)),
+    },
+    linksUpFromSymlinks: links
+      .filter(({ target }) => {
+        const names = target.split('/');
+        return names.some((name, index) => name === '..' && symlinks.has(names[index - 1] ?? ''));
+      })
+      .map(({ path, target }) => [base(target), base(path)]),
   };
 }
+
+const base = (path: string): string => path.split('/').findLast(name => name !== '') ?? '';
+const isSymlink = ({ type }: Entry): boolean => type === '2';
+const isDirectory = ({ type }: Entry): boolean => type === '5';
+const isWhiteout = ({ path }: Entry): boolean => base(path).startsWith('.wh.');
