@@ -10,6 +10,7 @@ import type { Authority } from './authority.ts';
 import type { Collector } from './collector.ts';
 import type { Blobs } from './contracts/store.ts';
 import type { Archive, ArchiveEntry } from './contracts/unpacker.ts';
+import { createHashingSink } from './hashing-sink.ts';
 import type { Holds } from './holds.ts';
 import type { Naming } from './naming.ts';
 import type { Pull } from './pull.ts';
@@ -70,17 +71,21 @@ export async function loadLayout(
 
   const takeBlob = async (digest: Digest, entry: ArchiveEntry): Promise<void> => {
     intake.leases.use(await holds.hold([digest]));
-    intake.blobs.add(digest);
+    const descriptor = { mediaType: '', digest, size: entry.size, annotations: {} };
     if ((await blobs.size(digest)) !== undefined) {
-      for await (const _ of entry.content) signal.throwIfAborted();
+      // Whoever brings it shows that they have it: what is here may be another's.
+      const given = createHashingSink(descriptor);
+      for await (const chunk of entry.content) {
+        signal.throwIfAborted();
+        given.write(chunk);
+      }
+      given.verified();
+      intake.blobs.add(digest);
       return;
     }
+    intake.blobs.add(digest);
     intake.written.add(digest);
-    await using ingest = await blobs.ingest(
-      { mediaType: '', digest, size: entry.size, annotations: {} },
-      'an archive',
-      signal,
-    );
+    await using ingest = await blobs.ingest(descriptor, 'an archive', signal);
     ingest.restart();
     for await (const chunk of entry.content) ingest.write(chunk);
     await ingest.verify();

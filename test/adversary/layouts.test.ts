@@ -14,8 +14,8 @@ import { shownOf, verifyVolume } from '../support/volume.ts';
 const { node, daemon } = await openSetting();
 const reference = 'offline.test/model:v1';
 
-/** A layout of one artifact of one file; `lacks` is left out of it. */
-async function layout(content: string, lacks?: 'manifest' | 'layer'): Promise<Buffer> {
+/** A layout of one artifact of one file; `lacks` is left out of it, `instead` is in the place of the file's bytes. */
+async function layout(content: string, lacks?: 'manifest' | 'layer', instead?: string): Promise<Buffer> {
   const config = Buffer.from('{}');
   const layer = Buffer.from(content);
   const describe = (mediaType: string, bytes: Buffer) => ({
@@ -46,7 +46,13 @@ async function layout(content: string, lacks?: 'manifest' | 'layer'): Promise<Bu
   return tarOf([
     [{ name: 'oci-layout' }, '{"imageLayoutVersion":"1.0.0"}'],
     [{ name: 'index.json' }, JSON.stringify(index)],
-    ...blobs.map(([, bytes]) => [{ name: `blobs/sha256/${sha256(bytes).slice(7)}` }, bytes] as const),
+    ...blobs.map(
+      ([name, bytes]) =>
+        [
+          { name: `blobs/sha256/${sha256(bytes).slice(7)}` },
+          name === 'layer' ? (instead ?? bytes) : bytes,
+        ] as const,
+    ),
   ]);
 }
 
@@ -84,6 +90,14 @@ test('a layout that lacks a blob is refused by its name, and the one before it s
   const published = await outcomeOf(daemon.csi.NodePublishVolume(request));
   assert.equal(published.code, 'OK', published.text);
   verifyVolume(request.target_path, shownOf([['weights', 'first']]));
+});
+
+test('a layout shows every blob that it names, also one that the cache has: other bytes under its digest are refused', async () => {
+  assert.equal((await load(await layout('held'))).code, 'OK');
+  const guessed = await load(await layout('held', undefined, 'x'));
+  assert.equal(guessed.code, 'UNAVAILABLE');
+  assert.match(guessed.text, /blob sha256:[0-9a-f]{64}: the 1 bytes that came have digest sha256:/);
+  assert.equal((await load(await layout('held'))).code, 'OK');
 });
 
 test('a layout that leaves its name open is refused as soon as its index.json comes, and what came before is removed', async () => {
