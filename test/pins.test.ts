@@ -37,11 +37,16 @@ test('what is pinned is listed and can be unpinned when its tag has moved on, or
   }
 });
 
-test('of two names of one digest, the one that is pinned is named', async () => {
+test('of two names of one digest, the one that is not pinned is removed, and the digest alone names neither', async () => {
   const [one, other] = [await bring('one', 'same'), await bring('other', 'same')];
   await daemon.artifacts.Pin({ reference: one.reference });
-  const removal = await outcomeOf(daemon.artifacts.Remove({ reference: other.reference }));
-  assert.match(removal.text, new RegExp(`other:v1 is pinned; unpin ${one.reference} first$`));
-  await daemon.artifacts.Unpin({ reference: one.reference });
+  const both = await outcomeOf(daemon.artifacts.Remove({ reference: one.digest }));
+  assert.equal(both.code, 'INVALID_ARGUMENT');
+  assert.ok(both.text.includes(`${one.reference}, ${other.reference}`), both.text);
   await daemon.artifacts.Remove({ reference: other.reference });
+  const left = await outcomeOf(daemon.artifacts.Remove({ reference: one.digest }));
+  assert.match(left.text, /one:v1 is pinned; unpin it first$/);
+  assert.deepEqual(await pinned(), [one.digest]);
+  await daemon.artifacts.Unpin({ reference: one.reference });
+  await daemon.artifacts.Remove({ reference: one.reference });
 });

@@ -123,20 +123,17 @@ export function createArtifacts(world: {
     inspect: catalog.inspect,
     async remove(text) {
       using _ = await pinning.acquire(never);
-      const { reference, descriptor } = await catalog.locate(text);
-      const { digest } = descriptor;
-      const user = (await volumes.list()).find(record => record.digest === digest);
+      const { reference } = await catalog.locateOnly(text);
+      // What another name has of the same content is no concern of this one: each holds its own.
+      const user = (await volumes.list()).find(record => record.resolved === reference);
       if (user !== undefined) {
         throw new ArtifactError(
           'denied',
           `${reference} is published at ${user.targetPath}; ${formatEnding(user)} first`,
         );
       }
-      const pin = (await pins.list()).find(each => each.reference === reference || each.digest === digest);
-      if (pin !== undefined) {
-        const what = pin.reference === reference ? 'it' : pin.reference;
-        throw new ArtifactError('denied', `${reference} is pinned; unpin ${what} first`);
-      }
+      if ((await pins.list()).some(pin => pin.reference === reference))
+        throw new ArtifactError('denied', `${reference} is pinned; unpin it first`);
       const name = await naming.forget(reference);
       return collector.release(name?.holds ?? [], never);
     },

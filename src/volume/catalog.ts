@@ -19,6 +19,8 @@ export type Catalog = {
   complete(text: string): Promise<string>;
   /** The name under which the cache knows a reference, a bare digest or the start of one. @throws `not-found`. */
   locate(text: string): Promise<NameRecord>;
+  /** The same, for one name alone. @throws also `invalid` for a digest that has several. */
+  locateOnly(text: string): Promise<NameRecord>;
   /** Whether the manifest that this platform mounts of it is in the cache. */
   has(descriptor: Descriptor, reference: string): Promise<boolean>;
   list(): Promise<readonly ArtifactSummary[]>;
@@ -82,12 +84,28 @@ export function createCatalog(world: {
     );
   };
 
+  const locateOnly = async (text: string): Promise<NameRecord> => {
+    const name = await locate(text);
+    if (!isDigest(await complete(text))) return name;
+    const all = (await names.list()).filter(({ descriptor }) => descriptor.digest === name.descriptor.digest);
+    if (all.length <= 1) return name;
+    const named = all
+      .map(({ reference }) => reference)
+      .toSorted()
+      .join(', ');
+    throw new ArtifactError(
+      'invalid',
+      `${text} has ${all.length} names here: ${named}; write the one that is meant`,
+    );
+  };
+
   const select = (descriptor: Descriptor, reference: string) =>
     manifests.select(descriptor, platform, reference, notHere(reference), AbortSignal.timeout(10_000));
 
   return {
     complete,
     locate,
+    locateOnly,
     async has(descriptor, reference) {
       try {
         await select(descriptor, reference);

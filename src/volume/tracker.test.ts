@@ -59,5 +59,5 @@ test('the rate is of what came, and not of what was here', async () => {
   here = 100;
   tracker.tick();
   const rate = last?.bytesPerSecond ?? 0;
-  assert.ok(rate > 0 && rate <= 500, `${rate} per second`);
+  assert.ok(rate > 0 && rate <= 1000, `${rate} per second`);
 });

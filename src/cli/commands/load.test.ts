@@ -6,7 +6,7 @@ import { digest } from '../../../test/support/samples.ts';
 import { runShell } from '../../../test/support/shell.ts';
 import { temporaryFolder } from '../../../test/support/temporary.ts';
 
-test('load packs a folder, takes a tar, and reads the input: all the same bytes', async () => {
+test('load packs a directory, and sends a tar and the input as they are, the index of a file first', async () => {
   await using folder = await temporaryFolder();
   const layout = join(folder.path, 'layout');
   await mkdir(join(layout, 'blobs/sha256'), { recursive: true });
@@ -35,7 +35,10 @@ test('load packs a folder, takes a tar, and reads the input: all the same bytes'
   await runShell(['load', file, 'registry.example/other:1'], { artifacts: { load } });
   await runShell(['load', '-'], { stdin: [tar], artifacts: { load } });
   assert.deepEqual(references, [undefined, 'registry.example/other:1', undefined]);
-  for (const again of taken) assert.ok(again.equals(tar));
+  const [, fromFile, fromInput] = taken;
+  assert.equal(fromFile?.toString('latin1', 0, 100).split('\0')[0], 'index.json');
+  assert.ok(fromFile?.subarray(-tar.length).equals(tar));
+  assert.ok(fromInput?.equals(tar));
 });
 
 test('load refuses what is no layout before it asks for anything', async () => {
