@@ -9,7 +9,7 @@ import { offerXattr, setTime } from '../util/libc.ts';
 import { howToMend } from './failure.ts';
 import { copyFile } from './file-copy.ts';
 import { openLinks } from './links.ts';
-import { startPace } from '../util/pace.ts';
+import { type Pace, startPace } from '../util/pace.ts';
 
 /** Where the files of views lie. */
 export type Sources = {
@@ -63,12 +63,14 @@ export async function raiseTree(
     } catch (thrown) {
       throw nodeError(at.slice(root.length), of, thrown);
     }
+    const rest = pace();
+    if (rest !== undefined) await rest;
   }
   // From the last to the first, so that nothing changes a directory's time after it is set.
   const directories: Buffer[] = [];
   for (const { path, node } of places.toReversed()) {
     const directory = encodeName(path);
-    await setDirectory(directory, node.attributes);
+    await setDirectory(directory, node.attributes, pace);
     directories.push(directory);
     const rest = pace();
     if (rest !== undefined) await rest;
@@ -107,11 +109,17 @@ async function linkOrCopy(
   }
 }
 
-async function setDirectory(path: Buffer, { mode, uid, gid, mtime, xattrs }: Attributes): Promise<void> {
+async function setDirectory(
+  path: Buffer,
+  { mode, uid, gid, mtime, xattrs }: Attributes,
+  pace: Pace,
+): Promise<void> {
   if (xattrs !== undefined) {
     await using directory = await open(path);
     for (const [name, value] of Object.entries(xattrs)) {
       offerXattr(directory.fd, name, Buffer.from(value, 'latin1')); // as of a file: what cannot be kept is left out
+      const rest = pace();
+      if (rest !== undefined) await rest;
     }
   }
   chownSync(path, uid, gid);

@@ -15,8 +15,11 @@ export const setXattrs: SetXattrs = async ({ into, bodies }) => {
     const path = join(into, bodyName(body));
     const fd = openSync(path, 'r');
     try {
-      for (const [name, value] of Object.entries(xattrs))
+      for (const [name, value] of Object.entries(xattrs)) {
         if (!offerXattr(fd, name, Buffer.from(value, 'latin1'))) dropped.push(name);
+        const more = pace();
+        if (more !== undefined) await more;
+      }
     } finally {
       closeSync(fd);
     }
