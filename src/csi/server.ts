@@ -6,7 +6,6 @@ import type { Artifacts, Publishing } from '../volume/usecases.ts';
 import { artifactsHandlers } from './artifacts.ts';
 import { loadDefinitions } from './definitions.ts';
 import { openDrain, within } from './drain.ts';
-import { boundHalfSent } from './half-sent.ts';
 import { healthHandlers } from './health.ts';
 import { identityHandlers } from './identity.ts';
 import { nodeHandlers } from './node.ts';
@@ -32,16 +31,13 @@ export type CsiOptions = {
 /** A server at work. `stop` may be called again; it takes seven seconds at most. */
 export type Serving = AsyncDisposable & { stop(): Promise<void> } & Pick<Place, 'problem'>;
 
-/** The largest message to a server is more than any secret holds, which Kubernetes bounds at 1 MiB. What is sent has no bound. */
+/** 4 MiB is gRPC's own bound for a message to a server, and more than any secret holds. What is sent has no bound. */
 export const serverOptions: ServerOptions = {
-  'grpc.max_receive_message_length': 2 * 1024 * 1024,
+  'grpc.max_receive_message_length': 4 * 1024 * 1024,
   'grpc.max_send_message_length': -1,
   // Not for its numbers: without it forceShutdown forgets the connections that it should close.
   'grpc.enable_channelz': 1,
 };
-
-/** So many messages of the largest size may be half sent. */
-const mostHalfSent = 32;
 
 const services = ['csi.v1.Identity', 'csi.v1.Node', 'ociartifact.v1.Artifacts'];
 const forTools = [
@@ -63,7 +59,7 @@ export async function serveCsi(options: CsiOptions): Promise<Serving> {
   const drain = openDrain();
   const edge: Edge = { log, observe, drain };
   const { csi, ociartifact, grpc } = loadDefinitions();
-  const server = new Server({ ...serverOptions, interceptors: [boundHalfSent(mostHalfSent)] });
+  const server = new Server(serverOptions);
   server.addService(csi.v1.Identity.service, identityHandlers(edge, options));
   server.addService(csi.v1.Node.service, nodeHandlers(edge, nodeId, publishing));
   server.addService(ociartifact.v1.Artifacts.service, artifactsHandlers(edge, artifacts, publishing));
