@@ -24,6 +24,8 @@ export type AccessMemory = {
   isNear(repository: Repository, digest: Digest): boolean;
   /** Notes an access that a registry has granted. Writes only what is new. */
   admit(repository: Repository, holder: Holder, asker: Asker): Promise<void>;
+  /** The same as learn, until the process ends: for many gifts at a time that are learned soon. */
+  note(repository: Repository, gifts: readonly Gift[]): void;
   /** Notes what was brought for a repository: what a mirror gave counts for this one alone. */
   learn(repository: Repository, gifts: readonly Gift[]): Promise<void>;
   /**
@@ -45,6 +47,8 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
   for (const [name, { digests, mirrored }] of records)
     for (const digest of [...digests, ...mirrored]) note(holders, digest, name);
   const writers = new Map<string, () => Promise<void>>();
+  /** Repositories that were given what is not written. */
+  const unwritten = new Set<string>();
   const recency = createRecency();
 
   const hashOf = (asker: Asker): string | undefined =>
@@ -61,6 +65,18 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
     const writer = writers.get(name) ?? shareRuns(() => accesses.put(toRecord(name, factsOf(name))));
     writers.set(name, writer);
     return writer();
+  };
+
+  const take = (repository: Repository, gifts: readonly Gift[]): void => {
+    const name = formatRepository(repository);
+    const { digests, mirrored } = factsOf(name);
+    const before = digests.size + mirrored.size;
+    for (const { digest, giver } of gifts) {
+      if (giver.mirrorOf === undefined) digests.add(digest);
+      else if (!digests.has(digest)) mirrored.add(digest);
+      note(holders, digest, name);
+    }
+    if (digests.size + mirrored.size > before) unwritten.add(name);
   };
 
   /** Writes what a sweep has left of a repository, or removes its record where that is nothing. */
@@ -106,16 +122,11 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
       recency.note(name);
       if (addHolder(factsOf(name), holder, asker.pod, hashOf(asker))) await write(name);
     },
+    note: take,
     async learn(repository, gifts) {
+      take(repository, gifts);
       const name = formatRepository(repository);
-      const { digests, mirrored } = factsOf(name);
-      const before = digests.size + mirrored.size;
-      for (const { digest, giver } of gifts) {
-        if (giver.mirrorOf === undefined) digests.add(digest);
-        else if (!digests.has(digest)) mirrored.add(digest);
-        note(holders, digest, name);
-      }
-      if (digests.size + mirrored.size > before) await write(name);
+      if (unwritten.delete(name)) await write(name);
     },
     async sweep(isHeld) {
       const changed: string[] = [];

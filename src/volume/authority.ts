@@ -27,6 +27,8 @@ export type Authority = {
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
   /** Whether this is known to be in the repository, with nobody asked. */
   knows(repository: Repository, digest: Digest): boolean;
+  /** The same as learn, until the process ends. */
+  note(repository: Repository, gifts: readonly Gift[]): void;
   /** Notes what was downloaded through a repository, and who gave it. */
   learn(repository: Repository, gifts: readonly Gift[]): Promise<void>;
   /**
@@ -49,6 +51,7 @@ export const openAuthority: Authority = {
   admit: async () => undefined,
   vouch: async () => undefined,
   knows: () => true,
+  note: () => {},
   learn: async () => undefined,
   sweep: async () => undefined,
   confirm: async () => undefined,
@@ -113,6 +116,7 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
       );
     },
     knows: memory.knows,
+    note: memory.note,
     learn: memory.learn,
     sweep: memory.sweep,
     async confirm(repository, contents, keyring, signal) {

@@ -99,6 +99,8 @@ export function createPreparation(world: {
           if (giver !== undefined) {
             given.add(layer);
             brought.push({ digest, giver });
+            // Others of this registry need not download it to know that they may have it.
+            if (origin.kind === 'registry') authority.note(origin.repository, [{ digest, giver }]);
           }
           tracker.done(layer);
           if (size >= worthAWrite || brought.length >= maxUnwritten) await learn();
