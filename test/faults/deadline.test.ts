@@ -211,6 +211,6 @@ describe('SIGTERM', () => {
     await stop();
     await call;
     verifyVolume(request.target_path, shown);
-    assert.ok(readFileSync(join(node.stateDir, 'lock')).length > 0);
+    assert.equal(readFileSync(join(node.stateDir, 'lock'), 'utf8'), '', 'it names no holder any more');
   });
 });
