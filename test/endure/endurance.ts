@@ -41,7 +41,8 @@ export async function endure(
   const { tags, move } = await openMovingTags(registry, random);
   const pods = openPods(node, random);
   const options = {
-    flags: { '--log-level': 'warn', '--cache-max': '2MiB' },
+    // Room for what is held and for what is unpacked ahead of what it needs: a refusal would be no fault.
+    flags: { '--log-level': 'warn', '--cache-max': '16MiB' },
     ...(program === undefined ? {} : { program }),
   };
   const count = { kills: 0, killedCalls: 0, calls: 0, reboots: 0, moves: 0 };
