@@ -3,13 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { PullStatus } from '../src/volume/usecases.ts';
 import { type Child, startChild, waitUntil } from './support/child.ts';
-import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
+import { publishRequest } from './support/daemon.ts';
 import { outcomeOf } from './support/outcome.ts';
+import { openSetting } from './support/setting.ts';
 import { shownOf, verifyVolume } from './support/volume.ts';
 
 /** What becomes of pulls whose callers leave, by a daemon and commands in processes of their own. */
@@ -17,20 +17,7 @@ import { shownOf, verifyVolume } from './support/volume.ts';
 const MiB = 1024 * 1024;
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
-let registry: FaultyRegistry;
-let node: TestNode;
-let daemon: TestDaemon;
-
-before(async () => {
-  registry = await openFaultyRegistry();
-  node = await testNode([registry.host]);
-  daemon = await startDaemon(node);
-});
-after(async () => {
-  await daemon?.[Symbol.asyncDispose]();
-  await node?.[Symbol.asyncDispose]();
-  await registry?.[Symbol.asyncDispose]();
-});
+const { registry, node, daemon } = await openSetting();
 
 let pushed = 0;
 const slow = new Set<string>();

@@ -1,23 +1,11 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
+import { test } from 'node:test';
+import { publishRequest } from './support/daemon.ts';
+import { openSetting } from './support/setting.ts';
 
 /** What pods and people hear while a registry asks to wait. */
 
-let registry: FaultyRegistry;
-let node: TestNode;
-let daemon: TestDaemon;
-before(async () => {
-  registry = await openFaultyRegistry();
-  node = await testNode([registry.host]);
-  daemon = await startDaemon(node, { flags: { '--max-parallel-downloads': '1' } });
-});
-after(async () => {
-  await daemon?.[Symbol.asyncDispose]();
-  await node?.[Symbol.asyncDispose]();
-  await registry?.[Symbol.asyncDispose]();
-});
+const { registry, node, daemon } = await openSetting({ flags: { '--max-parallel-downloads': '1' } });
 
 const publish = async (reference: string, secrets = {}, deadlineMs = 2000): Promise<string> => {
   const request = await publishRequest(node, { reference, pullPolicy: 'IfNotPresent' }, secrets);

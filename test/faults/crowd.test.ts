@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
-import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
+import { test } from 'node:test';
+import { publishRequest } from '../support/daemon.ts';
 import { mountsBelow } from '../support/mounts.ts';
 import { outcomeOf } from '../support/outcome.ts';
 import { pushImage } from '../support/image.ts';
+import { openSetting } from '../support/setting.ts';
 import { gzip, tarOf } from '../support/tar.ts';
 import { recordedTargets, type Shown, shownOf, verifyGone, verifyVolume } from '../support/volume.ts';
 
@@ -15,20 +15,7 @@ const MiB = 1024 * KiB;
 const artifactCount = 20;
 const podsPerArtifact = 10;
 
-let registry: FaultyRegistry;
-let node: TestNode;
-let daemon: TestDaemon;
-
-before(async () => {
-  registry = await openFaultyRegistry();
-  node = await testNode([registry.host]);
-  daemon = await startDaemon(node, { flags: { '--log-level': 'info' } });
-});
-after(async () => {
-  await daemon?.[Symbol.asyncDispose]();
-  await node?.[Symbol.asyncDispose]();
-  await registry?.[Symbol.asyncDispose]();
-});
+const { registry, node, daemon } = await openSetting({ flags: { '--log-level': 'info' } });
 
 /** The most memory that the daemon ever had, MiB. */
 function peakMemory(): number {

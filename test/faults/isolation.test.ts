@@ -16,25 +16,13 @@ import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode }
 import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
 import { mountsBelow, unmountBelow } from '../support/mounts.ts';
 import { outcomeOf } from '../support/outcome.ts';
+import { openSetting } from '../support/setting.ts';
 import { readTree } from '../support/tree.ts';
 import { recordedTargets, shownOf, verifyVolume } from '../support/volume.ts';
 
-let registry: FaultyRegistry;
-let node: TestNode;
-let daemon: TestDaemon;
-
-before(async () => {
-  registry = await openFaultyRegistry();
-  node = await testNode([registry.host]);
-  daemon = await startDaemon(node);
-  await registry.push('model', 'v1', [{ name: 'f', bytes: Buffer.from('x') }]);
-  await registry.push('model', 'latest', [{ name: 'f', bytes: Buffer.from('x') }]);
-});
-after(async () => {
-  await daemon?.[Symbol.asyncDispose]();
-  await node?.[Symbol.asyncDispose]();
-  await registry?.[Symbol.asyncDispose]();
-});
+const { registry, node, daemon } = await openSetting();
+for (const tag of ['v1', 'latest'])
+  await registry.push('model', tag, [{ name: 'f', bytes: Buffer.from('x') }]);
 
 const shown = shownOf([['f', 'x']]);
 
