@@ -3,7 +3,7 @@ import { createAges } from './ages.ts';
 import type { Few } from './few.ts';
 import { quoteName } from './name.ts';
 import { createNameTable, maxName, rootNumber } from './name-table.ts';
-import { createNodeTable, type Kind, type Leaf } from './node-table.ts';
+import { createNodeTable, isSameLeaf, type Kind, type Leaf } from './node-table.ts';
 import type { Attributes } from './toc.ts';
 import { plainAttributes, type DirectoryNode, type TreeNode } from './tree.ts';
 import { spendNode, type TreeBudget } from './tree-budget.ts';
@@ -99,8 +99,9 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
     for (let at = directory; at !== 0; at = names.directoryOf(at)) length += names.lengthOf(at) + 1;
     const node = length > maxPath ? undefined : names.add(directory, name);
     if (node !== undefined && length + names.lengthOf(node) <= maxPath) return node;
-    const path = [...pathOf(directory), name].join('/');
-    throw refusal(`the path ${quoteName(path)} is longer than ${maxPath} bytes, which the cache cannot hold`);
+    throw refusal(
+      `the path ${pathOf(directory, name)} is longer than ${maxPath} bytes, which the cache cannot hold`,
+    );
   }
 
   function walk(base: NodeNumber, path: readonly string[]): Walk {
@@ -138,24 +139,23 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
   function refuseClash(directory: NodeNumber, name: string, node: NodeNumber, above: Kind): void {
     const below = nodes.kindOf(node);
     if (kind === 'image' || ages.isOurs(node) || (below === 'directory') === (above === 'directory')) return;
-    const path = quoteName([...pathOf(directory), name].join('/'));
     throw new ArtifactError(
       'unmountable',
-      `${path} is a ${below} in ${nodes.layerOf(node)} and a ${above} in ${layer}; one of the two must be pushed under another name`,
+      `${pathOf(directory, name)} is a ${below} in ${nodes.layerOf(node)} and a ${above} in ${layer}; one of the two must be pushed under another name`,
     );
   }
 
   function noteHidden(directory: NodeNumber, name: string, node: NodeNumber, above: Leaf): void {
-    if (kind === 'image' || ages.isOurs(node) || isSame(nodes.leafOf(node), above)) return;
-    const path = (): string => quoteName([...pathOf(directory), name].join('/'));
-    hidden.add(() => `${path()} of ${nodes.layerOf(node)} by that of ${layer}`);
+    if (kind === 'image' || ages.isOurs(node) || isSameLeaf(nodes.leafOf(node), above)) return;
+    hidden.add(() => `${pathOf(directory, name)} of ${nodes.layerOf(node)} by that of ${layer}`);
   }
 
-  function pathOf(directory: NodeNumber): string[] {
-    const path: string[] = [];
+  /** The path of a name in a directory, for errors. */
+  function pathOf(directory: NodeNumber, name: string): string {
+    const path = [name];
     for (let at = directory; at !== rootNumber && at !== 0; at = names.directoryOf(at))
       path.push(names.nameOf(at));
-    return path.toReversed();
+    return quoteName(path.toReversed().join('/'));
   }
 
   const refusal = (why: string): ArtifactError => new ArtifactError('unmountable', `${layer}: ${why}`);
@@ -202,7 +202,7 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
         refuseClash(here, name, blocked, 'directory');
         // Of a lower layer it gives way, as under overlayfs.
         if (ages.isOurs(blocked)) {
-          const through = `goes through the ${nodes.kindOf(blocked)} at ${quoteName([...pathOf(here), name].join('/'))}`;
+          const through = `goes through the ${nodes.kindOf(blocked)} at ${pathOf(here, name)}`;
           throw refusal(`${quoteName(path.join('/'))} ${through}, which is no directory`);
         }
       }
@@ -249,11 +249,4 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
     hideAll: ages.hideLower,
     root: () => showDirectory(rootNumber, 1),
   };
-}
-
-/** Whether it makes no difference which of two nodes is shown. */
-function isSame(below: Leaf, above: Leaf): boolean {
-  if (below.kind === 'file' && above.kind === 'file')
-    return below.source.digest === above.source.digest && below.body === above.body;
-  return below.kind === 'symlink' && above.kind === 'symlink' && below.target === above.target;
 }

@@ -182,3 +182,10 @@ function floorDiv(value: bigint, by: bigint): bigint {
   const quotient = value / by;
   return value < 0n && quotient * by !== value ? quotient - 1n : quotient;
 }
+
+/** Whether it makes no difference which of two leaves is shown. */
+export function isSameLeaf(below: Leaf, above: Leaf): boolean {
+  if (below.kind === 'file' && above.kind === 'file')
+    return below.source.digest === above.source.digest && below.body === above.body;
+  return below.kind === 'symlink' && above.kind === 'symlink' && below.target === above.target;
+}
