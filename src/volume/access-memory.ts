@@ -24,9 +24,11 @@ export type AccessMemory = {
   isNear(repository: Repository, digest: Digest): boolean;
   /** Notes an access that a registry has granted. Writes only what is new. */
   admit(repository: Repository, holder: Holder, asker: Asker): Promise<void>;
-  /** The same as learn, until the process ends: for many gifts at a time that are learned soon. */
+  /** Notes what was brought for a repository, until the process ends: what a mirror gave counts for this one alone. */
   note(repository: Repository, gifts: readonly Gift[]): void;
-  /** Notes what was brought for a repository: what a mirror gave counts for this one alone. */
+  /** Writes what was noted for a repository. */
+  save(repository: Repository): Promise<void>;
+  /** Both. */
   learn(repository: Repository, gifts: readonly Gift[]): Promise<void>;
   /**
    * Forgets what is not held any more, and repositories of which nothing is: anybody can name a new one. Those that
@@ -79,6 +81,11 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
     if (digests.size + mirrored.size > before) unwritten.add(name);
   };
 
+  const save = async (repository: Repository): Promise<void> => {
+    const name = formatRepository(repository);
+    if (unwritten.delete(name)) await write(name);
+  };
+
   /** Writes what a sweep has left of a repository, or removes its record where that is nothing. */
   const settle = async (name: string): Promise<void> => {
     const facts = records.get(name);
@@ -123,10 +130,10 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
       if (addHolder(factsOf(name), holder, asker.pod, hashOf(asker))) await write(name);
     },
     note: take,
+    save,
     async learn(repository, gifts) {
       take(repository, gifts);
-      const name = formatRepository(repository);
-      if (unwritten.delete(name)) await write(name);
+      await save(repository);
     },
     async sweep(isHeld) {
       const changed: string[] = [];

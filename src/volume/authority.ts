@@ -27,9 +27,11 @@ export type Authority = {
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
   /** Whether this is known to be in the repository, with nobody asked. */
   knows(repository: Repository, digest: Digest): boolean;
-  /** The same as learn, until the process ends. */
+  /** Notes what was downloaded through a repository, and who gave it, until the process ends. */
   note(repository: Repository, gifts: readonly Gift[]): void;
-  /** Notes what was downloaded through a repository, and who gave it. */
+  /** Writes what was noted for a repository. */
+  save(repository: Repository): Promise<void>;
+  /** Both. */
   learn(repository: Repository, gifts: readonly Gift[]): Promise<void>;
   /**
    * Makes sure that all of it is in the repository: remembered, or confirmed by its registry, or, where the bytes came
@@ -52,6 +54,7 @@ export const openAuthority: Authority = {
   vouch: async () => undefined,
   knows: () => true,
   note: () => {},
+  save: async () => undefined,
   learn: async () => undefined,
   sweep: async () => undefined,
   confirm: async () => undefined,
@@ -117,6 +120,7 @@ export function createAuthority(memory: AccessMemory, registry: Registry): Autho
     },
     knows: memory.knows,
     note: memory.note,
+    save: memory.save,
     learn: memory.learn,
     sweep: memory.sweep,
     async confirm(repository, contents, keyring, signal) {

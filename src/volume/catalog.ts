@@ -40,22 +40,24 @@ export function createCatalog(world: {
 }): Catalog {
   const { expander, names, views, volumes, pins, manifests, source, signatures, platform } = world;
 
-  const byDigest = async (digest: Digest): Promise<NameRecord | undefined> => {
+  /** Those that name it; where there are none, those of an index that lists it. */
+  const namesOf = async (digest: Digest): Promise<readonly NameRecord[]> => {
     const all = await names.list();
-    const direct = all.find(name => name.descriptor.digest === digest);
-    if (direct !== undefined) return direct;
+    const direct = all.filter(name => name.descriptor.digest === digest);
+    if (direct.length > 0) return direct;
     const isManifest = (await views.list()).some(view => view.manifest === digest);
-    return isManifest ? all.find(name => name.holds.includes(digest)) : undefined;
+    return isManifest ? all.filter(name => name.holds.includes(digest)) : [];
   };
 
-  const byReference = async (text: string): Promise<NameRecord | undefined> => {
+  /** One name: of several references that a short one may stand for, the first that is here. */
+  const byReference = async (text: string): Promise<readonly NameRecord[]> => {
     for (const reference of expander.expand(text)) {
       const name =
         (await names.find(formatReference(reference))) ??
-        (reference.digest && (await byDigest(reference.digest)));
-      if (name !== undefined) return name;
+        (reference.digest && (await namesOf(reference.digest))[0]);
+      if (name !== undefined) return [name];
     }
-    return undefined;
+    return [];
   };
 
   const complete = async (text: string): Promise<string> => {
@@ -74,28 +76,25 @@ export function createCatalog(world: {
     );
   };
 
-  const locate = async (given: string): Promise<NameRecord> => {
+  const locateAll = async (given: string): Promise<readonly [NameRecord, ...NameRecord[]]> => {
     const text = await complete(given);
-    const name = await (isDigest(text) ? byDigest(text) : byReference(text));
-    if (name !== undefined) return name;
+    const [first, ...others] = isDigest(text) ? await namesOf(text) : await byReference(text);
+    if (first !== undefined) return [first, ...others];
     throw new ArtifactError(
       'not-found',
       `${given} is not in this node's cache; \`ls\` shows what is, \`pull\` brings it`,
     );
   };
 
+  const locate = async (text: string): Promise<NameRecord> => (await locateAll(text))[0];
+
   const locateOnly = async (text: string): Promise<NameRecord> => {
-    const name = await locate(text);
-    if (!isDigest(await complete(text))) return name;
-    const all = (await names.list()).filter(({ descriptor }) => descriptor.digest === name.descriptor.digest);
-    if (all.length <= 1) return name;
-    const named = all
-      .map(({ reference }) => reference)
-      .toSorted()
-      .join(', ');
+    const all = await locateAll(text);
+    if (all.length === 1) return all[0];
+    const named = all.map(({ reference }) => reference).toSorted();
     throw new ArtifactError(
       'invalid',
-      `${text} has ${all.length} names here: ${named}; write the one that is meant`,
+      `${text} has ${all.length} names here: ${named.join(', ')}; write the one that is meant`,
     );
   };
 

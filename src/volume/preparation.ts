@@ -77,11 +77,10 @@ export function createPreparation(world: {
     meter.pullStarted();
     try {
       const waiting = missing.values();
-      let brought: Gift[] = [];
-      const learn = async (): Promise<void> => {
-        const gifts = brought;
-        brought = [];
-        if (origin.kind === 'registry') await authority.learn(origin.repository, gifts);
+      let unwritten = 0;
+      const save = async (): Promise<void> => {
+        unwritten = 0;
+        if (origin.kind === 'registry') await authority.save(origin.repository);
       };
       const confirm: Errand['confirm'] = async ({ descriptor }, until) => {
         if (origin.kind === 'registry')
@@ -98,18 +97,18 @@ export function createPreparation(world: {
           );
           if (giver !== undefined) {
             given.add(layer);
-            brought.push({ digest, giver });
+            unwritten++;
             // Others of this registry need not download it to know that they may have it.
             if (origin.kind === 'registry') authority.note(origin.repository, [{ digest, giver }]);
           }
           tracker.done(layer);
-          if (size >= worthAWrite || brought.length >= maxUnwritten) await learn();
+          if (size >= worthAWrite || unwritten >= maxUnwritten) await save();
         }
       };
       try {
         await settle(Array.from({ length: maxQueued }, bringOn), failure);
       } finally {
-        await learn();
+        await save();
       }
       meter.pullEnded('ok');
     } catch (thrown) {
