@@ -45,6 +45,7 @@ import type { Artifacts, NodeStatus, Publishing } from './volume/usecases.ts';
 import { toArtifactError } from './util/error.ts';
 import { createKeyedMutex } from './util/mutex.ts';
 import { openSources } from './sources.ts';
+import { startInterval } from './util/interval.ts';
 
 /** How often the disk is looked at between pulls. */
 const tidyEveryMs = 60_000;
@@ -178,14 +179,7 @@ export async function openHouse(
   const collector = createCollector({ ...world, authority });
   const room = createRoom({ ...world, collector }, settings);
   const source = createLayerSource({ ...world, room }, settings.maxParallelDownloads);
-  const preparation = createPreparation({
-    ...world,
-    source,
-    authority,
-    room,
-    trees,
-    integrity,
-  });
+  const preparation = createPreparation({ ...world, source, authority, room, trees, integrity });
   const pull = createPull({ ...world, resolver, authority, manifests, preparation, integrity, naming });
   const catalog = createCatalog({ ...world, manifests, source });
 
@@ -198,17 +192,14 @@ export async function openHouse(
     await retirement.tidy();
     await room.relieve(closing.signal);
   };
-  const tidying = setInterval(() => {
-    tidy().catch((thrown: unknown) => log.warn(`collection failed: ${toArtifactError(thrown).message}`));
-  }, tidyEveryMs).unref();
-  if (store.reads !== undefined) clearInterval(tidying);
   let scrubbing: Promise<void> | undefined;
   stack.defer(async () => {
-    clearInterval(tidying);
     closing.abort();
     await pull.stop();
     await scrubbing;
   });
+  const tell = (thrown: unknown): void => warn(`collection failed: ${toArtifactError(thrown).message}`);
+  if (store.reads === undefined) stack.use(startInterval(tidyEveryMs, () => void tidy().catch(tell)));
   const adapters = stack.move();
   const facts = (): readonly string[] => [
     `fs-verity: ${verity.off === undefined ? 'on' : `off (${verity.off}); the cache is verified without it`}`,

@@ -11,6 +11,7 @@ import { parseProxies } from './registry/proxies.ts';
 import { standardPlaces } from './registry/registries.ts';
 import { isNamed, toRoute } from './registry/route.ts';
 import { expand } from './registry/short-names.ts';
+import { startInterval } from './util/interval.ts';
 
 /** Where artifacts come from: the registries, the node's configuration of them, and what is shown to them. */
 export type Sources = AsyncDisposable & {
@@ -66,8 +67,7 @@ export async function openSources(
   const keychain = stack.use(openKeychain({ authFile, providers, note, pods, salt }));
   const verify = (): Promise<void> => keychain.verify(AbortSignal.timeout(verifyEveryMs));
   await verify();
-  const verifying = setInterval(() => void verify(), verifyEveryMs).unref();
-  stack.defer(() => clearInterval(verifying));
+  stack.use(startInterval(verifyEveryMs, () => void verify()));
   const held = stack.move();
   return {
     registry,

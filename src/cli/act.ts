@@ -1,17 +1,16 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
+import { ArtifactError, errnoOf } from '../util/error.ts';
 import { formatFlag, toSettings } from './command-line.ts';
-import { toEndpoints } from './endpoints.ts';
+import { endsBy, toDeadline } from './deadline.ts';
+import { findSocket, formatEndpoints, toEndpoints } from './endpoints.ts';
 import { flags } from './flags.ts';
 import type { Builder, House } from './house.ts';
-import { answers } from './listener.ts';
 import { createLog } from './log.ts';
 import { isDocument } from './output.ts';
 import { toOutput } from './output-options.ts';
 import type { Settings } from './settings.ts';
 import { type Action, type Options, tell, type Terminal } from './shell.ts';
-import { parseDuration } from './values.ts';
 
 /**
  * What a command does to the state directory. `begin`: makes it where there is none; `change`: changes one that is there;
@@ -32,12 +31,12 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
     const { stateDir } = settings;
     const direct = options['stateDir'] !== undefined && options['endpoint'] === undefined;
     const endpoints = direct ? [] : toEndpoints(settings, options, terminal);
-    for (const endpoint of endpoints) {
-      if (!(await answers(endpoint))) continue;
-      verifyEffect(command, endpoint);
-      return builder.connect(endpoint);
+    const socket = await findSocket(endpoints);
+    if (socket !== undefined) {
+      verifyEffect(command, socket);
+      return builder.connect(socket);
     }
-    const silence = direct ? '' : `no daemon answers on unix://${endpoints.join(' or unix://')}`;
+    const silence = direct ? '' : `no daemon answers on ${formatEndpoints(endpoints)}`;
     if (use === 'change' || use === 'read') await verifyThere(stateDir, silence);
     const { output } = toOutput(options, terminal);
     // What a daemon tells in its log is noise in a shell, unless it was asked for.
@@ -79,30 +78,6 @@ function verifyEffect(command: Command, endpoint: string): void {
     'invalid',
     `${named} would have no effect: the daemon at unix://${endpoint} works by its own flags; leave it out, or give --state-dir to work without the daemon`,
   );
-}
-
-function toDeadline({ timeout }: Options): AbortSignal | undefined {
-  if (typeof timeout !== 'string') return undefined;
-  const controller = new AbortController();
-  const late = new ArtifactError('unavailable', `not done within --timeout ${timeout}`);
-  setTimeout(() => controller.abort(late), parseDuration(timeout)).unref();
-  return controller.signal;
-}
-
-/** What a command answers, unless its deadline comes before: then its reason, also of one that cannot be interrupted. */
-async function endsBy<T>(late: AbortSignal | undefined, work: Promise<T>): Promise<T> {
-  if (late === undefined) return work;
-  const { promise, reject } = Promise.withResolvers<never>();
-  // The work says more of why it ended, where it can be interrupted.
-  const giveUp = (): void => void setTimeout(() => reject(late.reason as Error), 1_000);
-  late.addEventListener('abort', giveUp, { once: true });
-  try {
-    return await Promise.race([work, promise]);
-  } catch (thrown) {
-    throw late.aborted && toArtifactError(thrown).code === 'cancelled' ? late.reason : thrown;
-  } finally {
-    late.removeEventListener('abort', giveUp);
-  }
 }
 
 function readsOf(use: Use): string | undefined {

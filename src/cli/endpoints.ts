@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { formatVariable } from './command-line.ts';
+import { answers } from './listener.ts';
 import type { Settings } from './settings.ts';
 import type { Options, Terminal } from './shell.ts';
 
@@ -16,4 +17,14 @@ export function toEndpoints(
   const isNamed =
     options['endpoint'] !== undefined || terminal.environment[formatVariable('endpoint')] !== undefined;
   return isNamed ? [endpoint] : [join(kubeletDir, 'plugins', driverName, 'csi.sock'), endpoint];
+}
+
+/** The first of these sockets on which a daemon answers. @throws as answers. */
+export async function findSocket(endpoints: readonly string[]): Promise<string | undefined> {
+  for (const endpoint of endpoints) if (await answers(endpoint)) return endpoint;
+  return undefined;
+}
+
+export function formatEndpoints(endpoints: readonly string[]): string {
+  return endpoints.map(endpoint => `unix://${endpoint}`).join(' or ');
 }

@@ -1,5 +1,6 @@
 import { Document, isScalar, visit } from 'yaml';
-import { escapeBeyondAscii, formatJson, isSteering, printable } from '../util/printable.ts';
+import { escapeBeyondAscii, formatJson, isSteering } from '../util/printable.ts';
+import { formatLines } from './text.ts';
 
 /** How a result is written: for people, as one document, or as names alone, a line each. */
 export const outputFormats = ['text', 'json', 'yaml', 'name'] as const;
@@ -23,7 +24,7 @@ export function formatResult({ value, text, names }: Result, format: OutputForma
     case 'yaml':
       return formatYaml(value);
     case 'name':
-      return names.map(name => `${printable(name)}\n`).join('');
+      return formatLines(names);
   }
 }
 
@@ -44,6 +45,6 @@ export function isDocument(format: OutputFormat): boolean {
 }
 
 /** Milliseconds since 1970 as RFC 3339 in UTC; undefined for 0, which stands for never. */
-export function formatTime(time: number): string | undefined {
+export function toTimestamp(time: number): string | undefined {
   return time === 0 ? undefined : new Date(time).toISOString();
 }

@@ -131,7 +131,9 @@ function addCommands(program: Command, act: Act): void {
   addSelection(addCredentials(add('pull <reference>', 'bring an artifact into the cache')))
     .option('--cancel', 'end instead the pulls of it that are under way, whoever wants them')
     .action(act(pull, ({ cancel }: Options) => (cancel === true ? 'ask' : 'begin')));
-  add('status', 'list the pulls under way, and who wants them').action(act(status, () => 'ask'));
+  add('status', 'show the daemon, its disk and volumes, and the pulls under way').action(
+    act(status, () => 'ask'),
+  );
   add(
     'load <layout> [reference]',
     'take artifacts from an OCI layout: a directory, a tar, or - for a tar on standard input',

@@ -47,6 +47,11 @@ export function formatFields(fields: readonly (readonly [name: string, value: st
   return lines.map(([name, value]) => `${padTo(name, width)} ${value}\n`).join('');
 }
 
+/** Lines as a terminal can be shown them, each ended. */
+export function formatLines(lines: readonly string[]): string {
+  return lines.map(line => `${printable(line)}\n`).join('');
+}
+
 /** Milliseconds as the largest unit that fits: `5s`, `12m`, `3h`, `40d`. */
 export function formatAge(milliseconds: number): string {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));

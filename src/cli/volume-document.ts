@@ -1,10 +1,10 @@
 import type { Volume } from '../volume/usecases.ts';
-import { formatTime } from './output.ts';
+import { toTimestamp } from './output.ts';
 
 /** A volume as commands write it: without what only the driver compares, and with its time in RFC 3339. */
 export function toVolumeDocument<T extends Volume>(
   volume: T,
 ): Omit<T, 'fingerprint' | 'publishedAt'> & { readonly publishedAt: string | undefined } {
   const { fingerprint: _, publishedAt, ...shown } = volume;
-  return { ...shown, publishedAt: formatTime(publishedAt) };
+  return { ...shown, publishedAt: toTimestamp(publishedAt) };
 }

@@ -1,6 +1,7 @@
 import { ArtifactError } from '../util/error.ts';
 import { formatSize } from '../util/size.ts';
 import type { LeastRate } from './hop.ts';
+import { startInterval } from '../util/interval.ts';
 
 /**
  * Ends what brings too little, which no stall ends: a server that sends a byte now and then holds a connection, a slot
@@ -22,8 +23,7 @@ export function watchRate(
     before = now ?? before;
     if (now !== undefined && came < (rate.bytesPerSecond * rate.overMs) / 1000) end(tooSlow(rate, url, came));
   };
-  const timer = setInterval(look, rate.overMs).unref();
-  return { [Symbol.dispose]: () => clearInterval(timer) };
+  return startInterval(rate.overMs, look);
 }
 
 function tooSlow({ bytesPerSecond, overMs }: LeastRate, url: URL, came: number): ArtifactError {

@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { libc } from './libc.ts';
+import { startInterval } from './interval.ts';
 
 /** How often memory is looked at, ms. */
 const paceMs = 1000;
@@ -39,8 +40,7 @@ export function returnMemory(onReturned: (returned: Returned) => void): Disposab
     lowest = process.memoryUsage.rss();
     onReturned({ before, after: lowest, milliseconds });
   };
-  const timer = setInterval(look, paceMs).unref();
-  return { [Symbol.dispose]: () => clearInterval(timer) };
+  return startInterval(paceMs, look);
 }
 
 /** V8's collector, which only a context that is made while the flag is set has. */

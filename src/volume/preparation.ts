@@ -7,7 +7,6 @@ import { throughPauses } from '../util/pause.ts';
 import { settle } from '../util/settle.ts';
 import { doInSlices } from '../util/pace.ts';
 import type { Tenants } from '../util/tenants.ts';
-import type { Gift } from './access-memory.ts';
 import type { Authority } from './authority.ts';
 import { type Blueprint, contentsOf, itemsOf } from './blueprint.ts';
 import type { Meter } from './contracts/meter.ts';
@@ -19,6 +18,7 @@ import type { Room } from './room.ts';
 import { createTracker, totals } from './tracker.ts';
 import type { SettledLayer, Trees } from './trees.ts';
 import type { Progress } from './usecases.ts';
+import { startInterval } from '../util/interval.ts';
 
 /** Who hears of the progress, and for whom it is. */
 export type Passage = {
@@ -73,7 +73,7 @@ export function createPreparation(world: {
     );
     const failure = new AbortController();
     const either = AbortSignal.any([signal, failure.signal]);
-    const ticking = setInterval(tracker.tick, 200).unref();
+    using _ticking = startInterval(200, tracker.tick);
     meter.pullStarted();
     try {
       const waiting = missing.values();
@@ -114,8 +114,6 @@ export function createPreparation(world: {
     } catch (thrown) {
       meter.pullEnded(signal.aborted ? 'cancelled' : 'error');
       throw thrown;
-    } finally {
-      clearInterval(ticking);
     }
   };
 

@@ -4,8 +4,7 @@ import { quoteName } from '../../oci/name.ts';
 import { formatSize } from '../../util/size.ts';
 import { toSecrets } from '../secrets.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
-import { printable } from '../../util/printable.ts';
-import { formatDigest, formatFields, formatTable } from '../text.ts';
+import { formatDigest, formatFields, formatLines, formatTable } from '../text.ts';
 
 const header = ['LAYER', 'SIZE', 'KIND', 'CACHED', 'NAME', 'MEDIA TYPE'];
 
@@ -57,10 +56,12 @@ async function explain(shell: Shell, reference: string, options: Options): Promi
 }
 
 function formatPlaces(places: readonly PlaceCredentials[]): string {
-  return places
-    .flatMap(({ place, sources }) => [place, ...sources.map((source, index) => `  ${index + 1}. ${source}`)])
-    .map(line => `${printable(line)}\n`)
-    .join('');
+  return formatLines(
+    places.flatMap(({ place, sources }) => [
+      place,
+      ...sources.map((source, index) => `  ${index + 1}. ${source}`),
+    ]),
+  );
 }
 
 /** @throws ArtifactError `invalid`. */

@@ -2,6 +2,7 @@ import { type Layout, readLayout } from '../layout.ts';
 import { openProgress, type ProgressView } from '../progress.ts';
 import { toDigested } from '../reference.ts';
 import { operand, print, type Shell } from '../shell.ts';
+import { formatLines } from '../text.ts';
 
 /** Takes artifacts from an OCI image layout, for nodes that reach no registry. */
 export async function load(shell: Shell, operands: readonly string[]): Promise<void> {
@@ -10,7 +11,7 @@ export async function load(shell: Shell, operands: readonly string[]): Promise<v
   const loaded = await shell.house.artifacts.load(shown(layout, view), operands[1], shell.signal);
   view.hide();
   const names = loaded.map(({ reference, descriptor: { digest } }) => toDigested({ reference, digest }));
-  print(shell, { value: loaded, text: () => names.map(name => `${name}\n`).join(''), names });
+  print(shell, { value: loaded, text: () => formatLines(names), names });
 }
 
 /** Shows how much has been taken of it. */

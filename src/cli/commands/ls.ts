@@ -1,5 +1,5 @@
 import { formatSize } from '../../util/size.ts';
-import { formatTime } from '../output.ts';
+import { toTimestamp } from '../output.ts';
 import { print, type Shell } from '../shell.ts';
 import { formatAge, formatDigest, formatTable } from '../text.ts';
 
@@ -10,7 +10,7 @@ export async function ls(shell: Shell): Promise<void> {
   const found = await shell.house.artifacts.list();
   const sorted = found.toSorted((a, b) => compare(a.reference, b.reference) || compare(a.digest, b.digest));
   print(shell, {
-    value: sorted.map(({ usedAt, ...artifact }) => ({ ...artifact, usedAt: formatTime(usedAt) })),
+    value: sorted.map(({ usedAt, ...artifact }) => ({ ...artifact, usedAt: toTimestamp(usedAt) })),
     names: sorted.map(({ reference }) => reference),
     text: () =>
       formatTable(

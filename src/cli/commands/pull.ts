@@ -1,4 +1,3 @@
-import { printable } from '../../util/printable.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Pulled } from '../../volume/usecases.ts';
 import { pulling } from '../pulling.ts';
@@ -6,7 +5,7 @@ import { toSecrets } from '../secrets.ts';
 import { toDigested } from '../reference.ts';
 import { toPullRequest } from '../selection.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
-import { formatCount } from '../text.ts';
+import { formatCount, formatLines } from '../text.ts';
 
 /** Brings an artifact into the cache, so that a volume of it is mounted at once; or ends the pulls of it. */
 export async function pull(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
@@ -25,10 +24,9 @@ async function cancel(shell: Shell, reference: string): Promise<void> {
 }
 
 function formatPulled(pulled: Pulled): string {
-  const lines = [
+  return formatLines([
     toDigested(pulled),
     `${formatSize(pulled.bytes)}, ${formatCount(pulled.inodes, 'inode')}`,
-    ...pulled.notes.map(note => `note: ${printable(note)}`),
-  ];
-  return lines.map(line => `${line}\n`).join('');
+    ...pulled.notes.map(note => `note: ${note}`),
+  ]);
 }

@@ -1,12 +1,11 @@
-import { printable } from '../../util/printable.ts';
 import { formatSize } from '../../util/size.ts';
 import { version } from '../../util/version.ts';
 import type { DiskUsage } from '../../volume/contracts/store.ts';
 import type { DaemonStatus, PullStatus } from '../../volume/usecases.ts';
 import type { Wanter } from '../../volume/wanter.ts';
-import { formatTime } from '../output.ts';
+import { toTimestamp } from '../output.ts';
 import { print, type Shell } from '../shell.ts';
-import { formatAge, formatFields, formatTable } from '../text.ts';
+import { formatAge, formatFields, formatLines, formatTable } from '../text.ts';
 
 const header = ['REFERENCE', 'PHASE', 'PULLED', 'RATE', 'AGE', 'FOR'];
 
@@ -29,7 +28,7 @@ export async function status(shell: Shell): Promise<void> {
       client: { version },
       ...node,
       volumes: { published: volumes.length, mounted },
-      pulls: pulls.map(pull => ({ ...pull, since: formatTime(pull.since) })),
+      pulls: pulls.map(pull => ({ ...pull, since: toTimestamp(pull.since) })),
     },
     text: () =>
       formatFields([
@@ -49,7 +48,7 @@ export async function status(shell: Shell): Promise<void> {
             pulls.map(pull => toRow(pull, now)),
             shell.columns,
           )) +
-      waiting.map(line => `${printable(line)}\n`).join(''),
+      formatLines(waiting),
     names: pulls.map(referencesOf),
   });
 }

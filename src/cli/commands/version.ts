@@ -1,10 +1,9 @@
-import { toArtifactError } from '../../util/error.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { printable } from '../../util/printable.ts';
 import { version as ours } from '../../util/version.ts';
 import { toSettings } from '../command-line.ts';
-import { toEndpoints } from '../endpoints.ts';
+import { findSocket, formatEndpoints, toEndpoints } from '../endpoints.ts';
 import type { Builder } from '../house.ts';
-import { answers } from '../listener.ts';
 import { toOutput } from '../output-options.ts';
 import { type Options, print, programName, type Terminal } from '../shell.ts';
 
@@ -39,19 +38,17 @@ async function findDaemon(
   options: Options,
 ): Promise<Daemon> {
   const endpoints = toEndpoints(toSettings(options, terminal.environment), options, terminal);
-  for (const socket of endpoints) {
-    if (!(await answers(socket))) continue;
-    const house = await builder.connect(socket);
-    try {
-      const { daemon } = await house.artifacts.status();
-      if (daemon === undefined) continue;
-      const { version: theirs, driverName } = daemon;
-      return { version: theirs, driverName, endpoint: `unix://${socket}` };
-    } finally {
-      await house.close();
-    }
+  const socket = await findSocket(endpoints);
+  if (socket === undefined) return { error: `none answers on ${formatEndpoints(endpoints)}` };
+  const house = await builder.connect(socket);
+  try {
+    const { daemon } = await house.artifacts.status();
+    if (daemon === undefined) throw new ArtifactError('internal', 'the daemon says nothing of itself');
+    const { version: theirs, driverName } = daemon;
+    return { version: theirs, driverName, endpoint: `unix://${socket}` };
+  } finally {
+    await house.close();
   }
-  return { error: `none answers on unix://${endpoints.join(' or unix://')}` };
 }
 
 function formatDaemon(daemon: Daemon): string {

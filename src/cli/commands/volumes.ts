@@ -1,8 +1,7 @@
-import { printable } from '../../util/printable.ts';
 import { formatSize } from '../../util/size.ts';
 import type { VolumeStatus } from '../../volume/usecases.ts';
 import { print, type Shell } from '../shell.ts';
-import { formatAge, formatDigest, formatTable } from '../text.ts';
+import { formatAge, formatDigest, formatLines, formatTable } from '../text.ts';
 import { toVolumeDocument } from '../volume-document.ts';
 
 const header = ['POD', 'REFERENCE', 'DIGEST', 'SIZE', 'AGE', 'MOUNTED', 'TARGET'];
@@ -38,5 +37,5 @@ function formatProblems(volumes: readonly VolumeStatus[]): string {
   const damaged = volumes
     .filter(volume => volume.damaged !== undefined)
     .map(({ targetPath, damaged: what }) => `${targetPath} shows damaged content: ${what}`);
-  return [...refused, ...damaged].map(line => `${printable(line)}\n`).join('');
+  return formatLines([...refused, ...damaged]);
 }
