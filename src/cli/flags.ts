@@ -146,7 +146,7 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     parse: optional(oneOf('digest')),
   },
   strictPolicy: {
-    value: 'BOOL',
+    value: '[BOOL]',
     says: 'refuse fields of the policy that only this driver knows, such as trustedRootPath',
     preset: 'false',
     parse: parseBoolean,
