@@ -41,10 +41,12 @@ async function costOf(work: () => Promise<unknown>): Promise<Cost> {
   return { cpu: cpuTime() - before, turn };
 }
 
-type Step = 'ls' | 'volumes' | 'status' | 'fsck of roots' | 'prune' | 'prune of nothing';
+const steps = ['ls', 'volumes', 'status', 'fsck of roots', 'prune', 'prune of nothing'] as const;
+
+type Costs = Readonly<Record<(typeof steps)[number], Cost>>;
 
 /** What each step costs in a cache, half of which is left when it was pruned. */
-async function measure(crowd: Crowd): Promise<Readonly<Record<Step, Cost>>> {
+async function measure(crowd: Crowd): Promise<Costs> {
   await using node = await testNode();
   const settings = toSettings(
     { stateDir: node.stateDir, kubeletDir: node.kubeletDir, cacheHigh: '100', cacheLow: '100' },
@@ -87,21 +89,43 @@ async function checkRoots({ artifacts }: House): Promise<void> {
   );
 }
 
+/** The least that each step cost in `rounds`: what else happened in the process is in one round, not in all. */
+const least = (rounds: readonly Costs[]): Costs => {
+  const entries = steps.map(step => {
+    const costs = rounds.map(round => round[step]);
+    const of = (what: keyof Cost): number => Math.min(...costs.map(cost => cost[what]));
+    return [step, { cpu: of('cpu'), turn: of('turn') }] as const;
+  });
+  return Object.fromEntries(entries) as Costs;
+};
+
+/** What is wrong with the costs of `many`, which has five times as much as `few`. */
+function complaints(few: Costs, many: Costs): readonly string[] {
+  const ms = (value: number): string => `${value.toFixed()} ms`;
+  const found = steps.flatMap(step => {
+    const { cpu, turn } = many[step];
+    const before = few[step].cpu;
+    return [
+      turn < longestTurn ? '' : `${step} held the main thread for ${ms(turn)}`,
+      // What is quadratic costs 25 times as much.
+      cpu < 8 * Math.max(before, 10) ? '' : `${step}: ${ms(before)} for a fifth, ${ms(cpu)} for all`,
+    ];
+  });
+  const idle = many['prune of nothing'].cpu;
+  const busy = many.prune.cpu;
+  found.push(idle < busy / 2 ? '' : `${ms(idle)} of ${ms(busy)} remove nothing`);
+  return found.filter(Boolean);
+}
+
 test('no step holds the main thread, and each costs as much as there is, with 10,000 blobs and 1,000 volumes', async () => {
   await measure({ artifacts: 50, files: 9, volumes: 50 }); // nothing is compiled later
-  const few = await measure({ artifacts: 200, files: 9, volumes: 200 });
-  const many = await measure({ artifacts: 1000, files: 9, volumes: 1000 });
-  for (const [step, { cpu, turn }] of Object.entries(many)) {
-    assert.ok(turn < longestTurn, `${step} held the main thread for ${turn.toFixed()} ms`);
-    const before = few[step as Step].cpu;
-    // There is five times as much; what is quadratic costs 25 times as much.
-    assert.ok(
-      cpu < 8 * Math.max(before, 10),
-      `${step}: ${before.toFixed()} ms for a fifth of it, ${cpu.toFixed()} ms for all`,
-    );
-  }
-  assert.ok(
-    many['prune of nothing'].cpu < many.prune.cpu / 2,
-    `${many['prune of nothing'].cpu.toFixed()} ms of ${many.prune.cpu.toFixed()} ms remove nothing`,
-  );
+  const few: Costs[] = [];
+  const many: Costs[] = [];
+  let found: readonly string[];
+  do {
+    few.push(await measure({ artifacts: 200, files: 9, volumes: 200 }));
+    many.push(await measure({ artifacts: 1000, files: 9, volumes: 1000 }));
+    found = complaints(least(few), least(many));
+  } while (found.length > 0 && many.length < 4);
+  assert.deepEqual(found, []);
 });
