@@ -13,6 +13,7 @@ import { parseHostsFile } from '../src/registry/hosts-toml.ts';
 import { parseRegistriesConf } from '../src/registry/registries-conf.ts';
 import { parseAccessPolicy } from '../src/trust/access-policy.ts';
 import { parsePolicy } from '../src/trust/policy-json.ts';
+import { ArtifactError } from '../src/util/error.ts';
 import { parseAttributes } from '../src/volume/attributes.ts';
 import {
   type Document,
@@ -93,6 +94,21 @@ test('every command is shown in the README, and every one that is shown exists',
     [...shown].filter(name => !commands.includes(name)),
     [],
   );
+});
+
+test('every command line that is shown is one that the program takes', async () => {
+  const helps = await Promise.all(['', ...(await listCommands())].map(helpOf));
+  const lines = [...findExamples(textOf('README.md'), 'sh'), ...helps]
+    .flatMap(text => [...text.matchAll(/^ *oci-artifact-csi ([^#|\n]*)/gm)])
+    .map(([, words = '']) => words.trim().replaceAll("'", '').split(/ +/));
+  assert.ok(lines.length > 30);
+  const open = async (): Promise<never> => {
+    throw new ArtifactError('busy', 'it was taken');
+  };
+  for (const words of lines) {
+    const { code, stderr } = await runShell(words, { builder: { open, serve: async () => 0 } });
+    assert.ok(code === 0 || stderr.includes('it was taken'), `${words.join(' ')}: ${stderr}`);
+  }
 });
 
 test('every variable that is named is that of a flag', () => {

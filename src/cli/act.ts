@@ -4,6 +4,7 @@ import { ArtifactError, errnoOf } from '../util/error.ts';
 import { formatFlag, toSettings } from './command-line.ts';
 import { endsBy, toDeadline } from './deadline.ts';
 import { findSocket, formatEndpoints, toEndpoints } from './endpoints.ts';
+import { toKeys } from './flag-topics.ts';
 import { flags } from './flags.ts';
 import type { Builder, House } from './house.ts';
 import { createLog } from './log.ts';
@@ -65,7 +66,7 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
 }
 
 /** These say which daemon, or are read by the command itself. */
-const effective: readonly string[] = ['endpoint', 'stateDir', 'kubeletDir', 'driverName', 'authFile'];
+const effective: readonly string[] = toKeys(['daemon', 'authFile']);
 
 /** @throws ArtifactError `invalid` for a setting on the command line of a command that a daemon does by its own settings. */
 function verifyEffect(command: Command, endpoint: string): void {

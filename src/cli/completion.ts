@@ -36,7 +36,7 @@ function toCommands(program: Command): readonly Completed[] {
     .visibleCommands(program)
     .map(command => ({
       names: [command.name(), ...command.aliases()],
-      says: command.description(),
+      says: command.summary() || command.description(),
       flags: command.createHelp().visibleOptions(command).map(toFlag),
       operands: toOperands(command),
     }));

@@ -22,15 +22,15 @@ const meanings: Readonly<Record<ErrorCode, string>> = {
   internal: 'an I/O error or a bug',
   invalid: 'the command line or the reference is wrong',
   'not-found': 'no such artifact, tag, digest or volume',
-  unauthenticated: 'the registry wants other credentials',
+  unauthenticated: 'the registry refuses the credentials, or asks for some',
   denied: 'the registry, a policy or the configuration refuses',
   unmountable: 'the artifact cannot become a volume',
-  corrupt: 'wrong bytes; for fsck: something is wrong in the cache',
+  corrupt: 'wrong bytes; for fsck: damage in the cache',
   unavailable: 'the registry or the daemon cannot be reached',
-  busy: 'other work goes on there; try again',
-  exists: 'another volume or another daemon is there already',
-  exhausted: 'no room: the disk is full, or the cache may not grow',
-  unimplemented: 'not part of this driver',
+  busy: 'busy; try again',
+  exists: 'another volume or daemon is there already',
+  exhausted: 'no space: the disk is full, or the cache is at its limit',
+  unimplemented: 'not supported',
   cancelled: 'interrupted',
 };
 
@@ -38,5 +38,5 @@ export function formatExitCodes(): string {
   const rows = Object.entries(meanings).map(
     ([code, meaning]) => `${String(exitCodes[code as ErrorCode]).padStart(5)}  ${meaning}`,
   );
-  return ['Exit codes:', '    0  done', ...rows].join('\n');
+  return ['Exit codes:', '    0  success', ...rows].join('\n');
 }

@@ -25,7 +25,8 @@ test(
       'inspect reference',
       '--cache-high <PERCENT>',
       'EXIT STATUS',
-      '11 no room',
+      '11 no space',
+      'oci-artifact-csi fsck --repair',
     ])
       assert.ok(page.includes(part), part);
   },

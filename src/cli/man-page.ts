@@ -1,4 +1,6 @@
-import type { Command, Option } from 'commander';
+import type { Command } from 'commander';
+import { examples } from './examples.ts';
+import { formatArgument, formatOption } from './help.ts';
 
 /** The manual page of a program (man(7)), from the texts that its `--help` has. `after`: text blocks with a heading each. */
 export function formatManPage(
@@ -15,31 +17,29 @@ export function formatManPage(
     section('NAME', `${escape(name)} \\- ${escape(first.replace(/\.$/, ''))}`),
     section('SYNOPSIS', `.B ${escape(name)}\n.I command\n[\\fIoptions\\fR]`),
     section('DESCRIPTION', rest.map(escape).join('\n.PP\n')),
-    section('COMMANDS', commands.map(command => formatCommand(command)).join('\n')),
+    section('COMMANDS', commands.map(command => formatCommand(command, name)).join('\n')),
     ...after.map(([heading, text]) => section(heading, `.nf\n${escape(text)}\n.fi`)),
   ].join('\n');
 }
 
-function formatCommand(command: Command): string {
+function formatCommand(command: Command, program: string): string {
   const help = command.createHelp();
-  const options = help.visibleOptions(command).map(formatOption);
-  const usage = command.registeredArguments.map(argument => {
-    const dots = argument.variadic ? '...' : '';
-    return argument.required ? `${argument.name()}${dots}` : `[${argument.name()}${dots}]`;
-  });
-  const operands = usage.map(operand => ` \\fI${escape(operand)}\\fR`).join('');
+  const options = help
+    .visibleOptions(command)
+    .map(option => `.TP\n\\fB${escape(option.flags)}\\fR\n${escape(formatOption(option))}`);
+  const operands = command.registeredArguments
+    .map(formatArgument)
+    .map(operand => ` \\fI${escape(operand.replaceAll(/[<>]/g, ''))}\\fR`)
+    .join('');
   const aliases =
     command.aliases().length === 0 ? '' : ` (also \\fB${escape(command.aliases().join(', '))}\\fR)`;
+  const lines = (examples[command.name()] ?? []).map(([line, does]) => `# ${does}\n${program} ${line}`);
   return [
     `.SS ${escape(command.name())}${operands}${aliases}`,
-    escape(command.description()),
+    command.description().split('\n\n').map(escape).join('\n.PP\n'),
     ...options,
+    ...(lines.length === 0 ? [] : [`.PP\nExamples:\n.PP\n.nf\n${escape(lines.join('\n'))}\n.fi`]),
   ].join('\n');
-}
-
-function formatOption({ flags, description, argChoices }: Option): string {
-  const choices = argChoices === undefined ? '' : ` (${argChoices.join(', ')})`;
-  return `.TP\n\\fB${escape(flags)}\\fR\n${escape(`${description}${choices}`)}`;
 }
 
 function section(heading: string, body: string): string {

@@ -6,11 +6,11 @@ import type { Options, Shell, Terminal } from './shell.ts';
 export function addOutput(command: Command): Command {
   return command
     .addOption(
-      new Option('-o, --output <format>', 'how the result is written').choices(outputFormats).default('text'),
+      new Option('-o, --output <format>', 'format of the result').choices(outputFormats).default('text'),
     )
-    .option('-q, --quiet', 'write names alone, a line each; the same as --output name')
-    .option('--timeout <duration>', 'give up after so long, such as 30s or 5m')
-    .option('--no-trunc', 'write whole digests, and lines wider than the terminal');
+    .option('-q, --quiet', 'print names only, one a line; the same as --output name')
+    .option('--timeout <duration>', 'give up after this time, such as 30s or 5m')
+    .option('--no-trunc', 'print whole digests, and lines wider than the terminal');
 }
 
 /** What these flags say. Tables are cut to the width of a terminal alone. */

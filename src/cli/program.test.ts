@@ -13,6 +13,11 @@ import { ArtifactError, type ErrorCode } from '../util/error.ts';
 import { exitCodes } from './exit.ts';
 import type { Settings } from './settings.ts';
 
+/** The commands that a help lists. */
+function commandNames(help: string): readonly string[] {
+  return [...help.matchAll(/^ {2}([a-z]+)(?= )/gm)].map(([, name = '']) => name);
+}
+
 test('serve is given its settings, and its exit code is the exit code', async () => {
   let seen: Settings | undefined;
   const serve = async (settings: Settings): Promise<number> => {
@@ -83,6 +88,19 @@ test('a wrong command line exits 2 with one line', async () => {
     const { stderr } = await runShell([...argv, '--output', 'json']);
     assert.partialDeepStrictEqual(JSON.parse(stderr), { error: { code: 'invalid' } });
   }
+});
+
+test('a command takes the flags that its help shows, and no help is wider than 80 columns', async () => {
+  for (const name of commandNames((await runShell(['--help'])).stdout)) {
+    const { stdout } = await runShell([name, '--help']);
+    assert.ok(
+      stdout.split('\n').every(line => line.length <= 80),
+      stdout,
+    );
+  }
+  const { stdout: pull } = await runShell(['pull', '--help']);
+  assert.match(pull, /^Without a daemon:\n(?: .*\n)*  --registries-conf <FILE>/m);
+  assert.match((await runShell(['ls', '--help'])).stdout, /^Aliases: list, images$/m);
 });
 
 test('help names every exit code', async () => {
@@ -224,7 +242,7 @@ test('a command with a flag that the daemon would not obey is refused', async ()
     const builder = { connect: async () => house as never, open: async () => house as never };
     const plain = await runShell(['ls'], { environment, builder });
     assert.equal(plain.code, 0, 'variables are for whichever works');
-    const idle = await runShell(['ls', '--registries-conf', '/x', '--cache-high', '80'], {
+    const idle = await runShell(['pull', 'z', '--registries-conf', '/x', '--cache-high', '80'], {
       environment,
       builder,
     });
@@ -233,8 +251,18 @@ test('a command with a flag that the daemon would not obey is refused', async ()
       idle.stderr,
       /^oci-artifact-csi: --registries-conf, --cache-high would have no effect: the daemon at unix:\S+ works by its own flags; [^\n]+\n$/,
     );
-    const direct = ['ls', '--registries-conf', '/x', '--state-dir', folder.path];
-    assert.equal((await runShell(direct, { environment, builder })).code, 0);
+    const direct = ['inspect', 'z', '--registries-conf', '/x', '--state-dir', folder.path];
+    const artifacts = { inspect: async () => assert.fail('it was opened') };
+    const opened = await runShell(direct, {
+      environment,
+      builder: { open: async () => ({ ...house, artifacts }) as never },
+    });
+    assert.match(opened.stderr, /it was opened/);
+    const foreign = await runShell(['ls', '--registries-conf', '/x', '--state-dir', folder.path], {
+      environment,
+      builder,
+    });
+    assert.equal(foreign.code, 2, 'ls asks no registry, with or without a daemon');
   } finally {
     server.close();
   }

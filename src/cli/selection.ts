@@ -7,18 +7,19 @@ import type { Options } from './shell.ts';
 export function addSelection(command: Command): Command {
   return command
     .addOption(
-      new Option(
-        '--pull-policy <policy>',
-        'default: Always for :latest or no tag, else IfNotPresent',
-      ).choices(['Always', 'IfNotPresent', 'Never']),
+      new Option('--pull-policy <policy>', 'when to ask the registry')
+        .choices(['Always', 'IfNotPresent', 'Never'])
+        .default(undefined, 'Always for :latest or no tag, else IfNotPresent'),
     )
     .addOption(
-      new Option('--unpack <when>', 'tar layers').choices(['auto', 'never', 'always']).default('auto'),
+      new Option('--unpack <when>', 'which tar layers to unpack')
+        .choices(['auto', 'never', 'always'])
+        .default('auto'),
     )
-    .option('--sub-path <path>', 'a directory or file of the tree')
+    .option('--sub-path <path>', 'show only this directory or file of the artifact')
     .option('--include <globs>', 'layer names to have, separated by commas')
-    .option('--exclude <globs>', 'layer names to leave out; wins')
-    .option('--platform <os/arch>', "os/arch or os/arch/variant; default: the node's own");
+    .option('--exclude <globs>', 'layer names to leave out; takes precedence over --include')
+    .option('--platform <os/arch>', 'os/arch or os/arch/variant, for an index (default the node)');
 }
 
 /** The flags as the volume attributes that they are. @throws ArtifactError `invalid` by the rules of these. */

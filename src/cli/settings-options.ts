@@ -1,0 +1,46 @@
+import { type Command, Option } from 'commander';
+import { formatFlag, formatVariable } from './command-line.ts';
+import { headings, toKeys, type Topic } from './flag-topics.ts';
+import { flags } from './flags.ts';
+import type { Settings } from './settings.ts';
+
+/** The flags of `serve`: all there are, by topic. */
+export function addServeFlags(command: Command): Command {
+  for (const topic of Object.keys(headings) as Topic[])
+    for (const key of toKeys([topic])) command.addOption(toOption(key).helpGroup(headings[topic]));
+  return command;
+}
+
+/** Where a command finds the daemon, or the state directory that it uses directly. */
+export function addDaemonFlags(command: Command): Command {
+  const { endpoint, stateDir } = flags;
+  const says: Partial<Record<keyof Settings, string>> = {
+    endpoint: `CSI socket of the daemon (${formatVariable('endpoint')}; default plugins/DRIVER-NAME/csi.sock in --kubelet-dir, then ${endpoint.preset})`,
+    stateDir: `state directory to use directly, without the daemon (default ${stateDir.preset}, if no daemon answers)`,
+  };
+  for (const key of toKeys(['daemon'])) {
+    const option = toOption(key).helpGroup(headings.daemon);
+    option.description = says[key] ?? option.description;
+    command.addOption(option);
+  }
+  return command;
+}
+
+/** What a command obeys that uses the state directory directly. A daemon works by its own flags. */
+export function addDirectFlags(command: Command, wanted: readonly (Topic | keyof Settings)[]): Command {
+  const added = command.options.map(({ long }) => long);
+  for (const key of toKeys([...wanted, 'logLevel']))
+    if (!added.includes(formatFlag(key))) command.addOption(toOption(key).helpGroup('Without a daemon:'));
+  return command;
+}
+
+/** A flag with its default, and its variable where that has a name of its own. */
+export function toOption(key: keyof Settings): Option {
+  const { value, says, preset, variable } = flags[key];
+  // The help is the same on every machine.
+  const shown = key === 'nodeId' ? "the host's name" : preset;
+  const notes = [shown === '' ? undefined : `default ${shown}`, variable].filter(note => note !== undefined);
+  const bracketed = value.startsWith('[') ? value : `<${value}>`;
+  const suffix = notes.length === 0 ? '' : ` (${notes.join('; ')})`;
+  return new Option(`${formatFlag(key)} ${bracketed}`, `${says}${suffix}`);
+}
