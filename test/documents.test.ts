@@ -44,6 +44,8 @@ const foreign = [
   '--silent',
   '--verbose',
   '--to-oci-layout',
+  '--plain-http',
+  '--prefix',
   '--image-credential-provider-config',
   '--image-credential-provider-bin-dir',
 ];
