@@ -12,6 +12,7 @@ import { standardPlaces } from './registry/registries.ts';
 import { isNamed, toRoute } from './registry/route.ts';
 import { expand } from './registry/short-names.ts';
 import { startInterval } from './util/interval.ts';
+import { formatRetry } from './util/retry.ts';
 
 /** Where artifacts come from: the registries, the node's configuration of them, and what is shown to them. */
 export type Sources = AsyncDisposable & {
@@ -57,7 +58,8 @@ export async function openSources(
       proxies: parseProxies(process.env),
       retryAfterMaxMs: settings.retryAfterMax,
       leastRate: { bytesPerSecond: settings.minDownloadRate, overMs: 60_000 },
-      onRetry: retry => log.warn(retry, `retrying in ${(retry.waitMs / 1000).toFixed(1)} s`),
+      // Whoever waits is told as well, and of the end there is an error.
+      onRetry: retry => log.info({ subject: retry.subject, waitMs: retry.waitMs }, formatRetry(retry)),
       onRest: rest => log.warn(rest, 'mirror skipped for a while'),
       onRequest: request => log.debug(request, 'registry request'),
     }),

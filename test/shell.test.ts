@@ -1,50 +1,15 @@
 import assert from 'node:assert/strict';
-import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { Freed, VolumeStatus } from '../src/volume/usecases.ts';
-import { startDaemon, type TestNode, testNode } from './support/daemon.ts';
+import { runCommand as run, startCommand as start, usesStateDir as onFolder } from './support/command.ts';
+import { startDaemon, testNode } from './support/daemon.ts';
 import { openFaultyRegistry } from './support/faulty-registry.ts';
 import { mountsBelow } from './support/mounts.ts';
 import { needs } from './support/tools.ts';
-
-const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
-
-type Ran = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
-
-/** The program as a person starts it on that node. */
-function start(node: TestNode, argv: readonly string[]): ChildProcessWithoutNullStreams {
-  return spawn(process.execPath, [main, ...argv], {
-    env: {
-      PATH: process.env['PATH'],
-      CSI_ENDPOINT: `unix://${node.socket}`,
-      OCI_ARTIFACT_STATE_DIR: node.stateDir,
-      OCI_ARTIFACT_KUBELET_DIR: node.kubeletDir,
-      OCI_ARTIFACT_REGISTRIES_CONF: node.registriesConf,
-      OCI_ARTIFACT_REGISTRIES_CONF_DIR: node.registriesConfDir,
-      OCI_ARTIFACT_DISK_MAX: '100',
-      OCI_ARTIFACT_CACHE_HIGH: '100', // the disk of the machine is not the test's
-      OCI_ARTIFACT_CACHE_LOW: '100',
-    },
-    timeout: 20_000,
-  });
-}
-
-/** What it says first where no daemon answers. */
-function onFolder(node: TestNode): string {
-  return `oci-artifact-csi: no daemon answers on unix://${node.socket}; using the state directory ${node.stateDir}\n`;
-}
-
-/** Runs it until it ends, which it must do by itself. */
-async function run(node: TestNode, argv: readonly string[]): Promise<Ran> {
-  const child = start(node, argv);
-  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-  return { code: child.exitCode, stdout, stderr };
-}
 
 for (const through of ['the socket of a daemon', 'the state folder itself']) {
   test(`every command does its work through ${through}`, needs('root'), async () => {

@@ -34,7 +34,7 @@ const silent: ProgressView = { update() {}, hide() {}, [Symbol.dispose]() {} };
 /** `download 43 % (3.1 GiB of 7.2 GiB, 2 of 5 layers)`. */
 export function formatProgress(reached: Reached): string {
   const { phase, bytes, totalBytes, waits } = reached;
-  if (waits !== undefined) return `${phase}: ${waits}`;
+  if (waits !== undefined) return waits;
   if (phase === 'resolve' || totalBytes === 0) return phase;
   const parts = [`${formatSize(bytes)} of ${formatSize(totalBytes)}`, ...layersOf(reached)];
   return `${phase} ${percent(bytes, totalBytes)} % (${parts.join(', ')})`;

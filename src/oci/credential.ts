@@ -1,3 +1,4 @@
+import type { Retry } from '../util/retry.ts';
 import type { Endpoint } from './endpoint.ts';
 
 /**
@@ -34,7 +35,12 @@ export type Keyring = {
   readonly id: string;
   /** Anonymous when nothing fits. */
   find(place: Endpoint, signal: AbortSignal): Promise<Credential>;
+  /** How its caller waits; as one that nobody watches unless told. */
+  readonly waiting?: Waiting;
 };
+
+/** `tell` hears of each wait. `hasty`: somebody waits at a prompt, so that a host that cannot be reached is tried twice. */
+export type Waiting = { readonly hasty: boolean; readonly tell: (retry: Retry) => void };
 
 /** Where kubelet puts service account tokens: in the volume context, or in the secrets of a call. */
 export const tokensKey = 'csi.storage.k8s.io/serviceAccount.tokens';

@@ -49,7 +49,7 @@ for (const size of sizes) {
     await assert.rejects(source.pull(size), {
       code: 'corrupt',
       message: new RegExp(
-        `^${source.subject(size)}: 1000 of ${length} bytes came, then: ${source.registry.host} ended it as if that were all; gave up after \\d+ tries in 30 s; check that host, and this node's way to it$`,
+        `^${source.subject(size)}: 1000 of ${length} bytes came, then: ${source.registry.host} ended it as if that were all; gave up after \\d+ tries in 30 s; check the host and the network path to it$`,
       ),
     });
   });
@@ -63,7 +63,7 @@ for (const size of sizes) {
     await assert.rejects(source.pull(size, { clock }), {
       code: 'unavailable',
       message: new RegExp(
-        `^${source.subject(size)}: 100000 of ${length} bytes came, then: the connection to ${source.registry.host} ended in mid-answer .*; gave up after 9 tries in 30 s; check that host, and this node's way to it$`,
+        `^${source.subject(size)}: 100000 of ${length} bytes came, then: the connection to ${source.registry.host} ended in mid-answer .*; gave up after 9 tries in 30 s; check the host and the network path to it$`,
       ),
     });
     assert.deepEqual(clock.waits, [200, 400, 800, 1600, 3200, 6400, 12_800, 4600]);

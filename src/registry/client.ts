@@ -15,7 +15,7 @@ import { anyRate, type LeastRate, type Send } from './hop.ts';
 import { openLines } from './lines.ts';
 import { type Asked, fetchManifest, resolve } from './manifest.ts';
 import { cancelled } from './outage.ts';
-import { type Clock, type OnRetry, openPatience, retry } from './patience.ts';
+import { type Clock, type OnRetry, openPatience, type Patience, retry } from './patience.ts';
 import { obeyPauses } from './pauses.ts';
 import { openPool } from './pool.ts';
 import { noProxies, type Proxies } from './proxies.ts';
@@ -137,9 +137,17 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     return { route: route(reference, question), subject, keyring, tried: [] };
   }
 
+  function startPatience({ subject, keyring: { waiting } }: Journey): Patience {
+    const tell: OnRetry = retry => {
+      onRetry(retry);
+      waiting?.tell(retry);
+    };
+    return openPatience(subject, clock, tell, waiting?.hasty);
+  }
+
   /** One small question, whose answer is whole or none: once to each mirror, with patience to the registry. */
   function ask<T>(journey: Journey, question: (asked: Asked) => Promise<T>, signal: AbortSignal): Promise<T> {
-    const patience = openPatience(journey.subject, clock, onRetry);
+    const patience = startPatience(journey);
     return walk(
       journey,
       standings,
@@ -194,9 +202,9 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     },
     async blob(reference, descriptor, sink, keyring, signal) {
       const journey = plan(reference, 'content', keyring, `@${descriptor.digest}`);
-      const startPatience = () => openPatience(journey.subject, clock, onRetry);
       await using line = lines.open(sink.file, descriptor.size);
-      return await deliver(exchange, journey, { descriptor, sink, line }, standings, startPatience, signal);
+      const transfer = { descriptor, sink, line };
+      return await deliver(exchange, journey, transfer, standings, () => startPatience(journey), signal);
     },
     async [Symbol.asyncDispose]() {
       await seats[Symbol.asyncDispose]();

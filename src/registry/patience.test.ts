@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ArtifactError } from '../util/error.ts';
-import { type Clock, openPatience, Passing, parseRetryAfter, retry } from './patience.ts';
+import { type Clock, openPatience, Passing, parseRetryAfter, retry, Unreachable } from './patience.ts';
 
 /** A clock that only sleeping moves. */
 function fakeClock(random = 0.5): Clock & { readonly waits: number[] } {
@@ -31,9 +31,36 @@ test('waits double from 0.2 s and end after 30 s, with the failure, what it was 
   await assert.rejects(failing, {
     code: 'unavailable',
     message:
-      "reg/a:v1: reg answered 503; gave up after 9 tries in 30 s; check that host, and this node's way to it",
+      'reg/a:v1: reg answered 503; gave up after 9 tries in 30 s; check the host and the network path to it',
   });
   assert.deepEqual(clock.waits, [200, 400, 800, 1600, 3200, 6400, 12_800, 4600]);
+});
+
+test('each wait tells which try comes next, and of how many', async () => {
+  const told: (object | undefined)[] = [];
+  const patience = openPatience('x', fakeClock(), ({ tries }) => told.push(tries));
+  await retry(() => Promise.reject(busy()), patience, signal).catch(() => {});
+  assert.deepEqual(
+    told,
+    [2, 3, 4, 5, 6, 7, 8, 9].map(next => ({ next, most: 9 })),
+  );
+});
+
+test('at a prompt a host that cannot be reached is tried twice, and one that answers as often as ever', async () => {
+  for (const [failure, tries] of [
+    [new Unreachable('unavailable', 'reg cannot be reached'), 2],
+    [new Passing('unavailable', '3 of 9 bytes came', new Unreachable('unavailable', 'refused')), 2],
+    [busy(), 9],
+  ] as const) {
+    const told: (object | undefined)[] = [];
+    const patience = openPatience('reg/a:v1', fakeClock(), retry => told.push(retry.tries), true);
+    const failing = retry(() => Promise.reject(failure), patience, signal);
+    await assert.rejects(failing, { message: new RegExp(`gave up after ${tries} tries`) });
+    assert.deepEqual(told[0], { next: 2, most: tries });
+  }
+  const daemon = openPatience('reg/a:v1', fakeClock(), () => {});
+  const refused = () => Promise.reject(new Unreachable('unavailable', 'reg cannot be reached'));
+  await assert.rejects(retry(refused, daemon, signal), /gave up after 9 tries in 30 s/);
 });
 
 test('jitter is half to one and a half of the wait', async () => {

@@ -1,4 +1,5 @@
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
+import { formatSeconds, type Retry } from '../util/retry.ts';
 
 /** A failure that may pass, such as a cut or a 503. `afterMs` is what the server asked us to wait. */
 export class Passing extends ArtifactError {
@@ -13,6 +14,16 @@ export class Passing extends ArtifactError {
 /** A server that sends nothing any more. */
 export class Stall extends Passing {}
 
+/** No connection was made: the host is down, does not listen, or has no address. */
+export class Unreachable extends Passing {}
+
+function isUnreachable(thrown: unknown): boolean {
+  for (let error = thrown; error instanceof Error; error = error.cause) {
+    if (error instanceof Unreachable) return true;
+  }
+  return false;
+}
+
 /** Time and chance, replaced in tests. `now`: milliseconds since 1970; `random`: from 0 up to 1. */
 export type Clock = {
   now(): number;
@@ -20,16 +31,13 @@ export type Clock = {
   random(): number;
 };
 
-/** Told before each wait: what is asked for, what went wrong, and how long the wait is. */
-export type OnRetry = (retry: {
-  readonly subject: string;
-  readonly reason: string;
-  readonly waitMs: number;
-}) => void;
+/** Told before each wait. */
+export type OnRetry = (retry: Retry) => void;
 
 const firstWaitMs = 200;
 const budgetMs = 30_000;
 const fewestTries = 3;
+const hastyTries = 2;
 
 /** What is left of the will to try again. */
 export type Patience = {
@@ -42,9 +50,9 @@ export type Patience = {
 /**
  * Waits of 0.2 s, doubling, with jitter (half to one and a half), or as long as the server asked; until 30 s have gone
  * by, tries included, but three tries are made whatever they take. `subject` names what is tried in the last error;
- * a Passing one does not.
+ * a Passing one does not. `hasty`: two tries are enough where no connection is made.
  */
-export function openPatience(subject: string, clock: Clock, onRetry: OnRetry): Patience {
+export function openPatience(subject: string, clock: Clock, onRetry: OnRetry, hasty = false): Patience {
   let start = clock.now();
   let tries = 0;
   return {
@@ -55,20 +63,28 @@ export function openPatience(subject: string, clock: Clock, onRetry: OnRetry): P
     async wait(failure, signal) {
       tries += 1;
       const left = start + budgetMs - clock.now();
-      if (left <= 0 && tries >= fewestTries) {
-        const seconds = Math.round((clock.now() - start) / 1000);
+      const isShort = hasty && isUnreachable(failure);
+      if (isShort ? tries >= hastyTries : left <= 0 && tries >= fewestTries) {
+        const taken = formatSeconds(clock.now() - start);
         throw new ArtifactError(
           failure.code,
-          `${subject}: ${failure.message}; gave up after ${tries} tries in ${seconds} s; check that host, and this node's way to it`,
+          `${subject}: ${failure.message}; gave up after ${tries} tries in ${taken}; check the host and the network path to it`,
           failure,
         );
       }
       const backoff = firstWaitMs * 2 ** (tries - 1) * (0.5 + clock.random());
       const waitMs = Math.min(Math.max(backoff, failure.afterMs), Math.max(left, firstWaitMs));
-      onRetry({ subject, reason: failure.message, waitMs });
+      const most = isShort ? hastyTries : Math.max(fewestTries, tries + triesWithin(left, tries));
+      onRetry({ subject, reason: failure.message, waitMs, tries: { next: tries + 1, most } });
       await clock.sleep(waitMs, signal);
     },
   };
+}
+
+/** How many tries still fit into a time after so many, where each fails at once. */
+function triesWithin(leftMs: number, tries: number): number {
+  const nextWaitMs = firstWaitMs * 2 ** (tries - 1);
+  return Math.ceil(Math.log2(Math.max(leftMs, 0) / nextWaitMs + 1));
 }
 
 /** Cuts in one blob after which a mirror is left all the same. */

@@ -111,7 +111,7 @@ describe('a proxy that', () => {
     await assert.rejects(pull(secure, proxy.url), {
       code: 'unavailable',
       message:
-        /cannot be reached by the proxy 127\.0\.0\.1:\d+ \(it answered 502\); gave up after 9 tries in 30 s; check that host, and this node's way to it$/,
+        /cannot be reached by the proxy 127\.0\.0\.1:\d+ \(it answered 502\); gave up after 9 tries in 30 s; check the host and the network path to it$/,
     });
   });
 

@@ -183,7 +183,7 @@ test('an insecure registry that is not there says so for https and http', async 
   await assert.rejects(resolve(client, '127.0.0.1:1'), {
     code: 'unavailable',
     message:
-      /^127\.0\.0\.1:1\/team\/model:v1: by https: 127\.0\.0\.1:1 cannot be reached \(connect ECONNREFUSED 127\.0\.0\.1:1\); by http: 127\.0\.0\.1:1 cannot be reached \(connect ECONNREFUSED 127\.0\.0\.1:1\); gave up after \d+ tries in 30 s; check that host, and this node's way to it$/,
+      /^127\.0\.0\.1:1\/team\/model:v1: by https: 127\.0\.0\.1:1 cannot be reached \(connect ECONNREFUSED 127\.0\.0\.1:1\); by http: 127\.0\.0\.1:1 cannot be reached \(connect ECONNREFUSED 127\.0\.0\.1:1\); gave up after \d+ tries in 30 s; check the host and the network path to it$/,
   });
 });
 

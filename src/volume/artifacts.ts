@@ -24,6 +24,7 @@ import type { Pull } from './pull.ts';
 import { createPullStatus } from './pull-status.ts';
 import type { Resolver } from './resolution.ts';
 import type { Retirement } from './retirement.ts';
+import { withRetries } from './retry-report.ts';
 import type { Signatures } from './signatures.ts';
 import type { Trees } from './trees.ts';
 import type { Pod } from './request.ts';
@@ -85,9 +86,11 @@ export function createArtifacts(world: {
   };
 
   return {
-    async resolve(text, secrets, signal) {
+    async resolve(text, secrets, signal, onProgress = () => {}) {
       const wanted = { reference: text, caller: 'administrator' } as const;
-      const resolution = await resolver.resolve(wanted, 'Always', keychain.open({ secrets }), signal);
+      const waiting = { hasty: true, tell: withRetries(onProgress).tell };
+      const keyring = { ...keychain.open({ secrets }), waiting };
+      const resolution = await resolver.resolve(wanted, 'Always', keyring, signal);
       const { descriptor } = resolution;
       const reference = formatReference(resolution.reference);
       return { reference, descriptor, cached: await catalog.has(descriptor, reference) };

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Waiting } from '../oci/credential.ts';
 import type { Digest } from '../oci/digest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
@@ -22,6 +23,7 @@ import type { Origin } from './layer-source.ts';
 import type { Documents, Manifests } from './manifests.ts';
 import type { Answer, Naming } from './naming.ts';
 import { whilePaused } from './progress.ts';
+import { withRetries } from './retry-report.ts';
 import { type PullPolicy, type PullRequest, tenantOf } from './request.ts';
 import { defaultPullPolicy, type Resolution, type Resolver } from './resolution.ts';
 import type { Signatures } from './signatures.ts';
@@ -114,9 +116,12 @@ export function createPull(world: {
     caller: Caller<Progress, Wanter>,
     signal: AbortSignal,
   ): Promise<View> => {
-    const fly = async (flight: AbortSignal, passage: Passage): Promise<View> => {
+    const fly = async (flight: AbortSignal, { report: onProgress, tenants }: Passage): Promise<View> => {
       using _held = await holds.hold(heldBy(blueprint));
-      const view = await preparation.prepare(blueprint, origin, passage, flight);
+      const { report, tell } = withRetries(onProgress);
+      // It is for all who want it, and its registry has just answered.
+      const shared = waitingBy(origin, { hasty: false, tell });
+      const view = await preparation.prepare(blueprint, shared, { report, tenants }, flight);
       await finish(flight); // its callers may have left
       return view;
     };
@@ -152,7 +157,9 @@ export function createPull(world: {
 
   const bring: Pull['pull'] = async (request, onProgress, signal) => {
     const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
-    const keyring = keychain.open(request);
+    const { tell } = withRetries(onProgress);
+    const waiting = { hasty: request.caller === 'administrator', tell };
+    const keyring = { ...keychain.open(request), waiting };
     const resolution = await admit(request, policy, keyring, signal);
     const { reference } = resolution;
     using stack = new DisposableStack();
@@ -219,6 +226,10 @@ export function createPull(world: {
 function originKey(origin: Origin): string {
   if (origin.kind === 'offline') return 'offline';
   return `${formatRepository(origin.repository)} ${origin.keyring.id}`;
+}
+
+function waitingBy(origin: Origin, waiting: Waiting): Origin {
+  return origin.kind === 'offline' ? origin : { ...origin, keyring: { ...origin.keyring, waiting } };
 }
 
 /** A pod is the same at each call of kubelet; a command is another each time. */

@@ -159,6 +159,7 @@ export type Artifacts = {
     reference: string,
     secrets: Readonly<Record<string, string>>,
     signal: AbortSignal,
+    onProgress?: (progress: Progress) => void,
   ): Promise<Resolved>;
   pull(request: PullRequest, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Pulled>;
   /** The pulls under way that have something to download or to build. */

@@ -1,4 +1,5 @@
 import { formatSize } from '../../util/size.ts';
+import { openProgress } from '../progress.ts';
 import { toSecrets } from '../secrets.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
 import { formatFields } from '../text.ts';
@@ -6,7 +7,11 @@ import { formatFields } from '../text.ts';
 /** Asks the registry what a reference names, and downloads nothing. */
 export async function resolve(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   const secrets = await toSecrets(options, shell.terminal.stdin);
-  const found = await shell.house.artifacts.resolve(operand(operands, 0), secrets, shell.signal);
+  const { house, terminal, signal } = shell;
+  using view = openProgress(terminal.stderr, shell.output);
+  const found = await house.artifacts.resolve(operand(operands, 0), secrets, signal, progress =>
+    view.update(progress),
+  );
   const { reference, descriptor, cached } = found;
   print(shell, {
     value: found,

@@ -1,0 +1,20 @@
+/** A wait before something is tried again. `tries`: which try comes then, and of how many, where these are counted. */
+export type Retry = {
+  /** What is asked for. */
+  readonly subject: string;
+  /** What went wrong. */
+  readonly reason: string;
+  readonly waitMs: number;
+  readonly tries?: { readonly next: number; readonly most: number };
+};
+
+/** `retrying in 4 s (2 of 9): reg.example answered 503`. */
+export function formatRetry({ reason, waitMs, tries }: Retry): string {
+  const count = tries === undefined ? '' : ` (${tries.next} of ${tries.most})`;
+  return `retrying in ${formatSeconds(waitMs)}${count}: ${reason}`;
+}
+
+/** `0.2 s`, `4 s`, `180 s`. */
+export function formatSeconds(ms: number): string {
+  return `${ms < 950 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000)} s`;
+}

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { runCommand, usesStateDir } from './support/command.ts';
+import { startDaemon, testNode } from './support/daemon.ts';
+import { openFaultyRegistry } from './support/faulty-registry.ts';
+import { needs } from './support/tools.ts';
+
+/** What people see of registries at the command line, without a daemon and through one. */
+
+const held = new AsyncDisposableStack();
+after(() => held.disposeAsync());
+const registry = held.use(await openFaultyRegistry());
+const node = held.use(await testNode([registry.host, '127.0.0.1:1']));
+
+for (const through of ['a daemon', 'the state directory']) {
+  test(
+    `by ${through}, a registry that refuses connections is given up after two tries`,
+    needs('root'),
+    async () => {
+      await using stack = new AsyncDisposableStack();
+      if (through === 'a daemon') stack.use(await startDaemon(node));
+      const first = through === 'a daemon' ? '' : usesStateDir(node);
+      const target = join(node.path, 'shown');
+      for (const argv of [['pull'], ['resolve'], ['mount']]) {
+        const started = performance.now();
+        const operands = ['127.0.0.1:1/m:v1', ...(argv[0] === 'mount' ? [target] : [])];
+        const { code, stderr } = await runCommand(node, [...argv, ...operands]);
+        assert.ok(performance.now() - started < 6_000, `${argv[0]} took ${performance.now() - started} ms`);
+        assert.equal(code, 8, stderr);
+        assert.ok(stderr.startsWith(first), stderr);
+        const lines = stderr.slice(first.length).trimEnd().split('\n');
+        const refused = String.raw`127\.0\.0\.1:1 cannot be reached \(connect ECONNREFUSED 127\.0\.0\.1:1\)`;
+        const isTold = !(argv[0] === 'resolve' && through === 'a daemon');
+        if (isTold)
+          assert.match(lines[0] ?? '', new RegExp(`^retrying in 0\\.\\d s \\(2 of 2\\): .*${refused}$`));
+        assert.match(
+          lines.at(-1) ?? '',
+          new RegExp(
+            `^oci-artifact-csi: 127.0.0.1:1/m:v1: .*${refused}; gave up after 2 tries in 0\\.\\d s; check the host and the network path to it$`,
+          ),
+        );
+        assert.equal(lines.length, isTold ? 2 : 1, stderr);
+      }
+    },
+  );
+
+  test(
+    `by ${through}, a pull tells each wait for a registry that fails for a while`,
+    needs('root'),
+    async () => {
+      await using stack = new AsyncDisposableStack();
+      if (through === 'a daemon') stack.use(await startDaemon(node));
+      const repository = `busy/${through.replace(' ', '-').replaceAll(' ', '')}`;
+      const { reference, layers } = await registry.push(repository, 'v1', [
+        { name: 'a', bytes: Buffer.from(`bytes for ${through}`) },
+      ]);
+      const layer = layers[0]?.digest ?? '';
+      const isShort = ({ path, nth }: { readonly path: string; readonly nth: number }): boolean =>
+        (path.endsWith('/manifests/v1') && nth <= 2) || (path.endsWith(layer) && nth === 1);
+      registry.fault(asked => (isShort(asked) ? { kind: 'status', status: 503 } : undefined));
+      const { code, stderr } = await runCommand(node, ['pull', reference]);
+      assert.equal(code, 0, stderr);
+      const told = stderr.split('\n').filter(line => line.startsWith('retrying'));
+      assert.match(told[0] ?? '', /^retrying in 0\.\d s \(2 of 9\): 127\.0\.0\.1:\d+ answered 503/);
+      assert.match(told[1] ?? '', /^retrying in 0\.\d s \(3 of 9\): /);
+      assert.match(
+        told[2] ?? '',
+        /^retrying in 0\.\d s \(2 of 9\): .*0 of \d+ bytes came, then: .* answered 503/,
+      );
+      assert.equal(told.length, 3, stderr);
+    },
+  );
+}
