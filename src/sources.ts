@@ -6,12 +6,11 @@ import type { Reference } from './oci/reference.ts';
 import { openRegistry, type RegistryClient } from './registry/client.ts';
 import { openConfiguration } from './registry/configuration.ts';
 import { type Keychain, openKeychain } from './registry/keychain.ts';
-import { valueOf } from './registry/part.ts';
+import { valueOf } from './configfile/part.ts';
 import { parseProxies } from './registry/proxies.ts';
 import { standardPlaces } from './registry/registries.ts';
 import { isNamed, toRoute } from './registry/route.ts';
 import { expand } from './registry/short-names.ts';
-import { startInterval } from './util/interval.ts';
 import { formatRetry } from './util/retry.ts';
 
 /** Where artifacts come from: the registries, the node's configuration of them, and what is shown to them. */
@@ -26,9 +25,6 @@ export type Sources = AsyncDisposable & {
   /** Those of the problems for which something is refused, since the files never were right. */
   obstacles(): readonly string[];
 };
-
-/** How often the files with credentials are looked at, though nobody needs them: so late is a node ready that waits for one. */
-const verifyEveryMs = 5_000;
 
 /** @param pods undefined while the Kubernetes API is off. */
 export async function openSources(
@@ -67,9 +63,6 @@ export async function openSources(
   const { authFile, credentialProviderConfig: config, credentialProviderBinDir: folder } = settings;
   const providers = config === undefined || folder === undefined ? undefined : { config, folder };
   const keychain = stack.use(openKeychain({ authFile, providers, note, pods, salt }));
-  const verify = (): Promise<void> => keychain.verify(AbortSignal.timeout(verifyEveryMs));
-  await verify();
-  stack.use(startInterval(verifyEveryMs, () => void verify()));
   const held = stack.move();
   return {
     registry,

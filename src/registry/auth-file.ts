@@ -1,13 +1,17 @@
+import { type Part, problemsOf, readPart, valueOf } from '../configfile/part.ts';
+import { watchFiles } from '../configfile/watched-file.ts';
 import type { Credential } from '../oci/credential.ts';
-import { toArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { canonicalHost } from './auth-key.ts';
 import type { CredentialHelpers } from './credential-helper.ts';
 import { candidates, type DockerConfig, type Origin, parseDockerConfig } from './docker-config.ts';
-import { type LiveFile, openLiveFile } from './live-file.ts';
 import type { Source } from './source.ts';
 
 /** `--auth-file`: a docker config.json or containers auth.json. */
-export type AuthFile = Source & Pick<LiveFile<DockerConfig>, 'read' | 'problem'>;
+export type AuthFile = Source & {
+  /** What the file says now. */
+  readonly current: () => Part<DockerConfig>;
+};
 
 /** The one source whose `credHelpers` and `credsStore` are asked: no caller may choose programs that run as root. */
 export function openAuthFile(
@@ -16,20 +20,22 @@ export function openAuthFile(
   note: (text: string) => void,
 ): AuthFile {
   const origin: Origin = { name: `the auth file ${path}`, holder: { kind: 'node' }, code: 'internal' };
-  const file = openLiveFile({
-    what: 'the auth file',
-    flag: '--auth-file',
+  const parse = (text: string | undefined): DockerConfig => {
+    if (text !== undefined) return parseDockerConfig(text, 'auths', origin);
+    throw new ArtifactError('invalid', `${origin.name} does not exist; correct --auth-file`);
+  };
+  const current = watchFiles<Part<DockerConfig>>({
+    what: origin.name,
+    read: (reading, before) => readPart(() => parse(reading.text(path)), before),
+    problemsOf,
     note,
-    list: async () => [path],
-    parse: async ([only]) => parseDockerConfig(only?.text ?? '', 'auths', origin),
   });
   return {
     name: origin.name,
-    read: file.read,
-    problem: file.problem,
+    current,
     async find(place, _caller, signal) {
       const failures: string[] = [];
-      for (const candidate of candidates([await file.read(signal)], place)) {
+      for (const candidate of candidates([valueOf(current())], place)) {
         if (candidate.kind === 'credential') return candidate;
         let credential: Credential | undefined;
         try {

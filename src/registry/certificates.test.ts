@@ -6,7 +6,7 @@ import { type FaultyRegistry, openFaultyRegistry } from '../../test/support/faul
 import { anonymous, openMemorySink, openTestClient } from '../../test/support/registry-client.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { readConfiguration } from './configuration.ts';
-import { startReading } from './reading.ts';
+import { startReading } from '../configfile/watched-file.ts';
 import { toRoute } from './route.ts';
 
 const { signal } = new AbortController();

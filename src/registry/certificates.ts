@@ -1,7 +1,7 @@
 import { join } from 'node:path';
+import { type Part, readPart, valueOf } from '../configfile/part.ts';
+import type { Reading } from '../configfile/watched-file.ts';
 import { ArtifactError } from '../util/error.ts';
-import { type Part, readPart, valueOf } from './part.ts';
-import type { Reading } from './reading.ts';
 import { type Pair, plainTrust, type Trust, toTrust, verifyCertificates, verifyPair } from './trust.ts';
 
 /**

@@ -1,8 +1,8 @@
+import { obstaclesOf, type Part, problemsOf, readPart } from '../configfile/part.ts';
+import { type Reading, watchFiles } from '../configfile/watched-file.ts';
 import { type HostCertificates, readCaFile, readHostCertificates } from './certificates.ts';
 import { type HostsDir, readHostsDir } from './hosts-dir.ts';
 import { concerns } from './locator.ts';
-import { type Part, readPart } from './part.ts';
-import { startReading, type Reading } from './reading.ts';
 import { type Places, readRegistries, type Registries } from './registries.ts';
 import type { Trust } from './trust.ts';
 
@@ -45,34 +45,20 @@ export function openConfiguration(
   note: (text: string) => void,
   now: () => number = () => performance.now(),
 ): LiveConfiguration {
-  let reading = startReading();
-  let held = readConfiguration(files, reading);
-  let lookedAt = now();
-  let told: readonly string[] = [];
-  const tell = (): void => {
-    const lines = [...problemsOf(held), ...notesOf(held)];
-    lines.filter(line => !told.includes(line)).forEach(note);
-    told = lines;
-  };
-  tell();
-
-  function look(): Configuration {
-    if (now() - lookedAt < lookEveryMs) return held;
-    lookedAt = now();
-    if (!reading.changed()) return held;
-    const before = reading.contents();
-    reading = startReading();
-    held = readConfiguration(files, reading, held);
-    if (before === reading.contents()) return held;
-    if (problemsOf(held).length === 0) note('the registry configuration has changed and was read again');
-    tell();
-    return held;
-  }
-
+  const current = watchFiles<Configuration>({
+    what: 'the registry configuration',
+    read: (reading, before) => readConfiguration(files, reading, before),
+    problemsOf: configuration => problemsOf(...partsOf(configuration)),
+    notesOf,
+    note,
+    lookEveryMs,
+    now,
+  });
+  current();
   return {
-    current: look,
-    problems: () => problemsOf(look()),
-    obstacles: () => partsOf(look()).flatMap(part => (part.kind === 'broken' ? [part.problem] : [])),
+    current,
+    problems: () => problemsOf(...partsOf(current())),
+    obstacles: () => obstaclesOf(...partsOf(current())),
   };
 }
 
@@ -99,10 +85,6 @@ function partsOf({ registries, hosts, certificates, trust }: Configuration): rea
     part.kind === 'broken' ? [] : [...part.value.values()],
   );
   return [registries, hosts, certificates, trust, ...folders];
-}
-
-function problemsOf(configuration: Configuration): readonly string[] {
-  return partsOf(configuration).flatMap(part => (part.kind === 'right' ? [] : [part.problem]));
 }
 
 /** Lines for the log. */

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
+import { type Part, readPart, valueOf } from '../configfile/part.ts';
+import type { Reading } from '../configfile/watched-file.ts';
 import { withoutHttpsPort } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { readCa, readCertificates, readPair } from './certificates.ts';
 import { usualConnectMs } from './hop.ts';
 import { type Address, type HostOptions, parseHostsFile } from './hosts-toml.ts';
-import { type Part, readPart, valueOf } from './part.ts';
-import type { Reading } from './reading.ts';
 import { toTrust, type Trust } from './trust.ts';
 
 /** One host of a registry, with the certificates that its file names. */

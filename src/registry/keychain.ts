@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
+import { obstaclesOf, problemsOf, valueOf } from '../configfile/part.ts';
 import { type Credential, type Keyring, tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import { abortable } from '../util/abortable.ts';
@@ -10,7 +11,6 @@ import { toCallSources } from './call-secrets.ts';
 import { openCredentialHelpers } from './credential-helper.ts';
 import { openPodSecrets } from './pod-secrets.ts';
 import { openProviders, type ProviderOptions } from './providers.ts';
-import type { Problem } from './live-file.ts';
 import type { Caller, Found, Pods, Source } from './source.ts';
 
 export type KeychainOptions = {
@@ -20,7 +20,7 @@ export type KeychainOptions = {
   readonly pods?: Pods | undefined;
   /** Makes a keyring's id mean nothing elsewhere; the same one after a restart knows the same callers. */
   readonly salt?: string;
-  /** Is told once of a file that broke. */
+  /** Is told once of a file that broke, and of one that changed. */
   readonly note?: (text: string) => void;
 };
 
@@ -37,16 +37,14 @@ export type Keychain = Disposable & {
    * Looked up by the place that is really asked, so that a credential goes to no host but its own. A keyring asks its
    * sources for one place once a minute at most.
    *
-   * Its `find` throws ArtifactError `invalid` for a malformed secret; `internal` for an auth file that is absent or
-   * malformed; what `pods` throws; the signal's reason. None quotes a secret. A plugin or program that fails is passed
+   * Its `find` throws ArtifactError `invalid` for a malformed secret; `unavailable` for an auth file or a
+   * configuration of providers that never was right; what `pods` throws; the signal's reason. None quotes a secret. A plugin or program that fails is passed
    * over, and named where nothing else fits.
    */
   open(caller: Caller): Keyring;
   /** Each source in its order and whether it has something for a place, in a line each, without secrets. */
   explain(place: Endpoint, caller: Caller, signal: AbortSignal): Promise<readonly string[]>;
-  /** Reads all files as `find` would, so that `problems` and `obstacles` know. It throws nothing. */
-  verify(signal: AbortSignal): Promise<void>;
-  /** What is wrong with the files, as they were last read. */
+  /** What is wrong with the files now. */
   problems(): readonly string[];
   /** Those of the problems for which something is refused, since the files never were right. */
   obstacles(): readonly string[];
@@ -69,18 +67,19 @@ export function openKeychain(options: KeychainOptions): Keychain {
       : openAuthFile(options.authFile, openCredentialHelpers(closing.signal), note);
 
   /** In turn: a file is read only for who has found nothing before it. */
-  async function* stepsOf({ secrets }: Caller, signal: AbortSignal): AsyncGenerator<Step> {
+  function* stepsOf({ secrets }: Caller): Generator<Step> {
     yield { sources: toCallSources(secrets), otherwise: 'nodePublishSecretRef: this call brings none' };
     yield { sources: toList(podSecrets), otherwise: "the pod's pull secrets: off (--pod-pull-secrets)" };
     yield {
-      sources: (await providers?.read(signal)) ?? [],
+      sources: providers === undefined ? [] : valueOf(providers()),
       otherwise: 'credential providers: none (--credential-provider-config)',
     };
     yield { sources: toList(authFile), otherwise: 'the auth file: none (--auth-file)' };
   }
 
-  const files = [providers, authFile].filter(file => file !== undefined);
-  const problems = (): readonly Problem[] => files.flatMap(file => file.problem() ?? []);
+  const files = [providers, authFile?.current].filter(file => file !== undefined);
+  const problems = (): readonly string[] => problemsOf(...files.map(current => current()));
+  problems(); // what is wrong from the start is noted
 
   /** Everything that decides what is found, and nothing else: those with equal ids share a download. */
   const idOf = ({ secrets, pod }: Caller): string => {
@@ -104,7 +103,7 @@ export function openKeychain(options: KeychainOptions): Keychain {
           memo.recall(
             JSON.stringify([place.host, place.path, place.mirrorOf]),
             async () => ({
-              value: await find(stepsOf(caller, closing.signal), place, caller, closing.signal),
+              value: await find(stepsOf(caller), place, caller, closing.signal),
               forMs: holdsMs,
             }),
             signal,
@@ -114,7 +113,7 @@ export function openKeychain(options: KeychainOptions): Keychain {
     async explain(place, caller, signal) {
       const lines: string[] = [];
       let used = false;
-      for await (const { sources, otherwise } of stepsOf(caller, closing.signal)) {
+      for (const { sources, otherwise } of stepsOf(caller)) {
         if (sources.length === 0) lines.push(otherwise);
         for (const source of sources) {
           const finding = source.find(place, caller, closing.signal).catch((thrown: unknown) => {
@@ -127,12 +126,8 @@ export function openKeychain(options: KeychainOptions): Keychain {
       }
       return [...lines, `anonymous: ${used ? 'not needed' : 'used'}`];
     },
-    async verify(signal) {
-      // What is wrong is noted as it is read.
-      await Promise.allSettled(files.map(file => file.read(signal)));
-    },
-    problems: () => problems().map(({ text }) => text),
-    obstacles: () => problems().flatMap(({ text, refuses }) => (refuses ? [text] : [])),
+    problems,
+    obstacles: () => obstaclesOf(...files.map(current => current())),
     [Symbol.dispose]() {
       closing.abort(new ArtifactError('unavailable', 'the daemon is stopping; call again'));
     },
@@ -147,14 +142,14 @@ function toList(source: Source | undefined): readonly Source[] {
 }
 
 async function find(
-  steps: AsyncIterable<Step>,
+  steps: Iterable<Step>,
   place: Endpoint,
   caller: Caller,
   signal: AbortSignal,
 ): Promise<Credential> {
   const silent: string[] = [];
   const reasons: string[] = [];
-  for await (const { sources } of steps) {
+  for (const { sources } of steps) {
     for (const source of sources) {
       signal.throwIfAborted();
       const found = await source.find(place, caller, signal);

@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { pluginSource, writeScript } from '../../test/support/script.ts';
 import { type TemporaryFolder, temporaryFolder } from '../../test/support/temporary.ts';
+import { problemsOf, valueOf } from '../configfile/part.ts';
 import { type Credential, tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import { openProvider } from './provider.ts';
@@ -360,6 +361,7 @@ describe('the configuration of providers', () => {
   const notes: string[] = [];
   const open = (config: string, pods?: Pods) =>
     openProviders({ config, folder: folder.path }, pods, text => void notes.push(text), never);
+  const read = (config: string, pods?: Pods): readonly Source[] => valueOf(open(config, pods)());
   const pods: Pods = { pullSecrets: async () => [], annotations: async () => ({}) };
 
   before(async () => {
@@ -369,39 +371,42 @@ describe('the configuration of providers', () => {
   test('a folder is read in the order of its names, and other files are not', async () => {
     const config = join(folder.path, 'folder');
     await mkdir(config);
-    await assert.rejects(open(config).read(never), {
-      code: 'invalid',
+    assert.throws(() => read(config), {
+      code: 'unavailable',
       message: /has no \*\.json, \*\.yaml or \*\.yml/,
     });
     await writeFile(join(config, 'b.json'), document(entry('two')));
     await writeFile(join(config, 'a.yaml'), document(entry('three'), entry('one')));
     await writeFile(join(config, 'c.txt'), 'no');
-    const names = (await open(config).read(never)).map(({ name }) => name);
+    const names = read(config).map(({ name }) => name);
     assert.deepEqual(
       names,
       ['three', 'one', 'two'].map(name => `credential provider ${name}`),
     );
     await writeFile(join(config, 'd.yml'), document(entry('one')));
-    await assert.rejects(open(config).read(never), {
-      code: 'invalid',
+    assert.throws(() => read(config), {
+      code: 'unavailable',
       message: /has the credential provider one twice/,
     });
   });
 
   test('an absent one, and a program that cannot be run, are told by name', async () => {
     const config = join(folder.path, 'config.yaml');
-    await assert.rejects(open(config).read(never), {
-      code: 'internal',
-      message: /config\.yaml cannot be read: ENOENT.*correct --credential-provider-config/,
+    assert.throws(() => read(config), {
+      code: 'unavailable',
+      message: /config\.yaml does not exist; correct --credential-provider-config/,
     });
     await writeFile(config, document(entry('absent')));
-    await assert.rejects(open(config).read(never), {
-      code: 'invalid',
-      message: /absent cannot be run: ENOENT.*correct --credential-provider-bin-dir/,
+    assert.throws(() => read(config), {
+      code: 'unavailable',
+      message: /absent cannot be run: .*correct --credential-provider-bin-dir/,
     });
     await chmod(join(folder.path, 'two'), 0o644);
     await writeFile(config, document(entry('two')));
-    await assert.rejects(open(config).read(never), { code: 'invalid', message: /two cannot be run: EACCES/ });
+    assert.throws(() => read(config), {
+      code: 'unavailable',
+      message: /two cannot be run: it does not exist or is not executable/,
+    });
     await chmod(join(folder.path, 'two'), 0o755);
   });
 
@@ -415,11 +420,11 @@ describe('the configuration of providers', () => {
         [field]: ['a.io/role'],
       };
       await writeFile(config, document(entry('one', { tokenAttributes })));
-      await assert.rejects(open(config).read(never), {
-        code: 'invalid',
+      assert.throws(() => read(config), {
+        code: 'unavailable',
         message: new RegExp(`^the credential provider one has ${field}.*set --pod-pull-secrets`),
       });
-      assert.equal((await open(config, pods).read(never)).length, 1);
+      assert.equal(read(config, pods).length, 1);
     }
   });
 
@@ -427,19 +432,19 @@ describe('the configuration of providers', () => {
     const config = join(folder.path, 'live.json');
     await writeFile(config, document(entry('one')));
     const live = open(config);
-    const first = await live.read(never);
-    assert.equal(await live.read(never), first);
+    const first = valueOf(live());
+    assert.equal(valueOf(live()), first);
     await writeFile(config, `${document(entry('one'))}x`);
     notes.length = 0;
-    assert.equal(await live.read(never), first);
-    assert.equal(await live.read(never), first);
+    assert.equal(valueOf(live()), first);
+    assert.equal(valueOf(live()), first);
     assert.match(
-      live.problem()?.text ?? '',
-      /live\.json: it is neither YAML nor JSON; what was read before is still in force/,
+      problemsOf(live()).join(),
+      /live\.json: it is neither YAML nor JSON; until it is right, what was read before stays in use/,
     );
-    assert.deepEqual(notes, [live.problem()?.text]);
+    assert.deepEqual(notes, problemsOf(live()));
     await writeFile(config, document(entry('two'), entry('one')));
-    assert.equal((await live.read(never)).length, 2);
-    assert.equal(live.problem(), undefined);
+    assert.equal(valueOf(live()).length, 2);
+    assert.deepEqual(problemsOf(live()), []);
   });
 });

@@ -1,7 +1,7 @@
-import { access, constants, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type Part, problemsOf, readPart } from '../configfile/part.ts';
+import { type Reading, watchFiles } from '../configfile/watched-file.ts';
 import { ArtifactError } from '../util/error.ts';
-import { type LiveFile, openLiveFile } from './live-file.ts';
 import { openProvider } from './provider.ts';
 import { type ProviderConfig, parseProviderConfig } from './provider-config.ts';
 import type { Pods, Source } from './source.ts';
@@ -16,49 +16,55 @@ export type ProviderOptions = {
 const flag = '--credential-provider-config';
 
 /**
- * kubelet's credential provider plugins, in the order of their configuration, which is read again when it changes; what
- * the providers answered before is forgotten then.
- *
- * Reading throws ArtifactError `invalid` for a configuration that kubelet would not take, for a program that is not in
- * the folder, and for annotations of service accounts without `pods`, which knows them.
+ * kubelet's credential provider plugins, in the order of their configuration, as it is now; when it changes, what the
+ * providers answered before is forgotten. It is broken where kubelet would not take it, where a program is not in the
+ * folder, and with annotations of service accounts without `pods`, which knows them.
  */
 export function openProviders(
   { config, folder }: ProviderOptions,
   pods: Pods | undefined,
   note: (text: string) => void,
   closing: AbortSignal,
-): LiveFile<readonly Source[]> {
-  return openLiveFile({
-    what: 'the credential provider configuration',
-    flag,
+): () => Part<readonly Source[]> {
+  const read = (reading: Reading): readonly Source[] => {
+    const all = readTexts(config, reading).flatMap(({ path, text }) => parseProviderConfig(text, path));
+    const twice = all.find(({ name }, index) => all.findIndex(other => other.name === name) !== index);
+    if (twice !== undefined) {
+      throw new ArtifactError('invalid', `${config} has the credential provider ${twice.name} twice`);
+    }
+    for (const provider of all) {
+      verifyAnnotations(provider, pods);
+      verifyProgram(join(folder, provider.name), reading);
+    }
+    return all.map(provider => openProvider(provider, folder, pods, closing));
+  };
+  return watchFiles<Part<readonly Source[]>>({
+    what: `the credential provider configuration ${config}`,
+    read: (reading, before) => readPart(() => read(reading), before),
+    problemsOf,
     note,
-    list: () => listFiles(config),
-    parse: async files => {
-      const all = files.flatMap(({ path, text }) => parseProviderConfig(text, path));
-      const twice = all.find(({ name }, index) => all.findIndex(other => other.name === name) !== index);
-      if (twice !== undefined) {
-        throw new ArtifactError('invalid', `${config} has the credential provider ${twice.name} twice`);
-      }
-      for (const provider of all) {
-        verifyAnnotations(provider, pods);
-        await verifyProgram(join(folder, provider.name));
-      }
-      return all.map(provider => openProvider(provider, folder, pods, closing));
-    },
   });
 }
 
-async function listFiles(config: string): Promise<readonly string[]> {
-  const isFolder = await stat(config).then(
-    found => found.isDirectory(),
-    () => false, // opening it will say why
-  );
-  if (!isFolder) return [config];
-  const names = (await readdir(config)).filter(name => /\.(?:json|ya?ml)$/.test(name));
-  if (names.length === 0) {
+type FileText = { readonly path: string; readonly text: string };
+
+function readTexts(config: string, reading: Reading): readonly FileText[] {
+  const paths = reading.isFolder(config)
+    ? (reading.names(config) ?? [])
+        .filter(name => /\.(?:json|ya?ml)$/.test(name))
+        .map(name => join(config, name))
+    : [config];
+  if (paths.length === 0) {
     throw new ArtifactError('invalid', `${flag}: the folder ${config} has no *.json, *.yaml or *.yml`);
   }
-  return names.sort().map(name => join(config, name));
+  return paths.map(path => {
+    const text = reading.text(path);
+    if (text !== undefined) return { path, text };
+    throw new ArtifactError(
+      'invalid',
+      `the credential provider configuration ${path} does not exist; correct ${flag}`,
+    );
+  });
 }
 
 function verifyAnnotations({ name, tokenAttributes }: ProviderConfig, pods: Pods | undefined): void {
@@ -77,13 +83,10 @@ function verifyAnnotations({ name, tokenAttributes }: ProviderConfig, pods: Pods
   );
 }
 
-async function verifyProgram(path: string): Promise<void> {
-  await access(path, constants.X_OK).catch((thrown: unknown) => {
-    const why = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new ArtifactError(
-      'invalid',
-      `the credential provider ${path} cannot be run: ${why}; correct --credential-provider-bin-dir or the configuration`,
-      thrown,
-    );
-  });
+function verifyProgram(path: string, reading: Reading): void {
+  if (reading.isProgram(path)) return;
+  throw new ArtifactError(
+    'invalid',
+    `the credential provider ${path} cannot be run: it does not exist or is not executable; correct --credential-provider-bin-dir or the configuration`,
+  );
 }

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { startReading } from './reading.ts';
+import { startReading } from '../configfile/watched-file.ts';
 import { type Places, readRegistries, type Registries } from './registries.ts';
 
 let root: string;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
+import type { Reading } from '../configfile/watched-file.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { Reading } from './reading.ts';
 import {
   type Alias,
   parseRegistriesConf,

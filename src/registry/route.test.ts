@@ -4,7 +4,7 @@ import { openConfigurationFolder } from '../../test/support/configuration-folder
 import { parseReference, type Reference } from '../oci/reference.ts';
 import { type Configuration, notesOf, readConfiguration } from './configuration.ts';
 import type { Place } from './place.ts';
-import { startReading } from './reading.ts';
+import { startReading } from '../configfile/watched-file.ts';
 import { toRoute } from './route.ts';
 
 type Files = Readonly<Record<string, string>>;

@@ -4,7 +4,7 @@ import type { Configuration } from './configuration.ts';
 import { findCertificates } from './certificates.ts';
 import { findHosts, type HostsDir, type RegistryHost, type RegistryHosts } from './hosts-dir.ts';
 import { blockedError, findRule, relocate } from './locator.ts';
-import { valueOf } from './part.ts';
+import { valueOf } from '../configfile/part.ts';
 import { type Place, toPlace } from './place.ts';
 import type { RegistryRule } from './registry-rule.ts';
 import { joinTrust } from './trust.ts';

@@ -1,7 +1,7 @@
 import { formatReference, type ParsedReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { refusalOf } from './locator.ts';
-import { type Part, valueOf } from './part.ts';
+import { type Part, valueOf } from '../configfile/part.ts';
 import type { Registries } from './registries.ts';
 
 /**

@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { type Reading, watchFiles } from '../configfile/watched-file.ts';
 import { quoteName } from '../oci/name.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
-import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import type { AccessRules } from './access-policy.ts';
-import { stampOf } from '../util/file-stamp.ts';
 import type { Labels } from './label-selector.ts';
 
 /** Who wants it; a pod's namespace and uid are kubelet's word, not the user's. */
@@ -40,9 +39,8 @@ type State =
   | { readonly kind: 'broken'; readonly why: string };
 
 /**
- * Opens an access policy; without one, every pod may have everything. Each use asks stat whether the file has changed
- * (some µs, no waiting), and reads it again if so. One that cannot be read or understood refuses all pods, rather than
- * that what an administrator has just forbidden goes on.
+ * Opens an access policy; without one, every pod may have everything. The file counts as it is at each use. One that cannot
+ * be read or understood refuses all pods, rather than that what an administrator has just forbidden goes on.
  */
 export async function openAccessFile(
   file: string | undefined,
@@ -52,8 +50,11 @@ export async function openAccessFile(
   // The parser of YAML takes 40 ms to load.
   const { findLabelRule, judgeAccess, parseAccessPolicy } = await import('./access-policy.ts');
 
-  const parse = (text: string): State => {
+  const read = (reading: Reading): State => {
     try {
+      const text = reading.text(file);
+      if (text === undefined)
+        return { kind: 'broken', why: 'it does not exist; is it mounted into this container?' };
       const rules = parseAccessPolicy(text);
       const asking = namespaces === undefined ? findLabelRule(rules) : undefined;
       if (asking === undefined) return { kind: 'loaded', rules };
@@ -68,24 +69,9 @@ export async function openAccessFile(
   const lament = (why: string): string =>
     `the access policy ${file} cannot be used: ${why}; until it is right, every publish is refused`;
 
-  let held: { readonly stamp: string; readonly contents: string; readonly state: State } | undefined;
-
-  /** The look comes before the reading, so that a change between them is seen at the next look. */
-  const current = (): State => {
-    const stamp = stampOf(file);
-    if (held?.stamp === stamp) return held.state;
-    const read = readText(file);
-    const contents = JSON.stringify(read);
-    if (held?.contents === contents) {
-      held = { ...held, stamp };
-      return held.state;
-    }
-    const state: State = read.kind === 'text' ? parse(read.text) : read;
-    if (state.kind === 'broken') note(lament(state.why));
-    else if (held !== undefined) note(`the access policy ${file} has changed and was read again`);
-    held = { stamp, contents, state };
-    return state;
-  };
+  const problemsOf = (state: State): readonly string[] =>
+    state.kind === 'loaded' ? [] : [lament(state.why)];
+  const current = watchFiles<State>({ what: `the access policy ${file}`, read, problemsOf, note });
   current();
 
   /** @throws what the labels cannot be read for, with the rule that asks for them. */
@@ -103,10 +89,7 @@ export async function openAccessFile(
     }
   };
 
-  const problems = (): readonly string[] => {
-    const state = current();
-    return state.kind === 'loaded' ? [] : [lament(state.why)];
-  };
+  const problems = (): readonly string[] => problemsOf(current());
 
   return {
     async verify(reference, { caller, pod }, signal) {
@@ -140,16 +123,4 @@ export async function openAccessFile(
     problems,
     obstacles: problems,
   };
-}
-
-function readText(
-  file: string,
-): { readonly kind: 'text'; readonly text: string } | { readonly kind: 'broken'; readonly why: string } {
-  try {
-    return { kind: 'text', text: readFileSync(file, 'utf8') };
-  } catch (thrown) {
-    const why = errnoOf(thrown);
-    if (why === undefined) throw thrown;
-    return { kind: 'broken', why: `it cannot be read (${why}); is it there, in this container too?` };
-  }
 }

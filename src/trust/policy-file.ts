@@ -1,8 +1,7 @@
-import { hash, type KeyObject } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { ArtifactError, errnoOf } from '../util/error.ts';
+import type { KeyObject } from 'node:crypto';
+import { type Reading, watchFiles } from '../configfile/watched-file.ts';
+import { ArtifactError } from '../util/error.ts';
 import { parseAuthorities } from './certificate.ts';
-import { stampOf } from '../util/file-stamp.ts';
 import type { SignedIdentity } from './identity.ts';
 import { always } from './log-entry.ts';
 import { findIdleScopes, parsePolicy, type Policy, type Rule } from './policy-json.ts';
@@ -25,39 +24,29 @@ export type PolicyState =
     }
   | { readonly kind: 'broken'; readonly why: string; readonly problems: readonly string[] };
 
-/** Files by their path: what stat said before they were read, and their text or why there is none. */
-type Texts = Map<string, { readonly stamp: string; readonly text: string | ArtifactError }>;
+/** `strict`: nothing that containers does not know. */
+type Means = { readonly reading: Reading; readonly strict: boolean };
 
-type Reading = { readonly texts: Texts; readonly strict: boolean };
-
-/**
- * Answers with the policy of a file. Each call asks stat whether it, or another file that it names, has changed, and
- * reads all of them again if so; the same contents are the same state. `strict`: nothing that containers does not know.
- */
-export function openPolicyFile(file: string, strict: boolean): () => PolicyState {
-  let texts: Texts = new Map();
-  let contents = '';
-  let state: PolicyState | undefined;
-
-  return () => {
-    const changed = [...texts].some(([path, { stamp }]) => stamp !== stampOf(path));
-    if (state !== undefined && !changed) return state;
-    const read: Texts = new Map();
-    const loaded = load(file, { texts: read, strict });
-    const readContents = digestOf(read);
-    texts = read;
-    if (state === undefined || readContents !== contents) state = loaded;
-    contents = readContents;
-    return state;
-  };
+/** The policy of a file, as that and the files that it names are now; the same object as long as they say the same. */
+export function openPolicyFile(
+  file: string,
+  strict: boolean,
+  note: (text: string) => void,
+): () => PolicyState {
+  return watchFiles<PolicyState>({
+    what: `the signature policy ${file}`,
+    read: reading => load(file, { reading, strict }),
+    problemsOf: ({ problems }) => problems,
+    note,
+  });
 }
 
-function load(file: string, reading: Reading): PolicyState {
+function load(file: string, means: Means): PolicyState {
   try {
-    const written = parsePolicy(readText(file, reading), reading.strict);
+    const written = parsePolicy(readText(file, means), means.strict);
     const rules = new Map<string, Rule<LoadedRequirement>>();
-    for (const [scope, rule] of written.scopes) rules.set(scope, loadRule(rule, reading));
-    const policy = { fallback: loadRule(written.fallback, reading), scopes: rules };
+    for (const [scope, rule] of written.scopes) rules.set(scope, loadRule(rule, means));
+    const policy = { fallback: loadRule(written.fallback, means), scopes: rules };
     const unusable = [policy.fallback, ...rules.values()]
       .flatMap(rule => rule.requirements)
       .flatMap(requirement => (requirement.kind === 'unusable' ? [requirement.why] : []));
@@ -80,23 +69,23 @@ function load(file: string, reading: Reading): PolicyState {
   }
 }
 
-function loadRule({ field, requirements }: Rule, reading: Reading): Rule<LoadedRequirement> {
+function loadRule({ field, requirements }: Rule, means: Means): Rule<LoadedRequirement> {
   const loaded: LoadedRequirement[] = [];
-  for (const requirement of requirements) loaded.push(loadRequirement(requirement, reading));
+  for (const requirement of requirements) loaded.push(loadRequirement(requirement, means));
   return { field, requirements: loaded };
 }
 
-function loadRequirement(requirement: Requirement, reading: Reading): LoadedRequirement {
+function loadRequirement(requirement: Requirement, means: Means): LoadedRequirement {
   if (requirement.kind !== 'signed') return requirement;
   const { signer, field } = requirement;
   try {
-    const witnesses = loadWitnesses(requirement, reading);
+    const witnesses = loadWitnesses(requirement, means);
     if (signer.kind === 'keys') {
-      const keys = loadKeys(signer.keys, reading);
+      const keys = loadKeys(signer.keys, means);
       return { ...requirement, ...witnesses, signer: { kind: 'keys', keys } };
     }
     const { authorities, certificateLogs, source } =
-      signer.ca === undefined ? witnesses : loadAuthorities(signer.ca, reading);
+      signer.ca === undefined ? witnesses : loadAuthorities(signer.ca, means);
     if (authorities.length === 0)
       throw new ArtifactError('invalid', `${source} has no certificateAuthorities`);
     const authority = { ...signer, source, authorities, certificateLogs };
@@ -110,18 +99,15 @@ function loadRequirement(requirement: Requirement, reading: Reading): LoadedRequ
 type LoadedRoot = TrustedRoot & { readonly source: string };
 
 /** Who must have seen a signature: a trusted root's logs and timestamp authorities, or logs by their keys. */
-function loadWitnesses(
-  { trustedRoot, logs: written, field }: SignedRequirement,
-  reading: Reading,
-): LoadedRoot {
+function loadWitnesses({ trustedRoot, logs: written, field }: SignedRequirement, means: Means): LoadedRoot {
   const source = trustedRoot === undefined ? field : labelOf(trustedRoot);
   const none = { authorities: [], timestampAuthorities: [], certificateLogs: [], source };
   if (trustedRoot === undefined) {
-    const keys = loadKeys(written, reading);
-    for (const { label, key } of keys) verifyLogKey(label, key, reading.strict);
+    const keys = loadKeys(written, means);
+    for (const { label, key } of keys) verifyLogKey(label, key, means.strict);
     return { ...none, logs: keys.map(publicKey => ({ publicKey, period: always })) };
   }
-  const root = parseTrustedRoot(readMaterial(trustedRoot, reading), source);
+  const root = parseTrustedRoot(readMaterial(trustedRoot, means), source);
   if (root.logs.length + root.timestampAuthorities.length > 0) return { ...root, source };
   throw new ArtifactError(
     'invalid',
@@ -131,9 +117,9 @@ function loadWitnesses(
 
 function loadAuthorities(
   ca: Material,
-  reading: Reading,
+  means: Means,
 ): Pick<LoadedRoot, 'authorities' | 'certificateLogs' | 'source'> {
-  const authority = parseAuthorities(readMaterial(ca, reading), labelOf(ca));
+  const authority = parseAuthorities(readMaterial(ca, means), labelOf(ca));
   return { authorities: [authority], certificateLogs: [], source: labelOf(ca) };
 }
 
@@ -146,18 +132,18 @@ function verifyLogKey(label: string, { asymmetricKeyType: kind }: KeyObject, str
   throw new ArtifactError('invalid', `${label} is no ${wanted}`);
 }
 
-function loadKeys(materials: readonly Material[], reading: Reading): readonly PublicKey[] {
+function loadKeys(materials: readonly Material[], means: Means): readonly PublicKey[] {
   const keys: PublicKey[] = [];
   for (const material of materials) {
-    keys.push(parsePublicKey(readMaterial(material, reading), labelOf(material)));
+    keys.push(parsePublicKey(readMaterial(material, means), labelOf(material)));
   }
   return keys;
 }
 
-function readMaterial(material: Material, reading: Reading): string {
+function readMaterial(material: Material, means: Means): string {
   if (material.kind === 'data') return material.pem;
   try {
-    return readText(material.path, reading);
+    return readText(material.path, means);
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : '';
     throw new ArtifactError('invalid', `${labelOf(material)}: ${why}`, thrown);
@@ -168,25 +154,9 @@ function labelOf(material: Material): string {
   return material.kind === 'path' ? `${material.field} (${material.path})` : material.field;
 }
 
-/** Its text, read once. @throws ArtifactError `invalid` saying why there is none. */
-function readText(path: string, { texts }: Reading): string {
-  const stamp = stampOf(path);
-  const text = texts.get(path)?.text ?? read(path);
-  if (!texts.has(path)) texts.set(path, { stamp, text });
-  if (typeof text === 'string') return text;
-  throw text;
-}
-
-function read(path: string): string | ArtifactError {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (thrown) {
-    const why = errnoOf(thrown) ?? String(thrown);
-    return new ArtifactError('invalid', `it cannot be read (${why}); is it there, in this container too?`);
-  }
-}
-
-function digestOf(texts: Texts): string {
-  const all = [...texts].map(([path, { text }]) => [path, typeof text === 'string' ? text : text.message]);
-  return hash('sha256', JSON.stringify(all));
+/** @throws ArtifactError saying why there is no text. */
+function readText(path: string, { reading }: Means): string {
+  const text = reading.text(path);
+  if (text !== undefined) return text;
+  throw new ArtifactError('invalid', 'it does not exist; is it mounted into this container?');
 }

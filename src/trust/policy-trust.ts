@@ -15,18 +15,8 @@ export type PolicyOptions = {
 
 /** Judges by a policy file. See openTrust. */
 export function openPolicyTrust(file: string, { digestIsEnough, strict, note }: PolicyOptions): Trust {
-  const read = openPolicyFile(file, strict);
+  const current = openPolicyFile(file, strict, note);
   const verdicts = new WeakMap<PolicyState, Map<string, Verdict>>();
-  let latest: PolicyState | undefined;
-
-  const current = (): PolicyState => {
-    const state = read();
-    if (state === latest) return state;
-    if (state.problems.length > 0) state.problems.forEach(note);
-    else if (latest !== undefined) note(`the policy ${file} has changed and was read again`);
-    latest = state;
-    return state;
-  };
   current();
 
   return {

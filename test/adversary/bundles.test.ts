@@ -32,7 +32,7 @@ await writeFile(
   policyFile,
   JSON.stringify({ default: [{ type: 'sigstoreSigned', trustedRootPath, fulcio }] }),
 );
-const state = openPolicyFile(policyFile, false)();
+const state = openPolicyFile(policyFile, false, () => {})();
 const [requirement] = state.kind === 'loaded' ? state.policy.fallback.requirements : [];
 
 /** Whether it is accepted. Anything thrown but the project's errors is thrown on. */

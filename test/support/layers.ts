@@ -15,6 +15,7 @@ const floors: readonly (readonly string[])[] = [
   ['csi', 'cli', 'http'],
   ['volume'],
   ['registry', 'store', 'unpack', 'mount', 'trust', 'kube'],
+  ['configfile'],
   ['oci'],
   ['util'],
 ];

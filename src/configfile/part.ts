@@ -1,8 +1,8 @@
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 
 /**
- * What some files of the configuration say together. `kept`: they are wrong now, and what they said before is in use.
- * `broken`: they have been wrong since the start, and whatever needs them is refused.
+ * What some files say together. `kept`: they are wrong now, and what they said before is in use. `broken`: they have
+ * been wrong since the start, and whatever needs them is refused.
  */
 export type Part<T> =
   | { readonly kind: 'right'; readonly value: T }
@@ -26,4 +26,14 @@ export function readPart<T>(read: () => T, before: Part<T> | undefined): Part<T>
 export function valueOf<T>(part: Part<T>): T {
   if (part.kind !== 'broken') return part.value;
   throw new ArtifactError('unavailable', part.problem);
+}
+
+/** What is wrong with the files now. */
+export function problemsOf(...parts: readonly Part<unknown>[]): readonly string[] {
+  return parts.flatMap(part => (part.kind === 'right' ? [] : [part.problem]));
+}
+
+/** Those of the problems for which something is refused. */
+export function obstaclesOf(...parts: readonly Part<unknown>[]): readonly string[] {
+  return problemsOf(...parts.filter(part => part.kind === 'broken'));
 }
