@@ -1,82 +1,33 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pino } from 'pino';
-import { toSettings } from '../src/cli/command-line.ts';
-import { type House, openHouse } from '../src/house.ts';
-import { cpuTime } from './support/cpu-time.ts';
-import { type Crowd, fillCache } from './support/crowded-cache.ts';
-import { testNode } from './support/daemon.ts';
-
-/** What work on a large cache costs, in time of the processor: how busy the machine is does not matter. */
+import type { House } from '../src/house.ts';
+import { type Cost, costOf, longestTurn } from './support/cost.ts';
+import type { Crowd } from './support/crowded-cache.ts';
+import { openCrowdedHouse } from './support/crowded-house.ts';
 
 const never = new AbortController().signal;
-const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
-
-/** Milliseconds for which nothing may keep the event loop from its next turn. */
-const longestTurn = 50;
-
-type Cost = { readonly cpu: number; readonly turn: number };
-
-/** `turn`: of the main thread's time, the most between two turns of the event loop. */
-async function costOf(work: () => Promise<unknown>): Promise<Cost> {
-  const spent = (): number => {
-    const { user, system } = process.threadCpuUsage();
-    return (user + system) / 1000;
-  };
-  let turn = 0;
-  let last = spent();
-  const look = (): void => {
-    const now = spent();
-    turn = Math.max(turn, now - last);
-    last = now;
-  };
-  const looking = setInterval(look, 1);
-  const before = cpuTime();
-  try {
-    await work();
-  } finally {
-    clearInterval(looking);
-  }
-  look();
-  return { cpu: cpuTime() - before, turn };
-}
-
 const steps = ['ls', 'volumes', 'status', 'fsck of roots', 'prune', 'prune of nothing'] as const;
 
 type Costs = Readonly<Record<(typeof steps)[number], Cost>>;
 
 /** What each step costs in a cache, half of which is left when it was pruned. */
 async function measure(crowd: Crowd): Promise<Costs> {
-  await using node = await testNode();
-  const settings = toSettings(
-    { stateDir: node.stateDir, kubeletDir: node.kubeletDir, cacheHigh: '100', cacheLow: '100' },
-    {
-      OCI_ARTIFACT_REGISTRIES_CONF: node.registriesConf,
-      OCI_ARTIFACT_REGISTRIES_CONF_DIR: node.registriesConfDir,
-    },
-  );
-  const open = (): Promise<House> => openHouse(settings, pino({ level: 'silent' }), unmeasured);
-  await (await open()).close();
-  fillCache(node.stateDir, node.kubeletDir, crowd);
-  const house = await open();
+  await using crowded = await openCrowdedHouse(crowd);
+  const { house } = crowded;
   const { artifacts } = house;
-  try {
-    return {
-      ls: await costOf(artifacts.list),
-      volumes: await costOf(artifacts.volumes),
-      status: await costOf(async () => [await house.cacheBytes(), await house.diskUsage()]),
-      'fsck of roots': await costOf(() => checkRoots(house)),
-      prune: await costOf(async () => {
-        const { artifacts: freed } = await artifacts.prune(never);
-        assert.equal(freed, crowd.artifacts / 2);
-      }),
-      'prune of nothing': await costOf(async () => {
-        assert.deepEqual(await artifacts.prune(never), { artifacts: 0, bytes: 0 });
-      }),
-    };
-  } finally {
-    await house.close();
-  }
+  return {
+    ls: await costOf(artifacts.list),
+    volumes: await costOf(artifacts.volumes),
+    status: await costOf(async () => [await house.cacheBytes(), await house.diskUsage()]),
+    'fsck of roots': await costOf(() => checkRoots(house)),
+    prune: await costOf(async () => {
+      const { artifacts: freed } = await artifacts.prune(never);
+      assert.equal(freed, crowd.artifacts / 2);
+    }),
+    'prune of nothing': await costOf(async () => {
+      assert.deepEqual(await artifacts.prune(never), { artifacts: 0, bytes: 0 });
+    }),
+  };
 }
 
 /** The part of fsck that reads no content; it comes first. */

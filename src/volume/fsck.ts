@@ -2,6 +2,7 @@ import type { Digest } from '../oci/digest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { toArtifactError } from '../util/error.ts';
+import { startPace } from '../util/pace.ts';
 import { notHere } from './absence.ts';
 import type { Pins, VolumeRecords } from './contracts/records.ts';
 import type { Blobs, Item, Layers, Look, View, Views } from './contracts/store.ts';
@@ -107,8 +108,10 @@ export async function checkCache(
   ];
   const totalBytes = work.reduce((sum, { held }) => sum + held.bytes, 0);
   const wrong = new Set<Digest>();
+  const pace = startPace(signal); // each may be small, and wait for nothing
   let checked = 0;
   for (const { item, held } of work) {
+    await pace();
     signal.throwIfAborted();
     onProgress({ bytes: checked, totalBytes });
     if (!(await judgeItem(item))) wrong.add(item.digest);
@@ -118,6 +121,7 @@ export async function checkCache(
   if (repair) await retirement.tidy();
   const trees = await views.list();
   for (const view of trees) {
+    await pace();
     // What it is made of was found already.
     const isFound = !contentOf(view).isDisjointFrom(wrong);
     if (view.damage === undefined && isFound) continue;

@@ -1,4 +1,5 @@
 import { toArtifactError } from '../util/error.ts';
+import { startPace } from '../util/pace.ts';
 import type { Blobs, Evidence, Item, Layers, Look } from './contracts/store.ts';
 import type { Integrity } from './integrity.ts';
 
@@ -61,7 +62,11 @@ export function createScrub(
   const round = async (signal: AbortSignal): Promise<void> => {
     await verifyUrgent(signal);
     const items = await list();
-    for (const item of items) if (evidence.verifiedAt(item) > 0) await seal(item, signal);
+    const pace = startPace(signal);
+    for (const item of items) {
+      if (evidence.verifiedAt(item) > 0) await seal(item, signal);
+      await pace();
+    }
     if (interval === 0) return;
     const before = Date.now() - interval;
     const due = items.filter(item => evidence.verifiedAt(item) < before);
