@@ -1,6 +1,6 @@
-import { ArtifactError } from '../util/error.ts';
 import type { PullRequest } from '../volume/request.ts';
 import type { Pulled } from '../volume/usecases.ts';
+import { toInterruption } from './interruption.ts';
 import { openProgress } from './progress.ts';
 import type { Shell } from './shell.ts';
 
@@ -11,15 +11,7 @@ export async function pulling(shell: Shell, request: PullRequest): Promise<Pulle
     using view = openProgress(shell.terminal.stderr, shell.output);
     return await house.artifacts.pull(request, progress => view.update(progress), signal);
   } catch (error) {
-    if (!signal.aborted) throw error;
-    const { code, message } =
-      signal.reason instanceof ArtifactError
-        ? signal.reason
-        : { code: 'cancelled' as const, message: 'interrupted' };
-    throw new ArtifactError(
-      code,
-      `${message}; what was downloaded of ${request.reference} is kept, and the same command goes on from there`,
-      error,
-    );
+    const sequel = `what was downloaded of ${request.reference} is kept, and the same command goes on from there`;
+    throw toInterruption(error, signal, sequel);
   }
 }

@@ -1,4 +1,4 @@
-import { errnoOf } from '../util/error.ts';
+import { ArtifactError, errnoOf } from '../util/error.ts';
 import { exitCodes } from './exit.ts';
 import { programName, type Terminal } from './shell.ts';
 
@@ -19,9 +19,14 @@ export function openTerminal(): Terminal {
     interrupted(again) {
       const controller = new AbortController();
       for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-        process[again === 'end' ? 'once' : 'on'](signal, () => controller.abort());
+        process[again === 'end' ? 'once' : 'on'](signal, () => controller.abort(interruption()));
       }
       return controller.signal;
     },
   };
+}
+
+/** Why the work of a command ends when a signal comes: what people read, whoever of those that worked throws it. */
+export function interruption(): ArtifactError {
+  return new ArtifactError('cancelled', 'interrupted');
 }

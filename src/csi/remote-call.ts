@@ -1,4 +1,10 @@
-import { type requestCallback, type ServiceError, status } from '@grpc/grpc-js';
+import {
+  type Client,
+  connectivityState,
+  type requestCallback,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
 import { ArtifactError, type ErrorCode, toArtifactError } from '../util/error.ts';
 
 /** What the statuses of csi/status.ts say again; two codes share UNAVAILABLE. */
@@ -19,54 +25,65 @@ const codes: Readonly<Partial<Record<status, ErrorCode>>> = {
 
 type Cancellable = { cancel(): void };
 
-/** The answer of a call of one message, which ends with the signal. @throws ArtifactError as the daemon threw it. */
-export async function ask<Answer>(
-  start: (done: requestCallback<Answer>) => Cancellable,
-  signal?: AbortSignal,
-): Promise<Answer> {
-  signal?.throwIfAborted();
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const call = start((error, answer) => {
-    if (error !== null) reject(toThrown(error));
-    else if (answer === undefined) reject(new ArtifactError('internal', 'the daemon sent no answer'));
-    else resolve(answer);
-  });
-  const cancel = (): void => call.cancel();
-  signal?.addEventListener('abort', cancel, { once: true });
-  try {
-    return await promise;
-  } finally {
-    signal?.removeEventListener('abort', cancel);
-  }
-}
+/**
+ * How the daemon behind a socket is called. A call ends with its signal, and then throws the reason of the signal.
+ * @throws ArtifactError as the daemon threw it; `unavailable` where the daemon ends during the call or does not listen.
+ */
+export type Calls = {
+  /** The answer of a call of one message. */
+  ask<Answer>(start: (done: requestCallback<Answer>) => Cancellable, signal?: AbortSignal): Promise<Answer>;
+  /** The messages of a call. */
+  follow<Message>(call: AsyncIterable<Message> & Cancellable, signal: AbortSignal): AsyncGenerator<Message>;
+};
 
-/** The messages of a call, which ends with the signal. @throws ArtifactError as the daemon threw it. */
-export async function* follow<Message>(
-  call: AsyncIterable<Message> & Cancellable,
-  signal: AbortSignal,
-): AsyncGenerator<Message> {
-  const cancel = (): void => call.cancel();
-  signal.addEventListener('abort', cancel, { once: true });
-  try {
-    signal.throwIfAborted();
-    yield* call;
-  } catch (error) {
-    throw toThrown(error);
-  } finally {
-    signal.removeEventListener('abort', cancel);
-    call.cancel();
-  }
+export function openCalls(client: Pick<Client, 'getChannel'>, socketPath: string): Calls {
+  const toThrown = (error: unknown, signal?: AbortSignal): ArtifactError => {
+    if (signal?.aborted === true) return toArtifactError(signal.reason);
+    if (!isServiceError(error)) return toArtifactError(error);
+    const code = codes[error.code] ?? 'internal';
+    // Where the connection is gone, these are words of the client, and say nothing to people.
+    const isGone = client.getChannel().getConnectivityState(false) !== connectivityState.READY;
+    if (!isGone || error.code !== status.UNAVAILABLE) return new ArtifactError(code, error.details, error);
+    const why = `the daemon at unix://${socketPath} has ended, or does not listen; its log may say why`;
+    return new ArtifactError(code, why, error);
+  };
+  return {
+    async ask<Answer>(start: (done: requestCallback<Answer>) => Cancellable, signal?: AbortSignal) {
+      signal?.throwIfAborted();
+      const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+      const call = start((error, answer) => {
+        if (error !== null) reject(toThrown(error, signal));
+        else if (answer === undefined) reject(new ArtifactError('internal', 'the daemon sent no answer'));
+        else resolve(answer);
+      });
+      const cancel = (): void => call.cancel();
+      signal?.addEventListener('abort', cancel, { once: true });
+      try {
+        return await promise;
+      } finally {
+        signal?.removeEventListener('abort', cancel);
+      }
+    },
+    async *follow(call, signal) {
+      const cancel = (): void => call.cancel();
+      signal.addEventListener('abort', cancel, { once: true });
+      try {
+        signal.throwIfAborted();
+        yield* call;
+      } catch (error) {
+        throw toThrown(error, signal);
+      } finally {
+        signal.removeEventListener('abort', cancel);
+        call.cancel();
+      }
+    },
+  };
 }
 
 /** Of one message of the stream it must have: its last. */
 export function lastOf<Answer>(answer: Answer | undefined): Answer {
   if (answer !== undefined) return answer;
   throw new ArtifactError('internal', 'the daemon ended the call without its result; its log says why');
-}
-
-function toThrown(error: unknown): ArtifactError {
-  if (!isServiceError(error)) return toArtifactError(error);
-  return new ArtifactError(codes[error.code] ?? 'internal', error.details, error);
 }
 
 function isServiceError(error: unknown): error is ServiceError {

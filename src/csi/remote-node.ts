@@ -1,6 +1,6 @@
 import { credentials } from '@grpc/grpc-js';
 import { loadDefinitions } from './definitions.ts';
-import { ask } from './remote-call.ts';
+import { openCalls } from './remote-call.ts';
 import type { NodeGetVolumeStatsResponse__Output } from './wire/csi/v1/NodeGetVolumeStatsResponse.ts';
 
 /** kubelet's calls for an inline volume of a pod. */
@@ -23,6 +23,7 @@ export type RemoteNode = {
 /** csi.v1.Node of the driver behind a socket, called as kubelet calls it. */
 export function connectNode(socketPath: string): RemoteNode {
   const client = new (loadDefinitions().csi.v1.Node)(`unix:${socketPath}`, credentials.createInsecure());
+  const { ask } = openCalls(client, socketPath);
   return {
     async publish(volumeId, targetPath, attributes, signal) {
       const request = {

@@ -7,7 +7,7 @@ import type { PullRequest } from '../volume/request.ts';
 import type { Artifacts, Publishing, Pulled, Resolved } from '../volume/usecases.ts';
 import { openArtifacts } from './definitions.ts';
 import { toNodeStatus } from './node-status-message.ts';
-import { ask, follow, lastOf } from './remote-call.ts';
+import { type Calls, lastOf, openCalls } from './remote-call.ts';
 import {
   toDetail,
   toFreed,
@@ -50,7 +50,9 @@ const largestChunk = 1 << 16;
  */
 export function connectRemote(socketPath: string, patienceMs = 10_000): Remote {
   const client = openArtifacts(socketPath);
-  const askPromptly: typeof ask = async start => {
+  const calls = openCalls(client, socketPath);
+  const { ask } = calls;
+  const askPromptly: Calls['ask'] = async start => {
     const late = AbortSignal.timeout(patienceMs);
     try {
       return await ask(start, late);
@@ -61,7 +63,7 @@ export function connectRemote(socketPath: string, patienceMs = 10_000): Remote {
     }
   };
   return {
-    artifacts: toArtifacts(client, askPromptly),
+    artifacts: toArtifacts(client, calls, askPromptly),
     publishing: {
       async publish(request, signal) {
         const mount = { target: request.targetPath, artifact: toWirePull(request) };
@@ -78,7 +80,8 @@ export function connectRemote(socketPath: string, patienceMs = 10_000): Remote {
   };
 }
 
-function toArtifacts(client: ArtifactsClient, askPromptly: typeof ask): Artifacts {
+function toArtifacts(client: ArtifactsClient, calls: Calls, askPromptly: Calls['ask']): Artifacts {
+  const { ask, follow } = calls;
   return {
     async resolve(reference, secrets, signal) {
       const { resolved } = await ask<ResolveResponse__Output>(
@@ -143,7 +146,7 @@ function toArtifacts(client: ArtifactsClient, askPromptly: typeof ask): Artifact
       );
       return volumes.map(toVolume);
     },
-    load: (tar, reference, signal) => load(client, tar, reference, signal),
+    load: (tar, reference, signal) => load(client, calls, { tar, reference }, signal),
     async fsck(repair, onFinding, signal, onProgress) {
       let checked: number | undefined;
       for await (const { finding, result, progress } of follow(client.Fsck({ repair }), signal)) {
@@ -156,29 +159,36 @@ function toArtifacts(client: ArtifactsClient, askPromptly: typeof ask): Artifact
   };
 }
 
+type Archive = { readonly tar: AsyncIterable<Uint8Array>; readonly reference: string | undefined };
+
 /** What the daemon says counts, unless the tar could not be read. */
 async function load(
   client: ArtifactsClient,
-  tar: AsyncIterable<Uint8Array>,
-  reference: string | undefined,
+  { ask }: Calls,
+  { tar, reference }: Archive,
   signal: AbortSignal,
 ): Promise<readonly Resolved[]> {
   const answered = new AbortController();
   let unreadable: unknown;
+  const read = async function* (): AsyncGenerator<Uint8Array> {
+    try {
+      yield* tar;
+    } catch (thrown) {
+      if (!answered.signal.aborted) unreadable = thrown;
+      throw thrown;
+    }
+  };
   try {
     const { loaded } = await ask<LoadResponse__Output>(done => {
       const call = client.Load(done);
       // As the plain stream it is; gRPC's own type is at odds with that of Node.
       const body: Writable = call;
-      pipeline(toMessages(tar, reference), body, { signal: answered.signal }).catch((error: unknown) => {
-        unreadable = error;
-        call.cancel();
-      });
+      pipeline(toMessages(read(), reference), body, { signal: answered.signal }).catch(() => call.cancel());
       return call;
     }, signal);
     return loaded.map(toResolved);
   } catch (error) {
-    throw unreadable ?? error;
+    throw signal.aborted ? error : (unreadable ?? error);
   } finally {
     answered.abort();
   }

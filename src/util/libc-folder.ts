@@ -20,6 +20,7 @@ export type FolderStatus = {
 
 const O_PATH = 0x20_0000;
 const O_CLOEXEC = 0x8_0000;
+const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_NO_SYMLINKS = 0x04;
 const RESOLVE_BENEATH = 0x08;
 const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -80,6 +81,22 @@ const beneath = BigUint64Array.of(
  */
 export function openBeneath(parent: Folder, path: string): Folder {
   const fd = openat2(SYS_openat2, parent.fd, path, beneath, beneath.byteLength);
+  return toFolder(check(fd, 'openat2', path));
+}
+
+/** As `beneath`, for anything, and symlinks are followed as long as they stay below. */
+const within = BigUint64Array.of(
+  BigInt(O_PATH | O_CLOEXEC),
+  0n,
+  BigInt(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS),
+);
+
+/**
+ * Opens what is below a folder, of whatever kind, for use as a place only: a device is not touched, a FIFO waits for nobody.
+ * @throws EXDEV for a path or a symlink that leads out, ENOENT, ENOTDIR, ELOOP.
+ */
+export function openWithin(parent: Folder, path: string): Folder {
+  const fd = openat2(SYS_openat2, parent.fd, path, within, within.byteLength);
   return toFolder(check(fd, 'openat2', path));
 }
 

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { digest } from '../../../test/support/samples.ts';
 import { runShell } from '../../../test/support/shell.ts';
 import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { interruption } from '../terminal.ts';
 
 test('load packs a directory, and sends a tar and the input as they are, the index of a file first', async () => {
   await using folder = await temporaryFolder();
@@ -43,23 +46,119 @@ test('load packs a directory, and sends a tar and the input as they are, the ind
 
 test('load refuses what is no layout before it asks for anything', async () => {
   await using folder = await temporaryFolder();
-  for (const path of [folder.path, join(folder.path, 'nothing')]) {
+  for (const [path, why] of [
+    [folder.path, /there is no blobs in it, so it is not a whole OCI image layout/],
+    [
+      join(folder.path, 'nothing'),
+      /no OCI image layout is there: that is a directory with index\.json, or its/,
+    ],
+  ] as const) {
     const ran = await runShell(['load', path]);
     assert.equal(ran.code, 2);
-    assert.match(ran.stderr, /no OCI image layout is there: that is a folder with index\.json, or its tar/);
+    assert.match(ran.stderr, why);
+    assert.ok(ran.stderr.includes(`${path}: `));
   }
 });
 
-test('a layout that loses a blob while it is packed fails the load', async () => {
+test('load reads only regular files of a layout, and none that is not in it', async () => {
   await using folder = await temporaryFolder();
-  await mkdir(join(folder.path, 'blobs/sha256/not-a-file'), { recursive: true });
-  await writeFile(join(folder.path, 'oci-layout'), '{}');
-  await writeFile(join(folder.path, 'index.json'), '{}');
+  const outside = join(folder.path, 'outside');
+  await writeFile(outside, 'secret');
+  const cases: readonly (readonly [RegExp, (blobs: string) => void])[] = [
+    [
+      /sha256\/aa is a FIFO and must be a regular file/,
+      blobs => execFileSync('mknod', [join(blobs, 'aa'), 'p']),
+    ],
+    [
+      /sha256\/aa is a character device and/,
+      blobs => execFileSync('mknod', [join(blobs, 'aa'), 'c', '1', '5']),
+    ],
+    [/sha256\/aa is a directory and/, blobs => mkdirSync(join(blobs, 'aa'))],
+    [/sha256\/aa is a symlink that leaves the layout/, blobs => symlinkSync(outside, join(blobs, 'aa'))],
+    [/sha256\/aa is a symlink that leaves/, blobs => symlinkSync('../../../outside', join(blobs, 'aa'))],
+    [
+      /blobs\/other is a regular file and must be a directory/,
+      blobs => writeFileSync(`${blobs}/../other`, ''),
+    ],
+    [/blobs\/sha512 is a symlink that leaves/, blobs => symlinkSync(folder.path, `${blobs}/../sha512`)],
+  ];
+  for (const [nth, [why, spoil]] of cases.entries()) {
+    const layout = join(folder.path, `layout-${nth}`);
+    await makeLayout(layout);
+    spoil(join(layout, 'blobs/sha256'));
+    const ran = await runShell(['load', layout]);
+    assert.equal(ran.code, 2, String(why));
+    assert.match(ran.stderr, why);
+  }
+});
+
+test('a symlink within a layout is read, and a FIFO is read as a tar', async () => {
+  await using folder = await temporaryFolder();
+  const layout = join(folder.path, 'layout');
+  await makeLayout(layout);
+  await writeFile(join(layout, 'kept'), 'kept');
+  await symlink('../../kept', join(layout, 'blobs/sha256/aa'));
+  const { load, taken } = collect();
+  const first = await runShell(['load', layout], { artifacts: { load } });
+  assert.equal(first.code, 0, first.stderr);
+  assert.ok(taken[0]?.includes('kept'));
+
+  const fifo = join(folder.path, 'fifo');
+  execFileSync('mknod', [fifo, 'p']);
+  const reading = runShell(['load', fifo], { artifacts: { load } });
+  await writeFile(fifo, taken[0] ?? '');
+  assert.equal((await reading).code, 0);
+  assert.deepEqual(taken[1], taken[0]);
+  const controller = new AbortController();
+  const hanging = await runShell(['load', fifo], {
+    signal: controller.signal,
+    artifacts: {
+      load: async (tar, _, signal) => {
+        void Array.fromAsync(tar).catch(() => undefined);
+        controller.abort(interruption());
+        signal.throwIfAborted();
+        return [] as never;
+      },
+    },
+  });
+  assert.equal(hanging.code, 130, 'nobody writes to it');
+  const socket = await runShell(['load', '/dev/null']);
+  assert.match(socket.stderr, /\/dev\/null: it is a character device, not a directory or a tar/);
+});
+
+test('a layout that changes while it is packed fails the load', async () => {
+  await using folder = await temporaryFolder();
+  await makeLayout(folder.path);
+  const blob = join(folder.path, 'blobs/sha256/bb');
+  await writeFile(blob, Buffer.alloc(4_000_000));
+  await writeFile(join(folder.path, 'blobs/sha256/cc'), 'cc');
+  for (const [spoil, why] of [
+    [() => writeFile(join(folder.path, 'blobs/sha256/cc'), 'ccc'), /sha256\/cc has changed while the layout/],
+    [() => rm(join(folder.path, 'blobs/sha256/cc')), /there is no blobs\/sha256\/cc in it/],
+  ] as const) {
+    const load = async (tar: AsyncIterable<Uint8Array>): Promise<never> => {
+      let spoilt: Promise<void> | undefined;
+      for await (const _ of tar) await (spoilt ??= spoil());
+      return [] as never;
+    };
+    const ran = await runShell(['load', folder.path], { artifacts: { load } });
+    assert.equal(ran.code, 2, ran.stderr);
+    assert.match(ran.stderr, why);
+  }
+});
+
+async function makeLayout(path: string): Promise<void> {
+  await mkdir(join(path, 'blobs/sha256'), { recursive: true });
+  await writeFile(join(path, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+  await writeFile(join(path, 'index.json'), '{}');
+}
+
+/** A load that keeps what it takes. */
+function collect() {
+  const taken: Buffer[] = [];
   const load = async (tar: AsyncIterable<Uint8Array>): Promise<never> => {
-    await Array.fromAsync(tar);
+    taken.push(Buffer.concat(await Array.fromAsync(tar)));
     return [] as never;
   };
-  const ran = await runShell(['load', folder.path], { artifacts: { load } });
-  assert.notEqual(ran.code, 0);
-  assert.match(ran.stderr, /EISDIR/);
-});
+  return { load, taken };
+}

@@ -1,4 +1,8 @@
-import { type Layout, readLayout } from '../layout.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import type { Resolved } from '../../volume/usecases.ts';
+import { toInterruption } from '../interruption.ts';
+import { labelLayout, readLayout } from '../layout.ts';
+import type { Layout } from '../layout-stream.ts';
 import { openProgress, type ProgressView } from '../progress.ts';
 import { toDigested } from '../reference.ts';
 import { operand, print, type Shell } from '../shell.ts';
@@ -6,12 +10,29 @@ import { formatLines } from '../text.ts';
 
 /** Takes artifacts from an OCI image layout, for nodes that reach no registry. */
 export async function load(shell: Shell, operands: readonly string[]): Promise<void> {
-  const layout = await readLayout(operand(operands, 0), shell.terminal.stdin, shell.signal);
-  using view = openProgress(shell.terminal.stderr, shell.output);
-  const loaded = await shell.house.artifacts.load(shown(layout, view), operands[1], shell.signal);
-  view.hide();
+  const path = operand(operands, 0);
+  const loaded = await loadFrom(shell, path, operands[1]).catch((thrown: unknown) => {
+    const label = labelLayout(path);
+    throw toInterruption(about(label, thrown), shell.signal, `${label} is not loaded; load it again`);
+  });
   const names = loaded.map(({ reference, descriptor: { digest } }) => toDigested({ reference, digest }));
   print(shell, { value: loaded, text: () => formatLines(names), names });
+}
+
+async function loadFrom(
+  shell: Shell,
+  path: string,
+  reference: string | undefined,
+): Promise<readonly Resolved[]> {
+  using layout = await readLayout(path, shell.terminal.stdin, shell.signal);
+  using view = openProgress(shell.terminal.stderr, shell.output);
+  return await shell.house.artifacts.load(shown(layout, view), reference, shell.signal);
+}
+
+/** What is wrong, and with which layout. */
+function about(label: string, thrown: unknown): ArtifactError {
+  const { code, message } = toArtifactError(thrown);
+  return new ArtifactError(code, `${label}: ${message}`, thrown);
 }
 
 /** Shows how much has been taken of it. */

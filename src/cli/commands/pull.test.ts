@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { at, digest, pulled } from '../../../test/support/samples.ts';
 import { runShell } from '../../../test/support/shell.ts';
 import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { interruption } from '../terminal.ts';
 import type { PullRequest } from '../../volume/request.ts';
 import type { Artifacts, Pulled } from '../../volume/usecases.ts';
 
@@ -81,7 +82,7 @@ test('an interrupted pull says that the same command goes on, and exits 130', as
     signal: controller.signal,
     artifacts: {
       pull: async (_request, _update, signal) => {
-        controller.abort();
+        controller.abort(interruption());
         signal.throwIfAborted();
         return pulled;
       },
