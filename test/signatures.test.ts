@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Digest, parseDigest } from '../src/oci/digest.ts';
 import { parseManifest } from '../src/oci/manifest.ts';
+import { doAtOnce } from '../src/util/pace.ts';
 import { cosignAttest, cosignSign, makeCosignKey } from './support/cosign.ts';
 import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
 import { listReferrers, openFetchedSource } from './support/fetched-signatures.ts';
@@ -182,7 +183,9 @@ for (const [what, start] of Object.entries(registries)) {
       await cosignSign('bundle', 'signer', `${name}@${digest}`, work);
       const source = openFetchedSource(host, 'models/altered');
       const [descriptor] = await listReferrers(source, digest, signal);
-      const manifest = parseManifest(await source.manifest(descriptor, signal), descriptor.mediaType, '');
+      const manifest = doAtOnce(
+        parseManifest(await source.manifest(descriptor, signal), descriptor.mediaType, ''),
+      );
       const [layer] = manifest.kind === 'manifest' ? manifest.layers : [];
       assert.ok(layer);
       const bundle = Buffer.from(await source.blob(layer, signal)).toString();

@@ -1,4 +1,5 @@
 import { tokensKey } from '../oci/credential.ts';
+import { parseJson } from '../util/json.ts';
 
 const mark = '[redacted]';
 
@@ -46,7 +47,7 @@ function collectText(text: string, found: Found): void {
   found.secrets.add(text).add(text.trim());
   if (!/^\s*[{[]/.test(text)) return;
   try {
-    collect(JSON.parse(text), '', true, found);
+    collect(parseJson(text), '', true, found);
   } catch {
     // Not JSON after all: the whole text is the secret.
   }

@@ -1,5 +1,6 @@
 import process from 'node:process';
 import { ArtifactError, errnoOf } from '../util/error.ts';
+import { parseJson } from '../util/json.ts';
 
 /** The parts of Kubernetes' objects that are looked at. */
 export type Metadata = {
@@ -156,7 +157,7 @@ function toRefusal(
 /** The message of a Status, which names user, verb and object. */
 function messageOf(body: unknown): string {
   try {
-    const { message } = (typeof body === 'string' ? JSON.parse(body) : body) as { message?: unknown };
+    const { message } = (typeof body === 'string' ? parseJson(body) : body) as { message?: unknown };
     return typeof message === 'string' ? message.slice(0, 256) : '';
   } catch {
     return '';

@@ -2,8 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ArtifactError } from '../util/error.ts';
-import { parseDiffIds, parseManifest } from './manifest.ts';
+import { doAtOnce } from '../util/pace.ts';
+import * as oci from './manifest.ts';
 import { dockerList, dockerManifest, ociIndex, ociManifest } from './media-type.ts';
+
+const parseManifest = (...args: Parameters<typeof oci.parseManifest>) => doAtOnce(oci.parseManifest(...args));
+const parseDiffIds = (...args: Parameters<typeof oci.parseDiffIds>) => doAtOnce(oci.parseDiffIds(...args));
 
 const digest = `sha256:${'b'.repeat(64)}`;
 const descriptor = { mediaType: 'text/plain', digest, size: 3 };
@@ -56,7 +60,7 @@ for (const [name, document, served, kind] of [
 }
 
 const refused: readonly (readonly [string, unknown, string, RegExp])[] = [
-  ['what is not JSON', '{', ociManifest, /not a JSON object/],
+  ['what is not JSON', '{', ociManifest, /: it is not JSON: it ends too early$/],
   ['what is not UTF-8 JSON', '"\ud800"', ociManifest, /not JSON|not a JSON object/],
   ['a list', [], ociManifest, /not a JSON object/],
   ['schema 1', manifest, 'application/vnd.docker.distribution.manifest.v1+prettyjws', /schema 1/],

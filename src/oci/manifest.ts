@@ -1,4 +1,5 @@
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { parseJsonInSteps } from '../util/json.ts';
 import { isDigest } from './digest.ts';
 import { parseData } from './embedded-data.ts';
 import type { Descriptor } from './descriptor.ts';
@@ -29,18 +30,24 @@ export const maxManifestBytes: number = 4 * 1024 * 1024;
 
 /**
  * The document that verified bytes hold. `mediaType` is what the descriptor or the registry called it; the document's
- * own field must agree with it where both are there, and a document cannot be index and manifest at once.
+ * own field must agree with it where both are there, and a document cannot be index and manifest at once. Yields after
+ * each small step.
  *
  * @throws ArtifactError `unmountable` naming the field that is wrong.
  */
-export function parseManifest(bytes: Uint8Array, mediaType: string, label: string): Manifest | Index {
+export function* parseManifest(
+  bytes: Uint8Array,
+  mediaType: string,
+  label: string,
+): Generator<void, Manifest | Index> {
   const refuse = (why: string): never => {
     throw new ArtifactError('unmountable', `the manifest of ${label} cannot be used: ${why}`);
   };
   if (isSchema1(mediaType)) {
     refuse('it is a Docker schema 1 manifest; push it again with a current tool');
   }
-  const document = parseJson(bytes) ?? refuse('it is not a JSON object');
+  const json = yield* parseJson(bytes, refuse);
+  const document = isObject(json) ? json : refuse('it is not a JSON object');
   const own = optionalText(document.mediaType, 'mediaType', refuse) || undefined;
   if (own !== undefined && own !== mediaType && (isIndex(mediaType) || isManifest(mediaType))) {
     refuse(`it was served as ${mediaType} and calls itself ${own}`);
@@ -59,23 +66,29 @@ export function parseManifest(bytes: Uint8Array, mediaType: string, label: strin
     ...(artifactType === undefined || artifactType === '' ? {} : { artifactType }),
   };
   if (isIndex(type)) {
-    return { kind: 'index', ...common, manifests: parseList(document.manifests, 'manifests', refuse) };
+    return { kind: 'index', ...common, manifests: yield* parseList(document.manifests, 'manifests', refuse) };
   }
   if (!isManifest(type)) refuse(`its media type ${quote(type)} is none that this driver knows`);
   return {
     kind: 'manifest',
     ...common,
     config: parseDescriptor(document.config, 'config', refuse),
-    layers: parseList(document.layers, 'layers', refuse),
+    layers: yield* parseList(document.layers, 'layers', refuse),
   };
 }
 
 /**
  * The `rootfs.diff_ids` of an image config (OCI image spec, config.md), or undefined for a config that has none: some
- * tools give the type of an image's to anything.
+ * tools give the type of an image's to anything. Yields after each small step.
  */
-export function parseDiffIds(bytes: Uint8Array): readonly string[] | undefined {
-  const rootfs = parseJson(bytes)?.rootfs;
+export function* parseDiffIds(bytes: Uint8Array): Generator<void, readonly string[] | undefined> {
+  let config: unknown;
+  try {
+    config = yield* parseJsonInSteps(bytes, { maxBytes: maxManifestBytes });
+  } catch {
+    return undefined;
+  }
+  const rootfs = isObject(config) ? config.rootfs : undefined;
   if (!isObject(rootfs) || !Array.isArray(rootfs.diff_ids)) return undefined;
   return rootfs.diff_ids.every(id => typeof id === 'string') ? rootfs.diff_ids : undefined;
 }
@@ -95,20 +108,23 @@ const maxAnnotations = 1_000;
 
 type Refuse = (why: string) => never;
 
-/** Undefined for what is no JSON object. */
-function parseJson(bytes: Uint8Array): Record<string, unknown> | undefined {
+function* parseJson(bytes: Uint8Array, refuse: Refuse): Generator<void, unknown> {
   try {
-    const document: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    return isObject(document) ? document : undefined;
-  } catch {
-    return undefined;
+    return yield* parseJsonInSteps(bytes, { maxBytes: maxManifestBytes });
+  } catch (thrown) {
+    return refuse(toArtifactError(thrown).message);
   }
 }
 
-function parseList(value: unknown, field: string, refuse: Refuse): readonly Descriptor[] {
+function* parseList(value: unknown, field: string, refuse: Refuse): Generator<void, readonly Descriptor[]> {
   if (!isThere(value)) return [];
   if (!Array.isArray(value)) return refuse(`"${field}" is not a list`);
-  return value.map((entry: unknown, index) => parseDescriptor(entry, `${field}[${index}]`, refuse));
+  const list: Descriptor[] = [];
+  for (const [index, entry] of value.entries()) {
+    list.push(parseDescriptor(entry, `${field}[${index}]`, refuse));
+    yield;
+  }
+  return list;
 }
 
 function parseDescriptor(value: unknown, field: string, refuse: Refuse): Descriptor {

@@ -1,4 +1,5 @@
 import type { Credential } from '../oci/credential.ts';
+import { parseJson } from '../util/json.ts';
 
 const maxBytes = 256;
 /** Shorter texts are in every message. */
@@ -12,7 +13,7 @@ const shortest = 4;
 export function formatComplaint(body: Uint8Array, shown: readonly string[]): string {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(Buffer.from(body).toString());
+    parsed = parseJson(body);
   } catch {
     return '';
   }

@@ -1,5 +1,6 @@
 import type { Credential } from '../oci/credential.ts';
 import { ArtifactError } from '../util/error.ts';
+import { parseJson } from '../util/json.ts';
 import { createMemo } from '../util/memo.ts';
 import { createKeyedSemaphore } from '../util/mutex.ts';
 import { type Candidate, type Origin, toBasic } from './docker-config.ts';
@@ -56,7 +57,7 @@ function toCredential(code: number, output: string, source: Origin, server: stri
   }
   let answer: unknown;
   try {
-    answer = JSON.parse(output);
+    answer = parseJson(output);
   } catch {
     answer = undefined;
   }

@@ -1,5 +1,6 @@
 import type { Credential, Holder } from '../oci/credential.ts';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
+import { parseJson } from '../util/json.ts';
 import {
   type AuthKey,
   bySpecificity,
@@ -51,7 +52,7 @@ export type Candidate =
 export function parseDockerConfig(text: string, form: 'auths' | 'dockercfg', origin: Origin): DockerConfig {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    parsed = parseJson(text);
   } catch {
     throw new ArtifactError(origin.code, `${origin.name} is not JSON; write it again as docker login does`);
   }

@@ -1,4 +1,5 @@
 import { ArtifactError } from '../util/error.ts';
+import { parseJson } from '../util/json.ts';
 import { parseGoDuration } from './go-duration.ts';
 
 /** A CredentialProviderRequest: `image` is host and repository, with neither tag nor digest. */
@@ -41,7 +42,7 @@ export function parseProviderResponse(text: string, apiVersion: string): Provide
   const refuse = (why: string): never => {
     throw new ArtifactError('unavailable', `its answer ${why}`);
   };
-  const fields = toFields(parseJson(text)) ?? refuse('is not a JSON object');
+  const fields = toFields(parse(text)) ?? refuse('is not a JSON object');
   if (fields['kind'] !== 'CredentialProviderResponse') refuse('is not of kind CredentialProviderResponse');
   if (fields['apiVersion'] !== apiVersion) refuse(`is not of apiVersion ${apiVersion}`);
   const { cacheKeyType, cacheDuration = null, auth } = fields;
@@ -57,9 +58,9 @@ export function parseProviderResponse(text: string, apiVersion: string): Provide
   };
 }
 
-function parseJson(text: string): unknown {
+function parse(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return undefined;
   }

@@ -3,6 +3,7 @@ import type { Digest } from '../oci/digest.ts';
 import { maxManifestBytes, parseManifest } from '../oci/manifest.ts';
 import { ociIndex } from '../oci/media-type.ts';
 import { ArtifactError } from '../util/error.ts';
+import { doInSlices } from '../util/pace.ts';
 import type { Exchange } from './exchange.ts';
 import { collect } from './hop.ts';
 import type { Asked } from './manifest.ts';
@@ -52,7 +53,7 @@ export async function listReferrers(
     );
     const bytes = body.bytes();
     left -= bytes.length;
-    const list = arrival.status === 200 ? toList(bytes) : undefined;
+    const list = arrival.status === 200 ? await toList(bytes, signal) : undefined;
     if (list === undefined) {
       if (page === 0) return undefined;
       throw new ArtifactError(
@@ -67,9 +68,9 @@ export async function listReferrers(
 }
 
 /** Undefined for what is no index, such as the page of a registry that answers every address. */
-function toList(bytes: Buffer): readonly Descriptor[] | undefined {
+async function toList(bytes: Buffer, signal: AbortSignal): Promise<readonly Descriptor[] | undefined> {
   try {
-    const list = parseManifest(bytes, '', 'the list of referrers');
+    const list = await doInSlices(parseManifest(bytes, '', 'the list of referrers'), signal);
     return list.kind === 'index' ? list.manifests : undefined;
   } catch (thrown) {
     if (thrown instanceof ArtifactError && thrown.code === 'unmountable') return undefined;

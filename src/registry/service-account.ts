@@ -1,4 +1,5 @@
 import { tokensKey } from '../oci/credential.ts';
+import { parseJson } from '../util/json.ts';
 
 /** The token that kubelet brought for an audience, or why there is none. */
 export type FoundToken =
@@ -26,7 +27,7 @@ export function findToken(secrets: Readonly<Record<string, string>>, audience: s
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return undefined;
   }

@@ -1,5 +1,6 @@
 import type { Credential } from '../oci/credential.ts';
 import { ArtifactError } from '../util/error.ts';
+import { parseJson } from '../util/json.ts';
 import type { Challenge } from './challenge.ts';
 import { formatComplaint, shownBy } from './complaint.ts';
 import { toFence } from './fence.ts';
@@ -135,7 +136,7 @@ function parseRealm(text: string, place: Place): Realm {
 function parseToken(body: Uint8Array, host: string): Token {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(Buffer.from(body).toString());
+    parsed = parseJson(body);
   } catch {
     parsed = undefined;
   }

@@ -2,6 +2,7 @@ import { type Bundle, bundleFromJSON, ValidationError } from '@sigstore/bundle';
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts';
 import { quoteName } from '../oci/name.ts';
 import { ArtifactError } from '../util/error.ts';
+import { parseJson } from '../util/json.ts';
 import { parseCertificate } from './certificate-form.ts';
 import { toEnvelopeSignature } from './dsse.ts';
 import { type JsonObject, parseJsonObject } from './json-object.ts';
@@ -60,7 +61,7 @@ export function parseBundle(bytes: Uint8Array): SignedBundle {
  * @throws ArtifactError `denied` for another statement or another digest; `invalid` for none.
  */
 export function verifyStatement(bytes: Uint8Array, digest: Digest): void {
-  const statement = parseJsonObject(new TextDecoder().decode(bytes), 'the statement');
+  const statement = parseJsonObject(bytes, 'the statement');
   const predicate = statement.text('predicateType') ?? '';
   if (predicate !== signPredicate) {
     throw new ArtifactError(
@@ -81,10 +82,9 @@ function digestOf(subject: JsonObject, like: Digest): string {
 }
 
 function toBundle(bytes: Uint8Array): Bundle {
-  const text = new TextDecoder().decode(bytes);
-  parseJsonObject(text, 'the bundle');
+  const json = parseJson(bytes, { uniqueKeys: true });
   try {
-    return bundleFromJSON(JSON.parse(text));
+    return bundleFromJSON(json);
   } catch (thrown) {
     const fields = thrown instanceof ValidationError ? `: ${thrown.fields.join(', ')}` : '';
     throw new ArtifactError('invalid', `the bundle cannot be used${fields}`, thrown);

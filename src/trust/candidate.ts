@@ -1,7 +1,8 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts';
-import { type Manifest, maxManifestBytes, parseManifest } from '../oci/manifest.ts';
+import { type Index, type Manifest, maxManifestBytes, parseManifest } from '../oci/manifest.ts';
 import { ArtifactError } from '../util/error.ts';
+import { doInSlices } from '../util/pace.ts';
 import { formatSize } from '../util/size.ts';
 import { bundleType, predicateAnnotation, signPredicate } from './bundle.ts';
 import { simpleSigning } from './simple-signing.ts';
@@ -24,7 +25,7 @@ const longestTag = 128;
 /** How many are looked at for one artifact, of all kinds. */
 export const maxCandidates = 64;
 
-/** What is signed has some KiB, with all that comes with it; to read 4 MiB of JSON would hold up the thread for a second. */
+/** What is signed has some KiB, with all that comes with it; more of it would be read in one step. */
 const maxSignedBytes = 256 * 1024;
 
 /** The signatures that cosign stored under a tag of the repository, one after the other (cosign, SIGNATURE_SPEC.md). */
@@ -38,7 +39,7 @@ export async function* readSimpleSignatures(
   const tagged = await source.tag(name, signal);
   if (tagged === undefined) return;
   const label = `the signature in tag ${name}`;
-  const manifest = toManifest(tagged.bytes, tagged.descriptor, label);
+  const manifest = await toManifest(tagged.bytes, tagged.descriptor, label, signal);
   if (typeof manifest === 'string') return yield { kind: 'unreadable', label, why: manifest };
   for (const layer of manifest.layers.filter(layer => layer.mediaType === simpleSigning)) {
     const payload = await read(layer, maxSignedBytes, descriptor => source.blob(descriptor, signal));
@@ -71,7 +72,7 @@ export async function readBundle(
 ): Promise<Candidate> {
   const label = `the bundle ${descriptor.digest}`;
   const bytes = await read(descriptor, maxManifestBytes, descriptor => source.manifest(descriptor, signal));
-  const manifest = typeof bytes === 'string' ? bytes : toManifest(bytes, descriptor, label);
+  const manifest = typeof bytes === 'string' ? bytes : await toManifest(bytes, descriptor, label, signal);
   if (typeof manifest === 'string') return { kind: 'unreadable', label, why: manifest };
   const layer = manifest.layers.find(layer => layer.mediaType === bundleType);
   if (layer === undefined) return { kind: 'unreadable', label, why: `it has no layer of ${bundleType}` };
@@ -89,9 +90,7 @@ async function readFallback(
 ): Promise<readonly Descriptor[]> {
   const tagged = await source.tag(`${algorithmOf(digest)}-${hexOf(digest).slice(0, 64)}`, signal);
   if (tagged === undefined) return [];
-  const index = unlessUnusable(() =>
-    parseManifest(tagged.bytes, tagged.descriptor.mediaType, 'the list of referrers'),
-  );
+  const index = await toDocument(tagged.bytes, tagged.descriptor, 'the list of referrers', signal);
   return typeof index !== 'string' && index.kind === 'index' ? index.manifests : [];
 }
 
@@ -110,15 +109,25 @@ async function read(
   }
 }
 
-function toManifest(bytes: Uint8Array, { mediaType }: Descriptor, label: string): Manifest | string {
-  const manifest = unlessUnusable(() => parseManifest(bytes, mediaType, label));
+async function toManifest(
+  bytes: Uint8Array,
+  descriptor: Descriptor,
+  label: string,
+  signal: AbortSignal,
+): Promise<Manifest | string> {
+  const manifest = await toDocument(bytes, descriptor, label, signal);
   return typeof manifest === 'string' || manifest.kind === 'manifest' ? manifest : 'it is an index';
 }
 
 /** A manifest that cannot be used is no signature; its error is its reason. */
-function unlessUnusable<T>(parse: () => T): T | string {
+async function toDocument(
+  bytes: Uint8Array,
+  { mediaType }: Descriptor,
+  label: string,
+  signal: AbortSignal,
+): Promise<Manifest | Index | string> {
   try {
-    return parse();
+    return await doInSlices(parseManifest(bytes, mediaType, label), signal);
   } catch (thrown) {
     if (thrown instanceof ArtifactError && thrown.code === 'unmountable') return thrown.message;
     throw thrown;

@@ -1,4 +1,5 @@
 import { ArtifactError } from '../util/error.ts';
+import { parseJson } from '../util/json.ts';
 
 /** An object of a JSON document, read by key with the type that is wanted. Every refusal names the field's path. */
 export type JsonObject = {
@@ -24,46 +25,14 @@ export type JsonObject = {
  *
  * @throws ArtifactError `invalid` saying where it is not JSON.
  */
-export function parseJsonObject(text: string, path = ''): JsonObject {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (thrown) {
-    throw new ArtifactError('invalid', `it is not JSON: ${thrown instanceof Error ? thrown.message : ''}`);
-  }
-  const twice = findSecondKey(text);
-  if (twice !== undefined) {
-    const line = text.slice(0, twice).split('\n').length;
-    throw new ArtifactError('invalid', `line ${line} has a key for the second time`);
-  }
-  if (!isObject(value)) throw new ArtifactError('invalid', 'it is no JSON object');
-  return toObject(value, path);
+export function parseJsonObject(source: Uint8Array | string, path = ''): JsonObject {
+  return toJsonObject(parseJson(source, { uniqueKeys: true }), path);
 }
 
-/**
- * Where an object has a key that it had before, in what is known to be JSON. In linear time, as documents come
- * from registries.
- */
-function findSecondKey(json: string): number | undefined {
-  const open: (Set<unknown> | undefined)[] = []; // a list has no keys
-  for (let at = 0; at < json.length; at++) {
-    const character = json[at];
-    if (character === '{') open.push(new Set());
-    else if (character === '[') open.push(undefined);
-    else if (character === '}' || character === ']') open.pop();
-    else if (character === '"') {
-      const start = at;
-      for (at++; json[at] !== '"'; at++) if (json[at] === '\\') at++;
-      let next = at + 1;
-      while (/\s/.test(json[next] ?? '')) next++;
-      if (json[next] !== ':') continue;
-      const key: unknown = JSON.parse(json.slice(start, at + 1));
-      const keys = open.at(-1);
-      if (keys?.has(key) === true) return start;
-      keys?.add(key);
-    }
-  }
-  return undefined;
+/** @throws ArtifactError `invalid` for what is no object. */
+export function toJsonObject(value: unknown, path = ''): JsonObject {
+  if (!isObject(value)) throw new ArtifactError('invalid', 'it is no JSON object');
+  return toObject(value, path);
 }
 
 function toObject(values: object, path: string): JsonObject {

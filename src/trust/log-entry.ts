@@ -75,7 +75,7 @@ export function verifyRecordedSigner(
   signer: PublicKey,
   certificate: Certificate | undefined,
 ): void {
-  const body = parseJsonObject(entry.canonicalizedBody.toString(), 'the body of its log entry');
+  const body = parseJsonObject(entry.canonicalizedBody, 'the body of its log entry');
   const kind = `${body.text('kind')} ${body.text('apiVersion')}`;
   const recorded = readSigners(kind, body.object('spec'));
   if (recorded.length === 0) {

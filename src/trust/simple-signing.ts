@@ -65,7 +65,7 @@ export function toSimpleSigned(
  * @throws ArtifactError `invalid` for anything but cosign's claim, a field more included.
  */
 export function parseClaim(payload: Uint8Array): Claim {
-  const top = parseJsonObject(new TextDecoder().decode(payload), 'the payload');
+  const top = parseJsonObject(payload, 'the payload');
   top.only('critical', 'optional');
   const critical = top.object('critical');
   const image = critical?.object('image');

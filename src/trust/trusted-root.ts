@@ -1,10 +1,11 @@
 import { HashAlgorithm, TrustedRoot as TrustedRootDocument } from '@sigstore/protobuf-specs';
 import { toTrustMaterial, type TrustMaterial } from '@sigstore/verify';
 import { ArtifactError } from '../util/error.ts';
+import { parseJson } from '../util/json.ts';
 import { type Certificate, parseCertificate } from './certificate-form.ts';
 import { isIssuedBy, nameOf } from './certificate-path.ts';
 import type { CertificateAuthority } from './certificate.ts';
-import { parseJsonObject } from './json-object.ts';
+import { toJsonObject } from './json-object.ts';
 import type { Log, Period } from './log-entry.ts';
 import type { TimestampAuthority } from './timestamp.ts';
 
@@ -26,9 +27,10 @@ const mediaType = 'application/vnd.dev.sigstore.trustedroot+json;version=0.1';
  */
 export function parseTrustedRoot(text: string, label: string): TrustedRoot {
   try {
-    const type = parseJsonObject(text).text('mediaType');
+    const json = parseJson(text, { uniqueKeys: true });
+    const type = toJsonObject(json).text('mediaType');
     if (type !== mediaType) throw new ArtifactError('invalid', `mediaType must be ${mediaType}`);
-    return read(TrustedRootDocument.fromJSON(JSON.parse(text)));
+    return read(TrustedRootDocument.fromJSON(json));
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : '';
     throw new ArtifactError('invalid', `${label} is no trusted root: ${why}`, thrown);

@@ -43,3 +43,11 @@ export async function doInSlices<T>(work: Generator<void, T>, signal: AbortSigna
     if (rest !== undefined) await rest;
   }
 }
+
+/** Does such work at once, which is for what is short. */
+export function doAtOnce<T>(work: Generator<void, T>): T {
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+  }
+}

@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
+import { doAtOnce } from '../util/pace.ts';
 import type { Names, Pins, Root, VolumeRecords } from './contracts/records.ts';
 import type { Blobs, Layers, Views } from './contracts/store.ts';
 import { contentOf } from './roots.ts';
@@ -76,7 +77,7 @@ type Listed = { readonly documents: readonly Digest[]; readonly contents: readon
 const nothing: Listed = { documents: [], contents: [] };
 
 function toListed(bytes: Uint8Array): Listed {
-  const document = parseManifest(bytes, '', 'a record');
+  const document = doAtOnce(parseManifest(bytes, '', 'a record'));
   return document.kind === 'index'
     ? { documents: document.manifests.map(({ digest }) => digest), contents: [] }
     : { documents: [], contents: [document.config, ...document.layers].map(({ digest }) => digest) };

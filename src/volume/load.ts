@@ -5,6 +5,7 @@ import { maxManifestBytes, parseManifest } from '../oci/manifest.ts';
 import { ociIndex } from '../oci/media-type.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
+import { doInSlices } from '../util/pace.ts';
 import { toLack } from './absence.ts';
 import type { Authority } from './authority.ts';
 import type { Collector } from './collector.ts';
@@ -59,7 +60,7 @@ export async function loadLayout(
     for await (const entry of archive.read(tar, signal)) {
       const path = entry.path.replace(/^\.\//, '');
       const digest = blobDigest(path);
-      if (path === 'index.json') readIndex(intake, await readSmall(entry), wanted);
+      if (path === 'index.json') await readIndex(intake, await readSmall(entry), wanted, signal);
       else if (digest !== undefined) await takeBlob(digest, entry);
     }
     if (intake.index !== undefined) return intake.index;
@@ -142,12 +143,17 @@ export async function loadLayout(
   }
 }
 
-function readIndex(intake: Intake, bytes: Uint8Array, wanted: Reference | undefined): void {
+async function readIndex(
+  intake: Intake,
+  bytes: Uint8Array,
+  wanted: Reference | undefined,
+  signal: AbortSignal,
+): Promise<void> {
   if (intake.index !== undefined) {
     if (Buffer.compare(intake.index.bytes, bytes) === 0) return;
     throw new ArtifactError('invalid', 'the archive has two files index.json that differ; write it again');
   }
-  const index = parseManifest(bytes, ociIndex, 'the layout');
+  const index = await doInSlices(parseManifest(bytes, ociIndex, 'the layout'), signal);
   if (index.kind !== 'index')
     throw new ArtifactError('invalid', 'the index.json of the layout is not an index');
   intake.index = { bytes, entries: nameEntries(index, wanted) };

@@ -4,6 +4,7 @@ import { needsConfig, parseDiffIds, parseManifest, type Index, type Manifest } f
 import { selectPlatform, type Platform } from '../oci/platform.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createFairSlots } from '../util/fair-slots.ts';
+import { doInSlices } from '../util/pace.ts';
 import { createSharedTurns } from '../util/shared-turns.ts';
 import type { Tenants } from '../util/tenants.ts';
 import type { Content, Giver } from './contracts/registry.ts';
@@ -118,11 +119,8 @@ export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examin
       await source.confirm({ kind: 'manifest', descriptor }, signal);
       return known;
     }
-    const parsed = parseManifest(
-      await bytesOf('manifest', descriptor, source, signal),
-      descriptor.mediaType,
-      label,
-    );
+    const bytes = await bytesOf('manifest', descriptor, source, signal);
+    const parsed = await doInSlices(parseManifest(bytes, descriptor.mediaType, label), signal);
     documents.keep(key, parsed, descriptor.size);
     return parsed;
   };
@@ -137,7 +135,7 @@ export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examin
       await source.confirm({ kind: 'blob', descriptor: config }, signal);
       return known.diffIds;
     }
-    const diffIds = parseDiffIds(await bytesOf('blob', config, source, signal));
+    const diffIds = await doInSlices(parseDiffIds(await bytesOf('blob', config, source, signal)), signal);
     configs.keep(config.digest, { diffIds }, config.size);
     return diffIds;
   };

@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import { parseManifest } from '../oci/manifest.ts';
+import { doAtOnce } from '../util/pace.ts';
 import type { Mounter } from './contracts/mounter.ts';
 import type { VolumeRecord, VolumeRecords } from './contracts/records.ts';
 import type { Blobs, ViewRecord } from './contracts/store.ts';
@@ -51,7 +52,7 @@ export async function restoreViews(world: {
 /** What the manifest lists is more than the view holds where parts were left out; that only keeps them longer. */
 async function toViewRecord(volume: VolumeRecord, blobs: Pick<Blobs, 'read'>): Promise<ViewRecord> {
   const manifest = await blobs.read(volume.manifest).then(
-    bytes => parseManifest(bytes, '', volume.resolved),
+    bytes => doAtOnce(parseManifest(bytes, '', volume.resolved)),
     () => undefined,
   );
   const contents: readonly Digest[] =

@@ -4,6 +4,7 @@ import { type Digest, parseDigest } from '../../src/oci/digest.ts';
 import { parseManifest } from '../../src/oci/manifest.ts';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
 import type { SignatureSource } from '../../src/trust/verdict.ts';
+import { doAtOnce } from '../../src/util/pace.ts';
 
 /** Signatures as they are in a registry. */
 export function openFetchedSource(host: string, repository: string): SignatureSource {
@@ -33,7 +34,7 @@ export function openFetchedSource(host: string, repository: string): SignatureSo
     async referrers(digest) {
       const got = await get(`referrers/${digest}`);
       if (got === undefined) return undefined;
-      const index = parseManifest(got.bytes, ociIndex, 'the referrers');
+      const index = doAtOnce(parseManifest(got.bytes, ociIndex, 'the referrers'));
       return index.kind === 'index' ? index.manifests : [];
     },
     manifest: descriptor => held(`manifests/${descriptor.digest}`),
@@ -48,7 +49,7 @@ export async function listReferrers(
   signal: AbortSignal,
 ): Promise<[Descriptor, ...Descriptor[]]> {
   const tagged = await source.tag(digest.replace(':', '-'), signal);
-  const index = tagged && parseManifest(tagged.bytes, tagged.descriptor.mediaType, '');
+  const index = tagged && doAtOnce(parseManifest(tagged.bytes, tagged.descriptor.mediaType, ''));
   const fallback = index?.kind === 'index' ? index.manifests : [];
   const [first, ...more] = (await source.referrers(digest, '', signal)) ?? fallback;
   assert.ok(first);

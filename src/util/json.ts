@@ -1,0 +1,197 @@
+import { isUtf8 } from 'node:buffer';
+import { ArtifactError } from './error.ts';
+import { doAtOnce } from './pace.ts';
+
+/** `maxBytes`: 512 KiB unless told. `uniqueKeys`: a key that an object has twice is refused. */
+export type JsonRules = { readonly maxBytes?: number; readonly uniqueKeys?: boolean };
+
+/** More than any credential or signature has, and what is parsed in 30 ms at the worst. */
+const smallBytes = 512 * 1024;
+
+/** Deeper than any document of a registry or a credential: bundles have ten levels. Readers of values may recurse. */
+const maxDepth = 64;
+/** One for each 16 bytes of a manifest of 4 MiB: a descriptor has one for each 27 bytes at the least. */
+const maxValues = 256 * 1024;
+/** Of one object. More of them take long in one step of whoever lists them. */
+const maxKeys = 10_000;
+
+/** Parses what is small at once. @throws as `parseJsonInSteps`. */
+export function parseJson(source: Uint8Array | string, rules: JsonRules = {}): unknown {
+  return doAtOnce(parseJsonInSteps(source, rules));
+}
+
+/**
+ * Parses JSON that another wrote. It yields after each value, so that whoever drives it can rest: `JSON.parse` cannot,
+ * and takes a third of a second for some documents of 4 MiB. Structure is read here, within bounds; each text and number
+ * is read by `JSON.parse`. Of two equal keys the last one counts, as there.
+ *
+ * @throws ArtifactError `invalid` that says what is wrong and where, and quotes nothing.
+ */
+export function* parseJsonInSteps(
+  source: Uint8Array | string,
+  { maxBytes = smallBytes, uniqueKeys = false }: JsonRules,
+): Generator<void, unknown> {
+  const bytes = typeof source === 'string' ? Buffer.from(source) : toBuffer(source);
+  if (bytes.length > maxBytes) throw refusal(`it has more than ${maxBytes} bytes`);
+  if (!isUtf8(bytes)) throw refusal('it is not JSON: it is not UTF-8');
+  const open: Container[] = [];
+  let values = 0;
+  let at = 0;
+
+  const malformed = (): ArtifactError =>
+    refusal(
+      at < bytes.length
+        ? `it is not JSON: there is something else at position ${at}`
+        : 'it is not JSON: it ends too early',
+    );
+
+  function skipSpace(): void {
+    while (isSpace(bytes[at])) at++;
+  }
+
+  function readLeaf(): unknown {
+    const start = at;
+    if (bytes[at] === quote && passText()) return bytes.toString('latin1', start + 1, at - 1);
+    while (isWord(bytes[at])) at++;
+    try {
+      return JSON.parse(bytes.toString('utf8', start, at));
+    } catch {
+      at = start;
+      throw malformed();
+    }
+  }
+
+  /** Answers whether the text stands for itself. */
+  function passText(): boolean {
+    let isPlain = true;
+    for (at++; bytes[at] !== quote; at++) {
+      const byte = bytes[at];
+      if (byte === undefined) throw malformed();
+      if (byte === backslash) at++;
+      if (byte === backslash || byte < 0x20 || byte >= 0x80) isPlain = false;
+    }
+    at++;
+    return isPlain;
+  }
+
+  function readKey(container: Container): void {
+    skipSpace();
+    const start = at;
+    if (bytes[at] !== quote) throw malformed();
+    const key = readLeaf() as string;
+    const { fields = {} } = container;
+    if (Object.hasOwn(fields, key)) {
+      if (uniqueKeys) throw refusal(`line ${lineOf(bytes, start)} has a key for the second time`);
+    } else if (++container.keys > maxKeys) {
+      throw refusal(`an object of it has more than ${maxKeys} keys`);
+    }
+    skipSpace();
+    if (bytes[at] !== colon) throw malformed();
+    at++;
+    container.key = key;
+  }
+
+  for (;;) {
+    yield;
+    if (++values > maxValues) throw refusal(`it has more than ${maxValues} values`);
+    skipSpace();
+    let value: unknown;
+    const container = toContainer(bytes[at]);
+    if (container === undefined) {
+      value = readLeaf();
+    } else {
+      if (open.length === maxDepth) throw refusal(`it is nested more than ${maxDepth} deep`);
+      at++;
+      skipSpace();
+      value = container.value;
+      if (bytes[at] === container.end) {
+        at++;
+      } else {
+        open.push(container);
+        if (container.fields !== undefined) readKey(container);
+        continue;
+      }
+    }
+    for (;;) {
+      skipSpace();
+      const parent = open.at(-1);
+      if (parent === undefined) {
+        if (at < bytes.length) throw malformed();
+        return value;
+      }
+      put(parent, value);
+      const next = bytes[at];
+      if (next === comma) {
+        at++;
+        if (parent.fields !== undefined) readKey(parent);
+        break;
+      }
+      if (next !== parent.end) throw malformed();
+      at++;
+      value = parent.value;
+      open.pop();
+    }
+  }
+}
+
+/** An object or a list that is not complete. `key` is what comes next in an object. */
+type Container = {
+  readonly value: unknown;
+  readonly end: number;
+  readonly list?: unknown[];
+  readonly fields?: Record<string, unknown>;
+  key: string;
+  keys: number;
+};
+
+const [quote, backslash, comma, colon] = [0x22, 0x5c, 0x2c, 0x3a];
+
+function toContainer(first: number | undefined): Container | undefined {
+  if (first === 0x5b) {
+    const list: unknown[] = [];
+    return { value: list, end: 0x5d, list, key: '', keys: 0 };
+  }
+  if (first !== 0x7b) return undefined;
+  const fields: Record<string, unknown> = {};
+  return { value: fields, end: 0x7d, fields, key: '', keys: 0 };
+}
+
+function put({ list, fields, key }: Container, value: unknown): void {
+  if (list !== undefined) list.push(value);
+  else if (fields === undefined) return;
+  // The name of the prototype's setter is a key like others.
+  else if (key === '__proto__')
+    Object.defineProperty(fields, key, { value, writable: true, enumerable: true, configurable: true });
+  else fields[key] = value;
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
+
+/** What numbers, true, false and null are made of. */
+function isWord(byte: number | undefined): boolean {
+  if (byte === undefined) return false;
+  return (
+    (byte >= 0x30 && byte <= 0x39) ||
+    (byte >= 0x61 && byte <= 0x7a) ||
+    byte === 0x2d ||
+    byte === 0x2e ||
+    byte === 0x2b ||
+    byte === 0x45
+  );
+}
+
+function lineOf(bytes: Buffer, end: number): number {
+  let line = 1;
+  for (let at = 0; at < end; at++) if (bytes[at] === 0x0a) line++;
+  return line;
+}
+
+function toBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}
+
+function refusal(why: string): ArtifactError {
+  return new ArtifactError('invalid', why);
+}
