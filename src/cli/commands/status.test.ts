@@ -4,7 +4,7 @@ import { at, digest, nodeStatus, pullsUnderWay, volume } from '../../../test/sup
 import { runShell } from '../../../test/support/shell.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { version } from '../../util/version.ts';
-import type { PullStatus } from '../../volume/usecases.ts';
+import type { NodeStatus, PullStatus } from '../../volume/usecases.ts';
 
 const around = {
   status: async () => nodeStatus,
@@ -43,6 +43,18 @@ test('status shows both versions, kubelet, the disk, the volumes, and what is wr
   const { daemon: _, ...direct } = nodeStatus;
   const alone = await runShell(['status'], { artifacts: { ...around, status: async () => direct } });
   assert.match(alone.stdout, /^daemon: +none; the state directory is used directly$/m);
+});
+
+test('what keeps a node from being ready is shown once, though it is a broken file as well', async () => {
+  const problem = '/etc/x: line 3 is broken; until it is right, what needs it is refused';
+  const status = async (): Promise<NodeStatus> => ({
+    ...nodeStatus,
+    problems: [problem, ...nodeStatus.problems],
+    daemon: { version, driverName: 'd', registration: 'off', notReady: [problem] },
+  });
+  const { stdout } = await runShell(['status'], { artifacts: { ...around, status } });
+  assert.equal(stdout.split(problem).length, 2, stdout);
+  assert.ok(stdout.includes(nodeStatus.problems[0] ?? '-'), stdout);
 });
 
 test('status lists the pulls under way, the oldest first, who wants them, and what they wait for', async () => {

@@ -22,6 +22,8 @@ export async function status(shell: Shell): Promise<void> {
   const waiting = pulls.flatMap(pull =>
     pull.progress.waits === undefined ? [] : [`${referencesOf(pull)}: ${pull.progress.waits}`],
   );
+  const notReady = node.daemon?.notReady ?? [];
+  const problems = node.problems.filter(problem => !notReady.includes(problem));
   const now = shell.terminal.now();
   print(shell, {
     value: {
@@ -38,7 +40,8 @@ export async function status(shell: Shell): Promise<void> {
         ['disk', formatDisk(node.disk)],
         ['volumes', `${volumes.length}, ${mounted} mounted`],
         ...node.facts.map(fact => ['node', fact] as const),
-        ...node.problems.map(problem => ['problem', problem] as const),
+        // What keeps the node from being ready stands above.
+        ...problems.map(problem => ['problem', problem] as const),
         ['pulls', pulls.length === 0 ? 'none under way' : `${pulls.length} under way`],
       ]) +
       (pulls.length === 0
