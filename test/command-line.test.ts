@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { runCommand, usesStateDir } from './support/command.ts';
+import { runCommandHere, usesStateDir } from './support/command.ts';
 import { startDaemon, testNode } from './support/daemon.ts';
 import { openFaultyRegistry } from './support/faulty-registry.ts';
 import { needs } from './support/tools.ts';
@@ -25,7 +25,7 @@ for (const through of ['a daemon', 'the state directory']) {
       for (const argv of [['pull'], ['resolve'], ['mount']]) {
         const started = performance.now();
         const operands = ['127.0.0.1:1/m:v1', ...(argv[0] === 'mount' ? [target] : [])];
-        const { code, stderr } = await runCommand(node, [...argv, ...operands]);
+        const { code, stderr } = await runCommandHere(node, [...argv, ...operands]);
         assert.ok(performance.now() - started < 6_000, `${argv[0]} took ${performance.now() - started} ms`);
         assert.equal(code, 8, stderr);
         assert.ok(stderr.startsWith(first), stderr);
@@ -59,7 +59,7 @@ for (const through of ['a daemon', 'the state directory']) {
       const isShort = ({ path, nth }: { readonly path: string; readonly nth: number }): boolean =>
         (path.endsWith('/manifests/v1') && nth <= 2) || (path.endsWith(layer) && nth === 1);
       registry.fault(asked => (isShort(asked) ? { kind: 'status', status: 503 } : undefined));
-      const { code, stderr } = await runCommand(node, ['pull', reference]);
+      const { code, stderr } = await runCommandHere(node, ['pull', reference]);
       assert.equal(code, 0, stderr);
       const told = stderr.split('\n').filter(line => line.startsWith('retrying'));
       assert.match(told[0] ?? '', /^retrying in 0\.\d s \(2 of 9\): 127\.0\.0\.1:\d+ answered 503/);
@@ -71,4 +71,58 @@ for (const through of ['a daemon', 'the state directory']) {
       assert.equal(told.length, 3, stderr);
     },
   );
+
+  test(`by ${through}, every command takes the start of a digest`, needs('root'), async () => {
+    await using stack = new AsyncDisposableStack();
+    if (through === 'a daemon') stack.use(await startDaemon(node));
+    const repository = `starts/${through.split(' ').at(-1)}`;
+    const push = (name: string) =>
+      registry.push(`${repository}/${name}`, 'v1', [
+        { name: 'a', bytes: Buffer.from(`bytes of ${through}`) },
+      ]);
+    const [{ reference, digest }, other] = [await push('one'), await push('two')];
+    assert.equal(digest, other.digest);
+    const json = async (...argv: readonly string[]): Promise<unknown> => {
+      const { code, stdout, stderr } = await runCommandHere(node, [...argv, '-o', 'json']);
+      assert.deepEqual([code, stderr], [0, ''], argv.join(' '));
+      return JSON.parse(stdout) as unknown;
+    };
+    await json('pull', reference);
+    const byDigest = `${reference.slice(0, -':v1'.length)}@${digest}`;
+    const target = join(node.path, 'by-start');
+    for (const start of [digest.slice(0, 'sha256:'.length + 4), digest.slice(7, 7 + 12), digest]) {
+      assert.partialDeepStrictEqual(await json('inspect', start), { reference, digest });
+      assert.partialDeepStrictEqual(await json('pull', start), { reference: byDigest, digest });
+      assert.partialDeepStrictEqual(await json('resolve', start), {
+        reference: byDigest,
+        descriptor: { digest },
+      });
+      for (const _ of [1, 2])
+        assert.partialDeepStrictEqual(await json('mount', start, target), { resolved: byDigest, digest });
+      await json('unmount', target);
+      assert.deepEqual(await json('pin', start), { reference: start, digest });
+      await json('unpin', start);
+      await json('rm', byDigest);
+    }
+    for (const argv of [['inspect'], ['pull'], ['resolve'], ['mount', target], ['rm'], ['pin'], ['unpin']]) {
+      const [command = '', ...rest] = argv;
+      const { code, stderr } = await runCommandHere(node, [command, 'sha256:0000', ...rest]);
+      assert.equal(code, 3, `${command}: ${stderr}`);
+      assert.match(stderr, /sha256:0000 is not (?:in this node's cache|pinned)/);
+    }
+    await json('pull', other.reference);
+    for (const [asked, others] of [
+      [reference, [other.reference]],
+      [other.reference, [reference]],
+      [byDigest, [reference, other.reference]],
+      [other.reference.slice(0, -':v1'.length).concat(`@${digest}`), [reference, other.reference]],
+    ] as const) {
+      const found = (await json('inspect', asked)) as { reference: string; otherNames: readonly string[] };
+      assert.deepEqual([found.reference, found.otherNames], [asked, others]);
+    }
+    const foreign = `${registry.host}/never/pulled@${digest}`;
+    assert.equal((await runCommandHere(node, ['inspect', foreign])).code, 3, 'it is in no such repository');
+    const both = await runCommandHere(node, ['rm', digest.slice(0, 19)]);
+    assert.equal(both.code, 2, both.stderr);
+  });
 }

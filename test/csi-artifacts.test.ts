@@ -72,6 +72,7 @@ test('what is asked for reaches the use cases as it was written, and their answe
           layers: [layer, { ...layer, form: 'unpacked', held: false }],
           pinned: false,
           verdict: 'accepted: v',
+          otherNames: ['registry.example/other:1'],
           notes: ['n'],
           volumes: ['/target'],
         };
@@ -122,6 +123,7 @@ test('what is asked for reaches the use cases as it was written, and their answe
     ],
     pinned: false,
     verdict: 'accepted: v',
+    other_names: ['registry.example/other:1'],
     notes: ['n'],
     volumes: ['/target'],
   });

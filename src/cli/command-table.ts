@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { isDigest } from '../oci/digest.ts';
+import { isDigestStart } from '../oci/digest.ts';
 import { parseReference } from '../oci/reference.ts';
 import type { Act } from './act.ts';
 import { prune, rm } from './commands/collect.ts';
@@ -154,7 +154,7 @@ function same(command: Command): Command {
 
 /** Before anything is opened or made for it. @throws ArtifactError `invalid`. */
 function verifyReference(text: string): string {
-  if (!isDigest(text)) parseReference(text);
+  if (!isDigestStart(text)) parseReference(text);
   return text;
 }
 

@@ -1,3 +1,8 @@
+import { isDigestStart, isStartOf } from '../oci/digest.ts';
+import { formatRepository, parseReference } from '../oci/reference.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import type { House } from './house.ts';
+
 /** A reference with the digest that it was resolved to, once. */
 export function toDigested({
   reference,
@@ -7,4 +12,30 @@ export function toDigested({
   readonly digest: string;
 }): string {
   return reference.endsWith(`@${digest}`) ? reference : `${reference}@${digest}`;
+}
+
+/**
+ * What a command is about: of a digest of the cache, or the start of one, a reference with that digest; any other text
+ * as it is.
+ *
+ * @throws ArtifactError `not-found` for a digest that the cache does not hold, `invalid` for the start of several.
+ */
+export async function toReference(text: string, { artifacts }: Pick<House, 'artifacts'>): Promise<string> {
+  if (!isDigestStart(text)) return text;
+  try {
+    const { reference, digest, manifest } = await artifacts.inspect(text);
+    const meant = [digest, manifest].find(known => isStartOf(text, known));
+    // Hex digits alone are a short name where no digest of the cache begins with them.
+    return meant === undefined ? text : `${repositoryOf(reference)}@${meant}`;
+  } catch (thrown) {
+    const isShortName = !text.startsWith('sha') && toArtifactError(thrown).code === 'not-found';
+    if (isShortName) return text;
+    throw thrown;
+  }
+}
+
+function repositoryOf(text: string): string {
+  const parsed = parseReference(text);
+  if (parsed.kind === 'full') return formatRepository(parsed.reference);
+  throw new ArtifactError('internal', `${text} is the name of an artifact of the cache, and has no registry`);
 }

@@ -95,6 +95,7 @@ export function fromDetail(detail: ArtifactDetail): InspectResponse {
     verdict,
     volumes: [...detail.volumes],
     notes: [...detail.notes],
+    other_names: [...detail.otherNames],
   };
 }
 

@@ -91,9 +91,10 @@ export function toSummary(wire: ArtifactSummary__Output): ArtifactSummary {
 }
 
 export function toDetail(wire: InspectResponse__Output): ArtifactDetail {
-  const { reference, annotations, pinned, verdict, volumes, notes } = wire;
+  const { reference, other_names: otherNames, annotations, pinned, verdict, volumes, notes } = wire;
   return {
     reference,
+    otherNames,
     digest: parseDigest(wire.digest),
     manifest: parseDigest(wire.manifest),
     kind: wire.kind === 'IMAGE' ? 'image' : 'artifact',

@@ -15,9 +15,17 @@ export function isDigest(text: string): text is Digest {
   return shape.test(text);
 }
 
-/** Whether a text is the start of a digest as lists show it, with its algorithm and six hex digits at the least. */
-export function isDigestPrefix(text: string): boolean {
-  return /^sha(?:256|512):[0-9a-f]{6,127}$/.test(text) && !isDigest(text);
+/**
+ * Whether a text may stand for a digest: all of one, its start with the algorithm and four hex digits at the least, or
+ * twelve hex digits and more of one. The last may be a short name as well.
+ */
+export function isDigestStart(text: string): boolean {
+  return /^(?:sha256:[0-9a-f]{4,64}|sha512:[0-9a-f]{4,128}|[0-9a-f]{12,128})$/.test(text);
+}
+
+/** Whether such a text stands for this digest. */
+export function isStartOf(text: string, digest: Digest): boolean {
+  return digest.startsWith(text) || hexOf(digest).startsWith(text);
 }
 
 /** @throws ArtifactError `invalid` for anything but sha256 or sha512 in lower-case hex of the right length. */

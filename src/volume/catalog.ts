@@ -1,8 +1,8 @@
 import type { Descriptor } from '../oci/descriptor.ts';
-import { isDigest, isDigestPrefix, type Digest } from '../oci/digest.ts';
+import { isDigest, isDigestStart, isStartOf, type Digest } from '../oci/digest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
-import { formatReference } from '../oci/reference.ts';
+import { formatReference, parseReference, type Repository } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import type { NameRecord, Names, Pins, VolumeRecords } from './contracts/records.ts';
 import type { Expander } from './contracts/registry.ts';
@@ -18,14 +18,17 @@ export type Catalog = {
   /** The whole digest for a start of one that is in the cache; any other text as it is. @throws `invalid` if it fits several. */
   complete(text: string): Promise<string>;
   /** The name under which the cache knows a reference, a bare digest or the start of one. @throws `not-found`. */
-  locate(text: string): Promise<NameRecord>;
+  locate(text: string): Promise<Located>;
   /** The same, for one name alone. @throws also `invalid` for a digest that has several. */
-  locateOnly(text: string): Promise<NameRecord>;
+  locateOnly(text: string): Promise<Located>;
   /** Whether the manifest that this platform mounts of it is in the cache. */
   has(descriptor: Descriptor, reference: string): Promise<boolean>;
   list(): Promise<readonly ArtifactSummary[]>;
   inspect(text: string): Promise<ArtifactDetail>;
 };
+
+/** `asked`: the full reference that was asked for, which may have the digest of the name in place of its tag. */
+export type Located = NameRecord & { readonly asked: string };
 
 export function createCatalog(world: {
   readonly expander: Expander;
@@ -49,26 +52,30 @@ export function createCatalog(world: {
     return isManifest ? all.filter(name => name.holds.includes(digest)) : [];
   };
 
-  /** One name: of several references that a short one may stand for, the first that is here. */
-  const byReference = async (text: string): Promise<readonly NameRecord[]> => {
+  /**
+   * One name: of several references that a short one may stand for, the first that is here. A digest is found by another
+   * name of its repository, too.
+   */
+  const byReference = async (text: string): Promise<readonly Located[]> => {
     for (const reference of expander.expand(text)) {
+      const asked = formatReference(reference);
+      const isOfIt = (name: NameRecord): boolean => isOfRepository(name.reference, reference);
       const name =
-        (await names.find(formatReference(reference))) ??
-        (reference.digest && (await namesOf(reference.digest))[0]);
-      if (name !== undefined) return [name];
+        (await names.find(asked)) ?? (reference.digest && (await namesOf(reference.digest)).find(isOfIt));
+      if (name !== undefined) return [{ ...name, asked }];
     }
     return [];
   };
 
   const complete = async (text: string): Promise<string> => {
-    if (!isDigestPrefix(text)) return text;
+    if (!isDigestStart(text) || isDigest(text)) return text;
     const [known, made, pinned] = await Promise.all([names.list(), views.list(), pins.list()]);
     const all = [
       ...known.map(({ descriptor }) => descriptor.digest),
       ...made.map(({ manifest }) => manifest),
       ...pinned.map(({ digest }) => digest),
     ];
-    const [only = text, ...others] = new Set(all.filter(digest => digest.startsWith(text)));
+    const [only = text, ...others] = new Set(all.filter(digest => isStartOf(text, digest)));
     if (others.length === 0) return only;
     throw new ArtifactError(
       'invalid',
@@ -76,9 +83,13 @@ export function createCatalog(world: {
     );
   };
 
-  const locateAll = async (given: string): Promise<readonly [NameRecord, ...NameRecord[]]> => {
+  const locateAll = async (given: string): Promise<readonly [Located, ...Located[]]> => {
     const text = await complete(given);
-    const [first, ...others] = isDigest(text) ? await namesOf(text) : await byReference(text);
+    const [first, ...others] = isDigest(text)
+      ? (await namesOf(text)).map(name => ({ ...name, asked: name.reference }))
+      : isDigestStart(given) && given.startsWith('sha')
+        ? []
+        : await byReference(text);
     if (first !== undefined) return [first, ...others];
     throw new ArtifactError(
       'not-found',
@@ -86,9 +97,9 @@ export function createCatalog(world: {
     );
   };
 
-  const locate = async (text: string): Promise<NameRecord> => (await locateAll(text))[0];
+  const locate = async (text: string): Promise<Located> => (await locateAll(text))[0];
 
-  const locateOnly = async (text: string): Promise<NameRecord> => {
+  const locateOnly = async (text: string): Promise<Located> => {
     const all = await locateAll(text);
     if (all.length === 1) return all[0];
     const named = all.map(({ reference }) => reference).toSorted();
@@ -172,8 +183,10 @@ export function createCatalog(world: {
       }
       const records = await volumes.list();
       const made = (await views.list()).filter(view => view.manifest === selected.digest);
+      const others = (await namesOf(digest)).map(({ reference }) => reference).toSorted();
       return {
-        reference: name.reference,
+        reference: name.asked,
+        otherNames: others.filter(other => other !== name.asked),
         digest,
         manifest: selected.digest,
         kind: plan.kind,
@@ -182,10 +195,15 @@ export function createCatalog(world: {
         annotations: selected.manifest.annotations,
         layers,
         pinned: (await pins.list()).some(pin => pin.digest === digest),
-        verdict: formatVerdict(await signatures.judge(name.reference, digest)),
+        verdict: formatVerdict(await signatures.judge(name.asked, digest)),
         volumes: records.filter(record => record.digest === digest).map(record => record.targetPath),
         notes: [...new Set(made.flatMap(view => view.notes ?? []))],
       };
     },
   };
+}
+
+function isOfRepository(name: string, { registry, path }: Repository): boolean {
+  const parsed = parseReference(name);
+  return parsed.kind === 'full' && parsed.reference.registry === registry && parsed.reference.path === path;
 }

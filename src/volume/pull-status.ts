@@ -1,4 +1,4 @@
-import { isDigest } from '../oci/digest.ts';
+import { isDigestStart, isStartOf } from '../oci/digest.ts';
 import { formatReference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Expander } from './contracts/registry.ts';
@@ -19,8 +19,10 @@ export function createPullStatus(
         .map(({ since, latest = resolving, wanters }) => ({ since, progress: latest, wanters }));
     },
     async cancel(text) {
-      const names = new Set(isDigest(text) ? [] : expander.expand(text).map(formatReference));
-      const isMeant = (wanter: Wanter): boolean => wanter.digest === text || names.has(wanter.reference);
+      const isDigest = isDigestStart(text);
+      const names = new Set(isDigest ? [] : expander.expand(text).map(formatReference));
+      const isMeant = ({ digest, reference }: Wanter): boolean =>
+        isDigest ? isStartOf(text, digest) : names.has(reference);
       const meant = pull.list().filter(({ wanters }) => wanters.some(isMeant));
       if (meant.length === 0)
         throw new ArtifactError(

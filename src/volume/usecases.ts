@@ -96,7 +96,10 @@ export type LayerDetail = {
 };
 
 export type ArtifactDetail = {
+  /** The full reference that was asked for; of a digest alone, one that names it. */
   readonly reference: string;
+  /** Further references of the cache that name it. */
+  readonly otherNames: readonly string[];
   readonly digest: Digest;
   readonly manifest: Digest;
   readonly kind: 'artifact' | 'image';

@@ -43,6 +43,7 @@ export const pulled: Pulled = {
 };
 export const detail: ArtifactDetail = {
   reference: 'registry.example/z:1',
+  otherNames: ['registry.example/z:latest'],
   digest,
   manifest: other,
   kind: 'image',

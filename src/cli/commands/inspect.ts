@@ -3,6 +3,7 @@ import { ArtifactError } from '../../util/error.ts';
 import { quoteName } from '../../oci/name.ts';
 import { formatSize } from '../../util/size.ts';
 import { toSecrets } from '../secrets.ts';
+import { toReference } from '../reference.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
 import { formatDigest, formatFields, formatLines, formatTable } from '../text.ts';
 
@@ -18,9 +19,10 @@ export async function inspect(shell: Shell, operands: readonly string[], options
 }
 
 function formatArtifact(artifact: ArtifactDetail, { columns, whole }: Shell): string {
-  const { reference, digest, manifest, kind, mediaType, artifactType, annotations } = artifact;
+  const { reference, otherNames, digest, manifest, kind, mediaType, artifactType, annotations } = artifact;
   const fields = formatFields([
     ['reference', reference],
+    ...otherNames.map(name => ['also', name] as const),
     ['digest', digest],
     ['manifest', manifest],
     ['kind', kind],
@@ -47,7 +49,8 @@ async function explain(shell: Shell, reference: string, options: Options): Promi
   const secrets = await toSecrets(options, shell.terminal.stdin);
   const pod = parsePodName(options['pod']);
   const asker = { secrets, ...(pod === undefined ? {} : { pod }) };
-  const places = await shell.house.artifacts.explain(reference, asker, shell.signal);
+  const asked = await toReference(reference, shell.house);
+  const places = await shell.house.artifacts.explain(asked, asker, shell.signal);
   print(shell, {
     value: places,
     text: () => formatPlaces(places),

@@ -4,7 +4,7 @@ import { formatSize } from '../../util/size.ts';
 import { findOwnMount, toMountRequest } from '../../volume/own-mount.ts';
 import { pulling } from '../pulling.ts';
 import { toSecrets } from '../secrets.ts';
-import { toDigested } from '../reference.ts';
+import { toDigested, toReference } from '../reference.ts';
 import { toPullRequest } from '../selection.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
 import { toVolumeDocument } from '../volume-document.ts';
@@ -13,7 +13,8 @@ import { toVolumeDocument } from '../volume-document.ts';
 export async function mount(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   const targetPath = resolve(operand(operands, 1));
   const secrets = await toSecrets(options, shell.terminal.stdin);
-  const pull = toPullRequest(operand(operands, 0), options, secrets);
+  const reference = await toReference(operand(operands, 0), shell.house);
+  const pull = toPullRequest(reference, options, secrets);
   const { artifacts, publishing } = shell.house;
   // A publish says nothing until it is done. Where a mount is already, it may need no registry.
   const isFirst = findOwnMount(await artifacts.volumes(), targetPath) === undefined;

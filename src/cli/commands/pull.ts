@@ -2,7 +2,7 @@ import { formatSize } from '../../util/size.ts';
 import type { Pulled } from '../../volume/usecases.ts';
 import { pulling } from '../pulling.ts';
 import { toSecrets } from '../secrets.ts';
-import { toDigested } from '../reference.ts';
+import { toDigested, toReference } from '../reference.ts';
 import { toPullRequest } from '../selection.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
 import { formatCount, formatLines } from '../text.ts';
@@ -11,7 +11,8 @@ import { formatCount, formatLines } from '../text.ts';
 export async function pull(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   if (options['cancel'] === true) return cancel(shell, operand(operands, 0));
   const secrets = await toSecrets(options, shell.terminal.stdin);
-  const request = toPullRequest(operand(operands, 0), options, secrets);
+  const reference = await toReference(operand(operands, 0), shell.house);
+  const request = toPullRequest(reference, options, secrets);
   const pulled = await pulling(shell, request);
   const names = [toDigested(pulled)];
   print(shell, { value: pulled, text: () => formatPulled(pulled), names });

@@ -1,6 +1,7 @@
 import { formatSize } from '../../util/size.ts';
 import { openProgress } from '../progress.ts';
 import { toSecrets } from '../secrets.ts';
+import { toDigested, toReference } from '../reference.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
 import { formatFields } from '../text.ts';
 
@@ -8,14 +9,13 @@ import { formatFields } from '../text.ts';
 export async function resolve(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   const secrets = await toSecrets(options, shell.terminal.stdin);
   const { house, terminal, signal } = shell;
+  const asked = await toReference(operand(operands, 0), house);
   using view = openProgress(terminal.stderr, shell.output);
-  const found = await house.artifacts.resolve(operand(operands, 0), secrets, signal, progress =>
-    view.update(progress),
-  );
+  const found = await house.artifacts.resolve(asked, secrets, signal, progress => view.update(progress));
   const { reference, descriptor, cached } = found;
   print(shell, {
     value: found,
-    names: [`${reference}@${descriptor.digest}`],
+    names: [toDigested({ reference, digest: descriptor.digest })],
     text: () =>
       formatFields([
         ['reference', reference],
