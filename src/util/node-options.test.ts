@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { missing } from './node-options.ts';
+
+const wanted = { options: ['--max-semi-space-size=4', '--no-opt'], variables: { MALLOC_ARENA_MAX: '1' } };
+const nothing = { options: [], variables: {} };
+
+test('what has no value yet is missing, and what has another one stays', () => {
+  assert.deepEqual(missing(wanted, [], {}), wanted);
+  assert.deepEqual(missing(wanted, wanted.options, wanted.variables), nothing);
+  const others = ['--no-warnings', '--max_semi_space_size=16', '--no-opt'];
+  assert.deepEqual(missing(wanted, others, { MALLOC_ARENA_MAX: '8' }), nothing);
+  assert.deepEqual(missing(wanted, [], { NODE_OPTIONS: '--no-warnings --max-semi-space-size=16' }), {
+    ...wanted,
+    options: ['--no-opt'],
+  });
+});
+
+test('a process gets what it lacks, once, and keeps its ID, its options and its arguments', () => {
+  const script = `
+    import { writeSync } from 'node:fs';
+    import { ensureNodeOptions } from '${import.meta.resolve('./node-options.ts')}';
+    writeSync(1, process.pid + '\\n');
+    ensureNodeOptions(${JSON.stringify(wanted)});
+    const { execArgv, argv, env } = process;
+    console.log(JSON.stringify([execArgv.includes('--no-warnings'), argv.slice(1), env['MALLOC_ARENA_MAX']]));`;
+  const args = ['--no-warnings', '--input-type=module-typescript', '--eval', script, '--', 'a', '--b=c d'];
+  const env = { ...process.env };
+  delete env['MALLOC_ARENA_MAX'];
+  const [before, after, report = ''] = execFileSync(process.execPath, args, { encoding: 'utf8', env }).split(
+    '\n',
+  );
+  assert.equal(after, before);
+  assert.deepEqual(JSON.parse(report), [true, ['a', '--b=c d'], '1']);
+});
