@@ -18,6 +18,8 @@ import { readArchive } from './unpack/archive.ts';
 import { openUnpacker } from './unpack/unpacker.ts';
 import { openAccessMemory } from './volume/access-memory.ts';
 import { createArtifacts } from './volume/artifacts.ts';
+import { createAdmission } from './volume/admission.ts';
+import { createAdmittedReader } from './volume/admitted-content.ts';
 import { createAuthority, openAuthority } from './volume/authority.ts';
 import { createCatalog } from './volume/catalog.ts';
 import { createCollector } from './volume/collector.ts';
@@ -168,7 +170,8 @@ export async function openHouse(
     { ...world, integrity, hashSlowly: slowHash.hash, seal, warn },
     settings.scrubInterval,
   );
-  const manifests = createManifests(world.blobs, integrity);
+  const reader = createAdmittedReader(world.blobs);
+  const manifests = createManifests({ ...world, reader, integrity });
   const naming = createNaming(world);
   const trees = createTrees(world.layers, settings.maxLayerEntries);
   const accessPolicy = await openAccessFile(settings.accessPolicy, {
@@ -178,9 +181,10 @@ export async function openHouse(
   const resolver = createResolver({ ...world, accessPolicy });
   const collector = createCollector({ ...world, authority });
   const room = createRoom({ ...world, collector }, settings);
-  const source = createLayerSource({ ...world, room }, settings.maxParallelDownloads);
-  const preparation = createPreparation({ ...world, source, authority, room, trees, integrity });
-  const pull = createPull({ ...world, resolver, authority, manifests, preparation, integrity, naming });
+  const source = createLayerSource({ ...world, reader, room }, settings.maxParallelDownloads);
+  const preparation = createPreparation({ ...world, source, room, trees, integrity });
+  const admit = createAdmission({ ...world, resolver, authority });
+  const pull = createPull({ ...world, admit, manifests, preparation, naming });
   const catalog = createCatalog({ ...world, manifests, source });
 
   const configured = [sources, trust, accessPolicy];

@@ -1,7 +1,10 @@
 import type { Keyring } from '../oci/credential.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { toAbsence } from './absence.ts';
+import { type AdmittedContent, boundToWord, openAdmittedContent } from './admitted-content.ts';
 import type { Authority } from './authority.ts';
+import type { Registry } from './contracts/registry.ts';
+import type { Views } from './contracts/store.ts';
 import type { PullPolicy, PullRequest } from './request.ts';
 import type { Resolution, Resolver } from './resolution.ts';
 
@@ -14,17 +17,22 @@ export type Admission = (
   policy: PullPolicy,
   keyring: Keyring,
   signal: AbortSignal,
-) => Promise<Resolution>;
+) => Promise<AdmittedContent>;
 
-/** How long a pod that may not pull waits for the registry to say whether it may have what is cached. What is not cached it hears of at once. */
-const wordMs = 5_000;
+export function createAdmission(world: {
+  readonly resolver: Resolver;
+  readonly authority: Authority;
+  readonly registry: Registry;
+  readonly views: Pick<Views, 'find'>;
+}): Admission {
+  const { resolver, authority } = world;
 
-export function boundToWord(signal: AbortSignal): AbortSignal {
-  return AbortSignal.any([signal, AbortSignal.timeout(wordMs)]);
-}
-
-export function createAdmission(resolver: Resolver, authority: Authority): Admission {
-  return async (request, policy, keyring, signal) => {
+  const resolve = async (
+    request: PullRequest,
+    policy: PullPolicy,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<Resolution> => {
     const resolution = await resolver.resolve(request, policy, keyring, signal);
     try {
       await authority.admit(resolution, request, keyring, policy === 'Never' ? boundToWord(signal) : signal);
@@ -37,6 +45,11 @@ export function createAdmission(resolver: Resolver, authority: Authority): Admis
     const answer = await resolver.ask(request, keyring, signal);
     await authority.admit(answer, request, keyring, signal);
     return answer;
+  };
+
+  return async (request, policy, keyring, signal) => {
+    const resolution = await resolve(request, policy, keyring, signal);
+    return openAdmittedContent(world, resolution, request, keyring, policy === 'Never');
   };
 }
 

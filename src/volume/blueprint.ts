@@ -1,11 +1,19 @@
 import { createHash } from 'node:crypto';
 import type { Digest } from '../oci/digest.ts';
+import type { Manifest } from '../oci/manifest.ts';
 import type { LayerPlan, Plan } from '../oci/plan.ts';
 import type { Content } from './contracts/registry.ts';
 import type { Item, View } from './contracts/store.ts';
 import { viewId } from './holds.ts';
-import type { Selected } from './manifests.ts';
 import type { Selection } from './request.ts';
+
+/** The manifest that a platform mounts. `documents` led to it: indexes, itself, and a config that had to be read. */
+export type Selected = {
+  readonly digest: Digest;
+  readonly manifest: Manifest;
+  readonly diffIds?: readonly string[];
+  readonly documents: readonly Content[];
+};
 
 /** An artifact that is understood but perhaps not here: what its view will be made of. */
 export type Blueprint = {

@@ -8,7 +8,7 @@ import type { NameRecord, Names, Pins, VolumeRecords } from './contracts/records
 import type { Expander } from './contracts/registry.ts';
 import type { Views } from './contracts/store.ts';
 import type { LayerSource } from './layer-source.ts';
-import { notHere } from './absence.ts';
+import { cachedDocuments } from './cached-documents.ts';
 import type { Manifests } from './manifests.ts';
 import { formatVerdict, type Signatures } from './signatures.ts';
 import type { ArtifactDetail, ArtifactSummary, LayerDetail } from './usecases.ts';
@@ -110,7 +110,13 @@ export function createCatalog(world: {
   };
 
   const select = (descriptor: Descriptor, reference: string) =>
-    manifests.select(descriptor, platform, reference, notHere(reference), AbortSignal.timeout(10_000));
+    manifests.select(
+      descriptor,
+      platform,
+      reference,
+      cachedDocuments(reference),
+      AbortSignal.timeout(10_000),
+    );
 
   return {
     complete,

@@ -3,7 +3,7 @@ import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { toArtifactError } from '../util/error.ts';
 import { startPace } from '../util/pace.ts';
-import { notHere } from './absence.ts';
+import { cachedDocuments } from './cached-documents.ts';
 import type { Pins, VolumeRecords } from './contracts/records.ts';
 import type { Blobs, Item, Layers, Look, View, Views } from './contracts/store.ts';
 import { formatShown, type Integrity } from './integrity.ts';
@@ -73,7 +73,7 @@ export async function checkCache(
       { digest, size: (await blobs.size(digest)) ?? 0, mediaType: '', annotations: {} },
       world.platform,
       reference,
-      notHere(reference),
+      cachedDocuments(reference),
       signal,
     );
     const plan = planLayers(manifest, diffIds, selection, reference);

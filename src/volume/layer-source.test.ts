@@ -11,6 +11,7 @@ import { openStore } from '../store/store.ts';
 import { openTenants } from '../util/tenants.ts';
 import type { Sink } from './contracts/registry.ts';
 import type { Progress } from './usecases.ts';
+import type { AdmittedContent } from './admitted-content.ts';
 import { createLayerSource } from './layer-source.ts';
 import { createTracker } from './tracker.ts';
 
@@ -18,28 +19,35 @@ const size = 1_000_000;
 const never = new AbortController().signal;
 
 const planFile = (descriptor: Descriptor): LayerPlan => ({ descriptor, label: 'l', name: 'l', form: 'file' });
-const originOf = (registry: string) =>
-  ({ kind: 'registry', repository: { registry, path: 'm' }, keyring: {} }) as never;
+type FetchBlob = (
+  descriptor: Descriptor,
+  label: string,
+  sink: Sink,
+  signal: AbortSignal,
+) => Promise<Record<string, never>>;
 
-const errandFrom = (registry: string, tenant = 'a') => ({
-  origin: originOf(registry),
-  tenants: openTenants(tenant),
-  confirm: async (): Promise<void> => {},
-  came: (): void => {},
-});
+const errandFrom = (place: string, fetchBlob: FetchBlob, tenant = 'a') => {
+  const content: Pick<AdmittedContent, 'place' | 'fetchBlob' | 'hasBlob'> = {
+    place,
+    fetchBlob,
+    hasBlob: async () => true,
+  };
+  return { content: content as AdmittedContent, tenants: openTenants(tenant), came: (): void => {} };
+};
 
 /** A store on the disk, and a registry that brings a blob as it is told. */
 async function openWorld(blob: (descriptor: Descriptor, sink: Sink, signal: AbortSignal) => Promise<void>) {
   const folder = await temporaryFolder();
   const store = await openStore({ stateDir: folder.path });
-  const bring = async (_: unknown, descriptor: Descriptor, sink: Sink, __: unknown, signal: AbortSignal) => {
+  const fetchBlob: FetchBlob = async (descriptor, _, sink, signal) => {
     await blob(descriptor, sink, signal);
     return {};
   };
-  const world = { ...store, registry: { blob: bring, has: async () => true }, meter: { bytesPulled() {} } };
+  const world = { ...store, meter: { bytesPulled() {} } };
   return {
     store,
     source: createLayerSource(world as never, 1),
+    errand: errandFrom('r.example', fetchBlob),
     /** What an earlier download left. */
     async leave(descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
       await using ingest = await store.blobs.ingest(descriptor, 'r.example', never);
@@ -62,13 +70,12 @@ test('what is left of a download counts before it is gone on with, and while it 
     await mayEnd.promise;
     sink.write(others);
   });
-  const errand = errandFrom('r.example');
-  const { origin } = errand;
-  const here = () => world.source.progress(plan, origin);
+  const { errand } = world;
+  const here = () => world.source.progress(plan, 'r.example');
   assert.equal(here(), 0);
   await world.leave(plan.descriptor, bytes.subarray(0, 700_000));
   assert.equal(here(), 700_000);
-  assert.equal(world.source.progress(plan, originOf('other.example')), 0);
+  assert.equal(world.source.progress(plan, 'other.example'), 0);
   const first = world.source.bring(other, errand, never);
   await began.promise;
   const second = world.source.bring(plan, errand, never);
@@ -96,11 +103,10 @@ test('a call that ends while what is left of a download is verified costs none o
     sink.write(bytes.subarray(sink.offset));
     if (signal === leaving.signal) leaving.abort();
   });
-  const errand = errandFrom('r.example');
-  const { origin } = errand;
+  const { errand } = world;
   await world.leave(plan.descriptor, bytes.subarray(0, 700_000));
   await assert.rejects(world.source.bring(plan, errand, leaving.signal), { code: 'cancelled' });
-  assert.equal(world.source.progress(plan, origin), size);
+  assert.equal(world.source.progress(plan, 'r.example'), size);
   await world.source.bring(plan, errand, never);
   assert.equal(came, 300_000);
 
@@ -127,21 +133,20 @@ function createWorld(look: (step: string) => void) {
     [Symbol.asyncDispose]: async () => {},
   };
   const stage = { path: '/stage', commit: async () => {}, [Symbol.asyncDispose]: async () => {} };
-  return {
-    registry: {
-      blob: async (_name: unknown, _descriptor: unknown, to: typeof sink) => {
-        to.write(new Uint8Array(size / 2));
-        look('half');
-        to.write(new Uint8Array(size / 2));
-        return {};
-      },
-    },
+  const fetchBlob: FetchBlob = async (_, __, to) => {
+    to.write(new Uint8Array(size / 2));
+    look('half');
+    to.write(new Uint8Array(size / 2));
+    return {};
+  };
+  const world = {
     blobs: { size: async () => undefined, ingest: async () => sink, partial: () => 0 },
     layers: { has: async () => false, stage: async () => stage },
     unpacker: { unpack: async () => look('unpack') },
     meter: { bytesPulled: () => {} },
     room: { unpacking: () => ({ learn() {}, [Symbol.dispose]() {} }) },
   } as unknown as Parameters<typeof createLayerSource>[0];
+  return { errand: errandFrom('r.example', fetchBlob), source: createLayerSource(world, 6) };
 }
 
 for (const [form, expected] of [
@@ -156,22 +161,17 @@ for (const [form, expected] of [
 ] as const) {
   test(`what is whole stays so in the progress until the layer is there (${form})`, async () => {
     const layer = planOf(form);
-    const errand = errandFrom('r.example');
-    const { origin } = errand;
     const steps: string[] = [];
     let last: Progress | undefined;
-    const source = createLayerSource(
-      createWorld(step => {
-        tracker.tick();
-        const percent = (100 * (last?.bytes ?? 0)) / size;
-        steps.push(`${step} ${percent} % ${last?.phase}, ${tracker.remaining() / size} to come`);
-      }),
-      6,
-    );
+    const { errand, source } = createWorld(step => {
+      tracker.tick();
+      const percent = (100 * (last?.bytes ?? 0)) / size;
+      steps.push(`${step} ${percent} % ${last?.phase}, ${tracker.remaining() / size} to come`);
+    });
     const tracker = createTracker({
       plans: [layer],
       missing: [layer],
-      here: plan => source.progress(plan, origin),
+      here: plan => source.progress(plan, 'r.example'),
       isShown: () => true,
       report: progress => {
         last = progress;
@@ -179,7 +179,7 @@ for (const [form, expected] of [
     });
     await source.bring(layer, errand, never);
     assert.deepEqual(steps, expected);
-    assert.equal(source.progress(layer, origin), 0);
+    assert.equal(source.progress(layer, 'r.example'), 0);
   });
 }
 
@@ -198,23 +198,16 @@ function createStallingSource() {
   const held = new Set<string>();
   const stage = { path: '', commit: async () => {}, [Symbol.asyncDispose]: async () => {} };
   const under = { downloads: 0, unpacks: 0 };
+  const fetchStalling: FetchBlob = async (_, __, ___, signal) => {
+    under.downloads++;
+    return await stall(signal).finally(() => under.downloads--);
+  };
   return {
     under,
+    good: (tenant: string) => errandFrom('good', async () => ({}), tenant),
+    bad: (registry: number) => errandFrom(`bad${registry}`, fetchStalling, 'evil'),
     source: createLayerSource(
       {
-        registry: {
-          async blob(
-            { registry }: { registry: string },
-            _: unknown,
-            __: unknown,
-            ___: unknown,
-            signal: AbortSignal,
-          ) {
-            if (registry === 'good') return {};
-            under.downloads++;
-            return await stall(signal).finally(() => under.downloads--);
-          },
-        },
         blobs: {
           size: async () => undefined,
           ingest: async (descriptor: Descriptor) => sinkOf(descriptor),
@@ -251,50 +244,40 @@ const layerNamed = (name: string, form: LayerPlan['form']): LayerPlan => ({
 });
 
 test('however many registries of one tenant stall, the layers of another come', async () => {
-  const { source, under } = createStallingSource();
+  const { source, under, good, bad } = createStallingSource();
   const end = new AbortController();
   const stalled: Promise<unknown>[] = [];
   for (let registry = 0; registry < 30; registry++)
     for (let layer = 0; layer < 8; layer++)
-      stalled.push(
-        source.bring(
-          layerNamed(`${registry}.${layer}`, 'file'),
-          errandFrom(`bad${registry}`, 'evil'),
-          end.signal,
-        ),
-      );
+      stalled.push(source.bring(layerNamed(`${registry}.${layer}`, 'file'), bad(registry), end.signal));
   await turn();
   await turn();
   assert.ok(under.downloads >= 16 && under.downloads <= 48, `${under.downloads} downloads`);
   for (const tenant of ['b', 'c', 'd'])
-    await source.bring(layerNamed(tenant, 'file'), errandFrom('good', tenant), AbortSignal.timeout(2_000));
+    await source.bring(layerNamed(tenant, 'file'), good(tenant), AbortSignal.timeout(2_000));
   end.abort();
   await Promise.allSettled(stalled);
   assert.equal(under.downloads, 0);
 });
 
 test('layers of one tenant that unpack for ever leave threads to others, and to what others want too', async () => {
-  const { source, under } = createStallingSource();
+  const { source, under, good } = createStallingSource();
   const end = new AbortController();
-  const bad = Array.from({ length: 6 }, (_, nth) => {
+  const layers = Array.from({ length: 6 }, (_, nth) => {
     const layer = layerNamed(String(nth), 'unpacked');
     const digest = parseDigest(`sha256:${`bad${nth}`.padStart(64, '0')}`);
     return { ...layer, descriptor: { ...layer.descriptor, digest } };
   });
-  const unpacking = bad.map(layer => source.bring(layer, errandFrom('good', 'evil'), end.signal));
+  const unpacking = layers.map(layer => source.bring(layer, good('evil'), end.signal));
   await turn();
   await turn();
   assert.equal(under.unpacks, 2);
   for (const tenant of ['b', 'c'])
-    await source.bring(
-      layerNamed(tenant, 'unpacked'),
-      errandFrom('good', tenant),
-      AbortSignal.timeout(2_000),
-    );
+    await source.bring(layerNamed(tenant, 'unpacked'), good(tenant), AbortSignal.timeout(2_000));
   // One that waits for its turn is taken on by the share of another who wants it.
-  const last = bad.at(-1);
+  const last = layers.at(-1);
   assert.ok(last !== undefined);
-  unpacking.push(source.bring(last, errandFrom('good', 'b'), end.signal));
+  unpacking.push(source.bring(last, good('b'), end.signal));
   while (under.unpacks < 3) await turn();
   end.abort();
   await Promise.allSettled(unpacking);

@@ -1,14 +1,12 @@
-import type { Keyring } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { LayerPlan } from '../oci/plan.ts';
-import type { Reference } from '../oci/reference.ts';
 import { toArtifactError } from '../util/error.ts';
 import { createFairSlots, type FairSlots } from '../util/fair-slots.ts';
 import { createSharedTurns } from '../util/shared-turns.ts';
 import type { Tenants } from '../util/tenants.ts';
-import { toAbsence } from './absence.ts';
+import type { AdmittedContent, AdmittedReader } from './admitted-content.ts';
 import type { Meter } from './contracts/meter.ts';
-import type { Giver, Registry, Sink } from './contracts/registry.ts';
+import type { Giver, Sink } from './contracts/registry.ts';
 import type { Blobs, Ingest, Layers } from './contracts/store.ts';
 import type { Unpacker } from './contracts/unpacker.ts';
 import { createHashingSink } from './hashing-sink.ts';
@@ -17,16 +15,10 @@ import { metered } from './metered-sink.ts';
 import type { Room } from './room.ts';
 import { createUnpacking } from './unpacking.ts';
 
-/** Where an artifact's layers may come from; offline, from the cache alone. */
-export type Origin =
-  | { readonly kind: 'registry'; readonly repository: Reference; readonly keyring: Keyring }
-  | { readonly kind: 'offline' };
-
-/** `confirm` is asked before bytes are read that another may have brought; it throws where that may not be. */
+/** Where layers come from, and for whom. */
 export type Errand = {
-  readonly origin: Origin;
+  readonly content: AdmittedContent;
   readonly tenants: Tenants;
-  readonly confirm: (layer: LayerPlan, signal: AbortSignal) => Promise<void>;
   /** Hears that bytes of a layer come from there: until then it is nobody's to know what of it is here. */
   readonly came: (layer: LayerPlan) => void;
 };
@@ -42,14 +34,14 @@ export type LayerSource = {
    * @throws ArtifactError `corrupt`, `not-found`, `unmountable`, `exhausted`, and what the registry answered.
    */
   bring(layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<Giver | undefined>;
-  /** How many bytes of a layer that is not held are here, of a download from there that is under way or was cut. */
-  progress(layer: LayerPlan, origin: Origin): number;
+  /** How many bytes of a layer that is not held are here, of a download from `place` that is under way or was cut. */
+  progress(layer: LayerPlan, place: string): number;
 };
 
 export function createLayerSource(
   world: {
-    readonly registry: Registry;
-    readonly blobs: Blobs;
+    readonly blobs: Omit<Blobs, 'read'>;
+    readonly reader: AdmittedReader;
     readonly layers: Layers;
     readonly unpacker: Unpacker;
     readonly meter: Meter;
@@ -57,7 +49,7 @@ export function createLayerSource(
   },
   maxParallelDownloads: number,
 ): LayerSource {
-  const { registry, blobs, layers, unpacker, meter, room } = world;
+  const { reader, blobs, layers, unpacker, meter, room } = world;
   // Of each registry for itself: one that stalls must not hold up what comes from others. And of each tenant: whatever
   // one asks for, from however many registries, must not hold up others.
   const slots = openSlots(maxParallelDownloads);
@@ -77,81 +69,79 @@ export function createLayerSource(
   const fill = async (
     sink: Sink,
     layer: LayerPlan,
-    { origin, tenants, came }: Share,
+    { content, tenants, came }: Errand,
     signal: AbortSignal,
   ): Promise<Giver> => {
-    const { descriptor } = layer;
-    underWay.set(keyOf(descriptor, origin), sink);
+    const { descriptor, label } = layer;
+    underWay.set(keyOf(descriptor, content.place), sink);
     if (descriptor.size === 0) return {};
     if (descriptor.data !== undefined) {
       sink.restart();
       sink.write(descriptor.data);
       return {};
     }
-    if (origin.kind === 'offline') throw toAbsence(layer.label);
-    const { repository, keyring } = origin;
-    using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(repository.registry, tenants, signal);
+    using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(content.place, tenants, signal);
     if (sink.offset === descriptor.size) {
       // It is whole, whoever brought it: that it is in this repository is still for the registry to say.
-      if (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)) return {};
+      if (await content.hasBlob(descriptor, signal)) return {};
       const again = createHashingSink(descriptor);
-      const giver = await registry.blob(repository, descriptor, again, keyring, signal);
+      const giver = await content.fetchBlob(descriptor, label, again, signal);
       again.verified();
       return giver;
     }
     const counted = metered(sink, bytes => {
-      meter.bytesPulled(repository.registry, bytes);
+      meter.bytesPulled(content.place, bytes);
       came(layer);
     });
-    return await registry.blob(repository, descriptor, counted, keyring, signal);
+    return await content.fetchBlob(descriptor, label, counted, signal);
   };
 
   /** Fills and verifies; where the whole of what an earlier life began turns out wrong, it gets one fresh start. */
   const download = async (
     ingest: Ingest,
     layer: LayerPlan,
-    share: Share,
+    errand: Errand,
     signal: AbortSignal,
   ): Promise<Giver> => {
     const resumed = ingest.offset > 0;
-    const giver = await fill(ingest, layer, share, signal);
+    const giver = await fill(ingest, layer, errand, signal);
     try {
       await ingest.verify();
       return giver;
     } catch (thrown) {
       if (!resumed || toArtifactError(thrown).code !== 'corrupt') throw thrown;
-      const another = await fill(ingest, layer, share, signal);
+      const another = await fill(ingest, layer, errand, signal);
       await ingest.verify();
       return another;
     }
   };
 
   /** A small blob is not worth a partial file: it is asked for again as a whole. */
-  const bringSmall = async (layer: LayerPlan, share: Share, signal: AbortSignal): Promise<Giver> => {
+  const bringSmall = async (layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<Giver> => {
     const sink = createMemorySink(layer.descriptor);
-    const giver = await fill(sink, layer, share, signal);
+    const giver = await fill(sink, layer, errand, signal);
     await blobs.put(layer.descriptor.digest, sink.bytes);
     return giver;
   };
 
-  const bringFile = async (layer: LayerPlan, share: Share, signal: AbortSignal): Promise<Giver> => {
-    if (isSmall(layer)) return bringSmall(layer, share, signal);
-    await using ingest = await blobs.ingest(layer.descriptor, share.place, signal);
-    const giver = await download(ingest, layer, share, signal);
+  const bringFile = async (layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<Giver> => {
+    if (isSmall(layer)) return bringSmall(layer, errand, signal);
+    await using ingest = await blobs.ingest(layer.descriptor, errand.content.place, signal);
+    const giver = await download(ingest, layer, errand, signal);
     await ingest.commit();
     return giver;
   };
 
-  const bringTar = async (layer: LayerPlan, share: Share, signal: AbortSignal): Promise<Giver> => {
+  const bringTar = async (layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<Giver> => {
     // The transferred bytes of a tar are only a means: they are verified, unpacked and dropped without becoming a blob.
-    await using ingest = await blobs.ingest(layer.descriptor, share.place, signal);
-    const giver = await download(ingest, layer, share, signal);
+    await using ingest = await blobs.ingest(layer.descriptor, errand.content.place, signal);
+    const giver = await download(ingest, layer, errand, signal);
     if (layer.form === 'detected' && !(await unpacker.isTar(ingest.path))) {
       await ingest.commit();
       return giver;
     }
     try {
-      await unpack(ingest.path, layer, share, signal);
+      await unpack(ingest.path, layer, errand, signal);
     } catch (thrown) {
       if (toArtifactError(thrown).code === 'exhausted') await ingest.drop(); // its bytes are room for others
       throw thrown;
@@ -170,30 +160,31 @@ export function createLayerSource(
 
   return {
     isHeld,
-    async bring(layer, { origin, tenants, confirm, came }, signal) {
-      const { digest, size } = layer.descriptor;
-      const key = keyOf(layer.descriptor, origin);
+    async bring(layer, { content, tenants, came }, signal) {
+      const { descriptor } = layer;
+      const { digest, size } = descriptor;
+      const key = keyOf(descriptor, content.place);
       using turn = await downloads.take(key, tenants, signal);
       if (await isHeld(layer)) return undefined;
-      const share = { origin, place: placeOf(origin), tenants: turn.tenants, came };
-      using _work = await (isSmall(layer) ? smalls : works).acquire(share.place, turn.tenants, signal);
+      const errand = { content, tenants: turn.tenants, came };
+      using _work = await (isSmall(layer) ? smalls : works).acquire(content.place, turn.tenants, signal);
       try {
         if (layer.form !== 'file' && (await blobs.size(digest)) !== undefined) {
-          await confirm(layer, signal);
+          const held = await content.admit({ kind: 'blob', descriptor }, signal);
           underWay.set(key, { offset: size });
-          await unpack(blobs.path(digest), layer, share, signal);
+          await unpack(reader.path(held), layer, errand, signal);
           return undefined;
         }
-        return await (layer.form === 'file' ? bringFile : bringTar)(layer, share, signal);
+        return await (layer.form === 'file' ? bringFile : bringTar)(layer, errand, signal);
       } finally {
         underWay.delete(key);
       }
     },
-    progress(layer, origin) {
+    progress(layer, place) {
       const { descriptor } = layer;
-      const current = underWay.get(keyOf(descriptor, origin));
+      const current = underWay.get(keyOf(descriptor, place));
       if (current !== undefined || isSmall(layer)) return current?.offset ?? 0;
-      return blobs.partial(descriptor, placeOf(origin));
+      return blobs.partial(descriptor, place);
     },
   };
 }
@@ -205,9 +196,6 @@ export function createLayerSource(
 const smallsForOne = 8;
 /** All registries together have what so many may have: each download takes a connection, a buffer and a file. */
 const maxRegistries = 16;
-
-/** Where a layer comes from, and for whom. */
-type Share = Omit<Errand, 'confirm'> & { readonly place: string };
 
 /** Slots of each registry and tenant. */
 function openSlots(each: number): FairSlots {
@@ -222,11 +210,6 @@ function isSmall({ form, descriptor }: LayerPlan): boolean {
   return form === 'file' && descriptor.size <= smallBytes;
 }
 
-/** Where bytes come from, as far as they may be mixed. */
-function placeOf(origin: Origin): string {
-  return origin.kind === 'offline' ? '' : origin.repository.registry;
-}
-
-function keyOf({ digest, size }: Descriptor, origin: Origin): string {
-  return `${digest} ${size} ${placeOf(origin)}`;
+function keyOf({ digest, size }: Descriptor, place: string): string {
+  return `${digest} ${size} ${place}`;
 }

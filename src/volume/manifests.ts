@@ -7,33 +7,18 @@ import { createFairSlots } from '../util/fair-slots.ts';
 import { doInSlices } from '../util/pace.ts';
 import { createSharedTurns } from '../util/shared-turns.ts';
 import type { Tenants } from '../util/tenants.ts';
-import type { Content, Giver } from './contracts/registry.ts';
+import type { AdmittedContent, AdmittedReader, Fetched } from './admitted-content.ts';
+import type { Selected } from './blueprint.ts';
+import type { Content } from './contracts/registry.ts';
 import type { Blobs } from './contracts/store.ts';
 import type { Integrity } from './integrity.ts';
 
-/** The manifest that a platform mounts. `documents` led to it: indexes, itself, and a config that had to be read. */
-export type Selected = {
-  readonly digest: Digest;
-  readonly manifest: Manifest;
-  readonly diffIds?: readonly string[];
-  readonly documents: readonly Content[];
-};
-
-export type Fetched = { readonly bytes: Uint8Array; readonly place: Giver };
-
-/** Where documents come from that the cache lacks, and who is told of them. */
+/** Where documents come from, and for whom. Those of one place wait for each other's requests, and for nobody else's. */
 export type Documents = {
-  /** Those of one place wait for each other's requests, and for nobody else's. */
-  readonly place: string;
+  readonly content: Pick<AdmittedContent, 'place' | 'admit' | 'fetchDocument' | 'note' | 'save'>;
   readonly tenants: Tenants;
-  /** Brings one from where registries keep its kind; throws where that may not be. */
-  fetch(kind: 'manifest' | 'blob', descriptor: Descriptor, signal: AbortSignal): Promise<Fetched>;
   /** Told of each before it is read, so that collection leaves it. */
   hold(digest: Digest): Promise<void>;
-  /** Told of each that was fetched, verified and kept, and who gave it. */
-  learn(digest: Digest, giver: Giver): Promise<void>;
-  /** Asked before one is read that was held already; throws where that may not be. */
-  confirm(content: Content, signal: AbortSignal): Promise<void>;
 };
 
 export type Manifests = {
@@ -61,7 +46,12 @@ const rememberedBytes = 4 * 1024 * 1024;
 const requestShares = { total: 32, perPlace: 8 };
 
 /** Remembers what it parsed, so that publishing again reads no blob. */
-export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examine' | 'distrust'>): Manifests {
+export function createManifests(world: {
+  readonly blobs: Pick<Blobs, 'size' | 'put'>;
+  readonly reader: AdmittedReader;
+  readonly integrity: Pick<Integrity, 'examine' | 'distrust'>;
+}): Manifests {
+  const { blobs, reader, integrity } = world;
   const documents = createRecall<string, Index | Manifest>();
   const configs = createRecall<Digest, { readonly diffIds: readonly string[] | undefined }>();
   const fetching = createSharedTurns();
@@ -69,31 +59,32 @@ export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examin
 
   /** Many who want one document at once make one request, and each goes on with its own credential where that fails. */
   const bytesOf = async (
-    kind: 'manifest' | 'blob',
-    descriptor: Descriptor,
-    source: Documents,
+    wanted: Content,
+    { content, tenants }: Documents,
     signal: AbortSignal,
   ): Promise<Uint8Array> => {
+    const { descriptor } = wanted;
     const item = { kind: 'blobs', digest: descriptor.digest } as const;
     for (let attempt = 0; ; attempt++) {
       {
         // One that is held may not be learned of yet: who brings it has the turn until then.
-        using turn = await fetching.take(`${descriptor.digest} ${source.place}`, source.tenants, signal);
+        using turn = await fetching.take(`${descriptor.digest} ${content.place}`, tenants, signal);
         await integrity.examine([item], signal);
         if ((await blobs.size(descriptor.digest)) !== descriptor.size) {
           const fetchFairly = async (): Promise<Fetched> => {
-            using _request = await requests.acquire(source.place, turn.tenants, signal);
-            return await source.fetch(kind, descriptor, signal);
+            using _request = await requests.acquire(content.place, turn.tenants, signal);
+            return await content.fetchDocument(wanted, signal);
           };
           const { bytes, place } = embedded(descriptor) ?? (await fetchFairly());
           await blobs.put(descriptor.digest, bytes);
-          await source.learn(descriptor.digest, place);
+          content.note(descriptor.digest, place);
+          await content.save();
           return bytes;
         }
       }
-      await source.confirm({ kind, descriptor }, signal);
+      const admitted = await content.admit(wanted, signal);
       try {
-        return await blobs.read(descriptor.digest);
+        return await reader.bytes(admitted);
       } catch (thrown) {
         // One that cannot be put away, since the cache is only read, stays as it is.
         if (toArtifactError(thrown).code !== 'corrupt' || attempt > 0) throw thrown;
@@ -116,10 +107,10 @@ export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examin
     const key = `${descriptor.digest} ${descriptor.mediaType}`;
     const known = documents.get(key);
     if (known !== undefined && (await isHeld(descriptor.digest, signal))) {
-      await source.confirm({ kind: 'manifest', descriptor }, signal);
+      await source.content.admit({ kind: 'manifest', descriptor }, signal);
       return known;
     }
-    const bytes = await bytesOf('manifest', descriptor, source, signal);
+    const bytes = await bytesOf({ kind: 'manifest', descriptor }, source, signal);
     const parsed = await doInSlices(parseManifest(bytes, descriptor.mediaType, label), signal);
     documents.keep(key, parsed, descriptor.size);
     return parsed;
@@ -132,10 +123,11 @@ export function createManifests(blobs: Blobs, integrity: Pick<Integrity, 'examin
   ): Promise<readonly string[] | undefined> => {
     const known = configs.get(config.digest);
     if (known !== undefined && (await isHeld(config.digest, signal))) {
-      await source.confirm({ kind: 'blob', descriptor: config }, signal);
+      await source.content.admit({ kind: 'blob', descriptor: config }, signal);
       return known.diffIds;
     }
-    const diffIds = await doInSlices(parseDiffIds(await bytesOf('blob', config, source, signal)), signal);
+    const bytes = await bytesOf({ kind: 'blob', descriptor: config }, source, signal);
+    const diffIds = await doInSlices(parseDiffIds(bytes), signal);
     configs.keep(config.digest, { diffIds }, config.size);
     return diffIds;
   };

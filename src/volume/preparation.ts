@@ -7,13 +7,12 @@ import { throughPauses } from '../util/pause.ts';
 import { settle } from '../util/settle.ts';
 import { doInSlices } from '../util/pace.ts';
 import type { Tenants } from '../util/tenants.ts';
-import type { Authority } from './authority.ts';
+import type { Admitted, AdmittedContent } from './admitted-content.ts';
 import { type Blueprint, contentsOf, itemsOf } from './blueprint.ts';
 import type { Meter } from './contracts/meter.ts';
-import type { Content } from './contracts/registry.ts';
 import type { View, ViewRecord, Views } from './contracts/store.ts';
 import type { Integrity } from './integrity.ts';
-import type { Errand, LayerSource, Origin } from './layer-source.ts';
+import type { LayerSource } from './layer-source.ts';
 import type { Room } from './room.ts';
 import { createTracker, totals } from './tracker.ts';
 import type { SettledLayer, Trees } from './trees.ts';
@@ -27,32 +26,38 @@ export type Passage = {
 };
 
 export type Preparation = {
+  /** The view that is there already, and right. @throws as `AdmittedContent.admit`. */
+  find(blueprint: Blueprint, content: AdmittedContent, signal: AbortSignal): Promise<View | undefined>;
   /**
    * Brings what a blueprint lacks and builds its view. The caller leases all of it (`heldBy`).
    *
    * @throws ArtifactError `exhausted` before the first byte where the disk has no room for it.
    */
-  prepare(blueprint: Blueprint, origin: Origin, passage: Passage, signal: AbortSignal): Promise<View>;
+  prepare(
+    blueprint: Blueprint,
+    content: AdmittedContent,
+    passage: Passage,
+    signal: AbortSignal,
+  ): Promise<View>;
 };
 
 export function createPreparation(world: {
   readonly source: LayerSource;
-  readonly authority: Authority;
   readonly trees: Trees;
   readonly integrity: Integrity;
-  readonly views: Views;
+  readonly views: Pick<Views, 'build' | 'compare'>;
   readonly room: Room;
   readonly meter: Meter;
   /** Tells the log what of an artifact was left out. */
   readonly note: (reference: string, text: string) => void;
 }): Preparation {
-  const { source, authority, trees, integrity, views, room, meter } = world;
+  const { source, trees, integrity, views, room, meter } = world;
   const merges = createFairSlots(mergeShares);
 
   const bringAll = async (
     blueprint: Blueprint,
     missing: readonly LayerPlan[],
-    origin: Origin,
+    content: AdmittedContent,
     { report, tenants }: Passage,
     signal: AbortSignal,
   ): Promise<void> => {
@@ -60,8 +65,8 @@ export function createPreparation(world: {
     const tracker = createTracker({
       plans: blueprint.plan.layers,
       missing,
-      here: layer => source.progress(layer, origin),
-      isShown: layer => given.has(layer) || isKnown(layer, origin),
+      here: layer => source.progress(layer, content.place),
+      isShown: layer => given.has(layer) || content.knows(layer.descriptor),
       report,
     });
     using _reservation = await room.reserve(
@@ -80,13 +85,9 @@ export function createPreparation(world: {
       let unwritten = 0;
       const save = async (): Promise<void> => {
         unwritten = 0;
-        if (origin.kind === 'registry') await authority.save(origin.repository);
+        await content.save();
       };
-      const confirm: Errand['confirm'] = async ({ descriptor }, until) => {
-        if (origin.kind === 'registry')
-          await authority.confirm(origin.repository, [{ kind: 'blob', descriptor }], origin.keyring, until);
-      };
-      const errand = { origin, tenants, confirm, came: (layer: LayerPlan) => void given.add(layer) };
+      const errand = { content, tenants, came: (layer: LayerPlan) => void given.add(layer) };
       const bringOn = async (): Promise<void> => {
         for (const layer of waiting) {
           const { digest, size } = layer.descriptor;
@@ -99,7 +100,7 @@ export function createPreparation(world: {
             given.add(layer);
             unwritten++;
             // Others of this registry need not download it to know that they may have it.
-            if (origin.kind === 'registry') authority.note(origin.repository, [{ digest, giver }]);
+            content.note(digest, giver);
           }
           tracker.done(layer);
           if (size >= worthAWrite || unwritten >= maxUnwritten) await save();
@@ -117,35 +118,26 @@ export function createPreparation(world: {
     }
   };
 
-  /** Whether the registry has said of a layer that it is there. */
-  const isKnown = ({ descriptor }: LayerPlan, origin: Origin): boolean =>
-    origin.kind === 'offline' ||
-    descriptor.data !== undefined ||
-    authority.knows(origin.repository, descriptor.digest);
-
   /** Afterwards all that the view is made of is here, and right. */
   const bring = async (
     blueprint: Blueprint,
-    origin: Origin,
+    content: AdmittedContent,
     passage: Passage,
     signal: AbortSignal,
-  ): Promise<void> => {
+  ): Promise<Admitted<Blueprint>> => {
     await integrity.examine(itemsOf(blueprint), signal);
     const missing = await missingLayers(blueprint.plan.layers, source);
-    const confirm = async (contents: readonly Content[]): Promise<void> => {
-      if (origin.kind === 'registry')
-        await authority.confirm(origin.repository, contents, origin.keyring, signal);
-    };
     // Before the progress of the others counts what is held, and before anything of it is read: both would tell of it.
     const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
-    await confirm(contentsOf(blueprint).filter(({ descriptor }) => !toCome.has(descriptor.digest)));
-    if (missing.length > 0) await bringAll(blueprint, missing, origin, passage, signal);
-    await confirm(contentsOf(blueprint));
+    const held = contentsOf(blueprint).filter(({ descriptor }) => !toCome.has(descriptor.digest));
+    await content.admitAll(held, signal);
+    if (missing.length > 0) await bringAll(blueprint, missing, content, passage, signal);
+    return content.admitView(blueprint, signal);
   };
 
   /** What is there already and is right stays: it may be mounted. */
   const build = async (
-    blueprint: Blueprint,
+    blueprint: Admitted<Blueprint>,
     { report, tenants }: Passage,
     signal: AbortSignal,
   ): Promise<View> => {
@@ -180,25 +172,27 @@ export function createPreparation(world: {
     return view;
   };
 
+  const find: Preparation['find'] = async (blueprint, content, signal) => {
+    const view = await content.findView(blueprint, signal);
+    if (view === undefined) return undefined;
+    return (await integrity.isIntact(view, itemsOf(blueprint, view), signal)) ? view : undefined;
+  };
+
   return {
-    async prepare(blueprint, origin, passage, signal) {
-      const existing = await views.find(blueprint.key);
-      if (
-        existing !== undefined &&
-        (await integrity.isIntact(existing, itemsOf(blueprint, existing), signal))
-      )
-        return existing;
+    find,
+    async prepare(blueprint, content, passage, signal) {
+      const existing = await find(blueprint, content, signal);
+      if (existing !== undefined) return existing;
       // What the names alone forbid is refused before anything is downloaded.
       await trees.verifyNames(blueprint.plan, signal);
-      await bring(blueprint, origin, passage, signal);
+      const admitted = await bring(blueprint, content, passage, signal);
       try {
-        return await build(blueprint, passage, signal);
+        return await build(admitted, passage, signal);
       } catch (thrown) {
         if (toArtifactError(thrown).code !== 'corrupt') throw thrown;
         // It rotted though nobody touched it: now nothing speaks for it, and what is wrong is pulled anew.
         integrity.distrust(itemsOf(blueprint));
-        await bring(blueprint, origin, passage, signal);
-        return build(blueprint, passage, signal);
+        return build(await bring(blueprint, content, passage, signal), passage, signal);
       }
     },
   };

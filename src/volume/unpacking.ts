@@ -17,7 +17,7 @@ import type { Room } from './room.ts';
 export type Unpacking = (
   path: string,
   layer: LayerPlan,
-  share: { readonly place: string; readonly tenants: Tenants },
+  errand: { readonly content: { readonly place: string }; readonly tenants: Tenants },
   signal: AbortSignal,
 ) => Promise<void>;
 
@@ -31,11 +31,11 @@ export function createUnpacking(
 ): Unpacking {
   const turns = createSharedTurns();
   const threads = createFairSlots(unpackShares);
-  return async (path, layer, { place, tenants }, signal) => {
+  return async (path, layer, { content, tenants }, signal) => {
     const { digest } = layer.descriptor;
     using turn = await turns.take(digest, tenants, signal);
     if (await layers.has(digest)) return;
-    using _thread = await threads.acquire(place, turn.tenants, signal);
+    using _thread = await threads.acquire(content.place, turn.tenants, signal);
     using lease = room.unpacking(layer, signal);
     await using stage = await layers.stage(digest);
     const summary = await about(layer, unpacker.unpack(path, digest, stage.path, signal));
