@@ -160,7 +160,7 @@ async function createLog(settings: Settings): Promise<{ readonly log: Logger; dr
 function watchStateDir(stateDir: string): () => string | undefined {
   const lock = join(stateDir, 'lock');
   const isOurs = recognize(lock);
-  return () => (isOurs(lock) ? undefined : `the state folder ${stateDir} is gone; restart the daemon`);
+  return () => (isOurs(lock) ? undefined : `the state directory ${stateDir} is gone; restart the daemon`);
 }
 
 /** Where the host sees the socket, which a container may have elsewhere: kubelet keeps one folder for each driver. */

@@ -62,7 +62,7 @@ test('a daemon whose sockets were removed or replaced says so, and is not ready'
 test('a daemon whose state folder was emptied or replaced says so, and is not ready', async () => {
   await using node = await testNode();
   await using daemon = await startDaemon(node);
-  const lost = `not ready: the state folder ${node.stateDir} is gone; restart the daemon\n`;
+  const lost = `not ready: the state directory ${node.stateDir} is gone; restart the daemon\n`;
   await rename(node.stateDir, `${node.stateDir}.away`);
   assert.deepEqual(await readiness(daemon), [503, lost]);
   await mkdir(join(node.stateDir, 'tmp'), { recursive: true });

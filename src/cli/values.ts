@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
+import { quoteName } from '../oci/name.ts';
 import { parseSize } from '../util/size.ts';
 import { verifySocketPath } from '../util/socket-path.ts';
 
@@ -11,7 +12,7 @@ export type Address = { readonly host: string | undefined; readonly port: number
 export function parseEndpoint(text: string): string {
   const path = text.startsWith('unix:///') ? text.slice('unix://'.length) : undefined;
   if (path === undefined || path.endsWith('/'))
-    return refuse(text, 'an endpoint', 'unix:///csi/csi.sock is; only unix sockets are served');
+    return refuse(text, 'endpoint', 'a unix socket, such as unix:///csi/csi.sock');
   verifySocketPath(path);
   return path;
 }
@@ -21,15 +22,15 @@ export function parseDriverName(text: string): string {
   if (/^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/i.test(text)) return text;
   return refuse(
     text,
-    'a driver name',
-    '1 to 63 letters, digits, dots and dashes, no dot or dash at the ends',
+    'driver name',
+    '1 to 63 letters, digits, dots and dashes, with a letter or digit at both ends',
   );
 }
 
 /** node_id of NodeGetInfo (CSI 1.12): 256 bytes at most. */
 export function parseNodeId(text: string): string {
   if (text !== '' && Buffer.byteLength(text) <= 256) return text;
-  return refuse(text, 'a node name', '1 to 256 bytes are');
+  return refuse(text, 'node name', '1 to 256 bytes');
 }
 
 /** `:9809`, `127.0.0.1:0`, `[::1]:9809`, `localhost:80`. */
@@ -38,26 +39,26 @@ export function parseAddress(text: string): Address {
     text,
   )?.groups ?? { port: '' };
   const right = port !== '' && Number(port) <= 65535 && (bracketed === undefined || isIP(bracketed) === 6);
-  if (!right) return refuse(text, 'an address', ':9809, 127.0.0.1:9809 or [::1]:9809 are');
+  if (!right) return refuse(text, 'address', '[HOST]:PORT, such as :9809, 127.0.0.1:9809 or [::1]:9809');
   return { host: (bracketed ?? name) || undefined, port: Number(port) };
 }
 
 /** A path of a file or a folder, made absolute. */
 export function parsePath(text: string): string {
-  return text === '' ? refuse(text, 'a path', 'give one') : resolve(text);
+  return text === '' ? refuse(text, 'path', 'a path that is not empty') : resolve(text);
 }
 
 export function parseBoolean(text: string): boolean {
   if (text === 'true' || text === '1') return true;
   if (text === 'false' || text === '0') return false;
-  return refuse(text, 'a choice', 'true or false are');
+  return refuse(text, 'value', 'true or false');
 }
 
 /** A whole number from 1 on. */
 export function parseCount(text: string): number {
   const count = /^\d+$/.test(text) ? Number(text) : 0;
   if (count >= 1 && Number.isSafeInteger(count)) return count;
-  return refuse(text, 'a count', '1 and whole numbers above are');
+  return refuse(text, 'number', 'a whole number of at least 1');
 }
 
 /** 1 to 100; `75` or `75%`. */
@@ -65,7 +66,7 @@ export function parsePercent(text: string): number {
   const [, digits] = /^(\d{1,3}(?:\.\d+)?)%?$/.exec(text) ?? [];
   const percent = Number(digits ?? 0);
   if (percent >= 1 && percent <= 100) return percent;
-  return refuse(text, 'a percentage', '1 to 100 are');
+  return refuse(text, 'percentage', '1 to 100');
 }
 
 const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -75,7 +76,9 @@ export function parseDuration(text: string): number {
   if (text === '0') return 0;
   const [, digits = '', unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
   const duration = Number(digits) * (units[unit] ?? 0);
-  return duration > 0 ? duration : refuse(text, 'a duration', '7d, 12h, 30m, 45s or 0 are');
+  return duration > 0
+    ? duration
+    : refuse(text, 'duration', 'a number with s, m, h or d, such as 45s, 30m, 12h or 7d, or 0');
 }
 
 export function parseText(text: string): string {
@@ -83,7 +86,9 @@ export function parseText(text: string): string {
 }
 
 export function oneOf<const T extends string>(...words: readonly T[]): (text: string) => T {
-  return text => words.find(word => word === text) ?? refuse(text, 'a choice', `${words.join(', ')} are`);
+  return text =>
+    words.find(word => word === text) ??
+    refuse(text, 'value', words.length === 1 ? `${words[0]}` : `one of ${words.join(', ')}`);
 }
 
 /** Bytes per second: `16KiB/s`; `0` is none. */
@@ -97,5 +102,5 @@ export function optional<T>(parse: (text: string) => T): (text: string) => T | u
 }
 
 function refuse(text: string, what: string, right: string): never {
-  throw new ArtifactError('invalid', `"${text}" is not ${what}: ${right}`);
+  throw new ArtifactError('invalid', `invalid ${what} ${quoteName(text)}: must be ${right}`);
 }

@@ -70,7 +70,7 @@ async function getStats(
 ): Promise<NodeGetVolumeStatsResponse> {
   call.note({ volumeId: wire.volume_id, target: wire.volume_path });
   if (wire.volume_path === '') {
-    throw new ArtifactError('invalid', 'volume_path is missing; the caller must name the folder');
+    throw new ArtifactError('invalid', 'volume_path is missing; the caller must name the directory');
   }
   // However strange the path: a volume that is not there is NOT_FOUND.
   const { bytes, inodes, damage } = await publishing.stats(parseVolumeId(wire.volume_id), wire.volume_path);

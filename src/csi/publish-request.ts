@@ -66,7 +66,8 @@ export function parseVolumeId(text: string): string {
 
 /** A path as kubelet writes it: absolute, in its shortest spelling. @throws ArtifactError `invalid`. */
 export function parseTargetPath(text: string, field: string): string {
-  if (text === '') throw new ArtifactError('invalid', `${field} is missing; the caller must name the folder`);
+  if (text === '')
+    throw new ArtifactError('invalid', `${field} is missing; the caller must name the directory`);
   const parts = text.split('/').slice(1);
   const plain = text.startsWith('/') && !parts.some(part => part === '' || part === '.' || part === '..');
   if (plain && Buffer.byteLength(text) <= longestPath && !/\p{Cc}/u.test(text)) return text;

@@ -53,7 +53,7 @@ export async function serveRegistration(
   if (!existsSync(dirname(path))) {
     throw new ArtifactError(
       'invalid',
-      `there is no ${dirname(path)} to register in: is kubelet running, and is its folder the one of --kubelet-dir?`,
+      `there is no ${dirname(path)} to register in; start kubelet, or correct --kubelet-dir`,
     );
   }
   const place = await bindSocket(server, path, 'always');

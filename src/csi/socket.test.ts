@@ -100,7 +100,7 @@ test('a path that the kernel cannot bind is refused with its bound', async () =>
   const longest = join(folder, 'x'.repeat(106 - folder.length));
   await assert.rejects(bindSocket(server, `${longest}x`, 'always'), {
     code: 'invalid',
-    message: `the path of the socket ${longest}x has 108 bytes; Linux allows 107: choose a shorter folder or name`,
+    message: `the path of the socket ${longest}x has 108 bytes; Linux allows 107: choose a shorter directory or name`,
   });
   const place = await bindSocket(server, longest, 'always');
   await place.release();

@@ -26,7 +26,7 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
     new Gauge({ name, help, labelNames: [...labelNames], registers });
 
   const cache = gauge('oci_artifact_csi_cache_bytes', 'Bytes of blobs and unpacked layers in the cache');
-  const size = gauge('oci_artifact_csi_disk_size_bytes', 'Size of the file system of the cache');
+  const size = gauge('oci_artifact_csi_disk_size_bytes', 'Size of the filesystem of the cache');
   const used = gauge('oci_artifact_csi_disk_used_bytes', 'Bytes in use there');
   const available = gauge('oci_artifact_csi_disk_available_bytes', 'Bytes available there');
   const inodes = gauge('oci_artifact_csi_disk_inodes', 'Inodes there');

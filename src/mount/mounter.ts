@@ -52,7 +52,7 @@ export function openMounter(options: {
     if (kubelet !== undefined) return openPlace(path, kubeletDir, kubelet);
     throw new ArtifactError(
       'invalid',
-      `there is no kubelet folder ${kubeletDir} to look for ${path} in; where kubelet uses another one, name it with --kubelet-dir`,
+      `kubelet's directory ${kubeletDir}, in which ${path} should be, does not exist; if kubelet uses another one, set --kubelet-dir`,
     );
   }
 
@@ -71,7 +71,10 @@ export function openMounter(options: {
       using place = locate(target);
       if (place === undefined) {
         const folder = posix.dirname(target.path);
-        throw new ArtifactError('invalid', `cannot mount at ${target.path}: there is no folder ${folder}`);
+        throw new ArtifactError(
+          'invalid',
+          `cannot mount at ${target.path}: the directory ${folder} does not exist`,
+        );
       }
       if (!target.anywhere && !isSeen(place.parent))
         throw new ArtifactError('unavailable', unseen(kubeletDir));

@@ -27,7 +27,7 @@ export function parseBelow(path: string, start: string): string {
       'invalid',
       start === '/'
         ? 'the target path cannot be / itself'
-        : `target path ${path} is not below the kubelet folder ${start}; where kubelet uses another one, name it with --kubelet-dir`,
+        : `target path ${path} is not below kubelet's directory ${start}; if kubelet uses another one, set --kubelet-dir`,
     );
   }
   return path.slice(prefix.length);
@@ -66,7 +66,7 @@ function open(from: Folder, path: string, whole: string): Folder | undefined {
       case 'ENOTDIR':
         throw new ArtifactError(
           'invalid',
-          `${whole} is a file or goes through one, where a folder is needed; remove it`,
+          `${whole} is a file or goes through one, and must be a directory; remove it`,
           error,
         );
       default:

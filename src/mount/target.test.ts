@@ -92,7 +92,7 @@ test('a kubelet folder that is not there is named when it is needed', asRoot, as
   const target = { path: join(kubeletDir, 'pods/x'), anywhere: false };
   await assert.rejects(mounter.state(target, undefined), {
     code: 'invalid',
-    message: /no kubelet folder .*--kubelet-dir/,
+    message: /kubelet's directory .* does not exist.*--kubelet-dir/,
   });
 });
 
@@ -110,7 +110,7 @@ test('a failed mount leaves no folder, and a missing parent is named', asRoot, a
   rmdirSync(dirname(node.target.path));
   await assert.rejects(mounter.mount(node.view, node.target, []), {
     code: 'invalid',
-    message: /there is no folder/,
+    message: /the directory \S+ does not exist/,
   });
 });
 

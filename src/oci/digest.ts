@@ -33,7 +33,7 @@ export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text;
   throw new ArtifactError(
     'invalid',
-    `"${text.slice(0, 160)}" is not a digest: sha256:<64 hex> or sha512:<128 hex> is`,
+    `"${text.slice(0, 160)}" is not a digest: must be sha256:<64 hex> or sha512:<128 hex>`,
   );
 }
 

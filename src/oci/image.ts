@@ -68,6 +68,6 @@ export function planImage(
 function whyNot(mediaType: string): string {
   if (mediaType.endsWith('+encrypted')) return 'is encrypted, and this driver has no keys';
   if (mediaType.includes('.nydus.')) return 'is in the format of nydus, which only its snapshotter reads';
-  if (mediaType.includes('erofs')) return 'is an EROFS file system, not a tar';
+  if (mediaType.includes('erofs')) return 'is an EROFS filesystem, not a tar';
   return 'is of a media type that this driver does not unpack';
 }

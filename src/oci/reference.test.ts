@@ -90,16 +90,16 @@ describe('what is no reference is refused with what to write', () => {
     ['example.com./x', /is not a registry/],
     ['-a.b/x', /is not a registry/],
     ['my_host.io/x', /is not a registry/],
-    ['ghcr.io/', /the part "" of its path/],
-    ['ghcr.io//x', /the part "" of its path/],
-    ['/x', /the part "" of its path/],
-    ['ghcr.io/x/', /the part "" of its path/],
+    ['ghcr.io/', /its path has an empty part/],
+    ['ghcr.io//x', /its path has an empty part/],
+    ['/x', /its path has an empty part/],
+    ['ghcr.io/x/', /its path has an empty part/],
     ['ghcr.io/..', /the part ".." of its path/],
     ['ghcr.io/a___b', /the part "a___b"/],
     ['ghcr.io/a..b', /the part "a..b"/],
     ['ghcr.io/-a', /the part "-a"/],
     ['model ', /the part "model "/],
-    ['ghcr.io/mödel', /the part "m\?del"/],
+    ['ghcr.io/mödel', /the part "mödel"/],
     ['ghcr.io/x:', /the tag "" is not/],
     ['ghcr.io/x:.y', /the tag ".y" is not/],
     ['ghcr.io/x:a:b', /the tag "a:b" is not/],
@@ -224,7 +224,7 @@ describe('for every text', () => {
       return text.slice(0, index) + extra + text.slice(index);
     });
 
-  test('nothing but an ArtifactError is thrown, short and on one line, and what parses is printable', () => {
+  test('nothing but an ArtifactError is thrown, on one line, and what parses is printable', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string({ unit: 'binary' }), broken), text => {
         try {
@@ -235,7 +235,7 @@ describe('for every text', () => {
         } catch (thrown) {
           if (!(thrown instanceof ArtifactError)) throw thrown;
           assert.equal(thrown.code, 'invalid');
-          assert.match(thrown.message, /^[\x20-\x7e…]{1,600}$/);
+          assert.match(thrown.message, /^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]{1,5000}$/u);
         }
       }),
       { numRuns: 1000 },

@@ -1,5 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
 import { type Digest, isDigest } from './digest.ts';
+import { quoteName } from './name.ts';
 
 /** A repository of a registry: `registry` is host[:port] as users write it (`docker.io`), `path` the name below it. */
 export type Repository = { readonly registry: string; readonly path: string };
@@ -126,7 +127,9 @@ function toRepository(name: string, text: string): Repository | undefined {
     if (component.test(part)) continue;
     throw refusal(
       text,
-      `the part ${quote(part)} of its path is not lower-case letters and digits, joined by ".", "_", "__" or dashes`,
+      part === ''
+        ? 'its path has an empty part'
+        : `the part ${quote(part)} of its path must be lower-case letters and digits, joined by ".", "_", "__" or dashes`,
     );
   }
   const repository = full ? canonical(withoutHttpsPort(toRegistry(first, text)), path) : undefined;
@@ -152,7 +155,7 @@ function toRegistry(registry: string, text: string): string {
   const [, host, port] = registryShape.exec(registry) ?? [];
   const hostname = host === undefined ? undefined : URL.parse(`http://${registry}`)?.hostname;
   if (hostname === undefined)
-    throw refusal(text, `${quote(registry)} is not a registry: host or host:port is`);
+    throw refusal(text, `${quote(registry)} is not a registry: must be host or host:port`);
   if (host === hostname) return registry;
   throw refusal(
     text,
@@ -170,6 +173,5 @@ function refusal(text: string, why: string): ArtifactError {
 
 /** At most 160 characters on one line. */
 function quote(text: string): string {
-  const shown = text.slice(0, 160).replace(/[^\x20-\x7e]/g, '?');
-  return `"${shown}${text.length > 160 ? '…' : ''}"`;
+  return quoteName(text.length > 160 ? `${text.slice(0, 160)}…` : text);
 }

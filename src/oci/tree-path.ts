@@ -31,7 +31,7 @@ export function parseTreePath(text: string, label: string): string[] {
 /** As `parseTreePath`, for what needs a name of its own. @throws also for the root: an empty path, `.` or `/`. */
 export function parseFilePath(text: string, label: string): string[] {
   const parts = parseTreePath(text, label);
-  if (parts.length === 0) throw refusal(text, label, 'names the root itself, where only a folder can be');
+  if (parts.length === 0) throw refusal(text, label, 'names the root itself, which can only be a directory');
   return parts;
 }
 

@@ -50,7 +50,7 @@ export function readHostCertificates(
   if (directory === undefined) return byHost;
   const names = reading.names(directory);
   if (names === undefined) {
-    throw new ArtifactError('invalid', `the folder ${directory} does not exist; correct --certs-dir`);
+    throw new ArtifactError('invalid', `the directory ${directory} does not exist; correct --certs-dir`);
   }
   const earlier = before === undefined || before.kind === 'broken' ? undefined : before.value;
   for (const name of names) {

@@ -42,7 +42,7 @@ export function readHostsDir(
   if (directory === undefined) return named;
   const names = reading.names(directory);
   if (names === undefined) {
-    throw new ArtifactError('invalid', `the folder ${directory} does not exist; correct --hosts-dir`);
+    throw new ArtifactError('invalid', `the directory ${directory} does not exist; correct --hosts-dir`);
   }
   const earlier = before === undefined || before.kind === 'broken' ? undefined : before.value;
   const encoded = new Set<string>();

@@ -145,7 +145,10 @@ function toFields(value: unknown, at: string, known: readonly string[], refuse: 
     return refuse(at, 'must be an object');
   const unknown = Object.keys(value).find(key => !known.includes(key));
   if (unknown !== undefined) {
-    refuse(at, `has the field ${quoteName(unknown)}, which nobody knows; ${known.join(', ')} are known`);
+    refuse(
+      at,
+      `has the field ${quoteName(unknown)}, which is unknown; the known fields are ${known.join(', ')}`,
+    );
   }
   return value as Fields;
 }

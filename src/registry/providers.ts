@@ -55,7 +55,7 @@ function readTexts(config: string, reading: Reading): readonly FileText[] {
         .map(name => join(config, name))
     : [config];
   if (paths.length === 0) {
-    throw new ArtifactError('invalid', `${flag}: the folder ${config} has no *.json, *.yaml or *.yml`);
+    throw new ArtifactError('invalid', `${flag}: the directory ${config} has no *.json, *.yaml or *.yml`);
   }
   return paths.map(path => {
     const text = reading.text(path);

@@ -46,7 +46,7 @@ function toProxy(name: string, text: string | undefined): Proxy | undefined {
     );
   }
   if (url === null || !['http:', 'https:'].includes(url.protocol) || url.hostname === '') {
-    throw new ArtifactError('invalid', `${name} is not the address of a proxy: http://host:port is`);
+    throw new ArtifactError('invalid', `${name} is not the address of a proxy: must be http://host:port`);
   }
   const { username, password } = url;
   url.username = '';

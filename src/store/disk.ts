@@ -17,7 +17,7 @@ export type Disk = { usage(): Promise<DiskUsage> };
 export function openDisk(path: string): Disk {
   return {
     usage: () =>
-      attempt(`measuring the file system of ${path}`, async () => {
+      attempt(`measuring the filesystem of ${path}`, async () => {
         const { frsize, blocks, bfree, bavail, files, ffree } = await statfs(path);
         return {
           totalBytes: blocks * frsize,

@@ -54,6 +54,6 @@ function parseVersion(text: string | undefined, path: string): number {
   if (/^[1-9][0-9]{0,8}\n?$/.test(text)) return Number(text);
   throw new ArtifactError(
     'invalid',
-    `${path} holds no version number: if its folder is the state dir and made by this version, write 1 into it; if not, give another --state-dir`,
+    `${path} contains no version number; if its directory is a state directory of this version, write 1 into it, and otherwise give another --state-dir`,
   );
 }

@@ -82,7 +82,7 @@ export async function openRecords<T>(
   function refuse(path: string, thrown: unknown): never {
     throw new ArtifactError(
       'internal',
-      `${path}, a ${kind.noun}, cannot be read (${errnoOf(thrown)}), so that nobody knows what it holds: mend the disk, or remove that file, and the ${kind.noun} is lost`,
+      `${path}, a ${kind.noun}, cannot be read (${errnoOf(thrown)}), so that what it needs is not known; repair the disk, or remove that file and lose the ${kind.noun}`,
       thrown,
     );
   }
@@ -118,7 +118,7 @@ export async function openRecords<T>(
   for await (const [name, file] of readAll(() => {})) {
     if (scratch.isClosed || parse(name, file) !== undefined) continue;
     await rm(join(folder.path, name), { force: true });
-    note(`${join(folder.path, name)} was torn and is removed: that ${kind.noun} is lost`);
+    note(`${join(folder.path, name)} was incomplete and is removed; the ${kind.noun} is lost`);
   }
 
   return {

@@ -64,7 +64,7 @@ export type StoreOptions = GroundOptions & {
  */
 export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<Store> {
   const { stateDir, log } = options;
-  return attempt(`opening the state dir ${stateDir}`, async () => {
+  return attempt(`opening the state directory ${stateDir}`, async () => {
     signal?.throwIfAborted();
     await using opened = new AsyncDisposableStack();
     const { root, folder, scratch, journal, sizes, reads } = opened.use(await openGround(options));

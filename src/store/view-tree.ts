@@ -131,7 +131,11 @@ function nodeError(path: string, node: TreeNode, thrown: unknown): unknown {
   const errno = errnoOf(thrown);
   const entry = `${node.layer}: ${quoteName(path)}`;
   if (errno === 'ENAMETOOLONG') {
-    return new ArtifactError('unmountable', `${entry} has too long a path for this node's state dir`, thrown);
+    return new ArtifactError(
+      'unmountable',
+      `${entry} has too long a path for the state directory of this node`,
+      thrown,
+    );
   }
   if (errno === 'ENOENT' && node.kind === 'file') {
     return new ArtifactError(

@@ -128,15 +128,15 @@ const refused: readonly (readonly [what: string, text: string, message: RegExp])
   [
     'an unknown field',
     'default: deny\n\nrule: []',
-    /^line 3: rule is a field that nobody knows; default, rules are/,
+    /^line 3: rule is an unknown field; the known fields are default, rules/,
   ],
-  ['a merge key', 'default: deny\n<<: {a: b}', /^line 2: "<<" is a field that nobody knows/],
+  ['a merge key', 'default: deny\n<<: {a: b}', /^line 2: "<<" is an unknown field/],
   ['rules that are no list', 'default: deny\nrules: {}', /^line 2: rules must be a list$/],
   ['rules without a value', 'default: deny\nrules:', /^line 2: rules must be a list$/],
   [
     'an unknown field of a rule',
     rule('namespace: [a]'),
-    /^line 4: rules\[0\]\.namespace is a field that nobody knows/,
+    /^line 4: rules\[0\]\.namespace is an unknown field/,
   ],
   [
     'an empty selector',

@@ -41,7 +41,7 @@ const expression = (fields: string): string => `matchExpressions:\n  - ${fields}
 const refused: readonly (readonly [what: string, text: string, message: RegExp])[] = [
   ['an empty selector', '{}', /^line 1: the file selects every namespace; write namespaces: \["\*"\]/],
   ['no map', 'team', /must be a map of fields$/],
-  ['an unknown field', 'matchLabel: {a: b}', /^line 1: matchLabel is a field that nobody knows/],
+  ['an unknown field', 'matchLabel: {a: b}', /^line 1: matchLabel is an unknown field/],
   ['no labels', 'matchLabels: {}', /^line 1: matchLabels must have one label at least$/],
   ['labels as a list', 'matchLabels: [a]', /^line 1: matchLabels must be a map of fields$/],
   ['no expressions', 'matchExpressions: []', /matchExpressions must have one entry at least$/],
@@ -80,7 +80,7 @@ const refused: readonly (readonly [what: string, text: string, message: RegExp])
   [
     'an unknown field of an expression',
     expression('{key: a, operator: Exists, value: b}'),
-    /\[0\]\.value is a field that nobody knows; key, operator, values are known$/,
+    /\[0\]\.value is an unknown field; the known fields are key, operator, values$/,
   ],
 ];
 for (const [what, text, message] of refused) {

@@ -70,7 +70,7 @@ function toField(node: unknown, path: string, lineOfParent: number, lines: LineC
       );
       for (const [name, field] of known === undefined ? [] : fields) {
         if (!known?.includes(name)) {
-          field.refuse(`is a field that nobody knows; ${known?.join(', ')} are known`);
+          field.refuse(`is an unknown field; the known fields are ${known?.join(', ')}`);
         }
       }
       return fields;

@@ -14,7 +14,10 @@ export function parseSize(text: string): number {
   const power = ' KMGTP'.indexOf(unit.toUpperCase() || ' ');
   const bytes = Math.floor(Number(amount) * (binary === '' ? 1000 : 1024) ** power);
   if (Number.isSafeInteger(bytes)) return bytes;
-  throw new ArtifactError('invalid', `"${text}" is not a size: 4096, 500GiB or 10G are`);
+  throw new ArtifactError(
+    'invalid',
+    `invalid size "${text}": must be a number of bytes or one with a unit, such as 4096, 500GiB or 10G`,
+  );
 }
 
 /** For people, three digits at most: `0 B`, `512 B`, `3.1 GiB`, `512 MiB`. */

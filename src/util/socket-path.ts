@@ -9,6 +9,6 @@ export function verifySocketPath(path: string): void {
   if (length <= longest) return;
   throw new ArtifactError(
     'invalid',
-    `the path of the socket ${path} has ${length} bytes; Linux allows ${longest}: choose a shorter folder or name`,
+    `the path of the socket ${path} has ${length} bytes; Linux allows ${longest}: choose a shorter directory or name`,
   );
 }

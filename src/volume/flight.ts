@@ -114,7 +114,7 @@ export function createFlights<Result, Report, Who>({
     }
     if (hasCallers(flight)) return;
     if (flight.wanters.size === 0 || performance.now() - leftAt >= lingerMs)
-      flight.controller.abort(new ArtifactError('cancelled', 'nobody waits for it any more'));
+      flight.controller.abort(new ArtifactError('cancelled', 'no caller waits for it any more'));
   };
 
   const leave = (

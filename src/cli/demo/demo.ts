@@ -115,7 +115,7 @@ async function showVolumes(
       for (const { id, target } of [first, second]) await csi.unpublish(id, target, signal);
       expect([await isThere(first.target), await isThere(second.target)].includes(true), false);
     },
-    () => 'NodeUnpublishVolume for both: the mounts and their folders are gone',
+    () => 'NodeUnpublishVolume for both: the mounts and their directories are gone',
   );
 }
 
