@@ -1,5 +1,5 @@
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { parseJsonInSteps } from '../util/json.ts';
+import { isObject, parseJsonInSteps } from '../util/json.ts';
 import { isDigest } from './digest.ts';
 import { parseData } from './embedded-data.ts';
 import type { Descriptor } from './descriptor.ts';
@@ -181,10 +181,6 @@ function optionalText(value: unknown, field: string, refuse: Refuse): string | u
 /** Go writes what is nil as null, and some tools leave it out. */
 function isThere(value: unknown): boolean {
   return value !== undefined && value !== null;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** A value for an error text, short. What is nested is not written out: it may have 4 MiB. */

@@ -1,6 +1,6 @@
 import type { Credential, Holder } from '../oci/credential.ts';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
-import { parseJson } from '../util/json.ts';
+import { isObject, type JsonObject, parseJson } from '../util/json.ts';
 import {
   type AuthKey,
   bySpecificity,
@@ -68,7 +68,7 @@ export function parseDockerConfig(text: string, form: 'auths' | 'dockercfg', ori
 }
 
 /** Entries by their keys, as `auths` has them. */
-export function toDockerConfig(auths: Readonly<Record<string, unknown>>, origin: Origin): DockerConfig {
+export function toDockerConfig(auths: JsonObject, origin: Origin): DockerConfig {
   return { origin, entries: toEntries(auths, 'auth', origin), store: '' };
 }
 
@@ -112,11 +112,7 @@ export function* candidates(configs: readonly DockerConfig[], place: Place): Gen
 /** What `docker login` without a host stores its credential under. */
 const hubServer = 'https://index.docker.io/v1/';
 
-function toEntries(
-  fields: Readonly<Record<string, unknown>>,
-  kind: Entry['kind'],
-  origin: Origin,
-): readonly Entry[] {
+function toEntries(fields: JsonObject, kind: Entry['kind'], origin: Origin): readonly Entry[] {
   return Object.entries(fields).map(([written, value]) => ({
     key: parseAuthKey(written),
     written,
@@ -192,16 +188,12 @@ function decode(base64: string): string | undefined {
   }
 }
 
-function toFields(value: unknown, what: string, origin: Origin): Readonly<Record<string, unknown>> {
-  if (isFields(value)) return value;
+function toFields(value: unknown, what: string, origin: Origin): JsonObject {
+  if (isObject(value)) return value;
   throw new ArtifactError(
     origin.code,
     `${origin.name} cannot be used: ${what === '' ? 'it' : what} is not a JSON object`,
   );
-}
-
-function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function malformed(label: string, why: string, origin: Origin): ArtifactError {

@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
+import type { Field, Table } from '../configfile/field.ts';
+import { parseToml } from '../configfile/toml.ts';
 import { ArtifactError } from '../util/error.ts';
 import { parseGoDuration } from './go-duration.ts';
 import { usualConnectMs } from './hop.ts';
-import { parseToml, type TomlTable } from './toml-table.ts';
 
 /** A URL of hosts.toml: where the API is, with no slash at the end of `root`. */
 export type Address = {
@@ -45,7 +46,7 @@ const ours =
  */
 export function parseHostsFile(text: string, file: string, folder: string): HostsFile {
   const top = parseToml(text, file);
-  const server = top.text('server') ?? '';
+  const server = top.text('server', 'be-empty') ?? '';
   const hosts = top.table('host');
   const tables = hosts?.keys.flatMap(key => hosts.table(key) ?? []) ?? [];
   const unused = new Set([
@@ -93,8 +94,8 @@ function toAddress(text: string, overridePath: boolean | undefined, at: string):
   };
 }
 
-function toOptions(table: TomlTable, folder: string): HostOptions {
-  const said = table.texts('capabilities') ?? [];
+function toOptions(table: Table, folder: string): HostOptions {
+  const said = table.texts('capabilities', 'be-empty') ?? [];
   const able = said.length === 0 ? capabilities : said.map(text => text.toLowerCase());
   if (!able.every(capability => capabilities.includes(capability))) {
     throw new ArtifactError(
@@ -102,17 +103,14 @@ function toOptions(table: TomlTable, folder: string): HostOptions {
       `${table.at('capabilities')} may have ${capabilities.join(', ')} and nothing else`,
     );
   }
-  const ca = table.field('ca', isOneOrMany, 'a file, or a list of files') ?? [];
-  const client =
-    table.field('client', isClient, 'a file, a list of files, or a list of [certificate, key]') ?? [];
   return {
     pulls: able.includes('pull'),
     resolves: able.includes('resolve'),
-    ca: toList(ca).map(file => resolve(folder, file)),
-    client: toList(client).map(pair => {
-      const [cert, key] = typeof pair === 'string' ? [pair, ''] : pair;
-      return [resolve(folder, cert), resolve(folder, key === '' ? cert : key)];
-    }),
+    ca: toTexts(table.get('ca'), 'a file, or a list of files').map(file => resolve(folder, file)),
+    client: toPairs(table.get('client')).map(([cert, key]) => [
+      resolve(folder, cert),
+      resolve(folder, key === '' ? cert : key),
+    ]),
     skipVerify: table.flag('skip_verify') ?? false,
     headers: toHeaders(table.table('header')),
     connectMs: toConnectMs(table),
@@ -120,8 +118,8 @@ function toOptions(table: TomlTable, folder: string): HostOptions {
 }
 
 /** Zero is as if it were not said: for Go it means no limit, and nothing here waits for ever. */
-function toConnectMs(table: TomlTable): number {
-  const text = table.text('dial_timeout') ?? '0';
+function toConnectMs(table: Table): number {
+  const text = table.text('dial_timeout', 'be-empty') ?? '0';
   const ms = parseGoDuration(text);
   if (ms !== undefined && ms >= 0) return Math.ceil(ms) || usualConnectMs;
   throw new ArtifactError(
@@ -130,10 +128,10 @@ function toConnectMs(table: TomlTable): number {
   );
 }
 
-function toHeaders(table: TomlTable | undefined): Record<string, string> {
+function toHeaders(table: Table | undefined): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const key of table?.keys ?? []) {
-    const value = toList(table?.field(key, isOneOrMany, 'a text or a list of texts') ?? []).join(', ');
+    const value = toTexts(table?.get(key), 'a text or a list of texts').join(', ');
     const name = key.toLowerCase();
     if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || ours.test(name) || !/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) {
       throw new ArtifactError('invalid', `${table?.at(key)} is no header that can be added`);
@@ -143,20 +141,22 @@ function toHeaders(table: TomlTable | undefined): Record<string, string> {
   return headers;
 }
 
-type OneOrMany = string | readonly string[];
-type Client = string | readonly (string | readonly [string, string])[];
-
-function isOneOrMany(value: unknown): value is OneOrMany {
-  return typeof value === 'string' || (Array.isArray(value) && value.every(item => typeof item === 'string'));
+/** One or many. */
+function toTexts(field: Field | undefined, what: string): readonly string[] {
+  if (field?.kind === 'text') return [field.text('be-empty')];
+  if (field === undefined) return [];
+  return field.kind === 'list' ? field.texts('be-empty') : field.refuse(`must be ${what}`);
 }
 
-function isClient(value: unknown): value is Client {
-  if (!Array.isArray(value)) return typeof value === 'string';
-  return value.every(
-    item => typeof item === 'string' || (Array.isArray(item) && item.length === 2 && isOneOrMany(item)),
-  );
-}
-
-function toList<T>(value: string | readonly T[]): readonly (string | T)[] {
-  return typeof value === 'string' ? [value] : value;
+/** Certificates with their keys; an empty key is in the file of its certificate. */
+function toPairs(field: Field | undefined): readonly (readonly [cert: string, key: string])[] {
+  const wanted = 'must be a file, a list of files, or a list of [certificate, key]';
+  if (field?.kind === 'text') return [[field.text('be-empty'), '']];
+  if (field === undefined) return [];
+  if (field.kind !== 'list') return field.refuse(wanted);
+  return field.list('be-empty').map(item => {
+    if (item.kind === 'text') return [item.text('be-empty'), ''];
+    const [cert, key, ...more] = item.kind === 'list' ? item.texts('be-empty') : [];
+    return cert === undefined || key === undefined || more.length > 0 ? field.refuse(wanted) : [cert, key];
+  });
 }

@@ -69,36 +69,39 @@ for (const version of ['v1', 'v1beta1', 'v1alpha1']) {
 describe('what kubelet would refuse is refused, by the name of its field', () => {
   const top = withProvider({});
   const rows: readonly (readonly [document: unknown, message: RegExp])[] = [
-    ['S3CRET', /it must be an object/],
+    ['S3CRET', /it must be a map of fields/],
     [{ ...top, kind: 'Pod' }, /kind must be CredentialProviderConfig/],
     [{ ...top, apiVersion: 'kubelet.config.k8s.io/v2' }, /apiVersion must be/],
     [{ ...top, providers: [] }, /providers must have one entry/],
     [{ ...top, providers: { a: 'S3CRET' } }, /providers must be a list/],
-    [{ ...top, extra: 1 }, /the field "?extra"?, which is unknown/],
-    [withProvider({ matchimages: ['a'] }), /providers\[0\] has the field "?matchimages"?, which is unknown/],
+    [{ ...top, extra: 1 }, /extra is an unknown field; the known fields are apiVersion, kind, providers/],
+    [
+      withProvider({ matchimages: ['a'] }),
+      /providers\[0\]\.matchimages is an unknown field; the known fields are/,
+    ],
     [withProvider({ name: '' }), /providers\[0\]\.name/],
     [withProvider({ name: '../sh' }), /name must be the name of a program/],
     [withProvider({ name: '..' }), /name must be the name of a program/],
     [withProvider({ name: 'a b' }), /name must be the name of a program/],
     [withProvider({ apiVersion: 'v1' }), /providers\[0\]\.apiVersion must be/],
     [withProvider({ matchImages: [] }), /matchImages must have one entry/],
-    [withProvider({ matchImages: [''] }), /matchImages\[0\] must be text/],
-    [withProvider({ defaultCacheDuration: undefined }), /defaultCacheDuration must be text/],
+    [withProvider({ matchImages: [''] }), /matchImages\[0\] must not be empty/],
+    [withProvider({ defaultCacheDuration: undefined }), /has no defaultCacheDuration/],
     [withProvider({ defaultCacheDuration: '12' }), /defaultCacheDuration must be a duration/],
     [withProvider({ defaultCacheDuration: '-1s' }), /defaultCacheDuration must be a duration/],
     [withProvider({ args: [1] }), /args\[0\] must be text/],
     [withProvider({ env: [{ name: 'A', value: 5 }] }), /env\[0\]\.value must be text/],
-    [withProvider({ env: [{ value: 'S3CRET' }] }), /env\[0\]\.name must be text/],
+    [withProvider({ env: [{ value: 'S3CRET' }] }), /env\[0\] has no name/],
     [withProvider({ env: { A: 'S3CRET' } }), /env must be a list/],
     [withProvider({ tokenAttributes: { ...tokenAttributes, cacheType: 'Pod' } }), /cacheType must be/],
-    [withProvider({ tokenAttributes: { ...tokenAttributes, cacheType: undefined } }), /cacheType must be/],
+    [withProvider({ tokenAttributes: { ...tokenAttributes, cacheType: undefined } }), /has no cacheType/],
     [
       withProvider({ tokenAttributes: { ...tokenAttributes, requireServiceAccount: 'yes' } }),
       /requireServiceAccount must be true or false/,
     ],
     [
       withProvider({ tokenAttributes: { ...tokenAttributes, serviceAccountTokenAudience: '' } }),
-      /serviceAccountTokenAudience must be text/,
+      /serviceAccountTokenAudience must not be empty/,
     ],
     [
       withProvider({
@@ -132,7 +135,7 @@ describe('what kubelet would refuse is refused, by the name of its field', () =>
         (thrown: unknown) =>
           thrown instanceof ArtifactError &&
           thrown.code === 'invalid' &&
-          thrown.message.startsWith('the credential provider configuration /etc/p.yaml: ') &&
+          thrown.message.startsWith('/etc/p.yaml:1: ') &&
           message.test(thrown.message) &&
           !thrown.message.includes('S3CRET'),
       );
@@ -142,7 +145,7 @@ describe('what kubelet would refuse is refused, by the name of its field', () =>
   test('what is neither YAML nor JSON', () => {
     assert.throws(() => parseProviderConfig('a: [S3CRET', 'f'), {
       code: 'invalid',
-      message: 'the credential provider configuration f: it is neither YAML nor JSON',
+      message: 'f:1: it is neither YAML nor JSON',
     });
   });
 });

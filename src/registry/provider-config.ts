@@ -1,6 +1,5 @@
-import { parse } from 'yaml';
-import { quoteName } from '../oci/name.ts';
-import { ArtifactError } from '../util/error.ts';
+import type { Field, Table } from '../configfile/field.ts';
+import { parseYaml } from '../configfile/yaml.ts';
 import { parseGoDuration } from './go-duration.ts';
 
 /** One credential provider plugin, as kubelet's CredentialProviderConfig describes it. */
@@ -26,8 +25,6 @@ export type TokenAttributes = {
   readonly optionalAnnotations: readonly string[];
 };
 
-type Fields = Readonly<Record<string, unknown>>;
-
 const versions = ['v1', 'v1beta1', 'v1alpha1'];
 
 /**
@@ -37,130 +34,85 @@ const versions = ['v1', 'v1beta1', 'v1alpha1'];
  * @throws ArtifactError `invalid` naming file and field, and quoting no value: `env` may hold secrets.
  */
 export function parseProviderConfig(text: string, file: string): readonly ProviderConfig[] {
-  const refuse: Refuse = (field, why) => {
-    throw new ArtifactError('invalid', `the credential provider configuration ${file}: ${field} ${why}`);
-  };
-  let document: unknown;
-  try {
-    document = parse(text, { logLevel: 'error' });
-  } catch {
-    return refuse('it', 'is neither YAML nor JSON');
-  }
-  const top = toFields(document, 'it', ['apiVersion', 'kind', 'providers'], refuse);
-  if (top['kind'] !== 'CredentialProviderConfig') refuse('kind', 'must be CredentialProviderConfig');
-  if (!versions.some(version => top['apiVersion'] === `kubelet.config.k8s.io/${version}`)) {
-    refuse('apiVersion', `must be kubelet.config.k8s.io/ and ${versions.join(', ')}`);
-  }
-  const providers = toList(top['providers'], 'providers', refuse);
-  if (providers.length === 0) refuse('providers', 'must have one entry at least');
-  return providers.map((provider, index) => toProvider(provider, `providers[${index}]`, refuse));
+  const top = parseYaml(text, { kind: 'kubernetes', file });
+  top.only('apiVersion', 'kind', 'providers');
+  const kind = top.need('kind');
+  if (kind.text() !== 'CredentialProviderConfig') kind.refuse('must be CredentialProviderConfig');
+  verifyVersion(top.need('apiVersion'), 'kubelet.config.k8s.io');
+  return top
+    .need('providers')
+    .list()
+    .map(entry => toProvider(entry.table()));
 }
 
-function toProvider(value: unknown, at: string, refuse: Refuse): ProviderConfig {
-  const known = [
-    'name',
-    'apiVersion',
-    'matchImages',
-    'defaultCacheDuration',
-    'args',
-    'env',
-    'tokenAttributes',
-  ];
-  const fields = toFields(value, at, known, refuse);
-  const name = toText(fields['name'], `${at}.name`, refuse);
-  if (/[/ \0]/.test(name) || name === '.' || name === '..') {
-    refuse(`${at}.name`, 'must be the name of a program, with no slash or space');
+function toProvider(entry: Table): ProviderConfig {
+  entry.only('name', 'apiVersion', 'matchImages', 'defaultCacheDuration', 'args', 'env', 'tokenAttributes');
+  const name = entry.need('name');
+  if (/[/ \0]/.test(name.text()) || name.text() === '.' || name.text() === '..') {
+    name.refuse('must be the name of a program, with no slash or space');
   }
-  const apiVersion = toText(fields['apiVersion'], `${at}.apiVersion`, refuse);
-  if (!versions.some(version => apiVersion === `credentialprovider.kubelet.k8s.io/${version}`)) {
-    refuse(`${at}.apiVersion`, `must be credentialprovider.kubelet.k8s.io/ and ${versions.join(', ')}`);
-  }
-  const matchImages = toTexts(fields['matchImages'], `${at}.matchImages`, refuse);
-  if (matchImages.length === 0) refuse(`${at}.matchImages`, 'must have one entry at least');
-  const defaultCacheMs = parseGoDuration(
-    toText(fields['defaultCacheDuration'], `${at}.defaultCacheDuration`, refuse),
-  );
+  const apiVersion = verifyVersion(entry.need('apiVersion'), 'credentialprovider.kubelet.k8s.io');
+  const duration = entry.need('defaultCacheDuration');
+  const defaultCacheMs = parseGoDuration(duration.text());
   if (defaultCacheMs === undefined || defaultCacheMs < 0) {
-    return refuse(`${at}.defaultCacheDuration`, 'must be a duration such as 12h or 0s');
+    return duration.refuse('must be a duration such as 12h or 0s');
   }
-  const tokens = fields['tokenAttributes'] ?? undefined;
+  const tokens = entry.get('tokenAttributes');
   if (tokens !== undefined && !apiVersion.endsWith('/v1')) {
-    refuse(`${at}.tokenAttributes`, 'needs apiVersion credentialprovider.kubelet.k8s.io/v1');
+    tokens.refuse('needs apiVersion credentialprovider.kubelet.k8s.io/v1');
   }
   return {
-    name,
+    name: name.text(),
     apiVersion,
-    matchImages,
+    matchImages: entry.need('matchImages').texts(),
     defaultCacheMs,
-    args: toList(fields['args'] ?? [], `${at}.args`, refuse).map((arg, index) =>
-      typeof arg === 'string' ? arg : refuse(`${at}.args[${index}]`, 'must be text; quote it'),
-    ),
-    environment: toEnvironment(fields['env'] ?? [], `${at}.env`, refuse),
-    ...(tokens === undefined
-      ? {}
-      : { tokenAttributes: toTokenAttributes(tokens, `${at}.tokenAttributes`, refuse) }),
+    args: entry.texts('args', 'be-empty') ?? [],
+    environment: Object.fromEntries((entry.tables('env', 'be-empty') ?? []).map(toVariable)),
+    ...(tokens === undefined ? {} : { tokenAttributes: toTokenAttributes(tokens.table()) }),
   };
 }
 
-function toEnvironment(value: unknown, at: string, refuse: Refuse): Readonly<Record<string, string>> {
-  const pairs = toList(value, at, refuse).map((entry, index) => {
-    const fields = toFields(entry, `${at}[${index}]`, ['name', 'value'], refuse);
-    const name = toText(fields['name'], `${at}[${index}].name`, refuse);
-    const content = fields['value'] ?? '';
-    if (typeof content !== 'string') return refuse(`${at}[${index}].value`, 'must be text; quote it');
-    return [name, content] as const;
-  });
-  return Object.fromEntries(pairs);
+function toVariable(entry: Table): readonly [name: string, value: string] {
+  entry.only('name', 'value');
+  return [entry.need('name').text(), entry.text('value', 'be-empty') ?? ''];
 }
 
-function toTokenAttributes(value: unknown, at: string, refuse: Refuse): TokenAttributes {
-  const annotations = [
+function toTokenAttributes(entry: Table): TokenAttributes {
+  const [requiredKey, optionalKey] = [
     'requiredServiceAccountAnnotationKeys',
     'optionalServiceAccountAnnotationKeys',
-  ] as const;
-  const known = ['serviceAccountTokenAudience', 'cacheType', 'requireServiceAccount', ...annotations];
-  const fields = toFields(value, at, known, refuse);
-  const { cacheType, requireServiceAccount: required } = fields;
+  ];
+  entry.only('serviceAccountTokenAudience', 'cacheType', 'requireServiceAccount', requiredKey, optionalKey);
+  const written = entry.need('cacheType');
+  const cacheType = written.text();
   if (cacheType !== 'ServiceAccount' && cacheType !== 'Token') {
-    return refuse(`${at}.cacheType`, 'must be ServiceAccount or Token');
+    return written.refuse('must be ServiceAccount or Token');
   }
-  if (typeof required !== 'boolean') return refuse(`${at}.requireServiceAccount`, 'must be true or false');
-  const [requiredAnnotations = [], optionalAnnotations = []] = annotations.map(key =>
-    toTexts(fields[key] ?? [], `${at}.${key}`, refuse),
-  );
-  if (!required && requiredAnnotations.length > 0) {
-    refuse(`${at}.requireServiceAccount`, 'must be true where annotations are required');
+  const required = entry.need('requireServiceAccount');
+  const requiredAnnotations = toNames(entry, requiredKey);
+  const optionalAnnotations = toNames(entry, optionalKey);
+  if (!required.flag() && requiredAnnotations.length > 0) {
+    required.refuse('must be true where annotations are required');
   }
   if (requiredAnnotations.some(key => optionalAnnotations.includes(key))) {
-    refuse(at, 'has an annotation key that is both required and optional');
+    entry.refuse('has an annotation key that is both required and optional');
   }
-  const audience = toText(fields['serviceAccountTokenAudience'], `${at}.serviceAccountTokenAudience`, refuse);
-  return { audience, cacheType, required, requiredAnnotations, optionalAnnotations };
+  return {
+    audience: entry.need('serviceAccountTokenAudience').text(),
+    cacheType,
+    required: required.flag(),
+    requiredAnnotations,
+    optionalAnnotations,
+  };
 }
 
-type Refuse = (field: string, why: string) => never;
-
-function toFields(value: unknown, at: string, known: readonly string[], refuse: Refuse): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    return refuse(at, 'must be an object');
-  const unknown = Object.keys(value).find(key => !known.includes(key));
-  if (unknown !== undefined) {
-    refuse(
-      at,
-      `has the field ${quoteName(unknown)}, which is unknown; the known fields are ${known.join(', ')}`,
-    );
-  }
-  return value as Fields;
+/** The list may be empty, its texts not. */
+function toNames(entry: Table, key: string): readonly string[] {
+  return (entry.list(key, 'be-empty') ?? []).map(name => name.text());
 }
 
-function toList(value: unknown, at: string, refuse: Refuse): readonly unknown[] {
-  return Array.isArray(value) ? value : refuse(at, 'must be a list');
-}
-
-function toTexts(value: unknown, at: string, refuse: Refuse): readonly string[] {
-  return toList(value, at, refuse).map((entry, index) => toText(entry, `${at}[${index}]`, refuse));
-}
-
-function toText(value: unknown, at: string, refuse: Refuse): string {
-  return typeof value === 'string' && value !== '' ? value : refuse(at, 'must be text that is not empty');
+function verifyVersion(field: Field, group: string): string {
+  const version = field.text();
+  if (versions.some(known => version === `${group}/${known}`)) return version;
+  return field.refuse(`must be ${group}/ and ${versions.join(', ')}`);
 }

@@ -1,5 +1,5 @@
 import { ArtifactError } from '../util/error.ts';
-import { parseJson } from '../util/json.ts';
+import { isObject, type JsonObject, parseJson } from '../util/json.ts';
 import { parseGoDuration } from './go-duration.ts';
 
 /** A CredentialProviderRequest: `image` is host and repository, with neither tag nor digest. */
@@ -16,7 +16,7 @@ export type ProviderResponse = {
   /** Undefined: the provider's default. */
   readonly cacheMs?: number;
   /** Credentials by registry keys, which may be globs; not judged yet. */
-  readonly auth: Readonly<Record<string, unknown>>;
+  readonly auth: JsonObject;
 };
 
 /** The JSON that a plugin reads from its input (credentialprovider.kubelet.k8s.io). */
@@ -42,19 +42,22 @@ export function parseProviderResponse(text: string, apiVersion: string): Provide
   const refuse = (why: string): never => {
     throw new ArtifactError('unavailable', `its answer ${why}`);
   };
-  const fields = toFields(parse(text)) ?? refuse('is not a JSON object');
+  const fields = parse(text);
+  if (!isObject(fields)) return refuse('is not a JSON object');
   if (fields['kind'] !== 'CredentialProviderResponse') refuse('is not of kind CredentialProviderResponse');
   if (fields['apiVersion'] !== apiVersion) refuse(`is not of apiVersion ${apiVersion}`);
-  const { cacheKeyType, cacheDuration = null, auth } = fields;
+  const { cacheKeyType, cacheDuration = null } = fields;
+  const auth = fields['auth'] ?? {};
   if (cacheKeyType !== 'Image' && cacheKeyType !== 'Registry' && cacheKeyType !== 'Global') {
     return refuse('has no cacheKeyType of Image, Registry or Global');
   }
   const cacheMs = typeof cacheDuration === 'string' ? parseGoDuration(cacheDuration) : undefined;
   if (cacheDuration !== null && cacheMs === undefined) refuse('has a cacheDuration that is no duration');
+  if (!isObject(auth)) return refuse('has an auth that is not an object');
   return {
     cacheKeyType,
     ...(cacheMs === undefined ? {} : { cacheMs }),
-    auth: toFields(auth ?? {}) ?? refuse('has an auth that is not an object'),
+    auth,
   };
 }
 
@@ -64,10 +67,4 @@ function parse(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-function toFields(value: unknown): Readonly<Record<string, unknown>> | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Readonly<Record<string, unknown>>)
-    : undefined;
 }

@@ -118,7 +118,7 @@ proxy = "p"
     );
     assert.match(
       conf.notes.join(),
-      /^\/etc\/containers\/registries\.conf:5: registry\.location: .*came before/,
+      /^\/etc\/containers\/registries\.conf:5: registry\[\d\]\.location: .*came before/,
     );
   });
 
@@ -126,7 +126,7 @@ proxy = "p"
     test(`a prefix that no reference begins with: ${prefix}`, () => {
       const conf = parseRegistriesConf(`[[registry]]\nlocation = "${prefix}"\n`, file);
       assert.deepEqual(conf.rules, []);
-      assert.match(conf.notes.join(), /registry\.location: no reference begins with/);
+      assert.match(conf.notes.join(), /registry\[\d\]\.location: no reference begins with/);
     });
   }
 });
@@ -145,7 +145,11 @@ describe('what is wrong is refused with file, line and key', () => {
       'unqualified-search-registries = "docker.io"',
       /conf:1: unqualified-search-registries must be a list/,
     ],
-    ['search with a number', 'unqualified-search-registries = ["a.io", 1]', /must be a list of texts/],
+    [
+      'search with a number',
+      'unqualified-search-registries = ["a.io", 1]',
+      /search-registries\[1\] must be text/,
+    ],
     [
       'search with a path',
       'unqualified-search-registries = ["quay.io/org"]',
@@ -170,7 +174,7 @@ describe('what is wrong is refused with file, line and key', () => {
     [
       'an alias with a tag in its name',
       '[aliases]\n"x:1" = "ghcr.io/x"',
-      /conf:2: aliases\."x:1" must be a short name/,
+      /conf:2: aliases\["x:1"\] must be a short name/,
     ],
     ['an alias of a full name', '[aliases]\n"ghcr.io/x" = "ghcr.io/y"', /must be a short name/],
     ['an erased alias with a bad name', '[aliases]\n"X" = ""', /conf:2: aliases\.X: .*upper-case/],
@@ -178,79 +182,79 @@ describe('what is wrong is refused with file, line and key', () => {
     [
       'neither prefix nor location',
       '[[registry]]\nblocked = true',
-      /registry\.prefix is missing, and so is location/,
+      /registry\[\d\]\.prefix is missing, and so is location/,
     ],
-    ['a number as prefix', '[[registry]]\nprefix = 5', /conf:2: registry\.prefix must be text/],
+    ['a number as prefix', '[[registry]]\nprefix = 5', /conf:2: registry\[\d\]\.prefix must be text/],
     [
       'insecure in quotes',
       '[[registry]]\nlocation="a.io"\n[[registry]]\nlocation="b.io"\ninsecure = "yes"',
-      /conf:5: registry\.insecure must be true or false/,
+      /conf:5: registry\[\d\]\.insecure must be true or false/,
     ],
     [
       'blocked as a number',
       '[[registry]]\nlocation="a.io"\nblocked = 1',
-      /conf:3: registry\.blocked must be true or false/,
+      /conf:3: registry\[\d\]\.blocked must be true or false/,
     ],
     [
       'a location with a scheme',
       '[[registry]]\nlocation = "http://a.io"',
-      /conf:2: registry\.location: leave out http:\/\//,
+      /conf:2: registry\[\d\]\.location: leave out http:\/\//,
     ],
     [
       'a prefix with a scheme',
       '[[registry]]\nprefix = "https://a.io"',
-      /registry\.prefix: leave out https:\/\//,
+      /registry\[\d\]\.prefix: leave out https:\/\//,
     ],
     ['a wildcard with a path', '[[registry]]\nprefix = "*.a.io/x"', /a wildcard is \*\.domain/],
     [
       'a mirror that is nowhere',
       '[[registry]]\nlocation="a.io"\n[[registry.mirror]]\ninsecure = true',
-      /conf: registry\.mirror\.location must be where the mirror is/,
+      /conf: registry\[\d\]\.mirror\[\d\]\.location must be where the mirror is/,
     ],
     [
       'a mirror without a dot, of the second registry',
       '[[registry]]\nlocation="a.io"\n[[registry.mirror]]\nlocation="m.io"\n[[registry]]\nlocation="b.io"\n[[registry.mirror]]\nlocation="m"',
-      /conf:8: registry\.mirror\.location must be where/,
+      /conf:8: registry\[\d\]\.mirror\[\d\]\.location must be where/,
     ],
     [
       'a mirror as a table',
       '[[registry]]\nlocation="a.io"\n[registry.mirror]\nlocation="m.io"',
-      /conf:3: registry\.mirror must be an array of tables, \[\[registry\.mirror\]\]/,
+      /conf:3: registry\[\d\]\.mirror must be an array of tables, \[\[registry\.mirror\]\]/,
     ],
     [
       'an unknown use of a mirror',
       '[[registry]]\nlocation="a.io"\n[[registry.mirror]]\nlocation="m.io"\npull-from-mirror="some"',
-      /conf:5: registry\.mirror\.pull-from-mirror must be one of all, digest-only, tag-only/,
+      /conf:5: registry\[\d\]\.mirror\[\d\]\.pull-from-mirror must be one of all, digest-only, tag-only/,
     ],
     [
       'two uses of a mirror that exclude each other',
       '[[registry]]\nlocation="a.io"\nmirror-by-digest-only=true\n[[registry.mirror]]\nlocation="m.io"\npull-from-mirror="all"',
-      /conf:6: registry\.mirror\.pull-from-mirror and mirror-by-digest-only = true of its registry exclude/,
+      /conf:6: registry\[\d\]\.mirror\[\d\]\.pull-from-mirror and mirror-by-digest-only = true of its registry exclude/,
     ],
     [
       'the use of a mirror where there is none',
       '[[registry]]\nlocation="a.io"\npull-from-mirror="all"',
-      /conf:3: registry\.pull-from-mirror belongs into a \[\[registry\.mirror\]\]/,
+      /conf:3: registry\[\d\]\.pull-from-mirror belongs into a \[\[registry\.mirror\]\]/,
     ],
     [
       'mirror-by-digest-only in quotes',
       '[[registry]]\nlocation="a.io"\nmirror-by-digest-only="true"',
-      /conf:3: registry\.mirror-by-digest-only must be true or false/,
+      /conf:3: registry\[\d\]\.mirror-by-digest-only must be true or false/,
     ],
     [
       'a prefix without a location, which is no wildcard',
       '[[registry]]\nprefix = "a.io/x"\nblocked = true',
-      /conf:2: registry\.prefix: location is missing; write it too/,
+      /conf:2: registry\[\d\]\.prefix: location is missing; write it too/,
     ],
     [
       'two tables of one location that disagree in blocked',
       '[[registry]]\nlocation = "a.io"\nblocked = true\n[[registry]]\nlocation = "a.io"',
-      /conf:5: registry\.location: "a\.io" has blocked = true in another \[\[registry\]\]/,
+      /conf:5: registry\[\d\]\.location: "a\.io" has blocked = true in another \[\[registry\]\]/,
     ],
     [
       'two prefixes of one location that disagree in insecure',
       '[[registry]]\nprefix = "a.io"\nlocation = "c.io"\n[[registry]]\nprefix = "b.io"\nlocation = "c.io:443"\ninsecure = true',
-      /conf:7: registry\.insecure: "c\.io" has insecure = false in another \[\[registry\]\]/,
+      /conf:7: registry\[\d\]\.insecure: "c\.io" has insecure = false in another \[\[registry\]\]/,
     ],
     [
       'two wildcards that disagree',

@@ -1,7 +1,8 @@
+import type { Table } from '../configfile/field.ts';
+import { parseToml } from '../configfile/toml.ts';
 import { parseReference, parseRepository, type Repository } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { beginning, parseRule, type RegistryRule, unusedKeys } from './registry-rule.ts';
-import { parseToml, type TomlTable } from './toml-table.ts';
 
 /** What is done with a short name that several search registries could have (containers-registries.conf(5)). */
 export type ShortNameMode = 'enforcing' | 'permissive' | 'disabled';
@@ -37,10 +38,12 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
       `${top.at('registries')} is version 1 of the format; write version 2: [[registry]] tables and unqualified-search-registries`,
     );
   }
-  const search = top.texts('unqualified-search-registries')?.map(text => toSearchRegistry(text, top));
+  const search = top
+    .texts('unqualified-search-registries', 'be-empty')
+    ?.map(text => toSearchRegistry(text, top));
   const mode = toMode(top);
   const aliases = top.table('aliases');
-  const tables = top.tables('registry');
+  const tables = top.tables('registry', 'be-empty') ?? [];
   const notes: string[] = [];
   const rules = new Map<string, RegistryRule>();
   const byPlace = new Map<string, RegistryRule>();
@@ -69,7 +72,7 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
 }
 
 /** Of one location, or one wildcard, nobody could tell which of two answers is meant. */
-function verifyAgreement(rule: RegistryRule, byPlace: Map<string, RegistryRule>, table: TomlTable): void {
+function verifyAgreement(rule: RegistryRule, byPlace: Map<string, RegistryRule>, table: Table): void {
   const place = rule.location ?? rule.prefix;
   const before = byPlace.get(place) ?? rule;
   byPlace.set(place, before);
@@ -82,8 +85,8 @@ function verifyAgreement(rule: RegistryRule, byPlace: Map<string, RegistryRule>,
   }
 }
 
-function toMode(top: TomlTable): ShortNameMode | undefined {
-  const mode = top.text('short-name-mode');
+function toMode(top: Table): ShortNameMode | undefined {
+  const mode = top.text('short-name-mode', 'be-empty');
   if (mode === undefined || mode === '') return undefined;
   if (isMode(mode)) return mode;
   throw new ArtifactError('invalid', `${top.at('short-name-mode')} must be one of ${modes.join(', ')}`);
@@ -93,7 +96,7 @@ function isMode(text: string): text is ShortNameMode {
   return modes.includes(text);
 }
 
-function toSearchRegistry(text: string, top: TomlTable): string {
+function toSearchRegistry(text: string, top: Table): string {
   const registry = text.replace(/\/+$/, '');
   const parsed = /[*/]/.test(registry) ? undefined : beginning(registry);
   if (parsed !== undefined) return parsed.registry;
@@ -104,8 +107,8 @@ function toSearchRegistry(text: string, top: TomlTable): string {
   );
 }
 
-function toAlias(name: string, aliases: TomlTable, file: string): Alias {
-  const value = aliases.text(name);
+function toAlias(name: string, aliases: Table, file: string): Alias {
+  const value = aliases.text(name, 'be-empty');
   const parsed = because(aliases.at(name), () => parseReference(name));
   if (parsed.kind === 'full' || parsed.name !== name) {
     throw new ArtifactError(

@@ -1,6 +1,6 @@
+import type { Table } from '../configfile/field.ts';
 import { parseReference, type Reference, withoutHttpsPort } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { TomlTable } from './toml-table.ts';
 
 /**
  * A `[[registry]]` table of registries.conf. `prefix` begins full references: `host[:port]`, a namespace, a repository,
@@ -26,7 +26,7 @@ const used = ['prefix', 'location', 'insecure', 'blocked', 'mirror', 'mirror-by-
 const usedOfMirror = ['location', 'insecure', 'pull-from-mirror'];
 
 /** @throws ArtifactError `invalid` naming file, line and key, also where containers refuses the file. */
-export function parseRule(table: TomlTable, file: string): RegistryRule {
+export function parseRule(table: Table, file: string): RegistryRule {
   const location = toPlace(table, 'location');
   const prefix = toPlace(table, 'prefix') ?? location;
   if (prefix === undefined) {
@@ -56,17 +56,16 @@ export function parseRule(table: TomlTable, file: string): RegistryRule {
     ...(location === undefined ? {} : { location }),
     insecure: table.flag('insecure') ?? false,
     blocked: table.flag('blocked') ?? false,
-    mirrors: table.tables('mirror').map(mirror => toMirror(mirror, byDigestOnly)),
+    mirrors: (table.tables('mirror', 'be-empty') ?? []).map(mirror => toMirror(mirror, byDigestOnly)),
     file,
   };
 }
 
 /** The keys that this driver does not use, as `registry.surprise`. */
-export function unusedKeys(table: TomlTable): readonly string[] {
+export function unusedKeys(table: Table): readonly string[] {
   return [
     ...table.keys.filter(key => !used.includes(key)).map(key => `registry.${key}`),
-    ...table
-      .tables('mirror')
+    ...(table.tables('mirror', 'be-empty') ?? [])
       .flatMap(mirror => mirror.keys.filter(key => !usedOfMirror.includes(key)))
       .map(key => `registry.mirror.${key}`),
   ];
@@ -83,7 +82,7 @@ export function beginning(prefix: string): Reference | undefined {
   }
 }
 
-function toMirror(table: TomlTable, byDigestOnly: boolean): Mirror {
+function toMirror(table: Table, byDigestOnly: boolean): Mirror {
   const location = toPlace(table, 'location');
   if (location === undefined || location.includes('*') || beginning(location) === undefined) {
     throw new ArtifactError(
@@ -98,9 +97,9 @@ function toMirror(table: TomlTable, byDigestOnly: boolean): Mirror {
   };
 }
 
-function toServes(table: TomlTable, byDigestOnly: boolean): Serves {
+function toServes(table: Table, byDigestOnly: boolean): Serves {
   const key = 'pull-from-mirror';
-  const text = table.text(key) ?? '';
+  const text = table.text(key, 'be-empty') ?? '';
   if (text === '') return byDigestOnly ? 'digest-only' : 'all';
   if (!isServes(text)) {
     throw new ArtifactError('invalid', `${table.at(key)} must be one of ${serves.join(', ')}`);
@@ -116,8 +115,8 @@ function isServes(text: string): text is Serves {
   return serves.includes(text);
 }
 
-function toPlace(table: TomlTable, key: string): string | undefined {
-  const place = table.text(key)?.replace(/\/+$/, '');
+function toPlace(table: Table, key: string): string | undefined {
+  const place = table.text(key, 'be-empty')?.replace(/\/+$/, '');
   if (place === undefined || place === '') return undefined;
   if (!place.includes('://')) return withoutHttpsPort(place);
   throw new ArtifactError(

@@ -113,9 +113,9 @@ const reference = (glob: string): string =>
   rule(`{}\n`).replace('{}', `namespaces: [a]\n    references: ["${glob}"]`);
 
 const refused: readonly (readonly [what: string, text: string, message: RegExp])[] = [
-  ['an empty file', '', /^line 1: the file must be a map of fields$/],
-  ['a list', '- a', /^line 1: the file must be a map/],
-  ['no default', 'rules: []', /^line 1: the file has no default; write default: deny$/],
+  ['an empty file', '', /^line 1: it must be a map of fields$/],
+  ['a list', '- a', /^line 1: it must be a map/],
+  ['no default', 'rules: []', /^line 1: it has no default; write default: deny$/],
   ['a default that is neither', 'default: yes', /^line 1: default must be allow or deny$/],
   ['what is not YAML', 'default: allow\nrules: [', /^line 2: it is not plain YAML: /],
   [
@@ -128,11 +128,11 @@ const refused: readonly (readonly [what: string, text: string, message: RegExp])
   [
     'an unknown field',
     'default: deny\n\nrule: []',
-    /^line 3: rule is an unknown field; the known fields are default, rules/,
+    /^line 3: rule is an unknown field; the known fields are default, rules$/,
   ],
-  ['a merge key', 'default: deny\n<<: {a: b}', /^line 2: "<<" is an unknown field/],
-  ['rules that are no list', 'default: deny\nrules: {}', /^line 2: rules must be a list$/],
-  ['rules without a value', 'default: deny\nrules:', /^line 2: rules must be a list$/],
+  ['a merge key', 'default: deny\n<<: {a: b}', /^line 2: \["<<"\] is an unknown field/],
+  ['rules that are no list', 'default: deny\nrules: {}', /^line 2: rules must be a list of maps$/],
+  ['rules without a value', 'default: deny\nrules:', /^line 2: rules must be a list of maps$/],
   [
     'an unknown field of a rule',
     rule('namespace: [a]'),

@@ -1,3 +1,5 @@
+import type { Field, Table } from '../configfile/field.ts';
+import { parseYaml } from '../configfile/yaml.ts';
 import { matchesWhole } from '../oci/glob.ts';
 import { quoteName } from '../oci/name.ts';
 import {
@@ -9,7 +11,6 @@ import {
 } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { type Labels, type LabelSelector, matchesLabels, parseLabelSelector } from './label-selector.ts';
-import { parseYaml, type YamlField } from './yaml-field.ts';
 
 /** Which pods may have which artifacts: what the first rule that matches says, else the default. */
 export type AccessRules = { readonly rules: readonly AccessRule[]; readonly fallback: AccessVerdict };
@@ -55,10 +56,10 @@ export type Namespace = { readonly name: string; readonly labels: Labels | undef
  * @throws ArtifactError `invalid` naming line and field.
  */
 export function parseAccessPolicy(text: string): AccessRules {
-  const file = parseYaml(text);
-  const top = file.fields(['default', 'rules']);
-  const fallback = top.get('default') ?? file.refuse('has no default; write default: deny');
-  const rules = top.get('rules')?.list('be-empty') ?? [];
+  const top = parseYaml(text);
+  top.only('default', 'rules');
+  const fallback = top.get('default') ?? top.refuse('has no default; write default: deny');
+  const rules = top.tables('rules', 'be-empty') ?? [];
   return {
     rules: rules.map(toRule),
     fallback: { action: toAction(fallback), by: `its default (line ${fallback.line})` },
@@ -93,15 +94,14 @@ export function findLabelRule({ rules }: AccessRules): string | undefined {
   return rules.find(({ namespaces }) => namespaces.kind === 'labelled')?.verdict.by;
 }
 
-function toRule(entry: YamlField): AccessRule {
-  const fields = entry.fields(['name', 'namespaces', 'namespaceSelector', 'references', 'action']);
-  const need = (key: string): YamlField => fields.get(key) ?? entry.refuse(`has no ${key}`);
-  const name = fields.get('name')?.text();
+function toRule(entry: Table): AccessRule {
+  entry.only('name', 'namespaces', 'namespaceSelector', 'references', 'action');
+  const name = entry.text('name');
   return {
-    namespaces: toNamespaces(entry, fields.get('namespaces'), fields.get('namespaceSelector')),
-    references: need('references').list().map(toReferenceGlob),
+    namespaces: toNamespaces(entry),
+    references: entry.need('references').list().map(toReferenceGlob),
     verdict: {
-      action: toAction(need('action')),
+      action: toAction(entry.need('action')),
       by:
         name === undefined
           ? `its rule at line ${entry.line}`
@@ -110,31 +110,27 @@ function toRule(entry: YamlField): AccessRule {
   };
 }
 
-function toNamespaces(
-  entry: YamlField,
-  names: YamlField | undefined,
-  selector: YamlField | undefined,
-): Namespaces {
+function toNamespaces(entry: Table): Namespaces {
+  const selector = entry.table('namespaceSelector');
   if (selector === undefined) {
-    const globs = (names ?? entry.refuse('has no namespaces')).list().map(toNamespaceGlob);
-    return { kind: 'named', globs };
+    return { kind: 'named', globs: entry.need('namespaces').list().map(toNamespaceGlob) };
   }
-  if (names === undefined) return { kind: 'labelled', selector: parseLabelSelector(selector) };
+  if (!entry.keys.includes('namespaces')) return { kind: 'labelled', selector: parseLabelSelector(selector) };
   return entry.refuse('has namespaces and namespaceSelector; write a rule for each');
 }
 
-function toAction(field: YamlField): 'allow' | 'deny' {
+function toAction(field: Field): 'allow' | 'deny' {
   const text = field.text();
   return text === 'allow' || text === 'deny' ? text : field.refuse('must be allow or deny');
 }
 
-function toNamespaceGlob(field: YamlField): string {
+function toNamespaceGlob(field: Field): string {
   const glob = field.text();
   if (/^[a-z0-9*?[\]!^-]+$/.test(glob)) return glob;
   return field.refuse('matches no namespace: those have lower-case letters, digits and dashes');
 }
 
-function toReferenceGlob(field: YamlField): string {
+function toReferenceGlob(field: Field): string {
   const glob = withoutHttpsPort(field.text());
   const why = /[*?[]/.test(glob) ? flawOf(glob) : flawOfName(glob);
   return why === undefined ? glob : field.refuse(`matches no reference: ${why}`);

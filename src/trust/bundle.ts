@@ -5,7 +5,8 @@ import { ArtifactError } from '../util/error.ts';
 import { parseJson } from '../util/json.ts';
 import { parseCertificate } from './certificate-form.ts';
 import { toEnvelopeSignature } from './dsse.ts';
-import { type JsonObject, parseJsonObject } from './json-object.ts';
+import type { Table } from '../configfile/field.ts';
+import { parseJsonObject } from '../configfile/json.ts';
 import type { SignedContent } from './signed-content.ts';
 
 /** The type of a referrer that is a bundle, and of its one layer. */
@@ -69,7 +70,7 @@ export function verifyStatement(bytes: Uint8Array, digest: Digest): void {
       `it is an attestation (${quoteName(predicate)}) and no signature; sign with cosign sign`,
     );
   }
-  const subjects = (statement.objects('subject') ?? []).map(subject => digestOf(subject, digest));
+  const subjects = (statement.tables('subject') ?? []).map(subject => digestOf(subject, digest));
   if (subjects.includes(hexOf(digest))) return;
   throw new ArtifactError(
     'denied',
@@ -77,8 +78,8 @@ export function verifyStatement(bytes: Uint8Array, digest: Digest): void {
   );
 }
 
-function digestOf(subject: JsonObject, like: Digest): string {
-  return subject.object('digest')?.text(algorithmOf(like)) ?? '';
+function digestOf(subject: Table, like: Digest): string {
+  return subject.table('digest')?.text(algorithmOf(like)) ?? '';
 }
 
 function toBundle(bytes: Uint8Array): Bundle {

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { parseReference, type Reference } from '../oci/reference.ts';
 import { findMismatch, parseSignedIdentity } from './identity.ts';
-import { parseJsonObject } from './json-object.ts';
+import { parseJsonObject } from '../configfile/json.ts';
 
 const d1 = `sha256:${'1'.repeat(64)}`;
 const d2 = `sha256:${'2'.repeat(64)}`;
@@ -157,8 +157,8 @@ test('each mismatch says what to change, and where', () => {
 describe('a rule that cannot be is refused by its field', () => {
   const cases: readonly [rule: object, message: RegExp][] = [
     [{}, /signedIdentity\.type must be/],
-    [{ type: 'matchExact', prefix: 'x' }, /signedIdentity\.prefix is not known here/],
-    [{ type: 'matchDigest', digest: 'x' }, /signedIdentity\.digest is not known here/],
+    [{ type: 'matchExact', prefix: 'x' }, /signedIdentity\.prefix is an unknown field/],
+    [{ type: 'matchDigest', digest: 'x' }, /signedIdentity\.digest is an unknown field/],
     [{ type: 'exactReference' }, /dockerReference must be a reference/],
     [{ type: 'exactReference', dockerReference: 'q.io/x' }, /dockerReference must have a tag or a digest/],
     [{ type: 'exactRepository', dockerRepository: 'Q' }, /dockerRepository must be a reference/],

@@ -8,7 +8,7 @@ import {
 } from '../oci/reference.ts';
 import { quoteName } from '../oci/name.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { JsonObject } from './json-object.ts';
+import type { Table } from '../configfile/field.ts';
 
 /**
  * Which name a signature must have been made for (containers-policy.json(5), "signedIdentity"). `matchDigest`, which
@@ -26,7 +26,7 @@ type NameRule =
 export type Identity = Reference;
 
 /** `strict`: nothing that containers does not know. @throws ArtifactError `invalid` naming the field. */
-export function parseSignedIdentity(object: JsonObject | undefined, strict: boolean): SignedIdentity {
+export function parseSignedIdentity(object: Table | undefined, strict: boolean): SignedIdentity {
   if (object === undefined) return { kind: 'matchRepoDigestOrExact' };
   const kind = object.text('type');
   switch (kind) {
@@ -170,13 +170,13 @@ function parseIdentity(text: string): Identity | undefined {
   }
 }
 
-function parseField(object: JsonObject, key: string): Identity {
+function parseField(object: Table, key: string): Identity {
   const identity = parseIdentity(object.text(key) ?? '');
   if (identity !== undefined) return identity;
   throw new ArtifactError('invalid', `${object.at(key)} must be a reference, as in quay.io/acme/model`);
 }
 
-function parsePrefix(object: JsonObject, key: string): string {
+function parsePrefix(object: Table, key: string): string {
   const prefix = object.text(key) ?? '';
   const example = parseIdentity(`${prefix}/x`);
   const full = /^(?:[^/]*[.:][^/]*|localhost)(?:\/|$)/.test(prefix);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Labels, matchesLabels, parseLabelSelector } from './label-selector.ts';
-import { parseYaml } from './yaml-field.ts';
+import { parseYaml } from '../configfile/yaml.ts';
 
 const parse = (text: string) => parseLabelSelector(parseYaml(text));
 
@@ -39,7 +39,7 @@ for (const [selector, labels, selected] of rows) {
 const expression = (fields: string): string => `matchExpressions:\n  - ${fields}`;
 
 const refused: readonly (readonly [what: string, text: string, message: RegExp])[] = [
-  ['an empty selector', '{}', /^line 1: the file selects every namespace; write namespaces: \["\*"\]/],
+  ['an empty selector', '{}', /^line 1: it selects every namespace; write namespaces: \["\*"\]/],
   ['no map', 'team', /must be a map of fields$/],
   ['an unknown field', 'matchLabel: {a: b}', /^line 1: matchLabel is an unknown field/],
   ['no labels', 'matchLabels: {}', /^line 1: matchLabels must have one label at least$/],
@@ -49,7 +49,7 @@ const refused: readonly (readonly [what: string, text: string, message: RegExp])
   ['a value that no label has', 'matchLabels: {a: "b c"}', /matchLabels\.a is no value that a label can/],
   ['a glob', 'matchLabels: {a: "b*"}', /is no value that a label can have$/],
   ['a value that is too long', `matchLabels: {a: ${'b'.repeat(64)}}`, /is no value that a label can have$/],
-  ['a key that no label has', 'matchLabels: {-a: b}', /matchLabels\."-a" is no key of a label$/],
+  ['a key that no label has', 'matchLabels: {-a: b}', /matchLabels\.-a is no key of a label$/],
   ['a key with an empty prefix', 'matchLabels: {/a: b}', /is no key of a label$/],
   ['a key with two slashes', 'matchLabels: {a/b/c: d}', /is no key of a label$/],
   ['a key with a prefix in capitals', 'matchLabels: {Example.com/a: b}', /is no key of a label$/],

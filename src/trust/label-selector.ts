@@ -1,4 +1,4 @@
-import type { YamlField } from './yaml-field.ts';
+import type { Field, Table } from '../configfile/field.ts';
 
 /** Labels of a Kubernetes object. */
 export type Labels = Readonly<Record<string, string>>;
@@ -21,14 +21,14 @@ const operators = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const;
  *
  * @throws ArtifactError `invalid` naming line and field.
  */
-export function parseLabelSelector(selector: YamlField): LabelSelector {
-  const fields = selector.fields(['matchLabels', 'matchExpressions']);
-  if (fields.size === 0) {
+export function parseLabelSelector(selector: Table): LabelSelector {
+  selector.only('matchLabels', 'matchExpressions');
+  if (selector.keys.length === 0) {
     selector.refuse('selects every namespace; write namespaces: ["*"] if that is meant, else matchLabels');
   }
   return [
-    ...toEqualities(fields.get('matchLabels')),
-    ...(fields.get('matchExpressions')?.list() ?? []).map(toExpression),
+    ...toEqualities(selector.table('matchLabels')),
+    ...(selector.tables('matchExpressions') ?? []).map(toExpression),
   ];
 }
 
@@ -49,24 +49,24 @@ export function matchesLabels(selector: LabelSelector, labels: Labels): boolean 
   });
 }
 
-function toEqualities(field: YamlField | undefined): LabelSelector {
-  if (field === undefined) return [];
-  const labels = field.fields();
-  if (labels.size === 0) field.refuse('must have one label at least');
-  return [...labels].map(([key, value]) => {
+function toEqualities(labels: Table | undefined): LabelSelector {
+  if (labels === undefined) return [];
+  if (labels.keys.length === 0) labels.refuse('must have one label at least');
+  return labels.keys.map(key => {
+    const value = labels.need(key);
     if (!isKey(key)) value.refuse('is no key of a label');
     return { key, operator: 'In', values: [toValue(value)] };
   });
 }
 
-function toExpression(entry: YamlField): Expression {
-  const fields = entry.fields(['key', 'operator', 'values']);
-  const key = fields.get('key') ?? entry.refuse('has no key');
-  const operator = fields.get('operator') ?? entry.refuse('has no operator');
+function toExpression(entry: Table): Expression {
+  entry.only('key', 'operator', 'values');
+  const key = entry.need('key');
+  const operator = entry.need('operator');
   const name = key.text();
   if (!isKey(name)) key.refuse('is no key of a label');
   const kind = operators.find(one => one === operator.text());
-  const values = fields.get('values');
+  const values = entry.get('values');
   switch (kind) {
     case 'In':
     case 'NotIn':
@@ -82,7 +82,7 @@ function toExpression(entry: YamlField): Expression {
   }
 }
 
-function toValue(field: YamlField): string {
+function toValue(field: Field): string {
   const value = field.text('be-empty');
   return value === '' || isName(value) ? value : field.refuse('is no value that a label can have');
 }

@@ -3,7 +3,8 @@ import type { TransparencyLogEntry } from '@sigstore/bundle';
 import type { TrustMaterial } from '@sigstore/verify';
 import { ArtifactError } from '../util/error.ts';
 import type { Certificate } from './certificate-form.ts';
-import { type JsonObject, parseJsonObject } from './json-object.ts';
+import type { Table } from '../configfile/field.ts';
+import { parseJsonObject } from '../configfile/json.ts';
 import { keyId, type PublicKey } from './public-key.ts';
 
 export type Period = { readonly start: Date; readonly end: Date };
@@ -77,7 +78,7 @@ export function verifyRecordedSigner(
 ): void {
   const body = parseJsonObject(entry.canonicalizedBody, 'the body of its log entry');
   const kind = `${body.text('kind')} ${body.text('apiVersion')}`;
-  const recorded = readSigners(kind, body.object('spec'));
+  const recorded = readSigners(kind, body.table('spec'));
   if (recorded.length === 0) {
     throw new ArtifactError(
       'invalid',
@@ -93,20 +94,20 @@ export function verifyRecordedSigner(
 }
 
 /** The signers in DER: certificates, or keys. */
-function readSigners(kind: string, spec: JsonObject | undefined): readonly Buffer[] {
+function readSigners(kind: string, spec: Table | undefined): readonly Buffer[] {
   const inBase64 = (text: string | undefined): Buffer => Buffer.from(text ?? '', 'base64');
   switch (kind) {
     case 'hashedrekord 0.0.1': {
-      const content = spec?.object('signature')?.object('publicKey')?.text('content');
+      const content = spec?.table('signature')?.table('publicKey')?.text('content');
       return content === undefined ? [] : [toDer(inBase64(content))];
     }
     case 'hashedrekord 0.0.2': {
-      const verifier = spec?.object('hashedRekordV002')?.object('signature')?.object('verifier');
-      const written = verifier?.object('x509Certificate') ?? verifier?.object('publicKey');
+      const verifier = spec?.table('hashedRekordV002')?.table('signature')?.table('verifier');
+      const written = verifier?.table('x509Certificate') ?? verifier?.table('publicKey');
       return written === undefined ? [] : [inBase64(written.text('rawBytes'))];
     }
     case 'dsse 0.0.1':
-      return (spec?.objects('signatures') ?? []).map(one => toDer(inBase64(one.text('verifier'))));
+      return (spec?.tables('signatures') ?? []).map(one => toDer(inBase64(one.text('verifier'))));
     default:
       return [];
   }

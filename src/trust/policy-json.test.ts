@@ -100,14 +100,17 @@ test('other transports, whatever they are, name no registry and are let be', () 
 describe('a document of another shape is an error as a whole', () => {
   const cases: readonly [document: unknown, why: string | RegExp][] = [
     [{}, 'default is missing; write "default": [{"type": "reject"}]'],
-    [{ default: [] }, 'default must be a list of objects that is not empty'],
-    [{ default: accept }, 'default must be a list of objects that is not empty'],
-    [{ default: [accept], defualt: [] }, 'defualt is not known here'],
+    [{ default: [] }, 'default must have one entry at least'],
+    [{ default: accept }, 'default must be a list of objects'],
+    [
+      { default: [accept], defualt: [] },
+      'defualt is an unknown field; the known fields are default, transports',
+    ],
     [{ default: [accept], transports: [] }, 'transports must be an object'],
     [{ default: [accept], transports: { docker: [] } }, 'transports.docker must be an object'],
     [
       { default: [accept], transports: { docker: { 'quay.io': [] } } },
-      'transports.docker["quay.io"] must be a list of objects that is not empty',
+      'transports.docker["quay.io"] must have one entry at least',
     ],
   ];
   for (const [document, message] of cases) {

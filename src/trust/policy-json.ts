@@ -7,7 +7,8 @@ import {
 } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { withoutSpareTag } from './identity.ts';
-import { type JsonObject, parseJsonObject } from './json-object.ts';
+import type { Table } from '../configfile/field.ts';
+import { parseJsonObject } from '../configfile/json.ts';
 import { parseRequirement, type Requirement } from './requirement.ts';
 
 /** Requirements that must all hold; never none. `field` is where they are written. */
@@ -35,7 +36,7 @@ export function parsePolicy(text: string, strict = false): Policy {
   if (fallback === undefined) {
     throw new ArtifactError('invalid', 'default is missing; write "default": [{"type": "reject"}]');
   }
-  const docker = top.object('transports')?.object('docker');
+  const docker = top.table('transports')?.table('docker');
   const scopes = new Map<string, Rule>();
   for (const scope of docker?.keys ?? []) {
     const rule = docker === undefined ? undefined : parseRule(docker, scope, strict);
@@ -51,8 +52,8 @@ export function parsePolicy(text: string, strict = false): Policy {
   return { fallback, scopes };
 }
 
-function parseRule(object: JsonObject, key: string, strict: boolean): Rule | undefined {
-  const requirements = object.objects(key)?.map(written => parseRequirement(written, strict));
+function parseRule(object: Table, key: string, strict: boolean): Rule | undefined {
+  const requirements = object.tables(key)?.map(written => parseRequirement(written, strict));
   return requirements && { field: object.at(key), requirements };
 }
 

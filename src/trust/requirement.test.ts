@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseJsonObject } from './json-object.ts';
+import { parseJsonObject } from '../configfile/json.ts';
 import { parseRequirement } from './requirement.ts';
 import { parseSubjectPattern } from './subject.ts';
 
@@ -97,20 +97,23 @@ describe('everything else cannot be used, and says which field', () => {
   const cases: readonly [written: object, why: RegExp][] = [
     [{}, /^default\[0\]\.type must be insecureAcceptAnything, reject or sigstoreSigned$/],
     [{ type: 'acceptAnything' }, /^default\[0\]\.type must be /],
-    [{ type: 5 }, /^default\[0\]\.type must be a text/],
-    [{ type: 'reject', keyPath: '/a' }, /^default\[0\]\.keyPath is not known here$/],
-    [{ type: 'insecureAcceptAnything', comment: 'x' }, /^default\[0\]\.comment is not known here$/],
+    [{ type: 5 }, /^default\[0\]\.type must be text in quotes/],
+    [{ type: 'reject', keyPath: '/a' }, /^default\[0\]\.keyPath is an unknown field; the known fields are /],
+    [
+      { type: 'insecureAcceptAnything', comment: 'x' },
+      /^default\[0\]\.comment is an unknown field; the known fields are /,
+    ],
     [{ type: 'signedBy', keyType: 'GPGKeys', keyPath: '/a' }, /^default\[0\]\.type: .*"signedBy".*cosign/],
     [{ type: 'signedBaseLayer', baseLayerIdentity: {} }, /does not verify "signedBaseLayer"/],
     [signed({ pki: { caRootsPath: '/a', subjectEmail: 'a@b.c' } }), /^default\[0\]\.pki: /],
     [signed({}), /exactly one of keyPath, keyPaths, keyData, keyDatas and fulcio; it has none/],
     [signed({ ...key, keyData: base64('A') }), /exactly one .* it has keyPath and keyData/],
     [signed({ ...key, fulcio, ...rekor }), /it has keyPath and fulcio/],
-    [signed({ keypath: '/a' }), /^default\[0\]\.keypath is not known here$/],
+    [signed({ keypath: '/a' }), /^default\[0\]\.keypath is an unknown field; the known fields are /],
     [signed({ keyPath: 'a.pub' }), /^default\[0\]\.keyPath must be an absolute path$/],
-    [signed({ keyPath: '' }), /^default\[0\]\.keyPath must be a text that is not empty$/],
-    [signed({ keyPath: ['/a'] }), /^default\[0\]\.keyPath must be a text/],
-    [signed({ keyPaths: [] }), /^default\[0\]\.keyPaths must be a list of texts that is not empty$/],
+    [signed({ keyPath: '' }), /^default\[0\]\.keyPath must not be empty$/],
+    [signed({ keyPath: ['/a'] }), /^default\[0\]\.keyPath must be text in quotes/],
+    [signed({ keyPaths: [] }), /^default\[0\]\.keyPaths must have one entry at least$/],
     [signed({ keyPaths: '/a' }), /^default\[0\]\.keyPaths must be a list/],
     [signed({ keyData: '-----BEGIN PUBLIC KEY-----' }), /^default\[0\]\.keyData must be PEM in base64$/],
     [signed({ keyDatas: [base64('A'), '!'] }), /^default\[0\]\.keyDatas\[1\] must be PEM in base64$/],
@@ -121,8 +124,11 @@ describe('everything else cannot be used, and says which field', () => {
     [signed({ fulcio: { ...fulcio, caPath: undefined }, ...rekor }), /exactly one of caPath and caData/],
     [signed({ fulcio: { ...fulcio, caData: base64('A') }, ...rekor }), /exactly one of caPath and caData/],
     [signed({ fulcio: { ...fulcio, oidcIssuer: undefined }, ...rekor }), /both oidcIssuer and subjectEmail/],
-    [signed({ fulcio: { ...fulcio, subjectEmail: '' }, ...rekor }), /fulcio\.subjectEmail must be a text/],
-    [signed({ fulcio: { ...fulcio, subjectURI: 'x' }, ...rekor }), /fulcio\.subjectURI is not known here$/],
+    [signed({ fulcio: { ...fulcio, subjectEmail: '' }, ...rekor }), /fulcio\.subjectEmail must not be empty/],
+    [
+      signed({ fulcio: { ...fulcio, subjectURI: 'x' }, ...rekor }),
+      /fulcio\.subjectURI is an unknown field; the known fields are /,
+    ],
     [
       signed({ ...key, ...rekor, trustedRootPath }),
       /only one of .* it has rekorPublicKeyPath and trustedRootPath/,

@@ -1,6 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
 import { parseSignedIdentity, type SignedIdentity } from './identity.ts';
-import type { JsonObject } from './json-object.ts';
+import type { Table } from '../configfile/field.ts';
 import { parseSubjectPattern, type Subject } from './subject.ts';
 
 /** One of the requirements that must all hold (containers-policy.json(5), "Policy Requirements"). `field` is its path in the file. */
@@ -56,7 +56,7 @@ const subjectFields = ['subjectEmail', 'subject', 'subjectRegExp'] as const;
  * What one object of a list of requirements says. Total: what cannot be understood is `unusable`. `strict`: so is what
  * containers does not know.
  */
-export function parseRequirement(object: JsonObject, strict: boolean): Requirement {
+export function parseRequirement(object: Table, strict: boolean): Requirement {
   const field = object.path;
   try {
     const type = object.text('type');
@@ -89,7 +89,7 @@ export function unusable(field: string, why: string): UnusableRequirement {
   return { kind: 'unusable', field, why };
 }
 
-function parseSigned(object: JsonObject, strict: boolean): Requirement {
+function parseSigned(object: Table, strict: boolean): Requirement {
   if (object.keys.includes('pki')) {
     return unusable(
       object.path,
@@ -112,7 +112,7 @@ function parseSigned(object: JsonObject, strict: boolean): Requirement {
       `${object.path} may have only one of ${logFields.join(', ')} and ${trustedRootField}; it has ${witnesses.join(' and ')}`,
     );
   }
-  const fulcio = object.object('fulcio');
+  const fulcio = object.table('fulcio');
   if (fulcio !== undefined && witnesses.length === 0) {
     throw new ArtifactError(
       'invalid',
@@ -129,12 +129,12 @@ function parseSigned(object: JsonObject, strict: boolean): Requirement {
         : parseFulcio(fulcio, trustedRoot, strict),
     logs: parseMaterials(object, logFields),
     ...(trustedRoot === undefined ? {} : { trustedRoot }),
-    identity: parseSignedIdentity(object.object('signedIdentity'), strict),
+    identity: parseSignedIdentity(object.table('signedIdentity'), strict),
   };
 }
 
 /** The CA is the trusted root's where there is one. */
-function parseFulcio(object: JsonObject, trustedRoot: Material | undefined, strict: boolean): Signer {
+function parseFulcio(object: Table, trustedRoot: Material | undefined, strict: boolean): Signer {
   if (strict) for (const key of subjectFields.slice(1)) refuseExtension(object, key);
   object.only('caPath', 'caData', 'oidcIssuer', ...subjectFields);
   const [ca, ...more] = parseMaterials(object, ['caPath', undefined, 'caData', undefined]);
@@ -158,7 +158,7 @@ function parseFulcio(object: JsonObject, trustedRoot: Material | undefined, stri
   return { kind: 'fulcio', field: object.path, ...(ca === undefined ? {} : { ca }), oidcIssuer, subject };
 }
 
-function parseSubject(object: JsonObject): Subject | undefined {
+function parseSubject(object: Table): Subject | undefined {
   const [key, another] = subjectFields.filter(key => object.keys.includes(key));
   if (another !== undefined) {
     throw new ArtifactError('invalid', `${object.path} may have only one of ${subjectFields.join(', ')}`);
@@ -174,7 +174,7 @@ function parseSubject(object: JsonObject): Subject | undefined {
   }
 }
 
-function refuseExtension(object: JsonObject, key: string): void {
+function refuseExtension(object: Table, key: string): void {
   if (!object.keys.includes(key)) return;
   throw new ArtifactError(
     'invalid',
@@ -185,7 +185,7 @@ function refuseExtension(object: JsonObject, key: string): void {
 type MaterialFields = readonly [string, string | undefined, string | undefined, string | undefined];
 
 /** The names of fields for a path, several paths, data and several data. */
-function parseMaterials(object: JsonObject, [path, paths, data, datas]: MaterialFields): readonly Material[] {
+function parseMaterials(object: Table, [path, paths, data, datas]: MaterialFields): readonly Material[] {
   const one = (key: string | undefined) => {
     const text = key === undefined ? undefined : object.text(key);
     return key === undefined || text === undefined ? [] : [{ field: object.at(key), text }];

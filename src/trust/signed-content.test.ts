@@ -163,7 +163,7 @@ describe('a key, with a log that must have recorded the signature', () => {
       source.putSimple(digest, [{ ...layer, annotations }]);
       assertRefused(
         await policies.verdict(recorded, source),
-        /did not promise or prove to have recorded this|is not known here/,
+        /did not promise or prove to have recorded this|is an unknown field/,
       );
     }
   });

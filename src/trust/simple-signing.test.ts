@@ -98,7 +98,7 @@ describe('a signature in the .sig tag', () => {
     [
       'of a claim with a critical field more',
       () => signSimple(claimOf(name, digest).replace('"type"', '"expires": "x", "type"'), signer),
-      /the payload\.critical\.expires is not known here/,
+      /the payload\.critical\.expires is an unknown field/,
     ],
     [
       'of a claim with a key twice',

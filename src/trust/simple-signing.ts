@@ -4,7 +4,8 @@ import type { Digest } from '../oci/digest.ts';
 import { quoteName } from '../oci/name.ts';
 import { ArtifactError } from '../util/error.ts';
 import { parseCertificates } from './certificate.ts';
-import { type JsonObject, parseJsonObject } from './json-object.ts';
+import type { Table } from '../configfile/field.ts';
+import { parseJsonObject } from '../configfile/json.ts';
 import type { SignedContent } from './signed-content.ts';
 
 /** The media type of a layer whose blob is a payload; its annotations are the signature (cosign, SIGNATURE_SPEC.md). */
@@ -67,9 +68,9 @@ export function toSimpleSigned(
 export function parseClaim(payload: Uint8Array): Claim {
   const top = parseJsonObject(payload, 'the payload');
   top.only('critical', 'optional');
-  const critical = top.object('critical');
-  const image = critical?.object('image');
-  const identity = critical?.object('identity');
+  const critical = top.table('critical');
+  const image = critical?.table('image');
+  const identity = critical?.table('identity');
   critical?.only('type', 'image', 'identity');
   image?.only('docker-manifest-digest');
   identity?.only('docker-reference');
@@ -91,9 +92,9 @@ export function verifyDigest(claim: Claim, digest: Digest): void {
   );
 }
 
-function parseLogEntry(bundle: JsonObject): TransparencyLogEntry {
+function parseLogEntry(bundle: Table): TransparencyLogEntry {
   bundle.only('SignedEntryTimestamp', 'Payload');
-  const payload = bundle.object('Payload');
+  const payload = bundle.table('Payload');
   payload?.only('body', 'integratedTime', 'logIndex', 'logID');
   const promise = bundle.text('SignedEntryTimestamp');
   const body = payload?.text('body');

@@ -5,7 +5,7 @@ import { parseJson } from '../util/json.ts';
 import { type Certificate, parseCertificate } from './certificate-form.ts';
 import { isIssuedBy, nameOf } from './certificate-path.ts';
 import type { CertificateAuthority } from './certificate.ts';
-import { toJsonObject } from './json-object.ts';
+import { toJsonObject } from '../configfile/json.ts';
 import type { Log, Period } from './log-entry.ts';
 import type { TimestampAuthority } from './timestamp.ts';
 

@@ -15,6 +15,13 @@ const maxValues = 256 * 1024;
 /** Of one object. More of them take long in one step of whoever lists them. */
 const maxKeys = 10_000;
 
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** Whether a value is an object with keys, and no list. */
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** Parses what is small at once. @throws as `parseJsonInSteps`. */
 export function parseJson(source: Uint8Array | string, rules: JsonRules = {}): unknown {
   return doAtOnce(parseJsonInSteps(source, rules));

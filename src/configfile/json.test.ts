@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseJsonObject } from './json-object.ts';
+import { parseJsonObject } from './json.ts';
 
 const wrong: readonly [text: string, why: RegExp][] = [
   ['{"a": 1,}', /^it is not JSON: .*position 8/],
   ['# comment\n{}', /^it is not JSON/],
-  ['[]', /^it is no JSON object$/],
-  ['null', /^it is no JSON object$/],
+  ['[]', /^it must be an object$/],
+  ['null', /^it must be an object$/],
   ['{"a": [],\n "a": []}', /^line 2 has a key for the second time$/],
   ['{"a": {"b": 1, "\\u0062": 2}}', /^line 1 has a key for the second time$/],
 ];
@@ -20,18 +20,20 @@ for (const [text, why] of wrong) {
 
 test('reads values by the type that is wanted, and names the path of one that has another', () => {
   const top = parseJsonObject('{"a": {"quay.io/x": [{"b": ["c"], "n": 5, "t": ""}]}}');
-  const [entry] = top.object('a')?.objects('quay.io/x') ?? [];
+  const [entry] = top.table('a')?.tables('quay.io/x') ?? [];
   assert.equal(entry?.path, 'a["quay.io/x"][0]');
   assert.deepEqual(entry.texts('b'), ['c']);
   assert.equal(entry.count('n'), 5);
   assert.equal(entry.text('absent'), undefined);
-  assert.throws(() => entry.text('t'), { message: 'a["quay.io/x"][0].t must be a text that is not empty' });
-  assert.throws(() => entry.text('b'), { message: /\.b must be a text/ });
+  assert.throws(() => entry.text('t'), { message: 'a["quay.io/x"][0].t must not be empty' });
+  assert.throws(() => entry.text('b'), { message: /\.b must be text in quotes$/ });
   assert.throws(() => entry.texts('n'), { message: /\.n must be a list of texts/ });
   assert.throws(() => entry.count('b'), { message: /\.b must be a whole number/ });
-  assert.throws(() => entry.object('b'), { message: /\.b must be an object/ });
-  assert.throws(() => entry.objects('b'), { message: /\.b must be a list of objects/ });
-  assert.throws(() => entry.only('b', 'n'), { message: 'a["quay.io/x"][0].t is not known here' });
+  assert.throws(() => entry.table('b'), { message: /\.b must be an object/ });
+  assert.throws(() => entry.tables('b'), { message: /\.b\[0\] must be an object/ });
+  assert.throws(() => entry.only('b', 'n'), {
+    message: 'a["quay.io/x"][0].t is an unknown field; the known fields are b, n',
+  });
 });
 
 test('a key is for the second time where its own object has it, whatever stands in texts', () => {
@@ -66,6 +68,6 @@ test('the largest document that comes with a signature is read in a moment', () 
 test('keys of JavaScript objects are keys like others', () => {
   const top = parseJsonObject('{"__proto__": {"a": "b"}, "constructor": "c"}');
   assert.deepEqual(top.keys, ['__proto__', 'constructor']);
-  assert.equal(top.object('__proto__')?.text('a'), 'b');
+  assert.equal(top.table('__proto__')?.text('a'), 'b');
   assert.equal(top.text('toString'), undefined);
 });

@@ -1,0 +1,74 @@
+import {
+  type Document as Yaml,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+} from 'yaml';
+import { ArtifactError } from '../util/error.ts';
+import { type Document, type Table, toTable, type View } from './field.ts';
+
+/** `kubernetes`: as its components read their files, which may hold secrets. */
+type Form = { readonly kind: 'plain' } | { readonly kind: 'kubernetes'; readonly file: string };
+
+/** A value and the line that it is at; for one without a place, that of what it is in. */
+type Place = { readonly node: unknown; readonly line: number };
+
+const unquoted = 'put text that begins with * in quotes: without them YAML takes it for an alias';
+
+/**
+ * The map that the one document of a text is; JSON is YAML too. Keys that are there twice are refused. Plain YAML has no
+ * aliases and no tags. Kubernetes takes both, and a null as if it were not there.
+ *
+ * @throws ArtifactError `invalid` naming the line, and file and nothing else of one that Kubernetes reads.
+ */
+export function parseYaml(text: string, form: Form = { kind: 'plain' }): Table {
+  const lines = new LineCounter();
+  const yaml = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: true,
+    logLevel: 'error',
+  });
+  verify(yaml, lines, form);
+  const lineOf = (node: unknown): number | undefined => {
+    const start = (node as Partial<Node> | null)?.range?.[0];
+    return start === undefined ? undefined : lines.linePos(start).line;
+  };
+  const view = ({ node, line }: Place): View<Place> => {
+    if (isAlias(node)) {
+      if (form.kind === 'kubernetes') return view({ node: node.resolve(yaml), line });
+      return { kind: 'refused', why: `cannot be an alias; ${unquoted}` };
+    }
+    if (isSeq(node)) {
+      return { kind: 'list', items: node.items.map(item => ({ node: item, line: lineOf(item) ?? line })) };
+    }
+    if (!isMap(node)) return { kind: 'scalar', value: isScalar(node) ? node.value : null };
+    const entries = node.items.map(({ key, value }) => {
+      const name = isScalar(key) ? String(key.value) : '';
+      return [name, { node: value, line: lineOf(value) ?? lineOf(key) ?? line }] as const;
+    });
+    return { kind: 'table', entries };
+  };
+  const document: Document<Place> = {
+    nouns: () => ({ table: 'a map of fields', tables: 'a list of maps' }),
+    line: (_path, { line }) => line,
+    view,
+    ...(form.kind === 'kubernetes' ? { file: form.file, nullIsAbsent: true } : {}),
+  };
+  return toTable(document, { node: yaml.contents, line: lineOf(yaml.contents) ?? 1 });
+}
+
+function verify({ errors, warnings }: Yaml, lines: LineCounter, form: Form): void {
+  const [flaw] = form.kind === 'plain' ? [...errors, ...warnings] : errors;
+  if (flaw === undefined) return;
+  const { line } = lines.linePos(flaw.pos[0]);
+  if (form.kind === 'kubernetes') {
+    throw new ArtifactError('invalid', `${form.file}:${line}: it is neither YAML nor JSON`);
+  }
+  const why = flaw.code === 'BAD_ALIAS' ? unquoted : flaw.message;
+  throw new ArtifactError('invalid', `line ${line}: it is not plain YAML: ${why}`);
+}
