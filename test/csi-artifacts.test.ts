@@ -196,7 +196,11 @@ test('a check streams what it finds and ends with the count', async () => {
   await using edge = await startEdge({
     artifacts: {
       fsck: async (repair, onFinding) => {
-        onFinding({ path: 'blobs/sha256/ab', problem: 'its bytes have another digest', repaired: repair });
+        await onFinding({
+          path: 'blobs/sha256/ab',
+          problem: 'its bytes have another digest',
+          repaired: repair,
+        });
         return { checked: 12 };
       },
     },

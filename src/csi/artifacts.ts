@@ -20,6 +20,9 @@ import type { LoadRequest__Output } from './wire/ociartifact/v1/LoadRequest.ts';
 /** How often the progress of a pull is sent within one phase, ms. */
 const pace = 200;
 
+/** How many messages of progress may wait until the caller takes them. */
+const mostUnderway = 16;
+
 /** ociartifact.v1.Artifacts: what people can ask of the daemon. */
 export function artifactsHandlers(
   edge: Edge,
@@ -38,7 +41,7 @@ export function artifactsHandlers(
       const onProgress = paced<Progress>(progress => send({ progress: fromProgress(progress) }));
       const pulled = await artifacts.pull(request, onProgress, call.signal);
       call.note({ digest: pulled.digest, bytes: pulled.bytes });
-      send({ result: fromPulled(pulled) });
+      await send({ result: fromPulled(pulled) });
     }),
     GetStatus: unary(edge, async () => fromNodeStatus(await artifacts.status())),
     ListPulls: unary(edge, async () => ({ pulls: (await artifacts.pulls()).map(fromPullStatus) })),
@@ -87,7 +90,7 @@ export function artifactsHandlers(
         send({ progress: { bytes, total_bytes: totalBytes } }),
       );
       const result = await artifacts.fsck(repair, finding => send({ finding }), signal, onProgress);
-      send({ result });
+      await send({ result });
     }),
     Mount: unary(edge, async (wire, call) => {
       call.note({ target: wire.target });
@@ -133,17 +136,25 @@ function required(reference: string, call: Call): string {
   return reference;
 }
 
-/** Lets a new phase through at once, and what comes within one a few times a second. */
-function paced<Step extends Partial<Progress>>(send: (progress: Step) => void): (progress: Step) => void {
+/**
+ * Lets a new phase through at once, and what comes within one a few times a second; nothing while the caller takes
+ * nothing, since what comes later says more.
+ */
+function paced<Step extends Partial<Progress>>(
+  send: (progress: Step) => Promise<void>,
+): (progress: Step) => void {
   let step = '';
   let sent = Number.NEGATIVE_INFINITY;
+  let underway = 0;
   return progress => {
     const now = performance.now();
     const next = `${progress.phase} ${progress.waits}`;
-    if (next === step && now - sent < pace) return;
+    if (underway >= mostUnderway || (next === step && now - sent < pace)) return;
     step = next;
     sent = now;
-    send(progress);
+    underway++;
+    const taken = (): void => void underway--;
+    send(progress).then(taken, () => {}); // a call that cannot go on fails by its result
   };
 }
 

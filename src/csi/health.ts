@@ -32,7 +32,7 @@ export function healthHandlers(
     Watch: serverStream(edge, async ({ service }, send, { signal }) => {
       for (let last: Answer | undefined; ; ) {
         const answer = look(service);
-        if (answer !== last) send({ status: answer });
+        if (answer !== last) await send({ status: answer });
         last = answer;
         await sleep(pace, undefined, { signal });
       }

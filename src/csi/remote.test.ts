@@ -80,7 +80,7 @@ test('what a daemon answers arrives as if it had been asked in this process', as
       volumes: async () => [volume, { ...podless, mounted: false }],
       fsck: async (repair, onFinding, _, onProgress) => {
         onProgress?.({ bytes: 5, totalBytes: 10 });
-        onFinding({ path: 'p', problem: 'q', repaired: repair });
+        await onFinding({ path: 'p', problem: 'q', repaired: repair });
         return { checked: 8 };
       },
     },

@@ -150,7 +150,7 @@ function toArtifacts(client: ArtifactsClient, calls: Calls, askPromptly: Calls['
     async fsck(repair, onFinding, signal, onProgress) {
       let checked: number | undefined;
       for await (const { finding, result, progress } of follow(client.Fsck({ repair }), signal)) {
-        if (finding) onFinding(finding);
+        if (finding) await onFinding(finding);
         if (progress) onProgress?.({ bytes: progress.bytes, totalBytes: progress.total_bytes });
         if (result) ({ checked } = result);
       }

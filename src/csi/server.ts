@@ -8,6 +8,7 @@ import { loadDefinitions } from './definitions.ts';
 import { openDrain, within } from './drain.ts';
 import { healthHandlers } from './health.ts';
 import { identityHandlers } from './identity.ts';
+import { boundIntake, type IntakeBounds } from './intake.ts';
 import { nodeHandlers } from './node.ts';
 import { reflectionServices } from './reflection.ts';
 import { bindSocket, type Place } from './socket.ts';
@@ -31,13 +32,22 @@ export type CsiOptions = {
 /** A server at work. `stop` may be called again; it takes seven seconds at most. */
 export type Serving = AsyncDisposable & { stop(): Promise<void> } & Pick<Place, 'problem'>;
 
-/** 4 MiB is gRPC's own bound for a message to a server, and more than any secret holds. What is sent has no bound. */
+const MiB = 1024 * 1024;
+
+/**
+ * The largest honest request is a publish with a Secret, which Kubernetes bounds at 1 MiB, and with the attributes of its
+ * pod. kubelet connects for each call. What is sent has no bound.
+ */
 export const serverOptions: ServerOptions = {
-  'grpc.max_receive_message_length': 4 * 1024 * 1024,
+  'grpc.max_receive_message_length': 2 * MiB,
   'grpc.max_send_message_length': -1,
+  'grpc.max_concurrent_streams': 1000,
+  'grpc.max_connection_idle_ms': 5 * 60_000,
   // Not for its numbers: without it forceShutdown forgets the connections that it should close.
   'grpc.enable_channelz': 1,
 };
+
+const intake: IntakeBounds = { held: 16 * MiB, turns: 8, turnMs: 1000, streamed: MiB / 4 };
 
 const services = ['csi.v1.Identity', 'csi.v1.Node', 'ociartifact.v1.Artifacts'];
 const forTools = [
@@ -59,7 +69,7 @@ export async function serveCsi(options: CsiOptions): Promise<Serving> {
   const drain = openDrain();
   const edge: Edge = { log, observe, drain };
   const { csi, ociartifact, grpc } = loadDefinitions();
-  const server = new Server(serverOptions);
+  const server = new Server({ ...serverOptions, interceptors: [boundIntake(intake)] });
   server.addService(csi.v1.Identity.service, identityHandlers(edge, options));
   server.addService(csi.v1.Node.service, nodeHandlers(edge, nodeId, publishing));
   server.addService(ociartifact.v1.Artifacts.service, artifactsHandlers(edge, artifacts, publishing));

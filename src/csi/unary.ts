@@ -1,5 +1,4 @@
-import { type EventEmitter, once } from 'node:events';
-import type { Readable } from 'node:stream';
+import type { EventEmitter } from 'node:events';
 import {
   type handleBidiStreamingCall,
   type handleClientStreamingCall,
@@ -12,8 +11,9 @@ import type { Logger } from 'pino';
 import { type Caller, explain, openCallSignal } from './call-signal.ts';
 import { logCall, type Note } from './call-log.ts';
 import type { Drain } from './drain.ts';
+import { received, sender } from './message-stream.ts';
 import { redact, secretTexts } from './secret-text.ts';
-import { type ArtifactError, toArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { type Status, toStatus } from './status.ts';
 
 /** Tells of a call that ended: `/csi.v1.Node/NodePublishVolume`, the number of its gRPC status, and how long it took. */
@@ -48,33 +48,33 @@ export function unary<Request, Response>(
   };
 }
 
-/** For a handler that sends messages while it works. What is sent to a caller who has left is dropped. */
+/** For a handler that sends messages while it works, as `sender` does. */
 export function serverStream<Request, Response>(
   edge: Edge,
-  handle: (request: Request, send: (message: Response) => void, call: Call) => Promise<void>,
+  handle: (request: Request, send: (message: Response) => Promise<void>, call: Call) => Promise<void>,
 ): handleServerStreamingCall<Request, Response> {
   return wire => {
-    const send = (message: Response): void => void (wire.cancelled || wire.write(message));
-    const work = (call: Call): Promise<void> => handle(wire.request, send, call);
+    const work = (call: Call): Promise<void> => handle(wire.request, sender(wire, call.signal), call);
     void perform(edge, wire, wire.request, work, outcome => finish(wire, outcome));
   };
 }
 
-/** For a handler that takes messages while it works. */
+/** For a handler that takes messages while it works; a few calls at once. */
 export function clientStream<Request, Response>(
   edge: Edge,
   handle: (messages: AsyncIterable<Request>, call: Call) => Promise<Response>,
 ): handleClientStreamingCall<Request, Response> {
+  const seats = createSeats();
   return (wire, answer) => {
-    const work = (call: Call): Promise<Response> => handle(received(wire, call.signal), call);
+    const work = async (call: Call): Promise<Response> => {
+      using _seat = seats.take();
+      return await handle(received(wire, call.signal), call);
+    };
     void perform(edge, wire, undefined, work, outcome => respond(answer, outcome));
   };
 }
 
-/**
- * For a handler that does both. Sending waits until the caller has taken what was sent before: one that asks and reads no
- * answer must not fill the memory with them. What is sent to a caller who has left is dropped.
- */
+/** For a handler that does both; a few calls at once. */
 export function bothStreams<Request, Response>(
   edge: Edge,
   handle: (
@@ -83,14 +83,29 @@ export function bothStreams<Request, Response>(
     call: Call,
   ) => Promise<void>,
 ): handleBidiStreamingCall<Request, Response> {
+  const seats = createSeats();
   return wire => {
-    const work = (call: Call): Promise<void> => {
-      const send = async (message: Response): Promise<void> => {
-        if (!wire.cancelled && !wire.write(message)) await whenDrained(wire, call.signal);
-      };
-      return handle(received(wire, call.signal), send, call);
+    const work = async (call: Call): Promise<void> => {
+      using _seat = seats.take();
+      await handle(received(wire, call.signal), sender(wire, call.signal), call);
     };
     void perform(edge, wire, undefined, work, outcome => finish(wire, outcome));
+  };
+}
+
+/** How many calls of one method may send messages at the same time: of each, some wait for the handler in memory. */
+const mostSenders = 8;
+
+function createSeats(): { take(): Disposable } {
+  let taken = 0;
+  return {
+    take() {
+      if (taken >= mostSenders) {
+        throw new ArtifactError('busy', `${mostSenders} calls of this method are open; call again later`);
+      }
+      taken++;
+      return { [Symbol.dispose]: () => void taken-- };
+    },
   };
 }
 
@@ -145,42 +160,4 @@ function finish(wire: EventEmitter & { cancelled: boolean; end(): unknown }, out
   if (wire.cancelled) return;
   if (outcome.kind === 'done') wire.end();
   else wire.emit('error', outcome.status);
-}
-
-/**
- * A caller's messages; waiting for the next one ends with the signal. Their end proves nothing: a stream that is reset,
- * or whose connection breaks, often ends like any other before it is cancelled.
- */
-async function* received<Message>(wire: Readable, signal: AbortSignal): AsyncGenerator<Message> {
-  // An ordinary iterator destroys the stream at its end, and with it the answers that it carries the other way.
-  const messages: AsyncIterator<Message> = wire.iterator({ destroyOnReturn: false });
-  for (;;) {
-    const next = await orAborted(messages.next(), signal);
-    if (next.done === true) return;
-    yield next.value;
-  }
-}
-
-/** Waits until there is room for more. @throws the signal's reason. */
-async function whenDrained(wire: EventEmitter, signal: AbortSignal): Promise<void> {
-  try {
-    await once(wire, 'drain', { signal });
-  } catch (thrown) {
-    signal.throwIfAborted();
-    throw thrown;
-  }
-}
-
-/** The work's result, or the signal's reason if it aborts first. */
-async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const stop = (): void => reject(signal.reason);
-  signal.addEventListener('abort', stop, { once: true });
-  try {
-    const result = await Promise.race([work, aborted]);
-    signal.throwIfAborted();
-    return result;
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
 }

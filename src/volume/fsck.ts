@@ -35,25 +35,29 @@ export async function checkCache(
     readonly hashFile: Look;
   },
   repair: boolean,
-  onFinding: (finding: Finding) => void,
+  onFinding: (finding: Finding) => void | Promise<void>,
   onProgress: (progress: Pick<Progress, 'bytes' | 'totalBytes'>) => void,
   signal: AbortSignal,
 ): Promise<{ readonly checked: number }> {
   const { blobs, layers, views, integrity, retirement } = world;
 
-  const report = (path: string, problem: string, shownBy: readonly string[], repaired: boolean): void =>
-    onFinding({ path, problem: `${problem}${formatShown(shownBy)}`, repaired });
+  const report = async (
+    path: string,
+    problem: string,
+    shownBy: readonly string[],
+    repaired: boolean,
+  ): Promise<void> => onFinding({ path, problem: `${problem}${formatShown(shownBy)}`, repaired });
 
   /** Whether it is right. */
   const judgeItem = async (item: Item): Promise<boolean> => {
     const path = world[item.kind].path(item.digest);
     try {
       const found = await integrity.inspect(item, world.hashFile, repair, signal);
-      if (found !== undefined) report(path, found.problem, found.shownBy, repair);
+      if (found !== undefined) await report(path, found.problem, found.shownBy, repair);
       return found === undefined;
     } catch (thrown) {
       signal.throwIfAborted();
-      report(path, toArtifactError(thrown).message, [], false);
+      await report(path, toArtifactError(thrown).message, [], false);
       return false;
     }
   };
@@ -84,7 +88,7 @@ export async function checkCache(
   const judgeView = async (view: View): Promise<void> => {
     if (view.damage !== undefined) {
       const shownBy = await retirement.whoShows(view);
-      if (shownBy.length > 0) report(view.path, view.damage, shownBy, false);
+      if (shownBy.length > 0) await report(view.path, view.damage, shownBy, false);
       return;
     }
     try {
@@ -92,16 +96,17 @@ export async function checkCache(
       if (problem === undefined) return;
       if (!repair) views.distrust(view.key);
       const shownBy = repair ? await integrity.retire(view, problem) : await retirement.whoShows(view);
-      report(view.path, problem, shownBy, repair);
+      await report(view.path, problem, shownBy, repair);
     } catch (thrown) {
       signal.throwIfAborted();
       const error = toArtifactError(thrown);
-      if (error.code !== 'not-found') report(view.path, error.message, [], false);
+      if (error.code !== 'not-found') await report(view.path, error.message, [], false);
     }
   };
 
   // Before anything is put aside: that is reported for itself.
-  for (const { name, problem } of await findBrokenRoots(world, signal)) report(name, problem, [], false);
+  for (const { name, problem } of await findBrokenRoots(world, signal))
+    await report(name, problem, [], false);
   const work = [
     ...(await blobs.list()).map(held => ({ item: { kind: 'blobs', digest: held.digest } as Item, held })),
     ...(await layers.list()).map(held => ({ item: { kind: 'layers', digest: held.digest } as Item, held })),

@@ -199,10 +199,10 @@ export type Artifacts = {
     reference: string | undefined,
     signal: AbortSignal,
   ): Promise<readonly Resolved[]>;
-  /** Verifies the whole cache. */
+  /** Verifies the whole cache, no faster than its findings are taken. */
   fsck(
     repair: boolean,
-    onFinding: (finding: Finding) => void,
+    onFinding: (finding: Finding) => void | Promise<void>,
     signal: AbortSignal,
     onProgress?: (progress: Pick<Progress, 'bytes' | 'totalBytes'>) => void,
   ): Promise<{ readonly checked: number }>;
