@@ -223,6 +223,7 @@ export async function openHouse(
       resolver,
       catalog,
       collector,
+      room,
       hashFile,
       integrity,
       retirement,

@@ -6,7 +6,8 @@ import { ociManifest } from '../src/oci/media-type.ts';
 import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from './support/daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
 import { basic } from './support/guarded-registry.ts';
-import { sha256, tarOf } from './support/tar.ts';
+import { layoutOf, loadTar } from './support/layout.ts';
+import { sha256 } from './support/tar.ts';
 
 /** That bytes are on the node is no right to them: who may have a cached artifact, and what may be in it. */
 
@@ -83,7 +84,7 @@ test('a load that is refused opens its repository to nobody', async () => {
   const daemon = own(await startDaemon(node, { flags: { '--policy': policy } }));
   await publish(daemon, reference, alice);
   assert.match(await load(daemon, `${repository}:unsigned`, 'other'), /PERMISSION_DENIED.*policy\.json/);
-  assert.match(await load(daemon, `${repository}:torn`, undefined), /NOT_FOUND.*must be in the layout/);
+  assert.match(await load(daemon, `${repository}:torn`, undefined), /NOT_FOUND.*the layout lacks sha256/);
   for (const pullPolicy of ['IfNotPresent', 'Never'])
     await assert.rejects(
       publish(daemon, reference, {}, { pullPolicy }),
@@ -95,37 +96,9 @@ test('a load that is refused opens its repository to nobody', async () => {
 
 /** Loads a layout of one file; without content, that file is not in it. */
 async function load(daemon: TestDaemon, reference: string, content: string | undefined): Promise<string> {
-  const parts = [Buffer.from('{}'), Buffer.from(content ?? 'not in it')].map(bytes => ({
-    bytes,
-    descriptor: { mediaType: 'text/plain', digest: sha256(bytes), size: bytes.length },
-  }));
-  const [config, ...layers] = parts.map(({ descriptor }) => descriptor);
-  const annotations = { 'org.opencontainers.image.title': 'weights' };
-  const manifest = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: ociManifest,
-      artifactType: 'application/x.test',
-      config,
-      layers: layers.map(layer => ({ ...layer, annotations })),
-    }),
-  );
-  const listed = { mediaType: ociManifest, digest: sha256(manifest), size: manifest.length };
-  const blobs = [manifest, ...parts.slice(0, content === undefined ? 1 : 2).map(({ bytes }) => bytes)];
-  const tar = await tarOf([
-    [{ name: 'index.json' }, JSON.stringify({ schemaVersion: 2, manifests: [listed] })],
-    ...blobs.map(bytes => [{ name: `blobs/sha256/${sha256(bytes).slice(7)}` }, bytes] as const),
-  ]);
-  const loading = new Promise((resolve, reject) => {
-    const call = daemon.streams.Load((error, response) =>
-      error === null ? resolve(response) : reject(error),
-    );
-    call.write({ reference });
-    call.write({ chunk: tar });
-    call.write({ last: true });
-    call.end();
-  });
-  return loading.then(() => 'OK', String);
+  const bytes = Buffer.from(content ?? 'not in it');
+  const tar = await layoutOf([{ name: 'weights', bytes, isAbsent: content === undefined }]);
+  return loadTar(daemon, reference, tar).then(() => 'OK', String);
 }
 
 test('what a pod without rights hears does not depend on what the node holds for others', async () => {

@@ -1,8 +1,37 @@
 import { ArtifactError } from '../util/error.ts';
+import { parseJson } from '../util/json.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { Index } from './manifest.ts';
 import { quoteName } from './name.ts';
 import { formatReference, parseReference, type Reference } from './reference.ts';
+
+/** The file that makes a directory an image layout, and says which version of one. */
+export const layoutFile = 'oci-layout';
+const layoutVersion = '1.0.0';
+/** It is one field. */
+const maxLayoutFileBytes = 4096;
+
+/** @throws ArtifactError `invalid` for a layout of another version than this program reads. */
+export function verifyLayoutFile(bytes: Uint8Array): void {
+  const version = versionOf(bytes);
+  if (version === layoutVersion) return;
+  const why =
+    typeof version === 'string'
+      ? `the layout has the version ${quoteName(version)}`
+      : `the file ${layoutFile} of the layout has no imageLayoutVersion`;
+  throw new ArtifactError('invalid', `${why}; only ${layoutVersion} is read, as current tools write it`);
+}
+
+function versionOf(bytes: Uint8Array): unknown {
+  try {
+    const document = parseJson(bytes, { maxBytes: maxLayoutFileBytes });
+    return typeof document === 'object' && document !== null && 'imageLayoutVersion' in document
+      ? document.imageLayoutVersion
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 /** What an image layout gives a name. The index.json itself is meant where it lists one artifact's platforms. */
 export type LayoutEntry = { readonly reference: Reference; readonly descriptor: Descriptor | 'index.json' };

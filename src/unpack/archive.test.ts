@@ -23,10 +23,34 @@ async function layout(): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/** The files, read; what is in the place of one is passed over. */
+async function* files(tar: AsyncIterable<Uint8Array>) {
+  for await (const entry of readArchive(tar, never)) if (entry.kind === 'file') yield entry;
+}
+
+test('what is in the place of a file is named', async () => {
+  const tar = pack();
+  tar.entry({ name: 'a' }, 'a');
+  tar.entry({ name: 'b', type: 'link', linkname: 'a' });
+  tar.entry({ name: 'c', type: 'symlink', linkname: '/etc/passwd' });
+  tar.entry({ name: 'd', type: 'fifo' });
+  tar.entry({ name: 'e', type: 'character-device', devmajor: 1, devminor: 3 });
+  tar.finalize();
+  const others: string[] = [];
+  for await (const entry of readArchive(tar as AsyncIterable<Uint8Array>, never))
+    if (entry.kind === 'other') others.push(`${entry.path}: ${entry.what}`);
+  assert.deepEqual(others, [
+    'b: a hard link to "a"',
+    'c: a symlink to "/etc/passwd"',
+    'd: a fifo',
+    'e: a character device',
+  ]);
+});
+
 for (const size of [1000, 512, 1 << 20]) {
-  test(`the files of a tar are read from pieces of ${size} bytes, all else is passed over`, async () => {
+  test(`the files of a tar are read from pieces of ${size} bytes`, async () => {
     const seen: [string, number, number][] = [];
-    for await (const entry of readArchive(slices(await layout(), size), never)) {
+    for await (const entry of files(slices(await layout(), size))) {
       let bytes = 0;
       for await (const chunk of entry.content) bytes += chunk.length;
       seen.push([entry.path, entry.size, bytes]);
@@ -40,7 +64,7 @@ for (const size of [1000, 512, 1 << 20]) {
 
 test('content that nobody reads is passed over', async () => {
   const seen: string[] = [];
-  for await (const entry of readArchive(slices(await layout(), 4096), never)) seen.push(entry.path);
+  for await (const entry of files(slices(await layout(), 4096))) seen.push(entry.path);
   assert.deepEqual(seen, ['index.json', 'blobs/big']);
 });
 
@@ -54,7 +78,7 @@ test('what is not a tar is refused', async () => {
 test('a tar that ends in a file is refused', async () => {
   const read = async (): Promise<void> => {
     const whole = await layout();
-    for await (const entry of readArchive(slices(whole.subarray(0, 10_000), 100), never)) {
+    for await (const entry of files(slices(whole.subarray(0, 10_000), 100))) {
       for await (const _ of entry.content);
     }
   };
@@ -81,7 +105,7 @@ for (const [name, compress] of [
   test(`a tar compressed with ${name} is read, whatever the pieces that it comes in`, async () => {
     for (const size of [1, 100, 1 << 20]) {
       const seen: [string, number][] = [];
-      for await (const entry of readArchive(slices(compress(await layout()), size), never)) {
+      for await (const entry of files(slices(compress(await layout()), size))) {
         let bytes = 0;
         for await (const chunk of entry.content) bytes += chunk.length;
         seen.push([entry.path, bytes]);
@@ -96,7 +120,7 @@ for (const [name, compress] of [
   test(`a tar compressed with ${name} that is cut short is refused`, async () => {
     const whole = compress(await layout());
     const read = async (): Promise<void> => {
-      for await (const entry of readArchive(slices(whole.subarray(0, whole.length - 20), 64), never))
+      for await (const entry of files(slices(whole.subarray(0, whole.length - 20), 64)))
         for await (const _ of entry.content);
     };
     await assert.rejects(

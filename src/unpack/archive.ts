@@ -1,17 +1,24 @@
 import { Readable } from 'node:stream';
 import { extract } from 'tar-stream';
+import { quoteName } from '../oci/name.ts';
 import { ArtifactError } from '../util/error.ts';
 import { inflate } from './inflation.ts';
 
-/** A regular file of a tar; its content must be read before the next is asked for. `size` is in bytes. */
-export type ArchiveEntry = {
-  readonly path: string;
-  readonly size: number;
-  readonly content: AsyncIterable<Uint8Array>;
-};
+/**
+ * What is in a tar but directories. The content of a regular file must be read before the next entry is asked for; its
+ * `size` is in bytes. `what` is a link or a special file, in words.
+ */
+export type ArchiveEntry =
+  | {
+      readonly kind: 'file';
+      readonly path: string;
+      readonly size: number;
+      readonly content: AsyncIterable<Uint8Array>;
+    }
+  | { readonly kind: 'other'; readonly path: string; readonly what: string };
 
 /**
- * The regular files of a tar, as it streams by; all else in it is passed over. It may be compressed with gzip or zstd.
+ * The entries of a tar, as it streams by. It may be compressed with gzip or zstd.
  *
  * @throws ArtifactError `invalid` for what is not a tar, also from an entry's content.
  */
@@ -29,7 +36,10 @@ export async function* readArchive(
   try {
     for await (const entry of guarded(entries, signal)) {
       const { type, name, size } = entry.header;
-      if (type === 'file') yield { path: name, size: size ?? 0, content: toBytes(guarded(entry, signal)) };
+      if (type === 'file')
+        yield { kind: 'file', path: name, size: size ?? 0, content: toBytes(guarded(entry, signal)) };
+      else if (type !== 'directory')
+        yield { kind: 'other', path: name, what: describe(type, entry.header.linkname) };
       entry.resume();
     }
   } finally {
@@ -37,6 +47,12 @@ export async function* readArchive(
     source.destroy();
     entries.destroy();
   }
+}
+
+function describe(type: string | null | undefined, target: string | null | undefined): string {
+  if (type === 'link') return `a hard link to ${quoteName(target ?? '')}`;
+  if (type === 'symlink') return `a symlink to ${quoteName(target ?? '')}`;
+  return `a ${(type ?? 'thing of no type').replace('-', ' ')}`;
 }
 
 /** The same, with the errors of tar-stream told to people. */

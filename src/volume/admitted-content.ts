@@ -4,7 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import { maxManifestBytes } from '../oci/manifest.ts';
 import { formatRepository } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
-import { toAbsence, toLack } from './absence.ts';
+import { nameDocument, openPossession, type Possession, toAbsence, verifyGiven } from './absence.ts';
 import type { Authority } from './authority.ts';
 import { type Blueprint, contentsOf } from './blueprint.ts';
 import type { Content, Giver, Registry, Sink } from './contracts/registry.ts';
@@ -37,8 +37,10 @@ export type Fetched = { readonly bytes: Uint8Array; readonly place: Giver };
 /** What a request may read of one repository: the only way from a pull to the cache and to the registry. */
 export type AdmittedContent = {
   readonly resolution: Resolution;
-  /** Equal for requests that show the same registry the same credentials. */
+  /** Equal for requests that show the same registry the same credentials, or may ask none and hear the same. */
   readonly id: string;
+  /** What may be used of the cache where nobody is asked. */
+  readonly possession: Possession;
   /** The registry that content may come from; empty where it may come from the cache alone. */
   readonly place: string;
   /** The same, for callers who wait otherwise. */
@@ -93,11 +95,13 @@ export function openAdmittedContent(
   const { reference: repository } = resolution;
   // What such a pod may not have is for it as what is not here.
   const isClosed = offline && request.caller === 'pod';
+  const asker = request.brought === undefined ? request.caller : 'layout';
+  const possession = openPossession(request, digest => authority.knows(repository, digest));
 
   const admitAll: AdmittedContent['admitAll'] = async (contents, signal) => {
-    const asked = contents.filter(({ descriptor }) => request.brought?.has(descriptor.digest) !== true);
+    if (request.brought !== undefined) return verifyGiven(contents, request.reference, possession);
     try {
-      await authority.confirm(repository, asked, keyring, isClosed ? boundToWord(signal) : signal);
+      await authority.confirm(repository, contents, keyring, isClosed ? boundToWord(signal) : signal);
     } catch (thrown) {
       signal.throwIfAborted();
       throw isClosed ? toAbsence(request.reference) : thrown;
@@ -111,7 +115,8 @@ export function openAdmittedContent(
 
   return {
     resolution,
-    id: offline ? 'offline' : `${formatRepository(repository)} ${keyring.id}`,
+    possession,
+    id: offline ? `offline ${asker}` : `${formatRepository(repository)} ${keyring.id}`,
     place: offline ? '' : repository.registry,
     waitingBy: waiting => openAdmittedContent(world, resolution, request, { ...keyring, waiting }, offline),
     async admit(content, signal) {
@@ -129,10 +134,7 @@ export function openAdmittedContent(
     hasBlob: async (descriptor, signal) =>
       !offline && (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)),
     async fetchDocument({ kind, descriptor }, signal) {
-      if (offline) {
-        // A pod hears the same of what is here for others.
-        throw isClosed ? toAbsence(request.reference) : toLack(`the ${kind} ${descriptor.digest}`);
-      }
+      if (offline) throw possession.missing(nameDocument(kind, request.reference), descriptor.digest);
       if (kind === 'manifest') return registry.manifest(repository, descriptor, keyring, signal);
       if (descriptor.size > maxManifestBytes) {
         throw new ArtifactError(
@@ -145,7 +147,7 @@ export function openAdmittedContent(
       return { bytes: sink.bytes, place };
     },
     async fetchBlob(descriptor, label, sink, signal) {
-      if (offline) throw toAbsence(label);
+      if (offline) throw possession.missing(label, descriptor.digest);
       return await registry.blob(repository, descriptor, sink, keyring, signal);
     },
     note: (digest, giver) => (offline ? undefined : authority.note(repository, [{ digest, giver }])),

@@ -24,6 +24,7 @@ import type { Pull } from './pull.ts';
 import { createPullStatus } from './pull-status.ts';
 import type { Resolver } from './resolution.ts';
 import type { Retirement } from './retirement.ts';
+import type { Room } from './room.ts';
 import { withRetries } from './retry-report.ts';
 import type { Signatures } from './signatures.ts';
 import type { Trees } from './trees.ts';
@@ -45,6 +46,7 @@ export function createArtifacts(world: {
   readonly catalog: Catalog;
   readonly collector: Collector;
   readonly archive: Archive;
+  readonly room: Pick<Room, 'reserve'>;
   readonly blobs: Blobs;
   readonly layers: Layers;
   readonly naming: Naming;

@@ -1,20 +1,22 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest, type Digest } from '../oci/digest.ts';
-import { type LayoutEntry, nameEntries } from '../oci/layout.ts';
+import { layoutFile, type LayoutEntry, nameEntries, verifyLayoutFile } from '../oci/layout.ts';
 import { maxManifestBytes, parseManifest } from '../oci/manifest.ts';
 import { ociIndex } from '../oci/media-type.ts';
+import type { LayerPlan } from '../oci/plan.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { doInSlices } from '../util/pace.ts';
-import { toLack } from './absence.ts';
+import { nameDocument, openPossession } from './absence.ts';
 import type { Authority } from './authority.ts';
 import type { Collector } from './collector.ts';
 import type { Blobs } from './contracts/store.ts';
-import type { Archive, ArchiveEntry } from './contracts/unpacker.ts';
+import type { Archive, ArchiveFile } from './contracts/unpacker.ts';
 import { createHashingSink } from './hashing-sink.ts';
 import type { Holds } from './holds.ts';
 import type { Naming } from './naming.ts';
 import type { Pull } from './pull.ts';
+import type { Room } from './room.ts';
 import type { Resolved } from './usecases.ts';
 
 /** What a layout has given so far. */
@@ -24,6 +26,8 @@ type Intake = {
   readonly written: Set<Digest>;
   /** Its index.json, once that has come, and what it gives names. */
   index?: { readonly bytes: Uint8Array; readonly entries: readonly LayoutEntry[] };
+  /** Whether its oci-layout has come, too. */
+  isLayout: boolean;
   readonly leases: DisposableStack;
 };
 
@@ -33,7 +37,7 @@ type Intake = {
  * index.json has come; where it comes first, nothing is stored before.
  *
  * @throws ArtifactError `invalid` for what is no layout or leaves a name open; `corrupt` for a blob that is not its name;
- * `not-found` naming a layer that it lacks. Names that were there before are then what they were, and what was stored is
+ * `not-found` naming a digest that it lacks; `exhausted` where there is no room. Names that were there before are then what they were, and what was stored is
  * removed.
  */
 export async function loadLayout(
@@ -45,32 +49,42 @@ export async function loadLayout(
     readonly naming: Naming;
     readonly authority: Authority;
     readonly collector: Pick<Collector, 'settle'>;
+    readonly room: Pick<Room, 'reserve'>;
     readonly hash: (bytes: Uint8Array) => Digest;
   },
   tar: AsyncIterable<Uint8Array>,
   given: string | undefined,
   signal: AbortSignal,
 ): Promise<readonly Resolved[]> {
-  const { archive, blobs, holds, pull, naming, authority } = world;
+  const { archive, blobs, holds, pull, naming, authority, room } = world;
   // Before gigabytes are read for a name that cannot be used.
   const wanted = given === undefined ? undefined : parseName(given);
-  const intake: Intake = { blobs: new Set(), written: new Set(), leases: new DisposableStack() };
+  const intake: Intake = {
+    blobs: new Set(),
+    written: new Set(),
+    isLayout: false,
+    leases: new DisposableStack(),
+  };
 
   const read = async (): Promise<Required<Intake>['index']> => {
     for await (const entry of archive.read(tar, signal)) {
       const path = entry.path.replace(/^\.\//, '');
       const digest = blobDigest(path);
-      if (path === 'index.json') await readIndex(intake, await readSmall(entry), wanted, signal);
-      else if (digest !== undefined) await takeBlob(digest, entry);
+      if (digest === undefined && path !== 'index.json' && path !== layoutFile) continue;
+      if (entry.kind === 'other') throw toRefusal(path, entry.what);
+      if (digest !== undefined) await takeBlob(digest, entry);
+      else if (path === 'index.json') await readIndex(intake, await readSmall(entry), wanted, signal);
+      else {
+        verifyLayoutFile(await readSmall(entry));
+        intake.isLayout = true;
+      }
     }
-    if (intake.index !== undefined) return intake.index;
-    throw new ArtifactError(
-      'invalid',
-      'there is no index.json in it, so it is not an OCI image layout; write one with `oras copy --to-oci-layout` or `skopeo copy docker://… oci:…`',
-    );
+    if (intake.index === undefined) throw toNoLayout('index.json');
+    if (!intake.isLayout) throw toNoLayout(layoutFile);
+    return intake.index;
   };
 
-  const takeBlob = async (digest: Digest, entry: ArchiveEntry): Promise<void> => {
+  const takeBlob = async (digest: Digest, entry: ArchiveFile): Promise<void> => {
     intake.leases.use(await holds.hold([digest]));
     const descriptor = { mediaType: '', digest, size: entry.size, annotations: {} };
     if ((await blobs.size(digest)) !== undefined) {
@@ -88,8 +102,17 @@ export async function loadLayout(
     intake.written.add(digest);
     await using ingest = await blobs.ingest(descriptor, 'an archive', signal);
     ingest.restart();
-    for await (const chunk of entry.content) ingest.write(chunk);
-    await ingest.verify();
+    try {
+      const label = `blob ${digest} of the layout`;
+      const blob: LayerPlan = { form: 'file', name: '', label, descriptor };
+      const left = (): number => descriptor.size - ingest.offset;
+      using _room = await room.reserve(label, [blob], [blob], left, signal);
+      for await (const chunk of entry.content) ingest.write(chunk);
+      await ingest.verify();
+    } catch (thrown) {
+      await ingest.drop(); // nobody goes on from there
+      throw thrown;
+    }
     await ingest.commit();
   };
 
@@ -101,6 +124,7 @@ export async function loadLayout(
     const digest = world.hash(bytes);
     intake.leases.use(await holds.hold([digest]));
     if ((await blobs.size(digest)) === undefined) intake.written.add(digest);
+    intake.blobs.add(digest);
     await blobs.put(digest, bytes);
     return { mediaType: ociIndex, digest, size: bytes.length, annotations: {} };
   };
@@ -108,9 +132,11 @@ export async function loadLayout(
   const name = async (reference: Reference, descriptor: Descriptor): Promise<Resolved> => {
     const text = formatReference(reference);
     intake.leases.use(await holds.hold([descriptor.digest]));
-    if ((await blobs.size(descriptor.digest)) === undefined)
-      throw toLack(`the manifest ${descriptor.digest} of ${text}`);
-    const brought = new Set([...intake.blobs, descriptor.digest]);
+    const { blobs: brought } = intake;
+    if ((await blobs.size(descriptor.digest)) === undefined) {
+      const { missing } = openPossession({ reference: text, caller: 'administrator', brought }, () => false);
+      throw missing(nameDocument('manifest', text), descriptor.digest);
+    }
     using arrival = await pull.pull(
       {
         reference: text,
@@ -165,7 +191,7 @@ function blobDigest(path: string): Digest | undefined {
   return isDigest(digest) ? digest : undefined;
 }
 
-async function readSmall(entry: ArchiveEntry): Promise<Uint8Array> {
+async function readSmall(entry: ArchiveFile): Promise<Uint8Array> {
   if (entry.size > maxManifestBytes)
     throw new ArtifactError(
       'invalid',
@@ -174,6 +200,18 @@ async function readSmall(entry: ArchiveEntry): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of entry.content) chunks.push(chunk.slice());
   return Buffer.concat(chunks);
+}
+
+function toNoLayout(name: string): ArtifactError {
+  const advice = 'write one with `oras copy --to-oci-layout` or `skopeo copy docker://… oci:…`';
+  const why = `there is no ${name} in it, so it is not a whole OCI image layout`;
+  return new ArtifactError('invalid', `${why}; ${advice}`);
+}
+
+/** What a tar has in place of a file may be anything, and its content may be elsewhere. */
+function toRefusal(path: string, what: string): ArtifactError {
+  const advice = 'write the tar again with `tar --hard-dereference --dereference`';
+  return new ArtifactError('invalid', `${path} is ${what} in the tar, not a regular file; ${advice}`);
 }
 
 /** What a person calls it. @throws ArtifactError `invalid` for what is not a full reference. */

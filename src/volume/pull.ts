@@ -6,7 +6,7 @@ import { formatReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { throughPauses } from '../util/pause.ts';
 import { openTenants } from '../util/tenants.ts';
-import { toLack } from './absence.ts';
+import { verifyLayers } from './absence.ts';
 import type { Admission } from './admission.ts';
 import type { AdmittedContent } from './admitted-content.ts';
 import type { Kubelet } from './contracts/kubelet.ts';
@@ -70,7 +70,7 @@ export function createPull(world: {
   readonly kubelet: Kubelet;
   readonly platform: Platform;
 }): Pull {
-  const { admit, signatures, manifests, preparation, keychain, blobs, layers, naming, views, holds } = world;
+  const { admit, signatures, manifests, preparation, keychain, naming, views, holds } = world;
   const flights = createFlights<View, Progress, Wanter>({
     lingerMs,
     checkMs,
@@ -142,15 +142,6 @@ export function createPull(world: {
     );
   };
 
-  /** An administrator may know what is here, and hears of what is not before a registry is asked who may have it. */
-  const verifyHeld = async ({ plan: { layers: plans } }: Blueprint): Promise<void> => {
-    for (const { descriptor, form, label } of plans) {
-      if (descriptor.data !== undefined) continue;
-      const isBlob = (await blobs.size(descriptor.digest)) !== undefined;
-      if (!isBlob && !(form !== 'file' && (await layers.has(descriptor.digest)))) throw toLack(label);
-    }
-  };
-
   /** Each step hands the next what it needs; what it needs of cache and registry, it has by `content`. */
   const bring: Pull['pull'] = async (request, onProgress, signal) => {
     const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
@@ -166,7 +157,8 @@ export function createPull(world: {
 
     const blueprint = await plan(request, content, stack, signal);
     if (policy === 'Never') {
-      if (request.caller === 'administrator') await verifyHeld(blueprint);
+      // An administrator may know what is here, and hears of what is not before a registry is asked who may have it.
+      if (request.caller === 'administrator') await verifyLayers(world, blueprint.plan, content.possession);
       // Nothing is to come, so that all can be asked about before any of it is read.
       await content.admitAll(contentsOf(blueprint), signal);
     }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
 import { publishRequest } from '../support/daemon.ts';
+import { loadTar } from '../support/layout.ts';
 import { type Outcome, outcomeOf } from '../support/outcome.ts';
 import { openSetting } from '../support/setting.ts';
 import { sha256, tarOf } from '../support/tar.ts';
@@ -13,6 +14,8 @@ import { shownOf, verifyVolume } from '../support/volume.ts';
 
 const { node, daemon } = await openSetting();
 const reference = 'offline.test/model:v1';
+
+const current = '{"imageLayoutVersion":"1.0.0"}';
 
 /** A layout of one artifact of one file; `lacks` is left out of it, `instead` is in the place of the file's bytes. */
 async function layout(content: string, lacks?: 'manifest' | 'layer', instead?: string): Promise<Buffer> {
@@ -44,7 +47,7 @@ async function layout(content: string, lacks?: 'manifest' | 'layer', instead?: s
   };
   const blobs = Object.entries({ config, layer, manifest }).filter(([name]) => name !== lacks);
   return tarOf([
-    [{ name: 'oci-layout' }, '{"imageLayoutVersion":"1.0.0"}'],
+    [{ name: 'oci-layout' }, current],
     [{ name: 'index.json' }, JSON.stringify(index)],
     ...blobs.map(
       ([name, bytes]) =>
@@ -56,20 +59,8 @@ async function layout(content: string, lacks?: 'manifest' | 'layer', instead?: s
   ]);
 }
 
-/** `ends`: whether the stream of the call does. */
-function load(tar: Buffer, ends = true): Promise<Outcome> {
-  return outcomeOf(
-    new Promise((resolve, reject) => {
-      const call = daemon.streams.Load((error, response) =>
-        error === null ? resolve(response) : reject(error),
-      );
-      call.write({ reference });
-      call.write({ chunk: tar });
-      if (!ends) return;
-      call.write({ last: true });
-      call.end();
-    }),
-  );
+function load(tar: Buffer, { name = reference, ends = true } = {}): Promise<Outcome> {
+  return outcomeOf(loadTar(daemon, name, tar, ends));
 }
 
 test('a layout that lacks a blob is refused by its name, and the one before it stays', async () => {
@@ -78,19 +69,68 @@ test('a layout that lacks a blob is refused by its name, and the one before it s
   assert.equal(layer.code, 'NOT_FOUND', layer.text);
   assert.match(
     layer.text,
-    /^layer 1 \("weights"\) of offline\.test\/model:v1 is not in .* must be in the layout/,
+    /^the layout lacks sha256:[0-9a-f]{64}, layer 1 \("weights"\) of offline\.test\/model:v1, and nothing/,
   );
   const manifest = await load(await layout('third', 'manifest'));
   assert.equal(manifest.code, 'NOT_FOUND', manifest.text);
   assert.match(
     manifest.text,
-    /^the manifest sha256:[0-9a-f]{64} of offline\.test\/model:v1 is not in .* must be in the layout/,
+    /^the layout lacks sha256:[0-9a-f]{64}, the manifest of offline\.test\/model:v1, and nothing/,
   );
   const request = await publishRequest(node, { reference, pullPolicy: 'Never' });
   const published = await outcomeOf(daemon.csi.NodePublishVolume(request));
   assert.equal(published.code, 'OK', published.text);
   verifyVolume(request.target_path, shownOf([['weights', 'first']]));
 });
+
+test('what a layout lacks is nobody else’s to give, and no registry is asked for it', async () => {
+  const content = 'of another repository';
+  assert.equal((await load(await layout(content))).code, 'OK');
+  for (const lacks of ['manifest', 'layer'] as const) {
+    const { code, text } = await load(await layout(content, lacks), { name: 'unreachable.test/other:v1' });
+    assert.equal(code, 'NOT_FOUND', text);
+    assert.match(
+      text,
+      /^the layout lacks sha256:[0-9a-f]{64}, .* of unreachable\.test\/other:v1, and nothing/,
+    );
+    assert.match(text, /write the layout again, with all of its blobs$/);
+    const again = await load(await layout(content, lacks));
+    assert.equal(again.code, 'OK', 'the same repository has had it');
+  }
+});
+
+test('a layout of no version, of another, or with links in the place of its files is refused', async () => {
+  const before = blobsOf(node.stateDir);
+  const whole = await layout('of a version');
+  const link = { name: `blobs/sha256/${'0'.repeat(64)}`, type: 'link', linkname: 'elsewhere' } as const;
+  for (const [why, tar] of [
+    [/^there is no oci-layout in it/, whole.subarray(1024)],
+    [/^there is no index\.json in it/, await tarOf([[{ name: 'oci-layout' }, current]])],
+    [
+      /^the layout has the version "2\.0\.0"; only 1\.0\.0 is read/,
+      await versioned('{"imageLayoutVersion":"2.0.0"}'),
+    ],
+    [/^the file oci-layout of the layout has no imageLayoutVersion/, await versioned('{}')],
+    [/^the file oci-layout of the layout has no imageLayoutVersion/, await versioned('1.0.0')],
+    [
+      /^blobs\/sha256\/0{64} is a hard link to "elsewhere" in the tar, not a regular file/,
+      await tarOf([[link]]),
+    ],
+    [
+      /^index\.json is a symlink to "x"/,
+      await tarOf([[{ name: './index.json', type: 'symlink', linkname: 'x' }]]),
+    ],
+  ] as const) {
+    const { code, text } = await load(tar);
+    assert.equal(code, 'INVALID_ARGUMENT', text);
+    assert.match(text, why);
+    assert.deepEqual(blobsOf(node.stateDir), before);
+  }
+});
+
+function versioned(text: string): Promise<Buffer> {
+  return tarOf([[{ name: 'oci-layout' }, text]]);
+}
 
 test('a layout shows every blob that it names, also one that the cache has: other bytes under its digest are refused', async () => {
   assert.equal((await load(await layout('held'))).code, 'OK');
@@ -114,7 +154,7 @@ test('a layout that leaves its name open is refused as soon as its index.json co
     [{ name: 'index.json' }, JSON.stringify({ schemaVersion: 2, manifests })],
     [{ name: 'blobs/sha256/never-sent' }, Buffer.alloc(100_000)],
   ]);
-  const { code, text } = await load(tar.subarray(0, 4 * 1024), false);
+  const { code, text } = await load(tar.subarray(0, 4 * 1024), { ends: false });
   assert.equal(code, 'INVALID_ARGUMENT', text);
   assert.match(text, /^nothing in the layout is offline\.test\/model:v1: it has "one"/);
   assert.deepEqual(blobsOf(node.stateDir), before);

@@ -8,11 +8,18 @@ export type Unpacker = {
   isTar(path: string): Promise<boolean>;
 };
 
-/** Reads an archive as it streams by: each regular file with its size in bytes; its content must be read before the next. */
+/**
+ * Reads an archive as it streams by: each regular file with its size in bytes, whose content must be read before the next;
+ * and what stands in the place of one.
+ */
 export type Archive = {
   read(tar: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<ArchiveEntry>;
 };
-export type ArchiveEntry = {
+export type ArchiveEntry =
+  | ArchiveFile
+  | { readonly kind: 'other'; readonly path: string; readonly what: string };
+export type ArchiveFile = {
+  readonly kind: 'file';
   readonly path: string;
   readonly size: number;
   readonly content: AsyncIterable<Uint8Array>;
