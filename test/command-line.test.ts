@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { runCommandHere, usesStateDir } from './support/command.ts';
@@ -124,5 +125,33 @@ for (const through of ['a daemon', 'the state directory']) {
     assert.equal((await runCommandHere(node, ['inspect', foreign])).code, 3, 'it is in no such repository');
     const both = await runCommandHere(node, ['rm', digest.slice(0, 19)]);
     assert.equal(both.code, 2, both.stderr);
+  });
+
+  test(`by ${through}, a credential is called by the flag that gave it`, needs('root'), async () => {
+    await using stack = new AsyncDisposableStack();
+    const guard = { kind: 'basic', username: 'alice', password: 'S3CRET' } as const;
+    const locked = stack.use(await openFaultyRegistry({ guard }));
+    const { reference } = await locked.push('team/model', 'v1', [{ name: 'a', bytes: Buffer.from('a') }]);
+    const own = stack.use(await testNode([locked.host]));
+    if (through === 'a daemon') stack.use(await startDaemon(own));
+    const auths = { [locked.host]: { auth: Buffer.from('alice:S3CRET guess').toString('base64') } };
+    const authFile = join(own.path, 'auth.json');
+    await writeFile(authFile, JSON.stringify({ auths }));
+    const login = ['--username', 'alice', '--password-stdin'];
+    for (const command of ['pull', 'resolve']) {
+      for (const [flags, stdin, said] of [
+        [[], '', /needs a credential.*; give one with --username and --password-stdin, or with --auth-file$/],
+        [login, 'S3CRET guess\n', /the credential of --username and --password-stdin is not accepted/],
+        [['--auth-file', authFile], '', /the credential of --auth-file \(127\.0\.0\.1:\d+\) is not accepted/],
+      ] as const) {
+        const { code, stderr } = await runCommandHere(own, [command, reference, ...flags], { stdin });
+        assert.equal(code, 4, stderr);
+        assert.match(stderr.trimEnd(), said);
+        assert.doesNotMatch(stderr, /nodePublishSecretRef|S3CRET/);
+      }
+      assert.equal((await runCommandHere(own, [command, reference, ...login], { stdin: 'S3CRET' })).code, 0);
+    }
+    const explained = await runCommandHere(own, ['inspect', '--credentials', reference]);
+    assert.match(explained.stdout, /^  1\. the command line: neither --username nor --auth-file$/m);
   });
 }

@@ -167,7 +167,7 @@ describe(
         {
           place: `${host}/team-a/model`,
           sources: [
-            'nodePublishSecretRef: this call brings none',
+            'the command line: neither --username nor --auth-file',
             "the pod's pull secrets: off (--pod-pull-secrets)",
             'credential providers: none (--credential-provider-config)',
             `the auth file ${authFile}: used (docker-credential-vault, credHelpers of the auth file ${authFile} (${host}))`,

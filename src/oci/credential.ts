@@ -2,14 +2,26 @@ import type { Retry } from '../util/retry.ts';
 import type { Endpoint } from './endpoint.ts';
 
 /**
- * What a registry is shown. `source` names where it was found, for people (`nodePublishSecretRef`); the rest is secret
- * and never logged, quoted or written.
+ * What a registry is shown. `source` names where it was found, for people (`nodePublishSecretRef`), and `advice` where
+ * they can give one; the rest is secret and never logged, quoted or written.
  */
 export type Credential = { readonly source: string; readonly holder: Holder } & (
-  | { readonly kind: 'anonymous' }
+  | { readonly kind: 'anonymous'; readonly advice?: string }
   | { readonly kind: 'basic'; readonly username: string; readonly password: string }
   | { readonly kind: 'identity-token'; readonly token: string }
 );
+
+/** What a credential shows, without the words for people: equal for two that open the same. */
+export function secretOf(credential: Credential): object {
+  switch (credential.kind) {
+    case 'anonymous':
+      return { kind: credential.kind };
+    case 'basic':
+      return { kind: credential.kind, username: credential.username, password: credential.password };
+    case 'identity-token':
+      return { kind: credential.kind, token: credential.token };
+  }
+}
 
 /**
  * Whom a credential stands for, so that access once given is remembered for no one else:

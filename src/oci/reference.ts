@@ -85,7 +85,7 @@ function split(text: string): Parts {
   if (userInfo.test(text.slice(0, longestText))) {
     throw new ArtifactError(
       'invalid',
-      'the reference begins with a user name and password; write it without, and put them in nodePublishSecretRef',
+      'the reference begins with a user name and password; write it without, and give them as a pull secret, or to a command as --username and --password-stdin',
     );
   }
   const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0];

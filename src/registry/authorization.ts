@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto';
-import type { Credential } from '../oci/credential.ts';
+import { type Credential, secretOf } from '../oci/credential.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Challenge } from './challenge.ts';
 import type { Send } from './hop.ts';
 import { cancelled } from './outage.ts';
 import { type Clock, Passing } from './patience.ts';
 import type { Place } from './place.ts';
-import { whereCredentials } from './refusal.ts';
+import { adviceOf } from './refusal.ts';
 import { fetchToken, formatBasic } from './token.ts';
 
 /** Answers challenges, and remembers the answers. */
@@ -58,7 +58,7 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
     throw new ArtifactError(
       'unauthenticated',
       credential.kind === 'anonymous'
-        ? `${place.host}/${place.path} needs a credential (${wanted}); asked as ${credential.source}; ${whereCredentials}`
+        ? `${place.host}/${place.path} needs a credential (${wanted}); asked as ${credential.source}; ${adviceOf(credential, '')}`
         : `${place.host}/${place.path} asks for ${wanted}; the ${credential.kind} of ${credential.source} does not fit`,
     );
   }
@@ -90,8 +90,7 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
 
 /** Credentials are told apart by what they say, not by where they were found or for whom. */
 function toKey({ host, path, insecure }: Place, credential: Credential): string {
-  const { source: _source, holder: _holder, ...secret } = credential;
-  return hash('sha256', JSON.stringify([host, path, insecure, secret]));
+  return hash('sha256', JSON.stringify([host, path, insecure, secretOf(credential)]));
 }
 
 /** Waits for a promise that others wait for too. @throws `cancelled` */

@@ -1,7 +1,7 @@
 import { ArtifactError } from '../util/error.ts';
 import { candidates, type DockerConfig, type Origin, parseDockerConfig, toBasic } from './docker-config.ts';
 import type { Place } from './auth-key.ts';
-import type { Found, Source } from './source.ts';
+import type { Caller, Found, Source } from './source.ts';
 
 /** The keys of an image pull secret, with the form of each. */
 const forms = [
@@ -9,17 +9,48 @@ const forms = [
   ['.dockercfg', 'dockercfg'],
 ] as const;
 
+/** What people know the secrets of a call by: a pod's are of its volume, a command's are of its flags. */
+type Words = {
+  readonly config: (key: string) => string;
+  readonly login: string;
+  readonly whole: string;
+  readonly none: string;
+  /** What to do where a registry wants a credential, if not what is to be done for a pod. */
+  readonly advice?: string;
+};
+
+export function wordsFor({ caller = 'pod' }: { readonly caller?: Caller['caller'] | undefined }): Words {
+  return words[caller];
+}
+
+const words: Readonly<Record<NonNullable<Caller['caller']>, Words>> = {
+  pod: {
+    config: key => `${key} of nodePublishSecretRef`,
+    login: 'username and password of nodePublishSecretRef',
+    whole: 'nodePublishSecretRef',
+    none: 'nodePublishSecretRef: this call brings none',
+  },
+  administrator: {
+    config: () => '--auth-file',
+    login: '--username and --password-stdin',
+    whole: 'the call',
+    none: 'the command line: neither --username nor --auth-file',
+    advice: 'give one with --username and --password-stdin, or with --auth-file',
+  },
+};
+
 /**
- * The secrets of one call, nodePublishSecretRef, in their order: `.dockerconfigjson`, `.dockercfg`, then `username` and
- * `password`. Keys of other purposes are passed over.
+ * The secrets of one call, nodePublishSecretRef or a command's, in their order: `.dockerconfigjson`, `.dockercfg`, then
+ * `username` and `password`. Keys of other purposes are passed over.
  */
-export function toCallSources(secrets: Readonly<Record<string, string>>): readonly Source[] {
+export function toCallSources({ secrets, caller }: Pick<Caller, 'secrets' | 'caller'>): readonly Source[] {
+  const { config, login, whole } = wordsFor({ caller });
   const holder = { kind: 'secret' } as const;
   const sources: Source[] = [];
   for (const [key, form] of forms) {
     const text = secrets[key];
     if (text === undefined) continue;
-    const origin: Origin = { name: `${key} of nodePublishSecretRef`, holder, code: 'invalid' };
+    const origin: Origin = { name: config(key), holder, code: 'invalid' };
     sources.push({
       name: origin.name,
       find: async place => firstOf([parseDockerConfig(text, form, origin)], place),
@@ -27,15 +58,12 @@ export function toCallSources(secrets: Readonly<Record<string, string>>): readon
   }
   const { username, password } = secrets;
   if (username === undefined && password === undefined) return sources;
-  const origin: Origin = { name: 'username and password of nodePublishSecretRef', holder, code: 'invalid' };
+  const origin: Origin = { name: login, holder, code: 'invalid' };
   sources.push({
     name: origin.name,
     async find({ mirrorOf }) {
       if (username === undefined || password === undefined) {
-        throw new ArtifactError(
-          'invalid',
-          `nodePublishSecretRef has only one of username and password; give it both`,
-        );
+        throw new ArtifactError('invalid', `${whole} has only one of username and password; give it both`);
       }
       if (mirrorOf !== undefined) {
         return {

@@ -7,7 +7,7 @@ import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createMemo } from '../util/memo.ts';
 import { canonicalHost } from './auth-key.ts';
 import { openAuthFile } from './auth-file.ts';
-import { toCallSources } from './call-secrets.ts';
+import { toCallSources, wordsFor } from './call-secrets.ts';
 import { openCredentialHelpers } from './credential-helper.ts';
 import { openPodSecrets } from './pod-secrets.ts';
 import { openProviders, type ProviderOptions } from './providers.ts';
@@ -28,7 +28,7 @@ export type Keychain = Disposable & {
   /**
    * What a caller has to show; the first source that has something for a place wins:
    *
-   * 1. the secrets of the call (nodePublishSecretRef): `.dockerconfigjson`, `.dockercfg`, `username` and `password`;
+   * 1. the secrets of the call (nodePublishSecretRef, or the flags of a command): `.dockerconfigjson`, `.dockercfg`, `username` and `password`;
    * 2. with `pods`, the pull secrets of the pod and of its service account;
    * 3. kubelet's credential provider plugins;
    * 4. the auth file, and the programs that it names;
@@ -67,8 +67,8 @@ export function openKeychain(options: KeychainOptions): Keychain {
       : openAuthFile(options.authFile, openCredentialHelpers(closing.signal), note);
 
   /** In turn: a file is read only for who has found nothing before it. */
-  function* stepsOf({ secrets }: Caller): Generator<Step> {
-    yield { sources: toCallSources(secrets), otherwise: 'nodePublishSecretRef: this call brings none' };
+  function* stepsOf(caller: Caller): Generator<Step> {
+    yield { sources: toCallSources(caller), otherwise: wordsFor(caller).none };
     yield { sources: toList(podSecrets), otherwise: "the pod's pull secrets: off (--pod-pull-secrets)" };
     yield {
       sources: providers === undefined ? [] : valueOf(providers()),
@@ -160,7 +160,9 @@ async function find(
   }
   if (silent.length > 0) reasons.unshift(`no entry for ${canonicalHost(place.host)} in ${silent.join(', ')}`);
   const why = reasons.length === 0 ? '' : ` (${reasons.join('; ')})`;
-  return { kind: 'anonymous', holder: { kind: 'anyone' }, source: `anonymous${why}` };
+  const { advice } = wordsFor(caller);
+  const anonymous = { kind: 'anonymous', holder: { kind: 'anyone' }, source: `anonymous${why}` } as const;
+  return advice === undefined ? anonymous : { ...anonymous, advice };
 }
 
 function describe(found: Found, place: Endpoint, used: boolean): string {

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Credential } from '../oci/credential.ts';
+import { type Credential, secretOf } from '../oci/credential.ts';
 import { ArtifactError } from '../util/error.ts';
 import { formatTime, Paused } from '../util/pause.ts';
 import type { Exchange } from './exchange.ts';
@@ -53,8 +53,7 @@ export function obeyPauses(exchange: Exchange, clock: Clock, longestMs: number, 
 }
 
 function toKey(host: string, credential: Credential): string {
-  const { source: _source, holder: _holder, ...secret } = credential;
-  return hash('sha256', JSON.stringify([host, secret]));
+  return hash('sha256', JSON.stringify([host, secretOf(credential)]));
 }
 
 function formatSeconds(ms: number): string {

@@ -4,9 +4,13 @@ import { formatComplaint, shownBy } from './complaint.ts';
 import { Passing, parseRetryAfter } from './patience.ts';
 import type { Arrival } from './redirect.ts';
 
-/** What a person does who is asked for one. */
-export const whereCredentials =
-  'name a pull secret in nodePublishSecretRef, or give the node one by --auth-file';
+/** What to do for a pod where a registry wants a credential. */
+const whereCredentials = 'name a pull secret in nodePublishSecretRef, or give the node one by --auth-file';
+
+/** What to do where a registry wants a credential and there is none; where there is one, `otherwise`. */
+export function adviceOf(credential: Credential, otherwise: string): string {
+  return credential.kind === 'anonymous' ? (credential.advice ?? whereCredentials) : otherwise;
+}
 
 /**
  * What an answer that was not hoped for means. `subject` is what was asked for, `shown` the headers that were to be kept
@@ -27,20 +31,19 @@ export function toRefusal(
     const afterMs = parseRetryAfter(arrival.headers['retry-after'], now);
     return new Passing('unavailable', answer, undefined, afterMs);
   }
-  const anonymous = credential.kind === 'anonymous';
   switch (status) {
     case 401:
       return new ArtifactError(
         'unauthenticated',
-        anonymous
-          ? `${subject} needs a credential; asked as ${credential.source}: ${answer}; ${whereCredentials}`
+        credential.kind === 'anonymous'
+          ? `${subject} needs a credential; asked as ${credential.source}: ${answer}; ${adviceOf(credential, '')}`
           : `${subject}: the credential of ${credential.source} is not accepted: ${answer}; renew it there`,
       );
     case 403:
       return new ArtifactError(
         'denied',
         `${subject} is refused; asked as ${credential.source}: ${answer}; ` +
-          (anonymous ? whereCredentials : 'let that credential read the repository, or give another'),
+          adviceOf(credential, 'let that credential read the repository, or give another'),
       );
     case 404:
       return new ArtifactError(

@@ -1,9 +1,10 @@
 import type { Credential } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 
-/** Whom a call is for, as far as credentials go. */
+/** Whom a call is for, as far as credentials go. `caller` says how its secrets are named to people: a pod unless told. */
 export type Caller = {
   readonly secrets: Readonly<Record<string, string>>;
+  readonly caller?: 'administrator' | 'pod';
   readonly pod?: Pod;
 };
 

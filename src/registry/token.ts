@@ -8,7 +8,7 @@ import { collect, type Fence, type Send, usualConnectMs } from './hop.ts';
 import { Passing } from './patience.ts';
 import type { Place } from './place.ts';
 import { follow } from './redirect.ts';
-import { toRefusal, whereCredentials } from './refusal.ts';
+import { adviceOf, toRefusal } from './refusal.ts';
 import { type Trust, withoutPairs } from './trust.ts';
 
 /** A bearer token and how many seconds it is good for. */
@@ -89,7 +89,7 @@ export async function fetchToken(
   const refusal = toRefusal(arrival, body.bytes(), subject, credential, shown, now);
   if (refusal instanceof Passing) throw refusal;
   const answer = `${arrival.url.host} answered ${arrival.status}${formatComplaint(body.bytes(), shownBy(credential, shown))}`;
-  const advice = credential.kind === 'anonymous' ? whereCredentials : 'renew that credential';
+  const advice = adviceOf(credential, 'renew that credential');
   throw new ArtifactError(
     'unauthenticated',
     `${subject} was asked for as ${credential.source}: ${answer}; ${advice}`,

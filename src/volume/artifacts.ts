@@ -91,7 +91,7 @@ export function createArtifacts(world: {
     async resolve(text, secrets, signal, onProgress = () => {}) {
       const wanted = { reference: text, caller: 'administrator' } as const;
       const waiting = { hasty: true, tell: withRetries(onProgress).tell };
-      const keyring = { ...keychain.open({ secrets }), waiting };
+      const keyring = { ...keychain.open({ secrets, caller: 'administrator' }), waiting };
       const resolution = await resolver.resolve(wanted, 'Always', keyring, signal);
       const { descriptor } = resolution;
       const reference = formatReference(resolution.reference);
@@ -113,7 +113,10 @@ export function createArtifacts(world: {
     },
     async explain(text, { secrets, pod: name }, signal) {
       const pod = name === undefined ? undefined : await findPod(name, signal);
-      const caller = { secrets, ...(pod === undefined ? {} : { pod }) };
+      const caller =
+        pod === undefined
+          ? { secrets, caller: 'administrator' as const }
+          : { secrets, caller: 'pod' as const, pod };
       const endpoints = world.expander.expand(text).flatMap(reference => world.places(reference));
       return Promise.all(
         endpoints.map(async endpoint => ({

@@ -4,7 +4,7 @@ import type { Digest } from '../../oci/digest.ts';
 import type { Endpoint } from '../../oci/endpoint.ts';
 import type { Reference } from '../../oci/reference.ts';
 import type { GrowingFile } from '../../util/growing-file.ts';
-import type { Pod } from '../request.ts';
+import type { Pod, PullRequest } from '../request.ts';
 
 /** Completes what users write from the node's configuration. */
 export type Expander = {
@@ -25,8 +25,12 @@ export type Pods = {
   find(pod: { readonly namespace: string; readonly name: string }, signal: AbortSignal): Promise<Pod>;
 };
 
-/** Whom a call is for, as far as credentials go; `secrets` are those of the call. */
-export type Caller = { readonly secrets: Readonly<Record<string, string>>; readonly pod?: Pod };
+/** Whom a call is for, as far as credentials go; `secrets` are those of the call, which `caller` names in its own words. */
+export type Caller = {
+  readonly secrets: Readonly<Record<string, string>>;
+  readonly caller?: PullRequest['caller'];
+  readonly pod?: Pod;
+};
 
 /**
  * A client of the OCI distribution API. Retries by itself what may pass (429, 5xx, connections, cuts in mid-blob).
