@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PullResponse__Output } from '../src/csi/wire/ociartifact/v1/PullResponse.ts';
 import type { FsckResponse__Output } from '../src/csi/wire/ociartifact/v1/FsckResponse.ts';
-import type { PullRequest } from '../src/volume/request.ts';
-import type { Progress, Resolved } from '../src/volume/usecases.ts';
+import type { PullRequest } from '../src/ports/request.ts';
+import type { Progress, Resolved } from '../src/ports/usecases.ts';
 import { answerOf, digest, failureOf, startEdge } from './support/csi-edge.ts';
 
 const reference = 'registry.test/org/model:v1';

@@ -9,7 +9,7 @@ import {
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Pulled } from '../src/volume/usecases.ts';
+import type { Pulled } from '../src/ports/usecases.ts';
 import { answerOf, digest, failureOf, publishRequest, startEdge, until, volume } from './support/csi-edge.ts';
 import { startDaemon, testNode } from './support/daemon.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { ArtifactError } from '../src/util/error.ts';
-import { DeadlineNear } from '../src/volume/usecases.ts';
+import { DeadlineNear } from '../src/util/deadline-near.ts';
 import {
   aborted,
   answerOf,

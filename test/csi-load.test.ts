@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LoadResponse__Output } from '../src/csi/wire/ociartifact/v1/LoadResponse.ts';
 import { ArtifactError } from '../src/util/error.ts';
-import type { Resolved } from '../src/volume/usecases.ts';
+import type { Resolved } from '../src/ports/usecases.ts';
 import { answerOf, digest, failureOf, startEdge } from './support/csi-edge.ts';
 
 const reference = 'registry.test/org/model:v1';

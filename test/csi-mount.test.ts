@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MountResponse__Output } from '../src/csi/wire/ociartifact/v1/MountResponse.ts';
 import type { ListVolumesResponse__Output } from '../src/csi/wire/ociartifact/v1/ListVolumesResponse.ts';
-import type { PublishRequest } from '../src/volume/request.ts';
+import type { PublishRequest } from '../src/ports/request.ts';
 import { answerOf, failureOf, startEdge, volume } from './support/csi-edge.ts';
 
 const reference = 'registry.test/org/model:v1';

@@ -9,7 +9,7 @@ import type { ProbeResponse__Output } from '../src/csi/wire/csi/v1/ProbeResponse
 import { ArtifactError } from '../src/util/error.ts';
 import { createKeyedMutex } from '../src/util/mutex.ts';
 import { createPublishing } from '../src/volume/publish.ts';
-import type { PublishRequest } from '../src/volume/request.ts';
+import type { PublishRequest } from '../src/ports/request.ts';
 import {
   answerOf,
   digest,

@@ -15,7 +15,7 @@ import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { bodyName } from '../src/oci/toc.ts';
-import type { Finding } from '../src/volume/usecases.ts';
+import type { Finding } from '../src/ports/usecases.ts';
 import { publishRequest } from './support/daemon.ts';
 import { openSetting } from './support/setting.ts';
 import { gzip, sha256, tarOf } from './support/tar.ts';

@@ -9,7 +9,7 @@ import { type House, openHouse } from '../src/house.ts';
 import { ociIndex, ociManifest } from '../src/oci/media-type.ts';
 import { toPlatform } from '../src/oci/platform.ts';
 import { ArtifactError } from '../src/util/error.ts';
-import type { PublishRequest, PullRequest } from '../src/volume/request.ts';
+import type { PublishRequest, PullRequest } from '../src/ports/request.ts';
 import { type TestNode, testNode } from './support/daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
 import { unmountBelow } from './support/mounts.ts';

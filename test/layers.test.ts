@@ -61,6 +61,16 @@ test('a planted violation of each rule is found', () => {
   assert.deepEqual(planted('daemon.ts', "import './misc/b.ts';\n"), [
     'daemon.ts imports ./misc/b.ts: no floor has misc',
   ]);
+  assert.deepEqual(planted('store/a.ts', "import { type B } from '../ports/b.ts';\n"), [
+    'store/a.ts imports ../ports/b.ts: ports/ has types only: import type',
+  ]);
+  assert.deepEqual(planted('ports/a.ts', "import { type B } from '../oci/b.ts';\n"), [
+    'ports/a.ts imports ../oci/b.ts: ports/ has types only, and imports nothing else',
+  ]);
+  assert.deepEqual(planted('ports/a.ts', "import type { B } from '../store/b.ts';\n"), [
+    'ports/a.ts imports ../store/b.ts: imports point down, and store is above ports',
+  ]);
+  assert.deepEqual(planted('ports/a.ts', 'export const a = 1;\n'), ['ports/a.ts exports what is no type']);
   const circle = [
     { path: 'oci/a.ts', text: "import type { B } from './b.ts';\n" },
     { path: 'oci/b.ts', text: "import {\n  type A,\n} from './a.ts';\n" },
@@ -73,6 +83,11 @@ test('what the rules allow is let through', () => {
     { path: 'main.ts', text: "import { serve } from './cli/serve.ts';\nawait import('./daemon.ts');\n" },
     { path: 'cli/serve.ts', text: "import type { Publishing } from '../volume/publish.ts';\n" },
     { path: 'volume/publish.ts', text: "import type { Digest } from '../oci/digest.ts';\n" },
+    { path: 'store/blobs.ts', text: "import type { Sink } from '../ports/registry.ts';\n" },
+    {
+      path: 'ports/registry.ts',
+      text: "import type { Digest } from '../oci/digest.ts';\nexport type A = 1;\n",
+    },
     { path: 'oci/digest.ts', text: "import { posix } from 'node:path';\nimport './name.ts';\n" },
     { path: 'kube/client.ts', text: "export { Watch } from '@kubernetes/client-node';\n" },
     { path: 'kube/a.ts', text: "const { Watch } = await import('./client.ts');\n" },

@@ -5,7 +5,7 @@ import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { PullStatus } from '../src/volume/usecases.ts';
+import type { PullStatus } from '../src/ports/usecases.ts';
 import { type Child, startChild, waitUntil } from './support/child.ts';
 import { publishRequest } from './support/daemon.ts';
 import { outcomeOf } from './support/outcome.ts';

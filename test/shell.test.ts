@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Freed, VolumeStatus } from '../src/volume/usecases.ts';
+import type { Freed, VolumeStatus } from '../src/ports/usecases.ts';
 import { runCommand as run, startCommand as start, usesStateDir as onFolder } from './support/command.ts';
 import { startDaemon, testNode } from './support/daemon.ts';
 import { openFaultyRegistry } from './support/faulty-registry.ts';

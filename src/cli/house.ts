@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Artifacts, Publishing } from '../volume/usecases.ts';
+import type { Artifacts, Publishing } from '../ports/usecases.ts';
 import type { Settings } from './settings.ts';
 
 /** What a command works with: the use cases of this process, or those of a daemon behind its socket. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
-import type { Progress } from '../volume/usecases.ts';
+import type { Progress } from '../ports/usecases.ts';
 import { formatProgress, openProgress } from './progress.ts';
 
 const at = (bytes: number, totalBytes = 1000): Progress => ({

@@ -1,5 +1,5 @@
-import type { PullRequest } from '../volume/request.ts';
-import type { Pulled } from '../volume/usecases.ts';
+import type { PullRequest } from '../ports/request.ts';
+import type { Pulled } from '../ports/usecases.ts';
 import { toInterruption } from './interruption.ts';
 import { openProgress } from './progress.ts';
 import type { Shell } from './shell.ts';

@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
 import { parseAttributes } from '../volume/attributes.ts';
-import type { PullRequest } from '../volume/request.ts';
+import type { PullRequest } from '../ports/request.ts';
 import type { Options } from './shell.ts';
 
 /** The flags of `pull` and `mount`; each says what the volume attribute of its name says. */

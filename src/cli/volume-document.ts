@@ -1,4 +1,4 @@
-import type { Volume } from '../volume/usecases.ts';
+import type { Volume } from '../ports/usecases.ts';
 import { toTimestamp } from './output.ts';
 
 /** A volume as commands write it: without what only the driver compares, and with its time in RFC 3339. */

@@ -1,5 +1,5 @@
 import { formatPlatform } from '../oci/platform.ts';
-import type { Pod } from '../volume/request.ts';
+import type { Pod } from '../ports/request.ts';
 import type {
   ArtifactDetail,
   ArtifactSummary,
@@ -9,7 +9,7 @@ import type {
   PullStatus,
   Resolved,
   VolumeStatus,
-} from '../volume/usecases.ts';
+} from '../ports/usecases.ts';
 import type { ArtifactSummary as WireSummary } from './wire/ociartifact/v1/ArtifactSummary.ts';
 import type { InspectResponse } from './wire/ociartifact/v1/InspectResponse.ts';
 import type { Layer } from './wire/ociartifact/v1/Layer.ts';

@@ -1,6 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
 import { findOwnMount } from '../volume/own-mount.ts';
-import type { Artifacts, PodName, Progress, Publishing } from '../volume/usecases.ts';
+import type { Artifacts, PodName, Progress, Publishing } from '../ports/usecases.ts';
 import {
   fromDetail,
   fromProgress,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { mock, test } from 'node:test';
 import { ArtifactError } from '../util/error.ts';
-import { DeadlineNear } from '../volume/usecases.ts';
+import { DeadlineNear } from '../util/deadline-near.ts';
 import { explain, openCallSignal, workingTime } from './call-signal.ts';
 
 class FakeCaller extends EventEmitter {

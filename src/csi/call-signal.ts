@@ -1,5 +1,5 @@
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { DeadlineNear } from '../volume/usecases.ts';
+import { DeadlineNear } from '../util/deadline-near.ts';
 
 /** What a call of any kind tells of its caller. */
 export type Caller = {

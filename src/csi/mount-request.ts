@@ -1,6 +1,6 @@
 import { parseAttributes } from '../volume/attributes.ts';
 import { toMountRequest } from '../volume/own-mount.ts';
-import type { PublishRequest, PullRequest } from '../volume/request.ts';
+import type { PublishRequest, PullRequest } from '../ports/request.ts';
 import { parseTargetPath } from './publish-request.ts';
 import type { MountRequest__Output } from './wire/ociartifact/v1/MountRequest.ts';
 import type { PullRequest__Output } from './wire/ociartifact/v1/PullRequest.ts';

@@ -1,4 +1,4 @@
-import type { DaemonStatus, NodeStatus } from '../volume/usecases.ts';
+import type { DaemonStatus, NodeStatus } from '../ports/usecases.ts';
 import type {
   GetStatusResponse,
   GetStatusResponse__Output,

@@ -1,5 +1,5 @@
 import { ArtifactError } from '../util/error.ts';
-import type { Publishing } from '../volume/usecases.ts';
+import type { Publishing } from '../ports/usecases.ts';
 import { parsePublishRequest, parseTargetPath, parseVolumeId } from './publish-request.ts';
 import { type Call, type Edge, unary } from './unary.ts';
 import type { NodeHandlers } from './wire/csi/v1/Node.ts';

@@ -2,7 +2,7 @@ import { tokensKey } from '../oci/credential.ts';
 import { quoteName } from '../oci/name.ts';
 import { ArtifactError } from '../util/error.ts';
 import { isKubernetesKey, parseAttributes } from '../volume/attributes.ts';
-import type { MountFlag, Pod, PublishRequest } from '../volume/request.ts';
+import type { MountFlag, Pod, PublishRequest } from '../ports/request.ts';
 import type { NodePublishVolumeRequest__Output } from './wire/csi/v1/NodePublishVolumeRequest.ts';
 import type { VolumeCapability__Output } from './wire/csi/v1/VolumeCapability.ts';
 

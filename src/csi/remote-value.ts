@@ -10,7 +10,7 @@ import type {
   PullStatus,
   Resolved,
   VolumeStatus,
-} from '../volume/usecases.ts';
+} from '../ports/usecases.ts';
 import type { ArtifactSummary__Output } from './wire/ociartifact/v1/ArtifactSummary.ts';
 import type { Freed__Output } from './wire/ociartifact/v1/Freed.ts';
 import type { InspectResponse__Output } from './wire/ociartifact/v1/InspectResponse.ts';

@@ -20,8 +20,8 @@ import {
 } from '../../test/support/samples.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
-import type { PublishRequest } from '../volume/request.ts';
-import type { Progress } from '../volume/usecases.ts';
+import type { PublishRequest } from '../ports/request.ts';
+import type { Progress } from '../ports/usecases.ts';
 import { connectRemote } from './remote.ts';
 
 const never = new AbortController().signal;

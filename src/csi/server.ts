@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Server, type ServerOptions } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import type { Artifacts, Publishing } from '../volume/usecases.ts';
+import type { Artifacts, Publishing } from '../ports/usecases.ts';
 import { artifactsHandlers } from './artifacts.ts';
 import { loadDefinitions } from './definitions.ts';
 import { openDrain, within } from './drain.ts';

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Meter } from '../volume/contracts/meter.ts';
+import type { Meter } from '../ports/meter.ts';
 import { observe, type Observed } from './observed.ts';
 
 export type Metrics = Meter & {

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { DiskUsage } from '../volume/contracts/store.ts';
-import type { VolumeStatus } from '../volume/usecases.ts';
+import type { DiskUsage } from '../ports/store.ts';
+import type { VolumeStatus } from '../ports/usecases.ts';
 
 /** What is asked at each scrape. */
 export type Observed = {

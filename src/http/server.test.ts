@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toDigest } from '../oci/digest.ts';
-import type { Meter } from '../volume/contracts/meter.ts';
-import type { VolumeStatus } from '../volume/usecases.ts';
+import type { Meter } from '../ports/meter.ts';
+import type { VolumeStatus } from '../ports/usecases.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Observed } from './observed.ts';
 import { type Pages, serveHttp } from './server.ts';

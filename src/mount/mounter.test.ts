@@ -22,7 +22,7 @@ import { mountsBelow } from '../../test/support/mounts.ts';
 import { runProgram } from '../../test/support/program.ts';
 import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { needs } from '../../test/support/tools.ts';
-import type { Mounter } from '../volume/contracts/mounter.ts';
+import type { Mounter } from '../ports/mounter.ts';
 import { openMounter } from './mounter.ts';
 
 const asRoot = needs('root');

@@ -6,8 +6,8 @@ import { pod, podsOf } from '../../test/support/pods.ts';
 import { tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { Caller } from '../volume/contracts/registry.ts';
-import type { Pod } from '../volume/request.ts';
+import type { Caller } from '../ports/registry.ts';
+import type { Pod } from '../ports/request.ts';
 import { type Keychain, openKeychain } from './keychain.ts';
 
 const never = new AbortController().signal;

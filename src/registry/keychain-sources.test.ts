@@ -9,7 +9,7 @@ import { type TemporaryFolder, temporaryFolder } from '../../test/support/tempor
 import type { Credential } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { Caller, Keychain as Contract } from '../volume/contracts/registry.ts';
+import type { Caller, Keychain as Contract } from '../ports/registry.ts';
 import { type Keychain, openKeychain } from './keychain.ts';
 import type { Pods } from './source.ts';
 

@@ -9,7 +9,7 @@ import type { Credential } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import { rewrite } from '../../test/support/rewrite.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { Keychain } from '../volume/contracts/registry.ts';
+import type { Keychain } from '../ports/registry.ts';
 import { openKeychain } from './keychain.ts';
 
 let root: string;

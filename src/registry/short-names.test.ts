@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { formatReference } from '../oci/reference.ts';
-import type { Expander } from '../volume/contracts/registry.ts';
+import type { Expander } from '../ports/registry.ts';
 import { mergeRegistries } from './registries.ts';
 import { parseRegistriesConf } from './registries-conf.ts';
 import { expand } from './short-names.ts';

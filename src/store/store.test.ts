@@ -17,15 +17,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startChild, waitUntil } from '../../test/support/child.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { getXattr } from '../util/libc.ts';
-import type {
-  NameRecord,
-  Names,
-  PinRecord,
-  Pins,
-  VolumeRecord,
-  VolumeRecords,
-} from '../volume/contracts/records.ts';
-import type { Blobs, Disk, Layers, ViewRecord, Views } from '../volume/contracts/store.ts';
+import type { NameRecord, Names, PinRecord, Pins, VolumeRecord, VolumeRecords } from '../ports/records.ts';
+import type { Blobs, Disk, Layers, ViewRecord, Views } from '../ports/store.ts';
 import { openFolder } from './folder.ts';
 import { openFormat } from './format.ts';
 import type { NameRecord as OwnName } from './names.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { rewrite } from '../../test/support/rewrite.ts';
-import type { AccessPolicy } from '../volume/contracts/trust.ts';
+import type { AccessPolicy } from '../ports/trust.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openAccessFile } from './access-file.ts';
 

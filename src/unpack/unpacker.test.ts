@@ -12,7 +12,7 @@ import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { openFiles } from '../../test/support/unpacking.ts';
 import { toDigest } from '../oci/digest.ts';
 import { bodiesPerFolder, bodyName } from '../oci/toc.ts';
-import type { Unpacker as Contract } from '../volume/contracts/unpacker.ts';
+import type { Unpacker as Contract } from '../ports/unpacker.ts';
 import { openUnpacker } from './unpacker.ts';
 
 const folder = await temporaryFolder();

@@ -1,9 +1,9 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Plan } from '../oci/plan.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { Content } from './contracts/registry.ts';
-import type { Blobs, Layers } from './contracts/store.ts';
-import type { PullRequest } from './request.ts';
+import type { Content } from '../ports/registry.ts';
+import type { Blobs, Layers } from '../ports/store.ts';
+import type { PullRequest } from '../ports/request.ts';
 
 /** What the cache lacks, or has for others alone, while `pullPolicy: Never` lets nobody be asked for it. */
 export function toAbsence(what: string): ArtifactError {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { toDigest } from '../oci/digest.ts';
 import { formatRepository } from '../oci/reference.ts';
 import { openAccessMemory } from './access-memory.ts';
-import type { AccessRecord, Accesses } from './contracts/records.ts';
+import type { AccessRecord, Accesses } from '../ports/records.ts';
 
 const digest = toDigest('sha256', 'a'.repeat(64));
 const open = { registry: 'r.io', path: 'open/model' };

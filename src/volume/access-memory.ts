@@ -3,10 +3,10 @@ import type { Holder } from '../oci/credential.ts';
 import type { Digest } from '../oci/digest.ts';
 import { formatRepository, type Repository } from '../oci/reference.ts';
 import { shareRuns } from '../util/shared-run.ts';
-import type { AccessRecord, Accesses } from './contracts/records.ts';
-import type { Giver } from './contracts/registry.ts';
+import type { AccessRecord, Accesses } from '../ports/records.ts';
+import type { Giver } from '../ports/registry.ts';
 import { createRecency } from './recency.ts';
-import type { Pod } from './request.ts';
+import type { Pod } from '../ports/request.ts';
 
 /** Who asks, as far as memory goes. `brought` are the secrets of the call itself in one text, undefined for none. */
 export type Asker = { readonly pod?: Pod; readonly brought?: string };

@@ -3,10 +3,11 @@ import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { toAbsence } from './absence.ts';
 import { type AdmittedContent, boundToWord, openAdmittedContent } from './admitted-content.ts';
 import type { Authority } from './authority.ts';
-import type { Registry } from './contracts/registry.ts';
-import type { Views } from './contracts/store.ts';
-import type { PullPolicy, PullRequest } from './request.ts';
-import type { Resolution, Resolver } from './resolution.ts';
+import type { Registry } from '../ports/registry.ts';
+import type { Views } from '../ports/store.ts';
+import type { PullPolicy, PullRequest } from '../ports/request.ts';
+import type { Resolution } from '../ports/resolution.ts';
+import type { Resolver } from './resolution.ts';
 
 /**
  * What a request names, for who may have it. A pod that may not have what the cache says gets what the registries say to

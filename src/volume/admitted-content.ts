@@ -7,11 +7,11 @@ import { ArtifactError } from '../util/error.ts';
 import { nameDocument, openPossession, type Possession, toAbsence, verifyGiven } from './absence.ts';
 import type { Authority } from './authority.ts';
 import { type Blueprint, contentsOf } from './blueprint.ts';
-import type { Content, Giver, Registry, Sink } from './contracts/registry.ts';
-import type { Blobs, View, Views } from './contracts/store.ts';
+import type { Content, Giver, Registry, Sink } from '../ports/registry.ts';
+import type { Blobs, View, Views } from '../ports/store.ts';
 import { createMemorySink } from './memory-sink.ts';
-import type { PullRequest } from './request.ts';
-import type { Resolution } from './resolution.ts';
+import type { PullRequest } from '../ports/request.ts';
+import type { Resolution } from '../ports/resolution.ts';
 
 declare const proof: unique symbol;
 

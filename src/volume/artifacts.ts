@@ -8,11 +8,11 @@ import { startPace } from '../util/pace.ts';
 import type { Authority } from './authority.ts';
 import type { Catalog } from './catalog.ts';
 import type { Collector } from './collector.ts';
-import type { Mounter } from './contracts/mounter.ts';
-import type { PinRecord, Pins, VolumeRecords } from './contracts/records.ts';
-import type { Expander, Keychain, Pods } from './contracts/registry.ts';
-import type { Blobs, Layers, Look, Views } from './contracts/store.ts';
-import type { Archive } from './contracts/unpacker.ts';
+import type { Mounter } from '../ports/mounter.ts';
+import type { PinRecord, Pins, VolumeRecords } from '../ports/records.ts';
+import type { Expander, Keychain, Pods } from '../ports/registry.ts';
+import type { Blobs, Layers, Look, Views } from '../ports/store.ts';
+import type { Archive } from '../ports/unpacker.ts';
 import { checkCache } from './fsck.ts';
 import type { Holds } from './holds.ts';
 import type { Integrity } from './integrity.ts';
@@ -28,8 +28,8 @@ import type { Room } from './room.ts';
 import { withRetries } from './retry-report.ts';
 import type { Signatures } from './signatures.ts';
 import type { Trees } from './trees.ts';
-import type { Pod } from './request.ts';
-import type { Artifacts, PodName, Volume, VolumeStatus } from './usecases.ts';
+import type { Pod } from '../ports/request.ts';
+import type { Artifacts, PodName, Volume, VolumeStatus } from '../ports/usecases.ts';
 
 /** The cache, for people: what `ociartifact.v1.Artifacts` and the command line can do. */
 export function createArtifacts(world: {

@@ -2,7 +2,7 @@ import { quoteName } from '../oci/name.ts';
 import { type Platform, parsePlatform } from '../oci/platform.ts';
 import { parseReference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { PullPolicy, PullRequest, Selection } from './request.ts';
+import type { PullPolicy, PullRequest, Selection } from '../ports/request.ts';
 
 /** What the attributes of a volume say; secrets come beside them. */
 export type Attributes = Omit<PullRequest, 'secrets' | 'caller' | 'pod'>;

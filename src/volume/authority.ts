@@ -3,10 +3,10 @@ import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/reference.ts';
 import { toArtifactError } from '../util/error.ts';
 import type { AccessMemory, Asker, Gift } from './access-memory.ts';
-import type { Content, Found, Giver, Registry } from './contracts/registry.ts';
+import type { Content, Found, Giver, Registry } from '../ports/registry.ts';
 import { createHashingSink } from './hashing-sink.ts';
-import type { PullRequest } from './request.ts';
-import type { Resolution } from './resolution.ts';
+import type { PullRequest } from '../ports/request.ts';
+import type { Resolution } from '../ports/resolution.ts';
 
 /**
  * May this caller have what the cache holds? That bytes are on the node is no right to them: access to a repository,

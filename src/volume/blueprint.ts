@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import type { Digest } from '../oci/digest.ts';
 import type { Manifest } from '../oci/manifest.ts';
 import type { LayerPlan, Plan } from '../oci/plan.ts';
-import type { Content } from './contracts/registry.ts';
-import type { Item, View } from './contracts/store.ts';
+import type { Content } from '../ports/registry.ts';
+import type { Item, View } from '../ports/store.ts';
 import { viewId } from './holds.ts';
-import type { Selection } from './request.ts';
+import type { Selection } from '../ports/request.ts';
 
 /** The manifest that a platform mounts. `documents` led to it: indexes, itself, and a config that had to be read. */
 export type Selected = {

@@ -2,7 +2,7 @@ import { ArtifactError } from '../util/error.ts';
 import { openTenants } from '../util/tenants.ts';
 import { admitted } from './admitted-content.ts';
 import type { Documents } from './manifests.ts';
-import { tenantOf } from './request.ts';
+import { tenantOf } from './wanter.ts';
 
 /** Documents of the cache alone, for administrators. @throws `not-found` for what is not there. */
 export function cachedDocuments(reference: string): Documents {

@@ -4,14 +4,14 @@ import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference, parseReference, type Repository } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import type { NameRecord, Names, Pins, VolumeRecords } from './contracts/records.ts';
-import type { Expander } from './contracts/registry.ts';
-import type { Views } from './contracts/store.ts';
+import type { NameRecord, Names, Pins, VolumeRecords } from '../ports/records.ts';
+import type { Expander } from '../ports/registry.ts';
+import type { Views } from '../ports/store.ts';
 import type { LayerSource } from './layer-source.ts';
 import { cachedDocuments } from './cached-documents.ts';
 import type { Manifests } from './manifests.ts';
 import { formatVerdict, type Signatures } from './signatures.ts';
-import type { ArtifactDetail, ArtifactSummary, LayerDetail } from './usecases.ts';
+import type { ArtifactDetail, ArtifactSummary, LayerDetail } from '../ports/usecases.ts';
 
 /** What the cache holds, in the words of people. */
 export type Catalog = {

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseDigest, type Digest } from '../oci/digest.ts';
 import { createCollector } from './collector.ts';
-import type { NameRecord } from './contracts/records.ts';
-import type { Held, View } from './contracts/store.ts';
+import type { NameRecord } from '../ports/records.ts';
+import type { Held, View } from '../ports/store.ts';
 import { createHolds, nameId, viewId } from './holds.ts';
 import { createRoom } from './room.ts';
 

@@ -2,14 +2,14 @@ import type { Digest } from '../oci/digest.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import { startPace } from '../util/pace.ts';
 import type { Authority } from './authority.ts';
-import type { Mounter } from './contracts/mounter.ts';
-import type { Complete, NameRecord, Names, PinRecord, VolumeRecord } from './contracts/records.ts';
-import type { Blobs, Held, Layers, View, Views } from './contracts/store.ts';
+import type { Mounter } from '../ports/mounter.ts';
+import type { Complete, NameRecord, Names, PinRecord, VolumeRecord } from '../ports/records.ts';
+import type { Blobs, Held, Layers, View, Views } from '../ports/store.ts';
 import type { Holds } from './holds.ts';
 import { contentOf, readRoots } from './roots.ts';
 import type { Signatures } from './signatures.ts';
 import { createSweep, type Picture, type Sweep } from './sweep.ts';
-import type { Freed } from './usecases.ts';
+import type { Freed } from '../ports/usecases.ts';
 
 /**
  * Removes what no root reaches. Volumes, mounts, pins and pulls under way are roots that stay; names are roots that

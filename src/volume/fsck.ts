@@ -4,15 +4,15 @@ import type { Platform } from '../oci/platform.ts';
 import { toArtifactError } from '../util/error.ts';
 import { startPace } from '../util/pace.ts';
 import { cachedDocuments } from './cached-documents.ts';
-import type { Pins, VolumeRecords } from './contracts/records.ts';
-import type { Blobs, Item, Layers, Look, View, Views } from './contracts/store.ts';
+import type { Pins, VolumeRecords } from '../ports/records.ts';
+import type { Blobs, Item, Layers, Look, View, Views } from '../ports/store.ts';
 import { formatShown, type Integrity } from './integrity.ts';
 import type { Manifests } from './manifests.ts';
 import type { Retirement } from './retirement.ts';
 import { findBrokenRoots } from './root-check.ts';
 import { contentOf } from './roots.ts';
 import type { Trees } from './trees.ts';
-import type { Finding, Progress } from './usecases.ts';
+import type { Finding, Progress } from '../ports/usecases.ts';
 
 /**
  * Verifies every blob and unpacked layer, compares the views with what they must be, and reports what is wrong. With

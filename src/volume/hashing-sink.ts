@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, toDigest } from '../oci/digest.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { Sink } from './contracts/registry.ts';
+import type { Sink } from '../ports/registry.ts';
 
 /** Takes bytes for their digest alone. */
 export type HashingSink = Sink & {

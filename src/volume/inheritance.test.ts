@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { sha256 } from '../../test/support/tar.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import { ociIndex, ociManifest } from '../oci/media-type.ts';
-import type { Root } from './contracts/records.ts';
+import type { Root } from '../ports/records.ts';
 import { inheritHolds } from './inheritance.ts';
 
 const hashBytes = (bytes: Buffer): Digest => parseDigest(sha256(bytes));

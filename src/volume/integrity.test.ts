@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toDigest } from '../oci/digest.ts';
-import type { Damage, Item, Standing, View } from './contracts/store.ts';
+import type { Damage, Item, Standing, View } from '../ports/store.ts';
 import { createIntegrity } from './integrity.ts';
 
 const never = new AbortController().signal;

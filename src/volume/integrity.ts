@@ -1,17 +1,7 @@
 import { abortable } from '../util/abortable.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
-import type { Meter } from './contracts/meter.ts';
-import type {
-  Blobs,
-  Damage,
-  Evidence,
-  Item,
-  Layers,
-  Look,
-  View,
-  ViewRecord,
-  Views,
-} from './contracts/store.ts';
+import type { Meter } from '../ports/meter.ts';
+import type { Blobs, Damage, Evidence, Item, Layers, Look, View, ViewRecord, Views } from '../ports/store.ts';
 import type { Retirement } from './retirement.ts';
 
 /** Whether the bytes under a digest are right, and what becomes of those that are not. */

@@ -1,6 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import type { LayerPlan } from '../oci/plan.ts';
-import type { LayerSizes } from './contracts/store.ts';
+import type { LayerSizes } from '../ports/store.ts';
 
 /** What something takes of the disk. */
 export type Need = { readonly bytes: number; readonly inodes: number };

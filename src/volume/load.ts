@@ -10,14 +10,14 @@ import { doInSlices } from '../util/pace.ts';
 import { nameDocument, openPossession } from './absence.ts';
 import type { Authority } from './authority.ts';
 import type { Collector } from './collector.ts';
-import type { Blobs } from './contracts/store.ts';
-import type { Archive, ArchiveFile } from './contracts/unpacker.ts';
+import type { Blobs } from '../ports/store.ts';
+import type { Archive, ArchiveFile } from '../ports/unpacker.ts';
 import { createHashingSink } from './hashing-sink.ts';
 import type { Holds } from './holds.ts';
 import type { Naming } from './naming.ts';
 import type { Pull } from './pull.ts';
+import type { Resolved } from '../ports/usecases.ts';
 import type { Room } from './room.ts';
-import type { Resolved } from './usecases.ts';
 
 /** What a layout has given so far. */
 type Intake = {

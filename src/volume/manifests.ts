@@ -9,8 +9,8 @@ import { createSharedTurns } from '../util/shared-turns.ts';
 import type { Tenants } from '../util/tenants.ts';
 import type { AdmittedContent, AdmittedReader, Fetched } from './admitted-content.ts';
 import type { Selected } from './blueprint.ts';
-import type { Content } from './contracts/registry.ts';
-import type { Blobs } from './contracts/store.ts';
+import type { Content } from '../ports/registry.ts';
+import type { Blobs } from '../ports/store.ts';
 import type { Integrity } from './integrity.ts';
 
 /** Where documents come from, and for whom. Those of one place wait for each other's requests, and for nobody else's. */

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, toDigest } from '../oci/digest.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { Sink } from './contracts/registry.ts';
+import type { Sink } from '../ports/registry.ts';
 
 /** Takes a download into memory; for what is small. */
 export type MemorySink = Sink & {

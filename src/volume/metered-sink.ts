@@ -1,4 +1,4 @@
-import type { Sink } from './contracts/registry.ts';
+import type { Sink } from '../ports/registry.ts';
 
 /** Counts what comes, however it comes. */
 export function metered(sink: Sink, count: (bytes: number) => void): Sink {

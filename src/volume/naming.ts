@@ -4,7 +4,7 @@ import { withoutData } from '../oci/embedded-data.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
-import type { NameRecord, Names, Pins } from './contracts/records.ts';
+import type { NameRecord, Names, Pins } from '../ports/records.ts';
 import { type Holds, nameId } from './holds.ts';
 
 /** What a reference names. `authorised` is undefined where the cache answered. */

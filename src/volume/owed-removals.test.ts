@@ -7,7 +7,7 @@ import { temporaryFolder } from '../../test/support/temporary.ts';
 import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { needs } from '../../test/support/tools.ts';
 import { openStore } from '../store/store.ts';
-import type { VolumeRecord } from './contracts/records.ts';
+import type { VolumeRecord } from '../ports/records.ts';
 import { deferRemovals } from './owed-removals.ts';
 
 test(

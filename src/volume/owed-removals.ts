@@ -1,5 +1,5 @@
 import { errnoOf, toArtifactError } from '../util/error.ts';
-import type { Complete, VolumeRecord, VolumeRecords } from './contracts/records.ts';
+import type { Complete, VolumeRecord, VolumeRecords } from '../ports/records.ts';
 
 /** What a disk says that cannot be written. */
 const unwritable = new Set(['EROFS', 'EIO']);

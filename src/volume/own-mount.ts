@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { ArtifactError } from '../util/error.ts';
-import type { Target } from './contracts/mounter.ts';
-import type { VolumeRecord } from './contracts/records.ts';
-import type { PublishRequest, PullRequest } from './request.ts';
-import type { Volume, VolumeStatus } from './usecases.ts';
+import type { Target } from '../ports/mounter.ts';
+import type { VolumeRecord } from '../ports/records.ts';
+import type { PublishRequest, PullRequest } from '../ports/request.ts';
+import type { Volume, VolumeStatus } from '../ports/usecases.ts';
 
 /** A volume that is a person's and no pod's: one for each folder, whoever mounts it again. `targetPath` is absolute. */
 export function toMountRequest(targetPath: string, pull: PullRequest): PublishRequest {

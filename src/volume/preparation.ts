@@ -9,14 +9,14 @@ import { doInSlices } from '../util/pace.ts';
 import type { Tenants } from '../util/tenants.ts';
 import type { Admitted, AdmittedContent } from './admitted-content.ts';
 import { type Blueprint, contentsOf, itemsOf } from './blueprint.ts';
-import type { Meter } from './contracts/meter.ts';
-import type { View, ViewRecord, Views } from './contracts/store.ts';
+import type { Meter } from '../ports/meter.ts';
+import type { View, ViewRecord, Views } from '../ports/store.ts';
 import type { Integrity } from './integrity.ts';
 import type { LayerSource } from './layer-source.ts';
 import type { Room } from './room.ts';
 import { createTracker, totals } from './tracker.ts';
 import type { SettledLayer, Trees } from './trees.ts';
-import type { Progress } from './usecases.ts';
+import type { Progress } from '../ports/usecases.ts';
 import { startInterval } from '../util/interval.ts';
 
 /** Who hears of the progress, and for whom it is. */

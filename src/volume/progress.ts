@@ -1,6 +1,6 @@
 import { formatTime, type Pause } from '../util/pause.ts';
 import { formatSize } from '../util/size.ts';
-import type { Progress } from './usecases.ts';
+import type { Progress } from '../ports/usecases.ts';
 
 /**
  * How far a pull is, in words: "pulled 3.1 GiB of 7.2 GiB, 2 of 5 layers". No percent sign: kubelet makes a pod's events

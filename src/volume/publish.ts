@@ -1,14 +1,15 @@
 import { formatReference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createKeyedMutex, type KeyedMutex } from '../util/mutex.ts';
-import type { Mounter, Target, TargetState } from './contracts/mounter.ts';
-import type { Names, VolumeRecord, VolumeRecords } from './contracts/records.ts';
-import type { Views } from './contracts/store.ts';
+import type { Mounter, Target, TargetState } from '../ports/mounter.ts';
+import type { Names, VolumeRecord, VolumeRecords } from '../ports/records.ts';
+import type { Views } from '../ports/store.ts';
 import { formatEnding, toTarget } from './own-mount.ts';
 import { describeProgress } from './progress.ts';
 import type { Arrival, Pull } from './pull.ts';
-import type { PublishRequest } from './request.ts';
-import { DeadlineNear, type Progress, type Publishing } from './usecases.ts';
+import type { PublishRequest } from '../ports/request.ts';
+import type { Progress, Publishing } from '../ports/usecases.ts';
+import { DeadlineNear } from '../util/deadline-near.ts';
 
 /** How often a view may be found damaged while it is mounted before that is a fault of the disk. */
 const attempts = 3;

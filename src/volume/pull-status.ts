@@ -1,11 +1,10 @@
 import { isDigestStart, isStartOf } from '../oci/digest.ts';
 import { formatReference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { Expander } from './contracts/registry.ts';
+import type { Expander } from '../ports/registry.ts';
 import { resolving } from './progress.ts';
 import type { Pull } from './pull.ts';
-import type { Artifacts } from './usecases.ts';
-import type { Wanter } from './wanter.ts';
+import type { Artifacts, Wanter } from '../ports/usecases.ts';
 
 /** What people can see and do of pulls under way. */
 export function createPullStatus(

@@ -9,9 +9,9 @@ import { openTenants } from '../util/tenants.ts';
 import { verifyLayers } from './absence.ts';
 import type { Admission } from './admission.ts';
 import type { AdmittedContent } from './admitted-content.ts';
-import type { Kubelet } from './contracts/kubelet.ts';
-import type { Keychain } from './contracts/registry.ts';
-import type { Blobs, Layers, View, Views } from './contracts/store.ts';
+import type { Kubelet } from '../ports/kubelet.ts';
+import type { Keychain } from '../ports/registry.ts';
+import type { Blobs, Layers, View, Views } from '../ports/store.ts';
 import { type Caller, createFlights, type Flight } from './flight.ts';
 import { type Blueprint, contentsOf, digestsOf, heldBy, viewKey } from './blueprint.ts';
 import type { Passage, Preparation } from './preparation.ts';
@@ -20,12 +20,13 @@ import type { Manifests } from './manifests.ts';
 import type { Answer, Naming } from './naming.ts';
 import { whilePaused } from './progress.ts';
 import { withRetries } from './retry-report.ts';
-import { type PullPolicy, type PullRequest, tenantOf } from './request.ts';
-import { defaultPullPolicy, type Resolution } from './resolution.ts';
+import type { PullPolicy, PullRequest } from '../ports/request.ts';
+import type { Resolution } from '../ports/resolution.ts';
+import { defaultPullPolicy } from './resolution.ts';
 import type { Signatures } from './signatures.ts';
 import { about } from './subject.ts';
-import type { Progress } from './usecases.ts';
-import { isGone, type Wanter, wanterOf } from './wanter.ts';
+import type { Progress, Wanter } from '../ports/usecases.ts';
+import { isGone, tenantOf, wanterOf } from './wanter.ts';
 
 /** A view that is here, and stays as long as this is not disposed. */
 export type Arrival = Disposable & {

@@ -1,7 +1,7 @@
 import { toArtifactError } from '../util/error.ts';
-import type { Kubelet } from './contracts/kubelet.ts';
-import type { Mounter, Target } from './contracts/mounter.ts';
-import type { VolumeRecords } from './contracts/records.ts';
+import type { Kubelet } from '../ports/kubelet.ts';
+import type { Mounter, Target } from '../ports/mounter.ts';
+import type { VolumeRecords } from '../ports/records.ts';
 import { toTarget } from './own-mount.ts';
 import { podOf } from './wanter.ts';
 

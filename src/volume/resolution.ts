@@ -1,23 +1,14 @@
-import type { Credential, Keyring } from '../oci/credential.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
+import type { Keyring } from '../oci/credential.ts';
 import type { Digest } from '../oci/digest.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { toAbsence } from './absence.ts';
-import type { Names } from './contracts/records.ts';
-import type { Expander, Giver, Registry } from './contracts/registry.ts';
-import type { Blobs } from './contracts/store.ts';
-import type { AccessPolicy } from './contracts/trust.ts';
-import type { PullPolicy, PullRequest } from './request.ts';
-
-/** A reference and what it names. `credential` is what the registry was shown, or undefined if it was not asked. */
-export type Resolution = {
-  readonly reference: Reference;
-  readonly descriptor: Descriptor;
-  readonly credential?: Credential;
-  /** Where it was asked. */
-  readonly place?: Giver;
-};
+import type { Names } from '../ports/records.ts';
+import type { Expander, Registry } from '../ports/registry.ts';
+import type { Blobs } from '../ports/store.ts';
+import type { AccessPolicy } from '../ports/trust.ts';
+import type { PullPolicy, PullRequest } from '../ports/request.ts';
+import type { Resolution } from '../ports/resolution.ts';
 
 /** kubelet's default for images: Always for `:latest` or no tag, else IfNotPresent; a digest never changes. */
 export function defaultPullPolicy(text: string): PullPolicy {

@@ -1,6 +1,6 @@
-import type { Mounter } from './contracts/mounter.ts';
-import type { VolumeRecords } from './contracts/records.ts';
-import type { View, ViewRecord, Views } from './contracts/store.ts';
+import type { Mounter } from '../ports/mounter.ts';
+import type { VolumeRecords } from '../ports/records.ts';
+import type { View, ViewRecord, Views } from '../ports/store.ts';
 import type { KeyedMutex } from '../util/mutex.ts';
 import { findAllShowing, findShowing } from './shown.ts';
 

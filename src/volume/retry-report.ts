@@ -1,6 +1,6 @@
 import { formatRetry, type Retry } from '../util/retry.ts';
 import { resolving } from './progress.ts';
-import type { Progress } from './usecases.ts';
+import type { Progress } from '../ports/usecases.ts';
 
 /** Two who speak of one pull: how far it is, and that a registry is asked again. */
 export type RetryReport = {

@@ -3,7 +3,7 @@ import type { LayerPlan } from '../oci/plan.ts';
 import { ArtifactError } from '../util/error.ts';
 import { formatSize } from '../util/size.ts';
 import type { Collector } from './collector.ts';
-import type { Disk, DiskUsage, LayerSizes } from './contracts/store.ts';
+import type { Disk, DiskUsage, LayerSizes } from '../ports/store.ts';
 import { createLeases, footprint, type Need } from './leases.ts';
 
 /** How full the disk and the cache may get. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */

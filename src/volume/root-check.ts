@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
 import { startPace } from '../util/pace.ts';
-import type { Pins, VolumeRecords } from './contracts/records.ts';
-import type { Blobs, Layers } from './contracts/store.ts';
+import type { Pins, VolumeRecords } from '../ports/records.ts';
+import type { Blobs, Layers } from '../ports/store.ts';
 
 /** A root whose content is not all in the cache. `name` is a target path or a reference. */
 export type BrokenRoot = { readonly name: string; readonly problem: string };

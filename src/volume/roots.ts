@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
-import type { Mounter } from './contracts/mounter.ts';
-import type { Complete, NameRecord, PinRecord, VolumeRecord } from './contracts/records.ts';
-import type { View, Views } from './contracts/store.ts';
+import type { Mounter } from '../ports/mounter.ts';
+import type { Complete, NameRecord, PinRecord, VolumeRecord } from '../ports/records.ts';
+import type { View, Views } from '../ports/store.ts';
 import { shownKeys } from './shown.ts';
 
 /** What keeps content in the cache, at one moment. Pulls under way are roots too: their leases are in holds.ts. */

@@ -1,6 +1,6 @@
 import { toArtifactError } from '../util/error.ts';
 import { startPace } from '../util/pace.ts';
-import type { Blobs, Evidence, Item, Layers, Look } from './contracts/store.ts';
+import type { Blobs, Evidence, Item, Layers, Look } from '../ports/store.ts';
 import type { Integrity } from './integrity.ts';
 
 /** Verifies the whole cache again and again, slowly, and what a publish has no time for first. */

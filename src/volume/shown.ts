@@ -1,4 +1,4 @@
-import type { MountedView } from './contracts/mounter.ts';
+import type { MountedView } from '../ports/mounter.ts';
 
 /** A mount that shows the view at a path, or a part of it; undefined if none does. */
 export function findShowing(mounts: readonly MountedView[], viewPath: string): MountedView | undefined {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Keyring } from '../oci/credential.ts';
 import { toDigest } from '../oci/digest.ts';
-import type { SignatureRecord } from './contracts/records.ts';
-import type { Registry } from './contracts/registry.ts';
+import type { SignatureRecord } from '../ports/records.ts';
+import type { Registry } from '../ports/registry.ts';
 import { createSignatures } from './signatures.ts';
 
 test('signatures outlive a collection before their manifest is here, and not the artifact', async t => {

@@ -4,9 +4,9 @@ import { type Digest, isDigest } from '../oci/digest.ts';
 import { formatReference, formatRepository, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { formatSize } from '../util/size.ts';
-import type { SignatureRecords } from './contracts/records.ts';
-import type { Registry } from './contracts/registry.ts';
-import type { SignatureSource, Trust, Verdict } from './contracts/trust.ts';
+import type { SignatureRecords } from '../ports/records.ts';
+import type { Registry } from '../ports/registry.ts';
+import type { SignatureSource, Trust, Verdict } from '../ports/trust.ts';
 import { createMemorySink } from './memory-sink.ts';
 import { createRecency } from './recency.ts';
 

@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
 import { startPace } from '../util/pace.ts';
-import type { NameRecord, Names } from './contracts/records.ts';
-import type { Blobs, Held, Layers, View, Views } from './contracts/store.ts';
+import type { NameRecord, Names } from '../ports/records.ts';
+import type { Blobs, Held, Layers, View, Views } from '../ports/store.ts';
 import { type Holds, nameId, viewId, type Watch } from './holds.ts';
 import { contentOf, type Roots } from './roots.ts';
 

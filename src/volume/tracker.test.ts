@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { describeBlob } from '../../test/support/nodes.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import { createTracker } from './tracker.ts';
-import type { Progress } from './usecases.ts';
+import type { Progress } from '../ports/usecases.ts';
 
 const planOf = (name: string): LayerPlan => ({
   descriptor: describeBlob(Buffer.from(name.padEnd(100))),

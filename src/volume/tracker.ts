@@ -3,7 +3,7 @@ import type { Pause } from '../util/pause.ts';
 import { createRate } from '../util/rate.ts';
 import { whilePaused } from './progress.ts';
 import { footprint } from './leases.ts';
-import type { Progress } from './usecases.ts';
+import type { Progress } from '../ports/usecases.ts';
 
 /** As if all of it were there. */
 export function totals(plans: readonly LayerPlan[]): Omit<Progress, 'phase'> {

@@ -7,8 +7,8 @@ import { createTreeBudget } from '../oci/tree-budget.ts';
 import type { DirectoryNode } from '../oci/tree.ts';
 import { ArtifactError } from '../util/error.ts';
 import { startPace } from '../util/pace.ts';
-import type { Layers } from './contracts/store.ts';
-import type { Selection } from './request.ts';
+import type { Layers } from '../ports/store.ts';
+import type { Selection } from '../ports/request.ts';
 
 /** The trees that views are: of what the cache holds, merged. */
 export type Trees = {

@@ -4,8 +4,8 @@ import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createFairSlots } from '../util/fair-slots.ts';
 import { createSharedTurns } from '../util/shared-turns.ts';
 import type { Tenants } from '../util/tenants.ts';
-import type { Layers } from './contracts/store.ts';
-import type { Unpacker } from './contracts/unpacker.ts';
+import type { Layers } from '../ports/store.ts';
+import type { Unpacker } from '../ports/unpacker.ts';
 import type { Room } from './room.ts';
 
 /**

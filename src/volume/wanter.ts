@@ -1,22 +1,8 @@
-import type { Digest } from '../oci/digest.ts';
 import { formatReference } from '../oci/reference.ts';
-import type { Kubelet } from './contracts/kubelet.ts';
-import type { Pod, PullRequest } from './request.ts';
-import type { Resolution } from './resolution.ts';
-
-/**
- * For whom a pull is under way, and what they call it. A command wants it for as long as its call waits; a pod also
- * between the calls of kubelet, which have a deadline and come again, until the pod is gone.
- */
-export type Wanter = {
-  /** The full reference that answered, and what it names; of an index, the index's own digest. */
-  readonly reference: string;
-  readonly digest: Digest;
-  readonly kind: 'command' | 'pod';
-  /** Where it is to be mounted. */
-  readonly targetPath?: string;
-  readonly pod?: Pod;
-};
+import type { Kubelet } from '../ports/kubelet.ts';
+import type { PullRequest } from '../ports/request.ts';
+import type { Resolution } from '../ports/resolution.ts';
+import type { Wanter } from '../ports/usecases.ts';
 
 export function wanterOf(
   { caller, targetPath, pod }: PullRequest,
@@ -29,6 +15,11 @@ export function wanterOf(
     ...(targetPath === undefined ? {} : { targetPath }),
     ...(pod === undefined ? {} : { pod }),
   };
+}
+
+/** Whose share of the node's work a pull takes: its pod's namespace has one, and all that is asked for by hand another. */
+export function tenantOf({ caller, pod }: Pick<PullRequest, 'caller' | 'pod'>): string {
+  return pod === undefined ? caller : `namespace ${pod.namespace}`;
 }
 
 /** Whether a wanter whose call has ended will not come back. A pod whose directory nobody can name is waited for. */

@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import type { Keyring } from '../../src/oci/credential.ts';
 import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { toDigest } from '../../src/oci/digest.ts';
-import type { SignatureRecords } from '../../src/volume/contracts/records.ts';
-import type { Registry } from '../../src/volume/contracts/registry.ts';
-import type { Trust } from '../../src/volume/contracts/trust.ts';
+import type { SignatureRecords } from '../../src/ports/records.ts';
+import type { Registry } from '../../src/ports/registry.ts';
+import type { Trust } from '../../src/ports/trust.ts';
 import { createSignatures } from '../../src/volume/signatures.ts';
 
 const signal = new AbortController().signal;

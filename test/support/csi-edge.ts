@@ -10,7 +10,7 @@ import type { IdentityClient } from '../../src/csi/wire/csi/v1/Identity.ts';
 import type { NodeClient } from '../../src/csi/wire/csi/v1/Node.ts';
 import type { NodePublishVolumeRequest } from '../../src/csi/wire/csi/v1/NodePublishVolumeRequest.ts';
 import { parseDigest } from '../../src/oci/digest.ts';
-import type { Artifacts, Publishing, VolumeStatus } from '../../src/volume/usecases.ts';
+import type { Artifacts, Publishing, VolumeStatus } from '../../src/ports/usecases.ts';
 import { temporaryFolder } from './temporary.ts';
 
 export const digest: ReturnType<typeof parseDigest> = parseDigest(`sha256:${'ab'.repeat(32)}`);

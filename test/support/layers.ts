@@ -3,8 +3,11 @@ import { posix } from 'node:path';
 /** Path of a file below src/ and its text. */
 export type SourceFile = { readonly path: string; readonly text: string };
 
-/** An import as written: its specifier, and whether it is an import() or a worker, loaded only when it is reached. */
-export type Import = { readonly specifier: string; readonly lazy: boolean };
+/**
+ * An import as written: its specifier, whether it is an import() or a worker, loaded only when it is reached, and whether
+ * it is gone when types are stripped.
+ */
+export type Import = { readonly specifier: string; readonly lazy: boolean; readonly types: boolean };
 
 /** The floors, from the top. Imports point down; rooms of one floor do not know each other. */
 const floors: readonly (readonly string[])[] = [
@@ -16,9 +19,13 @@ const floors: readonly (readonly string[])[] = [
   ['volume'],
   ['registry', 'store', 'unpack', 'mount', 'trust', 'kube'],
   ['configfile'],
+  ['ports'],
   ['oci'],
   ['util'],
 ];
+
+/** The interfaces between the floors. */
+const ports = 'ports';
 
 /** Packages that compute and do nothing else. */
 const pure: readonly string[] = ['node:buffer', 'node:crypto', 'node:path'];
@@ -27,7 +34,7 @@ const pure: readonly string[] = ['node:buffer', 'node:crypto', 'node:path'];
 const outside: Readonly<Record<string, readonly string[]>> = { oci: pure, volume: pure };
 
 /** What the use cases may know of src/: no adapter. */
-const inside: Readonly<Record<string, readonly string[]>> = { volume: ['oci', 'util'] };
+const inside: Readonly<Record<string, readonly string[]>> = { volume: ['ports', 'oci', 'util'] };
 
 /** Packages that cost too much to load before they are used, and the file that is their door. */
 const heavy: Readonly<Record<string, string>> = { '@kubernetes/client-node': 'kube/client.ts' };
@@ -45,7 +52,11 @@ const comment = /^\s*(?:\/\/.*|\/\*[^]*?\*\/)/gm;
 export function parseImports(text: string): readonly Import[] {
   const code = text.replace(comment, '');
   const find = (pattern: RegExp, lazy: boolean): readonly Import[] =>
-    [...code.matchAll(pattern)].map(({ groups }) => ({ specifier: groups?.['specifier'] ?? '', lazy }));
+    [...code.matchAll(pattern)].map(({ 0: text, groups }) => ({
+      specifier: groups?.['specifier'] ?? '',
+      lazy,
+      types: /^(?:import|export) type\b/.test(text),
+    }));
   return [
     ...find(statement, false),
     ...find(onDemand, true).filter(({ specifier }) => !specifier.includes('://')),
@@ -91,16 +102,19 @@ function faultsOf(text: string): readonly string[] {
 export function findViolations(files: readonly SourceFile[]): readonly string[] {
   const graph = new Map(files.map(({ path, text }) => [path, parseImports(text)]));
   const broken = [...graph].flatMap(([path, imports]) =>
-    imports.flatMap(({ specifier, lazy }) => {
-      const why = judge(path, specifier, lazy);
+    imports.flatMap(each => {
+      const { specifier } = each;
+      const why = judge(path, each);
       return why === undefined ? [] : [`${path} imports ${specifier}: ${why}`];
     }),
   );
-  return [...broken, ...findCycles(graph)];
+  const values = files.filter(({ path, text }) => roomOf(path) === ports && /^export (?!type\b)/m.test(text));
+  return [...broken, ...values.map(({ path }) => `${path} exports what is no type`), ...findCycles(graph)];
 }
 
-function judge(path: string, specifier: string, lazy: boolean): string | undefined {
+function judge(path: string, { specifier, lazy, types }: Import): string | undefined {
   const from = roomOf(path);
+  if (from === ports && !types) return `${ports}/ has types only, and imports nothing else`;
   if (!specifier.startsWith('.')) {
     if (!lazy && (heavy[specifier] ?? path) !== path) return 'only by import(), it is slow to load';
     const allowed = outside[from];
@@ -117,6 +131,7 @@ function judge(path: string, specifier: string, lazy: boolean): string | undefin
   if (above === -1 || below === -1) return `no floor has ${above === -1 ? from : to}`;
   if (above === below) return `${from} and ${to} are on one floor`;
   if (above > below) return `imports point down, and ${to} is above ${from}`;
+  if (to === ports && !types) return `${ports}/ has types only: import type`;
   if (inside[from]?.includes(to) === false) return `${from}/ knows adapters by their interfaces only`;
   return undefined;
 }

@@ -1,5 +1,5 @@
 import type { Pods } from '../../src/registry/source.ts';
-import type { Pod } from '../../src/volume/request.ts';
+import type { Pod } from '../../src/ports/request.ts';
 
 export const pod: Pod = { namespace: 'shop', name: 'web', uid: 'u-1', serviceAccount: 'sa' };
 

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { connectRemote, type Remote } from '../../src/csi/remote.ts';
 import { serveCsi } from '../../src/csi/server.ts';
-import type { Artifacts } from '../../src/volume/usecases.ts';
+import type { Artifacts } from '../../src/ports/usecases.ts';
 import { temporaryFolder } from './temporary.ts';
 
 type Around = {

@@ -1,5 +1,5 @@
 import { type Digest, toDigest } from '../../src/oci/digest.ts';
-import type { PullRequest } from '../../src/volume/request.ts';
+import type { PullRequest } from '../../src/ports/request.ts';
 import type {
   NodeStatus,
   ArtifactDetail,
@@ -9,7 +9,7 @@ import type {
   PullStatus,
   Resolved,
   VolumeStatus,
-} from '../../src/volume/usecases.ts';
+} from '../../src/ports/usecases.ts';
 
 /** Answers of the use cases with something in every field. */
 

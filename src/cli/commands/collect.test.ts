@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { digest } from '../../../test/support/samples.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Freed } from '../../volume/usecases.ts';
+import type { Freed } from '../../ports/usecases.ts';
 import { onFolder, runShell } from '../../../test/support/shell.ts';
 
 test('rm and prune say what they freed', async () => {

@@ -1,5 +1,5 @@
 import { formatSize } from '../../util/size.ts';
-import type { Freed } from '../../volume/usecases.ts';
+import type { Freed } from '../../ports/usecases.ts';
 import { print, type Shell } from '../shell.ts';
 import { formatCount } from '../text.ts';
 

@@ -1,5 +1,5 @@
 import { printable } from '../../util/printable.ts';
-import type { Finding } from '../../volume/usecases.ts';
+import type { Finding } from '../../ports/usecases.ts';
 import { exitCodes } from '../exit.ts';
 import { openProgress } from '../progress.ts';
 import { type Options, print, type Shell } from '../shell.ts';

@@ -1,4 +1,4 @@
-import type { ArtifactDetail, PlaceCredentials, PodName } from '../../volume/usecases.ts';
+import type { ArtifactDetail, PlaceCredentials, PodName } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { quoteName } from '../../oci/name.ts';
 import { formatSize } from '../../util/size.ts';

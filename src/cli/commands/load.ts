@@ -1,5 +1,5 @@
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import type { Resolved } from '../../volume/usecases.ts';
+import type { Resolved } from '../../ports/usecases.ts';
 import { toInterruption } from '../interruption.ts';
 import { labelLayout, readLayout } from '../layout.ts';
 import type { Layout } from '../layout-stream.ts';

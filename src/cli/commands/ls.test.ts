@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { parse } from 'yaml';
 import { detail, digest, summaries, volume } from '../../../test/support/samples.ts';
 import { runShell } from '../../../test/support/shell.ts';
-import type { ArtifactDetail, VolumeStatus } from '../../volume/usecases.ts';
+import type { ArtifactDetail, VolumeStatus } from '../../ports/usecases.ts';
 
 test('ls is a table sorted by reference, with sizes and ages for people', async () => {
   const ran = await runShell(['ls'], { artifacts: { list: async () => summaries } });

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { volume } from '../../../test/support/samples.ts';
 import { runShell } from '../../../test/support/shell.ts';
-import type { PublishRequest, PullRequest } from '../../volume/request.ts';
-import type { VolumeStatus } from '../../volume/usecases.ts';
+import type { PublishRequest, PullRequest } from '../../ports/request.ts';
+import type { VolumeStatus } from '../../ports/usecases.ts';
 
 test('mount publishes a volume that is no pod’s, the same for the same folder', async () => {
   const seen: PublishRequest[] = [];

@@ -6,8 +6,8 @@ import { at, digest, pulled } from '../../../test/support/samples.ts';
 import { runShell } from '../../../test/support/shell.ts';
 import { temporaryFolder } from '../../../test/support/temporary.ts';
 import { interruption } from '../terminal.ts';
-import type { PullRequest } from '../../volume/request.ts';
-import type { Artifacts, Pulled } from '../../volume/usecases.ts';
+import type { PullRequest } from '../../ports/request.ts';
+import type { Artifacts, Pulled } from '../../ports/usecases.ts';
 
 test('pull takes every flag of a selection, and tells its progress in lines where there is no terminal', async () => {
   let seen: PullRequest | undefined;

@@ -1,5 +1,5 @@
 import { formatSize } from '../../util/size.ts';
-import type { Pulled } from '../../volume/usecases.ts';
+import type { Pulled } from '../../ports/usecases.ts';
 import { pulling } from '../pulling.ts';
 import { toSecrets } from '../secrets.ts';
 import { toDigested, toReference } from '../reference.ts';

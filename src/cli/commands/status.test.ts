@@ -4,7 +4,7 @@ import { at, digest, nodeStatus, pullsUnderWay, volume } from '../../../test/sup
 import { runShell } from '../../../test/support/shell.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { version } from '../../util/version.ts';
-import type { NodeStatus, PullStatus } from '../../volume/usecases.ts';
+import type { NodeStatus, PullStatus } from '../../ports/usecases.ts';
 
 const around = {
   status: async () => nodeStatus,

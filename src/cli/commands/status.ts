@@ -1,8 +1,8 @@
 import { formatSize } from '../../util/size.ts';
 import { version } from '../../util/version.ts';
-import type { DiskUsage } from '../../volume/contracts/store.ts';
-import type { DaemonStatus, PullStatus } from '../../volume/usecases.ts';
-import type { Wanter } from '../../volume/wanter.ts';
+import type { DiskUsage } from '../../ports/store.ts';
+import type { DaemonStatus, PullStatus } from '../../ports/usecases.ts';
+import type { Wanter } from '../../ports/usecases.ts';
 import { toTimestamp } from '../output.ts';
 import { print, type Shell } from '../shell.ts';
 import { formatAge, formatFields, formatLines, formatTable } from '../text.ts';

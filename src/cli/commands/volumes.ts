@@ -1,5 +1,5 @@
 import { formatSize } from '../../util/size.ts';
-import type { VolumeStatus } from '../../volume/usecases.ts';
+import type { VolumeStatus } from '../../ports/usecases.ts';
 import { print, type Shell } from '../shell.ts';
 import { formatAge, formatDigest, formatLines, formatTable } from '../text.ts';
 import { toVolumeDocument } from '../volume-document.ts';

@@ -1,7 +1,7 @@
-import type { Descriptor } from '../../oci/descriptor.ts';
-import type { Digest } from '../../oci/digest.ts';
-import type { Reference } from '../../oci/reference.ts';
-import type { PullRequest } from '../request.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Reference } from '../oci/reference.ts';
+import type { PullRequest } from './request.ts';
 
 /** The word of the node's administrator on which pods may have which artifacts. */
 export type AccessPolicy = {

@@ -1,10 +1,10 @@
-import type { Credential, Keyring } from '../../oci/credential.ts';
-import type { Descriptor } from '../../oci/descriptor.ts';
-import type { Digest } from '../../oci/digest.ts';
-import type { Endpoint } from '../../oci/endpoint.ts';
-import type { Reference } from '../../oci/reference.ts';
-import type { GrowingFile } from '../../util/growing-file.ts';
-import type { Pod, PullRequest } from '../request.ts';
+import type { Credential, Keyring } from '../oci/credential.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
+import type { Reference } from '../oci/reference.ts';
+import type { GrowingFile } from '../util/growing-file.ts';
+import type { Pod, PullRequest } from './request.ts';
 
 /** Completes what users write from the node's configuration. */
 export type Expander = {

@@ -43,11 +43,6 @@ export type Pod = {
   readonly serviceAccount?: string;
 };
 
-/** Whose share of the node's work a pull takes: its pod's namespace has one, and all that is asked for by hand another. */
-export function tenantOf({ caller, pod }: Pick<PullRequest, 'caller' | 'pod'>): string {
-  return pod === undefined ? caller : `namespace ${pod.namespace}`;
-}
-
 export type PublishRequest = PullRequest & {
   readonly volumeId: string;
   /** Absolute, below the kubelet folder unless `anywhere`. */

@@ -1,12 +1,11 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Target } from './contracts/mounter.ts';
-import type { DiskUsage } from './contracts/store.ts';
-import type { VolumeRecord } from './contracts/records.ts';
-import type { PublishRequest, PullRequest } from './request.ts';
-import type { Wanter } from './wanter.ts';
+import type { Target } from './mounter.ts';
+import type { DiskUsage } from './store.ts';
+import type { VolumeRecord } from './records.ts';
+import type { Pod, PublishRequest, PullRequest } from './request.ts';
 
-/** What the ways in (csi, cli, http) can ask for. daemon.ts hands them the implementations of this folder. */
+/** What the ways in (csi, cli, http) can ask for. The implementations are in volume/. */
 
 /** How far a pull is. Sizes are compressed bytes as the registry transfers them; what the cache held counts as done. */
 export type Progress = {
@@ -36,11 +35,6 @@ export type Publishing = {
   ): Promise<{ readonly bytes: number; readonly inodes: number; readonly damage?: string }>;
 };
 
-/** The abort reason of a call whose deadline is near while its work goes on. */
-export class DeadlineNear extends Error {
-  override readonly name = 'DeadlineNear';
-}
-
 export type Resolved = {
   /** The full reference that answered. */
   readonly reference: string;
@@ -61,6 +55,20 @@ export type Pulled = {
   readonly inodes: number;
   /** What of the artifact is not shown: names that a later layer took, what was left out. */
   readonly notes: readonly string[];
+};
+
+/**
+ * For whom a pull is under way, and what they call it. A command wants it for as long as its call waits; a pod also
+ * between the calls of kubelet, which have a deadline and come again, until the pod is gone.
+ */
+export type Wanter = {
+  /** The full reference that answered, and what it names; of an index, the index's own digest. */
+  readonly reference: string;
+  readonly digest: Digest;
+  readonly kind: 'command' | 'pod';
+  /** Where it is to be mounted. */
+  readonly targetPath?: string;
+  readonly pod?: Pod;
 };
 
 /** A pull under way, a row of `status`. */

@@ -1,6 +1,6 @@
-import type { Descriptor } from '../../oci/descriptor.ts';
-import type { Digest } from '../../oci/digest.ts';
-import type { Pod } from '../request.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Pod } from './request.ts';
 
 /** A root of reachability: collection removes only what no root has in its list. */
 export type Root = {

@@ -1,4 +1,4 @@
-import type { MountFlag } from '../request.ts';
+import type { MountFlag } from './request.ts';
 
 /** What is at a target path now. `mounted` counts stacked mounts; `view` is the folder that the top one shows. */
 export type TargetState =

@@ -1,5 +1,5 @@
-import type { Digest } from '../../oci/digest.ts';
-import type { TocSummary } from '../../oci/toc.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { TocSummary } from '../oci/toc.ts';
 
 /** Unpacks a verified layer file into a folder of the store, in a thread of its own. @throws `unmountable` naming the entry; `exhausted`. */
 export type Unpacker = {

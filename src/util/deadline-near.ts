@@ -1,0 +1,4 @@
+/** The abort reason of a call whose deadline is near while its work goes on. */
+export class DeadlineNear extends Error {
+  override readonly name = 'DeadlineNear';
+}
