@@ -213,6 +213,12 @@ for (const [name, kind, entries, why] of [
   ['a symlink to nothing', 'artifact', [symlink('s', '')], /"s" is a symlink to nothing/],
   ['a symlink with a NUL', 'artifact', [symlink('s', 'a\0b')], /which no symlink can hold/],
   ['a symlink of 4,096 bytes', 'artifact', [symlink('s', 'a'.repeat(4096))], /which no symlink can hold/],
+  [
+    'a parent of more than 255 bytes, by a symlink',
+    'image',
+    [symlink('s', 'é'.repeat(200)), file('s/x')],
+    /is longer than a name of 255 bytes/,
+  ],
   ['a whiteout of nothing', 'image', [file('d/.wh.')], /"d\/\.wh\." is no whiteout/],
   ['a whiteout of the parent', 'image', [file('d/.wh...')], /is no whiteout/],
   ['a whiteout as a parent', 'image', [file('.wh.d/x')], /is no whiteout/],
@@ -237,6 +243,20 @@ test('a million walks through the longest symlinks end with a refusal, and soon'
   const start = cpuTime();
   assert.throws(() => layer('image', entries), { code: 'unmountable' });
   assert.ok(cpuTime() - start < 20_000);
+});
+
+test('long names cost as many steps as their time, and a deep directory costs what is put in it', () => {
+  const deep = Array.from({ length: 13 }, () => 'n'.repeat(255)).join('/');
+  const entries = [directory(deep), symlink('l', `/${deep}`), symlink(`${deep}/l`, `/${deep}`)];
+  const through = file(`${'l/'.repeat(40)}f`);
+  const start = cpuTime();
+  const walk = (): unknown => layer('image', [...entries, ...Array.from({ length: 40_000 }, () => through)]);
+  assert.throws(walk, { code: 'unmountable', message: /past the steps that its paths may take$/ });
+  assert.ok(cpuTime() - start < 10_000);
+  const many = Array.from({ length: 300_000 }, (_, nth) => file(`f${nth}`));
+  const startOfMany = cpuTime();
+  layer('image', many, Array<string>(1_800).fill('d'));
+  assert.ok(cpuTime() - startOfMany < 5_000);
 });
 
 test('50,000 entries become a tree within seconds', () => {

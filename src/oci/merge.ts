@@ -1,13 +1,13 @@
 import { ArtifactError } from '../util/error.ts';
 import { createAges } from './ages.ts';
 import type { Few } from './few.ts';
-import { quoteName } from './name.ts';
+import { nameLength, quoteName } from './name.ts';
 import { createNameTable, maxName, rootNumber } from './name-table.ts';
 import { createNodeTable, isSameLeaf, type Kind, type Leaf } from './node-table.ts';
 import type { Attributes } from './toc.ts';
 import { plainAttributes, type DirectoryNode, type TreeNode } from './tree.ts';
 import { spendNode, type TreeBudget } from './tree-budget.ts';
-import { maxLinks } from './tree-walk.ts';
+import { maxLinks, spendStep } from './tree-walk.ts';
 
 /** A name of the tree, or a directory, by its number. */
 export type NodeNumber = number;
@@ -95,13 +95,11 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
   }
 
   function addName(directory: NodeNumber, name: string): NodeNumber {
-    let length = name.length > maxName ? maxPath : 0;
-    for (let at = directory; at !== 0; at = names.directoryOf(at)) length += names.lengthOf(at) + 1;
-    const node = length > maxPath ? undefined : names.add(directory, name);
-    if (node !== undefined && length + names.lengthOf(node) <= maxPath) return node;
-    throw refusal(
-      `the path ${pathOf(directory, name)} is longer than ${maxPath} bytes, which the cache cannot hold`,
-    );
+    const length = nameLength(name);
+    if (length <= maxName && names.pathLengthOf(directory) + 1 + length <= maxPath)
+      return names.add(directory, name);
+    const most = length > maxName ? `a name of ${maxName} bytes` : `${maxPath} bytes`;
+    throw refusal(`the path ${pathOf(directory, name)} is longer than ${most}, which the cache cannot hold`);
   }
 
   function walk(base: NodeNumber, path: readonly string[]): Walk {
@@ -111,7 +109,8 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
     const missing: string[] = [];
     const ahead = path.toReversed();
     for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
-      if (--budget.steps < 0) throw loops(path);
+      if (!spendStep(budget, name))
+        throw refusePath(path, 'takes the artifact past the steps that its paths may take');
       if (name === '' || name === '.') continue;
       if (name === '..') {
         if (missing.pop() === undefined && here !== base) here = names.directoryOf(here);
@@ -124,7 +123,7 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
         here = next;
       } else if (next !== undefined && found === 'symlink') {
         if (kind === 'artifact') refuseClash(here, name, next, 'directory');
-        if (++links > maxLinks) throw loops(path);
+        if (++links > maxLinks) throw refusePath(path, 'goes through symlinks that lead in a circle');
         const target = nodes.targetOf(next);
         if (target.startsWith('/')) here = base;
         ahead.push(...target.split('/').toReversed());
@@ -159,8 +158,8 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
   }
 
   const refusal = (why: string): ArtifactError => new ArtifactError('unmountable', `${layer}: ${why}`);
-  const loops = (path: readonly string[]): ArtifactError =>
-    refusal(`${quoteName(path.join('/'))} goes through symlinks that lead in a circle`);
+  const refusePath = (path: readonly string[], why: string): ArtifactError =>
+    refusal(`${quoteName(path.join('/'))} ${why}`);
 
   function show(node: NodeNumber, directory: NodeNumber, above: number): TreeNode | undefined {
     const found = nodes.kindOf(node);
@@ -203,7 +202,7 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
         // Of a lower layer it gives way, as under overlayfs.
         if (ages.isOurs(blocked)) {
           const through = `goes through the ${nodes.kindOf(blocked)} at ${pathOf(here, name)}`;
-          throw refusal(`${quoteName(path.join('/'))} ${through}, which is no directory`);
+          throw refusePath(path, `${through}, which is no directory`);
         }
       }
       touch(here);

@@ -3,7 +3,7 @@ import { createArena, createColumns, offsetIn } from './columns.ts';
 import { decodeName, encodeName } from './name.ts';
 
 /**
- * Names in directories, each a number of its own: a million take 50 MB, where a Map for each directory and a string for
+ * Names in directories, each a number of its own: a million take 54 MB, where a Map for each directory and a string for
  * each name take three times that. A name is never removed. 0 is no number.
  */
 export type NameTable = {
@@ -14,8 +14,8 @@ export type NameTable = {
   /** The directory that it is a name in; 0 for the root's. */
   directoryOf(number: number): number;
   nameOf(number: number): string;
-  /** Bytes of the name. */
-  lengthOf(number: number): number;
+  /** Bytes of its path from the root, with a slash before each name; of what is in a deep directory, without a walk. */
+  pathLengthOf(number: number): number;
   /** All names that a directory ever had, the first one first. */
   namesIn(directory: number): Generator<number>;
 };
@@ -27,14 +27,14 @@ export const rootNumber = 1;
 export const maxName = 255;
 
 /** The names of a directory are a ring: it knows the latest, after which comes the first. */
-const [above, nameAt, after, latest] = [0, 1, 2, 3];
+const [above, nameAt, after, latest, pathLength] = [0, 1, 2, 3, 4];
 /** Of a record: how many bytes it has of its own, how many it shares with another that stands for itself, and where that is. */
 const [ownHead, sharedHead] = [2, 6];
 /** Fewer shared bytes do not pay for saying where they are. */
 const worthSharing = 8;
 
 export function createNameTable(): NameTable {
-  const columns = createColumns(4);
+  const columns = createColumns(5);
   const arena = createArena();
   let index = new Uint32Array(64);
   let last = rootNumber;
@@ -129,6 +129,7 @@ export function createNameTable(): NameTable {
       index[place(directory, length)] = number;
       columns.set(number, above, directory);
       columns.set(number, nameAt, write(directory, length));
+      columns.set(number, pathLength, columns.get(directory, pathLength) + 1 + length);
       const previous = columns.get(directory, latest);
       columns.set(number, after, previous === 0 ? number : columns.get(previous, after));
       if (previous !== 0) columns.set(previous, after, number);
@@ -137,11 +138,7 @@ export function createNameTable(): NameTable {
     },
     directoryOf: number => columns.get(number, above),
     nameOf: number => (number === rootNumber ? '' : decode(load(columns.get(number, nameAt)))),
-    lengthOf(number) {
-      const record = columns.get(number, nameAt);
-      const page = arena.page(record);
-      return number === rootNumber ? 0 : (page[offsetIn(record)] ?? 0) + (page[offsetIn(record) + 1] ?? 0);
-    },
+    pathLengthOf: number => columns.get(number, pathLength),
     *namesIn(directory) {
       const end = columns.get(directory, latest);
       for (let at = end; at !== 0; ) {

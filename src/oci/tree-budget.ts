@@ -7,7 +7,7 @@ import type { Budget } from './tree-walk.ts';
  */
 export type TreeBudget = Budget & { nodes: number; folders: number; bytes: number };
 
-/** Enough for a million entries behind symlinks as people make them, and a second of work at most. */
+/** Enough for a million entries behind symlinks as people make them, and two seconds of work at most. */
 const maxSteps = 20_000_000;
 /** Twenty thousand layers, which a manifest has room for, in folders five deep. */
 const maxFolders = 100_000;

@@ -3,8 +3,17 @@ import type { DirectoryNode, FileNode } from './tree.ts';
 /** As Linux: more than this many symlinks in one walk is a loop (ELOOP). */
 export const maxLinks = 40;
 
-/** How many parts may still be walked, over all walks that share it: symlinks can make a short path very long. */
+/**
+ * How many steps may still be taken, over all walks that share it: symlinks can make a short path very long. A name of up
+ * to 15 characters takes one step, and one more for each 16: that many take as long.
+ */
 export type Budget = { steps: number };
+
+/** False once there are none left. */
+export function spendStep(budget: Budget, name: string): boolean {
+  budget.steps -= 1 + (name.length >>> 4);
+  return budget.steps >= 0;
+}
 
 export type Walk =
   | { readonly kind: 'directory'; readonly node: DirectoryNode }
@@ -26,7 +35,7 @@ export function walkTree(root: DirectoryNode, path: readonly string[], budget: B
   let links = 0;
   const ahead = path.toReversed();
   for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
-    if (--budget.steps < 0) return { kind: 'loop' };
+    if (!spendStep(budget, name)) return { kind: 'loop' };
     if (name === '' || name === '.') continue;
     if (name === '..') {
       here = above.pop() ?? root;
