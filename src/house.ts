@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Logger } from 'pino';
+import type { Direct } from './cli/house.ts';
 import type { Settings } from './cli/settings.ts';
 import { openKubeApi } from './kube/api.ts';
 import { openNamespaces } from './kube/namespaces.ts';
@@ -78,14 +79,14 @@ export type House = {
  * ends the pulls, which stay resumable; mounts stand. On a read-only disk it opens all the same, to end volumes and to
  * answer for them.
  *
- * @param reads why the state directory is only read, for errors; then nothing is reconciled either.
+ * @param direct of a command; where it only reads, nothing is reconciled either.
  * @throws ArtifactError `busy` while another process has the lock of the state directory.
  */
 export async function openHouse(
   settings: Settings,
   log: Logger,
   meter: Meter,
-  reads?: string,
+  { reads, transport }: Direct = {},
 ): Promise<House> {
   verifyKernel();
   await using stack = new AsyncDisposableStack();
@@ -95,7 +96,7 @@ export async function openHouse(
   const warn = (text: string): void => log.warn(text);
   const kube = settings.podPullSecrets ? await openKubeApi() : undefined;
   const pods = kube === undefined ? undefined : openPodObjects(kube);
-  const sources = stack.use(await openSources(settings, log, pods, store.salt));
+  const sources = stack.use(await openSources({ ...settings, transport }, log, pods, store.salt));
   const { registry, keychain } = sources;
   const unpacker = stack.use(
     openUnpacker(

@@ -23,8 +23,8 @@ process.exitCode = await runCli(
       // All is closed when it answers; a connection that never comes about would keep the process for 10 s and longer.
       process.exit(await (await import('./daemon.ts')).serve(settings));
     },
-    open: async (settings, log, reads) =>
-      (await import('./house.ts')).openHouse(settings, log, unmeasured, reads),
+    open: async (settings, log, direct) =>
+      (await import('./house.ts')).openHouse(settings, log, unmeasured, direct),
     connect: async socket => (await import('./csi/remote.ts')).connectRemote(socket),
     connectNode: async socket => (await import('./csi/remote-node.ts')).connectNode(socket),
   },

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Direct } from './cli/house.ts';
 import type { Settings } from './cli/settings.ts';
 import type { PodObjects } from './kube/pod-objects.ts';
 import type { Endpoint } from './oci/endpoint.ts';
@@ -11,6 +12,7 @@ import { parseProxies } from './registry/proxies.ts';
 import { standardPlaces } from './registry/registries.ts';
 import { isNamed, toRoute } from './registry/route.ts';
 import { expand } from './registry/short-names.ts';
+import { askBy } from './registry/transport.ts';
 import { formatRetry } from './util/retry.ts';
 
 /** Where artifacts come from: the registries, the node's configuration of them, and what is shown to them. */
@@ -28,7 +30,7 @@ export type Sources = AsyncDisposable & {
 
 /** @param pods undefined while the Kubernetes API is off. */
 export async function openSources(
-  settings: Settings,
+  settings: Settings & Pick<Direct, 'transport'>,
   log: Logger,
   pods: PodObjects | undefined,
   salt: string,
@@ -48,7 +50,10 @@ export async function openSources(
   );
   const registry = stack.use(
     openRegistry({
-      route: (reference, question) => toRoute(configuration.current(), reference, question),
+      route: (reference, question) => {
+        const route = toRoute(configuration.current(), reference, question);
+        return settings.transport === undefined ? route : askBy(settings.transport, route, reference);
+      },
       isNamed: host => isNamed(configuration.current(), host),
       trust: () => valueOf(configuration.current().trust),
       proxies: parseProxies(process.env),

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { makeCertificate } from './support/certificate.ts';
 import { runCommandHere, usesStateDir } from './support/command.ts';
 import { startDaemon, testNode } from './support/daemon.ts';
-import { openFaultyRegistry } from './support/faulty-registry.ts';
+import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
 import { needs } from './support/tools.ts';
 
 /** What people see of registries at the command line, without a daemon and through one. */
@@ -155,3 +157,66 @@ for (const through of ['a daemon', 'the state directory']) {
     assert.match(explained.stdout, /^  1\. the command line: neither --username nor --auth-file$/m);
   });
 }
+
+test(
+  'a command without a daemon takes --plain-http and --insecure, and each only for what it says',
+  needs('root'),
+  async () => {
+    await using stack = new AsyncDisposableStack();
+    const plain = stack.use(await openFaultyRegistry());
+    const secure = stack.use(await openFaultyRegistry({ tls: makeCertificate() }));
+    const own = stack.use(await testNode());
+    const push = async (to: FaultyRegistry) =>
+      (await to.push('team/model', 'v1', [{ name: 'a', bytes: Buffer.alloc(200_000, 1) }])).reference;
+    const [byHttp, byTls] = [await push(plain), await push(secure)];
+    for (const [reference, right, wrong] of [
+      [byHttp, '--plain-http', '--insecure'],
+      [byTls, '--insecure', '--plain-http'],
+    ] as const) {
+      for (const flags of [[], [wrong]]) {
+        const refused = await runCommandHere(own, ['resolve', reference, ...flags]);
+        assert.equal(refused.code, 8, `${reference} ${flags.join(' ')}: ${refused.stderr}`);
+      }
+      for (const command of ['resolve', 'pull'])
+        assert.equal((await runCommandHere(own, [command, reference, right])).code, 0, command);
+      const target = join(own.path, 'shown');
+      assert.equal((await runCommandHere(own, ['mount', reference, target, right])).code, 0);
+      assert.equal((await runCommandHere(own, ['unmount', target])).code, 0);
+    }
+    for (const [argv, why] of [
+      [['resolve', 'model:1', '--plain-http'], /--plain-http is for one registry, and model:1 names none/],
+      [['pull', byHttp, '--plain-http', '--insecure'], /cannot be used with option '--insecure'/],
+    ] as const) {
+      const { code, stderr } = await runCommandHere(own, argv);
+      assert.equal(code, 2);
+      assert.match(stderr, why);
+    }
+    stack.use(await startDaemon(own));
+    for (const command of ['resolve', 'pull']) {
+      const { code, stderr } = await runCommandHere(own, [command, byHttp, '--plain-http']);
+      assert.equal(code, 5, stderr);
+      const [, stanza = ''] =
+        /; put (.*) into a \*\.conf file of its --registries-conf-dir, or /.exec(stderr) ?? [];
+      assert.equal(stanza, `registry = [{ location = "${plain.host}", insecure = true }]`);
+    }
+    const stanza = `registry = [{ location = "${plain.host}", insecure = true }]`;
+    await writeFile(join(own.registriesConfDir, 'local.conf'), stanza);
+    await sleep(1_100); // the daemon looks once a second
+    assert.equal((await runCommandHere(own, ['resolve', byHttp])).code, 0, 'what it says to write is right');
+  },
+);
+
+test('what a command asks by plain HTTP cannot send a credential elsewhere', needs('root'), async () => {
+  await using stack = new AsyncDisposableStack();
+  const thief = stack.use(await openFaultyRegistry());
+  const realm = `http://localhost:${thief.host.split(':')[1]}/token`;
+  const guard = { kind: 'bearer', username: 'alice', password: 'S3CRET', realm } as const;
+  const locked = stack.use(await openFaultyRegistry({ guard }));
+  const own = stack.use(await testNode());
+  const { reference } = await locked.push('team/model', 'v1', [{ name: 'a', bytes: Buffer.from('a') }]);
+  const login = ['--plain-http', '--username', 'alice', '--password-stdin'];
+  const { code, stderr } = await runCommandHere(own, ['resolve', reference, ...login], { stdin: 'S3CRET' });
+  assert.equal(code, 5, stderr);
+  assert.match(stderr, /sends for a token to localhost:\d+, and not by https; no credential goes there/);
+  assert.deepEqual(thief.asked, []);
+});

@@ -14,7 +14,7 @@ test('what an older version has left is listed with its size, also where nothing
   await using node = await testNode();
   const { stateDir, kubeletDir } = node;
   const settings = toSettings({ stateDir, kubeletDir }, {});
-  const open = (reads?: string) => openHouse(settings, pino({ level: 'silent' }), unmeasured, reads);
+  const open = (reads?: string) => openHouse(settings, pino({ level: 'silent' }), unmeasured, { reads });
   await (await open()).close();
   fillCache(stateDir, kubeletDir, { artifacts: 1, files: 2, volumes: 0 });
   const names = join(stateDir, 'names');

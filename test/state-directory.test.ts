@@ -37,7 +37,7 @@ function run(
       OCI_ARTIFACT_CACHE_HIGH: '100', // the disk of the machine is not the test's
       OCI_ARTIFACT_CACHE_LOW: '100',
     },
-    builder: { open: (settings, log, reads) => openHouse(settings, log, unmeasured, reads) },
+    builder: { open: (settings, log, direct) => openHouse(settings, log, unmeasured, direct) },
   });
 }
 

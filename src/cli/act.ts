@@ -11,6 +11,7 @@ import { createLog } from './log.ts';
 import { isDocument } from './output.ts';
 import { toOutput } from './output-options.ts';
 import type { Settings } from './settings.ts';
+import { refuseTransport, toTransport } from './transport.ts';
 import { type Action, type Options, tell, type Terminal } from './shell.ts';
 
 /**
@@ -32,9 +33,12 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
     const { stateDir } = settings;
     const direct = options['stateDir'] !== undefined && options['endpoint'] === undefined;
     const endpoints = direct ? [] : toEndpoints(settings, options, terminal);
+    const [reference = ''] = command.args;
+    const transport = toTransport(options, reference);
     const socket = await findSocket(endpoints);
     if (socket !== undefined) {
       verifyEffect(command, socket);
+      if (transport !== undefined) refuseTransport(transport, reference, socket);
       return builder.connect(socket);
     }
     const silence = direct ? '' : `no daemon answers on ${formatEndpoints(endpoints)}`;
@@ -42,7 +46,8 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
     const { output } = toOutput(options, terminal);
     // What a daemon tells in its log is noise in a shell, unless it was asked for.
     const level = options['logLevel'] === undefined ? 'warn' : settings.logLevel;
-    const house = await builder.open(settings, createLog(level, isDocument(output), terminal), readsOf(use));
+    const log = createLog(level, isDocument(output), terminal);
+    const house = await builder.open(settings, log, { reads: readsOf(use), transport });
     if (!direct && output === 'text') tell(terminal, `${silence}; using the state directory ${stateDir}`);
     return house;
   }

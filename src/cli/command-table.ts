@@ -19,6 +19,7 @@ import { addSelection } from './selection.ts';
 import type { Settings } from './settings.ts';
 import { addDaemonFlags, addDirectFlags, toOption } from './settings-options.ts';
 import type { Options } from './shell.ts';
+import { addTransport } from './transport.ts';
 
 /** A command: its usage, its line in the list of commands, what its own help says, and the flags that it alone has. */
 type Entry = {
@@ -58,9 +59,11 @@ export function addCommands(program: Command, act: Act): void {
     about:
       'Pulls an artifact into the cache, so that a volume of it is mounted at once. An interrupted pull continues where it stopped when the command is repeated.',
     flags: command =>
-      addSelection(
-        addCredentials(
-          command.option('--cancel', 'end the pulls of it that are under way, whoever wants them'),
+      addTransport(
+        addSelection(
+          addCredentials(
+            command.option('--cancel', 'end the pulls of it that are under way, whoever wants them'),
+          ),
         ),
       ),
     direct: pulls,
@@ -76,7 +79,7 @@ export function addCommands(program: Command, act: Act): void {
     usage: 'resolve <reference>',
     summary: 'show what a reference names at its registry',
     about: 'Asks the registry which digest a reference names. Downloads nothing.',
-    flags: addCredentials,
+    flags: command => addTransport(addCredentials(command)),
     direct: ['registries', 'credentials'],
   }).action(act(resolve, () => 'ask'));
   add({
@@ -137,7 +140,7 @@ export function addCommands(program: Command, act: Act): void {
     usage: 'mount <reference> <dir>',
     summary: 'mount an artifact read-only at a directory',
     about: 'Mounts an artifact read-only at a directory. The directory is created if it does not exist.',
-    flags: command => addSelection(addCredentials(command)),
+    flags: command => addTransport(addSelection(addCredentials(command))),
     direct: pulls,
   }).action(act(mount, () => 'begin'));
   add({

@@ -51,7 +51,7 @@ export type Keyring = {
   readonly waiting?: Waiting;
 };
 
-/** `tell` hears of each wait. `hasty`: somebody waits at a prompt, so that a host that cannot be reached is tried twice. */
+/** `tell` hears of each wait. `hasty`: somebody waits at a prompt, so that a host that answers nothing is tried twice. */
 export type Waiting = { readonly hasty: boolean; readonly tell: (retry: Retry) => void };
 
 /** Where kubelet puts service account tokens: in the volume context, or in the secrets of a call. */

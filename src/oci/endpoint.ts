@@ -10,3 +10,6 @@ export type Endpoint = {
   readonly insecure: boolean;
   readonly mirrorOf?: string;
 };
+
+/** How a command asks the registry that it names: by plain HTTP, or by TLS without verifying whose certificate it is. */
+export type Transport = 'plain-http' | 'insecure';

@@ -7,18 +7,6 @@ const certificate =
 /** OpenSSL's for an alert of the server about a certificate of ours, or the lack of one. */
 const clientCertificate =
   /_ALERT_(?:HANDSHAKE_FAILURE|UNKNOWN_CA|ACCESS_DENIED|(?:\w+_)?CERTIFICATE(?:_\w+)?)$/;
-/** The connection was not made, whatever would be asked by it. */
-const unconnected = new Set([
-  'ECONNREFUSED',
-  'EHOSTDOWN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ETIMEDOUT',
-  'EAI_AGAIN',
-  'UND_ERR_CONNECT_TIMEOUT',
-]);
-/** Node's words for a server that ends TLS before it has begun. */
-const untied = /before secure TLS connection was established/;
 const stalled = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 
 /** What a failed connection means: for this program, an ArtifactError; a Passing one if another try may go well. */
@@ -59,8 +47,7 @@ export function toOutage(thrown: unknown, url: URL, answered: boolean): Artifact
       thrown,
     );
   }
-  const Failure = unconnected.has(errno) || untied.test(why) ? Unreachable : Passing;
-  return new Failure('unavailable', `${url.host} cannot be reached (${why})`, thrown);
+  return new Unreachable('unavailable', `${url.host} cannot be reached (${why})`, thrown);
 }
 
 /** No byte for too long. */

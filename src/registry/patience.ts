@@ -14,7 +14,7 @@ export class Passing extends ArtifactError {
 /** A server that sends nothing any more. */
 export class Stall extends Passing {}
 
-/** No connection was made: the host is down, does not listen, or has no address. */
+/** A host that was asked and answered nothing: it is down, does not listen, or closes what it does not understand. */
 export class Unreachable extends Passing {}
 
 function isUnreachable(thrown: unknown): boolean {
@@ -50,7 +50,7 @@ export type Patience = {
 /**
  * Waits of 0.2 s, doubling, with jitter (half to one and a half), or as long as the server asked; until 30 s have gone
  * by, tries included, but three tries are made whatever they take. `subject` names what is tried in the last error;
- * a Passing one does not. `hasty`: two tries are enough where no connection is made.
+ * a Passing one does not. `hasty`: two tries are enough where nothing answers.
  */
 export function openPatience(subject: string, clock: Clock, onRetry: OnRetry, hasty = false): Patience {
   let start = clock.now();

@@ -6,6 +6,7 @@ import { type Configuration, notesOf, readConfiguration } from './configuration.
 import type { Place } from './place.ts';
 import { startReading } from '../configfile/watched-file.ts';
 import { toRoute } from './route.ts';
+import { askBy } from './transport.ts';
 
 type Files = Readonly<Record<string, string>>;
 
@@ -251,4 +252,29 @@ describe('where both styles name a registry', () => {
       ],
     );
   });
+});
+
+test('a command may ask its registry by plain HTTP or without a look at its certificate, and no other host', async () => {
+  const configuration = await read(
+    conf(
+      '[[registry]]\nlocation = "a.io"\n[[registry.mirror]]\nlocation = "m.io"\n[[registry]]\nprefix = "b.io"\nlocation = "c.io"',
+    ),
+  );
+  for (const [transport, shown] of [
+    ['plain-http', 'http://a.io/v2/x insecure'],
+    ['insecure', 'https://a.io/v2/x blind'],
+  ] as const) {
+    const asked = (text: string) => {
+      const reference = full(text);
+      return askBy(transport, toRoute(configuration, reference, 'name'), reference);
+    };
+    const { mirrors, last } = asked('a.io/x');
+    assert.deepEqual([...mirrors, last].map(show), ['any://m.io/v2/x ns=a.io', shown]);
+    assert.throws(() => asked('b.io/x'), {
+      code: 'invalid',
+      message: new RegExp(
+        `^--${transport} is for .*, and this node's configuration asks c\\.io for b\\.io/x;`,
+      ),
+    });
+  }
 });

@@ -111,6 +111,7 @@ export function isNamed({ registries, hosts }: Configuration, host: string): boo
   return folders.has(host) || listed.includes(host) || places.some(place => place?.split('/', 1)[0] === host);
 }
 
-function apiHost(registry: string): string {
+/** Where the API of a registry is, by the name that users know it by. */
+export function apiHost(registry: string): string {
   return registry === 'docker.io' ? 'registry-1.docker.io' : registry;
 }

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { runCli } from '../../src/cli/program.ts';
+import type { Direct } from '../../src/cli/house.ts';
 import type { Settings } from '../../src/cli/settings.ts';
 import { connectNode } from '../../src/csi/remote-node.ts';
 import { connectRemote } from '../../src/csi/remote.ts';
@@ -57,7 +58,7 @@ export async function runCommandHere(
   const written = Promise.all([text(stdout), text(stderr)]);
   const builder = {
     serve: () => assert.fail('serve has a process of its own'),
-    open: (settings: Settings, log: Logger, reads?: string) => openHouse(settings, log, unmeasured, reads),
+    open: (settings: Settings, log: Logger, direct: Direct) => openHouse(settings, log, unmeasured, direct),
     connect: async (socket: string) => connectRemote(socket),
     connectNode: async (socket: string) => connectNode(socket),
   };

@@ -1,0 +1,50 @@
+import { type Command, Option } from 'commander';
+import { isDigestStart } from '../oci/digest.ts';
+import type { Transport } from '../oci/endpoint.ts';
+import { parseReference } from '../oci/reference.ts';
+import { ArtifactError } from '../util/error.ts';
+import type { Options } from './shell.ts';
+
+const known = { plainHttp: 'plain-http', insecure: 'insecure' } as const;
+
+/** The flags of a command that asks a registry, for where no daemon does it by the node's configuration. */
+export function addTransport(command: Command): Command {
+  const group = 'Without a daemon:';
+  return command
+    .addOption(
+      new Option('--plain-http', 'use plain HTTP for the registry that the reference names')
+        .conflicts('insecure')
+        .helpGroup(group),
+    )
+    .addOption(
+      new Option(
+        '--insecure',
+        'do not verify the certificate of the registry that the reference names',
+      ).helpGroup(group),
+    );
+}
+
+/**
+ * What these flags say of a command about a reference.
+ * @throws ArtifactError `invalid` for a short name or a digest: the flags are for one registry, which must be named.
+ */
+export function toTransport(options: Options, reference: string): Transport | undefined {
+  const key = (['plainHttp', 'insecure'] as const).find(flag => options[flag] === true);
+  if (key === undefined) return undefined;
+  if (!isDigestStart(reference) && parseReference(reference).kind === 'full') return known[key];
+  throw new ArtifactError(
+    'invalid',
+    `--${known[key]} is for one registry, and ${reference} names none; write registry/repository:tag`,
+  );
+}
+
+/** @throws ArtifactError `denied` saying what to write for the daemon. */
+export function refuseTransport(transport: Transport, reference: string, socket: string): never {
+  const parsed = parseReference(reference);
+  const location = parsed.kind === 'full' ? parsed.reference.registry : reference;
+  throw new ArtifactError(
+    'denied',
+    `--${transport} is not for the daemon at unix://${socket}, which asks registries by the configuration of the node; ` +
+      `put registry = [{ location = "${location}", insecure = true }] into a *.conf file of its --registries-conf-dir, or give --state-dir to work without the daemon`,
+  );
+}
