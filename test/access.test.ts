@@ -46,13 +46,14 @@ const publish = async (
   reference: string,
   secrets: Secrets = {},
   attributes: Secrets = {},
+  waitMs = 60_000,
 ): Promise<string> => {
   const request = await publishRequest(
     daemon.node,
     { reference, pullPolicy: 'IfNotPresent', ...attributes },
     secrets,
   );
-  await daemon.csi.NodePublishVolume(request);
+  await daemon.csi.NodePublishVolume(request, { deadline: Date.now() + waitMs });
   return request.target_path;
 };
 
@@ -69,7 +70,7 @@ test('a pod without rights does not get what another pod brought, with the regis
     await assert.rejects(publish(daemon, reference, secrets, { pullPolicy: 'Never' }), /NOT_FOUND/);
   }
   isDown(registry);
-  await assert.rejects(publish(daemon, reference), /UNAVAILABLE|ABORTED/);
+  await assert.rejects(publish(daemon, reference, {}, {}, 5_000), /UNAVAILABLE|ABORTED/);
 });
 
 test('a load that is refused opens its repository to nobody', async () => {

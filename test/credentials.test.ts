@@ -3,7 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { tokensKey } from '../src/oci/credential.ts';
-import { startDaemon, testNode } from './support/daemon.ts';
+import { waitUntil } from './support/child.ts';
+import { spawnDaemon, startDaemon, testNode } from './support/daemon.ts';
 import { openKubeApiServer, pathOf, pullSecretObject } from './support/kube-api.ts';
 import {
   addPod,
@@ -240,7 +241,7 @@ describe('a registry with htpasswd', needs('root', 'registry', 'oras'), () => {
 });
 
 describe('a daemon that cannot use its configuration', () => {
-  test('does not start, and says why', async () => {
+  test('is not ready, and says what its credential provider lacks', async () => {
     await using node = await testNode();
     const attributes = {
       serviceAccountTokenAudience: audience,
@@ -249,10 +250,18 @@ describe('a daemon that cannot use its configuration', () => {
       requiredServiceAccountAnnotationKeys: ['a.io/role'],
     };
     const flags = await provider(node.path, 'r.io', '{}', { tokenAttributes: attributes });
-    await assert.rejects(
-      startDaemon(node, { flags }),
-      /has requiredServiceAccountAnnotationKeys.*set --pod-pull-secrets/,
-    );
+    await using daemon = await spawnDaemon(node, { flags });
+    const says = /has requiredServiceAccountAnnotationKeys.*set --pod-pull-secrets/;
+    await waitUntil(daemon, () => says.test(daemon.output()), 'told what is wrong');
+    const isUnready = async (): Promise<boolean> => {
+      const { ready } = await daemon.identity.Probe({});
+      return ready?.value === false;
+    };
+    await waitUntil(daemon, () => isUnready().catch(() => false), 'serving, and not ready');
+  });
+
+  test('does not start without a way to the Kubernetes API that its flags need', async () => {
+    await using node = await testNode();
     const env = { KUBECONFIG: '', KUBERNETES_SERVICE_HOST: '' };
     await assert.rejects(
       startDaemon(node, { flags: { '--pod-pull-secrets': 'true' }, env }),
