@@ -14,15 +14,18 @@ import { isCi } from './support/tools.ts';
 import { installTools } from './tools/install.ts';
 
 /**
- * `npm test [-- --verbose] [-- file…]`: all tests, two files at a time; those named *.quiet.test.ts, which measure, one
- * by one afterwards. It prints a line for each file; with --verbose, each test and the figures it tells. The run has a temporary folder of its own, and fails if a mount, a file or a process outlives it; in CI
+ * `npm test [-- --verbose] [-- file…]`: all tests but those of test/faults, which `npm run test:faults` runs; two files at
+ * a time, and those named *.quiet.test.ts, which measure, one by one afterwards. It prints a line for each file; with --verbose, each test and the figures it tells. The run has a temporary folder of its own, and fails if a mount, a file or a process outlives it; in CI
  * also if a test was skipped.
  */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const verbose = process.argv.includes('--verbose');
-const asked = process.argv.slice(2).filter(argument => argument !== '--verbose');
-const files = (asked.length > 0 ? asked : globSync('{src,test}/**/*.test.ts', { cwd: root })).toSorted();
+const faults = process.argv.includes('--faults');
+const asked = process.argv.slice(2).filter(argument => !argument.startsWith('--'));
+const all = globSync('{src,test}/**/*.test.ts', { cwd: root });
+const chosen = all.filter(file => file.startsWith('test/faults/') === faults);
+const files = (asked.length > 0 ? asked : chosen).toSorted();
 const quiet = files.filter(file => file.endsWith('.quiet.test.ts'));
 const others = files.filter(file => !quiet.includes(file));
 const totalOf = /^(?<what>tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (?<count>[\d.]+)$/;
