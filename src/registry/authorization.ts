@@ -25,6 +25,8 @@ export type Authorizer = {
 
 type Grant = { readonly header: string; readonly until: number };
 
+/** Characters of the name of a way to authenticate that a message has room for. */
+const maxScheme = 32;
 const basicLifetimeMs = 3_600_000;
 const tokenTimeoutMs = 60_000;
 
@@ -54,7 +56,10 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
     if (challenges.some(challenge => challenge.scheme === 'basic') && credential.kind === 'basic') {
       return { header: formatBasic(credential), until: start + basicLifetimeMs };
     }
-    const wanted = challenges.map(challenge => challenge.scheme).join(' or ') || 'something it does not name';
+    const schemes = new Set(
+      challenges.map(({ scheme }) => scheme).filter(scheme => scheme.length <= maxScheme),
+    );
+    const wanted = [...schemes].join(' or ') || 'something it does not name';
     throw new ArtifactError(
       'unauthenticated',
       credential.kind === 'anonymous'

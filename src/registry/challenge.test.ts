@@ -60,7 +60,7 @@ const challenge = fc.record({
 
 test('whatever is written as a list of challenges is read back', () => {
   fc.assert(
-    fc.property(fc.array(challenge, { maxLength: 4 }), challenges => {
+    fc.property(fc.uniqueArray(challenge, { maxLength: 4, selector: ({ scheme }) => scheme }), challenges => {
       const header = challenges
         .map(({ scheme, parameters }) => {
           const list = Object.entries(parameters).map(
@@ -74,6 +74,18 @@ test('whatever is written as a list of challenges is read back', () => {
         challenges.map(({ scheme, parameters }) => [scheme, Object.entries(parameters)]),
       );
     }),
+  );
+});
+
+test('a challenge counts once, and of thousands the first 16 do', () => {
+  const bearer = 'Bearer realm="x",scope="y"';
+  assert.deepEqual(plain(Array(1_000).fill(bearer).join(', ')), [
+    { scheme: 'bearer', realm: 'x', scope: 'y' },
+  ]);
+  const many = Array.from({ length: 4_000 }, (_, nth) => `scheme${nth}`);
+  assert.deepEqual(
+    plain(many.join(', ')),
+    many.slice(0, 16).map(scheme => ({ scheme })),
   );
 });
 

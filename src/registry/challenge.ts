@@ -1,6 +1,9 @@
 /** One way to authenticate that a server names. Scheme and parameter names are in lower case. */
 export type Challenge = { readonly scheme: string; readonly parameters: ReadonlyMap<string, string> };
 
+/** Far more ways to authenticate than there are. */
+const maxChallenges = 16;
+
 const separators = /[\s,]*/y;
 const token = /[\w!#$%&'*+.^`|~-]+/y;
 const token68 = /[ \t]+[\w.~+/-]+=*(?=[ \t]*(?:,|$))/y;
@@ -8,11 +11,11 @@ const token68 = /[ \t]+[\w.~+/-]+=*(?=[ \t]*(?:,|$))/y;
 const parameter = /[\s,]*([\w!#$%&'*+.^`|~-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))/y;
 
 /**
- * The challenges of a WWW-Authenticate header, or of several joined with commas (RFC 9110, 11.6.1). Total: what comes
- * after something unreadable is left out; the first of two equal parameters counts.
+ * The challenges of a WWW-Authenticate header, or of several joined with commas (RFC 9110, 11.6.1), each once. Total: what
+ * comes after something unreadable, or after 16 of them, is left out; the first of two equal parameters counts.
  */
 export function parseChallenges(header: string): readonly Challenge[] {
-  const challenges: Challenge[] = [];
+  const challenges = new Map<string, Challenge>();
   let at = 0;
   const take = (pattern: RegExp): RegExpExecArray | undefined => {
     pattern.lastIndex = at;
@@ -23,14 +26,16 @@ export function parseChallenges(header: string): readonly Challenge[] {
   for (;;) {
     take(separators);
     const scheme = take(token)?.[0];
-    if (scheme === undefined) return challenges;
+    if (scheme === undefined || challenges.size === maxChallenges) return [...challenges.values()];
     const parameters = new Map<string, string>();
-    challenges.push({ scheme: scheme.toLowerCase(), parameters });
-    if (take(token68) !== undefined) continue;
-    for (let match = take(parameter); match !== undefined; match = take(parameter)) {
+    const isWhole = take(token68) !== undefined;
+    for (let match = isWhole ? undefined : take(parameter); match !== undefined; match = take(parameter)) {
       const name = (match[1] ?? '').toLowerCase();
       const value = match[2]?.replace(/\\(.)/g, '$1') ?? match[3] ?? '';
       if (!parameters.has(name)) parameters.set(name, value);
     }
+    const challenge = { scheme: scheme.toLowerCase(), parameters };
+    const key = JSON.stringify([challenge.scheme, ...parameters]);
+    if (!challenges.has(key)) challenges.set(key, challenge);
   }
 }

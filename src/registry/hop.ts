@@ -42,7 +42,7 @@ export function describeEncoding(headers: Head['headers']): string {
   const encoding = headers['content-encoding'] ?? 'identity';
   return encoding.toLowerCase() === 'identity'
     ? ''
-    : ` (with Content-Encoding ${encoding}, which was not asked for)`;
+    : ` (with Content-Encoding ${encoding.slice(0, 40)}, which was not asked for)`;
 }
 
 /**

@@ -114,6 +114,18 @@ test('every request asks for bytes that are not packed, and what is packed all t
   });
 });
 
+test('what is packed where nothing says its digest is named, and its length is no size', async () => {
+  const headers = { 'content-encoding': 'gzip' };
+  registry.fault(({ method }) => (method === 'HEAD' ? { kind: 'headers', headers } : undefined));
+  assert.deepEqual(await resolve(), manifest);
+  assert.deepEqual(methods(), ['HEAD', 'GET']);
+  registry.fault(() => ({ kind: 'headers', headers: { ...headers, 'docker-content-digest': undefined } }));
+  await assert.rejects(resolve(), {
+    code: 'corrupt',
+    message: /sent it packed \(with Content-Encoding gzip, which was not asked for\)$/,
+  });
+});
+
 test('a registry whose GET does not have the digest that it says is corrupt', async () => {
   registry.fault(({ method }) =>
     method === 'HEAD'

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import type { Credential } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, algorithmOf, isDigest, toDigest } from '../oci/digest.ts';
@@ -36,16 +36,29 @@ export async function resolve(
   const head = await exchange(question(asked, 'HEAD', name), () => () => {}, signal);
   const found = head.status === 200 ? described(head) : undefined;
   if (found !== undefined && (digest === undefined || found.digest === digest)) return found;
-  const { bytes, arrival } = await get(exchange, asked, name, maxManifestBytes, signal);
-  const said = arrival.headers['docker-content-digest'] ?? '';
-  const expected = digest ?? (isDigest(said) ? said : undefined);
-  const actual = digestOf(bytes, expected);
+  let expected = digest;
+  let body = weigh(expected);
+  const arrival = await exchange(
+    question(asked, 'GET', name),
+    here => {
+      const said = here.headers['docker-content-digest'] ?? '';
+      expected = digest ?? (isDigest(said) ? said : undefined);
+      body = weigh(expected);
+      return chunk => {
+        if (body.take(chunk) > maxManifestBytes) throw tooLarge(asked, here);
+      };
+    },
+    signal,
+  );
+  const { actual, size } = body.end();
   if (expected !== undefined && actual !== expected)
     throw corrupt(asked, arrival, `sent ${actual} as ${expected}`);
+  if (expected === undefined && describeEncoding(arrival.headers) !== '')
+    throw corrupt(asked, arrival, 'sent it packed');
   const mediaType = essence(arrival);
   if (mediaType === 'text/html')
     throw corrupt(asked, arrival, 'sent a web page; is a proxy or a login in between?');
-  return { mediaType, digest: actual, size: bytes.length, annotations: {} };
+  return { mediaType, digest: actual, size, annotations: {} };
 }
 
 /**
@@ -59,32 +72,46 @@ export async function fetchManifest(
   descriptor: Descriptor,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  if (descriptor.size > maxManifestBytes) throw tooLarge(asked, descriptor.size);
-  const { bytes, arrival } = await get(exchange, asked, descriptor.digest, descriptor.size, signal);
-  if (bytes.length !== descriptor.size) {
-    throw corrupt(asked, arrival, `sent ${bytes.length} bytes; its descriptor says ${descriptor.size}`);
+  const { digest, size } = descriptor;
+  if (size > maxManifestBytes) {
+    throw new ArtifactError(
+      'unmountable',
+      `${asked.subject}: a manifest may have 4 MiB; this one has ${size} bytes`,
+    );
   }
-  const actual = digestOf(bytes, descriptor.digest);
-  if (actual !== descriptor.digest) throw corrupt(asked, arrival, `sent ${actual} as ${descriptor.digest}`);
-  return bytes;
-}
-
-async function get(exchange: Exchange, asked: Asked, name: string, limit: number, signal: AbortSignal) {
   let body: ReturnType<typeof collect> | undefined;
   const arrival = await exchange(
-    question(asked, 'GET', name),
+    question(asked, 'GET', digest),
     here => {
-      const length = here.headers['content-length'];
-      body = collect(limit, () =>
-        limit === maxManifestBytes
-          ? tooLarge(asked, length)
-          : corrupt(asked, here, `sent more than the ${limit} bytes of its descriptor`),
-      );
+      body = collect(size, () => corrupt(asked, here, `sent more than the ${size} bytes of its descriptor`));
       return body.receive;
     },
     signal,
   );
-  return { bytes: body?.bytes() ?? Buffer.of(), arrival };
+  const bytes = body?.bytes() ?? Buffer.of();
+  if (bytes.length !== size) {
+    throw corrupt(asked, arrival, `sent ${bytes.length} bytes; its descriptor says ${size}`);
+  }
+  const algorithm = algorithmOf(digest);
+  const actual = toDigest(algorithm, hash(algorithm, bytes));
+  if (actual !== digest) throw corrupt(asked, arrival, `sent ${actual} as ${digest}`);
+  return bytes;
+}
+
+/** Hashes a body and keeps nothing of it. */
+function weigh(like: Digest | undefined) {
+  const algorithm = like === undefined ? 'sha256' : algorithmOf(like);
+  const hasher = createHash(algorithm);
+  let size = 0;
+  return {
+    /** Answers how much has come. */
+    take(chunk: Uint8Array): number {
+      hasher.update(chunk);
+      size += chunk.length;
+      return size;
+    },
+    end: () => ({ actual: toDigest(algorithm, hasher.digest('hex')), size }),
+  };
 }
 
 function question(asked: Asked, method: 'GET' | 'HEAD', name: string): Question {
@@ -97,11 +124,13 @@ function question(asked: Asked, method: 'GET' | 'HEAD', name: string): Question 
   };
 }
 
+/** Undefined where it leaves something open. The length of what is packed is not its size. */
 function described(head: Head): Descriptor | undefined {
   const digest = head.headers['docker-content-digest'] ?? '';
   const length = head.headers['content-length'] ?? '';
   const mediaType = essence(head);
   if (!isDigest(digest) || !/^[1-9]\d{0,14}$/.test(length) || mediaType === '') return undefined;
+  if (describeEncoding(head.headers) !== '') return undefined;
   return { mediaType, digest, size: Number(length), annotations: {} };
 }
 
@@ -110,19 +139,15 @@ function essence(head: Head): string {
   return (head.headers['content-type'] ?? '').split(';', 1).join().trim().toLowerCase();
 }
 
-function digestOf(bytes: Uint8Array, like: Digest | undefined): Digest {
-  const algorithm = like === undefined ? 'sha256' : algorithmOf(like);
-  return toDigest(algorithm, hash(algorithm, bytes));
-}
-
 function corrupt(asked: Asked, { url, headers }: Arrival, what: string): ArtifactError {
   return new ArtifactError('corrupt', `${asked.subject}: ${url.host} ${what}${describeEncoding(headers)}`);
 }
 
-function tooLarge(asked: Asked, size: number | string | undefined): ArtifactError {
-  const bytes = size === undefined ? 'more' : `${size} bytes`;
+function tooLarge(asked: Asked, { headers }: Arrival): ArtifactError {
+  const length = headers['content-length'];
+  const bytes = length === undefined ? 'more' : `${length} bytes`;
   return new ArtifactError(
     'unmountable',
-    `${asked.subject}: a manifest may have 4 MiB; this one has ${bytes}`,
+    `${asked.subject}: a manifest may have 4 MiB; this one has ${bytes}${describeEncoding(headers)}`,
   );
 }

@@ -123,12 +123,12 @@ export async function retry<T>(
   }
 }
 
-/** More than anybody waits, and within what dates can say. */
-const longestMs = 365 * 24 * 3_600_000;
+/** More than anybody waits, and within what dates can say: it stands for all that is longer. */
+export const longestWaitMs: number = 365 * 24 * 3_600_000;
 
 /** A Retry-After header in milliseconds from `now`: seconds or a date (RFC 9110, 10.2.3); 0 without one, a year at most. */
 export function parseRetryAfter(header: string | undefined, now: number): number {
   if (header === undefined) return 0;
   const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - now;
-  return Number.isNaN(ms) ? 0 : Math.min(Math.max(0, ms), longestMs);
+  return Number.isNaN(ms) ? 0 : Math.min(Math.max(0, ms), longestWaitMs);
 }

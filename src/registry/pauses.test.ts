@@ -110,6 +110,18 @@ describe('a registry that asks to wait', () => {
     await resolve();
   });
 
+  for (const header of ['9'.repeat(400), 'Fri, 31 Dec 9999 23:59:59 GMT', String(366 * 24 * 3600)]) {
+    test(`that asks to wait for Retry-After ${header.slice(0, 30)} is said to ask for a year or longer`, async () => {
+      const { client, resolve } = open();
+      await using _ = client;
+      limit(header);
+      await assert.rejects(resolve(), {
+        code: 'unavailable',
+        message: /asks to wait for a year or longer, which is more than --retry-after-max; /,
+      });
+    });
+  }
+
   test('does so of one credential alone', async () => {
     const { client, resolve } = open();
     await using _ = client;

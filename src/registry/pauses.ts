@@ -3,7 +3,7 @@ import { type Credential, secretOf } from '../oci/credential.ts';
 import { ArtifactError } from '../util/error.ts';
 import { formatTime, Paused } from '../util/pause.ts';
 import type { Exchange } from './exchange.ts';
-import { type Clock, type OnRetry, Passing } from './patience.ts';
+import { type Clock, longestWaitMs, type OnRetry, Passing } from './patience.ts';
 
 /** Waits up to this are spent where they are asked for: they are hardly longer than a try. */
 const shortMs = 5_000;
@@ -31,13 +31,17 @@ export function obeyPauses(exchange: Exchange, clock: Clock, longestMs: number, 
     } catch (thrown) {
       if (!(thrown instanceof Passing) || thrown.afterMs <= shortMs) throw thrown;
       const until = clock.now() + thrown.afterMs;
-      const asks = `${thrown.message}; ${place.host} asks to wait until ${formatTime(until)}`;
+      const asks = `${thrown.message}; ${place.host} asks to wait`;
+      const long =
+        thrown.afterMs === longestWaitMs
+          ? 'for a year or longer, which is'
+          : `until ${formatTime(until)}, which is ${formatSeconds(thrown.afterMs)} and`;
       const error =
         thrown.afterMs <= longestMs
-          ? new Paused({ host: place.host, until }, asks, thrown)
+          ? new Paused({ host: place.host, until }, `${asks} until ${formatTime(until)}`, thrown)
           : new ArtifactError(
               'unavailable',
-              `${asks}, which is ${formatSeconds(thrown.afterMs)} and more than --retry-after-max; ask it for less, or raise that`,
+              `${asks} ${long} more than --retry-after-max; have its operators lower that, or raise the flag`,
               thrown,
             );
       if (pauses.size >= kept) pauses.clear();

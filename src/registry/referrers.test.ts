@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { anonymous, openTestClient } from '../../test/support/registry-client.ts';
 import { toDigest } from '../oci/digest.ts';
 import { ociIndex } from '../oci/media-type.ts';
@@ -54,6 +55,18 @@ describe('the list of referrers', () => {
     assert.deepEqual(asked, [
       `/v2/team/model/referrers/${subject}?artifactType=${encodeURIComponent(wanted)}`,
     ]);
+  });
+
+  test('that is packed is no list that is not there', async () => {
+    const packed: Answer = (_, response) => {
+      response.setHeader('content-encoding', 'gzip');
+      response.end(gzipSync('{}'));
+    };
+    await assert.rejects(list(packed), {
+      code: 'unavailable',
+      message:
+        /with no list for page 1 of its referrers \(with Content-Encoding gzip, which was not asked for\)/,
+    });
   });
 
   for (const [what, link] of [

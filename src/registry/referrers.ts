@@ -5,7 +5,7 @@ import { ociIndex } from '../oci/media-type.ts';
 import { ArtifactError } from '../util/error.ts';
 import { doInSlices } from '../util/pace.ts';
 import type { Exchange } from './exchange.ts';
-import { collect } from './hop.ts';
+import { collect, describeEncoding } from './hop.ts';
 import type { Asked } from './manifest.ts';
 import type { Arrival } from './redirect.ts';
 
@@ -55,10 +55,11 @@ export async function listReferrers(
     left -= bytes.length;
     const list = arrival.status === 200 ? await toList(bytes, signal) : undefined;
     if (list === undefined) {
-      if (page === 0) return undefined;
+      const encoding = arrival.status === 200 ? describeEncoding(arrival.headers) : '';
+      if (page === 0 && encoding === '') return undefined;
       throw new ArtifactError(
         'unavailable',
-        `${asked.subject}: ${arrival.url.host} answered ${arrival.status} with no list for page ${page + 1} of its referrers`,
+        `${asked.subject}: ${arrival.url.host} answered ${arrival.status} with no list for page ${page + 1} of its referrers${encoding}`,
       );
     }
     for (const descriptor of list) if (descriptor.artifactType === artifactType) found.push(descriptor);

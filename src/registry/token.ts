@@ -4,10 +4,10 @@ import { parseJson } from '../util/json.ts';
 import type { Challenge } from './challenge.ts';
 import { formatComplaint, shownBy } from './complaint.ts';
 import { toFence } from './fence.ts';
-import { collect, type Fence, type Send, usualConnectMs } from './hop.ts';
+import { collect, describeEncoding, type Fence, type Send, usualConnectMs } from './hop.ts';
 import { Passing } from './patience.ts';
 import type { Place } from './place.ts';
-import { follow } from './redirect.ts';
+import { type Arrival, follow } from './redirect.ts';
 import { adviceOf, toRefusal } from './refusal.ts';
 import { type Trust, withoutPairs } from './trust.ts';
 
@@ -84,7 +84,7 @@ export async function fetchToken(
     () => body.receive,
     signal,
   );
-  if (arrival.status === 200) return parseToken(body.bytes(), realm.url.host);
+  if (arrival.status === 200) return parseToken(body.bytes(), arrival);
   const subject = `a token for ${place.host}/${place.path}`;
   const refusal = toRefusal(arrival, body.bytes(), subject, credential, shown, now);
   if (refusal instanceof Passing) throw refusal;
@@ -133,7 +133,7 @@ function parseRealm(text: string, place: Place): Realm {
   return { url, insecure, trust, connectMs: usualConnectMs, fence: toFence(hostname ?? '') };
 }
 
-function parseToken(body: Uint8Array, host: string): Token {
+function parseToken(body: Uint8Array, { url, headers }: Arrival): Token {
   let parsed: unknown;
   try {
     parsed = parseJson(body);
@@ -143,7 +143,10 @@ function parseToken(body: Uint8Array, host: string): Token {
   const { token, access_token, expires_in }: Record<string, unknown> = { ...(parsed as object) };
   const text = typeof token === 'string' && token !== '' ? token : access_token;
   if (typeof text !== 'string' || !/^[\x21-\x7e]+$/.test(text)) {
-    throw new ArtifactError('unavailable', `the token server ${host} answered without a usable token`);
+    throw new ArtifactError(
+      'unavailable',
+      `the token server ${url.host} answered without a usable token${describeEncoding(headers)}`,
+    );
   }
   const lifetime = typeof expires_in === 'number' && expires_in > 0 ? expires_in : defaultLifetime;
   return { text, lifetime: Math.min(lifetime, maxLifetime) };
