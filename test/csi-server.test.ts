@@ -62,7 +62,7 @@ test('what is not advertised is unimplemented and says why', async () => {
   ]) {
     const { code, text } = await start();
     assert.equal(code, 'UNIMPLEMENTED');
-    assert.match(text, /this driver has no such call: a volume is/);
+    assert.match(text, /not supported: a volume is/);
   }
 });
 

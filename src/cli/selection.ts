@@ -1,6 +1,8 @@
 import { Option, type Command } from 'commander';
+import { ArtifactError } from '../util/error.ts';
 import { parseAttributes } from '../volume/attributes.ts';
 import type { PullRequest } from '../ports/request.ts';
+import { formatFlag } from './command-line.ts';
 import type { Options } from './shell.ts';
 
 /** The flags of `pull` and `mount`; each says what the volume attribute of its name says. */
@@ -33,5 +35,18 @@ export function toPullRequest(
   const given = Object.entries(fields).filter(
     (field): field is [string, string] => typeof field[1] === 'string',
   );
-  return { ...parseAttributes(Object.fromEntries(given)), secrets, caller: 'administrator' };
+  try {
+    return { ...parseAttributes(Object.fromEntries(given)), secrets, caller: 'administrator' };
+  } catch (error) {
+    throw nameFlag(error);
+  }
+}
+
+/** The error of an attribute, which names what was typed. */
+function nameFlag(error: unknown): unknown {
+  if (!(error instanceof ArtifactError)) return error;
+  const message = error.message.replace(/^the volume attribute (\w+)/, (_, key: string) =>
+    key === 'reference' ? 'the reference' : formatFlag(key),
+  );
+  return new ArtifactError(error.code, message, error);
 }

@@ -91,6 +91,6 @@ async function getStats(
 
 function refuse(why: string): () => Promise<never> {
   return async () => {
-    throw new ArtifactError('unimplemented', `this driver has no such call: ${why}`);
+    throw new ArtifactError('unimplemented', `not supported: ${why}`);
   };
 }

@@ -36,7 +36,7 @@ export function toOutage(thrown: unknown, url: URL, answered: boolean): Artifact
   if (errno === 'EPROTO' || errno.startsWith('ERR_SSL_')) {
     return new ArtifactError(
       'unavailable',
-      `${url.host} does not speak TLS as it should (${errno}); if it serves plain HTTP, mark the registry insecure in registries.conf`,
+      `${url.host} does not speak TLS correctly (${errno}); if it serves plain HTTP, mark the registry insecure in registries.conf`,
       thrown,
     );
   }

@@ -74,7 +74,7 @@ function verifyAttribute(key: string, value: string): void {
     );
   if (Buffer.byteLength(value) > longest)
     throw refusal(key, value, `${longest} bytes is the most it may have`);
-  if (/\p{Cc}/u.test(value)) throw refusal(key, value, 'remove the control characters (line ends are some)');
+  if (/\p{Cc}/u.test(value)) throw refusal(key, value, 'remove its control characters, such as newlines');
 }
 
 /** Other names of Docker Hub's API. */

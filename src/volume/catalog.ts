@@ -93,7 +93,7 @@ export function createCatalog(world: {
     if (first !== undefined) return [first, ...others];
     throw new ArtifactError(
       'not-found',
-      `${given} is not in this node's cache; \`ls\` shows what is, \`pull\` brings it`,
+      `${given} is not in this node's cache; \`ls\` lists what is, \`pull\` adds it`,
     );
   };
 

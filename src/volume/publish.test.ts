@@ -150,7 +150,7 @@ test('another request at a published target is refused and disturbs nothing', as
   world.log.length = 0;
   await assert.rejects(
     publish({ ...request, fingerprint: 'g' }, never),
-    code('exists', /csi-1, published with other arguments; delete its pod first$/),
+    code('exists', /csi-1, with other parameters; delete its pod first$/),
   );
   assert.deepEqual(world.log, []);
 });
@@ -223,7 +223,7 @@ for (const [name, state, text, log] of [
     /something that is not this volume/,
     ['pull'],
   ],
-  ['a folder with files', { kind: 'occupied', entry: 'x' }, /holds "x"/, []],
+  ['a folder with files', { kind: 'occupied', entry: 'x' }, /contains "x"/, []],
 ] as const) {
   test(`${name} at the target is left alone`, async () => {
     const { publish, world } = createWorld();

@@ -49,7 +49,7 @@ export function createPublishing(world: {
     if (record.fingerprint === request.fingerprint) return record;
     throw new ArtifactError(
       'exists',
-      `${request.targetPath} shows ${record.resolved} for volume ${record.volumeId}, published with other arguments; ${formatEnding(record)} first`,
+      `${request.targetPath} is already mounted: it shows ${record.resolved} for volume ${record.volumeId}, with other parameters; ${formatEnding(record)} first`,
     );
   };
 
@@ -59,7 +59,7 @@ export function createPublishing(world: {
     if (state.kind !== 'occupied') return state;
     throw new ArtifactError(
       'exists',
-      `${target.path} holds ${JSON.stringify(state.entry)}, so a volume mounted there would hide it; remove it`,
+      `${target.path} contains ${JSON.stringify(state.entry)}, which a volume mounted there would hide; remove it`,
     );
   };
 

@@ -111,7 +111,7 @@ export function createRoom(
       if (limits.maxArtifactSize !== undefined && size > limits.maxArtifactSize) {
         throw new ArtifactError(
           'unmountable',
-          `${reference} has ${formatSize(size)}, and --max-artifact-size allows ${formatSize(limits.maxArtifactSize)}; raise it, or take a part by the attribute include`,
+          `${reference} has ${formatSize(size)}, and --max-artifact-size allows ${formatSize(limits.maxArtifactSize)}; raise that limit, or select some of the layers with include`,
         );
       }
       const beyond = leases.beyond(missing);
@@ -187,5 +187,5 @@ function explain(subject: string, need: Need, kept: Need, usage: DiskUsage, limi
       : need.inodes > inodes || cacheMax === undefined
         ? [`${need.inodes} inodes`, `its disk has ${inodes} below --disk-max (${diskMax})`]
         : [formatSize(need.bytes), `it may have ${formatSize(cacheMax)} in all (--cache-max)`];
-  return `${subject} needs ${what} more of the cache, and ${limit}; collecting what no volume or pin holds is not enough: free space, unpin artifacts, or give the node more`;
+  return `${subject} needs ${what} more in the cache, and ${limit}; garbage collection cannot free enough: unpin artifacts, delete volumes, free space on the disk, or raise the limit`;
 }

@@ -56,7 +56,7 @@ for (const [what, options, files, size, flags] of [
         assert.equal(code, 'RESOURCE_EXHAUSTED', text);
         assert.match(
           text,
-          /as it is unpacked, needs .* more of the cache, .*(--disk-max \(80\)|--cache-max)/,
+          /as it is unpacked, needs .* more in the cache, .*(--disk-max \(80\)|--cache-max)/,
         );
         assert.ok(!text.includes('%'), text);
       });

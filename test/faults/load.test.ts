@@ -38,7 +38,7 @@ test('a layout that would pass --disk-max is refused and leaves nothing', needs(
     { name: 'g', bytes: half },
   ]);
   const needed =
-    / needs [\d.]+ MiB more of the cache, and its disk has room for [\d.]+ .?i?B below --disk-max/;
+    / needs [\d.]+ MiB more in the cache, and its disk has room for [\d.]+ .?i?B below --disk-max/;
   for (const [what, tar] of [
     ['one file', await layoutOf([{ name: 'f', bytes: random }])],
     ['two files', halves],
