@@ -77,7 +77,13 @@ test('what is asked for reaches the use cases as it was written, and their answe
           volumes: ['/target'],
         };
       },
-      remove: async () => ({ artifacts: 1, bytes: 5 }),
+      remove: async () => ({
+        artifacts: 1,
+        bytes: 5,
+        reference,
+        digest,
+        keptBy: ['registry.example/other:1'],
+      }),
       prune: async () => ({ artifacts: 2, bytes: 6 }),
       pin: async () => digest,
       unpin: async () => {},
@@ -129,6 +135,9 @@ test('what is asked for reaches the use cases as it was written, and their answe
   });
   assert.deepEqual(await answerOf(done => edge.artifacts.Remove({ reference }, done)), {
     freed: { artifacts: 1, bytes: 5 },
+    reference,
+    digest,
+    kept_by: ['registry.example/other:1'],
   });
   assert.deepEqual(await answerOf(done => edge.artifacts.Prune({}, done)), {
     freed: { artifacts: 2, bytes: 6 },

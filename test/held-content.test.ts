@@ -153,6 +153,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
       manifests: [{ mediaType: root.mediaType, digest: sha256(root.bytes), size: root.bytes.length }],
     };
     const tar = await tarOf([
+      [{ name: 'oci-layout' }, '{"imageLayoutVersion":"1.0.0"}'],
       [{ name: 'index.json' }, JSON.stringify(index)],
       ...blobs.map(bytes => [{ name: `blobs/sha256/${sha256(bytes).slice(7)}` }, bytes] as const),
     ]);

@@ -86,7 +86,8 @@ export function addCommands(program: Command, act: Act): void {
     usage: 'ls',
     aliases: ['list', 'images'],
     summary: 'list the artifacts of the cache',
-    about: 'Lists the artifacts of the cache.',
+    about:
+      'Lists the artifacts of the cache. A row is a reference with one digest: VOLUMES counts the volumes that were mounted by that reference and show that digest, and PINNED says whether that reference was pinned with that digest.',
   }).action(act(ls, () => 'read'));
   add({
     usage: 'inspect <reference>',
@@ -104,7 +105,8 @@ export function addCommands(program: Command, act: Act): void {
     usage: 'rm <reference...>',
     aliases: ['rmi'],
     summary: 'remove references, and free space nothing else uses',
-    about: 'Removes references from the cache, and frees the space that nothing else uses.',
+    about:
+      'Removes references from the cache, and frees the space that nothing else uses. Prints what was removed, and what still uses content that stays.',
   }).action(act(rm, () => 'change'));
   add({
     usage: 'prune',
@@ -119,7 +121,8 @@ export function addCommands(program: Command, act: Act): void {
   add({
     usage: 'unpin <reference>',
     summary: 'allow garbage collection again',
-    about: 'Allows garbage collection of a pinned artifact again.',
+    about:
+      'Allows garbage collection of a pinned artifact again. A reference ends its own pin, whatever it names now; a digest ends all of its pins; a repository with a digest ends the pins of that repository with it.',
   }).action(act(unpin, () => 'change'));
   add({
     usage: 'fsck',

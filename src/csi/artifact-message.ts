@@ -7,6 +7,7 @@ import type {
   Progress,
   Pulled,
   PullStatus,
+  Removed,
   Resolved,
   VolumeStatus,
 } from '../ports/usecases.ts';
@@ -17,6 +18,7 @@ import type { Progress as WireProgress } from './wire/ociartifact/v1/Progress.ts
 import type { Pod as WirePod } from './wire/ociartifact/v1/Pod.ts';
 import type { Pulled as WirePulled } from './wire/ociartifact/v1/Pulled.ts';
 import type { PullStatus as WirePullStatus } from './wire/ociartifact/v1/PullStatus.ts';
+import type { RemoveResponse } from './wire/ociartifact/v1/RemoveResponse.ts';
 import type { Resolved as WireResolved } from './wire/ociartifact/v1/Resolved.ts';
 import type { Volume } from './wire/ociartifact/v1/Volume.ts';
 
@@ -73,6 +75,10 @@ export function fromPullStatus({ since, progress, wanters }: PullStatus): WirePu
 
 export function fromPulled({ notes, ...pulled }: Pulled): WirePulled {
   return { ...pulled, notes: [...notes] };
+}
+
+export function fromRemoved({ artifacts, bytes, reference, digest, keptBy }: Removed): RemoveResponse {
+  return { freed: { artifacts, bytes }, reference, digest, kept_by: [...keptBy] };
 }
 
 export function fromSummary(summary: ArtifactSummary): WireSummary {

@@ -6,6 +6,7 @@ import {
   fromProgress,
   fromPulled,
   fromPullStatus,
+  fromRemoved,
   fromResolved,
   fromSummary,
   fromVolume,
@@ -58,9 +59,9 @@ export function artifactsHandlers(
       return { places: places.map(({ place, sources }) => ({ place, sources: [...sources] })) };
     }),
     Remove: unary(edge, async ({ reference }, call) => {
-      const freed = await artifacts.remove(required(reference, call));
-      call.note({ bytes: freed.bytes });
-      return { freed };
+      const removed = await artifacts.remove(required(reference, call));
+      call.note({ bytes: removed.bytes });
+      return fromRemoved(removed);
     }),
     Prune: unary(edge, async (_, call) => {
       const freed = await artifacts.prune(call.signal);

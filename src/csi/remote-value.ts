@@ -8,6 +8,7 @@ import type {
   Progress,
   Pulled,
   PullStatus,
+  Removed,
   Resolved,
   VolumeStatus,
 } from '../ports/usecases.ts';
@@ -17,6 +18,7 @@ import type { InspectResponse__Output } from './wire/ociartifact/v1/InspectRespo
 import type { Progress__Output } from './wire/ociartifact/v1/Progress.ts';
 import type { PullStatus__Output } from './wire/ociartifact/v1/PullStatus.ts';
 import type { Pulled__Output } from './wire/ociartifact/v1/Pulled.ts';
+import type { RemoveResponse__Output } from './wire/ociartifact/v1/RemoveResponse.ts';
 import type { Resolved__Output } from './wire/ociartifact/v1/Resolved.ts';
 import type { Volume__Output } from './wire/ociartifact/v1/Volume.ts';
 
@@ -118,6 +120,10 @@ export function toDetail(wire: InspectResponse__Output): ArtifactDetail {
 
 export function toFreed(wire: Freed__Output | null): Freed {
   return { artifacts: wire?.artifacts ?? 0, bytes: wire?.bytes ?? 0 };
+}
+
+export function toRemoved({ freed, reference, digest, kept_by: keptBy }: RemoveResponse__Output): Removed {
+  return { ...toFreed(freed), reference, digest: parseDigest(digest), keptBy };
 }
 
 /** The fingerprint stays with the daemon. */

@@ -49,6 +49,7 @@ test('what a daemon answers arrives as if it had been asked in this process', as
   };
   const asker = { secrets: { username: 'me' }, pod: { namespace: 'ml', name: 'web-0' } };
   const explained = [{ place: 'r.io/z', sources: ['a: used', 'b: none'] }];
+  const removed = { reference: 'r.io/z:1', digest: other, artifacts: 1, bytes: 2, keptBy: ['r.io/z:2'] };
   const asked: unknown[] = [];
   await using remote = await openRemote({
     artifacts: {
@@ -73,7 +74,7 @@ test('what a daemon answers arrives as if it had been asked in this process', as
         asked.push(told.slice(0, 2));
         return explained;
       },
-      remove: async () => ({ artifacts: 1, bytes: 2 }),
+      remove: async () => removed,
       prune: async () => ({ artifacts: 3, bytes: 2 ** 40 }),
       pin: async () => other,
       unpin: async told => void asked.push(told),
@@ -97,7 +98,7 @@ test('what a daemon answers arrives as if it had been asked in this process', as
   assert.deepEqual(await artifacts.inspect('z:1'), detail);
   assert.deepEqual(await artifacts.explain('z:1', asker, never), explained);
   assert.deepEqual(await artifacts.explain('z:1', { secrets: {} }, never), explained);
-  assert.deepEqual(await artifacts.remove('z:1'), { artifacts: 1, bytes: 2 });
+  assert.deepEqual(await artifacts.remove('z:1'), removed);
   assert.deepEqual(await artifacts.prune(never), { artifacts: 3, bytes: 2 ** 40 });
   assert.equal(await artifacts.pin('z:1'), other);
   await artifacts.unpin('z:2');

@@ -14,6 +14,7 @@ import {
   toProgress,
   toPulled,
   toPullStatus,
+  toRemoved,
   toResolved,
   toSummary,
   toVolume,
@@ -126,8 +127,7 @@ function toArtifacts(client: ArtifactsClient, calls: Calls, askPromptly: Calls['
       return places.map(({ place, sources }) => ({ place, sources }));
     },
     async remove(reference) {
-      const { freed } = await ask<RemoveResponse__Output>(done => client.Remove({ reference }, done));
-      return toFreed(freed);
+      return toRemoved(await ask<RemoveResponse__Output>(done => client.Remove({ reference }, done)));
     },
     async prune(signal) {
       const { freed } = await ask<PruneResponse__Output>(done => client.Prune({}, done), signal);

@@ -131,6 +131,13 @@ export type PlaceCredentials = { readonly place: string; readonly sources: reado
 
 export type Freed = { readonly artifacts: number; readonly bytes: number };
 
+/** A name that was removed, and what else holds some of its content, which stays: references, pins and volumes, in words. */
+export type Removed = Freed & {
+  readonly reference: string;
+  readonly digest: Digest;
+  readonly keptBy: readonly string[];
+};
+
 /**
  * `refused`: why the node's policy would not let it be mounted now; what is mounted stays. `damaged`: what was found wrong
  * with what it shows; a new pod gets the right bytes.
@@ -195,10 +202,15 @@ export type Artifacts = {
     signal: AbortSignal,
   ): Promise<readonly PlaceCredentials[]>;
   /** Forgets a reference and frees what only it held. @throws `denied` while a volume or a pin holds it. */
-  remove(reference: string): Promise<Freed>;
+  remove(reference: string): Promise<Removed>;
   /** Frees all that no volume, flight or pin holds. */
   prune(signal: AbortSignal): Promise<Freed>;
+  /** Pins a reference with the digest that it names. @throws `invalid` for a digest that has several names. */
   pin(reference: string): Promise<Digest>;
+  /**
+   * Ends the pin of a reference, whatever it names now; all pins of a digest; or, of a repository and a digest, those of
+   * that repository with it. @throws `not-found`.
+   */
   unpin(reference: string): Promise<void>;
   volumes(): Promise<readonly VolumeStatus[]>;
   /** Takes an OCI image layout as a tar stream. `reference` names its one artifact, else annotations name them. */

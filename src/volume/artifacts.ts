@@ -1,4 +1,4 @@
-import { type Digest, isDigest } from '../oci/digest.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
@@ -9,17 +9,19 @@ import type { Authority } from './authority.ts';
 import type { Catalog } from './catalog.ts';
 import type { Collector } from './collector.ts';
 import type { Mounter } from '../ports/mounter.ts';
-import type { PinRecord, Pins, VolumeRecords } from '../ports/records.ts';
+import type { Names, Pins, VolumeRecords } from '../ports/records.ts';
 import type { Expander, Keychain, Pods } from '../ports/registry.ts';
 import type { Blobs, Layers, Look, Views } from '../ports/store.ts';
 import type { Archive } from '../ports/unpacker.ts';
 import { checkCache } from './fsck.ts';
 import type { Holds } from './holds.ts';
 import type { Integrity } from './integrity.ts';
+import { findKeepers } from './keepers.ts';
 import { loadLayout } from './load.ts';
 import type { Manifests } from './manifests.ts';
 import type { Naming } from './naming.ts';
 import { formatEnding } from './own-mount.ts';
+import { findPins } from './pin-search.ts';
 import type { Pull } from './pull.ts';
 import { createPullStatus } from './pull-status.ts';
 import type { Resolver } from './resolution.ts';
@@ -52,6 +54,7 @@ export function createArtifacts(world: {
   readonly naming: Naming;
   readonly views: Views;
   readonly volumes: VolumeRecords;
+  readonly names: Pick<Names, 'list'>;
   readonly pins: Pins;
   readonly mounter: Mounter;
   readonly holds: Holds;
@@ -131,7 +134,7 @@ export function createArtifacts(world: {
     inspect: catalog.inspect,
     async remove(text) {
       using _ = await pinning.acquire(never);
-      const { reference } = await catalog.locateOnly(text);
+      const { reference, descriptor } = await catalog.locateOnly(text);
       // What another name has of the same content is no concern of this one: each holds its own.
       const user = (await volumes.list()).find(record => record.resolved === reference);
       if (user !== undefined) {
@@ -143,22 +146,19 @@ export function createArtifacts(world: {
       if ((await pins.list()).some(pin => pin.reference === reference))
         throw new ArtifactError('denied', `${reference} is pinned; unpin it first`);
       const name = await naming.forget(reference);
-      return collector.release(name?.holds ?? [], never);
+      const freed = await collector.release(name?.holds ?? [], never);
+      const keptBy = await findKeepers(world, name?.holds ?? []);
+      return { ...freed, reference, digest: descriptor.digest, keptBy };
     },
     prune: signal => collector.collect(async () => false, signal),
     async pin(text) {
       using _ = await pinning.acquire(never);
-      return naming.pin((await catalog.locate(text)).reference);
+      return naming.pin((await catalog.locateOnly(text)).reference);
     },
     async unpin(given) {
       const text = await catalog.complete(given);
       // By what was pinned: the name may stand for another digest by now, or be gone.
-      const wanted = isDigest(text) ? [{ digest: text }] : world.expander.expand(text);
-      const isMeant = (pin: PinRecord): boolean =>
-        wanted.some(
-          one => one.digest === pin.digest || ('path' in one && formatReference(one) === pin.reference),
-        );
-      const meant = (await pins.list()).filter(isMeant);
+      const meant = findPins(text, await pins.list(), world.expander);
       if (meant.length === 0)
         throw new ArtifactError('not-found', `${text} is not pinned; \`ls\` shows what is`);
       for (const { reference } of meant) await naming.unpin(reference);

@@ -23,6 +23,7 @@ export type Catalog = {
   locateOnly(text: string): Promise<Located>;
   /** Whether the manifest that this platform mounts of it is in the cache. */
   has(descriptor: Descriptor, reference: string): Promise<boolean>;
+  /** Of each reference the digest that it names, and those that it named when it was pinned, or mounted by a volume. */
   list(): Promise<readonly ArtifactSummary[]>;
   inspect(text: string): Promise<ArtifactDetail>;
 };
@@ -138,18 +139,20 @@ export function createCatalog(world: {
         volumes.list(),
         pins.list(),
       ]);
-      const named = new Set(known.map(({ descriptor }) => descriptor.digest));
-      // A tag that moved on is another's name; what it was pinned with is held all the same.
-      const nameless = pinned.filter(pin => !named.has(pin.digest));
-      const rows = [
-        ...known.map(name => ({ ...name, digest: name.descriptor.digest })),
-        ...nameless.map(pin => ({ ...pin, usedAt: pin.pinnedAt })),
-      ];
-      const isPinned = new Set(pinned.map(pin => pin.digest));
+      const used = records.map(record => ({ ...record, reference: record.resolved }));
+      // A tag may have moved on: what it was pinned with, and what volumes of it show, is held all the same.
+      const rows = new Map(
+        [
+          ...used.map(volume => ({ ...volume, usedAt: volume.publishedAt })),
+          ...pinned.map(pin => ({ ...pin, usedAt: pin.pinnedAt })),
+          ...known.map(name => ({ ...name, digest: name.descriptor.digest })),
+        ].map(row => [rowKey(row), row]),
+      );
+      const isPinned = new Set(pinned.map(rowKey));
       const viewsOf = Map.groupBy(made, view => view.manifest);
-      const volumesOf = Map.groupBy(records, record => record.digest);
-      return rows
-        .map(({ reference, digest, holds, usedAt }) => {
+      const volumesOf = Map.groupBy(used, rowKey);
+      return [...rows]
+        .map(([key, { reference, digest, holds, usedAt }]) => {
           // Until a daemon has started, a record of an older version lists nothing.
           const listed = holds.length === 0 ? [digest] : holds;
           const own = listed.flatMap(held => viewsOf.get(held) ?? []);
@@ -159,8 +162,8 @@ export function createCatalog(world: {
             artifactType: own.find(view => view.artifactType !== undefined)?.artifactType ?? '',
             bytes: Math.max(0, ...own.map(view => view.bytes)),
             usedAt,
-            pinned: isPinned.has(digest),
-            volumes: volumesOf.get(digest)?.length ?? 0,
+            pinned: isPinned.has(key),
+            volumes: volumesOf.get(key)?.length ?? 0,
           };
         })
         .sort((a, b) => a.reference.localeCompare(b.reference));
@@ -187,7 +190,10 @@ export function createCatalog(world: {
           held: await source.isHeld(layer),
         });
       }
-      const records = await volumes.list();
+      const isIt = (row: Row): boolean => rowKey(row) === rowKey({ reference: name.reference, digest });
+      const records = (await volumes.list()).filter(({ resolved: reference, digest: shown }) =>
+        isIt({ reference, digest: shown }),
+      );
       const made = (await views.list()).filter(view => view.manifest === selected.digest);
       const others = (await namesOf(digest)).map(({ reference }) => reference).toSorted();
       return {
@@ -200,16 +206,23 @@ export function createCatalog(world: {
         artifactType: selected.manifest.artifactType ?? selected.manifest.config.mediaType,
         annotations: selected.manifest.annotations,
         layers,
-        pinned: (await pins.list()).some(pin => pin.digest === digest),
+        pinned: (await pins.list()).some(isIt),
         verdict: formatVerdict(await signatures.judge(name.asked, digest)),
-        volumes: records.filter(record => record.digest === digest).map(record => record.targetPath),
+        volumes: records.map(record => record.targetPath),
         notes: [...new Set(made.flatMap(view => view.notes ?? []))],
       };
     },
   };
 }
 
-function isOfRepository(name: string, { registry, path }: Repository): boolean {
+type Row = { readonly reference: string; readonly digest: Digest };
+
+/** A row of `ls` is a reference with one digest. Each name, pin and volume belongs to one row. */
+function rowKey({ reference, digest }: Row): string {
+  return `${reference} ${digest}`;
+}
+
+export function isOfRepository(name: string, { registry, path }: Repository): boolean {
   const parsed = parseReference(name);
   return parsed.kind === 'full' && parsed.reference.registry === registry && parsed.reference.path === path;
 }

@@ -2,32 +2,55 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { digest } from '../../../test/support/samples.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Freed } from '../../ports/usecases.ts';
+import type { Removed } from '../../ports/usecases.ts';
 import { onFolder, runShell } from '../../../test/support/shell.ts';
 
-test('rm and prune say what they freed', async () => {
-  const artifacts = {
-    remove: async () => ({ artifacts: 1, bytes: 2 ** 20 }),
-    prune: async () => ({ artifacts: 2, bytes: 0 }),
-  };
-  assert.equal((await runShell(['rm', 'z:1'], { artifacts })).stdout, 'freed 1.0 MiB, 1 artifact\n');
+const removed = (reference: string, bytes: number, keptBy: readonly string[] = []): Removed => ({
+  reference: `r.example/${reference}`,
+  digest,
+  artifacts: 1,
+  bytes,
+  keptBy,
+});
+
+test('prune says what it freed', async () => {
+  const artifacts = { prune: async () => ({ artifacts: 2, bytes: 0 }) };
   assert.equal((await runShell(['prune'], { artifacts })).stdout, 'freed 0 B, 2 artifacts\n');
   const { json } = await runShell(['prune', '--output', 'json'], { artifacts });
   assert.deepEqual(json, { artifacts: 2, bytes: 0 });
 });
 
+test('rm names what it removed, and who keeps what stays of it', async () => {
+  const others = ['b:1', 'c:1', 'd:1', 'e:1', 'the pin of f:1', 'the volume at /g'];
+  const remove = async (reference: string): Promise<Removed> =>
+    removed(reference, 512, reference === 'shared:1' ? others : []);
+  const ran = await runShell(['rm', 'a:1', 'shared:1'], { artifacts: { remove } });
+  assert.equal(
+    ran.stdout,
+    [
+      'removed r.example/a:1 (sha256:abababababab)',
+      'removed r.example/shared:1 (sha256:abababababab)',
+      'kept what is also used by b:1, c:1, d:1, e:1, the pin of f:1, 1 more',
+      'freed 1.0 KiB, 2 artifacts',
+      '',
+    ].join('\n'),
+  );
+  const whole = await runShell(['rm', '--no-trunc', 'a:1'], { artifacts: { remove } });
+  assert.ok(whole.stdout.startsWith(`removed r.example/a:1 (${digest})\n`));
+});
+
 test('rm takes several references, and names those that it removed before one that it may not', async () => {
-  const remove = async (reference: string): Promise<Freed> => {
+  const remove = async (reference: string): Promise<Removed> => {
     if (reference === 'held:1') throw new ArtifactError('denied', 'held:1 is pinned; `unpin held:1` first');
-    return { artifacts: 1, bytes: 512 };
+    return removed(reference, 512);
   };
-  const both = await runShell(['rm', 'a:1', 'b:1'], { artifacts: { remove } });
-  assert.equal(both.stdout, 'freed 1.0 KiB, 2 artifacts\n');
   const half = await runShell(['rm', '-o', 'json', 'a:1', 'held:1', 'c:1'], { artifacts: { remove } });
   assert.equal(half.code, 5);
-  assert.deepEqual(half.json, { removed: ['a:1'], artifacts: 1, bytes: 512 });
+  const gone = [{ reference: 'r.example/a:1', digest, keptBy: [] }];
+  assert.deepEqual(half.json, { removed: gone, artifacts: 1, bytes: 512 });
   assert.partialDeepStrictEqual(JSON.parse(half.stderr), { error: { code: 'denied' } });
-  assert.equal((await runShell(['rmi', '-q', 'a:1', 'b:1'], { artifacts: { remove } })).stdout, 'a:1\nb:1\n');
+  const names = await runShell(['rmi', '-q', 'a:1', 'b:1'], { artifacts: { remove } });
+  assert.equal(names.stdout, 'r.example/a:1\nr.example/b:1\n');
 });
 
 test('pin and unpin name what they did', async () => {
