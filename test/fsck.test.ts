@@ -276,6 +276,36 @@ for (const [nth, [what, [change, problem]]] of Object.entries(changes).entries()
 }
 
 for (const [what, damage] of [
+  ['is gone', (blob: string) => rmSync(blob)],
+  [
+    'was replaced',
+    (blob: string) => {
+      writeFileSync(`${blob}.new`, wrong);
+      renameSync(`${blob}.new`, blob);
+    },
+  ],
+] as const) {
+  test(`a view is compared name by name, also where a blob that it is made of ${what}`, async () => {
+    const sample = await push('blob', `compared-${what.replaceAll(' ', '-')}`);
+    const request = await publish(sample.reference);
+    const views = join(node.stateDir, 'views');
+    const [key = ''] = readdirSync(views).filter(name => !name.includes('.'));
+    damage(sample.item);
+    const before = (await fsck()).map(({ path }) => path);
+    assert.ok(!before.includes(join(views, key)), 'what it shows is right');
+    writeFileSync(join(views, key, 'd/more'), 'evil');
+    const found = (await fsck()).find(({ path }) => path === join(views, key));
+    assert.match(found?.problem ?? '', /^"d\/more" does not belong there; /);
+    await fsck('repair');
+    const { volumes } = await daemon.artifacts.ListVolumes({});
+    assert.match(volumes[0]?.damaged ?? '', /^"d\/more" does not belong there/);
+    await daemon.csi.NodeUnpublishVolume(request);
+    await verifyUses(sample);
+    await daemon.artifacts.Remove({ reference: sample.reference });
+  });
+}
+
+for (const [what, damage] of [
   ['lost a file', (layer: string) => rmSync(join(layer, bodyName(1)))],
   ['has a wrong table', (layer: string) => writeFileSync(join(layer, 'toc'), '!', { flag: 'r+' })],
 ] as const) {

@@ -1,4 +1,6 @@
-import { type BigIntStats, lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import { type BigIntStats, lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type Algorithm, algorithmOf, hexOf as digestHex } from '../oci/digest.ts';
 import { decodeName, encodeName, quoteName } from '../oci/name.ts';
 import type { Attributes } from '../oci/toc.ts';
 import type { DirectoryNode, FileNode, TreeNode } from '../oci/tree.ts';
@@ -6,10 +8,13 @@ import { startPace } from '../util/pace.ts';
 import { hashFile } from './file-hash.ts';
 
 /**
- * `watched`: what speaks for the tree while it does not move, as paths below its root: its directories, and the files that
- * are copies of those in the cache.
+ * `watched`: what speaks for the tree while it does not move, as paths below its root: its directories, its symlinks, and
+ * the files that are copies of those in the cache.
  */
 export type Comparison = { readonly problem: string | undefined; readonly watched: readonly Buffer[] };
+
+/** Of every blob: views show it. */
+const blobMode = 0o644;
 
 /**
  * Compares a view with the tree that it must be: each name, type, mode, owner and link target, and that each file is the
@@ -51,6 +56,7 @@ export async function compareTree(
       const below = `${at}/${name}`;
       if (child.kind === 'directory') places.push([below, child]);
       else {
+        if (child.kind === 'symlink') watched.push(encodeName(below));
         const problem = await describe(encodeName(`${root}${below}`), child, pathOf, isSame, () =>
           watched.push(encodeName(below)),
         );
@@ -80,7 +86,7 @@ async function describe(
     return describeAttributes(found, node.attributes, false);
   }
   if (!found.isFile()) return 'is no regular file';
-  const identity = await isSame(pathOf(node), path, found);
+  const identity = await isSame(node, pathOf(node), path, found);
   if (identity === 'copy') onCopy();
   return identity === 'other' ? 'is another file' : undefined;
 }
@@ -96,22 +102,42 @@ function describeAttributes(
   return `belongs to ${found.uid}:${found.gid}, not ${uid}:${gid}`;
 }
 
-/** Whether a file is a source's inode, or a copy of it with all that a pod sees of it. An inode is read once. */
+/**
+ * Whether a file is a source's inode, or a copy of it with all that a pod sees of it. A blob's digest says what a copy must
+ * be, whatever has become of the blob; of a body the layer does. An inode is read once.
+ */
 function createIdentity(signal: AbortSignal) {
   const copies = new Map<string, boolean>();
-  return async (source: string, path: Buffer, found: BigIntStats): Promise<'same' | 'copy' | 'other'> => {
-    const wanted = lstatSync(source, { bigint: true, throwIfNoEntry: false });
-    if (wanted === undefined) return 'other';
-    if (wanted.ino === found.ino && wanted.dev === found.dev) return 'same';
-    const isAlike = (['size', 'mode', 'uid', 'gid'] as const).every(field => wanted[field] === found[field]);
+  const hasBytes = async ({ source }: FileNode, from: string, path: Buffer): Promise<boolean> => {
+    if (source.kind === 'bodies') return (await hexOf('sha256', from)) === (await hexOf('sha256', path));
+    return (await hexOf(algorithmOf(source.digest), path)) === digestHex(source.digest);
+  };
+  const hexOf = async (algorithm: Algorithm, path: string | Buffer): Promise<string> =>
+    (await hashFile(path, algorithm, signal)).hex;
+
+  return async (
+    node: FileNode,
+    from: string,
+    path: Buffer,
+    found: BigIntStats,
+  ): Promise<'same' | 'copy' | 'other'> => {
+    const there = lstatSync(from, { bigint: true, throwIfNoEntry: false });
+    if (there?.ino === found.ino && there.dev === found.dev) return 'same';
+    const isAlike = node.source.kind === 'blob' ? isLikeBlob(node, from, found) : isLike(there, found);
     if (!isAlike) return 'other';
-    const key = `${wanted.ino} ${found.ino}`;
-    const known = copies.get(key) ?? (await hexOf(source, signal)) === (await hexOf(path, signal));
+    const key = `${from} ${found.ino}`;
+    const known = copies.get(key) ?? (await hasBytes(node, from, path));
     copies.set(key, known);
     return known ? 'copy' : 'other';
   };
 }
 
-async function hexOf(path: string | Buffer, signal: AbortSignal): Promise<string> {
-  return (await hashFile(path, 'sha256', signal)).hex;
+function isLike(one: BigIntStats | undefined, other: BigIntStats): boolean {
+  return (['size', 'mode', 'uid', 'gid'] as const).every(field => one?.[field] === other[field]);
+}
+
+function isLikeBlob({ size }: FileNode, from: string, found: BigIntStats): boolean {
+  const { uid, gid } = statSync(dirname(from), { bigint: true });
+  const mode = Number(found.mode) & 0o7777;
+  return Number(found.size) === size && mode === blobMode && found.uid === uid && found.gid === gid;
 }

@@ -3,12 +3,12 @@ import { writeAside } from './atomic-file.ts';
 import { type FileAt, stampFiles } from './stamp.ts';
 
 /**
- * The shape of a view, `views/<key>.shape` beside it: its directories, and the stamp that they had when it was built or
- * compared.
+ * The shape of a view, `views/<key>.shape` beside it: its directories and symlinks, and the stamp that they had when it was
+ * built or compared.
  * Whoever adds, removes, renames or replaces an entry moves the ctime of its directory, so that directories that did not
  * move speak for the name and the inode of each of their entries, and a look costs a few microseconds a directory, not an
- * entry. What the inodes of files hold is for the evidence of their blobs and layers to say; files that are copies of those
- * are watched here, too.
+ * entry. The owner of a symlink may change without that, so symlinks are watched themselves. What the inodes of files hold
+ * is for the evidence of their blobs and layers to say; files that are copies of those are watched here, too.
  */
 export type Shape = {
   /** Takes a tree as it is now for right. `watched`: paths below the root that begin with a slash, and "", the root itself. Not synced: one that is lost costs a comparison. */

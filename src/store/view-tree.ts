@@ -23,10 +23,12 @@ export type Sources = {
 /** A directory of a view under way. Its path is text as of oci/name.ts: names need not be UTF-8. */
 type Place = { readonly path: string; readonly node: DirectoryNode };
 
+/** What a tree has of its own, apart from the files that it links: the paths of its directories, and of its symlinks. */
+export type Own = { readonly directories: readonly Buffer[]; readonly symlinks: readonly Buffer[] };
+
 /**
  * Makes the tree at `root`, where nothing is: directories, symlinks, and a hard link for each file. Works in slices
  * that leave the event loop free.
- * @returns the path of every directory of it, for a sync.
  * @throws `corrupt` where the cache lacks a file; the signal's reason.
  */
 export async function raiseTree(
@@ -34,18 +36,19 @@ export async function raiseTree(
   tree: DirectoryNode,
   sources: Sources,
   signal: AbortSignal,
-): Promise<readonly Buffer[]> {
+): Promise<Own> {
   signal.throwIfAborted();
   const pace = startPace(signal);
   await using links = openLinks<FileNode>();
   mkdirSync(root, 0o700);
   const places: Place[] = [{ path: root, node: tree }];
+  const symlinks: Buffer[] = [];
   for (const { path, node } of places) {
     for (const [name, child] of node.children) {
       const at = `${path}/${name}`;
       try {
         if (child.kind === 'file') links.add({ of: child, from: sources.path(child), at });
-        else if (child.kind === 'symlink') makeSymlink(encodeName(at), child);
+        else if (child.kind === 'symlink') symlinks.push(makeSymlink(encodeName(at), child));
         else {
           mkdirSync(encodeName(at), 0o700);
           places.push({ path: at, node: child });
@@ -75,13 +78,14 @@ export async function raiseTree(
     const rest = pace();
     if (rest !== undefined) await rest;
   }
-  return directories;
+  return { directories, symlinks };
 }
 
-function makeSymlink(at: Buffer, { target, attributes }: SymlinkNode): void {
+function makeSymlink(at: Buffer, { target, attributes }: SymlinkNode): Buffer {
   symlinkSync(encodeName(target), at);
   lchownSync(at, attributes.uid, attributes.gid);
   setTime(at, attributes.mtime);
+  return at;
 }
 
 /**

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import {
   existsSync,
+  lchownSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   utimesSync,
   writeFileSync,
@@ -162,6 +164,37 @@ test('a view that somebody deleted is absent at once', async () => {
   const { path } = await store.views.build(record, directory({}), never);
   rmSync(path, { recursive: true });
   assert.equal(await store.views.find(record.key), undefined);
+});
+
+for (const [what, put] of [
+  ['file', (path: string) => writeFileSync(path, '')],
+  ['symlink', (path: string) => symlinkSync('/etc', path)],
+] as const) {
+  test(`a ${what} in the place of a view is no view, and the next build replaces it`, async () => {
+    await using folder = await temporaryFolder();
+    await using store = await openStore({ stateDir: folder.path });
+    const { path } = await store.views.build(record, directory({}), never);
+    rmSync(path, { recursive: true });
+    put(path);
+    assert.equal(await store.views.find(record.key), undefined);
+    await store.views.build(record, directory({ l: symlink('a') }), never);
+    assert.deepEqual(readdirSync(path), ['l']);
+    assert.ok(existsSync('/etc/passwd'));
+  });
+}
+
+test('a view is not as it was built once a directory or a symlink of it has another owner', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const tree = directory({ d: directory({}), l: symlink('a') });
+  const { path, key } = await store.views.build(record, tree, never);
+  for (const name of ['d', 'l']) {
+    assert.equal(await store.views.isAsBuilt(key, never), true);
+    lchownSync(join(path, name), 7, 8);
+    assert.equal(await store.views.isAsBuilt(key, never), false);
+    lchownSync(join(path, name), 0, 0);
+    assert.equal((await store.views.compare(key, tree, never))?.problem, undefined);
+  }
 });
 
 test('a removed view leaves the blobs it was made of', async () => {

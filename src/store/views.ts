@@ -137,7 +137,7 @@ export function openViews(
     try {
       // Older than what is written, so that it is told of each failure.
       await using disk = await openFolder(folder.path);
-      const directories = await witness.relink(itemsOf(record), () =>
+      const { directories, symlinks } = await witness.relink(itemsOf(record), () =>
         raiseTree(aside, tree, sources, signal),
       );
       raised();
@@ -146,12 +146,13 @@ export function openViews(
       await disk.syncAll(directories);
       signal.throwIfAborted();
       await describe(record);
+      await scratch.discard(treeOf(key)); // what is there is no tree
       await rename(aside, treeOf(key));
       const view = await settle(record);
       const below = Buffer.byteLength(aside);
       await shape.write(
         key,
-        directories.map(path => path.subarray(below)),
+        [...directories, ...symlinks].map(path => path.subarray(below)),
         signal,
       );
       return view;

@@ -10,7 +10,6 @@ import { formatShown, type Integrity } from './integrity.ts';
 import type { Manifests } from './manifests.ts';
 import type { Retirement } from './retirement.ts';
 import { findBrokenRoots } from './root-check.ts';
-import { contentOf } from './roots.ts';
 import type { Trees } from './trees.ts';
 import type { Finding, Progress } from '../ports/usecases.ts';
 
@@ -62,17 +61,16 @@ export async function checkCache(
     }
   };
 
-  const isHeld = async (view: View): Promise<boolean> => {
-    for (const digest of view.layers) if (!(await layers.has(digest))) return false;
-    for (const digest of [view.manifest, ...view.blobs])
-      if ((await blobs.size(digest)) === undefined) return false;
-    return true;
+  /** Whether there is what says how it must be. */
+  const isKnown = async ({ manifest, layers: parts }: View): Promise<boolean> => {
+    for (const digest of parts) if (!(await layers.has(digest))) return false;
+    return (await blobs.size(manifest)) !== undefined;
   };
 
   const describeView = async (view: View): Promise<string | undefined> => {
     const { manifest: digest, selection, reference } = view;
     if (selection === undefined) return undefined; // its record was made anew, of what a volume knows
-    if (!(await isHeld(view))) return undefined; // the next publish brings the rest, and compares
+    if (!(await isKnown(view))) return undefined; // the next publish brings the rest, and compares
     const { manifest, diffIds } = await world.manifests.select(
       { digest, size: (await blobs.size(digest)) ?? 0, mediaType: '', annotations: {} },
       world.platform,
@@ -127,9 +125,9 @@ export async function checkCache(
   const trees = await views.list();
   for (const view of trees) {
     await pace();
-    // What it is made of was found already.
-    const isFound = !contentOf(view).isDisjointFrom(wrong);
-    if (view.damage === undefined && isFound) continue;
+    // Of one whose own description is wrong nobody can say what it must be.
+    const isUnknown = [view.manifest, ...view.layers].some(digest => wrong.has(digest));
+    if (view.damage === undefined && isUnknown) continue;
     await judgeView(view);
   }
   return { checked: work.length + trees.length };
