@@ -17,8 +17,8 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import { toSettings } from '../src/cli/command-line.ts';
 import { type House, openHouse } from '../src/house.ts';
-import type { PublishRequest, Selection } from '../src/volume/request.ts';
-import type { Finding } from '../src/volume/usecases.ts';
+import type { PublishRequest, Selection } from '../src/ports/request.ts';
+import type { Finding } from '../src/ports/usecases.ts';
 import { damages } from './support/damages.ts';
 import { type TestNode, testNode } from './support/daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';
@@ -258,7 +258,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
 
   const fsck = async (repair: boolean): Promise<readonly Finding[]> => {
     const findings: Finding[] = [];
-    await house.artifacts.fsck(repair, finding => findings.push(finding), never);
+    await house.artifacts.fsck(repair, finding => void findings.push(finding), never);
     return findings;
   };
   /** Roots that lack something, and what is left to volumes, aside. */
