@@ -102,7 +102,10 @@ export type Accesses = {
   list(): Promise<readonly AccessRecord[]>;
 };
 
-/** The signatures found for an artifact: what was asked for, and the answer as JSON. `subject`: registry/path@digest. */
+/**
+ * The signatures found for an artifact, so that they can be judged again with no network: what was asked for, and the
+ * answer as JSON. They are verified each time, never trusted. `subject`: registry/path@digest.
+ */
 export type SignatureRecord = {
   readonly subject: string;
   readonly answers: Readonly<Record<string, string>>;

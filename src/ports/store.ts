@@ -6,6 +6,7 @@ import type { GrowingFile } from '../util/growing-file.ts';
 import type { Selection } from './request.ts';
 import type { Sink } from './registry.ts';
 
+/** A thing of the cache: what it takes on the disk, and when it came (milliseconds since 1970). */
 export type Held = {
   readonly digest: Digest;
   readonly bytes: number;
@@ -13,24 +14,27 @@ export type Held = {
   readonly since: number;
 };
 
-/** What is wrong, and the inodes that hold it, which views may show. */
+/** What is wrong, in words, and the inodes that hold wrong bytes or have a wrong mode or owner: views may show them. */
 export type Damage = { readonly problem: string; readonly inodes: readonly bigint[] };
 
+/** Reads a file and hashes it, at whatever pace. */
+export type HashFile = (
+  path: string,
+  algorithm: Algorithm,
+  signal: AbortSignal,
+) => Promise<{ readonly size: number; readonly hex: string }>;
+
 /** How bytes are read and hashed; `inode`: not at all, and only what the inodes say is compared. */
-export type Look =
-  | 'inode'
-  | ((
-      path: string,
-      algorithm: Algorithm,
-      signal: AbortSignal,
-    ) => Promise<{ readonly size: number; readonly hex: string }>);
+export type Look = 'inode' | HashFile;
 
 /** A blob, or an unpacked layer with all of its bodies. */
 export type Item = { readonly kind: 'blobs' | 'layers'; readonly digest: Digest };
 
 /**
- * `verified` after `since` (milliseconds since 1970) and the last unclean stop; `stale` before; `changed`: somebody has
- * touched its files since; `unknown`: nothing speaks for it; `absent`: it is not held.
+ * What speaks for an item. `verified`: its files are as they were when their bytes were verified, which was after the
+ * last unclean stop and after `since` (milliseconds since 1970). `stale`: they are as they were, but that was longer ago,
+ * or nobody has verified them. `changed`: somebody has touched them. `unknown`: nothing speaks for them. `absent`: there
+ * are none.
  */
 export type Standing = 'verified' | 'stale' | 'changed' | 'unknown' | 'absent';
 
@@ -38,11 +42,11 @@ export type Standing = 'verified' | 'stale' | 'changed' | 'unknown' | 'absent';
 export type Evidence = {
   /** Of each item, in their order. */
   standings(items: readonly Item[], since: number, signal: AbortSignal): Promise<readonly Standing[]>;
-  /** When it was last verified; 0 if never. */
+  /** When it was last verified, in milliseconds since 1970; 0 if never, or not since an unclean stop. */
   verifiedAt(item: Item): number;
   /** How many files it had then. */
   files(item: Item): number;
-  /** Notes the outcome of a check. */
+  /** Verifies the bytes: `check` finds what is wrong with them. Notes it where they are right, and did not move meanwhile. */
   verify<T>(item: Item, check: () => Promise<T | undefined>, signal: AbortSignal): Promise<T | undefined>;
   /** From now on whoever writes into those that arrived is noticed. */
   settle(items: readonly Item[]): Promise<void>;
@@ -68,18 +72,26 @@ export type Blobs = {
   /** How many bytes such a download would go on from. */
   partial(descriptor: Descriptor, source: string): number;
   path(digest: Digest): string;
-  /** Verifies its bytes again. One that is not there is right. */
+  /** Verifies its bytes, mode and owner. One that is not there is right. */
   check(digest: Digest, signal: AbortSignal, look?: Look): Promise<Damage | undefined>;
+  /** Removes it, and what earlier downloads of it left unless they go on. */
   remove(digest: Digest): Promise<void>;
+  /** All that takes room here: blobs, and downloads, done or not. One digest may be there as both. */
   list(): Promise<readonly Held[]>;
 };
 
-/** A download under way. Disposing it keeps the partial file for a resume, except after `drop`. */
+/**
+ * A download under way, from `offset` on. Its life: open (with what an earlier one left) -> write or restart, or others
+ * appending to `file`, any number of times -> verify -> commit -> dispose. Disposed before commit, the partial file stays
+ * for a resume; but bytes that are wrong, and all of them when the disk is full, are given up at once, and it can start
+ * again. After a commit that failed nothing stays.
+ */
 export type Ingest = Sink &
   AsyncDisposable & {
     /** The partial file. */
     readonly path: string;
     readonly file: GrowingFile;
+    /** Size, then digest; it may be asked again. @throws `corrupt` with what was expected and what came; it is as after `restart`. */
     verify(): Promise<void>;
     /** After verify: fsync, rename under the digest's name, fsync of the folder. */
     commit(): Promise<void>;
@@ -105,7 +117,7 @@ export type Layers = {
   /** An empty folder to unpack into. Disposed without commit, it is removed. */
   stage(digest: Digest): Promise<Stage>;
   path(digest: Digest): string;
-  /** Verifies the table of contents and every body again. */
+  /** Verifies the table of contents and every body. One that is not there is right. */
   check(digest: Digest, signal: AbortSignal, look?: Look): Promise<Damage | undefined>;
   remove(digest: Digest): Promise<void>;
   list(): Promise<readonly Held[]>;
@@ -139,6 +151,7 @@ export type ViewRecord = {
   readonly damage?: string;
 };
 
+/** `usedAt`: milliseconds since 1970. */
 export type View = ViewRecord & { readonly path: string; readonly usedAt: number };
 
 /** Merged trees. */
@@ -153,7 +166,7 @@ export type Views = {
   touch(key: string): Promise<void>;
   /** Whether nobody has moved a name of the tree since it was built or compared; in microseconds a directory. */
   isAsBuilt(key: string, signal: AbortSignal): Promise<boolean>;
-  /** Compares what is there with what it must be; undefined where nothing is. */
+  /** Compares what is there with what it must be; undefined where nothing is. One without a problem is as built from now on. */
   compare(
     key: string,
     tree: DirectoryNode,
@@ -167,7 +180,7 @@ export type Views = {
   setAside(key: string, as: ViewRecord): Promise<void>;
   remove(key: string): Promise<void>;
   list(): Promise<readonly View[]>;
-  /** Those that are made of an item. */
+  /** Those that are made of an item. Only the first call reads the records. */
   holding(item: Item): Promise<readonly View[]>;
 };
 
@@ -175,7 +188,9 @@ export type Views = {
 export type DiskUsage = {
   readonly totalBytes: number;
   readonly usedBytes: number;
+  /** Less than total - used where a filesystem keeps a reserve for root. */
   readonly availableBytes: number;
+  /** 0 where the filesystem does not count inodes. */
   readonly totalInodes: number;
   readonly usedInodes: number;
 };

@@ -1,24 +1,8 @@
-import type { Digest } from '../oci/digest.ts';
+import type { AccessRecord } from '../ports/records.ts';
 import type { Folder } from './folder.ts';
 import { type Fields, isDigestText, isText } from './json-record.ts';
 import { type Note, openRecords, type Records } from './records.ts';
 import type { Scratch } from './scratch.ts';
-
-/** Who has had access to a repository, and what was seen to be in it. No secret is in it: `secrets` are salted hashes. */
-export type AccessRecord = {
-  /** registry/path, as users write it. */
-  readonly repository: string;
-  readonly anonymous: boolean;
-  readonly node: boolean;
-  /** namespace/name of service accounts. */
-  readonly accounts: readonly string[];
-  /** uids of pods. */
-  readonly pods: readonly string[];
-  readonly secrets: readonly string[];
-  readonly digests: readonly Digest[];
-  /** What mirrors brought for it, with no word of the registry. */
-  readonly mirrored: readonly Digest[];
-};
 
 /** Accesses outlive a power cut: with the registry away, they say whom the node may serve. */
 export function openAccesses(folder: Folder, scratch: Scratch, note: Note): Promise<Records<AccessRecord>> {

@@ -2,17 +2,18 @@ import { hash } from 'node:crypto';
 import { constants, fstatSync, lstatSync, statSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Blobs, Held, Item } from '../ports/store.ts';
+import type { EvidenceStore } from './evidence.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf, isDigest, toDigest } from '../oci/digest.ts';
 import { ArtifactError } from '../util/error.ts';
 import { unlessAbsent } from './absent.ts';
-import type { DigestFolders, Held } from './digest-folders.ts';
-import type { Evidence, Item } from './evidence.ts';
+import type { DigestFolders } from './digest-folders.ts';
 import { attempt } from './failure.ts';
-import { type Damage, findDamage, type Look } from './damage.ts';
+import { findDamage } from './damage.ts';
 import { hashFile } from './file-hash.ts';
 import type { Folder } from './folder.ts';
-import { type Ingest, openIngest } from './ingest.ts';
+import { openIngest } from './ingest.ts';
 import type { Landing } from './landing.ts';
 import { startPace } from '../util/pace.ts';
 import { openPartials, retirePartials } from './partial-downloads.ts';
@@ -20,23 +21,9 @@ import { removeTree } from './tree-removal.ts';
 import { createWriteback } from './writeback.ts';
 
 /** Verified bytes under `blobs/<algorithm>/<hex>`, 0644: each file complete or absent, and never changed. */
-export type Blobs = {
-  size(digest: Digest): Promise<number | undefined>;
-  read(digest: Digest): Promise<Uint8Array>;
-  put(digest: Digest, bytes: Uint8Array): Promise<void>;
-  /** Opens or resumes the one download of a digest and size from a source: what came from another is left alone. */
-  ingest(descriptor: Descriptor, source: string, signal: AbortSignal): Promise<Ingest>;
-  /** How many bytes such a download would go on from. */
-  partial(descriptor: Descriptor, source: string): number;
-  path(digest: Digest): string;
-  /** Verifies its bytes, mode and owner. One that is not there is right. */
-  check(digest: Digest, signal: AbortSignal, look?: Look): Promise<Damage | undefined>;
-  /** Removes it, and what earlier downloads of it left unless they go on. */
-  remove(digest: Digest): Promise<void>;
+export type BlobStore = Blobs & {
   /** Takes away the downloads that were given up. */
   retire(takeAway: (path: string) => Promise<void>): Promise<void>;
-  /** All that takes room here: blobs, and downloads, done or not. One digest may be there as both. */
-  list(): Promise<readonly Held[]>;
 };
 
 /** What `read` takes into memory at most; the limit of a manifest. */
@@ -48,8 +35,8 @@ export function openBlobs(
   folders: DigestFolders,
   ingests: Folder,
   landing: Landing,
-  witness: Pick<Evidence, 'arrived' | 'forget'>,
-): Blobs {
+  witness: Pick<EvidenceStore, 'arrived' | 'forget'>,
+): BlobStore {
   const ingestFolder = ingests.path;
   const openIngests = new Set<string>();
   const partials = openPartials(ingestFolder, digestOf);

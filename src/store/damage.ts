@@ -1,16 +1,7 @@
 import { lstatSync, type BigIntStats } from 'node:fs';
 import type { Algorithm } from '../oci/digest.ts';
+import type { Damage, HashFile, Look } from '../ports/store.ts';
 import { errnoOf } from '../util/error.ts';
-import type { hashFile } from './file-hash.ts';
-
-/** What is wrong, in words, and the inodes that hold wrong bytes or have a wrong mode or owner: views may show them. */
-export type Damage = { readonly problem: string; readonly inodes: readonly bigint[] };
-
-/** Reads a file and hashes it, at whatever pace. */
-export type HashFile = typeof hashFile;
-
-/** How a file is looked at: its bytes are read and hashed, or only what its inode says is compared, which is free. */
-export type Look = HashFile | 'inode';
 
 /** What a file of the cache must be. */
 export type Wanted = {

@@ -1,14 +1,6 @@
 import { type Algorithm, algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts';
 import type { Folder } from './folder.ts';
 
-/** A thing of the cache: what it takes on the disk, and when it came (milliseconds since 1970). */
-export type Held = {
-  readonly digest: Digest;
-  readonly bytes: number;
-  readonly inodes: number;
-  readonly since: number;
-};
-
 /** Files or folders named by digest: `<root>/<algorithm>/<hex>`. */
 export type DigestFolders = {
   path(digest: Digest): string;

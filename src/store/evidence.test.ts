@@ -5,7 +5,8 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { toDigest } from '../oci/digest.ts';
-import { type Evidence, type FilesOf, type Item, openEvidence } from './evidence.ts';
+import type { Item } from '../ports/store.ts';
+import { type EvidenceStore, type FilesOf, openEvidence } from './evidence.ts';
 
 const folder = await temporaryFolder();
 after(() => folder[Symbol.asyncDispose]());
@@ -22,7 +23,7 @@ function openWorld() {
   const filesOf: FilesOf = () => ({ count: 1, files: [[folder.path, name]] });
   const lines = new Map<string, string>();
   const clock = { now: 1_000 };
-  const open = (closed: boolean): Evidence => {
+  const open = (closed: boolean): EvidenceStore => {
     const journal = {
       lines: new Map(lines),
       closed,
@@ -31,7 +32,7 @@ function openWorld() {
     };
     return openEvidence(journal, filesOf, () => clock.now);
   };
-  const standing = async (evidence: Evidence, since = 500) =>
+  const standing = async (evidence: EvidenceStore, since = 500) =>
     (await evidence.standings([item], since, never))[0];
   /** The kernel's clock has a grain. */
   const tamper = async (): Promise<void> => {
@@ -50,8 +51,8 @@ test('what was never verified is unknown, and what is not there absent', async (
 });
 
 for (const [what, come] of [
-  ['arrived', async (evidence: Evidence, item: Item) => evidence.arrived(item)],
-  ['was verified', (evidence: Evidence, item: Item) => evidence.verify(item, right, never)],
+  ['arrived', async (evidence: EvidenceStore, item: Item) => evidence.arrived(item)],
+  ['was verified', (evidence: EvidenceStore, item: Item) => evidence.verify(item, right, never)],
 ] as const) {
   test(`what ${what} is verified until it is stale, touched or gone`, async () => {
     const { open, standing, item, path, tamper } = openWorld();

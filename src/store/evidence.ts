@@ -1,44 +1,22 @@
-import type { Digest } from '../oci/digest.ts';
+import type { Evidence, Item, Standing } from '../ports/store.ts';
 import { doInSlices, startPace } from '../util/pace.ts';
 import type { Journal } from './journal.ts';
 import { openStamper, type Stamp, stampFiles, type Stamper } from './stamp.ts';
-
-/** A blob, or an unpacked layer with all of its bodies. */
-export type Item = { readonly kind: 'blobs' | 'layers'; readonly digest: Digest };
-
-/**
- * What speaks for an item. `verified`: its files are as they were when their bytes were verified, which was after the
- * last unclean stop and after `since`. `stale`: they are as they were, but that was longer ago, or nobody has verified
- * them. `changed`: somebody has touched them. `unknown`: nothing speaks for them. `absent`: there are none.
- */
-export type Standing = 'verified' | 'stale' | 'changed' | 'unknown' | 'absent';
 
 /**
  * Why the bytes under a digest are still believed to be right: when they were last verified, and the stamp that their
  * files had then. Whoever writes into a file moves its ctime, so that a write through a mount of a view shows at the next
  * look. Bytes that rot on the disk do not show here; those are found by hashing again.
  */
-export type Evidence = AsyncDisposable & {
-  /** Of each item, in their order. */
-  standings(items: readonly Item[], since: number, signal: AbortSignal): Promise<readonly Standing[]>;
-  /** When the item was last verified, in milliseconds since 1970; 0 if never, or not since an unclean stop. */
-  verifiedAt(item: Item): number;
-  /** How many files the item had then. */
-  files(item: Item): number;
-  /** The bytes have just been verified on their way here, and nobody can have written into the files yet. */
-  arrived(item: Item): void;
-  /** From now on whoever writes into those that arrived is noticed; relinking them does the same. */
-  settle(items: readonly Item[]): Promise<void>;
-  /** Verifies the bytes: `check` finds what is wrong with them. Notes it where they are right, and did not move meanwhile. */
-  verify<T>(item: Item, check: () => Promise<T | undefined>, signal: AbortSignal): Promise<T | undefined>;
-  /** Believes in them as they are, until somebody has the time to verify them. */
-  presume(item: Item, signal: AbortSignal): Promise<void>;
-  forget(item: Item): void;
-  /** Runs what adds or removes links of their files, and so moves the times that speak for them. */
-  relink<T>(items: readonly Item[], work: () => Promise<T>): Promise<T>;
-  /** While relinking: a file of the item was replaced by a copy of it. */
-  copied(item: Item): void;
-};
+export type EvidenceStore = AsyncDisposable &
+  Evidence & {
+    /** The bytes have just been verified on their way here, and nobody can have written into the files yet. */
+    arrived(item: Item): void;
+    /** Runs what adds or removes links of their files, and so moves the times that speak for them. */
+    relink<T>(items: readonly Item[], work: () => Promise<T>): Promise<T>;
+    /** While relinking: a file of the item was replaced by a copy of it. */
+    copied(item: Item): void;
+  };
 
 type Note = { readonly at: number; readonly files: number; readonly stamp: Stamp | undefined };
 /** While links are made or removed. `good`: the stamp was right before; `kept` is what must not move meanwhile. */
@@ -53,7 +31,11 @@ export type FilesOf = (
 
 const never = new AbortController().signal;
 
-export function openEvidence(journal: Journal, filesOf: FilesOf, now: () => number = Date.now): Evidence {
+export function openEvidence(
+  journal: Journal,
+  filesOf: FilesOf,
+  now: () => number = Date.now,
+): EvidenceStore {
   const notes = new Map([...journal.lines].flatMap(([key, text]) => parseNote(key, text, now())));
   if (!journal.closed) {
     // Nobody knows what the disk has made of the last minutes.

@@ -3,31 +3,12 @@ import { constants, fstatSync, ftruncateSync, writeSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, toDigest } from '../oci/digest.ts';
+import type { Ingest } from '../ports/store.ts';
 import { ArtifactError } from '../util/error.ts';
-import { beginAnew, createFileState, type GrowingFile, setSize, sizeOf } from '../util/growing-file.ts';
+import { beginAnew, createFileState, setSize, sizeOf } from '../util/growing-file.ts';
 import { attempt, toStoreError } from './failure.ts';
 import { hashFile } from './file-hash.ts';
 import type { Writeback } from './writeback.ts';
-
-/**
- * A download under way, from `offset` on. Its life: open (with what an earlier one left) -> write or restart, or others
- * appending to `file`, any number of times -> verify -> commit -> dispose. Disposed before commit, the partial file stays
- * for a resume; but bytes that are wrong, and all of them when the disk is full, are given up at once, and it can start
- * again. After a commit that failed nothing stays.
- */
-export type Ingest = AsyncDisposable & {
-  readonly path: string;
-  readonly offset: number;
-  /** Takes the chunk before it returns. @throws `corrupt` for more bytes than the descriptor has; `exhausted`. */
-  write(chunk: Uint8Array): void;
-  restart(): void;
-  /** For who appends to it in another thread, while nobody writes here. What was not hashed is read again by `verify`. */
-  readonly file: GrowingFile;
-  /** Size, then digest; it may be asked again. @throws `corrupt` with what was expected and what came; it is as after `restart`. */
-  verify(): Promise<void>;
-  commit(): Promise<void>;
-  drop(): Promise<void>;
-};
 
 /** What a download needs of the store. */
 export type Keeper = {

@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs';
 import { quoteName } from '../oci/name.ts';
 import type { TocEntry } from '../oci/toc.ts';
-import { type Damage, findDamage, type Look } from './damage.ts';
+import type { Damage, Look } from '../ports/store.ts';
+import { findDamage } from './damage.ts';
 
 type FileEntry = Extract<TocEntry, { kind: 'file' }>;
 

@@ -1,19 +1,14 @@
-import type { Digest } from '../oci/digest.ts';
+import type { LayerSizes } from '../ports/store.ts';
 import type { Journal } from './journal.ts';
 import { isCount } from './json-record.ts';
 
-/** What tar layers take of the disk, as their last unpacking showed: of a refused one, what it had asked for by then. */
-export type LayerSizes = AsyncDisposable & {
-  get(digest: Digest): Size | undefined;
-  set(digest: Digest, size: Size): void;
-};
-
-type Size = { readonly bytes: number; readonly inodes: number };
+/** Of a refused layer, it is what that had asked for by then. */
+export type LayerSizeStore = AsyncDisposable & LayerSizes;
 
 /** Layers whose size is kept. */
 const most = 1000;
 
-export function openLayerSizes(journal: Journal): LayerSizes {
+export function openLayerSizes(journal: Journal): LayerSizeStore {
   const sizes = new Map(journal.lines);
   return {
     get(digest) {

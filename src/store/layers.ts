@@ -1,16 +1,17 @@
 import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Damage, Held, Layers, Look } from '../ports/store.ts';
+import type { EvidenceStore } from './evidence.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { TocTotals } from '../oci/toc-text.ts';
 import { bodiesPerFolder, bodyFolder, bodyName, tocName, type TocSummary } from '../oci/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { abortable } from '../util/abortable.ts';
 import { unlessAbsent } from './absent.ts';
-import type { DigestFolders, Held } from './digest-folders.ts';
-import type { Evidence } from './evidence.ts';
+import type { DigestFolders } from './digest-folders.ts';
 import { attempt, howToMend } from './failure.ts';
 import { type Folder, openFolder } from './folder.ts';
-import { type Damage, type Look, toUnreadable } from './damage.ts';
+import { toUnreadable } from './damage.ts';
 import { hashFile } from './file-hash.ts';
 import { createBodyCheck } from './layer-check.ts';
 import type { Scratch } from './scratch.ts';
@@ -22,31 +23,18 @@ import { countBodies, readToc, readTocTotals, type TakeEntries } from './toc-fil
  * It is used from where it was unpacked until it is on the disk and gets its place: merging need not wait for the disk.
  * Disposing waits for that.
  */
-export type Layers = AsyncDisposable & {
-  readToc(digest: Digest, take: TakeEntries, signal: AbortSignal): Promise<TocSummary | undefined>;
-  has(digest: Digest): Promise<boolean>;
-  /** Bytes of all of its bodies, or undefined if it is not held. */
-  size(digest: Digest): Promise<number | undefined>;
-  stage(digest: Digest): Promise<Stage>;
-  /** Waits until these would outlive a power cut, and have paths that stay. @throws why one of them does not. */
-  settle(digests: readonly Digest[], signal: AbortSignal): Promise<void>;
-  path(digest: Digest): string;
-  /** Verifies the table of contents and every body. One that is not there is right. */
-  check(digest: Digest, signal: AbortSignal, look?: Look): Promise<Damage | undefined>;
-  /** All of its files; undefined where it has no whole table. */
-  files(
-    digest: Digest,
-  ): { readonly count: number; readonly files: Iterable<readonly [layer: string, name: string]> } | undefined;
-  bodyPath(digest: Digest, body: number): string;
-  remove(digest: Digest): Promise<void>;
-  list(): Promise<readonly Held[]>;
-};
-
-/** A folder to unpack into: bodies and table of contents. What is committed is held, and `settle` waits for the disk. */
-export type Stage = AsyncDisposable & {
-  readonly path: string;
-  commit(summary: TocSummary): Promise<void>;
-};
+export type LayerStore = AsyncDisposable &
+  Layers & {
+    /** Waits until these would outlive a power cut, and have paths that stay. @throws why one of them does not. */
+    settle(digests: readonly Digest[], signal: AbortSignal): Promise<void>;
+    /** All of its files; undefined where it has no whole table. */
+    files(
+      digest: Digest,
+    ):
+      | { readonly count: number; readonly files: Iterable<readonly [layer: string, name: string]> }
+      | undefined;
+    bodyPath(digest: Digest, body: number): string;
+  };
 
 /** A layer on its way to the disk, and where it is until then. */
 type Arrival = { path: string | undefined; settled: Promise<void> };
@@ -54,8 +42,8 @@ type Arrival = { path: string | undefined; settled: Promise<void> };
 export function openLayers(
   folders: DigestFolders,
   scratch: Scratch,
-  witness: Pick<Evidence, 'arrived' | 'forget'>,
-): Layers {
+  witness: Pick<EvidenceStore, 'arrived' | 'forget'>,
+): LayerStore {
   /** One that did not get to the disk stays until the layer comes again. */
   const arriving = new Map<Digest, Arrival>();
 

@@ -1,6 +1,6 @@
 import type { Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
 import type { Platform } from '../oci/platform.ts';
+import type { NameRecord } from '../ports/records.ts';
 import type { Folder } from './folder.ts';
 import {
   type Fields,
@@ -14,18 +14,6 @@ import {
 } from './json-record.ts';
 import { type Note, openRecords, type Records } from './records.ts';
 import type { Scratch } from './scratch.ts';
-
-/** A full reference's last answer from its registry. */
-export type NameRecord = {
-  readonly reference: string;
-  readonly descriptor: Descriptor;
-  readonly resolvedAt: number;
-  readonly authorised: 'anonymous' | 'credential' | 'local';
-  /** Every digest that was brought under it; empty in a record of an older version. */
-  readonly holds: readonly Digest[];
-  /** Milliseconds since 1970; the file's own mtime, so that using a name writes nothing. */
-  readonly usedAt: number;
-};
 
 /** Names outlive a power cut: with the registry away, they are how a node finds what it holds. */
 export function openNames(folder: Folder, scratch: Scratch, note: Note): Promise<Records<NameRecord>> {

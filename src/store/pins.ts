@@ -1,30 +1,13 @@
-import type { Digest } from '../oci/digest.ts';
+import type { Complete, PinRecord, Pins } from '../ports/records.ts';
 import type { Folder } from './folder.ts';
 import { type Fields, isCount, isDigestText, isText, toHolds } from './json-record.ts';
 import { type Note, openRecords } from './records.ts';
 import type { Scratch } from './scratch.ts';
 
-/** What collection must leave, with the reference it was pinned by. */
-export type PinRecord = {
-  readonly reference: string;
-  readonly digest: Digest;
-  readonly pinnedAt: number;
-  /** Every digest that it keeps; empty in a record of an older version. */
-  readonly holds: readonly Digest[];
-};
-
-export type Pins = {
-  find(reference: string): Promise<PinRecord | undefined>;
-  put(record: PinRecord): Promise<void>;
-  /** Whether it was pinned. */
-  remove(reference: string): Promise<boolean>;
-  list(): Promise<readonly PinRecord[]>;
-  /** For who must know them all. @throws `internal` naming one that cannot be read. */
-  listAll(): Promise<readonly PinRecord[]>;
-};
+export type PinStore = Pins & Complete<PinRecord>;
 
 /** Pins outlive a power cut: a person was told that they hold. */
-export async function openPins(folder: Folder, scratch: Scratch, note: Note): Promise<Pins> {
+export async function openPins(folder: Folder, scratch: Scratch, note: Note): Promise<PinStore> {
   const records = await openRecords(
     folder,
     scratch,

@@ -13,10 +13,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { toDigest } from '../oci/digest.ts';
-import type { NameRecord } from './names.ts';
-import type { PinRecord } from './pins.ts';
+import type { NameRecord, PinRecord, VolumeRecord } from '../ports/records.ts';
 import { openStore } from './store.ts';
-import type { VolumeRecord } from './volumes.ts';
 
 const digest = toDigest('sha256', 'ab'.repeat(32));
 const manifest = toDigest('sha512', 'cd'.repeat(64));

@@ -1,17 +1,8 @@
+import type { SignatureRecord } from '../ports/records.ts';
 import type { Folder } from './folder.ts';
 import { type Fields, isFields, isText } from './json-record.ts';
 import { type Note, openRecords, type Records } from './records.ts';
 import type { Scratch } from './scratch.ts';
-
-/**
- * The signatures that were found for an artifact, so that they can be judged again with no network. Values are JSON of
- * whoever judges; they are verified each time, never trusted.
- */
-export type SignatureRecord = {
-  /** registry/path@digest. */
-  readonly subject: string;
-  readonly answers: Readonly<Record<string, string>>;
-};
 
 export function openSignatures(
   folder: Folder,

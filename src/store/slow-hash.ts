@@ -1,8 +1,8 @@
 import { setPriority } from 'node:os';
+import type { HashFile } from '../ports/store.ts';
 import { abortable } from '../util/abortable.ts';
 import { giveWay } from '../util/libc-io.ts';
 import { startThread, type Thread } from '../util/thread.ts';
-import type { HashFile } from './damage.ts';
 import type { HashQuestion, Hashed } from './hash-worker.ts';
 
 /**
@@ -33,7 +33,7 @@ export function openSlowHash(bytesPerSecond: number = rate): SlowHash {
   return {
     async hash(path, algorithm, signal) {
       signal.throwIfAborted();
-      const asked = (thread ??= start()).ask({ path: String(path), algorithm, bytesPerSecond });
+      const asked = (thread ??= start()).ask({ path, algorithm, bytesPerSecond });
       return abortable(asked, signal);
     },
     async [Symbol.asyncDispose]() {

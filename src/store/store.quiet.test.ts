@@ -7,8 +7,8 @@ import { temporaryFolder } from '../../test/support/temporary.ts';
 import { type Digest, toDigest } from '../oci/digest.ts';
 import type { Attributes } from '../oci/toc.ts';
 import type { DirectoryNode, FileNode } from '../oci/tree.ts';
+import type { VolumeRecord } from '../ports/records.ts';
 import { openStore, type Store } from './store.ts';
-import type { VolumeRecord } from './volumes.ts';
 
 const never = new AbortController().signal;
 const attributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0n };

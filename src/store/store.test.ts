@@ -17,39 +17,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startChild, waitUntil } from '../../test/support/child.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { getXattr } from '../util/libc.ts';
-import type { NameRecord, Names, PinRecord, Pins, VolumeRecord, VolumeRecords } from '../ports/records.ts';
-import type { Blobs, Disk, Layers, ViewRecord, Views } from '../ports/store.ts';
 import { openFolder } from './folder.ts';
 import { openFormat } from './format.ts';
-import type { NameRecord as OwnName } from './names.ts';
-import type { PinRecord as OwnPin } from './pins.ts';
-import { openStore, type Store } from './store.ts';
-import type { ViewRecord as OwnView } from './view-record.ts';
-import type { VolumeRecord as OwnVolume } from './volumes.ts';
-
-/** True where both types have the same fields, optional ones included. */
-type Same<A, B> = [Required<A>, Required<B>] extends [Required<B>, Required<A>] ? true : false;
-
-test('the store is what the use cases ask for, and its records have every field of theirs', async () => {
-  await using folder = await temporaryFolder();
-  await using store: Store = await openStore({ stateDir: folder.path });
-  const fits: {
-    blobs: Blobs;
-    layers: Layers;
-    views: Views;
-    names: Names;
-    volumes: VolumeRecords;
-    pins: Pins;
-    disk: Disk;
-  } = store;
-  const same: [
-    Same<NameRecord, OwnName>,
-    Same<PinRecord, OwnPin>,
-    Same<ViewRecord, OwnView>,
-    Same<VolumeRecord, OwnVolume>,
-  ] = [true, true, true, true];
-  assert.ok(fits.blobs !== undefined && same.every(Boolean));
-});
+import { openStore } from './store.ts';
 
 test('a new state dir is made with its parents, for root alone', async () => {
   await using folder = await temporaryFolder();

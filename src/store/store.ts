@@ -1,45 +1,47 @@
 import { rename } from 'node:fs/promises';
 import { hexOf } from '../oci/digest.ts';
-import { type AccessRecord, openAccesses } from './accesses.ts';
-import { type Blobs, openBlobs } from './blobs.ts';
+import type { AccessRecord, NameRecord, SignatureRecord, VolumeRecord } from '../ports/records.ts';
+import type { Disk, Item } from '../ports/store.ts';
+import { openAccesses } from './accesses.ts';
+import { type BlobStore, openBlobs } from './blobs.ts';
 import { openDigestFolders } from './digest-folders.ts';
-import { type Disk, openDisk } from './disk.ts';
-import { type Evidence, type FilesOf, type Item, openEvidence } from './evidence.ts';
+import { openDisk } from './disk.ts';
+import { type EvidenceStore, type FilesOf, openEvidence } from './evidence.ts';
 import { attempt } from './failure.ts';
 import { type GroundOptions, openGround } from './ground.ts';
-import { type LayerSizes, openLayerSizes } from './layer-sizes.ts';
+import { type LayerSizeStore, openLayerSizes } from './layer-sizes.ts';
 import { openLanding } from './landing.ts';
-import { type Layers, openLayers } from './layers.ts';
-import { type NameRecord, openNames } from './names.ts';
-import { openPins, type Pins } from './pins.ts';
+import { type LayerStore, openLayers } from './layers.ts';
+import { openNames } from './names.ts';
+import { openPins, type PinStore } from './pins.ts';
 import { openQuarantine } from './quarantine.ts';
 import type { Records } from './records.ts';
 import { openSalt } from './salt.ts';
-import { openSignatures, type SignatureRecord } from './signatures.ts';
+import { openSignatures } from './signatures.ts';
 import { findWriteProblem } from './state-dir.ts';
 import { openVerity, type Verity } from './verity.ts';
-import { openViews, type Views } from './views.ts';
+import { openViews, type ViewStore } from './views.ts';
 import type { Sources } from './view-tree.ts';
-import { openVolumes, type VolumeRecord } from './volumes.ts';
+import { openVolumes } from './volumes.ts';
 
 /**
  * The cache of one node: what its state dir holds, and nobody else writes to. Disposing it ends deletions in the
  * background and gives the lock back; calls under way must have ended.
  */
 export type Store = AsyncDisposable & {
-  readonly blobs: Blobs;
-  readonly layers: Layers;
-  readonly views: Views;
-  readonly evidence: Evidence;
+  readonly blobs: BlobStore;
+  readonly layers: LayerStore;
+  readonly views: ViewStore;
+  readonly evidence: EvidenceStore;
   readonly verity: Verity;
   /** Moves damaged content to where nobody looks for it: it is not held any more. */
   putAway(item: Item): Promise<void>;
   readonly names: Records<NameRecord>;
   readonly volumes: Records<VolumeRecord>;
-  readonly pins: Pins;
+  readonly pins: PinStore;
   readonly accesses: Records<AccessRecord>;
   readonly signatures: Records<SignatureRecord>;
-  readonly layerSizes: LayerSizes;
+  readonly layerSizes: LayerSizeStore;
   readonly salt: string;
   readonly disk: Disk;
   /** Why it is only read: for whoever wanted no more, or for a disk that was read-only when it was opened. */
@@ -83,7 +85,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const evidence = opened.use(openEvidence(journal, filesOf));
     const verity = await openVerity(scratch, evidence, filesOf);
     const blobs = openBlobs(blobFolders, await folder('ingest'), openLanding(scratch), evidence);
-    const layers: Layers = opened.use(openLayers(layerFolders, scratch, evidence));
+    const layers: LayerStore = opened.use(openLayers(layerFolders, scratch, evidence));
     const sources: Sources = {
       path({ source, body }) {
         return source.kind === 'blob' ? blobs.path(source.digest) : layers.bodyPath(source.digest, body);

@@ -1,8 +1,9 @@
 import { closeSync, constants, lstatSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Item } from '../ports/store.ts';
 import { errnoOf } from '../util/error.ts';
 import { sealFile } from '../util/libc-io.ts';
-import type { Evidence, FilesOf, Item } from './evidence.ts';
+import type { EvidenceStore, FilesOf } from './evidence.ts';
 import type { Scratch } from './scratch.ts';
 
 /**
@@ -17,7 +18,11 @@ export type Verity = {
 };
 
 /** Tries it with a file of its own. */
-export async function openVerity(scratch: Scratch, evidence: Evidence, filesOf: FilesOf): Promise<Verity> {
+export async function openVerity(
+  scratch: Scratch,
+  evidence: EvidenceStore,
+  filesOf: FilesOf,
+): Promise<Verity> {
   const off = scratch.isClosed ? 'the state directory is only read' : await probe(scratch.fresh());
   /** In this life: to seal again what is sealed does no harm. */
   const tried = new Set<string>();

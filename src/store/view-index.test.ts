@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toDigest } from '../oci/digest.ts';
+import type { ViewRecord } from '../ports/store.ts';
 import { createViewIndex } from './view-index.ts';
-import type { ViewRecord } from './view-record.ts';
 
 const digestOf = (letter: string) => toDigest('sha256', letter.repeat(64));
 const viewOf = (key: string, blobs: readonly string[], layers: readonly string[]): ViewRecord => ({

@@ -1,5 +1,4 @@
-import type { Item } from './evidence.ts';
-import type { ViewRecord } from './view-record.ts';
+import type { Item, ViewRecord } from '../ports/store.ts';
 
 /** What is known of views, by their keys and by what they are made of. */
 export type ViewIndex<View extends ViewRecord> = {

@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
-import type { Digest } from '../oci/digest.ts';
+import type { Selection } from '../ports/request.ts';
+import type { ViewRecord } from '../ports/store.ts';
 import {
   type Fields,
   isAbsentOr,
@@ -11,30 +12,6 @@ import {
   isTextList,
   parseFields,
 } from './json-record.ts';
-
-/** Which part of the artifact a view shows. */
-type Selection = {
-  readonly unpack: 'auto' | 'never' | 'always';
-  readonly include: readonly string[];
-  readonly exclude: readonly string[];
-  readonly subPath?: string;
-};
-
-/** What a view is made of; `views/<key>.json`, beside the view. */
-export type ViewRecord = {
-  readonly key: string;
-  readonly manifest: Digest;
-  readonly reference: string;
-  readonly artifactType?: string;
-  readonly blobs: readonly Digest[];
-  readonly layers: readonly Digest[];
-  readonly bytes: number;
-  readonly inodes: number;
-  readonly selection?: Selection;
-  readonly notes?: readonly string[];
-  /** What is wrong with it: it is left to those who show it, and shown to nobody else. */
-  readonly damage?: string;
-};
 
 /** The record of a sidecar's fields, or undefined where it is torn, foreign, or another view's. */
 function parseView(fields: Fields, key: string): ViewRecord | undefined {

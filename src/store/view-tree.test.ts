@@ -22,9 +22,9 @@ import { type Digest, toDigest } from '../oci/digest.ts';
 import { decodeName } from '../oci/name.ts';
 import type { Attributes } from '../oci/toc.ts';
 import type { DirectoryNode, FileNode } from '../oci/tree.ts';
+import type { ViewRecord } from '../ports/store.ts';
 import { getXattr, setXattr } from '../util/libc.ts';
 import { openStore, type Store } from './store.ts';
-import type { ViewRecord } from './view-record.ts';
 
 const never = new AbortController().signal;
 const layer = 'layer 0';

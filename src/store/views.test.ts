@@ -21,8 +21,8 @@ import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { toDigest } from '../oci/digest.ts';
 import type { FileNode } from '../oci/tree.ts';
+import type { ViewRecord } from '../ports/store.ts';
 import { openStore, type Store } from './store.ts';
-import type { ViewRecord } from './view-record.ts';
 
 const never = new AbortController().signal;
 

@@ -1,51 +1,28 @@
 import { lstatSync, utimesSync } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { View, ViewRecord, Views } from '../ports/store.ts';
+import type { EvidenceStore } from './evidence.ts';
 import type { DirectoryNode } from '../oci/tree.ts';
 import { errnoOf } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import { startPace } from '../util/pace.ts';
 import { unlessAbsent } from './absent.ts';
 import { writeAside } from './atomic-file.ts';
-import type { Evidence, Item } from './evidence.ts';
 import { attempt, toStoreError } from './failure.ts';
 import { type Folder, openFolder } from './folder.ts';
 import type { Note } from './records.ts';
 import type { Scratch } from './scratch.ts';
 import { holdsInode } from './tree-inodes.ts';
-import { type Comparison, compareTree } from './view-compare.ts';
-import { readView, type ViewRecord } from './view-record.ts';
+import { compareTree } from './view-compare.ts';
+import { readView } from './view-record.ts';
 import { createViewIndex, itemsOf } from './view-index.ts';
 import { isKey, shapeName, sidecarName, strays, verifyKey } from './view-names.ts';
 import { openShape, readShape } from './view-shape.ts';
 import { raiseTree, type Sources } from './view-tree.ts';
 
-/** `usedAt`: milliseconds since 1970; the sidecar's own mtime. */
-export type View = ViewRecord & { readonly path: string; readonly usedAt: number };
-
 /** Merged trees: `views/<key>/`, and the record beside it. A view counts when both are there and whole. */
-export type Views = {
-  find(key: string): Promise<View | undefined>;
-  /**
-   * Calls `raised` when it has no more use for the tree, and waits for the disk. What is there already stays, and is for
-   * the caller to have compared.
-   */
-  build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal, raised?: () => void): Promise<View>;
-  touch(key: string): Promise<void>;
-  remove(key: string): Promise<void>;
-  list(): Promise<readonly View[]>;
-  /** Those that are made of an item. Only the first call reads the records. */
-  holding(item: Item): Promise<readonly View[]>;
-  /** Whether nobody has moved a name of the tree since it was built or compared. */
-  isAsBuilt(key: string, signal: AbortSignal): Promise<boolean>;
-  /** Compares what is there with what it must be; undefined where nothing is. One without a problem is as built from now on. */
-  compare(key: string, tree: DirectoryNode, signal: AbortSignal): Promise<Comparison | undefined>;
-  /** No look at it says that it is as built, until it is compared. */
-  distrust(key: string): void;
-  /** Whether the tree shows one of these inodes. */
-  shows(key: string, inodes: readonly bigint[], signal: AbortSignal): Promise<boolean>;
-  /** Gives a tree another record, of another key. Whoever shows it goes on; nobody finds it by its old key. */
-  setAside(key: string, as: ViewRecord): Promise<void>;
+export type ViewStore = Views & {
   /** Trees that have no record: it is gone, torn or cannot be read. What is mounted may be among them. */
   listLost(): Promise<readonly string[]>;
   /** Gives such a tree its record again. One that is not there is left alone. */
@@ -58,9 +35,9 @@ export function openViews(
   folder: Folder,
   sources: Sources,
   scratch: Scratch,
-  witness: Pick<Evidence, 'relink'>,
+  witness: Pick<EvidenceStore, 'relink'>,
   note: Note,
-): Views {
+): ViewStore {
   /** What was found or built, so that a publish of a cached view reads nothing. */
   const known = createViewIndex<View>();
   let isComplete = false;

@@ -1,36 +1,9 @@
-import type { Digest } from '../oci/digest.ts';
+import type { VolumeRecord } from '../ports/records.ts';
+import type { Pod } from '../ports/request.ts';
 import type { Folder } from './folder.ts';
 import { type Fields, isAbsentOr, isCount, isDigestText, isFields, isText, toHolds } from './json-record.ts';
 import { type Note, openRecords, type Records } from './records.ts';
 import type { Scratch } from './scratch.ts';
-
-type Pod = {
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string;
-  readonly serviceAccount?: string;
-};
-
-/** One volume at one target path: a root of collection. */
-export type VolumeRecord = {
-  readonly volumeId: string;
-  readonly targetPath: string;
-  readonly fingerprint: string;
-  readonly anywhere: boolean;
-  /** The folder at the target path was there before the volume, and stays after it; a pod's never does. */
-  readonly keepsFolder?: boolean;
-  readonly reference: string;
-  readonly resolved: string;
-  readonly digest: Digest;
-  readonly manifest: Digest;
-  readonly view: string;
-  readonly bytes: number;
-  readonly inodes: number;
-  /** Every digest that it needs; empty in a record of an older version. */
-  readonly holds: readonly Digest[];
-  readonly pod?: Pod;
-  readonly publishedAt: number;
-};
 
 /** Volume records are not fsynced: a power cut ends every mount, and kubelet then publishes again. */
 export function openVolumes(folder: Folder, scratch: Scratch, note: Note): Promise<Records<VolumeRecord>> {
