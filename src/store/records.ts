@@ -3,7 +3,7 @@ import { closeSync, fstatSync, openSync, readFileSync, statSync, utimesSync } fr
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { startPace } from '../util/pace.ts';
+import { nextTurn, startPace } from '../util/pace.ts';
 import { unlessAbsent } from './absent.ts';
 import { writeAside } from './atomic-file.ts';
 import { attempt } from './failure.ts';
@@ -50,6 +50,8 @@ type File = { readonly text: string; readonly time: number };
 
 /** Files read at once by `list`: enough to keep a disk busy, too few to fill the thread pool's queue. */
 const readAhead = 32;
+/** Characters of a record that takes a turn of its own: some 0.3 ms of work, and there may be many such at once. */
+const large = 64 * 1024;
 const never = new AbortController().signal;
 
 /** Takes away the torn ones, with a note each. */
@@ -127,6 +129,7 @@ export async function openRecords<T>(
       const name = fileOf(key);
       const path = join(folder.path, name);
       const file = await unlessAbsent(readHere(path)).catch(thrown => passOver(path, thrown));
+      if (file !== undefined && file.text.length > large) await nextTurn();
       return file === undefined ? undefined : parse(name, file);
     },
     put: record =>

@@ -22,7 +22,8 @@ export function startPace(signal: AbortSignal): Pace {
 /** Those who rest, in the order in which they go on. */
 const resting: (() => void)[] = [];
 
-function nextTurn(): Promise<void> {
+/** Waits for a turn of the event loop in which no other work that waits here goes on. */
+export function nextTurn(): Promise<void> {
   return new Promise(resolve => {
     if (resting.push(resolve) === 1) setImmediate(wakeOne);
   });

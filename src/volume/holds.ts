@@ -47,7 +47,10 @@ export function createHolds(): Holds {
         add(id, 1);
         for (const seen of watches) seen.add(id);
       }
-      for (const id of unique) await removals.get(id)?.catch(() => undefined);
+      for (const id of unique) {
+        const removal = removals.get(id);
+        if (removal !== undefined) await removal.catch(() => undefined);
+      }
       let released = false;
       return {
         [Symbol.dispose]() {

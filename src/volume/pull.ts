@@ -4,6 +4,7 @@ import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
+import { startPace } from '../util/pace.ts';
 import { throughPauses } from '../util/pause.ts';
 import { openTenants } from '../util/tenants.ts';
 import { verifyLayers } from './absence.ts';
@@ -93,7 +94,9 @@ export function createPull(world: {
       tenants: openTenants(tenantOf(request)),
       hold: async (digest: Digest) => void stack.use(await holds.hold([digest])),
     };
+    const pace = startPace(signal); // there may be 20,000 layers, and each step looks at all of them
     const selected = await manifests.select(resolution.descriptor, platform, reference, source, signal);
+    await pace();
     const layersOf = planLayers(selected.manifest, selected.diffIds, selection, reference);
     const blueprint = {
       reference,
@@ -102,6 +105,7 @@ export function createPull(world: {
       selection,
       key: viewKey(selected.digest, selection),
     };
+    await pace();
     stack.use(await holds.hold(heldBy(blueprint)));
     return blueprint;
   };
@@ -164,16 +168,20 @@ export function createPull(world: {
       await content.admitAll(contentsOf(blueprint), signal);
     }
 
+    const pace = startPace(signal);
     const digests = digestsOf(blueprint);
     const record = async (): Promise<void> => {
       // What a volume had before a reboot says nothing of what its tag names now.
       if (request.pinned === undefined) await naming.record(toAnswer(resolution), digests);
     };
+    await pace();
     const found = await preparation.find(blueprint, content, signal);
     const caller = toCaller(request, resolution, onProgress);
     const view = found ?? (await build(blueprint, content, record, caller, signal));
     if (found !== undefined) await views.touch(blueprint.key);
+    await pace();
     await record();
+    await pace();
     const held = stack.move();
     return { reference, resolution, view, holds: digests, [Symbol.dispose]: () => held.dispose() };
   };
