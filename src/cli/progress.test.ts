@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
-import { stripVTControlCharacters } from 'node:util';
 import type { Progress } from '../ports/usecases.ts';
 import { formatProgress, openProgress } from './progress.ts';
 
@@ -44,18 +43,28 @@ test('without a terminal a long download is at most eleven lines', () => {
   assert.equal(text().trimEnd().split('\n').length, 11);
 });
 
-test('a terminal gets a bar that starts with what the cache held, and is cleared at the end', () => {
+test('a terminal gets a line for each layer and one for all, drawn again in place and gone at the end', () => {
   const { stream, text } = remember(true);
+  const current = [{ name: 'weights.bin', bytes: 400, totalBytes: 900, bytesPerSecond: 50 }];
   {
     using view = openProgress(stream, 'text');
     view.update({ ...at(0, 0), phase: 'resolve' });
-    view.update(at(500));
+    view.update({ ...at(500), current });
     view.update(at(1000));
   }
-  const shown = stripVTControlCharacters(text());
-  assert.doesNotMatch(shown, /resolve|NaN/);
-  assert.match(shown, /download .* 50 % \| 500 B of 1\.0 KiB \| 1 of 5 layers \| 0 B\/s/);
-  assert.match(text(), /\u001b\[\?25h/, 'the cursor is shown again');
+  const [first, second, third, end] = text()
+    .split(/\u001b\[(\d)A\r\u001b\[J/)
+    .filter((_, index) => index % 2 === 0);
+  assert.match(first ?? '', /^weights\.bin +44 % .*\ndownload +50 % .*1 of 5 layers.*\n$/s);
+  assert.match(second ?? '', /^download +100 % .*\n$/);
+  assert.deepEqual([third, end], ['', undefined], 'nothing is left');
+});
+
+test('a terminal shows nothing where names alone were asked for', () => {
+  const { stream, text } = remember(true);
+  using view = openProgress(stream, 'name');
+  view.update(at(500));
+  assert.equal(text(), '');
 });
 
 test('what is waited for is a line, on a terminal too', () => {

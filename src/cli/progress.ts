@@ -1,18 +1,9 @@
-import { Presets, SingleBar } from 'cli-progress';
+import { createRate } from '../util/rate.ts';
 import { formatSize } from '../util/size.ts';
 import type { OutputFormat } from './output.ts';
+import { formatBlock, layersOf, percent, type Reached } from './progress-lines.ts';
 import type { Terminal } from './shell.ts';
 
-/** How far something is. `totalBytes` is 0 while that is not known; `layers` only where they are counted. */
-export type Reached = {
-  readonly phase: string;
-  readonly bytes: number;
-  readonly totalBytes: number;
-  readonly layers?: number;
-  readonly totalLayers?: number;
-  /** What it waits for. */
-  readonly waits?: string;
-};
 export type ProgressView = Disposable & {
   update(reached: Reached): void;
   /** Makes room for other lines; the next update shows it again. */
@@ -20,12 +11,12 @@ export type ProgressView = Disposable & {
 };
 
 /**
- * On stderr: a bar on a terminal; elsewhere a line for each phase and each tenth of the bytes, unless a program reads the
+ * On stderr: on a terminal a line for each layer under way, and one for all; elsewhere a line for each phase and each tenth of the bytes, unless a program reads the
  * result, and none where names alone were asked for.
  */
 export function openProgress(stderr: Terminal['stderr'], output: OutputFormat): ProgressView {
   if (output === 'name') return silent;
-  if (stderr.isTTY === true) return openBar(stderr);
+  if (stderr.isTTY === true) return openBlock(stderr);
   return output === 'text' ? openLines(stderr) : silent;
 }
 
@@ -40,39 +31,37 @@ export function formatProgress(reached: Reached): string {
   return `${phase} ${percent(bytes, totalBytes)} % (${parts.join(', ')})`;
 }
 
-function layersOf({ layers, totalLayers }: Reached): readonly string[] {
-  return layers === undefined ? [] : [`${layers} of ${totalLayers} layers`];
-}
+/** Columns of a terminal that does not say how many it has. */
+const usualColumns = 80;
 
-function openBar(stream: Terminal['stderr']): ProgressView {
-  const format = '{phase} {bar} {percentage} % | {parts}';
-  const bar = new SingleBar(
-    { stream, format, barsize: 24, hideCursor: true, clearOnComplete: true },
-    Presets.shades_grey,
-  );
+function openBlock(stream: Terminal['stderr']): ProgressView {
+  const rate = createRate(10_000);
+  let drawn = 0;
   let waited: string | undefined;
-  let first: { readonly bytes: number; readonly time: number } | undefined;
+  const hide = (): void => {
+    if (drawn > 0) stream.write(`\u001b[${drawn}A\r\u001b[J`);
+    drawn = 0;
+  };
   return {
     update(progress) {
       const { bytes, totalBytes, waits } = progress;
+      const measured = rate(bytes, performance.now());
+      hide();
       if (waits !== waited) {
         waited = waits;
-        bar.stop();
         if (waits !== undefined) stream.write(`${formatProgress(progress)}\n`);
       }
       if (totalBytes === 0 || waits !== undefined) return;
-      // What the cache held already has no speed.
-      first ??= { bytes, time: performance.now() };
-      const seconds = Math.max((performance.now() - first.time) / 1000, 0.001);
-      const rate = `${formatSize((bytes - first.bytes) / seconds)}/s`;
-      const parts = [`${formatSize(bytes)} of ${formatSize(totalBytes)}`, ...layersOf(progress), rate];
-      const payload = { phase: progress.phase.padEnd('download'.length), parts: parts.join(' | ') };
-      if (!bar.isActive) bar.start(totalBytes, bytes, payload);
-      bar.setTotal(totalBytes);
-      bar.update(bytes, payload);
+      // One column less: some terminals wrap at a full line.
+      const lines = formatBlock(
+        { bytesPerSecond: measured, ...progress },
+        (stream.columns ?? usualColumns) - 1,
+      );
+      stream.write(lines.map(line => `${line}\n`).join(''));
+      drawn = lines.length;
     },
-    hide: () => bar.stop(),
-    [Symbol.dispose]: () => bar.stop(),
+    hide,
+    [Symbol.dispose]: hide,
   };
 }
 
@@ -88,9 +77,4 @@ function openLines(stream: Terminal['stderr']): ProgressView {
     hide: () => {},
     [Symbol.dispose]: () => {},
   };
-}
-
-/** Rounded down: 100 only when all is there. */
-function percent(bytes: number, totalBytes: number): number {
-  return totalBytes === 0 ? 0 : Math.floor((bytes / totalBytes) * 100);
 }

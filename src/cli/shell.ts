@@ -8,7 +8,7 @@ import { formatResult, type OutputFormat, type Result } from './output.ts';
 export type Terminal = {
   readonly stdin: Readable;
   readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
-  readonly stderr: Writable & { readonly isTTY?: boolean };
+  readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Milliseconds since 1970. */
   now(): number;

@@ -47,7 +47,16 @@ export function fromResolved({ reference, descriptor, cached }: Resolved): WireR
 }
 
 export function fromProgress(progress: Progress): WireProgress {
-  const { phase, bytes, totalBytes, layers, totalLayers, bytesPerSecond, waits = '' } = progress;
+  const {
+    phase,
+    bytes,
+    totalBytes,
+    layers,
+    totalLayers,
+    bytesPerSecond,
+    current = [],
+    waits = '',
+  } = progress;
   return {
     phase: phases[phase],
     bytes,
@@ -55,6 +64,12 @@ export function fromProgress(progress: Progress): WireProgress {
     layers,
     total_layers: totalLayers,
     bytes_per_second: bytesPerSecond,
+    current: current.map(layer => ({
+      name: layer.name,
+      bytes: layer.bytes,
+      total_bytes: layer.totalBytes,
+      bytes_per_second: layer.bytesPerSecond,
+    })),
     waits,
   };
 }

@@ -5,6 +5,7 @@ import type {
   ArtifactDetail,
   ArtifactSummary,
   Freed,
+  LayerProgress,
   Progress,
   Pulled,
   PullStatus,
@@ -15,6 +16,7 @@ import type {
 import type { ArtifactSummary__Output } from './wire/ociartifact/v1/ArtifactSummary.ts';
 import type { Freed__Output } from './wire/ociartifact/v1/Freed.ts';
 import type { InspectResponse__Output } from './wire/ociartifact/v1/InspectResponse.ts';
+import type { LayerProgress__Output } from './wire/ociartifact/v1/LayerProgress.ts';
 import type { Progress__Output } from './wire/ociartifact/v1/Progress.ts';
 import type { PullStatus__Output } from './wire/ociartifact/v1/PullStatus.ts';
 import type { Pulled__Output } from './wire/ociartifact/v1/Pulled.ts';
@@ -57,8 +59,14 @@ export function toProgress(wire: Progress__Output): Progress {
     layers,
     totalLayers: wire.total_layers,
     bytesPerSecond,
+    ...(wire.current.length === 0 ? {} : { current: wire.current.map(toLayerProgress) }),
     ...(waits === '' ? {} : { waits }),
   };
+}
+
+function toLayerProgress(wire: LayerProgress__Output): LayerProgress {
+  const { name, bytes, total_bytes: totalBytes, bytes_per_second: bytesPerSecond } = wire;
+  return { name, bytes, totalBytes, bytesPerSecond };
 }
 
 export function toPulled(wire: Pulled__Output): Pulled {

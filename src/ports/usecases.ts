@@ -16,8 +16,18 @@ export type Progress = {
   readonly totalLayers: number;
   /** Over the last ten seconds. */
   readonly bytesPerSecond: number;
+  /** The layers that are downloaded or unpacked now; of many the first few. */
+  readonly current?: readonly LayerProgress[];
   /** What it waits for, for people. */
   readonly waits?: string;
+};
+
+/** A layer under way. `name`: its title, or its media type. */
+export type LayerProgress = {
+  readonly name: string;
+  readonly bytes: number;
+  readonly totalBytes: number;
+  readonly bytesPerSecond: number;
 };
 
 /** A volume as callers see it. */

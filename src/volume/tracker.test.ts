@@ -41,6 +41,27 @@ test('what is here of a layer is not told of before it may be, and counts for th
   assert.deepEqual(reached(), [300, 3, 'unpack']);
 });
 
+test('a report names the layers under way that may be told of, by title or media type', () => {
+  const titled = {
+    ...own,
+    descriptor: { ...own.descriptor, annotations: { 'org.opencontainers.image.title': 'w.bin' } },
+  };
+  let last: Progress | undefined;
+  const tracker = createTracker({
+    plans: [titled, strange, held],
+    missing: [titled, strange, held],
+    here: layer => (layer === held ? 0 : 40),
+    isShown: layer => layer !== strange,
+    report: progress => {
+      last = progress;
+    },
+  });
+  assert.deepEqual(last?.current, [{ name: 'w.bin', bytes: 40, totalBytes: 100, bytesPerSecond: 0 }]);
+  tracker.done(titled);
+  tracker.tick();
+  assert.equal(last?.current, undefined);
+});
+
 test('the rate is of what came, and not of what was here', async () => {
   let here = 90;
   let last: Progress | undefined;

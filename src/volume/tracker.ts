@@ -1,9 +1,14 @@
 import type { LayerPlan } from '../oci/plan.ts';
 import type { Pause } from '../util/pause.ts';
-import { createRate } from '../util/rate.ts';
+import { createRate, type Rate } from '../util/rate.ts';
 import { whilePaused } from './progress.ts';
 import { footprint } from './leases.ts';
-import type { Progress } from '../ports/usecases.ts';
+import type { LayerProgress, Progress } from '../ports/usecases.ts';
+
+/** Layers that a report names: more than are downloaded at once, and as many as a terminal shows. */
+const mostCurrent = 16;
+const longestName = 200;
+const title = 'org.opencontainers.image.title';
 
 /** As if all of it were there. */
 export function totals(plans: readonly LayerPlan[]): Omit<Progress, 'phase'> {
@@ -38,6 +43,15 @@ export function createTracker(world: {
   const whole = totals(plans);
   const rate = createRate(10_000);
   const lacking = (layer: LayerPlan, size: number): number => (open.has(layer) ? size - here(layer) : 0);
+  const rates = new Map<LayerPlan, Rate>();
+  const reach = (layer: LayerPlan, now: number): LayerProgress => {
+    const { size: totalBytes, mediaType, annotations } = layer.descriptor;
+    const bytes = here(layer);
+    const own = rates.get(layer) ?? createRate(10_000);
+    rates.set(layer, own);
+    const name = (annotations[title] || mediaType).slice(0, longestName);
+    return { name, bytes, totalBytes, bytesPerSecond: Math.round(own(bytes, now)) };
+  };
   const tick = (): void => {
     let left = 0;
     let layersLeft = 0;
@@ -47,9 +61,14 @@ export function createTracker(world: {
       if (!shown || open.has(layer)) layersLeft++;
     }
     const bytes = whole.totalBytes - left;
-    const bytesPerSecond = Math.round(rate(bytes, performance.now()));
+    const now = performance.now();
+    const bytesPerSecond = Math.round(rate(bytes, now));
+    const current = missing.filter(layer => open.has(layer) && isShown(layer) && here(layer) > 0);
     const reached: Progress = {
       ...whole,
+      ...(current.length === 0
+        ? {}
+        : { current: current.slice(0, mostCurrent).map(layer => reach(layer, now)) }),
       bytes,
       bytesPerSecond,
       layers: plans.length - layersLeft,

@@ -122,7 +122,12 @@ export const pullsUnderWay: readonly PullStatus[] = [
   },
   {
     since: noon - 100_000,
-    progress: { ...at('download', 43), totalBytes: 7 * 2 ** 30, bytesPerSecond: 3 * 2 ** 20 },
+    progress: {
+      ...at('download', 43),
+      totalBytes: 7 * 2 ** 30,
+      bytesPerSecond: 3 * 2 ** 20,
+      current: [{ name: 'w.bin', bytes: 43, totalBytes: 7 * 2 ** 30, bytesPerSecond: 3 * 2 ** 20 }],
+    },
     wanters: [{ reference: 'registry.example/a:1', digest: other, kind: 'command', targetPath: '/mnt/a' }],
   },
 ];
