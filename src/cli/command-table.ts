@@ -28,6 +28,8 @@ type Entry = {
   readonly summary: string;
   readonly about: string;
   readonly flags?: (command: Command) => Command;
+  /** Whether it asks the registry of a reference. */
+  readonly asks?: boolean;
   /** What it obeys where no daemon works for it. */
   readonly direct?: readonly (Topic | keyof Settings)[];
 };
@@ -36,11 +38,20 @@ const pulls: readonly Topic[] = ['registries', 'credentials', 'signatures', 'dow
 
 /** The commands that work through the daemon, or on the state directory directly. */
 export function addCommands(program: Command, act: Act): void {
-  const add = ({ usage, aliases = [], summary, about, flags = same, direct = [] }: Entry): Command => {
+  const add = ({
+    usage,
+    aliases = [],
+    summary,
+    about,
+    flags = same,
+    asks = false,
+    direct = [],
+  }: Entry): Command => {
     const command = flags(program.command(usage).aliases(aliases).summary(summary).description(about));
     const reference = command.registeredArguments.find(argument => argument.name() === 'reference');
     reference?.argParser(verifyReference);
-    return addDirectFlags(addDaemonFlags(addOutput(command)), direct);
+    addDaemonFlags(addOutput(command));
+    return addDirectFlags(asks ? addTransport(command) : command, direct);
   };
 
   program.commandsGroup('Node:');
@@ -50,7 +61,7 @@ export function addCommands(program: Command, act: Act): void {
     about:
       'Shows the daemon, the disk of its cache, its volumes, broken configuration files and the pulls under way.',
     direct: ['registries', 'credentials', 'pods', 'signatures'],
-  }).action(act(status, () => 'ask'));
+  }).action(act(status, () => 'read'));
 
   program.commandsGroup('Artifacts:');
   add({
@@ -59,13 +70,12 @@ export function addCommands(program: Command, act: Act): void {
     about:
       'Pulls an artifact into the cache, so that a volume of it is mounted at once. An interrupted pull continues where it stopped when the command is repeated.',
     flags: command =>
-      addTransport(
-        addSelection(
-          addCredentials(
-            command.option('--cancel', 'end the pulls of it that are under way, whoever wants them'),
-          ),
+      addSelection(
+        addCredentials(
+          command.option('--cancel', 'end the pulls of it that are under way, whoever wants them'),
         ),
       ),
+    asks: true,
     direct: pulls,
   }).action(act(pull, ({ cancel }: Options) => (cancel === true ? 'ask' : 'begin')));
   add({
@@ -79,7 +89,8 @@ export function addCommands(program: Command, act: Act): void {
     usage: 'resolve <reference>',
     summary: 'show what a reference names at its registry',
     about: 'Asks the registry which digest a reference names. Downloads nothing.',
-    flags: command => addTransport(addCredentials(command)),
+    flags: addCredentials,
+    asks: true,
     direct: ['registries', 'credentials'],
   }).action(act(resolve, () => 'ask'));
   add({
@@ -143,7 +154,8 @@ export function addCommands(program: Command, act: Act): void {
     usage: 'mount <reference> <dir>',
     summary: 'mount an artifact read-only at a directory',
     about: 'Mounts an artifact read-only at a directory. The directory is created if it does not exist.',
-    flags: command => addTransport(addSelection(addCredentials(command))),
+    flags: command => addSelection(addCredentials(command)),
+    asks: true,
     direct: pulls,
   }).action(act(mount, () => 'begin'));
   add({

@@ -62,8 +62,12 @@ async function* guarded<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncI
   } catch (thrown) {
     signal.throwIfAborted();
     if (thrown instanceof ArtifactError) throw thrown;
-    const why = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new ArtifactError('invalid', `the archive is not a tar, or not all of one: ${why}`, thrown);
+    // Its advice to gunzip is not for what is read here: gzip and zstd are recognised before.
+    const why = (thrown instanceof Error ? thrown.message : String(thrown)).replace(
+      /\. Maybe the tar .*$/,
+      '',
+    );
+    throw new ArtifactError('invalid', `the archive is not a tar, or is incomplete: ${why}`, thrown);
   }
 }
 
