@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
@@ -32,7 +32,7 @@ async function run(lines: string, node: TestNode, host: string): Promise<string>
   const env = {
     PATH: `${dirname(process.execPath)}:${dirname(toolPath('oras'))}:${process.env['PATH']}`,
     HOME: node.path,
-    CSI_ENDPOINT: `unix://${node.socket}`,
+    ...(existsSync(node.socket) ? { CSI_ENDPOINT: `unix://${node.socket}` } : {}),
     OCI_ARTIFACT_STATE_DIR: node.stateDir,
     OCI_ARTIFACT_KUBELET_DIR: node.kubeletDir,
     OCI_ARTIFACT_REGISTRIES_CONF_DIR: node.registriesConfDir,

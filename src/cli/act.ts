@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { formatFlag, toSettings } from './command-line.ts';
 import { endsBy, toDeadline } from './deadline.ts';
-import { findSocket, formatEndpoints, toEndpoints } from './endpoints.ts';
+import { findSocket, formatEndpoints, isNamed, toEndpoints } from './endpoints.ts';
 import { toKeys } from './flag-topics.ts';
 import { flags } from './flags.ts';
 import type { Builder, House } from './house.ts';
@@ -42,6 +42,11 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
       return builder.connect(socket);
     }
     const silence = direct ? '' : `no daemon answers on ${formatEndpoints(endpoints)}`;
+    if (!direct && isNamed(options, terminal)) {
+      const advice =
+        'start the daemon, or correct --endpoint (CSI_ENDPOINT), or give --state-dir in its place to work on a state directory';
+      throw new ArtifactError('unavailable', `${silence}; ${advice}`);
+    }
     if (use === 'change' || use === 'read') await verifyThere(stateDir, silence);
     const { output } = toOutput(options, terminal);
     // What a daemon tells in its log is noise in a shell, unless it was asked for.
@@ -99,7 +104,7 @@ async function verifyThere(stateDir: string, silence: string): Promise<void> {
     if (errno !== 'ENOENT' && errno !== 'ENOTDIR') throw error;
     const absence = `there is no state directory ${stateDir}`;
     if (silence === '') throw new ArtifactError('invalid', `${absence}; correct --state-dir`, error);
-    const advice = 'start the daemon, or correct --endpoint (CSI_ENDPOINT) or --state-dir';
+    const advice = 'start the daemon, or say where it is with --endpoint (CSI_ENDPOINT) or --state-dir';
     throw new ArtifactError('unavailable', `${silence}, and ${absence}; ${advice}`, error);
   }
 }

@@ -14,9 +14,14 @@ export function toEndpoints(
   terminal: Pick<Terminal, 'environment'>,
 ): readonly string[] {
   const { endpoint, kubeletDir, driverName } = settings;
-  const isNamed =
-    options['endpoint'] !== undefined || terminal.environment[formatVariable('endpoint')] !== undefined;
-  return isNamed ? [endpoint] : [join(kubeletDir, 'plugins', driverName, 'csi.sock'), endpoint];
+  return isNamed(options, terminal)
+    ? [endpoint]
+    : [join(kubeletDir, 'plugins', driverName, 'csi.sock'), endpoint];
+}
+
+/** Whether the caller says where the daemon listens. */
+export function isNamed(options: Options, terminal: Pick<Terminal, 'environment'>): boolean {
+  return options['endpoint'] !== undefined || terminal.environment[formatVariable('endpoint')] !== undefined;
 }
 
 /** The first of these sockets on which a daemon answers. @throws as answers. */

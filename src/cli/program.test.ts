@@ -3,7 +3,7 @@ import { createServer } from 'node:http2';
 import { createServer as createSilentServer } from 'node:net';
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { Logger } from 'pino';
 import { nodeStatus } from '../../test/support/samples.ts';
@@ -115,7 +115,7 @@ test('version names both sides, and why one of them is not known', async () => {
   const alone = await runShell(['version']);
   assert.match(
     alone.stdout,
-    /^client: oci-artifact-csi \d+\.\d+\.\d+ \(node v26.*\)\ndaemon: none answers on unix:\/\/\/nowhere\/csi\.sock\n$/,
+    /^client: oci-artifact-csi \d+\.\d+\.\d+ \(node v26.*\)\ndaemon: none answers on unix:\/\/\/nowhere\/\S+ or unix:\/\/\/csi\/csi\.sock\n$/,
   );
   await using folder = await temporaryFolder();
   const socket = join(folder.path, 'csi.sock');
@@ -153,7 +153,7 @@ test('no command at all shows the help and exits 2', async () => {
 
 test('a command works through the socket where a daemon answers, and on its own folder if told so', async () => {
   await using folder = await temporaryFolder();
-  const socket = join(folder.path, 'csi.sock');
+  const socket = join(folder.path, 'plugins/driver.example/csi.sock');
   const endpoint = `unix://${socket}`;
   const [state, other] = [join(folder.path, 'state'), join(folder.path, 'other')];
   await mkdir(state);
@@ -171,15 +171,20 @@ test('a command works through the socket where a daemon answers, and on its own 
     },
   };
   const run = async (argv: readonly string[]): Promise<string> => {
-    const environment = { CSI_ENDPOINT: endpoint, OCI_ARTIFACT_STATE_DIR: state };
+    const environment = {
+      OCI_ARTIFACT_KUBELET_DIR: folder.path,
+      OCI_ARTIFACT_DRIVER_NAME: 'driver.example',
+      OCI_ARTIFACT_STATE_DIR: state,
+    };
     const { stderr, code } = await runShell(argv, { builder, environment });
     assert.equal(code, 0);
     return stderr;
   };
 
-  const said = `oci-artifact-csi: no daemon answers on ${endpoint}; using the state directory ${state}\n`;
+  const said = `oci-artifact-csi: no daemon answers on ${endpoint} or unix:///csi/csi.sock; using the state directory ${state}\n`;
   assert.equal(await run(['ls']), said);
   assert.equal(await run(['ls', '--output', 'json']), '', 'a program reads this');
+  await mkdir(dirname(socket), { recursive: true });
   const server = createServer().listen(socket);
   await once(server, 'listening');
   try {
@@ -191,6 +196,19 @@ test('a command works through the socket where a daemon answers, and on its own 
   }
   const [opened, connected] = [`open ${state}`, `connect ${socket}`];
   assert.deepEqual(asked, [opened, opened, connected, `open ${other}`, connected]);
+});
+
+test('a socket that is named and nobody serves is an error, and no state directory is used in its place', async () => {
+  const builder = { open: async () => assert.fail('it was opened') };
+  const endpoint = 'unix:///nowhere/csi.sock';
+  for (const line of ['pull z', 'mount z /z', 'load /', 'resolve z', 'ls', 'prune', 'status']) {
+    const said = `oci-artifact-csi: no daemon answers on ${endpoint}; start the daemon, or correct --endpoint (CSI_ENDPOINT), or give --state-dir in its place to work on a state directory\n`;
+    const named = [
+      await runShell(line.split(' '), { environment: { CSI_ENDPOINT: endpoint }, builder }),
+      await runShell([...line.split(' '), '--endpoint', endpoint, '--state-dir', '/'], { builder }),
+    ];
+    for (const ran of named) assert.deepEqual([ran.code, ran.stderr], [exitCodes.unavailable, said], line);
+  }
 });
 
 test('only a command that begins something makes a state folder', async () => {
@@ -212,8 +230,11 @@ test('only a command that begins something makes a state folder', async () => {
     const builder = { open: async () => assert.fail('it was opened') };
     const ran = await runShell(line.split(' '), { environment, builder });
     assert.equal(ran.code, exitCodes.unavailable, line);
-    const start = `oci-artifact-csi: no daemon answers on unix:///nowhere/csi.sock, and ${shown}; start`;
-    assert.ok(ran.stderr.startsWith(start), ran.stderr);
+    assert.match(
+      ran.stderr,
+      /^oci-artifact-csi: no daemon answers on unix:\/\/\/nowhere\/\S+ or \S+csi\.sock, and /,
+    );
+    assert.ok(ran.stderr.includes(`, and ${shown}; start the daemon`), ran.stderr);
     const named = await runShell([...line.split(' '), '--state-dir', absent], { builder });
     assert.equal(named.code, exitCodes.invalid);
     assert.equal(named.stderr, `oci-artifact-csi: ${shown}; correct --state-dir\n`);

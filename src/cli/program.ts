@@ -19,8 +19,9 @@ const about = `Mounts OCI artifacts read-only into Kubernetes pods.
 A reference is short or full: model:1, ghcr.io/org/model:1, or
 ghcr.io/org/model@sha256:<hex>
 
-Commands talk to the daemon at --endpoint. If there is none, or --state-dir is
-given without --endpoint, they use the state directory directly.`;
+Commands talk to the daemon at --endpoint, which must answer, else to the daemon
+of this node. If none answers there, or --state-dir is given without --endpoint,
+they use the state directory directly.`;
 
 const variables = `Each flag of this list is also an environment variable, OCI_ARTIFACT_ and its
 name in capitals (OCI_ARTIFACT_CACHE_HIGH for --cache-high), unless another name

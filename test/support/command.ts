@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
@@ -24,10 +26,11 @@ export function startCommand(node: TestNode, argv: readonly string[]): ChildProc
   return spawn(process.execPath, [main, ...argv], { env: environmentOf(node), timeout: 20_000 });
 }
 
+/** Names the socket only where one is: a named one that nobody serves is an error. */
 function environmentOf(node: TestNode): NodeJS.ProcessEnv {
   return {
     PATH: process.env['PATH'],
-    CSI_ENDPOINT: `unix://${node.socket}`,
+    ...(existsSync(node.socket) ? { CSI_ENDPOINT: `unix://${node.socket}` } : {}),
     OCI_ARTIFACT_STATE_DIR: node.stateDir,
     OCI_ARTIFACT_KUBELET_DIR: node.kubeletDir,
     OCI_ARTIFACT_REGISTRIES_CONF: node.registriesConf,
@@ -78,5 +81,6 @@ export async function runCommandHere(
 
 /** What it says first where no daemon answers. */
 export function usesStateDir(node: TestNode): string {
-  return `oci-artifact-csi: no daemon answers on unix://${node.socket}; using the state directory ${node.stateDir}\n`;
+  const socket = join(node.kubeletDir, 'plugins/oci-artifact.csi.internal/csi.sock');
+  return `oci-artifact-csi: no daemon answers on unix://${socket} or unix:///csi/csi.sock; using the state directory ${node.stateDir}\n`;
 }

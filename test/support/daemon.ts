@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -124,7 +124,9 @@ export async function spawnDaemon(node: TestNode, options: DaemonOptions = {}): 
     [Symbol.asyncDispose]: async () => {
       client.close();
       streams.close();
+      const isOurs = child.alive();
       await child[Symbol.asyncDispose]();
+      if (isOurs) await rm(node.socket, { force: true });
       process.off('exit', unmountAtExit);
     },
   };

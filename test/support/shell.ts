@@ -24,7 +24,7 @@ export type Around = {
 
 /** What is said first where no daemon answers, and nothing was asked for that could be read by a program. */
 export const onFolder =
-  'oci-artifact-csi: no daemon answers on unix:///nowhere/csi.sock; using the state directory /\n';
+  'oci-artifact-csi: no daemon answers on unix:///nowhere/plugins/oci-artifact.csi.internal/csi.sock or unix:///csi/csi.sock; using the state directory /\n';
 
 /** Runs a command line on fakes; whatever a test did not give must not be called. */
 export async function runShell(argv: readonly string[], around: Around = {}): Promise<Ran> {
@@ -42,7 +42,7 @@ export async function runShell(argv: readonly string[], around: Around = {}): Pr
     }),
     stderr: stderr.stream,
     environment: {
-      CSI_ENDPOINT: 'unix:///nowhere/csi.sock',
+      OCI_ARTIFACT_KUBELET_DIR: '/nowhere',
       OCI_ARTIFACT_STATE_DIR: '/',
       ...around.environment,
     },
