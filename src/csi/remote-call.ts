@@ -6,8 +6,9 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { ArtifactError, type ErrorCode, toArtifactError } from '../util/error.ts';
+import { errorCodeOf } from './status.ts';
 
-/** What the statuses of csi/status.ts say again; two codes share UNAVAILABLE. */
+/** What a status says that names no code of ours: gRPC's own, or that of an older daemon. */
 const codes: Readonly<Partial<Record<status, ErrorCode>>> = {
   [status.INVALID_ARGUMENT]: 'invalid',
   [status.ALREADY_EXISTS]: 'exists',
@@ -40,7 +41,7 @@ export function openCalls(client: Pick<Client, 'getChannel'>, socketPath: string
   const toThrown = (error: unknown, signal?: AbortSignal): ArtifactError => {
     if (signal?.aborted === true) return toArtifactError(signal.reason);
     if (!isServiceError(error)) return toArtifactError(error);
-    const code = codes[error.code] ?? 'internal';
+    const code = errorCodeOf(error.metadata) ?? codes[error.code] ?? 'internal';
     // Where the connection is gone, these are words of the client, and say nothing to people.
     const isGone = client.getChannel().getConnectivityState(false) !== connectivityState.READY;
     if (!isGone || error.code !== status.UNAVAILABLE) return new ArtifactError(code, error.details, error);

@@ -152,8 +152,10 @@ test('an error of the daemon keeps its code and its message', async () => {
     'unauthenticated',
     'denied',
     'unmountable',
+    'corrupt',
     'unavailable',
     'busy',
+    'cancelled',
     'exhausted',
     'unimplemented',
     'internal',
@@ -171,8 +173,6 @@ test('an error of the daemon keeps its code and its message', async () => {
       wanted,
     );
   }
-  code = 'corrupt'; // shares its status
-  await assert.rejects(remote.artifacts.list(), { code: 'unavailable' });
 });
 
 test('a caller that leaves ends the call at the daemon', async () => {

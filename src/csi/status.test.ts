@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import fc from 'fast-check';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
-import { toStatus } from './status.ts';
+import { errorCodeOf, toStatus } from './status.ts';
 
 const table: Readonly<Record<ErrorCode, keyof typeof status>> = {
   invalid: 'INVALID_ARGUMENT',
@@ -24,7 +24,9 @@ const table: Readonly<Record<ErrorCode, keyof typeof status>> = {
 test('every error code has the status that kubelet must see', () => {
   for (const [code, name] of Object.entries(table) as [ErrorCode, keyof typeof status][]) {
     const error = new ArtifactError(code, `what failed: ${code}`, new Error('a cause'));
-    assert.deepEqual(toStatus(error), { code: status[name], details: `what failed: ${code}` });
+    const { metadata, ...sent } = toStatus(error);
+    assert.deepEqual(sent, { code: status[name], details: `what failed: ${code}` });
+    assert.equal(errorCodeOf(metadata), code);
   }
 });
 

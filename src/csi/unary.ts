@@ -137,7 +137,7 @@ async function perform<Response>(
       error = explain(thrown, aborting.signal);
       const failed = toStatus(error);
       code = failed.code;
-      settle({ kind: 'failed', status: { code, details: redact(failed.details, secrets) } });
+      settle({ kind: 'failed', status: { ...failed, details: redact(failed.details, secrets) } });
     }
     const milliseconds = performance.now() - started;
     logCall(edge.log, { method, note, milliseconds, code, error, secrets });
