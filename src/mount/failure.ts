@@ -16,6 +16,12 @@ export function toMountError(thrown: unknown, doing: string): ArtifactError {
         `the kernel does not let this process ${doing} (${why}): ${bePrivileged}`,
         thrown,
       );
+    case 'EROFS':
+      return new ArtifactError(
+        'unavailable',
+        `cannot ${doing}: the filesystem there is read-only; mount it for writing`,
+        thrown,
+      );
     case 'ENOSPC':
       return new ArtifactError(
         'internal',

@@ -14,7 +14,10 @@ type Target = { readonly path: string; readonly anywhere: boolean; readonly keep
 
 /** Mounts in the mount namespace of this process. Disposing it closes its descriptors and leaves the mounts. */
 export type KernelMounter = Disposable & {
-  /** What is at the target; `view` is the folder that should be mounted there. @throws `invalid`. */
+  /**
+   * What is at the target; `view` is the folder that should be mounted there, undefined before it is known.
+   * @throws `invalid`, then also for a target where none may be mounted.
+   */
   state(target: Target, view: string | undefined): Promise<State>;
   /**
    * @throws `invalid`; `exists` when the target is not an empty folder; `denied` when the kernel refuses; `unavailable`
@@ -36,6 +39,8 @@ export type KernelMounter = Disposable & {
  */
 export function openMounter(options: {
   readonly kubeletDir: string;
+  /** Nothing is mounted in it. */
+  readonly stateDir?: string;
   /** Whether kubelet is in another mount namespace. */
   readonly isApart?: boolean;
 }): KernelMounter {
@@ -56,6 +61,18 @@ export function openMounter(options: {
     );
   }
 
+  /** No symlink is followed on the way to a target, so what it is in can be told by its words. */
+  function verifyOpen({ path, anywhere }: Target): void {
+    if (!anywhere) return;
+    for (const [closed, what] of closedDirectories(options.stateDir)) {
+      if (!`${path}/`.startsWith(`${closed}/`)) continue;
+      throw new ArtifactError(
+        'invalid',
+        `cannot mount at ${path}: it is in ${what}; choose another directory`,
+      );
+    }
+  }
+
   /** Below the kubelet folder a path is spelled as kubelet does, which may be by way of a symlink. */
   function spell(mountPoint: string, kubelet: Folder): string {
     const real = `${pathOf(kubelet.fd)}/`;
@@ -64,10 +81,12 @@ export function openMounter(options: {
 
   return {
     async state(target, view) {
+      if (view === undefined) verifyOpen(target);
       using place = locate(target);
       return place === undefined ? { kind: 'absent' } : await inspect(place, view);
     },
     async mount(view, target, flags) {
+      verifyOpen(target);
       using place = locate(target);
       if (place === undefined) {
         const folder = posix.dirname(target.path);
@@ -105,6 +124,19 @@ export function openMounter(options: {
     },
     [Symbol.dispose]: () => top[Symbol.dispose](),
   };
+}
+
+/** Where the caller of a command may not have a volume, each with what it is. */
+function closedDirectories(stateDir: string | undefined): readonly (readonly [string, string])[] {
+  const kernel = ['/proc', '/sys'].map(path => [path, `${path}, which the kernel owns`] as const);
+  if (stateDir === undefined) return kernel;
+  const what = `the state directory ${stateDir}`;
+  return [...kernel, [posix.resolve(stateDir), what], [toReal(stateDir), what]];
+}
+
+function toReal(path: string): string {
+  using folder = openIfThere(path);
+  return folder === undefined ? path : pathOf(folder.fd);
 }
 
 /** The one mistake in a DaemonSet that all else works with. */

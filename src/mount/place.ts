@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { type Folder, openBeneath } from '../util/libc-folder.ts';
+import { shorten } from '../util/printable.ts';
 
 /** A target as an open folder and one name in it, so that nothing done there can be led elsewhere. */
 export type Place = Disposable & {
@@ -8,6 +9,10 @@ export type Place = Disposable & {
   readonly parent: Folder;
   readonly name: string;
 };
+
+/** PATH_MAX without its NUL, and NAME_MAX of Linux. */
+const longestPath = 4095;
+const longestName = 255;
 
 /**
  * The part of a target path below the folder where its walk starts. Lexical only.
@@ -19,6 +24,13 @@ export function parseBelow(path: string, start: string): string {
     throw new ArtifactError(
       'invalid',
       `target path ${JSON.stringify(path)} is not an absolute path free of ".", "..", "//" and a slash at its end`,
+    );
+  }
+  const name = path.split('/').find(part => Buffer.byteLength(part) > longestName);
+  if (name !== undefined || Buffer.byteLength(path) > longestPath) {
+    throw new ArtifactError(
+      'invalid',
+      `the target path ${shorten(path, longestName)} is too long: it may have ${longestPath} bytes, and each name in it ${longestName}; choose a shorter one`,
     );
   }
   const prefix = start === '/' ? start : `${start}/`;
@@ -67,6 +79,13 @@ function open(from: Folder, path: string, whole: string): Folder | undefined {
         throw new ArtifactError(
           'invalid',
           `${whole} is a file or goes through one, and must be a directory; remove it`,
+          error,
+        );
+      case 'EACCES':
+      case 'EPERM':
+        throw new ArtifactError(
+          'denied',
+          `this process may not enter ${whole}; give a directory that root can enter`,
           error,
         );
       default:

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { type KubeletFolder, kubeletFolder } from '../../test/support/kubelet-folder.ts';
 import { mountsBelow } from '../../test/support/mounts.ts';
 import { runProgram } from '../../test/support/program.ts';
+import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { needs } from '../../test/support/tools.ts';
 import { openMounter } from './mounter.ts';
 
@@ -117,4 +118,47 @@ test('a failed mount leaves no folder, and a missing parent is named', asRoot, a
 test('these tests left no mount', asRoot, () => {
   assert.ok(used.length > 3);
   assert.deepEqual(used.flatMap(mountsBelow), []);
+});
+
+test('a path that Linux cannot have is refused', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  for (const path of [`/tmp/${'x'.repeat(256)}`, `/tmp/${'x'.repeat(256)}/mount`, '/x'.repeat(2048)]) {
+    const refused = {
+      code: 'invalid',
+      message: /is too long: it may have 4095 bytes, and each name in it 255/,
+    };
+    await assert.rejects(mounter.state({ path, anywhere: true }, undefined), refused);
+    await assert.rejects(mounter.mount(node.view, { path, anywhere: true }, []), refused);
+    await assert.rejects(mounter.unmount({ path, anywhere: false }), refused);
+  }
+});
+
+test('nothing is mounted in the state directory, nor where the kernel makes the files', asRoot, async () => {
+  await using node = await openNode();
+  const stateDir = join(node.path, 'store');
+  const linked = join(node.path, 'linked');
+  mkdirSync(stateDir);
+  symlinkSync(stateDir, linked);
+  using mounter = openMounter({ ...node, stateDir: linked });
+  for (const path of [stateDir, join(stateDir, 'views/mine'), '/proc/mine', '/sys/mine']) {
+    const target = { path, anywhere: true };
+    const refused = {
+      code: 'invalid',
+      message: /^cannot mount at .*: it is in .*; choose another directory$/,
+    };
+    await assert.rejects(mounter.state(target, undefined), refused);
+    await assert.rejects(mounter.mount(node.view, target, []), refused);
+  }
+  assert.equal((await mounter.state({ path: `${stateDir}-mine`, anywhere: true }, undefined)).kind, 'absent');
+});
+
+test('a target on a read-only filesystem is named as that', asRoot, async () => {
+  await using node = await openNode();
+  using mounter = openMounter(node);
+  const disk = mountTmpfs(join(node.path, 'disk'), 'size=1m,ro');
+  await assert.rejects(mounter.mount(node.view, { path: join(disk, 'mine'), anywhere: true }, []), {
+    code: 'unavailable',
+    message: /the filesystem there is read-only; mount it for writing$/,
+  });
 });
