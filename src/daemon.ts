@@ -9,7 +9,7 @@ import { createMetrics } from './http/metrics.ts';
 import { serveHttp } from './http/server.ts';
 import type { DiskUsage } from './ports/store.ts';
 import type { DaemonStatus, NodeStatus } from './ports/usecases.ts';
-import { type ArtifactError, toArtifactError } from './util/error.ts';
+import { ArtifactError, toArtifactError } from './util/error.ts';
 import { openLineWriter } from './util/line-writer.ts';
 import { recognize } from './util/same-file.ts';
 import { returnMemory } from './util/memory.ts';
@@ -76,7 +76,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
       `there is no ${settings.kubeletDir}, and until it is there no pod gets a volume; correct --kubelet-dir`,
     );
   }
-  house = await openHouse(settings, log, metrics);
+  house = await openHouse(settings, log, metrics).catch(refuse);
   stack.defer(house.close);
   const told = house.problems();
   for (const obstacle of house.obstacles().filter(text => !told.includes(text))) log.error(obstacle);
@@ -131,6 +131,12 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
   clearTimeout(late);
   log.info('stopped');
   return failure === undefined ? 0 : 1;
+}
+
+/** Whatever another daemon has that this one needs, the exit code is the same. */
+function refuse(thrown: unknown): never {
+  const { code, message } = toArtifactError(thrown);
+  throw code === 'busy' ? new ArtifactError('exists', message, thrown) : thrown;
 }
 
 const hupped = 'SIGHUP is ignored: configuration files are read again when they change, flags at a start';

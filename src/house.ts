@@ -92,7 +92,7 @@ export async function openHouse(
   await using stack = new AsyncDisposableStack();
   const { stateDir, selinuxLabel } = settings;
   const store = stack.use(await openStore({ stateDir, selinuxLabel, log, reads }));
-  const mounter = stack.use(openMounter({ kubeletDir: settings.kubeletDir }));
+  const mounter = stack.use(openMounter({ kubeletDir: settings.kubeletDir, stateDir }));
   const warn = (text: string): void => log.warn(text);
   const kube = settings.podPullSecrets ? await openKubeApi() : undefined;
   const pods = kube === undefined ? undefined : openPodObjects(kube);
@@ -233,7 +233,7 @@ export async function openHouse(
       naming,
       status,
     }),
-    publishing: createPublishing({ ...world, pull, obstacle: store.problem }),
+    publishing: createPublishing({ ...world, pull, obstacle: store.obstacle }),
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,
     problems,

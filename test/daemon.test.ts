@@ -3,9 +3,11 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import process from 'node:process';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { exitCodes } from '../src/cli/exit.ts';
 import { registrationPath } from '../src/csi/registration.ts';
 import { waitUntil } from './support/child.ts';
-import { startDaemon, type TestDaemon, testNode } from './support/daemon.ts';
+import { publishRequest, spawnDaemon, startDaemon, type TestDaemon, testNode } from './support/daemon.ts';
+import { outcomeOf } from './support/outcome.ts';
 import { ready } from './support/readiness.ts';
 
 const driverName = 'oci-artifact.csi.test';
@@ -65,6 +67,13 @@ test('a daemon whose state folder was emptied or replaced says so, and is not re
   const lost = `not ready: the state directory ${node.stateDir} is gone; restart the daemon\n`;
   await rename(node.stateDir, `${node.stateDir}.away`);
   assert.deepEqual(await readiness(daemon), [503, lost]);
+  const request = await publishRequest(node, { reference: '127.0.0.1:1/a:v1' });
+  const { code, text } = await outcomeOf(daemon.csi.NodePublishVolume(request));
+  assert.equal(code, 'UNAVAILABLE');
+  assert.match(
+    text,
+    /^the state directory \S+ was moved or removed while the daemon runs: .* or restart the daemon$/,
+  );
   await mkdir(join(node.stateDir, 'tmp'), { recursive: true });
   assert.deepEqual(await readiness(daemon), [503, lost]);
   await rm(node.stateDir, { recursive: true });
@@ -73,6 +82,23 @@ test('a daemon whose state folder was emptied or replaced says so, and is not re
   await rm(join(node.stateDir, 'lock'));
   assert.deepEqual(await readiness(daemon), [503, lost]);
   assert.equal(await probe(daemon), false);
+});
+
+test('a second daemon exits with one code, whatever the first one has', async () => {
+  await using node = await testNode();
+  await using first = await startDaemon(node);
+  const apart = { ...node, socket: join(node.path, 'apart.sock'), stateDir: join(node.path, 'apart') };
+  const port = { '--http-listen': new URL(first.http).host };
+  const others = [
+    await spawnDaemon({ ...apart, stateDir: node.stateDir }),
+    await spawnDaemon({ ...apart, socket: node.socket }),
+    await spawnDaemon({ ...apart, stateDir: join(node.path, 'third') }, { flags: port }),
+  ];
+  for (const other of others) {
+    await using second = other;
+    await waitUntil(second, () => !second.alive(), 'refused');
+    assert.equal(await second.end('SIGTERM'), exitCodes.exists, second.output());
+  }
 });
 
 test('a kubelet folder that is not there is one warning at the start', async () => {

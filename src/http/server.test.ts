@@ -107,7 +107,7 @@ test('an address in use is refused with what to do', async () => {
       { host: '127.0.0.1', port: server.port },
       { broken: () => [], notes: () => [], facts: () => [], ready: () => [], metrics: quiet },
     ),
-    { code: 'unavailable', message: /EADDRINUSE.*--http-listen/ },
+    { code: 'exists', message: /EADDRINUSE.*--http-listen/ },
   );
 });
 

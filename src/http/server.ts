@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { STATUS_CODES } from 'node:http';
-import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import { createMemo } from '../util/memo.ts';
 import { createConnections } from './connections.ts';
 import { readRequest, type Request } from './request.ts';
@@ -144,7 +144,7 @@ async function listen(
   } catch (error) {
     const where = `${address.host ?? ''}:${address.port}`;
     throw new ArtifactError(
-      'unavailable',
+      errnoOf(error) === 'EADDRINUSE' ? 'exists' : 'unavailable',
       `cannot listen on ${where} (${toArtifactError(error).message}); choose another --http-listen, or "" for none`,
       error,
     );

@@ -1,5 +1,7 @@
 import { mkdirSync, type PathLike } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { ArtifactError, errnoOf } from '../util/error.ts';
 import { syncFileSystem } from '../util/libc.ts';
 import { shareRuns } from '../util/shared-run.ts';
 import { unlessAbsent } from './absent.ts';
@@ -21,9 +23,9 @@ export type Folder = AsyncDisposable & {
  */
 const few = 64;
 
-/** Makes the folder, 0700, and its parents where they are absent. */
+/** Makes the folder, 0700, and its parents where they are absent. @throws `unavailable` on a read-only filesystem. */
 export async function openFolder(path: string): Promise<Folder> {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  makeFolders(path);
   const handle = await open(path);
   const syncAround = shareRuns(() => syncFileSystem(handle.fd));
   return {
@@ -39,6 +41,30 @@ export async function openFolder(path: string): Promise<Folder> {
     },
     [Symbol.asyncDispose]: () => handle.close(),
   };
+}
+
+function makeFolders(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (thrown) {
+    if (!isReadOnly(path)) throw thrown;
+    throw new ArtifactError(
+      'unavailable',
+      `cannot make the directory ${path}: its filesystem is read-only; mount it for writing, or give another --state-dir`,
+      thrown,
+    );
+  }
+}
+
+/** Asks again for the one directory that is absent first: in a recursive call, Node reports ENOENT for it. */
+function isReadOnly(path: string): boolean {
+  try {
+    mkdirSync(path, 0o700);
+    return false;
+  } catch (thrown) {
+    const errno = errnoOf(thrown);
+    return errno === 'EROFS' || (errno === 'ENOENT' && isReadOnly(dirname(path)));
+  }
 }
 
 /** One to read only, which may be absent: then nothing is in it. */

@@ -56,3 +56,9 @@ export function findWriteProblem(stateDir: string): string | undefined {
     return `the state directory ${stateDir} cannot be written (${errno}): mounted volumes stay, and new ones fail; see the kernel's log, and mount the disk for writing again`;
   }
 }
+
+/** That a state directory which is open is not at its path any more. */
+export function findAbsence(stateDir: string): string | undefined {
+  if (existsSync(join(stateDir, 'lock'))) return undefined;
+  return `the state directory ${stateDir} was moved or removed while the daemon runs: mounted volumes stay, and new ones fail; put it back, or restart the daemon`;
+}

@@ -18,7 +18,7 @@ import { openQuarantine } from './quarantine.ts';
 import type { Records } from './records.ts';
 import { openSalt } from './salt.ts';
 import { openSignatures } from './signatures.ts';
-import { findWriteProblem } from './state-dir.ts';
+import { findAbsence, findWriteProblem } from './state-dir.ts';
 import { openVerity, type Verity } from './verity.ts';
 import { openViews, type ViewStore } from './views.ts';
 import type { Sources } from './view-tree.ts';
@@ -48,6 +48,8 @@ export type Store = AsyncDisposable & {
   readonly reads: string | undefined;
   /** Why nothing can be written, as on a disk that has turned read-only. */
   problem(): string | undefined;
+  /** Why nothing can be published: that, or it is gone from its path. */
+  obstacle(): string | undefined;
   /** Why it must be opened again. */
   expired(): string | undefined;
   /** Takes away downloads that were given up, and what lies too long in quarantine; to be called now and then. */
@@ -132,11 +134,24 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
     const close = { [Symbol.asyncDispose]: () => resources.disposeAsync() };
     const content = { blobs, layers, views, evidence, verity, putAway };
     const problem = (): string | undefined => findWriteProblem(stateDir);
+    const obstacle = (): string | undefined => problem() ?? findAbsence(stateDir);
     const expired = (): string | undefined =>
       reads === options.reads || problem() !== undefined
         ? undefined
         : `the state directory ${stateDir} was read-only and can be written again; restart the daemon`;
     const records = { names, volumes, pins, accesses, signatures };
-    return { ...content, ...records, layerSizes, salt, disk, reads, retire, problem, expired, ...close };
+    return {
+      ...content,
+      ...records,
+      layerSizes,
+      salt,
+      disk,
+      reads,
+      retire,
+      problem,
+      obstacle,
+      expired,
+      ...close,
+    };
   });
 }
