@@ -84,7 +84,7 @@ test('what is asked for reaches the use cases as it was written, and their answe
         digest,
         keptBy: ['registry.example/other:1'],
       }),
-      prune: async () => ({ artifacts: 2, bytes: 6 }),
+      prune: async () => ({ artifacts: 2, bytes: 6, items: [{ digest, bytes: 6 }] }),
       pin: async () => digest,
       unpin: async () => {},
     },
@@ -141,6 +141,7 @@ test('what is asked for reaches the use cases as it was written, and their answe
   });
   assert.deepEqual(await answerOf(done => edge.artifacts.Prune({}, done)), {
     freed: { artifacts: 2, bytes: 6 },
+    items: [{ reference: '', digest, bytes: 6 }],
   });
   assert.deepEqual(await answerOf(done => edge.artifacts.Pin({ reference }, done)), { digest });
   assert.deepEqual(await answerOf(done => edge.artifacts.Unpin({ reference }, done)), {});

@@ -16,7 +16,7 @@ const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullE
 /** Every command that works on a state directory; R stands for a reference, D for a directory of the test. */
 const reading = ['ls', 'volumes', 'inspect R', 'fsck'];
 const asking = ['resolve R', 'inspect --credentials R'];
-const changing = ['rm R', 'prune', 'pin R', 'unpin R', 'unmount D/target', 'fsck --repair'];
+const changing = ['rm R', 'prune --yes', 'pin R', 'unpin R', 'unmount D/target', 'fsck --repair'];
 const beginning = ['pull R', 'load D/layout R', 'mount R D/target'];
 const all = [...reading, ...asking, ...changing, ...beginning];
 
@@ -143,7 +143,7 @@ test('a disk that was just made becomes a state directory', async () => {
   await using folder = await temporaryFolder();
   await using node = await testNode([]);
   mkdirSync(join(folder.path, 'lost+found'), { mode: 0o700 });
-  const ran = await run(node, 'prune', folder.path);
+  const ran = await run(node, 'prune --yes', folder.path);
   assert.equal(ran.code, 0, ran.stderr);
   assert.equal(readFileSync(join(folder.path, 'format'), 'utf8'), '1\n');
   assert.equal(lstatSync(folder.path).mode & 0o7777, 0o700);

@@ -122,8 +122,13 @@ export function addCommands(program: Command, act: Act): void {
   add({
     usage: 'prune',
     summary: 'free everything that is not in use',
-    about: 'Frees everything that no volume, no pull and no pin uses.',
-  }).action(act(prune, () => 'change'));
+    about:
+      'Frees everything that no volume, no pull and no pin uses. Asks first at a terminal; without one, --yes is required.',
+    flags: command =>
+      command
+        .option('-y, --yes', 'free without a question')
+        .option('--dry-run', 'list what would be freed, and free nothing'),
+  }).action(act(prune, ({ dryRun }: Options) => (dryRun === true ? 'read' : 'change')));
   add({
     usage: 'pin <reference>',
     summary: 'keep an artifact from garbage collection',

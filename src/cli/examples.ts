@@ -27,7 +27,10 @@ export const examples: Readonly<Record<string, readonly Example[]>> = {
     [`inspect --credentials --pod shop/web-0 ${model}`, 'the same for a pod'],
   ],
   rm: [[`rm ${model}`, 'remove one reference']],
-  prune: [['prune', 'free all that is not in use']],
+  prune: [
+    ['prune --dry-run', 'list what would be freed'],
+    ['prune --yes', 'free it without a question'],
+  ],
   pin: [[`pin ${model}`, 'keep it, whether a pod uses it or not']],
   unpin: [[`unpin ${model}`, 'let garbage collection have it again']],
   volumes: [['volumes --no-trunc', 'with whole digests']],

@@ -6,7 +6,7 @@ import { formatResult, type OutputFormat, type Result } from './output.ts';
 
 /** The process around a command; tests bring their own. */
 export type Terminal = {
-  readonly stdin: Readable;
+  readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly environment: Readonly<Record<string, string | undefined>>;

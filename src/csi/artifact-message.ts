@@ -5,6 +5,7 @@ import type {
   ArtifactSummary,
   LayerDetail,
   Progress,
+  Pruned,
   Pulled,
   PullStatus,
   Removed,
@@ -16,6 +17,7 @@ import type { InspectResponse } from './wire/ociartifact/v1/InspectResponse.ts';
 import type { Layer } from './wire/ociartifact/v1/Layer.ts';
 import type { Progress as WireProgress } from './wire/ociartifact/v1/Progress.ts';
 import type { Pod as WirePod } from './wire/ociartifact/v1/Pod.ts';
+import type { PruneResponse } from './wire/ociartifact/v1/PruneResponse.ts';
 import type { Pulled as WirePulled } from './wire/ociartifact/v1/Pulled.ts';
 import type { PullStatus as WirePullStatus } from './wire/ociartifact/v1/PullStatus.ts';
 import type { RemoveResponse } from './wire/ociartifact/v1/RemoveResponse.ts';
@@ -90,6 +92,13 @@ export function fromPullStatus({ since, progress, wanters }: PullStatus): WirePu
 
 export function fromPulled({ notes, ...pulled }: Pulled): WirePulled {
   return { ...pulled, notes: [...notes] };
+}
+
+export function fromPruned({ artifacts, bytes, items }: Pruned): PruneResponse {
+  return {
+    freed: { artifacts, bytes },
+    items: items.map(({ reference = '', digest, bytes: size }) => ({ reference, digest, bytes: size })),
+  };
 }
 
 export function fromRemoved({ artifacts, bytes, reference, digest, keptBy }: Removed): RemoveResponse {

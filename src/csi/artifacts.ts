@@ -4,6 +4,7 @@ import type { Artifacts, PodName, Progress, Publishing } from '../ports/usecases
 import {
   fromDetail,
   fromProgress,
+  fromPruned,
   fromPulled,
   fromPullStatus,
   fromRemoved,
@@ -63,10 +64,11 @@ export function artifactsHandlers(
       call.note({ bytes: removed.bytes });
       return fromRemoved(removed);
     }),
-    Prune: unary(edge, async (_, call) => {
-      const freed = await artifacts.prune(call.signal);
-      call.note({ bytes: freed.bytes });
-      return { freed };
+    Prune: unary(edge, async ({ dry_run: dryRun }, call) => {
+      if (dryRun) return fromPruned(await artifacts.previewPrune(call.signal));
+      const pruned = await artifacts.prune(call.signal);
+      call.note({ bytes: pruned.bytes });
+      return fromPruned(pruned);
     }),
     Pin: unary(edge, async ({ reference }, call) => {
       const digest = await artifacts.pin(required(reference, call));

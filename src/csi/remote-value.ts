@@ -7,6 +7,7 @@ import type {
   Freed,
   LayerProgress,
   Progress,
+  Pruned,
   Pulled,
   PullStatus,
   Removed,
@@ -19,6 +20,7 @@ import type { InspectResponse__Output } from './wire/ociartifact/v1/InspectRespo
 import type { LayerProgress__Output } from './wire/ociartifact/v1/LayerProgress.ts';
 import type { Progress__Output } from './wire/ociartifact/v1/Progress.ts';
 import type { PullStatus__Output } from './wire/ociartifact/v1/PullStatus.ts';
+import type { PruneResponse__Output } from './wire/ociartifact/v1/PruneResponse.ts';
 import type { Pulled__Output } from './wire/ociartifact/v1/Pulled.ts';
 import type { RemoveResponse__Output } from './wire/ociartifact/v1/RemoveResponse.ts';
 import type { Resolved__Output } from './wire/ociartifact/v1/Resolved.ts';
@@ -126,8 +128,19 @@ export function toDetail(wire: InspectResponse__Output): ArtifactDetail {
   };
 }
 
-export function toFreed(wire: Freed__Output | null): Freed {
+function toFreed(wire: Freed__Output | null): Freed {
   return { artifacts: wire?.artifacts ?? 0, bytes: wire?.bytes ?? 0 };
+}
+
+export function toPruned({ freed, items }: PruneResponse__Output): Pruned {
+  return {
+    ...toFreed(freed),
+    items: items.map(({ reference, digest, bytes }) => ({
+      ...(reference === '' ? {} : { reference }),
+      digest: parseDigest(digest),
+      bytes,
+    })),
+  };
 }
 
 export function toRemoved({ freed, reference, digest, kept_by: keptBy }: RemoveResponse__Output): Removed {

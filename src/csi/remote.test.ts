@@ -49,6 +49,11 @@ test('what a daemon answers arrives as if it had been asked in this process', as
   };
   const asker = { secrets: { username: 'me' }, pod: { namespace: 'ml', name: 'web-0' } };
   const explained = [{ place: 'r.io/z', sources: ['a: used', 'b: none'] }];
+  const items = [
+    { reference: 'r.io/z:1', digest, bytes: 2 ** 40 },
+    { digest: other, bytes: 0 },
+  ];
+  const pruned = { artifacts: 3, bytes: 2 ** 40, items };
   const removed = { reference: 'r.io/z:1', digest: other, artifacts: 1, bytes: 2, keptBy: ['r.io/z:2'] };
   const asked: unknown[] = [];
   await using remote = await openRemote({
@@ -75,7 +80,8 @@ test('what a daemon answers arrives as if it had been asked in this process', as
         return explained;
       },
       remove: async () => removed,
-      prune: async () => ({ artifacts: 3, bytes: 2 ** 40 }),
+      prune: async () => pruned,
+      previewPrune: async () => ({ ...pruned, artifacts: 4 }),
       pin: async () => other,
       unpin: async told => void asked.push(told),
       volumes: async () => [volume, { ...podless, mounted: false }],
@@ -99,7 +105,8 @@ test('what a daemon answers arrives as if it had been asked in this process', as
   assert.deepEqual(await artifacts.explain('z:1', asker, never), explained);
   assert.deepEqual(await artifacts.explain('z:1', { secrets: {} }, never), explained);
   assert.deepEqual(await artifacts.remove('z:1'), removed);
-  assert.deepEqual(await artifacts.prune(never), { artifacts: 3, bytes: 2 ** 40 });
+  assert.deepEqual(await artifacts.prune(never), pruned);
+  assert.deepEqual(await artifacts.previewPrune(never), { ...pruned, artifacts: 4 });
   assert.equal(await artifacts.pin('z:1'), other);
   await artifacts.unpin('z:2');
   assert.deepEqual(await artifacts.volumes(), [volume, { ...podless, mounted: false }]);

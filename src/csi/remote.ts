@@ -10,8 +10,8 @@ import { toNodeStatus } from './node-status-message.ts';
 import { type Calls, lastOf, openCalls } from './remote-call.ts';
 import {
   toDetail,
-  toFreed,
   toProgress,
+  toPruned,
   toPulled,
   toPullStatus,
   toRemoved,
@@ -130,8 +130,11 @@ function toArtifacts(client: ArtifactsClient, calls: Calls, askPromptly: Calls['
       return toRemoved(await ask<RemoveResponse__Output>(done => client.Remove({ reference }, done)));
     },
     async prune(signal) {
-      const { freed } = await ask<PruneResponse__Output>(done => client.Prune({}, done), signal);
-      return toFreed(freed);
+      return toPruned(await ask<PruneResponse__Output>(done => client.Prune({}, done), signal));
+    },
+    async previewPrune(signal) {
+      const wanted = { dry_run: true };
+      return toPruned(await ask<PruneResponse__Output>(done => client.Prune(wanted, done), signal));
     },
     async pin(reference) {
       const { digest } = await askPromptly<PinResponse__Output>(done => client.Pin({ reference }, done));

@@ -141,6 +141,10 @@ export type PlaceCredentials = { readonly place: string; readonly sources: reado
 
 export type Freed = { readonly artifacts: number; readonly bytes: number };
 
+/** What was freed, or would be, in parts: a name with what only it held, or content without a name. */
+export type Pruned = Freed & { readonly items: readonly FreedItem[] };
+export type FreedItem = { readonly reference?: string; readonly digest: Digest; readonly bytes: number };
+
 /** A name that was removed, and what else holds some of its content, which stays: references, pins and volumes, in words. */
 export type Removed = Freed & {
   readonly reference: string;
@@ -214,7 +218,9 @@ export type Artifacts = {
   /** Forgets a reference and frees what only it held. @throws `denied` while a volume or a pin holds it. */
   remove(reference: string): Promise<Removed>;
   /** Frees all that no volume, flight or pin holds. */
-  prune(signal: AbortSignal): Promise<Freed>;
+  prune(signal: AbortSignal): Promise<Pruned>;
+  /** What `prune` would free now; nothing is freed. */
+  previewPrune(signal: AbortSignal): Promise<Pruned>;
   /** Pins a reference with the digest that it names. @throws `invalid` for a digest that has several names. */
   pin(reference: string): Promise<Digest>;
   /**

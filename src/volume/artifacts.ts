@@ -148,9 +148,11 @@ export function createArtifacts(world: {
       const name = await naming.forget(reference);
       const freed = await collector.release(name?.holds ?? [], never);
       const keptBy = await findKeepers(world, name?.holds ?? []);
-      return { ...freed, reference, digest: descriptor.digest, keptBy };
+      const { artifacts, bytes } = freed;
+      return { artifacts, bytes, reference, digest: descriptor.digest, keptBy };
     },
     prune: signal => collector.collect(async () => false, signal),
+    previewPrune: collector.preview,
     async pin(text) {
       using _ = await pinning.acquire(never);
       return naming.pin((await catalog.locateOnly(text)).reference);

@@ -186,7 +186,8 @@ test('the name least recently used goes first, with the view and all else that o
       [8, 9],
     ],
   );
-  assert.deepEqual(freed, { artifacts: 1, bytes: 10 });
+  const items = [{ reference: 'old', digest: digestOf(1), bytes: 10 }];
+  assert.deepEqual(freed, { artifacts: 1, bytes: 10, items });
 });
 
 test('what no root reaches goes before any name', async () => {
@@ -284,7 +285,11 @@ test('releasing frees what no root reaches of the digests that are named, and no
   const freed = await cache.collector.release([1, 3, 9].map(digestOf), never);
   assert.deepEqual([...cache.views.keys()], ['b']);
   assert.deepEqual([numbers(cache.blobs), numbers(cache.layers)], [[2, 3, 5], []]);
-  assert.deepEqual(freed, { artifacts: 1, bytes: 110 });
+  const items = [
+    { digest: digestOf(1), bytes: 10 },
+    { digest: digestOf(9), bytes: 100 },
+  ];
+  assert.deepEqual(freed, { artifacts: 1, bytes: 110, items });
 });
 
 test('after a load the blobs of unpacked layers go unless a view links them, with all that nothing holds', async () => {

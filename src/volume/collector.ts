@@ -8,8 +8,8 @@ import type { Blobs, Held, Layers, View, Views } from '../ports/store.ts';
 import type { Holds } from './holds.ts';
 import { contentOf, readRoots } from './roots.ts';
 import type { Signatures } from './signatures.ts';
-import { createSweep, type Picture, type Sweep } from './sweep.ts';
-import type { Freed } from '../ports/usecases.ts';
+import { createSweep, type Picture, type Sweep, untouched } from './sweep.ts';
+import type { Freed, Pruned } from '../ports/usecases.ts';
 
 /**
  * Removes what no root reaches. Volumes, mounts, pins and pulls under way are roots that stay; names are roots that
@@ -20,7 +20,9 @@ export type Collector = {
    * Makes room until `enough` says so: first what no root reaches, then the names least recently used, each with what
    * only it held. `enough` is told the bytes of the cache, as they were at the start, without those freed since.
    */
-  collect(enough: (cacheBytes: number) => Promise<boolean>, signal: AbortSignal): Promise<Freed>;
+  collect(enough: (cacheBytes: number) => Promise<boolean>, signal: AbortSignal): Promise<Pruned>;
+  /** What it would remove if there were never enough room. Removes nothing. */
+  preview(signal: AbortSignal): Promise<Pruned>;
   /** Of these digests, removes those that no root reaches, whatever room there is. */
   release(digests: Iterable<Digest>, signal: AbortSignal): Promise<Freed>;
   /**
@@ -63,23 +65,29 @@ export function createCollector(world: {
   const sweep = async (
     work: (sweep: Sweep, picture: Picture) => Promise<void>,
     signal: AbortSignal,
-  ): Promise<Freed> => {
+    isPreview = false,
+  ): Promise<Pruned> => {
     using _only = await oneAtATime.lock('', signal);
     using since = holds.watch();
     const pace = startPace(signal);
     const roots = await readRoots(world);
     const picture = { roots, views: await views.list(), items: await heldItems(blobs, layers) };
     await pace();
-    const swept = createSweep(world, picture, since);
+    const swept = createSweep(isPreview ? untouched(world) : world, picture, since);
     await pace();
     await work(swept, picture);
-    await forget(swept, signal);
-    return { artifacts: swept.freed.manifests.size, bytes: swept.freed.bytes };
+    if (!isPreview) await forget(swept, signal);
+    const { manifests, bytes, items } = swept.freed;
+    return { artifacts: manifests.size, bytes, items };
   };
 
-  return {
-    collect: (enough, signal) =>
-      sweep(async (swept, picture) => {
+  const collect = (
+    enough: (cacheBytes: number) => Promise<boolean>,
+    signal: AbortSignal,
+    isPreview = false,
+  ): Promise<Pruned> =>
+    sweep(
+      async (swept, picture) => {
         const pace = startPace(signal);
         const before = bytesOf(picture.items);
         for (const findSteps of [unreached, leastRecentlyUsed]) {
@@ -90,7 +98,14 @@ export function createCollector(world: {
           }
           await pace();
         }
-      }, signal),
+      },
+      signal,
+      isPreview,
+    );
+
+  return {
+    collect: (enough, signal) => collect(enough, signal),
+    preview: signal => collect(async () => false, signal, true),
     release: (digests, signal) =>
       sweep(async swept => {
         for (const digest of digests) await swept.dropDigest(digest);

@@ -26,8 +26,9 @@ function openWorld(limits: Partial<Limits> = {}, others = { bytes: 0, inodes: 0 
     async collect(enough) {
       collected++;
       while (disk.cache > 0 && !(await enough(disk.cache))) disk.cache -= 10;
-      return { artifacts: 0, bytes: 0 };
+      return { artifacts: 0, bytes: 0, items: [] };
     },
+    preview: async () => ({ artifacts: 0, bytes: 0, items: [] }),
     release: async () => ({ artifacts: 0, bytes: 0 }),
     settle: async () => undefined,
     cacheBytes: async () => disk.cache,

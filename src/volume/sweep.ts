@@ -4,6 +4,7 @@ import type { NameRecord, Names } from '../ports/records.ts';
 import type { Blobs, Held, Layers, View, Views } from '../ports/store.ts';
 import { type Holds, nameId, viewId, type Watch } from './holds.ts';
 import { contentOf, type Roots } from './roots.ts';
+import type { FreedItem } from '../ports/usecases.ts';
 
 /** The cache at one moment: what is in it, and what keeps it there. */
 export type Picture = {
@@ -28,24 +29,43 @@ export type Sweep = {
    * hold: it can still be mounted.
    */
   endName(name: NameRecord): Promise<void>;
-  readonly freed: { readonly manifests: ReadonlySet<Digest>; readonly bytes: number };
+  readonly freed: {
+    readonly manifests: ReadonlySet<Digest>;
+    readonly bytes: number;
+    readonly items: readonly FreedItem[];
+  };
 };
 
+export type SweepWorld = {
+  readonly blobs: Pick<Blobs, 'remove'>;
+  readonly layers: Pick<Layers, 'has' | 'remove'>;
+  readonly views: Pick<Views, 'remove'>;
+  readonly names: Pick<Names, 'put' | 'remove'>;
+  readonly holds: Pick<Holds, 'remove'>;
+};
+
+/** The same world for a sweep that removes nothing, and says what it would remove. */
+export function untouched({ layers, holds }: SweepWorld): SweepWorld {
+  const leave = async (): Promise<void> => undefined;
+  return {
+    blobs: { remove: leave },
+    layers: { has: layers.has, remove: leave },
+    views: { remove: leave },
+    names: { put: leave, remove: leave },
+    holds,
+  };
+}
+
 export function createSweep(
-  world: {
-    readonly blobs: Pick<Blobs, 'remove'>;
-    readonly layers: Pick<Layers, 'has' | 'remove'>;
-    readonly views: Pick<Views, 'remove'>;
-    readonly names: Pick<Names, 'put' | 'remove'>;
-    readonly holds: Pick<Holds, 'remove'>;
-  },
-  { roots: { fixed, shown, names }, views, items }: Picture,
+  world: SweepWorld,
+  { roots: { fixed, shown, names }, views, items: held }: Picture,
   since: Pick<Watch, 'saw'>,
 ): Sweep {
   const uses = countUses(names);
   const builtOf = groupByContent(views);
   const gone = new Set<string>();
-  const freed = { manifests: new Set<Digest>(), bytes: 0 };
+  const items: FreedItem[] = [];
+  const freed = { manifests: new Set<Digest>(), bytes: 0, items };
   const isReached = (digest: Digest): boolean => fixed.has(digest) || uses.has(digest);
 
   const pace = startPace(new AbortController().signal);
@@ -61,22 +81,24 @@ export function createSweep(
     if (!isReached(manifest)) freed.manifests.add(manifest);
   };
 
-  const dropDigest = async (digest: Digest): Promise<void> => {
-    if (isReached(digest) || since.saw(digest)) return;
+  /** Answers what it removed, or would in a sweep that removes nothing. */
+  const drop = async (digest: Digest): Promise<readonly FreedItem[]> => {
+    if (isReached(digest) || since.saw(digest)) return [];
     for (const view of builtOf.get(digest) ?? []) await dropView(view);
-    const item = items.get(digest);
-    if (item === undefined) return;
-    await remove(digest, async () => {
+    const item = held.get(digest);
+    if (item === undefined) return [];
+    const isGone = await remove(digest, async () => {
       await world.layers.remove(digest);
       await world.blobs.remove(digest);
       freed.bytes += item.bytes;
     });
+    return isGone ? [{ digest, bytes: item.bytes }] : [];
   };
 
   return {
     isReached,
     dropView,
-    dropDigest,
+    dropDigest: async digest => void items.push(...(await drop(digest))),
     async dropSource(digest) {
       await remove(digest, async () => {
         if (await world.layers.has(digest)) await world.blobs.remove(digest);
@@ -87,10 +109,9 @@ export function createSweep(
       const { reference, descriptor, holds } = name;
       const left = holds.filter(digest => fixed.has(digest));
       if (left.length === holds.length) return; // nothing would come of it
+      const goesOn = fixed.has(descriptor.digest);
       const isEnded = await remove(nameId(reference), () =>
-        fixed.has(descriptor.digest)
-          ? world.names.put({ ...name, holds: left })
-          : world.names.remove(reference),
+        goesOn ? world.names.put({ ...name, holds: left }) : world.names.remove(reference),
       );
       if (!isEnded) return;
       for (const digest of new Set(holds)) {
@@ -98,9 +119,16 @@ export function createSweep(
         if (others > 0) uses.set(digest, others);
         else uses.delete(digest);
       }
-      for (const digest of holds) await dropDigest(digest);
+      const dropped: FreedItem[] = [];
+      for (const digest of holds) dropped.push(...(await drop(digest)));
+      if (goesOn) items.push(...dropped);
+      else items.push({ reference, digest: descriptor.digest, bytes: sumOf(dropped) });
     },
   };
+}
+
+function sumOf(items: readonly FreedItem[]): number {
+  return items.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** How many names hold each digest. */

@@ -23,8 +23,9 @@ for (const [what, cacheMax, size] of [
     const collector: Collector = {
       collect: async () => {
         collected++;
-        return { artifacts: 0, bytes: 0 };
+        return { artifacts: 0, bytes: 0, items: [] };
       },
+      preview: async () => ({ artifacts: 0, bytes: 0, items: [] }),
       release: async () => ({ artifacts: 0, bytes: 0 }),
       settle: async () => undefined,
       cacheBytes: async () => 30 * GB,
@@ -44,9 +45,9 @@ for (const [what, cacheMax, size] of [
     };
     const room = createRoom({ disk: { usage }, collector, layerSizes: new Map() }, limits);
     const reserve = (bytes: number) => room.reserve('r', [layer(bytes)], [layer(bytes)], () => bytes, signal);
-    await assert.rejects(reserve(size), { code: 'exhausted', message: /not enough/ });
+    await assert.rejects(reserve(size), { code: 'exhausted', message: /cannot free enough/ });
     assert.equal(collected, 0);
-    await assert.rejects(reserve(20 * GB), { code: 'exhausted', message: /not enough/ });
+    await assert.rejects(reserve(20 * GB), { code: 'exhausted', message: /cannot free enough/ });
     assert.equal(collected, 1, 'what could have room has others collected for it');
   });
 }

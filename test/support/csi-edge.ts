@@ -75,6 +75,7 @@ const artifacts: Artifacts = {
   explain: unexpected('explain'),
   remove: unexpected('remove'),
   prune: unexpected('prune'),
+  previewPrune: unexpected('previewPrune'),
   pin: unexpected('pin'),
   unpin: unexpected('unpin'),
   volumes: unexpected('volumes'),

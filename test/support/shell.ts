@@ -15,6 +15,8 @@ export type Around = {
   readonly publishing?: Partial<House['publishing']>;
   readonly builder?: Partial<Builder>;
   readonly stdin?: Iterable<Uint8Array | string>;
+  /** What is typed at the terminal that stdin and stderr are; without it they are none. */
+  readonly answers?: string;
   /** undefined: without a variable that tests have otherwise. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
   readonly signal?: AbortSignal;
@@ -35,12 +37,17 @@ export async function runShell(argv: readonly string[], around: Around = {}): Pr
     close: async () => {},
   };
   const code = await runCli(argv, fake<Builder>('builder', { open: async () => house, ...around.builder }), {
-    stdin: Readable.from(around.stdin ?? [], { objectMode: false }),
+    stdin: Object.assign(
+      Readable.from(around.answers === undefined ? (around.stdin ?? []) : [around.answers], {
+        objectMode: false,
+      }),
+      { isTTY: around.answers !== undefined },
+    ),
     stdout: Object.assign(stdout.stream, {
       isTTY: around.columns !== undefined,
       columns: around.columns ?? 0,
     }),
-    stderr: stderr.stream,
+    stderr: Object.assign(stderr.stream, { isTTY: around.answers !== undefined }),
     environment: {
       OCI_ARTIFACT_KUBELET_DIR: '/nowhere',
       OCI_ARTIFACT_STATE_DIR: '/',

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { digest } from '../../../test/support/samples.ts';
+import { digest, other } from '../../../test/support/samples.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Removed } from '../../ports/usecases.ts';
+import type { Pruned, Removed } from '../../ports/usecases.ts';
 import { onFolder, runShell } from '../../../test/support/shell.ts';
 
 const removed = (reference: string, bytes: number, keptBy: readonly string[] = []): Removed => ({
@@ -13,11 +13,83 @@ const removed = (reference: string, bytes: number, keptBy: readonly string[] = [
   keptBy,
 });
 
-test('prune says what it freed', async () => {
-  const artifacts = { prune: async () => ({ artifacts: 2, bytes: 0 }) };
-  assert.equal((await runShell(['prune'], { artifacts })).stdout, 'freed 0 B, 2 artifacts\n');
-  const { json } = await runShell(['prune', '--output', 'json'], { artifacts });
-  assert.deepEqual(json, { artifacts: 2, bytes: 0 });
+const pruned: Pruned = {
+  artifacts: 1,
+  bytes: 3 * 1024,
+  items: [
+    { reference: 'r.example/a:1', digest, bytes: 2048 },
+    { digest: other, bytes: 1024 },
+  ],
+};
+
+test('prune at a terminal asks with what it would free, and frees on yes alone', async () => {
+  for (const [answer, isFreed] of [
+    ['y\n', true],
+    [' YES \n', true],
+    ['n\n', false],
+    ['\n', false],
+    ['yesterday\n', false],
+    ['', false],
+  ] as const) {
+    let freed = 0;
+    const artifacts = {
+      previewPrune: async () => pruned,
+      prune: async () => {
+        freed++;
+        return pruned;
+      },
+    };
+    const ran = await runShell(['prune'], { artifacts, answers: answer });
+    assert.ok(ran.stderr.includes('Free 1 artifact, 3.0 KiB? [y/N] '), ran.stderr);
+    assert.equal(freed, isFreed ? 1 : 0, answer);
+    assert.equal(ran.code, isFreed ? 0 : 130);
+    assert.match(
+      isFreed ? ran.stdout : ran.stderr,
+      isFreed ? /^freed 3\.0 KiB, 1 artifact$/m : /nothing was freed/,
+    );
+  }
+});
+
+test('prune without a terminal frees only with --yes, and asks nothing with it', async () => {
+  const artifacts = { prune: async () => pruned };
+  const refused = await runShell(['prune'], { artifacts });
+  assert.equal(refused.code, 2);
+  assert.match(refused.stderr, /there is no terminal to ask at; give --yes .*, or --dry-run/);
+  for (const yes of ['-y', '--yes']) {
+    const ran = await runShell(['prune', yes], { artifacts, answers: '' });
+    assert.equal(ran.stdout, 'freed 3.0 KiB, 1 artifact\n');
+    assert.doesNotMatch(ran.stderr, /\?/);
+  }
+  const { json } = await runShell(['prune', '--yes', '--output', 'json'], { artifacts });
+  assert.deepEqual(json, pruned);
+});
+
+test('a prune that frees nothing asks nothing', async () => {
+  const nothing = async () => ({ artifacts: 0, bytes: 0, items: [] });
+  const ran = await runShell(['prune'], {
+    artifacts: { previewPrune: nothing, prune: nothing },
+    answers: '',
+  });
+  assert.equal(ran.stdout, 'freed 0 B, 0 artifacts\n');
+});
+
+test('prune --dry-run lists what would be freed, and frees nothing', async () => {
+  const artifacts = { previewPrune: async () => pruned };
+  const ran = await runShell(['prune', '--dry-run'], { artifacts });
+  assert.equal(
+    ran.stdout,
+    [
+      'REFERENCE      DIGEST               SIZE',
+      'r.example/a:1  sha256:abababababab  2.0 KiB',
+      '-              sha512:cdcdcdcdcdcd  1.0 KiB',
+      'would free 3.0 KiB, 1 artifact',
+      '',
+    ].join('\n'),
+  );
+  const { json } = await runShell(['prune', '--dry-run', '--output', 'json'], { artifacts });
+  assert.deepEqual(json, pruned);
+  const { stdout } = await runShell(['prune', '--dry-run', '-q'], { artifacts });
+  assert.equal(stdout, `r.example/a:1\n${other}\n`);
 });
 
 test('rm names what it removed, and who keeps what stays of it', async () => {

@@ -1,7 +1,9 @@
+import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
-import type { Freed, Removed } from '../../ports/usecases.ts';
-import { print, type Shell } from '../shell.ts';
-import { formatCount, formatDigest, formatLines } from '../text.ts';
+import type { Freed, FreedItem, Pruned, Removed } from '../../ports/usecases.ts';
+import { confirm, verifyAnswerable } from '../question.ts';
+import { type Options, print, type Shell } from '../shell.ts';
+import { formatCount, formatDigest, formatLines, formatTable } from '../text.ts';
 
 /** Removes references, in order, and frees what nothing else holds. The first that cannot be removed ends it. */
 export async function rm(shell: Shell, references: readonly string[]): Promise<void> {
@@ -38,12 +40,45 @@ function formatRemoved({ reference, digest, keptBy }: Removed, whole: boolean): 
   return [removed, `kept what is also used by ${[...keptBy.slice(0, named), ...more].join(', ')}`];
 }
 
-/** Frees everything that nothing holds. */
-export async function prune(shell: Shell): Promise<void> {
-  const freed = await shell.house.artifacts.prune(shell.signal);
-  print(shell, { value: freed, text: () => formatFreed(freed), names: [] });
+/**
+ * Frees everything that nothing holds, or lists what that is. At a terminal it asks first; where there is none, it frees
+ * only what it was told to.
+ *
+ * @throws ArtifactError `invalid` where nobody can be asked; `cancelled` for an answer other than yes.
+ */
+export async function prune(shell: Shell, _: readonly string[], options: Options): Promise<void> {
+  const { artifacts } = shell.house;
+  if (options['dryRun'] === true) {
+    const pruned = await artifacts.previewPrune(shell.signal);
+    return printPruned(shell, pruned, formatItems(pruned.items, shell) + formatFreed(pruned, 'would free'));
+  }
+  if (options['yes'] !== true) {
+    verifyAnswerable(shell.terminal, 'give --yes to free without a question, or --dry-run to list it');
+    const { bytes, artifacts: count } = await artifacts.previewPrune(shell.signal);
+    const question = `Free ${formatCount(count, 'artifact')}, ${formatSize(bytes)}? [y/N] `;
+    if (bytes > 0 && !(await confirm(shell, question)))
+      throw new ArtifactError('cancelled', 'nothing was freed');
+  }
+  const pruned = await artifacts.prune(shell.signal);
+  printPruned(shell, pruned, formatFreed(pruned));
 }
 
-function formatFreed(freed: Freed): string {
-  return `freed ${formatSize(freed.bytes)}, ${formatCount(freed.artifacts, 'artifact')}\n`;
+function printPruned(shell: Shell, pruned: Pruned, text: string): void {
+  const names = pruned.items.map(({ reference, digest }) => reference ?? digest);
+  print(shell, { value: pruned, text: () => text, names });
+}
+
+const header = ['REFERENCE', 'DIGEST', 'SIZE'];
+
+function formatItems(items: readonly FreedItem[], { columns, whole }: Shell): string {
+  const rows = items.map(({ reference = '-', digest, bytes }) => [
+    reference,
+    formatDigest(digest, whole),
+    formatSize(bytes),
+  ]);
+  return formatTable(header, rows, columns);
+}
+
+function formatFreed(freed: Freed, did = 'freed'): string {
+  return `${did} ${formatSize(freed.bytes)}, ${formatCount(freed.artifacts, 'artifact')}\n`;
 }

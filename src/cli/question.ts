@@ -1,0 +1,27 @@
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { ArtifactError } from '../util/error.ts';
+import type { Shell, Terminal } from './shell.ts';
+
+/** @throws ArtifactError `invalid` where nobody can be asked: a script must not wait for an answer, or take none for one. */
+export function verifyAnswerable({ stdin, stderr }: Terminal, advice: string): void {
+  if (stdin.isTTY === true && stderr.isTTY === true) return;
+  throw new ArtifactError('invalid', `there is no terminal to ask at; ${advice}`);
+}
+
+/** Asks at the terminal. Whatever is not yes is no, and so is the end of the input. @throws the reason of the signal. */
+export async function confirm({ terminal, signal }: Shell, question: string): Promise<boolean> {
+  const lines = createInterface({ input: terminal.stdin, terminal: false });
+  try {
+    terminal.stderr.write(question);
+    const ended = once(lines, 'close', { signal }).then(() => ['']);
+    const [answer] = (await Promise.race([once(lines, 'line', { signal }), ended])) as readonly string[];
+    return /^\s*y(?:es)?\s*$/i.test(answer ?? '');
+  } catch (thrown) {
+    terminal.stderr.write('\n');
+    signal.throwIfAborted();
+    throw thrown;
+  } finally {
+    lines.close();
+  }
+}
