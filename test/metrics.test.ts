@@ -63,6 +63,8 @@ const pullsOf = (outcome: string) => valueOf('oci_artifact_csi_pulls_total', { o
 const inFlight = () => valueOf('oci_artifact_csi_pulls_in_flight');
 
 test('a daemon that serves is alive and ready', async () => {
+  const readyz = await (await fetch(`${daemon.http}/readyz`)).text();
+  assert.equal(await valueOf('oci_artifact_csi_fsverity'), readyz.includes('fs-verity: on') ? 1 : 0);
   for (const page of ['healthz', 'readyz']) assert.equal((await fetch(`${daemon.http}/${page}`)).status, 200);
 });
 

@@ -147,6 +147,7 @@ test('metrics count calls as other CSI drivers do, and pulls by outcome and regi
   const labels = 'driver_name="driver.example",method_name="/csi.v1.Node/NodePublishVolume"';
   for (const line of [
     'oci_artifact_csi_configuration_errors 1',
+    'oci_artifact_csi_fsverity 1',
     'oci_artifact_csi_log_lines_dropped_total 3',
     `csi_plugin_operations_seconds_bucket{le="0.1",${labels},grpc_status_code="OK"} 0`,
     `csi_plugin_operations_seconds_bucket{le="0.25",${labels},grpc_status_code="OK"} 1`,

@@ -13,19 +13,34 @@ import type { Scratch } from './scratch.ts';
 export type Verity = {
   /** Why it is off; undefined while it is on. */
   readonly off: string | undefined;
-  /** Seals all files of an item, one after the other. Does nothing where that was done or failed, or it is off. */
+  /**
+   * Seals all files of an item, one after the other. Does nothing where that was done or failed, or it is off. Where
+   * somebody has one open for writing, the next call tries again.
+   */
   seal(item: Item, signal: AbortSignal): Promise<void>;
 };
 
+/** Enables fs-verity for an open file. @throws what the kernel answers. */
+type Enable = (fd: number) => Promise<void>;
+
 /** Tries it with a file of its own. */
 export async function openVerity(
-  scratch: Scratch,
-  evidence: EvidenceStore,
+  scratch: Pick<Scratch, 'isClosed' | 'fresh'>,
+  evidence: Pick<EvidenceStore, 'relink'>,
   filesOf: FilesOf,
+  enable: Enable = sealFile,
 ): Promise<Verity> {
-  const off = scratch.isClosed ? 'the state directory is only read' : await probe(scratch.fresh());
+  const off = scratch.isClosed ? 'the state directory is only read' : await probe(scratch.fresh(), enable);
   /** In this life: to seal again what is sealed does no harm. */
   const tried = new Set<string>();
+
+  const sealAll = async (item: Item, signal: AbortSignal): Promise<void> => {
+    for (const [folder, name] of filesOf(item)?.files ?? []) {
+      signal.throwIfAborted();
+      await seal(join(folder, name), enable);
+    }
+  };
+
   return {
     off,
     async seal(item, signal) {
@@ -34,20 +49,23 @@ export async function openVerity(
       const key = `${item.kind} ${item.digest} ${ino}`;
       if (ino === undefined || tried.has(key)) return;
       tried.add(key);
-      await evidence.relink([item], async () => {
-        for (const [folder, name] of filesOf(item)?.files ?? []) {
-          signal.throwIfAborted();
-          await sealPath(join(folder, name));
-        }
-      });
+      try {
+        await evidence.relink([item], () => sealAll(item, signal));
+      } catch (thrown) {
+        if (!passing.has(errnoOf(thrown) ?? '')) throw thrown;
+        tried.delete(key);
+      }
     },
   };
 }
 
-async function probe(path: string): Promise<string | undefined> {
+/** What ends once the file is closed or sealed. */
+const passing = new Set(['ETXTBSY', 'EBUSY']);
+
+async function probe(path: string, enable: Enable): Promise<string | undefined> {
   try {
     writeFileSync(path, 'sealed');
-    await sealPath(path);
+    await seal(path, enable);
     return undefined;
   } catch (thrown) {
     return errnoOf(thrown) ?? String(thrown);
@@ -56,10 +74,12 @@ async function probe(path: string): Promise<string | undefined> {
   }
 }
 
-async function sealPath(path: string): Promise<void> {
+async function seal(path: string, enable: Enable): Promise<void> {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
-    await sealFile(fd);
+    await enable(fd);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== 'EEXIST') throw thrown; // it is sealed
   } finally {
     closeSync(fd);
   }

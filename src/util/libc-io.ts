@@ -8,7 +8,6 @@ const IOPRIO_CLASS_IDLE = 3 << 13;
 const FS_IOC_ENABLE_VERITY = 0x4080_6685;
 const FS_VERITY_HASH_ALG_SHA256 = 1;
 const verityBlock = 4096;
-const { EEXIST } = koffi.os.errno;
 
 const ioprioSet: KoffiFunc<(number: number, which: number, who: number, priority: number) => number> =
   libc.func('int64 syscall(int64, int, int, int)');
@@ -23,9 +22,10 @@ export function giveWay(thread: number): void {
 
 /**
  * Seals a file by fs-verity (FS_IOC_ENABLE_VERITY), in a thread, as the kernel hashes all of it: nobody can write to it
- * any more, and what is read of it is verified. A file that is sealed already is success.
- * @param fd opened for reading; nobody has the file open for writing.
- * @throws ENOTTY, EOPNOTSUPP where kernel or file system have no fs-verity; ETXTBSY; ENOSPC.
+ * any more, and what is read of it is verified.
+ * @param fd opened for reading.
+ * @throws EEXIST where it is sealed; ETXTBSY while somebody has the file open for writing, EBUSY while it is being sealed;
+ * ENOTTY, EOPNOTSUPP where kernel or file system have no fs-verity; ENOSPC.
  */
 export function sealFile(fd: number): Promise<void> {
   const argument = new Uint32Array(32);
@@ -34,7 +34,7 @@ export function sealFile(fd: number): Promise<void> {
     ioctl.async(fd, FS_IOC_ENABLE_VERITY, argument, (failure: unknown, result: number) => {
       const errno = koffi.errno();
       if (failure !== null) reject(failure);
-      else if (result === -1 && errno !== EEXIST) reject(systemError('ioctl', pathOf(fd), errno));
+      else if (result === -1) reject(systemError('ioctl', pathOf(fd), errno));
       else resolve();
     });
   });
