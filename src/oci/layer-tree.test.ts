@@ -293,6 +293,18 @@ test('folders that names of layers imply are bounded, all together', () => {
   assert.throws(() => add(100), { code: 'unmountable', message: /past the directories that the names/ });
 });
 
+test('a hard link with ".." after a symlink is to what is above where the symlink leads', () => {
+  const [outer, inner] = [file('x'), file('b/x')];
+  const entries = [outer, inner, directory('b/a'), symlink('c', 'b/a'), link('h', 'c/../x')];
+  assert.deepEqual(show(layer('image', [...entries, link('i', './b//../x')])), {
+    x: outer.body,
+    b: { x: inner.body, a: {} },
+    c: '-> b/a',
+    h: inner.body,
+    i: outer.body,
+  });
+});
+
 test('links of a packed directory resolve in it wherever it goes', () => {
   const one = file('one');
   const entries = [directory('d'), one, symlink('s', 'd'), link('s/two', 'one')];

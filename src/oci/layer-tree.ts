@@ -56,7 +56,10 @@ export function createTreeBuilder(
 
   /** What a hard link names. It must be there already: tar writes a file before the links to it. */
   function findLinked(base: NodeNumber, path: string, target: string, label: string): NodeNumber {
-    const found = merge.find(base, parseTreePath(target, `${label}, hard link ${quoteName(path)}`));
+    parseTreePath(target, `${label}, hard link ${quoteName(path)}`); // refuses what leads out, symlinks aside
+    // To the kernel, ".." after a symlink is above where it leads, and not above the symlink.
+    const parts = target.split('/').filter(part => part !== '' && part !== '.');
+    const found = merge.find(base, parts);
     if (found !== undefined && merge.kindOf(found) !== 'directory') return found;
     const why = found === undefined ? 'which is not there before it' : 'which is a directory';
     throw refusal(label, `${quoteName(path)} is a hard link to ${quoteName(target)}, ${why}`);

@@ -21,8 +21,6 @@ type Context = {
   readonly lowerSymlinks: ReadonlySet<string>;
   /** Modes and owners that entries of directories have in layers that a layer with whiteouts is above. */
   readonly lowerDirectories: { readonly mode: ReadonlySet<string>; readonly owner: ReadonlySet<string> };
-  /** Base names of the target and of the path of hard links whose target has `..` after the name of a symlink. */
-  readonly linksUpFromSymlinks: readonly (readonly [target: string, path: string])[];
 };
 
 /** A difference that is meant. */
@@ -100,16 +98,6 @@ export const rules: readonly Rule[] = [
     },
   },
   {
-    name: 'hard links to a path with ".." after a symlink',
-    reason:
-      'go back to the directory of the symlink, as paths of entries do; containerd goes on from where it leads, and fails where the file is not there',
-    explains({ what, theirs }, { linksUpFromSymlinks }) {
-      const [, target, path] = /: link (\S+) (\S+): no such file/.exec(theirs) ?? [];
-      if (what !== 'outcome' || target === undefined || path === undefined) return false;
-      return linksUpFromSymlinks.some(([one, other]) => one === base(target) && other === base(path));
-    },
-  },
-  {
     name: 'attributes of a directory that is described again',
     reason: 'are those of the later entry alone, where containerd adds them',
     explains: ({ what, ours, theirs }) =>
@@ -172,7 +160,6 @@ function compareNodes(path: string, ours: Shown | undefined, theirs: Shown | und
 export function contextOf(image: Image, began: bigint): Context {
   const entries = image.flat();
   const links = entries.filter(({ type }) => type === '1');
-  const symlinks = new Set(entries.filter(isSymlink).map(({ path }) => base(path)));
   const directoryTimes = new Set(
     entries.filter(isDirectory).map(({ mtime }) => (mtime.startsWith('-') ? '0' : mtime.replace('.', ''))),
   );
@@ -195,12 +182,6 @@ export function contextOf(image: Image, began: bigint): Context {
       mode: new Set(lowerDirectories.map(({ mode }) => mode.toString(8))),
       owner: new Set(lowerDirectories.map(({ uid, gid }) => `${uid}:${gid}`)),
     },
-    linksUpFromSymlinks: links
-      .filter(({ target }) => {
-        const names = target.split('/');
-        return names.some((name, index) => name === '..' && symlinks.has(names[index - 1] ?? ''));
-      })
-      .map(({ path, target }) => [base(target), base(path)]),
   };
 }
 

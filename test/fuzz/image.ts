@@ -65,7 +65,14 @@ export function randomImage(random: Random): Image {
     return {
       type,
       path: type === '5' && chance(0.7) ? `${path}/` : path,
-      target: type === '1' ? decorate(linked) : type === '2' ? randomTarget() : '',
+      target:
+        type === '1'
+          ? chance(0.2)
+            ? `${randomPath(true)}/../${linked}`
+            : decorate(linked)
+          : type === '2'
+            ? randomTarget()
+            : '',
       content: type === '0' ? 'x'.repeat(below(40)) + below(1000) : '',
       mode: one(modes, 0o644),
       uid: below(4),
