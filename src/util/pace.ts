@@ -1,22 +1,35 @@
-/** Milliseconds of synchronous work after which the event loop gets its turn. */
+/** Milliseconds of synchronous work after which the event loop takes its turn. */
 const slice = 5;
+/** When the first of such work began in this turn of the event loop. */
+let turnBegan: number | undefined;
 
 /**
  * Keeps long synchronous work from blocking the event loop. Called after each small step; returns undefined while the
  * slice lasts, so that a step costs no promise, else a promise to await before the next step. Each turn of the loop goes
- * on with one piece of such work, however many there are: what is short waits for one slice of them, not for all.
+ * on with one piece of such work, however many there are: what is short waits for one slice of them, not for all. Those
+ * that begin in one turn share their first slice.
  * @throws the signal's reason, from the promise.
  */
 export type Pace = () => Promise<void> | undefined;
 
 export function startPace(signal: AbortSignal): Pace {
-  let since = performance.now();
+  let since = beginInTurn();
   const rest = async (): Promise<void> => {
     await nextTurn();
     signal.throwIfAborted();
     since = performance.now();
   };
   return () => (performance.now() - since < slice ? undefined : rest());
+}
+
+function beginInTurn(): number {
+  if (turnBegan === undefined) {
+    turnBegan = performance.now();
+    setImmediate(() => {
+      turnBegan = undefined;
+    });
+  }
+  return turnBegan;
 }
 
 /** Those who rest, in the order in which they go on. */
