@@ -54,7 +54,7 @@ export function loadTar(
       error === null ? resolve(response) : reject(error),
     );
     call.write({ reference });
-    for (let at = 0; at < tar.length; at += 1 << 20) call.write({ chunk: tar.subarray(at, at + (1 << 20)) });
+    for (let at = 0; at < tar.length; at += 1 << 16) call.write({ chunk: tar.subarray(at, at + (1 << 16)) });
     if (!ends) return;
     call.write({ last: true });
     call.end();
