@@ -20,7 +20,7 @@ export type Reached = {
 
 const gap = '  ';
 const barWidth = 20;
-const leastName = 8;
+const leastName = 10;
 const mostName = 40;
 /** Columns of percentage, size, rate and time left. A narrow terminal has the first of them. */
 const widths = ['100 %', '1023 MiB of 1023 MiB', '1023 KiB/s', '59m left'].map(widthOf);

@@ -1,4 +1,5 @@
 import { ArtifactError } from '../util/error.ts';
+import { suggest } from '../util/near.ts';
 
 /**
  * A value of a document, whatever its format, read as the type that is wanted. Every refusal is ArtifactError `invalid`
@@ -150,7 +151,7 @@ function toField<Node>(document: Document<Node>, path: Path, node: Node): Field 
           if (unknown === undefined) return;
           throw new ArtifactError(
             'invalid',
-            `${at(unknown)} is an unknown field; the known fields are ${known.join(', ')}`,
+            `${at(unknown)} is an unknown field${suggest(unknown, known)}; the known fields are ${known.join(', ')}`,
           );
         },
       };

@@ -109,9 +109,9 @@ const refused: readonly (readonly [string, Partial<Wire>, RegExp])[] = [
   [
     'an unknown attribute',
     attribute('pullpolicy', 'Always'),
-    /no volume attribute "pullpolicy"; those that exist are reference, pullPolicy, platform, unpack, subPath, include, exclude$/,
+    /no volume attribute "pullpolicy" \(did you mean pullPolicy\?\); those that exist are reference, pullPolicy, platform, unpack, subPath, include, exclude$/,
   ],
-  ['defaultMode', attribute('defaultMode', '0444'), /defaultMode is reserved .*; remove it/],
+  ['defaultMode', attribute('defaultMode', '0444'), /defaultMode is reserved .*; leave it out/],
   [
     'another pull policy',
     attribute('pullPolicy', 'always'),
@@ -132,7 +132,7 @@ const refused: readonly (readonly [string, Partial<Wire>, RegExp])[] = [
     /volume attribute platform cannot be "arm64": write os\/arch/,
   ],
   ['an empty value', attribute('exclude', ''), /exclude cannot be "": leave it out/],
-  ['a line end', attribute('include', 'a\nb'), /"a\\x0ab": remove the control characters/],
+  ['a line end', attribute('include', 'a\nb'), /"a\\x0ab": remove its control characters/],
   ['a value that is too long', attribute('subPath', long), /4096 bytes is the most it may have/],
   [
     'the uid of another pod',

@@ -72,13 +72,13 @@ function open(from: Folder, path: string, whole: string): Folder | undefined {
       case 'ELOOP':
         throw new ArtifactError(
           'invalid',
-          `${whole} is a symlink or goes through one, and a mount follows none: give the real path (realpath prints it), or remove it`,
+          `${whole} is a symlink or goes through one, and a mount follows none: give the real path, as realpath prints it`,
           error,
         );
       case 'ENOTDIR':
         throw new ArtifactError(
           'invalid',
-          `${whole} is a file or goes through one, and must be a directory; remove it`,
+          `${whole} is a file or goes through one, and must be a directory; give a directory, or a path that does not exist`,
           error,
         );
       case 'EACCES':

@@ -1,3 +1,4 @@
+import { listUnused } from './unused-keys.ts';
 import { resolve } from 'node:path';
 import type { Field, Table } from '../configfile/field.ts';
 import { parseToml } from '../configfile/toml.ts';
@@ -50,8 +51,8 @@ export function parseHostsFile(text: string, file: string, folder: string): Host
   const hosts = top.table('host');
   const tables = hosts?.keys.flatMap(key => hosts.table(key) ?? []) ?? [];
   const unused = new Set([
-    ...top.keys.filter(key => !['server', 'host', ...usedOfHost].includes(key)),
-    ...tables.flatMap(table => table.keys.filter(key => !usedOfHost.includes(key)).map(key => `host.${key}`)),
+    ...listUnused(top, '', ['server', 'host', ...usedOfHost]),
+    ...tables.flatMap(table => listUnused(table, 'host.', usedOfHost)),
   ]);
   return {
     file,

@@ -74,10 +74,13 @@ describe('what kubelet would refuse is refused, by the name of its field', () =>
     [{ ...top, apiVersion: 'kubelet.config.k8s.io/v2' }, /apiVersion must be/],
     [{ ...top, providers: [] }, /providers must have one entry/],
     [{ ...top, providers: { a: 'S3CRET' } }, /providers must be a list/],
-    [{ ...top, extra: 1 }, /extra is an unknown field; the known fields are apiVersion, kind, providers/],
+    [
+      { ...top, extra: 1 },
+      /extra is an unknown field(?: \(did you mean \w+\?\))?; the known fields are apiVersion, kind, providers/,
+    ],
     [
       withProvider({ matchimages: ['a'] }),
-      /providers\[0\]\.matchimages is an unknown field; the known fields are/,
+      /providers\[0\]\.matchimages is an unknown field(?: \(did you mean \w+\?\))?; the known fields are/,
     ],
     [withProvider({ name: '' }), /providers\[0\]\.name/],
     [withProvider({ name: '../sh' }), /name must be the name of a program/],

@@ -310,3 +310,17 @@ describe('what is wrong is refused with file, line and key', () => {
     );
   });
 });
+
+test('a key that is probably mistyped is named with the one that is meant', () => {
+  const { notes } = parseRegistriesConf(
+    '[[registry]]\nlocation = "a.example"\ninsecur = true\n[[registry.mirror]]\nlocation = "m.example"\npull-from-mirrors = "all"',
+    file,
+  );
+  assert.deepEqual(notes, [
+    `${file}: not used by this driver: registry.insecur (did you mean insecure?), registry.mirror.pull-from-mirrors (did you mean pull-from-mirror?)`,
+  ]);
+  assert.throws(() => parseRegistriesConf('[[registry]]\nlocatoin = "a.example"', file), {
+    code: 'invalid',
+    message: /prefix is missing, and so is location; write one of them; is locatoin meant to be location\?$/,
+  });
+});

@@ -2,6 +2,7 @@ import type { Table } from '../configfile/field.ts';
 import { parseToml } from '../configfile/toml.ts';
 import { parseReference, parseRepository, type Repository } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
+import { listUnused } from './unused-keys.ts';
 import { beginning, parseRule, type RegistryRule, unusedKeys } from './registry-rule.ts';
 
 /** What is done with a short name that several search registries could have (containers-registries.conf(5)). */
@@ -59,7 +60,7 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
       rules.set(rule.prefix, rule);
     }
   }
-  const unused = new Set([...top.keys.filter(key => !used.includes(key)), ...tables.flatMap(unusedKeys)]);
+  const unused = new Set([...listUnused(top, '', used), ...tables.flatMap(unusedKeys)]);
   if (unused.size > 0) notes.push(`${file}: not used by this driver: ${[...unused].join(', ')}`);
   return {
     file,

@@ -1,6 +1,8 @@
 import type { Table } from '../configfile/field.ts';
 import { parseReference, type Reference, withoutHttpsPort } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
+import { findNear } from '../util/near.ts';
+import { listUnused } from './unused-keys.ts';
 
 /**
  * A `[[registry]]` table of registries.conf. `prefix` begins full references: `host[:port]`, a namespace, a repository,
@@ -32,7 +34,7 @@ export function parseRule(table: Table, file: string): RegistryRule {
   if (prefix === undefined) {
     throw new ArtifactError(
       'invalid',
-      `${table.at('prefix')} is missing, and so is location; write one of them`,
+      `${table.at('prefix')} is missing, and so is location; write one of them${suggestKey(table)}`,
     );
   }
   if (location === undefined && !prefix.startsWith('*.')) {
@@ -61,13 +63,21 @@ export function parseRule(table: Table, file: string): RegistryRule {
   };
 }
 
+/** A key of the table that may be one of these mistyped. */
+function suggestKey(table: Table): string {
+  const [mistyped] = table.keys.filter(key => findNear(key, ['prefix', 'location']) !== undefined);
+  return mistyped === undefined
+    ? ''
+    : `; is ${mistyped} meant to be ${findNear(mistyped, ['prefix', 'location'])}?`;
+}
+
 /** The keys that this driver does not use, as `registry.surprise`. */
 export function unusedKeys(table: Table): readonly string[] {
   return [
-    ...table.keys.filter(key => !used.includes(key)).map(key => `registry.${key}`),
-    ...(table.tables('mirror', 'be-empty') ?? [])
-      .flatMap(mirror => mirror.keys.filter(key => !usedOfMirror.includes(key)))
-      .map(key => `registry.mirror.${key}`),
+    ...listUnused(table, 'registry.', used),
+    ...(table.tables('mirror', 'be-empty') ?? []).flatMap(mirror =>
+      listUnused(mirror, 'registry.mirror.', usedOfMirror),
+    ),
   ];
 }
 

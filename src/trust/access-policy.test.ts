@@ -128,7 +128,7 @@ const refused: readonly (readonly [what: string, text: string, message: RegExp])
   [
     'an unknown field',
     'default: deny\n\nrule: []',
-    /^line 3: rule is an unknown field; the known fields are default, rules$/,
+    /^line 3: rule is an unknown field(?: \(did you mean \w+\?\))?; the known fields are default, rules$/,
   ],
   ['a merge key', 'default: deny\n<<: {a: b}', /^line 2: \["<<"\] is an unknown field/],
   ['rules that are no list', 'default: deny\nrules: {}', /^line 2: rules must be a list of maps$/],

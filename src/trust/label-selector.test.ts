@@ -80,7 +80,7 @@ const refused: readonly (readonly [what: string, text: string, message: RegExp])
   [
     'an unknown field of an expression',
     expression('{key: a, operator: Exists, value: b}'),
-    /\[0\]\.value is an unknown field; the known fields are key, operator, values$/,
+    /\[0\]\.value is an unknown field(?: \(did you mean \w+\?\))?; the known fields are key, operator, values$/,
   ],
 ];
 for (const [what, text, message] of refused) {

@@ -104,7 +104,7 @@ describe('a document of another shape is an error as a whole', () => {
     [{ default: accept }, 'default must be a list of objects'],
     [
       { default: [accept], defualt: [] },
-      'defualt is an unknown field; the known fields are default, transports',
+      'defualt is an unknown field (did you mean default?); the known fields are default, transports',
     ],
     [{ default: [accept], transports: [] }, 'transports must be an object'],
     [{ default: [accept], transports: { docker: [] } }, 'transports.docker must be an object'],

@@ -98,10 +98,13 @@ describe('everything else cannot be used, and says which field', () => {
     [{}, /^default\[0\]\.type must be insecureAcceptAnything, reject or sigstoreSigned$/],
     [{ type: 'acceptAnything' }, /^default\[0\]\.type must be /],
     [{ type: 5 }, /^default\[0\]\.type must be text in quotes/],
-    [{ type: 'reject', keyPath: '/a' }, /^default\[0\]\.keyPath is an unknown field; the known fields are /],
+    [
+      { type: 'reject', keyPath: '/a' },
+      /^default\[0\]\.keyPath is an unknown field(?: \(did you mean \w+\?\))?; the known fields are /,
+    ],
     [
       { type: 'insecureAcceptAnything', comment: 'x' },
-      /^default\[0\]\.comment is an unknown field; the known fields are /,
+      /^default\[0\]\.comment is an unknown field(?: \(did you mean \w+\?\))?; the known fields are /,
     ],
     [{ type: 'signedBy', keyType: 'GPGKeys', keyPath: '/a' }, /^default\[0\]\.type: .*"signedBy".*cosign/],
     [{ type: 'signedBaseLayer', baseLayerIdentity: {} }, /does not verify "signedBaseLayer"/],
@@ -109,7 +112,10 @@ describe('everything else cannot be used, and says which field', () => {
     [signed({}), /exactly one of keyPath, keyPaths, keyData, keyDatas and fulcio; it has none/],
     [signed({ ...key, keyData: base64('A') }), /exactly one .* it has keyPath and keyData/],
     [signed({ ...key, fulcio, ...rekor }), /it has keyPath and fulcio/],
-    [signed({ keypath: '/a' }), /^default\[0\]\.keypath is an unknown field; the known fields are /],
+    [
+      signed({ keypath: '/a' }),
+      /^default\[0\]\.keypath is an unknown field(?: \(did you mean \w+\?\))?; the known fields are /,
+    ],
     [signed({ keyPath: 'a.pub' }), /^default\[0\]\.keyPath must be an absolute path$/],
     [signed({ keyPath: '' }), /^default\[0\]\.keyPath must not be empty$/],
     [signed({ keyPath: ['/a'] }), /^default\[0\]\.keyPath must be text in quotes/],
@@ -127,7 +133,7 @@ describe('everything else cannot be used, and says which field', () => {
     [signed({ fulcio: { ...fulcio, subjectEmail: '' }, ...rekor }), /fulcio\.subjectEmail must not be empty/],
     [
       signed({ fulcio: { ...fulcio, subjectURI: 'x' }, ...rekor }),
-      /fulcio\.subjectURI is an unknown field; the known fields are /,
+      /fulcio\.subjectURI is an unknown field(?: \(did you mean \w+\?\))?; the known fields are /,
     ],
     [
       signed({ ...key, ...rekor, trustedRootPath }),

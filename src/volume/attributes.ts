@@ -2,6 +2,7 @@ import { quoteName } from '../oci/name.ts';
 import { type Platform, parsePlatform } from '../oci/platform.ts';
 import { parseReference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
+import { suggest } from '../util/near.ts';
 import type { PullPolicy, PullRequest, Selection } from '../ports/request.ts';
 
 /** What the attributes of a volume say; secrets come beside them. */
@@ -57,13 +58,13 @@ function verifyAttribute(key: string, value: string): void {
   if (key === 'defaultMode') {
     throw new ArtifactError(
       'invalid',
-      'the volume attribute defaultMode is reserved and has no meaning yet; remove it (files are 0644 and owned by root, those of tar layers as the tar says)',
+      'the volume attribute defaultMode is reserved and has no meaning yet; leave it out (files are 0644 and owned by root, those of tar layers as the tar says)',
     );
   }
   if (!known.includes(key)) {
     throw new ArtifactError(
       'invalid',
-      `there is no volume attribute ${quoteName(key)}; those that exist are ${known.join(', ')}`,
+      `there is no volume attribute ${quoteName(key)}${suggest(key, known)}; those that exist are ${known.join(', ')}`,
     );
   }
   if (value === '')

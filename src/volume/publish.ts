@@ -59,7 +59,7 @@ export function createPublishing(world: {
     if (state.kind !== 'occupied') return state;
     throw new ArtifactError(
       'exists',
-      `${target.path} contains ${JSON.stringify(state.entry)}, which a volume mounted there would hide; remove it`,
+      `${target.path} contains ${JSON.stringify(state.entry)}, which a volume mounted there would hide; give an empty directory, or one that does not exist`,
     );
   };
 
