@@ -95,6 +95,8 @@ for (const through of ['a daemon', 'the state directory']) {
     const target = join(node.path, 'by-start');
     for (const start of [digest.slice(0, 'sha256:'.length + 4), digest.slice(7, 7 + 12), digest]) {
       assert.partialDeepStrictEqual(await json('inspect', start), { reference, digest });
+      assert.deepEqual(await json('pin', start), { reference: start, digest });
+      await json('unpin', start);
       assert.partialDeepStrictEqual(await json('pull', start), { reference: byDigest, digest });
       assert.partialDeepStrictEqual(await json('resolve', start), {
         reference: byDigest,
@@ -103,8 +105,6 @@ for (const through of ['a daemon', 'the state directory']) {
       for (const _ of [1, 2])
         assert.partialDeepStrictEqual(await json('mount', start, target), { resolved: byDigest, digest });
       await json('unmount', target);
-      assert.deepEqual(await json('pin', start), { reference: start, digest });
-      await json('unpin', start);
       await json('rm', byDigest);
     }
     for (const argv of [['inspect'], ['pull'], ['resolve'], ['mount', target], ['rm'], ['pin'], ['unpin']]) {
