@@ -63,7 +63,7 @@ test('a layout of a newer program is refused, and one that holds no number', asy
   await using folder = await temporaryFolder();
   for (const [content, message] of [
     ['2\n', /layout version 2, and this program knows up to 1: run a newer one/],
-    ['one', /holds no version number/],
+    ['one', /contains no version number/],
   ] as const) {
     writeFileSync(join(folder.path, 'format'), content);
     await assert.rejects(openStore({ stateDir: folder.path }), { code: 'invalid', message });
