@@ -6,7 +6,7 @@ import type { Endpoint } from './oci/endpoint.ts';
 import type { Reference } from './oci/reference.ts';
 import { openRegistry, type RegistryClient } from './registry/client.ts';
 import { openConfiguration } from './registry/configuration.ts';
-import { type Keychain, openKeychain } from './registry/keychain.ts';
+import { type NodeKeychain, openKeychain } from './registry/keychain.ts';
 import { valueOf } from './configfile/part.ts';
 import { parseProxies } from './registry/proxies.ts';
 import { standardPlaces } from './registry/registries.ts';
@@ -18,7 +18,7 @@ import { formatRetry } from './util/retry.ts';
 /** Where artifacts come from: the registries, the node's configuration of them, and what is shown to them. */
 export type Sources = AsyncDisposable & {
   readonly registry: RegistryClient;
-  readonly keychain: Keychain;
+  readonly keychain: NodeKeychain;
   readonly expander: { expand(text: string): readonly Reference[] };
   /** Where a reference is asked for, in order. */
   places(reference: Reference): readonly Endpoint[];

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import process from 'node:process';
 import { after, before, test } from 'node:test';
 import { namespacePath, openKubeApiServer, type TestKubeApi } from '../../test/support/kube-api.ts';
+import type { Namespaces } from '../ports/kube.ts';
 import { openKubeApi } from './api.ts';
-import { type Namespaces, openNamespaces } from './namespaces.ts';
+import { openNamespaces } from './namespaces.ts';
 
 const never = new AbortController().signal;
 

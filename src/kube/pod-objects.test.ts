@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Pod } from '../ports/request.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { PodObject, SecretObject, ServiceAccountObject } from './api.ts';
-import { openPodObjects, type Pod } from './pod-objects.ts';
+import { openPodObjects } from './pod-objects.ts';
 
 const never = new AbortController().signal;
 const pod: Pod = { namespace: 'shop', name: 'web', uid: 'u-1', serviceAccount: 'sa' };

@@ -1,31 +1,10 @@
+import type { PodSecrets, Pods, PullSecret } from '../ports/kube.ts';
+import type { Pod } from '../ports/request.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createMemo } from '../util/memo.ts';
 import type { KubeApi, PodObject, ServiceAccountObject } from './api.ts';
 
-/** A pod as kubelet names it to the driver. */
-export type Pod = {
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string;
-  readonly serviceAccount?: string;
-};
-
-/** A secret of a pod's namespace; `data` is decoded, and undefined for one that does not exist. */
-export type PullSecret = { readonly name: string; readonly data?: Readonly<Record<string, string>> };
-
-export type PodObjects = {
-  /** The pod of that name now. @throws ArtifactError `not-found`; what KubeApi throws. */
-  find(pod: Pick<Pod, 'namespace' | 'name'>, signal: AbortSignal): Promise<Pod>;
-  /**
-   * The secrets that `imagePullSecrets` names: the pod's, then those of its service account.
-   *
-   * @throws ArtifactError `not-found` for a pod that is gone; `denied` for one with another uid, which is another pod;
-   *   what KubeApi throws.
-   */
-  pullSecrets(pod: Pod, signal: AbortSignal): Promise<readonly PullSecret[]>;
-  /** Annotations of its service account; none where there is none. @throws what KubeApi throws. */
-  annotations(pod: Pod, signal: AbortSignal): Promise<Readonly<Record<string, string>>>;
-};
+export type PodObjects = Pods & PodSecrets;
 
 /** A static pod is in the API as its mirror, which has a uid of its own; that of kubelet is in this annotation. */
 const mirrorKey = 'kubernetes.io/config.mirror';

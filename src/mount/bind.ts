@@ -1,11 +1,9 @@
+import type { MountFlag } from '../ports/request.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { makeFolder, removeFolder } from '../util/libc-folder.ts';
 import { attachMount, cloneMount, detachMount, restriction, restrictMount } from '../util/libc-mount.ts';
 import { openTarget, type Place } from './place.ts';
 import { firstEntry, inspect } from './state.ts';
-
-/** What a volume may ask for; ro, nosuid and nodev hold whether asked or not. */
-export type MountFlag = 'ro' | 'noexec' | 'nosuid' | 'nodev' | 'noatime';
 
 /**
  * Shows a view at a place. The mount is restricted before it is attached, so nobody ever sees it writable, neither here

@@ -1,14 +1,9 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Kubelet } from '../ports/kubelet.ts';
 import { errnoOf } from '../util/error.ts';
 
-/** The pods that kubelet has on this node, by their folders below its own. */
-export type KubeletPods = {
-  /** Without the folder of all pods nobody can say that one is gone: the disk with it may not be mounted yet. */
-  hasPod(uid: string): Promise<boolean>;
-};
-
-export function openKubeletPods(kubeletDir: string): KubeletPods {
+export function openKubeletPods(kubeletDir: string): Kubelet {
   const pods = join(kubeletDir, 'pods');
   return {
     hasPod: async uid => !(await isAbsent(join(pods, uid))) || (await isAbsent(pods)),

@@ -1,36 +1,21 @@
 import { posix } from 'node:path';
+import type { Mounter, Target } from '../ports/mounter.ts';
 import { ArtifactError } from '../util/error.ts';
 import { pathOf } from '../util/libc.ts';
 import { type Folder, openFolder, openIfThere } from '../util/libc-folder.ts';
-import { bind, type MountFlag, unbind } from './bind.ts';
+import { bind, unbind } from './bind.ts';
 import { toMountError } from './failure.ts';
-import type { MountedFolder } from './mountinfo.ts';
 import { openPlace, type Place } from './place.ts';
 import { hasOwnNamespace, openPropagation } from './propagation.ts';
 import { scan } from './scan.ts';
-import { inspect, type State } from './state.ts';
-
-type Target = { readonly path: string; readonly anywhere: boolean; readonly keepsFolder?: boolean };
+import { inspect } from './state.ts';
 
 /** Mounts in the mount namespace of this process. Disposing it closes its descriptors and leaves the mounts. */
-export type KernelMounter = Disposable & {
-  /**
-   * What is at the target; `view` is the folder that should be mounted there, undefined before it is known.
-   * @throws `invalid`, then also for a target where none may be mounted.
-   */
-  state(target: Target, view: string | undefined): Promise<State>;
-  /**
-   * @throws `invalid`; `exists` when the target is not an empty folder; `denied` when the kernel refuses; `unavailable`
-   * where the pod would not see it.
-   */
-  mount(view: string, target: Target, flags: readonly MountFlag[]): Promise<void>;
-  /** @throws `invalid`; `unmountable` naming an entry when the folder below the mounts is not empty. */
-  unmount(target: Target): Promise<void>;
-  /** Why no pod would see what is mounted for it. */
-  problem(): string | undefined;
-  /** Every mount that shows a folder below `root`, dead ones too; by mountinfo, so for the scan at start. */
-  list(root: string): Promise<readonly MountedFolder[]>;
-};
+export type KernelMounter = Disposable &
+  Mounter & {
+    /** Why no pod would see what is mounted for it. */
+    problem(): string | undefined;
+  };
 
 /**
  * Target paths are walked by descriptor from the kubelet folder, or from `/` for those that may lie anywhere, and no

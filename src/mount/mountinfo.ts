@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import type { MountedView } from '../ports/mounter.ts';
 
 /** One line of /proc/self/mountinfo, as far as it is needed here (proc_pid_mountinfo(5)). */
 export type MountEntry = {
@@ -42,9 +43,6 @@ function unescape(text: string): string {
   return text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
 }
 
-/** A mount that shows a folder below another one. */
-export type MountedFolder = { readonly target: string; readonly source: string; readonly dead: boolean };
-
 /**
  * The mounts that show a folder strictly below `folder`, found by file system and place in it, as the mount that made
  * them may be called otherwise here or be gone.
@@ -55,7 +53,7 @@ export function selectBelow(
   folder: string,
   realPath: string,
   mountId: number,
-): MountedFolder[] {
+): MountedView[] {
   const own = entries.find(entry => entry.id === mountId);
   if (own === undefined)
     throw new Error(`mount ${mountId}, which holds ${folder}, is not in /proc/self/mountinfo`);

@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
+import type { MountedView } from '../ports/mounter.ts';
 import { pathOf } from '../util/libc.ts';
 import { openIfThere, statFolder } from '../util/libc-folder.ts';
-import { type MountedFolder, parseMountinfo, selectBelow } from './mountinfo.ts';
+import { parseMountinfo, selectBelow } from './mountinfo.ts';
 
 /** Every mount that shows a folder strictly below `folder`; none if that is not there. Takes milliseconds on a busy node. */
-export async function scan(folder: string): Promise<MountedFolder[]> {
+export async function scan(folder: string): Promise<MountedView[]> {
   using root = openIfThere(folder);
   if (root === undefined) return [];
   const { mountId } = statFolder(root);

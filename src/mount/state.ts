@@ -1,22 +1,17 @@
 import { opendirSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
+import type { TargetState } from '../ports/mounter.ts';
 import { errnoOf } from '../util/error.ts';
 import { type Folder, isReadOnly, openFolder, openIfThere, statFolder } from '../util/libc-folder.ts';
 import { openTarget, type Place } from './place.ts';
-
-export type State =
-  | { readonly kind: 'absent' }
-  | { readonly kind: 'empty' }
-  | { readonly kind: 'occupied'; readonly entry: string }
-  | { readonly kind: 'mounted'; readonly shows: 'view' | 'other' | 'dead'; readonly readOnly: boolean };
 
 /**
  * What is at a place, found without mountinfo, whose reading takes milliseconds on a busy node. Of stacked mounts it is
  * the topmost. A removed view is a folder with no links. A file system that is not the view's is first asked in a
  * thread, as its server may be gone, or silent for ever.
  */
-export async function inspect(place: Place, view: string | undefined): Promise<State> {
+export async function inspect(place: Place, view: string | undefined): Promise<TargetState> {
   using target = openTarget(place);
   if (target === undefined) return { kind: 'absent' };
   const { isMountRoot, links, device } = statFolder(target);

@@ -10,7 +10,13 @@ export type TargetState =
 export type Mounter = {
   /** What is at the target; `view` is the folder that should be mounted there. @throws `invalid` for a symlink in the path, or a path outside. */
   state(target: Target, view: string | undefined): Promise<TargetState>;
-  /** Makes the last element and mounts the view on it: read-only, nosuid, nodev from its first visible moment. Undoes what it did before it throws. */
+  /**
+   * Makes the last element and mounts the view on it: read-only, nosuid, nodev from its first visible moment. Undoes what
+   * it did before it throws.
+   *
+   * @throws `invalid`; `exists` when the target is not an empty directory; `denied` when the kernel refuses;
+   *   `unavailable` where the pod would not see it.
+   */
   mount(view: string, target: Target, flags: readonly MountFlag[]): Promise<void>;
   /** Takes away every mount stacked there and the folder itself, unless it is kept; nothing there is success. @throws `unmountable` naming an entry when the folder is not empty afterwards. */
   unmount(target: Target): Promise<void>;

@@ -19,13 +19,7 @@ export type Keychain = {
   explain(place: Endpoint, caller: Caller, signal: AbortSignal): Promise<readonly string[]>;
 };
 
-/** The pods of the cluster. */
-export type Pods = {
-  /** @throws `not-found`; what the Kubernetes API answers. */
-  find(pod: { readonly namespace: string; readonly name: string }, signal: AbortSignal): Promise<Pod>;
-};
-
-/** Whom a call is for, as far as credentials go; `secrets` are those of the call, which `caller` names in its own words. */
+/** Whom a call is for, as far as credentials go; `secrets` are those of the call. `caller` says how they are named to people: a pod's unless told. */
 export type Caller = {
   readonly secrets: Readonly<Record<string, string>>;
   readonly caller?: PullRequest['caller'];

@@ -6,9 +6,11 @@ import type { PullRequest } from './request.ts';
 /** The word of the node's administrator on which pods may have which artifacts. */
 export type AccessPolicy = {
   /**
-   * Judges one full reference before anybody is asked for it.
+   * Judges one full reference, by the file as it is now, before anybody is asked for it. An administrator may have
+   * everything.
    *
-   * @throws `denied` naming the rule; `unavailable` where what the rule asks for cannot be read; the signal's reason.
+   * @throws `denied` naming file and rule; or that the file cannot be used, or that nobody knows the pod; what reading
+   *   the namespace's labels throws, naming the rule that asks for them; the signal's reason.
    */
   verify(
     reference: Reference,
@@ -22,8 +24,14 @@ export type Verdict =
   | { readonly kind: 'accepted'; readonly by: string }
   | { readonly kind: 'refused'; readonly why: string };
 
-/** Judges by the node's policy what a full reference resolved to. @throws what `signatures` throws. */
+/** Judges whether artifacts are signed as the node's administrator wants. */
 export type Trust = {
+  /**
+   * Judges what a full reference resolved to: the digest of its manifest, or of its index. An accepted verdict is kept
+   * until the policy changes, and costs no request then; a refused one is judged anew.
+   *
+   * @throws what `signatures` throws: an outage is neither an acceptance nor a refusal.
+   */
   verify(
     reference: Reference,
     digest: Digest,
@@ -32,13 +40,18 @@ export type Trust = {
   ): Promise<Verdict>;
 };
 
-/** A repository, as far as signatures need it. Bytes are verified, and 4 MiB at most. */
+/**
+ * The repository of an artifact, as far as signatures need it: from its registry, or from what the cache keeps. Bytes
+ * are those of their descriptor, verified, and 4 MiB at most. What it throws goes to the caller of `verify` as it is,
+ * but for `not-found` of `manifest` and `blob`: that is no signature then.
+ */
 export type SignatureSource = {
   /** A tag's manifest or index; undefined if there is no such tag. */
   tag(
     name: string,
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Uint8Array; readonly descriptor: Descriptor } | undefined>;
+  /** What refers to a manifest and is of that type (OCI distribution spec, "Listing Referrers"); undefined if the registry has no such list: then its tag is asked for. */
   referrers(
     digest: Digest,
     artifactType: string,

@@ -1,8 +1,14 @@
 import type { Digest } from '../oci/digest.ts';
 import type { TocSummary } from '../oci/toc.ts';
 
-/** Unpacks a verified layer file into a folder of the store, in a thread of its own. @throws `unmountable` naming the entry; `exhausted`. */
 export type Unpacker = {
+  /**
+   * Unpacks a verified layer file into an empty directory, in a thread of its own: every body under its number, and the
+   * table of contents (oci/toc-text.ts). After a failure the directory holds a part of them, and nothing writes to it any
+   * more.
+   *
+   * @throws `unmountable` naming layer and entry; `exhausted`; the signal's reason, promptly.
+   */
   unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<TocSummary>;
   /** Whether a file begins as a tar, plain or compressed with gzip or zstd. */
   isTar(path: string): Promise<boolean>;
@@ -15,6 +21,10 @@ export type Unpacker = {
 export type Archive = {
   read(tar: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<ArchiveEntry>;
 };
+/**
+ * What is in a tar but directories. The content of a regular file must be read before the next entry is asked for; its
+ * `size` is in bytes. `what` is a link or a special file, in words.
+ */
 export type ArchiveEntry =
   | ArchiveFile
   | { readonly kind: 'other'; readonly path: string; readonly what: string };

@@ -1,8 +1,8 @@
 import type { Credential } from '../oci/credential.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import type { Sink } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
 import { Paused } from '../util/pause.ts';
-import type { GrowingFile } from '../util/growing-file.ts';
 import { parseContentRange } from './content-range.ts';
 import type { Exchange } from './exchange.ts';
 import { describeEncoding, type HopRequest, passOver, type Receiver } from './hop.ts';
@@ -10,19 +10,6 @@ import { type Patience, Passing } from './patience.ts';
 import type { Place } from './place.ts';
 import type { Arrival } from './redirect.ts';
 import { isOfPlace } from './walk.ts';
-
-/**
- * Where the bytes go. `write` takes the chunk before it returns; what goes into `file` needs no `write`. `restart`
- * forgets all that was taken; `verify`, where it is there, throws `corrupt` if all of it has another digest than it
- * should, and is then as after `restart`.
- */
-export type Sink = {
-  readonly offset: number;
-  write(chunk: Uint8Array): void;
-  restart(): void;
-  verify?(): Promise<void>;
-  readonly file?: GrowingFile | undefined;
-};
 
 export type Transfer = {
   readonly place: Place;

@@ -1,7 +1,8 @@
+import type { Caller } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
 import { candidates, type DockerConfig, type Origin, parseDockerConfig, toBasic } from './docker-config.ts';
 import type { Place } from './auth-key.ts';
-import type { Caller, Found, Source } from './source.ts';
+import type { Found, Source } from './source.ts';
 
 /** The keys of an image pull secret, with the form of each. */
 const forms = [

@@ -1,11 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
-import type { Credential, Keyring } from '../oci/credential.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
-import type { Endpoint } from '../oci/endpoint.ts';
+import type { Keyring } from '../oci/credential.ts';
 import type { Reference } from '../oci/reference.ts';
+import type { Registry } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { Sink } from './blob.ts';
 import { openBulk } from './bulk.ts';
 import { deliver } from './delivery.ts';
 import { openDetour } from './detour.ts';
@@ -19,7 +16,7 @@ import { type Clock, type OnRetry, openPatience, type Patience, retry } from './
 import { obeyPauses } from './pauses.ts';
 import { openPool } from './pool.ts';
 import { noProxies, type Proxies } from './proxies.ts';
-import { type Content, isPresent } from './presence.ts';
+import { isPresent } from './presence.ts';
 import { listReferrers } from './referrers.ts';
 import type { OnRequest } from './request-report.ts';
 import type { Route } from './route.ts';
@@ -51,35 +48,7 @@ export type RegistryOptions = {
   readonly clock?: Clock;
 };
 
-export type RegistryClient = AsyncDisposable & {
-  /** `pinned`: that digest in place of the tag, asked for where the tag is. */
-  resolve(
-    reference: Reference & { readonly pinned?: Digest },
-    keyring: Keyring,
-    signal: AbortSignal,
-  ): Promise<{ readonly descriptor: Descriptor; readonly credential: Credential; readonly place: Endpoint }>;
-  manifest(
-    reference: Reference,
-    descriptor: Descriptor,
-    keyring: Keyring,
-    signal: AbortSignal,
-  ): Promise<{ readonly bytes: Uint8Array; readonly place: Endpoint }>;
-  has(reference: Reference, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
-  referrers(
-    reference: Reference,
-    digest: Digest,
-    artifactType: string,
-    keyring: Keyring,
-    signal: AbortSignal,
-  ): Promise<readonly Descriptor[] | undefined>;
-  blob(
-    reference: Reference,
-    descriptor: Descriptor,
-    sink: Sink,
-    keyring: Keyring,
-    signal: AbortSignal,
-  ): Promise<Endpoint>;
-};
+export type RegistryClient = AsyncDisposable & Registry;
 
 const clockOfNode: Clock = {
   now: Date.now,

@@ -5,10 +5,10 @@ import fc from 'fast-check';
 import { pod, podsOf } from '../../test/support/pods.ts';
 import { tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
-import { ArtifactError } from '../util/error.ts';
-import type { Caller } from '../ports/registry.ts';
+import type { Caller, Keychain } from '../ports/registry.ts';
 import type { Pod } from '../ports/request.ts';
-import { type Keychain, openKeychain } from './keychain.ts';
+import { ArtifactError } from '../util/error.ts';
+import { openKeychain } from './keychain.ts';
 
 const never = new AbortController().signal;
 const place: Endpoint = { host: 'r.io', path: 'ns/model', insecure: false };

@@ -8,10 +8,10 @@ import { pluginSource, writeScript } from '../../test/support/script.ts';
 import { type TemporaryFolder, temporaryFolder } from '../../test/support/temporary.ts';
 import type { Credential } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
+import type { PodSecrets } from '../ports/kube.ts';
+import type { Caller, Keychain } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { Caller, Keychain as Contract } from '../ports/registry.ts';
-import { type Keychain, openKeychain } from './keychain.ts';
-import type { Pods } from './source.ts';
+import { type NodeKeychain, openKeychain } from './keychain.ts';
 
 const never = new AbortController().signal;
 const place: Endpoint = { host: 'r.io', path: 'ns/model', insecure: false };
@@ -47,7 +47,7 @@ before(async () => {
 after(() => folder[Symbol.asyncDispose]());
 
 const ofPod = podsOf({ name: 'regcred', data: { '.dockerconfigjson': configOf('of-pod') } });
-const find = (keychain: Contract, caller: Caller): Promise<Credential> =>
+const find = (keychain: Keychain, caller: Caller): Promise<Credential> =>
   keychain.open(caller).find(place, never);
 
 describe('all sources', () => {
@@ -56,7 +56,7 @@ describe('all sources', () => {
     user: string,
     holder: string,
     source: RegExp,
-    keychain: () => Keychain,
+    keychain: () => NodeKeychain,
     secrets: Record<string, string>,
   ])[] = [
     [
@@ -124,7 +124,7 @@ describe('all sources', () => {
 });
 
 describe("the pod's pull secrets", () => {
-  const over = (pods: Pods, caller: Caller = { secrets: {}, pod }): Promise<Credential> =>
+  const over = (pods: PodSecrets, caller: Caller = { secrets: {}, pod }): Promise<Credential> =>
     find(openKeychain({ pods, authFile }), caller);
 
   test('the most specific key of all of them wins, in both forms', async () => {
@@ -159,7 +159,7 @@ describe("the pod's pull secrets", () => {
   });
 
   test('an API that fails ends the call: the pod does not get by as somebody else', async () => {
-    const failing: Pods = {
+    const failing: PodSecrets = {
       ...podsOf(),
       pullSecrets: () => Promise.reject(new ArtifactError('denied', 'this daemon may not get secrets')),
     };
@@ -168,14 +168,14 @@ describe("the pod's pull secrets", () => {
   });
 
   test('a call for no pod has none', async () => {
-    const asking: Pods = { ...podsOf(), pullSecrets: () => Promise.reject(new Error('asked')) };
+    const asking: PodSecrets = { ...podsOf(), pullSecrets: () => Promise.reject(new Error('asked')) };
     assert.equal(userOf(await over(asking, { secrets: {} })), 'of-file');
   });
 });
 
 test('a keyring asks its sources for a place once, however many blobs it is asked for', async () => {
   let asked = 0;
-  const pods: Pods = {
+  const pods: PodSecrets = {
     ...podsOf(),
     pullSecrets: async () => {
       asked += 1;

@@ -1,7 +1,9 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { obstaclesOf, problemsOf, valueOf } from '../configfile/part.ts';
-import { type Credential, type Keyring, tokensKey } from '../oci/credential.ts';
+import { type Credential, tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
+import type { PodSecrets } from '../ports/kube.ts';
+import type { Caller, Keychain } from '../ports/registry.ts';
 import { abortable } from '../util/abortable.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createMemo } from '../util/memo.ts';
@@ -11,49 +13,47 @@ import { toCallSources, wordsFor } from './call-secrets.ts';
 import { openCredentialHelpers } from './credential-helper.ts';
 import { openPodSecrets } from './pod-secrets.ts';
 import { openProviders, type ProviderOptions } from './providers.ts';
-import type { Caller, Found, Pods, Source } from './source.ts';
+import type { Found, Source } from './source.ts';
 
 export type KeychainOptions = {
   readonly authFile?: string | undefined;
   readonly providers?: ProviderOptions | undefined;
   /** What the Kubernetes API knows; undefined where it is not asked. */
-  readonly pods?: Pods | undefined;
+  readonly pods?: PodSecrets | undefined;
   /** Makes a keyring's id mean nothing elsewhere; the same one after a restart knows the same callers. */
   readonly salt?: string;
   /** Is told once of a file that broke, and of one that changed. */
   readonly note?: (text: string) => void;
 };
 
-export type Keychain = Disposable & {
-  /**
-   * What a caller has to show; the first source that has something for a place wins:
-   *
-   * 1. the secrets of the call (nodePublishSecretRef, or the flags of a command): `.dockerconfigjson`, `.dockercfg`, `username` and `password`;
-   * 2. with `pods`, the pull secrets of the pod and of its service account;
-   * 3. kubelet's credential provider plugins;
-   * 4. the auth file, and the programs that it names;
-   * 5. nothing: anonymous, whose source says where nothing was found.
-   *
-   * Looked up by the place that is really asked, so that a credential goes to no host but its own. A keyring asks its
-   * sources for one place once a minute at most.
-   *
-   * Its `find` throws ArtifactError `invalid` for a malformed secret; `unavailable` for an auth file or a
-   * configuration of providers that never was right; what `pods` throws; the signal's reason. None quotes a secret. A plugin or program that fails is passed
-   * over, and named where nothing else fits.
-   */
-  open(caller: Caller): Keyring;
-  /** Each source in its order and whether it has something for a place, in a line each, without secrets. */
-  explain(place: Endpoint, caller: Caller, signal: AbortSignal): Promise<readonly string[]>;
-  /** What is wrong with the files now. */
-  problems(): readonly string[];
-  /** Those of the problems for which something is refused, since the files never were right. */
-  obstacles(): readonly string[];
-};
+/**
+ * What a caller has to show; the first source that has something for a place wins:
+ *
+ * 1. the secrets of the call (nodePublishSecretRef, or the flags of a command): `.dockerconfigjson`, `.dockercfg`, `username` and `password`;
+ * 2. with `pods`, the pull secrets of the pod and of its service account;
+ * 3. kubelet's credential provider plugins;
+ * 4. the auth file, and the programs that it names;
+ * 5. nothing: anonymous, whose source says where nothing was found.
+ *
+ * Looked up by the place that is really asked, so that a credential goes to no host but its own. A keyring asks its
+ * sources for one place once a minute at most.
+ *
+ * Its `find` throws ArtifactError `invalid` for a malformed secret; `unavailable` for an auth file or a configuration of
+ * providers that never was right; what `pods` throws; the signal's reason. None quotes a secret. A plugin or program that
+ * fails is passed over, and named where nothing else fits.
+ */
+export type NodeKeychain = Disposable &
+  Keychain & {
+    /** What is wrong with the files now. */
+    problems(): readonly string[];
+    /** Those of the problems for which something is refused, since the files never were right. */
+    obstacles(): readonly string[];
+  };
 
 const holdsMs = 60_000;
 
 /** Files are read when they are used, again only if they changed. Disposing it ends the programs that run. */
-export function openKeychain(options: KeychainOptions): Keychain {
+export function openKeychain(options: KeychainOptions): NodeKeychain {
   const closing = new AbortController();
   const { pods, note = () => {}, salt = randomBytes(32).toString('hex') } = options;
   const podSecrets = pods === undefined ? undefined : openPodSecrets(pods);

@@ -1,8 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, toDigest } from '../oci/digest.ts';
+import type { Sink } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
-import type { Sink } from './blob.ts';
 import type { Place } from './place.ts';
 
 /**

@@ -12,10 +12,10 @@ import { anonymous, openTestClient } from '../../test/support/registry-client.ts
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import type { Sink } from '../ports/registry.ts';
 import { partialName } from '../store/blobs.ts';
 import { openStore } from '../store/store.ts';
 import { type GrowingFile, setSize } from '../util/growing-file.ts';
-import type { Sink } from './blob.ts';
 import { openLines } from './lines.ts';
 import { Passing } from './patience.ts';
 import { openSeats } from './seats.ts';

@@ -1,12 +1,13 @@
+import type { PodSecrets } from '../ports/kube.ts';
 import type { DockerConfig } from './docker-config.ts';
 import { firstOf, parsePullSecret } from './call-secrets.ts';
-import type { Pods, Source } from './source.ts';
+import type { Source } from './source.ts';
 
 /**
  * The pull secrets of the pod and of its service account. Of all of them the most specific key wins; of equal ones the
  * pod's first. It throws where the API fails: a pod is not to get by as somebody else.
  */
-export function openPodSecrets(pods: Pods): Source {
+export function openPodSecrets(pods: PodSecrets): Source {
   return {
     name: "the pod's pull secrets",
     async find(place, { pod }, signal) {

@@ -1,12 +1,9 @@
-import type { Descriptor } from '../oci/descriptor.ts';
 import { manifestMediaTypes } from '../oci/media-type.ts';
+import type { Content } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Exchange, Question } from './exchange.ts';
 import type { Head } from './hop.ts';
 import type { Asked } from './manifest.ts';
-
-/** What a repository is asked about. */
-export type Content = { readonly kind: 'manifest' | 'blob'; readonly descriptor: Descriptor };
 
 const ok: ReadonlySet<number> = new Set([200]);
 

@@ -9,10 +9,12 @@ import { type TemporaryFolder, temporaryFolder } from '../../test/support/tempor
 import { problemsOf, valueOf } from '../configfile/part.ts';
 import { type Credential, tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
+import type { PodSecrets } from '../ports/kube.ts';
+import type { Caller } from '../ports/registry.ts';
 import { openProvider } from './provider.ts';
 import type { ProviderConfig, TokenAttributes } from './provider-config.ts';
 import { openProviders } from './providers.ts';
-import type { Caller, Found, Pods, Source } from './source.ts';
+import type { Found, Source } from './source.ts';
 
 const never = new AbortController().signal;
 const password = 'S3CRET-password';
@@ -51,7 +53,11 @@ type Plugin = {
 
 let count = 0;
 /** A provider whose plugin answers what the JavaScript `answer` makes of `request` and `host`. */
-async function pluginOf(answer: string, config: Partial<ProviderConfig> = {}, pods?: Pods): Promise<Plugin> {
+async function pluginOf(
+  answer: string,
+  config: Partial<ProviderConfig> = {},
+  pods?: PodSecrets,
+): Promise<Plugin> {
   const name = `plugin-${(count += 1)}`;
   const log = join(folder.path, `${name}.log`);
   await writeFile(log, '');
@@ -324,7 +330,7 @@ describe('a provider for service accounts', () => {
 
   test('gets the annotations that it names, and is not asked where a required one is missing', async () => {
     const annotations: Record<string, string> = { 'a.io/role': 'reader', other: 'x' };
-    const pods: Pods = { pullSecrets: async () => [], annotations: async () => annotations };
+    const pods: PodSecrets = { pullSecrets: async () => [], annotations: async () => annotations };
     const attributes = {
       ...tokens,
       requiredAnnotations: ['a.io/role'],
@@ -359,10 +365,10 @@ describe('the configuration of providers', () => {
   const document = (...providers: unknown[]): string =>
     JSON.stringify({ apiVersion: 'kubelet.config.k8s.io/v1', kind: 'CredentialProviderConfig', providers });
   const notes: string[] = [];
-  const open = (config: string, pods?: Pods) =>
+  const open = (config: string, pods?: PodSecrets) =>
     openProviders({ config, folder: folder.path }, pods, text => void notes.push(text), never);
-  const read = (config: string, pods?: Pods): readonly Source[] => valueOf(open(config, pods)());
-  const pods: Pods = { pullSecrets: async () => [], annotations: async () => ({}) };
+  const read = (config: string, pods?: PodSecrets): readonly Source[] => valueOf(open(config, pods)());
+  const pods: PodSecrets = { pullSecrets: async () => [], annotations: async () => ({}) };
 
   before(async () => {
     for (const name of ['one', 'two', 'three']) await writeScript(join(folder.path, name), '');

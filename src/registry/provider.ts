@@ -1,6 +1,8 @@
 import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Endpoint } from '../oci/endpoint.ts';
+import type { PodSecrets } from '../ports/kube.ts';
+import type { Caller } from '../ports/registry.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { type Answer, createMemo } from '../util/memo.ts';
 import { createSemaphore } from '../util/mutex.ts';
@@ -10,7 +12,7 @@ import { maxRuns, runProgram } from './program.ts';
 import type { ProviderConfig, TokenAttributes } from './provider-config.ts';
 import { formatProviderRequest, parseProviderResponse, type ProviderResponse } from './provider-message.ts';
 import { findToken } from './service-account.ts';
-import type { Caller, Found, Pods, Source } from './source.ts';
+import type { Found, Source } from './source.ts';
 
 /** Whom a provider is asked for: all pods alike, or a service account by its token. */
 type Account =
@@ -36,7 +38,7 @@ const limitMs = 60_000;
 export function openProvider(
   config: ProviderConfig,
   folder: string,
-  pods: Pods | undefined,
+  pods: PodSecrets | undefined,
   closing: AbortSignal,
 ): Source {
   const { name, apiVersion, args, environment, matchImages, tokenAttributes } = config;
@@ -108,7 +110,7 @@ export function openProvider(
 async function toAccount(
   attributes: TokenAttributes,
   caller: Caller,
-  pods: Pods | undefined,
+  pods: PodSecrets | undefined,
   signal: AbortSignal,
 ): Promise<Account> {
   const { audience, required, requiredAnnotations, optionalAnnotations } = attributes;

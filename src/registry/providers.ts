@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import { type Part, problemsOf, readPart } from '../configfile/part.ts';
 import { type Reading, watchFiles } from '../configfile/watched-file.ts';
+import type { PodSecrets } from '../ports/kube.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openProvider } from './provider.ts';
 import { type ProviderConfig, parseProviderConfig } from './provider-config.ts';
-import type { Pods, Source } from './source.ts';
+import type { Source } from './source.ts';
 
 export type ProviderOptions = {
   /** A CredentialProviderConfig, or a folder of them: *.json, *.yaml and *.yml in the order of their names. */
@@ -22,7 +23,7 @@ const flag = '--credential-provider-config';
  */
 export function openProviders(
   { config, folder }: ProviderOptions,
-  pods: Pods | undefined,
+  pods: PodSecrets | undefined,
   note: (text: string) => void,
   closing: AbortSignal,
 ): () => Part<readonly Source[]> {
@@ -67,7 +68,7 @@ function readTexts(config: string, reading: Reading): readonly FileText[] {
   });
 }
 
-function verifyAnnotations({ name, tokenAttributes }: ProviderConfig, pods: Pods | undefined): void {
+function verifyAnnotations({ name, tokenAttributes }: ProviderConfig, pods: PodSecrets | undefined): void {
   if (pods !== undefined || tokenAttributes === undefined) return;
   const { requiredAnnotations, optionalAnnotations } = tokenAttributes;
   const field =

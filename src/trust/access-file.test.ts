@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { rewrite } from '../../test/support/rewrite.ts';
-import type { AccessPolicy } from '../ports/trust.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openAccessFile } from './access-file.ts';
 
@@ -30,7 +29,7 @@ const denying = 'default: deny';
 test('the file is read again when it changes: written in place, replaced, removed, right again', async () => {
   const file = join(folder, 'changing.yaml');
   writeFileSync(file, allowing);
-  const policy = (await open(file)) satisfies AccessPolicy;
+  const policy = await open(file);
   await policy.verify(reference, request, never);
   await rewrite(file, denying.padEnd(allowing.length));
   await assert.rejects(policy.verify(reference, request, never), {

@@ -1,33 +1,21 @@
 import { type Reading, watchFiles } from '../configfile/watched-file.ts';
 import { quoteName } from '../oci/name.ts';
-import { formatReference, type Reference } from '../oci/reference.ts';
+import { formatReference } from '../oci/reference.ts';
+import type { Namespaces } from '../ports/kube.ts';
+import type { AccessPolicy } from '../ports/trust.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import type { AccessRules } from './access-policy.ts';
-import type { Labels } from './label-selector.ts';
-
-/** Who wants it; a pod's namespace and uid are kubelet's word, not the user's. */
-type Asker = {
-  readonly caller: 'administrator' | 'pod';
-  readonly pod?: { readonly namespace: string; readonly uid: string };
-};
 
 /** What an access policy needs of the world. */
 type Means = {
   /** Labels of a namespace; undefined while the Kubernetes API is off. */
-  readonly namespaces: { labels(name: string, signal: AbortSignal): Promise<Labels> } | undefined;
+  readonly namespaces: Namespaces | undefined;
   /** Is told once when the file becomes broken, and when it has changed and can be used. */
   readonly note: (text: string) => void;
 };
 
 /** An administrator's word on which pods may have which artifacts. */
-export type AccessFile = {
-  /**
-   * Judges a pod's request for a full reference, by the file as it is now. An administrator may have everything.
-   *
-   * @throws ArtifactError `denied` naming file and rule; or that the file cannot be used, or that nobody knows the pod;
-   *   what reading the namespace's labels throws, naming the rule that asks for them; the signal's reason.
-   */
-  verify(reference: Reference, asker: Asker, signal: AbortSignal): Promise<void>;
+export type AccessFile = AccessPolicy & {
   /** Why every publish is refused, by the file as it is now; nothing while it can be used. */
   problems(): readonly string[];
   /** The same: nothing is published meanwhile. */

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toDigest } from '../oci/digest.ts';
 import { parseReference } from '../oci/reference.ts';
+import type { Labels } from '../ports/kube.ts';
 import { findLabelRule, judgeAccess, parseAccessPolicy } from './access-policy.ts';
-import type { Labels } from './label-selector.ts';
 
 const digest = toDigest('sha256', 'ab'.repeat(32));
 

@@ -9,8 +9,9 @@ import {
   type Reference,
   withoutHttpsPort,
 } from '../oci/reference.ts';
+import type { Labels } from '../ports/kube.ts';
 import { ArtifactError } from '../util/error.ts';
-import { type Labels, type LabelSelector, matchesLabels, parseLabelSelector } from './label-selector.ts';
+import { type LabelSelector, matchesLabels, parseLabelSelector } from './label-selector.ts';
 
 /** Which pods may have which artifacts: what the first rule that matches says, else the default. */
 export type AccessRules = { readonly rules: readonly AccessRule[]; readonly fallback: AccessVerdict };

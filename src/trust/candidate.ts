@@ -1,12 +1,12 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts';
 import { type Index, type Manifest, maxManifestBytes, parseManifest } from '../oci/manifest.ts';
+import type { SignatureSource } from '../ports/trust.ts';
 import { ArtifactError } from '../util/error.ts';
 import { doInSlices } from '../util/pace.ts';
 import { formatSize } from '../util/size.ts';
 import { bundleType, predicateAnnotation, signPredicate } from './bundle.ts';
 import { simpleSigning } from './simple-signing.ts';
-import type { SignatureSource } from './verdict.ts';
 
 /** What may be a signature. `label` names it for people. */
 export type Candidate = { readonly label: string } & (

@@ -2,6 +2,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { quoteName } from '../oci/name.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
+import type { SignatureSource, Verdict } from '../ports/trust.ts';
 import { ArtifactError } from '../util/error.ts';
 import { parseBundle, verifyStatement } from './bundle.ts';
 import { findMismatch } from './identity.ts';
@@ -10,7 +11,6 @@ import { findRule, type Policy } from './policy-json.ts';
 import { type Candidate, listBundles, maxCandidates, readBundle, readSimpleSignatures } from './candidate.ts';
 import { verifySigned } from './signed-content.ts';
 import { parseClaim, toSimpleSigned, verifyDigest } from './simple-signing.ts';
-import type { SignatureSource, Verdict } from './verdict.ts';
 
 /** What is judged, and by what. `digestIsEnough`: for a bundle, which names no repository, under every signedIdentity. */
 export type Case = {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Labels, matchesLabels, parseLabelSelector } from './label-selector.ts';
+import type { Labels } from '../ports/kube.ts';
+import { matchesLabels, parseLabelSelector } from './label-selector.ts';
 import { parseYaml } from '../configfile/yaml.ts';
 
 const parse = (text: string) => parseLabelSelector(parseYaml(text));

@@ -1,7 +1,5 @@
 import type { Field, Table } from '../configfile/field.ts';
-
-/** Labels of a Kubernetes object. */
-export type Labels = Readonly<Record<string, string>>;
+import type { Labels } from '../ports/kube.ts';
 
 /** Objects by their labels, as Kubernetes' LabelSelector has it: all of it must hold. */
 export type LabelSelector = readonly Expression[];

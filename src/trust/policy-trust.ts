@@ -1,7 +1,7 @@
 import { formatReference } from '../oci/reference.ts';
+import type { Trust, Verdict } from '../ports/trust.ts';
 import { judge } from './judgement.ts';
 import { openPolicyFile, type PolicyState } from './policy-file.ts';
-import type { Trust, Verdict } from './verdict.ts';
 
 /** How many accepted verdicts are kept, in memory alone; the oldest goes first. */
 const maxVerdicts = 4096;
@@ -13,8 +13,16 @@ export type PolicyOptions = {
   readonly note: (text: string) => void;
 };
 
+/** Judges whether artifacts are signed as the node's administrator wants. */
+export type PolicyTrust = Trust & {
+  /** What in the policy, as its files are now, refuses because it cannot be held to; a line each. */
+  problems(): readonly string[];
+  /** Those of them for which every artifact is refused. */
+  obstacles(): readonly string[];
+};
+
 /** Judges by a policy file. See openTrust. */
-export function openPolicyTrust(file: string, { digestIsEnough, strict, note }: PolicyOptions): Trust {
+export function openPolicyTrust(file: string, { digestIsEnough, strict, note }: PolicyOptions): PolicyTrust {
   const current = openPolicyFile(file, strict, note);
   const verdicts = new WeakMap<PolicyState, Map<string, Verdict>>();
   current();

@@ -1,4 +1,5 @@
-import type { Trust, Verdict } from './verdict.ts';
+import type { Verdict } from '../ports/trust.ts';
+import type { PolicyTrust } from './policy-trust.ts';
 
 export type TrustOptions = {
   /** containers' policy.json; without one, everything is accepted. */
@@ -17,7 +18,7 @@ const unasked: Verdict = { kind: 'accepted', by: 'no policy file is configured' 
  * Opens the policy. It is read again when the file, or another file that it names, changes; one that cannot be read or
  * understood refuses everything, rather than that what an administrator has just forbidden goes on by an older policy.
  */
-export async function openTrust(options: TrustOptions): Promise<Trust> {
+export async function openTrust(options: TrustOptions): Promise<PolicyTrust> {
   if (options.policyFile === undefined) {
     return { verify: async () => unasked, problems: () => [], obstacles: () => [] };
   }

@@ -1,21 +1,9 @@
 import { Readable } from 'node:stream';
 import { extract } from 'tar-stream';
 import { quoteName } from '../oci/name.ts';
+import type { ArchiveEntry } from '../ports/unpacker.ts';
 import { ArtifactError } from '../util/error.ts';
 import { inflate } from './inflation.ts';
-
-/**
- * What is in a tar but directories. The content of a regular file must be read before the next entry is asked for; its
- * `size` is in bytes. `what` is a link or a special file, in words.
- */
-export type ArchiveEntry =
-  | {
-      readonly kind: 'file';
-      readonly path: string;
-      readonly size: number;
-      readonly content: AsyncIterable<Uint8Array>;
-    }
-  | { readonly kind: 'other'; readonly path: string; readonly what: string };
 
 /**
  * The entries of a tar, as it streams by. It may be compressed with gzip or zstd.

@@ -1,5 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import type { TocSummary } from '../oci/toc.ts';
+import type { Unpacker } from '../ports/unpacker.ts';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import { startThread } from '../util/thread.ts';
 import { startsAsTar } from './tar-start.ts';
@@ -8,18 +9,7 @@ import type { UnpackJob, UnpackQuestion } from './job.ts';
 import type { UnpackLimits } from './limits.ts';
 import { setXattrs } from './xattrs.ts';
 
-export type Unpacker = AsyncDisposable & {
-  /**
-   * Unpacks a verified layer file into an empty folder, in a thread of its own: every body under its number, and
-   * the table of contents (oci/toc-text.ts). After a failure the folder holds a part of them, and nothing writes to it
-   * any more.
-   *
-   * @throws ArtifactError `unmountable` naming layer and entry; `exhausted`; the signal's reason, promptly.
-   */
-  unpack(source: string, digest: Digest, into: string, signal: AbortSignal): Promise<TocSummary>;
-  /** Whether a file begins as a tar, plain or compressed with gzip or zstd. */
-  isTar(path: string): Promise<boolean>;
-};
+export type ThreadUnpacker = AsyncDisposable & Unpacker;
 
 /** MiB. The table of contents is written as it grows; what stays are a few chunks and the headers of one entry. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 128 };
@@ -28,7 +18,7 @@ const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 12
 export function openUnpacker(
   limits: UnpackLimits,
   grow: (digest: Digest, more: Amount, written: Amount) => Promise<void> = async () => {},
-): Unpacker {
+): ThreadUnpacker {
   const threads = new Set<AsyncDisposable>();
   let closing = false;
   return {

@@ -2,17 +2,20 @@ import type { Digest } from '../oci/digest.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
+import type { Pods } from '../ports/kube.ts';
+import type { Mounter } from '../ports/mounter.ts';
+import type { Names, Pins, VolumeRecords } from '../ports/records.ts';
+import type { Expander, Keychain } from '../ports/registry.ts';
+import type { Pod } from '../ports/request.ts';
+import type { Blobs, Layers, Look, Views } from '../ports/store.ts';
+import type { Archive } from '../ports/unpacker.ts';
+import type { Artifacts, PodName, Volume, VolumeStatus } from '../ports/usecases.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
 import { startPace } from '../util/pace.ts';
 import type { Authority } from './authority.ts';
 import type { Catalog } from './catalog.ts';
 import type { Collector } from './collector.ts';
-import type { Mounter } from '../ports/mounter.ts';
-import type { Names, Pins, VolumeRecords } from '../ports/records.ts';
-import type { Expander, Keychain, Pods } from '../ports/registry.ts';
-import type { Blobs, Layers, Look, Views } from '../ports/store.ts';
-import type { Archive } from '../ports/unpacker.ts';
 import { checkCache } from './fsck.ts';
 import type { Holds } from './holds.ts';
 import type { Integrity } from './integrity.ts';
@@ -30,8 +33,6 @@ import type { Room } from './room.ts';
 import { withRetries } from './retry-report.ts';
 import type { Signatures } from './signatures.ts';
 import type { Trees } from './trees.ts';
-import type { Pod } from '../ports/request.ts';
-import type { Artifacts, PodName, Volume, VolumeStatus } from '../ports/usecases.ts';
 
 /** The cache, for people: what `ociartifact.v1.Artifacts` and the command line can do. */
 export function createArtifacts(world: {

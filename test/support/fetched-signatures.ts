@@ -3,7 +3,7 @@ import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { type Digest, parseDigest } from '../../src/oci/digest.ts';
 import { parseManifest } from '../../src/oci/manifest.ts';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
-import type { SignatureSource } from '../../src/trust/verdict.ts';
+import type { SignatureSource } from '../../src/ports/trust.ts';
 import { doAtOnce } from '../../src/util/pace.ts';
 
 /** Signatures as they are in a registry. */

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Digest, parseDigest } from '../../src/oci/digest.ts';
 import type { Reference } from '../../src/oci/reference.ts';
+import type { SignatureSource, Verdict } from '../../src/ports/trust.ts';
+import type { PolicyTrust } from '../../src/trust/policy-trust.ts';
 import { openTrust, type TrustOptions } from '../../src/trust/trust.ts';
-import type { SignatureSource, Trust, Verdict } from '../../src/trust/verdict.ts';
 import { makeSigner, type TestSigner } from './signer.ts';
 
 /** What is judged: an artifact in quay.io/acme/model. */
@@ -36,7 +37,7 @@ export type Policies = AsyncDisposable & {
   trustBy(
     requirements: readonly object[],
     options?: TrustOptions,
-  ): Promise<{ readonly policyFile: string; readonly trust: Trust }>;
+  ): Promise<{ readonly policyFile: string; readonly trust: PolicyTrust }>;
   /** The verdict under one requirement. */
   verdict(requirement: object, source: SignatureSource, options?: TrustOptions): Promise<Verdict>;
 };

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { type Digest, parseDigest } from '../../src/oci/digest.ts';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
-import type { SignatureSource } from '../../src/trust/verdict.ts';
+import type { SignatureSource } from '../../src/ports/trust.ts';
 import type { TestLog } from './log.ts';
 import type { TestSigner } from './signer.ts';
 
