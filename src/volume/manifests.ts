@@ -42,8 +42,12 @@ const maxDepth = 4;
 /** Of documents and of configs, as they are in JSON; parsed they take some times as much. */
 const rememberedBytes = 4 * 1024 * 1024;
 
-/** Each may have 4 MiB in memory while it comes. */
+/** What comes at once. */
 const requestShares = { total: 32, perPlace: 8 };
+
+/** Few documents are larger. These take up to 4 MiB in bytes and some times as much parsed, so that fewer come at once. */
+const largeBytes = 256 * 1024;
+const largeShares = { total: 8, perPlace: 4 };
 
 /** Remembers what it parsed, so that publishing again reads no blob. */
 export function createManifests(world: {
@@ -56,6 +60,15 @@ export function createManifests(world: {
   const configs = createRecall<Digest, { readonly diffIds: readonly string[] | undefined }>();
   const fetching = createSharedTurns();
   const requests = createFairSlots(requestShares);
+  const larges = createFairSlots(largeShares);
+
+  /** Held while a large document is fetched and parsed. Nobody who holds a turn or a request waits for it. */
+  const acquireLarge = async (
+    { size }: Descriptor,
+    { content, tenants }: Documents,
+    signal: AbortSignal,
+  ): Promise<Disposable | undefined> =>
+    size > largeBytes ? await larges.acquire(content.place, tenants, signal) : undefined;
 
   /** Many who want one document at once make one request, and each goes on with its own credential where that fails. */
   const bytesOf = async (
@@ -110,6 +123,7 @@ export function createManifests(world: {
       await source.content.admit({ kind: 'manifest', descriptor }, signal);
       return known;
     }
+    using _large = await acquireLarge(descriptor, source, signal);
     const bytes = await bytesOf({ kind: 'manifest', descriptor }, source, signal);
     const parsed = await doInSlices(parseManifest(bytes, descriptor.mediaType, label), signal);
     documents.keep(key, parsed, descriptor.size);
@@ -126,6 +140,7 @@ export function createManifests(world: {
       await source.content.admit({ kind: 'blob', descriptor: config }, signal);
       return known.diffIds;
     }
+    using _large = await acquireLarge(config, source, signal);
     const bytes = await bytesOf({ kind: 'blob', descriptor: config }, source, signal);
     const diffIds = await doInSlices(parseDiffIds(bytes), signal);
     configs.keep(config.digest, { diffIds }, config.size);
