@@ -122,8 +122,7 @@ export function addCommands(program: Command, act: Act): void {
   add({
     usage: 'prune',
     summary: 'free everything that is not in use',
-    about:
-      'Frees everything that no volume, no pull and no pin uses. Asks first at a terminal; without one, --yes is required.',
+    about: 'Frees everything that no volume, no pull and no pin uses. At a terminal it asks first.',
     flags: command =>
       command
         .option('-y, --yes', 'free without a question')

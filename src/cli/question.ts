@@ -1,12 +1,10 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { ArtifactError } from '../util/error.ts';
 import type { Shell, Terminal } from './shell.ts';
 
-/** @throws ArtifactError `invalid` where nobody can be asked: a script must not wait for an answer, or take none for one. */
-export function verifyAnswerable({ stdin, stderr }: Terminal, advice: string): void {
-  if (stdin.isTTY === true && stderr.isTTY === true) return;
-  throw new ArtifactError('invalid', `there is no terminal to ask at; ${advice}`);
+/** Whether somebody sits at a terminal, and sees what is asked. */
+export function canAsk({ stdin, stderr }: Terminal): boolean {
+  return stdin.isTTY === true && stderr.isTTY === true;
 }
 
 /** Asks at the terminal. Whatever is not yes is no, and so is the end of the input. @throws the reason of the signal. */

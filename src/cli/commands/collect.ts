@@ -1,7 +1,7 @@
 import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Freed, FreedItem, Pruned, Removed } from '../../ports/usecases.ts';
-import { confirm, verifyAnswerable } from '../question.ts';
+import { canAsk, confirm } from '../question.ts';
 import { type Options, print, type Shell } from '../shell.ts';
 import { formatCount, formatDigest, formatLines, formatTable } from '../text.ts';
 
@@ -41,10 +41,9 @@ function formatRemoved({ reference, digest, keptBy }: Removed, whole: boolean): 
 }
 
 /**
- * Frees everything that nothing holds, or lists what that is. At a terminal it asks first; where there is none, it frees
- * only what it was told to.
+ * Frees everything that nothing holds, or lists what that is. At a terminal it asks first.
  *
- * @throws ArtifactError `invalid` where nobody can be asked; `cancelled` for an answer other than yes.
+ * @throws ArtifactError `cancelled` for an answer other than yes.
  */
 export async function prune(shell: Shell, _: readonly string[], options: Options): Promise<void> {
   const { artifacts } = shell.house;
@@ -52,8 +51,7 @@ export async function prune(shell: Shell, _: readonly string[], options: Options
     const pruned = await artifacts.previewPrune(shell.signal);
     return printPruned(shell, pruned, formatItems(pruned.items, shell) + formatFreed(pruned, 'would free'));
   }
-  if (options['yes'] !== true) {
-    verifyAnswerable(shell.terminal, 'give --yes to free without a question, or --dry-run to list it');
+  if (options['yes'] !== true && canAsk(shell.terminal)) {
     const { bytes, artifacts: count } = await artifacts.previewPrune(shell.signal);
     const question = `Free ${formatCount(count, 'artifact')}, ${formatSize(bytes)}? [y/N] `;
     if (bytes > 0 && !(await confirm(shell, question)))
