@@ -113,7 +113,7 @@ test('a folder of kubelet that is not there, or that is too deep for a socket, i
   await assert.rejects(serveRegistration(elsewhere), {
     code: 'invalid',
     message:
-      /there is no .*nowhere\/plugins_registry to register in: is kubelet running, .* --kubelet-dir\?$/,
+      /there is no .*nowhere\/plugins_registry to register in; start kubelet, or correct --kubelet-dir$/,
   });
   const deep = { ...there.options, kubeletDir: `${there.path}/${'k'.repeat(70)}` };
   await mkdir(`${deep.kubeletDir}/plugins_registry`, { recursive: true });

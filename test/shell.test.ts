@@ -83,7 +83,7 @@ for (const through of ['the socket of a daemon', 'the state folder itself']) {
     assert.equal((await run(node, ['inspect', 'sha256:0123456789ab'])).code, 3);
     assert.equal((await run(node, ['rm', short])).code, 5, 'a pin holds it');
     await json('unpin', short);
-    assert.match((await run(node, ['fsck'])).stdout, /^\d+ items checked, 0 wrong\n$/);
+    assert.match((await run(node, ['fsck'])).stdout, /^\d+ objects checked, 0 damaged\n$/);
     const freed = (await json('rm', 'team/model:v1')) as Freed;
     assert.ok(freed.bytes > 3_000_000);
     assert.deepEqual(await json('ls'), []);

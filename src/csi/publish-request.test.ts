@@ -26,7 +26,7 @@ function refusalOf(wire: Wire): string {
   throw new Error('it was taken');
 }
 
-test('the least a volume says is its reference', () => {
+test('a volume needs only a reference', () => {
   const { fingerprint: _, ...request } = parsePublishRequest(toWire());
   assert.deepEqual(request, {
     reference,

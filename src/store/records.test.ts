@@ -180,7 +180,7 @@ test('torn ones are taken away at a start, with a note each, and files of others
   );
   for (const path of torn)
     assert.ok(
-      notes.some(note => note.startsWith(`${path} was torn`)),
+      notes.some(note => note.startsWith(`${path} was incomplete`)),
       path,
     );
   assert.ok(notes.includes(`${torn[2]} was torn and is removed: that pin is lost`));

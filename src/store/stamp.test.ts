@@ -105,7 +105,7 @@ test('files are stamped by bytes of names, by long names, and a folder by none',
   assert.equal(Buffer.from(stamps[0]?.kept ?? '', 'hex').readUInt32LE(12), ino);
 });
 
-test('a stamp that nobody waits for any more is given up', async () => {
+test('a stamp that no caller waits for any more is given up', async () => {
   const { files } = make(2);
   const ended = AbortSignal.abort(new Error('enough'));
   function* endless(): Generator<FileAt> {

@@ -75,7 +75,7 @@ test('work that nobody comes back for ends after its time', async () => {
   const first = flights.join('k', work, caller('a'), leaver.signal);
   leaver.abort(new Error('left'));
   await assert.rejects(first, /left/);
-  assert.match(String(await ended), /nobody waits/);
+  assert.match(String(await ended), /no caller waits/);
   await sleep(5);
   assert.deepEqual(flights.list(), []);
 });
@@ -87,7 +87,7 @@ test('work ends at once when the last who wants it leaves for good', async () =>
   const first = flights.join('k', work, caller('a'), leaver.signal);
   leaver.abort(new Error('left'));
   await assert.rejects(first, /left/);
-  assert.match(String(await ended), /nobody waits/);
+  assert.match(String(await ended), /no caller waits/);
 });
 
 test('work of one who will come back goes on until that one is gone', async () => {
@@ -107,7 +107,7 @@ test('work of one who will come back goes on until that one is gone', async () =
     [['pod']],
   );
   gone.add('pod');
-  assert.match(String(await ended), /nobody waits/);
+  assert.match(String(await ended), /no caller waits/);
 });
 
 test('who comes back for something else wants the former no more', async () => {
@@ -118,7 +118,7 @@ test('who comes back for something else wants the former no more', async () => {
   leaver.abort(new Error('left'));
   await assert.rejects(former, /left/);
   assert.equal(await flights.join('new', async () => 'done', caller('pod'), never), 'done');
-  assert.match(String(await ended), /nobody waits/);
+  assert.match(String(await ended), /no caller waits/);
 });
 
 test('who is gone does not end what another waits for', async () => {

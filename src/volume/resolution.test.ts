@@ -84,7 +84,7 @@ test('a registry that the policy refuses is not passed over for the next', async
   }
 });
 
-test('what the registries before the refused one have is had', async () => {
+test('a candidate before the refused one is used', async () => {
   const { resolver, asked } = createWorld({ refused: ['b.test'], serving: ['a.test'] });
   const { reference } = await resolver.resolve(wanted, 'IfNotPresent', keyring, never);
   assert.equal(reference.registry, 'a.test');

@@ -127,7 +127,7 @@ test('a start passes over records that cannot be read, and collection waits for 
     const { code, text } = await outcomeOf(daemon.artifacts.Prune({}));
     assert.equal(code, 'INTERNAL');
     assert.ok(text.includes(`${path}, a `), text);
-    assert.match(text, /mend the disk, or remove that file/);
+    assert.match(text, /repair the disk, or remove that file/);
     assert.ok(daemon.output().includes(`${path}, a `));
     if (folder === 'volumes') await daemon.csi.NodeUnpublishVolume(request);
     else rmSync(path, { recursive: true });

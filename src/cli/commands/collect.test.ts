@@ -151,7 +151,7 @@ test('fsck names what is wrong and exits 7, or 0 when it was repaired', async ()
   assert.equal(found.code, 7);
   assert.equal(
     found.stdout,
-    'blobs/sha256/ab: the digest is another\n12 items checked, 1 wrong; fsck --repair takes it out of use\n',
+    'blobs/sha256/ab: the digest is another\n12 objects checked, 1 damaged; fsck --repair takes it out of use\n',
   );
   assert.equal(found.stderr, `${onFolder}check 50 % (512 B of 1.0 KiB)\n`);
   const repaired = await runShell(['fsck', '--repair', '--output', 'json'], { artifacts });
@@ -160,5 +160,5 @@ test('fsck names what is wrong and exits 7, or 0 when it was repaired', async ()
   assert.deepEqual(repaired.json, { checked: 12, wrong: 1, findings: [{ ...finding, repaired: true }] });
   assert.equal((await runShell(['fsck', '-q'], { artifacts })).stdout, 'blobs/sha256/ab\n');
   const clean = await runShell(['fsck'], { artifacts: { fsck: async () => ({ checked: 1 }) } });
-  assert.equal(clean.stdout, '1 item checked, 0 wrong\n');
+  assert.equal(clean.stdout, '1 object checked, 0 damaged\n');
 });

@@ -26,7 +26,7 @@ export async function fsck(shell: Shell, _: readonly string[], options: Options)
   const advice = left === 0 ? '' : '; fsck --repair takes it out of use';
   print(shell, {
     value: { checked, wrong, findings },
-    text: () => `${formatCount(checked, 'item')} checked, ${wrong} wrong${advice}\n`,
+    text: () => `${formatCount(checked, 'object')} checked, ${wrong} damaged${advice}\n`,
     names: findings.map(({ path }) => path),
   });
   return left === 0 ? 0 : exitCodes.corrupt;

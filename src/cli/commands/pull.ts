@@ -27,7 +27,7 @@ async function cancel(shell: Shell, reference: string): Promise<void> {
 function formatPulled(pulled: Pulled): string {
   return formatLines([
     toDigested(pulled),
-    `${formatSize(pulled.bytes)}, ${formatCount(pulled.inodes, 'inode')}`,
+    `${formatSize(pulled.bytes)}, ${pulled.inodes} files and directories`,
     ...pulled.notes.map(note => `note: ${note}`),
   ]);
 }
