@@ -183,7 +183,7 @@ test('torn ones are taken away at a start, with a note each, and files of others
       notes.some(note => note.startsWith(`${path} was incomplete`)),
       path,
     );
-  assert.ok(notes.includes(`${torn[2]} was torn and is removed: that pin is lost`));
+  assert.ok(notes.includes(`${torn[2]} was incomplete and is removed; the pin is lost`));
 });
 
 test('one that cannot be read is noted once and passed over, except by who must know them all', async () => {
