@@ -83,7 +83,10 @@ test('what is no address of a proxy is refused, and not quoted', () => {
       () => parseProxies({ HTTPS_PROXY: text }),
       (thrown: unknown) => {
         assert.ok(thrown instanceof ArtifactError);
-        assert.match(thrown.message, /^HTTPS_PROXY is not the address of a proxy: http:\/\/host:port is$/);
+        assert.match(
+          thrown.message,
+          /^HTTPS_PROXY is not the address of a proxy: must be http:\/\/host:port$/,
+        );
         return true;
       },
     );

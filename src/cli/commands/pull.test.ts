@@ -41,7 +41,10 @@ test('pull takes every flag of a selection, and tells its progress in lines wher
     'download 100 % (100 B of 100 B, 0 of 2 layers)',
     'done 100 % (100 B of 100 B, 0 of 2 layers)',
   ]);
-  assert.equal(ran.stdout, `registry.example/z:1@${digest}\n1.0 TiB, 3 files and directories\nnote: ${pulled.notes[0]}\n`);
+  assert.equal(
+    ran.stdout,
+    `registry.example/z:1@${digest}\n1.0 TiB, 3 files and directories\nnote: ${pulled.notes[0]}\n`,
+  );
 });
 
 test('pull without flags asks for the defaults of a volume', async () => {
