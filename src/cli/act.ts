@@ -1,12 +1,13 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
+import type { Backend } from '../ports/usecases.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { formatFlag, toSettings } from './command-line.ts';
 import { endsBy, toDeadline } from './deadline.ts';
 import { findSocket, formatEndpoints, isNamed, toEndpoints } from './endpoints.ts';
 import { toKeys } from './flag-topics.ts';
 import { flags } from './flags.ts';
-import type { Builder, House } from './house.ts';
+import type { Builder } from './house.ts';
 import { createLog } from './log.ts';
 import { isDocument } from './output.ts';
 import { toOutput } from './output-options.ts';
@@ -28,7 +29,7 @@ export type Act = (
 
 export function createAct(builder: Builder, terminal: Terminal, finish: (code: number) => void): Act {
   /** The daemon's use cases if it answers, else those of this process. */
-  async function openHouse(settings: Settings, command: Command, use: Use): Promise<House> {
+  async function openHouse(settings: Settings, command: Command, use: Use): Promise<Backend> {
     const options: Options = command.opts();
     const { stateDir } = settings;
     const direct = options['stateDir'] !== undefined && options['endpoint'] === undefined;

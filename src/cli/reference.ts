@@ -1,7 +1,7 @@
 import { isDigestStart, isStartOf } from '../oci/digest.ts';
 import { formatRepository, parseReference } from '../oci/reference.ts';
+import type { Backend } from '../ports/usecases.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import type { House } from './house.ts';
 
 /** A reference with the digest that it was resolved to, once. */
 export function toDigested({
@@ -20,7 +20,7 @@ export function toDigested({
  *
  * @throws ArtifactError `not-found` for a digest that the cache does not hold, `invalid` for the start of several.
  */
-export async function toReference(text: string, { artifacts }: Pick<House, 'artifacts'>): Promise<string> {
+export async function toReference(text: string, { artifacts }: Pick<Backend, 'artifacts'>): Promise<string> {
   if (!isDigestStart(text)) return text;
   try {
     const { reference, digest, manifest } = await artifacts.inspect(text);

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import type { House } from './house.ts';
+import type { Backend } from '../ports/usecases.ts';
 import type { Settings } from './settings.ts';
 import { ArtifactError } from '../util/error.ts';
 import { formatResult, type OutputFormat, type Result } from './output.ts';
@@ -21,7 +21,7 @@ export type Terminal = {
 
 /** What a command has at hand. */
 export type Shell = {
-  readonly house: House;
+  readonly house: Backend;
   readonly settings: Settings;
   readonly terminal: Terminal;
   readonly output: OutputFormat;

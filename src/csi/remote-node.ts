@@ -1,27 +1,11 @@
 import { credentials } from '@grpc/grpc-js';
+import type { CsiNode } from '../ports/usecases.ts';
 import { loadDefinitions } from './definitions.ts';
 import { openCalls } from './remote-call.ts';
 import type { NodeGetVolumeStatsResponse__Output } from './wire/csi/v1/NodeGetVolumeStatsResponse.ts';
 
-/** kubelet's calls for an inline volume of a pod. */
-export type RemoteNode = {
-  publish(
-    volumeId: string,
-    targetPath: string,
-    attributes: Readonly<Record<string, string>>,
-    signal: AbortSignal,
-  ): Promise<void>;
-  unpublish(volumeId: string, targetPath: string, signal: AbortSignal): Promise<void>;
-  stats(
-    volumeId: string,
-    volumePath: string,
-    signal: AbortSignal,
-  ): Promise<{ readonly bytes: number; readonly inodes: number }>;
-  close(): void;
-};
-
 /** csi.v1.Node of the driver behind a socket, called as kubelet calls it. */
-export function connectNode(socketPath: string): RemoteNode {
+export function connectNode(socketPath: string): CsiNode {
   const client = new (loadDefinitions().csi.v1.Node)(`unix:${socketPath}`, credentials.createInsecure());
   const { ask } = openCalls(client, socketPath);
   return {

@@ -2,9 +2,9 @@ import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parseDigest } from '../oci/digest.ts';
 import { formatPlatform } from '../oci/platform.ts';
-import { ArtifactError } from '../util/error.ts';
 import type { PullRequest } from '../ports/request.ts';
-import type { Artifacts, Publishing, Pulled, Resolved } from '../ports/usecases.ts';
+import type { Artifacts, Backend, Pulled, Resolved } from '../ports/usecases.ts';
+import { ArtifactError } from '../util/error.ts';
 import { openArtifacts } from './definitions.ts';
 import { toNodeStatus } from './node-status-message.ts';
 import { type Calls, lastOf, openCalls } from './remote-call.ts';
@@ -35,13 +35,6 @@ import type { RemoveResponse__Output } from './wire/ociartifact/v1/RemoveRespons
 import type { ResolveResponse__Output } from './wire/ociartifact/v1/ResolveResponse.ts';
 import type { PullRequest as WirePull } from './wire/ociartifact/v1/PullRequest.ts';
 
-/** What a shell can ask of a daemon. */
-export type Remote = {
-  readonly artifacts: Artifacts;
-  readonly publishing: Pick<Publishing, 'publish' | 'unpublish'>;
-  close(): Promise<void>;
-};
-
 /** Bytes of a message: as quick as 1 MiB, and the daemon holds 30 MB less at the peak of a load. */
 const largestChunk = 1 << 16;
 
@@ -49,7 +42,7 @@ const largestChunk = 1 << 16;
  * The use cases of the daemon behind a socket, by ociartifact.v1. Errors keep their codes and messages; for what it has
  * at hand the daemon is given `patienceMs`.
  */
-export function connectRemote(socketPath: string, patienceMs = 10_000): Remote {
+export function connectRemote(socketPath: string, patienceMs = 10_000): Backend {
   const client = openArtifacts(socketPath);
   const calls = openCalls(client, socketPath);
   const { ask } = calls;

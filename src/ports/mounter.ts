@@ -8,7 +8,12 @@ export type TargetState =
   | { readonly kind: 'mounted'; readonly shows: 'view' | 'other' | 'dead'; readonly readOnly: boolean };
 
 export type Mounter = {
-  /** What is at the target; `view` is the folder that should be mounted there. @throws `invalid` for a symlink in the path, or a path outside. */
+  /**
+   * What is at the target; `view` is the directory that should be mounted there, undefined before it is known.
+   *
+   * @throws `invalid` for a symlink in the path, or a path outside; without `view` also for a target where none may be
+   *   mounted.
+   */
   state(target: Target, view: string | undefined): Promise<TargetState>;
   /**
    * Makes the last element and mounts the view on it: read-only, nosuid, nodev from its first visible moment. Undoes what

@@ -1,17 +1,18 @@
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { connectRemote, type Remote } from '../../src/csi/remote.ts';
+import { connectRemote } from '../../src/csi/remote.ts';
 import { serveCsi } from '../../src/csi/server.ts';
+import type { Backend } from '../../src/ports/usecases.ts';
 import type { Artifacts } from '../../src/ports/usecases.ts';
 import { temporaryFolder } from './temporary.ts';
 
 type Around = {
   readonly artifacts?: Partial<Artifacts>;
-  readonly publishing?: Partial<Remote['publishing']>;
+  readonly publishing?: Partial<Backend['publishing']>;
 };
 
 /** The daemon's own service over the given use cases, and a client of it. */
-export async function openRemote({ artifacts, publishing }: Around): Promise<Remote & AsyncDisposable> {
+export async function openRemote({ artifacts, publishing }: Around): Promise<Backend & AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await temporaryFolder());
   const endpoint = join(folder.path, 'csi.sock');

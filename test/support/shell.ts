@@ -1,6 +1,7 @@
 import { Readable, Writable } from 'node:stream';
-import type { Builder, House } from '../../src/cli/house.ts';
+import type { Builder } from '../../src/cli/house.ts';
 import { runCli } from '../../src/cli/program.ts';
+import type { Backend } from '../../src/ports/usecases.ts';
 import { noon } from './samples.ts';
 
 export type Ran = {
@@ -11,8 +12,8 @@ export type Ran = {
 };
 
 export type Around = {
-  readonly artifacts?: Partial<House['artifacts']>;
-  readonly publishing?: Partial<House['publishing']>;
+  readonly artifacts?: Partial<Backend['artifacts']>;
+  readonly publishing?: Partial<Backend['publishing']>;
   readonly builder?: Partial<Builder>;
   readonly stdin?: Iterable<Uint8Array | string>;
   /** What is typed at the terminal that stdin and stderr are; without it they are none. */
@@ -31,7 +32,7 @@ export const onFolder =
 /** Runs a command line on fakes; whatever a test did not give must not be called. */
 export async function runShell(argv: readonly string[], around: Around = {}): Promise<Ran> {
   const [stdout, stderr] = [collector(), collector()];
-  const house: House = {
+  const house: Backend = {
     artifacts: fake('artifacts', around.artifacts),
     publishing: fake('publishing', around.publishing),
     close: async () => {},
