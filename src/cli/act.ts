@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
-import type { Backend } from '../ports/usecases.ts';
+import type { Backend } from '../ports/backend.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { formatFlag, toSettings } from './command-line.ts';
 import { endsBy, toDeadline } from './deadline.ts';

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Transport } from '../oci/endpoint.ts';
-import type { Backend, CsiNode } from '../ports/usecases.ts';
+import type { Backend, CsiNode } from '../ports/backend.ts';
 import type { Settings } from './settings.ts';
 
 /** What a command says of the node that it is for as long as it runs. `reads`: why the state directory is only read, for errors. */

@@ -1,6 +1,6 @@
 import { isDigestStart, isStartOf } from '../oci/digest.ts';
 import { formatRepository, parseReference } from '../oci/reference.ts';
-import type { Backend } from '../ports/usecases.ts';
+import type { Backend } from '../ports/backend.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 
 /** A reference with the digest that it was resolved to, once. */

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import type { Backend } from '../ports/usecases.ts';
+import type { Backend } from '../ports/backend.ts';
 import type { Settings } from './settings.ts';
 import { ArtifactError } from '../util/error.ts';
 import { formatResult, type OutputFormat, type Result } from './output.ts';

@@ -1,5 +1,5 @@
 import { credentials } from '@grpc/grpc-js';
-import type { CsiNode } from '../ports/usecases.ts';
+import type { CsiNode } from '../ports/backend.ts';
 import { loadDefinitions } from './definitions.ts';
 import { openCalls } from './remote-call.ts';
 import type { NodeGetVolumeStatsResponse__Output } from './wire/csi/v1/NodeGetVolumeStatsResponse.ts';

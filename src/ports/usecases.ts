@@ -243,27 +243,3 @@ export type Artifacts = {
     onProgress?: (progress: Pick<Progress, 'bytes' | 'totalBytes'>) => void,
   ): Promise<{ readonly checked: number }>;
 };
-
-/** What a command works with: the use cases of this process, or those of a daemon behind its socket. */
-export type Backend = {
-  readonly artifacts: Artifacts;
-  readonly publishing: Pick<Publishing, 'publish' | 'unpublish'>;
-  close(): Promise<void>;
-};
-
-/** The part of csi.v1.Node that the demo calls, as kubelet would for an inline volume of a pod. */
-export type CsiNode = {
-  publish(
-    volumeId: string,
-    targetPath: string,
-    attributes: Readonly<Record<string, string>>,
-    signal: AbortSignal,
-  ): Promise<void>;
-  unpublish(volumeId: string, targetPath: string, signal: AbortSignal): Promise<void>;
-  stats(
-    volumeId: string,
-    volumePath: string,
-    signal: AbortSignal,
-  ): Promise<{ readonly bytes: number; readonly inodes: number }>;
-  close(): void;
-};

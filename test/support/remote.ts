@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { connectRemote } from '../../src/csi/remote.ts';
 import { serveCsi } from '../../src/csi/server.ts';
-import type { Backend } from '../../src/ports/usecases.ts';
+import type { Backend } from '../../src/ports/backend.ts';
 import type { Artifacts } from '../../src/ports/usecases.ts';
 import { temporaryFolder } from './temporary.ts';
 

@@ -1,7 +1,7 @@
 import { Readable, Writable } from 'node:stream';
 import type { Builder } from '../../src/cli/house.ts';
 import { runCli } from '../../src/cli/program.ts';
-import type { Backend } from '../../src/ports/usecases.ts';
+import type { Backend } from '../../src/ports/backend.ts';
 import { noon } from './samples.ts';
 
 export type Ran = {

@@ -4,7 +4,7 @@ import { lstat, open, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { verifyKernel } from '../../mount/kernel.ts';
-import type { CsiNode } from '../../ports/usecases.ts';
+import type { CsiNode } from '../../ports/backend.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Builder } from '../house.ts';
