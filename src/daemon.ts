@@ -3,18 +3,18 @@ import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { exitCodes } from './cli/exit.ts';
 import type { Settings } from './cli/settings.ts';
-import { serveRegistration } from './csi/registration.ts';
-import { serveCsi } from './csi/server.ts';
+import { serveRegistration } from './grpc/registration.ts';
+import { serveCsi } from './grpc/server.ts';
 import { createMetrics } from './http/metrics.ts';
 import { serveHttp } from './http/server.ts';
 import type { DiskUsage } from './ports/store.ts';
 import type { DaemonStatus, NodeStatus } from './ports/usecases.ts';
 import { ArtifactError, toArtifactError } from './util/error.ts';
-import { openLineWriter } from './util/line-writer.ts';
+import { openLineWriter } from './linux/line-writer.ts';
 import { recognize } from './util/same-file.ts';
-import { returnMemory } from './util/memory.ts';
+import { returnMemory } from './linux/memory.ts';
 import { version } from './util/version.ts';
-import { type House, openHouse } from './house.ts';
+import { type House, openHouse } from './wiring.ts';
 
 /** kubelet and systemd give a process that stops this long; what is not done then is left to the next start. */
 const stopWithinMs = 9_500;

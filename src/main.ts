@@ -24,9 +24,9 @@ process.exitCode = await runCli(
       process.exit(await (await import('./daemon.ts')).serve(settings));
     },
     open: async (settings, log, direct) =>
-      (await import('./house.ts')).openHouse(settings, log, unmeasured, direct),
-    connect: async socket => (await import('./csi/remote.ts')).connectRemote(socket),
-    connectNode: async socket => (await import('./csi/remote-node.ts')).connectNode(socket),
+      (await import('./wiring.ts')).openHouse(settings, log, unmeasured, direct),
+    connect: async socket => (await import('./grpc/client/client.ts')).connectRemote(socket),
+    connectNode: async socket => (await import('./grpc/client/node.ts')).connectNode(socket),
   },
   openTerminal(),
 );

@@ -16,7 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { toSettings } from '../src/cli/command-line.ts';
-import { type House, openHouse } from '../src/house.ts';
+import { type House, openHouse } from '../src/wiring.ts';
 import type { PublishRequest, Selection } from '../src/ports/request.ts';
 import type { Finding } from '../src/ports/usecases.ts';
 import { damages } from './support/damages.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { House } from '../src/house.ts';
+import type { House } from '../src/wiring.ts';
 import { type Cost, costOf, longestTurn } from './support/cost.ts';
 import type { Crowd } from './support/crowded-cache.ts';
 import { openCrowdedHouse } from './support/crowded-house.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { PullResponse__Output } from '../src/csi/wire/ociartifact/v1/PullResponse.ts';
-import type { FsckResponse__Output } from '../src/csi/wire/ociartifact/v1/FsckResponse.ts';
+import type { PullResponse__Output } from '../src/grpc/wire/ociartifact/v1/PullResponse.ts';
+import type { FsckResponse__Output } from '../src/grpc/wire/ociartifact/v1/FsckResponse.ts';
 import type { PullRequest } from '../src/ports/request.ts';
 import type { Progress, Resolved } from '../src/ports/usecases.ts';
 import { answerOf, digest, failureOf, startEdge } from './support/csi-edge.ts';

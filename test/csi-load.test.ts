@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { LoadResponse__Output } from '../src/csi/wire/ociartifact/v1/LoadResponse.ts';
+import type { LoadResponse__Output } from '../src/grpc/wire/ociartifact/v1/LoadResponse.ts';
 import { ArtifactError } from '../src/util/error.ts';
 import type { Resolved } from '../src/ports/usecases.ts';
 import { answerOf, digest, failureOf, startEdge } from './support/csi-edge.ts';

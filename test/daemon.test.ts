@@ -4,7 +4,7 @@ import process from 'node:process';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { exitCodes } from '../src/cli/exit.ts';
-import { registrationPath } from '../src/csi/registration.ts';
+import { registrationPath } from '../src/grpc/registration.ts';
 import { waitUntil } from './support/child.ts';
 import { publishRequest, spawnDaemon, startDaemon, type TestDaemon, testNode } from './support/daemon.ts';
 import { outcomeOf } from './support/outcome.ts';

@@ -7,12 +7,12 @@ import { parse } from 'yaml';
 import { formatFlag, formatVariable } from '../src/cli/command-line.ts';
 import { flags } from '../src/cli/flags.ts';
 import type { Settings } from '../src/cli/settings.ts';
-import { loadDefinitions } from '../src/csi/definitions.ts';
+import { loadDefinitions } from '../src/grpc/edge/definitions.ts';
 import { createMetrics } from '../src/http/metrics.ts';
-import { parseHostsFile } from '../src/registry/hosts-toml.ts';
-import { parseRegistriesConf } from '../src/registry/registries-conf.ts';
-import { parseAccessPolicy } from '../src/trust/access-policy.ts';
-import { parsePolicy } from '../src/trust/policy-json.ts';
+import { parseHostsFile } from '../src/registry/config/hosts-toml.ts';
+import { parseRegistriesConf } from '../src/registry/config/registries-conf.ts';
+import { parseAccessPolicy } from '../src/policy/access/access-policy.ts';
+import { parsePolicy } from '../src/policy/signature/policy-json.ts';
 import { ArtifactError } from '../src/util/error.ts';
 import { parseAttributes } from '../src/volume/attributes.ts';
 import {

@@ -14,7 +14,7 @@ import {
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { bodyName } from '../src/oci/toc.ts';
+import { bodyName } from '../src/tree/toc.ts';
 import type { Finding } from '../src/ports/usecases.ts';
 import { publishRequest } from './support/daemon.ts';
 import { openSetting } from './support/setting.ts';

@@ -46,6 +46,9 @@ test('a planted violation of each rule is found', () => {
   assert.deepEqual(planted('store/deep/a.ts', "export { b } from '../../unpack/b.ts';\n"), [
     'store/deep/a.ts imports ../../unpack/b.ts: store and unpack are on one floor',
   ]);
+  assert.deepEqual(planted('registry/http/a.ts', "import { b } from '../api/b.ts';\n"), [
+    'registry/http/a.ts imports ../api/b.ts: imports point down, and registry/api is above registry/http',
+  ]);
   assert.deepEqual(planted('volume/a.ts', "const { b } = await import('../store/b.ts');\n"), [
     'volume/a.ts imports ../store/b.ts: volume/ knows adapters by their interfaces only',
   ]);
@@ -83,7 +86,7 @@ test('what the rules allow is let through', () => {
     { path: 'main.ts', text: "import { serve } from './cli/serve.ts';\nawait import('./daemon.ts');\n" },
     { path: 'cli/serve.ts', text: "import type { Publishing } from '../volume/publish.ts';\n" },
     { path: 'volume/publish.ts', text: "import type { Digest } from '../oci/digest.ts';\n" },
-    { path: 'store/blobs.ts', text: "import type { Sink } from '../ports/registry.ts';\n" },
+    { path: 'store/blobs/blobs.ts', text: "import type { Sink } from '../../ports/registry.ts';\n" },
     {
       path: 'ports/registry.ts',
       text: "import type { Digest } from '../oci/digest.ts';\nexport type A = 1;\n",

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import { toSettings } from '../src/cli/command-line.ts';
-import { openHouse } from '../src/house.ts';
+import { openHouse } from '../src/wiring.ts';
 import { fillCache } from './support/crowded-cache.ts';
 import { testNode } from './support/daemon.ts';
 

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setXattr } from '../src/util/libc.ts';
+import { setXattr } from '../src/linux/libc.ts';
 import { runContainer } from './support/bundle.ts';
 import { publishRequest } from './support/daemon.ts';
 import { findHarmful } from './support/harmless.ts';

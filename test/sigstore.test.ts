@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { openTrust } from '../src/trust/trust.ts';
+import { openTrust } from '../src/policy/signature/open.ts';
 import { pushBundled } from './support/bundled-artifact.ts';
 import { cosignVerify } from './support/cosign.ts';
 import { openFetchedSource } from './support/fetched-signatures.ts';

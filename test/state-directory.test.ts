@@ -3,7 +3,7 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync 
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openHouse } from '../src/house.ts';
+import { openHouse } from '../src/wiring.ts';
 import { spawnDaemon, type TestNode, testNode } from './support/daemon.ts';
 import { openFaultyRegistry } from './support/faulty-registry.ts';
 import { type Ran, runShell } from './support/shell.ts';

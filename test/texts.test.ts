@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { connectRemote } from '../src/csi/remote.ts';
+import { connectRemote } from '../src/grpc/client/client.ts';
 import { ArtifactError, type ErrorCode } from '../src/util/error.ts';
 import { publishRequest, startDaemon, testNode } from './support/daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from './support/faulty-registry.ts';

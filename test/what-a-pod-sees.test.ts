@@ -16,7 +16,7 @@ import { describe, test } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import { type ServiceError, status } from '@grpc/grpc-js';
 import { dockerList, dockerManifest, ociIndex, ociManifest } from '../src/oci/media-type.ts';
-import { getXattr } from '../src/util/libc.ts';
+import { getXattr } from '../src/linux/libc.ts';
 import { waitUntil } from './support/child.ts';
 import { publishRequest } from './support/daemon.ts';
 import { paxEntry, rawTar } from './support/raw-tar.ts';

@@ -13,7 +13,7 @@ import { pull } from './commands/pull.ts';
 import { resolve } from './commands/resolve.ts';
 import { status } from './commands/status.ts';
 import { volumes } from './commands/volumes.ts';
-import type { Topic } from './flag-topics.ts';
+import type { Topic } from './help/flag-topics.ts';
 import { addOutput } from './output-options.ts';
 import { addSelection } from './selection.ts';
 import type { Settings } from './settings.ts';

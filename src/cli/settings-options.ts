@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { formatFlag, formatVariable } from './command-line.ts';
-import { headings, toKeys, type Topic } from './flag-topics.ts';
+import { headings, toKeys, type Topic } from './help/flag-topics.ts';
 import { flags } from './flags.ts';
 import type { Settings } from './settings.ts';
 

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
-import { quoteName } from '../oci/name.ts';
+import { quoteName } from '../util/name.ts';
 import { parseSize } from '../util/size.ts';
 import { verifySocketPath } from '../util/socket-path.ts';
 

@@ -1,9 +1,9 @@
 import type { MountFlag } from '../ports/request.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { makeFolder, removeFolder } from '../util/libc-folder.ts';
-import { attachMount, cloneMount, detachMount, restriction, restrictMount } from '../util/libc-mount.ts';
-import { openTarget, type Place } from './place.ts';
-import { firstEntry, inspect } from './state.ts';
+import { makeFolder, removeFolder } from '../linux/folder.ts';
+import { attachMount, cloneMount, detachMount, restriction, restrictMount } from '../linux/mount.ts';
+import { openTarget, type Place } from './target.ts';
+import { firstEntry, inspect } from './inspection.ts';
 
 /**
  * Shows a view at a place. The mount is restricted before it is attached, so nobody ever sees it writable, neither here

@@ -1,7 +1,7 @@
 import { constants, release } from 'node:os';
 import { ArtifactError } from '../util/error.ts';
-import { probeMountSetattr } from '../util/libc-mount.ts';
-import { bePrivileged } from './failure.ts';
+import { probeMountSetattr } from '../linux/mount.ts';
+import { bePrivileged } from './error.ts';
 
 /**
  * Proves that this kernel can restrict a mount before anybody sees it (mount_setattr, Linux 5.12).

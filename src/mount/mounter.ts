@@ -1,14 +1,14 @@
 import { posix } from 'node:path';
 import type { Mounter, Target } from '../ports/mounter.ts';
 import { ArtifactError } from '../util/error.ts';
-import { pathOf } from '../util/libc.ts';
-import { type Folder, openFolder, openIfThere } from '../util/libc-folder.ts';
+import { pathOf } from '../linux/libc.ts';
+import { type Folder, openFolder, openIfThere } from '../linux/folder.ts';
 import { bind, unbind } from './bind.ts';
-import { toMountError } from './failure.ts';
-import { openPlace, type Place } from './place.ts';
+import { toMountError } from './error.ts';
+import { openPlace, type Place } from './target.ts';
 import { hasOwnNamespace, openPropagation } from './propagation.ts';
 import { scan } from './scan.ts';
-import { inspect } from './state.ts';
+import { inspect } from './inspection.ts';
 
 /** Mounts in the mount namespace of this process. Disposing it closes its descriptors and leaves the mounts. */
 export type KernelMounter = Disposable &

@@ -1,5 +1,5 @@
 import { readFileSync, readlinkSync } from 'node:fs';
-import { type Folder, statFolder } from '../util/libc-folder.ts';
+import { type Folder, statFolder } from '../linux/folder.ts';
 import { parseMountinfo } from './mountinfo.ts';
 
 /** The pid namespace of the machine itself (PROC_PID_INIT_INO). */

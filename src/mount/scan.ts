@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { MountedView } from '../ports/mounter.ts';
-import { pathOf } from '../util/libc.ts';
-import { openIfThere, statFolder } from '../util/libc-folder.ts';
+import { pathOf } from '../linux/libc.ts';
+import { openIfThere, statFolder } from '../linux/folder.ts';
 import { parseMountinfo, selectBelow } from './mountinfo.ts';
 
 /** Every mount that shows a folder strictly below `folder`; none if that is not there. Takes milliseconds on a busy node. */

@@ -2,7 +2,7 @@ import { ArtifactError } from '../util/error.ts';
 import { parseJson } from '../util/json.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { Index } from './manifest.ts';
-import { quoteName } from './name.ts';
+import { quoteName } from '../util/name.ts';
 import { formatReference, parseReference, type Reference } from './reference.ts';
 
 /** The file that makes a directory an image layout, and says which version of one. */

@@ -6,7 +6,7 @@ import { isImage, planImage } from './image.ts';
 import { shortDigest, verifyDiffId } from './layer-label.ts';
 import { type Manifest, titleOf } from './manifest.ts';
 import { emptyType, isModelLayer, isTar } from './media-type.ts';
-import { quoteName } from './name.ts';
+import { quoteName } from '../util/name.ts';
 import { toSelector } from './selector.ts';
 import { parseFilePath, parseTreePath } from './tree-path.ts';
 

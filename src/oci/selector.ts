@@ -1,5 +1,5 @@
 import { ArtifactError } from '../util/error.ts';
-import { compileGlob } from './glob.ts';
+import { compileGlob } from '../util/glob.ts';
 
 /** About a second of work: whoever writes both globs and names could ask for days of it. */
 const maxGlobSteps = 5_000_000;

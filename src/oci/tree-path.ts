@@ -1,5 +1,5 @@
 import { ArtifactError } from '../util/error.ts';
-import { isName, nameLength, quoteName } from './name.ts';
+import { isName, nameLength, quoteName } from '../util/name.ts';
 
 /** NAME_MAX and PATH_MAX of Linux, bytes. */
 const maxPart = 255;

@@ -7,7 +7,7 @@ export type PullPolicy = 'Always' | 'IfNotPresent' | 'Never';
 /** Which part of an artifact a volume shows; with the manifest's digest it decides the view. */
 export type Selection = {
   readonly unpack: 'auto' | 'never' | 'always';
-  /** Globs over layer names (oci/glob.ts); empty means all. */
+  /** Globs over layer names (util/glob.ts); empty means all. */
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   /** A path in the merged tree, or undefined for its root. */

@@ -1,7 +1,7 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Algorithm, Digest } from '../oci/digest.ts';
-import type { TocEntry, TocSummary } from '../oci/toc.ts';
-import type { DirectoryNode } from '../oci/tree.ts';
+import type { TocEntry, TocSummary } from '../tree/toc.ts';
+import type { DirectoryNode } from '../tree/tree.ts';
 import type { GrowingFile } from '../util/growing-file.ts';
 import type { Selection } from './request.ts';
 import type { Sink } from './registry.ts';

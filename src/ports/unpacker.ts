@@ -1,10 +1,10 @@
 import type { Digest } from '../oci/digest.ts';
-import type { TocSummary } from '../oci/toc.ts';
+import type { TocSummary } from '../tree/toc.ts';
 
 export type Unpacker = {
   /**
    * Unpacks a verified layer file into an empty directory, in a thread of its own: every body under its number, and the
-   * table of contents (oci/toc-text.ts). After a failure the directory holds a part of them, and nothing writes to it any
+   * table of contents (tree/toc-text.ts). After a failure the directory holds a part of them, and nothing writes to it any
    * more.
    *
    * @throws `unmountable` naming layer and entry; `exhausted`; the signal's reason, promptly.

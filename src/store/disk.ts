@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import type { Disk } from '../ports/store.ts';
-import { attempt } from './failure.ts';
+import { attempt } from './files/failure.ts';
 
 export function openDisk(path: string): Disk {
   return {

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
-import { unlessAbsent } from './absent.ts';
-import { writeAside } from './atomic-file.ts';
-import type { Folder } from './folder.ts';
+import { unlessAbsent } from './files/absent.ts';
+import { writeAside } from './files/atomic-file.ts';
+import type { Folder } from './files/folder.ts';
 
 /** Brings a layout from one version to the next. Must be safe to run again after a crash. */
 export type Migration = (stateDir: string) => Promise<void>;

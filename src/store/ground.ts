@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { type Folder, openFolder, readFolder } from './folder.ts';
+import { type Folder, openFolder, readFolder } from './files/folder.ts';
 import { type Migration, openFormat, verifyFormat } from './format.ts';
-import { type Journal, openJournal, readJournal } from './journal.ts';
+import { type Journal, openJournal, readJournal } from './files/journal.ts';
 import { shareLock, takeLock } from './lock.ts';
-import { closedScratch, openScratch, type Scratch } from './scratch.ts';
+import { closedScratch, openScratch, type Scratch } from './files/scratch.ts';
 import { claimStateDir, markOwn, verifyOwn } from './state-dir.ts';
 
 /** The state directory under a store: locked, of a layout that is known, and made where it is absent or only read. */

@@ -3,8 +3,8 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
-import { lockFile } from '../util/libc.ts';
-import { unlessAbsent } from './absent.ts';
+import { lockFile } from '../linux/libc.ts';
+import { unlessAbsent } from './files/absent.ts';
 
 /**
  * Takes the state directory for this process. The lock lasts until it is disposed or the process ends, however it ends.

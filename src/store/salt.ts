@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { unlessAbsent } from './absent.ts';
-import { writeAside } from './atomic-file.ts';
-import type { Folder } from './folder.ts';
-import type { Scratch } from './scratch.ts';
+import { unlessAbsent } from './files/absent.ts';
+import { writeAside } from './files/atomic-file.ts';
+import type { Folder } from './files/folder.ts';
+import type { Scratch } from './files/scratch.ts';
 
 /** Random bytes of this node alone, in hex, made once: what is hashed with them means nothing elsewhere. */
 export async function openSalt(root: Folder, scratch: Scratch): Promise<string> {

@@ -2,8 +2,8 @@ import { existsSync, utimesSync } from 'node:fs';
 import { chmod, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { setXattr } from '../util/libc.ts';
-import { unlessAbsent } from './absent.ts';
+import { setXattr } from '../linux/libc.ts';
+import { unlessAbsent } from './files/absent.ts';
 
 /** A filesystem that was just made has it. */
 const ofNobody = 'lost+found';

@@ -5,8 +5,8 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { type Digest, toDigest } from '../oci/digest.ts';
-import type { Attributes } from '../oci/toc.ts';
-import type { DirectoryNode, FileNode } from '../oci/tree.ts';
+import type { Attributes } from '../tree/toc.ts';
+import type { DirectoryNode, FileNode } from '../tree/tree.ts';
 import type { VolumeRecord } from '../ports/records.ts';
 import { openStore, type Store } from './store.ts';
 

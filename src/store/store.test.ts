@@ -16,8 +16,8 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startChild, waitUntil } from '../../test/support/child.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
-import { getXattr } from '../util/libc.ts';
-import { openFolder } from './folder.ts';
+import { getXattr } from '../linux/libc.ts';
+import { openFolder } from './files/folder.ts';
 import { openFormat } from './format.ts';
 import { openStore } from './store.ts';
 

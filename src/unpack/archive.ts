@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { extract } from 'tar-stream';
-import { quoteName } from '../oci/name.ts';
+import { quoteName } from '../util/name.ts';
 import type { ArchiveEntry } from '../ports/unpacker.ts';
 import { ArtifactError } from '../util/error.ts';
 import { inflate } from './inflation.ts';

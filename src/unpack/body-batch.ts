@@ -1,4 +1,4 @@
-import { type Attributes, bodyName } from '../oci/toc.ts';
+import { type Attributes, bodyName } from '../tree/toc.ts';
 import { writeBody } from './body.ts';
 
 /**

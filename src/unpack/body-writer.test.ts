@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openFiles } from '../../test/support/unpacking.ts';
 import { temporaryFolder } from '../../test/support/temporary.ts';
-import { bodiesPerFolder, bodyFolder, bodyName } from '../oci/toc.ts';
+import { bodiesPerFolder, bodyFolder, bodyName } from '../tree/toc.ts';
 import { openBodyWriter } from './body-writer.ts';
 
 const count = 6000;

@@ -9,7 +9,7 @@ import {
   openSync,
   writeSync,
 } from 'node:fs';
-import type { Attributes } from '../oci/toc.ts';
+import type { Attributes } from '../tree/toc.ts';
 
 /**
  * The content of a file on its way into the store. All calls are synchronous: they run in the worker's own thread, and

@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { paxEntry, rawTar } from '../../test/support/raw-tar.ts';
 import { small } from '../../test/support/small-tar.ts';
 import { openUnpacking, showToc } from '../../test/support/unpacking.ts';
-import { bodyName } from '../oci/toc.ts';
-import { getXattr } from '../util/libc.ts';
+import { bodyName } from '../tree/toc.ts';
+import { getXattr } from '../linux/libc.ts';
 
 const { unpack, label } = await openUnpacking();
 

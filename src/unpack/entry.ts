@@ -1,5 +1,5 @@
-import { decodeName } from '../oci/name.ts';
-import type { Attributes, TocEntry } from '../oci/toc.ts';
+import { decodeName } from '../util/name.ts';
+import type { Attributes, TocEntry } from '../tree/toc.ts';
 import type { Header, PaxRecords } from './headers.ts';
 
 /** All that a tar says of one entry before its data. GNU's long names are undefined where there are none. */

@@ -9,7 +9,7 @@ import { endOfTar, paxEntry, rawEntry } from '../../test/support/raw-tar.ts';
 import { small } from '../../test/support/small-tar.ts';
 import { sha256, tarOf } from '../../test/support/tar.ts';
 import { openFiles, openUnpacking, showToc } from '../../test/support/unpacking.ts';
-import { bodyName } from '../oci/toc.ts';
+import { bodyName } from '../tree/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openBodyWriter } from './body-writer.ts';
 import { createExtraction } from './extraction.ts';

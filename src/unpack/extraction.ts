@@ -1,16 +1,16 @@
 import { hash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { quoteName } from '../oci/name.ts';
-import { bodiesPerFolder, bodyFolder, bodyName, type TocEntry } from '../oci/toc.ts';
+import { quoteName } from '../util/name.ts';
+import { bodiesPerFolder, bodyFolder, bodyName, type TocEntry } from '../tree/toc.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { openBody, writeBody, type Body } from './body.ts';
 import { smallBody } from './body-batch.ts';
 import type { BodyWriter } from './body-writer.ts';
-import { type BodyHead, createHeadReader, type HeadLimits, MalformedEntry } from './head-reader.ts';
+import { type BodyHead, createHeadReader, type HeadLimits, MalformedEntry } from './header-reader.ts';
 import { paddingOf } from './headers.ts';
 import type { SparseMap } from './sparse.ts';
-import { createTape } from './tape.ts';
+import { createTape } from './lookahead.ts';
 
 export type ExtractionOptions = HeadLimits & {
   /** The folder for bodies, each under its number. No path of the tar is ever used as one. */

@@ -1,4 +1,4 @@
-import { decodeName } from '../oci/name.ts';
+import { decodeName } from '../util/name.ts';
 
 /** PAX records by key: values are bytes, as xattrs and names need not be UTF-8 (POSIX pax, "Extended Header"). */
 export type PaxRecords = ReadonlyMap<string, Buffer>;

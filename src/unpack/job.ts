@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { algorithmOf, toDigest, type Digest } from '../oci/digest.ts';
-import { quoteName } from '../oci/name.ts';
-import { bodiesPerFolder, type TocSummary } from '../oci/toc.ts';
+import { quoteName } from '../util/name.ts';
+import { bodiesPerFolder, type TocSummary } from '../tree/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openBodyWriter } from './body-writer.ts';
 import { inspectFile, readUncompressed } from './compression.ts';

@@ -1,5 +1,5 @@
 import { blockSize, parseNumber, type PaxRecords } from './headers.ts';
-import type { Tape } from './tape.ts';
+import type { Tape } from './lookahead.ts';
 
 /** Where a sparse file has data, in order; the rest of it is holes (GNU tar manual, "Storing Sparse Files"). */
 export type SparseMap = readonly { readonly offset: number; readonly length: number }[];

@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { tocName } from '../oci/toc.ts';
-import { createTocEncoder, type TocEncoder } from '../oci/toc-text.ts';
+import { tocName } from '../tree/toc.ts';
+import { createTocEncoder, type TocEncoder } from '../tree/toc-text.ts';
 import { writeAll } from './body.ts';
 
 /** Writes the table of contents beside the bodies while these are written. Disposing it closes the file, whole or not. */

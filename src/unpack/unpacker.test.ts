@@ -11,7 +11,7 @@ import { decodeToc } from '../../test/support/toc.ts';
 import { mountTmpfs } from '../../test/support/tmpfs.ts';
 import { openFiles } from '../../test/support/unpacking.ts';
 import { toDigest } from '../oci/digest.ts';
-import { bodiesPerFolder, bodyName } from '../oci/toc.ts';
+import { bodiesPerFolder, bodyName } from '../tree/toc.ts';
 import type { Unpacker as Contract } from '../ports/unpacker.ts';
 import { openUnpacker } from './unpacker.ts';
 

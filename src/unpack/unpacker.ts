@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
-import type { TocSummary } from '../oci/toc.ts';
+import type { TocSummary } from '../tree/toc.ts';
 import type { Unpacker } from '../ports/unpacker.ts';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import { startThread } from '../util/thread.ts';

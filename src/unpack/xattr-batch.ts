@@ -1,4 +1,4 @@
-import { type Attributes, sizeOfNames, type TocEntry, type Xattrs } from '../oci/toc.ts';
+import { type Attributes, sizeOfNames, type TocEntry, type Xattrs } from '../tree/toc.ts';
 
 /** Bodies of a layer, which lie in the folder `into`, and the extended attributes and times that they are to get. */
 export type XattrBatch = {

@@ -1,7 +1,7 @@
 import { printable } from './printable.ts';
 
 /**
- * Why a call failed, as a closed set. Each code has one gRPC status (csi/status.ts) and one exit code
+ * Why a call failed, as a closed set. Each code has one gRPC status (grpc/edge/status.ts) and one exit code
  * (cli/exit.ts); nothing else in the program decides either.
  *
  * - `invalid`: the caller's request cannot be right, whatever the state of the node.

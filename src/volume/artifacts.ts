@@ -13,26 +13,26 @@ import type { Artifacts, PodName, Volume, VolumeStatus } from '../ports/usecases
 import { ArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
 import { startPace } from '../util/pace.ts';
-import type { Authority } from './authority.ts';
+import type { Authority } from './access/access-check.ts';
 import type { Catalog } from './catalog.ts';
-import type { Collector } from './collector.ts';
-import { checkCache } from './fsck.ts';
-import type { Holds } from './holds.ts';
-import type { Integrity } from './integrity.ts';
-import { findKeepers } from './keepers.ts';
+import type { Collector } from './cache/collector.ts';
+import { checkCache } from './cache/fsck.ts';
+import type { Holds } from './cache/leases.ts';
+import type { Integrity } from './cache/integrity.ts';
+import { findKeepers } from './cache/keepers.ts';
 import { loadLayout } from './load.ts';
-import type { Manifests } from './manifests.ts';
-import type { Naming } from './naming.ts';
-import { formatEnding } from './own-mount.ts';
-import { findPins } from './pin-search.ts';
-import type { Pull } from './pull.ts';
-import { createPullStatus } from './pull-status.ts';
-import type { Resolver } from './resolution.ts';
-import type { Retirement } from './retirement.ts';
-import type { Room } from './room.ts';
-import { withRetries } from './retry-report.ts';
-import type { Signatures } from './signatures.ts';
-import type { Trees } from './trees.ts';
+import type { Manifests } from './pull/manifest-loader.ts';
+import type { Naming } from './pull/naming.ts';
+import { formatEnding } from './manual-mount.ts';
+import { findPins } from './cache/pin-search.ts';
+import type { Pull } from './pull/pull.ts';
+import { createPullStatus } from './pull/pull-status.ts';
+import type { Resolver } from './pull/resolver.ts';
+import type { Retirement } from './cache/retirement.ts';
+import type { Room } from './cache/disk-space.ts';
+import { withRetries } from './pull/retry-report.ts';
+import type { Signatures } from './access/signature-check.ts';
+import type { Trees } from './pull/trees.ts';
 
 /** The cache, for people: what `ociartifact.v1.Artifacts` and the command line can do. */
 export function createArtifacts(world: {

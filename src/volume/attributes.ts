@@ -1,4 +1,4 @@
-import { quoteName } from '../oci/name.ts';
+import { quoteName } from '../util/name.ts';
 import { type Platform, parsePlatform } from '../oci/platform.ts';
 import { parseReference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';

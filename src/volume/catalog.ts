@@ -7,10 +7,10 @@ import { ArtifactError, toArtifactError } from '../util/error.ts';
 import type { NameRecord, Names, Pins, VolumeRecords } from '../ports/records.ts';
 import type { Expander } from '../ports/registry.ts';
 import type { Views } from '../ports/store.ts';
-import type { LayerSource } from './layer-source.ts';
-import { cachedDocuments } from './cached-documents.ts';
-import type { Manifests } from './manifests.ts';
-import { formatVerdict, type Signatures } from './signatures.ts';
+import type { LayerSource } from './pull/layer-fetcher.ts';
+import { cachedDocuments } from './pull/cached-documents.ts';
+import type { Manifests } from './pull/manifest-loader.ts';
+import { formatVerdict, type Signatures } from './access/signature-check.ts';
 import type { ArtifactDetail, ArtifactSummary, LayerDetail } from '../ports/usecases.ts';
 
 /** What the cache holds, in the words of people. */

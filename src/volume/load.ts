@@ -7,17 +7,17 @@ import type { LayerPlan } from '../oci/plan.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import { ArtifactError } from '../util/error.ts';
 import { doInSlices } from '../util/pace.ts';
-import { nameDocument, openPossession } from './absence.ts';
-import type { Authority } from './authority.ts';
-import type { Collector } from './collector.ts';
+import { nameDocument, openPossession } from './pull/not-cached.ts';
+import type { Authority } from './access/access-check.ts';
+import type { Collector } from './cache/collector.ts';
 import type { Blobs } from '../ports/store.ts';
 import type { Archive, ArchiveFile } from '../ports/unpacker.ts';
-import { createHashingSink } from './hashing-sink.ts';
-import type { Holds } from './holds.ts';
-import type { Naming } from './naming.ts';
-import type { Pull } from './pull.ts';
+import { createHashingSink } from './sinks/hashing-sink.ts';
+import type { Holds } from './cache/leases.ts';
+import type { Naming } from './pull/naming.ts';
+import type { Pull } from './pull/pull.ts';
 import type { Resolved } from '../ports/usecases.ts';
-import type { Room } from './room.ts';
+import type { Room } from './cache/disk-space.ts';
 
 /** What a layout has given so far. */
 type Intake = {

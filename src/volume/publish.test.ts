@@ -7,7 +7,7 @@ import type { VolumeRecord } from '../ports/records.ts';
 import type { View } from '../ports/store.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import { createPublishing } from './publish.ts';
-import type { Pull } from './pull.ts';
+import type { Pull } from './pull/pull.ts';
 import type { PublishRequest } from '../ports/request.ts';
 import type { Progress } from '../ports/usecases.ts';
 import { DeadlineNear } from '../util/deadline-near.ts';

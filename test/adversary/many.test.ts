@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { linkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openDigestFolders } from '../../src/store/digest-folders.ts';
-import { openFolder } from '../../src/store/folder.ts';
+import { openDigestFolders } from '../../src/store/files/digest-folders.ts';
+import { openFolder } from '../../src/store/files/folder.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 test('a few manifests of tiny layers put more blobs into the cache than a call has room for arguments, and all are listed', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Digest, toDigest } from '../../src/oci/digest.ts';
-import { openAccessMemory } from '../../src/volume/access-memory.ts';
+import { openAccessMemory } from '../../src/volume/access/access-cache.ts';
 import type { AccessRecord } from '../../src/ports/records.ts';
 
 test('repositories that somebody made up stay in no record and no memory once nothing of them is held', async t => {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toDigest } from '../../src/oci/digest.ts';
 import type { LayerPlan } from '../../src/oci/plan.ts';
-import type { Collector } from '../../src/volume/collector.ts';
-import { createRoom } from '../../src/volume/room.ts';
+import type { Collector } from '../../src/volume/cache/collector.ts';
+import { createRoom } from '../../src/volume/cache/disk-space.ts';
 
 const GB = 1_000_000_000;
 const signal = new AbortController().signal;

@@ -7,7 +7,7 @@ import { toDigest } from '../../src/oci/digest.ts';
 import type { SignatureRecords } from '../../src/ports/records.ts';
 import type { Registry } from '../../src/ports/registry.ts';
 import type { Trust } from '../../src/ports/trust.ts';
-import { createSignatures } from '../../src/volume/signatures.ts';
+import { createSignatures } from '../../src/volume/access/signature-check.ts';
 
 const signal = new AbortController().signal;
 const keyring: Keyring = {

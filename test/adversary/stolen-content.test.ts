@@ -5,7 +5,7 @@ import { afterEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '../../src/oci/digest.ts';
 import { ociManifest } from '../../src/oci/media-type.ts';
-import { partialName } from '../../src/store/blobs.ts';
+import { partialName } from '../../src/store/blobs/blobs.ts';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
 import { basic } from '../support/guarded-registry.ts';

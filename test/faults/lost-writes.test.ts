@@ -5,7 +5,7 @@ import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Digest, toDigest } from '../../src/oci/digest.ts';
-import type { TocEntry } from '../../src/oci/toc.ts';
+import type { TocEntry } from '../../src/tree/toc.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
 import { toArtifactError } from '../../src/util/error.ts';
 import { temporaryFolder } from '../support/temporary.ts';

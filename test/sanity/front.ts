@@ -1,7 +1,7 @@
 import { promisify } from 'node:util';
 import { type handleUnaryCall, Server, ServerCredentials, type ServiceError } from '@grpc/grpc-js';
-import { loadDefinitions } from '../../src/csi/definitions.ts';
-import type { NodePublishVolumeRequest } from '../../src/csi/wire/csi/v1/NodePublishVolumeRequest.ts';
+import { loadDefinitions } from '../../src/grpc/edge/definitions.ts';
+import type { NodePublishVolumeRequest } from '../../src/grpc/wire/csi/v1/NodePublishVolumeRequest.ts';
 import type { TestDaemon } from '../support/daemon.ts';
 import { controller, controllerService } from './controller.ts';
 

@@ -8,11 +8,11 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { runCli } from '../../src/cli/program.ts';
-import type { Direct } from '../../src/cli/house.ts';
+import type { Direct } from '../../src/cli/builder.ts';
 import type { Settings } from '../../src/cli/settings.ts';
-import { connectNode } from '../../src/csi/remote-node.ts';
-import { connectRemote } from '../../src/csi/remote.ts';
-import { openHouse } from '../../src/house.ts';
+import { connectNode } from '../../src/grpc/client/node.ts';
+import { connectRemote } from '../../src/grpc/client/client.ts';
+import { openHouse } from '../../src/wiring.ts';
 import type { TestNode } from './daemon.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));

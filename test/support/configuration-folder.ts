@@ -1,7 +1,7 @@
 import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { ConfigurationFiles } from '../../src/registry/configuration.ts';
+import type { ConfigurationFiles } from '../../src/registry/config/configuration.ts';
 
 /** A folder of its own for each configuration: registries.conf, registries.conf.d, hosts and certs. */
 export type ConfigurationFolder = AsyncDisposable & {

@@ -1,4 +1,4 @@
-import type { House } from '../../src/house.ts';
+import type { House } from '../../src/wiring.ts';
 import { type Crowd, fillCache } from './crowded-cache.ts';
 import { type TestNode, testNode } from './daemon.ts';
 import { openTestHouse } from './house.ts';

@@ -35,7 +35,7 @@ export function findLinks(text: string): readonly string[] {
     .filter(target => !target.includes('://'));
 }
 
-/** Source files and folders that are named in backquotes: `volume/pull.ts`, `test/faults/`. */
+/** Source files and folders that are named in backquotes: `volume/pull/pull.ts`, `test/faults/`. */
 export function findPaths(text: string): readonly string[] {
   const named = text.match(/(?<=`)(?:\.\/)?[a-z][\w.-]*\/(?:[\w.-]+\/)*(?:[\w.-]+\.ts)?(?=`)/g);
   return [...new Set(named)].filter(path => path.endsWith('.ts') || path.endsWith('/'));

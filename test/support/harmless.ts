@@ -1,6 +1,6 @@
 import { closeSync, constants, lstatSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { getXattr } from '../../src/util/libc.ts';
+import { getXattr } from '../../src/linux/libc.ts';
 
 /** What in a tree could give a process more power than it has: `path: why`. A volume must have none of it. */
 export function findHarmful(folder: string): string[] {

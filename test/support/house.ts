@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { toSettings } from '../../src/cli/command-line.ts';
-import { type House, openHouse } from '../../src/house.ts';
+import { type House, openHouse } from '../../src/wiring.ts';
 import type { TestNode } from './daemon.ts';
 
 const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };

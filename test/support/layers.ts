@@ -9,20 +9,31 @@ export type SourceFile = { readonly path: string; readonly text: string };
  */
 export type Import = { readonly specifier: string; readonly lazy: boolean; readonly types: boolean };
 
-/** The floors, from the top. Imports point down; rooms of one floor do not know each other. */
-const floors: readonly (readonly string[])[] = [
+type Floors = readonly (readonly string[])[];
+
+/** The floors, from the top. Imports point down; directories of one floor do not know each other. */
+const floors: Floors = [
   ['main.ts'],
   ['daemon.ts'],
-  ['house.ts'],
+  ['wiring.ts'],
   ['sources.ts'],
-  ['csi', 'cli', 'http'],
+  ['grpc', 'cli', 'http'],
   ['volume'],
-  ['registry', 'store', 'unpack', 'mount', 'trust', 'kube'],
+  ['registry', 'credentials', 'policy', 'store', 'unpack', 'mount', 'kube'],
   ['configfile'],
   ['ports'],
+  ['tree'],
   ['oci'],
+  ['linux'],
   ['util'],
 ];
+
+/** The same inside a directory: `''` are the files that lie in it, the others its directories. */
+const rooms: Readonly<Record<string, Floors>> = {
+  grpc: [[''], ['client'], ['artifacts'], ['csi'], ['edge'], ['wire']],
+  registry: [[''], ['mirrors'], ['api'], ['auth'], ['config', 'download'], ['http']],
+  store: [[''], ['views', 'layers', 'blobs'], ['records', 'integrity'], ['files']],
+};
 
 /** The interfaces between the floors. */
 const ports = 'ports';
@@ -31,10 +42,10 @@ const ports = 'ports';
 const pure: readonly string[] = ['node:buffer', 'node:crypto', 'node:path'];
 
 /** What a room may import beside src/; rooms that are not here may import anything. */
-const outside: Readonly<Record<string, readonly string[]>> = { oci: pure, volume: pure };
+const outside: Readonly<Record<string, readonly string[]>> = { oci: pure, tree: pure, volume: pure };
 
 /** What the use cases may know of src/: no adapter. */
-const inside: Readonly<Record<string, readonly string[]>> = { volume: ['ports', 'oci', 'util'] };
+const inside: Readonly<Record<string, readonly string[]>> = { volume: ['ports', 'tree', 'oci', 'util'] };
 
 /** Packages that cost too much to load before they are used, and the file that is their door. */
 const heavy: Readonly<Record<string, string>> = { '@kubernetes/client-node': 'kube/client.ts' };
@@ -125,14 +136,22 @@ function judge(path: string, { specifier, lazy, types }: Import): string | undef
   if (!lazy && Object.values(heavy).includes(resolve(path, specifier))) {
     return 'only by import(), it is slow to load';
   }
-  const to = roomOf(resolve(path, specifier));
-  if (to === from) return undefined;
-  const [above, below] = [floorOf(from), floorOf(to)];
-  if (above === -1 || below === -1) return `no floor has ${above === -1 ? from : to}`;
-  if (above === below) return `${from} and ${to} are on one floor`;
-  if (above > below) return `imports point down, and ${to} is above ${from}`;
-  if (to === ports && !types) return `${ports}/ has types only: import type`;
+  const target = resolve(path, specifier);
+  const to = roomOf(target);
+  if (to === from) return compare(innerRoomOf(path), innerRoomOf(target), rooms[from] ?? [], `${from}/`);
   if (inside[from]?.includes(to) === false) return `${from}/ knows adapters by their interfaces only`;
+  const why = compare(from, to, floors, '');
+  return why ?? (to === ports && !types ? `${ports}/ has types only: import type` : undefined);
+}
+
+/** What is wrong with an import of `to` by `from`, if these are the floors. `at` is before their names. */
+function compare(from: string, to: string, all: Floors, at: string): string | undefined {
+  if (from === to || all.length === 0) return undefined;
+  const floorOf = (room: string): number => all.findIndex(floor => floor.includes(room));
+  const [above, below] = [floorOf(from), floorOf(to)];
+  if (above === -1 || below === -1) return `no floor has ${at}${above === -1 ? from : to}`;
+  if (above === below) return `${at}${from} and ${at}${to} are on one floor`;
+  if (above > below) return `imports point down, and ${at}${to} is above ${at}${from}`;
   return undefined;
 }
 
@@ -140,8 +159,10 @@ function roomOf(path: string): string {
   return path.split('/')[0] ?? '';
 }
 
-function floorOf(room: string): number {
-  return floors.findIndex(rooms => rooms.includes(room));
+/** The directory in a directory of src/; empty for a file that lies in the latter. */
+function innerRoomOf(path: string): string {
+  const [, room = '', ...rest] = path.split('/');
+  return rest.length === 0 ? '' : room;
 }
 
 function resolve(path: string, specifier: string): string {

@@ -1,7 +1,7 @@
 import { toDigest } from '../../src/oci/digest.ts';
-import { createTreeBuilder } from '../../src/oci/layer-tree.ts';
-import type { TocEntry } from '../../src/oci/toc.ts';
-import type { DirectoryNode } from '../../src/oci/tree.ts';
+import { createTreeBuilder } from '../../src/tree/layer-tree.ts';
+import type { TocEntry } from '../../src/tree/toc.ts';
+import type { DirectoryNode } from '../../src/tree/tree.ts';
 
 const digest = toDigest('sha256', 'e'.repeat(64));
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { toDigest } from '../../src/oci/digest.ts';
-import type { Attributes } from '../../src/oci/toc.ts';
-import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../../src/oci/tree.ts';
+import type { Attributes } from '../../src/tree/toc.ts';
+import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../../src/tree/tree.ts';
 
 /** Nodes of merged trees, as tests build them by hand. */
 export const plain: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 1_000_000_000_123_456_789n };

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { type Digest, parseDigest } from '../../src/oci/digest.ts';
 import type { Reference } from '../../src/oci/reference.ts';
 import type { SignatureSource, Verdict } from '../../src/ports/trust.ts';
-import type { PolicyTrust } from '../../src/trust/policy-trust.ts';
-import { openTrust, type TrustOptions } from '../../src/trust/trust.ts';
+import type { PolicyTrust } from '../../src/policy/signature/policy.ts';
+import { openTrust, type TrustOptions } from '../../src/policy/signature/open.ts';
 import { makeSigner, type TestSigner } from './signer.ts';
 
 /** What is judged: an artifact in quay.io/acme/model. */

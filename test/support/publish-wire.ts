@@ -1,4 +1,4 @@
-import type { NodePublishVolumeRequest__Output as Wire } from '../../src/csi/wire/csi/v1/NodePublishVolumeRequest.ts';
+import type { NodePublishVolumeRequest__Output as Wire } from '../../src/grpc/wire/csi/v1/NodePublishVolumeRequest.ts';
 
 /** What kubelet sends to NodePublishVolume, as it arrives at the edge. */
 

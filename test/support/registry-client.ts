@@ -2,9 +2,9 @@ import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Credential, Keyring } from '../../src/oci/credential.ts';
 import { openRegistry, type RegistryClient, type RegistryOptions } from '../../src/registry/client.ts';
-import type { Clock } from '../../src/registry/patience.ts';
-import { toPlace } from '../../src/registry/place.ts';
-import { toTrust } from '../../src/registry/trust.ts';
+import type { Clock } from '../../src/registry/http/retry.ts';
+import { toPlace } from '../../src/registry/config/upstream.ts';
+import { toTrust } from '../../src/registry/http/tls-trust.ts';
 
 export const nobody: Credential = {
   kind: 'anonymous',

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { connectRemote } from '../../src/csi/remote.ts';
-import { serveCsi } from '../../src/csi/server.ts';
+import { connectRemote } from '../../src/grpc/client/client.ts';
+import { serveCsi } from '../../src/grpc/server.ts';
 import type { Backend } from '../../src/ports/backend.ts';
 import type { Artifacts } from '../../src/ports/usecases.ts';
 import { temporaryFolder } from './temporary.ts';

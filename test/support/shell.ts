@@ -1,5 +1,5 @@
 import { Readable, Writable } from 'node:stream';
-import type { Builder } from '../../src/cli/house.ts';
+import type { Builder } from '../../src/cli/builder.ts';
 import { runCli } from '../../src/cli/program.ts';
 import type { Backend } from '../../src/ports/backend.ts';
 import { noon } from './samples.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bodyFolder, bodyName, tocName, type TocEntry, type TocSummary } from '../../src/oci/toc.ts';
-import { checksumLength, createTocDecoder, createTocEncoder } from '../../src/oci/toc-text.ts';
+import { bodyFolder, bodyName, tocName, type TocEntry, type TocSummary } from '../../src/tree/toc.ts';
+import { checksumLength, createTocDecoder, createTocEncoder } from '../../src/tree/toc-text.ts';
 
 /** A table of contents as one value, which only tests have. */
 export type Toc = TocSummary & { readonly entries: readonly TocEntry[] };

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync, writeFi
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { toDigest, type Digest } from '../../src/oci/digest.ts';
-import { bodyFolder, bodyName, tocName } from '../../src/oci/toc.ts';
+import { bodyFolder, bodyName, tocName } from '../../src/tree/toc.ts';
 import { unpackLayer } from '../../src/unpack/job.ts';
 import type { UnpackLimits } from '../../src/unpack/limits.ts';
 import { setXattrs } from '../../src/unpack/xattrs.ts';

@@ -1,6 +1,6 @@
 import type { ArtifactDetail, PlaceCredentials, PodName } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { quoteName } from '../../oci/name.ts';
+import { quoteName } from '../../util/name.ts';
 import { formatSize } from '../../util/size.ts';
 import { toSecrets } from '../secrets.ts';
 import { toReference } from '../reference.ts';

@@ -1,8 +1,8 @@
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import type { Resolved } from '../../ports/usecases.ts';
 import { toInterruption } from '../interruption.ts';
-import { labelLayout, readLayout } from '../layout.ts';
-import type { Layout } from '../layout-stream.ts';
+import { labelLayout, readLayout } from '../layout/layout.ts';
+import type { Layout } from '../layout/layout-stream.ts';
 import { openProgress, type ProgressView } from '../progress.ts';
 import { toDigested } from '../reference.ts';
 import { operand, print, type Shell } from '../shell.ts';

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
-import { findOwnMount, toMountRequest } from '../../volume/own-mount.ts';
+import { findOwnMount, toMountRequest } from '../../volume/manual-mount.ts';
 import { pulling } from '../pulling.ts';
 import { toSecrets } from '../secrets.ts';
 import { toDigested, toReference } from '../reference.ts';

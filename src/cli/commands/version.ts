@@ -3,7 +3,7 @@ import { printable } from '../../util/printable.ts';
 import { version as ours } from '../../util/version.ts';
 import { toSettings } from '../command-line.ts';
 import { findSocket, formatEndpoints, toEndpoints } from '../endpoints.ts';
-import type { Builder } from '../house.ts';
+import type { Builder } from '../builder.ts';
 import { toOutput } from '../output-options.ts';
 import { type Options, print, programName, type Terminal } from '../shell.ts';
 

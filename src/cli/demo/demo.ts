@@ -7,7 +7,7 @@ import { verifyKernel } from '../../mount/kernel.ts';
 import type { CsiNode } from '../../ports/backend.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
-import type { Builder } from '../house.ts';
+import type { Builder } from '../builder.ts';
 import type { Terminal } from '../shell.ts';
 import { formatCount } from '../text.ts';
 import { type PushedArtifact, pushArtifact } from './artifact.ts';

@@ -1,0 +1,64 @@
+import { flags } from '../flags.ts';
+import type { Settings } from '../settings.ts';
+
+/** What a flag is about: its heading in the help of `serve`. */
+export const headings = {
+  daemon: 'Daemon:',
+  node: 'Node:',
+  registries: 'Registries:',
+  credentials: 'Credentials:',
+  pods: 'Access of pods:',
+  signatures: 'Signatures:',
+  downloads: 'Downloads:',
+  cache: 'Cache:',
+  layers: 'Limits of tar layers:',
+  log: 'Log:',
+} as const;
+export type Topic = keyof typeof headings;
+
+const topics: Readonly<Record<keyof Settings, Topic>> = {
+  endpoint: 'daemon',
+  driverName: 'daemon',
+  kubeletDir: 'daemon',
+  stateDir: 'daemon',
+  nodeId: 'node',
+  register: 'node',
+  httpListen: 'node',
+  registriesConf: 'registries',
+  registriesConfDir: 'registries',
+  hostsDir: 'registries',
+  certsDir: 'registries',
+  caFile: 'registries',
+  retryAfterMax: 'registries',
+  authFile: 'credentials',
+  credentialProviderConfig: 'credentials',
+  credentialProviderBinDir: 'credentials',
+  podPullSecrets: 'pods',
+  cachedAuthorization: 'pods',
+  accessPolicy: 'pods',
+  policy: 'signatures',
+  bundleIdentity: 'signatures',
+  strictPolicy: 'signatures',
+  maxParallelDownloads: 'downloads',
+  minDownloadRate: 'downloads',
+  maxArtifactSize: 'downloads',
+  cacheHigh: 'cache',
+  cacheLow: 'cache',
+  diskMax: 'cache',
+  cacheMax: 'cache',
+  scrubInterval: 'cache',
+  selinuxLabel: 'cache',
+  maxLayerEntries: 'layers',
+  maxLayerSize: 'layers',
+  maxLayerRatio: 'layers',
+  logLevel: 'log',
+  logFormat: 'log',
+};
+
+/** The flags of topics, and flags named one by one, by topic. */
+export function toKeys(wanted: readonly (Topic | keyof Settings)[]): readonly (keyof Settings)[] {
+  const keys = Object.keys(flags) as (keyof Settings)[];
+  return (Object.keys(headings) as Topic[]).flatMap(topic =>
+    keys.filter(key => topics[key] === topic && (wanted.includes(key) || wanted.includes(topic))),
+  );
+}

@@ -1,0 +1,99 @@
+import { fstatSync } from 'node:fs';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import { pack, type Pack } from 'tar-stream';
+import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { type Folder, openFolder, openWithin } from '../../linux/folder.ts';
+import { describeKind } from './file-kind.ts';
+import { chunk, type Layout } from './layout-stream.ts';
+
+/** Bytes of a header of a tar, and what bodies are padded to. */
+const block = 512;
+
+/**
+ * Packs an image layout while it is read: names first, then blobs, each sorted, so that the same directory gives the same
+ * tar. Only regular files that are in the directory are opened.
+ *
+ * @throws ArtifactError `invalid` naming what is missing, is no regular file, or is a symlink that leaves the layout.
+ */
+export async function packFolder(path: string, signal: AbortSignal): Promise<Layout> {
+  using stack = new DisposableStack();
+  const root = stack.use(openFolder(path));
+  const files = await listFiles(root);
+  const tar = pack({ highWaterMark: chunk });
+  stack.defer(() => tar.destroy());
+  // A failure ends the tar, and so reaches whoever reads it.
+  packFiles(root, files, tar, signal).catch((error: Error) => tar.destroy(error));
+  const bytes = files.reduce((sum, { size }) => sum + block + Math.ceil(size / block) * block, 2 * block);
+  const opened = stack.move();
+  return { tar: tar as AsyncIterable<Uint8Array>, bytes, [Symbol.dispose]: () => opened.dispose() };
+}
+
+type File = { readonly name: string; readonly size: number };
+
+async function listFiles(root: Folder): Promise<readonly File[]> {
+  const names = ['oci-layout', 'index.json'];
+  for (const algorithm of await listFolder(root, 'blobs')) {
+    const folder = `blobs/${algorithm}`;
+    names.push(...(await listFolder(root, folder)).map(blob => `${folder}/${blob}`));
+  }
+  return names.map(name => {
+    using place = openPlace(root, name);
+    return { name, size: sizeOf(place, name) };
+  });
+}
+
+async function listFolder(root: Folder, name: string): Promise<readonly string[]> {
+  using place = openPlace(root, name);
+  const stats = fstatSync(place.fd);
+  if (!stats.isDirectory())
+    throw new ArtifactError('invalid', `${name} is ${describeKind(stats)} and must be a directory`);
+  return (await readdir(throughDescriptor(place))).toSorted();
+}
+
+async function packFiles(
+  root: Folder,
+  files: readonly File[],
+  tar: Pack,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const file of files) {
+    await using handle = await openFile(root, file);
+    const entry = tar.entry(file);
+    await pipeline(handle.createReadStream({ highWaterMark: chunk, autoClose: false }), entry, { signal });
+  }
+  tar.finalize();
+}
+
+async function openFile(root: Folder, { name, size }: File): Promise<FileHandle> {
+  using place = openPlace(root, name);
+  if (sizeOf(place, name) === size) return await open(throughDescriptor(place));
+  throw new ArtifactError('invalid', `${name} has changed while the layout was read; load it again`);
+}
+
+function sizeOf(place: Folder, name: string): number {
+  const stats = fstatSync(place.fd);
+  if (stats.isFile()) return stats.size;
+  throw new ArtifactError('invalid', `${name} is ${describeKind(stats)} and must be a regular file`);
+}
+
+/** @throws ArtifactError `invalid` where nothing of the layout is there. */
+function openPlace(root: Folder, name: string): Folder {
+  try {
+    return openWithin(root, name);
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === 'ENOENT') {
+      const what = `there is no ${name} in it, so it is not a whole OCI image layout`;
+      throw new ArtifactError('invalid', `${what}; write it again, or correct the path`, error);
+    }
+    if (errno !== 'EXDEV') throw error;
+    const why = `${name} is a symlink that leaves the layout, or is below one`;
+    throw new ArtifactError('invalid', `${why}; copy what it points to into the layout`, error);
+  }
+}
+
+/** A path that opens what the descriptor shows, whatever has happened to its name. */
+function throughDescriptor({ fd }: Folder): string {
+  return `/proc/self/fd/${fd}`;
+}

@@ -1,0 +1,56 @@
+import { type Part, problemsOf, readPart, valueOf } from '../configfile/part.ts';
+import { watchFiles } from '../configfile/watched-file.ts';
+import type { Credential } from '../oci/credential.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { canonicalHost } from './auth-key.ts';
+import type { CredentialHelpers } from './credential-helper.ts';
+import { candidates, type DockerConfig, type Origin, parseDockerConfig } from './docker-config.ts';
+import type { Source } from './credential-source.ts';
+
+/** `--auth-file`: a docker config.json or containers auth.json. */
+export type AuthFile = Source & {
+  /** What the file says now. */
+  readonly current: () => Part<DockerConfig>;
+};
+
+/** The one source whose `credHelpers` and `credsStore` are asked: no caller may choose programs that run as root. */
+export function openAuthFile(
+  path: string,
+  helpers: CredentialHelpers,
+  note: (text: string) => void,
+): AuthFile {
+  const origin: Origin = { name: `the auth file ${path}`, holder: { kind: 'node' }, code: 'internal' };
+  const parse = (text: string | undefined): DockerConfig => {
+    if (text !== undefined) return parseDockerConfig(text, 'auths', origin);
+    throw new ArtifactError('invalid', `${origin.name} does not exist; correct --auth-file`);
+  };
+  const current = watchFiles<Part<DockerConfig>>({
+    what: origin.name,
+    read: (reading, before) => readPart(() => parse(reading.text(path)), before),
+    problemsOf,
+    note,
+  });
+  return {
+    name: origin.name,
+    current,
+    async find(place, _caller, signal) {
+      const failures: string[] = [];
+      for (const candidate of candidates([valueOf(current())], place)) {
+        if (candidate.kind === 'credential') return candidate;
+        let credential: Credential | undefined;
+        try {
+          credential = await helpers.ask(candidate, signal);
+        } catch (thrown) {
+          signal.throwIfAborted();
+          failures.push(toArtifactError(thrown).message);
+        }
+        if (credential !== undefined) return { kind: 'credential', credential };
+      }
+      if (failures.length === 0) return { kind: 'none' };
+      return {
+        kind: 'none',
+        why: `${failures.join('; ')}; it has no other entry for ${canonicalHost(place.host)}`,
+      };
+    },
+  };
+}

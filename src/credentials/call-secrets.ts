@@ -1,0 +1,108 @@
+import type { Caller } from '../ports/registry.ts';
+import { ArtifactError } from '../util/error.ts';
+import { candidates, type DockerConfig, type Origin, parseDockerConfig, toBasic } from './docker-config.ts';
+import type { Place } from './auth-key.ts';
+import type { Found, Source } from './credential-source.ts';
+
+/** The keys of an image pull secret, with the form of each. */
+const forms = [
+  ['.dockerconfigjson', 'auths'],
+  ['.dockercfg', 'dockercfg'],
+] as const;
+
+/** What people know the secrets of a call by: a pod's are of its volume, a command's are of its flags. */
+type Words = {
+  readonly config: (key: string) => string;
+  readonly login: string;
+  readonly whole: string;
+  readonly none: string;
+  /** What to do where a registry wants a credential, if not what is to be done for a pod. */
+  readonly advice?: string;
+};
+
+export function wordsFor({ caller = 'pod' }: { readonly caller?: Caller['caller'] | undefined }): Words {
+  return words[caller];
+}
+
+const words: Readonly<Record<NonNullable<Caller['caller']>, Words>> = {
+  pod: {
+    config: key => `${key} of nodePublishSecretRef`,
+    login: 'username and password of nodePublishSecretRef',
+    whole: 'nodePublishSecretRef',
+    none: 'nodePublishSecretRef: this call brings none',
+  },
+  administrator: {
+    config: () => '--auth-file',
+    login: '--username and --password-stdin',
+    whole: 'the call',
+    none: 'the command line: neither --username nor --auth-file',
+    advice: 'give one with --username and --password-stdin, or with --auth-file',
+  },
+};
+
+/**
+ * The secrets of one call, nodePublishSecretRef or a command's, in their order: `.dockerconfigjson`, `.dockercfg`, then
+ * `username` and `password`. Keys of other purposes are passed over.
+ */
+export function toCallSources({ secrets, caller }: Pick<Caller, 'secrets' | 'caller'>): readonly Source[] {
+  const { config, login, whole } = wordsFor({ caller });
+  const holder = { kind: 'secret' } as const;
+  const sources: Source[] = [];
+  for (const [key, form] of forms) {
+    const text = secrets[key];
+    if (text === undefined) continue;
+    const origin: Origin = { name: config(key), holder, code: 'invalid' };
+    sources.push({
+      name: origin.name,
+      find: async place => firstOf([parseDockerConfig(text, form, origin)], place),
+    });
+  }
+  const { username, password } = secrets;
+  if (username === undefined && password === undefined) return sources;
+  const origin: Origin = { name: login, holder, code: 'invalid' };
+  sources.push({
+    name: origin.name,
+    async find({ mirrorOf }) {
+      if (username === undefined || password === undefined) {
+        throw new ArtifactError('invalid', `${whole} has only one of username and password; give it both`);
+      }
+      if (mirrorOf !== undefined) {
+        return {
+          kind: 'none',
+          why: `they name no host, so they are for ${mirrorOf} and not for its mirrors`,
+        };
+      }
+      const credential = toBasic(username, password, '', origin);
+      return credential === undefined ? { kind: 'none' } : { kind: 'credential', credential };
+    },
+  });
+  return sources;
+}
+
+/** One pull secret of a pod; undefined where it has none of the keys. @throws as parseDockerConfig. */
+export function parsePullSecret(
+  name: string,
+  data: Readonly<Record<string, string>>,
+): DockerConfig | undefined {
+  for (const [key, form] of forms) {
+    const text = data[key];
+    if (text === undefined) continue;
+    const origin: Origin = { name: `the pull secret ${name}`, holder: { kind: 'pod' }, code: 'invalid' };
+    return parseDockerConfig(text, form, origin);
+  }
+  return undefined;
+}
+
+/** The credential of the most specific key; what these leave to programs is left alone. */
+export function firstOf(configs: readonly DockerConfig[], place: Place): Found {
+  let left: string | undefined;
+  for (const candidate of candidates(configs, place)) {
+    if (candidate.kind === 'credential') return candidate;
+    left ??= candidate.field;
+  }
+  if (left === undefined) return { kind: 'none' };
+  return {
+    kind: 'none',
+    why: `it leaves this to a program (${left}), and only those of --auth-file are run`,
+  };
+}

@@ -1,0 +1,77 @@
+import type { Credential } from '../oci/credential.ts';
+import { ArtifactError } from '../util/error.ts';
+import { parseJson } from '../util/json.ts';
+import { createMemo } from '../util/memo.ts';
+import { createKeyedSemaphore } from '../util/mutex.ts';
+import { type Candidate, type Origin, toBasic } from './docker-config.ts';
+import { maxRuns, runProgram } from './helper-process.ts';
+
+/** Programs `docker-credential-<name>` on PATH, as docker login uses them. */
+export type CredentialHelpers = {
+  /**
+   * What a program has, or undefined if it has none. An answer is used for a minute.
+   *
+   * @throws ArtifactError `unavailable` where the program fails; it names the program and quotes nothing of it.
+   */
+  ask(
+    program: Candidate & { readonly kind: 'program' },
+    signal: AbortSignal,
+  ): Promise<Credential | undefined>;
+};
+
+const holdsMs = 60_000;
+const limitMs = 30_000;
+/** What docker's own programs write, and exit with 1, when there is no such server. */
+const notFound = 'credentials not found in native keychain';
+
+/** Closing ends the programs that run. */
+export function openCredentialHelpers(closing: AbortSignal): CredentialHelpers {
+  const memo = createMemo<{ readonly credential: Credential | undefined }>();
+  const runs = createKeyedSemaphore(maxRuns);
+  return {
+    async ask({ name, server, field, origin }, signal) {
+      const path = `docker-credential-${name}`;
+      const source: Origin = { ...origin, name: `${path}, ${field} of ${origin.name}`, code: 'unavailable' };
+      const answer = await memo.recall(
+        JSON.stringify([name, server, origin.name]),
+        async () => {
+          using _run = await runs.acquire(path, closing);
+          const program = { path, args: ['get'], environment: {}, input: `${server}\n`, limitMs };
+          const { code, output } = await runProgram(program, closing);
+          return { value: { credential: toCredential(code, output, source, server) }, forMs: holdsMs };
+        },
+        signal,
+      );
+      return answer.credential;
+    },
+  };
+}
+
+function toCredential(code: number, output: string, source: Origin, server: string): Credential | undefined {
+  if (code !== 0) {
+    if (output.trim() === notFound) return undefined;
+    throw new ArtifactError(
+      'unavailable',
+      `${source.name} ended with exit code ${code}; run it by hand with "get" and ${server} on its input`,
+    );
+  }
+  let answer: unknown;
+  try {
+    answer = parseJson(output);
+  } catch {
+    answer = undefined;
+  }
+  const { Username: username, Secret: secret } = (answer ?? {}) as Readonly<Record<string, unknown>>;
+  if (typeof username !== 'string' || typeof secret !== 'string') {
+    throw new ArtifactError('unavailable', `${source.name} answered no JSON with Username and Secret`);
+  }
+  if (username === '<token>') {
+    return {
+      kind: 'identity-token',
+      holder: source.holder,
+      source: `${source.name} (${server})`,
+      token: secret,
+    };
+  }
+  return toBasic(username, secret, server, source);
+}

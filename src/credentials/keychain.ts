@@ -1,0 +1,171 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { obstaclesOf, problemsOf, valueOf } from '../configfile/part.ts';
+import { type Credential, tokensKey } from '../oci/credential.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
+import type { PodSecrets } from '../ports/kube.ts';
+import type { Caller, Keychain } from '../ports/registry.ts';
+import { abortable } from '../util/abortable.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { createMemo } from '../util/memo.ts';
+import { canonicalHost } from './auth-key.ts';
+import { openAuthFile } from './auth-file.ts';
+import { toCallSources, wordsFor } from './call-secrets.ts';
+import { openCredentialHelpers } from './credential-helper.ts';
+import { openPodSecrets } from './pod-secrets.ts';
+import { openProviders, type ProviderOptions } from './providers.ts';
+import type { Found, Source } from './credential-source.ts';
+
+export type KeychainOptions = {
+  readonly authFile?: string | undefined;
+  readonly providers?: ProviderOptions | undefined;
+  /** What the Kubernetes API knows; undefined where it is not asked. */
+  readonly pods?: PodSecrets | undefined;
+  /** Makes a keyring's id mean nothing elsewhere; the same one after a restart knows the same callers. */
+  readonly salt?: string;
+  /** Is told once of a file that broke, and of one that changed. */
+  readonly note?: (text: string) => void;
+};
+
+/**
+ * What a caller has to show; the first source that has something for a place wins:
+ *
+ * 1. the secrets of the call (nodePublishSecretRef, or the flags of a command): `.dockerconfigjson`, `.dockercfg`, `username` and `password`;
+ * 2. with `pods`, the pull secrets of the pod and of its service account;
+ * 3. kubelet's credential provider plugins;
+ * 4. the auth file, and the programs that it names;
+ * 5. nothing: anonymous, whose source says where nothing was found.
+ *
+ * Looked up by the place that is really asked, so that a credential goes to no host but its own. A keyring asks its
+ * sources for one place once a minute at most.
+ *
+ * Its `find` throws ArtifactError `invalid` for a malformed secret; `unavailable` for an auth file or a configuration of
+ * providers that never was right; what `pods` throws; the signal's reason. None quotes a secret. A plugin or program that
+ * fails is passed over, and named where nothing else fits.
+ */
+export type NodeKeychain = Disposable &
+  Keychain & {
+    /** What is wrong with the files now. */
+    problems(): readonly string[];
+    /** Those of the problems for which something is refused, since the files never were right. */
+    obstacles(): readonly string[];
+  };
+
+const holdsMs = 60_000;
+
+/** Files are read when they are used, again only if they changed. Disposing it ends the programs that run. */
+export function openKeychain(options: KeychainOptions): NodeKeychain {
+  const closing = new AbortController();
+  const { pods, note = () => {}, salt = randomBytes(32).toString('hex') } = options;
+  const podSecrets = pods === undefined ? undefined : openPodSecrets(pods);
+  const providers =
+    options.providers === undefined
+      ? undefined
+      : openProviders(options.providers, pods, note, closing.signal);
+  const authFile =
+    options.authFile === undefined
+      ? undefined
+      : openAuthFile(options.authFile, openCredentialHelpers(closing.signal), note);
+
+  /** In turn: a file is read only for who has found nothing before it. */
+  function* stepsOf(caller: Caller): Generator<Step> {
+    yield { sources: toCallSources(caller), otherwise: wordsFor(caller).none };
+    yield { sources: toList(podSecrets), otherwise: "the pod's pull secrets: off (--pod-pull-secrets)" };
+    yield {
+      sources: providers === undefined ? [] : valueOf(providers()),
+      otherwise: 'credential providers: none (--credential-provider-config)',
+    };
+    yield { sources: toList(authFile), otherwise: 'the auth file: none (--auth-file)' };
+  }
+
+  const files = [providers, authFile?.current].filter(file => file !== undefined);
+  const problems = (): readonly string[] => problemsOf(...files.map(current => current()));
+  problems(); // what is wrong from the start is noted
+
+  /** Everything that decides what is found, and nothing else: those with equal ids share a download. */
+  const idOf = ({ secrets, pod }: Caller): string => {
+    const { [tokensKey]: tokens, ...others } = secrets;
+    const decisive = [
+      Object.keys(others)
+        .sort()
+        .map(key => [key, others[key]]),
+      podSecrets === undefined ? undefined : pod?.uid,
+      providers === undefined ? undefined : [tokens, pod?.namespace, pod?.serviceAccount],
+    ];
+    return createHmac('sha256', salt).update(JSON.stringify(decisive)).digest('hex');
+  };
+
+  return {
+    open(caller) {
+      const memo = createMemo<Credential>();
+      return {
+        id: idOf(caller),
+        find: (place, signal) =>
+          memo.recall(
+            JSON.stringify([place.host, place.path, place.mirrorOf]),
+            async () => ({
+              value: await find(stepsOf(caller), place, caller, closing.signal),
+              forMs: holdsMs,
+            }),
+            signal,
+          ),
+      };
+    },
+    async explain(place, caller, signal) {
+      const lines: string[] = [];
+      let used = false;
+      for (const { sources, otherwise } of stepsOf(caller)) {
+        if (sources.length === 0) lines.push(otherwise);
+        for (const source of sources) {
+          const finding = source.find(place, caller, closing.signal).catch((thrown: unknown) => {
+            return { kind: 'none', why: toArtifactError(thrown).message } as const;
+          });
+          const found = await abortable(finding, signal);
+          lines.push(`${source.name}: ${describe(found, place, used)}`);
+          used ||= found.kind === 'credential';
+        }
+      }
+      return [...lines, `anonymous: ${used ? 'not needed' : 'used'}`];
+    },
+    problems,
+    obstacles: () => obstaclesOf(...files.map(current => current())),
+    [Symbol.dispose]() {
+      closing.abort(new ArtifactError('unavailable', 'the daemon is stopping; call again'));
+    },
+  };
+}
+
+/** Sources of one rank, and what is said where there are none. */
+type Step = { readonly sources: readonly Source[]; readonly otherwise: string };
+
+function toList(source: Source | undefined): readonly Source[] {
+  return source === undefined ? [] : [source];
+}
+
+async function find(
+  steps: Iterable<Step>,
+  place: Endpoint,
+  caller: Caller,
+  signal: AbortSignal,
+): Promise<Credential> {
+  const silent: string[] = [];
+  const reasons: string[] = [];
+  for (const { sources } of steps) {
+    for (const source of sources) {
+      signal.throwIfAborted();
+      const found = await source.find(place, caller, signal);
+      if (found.kind === 'credential') return found.credential;
+      if (found.why === undefined) silent.push(source.name);
+      else reasons.push(`${source.name}: ${found.why}`);
+    }
+  }
+  if (silent.length > 0) reasons.unshift(`no entry for ${canonicalHost(place.host)} in ${silent.join(', ')}`);
+  const why = reasons.length === 0 ? '' : ` (${reasons.join('; ')})`;
+  const { advice } = wordsFor(caller);
+  const anonymous = { kind: 'anonymous', holder: { kind: 'anyone' }, source: `anonymous${why}` } as const;
+  return advice === undefined ? anonymous : { ...anonymous, advice };
+}
+
+function describe(found: Found, place: Endpoint, used: boolean): string {
+  if (found.kind === 'none') return found.why ?? `nothing for ${canonicalHost(place.host)}/${place.path}`;
+  return `${used ? 'would fit, but comes later' : 'used'} (${found.credential.source})`;
+}

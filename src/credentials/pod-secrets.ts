@@ -1,0 +1,27 @@
+import type { PodSecrets } from '../ports/kube.ts';
+import type { DockerConfig } from './docker-config.ts';
+import { firstOf, parsePullSecret } from './call-secrets.ts';
+import type { Source } from './credential-source.ts';
+
+/**
+ * The pull secrets of the pod and of its service account. Of all of them the most specific key wins; of equal ones the
+ * pod's first. It throws where the API fails: a pod is not to get by as somebody else.
+ */
+export function openPodSecrets(pods: PodSecrets): Source {
+  return {
+    name: "the pod's pull secrets",
+    async find(place, { pod }, signal) {
+      if (pod === undefined) return { kind: 'none', why: 'this call is for no pod' };
+      const configs: DockerConfig[] = [];
+      const absent: string[] = [];
+      for (const { name, data } of await pods.pullSecrets(pod, signal)) {
+        const config = data === undefined ? undefined : parsePullSecret(`${pod.namespace}/${name}`, data);
+        if (config === undefined) absent.push(`${pod.namespace}/${name}`);
+        else configs.push(config);
+      }
+      const found = firstOf(configs, place);
+      if (found.kind === 'credential' || found.why !== undefined || absent.length === 0) return found;
+      return { kind: 'none', why: `not there, or no pull secret: ${absent.join(', ')}` };
+    },
+  };
+}

@@ -1,0 +1,153 @@
+import { hash } from 'node:crypto';
+import { join } from 'node:path';
+import type { Endpoint } from '../oci/endpoint.ts';
+import type { PodSecrets } from '../ports/kube.ts';
+import type { Caller } from '../ports/registry.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { type Answer, createMemo } from '../util/memo.ts';
+import { createSemaphore } from '../util/mutex.ts';
+import { canonicalHost, imageMatches } from './auth-key.ts';
+import { candidates, type DockerConfig, toDockerConfig } from './docker-config.ts';
+import { maxRuns, runProgram } from './helper-process.ts';
+import type { ProviderConfig, TokenAttributes } from './provider-config.ts';
+import { formatProviderRequest, parseProviderResponse, type ProviderResponse } from './provider-message.ts';
+import { findToken } from './service-account.ts';
+import type { Found, Source } from './credential-source.ts';
+
+/** Whom a provider is asked for: all pods alike, or a service account by its token. */
+type Account =
+  | { readonly kind: 'node' }
+  | {
+      readonly kind: 'service-account';
+      readonly namespace: string;
+      readonly name: string;
+      readonly token: string;
+      readonly annotations: Readonly<Record<string, string>>;
+    }
+  | { readonly kind: 'none'; readonly why: string };
+
+/** kubelet's own limit. */
+const limitMs = 60_000;
+
+/**
+ * A credential provider plugin of kubelet: a program in `folder` that is asked by exec when an image fits its
+ * `matchImages`. Its answer is kept in memory for as long as it says, for the image, the registry or everything as it
+ * says; one for a service account, for that service account (or its very token) alone. Where it fails, the next source
+ * is asked. Closing ends the programs that run.
+ */
+export function openProvider(
+  config: ProviderConfig,
+  folder: string,
+  pods: PodSecrets | undefined,
+  closing: AbortSignal,
+): Source {
+  const { name, apiVersion, args, environment, matchImages, tokenAttributes } = config;
+  const label = `credential provider ${name}`;
+  const memo = createMemo<DockerConfig>();
+  const runs = createSemaphore(maxRuns);
+
+  const ask = async (
+    image: string,
+    account: Exclude<Account, { kind: 'none' }>,
+    keys: Keys,
+  ): Promise<Answer<DockerConfig>> => {
+    using _run = await runs.acquire(closing);
+    // The answer to another may have come meanwhile, and hold for this one too.
+    const known = memo.find(keys.Registry) ?? memo.find(keys.Global);
+    if (known !== undefined) return { value: known, forMs: 0 };
+    const input = formatProviderRequest(apiVersion, { image, ...account });
+    const program = { path: join(folder, name), args, environment, input, limitMs };
+    const { code, output } = await runProgram(program, closing);
+    if (code !== 0) {
+      throw new ArtifactError('unavailable', `it ended with exit code ${code}; run it by hand to see why`);
+    }
+    const { auth, cacheKeyType, cacheMs } = parseProviderResponse(output, apiVersion);
+    const holder =
+      account.kind === 'node'
+        ? account
+        : ({ kind: account.kind, namespace: account.namespace, name: account.name } as const);
+    return {
+      value: toDockerConfig(auth, { name: label, holder, code: 'unavailable' }),
+      forMs: cacheMs ?? config.defaultCacheMs,
+      key: keys[cacheKeyType],
+    };
+  };
+
+  const find = async (place: Endpoint, caller: Caller, signal: AbortSignal): Promise<Found> => {
+    const host = canonicalHost(place.host);
+    if (!matchImages.some(pattern => imageMatches(pattern, host, place.path))) return { kind: 'none' };
+    const account =
+      tokenAttributes === undefined
+        ? ({ kind: 'node' } as const)
+        : await toAccount(tokenAttributes, caller, pods, signal);
+    if (account.kind === 'none') return account;
+    const image = `${host}/${place.path}`;
+    const keys = toKeys(host, image, toScope(account, tokenAttributes));
+    const answer =
+      memo.find(keys.Image) ??
+      memo.find(keys.Registry) ??
+      memo.find(keys.Global) ??
+      (await memo.recall(keys.Image, () => ask(image, account, keys), signal));
+    for (const candidate of candidates([answer], place)) {
+      if (candidate.kind === 'credential') return candidate;
+    }
+    return { kind: 'none' };
+  };
+
+  return {
+    name: label,
+    async find(place, caller, signal) {
+      try {
+        return await find(place, caller, signal);
+      } catch (thrown) {
+        signal.throwIfAborted();
+        return { kind: 'none', why: toArtifactError(thrown).message };
+      }
+    },
+  };
+}
+
+async function toAccount(
+  attributes: TokenAttributes,
+  caller: Caller,
+  pods: PodSecrets | undefined,
+  signal: AbortSignal,
+): Promise<Account> {
+  const { audience, required, requiredAnnotations, optionalAnnotations } = attributes;
+  const { pod, secrets } = caller;
+  if (pod?.serviceAccount === undefined) {
+    return required
+      ? { kind: 'none', why: 'it answers for service accounts alone, and this call is for none' }
+      : { kind: 'node' };
+  }
+  const found = findToken(secrets, audience);
+  if (found.kind === 'none') return found;
+  const wanted = [...requiredAnnotations, ...optionalAnnotations];
+  const all = wanted.length === 0 ? {} : ((await pods?.annotations(pod, signal)) ?? {});
+  const missing = requiredAnnotations.find(key => !Object.hasOwn(all, key));
+  if (missing !== undefined) {
+    const name = `${pod.namespace}/${pod.serviceAccount}`;
+    return { kind: 'none', why: `the service account ${name} has no annotation ${missing}` };
+  }
+  const annotations = Object.fromEntries(Object.entries(all).filter(([key]) => wanted.includes(key)));
+  const { namespace, serviceAccount: name } = pod;
+  return { kind: 'service-account', namespace, name, token: found.token, annotations };
+}
+
+type Keys = Readonly<Record<ProviderResponse['cacheKeyType'], string>>;
+
+/** What an answer is remembered under: nobody else's question has the same. */
+function toKeys(host: string, image: string, scope: readonly unknown[]): Keys {
+  const toKey = (...subject: readonly string[]): string => JSON.stringify([subject, scope]);
+  return { Image: toKey('image', image), Registry: toKey('registry', host), Global: toKey('global') };
+}
+
+function toScope(account: Account, attributes: TokenAttributes | undefined): readonly unknown[] {
+  if (account.kind !== 'service-account') return [];
+  const { namespace, name, token, annotations } = account;
+  const ofToken = attributes?.cacheType === 'Token' ? hash('sha256', token) : '';
+  const sorted = Object.keys(annotations)
+    .sort()
+    .map(key => [key, annotations[key]]);
+  return [namespace, name, sorted, ofToken];
+}

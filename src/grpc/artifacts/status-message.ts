@@ -1,0 +1,65 @@
+import type { DaemonStatus, NodeStatus } from '../../ports/usecases.ts';
+import type {
+  GetStatusResponse,
+  GetStatusResponse__Output,
+} from '../wire/ociartifact/v1/GetStatusResponse.ts';
+
+const registrations = { off: 'OFF', waiting: 'WAITING', registered: 'REGISTERED' } as const;
+
+export function fromNodeStatus({
+  stateDir,
+  disk,
+  cacheBytes,
+  problems,
+  facts,
+  daemon,
+}: NodeStatus): GetStatusResponse {
+  return {
+    version: daemon?.version ?? '',
+    driver_name: daemon?.driverName ?? '',
+    state_dir: stateDir,
+    not_ready: [...(daemon?.notReady ?? [])],
+    problems: [...problems],
+    facts: [...facts],
+    registration: daemon === undefined ? 'UNKNOWN' : registrations[daemon.registration],
+    cache_bytes: cacheBytes,
+    disk: {
+      total_bytes: disk.totalBytes,
+      used_bytes: disk.usedBytes,
+      available_bytes: disk.availableBytes,
+      total_inodes: disk.totalInodes,
+      used_inodes: disk.usedInodes,
+    },
+  };
+}
+
+/** What a daemon says of itself: one that answers is there. */
+export function toNodeStatus(wire: GetStatusResponse__Output): NodeStatus {
+  const { version, driver_name: driverName, not_ready: notReady, registration, disk } = wire;
+  return {
+    stateDir: wire.state_dir,
+    problems: wire.problems,
+    facts: wire.facts,
+    cacheBytes: wire.cache_bytes,
+    disk: {
+      totalBytes: disk?.total_bytes ?? 0,
+      usedBytes: disk?.used_bytes ?? 0,
+      availableBytes: disk?.available_bytes ?? 0,
+      totalInodes: disk?.total_inodes ?? 0,
+      usedInodes: disk?.used_inodes ?? 0,
+    },
+    daemon: { version, driverName, notReady, registration: toRegistration(registration) },
+  };
+}
+
+function toRegistration(wire: GetStatusResponse__Output['registration']): DaemonStatus['registration'] {
+  switch (wire) {
+    case 'REGISTERED':
+      return 'registered';
+    case 'WAITING':
+      return 'waiting';
+    case 'OFF':
+    case 'UNKNOWN':
+      return 'off';
+  }
+}

@@ -1,0 +1,92 @@
+import {
+  type Client,
+  connectivityState,
+  type requestCallback,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { ArtifactError, type ErrorCode, toArtifactError } from '../../util/error.ts';
+import { errorCodeOf } from '../edge/status.ts';
+
+/** What a status says that names no code of ours: gRPC's own, or that of an older daemon. */
+const codes: Readonly<Partial<Record<status, ErrorCode>>> = {
+  [status.INVALID_ARGUMENT]: 'invalid',
+  [status.ALREADY_EXISTS]: 'exists',
+  [status.NOT_FOUND]: 'not-found',
+  [status.UNAUTHENTICATED]: 'unauthenticated',
+  [status.PERMISSION_DENIED]: 'denied',
+  [status.FAILED_PRECONDITION]: 'unmountable',
+  [status.UNAVAILABLE]: 'unavailable',
+  [status.DEADLINE_EXCEEDED]: 'unavailable',
+  [status.ABORTED]: 'busy',
+  [status.CANCELLED]: 'cancelled',
+  [status.RESOURCE_EXHAUSTED]: 'exhausted',
+  [status.UNIMPLEMENTED]: 'unimplemented',
+};
+
+type Cancellable = { cancel(): void };
+
+/**
+ * How the daemon behind a socket is called. A call ends with its signal, and then throws the reason of the signal.
+ * @throws ArtifactError as the daemon threw it; `unavailable` where the daemon ends during the call or does not listen.
+ */
+export type Calls = {
+  /** The answer of a call of one message. */
+  ask<Answer>(start: (done: requestCallback<Answer>) => Cancellable, signal?: AbortSignal): Promise<Answer>;
+  /** The messages of a call. */
+  follow<Message>(call: AsyncIterable<Message> & Cancellable, signal: AbortSignal): AsyncGenerator<Message>;
+};
+
+export function openCalls(client: Pick<Client, 'getChannel'>, socketPath: string): Calls {
+  const toThrown = (error: unknown, signal?: AbortSignal): ArtifactError => {
+    if (signal?.aborted === true) return toArtifactError(signal.reason);
+    if (!isServiceError(error)) return toArtifactError(error);
+    const code = errorCodeOf(error.metadata) ?? codes[error.code] ?? 'internal';
+    // Where the connection is gone, these are words of the client, and say nothing to people.
+    const isGone = client.getChannel().getConnectivityState(false) !== connectivityState.READY;
+    if (!isGone || error.code !== status.UNAVAILABLE) return new ArtifactError(code, error.details, error);
+    const why = `the daemon at unix://${socketPath} has ended, or does not listen; its log may say why`;
+    return new ArtifactError(code, why, error);
+  };
+  return {
+    async ask<Answer>(start: (done: requestCallback<Answer>) => Cancellable, signal?: AbortSignal) {
+      signal?.throwIfAborted();
+      const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+      const call = start((error, answer) => {
+        if (error !== null) reject(toThrown(error, signal));
+        else if (answer === undefined) reject(new ArtifactError('internal', 'the daemon sent no answer'));
+        else resolve(answer);
+      });
+      const cancel = (): void => call.cancel();
+      signal?.addEventListener('abort', cancel, { once: true });
+      try {
+        return await promise;
+      } finally {
+        signal?.removeEventListener('abort', cancel);
+      }
+    },
+    async *follow(call, signal) {
+      const cancel = (): void => call.cancel();
+      signal.addEventListener('abort', cancel, { once: true });
+      try {
+        signal.throwIfAborted();
+        yield* call;
+      } catch (error) {
+        throw toThrown(error, signal);
+      } finally {
+        signal.removeEventListener('abort', cancel);
+        call.cancel();
+      }
+    },
+  };
+}
+
+/** Of one message of the stream it must have: its last. */
+export function lastOf<Answer>(answer: Answer | undefined): Answer {
+  if (answer !== undefined) return answer;
+  throw new ArtifactError('internal', 'the daemon ended the call without its result; its log says why');
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && 'details' in error && 'metadata' in error;
+}

@@ -1,0 +1,96 @@
+import { ArtifactError } from '../../util/error.ts';
+import type { Publishing } from '../../ports/usecases.ts';
+import { parsePublishRequest, parseTargetPath, parseVolumeId } from './publish-request.ts';
+import { type Call, type Edge, unary } from '../edge/unary.ts';
+import type { NodeHandlers } from '../wire/csi/v1/Node.ts';
+import type { NodeGetVolumeStatsRequest__Output } from '../wire/csi/v1/NodeGetVolumeStatsRequest.ts';
+import type { NodeGetVolumeStatsResponse } from '../wire/csi/v1/NodeGetVolumeStatsResponse.ts';
+import type { NodePublishVolumeRequest__Output } from '../wire/csi/v1/NodePublishVolumeRequest.ts';
+import type { NodePublishVolumeResponse } from '../wire/csi/v1/NodePublishVolumeResponse.ts';
+import type { NodeUnpublishVolumeRequest__Output } from '../wire/csi/v1/NodeUnpublishVolumeRequest.ts';
+import type { NodeUnpublishVolumeResponse } from '../wire/csi/v1/NodeUnpublishVolumeResponse.ts';
+
+/** csi.v1.Node. `nodeId` is the node's name for Kubernetes. */
+export function nodeHandlers(edge: Edge, nodeId: string, publishing: Publishing): NodeHandlers {
+  return {
+    NodePublishVolume: unary(edge, (request, call) => publish(publishing, request, call)),
+    NodeUnpublishVolume: unary(edge, (request, call) => unpublish(publishing, request, call)),
+    NodeGetVolumeStats: unary(edge, (request, call) => getStats(publishing, request, call)),
+    NodeGetInfo: unary(edge, async () => ({ node_id: nodeId })),
+    NodeGetCapabilities: unary(edge, async () => ({
+      capabilities: [{ rpc: { type: 'GET_VOLUME_STATS' } }, { rpc: { type: 'VOLUME_CONDITION' } }],
+    })),
+    NodeStageVolume: unary(edge, refuse('a volume is published in one step, without staging')),
+    NodeUnstageVolume: unary(edge, refuse('a volume is published in one step, without staging')),
+    NodeExpandVolume: unary(edge, refuse('a volume is as large as its artifact')),
+  };
+}
+
+async function publish(
+  publishing: Publishing,
+  wire: NodePublishVolumeRequest__Output,
+  call: Call,
+): Promise<NodePublishVolumeResponse> {
+  call.note({
+    volumeId: wire.volume_id,
+    target: wire.target_path,
+    namespace: wire.volume_context['csi.storage.k8s.io/pod.namespace'],
+    pod: wire.volume_context['csi.storage.k8s.io/pod.name'],
+  });
+  const request = parsePublishRequest(wire);
+  call.note({ reference: request.reference });
+  const { digest, bytes } = await publishing.publish(request, call.signal);
+  call.note({ digest, bytes });
+  return {};
+}
+
+async function unpublish(
+  publishing: Publishing,
+  wire: NodeUnpublishVolumeRequest__Output,
+  call: Call,
+): Promise<NodeUnpublishVolumeResponse> {
+  call.note({ volumeId: wire.volume_id, target: wire.target_path });
+  const target = { path: parseTargetPath(wire.target_path, 'target_path'), anywhere: false };
+  const was = await publishing.unpublish(parseVolumeId(wire.volume_id), target, call.signal);
+  if (was === undefined) return {};
+  const { pod, reference, digest, bytes } = was;
+  call.note({ namespace: pod?.namespace, pod: pod?.name, reference, digest, bytes });
+  return {};
+}
+
+/**
+ * A volume is exactly as large as what it shows, and full: nothing is free, for nothing can be written. The disk
+ * behind it is the cache's, and to give its free room as the volume's own would count it once for every volume. Alerts
+ * for claims that fill up leave out ReadOnlyMany ones, which those of this driver should be.
+ */
+async function getStats(
+  publishing: Publishing,
+  wire: NodeGetVolumeStatsRequest__Output,
+  call: Call,
+): Promise<NodeGetVolumeStatsResponse> {
+  call.note({ volumeId: wire.volume_id, target: wire.volume_path });
+  if (wire.volume_path === '') {
+    throw new ArtifactError('invalid', 'volume_path is missing; the caller must name the directory');
+  }
+  // However strange the path: a volume that is not there is NOT_FOUND.
+  const { bytes, inodes, damage } = await publishing.stats(parseVolumeId(wire.volume_id), wire.volume_path);
+  return {
+    usage: [
+      { unit: 'BYTES', total: bytes, used: bytes, available: 0 },
+      { unit: 'INODES', total: inodes, used: inodes, available: 0 },
+    ],
+    volume_condition: {
+      abnormal: damage !== undefined,
+      message:
+        damage === undefined
+          ? 'nothing is known to be wrong'
+          : `it shows damaged content of this node's cache: ${damage}; delete the pod, and a new one gets the right bytes`,
+    },
+  };
+}
+
+function refuse(why: string): () => Promise<never> {
+  return async () => {
+    throw new ArtifactError('unimplemented', `not supported: ${why}`);
+  };
+}

@@ -1,0 +1,102 @@
+import { status } from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import { printable, shorten } from '../../util/printable.ts';
+import { redact } from './redaction.ts';
+
+/** What a handler knows of its call, for the log. Nothing else of a request is ever logged. */
+export type Note = {
+  readonly volumeId?: string | undefined;
+  readonly target?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly pod?: string | undefined;
+  readonly reference?: string | undefined;
+  readonly digest?: string | undefined;
+  readonly bytes?: number | undefined;
+};
+
+export type CallRecord = {
+  /** `/csi.v1.Node/NodePublishVolume`. */
+  readonly method: string;
+  readonly note: Note;
+  readonly milliseconds: number;
+  readonly code: status;
+  /** What was thrown, for a failed call. */
+  readonly error: Error | undefined;
+  readonly secrets: readonly string[];
+};
+
+/** Asked again and again by kubelet and by probes: worth a line only when they fail, or at level debug. */
+const frequent =
+  /\/(?:Probe|GetPlugin\w+|NodeGet\w+|GetInfo|Check|Watch|ServerReflectionInfo|List\w*|GetStatus)$/;
+
+/** Longer values are cut, and what steers a terminal is escaped: a log line stays readable whatever a request holds. */
+const longest = 1024;
+
+/** Writes one line for a call, with every secret of its request taken out. */
+export function logCall(log: Logger, { method, note, milliseconds, code, error, secrets }: CallRecord): void {
+  const clean = (value: unknown): unknown =>
+    typeof value === 'string' ? printable(shorten(redact(value, secrets), longest)) : value;
+  const fields = Object.fromEntries(
+    Object.entries(note).map(([key, value]): [string, unknown] => [key, clean(value)]),
+  );
+  log[levelOf(method, code)](
+    {
+      method,
+      ...fields,
+      ms: Math.round(milliseconds * 10) / 10,
+      code: status[code],
+      ...(error === undefined ? {} : { error: clean(error.message) }),
+      // An internal error is a bug or a broken disk: say where.
+      ...(code === status.INTERNAL ? { stack: redact(stackOf(error), secrets) } : {}),
+    },
+    messageOf(method, code),
+  );
+}
+
+/** What is done once the call of that name succeeds; others are told by their name. */
+const deeds: Readonly<Record<string, string>> = {
+  NodePublishVolume: 'volume published',
+  NodeUnpublishVolume: 'volume unpublished',
+  Pull: 'artifact pulled',
+  Remove: 'artifact removed',
+  Load: 'artifacts loaded',
+  Prune: 'cache pruned',
+  Pin: 'artifact pinned',
+  Unpin: 'artifact unpinned',
+  Mount: 'artifact mounted',
+  Unmount: 'artifact unmounted',
+  Fsck: 'cache verified',
+};
+
+function messageOf(method: string, code: status): string {
+  const name = method.slice(method.lastIndexOf('/') + 1);
+  switch (code) {
+    case status.OK:
+      return deeds[name] ?? `${name} answered`;
+    case status.ABORTED:
+      return `${name} goes on`;
+    case status.CANCELLED:
+      return `${name} cancelled`;
+    default:
+      return `${name} failed`;
+  }
+}
+
+function levelOf(method: string, code: status): 'debug' | 'info' | 'warn' | 'error' {
+  switch (code) {
+    case status.OK:
+      return frequent.test(method) ? 'debug' : 'info';
+    case status.ABORTED:
+    case status.CANCELLED:
+      return 'info';
+    case status.INTERNAL:
+      return 'error';
+    default:
+      return 'warn';
+  }
+}
+
+function stackOf(error: Error | undefined): string {
+  const deepest = error?.cause instanceof Error ? error.cause : error;
+  return deepest?.stack ?? '';
+}

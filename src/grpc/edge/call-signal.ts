@@ -1,0 +1,66 @@
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { DeadlineNear } from '../../util/deadline-near.ts';
+
+/** What a call of any kind tells of its caller. */
+export type Caller = {
+  readonly cancelled: boolean;
+  getDeadline(): Date | number;
+  on(event: 'cancelled', listener: () => void): unknown;
+};
+
+export type CallSignal = Disposable & {
+  readonly signal: AbortSignal;
+  readonly abort: (reason: unknown) => void;
+};
+
+/** The most a timer of Node can wait, ms; more would fire at once. */
+const longestTimer = 2 ** 31 - 1;
+
+/**
+ * How long to work before the answer must be prepared, ms: until 10 s before the deadline, or three quarters of the
+ * way to one that is nearer than 40 s.
+ */
+export function workingTime(untilDeadline: number): number {
+  return untilDeadline < 40_000 ? untilDeadline * 0.75 : untilDeadline - 10_000;
+}
+
+/**
+ * Turns a caller's deadline and cancellation into a signal: the reason is a DeadlineNear or an AbortError. Dispose it
+ * when the work is done, since `cancelled` also fires after ordinary answers.
+ */
+export function openCallSignal(caller: Caller): CallSignal {
+  const controller = new AbortController();
+  let done = false;
+  const abort = (reason?: unknown): void => {
+    if (!done) controller.abort(reason);
+  };
+  const wait = workingTime(Number(caller.getDeadline()) - Date.now());
+  const timer =
+    wait <= longestTimer ? setTimeout(abort, wait, new DeadlineNear('the deadline is near')) : undefined;
+  caller.on('cancelled', () => abort());
+  if (caller.cancelled) abort();
+  return {
+    signal: controller.signal,
+    abort,
+    [Symbol.dispose]: () => {
+      done = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** What was thrown, or why the work was told to stop where it stopped for that. */
+export function explain(thrown: unknown, signal: AbortSignal): ArtifactError {
+  const reason: unknown = signal.reason;
+  const error = toArtifactError(thrown);
+  if (!signal.aborted || (thrown !== reason && error.code !== 'cancelled')) return error;
+  if (reason instanceof ArtifactError) return reason;
+  if (reason instanceof DeadlineNear) {
+    return new ArtifactError(
+      'busy',
+      'the deadline of the call is near and the work is not done; call again',
+      thrown,
+    );
+  }
+  return new ArtifactError('cancelled', 'the caller went away', thrown);
+}

@@ -1,0 +1,50 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ArtifactError } from '../../util/error.ts';
+
+/** The calls under way, and the end of them. */
+export type Drain = {
+  /** Holds a place until it is disposed. @throws `unavailable` once the daemon is stopping. */
+  enter(abort: (reason: ArtifactError) => void): Disposable;
+  /** Lets no call in any more, gives those inside `graceMs` to finish, aborts the rest, and waits for them until `limitMs`. */
+  stop(graceMs: number, limitMs: number): Promise<void>;
+};
+
+export function openDrain(): Drain {
+  const inside = new Set<(reason: ArtifactError) => void>();
+  const empty = Promise.withResolvers<void>();
+  let stopping = false;
+
+  return {
+    enter(abort) {
+      if (stopping) throw refusal();
+      // Two calls may share a function; a set of them must not.
+      const place = (reason: ArtifactError): void => abort(reason);
+      inside.add(place);
+      return {
+        [Symbol.dispose]: () => {
+          inside.delete(place);
+          if (stopping && inside.size === 0) empty.resolve();
+        },
+      };
+    },
+    async stop(graceMs, limitMs) {
+      stopping = true;
+      if (inside.size === 0) return;
+      await within(graceMs, empty.promise);
+      for (const abort of inside) abort(refusal());
+      if (inside.size > 0) await within(limitMs - graceMs, empty.promise);
+    },
+  };
+}
+
+function refusal(): ArtifactError {
+  return new ArtifactError('unavailable', 'the daemon is stopping, kubelet will call again');
+}
+
+/** Waits for work, but no longer than `ms`. */
+export async function within(ms: number, work: Promise<void>): Promise<void> {
+  const timer = new AbortController();
+  const late = sleep(ms, undefined, { signal: timer.signal }).catch(() => {});
+  await Promise.race([work, late]);
+  timer.abort();
+}

@@ -1,0 +1,41 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ArtifactError } from '../../util/error.ts';
+import { type Edge, serverStream, unary } from './unary.ts';
+import type { HealthHandlers } from '../wire/grpc/health/v1/Health.ts';
+
+type Answer = 'SERVING' | 'NOT_SERVING' | 'SERVICE_UNKNOWN';
+
+/** How often a watcher's answer is looked at, ms. */
+const pace = 1000;
+
+/** grpc.health.v1.Health. All services are as ready as the daemon; `services` are their full names. */
+export function healthHandlers(
+  edge: Edge,
+  services: readonly string[],
+  ready: () => boolean,
+): HealthHandlers {
+  const look = (service: string): Answer => {
+    if (service !== '' && !services.includes(service)) return 'SERVICE_UNKNOWN';
+    return ready() ? 'SERVING' : 'NOT_SERVING';
+  };
+  return {
+    Check: unary(edge, async ({ service }) => {
+      const answer = look(service);
+      if (answer === 'SERVICE_UNKNOWN') {
+        throw new ArtifactError(
+          'not-found',
+          `there is no service "${service}"; there are ${services.join(', ')}`,
+        );
+      }
+      return { status: answer };
+    }),
+    Watch: serverStream(edge, async ({ service }, send, { signal }) => {
+      for (let last: Answer | undefined; ; ) {
+        const answer = look(service);
+        if (answer !== last) await send({ status: answer });
+        last = answer;
+        await sleep(pace, undefined, { signal });
+      }
+    }),
+  };
+}

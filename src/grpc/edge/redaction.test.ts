@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { tokensKey } from '../../oci/credential.ts';
+import { redact, secretTexts } from './redaction.ts';
+
+test('secrets are the values of a call, the texts in their JSON, and what their base64 hides', () => {
+  const auth = btoa('robot:hunter22');
+  const json = JSON.stringify({ auths: { 'registry.test': { auth, email: 'me@test' } } });
+  const found = secretTexts({
+    volume_id: 'volume',
+    secrets: { '.dockerconfigjson': json, password: 'plain' },
+    volume_context: { reference: 'r', [tokensKey]: '{"aud":{"token":"eyJhb.x.y"}}' },
+  });
+  for (const secret of [json, auth, 'me@test', 'robot:hunter22', 'hunter22', 'plain', 'eyJhb.x.y']) {
+    assert.ok(found.includes(secret), secret);
+  }
+  assert.ok(!found.includes('volume') && !found.includes('registry.test'));
+});
+
+test('a user name is a secret unless the request has it in plain', () => {
+  const json = JSON.stringify({ auths: { r: { username: 'acme-bot', password: 'acme' } } });
+  const secrets = { username: 'acme', password: 'hunter22', '.dockerconfigjson': json };
+  const found = secretTexts({ secrets, volume_context: { reference: 'r.test/acme/model:2' } });
+  assert.ok(found.includes('acme-bot') && found.includes('hunter22'));
+  assert.ok(secretTexts({ secrets: { username: 'acme' } }).includes('acme'));
+  const own = secretTexts({ secrets: { username: 'acme', password: 'x' }, reference: 'r.test/acme/model:2' });
+  assert.equal(redact('r.test/acme/model:2 is refused', own), 'r.test/acme/model:2 is refused');
+});
+
+test('a secret that is not the JSON it looks like is one secret', () => {
+  assert.deepEqual(secretTexts({ secrets: { key: '{"password": "hunter22"' } }), ['{"password": "hunter22"']);
+});
+
+test('a longer secret goes before a shorter one that it holds', () => {
+  const secrets = secretTexts({ secrets: { a: 'hunter', b: 'hunter22' } });
+  assert.equal(redact('as hunter22 and hunter', secrets), 'as [redacted] and [redacted]');
+});
+
+test('no text keeps a secret, whatever stands around it', () => {
+  fc.assert(
+    fc.property(fc.string({ minLength: 4 }), fc.string(), fc.string(), (secret, before, after) => {
+      fc.pre(!'[redacted]'.includes(secret));
+      const shown = redact(before + secret + after, secretTexts({ secrets: { password: secret } }));
+      // What is left may only be made by the mark and the text beside it.
+      assert.ok(!shown.replaceAll('[redacted]', '\u{0}').includes(secret));
+    }),
+  );
+});
+
+test('a request without secrets has none, whatever it is', () => {
+  for (const request of [undefined, null, 1, 'text', {}, { chunk: Buffer.from('x') }]) {
+    assert.deepEqual(secretTexts(request), []);
+  }
+});

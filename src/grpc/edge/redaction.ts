@@ -1,0 +1,54 @@
+import { tokensKey } from '../../oci/credential.ts';
+import { parseJson } from '../../util/json.ts';
+
+const mark = '[redacted]';
+
+/** Shorter texts are everywhere: redacting them would hide the error and no secret. */
+const shortest = 4;
+
+/**
+ * Every secret text of a request, longest first: the values of any map named `secrets` and of the tokens key, and
+ * where such a value is JSON (`.dockerconfigjson`) all texts in it, and what their base64 `auth` hides. A user name is
+ * none where the request has it in plain, too: it is often a part of the reference, which messages must name.
+ */
+export function secretTexts(request: unknown): readonly string[] {
+  const found: Found = { secrets: new Set(), users: new Set(), plain: [] };
+  collect(request, '', false, found);
+  const hidden = [...found.users].filter(user => !found.plain.some(text => text.includes(user)));
+  return [...found.secrets.union(new Set(hidden))]
+    .filter(text => text.length >= shortest)
+    .sort((a, b) => b.length - a.length);
+}
+
+/** The text without any of the secrets. */
+export function redact(text: string, secrets: readonly string[]): string {
+  return secrets.reduce((shown, secret) => shown.replaceAll(secret, mark), text);
+}
+
+type Found = { readonly secrets: Set<string>; readonly users: Set<string>; readonly plain: string[] };
+
+function collect(value: unknown, key: string, secret: boolean, found: Found): void {
+  if (typeof value === 'string') {
+    if (!secret) found.plain.push(value);
+    else if (key === 'username') found.users.add(value);
+    else collectText(value, found);
+  }
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return;
+  for (const [name, inner] of Object.entries(value)) {
+    collect(inner, name, secret || name === 'secrets' || name === tokensKey, found);
+    if (secret && name === 'auth' && typeof inner === 'string') {
+      const pair = Buffer.from(inner, 'base64').toString();
+      found.secrets.add(pair).add(pair.slice(pair.indexOf(':') + 1));
+    }
+  }
+}
+
+function collectText(text: string, found: Found): void {
+  found.secrets.add(text).add(text.trim());
+  if (!/^\s*[{[]/.test(text)) return;
+  try {
+    collect(parseJson(text), '', true, found);
+  } catch {
+    // Not JSON after all: the whole text is the secret.
+  }
+}

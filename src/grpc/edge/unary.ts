@@ -1,0 +1,163 @@
+import type { EventEmitter } from 'node:events';
+import {
+  type handleBidiStreamingCall,
+  type handleClientStreamingCall,
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import { type Caller, explain, openCallSignal } from './call-signal.ts';
+import { logCall, type Note } from './call-log.ts';
+import type { Drain } from './drain.ts';
+import { received, sender } from './message-stream.ts';
+import { redact, secretTexts } from './redaction.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { type Status, toStatus } from './status.ts';
+
+/** Tells of a call that ended: `/csi.v1.Node/NodePublishVolume`, the number of its gRPC status, and how long it took. */
+export type Observe = (method: string, code: number, seconds: number) => void;
+
+/** What every call goes through. */
+export type Edge = { readonly log: Logger; readonly observe: Observe; readonly drain: Drain };
+
+/** What a handler is given beside its request. */
+export type Call = {
+  /** Aborts with a DeadlineNear, an AbortError when the caller leaves, or an ArtifactError when the daemon stops. */
+  readonly signal: AbortSignal;
+  /** Adds to the log line of this call. */
+  note(fields: Note): void;
+};
+
+type Outcome<Response> =
+  | { readonly kind: 'done'; readonly response: Response }
+  | { readonly kind: 'failed'; readonly status: Status };
+
+/**
+ * These four are the only way from gRPC to a handler. Whatever a handler throws becomes a status with a text and
+ * nothing else; each call is logged and measured once; a handler that fails never takes the process with it.
+ */
+export function unary<Request, Response>(
+  edge: Edge,
+  handle: (request: Request, call: Call) => Promise<Response>,
+): handleUnaryCall<Request, Response> {
+  return (wire, answer) => {
+    const work = (call: Call): Promise<Response> => handle(wire.request, call);
+    void perform(edge, wire, wire.request, work, outcome => respond(answer, outcome));
+  };
+}
+
+/** For a handler that sends messages while it works, as `sender` does. */
+export function serverStream<Request, Response>(
+  edge: Edge,
+  handle: (request: Request, send: (message: Response) => Promise<void>, call: Call) => Promise<void>,
+): handleServerStreamingCall<Request, Response> {
+  return wire => {
+    const work = (call: Call): Promise<void> => handle(wire.request, sender(wire, call.signal), call);
+    void perform(edge, wire, wire.request, work, outcome => finish(wire, outcome));
+  };
+}
+
+/** For a handler that takes messages while it works; a few calls at once. */
+export function clientStream<Request, Response>(
+  edge: Edge,
+  handle: (messages: AsyncIterable<Request>, call: Call) => Promise<Response>,
+): handleClientStreamingCall<Request, Response> {
+  const seats = createSeats();
+  return (wire, answer) => {
+    const work = async (call: Call): Promise<Response> => {
+      using _seat = seats.take();
+      return await handle(received(wire, call.signal), call);
+    };
+    void perform(edge, wire, undefined, work, outcome => respond(answer, outcome));
+  };
+}
+
+/** For a handler that does both; a few calls at once. */
+export function bothStreams<Request, Response>(
+  edge: Edge,
+  handle: (
+    messages: AsyncIterable<Request>,
+    send: (message: Response) => Promise<void>,
+    call: Call,
+  ) => Promise<void>,
+): handleBidiStreamingCall<Request, Response> {
+  const seats = createSeats();
+  return wire => {
+    const work = async (call: Call): Promise<void> => {
+      using _seat = seats.take();
+      await handle(received(wire, call.signal), sender(wire, call.signal), call);
+    };
+    void perform(edge, wire, undefined, work, outcome => finish(wire, outcome));
+  };
+}
+
+/** How many calls of one method may send messages at the same time: of each, some wait for the handler in memory. */
+const mostSenders = 8;
+
+function createSeats(): { take(): Disposable } {
+  let taken = 0;
+  return {
+    take() {
+      if (taken >= mostSenders) {
+        throw new ArtifactError('busy', `${mostSenders} calls of this method are open; call again later`);
+      }
+      taken++;
+      return { [Symbol.dispose]: () => void taken-- };
+    },
+  };
+}
+
+/** Does the work of a call, settles it and records it. Never rejects. */
+async function perform<Response>(
+  edge: Edge,
+  wire: Caller & { getPath(): string },
+  request: unknown,
+  work: (call: Call) => Promise<Response>,
+  settle: (outcome: Outcome<Response>) => void,
+): Promise<void> {
+  const started = performance.now();
+  const method = wire.getPath();
+  let note: Note = {};
+  let secrets: readonly string[] = [];
+  let error: ArtifactError | undefined;
+  let code = status.OK;
+  try {
+    using aborting = openCallSignal(wire);
+    try {
+      secrets = secretTexts(request);
+      using _place = edge.drain.enter(aborting.abort);
+      const add = (fields: Note): void => {
+        note = { ...note, ...fields };
+      };
+      const response = await work({ signal: aborting.signal, note: add });
+      settle({ kind: 'done', response });
+    } catch (thrown) {
+      error = explain(thrown, aborting.signal);
+      const failed = toStatus(error);
+      code = failed.code;
+      settle({ kind: 'failed', status: { ...failed, details: redact(failed.details, secrets) } });
+    }
+    const milliseconds = performance.now() - started;
+    logCall(edge.log, { method, note, milliseconds, code, error, secrets });
+    edge.observe(method, code, milliseconds / 1000);
+  } catch (thrown) {
+    edge.log.error(
+      { method, error: redact(toArtifactError(thrown).message, secrets) },
+      'a call was not recorded',
+    );
+  }
+}
+
+function respond<Response>(answer: sendUnaryData<Response>, outcome: Outcome<Response>): void {
+  if (outcome.kind === 'done') answer(null, outcome.response);
+  else answer(outcome.status);
+}
+
+/** Ends a stream of answers. A caller who has left has destroyed it already. */
+function finish(wire: EventEmitter & { cancelled: boolean; end(): unknown }, outcome: Outcome<void>): void {
+  if (wire.cancelled) return;
+  if (outcome.kind === 'done') wire.end();
+  else wire.emit('error', outcome.status);
+}

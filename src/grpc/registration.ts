@@ -1,0 +1,100 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Server } from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import { ArtifactError } from '../util/error.ts';
+import { loadDefinitions } from './edge/definitions.ts';
+import { openDrain } from './edge/drain.ts';
+import { type Serving, serverOptions, shutDown } from './server.ts';
+import { bindSocket } from './edge/socket.ts';
+import { type Edge, type Observe, unary } from './edge/unary.ts';
+import type { RegistrationHandlers } from './wire/pluginregistration/Registration.ts';
+
+export type RegistrationOptions = {
+  readonly kubeletDir: string;
+  readonly driverName: string;
+  /** The path of the driver's own socket as the host sees it. */
+  readonly endpoint: string;
+  readonly log: Logger;
+  readonly observe: Observe;
+  /** kubelet will not use this driver; the process should end with this error. */
+  readonly onRefused: (error: ArtifactError) => void;
+};
+
+/** Where kubelet looks for plugins. */
+export function registrationPath(kubeletDir: string, driverName: string): string {
+  return join(kubeletDir, 'plugins_registry', `${driverName}-reg.sock`);
+}
+
+/**
+ * Serves pluginregistration.Registration, so that kubelet finds the driver with no side-car; call it when the driver's
+ * own socket answers. A socket that is there already is replaced, be it stale or of a daemon that this one succeeds.
+ * Stopping removes the socket, by which kubelet forgets the driver, unless a successor has put its own there.
+ *
+ * @throws ArtifactError `invalid` for a path that cannot be, or where kubelet's folder is not there; `internal` where it
+ *   cannot be written.
+ */
+export async function serveRegistration(
+  options: RegistrationOptions,
+): Promise<Serving & { isRegistered(): boolean }> {
+  const { kubeletDir, log, observe } = options;
+  const drain = openDrain();
+  const server = new Server(serverOptions);
+  let registered = false;
+  const onRegistered = (): void => {
+    registered = true;
+  };
+  const { Registration } = loadDefinitions().pluginregistration;
+  server.addService(
+    Registration.service,
+    registrationHandlers({ log, observe, drain }, options, onRegistered),
+  );
+  const path = registrationPath(kubeletDir, options.driverName);
+  if (!existsSync(dirname(path))) {
+    throw new ArtifactError(
+      'invalid',
+      `there is no ${dirname(path)} to register in; start kubelet, or correct --kubelet-dir`,
+    );
+  }
+  const place = await bindSocket(server, path, 'always');
+  log.info({ socket: path }, 'waiting for kubelet to register the driver');
+
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> =>
+    (stopped ??= (async () => {
+      await place.release();
+      await drain.stop(500, 1000);
+      await shutDown(server);
+    })());
+  return { stop, problem: place.problem, isRegistered: () => registered, [Symbol.asyncDispose]: stop };
+}
+
+function registrationHandlers(
+  edge: Edge,
+  options: RegistrationOptions,
+  onRegistered: () => void,
+): RegistrationHandlers {
+  const { driverName, endpoint, onRefused } = options;
+  return {
+    GetInfo: unary(edge, async () => ({
+      type: 'CSIPlugin',
+      name: driverName,
+      endpoint,
+      supported_versions: ['1.0.0'],
+    })),
+    NotifyRegistrationStatus: unary(edge, async ({ plugin_registered, error }) => {
+      if (plugin_registered) {
+        onRegistered();
+        edge.log.info({ driverName }, 'kubelet has registered the driver');
+      } else {
+        onRefused(
+          new ArtifactError(
+            'unavailable',
+            `kubelet has refused to register ${driverName} at ${endpoint}: ${error}; its log says more`,
+          ),
+        );
+      }
+      return {};
+    }),
+  };
+}

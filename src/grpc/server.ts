@@ -1,0 +1,100 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Server, type ServerOptions } from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import type { Artifacts, Publishing } from '../ports/usecases.ts';
+import { artifactsHandlers } from './artifacts/artifacts.ts';
+import { loadDefinitions } from './edge/definitions.ts';
+import { openDrain, within } from './edge/drain.ts';
+import { healthHandlers } from './edge/health.ts';
+import { identityHandlers } from './csi/identity.ts';
+import { boundIntake, type IntakeBounds } from './edge/intake.ts';
+import { nodeHandlers } from './csi/node.ts';
+import { reflectionServices } from './edge/reflection.ts';
+import { bindSocket, type Place } from './edge/socket.ts';
+import type { Edge, Observe } from './edge/unary.ts';
+
+export type CsiOptions = {
+  /** The absolute path of the socket; its folder is made. */
+  readonly endpoint: string;
+  readonly driverName: string;
+  /** The node's name for Kubernetes. */
+  readonly nodeId: string;
+  readonly version: string;
+  readonly publishing: Publishing;
+  readonly artifacts: Artifacts;
+  readonly log: Logger;
+  readonly observe: Observe;
+  /** Whether volumes can be published now. */
+  readonly ready: () => boolean;
+};
+
+/** A server at work. `stop` may be called again; it takes seven seconds at most. */
+export type Serving = AsyncDisposable & { stop(): Promise<void> } & Pick<Place, 'problem'>;
+
+const MiB = 1024 * 1024;
+
+/**
+ * The largest honest request is a publish with a Secret, which Kubernetes bounds at 1 MiB, and with the attributes of its
+ * pod. kubelet connects for each call. What is sent has no bound.
+ */
+export const serverOptions: ServerOptions = {
+  'grpc.max_receive_message_length': 2 * MiB,
+  'grpc.max_send_message_length': -1,
+  'grpc.max_concurrent_streams': 1000,
+  'grpc.max_connection_idle_ms': 5 * 60_000,
+  // Not for its numbers: without it forceShutdown forgets the connections that it should close.
+  'grpc.enable_channelz': 1,
+};
+
+const intake: IntakeBounds = { held: 16 * MiB, turns: 8, turnMs: 1000, streamed: MiB / 4 };
+
+const services = ['csi.v1.Identity', 'csi.v1.Node', 'ociartifact.v1.Artifacts'];
+const forTools = [
+  'grpc.health.v1.Health',
+  'grpc.reflection.v1.ServerReflection',
+  'grpc.reflection.v1alpha.ServerReflection',
+];
+
+/**
+ * Serves the driver's socket: csi.v1 for kubelet, ociartifact.v1 for people, health and reflection for tools.
+ *
+ * Stopping lets no new call in, gives those under way two seconds to finish, then answers UNAVAILABLE for the rest,
+ * which kubelet takes as "ask again"; the socket is gone at the end.
+ *
+ * @throws ArtifactError `invalid` for a path that cannot be; `exists` while another daemon answers.
+ */
+export async function serveCsi(options: CsiOptions): Promise<Serving> {
+  const { endpoint, nodeId, publishing, artifacts, log, observe, ready } = options;
+  const drain = openDrain();
+  const edge: Edge = { log, observe, drain };
+  const { csi, ociartifact, grpc } = loadDefinitions();
+  const server = new Server({ ...serverOptions, interceptors: [boundIntake(intake)] });
+  server.addService(csi.v1.Identity.service, identityHandlers(edge, options));
+  server.addService(csi.v1.Node.service, nodeHandlers(edge, nodeId, publishing));
+  server.addService(ociartifact.v1.Artifacts.service, artifactsHandlers(edge, artifacts, publishing));
+  server.addService(grpc.health.v1.Health.service, healthHandlers(edge, services, ready));
+  for (const { definition, handlers } of reflectionServices(edge, [...services, ...forTools])) {
+    server.addService(definition, handlers);
+  }
+  await mkdir(dirname(endpoint), { recursive: true });
+  const place = await bindSocket(server, endpoint, 'if-silent');
+  log.info({ endpoint }, 'listening');
+
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> =>
+    (stopped ??= (async () => {
+      await drain.stop(2000, 6000);
+      await place.release();
+      await shutDown(server);
+    })());
+  return { stop, problem: place.problem, [Symbol.asyncDispose]: stop };
+}
+
+/** Lets answers that are on their way arrive, then closes every connection. */
+export async function shutDown(server: Server): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.tryShutdown(() => resolve());
+  await within(1000, promise);
+  server.forceShutdown();
+}

@@ -1,0 +1,165 @@
+import { constants, readlinkSync } from 'node:fs';
+import { getSystemErrorMessage, getSystemErrorName } from 'node:util';
+import koffi, { type KoffiFunc, type LibraryHandle } from 'koffi';
+import { errnoOf } from '../util/error.ts';
+
+/**
+ * The few calls of the C library that Node lacks, made in this process. The symbols are those that Node itself is
+ * linked with, so glibc and musl both serve. Signatures have a fixed number of integers and pointers: on x86-64 and
+ * arm64 Linux such a call of a variadic function (fcntl, syscall) passes its arguments in the same registers.
+ */
+export const libc: LibraryHandle = koffi.load(null);
+
+/** An Error like those of node:fs: `code` is the errno's name, the message names the call and the path. */
+export function systemError(call: string, path: string, errno: number): NodeJS.ErrnoException {
+  const code = getSystemErrorName(-errno);
+  const error = new Error(`${code}: ${getSystemErrorMessage(-errno)}, ${call} '${path}'`);
+  return Object.assign(error, { code, errno: -errno, syscall: call, path });
+}
+
+/**
+ * The result of a call that reports failure as -1. Must be the first thing after the call, as errno belongs to it.
+ * @throws systemError. A number as `place` is a descriptor; its path is looked up for the message.
+ */
+export function check(result: number, call: string, place: string | number): number {
+  if (result !== -1) return result;
+  const errno = koffi.errno();
+  throw systemError(call, typeof place === 'number' ? pathOf(place) : place, errno);
+}
+
+/** The path of an open descriptor, as the kernel sees it now. */
+export function pathOf(fd: number): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return `descriptor ${fd}`;
+  }
+}
+
+const F_GETFL = 3;
+const F_SETFL = 4;
+const F_OFD_SETLK = 37;
+const SYNC_FILE_RANGE_WRITE = 2;
+const XATTR_SIZE_MAX = 65_536;
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const { EACCES, EAGAIN, ENODATA } = koffi.os.errno;
+
+const fcntl: KoffiFunc<(fd: number, command: number, lock: Uint8Array) => number> = libc.func(
+  'int fcntl(int, int, void *)',
+);
+const fcntlFlags: KoffiFunc<(fd: number, command: number, flags: number) => number> =
+  libc.func('int fcntl(int, int, int)');
+const syncfs: KoffiFunc<(fd: number) => number> = libc.func('int syncfs(int)');
+const fsetxattr: KoffiFunc<
+  (fd: number, name: string, value: Uint8Array, size: number, flags: number) => number
+> = libc.func('int fsetxattr(int, const char *, const void *, size_t, int)');
+const fgetxattr: KoffiFunc<(fd: number, name: string, value: Uint8Array, size: number) => number> = libc.func(
+  'int64 fgetxattr(int, const char *, void *, size_t)',
+);
+const syncFileRange: KoffiFunc<(fd: number, offset: number, length: number, flags: number) => number> =
+  libc.func('int sync_file_range(int, int64, int64, uint)');
+
+const utimensat: KoffiFunc<
+  (folder: number, path: Uint8Array, times: BigInt64Array, flags: number) => number
+> = libc.func('int utimensat(int, const void *, const void *, int)');
+
+/** A struct flock on the whole file; F_RDLCK is 0, F_WRLCK is 1. */
+const shared = new Uint8Array(32);
+const exclusive = new Uint8Array(32);
+exclusive[0] = 1;
+
+/**
+ * Takes a lock on the whole file without waiting; false while another open file description holds one that does not go
+ * with it. It lasts until the descriptor is closed, or the process ends, however it ends (fcntl(2), open file description
+ * locks).
+ * @param fd opened for writing, or for reading where the lock is shared.
+ */
+export function lockFile(fd: number, kind: 'exclusive' | 'shared' = 'exclusive'): boolean {
+  if (fcntl(fd, F_OFD_SETLK, kind === 'shared' ? shared : exclusive) === 0) return true;
+  const errno = koffi.errno();
+  if (errno === EAGAIN || errno === EACCES) return false;
+  throw systemError('fcntl', pathOf(fd), errno);
+}
+
+/** Calls on the open file description, which may be shared with other processes, do not wait from now on (fcntl(2)). */
+export function setNonBlocking(fd: number): void {
+  const flags = check(fcntlFlags(fd, F_GETFL, 0), 'fcntl', fd);
+  check(fcntlFlags(fd, F_SETFL, flags | constants.O_NONBLOCK), 'fcntl', fd);
+}
+
+/** Writes all of the file system that holds the descriptor to disk, in a thread (syncfs(2)). */
+export function syncFileSystem(fd: number): Promise<void> {
+  return inThread('syncfs', fd, done => syncfs.async(fd, done));
+}
+
+type Done = (failure: unknown, result: number) => void;
+
+function inThread(call: string, fd: number, start: (done: Done) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    start((failure, result) => {
+      const errno = koffi.errno();
+      if (failure !== null) reject(failure);
+      else if (result === -1) reject(systemError(call, pathOf(fd), errno));
+      else resolve();
+    });
+  });
+}
+
+/** Sets an extended attribute of an open file or folder. @throws ENOTSUP where the file system has none. */
+export function setXattr(fd: number, name: string, value: Uint8Array): void {
+  check(fsetxattr(fd, name, value, value.byteLength, 0), 'fsetxattr', fd);
+}
+
+/** A file system without attributes, and one without room for this one beside the inode (ext4 has 4 KiB in all). */
+const untaken = new Set(['ENOTSUP', 'ENOSPC', 'E2BIG', 'ERANGE', 'EINVAL', 'EPERM']);
+
+/** As `setXattr`; false where the file system does not take it. */
+export function offerXattr(fd: number, name: string, value: Uint8Array): boolean {
+  try {
+    setXattr(fd, name, value);
+    return true;
+  } catch (thrown) {
+    if (untaken.has(errnoOf(thrown) ?? '')) return false;
+    throw thrown;
+  }
+}
+
+const second = 1_000_000_000n;
+
+/**
+ * Sets both times of a file, folder or symlink, in nanoseconds since 1970 (utimensat(2)); Node's calls take doubles, which
+ * have no room for them.
+ */
+export function setTime(path: Uint8Array, time: bigint): void {
+  const nanoseconds = BigInt.asUintN(64, ((time % second) + second) % second);
+  const seconds = (time - nanoseconds) / second;
+  const times = BigInt64Array.of(seconds, nanoseconds, seconds, nanoseconds);
+  const terminated = Buffer.concat([path, Buffer.alloc(1)]);
+  check(
+    utimensat(AT_FDCWD, terminated, times, AT_SYMLINK_NOFOLLOW),
+    'utimensat',
+    Buffer.from(path).toString(),
+  );
+}
+
+const scratch = new Uint8Array(XATTR_SIZE_MAX);
+
+/** An extended attribute of an open file or folder, or undefined if it has none of this name. */
+export function getXattr(fd: number, name: string): Uint8Array | undefined {
+  const size = fgetxattr(fd, name, scratch, scratch.byteLength);
+  if (size !== -1) return scratch.slice(0, size);
+  const errno = koffi.errno();
+  if (errno === ENODATA) return undefined;
+  throw systemError('fgetxattr', pathOf(fd), errno);
+}
+
+/**
+ * Starts writing the dirty pages of a range of bytes to disk (sync_file_range(2)), in a thread: it does not wait for
+ * them, but for room in the queue of the device. The descriptor must stay open until then.
+ */
+export function startWriteback(fd: number, offset: number, length: number): Promise<void> {
+  return inThread('sync_file_range', fd, done =>
+    syncFileRange.async(fd, offset, length, SYNC_FILE_RANGE_WRITE, done),
+  );
+}

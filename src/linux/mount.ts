@@ -1,0 +1,97 @@
+import { closeSync } from 'node:fs';
+import koffi, { type KoffiFunc } from 'koffi';
+import { check, libc, pathOf, systemError } from './libc.ts';
+import type { Folder } from './folder.ts';
+
+/** Mounts by descriptor. The numbers of these system calls are the same on every architecture. */
+
+/** A mount that is attached nowhere yet. Disposing it ends it, unless it was attached. */
+export type DetachedMount = Disposable & { readonly fd: number };
+
+const SYS_open_tree = 428;
+const SYS_move_mount = 429;
+const SYS_mount_setattr = 442;
+const OPEN_TREE_CLONE = 1;
+const OPEN_TREE_CLOEXEC = 0x8_0000;
+const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_EMPTY_PATH = 0x1000;
+const MOVE_MOUNT_F_EMPTY_PATH = 4;
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+const MS_PRIVATE = 1n << 18n;
+const MOUNT_ATTR__ATIME = 0x70n;
+const MOUNT_ATTR_NOSYMFOLLOW = 0x20_0000n;
+const { EINVAL, ENOENT } = koffi.os.errno;
+
+/** Restrictions of a mount, as bits of mount_setattr(2). */
+export const restriction = {
+  readOnly: 0x01n,
+  noSuid: 0x02n,
+  noDev: 0x04n,
+  noExec: 0x08n,
+  noAtime: 0x10n,
+} as const;
+
+const openTree: KoffiFunc<(number: number, parent: number, path: string, flags: number) => number> =
+  libc.func('int64 syscall(int64, int, const char *, uint)');
+const mountSetattr: KoffiFunc<
+  (number: number, fd: number, path: string, flags: number, attr: BigUint64Array, size: number) => number
+> = libc.func('int64 syscall(int64, int, const char *, uint, const void *, size_t)');
+const moveMount: KoffiFunc<
+  (number: number, from: number, fromPath: string, to: number, toPath: string, flags: number) => number
+> = libc.func('int64 syscall(int64, int, const char *, int, const char *, uint)');
+const umount2: KoffiFunc<(path: string, flags: number) => number> = libc.func(
+  'int umount2(const char *, int)',
+);
+
+/** Clones the mount of a folder, as a bind mount would, without what is mounted below it (open_tree(2)). */
+export function cloneMount(path: string): DetachedMount {
+  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW;
+  const fd = check(openTree(SYS_open_tree, AT_FDCWD, path, flags), 'open_tree', path);
+  return { fd, [Symbol.dispose]: () => closeSync(fd) };
+}
+
+/**
+ * Gives a mount these restrictions and no others, while nobody can reach it: a clone has those of the mount it is cloned
+ * from, which are meant for that one, such as noexec for a disk of data. (How access times are kept is of no matter to
+ * what is read-only.) It becomes private, too: it shares no later mounts with the one it was cloned from. Attached below
+ * a shared mount it becomes shared anew, with its copies there alone (mount_setattr(2)).
+ */
+export function restrictMount(mount: DetachedMount, restrictions: bigint): void {
+  const atime = (restrictions & restriction.noAtime) === 0n ? 0n : MOUNT_ATTR__ATIME;
+  const others = (restriction.noExec & ~restrictions) | MOUNT_ATTR_NOSYMFOLLOW;
+  const attributes = BigUint64Array.of(restrictions, atime | others, MS_PRIVATE, 0n);
+  check(
+    mountSetattr(SYS_mount_setattr, mount.fd, '', AT_EMPTY_PATH, attributes, attributes.byteLength),
+    'mount_setattr',
+    mount.fd,
+  );
+}
+
+/** Attaches a mount to a folder by its one name; a symlink of that name is not followed (move_mount(2)). */
+export function attachMount(mount: DetachedMount, parent: Folder, name: string): void {
+  check(
+    moveMount(SYS_move_mount, mount.fd, '', parent.fd, name, MOVE_MOUNT_F_EMPTY_PATH),
+    'move_mount',
+    name,
+  );
+}
+
+/**
+ * Detaches the topmost mount at a folder by its one name, at once, even while it is in use; false if nothing is mounted
+ * there. A symlink is not followed (umount2(2)).
+ */
+export function detachMount(parent: Folder, name: string): boolean {
+  const path = `/proc/self/fd/${parent.fd}/${name}`;
+  if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) === 0) return true;
+  const errno = koffi.errno();
+  if (errno === EINVAL || errno === ENOENT) return false;
+  throw systemError('umount2', `${pathOf(parent.fd)}/${name}`, errno);
+}
+
+/** The errno of a call of mount_setattr that can only fail: EINVAL where it exists, ENOSYS before Linux 5.12. */
+export function probeMountSetattr(): number {
+  mountSetattr(SYS_mount_setattr, -1, '', 0, new BigUint64Array(4), 0);
+  return koffi.errno();
+}

@@ -1,0 +1,68 @@
+import { opendirSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
+import type { TargetState } from '../ports/mounter.ts';
+import { errnoOf } from '../util/error.ts';
+import { type Folder, isReadOnly, openFolder, openIfThere, statFolder } from '../linux/folder.ts';
+import { openTarget, type Place } from './target.ts';
+
+/**
+ * What is at a place, found without mountinfo, whose reading takes milliseconds on a busy node. Of stacked mounts it is
+ * the topmost. A removed view is a folder with no links. A file system that is not the view's is first asked in a
+ * thread, as its server may be gone, or silent for ever.
+ */
+export async function inspect(place: Place, view: string | undefined): Promise<TargetState> {
+  using target = openTarget(place);
+  if (target === undefined) return { kind: 'absent' };
+  const { isMountRoot, links, device } = statFolder(target);
+  if (!isMountRoot) {
+    const entry = firstEntry(target);
+    return entry === undefined ? { kind: 'empty' } : { kind: 'occupied', entry };
+  }
+  if (links === 0) return { kind: 'mounted', shows: 'dead', readOnly: isReadOnly(target) };
+  if (view !== undefined && shows(target, view)) {
+    return { kind: 'mounted', shows: 'view', readOnly: isReadOnly(target) };
+  }
+  const answer = await askServer(target, device);
+  return {
+    kind: 'mounted',
+    shows: answer === 'gone' ? 'dead' : 'other',
+    readOnly: answer === 'there' && isReadOnly(target), // it asks in this thread
+  };
+}
+
+/** How long the server of a file system may be silent. */
+const patienceMs = 1_000;
+/** By device. A question that is not answered keeps one of Node's four threads: nobody is asked twice at a time. */
+const asked = new Map<string, Promise<'there' | 'gone'>>();
+
+async function askServer(target: Folder, device: string): Promise<'there' | 'gone' | 'silent'> {
+  const answer = asked.get(device) ?? ask(target);
+  asked.set(device, answer);
+  const silence = setTimeout(patienceMs, 'silent' as const, { ref: false });
+  return Promise.race([answer.finally(() => asked.delete(device)), silence]);
+}
+
+async function ask(target: Folder): Promise<'there' | 'gone'> {
+  using own = openFolder(`/proc/self/fd/${target.fd}`);
+  try {
+    await statfs(`/proc/self/fd/${own.fd}`);
+    return 'there';
+  } catch (error) {
+    if (errnoOf(error) === 'ENOTCONN') return 'gone';
+    throw error;
+  }
+}
+
+/** A name in an open folder, or undefined if it is empty. */
+export function firstEntry(folder: Folder): string | undefined {
+  using entries = opendirSync(`/proc/self/fd/${folder.fd}`);
+  return entries.readSync()?.name;
+}
+
+function shows(target: Folder, view: string): boolean {
+  using folder = openIfThere(view);
+  if (folder === undefined) return false;
+  const [shown, wanted] = [statFolder(target), statFolder(folder)];
+  return shown.device === wanted.device && shown.inode === wanted.inode;
+}

@@ -1,0 +1,95 @@
+import { posix } from 'node:path';
+import { ArtifactError, errnoOf } from '../util/error.ts';
+import { type Folder, openBeneath } from '../linux/folder.ts';
+import { shorten } from '../util/printable.ts';
+
+/** A target as an open folder and one name in it, so that nothing done there can be led elsewhere. */
+export type Place = Disposable & {
+  readonly path: string;
+  readonly parent: Folder;
+  readonly name: string;
+};
+
+/** PATH_MAX without its NUL, and NAME_MAX of Linux. */
+const longestPath = 4095;
+const longestName = 255;
+
+/**
+ * The part of a target path below the folder where its walk starts. Lexical only.
+ * @param start the kubelet folder, or `/` for a target that may lie anywhere.
+ * @throws `invalid` for a path that is not absolute and clean, or not below `start`.
+ */
+export function parseBelow(path: string, start: string): string {
+  if (!posix.isAbsolute(path) || posix.resolve(path) !== path || path.includes('\0')) {
+    throw new ArtifactError(
+      'invalid',
+      `target path ${JSON.stringify(path)} is not an absolute path free of ".", "..", "//" and a slash at its end`,
+    );
+  }
+  const name = path.split('/').find(part => Buffer.byteLength(part) > longestName);
+  if (name !== undefined || Buffer.byteLength(path) > longestPath) {
+    throw new ArtifactError(
+      'invalid',
+      `the target path ${shorten(path, longestName)} is too long: it may have ${longestPath} bytes, and each name in it ${longestName}; choose a shorter one`,
+    );
+  }
+  const prefix = start === '/' ? start : `${start}/`;
+  if (!path.startsWith(prefix) || path === prefix) {
+    throw new ArtifactError(
+      'invalid',
+      start === '/'
+        ? 'the target path cannot be / itself'
+        : `target path ${path} is not below kubelet's directory ${start}; if kubelet uses another one, set --kubelet-dir`,
+    );
+  }
+  return path.slice(prefix.length);
+}
+
+/**
+ * Walks to the folder that holds a target; undefined if there is none.
+ * @throws `invalid` as parseBelow does, and for a symlink in the path.
+ */
+export function openPlace(path: string, start: string, startFolder: Folder): Place | undefined {
+  const below = parseBelow(path, start);
+  const parent = open(startFolder, posix.dirname(below), posix.dirname(path));
+  return (
+    parent && { path, parent, name: posix.basename(below), [Symbol.dispose]: () => parent[Symbol.dispose]() }
+  );
+}
+
+/** Opens the target, or what is mounted on it; undefined if there is none. @throws `invalid` for a symlink or a file. */
+export function openTarget(place: Place): Folder | undefined {
+  return open(place.parent, place.name, place.path);
+}
+
+function open(from: Folder, path: string, whole: string): Folder | undefined {
+  try {
+    return openBeneath(from, path);
+  } catch (error) {
+    switch (errnoOf(error)) {
+      case 'ENOENT':
+        return undefined;
+      case 'ELOOP':
+        throw new ArtifactError(
+          'invalid',
+          `${whole} is a symlink or goes through one, and a mount follows none: give the real path, as realpath prints it`,
+          error,
+        );
+      case 'ENOTDIR':
+        throw new ArtifactError(
+          'invalid',
+          `${whole} is a file or goes through one, and must be a directory; give a directory, or a path that does not exist`,
+          error,
+        );
+      case 'EACCES':
+      case 'EPERM':
+        throw new ArtifactError(
+          'denied',
+          `this process may not enter ${whole}; give a directory that root can enter`,
+          error,
+        );
+      default:
+        throw error;
+    }
+  }
+}

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { rewrite } from '../../../test/support/rewrite.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { openAccessFile } from './access-file.ts';
+
+const never = new AbortController().signal;
+const folder = mkdtempSync(join(tmpdir(), 'access-file-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const reference = { registry: 'ghcr.io', path: 'acme/model', tag: 'v1' };
+const pod = { namespace: 'shop', name: 'web-0', uid: 'u-1' };
+const request = { caller: 'pod', pod } as const;
+
+/** A policy with no Kubernetes API, and what it told. */
+const told: string[] = [];
+const open = (file: string | undefined, namespaces?: Namespaces) => {
+  told.length = 0;
+  return openAccessFile(file, { namespaces, note: text => told.push(text) });
+};
+type Namespaces = Parameters<typeof openAccessFile>[1]['namespaces'];
+
+const allowing = 'default: allow';
+const denying = 'default: deny';
+
+test('the file is read again when it changes: written in place, replaced, removed, right again', async () => {
+  const file = join(folder, 'changing.yaml');
+  writeFileSync(file, allowing);
+  const policy = await open(file);
+  await policy.verify(reference, request, never);
+  await rewrite(file, denying.padEnd(allowing.length));
+  await assert.rejects(policy.verify(reference, request, never), {
+    code: 'denied',
+    message: `ghcr.io/acme/model:v1 is refused to pods of the namespace "shop" by the access policy ${file}, its default (line 1); mount another artifact, or change that file`,
+  });
+  writeFileSync(`${file}.new`, allowing);
+  renameSync(`${file}.new`, file);
+  await policy.verify(reference, request, never);
+  rmSync(file);
+  await assert.rejects(policy.verify(reference, request, never), {
+    code: 'denied',
+    message: /^ghcr\.io\/acme\/model:v1 is refused, and so is everything, .*it does not exist; is it mounted/,
+  });
+  writeFileSync(file, allowing);
+  await policy.verify(reference, request, never);
+  assert.deepEqual(policy.problems(), []);
+});
+
+test('a broken file is a problem at the start, and refuses all pods', async () => {
+  const file = join(folder, 'broken.yaml');
+  writeFileSync(file, 'default: allow\nrule: []');
+  const { problems, verify } = await open(file);
+  assert.match(
+    problems().join('\n'),
+    /broken\.yaml cannot be used: line 2: rule is an unknown field(?: \(did you mean \w+\?\))?; the known fields are default, rules; until/,
+  );
+  await assert.rejects(verify(reference, request, never), {
+    code: 'denied',
+    message:
+      /so is everything, .*broken\.yaml cannot be used: line 2: rule is an unknown field(?: \(did you mean \w+\?\))?; the known fields are default, rules; correct it/,
+  });
+});
+
+test('a folder in place of the file refuses all pods', async () => {
+  const { verify } = await open(folder);
+  await assert.rejects(verify(reference, request, never), {
+    code: 'denied',
+    message: /cannot be read \(EISDIR\)/,
+  });
+});
+
+test('without the word of kubelet on the pod nothing is allowed', async () => {
+  const file = join(folder, 'open.yaml');
+  writeFileSync(file, allowing);
+  const { verify } = await open(file);
+  await assert.rejects(verify(reference, { caller: 'pod' }, never), {
+    code: 'denied',
+    message: /needs the pod's namespace and uid, .*set podInfoOnMount: true in the CSIDriver object/,
+  });
+});
+
+test('an administrator is not judged, whatever the file', async () => {
+  const { verify } = await open(join(folder, 'absent.yaml'));
+  await verify(reference, { caller: 'administrator' }, never);
+});
+
+test('with no policy every pod may have everything', async () => {
+  const { verify, problems } = await open(undefined);
+  await verify(reference, { caller: 'pod' }, never);
+  assert.deepEqual(problems(), []);
+});
+
+const labelled = `default: deny
+rules:
+  - name: trusted
+    namespaceSelector: { matchLabels: { trusted: "yes" } }
+    references: [ghcr.io/acme/**]
+    action: allow
+`;
+
+test('labels are asked for where a rule needs them, and once', async () => {
+  const file = join(folder, 'labelled.yaml');
+  writeFileSync(file, labelled);
+  const asked: string[] = [];
+  const { verify, problems } = await open(file, {
+    async labels(name) {
+      asked.push(name);
+      return name === 'shop' ? { trusted: 'yes' } : {};
+    },
+  });
+  assert.deepEqual(problems(), []);
+  await verify(reference, request, never);
+  const other = { caller: 'pod', pod: { ...pod, namespace: 'other' } } as const;
+  await assert.rejects(verify(reference, other, never), {
+    code: 'denied',
+    message: /namespace "other" by the access policy .*, its default \(line 1\)/,
+  });
+  await assert.rejects(verify({ ...reference, registry: 'quay.io' }, request, never), { code: 'denied' });
+  assert.deepEqual(asked, ['shop', 'other']);
+});
+
+test('labels that cannot be read refuse, with their own code and the rule that asks for them', async () => {
+  const file = join(folder, 'labelled.yaml');
+  writeFileSync(file, labelled);
+  for (const code of ['unavailable', 'denied'] as const) {
+    const { verify } = await open(file, {
+      labels: () => Promise.reject(new ArtifactError(code, 'the API is away')),
+    });
+    await assert.rejects(verify(reference, request, never), {
+      code,
+      message: `ghcr.io/acme/model:v1 is refused to pods of the namespace "shop" by the access policy ${file} while the labels of that namespace cannot be read, which its rule "trusted" (line 3) asks for: the API is away`,
+    });
+  }
+});
+
+test('a caller that leaves while labels are read gets its own reason', async () => {
+  const file = join(folder, 'labelled.yaml');
+  writeFileSync(file, labelled);
+  const leaving = new AbortController();
+  const { verify } = await open(file, {
+    async labels() {
+      leaving.abort(new Error('gone'));
+      throw new Error('aborted');
+    },
+  });
+  await assert.rejects(verify(reference, request, leaving.signal), /^Error: gone$/);
+});
+
+test('while the Kubernetes API is off, a rule that asks for labels makes the file one that cannot be used', async () => {
+  const file = join(folder, 'labelled.yaml');
+  writeFileSync(file, labelled);
+  const { verify } = await open(file);
+  await assert.rejects(verify(reference, request, never), {
+    code: 'denied',
+    message:
+      /cannot be used: its rule "trusted" \(line 3\) has a namespaceSelector, .*set --pod-pull-secrets, or/,
+  });
+});
+
+test('each change is told once, whoever looks first, and a file that is written again is none', async () => {
+  const file = join(folder, 'told.yaml');
+  writeFileSync(file, allowing);
+  const { verify, problems } = await open(file);
+  assert.deepEqual(told, []);
+  writeFileSync(file, 'default: perhaps');
+  assert.equal(problems().length, 1);
+  await assert.rejects(verify(reference, request, never), { code: 'denied' });
+  const broken = `the access policy ${file} cannot be used: line 1: default must be allow or deny; until it is right, every publish is refused`;
+  assert.deepEqual(told, [broken]);
+  writeFileSync(file, denying);
+  assert.deepEqual(problems(), []);
+  writeFileSync(file, denying);
+  assert.deepEqual(problems(), []);
+  assert.deepEqual(told, [broken, `the access policy ${file} has changed and was read again`]);
+});

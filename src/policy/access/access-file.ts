@@ -1,0 +1,114 @@
+import { type Reading, watchFiles } from '../../configfile/watched-file.ts';
+import { quoteName } from '../../util/name.ts';
+import { formatReference } from '../../oci/reference.ts';
+import type { Namespaces } from '../../ports/kube.ts';
+import type { AccessPolicy } from '../../ports/trust.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import type { AccessRules } from './access-policy.ts';
+
+/** What an access policy needs of the world. */
+type Means = {
+  /** Labels of a namespace; undefined while the Kubernetes API is off. */
+  readonly namespaces: Namespaces | undefined;
+  /** Is told once when the file becomes broken, and when it has changed and can be used. */
+  readonly note: (text: string) => void;
+};
+
+/** An administrator's word on which pods may have which artifacts. */
+export type AccessFile = AccessPolicy & {
+  /** Why every publish is refused, by the file as it is now; nothing while it can be used. */
+  problems(): readonly string[];
+  /** The same: nothing is published meanwhile. */
+  obstacles(): readonly string[];
+};
+
+type State =
+  | { readonly kind: 'loaded'; readonly rules: AccessRules }
+  | { readonly kind: 'broken'; readonly why: string };
+
+/**
+ * Opens an access policy; without one, every pod may have everything. The file counts as it is at each use. One that cannot
+ * be read or understood refuses all pods, rather than that what an administrator has just forbidden goes on.
+ */
+export async function openAccessFile(
+  file: string | undefined,
+  { namespaces, note }: Means,
+): Promise<AccessFile> {
+  if (file === undefined) return { verify: async () => undefined, problems: () => [], obstacles: () => [] };
+  // The parser of YAML takes 40 ms to load.
+  const { findLabelRule, judgeAccess, parseAccessPolicy } = await import('./access-policy.ts');
+
+  const read = (reading: Reading): State => {
+    try {
+      const text = reading.text(file);
+      if (text === undefined)
+        return { kind: 'broken', why: 'it does not exist; is it mounted into this container?' };
+      const rules = parseAccessPolicy(text);
+      const asking = namespaces === undefined ? findLabelRule(rules) : undefined;
+      if (asking === undefined) return { kind: 'loaded', rules };
+      const why = `${asking} has a namespaceSelector, and the Kubernetes API, which has the labels of namespaces, is off; set --pod-pull-secrets, or list names in namespaces`;
+      return { kind: 'broken', why };
+    } catch (thrown) {
+      if (thrown instanceof ArtifactError) return { kind: 'broken', why: thrown.message };
+      throw thrown;
+    }
+  };
+
+  const lament = (why: string): string =>
+    `the access policy ${file} cannot be used: ${why}; until it is right, every publish is refused`;
+
+  const problemsOf = (state: State): readonly string[] =>
+    state.kind === 'loaded' ? [] : [lament(state.why)];
+  const current = watchFiles<State>({ what: `the access policy ${file}`, read, problemsOf, note });
+  current();
+
+  /** @throws what the labels cannot be read for, with the rule that asks for them. */
+  const readLabels = async (namespace: string, refused: string, by: string, signal: AbortSignal) => {
+    try {
+      return await namespaces?.labels(namespace, signal);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const error = toArtifactError(thrown);
+      throw new ArtifactError(
+        error.code,
+        `${refused} while the labels of that namespace cannot be read, which ${by} asks for: ${error.message}`,
+        error,
+      );
+    }
+  };
+
+  const problems = (): readonly string[] => problemsOf(current());
+
+  return {
+    async verify(reference, { caller, pod }, signal) {
+      if (caller === 'administrator') return;
+      const name = formatReference(reference);
+      const state = current();
+      if (state.kind === 'broken') {
+        throw new ArtifactError(
+          'denied',
+          `${name} is refused, and so is everything, as the access policy ${file} cannot be used: ${state.why}; correct it`,
+        );
+      }
+      if (pod === undefined) {
+        throw new ArtifactError(
+          'denied',
+          `${name} is refused, as the access policy ${file} needs the pod's namespace and uid, and a target path of that pod; set podInfoOnMount: true in the CSIDriver object, so that kubelet tells them`,
+        );
+      }
+      const refused = `${name} is refused to pods of the namespace ${quoteName(pod.namespace)} by the access policy ${file}`;
+      let verdict = judgeAccess(state.rules, { name: pod.namespace, labels: undefined }, reference);
+      if (verdict.action === 'labels-needed') {
+        const labels = await readLabels(pod.namespace, refused, verdict.by, signal);
+        verdict = judgeAccess(state.rules, { name: pod.namespace, labels }, reference);
+      }
+      if (verdict.action === 'allow') return;
+      throw new ArtifactError(
+        'denied',
+        `${refused}, ${verdict.by}; mount another artifact, or change that file`,
+      );
+    },
+    problems,
+    obstacles: problems,
+  };
+}

@@ -1,0 +1,172 @@
+import type { Field, Table } from '../../configfile/field.ts';
+import { parseYaml } from '../../configfile/yaml.ts';
+import { matchesWhole } from '../../util/glob.ts';
+import { quoteName } from '../../util/name.ts';
+import {
+  formatReference,
+  formatRepository,
+  parseReference,
+  type Reference,
+  withoutHttpsPort,
+} from '../../oci/reference.ts';
+import type { Labels } from '../../ports/kube.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { type LabelSelector, matchesLabels, parseLabelSelector } from './label-selector.ts';
+
+/** Which pods may have which artifacts: what the first rule that matches says, else the default. */
+export type AccessRules = { readonly rules: readonly AccessRule[]; readonly fallback: AccessVerdict };
+
+export type AccessRule = {
+  readonly namespaces: Namespaces;
+  /** Globs of whole names. */
+  readonly references: readonly string[];
+  readonly verdict: AccessVerdict;
+};
+
+/** Globs of whole names, or what their labels are to be. */
+type Namespaces =
+  | { readonly kind: 'named'; readonly globs: readonly string[] }
+  | { readonly kind: 'labelled'; readonly selector: LabelSelector };
+
+/** `by` names the rule and its line, for people. */
+export type AccessVerdict = { readonly action: 'allow' | 'deny'; readonly by: string };
+
+/** A pod's namespace; `labels` undefined: not known yet. */
+export type Namespace = { readonly name: string; readonly labels: Labels | undefined };
+
+/**
+ * Parses an access policy, YAML or JSON:
+ *
+ *     default: deny                      # or allow; required
+ *     rules:                             # the first that matches decides
+ *       - name: own artifacts            # for people; optional
+ *         namespaces: [shop, "shop-*"]
+ *         references: [registry.example/shop/**, "*.example.com/base/model:v1"]
+ *         action: allow                  # or deny
+ *       - namespaceSelector:             # in place of namespaces: Kubernetes' LabelSelector
+ *           matchLabels: { team: shop }
+ *         references: [registry.example/**]
+ *         action: allow
+ *
+ * Globs are of whole names: `*` stops at `/`, `**` does not, `?` is one character and `[a-z]` one of a class. A reference
+ * matches as registry/repository, and as registry/repository:tag where the tag decides what is mounted: beside a digest
+ * it does not, so a rule that allows a tag allows no digest, and one that denies a tag does not deny what it names.
+ * Every field is required where nothing else is said; one that nobody knows, and a glob that no name can match, is an
+ * error, as a rule would otherwise not do what it seems to.
+ *
+ * @throws ArtifactError `invalid` naming line and field.
+ */
+export function parseAccessPolicy(text: string): AccessRules {
+  const top = parseYaml(text);
+  top.only('default', 'rules');
+  const fallback = top.get('default') ?? top.refuse('has no default; write default: deny');
+  const rules = top.tables('rules', 'be-empty') ?? [];
+  return {
+    rules: rules.map(toRule),
+    fallback: { action: toAction(fallback), by: `its default (line ${fallback.line})` },
+  };
+}
+
+/**
+ * What the policy says of a full reference, for pods of a namespace. `labels-needed`: its labels are not known, and the
+ * rule that is named, to which the rules before it have left the matter, asks for them.
+ */
+export function judgeAccess(
+  policy: AccessRules,
+  namespace: Namespace,
+  reference: Reference,
+): AccessVerdict | { readonly action: 'labels-needed'; readonly by: string } {
+  const { digest, ...tagged } = reference;
+  const names = [formatRepository(reference), ...(digest === undefined ? [formatReference(tagged)] : [])];
+  for (const { namespaces, references, verdict } of policy.rules) {
+    if (!references.some(glob => names.some(name => matchesWhole(glob, name)))) continue;
+    if (namespaces.kind === 'named') {
+      if (namespaces.globs.some(glob => matchesWhole(glob, namespace.name))) return verdict;
+    } else {
+      if (namespace.labels === undefined) return { action: 'labels-needed', by: verdict.by };
+      if (matchesLabels(namespaces.selector, namespace.labels)) return verdict;
+    }
+  }
+  return policy.fallback;
+}
+
+/** The first rule that asks for labels of namespaces, for people; undefined if none does. */
+export function findLabelRule({ rules }: AccessRules): string | undefined {
+  return rules.find(({ namespaces }) => namespaces.kind === 'labelled')?.verdict.by;
+}
+
+function toRule(entry: Table): AccessRule {
+  entry.only('name', 'namespaces', 'namespaceSelector', 'references', 'action');
+  const name = entry.text('name');
+  return {
+    namespaces: toNamespaces(entry),
+    references: entry.need('references').list().map(toReferenceGlob),
+    verdict: {
+      action: toAction(entry.need('action')),
+      by:
+        name === undefined
+          ? `its rule at line ${entry.line}`
+          : `its rule ${quoteName(name)} (line ${entry.line})`,
+    },
+  };
+}
+
+function toNamespaces(entry: Table): Namespaces {
+  const selector = entry.table('namespaceSelector');
+  if (selector === undefined) {
+    return { kind: 'named', globs: entry.need('namespaces').list().map(toNamespaceGlob) };
+  }
+  if (!entry.keys.includes('namespaces')) return { kind: 'labelled', selector: parseLabelSelector(selector) };
+  return entry.refuse('has namespaces and namespaceSelector; write a rule for each');
+}
+
+function toAction(field: Field): 'allow' | 'deny' {
+  const text = field.text();
+  return text === 'allow' || text === 'deny' ? text : field.refuse('must be allow or deny');
+}
+
+function toNamespaceGlob(field: Field): string {
+  const glob = field.text();
+  if (/^[a-z0-9*?[\]!^-]+$/.test(glob)) return glob;
+  return field.refuse('matches no namespace: those have lower-case letters, digits and dashes');
+}
+
+function toReferenceGlob(field: Field): string {
+  const glob = withoutHttpsPort(field.text());
+  const why = /[*?[]/.test(glob) ? flawOf(glob) : flawOfName(glob);
+  return why === undefined ? glob : field.refuse(`matches no reference: ${why}`);
+}
+
+/** Why no full name can match a glob, as far as its registry tells. */
+function flawOf(glob: string): string | undefined {
+  if (glob.includes('@')) return 'names are matched without digest; write registry/repository';
+  if (/[A-Z].*\//.test(glob)) return 'only a tag has upper-case letters';
+  if (glob.startsWith('[')) return 'for the brackets of an IPv6 address write ?';
+  if (/^[^/]*\*\*/.test(glob)) return undefined;
+  const slash = glob.indexOf('/');
+  if (slash === -1) return 'it has no repository; write ** for all, or registry/**';
+  const [registry, path] = [glob.slice(0, slash), glob.slice(slash + 1)];
+  if (!/[.:*?[]/.test(registry) && registry !== 'localhost') {
+    return `${registry || 'nothing'} is no registry; write registry/repository in full, such as docker.io/library/*`;
+  }
+  if (registry === 'index.docker.io') return 'that registry is called docker.io';
+  if (registry === 'docker.io' && !/\/|\*\*/.test(path)) {
+    return 'docker.io has namespaces; write docker.io/library/* or docker.io/**';
+  }
+  return undefined;
+}
+
+/** Why a name without special characters is not written as references are matched. */
+function flawOfName(name: string): string | undefined {
+  try {
+    const parsed = parseReference(name);
+    if (parsed.kind === 'short') return 'it names no registry; write registry/repository';
+    const { digest, ...tagged } = parsed.reference;
+    if (digest !== undefined) return 'names are matched without digest; write registry/repository';
+    const full = [formatRepository(tagged), formatReference(tagged)];
+    return full.includes(name) ? undefined : `write ${full.join(' or ')}`;
+  } catch (thrown) {
+    if (thrown instanceof ArtifactError) return thrown.message;
+    throw thrown;
+  }
+}

@@ -1,0 +1,99 @@
+import type { Field, Table } from '../../configfile/field.ts';
+import type { Labels } from '../../ports/kube.ts';
+
+/** Objects by their labels, as Kubernetes' LabelSelector has it: all of it must hold. */
+export type LabelSelector = readonly Expression[];
+
+type Expression = {
+  readonly key: string;
+  readonly operator: Operator;
+  readonly values: readonly string[];
+};
+type Operator = (typeof operators)[number];
+
+const operators = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const;
+
+/**
+ * Reads a LabelSelector: `matchLabels`, `matchExpressions`, or both. In Kubernetes an empty one selects everything; here
+ * it is an error, as is a key or value that no label can have.
+ *
+ * @throws ArtifactError `invalid` naming line and field.
+ */
+export function parseLabelSelector(selector: Table): LabelSelector {
+  selector.only('matchLabels', 'matchExpressions');
+  if (selector.keys.length === 0) {
+    selector.refuse('selects every namespace; write namespaces: ["*"] if that is meant, else matchLabels');
+  }
+  return [
+    ...toEqualities(selector.table('matchLabels')),
+    ...(selector.tables('matchExpressions') ?? []).map(toExpression),
+  ];
+}
+
+/** Whether an object with these labels is selected. `NotIn` also selects those that have no such label. */
+export function matchesLabels(selector: LabelSelector, labels: Labels): boolean {
+  return selector.every(({ key, operator, values }) => {
+    const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
+    switch (operator) {
+      case 'In':
+        return value !== undefined && values.includes(value);
+      case 'NotIn':
+        return value === undefined || !values.includes(value);
+      case 'Exists':
+        return value !== undefined;
+      case 'DoesNotExist':
+        return value === undefined;
+    }
+  });
+}
+
+function toEqualities(labels: Table | undefined): LabelSelector {
+  if (labels === undefined) return [];
+  if (labels.keys.length === 0) labels.refuse('must have one label at least');
+  return labels.keys.map(key => {
+    const value = labels.need(key);
+    if (!isKey(key)) value.refuse('is no key of a label');
+    return { key, operator: 'In', values: [toValue(value)] };
+  });
+}
+
+function toExpression(entry: Table): Expression {
+  entry.only('key', 'operator', 'values');
+  const key = entry.need('key');
+  const operator = entry.need('operator');
+  const name = key.text();
+  if (!isKey(name)) key.refuse('is no key of a label');
+  const kind = operators.find(one => one === operator.text());
+  const values = entry.get('values');
+  switch (kind) {
+    case 'In':
+    case 'NotIn':
+      if (values === undefined) return entry.refuse(`has no values, which ${kind} needs`);
+      return { key: name, operator: kind, values: values.list().map(toValue) };
+    case 'Exists':
+    case 'DoesNotExist':
+      if (values !== undefined && values.list('be-empty').length > 0)
+        values.refuse(`must be left out with ${kind}`);
+      return { key: name, operator: kind, values: [] };
+    case undefined:
+      return operator.refuse(`must be ${operators.join(', ')}`);
+  }
+}
+
+function toValue(field: Field): string {
+  const value = field.text('be-empty');
+  return value === '' || isName(value) ? value : field.refuse('is no value that a label can have');
+}
+
+/** A name, or a DNS subdomain, a slash and a name. */
+function isKey(text: string): boolean {
+  const slash = text.indexOf('/');
+  const prefix = text.slice(0, Math.max(slash, 0));
+  const isDomain =
+    prefix.length <= 253 && /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(prefix);
+  return (slash === -1 || isDomain) && isName(text.slice(slash + 1));
+}
+
+function isName(text: string): boolean {
+  return text.length <= 63 && /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(text);
+}

@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import {
+  assertAccepted,
+  assertRefused,
+  byKey,
+  digest,
+  name,
+  openPolicies,
+  other,
+  reference,
+  signedBy,
+  signer,
+  stranger,
+  toBase64,
+} from '../../../test/support/policies.ts';
+import { makeSigner } from '../../../test/support/signer.ts';
+import { claimOf, openTestSource, signSimple } from '../../../test/support/signing.ts';
+import { rewrite } from '../../../test/support/rewrite.ts';
+import { openTrust } from './open.ts';
+
+const signal = new AbortController().signal;
+const policies = openPolicies();
+after(() => policies[Symbol.asyncDispose]());
+
+test('without a policy file everything is accepted and nothing is asked', async () => {
+  const source = openTestSource();
+  const trust = await openTrust({});
+  assertAccepted(await trust.verify(reference, digest, source, signal), /no policy file/);
+  assert.deepEqual(source.asked, []);
+  assert.deepEqual(trust.problems(), []);
+});
+
+describe('verdicts', () => {
+  test('an accepted one is kept for its reference and digest; a refused one is not', async () => {
+    const { trust } = await policies.trustBy([byKey]);
+    const source = openTestSource();
+    assertRefused(await trust.verify(reference, digest, source, signal), /it is not signed/);
+    source.putSimple(digest, [signSimple(claimOf(name, digest), signer)]);
+    const first = await trust.verify(reference, digest, source, signal);
+    assertAccepted(first, /keyData$/);
+    source.asked.length = 0;
+    assert.equal(await trust.verify(reference, digest, source, signal), first);
+    assert.deepEqual(source.asked, []);
+    assert.equal((await trust.verify(reference, other, source, signal)).kind, 'refused');
+    const elsewhere = { ...reference, path: 'acme/elsewhere' };
+    assert.equal((await trust.verify(elsewhere, digest, source, signal)).kind, 'refused');
+  });
+
+  test('a changed policy applies at once, whether written in place or renamed over it', async () => {
+    const { trust, policyFile } = await policies.trustBy([byKey]);
+    const source = openTestSource();
+    source.putSimple(digest, [signSimple(claimOf(name, digest), signer)]);
+    assertAccepted(await trust.verify(reference, digest, source, signal), /keyData$/);
+    const length = JSON.stringify({ default: [byKey] }).length;
+    await rewrite(policyFile, JSON.stringify({ default: [{ type: 'reject' }] }).padEnd(length));
+    assertRefused(await trust.verify(reference, digest, source, signal), /rejects all/);
+    await writeFile(`${policyFile}.new`, JSON.stringify({ default: [byKey] }));
+    await rename(`${policyFile}.new`, policyFile);
+    assertAccepted(await trust.verify(reference, digest, source, signal), /keyData$/);
+  });
+
+  test('a policy that is written again with the same contents keeps its verdicts', async () => {
+    const { trust, policyFile } = await policies.trustBy([byKey]);
+    const source = openTestSource();
+    source.putSimple(digest, [signSimple(claimOf(name, digest), signer)]);
+    const first = await trust.verify(reference, digest, source, signal);
+    await writeFile(policyFile, JSON.stringify({ default: [byKey] }));
+    assert.equal(await trust.verify(reference, digest, source, signal), first);
+  });
+
+  test('a changed key file applies at once', async () => {
+    const keyPath = join(policies.path, 'cosign.pub');
+    await writeFile(keyPath, signer.pem);
+    const { trust } = await policies.trustBy([{ ...byKey, keyData: undefined, keyPath }]);
+    const source = openTestSource();
+    source.putSimple(digest, [signSimple(claimOf(name, digest), signer)]);
+    assertAccepted(await trust.verify(reference, digest, source, signal), /keyPath \(.*cosign\.pub\)$/);
+    await writeFile(keyPath, stranger.pem);
+    assertRefused(await trust.verify(reference, digest, source, signal), /no key that is trusted/);
+    await rm(keyPath);
+    assertRefused(
+      await trust.verify(reference, digest, source, signal),
+      /default\[0\]\.keyPath \(.*cosign\.pub\): it does not exist; is it mounted into this container\?/,
+    );
+    await writeFile(keyPath, signer.pem);
+    assertAccepted(await trust.verify(reference, digest, source, signal), /keyPath/);
+  });
+});
+
+describe('a policy that cannot be used', () => {
+  test('refuses everything while it is broken, also what was accepted before, and says so at once', async () => {
+    const { trust, policyFile } = await policies.trustBy([byKey]);
+    const source = openTestSource();
+    source.putSimple(digest, [signSimple(claimOf(name, digest), signer)]);
+    await trust.verify(reference, digest, source, signal);
+    assert.deepEqual(trust.problems(), []);
+    await writeFile(policyFile, '{"default": [}');
+    assert.match(trust.problems().join(), /it is not JSON/, 'before anything is judged');
+    assertRefused(
+      await trust.verify(reference, digest, source, signal),
+      /policy cannot be used: .*it is not JSON/,
+    );
+    assert.match(
+      trust.problems().join(),
+      /^the signature policy \S+\/policy-\d+\.json: it is not JSON.*every publish is refused$/,
+    );
+    await rm(policyFile);
+    assertRefused(await trust.verify(reference, digest, source, signal), /it does not exist/);
+    await writeFile(policyFile, JSON.stringify({ default: [byKey] }));
+    assertAccepted(await trust.verify(reference, digest, source, signal), /keyData/);
+    assert.deepEqual(trust.problems(), []);
+  });
+
+  test('is told once, whoever looks first', async () => {
+    const { policyFile } = await policies.trustBy([byKey]);
+    const told: string[] = [];
+    const trust = await openTrust({ policyFile, note: text => told.push(text) });
+    assert.deepEqual(told, []);
+    await writeFile(policyFile, '[]');
+    assert.equal(trust.problems().length, 1);
+    assertRefused(await trust.verify(reference, digest, openTestSource(), signal), /cannot be used/);
+    assert.deepEqual(told, trust.problems());
+    await writeFile(policyFile, JSON.stringify({ default: [byKey] }));
+    assert.deepEqual(trust.problems(), []);
+    assert.equal(told.at(-1), `the signature policy ${policyFile} has changed and was read again`);
+    assert.equal(told.length, 2);
+  });
+
+  test('in one scope refuses in that one alone', async () => {
+    const { policyFile, trust: nothing } = await policies.trustBy([{ type: 'reject' }]);
+    assert.deepEqual(nothing.problems(), []);
+    await writeFile(
+      policyFile,
+      JSON.stringify({
+        default: [{ type: 'insecureAcceptAnything' }],
+        transports: {
+          docker: {
+            'quay.io/acme': [{ type: 'signedBy', keyType: 'GPGKeys', keyPath: '/etc/pki/key' }],
+            busybox: [{ type: 'reject' }],
+          },
+        },
+      }),
+    );
+    const trust = await openTrust({ policyFile });
+    assert.deepEqual(trust.problems(), [
+      `${policyFile}: transports.docker["quay.io/acme"][0].type: this driver does not verify "signedBy"; sign with cosign and write "sigstoreSigned"; what is in its scope is refused`,
+      `${policyFile}: transports.docker.busybox: no reference is in this scope; write docker.io/library/busybox in full, or *.example.com`,
+    ]);
+    assertRefused(
+      await trust.verify(reference, digest, openTestSource(), signal),
+      /by transports\.docker\["quay\.io\/acme"\]\[0\] of .*does not verify "signedBy"/,
+    );
+    const elsewhere = { ...reference, registry: 'ghcr.io' };
+    assertAccepted(await trust.verify(elsewhere, digest, openTestSource(), signal), /accepts anything/);
+  });
+
+  const private_ = '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n';
+  const unusable: readonly [what: string, fields: object, why: RegExp][] = [
+    ['a private key', { keyData: toBase64(private_) }, /keyData must be one public key in PEM/],
+    [
+      'a key that is none',
+      { keyData: toBase64(signer.pem.replace(/M[\w+/]{20}/, 'M')) },
+      /keyData is no public key/,
+    ],
+    [
+      'one of several keys',
+      { keyDatas: [toBase64(signer.pem), toBase64('x')] },
+      /keyDatas\[1\] must be one public/,
+    ],
+    ['a key file that is not there', { keyPath: '/absent' }, /keyPath \(\/absent\): it does not exist/],
+    [
+      'a key of a log that no log has',
+      { keyData: toBase64(signer.pem), rekorPublicKeyData: toBase64(makeSigner('rsa').pem) },
+      /rekorPublicKeyData is no ECDSA or Ed25519 key/,
+    ],
+  ];
+  for (const [what, fields, why] of unusable) {
+    test(`for ${what} refuses, and names its field`, async () => {
+      const { trust } = await policies.trustBy([signedBy(fields)]);
+      assert.match(trust.problems().join(), why);
+      assertRefused(await trust.verify(reference, digest, openTestSource(), signal), why);
+    });
+  }
+});

@@ -1,0 +1,96 @@
+import {
+  formatReference,
+  formatRepository,
+  parseReference,
+  type Reference,
+  withoutHttpsPort,
+} from '../../oci/reference.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { withoutSpareTag } from './identity.ts';
+import type { Table } from '../../configfile/field.ts';
+import { parseJsonObject } from '../../configfile/json.ts';
+import { parseRequirement, type Requirement } from './requirement.ts';
+
+/** Requirements that must all hold; never none. `field` is where they are written. */
+export type Rule<R = Requirement> = { readonly field: string; readonly requirements: readonly R[] };
+
+/** containers' policy.json, of which the transport `docker` concerns registries. */
+export type Policy<R = Requirement> = {
+  readonly fallback: Rule<R>;
+  /** By scope; the empty one is for every reference of the transport. */
+  readonly scopes: ReadonlyMap<string, Rule<R>>;
+};
+
+/**
+ * Parses policy.json (containers-policy.json(5)). Requirements that this driver cannot hold to are `unusable` and
+ * refuse in their scope, where others may still do; a document of another shape is an error as a whole. Transports
+ * other than docker name no registry and are not looked into. `strict`: fields that containers does not know are not
+ * understood.
+ *
+ * @throws ArtifactError `invalid` naming the field, or the line where it is not JSON.
+ */
+export function parsePolicy(text: string, strict = false): Policy {
+  const top = parseJsonObject(text);
+  top.only('default', 'transports');
+  const fallback = parseRule(top, 'default', strict);
+  if (fallback === undefined) {
+    throw new ArtifactError('invalid', 'default is missing; write "default": [{"type": "reject"}]');
+  }
+  const docker = top.table('transports')?.table('docker');
+  const scopes = new Map<string, Rule>();
+  for (const scope of docker?.keys ?? []) {
+    const rule = docker === undefined ? undefined : parseRule(docker, scope, strict);
+    if (rule === undefined) continue;
+    const name = withoutHttpsPort(scope);
+    const same = scopes.get(name);
+    // Two spellings of one registry: what either requires must hold.
+    scopes.set(
+      name,
+      same === undefined ? rule : { ...rule, requirements: [...same.requirements, ...rule.requirements] },
+    );
+  }
+  return { fallback, scopes };
+}
+
+function parseRule(object: Table, key: string, strict: boolean): Rule | undefined {
+  const requirements = object.tables(key)?.map(written => parseRequirement(written, strict));
+  return requirements && { field: object.at(key), requirements };
+}
+
+/**
+ * The rule for a reference: of its longest scope, that is the first there is of: the reference itself; its repository;
+ * each namespace above, up to host[:port]; `*.` and a domain above the host, the longest first, without port; the
+ * empty scope; the default. Of a tag and a digest, the digest counts.
+ */
+export function findRule<R>(policy: Policy<R>, reference: Reference): Rule<R> {
+  for (const scope of scopesOf(reference)) {
+    const rule = policy.scopes.get(scope);
+    if (rule !== undefined) return rule;
+  }
+  return policy.fallback;
+}
+
+function scopesOf(reference: Reference): readonly string[] {
+  const scopes = [formatReference(withoutSpareTag(reference))];
+  for (let name = formatRepository(reference); name !== ''; name = name.slice(0, name.lastIndexOf('/'))) {
+    scopes.push(name);
+    if (!name.includes('/')) break;
+  }
+  const labels = reference.registry.replace(/:\d+$/, '').split('.');
+  for (let from = 1; from < labels.length; from += 1) scopes.push(`*.${labels.slice(from).join('.')}`);
+  return [...scopes, ''];
+}
+
+/** Where the policy is for nothing: scopes that no reference is in, as they are not written in full. */
+export function findIdleScopes(policy: Policy<unknown>): readonly string[] {
+  return [...policy.scopes].flatMap(([scope, { field }]) => (canMatch(scope) ? [] : [field]));
+}
+
+function canMatch(scope: string): boolean {
+  if (scope === '' || /^\*\.[^*/:@]+$/.test(scope)) return true;
+  try {
+    return parseReference(scope.includes('/') ? scope : `${scope}/x`).kind === 'full';
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,58 @@
+import { formatReference } from '../../oci/reference.ts';
+import type { Trust, Verdict } from '../../ports/trust.ts';
+import { judge } from './evaluation.ts';
+import { openPolicyFile, type PolicyState } from './policy-file.ts';
+
+/** How many accepted verdicts are kept, in memory alone; the oldest goes first. */
+const maxVerdicts = 4096;
+
+/** See TrustOptions. */
+export type PolicyOptions = {
+  readonly digestIsEnough: boolean;
+  readonly strict: boolean;
+  readonly note: (text: string) => void;
+};
+
+/** Judges whether artifacts are signed as the node's administrator wants. */
+export type PolicyTrust = Trust & {
+  /** What in the policy, as its files are now, refuses because it cannot be held to; a line each. */
+  problems(): readonly string[];
+  /** Those of them for which every artifact is refused. */
+  obstacles(): readonly string[];
+};
+
+/** Judges by a policy file. See openTrust. */
+export function openPolicyTrust(file: string, { digestIsEnough, strict, note }: PolicyOptions): PolicyTrust {
+  const current = openPolicyFile(file, strict, note);
+  const verdicts = new WeakMap<PolicyState, Map<string, Verdict>>();
+  current();
+
+  return {
+    async verify(reference, digest, signatures, signal) {
+      const state = current();
+      const name = formatReference(reference);
+      if (state.kind === 'broken') {
+        const why = `${name} (${digest}) is refused, and so is everything, as the policy cannot be used: ${state.why}; correct it`;
+        return { kind: 'refused', why };
+      }
+      const kept = verdicts.get(state) ?? new Map<string, Verdict>();
+      verdicts.set(state, kept);
+      const key = `${name} ${digest}`;
+      const known = kept.get(key);
+      if (known !== undefined) return known;
+      const { policy } = state;
+      const verdict = await judge({ policy, file, digestIsEnough, reference, digest }, signatures, signal);
+      if (verdict.kind === 'accepted') {
+        const [oldest] = kept.keys();
+        if (kept.size >= maxVerdicts && oldest !== undefined) kept.delete(oldest);
+        kept.set(key, verdict);
+      }
+      return verdict;
+    },
+    problems: () => current().problems,
+    obstacles() {
+      const state = current();
+      return state.kind === 'broken' ? state.problems : [];
+    },
+  };
+}

@@ -1,0 +1,109 @@
+import type { Credential } from '../../oci/credential.ts';
+import { openAuthorizer } from '../auth/authorizer.ts';
+import { parseChallenges } from '../auth/challenge.ts';
+import { collect, type HopRequest, type Receiver, type Send } from '../http/request.ts';
+import type { Clock } from '../http/retry.ts';
+import type { Place } from '../config/upstream.ts';
+import { type Arrival, follow } from '../http/redirect.ts';
+import { toRefusal } from '../http/response-error.ts';
+import { type OnRequest, reportRequests } from '../http/request-report.ts';
+import { openSchemes } from './scheme.ts';
+
+/** A question to a registry. `path` is below the repository, and may have a query; `subject` names what is asked for in errors. */
+export type Question = {
+  readonly method: 'GET' | 'HEAD';
+  readonly place: Place;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly credential: Credential;
+  readonly subject: string;
+  readonly line?: HopRequest['line'];
+  /** The statuses that are an answer, once a challenge was met; all others are thrown. */
+  readonly wanted: ReadonlySet<number> | 'any';
+};
+
+/**
+ * Asks once, with redirects followed and one challenge answered; `accept` sees wanted answers only.
+ *
+ * @throws Passing; ArtifactError `not-found`, `unauthenticated`, `denied`, `unavailable`, `cancelled`; what `accept` throws.
+ */
+export type Exchange = (
+  question: Question,
+  accept: (arrival: Arrival) => Receiver,
+  signal: AbortSignal,
+) => Promise<Arrival>;
+
+const maxErrorBytes = 64 * 1024;
+
+export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Exchange {
+  const schemes = openSchemes();
+  const authorizer = openAuthorizer(reportRequests(send, {}, onRequest, clock), clock);
+
+  return async (question, accept, signal) => {
+    const { place, credential } = question;
+    const isWanted = (status: number): boolean => question.wanted === 'any' || question.wanted.has(status);
+    const isChallenge = ({ status, home, headers }: Arrival): boolean =>
+      status === 401 && home && !renewed && headers['www-authenticate'] !== undefined;
+    const { mirrorOf } = place;
+    const purpose = { credential: credential.source, ...(mirrorOf === undefined ? {} : { mirrorOf }) };
+    const reported = reportRequests(send, purpose, onRequest, clock);
+    let renewed = false;
+    // Hosts for many registries are told which one is meant, as containerd does.
+    const meant = place.mirrorOf ?? place.namespace;
+    const namespace = meant === undefined ? '' : `ns=${encodeURIComponent(meant)}`;
+    const separator = namespace === '' ? '' : question.path.includes('?') ? '&' : '?';
+    const shown = () => ({ ...place.headers, ...(authorization === undefined ? {} : { authorization }) });
+    const refuse = (arrival: Arrival, body: Uint8Array) =>
+      toRefusal(arrival, body, question.subject, credential, shown(), clock.now());
+    let authorization = authorizer.recall(place, credential);
+    for (; ; renewed = true) {
+      let complaint: ReturnType<typeof collect> | undefined;
+      const arrival = await schemes.reach(
+        place,
+        (origin, answered) =>
+          follow(
+            (hop, take, hopSignal) =>
+              reported(
+                hop,
+                head => {
+                  answered();
+                  return take(head);
+                },
+                hopSignal,
+              ),
+            {
+              method: question.method,
+              url: new URL(`${origin}${place.root}/${place.path}/${question.path}${separator}${namespace}`),
+              headers: {
+                ...question.headers,
+                // Bytes are verified as they come, so that nothing may be packed on the way.
+                'accept-encoding': 'identity',
+                'user-agent': 'oci-artifact-csi',
+              },
+              insecure: place.insecure,
+              trust: place.trust,
+              connectMs: place.connectMs,
+              line: question.line,
+            },
+            shown(),
+            here => {
+              if (isWanted(here.status) && !isChallenge(here)) return accept(here);
+              complaint = collect(maxErrorBytes, () => refuse(here, Buffer.of()));
+              return complaint.receive;
+            },
+            signal,
+          ),
+        signal,
+      );
+      if (isChallenge(arrival)) {
+        const challenges = parseChallenges(arrival.headers['www-authenticate'] ?? '');
+        const refused = authorization;
+        authorization = await authorizer.answer(challenges, place, credential, refused, signal);
+        // A password that was refused is not shown again: some servers count, and lock it.
+        if (authorization !== refused) continue;
+      }
+      if (isWanted(arrival.status)) return arrival;
+      throw refuse(arrival, complaint?.bytes() ?? Buffer.of());
+    }
+  };
+}

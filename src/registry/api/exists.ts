@@ -1,0 +1,45 @@
+import { manifestMediaTypes } from '../../oci/media-type.ts';
+import type { Content } from '../../ports/registry.ts';
+import { ArtifactError } from '../../util/error.ts';
+import type { Exchange, Question } from './exchange.ts';
+import type { Head } from '../http/request.ts';
+import type { Asked } from './manifest.ts';
+
+const ok: ReadonlySet<number> = new Set([200]);
+
+/** Thrown for the head of a GET that shows enough: the body is not wanted. */
+const shown = new Error('it is there');
+
+/**
+ * Whether a repository has a manifest or blob of this digest and size (OCI distribution spec, "Checking if content
+ * exists in the registry"): a HEAD says that it has, and where it does not, the head of a GET decides.
+ *
+ * @throws as Exchange, but for `not-found`.
+ */
+export async function isPresent(
+  exchange: Exchange,
+  asked: Asked,
+  { kind, descriptor }: Content,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const isIt = ({ status, headers }: Head): boolean =>
+    status === 200 && Number(headers['content-length'] ?? descriptor.size) === descriptor.size;
+  const question: Omit<Question, 'method' | 'wanted'> = {
+    ...asked,
+    path: `${kind}s/${descriptor.digest}`,
+    headers: kind === 'manifest' ? { accept: manifestMediaTypes.join(', ') } : {},
+  };
+  const head = await exchange({ ...question, method: 'HEAD', wanted: 'any' }, () => () => {}, signal);
+  if (isIt(head)) return true;
+  const end = (here: Head): never => {
+    throw isIt(here) ? shown : new ArtifactError('not-found', 'it is of another size');
+  };
+  try {
+    await exchange({ ...question, method: 'GET', wanted: ok }, end, signal);
+    return true;
+  } catch (thrown) {
+    if (thrown === shown) return true;
+    if (thrown instanceof ArtifactError && thrown.code === 'not-found') return false;
+    throw thrown;
+  }
+}

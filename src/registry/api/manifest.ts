@@ -1,0 +1,153 @@
+import { createHash, hash } from 'node:crypto';
+import type { Credential } from '../../oci/credential.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import { type Digest, algorithmOf, isDigest, toDigest } from '../../oci/digest.ts';
+import { maxManifestBytes } from '../../oci/manifest.ts';
+import { manifestMediaTypes } from '../../oci/media-type.ts';
+import { ArtifactError } from '../../util/error.ts';
+import type { Exchange, Question } from './exchange.ts';
+import { collect, describeEncoding, type Head } from '../http/request.ts';
+import type { Place } from '../config/upstream.ts';
+import type { Arrival } from '../http/redirect.ts';
+
+/** A tag or digest of a repository, and who asks. `subject` names it in errors. */
+export type Asked = {
+  readonly place: Place;
+  readonly credential: Credential;
+  readonly subject: string;
+};
+
+const getAnswers: ReadonlySet<number> = new Set([200]);
+
+/**
+ * What a tag or digest names: from the headers of a HEAD if they say all of it, else from a GET, hashed (OCI
+ * distribution spec, "Pulling manifests"). A HEAD that fails decides nothing: some registries and proxies do not serve
+ * it, and the reason for a refusal is in the body that only a GET has.
+ *
+ * @throws as Exchange; `corrupt` if the answer is another digest's, or no manifest; `unmountable` above 4 MiB.
+ */
+export async function resolve(
+  exchange: Exchange,
+  asked: Asked,
+  name: string,
+  signal: AbortSignal,
+): Promise<Descriptor> {
+  const digest = isDigest(name) ? name : undefined;
+  const head = await exchange(question(asked, 'HEAD', name), () => () => {}, signal);
+  const found = head.status === 200 ? described(head) : undefined;
+  if (found !== undefined && (digest === undefined || found.digest === digest)) return found;
+  let expected = digest;
+  let body = weigh(expected);
+  const arrival = await exchange(
+    question(asked, 'GET', name),
+    here => {
+      const said = here.headers['docker-content-digest'] ?? '';
+      expected = digest ?? (isDigest(said) ? said : undefined);
+      body = weigh(expected);
+      return chunk => {
+        if (body.take(chunk) > maxManifestBytes) throw tooLarge(asked, here);
+      };
+    },
+    signal,
+  );
+  const { actual, size } = body.end();
+  if (expected !== undefined && actual !== expected)
+    throw corrupt(asked, arrival, `sent ${actual} as ${expected}`);
+  if (expected === undefined && describeEncoding(arrival.headers) !== '')
+    throw corrupt(asked, arrival, 'sent it packed');
+  const mediaType = essence(arrival);
+  if (mediaType === 'text/html')
+    throw corrupt(asked, arrival, 'sent a web page; is a proxy or a login in between?');
+  return { mediaType, digest: actual, size, annotations: {} };
+}
+
+/**
+ * The verified bytes of a manifest.
+ *
+ * @throws as Exchange; `corrupt` for other bytes than the descriptor's; `unmountable` above 4 MiB.
+ */
+export async function fetchManifest(
+  exchange: Exchange,
+  asked: Asked,
+  descriptor: Descriptor,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const { digest, size } = descriptor;
+  if (size > maxManifestBytes) {
+    throw new ArtifactError(
+      'unmountable',
+      `${asked.subject}: a manifest may have 4 MiB; this one has ${size} bytes`,
+    );
+  }
+  let body: ReturnType<typeof collect> | undefined;
+  const arrival = await exchange(
+    question(asked, 'GET', digest),
+    here => {
+      body = collect(size, () => corrupt(asked, here, `sent more than the ${size} bytes of its descriptor`));
+      return body.receive;
+    },
+    signal,
+  );
+  const bytes = body?.bytes() ?? Buffer.of();
+  if (bytes.length !== size) {
+    throw corrupt(asked, arrival, `sent ${bytes.length} bytes; its descriptor says ${size}`);
+  }
+  const algorithm = algorithmOf(digest);
+  const actual = toDigest(algorithm, hash(algorithm, bytes));
+  if (actual !== digest) throw corrupt(asked, arrival, `sent ${actual} as ${digest}`);
+  return bytes;
+}
+
+/** Hashes a body and keeps nothing of it. */
+function weigh(like: Digest | undefined) {
+  const algorithm = like === undefined ? 'sha256' : algorithmOf(like);
+  const hasher = createHash(algorithm);
+  let size = 0;
+  return {
+    /** Answers how much has come. */
+    take(chunk: Uint8Array): number {
+      hasher.update(chunk);
+      size += chunk.length;
+      return size;
+    },
+    end: () => ({ actual: toDigest(algorithm, hasher.digest('hex')), size }),
+  };
+}
+
+function question(asked: Asked, method: 'GET' | 'HEAD', name: string): Question {
+  return {
+    ...asked,
+    method,
+    path: `manifests/${name}`,
+    headers: { accept: manifestMediaTypes.join(', ') },
+    wanted: method === 'HEAD' ? 'any' : getAnswers,
+  };
+}
+
+/** Undefined where it leaves something open. The length of what is packed is not its size. */
+function described(head: Head): Descriptor | undefined {
+  const digest = head.headers['docker-content-digest'] ?? '';
+  const length = head.headers['content-length'] ?? '';
+  const mediaType = essence(head);
+  if (!isDigest(digest) || !/^[1-9]\d{0,14}$/.test(length) || mediaType === '') return undefined;
+  if (describeEncoding(head.headers) !== '') return undefined;
+  return { mediaType, digest, size: Number(length), annotations: {} };
+}
+
+/** A Content-Type without its parameters. */
+function essence(head: Head): string {
+  return (head.headers['content-type'] ?? '').split(';', 1).join().trim().toLowerCase();
+}
+
+function corrupt(asked: Asked, { url, headers }: Arrival, what: string): ArtifactError {
+  return new ArtifactError('corrupt', `${asked.subject}: ${url.host} ${what}${describeEncoding(headers)}`);
+}
+
+function tooLarge(asked: Asked, { headers }: Arrival): ArtifactError {
+  const length = headers['content-length'];
+  const bytes = length === undefined ? 'more' : `${length} bytes`;
+  return new ArtifactError(
+    'unmountable',
+    `${asked.subject}: a manifest may have 4 MiB; this one has ${bytes}${describeEncoding(headers)}`,
+  );
+}

@@ -1,0 +1,112 @@
+import { hash } from 'node:crypto';
+import { type Credential, secretOf } from '../../oci/credential.ts';
+import { ArtifactError } from '../../util/error.ts';
+import type { Challenge } from './challenge.ts';
+import type { Send } from '../http/request.ts';
+import { cancelled } from '../http/connection-error.ts';
+import { type Clock, Passing } from '../http/retry.ts';
+import type { Place } from '../config/upstream.ts';
+import { adviceOf } from '../http/response-error.ts';
+import { fetchToken, formatBasic } from './token.ts';
+
+/** Answers challenges, and remembers the answers. */
+export type Authorizer = {
+  /** The Authorization header that was last right for this repository and credential, unless it has expired. */
+  recall(place: Place, credential: Credential): string | undefined;
+  /** Another header than `refused`. @throws as `fetchToken`; `unauthenticated` if the credential fits no challenge. */
+  answer(
+    challenges: readonly Challenge[],
+    place: Place,
+    credential: Credential,
+    refused: string | undefined,
+    signal: AbortSignal,
+  ): Promise<string>;
+};
+
+type Grant = { readonly header: string; readonly until: number };
+
+/** Characters of the name of a way to authenticate that a message has room for. */
+const maxScheme = 32;
+const basicLifetimeMs = 3_600_000;
+const tokenTimeoutMs = 60_000;
+
+/**
+ * Grants are kept by host, repository and credential, never for another credential. One request for a token serves all
+ * who wait for the same; it lives on when one of them leaves.
+ */
+export function openAuthorizer(send: Send, clock: Clock): Authorizer {
+  const grants = new Map<string, Grant>();
+  const pending = new Map<string, Promise<Grant>>();
+
+  async function earn(
+    challenges: readonly Challenge[],
+    place: Place,
+    credential: Credential,
+  ): Promise<Grant> {
+    const start = clock.now();
+    const bearer = challenges.find(challenge => challenge.scheme === 'bearer');
+    if (bearer !== undefined) {
+      const signal = AbortSignal.timeout(tokenTimeoutMs);
+      const token = await fetchToken(send, bearer, place, credential, start, signal).catch(thrown => {
+        if (!signal.aborted) throw thrown;
+        throw new Passing('unavailable', `the token server of ${place.host} did not answer in 60 s`, thrown);
+      });
+      return { header: `Bearer ${token.text}`, until: start + token.lifetime * 1000 };
+    }
+    if (challenges.some(challenge => challenge.scheme === 'basic') && credential.kind === 'basic') {
+      return { header: formatBasic(credential), until: start + basicLifetimeMs };
+    }
+    const schemes = new Set(
+      challenges.map(({ scheme }) => scheme).filter(scheme => scheme.length <= maxScheme),
+    );
+    const wanted = [...schemes].join(' or ') || 'something it does not name';
+    throw new ArtifactError(
+      'unauthenticated',
+      credential.kind === 'anonymous'
+        ? `${place.host}/${place.path} needs a credential (${wanted}); asked as ${credential.source}; ${adviceOf(credential, '')}`
+        : `${place.host}/${place.path} asks for ${wanted}; the ${credential.kind} of ${credential.source} does not fit`,
+    );
+  }
+
+  return {
+    recall(place, credential) {
+      const grant = grants.get(toKey(place, credential));
+      return grant !== undefined && grant.until > clock.now() ? grant.header : undefined;
+    },
+    async answer(challenges, place, credential, refused, signal) {
+      const key = toKey(place, credential);
+      const known = grants.get(key);
+      if (known !== undefined && known.header !== refused && known.until > clock.now()) return known.header;
+      let earning = pending.get(key);
+      if (earning === undefined) {
+        earning = earn(challenges, place, credential)
+          .then(grant => {
+            for (const [other, { until }] of grants) if (until <= clock.now()) grants.delete(other);
+            grants.set(key, grant);
+            return grant;
+          })
+          .finally(() => pending.delete(key));
+        pending.set(key, earning);
+      }
+      return (await orAbort(earning, signal)).header;
+    },
+  };
+}
+
+/** Credentials are told apart by what they say, not by where they were found or for whom. */
+function toKey({ host, path, insecure }: Place, credential: Credential): string {
+  return hash('sha256', JSON.stringify([host, path, insecure, secretOf(credential)]));
+}
+
+/** Waits for a promise that others wait for too. @throws `cancelled` */
+async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(cancelled(signal));
+  signal.addEventListener('abort', abort);
+  try {
+    if (signal.aborted) abort();
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

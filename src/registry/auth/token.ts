@@ -1,0 +1,153 @@
+import type { Credential } from '../../oci/credential.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { parseJson } from '../../util/json.ts';
+import type { Challenge } from './challenge.ts';
+import { formatComplaint, shownBy } from '../http/error-body.ts';
+import { toFence } from '../http/address-fence.ts';
+import { collect, describeEncoding, type Fence, type Send, usualConnectMs } from '../http/request.ts';
+import { Passing } from '../http/retry.ts';
+import type { Place } from '../config/upstream.ts';
+import { type Arrival, follow } from '../http/redirect.ts';
+import { adviceOf, toRefusal } from '../http/response-error.ts';
+import { type Trust, withoutPairs } from '../http/tls-trust.ts';
+
+/** A bearer token and how many seconds it is good for. */
+export type Token = { readonly text: string; readonly lifetime: number };
+
+const maxBytes = 64 * 1024;
+/** What a token is good for when its server does not say (distribution's token specification). */
+const defaultLifetime = 60;
+const maxLifetime = 3600;
+
+/**
+ * Asks the realm of a Bearer challenge for a token (distribution's token and OAuth2 specifications): by GET, with Basic
+ * if the credential is one, or by POST with an identity token. The headers that are configured for the place go to a
+ * realm of the same origin, too.
+ *
+ * @throws `unauthenticated` naming the credential's source if the realm refuses it; `denied` for a realm that is not
+ *   https, except on the host of an insecure registry; Passing; `unavailable`; `cancelled`.
+ */
+export async function fetchToken(
+  send: Send,
+  challenge: Challenge,
+  place: Place,
+  credential: Credential,
+  now: number,
+  signal: AbortSignal,
+): Promise<Token> {
+  const realm = parseRealm(challenge.parameters.get('realm') ?? '', place);
+  const query = new URLSearchParams();
+  const service = challenge.parameters.get('service');
+  if (service !== undefined) query.set('service', service);
+  const scopes = challenge.parameters.get('scope') || `repository:${place.path}:pull`;
+  const byPost = credential.kind === 'identity-token';
+  if (byPost) {
+    query.set('grant_type', 'refresh_token');
+    query.set('client_id', 'oci-artifact-csi');
+    query.set('refresh_token', credential.token);
+    query.set('scope', scopes);
+  } else {
+    for (const scope of scopes.split(' ')) query.append('scope', scope);
+    for (const [name, value] of query) realm.url.searchParams.append(name, value);
+  }
+  const shown = {
+    ...(realm.url.origin === originOf(place) ? place.headers : {}),
+    ...(credential.kind === 'basic' ? { authorization: formatBasic(credential) } : {}),
+  };
+  const body = collect(
+    maxBytes,
+    () =>
+      new ArtifactError(
+        'unavailable',
+        `the token server ${realm.url.host} sends more than ${maxBytes} bytes`,
+      ),
+  );
+  const arrival = await follow(
+    send,
+    {
+      method: byPost ? 'POST' : 'GET',
+      url: realm.url,
+      headers: {
+        accept: 'application/json',
+        'accept-encoding': 'identity',
+        'user-agent': 'oci-artifact-csi',
+        ...(byPost ? { 'content-type': 'application/x-www-form-urlencoded' } : {}),
+      },
+      ...(byPost ? { body: query.toString() } : {}),
+      insecure: realm.insecure,
+      trust: realm.trust,
+      connectMs: realm.connectMs,
+      line: undefined,
+      ...(realm.fence === undefined ? {} : { fence: realm.fence }),
+    },
+    shown,
+    () => body.receive,
+    signal,
+  );
+  if (arrival.status === 200) return parseToken(body.bytes(), arrival);
+  const subject = `a token for ${place.host}/${place.path}`;
+  const refusal = toRefusal(arrival, body.bytes(), subject, credential, shown, now);
+  if (refusal instanceof Passing) throw refusal;
+  const answer = `${arrival.url.host} answered ${arrival.status}${formatComplaint(body.bytes(), shownBy(credential, shown))}`;
+  const advice = adviceOf(credential, 'renew that credential');
+  throw new ArtifactError(
+    'unauthenticated',
+    `${subject} was asked for as ${credential.source}: ${answer}; ${advice}`,
+  );
+}
+
+/** The header value of a username and password (RFC 7617). */
+export function formatBasic(credential: Credential & { readonly kind: 'basic' }): string {
+  return `Basic ${Buffer.from(`${credential.username}:${credential.password}`).toString('base64')}`;
+}
+
+type Realm = {
+  readonly url: URL;
+  readonly insecure: boolean;
+  readonly trust: Trust;
+  readonly connectMs: number;
+  readonly fence?: Fence;
+};
+
+/** Headers are configured for places that have a scheme. */
+function originOf({ scheme = 'https', host }: Place): string {
+  return new URL(`${scheme}://${host}`).origin;
+}
+
+/** Where tokens are asked for. Another host than the place's must prove itself, to the same CAs. */
+function parseRealm(text: string, place: Place): Realm {
+  const url = URL.parse(text);
+  const hostname = URL.parse(`https://${place.host}`)?.hostname;
+  const near = url?.hostname === hostname;
+  const insecure = place.insecure && near;
+  if (url === null || (url.protocol !== 'https:' && !(insecure && url.protocol === 'http:'))) {
+    throw new ArtifactError(
+      'denied',
+      `${place.host} sends for a token to ${url?.host || 'no address'}, and not by https; no credential goes there`,
+    );
+  }
+  url.username = '';
+  url.password = '';
+  if (near) return { url, insecure, trust: place.trust, connectMs: place.connectMs };
+  const trust = { ...withoutPairs(place.trust), insecure: false };
+  return { url, insecure, trust, connectMs: usualConnectMs, fence: toFence(hostname ?? '') };
+}
+
+function parseToken(body: Uint8Array, { url, headers }: Arrival): Token {
+  let parsed: unknown;
+  try {
+    parsed = parseJson(body);
+  } catch {
+    parsed = undefined;
+  }
+  const { token, access_token, expires_in }: Record<string, unknown> = { ...(parsed as object) };
+  const text = typeof token === 'string' && token !== '' ? token : access_token;
+  if (typeof text !== 'string' || !/^[\x21-\x7e]+$/.test(text)) {
+    throw new ArtifactError(
+      'unavailable',
+      `the token server ${url.host} answered without a usable token${describeEncoding(headers)}`,
+    );
+  }
+  const lifetime = typeof expires_in === 'number' && expires_in > 0 ? expires_in : defaultLifetime;
+  return { text, lifetime: Math.min(lifetime, maxLifetime) };
+}

@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict';
+import { rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { makeCertificate } from '../../../test/support/certificate.ts';
+import {
+  type ConfigurationFolder,
+  openConfigurationFolder,
+} from '../../../test/support/configuration-folder.ts';
+import { rewrite } from '../../../test/support/rewrite.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { openConfiguration } from './configuration.ts';
+import { valueOf } from '../../configfile/part.ts';
+import { toRoute } from './route.ts';
+
+const repository = { registry: 'a.io', path: 'x' };
+const rule = (location: string): string => `[[registry]]\nprefix = "a.io"\nlocation = "${location}"\n`;
+
+/** A configuration in use, a clock for it, and what it told. */
+function open(folder: ConfigurationFolder) {
+  let now = 0;
+  const told: string[] = [];
+  const configuration = openConfiguration(
+    folder.files,
+    text => told.push(text),
+    () => now,
+  );
+  return {
+    told,
+    problems: configuration.problems,
+    /** Where the repository is, and `ms` later. */
+    hostAfter(ms: number) {
+      now += ms;
+      return toRoute(configuration.current(), repository, 'content').last.host;
+    },
+    trustAfter(ms: number) {
+      now += ms;
+      return valueOf(configuration.current().trust);
+    },
+    obstacles: configuration.obstacles,
+  };
+}
+
+describe('files that change', () => {
+  test('are seen within a second of use, and looked at once in it', async () => {
+    await using folder = await openConfigurationFolder({ 'registries.conf': rule('one.io') });
+    const { hostAfter, told } = open(folder);
+    await folder.write({ 'registries.conf': rule('other.io') });
+    assert.equal(hostAfter(999), 'one.io');
+    assert.equal(hostAfter(1), 'other.io');
+    assert.deepEqual(told, ['the registry configuration has changed and was read again']);
+  });
+
+  const changes: readonly (readonly [
+    what: string,
+    change: (folder: ConfigurationFolder) => Promise<void>,
+  ])[] = [
+    [
+      'a file that is written in place, with the size and the times it had',
+      folder => rewrite(folder.files.file, rule('two.io')),
+    ],
+    ['a drop-in that comes', folder => folder.write({ 'registries.conf.d/a.conf': rule('other.io') })],
+    [
+      'a file that is replaced',
+      async folder => {
+        await writeFile(join(folder.path, 'new'), rule('other.io'));
+        await rename(join(folder.path, 'new'), folder.files.file);
+      },
+    ],
+    [
+      'a link that leads elsewhere, as in a ConfigMap',
+      async folder => {
+        await folder.write({ new: rule('other.io') });
+        await unlink(folder.files.file);
+        await symlink('new', folder.files.file);
+      },
+    ],
+  ];
+  for (const [what, change] of changes) {
+    test(`${what} is one`, async () => {
+      await using folder = await openConfigurationFolder({ 'registries.conf': rule('one.io') });
+      const { hostAfter } = open(folder);
+      assert.equal(hostAfter(1000), 'one.io');
+      await change(folder);
+      assert.notEqual(hostAfter(1000), 'one.io');
+    });
+  }
+
+  test('so are a hosts.toml that comes, changes and goes', async () => {
+    await using folder = await openConfigurationFolder();
+    const { hostAfter } = open(folder);
+    assert.equal(hostAfter(1000), 'a.io');
+    await folder.write({ 'hosts/a.io/hosts.toml': 'server = "https://one.io"' });
+    assert.equal(hostAfter(1000), 'one.io');
+    await rewrite(join(folder.files.hostsDir ?? '', 'a.io/hosts.toml'), 'server = "https://two.io"');
+    assert.equal(hostAfter(1000), 'two.io');
+    await rm(join(folder.path, 'hosts/a.io'), { recursive: true });
+    assert.equal(hostAfter(1000), 'a.io');
+  });
+
+  test('so is a certificate that is renewed', async () => {
+    const [old, renewed] = [makeCertificate(), makeCertificate()];
+    await using folder = await openConfigurationFolder({ 'certs/a.io/ca.crt': old.cert });
+    let now = 0;
+    const configuration = openConfiguration(
+      folder.files,
+      () => {},
+      () => now,
+    );
+    const trusted = () => toRoute(configuration.current(), repository, 'content').last.trust.ca;
+    assert.deepEqual(trusted(), [old.cert]);
+    await folder.write({ 'certs/a.io/ca.crt': renewed.cert });
+    now += 1000;
+    assert.deepEqual(trusted(), [renewed.cert]);
+  });
+});
+
+describe('a file that breaks', () => {
+  test('leaves what was read before in use, and is told once until it is right', async () => {
+    await using folder = await openConfigurationFolder({ 'registries.conf': rule('one.io') });
+    const { hostAfter, problems, told } = open(folder);
+    await folder.write({ 'registries.conf.d/a.conf': 'short-name-mode = 1' });
+    assert.equal(hostAfter(1000), 'one.io');
+    assert.equal(hostAfter(1000), 'one.io');
+    assert.equal(problems().length, 1);
+    assert.match(
+      problems().join(),
+      /\/a\.conf:1: short-name-mode must be text.*; until it is right, what was read before stays in use$/,
+    );
+    assert.deepEqual(told, problems());
+    await folder.write({ 'registries.conf.d/a.conf': rule('other.io') });
+    assert.equal(hostAfter(1000), 'other.io');
+    assert.deepEqual(problems(), []);
+  });
+
+  test('is seen by whoever asks for problems only', async () => {
+    await using folder = await openConfigurationFolder();
+    let now = 0;
+    const { problems } = openConfiguration(
+      folder.files,
+      () => {},
+      () => now,
+    );
+    await unlink(folder.files.file);
+    now += 1000;
+    assert.match(problems().join(), /registries\.conf does not exist/);
+  });
+});
+
+describe('a file that is broken at the start', () => {
+  const others = { registry: 'b.io', path: 'x' };
+
+  test('refuses whatever needs it, and is in use once it is right', async () => {
+    await using folder = await openConfigurationFolder({ 'registries.conf': '[[registry]' });
+    const { hostAfter, problems, obstacles, told } = open(folder);
+    assert.match(problems().join(), /registries\.conf:.*; until it is right, what needs it is refused$/);
+    assert.deepEqual(obstacles(), problems());
+    assert.deepEqual(told, problems());
+    assert.throws(() => hostAfter(1000), { code: 'unavailable', message: problems().join() });
+    await folder.write({ 'registries.conf': rule('one.io') });
+    assert.equal(hostAfter(1000), 'one.io');
+    assert.deepEqual([...problems(), ...obstacles()], []);
+    await folder.write({ 'registries.conf': '[[registry]' });
+    assert.equal(hostAfter(1000), 'one.io');
+    assert.equal(problems().length, 1);
+    assert.deepEqual(obstacles(), []);
+  });
+
+  for (const [what, file, text] of [
+    ['a hosts.toml', 'hosts/a.io/hosts.toml', 'skip_verify = 1'],
+    ['a certificate', 'certs/a.io/ca.crt', 'x'],
+  ] as const) {
+    test(`is of its registry alone, if it is ${what}; others come, break and go`, async () => {
+      await using folder = await openConfigurationFolder({ [file]: text });
+      let now = 0;
+      const configuration = openConfiguration(
+        folder.files,
+        () => {},
+        () => now,
+      );
+      const hostOf = (asked: typeof repository) =>
+        toRoute(configuration.current(), asked, 'content').last.host;
+      assert.throws(() => hostOf(repository), { code: 'unavailable' });
+      assert.equal(hostOf(others), 'b.io');
+      await folder.write({ 'hosts/b.io/hosts.toml': 'server = "https://one.io"' });
+      now += 1000;
+      assert.equal(hostOf(others), 'one.io');
+      await folder.write({ 'hosts/b.io/hosts.toml': 'server = 1' });
+      now += 1000;
+      assert.equal(hostOf(others), 'one.io');
+      assert.equal(configuration.problems().length, 2);
+      assert.equal(configuration.obstacles().length, 1);
+      await rm(join(folder.path, file));
+      now += 1000;
+      assert.equal(hostOf(repository), 'a.io');
+      assert.deepEqual(configuration.obstacles(), []);
+    });
+  }
+});
+
+describe('certificates that are wrong are refused, with their file', () => {
+  const pem = makeCertificate();
+  const other = makeCertificate();
+  const rows: readonly (readonly [string, Readonly<Record<string, string>>, RegExp])[] = [
+    ['no PEM', { 'certs/a.io/ca.crt': 'x' }, /the CA file .*a\.io\/ca\.crt holds no certificates/],
+    ['a key as a CA', { 'certs/a.io/ca.crt': pem.key }, /ca\.crt holds no certificates/],
+    [
+      'no key',
+      { 'certs/a.io/c.cert': pem.cert },
+      /c\.key does not exist, and .*c\.cert is of no use without it/,
+    ],
+    ['no certificate', { 'certs/a.io/c.key': pem.key }, /c\.cert does not exist, and .*c\.key is of no use/],
+    [
+      'two that do not belong together',
+      { 'certs/a.io/c.cert': pem.cert, 'certs/a.io/c.key': other.key },
+      /c\.cert and .*c\.key are no certificate with its key/,
+    ],
+    ['in a hosts folder', { 'hosts/a.io/ca.crt': 'x' }, /hosts\/a\.io\/ca\.crt holds no/],
+    ['of a hosts.toml', { 'hosts/a.io/hosts.toml': 'ca = "no.crt"' }, /hosts\/a\.io\/no\.crt does not exist/],
+    [
+      'both in one file, of a hosts.toml',
+      { 'hosts/a.io/hosts.toml': 'client = "c.pem"', 'hosts/a.io/c.pem': pem.cert },
+      /c\.pem and .*c\.pem are no certificate with its key/,
+    ],
+  ];
+  for (const [what, files, why] of rows) {
+    test(what, async () => {
+      await using folder = await openConfigurationFolder(files);
+      const { hostAfter, problems } = open(folder);
+      assert.equal(problems().length, 1);
+      assert.match(problems().join(), why);
+      assert.doesNotMatch(problems().join(), /PRIVATE/);
+      assert.throws(
+        () => hostAfter(0),
+        (thrown: unknown) =>
+          thrown instanceof ArtifactError &&
+          thrown.code === 'unavailable' &&
+          thrown.message === problems().join(),
+      );
+    });
+  }
+
+  for (const flag of ['hostsDir', 'certsDir'] as const) {
+    test(`a folder that is not there: ${flag}`, async () => {
+      await using folder = await openConfigurationFolder();
+      const files = { ...folder.files, [flag]: join(folder.path, 'nowhere') };
+      const { hostAfter } = open({ ...folder, files });
+      assert.throws(() => hostAfter(0), {
+        code: 'unavailable',
+        message: /nowhere does not exist; correct --(hosts|certs)-dir; until it is right, what needs it/,
+      });
+    });
+  }
+
+  const caFiles: readonly (readonly [what: string, text: string | undefined, why: RegExp])[] = [
+    ['is not there', undefined, /the CA file .*ca\.pem does not exist; correct --ca-file; until/],
+    ['holds no certificate', 'nothing', /the CA file .*ca\.pem holds no certificates in PEM: .*; until/],
+  ];
+  for (const [what, text, why] of caFiles) {
+    test(`a CA file that ${what}, until it is right`, async () => {
+      await using folder = await openConfigurationFolder(text === undefined ? {} : { 'ca.pem': text });
+      const files = { ...folder.files, caFile: join(folder.path, 'ca.pem') };
+      const { hostAfter, problems, trustAfter } = open({ ...folder, files });
+      assert.match(problems().join(), why);
+      assert.throws(() => trustAfter(0), { code: 'unavailable', message: why });
+      assert.equal(hostAfter(0), 'a.io');
+      await folder.write({ 'ca.pem': pem.cert });
+      assert.deepEqual(trustAfter(1000).ca, [pem.cert]);
+      await folder.write({ 'ca.pem': other.cert });
+      assert.deepEqual(trustAfter(1000).ca, [other.cert], 'renewed');
+    });
+  }
+});

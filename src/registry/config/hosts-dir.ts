@@ -1,0 +1,101 @@
+import { join } from 'node:path';
+import { type Part, readPart, valueOf } from '../../configfile/part.ts';
+import type { Reading } from '../../configfile/watched-file.ts';
+import { withoutHttpsPort } from '../../oci/reference.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { readCa, readCertificates, readPair } from './certificates.ts';
+import { usualConnectMs } from '../http/request.ts';
+import { type Address, type HostOptions, parseHostsFile } from './hosts-toml.ts';
+import { toTrust, type Trust } from '../http/tls-trust.ts';
+
+/** One host of a registry, with the certificates that its file names. */
+export type RegistryHost = Pick<HostOptions, 'pulls' | 'resolves' | 'headers' | 'connectMs'> & {
+  readonly address?: Address;
+  readonly trust: Trust;
+};
+
+/** What a folder says of a registry. The server comes last, and is the registry itself if it has no address. */
+export type RegistryHosts = {
+  readonly file: string;
+  readonly hosts: readonly RegistryHost[];
+  /** Lines for the log. */
+  readonly notes: readonly string[];
+};
+
+/** The folders of a hosts directory by their registry (host[:port]); `_default` is for those that have none. */
+export type HostsDir = ReadonlyMap<string, Part<RegistryHosts>>;
+
+const fallback = '_default';
+
+/**
+ * Reads a hosts directory of containerd: `<host>`, `<host>_<port>_` or `<host>:<port>` with a hosts.toml, or without
+ * one with certificates; the second spelling wins over the third, and a host without a port over the same with port 443.
+ *
+ * @throws ArtifactError `invalid` for a directory that is not there.
+ */
+export function readHostsDir(
+  directory: string | undefined,
+  reading: Reading,
+  before: Part<HostsDir> | undefined,
+): HostsDir {
+  const named = new Map<string, Part<RegistryHosts>>();
+  if (directory === undefined) return named;
+  const names = reading.names(directory);
+  if (names === undefined) {
+    throw new ArtifactError('invalid', `the directory ${directory} does not exist; correct --hosts-dir`);
+  }
+  const earlier = before === undefined || before.kind === 'broken' ? undefined : before.value;
+  const encoded = new Set<string>();
+  for (const name of names) {
+    const folder = join(directory, name);
+    if (!reading.isFolder(folder)) continue;
+    const written = name.replace(/^(.+)_(\d{1,5})_$/, '$1:$2');
+    if (written === name && encoded.has(written)) continue;
+    if (written !== name) encoded.add(written);
+    const registry = withoutHttpsPort(written);
+    if (registry !== written && names.includes(registry)) continue;
+    named.set(
+      registry,
+      readPart(() => readFolder(folder, reading), earlier?.get(registry)),
+    );
+  }
+  return named;
+}
+
+/** What is said of a registry. @throws ArtifactError `unavailable` where that is broken. */
+export function findHosts(hosts: Part<HostsDir>, registry: string): RegistryHosts | undefined {
+  const folders = valueOf(hosts);
+  const part = folders.get(registry) ?? folders.get(fallback);
+  return part === undefined ? undefined : valueOf(part);
+}
+
+/** @throws ArtifactError `invalid` naming file, line and key. */
+function readFolder(folder: string, reading: Reading): RegistryHosts {
+  const file = join(folder, 'hosts.toml');
+  const text = reading.text(file) ?? '';
+  if (text.trim() === '') {
+    const trust = readCertificates(folder, reading);
+    return {
+      file: folder,
+      hosts: [{ pulls: true, resolves: true, headers: {}, connectMs: usualConnectMs, trust }],
+      notes: [],
+    };
+  }
+  const parsed = parseHostsFile(text, file, folder);
+  const toHost = (host: HostOptions & { readonly address?: Address }): RegistryHost => {
+    const { address, pulls, resolves, headers, connectMs, skipVerify } = host;
+    const trust = toTrust(
+      host.ca.map(ca => readCa(ca, reading)),
+      host.client.map(([cert, key]) => readPair(cert, key, reading)),
+    );
+    return {
+      ...(address === undefined ? {} : { address }),
+      pulls,
+      resolves,
+      headers,
+      connectMs,
+      trust: { ...trust, insecure: skipVerify },
+    };
+  };
+  return { file, hosts: [...parsed.hosts, parsed.server].map(toHost), notes: parsed.notes };
+}

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { ArtifactError } from '../../util/error.ts';
+import { type HostsFile, parseHostsFile } from './hosts-toml.ts';
+
+const folder = '/hosts/a.io';
+const file = `${folder}/hosts.toml`;
+const parse = (text: string): HostsFile => parseHostsFile(text, file, folder);
+const plain = {
+  pulls: true,
+  resolves: true,
+  ca: [],
+  client: [],
+  skipVerify: false,
+  headers: {},
+  connectMs: 10_000,
+};
+
+test('every key is read, for each host and for the server', () => {
+  const options = `capabilities = ["Pull", "push"]
+ca = ["ca.crt", "/etc/ca.crt"]
+client = [["client.cert", "client.key"], ["both.pem", ""], "/etc/both.pem"]
+skip_verify = true
+override_path = true
+dial_timeout = "1m1.5s"
+  [KEY.header]
+  X-Team = "models"
+  x-list = ["a", "b"]
+`;
+  const read = {
+    pulls: true,
+    resolves: false,
+    ca: ['/hosts/a.io/ca.crt', '/etc/ca.crt'],
+    client: [
+      ['/hosts/a.io/client.cert', '/hosts/a.io/client.key'],
+      ['/hosts/a.io/both.pem', '/hosts/a.io/both.pem'],
+      ['/etc/both.pem', '/etc/both.pem'],
+    ],
+    skipVerify: true,
+    headers: { 'x-team': 'models', 'x-list': 'a, b' },
+    connectMs: 61_500,
+  };
+  const key = 'host."https://m.io:5000/some/where"';
+  assert.deepEqual(
+    parse(`server = "http://s.io/there"
+${options.replace('  [KEY.header]', '[header]')}
+[${key}]
+${options.replace('KEY', key)}`),
+    {
+      file,
+      hosts: [{ ...read, address: { scheme: 'https', host: 'm.io:5000', root: '/some/where' } }],
+      server: { ...read, address: { scheme: 'http', host: 's.io', root: '/there' } },
+      notes: [],
+    },
+  );
+});
+
+test('what is not said is all capabilities, nothing else, and the registry itself as the server', () => {
+  assert.deepEqual(parse('[host."https://m.io"]'), {
+    file,
+    hosts: [{ ...plain, address: { scheme: 'https', host: 'm.io', root: '/v2' } }],
+    server: plain,
+    notes: [],
+  });
+});
+
+test('a dial_timeout of zero is none, and a small one is no zero', () => {
+  for (const [text, connectMs] of [
+    ['0s', 10_000],
+    ['250ms', 250],
+    ['1ns', 1],
+  ] as const) {
+    assert.equal(parse(`dial_timeout = "${text}"`).server.connectMs, connectMs);
+  }
+});
+
+test('one file is as good as a list of one', () => {
+  const { ca, client } = parse('ca = "ca.crt"\nclient = "both.pem"').server;
+  assert.deepEqual(
+    [ca, client],
+    [['/hosts/a.io/ca.crt'], [['/hosts/a.io/both.pem', '/hosts/a.io/both.pem']]],
+  );
+});
+
+test('hosts come in the order of the file', () => {
+  const { hosts } = parse('[host."http://z.io"]\n[host."http://10.0.0.1:5000"]\n[host."http://a.io"]');
+  assert.deepEqual(
+    hosts.map(({ address }) => address.host),
+    ['z.io', '10.0.0.1:5000', 'a.io'],
+  );
+});
+
+describe('an address', () => {
+  const rows: readonly (readonly [text: string, override: boolean, address: string])[] = [
+    ['https://m.io', false, 'https://m.io /v2'],
+    ['https://m.io/', false, 'https://m.io /v2'],
+    ['https://m.io/v2', false, 'https://m.io /v2'],
+    ['https://m.io/v2/', false, 'https://m.io /v2'],
+    ['https://m.io//x//y/', false, 'https://m.io /x/y/v2'],
+    ['https://m.io/x/v2', false, 'https://m.io /x/v2'],
+    ['https://m.io', true, 'https://m.io '],
+    ['https://m.io/v2/proxy', true, 'https://m.io /v2/proxy'],
+    ['m.io:5000', false, 'https://m.io:5000 /v2'],
+    ['httpd.io', false, 'https://httpd.io /v2'],
+    ['HTTP://M.io:80', false, 'http://m.io /v2'],
+    ['http://[::1]:30020', false, 'http://[::1]:30020 /v2'],
+  ];
+  for (const [text, override, expected] of rows) {
+    test(`${text}${override ? ' with override_path' : ''} is ${expected}`, () => {
+      const { hosts } = parse(`[host."${text}"]\noverride_path = ${override}`);
+      const { scheme, host, root } = hosts[0]?.address ?? { scheme: '', host: '', root: '' };
+      assert.equal(`${scheme}://${host} ${root}`, expected);
+    });
+  }
+});
+
+test('keys that are not used become a line for the log, once each', () => {
+  const { notes } = parse('y = 1\n[host."http://a.io"]\ny = 1\n[host."http://b.io"]\ny = 1\nx = 1');
+  assert.deepEqual(notes, [`${file}: not used by this driver: y, host.y, host.x`]);
+});
+
+describe('what is wrong is refused with file, line and key', () => {
+  const host = '[host."http://b.io"]\n[host."http://a.io"]\n';
+  const rows: readonly (readonly [string, RegExp])[] = [
+    ['server = [', /hosts\.toml:1:\d+: /],
+    ['server = 1', /hosts\.toml:1: server must be text/],
+    ['server = "ftp://a.io"', /hosts\.toml:1: server must be a URL/],
+    ['server = "https://u:S3CRET@a.io"', /hosts\.toml:1: server must be a URL/],
+    ['server = "https://a.io/?x"', /server must be a URL/],
+    ['host = "a.io"', /hosts\.toml:1: host must be a table/],
+    ['[[host]]', /hosts\.toml:1: host must be a table/],
+    ['[host."https://a b"]', /hosts\.toml:1: host\["https:\/\/a b"\] must be a URL/],
+    [
+      `${host}capabilities = ["fly"]`,
+      /hosts\.toml:3: host\["http:\/\/a\.io"\]\.capabilities may have pull, resolve/,
+    ],
+    [`${host}capabilities = "pull"`, /hosts\.toml:3: .*capabilities must be a list/],
+    [`${host}ca = 1`, /hosts\.toml:3: .*ca must be a file, or a list of files/],
+    [`${host}client = [["a"]]`, /hosts\.toml:3: .*client must be a file, a list of files, or a list of \[/],
+    [`${host}client = [["a", "b", "c"]]`, /client must be/],
+    [`${host}client = [1]`, /client must be/],
+    [`${host}skip_verify = "no"`, /hosts\.toml:3: .*skip_verify must be true or false/],
+    [`${host}override_path = 1`, /hosts\.toml:3: .*override_path must be true or false/],
+    [`${host}dial_timeout = 3`, /hosts\.toml:3: .*dial_timeout must be text in quotes/],
+    [`${host}dial_timeout = "3"`, /hosts\.toml:3: .*dial_timeout must be a duration such as "3s"/],
+    [`${host}dial_timeout = "-3s"`, /hosts\.toml:3: .*dial_timeout must be a duration/],
+    [`${host}header = 1`, /hosts\.toml:3: .*header must be a table/],
+    ['[header]\nx-a = 1', /hosts\.toml:2: header\.x-a must be a text or a list of texts/],
+    ['[header]\nx-a = "S3CRET\\nx-b: c"', /hosts\.toml:2: header\.x-a is no header that can be added/],
+    ['[header]\n"x a" = "b"', /hosts\.toml:2: header\["x a"\] is no header/],
+    ['[header]\nHost = "b.io"', /hosts\.toml:2: header\.Host is no header/],
+    ['[header]\nRange = "bytes=0-"', /header\.Range is no header/],
+    ['[header]\nTransfer-Encoding = "chunked"', /is no header/],
+  ];
+  for (const [text, why] of rows) {
+    test(text.split('\n').at(-1) ?? '', () => {
+      assert.throws(
+        () => parse(text),
+        (thrown: unknown) =>
+          thrown instanceof ArtifactError &&
+          thrown.code === 'invalid' &&
+          why.test(thrown.message) &&
+          !thrown.message.includes('S3CRET'),
+      );
+    });
+  }
+
+  test('nothing but an ArtifactError is thrown, whatever the values', () => {
+    const key = fc.constantFrom(
+      'server',
+      'ca',
+      'client',
+      'header',
+      'capabilities',
+      '[host."http://a"]\nca',
+      '[header]\n"x"',
+    );
+    const value = fc.oneof(
+      fc.constantFrom('"a.io"', '""', '1', 'true', '[]', '["a", "b"]', '[["a", "b"]]', '{}', '{ x = 1 }'),
+      fc.string({ maxLength: 8 }),
+    );
+    fc.assert(
+      fc.property(fc.array(fc.tuple(key, value), { maxLength: 5 }), lines => {
+        try {
+          parse(lines.map(([name, text]) => `${name} = ${text}\n`).join(''));
+        } catch (thrown) {
+          assert.ok(thrown instanceof ArtifactError, String(thrown));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});

@@ -1,0 +1,163 @@
+import { listUnused } from './unused-keys.ts';
+import { resolve } from 'node:path';
+import type { Field, Table } from '../../configfile/field.ts';
+import { parseToml } from '../../configfile/toml.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { parseGoDuration } from '../../util/go-duration.ts';
+import { usualConnectMs } from '../http/request.ts';
+
+/** A URL of hosts.toml: where the API is, with no slash at the end of `root`. */
+export type Address = {
+  readonly scheme: 'https' | 'http';
+  readonly host: string;
+  readonly root: string;
+};
+
+/** What may be said of each host. Paths are absolute; `client` has certificate and key, which may be one file. */
+export type HostOptions = {
+  readonly pulls: boolean;
+  readonly resolves: boolean;
+  readonly ca: readonly string[];
+  readonly client: readonly (readonly [cert: string, key: string])[];
+  readonly skipVerify: boolean;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** `dial_timeout`. */
+  readonly connectMs: number;
+};
+
+/** A hosts.toml: its hosts in the order of the file, and last its server; that is the registry itself if it has no address. */
+export type HostsFile = {
+  readonly file: string;
+  readonly hosts: readonly (HostOptions & { readonly address: Address })[];
+  readonly server: HostOptions & { readonly address?: Address };
+  readonly notes: readonly string[];
+};
+
+const capabilities = ['pull', 'resolve', 'push', 'referrers'];
+const usedOfHost = ['capabilities', 'ca', 'client', 'skip_verify', 'override_path', 'header', 'dial_timeout'];
+/** What belongs to a connection or to a question, and not to a configuration. */
+const ours =
+  /^(?:host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|range|accept|accept-encoding|proxy-.*)$/;
+
+/**
+ * Parses containerd's hosts.toml, whose folder is `folder`. Keys that this driver does not use are no error but a note.
+ *
+ * @throws ArtifactError `invalid` naming file, line and key.
+ */
+export function parseHostsFile(text: string, file: string, folder: string): HostsFile {
+  const top = parseToml(text, file);
+  const server = top.text('server', 'be-empty') ?? '';
+  const hosts = top.table('host');
+  const tables = hosts?.keys.flatMap(key => hosts.table(key) ?? []) ?? [];
+  const unused = new Set([
+    ...listUnused(top, '', ['server', 'host', ...usedOfHost]),
+    ...tables.flatMap(table => listUnused(table, 'host.', usedOfHost)),
+  ]);
+  return {
+    file,
+    hosts: tables.map((table, index) => ({
+      ...toOptions(table, folder),
+      address: toAddress(
+        hosts?.keys[index] ?? '',
+        table.flag('override_path'),
+        `${hosts?.at(hosts.keys[index] ?? '')}`,
+      ),
+    })),
+    server: {
+      ...toOptions(top, folder),
+      ...(server === '' ? {} : { address: toAddress(server, top.flag('override_path'), top.at('server')) }),
+    },
+    notes: unused.size === 0 ? [] : [`${file}: not used by this driver: ${[...unused].join(', ')}`],
+  };
+}
+
+function toAddress(text: string, overridePath: boolean | undefined, at: string): Address {
+  const url = URL.parse(text.includes('://') ? text : `https://${text}`);
+  if (
+    url === null ||
+    !/^https?:$/.test(url.protocol) ||
+    url.username !== '' ||
+    url.password !== '' ||
+    url.search !== '' ||
+    url.hash !== ''
+  ) {
+    throw new ArtifactError(
+      'invalid',
+      `${at} must be a URL: https://host[:port] or http://host[:port], and a path if need be`,
+    );
+  }
+  const path = url.pathname.replace(/\/{2,}/g, '/').replace(/\/$/, '');
+  return {
+    scheme: url.protocol === 'http:' ? 'http' : 'https',
+    host: url.host,
+    root: overridePath === true || path.endsWith('/v2') ? path : `${path}/v2`,
+  };
+}
+
+function toOptions(table: Table, folder: string): HostOptions {
+  const said = table.texts('capabilities', 'be-empty') ?? [];
+  const able = said.length === 0 ? capabilities : said.map(text => text.toLowerCase());
+  if (!able.every(capability => capabilities.includes(capability))) {
+    throw new ArtifactError(
+      'invalid',
+      `${table.at('capabilities')} may have ${capabilities.join(', ')} and nothing else`,
+    );
+  }
+  return {
+    pulls: able.includes('pull'),
+    resolves: able.includes('resolve'),
+    ca: toTexts(table.get('ca'), 'a file, or a list of files').map(file => resolve(folder, file)),
+    client: toPairs(table.get('client')).map(([cert, key]) => [
+      resolve(folder, cert),
+      resolve(folder, key === '' ? cert : key),
+    ]),
+    skipVerify: table.flag('skip_verify') ?? false,
+    headers: toHeaders(table.table('header')),
+    connectMs: toConnectMs(table),
+  };
+}
+
+/** Zero is as if it were not said: for Go it means no limit, and nothing here waits for ever. */
+function toConnectMs(table: Table): number {
+  const text = table.text('dial_timeout', 'be-empty') ?? '0';
+  const ms = parseGoDuration(text);
+  if (ms !== undefined && ms >= 0) return Math.ceil(ms) || usualConnectMs;
+  throw new ArtifactError(
+    'invalid',
+    `${table.at('dial_timeout')} must be a duration such as "3s" or "1m30s"`,
+  );
+}
+
+function toHeaders(table: Table | undefined): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const key of table?.keys ?? []) {
+    const value = toTexts(table?.get(key), 'a text or a list of texts').join(', ');
+    const name = key.toLowerCase();
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || ours.test(name) || !/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) {
+      throw new ArtifactError('invalid', `${table?.at(key)} is no header that can be added`);
+    }
+    headers[name] = value;
+  }
+  return headers;
+}
+
+/** One or many. */
+function toTexts(field: Field | undefined, what: string): readonly string[] {
+  if (field?.kind === 'text') return [field.text('be-empty')];
+  if (field === undefined) return [];
+  return field.kind === 'list' ? field.texts('be-empty') : field.refuse(`must be ${what}`);
+}
+
+/** Certificates with their keys; an empty key is in the file of its certificate. */
+function toPairs(field: Field | undefined): readonly (readonly [cert: string, key: string])[] {
+  const wanted = 'must be a file, a list of files, or a list of [certificate, key]';
+  if (field?.kind === 'text') return [[field.text('be-empty'), '']];
+  if (field === undefined) return [];
+  if (field.kind !== 'list') return field.refuse(wanted);
+  return field.list('be-empty').map(item => {
+    if (item.kind === 'text') return [item.text('be-empty'), ''];
+    const [cert, key, ...more] = item.kind === 'list' ? item.texts('be-empty') : [];
+    return cert === undefined || key === undefined || more.length > 0 ? field.refuse(wanted) : [cert, key];
+  });
+}

@@ -1,0 +1,102 @@
+import { join } from 'node:path';
+import type { Reading } from '../../configfile/watched-file.ts';
+import { ArtifactError } from '../../util/error.ts';
+import {
+  type Alias,
+  parseRegistriesConf,
+  type RegistriesConf,
+  type ShortNameMode,
+} from './registries-conf.ts';
+import type { RegistryRule } from './registry-rule.ts';
+
+/** All files together. `rules` have the longest prefix first; each setting knows the file it is from. */
+export type Registries = {
+  readonly search: { readonly registries: readonly string[]; readonly file: string };
+  readonly mode: { readonly name: ShortNameMode; readonly file: string };
+  readonly aliases: ReadonlyMap<string, Alias>;
+  readonly rules: readonly RegistryRule[];
+  readonly notes: readonly string[];
+};
+
+export type Places = { readonly file: string; readonly directory: string; readonly aliasesFile: string };
+
+/** Where containers keeps them for root (containers-registries.conf(5)). */
+export const standardPlaces: Places = {
+  file: '/etc/containers/registries.conf',
+  directory: '/etc/containers/registries.conf.d',
+  aliasesFile: '/var/cache/containers/short-name-aliases.conf',
+};
+
+/**
+ * Reads the file, then each `*.conf` of the directory in the order of names, then the aliases that containers
+ * recorded. What is missing at its standard place is no error, what was named elsewhere is: without it, what an
+ * administrator blocked would be open. With no main file, docker.io is the one search registry.
+ *
+ * @throws ArtifactError `invalid` naming the file, for one that is missing or wrong; `internal` for one unreadable.
+ */
+export function readRegistries(
+  places: Places,
+  reading: Reading,
+  standard: Places = standardPlaces,
+): Registries {
+  const main = reading.text(places.file);
+  if (main === undefined && places.file !== standard.file) throw absent(places.file);
+  const files = [main === undefined ? undeclared : parseRegistriesConf(main, places.file)];
+  const names = reading.names(places.directory);
+  if (names === undefined && places.directory !== standard.directory) throw absent(places.directory);
+  for (const name of names ?? []) {
+    const file = join(places.directory, name);
+    const text = name.endsWith('.conf') && !reading.isFolder(file) ? reading.text(file) : undefined;
+    if (text !== undefined) files.push(parseRegistriesConf(text, file));
+  }
+  const recorded = reading.text(places.aliasesFile);
+  return mergeRegistries(
+    files,
+    recorded === undefined ? undefined : parseRegistriesConf(recorded, places.aliasesFile),
+  );
+}
+
+const undeclared: RegistriesConf = {
+  file: 'the built-in default',
+  search: ['docker.io'],
+  aliases: new Map(),
+  rules: [],
+  notes: [],
+};
+
+/**
+ * Later files win, key by key: lists are replaced, aliases by name, `[[registry]]` tables whole by prefix. Of
+ * `recorded`, containers' short-name-aliases.conf, the aliases count and win over all; nothing else of it does.
+ */
+export function mergeRegistries(files: readonly RegistriesConf[], recorded?: RegistriesConf): Registries {
+  let search: Registries['search'] = { registries: [], file: files[0]?.file ?? undeclared.file };
+  let mode: Registries['mode'] = { name: 'permissive', file: undeclared.file };
+  const aliases = new Map<string, Alias>();
+  const rules = new Map<string, RegistryRule>();
+  for (const conf of files) {
+    if (conf.search !== undefined) search = { registries: [...new Set(conf.search)], file: conf.file };
+    if (conf.mode !== undefined) mode = { name: conf.mode, file: conf.file };
+    for (const [name, alias] of conf.aliases) aliases.set(name, alias);
+    for (const rule of conf.rules) rules.set(rule.prefix, rule);
+  }
+  for (const [name, alias] of recorded?.aliases ?? []) aliases.set(name, alias);
+  return {
+    search,
+    mode,
+    aliases,
+    rules: [...rules.values()].sort(byLength),
+    notes: files.flatMap(conf => conf.notes),
+  };
+}
+
+/** Of prefixes equally long the first in order of characters wins, as with containers. */
+function byLength(left: RegistryRule, right: RegistryRule): number {
+  return right.prefix.length - left.prefix.length || (left.prefix < right.prefix ? -1 : 1);
+}
+
+function absent(path: string): ArtifactError {
+  return new ArtifactError(
+    'invalid',
+    `the registry configuration ${path} does not exist; name one that does`,
+  );
+}

@@ -1,0 +1,136 @@
+import type { Table } from '../../configfile/field.ts';
+import { parseReference, type Reference, withoutHttpsPort } from '../../oci/reference.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { findNear } from '../../util/near.ts';
+import { listUnused } from './unused-keys.ts';
+
+/**
+ * A `[[registry]]` table of registries.conf. `prefix` begins full references: `host[:port]`, a namespace, a repository,
+ * one tag or digest of it, or `*.domain`. `location` takes its place; absent for a wildcard that has none. `mirrors` are asked before it, in this order.
+ */
+export type RegistryRule = {
+  readonly prefix: string;
+  readonly location?: string;
+  readonly insecure: boolean;
+  readonly blocked: boolean;
+  readonly mirrors: readonly Mirror[];
+  readonly file: string;
+};
+
+/** A `[[registry.mirror]]`: `location` takes the prefix's place, for the references that it `serves`. */
+export type Mirror = { readonly location: string; readonly insecure: boolean; readonly serves: Serves };
+
+/** References with a digest, those without one, or all. */
+export type Serves = 'all' | 'digest-only' | 'tag-only';
+
+const serves: readonly string[] = ['all', 'digest-only', 'tag-only'] satisfies Serves[];
+const used = ['prefix', 'location', 'insecure', 'blocked', 'mirror', 'mirror-by-digest-only'];
+const usedOfMirror = ['location', 'insecure', 'pull-from-mirror'];
+
+/** @throws ArtifactError `invalid` naming file, line and key, also where containers refuses the file. */
+export function parseRule(table: Table, file: string): RegistryRule {
+  const location = toPlace(table, 'location');
+  const prefix = toPlace(table, 'prefix') ?? location;
+  if (prefix === undefined) {
+    throw new ArtifactError(
+      'invalid',
+      `${table.at('prefix')} is missing, and so is location; write one of them${suggestKey(table)}`,
+    );
+  }
+  if (location === undefined && !prefix.startsWith('*.')) {
+    throw new ArtifactError(
+      'invalid',
+      `${table.at('prefix')}: location is missing; write it too, with the same text if that is where the registry is`,
+    );
+  }
+  if (prefix.startsWith('*.') && /[/@:]/.test(prefix)) {
+    throw new ArtifactError(
+      'invalid',
+      `${table.at('prefix')}: a wildcard is *.domain, with no port and no path`,
+    );
+  }
+  if (table.keys.includes('pull-from-mirror')) {
+    throw new ArtifactError('invalid', `${table.at('pull-from-mirror')} belongs into a [[registry.mirror]]`);
+  }
+  const byDigestOnly = table.flag('mirror-by-digest-only') ?? false;
+  return {
+    prefix,
+    ...(location === undefined ? {} : { location }),
+    insecure: table.flag('insecure') ?? false,
+    blocked: table.flag('blocked') ?? false,
+    mirrors: (table.tables('mirror', 'be-empty') ?? []).map(mirror => toMirror(mirror, byDigestOnly)),
+    file,
+  };
+}
+
+/** A key of the table that may be one of these mistyped. */
+function suggestKey(table: Table): string {
+  const [mistyped] = table.keys.filter(key => findNear(key, ['prefix', 'location']) !== undefined);
+  return mistyped === undefined
+    ? ''
+    : `; is ${mistyped} meant to be ${findNear(mistyped, ['prefix', 'location'])}?`;
+}
+
+/** The keys that this driver does not use, as `registry.surprise`. */
+export function unusedKeys(table: Table): readonly string[] {
+  return [
+    ...listUnused(table, 'registry.', used),
+    ...(table.tables('mirror', 'be-empty') ?? []).flatMap(mirror =>
+      listUnused(mirror, 'registry.mirror.', usedOfMirror),
+    ),
+  ];
+}
+
+/** Some reference that a prefix begins, or undefined if none can begin so. */
+export function beginning(prefix: string): Reference | undefined {
+  const example = prefix.startsWith('*.') ? `x${prefix.slice(1)}` : prefix;
+  try {
+    const parsed = parseReference(example.includes('/') ? example : `${example}/x`);
+    return parsed.kind === 'full' ? parsed.reference : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function toMirror(table: Table, byDigestOnly: boolean): Mirror {
+  const location = toPlace(table, 'location');
+  if (location === undefined || location.includes('*') || beginning(location) === undefined) {
+    throw new ArtifactError(
+      'invalid',
+      `${table.at('location')} must be where the mirror is: host[:port] with a dot or a port, and a path if need be`,
+    );
+  }
+  return {
+    location,
+    insecure: table.flag('insecure') ?? false,
+    serves: toServes(table, byDigestOnly),
+  };
+}
+
+function toServes(table: Table, byDigestOnly: boolean): Serves {
+  const key = 'pull-from-mirror';
+  const text = table.text(key, 'be-empty') ?? '';
+  if (text === '') return byDigestOnly ? 'digest-only' : 'all';
+  if (!isServes(text)) {
+    throw new ArtifactError('invalid', `${table.at(key)} must be one of ${serves.join(', ')}`);
+  }
+  if (!byDigestOnly) return text;
+  throw new ArtifactError(
+    'invalid',
+    `${table.at(key)} and mirror-by-digest-only = true of its registry exclude each other; leave one of them out`,
+  );
+}
+
+function isServes(text: string): text is Serves {
+  return serves.includes(text);
+}
+
+function toPlace(table: Table, key: string): string | undefined {
+  const place = table.text(key, 'be-empty')?.replace(/\/+$/, '');
+  if (place === undefined || place === '') return undefined;
+  if (!place.includes('://')) return withoutHttpsPort(place);
+  throw new ArtifactError(
+    'invalid',
+    `${table.at(key)}: leave out ${place.slice(0, place.indexOf('://') + 3)}`,
+  );
+}

@@ -1,0 +1,280 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { openConfigurationFolder } from '../../../test/support/configuration-folder.ts';
+import { parseReference, type Reference } from '../../oci/reference.ts';
+import { type Configuration, notesOf, readConfiguration } from './configuration.ts';
+import type { Place } from './upstream.ts';
+import { startReading } from '../../configfile/watched-file.ts';
+import { toRoute } from './route.ts';
+import { askBy } from './transport.ts';
+
+type Files = Readonly<Record<string, string>>;
+
+async function read(files: Files): Promise<Configuration> {
+  await using folder = await openConfigurationFolder(files);
+  return readConfiguration(folder.files, startReading());
+}
+
+function full(text: string): Reference {
+  const parsed = parseReference(text);
+  assert.ok(parsed.kind === 'full');
+  return parsed.reference;
+}
+
+/** `https://host/v2/path`, with what else there is to say of it. */
+function show({ scheme, host, root, path, insecure, mirrorOf, namespace, trust }: Place): string {
+  const more = [
+    insecure ? 'insecure' : '',
+    trust.insecure && scheme !== undefined ? 'blind' : '',
+    mirrorOf === undefined ? '' : `ns=${mirrorOf}`,
+    namespace === undefined ? '' : `for ${namespace}`,
+  ];
+  return [`${scheme ?? 'any'}://${host}${root}/${path}`, ...more.filter(text => text !== '')].join(' ');
+}
+
+async function routeOf(
+  files: Files,
+  reference: string,
+  question: 'name' | 'content' = 'name',
+): Promise<readonly string[]> {
+  const { mirrors, last } = toRoute(await read(files), full(reference), question);
+  return [...mirrors, last].map(show);
+}
+
+const digest = `sha256:${'a'.repeat(64)}`;
+const conf = (text: string): Files => ({ 'registries.conf': text });
+const hosts = (text: string, name = 'a.io'): Files => ({ [`hosts/${name}/hosts.toml`]: text });
+
+test('with nothing configured there is the registry, and docker.io’s API is elsewhere', async () => {
+  assert.deepEqual(await routeOf({}, 'a.io/x'), ['any://a.io/v2/x']);
+  assert.deepEqual(await routeOf({}, 'docker.io/x'), ['any://registry-1.docker.io/v2/library/x']);
+});
+
+describe('mirrors of registries.conf', () => {
+  const three = `[[registry]]
+prefix = "a.io/team"
+location = "moved.io/new"
+insecure = true
+[[registry.mirror]]
+location = "all.io:5000/cache"
+[[registry.mirror]]
+location = "tags.io"
+pull-from-mirror = "tag-only"
+insecure = true
+[[registry.mirror]]
+location = "digests.io"
+pull-from-mirror = "digest-only"
+`;
+  const all = 'any://all.io:5000/v2/cache/x ns=a.io';
+  const tags = 'any://tags.io/v2/x insecure ns=a.io';
+  const digests = 'any://digests.io/v2/x ns=a.io';
+  const last = 'any://moved.io/v2/new/x insecure';
+
+  const rows: readonly (readonly [reference: string, places: readonly string[]])[] = [
+    ['a.io/team/x', [all, tags, last]],
+    ['a.io/team/x:1', [all, tags, last]],
+    [`a.io/team/x@${digest}`, [all, digests, last]],
+    [`a.io/team/x:1@${digest}`, [all, digests, last]],
+    ['a.io/other/x', ['any://a.io/v2/other/x']],
+  ];
+  for (const [reference, places] of rows) {
+    test(`serve ${reference.replace(digest, 'D')} by what was written, name and content`, async () => {
+      assert.deepEqual(await routeOf(conf(three), reference, 'name'), places);
+      assert.deepEqual(await routeOf(conf(three), reference, 'content'), places);
+    });
+  }
+
+  test('mirror-by-digest-only is for all mirrors of a registry', async () => {
+    const text =
+      '[[registry]]\nlocation="a.io"\nmirror-by-digest-only=true\n[[registry.mirror]]\nlocation="m.io"\n';
+    assert.deepEqual(await routeOf(conf(text), 'a.io/x'), ['any://a.io/v2/x']);
+    assert.deepEqual(await routeOf(conf(text), `a.io/x@${digest}`), [
+      'any://m.io/v2/x ns=a.io',
+      'any://a.io/v2/x',
+    ]);
+  });
+
+  test('of a wildcard get the rest of the path', async () => {
+    const text = '[[registry]]\nprefix="*.a.io"\n[[registry.mirror]]\nlocation="m.io/cache"\n';
+    assert.deepEqual(await routeOf(conf(text), 'b.a.io/x/y'), [
+      'any://m.io/v2/cache/x/y ns=b.a.io',
+      'any://b.a.io/v2/x/y',
+    ]);
+  });
+
+  test('on the registry’s own host are no other registry’s mirrors', async () => {
+    const text =
+      '[[registry]]\nlocation="docker.io"\n[[registry.mirror]]\nlocation="docker.io/copies"\n[[registry.mirror]]\nlocation="m.io"\n';
+    assert.deepEqual(await routeOf(conf(text), 'docker.io/x'), [
+      'any://registry-1.docker.io/v2/copies/library/x',
+      'any://m.io/v2/library/x ns=docker.io',
+      'any://registry-1.docker.io/v2/library/x',
+    ]);
+  });
+
+  test('do not serve what is blocked', async () => {
+    const text = '[[registry]]\nlocation="a.io"\nblocked=true\n[[registry.mirror]]\nlocation="m.io"\n';
+    await assert.rejects(routeOf(conf(text), 'a.io/x'), { code: 'denied', message: /blocked = true/ });
+  });
+
+  test('of a later file are the only ones', async () => {
+    const text = (mirror: string) =>
+      `[[registry]]\nlocation="a.io"\n[[registry.mirror]]\nlocation="${mirror}"\n`;
+    const files = { ...conf(text('main.io')), 'registries.conf.d/a.conf': text('late.io') };
+    assert.deepEqual(await routeOf(files, 'a.io/x'), ['any://late.io/v2/x ns=a.io', 'any://a.io/v2/x']);
+  });
+});
+
+describe('hosts of hosts.toml', () => {
+  const three = `server = "https://up.a.io/registry"
+skip_verify = true
+[host."http://127.0.0.1:30020"]
+capabilities = ["pull"]
+[host."https://names.io"]
+capabilities = ["resolve"]
+[host."https://harbor.io/v2/proxy"]
+override_path = true
+[host."https://push.io"]
+capabilities = ["push"]
+`;
+  const peer = 'http://127.0.0.1:30020/v2/team/x insecure ns=a.io';
+  const names = 'https://names.io/v2/team/x ns=a.io';
+  const harbor = 'https://harbor.io/v2/proxy/team/x ns=a.io';
+  const last = 'https://up.a.io/registry/v2/team/x insecure blind for a.io';
+
+  test('serve by what is asked: what is named and who may have it those that resolve, bytes those that pull', async () => {
+    for (const reference of ['a.io/team/x:1', `a.io/team/x@${digest}`]) {
+      assert.deepEqual(await routeOf(hosts(three), reference, 'name'), [names, harbor, last]);
+      assert.deepEqual(await routeOf(hosts(three), reference, 'content'), [peer, harbor, last]);
+    }
+  });
+
+  test('a path below /v2 is the beginning of the repository, for tokens and credentials', async () => {
+    const configuration = await read(hosts(three));
+    const { mirrors } = toRoute(configuration, full('a.io/team/x'), 'name');
+    assert.deepEqual([mirrors[1]?.root, mirrors[1]?.path], ['/v2', 'proxy/team/x']);
+  });
+
+  test('a dial_timeout is for the host that it is given for', async () => {
+    const configuration = await read(hosts('[host."http://127.0.0.1:30020"]\ndial_timeout = "1s"'));
+    const { mirrors, last: place } = toRoute(configuration, full('a.io/team/x'), 'name');
+    assert.deepEqual([mirrors[0]?.connectMs, place.connectMs], [1_000, 10_000]);
+  });
+
+  test('without a server, the registry itself is last, with what is said of it', async () => {
+    const configuration = await read(hosts('[header]\nx-a = "b"', 'docker.io'));
+    const { mirrors, last: place } = toRoute(configuration, full('docker.io/x'), 'name');
+    assert.equal(mirrors.length, 0);
+    assert.equal(show(place), 'https://registry-1.docker.io/v2/library/x');
+    assert.deepEqual(place.headers, { 'x-a': 'b' });
+  });
+
+  test('as Talos writes them are in order, for a port, and for all others', async () => {
+    const files = {
+      'hosts/docker.io/hosts.toml':
+        "[host]\n  [host.'https://registry-1.docker.io']\n    capabilities = ['pull', 'resolve']\n  [host.'https://harbor.io/v2/hub']\n    capabilities = ['pull', 'resolve']\n    override_path = true\n",
+      'hosts/a.io_5000_/hosts.toml': "[host]\n  [host.'https://a.io:5000']\n    skip_verify = true\n",
+      'hosts/_default/hosts.toml':
+        "[host]\n  [host.'http://127.0.0.1:30020']\n    capabilities = ['pull', 'resolve']\n",
+    };
+    assert.deepEqual(await routeOf(files, 'docker.io/x:1'), [
+      'https://registry-1.docker.io/v2/library/x',
+      'https://harbor.io/v2/hub/library/x ns=docker.io',
+      'https://registry-1.docker.io/v2/library/x',
+    ]);
+    assert.deepEqual(await routeOf(files, 'a.io:5000/x:1'), [
+      'https://a.io:5000/v2/x insecure blind',
+      'https://a.io:5000/v2/x',
+    ]);
+    assert.deepEqual(await routeOf(files, 'b.io/x:1'), [
+      'http://127.0.0.1:30020/v2/x insecure ns=b.io',
+      'https://b.io/v2/x',
+    ]);
+  });
+
+  test('that may not be asked leave nothing to ask, which says so', async () => {
+    const text = 'capabilities = ["push"]';
+    await assert.rejects(routeOf(hosts(text), 'a.io/x'), {
+      code: 'denied',
+      message:
+        /^a\.io\/x has nowhere to be asked for: .*hosts\.toml gives no host the capability to resolve$/,
+    });
+  });
+
+  const folders: readonly (readonly [
+    names: readonly string[],
+    reference: string,
+    chosen: string | undefined,
+  ])[] = [
+    [['a.io', '_default'], 'a.io/x', 'a.io'],
+    [['a.io', '_default'], 'b.io/x', '_default'],
+    [['a.io'], 'b.io/x', undefined],
+    [['a.io'], 'a.io:5000/x', undefined],
+    [['a.io_5000_'], 'a.io:5000/x', 'a.io_5000_'],
+    [['a.io:5000'], 'a.io:5000/x', 'a.io:5000'],
+    [['a.io_5000_', 'a.io:5000'], 'a.io:5000/x', 'a.io_5000_'],
+    [['[::1]_5000_'], '[::1]:5000/x', '[::1]_5000_'],
+    [['a.io_5000_'], 'a.io/x', undefined],
+    [['docker.io'], 'docker.io/x', 'docker.io'],
+  ];
+  for (const [present, reference, chosen] of folders) {
+    test(`of the folders ${present.join(' and ')}, ${chosen ?? 'none'} is for ${reference}`, async () => {
+      const files = present.map(name => [`hosts/${name}/hosts.toml`, `[header]\nx-folder = "${name}"`]);
+      const { last: place } = toRoute(await read(Object.fromEntries(files)), full(reference), 'name');
+      assert.equal(place.headers['x-folder'], chosen);
+    });
+  }
+});
+
+describe('where both styles name a registry', () => {
+  const both: Files = {
+    ...conf(
+      '[[registry]]\nlocation="a.io/team"\n[[registry.mirror]]\nlocation="m.io"\n[[registry]]\nprefix="*.b.io"\n',
+    ),
+    ...hosts('[host."https://h.io"]'),
+    ...hosts('[host."https://h.io"]', 'x.b.io'),
+    ...hosts('[host."https://h.io"]', 'c.io'),
+  };
+
+  test('registries.conf wins for what its prefix matches', async () => {
+    assert.deepEqual(await routeOf(both, 'a.io/team/x'), ['any://m.io/v2/x ns=a.io', 'any://a.io/v2/team/x']);
+    assert.deepEqual(await routeOf(both, 'a.io/x'), ['https://h.io/v2/x ns=a.io', 'https://a.io/v2/x']);
+    assert.deepEqual(await routeOf(both, 'x.b.io/x'), ['any://x.b.io/v2/x']);
+  });
+
+  test('the log says so', async () => {
+    const notes = notesOf(await read(both));
+    assert.deepEqual(
+      notes.map(note => note.replaceAll(/\/\S*configuration-\w+\//g, '')),
+      [
+        'hosts/a.io/hosts.toml is for a.io, and registries.conf has prefix "a.io/team": what that matches goes by registries.conf alone',
+        'hosts/x.b.io/hosts.toml is for x.b.io, and registries.conf has prefix "*.b.io": what that matches goes by registries.conf alone',
+      ],
+    );
+  });
+});
+
+test('a command may ask its registry by plain HTTP or without a look at its certificate, and no other host', async () => {
+  const configuration = await read(
+    conf(
+      '[[registry]]\nlocation = "a.io"\n[[registry.mirror]]\nlocation = "m.io"\n[[registry]]\nprefix = "b.io"\nlocation = "c.io"',
+    ),
+  );
+  for (const [transport, shown] of [
+    ['plain-http', 'http://a.io/v2/x insecure'],
+    ['insecure', 'https://a.io/v2/x blind'],
+  ] as const) {
+    const asked = (text: string) => {
+      const reference = full(text);
+      return askBy(transport, toRoute(configuration, reference, 'name'), reference);
+    };
+    const { mirrors, last } = asked('a.io/x');
+    assert.deepEqual([...mirrors, last].map(show), ['any://m.io/v2/x ns=a.io', shown]);
+    assert.throws(() => asked('b.io/x'), {
+      code: 'invalid',
+      message: new RegExp(
+        `^--${transport} is for .*, and this node's configuration asks c\\.io for b\\.io/x;`,
+      ),
+    });
+  }
+});

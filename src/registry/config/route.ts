@@ -1,0 +1,117 @@
+import { formatRepository, type Reference, type Repository } from '../../oci/reference.ts';
+import { ArtifactError } from '../../util/error.ts';
+import type { Configuration } from './configuration.ts';
+import { findCertificates } from './certificates.ts';
+import { findHosts, type HostsDir, type RegistryHost, type RegistryHosts } from './hosts-dir.ts';
+import { blockedError, findRule, relocate } from './rule-match.ts';
+import { valueOf } from '../../configfile/part.ts';
+import { type Place, toPlace } from './upstream.ts';
+import type { RegistryRule } from './registry-rule.ts';
+import { joinTrust } from '../http/tls-trust.ts';
+
+/** The places to ask: mirrors in turn, and last, whatever happened before, the registry itself. */
+export type Route = { readonly mirrors: readonly Place[]; readonly last: Place };
+
+/** A name is resolved to a digest; content is what a digest names. */
+export type Question = 'name' | 'content';
+
+/**
+ * Where a repository is asked for: mirrors, then the registry, which for docker.io is registry-1.docker.io.
+ *
+ * registries.conf, where the longest prefix that matches decides alone, wins over hosts.toml. Its mirrors serve by what
+ * the user wrote, tag or digest: what a tag was resolved to comes from the mirrors for tags. Those of hosts.toml serve
+ * by what is asked: `resolve` what a reference names, and so who may have it; `pull` the bytes. A peer that brings what
+ * it has to anybody is made harmless by `pull` alone.
+ *
+ * @throws ArtifactError `denied` for a blocked repository, for a location that makes no repository of it, and where no
+ *   host has the capability; `unavailable` where what is said of it is broken.
+ */
+export function toRoute(configuration: Configuration, reference: Reference, question: Question): Route {
+  const { registries, hosts, certificates } = configuration;
+  const rule = findRule(valueOf(registries), formatRepository(reference));
+  if (rule?.blocked === true) throw blockedError(formatRepository(reference), rule);
+  const hosted = rule === undefined ? findHosts(hosts, reference.registry) : undefined;
+  const places = hosted === undefined ? byRule(rule, reference) : byHosts(hosted, reference, question);
+  const trusted = places.map(place => ({
+    ...place,
+    trust: joinTrust(place.trust, findCertificates(certificates, place.host)),
+  }));
+  const last = trusted.at(-1);
+  if (last !== undefined) return { mirrors: trusted.slice(0, -1), last };
+  throw new ArtifactError(
+    'denied',
+    `${formatRepository(reference)} has nowhere to be asked for: ${hosted?.file} gives no host the capability to ${question === 'name' ? 'resolve' : 'pull'}`,
+  );
+}
+
+function byRule(rule: RegistryRule | undefined, reference: Reference): readonly Place[] {
+  const at = (location: string | undefined, insecure: boolean): Place => {
+    const there =
+      rule === undefined || location === undefined || location === rule.prefix
+        ? reference
+        : relocate(formatRepository(reference), rule, location);
+    return toPlace({ host: apiHost(there.registry), path: there.path, insecure });
+  };
+  const last = at(rule?.location, rule?.insecure ?? false);
+  const byDigest = reference.digest !== undefined || reference.tag === undefined;
+  const mirrors = rule?.mirrors.filter(
+    ({ serves }) => serves === 'all' || (serves === 'digest-only') === byDigest,
+  );
+  return [
+    ...(mirrors ?? []).map(mirror => mirrored(at(mirror.location, mirror.insecure), last.host, reference)),
+    last,
+  ];
+}
+
+function byHosts(hosted: RegistryHosts, reference: Reference, question: Question): readonly Place[] {
+  const { registry } = reference;
+  const home = apiHost(registry);
+  const server = hosted.hosts.at(-1); // is the registry itself, wherever it is
+  return hosted.hosts
+    .filter(host => (question === 'name' ? host.resolves : host.pulls))
+    .map(host => {
+      const place = toHostPlace(host, reference, home);
+      if (host !== server) return mirrored(place, home, reference);
+      return place.host === home ? place : { ...place, namespace: registry };
+    });
+}
+
+/** A path below `/v2` is the beginning of the repository's name there, as credentials and tokens have it. */
+function toHostPlace(
+  { address, headers, trust, connectMs }: RegistryHost,
+  { path }: Repository,
+  home: string,
+): Place {
+  const { scheme, host, root } = address ?? { scheme: 'https', host: home, root: '/v2' };
+  const namespace = root.startsWith('/v2/') ? `${root.slice('/v2/'.length)}/` : '';
+  return {
+    scheme,
+    host,
+    root: namespace === '' ? root : '/v2',
+    path: `${namespace}${path}`,
+    insecure: trust.insecure || scheme === 'http',
+    headers,
+    trust,
+    connectMs,
+  };
+}
+
+function mirrored(place: Place, home: string, { registry }: Repository): Place {
+  return place.host === home ? place : { ...place, mirrorOf: registry };
+}
+
+/** Whether the configuration names a host[:port] as a place where a registry or a mirror is. */
+export function isNamed({ registries, hosts }: Configuration, host: string): boolean {
+  const rules = registries.kind === 'broken' ? [] : registries.value.rules;
+  const folders: HostsDir = hosts.kind === 'broken' ? new Map() : hosts.value;
+  const places = rules.flatMap(rule => [rule.location, ...rule.mirrors.map(mirror => mirror.location)]);
+  const listed = [...folders.values()].flatMap(part =>
+    part.kind === 'broken' ? [] : part.value.hosts.map(({ address }) => address?.host),
+  );
+  return folders.has(host) || listed.includes(host) || places.some(place => place?.split('/', 1)[0] === host);
+}
+
+/** Where the API of a registry is, by the name that users know it by. */
+export function apiHost(registry: string): string {
+  return registry === 'docker.io' ? 'registry-1.docker.io' : registry;
+}

@@ -1,0 +1,57 @@
+import { formatReference, parseRepository, type Reference, type Repository } from '../../oci/reference.ts';
+import { ArtifactError } from '../../util/error.ts';
+import type { Registries } from './registries.ts';
+import type { RegistryRule } from './registry-rule.ts';
+
+/** What the node's configuration has against a reference: `denied`, naming prefix and file; undefined if nothing. */
+export function refusalOf(registries: Registries, reference: Reference): ArtifactError | undefined {
+  const name = formatReference(reference);
+  const rule = findRule(registries, name);
+  return rule?.blocked === true ? blockedError(name, rule) : undefined;
+}
+
+/** The `[[registry]]` of a repository or reference: the one with the longest prefix. A prefix that is a host matches every port of it. */
+export function findRule(registries: Registries, name: string): RegistryRule | undefined {
+  return registries.rules.find(rule => matched(name, rule.prefix) !== undefined);
+}
+
+/** Whether a rule can match a repository of a registry. */
+export function concerns(rule: RegistryRule, registry: string): boolean {
+  return rule.prefix.startsWith(`${registry}/`) || matched(`${registry}/`, rule.prefix) !== undefined;
+}
+
+/**
+ * Puts a location in the place of a rule's prefix, which is a whole host for a wildcard.
+ *
+ * @throws ArtifactError `denied` for what makes no repository.
+ */
+export function relocate(name: string, rule: RegistryRule, location: string): Repository {
+  const there = location + name.slice(matched(name, rule.prefix));
+  try {
+    return parseRepository(there);
+  } catch (thrown) {
+    throw new ArtifactError(
+      'denied',
+      `${name} cannot be found: ${rule.file} puts "${location}" in the place of "${rule.prefix}", and "${there}" is no repository; correct the location`,
+      thrown,
+    );
+  }
+}
+
+/** How many characters of the name the prefix stands for; undefined when it does not match. */
+function matched(name: string, prefix: string): number | undefined {
+  if (prefix.startsWith('*.')) {
+    const host = name.slice(0, name.search(/[:/]/));
+    return host.endsWith(prefix.slice(1)) ? host.length : undefined;
+  }
+  if (!name.startsWith(prefix)) return undefined;
+  const next = name.charAt(prefix.length);
+  return next === '' || ':/@'.includes(next) ? prefix.length : undefined;
+}
+
+export function blockedError(name: string, rule: RegistryRule): ArtifactError {
+  return new ArtifactError(
+    'denied',
+    `${name} is blocked: ${rule.file} has blocked = true for prefix "${rule.prefix}"; mount it from elsewhere, or change that file`,
+  );
+}

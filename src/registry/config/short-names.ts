@@ -1,0 +1,58 @@
+import {
+  formatReference,
+  type ParsedReference,
+  parseReference,
+  type Reference,
+} from '../../oci/reference.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { refusalOf } from './rule-match.ts';
+import { type Part, valueOf } from '../../configfile/part.ts';
+import type { Registries } from './registries.ts';
+
+/**
+ * The full references to try in order. A full reference is itself. A short name is its alias if it has one, else it is
+ * looked for in each of the search registries; blocked ones are passed over while others are left. Tag and digest stay.
+ * While the configuration is broken a full reference is itself, too: what is cached can be had, and whether it is
+ * blocked is for the route to say.
+ *
+ * @throws ArtifactError `invalid` for no reference, for a short name that nothing completes, and for one with several
+ * candidates where short-name-mode is enforcing (there is nobody to ask); `denied` when all that is left is blocked;
+ * `unavailable` for a short name while the configuration is broken.
+ */
+export function expand(configured: Part<Registries>, text: string): readonly Reference[] {
+  const parsed = parseReference(text);
+  if (parsed.kind === 'full' && configured.kind === 'broken') return [parsed.reference];
+  const registries = valueOf(configured);
+  const candidates = parsed.kind === 'full' ? [parsed.reference] : complete(registries, parsed);
+  const refusals = candidates.map(candidate => refusalOf(registries, candidate));
+  const open = candidates.filter((_, index) => refusals[index] === undefined);
+  const refusal = refusals.find(refused => refused !== undefined);
+  if (open.length === 0 && refusal !== undefined) throw refusal;
+  return open;
+}
+
+function complete(
+  registries: Registries,
+  { kind: _, name, ...version }: ParsedReference & { readonly kind: 'short' },
+): readonly Reference[] {
+  const alias = registries.aliases.get(name)?.repository;
+  if (alias !== undefined) return [{ ...alias, ...version }];
+  const { search, mode } = registries;
+  const candidates = search.registries.flatMap(registry => {
+    const full = parseReference(formatReference({ registry, path: name, ...version }));
+    return full.kind === 'full' ? [full.reference] : [];
+  });
+  if (candidates.length === 0) {
+    throw new ArtifactError(
+      'invalid',
+      `"${name}" is a short name, and ${search.file} has neither an alias for it nor unqualified-search-registries; write registry/${name}`,
+    );
+  }
+  if (mode.name === 'enforcing' && candidates.length > 1) {
+    throw new ArtifactError(
+      'invalid',
+      `"${name}" is a short name of ${candidates.map(formatReference).join(' or ')}, and ${mode.file} has short-name-mode = "enforcing"; write one of them, or add an alias there`,
+    );
+  }
+  return candidates;
+}

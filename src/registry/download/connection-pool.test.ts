@@ -1,0 +1,265 @@
+import assert from 'node:assert/strict';
+import { createServer, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { type Bulk, openBulk } from './connection-pool.ts';
+import { openDetour } from './fallback.ts';
+import type { Head, HopRequest } from '../http/request.ts';
+import { Stall } from '../http/retry.ts';
+import { openTls } from '../http/tls.ts';
+import { blindTrust, plainTrust } from '../http/tls-trust.ts';
+
+type Server = AsyncDisposable & { readonly origin: string; connections(): number; asked(): number };
+
+/** A server that is told of each question, one after the other on a connection, and does with its socket what it likes. */
+async function serve(answer: (socket: Socket, question: number) => void): Promise<Server> {
+  const sockets = new Set<Socket>();
+  let asked = 0;
+  const server = createServer(socket => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('data', text => {
+      for (const _ of text.toString().matchAll(/\r\n\r\n/g)) answer(socket, asked++);
+    });
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : 0;
+  return {
+    origin: `http://127.0.0.1:${port}`,
+    connections: () => sockets.size,
+    asked: () => asked,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise(resolve => server.close(resolve));
+    },
+  };
+}
+
+type Client = Disposable & {
+  get(path?: string, request?: Partial<HopRequest>): Promise<string>;
+  others: number;
+};
+
+function openClient(origin: string, stallMs = 1_000): Client {
+  const client: Client & { bulk: Bulk } = {
+    others: 0,
+    bulk: openBulk(openTls(), stallMs),
+    async get(path = '/', request = {}) {
+      const pieces: Buffer[] = [];
+      const head = await send(
+        {
+          method: 'GET',
+          url: new URL(path, origin),
+          headers: {},
+          insecure: true,
+          trust: plainTrust,
+          connectMs: 1_000,
+          line: undefined,
+          ...request,
+        },
+        () => chunk => void pieces.push(Buffer.from(chunk)),
+        AbortSignal.timeout(5_000),
+      );
+      return `${head.status} ${Buffer.concat(pieces).toString()}`;
+    },
+    [Symbol.dispose]: () => client.bulk[Symbol.dispose](),
+  };
+  const otherwise = async (): Promise<Head> => {
+    client.others++;
+    return { status: 418, headers: {} };
+  };
+  const send = openDetour(otherwise)(client.bulk.send);
+  return client;
+}
+
+const ok = (body: string, header = ''): string =>
+  `HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n${header}\r\n${body}`;
+
+test('questions one after the other share a connection, whatever the size of their answers', async () => {
+  const bodies = ['small', '', 'x'.repeat(100_000), 'y'.repeat(3_000_000), 'last'];
+  await using server = await serve((socket, question) => socket.write(ok(bodies[question] ?? '')));
+  using client = openClient(server.origin);
+  for (const body of bodies) assert.equal(await client.get(), `200 ${body}`);
+  assert.equal(server.connections(), 1);
+});
+
+test('questions at the same time have a connection each, and answers that come in pieces stay apart', async () => {
+  await using server = await serve((socket, question) => {
+    const answer = ok(String(question).repeat(70_000));
+    socket.write(answer.slice(0, 10));
+    setTimeout(() => socket.write(answer.slice(10, 40_000)), 5);
+    setTimeout(() => socket.write(answer.slice(40_000)), 10);
+  });
+  using client = openClient(server.origin);
+  for (let round = 0; round < 2; round++) {
+    const answers = await Promise.all([client.get(), client.get(), client.get()]);
+    assert.equal(new Set(answers).size, 3);
+    for (const answer of answers) assert.match(answer, /^200 (\d)\1{69999}$/);
+  }
+  assert.equal(server.connections(), 3);
+});
+
+test('a connection that its server closes meanwhile is replaced, and nobody hears of it', async () => {
+  await using server = await serve((socket, question) => {
+    if (question === 1) socket.destroy();
+    else socket.write(ok(`answer ${question}`));
+  });
+  using client = openClient(server.origin);
+  assert.equal(await client.get(), '200 answer 0');
+  assert.equal(await client.get(), '200 answer 2');
+  assert.equal(server.connections(), 2);
+});
+
+test('a server that closes every new connection is an error at once', async () => {
+  await using server = await serve(socket => socket.destroy());
+  using client = openClient(server.origin);
+  await assert.rejects(client.get(), { code: 'unavailable', message: /cannot be reached/ });
+  assert.equal(server.asked(), 1);
+});
+
+for (const [what, answer] of [
+  ['that its server will close', ok('body', 'Connection: Close\r\n')],
+  ['of HTTP/1.0', ok('body').replace('1.1', '1.0')],
+  ['on which more came than the answer', `${ok('body')}HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfake`],
+] as const) {
+  test(`a connection ${what} is not asked again`, async () => {
+    await using server = await serve(socket => socket.write(answer));
+    using client = openClient(server.origin);
+    assert.equal(await client.get(), '200 body');
+    assert.equal(await client.get(), '200 body');
+    assert.equal(server.connections(), 2);
+  });
+}
+
+test('what a server sends unasked is no answer to the next question', async () => {
+  const forged = Promise.withResolvers<void>();
+  await using server = await serve((socket, question) => {
+    socket.write(ok(`answer ${question}`));
+    if (question === 0) setTimeout(() => socket.write(ok('forged'), () => forged.resolve()), 20);
+  });
+  using client = openClient(server.origin);
+  assert.equal(await client.get(), '200 answer 0');
+  await forged.promise;
+  await new Promise(resolve => setTimeout(resolve, 60));
+  assert.equal(await client.get(), '200 answer 1');
+});
+
+test('a connection that broke while it was free is not asked, not even before its end is known', async () => {
+  const asked: Socket[] = [];
+  await using server = await serve((socket, question) => {
+    asked.push(socket);
+    if (question === 0) setTimeout(() => socket.write(ok('first')), 20);
+    // In one turn: what nobody asked for on the free one, and the answer on the other.
+    if (question === 1)
+      setTimeout(() => {
+        asked[0]?.write('HTTP/1.1 200 OK\r\n');
+        socket.write(ok('second'));
+      }, 60);
+    if (question > 1) socket.write(ok('later'));
+  });
+  using client = openClient(server.origin);
+  const [first, second] = [client.get(), client.get()];
+  assert.equal(await first, '200 first');
+  assert.equal(await second, '200 second');
+  assert.deepEqual(await Promise.all([client.get(), client.get()]), ['200 later', '200 later']);
+});
+
+test('a server that does not answer plainly is asked another way, and for a while that way only', async () => {
+  await using server = await serve(socket => socket.write('HTTP/1.1 200 OK\r\n\r\nuntil the end'));
+  using client = openClient(server.origin);
+  for (let round = 1; round <= 3; round++) {
+    assert.equal(await client.get(), '418 ');
+    assert.equal(client.others, round);
+  }
+  assert.equal(server.asked(), 1);
+});
+
+test('connections are shared only where servers prove themselves in the same way', async () => {
+  await using server = await serve(socket => socket.write(ok('body')));
+  using client = openClient(server.origin);
+  await client.get();
+  await client.get('/', { trust: blindTrust });
+  assert.equal(server.connections(), 2);
+});
+
+test('silence on a connection that is used again is a stall, not a reason to ask once more', async () => {
+  await using server = await serve((socket, question) => {
+    if (question === 0) socket.write(ok('body'));
+  });
+  using client = openClient(server.origin, 100);
+  await client.get();
+  await assert.rejects(client.get(), Stall);
+  assert.equal(server.asked(), 2);
+});
+
+test('what came while the thread was held up is read before its server is called silent', async () => {
+  let last: Socket | undefined;
+  await using server = await serve(socket => {
+    last = socket;
+    socket.write('HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nheld');
+  });
+  using bulk = openBulk(openTls(), 100);
+  const came: string[] = [];
+  const take = (chunk: Uint8Array): void => {
+    came.push(Buffer.from(chunk).toString());
+    if (came.length > 1) return;
+    last?.write(' up.');
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+  };
+  const request = { url: new URL(server.origin), headers: {}, trust: plainTrust, connectMs: 1_000 };
+  const head = await bulk.send(request, () => take, AbortSignal.timeout(5_000));
+  assert.equal(head?.status, 200);
+  assert.equal(came.join(''), 'held up.');
+});
+
+test('after the end nobody is asked', async () => {
+  await using server = await serve(socket => socket.write(ok('body')));
+  const client = openClient(server.origin);
+  await client.get();
+  client[Symbol.dispose]();
+  await assert.rejects(client.get(), { code: 'cancelled' });
+  assert.equal(server.asked(), 1);
+});
+
+test('a header that cannot be sent fails its question alone', async () => {
+  await using server = await serve(socket => socket.write(ok('body')));
+  using client = openClient(server.origin);
+  await client.get();
+  await assert.rejects(client.get('/', { headers: { authorization: 'a\r\nb: c' } }), /authorization/);
+  assert.equal(await client.get(), '200 body');
+  assert.equal(server.connections(), 1);
+});
+
+test('who needs time is given it: no more is read meanwhile, and it is no stall', async () => {
+  const size = 16 * 1024 * 1024;
+  await using server = await serve(socket => {
+    socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${size}\r\n\r\n`);
+    socket.write(Buffer.alloc(size));
+  });
+  using bulk = openBulk(openTls(), 50);
+  for (let round = 0; round < 2; round++) {
+    const ready = Promise.withResolvers<void>();
+    let [taken, isReady] = [0, false];
+    const take = (chunk: Uint8Array): Promise<void> | undefined => {
+      taken += chunk.length;
+      return isReady ? undefined : ready.promise;
+    };
+    const request = {
+      method: 'GET',
+      url: new URL(server.origin),
+      headers: {},
+      insecure: true,
+      trust: plainTrust,
+      connectMs: 1_000,
+      line: undefined,
+    } as const;
+    const sent = bulk.send(request, () => take, AbortSignal.timeout(5_000));
+    await new Promise(resolve => setTimeout(resolve, 200));
+    assert.ok(taken > 0 && taken < 1024 * 1024, `${taken} bytes were read meanwhile`);
+    isReady = true;
+    ready.resolve();
+    assert.equal((await sent)?.status, 200);
+    assert.equal(taken, size);
+  }
+  assert.equal(server.connections(), 1);
+});

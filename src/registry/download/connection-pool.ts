@@ -1,0 +1,76 @@
+import { ArtifactError } from '../../util/error.ts';
+import { anyRate, type Head, type LeastRate } from '../http/request.ts';
+import type { Tls } from '../http/tls.ts';
+import { type Choose, openWire, type PlainRequest, type Wire } from './connection.ts';
+
+/** What is received before the receiver takes it. */
+const bufferBytes = 256 * 1024;
+
+/** GETs of blobs over wires of our own. Disposing it closes them, and no other is opened. */
+export type Bulk = Disposable & {
+  /** As PlainSend. @throws `cancelled` once it is disposed. */
+  send(request: PlainRequest, choose: Choose, signal: AbortSignal): Promise<Head | undefined>;
+};
+
+/**
+ * GETs that are read into one buffer again and again, over connections that are used again. Plain is a body of known
+ * length.
+ *
+ * Why not undici alone: its parser takes a new Buffer for each 64 KiB (16 KiB under TLS), and collecting those is what
+ * a large download costs in Node. 1 GiB from loopback into a sink that hashes and writes, CPU seconds (user + system,
+ * median of five, side by side) and peak RSS of the bare process, of which Node and undici are 69 MB:
+ *
+ *     plain HTTP   this 1.3 s, 82 MB   undici 2.2 s, 155 MB   oras 1.6 s
+ *     TLS          this 1.8 s, 90 MB   undici 2.7 s, 155 MB   oras 2.2 s
+ *
+ * Wall time on two quiet cores was 1.6 s against 1.9 s of oras, with TLS 2.2 s against 3.3 s.
+ */
+export function openBulk(tls: Tls, stallMs: number, leastRate: LeastRate = anyRate): Bulk {
+  const buffer = Buffer.allocUnsafeSlow(bufferBytes);
+  const open = new Set<Wire>();
+  let closed = false;
+  /** Those that are free, by server and trust; the one that was used last is asked next. */
+  const idle = new Map<string, Wire[]>();
+
+  function connect(key: string, request: PlainRequest): Wire {
+    const onEnd = () => {
+      open.delete(wire);
+      const others = idle.get(key)?.filter(other => other !== wire) ?? [];
+      if (others.length > 0) idle.set(key, others);
+      else idle.delete(key);
+    };
+    const wire = openWire(request, { tls, stallMs, leastRate, buffer, onEnd });
+    open.add(wire);
+    return wire;
+  }
+
+  function release(key: string, wire: Wire): void {
+    if (!wire.free()) return;
+    const others = idle.get(key);
+    if (others === undefined) idle.set(key, [wire]);
+    else others.push(wire);
+  }
+
+  return {
+    async send(request, choose, signal) {
+      const { url, trust, fence } = request;
+      // A connection that was opened by configuration is not for who was only sent there.
+      const key = [url.origin, trust.insecure, trust.id, fence ?? 'open'].join(' ');
+      for (;;) {
+        if (closed) throw new ArtifactError('cancelled', 'the connections to registries are closed');
+        let used = idle.get(key)?.pop();
+        while (used?.free() === false) used = idle.get(key)?.pop();
+        const wire = used ?? connect(key, request);
+        const outcome = await wire.get(request, choose, signal).finally(() => release(key, wire));
+        if (outcome.kind === 'answered') return outcome.head;
+        if (outcome.kind === 'other') return undefined;
+        // A server may close a connection just when it is asked again: that says nothing of the next one.
+        if (used === undefined) throw outcome.failure;
+      }
+    },
+    [Symbol.dispose]() {
+      closed = true;
+      for (const wire of open) wire.close();
+    },
+  };
+}

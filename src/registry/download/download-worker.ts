@@ -1,0 +1,122 @@
+import { ArtifactError } from '../../util/error.ts';
+import type { FileShare } from '../../util/growing-file.ts';
+import { answerQuestions, type Means } from '../../util/thread.ts';
+import { type Bulk, openBulk } from './connection-pool.ts';
+import { type FileFill, openFileFill } from './file-writer.ts';
+import { openGate } from './gate.ts';
+import { type Head, passOver } from '../http/request.ts';
+import { type LineAnswer, type LineQuestion, type RequestShare, toFailure } from './worker-protocol.ts';
+import { openTls } from '../http/tls.ts';
+
+type Call = {
+  readonly gate: ReturnType<typeof openGate>;
+  readonly end: Promise<LineAnswer>;
+  readonly leave: () => void;
+};
+
+/** Bytes of a body that goes into no file: more than any page with an error or a redirect is read of. */
+const restBytes = 128 * 1024;
+
+const done: LineAnswer = { kind: 'done' };
+const ended: LineAnswer = { kind: 'ended' };
+const otherwise: LineAnswer = { kind: 'otherwise' };
+
+let bulk: Bulk | undefined;
+const fills = new Map<number, FileFill>();
+const calls = new Map<number, Call>();
+
+async function answer(question: LineQuestion, { signal }: Means): Promise<LineAnswer> {
+  switch (question.kind) {
+    case 'open':
+      bulk = openBulk(openTls(), question.stallMs, question.leastRate);
+      signal.addEventListener('abort', () => bulk?.[Symbol.dispose]());
+      return done;
+    case 'hash':
+      return { kind: 'hash', hex: fillOf(question.line, question.file).hashOn() };
+    case 'get':
+      return await get(question.call, question.request);
+    case 'pour':
+      return await pour(callOf(question.call), fillOf(question.line, question.file), question);
+    case 'rest':
+      return await readRest(callOf(question.call));
+    case 'leave':
+      await leave(question.call);
+      return done;
+    case 'close':
+      fills.delete(question.line);
+      return done;
+  }
+}
+
+async function get(id: number, request: RequestShare): Promise<LineAnswer> {
+  if (bulk === undefined) throw new Error('the line is not open');
+  const controller = new AbortController();
+  const arrived = Promise.withResolvers<LineAnswer>();
+  const gate = openGate();
+  const accept = ({ status, headers }: Head) => {
+    arrived.resolve({ kind: 'head', head: { status, headers } });
+    return gate.receive;
+  };
+  const end = bulk
+    .send({ ...request, url: new URL(request.url) }, accept, controller.signal)
+    .then(answered => (answered === undefined ? otherwise : ended), toAnswer);
+  calls.set(id, { gate, end, leave: () => controller.abort() });
+  end.catch(() => {}); // it is for whoever asks next
+  return await Promise.race([arrived.promise, end]);
+}
+
+/** @throws what is no failure of the connection. */
+function toAnswer(thrown: unknown): LineAnswer {
+  if (thrown instanceof ArtifactError) return { kind: 'failed', failure: toFailure(thrown) };
+  throw thrown;
+}
+
+async function pour(
+  { gate, end, leave }: Call,
+  fill: FileFill,
+  { past, hashes }: { readonly past: number; readonly hashes: boolean },
+): Promise<LineAnswer> {
+  try {
+    gate.open(passOver(past, piece => fill.append(piece, hashes)));
+  } catch (thrown) {
+    leave();
+    await end.catch(() => {});
+    throw thrown;
+  }
+  return await end;
+}
+
+async function readRest({ gate, end, leave }: Call): Promise<LineAnswer> {
+  // One buffer, however small the pieces are that it is sent in.
+  const rest = new Uint8Array(restBytes);
+  let length = 0;
+  gate.open(piece => {
+    const part = piece.subarray(0, restBytes - length);
+    rest.set(part, length);
+    length += part.length;
+    if (length === restBytes) leave();
+  });
+  const answer = await end;
+  return answer === ended || length === restBytes ? { kind: 'ended', rest: rest.slice(0, length) } : answer;
+}
+
+async function leave(id: number): Promise<void> {
+  const call = calls.get(id);
+  calls.delete(id);
+  call?.leave();
+  await call?.end.catch(() => {});
+}
+
+function callOf(id: number): Call {
+  const call = calls.get(id);
+  if (call === undefined) throw new Error('there is no such call');
+  return call;
+}
+
+function fillOf(line: number, file: FileShare): FileFill {
+  const fill = fills.get(line) ?? openFileFill(file);
+  fills.set(line, fill);
+  return fill;
+}
+
+answerQuestions(answer);

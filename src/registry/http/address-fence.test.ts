@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/faulty-registry.ts';
+import { anonymous, openTestClient } from '../../../test/support/registry-client.ts';
+import { openBulk } from '../download/connection-pool.ts';
+import { fenceIn, toFence } from './address-fence.ts';
+import type { HopRequest, Send } from './request.ts';
+import { openPool } from './undici-transport.ts';
+import { noProxies } from './proxies.ts';
+import { openTls } from './tls.ts';
+import { plainTrust } from './tls-trust.ts';
+
+const { signal } = new AbortController();
+const hop = (url: string, fence: string): HopRequest => ({
+  method: 'GET',
+  url: new URL(url),
+  headers: {},
+  insecure: true,
+  trust: plainTrust,
+  connectMs: 1000,
+  line: undefined,
+  fence,
+});
+const reached: Send = async () => ({ status: 200, headers: {} });
+const go = async (url: string, home: string, named: readonly string[] = []): Promise<number> => {
+  const send = fenceIn(reached, host => named.includes(host));
+  return (await send(hop(url, toFence(home)), () => () => {}, signal)).status;
+};
+
+describe('a server may not send this node', () => {
+  for (const host of [
+    '127.0.0.1',
+    '127.9.8.7',
+    '0.0.0.0',
+    '2130706433',
+    '0x7f.1',
+    '0177.0.0.1',
+    '[::1]',
+    '[::]',
+    '[::ffff:127.0.0.1]',
+    '[::ffff:a9fe:a9fe]',
+    '169.254.169.254',
+    '169.254.0.1',
+    '[fe80::1]',
+    '[fe80::a9fe:a9fe]',
+    '169.254.169.254.',
+    '[fd00:ec2::254]',
+    '[fd00:ec2::23]',
+    '[fd20:ce::254]',
+    '[fd00:42::42]',
+    '[::127.0.0.1]',
+    '[::ffff:0:a9fe:a9fe]',
+    '[64:ff9b:1::a9fe:a9fe]',
+    '[64:ff9b::a9fe:a9fe]',
+    '[64:ff9b::7f00:1]',
+    '[2002:a9fe:a9fe::1]',
+    '100.100.100.200',
+    '168.63.129.16',
+    '192.0.0.192',
+  ]) {
+    test(`to ${host}`, async () => {
+      await assert.rejects(go(`http://${host}/latest/meta-data/`, 'registry.example'), {
+        code: 'denied',
+        message: /an address of the node itself, its link or a metadata service; that is refused/,
+      });
+    });
+  }
+});
+
+describe('a server may send this node', () => {
+  for (const [what, url, home, named] of [
+    ['to an address of the cluster', 'http://10.0.0.7:9000/x', 'registry.example', []],
+    ['to a public address', 'https://[2606:4700::1]/x', 'registry.example', []],
+    ['to a public address by NAT64', 'https://[64:ff9b::808:808]/x', 'registry.example', []],
+    ['to a private address of IPv6', 'https://[fd00:7::1]/x', 'registry.example', []],
+    ['to another port of loopback, where it is itself', 'http://127.0.0.1:9000/x', '127.0.0.1', []],
+    ['from localhost to loopback', 'http://127.0.0.1:9000/x', 'localhost', []],
+    ['from [::1] to 127.0.0.1', 'http://127.0.0.1:9000/x', '[::1]', []],
+    ['to its own link-local address', 'http://169.254.7.7:9000/x', '169.254.7.7', []],
+    ['to what configuration names', 'http://169.254.7.7:9000/x', 'registry.example', ['169.254.7.7:9000']],
+  ] as const) {
+    test(what, async () => assert.equal(await go(url, home, named), 200));
+  }
+
+  for (const [what, url, home, named] of [
+    ['from loopback to a metadata service', 'http://169.254.169.254/', '127.0.0.1', []],
+    ['from one link-local address to another', 'http://169.254.169.254/', '169.254.7.7', []],
+    ['from a name that only looks like localhost', 'http://127.0.0.1/', 'localhost.example', []],
+    ['to another port of what configuration names', 'http://127.0.0.1:22/', 'r.example', ['127.0.0.1:80']],
+  ] as const) {
+    test(`but not ${what}`, async () => {
+      await assert.rejects(go(url, home, named), { code: 'denied' });
+    });
+  }
+});
+
+describe('a name counts by the addresses that it has when it is connected to', () => {
+  let port = 0;
+  let connections = 0;
+  const server = createServer((_, response) => response.end('x'));
+  before(async () => {
+    server.on('connection', () => connections++);
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+    ({ port } = server.address() as AddressInfo);
+  });
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  for (const by of ['pool', 'bulk'] as const) {
+    test(`by the ${by}`, async () => {
+      const tls = openTls();
+      await using pool = openPool({ tls, proxies: noProxies, trust: () => plainTrust, stallMs: 1000 });
+      using bulk = openBulk(tls, 1000);
+      const get = async (fence: string) =>
+        by === 'pool'
+          ? await pool.send(hop(`http://localhost:${port}/`, fence), () => () => {}, signal)
+          : await bulk.send(hop(`http://localhost:${port}/`, fence), () => () => {}, signal);
+      const before = connections;
+      await assert.rejects(get(''), { code: 'denied', message: /sends this node to localhost, which is at/ });
+      assert.equal(connections, before);
+      assert.equal((await get('127.0.0.1'))?.status, 200);
+      // The connection that is open is not for who may not open one.
+      await assert.rejects(get(''), { code: 'denied' });
+    });
+  }
+});
+
+describe('a hostile registry', () => {
+  let registry: FaultyRegistry;
+  before(async () => {
+    registry = await openFaultyRegistry();
+  });
+  after(() => registry[Symbol.asyncDispose]());
+  const resolve = async () => {
+    await using client = openTestClient();
+    await client.resolve({ registry: registry.host, path: 'team/model', tag: 'v1' }, anonymous, signal);
+  };
+
+  test('that redirects to a metadata service is refused, at once', async () => {
+    registry.fault(() => ({ kind: 'redirect', to: 'http://169.254.169.254/latest/meta-data/' }));
+    await assert.rejects(resolve(), { code: 'denied', message: /sends this node to 169\.254\.169\.254/ });
+  });
+
+  test('that names a metadata service for tokens is refused', async () => {
+    const headers = { 'www-authenticate': 'Bearer realm="https://169.254.169.254/token"' };
+    registry.fault(() => ({
+      kind: 'raw',
+      text: `HTTP/1.1 401 Unauthorized\r\nwww-authenticate: ${headers['www-authenticate']}\r\ncontent-length: 0\r\n\r\n`,
+    }));
+    await assert.rejects(resolve(), { code: 'denied', message: /sends this node to 169\.254\.169\.254/ });
+  });
+});

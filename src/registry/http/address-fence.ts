@@ -1,0 +1,99 @@
+import { type LookupAddress, lookup as resolve } from 'node:dns';
+import { BlockList, isIP, type LookupFunction } from 'node:net';
+import { ArtifactError } from '../../util/error.ts';
+import type { Fence, Send } from './request.ts';
+
+/** IPv4-compatible, IPv4-translated, and NAT64 with the well-known and the local prefix (RFC 4291, 2765, 6052, 8215). */
+const embedding = ['::', '::ffff:0:', '64:ff9b::', '64:ff9b:1::'];
+
+const loopback = ['127.0.0.0/8', '0.0.0.0/8'];
+const others = ['169.254.0.0/16', '100.100.100.200/32', '168.63.129.16/32', '192.0.0.192/32'];
+/** Metadata services of AWS (those of pods and of nodes), Google and Scaleway. */
+const others6 = ['fe80::/10', 'fd00:ec2::/32', 'fd20:ce::254/128', 'fd00:42::42/128'];
+
+const loopbacks = listOf([...loopback, '::1/128', '::/128']);
+const locals = listOf([...loopback, ...others, '::1/128', '::/128', ...others6]);
+
+/** The fence for what a host names. Its own word on what it is called counts for nothing: only addresses, and `localhost`. */
+export function toFence(hostname: string): Fence {
+  const host = unbracketed(hostname);
+  return host === 'localhost' || isLocal(host) ? host : '';
+}
+
+/** Stops what is fenced and leads to a local address. `isNamed`: whether the node's configuration names a host[:port]. */
+export function fenceIn(send: Send, isNamed: (host: string) => boolean): Send {
+  return async (request, accept, signal) => {
+    const { fence, ...open } = request;
+    if (fence === undefined) return await send(request, accept, signal);
+    if (isNamed(request.url.host)) return await send(open, accept, signal);
+    const host = unbracketed(request.url.hostname);
+    if (isIP(host) !== 0) verify([host], host, fence);
+    return await send(request, accept, signal);
+  };
+}
+
+/** Resolves names for connections that are fenced. */
+export function lookupWithin(fence: Fence): LookupFunction {
+  return (hostname, options, callback) => {
+    resolve(hostname, { ...options, all: true }, (failure, found) => {
+      if (failure !== null) return callback(failure, '');
+      let left: readonly LookupAddress[];
+      try {
+        const allowed = verify(
+          found.map(({ address }) => address),
+          hostname,
+          fence,
+        );
+        left = found.filter(({ address }) => allowed.includes(address));
+      } catch (thrown) {
+        return callback(thrown as Error, '');
+      }
+      const [first] = left;
+      if (options.all === true) callback(null, [...left]);
+      else callback(null, first?.address ?? '', first?.family);
+    });
+  };
+}
+
+/** Those that may be connected to. @throws ArtifactError `denied` if there is none left. */
+function verify(addresses: readonly string[], hostname: string, fence: Fence): readonly string[] {
+  const left = addresses.filter(address => !isLocal(address) || isWithin(address, fence));
+  if (left.length > 0 || addresses.length === 0) return left;
+  throw new ArtifactError(
+    'denied',
+    `a server sends this node to ${hostname}, which is at ${addresses.join(', ')}: an address of the node itself, its link or a metadata service; that is refused; if it is meant, name that host and its port in registries.conf or hosts.toml`,
+  );
+}
+
+/** All of loopback is one host. */
+function isWithin(address: string, fence: Fence): boolean {
+  return address === fence || (isIn(loopbacks, address) && (fence === 'localhost' || isIn(loopbacks, fence)));
+}
+
+function isLocal(address: string): boolean {
+  return isIn(locals, address);
+}
+
+function isIn(list: BlockList, address: string): boolean {
+  const family = isIP(address);
+  return family !== 0 && list.check(address, family === 4 ? 'ipv4' : 'ipv6');
+}
+
+function unbracketed(hostname: string): string {
+  return hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+}
+
+/** With the IPv6 addresses that stand for those of IPv4, 6to4 among them. BlockList itself knows those that are mapped. */
+function listOf(subnets: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const subnet of subnets) {
+    const [address = '', bits = ''] = subnet.split('/');
+    list.addSubnet(address, Number(bits), isIP(address) === 4 ? 'ipv4' : 'ipv6');
+    if (isIP(address) !== 4) continue;
+    const hex = address.split('.').map(part => Number(part).toString(16).padStart(2, '0'));
+    const [high, low] = [hex.slice(0, 2).join(''), hex.slice(2).join('')];
+    for (const prefix of embedding) list.addSubnet(`${prefix}${high}:${low}`, 96 + Number(bits), 'ipv6');
+    list.addSubnet(`2002:${high}:${low}::`, 16 + Number(bits), 'ipv6');
+  }
+  return list;
+}

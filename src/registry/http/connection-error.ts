@@ -1,0 +1,69 @@
+import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { Passing, Stall, Unreachable } from './retry.ts';
+
+/** Node's and OpenSSL's names for a certificate that does not prove who the server is. */
+const certificate =
+  /^(?:CERT_|CRL_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED)/;
+/** OpenSSL's for an alert of the server about a certificate of ours, or the lack of one. */
+const clientCertificate =
+  /_ALERT_(?:HANDSHAKE_FAILURE|UNKNOWN_CA|ACCESS_DENIED|(?:\w+_)?CERTIFICATE(?:_\w+)?)$/;
+const stalled = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
+
+/** What a failed connection means: for this program, an ArtifactError; a Passing one if another try may go well. */
+export function toOutage(thrown: unknown, url: URL, answered: boolean): ArtifactError {
+  if (thrown instanceof ArtifactError) return thrown;
+  const errno = errnoOf(thrown) ?? '';
+  const why = reasonOf(thrown);
+  if (stalled.has(errno)) return stall(url);
+  // A broken record of TLS too: what ends an answer says nothing of who the server is, nor of what it speaks.
+  if (answered) {
+    return new Passing('unavailable', `the connection to ${url.host} ended in mid-answer (${why})`, thrown);
+  }
+  if (certificate.test(errno)) {
+    return new ArtifactError(
+      'unavailable',
+      `the certificate of ${url.host} cannot be verified (${why}); add its CA with --ca-file, or mark the registry insecure in registries.conf`,
+      thrown,
+    );
+  }
+  if (clientCertificate.test(errno)) {
+    return new ArtifactError(
+      'unavailable',
+      `${url.host} does not let this node in (${errno}); it may want a client certificate, which --certs-dir can give it`,
+      thrown,
+    );
+  }
+  if (errno === 'EPROTO' || errno.startsWith('ERR_SSL_')) {
+    return new ArtifactError(
+      'unavailable',
+      `${url.host} does not speak TLS correctly (${errno}); if it serves plain HTTP, mark the registry insecure in registries.conf`,
+      thrown,
+    );
+  }
+  if (errno === 'ENOTFOUND') {
+    return new ArtifactError(
+      'unavailable',
+      `${url.host} cannot be found: no such name in DNS; check its spelling, and the node's resolver`,
+      thrown,
+    );
+  }
+  return new Unreachable('unavailable', `${url.host} cannot be reached (${why})`, thrown);
+}
+
+/** No byte for too long. */
+export function stall(url: URL): Stall {
+  return new Stall('unavailable', `${url.host} stopped sending and left the connection open`);
+}
+
+/** The caller went away. */
+export function cancelled(signal: AbortSignal): ArtifactError {
+  return new ArtifactError('cancelled', 'the call was cancelled', signal.reason);
+}
+
+/** One reason: connecting to several addresses fails with as many. OpenSSL's own words name its source files. */
+function reasonOf(thrown: unknown): string {
+  if (thrown instanceof AggregateError && thrown.errors.length > 0) return reasonOf(thrown.errors[0]);
+  const errno = errnoOf(thrown);
+  if (errno?.startsWith('ERR_SSL_')) return errno;
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { alice, identity } from '../../../test/support/guarded-registry.ts';
+import { nobody } from '../../../test/support/registry-client.ts';
+import { formatComplaint, shownBy } from './error-body.ts';
+
+const complain = (code: unknown, message?: unknown, shown: readonly string[] = []) =>
+  formatComplaint(Buffer.from(JSON.stringify({ errors: [{ code, message }] })), shown);
+
+test('code and message of the first error are quoted', () => {
+  assert.equal(complain('MANIFEST_UNKNOWN', 'manifest unknown'), ' (MANIFEST_UNKNOWN: manifest unknown)');
+  assert.equal(complain('DENIED'), ' (DENIED)');
+});
+
+test('what is no error of the distribution API is not quoted', () => {
+  for (const body of [
+    '<html>secret</html>',
+    '{"errors":[]}',
+    '{"errors":"x"}',
+    'null',
+    '{"message":"secret"}',
+  ]) {
+    assert.equal(formatComplaint(Buffer.from(body), []), '');
+  }
+  assert.equal(complain('no code', 'x'), '');
+});
+
+test('what repeats something that its server was shown is not quoted', () => {
+  const pair = Buffer.from('alice:pass:wörd').toString('base64');
+  const shown = [
+    ...shownBy(alice, { authorization: `Basic ${pair}` }),
+    ...shownBy(identity, { authorization: 'Bearer a.b.c', 'x-key': 'from-hosts-toml' }),
+  ];
+  for (const text of ['pass:wörd', 'alice:pass:wörd', pair, `Basic ${pair}`, encodeURIComponent('pass:wörd')])
+    assert.equal(complain('DENIED', `you are ${text}!`, shown), '', text);
+  for (const text of ['refresh-me', 'Bearer a.b.c', 'from-hosts-toml', `${'.'.repeat(250)}refresh-me`])
+    assert.equal(complain('DENIED', `you are ${text}!`, shown), '', text);
+  assert.equal(complain('DENIED', 'you are alice', shown), ' (DENIED: you are alice)');
+  assert.deepEqual(shownBy(nobody, {}), []);
+});
+
+test('control characters, terminal escapes and changes of direction are taken out', () => {
+  assert.equal(complain('DENIED', 'a\x1b[31m\r\nb\u202ec\u0085d'), ' (DENIED: a [31m b c d)');
+});
+
+test('no more than 256 bytes are quoted, and only whole characters', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'grapheme', minLength: 0, maxLength: 400 }), message => {
+      const quoted = complain('DENIED', message);
+      assert.ok(Buffer.byteLength(quoted) <= 256 + ' ()'.length);
+      assert.ok(quoted.isWellFormed());
+      assert.doesNotMatch(quoted, /\p{C}/u);
+    }),
+  );
+});

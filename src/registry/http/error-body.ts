@@ -1,0 +1,49 @@
+import type { Credential } from '../../oci/credential.ts';
+import { parseJson } from '../../util/json.ts';
+
+const maxBytes = 256;
+/** Shorter texts are in every message. */
+const shortest = 4;
+
+/**
+ * What an error body of the OCI distribution API says: ` (CODE: message)` of its first error, without control
+ * characters, 256 bytes at most; empty for anything that is not such a body, and for one that repeats something of
+ * `shown`. A server's text is quoted only so.
+ */
+export function formatComplaint(body: Uint8Array, shown: readonly string[]): string {
+  let parsed: unknown;
+  try {
+    parsed = parseJson(body);
+  } catch {
+    return '';
+  }
+  const errors = property(parsed, 'errors');
+  const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
+  const code = property(first, 'code');
+  const message = property(first, 'message');
+  if (typeof code !== 'string' || !/^[A-Z][A-Z0-9_]{0,63}$/.test(code)) return '';
+  const text = typeof message === 'string' && message !== '' ? `${code}: ${message}` : code;
+  return shown.some(secret => text.includes(secret)) ? '' : ` (${cut(text.replace(/\p{C}+/gu, ' '))})`;
+}
+
+/** What a server that was asked with these headers could say again: their values, and the secret behind them. */
+export function shownBy(
+  credential: Credential,
+  headers: Readonly<Record<string, string | undefined>>,
+): readonly string[] {
+  const secret =
+    'password' in credential ? credential.password : 'token' in credential ? credential.token : '';
+  // Without the scheme of a credential, and without the padding of base64.
+  const sent = Object.values(headers).map(value => value?.replace(/^\w+ |=+$/g, '') ?? '');
+  return [secret, encodeURIComponent(secret), ...sent].filter(text => text.length >= shortest);
+}
+
+/** Whole characters of a text that fit. */
+function cut(text: string): string {
+  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(maxBytes));
+  return text.slice(0, read);
+}
+
+function property(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
+}

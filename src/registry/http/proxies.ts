@@ -1,0 +1,103 @@
+import { BlockList, isIP } from 'node:net';
+import { ArtifactError } from '../../util/error.ts';
+
+/** A proxy. `authorization` is the value of Proxy-Authorization, from the user name and password of its URL; secret. */
+export type Proxy = { readonly url: URL; readonly authorization?: string };
+
+/** Which proxy an address is reached through; undefined for none. */
+export type Proxies = { find(url: URL): Proxy | undefined };
+
+/**
+ * HTTPS_PROXY, HTTP_PROXY and NO_PROXY of an environment, or the same in lower case, as Go's programs read them (and so
+ * container runtimes): no proxy for localhost and loopback; NO_PROXY is a list of `*`, `name` (and what is below it),
+ * `.name` or `*.name` (only what is below it), addresses and CIDRs, each with `:port` if need be.
+ *
+ * @throws ArtifactError `invalid` for what is no http or https address, without quoting a password.
+ */
+export function parseProxies(environment: Readonly<Record<string, string | undefined>>): Proxies {
+  const read = (name: string): string | undefined =>
+    environment[name] || environment[name.toLowerCase()] || undefined;
+  const http = toProxy('HTTP_PROXY', read('HTTP_PROXY'));
+  const https = toProxy('HTTPS_PROXY', read('HTTPS_PROXY'));
+  if (http === undefined && https === undefined) return noProxies;
+  const direct = [...(read('NO_PROXY') ?? '').split(','), 'localhost', '127.0.0.0/8', '::1/128'].map(
+    toExemption,
+  );
+  return {
+    find(url) {
+      const proxy = url.protocol === 'https:' ? https : http;
+      if (proxy === undefined) return undefined;
+      const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+      const port = url.port || (url.protocol === 'https:' ? '443' : '80');
+      return direct.some(exempts => exempts(host, port)) ? undefined : proxy;
+    },
+  };
+}
+
+export const noProxies: Proxies = { find: () => undefined };
+
+function toProxy(name: string, text: string | undefined): Proxy | undefined {
+  if (text === undefined) return undefined;
+  const url = URL.parse(text.includes('://') ? text : `http://${text}`);
+  if (/^socks\w*:/i.test(text)) {
+    throw new ArtifactError(
+      'invalid',
+      `${name} names a SOCKS proxy, which this program does not speak to; name one that speaks HTTP: http://host:port`,
+    );
+  }
+  if (url === null || !['http:', 'https:'].includes(url.protocol) || url.hostname === '') {
+    throw new ArtifactError('invalid', `${name} is not the address of a proxy: must be http://host:port`);
+  }
+  const { username, password } = url;
+  url.username = '';
+  url.password = '';
+  if (username === '' && password === '') return { url };
+  const pair = `${decode(username)}:${decode(password)}`;
+  return { url, authorization: `Basic ${Buffer.from(pair).toString('base64')}` };
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+type Exempts = (host: string, port: string) => boolean;
+
+function toExemption(entry: string): Exempts {
+  const text = entry.trim().toLowerCase();
+  if (text === '') return () => false;
+  if (text === '*') return () => true;
+  const subnet = toSubnet(text);
+  if (subnet !== undefined) return host => isIP(host) !== 0 && subnet.check(host, familyOf(host));
+  const [, bracketed, plain = '', port] =
+    /^(?:\[([^\]]*)\]|(.*?))(?::(\d+))?$/.exec(isIP(text) === 6 ? `[${text}]` : text) ?? [];
+  const name = (bracketed ?? plain).replace(/^\*(?=\.)/, '');
+  return (host, asked) => {
+    if (port !== undefined && port !== asked) return false;
+    if (isIP(name) !== 0) return sameAddress(name, host);
+    return name.startsWith('.') ? host.endsWith(name) : host === name || host.endsWith(`.${name}`);
+  };
+}
+
+function toSubnet(text: string): BlockList | undefined {
+  const [, address = '', bits = ''] = /^([0-9a-f.:]+)\/(\d{1,3})$/.exec(text) ?? [];
+  const family = isIP(address);
+  if (family === 0 || Number(bits) > (family === 4 ? 32 : 128)) return undefined;
+  const list = new BlockList();
+  list.addSubnet(address, Number(bits), familyOf(address));
+  return list;
+}
+
+function sameAddress(left: string, right: string): boolean {
+  if (isIP(right) === 0) return false;
+  const list = new BlockList();
+  list.addAddress(left, familyOf(left));
+  return list.check(right, familyOf(right));
+}
+
+function familyOf(address: string): 'ipv4' | 'ipv6' {
+  return isIP(address) === 6 ? 'ipv6' : 'ipv4';
+}

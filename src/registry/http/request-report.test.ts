@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { HopRequest, Send } from './request.ts';
+import { type RequestReport, reportRequests } from './request-report.ts';
+import { plainTrust } from './tls-trust.ts';
+
+const request: HopRequest = {
+  method: 'GET',
+  url: new URL('https://store.example/b/1?signature=secret'),
+  headers: { authorization: 'Bearer secret' },
+  insecure: false,
+  trust: plainTrust,
+  connectMs: 1,
+  line: undefined,
+};
+const never = new AbortController().signal;
+
+/** What is reported of one request, by a clock that goes on by 5 ms each time. */
+async function reportOf(send: Send): Promise<readonly RequestReport[]> {
+  const reports: RequestReport[] = [];
+  let now = 0;
+  const clock = { now: () => (now += 5) };
+  const purpose = { mirrorOf: 'registry.example', credential: 'auth file' };
+  const told = reportRequests(send, purpose, report => reports.push(report), clock);
+  await told(request, () => () => {}, never).catch(() => {});
+  return reports;
+}
+
+const seen = { method: 'GET', host: 'store.example', path: '/b/1', ms: 5 };
+const purpose = { mirrorOf: 'registry.example', credential: 'auth file' };
+
+test('an answer is reported with its status and size, and nothing secret', async () => {
+  const head = { status: 200, headers: { 'content-length': '7' } };
+  const reports = await reportOf(async (_, accept) => {
+    accept(head);
+    return head;
+  });
+  assert.deepEqual(reports, [{ ...seen, status: 200, bytes: 7, ...purpose }]);
+});
+
+test('a failure is reported with its reason, in mid-body with the status as well', async () => {
+  const silent = await reportOf(async () => {
+    throw new Error('no connection');
+  });
+  assert.deepEqual(silent, [{ ...seen, ...purpose, error: 'no connection' }]);
+  const cut = await reportOf(async (_, accept) => {
+    accept({ status: 206, headers: {} });
+    throw new Error('cut');
+  });
+  assert.deepEqual(cut, [{ ...seen, status: 206, ...purpose, error: 'cut' }]);
+});

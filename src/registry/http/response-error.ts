@@ -1,0 +1,56 @@
+import type { Credential } from '../../oci/credential.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { formatComplaint, shownBy } from './error-body.ts';
+import { Passing, parseRetryAfter } from './retry.ts';
+import type { Arrival } from './redirect.ts';
+
+/** What to do for a pod where a registry wants a credential. */
+const whereCredentials = 'name a pull secret in nodePublishSecretRef, or give the node one by --auth-file';
+
+/** What to do where a registry wants a credential and there is none; where there is one, `otherwise`. */
+export function adviceOf(credential: Credential, otherwise: string): string {
+  return credential.kind === 'anonymous' ? (credential.advice ?? whereCredentials) : otherwise;
+}
+
+/**
+ * What an answer that was not hoped for means. `subject` is what was asked for, `shown` the headers that were to be kept
+ * secret, `now` milliseconds since 1970. What a store that the registry redirected to says of rights is no word of the
+ * registry's: its addresses expire.
+ */
+export function toRefusal(
+  arrival: Arrival,
+  body: Uint8Array,
+  subject: string,
+  credential: Credential,
+  shown: Readonly<Record<string, string>>,
+  now: number,
+): ArtifactError {
+  const { status, url, home } = arrival;
+  const answer = `${url.host} answered ${status}${formatComplaint(body, shownBy(credential, shown))}`;
+  if (status === 408 || status === 429 || status >= 500 || (!home && status !== 404)) {
+    const afterMs = parseRetryAfter(arrival.headers['retry-after'], now);
+    return new Passing('unavailable', answer, undefined, afterMs);
+  }
+  switch (status) {
+    case 401:
+      return new ArtifactError(
+        'unauthenticated',
+        credential.kind === 'anonymous'
+          ? `${subject} needs a credential; asked as ${credential.source}: ${answer}; ${adviceOf(credential, '')}`
+          : `${subject}: the credential of ${credential.source} is not accepted: ${answer}; renew it there`,
+      );
+    case 403:
+      return new ArtifactError(
+        'denied',
+        `${subject} is refused; asked as ${credential.source}: ${answer}; ` +
+          adviceOf(credential, 'let that credential read the repository, or give another'),
+      );
+    case 404:
+      return new ArtifactError(
+        'not-found',
+        `${subject} does not exist: ${answer}; asked as ${credential.source}`,
+      );
+    default:
+      return new ArtifactError('unavailable', `${subject}: ${answer}, which is no answer to this request`);
+  }
+}

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ArtifactError } from '../../util/error.ts';
+import { type Clock, openPatience, Passing, parseRetryAfter, retry, Unreachable } from './retry.ts';
+
+/** A clock that only sleeping moves. */
+function fakeClock(random = 0.5): Clock & { readonly waits: number[] } {
+  const waits: number[] = [];
+  let now = 1_000_000;
+  return {
+    waits,
+    now: () => now,
+    random: () => random,
+    async sleep(ms) {
+      waits.push(ms);
+      now += ms;
+    },
+  };
+}
+
+const { signal } = new AbortController();
+const busy = (afterMs = 0) => new Passing('unavailable', 'reg answered 503', undefined, afterMs);
+
+test('waits double from 0.2 s and end after 30 s, with the failure, what it was about and how often', async () => {
+  const clock = fakeClock();
+  const failing = retry(
+    () => Promise.reject(busy()),
+    openPatience('reg/a:v1', clock, () => {}),
+    signal,
+  );
+  await assert.rejects(failing, {
+    code: 'unavailable',
+    message:
+      'reg/a:v1: reg answered 503; gave up after 9 tries in 30 s; check the host and the network path to it',
+  });
+  assert.deepEqual(clock.waits, [200, 400, 800, 1600, 3200, 6400, 12_800, 4600]);
+});
+
+test('each wait tells which try comes next, and of how many', async () => {
+  const told: (object | undefined)[] = [];
+  const patience = openPatience('x', fakeClock(), ({ tries }) => told.push(tries));
+  await retry(() => Promise.reject(busy()), patience, signal).catch(() => {});
+  assert.deepEqual(
+    told,
+    [2, 3, 4, 5, 6, 7, 8, 9].map(next => ({ next, most: 9 })),
+  );
+});
+
+test('at a prompt a host that cannot be reached is tried twice, and one that answers as often as ever', async () => {
+  for (const [failure, tries] of [
+    [new Unreachable('unavailable', 'reg cannot be reached'), 2],
+    [new Passing('unavailable', '3 of 9 bytes came', new Unreachable('unavailable', 'refused')), 2],
+    [busy(), 9],
+  ] as const) {
+    const told: (object | undefined)[] = [];
+    const patience = openPatience('reg/a:v1', fakeClock(), retry => told.push(retry.tries), true);
+    const failing = retry(() => Promise.reject(failure), patience, signal);
+    await assert.rejects(failing, { message: new RegExp(`gave up after ${tries} tries`) });
+    assert.deepEqual(told[0], { next: 2, most: tries });
+  }
+  const daemon = openPatience('reg/a:v1', fakeClock(), () => {});
+  const refused = () => Promise.reject(new Unreachable('unavailable', 'reg cannot be reached'));
+  await assert.rejects(retry(refused, daemon, signal), /gave up after 9 tries in 30 s/);
+});
+
+test('jitter is half to one and a half of the wait', async () => {
+  for (const [random, first] of [
+    [0, 100],
+    [0.999, 299.8],
+  ] as const) {
+    const clock = fakeClock(random);
+    await openPatience('x', clock, () => {}).wait(busy(), signal);
+    assert.equal(clock.waits[0], first);
+  }
+});
+
+test('a server may ask for a longer wait, but not for more than the patience there is', async () => {
+  const clock = fakeClock();
+  const patience = openPatience('x', clock, () => {});
+  await patience.wait(busy(5000), signal);
+  await patience.wait(busy(3_600_000), signal);
+  assert.deepEqual(clock.waits, [5000, 25_000]);
+});
+
+test('three tries are made however long they take', async () => {
+  const clock = fakeClock();
+  let tries = 0;
+  const slow = retry(
+    async () => {
+      tries += 1;
+      await clock.sleep(60_000, signal);
+      throw busy();
+    },
+    openPatience('x', clock, () => {}),
+    signal,
+  );
+  await assert.rejects(slow, /gave up after 3 tries in 180 s/);
+  assert.equal(tries, 3);
+});
+
+test('what does not pass is thrown at once', async () => {
+  const clock = fakeClock();
+  const failing = retry(
+    () => Promise.reject(new ArtifactError('denied', 'no')),
+    openPatience('x', clock, () => {}),
+    signal,
+  );
+  await assert.rejects(failing, { code: 'denied', message: 'no' });
+  assert.deepEqual(clock.waits, []);
+});
+
+test('Retry-After is read as seconds and as a date', () => {
+  const now = Date.parse('Wed, 21 Oct 2026 07:28:00 GMT');
+  assert.equal(parseRetryAfter('7', now), 7000);
+  assert.equal(parseRetryAfter('Wed, 21 Oct 2026 07:28:30 GMT', now), 30_000);
+  assert.equal(parseRetryAfter('Wed, 21 Oct 2026 07:27:00 GMT', now), 0);
+  assert.equal(parseRetryAfter('soon', now), 0);
+  const year = 365 * 24 * 3_600_000;
+  assert.equal(parseRetryAfter('9'.repeat(30), now), year);
+  assert.equal(parseRetryAfter('Wed, 21 Oct 9999 07:28:00 GMT', now), year);
+  assert.equal(parseRetryAfter('-1', now), 0);
+  assert.equal(parseRetryAfter(undefined, now), 0);
+});

@@ -1,0 +1,134 @@
+import { ArtifactError, type ErrorCode } from '../../util/error.ts';
+import { formatSeconds, type Retry } from '../../util/retry.ts';
+
+/** A failure that may pass, such as a cut or a 503. `afterMs` is what the server asked us to wait. */
+export class Passing extends ArtifactError {
+  readonly afterMs: number;
+
+  constructor(code: ErrorCode, message: string, cause?: unknown, afterMs = 0) {
+    super(code, message, cause);
+    this.afterMs = afterMs;
+  }
+}
+
+/** A server that sends nothing any more. */
+export class Stall extends Passing {}
+
+/** A host that was asked and answered nothing: it is down, does not listen, or closes what it does not understand. */
+export class Unreachable extends Passing {}
+
+function isUnreachable(thrown: unknown): boolean {
+  for (let error = thrown; error instanceof Error; error = error.cause) {
+    if (error instanceof Unreachable) return true;
+  }
+  return false;
+}
+
+/** Time and chance, replaced in tests. `now`: milliseconds since 1970; `random`: from 0 up to 1. */
+export type Clock = {
+  now(): number;
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  random(): number;
+};
+
+/** Told before each wait. */
+export type OnRetry = (retry: Retry) => void;
+
+const firstWaitMs = 200;
+const budgetMs = 30_000;
+const fewestTries = 3;
+const hastyTries = 2;
+
+/** What is left of the will to try again. */
+export type Patience = {
+  /** Something came before the failure, which earns it all again. @throws the failure itself, where it does not. */
+  renew(failure: Passing): void;
+  /** Waits before the next try. @throws the failure itself, with what was tried, when the patience is at its end. */
+  wait(failure: Passing, signal: AbortSignal): Promise<void>;
+};
+
+/**
+ * Waits of 0.2 s, doubling, with jitter (half to one and a half), or as long as the server asked; until 30 s have gone
+ * by, tries included, but three tries are made whatever they take. `subject` names what is tried in the last error;
+ * a Passing one does not. `hasty`: two tries are enough where nothing answers.
+ */
+export function openPatience(subject: string, clock: Clock, onRetry: OnRetry, hasty = false): Patience {
+  let start = clock.now();
+  let tries = 0;
+  return {
+    renew() {
+      start = clock.now();
+      tries = 0;
+    },
+    async wait(failure, signal) {
+      tries += 1;
+      const left = start + budgetMs - clock.now();
+      const isShort = hasty && isUnreachable(failure);
+      if (isShort ? tries >= hastyTries : left <= 0 && tries >= fewestTries) {
+        const taken = formatSeconds(clock.now() - start);
+        throw new ArtifactError(
+          failure.code,
+          `${subject}: ${failure.message}; gave up after ${tries} tries in ${taken}; check the host and the network path to it`,
+          failure,
+        );
+      }
+      const backoff = firstWaitMs * 2 ** (tries - 1) * (0.5 + clock.random());
+      const waitMs = Math.min(Math.max(backoff, failure.afterMs), Math.max(left, firstWaitMs));
+      const most = isShort ? hastyTries : Math.max(fewestTries, tries + triesWithin(left, tries));
+      onRetry({ subject, reason: failure.message, waitMs, tries: { next: tries + 1, most } });
+      await clock.sleep(waitMs, signal);
+    },
+  };
+}
+
+/** How many tries still fit into a time after so many, where each fails at once. */
+function triesWithin(leftMs: number, tries: number): number {
+  const nextWaitMs = firstWaitMs * 2 ** (tries - 1);
+  return Math.ceil(Math.log2(Math.max(leftMs, 0) / nextWaitMs + 1));
+}
+
+/** Cuts in one blob after which a mirror is left all the same. */
+const mostCuts = 8;
+
+/**
+ * A mirror is asked once, since there are others. But a cut after something came is no reason to leave it: one that
+ * passes on what its peers have is cut when a peer goes, and has others. A stall costs too long to see it twice.
+ */
+export function startMirrorPatience(): Patience {
+  let cuts = 0;
+  return {
+    renew(failure) {
+      cuts += 1;
+      if (failure instanceof Stall || cuts > mostCuts) throw failure;
+    },
+    async wait(failure) {
+      throw failure;
+    },
+  };
+}
+
+/** Tries until it succeeds, fails for good, or patience ends. */
+export async function retry<T>(
+  attempt: () => Promise<T>,
+  patience: Patience,
+  signal: AbortSignal,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (thrown) {
+      if (!(thrown instanceof Passing)) throw thrown;
+      await patience.wait(thrown, signal);
+    }
+  }
+}
+
+/** More than anybody waits, and within what dates can say: it stands for all that is longer. */
+export const longestWaitMs: number = 365 * 24 * 3_600_000;
+
+/** A Retry-After header in milliseconds from `now`: seconds or a date (RFC 9110, 10.2.3); 0 without one, a year at most. */
+export function parseRetryAfter(header: string | undefined, now: number): number {
+  if (header === undefined) return 0;
+  const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - now;
+  return Number.isNaN(ms) ? 0 : Math.min(Math.max(0, ms), longestWaitMs);
+}

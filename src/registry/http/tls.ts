@@ -1,0 +1,33 @@
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import { openRecent } from './lru.ts';
+import type { Trust } from './tls-trust.ts';
+
+/** The TLS side of connections, made once: reading the system's certificates takes tens of milliseconds. */
+export type Tls = {
+  /** TLS 1.2 at least, with what is trusted and shown. */
+  options(trust: Trust): { readonly secureContext: SecureContext; readonly rejectUnauthorized: boolean };
+};
+
+/** Trusts the system's certificates, or those of Node where the system has none, and those of each Trust. */
+export function openTls(): Tls {
+  const contexts = openRecent<SecureContext>();
+  return {
+    options({ id, insecure, ca, pairs }) {
+      const secureContext = contexts.take(`${insecure} ${id}`, () =>
+        createSecureContext({
+          minVersion: 'TLSv1.2',
+          ...(insecure ? {} : { ca: [...baseCertificates(), ...ca] }),
+          ...(pairs.length === 0
+            ? {}
+            : { cert: pairs.map(pair => pair.cert), key: pairs.map(pair => pair.key) }),
+        }),
+      );
+      return { secureContext, rejectUnauthorized: !insecure };
+    },
+  };
+}
+
+function baseCertificates(): string[] {
+  const system = getCACertificates('system');
+  return system.length > 0 ? system : getCACertificates('bundled');
+}

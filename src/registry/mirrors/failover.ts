@@ -1,0 +1,63 @@
+import type { Keyring } from '../../oci/credential.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { isOfPlace } from '../http/place-error.ts';
+import type { Asked } from '../api/manifest.ts';
+import type { Place } from '../config/upstream.ts';
+import type { Route } from '../config/route.ts';
+import type { Standings } from './mirror-health.ts';
+
+/** Who wants what along which route. `tried` gets a line for each mirror that was of no use. */
+export type Journey = {
+  readonly route: Route;
+  readonly subject: string;
+  readonly keyring: Keyring;
+  readonly tried: string[];
+};
+
+const mostTold = 4;
+const longestReason = 200;
+
+/**
+ * Asks each place of a route until one answers, with the credential that is for that place. Mirrors that rest are
+ * passed over; the last place is always asked.
+ *
+ * @throws what `attempt` throws at the last place, with what the mirrors did added to its message; at any place what no
+ *   other could do better.
+ */
+export async function walk<T>(
+  { route, subject, keyring, tried }: Journey,
+  standings: Standings,
+  attempt: (asked: Asked, isLast: boolean) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  const ask = async (place: Place, isLast: boolean): Promise<T> =>
+    attempt({ place, subject, credential: await keyring.find(place, signal) }, isLast);
+
+  for (const mirror of route.mirrors) {
+    const reason = standings.against(mirror, keyring.id);
+    if (reason !== undefined) {
+      tried.push(`${mirror.host} is passed over for a while (${toReason(reason, subject)})`);
+      continue;
+    }
+    try {
+      return await ask(mirror, false);
+    } catch (thrown) {
+      if (!isOfPlace(thrown)) throw thrown;
+      standings.bad(mirror, keyring.id, thrown);
+      tried.push(toReason(thrown.message, subject));
+    }
+  }
+  try {
+    return await ask(route.last, true);
+  } catch (thrown) {
+    if (tried.length === 0 || !isOfPlace(thrown)) throw thrown;
+    const told = tried.slice(0, mostTold).join('; ');
+    const more = tried.length > mostTold ? `; and ${tried.length - mostTold} more` : '';
+    throw new ArtifactError(thrown.code, `${thrown.message}; before that ${told}${more}`, thrown);
+  }
+}
+
+function toReason(message: string, subject: string): string {
+  const short = message.replaceAll(`${subject}: `, '').replaceAll(subject, 'it');
+  return short.length > longestReason ? `${short.slice(0, longestReason)}…` : short;
+}

@@ -1,0 +1,64 @@
+import type { ArtifactError } from '../../util/error.ts';
+import type { Clock } from '../http/retry.ts';
+import type { Place } from '../config/upstream.ts';
+
+/** Told when a mirror is passed over from now on, for how long, and why. */
+export type OnRest = (rest: {
+  readonly mirror: string;
+  readonly reason: string;
+  readonly restMs: number;
+}) => void;
+
+/** Which mirrors are not worth asking now. */
+export type Standings = {
+  /** Why this asker passes a mirror over now; undefined if it does not. */
+  against(mirror: Place, asker: string): string | undefined;
+  good(mirror: Place): void;
+  bad(mirror: Place, asker: string, failure: ArtifactError): void;
+};
+
+const firstRestMs = 30_000;
+const longestRestMs = 600_000;
+/** More than any node asks within a rest. */
+const kept = 10_000;
+
+/**
+ * A mirror that fails rests for 30 s, and twice as long each time it fails again, up to 10 min; all of it is forgotten
+ * when it answers. That it lacks one digest says nothing of others, and that it refuses one asker's credential in one
+ * repository nothing of other askers and repositories.
+ */
+export function openStandings(clock: Clock, onRest: OnRest): Standings {
+  const rests = new Map<string, { readonly until: number; readonly ms: number; readonly reason: string }>();
+  const forAsker = ({ host, path }: Place, asker: string): string => `${host}/${path} ${asker}`;
+
+  function rest(key: string, mirror: string, failure: ArtifactError): void {
+    const before = rests.get(key);
+    // Those that were under way when it failed are no further failures.
+    if (before !== undefined && before.until > clock.now()) return;
+    const ms = Math.min(2 * (before?.ms ?? firstRestMs / 2), longestRestMs);
+    if (rests.size >= kept) rests.clear();
+    rests.set(key, { until: clock.now() + ms, ms, reason: failure.message });
+    onRest({ mirror, reason: failure.message, restMs: ms });
+  }
+
+  return {
+    against(mirror, asker) {
+      const keys = [mirror.host, forAsker(mirror, asker)];
+      return keys.map(key => rests.get(key)).find(found => found !== undefined && found.until > clock.now())
+        ?.reason;
+    },
+    good: mirror => void rests.delete(mirror.host),
+    bad(mirror, asker, failure) {
+      switch (failure.code) {
+        case 'not-found':
+        case 'unmountable':
+          return;
+        case 'unauthenticated':
+        case 'denied':
+          return rest(forAsker(mirror, asker), mirror.host, failure);
+        default:
+          return rest(mirror.host, mirror.host, failure);
+      }
+    },
+  };
+}

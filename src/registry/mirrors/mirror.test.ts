@@ -1,0 +1,535 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/faulty-registry.ts';
+import {
+  anonymous,
+  keyringOf,
+  nobody,
+  openFakeClock,
+  openMemorySink,
+  openTestClient,
+} from '../../../test/support/registry-client.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { ArtifactError } from '../../util/error.ts';
+import type { RegistryClient, RegistryOptions } from '../client.ts';
+import { type Place, toPlace } from '../config/upstream.ts';
+
+const { signal } = new AbortController();
+const name = { registry: 'hub.example', path: 'team/model' };
+const tag = { ...name, tag: 'v1' };
+const contents = { small: randomBytes(300_000), large: randomBytes(5 * 1024 * 1024) };
+const sources = [{ bytes: contents.small }, { bytes: contents.large }];
+let first: FaultyRegistry;
+let second: FaultyRegistry;
+let home: FaultyRegistry;
+let manifest: Digest;
+let layers: Readonly<Record<'small' | 'large', Descriptor>>;
+
+before(async () => {
+  [first, second, home] = await Promise.all([
+    openFaultyRegistry(),
+    openFaultyRegistry(),
+    openFaultyRegistry(),
+  ]);
+  for (const registry of [first, second, home]) {
+    const pushed = await registry.push(name.path, 'v1', sources);
+    const [small, large] = pushed.layers;
+    assert.ok(small !== undefined && large !== undefined);
+    manifest = pushed.digest;
+    layers = { small, large };
+  }
+});
+beforeEach(() => {
+  for (const registry of [first, second, home]) registry.reset();
+});
+after(async () => {
+  for (const registry of [first, second, home]) await registry[Symbol.asyncDispose]();
+});
+
+const at = (registry: FaultyRegistry | string, over: Partial<Place> = {}): Place => ({
+  ...toPlace({
+    host: typeof registry === 'string' ? registry : registry.host,
+    path: name.path,
+    insecure: true,
+  }),
+  scheme: 'http',
+  ...over,
+});
+const mirrorAt = (registry: FaultyRegistry | string, over: Partial<Place> = {}): Place =>
+  at(registry, { mirrorOf: name.registry, ...over });
+
+function openClient(options: Partial<RegistryOptions> = {}): RegistryClient {
+  const route = () => ({ mirrors: [mirrorAt(first), mirrorAt(second)], last: at(home) });
+  return openTestClient({ route, ...options });
+}
+
+const asked = (registry: FaultyRegistry) =>
+  registry.asked.map(({ method, path, headers }) =>
+    [method, path.replace(`/v2/${name.path}/`, '').replace(/sha256:\w+/, 'D'), headers.range]
+      .join(' ')
+      .trim(),
+  );
+
+async function pull(
+  client: RegistryClient,
+  size: 'small' | 'large',
+  sink = openMemorySink(),
+  keyring = anonymous,
+): Promise<void> {
+  await client.blob(name, layers[size], sink, keyring, signal);
+  assert.equal(sink.digest(), layers[size].digest);
+}
+
+/** A server that takes connections and never sends a byte. */
+async function openSilence(): Promise<AsyncDisposable & { readonly host: string; connections(): number }> {
+  const sockets: Socket[] = [];
+  const server = createServer(socket => void sockets.push(socket));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    connections: () => sockets.length,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+      await once(server, 'close');
+    },
+  };
+}
+
+/** A server that answers every range with its first `most` bytes. */
+async function openParts(bytes: Buffer, most: number): Promise<AsyncDisposable & { readonly host: string }> {
+  const server = createHttpServer(({ headers }, answer) => {
+    const from = Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1]);
+    const part = bytes.subarray(from, from + most);
+    answer.writeHead(206, {
+      'content-length': part.length,
+      'content-range': `bytes ${from}-${from + part.length - 1}/${bytes.length}`,
+    });
+    answer.end(part);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
+  };
+}
+
+/** As the cache's: it judges what is in it, and starts again if that is wrong. */
+function openJudge(digest: string, held?: Uint8Array) {
+  const sink = openMemorySink(held);
+  return Object.assign(sink, {
+    async verify() {
+      if (sink.digest() === digest) return;
+      sink.restart();
+      throw new ArtifactError('corrupt', 'the bytes have another digest');
+    },
+  });
+}
+
+describe('mirrors are asked in order', () => {
+  test('and the first that answers is enough; each is told which registry is meant', async () => {
+    await using client = openClient();
+    const found = await client.resolve(tag, anonymous, signal);
+    assert.equal(found.descriptor.digest, manifest);
+    assert.equal(found.place.mirrorOf, name.registry);
+    const { place } = await client.manifest(name, found.descriptor, anonymous, signal);
+    assert.equal(place.mirrorOf, name.registry);
+    await pull(client, 'small');
+    assert.deepEqual(asked(first), [
+      'HEAD manifests/v1?ns=hub.example',
+      'GET manifests/D?ns=hub.example',
+      'GET blobs/D?ns=hub.example',
+    ]);
+    assert.deepEqual([asked(second), asked(home)], [[], []]);
+  });
+
+  test('then the registry, which is told nothing', async () => {
+    await using client = openClient();
+    for (const registry of [first, second]) registry.fault(() => ({ kind: 'status', status: 404 }));
+    await client.resolve(tag, anonymous, signal);
+    await pull(client, 'large');
+    const mirrored = ['HEAD manifests/v1', 'GET manifests/v1', 'GET blobs/D'];
+    for (const registry of [first, second]) {
+      assert.deepEqual(
+        asked(registry),
+        mirrored.map(line => `${line}?ns=hub.example`),
+      );
+    }
+    assert.deepEqual(asked(home), ['HEAD manifests/v1', 'GET blobs/D']);
+  });
+
+  test('and one that is not connected to within its own time is passed over', async () => {
+    // It takes the connection and says nothing: TLS never begins.
+    await using silent = await openSilence();
+    await using client = openClient({
+      route: () => ({
+        mirrors: [mirrorAt(silent.host, { scheme: 'https', connectMs: 200 })],
+        last: at(home),
+      }),
+    });
+    const started = performance.now();
+    await client.resolve(tag, anonymous, signal);
+    assert.ok(performance.now() - started < 5_000, 'and not the usual 10 s');
+    assert.equal(silent.connections(), 1);
+    assert.deepEqual(asked(home), ['HEAD manifests/v1']);
+  });
+
+  test('but whether a repository has something, the registry alone is asked', async () => {
+    await using client = openClient();
+    const content = { kind: 'blob', descriptor: layers.small } as const;
+    assert.equal(await client.has(name, content, anonymous, signal), true);
+    assert.deepEqual([asked(first), asked(second), asked(home)], [[], [], ['HEAD blobs/D']]);
+  });
+
+  test('or the registry as it stands among the hosts, where its certificates are', async () => {
+    const route = () => ({ mirrors: [mirrorAt(first), at(home)], last: at('127.0.0.1:1') });
+    await using client = openClient({ route });
+    const content = { kind: 'blob', descriptor: layers.small } as const;
+    assert.equal(await client.has(name, content, anonymous, signal), true);
+    assert.deepEqual([asked(first), asked(home)], [[], ['HEAD blobs/D']]);
+  });
+
+  test('a port, a root and headers of a mirror are its own', async () => {
+    const over = { path: `x/${name.path}`, root: '/api/v2', headers: { 'x-team': 'S3CRET' } };
+    await using client = openClient({
+      route: () => ({
+        mirrors: [mirrorAt(first, { ...over, mirrorOf: 'hub.example:5000' })],
+        last: at(home),
+      }),
+    });
+    first.fault(({ path }) => ({ kind: 'redirect', to: `http://${second.host}${path}` }));
+    await client.resolve(tag, anonymous, signal);
+    assert.equal(first.asked[0]?.path, `/api/v2/x/${name.path}/manifests/v1?ns=hub.example%3A5000`);
+    assert.equal(first.asked[0]?.headers['x-team'], 'S3CRET');
+    assert.ok(second.asked.length > 0);
+    for (const registry of [second, home]) {
+      assert.ok(registry.asked.every(({ headers }) => headers['x-team'] === undefined));
+    }
+  });
+});
+
+describe('a mirror that fails', () => {
+  test('is passed over for 30 s, then for 60 s, and all is forgotten when it answers', async () => {
+    const clock = openFakeClock();
+    const rests: string[] = [];
+    await using client = openClient({
+      clock,
+      onRest: ({ mirror, restMs }) => rests.push(`${mirror} ${restMs}`),
+      route: () => ({ mirrors: [mirrorAt(first)], last: at(home) }),
+    });
+    const requests = async () => {
+      await client.resolve(tag, anonymous, signal);
+      return first.asked.length;
+    };
+    first.fault(() => ({ kind: 'status', status: 503 }));
+    assert.equal(await requests(), 2);
+    assert.equal(await requests(), 2);
+    clock.advance(29_000);
+    assert.equal(await requests(), 2);
+    clock.advance(2_000);
+    assert.equal(await requests(), 4);
+    clock.advance(59_000);
+    assert.equal(await requests(), 4);
+    clock.advance(2_000);
+    first.fault(() => undefined);
+    assert.equal(await requests(), 5);
+    first.fault(() => ({ kind: 'raw', text: '' }));
+    assert.equal(await requests(), 6);
+    assert.deepEqual(
+      rests,
+      [30_000, 60_000, 30_000].map(ms => `${first.host} ${ms}`),
+    );
+    assert.deepEqual(clock.waits, [], 'nobody waited');
+  });
+
+  test('for many at once has failed once', async () => {
+    const rests: number[] = [];
+    await using client = openClient({ onRest: ({ restMs }) => rests.push(restMs) });
+    first.fault(() => ({ kind: 'status', status: 429 }));
+    await Promise.all(Array.from({ length: 8 }, () => client.resolve(tag, anonymous, signal)));
+    assert.deepEqual(rests, [30_000]);
+  });
+
+  test('is passed over as long as it asks', async () => {
+    const clock = openFakeClock();
+    await using client = openClient({ clock });
+    first.fault(() => ({ kind: 'status', status: 429, retryAfter: '300' }));
+    await client.resolve(tag, anonymous, signal);
+    clock.advance(299_000);
+    await client.resolve(tag, anonymous, signal);
+    assert.equal(first.asked.length, 2);
+  });
+
+  test('and has nobody listening is left at once', async () => {
+    await using client = openClient({
+      route: () => ({ mirrors: [mirrorAt('127.0.0.1:1')], last: at(home) }),
+    });
+    await pull(client, 'large');
+    assert.deepEqual(asked(home), ['GET blobs/D']);
+  });
+
+  test('with 404 has only not this digest: it is asked for the next', async () => {
+    await using client = openClient();
+    first.fault(({ path }) =>
+      path.includes(layers.small.digest) ? { kind: 'status', status: 404 } : undefined,
+    );
+    await pull(client, 'small');
+    await pull(client, 'large');
+    assert.equal(first.asked.length, 2);
+    assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example']);
+  });
+
+  for (const status of [401, 403]) {
+    test(`with ${status} is passed over for who was refused, in this repository`, async () => {
+      await using client = openClient();
+      first.fault(() => ({ kind: 'status', status }));
+      await pull(client, 'small');
+      await pull(client, 'small');
+      assert.equal(first.asked.length, 1);
+      await pull(client, 'small', openMemorySink(), keyringOf({ ...nobody, source: 'somebody else' }));
+      assert.equal(first.asked.length, 2);
+    });
+  }
+});
+
+for (const size of ['small', 'large'] as const) {
+  const length = contents[size].length;
+
+  describe(`of a ${size} blob`, () => {
+    test('the next place goes on at the byte where a mirror died', async () => {
+      first.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 100_000 } : { kind: 'raw', text: '' }));
+      second.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 50_000 } : { kind: 'raw', text: '' }));
+      await using client = openClient();
+      await pull(client, size, openJudge(layers[size].digest));
+      assert.deepEqual(asked(first).slice(0, 2), [
+        'GET blobs/D?ns=hub.example',
+        'GET blobs/D?ns=hub.example bytes=100000-',
+      ]);
+      assert.equal(asked(second)[0], 'GET blobs/D?ns=hub.example bytes=100000-');
+      assert.deepEqual(asked(home), ['GET blobs/D bytes=150000-']);
+    });
+
+    for (const [what, text] of [
+      ['has a page in its place', 'HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nsign in'],
+      [
+        'has a page of unknown length in its place',
+        'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7\r\nsign in\r\n0\r\n\r\n',
+      ],
+      ['cannot go on', 'HTTP/1.1 416 Range Not Satisfiable\r\ncontent-length: 0\r\n\r\n'],
+      [
+        'sends another part',
+        `HTTP/1.1 206 Partial Content\r\ncontent-length: 1\r\ncontent-range: bytes 0-0/${length}\r\n\r\nx`,
+      ],
+      ['begins anew and is cut', `HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\nstart`],
+    ] as const) {
+      test(`a mirror that ${what} costs nothing of what is held`, async () => {
+        first.fault(() => ({ kind: 'raw', text }));
+        await using client = openClient();
+        const sink = openMemorySink(contents[size].subarray(0, 100_000));
+        await pull(client, size, sink);
+        assert.equal(sink.restarts, 0);
+        assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example bytes=100000-']);
+      });
+    }
+
+    test('a mirror that sends it in parts costs nothing of them when it is left', async () => {
+      await using mirror = await openParts(contents[size], 1000);
+      await using client = openClient({
+        route: () => ({ mirrors: [mirrorAt(mirror.host), mirrorAt(second)], last: at(home) }),
+      });
+      const sink = openMemorySink(contents[size].subarray(0, 100_000));
+      await pull(client, size, sink);
+      assert.equal(sink.restarts, 0);
+      assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example bytes=109000-']);
+    });
+
+    test('a page after a mirror was cut costs nothing of what it gave', async () => {
+      const page = { kind: 'raw', text: 'HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nsign in' } as const;
+      first.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 100_000 } : page));
+      await using client = openClient();
+      await pull(client, size);
+      assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example bytes=100000-']);
+    });
+
+    test('a mirror whose peer went is asked to go on, and keeps its standing', async () => {
+      first.fault(({ nth }) => (nth <= 3 ? { kind: 'cut', after: 65_536 } : undefined));
+      await using client = openClient();
+      await pull(client, size);
+      await pull(client, size);
+      assert.deepEqual([asked(second), asked(home)], [[], []]);
+    });
+
+    test('a mirror that is cut for ever is left', async () => {
+      first.fault(() => ({ kind: 'cut', after: 1000 }));
+      await using client = openClient();
+      await pull(client, size);
+      assert.equal(first.asked.length, 9);
+      assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example bytes=9000-']);
+    });
+
+    test('a mirror that stalls is left at its first stall', async () => {
+      first.fault(() => ({ kind: 'stall', after: 100_000 }));
+      await using client = openClient({ stallMs: 1_000 });
+      await pull(client, size);
+      await pull(client, size);
+      assert.equal(first.asked.length, 1);
+      assert.equal(asked(second)[0], 'GET blobs/D?ns=hub.example bytes=100000-');
+    });
+
+    for (const [what, fault] of [
+      ['sends wrong bytes', { kind: 'wrong-bytes' }],
+      ['sends too many bytes', { kind: 'chunked', bytes: length + 100_000 }],
+      ['announces another length', { kind: 'headers', headers: { 'content-length': '10' } }],
+    ] as const) {
+      for (const judge of ['judges', 'does not judge'] as const) {
+        test(`a mirror that ${what} is found out with a sink that ${judge}, and passed over`, async () => {
+          first.fault(() => fault);
+          await using client = openClient();
+          const { digest } = layers[size];
+          await pull(client, size, judge === 'judges' ? openJudge(digest) : openMemorySink());
+          const times = first.asked.length;
+          await pull(client, size);
+          assert.equal(first.asked.length, times);
+          assert.equal(second.asked.length, 2);
+          assert.deepEqual(asked(home), []);
+        });
+      }
+    }
+
+    test('of two mirrors that both sent some of what is wrong, neither is asked again for it, nor called a liar', async () => {
+      first.fault(({ headers }) =>
+        headers.range === undefined ? { kind: 'cut', after: 100_000 } : { kind: 'status', status: 404 },
+      );
+      second.fault(({ headers }) => (headers.range === undefined ? undefined : { kind: 'wrong-bytes' }));
+      await using client = openClient();
+      await pull(client, size, openJudge(layers[size].digest));
+      assert.deepEqual(asked(home), ['GET blobs/D']);
+      first.fault(() => ({ kind: 'status', status: 404 }));
+      await pull(client, size);
+      assert.equal(asked(second).at(-1), 'GET blobs/D?ns=hub.example');
+    });
+
+    test('what was wrong before the mirror was asked is not held against it', async () => {
+      await using client = openClient();
+      const wrong = Buffer.alloc(1000);
+      await pull(client, size, openJudge(layers[size].digest, wrong));
+      await pull(client, size);
+      assert.equal(asked(first)[0], 'GET blobs/D?ns=hub.example bytes=1000-');
+      assert.equal(asked(second)[0], 'GET blobs/D?ns=hub.example');
+      assert.equal(asked(first).at(-1), 'GET blobs/D?ns=hub.example', 'it is asked for the next blob');
+    });
+
+    test('wrong bytes of the registry itself are left to the sink', async () => {
+      for (const registry of [first, second]) registry.fault(() => ({ kind: 'status', status: 404 }));
+      home.fault(() => ({ kind: 'wrong-bytes' }));
+      await using client = openClient();
+      const sink = openMemorySink();
+      await client.blob(name, layers[size], sink, anonymous, signal);
+      assert.equal(sink.offset, length);
+      assert.notEqual(sink.digest(), layers[size].digest);
+    });
+
+    test('an error of the sink is no mirror’s fault: nobody else is asked', async () => {
+      const full = new ArtifactError('exhausted', 'the disk is full');
+      const sink = openMemorySink();
+      sink.write = () => {
+        throw full;
+      };
+      await using client = openClient();
+      await assert.rejects(client.blob(name, layers[size], sink, anonymous, signal), full);
+      assert.deepEqual([first.asked.length, second.asked.length, home.asked.length], [1, 0, 0]);
+    });
+  });
+}
+
+for (const size of ['small', 'large'] as const) {
+  test(`who gave a ${size} blob is told: a mirror, or the registry itself once it gave any of it`, async () => {
+    const give = async () => {
+      await using client = openClient();
+      return (await client.blob(name, layers[size], openMemorySink(), anonymous, signal)).mirrorOf;
+    };
+    assert.equal(await give(), name.registry);
+    for (const mirror of [first, second]) {
+      mirror.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 1000 } : { kind: 'raw', text: '' }));
+    }
+    assert.equal(await give(), undefined);
+    assert.match(asked(home).at(-1) ?? '', /^GET blobs\/D bytes=\d+-$/);
+    home.reset();
+    for (const mirror of [first, second]) mirror.fault(() => ({ kind: 'status', status: 404 }));
+    assert.equal(await give(), undefined);
+  });
+}
+
+test('a manifest with wrong bytes is asked for elsewhere', async () => {
+  await using client = openClient();
+  const { descriptor } = await client.resolve(tag, anonymous, signal);
+  first.fault(() => ({ kind: 'wrong-bytes' }));
+  const { place } = await client.manifest(name, descriptor, anonymous, signal);
+  assert.equal(place.mirrorOf, name.registry, 'the other mirror');
+  assert.deepEqual(asked(second), ['GET manifests/D?ns=hub.example']);
+});
+
+test('a caller who leaves is not taken to the next mirror', async () => {
+  const leaving = new AbortController();
+  first.fault(() => {
+    leaving.abort();
+    return { kind: 'stall', after: 0 };
+  });
+  await using client = openClient();
+  const pulling = client.blob(name, layers.large, openMemorySink(), anonymous, leaving.signal);
+  await assert.rejects(pulling, { code: 'cancelled' });
+  assert.equal(second.asked.length + home.asked.length, 0);
+});
+
+test('at the end every place is named with its reason, and the code is the registry’s', async () => {
+  first.fault(() => ({ kind: 'status', status: 503 }));
+  second.fault(() => ({ kind: 'status', status: 403 }));
+  home.fault(() => ({ kind: 'status', status: 404 }));
+  await using client = openClient();
+  const subject = 'hub.example/team/model:v1';
+  const end = `${subject} does not exist: ${home.host} answered 404 (UNKNOWN: a fault for the test); asked as anonymous (no file); before that `;
+  await assert.rejects(client.resolve(tag, anonymous, signal), {
+    code: 'not-found',
+    message: `${end}${first.host} answered 503 (UNKNOWN: a fault for the test); it is refused; asked as anonymous (no file): ${second.host} answered 403 (UNKNOWN: a fault for the test); name a pull secret in nodePublishSecretRef, or give the node one by --auth-file`,
+  });
+  await assert.rejects(client.resolve(tag, anonymous, signal), {
+    code: 'not-found',
+    message: new RegExp(
+      `before that ${first.host} is passed over for a while \\(.*503.*\\); ${second.host} is passed`,
+    ),
+  });
+});
+
+test('a credential is looked up for each place, and goes to that place alone', async () => {
+  const keyring = {
+    id: 'each',
+    find: async ({ host, mirrorOf }: { host: string; mirrorOf?: string }) => ({
+      kind: 'basic' as const,
+      source: 'a test',
+      holder: { kind: 'secret' as const },
+      username: host,
+      password: mirrorOf ?? 'none',
+    }),
+  };
+  const basic = { kind: 'basic', username: 'nobody', password: 'knows' } as const;
+  await using guarded = await openFaultyRegistry({ guard: basic });
+  await using own = await openFaultyRegistry({ guard: basic });
+  await using client = openClient({ route: () => ({ mirrors: [mirrorAt(guarded)], last: at(own) }) });
+  await assert.rejects(client.resolve(tag, keyring, signal), { code: 'unauthenticated' });
+  const shown = (registry: FaultyRegistry) =>
+    new Set(registry.asked.flatMap(({ headers }) => headers.authorization ?? []));
+  const header = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
+  assert.deepEqual(shown(guarded), new Set([header(`${guarded.host}:hub.example`)]));
+  assert.deepEqual(shown(own), new Set([header(`${own.host}:none`)]));
+});

@@ -1,0 +1,188 @@
+import { hash } from 'node:crypto';
+import { constants, fstatSync, lstatSync, statSync } from 'node:fs';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Blobs, Held, Item } from '../../ports/store.ts';
+import type { EvidenceStore } from '../integrity/evidence.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import { algorithmOf, type Digest, hexOf, isDigest, toDigest } from '../../oci/digest.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { unlessAbsent } from '../files/absent.ts';
+import type { DigestFolders } from '../files/digest-folders.ts';
+import { attempt } from '../files/failure.ts';
+import { findDamage } from '../integrity/damage.ts';
+import { hashFile } from '../files/file-hash.ts';
+import type { Folder } from '../files/folder.ts';
+import { openIngest } from './ingest.ts';
+import type { Landing } from './group-commit.ts';
+import { startPace } from '../../util/pace.ts';
+import { openPartials, retirePartials } from './partial-downloads.ts';
+import { removeTree } from '../files/tree-removal.ts';
+import { createWriteback } from '../files/writeback.ts';
+
+/** Verified bytes under `blobs/<algorithm>/<hex>`, 0644: each file complete or absent, and never changed. */
+export type BlobStore = Blobs & {
+  /** Takes away the downloads that were given up. */
+  retire(takeAway: (path: string) => Promise<void>): Promise<void>;
+};
+
+/** What `read` takes into memory at most; the limit of a manifest. */
+const readLimit = 4 * 1024 * 1024;
+const never = new AbortController().signal;
+
+/** @param ingests where partial downloads lie, by digest, size and source. */
+export function openBlobs(
+  folders: DigestFolders,
+  ingests: Folder,
+  landing: Landing,
+  witness: Pick<EvidenceStore, 'arrived' | 'forget'>,
+): BlobStore {
+  const ingestFolder = ingests.path;
+  const openIngests = new Set<string>();
+  const partials = openPartials(ingestFolder, digestOf);
+  const writeback = createWriteback();
+  const path = (digest: Digest): string => folders.path(digest);
+
+  // What takes microseconds here is not given to Node's threads, which would take ten times that of the processor.
+  const size = (digest: Digest): Promise<number | undefined> =>
+    attempt(
+      `looking for blob ${digest}`,
+      async () => lstatSync(path(digest), { throwIfNoEntry: false })?.size,
+    );
+
+  /** Puts a complete, verified file in its place. One that is there already stays: views are linked to it. */
+  async function land(file: FileHandle, from: string, digest: Digest): Promise<void> {
+    if ((await size(digest)) === undefined) {
+      if ((fstatSync(file.fd).mode & 0o7777) !== 0o644) await file.chmod(0o644);
+      await file.sync();
+      await rename(from, path(digest));
+      witness.arrived(toItem(digest));
+    } else {
+      await rm(from);
+    }
+    await folders.above(digest).sync();
+  }
+
+  return {
+    size,
+    path,
+
+    read: digest =>
+      attempt(`reading blob ${digest}`, async () => {
+        const bytes = await unlessAbsent(readSmall(path(digest), digest));
+        if (bytes === undefined) throw new ArtifactError('not-found', `blob ${digest} is not in the cache`);
+        verifyDigest(bytes, digest, `blob ${digest} in the cache is damaged`);
+        return bytes;
+      }),
+
+    put: (digest, bytes) =>
+      attempt(`storing blob ${digest}`, async () => {
+        verifyDigest(bytes, digest, `blob ${digest} is not stored`);
+        const isNew = (await size(digest)) === undefined;
+        await landing.land(bytes, folders.above(digest), hexOf(digest));
+        if (isNew) witness.arrived(toItem(digest));
+      }),
+
+    async ingest(descriptor, source, signal) {
+      const { digest } = descriptor;
+      const name = partialName(descriptor, source);
+      if (openIngests.has(name))
+        throw new ArtifactError('busy', `blob ${digest} is being downloaded already`);
+      openIngests.add(name);
+      partials.add(name);
+      const closed = (): void => void openIngests.delete(name);
+      try {
+        const partial = join(ingestFolder, name);
+        const landHere = (file: FileHandle): Promise<void> => land(file, partial, digest);
+        return await openIngest(partial, descriptor, { land: landHere, writeback, closed }, signal);
+      } catch (thrown) {
+        closed();
+        throw thrown;
+      }
+    },
+
+    partial(descriptor, source) {
+      try {
+        return (
+          statSync(join(ingestFolder, partialName(descriptor, source)), { throwIfNoEntry: false })?.size ?? 0
+        );
+      } catch {
+        return 0; // who opens it hears why
+      }
+    },
+
+    check: (digest, signal, look = hashFile) =>
+      attempt(`checking blob ${digest}`, async () => {
+        const isThere = (): boolean => lstatSync(path(digest), { throwIfNoEntry: false }) !== undefined;
+        if (!isThere()) return undefined;
+        const { uid, gid } = statSync(folders.above(digest).path);
+        const bytes = { algorithm: algorithmOf(digest), hex: hexOf(digest) };
+        const damage = await findDamage(path(digest), { ...bytes, mode: 0o644, uid, gid }, look, signal);
+        return isThere() ? damage : undefined; // it was removed meanwhile
+      }),
+
+    remove: digest =>
+      attempt(`removing blob ${digest}`, async () => {
+        witness.forget(toItem(digest));
+        await unlessAbsent(removeTree(path(digest), never)); // a folder may be there, of whomever
+        for (const name of partials.namesOf(digest)) {
+          if (!openIngests.has(name)) await unlessAbsent(removeTree(join(ingestFolder, name), never));
+        }
+      }),
+
+    retire: takeAway => retirePartials(ingestFolder, name => openIngests.has(name), takeAway),
+
+    list: () =>
+      attempt('listing the blobs', async () => {
+        const held: Held[] = [];
+        const pace = startPace(never);
+        const files = [
+          ...(await folders.list()).map(digest => [digest, path(digest)] as const),
+          ...partials.list().map(name => [digestOf(name), join(ingestFolder, name)] as const),
+        ];
+        for (const [digest, file] of files) {
+          if (digest === undefined) continue;
+          const stats = lstatSync(file, { throwIfNoEntry: false });
+          if (stats !== undefined) held.push({ digest, bytes: stats.size, inodes: 1, since: stats.mtimeMs });
+          const rest = pace();
+          if (rest !== undefined) await rest;
+        }
+        return held;
+      }),
+  };
+}
+
+/**
+ * The file of a download: what one source sent must not become another's without its word, and a manifest that tells
+ * another size has nothing to say of it.
+ */
+export function partialName({ digest, size }: Pick<Descriptor, 'digest' | 'size'>, source: string): string {
+  return `${algorithmOf(digest)}-${hexOf(digest)}-${hash('sha256', `${size} ${source}`).slice(0, 16)}`;
+}
+
+function digestOf(partial: string): Digest | undefined {
+  const digest = partial.slice(0, partial.lastIndexOf('-')).replace('-', ':');
+  return isDigest(digest) ? digest : undefined;
+}
+
+function toItem(digest: Digest): Item {
+  return { kind: 'blobs', digest };
+}
+
+async function readSmall(path: string, digest: Digest): Promise<Uint8Array> {
+  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const { size } = await file.stat();
+  if (size <= readLimit) return file.readFile();
+  throw new ArtifactError(
+    'invalid',
+    `blob ${digest} has ${size} bytes; only up to ${readLimit} are read at once`,
+  );
+}
+
+function verifyDigest(bytes: Uint8Array, digest: Digest, failure: string): void {
+  const algorithm = algorithmOf(digest);
+  const actual = toDigest(algorithm, hash(algorithm, bytes));
+  if (actual !== digest) {
+    throw new ArtifactError('corrupt', `${failure}: its ${bytes.length} bytes have digest ${actual}`);
+  }
+}

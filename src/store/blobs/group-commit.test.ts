@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { mountTmpfs } from '../../../test/support/tmpfs.ts';
+import { openFolder } from '../files/folder.ts';
+import { openLanding } from './group-commit.ts';
+import { openScratch } from '../files/scratch.ts';
+
+test('files that come at any time land whole under their names, readable by all, with nothing left aside', async () => {
+  await using folder = await temporaryFolder();
+  await using scratch = await openScratch(join(folder.path, 'tmp'));
+  await using blobs = await openFolder(join(folder.path, 'blobs'));
+  const landing = openLanding(scratch);
+  const files = Array.from({ length: 300 }, (_, nth) => [`file-${nth}`, randomBytes(nth * 50)] as const);
+  await Promise.all(
+    files.map(async ([name, bytes], nth) => {
+      for (let turn = 0; turn < nth % 5; turn++) await new Promise(setImmediate);
+      await landing.land(bytes, blobs, name);
+      assert.deepEqual(readFileSync(join(blobs.path, name)), bytes);
+    }),
+  );
+  assert.equal(statSync(join(blobs.path, 'file-7')).mode & 0o7777, 0o644);
+  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+});
+
+test('what has the name already stays, also where both come at once', async () => {
+  await using folder = await temporaryFolder();
+  await using scratch = await openScratch(join(folder.path, 'tmp'));
+  await using blobs = await openFolder(join(folder.path, 'blobs'));
+  const landing = openLanding(scratch);
+  const land = () => landing.land(Buffer.from('same'), blobs, 'name');
+  await Promise.all([land(), land(), land()]);
+  const { ino } = statSync(join(blobs.path, 'name'));
+  await land();
+  assert.equal(statSync(join(blobs.path, 'name')).ino, ino);
+  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+});
+
+test('a file that finds no room fails alone: the others of its round land, and its bytes are given back', async () => {
+  await using folder = await temporaryFolder();
+  const disk = mountTmpfs(join(folder.path, 'disk'), 'size=1m');
+  await using scratch = await openScratch(join(disk, 'tmp'));
+  await using blobs = await openFolder(join(disk, 'blobs'));
+  await using elsewhere = await openFolder(join(disk, 'elsewhere'));
+  const landing = openLanding(scratch);
+  const outcomes = await Promise.allSettled([
+    landing.land(Buffer.alloc(300_000), blobs, 'first'),
+    landing.land(Buffer.alloc(900_000), blobs, 'too-big'),
+    landing.land(Buffer.alloc(300_000), blobs, 'second'),
+    landing.land(Buffer.alloc(1), elsewhere, 'fourth'),
+  ]);
+  assert.deepEqual(
+    outcomes.map(outcome => (outcome.status === 'fulfilled' ? 'landed' : outcome.reason.code)),
+    ['landed', 'ENOSPC', 'landed', 'landed'],
+  );
+  assert.deepEqual(readdirSync(blobs.path).toSorted(), ['first', 'second']);
+  assert.deepEqual(readdirSync(join(disk, 'tmp')), []);
+  await landing.land(Buffer.alloc(300_000), blobs, 'third');
+});

@@ -1,0 +1,114 @@
+import {
+  closeSync,
+  existsSync,
+  fchmodSync,
+  fstatSync,
+  fsync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { promisify } from 'node:util';
+import { shareRuns } from '../../util/shared-run.ts';
+import type { Folder } from '../files/folder.ts';
+import type { Scratch } from '../files/scratch.ts';
+
+/**
+ * Makes small files durable, many in one round: the first sync of a round commits the journal for all of it. Where
+ * several came while a round was under way, more are on their way, and the next one waits for those.
+ */
+export type Landing = {
+  /** On the disk under its name, 0644, when this returns; what has the name already stays. */
+  land(bytes: Uint8Array, folder: Folder, name: string): Promise<void>;
+};
+
+type File = {
+  readonly bytes: Uint8Array;
+  readonly aside: string;
+  readonly folder: Folder;
+  readonly path: string;
+  failure?: { readonly thrown: unknown };
+};
+
+const sync = promisify(fsync);
+
+/** Milliseconds that a round waits for more, and how many are enough. */
+const gatherMs = 10;
+const enough = 64;
+
+export function openLanding(scratch: Scratch): Landing {
+  const waiting: File[] = [];
+  let begin = (): void => {};
+
+  const gather = (): Promise<void> =>
+    new Promise(resolve => {
+      const timer = setTimeout(resolve, gatherMs);
+      begin = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (waiting.length >= enough) begin();
+    });
+
+  const round = shareRuns(async () => {
+    if (waiting.length > 1) await gather();
+    const files = waiting.splice(0);
+    // All are written before any is synced: making a file waits for a commit that is under way.
+    const written = files.flatMap(file => {
+      try {
+        return [{ file, fd: write(file) }];
+      } catch (thrown) {
+        file.failure = { thrown };
+        return [];
+      }
+    });
+    const synced = written.map(({ file, fd }) => guard([file], () => sync(fd)).finally(() => closeSync(fd)));
+    await Promise.all(synced);
+    for (const file of files) place(file);
+    const byFolder = Map.groupBy(files, ({ folder }) => folder);
+    await Promise.all([...byFolder].map(([folder, landed]) => guard(landed, folder.sync)));
+  });
+
+  return {
+    async land(bytes, folder, name) {
+      const file: File = { bytes, aside: scratch.fresh(), folder, path: `${folder.path}/${name}` };
+      waiting.push(file);
+      if (waiting.length >= enough) begin();
+      await round();
+      if (file.failure !== undefined) throw file.failure.thrown;
+    },
+  };
+}
+
+/** The descriptor is the caller's to sync and to close. */
+function write({ bytes, aside }: File): number {
+  const fd = openSync(aside, 'wx', 0o644);
+  try {
+    if ((fstatSync(fd).mode & 0o7777) !== 0o644) fchmodSync(fd, 0o644);
+    writeFileSync(fd, bytes);
+    return fd;
+  } catch (thrown) {
+    closeSync(fd);
+    rmSync(aside, { force: true }); // at once: on a full disk the others of its round have this room
+    throw thrown;
+  }
+}
+
+function place(file: File): void {
+  try {
+    if (file.failure !== undefined || existsSync(file.path)) rmSync(file.aside, { force: true });
+    else renameSync(file.aside, file.path);
+  } catch (thrown) {
+    file.failure ??= { thrown };
+  }
+}
+
+/** What fails for some of a round fails for them alone. */
+async function guard(files: readonly File[], step: () => Promise<void>): Promise<void> {
+  try {
+    await step();
+  } catch (thrown) {
+    for (const file of files) file.failure ??= { thrown };
+  }
+}

@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { describeBlob } from '../../../test/support/nodes.ts';
+import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { partialName } from './blobs.ts';
+import { openStore } from '../store.ts';
+
+const never = new AbortController().signal;
+
+test('a download is a blob after commit and not before', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const bytes = randomBytes(100_000);
+  const descriptor = describeBlob(bytes);
+  await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
+  assert.equal(ingest.path, join(folder.path, 'ingest', partialName(descriptor, 'registry')));
+  ingest.write(bytes.subarray(0, 99_999));
+  ingest.write(bytes.subarray(99_999));
+  await ingest.verify();
+  assert.equal(await store.blobs.size(descriptor.digest), undefined);
+  await ingest.commit();
+  assert.deepEqual(readFileSync(store.blobs.path(descriptor.digest)), bytes);
+  assert.equal(statSync(store.blobs.path(descriptor.digest)).mode & 0o7777, 0o644);
+  assert.equal(existsSync(ingest.path), false);
+});
+
+test('commit before verify is a bug, and is refused', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const bytes = Buffer.from('unverified');
+  await using ingest = await store.blobs.ingest(describeBlob(bytes), 'registry', never);
+  ingest.write(bytes);
+  await assert.rejects(ingest.commit(), { code: 'internal', message: /it is open, not verified/ });
+  await ingest.verify();
+  assert.throws(() => ingest.write(bytes), { code: 'internal', message: /it is verified, not open/ });
+});
+
+test('an empty blob needs no write', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const descriptor = describeBlob(Buffer.alloc(0));
+  await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
+  await ingest.verify();
+  await ingest.commit();
+  assert.equal(await store.blobs.size(descriptor.digest), 0);
+});
+
+test('whatever is written, started again and reopened, the verdict is that of the whole file', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const step = fc.oneof(
+    { weight: 8, arbitrary: fc.record({ kind: fc.constant('write' as const), length: fc.nat(4000) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const) }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('reopen' as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('flip' as const), at: fc.nat(3999) }) },
+  );
+  const property = fc.asyncProperty(
+    fc.integer({ min: 0, max: 12_000 }),
+    fc.array(step),
+    async (size, steps) => {
+      const bytes = randomBytes(size);
+      const descriptor = describeBlob(bytes);
+      let wrong = false; // whether the bytes now in the file differ from the blob's
+      let ingest = await store.blobs.ingest(descriptor, 'registry', never);
+      for (const step of steps) {
+        const { offset } = ingest;
+        if (step.kind === 'write') {
+          ingest.write(bytes.subarray(offset, offset + step.length));
+        } else if (step.kind === 'flip' && offset < size) {
+          const chunk = Buffer.from(bytes.subarray(offset, offset + 4000));
+          const at = step.at % chunk.length;
+          chunk[at] = (chunk[at] ?? 0) ^ 1;
+          ingest.write(chunk);
+          wrong = true;
+        } else if (step.kind === 'restart') {
+          ingest.restart();
+          wrong = false;
+        } else {
+          await ingest[Symbol.asyncDispose]();
+          ingest = await store.blobs.ingest(descriptor, 'registry', never);
+          assert.equal(ingest.offset, offset, 'a resume goes on where the last one stopped');
+        }
+      }
+      const complete = ingest.offset === size;
+      const good =
+        createHash('sha256').update(readFileSync(ingest.path)).digest('hex') === descriptor.digest.slice(7);
+      assert.equal(good, complete && !wrong);
+      if (good) {
+        await ingest.verify();
+        await ingest.commit();
+        assert.deepEqual(readFileSync(store.blobs.path(descriptor.digest)), bytes);
+      } else {
+        await assert.rejects(ingest.verify(), { code: 'corrupt' });
+        assert.equal(ingest.offset, 0, 'the wrong bytes are gone');
+        await ingest.drop();
+      }
+      await ingest[Symbol.asyncDispose]();
+      await store.blobs.remove(descriptor.digest);
+    },
+  );
+  await fc.assert(property, { numRuns: 150 });
+  assert.deepEqual(readdirSync(join(folder.path, 'ingest')), []);
+});
+
+test('too few bytes, and the wrong ones, are told by what was expected and what came', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const descriptor = describeBlob(Buffer.from('right'));
+  const { digest } = descriptor;
+  {
+    await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
+    ingest.write(Buffer.from('rig'));
+    await assert.rejects(ingest.verify(), {
+      code: 'corrupt',
+      message: `blob ${digest}: 3 bytes came where 5 were expected`,
+    });
+    ingest.write(Buffer.from('wrong'));
+    await assert.rejects(ingest.verify(), {
+      code: 'corrupt',
+      message: `blob ${digest}: the 5 bytes that came have digest ${describeBlob(Buffer.from('wrong')).digest}`,
+    });
+  }
+  assert.deepEqual(readdirSync(join(folder.path, 'ingest')), [], 'nothing wrong is left for a resume');
+  await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
+  ingest.write(Buffer.from('right'));
+  await ingest.verify();
+});
+
+test('more bytes than the descriptor has are refused, and it can start again', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const descriptor = describeBlob(Buffer.from('right'));
+  await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
+  ingest.write(Buffer.from('righ'));
+  assert.throws(() => ingest.write(Buffer.from('tt')), {
+    code: 'corrupt',
+    message: /more than its 5 bytes came/,
+  });
+  assert.equal(ingest.offset, 0);
+  assert.equal(statSync(ingest.path).size, 0);
+  ingest.write(Buffer.from('right'));
+  await ingest.verify();
+});
+
+test('a partial file bigger than the blob is started again', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const descriptor = describeBlob(Buffer.from('right'));
+  writeFileSync(join(folder.path, 'ingest', partialName(descriptor, 'registry')), 'right and more');
+  await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
+  assert.equal(ingest.offset, 0);
+});
+
+test('one digest has one download at a time', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const descriptor = describeBlob(Buffer.from('one'));
+  {
+    await using _ingest = await store.blobs.ingest(descriptor, 'registry', never);
+    await assert.rejects(store.blobs.ingest(descriptor, 'registry', never), { code: 'busy' });
+    await using _other = await store.blobs.ingest(describeBlob(Buffer.from('other')), 'registry', never);
+  }
+  await using _again = await store.blobs.ingest(descriptor, 'registry', never);
+});

@@ -1,0 +1,169 @@
+import { createHash, type Hash } from 'node:crypto';
+import { constants, fstatSync, ftruncateSync, writeSync } from 'node:fs';
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import { algorithmOf, toDigest } from '../../oci/digest.ts';
+import type { Ingest } from '../../ports/store.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
+import { attempt, toStoreError } from '../files/failure.ts';
+import { hashFile } from '../files/file-hash.ts';
+import type { Writeback } from '../files/writeback.ts';
+
+/** What a download needs of the store. */
+export type Keeper = {
+  /** Makes the complete file durable under its digest's name. */
+  land(file: FileHandle): Promise<void>;
+  readonly writeback: Writeback;
+  /** Called once, when the file is closed. */
+  closed(): void;
+};
+
+/**
+ * Bytes that the kernel is told to write to the disk while more come. Without it the fsync of a commit has all of a big
+ * blob to write: 512 MiB took 135 ms longer.
+ */
+const writebackStep = 8 * 1024 * 1024;
+
+export async function openIngest(
+  path: string,
+  descriptor: Descriptor,
+  { land, writeback, closed }: Keeper,
+  signal: AbortSignal,
+): Promise<Ingest> {
+  const { digest, size } = descriptor;
+  const algorithm = algorithmOf(digest);
+  const doing = `downloading blob ${digest}`;
+  const file = await attempt(doing, () =>
+    open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o644),
+  );
+  const state = createFileState();
+  /** Of the bytes that were written here, from the first on. */
+  let own: { readonly hash: Hash; to: number } | undefined;
+  /** What others told. */
+  let told: { readonly hex: string; readonly size: number } | undefined;
+  let flushed = 0;
+  let flushing: Promise<void> | undefined;
+  let phase: 'open' | 'verifying' | 'verified' | 'ended' = 'open';
+
+  const offset = (): number => sizeOf(state);
+  const restart = (): void => {
+    ftruncateSync(file.fd, 0);
+    beginAnew(state);
+    own = undefined;
+    told = undefined;
+    flushed = 0;
+  };
+  const giveUp = (message: string): ArtifactError => {
+    restart();
+    return new ArtifactError('corrupt', `blob ${digest}: ${message}`);
+  };
+  const toFailure = (thrown: unknown): ArtifactError => {
+    const failure = toStoreError(doing, thrown);
+    if (failure.code === 'exhausted') restart();
+    return failure;
+  };
+  const expectPhase = (expected: typeof phase): void => {
+    if (phase !== expected) throw new ArtifactError('internal', `${doing}: it is ${phase}, not ${expected}`);
+  };
+  const flush = (): void => {
+    const to = offset();
+    if (to - flushed < writebackStep) return;
+    const begun = writeback.start(file.fd, flushed, to - flushed);
+    if (begun === undefined) return;
+    flushing = begun;
+    flushed = to;
+  };
+  const hashOwn = (chunk: Uint8Array, from: number): void => {
+    if (from === 0) own = { hash: createHash(algorithm), to: 0 };
+    if (own?.to !== from) return;
+    own.hash.update(chunk);
+    own.to += chunk.length;
+  };
+  /** Where that fails, the file is in nobody's way, and gone after a day; what was thrown before counts. */
+  const forget = (): Promise<void> => rm(path, { force: true }).catch(() => {});
+  const hexOfAll = async (): Promise<string> => {
+    if (told?.size === size) return told.hex;
+    if (own?.to === size) return own.hash.copy().digest('hex');
+    return (await hashFile(path, algorithm, signal)).hex;
+  };
+
+  try {
+    const { size: left } = fstatSync(file.fd);
+    if (left > size) ftruncateSync(file.fd, 0);
+    setSize(state, left > size ? 0 : left);
+    flushed = offset();
+  } catch (thrown) {
+    await file.close();
+    throw toStoreError(doing, thrown);
+  }
+
+  return {
+    path,
+    get offset() {
+      return offset();
+    },
+    file: {
+      fd: file.fd,
+      algorithm,
+      state,
+      grown: flush,
+      hashed(hex) {
+        told = { hex, size: offset() };
+      },
+      failed: toFailure,
+    },
+    restart() {
+      expectPhase('open');
+      restart();
+    },
+    write(chunk) {
+      expectPhase('open');
+      const from = offset();
+      if (from + chunk.length > size) throw giveUp(`more than its ${size} bytes came`);
+      try {
+        for (let at = 0; at < chunk.length; ) {
+          at += writeSync(file.fd, chunk, at, chunk.length - at, from + at);
+        }
+        hashOwn(chunk, from);
+        setSize(state, from + chunk.length);
+        flush();
+      } catch (thrown) {
+        throw toFailure(thrown);
+      }
+    },
+    async verify() {
+      if (phase === 'verified') return;
+      expectPhase('open');
+      if (offset() !== size) throw giveUp(`${offset()} bytes came where ${size} were expected`);
+      phase = 'verifying';
+      const hex = await attempt(doing, hexOfAll).finally(() => {
+        phase = 'open';
+      });
+      const actual = toDigest(algorithm, hex);
+      if (actual !== digest) throw giveUp(`the ${size} bytes that came have digest ${actual}`);
+      phase = 'verified';
+    },
+    async commit() {
+      expectPhase('verified');
+      phase = 'ended';
+      await attempt(`storing blob ${digest}`, () => land(file)).catch(async (thrown: unknown) => {
+        // What the disk did not take is clean in memory all the same: the next sync would say nothing of it. No
+        // truncation: it may have failed after the file got its digest's name.
+        await forget();
+        throw thrown;
+      });
+    },
+    async drop() {
+      phase = 'ended';
+      await forget();
+    },
+    async [Symbol.asyncDispose]() {
+      if (phase === 'open' && offset() === 0) await forget();
+      phase = 'ended';
+      await flushing;
+      await file.close().catch(() => {}); // what matters of it was synced
+      closed();
+    },
+  };
+}

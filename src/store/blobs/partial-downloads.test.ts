@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { describeBlob } from '../../../test/support/nodes.ts';
+import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { partialName } from './blobs.ts';
+import { retirePartials } from './partial-downloads.ts';
+import { openStore } from '../store.ts';
+
+const never = new AbortController().signal;
+const yesterday = new Date(Date.now() - 25 * 60 * 60 * 1000);
+
+test('a download that nobody has written to for a day is taken away, unless it is gone on with', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const left = (text: string, changed: Date) => {
+    const descriptor = describeBlob(Buffer.from(text));
+    const path = join(folder.path, 'ingest', partialName(descriptor, 'registry'));
+    writeFileSync(path, 'x');
+    utimesSync(path, changed, changed);
+    return descriptor;
+  };
+  const [given, goes, fresh] = [
+    left('given', yesterday),
+    left('goes on', yesterday),
+    left('fresh', new Date()),
+  ];
+  {
+    await using _open = await store.blobs.ingest(goes, 'registry', never);
+    await store.retire();
+    assert.deepEqual(
+      [given, goes, fresh].map(blob => store.blobs.partial(blob, 'registry')),
+      [0, 1, 1],
+    );
+  }
+  await store.retire();
+  assert.equal(store.blobs.partial(goes, 'registry'), 0);
+});
+
+test('one that is gone before its turn is no failure', async () => {
+  await using folder = await temporaryFolder();
+  for (const name of ['a', 'b']) {
+    writeFileSync(join(folder.path, name), '');
+    utimesSync(join(folder.path, name), yesterday, yesterday);
+  }
+  let taken = 0;
+  const takeAll = async (): Promise<void> => {
+    taken++;
+    for (const name of readdirSync(folder.path)) rmSync(join(folder.path, name));
+  };
+  await retirePartials(folder.path, () => false, takeAll);
+  assert.equal(taken, 1);
+});

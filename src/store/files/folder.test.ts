@@ -1,0 +1,22 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { mountTmpfs } from '../../../test/support/tmpfs.ts';
+import { needs } from '../../../test/support/tools.ts';
+import { openFolder } from './folder.ts';
+
+test('a directory on a read-only filesystem is refused by that name', needs('root'), async () => {
+  await using folder = await temporaryFolder();
+  const disk = mountTmpfs(join(folder.path, 'disk'), 'size=1m,ro');
+  for (const path of [join(disk, 'state'), join(disk, 'a/b/state')]) {
+    await assert.rejects(openFolder(path), {
+      code: 'unavailable',
+      message: `cannot make the directory ${path}: its filesystem is read-only; mount it for writing, or give another --state-dir`,
+    });
+  }
+});
+
+test('a directory that cannot be made for another reason fails as it did', async () => {
+  await assert.rejects(openFolder('/dev/null/state'), { code: 'ENOTDIR' });
+});

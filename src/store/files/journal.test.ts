@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { type Journal, openJournal, readJournal } from './journal.ts';
+
+const folder = await temporaryFolder();
+after(() => folder[Symbol.asyncDispose]());
+
+let made = 0;
+const fresh = (): string => join(folder.path, String(made++));
+const open = (path: string): Promise<Journal> => openJournal(path, fresh);
+const linesOf = (path: string) => Object.fromEntries(readJournal(path).lines);
+
+for (const [what, text, lines, closed] of [
+  ['is absent', undefined, {}, false],
+  ['is empty', '', {}, false],
+  ['was closed', 'a 1\nb 2 3\nclosed\n', { a: '1', b: '2 3' }, true],
+  ['was closed with nothing in it', 'closed\n', {}, true],
+  ['was not closed', 'a 1\n', { a: '1' }, false],
+  ['was closed and written again', 'a 1\nclosed\na 2\n', { a: '2' }, false],
+  ['ends in the midst of a line', 'a 1\nb 2', { a: '1' }, false],
+  ['ends in the midst of its mark', 'a 1\nclose', { a: '1' }, false],
+  ['has a key twice', 'a 1\nb 1\na 2\n', { a: '2', b: '1' }, false],
+  ['has a key that was taken away', 'a 1\nb 1\na \n', { b: '1' }, false],
+  ['has lines of nobody', '\n \n x\na 1\n', { a: '1' }, false],
+] as const) {
+  test(`a journal that ${what} is read`, async () => {
+    const path = fresh();
+    if (text !== undefined) writeFileSync(path, text);
+    assert.deepEqual(linesOf(path), lines);
+    const journal = await open(path);
+    assert.deepEqual([Object.fromEntries(journal.lines), journal.closed], [lines, closed]);
+    assert.equal(readJournal(path).closed, false, 'the mark of the last end is gone');
+    await journal.close();
+    assert.deepEqual([linesOf(path), readJournal(path).closed], [lines, true]);
+  });
+}
+
+test('what was put is there after an end, and after a while without one', async () => {
+  const path = fresh();
+  const journal = await open(path);
+  journal.put('a', '1');
+  journal.put('b', '1');
+  journal.put('b', '');
+  assert.deepEqual(linesOf(path), {});
+  while (readFileSync(path).length === 0) await new Promise(resolve => setTimeout(resolve, 20));
+  assert.deepEqual([linesOf(path), readJournal(path).closed], [{ a: '1' }, false]);
+  journal.put('c', '1');
+  await journal.close();
+  assert.deepEqual([linesOf(path), readJournal(path).closed], [{ a: '1', c: '1' }, true]);
+});
+
+test('a journal is written anew when most of it is outdated', async () => {
+  const path = fresh();
+  const journal = await open(path);
+  for (let nth = 0; nth <= 10_001; nth++) journal.put('a', String(nth));
+  await journal.close();
+  const next = await open(path);
+  await next.close();
+  assert.equal(readFileSync(path, 'utf8'), 'a 10001\nclosed\n');
+});
+
+test('a journal that cannot be read says nothing', () => {
+  const path = fresh();
+  mkdirSync(path);
+  const { lines, closed } = readJournal(path);
+  assert.deepEqual([lines.size, closed], [0, false]);
+});
+
+test('a journal that is only read is left as it is', async () => {
+  const path = fresh();
+  appendFileSync(path, 'a 1\nclosed\n');
+  const journal = readJournal(path);
+  journal.put('b', '1');
+  await journal.close();
+  assert.equal(readFileSync(path, 'utf8'), 'a 1\nclosed\n');
+});

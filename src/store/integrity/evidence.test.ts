@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { linkSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { toDigest } from '../../oci/digest.ts';
+import type { Item } from '../../ports/store.ts';
+import { type EvidenceStore, type FilesOf, openEvidence } from './evidence.ts';
+
+const folder = await temporaryFolder();
+after(() => folder[Symbol.asyncDispose]());
+const never = new AbortController().signal;
+const right = async (): Promise<undefined> => undefined;
+
+let made = 0;
+/** A blob of its own, and evidence that notes into `lines`. Each time is one of `clock`. */
+function openWorld() {
+  const name = String(++made).padStart(64, '0');
+  const item: Item = { kind: 'blobs', digest: toDigest('sha256', name) };
+  const path = join(folder.path, name);
+  writeFileSync(path, 'right');
+  const filesOf: FilesOf = () => ({ count: 1, files: [[folder.path, name]] });
+  const lines = new Map<string, string>();
+  const clock = { now: 1_000 };
+  const open = (closed: boolean): EvidenceStore => {
+    const journal = {
+      lines: new Map(lines),
+      closed,
+      put: (key: string, value: string) => void (value === '' ? lines.delete(key) : lines.set(key, value)),
+      close: async () => undefined,
+    };
+    return openEvidence(journal, filesOf, () => clock.now);
+  };
+  const standing = async (evidence: EvidenceStore, since = 500) =>
+    (await evidence.standings([item], since, never))[0];
+  /** The kernel's clock has a grain. */
+  const tamper = async (): Promise<void> => {
+    await sleep(10);
+    writeFileSync(path, 'wrong', { flag: 'r+' });
+  };
+  return { item, path, lines, clock, open, standing, tamper };
+}
+
+test('what was never verified is unknown, and what is not there absent', async () => {
+  const { open, standing, path } = openWorld();
+  const evidence = open(true);
+  assert.equal(await standing(evidence), 'unknown');
+  rmSync(path);
+  assert.equal(await standing(evidence), 'absent');
+});
+
+for (const [what, come] of [
+  ['arrived', async (evidence: EvidenceStore, item: Item) => evidence.arrived(item)],
+  ['was verified', (evidence: EvidenceStore, item: Item) => evidence.verify(item, right, never)],
+] as const) {
+  test(`what ${what} is verified until it is stale, touched or gone`, async () => {
+    const { open, standing, item, path, tamper } = openWorld();
+    const evidence = open(true);
+    await come(evidence, item);
+    await evidence.settle([item]);
+    assert.equal(await standing(evidence), 'verified');
+    assert.equal(await standing(evidence, 1_001), 'stale');
+    await tamper();
+    assert.equal(await standing(evidence), 'changed');
+    rmSync(path);
+    assert.equal(await standing(evidence), 'changed');
+    evidence.forget(item);
+    assert.equal(await standing(evidence), 'absent');
+  });
+}
+
+test('what is presumed is stale at once, and its change is noticed', async () => {
+  const { open, standing, item, tamper } = openWorld();
+  const evidence = open(true);
+  await evidence.presume(item, never);
+  assert.equal(await standing(evidence, 0), 'stale');
+  await tamper();
+  assert.equal(await standing(evidence, 0), 'changed');
+});
+
+for (const [what, closed, found] of [
+  ['a good end keeps', true, 'verified'],
+  ['an unclean stop makes stale', false, 'stale'],
+] as const) {
+  test(`${what} what was verified`, async () => {
+    const { open, standing, item, tamper } = openWorld();
+    await open(true).verify(item, right, never);
+    const next = open(closed);
+    assert.equal(await standing(next, 0), found);
+    assert.equal(next.verifiedAt(item), closed ? 1_000 : 0);
+    await tamper();
+    assert.equal(await standing(next, 0), 'changed');
+  });
+}
+
+test('a time to come, and a line that is torn, say nothing', async () => {
+  const { open, standing, item, clock, lines } = openWorld();
+  await open(true).verify(item, right, never);
+  clock.now = 900;
+  assert.equal(await standing(open(true), 0), 'stale');
+  for (const [key, line] of lines) lines.set(key, line.slice(0, 40));
+  assert.equal(await standing(open(true), 0), 'unknown');
+});
+
+test('what is found wrong, or changes while it is verified, is not noted', async () => {
+  const { open, standing, item, tamper } = openWorld();
+  const evidence = open(true);
+  assert.equal(await evidence.verify(item, async () => 'wrong bytes', never), 'wrong bytes');
+  assert.equal(await standing(evidence), 'unknown');
+  await evidence.verify(item, tamper as () => Promise<undefined>, never);
+  assert.equal(await standing(evidence), 'unknown');
+});
+
+test('links of this program are no change, and a write meanwhile is one', async () => {
+  const { open, standing, item, path, tamper } = openWorld();
+  const evidence = open(true);
+  await evidence.verify(item, right, never);
+  await sleep(10);
+  await evidence.relink([item], async () => {
+    linkSync(path, `${path}.link`);
+    assert.equal(await standing(evidence), 'verified');
+  });
+  assert.equal(await standing(evidence), 'verified');
+  await evidence.relink([item], tamper);
+  assert.equal(await standing(evidence), 'changed');
+  await evidence.relink([item], async () => rmSync(`${path}.link`));
+  assert.equal(await standing(evidence), 'changed', 'nor does relinking make it good');
+});

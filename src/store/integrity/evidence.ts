@@ -1,0 +1,208 @@
+import type { Evidence, Item, Standing } from '../../ports/store.ts';
+import { doInSlices, startPace } from '../../util/pace.ts';
+import type { Journal } from '../files/journal.ts';
+import { openStamper, type Stamp, stampFiles, type Stamper } from './stamp.ts';
+
+/**
+ * Why the bytes under a digest are still believed to be right: when they were last verified, and the stamp that their
+ * files had then. Whoever writes into a file moves its ctime, so that a write through a mount of a view shows at the next
+ * look. Bytes that rot on the disk do not show here; those are found by hashing again.
+ */
+export type EvidenceStore = AsyncDisposable &
+  Evidence & {
+    /** The bytes have just been verified on their way here, and nobody can have written into the files yet. */
+    arrived(item: Item): void;
+    /** Runs what adds or removes links of their files, and so moves the times that speak for them. */
+    relink<T>(items: readonly Item[], work: () => Promise<T>): Promise<T>;
+    /** While relinking: a file of the item was replaced by a copy of it. */
+    copied(item: Item): void;
+  };
+
+type Note = { readonly at: number; readonly files: number; readonly stamp: Stamp | undefined };
+/** While links are made or removed. `good`: the stamp was right before; `kept` is what must not move meanwhile. */
+type Relinking = { users: number; readonly good: boolean; kept: string | undefined };
+
+/** Where the files of an item are, and how many; undefined if it is not held. */
+export type FilesOf = (
+  item: Item,
+) =>
+  | { readonly count: number; readonly files: Iterable<readonly [folder: string, name: string]> }
+  | undefined;
+
+const never = new AbortController().signal;
+
+export function openEvidence(
+  journal: Journal,
+  filesOf: FilesOf,
+  now: () => number = Date.now,
+): EvidenceStore {
+  const notes = new Map([...journal.lines].flatMap(([key, text]) => parseNote(key, text, now())));
+  if (!journal.closed) {
+    // Nobody knows what the disk has made of the last minutes.
+    for (const [key, note] of notes) notes.set(key, { ...note, at: 0 });
+    for (const [key, note] of notes) journal.put(key, formatNote(note));
+  }
+  const relinking = new Map<string, Relinking>();
+  /** Counts the beginnings and ends of relinking: what was looked at across one of them has moved. */
+  let turns = 0;
+
+  const note = (item: Item, at: number, files: number, stamp: Stamp | undefined): void => {
+    notes.set(keyOf(item), { at, files, stamp });
+    if (stamp !== undefined) journal.put(keyOf(item), formatNote({ at, files, stamp }));
+  };
+  const forget = (item: Item): void => {
+    if (notes.delete(keyOf(item))) journal.put(keyOf(item), '');
+  };
+
+  /** Whether what was looked at from `turn` on is as it was noted. */
+  const isAsNoted = (item: Item, noted: Stamp, found: Stamp, turn: number): boolean => {
+    if (found.kept !== noted.kept) return false;
+    const underWay = relinking.get(keyOf(item));
+    return found.changed === noted.changed || underWay?.good === true || turn !== turns;
+  };
+
+  function* judge(item: Item, since: number, stamper: Stamper): Generator<void, Standing> {
+    const turn = turns;
+    const known = notes.get(keyOf(item));
+    const files = filesOf(item);
+    const stamp = files && (yield* stamper.stamp(files.files));
+    // A layer is there by its table, whatever bodies it has lost.
+    const isThere = stamp !== undefined || (item.kind === 'layers' && files !== undefined);
+    if (!isThere && known === undefined) return 'absent';
+    if (stamp === undefined) return 'changed';
+    if (known === undefined) return 'unknown';
+    if (known.stamp === undefined) note(item, known.at, files?.count ?? 0, stamp);
+    else if (!isAsNoted(item, known.stamp, stamp, turn)) return 'changed';
+    return known.at >= since && known.at > 0 ? 'verified' : 'stale';
+  }
+
+  function* judgeAll(
+    items: readonly Item[],
+    since: number,
+    stamper: Stamper,
+  ): Generator<void, readonly Standing[]> {
+    const standings: Standing[] = [];
+    for (const item of items) {
+      standings.push(yield* judge(item, since, stamper));
+      yield;
+    }
+    return standings;
+  }
+
+  /** Notes the files as they are now. @returns whether they are there. */
+  const stampNow = async (item: Item, at: number, signal: AbortSignal): Promise<void> => {
+    const files = filesOf(item);
+    const stamp = files && (await stampFiles(files.files, signal));
+    if (files === undefined || stamp === undefined) forget(item);
+    else note(item, at, files.count, stamp);
+  };
+
+  const enter = async (item: Item): Promise<void> => {
+    const key = keyOf(item);
+    turns++;
+    const other = relinking.get(key);
+    if (other !== undefined) return void other.users++;
+    const known = notes.get(key);
+    const files = known?.stamp && filesOf(item);
+    const found = files && (await stampFiles(files.files, never));
+    const late = relinking.get(key); // another came while this one looked
+    if (late !== undefined) return void late.users++;
+    const good =
+      known !== undefined &&
+      (known.stamp === undefined ||
+        (found?.kept === known.stamp.kept && found.changed === known.stamp.changed));
+    relinking.set(key, { users: 1, good, kept: known?.stamp?.kept });
+  };
+
+  const leave = async (item: Item): Promise<void> => {
+    const key = keyOf(item);
+    const entered = relinking.get(key);
+    turns++;
+    if (entered === undefined || --entered.users > 0) return;
+    const known = notes.get(key);
+    if (entered.good && known !== undefined) {
+      const files = filesOf(item);
+      const found = files && (await stampFiles(files.files, never));
+      if (entered.users > 0) return; // the last to leave does it
+      // A write moves more than the time of the change.
+      const isKept = entered.kept === undefined || entered.kept === found?.kept;
+      if (files !== undefined && found !== undefined && isKept && notes.get(key) === known)
+        note(item, known.at, files.count, found);
+    }
+    relinking.delete(key);
+    turns++;
+  };
+
+  return {
+    async standings(items, since, signal) {
+      using stamper = openStamper();
+      return await doInSlices(judgeAll(items, since, stamper), signal);
+    },
+    verifiedAt: item => notes.get(keyOf(item))?.at ?? 0,
+    files: item => notes.get(keyOf(item))?.files ?? 0,
+    arrived: item => note(item, now(), 0, undefined),
+    settle: items =>
+      forEach(items, async item => {
+        const known = notes.get(keyOf(item));
+        if (known !== undefined && known.stamp === undefined) await stampNow(item, known.at, never);
+      }),
+    presume: (item, signal) => stampNow(item, 0, signal),
+    forget,
+
+    async verify(item, check, signal) {
+      const turn = turns;
+      const files = filesOf(item);
+      const before = files && (await stampFiles(files.files, signal));
+      const problem = await check();
+      if (problem !== undefined || files === undefined || before === undefined) return problem;
+      const after = await stampFiles(files.files, signal);
+      const isQuiet = after?.changed === before.changed || turn !== turns || relinking.has(keyOf(item));
+      if (after?.kept === before.kept && isQuiet) note(item, now(), files.count, after);
+      return undefined;
+    },
+
+    async relink(items, work) {
+      await forEach(items, enter);
+      try {
+        return await work();
+      } finally {
+        await forEach(items, leave);
+      }
+    },
+    copied(item) {
+      const entered = relinking.get(keyOf(item));
+      if (entered !== undefined) entered.kept = undefined;
+    },
+
+    async [Symbol.asyncDispose]() {
+      await journal.close();
+    },
+  };
+}
+
+/** In slices: there may be twenty thousand. */
+async function forEach(items: readonly Item[], step: (item: Item) => Promise<void>): Promise<void> {
+  const pace = startPace(never);
+  for (const item of items) {
+    await step(item);
+    const rest = pace();
+    if (rest !== undefined) await rest;
+  }
+}
+
+function keyOf({ kind, digest }: Item): string {
+  return `${kind}/${digest}`;
+}
+
+function formatNote({ at, files, stamp }: Note): string {
+  return `${at} ${files} ${stamp?.kept} ${stamp?.changed}`;
+}
+
+/** A time to come is that of a clock that was wrong. */
+function parseNote(key: string, text: string, now: number): [string, Note][] {
+  const fields = /^(\d{1,15}) (\d{1,9}) ([0-9a-f]{40,80}) ([0-9a-f]{24,40})$/.exec(text);
+  const [, at = '', files = '', kept = '', changed = ''] = fields ?? [];
+  if (fields === null) return [];
+  const verifiedAt = Number(at) > now ? 0 : Number(at);
+  return [[key, { at: verifiedAt, files: Number(files), stamp: { kept, changed } }]];
+}

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { openFolder } from '../files/folder.ts';
+import { openQuarantine } from './quarantine.ts';
+
+const root = await temporaryFolder();
+after(() => root[Symbol.asyncDispose]());
+
+let made = 0;
+async function openWorld() {
+  const path = join(root.path, String(made++));
+  mkdirSync(path);
+  const folder = await openFolder(path);
+  const quarantine = openQuarantine(folder, async gone => rmSync(gone, { recursive: true }));
+  const damaged = join(root.path, `damaged-${made}`);
+  const kept = (): readonly string[] => readdirSync(path).map(name => name.slice(name.indexOf('-') + 1));
+  return { path, folder, quarantine, damaged, kept };
+}
+
+test('damaged content is moved aside as it is, a file or a folder, and what is gone is no failure', async () => {
+  const { path, folder, quarantine, damaged, kept } = await openWorld();
+  await using _ = folder;
+  writeFileSync(damaged, 'wrong');
+  await quarantine.take(damaged, 'file');
+  assert.equal(existsSync(damaged), false);
+  const [name = ''] = readdirSync(path);
+  assert.equal(readFileSync(join(path, name), 'utf8'), 'wrong');
+  mkdirSync(join(damaged, 'd'), { recursive: true });
+  await quarantine.take(damaged, 'folder');
+  await quarantine.take(damaged, 'nothing');
+  assert.deepEqual([...kept()].sort(), ['file', 'folder']);
+});
+
+test('the latest few are kept, and of large ones fewer', async () => {
+  const { folder, quarantine, damaged, kept } = await openWorld();
+  await using _ = folder;
+  for (let nth = 0; nth < 10; nth++) {
+    writeFileSync(damaged, 'wrong');
+    await quarantine.take(damaged, String(nth));
+    await new Promise(resolve => setTimeout(resolve, 10)); // the clock of ctime has a grain
+  }
+  assert.deepEqual([...kept()].sort(), ['2', '3', '4', '5', '6', '7', '8', '9']);
+  writeFileSync(damaged, '');
+  truncateSync(damaged, 1024 * 1024 * 1024);
+  await quarantine.take(damaged, 'large');
+  assert.deepEqual(kept(), ['large']);
+});
+
+test('nothing is kept for longer than a week', async t => {
+  const { folder, quarantine, damaged, kept } = await openWorld();
+  await using _ = folder;
+  writeFileSync(damaged, 'wrong');
+  await quarantine.take(damaged, 'old');
+  const now = Date.now();
+  t.mock.method(Date, 'now', () => now + 6 * 24 * 60 * 60 * 1000);
+  await quarantine.retire();
+  assert.deepEqual(kept(), ['old']);
+  t.mock.method(Date, 'now', () => now + 8 * 24 * 60 * 60 * 1000);
+  await quarantine.retire();
+  assert.deepEqual(kept(), []);
+});

@@ -1,0 +1,43 @@
+import { setPriority } from 'node:os';
+import type { HashFile } from '../../ports/store.ts';
+import { abortable } from '../../util/abortable.ts';
+import { giveWay } from '../../linux/io.ts';
+import { startThread, type Thread } from '../../util/thread.ts';
+import type { HashQuestion, Hashed } from './hash-worker.ts';
+
+/**
+ * Hashes files for as long as that takes: in a thread of its own that gets the disk and the processor when nobody else
+ * wants them, and at a bounded rate where they are idle. Disposing it ends the thread.
+ */
+export type SlowHash = AsyncDisposable & { readonly hash: HashFile };
+
+/** Bytes a second: a cache of 1 TiB takes four and a half hours, and a disk of 500 MB/s is busy for an eighth of them. */
+const rate = 64 * 1024 * 1024;
+/** Of setpriority(2): the least. */
+const niceness = 19;
+
+export function openSlowHash(bytesPerSecond: number = rate): SlowHash {
+  let thread: Thread<HashQuestion, Hashed> | undefined;
+
+  const start = (): Thread<HashQuestion, Hashed> =>
+    startThread(import.meta.url, 'hash-worker', {
+      answer: (id: number) => {
+        giveWay(id);
+        setPriority(id, niceness);
+      },
+      onEnd: () => {
+        thread = undefined;
+      },
+    });
+
+  return {
+    async hash(path, algorithm, signal) {
+      signal.throwIfAborted();
+      const asked = (thread ??= start()).ask({ path, algorithm, bytesPerSecond });
+      return abortable(asked, signal);
+    },
+    async [Symbol.asyncDispose]() {
+      await thread?.[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { fchmodSync, readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type TemporaryFolder, temporaryFolder } from '../../../test/support/temporary.ts';
+import { toDigest } from '../../oci/digest.ts';
+import type { Item } from '../../ports/store.ts';
+import { type FilesOf, openEvidence } from './evidence.ts';
+import { openVerity } from './verity.ts';
+
+const never = new AbortController().signal;
+const item: Item = { kind: 'layers', digest: toDigest('sha256', 'ab'.repeat(32)) };
+
+type Answer = 'sealed' | 'ENOTTY' | 'EOPNOTSUPP' | 'ETXTBSY' | 'EBUSY' | 'EEXIST' | 'ENOSPC';
+
+/** A layer of two files on a kernel that gives these answers, one for each file; from the end of them on it seals. */
+async function openWorld(folder: TemporaryFolder, ...answers: Answer[]) {
+  const files = ['0', '1'].map(name => [folder.path, name] as const);
+  for (const [, name] of files) writeFileSync(join(folder.path, name), name);
+  const filesOf: FilesOf = asked => (asked === item ? { count: files.length, files } : undefined);
+  const journal = { lines: new Map(), closed: true, put() {}, close: async () => undefined };
+  const evidence = openEvidence(journal, filesOf);
+  const asked: string[] = [];
+  const enable = async (fd: number): Promise<void> => {
+    const flags = /^flags:\s*0?(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '';
+    assert.equal(Number.parseInt(flags, 8) & 3, 0, 'it is open for reading alone');
+    asked.push(readlinkSync(`/proc/self/fd/${fd}`).slice(folder.path.length + 1));
+    const answer = answers.shift() ?? 'sealed';
+    if (answer !== 'sealed') throw Object.assign(new Error(answer), { code: answer });
+    await sleep(10); // the kernel's clock has a grain
+    fchmodSync(fd, 0o644); // as it was, and yet a change of the inode, as sealing is
+  };
+  const scratch = { isClosed: false, fresh: () => join(folder.path, 'probe') };
+  const verity = await openVerity(scratch, evidence, filesOf, enable);
+  assert.deepEqual(asked.splice(0), ['probe']);
+  assert.deepEqual(readdirSync(folder.path), ['0', '1'], 'the file that it was tried with is gone');
+  return { verity, evidence, asked };
+}
+
+for (const reason of ['ENOTTY', 'EOPNOTSUPP'] as const) {
+  test(`where the kernel answers ${reason}, it is off and says so, and nothing is sealed`, async () => {
+    await using folder = await temporaryFolder();
+    const { verity, asked } = await openWorld(folder, reason);
+    assert.equal(verity.off, reason);
+    await verity.seal(item, never);
+    assert.deepEqual(asked, []);
+  });
+}
+
+test('each file of an item is sealed once, and what was verified before counts after', async () => {
+  await using folder = await temporaryFolder();
+  const { verity, evidence, asked } = await openWorld(folder);
+  assert.equal(verity.off, undefined);
+  await evidence.verify(item, async () => undefined, never);
+  await verity.seal(item, never);
+  await verity.seal(item, never);
+  assert.deepEqual(asked, ['0', '1']);
+  assert.deepEqual(await evidence.standings([item], 1, never), ['verified']);
+});
+
+test('a file that is sealed already is success, and the next one is sealed', async () => {
+  await using folder = await temporaryFolder();
+  const { verity, asked } = await openWorld(folder, 'sealed', 'EEXIST');
+  await verity.seal(item, never);
+  assert.deepEqual(asked, ['0', '1']);
+});
+
+for (const reason of ['ETXTBSY', 'EBUSY'] as const) {
+  test(`a file that is busy (${reason}) is sealed by the next call`, async () => {
+    await using folder = await temporaryFolder();
+    const { verity, asked } = await openWorld(folder, 'sealed', reason);
+    await verity.seal(item, never);
+    assert.deepEqual(asked.splice(0), ['0']);
+    await verity.seal(item, never);
+    await verity.seal(item, never);
+    assert.deepEqual(asked, ['0', '1']);
+  });
+}
+
+test('another failure is reported once, and a file that takes the place of the first is sealed', async () => {
+  await using folder = await temporaryFolder();
+  const { verity, asked } = await openWorld(folder, 'sealed', 'ENOSPC');
+  await assert.rejects(verity.seal(item, never), { code: 'ENOSPC' });
+  await verity.seal(item, never);
+  assert.deepEqual(asked.splice(0), ['0']);
+  writeFileSync(join(folder.path, '0.new'), 'right');
+  renameSync(join(folder.path, '0.new'), join(folder.path, '0'));
+  await verity.seal(item, never);
+  assert.deepEqual(asked, ['0', '1']);
+});
+
+test('what is not there is not sealed, and a state directory that is only read is not tried', async () => {
+  await using folder = await temporaryFolder();
+  const { verity, asked } = await openWorld(folder);
+  await verity.seal({ kind: 'blobs', digest: item.digest }, never);
+  assert.deepEqual(asked, []);
+  const scratch = { isClosed: true, fresh: (): string => assert.fail('nothing is written') };
+  const relink = async <T>(_: readonly Item[], work: () => Promise<T>): Promise<T> => work();
+  const closed = await openVerity(scratch, { relink }, () => undefined);
+  assert.match(closed.off ?? '', /only read/);
+});

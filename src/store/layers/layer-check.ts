@@ -1,0 +1,37 @@
+import { statSync } from 'node:fs';
+import { quoteName } from '../../util/name.ts';
+import type { TocEntry } from '../../tree/toc.ts';
+import type { Damage, Look } from '../../ports/store.ts';
+import { findDamage } from '../integrity/damage.ts';
+
+type FileEntry = Extract<TocEntry, { kind: 'file' }>;
+
+/** Verifies the bodies of a layer one after the other, and sums up what is wrong with them. */
+export function createBodyCheck(layer: string, look: Look, signal: AbortSignal) {
+  const inodes: bigint[] = [];
+  let first: string | undefined;
+  let wrong = 0;
+  const own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+  const folder = statSync(layer);
+  /** Unpacking sets an owner only where it is another than its own, which a file system may have replaced. */
+  const ownerOf = ({ uid, gid }: FileEntry) => ({
+    uid: uid === own.uid ? folder.uid : uid,
+    gid: gid === own.gid ? folder.gid : gid,
+  });
+  return {
+    async check(entry: TocEntry, path: (body: number) => string): Promise<void> {
+      if (entry.kind !== 'file') return;
+      const { size, mode, sha256: hex } = entry;
+      const wanted = { algorithm: 'sha256', hex, size, mode, ...ownerOf(entry) } as const;
+      const damage = await findDamage(path(entry.body), wanted, look, signal);
+      if (damage === undefined) return;
+      first ??= `body ${entry.body} (${quoteName(entry.path)}) ${damage.problem}`;
+      wrong++;
+      inodes.push(...damage.inodes);
+    },
+    sum(): Damage | undefined {
+      if (first === undefined) return undefined;
+      return { problem: wrong === 1 ? first : `${first}, and ${wrong - 1} more are wrong`, inodes };
+    },
+  };
+}

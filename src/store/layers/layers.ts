@@ -1,0 +1,220 @@
+import { existsSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Damage, Held, Layers, Look } from '../../ports/store.ts';
+import type { EvidenceStore } from '../integrity/evidence.ts';
+import type { Digest } from '../../oci/digest.ts';
+import type { TocTotals } from '../../tree/toc-text.ts';
+import { bodiesPerFolder, bodyFolder, bodyName, tocName, type TocSummary } from '../../tree/toc.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { abortable } from '../../util/abortable.ts';
+import { unlessAbsent } from '../files/absent.ts';
+import type { DigestFolders } from '../files/digest-folders.ts';
+import { attempt, howToMend } from '../files/failure.ts';
+import { type Folder, openFolder } from '../files/folder.ts';
+import { toUnreadable } from '../integrity/damage.ts';
+import { hashFile } from '../files/file-hash.ts';
+import { createBodyCheck } from './layer-check.ts';
+import type { Scratch } from '../files/scratch.ts';
+import { countBodies, readToc, readTocTotals, type TakeEntries } from './toc-file.ts';
+
+/**
+ * Unpacked tar layers under `layers/bodies/<algorithm>/<hex>/`: the file `toc`, and beside it the bodies, each under
+ * its number, in folders of some. A layer is complete or absent; one whose table is torn or of another version is absent.
+ * It is used from where it was unpacked until it is on the disk and gets its place: merging need not wait for the disk.
+ * Disposing waits for that.
+ */
+export type LayerStore = AsyncDisposable &
+  Layers & {
+    /** Waits until these would outlive a power cut, and have paths that stay. @throws why one of them does not. */
+    settle(digests: readonly Digest[], signal: AbortSignal): Promise<void>;
+    /** All of its files; undefined where it has no whole table. */
+    files(
+      digest: Digest,
+    ):
+      | { readonly count: number; readonly files: Iterable<readonly [layer: string, name: string]> }
+      | undefined;
+    bodyPath(digest: Digest, body: number): string;
+  };
+
+/** A layer on its way to the disk, and where it is until then. */
+type Arrival = { path: string | undefined; settled: Promise<void> };
+
+export function openLayers(
+  folders: DigestFolders,
+  scratch: Scratch,
+  witness: Pick<EvidenceStore, 'arrived' | 'forget'>,
+): LayerStore {
+  /** One that did not get to the disk stays until the layer comes again. */
+  const arriving = new Map<Digest, Arrival>();
+
+  const path = (digest: Digest): string => arriving.get(digest)?.path ?? folders.path(digest);
+  const bodyPath = (digest: Digest, body: number): string => `${path(digest)}/${bodyName(body)}`;
+
+  /** Reads its table, which may get its place just before it is opened. */
+  async function fromToc<T>(digest: Digest, read: (toc: string) => Promise<T>): Promise<T | undefined> {
+    const from = path(digest);
+    const found = await unlessAbsent(read(join(from, tocName)));
+    if (found !== undefined || path(digest) === from) return found;
+    return unlessAbsent(read(join(path(digest), tocName)));
+  }
+
+  /** Undefined where no table can be read. */
+  const totalsOf = (digest: Digest): Promise<TocTotals | undefined> =>
+    attempt(`looking for layer ${digest}`, () =>
+      fromToc(digest, readTocTotals).catch((thrown: unknown) => void toUnreadable(thrown)),
+    );
+
+  const has = async (digest: Digest): Promise<boolean> => (await totalsOf(digest)) !== undefined;
+
+  /** A layer is used from its stage until it is on the disk, and gets its place then. */
+  function settleSoon(digest: Digest, stage: Folder, bodies: number): void {
+    const arrival: Arrival = { path: stage.path, settled: Promise.resolve() };
+    const isWanted = (): boolean => arriving.get(digest) === arrival;
+    const settle = async (): Promise<void> => {
+      await using _ = stage;
+      await stage.syncAll(allOf(stage.path, bodies));
+      if (!isWanted()) return;
+      renameSync(stage.path, folders.path(digest));
+      arrival.path = undefined;
+      await folders.above(digest).sync();
+      if (isWanted()) arriving.delete(digest);
+    };
+    arriving.set(digest, arrival);
+    arrival.settled = attempt(`storing layer ${digest}`, () =>
+      settle().catch(async (thrown: unknown) => {
+        const left = arrival.path ?? folders.path(digest);
+        arrival.path = undefined;
+        if (isWanted()) await scratch.discard(left);
+        throw thrown;
+      }),
+    );
+    arrival.settled.catch(() => {}); // it is for those who wait
+  }
+
+  async function readOwn(
+    digest: Digest,
+    take: TakeEntries,
+    signal: AbortSignal,
+  ): Promise<TocSummary | undefined> {
+    const toc = await fromToc(digest, from => readToc(from, take, signal));
+    if (toc === undefined) await arriving.get(digest)?.settled; // throws why it is not there any more
+    if (toc === undefined || toc.digest === digest) return toc;
+    throw new ArtifactError(
+      'corrupt',
+      `${path(digest)} is damaged: its table is that of layer ${toc.digest}`,
+    );
+  }
+
+  async function findDamage(digest: Digest, look: Look, signal: AbortSignal): Promise<Damage | undefined> {
+    if (!existsSync(path(digest))) return undefined;
+    const bodies = createBodyCheck(path(digest), look, signal);
+    const take: TakeEntries = async entries => {
+      for (const entry of entries) await bodies.check(entry, body => bodyPath(digest, body));
+    };
+    try {
+      const toc = await readOwn(digest, take, signal);
+      return toc === undefined ? { problem: 'its table of contents is missing', inodes: [] } : bodies.sum();
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const isCorrupt = thrown instanceof ArtifactError && thrown.code === 'corrupt';
+      const problem = isCorrupt ? thrown.message : `its table of contents ${toUnreadable(thrown)}`;
+      return { problem, inodes: bodies.sum()?.inodes ?? [] };
+    }
+  }
+
+  return {
+    has,
+    bodyPath,
+    path,
+    size: async digest => (await totalsOf(digest))?.bytes,
+    readToc: (digest, take, signal) =>
+      attempt(`reading layer ${digest}`, () => readOwn(digest, take, signal).catch(advise)),
+    check: (digest, signal, look = hashFile) =>
+      attempt(`checking layer ${digest}`, async () => {
+        await arriving.get(digest)?.settled;
+        const damage = await findDamage(digest, look, signal);
+        return existsSync(path(digest)) ? damage : undefined; // it was removed meanwhile
+      }),
+    files(digest) {
+      const layer = path(digest);
+      const bodies = countBodies(join(layer, tocName));
+      return bodies === undefined ? undefined : { count: bodies + 1, files: filesOf(layer, bodies) };
+    },
+
+    stage: digest =>
+      attempt(`unpacking layer ${digest}`, async () => {
+        // Open before anything is written: a descriptor is told of a failed write once, and only of those after it.
+        const stage = await openFolder(scratch.fresh());
+        let committed = false;
+        return {
+          path: stage.path,
+          commit: ({ bodies }) =>
+            attempt(`storing layer ${digest}`, async () => {
+              if (await has(digest)) return;
+              await scratch.discard(folders.path(digest));
+              committed = true;
+              settleSoon(digest, stage, bodies);
+              witness.arrived({ kind: 'layers', digest });
+            }),
+          [Symbol.asyncDispose]: async () => {
+            if (committed) return;
+            await stage[Symbol.asyncDispose]();
+            await attempt(`removing ${stage.path}`, () => scratch.discard(stage.path));
+          },
+        };
+      }),
+
+    async settle(digests, signal) {
+      await abortable(Promise.all(digests.map(async digest => arriving.get(digest)?.settled)), signal);
+    },
+
+    remove: digest =>
+      attempt(`removing layer ${digest}`, async () => {
+        const from = path(digest);
+        witness.forget({ kind: 'layers', digest });
+        arriving.delete(digest);
+        await scratch.discard(from);
+      }),
+
+    list: () =>
+      attempt('listing the layers', async () => {
+        const held: Held[] = [];
+        const coming = [...arriving].filter(([, { path: stage }]) => stage !== undefined);
+        for (const digest of new Set([...(await folders.list()), ...coming.map(([digest]) => digest)]))
+          held.push({ digest, ...(await measure(join(path(digest), tocName))) });
+        return held;
+      }),
+
+    async [Symbol.asyncDispose]() {
+      await Promise.allSettled([...arriving.values()].map(({ settled }) => settled));
+    },
+  };
+}
+
+function advise(thrown: unknown): never {
+  if (!(thrown instanceof ArtifactError) || thrown.code !== 'corrupt') throw thrown;
+  throw new ArtifactError('corrupt', `${thrown.message}; ${howToMend}`, thrown);
+}
+
+/** A stage with all that is in it. */
+function* allOf(stage: string, bodies: number): Generator<string> {
+  yield stage;
+  for (let body = 0; body < bodies; body += bodiesPerFolder) yield join(stage, bodyFolder(body));
+  for (const [layer, name] of filesOf(stage, bodies)) yield `${layer}/${name}`;
+}
+
+function* filesOf(layer: string, bodies: number): Generator<readonly [layer: string, name: string]> {
+  yield [layer, tocName];
+  for (let body = 0; body < bodies; body++) yield [layer, bodyName(body)];
+}
+
+/**
+ * What a layer takes on the disk, by its totals and without a walk: the bodies, the table, and their folders. One that
+ * cannot be read still counts as held, so that collection removes it.
+ */
+async function measure(toc: string): Promise<Omit<Held, 'digest'>> {
+  const totals = await readTocTotals(toc).catch(() => undefined);
+  if (totals === undefined) return { bytes: 0, inodes: 0, since: 0 };
+  const { bytes, bodies, size, since } = totals;
+  return { bytes: bytes + size, inodes: bodies + Math.ceil(bodies / bodiesPerFolder) + 2, since };
+}

@@ -1,0 +1,65 @@
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Platform } from '../../oci/platform.ts';
+import type { NameRecord } from '../../ports/records.ts';
+import type { Folder } from '../files/folder.ts';
+import {
+  type Fields,
+  isAbsentOr,
+  isCount,
+  isDigestText,
+  isFields,
+  isText,
+  isTextMap,
+  toHolds,
+} from '../files/json-record.ts';
+import { type Note, openRecords, type Records } from './records.ts';
+import type { Scratch } from '../files/scratch.ts';
+
+/** Names outlive a power cut: with the registry away, they are how a node finds what it holds. */
+export function openNames(folder: Folder, scratch: Scratch, note: Note): Promise<Records<NameRecord>> {
+  return openRecords(
+    folder,
+    scratch,
+    {
+      noun: 'name',
+      durable: true,
+      keyOf: record => record.reference,
+      parse: parseName,
+      timeOf: record => record.usedAt,
+    },
+    note,
+  );
+}
+
+function parseName(fields: Fields, usedAt: number): NameRecord | undefined {
+  const { reference, resolvedAt, authorised } = fields;
+  const descriptor = toDescriptor(fields['descriptor']);
+  const holds = toHolds(fields['holds']);
+  if (holds === undefined) return undefined;
+  if (!isText(reference) || descriptor === undefined || !isCount(resolvedAt)) return undefined;
+  if (authorised !== 'anonymous' && authorised !== 'credential' && authorised !== 'local') return undefined;
+  return { ...fields, reference, descriptor, resolvedAt, authorised, holds, usedAt };
+}
+
+function toDescriptor(value: unknown): Descriptor | undefined {
+  if (!isFields(value)) return undefined;
+  const { mediaType, digest, size, annotations, artifactType, platform, ...rest } = value;
+  if (!isText(mediaType) || !isDigestText(digest) || !isCount(size) || !isTextMap(annotations))
+    return undefined;
+  if (!isAbsentOr(isText, artifactType) || !isAbsentOr(isPlatform, platform)) return undefined;
+  return {
+    ...rest,
+    mediaType,
+    digest,
+    size,
+    annotations,
+    ...(artifactType !== undefined && { artifactType }),
+    ...(platform !== undefined && { platform }),
+  };
+}
+
+function isPlatform(value: unknown): value is Platform {
+  if (!isFields(value)) return false;
+  const { os, architecture, variant } = value;
+  return isText(os) && isText(architecture) && isAbsentOr(isText, variant);
+}

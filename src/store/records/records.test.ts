@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict';
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { toDigest } from '../../oci/digest.ts';
+import type { NameRecord, PinRecord, VolumeRecord } from '../../ports/records.ts';
+import { openStore } from '../store.ts';
+
+const digest = toDigest('sha256', 'ab'.repeat(32));
+const manifest = toDigest('sha512', 'cd'.repeat(64));
+
+const volume: VolumeRecord = {
+  volumeId: 'csi-1',
+  targetPath: '/var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/model/mount',
+  fingerprint: '{"reference":"model"}',
+  anywhere: false,
+  reference: 'model',
+  resolved: 'ghcr.io/acme/model:latest',
+  digest,
+  manifest,
+  view: 'key',
+  bytes: 1,
+  inodes: 2,
+  holds: [digest, manifest],
+  pod: { namespace: 'default', name: 'pod', uid: '1', serviceAccount: 'robot' },
+  publishedAt: 3,
+};
+const name: NameRecord = {
+  reference: 'ghcr.io/acme/model:latest',
+  descriptor: {
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    digest,
+    size: 10,
+    annotations: { a: 'b' },
+    artifactType: 'model',
+    platform: { os: 'linux', architecture: 'arm64', variant: 'v8' },
+  },
+  resolvedAt: 4,
+  authorised: 'credential',
+  holds: [digest],
+  usedAt: 1_700_000_000_123,
+};
+const pin: PinRecord = { reference: name.reference, digest, pinnedAt: 5, holds: [digest] };
+
+test('a record is found as it was put, by its own key alone', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  await store.volumes.put(volume);
+  await store.names.put(name);
+  await store.pins.put(pin);
+  assert.deepEqual(await store.volumes.find(volume.targetPath), volume);
+  assert.deepEqual(await store.volumes.find('/elsewhere'), undefined);
+  assert.deepEqual(await store.names.find(name.reference), name);
+  assert.deepEqual(await store.volumes.list(), [volume]);
+  assert.deepEqual(await store.names.list(), [name]);
+  assert.deepEqual(await store.pins.list(), [pin]);
+});
+
+test('optional fields stay absent', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const { pod: _, ...bare } = volume;
+  await store.volumes.put(bare);
+  assert.deepEqual(await store.volumes.find(volume.targetPath), bare);
+  const { artifactType: _type, platform: _platform, ...descriptor } = name.descriptor;
+  await store.names.put({ ...name, descriptor });
+  assert.deepEqual(await store.names.find(name.reference), { ...name, descriptor });
+});
+
+test('records are still there in the next life of the store', async () => {
+  await using folder = await temporaryFolder();
+  {
+    await using store = await openStore({ stateDir: folder.path });
+    await store.volumes.put(volume);
+    await store.pins.put(pin);
+  }
+  await using store = await openStore({ stateDir: folder.path });
+  assert.deepEqual(await store.volumes.list(), [volume]);
+  assert.deepEqual(await store.pins.list(), [pin]);
+});
+
+test('a name that is used keeps its record, and its time in every life of the store', async () => {
+  await using folder = await temporaryFolder();
+  {
+    await using store = await openStore({ stateDir: folder.path });
+    await store.names.put(name);
+    await store.names.touch('ghcr.io/acme/absent:1');
+    const before = Date.now();
+    await store.names.touch(name.reference);
+    const { usedAt, ...rest } = (await store.names.find(name.reference)) ?? assert.fail();
+    assert.ok(usedAt >= before && usedAt <= Date.now(), `${usedAt}`);
+    assert.deepEqual({ ...rest, usedAt: name.usedAt }, name);
+    await store.names.put({ ...name, usedAt: 7_000 });
+  }
+  await using store = await openStore({ stateDir: folder.path });
+  assert.deepEqual(await store.names.list(), [{ ...name, usedAt: 7_000 }]);
+});
+
+test('records of an older version, which had no list of what they hold, have an empty one', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const old = { ...volume, holds: undefined };
+  await store.volumes.put(old as unknown as VolumeRecord);
+  assert.deepEqual(await store.volumes.list(), [{ ...volume, holds: [] }]);
+});
+
+test('a put replaces, a remove is idempotent, and a removed pin says whether it was one', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  await store.volumes.put(volume);
+  await store.volumes.put({ ...volume, publishedAt: 99 });
+  assert.equal((await store.volumes.find(volume.targetPath))?.publishedAt, 99);
+  await store.volumes.remove(volume.targetPath);
+  await store.volumes.remove(volume.targetPath);
+  assert.deepEqual(await store.volumes.list(), []);
+  await store.pins.put(pin);
+  assert.equal(await store.pins.remove(pin.reference), true);
+  assert.equal(await store.pins.remove(pin.reference), false);
+});
+
+test('a record torn at any byte counts as absent, and can be put again', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  await store.volumes.put(volume);
+  const path = join(folder.path, 'volumes', readdirSync(join(folder.path, 'volumes'))[0] ?? '');
+  for (let size = readFileSync(path).length - 1; size >= 0; size -= 7) {
+    truncateSync(path, size);
+    assert.equal(await store.volumes.find(volume.targetPath), undefined);
+    assert.deepEqual(await store.volumes.list(), []);
+  }
+  await store.volumes.put(volume);
+  assert.deepEqual(await store.volumes.list(), [volume]);
+});
+
+test('a record under the name of another counts as absent', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  await store.volumes.put(volume);
+  const other = { ...volume, targetPath: '/other' };
+  await store.volumes.put(other);
+  const paths = readdirSync(join(folder.path, 'volumes')).map(file => join(folder.path, 'volumes', file));
+  const [first = '', second = ''] = paths;
+  copyFileSync(first, second);
+  assert.equal((await store.volumes.list()).length, 1);
+});
+
+test('files of others in the folder are passed over', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  await store.names.put(name);
+  writeFileSync(join(folder.path, 'names/README'), 'not ours');
+  writeFileSync(join(folder.path, 'names/copy.json'), JSON.stringify(name));
+  mkdirSync(join(folder.path, 'names/lost+found'));
+  assert.deepEqual(await store.names.listAll(), [name]);
+});
+
+test('torn ones are taken away at a start, with a note each, and files of others stay', async () => {
+  await using folder = await temporaryFolder();
+  const kinds = ['names', 'volumes', 'pins', 'access', 'signatures'];
+  await (await openStore({ stateDir: folder.path }))[Symbol.asyncDispose]();
+  const torn = kinds.map(kind => join(folder.path, kind, 'e'.repeat(64)));
+  for (const path of torn) writeFileSync(path, '{"tor');
+  writeFileSync(join(folder.path, 'pins/README'), 'not ours');
+  const notes: string[] = [];
+  const log = { warn: (_: object, text: string) => void notes.push(text) };
+  await using _store = await openStore({ stateDir: folder.path, log });
+  assert.deepEqual(
+    kinds.map(kind => readdirSync(join(folder.path, kind))),
+    [[], [], ['README'], [], []],
+  );
+  for (const path of torn)
+    assert.ok(
+      notes.some(note => note.startsWith(`${path} was incomplete`)),
+      path,
+    );
+  assert.ok(notes.includes(`${torn[2]} was incomplete and is removed; the pin is lost`));
+});
+
+test('one that cannot be read is noted once and passed over, except by who must know them all', async () => {
+  await using folder = await temporaryFolder();
+  const notes: string[] = [];
+  const log = { warn: (_: object, text: string) => void notes.push(text) };
+  await using store = await openStore({ stateDir: folder.path, log });
+  await store.volumes.put(volume);
+  const other = { ...volume, targetPath: '/other' };
+  const [file = ''] = readdirSync(join(folder.path, 'volumes'));
+  await store.volumes.put(other);
+  const path = join(folder.path, 'volumes', file);
+  rmSync(path);
+  mkdirSync(path);
+  assert.equal(await store.volumes.find(volume.targetPath), undefined);
+  assert.deepEqual(await store.volumes.list(), [other]);
+  await store.volumes.list();
+  assert.deepEqual(notes, [`${path}, a volume record, cannot be read (EISDIR) and is passed over`]);
+  await assert.rejects(store.volumes.listAll(), {
+    code: 'internal',
+    message: new RegExp(`^${path}, a volume record, cannot be read .EISDIR.*, or remove that file`),
+  });
+  await store.volumes.remove(volume.targetPath);
+  assert.deepEqual(await store.volumes.listAll(), [other]);
+});
+
+test('a record with any field lost or foreign is never half a record', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const optional = new Set(['pod', 'serviceAccount', 'artifactType', 'platform', 'variant']);
+  for (const [kind, record, find] of [
+    ['volumes', volume, () => store.volumes.find(volume.targetPath)],
+    ['names', name, () => store.names.find(name.reference)],
+  ] as const) {
+    await (kind === 'volumes' ? store.volumes.put(volume) : store.names.put(name));
+    const path = join(folder.path, kind, readdirSync(join(folder.path, kind))[0] ?? '');
+    for (const [keys, value] of fieldsOf(record)) {
+      for (const wrong of [undefined, null, -1, true === value ? 'true' : [value], 'sha256:short']) {
+        const text = JSON.stringify(replaced(record, keys, wrong));
+        writeFileSync(path, text);
+        const found = await find();
+        if (keys[0] === 'usedAt' || (keys[0] === 'holds' && wrong === undefined)) continue;
+        const plainText = typeof value === 'string' && typeof wrong === 'string' && !value.includes(':ab');
+        const harmless = (wrong === undefined && optional.has(keys.at(-1) ?? '')) || plainText;
+        if (!harmless) assert.equal(found, undefined, text);
+        if (found !== undefined)
+          assert.partialDeepStrictEqual(found, { ...JSON.parse(text), ...timeOf(found) });
+      }
+    }
+  }
+});
+
+/** A time that a file has, and its text has not. */
+function timeOf(record: object): object {
+  return 'usedAt' in record ? { usedAt: record.usedAt } : {};
+}
+
+/** Every field of a record, also those of records in it, by the keys that lead there. */
+function fieldsOf(record: object, above: readonly string[] = []): (readonly [readonly string[], unknown])[] {
+  return Object.entries(record).flatMap(([key, value]: [string, unknown]) => {
+    const keys = [...above, key];
+    const inner = typeof value === 'object' && value !== null ? fieldsOf(value, keys) : [];
+    return key === 'annotations' ? [[keys, value] as const] : [[keys, value] as const, ...inner];
+  });
+}
+
+function replaced(record: object, [key = '', ...deeper]: readonly string[], value: unknown): object {
+  const inner: unknown = Reflect.get(record, key);
+  const nested = deeper.length > 0 && typeof inner === 'object' && inner !== null;
+  return { ...record, [key]: nested ? replaced(inner, deeper, value) : value };
+}
+
+test('any target path keys its own record', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const paths = fc.uniqueArray(fc.string({ unit: 'binary', minLength: 1 }), { minLength: 1, maxLength: 8 });
+  const property = fc.asyncProperty(paths, async targetPaths => {
+    for (const targetPath of targetPaths)
+      await store.volumes.put({ ...volume, targetPath, reference: targetPath });
+    for (const targetPath of targetPaths) {
+      assert.equal((await store.volumes.find(targetPath))?.reference, targetPath);
+    }
+    assert.equal((await store.volumes.list()).length, targetPaths.length);
+    for (const targetPath of targetPaths) await store.volumes.remove(targetPath);
+  });
+  await fc.assert(property, { numRuns: 10 });
+});

@@ -1,0 +1,26 @@
+import { lstatSync, opendirSync } from 'node:fs';
+import { startPace } from '../../util/pace.ts';
+
+/** Whether a tree has an entry that is one of these inodes. In slices that leave the event loop free. Follows no symlink. */
+export async function holdsInode(
+  root: string,
+  inodes: readonly bigint[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (inodes.length === 0) return false;
+  const pace = startPace(signal);
+  const wanted = new Set(inodes);
+  // latin1, one character per byte: names need not be UTF-8.
+  const folders = [Buffer.from(root).toString('latin1')];
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    using entries = opendirSync(Buffer.from(folder, 'latin1'), { encoding: 'latin1', bufferSize: 512 });
+    for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
+      const path = `${folder}/${entry.name}`;
+      if (entry.isDirectory()) folders.push(path);
+      else if (wanted.has(lstatSync(Buffer.from(path, 'latin1'), { bigint: true }).ino)) return true;
+      const rest = pace();
+      if (rest !== undefined) await rest;
+    }
+  }
+  return false;
+}

@@ -1,0 +1,76 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { writeAside } from '../files/atomic-file.ts';
+import { type FileAt, stampFiles } from '../integrity/stamp.ts';
+
+/**
+ * The shape of a view, `views/<key>.shape` beside it: its directories and symlinks, and the stamp that they had when it was
+ * built or compared.
+ * Whoever adds, removes, renames or replaces an entry moves the ctime of its directory, so that directories that did not
+ * move speak for the name and the inode of each of their entries, and a look costs a few microseconds a directory, not an
+ * entry. The owner of a symlink may change without that, so symlinks are watched themselves. What the inodes of files hold
+ * is for the evidence of their blobs and layers to say; files that are copies of those are watched here, too.
+ */
+export type Shape = {
+  /** Takes a tree as it is now for right. `watched`: paths below the root that begin with a slash, and "", the root itself. Not synced: one that is lost costs a comparison. */
+  write(key: string, watched: Iterable<Buffer>, signal: AbortSignal): Promise<void>;
+  forget(key: string): void;
+  /** Whether a tree is as it was; a shape that is absent or torn says no. */
+  isKept(key: string, signal: AbortSignal): Promise<boolean>;
+};
+
+export function openShape(
+  treeOf: (key: string) => string,
+  fileOf: (key: string) => string,
+  aside: () => string,
+): Shape {
+  const stamp = async (
+    key: string,
+    watched: Iterable<Buffer>,
+    signal: AbortSignal,
+  ): Promise<string | undefined> => {
+    const root = treeOf(key);
+    const files = Iterator.from(watched).map((path): FileAt => [root, path.subarray(1)]);
+    const found = await stampFiles(files, signal);
+    return found && `${found.kept} ${found.changed}`;
+  };
+  const forget = (key: string): void => rmSync(fileOf(key), { force: true, recursive: true });
+  return {
+    forget,
+    async write(key, watched, signal) {
+      const all = [...watched];
+      const stamped = await stamp(key, all, signal);
+      // No name has a NUL.
+      const text = [Buffer.from(stamped ?? ''), ...all].flatMap(part => [part, separator]);
+      forget(key); // whatever a disk has made of it
+      await writeAside(aside(), fileOf(key), Buffer.concat(text), false);
+    },
+    async isKept(key, signal) {
+      const [stamped, ...watched] = readParts(fileOf(key));
+      return stamped !== undefined && (await stamp(key, watched, signal)) === stamped.toString();
+    },
+  };
+}
+
+/** The same, of a store that is only read. */
+export function readShape({ isKept }: Shape): Shape {
+  return { isKept, forget() {}, async write() {} };
+}
+
+const separator = Buffer.of(0);
+
+function readParts(path: string): readonly Buffer[] {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch {
+    return [];
+  }
+  const parts: Buffer[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = bytes.indexOf(0, at);
+    if (end === -1) return []; // torn
+    parts.push(bytes.subarray(at, end));
+    at = end + 1;
+  }
+  return parts;
+}

@@ -1,0 +1,152 @@
+import { chmodSync, chownSync, linkSync, lchownSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { Digest } from '../../oci/digest.ts';
+import { encodeName, quoteName } from '../../util/name.ts';
+import type { Attributes } from '../../tree/toc.ts';
+import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../../tree/tree.ts';
+import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { offerXattr, setTime } from '../../linux/libc.ts';
+import { howToMend } from '../files/failure.ts';
+import { copyFile } from '../files/file-copy.ts';
+import { openLinks } from './links.ts';
+import { type Pace, startPace } from '../../util/pace.ts';
+
+/** Where the files of views lie. */
+export type Sources = {
+  path(file: FileNode): string;
+  /** Waits until what is of these layers is on the disk, and its path stays. @throws where it cannot be; the signal's reason. */
+  settle(layers: readonly Digest[], signal: AbortSignal): Promise<void>;
+  /** Hears that a copy took the place of a file in the cache. */
+  copied(file: FileNode): void;
+};
+
+/** A directory of a view under way. Its path is text as of util/name.ts: names need not be UTF-8. */
+type Place = { readonly path: string; readonly node: DirectoryNode };
+
+/** What a tree has of its own, apart from the files that it links: the paths of its directories, and of its symlinks. */
+export type Own = { readonly directories: readonly Buffer[]; readonly symlinks: readonly Buffer[] };
+
+/**
+ * Makes the tree at `root`, where nothing is: directories, symlinks, and a hard link for each file. Works in slices
+ * that leave the event loop free.
+ * @throws `corrupt` where the cache lacks a file; the signal's reason.
+ */
+export async function raiseTree(
+  root: string,
+  tree: DirectoryNode,
+  sources: Sources,
+  signal: AbortSignal,
+): Promise<Own> {
+  signal.throwIfAborted();
+  const pace = startPace(signal);
+  await using links = openLinks<FileNode>();
+  mkdirSync(root, 0o700);
+  const places: Place[] = [{ path: root, node: tree }];
+  const symlinks: Buffer[] = [];
+  for (const { path, node } of places) {
+    for (const [name, child] of node.children) {
+      const at = `${path}/${name}`;
+      try {
+        if (child.kind === 'file') links.add({ of: child, from: sources.path(child), at });
+        else if (child.kind === 'symlink') symlinks.push(makeSymlink(encodeName(at), child));
+        else {
+          mkdirSync(encodeName(at), 0o700);
+          places.push({ path: at, node: child });
+        }
+      } catch (thrown) {
+        throw nodeError(at.slice(root.length), child, thrown);
+      }
+      const rest = pace();
+      if (rest !== undefined) await rest;
+    }
+  }
+  for (const { of, at } of await links.finish()) {
+    try {
+      await linkOrCopy(of, encodeName(at), `${root}.spare`, sources, signal);
+    } catch (thrown) {
+      throw nodeError(at.slice(root.length), of, thrown);
+    }
+    const rest = pace();
+    if (rest !== undefined) await rest;
+  }
+  // From the last to the first, so that nothing changes a directory's time after it is set.
+  const directories: Buffer[] = [];
+  for (const { path, node } of places.toReversed()) {
+    const directory = encodeName(path);
+    await setDirectory(directory, node.attributes, pace);
+    directories.push(directory);
+    const rest = pace();
+    if (rest !== undefined) await rest;
+  }
+  return { directories, symlinks };
+}
+
+function makeSymlink(at: Buffer, { target, attributes }: SymlinkNode): Buffer {
+  symlinkSync(encodeName(target), at);
+  lchownSync(at, attributes.uid, attributes.gid);
+  setTime(at, attributes.mtime);
+  return at;
+}
+
+/**
+ * What failed before, for a reason that may pass: the file was just given its place, or has all the links that an inode
+ * can have, 65,000 on ext4. The cache keeps a copy in place of such a file: else each name beyond the last link would cost
+ * the whole file again. `spare`: a name beside the tree.
+ */
+async function linkOrCopy(
+  file: FileNode,
+  at: Buffer,
+  spare: string,
+  sources: Sources,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    linkSync(sources.path(file), at);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== 'EMLINK') throw thrown;
+    await sources.settle([file.source.digest], signal);
+    const from = sources.path(file);
+    await copyFile(from, at);
+    linkSync(at, spare);
+    renameSync(spare, from);
+    sources.copied(file);
+  }
+}
+
+async function setDirectory(
+  path: Buffer,
+  { mode, uid, gid, mtime, xattrs }: Attributes,
+  pace: Pace,
+): Promise<void> {
+  if (xattrs !== undefined) {
+    await using directory = await open(path);
+    for (const [name, value] of Object.entries(xattrs)) {
+      offerXattr(directory.fd, name, Buffer.from(value, 'latin1')); // as of a file: what cannot be kept is left out
+      const rest = pace();
+      if (rest !== undefined) await rest;
+    }
+  }
+  chownSync(path, uid, gid);
+  chmodSync(path, mode);
+  setTime(path, mtime);
+}
+
+function nodeError(path: string, node: TreeNode, thrown: unknown): unknown {
+  const errno = errnoOf(thrown);
+  const entry = `${node.layer}: ${quoteName(path)}`;
+  if (errno === 'ENAMETOOLONG') {
+    return new ArtifactError(
+      'unmountable',
+      `${entry} has too long a path for the state directory of this node`,
+      thrown,
+    );
+  }
+  if (errno === 'ENOENT' && node.kind === 'file') {
+    return new ArtifactError(
+      'corrupt',
+      `${entry}: the cache lost bytes of ${node.source.digest}; ${howToMend}`,
+      thrown,
+    );
+  }
+  return thrown;
+}

@@ -1,0 +1,264 @@
+import assert from 'node:assert/strict';
+import {
+  existsSync,
+  lchownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { blobFile, describeBlob, directory, symlink } from '../../../test/support/nodes.ts';
+import { placeOfBody, writeToc } from '../../../test/support/toc.ts';
+import { mountTmpfs } from '../../../test/support/tmpfs.ts';
+import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { toDigest } from '../../oci/digest.ts';
+import type { FileNode } from '../../tree/tree.ts';
+import type { ViewRecord } from '../../ports/store.ts';
+import { openStore, type Store } from '../store.ts';
+
+const never = new AbortController().signal;
+
+const record: ViewRecord = {
+  key: 'key-1',
+  manifest: toDigest('sha256', 'ab'.repeat(32)),
+  reference: 'ghcr.io/acme/model:v1',
+  artifactType: 'application/vnd.acme.model',
+  blobs: [toDigest('sha256', 'cd'.repeat(32))],
+  layers: [toDigest('sha512', 'ef'.repeat(64))],
+  bytes: 10,
+  inodes: 3,
+};
+
+async function blob(store: Store, content: string): Promise<FileNode> {
+  const descriptor = describeBlob(Buffer.from(content));
+  await store.blobs.put(descriptor.digest, Buffer.from(content));
+  return blobFile(descriptor);
+}
+
+test('a view is found with its record, also in the next life of the store', async () => {
+  await using folder = await temporaryFolder();
+  {
+    await using store = await openStore({ stateDir: folder.path });
+    assert.equal(await store.views.find(record.key), undefined);
+    const built = await store.views.build(record, directory({}), never);
+    assert.deepEqual(built, { ...record, path: join(folder.path, 'views/key-1'), usedAt: built.usedAt });
+    assert.deepEqual(await store.views.find(record.key), built);
+  }
+  await using store = await openStore({ stateDir: folder.path });
+  const found = await store.views.find(record.key);
+  assert.deepEqual(found, { ...record, path: join(folder.path, 'views/key-1'), usedAt: found?.usedAt });
+  assert.deepEqual(await store.views.list(), [found]);
+});
+
+test('a view is of the files that got to the disk: a layer that did not, and came again, fails it', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const digest = toDigest('sha256', '12'.repeat(32));
+  const bring = async (content: string): Promise<void> => {
+    await using stage = await store.layers.stage(digest);
+    writeFileSync(placeOfBody(stage.path, 0), content);
+    await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries: [] }));
+  };
+  const file: FileNode = {
+    kind: 'file',
+    source: { kind: 'bodies', digest },
+    body: 0,
+    size: 4,
+    layer: 'layer 0',
+  };
+  const folders = Array.from({ length: 20_000 }, (_, nth) => [`folder-${nth}`, directory({})] as const);
+  const tree = directory({ file, ...Object.fromEntries(folders) });
+  await bring('lost');
+  mkdirSync(join(folder.path, 'layers/bodies/sha256', '12'.repeat(32), 'in the way'), { recursive: true });
+  const building = store.views.build({ ...record, layers: [digest] }, tree, never);
+  const failed = assert.rejects(building, /^ArtifactError: storing layer sha256:1212.*ENOTEMPTY/);
+  await assert.rejects(store.layers.settle([digest], never), /ENOTEMPTY/);
+  await bring('good');
+  await store.layers.settle([digest], never);
+  await failed;
+  assert.equal(await store.views.find(record.key), undefined);
+  const { path } = await store.views.build({ ...record, layers: [digest] }, directory({ file }), never);
+  assert.equal(readFileSync(join(path, 'file'), 'utf8'), 'good');
+});
+
+test('a touch is what usedAt says, also in the next life of the store', async () => {
+  await using folder = await temporaryFolder();
+  const old = new Date('2020-01-01T00:00:00Z');
+  {
+    await using store = await openStore({ stateDir: folder.path });
+    await store.views.build(record, directory({}), never);
+    await store.views.touch('absent');
+  }
+  utimesSync(join(folder.path, 'views/key-1.json'), old, old);
+  let now: number;
+  {
+    await using store = await openStore({ stateDir: folder.path });
+    assert.equal((await store.views.find(record.key))?.usedAt, old.getTime());
+    const before = Date.now();
+    await store.views.touch(record.key);
+    now = (await store.views.find(record.key))?.usedAt ?? 0;
+    assert.ok(now >= before && now <= Date.now());
+  }
+  await using store = await openStore({ stateDir: folder.path });
+  assert.ok(Math.abs(((await store.views.find(record.key))?.usedAt ?? 0) - now) < 2);
+});
+
+test('many builds of one key at once make one view, and a later build leaves it as it is', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const tree = directory({ a: await blob(store, 'a') });
+  const views = await Promise.all(Array.from({ length: 10 }, () => store.views.build(record, tree, never)));
+  assert.equal(new Set(views).size, 1);
+  const { ino } = statSync(views[0]?.path ?? '');
+  await store.views.build(record, directory({}), never);
+  assert.equal(statSync(views[0]?.path ?? '').ino, ino);
+  assert.deepEqual(readdirSync(views[0]?.path ?? ''), ['a']);
+});
+
+test('who waits for a build that is aborted builds it itself', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const a = await blob(store, 'a');
+  const tree = directory(Object.fromEntries(Array.from({ length: 2000 }, (_, n) => [`f${n}`, a])));
+  const controller = new AbortController();
+  const first = store.views.build(record, tree, controller.signal);
+  const second = store.views.build(record, tree, never);
+  controller.abort(new Error('enough'));
+  await assert.rejects(first, /enough/);
+  assert.equal(readdirSync((await second).path).length, 2000);
+  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+});
+
+test('a view whose record is torn counts as absent; its record is made again, and its tree, which may be mounted, stays', async () => {
+  await using folder = await temporaryFolder();
+  await using before = await openStore({ stateDir: join(folder.path, 'state') });
+  const tree = directory({ a: await blob(before, 'a') });
+  await before.views.build(record, tree, never);
+  await before[Symbol.asyncDispose]();
+  const sidecar = join(folder.path, 'state/views/key-1.json');
+  const whole = readFileSync(sidecar);
+  const { ino } = statSync(join(folder.path, 'state/views/key-1'));
+  for (const torn of ['', whole.subarray(0, 20), JSON.stringify({ ...record, key: 'other' }), 'null']) {
+    writeFileSync(sidecar, torn);
+    await using store = await openStore({ stateDir: join(folder.path, 'state') });
+    assert.equal(await store.views.find(record.key), undefined);
+    assert.deepEqual(await store.views.list(), []);
+    const view = await store.views.build(record, tree, never);
+    assert.equal(readFileSync(join(view.path, 'a'), 'utf8'), 'a');
+    assert.deepEqual(readFileSync(sidecar), whole);
+    assert.equal(statSync(view.path).ino, ino);
+  }
+});
+
+test('a view that somebody deleted is absent at once', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const { path } = await store.views.build(record, directory({}), never);
+  rmSync(path, { recursive: true });
+  assert.equal(await store.views.find(record.key), undefined);
+});
+
+for (const [what, put] of [
+  ['file', (path: string) => writeFileSync(path, '')],
+  ['symlink', (path: string) => symlinkSync('/etc', path)],
+] as const) {
+  test(`a ${what} in the place of a view is no view, and the next build replaces it`, async () => {
+    await using folder = await temporaryFolder();
+    await using store = await openStore({ stateDir: folder.path });
+    const { path } = await store.views.build(record, directory({}), never);
+    rmSync(path, { recursive: true });
+    put(path);
+    assert.equal(await store.views.find(record.key), undefined);
+    await store.views.build(record, directory({ l: symlink('a') }), never);
+    assert.deepEqual(readdirSync(path), ['l']);
+    assert.ok(existsSync('/etc/passwd'));
+  });
+}
+
+test('a view is not as it was built once a directory or a symlink of it has another owner', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const tree = directory({ d: directory({}), l: symlink('a') });
+  const { path, key } = await store.views.build(record, tree, never);
+  for (const name of ['d', 'l']) {
+    assert.equal(await store.views.isAsBuilt(key, never), true);
+    lchownSync(join(path, name), 7, 8);
+    assert.equal(await store.views.isAsBuilt(key, never), false);
+    lchownSync(join(path, name), 0, 0);
+    assert.equal((await store.views.compare(key, tree, never))?.problem, undefined);
+  }
+});
+
+test('a removed view leaves the blobs it was made of', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const a = await blob(store, 'a');
+  const { path } = await store.views.build(
+    record,
+    directory({ a, d: directory({ a }), l: symlink('/etc') }),
+    never,
+  );
+  await store.views.remove(record.key);
+  await store.views.remove(record.key);
+  assert.equal(existsSync(path), false);
+  assert.equal(existsSync(`${path}.json`), false);
+  assert.equal(await store.views.find(record.key), undefined);
+  assert.equal((await store.blobs.list()).length, 1);
+  assert.equal(statSync('/etc').isDirectory(), true);
+});
+
+test('a key that is no plain file name is refused', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  for (const key of ['', '..', '../blobs', 'a/b', '.hidden', 'a.json', 'x'.repeat(129)]) {
+    await assert.rejects(store.views.find(key), { code: 'internal' }, key);
+    await assert.rejects(
+      store.views.build({ ...record, key }, directory({}), never),
+      { code: 'internal' },
+      key,
+    );
+    await assert.rejects(store.views.remove(key), { code: 'internal' }, key);
+  }
+});
+
+for (const options of ['size=64k', 'size=8m,nr_inodes=60']) {
+  test(`a disk filled by a view (${options}) refuses it as exhausted and is given its room back`, async () => {
+    await using folder = await temporaryFolder();
+    await using store = await openStore({ stateDir: mountTmpfs(join(folder.path, 'disk'), options) });
+    const { usedBytes, usedInodes } = await store.disk.usage();
+    const children = Array.from({ length: 200 }, (_, n) => [`d${n}`, symlink('x'.repeat(2000))] as const);
+    await assert.rejects(store.views.build(record, directory(Object.fromEntries(children)), never), {
+      code: 'exhausted',
+      message: /^building the view of ghcr.io\/acme\/model:v1: /,
+    });
+    const after = await store.disk.usage();
+    assert.deepEqual([after.usedBytes, after.usedInodes], [usedBytes, usedInodes]);
+  });
+}
+
+test('a deletion under way is ended by the end of the store, and goes on at the next start', async () => {
+  await using folder = await temporaryFolder();
+  const stateDir = join(folder.path, 'state');
+  {
+    await using store = await openStore({ stateDir });
+    const a = await blob(store, 'a');
+    const tree = directory(Object.fromEntries(Array.from({ length: 20_000 }, (_, n) => [`f${n}`, a])));
+    await store.views.build(record, tree, never);
+    const removal = store.views.remove(record.key);
+    await sleep(10);
+    await store[Symbol.asyncDispose]();
+    await removal;
+    assert.ok(readdirSync(join(stateDir, 'tmp')).length > 0);
+  }
+  truncateSync(join(stateDir, 'format'), 2);
+  await using _store = await openStore({ stateDir });
+  while (readdirSync(join(stateDir, 'tmp')).length > 0) await sleep(10);
+});

@@ -1,0 +1,226 @@
+import { lstatSync, utimesSync } from 'node:fs';
+import { rename, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { View, ViewRecord, Views } from '../../ports/store.ts';
+import type { EvidenceStore } from '../integrity/evidence.ts';
+import type { DirectoryNode } from '../../tree/tree.ts';
+import { errnoOf } from '../../util/error.ts';
+import { createKeyedMutex } from '../../util/mutex.ts';
+import { startPace } from '../../util/pace.ts';
+import { unlessAbsent } from '../files/absent.ts';
+import { writeAside } from '../files/atomic-file.ts';
+import { attempt, toStoreError } from '../files/failure.ts';
+import { type Folder, openFolder } from '../files/folder.ts';
+import type { Note } from '../records/records.ts';
+import type { Scratch } from '../files/scratch.ts';
+import { holdsInode } from './tree-inodes.ts';
+import { compareTree } from './view-compare.ts';
+import { readView } from './view-record.ts';
+import { createViewIndex, itemsOf } from './view-index.ts';
+import { isKey, shapeName, sidecarName, strays, verifyKey } from './view-names.ts';
+import { openShape, readShape } from './view-shape.ts';
+import { raiseTree, type Sources } from './view-tree.ts';
+
+/** Merged trees: `views/<key>/`, and the record beside it. A view counts when both are there and whole. */
+export type ViewStore = Views & {
+  /** Trees that have no record: it is gone, torn or cannot be read. What is mounted may be among them. */
+  listLost(): Promise<readonly string[]>;
+  /** Gives such a tree its record again. One that is not there is left alone. */
+  restore(record: ViewRecord): Promise<void>;
+  /** Moves aside what is no tree and lies beside none. Only before anything else. */
+  retireStrays(): Promise<void>;
+};
+
+export function openViews(
+  folder: Folder,
+  sources: Sources,
+  scratch: Scratch,
+  witness: Pick<EvidenceStore, 'relink'>,
+  note: Note,
+): ViewStore {
+  /** What was found or built, so that a publish of a cached view reads nothing. */
+  const known = createViewIndex<View>();
+  let isComplete = false;
+  const locks = createKeyedMutex();
+
+  const treeOf = (key: string): string => join(folder.path, verifyKey(key));
+  const sidecarOf = (key: string): string => join(folder.path, sidecarName(key));
+  const shapeOf = (key: string): string => join(folder.path, shapeName(key));
+  const writable = openShape(treeOf, shapeOf, scratch.fresh);
+  const shape = scratch.isClosed ? readShape(writable) : writable;
+  const touchSidecar = async (key: string, now: Date): Promise<void> => utimesSync(sidecarOf(key), now, now);
+
+  async function find(key: string): Promise<View | undefined> {
+    const path = treeOf(key);
+    const present = isPresent(key);
+    if (!present) known.delete(key);
+    const view = known.get(key);
+    if (view !== undefined || !present) return view;
+    const read = await unlessAbsent(readView(sidecarOf(key), key)).catch(noteUnreadable(sidecarOf(key)));
+    if (read !== undefined) known.set({ ...read, path });
+    return known.get(key);
+  }
+
+  const noteUnreadable = (path: string) => (thrown: unknown) =>
+    note(`${path}, the record of a view, cannot be read (${errnoOf(thrown)}) and is passed over`);
+
+  const isPresent = (key: string): boolean =>
+    lstatSync(treeOf(key), { throwIfNoEntry: false })?.isDirectory() === true;
+
+  const findAll = async (keys: readonly string[]): Promise<readonly View[]> => {
+    const views: View[] = [];
+    const pace = startPace(new AbortController().signal);
+    for (const key of keys) {
+      const view = await find(key);
+      if (view !== undefined) views.push(view);
+      await pace();
+    }
+    return views;
+  };
+
+  const list = async (): Promise<readonly View[]> => findAll((await folder.list()).filter(isKey));
+
+  const describe = (record: ViewRecord): Promise<void> =>
+    writeAside(scratch.fresh(), sidecarOf(record.key), JSON.stringify(record), true);
+
+  /** Notes a view whose tree and record are in their places. */
+  async function settle(record: ViewRecord): Promise<View> {
+    const { key } = record;
+    await folder.sync();
+    const view = { ...record, path: treeOf(key), usedAt: (await stat(sidecarOf(key))).mtimeMs };
+    known.set(view);
+    return view;
+  }
+
+  /** A tree that is there is whole, and may be mounted: it stays, and its record is written anew. */
+  async function restore(record: ViewRecord): Promise<View> {
+    await scratch.discard(sidecarOf(record.key)); // by its name, since it may be unreadable
+    await describe(record);
+    return settle(record);
+  }
+
+  async function build(
+    record: ViewRecord,
+    tree: DirectoryNode,
+    signal: AbortSignal,
+    raised: () => void,
+  ): Promise<View> {
+    const { key } = record;
+    if (isPresent(key)) return restore(record);
+    const aside = scratch.fresh();
+    // As they are now: one that fails meanwhile may come again, with other files than those that are linked here.
+    const settled = sources.settle(record.layers, signal);
+    settled.catch(() => {});
+    try {
+      // Older than what is written, so that it is told of each failure.
+      await using disk = await openFolder(folder.path);
+      const { directories, symlinks } = await witness.relink(itemsOf(record), () =>
+        raiseTree(aside, tree, sources, signal),
+      );
+      raised();
+      await settled;
+      await sources.settle(record.layers, signal);
+      await disk.syncAll(directories);
+      signal.throwIfAborted();
+      await describe(record);
+      await scratch.discard(treeOf(key)); // what is there is no tree
+      await rename(aside, treeOf(key));
+      const view = await settle(record);
+      const below = Buffer.byteLength(aside);
+      await shape.write(
+        key,
+        [...directories, ...symlinks].map(path => path.subarray(below)),
+        signal,
+      );
+      return view;
+    } catch (thrown) {
+      await scratch.discard(aside);
+      await settled; // throws why files are not there
+      throw signal.aborted ? thrown : toStoreError(`building the view of ${record.reference}`, thrown);
+    }
+  }
+
+  return {
+    find: key => attempt(`looking for view ${key}`, () => find(key)),
+
+    async build(record, tree, signal, raised = () => {}) {
+      using _ = await locks.lock(record.key, signal);
+      return (await find(record.key)) ?? (await build(record, tree, signal, raised));
+    },
+
+    touch: key =>
+      attempt(`touching view ${key}`, async () => {
+        const now = new Date();
+        await unlessAbsent(touchSidecar(key, now));
+        const view = known.get(key);
+        if (view !== undefined) known.set({ ...view, usedAt: now.getTime() });
+      }),
+
+    remove: key =>
+      attempt(`removing view ${key}`, async () => {
+        using _ = await locks.lock(key, new AbortController().signal);
+        const view = await find(key);
+        known.delete(key);
+        shape.forget(key);
+        // The tree first: one without a record is taken for one that lost it.
+        await witness.relink(view === undefined ? [] : itemsOf(view), () => scratch.discard(treeOf(key)));
+        await scratch.discard(sidecarOf(key));
+      }),
+
+    list: () => attempt('listing the views', list),
+
+    holding: item =>
+      attempt('looking for views', async () => {
+        if (!isComplete) await list();
+        isComplete = true;
+        return findAll(known.keysOf(item));
+      }),
+
+    isAsBuilt: (key, signal) => attempt(`looking at view ${key}`, () => shape.isKept(key, signal)),
+
+    compare: (key, tree, signal) =>
+      attempt(`comparing view ${key}`, async () => {
+        if (!isPresent(key)) return undefined;
+        const compared = await compareTree(treeOf(key), tree, sources.path, signal);
+        if (compared.problem === undefined) await shape.write(key, compared.watched, signal);
+        return compared;
+      }),
+
+    distrust: key => shape.forget(key),
+
+    shows: (key, inodes, signal) =>
+      attempt(`looking through view ${key}`, () => holdsInode(treeOf(key), inodes, signal)),
+
+    setAside: (key, as) =>
+      attempt(`setting view ${key} aside`, async () => {
+        using _ = await locks.lock(key, new AbortController().signal);
+        shape.forget(key);
+        await describe(as);
+        await rename(treeOf(key), treeOf(as.key));
+        known.delete(key);
+        await find(as.key);
+        await scratch.discard(sidecarOf(key));
+        await folder.sync();
+      }),
+
+    listLost: () =>
+      attempt('looking for views without a record', async () => {
+        const lost: string[] = [];
+        for (const key of (await folder.list()).filter(isKey)) {
+          if ((await find(key)) === undefined) lost.push(key);
+        }
+        return lost;
+      }),
+
+    restore: record =>
+      attempt(`restoring the record of view ${record.key}`, async () => {
+        if (isPresent(record.key)) await restore(record);
+      }),
+
+    retireStrays: async () => {
+      for (const name of strays(await folder.list())) {
+        await rename(join(folder.path, name), scratch.fresh());
+      }
+    },
+  };
+}

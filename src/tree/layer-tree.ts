@@ -1,0 +1,176 @@
+import { ArtifactError } from '../util/error.ts';
+import { formatSize } from '../util/size.ts';
+import type { Digest } from '../oci/digest.ts';
+import { createFew, type Few } from './few.ts';
+import { createMerge, type NodeNumber } from './merge.ts';
+import { rootNumber } from './name-table.ts';
+import { nameLength, quoteName } from '../util/name.ts';
+import type { Leaf } from './node-table.ts';
+import { sizeOfNames, type TocEntry } from './toc.ts';
+import type { DirectoryNode, Source } from './tree.ts';
+import { parseFilePath, parseTreePath } from '../oci/tree-path.ts';
+import { createTreeBudget, maxNameBytes, spendNode, type TreeBudget } from './budget.ts';
+
+/** The layers of an artifact on their way to one tree, the lowest first. After a failure it is of no use. */
+export type TreeBuilder = {
+  /** A blob that is one file. @throws ArtifactError `unmountable` for a path that cannot be. */
+  addFile(
+    path: string,
+    file: { readonly digest: Digest; readonly size: number; readonly label: string },
+  ): void;
+  /**
+   * A tar layer, whose root goes at a directory of the tree. It is done before the next one begins.
+   * @param label names the layer in errors.
+   */
+  openTar(digest: Digest, label: string, at?: readonly string[]): TarEntries;
+  root(): DirectoryNode;
+};
+
+export type TarEntries = {
+  /** In the tar's order. @throws ArtifactError `unmountable`, naming layer and entry. */
+  add(entry: TocEntry): void;
+  /** What of the layer was left out, a line each, for the log. */
+  notes(): readonly string[];
+};
+
+/**
+ * Entries are taken in order, a later one replaces an earlier one, and a parent that is a symlink is followed inside the
+ * tree. A hard link shares the body of the file that it names, which came before it, in its own layer or a lower one.
+ * Refused are a path out of the root, a hard link to what is not there, a parent that is a file of the same layer, and,
+ * in an artifact, a device, FIFO or socket. In an image these take the place of what was there, and are left out.
+ *
+ * @param hidden hears of files of an artifact that files of later layers hide.
+ */
+export function createTreeBuilder(
+  kind: 'artifact' | 'image',
+  budget: TreeBudget = createTreeBudget(),
+  hidden: Few = createFew(),
+): TreeBuilder {
+  const merge = createMerge(kind, budget, hidden);
+
+  function spendBytes(entry: TocEntry, label: string): void {
+    budget.bytes -= sizeOfNames(entry);
+    if (budget.bytes >= 0) return;
+    throw refusal(label, `takes the artifact past ${formatSize(maxNameBytes)} of names and attributes`);
+  }
+
+  /** What a hard link names. It must be there already: tar writes a file before the links to it. */
+  function findLinked(base: NodeNumber, path: string, target: string, label: string): NodeNumber {
+    parseTreePath(target, `${label}, hard link ${quoteName(path)}`); // refuses what leads out, symlinks aside
+    // To the kernel, ".." after a symlink is above where it leads, and not above the symlink.
+    const parts = target.split('/').filter(part => part !== '' && part !== '.');
+    const found = merge.find(base, parts);
+    if (found !== undefined && merge.kindOf(found) !== 'directory') return found;
+    const why = found === undefined ? 'which is not there before it' : 'which is a directory';
+    throw refusal(label, `${quoteName(path)} is a hard link to ${quoteName(target)}, ${why}`);
+  }
+
+  return {
+    addFile(path, { digest, size, label }) {
+      merge.begin(label);
+      spendNode(budget, label);
+      const parts = parseFilePath(path, label);
+      budget.folders -= parts.length - 1;
+      if (budget.folders < 0)
+        throw refusal(
+          label,
+          'takes the artifact past the directories that the names of all its layers may need',
+        );
+      const source: Source = { kind: 'blob', digest };
+      const directory = merge.enter(rootNumber, parts, parts.length - 1);
+      merge.place(directory, parts.at(-1) ?? '', { kind: 'file', source, body: 0, size, layer: label });
+    },
+
+    openTar(digest, label, at = []) {
+      merge.begin(label);
+      const base = merge.enter(rootNumber, at);
+      const source: Source = { kind: 'bodies', digest };
+      const leftOut = createFew();
+
+      /** Notes what a whiteout hides; false for other names of AUFS, which mean nothing here. */
+      function applyWhiteout(path: readonly string[]): boolean {
+        if (path.some(part => part.startsWith('.wh..wh.') && part !== opaqueName)) return false;
+        const name = path.at(-1) ?? '';
+        const hidden = name.slice(4);
+        if (path.findIndex(isReserved) < path.length - 1 || ['', '.', '..'].includes(hidden)) {
+          const why = 'is no whiteout, yet has a name that is reserved for them (.wh.)';
+          throw refusal(label, `${quoteName(path.join('/'))} ${why}`);
+        }
+        const directory = merge.enter(base, path, path.length - 1);
+        if (name === opaqueName) merge.hideAll(directory);
+        else merge.hide(directory, hidden);
+        return true;
+      }
+
+      return {
+        add(entry) {
+          spendNode(budget, label);
+          spendBytes(entry, label);
+          const path = parseTreePath(entry.path, label);
+          const name = path.at(-1);
+          if (kind === 'image' && path.some(isReserved)) {
+            if (!applyWhiteout(path)) leftOut.add(() => `AUFS metadata ${quoteName(entry.path)}`);
+            return;
+          }
+          if (entry.kind === 'special') {
+            const what = `${entry.what} ${quoteName(entry.path)}`;
+            if (kind === 'artifact') throw refusal(label, `holds the ${what}, which an artifact cannot have`);
+            leftOut.add(() => what);
+          }
+          if (entry.kind === 'directory') {
+            const directory =
+              name === undefined ? base : merge.makeDirectory(merge.enter(base, path, path.length - 1), name);
+            const { mode, uid, gid, mtime, xattrs } = entry;
+            const attributes = { mode, uid, gid, mtime };
+            merge.describe(directory, xattrs === undefined ? attributes : { ...attributes, xattrs });
+          } else if (name === undefined) {
+            throw refusal(label, `the root ${quoteName(entry.path)} is a ${entry.kind}, not a directory`);
+          } else {
+            const what =
+              entry.kind === 'link'
+                ? findLinked(base, entry.path, entry.target, label)
+                : toLeaf(entry, source, label);
+            merge.place(merge.enter(base, path, path.length - 1), name, what);
+          }
+        },
+        notes() {
+          const list = leftOut.format();
+          return list === undefined ? [] : [`${label}: left out ${list}`];
+        },
+      };
+    },
+
+    root: merge.root,
+  };
+}
+
+function toLeaf(
+  entry: Exclude<TocEntry, { kind: 'directory' | 'link' }>,
+  source: Source,
+  layer: string,
+): Leaf {
+  switch (entry.kind) {
+    case 'file':
+      return { kind: 'file', source, body: entry.body, size: entry.size, layer };
+    case 'symlink': {
+      const { target, mode, uid, gid, mtime } = entry;
+      if (target === '' || target.includes('\0') || nameLength(target) > 4095) {
+        const why = target === '' ? 'nothing' : `${quoteName(target)}, which no symlink can hold`;
+        throw refusal(layer, `${quoteName(entry.path)} is a symlink to ${why}`);
+      }
+      return { kind: 'symlink', target, attributes: { mode, uid, gid, mtime }, layer };
+    }
+    case 'special':
+      return { kind: 'special', layer };
+  }
+}
+
+const opaqueName = '.wh..wh..opq';
+
+function isReserved(name: string): boolean {
+  return name.startsWith('.wh.');
+}
+
+function refusal(label: string, why: string): ArtifactError {
+  return new ArtifactError('unmountable', `${label}: ${why}`);
+}

@@ -1,0 +1,251 @@
+import { ArtifactError } from '../util/error.ts';
+import { createAges } from './ages.ts';
+import type { Few } from './few.ts';
+import { nameLength, quoteName } from '../util/name.ts';
+import { createNameTable, maxName, rootNumber } from './name-table.ts';
+import { createNodeTable, isSameLeaf, type Kind, type Leaf } from './node-table.ts';
+import type { Attributes } from './toc.ts';
+import { plainAttributes, type DirectoryNode, type TreeNode } from './tree.ts';
+import { spendNode, type TreeBudget } from './budget.ts';
+import { maxLinks, spendStep } from './walk.ts';
+
+/** A name of the tree, or a directory, by its number. */
+export type NodeNumber = number;
+
+/**
+ * The one tree that all layers of an artifact are applied to, the lowest first, entry by entry, as if they were extracted
+ * one after the other into one directory. Two things differ from that: a whiteout hides what lower layers have and never
+ * what its own layer has, whatever comes first in the tar (OCI image spec, layer.md, "Whiteouts"); and a directory that
+ * only paths imply keeps the attributes that it had in the layers below, even where this layer hides what was in it.
+ *
+ * @throws ArtifactError `unmountable`, naming layer and path: where the path goes on below what is no directory; where in
+ * an artifact a directory meets anything else of another layer, since its layers are parts beside each other and one would
+ * hide a part of the other; for a path over 3,840 bytes.
+ */
+export type Merge = {
+  begin(layer: string): void;
+  /**
+   * The directory that the first `length` names of a path lead to from another one, all of them if absent; it is made where
+   * it is not there. Symlinks are followed, and `base` is never left.
+   */
+  enter(base: NodeNumber, path: readonly string[], length?: number): NodeNumber;
+  /** What a path names below a directory, symlinks followed but for the last name; undefined where that is not there. */
+  find(base: NodeNumber, path: readonly string[]): NodeNumber | undefined;
+  kindOf(node: NodeNumber): Kind | undefined;
+  /** Puts a leaf, or what is at a number, in the place of what has the name. */
+  place(directory: NodeNumber, name: string, what: Leaf | NodeNumber): void;
+  /** The directory of that name, which replaces what is none. */
+  makeDirectory(directory: NodeNumber, name: string): NodeNumber;
+  describe(directory: NodeNumber, attributes: Attributes): void;
+  /** Hides what lower layers have under a name. */
+  hide(directory: NodeNumber, name: string): void;
+  /** Hides all that lower layers have in a directory. */
+  hideAll(directory: NodeNumber): void;
+  /** The tree as it is by now. */
+  root(): DirectoryNode;
+};
+
+/** Bytes: PATH_MAX of Linux, less what stands before a tree in the state dir. */
+const maxPath = 4096 - 256;
+
+type Walk = {
+  readonly here: NodeNumber;
+  /** The rest of the path, which is not there. */
+  readonly missing: readonly string[];
+  /** What has the first of these names and is no directory. */
+  readonly blocked: NodeNumber | undefined;
+};
+
+/** @param hidden hears of files of an artifact that a later layer hides, as one of the same title asks for. */
+export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidden: Few): Merge {
+  const names = createNameTable();
+  const nodes = createNodeTable();
+  const ages = createAges();
+  let layer = '';
+
+  /** A name that is there now; `directory` was entered. */
+  function look(directory: NodeNumber, name: string): NodeNumber | undefined {
+    const node = names.find(directory, name);
+    return nodes.kindOf(node) !== undefined && ages.counts(node, directory) ? node : undefined;
+  }
+
+  function makeDirectory(directory: NodeNumber, name: string): NodeNumber {
+    const there = look(directory, name);
+    if (there !== undefined && nodes.kindOf(there) === 'directory') {
+      ages.inherit(directory, there);
+      touch(there);
+      return there;
+    }
+    if (there !== undefined) refuseClash(directory, name, there, 'directory');
+    const node = addName(directory, name);
+    if (nodes.kindOf(node) === 'directory' && ages.isCovered(node, directory)) {
+      ages.inherit(directory, node);
+      ages.hideLower(node);
+    } else {
+      nodes.putDirectory(node, plainAttributes, layer);
+      ages.start(node);
+    }
+    ages.change(node);
+    return node;
+  }
+
+  /** A directory in which something changes is of this layer, too, and all above it. */
+  function touch(directory: NodeNumber): void {
+    for (let at = directory; at !== 0 && !ages.isOurs(at); at = names.directoryOf(at)) ages.change(at);
+  }
+
+  function addName(directory: NodeNumber, name: string): NodeNumber {
+    const length = nameLength(name);
+    if (length <= maxName && names.pathLengthOf(directory) + 1 + length <= maxPath)
+      return names.add(directory, name);
+    const most = length > maxName ? `a name of ${maxName} bytes` : `${maxPath} bytes`;
+    throw refusal(`the path ${pathOf(directory, name)} is longer than ${most}, which the cache cannot hold`);
+  }
+
+  function walk(base: NodeNumber, path: readonly string[]): Walk {
+    let here = base;
+    let links = 0;
+    let blocked: NodeNumber | undefined;
+    const missing: string[] = [];
+    const ahead = path.toReversed();
+    for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
+      if (!spendStep(budget, name))
+        throw refusePath(path, 'takes the artifact past the steps that its paths may take');
+      if (name === '' || name === '.') continue;
+      if (name === '..') {
+        if (missing.pop() === undefined && here !== base) here = names.directoryOf(here);
+        continue;
+      }
+      const next = missing.length === 0 ? look(here, name) : undefined;
+      const found = next === undefined ? undefined : nodes.kindOf(next);
+      if (next !== undefined && found === 'directory') {
+        ages.inherit(here, next);
+        here = next;
+      } else if (next !== undefined && found === 'symlink') {
+        if (kind === 'artifact') refuseClash(here, name, next, 'directory');
+        if (++links > maxLinks) throw refusePath(path, 'goes through symlinks that lead in a circle');
+        const target = nodes.targetOf(next);
+        if (target.startsWith('/')) here = base;
+        ahead.push(...target.split('/').toReversed());
+      } else {
+        if (missing.length === 0) blocked = next;
+        missing.push(name);
+      }
+    }
+    return { here, missing, blocked: missing.length === 0 ? undefined : blocked };
+  }
+
+  function refuseClash(directory: NodeNumber, name: string, node: NodeNumber, above: Kind): void {
+    const below = nodes.kindOf(node);
+    if (kind === 'image' || ages.isOurs(node) || (below === 'directory') === (above === 'directory')) return;
+    throw new ArtifactError(
+      'unmountable',
+      `${pathOf(directory, name)} is a ${below} in ${nodes.layerOf(node)} and a ${above} in ${layer}; one of the two must be pushed under another name`,
+    );
+  }
+
+  function noteHidden(directory: NodeNumber, name: string, node: NodeNumber, above: Leaf): void {
+    if (kind === 'image' || ages.isOurs(node) || isSameLeaf(nodes.leafOf(node), above)) return;
+    hidden.add(() => `${pathOf(directory, name)} of ${nodes.layerOf(node)} by that of ${layer}`);
+  }
+
+  /** The path of a name in a directory, for errors. */
+  function pathOf(directory: NodeNumber, name: string): string {
+    const path = [name];
+    for (let at = directory; at !== rootNumber && at !== 0; at = names.directoryOf(at))
+      path.push(names.nameOf(at));
+    return quoteName(path.toReversed().join('/'));
+  }
+
+  const refusal = (why: string): ArtifactError => new ArtifactError('unmountable', `${layer}: ${why}`);
+  const refusePath = (path: readonly string[], why: string): ArtifactError =>
+    refusal(`${quoteName(path.join('/'))} ${why}`);
+
+  function show(node: NodeNumber, directory: NodeNumber, above: number): TreeNode | undefined {
+    const found = nodes.kindOf(node);
+    if (found === undefined || !ages.counts(node, directory, above)) return undefined;
+    if (found === 'directory') return showDirectory(node, ages.since(directory, above));
+    const shown = nodes.leafOf(node);
+    return shown.kind === 'special' ? undefined : shown;
+  }
+
+  function showDirectory(directory: NodeNumber, above: number): DirectoryNode {
+    return {
+      kind: 'directory',
+      attributes: nodes.attributesOf(directory),
+      layer: nodes.layerOf(directory),
+      children: {
+        get: name => show(names.find(directory, name), directory, above),
+        *[Symbol.iterator]() {
+          for (const number of names.namesIn(directory)) {
+            const node = show(number, directory, above);
+            if (node !== undefined) yield [names.nameOf(number), node];
+          }
+        },
+      },
+    };
+  }
+
+  nodes.putDirectory(rootNumber, plainAttributes, '');
+  ages.change(rootNumber);
+
+  return {
+    begin(label) {
+      layer = label;
+      ages.begin();
+    },
+    enter(base, path, length = path.length) {
+      const { here, missing, blocked } = walk(base, path.slice(0, length));
+      if (blocked !== undefined) {
+        const [name = ''] = missing;
+        refuseClash(here, name, blocked, 'directory');
+        // Of a lower layer it gives way, as under overlayfs.
+        if (ages.isOurs(blocked)) {
+          const through = `goes through the ${nodes.kindOf(blocked)} at ${pathOf(here, name)}`;
+          throw refusePath(path, `${through}, which is no directory`);
+        }
+      }
+      touch(here);
+      return missing.reduce((directory, name) => {
+        spendNode(budget, layer);
+        return makeDirectory(directory, name);
+      }, here);
+    },
+    find(base, path) {
+      const { here, missing } = walk(base, path.slice(0, -1));
+      const name = path.at(-1);
+      if (missing.length > 0) return undefined;
+      return name === undefined ? here : look(here, name);
+    },
+    kindOf: nodes.kindOf,
+    place(directory, name, what) {
+      const there = look(directory, name);
+      const leaf = typeof what === 'number' ? nodes.leafOf(what) : what;
+      if (there !== undefined) {
+        refuseClash(directory, name, there, leaf.kind);
+        noteHidden(directory, name, there, leaf);
+      }
+      const node = addName(directory, name);
+      if (there !== undefined && nodes.kindOf(there) === 'directory') {
+        ages.inherit(directory, there);
+        ages.hideAll(node);
+      }
+      if (typeof what === 'number') nodes.copyLeaf(what, node);
+      else nodes.putLeaf(node, what);
+      ages.change(node);
+    },
+    makeDirectory,
+    describe: (directory, attributes) => nodes.putDirectory(directory, attributes, layer),
+    hide(directory, name) {
+      const node = look(directory, name);
+      if (node === undefined) return;
+      if (nodes.kindOf(node) === 'directory') {
+        ages.inherit(directory, node);
+        ages.hideLower(node);
+      }
+      if (!ages.isOurs(node)) ages.hide(node);
+    },
+    hideAll: ages.hideLower,
+    root: () => showDirectory(rootNumber, 1),
+  };
+}

@@ -1,0 +1,207 @@
+import { randomFillSync } from 'node:crypto';
+import { createArena, createColumns, offsetIn } from './columns.ts';
+import { decodeName, encodeName } from '../util/name.ts';
+
+/**
+ * Names in directories, each a number of its own: a million take 54 MB, where a Map for each directory and a string for
+ * each name take three times that. A name is never removed. 0 is no number.
+ */
+export type NameTable = {
+  /** 0 where the directory has no such name. */
+  find(directory: number, name: string): number;
+  /** Its number, which is new where the directory had no such name. @param name of at most 255 bytes. */
+  add(directory: number, name: string): number;
+  /** The directory that it is a name in; 0 for the root's. */
+  directoryOf(number: number): number;
+  nameOf(number: number): string;
+  /** Bytes of its path from the root, with a slash before each name; of what is in a deep directory, without a walk. */
+  pathLengthOf(number: number): number;
+  /** All names that a directory ever had, the first one first. */
+  namesIn(directory: number): Generator<number>;
+};
+
+/** The root, which has no name. */
+export const rootNumber = 1;
+
+/** NAME_MAX of Linux, bytes. */
+export const maxName = 255;
+
+/** The names of a directory are a ring: it knows the latest, after which comes the first. */
+const [above, nameAt, after, latest, pathLength] = [0, 1, 2, 3, 4];
+/** Of a record: how many bytes it has of its own, how many it shares with another that stands for itself, and where that is. */
+const [ownHead, sharedHead] = [2, 6];
+/** Fewer shared bytes do not pay for saying where they are. */
+const worthSharing = 8;
+
+export function createNameTable(): NameTable {
+  const columns = createColumns(5);
+  const arena = createArena();
+  let index = new Uint32Array(64);
+  let last = rootNumber;
+
+  /** Where a number is in the index, or belongs. */
+  function place(directory: number, length: number): number {
+    let at = hash(directory, length) & (index.length - 1);
+    for (let known = index[at] ?? 0; known !== 0; known = index[at] ?? 0) {
+      if (columns.get(known, above) === directory && isSame(columns.get(known, nameAt), length)) return at;
+      at = (at + 1) & (index.length - 1);
+    }
+    return at;
+  }
+
+  function isSame(record: number, length: number): boolean {
+    const page = arena.page(record);
+    const at = offsetIn(record);
+    const own = page[at] ?? 0;
+    const shared = page[at + 1] ?? 0;
+    if (own + shared !== length) return false;
+    if (!equal(page, at + (shared === 0 ? ownHead : sharedHead), scratch, shared, own)) return false;
+    if (shared === 0) return true;
+    const other = page.readUInt32LE(at + 2);
+    return equal(arena.page(other), offsetIn(other) + ownHead, scratch, 0, shared);
+  }
+
+  /** Puts the bytes of a name back into the scratch; returns their number. */
+  function load(record: number): number {
+    const page = arena.page(record);
+    const at = offsetIn(record);
+    const own = page[at] ?? 0;
+    const shared = page[at + 1] ?? 0;
+    const start = at + (shared === 0 ? ownHead : sharedHead);
+    page.copy(scratch, shared, start, start + own);
+    if (shared > 0) {
+      const other = page.readUInt32LE(at + 2);
+      const from = offsetIn(other) + ownHead;
+      arena.page(other).copy(scratch, 0, from, from + shared);
+    }
+    return own + shared;
+  }
+
+  /** The record of a name that stands for itself, which the latest name of the directory is or leans on. */
+  function neighbour(directory: number): number {
+    const number = columns.get(directory, latest);
+    if (number === 0) return 0;
+    const record = columns.get(number, nameAt);
+    const page = arena.page(record);
+    const at = offsetIn(record);
+    return (page[at + 1] ?? 0) === 0 ? record : page.readUInt32LE(at + 2);
+  }
+
+  function write(directory: number, length: number): number {
+    const other = neighbour(directory);
+    const common = other === 0 ? 0 : sharedLength(arena.page(other), offsetIn(other), length);
+    const shared = common < worthSharing ? 0 : common;
+    const head = shared === 0 ? ownHead : sharedHead;
+    const record = arena.take(head + length - shared);
+    const page = arena.page(record);
+    const at = offsetIn(record);
+    page[at] = length - shared;
+    page[at + 1] = shared;
+    if (shared > 0) page.writeUInt32LE(other, at + 2);
+    scratch.copy(page, at + head, shared, length);
+    return record;
+  }
+
+  function grow(): void {
+    index = new Uint32Array(2 * index.length);
+    for (let number = rootNumber + 1; number <= last; number++) {
+      const length = load(columns.get(number, nameAt));
+      let at = hash(columns.get(number, above), length) & (index.length - 1);
+      while (index[at] !== 0) at = (at + 1) & (index.length - 1);
+      index[at] = number;
+    }
+  }
+
+  const find = (directory: number, name: string): number => {
+    const length = encode(name);
+    return length === undefined ? 0 : (index[place(directory, length)] ?? 0);
+  };
+
+  return {
+    find,
+    add(directory, name) {
+      const known = find(directory, name);
+      if (known !== 0) return known;
+      if (last > 0.7 * index.length) grow();
+      const length = encode(name);
+      if (length === undefined) throw new RangeError('a name of more than 255 bytes');
+      const number = ++last;
+      index[place(directory, length)] = number;
+      columns.set(number, above, directory);
+      columns.set(number, nameAt, write(directory, length));
+      columns.set(number, pathLength, columns.get(directory, pathLength) + 1 + length);
+      const previous = columns.get(directory, latest);
+      columns.set(number, after, previous === 0 ? number : columns.get(previous, after));
+      if (previous !== 0) columns.set(previous, after, number);
+      columns.set(directory, latest, number);
+      return number;
+    },
+    directoryOf: number => columns.get(number, above),
+    nameOf: number => (number === rootNumber ? '' : decode(load(columns.get(number, nameAt)))),
+    pathLengthOf: number => columns.get(number, pathLength),
+    *namesIn(directory) {
+      const end = columns.get(directory, latest);
+      for (let at = end; at !== 0; ) {
+        at = columns.get(at, after);
+        yield at;
+        if (at === end) return;
+      }
+    },
+  };
+}
+
+/** The bytes of the name that is looked at. */
+const scratch = Buffer.alloc(maxName);
+
+/** Puts a name into the scratch; returns its number of bytes, undefined where they are too many. */
+function encode(name: string): number | undefined {
+  if (name.length > maxName) return undefined;
+  for (let at = 0; at < name.length; at++) {
+    const code = name.charCodeAt(at);
+    if (code >= 0x80) return encodeWide(name);
+    scratch[at] = code;
+  }
+  return name.length;
+}
+
+function encodeWide(name: string): number | undefined {
+  const bytes = encodeName(name);
+  if (bytes.length > maxName) return undefined;
+  bytes.copy(scratch);
+  return bytes.length;
+}
+
+function decode(length: number): string {
+  for (let at = 0; at < length; at++) {
+    if ((scratch[at] ?? 0) >= 0x80) return decodeName(scratch.subarray(0, length));
+  }
+  return scratch.toString('latin1', 0, length);
+}
+
+function equal(a: Buffer, fromA: number, b: Buffer, fromB: number, length: number): boolean {
+  for (let at = 0; at < length; at++) if (a[fromA + at] !== b[fromB + at]) return false;
+  return true;
+}
+
+/** How many bytes the scratch begins with that the record, which stands for itself, begins with, too. */
+function sharedLength(page: Buffer, at: number, length: number): number {
+  const most = Math.min(length, page[at] ?? 0);
+  let shared = 0;
+  while (shared < most && page[at + ownHead + shared] === scratch[shared]) shared++;
+  return shared;
+}
+
+/**
+ * Simple tabulation: a random number for each byte in each place, all of them added without carry. Nobody who does not
+ * know the numbers can make names that collide, which would take quadratic time.
+ */
+const tabulation = randomFillSync(new Uint32Array((maxName + 5) * 256));
+
+function hash(directory: number, length: number): number {
+  let sum = tabulation[maxName * 256 + length] ?? 0;
+  for (let at = 0; at < length; at++) sum ^= tabulation[at * 256 + (scratch[at] ?? 0)] ?? 0;
+  for (let byte = 0; byte < 4; byte++) {
+    sum ^= tabulation[(maxName + 1 + byte) * 256 + ((directory >>> (8 * byte)) & 0xff)] ?? 0;
+  }
+  return sum >>> 0;
+}

@@ -1,0 +1,191 @@
+import { createArena, createColumns, maxRecord, offsetIn } from './columns.ts';
+import { decodeName, encodeName } from '../util/name.ts';
+import type { Attributes, Xattrs } from './toc.ts';
+import type { FileNode, SymlinkNode } from './tree.ts';
+
+/** A device, FIFO or socket: it takes the place of what was there, and is shown to nobody. */
+export type SpecialNode = { readonly kind: 'special'; readonly layer: string };
+/** What is no directory. */
+export type Leaf = FileNode | SymlinkNode | SpecialNode;
+export type Kind = Leaf['kind'] | 'directory';
+
+/** What the numbers of a name table stand for, in columns and bytes, as they are: 16 bytes for a file. */
+export type NodeTable = {
+  /** Undefined where nothing was ever put. */
+  kindOf(number: number): Kind | undefined;
+  putLeaf(number: number, leaf: Leaf): void;
+  /** A leaf under another name. */
+  copyLeaf(from: number, to: number): void;
+  putDirectory(number: number, attributes: Attributes, layer: string): void;
+  leafOf(number: number): Leaf;
+  /** Of a symlink. */
+  targetOf(number: number): string;
+  /** Of a directory or symlink. */
+  attributesOf(number: number): Attributes;
+  /** The label of the layer that it is from. */
+  layerOf(number: number): string;
+};
+
+const kinds = [undefined, 'file', 'symlink', 'directory', 'special'] as const;
+/** The kind; where attributes or the layer are; the body or target; the size. */
+const [kindAt, referenceAt, contentAt, sizeAt] = [0, 1, 2, 3];
+const tooLarge = 0xffff_ffff;
+
+/** Where a file is from. */
+type Origin = Pick<FileNode, 'source' | 'layer'>;
+
+export function createNodeTable(): NodeTable {
+  const columns = createColumns(4);
+  const arena = createArena();
+  const origins: Origin[] = [];
+  const layers: string[] = [];
+  /** Rare, and large. */
+  const xattrs = new Map<number, Xattrs>();
+  const largeSizes = new Map<number, number>();
+  let shared:
+    | { readonly attributes: Attributes; readonly layer: string; readonly record: number }
+    | undefined;
+
+  const kindOf = (number: number): Kind | undefined => kinds[columns.get(number, kindAt)];
+
+  function put(number: number, kind: Kind, reference: number, content = 0, size = 0): void {
+    columns.set(number, kindAt, kinds.indexOf(kind));
+    columns.set(number, referenceAt, reference);
+    columns.set(number, contentAt, content);
+    columns.set(number, sizeAt, Math.min(size, tooLarge));
+    if (size >= tooLarge) largeSizes.set(number, size);
+  }
+
+  /** Layers come one after the other. */
+  function layerNumber(layer: string): number {
+    if (layers.at(-1) !== layer) layers.push(layer);
+    return layers.length - 1;
+  }
+
+  function originNumber({ source, layer }: Origin): number {
+    const last = origins.at(-1);
+    if (last?.source !== source || last.layer !== layer) origins.push({ source, layer });
+    return origins.length - 1;
+  }
+
+  /** One record for neighbours that are alike, as most are. */
+  function putAttributes(attributes: Attributes, layer: string): number {
+    if (shared !== undefined && shared.layer === layer && isAlike(shared.attributes, attributes))
+      return shared.record;
+    const record = arena.take(recordLength);
+    const [page, at] = [arena.page(record), offsetIn(record)];
+    page.writeUInt16LE(attributes.mode, at);
+    page.writeUInt32LE(attributes.uid, at + 2);
+    page.writeUInt32LE(attributes.gid, at + 6);
+    page.writeUInt32LE(layerNumber(layer), at + 10);
+    const seconds = floorDiv(attributes.mtime, second);
+    page.writeDoubleLE(Number(seconds), at + 14);
+    page.writeUInt32LE(Number(attributes.mtime - seconds * second), at + 22);
+    if (attributes.xattrs !== undefined) xattrs.set(record, attributes.xattrs);
+    shared = { attributes, layer, record };
+    return record;
+  }
+
+  function attributesOf(number: number): Attributes {
+    const record = columns.get(number, referenceAt);
+    const [page, at] = [arena.page(record), offsetIn(record)];
+    const own = {
+      mode: page.readUInt16LE(at),
+      uid: page.readUInt32LE(at + 2),
+      gid: page.readUInt32LE(at + 6),
+      mtime: BigInt(page.readDoubleLE(at + 14)) * second + BigInt(page.readUInt32LE(at + 22)),
+    };
+    const attached = xattrs.get(record);
+    return attached === undefined ? own : { ...own, xattrs: attached };
+  }
+
+  function putText(text: string): number {
+    const bytes = encodeName(text);
+    if (bytes.length > maxRecord - 2) throw new RangeError('a target of more than 4 KiB');
+    const record = arena.take(2 + bytes.length);
+    const [page, at] = [arena.page(record), offsetIn(record)];
+    page.writeUInt16LE(bytes.length, at);
+    bytes.copy(page, at + 2);
+    return record;
+  }
+
+  function targetOf(number: number): string {
+    const record = columns.get(number, contentAt);
+    const [page, at] = [arena.page(record), offsetIn(record)];
+    return decodeName(page.subarray(at + 2, at + 2 + page.readUInt16LE(at)));
+  }
+
+  function layerOf(number: number): string {
+    const reference = columns.get(number, referenceAt);
+    const kind = kindOf(number);
+    if (kind === 'file') return origins[reference]?.layer ?? '';
+    if (kind === 'special') return layers[reference] ?? '';
+    return layers[arena.page(reference).readUInt32LE(offsetIn(reference) + 10)] ?? '';
+  }
+
+  function fileOf(number: number): FileNode {
+    const origin = origins[columns.get(number, referenceAt)];
+    if (origin === undefined) throw new RangeError(`${number} is no file`);
+    const size = columns.get(number, sizeAt);
+    return {
+      kind: 'file',
+      ...origin,
+      body: columns.get(number, contentAt),
+      size: size === tooLarge ? (largeSizes.get(number) ?? size) : size,
+    };
+  }
+
+  return {
+    kindOf,
+    attributesOf,
+    targetOf,
+    layerOf,
+    putLeaf(number, leaf) {
+      if (leaf.kind === 'file') put(number, 'file', originNumber(leaf), leaf.body, leaf.size);
+      else if (leaf.kind === 'special') put(number, 'special', layerNumber(leaf.layer));
+      else put(number, 'symlink', putAttributes(leaf.attributes, leaf.layer), putText(leaf.target));
+    },
+    copyLeaf(from, to) {
+      for (const column of [kindAt, referenceAt, contentAt, sizeAt])
+        columns.set(to, column, columns.get(from, column));
+      const size = largeSizes.get(from);
+      if (size !== undefined) largeSizes.set(to, size);
+    },
+    putDirectory: (number, attributes, layer) => put(number, 'directory', putAttributes(attributes, layer)),
+    leafOf(number) {
+      const kind = kindOf(number);
+      if (kind === 'file') return fileOf(number);
+      const layer = layerOf(number);
+      if (kind !== 'symlink') return { kind: 'special', layer };
+      return { kind, target: targetOf(number), attributes: attributesOf(number), layer };
+    },
+  };
+}
+
+/** mode, owner, group, layer, seconds, nanoseconds */
+const recordLength = 2 + 4 + 4 + 4 + 8 + 4;
+const second = 1_000_000_000n;
+
+function isAlike(one: Attributes, other: Attributes): boolean {
+  return (
+    one.mode === other.mode &&
+    one.uid === other.uid &&
+    one.gid === other.gid &&
+    one.mtime === other.mtime &&
+    one.xattrs === undefined &&
+    other.xattrs === undefined
+  );
+}
+
+/** BigInt divides towards 0. */
+function floorDiv(value: bigint, by: bigint): bigint {
+  const quotient = value / by;
+  return value < 0n && quotient * by !== value ? quotient - 1n : quotient;
+}
+
+/** Whether it makes no difference which of two leaves is shown. */
+export function isSameLeaf(below: Leaf, above: Leaf): boolean {
+  if (below.kind === 'file' && above.kind === 'file')
+    return below.source.digest === above.source.digest && below.body === above.body;
+  return below.kind === 'symlink' && above.kind === 'symlink' && below.target === above.target;
+}

@@ -1,0 +1,118 @@
+import { createHash } from 'node:crypto';
+import { type Digest, isDigest } from '../oci/digest.ts';
+import type { TocEntry, TocSummary } from './toc.ts';
+import { formatRow, parseRow } from './toc-row.ts';
+
+/**
+ * The table of contents of an unpacked layer as a file. It is written while the layer is unpacked and read in pieces,
+ * so that a million entries are never one value: lines of JSON, an array for each entry in the tar's order, then a
+ * string for each note, then an object with the totals; the last line is the sha256 of all before it.
+ */
+
+/** What `list` needs, at the end of the file and of bounded length. */
+export type TocTotals = Omit<TocSummary, 'notes'>;
+
+/** The format's version, among the totals. A layer with any other is unpacked again. */
+const version = 3;
+/** Bytes, or nearly, that are written at once. */
+const step = 64 * 1024;
+/** Bytes at the end of a file that hold the totals and the checksum: two digests, four numbers, their names. */
+export const tailLength = 1024;
+/** Hex of a sha256, and the end of its line. */
+export const checksumLength = 65;
+
+export type TocEncoder = {
+  add(entry: TocEntry): void;
+  /** Writes the rest, and sums up. */
+  end(layer: Pick<TocSummary, 'digest' | 'diffId' | 'notes'>): TocSummary;
+};
+
+/** `write` takes the file's bytes in order; what it throws comes out of the call that led to it. */
+export function createTocEncoder(write: (bytes: Buffer) => void): TocEncoder {
+  const hash = createHash('sha256');
+  let pending = '';
+  let bytes = 0;
+  let bodies = 0;
+  const flush = (): void => {
+    const text = Buffer.from(pending);
+    pending = '';
+    hash.update(text);
+    write(text);
+  };
+  return {
+    add(entry) {
+      if (entry.kind === 'file') {
+        bytes += entry.size;
+        bodies++;
+      }
+      pending += `${formatRow(entry)}\n`;
+      if (pending.length >= step) flush();
+    },
+    end({ digest, diffId, notes }) {
+      const totals: TocTotals = { digest, diffId, bytes, bodies };
+      for (const note of notes) pending += `${JSON.stringify(note)}\n`;
+      pending += `${JSON.stringify({ version, ...totals })}\n`;
+      flush();
+      write(Buffer.from(`${hash.digest('hex')}\n`));
+      return { ...totals, notes };
+    },
+  };
+}
+
+export type TocDecoder = {
+  /** Takes the next bytes of the file, up to its checksum; answers the entries that are whole by now. @throws for what no encoder wrote. */
+  push(bytes: Buffer): readonly TocEntry[];
+  /** Takes the checksum's line. @returns undefined unless the file is whole and all of it is right. */
+  end(checksum: string): TocSummary | undefined;
+};
+
+export function createTocDecoder(): TocDecoder {
+  const hash = createHash('sha256');
+  const notes: string[] = [];
+  let carry: Buffer = Buffer.alloc(0);
+  let totals: TocTotals | undefined;
+  return {
+    push(bytes) {
+      hash.update(bytes);
+      const known = carry.length === 0 ? bytes : Buffer.concat([carry, bytes]);
+      const whole = known.lastIndexOf(0x0a) + 1;
+      carry = Buffer.from(known.subarray(whole));
+      const entries: TocEntry[] = [];
+      if (whole === 0) return entries;
+      for (const line of known.toString('utf8', 0, whole - 1).split('\n')) {
+        if (line.startsWith('[')) entries.push(parseRow(line));
+        else if (line.startsWith('"')) notes.push(JSON.parse(line) as string);
+        else totals = parseTotals(line);
+      }
+      return entries;
+    },
+    end(checksum) {
+      const isWhole = checksum === `${hash.digest('hex')}\n` && carry.length === 0;
+      return isWhole && totals !== undefined ? { ...totals, notes } : undefined;
+    },
+  };
+}
+
+/** The totals in the last bytes of a file. No checksum is verified. @returns undefined for a file of another kind or version. */
+export function parseTail(tail: Buffer): TocTotals | undefined {
+  try {
+    return parseTotals(tail.toString().split('\n').at(-3) ?? '');
+  } catch {
+    return undefined;
+  }
+}
+
+function parseTotals(line: string): TocTotals | undefined {
+  const fields = JSON.parse(line) as Readonly<Record<keyof TocTotals | 'version', unknown>>;
+  const { digest, diffId, bytes, bodies } = fields;
+  if (fields.version !== version || !isCount(bytes) || !isCount(bodies)) return undefined;
+  return isDigestText(digest) && isDigestText(diffId) ? { digest, diffId, bytes, bodies } : undefined;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}
+
+function isDigestText(value: unknown): value is Digest {
+  return typeof value === 'string' && isDigest(value);
+}

@@ -1,0 +1,90 @@
+import type { Digest } from '../oci/digest.ts';
+import type { Attributes } from './toc.ts';
+
+/** Where the files of one layer lie in the store, one value for all of them: it is a blob, or unpacked into bodies. */
+export type Source = { readonly kind: 'blob' | 'bodies'; readonly digest: Digest };
+
+/**
+ * A file takes its mode, owner and time from the inode in the store. `body` is its number there; 0 for a blob. `layer`
+ * is a label for errors.
+ */
+export type FileNode = {
+  readonly kind: 'file';
+  readonly source: Source;
+  readonly body: number;
+  readonly size: number;
+  readonly layer: string;
+};
+export type SymlinkNode = {
+  readonly kind: 'symlink';
+  readonly target: string;
+  readonly attributes: Attributes;
+  readonly layer: string;
+};
+export type DirectoryNode = {
+  readonly kind: 'directory';
+  readonly children: Children;
+  readonly attributes: Attributes;
+  readonly layer: string;
+};
+
+/** What is in a directory, by its name, in any order. A node may be made anew each time. */
+export type Children = Iterable<readonly [name: string, node: TreeNode]> & {
+  get(name: string): TreeNode | undefined;
+};
+
+/** A merged tree: what a pod sees. Names are single path components. */
+export type TreeNode = DirectoryNode | FileNode | SymlinkNode;
+
+/** A folder that no layer describes: the root of a file artifact, or a parent that only a path implies. */
+export const plainAttributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0n };
+
+/** What du would say of the tree: a body under several names is one inode and counts once. Yields after each node. */
+export function* measureTree(
+  root: DirectoryNode,
+): Generator<void, { readonly bytes: number; readonly inodes: number }> {
+  const seen: Seen = { blob: new Map(), bodies: new Map() };
+  let bytes = 0;
+  let inodes = 1;
+  const pending = [root];
+  for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
+    for (const [, node] of directory.children) {
+      yield;
+      if (node.kind === 'file' && !isFirst(node, seen)) continue;
+      inodes++;
+      if (node.kind === 'directory') pending.push(node);
+      if (node.kind === 'file') bytes += node.size;
+    }
+  }
+  return { bytes, inodes };
+}
+
+type Seen = Readonly<Record<Source['kind'], Map<Digest, NumberSet>>>;
+
+function isFirst({ source, body }: FileNode, seen: Seen): boolean {
+  const digests = seen[source.kind];
+  let bodies = digests.get(source.digest);
+  if (bodies === undefined) digests.set(source.digest, (bodies = createNumberSet()));
+  return bodies.add(body);
+}
+
+/** Small numbers, a bit for each: a Set takes three hundred times as much. */
+type NumberSet = { /** Answers whether it is new. */ add(value: number): boolean };
+
+function createNumberSet(): NumberSet {
+  let words = new Uint32Array(1);
+  return {
+    add(value) {
+      const at = value >>> 5;
+      const bit = 1 << (value & 31);
+      if (at >= words.length) {
+        const more = new Uint32Array(2 * at);
+        more.set(words);
+        words = more;
+      }
+      const word = words[at] ?? 0;
+      words[at] = word | bit;
+      return (word & bit) === 0;
+    },
+  };
+}

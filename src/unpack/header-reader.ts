@@ -1,0 +1,130 @@
+import { decodeName, quoteName } from '../util/name.ts';
+import { sizeOfNames } from '../tree/toc.ts';
+import { maxNameBytes } from '../tree/budget.ts';
+import { type EntryHead, type FileHead, type Headers, pathOf, sizeOf, toEntryHead } from './entry.ts';
+import { blockSize, isZero, paddingOf, parseHeader, parseRecords } from './headers.ts';
+import type { ByteBound } from './limits.ts';
+import { isPaxSparse, readGnuSparse, readPaxSparse, type SparseMap } from './sparse.ts';
+import type { Tape } from './lookahead.ts';
+
+export type HeadLimits = {
+  readonly maxEntries: number;
+  /** No larger body is begun. */
+  readonly bound: ByteBound;
+};
+
+/** What is next on the tape is `data` bytes, and padding; `map` says where they belong in a sparse file. */
+export type BodyHead = {
+  readonly entry: FileHead;
+  readonly data: number;
+  readonly map: SparseMap | undefined;
+};
+export type TarHead = BodyHead | { readonly entry: Exclude<EntryHead, FileHead> };
+
+/** PAX headers and long names of one entry; real ones have some hundred bytes. */
+const maxHeaders = 8 * 1024 * 1024;
+const maxHeader = 4 * 1024 * 1024;
+
+/**
+ * Reads a tar from entry to entry; undefined once it has ended.
+ *
+ * @throws MalformedEntry saying why there can be no such entry; Error saying how the tar is damaged.
+ */
+export function createHeadReader(
+  tape: Tape,
+  limits: HeadLimits,
+  onDropped: (name: string) => void,
+): () => Generator<void, TarHead | undefined> {
+  let entries = 0;
+  let names = 0;
+  /** Holes cost time though they have no bytes in the tar. */
+  let holes = 0;
+
+  const count = (head: TarHead): void => {
+    if (++entries > limits.maxEntries) {
+      throw new Error(`more than ${limits.maxEntries} entries in one layer (--max-layer-entries)`);
+    }
+    names += sizeOfNames(head.entry);
+    if (names > maxNameBytes) throw new Error('more than 128 MiB of names and attributes in one layer');
+    if (!('data' in head)) return;
+    const { size } = head.entry;
+    if (head.map !== undefined) holes += size - head.data;
+    if (size > limits.bound.bytes) throw new Error(`with its ${size} bytes the layer ${limits.bound.excess}`);
+    if (holes > limits.bound.sparseBytes)
+      throw new Error(`with the holes of its sparse files the layer ${limits.bound.sparseExcess}`);
+  };
+
+  function* toHead(headers: Headers, block: Buffer): Generator<void, TarHead> {
+    const { header, pax } = headers;
+    const entry = toEntryHead(headers, onDropped);
+    if (entry.kind !== 'file') return { entry };
+    if (header.typeflag !== 'S' && !isPaxSparse(pax)) return { entry, data: entry.size, map: undefined };
+    if (header.typeflag === 'S' && !header.isGnu)
+      throw new Error('a sparse file of star, which few can read');
+    const { size, map, data } =
+      header.typeflag === 'S'
+        ? yield* readGnuSparse(tape, block, sizeOf(headers))
+        : yield* readPaxSparse(tape, pax, sizeOf(headers));
+    return { entry: { ...entry, size }, data, map };
+  }
+
+  return function* next() {
+    let [pax, longName, longLink]: [Headers['pax'], string?, string?] = [new Map()];
+    let isPending = false;
+    for (let length = 0; ; ) {
+      const block = yield* tape.take(blockSize);
+      if (block.length === 0 && !isPending) return undefined;
+      if (block.length === 0) throw new Error('it ends within the headers of an entry');
+      if (block.length < blockSize) throw new Error(endsEarly);
+      if (isZero(block)) {
+        const second = yield* tape.take(blockSize);
+        if (second.length === 0 || (second.length === blockSize && isZero(second))) return undefined;
+        throw new Error('a block of zeros is in it');
+      }
+      const header = parseHeader(block);
+      if (!'xgLK'.includes(header.typeflag)) {
+        const headers = { header, pax, longName, longLink };
+        try {
+          const head = yield* toHead(headers, block);
+          count(head);
+          return head;
+        } catch (error) {
+          throw new MalformedEntry(pathOf(headers), error);
+        }
+      }
+      length += blockSize + header.size;
+      const body = yield* readExtended(tape, header.size, length);
+      // A global header says what git's says. One that names or measures files means nothing in an archive of files.
+      if (header.typeflag === 'x') pax = parseRecords(body);
+      else if (header.typeflag === 'g') parseRecords(body);
+      else if (header.typeflag === 'L') longName = untilNul(body);
+      else longLink = untilNul(body);
+      isPending = header.typeflag !== 'g';
+    }
+  };
+}
+
+const endsEarly = 'it ends too early';
+
+/** An entry that cannot be, by its name. */
+export class MalformedEntry extends Error {
+  constructor(path: string, cause: unknown) {
+    super(`entry ${quoteName(path)}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
+
+function* readExtended(tape: Tape, size: number, all: number): Generator<void, Buffer> {
+  if (!(size >= 0)) throw new Error('a header has a size that is none');
+  if (size > maxHeader) throw new Error('a PAX header or long name has more than 4 MiB');
+  if (all > maxHeaders) throw new Error('more than 8 MiB of headers before one entry');
+  const body = yield* tape.take(size);
+  if (body.length < size) throw new Error(endsEarly);
+  yield* tape.take(paddingOf(size));
+  return body;
+}
+
+/** An empty name is none. */
+function untilNul(body: Buffer): string | undefined {
+  const end = body.indexOf(0);
+  return decodeName(end === -1 ? body : body.subarray(0, end)) || undefined;
+}

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { toDigest } from '../../oci/digest.ts';
+import { formatRepository } from '../../oci/reference.ts';
+import { openAccessMemory } from './access-cache.ts';
+import type { AccessRecord, Accesses } from '../../ports/records.ts';
+
+const digest = toDigest('sha256', 'a'.repeat(64));
+const open = { registry: 'r.io', path: 'open/model' };
+const other = { registry: 'r.io', path: 'other/model' };
+const far = { registry: 'far.io', path: 'model' };
+const registry = {};
+const mirror = { mirrorOf: 'r.io' };
+
+/** What outlives a restart. */
+function keep(): Accesses {
+  const records = new Map<string, AccessRecord>();
+  return {
+    put: async record => void records.set(record.repository, structuredClone(record)),
+    remove: async name => void records.delete(name),
+    list: async () => [...records.values()],
+  };
+}
+
+test('what a registry gave to anyone is for every repository', async () => {
+  const memory = await openAccessMemory(keep(), 'salt');
+  await memory.learn(open, [{ digest, giver: registry }]);
+  assert.deepEqual([memory.knows(open, digest), memory.knows(far, digest)], [true, false]);
+  await memory.admit(open, { kind: 'anyone' }, {});
+  assert.deepEqual([memory.knows(other, digest), memory.knows(far, digest)], [true, true]);
+});
+
+test('what a mirror gave is for the repository that it was brought for alone, after a restart too', async () => {
+  const accesses = keep();
+  const before = await openAccessMemory(accesses, 'salt');
+  await before.admit(open, { kind: 'anyone' }, {});
+  await before.learn(open, [{ digest, giver: mirror }]);
+  for (const memory of [before, await openAccessMemory(accesses, 'salt')]) {
+    assert.deepEqual(
+      [open, other, far].map(repository => memory.knows(repository, digest)),
+      [true, false, false],
+    );
+    assert.equal(memory.isNear(other, digest), true, 'so that the registry is asked, not downloaded from');
+  }
+});
+
+test('the word of the registry comes after that of a mirror, and stays', async () => {
+  const memory = await openAccessMemory(keep(), 'salt');
+  await memory.admit(open, { kind: 'anyone' }, {});
+  for (const giver of [mirror, registry, mirror]) await memory.learn(open, [{ digest, giver }]);
+  assert.equal(memory.knows(far, digest), true);
+});
+
+test('who has had access is remembered as long as anything is held, whoever gave it', async t => {
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
+  const accesses = keep();
+  const memory = await openAccessMemory(accesses, 'salt');
+  await memory.admit(open, { kind: 'anyone' }, {});
+  await memory.learn(open, [{ digest, giver: mirror }]);
+  await memory.sweep(async () => true);
+  assert.equal(memory.admits(open, {}), true);
+  t.mock.timers.tick(601_000);
+  await memory.sweep(async () => false);
+  assert.deepEqual([memory.admits(open, {}), memory.knows(open, digest)], [false, false]);
+  assert.deepEqual(await accesses.list(), [], formatRepository(open));
+});
+
+test('an access that the registry has just granted outlives a collection that finds nothing of it yet', async () => {
+  const accesses = keep();
+  const memory = await openAccessMemory(accesses, 'salt');
+  await memory.admit(open, { kind: 'anyone' }, {});
+  await memory.sweep(async () => false);
+  await memory.learn(open, [{ digest, giver: registry }]);
+  assert.equal((await openAccessMemory(accesses, 'salt')).admits(open, {}), true);
+});

@@ -1,0 +1,254 @@
+import { createHmac } from 'node:crypto';
+import type { Holder } from '../../oci/credential.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { formatRepository, type Repository } from '../../oci/reference.ts';
+import { shareRuns } from '../../util/shared-run.ts';
+import type { AccessRecord, Accesses } from '../../ports/records.ts';
+import type { Giver } from '../../ports/registry.ts';
+import { createRecency } from './recency.ts';
+import type { Pod } from '../../ports/request.ts';
+
+/** Who asks, as far as memory goes. `brought` are the secrets of the call itself in one text, undefined for none. */
+export type Asker = { readonly pod?: Pod; readonly brought?: string };
+
+/** Content, and who gave it. */
+export type Gift = { readonly digest: Digest; readonly giver: Giver };
+
+/** What the registries have said of who may have what, kept on the node. */
+export type AccessMemory = {
+  /** Whether this asker has had access to the repository, or whoever asks has. */
+  admits(repository: Repository, asker: Asker): boolean;
+  /** Whether this content was brought for the repository, or a registry gave it to anyone. */
+  knows(repository: Repository, digest: Digest): boolean;
+  /** Whether this content was seen in another repository of the same registry. */
+  isNear(repository: Repository, digest: Digest): boolean;
+  /** Notes an access that a registry has granted. Writes only what is new. */
+  admit(repository: Repository, holder: Holder, asker: Asker): Promise<void>;
+  /** Notes what was brought for a repository, until the process ends: what a mirror gave counts for this one alone. */
+  note(repository: Repository, gifts: readonly Gift[]): void;
+  /** Writes what was noted for a repository. */
+  save(repository: Repository): Promise<void>;
+  /** Both. */
+  learn(repository: Repository, gifts: readonly Gift[]): Promise<void>;
+  /**
+   * Forgets what is not held any more, and repositories of which nothing is: anybody can name a new one. Those that
+   * somebody was admitted to a short while ago stay: their manifest may be on its way.
+   */
+  sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
+};
+
+/** Of pods, accounts and secrets the latest so many are remembered; who is forgotten is asked for again. */
+const mostAskers = 1000;
+/** Records that are written or removed at once: they share commits of the disk's journal. */
+const atOnce = 32;
+
+/** `salt` makes the hashes of secrets meaningless elsewhere. */
+export async function openAccessMemory(accesses: Accesses, salt: string): Promise<AccessMemory> {
+  const records = new Map((await accesses.list()).map(record => [record.repository, toFacts(record)]));
+  const holders = new Map<Digest, Set<string>>();
+  for (const [name, { digests, mirrored }] of records)
+    for (const digest of [...digests, ...mirrored]) note(holders, digest, name);
+  const writers = new Map<string, () => Promise<void>>();
+  /** Repositories that were given what is not written. */
+  const unwritten = new Set<string>();
+  const recency = createRecency();
+
+  const hashOf = (asker: Asker): string | undefined =>
+    asker.brought === undefined ? undefined : createHmac('sha256', salt).update(asker.brought).digest('hex');
+
+  const factsOf = (name: string): Facts => {
+    const facts = records.get(name) ?? toFacts(nothing(name));
+    records.set(name, facts);
+    return facts;
+  };
+
+  /** Those who learn at the same time share a write. */
+  const write = (name: string): Promise<void> => {
+    const writer = writers.get(name) ?? shareRuns(() => accesses.put(toRecord(name, factsOf(name))));
+    writers.set(name, writer);
+    return writer();
+  };
+
+  const take = (repository: Repository, gifts: readonly Gift[]): void => {
+    const name = formatRepository(repository);
+    const { digests, mirrored } = factsOf(name);
+    const before = digests.size + mirrored.size;
+    for (const { digest, giver } of gifts) {
+      if (giver.mirrorOf === undefined) digests.add(digest);
+      else if (!digests.has(digest)) mirrored.add(digest);
+      note(holders, digest, name);
+    }
+    if (digests.size + mirrored.size > before) unwritten.add(name);
+  };
+
+  const save = async (repository: Repository): Promise<void> => {
+    const name = formatRepository(repository);
+    if (unwritten.delete(name)) await write(name);
+  };
+
+  /** Writes what a sweep has left of a repository, or removes its record where that is nothing. */
+  const settle = async (name: string): Promise<void> => {
+    const facts = records.get(name);
+    if (facts === undefined) return;
+    const isEmpty = facts.digests.size + facts.mirrored.size === 0;
+    if (!isEmpty || recency.has(name)) return write(name);
+    records.delete(name);
+    writers.delete(name);
+    await accesses.remove(name);
+  };
+
+  return {
+    admits(repository, asker) {
+      const facts = records.get(formatRepository(repository));
+      if (facts === undefined) return false;
+      const { pod } = asker;
+      const secret = hashOf(asker);
+      return (
+        facts.anonymous ||
+        facts.node ||
+        (pod !== undefined && (facts.pods.has(pod.uid) || facts.accounts.has(accountOf(pod) ?? ''))) ||
+        (secret !== undefined && facts.secrets.has(secret))
+      );
+    },
+    knows(repository, digest) {
+      const seenIn = holders.get(digest);
+      if (seenIn === undefined) return false;
+      return (
+        seenIn.has(formatRepository(repository)) ||
+        [...seenIn].some(name => {
+          const facts = records.get(name);
+          return facts?.anonymous === true && facts.digests.has(digest);
+        })
+      );
+    },
+    isNear(repository, digest) {
+      return [...(holders.get(digest) ?? [])].some(name => name.startsWith(`${repository.registry}/`));
+    },
+    async admit(repository, holder, asker) {
+      const name = formatRepository(repository);
+      recency.note(name);
+      if (addHolder(factsOf(name), holder, asker.pod, hashOf(asker))) await write(name);
+    },
+    note: take,
+    save,
+    async learn(repository, gifts) {
+      take(repository, gifts);
+      await save(repository);
+    },
+    async sweep(isHeld) {
+      const changed: string[] = [];
+      for (const [name, { digests, mirrored }] of records) {
+        const before = digests.size + mirrored.size;
+        for (const digest of [...digests, ...mirrored]) {
+          if (await isHeld(digest)) continue;
+          digests.delete(digest);
+          mirrored.delete(digest);
+          forget(holders, digest, name);
+        }
+        const left = digests.size + mirrored.size;
+        if (left < before || (left === 0 && !recency.has(name))) changed.push(name);
+      }
+      for (let at = 0; at < changed.length; at += atOnce)
+        await Promise.all(changed.slice(at, at + atOnce).map(settle));
+    },
+  };
+}
+
+type Facts = {
+  anonymous: boolean;
+  node: boolean;
+  readonly accounts: Set<string>;
+  readonly pods: Set<string>;
+  readonly secrets: Set<string>;
+  readonly digests: Set<Digest>;
+  readonly mirrored: Set<Digest>;
+};
+
+/** Adds what a granted access says. Returns whether it was new. */
+function addHolder(facts: Facts, holder: Holder, pod: Pod | undefined, secret: string | undefined): boolean {
+  switch (holder.kind) {
+    case 'anyone': {
+      const isNew = !facts.anonymous;
+      facts.anonymous = true;
+      return isNew;
+    }
+    case 'node': {
+      const isNew = !facts.node;
+      facts.node = true;
+      return isNew;
+    }
+    case 'service-account':
+      return addAsker(facts.accounts, `${holder.namespace}/${holder.name}`);
+    case 'pod':
+      return pod !== undefined && addAsker(facts.pods, pod.uid);
+    case 'secret': {
+      const newPod = pod !== undefined && addAsker(facts.pods, pod.uid);
+      const newSecret = secret !== undefined && addAsker(facts.secrets, secret);
+      return newPod || newSecret;
+    }
+  }
+}
+
+function addAsker(askers: Set<string>, asker: string): boolean {
+  if (askers.has(asker)) return false;
+  askers.add(asker);
+  const [oldest] = askers;
+  if (askers.size > mostAskers && oldest !== undefined) askers.delete(oldest);
+  return true;
+}
+
+function accountOf({ namespace, serviceAccount }: Pod): string | undefined {
+  return serviceAccount === undefined ? undefined : `${namespace}/${serviceAccount}`;
+}
+
+function note(holders: Map<Digest, Set<string>>, digest: Digest, repository: string): void {
+  const names = holders.get(digest) ?? new Set();
+  holders.set(digest, names.add(repository));
+}
+
+function forget(holders: Map<Digest, Set<string>>, digest: Digest, repository: string): void {
+  const names = holders.get(digest);
+  names?.delete(repository);
+  if (names?.size === 0) holders.delete(digest);
+}
+
+function nothing(repository: string): AccessRecord {
+  return {
+    repository,
+    anonymous: false,
+    node: false,
+    accounts: [],
+    pods: [],
+    secrets: [],
+    digests: [],
+    mirrored: [],
+  };
+}
+
+function toFacts({ anonymous, node, accounts, pods, secrets, digests, mirrored }: AccessRecord): Facts {
+  return {
+    anonymous,
+    node,
+    accounts: new Set(accounts),
+    pods: new Set(pods),
+    secrets: new Set(secrets),
+    digests: new Set(digests),
+    mirrored: new Set(mirrored),
+  };
+}
+
+function toRecord(
+  repository: string,
+  { anonymous, node, accounts, pods, secrets, digests, mirrored }: Facts,
+): AccessRecord {
+  return {
+    repository,
+    anonymous,
+    node,
+    accounts: [...accounts],
+    pods: [...pods],
+    secrets: [...secrets],
+    digests: [...digests],
+    mirrored: [...mirrored],
+  };
+}

@@ -1,0 +1,63 @@
+import type { Keyring } from '../../oci/credential.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { toAbsence } from '../pull/not-cached.ts';
+import { type AdmittedContent, boundToWord, openAdmittedContent } from './admitted-content.ts';
+import type { Authority } from './access-check.ts';
+import type { Registry } from '../../ports/registry.ts';
+import type { Views } from '../../ports/store.ts';
+import type { PullPolicy, PullRequest } from '../../ports/request.ts';
+import type { Resolution } from '../../ports/resolution.ts';
+import type { Resolver } from '../pull/resolver.ts';
+
+/**
+ * What a request names, for who may have it. A pod that may not have what the cache says gets what the registries say to
+ * it, in the words they have for what is not cached.
+ */
+export type Admission = (
+  request: PullRequest,
+  policy: PullPolicy,
+  keyring: Keyring,
+  signal: AbortSignal,
+) => Promise<AdmittedContent>;
+
+export function createAdmission(world: {
+  readonly resolver: Resolver;
+  readonly authority: Authority;
+  readonly registry: Registry;
+  readonly views: Pick<Views, 'find'>;
+}): Admission {
+  const { resolver, authority } = world;
+
+  const resolve = async (
+    request: PullRequest,
+    policy: PullPolicy,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<Resolution> => {
+    const resolution = await resolver.resolve(request, policy, keyring, signal);
+    try {
+      await authority.admit(resolution, request, keyring, policy === 'Never' ? boundToWord(signal) : signal);
+      return resolution;
+    } catch (thrown) {
+      signal.throwIfAborted();
+      if (policy === 'Never') throw toAbsence(request.reference);
+      if (toArtifactError(thrown).code === 'unavailable') throw conceal(thrown, resolution);
+    }
+    const answer = await resolver.ask(request, keyring, signal);
+    await authority.admit(answer, request, keyring, signal);
+    return answer;
+  };
+
+  return async (request, policy, keyring, signal) => {
+    const resolution = await resolve(request, policy, keyring, signal);
+    return openAdmittedContent(world, resolution, request, keyring, policy === 'Never');
+  };
+}
+
+/** Speaks of the tag that was asked for, and not of the digest that it has in the cache. */
+function conceal(thrown: unknown, { reference, descriptor: { digest } }: Resolution): ArtifactError {
+  const { code, message } = toArtifactError(thrown);
+  if (reference.digest !== undefined) return new ArtifactError(code, message, thrown);
+  const tag = reference.tag ?? 'latest';
+  return new ArtifactError(code, message.replaceAll(`@${digest}`, `:${tag}`).replaceAll(digest, tag), thrown);
+}

@@ -1,0 +1,161 @@
+import type { Keyring, Waiting } from '../../oci/credential.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { maxManifestBytes } from '../../oci/manifest.ts';
+import { formatRepository } from '../../oci/reference.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { nameDocument, openPossession, type Possession, toAbsence, verifyGiven } from '../pull/not-cached.ts';
+import type { Authority } from './access-check.ts';
+import { type Blueprint, contentsOf } from '../pull/view-plan.ts';
+import type { Content, Giver, Registry, Sink } from '../../ports/registry.ts';
+import type { Blobs, View, Views } from '../../ports/store.ts';
+import { createMemorySink } from '../sinks/memory-sink.ts';
+import type { PullRequest } from '../../ports/request.ts';
+import type { Resolution } from '../../ports/resolution.ts';
+
+declare const proof: unique symbol;
+
+/** What a caller may have. Only this file makes one of what is no such thing yet. */
+export type Admitted<T> = T & { readonly [proof]: true };
+
+/** Reads what is in the cache, for whoever may have it. */
+export type AdmittedReader = {
+  bytes(content: Admitted<Content>): Promise<Uint8Array>;
+  path(content: Admitted<Content>): string;
+};
+
+export function createAdmittedReader(blobs: Pick<Blobs, 'read' | 'path'>): AdmittedReader {
+  return {
+    bytes: ({ descriptor }) => blobs.read(descriptor.digest),
+    path: ({ descriptor }) => blobs.path(descriptor.digest),
+  };
+}
+
+/** A document as it came, and who gave it. */
+export type Fetched = { readonly bytes: Uint8Array; readonly place: Giver };
+
+/** What a request may read of one repository: the only way from a pull to the cache and to the registry. */
+export type AdmittedContent = {
+  readonly resolution: Resolution;
+  /** Equal for requests that show the same registry the same credentials, or may ask none and hear the same. */
+  readonly id: string;
+  /** What may be used of the cache where nobody is asked. */
+  readonly possession: Possession;
+  /** The registry that content may come from; empty where it may come from the cache alone. */
+  readonly place: string;
+  /** The same, for callers who wait otherwise. */
+  waitingBy(waiting: Waiting): AdmittedContent;
+  /**
+   * Asks the registry about what is not known to be in the repository. Where it does not say so, the content itself is
+   * asked for; what a descriptor embeds needs no answer.
+   *
+   * @throws ArtifactError as the registry answers to who asks it for that content.
+   */
+  admit(content: Content, signal: AbortSignal): Promise<Admitted<Content>>;
+  /** Several at once. @throws as `admit`. */
+  admitAll(contents: readonly Content[], signal: AbortSignal): Promise<void>;
+  /** All that a view shows or was found by. @throws as `admit`. */
+  admitView(blueprint: Blueprint, signal: AbortSignal): Promise<Admitted<Blueprint>>;
+  /** The view, where there is one. @throws as `admit`. */
+  findView(blueprint: Blueprint, signal: AbortSignal): Promise<View | undefined>;
+  /** Whether this is known to be in the repository. Nobody is asked. */
+  knows(descriptor: Descriptor): boolean;
+  /** Whether the registry may be asked for a blob, and says that it has it. */
+  hasBlob(descriptor: Descriptor, signal: AbortSignal): Promise<boolean>;
+  /** Brings a manifest, or a config of at most 4 MiB. @throws `not-found` where the registry may not be asked. */
+  fetchDocument(content: Content, signal: AbortSignal): Promise<Fetched>;
+  /** Brings a blob from `sink.offset` on. `label` names it where the registry may not be asked. */
+  fetchBlob(descriptor: Descriptor, label: string, sink: Sink, signal: AbortSignal): Promise<Giver>;
+  /** Notes what came and was verified, until the process ends. */
+  note(digest: Digest, giver: Giver): void;
+  /** Writes what was noted. */
+  save(): Promise<void>;
+};
+
+/** How long a pod that may not pull waits for the registry to say whether it may have what is cached. What is not cached it hears of at once. */
+const wordMs = 5_000;
+
+export function boundToWord(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(wordMs)]);
+}
+
+/** For a request that was admitted to what it names. `offline`: the registry is asked about content, and for none. */
+export function openAdmittedContent(
+  world: {
+    readonly authority: Authority;
+    readonly registry: Pick<Registry, 'manifest' | 'blob' | 'has'>;
+    readonly views: Pick<Views, 'find'>;
+  },
+  resolution: Resolution,
+  request: Pick<PullRequest, 'reference' | 'caller' | 'brought'>,
+  keyring: Keyring,
+  offline: boolean,
+): AdmittedContent {
+  const { authority, registry, views } = world;
+  const { reference: repository } = resolution;
+  // What such a pod may not have is for it as what is not here.
+  const isClosed = offline && request.caller === 'pod';
+  const asker = request.brought === undefined ? request.caller : 'layout';
+  const possession = openPossession(request, digest => authority.knows(repository, digest));
+
+  const admitAll: AdmittedContent['admitAll'] = async (contents, signal) => {
+    if (request.brought !== undefined) return verifyGiven(contents, request.reference, possession);
+    try {
+      await authority.confirm(repository, contents, keyring, isClosed ? boundToWord(signal) : signal);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      throw isClosed ? toAbsence(request.reference) : thrown;
+    }
+  };
+
+  const admitView: AdmittedContent['admitView'] = async (blueprint, signal) => {
+    await admitAll(contentsOf(blueprint), signal);
+    return admitted(blueprint);
+  };
+
+  return {
+    resolution,
+    possession,
+    id: offline ? `offline ${asker}` : `${formatRepository(repository)} ${keyring.id}`,
+    place: offline ? '' : repository.registry,
+    waitingBy: waiting => openAdmittedContent(world, resolution, request, { ...keyring, waiting }, offline),
+    async admit(content, signal) {
+      await admitAll([content], signal);
+      return admitted(content);
+    },
+    admitAll,
+    admitView,
+    async findView(blueprint, signal) {
+      if ((await views.find(blueprint.key)) === undefined) return undefined;
+      await admitView(blueprint, signal);
+      return views.find(blueprint.key); // it may have been collected meanwhile
+    },
+    knows: ({ digest, data }) => offline || data !== undefined || authority.knows(repository, digest),
+    hasBlob: async (descriptor, signal) =>
+      !offline && (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)),
+    async fetchDocument({ kind, descriptor }, signal) {
+      if (offline) throw possession.missing(nameDocument(kind, request.reference), descriptor.digest);
+      if (kind === 'manifest') return registry.manifest(repository, descriptor, keyring, signal);
+      if (descriptor.size > maxManifestBytes) {
+        throw new ArtifactError(
+          'unmountable',
+          `the config of ${formatRepository(repository)} has ${descriptor.size} bytes; ${maxManifestBytes} are the most that is read`,
+        );
+      }
+      const sink = createMemorySink(descriptor);
+      const place = await registry.blob(repository, descriptor, sink, keyring, signal);
+      return { bytes: sink.bytes, place };
+    },
+    async fetchBlob(descriptor, label, sink, signal) {
+      if (offline) throw possession.missing(label, descriptor.digest);
+      return await registry.blob(repository, descriptor, sink, keyring, signal);
+    },
+    note: (digest, giver) => (offline ? undefined : authority.note(repository, [{ digest, giver }])),
+    save: async () => (offline ? undefined : await authority.save(repository)),
+  };
+}
+
+/** For administrators, who may have all that the cache holds. */
+export function admitted<T>(value: T): Admitted<T> {
+  return value as Admitted<T>;
+}

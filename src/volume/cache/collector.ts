@@ -1,0 +1,180 @@
+import type { Digest } from '../../oci/digest.ts';
+import { createKeyedMutex } from '../../util/mutex.ts';
+import { startPace } from '../../util/pace.ts';
+import type { Authority } from '../access/access-check.ts';
+import type { Mounter } from '../../ports/mounter.ts';
+import type { Complete, NameRecord, Names, PinRecord, VolumeRecord } from '../../ports/records.ts';
+import type { Blobs, Held, Layers, View, Views } from '../../ports/store.ts';
+import type { Holds } from './leases.ts';
+import { contentOf, readRoots } from './roots.ts';
+import type { Signatures } from '../access/signature-check.ts';
+import { createSweep, type Picture, type Sweep, untouched } from './sweep.ts';
+import type { Freed, Pruned } from '../../ports/usecases.ts';
+
+/**
+ * Removes what no root reaches. Volumes, mounts, pins and pulls under way are roots that stay; names are roots that
+ * collection ends. It computes once per sweep what is reached, in time linear in the cache and its records.
+ */
+export type Collector = {
+  /**
+   * Makes room until `enough` says so: first what no root reaches, then the names least recently used, each with what
+   * only it held. `enough` is told the bytes of the cache, as they were at the start, without those freed since.
+   */
+  collect(enough: (cacheBytes: number) => Promise<boolean>, signal: AbortSignal): Promise<Pruned>;
+  /** What it would remove if there were never enough room. Removes nothing. */
+  preview(signal: AbortSignal): Promise<Pruned>;
+  /** Of these digests, removes those that no root reaches, whatever room there is. */
+  release(digests: Iterable<Digest>, signal: AbortSignal): Promise<Freed>;
+  /**
+   * Cleans up after a load: of what it stored, removes what no root reaches, and the blobs of layers that were unpacked
+   * and that no view shows as files.
+   */
+  settle(stored: Iterable<Digest>): Promise<void>;
+  /** Bytes of blobs and unpacked layers. */
+  cacheBytes(): Promise<number>;
+};
+
+export function createCollector(world: {
+  readonly blobs: Blobs;
+  readonly layers: Layers;
+  readonly views: Views;
+  readonly names: Complete<NameRecord> & Pick<Names, 'put' | 'remove'>;
+  readonly volumes: Complete<VolumeRecord>;
+  readonly pins: Complete<PinRecord>;
+  readonly signatures: Pick<Signatures, 'sweep'>;
+  readonly authority: Pick<Authority, 'sweep'>;
+  readonly mounter: Pick<Mounter, 'list'>;
+  readonly holds: Pick<Holds, 'remove' | 'watch'>;
+  readonly viewsFolder: string;
+}): Collector {
+  const { blobs, layers, views, signatures, authority, holds } = world;
+  const oneAtATime = createKeyedMutex();
+
+  /** Forgets what was kept about content that has left the cache. */
+  const forget = async (sweep: Sweep, signal: AbortSignal): Promise<void> => {
+    const pace = startPace(signal);
+    const isHeld = async (digest: Digest): Promise<boolean> => {
+      await pace();
+      if (sweep.isReached(digest)) return true;
+      return (await blobs.size(digest)) !== undefined || (await layers.has(digest));
+    };
+    await signatures.sweep(isHeld);
+    await authority.sweep(isHeld);
+  };
+
+  const sweep = async (
+    work: (sweep: Sweep, picture: Picture) => Promise<void>,
+    signal: AbortSignal,
+    isPreview = false,
+  ): Promise<Pruned> => {
+    using _only = await oneAtATime.lock('', signal);
+    using since = holds.watch();
+    const pace = startPace(signal);
+    const roots = await readRoots(world);
+    const picture = { roots, views: await views.list(), items: await heldItems(blobs, layers) };
+    await pace();
+    const swept = createSweep(isPreview ? untouched(world) : world, picture, since);
+    await pace();
+    await work(swept, picture);
+    if (!isPreview) await forget(swept, signal);
+    const { manifests, bytes, items } = swept.freed;
+    return { artifacts: manifests.size, bytes, items };
+  };
+
+  const collect = (
+    enough: (cacheBytes: number) => Promise<boolean>,
+    signal: AbortSignal,
+    isPreview = false,
+  ): Promise<Pruned> =>
+    sweep(
+      async (swept, picture) => {
+        const pace = startPace(signal);
+        const before = bytesOf(picture.items);
+        for (const findSteps of [unreached, leastRecentlyUsed]) {
+          for (const step of findSteps(swept, picture)) {
+            if (await enough(before - swept.freed.bytes)) return;
+            signal.throwIfAborted();
+            await step();
+          }
+          await pace();
+        }
+      },
+      signal,
+      isPreview,
+    );
+
+  return {
+    collect: (enough, signal) => collect(enough, signal),
+    preview: signal => collect(async () => false, signal, true),
+    release: (digests, signal) =>
+      sweep(async swept => {
+        for (const digest of digests) await swept.dropDigest(digest);
+      }, signal),
+    async settle(stored) {
+      await sweep(async (swept, { views: made }) => {
+        const linked = new Set(made.flatMap(view => view.blobs));
+        for (const digest of stored) {
+          await swept.dropDigest(digest);
+          if (!linked.has(digest)) await swept.dropSource(digest);
+        }
+      }, new AbortController().signal);
+    },
+    cacheBytes: async () => bytesOf(await heldItems(blobs, layers)),
+  };
+}
+
+type Step = () => Promise<void>;
+
+/** Removes the views that nobody can need, then the other content that no root reaches, the oldest first. */
+function unreached({ isReached, dropView, dropDigest }: Sweep, { views, items }: Picture): readonly Step[] {
+  const useless = views.filter(view => !contentOf(view).values().every(isReached));
+  const orphans = [...items.values()].filter(({ digest }) => !isReached(digest));
+  return [
+    ...useless.toSorted((a, b) => a.usedAt - b.usedAt).map(view => () => dropView(view)),
+    ...orphans
+      .toSorted((a, b) => a.since - b.since)
+      .map(
+        ({ digest }) =>
+          () =>
+            dropDigest(digest),
+      ),
+  ];
+}
+
+/**
+ * Ends names, and removes the views that are more than one of their manifest: they take inodes, and are built again from
+ * what the cache holds. The view of a manifest that was used last goes with its content.
+ */
+function leastRecentlyUsed({ endName, dropView }: Sweep, { roots, views }: Picture): readonly Step[] {
+  const latest = new Map<Digest, View>();
+  for (const view of views.filter(({ damage }) => damage === undefined)) {
+    const other = latest.get(view.manifest);
+    if (other === undefined || other.usedAt <= view.usedAt) latest.set(view.manifest, view);
+  }
+  const surplus = views.filter(view => latest.get(view.manifest) !== view);
+  return [
+    ...surplus.map(view => ({ usedAt: view.usedAt, step: () => dropView(view) })),
+    ...roots.names.map(name => ({ usedAt: name.usedAt, step: () => endName(name) })),
+  ]
+    .toSorted((a, b) => a.usedAt - b.usedAt)
+    .map(({ step }) => step);
+}
+
+/** Blobs and unpacked layers by digest; a digest that is held as both counts as one. */
+async function heldItems(blobs: Blobs, layers: Layers): Promise<ReadonlyMap<Digest, Held>> {
+  const items = new Map<Digest, Held>();
+  for (const item of [...(await blobs.list()), ...(await layers.list())]) {
+    const other = items.get(item.digest);
+    items.set(
+      item.digest,
+      other === undefined
+        ? item
+        : { ...item, bytes: item.bytes + other.bytes, inodes: item.inodes + other.inodes },
+    );
+  }
+  return items;
+}
+
+function bytesOf(items: ReadonlyMap<Digest, Held>): number {
+  return items.values().reduce((sum, item) => sum + item.bytes, 0);
+}

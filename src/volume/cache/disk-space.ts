@@ -1,0 +1,191 @@
+import type { Digest } from '../../oci/digest.ts';
+import type { LayerPlan } from '../../oci/plan.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { formatSize } from '../../util/size.ts';
+import type { Collector } from './collector.ts';
+import type { Disk, DiskUsage, LayerSizes } from '../../ports/store.ts';
+import { createLeases, footprint, type Need } from './footprint.ts';
+
+/** How full the disk and the cache may get. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */
+export type Limits = {
+  /** Where collection begins, and where it ends. */
+  readonly cacheHigh: number;
+  readonly cacheLow: number;
+  /** Where pulls end. */
+  readonly diskMax: number;
+  readonly cacheMax?: number | undefined;
+  readonly maxArtifactSize?: number | undefined;
+};
+
+export type Room = {
+  /**
+   * Makes room for what is still to come of the layers that a pull lacks, `remaining` bytes, and keeps it until
+   * disposed. Collects down to the low mark when the high mark would be passed.
+   *
+   * @throws ArtifactError `unmountable` above the size an artifact may have; `exhausted`, naming need and room.
+   */
+  reserve(
+    reference: string,
+    all: readonly LayerPlan[],
+    missing: readonly LayerPlan[],
+    remaining: () => number,
+    signal: AbortSignal,
+  ): Promise<Disposable>;
+  /** Keeps account of a layer that is unpacked, until disposed. `learn`: what it turned out to be. */
+  unpacking(
+    layer: LayerPlan,
+    signal: AbortSignal,
+  ): Disposable & { learn(summary: { readonly bytes: number; readonly bodies: number }): void };
+  /** Grants such a layer more than what it has, of which so much is written. @throws ArtifactError `exhausted`, and the next pull of it asks for so much at once. */
+  grow(digest: Digest, more: Need, written: Need): Promise<void>;
+  /** Collects down to the low mark if the disk or the cache is above the high one. */
+  relieve(signal: AbortSignal): Promise<void>;
+};
+
+/** Milliseconds between two collections that growing layers ask for while there is room without them. */
+const reliefEveryMs = 10_000;
+
+export function createRoom(
+  world: { readonly disk: Disk; readonly collector: Collector; readonly layerSizes: LayerSizes },
+  limits: Limits,
+): Room {
+  const { disk, collector } = world;
+  const { cacheLow, diskMax, cacheMax } = limits;
+  const cacheHigh = Math.min(limits.cacheHigh, diskMax);
+  const reservations = new Set<() => number>();
+  const leases = createLeases(world.layerSizes);
+  let relievedAt = -Infinity;
+
+  const pending = (): Need => {
+    const { bytes, inodes } = leases.open();
+    const kept = [...reservations].reduce((sum, remaining) => sum + remaining(), 0);
+    return { bytes: Math.max(0, kept + bytes), inodes };
+  };
+
+  const fits = async (need: Need, percent: number, ofMax: number, cacheBytes?: number): Promise<boolean> => {
+    const usage = await disk.usage();
+    if (need.bytes > roomIn(usage, percent) || need.inodes > inodesIn(usage, percent)) return false;
+    if (cacheMax === undefined) return true;
+    return (cacheBytes ?? (await collector.cacheBytes())) + leases.written() + need.bytes <= cacheMax * ofMax;
+  };
+
+  /** The disk with nothing of ours on it: what asks for more than that must not empty the cache in vain. */
+  const withoutCache = async (): Promise<DiskUsage> => {
+    const usage = await disk.usage();
+    const bytes = Math.min(await collector.cacheBytes(), usage.usedBytes);
+    return {
+      ...usage,
+      usedBytes: usage.usedBytes - bytes,
+      availableBytes: usage.availableBytes + bytes,
+    };
+  };
+
+  /** Collects above the high mark. True once there is room. */
+  const make = async (need: Need, signal: AbortSignal): Promise<boolean> => {
+    if (await fits(need, cacheHigh, 1)) return true;
+    const low = cacheLow / cacheHigh;
+    await collector.collect(
+      left => fits(need, Math.min(cacheLow, cacheHigh), Math.min(low, 1), left),
+      signal,
+    );
+    return fits(need, diskMax, 1);
+  };
+
+  const relieveSoon = (signal: AbortSignal): void => {
+    if (Date.now() - relievedAt < reliefEveryMs) return;
+    relievedAt = Date.now();
+    make(pending(), signal).catch(() => {}); // who needs the room hears of it
+  };
+
+  const refusal = async (
+    subject: string,
+    need: Need,
+    kept: Need,
+    usage?: DiskUsage,
+  ): Promise<ArtifactError> =>
+    new ArtifactError('exhausted', explain(subject, need, kept, usage ?? (await disk.usage()), limits));
+
+  return {
+    async reserve(reference, all, missing, remaining, signal) {
+      const size = sizeOf(all);
+      if (limits.maxArtifactSize !== undefined && size > limits.maxArtifactSize) {
+        throw new ArtifactError(
+          'unmountable',
+          `${reference} has ${formatSize(size)}, and --max-artifact-size allows ${formatSize(limits.maxArtifactSize)}; raise that limit, or select some of the layers with include`,
+        );
+      }
+      const beyond = leases.beyond(missing);
+      const need = { bytes: remaining() + beyond.bytes, inodes: beyond.inodes };
+      if (!(await fits(plus(need, pending()), cacheHigh, 1))) {
+        const most = await withoutCache();
+        const whole = missing.reduce((sum, layer) => sum + footprint(layer), beyond.bytes);
+        if (whole > roomIn(most, diskMax) || whole > (cacheMax ?? whole))
+          throw await refusal(reference, { ...need, bytes: whole }, nothing, most);
+      }
+      if (!(await make(plus(need, pending()), signal))) throw await refusal(reference, need, pending());
+      reservations.add(remaining);
+      return { [Symbol.dispose]: () => void reservations.delete(remaining) };
+    },
+    unpacking(layer, signal) {
+      const { digest } = layer.descriptor;
+      leases.begin(layer, signal);
+      return {
+        learn: ({ bytes, bodies }) => leases.learn(digest, { bytes, inodes: bodies }),
+        [Symbol.dispose]: () => leases.end(digest),
+      };
+    },
+    async grow(digest, more, written) {
+      const lease = leases.find(digest);
+      if (lease === undefined) return;
+      for (const what of ['bytes', 'inodes'] as const) {
+        lease.taken[what] += more[what];
+        lease.open[what] = Math.max(0, lease.taken[what] - written[what]);
+      }
+      const isRoom = await fits(pending(), diskMax, 1);
+      if (isRoom && !(await fits(pending(), cacheHigh, 1))) relieveSoon(lease.signal);
+      if (isRoom || (await make(pending(), lease.signal))) return;
+      leases.learn(digest, lease.taken);
+      lease.open.bytes = lease.open.inodes = 0;
+      throw await refusal(`layer ${digest}, as it is unpacked,`, more, pending());
+    },
+    async relieve(signal) {
+      await make(pending(), signal);
+    },
+  };
+}
+
+const nothing: Need = { bytes: 0, inodes: 0 };
+
+function plus(one: Need, other: Need): Need {
+  return { bytes: one.bytes + other.bytes, inodes: one.inodes + other.inodes };
+}
+
+function sizeOf(layers: readonly LayerPlan[]): number {
+  return layers.reduce((sum, layer) => sum + layer.descriptor.size, 0);
+}
+
+/**
+ * Bytes below a mark; below 0 above it. All that is not available is in use, blocks that are kept for root too: so kubelet
+ * counts when it decides to evict pods, and df shows less.
+ */
+function roomIn({ totalBytes, availableBytes }: DiskUsage, percent: number): number {
+  return availableBytes - (totalBytes * (100 - percent)) / 100;
+}
+
+function inodesIn({ usedInodes, totalInodes }: DiskUsage, percent: number): number {
+  return totalInodes === 0 ? Infinity : Math.floor((totalInodes * percent) / 100) - usedInodes;
+}
+
+/** Names the one limit that is in the way. */
+function explain(subject: string, need: Need, kept: Need, usage: DiskUsage, limits: Limits): string {
+  const { diskMax, cacheMax } = limits;
+  const room = Math.max(0, roomIn(usage, diskMax) - kept.bytes);
+  const inodes = Math.max(0, inodesIn(usage, diskMax) - kept.inodes);
+  const [what, limit] =
+    need.bytes > room
+      ? [formatSize(need.bytes), `its disk has room for ${formatSize(room)} below --disk-max (${diskMax})`]
+      : need.inodes > inodes || cacheMax === undefined
+        ? [`${need.inodes} inodes`, `its disk has ${inodes} below --disk-max (${diskMax})`]
+        : [formatSize(need.bytes), `it may have ${formatSize(cacheMax)} in all (--cache-max)`];
+  return `${subject} needs ${what} more in the cache, and ${limit}; garbage collection cannot free enough: unpin artifacts, delete volumes, free space on the disk, or raise the limit`;
+}

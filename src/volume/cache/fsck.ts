@@ -1,0 +1,134 @@
+import type { Digest } from '../../oci/digest.ts';
+import { planLayers } from '../../oci/plan.ts';
+import type { Platform } from '../../oci/platform.ts';
+import { toArtifactError } from '../../util/error.ts';
+import { startPace } from '../../util/pace.ts';
+import { cachedDocuments } from '../pull/cached-documents.ts';
+import type { Pins, VolumeRecords } from '../../ports/records.ts';
+import type { Blobs, Item, Layers, Look, View, Views } from '../../ports/store.ts';
+import { formatShown, type Integrity } from './integrity.ts';
+import type { Manifests } from '../pull/manifest-loader.ts';
+import type { Retirement } from './retirement.ts';
+import { findBrokenRoots } from './root-check.ts';
+import type { Trees } from '../pull/trees.ts';
+import type { Finding, Progress } from '../../ports/usecases.ts';
+
+/**
+ * Verifies every blob and unpacked layer, compares the views with what they must be, and reports what is wrong. With
+ * `repair`, what is wrong is taken out of use, so that the next publish pulls or builds it anew. What a mounted volume
+ * shows stays for that volume alone, for that would take the files from under a running pod. Without, the next publish
+ * finds it, too, and does the same.
+ */
+export async function checkCache(
+  world: {
+    readonly blobs: Blobs;
+    readonly layers: Layers;
+    readonly views: Views;
+    readonly volumes: Pick<VolumeRecords, 'list'>;
+    readonly pins: Pick<Pins, 'list'>;
+    readonly integrity: Integrity;
+    readonly retirement: Retirement;
+    readonly trees: Trees;
+    readonly manifests: Manifests;
+    readonly platform: Platform;
+    readonly hashFile: Look;
+  },
+  repair: boolean,
+  onFinding: (finding: Finding) => void | Promise<void>,
+  onProgress: (progress: Pick<Progress, 'bytes' | 'totalBytes'>) => void,
+  signal: AbortSignal,
+): Promise<{ readonly checked: number }> {
+  const { blobs, layers, views, integrity, retirement } = world;
+
+  const report = async (
+    path: string,
+    problem: string,
+    shownBy: readonly string[],
+    repaired: boolean,
+  ): Promise<void> => onFinding({ path, problem: `${problem}${formatShown(shownBy)}`, repaired });
+
+  /** Whether it is right. */
+  const judgeItem = async (item: Item): Promise<boolean> => {
+    const path = world[item.kind].path(item.digest);
+    try {
+      const found = await integrity.inspect(item, world.hashFile, repair, signal);
+      if (found !== undefined) await report(path, found.problem, found.shownBy, repair);
+      return found === undefined;
+    } catch (thrown) {
+      signal.throwIfAborted();
+      await report(path, toArtifactError(thrown).message, [], false);
+      return false;
+    }
+  };
+
+  /** Whether there is what says how it must be. */
+  const isKnown = async ({ manifest, layers: parts }: View): Promise<boolean> => {
+    for (const digest of parts) if (!(await layers.has(digest))) return false;
+    return (await blobs.size(manifest)) !== undefined;
+  };
+
+  const describeView = async (view: View): Promise<string | undefined> => {
+    const { manifest: digest, selection, reference } = view;
+    if (selection === undefined) return undefined; // its record was made anew, of what a volume knows
+    if (!(await isKnown(view))) return undefined; // the next publish brings the rest, and compares
+    const { manifest, diffIds } = await world.manifests.select(
+      { digest, size: (await blobs.size(digest)) ?? 0, mediaType: '', annotations: {} },
+      world.platform,
+      reference,
+      cachedDocuments(reference),
+      signal,
+    );
+    const plan = planLayers(manifest, diffIds, selection, reference);
+    const tree = await world.trees.merge(await world.trees.settle(plan), selection, () => {}, signal);
+    return (await views.compare(view.key, tree, signal))?.problem;
+  };
+
+  const judgeView = async (view: View): Promise<void> => {
+    if (view.damage !== undefined) {
+      const shownBy = await retirement.whoShows(view);
+      if (shownBy.length > 0) await report(view.path, view.damage, shownBy, false);
+      return;
+    }
+    try {
+      const problem = await describeView(view);
+      if (problem === undefined) return;
+      if (!repair) views.distrust(view.key);
+      const shownBy = repair ? await integrity.retire(view, problem) : await retirement.whoShows(view);
+      await report(view.path, problem, shownBy, repair);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const error = toArtifactError(thrown);
+      if (error.code !== 'not-found') await report(view.path, error.message, [], false);
+    }
+  };
+
+  // Before anything is put aside: that is reported for itself.
+  for (const { name, problem } of await findBrokenRoots(world, signal))
+    await report(name, problem, [], false);
+  const work = [
+    ...(await blobs.list()).map(held => ({ item: { kind: 'blobs', digest: held.digest } as Item, held })),
+    ...(await layers.list()).map(held => ({ item: { kind: 'layers', digest: held.digest } as Item, held })),
+  ];
+  const totalBytes = work.reduce((sum, { held }) => sum + held.bytes, 0);
+  const wrong = new Set<Digest>();
+  const pace = startPace(signal); // each may be small, and wait for nothing
+  let checked = 0;
+  for (const { item, held } of work) {
+    await pace();
+    signal.throwIfAborted();
+    onProgress({ bytes: checked, totalBytes });
+    if (!(await judgeItem(item))) wrong.add(item.digest);
+    checked += held.bytes;
+  }
+  onProgress({ bytes: checked, totalBytes });
+  if (repair) await retirement.tidy();
+  const trees = await views.list();
+  for (const view of trees) {
+    await pace();
+    // Of one whose own description is wrong nobody can say what it must be.
+    const isUnknown = [view.manifest, ...view.layers].some(digest => wrong.has(digest));
+    if (view.damage === undefined && isUnknown) continue;
+    await judgeView(view);
+  }
+  return { checked: work.length + trees.length };
+}

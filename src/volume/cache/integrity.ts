@@ -1,0 +1,198 @@
+import { abortable } from '../../util/abortable.ts';
+import { createKeyedMutex } from '../../util/mutex.ts';
+import type { Meter } from '../../ports/meter.ts';
+import type {
+  Blobs,
+  Damage,
+  Evidence,
+  Item,
+  Layers,
+  Look,
+  View,
+  ViewRecord,
+  Views,
+} from '../../ports/store.ts';
+import type { Retirement } from './retirement.ts';
+
+/** Whether the bytes under a digest are right, and what becomes of those that are not. */
+export type Integrity = {
+  /**
+   * Whether a view may be shown as it is: no name of it has moved since it was built, and nobody has touched the files
+   * that it is made of. No content is read, but the inode of each file is looked at: some 10 ms for 5,000 files.
+   */
+  isIntact(view: View, items: readonly Item[], signal: AbortSignal): Promise<boolean>;
+  /**
+   * Afterwards what is held of these items is right, as far as can be known in the time of a publish: what somebody has
+   * touched is hashed again, and so is what is small and was not verified for long. What is wrong is not held any more.
+   */
+  examine(items: readonly Item[], signal: AbortSignal): Promise<void>;
+  /** A view of these is there now: whoever writes into them from now on is noticed. */
+  settle(items: readonly Item[]): Promise<void>;
+  /** Somebody has read wrong bytes in one of these: nothing speaks for them now. */
+  distrust(items: readonly Item[]): void;
+  /** Takes a view out of use that is not what it must be. Answers the volumes that show it. */
+  retire(view: ViewRecord, problem: string): Promise<readonly string[]>;
+  /** Verifies an item, and notes the outcome. `mend`: what is wrong is put away. Also answers the volumes that show it. */
+  inspect(item: Item, look: Look, mend: boolean, signal: AbortSignal): Promise<Found | undefined>;
+};
+
+export type Found = Damage & { readonly shownBy: readonly string[] };
+
+/** Bytes of what is hashed at once, before it is linked: some 50 ms of work. */
+const small = 64 * 1024 * 1024;
+/**
+ * Files whose inodes are compared before a view is shown, in slices that leave the event loop free: 0.4 s at the most. Of
+ * views with more of them the directories are compared before, and the files right after.
+ */
+const atOnce = 100_000;
+
+export function createIntegrity(
+  world: {
+    readonly blobs: Blobs;
+    readonly layers: Layers;
+    readonly views: Views;
+    readonly evidence: Evidence;
+    readonly putAway: (item: Item) => Promise<void>;
+    /** Whether what is wrong may be put away; else it is only found. */
+    readonly mends: boolean;
+    readonly retirement: Retirement;
+    readonly meter: Pick<Meter, 'damageFound'>;
+    /** Reads and hashes at the pace of a caller who waits. */
+    readonly hash: Look;
+    readonly warn: (text: string) => void;
+    /** Hears of what should be verified when there is time. */
+    readonly later: (item: Item) => void;
+  },
+  /** Milliseconds for which a verification counts; 0: as long as nobody touches the files. */
+  interval: number,
+  /** Ends the hashing that goes on without its callers. */
+  closing: AbortSignal,
+): Integrity {
+  const { blobs, layers, views, evidence, retirement, meter, warn, later } = world;
+  const locks = createKeyedMutex();
+  const examining = new Map<string, Promise<void>>();
+  /** How often an item was put aside. */
+  const taken = new Map<string, number>();
+  const since = (): number => (interval === 0 ? 0 : Date.now() - interval);
+
+  const isSmall = async ({ kind, digest }: Item): Promise<boolean> =>
+    ((await (kind === 'blobs' ? blobs : layers).size(digest)) ?? 0) <= small;
+
+  const putAway = async (item: Item, damage: Damage): Promise<readonly string[]> => {
+    const shownBy: string[] = [];
+    const problem = `${nameOf(item)} ${damage.problem}`;
+    for (const view of await views.holding(item)) {
+      views.distrust(view.key); // its files are no more those of the cache
+      if (await views.shows(view.key, damage.inodes, closing))
+        shownBy.push(...(await retirement.retire(view, problem)));
+    }
+    await world.putAway(item);
+    meter.damageFound(item.kind === 'blobs' ? 'blob' : 'layer');
+    warn(`${problem}: it is put aside, and pulled again when it is needed${formatShown(shownBy)}`);
+    return shownBy;
+  };
+
+  const whoShows = async (item: Item, { inodes }: Damage): Promise<readonly string[]> => {
+    const shownBy: string[] = [];
+    for (const view of await views.holding(item)) {
+      if (await views.shows(view.key, inodes, closing)) shownBy.push(...(await retirement.whoShows(view)));
+    }
+    return shownBy;
+  };
+
+  /**
+   * Several may inspect an item at a time: who waits for a publish must not wait for one who hashes slowly. Only what
+   * becomes of damage is done by one at a time, and once.
+   */
+  const inspect: Integrity['inspect'] = async (item, look, mend, signal) => {
+    const key = keyOf(item);
+    const { kind, digest } = item;
+    const before = taken.get(key);
+    const check = (): Promise<Damage | undefined> =>
+      (kind === 'blobs' ? blobs : layers).check(digest, signal, look);
+    const damage = await (look === 'inode' ? check() : evidence.verify(item, check, signal));
+    if (damage === undefined) return undefined;
+    using _turn = await locks.lock(key, signal);
+    if (taken.get(key) !== before) return undefined; // what was looked at is not there any more
+    evidence.forget(item);
+    const isPutAway = mend && world.mends;
+    const shownBy = await (isPutAway ? putAway : whoShows)(item, damage);
+    if (isPutAway) taken.set(key, (before ?? 0) + 1);
+    return { ...damage, shownBy };
+  };
+
+  const examineOne = async (item: Item): Promise<void> => {
+    const [standing] = await evidence.standings([item], since(), closing);
+    if (standing === 'absent' || standing === 'verified') return;
+    const isAtOnce = standing === 'changed' || (await isSmall(item));
+    if (isAtOnce) return void (await inspect(item, world.hash, true, closing));
+    const damage = await inspect(item, 'inode', true, closing);
+    if (damage !== undefined) return;
+    if (standing === 'unknown') await evidence.presume(item, closing);
+    later(item);
+  };
+
+  /** Those who ask at the same time share it, and it goes on without them. */
+  const share = (item: Item): Promise<void> => {
+    const key = keyOf(item);
+    const known = examining.get(key);
+    if (known !== undefined) return known;
+    const run = examineOne(item).finally(() => examining.delete(key));
+    examining.set(key, run);
+    run.catch(() => {}); // it is for those who wait
+    return run;
+  };
+
+  const examine: Integrity['examine'] = async (items, signal) => {
+    for (const item of items) await abortable(share(item), signal);
+  };
+
+  const isContentKept = async (items: readonly Item[], signal: AbortSignal): Promise<boolean> => {
+    const standings = await evidence.standings(items, since(), signal);
+    for (const [at, item] of items.entries()) {
+      if (standings[at] === 'stale') later(item);
+      else if (standings[at] !== 'verified') return false;
+    }
+    return true;
+  };
+
+  return {
+    inspect,
+    async retire(view, problem) {
+      const shownBy = await retirement.retire(view, problem);
+      meter.damageFound('view');
+      warn(`view ${view.key} of ${view.reference}: ${problem}: it is built anew${formatShown(shownBy)}`);
+      return shownBy;
+    },
+    examine,
+    settle: evidence.settle,
+    async isIntact(view, items, signal) {
+      if (view.damage !== undefined || !(await views.isAsBuilt(view.key, signal))) return false;
+      const files = items.reduce((sum, item) => sum + evidence.files(item), 0);
+      if (files <= atOnce) return isContentKept(items, signal);
+      isContentKept(items, closing)
+        .then(isKept => (isKept ? undefined : examine(items, closing)))
+        .catch(() => {}); // the next publish looks again
+      return true;
+    },
+    distrust(items) {
+      for (const item of items) evidence.forget(item);
+    },
+  };
+}
+
+function keyOf({ kind, digest }: Item): string {
+  return `${kind} ${digest}`;
+}
+
+function nameOf({ kind, digest }: Item): string {
+  return `${kind === 'blobs' ? 'blob' : 'layer'} ${digest}:`;
+}
+
+/** For the end of a sentence. */
+export function formatShown(targets: readonly string[]): string {
+  if (targets.length === 0) return '';
+  return targets.length === 1
+    ? `; ${targets[0]} shows it: delete that pod, and a new one gets the right bytes`
+    : `; ${targets.join(', ')} show it: delete those pods, and new ones get the right bytes`;
+}

@@ -1,0 +1,57 @@
+import { errnoOf, toArtifactError } from '../../util/error.ts';
+import type { Complete, VolumeRecord, VolumeRecords } from '../../ports/records.ts';
+
+/** What a disk says that cannot be written. */
+const unwritable = new Set(['EROFS', 'EIO']);
+
+/** Volume records on a disk that may turn read-only under them. */
+export type DeferringRecords = VolumeRecords &
+  Complete<VolumeRecord> & {
+    /** Removes what is owed, as far as the disk lets it; to be called now and then. */
+    settle(): Promise<void>;
+  };
+
+/**
+ * Lets a volume end though its record cannot be removed: the record counts as gone, and is removed when the disk can be
+ * written again. A daemon that starts before that finds it, and ends it by its pod.
+ */
+export function deferRemovals(
+  records: VolumeRecords & Complete<VolumeRecord>,
+  note: (text: string) => void,
+): DeferringRecords {
+  const owed = new Set<string>();
+  const isThere = ({ targetPath }: VolumeRecord): boolean => !owed.has(targetPath);
+  return {
+    find: async targetPath => (owed.has(targetPath) ? undefined : records.find(targetPath)),
+    async put(record) {
+      await records.put(record);
+      owed.delete(record.targetPath);
+    },
+    async remove(targetPath) {
+      try {
+        await records.remove(targetPath);
+        owed.delete(targetPath);
+      } catch (thrown) {
+        if (!unwritable.has(causeOf(thrown) ?? '')) throw thrown;
+        owed.add(targetPath);
+        note(
+          `the record of the volume at ${targetPath} is removed when the disk can be written: ${toArtifactError(thrown).message}`,
+        );
+      }
+    },
+    list: async () => (await records.list()).filter(isThere),
+    listAll: async () => (await records.listAll()).filter(isThere),
+    async settle() {
+      for (const targetPath of owed) {
+        await records.remove(targetPath).then(
+          () => owed.delete(targetPath),
+          () => false,
+        );
+      }
+    },
+  };
+}
+
+function causeOf(thrown: unknown): string | undefined {
+  return errnoOf(thrown instanceof Error ? thrown.cause : thrown);
+}

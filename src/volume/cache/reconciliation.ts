@@ -1,0 +1,58 @@
+import { toArtifactError } from '../../util/error.ts';
+import type { Kubelet } from '../../ports/kubelet.ts';
+import type { Mounter, Target } from '../../ports/mounter.ts';
+import type { VolumeRecords } from '../../ports/records.ts';
+import { toTarget } from '../manual-mount.ts';
+import { podOf } from '../pull/wanter.ts';
+
+/** What a start found and did. */
+export type Reconciled = {
+  readonly volumes: number;
+  readonly mounted: number;
+  readonly ended: number;
+  readonly notes: readonly string[];
+};
+
+/**
+ * Holds the records against the mount table and kubelet's pods, at start. A volume whose pod is gone ends, with
+ * whatever is still mounted for it. A record without a mount stays while its pod is there: after a reboot the same
+ * request gets the same digest again. Mounts without a record whose pod is gone are taken away too.
+ */
+export async function reconcileVolumes(world: {
+  readonly volumes: VolumeRecords;
+  readonly mounter: Mounter;
+  readonly kubelet: Kubelet;
+  readonly viewsFolder: string;
+}): Promise<Reconciled> {
+  const { volumes, mounter, kubelet, viewsFolder } = world;
+  const notes: string[] = [];
+  const records = await volumes.list();
+  const mounts = await mounter.list(viewsFolder);
+  const mountedAt = new Set(mounts.map(mount => mount.target));
+  const recordedAt = new Set(records.map(record => record.targetPath));
+
+  const end = async (target: Target): Promise<boolean> => {
+    try {
+      await mounter.unmount(target);
+      await volumes.remove(target.path);
+      return true;
+    } catch (thrown) {
+      notes.push(`the volume at ${target.path} could not be ended: ${toArtifactError(thrown).message}`);
+      return false;
+    }
+  };
+
+  let ended = 0;
+  for (const record of records) {
+    const { targetPath, anywhere, pod } = record;
+    const uid = anywhere ? undefined : (pod?.uid ?? podOf(targetPath));
+    const over = uid === undefined ? !mountedAt.has(targetPath) && anywhere : !(await kubelet.hasPod(uid));
+    if (over && (await end(toTarget(record)))) ended++;
+  }
+  for (const { target } of mounts) {
+    const uid = recordedAt.has(target) ? undefined : podOf(target);
+    if (uid !== undefined && !(await kubelet.hasPod(uid)) && (await end({ path: target, anywhere: false })))
+      ended++;
+  }
+  return { volumes: records.length, mounted: mounts.length, ended, notes };
+}

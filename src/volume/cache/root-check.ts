@@ -1,0 +1,59 @@
+import type { Digest } from '../../oci/digest.ts';
+import { startPace } from '../../util/pace.ts';
+import type { Pins, VolumeRecords } from '../../ports/records.ts';
+import type { Blobs, Layers } from '../../ports/store.ts';
+
+/** A root whose content is not all in the cache. `name` is a target path or a reference. */
+export type BrokenRoot = { readonly name: string; readonly problem: string };
+
+/**
+ * Finds volumes and pins that hold digests which the cache has neither as a blob nor as a layer. A name promises nothing:
+ * what it lacks is pulled again when it is used.
+ */
+export async function findBrokenRoots(
+  world: {
+    readonly volumes: Pick<VolumeRecords, 'list'>;
+    readonly pins: Pick<Pins, 'list'>;
+    readonly blobs: Pick<Blobs, 'size'>;
+    readonly layers: Pick<Layers, 'has'>;
+  },
+  signal: AbortSignal,
+): Promise<readonly BrokenRoot[]> {
+  const { blobs, layers } = world;
+  const known = new Map<Digest, boolean>();
+  const pace = startPace(signal);
+
+  const isHere = async (digest: Digest): Promise<boolean> => {
+    const before = known.get(digest);
+    if (before !== undefined) return before;
+    await pace();
+    const found = (await blobs.size(digest)) !== undefined || (await layers.has(digest));
+    known.set(digest, found);
+    return found;
+  };
+
+  const roots = [
+    ...(await world.volumes.list()).map(({ targetPath, resolved, holds }) => ({
+      name: targetPath,
+      what: `the volume of ${resolved}`,
+      holds,
+    })),
+    ...(await world.pins.list()).map(({ reference, holds }) => ({
+      name: reference,
+      what: 'the pin',
+      holds,
+    })),
+  ];
+  const broken: BrokenRoot[] = [];
+  for (const { name, what, holds } of roots) {
+    const missing: Digest[] = [];
+    for (const digest of holds) if (!(await isHere(digest))) missing.push(digest);
+    if (missing.length > 0) broken.push({ name, problem: `${what} holds ${formatMissing(missing)}` });
+  }
+  return broken;
+}
+
+function formatMissing([first, ...others]: readonly Digest[]): string {
+  const more = others.length === 0 ? '' : ` and ${others.length} more`;
+  return `${first}${more}, which the cache lacks: the next pull of it brings that again`;
+}

@@ -1,0 +1,45 @@
+import type { Digest } from '../../oci/digest.ts';
+import type { Mounter } from '../../ports/mounter.ts';
+import type { Complete, NameRecord, PinRecord, VolumeRecord } from '../../ports/records.ts';
+import type { View, Views } from '../../ports/store.ts';
+import { shownKeys } from './shown.ts';
+
+/** What keeps content in the cache, at one moment. Pulls under way are roots too: their leases are in holds.ts. */
+export type Roots = {
+  /** What volumes, mounts and pins hold. Collection never removes it. */
+  readonly fixed: ReadonlySet<Digest>;
+  /** Names hold what is theirs until collection ends them. */
+  readonly names: readonly NameRecord[];
+  /** Keys of the views that volumes show, or showed before a reboot. */
+  readonly shown: ReadonlySet<string>;
+};
+
+/** @throws ArtifactError `internal` naming a record that cannot be read: nobody knows what it holds. */
+export async function readRoots(world: {
+  readonly names: Complete<NameRecord>;
+  readonly volumes: Complete<VolumeRecord>;
+  readonly pins: Complete<PinRecord>;
+  readonly views: Pick<Views, 'find'>;
+  readonly mounter: Pick<Mounter, 'list'>;
+  readonly viewsFolder: string;
+}): Promise<Roots> {
+  // One after the other: of several records that cannot be read it is always the same that is reported first.
+  const volumes = await world.volumes.listAll();
+  const pins = await world.pins.listAll();
+  const names = await world.names.listAll();
+  const mounted = shownKeys(await world.mounter.list(world.viewsFolder), world.viewsFolder);
+
+  const fixed = new Set<Digest>();
+  for (const { holds } of [...volumes, ...pins]) for (const digest of holds) fixed.add(digest);
+  // A mount without a record, such as one whose record a power cut tore, is a volume all the same.
+  for (const key of mounted) {
+    const view = await world.views.find(key);
+    for (const digest of view === undefined ? [] : contentOf(view)) fixed.add(digest);
+  }
+  return { fixed, names, shown: new Set([...mounted, ...volumes.map(volume => volume.view)]) };
+}
+
+/** What a view was built of. */
+export function contentOf({ manifest, blobs, layers }: View): ReadonlySet<Digest> {
+  return new Set([manifest, ...blobs, ...layers]);
+}

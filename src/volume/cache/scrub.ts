@@ -1,0 +1,105 @@
+import { toArtifactError } from '../../util/error.ts';
+import { startPace } from '../../util/pace.ts';
+import type { Blobs, Evidence, Item, Layers, Look } from '../../ports/store.ts';
+import type { Integrity } from './integrity.ts';
+
+/** Verifies the whole cache again and again, slowly, and what a publish has no time for first. */
+export type Scrub = {
+  /** Verifies an item as soon as there is time. */
+  later(item: Item): void;
+  /** Works until the signal aborts, and is not rejected. */
+  run(signal: AbortSignal): Promise<void>;
+};
+
+/** How often the cache is looked through for what is due, ms; more often where the interval is short. */
+const lookEvery = 60_000;
+
+/**
+ * It goes on where the last life stopped: what was verified least recently is next, and when that was is kept on the disk.
+ * @param interval milliseconds between two verifications of the same item; 0: only what `later` names.
+ */
+export function createScrub(
+  world: {
+    readonly blobs: Blobs;
+    readonly layers: Layers;
+    readonly evidence: Pick<Evidence, 'verifiedAt'>;
+    /** Reads and hashes when nobody else wants the disk. */
+    readonly hashSlowly: Look;
+    /** Makes it impossible to change an item, where the file system can. A failure is told and not thrown. */
+    readonly seal: (item: Item, signal: AbortSignal) => Promise<void>;
+    readonly integrity: Pick<Integrity, 'inspect'>;
+    readonly warn: (text: string) => void;
+  },
+  interval: number,
+): Scrub {
+  const { blobs, layers, evidence, integrity, hashSlowly, seal, warn } = world;
+  const urgent = new Map<string, Item>();
+  let wake = (): void => {};
+
+  const list = async (): Promise<readonly Item[]> => [
+    ...(await blobs.list()).map(({ digest }) => ({ kind: 'blobs', digest }) as const),
+    ...(await layers.list()).map(({ digest }) => ({ kind: 'layers', digest }) as const),
+  ];
+
+  const attempt = async (item: Item, step: () => Promise<unknown>, signal: AbortSignal): Promise<void> => {
+    try {
+      await step();
+    } catch (thrown) {
+      if (!signal.aborted)
+        warn(`${item.digest} could not be verified: ${toArtifactError(thrown).message}; it is tried again`);
+    }
+  };
+  const verify = (item: Item, signal: AbortSignal): Promise<void> =>
+    attempt(item, () => integrity.inspect(item, hashSlowly, true, signal), signal);
+
+  const verifyUrgent = async (signal: AbortSignal): Promise<void> => {
+    for (const [key, item] of urgent) {
+      urgent.delete(key);
+      await verify(item, signal);
+    }
+  };
+
+  const round = async (signal: AbortSignal): Promise<void> => {
+    await verifyUrgent(signal);
+    const items = await list();
+    const pace = startPace(signal);
+    for (const item of items) {
+      if (evidence.verifiedAt(item) > 0) await seal(item, signal);
+      await pace();
+    }
+    if (interval === 0) return;
+    const before = Date.now() - interval;
+    const due = items.filter(item => evidence.verifiedAt(item) < before);
+    for (const item of due.sort((a, b) => evidence.verifiedAt(a) - evidence.verifiedAt(b))) {
+      if (signal.aborted) return;
+      await verifyUrgent(signal);
+      if (evidence.verifiedAt(item) < before) await verify(item, signal);
+    }
+  };
+
+  const rest = async (signal: AbortSignal): Promise<void> => {
+    if (urgent.size > 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, Math.min(lookEvery, interval === 0 ? lookEvery : interval / 4));
+    wake = resolve;
+    signal.addEventListener('abort', wake, { once: true });
+    await promise;
+    signal.removeEventListener('abort', wake);
+    clearTimeout(timer);
+  };
+
+  return {
+    later(item) {
+      urgent.set(`${item.kind} ${item.digest}`, item);
+      wake();
+    },
+    async run(signal) {
+      while (!signal.aborted) {
+        await round(signal).catch((thrown: unknown) => {
+          if (!signal.aborted) warn(`the cache could not be verified: ${toArtifactError(thrown).message}`);
+        });
+        await rest(signal);
+      }
+    },
+  };
+}

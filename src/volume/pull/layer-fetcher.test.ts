@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { describeBlob } from '../../../test/support/nodes.ts';
+import { temporaryFolder } from '../../../test/support/temporary.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import { parseDigest } from '../../oci/digest.ts';
+import type { LayerPlan } from '../../oci/plan.ts';
+import { openStore } from '../../store/store.ts';
+import { openTenants } from '../../util/tenants.ts';
+import type { Sink } from '../../ports/registry.ts';
+import type { Progress } from '../../ports/usecases.ts';
+import type { AdmittedContent } from '../access/admitted-content.ts';
+import { createLayerSource } from './layer-fetcher.ts';
+import { createTracker } from './progress-tracker.ts';
+
+const size = 1_000_000;
+const never = new AbortController().signal;
+
+const planFile = (descriptor: Descriptor): LayerPlan => ({ descriptor, label: 'l', name: 'l', form: 'file' });
+type FetchBlob = (
+  descriptor: Descriptor,
+  label: string,
+  sink: Sink,
+  signal: AbortSignal,
+) => Promise<Record<string, never>>;
+
+const errandFrom = (place: string, fetchBlob: FetchBlob, tenant = 'a') => {
+  const content: Pick<AdmittedContent, 'place' | 'fetchBlob' | 'hasBlob'> = {
+    place,
+    fetchBlob,
+    hasBlob: async () => true,
+  };
+  return { content: content as AdmittedContent, tenants: openTenants(tenant), came: (): void => {} };
+};
+
+/** A store on the disk, and a registry that brings a blob as it is told. */
+async function openWorld(blob: (descriptor: Descriptor, sink: Sink, signal: AbortSignal) => Promise<void>) {
+  const folder = await temporaryFolder();
+  const store = await openStore({ stateDir: folder.path });
+  const fetchBlob: FetchBlob = async (descriptor, _, sink, signal) => {
+    await blob(descriptor, sink, signal);
+    return {};
+  };
+  const world = { ...store, meter: { bytesPulled() {} } };
+  return {
+    store,
+    source: createLayerSource(world as never, 1),
+    errand: errandFrom('r.example', fetchBlob),
+    /** What an earlier download left. */
+    async leave(descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
+      await using ingest = await store.blobs.ingest(descriptor, 'r.example', never);
+      ingest.write(bytes);
+    },
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test('what is left of a download counts before it is gone on with, and while it waits for its turn', async () => {
+  const [bytes, others] = [randomBytes(size), randomBytes(size)];
+  const [plan, other] = [planFile(describeBlob(bytes)), planFile(describeBlob(others))];
+  const [began, mayEnd] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  await using world = await openWorld(async ({ digest }, sink) => {
+    if (digest === plan.descriptor.digest) return sink.write(bytes.subarray(sink.offset));
+    began.resolve();
+    await mayEnd.promise;
+    sink.write(others);
+  });
+  const { errand } = world;
+  const here = () => world.source.progress(plan, 'r.example');
+  assert.equal(here(), 0);
+  await world.leave(plan.descriptor, bytes.subarray(0, 700_000));
+  assert.equal(here(), 700_000);
+  assert.equal(world.source.progress(plan, 'other.example'), 0);
+  const first = world.source.bring(other, errand, never);
+  await began.promise;
+  const second = world.source.bring(plan, errand, never);
+  for (let turns = 0; turns < 100; turns++) {
+    await turn();
+    assert.equal(here(), 700_000);
+  }
+  mayEnd.resolve();
+  await Promise.all([first, second]);
+  assert.equal(here(), 0);
+});
+
+function planOf(form: LayerPlan['form']): LayerPlan {
+  const digest = parseDigest(`sha256:${'a'.repeat(64)}`);
+  return { descriptor: { mediaType: '', digest, size, annotations: {} }, label: 'l', name: 'l', form };
+}
+
+test('a call that ends while what is left of a download is verified costs none of it; wrong bytes are given up', async () => {
+  const bytes = randomBytes(size);
+  const plan = planFile(describeBlob(bytes));
+  const leaving = new AbortController();
+  let came = 0;
+  await using world = await openWorld(async (_, sink, signal) => {
+    came += size - sink.offset;
+    sink.write(bytes.subarray(sink.offset));
+    if (signal === leaving.signal) leaving.abort();
+  });
+  const { errand } = world;
+  await world.leave(plan.descriptor, bytes.subarray(0, 700_000));
+  await assert.rejects(world.source.bring(plan, errand, leaving.signal), { code: 'cancelled' });
+  assert.equal(world.source.progress(plan, 'r.example'), size);
+  await world.source.bring(plan, errand, never);
+  assert.equal(came, 300_000);
+
+  const wrong = randomBytes(700_000);
+  await world.store.blobs.remove(plan.descriptor.digest);
+  await world.leave(plan.descriptor, wrong);
+  await world.source.bring(plan, errand, never);
+  assert.equal(came, 300_000 + 300_000 + size);
+});
+
+/** A world where the bytes come at once, and each later step of a layer is looked at. */
+function createWorld(look: (step: string) => void) {
+  let offset = 0;
+  const sink = {
+    path: '/partial',
+    get offset() {
+      return offset;
+    },
+    write: (chunk: Uint8Array) => void (offset += chunk.length),
+    restart: () => void (offset = 0),
+    verify: async () => look('verify'),
+    commit: async () => look('commit'),
+    drop: async () => {},
+    [Symbol.asyncDispose]: async () => {},
+  };
+  const stage = { path: '/stage', commit: async () => {}, [Symbol.asyncDispose]: async () => {} };
+  const fetchBlob: FetchBlob = async (_, __, to) => {
+    to.write(new Uint8Array(size / 2));
+    look('half');
+    to.write(new Uint8Array(size / 2));
+    return {};
+  };
+  const world = {
+    blobs: { size: async () => undefined, ingest: async () => sink, partial: () => 0 },
+    layers: { has: async () => false, stage: async () => stage },
+    unpacker: { unpack: async () => look('unpack') },
+    meter: { bytesPulled: () => {} },
+    room: { unpacking: () => ({ learn() {}, [Symbol.dispose]() {} }) },
+  } as unknown as Parameters<typeof createLayerSource>[0];
+  return { errand: errandFrom('r.example', fetchBlob), source: createLayerSource(world, 6) };
+}
+
+for (const [form, expected] of [
+  [
+    'file',
+    ['half 50 % download, 0.5 to come', 'verify 100 % unpack, 0 to come', 'commit 100 % unpack, 0 to come'],
+  ],
+  [
+    'unpacked',
+    ['half 50 % download, 2.5 to come', 'verify 100 % unpack, 2 to come', 'unpack 100 % unpack, 2 to come'],
+  ],
+] as const) {
+  test(`what is whole stays so in the progress until the layer is there (${form})`, async () => {
+    const layer = planOf(form);
+    const steps: string[] = [];
+    let last: Progress | undefined;
+    const { errand, source } = createWorld(step => {
+      tracker.tick();
+      const percent = (100 * (last?.bytes ?? 0)) / size;
+      steps.push(`${step} ${percent} % ${last?.phase}, ${tracker.remaining() / size} to come`);
+    });
+    const tracker = createTracker({
+      plans: [layer],
+      missing: [layer],
+      here: plan => source.progress(plan, 'r.example'),
+      isShown: () => true,
+      report: progress => {
+        last = progress;
+      },
+    });
+    await source.bring(layer, errand, never);
+    assert.deepEqual(steps, expected);
+    assert.equal(source.progress(layer, 'r.example'), 0);
+  });
+}
+
+/** A source whose registries stall for ever, but for the blobs of a good one; and whose layers unpack for ever, likewise. */
+function createStallingSource() {
+  const stall = (signal: AbortSignal): Promise<never> =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+  const sinkOf = ({ digest }: Descriptor) => ({
+    path: digest,
+    offset: 0,
+    verify: async () => {},
+    commit: async () => {},
+    drop: async () => {},
+    [Symbol.asyncDispose]: async () => {},
+  });
+  const held = new Set<string>();
+  const stage = { path: '', commit: async () => {}, [Symbol.asyncDispose]: async () => {} };
+  const under = { downloads: 0, unpacks: 0 };
+  const fetchStalling: FetchBlob = async (_, __, ___, signal) => {
+    under.downloads++;
+    return await stall(signal).finally(() => under.downloads--);
+  };
+  return {
+    under,
+    good: (tenant: string) => errandFrom('good', async () => ({}), tenant),
+    bad: (registry: number) => errandFrom(`bad${registry}`, fetchStalling, 'evil'),
+    source: createLayerSource(
+      {
+        blobs: {
+          size: async () => undefined,
+          ingest: async (descriptor: Descriptor) => sinkOf(descriptor),
+          partial: () => 0,
+        },
+        layers: { has: async (digest: string) => held.has(digest), stage: async () => stage },
+        unpacker: {
+          async unpack(_: string, digest: string, __: string, signal: AbortSignal) {
+            if (digest.includes('bad')) {
+              under.unpacks++;
+              await stall(signal).finally(() => under.unpacks--);
+            }
+            held.add(digest);
+          },
+        },
+        meter: { bytesPulled: () => {} },
+        room: { unpacking: () => ({ learn() {}, [Symbol.dispose]() {} }) },
+      } as unknown as Parameters<typeof createLayerSource>[0],
+      6,
+    ),
+  };
+}
+
+const layerNamed = (name: string, form: LayerPlan['form']): LayerPlan => ({
+  descriptor: {
+    mediaType: '',
+    digest: parseDigest(`sha256:${Buffer.from(name).toString('hex').padStart(64, '0')}`),
+    size,
+    annotations: {},
+  },
+  label: name,
+  name,
+  form,
+});
+
+test('however many registries of one tenant stall, the layers of another come', async () => {
+  const { source, under, good, bad } = createStallingSource();
+  const end = new AbortController();
+  const stalled: Promise<unknown>[] = [];
+  for (let registry = 0; registry < 30; registry++)
+    for (let layer = 0; layer < 8; layer++)
+      stalled.push(source.bring(layerNamed(`${registry}.${layer}`, 'file'), bad(registry), end.signal));
+  await turn();
+  await turn();
+  assert.ok(under.downloads >= 16 && under.downloads <= 48, `${under.downloads} downloads`);
+  for (const tenant of ['b', 'c', 'd'])
+    await source.bring(layerNamed(tenant, 'file'), good(tenant), AbortSignal.timeout(2_000));
+  end.abort();
+  await Promise.allSettled(stalled);
+  assert.equal(under.downloads, 0);
+});
+
+test('layers of one tenant that unpack for ever leave threads to others, and to what others want too', async () => {
+  const { source, under, good } = createStallingSource();
+  const end = new AbortController();
+  const layers = Array.from({ length: 6 }, (_, nth) => {
+    const layer = layerNamed(String(nth), 'unpacked');
+    const digest = parseDigest(`sha256:${`bad${nth}`.padStart(64, '0')}`);
+    return { ...layer, descriptor: { ...layer.descriptor, digest } };
+  });
+  const unpacking = layers.map(layer => source.bring(layer, good('evil'), end.signal));
+  await turn();
+  await turn();
+  assert.equal(under.unpacks, 2);
+  for (const tenant of ['b', 'c'])
+    await source.bring(layerNamed(tenant, 'unpacked'), good(tenant), AbortSignal.timeout(2_000));
+  // One that waits for its turn is taken on by the share of another who wants it.
+  const last = layers.at(-1);
+  assert.ok(last !== undefined);
+  unpacking.push(source.bring(last, good('b'), end.signal));
+  while (under.unpacks < 3) await turn();
+  end.abort();
+  await Promise.allSettled(unpacking);
+});

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
+import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import { toDigest } from '../../oci/digest.ts';
+import { ociManifest } from '../../oci/media-type.ts';
+import { openTenants } from '../../util/tenants.ts';
+import { createManifests, type Documents } from './manifest-loader.ts';
+
+const { signal } = new AbortController();
+const platform = { os: 'linux', architecture: 'amd64' };
+
+/** A manifest of so many bytes, and its descriptor. */
+function manifestOf(name: string, size: number): { descriptor: Descriptor; bytes: Buffer } {
+  const none = { mediaType: 'a/b', digest: toDigest('sha256', hash('sha256', 'none')), size: 4 };
+  const bytes = Buffer.from(
+    JSON.stringify({ schemaVersion: 2, name, config: none, layers: [] }).padEnd(size),
+  );
+  const digest = toDigest('sha256', hash('sha256', bytes));
+  return { bytes, descriptor: { mediaType: ociManifest, digest, size, annotations: {} } };
+}
+
+test('few large documents come at once, and small ones and those of others do not wait for them', async () => {
+  const manifests = createManifests({
+    blobs: { size: async () => undefined, put: async () => undefined },
+    reader: { bytes: async () => assert.fail('nothing is held'), path: () => assert.fail('nothing is read') },
+    integrity: { examine: async () => undefined, distrust: () => undefined },
+  });
+  const coming = new Set<string>();
+  const open = Promise.withResolvers<void>();
+  const select = async (name: string, size: number, tenant: string, gate: Promise<void>): Promise<void> => {
+    const { descriptor, bytes } = manifestOf(name, size);
+    const content: Documents['content'] = {
+      place: `${tenant}.example`,
+      admit: async () => assert.fail('nothing is held'),
+      note: () => undefined,
+      save: async () => undefined,
+      async fetchDocument() {
+        coming.add(name);
+        await gate;
+        coming.delete(name);
+        return { bytes, place: {} };
+      },
+    };
+    const source = { content, tenants: openTenants(tenant), hold: async () => undefined };
+    await manifests.select(descriptor, platform, 'r/x', source, signal);
+  };
+  const mib = 1024 * 1024;
+  const stalled = Array.from({ length: 16 }, (_, n) => select(`large${n}`, mib, 'hostile', open.promise));
+  await setTimeout(20);
+  assert.ok(coming.size > 0 && coming.size <= 4, `${coming.size} at once`);
+  await select('small', 1024, 'hostile', Promise.resolve());
+  await select('other', mib, 'another', Promise.resolve());
+  open.resolve();
+  await Promise.all(stalled);
+  assert.equal(coming.size, 0);
+});

@@ -1,0 +1,111 @@
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { withoutData } from '../../oci/embedded-data.ts';
+import { formatReference, type Reference } from '../../oci/reference.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { createKeyedMutex } from '../../util/mutex.ts';
+import type { NameRecord, Names, Pins } from '../../ports/records.ts';
+import { type Holds, nameId } from '../cache/leases.ts';
+
+/** What a reference names. `authorised` is undefined where the cache answered. */
+export type Answer = {
+  readonly reference: Reference;
+  readonly descriptor: Descriptor;
+  readonly authorised?: NameRecord['authorised'];
+};
+
+/** Writes the records of names and pins. One call at a time works on a reference, and collection leaves it alone. */
+export type Naming = {
+  /**
+   * Notes what a reference names, and adds `holds` to what its name holds, and its pin where it was pinned with this
+   * digest. The caller leases them until it has returned.
+   */
+  record(answer: Answer, holds: readonly Digest[]): Promise<void>;
+  /** Pins what a name holds now. @throws `not-found` where there is no such name any more. */
+  pin(reference: string): Promise<Digest>;
+  /** Whether it was pinned. */
+  unpin(reference: string): Promise<boolean>;
+  /** Takes a name away, and answers what it was; what only it held is for collection. */
+  forget(reference: string): Promise<NameRecord | undefined>;
+};
+
+export function createNaming(world: {
+  readonly names: Pick<Names, 'find' | 'put' | 'touch' | 'remove'>;
+  readonly pins: Pick<Pins, 'find' | 'put' | 'remove'>;
+  readonly holds: Pick<Holds, 'hold'>;
+}): Naming {
+  const { names, pins, holds } = world;
+  const turns = createKeyedMutex();
+
+  const take = async (reference: string): Promise<Disposable> => {
+    using stack = new DisposableStack();
+    stack.use(await turns.lock(reference, new AbortController().signal));
+    stack.use(await holds.hold([nameId(reference)]));
+    return stack.move();
+  };
+
+  const recordName = async (
+    reference: string,
+    { descriptor, authorised: by }: Answer,
+    brought: readonly Digest[],
+  ): Promise<void> => {
+    const before = await names.find(reference);
+    const isSame = before?.descriptor.digest === descriptor.digest;
+    // The cache's answer is older than what the name was given since.
+    if (before !== undefined && !isSame && by === undefined) return;
+    const all = union(isSame ? before.holds : [], brought);
+    const authorised = by ?? before?.authorised ?? 'local';
+    if (isSame && all.length === before.holds.length && before.authorised === authorised) {
+      await names.touch(reference);
+      return;
+    }
+    const now = Date.now();
+    await names.put({
+      reference,
+      descriptor: withoutData(descriptor),
+      resolvedAt: now,
+      authorised,
+      holds: all,
+      usedAt: now,
+    });
+  };
+
+  const recordPin = async (reference: string, digest: Digest, brought: readonly Digest[]): Promise<void> => {
+    const pin = await pins.find(reference);
+    if (pin?.digest !== digest) return;
+    const all = union(pin.holds, brought);
+    if (all.length > pin.holds.length) await pins.put({ ...pin, holds: all });
+  };
+
+  return {
+    async record(answer, brought) {
+      const reference = formatReference(answer.reference);
+      using _turn = await take(reference);
+      await recordPin(reference, answer.descriptor.digest, brought);
+      await recordName(reference, answer, brought);
+    },
+    async pin(reference) {
+      using _turn = await take(reference);
+      const name = await names.find(reference);
+      if (name === undefined)
+        throw new ArtifactError('not-found', `${reference} has just left the cache; pull it again`);
+      const { digest } = name.descriptor;
+      await pins.put({ reference, digest, pinnedAt: Date.now(), holds: name.holds });
+      return digest;
+    },
+    async unpin(reference) {
+      using _turn = await take(reference);
+      return pins.remove(reference);
+    },
+    async forget(reference) {
+      using _turn = await take(reference);
+      const name = await names.find(reference);
+      await names.remove(reference);
+      return name;
+    },
+  };
+}
+
+function union(one: readonly Digest[], other: readonly Digest[]): readonly Digest[] {
+  return [...new Set([...one, ...other])];
+}

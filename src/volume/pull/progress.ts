@@ -1,0 +1,38 @@
+import { formatTime, type Pause } from '../../util/pause.ts';
+import { formatSize } from '../../util/size.ts';
+import type { Progress } from '../../ports/usecases.ts';
+
+/**
+ * How far a pull is, in words: "pulled 3.1 GiB of 7.2 GiB, 2 of 5 layers". No percent sign: kubelet makes a pod's events
+ * of such a text by printf, and shows "43 %!)(MISSING)".
+ */
+export function describeProgress(progress: Progress | undefined): string {
+  if (progress === undefined) return unanswered;
+  const { totalBytes, waits } = progress;
+  if (waits !== undefined) return totalBytes === 0 ? waits : `${waits}; ${pulledOf(progress)}`;
+  if (progress.phase === 'resolve') return unanswered;
+  if (progress.phase === 'view') return `all ${formatSize(totalBytes)} are here, and the tree is being built`;
+  return progress.phase === 'unpack' ? `${pulledOf(progress)}, unpacking` : pulledOf(progress);
+}
+
+const unanswered = 'the registry has not answered yet';
+
+/** A report of a pull that waits, `soFar` as it was before. */
+export function whilePaused(pause: Pause | undefined, soFar: Progress = resolving): Progress {
+  if (pause === undefined) return soFar;
+  return { ...soFar, waits: `${pause.host} asks to wait until ${formatTime(pause.until)}` };
+}
+
+/** Before anything is known. */
+export const resolving: Progress = {
+  phase: 'resolve',
+  bytes: 0,
+  totalBytes: 0,
+  layers: 0,
+  totalLayers: 0,
+  bytesPerSecond: 0,
+};
+
+function pulledOf({ bytes, totalBytes, layers, totalLayers }: Progress): string {
+  return `pulled ${formatSize(bytes)} of ${formatSize(totalBytes)}, ${layers} of ${totalLayers} layers`;
+}

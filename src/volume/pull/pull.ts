@@ -1,0 +1,220 @@
+import { randomUUID } from 'node:crypto';
+import type { Digest } from '../../oci/digest.ts';
+import { planLayers } from '../../oci/plan.ts';
+import type { Platform } from '../../oci/platform.ts';
+import { formatReference, type Reference } from '../../oci/reference.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { startPace } from '../../util/pace.ts';
+import { throughPauses } from '../../util/pause.ts';
+import { openTenants } from '../../util/tenants.ts';
+import { verifyLayers } from './not-cached.ts';
+import type { Admission } from '../access/admission.ts';
+import type { AdmittedContent } from '../access/admitted-content.ts';
+import type { Kubelet } from '../../ports/kubelet.ts';
+import type { Keychain } from '../../ports/registry.ts';
+import type { Blobs, Layers, View, Views } from '../../ports/store.ts';
+import { type Caller, createFlights, type Flight } from './single-flight.ts';
+import { type Blueprint, contentsOf, digestsOf, heldBy, viewKey } from './view-plan.ts';
+import type { Passage, Preparation } from './view-builder.ts';
+import { type Holds, nameId } from '../cache/leases.ts';
+import type { Manifests } from './manifest-loader.ts';
+import type { Answer, Naming } from './naming.ts';
+import { whilePaused } from './progress.ts';
+import { withRetries } from './retry-report.ts';
+import type { PullPolicy, PullRequest } from '../../ports/request.ts';
+import type { Resolution } from '../../ports/resolution.ts';
+import { defaultPullPolicy } from './resolver.ts';
+import type { Signatures } from '../access/signature-check.ts';
+import { about } from './subject.ts';
+import type { Progress, Wanter } from '../../ports/usecases.ts';
+import { isGone, tenantOf, wanterOf } from './wanter.ts';
+
+/** A view that is here, and stays as long as this is not disposed. */
+export type Arrival = Disposable & {
+  readonly reference: Reference;
+  /** What the reference resolved to; an index's own digest. */
+  readonly resolution: Resolution;
+  readonly view: View;
+  /** Every digest on the way to it. Whoever keeps the view writes them into a record before this is disposed. */
+  readonly holds: readonly Digest[];
+};
+
+export type Pull = {
+  /**
+   * Brings an artifact into the cache and its view with it. Callers who want the same share one flight, which goes on
+   * without them for a while if a pod wants it that is still there.
+   */
+  pull(request: PullRequest, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Arrival>;
+  /** What is being brought now. */
+  list(): readonly Flight<Progress, Wanter>[];
+  /** Ends all flights; partial downloads stay. */
+  stop(): Promise<void>;
+};
+
+/** kubelet comes back within 2 min 2 s. */
+const lingerMs = 5 * 60_000;
+/** How soon after its pods a pull ends. */
+const checkMs = 2_000;
+/** How often a view may be collected between its building and its first hold before that is a bug. */
+const attempts = 3;
+
+export function createPull(world: {
+  readonly admit: Admission;
+  readonly signatures: Signatures;
+  readonly manifests: Manifests;
+  readonly preparation: Preparation;
+  readonly keychain: Keychain;
+  readonly blobs: Pick<Blobs, 'size'>;
+  readonly layers: Pick<Layers, 'has'>;
+  readonly naming: Naming;
+  readonly views: Pick<Views, 'touch'>;
+  readonly holds: Holds;
+  readonly kubelet: Kubelet;
+  readonly platform: Platform;
+}): Pull {
+  const { admit, signatures, manifests, preparation, keychain, naming, views, holds } = world;
+  const flights = createFlights<View, Progress, Wanter>({
+    lingerMs,
+    checkMs,
+    isGone: wanter => isGone(wanter, world.kubelet),
+  });
+
+  const plan = async (
+    request: PullRequest,
+    content: AdmittedContent,
+    stack: DisposableStack,
+    signal: AbortSignal,
+  ): Promise<Blueprint> => {
+    const { resolution } = content;
+    const { selection } = request;
+    const reference = formatReference(resolution.reference);
+    const platform = request.platform ?? world.platform;
+    const source = {
+      content,
+      tenants: openTenants(tenantOf(request)),
+      hold: async (digest: Digest) => void stack.use(await holds.hold([digest])),
+    };
+    const pace = startPace(signal); // there may be 20,000 layers, and each step looks at all of them
+    const selected = await manifests.select(resolution.descriptor, platform, reference, source, signal);
+    await pace();
+    const layersOf = planLayers(selected.manifest, selected.diffIds, selection, reference);
+    const blueprint = {
+      reference,
+      selected,
+      plan: layersOf,
+      selection,
+      key: viewKey(selected.digest, selection),
+    };
+    await pace();
+    stack.use(await holds.hold(heldBy(blueprint)));
+    return blueprint;
+  };
+
+  const build = async (
+    blueprint: Blueprint,
+    content: AdmittedContent,
+    record: () => Promise<void>,
+    caller: Caller<Progress, Wanter>,
+    signal: AbortSignal,
+  ): Promise<View> => {
+    const fly = async (flight: AbortSignal, { report: onProgress, tenants }: Passage): Promise<View> => {
+      using _held = await holds.hold(heldBy(blueprint));
+      const { report, tell } = withRetries(onProgress);
+      // It is for all who want it, and its registry has just answered.
+      const shared = content.waitingBy({ hasty: false, tell });
+      const view = await preparation.prepare(blueprint, shared, { report, tenants }, flight);
+      await record(); // its callers may have left
+      return view;
+    };
+    for (let attempt = 0; attempt < attempts; attempt++) {
+      await flights.join(
+        `${blueprint.key} ${content.id}`,
+        (flight, report, tenants) =>
+          throughPauses(
+            () => fly(flight, { report, tenants }),
+            pause => report(whilePaused(pause)),
+            flight,
+          ),
+        caller,
+        signal,
+      );
+      const view = await content.findView(blueprint, signal);
+      if (view !== undefined) return view;
+    }
+    throw new ArtifactError(
+      'internal',
+      `the view of ${blueprint.reference} left the cache as soon as it was built, ${attempts} times`,
+    );
+  };
+
+  /** Each step hands the next what it needs; what it needs of cache and registry, it has by `content`. */
+  const bring: Pull['pull'] = async (request, onProgress, signal) => {
+    const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
+    const { tell } = withRetries(onProgress);
+    const waiting = { hasty: request.caller === 'administrator', tell };
+    const keyring = { ...keychain.open(request), waiting };
+    const content = await admit(request, policy, keyring, signal);
+    const { resolution } = content;
+    const { reference, descriptor } = resolution;
+    using stack = new DisposableStack();
+    stack.use(await holds.hold([nameId(formatReference(reference))]));
+    await signatures.verify(reference, descriptor.digest, policy === 'Never' ? undefined : keyring, signal);
+
+    const blueprint = await plan(request, content, stack, signal);
+    if (policy === 'Never') {
+      // An administrator may know what is here, and hears of what is not before a registry is asked who may have it.
+      if (request.caller === 'administrator') await verifyLayers(world, blueprint.plan, content.possession);
+      // Nothing is to come, so that all can be asked about before any of it is read.
+      await content.admitAll(contentsOf(blueprint), signal);
+    }
+
+    const pace = startPace(signal);
+    const digests = digestsOf(blueprint);
+    const record = async (): Promise<void> => {
+      // What a volume had before a reboot says nothing of what its tag names now.
+      if (request.pinned === undefined) await naming.record(toAnswer(resolution), digests);
+    };
+    await pace();
+    const found = await preparation.find(blueprint, content, signal);
+    const caller = toCaller(request, resolution, onProgress);
+    const view = found ?? (await build(blueprint, content, record, caller, signal));
+    if (found !== undefined) await views.touch(blueprint.key);
+    await pace();
+    await record();
+    await pace();
+    const held = stack.move();
+    return { reference, resolution, view, holds: digests, [Symbol.dispose]: () => held.dispose() };
+  };
+
+  return {
+    async pull(request, onProgress, signal) {
+      try {
+        return await throughPauses(
+          () => bring(request, onProgress, signal),
+          pause => onProgress(whilePaused(pause)),
+          signal,
+        );
+      } catch (thrown) {
+        throw signal.aborted ? thrown : about(request.reference, thrown);
+      }
+    },
+    list: flights.list,
+    stop: flights.stop,
+  };
+}
+
+/** A pod is the same at each call of kubelet; a command is another each time. */
+function toCaller(
+  request: PullRequest,
+  resolution: Resolution,
+  onProgress: (progress: Progress) => void,
+): Caller<Progress, Wanter> {
+  const who = wanterOf(request, resolution);
+  const id = who.kind === 'pod' && who.targetPath !== undefined ? who.targetPath : randomUUID();
+  return { id, who, tenant: tenantOf(request), onReport: onProgress };
+}
+
+function toAnswer({ reference, descriptor, credential }: Resolution): Answer {
+  if (credential === undefined) return { reference, descriptor };
+  return { reference, descriptor, authorised: credential.kind === 'anonymous' ? 'anonymous' : 'credential' };
+}

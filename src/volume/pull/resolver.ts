@@ -1,0 +1,149 @@
+import type { Keyring } from '../../oci/credential.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { formatReference, parseReference, type Reference } from '../../oci/reference.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { toAbsence } from './not-cached.ts';
+import type { Names } from '../../ports/records.ts';
+import type { Expander, Registry } from '../../ports/registry.ts';
+import type { Blobs } from '../../ports/store.ts';
+import type { AccessPolicy } from '../../ports/trust.ts';
+import type { PullPolicy, PullRequest } from '../../ports/request.ts';
+import type { Resolution } from '../../ports/resolution.ts';
+
+/** kubelet's default for images: Always for `:latest` or no tag, else IfNotPresent; a digest never changes. */
+export function defaultPullPolicy(text: string): PullPolicy {
+  const parsed = parseReference(text);
+  const { tag, digest } = parsed.kind === 'full' ? parsed.reference : parsed;
+  return digest === undefined && (tag === undefined || tag === 'latest') ? 'Always' : 'IfNotPresent';
+}
+
+export type Resolver = {
+  /**
+   * What a reference names, by the pull policy: from the cache, or from the first registry that has it. What a short
+   * name may stand for ends at the first candidate that the access policy refuses: neither is that one asked for, nor
+   * is another taken in its place.
+   *
+   * @throws ArtifactError `not-found`, also under Never for what the cache does not hold; `denied` by the access policy;
+   *   what the registries answered.
+   */
+  resolve(wanted: Wanted, policy: PullPolicy, keyring: Keyring, signal: AbortSignal): Promise<Resolution>;
+  /** What the registries say it names, whatever the cache holds. @throws as `resolve`. */
+  ask(wanted: Wanted, keyring: Keyring, signal: AbortSignal): Promise<Resolution>;
+};
+
+export type Wanted = Pick<PullRequest, 'reference' | 'pinned' | 'caller' | 'pod'>;
+
+/** The candidates up to the first that is refused, and its refusal. */
+type Judgement = { readonly candidates: readonly Reference[]; readonly refusal?: ArtifactError };
+
+export function createResolver(world: {
+  readonly expander: Expander;
+  readonly accessPolicy: AccessPolicy;
+  readonly registry: Pick<Registry, 'resolve'>;
+  readonly names: Pick<Names, 'find'>;
+  readonly blobs: Pick<Blobs, 'size'>;
+}): Resolver {
+  const { expander, accessPolicy, registry, names, blobs } = world;
+
+  const judge = async (wanted: Wanted, signal: AbortSignal): Promise<Judgement> => {
+    const candidates: Reference[] = [];
+    for (const reference of expander.expand(wanted.reference)) {
+      try {
+        await accessPolicy.verify(reference, wanted, signal);
+      } catch (thrown) {
+        signal.throwIfAborted();
+        return { candidates, refusal: toArtifactError(thrown) };
+      }
+      candidates.push(reference);
+    }
+    return { candidates };
+  };
+
+  const fromCache = async (
+    reference: Reference,
+    digest: Digest | undefined,
+  ): Promise<Resolution | undefined> => {
+    if (digest !== undefined) {
+      const size = await blobs.size(digest);
+      // The document says itself what it is.
+      return size === undefined
+        ? undefined
+        : { reference, descriptor: { mediaType: '', digest, size, annotations: {} } };
+    }
+    const record = await names.find(formatReference(reference));
+    if (record === undefined) return undefined;
+    const held = (await blobs.size(record.descriptor.digest)) === record.descriptor.size;
+    return held ? { reference, descriptor: record.descriptor } : undefined;
+  };
+
+  const fromRegistry = async (
+    reference: Reference,
+    pinned: Digest | undefined,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<Resolution> => {
+    const asked = pinned === undefined ? reference : { ...reference, pinned };
+    return { reference, ...(await registry.resolve(asked, keyring, signal)) };
+  };
+
+  const fromRegistries = async (
+    wanted: Wanted,
+    { candidates, refusal }: Judgement,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<Resolution> => {
+    if (refusal !== undefined && candidates.length === 0) throw refusal;
+    const failures: ArtifactError[] = [];
+    for (const reference of candidates) {
+      try {
+        return await fromRegistry(reference, wanted.pinned, keyring, signal);
+      } catch (thrown) {
+        signal.throwIfAborted();
+        failures.push(toArtifactError(thrown));
+      }
+    }
+    if (refusal !== undefined) failures.push(refusal);
+    throw summarise(wanted.reference, failures);
+  };
+
+  return {
+    async resolve(wanted, policy, keyring, signal) {
+      const judgement = await judge(wanted, signal);
+      const { candidates, refusal } = judgement;
+      // The digest that a volume has shown is no user's word: what is said of the tag it was found by goes on to hold.
+      const digestOf = (reference: Reference): Digest | undefined => wanted.pinned ?? reference.digest;
+      for (const reference of candidates) {
+        const digest = digestOf(reference);
+        // A digest names the same bytes for ever: asking again under Always could not change the answer.
+        if (policy === 'Always' && digest === undefined) continue;
+        const cached = await fromCache(reference, digest);
+        if (cached !== undefined) return cached;
+      }
+      if (policy === 'Never') throw refusal ?? toAbsence(wanted.reference);
+      return await fromRegistries(wanted, judgement, keyring, signal);
+    },
+    ask: async (wanted, keyring, signal) =>
+      await fromRegistries(wanted, await judge(wanted, signal), keyring, signal),
+  };
+}
+
+/** One failure as it is; several as one, with the code that leaves most hope that another try helps. */
+function summarise(text: string, failures: readonly ArtifactError[]): ArtifactError {
+  const [first] = failures;
+  if (first !== undefined && failures.length === 1) {
+    if (first.code !== 'not-found') return first;
+    const short =
+      parseReference(text).kind === 'short' ? `the short name ${text} stands for what is not there: ` : '';
+    const advice = 'check registry, repository and tag, and that it was pushed';
+    return new ArtifactError('not-found', `${short}${first.message}; ${advice}`, first);
+  }
+  const hope = ['unavailable', 'corrupt', 'unauthenticated', 'denied', 'internal', 'not-found'] as const;
+  const code = hope.find(candidate => failures.some(failure => failure.code === candidate)) ?? 'not-found';
+  const reasons = failures.map(failure => failure.message).join('; ');
+  const cause = failures.find(failure => failure.code === code);
+  return new ArtifactError(
+    code,
+    `none of the registries that the short name ${text} stands for has it: ${reasons}`,
+    cause,
+  );
+}

@@ -1,0 +1,192 @@
+import { abortable } from '../../util/abortable.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { openTenants, type Tenants } from '../../util/tenants.ts';
+
+/**
+ * Work that callers share: whoever asks for a key under way joins it. The work has its own AbortController, so it
+ * outlives its callers: it ends when all who want it are gone, and at the latest `lingerMs` after the last call.
+ */
+export type Flights<Result, Report, Who> = {
+  /**
+   * Joins the flight of this key, or starts it.
+   * @throws what the work throws, or the signal's reason as soon as it aborts; the flight goes on without the caller.
+   */
+  join(
+    key: string,
+    work: Work<Result, Report>,
+    caller: Caller<Report, Who>,
+    signal: AbortSignal,
+  ): Promise<Result>;
+  list(): readonly Flight<Report, Who>[];
+  /** Aborts every flight, and waits until the last has ended. */
+  stop(): Promise<void>;
+};
+
+/** What a flight does, for all who join it. */
+export type Work<Result, Report> = (
+  signal: AbortSignal,
+  report: (report: Report) => void,
+  tenants: Tenants,
+) => Promise<Result>;
+
+/** `id`: the same for each call of one who comes back. `onReport` gets the latest report at once, then every new one. */
+export type Caller<Report, Who> = {
+  readonly id: string;
+  readonly who: Who;
+  /** Whose share of the node's work it takes. */
+  readonly tenant: string;
+  readonly onReport: (report: Report) => void;
+};
+
+/** One that is under way. */
+export type Flight<Report, Who> = {
+  /** Milliseconds since 1970. */
+  readonly since: number;
+  readonly latest: Report | undefined;
+  readonly wanters: readonly Who[];
+  /** Ends it for all, and waits until it has ended. */
+  cancel(reason: ArtifactError): Promise<void>;
+};
+
+export type FlightOptions<Who> = {
+  readonly lingerMs: number;
+  /** How often a flight without a caller asks who is gone. */
+  readonly checkMs: number;
+  /** Whether one whose call has ended will not come back. */
+  readonly isGone: (who: Who) => Promise<boolean>;
+};
+
+type Wanter<Report, Who> = { readonly who: Who; readonly calls: Set<(report: Report) => void> };
+
+type State<Result, Report, Who> = {
+  readonly since: number;
+  readonly controller: AbortController;
+  readonly tenants: Tenants;
+  readonly outcome: Promise<Result>;
+  /** By id. */
+  readonly wanters: Map<string, Wanter<Report, Who>>;
+  latest: Report | undefined;
+  checks: NodeJS.Timeout | undefined;
+};
+
+export function createFlights<Result, Report, Who>({
+  lingerMs,
+  checkMs,
+  isGone,
+}: FlightOptions<Who>): Flights<Result, Report, Who> {
+  type Here = State<Result, Report, Who>;
+  const flights = new Map<string, Here>();
+
+  const start = (key: string, work: Work<Result, Report>): Here => {
+    const controller = new AbortController();
+    const tenants = openTenants();
+    const report = (latest: Report): void => {
+      flight.latest = latest;
+      for (const { calls } of flight.wanters.values()) for (const onReport of calls) onReport(latest);
+    };
+    const outcome = Promise.resolve()
+      .then(() => work(controller.signal, report, tenants))
+      .catch((thrown: unknown) => {
+        controller.signal.throwIfAborted(); // why it was ended says more than what broke of it
+        throw thrown;
+      })
+      .finally(() => {
+        clearInterval(flight.checks);
+        flights.delete(key);
+      });
+    outcome.catch(() => undefined); // every caller may have left
+    const flight: Here = {
+      since: Date.now(),
+      controller,
+      tenants,
+      outcome,
+      wanters: new Map(),
+      latest: undefined,
+      checks: undefined,
+    };
+    flights.set(key, flight);
+    return flight;
+  };
+
+  const check = async (flight: Here, leftAt: number): Promise<void> => {
+    for (const [id, { who, calls }] of flight.wanters) {
+      if (calls.size === 0 && (await isGone(who)) && calls.size === 0) flight.wanters.delete(id);
+    }
+    if (hasCallers(flight)) return;
+    if (flight.wanters.size === 0 || performance.now() - leftAt >= lingerMs)
+      flight.controller.abort(new ArtifactError('cancelled', 'no caller waits for it any more'));
+  };
+
+  const leave = (
+    key: string,
+    flight: Here,
+    wanter: Wanter<Report, Who>,
+    onReport: (report: Report) => void,
+  ): void => {
+    wanter.calls.delete(onReport);
+    const isUnderWay = flights.get(key) === flight && !flight.controller.signal.aborted;
+    if (!isUnderWay || hasCallers(flight)) return;
+    const leftAt = performance.now();
+    flight.checks = setInterval(() => void check(flight, leftAt), checkMs).unref();
+    void check(flight, leftAt);
+  };
+
+  /** Who joins a flight and comes back wants no other: a tag may name something else by now. */
+  const withdraw = (id: string, joined: Here): void => {
+    for (const flight of flights.values()) {
+      const isLeft = flight !== joined && flight.wanters.get(id)?.calls.size === 0;
+      if (!isLeft) continue;
+      flight.wanters.delete(id);
+      void check(flight, performance.now());
+    }
+  };
+
+  return {
+    async join(key, work, caller, signal) {
+      signal.throwIfAborted();
+      let flight = flights.get(key);
+      // One that was abandoned is about to end; the caller must not share its end.
+      while (flight?.controller.signal.aborted === true) {
+        await flight.outcome.catch(() => undefined);
+        flight = flights.get(key);
+      }
+      flight ??= start(key, work);
+      clearInterval(flight.checks);
+      flight.tenants.join(caller.tenant);
+      const wanter = flight.wanters.get(caller.id) ?? { who: caller.who, calls: new Set() };
+      flight.wanters.set(caller.id, wanter);
+      withdraw(caller.id, flight);
+      const onReport = (report: Report): void => caller.onReport(report);
+      wanter.calls.add(onReport);
+      if (flight.latest !== undefined) onReport(flight.latest);
+      try {
+        return await abortable(flight.outcome, signal);
+      } finally {
+        leave(key, flight, wanter, onReport);
+      }
+    },
+    list: () =>
+      [...flights.values()].map(({ since, latest, wanters, controller, outcome }) => ({
+        since,
+        latest,
+        wanters: [...wanters.values()].map(({ who }) => who),
+        async cancel(reason) {
+          controller.abort(reason);
+          await outcome.catch(() => undefined);
+        },
+      })),
+    async stop() {
+      const stopping = new ArtifactError(
+        'unavailable',
+        'the daemon is stopping; what was downloaded is kept, and the next call goes on from there',
+      );
+      const all = [...flights.values()];
+      for (const flight of all) flight.controller.abort(stopping);
+      await Promise.allSettled(all.map(flight => flight.outcome));
+    },
+  };
+}
+
+function hasCallers({ wanters }: Pick<State<unknown, never, unknown>, 'wanters'>): boolean {
+  return wanters.values().some(({ calls }) => calls.size > 0);
+}

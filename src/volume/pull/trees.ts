@@ -1,0 +1,104 @@
+import { createFew, type Few } from '../../tree/few.ts';
+import { createTreeBuilder, type TreeBuilder } from '../../tree/layer-tree.ts';
+import { createPathCheck } from '../../tree/path-check.ts';
+import type { LayerPlan, Plan } from '../../oci/plan.ts';
+import { subTree } from '../../tree/sub-tree.ts';
+import { createTreeBudget } from '../../tree/budget.ts';
+import type { DirectoryNode } from '../../tree/tree.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { startPace } from '../../util/pace.ts';
+import type { Layers } from '../../ports/store.ts';
+import type { Selection } from '../../ports/request.ts';
+
+/** The trees that views are: of what the cache holds, merged. */
+export type Trees = {
+  /** @throws ArtifactError `unmountable` where the names alone forbid it. */
+  verifyNames(plan: Plan, signal: AbortSignal): Promise<void>;
+  /** Decides of what is here whether it has been unpacked: if its bytes are a tar. */
+  settle(plan: Plan): Promise<SettledPlan>;
+  /** `note` hears what of it is not shown. @throws `corrupt`; `unmountable`. */
+  merge(
+    plan: SettledPlan,
+    selection: Selection,
+    note: (text: string) => void,
+    signal: AbortSignal,
+  ): Promise<DirectoryNode>;
+};
+
+export type SettledLayer = Exclude<LayerPlan, { form: 'detected' }>;
+export type SettledPlan = { readonly kind: Plan['kind']; readonly layers: readonly SettledLayer[] };
+
+/** @param maxEntries most entries of the layers of one artifact, all together. */
+export function createTrees(layers: Layers, maxEntries: number): Trees {
+  /** In slices: there may be twenty thousand layers. */
+  const build = async (
+    plan: SettledPlan,
+    hidden: Few,
+    addTar: (tree: TreeBuilder, layer: TarPlan) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<DirectoryNode> => {
+    const tree = createTreeBuilder(plan.kind, createTreeBudget(maxEntries), hidden);
+    const pace = startPace(signal);
+    for (const layer of plan.layers) {
+      const { name, label, descriptor } = layer;
+      if (layer.form === 'unpacked') await addTar(tree, layer);
+      else tree.addFile(name, { digest: descriptor.digest, size: descriptor.size, label });
+      const rest = pace();
+      if (rest !== undefined) await rest;
+    }
+    return tree.root();
+  };
+
+  /** Where the root of a tar goes. The names of a packed directory may begin with its path already. */
+  const placeOf = async ({ descriptor, label, into }: TarPlan, signal: AbortSignal): Promise<Path> => {
+    const { path = [], packed = false } = into ?? {};
+    if (!packed) return path;
+    const check = createPathCheck(path, label);
+    await layers.readToc(descriptor.digest, some => some.forEach(check.add), signal);
+    return check.isBelow() ? [] : path;
+  };
+
+  return {
+    async verifyNames({ kind, layers: plans }, signal) {
+      const files = plans.filter(layer => layer.form === 'file');
+      await build({ kind, layers: files }, createFew(), async () => {}, signal);
+    },
+    async settle({ kind, layers: plans }) {
+      const settled: SettledLayer[] = [];
+      for (const plan of plans) {
+        if (plan.form !== 'detected') settled.push(plan);
+        else if (await layers.has(plan.descriptor.digest)) settled.push({ ...plan, form: 'unpacked' });
+        else settled.push({ ...plan, form: 'file' });
+      }
+      return { kind, layers: settled };
+    },
+    async merge(plan, selection, note, signal) {
+      const addTar = async (tree: TreeBuilder, layer: TarPlan): Promise<void> => {
+        const { digest } = layer.descriptor;
+        const entries = tree.openTar(digest, layer.label, await placeOf(layer, signal));
+        const toc = await layers.readToc(digest, some => some.forEach(entries.add), signal);
+        verifyToc(layer, toc?.diffId);
+        toc?.notes.forEach(note);
+        entries.notes().forEach(note);
+      };
+      const hidden = createFew();
+      const root = await build(plan, hidden, addTar, signal);
+      const list = hidden.format();
+      if (list !== undefined) note(`layers hide files of earlier layers: ${list}`);
+      return selection.subPath === undefined ? root : subTree(root, selection.subPath);
+    },
+  };
+}
+
+type TarPlan = Extract<SettledLayer, { form: 'unpacked' }>;
+type Path = readonly string[];
+
+function verifyToc({ descriptor, label, diffId }: TarPlan, found: string | undefined): void {
+  if (found === undefined)
+    throw new ArtifactError('internal', `${label} (${descriptor.digest}) left the cache while it was in use`);
+  if (diffId === undefined || diffId === found) return;
+  throw new ArtifactError(
+    'unmountable',
+    `the uncompressed bytes of ${label} (${descriptor.mediaType}) are ${found}, but the artifact promises ${diffId}; push it again`,
+  );
+}

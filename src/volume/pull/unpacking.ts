@@ -1,0 +1,57 @@
+import { quoteName } from '../../util/name.ts';
+import type { LayerPlan } from '../../oci/plan.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { createFairSlots } from '../../util/fair-slots.ts';
+import { createSharedTurns } from '../../util/shared-turns.ts';
+import type { Tenants } from '../../util/tenants.ts';
+import type { Layers } from '../../ports/store.ts';
+import type { Unpacker } from '../../ports/unpacker.ts';
+import type { Room } from '../cache/disk-space.ts';
+
+/**
+ * Unpacks the file of a tar layer into the cache, once, whoever asks; so many at a time, shared fairly between tenants and
+ * the places that layers come from.
+ *
+ * @throws ArtifactError `unmountable` naming the layer, its media type and the reason; `exhausted`.
+ */
+export type Unpacking = (
+  path: string,
+  layer: LayerPlan,
+  errand: { readonly content: { readonly place: string }; readonly tenants: Tenants },
+  signal: AbortSignal,
+) => Promise<void>;
+
+/** Each unpacks with one thread, uncompresses with another, and may write small files with a third. */
+const unpackShares = { total: 4, perTenant: 2 };
+
+export function createUnpacking(
+  layers: Layers,
+  unpacker: Unpacker,
+  room: Pick<Room, 'unpacking'>,
+): Unpacking {
+  const turns = createSharedTurns();
+  const threads = createFairSlots(unpackShares);
+  return async (path, layer, { content, tenants }, signal) => {
+    const { digest } = layer.descriptor;
+    using turn = await turns.take(digest, tenants, signal);
+    if (await layers.has(digest)) return;
+    using _thread = await threads.acquire(content.place, turn.tenants, signal);
+    using lease = room.unpacking(layer, signal);
+    await using stage = await layers.stage(digest);
+    const summary = await about(layer, unpacker.unpack(path, digest, stage.path, signal));
+    await stage.commit(summary);
+    lease.learn(summary);
+  };
+}
+
+/** Says of what is wrong with a layer which one of the artifact it is, and what its manifest calls it. */
+async function about<T>({ label, descriptor }: LayerPlan, unpacking: Promise<T>): Promise<T> {
+  try {
+    return await unpacking;
+  } catch (thrown) {
+    const { code, message } = toArtifactError(thrown);
+    if (code !== 'unmountable') throw thrown;
+    const type = quoteName(descriptor.mediaType);
+    throw new ArtifactError(code, `${label}, a ${type}, cannot be unpacked: ${message}`, thrown);
+  }
+}

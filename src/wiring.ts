@@ -1,0 +1,251 @@
+import { join } from 'node:path';
+import { type Logger } from 'pino';
+import type { Direct } from './cli/builder.ts';
+import type { Settings } from './cli/settings.ts';
+import { openKubeApi } from './kube/api.ts';
+import { openNamespaces } from './kube/namespaces.ts';
+import { openPodObjects } from './kube/pod-objects.ts';
+import { openKubeletPods } from './mount/kubelet-pods.ts';
+import { openMounter } from './mount/mounter.ts';
+import { verifyKernel } from './mount/kernel.ts';
+import { toPlatform } from './oci/platform.ts';
+import type { Meter } from './ports/meter.ts';
+import type { Item } from './ports/store.ts';
+import type { DiskUsage } from './ports/store.ts';
+import type { Artifacts, NodeStatus, Publishing } from './ports/usecases.ts';
+import { hashBytes, hashFile } from './store/files/file-hash.ts';
+import { openSlowHash } from './store/integrity/slow-hash.ts';
+import { openStore } from './store/store.ts';
+import { openAccessFile } from './policy/access/access-file.ts';
+import { openTrust } from './policy/signature/open.ts';
+import { readArchive } from './unpack/archive.ts';
+import { openUnpacker } from './unpack/unpacker.ts';
+import { openAccessMemory } from './volume/access/access-cache.ts';
+import { createArtifacts } from './volume/artifacts.ts';
+import { createAdmission } from './volume/access/admission.ts';
+import { createAdmittedReader } from './volume/access/admitted-content.ts';
+import { createAuthority, openAuthority } from './volume/access/access-check.ts';
+import { createCatalog } from './volume/catalog.ts';
+import { createCollector } from './volume/cache/collector.ts';
+import { createHolds } from './volume/cache/leases.ts';
+import { createIntegrity, type Integrity } from './volume/cache/integrity.ts';
+import { inheritHolds } from './volume/cache/inheritance.ts';
+import { createLayerSource } from './volume/pull/layer-fetcher.ts';
+import { createManifests } from './volume/pull/manifest-loader.ts';
+import { createNaming } from './volume/pull/naming.ts';
+import { deferRemovals } from './volume/cache/owed-removals.ts';
+import { createPreparation } from './volume/pull/view-builder.ts';
+import { createPublishing } from './volume/publish.ts';
+import { createPull } from './volume/pull/pull.ts';
+import { reconcileVolumes } from './volume/cache/reconciliation.ts';
+import { restoreViews } from './volume/cache/restoration.ts';
+import { createResolver } from './volume/pull/resolver.ts';
+import { createRetirement } from './volume/cache/retirement.ts';
+import { createRoom } from './volume/cache/disk-space.ts';
+import { createScrub } from './volume/cache/scrub.ts';
+import { createSignatures } from './volume/access/signature-check.ts';
+import { createTrees } from './volume/pull/trees.ts';
+import { toArtifactError } from './util/error.ts';
+import { createKeyedMutex } from './util/mutex.ts';
+import { openSources } from './sources.ts';
+import { startInterval } from './util/interval.ts';
+
+/** How often the disk is looked at between pulls. */
+const tidyEveryMs = 60_000;
+
+/** The use cases of one node over its own state dir. */
+export type House = {
+  readonly artifacts: Artifacts;
+  readonly publishing: Publishing;
+  cacheBytes(): Promise<number>;
+  diskUsage(): Promise<DiskUsage>;
+  /** Which files of the node's configuration are broken, a line each; what they said before is in force, or they refuse. */
+  problems(): readonly string[];
+  /** What is good to know of the node, a line each. */
+  facts(): readonly string[];
+  /** Whether the cache is sealed by fs-verity. */
+  readonly isSealed: boolean;
+  /** Verifies the cache in the background from now on, until this is closed. */
+  startScrub(): void;
+  /** Why volumes cannot be published now, a line each. */
+  obstacles(): readonly string[];
+  /** Why only a new start helps. */
+  expired(): string | undefined;
+  close(): Promise<void>;
+};
+
+/**
+ * The use cases over a node's own state directory: opens every adapter, reconciles, and hands the use cases out. Closing
+ * ends the pulls, which stay resumable; mounts stand. On a read-only disk it opens all the same, to end volumes and to
+ * answer for them.
+ *
+ * @param direct of a command; where it only reads, nothing is reconciled either.
+ * @throws ArtifactError `busy` while another process has the lock of the state directory.
+ */
+export async function openHouse(
+  settings: Settings,
+  log: Logger,
+  meter: Meter,
+  { reads, transport }: Direct = {},
+): Promise<House> {
+  verifyKernel();
+  await using stack = new AsyncDisposableStack();
+  const { stateDir, selinuxLabel } = settings;
+  const store = stack.use(await openStore({ stateDir, selinuxLabel, log, reads }));
+  const mounter = stack.use(openMounter({ kubeletDir: settings.kubeletDir, stateDir }));
+  const warn = (text: string): void => log.warn(text);
+  const kube = settings.podPullSecrets ? await openKubeApi() : undefined;
+  const pods = kube === undefined ? undefined : openPodObjects(kube);
+  const sources = stack.use(await openSources({ ...settings, transport }, log, pods, store.salt));
+  const { registry, keychain } = sources;
+  const unpacker = stack.use(
+    openUnpacker(
+      {
+        maxEntries: settings.maxLayerEntries,
+        maxBytes: settings.maxLayerSize,
+        maxRatio: settings.maxLayerRatio,
+      },
+      (digest, more, written) => room.grow(digest, more, written),
+    ),
+  );
+  const trust = await openTrust({
+    ...(settings.policy === undefined ? {} : { policyFile: settings.policy }),
+    ...(settings.bundleIdentity === undefined ? {} : { bundleIdentity: settings.bundleIdentity }),
+    strict: settings.strictPolicy,
+    note: warn,
+  });
+  const volumes = deferRemovals(store.volumes, warn);
+  const world = {
+    ...store,
+    volumes,
+    pods,
+    signatures: createSignatures({ trust, registry, signatures: store.signatures }),
+    mounter,
+    registry,
+    unpacker,
+    meter,
+    keychain,
+    expander: sources.expander,
+    places: sources.places,
+    archive: { read: readArchive },
+    kubelet: openKubeletPods(settings.kubeletDir),
+    holds: createHolds(),
+    viewTurns: createKeyedMutex(),
+    platform: toPlatform(process.arch),
+    viewsFolder: join(stateDir, 'views'),
+    hash: hashBytes,
+    note: (reference: string, text: string) => log.info({ reference }, text),
+  };
+  if (store.reads === undefined) {
+    const { notes, ...reconciled } = await reconcileVolumes(world);
+    for (const note of [...notes, ...(await restoreViews(world))]) log.warn(note);
+    await inheritHolds(world);
+    log.info(reconciled, 'volumes reconciled');
+  }
+
+  const authority =
+    settings.cachedAuthorization === 'off'
+      ? openAuthority
+      : createAuthority(await openAccessMemory(world.accesses, world.salt), registry);
+  const closing = new AbortController();
+  const { verity } = store;
+  const slowHash = stack.use(openSlowHash());
+  const retirement = createRetirement(world);
+  const integrity: Integrity = createIntegrity(
+    {
+      ...world,
+      mends: store.reads === undefined,
+      retirement,
+      hash: hashFile,
+      warn,
+      later: item => scrub.later(item),
+    },
+    settings.scrubInterval,
+    closing.signal,
+  );
+  const seal = (item: Item, signal: AbortSignal): Promise<void> =>
+    verity.seal(item, signal).catch((thrown: unknown) => {
+      if (!signal.aborted) warn(`${item.digest} is not sealed: ${toArtifactError(thrown).message}`);
+    });
+  const scrub = createScrub(
+    { ...world, integrity, hashSlowly: slowHash.hash, seal, warn },
+    settings.scrubInterval,
+  );
+  const reader = createAdmittedReader(world.blobs);
+  const manifests = createManifests({ ...world, reader, integrity });
+  const naming = createNaming(world);
+  const trees = createTrees(world.layers, settings.maxLayerEntries);
+  const accessPolicy = await openAccessFile(settings.accessPolicy, {
+    namespaces: kube === undefined ? undefined : openNamespaces(kube),
+    note: warn,
+  });
+  const resolver = createResolver({ ...world, accessPolicy });
+  const collector = createCollector({ ...world, authority });
+  const room = createRoom({ ...world, collector }, settings);
+  const source = createLayerSource({ ...world, reader, room }, settings.maxParallelDownloads);
+  const preparation = createPreparation({ ...world, source, room, trees, integrity });
+  const admit = createAdmission({ ...world, resolver, authority });
+  const pull = createPull({ ...world, admit, manifests, preparation, naming });
+  const catalog = createCatalog({ ...world, manifests, source });
+
+  const configured = [sources, trust, accessPolicy];
+  const problems = (): readonly string[] => configured.flatMap(part => part.problems());
+  const tidy = async (): Promise<void> => {
+    problems(); // what broke or was mended is told then, though nobody mounts or asks
+    await volumes.settle();
+    await store.retire();
+    await retirement.tidy();
+    await room.relieve(closing.signal);
+  };
+  let scrubbing: Promise<void> | undefined;
+  stack.defer(async () => {
+    closing.abort();
+    await pull.stop();
+    await scrubbing;
+  });
+  const tell = (thrown: unknown): void => warn(`collection failed: ${toArtifactError(thrown).message}`);
+  if (store.reads === undefined) stack.use(startInterval(tidyEveryMs, () => void tidy().catch(tell)));
+  const adapters = stack.move();
+  const facts = (): readonly string[] => [
+    `fs-verity: ${verity.off === undefined ? 'on' : `off (${verity.off}); the cache is verified without it`}`,
+  ];
+  const status = async (): Promise<NodeStatus> => ({
+    stateDir,
+    disk: await world.disk.usage(),
+    cacheBytes: await collector.cacheBytes(),
+    problems: problems(),
+    facts: facts(),
+  });
+  return {
+    artifacts: createArtifacts({
+      ...world,
+      pull,
+      authority,
+      resolver,
+      catalog,
+      collector,
+      room,
+      hashFile,
+      integrity,
+      retirement,
+      trees,
+      manifests,
+      naming,
+      status,
+    }),
+    publishing: createPublishing({ ...world, pull, obstacle: store.obstacle }),
+    cacheBytes: collector.cacheBytes,
+    diskUsage: world.disk.usage,
+    problems,
+    facts,
+    isSealed: verity.off === undefined,
+    startScrub() {
+      if (store.reads !== undefined) return;
+      scrubbing ??= scrub.run(closing.signal);
+    },
+    obstacles: () =>
+      [mounter.problem() ?? [], store.problem() ?? [], ...configured.map(part => part.obstacles())].flat(),
+    expired: store.expired,
+    close: () => adapters.disposeAsync(),
+  };
+}
