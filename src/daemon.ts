@@ -14,7 +14,7 @@ import { openLineWriter } from './linux/line-writer.ts';
 import { recognize } from './util/same-file.ts';
 import { returnMemory } from './linux/memory.ts';
 import { version } from './util/version.ts';
-import { type House, openHouse } from './wiring.ts';
+import { type Node, openNode } from './wiring.ts';
 
 /** kubelet and systemd give a process that stops this long; what is not done then is left to the next start. */
 const stopWithinMs = 9_500;
@@ -45,27 +45,27 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
   const missing = new Set(['the cache is being opened']);
   const checks: (() => string | undefined)[] = [];
   const broken = (): readonly string[] => checks.flatMap(check => check() ?? []);
-  let house: House | undefined;
+  let node: Node | undefined;
   const reasons = (): readonly string[] =>
-    missing.size > 0 ? [...missing] : [...broken(), ...(house?.obstacles() ?? [])];
+    missing.size > 0 ? [...missing] : [...broken(), ...(node?.obstacles() ?? [])];
 
   await using stack = new AsyncDisposableStack();
   stack.use(returnMemory(returned => log.debug(returned, 'memory was given back')));
   const metrics = createMetrics(settings.driverName, {
-    cacheBytes: async () => house?.cacheBytes() ?? 0,
-    disk: async () => house?.diskUsage() ?? noDisk,
-    volumes: async () => house?.artifacts.volumes() ?? [],
-    problems: () => house?.problems() ?? [],
+    cacheBytes: async () => node?.cacheBytes() ?? 0,
+    disk: async () => node?.diskUsage() ?? noDisk,
+    volumes: async () => node?.artifacts.volumes() ?? [],
+    problems: () => node?.problems() ?? [],
     droppedLines: dropped,
-    isSealed: () => house?.isSealed ?? false,
+    isSealed: () => node?.isSealed ?? false,
   });
   if (settings.httpListen !== undefined) {
     const http = stack.use(
       await serveHttp(settings.httpListen, {
         broken,
         ready: reasons,
-        notes: () => house?.problems() ?? [],
-        facts: () => house?.facts() ?? [],
+        notes: () => node?.problems() ?? [],
+        facts: () => node?.facts() ?? [],
         metrics,
       }),
     );
@@ -76,14 +76,14 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
       `there is no ${settings.kubeletDir}, and until it is there no pod gets a volume; correct --kubelet-dir`,
     );
   }
-  house = await openHouse(settings, log, metrics).catch(refuse);
-  stack.defer(house.close);
-  const told = house.problems();
-  for (const obstacle of house.obstacles().filter(text => !told.includes(text))) log.error(obstacle);
-  checks.push(watchStateDir(settings.stateDir), house.expired);
+  node = await openNode(settings, log, metrics).catch(refuse);
+  stack.defer(node.close);
+  const told = node.problems();
+  for (const obstacle of node.obstacles().filter(text => !told.includes(text))) log.error(obstacle);
+  checks.push(watchStateDir(settings.stateDir), node.expired);
   const edge = { log, observe: metrics.operation, driverName: settings.driverName };
   let registration = (): DaemonStatus['registration'] => 'off';
-  const { artifacts } = house;
+  const { artifacts } = node;
   const status = async (): Promise<NodeStatus> => ({
     ...(await artifacts.status()),
     daemon: {
@@ -95,7 +95,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
   });
   const driver = stack.use(
     await serveCsi({
-      ...house,
+      ...node,
       artifacts: { ...artifacts, status },
       ...edge,
       endpoint: settings.endpoint,
@@ -106,7 +106,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
   );
   checks.push(driver.problem);
   missing.clear();
-  house.startScrub();
+  node.startScrub();
   if (settings.register) {
     const options = {
       ...edge,

@@ -24,7 +24,7 @@ process.exitCode = await runCli(
       process.exit(await (await import('./daemon.ts')).serve(settings));
     },
     open: async (settings, log, direct) =>
-      (await import('./wiring.ts')).openHouse(settings, log, unmeasured, direct),
+      (await import('./wiring.ts')).openNode(settings, log, unmeasured, direct),
     connect: async socket => (await import('./grpc/client/client.ts')).connectRemote(socket),
     connectNode: async socket => (await import('./grpc/client/node.ts')).connectNode(socket),
   },

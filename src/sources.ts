@@ -16,7 +16,7 @@ import { askBy } from './registry/config/transport.ts';
 import { formatRetry } from './util/retry.ts';
 
 /** Where artifacts come from: the registries, the node's configuration of them, and what is shown to them. */
-export type Sources = AsyncDisposable & {
+export type ArtifactSources = AsyncDisposable & {
   readonly registry: RegistryClient;
   readonly keychain: NodeKeychain;
   readonly expander: { expand(text: string): readonly Reference[] };
@@ -34,7 +34,7 @@ export async function openSources(
   log: Logger,
   pods: PodObjects | undefined,
   salt: string,
-): Promise<Sources> {
+): Promise<ArtifactSources> {
   await using stack = new AsyncDisposableStack();
   const note = (text: string): void => log.warn(text);
   const configuration = openConfiguration(

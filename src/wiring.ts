@@ -20,30 +20,30 @@ import { openAccessFile } from './policy/access/access-file.ts';
 import { openTrust } from './policy/signature/open.ts';
 import { readArchive } from './unpack/archive.ts';
 import { openUnpacker } from './unpack/unpacker.ts';
-import { openAccessMemory } from './volume/access/access-cache.ts';
+import { openAccessCache } from './volume/access/access-cache.ts';
 import { createArtifacts } from './volume/artifacts.ts';
 import { createAdmission } from './volume/access/admission.ts';
 import { createAdmittedReader } from './volume/access/admitted-content.ts';
-import { createAuthority, openAuthority } from './volume/access/access-check.ts';
+import { createAccessCheck, unrestrictedAccess } from './volume/access/access-check.ts';
 import { createCatalog } from './volume/catalog.ts';
 import { createCollector } from './volume/cache/collector.ts';
-import { createHolds } from './volume/cache/leases.ts';
+import { createLeases } from './volume/cache/leases.ts';
 import { createIntegrity, type Integrity } from './volume/cache/integrity.ts';
 import { inheritHolds } from './volume/cache/inheritance.ts';
-import { createLayerSource } from './volume/pull/layer-fetcher.ts';
-import { createManifests } from './volume/pull/manifest-loader.ts';
+import { createLayerFetcher } from './volume/pull/layer-fetcher.ts';
+import { createManifestLoader } from './volume/pull/manifest-loader.ts';
 import { createNaming } from './volume/pull/naming.ts';
 import { deferRemovals } from './volume/cache/owed-removals.ts';
-import { createPreparation } from './volume/pull/view-builder.ts';
+import { createViewBuilder } from './volume/pull/view-builder.ts';
 import { createPublishing } from './volume/publish.ts';
 import { createPull } from './volume/pull/pull.ts';
 import { reconcileVolumes } from './volume/cache/reconciliation.ts';
 import { restoreViews } from './volume/cache/restoration.ts';
 import { createResolver } from './volume/pull/resolver.ts';
 import { createRetirement } from './volume/cache/retirement.ts';
-import { createRoom } from './volume/cache/disk-space.ts';
+import { createDiskSpace } from './volume/cache/disk-space.ts';
 import { createScrub } from './volume/cache/scrub.ts';
-import { createSignatures } from './volume/access/signature-check.ts';
+import { createSignatureCheck } from './volume/access/signature-check.ts';
 import { createTrees } from './volume/pull/trees.ts';
 import { toArtifactError } from './util/error.ts';
 import { createKeyedMutex } from './util/mutex.ts';
@@ -54,7 +54,7 @@ import { startInterval } from './util/interval.ts';
 const tidyEveryMs = 60_000;
 
 /** The use cases of one node over its own state dir. */
-export type House = {
+export type Node = {
   readonly artifacts: Artifacts;
   readonly publishing: Publishing;
   cacheBytes(): Promise<number>;
@@ -82,12 +82,12 @@ export type House = {
  * @param direct of a command; where it only reads, nothing is reconciled either.
  * @throws ArtifactError `busy` while another process has the lock of the state directory.
  */
-export async function openHouse(
+export async function openNode(
   settings: Settings,
   log: Logger,
   meter: Meter,
   { reads, transport }: Direct = {},
-): Promise<House> {
+): Promise<Node> {
   verifyKernel();
   await using stack = new AsyncDisposableStack();
   const { stateDir, selinuxLabel } = settings;
@@ -119,7 +119,7 @@ export async function openHouse(
     ...store,
     volumes,
     pods,
-    signatures: createSignatures({ trust, registry, signatures: store.signatures }),
+    signatures: createSignatureCheck({ trust, registry, signatures: store.signatures }),
     mounter,
     registry,
     unpacker,
@@ -129,7 +129,7 @@ export async function openHouse(
     places: sources.places,
     archive: { read: readArchive },
     kubelet: openKubeletPods(settings.kubeletDir),
-    holds: createHolds(),
+    holds: createLeases(),
     viewTurns: createKeyedMutex(),
     platform: toPlatform(process.arch),
     viewsFolder: join(stateDir, 'views'),
@@ -143,10 +143,10 @@ export async function openHouse(
     log.info(reconciled, 'volumes reconciled');
   }
 
-  const authority =
+  const access =
     settings.cachedAuthorization === 'off'
-      ? openAuthority
-      : createAuthority(await openAccessMemory(world.accesses, world.salt), registry);
+      ? unrestrictedAccess
+      : createAccessCheck(await openAccessCache(world.accesses, world.salt), registry);
   const closing = new AbortController();
   const { verity } = store;
   const slowHash = stack.use(openSlowHash());
@@ -172,7 +172,7 @@ export async function openHouse(
     settings.scrubInterval,
   );
   const reader = createAdmittedReader(world.blobs);
-  const manifests = createManifests({ ...world, reader, integrity });
+  const manifests = createManifestLoader({ ...world, reader, integrity });
   const naming = createNaming(world);
   const trees = createTrees(world.layers, settings.maxLayerEntries);
   const accessPolicy = await openAccessFile(settings.accessPolicy, {
@@ -180,12 +180,12 @@ export async function openHouse(
     note: warn,
   });
   const resolver = createResolver({ ...world, accessPolicy });
-  const collector = createCollector({ ...world, authority });
-  const room = createRoom({ ...world, collector }, settings);
-  const source = createLayerSource({ ...world, reader, room }, settings.maxParallelDownloads);
-  const preparation = createPreparation({ ...world, source, room, trees, integrity });
-  const admit = createAdmission({ ...world, resolver, authority });
-  const pull = createPull({ ...world, admit, manifests, preparation, naming });
+  const collector = createCollector({ ...world, access });
+  const room = createDiskSpace({ ...world, collector }, settings);
+  const source = createLayerFetcher({ ...world, reader, room }, settings.maxParallelDownloads);
+  const viewBuilder = createViewBuilder({ ...world, source, room, trees, integrity });
+  const admit = createAdmission({ ...world, resolver, access });
+  const pull = createPull({ ...world, admit, manifests, viewBuilder, naming });
   const catalog = createCatalog({ ...world, manifests, source });
 
   const configured = [sources, trust, accessPolicy];
@@ -220,7 +220,7 @@ export async function openHouse(
     artifacts: createArtifacts({
       ...world,
       pull,
-      authority,
+      access,
       resolver,
       catalog,
       collector,

@@ -16,7 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { toSettings } from '../src/cli/command-line.ts';
-import { type House, openHouse } from '../src/wiring.ts';
+import { type Node, openNode } from '../src/wiring.ts';
 import type { PublishRequest, Selection } from '../src/ports/request.ts';
 import type { Finding } from '../src/ports/usecases.ts';
 import { damages } from './support/damages.ts';
@@ -130,8 +130,8 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
   );
   let counted = 0;
   const meter = { bytesPulled() {}, damageFound: () => void counted++, pullStarted() {}, pullEnded() {} };
-  const open = (scrubInterval = settings.scrubInterval): Promise<House> =>
-    openHouse({ ...settings, scrubInterval }, pino({ level: 'silent' }), meter);
+  const open = (scrubInterval = settings.scrubInterval): Promise<Node> =>
+    openNode({ ...settings, scrubInterval }, pino({ level: 'silent' }), meter);
   let house = await open();
   const below = (...names: readonly string[]): string => join(node.stateDir, ...names);
   const outside = join(node.path, 'outside');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { House } from '../src/wiring.ts';
+import type { Node } from '../src/wiring.ts';
 import { type Cost, costOf, longestTurn } from './support/cost.ts';
 import type { Crowd } from './support/crowded-cache.ts';
 import { openCrowdedHouse } from './support/crowded-house.ts';
@@ -31,7 +31,7 @@ async function measure(crowd: Crowd): Promise<Costs> {
 }
 
 /** The part of fsck that reads no content; it comes first. */
-async function checkRoots({ artifacts }: House): Promise<void> {
+async function checkRoots({ artifacts }: Node): Promise<void> {
   const ending = new AbortController();
   const end = (): void => ending.abort(new Error('enough'));
   await assert.rejects(

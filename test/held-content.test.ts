@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { toSettings } from '../src/cli/command-line.ts';
-import { type House, openHouse } from '../src/wiring.ts';
+import { type Node, openNode } from '../src/wiring.ts';
 import { ociIndex, ociManifest } from '../src/oci/media-type.ts';
 import { toPlatform } from '../src/oci/platform.ts';
 import { ArtifactError } from '../src/util/error.ts';
@@ -102,7 +102,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
       OCI_ARTIFACT_REGISTRIES_CONF_DIR: node.registriesConfDir,
     },
   );
-  const open = (): Promise<House> => openHouse(settings, pino({ level: 'silent' }), unmeasured);
+  const open = (): Promise<Node> => openNode(settings, pino({ level: 'silent' }), unmeasured);
   let house = await open();
   const volumes = new Map<number, { readonly tag: string; readonly digests: readonly string[] }>();
   const pins = new Map<string, readonly string[]>();

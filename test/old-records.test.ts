@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import { toSettings } from '../src/cli/command-line.ts';
-import { openHouse } from '../src/wiring.ts';
+import { openNode } from '../src/wiring.ts';
 import { fillCache } from './support/crowded-cache.ts';
 import { testNode } from './support/daemon.ts';
 
@@ -14,7 +14,7 @@ test('what an older version has left is listed with its size, also where nothing
   await using node = await testNode();
   const { stateDir, kubeletDir } = node;
   const settings = toSettings({ stateDir, kubeletDir }, {});
-  const open = (reads?: string) => openHouse(settings, pino({ level: 'silent' }), unmeasured, { reads });
+  const open = (reads?: string) => openNode(settings, pino({ level: 'silent' }), unmeasured, { reads });
   await (await open()).close();
   fillCache(stateDir, kubeletDir, { artifacts: 1, files: 2, volumes: 0 });
   const names = join(stateDir, 'names');

@@ -3,7 +3,7 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync 
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openHouse } from '../src/wiring.ts';
+import { openNode } from '../src/wiring.ts';
 import { spawnDaemon, type TestNode, testNode } from './support/daemon.ts';
 import { openFaultyRegistry } from './support/faulty-registry.ts';
 import { type Ran, runShell } from './support/shell.ts';
@@ -37,7 +37,7 @@ function run(
       OCI_ARTIFACT_CACHE_HIGH: '100', // the disk of the machine is not the test's
       OCI_ARTIFACT_CACHE_LOW: '100',
     },
-    builder: { open: (settings, log, direct) => openHouse(settings, log, unmeasured, direct) },
+    builder: { open: (settings, log, direct) => openNode(settings, log, unmeasured, direct) },
   });
 }
 

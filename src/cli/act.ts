@@ -21,7 +21,7 @@ import { type Action, type Options, tell, type Terminal } from './shell.ts';
  */
 export type Use = 'begin' | 'change' | 'read' | 'ask';
 
-/** Makes what commander calls of what a command does: opens the house, works, and closes it. */
+/** Makes what commander calls of what a command does: opens the backend, works, and closes it. */
 export type Act = (
   action: Action,
   use: (options: Options) => Use,
@@ -29,7 +29,7 @@ export type Act = (
 
 export function createAct(builder: Builder, terminal: Terminal, finish: (code: number) => void): Act {
   /** The daemon's use cases if it answers, else those of this process. */
-  async function openHouse(settings: Settings, command: Command, use: Use): Promise<Backend> {
+  async function openBackend(settings: Settings, command: Command, use: Use): Promise<Backend> {
     const options: Options = command.opts();
     const { stateDir } = settings;
     const direct = options['stateDir'] !== undefined && options['endpoint'] === undefined;
@@ -53,9 +53,9 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
     // What a daemon tells in its log is noise in a shell, unless it was asked for.
     const level = options['logLevel'] === undefined ? 'warn' : settings.logLevel;
     const log = createLog(level, isDocument(output), terminal);
-    const house = await builder.open(settings, log, { reads: readsOf(use), transport });
+    const backend = await builder.open(settings, log, { reads: readsOf(use), transport });
     if (!direct && output === 'text') tell(terminal, `${silence}; using the state directory ${stateDir}`);
-    return house;
+    return backend;
   }
 
   return (action, use) =>
@@ -66,12 +66,12 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
       const interrupted = terminal.interrupted('end');
       const late = toDeadline(options);
       const signal = late === undefined ? interrupted : AbortSignal.any([interrupted, late]);
-      const house = await openHouse(settings, command, use(options));
+      const backend = await openBackend(settings, command, use(options));
       try {
-        const shell = { house, settings, terminal, ...toOutput(options, terminal), signal };
+        const shell = { backend, settings, terminal, ...toOutput(options, terminal), signal };
         finish((await endsBy(late, action(shell, command.args, options))) ?? 0);
       } finally {
-        await house.close();
+        await backend.close();
       }
     };
 }

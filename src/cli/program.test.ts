@@ -122,10 +122,10 @@ test('version names both sides, and why one of them is not known', async () => {
   const server = createServer().listen(socket);
   await once(server, 'listening');
   try {
-    const house = { artifacts: { status: async () => nodeStatus }, publishing: {}, close: async () => {} };
+    const backend = { artifacts: { status: async () => nodeStatus }, publishing: {}, close: async () => {} };
     const around = {
       environment: { CSI_ENDPOINT: `unix://${socket}` },
-      builder: { connect: async () => house as never },
+      builder: { connect: async () => backend as never },
     };
     assert.match(
       (await runShell(['version'], around)).stdout,
@@ -159,15 +159,15 @@ test('a command works through the socket where a daemon answers, and on its own 
   await mkdir(state);
   await mkdir(other);
   const asked: string[] = [];
-  const house = { artifacts: { list: async () => [] }, publishing: {}, close: async () => {} };
+  const backend = { artifacts: { list: async () => [] }, publishing: {}, close: async () => {} };
   const builder = {
     open: async (settings: Settings) => {
       asked.push(`open ${settings.stateDir}`);
-      return house as never;
+      return backend as never;
     },
     connect: async (path: string) => {
       asked.push(`connect ${path}`);
-      return house as never;
+      return backend as never;
     },
   };
   const run = async (argv: readonly string[]): Promise<string> => {
@@ -259,8 +259,8 @@ test('a command with a flag that the daemon would not obey is refused', async ()
   await once(server, 'listening');
   try {
     const environment = { CSI_ENDPOINT: `unix://${socket}`, OCI_ARTIFACT_CACHE_HIGH: '90' };
-    const house = { artifacts: { list: async () => [] }, publishing: {}, close: async () => {} };
-    const builder = { connect: async () => house as never, open: async () => house as never };
+    const backend = { artifacts: { list: async () => [] }, publishing: {}, close: async () => {} };
+    const builder = { connect: async () => backend as never, open: async () => backend as never };
     const plain = await runShell(['ls'], { environment, builder });
     assert.equal(plain.code, 0, 'variables are for whichever works');
     const idle = await runShell(['pull', 'z', '--registries-conf', '/x', '--cache-high', '80'], {
@@ -276,7 +276,7 @@ test('a command with a flag that the daemon would not obey is refused', async ()
     const artifacts = { inspect: async () => assert.fail('it was opened') };
     const opened = await runShell(direct, {
       environment,
-      builder: { open: async () => ({ ...house, artifacts }) as never },
+      builder: { open: async () => ({ ...backend, artifacts }) as never },
     });
     assert.match(opened.stderr, /it was opened/);
     const foreign = await runShell(['ls', '--registries-conf', '/x', '--state-dir', folder.path], {
@@ -297,10 +297,10 @@ test('the daemon of the host is found in the plugins directory of kubelet', asyn
   const server = createServer().listen(socket);
   await once(server, 'listening');
   const asked: string[] = [];
-  const house = { artifacts: { list: async () => [] }, publishing: {}, close: async () => {} };
+  const backend = { artifacts: { list: async () => [] }, publishing: {}, close: async () => {} };
   const connect = async (path: string): Promise<never> => {
     asked.push(path);
-    return house as never;
+    return backend as never;
   };
   try {
     const argv = ['ls', '--kubelet-dir', folder.path, '--driver-name', 'driver.example'];
@@ -367,7 +367,7 @@ test('what the parts of this process log is a line for people, or JSON where tha
   assert.equal(lines.length, 3);
 });
 
-test('the house is closed after a command that failed', async () => {
+test('the backend is closed after a command that failed', async () => {
   let closed = 0;
   const close = async (): Promise<void> => {
     closed++;

@@ -6,10 +6,10 @@ import type { Shell } from './shell.ts';
 
 /** Pulls and shows how far it is: a bar, or lines, on stderr. Says of an interrupted pull how it goes on. */
 export async function pulling(shell: Shell, request: PullRequest): Promise<Pulled> {
-  const { house, signal } = shell;
+  const { backend, signal } = shell;
   try {
     using view = openProgress(shell.terminal.stderr, shell.output);
-    return await house.artifacts.pull(request, progress => view.update(progress), signal);
+    return await backend.artifacts.pull(request, progress => view.update(progress), signal);
   } catch (error) {
     const sequel = `what was downloaded of ${request.reference} is kept, and the same command goes on from there`;
     throw toInterruption(error, signal, sequel);

@@ -1,4 +1,4 @@
-import type { Address } from './values.ts';
+import type { ListenAddress } from './values.ts';
 
 /** What a node is told, from flags and environment. Paths are absolute, sizes in bytes, percents of the disk in use. */
 export type Settings = {
@@ -12,7 +12,7 @@ export type Settings = {
   /** Whether to serve the registration socket for kubelet. */
   readonly register: boolean;
   /** Undefined: no HTTP. */
-  readonly httpListen: Address | undefined;
+  readonly httpListen: ListenAddress | undefined;
   readonly registriesConf: string;
   readonly registriesConfDir: string;
   readonly hostsDir: string | undefined;

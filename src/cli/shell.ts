@@ -21,7 +21,7 @@ export type Terminal = {
 
 /** What a command has at hand. */
 export type Shell = {
-  readonly house: Backend;
+  readonly backend: Backend;
   readonly settings: Settings;
   readonly terminal: Terminal;
   readonly output: OutputFormat;

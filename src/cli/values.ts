@@ -6,7 +6,7 @@ import { parseSize } from '../util/size.ts';
 import { verifySocketPath } from '../util/socket-path.ts';
 
 /** Where to listen. `host` undefined: every address. */
-export type Address = { readonly host: string | undefined; readonly port: number };
+export type ListenAddress = { readonly host: string | undefined; readonly port: number };
 
 /** `unix:///absolute/path` as that path. @throws ArtifactError `invalid`; also where the kernel could not bind the path. */
 export function parseEndpoint(text: string): string {
@@ -34,7 +34,7 @@ export function parseNodeId(text: string): string {
 }
 
 /** `:9809`, `127.0.0.1:0`, `[::1]:9809`, `localhost:80`. */
-export function parseAddress(text: string): Address {
+export function parseAddress(text: string): ListenAddress {
   const { bracketed, name, port } = /^(?:\[(?<bracketed>[^\]]*)\]|(?<name>[^:[\]]*)):(?<port>\d{1,5})$/.exec(
     text,
   )?.groups ?? { port: '' };

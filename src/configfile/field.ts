@@ -45,7 +45,7 @@ export type Table = Pick<Field, 'path' | 'line' | 'refuse'> & {
 export type Path = readonly (string | number)[];
 
 /** What a value is. `refused`: nothing that can be read, and why. */
-export type View<Node> =
+export type NodeView<Node> =
   | { readonly kind: 'table'; readonly entries: readonly (readonly [key: string, node: Node])[] }
   | { readonly kind: 'list'; readonly items: readonly Node[] }
   | { readonly kind: 'scalar'; readonly value: unknown }
@@ -59,7 +59,7 @@ export type Document<Node> = {
   readonly nullIsAbsent?: true;
   /** What a table is in this format, and a list of them. */
   readonly nouns: (path: Path) => { readonly table: string; readonly tables: string };
-  readonly view: (node: Node) => View<Node>;
+  readonly view: (node: Node) => NodeView<Node>;
   /** Of the value at a path; of a key that is not there, `node` is the table. */
   readonly line: (path: Path, node: Node) => number | undefined;
 };

@@ -41,7 +41,7 @@ export type Watched<Content> = {
 export function watchFiles<Content>(watched: Watched<Content>): () => Content {
   const { what, read, problemsOf, notesOf = () => [], note } = watched;
   const { lookEveryMs = 0, now = () => performance.now() } = watched;
-  type Held = { readonly finding: Finding; readonly contents: string; readonly content: Content };
+  type Held = { readonly finding: ReadingResult; readonly contents: string; readonly content: Content };
   let held: Held | undefined;
   let lookedAt = 0;
   let told: readonly string[] = [];
@@ -74,14 +74,14 @@ export function watchFiles<Content>(watched: Watched<Content>): () => Content {
 }
 
 /** What a reading found so far. */
-export type Finding = {
+export type ReadingResult = {
   /** Equal for readings that found the same. */
   contents(): string;
   /** Whether reading again might find something else. */
   changed(): boolean;
 };
 
-export function startReading(): Reading & Finding {
+export function startReading(): Reading & ReadingResult {
   const stamps = new Map<string, string | undefined>();
   const found: unknown[] = [];
 

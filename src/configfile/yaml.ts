@@ -9,7 +9,7 @@ import {
   parseDocument,
 } from 'yaml';
 import { ArtifactError } from '../util/error.ts';
-import { type Document, type Table, toTable, type View } from './field.ts';
+import { type Document, type Table, toTable, type NodeView } from './field.ts';
 
 /** `kubernetes`: as its components read their files, which may hold secrets. */
 type Form = { readonly kind: 'plain' } | { readonly kind: 'kubernetes'; readonly file: string };
@@ -38,7 +38,7 @@ export function parseYaml(text: string, form: Form = { kind: 'plain' }): Table {
     const start = (node as Partial<Node> | null)?.range?.[0];
     return start === undefined ? undefined : lines.linePos(start).line;
   };
-  const view = ({ node, line }: Place): View<Place> => {
+  const view = ({ node, line }: Place): NodeView<Place> => {
     if (isAlias(node)) {
       if (form.kind === 'kubernetes') return view({ node: node.resolve(yaml), line });
       return { kind: 'refused', why: `cannot be an alias; ${unquoted}` };

@@ -4,11 +4,11 @@ import type { Credential } from '../oci/credential.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { canonicalHost } from './auth-key.ts';
 import type { CredentialHelpers } from './credential-helper.ts';
-import { candidates, type DockerConfig, type Origin, parseDockerConfig } from './docker-config.ts';
-import type { Source } from './credential-source.ts';
+import { candidates, type DockerConfig, type CredentialOrigin, parseDockerConfig } from './docker-config.ts';
+import type { CredentialSource } from './credential-source.ts';
 
 /** `--auth-file`: a docker config.json or containers auth.json. */
-export type AuthFile = Source & {
+export type AuthFile = CredentialSource & {
   /** What the file says now. */
   readonly current: () => Part<DockerConfig>;
 };
@@ -19,7 +19,11 @@ export function openAuthFile(
   helpers: CredentialHelpers,
   note: (text: string) => void,
 ): AuthFile {
-  const origin: Origin = { name: `the auth file ${path}`, holder: { kind: 'node' }, code: 'internal' };
+  const origin: CredentialOrigin = {
+    name: `the auth file ${path}`,
+    holder: { kind: 'node' },
+    code: 'internal',
+  };
   const parse = (text: string | undefined): DockerConfig => {
     if (text !== undefined) return parseDockerConfig(text, 'auths', origin);
     throw new ArtifactError('invalid', `${origin.name} does not exist; correct --auth-file`);

@@ -2,7 +2,7 @@ import { matchesGlob } from '../util/glob.ts';
 import { withoutHttpsPort } from '../oci/reference.ts';
 
 /** A registry's API and a repository there. */
-export type Place = { readonly host: string; readonly path: string };
+export type RegistryPath = { readonly host: string; readonly path: string };
 
 /** A key in its one spelling: `host` may have globs in its labels, `path` is empty for the whole host. */
 export type AuthKey = {

@@ -1,8 +1,14 @@
 import type { Caller } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
-import { candidates, type DockerConfig, type Origin, parseDockerConfig, toBasic } from './docker-config.ts';
-import type { Place } from './auth-key.ts';
-import type { Found, Source } from './credential-source.ts';
+import {
+  candidates,
+  type DockerConfig,
+  type CredentialOrigin,
+  parseDockerConfig,
+  toBasic,
+} from './docker-config.ts';
+import type { RegistryPath } from './auth-key.ts';
+import type { FoundCredential, CredentialSource } from './credential-source.ts';
 
 /** The keys of an image pull secret, with the form of each. */
 const forms = [
@@ -44,14 +50,17 @@ const words: Readonly<Record<NonNullable<Caller['caller']>, Words>> = {
  * The secrets of one call, nodePublishSecretRef or a command's, in their order: `.dockerconfigjson`, `.dockercfg`, then
  * `username` and `password`. Keys of other purposes are passed over.
  */
-export function toCallSources({ secrets, caller }: Pick<Caller, 'secrets' | 'caller'>): readonly Source[] {
+export function toCallSources({
+  secrets,
+  caller,
+}: Pick<Caller, 'secrets' | 'caller'>): readonly CredentialSource[] {
   const { config, login, whole } = wordsFor({ caller });
   const holder = { kind: 'secret' } as const;
-  const sources: Source[] = [];
+  const sources: CredentialSource[] = [];
   for (const [key, form] of forms) {
     const text = secrets[key];
     if (text === undefined) continue;
-    const origin: Origin = { name: config(key), holder, code: 'invalid' };
+    const origin: CredentialOrigin = { name: config(key), holder, code: 'invalid' };
     sources.push({
       name: origin.name,
       find: async place => firstOf([parseDockerConfig(text, form, origin)], place),
@@ -59,7 +68,7 @@ export function toCallSources({ secrets, caller }: Pick<Caller, 'secrets' | 'cal
   }
   const { username, password } = secrets;
   if (username === undefined && password === undefined) return sources;
-  const origin: Origin = { name: login, holder, code: 'invalid' };
+  const origin: CredentialOrigin = { name: login, holder, code: 'invalid' };
   sources.push({
     name: origin.name,
     async find({ mirrorOf }) {
@@ -87,14 +96,18 @@ export function parsePullSecret(
   for (const [key, form] of forms) {
     const text = data[key];
     if (text === undefined) continue;
-    const origin: Origin = { name: `the pull secret ${name}`, holder: { kind: 'pod' }, code: 'invalid' };
+    const origin: CredentialOrigin = {
+      name: `the pull secret ${name}`,
+      holder: { kind: 'pod' },
+      code: 'invalid',
+    };
     return parseDockerConfig(text, form, origin);
   }
   return undefined;
 }
 
 /** The credential of the most specific key; what these leave to programs is left alone. */
-export function firstOf(configs: readonly DockerConfig[], place: Place): Found {
+export function firstOf(configs: readonly DockerConfig[], place: RegistryPath): FoundCredential {
   let left: string | undefined;
   for (const candidate of candidates(configs, place)) {
     if (candidate.kind === 'credential') return candidate;

@@ -3,7 +3,7 @@ import { ArtifactError } from '../util/error.ts';
 import { parseJson } from '../util/json.ts';
 import { createMemo } from '../util/memo.ts';
 import { createKeyedSemaphore } from '../util/mutex.ts';
-import { type Candidate, type Origin, toBasic } from './docker-config.ts';
+import { type CredentialCandidate, type CredentialOrigin, toBasic } from './docker-config.ts';
 import { maxRuns, runProgram } from './helper-process.ts';
 
 /** Programs `docker-credential-<name>` on PATH, as docker login uses them. */
@@ -14,7 +14,7 @@ export type CredentialHelpers = {
    * @throws ArtifactError `unavailable` where the program fails; it names the program and quotes nothing of it.
    */
   ask(
-    program: Candidate & { readonly kind: 'program' },
+    program: CredentialCandidate & { readonly kind: 'program' },
     signal: AbortSignal,
   ): Promise<Credential | undefined>;
 };
@@ -31,7 +31,11 @@ export function openCredentialHelpers(closing: AbortSignal): CredentialHelpers {
   return {
     async ask({ name, server, field, origin }, signal) {
       const path = `docker-credential-${name}`;
-      const source: Origin = { ...origin, name: `${path}, ${field} of ${origin.name}`, code: 'unavailable' };
+      const source: CredentialOrigin = {
+        ...origin,
+        name: `${path}, ${field} of ${origin.name}`,
+        code: 'unavailable',
+      };
       const answer = await memo.recall(
         JSON.stringify([name, server, origin.name]),
         async () => {
@@ -47,7 +51,12 @@ export function openCredentialHelpers(closing: AbortSignal): CredentialHelpers {
   };
 }
 
-function toCredential(code: number, output: string, source: Origin, server: string): Credential | undefined {
+function toCredential(
+  code: number,
+  output: string,
+  source: CredentialOrigin,
+  server: string,
+): Credential | undefined {
   if (code !== 0) {
     if (output.trim() === notFound) return undefined;
     throw new ArtifactError(

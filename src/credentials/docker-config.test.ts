@@ -2,21 +2,27 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { ArtifactError } from '../util/error.ts';
-import { type Candidate, candidates, type Origin, parseDockerConfig, toBasic } from './docker-config.ts';
+import {
+  type CredentialCandidate,
+  candidates,
+  type CredentialOrigin,
+  parseDockerConfig,
+  toBasic,
+} from './docker-config.ts';
 
 const holder = { kind: 'secret' } as const;
-const origin: Origin = { name: 'the test', holder, code: 'invalid' };
+const origin: CredentialOrigin = { name: 'the test', holder, code: 'invalid' };
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const entry = (user: string) => ({ auth: base64(`${user}:pw`) });
 
-type Found = Candidate | { readonly kind: 'none' };
+type Found = CredentialCandidate | { readonly kind: 'none' };
 
 function findAll(
   config: unknown,
   host: string,
   path: string,
   form: 'auths' | 'dockercfg' = 'auths',
-): readonly Candidate[] {
+): readonly CredentialCandidate[] {
   return [...candidates([parseDockerConfig(JSON.stringify(config), form, origin)], { host, path })];
 }
 

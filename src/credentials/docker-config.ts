@@ -7,16 +7,16 @@ import {
   canonicalHost,
   isGlob,
   keyMatches,
-  type Place,
+  type RegistryPath,
   parseAuthKey,
 } from './auth-key.ts';
 
 /** Where a configuration is from, for people; whom its credentials stand for, and the code of an error in it. */
-export type Origin = { readonly name: string; readonly holder: Holder; readonly code: ErrorCode };
+export type CredentialOrigin = { readonly name: string; readonly holder: Holder; readonly code: ErrorCode };
 
 /** The credentials of a docker config.json, a containers auth.json or a Kubernetes pull secret. */
 export type DockerConfig = {
-  readonly origin: Origin;
+  readonly origin: CredentialOrigin;
   readonly entries: readonly Entry[];
   /** `credsStore`: the program that has what the entries have not. */
   readonly store: unknown;
@@ -29,18 +29,18 @@ type Entry = {
   /** `credHelpers` gives the name of a program, `auths` the credential. */
   readonly kind: 'program' | 'auth';
   readonly value: unknown;
-  readonly origin: Origin;
+  readonly origin: CredentialOrigin;
 };
 
 /** A credential that fits a place; or the program `docker-credential-<name>` that may have it under `server`. */
-export type Candidate =
+export type CredentialCandidate =
   | { readonly kind: 'credential'; readonly credential: Credential }
   | {
       readonly kind: 'program';
       readonly name: string;
       readonly server: string;
       readonly field: 'credHelpers' | 'credsStore';
-      readonly origin: Origin;
+      readonly origin: CredentialOrigin;
     };
 
 /**
@@ -49,7 +49,11 @@ export type Candidate =
  *
  * @throws ArtifactError with the origin's code; never a part of the text, which holds secrets.
  */
-export function parseDockerConfig(text: string, form: 'auths' | 'dockercfg', origin: Origin): DockerConfig {
+export function parseDockerConfig(
+  text: string,
+  form: 'auths' | 'dockercfg',
+  origin: CredentialOrigin,
+): DockerConfig {
   let parsed: unknown;
   try {
     parsed = parseJson(text);
@@ -68,7 +72,7 @@ export function parseDockerConfig(text: string, form: 'auths' | 'dockercfg', ori
 }
 
 /** Entries by their keys, as `auths` has them. */
-export function toDockerConfig(auths: JsonObject, origin: Origin): DockerConfig {
+export function toDockerConfig(auths: JsonObject, origin: CredentialOrigin): DockerConfig {
   return { origin, entries: toEntries(auths, 'auth', origin), store: '' };
 }
 
@@ -80,7 +84,10 @@ export function toDockerConfig(auths: JsonObject, origin: Origin): DockerConfig 
  * @throws ArtifactError with the origin's code when a candidate that is reached is malformed, naming its key and not
  *   its content.
  */
-export function* candidates(configs: readonly DockerConfig[], place: Place): Generator<Candidate> {
+export function* candidates(
+  configs: readonly DockerConfig[],
+  place: RegistryPath,
+): Generator<CredentialCandidate> {
   const host = canonicalHost(place.host);
   const matching = configs
     .flatMap(config => config.entries)
@@ -112,7 +119,7 @@ export function* candidates(configs: readonly DockerConfig[], place: Place): Gen
 /** What `docker login` without a host stores its credential under. */
 const hubServer = 'https://index.docker.io/v1/';
 
-function toEntries(fields: JsonObject, kind: Entry['kind'], origin: Origin): readonly Entry[] {
+function toEntries(fields: JsonObject, kind: Entry['kind'], origin: CredentialOrigin): readonly Entry[] {
   return Object.entries(fields).map(([written, value]) => ({
     key: parseAuthKey(written),
     written,
@@ -123,7 +130,7 @@ function toEntries(fields: JsonObject, kind: Entry['kind'], origin: Origin): rea
 }
 
 /** Such a name leads to no other folder, and is no option. */
-function toName(value: unknown, field: string, origin: Origin): string {
+function toName(value: unknown, field: string, origin: CredentialOrigin): string {
   if (typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value)) return value;
   throw new ArtifactError(
     origin.code,
@@ -136,7 +143,7 @@ export function toBasic(
   username: string,
   password: string,
   label: string,
-  origin: Origin,
+  origin: CredentialOrigin,
 ): Credential | undefined {
   if (username === '' && password === '') return undefined;
   if (/[\r\n\0]/.test(username + password)) {
@@ -188,7 +195,7 @@ function decode(base64: string): string | undefined {
   }
 }
 
-function toFields(value: unknown, what: string, origin: Origin): JsonObject {
+function toFields(value: unknown, what: string, origin: CredentialOrigin): JsonObject {
   if (isObject(value)) return value;
   throw new ArtifactError(
     origin.code,
@@ -196,7 +203,7 @@ function toFields(value: unknown, what: string, origin: Origin): JsonObject {
   );
 }
 
-function malformed(label: string, why: string, origin: Origin): ArtifactError {
+function malformed(label: string, why: string, origin: CredentialOrigin): ArtifactError {
   const entry = label === '' ? '' : `in its entry for ${label} `;
   return new ArtifactError(origin.code, `${origin.name} cannot be used: ${entry}${why}`);
 }

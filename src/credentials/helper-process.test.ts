@@ -7,10 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { type TemporaryFolder, temporaryFolder } from '../../test/support/temporary.ts';
 import { ArtifactError } from '../util/error.ts';
-import { type Program, runProgram } from './helper-process.ts';
+import { type HelperProgram, runProgram } from './helper-process.ts';
 
 const never = new AbortController().signal;
-const shell = (script: string, program: Partial<Program> = {}): Program => ({
+const shell = (script: string, program: Partial<HelperProgram> = {}): HelperProgram => ({
   path: '/bin/sh',
   args: ['-c', script],
   environment: {},
@@ -58,7 +58,7 @@ test('a program that reads nothing is no error', async () => {
   assert.deepEqual(await runProgram(shell('exit 0', { input }), never), { code: 0, output: '' });
 });
 
-const refused: readonly (readonly [why: string, program: Program, message: RegExp])[] = [
+const refused: readonly (readonly [why: string, program: HelperProgram, message: RegExp])[] = [
   [
     'is absent',
     shell('', { path: '/absent/S3' }),

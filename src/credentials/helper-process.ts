@@ -4,7 +4,7 @@ import process from 'node:process';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 
 /** A program that is asked for a credential. `path` without a slash is looked for on PATH; no shell is involved. */
-export type Program = {
+export type HelperProgram = {
   readonly path: string;
   readonly args: readonly string[];
   /** Over the daemon's own environment. */
@@ -27,7 +27,7 @@ const maxBytes = 1024 * 1024;
  *
  * @throws ArtifactError `unavailable` saying what went wrong with it; the signal's reason.
  */
-export async function runProgram(program: Program, signal: AbortSignal): Promise<Ended> {
+export async function runProgram(program: HelperProgram, signal: AbortSignal): Promise<Ended> {
   const { path, limitMs } = program;
   signal.throwIfAborted();
   const child = start(program);
@@ -63,7 +63,7 @@ export async function runProgram(program: Program, signal: AbortSignal): Promise
   }
 }
 
-function start({ path, args, environment }: Program): ChildProcessByStdio<Writable, Readable, null> {
+function start({ path, args, environment }: HelperProgram): ChildProcessByStdio<Writable, Readable, null> {
   try {
     return spawn(path, args, {
       env: { ...process.env, ...environment },

@@ -13,7 +13,7 @@ import { toCallSources, wordsFor } from './call-secrets.ts';
 import { openCredentialHelpers } from './credential-helper.ts';
 import { openPodSecrets } from './pod-secrets.ts';
 import { openProviders, type ProviderOptions } from './providers.ts';
-import type { Found, Source } from './credential-source.ts';
+import type { FoundCredential, CredentialSource } from './credential-source.ts';
 
 export type KeychainOptions = {
   readonly authFile?: string | undefined;
@@ -135,9 +135,9 @@ export function openKeychain(options: KeychainOptions): NodeKeychain {
 }
 
 /** Sources of one rank, and what is said where there are none. */
-type Step = { readonly sources: readonly Source[]; readonly otherwise: string };
+type Step = { readonly sources: readonly CredentialSource[]; readonly otherwise: string };
 
-function toList(source: Source | undefined): readonly Source[] {
+function toList(source: CredentialSource | undefined): readonly CredentialSource[] {
   return source === undefined ? [] : [source];
 }
 
@@ -165,7 +165,7 @@ async function find(
   return advice === undefined ? anonymous : { ...anonymous, advice };
 }
 
-function describe(found: Found, place: Endpoint, used: boolean): string {
+function describe(found: FoundCredential, place: Endpoint, used: boolean): string {
   if (found.kind === 'none') return found.why ?? `nothing for ${canonicalHost(place.host)}/${place.path}`;
   return `${used ? 'would fit, but comes later' : 'used'} (${found.credential.source})`;
 }

@@ -1,13 +1,13 @@
 import type { PodSecrets } from '../ports/kube.ts';
 import type { DockerConfig } from './docker-config.ts';
 import { firstOf, parsePullSecret } from './call-secrets.ts';
-import type { Source } from './credential-source.ts';
+import type { CredentialSource } from './credential-source.ts';
 
 /**
  * The pull secrets of the pod and of its service account. Of all of them the most specific key wins; of equal ones the
  * pod's first. It throws where the API fails: a pod is not to get by as somebody else.
  */
-export function openPodSecrets(pods: PodSecrets): Source {
+export function openPodSecrets(pods: PodSecrets): CredentialSource {
   return {
     name: "the pod's pull secrets",
     async find(place, { pod }, signal) {

@@ -14,7 +14,7 @@ import type { Caller } from '../ports/registry.ts';
 import { openProvider } from './provider.ts';
 import type { ProviderConfig, TokenAttributes } from './provider-config.ts';
 import { openProviders } from './providers.ts';
-import type { Found, Source } from './credential-source.ts';
+import type { FoundCredential, CredentialSource } from './credential-source.ts';
 
 const never = new AbortController().signal;
 const password = 'S3CRET-password';
@@ -46,7 +46,7 @@ before(async () => {
 after(() => folder[Symbol.asyncDispose]());
 
 type Plugin = {
-  readonly source: Source;
+  readonly source: CredentialSource;
   /** What it was asked so far. */
   asked(): readonly { request: Record<string, unknown>; args: string[]; env?: string }[];
 };
@@ -84,11 +84,12 @@ async function pluginOf(
 const login = (cache: string): string =>
   `{ ${cache}, auth: { [host]: { username: 'robot', password: ${JSON.stringify(password)} } } }`;
 
-function credentialOf(found: Found): Credential {
+function credentialOf(found: FoundCredential): Credential {
   if (found.kind !== 'credential') throw new Error(`nothing was found: ${found.why ?? 'no entry'}`);
   return found.credential;
 }
-const whyOf = (found: Found): string => (found.kind === 'none' ? (found.why ?? 'no entry') : found.kind);
+const whyOf = (found: FoundCredential): string =>
+  found.kind === 'none' ? (found.why ?? 'no entry') : found.kind;
 
 describe('a credential provider plugin', () => {
   test('is asked by exec as kubelet asks it, and its answer is a credential of the node', async () => {
@@ -367,7 +368,8 @@ describe('the configuration of providers', () => {
   const notes: string[] = [];
   const open = (config: string, pods?: PodSecrets) =>
     openProviders({ config, folder: folder.path }, pods, text => void notes.push(text), never);
-  const read = (config: string, pods?: PodSecrets): readonly Source[] => valueOf(open(config, pods)());
+  const read = (config: string, pods?: PodSecrets): readonly CredentialSource[] =>
+    valueOf(open(config, pods)());
   const pods: PodSecrets = { pullSecrets: async () => [], annotations: async () => ({}) };
 
   before(async () => {

@@ -4,7 +4,7 @@ import type { Endpoint } from '../oci/endpoint.ts';
 import type { PodSecrets } from '../ports/kube.ts';
 import type { Caller } from '../ports/registry.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { type Answer, createMemo } from '../util/memo.ts';
+import { type MemoAnswer, createMemo } from '../util/memo.ts';
 import { createSemaphore } from '../util/mutex.ts';
 import { canonicalHost, imageMatches } from './auth-key.ts';
 import { candidates, type DockerConfig, toDockerConfig } from './docker-config.ts';
@@ -12,7 +12,7 @@ import { maxRuns, runProgram } from './helper-process.ts';
 import type { ProviderConfig, TokenAttributes } from './provider-config.ts';
 import { formatProviderRequest, parseProviderResponse, type ProviderResponse } from './provider-message.ts';
 import { findToken } from './service-account.ts';
-import type { Found, Source } from './credential-source.ts';
+import type { FoundCredential, CredentialSource } from './credential-source.ts';
 
 /** Whom a provider is asked for: all pods alike, or a service account by its token. */
 type Account =
@@ -40,7 +40,7 @@ export function openProvider(
   folder: string,
   pods: PodSecrets | undefined,
   closing: AbortSignal,
-): Source {
+): CredentialSource {
   const { name, apiVersion, args, environment, matchImages, tokenAttributes } = config;
   const label = `credential provider ${name}`;
   const memo = createMemo<DockerConfig>();
@@ -50,7 +50,7 @@ export function openProvider(
     image: string,
     account: Exclude<Account, { kind: 'none' }>,
     keys: Keys,
-  ): Promise<Answer<DockerConfig>> => {
+  ): Promise<MemoAnswer<DockerConfig>> => {
     using _run = await runs.acquire(closing);
     // The answer to another may have come meanwhile, and hold for this one too.
     const known = memo.find(keys.Registry) ?? memo.find(keys.Global);
@@ -73,7 +73,7 @@ export function openProvider(
     };
   };
 
-  const find = async (place: Endpoint, caller: Caller, signal: AbortSignal): Promise<Found> => {
+  const find = async (place: Endpoint, caller: Caller, signal: AbortSignal): Promise<FoundCredential> => {
     const host = canonicalHost(place.host);
     if (!matchImages.some(pattern => imageMatches(pattern, host, place.path))) return { kind: 'none' };
     const account =

@@ -5,7 +5,7 @@ import type { PodSecrets } from '../ports/kube.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openProvider } from './provider.ts';
 import { type ProviderConfig, parseProviderConfig } from './provider-config.ts';
-import type { Source } from './credential-source.ts';
+import type { CredentialSource } from './credential-source.ts';
 
 export type ProviderOptions = {
   /** A CredentialProviderConfig, or a folder of them: *.json, *.yaml and *.yml in the order of their names. */
@@ -26,8 +26,8 @@ export function openProviders(
   pods: PodSecrets | undefined,
   note: (text: string) => void,
   closing: AbortSignal,
-): () => Part<readonly Source[]> {
-  const read = (reading: Reading): readonly Source[] => {
+): () => Part<readonly CredentialSource[]> {
+  const read = (reading: Reading): readonly CredentialSource[] => {
     const all = readTexts(config, reading).flatMap(({ path, text }) => parseProviderConfig(text, path));
     const twice = all.find(({ name }, index) => all.findIndex(other => other.name === name) !== index);
     if (twice !== undefined) {
@@ -39,7 +39,7 @@ export function openProviders(
     }
     return all.map(provider => openProvider(provider, folder, pods, closing));
   };
-  return watchFiles<Part<readonly Source[]>>({
+  return watchFiles<Part<readonly CredentialSource[]>>({
     what: `the credential provider configuration ${config}`,
     read: (reading, before) => readPart(() => read(reading), before),
     problemsOf,

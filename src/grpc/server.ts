@@ -11,7 +11,7 @@ import { identityHandlers } from './csi/identity.ts';
 import { boundIntake, type IntakeBounds } from './edge/intake.ts';
 import { nodeHandlers } from './csi/node.ts';
 import { reflectionServices } from './edge/reflection.ts';
-import { bindSocket, type Place } from './edge/socket.ts';
+import { bindSocket, type BoundSocket } from './edge/socket.ts';
 import type { Edge, Observe } from './edge/unary.ts';
 
 export type CsiOptions = {
@@ -30,7 +30,7 @@ export type CsiOptions = {
 };
 
 /** A server at work. `stop` may be called again; it takes seven seconds at most. */
-export type Serving = AsyncDisposable & { stop(): Promise<void> } & Pick<Place, 'problem'>;
+export type Serving = AsyncDisposable & { stop(): Promise<void> } & Pick<BoundSocket, 'problem'>;
 
 const MiB = 1024 * 1024;
 

@@ -4,10 +4,10 @@ import { errnoOf } from '../util/error.ts';
 import { check, libc, pathOf, systemError } from './libc.ts';
 
 /** Folders by descriptor: a path is walked once, and what follows cannot be moved elsewhere by a rename or a symlink. */
-export type Folder = Disposable & { readonly fd: number };
+export type OpenDirectory = Disposable & { readonly fd: number };
 
 /** What statx(2) tells of an open folder. */
-export type FolderStatus = {
+export type DirectoryStatus = {
   /** Of the file system, `major:minor`; with the inode it tells whether two descriptors show one folder. */
   readonly device: string;
   readonly inode: bigint;
@@ -54,12 +54,12 @@ const unlinkat: KoffiFunc<(parent: number, name: string, flags: number) => numbe
 );
 
 /** Opens a folder for use as a place only (O_PATH). Symlinks are followed. */
-export function openFolder(path: string): Folder {
+export function openFolder(path: string): OpenDirectory {
   return toFolder(openSync(path, O_PATH | constants.O_DIRECTORY));
 }
 
 /** As openFolder; undefined if nothing is there. */
-export function openIfThere(path: string): Folder | undefined {
+export function openIfThere(path: string): OpenDirectory | undefined {
   try {
     return openFolder(path);
   } catch (error) {
@@ -79,7 +79,7 @@ const beneath = BigUint64Array.of(
  * Opens a folder below another one; the path is relative, and no symlink in it is followed (openat2(2)).
  * @throws ELOOP for a symlink anywhere in the path, EXDEV for a path that leads out, ENOENT, ENOTDIR.
  */
-export function openBeneath(parent: Folder, path: string): Folder {
+export function openBeneath(parent: OpenDirectory, path: string): OpenDirectory {
   const fd = openat2(SYS_openat2, parent.fd, path, beneath, beneath.byteLength);
   return toFolder(check(fd, 'openat2', path));
 }
@@ -95,19 +95,19 @@ const within = BigUint64Array.of(
  * Opens what is below a folder, of whatever kind, for use as a place only: a device is not touched, a FIFO waits for nobody.
  * @throws EXDEV for a path or a symlink that leads out, ENOENT, ENOTDIR, ELOOP.
  */
-export function openWithin(parent: Folder, path: string): Folder {
+export function openWithin(parent: OpenDirectory, path: string): OpenDirectory {
   const fd = openat2(SYS_openat2, parent.fd, path, within, within.byteLength);
   return toFolder(check(fd, 'openat2', path));
 }
 
-function toFolder(fd: number): Folder {
+function toFolder(fd: number): OpenDirectory {
   return { fd, [Symbol.dispose]: () => closeSync(fd) };
 }
 
 const status = Buffer.alloc(256);
 
 /** Does not ask the server of a remote file system, so it cannot hang. */
-export function statFolder(folder: Folder): FolderStatus {
+export function statFolder(folder: OpenDirectory): DirectoryStatus {
   const flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC;
   const mask = STATX_NLINK | STATX_INO | STATX_MNT_ID;
   check(statx(SYS_statx, folder.fd, '', flags, mask, status), 'statx', folder.fd);
@@ -126,13 +126,13 @@ const fileSystem = new BigUint64Array(15);
  * Whether nothing can be written through this mount, or to its file system at all.
  * @throws ENOTCONN where it is a FUSE file system whose server is gone; waits for a server that does not answer.
  */
-export function isReadOnly(folder: Folder): boolean {
+export function isReadOnly(folder: OpenDirectory): boolean {
   check(fstatfs(folder.fd, fileSystem), 'fstatfs', folder.fd);
   return ((fileSystem[10] ?? 0n) & ST_RDONLY) !== 0n;
 }
 
 /** Makes a folder; false if the name is taken. */
-export function makeFolder(parent: Folder, name: string, mode: number): boolean {
+export function makeFolder(parent: OpenDirectory, name: string, mode: number): boolean {
   if (mkdirat(parent.fd, name, mode) === 0) return true;
   const errno = koffi.errno();
   if (errno === EEXIST) return false;
@@ -140,6 +140,6 @@ export function makeFolder(parent: Folder, name: string, mode: number): boolean 
 }
 
 /** Removes an empty folder, never anything else. @throws ENOENT, ENOTEMPTY, ENOTDIR (also for a symlink), EBUSY for a mount point. */
-export function removeFolder(parent: Folder, name: string): void {
+export function removeFolder(parent: OpenDirectory, name: string): void {
   check(unlinkat(parent.fd, name, AT_REMOVEDIR), 'rmdir', name);
 }

@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import koffi, { type KoffiFunc } from 'koffi';
 import { check, libc, pathOf, systemError } from './libc.ts';
-import type { Folder } from './folder.ts';
+import type { OpenDirectory } from './folder.ts';
 
 /** Mounts by descriptor. The numbers of these system calls are the same on every architecture. */
 
@@ -70,7 +70,7 @@ export function restrictMount(mount: DetachedMount, restrictions: bigint): void 
 }
 
 /** Attaches a mount to a folder by its one name; a symlink of that name is not followed (move_mount(2)). */
-export function attachMount(mount: DetachedMount, parent: Folder, name: string): void {
+export function attachMount(mount: DetachedMount, parent: OpenDirectory, name: string): void {
   check(
     moveMount(SYS_move_mount, mount.fd, '', parent.fd, name, MOVE_MOUNT_F_EMPTY_PATH),
     'move_mount',
@@ -82,7 +82,7 @@ export function attachMount(mount: DetachedMount, parent: Folder, name: string):
  * Detaches the topmost mount at a folder by its one name, at once, even while it is in use; false if nothing is mounted
  * there. A symlink is not followed (umount2(2)).
  */
-export function detachMount(parent: Folder, name: string): boolean {
+export function detachMount(parent: OpenDirectory, name: string): boolean {
   const path = `/proc/self/fd/${parent.fd}/${name}`;
   if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) === 0) return true;
   const errno = koffi.errno();

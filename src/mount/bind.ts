@@ -2,7 +2,7 @@ import type { MountFlag } from '../ports/request.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { makeFolder, removeFolder } from '../linux/folder.ts';
 import { attachMount, cloneMount, detachMount, restriction, restrictMount } from '../linux/mount.ts';
-import { openTarget, type Place } from './target.ts';
+import { openTarget, type TargetHandle } from './target.ts';
 import { firstEntry, inspect } from './inspection.ts';
 
 /**
@@ -10,7 +10,7 @@ import { firstEntry, inspect } from './inspection.ts';
  * nor in a mount namespace that shares the place: a mount that is made first and remounted read-only afterwards stays
  * writable there, since a remount does not propagate.
  */
-export async function bind(view: string, place: Place, flags: readonly MountFlag[]): Promise<void> {
+export async function bind(view: string, place: TargetHandle, flags: readonly MountFlag[]): Promise<void> {
   using clone = cloneMount(view);
   restrictMount(clone, toRestrictions(flags));
   const made = makeFolder(place.parent, place.name, 0o750);
@@ -28,7 +28,7 @@ export async function bind(view: string, place: Place, flags: readonly MountFlag
  * that is not empty. On a read-only disk the folder stays, and that is success: nothing is mounted any more, which is what
  * matters to the pod, and whoever made the folders around it cannot remove them either, and comes back.
  */
-export function unbind(place: Place, keepsFolder: boolean): void {
+export function unbind(place: TargetHandle, keepsFolder: boolean): void {
   while (detachMount(place.parent, place.name));
   if (keepsFolder) return;
   try {
@@ -54,7 +54,7 @@ function toRestrictions(flags: readonly MountFlag[]): bigint {
   return bits;
 }
 
-async function verifyEmpty(place: Place): Promise<void> {
+async function verifyEmpty(place: TargetHandle): Promise<void> {
   const state = await inspect(place, undefined);
   switch (state.kind) {
     case 'absent':

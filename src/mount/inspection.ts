@@ -3,15 +3,15 @@ import { statfs } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import type { TargetState } from '../ports/mounter.ts';
 import { errnoOf } from '../util/error.ts';
-import { type Folder, isReadOnly, openFolder, openIfThere, statFolder } from '../linux/folder.ts';
-import { openTarget, type Place } from './target.ts';
+import { type OpenDirectory, isReadOnly, openFolder, openIfThere, statFolder } from '../linux/folder.ts';
+import { openTarget, type TargetHandle } from './target.ts';
 
 /**
  * What is at a place, found without mountinfo, whose reading takes milliseconds on a busy node. Of stacked mounts it is
  * the topmost. A removed view is a folder with no links. A file system that is not the view's is first asked in a
  * thread, as its server may be gone, or silent for ever.
  */
-export async function inspect(place: Place, view: string | undefined): Promise<TargetState> {
+export async function inspect(place: TargetHandle, view: string | undefined): Promise<TargetState> {
   using target = openTarget(place);
   if (target === undefined) return { kind: 'absent' };
   const { isMountRoot, links, device } = statFolder(target);
@@ -36,14 +36,14 @@ const patienceMs = 1_000;
 /** By device. A question that is not answered keeps one of Node's four threads: nobody is asked twice at a time. */
 const asked = new Map<string, Promise<'there' | 'gone'>>();
 
-async function askServer(target: Folder, device: string): Promise<'there' | 'gone' | 'silent'> {
+async function askServer(target: OpenDirectory, device: string): Promise<'there' | 'gone' | 'silent'> {
   const answer = asked.get(device) ?? ask(target);
   asked.set(device, answer);
   const silence = setTimeout(patienceMs, 'silent' as const, { ref: false });
   return Promise.race([answer.finally(() => asked.delete(device)), silence]);
 }
 
-async function ask(target: Folder): Promise<'there' | 'gone'> {
+async function ask(target: OpenDirectory): Promise<'there' | 'gone'> {
   using own = openFolder(`/proc/self/fd/${target.fd}`);
   try {
     await statfs(`/proc/self/fd/${own.fd}`);
@@ -55,12 +55,12 @@ async function ask(target: Folder): Promise<'there' | 'gone'> {
 }
 
 /** A name in an open folder, or undefined if it is empty. */
-export function firstEntry(folder: Folder): string | undefined {
+export function firstEntry(folder: OpenDirectory): string | undefined {
   using entries = opendirSync(`/proc/self/fd/${folder.fd}`);
   return entries.readSync()?.name;
 }
 
-function shows(target: Folder, view: string): boolean {
+function shows(target: OpenDirectory, view: string): boolean {
   using folder = openIfThere(view);
   if (folder === undefined) return false;
   const [shown, wanted] = [statFolder(target), statFolder(folder)];

@@ -2,10 +2,10 @@ import { posix } from 'node:path';
 import type { Mounter, Target } from '../ports/mounter.ts';
 import { ArtifactError } from '../util/error.ts';
 import { pathOf } from '../linux/libc.ts';
-import { type Folder, openFolder, openIfThere } from '../linux/folder.ts';
+import { type OpenDirectory, openFolder, openIfThere } from '../linux/folder.ts';
 import { bind, unbind } from './bind.ts';
 import { toMountError } from './error.ts';
-import { openPlace, type Place } from './target.ts';
+import { openHandle, type TargetHandle } from './target.ts';
 import { hasOwnNamespace, openPropagation } from './propagation.ts';
 import { scan } from './scan.ts';
 import { inspect } from './inspection.ts';
@@ -34,12 +34,12 @@ export function openMounter(options: {
   const propagation = openPropagation();
   const top = openFolder('/');
 
-  const isSeen = (folder: Folder): boolean => !isApart || propagation.isShared(folder);
+  const isSeen = (folder: OpenDirectory): boolean => !isApart || propagation.isShared(folder);
 
-  function locate({ path, anywhere }: Target): Place | undefined {
-    if (anywhere) return openPlace(path, '/', top);
+  function locate({ path, anywhere }: Target): TargetHandle | undefined {
+    if (anywhere) return openHandle(path, '/', top);
     using kubelet = openIfThere(kubeletDir);
-    if (kubelet !== undefined) return openPlace(path, kubeletDir, kubelet);
+    if (kubelet !== undefined) return openHandle(path, kubeletDir, kubelet);
     throw new ArtifactError(
       'invalid',
       `kubelet's directory ${kubeletDir}, in which ${path} should be, does not exist; if kubelet uses another one, set --kubelet-dir`,
@@ -59,7 +59,7 @@ export function openMounter(options: {
   }
 
   /** Below the kubelet folder a path is spelled as kubelet does, which may be by way of a symlink. */
-  function spell(mountPoint: string, kubelet: Folder): string {
+  function spell(mountPoint: string, kubelet: OpenDirectory): string {
     const real = `${pathOf(kubelet.fd)}/`;
     return mountPoint.startsWith(real) ? posix.join(kubeletDir, mountPoint.slice(real.length)) : mountPoint;
   }

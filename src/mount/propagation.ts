@@ -1,5 +1,5 @@
 import { readFileSync, readlinkSync } from 'node:fs';
-import { type Folder, statFolder } from '../linux/folder.ts';
+import { type OpenDirectory, statFolder } from '../linux/folder.ts';
 import { parseMountinfo } from './mountinfo.ts';
 
 /** The pid namespace of the machine itself (PROC_PID_INIT_INO). */
@@ -26,7 +26,7 @@ function namespaceOf(pid: string, kind: 'mnt' | 'pid'): string | undefined {
 }
 
 /** Whether what is mounted in a folder reaches other namespaces. */
-export type Propagation = { isShared(folder: Folder): boolean };
+export type Propagation = { isShared(folder: OpenDirectory): boolean };
 
 /** By mountinfo, which takes milliseconds on a busy node: so a mount that was found shared is not looked for again. */
 export function openPropagation(): Propagation {

@@ -1,12 +1,12 @@
 import { posix } from 'node:path';
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { type Folder, openBeneath } from '../linux/folder.ts';
+import { type OpenDirectory, openBeneath } from '../linux/folder.ts';
 import { shorten } from '../util/printable.ts';
 
 /** A target as an open folder and one name in it, so that nothing done there can be led elsewhere. */
-export type Place = Disposable & {
+export type TargetHandle = Disposable & {
   readonly path: string;
-  readonly parent: Folder;
+  readonly parent: OpenDirectory;
   readonly name: string;
 };
 
@@ -49,7 +49,11 @@ export function parseBelow(path: string, start: string): string {
  * Walks to the folder that holds a target; undefined if there is none.
  * @throws `invalid` as parseBelow does, and for a symlink in the path.
  */
-export function openPlace(path: string, start: string, startFolder: Folder): Place | undefined {
+export function openHandle(
+  path: string,
+  start: string,
+  startFolder: OpenDirectory,
+): TargetHandle | undefined {
   const below = parseBelow(path, start);
   const parent = open(startFolder, posix.dirname(below), posix.dirname(path));
   return (
@@ -58,11 +62,11 @@ export function openPlace(path: string, start: string, startFolder: Folder): Pla
 }
 
 /** Opens the target, or what is mounted on it; undefined if there is none. @throws `invalid` for a symlink or a file. */
-export function openTarget(place: Place): Folder | undefined {
+export function openTarget(place: TargetHandle): OpenDirectory | undefined {
   return open(place.parent, place.name, place.path);
 }
 
-function open(from: Folder, path: string, whole: string): Folder | undefined {
+function open(from: OpenDirectory, path: string, whole: string): OpenDirectory | undefined {
   try {
     return openBeneath(from, path);
   } catch (error) {

@@ -3,28 +3,28 @@ import type { Keyring } from '../oci/credential.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Registry } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
-import { openBulk } from './download/connection-pool.ts';
-import { deliver } from './mirrors/blob-failover.ts';
-import { openDetour } from './download/fallback.ts';
+import { openConnectionPool } from './download/connection-pool.ts';
+import { fetchFromAny } from './mirrors/blob-failover.ts';
+import { openFallback } from './download/fallback.ts';
 import { openExchange } from './api/exchange.ts';
 import { fenceIn } from './http/address-fence.ts';
 import { anyRate, type LeastRate, type Send } from './http/request.ts';
-import { openLines } from './download/worker-transport.ts';
+import { openWorkerTransports } from './download/worker-transport.ts';
 import { type Asked, fetchManifest, resolve } from './api/manifest.ts';
 import { cancelled } from './http/connection-error.ts';
-import { type Clock, type OnRetry, openPatience, type Patience, retry } from './http/retry.ts';
+import { type Clock, type OnRetry, openRetryPolicy, type RetryPolicy, retry } from './http/retry.ts';
 import { obeyPauses } from './mirrors/pauses.ts';
-import { openPool } from './http/undici-transport.ts';
+import { openUndiciTransport } from './http/undici-transport.ts';
 import { noProxies, type Proxies } from './http/proxies.ts';
-import { isPresent } from './api/exists.ts';
+import { exists } from './api/exists.ts';
 import { listReferrers } from './api/referrers.ts';
 import type { OnRequest } from './http/request-report.ts';
 import type { Route } from './config/route.ts';
-import { openSeats } from './download/worker-pool.ts';
-import { type OnRest, openStandings } from './mirrors/mirror-health.ts';
+import { openWorkerPool } from './download/worker-pool.ts';
+import { type OnRest, openMirrorHealth } from './mirrors/mirror-health.ts';
 import { openTls } from './http/tls.ts';
-import { joinTrust, plainTrust, type Trust } from './http/tls-trust.ts';
-import { type Journey, walk } from './mirrors/failover.ts';
+import { joinTrust, plainTrust, type TlsTrust } from './http/tls-trust.ts';
+import { type FailoverRequest, failover } from './mirrors/failover.ts';
 
 export type RegistryOptions = {
   /** Where a repository is asked for. What it throws is thrown on. */
@@ -32,7 +32,7 @@ export type RegistryOptions = {
   /** Whether the node's configuration names a host[:port]: servers may redirect there, wherever it is. None unless told. */
   readonly isNamed?: (host: string) => boolean;
   /** What every server may prove itself by, beside the system's certificates: those alone unless told. What it throws is thrown on. */
-  readonly trust?: () => Trust;
+  readonly trust?: () => TlsTrust;
   /** None unless told. */
   readonly proxies?: Proxies;
   readonly onRetry?: OnRetry;
@@ -75,11 +75,11 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     clock = clockOfNode,
   } = options;
   const tls = openTls();
-  const pool = openPool({ tls, proxies, trust, stallMs, leastRate });
-  const detour = openDetour(pool.send);
-  const bulk = openBulk(tls, stallMs, leastRate);
-  const seats = openSeats({ stallMs, leastRate });
-  const lines = openLines(seats, detour(bulk.send), detour);
+  const pool = openUndiciTransport({ tls, proxies, trust, stallMs, leastRate });
+  const fallback = openFallback(pool.send);
+  const connections = openConnectionPool(tls, stallMs, leastRate);
+  const workers = openWorkerPool({ stallMs, leastRate });
+  const transports = openWorkerTransports(workers, fallback(connections.send), fallback);
   const send: Send = async (hop, accept, signal) => {
     const isPlain = hop.url.protocol === 'http:';
     const request = isPlain ? hop : { ...hop, trust: joinTrust(hop.trust, trust()) };
@@ -94,36 +94,40 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     onRetry,
   );
 
-  const standings = openStandings(clock, onRest);
+  const health = openMirrorHealth(clock, onRest);
 
   function plan(
     reference: Reference,
     question: 'name' | 'content',
     keyring: Keyring,
     version: string,
-  ): Journey {
+  ): FailoverRequest {
     const subject = `${reference.registry}/${reference.path}${version}`;
     return { route: route(reference, question), subject, keyring, tried: [] };
   }
 
-  function startPatience({ subject, keyring: { waiting } }: Journey): Patience {
+  function startPatience({ subject, keyring: { waiting } }: FailoverRequest): RetryPolicy {
     const tell: OnRetry = retry => {
       onRetry(retry);
       waiting?.tell(retry);
     };
-    return openPatience(subject, clock, tell, waiting?.hasty);
+    return openRetryPolicy(subject, clock, tell, waiting?.hasty);
   }
 
   /** One small question, whose answer is whole or none: once to each mirror, with patience to the registry. */
-  function ask<T>(journey: Journey, question: (asked: Asked) => Promise<T>, signal: AbortSignal): Promise<T> {
+  function ask<T>(
+    journey: FailoverRequest,
+    question: (asked: Asked) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
     const patience = startPatience(journey);
-    return walk(
+    return failover(
       journey,
-      standings,
+      health,
       async (asked, isLast) => {
         if (isLast) return await retry(() => question(asked), patience, signal);
         const answer = await question(asked);
-        standings.good(asked.place);
+        health.good(asked.place);
         return answer;
       },
       signal,
@@ -157,7 +161,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     },
     async has(reference, content, keyring, signal) {
       const journey = plan(reference, 'content', keyring, `@${content.descriptor.digest}`);
-      return await ask(atRegistry(journey), asked => isPresent(exchange, asked, content, signal), signal);
+      return await ask(atRegistry(journey), asked => exists(exchange, asked, content, signal), signal);
     },
     async referrers(reference, digest, artifactType, keyring, signal) {
       const journey = plan(reference, 'content', keyring, `@${digest}`);
@@ -171,13 +175,13 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     },
     async blob(reference, descriptor, sink, keyring, signal) {
       const journey = plan(reference, 'content', keyring, `@${descriptor.digest}`);
-      await using line = lines.open(sink.file, descriptor.size);
+      await using line = transports.open(sink.file, descriptor.size);
       const transfer = { descriptor, sink, line };
-      return await deliver(exchange, journey, transfer, standings, () => startPatience(journey), signal);
+      return await fetchFromAny(exchange, journey, transfer, health, () => startPatience(journey), signal);
     },
     async [Symbol.asyncDispose]() {
-      await seats[Symbol.asyncDispose]();
-      bulk[Symbol.dispose]();
+      await workers[Symbol.asyncDispose]();
+      connections[Symbol.dispose]();
       await pool[Symbol.asyncDispose]();
     },
   };
@@ -187,7 +191,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
  * Without mirrors: what they have is no word of the registry on who may have it. A hosts.toml may name the registry
  * itself among its hosts, with certificates that its server lacks.
  */
-function atRegistry(journey: Journey): Journey {
+function atRegistry(journey: FailoverRequest): FailoverRequest {
   const { mirrors, last } = journey.route;
   return { ...journey, route: { mirrors: mirrors.filter(({ mirrorOf }) => mirrorOf === undefined), last } };
 }

@@ -5,13 +5,13 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { temporaryFolder } from '../../test/support/temporary.ts';
 import { type Digest, toDigest } from '../oci/digest.ts';
-import type { Attributes } from '../tree/toc.ts';
+import type { EntryAttributes } from '../tree/toc.ts';
 import type { DirectoryNode, FileNode } from '../tree/tree.ts';
 import type { VolumeRecord } from '../ports/records.ts';
 import { openStore, type Store } from './store.ts';
 
 const never = new AbortController().signal;
-const attributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0n };
+const attributes: EntryAttributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0n };
 const layer = 'layer 0';
 
 function digestOf(bytes: Uint8Array): Digest {

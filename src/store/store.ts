@@ -10,7 +10,7 @@ import { type EvidenceStore, type FilesOf, openEvidence } from './integrity/evid
 import { attempt } from './files/failure.ts';
 import { type GroundOptions, openGround } from './ground.ts';
 import { type LayerSizeStore, openLayerSizes } from './layers/layer-sizes.ts';
-import { openLanding } from './blobs/group-commit.ts';
+import { openGroupCommit } from './blobs/group-commit.ts';
 import { type LayerStore, openLayers } from './layers/layers.ts';
 import { openNames } from './records/names.ts';
 import { openPins, type PinStore } from './records/pins.ts';
@@ -21,7 +21,7 @@ import { openSignatures } from './records/signatures.ts';
 import { findAbsence, findWriteProblem } from './state-dir.ts';
 import { openVerity, type Verity } from './integrity/verity.ts';
 import { openViews, type ViewStore } from './views/views.ts';
-import type { Sources } from './views/view-tree.ts';
+import type { ViewContents } from './views/view-tree.ts';
 import { openVolumes } from './records/volumes.ts';
 
 /**
@@ -86,9 +86,9 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
         : { count: 1, files: [[blobFolders.above(digest).path, hexOf(digest)]] };
     const evidence = opened.use(openEvidence(journal, filesOf));
     const verity = await openVerity(scratch, evidence, filesOf);
-    const blobs = openBlobs(blobFolders, await folder('ingest'), openLanding(scratch), evidence);
+    const blobs = openBlobs(blobFolders, await folder('ingest'), openGroupCommit(scratch), evidence);
     const layers: LayerStore = opened.use(openLayers(layerFolders, scratch, evidence));
-    const sources: Sources = {
+    const sources: ViewContents = {
       path({ source, body }) {
         return source.kind === 'blob' ? blobs.path(source.digest) : layers.bodyPath(source.digest, body);
       },

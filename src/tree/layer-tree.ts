@@ -7,7 +7,7 @@ import { rootNumber } from './name-table.ts';
 import { nameLength, quoteName } from '../util/name.ts';
 import type { Leaf } from './node-table.ts';
 import { sizeOfNames, type TocEntry } from './toc.ts';
-import type { DirectoryNode, Source } from './tree.ts';
+import type { DirectoryNode, LayerContent } from './tree.ts';
 import { parseFilePath, parseTreePath } from '../oci/tree-path.ts';
 import { createTreeBudget, maxNameBytes, spendNode, type TreeBudget } from './budget.ts';
 
@@ -76,7 +76,7 @@ export function createTreeBuilder(
           label,
           'takes the artifact past the directories that the names of all its layers may need',
         );
-      const source: Source = { kind: 'blob', digest };
+      const source: LayerContent = { kind: 'blob', digest };
       const directory = merge.enter(rootNumber, parts, parts.length - 1);
       merge.place(directory, parts.at(-1) ?? '', { kind: 'file', source, body: 0, size, layer: label });
     },
@@ -84,7 +84,7 @@ export function createTreeBuilder(
     openTar(digest, label, at = []) {
       merge.begin(label);
       const base = merge.enter(rootNumber, at);
-      const source: Source = { kind: 'bodies', digest };
+      const source: LayerContent = { kind: 'bodies', digest };
       const leftOut = createFew();
 
       /** Notes what a whiteout hides; false for other names of AUFS, which mean nothing here. */
@@ -146,7 +146,7 @@ export function createTreeBuilder(
 
 function toLeaf(
   entry: Exclude<TocEntry, { kind: 'directory' | 'link' }>,
-  source: Source,
+  source: LayerContent,
   layer: string,
 ): Leaf {
   switch (entry.kind) {

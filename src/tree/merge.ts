@@ -4,7 +4,7 @@ import type { Few } from './few.ts';
 import { nameLength, quoteName } from '../util/name.ts';
 import { createNameTable, maxName, rootNumber } from './name-table.ts';
 import { createNodeTable, isSameLeaf, type Kind, type Leaf } from './node-table.ts';
-import type { Attributes } from './toc.ts';
+import type { EntryAttributes } from './toc.ts';
 import { plainAttributes, type DirectoryNode, type TreeNode } from './tree.ts';
 import { spendNode, type TreeBudget } from './budget.ts';
 import { maxLinks, spendStep } from './walk.ts';
@@ -36,7 +36,7 @@ export type Merge = {
   place(directory: NodeNumber, name: string, what: Leaf | NodeNumber): void;
   /** The directory of that name, which replaces what is none. */
   makeDirectory(directory: NodeNumber, name: string): NodeNumber;
-  describe(directory: NodeNumber, attributes: Attributes): void;
+  describe(directory: NodeNumber, attributes: EntryAttributes): void;
   /** Hides what lower layers have under a name. */
   hide(directory: NodeNumber, name: string): void;
   /** Hides all that lower layers have in a directory. */

@@ -1,6 +1,6 @@
 import { createArena, createColumns, maxRecord, offsetIn } from './columns.ts';
 import { decodeName, encodeName } from '../util/name.ts';
-import type { Attributes, Xattrs } from './toc.ts';
+import type { EntryAttributes, Xattrs } from './toc.ts';
 import type { FileNode, SymlinkNode } from './tree.ts';
 
 /** A device, FIFO or socket: it takes the place of what was there, and is shown to nobody. */
@@ -16,12 +16,12 @@ export type NodeTable = {
   putLeaf(number: number, leaf: Leaf): void;
   /** A leaf under another name. */
   copyLeaf(from: number, to: number): void;
-  putDirectory(number: number, attributes: Attributes, layer: string): void;
+  putDirectory(number: number, attributes: EntryAttributes, layer: string): void;
   leafOf(number: number): Leaf;
   /** Of a symlink. */
   targetOf(number: number): string;
   /** Of a directory or symlink. */
-  attributesOf(number: number): Attributes;
+  attributesOf(number: number): EntryAttributes;
   /** The label of the layer that it is from. */
   layerOf(number: number): string;
 };
@@ -43,7 +43,7 @@ export function createNodeTable(): NodeTable {
   const xattrs = new Map<number, Xattrs>();
   const largeSizes = new Map<number, number>();
   let shared:
-    | { readonly attributes: Attributes; readonly layer: string; readonly record: number }
+    | { readonly attributes: EntryAttributes; readonly layer: string; readonly record: number }
     | undefined;
 
   const kindOf = (number: number): Kind | undefined => kinds[columns.get(number, kindAt)];
@@ -69,7 +69,7 @@ export function createNodeTable(): NodeTable {
   }
 
   /** One record for neighbours that are alike, as most are. */
-  function putAttributes(attributes: Attributes, layer: string): number {
+  function putAttributes(attributes: EntryAttributes, layer: string): number {
     if (shared !== undefined && shared.layer === layer && isAlike(shared.attributes, attributes))
       return shared.record;
     const record = arena.take(recordLength);
@@ -86,7 +86,7 @@ export function createNodeTable(): NodeTable {
     return record;
   }
 
-  function attributesOf(number: number): Attributes {
+  function attributesOf(number: number): EntryAttributes {
     const record = columns.get(number, referenceAt);
     const [page, at] = [arena.page(record), offsetIn(record)];
     const own = {
@@ -166,7 +166,7 @@ export function createNodeTable(): NodeTable {
 const recordLength = 2 + 4 + 4 + 4 + 8 + 4;
 const second = 1_000_000_000n;
 
-function isAlike(one: Attributes, other: Attributes): boolean {
+function isAlike(one: EntryAttributes, other: EntryAttributes): boolean {
   return (
     one.mode === other.mode &&
     one.uid === other.uid &&

@@ -1,4 +1,4 @@
-import type { Attributes, TocEntry, Xattrs } from './toc.ts';
+import type { EntryAttributes, TocEntry, Xattrs } from './toc.ts';
 
 /** JSON has no large integers: the time is text. */
 type Stat = [mode: number, uid: number, gid: number, mtime: string, xattrs?: Xattrs];
@@ -54,12 +54,12 @@ function toRow(entry: TocEntry): Row {
   }
 }
 
-function toStat({ mode, uid, gid, mtime, xattrs }: Attributes): Stat {
+function toStat({ mode, uid, gid, mtime, xattrs }: EntryAttributes): Stat {
   const time = String(mtime);
   return xattrs === undefined ? [mode, uid, gid, time] : [mode, uid, gid, time, xattrs];
 }
 
-function toAttributes([mode, uid, gid, time, xattrs]: Stat): Attributes {
+function toAttributes([mode, uid, gid, time, xattrs]: Stat): EntryAttributes {
   const mtime = BigInt(time);
   return xattrs === undefined ? { mode, uid, gid, mtime } : { mode, uid, gid, mtime, xattrs };
 }

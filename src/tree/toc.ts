@@ -4,7 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 export type Xattrs = Readonly<Record<string, string>>;
 
 /** `mode`: permission bits and sticky only, setuid and setgid already cleared. `mtime`: nanoseconds since 1970. */
-export type Attributes = {
+export type EntryAttributes = {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
@@ -18,15 +18,15 @@ export type Attributes = {
  * keeps the content; `sha256` is hex.
  */
 export type TocEntry =
-  | ({ readonly kind: 'directory'; readonly path: string } & Attributes)
+  | ({ readonly kind: 'directory'; readonly path: string } & EntryAttributes)
   | ({
       readonly kind: 'file';
       readonly path: string;
       readonly size: number;
       readonly body: number;
       readonly sha256: string;
-    } & Attributes)
-  | ({ readonly kind: 'symlink'; readonly path: string; readonly target: string } & Attributes)
+    } & EntryAttributes)
+  | ({ readonly kind: 'symlink'; readonly path: string; readonly target: string } & EntryAttributes)
   | { readonly kind: 'link'; readonly path: string; readonly target: string }
   | {
       readonly kind: 'special';

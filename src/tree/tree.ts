@@ -1,8 +1,8 @@
 import type { Digest } from '../oci/digest.ts';
-import type { Attributes } from './toc.ts';
+import type { EntryAttributes } from './toc.ts';
 
 /** Where the files of one layer lie in the store, one value for all of them: it is a blob, or unpacked into bodies. */
-export type Source = { readonly kind: 'blob' | 'bodies'; readonly digest: Digest };
+export type LayerContent = { readonly kind: 'blob' | 'bodies'; readonly digest: Digest };
 
 /**
  * A file takes its mode, owner and time from the inode in the store. `body` is its number there; 0 for a blob. `layer`
@@ -10,7 +10,7 @@ export type Source = { readonly kind: 'blob' | 'bodies'; readonly digest: Digest
  */
 export type FileNode = {
   readonly kind: 'file';
-  readonly source: Source;
+  readonly source: LayerContent;
   readonly body: number;
   readonly size: number;
   readonly layer: string;
@@ -18,13 +18,13 @@ export type FileNode = {
 export type SymlinkNode = {
   readonly kind: 'symlink';
   readonly target: string;
-  readonly attributes: Attributes;
+  readonly attributes: EntryAttributes;
   readonly layer: string;
 };
 export type DirectoryNode = {
   readonly kind: 'directory';
   readonly children: Children;
-  readonly attributes: Attributes;
+  readonly attributes: EntryAttributes;
   readonly layer: string;
 };
 
@@ -37,7 +37,7 @@ export type Children = Iterable<readonly [name: string, node: TreeNode]> & {
 export type TreeNode = DirectoryNode | FileNode | SymlinkNode;
 
 /** A folder that no layer describes: the root of a file artifact, or a parent that only a path implies. */
-export const plainAttributes: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0n };
+export const plainAttributes: EntryAttributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0n };
 
 /** What du would say of the tree: a body under several names is one inode and counts once. Yields after each node. */
 export function* measureTree(
@@ -59,7 +59,7 @@ export function* measureTree(
   return { bytes, inodes };
 }
 
-type Seen = Readonly<Record<Source['kind'], Map<Digest, NumberSet>>>;
+type Seen = Readonly<Record<LayerContent['kind'], Map<Digest, NumberSet>>>;
 
 function isFirst({ source, body }: FileNode, seen: Seen): boolean {
   const digests = seen[source.kind];

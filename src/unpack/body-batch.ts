@@ -1,4 +1,4 @@
-import { type Attributes, bodyName } from '../tree/toc.ts';
+import { type EntryAttributes, bodyName } from '../tree/toc.ts';
 import { writeBody } from './body.ts';
 
 /**
@@ -23,7 +23,7 @@ export const smallBody: number = 64 * 1024;
 export type BatchFill = {
   readonly batch: BodyBatch;
   fits(size: number): boolean;
-  add(body: number, attributes: Attributes, bytes: Uint8Array): void;
+  add(body: number, attributes: EntryAttributes, bytes: Uint8Array): void;
   clear(): void;
 };
 

@@ -1,5 +1,5 @@
 import { startHelper, type Thread } from '../util/thread.ts';
-import type { Attributes } from '../tree/toc.ts';
+import type { EntryAttributes } from '../tree/toc.ts';
 import { createBatch, smallBody, writeBatch } from './body-batch.ts';
 import type { BodyWork } from './body-worker.ts';
 import { needsCall } from './xattr-batch.ts';
@@ -11,9 +11,9 @@ import { needsCall } from './xattr-batch.ts';
  */
 export type BodyWriter = AsyncDisposable & {
   /** Whether a body is one of those: small, and not waited for to be given extended attributes. */
-  takes(attributes: Attributes, size: number): boolean;
+  takes(attributes: EntryAttributes, size: number): boolean;
   /** Copies the bytes; when they are written is not known before `finish`. @throws what an earlier one failed with. */
-  write(body: number, attributes: Attributes, bytes: Uint8Array): void;
+  write(body: number, attributes: EntryAttributes, bytes: Uint8Array): void;
   /** How many are not written yet. */
   waiting(): number;
   /** Waits until all are written. @throws likewise. */

@@ -9,7 +9,7 @@ import {
   openSync,
   writeSync,
 } from 'node:fs';
-import type { Attributes } from '../tree/toc.ts';
+import type { EntryAttributes } from '../tree/toc.ts';
 
 /**
  * The content of a file on its way into the store. All calls are synchronous: they run in the worker's own thread, and
@@ -25,7 +25,7 @@ export type Body = {
   abandon(): void;
 };
 
-export function openBody(path: string, attributes: Attributes): Body {
+export function openBody(path: string, attributes: EntryAttributes): Body {
   const fd = create(path, attributes);
   const sha256 = createHash('sha256');
   let end = 0;
@@ -53,7 +53,7 @@ export function openBody(path: string, attributes: Attributes): Body {
 }
 
 /** A body that is here as a whole. */
-export function writeBody(path: string, attributes: Attributes, bytes: Uint8Array): void {
+export function writeBody(path: string, attributes: EntryAttributes, bytes: Uint8Array): void {
   const fd = create(path, attributes);
   try {
     writeAll(fd, bytes);
@@ -67,7 +67,7 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
 const umask = process.umask();
 const [ownUid, ownGid] = [process.geteuid?.(), process.getegid?.()];
 
-function create(path: string, { mode }: Attributes): number {
+function create(path: string, { mode }: EntryAttributes): number {
   return openSync(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, mode & 0o777);
 }
 
@@ -80,7 +80,7 @@ export function writeAll(fd: number, bytes: Uint8Array, position?: number): void
 const zeros = new Uint8Array(64 * 1024);
 
 /** Owner and mode only where they are not what creation gave: two calls less for nearly every file. */
-function setAttributes(fd: number, { mode, uid, gid, mtime }: Attributes): void {
+function setAttributes(fd: number, { mode, uid, gid, mtime }: EntryAttributes): void {
   if (uid !== ownUid || gid !== ownGid) fchownSync(fd, uid, gid);
   if ((mode & 0o777 & ~umask) !== mode) fchmodSync(fd, mode);
   // Of a number below 0 Node makes the present. What is finer than a second is set later (xattr-batch.ts).

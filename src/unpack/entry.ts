@@ -1,5 +1,5 @@
 import { decodeName } from '../util/name.ts';
-import type { Attributes, TocEntry } from '../tree/toc.ts';
+import type { EntryAttributes, TocEntry } from '../tree/toc.ts';
 import type { Header, PaxRecords } from './headers.ts';
 
 /** All that a tar says of one entry before its data. GNU's long names are undefined where there are none. */
@@ -11,7 +11,11 @@ export type Headers = {
 };
 
 /** An entry whose body is still to come. `size` counts the holes of a sparse file, too. */
-export type FileHead = { readonly kind: 'file'; readonly path: string; readonly size: number } & Attributes;
+export type FileHead = {
+  readonly kind: 'file';
+  readonly path: string;
+  readonly size: number;
+} & EntryAttributes;
 export type EntryHead = FileHead | Exclude<TocEntry, { kind: 'file' }>;
 
 /**
@@ -73,13 +77,13 @@ const unknownTypes: Readonly<Record<string, string>> = {
   X: 'a Solaris extended header; make the tar in the pax or ustar format',
 };
 
-function toAttributes(header: Header, pax: PaxRecords, onDropped: (name: string) => void): Attributes {
+function toAttributes(header: Header, pax: PaxRecords, onDropped: (name: string) => void): EntryAttributes {
   const stat = toStat(header, pax);
   const xattrs = toXattrs(pax, onDropped);
   return xattrs === undefined ? stat : { ...stat, xattrs };
 }
 
-function toStat(header: Header, pax: PaxRecords): Omit<Attributes, 'xattrs'> {
+function toStat(header: Header, pax: PaxRecords): Omit<EntryAttributes, 'xattrs'> {
   return {
     // Setuid and setgid end here.
     mode: natural(header.mode, 0o7777777, 'a mode') & 0o1777,

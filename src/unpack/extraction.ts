@@ -10,7 +10,7 @@ import type { BodyWriter } from './body-writer.ts';
 import { type BodyHead, createHeadReader, type HeadLimits, MalformedEntry } from './header-reader.ts';
 import { paddingOf } from './headers.ts';
 import type { SparseMap } from './sparse.ts';
-import { createTape } from './lookahead.ts';
+import { createLookahead } from './lookahead.ts';
 
 export type ExtractionOptions = HeadLimits & {
   /** The folder for bodies, each under its number. No path of the tar is ever used as one. */
@@ -35,8 +35,8 @@ export type Extraction = Disposable & {
 /** What follows the end of a tar is none of it. */
 export function createExtraction(options: ExtractionOptions): Extraction {
   const { into, small, label, onEntry, onDropped } = options;
-  const tape = createTape();
-  const readHead = createHeadReader(tape, options, onDropped);
+  const lookahead = createLookahead();
+  const readHead = createHeadReader(lookahead, options, onDropped);
   let lastEntry: string | undefined;
   let bodies = 0;
 
@@ -46,7 +46,7 @@ export function createExtraction(options: ExtractionOptions): Extraction {
       if (!('data' in head)) onEntry(head.entry);
       else {
         yield* extractBody(head, bodies++);
-        yield* tape.take(paddingOf(head.data));
+        yield* lookahead.take(paddingOf(head.data));
       }
     }
   }
@@ -56,7 +56,7 @@ export function createExtraction(options: ExtractionOptions): Extraction {
     if (body % bodiesPerFolder === 0) mkdirSync(join(into, bodyFolder(body)), 0o700);
     const path = join(into, bodyName(body));
     if (data <= smallBody && map === undefined) {
-      const bytes = yield* tape.take(data);
+      const bytes = yield* lookahead.take(data);
       if (bytes.length < data) throw new Error('it ends too early');
       if (small.takes(entry, data)) small.write(body, entry, bytes);
       else writeBody(path, entry, bytes);
@@ -78,7 +78,7 @@ export function createExtraction(options: ExtractionOptions): Extraction {
     for (const { offset, length } of map) {
       open.skip(offset - end);
       for (let left = length; left > 0; ) {
-        const some = yield* tape.takeSome(left);
+        const some = yield* lookahead.takeSome(left);
         if (some.length === 0) throw new Error('it ends too early');
         open.write(some);
         left -= some.length;
@@ -116,11 +116,11 @@ export function createExtraction(options: ExtractionOptions): Extraction {
   return {
     write(chunk) {
       if (isOver) return;
-      tape.push(chunk);
+      lookahead.push(chunk);
       advance();
     },
     end() {
-      tape.end();
+      lookahead.end();
       if (!isOver) advance();
     },
     [Symbol.dispose]() {

@@ -5,7 +5,7 @@ import { type EntryHead, type FileHead, type Headers, pathOf, sizeOf, toEntryHea
 import { blockSize, isZero, paddingOf, parseHeader, parseRecords } from './headers.ts';
 import type { ByteBound } from './limits.ts';
 import { isPaxSparse, readGnuSparse, readPaxSparse, type SparseMap } from './sparse.ts';
-import type { Tape } from './lookahead.ts';
+import type { Lookahead } from './lookahead.ts';
 
 export type HeadLimits = {
   readonly maxEntries: number;
@@ -13,7 +13,7 @@ export type HeadLimits = {
   readonly bound: ByteBound;
 };
 
-/** What is next on the tape is `data` bytes, and padding; `map` says where they belong in a sparse file. */
+/** What is next on the lookahead is `data` bytes, and padding; `map` says where they belong in a sparse file. */
 export type BodyHead = {
   readonly entry: FileHead;
   readonly data: number;
@@ -31,7 +31,7 @@ const maxHeader = 4 * 1024 * 1024;
  * @throws MalformedEntry saying why there can be no such entry; Error saying how the tar is damaged.
  */
 export function createHeadReader(
-  tape: Tape,
+  lookahead: Lookahead,
   limits: HeadLimits,
   onDropped: (name: string) => void,
 ): () => Generator<void, TarHead | undefined> {
@@ -63,8 +63,8 @@ export function createHeadReader(
       throw new Error('a sparse file of star, which few can read');
     const { size, map, data } =
       header.typeflag === 'S'
-        ? yield* readGnuSparse(tape, block, sizeOf(headers))
-        : yield* readPaxSparse(tape, pax, sizeOf(headers));
+        ? yield* readGnuSparse(lookahead, block, sizeOf(headers))
+        : yield* readPaxSparse(lookahead, pax, sizeOf(headers));
     return { entry: { ...entry, size }, data, map };
   }
 
@@ -72,12 +72,12 @@ export function createHeadReader(
     let [pax, longName, longLink]: [Headers['pax'], string?, string?] = [new Map()];
     let isPending = false;
     for (let length = 0; ; ) {
-      const block = yield* tape.take(blockSize);
+      const block = yield* lookahead.take(blockSize);
       if (block.length === 0 && !isPending) return undefined;
       if (block.length === 0) throw new Error('it ends within the headers of an entry');
       if (block.length < blockSize) throw new Error(endsEarly);
       if (isZero(block)) {
-        const second = yield* tape.take(blockSize);
+        const second = yield* lookahead.take(blockSize);
         if (second.length === 0 || (second.length === blockSize && isZero(second))) return undefined;
         throw new Error('a block of zeros is in it');
       }
@@ -93,7 +93,7 @@ export function createHeadReader(
         }
       }
       length += blockSize + header.size;
-      const body = yield* readExtended(tape, header.size, length);
+      const body = yield* readExtended(lookahead, header.size, length);
       // A global header says what git's says. One that names or measures files means nothing in an archive of files.
       if (header.typeflag === 'x') pax = parseRecords(body);
       else if (header.typeflag === 'g') parseRecords(body);
@@ -113,13 +113,13 @@ export class MalformedEntry extends Error {
   }
 }
 
-function* readExtended(tape: Tape, size: number, all: number): Generator<void, Buffer> {
+function* readExtended(lookahead: Lookahead, size: number, all: number): Generator<void, Buffer> {
   if (!(size >= 0)) throw new Error('a header has a size that is none');
   if (size > maxHeader) throw new Error('a PAX header or long name has more than 4 MiB');
   if (all > maxHeaders) throw new Error('more than 8 MiB of headers before one entry');
-  const body = yield* tape.take(size);
+  const body = yield* lookahead.take(size);
   if (body.length < size) throw new Error(endsEarly);
-  yield* tape.take(paddingOf(size));
+  yield* lookahead.take(paddingOf(size));
   return body;
 }
 

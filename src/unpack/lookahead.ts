@@ -1,5 +1,5 @@
 /** The bytes of a stream as they come, to be taken in order by a generator, which yields while it needs more. */
-export type Tape = {
+export type Lookahead = {
   push(chunk: Buffer): void;
   /** Nothing more will come. */
   end(): void;
@@ -9,7 +9,7 @@ export type Tape = {
   takeSome(length: number): Generator<void, Buffer>;
 };
 
-export function createTape(): Tape {
+export function createLookahead(): Lookahead {
   let chunks: Buffer[] = [];
   let held = 0;
   let isEnded = false;

@@ -1,5 +1,5 @@
 import { blockSize, parseNumber, type PaxRecords } from './headers.ts';
-import type { Tape } from './lookahead.ts';
+import type { Lookahead } from './lookahead.ts';
 
 /** Where a sparse file has data, in order; the rest of it is holes (GNU tar manual, "Storing Sparse Files"). */
 export type SparseMap = readonly { readonly offset: number; readonly length: number }[];
@@ -11,12 +11,12 @@ export type Sparse = { readonly size: number; readonly map: SparseMap; readonly 
 const maxBlocks = 8192;
 
 /** Reads what an entry of the old GNU type has beside its header: blocks that continue the map. @param data bytes of data. */
-export function* readGnuSparse(tape: Tape, header: Buffer, data: number): Generator<void, Sparse> {
+export function* readGnuSparse(lookahead: Lookahead, header: Buffer, data: number): Generator<void, Sparse> {
   const numbers = pairsOf(header, 386, 4);
   let more = header[482] !== 0;
   for (let count = 0; more; count++) {
     if (count === maxBlocks) throw new Error('a sparse file with too long a map');
-    const block = yield* tape.take(blockSize);
+    const block = yield* lookahead.take(blockSize);
     if (block.length < blockSize) throw new Error('a sparse file without all of its map');
     numbers.push(...pairsOf(block, 0, 21));
     more = block[504] !== 0;
@@ -47,11 +47,11 @@ function versionOf(pax: PaxRecords): 0 | 1 | undefined {
 }
 
 /** @param data how many bytes follow the header, a map among them. */
-export function* readPaxSparse(tape: Tape, pax: PaxRecords, data: number): Generator<void, Sparse> {
+export function* readPaxSparse(lookahead: Lookahead, pax: PaxRecords, data: number): Generator<void, Sparse> {
   const real = textOf(pax, 'size') || textOf(pax, 'realsize');
   const size = real === '' ? data : parseDecimal(real);
   if (versionOf(pax) === 1) {
-    const { numbers, blocks } = yield* readLines(tape);
+    const { numbers, blocks } = yield* readLines(lookahead);
     return toSparse(numbers, size, data - blocks * blockSize);
   }
   const map = textOf(pax, 'map');
@@ -62,11 +62,11 @@ export function* readPaxSparse(tape: Tape, pax: PaxRecords, data: number): Gener
 }
 
 /** Lines of decimals, how many pairs there are first, to the end of a block. */
-function* readLines(tape: Tape): Generator<void, { numbers: number[]; blocks: number }> {
+function* readLines(lookahead: Lookahead): Generator<void, { numbers: number[]; blocks: number }> {
   let text = '';
   let blocks = 0;
   for (let lines = 0, wanted = 1; lines < wanted; ) {
-    const block = yield* tape.take(blockSize);
+    const block = yield* lookahead.take(blockSize);
     if (block.length < blockSize || ++blocks > maxBlocks)
       throw new Error('a sparse file without the end of its map');
     text += block.toString('latin1');

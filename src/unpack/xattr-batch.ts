@@ -1,4 +1,4 @@
-import { type Attributes, sizeOfNames, type TocEntry, type Xattrs } from '../tree/toc.ts';
+import { type EntryAttributes, sizeOfNames, type TocEntry, type Xattrs } from '../tree/toc.ts';
 
 /** Bodies of a layer, which lie in the folder `into`, and the extended attributes and times that they are to get. */
 export type XattrBatch = {
@@ -7,7 +7,7 @@ export type XattrBatch = {
 };
 
 /** Whether a body has attributes that Node has no call for: extended ones, or a time that is finer than a second. */
-export function needsCall({ xattrs, mtime }: Attributes): boolean {
+export function needsCall({ xattrs, mtime }: EntryAttributes): boolean {
   return xattrs !== undefined || mtime % 1_000_000_000n !== 0n;
 }
 

@@ -1,7 +1,7 @@
 import { abortable } from './abortable.ts';
 
 /** An answer, and for how many milliseconds it may be given again: under `key` where that is another than it was asked by. */
-export type Answer<Value> = { readonly value: Value; readonly forMs: number; readonly key?: string };
+export type MemoAnswer<Value> = { readonly value: Value; readonly forMs: number; readonly key?: string };
 
 /** Answers that hold for a while, and one question at a time for those who ask the same. */
 export type Memo<Value> = {
@@ -15,7 +15,7 @@ export type Memo<Value> = {
    */
   recall(
     key: string,
-    ask: (unending: AbortSignal) => Promise<Answer<Value>>,
+    ask: (unending: AbortSignal) => Promise<MemoAnswer<Value>>,
     signal: AbortSignal,
   ): Promise<Value>;
 };

@@ -1,7 +1,7 @@
 import { ArtifactError, type ErrorCode, errnoOf } from './error.ts';
 
 /** Asks the other of two threads. @throws as that one did: an ArtifactError, or an error with its errno. */
-export type Call = (question: unknown) => Promise<unknown>;
+export type AskThread = (question: unknown) => Promise<unknown>;
 
 /** What two threads send each other: questions with numbers, and what became of them. */
 export type Message =
@@ -14,8 +14,8 @@ type Outcome =
   | { readonly kind: 'failure'; readonly errno: string | undefined; readonly message: string };
 
 /** One end of the line between two threads; each may ask the other. */
-export type Calls = {
-  readonly ask: Call;
+export type ThreadCalls = {
+  readonly ask: AskThread;
   /** Takes what the other one sent. */
   readonly receive: (message: Message) => void;
   /** How many questions of this end wait for their answer. */
@@ -26,7 +26,10 @@ export type Calls = {
   end(failure: unknown): void;
 };
 
-export function openCalls(post: (message: Message) => void, answer: (question: never) => unknown): Calls {
+export function openCalls(
+  post: (message: Message) => void,
+  answer: (question: never) => unknown,
+): ThreadCalls {
   const waiting = new Map<number, PromiseWithResolvers<unknown>>();
   const working = new Set<Promise<void>>();
   let questions = 0;

@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { parentPort, type ResourceLimits, Worker } from 'node:worker_threads';
-import { type Call, type Message, openCalls } from './thread-call.ts';
+import { type AskThread, type Message, openCalls } from './thread-call.ts';
 
 /**
  * Another thread of this process, which is asked many things at a time. It keeps the process alive only while it owes an
@@ -104,10 +104,10 @@ export function startHelper<Question, Answer>(
  * What a thread has to answer with. `signal` aborts when the thread is to end: then an answer ends what it began, waits
  * until nothing of that is under way, files that it closes among it, and throws.
  */
-export type Means = { readonly call: Call; readonly signal: AbortSignal };
+export type ThreadContext = { readonly call: AskThread; readonly signal: AbortSignal };
 
 /** The other end: what runs in the thread calls this once, when it has loaded what it needs. */
-export function answerQuestions(answer: (question: never, means: Means) => unknown): void {
+export function answerQuestions(answer: (question: never, means: ThreadContext) => unknown): void {
   const port = parentPort;
   if (port === null) throw new Error('only a thread answers questions');
   const ending = new AbortController();

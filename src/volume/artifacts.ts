@@ -13,15 +13,15 @@ import type { Artifacts, PodName, Volume, VolumeStatus } from '../ports/usecases
 import { ArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
 import { startPace } from '../util/pace.ts';
-import type { Authority } from './access/access-check.ts';
+import type { AccessCheck } from './access/access-check.ts';
 import type { Catalog } from './catalog.ts';
 import type { Collector } from './cache/collector.ts';
 import { checkCache } from './cache/fsck.ts';
-import type { Holds } from './cache/leases.ts';
+import type { Leases } from './cache/leases.ts';
 import type { Integrity } from './cache/integrity.ts';
 import { findKeepers } from './cache/keepers.ts';
 import { loadLayout } from './load.ts';
-import type { Manifests } from './pull/manifest-loader.ts';
+import type { ManifestLoader } from './pull/manifest-loader.ts';
 import type { Naming } from './pull/naming.ts';
 import { formatEnding } from './manual-mount.ts';
 import { findPins } from './cache/pin-search.ts';
@@ -29,16 +29,16 @@ import type { Pull } from './pull/pull.ts';
 import { createPullStatus } from './pull/pull-status.ts';
 import type { Resolver } from './pull/resolver.ts';
 import type { Retirement } from './cache/retirement.ts';
-import type { Room } from './cache/disk-space.ts';
+import type { DiskSpace } from './cache/disk-space.ts';
 import { withRetries } from './pull/retry-report.ts';
-import type { Signatures } from './access/signature-check.ts';
+import type { SignatureCheck } from './access/signature-check.ts';
 import type { Trees } from './pull/trees.ts';
 
 /** The cache, for people: what `ociartifact.v1.Artifacts` and the command line can do. */
 export function createArtifacts(world: {
   readonly pull: Pull;
-  readonly authority: Authority;
-  readonly signatures: Signatures;
+  readonly access: AccessCheck;
+  readonly signatures: SignatureCheck;
   readonly resolver: Resolver;
   readonly keychain: Keychain;
   /** Undefined while the Kubernetes API is off. */
@@ -49,7 +49,7 @@ export function createArtifacts(world: {
   readonly catalog: Catalog;
   readonly collector: Collector;
   readonly archive: Archive;
-  readonly room: Pick<Room, 'reserve'>;
+  readonly room: Pick<DiskSpace, 'reserve'>;
   readonly blobs: Blobs;
   readonly layers: Layers;
   readonly naming: Naming;
@@ -58,13 +58,13 @@ export function createArtifacts(world: {
   readonly names: Pick<Names, 'list'>;
   readonly pins: Pins;
   readonly mounter: Mounter;
-  readonly holds: Holds;
+  readonly holds: Leases;
   readonly hash: (bytes: Uint8Array) => Digest;
   readonly hashFile: Look;
   readonly integrity: Integrity;
   readonly retirement: Retirement;
   readonly trees: Trees;
-  readonly manifests: Manifests;
+  readonly manifests: ManifestLoader;
   readonly platform: Platform;
   readonly status: Artifacts['status'];
 }): Artifacts {

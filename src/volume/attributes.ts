@@ -6,7 +6,7 @@ import { suggest } from '../util/near.ts';
 import type { PullPolicy, PullRequest, Selection } from '../ports/request.ts';
 
 /** What the attributes of a volume say; secrets come beside them. */
-export type Attributes = Omit<PullRequest, 'secrets' | 'caller' | 'pod'>;
+export type VolumeAttributes = Omit<PullRequest, 'secrets' | 'caller' | 'pod'>;
 
 const known = ['reference', 'pullPolicy', 'platform', 'unpack', 'subPath', 'include', 'exclude'];
 
@@ -26,7 +26,7 @@ const longest = 4096;
  * @throws ArtifactError `invalid` for an unknown or missing attribute, and for a value that is empty, longer than
  * 4,096 bytes, has control characters or does not parse; the message says what to write.
  */
-export function parseAttributes(context: Readonly<Record<string, string>>): Attributes {
+export function parseAttributes(context: Readonly<Record<string, string>>): VolumeAttributes {
   const attributes = new Map(Object.entries(context).filter(([key]) => !isKubernetesKey(key)));
   for (const [key, value] of attributes) verifyAttribute(key, value);
   const reference = attributes.get('reference');

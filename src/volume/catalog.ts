@@ -7,10 +7,10 @@ import { ArtifactError, toArtifactError } from '../util/error.ts';
 import type { NameRecord, Names, Pins, VolumeRecords } from '../ports/records.ts';
 import type { Expander } from '../ports/registry.ts';
 import type { Views } from '../ports/store.ts';
-import type { LayerSource } from './pull/layer-fetcher.ts';
+import type { LayerFetcher } from './pull/layer-fetcher.ts';
 import { cachedDocuments } from './pull/cached-documents.ts';
-import type { Manifests } from './pull/manifest-loader.ts';
-import { formatVerdict, type Signatures } from './access/signature-check.ts';
+import type { ManifestLoader } from './pull/manifest-loader.ts';
+import { formatVerdict, type SignatureCheck } from './access/signature-check.ts';
 import type { ArtifactDetail, ArtifactSummary, LayerDetail } from '../ports/usecases.ts';
 
 /** What the cache holds, in the words of people. */
@@ -37,9 +37,9 @@ export function createCatalog(world: {
   readonly views: Views;
   readonly volumes: VolumeRecords;
   readonly pins: Pins;
-  readonly manifests: Manifests;
-  readonly source: LayerSource;
-  readonly signatures: Signatures;
+  readonly manifests: ManifestLoader;
+  readonly source: LayerFetcher;
+  readonly signatures: SignatureCheck;
   readonly platform: Platform;
 }): Catalog {
   const { expander, names, views, volumes, pins, manifests, source, signatures, platform } = world;

@@ -8,16 +8,16 @@ import { formatReference, parseReference, type Reference } from '../oci/referenc
 import { ArtifactError } from '../util/error.ts';
 import { doInSlices } from '../util/pace.ts';
 import { nameDocument, openPossession } from './pull/not-cached.ts';
-import type { Authority } from './access/access-check.ts';
+import type { AccessCheck } from './access/access-check.ts';
 import type { Collector } from './cache/collector.ts';
 import type { Blobs } from '../ports/store.ts';
 import type { Archive, ArchiveFile } from '../ports/unpacker.ts';
 import { createHashingSink } from './sinks/hashing-sink.ts';
-import type { Holds } from './cache/leases.ts';
+import type { Leases } from './cache/leases.ts';
 import type { Naming } from './pull/naming.ts';
 import type { Pull } from './pull/pull.ts';
 import type { Resolved } from '../ports/usecases.ts';
-import type { Room } from './cache/disk-space.ts';
+import type { DiskSpace } from './cache/disk-space.ts';
 
 /** What a layout has given so far. */
 type Intake = {
@@ -44,19 +44,19 @@ export async function loadLayout(
   world: {
     readonly archive: Archive;
     readonly blobs: Blobs;
-    readonly holds: Holds;
+    readonly holds: Leases;
     readonly pull: Pull;
     readonly naming: Naming;
-    readonly authority: Authority;
+    readonly access: AccessCheck;
     readonly collector: Pick<Collector, 'settle'>;
-    readonly room: Pick<Room, 'reserve'>;
+    readonly room: Pick<DiskSpace, 'reserve'>;
     readonly hash: (bytes: Uint8Array) => Digest;
   },
   tar: AsyncIterable<Uint8Array>,
   given: string | undefined,
   signal: AbortSignal,
 ): Promise<readonly Resolved[]> {
-  const { archive, blobs, holds, pull, naming, authority, room } = world;
+  const { archive, blobs, holds, pull, naming, access, room } = world;
   // Before gigabytes are read for a name that cannot be used.
   const wanted = given === undefined ? undefined : parseName(given);
   const intake: Intake = {
@@ -151,7 +151,7 @@ export async function loadLayout(
       signal,
     );
     // Only now: who vouches for a repository opens what the cache has of it to every pod, and policies may refuse this.
-    await authority.vouch(reference, [...brought]);
+    await access.vouch(reference, [...brought]);
     await naming.record({ reference, descriptor, authorised: 'local' }, arrival.holds);
     return { reference: text, descriptor, cached: true };
   };

@@ -6,7 +6,7 @@ import type { Names, VolumeRecord, VolumeRecords } from '../ports/records.ts';
 import type { Views } from '../ports/store.ts';
 import { formatEnding, toTarget } from './manual-mount.ts';
 import { describeProgress } from './pull/progress.ts';
-import type { Arrival, Pull } from './pull/pull.ts';
+import type { PulledView, Pull } from './pull/pull.ts';
 import type { PublishRequest } from '../ports/request.ts';
 import type { Progress, Publishing } from '../ports/usecases.ts';
 import { DeadlineNear } from '../util/deadline-near.ts';
@@ -65,7 +65,7 @@ export function createPublishing(world: {
 
   const mount = async (
     request: PublishRequest,
-    arrival: Arrival,
+    arrival: PulledView,
     before: VolumeRecord | undefined,
     keepsFolder: boolean,
   ): Promise<VolumeRecord> => {
@@ -179,7 +179,7 @@ function leaving(request: PublishRequest, reason: unknown, latest: Progress | un
 
 function toRecord(
   request: PublishRequest,
-  { resolution, view, holds }: Arrival,
+  { resolution, view, holds }: PulledView,
   before: VolumeRecord | undefined,
 ): VolumeRecord {
   return {

@@ -8,9 +8,9 @@ import type { Manifest } from '../../src/oci/manifest.ts';
 import { planLayers } from '../../src/oci/plan.ts';
 import { openKeychain } from '../../src/credentials/keychain.ts';
 import { ArtifactError } from '../../src/util/error.ts';
-import { openAccessMemory } from '../../src/volume/access/access-cache.ts';
+import { openAccessCache } from '../../src/volume/access/access-cache.ts';
 import { parseAttributes } from '../../src/volume/attributes.ts';
-import { createAuthority } from '../../src/volume/access/access-check.ts';
+import { createAccessCheck } from '../../src/volume/access/access-check.ts';
 import type { Accesses } from '../../src/ports/records.ts';
 import type { Registry } from '../../src/ports/registry.ts';
 import { viewKey } from '../../src/volume/pull/view-plan.ts';
@@ -151,7 +151,7 @@ describe('what is remembered of an access', () => {
       throw new ArtifactError('unauthenticated', 'no');
     },
   } as unknown as Registry;
-  const open = async () => createAuthority(await openAccessMemory(nowhere, 'salt'), refusing);
+  const open = async () => createAccessCheck(await openAccessCache(nowhere, 'salt'), refusing);
   const opened = (holder: Credential['holder']) => ({
     ...resolution,
     credential: { kind: 'basic', username: '', password: '', source: '', holder } as const,
@@ -166,16 +166,16 @@ describe('what is remembered of an access', () => {
     const place = { host: 'r.io', path: 'team/model', insecure: false };
     const credential = await keychain.open({ secrets, pod }).find(place, signal);
     assert.equal(credential.kind, 'basic');
-    const authority = await open();
-    await authority.admit(
+    const access = await open();
+    await access.admit(
       { ...resolution, credential, place: {} },
       { ...request, secrets, pod },
       nobody,
       signal,
     );
-    await authority.admit(resolution, { ...request, secrets, pod }, nobody, signal);
+    await access.admit(resolution, { ...request, secrets, pod }, nobody, signal);
     for (const asking of [{ secrets, pod: stranger }, { secrets }, { secrets: {}, pod: stranger }]) {
-      await assert.rejects(authority.admit(resolution, { ...request, ...asking }, nobody, signal), {
+      await assert.rejects(access.admit(resolution, { ...request, ...asking }, nobody, signal), {
         code: 'unauthenticated',
       });
     }
@@ -183,10 +183,10 @@ describe('what is remembered of an access', () => {
 
   test('is for those very secrets, however they are cut', async () => {
     for (const hers of cuts.filter((_, nth) => nth % 5 === 0)) {
-      const authority = await open();
-      await authority.admit(opened({ kind: 'secret' }), { ...request, secrets: hers }, nobody, signal);
+      const access = await open();
+      await access.admit(opened({ kind: 'secret' }), { ...request, secrets: hers }, nobody, signal);
       for (const mine of [...cuts, {}]) {
-        const asked = authority.admit(resolution, { ...request, secrets: mine }, nobody, signal);
+        const asked = access.admit(resolution, { ...request, secrets: mine }, nobody, signal);
         if (mine === hers) await asked;
         else await assert.rejects(asked, { code: 'unauthenticated' });
       }
@@ -194,11 +194,11 @@ describe('what is remembered of an access', () => {
   });
 
   test('for a service account is for that one alone', async () => {
-    const authority = await open();
+    const access = await open();
     const holder = { kind: 'service-account', namespace: 'shop', name: 'builder' } as const;
     const builder: Pod = { ...pod, serviceAccount: 'builder' };
-    await authority.admit(opened(holder), { ...request, secrets: {}, pod: builder }, nobody, signal);
-    await authority.admit(
+    await access.admit(opened(holder), { ...request, secrets: {}, pod: builder }, nobody, signal);
+    await access.admit(
       resolution,
       { ...request, secrets: {}, pod: { ...builder, uid: 'u-9' } },
       nobody,
@@ -211,7 +211,7 @@ describe('what is remembered of an access', () => {
       { namespace: 'shop', name: 'shop/builder', uid: 'shop/builder' },
     ]) {
       await assert.rejects(
-        authority.admit(resolution, { ...request, secrets: {}, pod: other }, nobody, signal),
+        access.admit(resolution, { ...request, secrets: {}, pod: other }, nobody, signal),
         { code: 'unauthenticated' },
       );
     }

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Digest, toDigest } from '../../src/oci/digest.ts';
-import { openAccessMemory } from '../../src/volume/access/access-cache.ts';
+import { openAccessCache } from '../../src/volume/access/access-cache.ts';
 import type { AccessRecord } from '../../src/ports/records.ts';
 
 test('repositories that somebody made up stay in no record and no memory once nothing of them is held', async t => {
   t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
   const disk = new Map<string, AccessRecord>();
-  const memory = await openAccessMemory(
+  const memory = await openAccessCache(
     {
       put: async record => void disk.set(record.repository, record),
       remove: async repository => void disk.delete(repository),

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { toDigest } from '../../src/oci/digest.ts';
 import type { LayerPlan } from '../../src/oci/plan.ts';
 import type { Collector } from '../../src/volume/cache/collector.ts';
-import { createRoom } from '../../src/volume/cache/disk-space.ts';
+import { createDiskSpace } from '../../src/volume/cache/disk-space.ts';
 
 const GB = 1_000_000_000;
 const signal = new AbortController().signal;
@@ -43,7 +43,7 @@ for (const [what, cacheMax, size] of [
       cacheLow: 70,
       ...(cacheMax === undefined ? {} : { cacheMax }),
     };
-    const room = createRoom({ disk: { usage }, collector, layerSizes: new Map() }, limits);
+    const room = createDiskSpace({ disk: { usage }, collector, layerSizes: new Map() }, limits);
     const reserve = (bytes: number) => room.reserve('r', [layer(bytes)], [layer(bytes)], () => bytes, signal);
     await assert.rejects(reserve(size), { code: 'exhausted', message: /cannot free enough/ });
     assert.equal(collected, 0);

@@ -7,7 +7,7 @@ import { toDigest } from '../../src/oci/digest.ts';
 import type { SignatureRecords } from '../../src/ports/records.ts';
 import type { Registry } from '../../src/ports/registry.ts';
 import type { Trust } from '../../src/ports/trust.ts';
-import { createSignatures } from '../../src/volume/access/signature-check.ts';
+import { createSignatureCheck } from '../../src/volume/access/signature-check.ts';
 
 const signal = new AbortController().signal;
 const keyring: Keyring = {
@@ -44,7 +44,7 @@ test('a repository full of things that say they are signatures fills no memory',
       sink.write(bytes),
   } as unknown as Registry;
   const records = { find: async () => undefined } as unknown as SignatureRecords;
-  const signatures = createSignatures({ trust, registry, signatures: records });
+  const signatures = createSignatureCheck({ trust, registry, signatures: records });
   const reference = { registry: 'registry.example', path: 'team/model', tag: 'v1' };
   await assert.rejects(signatures.verify(reference, descriptor.digest, keyring, signal), {
     message: /more than 16\.0 MiB of them/,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import type { LayerSource } from '../../src/cli/demo/artifact.ts';
+import type { DemoLayer } from '../../src/cli/demo/artifact.ts';
 import type { Random } from '../support/random.ts';
 import { endOfTar, type RawEntry, rawEntry, rawTar } from '../support/raw-tar.ts';
 
@@ -8,7 +8,7 @@ const KiB = 1024;
 const mediaType = 'application/x.tar+gzip';
 
 /** Layers of which one fails while the others are unpacked, or wait for it: no two artifacts have one in common. */
-export function makeFailingLayers(random: Random): readonly LayerSource[] {
+export function makeFailingLayers(random: Random): readonly DemoLayer[] {
   const kind = failures[Math.floor(random.next() * failures.length)] ?? noTar;
   const beside = Math.floor(random.next() * 3);
   const layers = [kind(random), ...Array.from({ length: beside }, () => gzipSync(goodTar(10)))];

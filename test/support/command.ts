@@ -12,7 +12,7 @@ import type { Direct } from '../../src/cli/builder.ts';
 import type { Settings } from '../../src/cli/settings.ts';
 import { connectNode } from '../../src/grpc/client/node.ts';
 import { connectRemote } from '../../src/grpc/client/client.ts';
-import { openHouse } from '../../src/wiring.ts';
+import { openNode } from '../../src/wiring.ts';
 import type { TestNode } from './daemon.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -61,7 +61,7 @@ export async function runCommandHere(
   const written = Promise.all([text(stdout), text(stderr)]);
   const builder = {
     serve: () => assert.fail('serve has a process of its own'),
-    open: (settings: Settings, log: Logger, direct: Direct) => openHouse(settings, log, unmeasured, direct),
+    open: (settings: Settings, log: Logger, direct: Direct) => openNode(settings, log, unmeasured, direct),
     connect: async (socket: string) => connectRemote(socket),
     connectNode: async (socket: string) => connectNode(socket),
   };

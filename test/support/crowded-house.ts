@@ -1,10 +1,10 @@
-import type { House } from '../../src/wiring.ts';
+import type { Node } from '../../src/wiring.ts';
 import { type Crowd, fillCache } from './crowded-cache.ts';
 import { type TestNode, testNode } from './daemon.ts';
 import { openTestHouse } from './house.ts';
 
 /** The use cases over a cache that is full. Disposing it closes them, and removes the cache. */
-export type CrowdedHouse = AsyncDisposable & { readonly node: TestNode; readonly house: House };
+export type CrowdedHouse = AsyncDisposable & { readonly node: TestNode; readonly house: Node };
 
 export async function openCrowdedHouse(crowd: Crowd): Promise<CrowdedHouse> {
   await using opened = new AsyncDisposableStack();

@@ -4,7 +4,7 @@ import { createServer as createTlsServer, type ServerOptions } from 'node:https'
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type LayerSource, type PushedArtifact, pushArtifact } from '../../src/cli/demo/artifact.ts';
+import { type DemoLayer, type PushedArtifact, pushArtifact } from '../../src/cli/demo/artifact.ts';
 import { type DemoRegistry, deliver, openDemoRegistry, type Reply } from '../../src/cli/demo/registry.ts';
 import { type Fault, spoil } from './fault.ts';
 import { type Guard, openGuard } from './guard.ts';
@@ -36,7 +36,7 @@ export type FaultyRegistry = AsyncDisposable & {
   push(
     repository: string,
     tag: string,
-    layers: readonly LayerSource[],
+    layers: readonly DemoLayer[],
     artifactType?: string,
   ): Promise<PushedArtifact & { readonly reference: string }>;
 };

@@ -1,21 +1,21 @@
 import { createHash } from 'node:crypto';
 import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { toDigest } from '../../src/oci/digest.ts';
-import type { Attributes } from '../../src/tree/toc.ts';
+import type { EntryAttributes } from '../../src/tree/toc.ts';
 import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../../src/tree/tree.ts';
 
 /** Nodes of merged trees, as tests build them by hand. */
-export const plain: Attributes = { mode: 0o755, uid: 0, gid: 0, mtime: 1_000_000_000_123_456_789n };
+export const plain: EntryAttributes = { mode: 0o755, uid: 0, gid: 0, mtime: 1_000_000_000_123_456_789n };
 const layer = 'layer 0';
 
 export function directory(
   children: Readonly<Record<string, TreeNode>>,
-  attributes: Attributes = plain,
+  attributes: EntryAttributes = plain,
 ): DirectoryNode {
   return { kind: 'directory', children: new Map(Object.entries(children)), attributes, layer };
 }
 
-export function symlink(target: string, attributes: Attributes = plain): SymlinkNode {
+export function symlink(target: string, attributes: EntryAttributes = plain): SymlinkNode {
   return { kind: 'symlink', target, attributes, layer };
 }
 

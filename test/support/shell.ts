@@ -32,31 +32,35 @@ export const onFolder =
 /** Runs a command line on fakes; whatever a test did not give must not be called. */
 export async function runShell(argv: readonly string[], around: Around = {}): Promise<Ran> {
   const [stdout, stderr] = [collector(), collector()];
-  const house: Backend = {
+  const backend: Backend = {
     artifacts: fake('artifacts', around.artifacts),
     publishing: fake('publishing', around.publishing),
     close: async () => {},
   };
-  const code = await runCli(argv, fake<Builder>('builder', { open: async () => house, ...around.builder }), {
-    stdin: Object.assign(
-      Readable.from(around.answers === undefined ? (around.stdin ?? []) : [around.answers], {
-        objectMode: false,
+  const code = await runCli(
+    argv,
+    fake<Builder>('builder', { open: async () => backend, ...around.builder }),
+    {
+      stdin: Object.assign(
+        Readable.from(around.answers === undefined ? (around.stdin ?? []) : [around.answers], {
+          objectMode: false,
+        }),
+        { isTTY: around.answers !== undefined },
+      ),
+      stdout: Object.assign(stdout.stream, {
+        isTTY: around.columns !== undefined,
+        columns: around.columns ?? 0,
       }),
-      { isTTY: around.answers !== undefined },
-    ),
-    stdout: Object.assign(stdout.stream, {
-      isTTY: around.columns !== undefined,
-      columns: around.columns ?? 0,
-    }),
-    stderr: Object.assign(stderr.stream, { isTTY: around.answers !== undefined }),
-    environment: {
-      OCI_ARTIFACT_KUBELET_DIR: '/nowhere',
-      OCI_ARTIFACT_STATE_DIR: '/',
-      ...around.environment,
+      stderr: Object.assign(stderr.stream, { isTTY: around.answers !== undefined }),
+      environment: {
+        OCI_ARTIFACT_KUBELET_DIR: '/nowhere',
+        OCI_ARTIFACT_STATE_DIR: '/',
+        ...around.environment,
+      },
+      now: () => noon,
+      interrupted: () => around.signal ?? new AbortController().signal,
     },
-    now: () => noon,
-    interrupted: () => around.signal ?? new AbortController().signal,
-  });
+  );
   return {
     code,
     stdout: stdout.text(),

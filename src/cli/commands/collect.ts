@@ -9,7 +9,7 @@ import { formatCount, formatDigest, formatLines, formatTable } from '../text.ts'
 export async function rm(shell: Shell, references: readonly string[]): Promise<void> {
   const removed: Removed[] = [];
   try {
-    for (const reference of references) removed.push(await shell.house.artifacts.remove(reference));
+    for (const reference of references) removed.push(await shell.backend.artifacts.remove(reference));
   } finally {
     const freed = sumOf(removed);
     // What was removed before a failure is reported all the same.
@@ -46,7 +46,7 @@ function formatRemoved({ reference, digest, keptBy }: Removed, whole: boolean): 
  * @throws ArtifactError `cancelled` for an answer other than yes.
  */
 export async function prune(shell: Shell, _: readonly string[], options: Options): Promise<void> {
-  const { artifacts } = shell.house;
+  const { artifacts } = shell.backend;
   if (options['dryRun'] === true) {
     const pruned = await artifacts.previewPrune(shell.signal);
     return printPruned(shell, pruned, formatItems(pruned.items, shell) + formatFreed(pruned, 'would free'));

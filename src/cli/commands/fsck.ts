@@ -9,7 +9,7 @@ import { formatCount } from '../text.ts';
 export async function fsck(shell: Shell, _: readonly string[], options: Options): Promise<number> {
   const findings: Finding[] = [];
   using view = openProgress(shell.terminal.stderr, shell.output);
-  const { checked } = await shell.house.artifacts.fsck(
+  const { checked } = await shell.backend.artifacts.fsck(
     options.repair === true,
     finding => {
       findings.push(finding);

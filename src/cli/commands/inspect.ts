@@ -13,7 +13,7 @@ const header = ['LAYER', 'SIZE', 'KIND', 'CACHED', 'NAME', 'MEDIA TYPE'];
 export async function inspect(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   if (options['credentials'] === true) return explain(shell, operand(operands, 0), options);
   if (options['pod'] !== undefined) throw new ArtifactError('invalid', '--pod goes with --credentials');
-  const artifact = await shell.house.artifacts.inspect(operand(operands, 0));
+  const artifact = await shell.backend.artifacts.inspect(operand(operands, 0));
   const { reference } = artifact;
   print(shell, { value: artifact, text: () => formatArtifact(artifact, shell), names: [reference] });
 }
@@ -49,8 +49,8 @@ async function explain(shell: Shell, reference: string, options: Options): Promi
   const secrets = await toSecrets(options, shell.terminal.stdin);
   const pod = parsePodName(options['pod']);
   const asker = { secrets, ...(pod === undefined ? {} : { pod }) };
-  const asked = await toReference(reference, shell.house);
-  const places = await shell.house.artifacts.explain(asked, asker, shell.signal);
+  const asked = await toReference(reference, shell.backend);
+  const places = await shell.backend.artifacts.explain(asked, asker, shell.signal);
   print(shell, {
     value: places,
     text: () => formatPlaces(places),

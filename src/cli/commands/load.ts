@@ -26,7 +26,7 @@ async function loadFrom(
 ): Promise<readonly Resolved[]> {
   using layout = await readLayout(path, shell.terminal.stdin, shell.signal);
   using view = openProgress(shell.terminal.stderr, shell.output);
-  return await shell.house.artifacts.load(shown(layout, view), reference, shell.signal);
+  return await shell.backend.artifacts.load(shown(layout, view), reference, shell.signal);
 }
 
 /** What is wrong, and with which layout. */

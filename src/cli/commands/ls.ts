@@ -7,7 +7,7 @@ const header = ['REFERENCE', 'DIGEST', 'TYPE', 'SIZE', 'LAST USED', 'VOLUMES', '
 
 /** The artifacts of the cache, by reference. */
 export async function ls(shell: Shell): Promise<void> {
-  const found = await shell.house.artifacts.list();
+  const found = await shell.backend.artifacts.list();
   const sorted = found.toSorted((a, b) => compare(a.reference, b.reference) || compare(a.digest, b.digest));
   print(shell, {
     value: sorted.map(({ usedAt, ...artifact }) => ({ ...artifact, usedAt: toTimestamp(usedAt) })),

@@ -13,9 +13,9 @@ import { toVolumeDocument } from '../volume-document.ts';
 export async function mount(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   const targetPath = resolve(operand(operands, 1));
   const secrets = await toSecrets(options, shell.terminal.stdin);
-  const reference = await toReference(operand(operands, 0), shell.house);
+  const reference = await toReference(operand(operands, 0), shell.backend);
   const pull = toPullRequest(reference, options, secrets);
-  const { artifacts, publishing } = shell.house;
+  const { artifacts, publishing } = shell.backend;
   // A publish says nothing until it is done. Where a mount is already, it may need no registry.
   const isFirst = findOwnMount(await artifacts.volumes(), targetPath) === undefined;
   if (isFirst && shell.output === 'text') await pulling(shell, pull);
@@ -34,12 +34,12 @@ export async function mount(shell: Shell, operands: readonly string[], options: 
  */
 export async function unmount(shell: Shell, operands: readonly string[]): Promise<void> {
   const targetPath = resolve(operand(operands, 0));
-  const volumes = await shell.house.artifacts.volumes();
+  const volumes = await shell.backend.artifacts.volumes();
   const volume = findOwnMount(volumes, targetPath);
   if (volume === undefined) {
     throw new ArtifactError('not-found', `no artifact is mounted at ${targetPath}; \`volumes\` lists them`);
   }
   const { volumeId } = volume;
-  await shell.house.publishing.unpublish(volumeId, { path: targetPath, anywhere: true }, shell.signal);
+  await shell.backend.publishing.unpublish(volumeId, { path: targetPath, anywhere: true }, shell.signal);
   print(shell, { value: { targetPath }, text: () => `unmounted ${targetPath}\n`, names: [targetPath] });
 }

@@ -3,7 +3,7 @@ import { operand, print, type Shell } from '../shell.ts';
 /** Keeps an artifact from garbage collection. */
 export async function pin(shell: Shell, operands: readonly string[]): Promise<void> {
   const reference = operand(operands, 0);
-  const digest = await shell.house.artifacts.pin(reference);
+  const digest = await shell.backend.artifacts.pin(reference);
   const text = (): string => `pinned ${reference} at ${digest}\n`;
   print(shell, { value: { reference, digest }, text, names: [reference] });
 }
@@ -11,6 +11,6 @@ export async function pin(shell: Shell, operands: readonly string[]): Promise<vo
 /** Allows garbage collection again. */
 export async function unpin(shell: Shell, operands: readonly string[]): Promise<void> {
   const reference = operand(operands, 0);
-  await shell.house.artifacts.unpin(reference);
+  await shell.backend.artifacts.unpin(reference);
   print(shell, { value: { reference }, text: () => `unpinned ${reference}\n`, names: [reference] });
 }

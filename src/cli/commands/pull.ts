@@ -11,7 +11,7 @@ import { formatCount, formatLines } from '../text.ts';
 export async function pull(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   if (options['cancel'] === true) return cancel(shell, operand(operands, 0));
   const secrets = await toSecrets(options, shell.terminal.stdin);
-  const reference = await toReference(operand(operands, 0), shell.house);
+  const reference = await toReference(operand(operands, 0), shell.backend);
   const request = toPullRequest(reference, options, secrets);
   const pulled = await pulling(shell, request);
   const names = [toDigested(pulled)];
@@ -19,7 +19,7 @@ export async function pull(shell: Shell, operands: readonly string[], options: O
 }
 
 async function cancel(shell: Shell, reference: string): Promise<void> {
-  const pulls = await shell.house.artifacts.cancel(reference);
+  const pulls = await shell.backend.artifacts.cancel(reference);
   const text = (): string => `cancelled ${formatCount(pulls, 'pull')} of ${reference}\n`;
   print(shell, { value: { reference, pulls }, text, names: [reference] });
 }

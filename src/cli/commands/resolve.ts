@@ -8,10 +8,10 @@ import { formatFields } from '../text.ts';
 /** Asks the registry what a reference names, and downloads nothing. */
 export async function resolve(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   const secrets = await toSecrets(options, shell.terminal.stdin);
-  const { house, terminal, signal } = shell;
-  const asked = await toReference(operand(operands, 0), house);
+  const { backend, terminal, signal } = shell;
+  const asked = await toReference(operand(operands, 0), backend);
   using view = openProgress(terminal.stderr, shell.output);
-  const found = await house.artifacts.resolve(asked, secrets, signal, progress => view.update(progress));
+  const found = await backend.artifacts.resolve(asked, secrets, signal, progress => view.update(progress));
   const { reference, descriptor, cached } = found;
   print(shell, {
     value: found,

@@ -11,7 +11,7 @@ const header = ['REFERENCE', 'PHASE', 'PULLED', 'RATE', 'AGE', 'FOR'];
 
 /** How the daemon and its node are, and the pulls under way: the oldest first, with what each of them waits for. */
 export async function status(shell: Shell): Promise<void> {
-  const { artifacts } = shell.house;
+  const { artifacts } = shell.backend;
   const [node, volumes, found] = await Promise.all([
     artifacts.status(),
     artifacts.volumes(),

@@ -40,14 +40,14 @@ async function findDaemon(
   const endpoints = toEndpoints(toSettings(options, terminal.environment), options, terminal);
   const socket = await findSocket(endpoints);
   if (socket === undefined) return { error: `none answers on ${formatEndpoints(endpoints)}` };
-  const house = await builder.connect(socket);
+  const backend = await builder.connect(socket);
   try {
-    const { daemon } = await house.artifacts.status();
+    const { daemon } = await backend.artifacts.status();
     if (daemon === undefined) throw new ArtifactError('internal', 'the daemon says nothing of itself');
     const { version: theirs, driverName } = daemon;
     return { version: theirs, driverName, endpoint: `unix://${socket}` };
   } finally {
-    await house.close();
+    await backend.close();
   }
 }
 

@@ -8,7 +8,7 @@ const header = ['POD', 'REFERENCE', 'DIGEST', 'SIZE', 'AGE', 'MOUNTED', 'TARGET'
 
 /** Which artifact each volume shows, by target path; and below, which of them the signature policy would refuse now or show damaged content. */
 export async function volumes(shell: Shell): Promise<void> {
-  const found = await shell.house.artifacts.volumes();
+  const found = await shell.backend.artifacts.volumes();
   const sorted = found.toSorted((a, b) => (a.targetPath < b.targetPath ? -1 : 1));
   print(shell, {
     value: sorted.map(toVolumeDocument),

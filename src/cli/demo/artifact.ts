@@ -4,7 +4,7 @@ import { ociManifest } from '../../oci/media-type.ts';
 import type { DemoRegistry } from './registry.ts';
 
 /** One layer to push. `name` becomes the title annotation, as `oras push` writes it. */
-export type LayerSource = {
+export type DemoLayer = {
   readonly name?: string;
   readonly bytes: Uint8Array;
   readonly mediaType?: string;
@@ -25,7 +25,7 @@ export async function pushArtifact(
   registry: DemoRegistry,
   repository: string,
   tag: string,
-  sources: readonly LayerSource[],
+  sources: readonly DemoLayer[],
   artifactType = 'application/vnd.example.artifact',
 ): Promise<PushedArtifact> {
   const config = await push(registry, repository, { bytes: Buffer.from('{}'), mediaType: emptyConfig });
@@ -42,7 +42,7 @@ export async function pushArtifact(
   };
 }
 
-async function push(registry: DemoRegistry, repository: string, source: LayerSource): Promise<Descriptor> {
+async function push(registry: DemoRegistry, repository: string, source: DemoLayer): Promise<Descriptor> {
   return {
     mediaType: source.mediaType ?? 'application/octet-stream',
     digest: await registry.putBlob(repository, source.bytes),

@@ -14,7 +14,7 @@ import { type PushedArtifact, pushArtifact } from './artifact.ts';
 import { startDaemon } from './child.ts';
 import { createModel, weightsName } from './model.ts';
 import { type DemoNode, type DemoVolume, openNode, repository, shortName } from './node.ts';
-import { formatTree, openStage, type Stage } from './stage.ts';
+import { formatTree, openStage, type DemoStage } from './stage.ts';
 
 /**
  * An artifact becomes a read-only volume, and goes again: the real daemon in a process of its own, a registry in this
@@ -44,7 +44,7 @@ export async function demo(builder: Builder, terminal: Terminal, json: boolean):
 }
 
 /** All that happens on a node that is gone afterwards; answers where it was. */
-async function showNode(builder: Builder, stage: Stage, signal: AbortSignal): Promise<string> {
+async function showNode(builder: Builder, stage: DemoStage, signal: AbortSignal): Promise<string> {
   await using node = await openNode();
   const artifact = await fillRegistry(stage, node);
   await using daemon = await stage.step(
@@ -65,7 +65,7 @@ async function showNode(builder: Builder, stage: Stage, signal: AbortSignal): Pr
   return node.path;
 }
 
-async function fillRegistry(stage: Stage, node: DemoNode): Promise<PushedArtifact> {
+async function fillRegistry(stage: DemoStage, node: DemoNode): Promise<PushedArtifact> {
   const model = await createModel();
   return await stage.step(
     () => pushArtifact(node.registry, repository, '1.0', model, 'application/vnd.example.model'),
@@ -75,7 +75,7 @@ async function fillRegistry(stage: Stage, node: DemoNode): Promise<PushedArtifac
 }
 
 async function showVolumes(
-  stage: Stage,
+  stage: DemoStage,
   node: DemoNode,
   csi: CsiNode,
   artifact: PushedArtifact,
@@ -133,7 +133,7 @@ async function publish(csi: CsiNode, { id, pod, target }: DemoVolume, signal: Ab
   await csi.publish(id, target, attributes, signal);
 }
 
-async function showTree(stage: Stage, { target }: DemoVolume): Promise<void> {
+async function showTree(stage: DemoStage, { target }: DemoVolume): Promise<void> {
   const config = await readFile(join(target, 'config.json'), 'utf8');
   const lines = config.split('\n').slice(0, 5);
   stage.say(`\n${await formatTree(target, 'mount')}\n$ head -5 config.json\n${lines.join('\n')}\n\n`);

@@ -2,7 +2,7 @@ import { createCipheriv, createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
-import type { LayerSource } from './artifact.ts';
+import type { DemoLayer } from './artifact.ts';
 
 /** Bytes of the one tensor; the file has a header besides. */
 const tensorBytes = 64 << 20;
@@ -10,8 +10,8 @@ const tensorBytes = 64 << 20;
 export const weightsName = 'weights/model.safetensors';
 
 /** A small model as model registries have them, the same bytes each time: files in folders, weights, and a tar. */
-export async function createModel(): Promise<readonly LayerSource[]> {
-  const json = (name: string, value: object): LayerSource => ({
+export async function createModel(): Promise<readonly DemoLayer[]> {
+  const json = (name: string, value: object): DemoLayer => ({
     name,
     bytes: Buffer.from(`${JSON.stringify(value, null, 2)}\n`),
     mediaType: 'application/json',
@@ -42,7 +42,7 @@ function createWeights(): Buffer {
 }
 
 /** A folder as `oras push` packs it: it is unpacked on the way into the volume. */
-async function createExamples(): Promise<LayerSource> {
+async function createExamples(): Promise<DemoLayer> {
   const tar = pack();
   const mtime = new Date(0);
   tar.entry({ name: 'examples/', type: 'directory', mode: 0o755, mtime });

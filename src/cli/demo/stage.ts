@@ -9,7 +9,7 @@ import { formatSize } from '../../util/size.ts';
 const width = 92;
 
 /** Tells the demo to people: numbered steps, each with what it took. */
-export type Stage = {
+export type DemoStage = {
   heading(text: string): void;
   /** Does the work and tells of it with its time, once it is done. */
   step<T>(work: () => Promise<T>, tell: (value: T, milliseconds: number) => string): Promise<T>;
@@ -18,7 +18,7 @@ export type Stage = {
 };
 
 /** With `json`, each of them is a line of JSON. */
-export function openStage(stdout: Writable, json: boolean, signal: AbortSignal): Stage {
+export function openStage(stdout: Writable, json: boolean, signal: AbortSignal): DemoStage {
   let count = 0;
   const print = (value: object): void => void stdout.write(`${formatJson(value)}\n`);
   const style = (format: 'bold' | 'dim', text: string): string => styleText(format, text, { stream: stdout });

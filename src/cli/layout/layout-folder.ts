@@ -3,7 +3,7 @@ import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { pack, type Pack } from 'tar-stream';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
-import { type Folder, openFolder, openWithin } from '../../linux/folder.ts';
+import { type OpenDirectory, openFolder, openWithin } from '../../linux/folder.ts';
 import { describeKind } from './file-kind.ts';
 import { chunk, type Layout } from './layout-stream.ts';
 
@@ -31,7 +31,7 @@ export async function packFolder(path: string, signal: AbortSignal): Promise<Lay
 
 type File = { readonly name: string; readonly size: number };
 
-async function listFiles(root: Folder): Promise<readonly File[]> {
+async function listFiles(root: OpenDirectory): Promise<readonly File[]> {
   const names = ['oci-layout', 'index.json'];
   for (const algorithm of await listFolder(root, 'blobs')) {
     const folder = `blobs/${algorithm}`;
@@ -43,7 +43,7 @@ async function listFiles(root: Folder): Promise<readonly File[]> {
   });
 }
 
-async function listFolder(root: Folder, name: string): Promise<readonly string[]> {
+async function listFolder(root: OpenDirectory, name: string): Promise<readonly string[]> {
   using place = openPlace(root, name);
   const stats = fstatSync(place.fd);
   if (!stats.isDirectory())
@@ -52,7 +52,7 @@ async function listFolder(root: Folder, name: string): Promise<readonly string[]
 }
 
 async function packFiles(
-  root: Folder,
+  root: OpenDirectory,
   files: readonly File[],
   tar: Pack,
   signal: AbortSignal,
@@ -65,20 +65,20 @@ async function packFiles(
   tar.finalize();
 }
 
-async function openFile(root: Folder, { name, size }: File): Promise<FileHandle> {
+async function openFile(root: OpenDirectory, { name, size }: File): Promise<FileHandle> {
   using place = openPlace(root, name);
   if (sizeOf(place, name) === size) return await open(throughDescriptor(place));
   throw new ArtifactError('invalid', `${name} has changed while the layout was read; load it again`);
 }
 
-function sizeOf(place: Folder, name: string): number {
+function sizeOf(place: OpenDirectory, name: string): number {
   const stats = fstatSync(place.fd);
   if (stats.isFile()) return stats.size;
   throw new ArtifactError('invalid', `${name} is ${describeKind(stats)} and must be a regular file`);
 }
 
 /** @throws ArtifactError `invalid` where nothing of the layout is there. */
-function openPlace(root: Folder, name: string): Folder {
+function openPlace(root: OpenDirectory, name: string): OpenDirectory {
   try {
     return openWithin(root, name);
   } catch (error) {
@@ -94,6 +94,6 @@ function openPlace(root: Folder, name: string): Folder {
 }
 
 /** A path that opens what the descriptor shows, whatever has happened to its name. */
-function throughDescriptor({ fd }: Folder): string {
+function throughDescriptor({ fd }: OpenDirectory): string {
   return `/proc/self/fd/${fd}`;
 }

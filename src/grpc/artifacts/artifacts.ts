@@ -15,7 +15,7 @@ import {
 import { fromNodeStatus } from './status-message.ts';
 import { parseMountRequest, parsePullRequest } from './mount-request.ts';
 import { parseTargetPath } from '../csi/publish-request.ts';
-import { type Call, clientStream, type Edge, serverStream, unary } from '../edge/unary.ts';
+import { type CallContext, clientStream, type Edge, serverStream, unary } from '../edge/unary.ts';
 import type { ArtifactsHandlers } from '../wire/ociartifact/v1/Artifacts.ts';
 import type { LoadRequest__Output } from '../wire/ociartifact/v1/LoadRequest.ts';
 
@@ -115,7 +115,7 @@ async function unmount(
   artifacts: Artifacts,
   publishing: Publishing,
   path: string,
-  call: Call,
+  call: CallContext,
 ): Promise<void> {
   const volume = findOwnMount(await artifacts.volumes(), path);
   if (volume === undefined) return;
@@ -128,7 +128,7 @@ function parsePodName({ namespace, name }: PodName): PodName {
   throw new ArtifactError('invalid', 'pod needs a namespace and a name; leave it out for no pod');
 }
 
-function required(reference: string, call: Call): string {
+function required(reference: string, call: CallContext): string {
   if (reference === '') {
     throw new ArtifactError(
       'invalid',

@@ -30,14 +30,14 @@ type Cancellable = { cancel(): void };
  * How the daemon behind a socket is called. A call ends with its signal, and then throws the reason of the signal.
  * @throws ArtifactError as the daemon threw it; `unavailable` where the daemon ends during the call or does not listen.
  */
-export type Calls = {
+export type ClientCalls = {
   /** The answer of a call of one message. */
   ask<Answer>(start: (done: requestCallback<Answer>) => Cancellable, signal?: AbortSignal): Promise<Answer>;
   /** The messages of a call. */
   follow<Message>(call: AsyncIterable<Message> & Cancellable, signal: AbortSignal): AsyncGenerator<Message>;
 };
 
-export function openCalls(client: Pick<Client, 'getChannel'>, socketPath: string): Calls {
+export function openCalls(client: Pick<Client, 'getChannel'>, socketPath: string): ClientCalls {
   const toThrown = (error: unknown, signal?: AbortSignal): ArtifactError => {
     if (signal?.aborted === true) return toArtifactError(signal.reason);
     if (!isServiceError(error)) return toArtifactError(error);

@@ -8,7 +8,7 @@ import type { Artifacts, Pulled, Resolved } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openArtifacts } from '../edge/definitions.ts';
 import { toNodeStatus } from '../artifacts/status-message.ts';
-import { type Calls, lastOf, openCalls } from './call.ts';
+import { type ClientCalls, lastOf, openCalls } from './call.ts';
 import {
   toDetail,
   toProgress,
@@ -47,7 +47,7 @@ export function connectRemote(socketPath: string, patienceMs = 10_000): Backend 
   const client = openArtifacts(socketPath);
   const calls = openCalls(client, socketPath);
   const { ask } = calls;
-  const askPromptly: Calls['ask'] = async start => {
+  const askPromptly: ClientCalls['ask'] = async start => {
     const late = AbortSignal.timeout(patienceMs);
     try {
       return await ask(start, late);
@@ -75,7 +75,11 @@ export function connectRemote(socketPath: string, patienceMs = 10_000): Backend 
   };
 }
 
-function toArtifacts(client: ArtifactsClient, calls: Calls, askPromptly: Calls['ask']): Artifacts {
+function toArtifacts(
+  client: ArtifactsClient,
+  calls: ClientCalls,
+  askPromptly: ClientCalls['ask'],
+): Artifacts {
   const { ask, follow } = calls;
   return {
     async resolve(reference, secrets, signal) {
@@ -161,7 +165,7 @@ type Archive = { readonly tar: AsyncIterable<Uint8Array>; readonly reference: st
 /** What the daemon says counts, unless the tar could not be read. */
 async function load(
   client: ArtifactsClient,
-  { ask }: Calls,
+  { ask }: ClientCalls,
   { tar, reference }: Archive,
   signal: AbortSignal,
 ): Promise<readonly Resolved[]> {

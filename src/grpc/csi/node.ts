@@ -1,7 +1,7 @@
 import { ArtifactError } from '../../util/error.ts';
 import type { Publishing } from '../../ports/usecases.ts';
 import { parsePublishRequest, parseTargetPath, parseVolumeId } from './publish-request.ts';
-import { type Call, type Edge, unary } from '../edge/unary.ts';
+import { type CallContext, type Edge, unary } from '../edge/unary.ts';
 import type { NodeHandlers } from '../wire/csi/v1/Node.ts';
 import type { NodeGetVolumeStatsRequest__Output } from '../wire/csi/v1/NodeGetVolumeStatsRequest.ts';
 import type { NodeGetVolumeStatsResponse } from '../wire/csi/v1/NodeGetVolumeStatsResponse.ts';
@@ -29,7 +29,7 @@ export function nodeHandlers(edge: Edge, nodeId: string, publishing: Publishing)
 async function publish(
   publishing: Publishing,
   wire: NodePublishVolumeRequest__Output,
-  call: Call,
+  call: CallContext,
 ): Promise<NodePublishVolumeResponse> {
   call.note({
     volumeId: wire.volume_id,
@@ -47,7 +47,7 @@ async function publish(
 async function unpublish(
   publishing: Publishing,
   wire: NodeUnpublishVolumeRequest__Output,
-  call: Call,
+  call: CallContext,
 ): Promise<NodeUnpublishVolumeResponse> {
   call.note({ volumeId: wire.volume_id, target: wire.target_path });
   const target = { path: parseTargetPath(wire.target_path, 'target_path'), anywhere: false };
@@ -66,7 +66,7 @@ async function unpublish(
 async function getStats(
   publishing: Publishing,
   wire: NodeGetVolumeStatsRequest__Output,
-  call: Call,
+  call: CallContext,
 ): Promise<NodeGetVolumeStatsResponse> {
   call.note({ volumeId: wire.volume_id, target: wire.volume_path });
   if (wire.volume_path === '') {

@@ -4,7 +4,7 @@ import { printable, shorten } from '../../util/printable.ts';
 import { redact } from './redaction.ts';
 
 /** What a handler knows of its call, for the log. Nothing else of a request is ever logged. */
-export type Note = {
+export type CallNote = {
   readonly volumeId?: string | undefined;
   readonly target?: string | undefined;
   readonly namespace?: string | undefined;
@@ -17,7 +17,7 @@ export type Note = {
 export type CallRecord = {
   /** `/csi.v1.Node/NodePublishVolume`. */
   readonly method: string;
-  readonly note: Note;
+  readonly note: CallNote;
   readonly milliseconds: number;
   readonly code: status;
   /** What was thrown, for a failed call. */

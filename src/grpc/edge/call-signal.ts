@@ -2,7 +2,7 @@ import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { DeadlineNear } from '../../util/deadline-near.ts';
 
 /** What a call of any kind tells of its caller. */
-export type Caller = {
+export type GrpcCaller = {
   readonly cancelled: boolean;
   getDeadline(): Date | number;
   on(event: 'cancelled', listener: () => void): unknown;
@@ -28,7 +28,7 @@ export function workingTime(untilDeadline: number): number {
  * Turns a caller's deadline and cancellation into a signal: the reason is a DeadlineNear or an AbortError. Dispose it
  * when the work is done, since `cancelled` also fires after ordinary answers.
  */
-export function openCallSignal(caller: Caller): CallSignal {
+export function openCallSignal(caller: GrpcCaller): CallSignal {
   const controller = new AbortController();
   let done = false;
   const abort = (reason?: unknown): void => {

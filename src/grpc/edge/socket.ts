@@ -15,7 +15,7 @@ export type Takeover =
   | 'always';
 
 /** The place of a socket in the file system. */
-export type Place = {
+export type BoundSocket = {
   /** Removes the socket, unless another server has taken the path meanwhile. */
   release(): Promise<void>;
   /** Why nobody can come by it any more: the socket was removed, or another has taken the path. */
@@ -32,7 +32,7 @@ const asidePrefix = '.oac-';
  *
  * @throws ArtifactError `invalid` for a path that cannot be a socket, `exists` while another server answers there.
  */
-export async function bindSocket(server: Server, path: string, takeover: Takeover): Promise<Place> {
+export async function bindSocket(server: Server, path: string, takeover: Takeover): Promise<BoundSocket> {
   // kubelet passes over names that begin with a dot.
   const aside = join(dirname(path), `${asidePrefix}${randomBytes(3).toString('hex')}`);
   verifySocketPath(path);

@@ -8,8 +8,8 @@ import {
   status,
 } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { type Caller, explain, openCallSignal } from './call-signal.ts';
-import { logCall, type Note } from './call-log.ts';
+import { type GrpcCaller, explain, openCallSignal } from './call-signal.ts';
+import { logCall, type CallNote } from './call-log.ts';
 import type { Drain } from './drain.ts';
 import { received, sender } from './message-stream.ts';
 import { redact, secretTexts } from './redaction.ts';
@@ -23,11 +23,11 @@ export type Observe = (method: string, code: number, seconds: number) => void;
 export type Edge = { readonly log: Logger; readonly observe: Observe; readonly drain: Drain };
 
 /** What a handler is given beside its request. */
-export type Call = {
+export type CallContext = {
   /** Aborts with a DeadlineNear, an AbortError when the caller leaves, or an ArtifactError when the daemon stops. */
   readonly signal: AbortSignal;
   /** Adds to the log line of this call. */
-  note(fields: Note): void;
+  note(fields: CallNote): void;
 };
 
 type Outcome<Response> =
@@ -40,10 +40,10 @@ type Outcome<Response> =
  */
 export function unary<Request, Response>(
   edge: Edge,
-  handle: (request: Request, call: Call) => Promise<Response>,
+  handle: (request: Request, call: CallContext) => Promise<Response>,
 ): handleUnaryCall<Request, Response> {
   return (wire, answer) => {
-    const work = (call: Call): Promise<Response> => handle(wire.request, call);
+    const work = (call: CallContext): Promise<Response> => handle(wire.request, call);
     void perform(edge, wire, wire.request, work, outcome => respond(answer, outcome));
   };
 }
@@ -51,10 +51,10 @@ export function unary<Request, Response>(
 /** For a handler that sends messages while it works, as `sender` does. */
 export function serverStream<Request, Response>(
   edge: Edge,
-  handle: (request: Request, send: (message: Response) => Promise<void>, call: Call) => Promise<void>,
+  handle: (request: Request, send: (message: Response) => Promise<void>, call: CallContext) => Promise<void>,
 ): handleServerStreamingCall<Request, Response> {
   return wire => {
-    const work = (call: Call): Promise<void> => handle(wire.request, sender(wire, call.signal), call);
+    const work = (call: CallContext): Promise<void> => handle(wire.request, sender(wire, call.signal), call);
     void perform(edge, wire, wire.request, work, outcome => finish(wire, outcome));
   };
 }
@@ -62,11 +62,11 @@ export function serverStream<Request, Response>(
 /** For a handler that takes messages while it works; a few calls at once. */
 export function clientStream<Request, Response>(
   edge: Edge,
-  handle: (messages: AsyncIterable<Request>, call: Call) => Promise<Response>,
+  handle: (messages: AsyncIterable<Request>, call: CallContext) => Promise<Response>,
 ): handleClientStreamingCall<Request, Response> {
   const seats = createSeats();
   return (wire, answer) => {
-    const work = async (call: Call): Promise<Response> => {
+    const work = async (call: CallContext): Promise<Response> => {
       using _seat = seats.take();
       return await handle(received(wire, call.signal), call);
     };
@@ -80,12 +80,12 @@ export function bothStreams<Request, Response>(
   handle: (
     messages: AsyncIterable<Request>,
     send: (message: Response) => Promise<void>,
-    call: Call,
+    call: CallContext,
   ) => Promise<void>,
 ): handleBidiStreamingCall<Request, Response> {
   const seats = createSeats();
   return wire => {
-    const work = async (call: Call): Promise<void> => {
+    const work = async (call: CallContext): Promise<void> => {
       using _seat = seats.take();
       await handle(received(wire, call.signal), sender(wire, call.signal), call);
     };
@@ -112,14 +112,14 @@ function createSeats(): { take(): Disposable } {
 /** Does the work of a call, settles it and records it. Never rejects. */
 async function perform<Response>(
   edge: Edge,
-  wire: Caller & { getPath(): string },
+  wire: GrpcCaller & { getPath(): string },
   request: unknown,
-  work: (call: Call) => Promise<Response>,
+  work: (call: CallContext) => Promise<Response>,
   settle: (outcome: Outcome<Response>) => void,
 ): Promise<void> {
   const started = performance.now();
   const method = wire.getPath();
-  let note: Note = {};
+  let note: CallNote = {};
   let secrets: readonly string[] = [];
   let error: ArtifactError | undefined;
   let code = status.OK;
@@ -128,7 +128,7 @@ async function perform<Response>(
     try {
       secrets = secretTexts(request);
       using _place = edge.drain.enter(aborting.abort);
-      const add = (fields: Note): void => {
+      const add = (fields: CallNote): void => {
         note = { ...note, ...fields };
       };
       const response = await work({ signal: aborting.signal, note: add });

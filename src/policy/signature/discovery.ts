@@ -9,7 +9,7 @@ import { bundleType, predicateAnnotation, signPredicate } from './verify/bundle.
 import { simpleSigning } from './verify/simple-signing.ts';
 
 /** What may be a signature. `label` names it for people. */
-export type Candidate = { readonly label: string } & (
+export type SignatureCandidate = { readonly label: string } & (
   | {
       readonly kind: 'simple';
       readonly payload: Uint8Array;
@@ -33,7 +33,7 @@ export async function* readSimpleSignatures(
   source: SignatureSource,
   digest: Digest,
   signal: AbortSignal,
-): AsyncGenerator<Candidate> {
+): AsyncGenerator<SignatureCandidate> {
   const name = `${digest.replace(':', '-')}.sig`;
   if (name.length > longestTag) return;
   const tagged = await source.tag(name, signal);
@@ -69,7 +69,7 @@ export async function readBundle(
   source: SignatureSource,
   descriptor: Descriptor,
   signal: AbortSignal,
-): Promise<Candidate> {
+): Promise<SignatureCandidate> {
   const label = `the bundle ${descriptor.digest}`;
   const bytes = await read(descriptor, maxManifestBytes, descriptor => source.manifest(descriptor, signal));
   const manifest = typeof bytes === 'string' ? bytes : await toManifest(bytes, descriptor, label, signal);

@@ -8,7 +8,13 @@ import { parseBundle, verifyStatement } from './verify/bundle.ts';
 import { findMismatch } from './identity.ts';
 import type { LoadedRequirement } from './policy-file.ts';
 import { findRule, type Policy } from './policy-json.ts';
-import { type Candidate, listBundles, maxCandidates, readBundle, readSimpleSignatures } from './discovery.ts';
+import {
+  type SignatureCandidate,
+  listBundles,
+  maxCandidates,
+  readBundle,
+  readSimpleSignatures,
+} from './discovery.ts';
 import { verifySigned } from './verify/signed-content.ts';
 import { parseClaim, toSimpleSigned, verifyDigest } from './verify/simple-signing.ts';
 
@@ -31,7 +37,7 @@ type Signed = Extract<LoadedRequirement, { readonly kind: 'signed' }>;
  *
  * @throws what the source throws, where what it has does not do.
  */
-export async function judge(
+export async function evaluate(
   { policy, file, digestIsEnough, reference, digest }: Case,
   source: SignatureSource,
   signal: AbortSignal,
@@ -53,7 +59,7 @@ export async function judge(
   const takesBundles = ({ identity }: Signed): boolean => digestIsEnough || identity.kind === 'matchDigest';
   const by: string[] = [];
   let seen = 0;
-  const examine = (candidate: Candidate): void => {
+  const examine = (candidate: SignatureCandidate): void => {
     seen += 1;
     for (const [requirement, reasons] of pending) {
       if (candidate.kind === 'bundle' && !takesBundles(requirement)) continue;
@@ -102,7 +108,7 @@ export async function judge(
 
 /** @returns who made it. @throws why it does not do; anything thrown is a refusal, as all it reads comes from a registry. */
 function verifyCandidate(
-  candidate: Candidate,
+  candidate: SignatureCandidate,
   requirement: Signed,
   reference: Reference,
   digest: Digest,

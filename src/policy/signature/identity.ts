@@ -18,12 +18,12 @@ export type SignedIdentity = NameRule | { readonly kind: 'matchDigest' };
 
 type NameRule =
   | { readonly kind: 'matchExact' | 'matchRepoDigestOrExact' | 'matchRepository' }
-  | { readonly kind: 'exactReference'; readonly reference: Identity }
+  | { readonly kind: 'exactReference'; readonly reference: ImageIdentity }
   | { readonly kind: 'exactRepository'; readonly repository: Repository }
   | { readonly kind: 'remapIdentity'; readonly prefix: string; readonly signedPrefix: string };
 
 /** A name with a tag, a digest, both or neither: unlike for a reference, no tag does not mean `latest`. */
-export type Identity = Reference;
+export type ImageIdentity = Reference;
 
 /** `strict`: nothing that containers does not know. @throws ArtifactError `invalid` naming the field. */
 export function parseSignedIdentity(object: Table | undefined, strict: boolean): SignedIdentity {
@@ -99,14 +99,14 @@ export function findMismatch(
 }
 
 /** The rule that leaves tags out of it, and how to write it. */
-function looser(identity: NameRule, name: Identity): string {
+function looser(identity: NameRule, name: ImageIdentity): string {
   return identity.kind === 'exactReference' || identity.kind === 'remapIdentity'
     ? `exactRepository ({"type": "exactRepository", "dockerRepository": "${formatRepository(name)}"})`
     : 'matchRepository ({"type": "matchRepository"})';
 }
 
 /** What the signed name is compared with; undefined if a remapped name is none. */
-function toWanted(identity: NameRule, reference: Reference): Identity | undefined {
+function toWanted(identity: NameRule, reference: Reference): ImageIdentity | undefined {
   switch (identity.kind) {
     case 'exactReference':
       return identity.reference;
@@ -121,7 +121,7 @@ function toWanted(identity: NameRule, reference: Reference): Identity | undefine
   }
 }
 
-function isMatch(identity: NameRule, wanted: Identity, signed: Identity): boolean {
+function isMatch(identity: NameRule, wanted: ImageIdentity, signed: ImageIdentity): boolean {
   switch (identity.kind) {
     case 'matchExact':
     case 'exactReference':
@@ -139,7 +139,7 @@ function isMatch(identity: NameRule, wanted: Identity, signed: Identity): boolea
 }
 
 /** A prefix ends at a slash or at the end of the name; a name without it stays as it is. */
-function remap(prefix: string, signedPrefix: string, reference: Reference): Identity | undefined {
+function remap(prefix: string, signedPrefix: string, reference: Reference): ImageIdentity | undefined {
   const name = formatRepository(reference);
   if (!`${name}/`.startsWith(`${prefix}/`)) return reference;
   const text = signedPrefix + formatReference(reference).slice(prefix.length);
@@ -152,12 +152,12 @@ export function withoutSpareTag({ tag, ...reference }: Reference): Reference {
   return tag === undefined || reference.digest !== undefined ? reference : { ...reference, tag };
 }
 
-function isNameOnly(identity: Identity): boolean {
+function isNameOnly(identity: ImageIdentity): boolean {
   return identity.tag === undefined && identity.digest === undefined;
 }
 
 /** A name as Docker writes them: without a registry it is one of docker.io. */
-function parseIdentity(text: string): Identity | undefined {
+function parseIdentity(text: string): ImageIdentity | undefined {
   try {
     const parsed = parseReference(text);
     const full = parsed.kind === 'full' ? parsed : parseReference(`docker.io/${text}`);
@@ -170,7 +170,7 @@ function parseIdentity(text: string): Identity | undefined {
   }
 }
 
-function parseField(object: Table, key: string): Identity {
+function parseField(object: Table, key: string): ImageIdentity {
   const identity = parseIdentity(object.text(key) ?? '');
   if (identity !== undefined) return identity;
   throw new ArtifactError('invalid', `${object.at(key)} must be a reference, as in quay.io/acme/model`);

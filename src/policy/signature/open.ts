@@ -22,7 +22,7 @@ export async function openTrust(options: TrustOptions): Promise<PolicyTrust> {
   if (options.policyFile === undefined) {
     return { verify: async () => unasked, problems: () => [], obstacles: () => [] };
   }
-  const { openPolicyTrust } = await import('./policy.ts'); // sigstore's libraries are slow to load
+  const { openSignaturePolicy: openPolicyTrust } = await import('./policy.ts'); // sigstore's libraries are slow to load
   return openPolicyTrust(options.policyFile, {
     digestIsEnough: options.bundleIdentity === 'digest',
     strict: options.strict === true,

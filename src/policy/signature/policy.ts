@@ -1,13 +1,13 @@
 import { formatReference } from '../../oci/reference.ts';
 import type { Trust, Verdict } from '../../ports/trust.ts';
-import { judge } from './evaluation.ts';
+import { evaluate } from './evaluation.ts';
 import { openPolicyFile, type PolicyState } from './policy-file.ts';
 
 /** How many accepted verdicts are kept, in memory alone; the oldest goes first. */
 const maxVerdicts = 4096;
 
 /** See TrustOptions. */
-export type PolicyOptions = {
+export type SignaturePolicyOptions = {
   readonly digestIsEnough: boolean;
   readonly strict: boolean;
   readonly note: (text: string) => void;
@@ -22,7 +22,10 @@ export type PolicyTrust = Trust & {
 };
 
 /** Judges by a policy file. See openTrust. */
-export function openPolicyTrust(file: string, { digestIsEnough, strict, note }: PolicyOptions): PolicyTrust {
+export function openSignaturePolicy(
+  file: string,
+  { digestIsEnough, strict, note }: SignaturePolicyOptions,
+): PolicyTrust {
   const current = openPolicyFile(file, strict, note);
   const verdicts = new WeakMap<PolicyState, Map<string, Verdict>>();
   current();
@@ -41,7 +44,7 @@ export function openPolicyTrust(file: string, { digestIsEnough, strict, note }: 
       const known = kept.get(key);
       if (known !== undefined) return known;
       const { policy } = state;
-      const verdict = await judge({ policy, file, digestIsEnough, reference, digest }, signatures, signal);
+      const verdict = await evaluate({ policy, file, digestIsEnough, reference, digest }, signatures, signal);
       if (verdict.kind === 'accepted') {
         const [oldest] = kept.keys();
         if (kept.size >= maxVerdicts && oldest !== undefined) kept.delete(oldest);

@@ -5,19 +5,19 @@ import { ArtifactError } from '../../util/error.ts';
 import { Paused } from '../../util/pause.ts';
 import { parseContentRange } from './content-range.ts';
 import type { Exchange } from './exchange.ts';
-import { describeEncoding, type HopRequest, passOver, type Receiver } from '../http/request.ts';
-import { type Patience, Passing } from '../http/retry.ts';
-import type { Place } from '../config/upstream.ts';
-import type { Arrival } from '../http/redirect.ts';
+import { describeEncoding, type HttpRequest, passOver, type Receiver } from '../http/request.ts';
+import { type RetryPolicy, TransientError } from '../http/retry.ts';
+import type { Upstream } from '../config/upstream.ts';
+import type { FinalResponse } from '../http/redirect.ts';
 import { isOfPlace } from '../http/place-error.ts';
 
 export type Transfer = {
-  readonly place: Place;
+  readonly place: Upstream;
   readonly descriptor: Descriptor;
   readonly sink: Sink;
   readonly credential: Credential;
   readonly subject: string;
-  readonly line: HopRequest['line'];
+  readonly line: HttpRequest['line'];
 };
 
 const fromStart: ReadonlySet<number> = new Set([200]);
@@ -40,7 +40,7 @@ const noRange = new ArtifactError('unavailable', 'the server does not go on from
 export async function transfer(
   exchange: Exchange,
   blob: Transfer,
-  patience: Patience,
+  patience: RetryPolicy,
   signal: AbortSignal,
 ): Promise<void> {
   const { sink, descriptor } = blob;
@@ -55,25 +55,25 @@ export async function transfer(
     } catch (thrown) {
       const isNew = sink.offset > offset;
       if (from > 0 && !isNew && wholeAskedAt !== offset && mayDoWhole(thrown)) {
-        next = thrown instanceof Passing ? 'whole-once' : 'whole';
+        next = thrown instanceof TransientError ? 'whole-once' : 'whole';
         wholeAskedAt = offset;
         continue;
       }
-      if (!(thrown instanceof Passing)) throw thrown;
+      if (!(thrown instanceof TransientError)) throw thrown;
       if (next === 'whole-once') next = 'range';
       if (isNew) {
         patience.renew(thrown);
         continue;
       }
       const message = `${sink.offset} of ${descriptor.size} bytes came, then: ${thrown.message}`;
-      await patience.wait(new Passing(thrown.code, message, thrown, thrown.afterMs), signal);
+      await patience.wait(new TransientError(thrown.code, message, thrown, thrown.afterMs), signal);
     }
   }
 }
 
 /** Whether a server that failed to send a range may send the whole. One that asks to wait is not asked at once. */
 function mayDoWhole(thrown: unknown): boolean {
-  const asksToWait = thrown instanceof Paused || (thrown instanceof Passing && thrown.afterMs > 0);
+  const asksToWait = thrown instanceof Paused || (thrown instanceof TransientError && thrown.afterMs > 0);
   return isOfPlace(thrown) && !asksToWait;
 }
 
@@ -93,13 +93,13 @@ async function attempt(exchange: Exchange, blob: Transfer, from: number, signal:
   if (sink.offset < descriptor.size) {
     // Who sends a part may send it in parts; who sends less for the whole sends something else.
     const code = arrival.status === 206 ? 'unavailable' : 'corrupt';
-    throw new Passing(code, `${arrival.url.host} ended it as if that were all`);
+    throw new TransientError(code, `${arrival.url.host} ended it as if that were all`);
   }
 }
 
 /** Judges the head of an answer against what is in the sink, which goes on from there. */
 function toReceiver(
-  { status, headers, url }: Arrival,
+  { status, headers, url }: FinalResponse,
   from: number,
   { sink, descriptor, subject }: Transfer,
 ): Receiver {

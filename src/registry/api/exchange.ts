@@ -1,23 +1,23 @@
 import type { Credential } from '../../oci/credential.ts';
 import { openAuthorizer } from '../auth/authorizer.ts';
 import { parseChallenges } from '../auth/challenge.ts';
-import { collect, type HopRequest, type Receiver, type Send } from '../http/request.ts';
+import { collect, type HttpRequest, type Receiver, type Send } from '../http/request.ts';
 import type { Clock } from '../http/retry.ts';
-import type { Place } from '../config/upstream.ts';
-import { type Arrival, follow } from '../http/redirect.ts';
-import { toRefusal } from '../http/response-error.ts';
+import type { Upstream } from '../config/upstream.ts';
+import { type FinalResponse, follow } from '../http/redirect.ts';
+import { toResponseError } from '../http/response-error.ts';
 import { type OnRequest, reportRequests } from '../http/request-report.ts';
 import { openSchemes } from './scheme.ts';
 
 /** A question to a registry. `path` is below the repository, and may have a query; `subject` names what is asked for in errors. */
-export type Question = {
+export type ApiRequest = {
   readonly method: 'GET' | 'HEAD';
-  readonly place: Place;
+  readonly place: Upstream;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly credential: Credential;
   readonly subject: string;
-  readonly line?: HopRequest['line'];
+  readonly line?: HttpRequest['line'];
   /** The statuses that are an answer, once a challenge was met; all others are thrown. */
   readonly wanted: ReadonlySet<number> | 'any';
 };
@@ -28,10 +28,10 @@ export type Question = {
  * @throws Passing; ArtifactError `not-found`, `unauthenticated`, `denied`, `unavailable`, `cancelled`; what `accept` throws.
  */
 export type Exchange = (
-  question: Question,
-  accept: (arrival: Arrival) => Receiver,
+  question: ApiRequest,
+  accept: (arrival: FinalResponse) => Receiver,
   signal: AbortSignal,
-) => Promise<Arrival>;
+) => Promise<FinalResponse>;
 
 const maxErrorBytes = 64 * 1024;
 
@@ -42,7 +42,7 @@ export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Ex
   return async (question, accept, signal) => {
     const { place, credential } = question;
     const isWanted = (status: number): boolean => question.wanted === 'any' || question.wanted.has(status);
-    const isChallenge = ({ status, home, headers }: Arrival): boolean =>
+    const isChallenge = ({ status, home, headers }: FinalResponse): boolean =>
       status === 401 && home && !renewed && headers['www-authenticate'] !== undefined;
     const { mirrorOf } = place;
     const purpose = { credential: credential.source, ...(mirrorOf === undefined ? {} : { mirrorOf }) };
@@ -53,8 +53,8 @@ export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Ex
     const namespace = meant === undefined ? '' : `ns=${encodeURIComponent(meant)}`;
     const separator = namespace === '' ? '' : question.path.includes('?') ? '&' : '?';
     const shown = () => ({ ...place.headers, ...(authorization === undefined ? {} : { authorization }) });
-    const refuse = (arrival: Arrival, body: Uint8Array) =>
-      toRefusal(arrival, body, question.subject, credential, shown(), clock.now());
+    const refuse = (arrival: FinalResponse, body: Uint8Array) =>
+      toResponseError(arrival, body, question.subject, credential, shown(), clock.now());
     let authorization = authorizer.recall(place, credential);
     for (; ; renewed = true) {
       let complaint: ReturnType<typeof collect> | undefined;

@@ -1,7 +1,7 @@
 import { manifestMediaTypes } from '../../oci/media-type.ts';
 import type { Content } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Exchange, Question } from './exchange.ts';
+import type { Exchange, ApiRequest } from './exchange.ts';
 import type { Head } from '../http/request.ts';
 import type { Asked } from './manifest.ts';
 
@@ -16,7 +16,7 @@ const shown = new Error('it is there');
  *
  * @throws as Exchange, but for `not-found`.
  */
-export async function isPresent(
+export async function exists(
   exchange: Exchange,
   asked: Asked,
   { kind, descriptor }: Content,
@@ -24,7 +24,7 @@ export async function isPresent(
 ): Promise<boolean> {
   const isIt = ({ status, headers }: Head): boolean =>
     status === 200 && Number(headers['content-length'] ?? descriptor.size) === descriptor.size;
-  const question: Omit<Question, 'method' | 'wanted'> = {
+  const question: Omit<ApiRequest, 'method' | 'wanted'> = {
     ...asked,
     path: `${kind}s/${descriptor.digest}`,
     headers: kind === 'manifest' ? { accept: manifestMediaTypes.join(', ') } : {},

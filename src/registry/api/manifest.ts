@@ -5,14 +5,14 @@ import { type Digest, algorithmOf, isDigest, toDigest } from '../../oci/digest.t
 import { maxManifestBytes } from '../../oci/manifest.ts';
 import { manifestMediaTypes } from '../../oci/media-type.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Exchange, Question } from './exchange.ts';
+import type { Exchange, ApiRequest } from './exchange.ts';
 import { collect, describeEncoding, type Head } from '../http/request.ts';
-import type { Place } from '../config/upstream.ts';
-import type { Arrival } from '../http/redirect.ts';
+import type { Upstream } from '../config/upstream.ts';
+import type { FinalResponse } from '../http/redirect.ts';
 
 /** A tag or digest of a repository, and who asks. `subject` names it in errors. */
 export type Asked = {
-  readonly place: Place;
+  readonly place: Upstream;
   readonly credential: Credential;
   readonly subject: string;
 };
@@ -114,7 +114,7 @@ function weigh(like: Digest | undefined) {
   };
 }
 
-function question(asked: Asked, method: 'GET' | 'HEAD', name: string): Question {
+function question(asked: Asked, method: 'GET' | 'HEAD', name: string): ApiRequest {
   return {
     ...asked,
     method,
@@ -139,11 +139,11 @@ function essence(head: Head): string {
   return (head.headers['content-type'] ?? '').split(';', 1).join().trim().toLowerCase();
 }
 
-function corrupt(asked: Asked, { url, headers }: Arrival, what: string): ArtifactError {
+function corrupt(asked: Asked, { url, headers }: FinalResponse, what: string): ArtifactError {
   return new ArtifactError('corrupt', `${asked.subject}: ${url.host} ${what}${describeEncoding(headers)}`);
 }
 
-function tooLarge(asked: Asked, { headers }: Arrival): ArtifactError {
+function tooLarge(asked: Asked, { headers }: FinalResponse): ArtifactError {
   const length = headers['content-length'];
   const bytes = length === undefined ? 'more' : `${length} bytes`;
   return new ArtifactError(

@@ -7,7 +7,7 @@ import { doInSlices } from '../../util/pace.ts';
 import type { Exchange } from './exchange.ts';
 import { collect, describeEncoding } from '../http/request.ts';
 import type { Asked } from './manifest.ts';
-import type { Arrival } from '../http/redirect.ts';
+import type { FinalResponse } from '../http/redirect.ts';
 
 /** Beside the list, what registries answer that do not know its address. */
 const answers: ReadonlySet<number> = new Set([200, 400, 404, 405, 501]);
@@ -40,7 +40,7 @@ export async function listReferrers(
       );
     if (page === maxPages) throw tooLong();
     const body = collect(Math.min(left, maxManifestBytes), tooLong);
-    const arrival: Arrival = await exchange(
+    const arrival: FinalResponse = await exchange(
       {
         ...asked,
         method: 'GET',
@@ -80,7 +80,7 @@ async function toList(bytes: Buffer, signal: AbortSignal): Promise<readonly Desc
 }
 
 /** Of the address of the next page (RFC 8288) the query alone: no list leads to another address than its own. */
-function nextQuery({ url, headers }: Arrival): string | undefined {
+function nextQuery({ url, headers }: FinalResponse): string | undefined {
   for (const [, target = '', parameters = ''] of (headers['link'] ?? '').matchAll(/<([^<>]*)>([^<]*)/g)) {
     if (!/;\s*rel\s*=\s*(?:next\b|"(?:[^"]*\s)?next(?:\s[^"]*)?")/i.test(parameters)) continue;
     return URL.parse(target, url)?.search || undefined;

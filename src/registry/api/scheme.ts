@@ -1,13 +1,13 @@
 import { ArtifactError } from '../../util/error.ts';
-import { Passing } from '../http/retry.ts';
-import type { Place } from '../config/upstream.ts';
+import { TransientError } from '../http/retry.ts';
+import type { Upstream } from '../config/upstream.ts';
 
 /** One try at an origin (`https://host:port`). It calls `answered` once anything at all has answered. */
 type Attempt<T> = (origin: string, answered: () => void) => Promise<T>;
 
 /** Chooses between https and http. */
 export type Schemes = {
-  reach<T>(place: Place, attempt: Attempt<T>, signal: AbortSignal): Promise<T>;
+  reach<T>(place: Upstream, attempt: Attempt<T>, signal: AbortSignal): Promise<T>;
 };
 
 /**
@@ -45,7 +45,7 @@ export function openSchemes(): Schemes {
 function both(first: unknown, second: unknown): unknown {
   if (!(first instanceof ArtifactError) || !(second instanceof ArtifactError)) return second;
   const message = `by https: ${first.message}; by http: ${second.message}`;
-  return [first, second].some(failure => failure instanceof Passing)
-    ? new Passing('unavailable', message, second)
+  return [first, second].some(failure => failure instanceof TransientError)
+    ? new TransientError('unavailable', message, second)
     : new ArtifactError('unavailable', message, second);
 }

@@ -4,19 +4,19 @@ import { ArtifactError } from '../../util/error.ts';
 import type { Challenge } from './challenge.ts';
 import type { Send } from '../http/request.ts';
 import { cancelled } from '../http/connection-error.ts';
-import { type Clock, Passing } from '../http/retry.ts';
-import type { Place } from '../config/upstream.ts';
+import { type Clock, TransientError } from '../http/retry.ts';
+import type { Upstream } from '../config/upstream.ts';
 import { adviceOf } from '../http/response-error.ts';
 import { fetchToken, formatBasic } from './token.ts';
 
 /** Answers challenges, and remembers the answers. */
 export type Authorizer = {
   /** The Authorization header that was last right for this repository and credential, unless it has expired. */
-  recall(place: Place, credential: Credential): string | undefined;
+  recall(place: Upstream, credential: Credential): string | undefined;
   /** Another header than `refused`. @throws as `fetchToken`; `unauthenticated` if the credential fits no challenge. */
   answer(
     challenges: readonly Challenge[],
-    place: Place,
+    place: Upstream,
     credential: Credential,
     refused: string | undefined,
     signal: AbortSignal,
@@ -40,7 +40,7 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
 
   async function earn(
     challenges: readonly Challenge[],
-    place: Place,
+    place: Upstream,
     credential: Credential,
   ): Promise<Grant> {
     const start = clock.now();
@@ -49,7 +49,11 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
       const signal = AbortSignal.timeout(tokenTimeoutMs);
       const token = await fetchToken(send, bearer, place, credential, start, signal).catch(thrown => {
         if (!signal.aborted) throw thrown;
-        throw new Passing('unavailable', `the token server of ${place.host} did not answer in 60 s`, thrown);
+        throw new TransientError(
+          'unavailable',
+          `the token server of ${place.host} did not answer in 60 s`,
+          thrown,
+        );
       });
       return { header: `Bearer ${token.text}`, until: start + token.lifetime * 1000 };
     }
@@ -94,7 +98,7 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
 }
 
 /** Credentials are told apart by what they say, not by where they were found or for whom. */
-function toKey({ host, path, insecure }: Place, credential: Credential): string {
+function toKey({ host, path, insecure }: Upstream, credential: Credential): string {
   return hash('sha256', JSON.stringify([host, path, insecure, secretOf(credential)]));
 }
 

@@ -2,14 +2,14 @@ import type { Credential } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { parseJson } from '../../util/json.ts';
 import type { Challenge } from './challenge.ts';
-import { formatComplaint, shownBy } from '../http/error-body.ts';
+import { formatErrorBody, shownBy } from '../http/error-body.ts';
 import { toFence } from '../http/address-fence.ts';
 import { collect, describeEncoding, type Fence, type Send, usualConnectMs } from '../http/request.ts';
-import { Passing } from '../http/retry.ts';
-import type { Place } from '../config/upstream.ts';
-import { type Arrival, follow } from '../http/redirect.ts';
-import { adviceOf, toRefusal } from '../http/response-error.ts';
-import { type Trust, withoutPairs } from '../http/tls-trust.ts';
+import { TransientError } from '../http/retry.ts';
+import type { Upstream } from '../config/upstream.ts';
+import { type FinalResponse, follow } from '../http/redirect.ts';
+import { adviceOf, toResponseError } from '../http/response-error.ts';
+import { type TlsTrust, withoutPairs } from '../http/tls-trust.ts';
 
 /** A bearer token and how many seconds it is good for. */
 export type Token = { readonly text: string; readonly lifetime: number };
@@ -30,7 +30,7 @@ const maxLifetime = 3600;
 export async function fetchToken(
   send: Send,
   challenge: Challenge,
-  place: Place,
+  place: Upstream,
   credential: Credential,
   now: number,
   signal: AbortSignal,
@@ -86,9 +86,9 @@ export async function fetchToken(
   );
   if (arrival.status === 200) return parseToken(body.bytes(), arrival);
   const subject = `a token for ${place.host}/${place.path}`;
-  const refusal = toRefusal(arrival, body.bytes(), subject, credential, shown, now);
-  if (refusal instanceof Passing) throw refusal;
-  const answer = `${arrival.url.host} answered ${arrival.status}${formatComplaint(body.bytes(), shownBy(credential, shown))}`;
+  const refusal = toResponseError(arrival, body.bytes(), subject, credential, shown, now);
+  if (refusal instanceof TransientError) throw refusal;
+  const answer = `${arrival.url.host} answered ${arrival.status}${formatErrorBody(body.bytes(), shownBy(credential, shown))}`;
   const advice = adviceOf(credential, 'renew that credential');
   throw new ArtifactError(
     'unauthenticated',
@@ -104,18 +104,18 @@ export function formatBasic(credential: Credential & { readonly kind: 'basic' })
 type Realm = {
   readonly url: URL;
   readonly insecure: boolean;
-  readonly trust: Trust;
+  readonly trust: TlsTrust;
   readonly connectMs: number;
   readonly fence?: Fence;
 };
 
 /** Headers are configured for places that have a scheme. */
-function originOf({ scheme = 'https', host }: Place): string {
+function originOf({ scheme = 'https', host }: Upstream): string {
   return new URL(`${scheme}://${host}`).origin;
 }
 
 /** Where tokens are asked for. Another host than the place's must prove itself, to the same CAs. */
-function parseRealm(text: string, place: Place): Realm {
+function parseRealm(text: string, place: Upstream): Realm {
   const url = URL.parse(text);
   const hostname = URL.parse(`https://${place.host}`)?.hostname;
   const near = url?.hostname === hostname;
@@ -133,7 +133,7 @@ function parseRealm(text: string, place: Place): Realm {
   return { url, insecure, trust, connectMs: usualConnectMs, fence: toFence(hostname ?? '') };
 }
 
-function parseToken(body: Uint8Array, { url, headers }: Arrival): Token {
+function parseToken(body: Uint8Array, { url, headers }: FinalResponse): Token {
   let parsed: unknown;
   try {
     parsed = parseJson(body);

@@ -5,7 +5,7 @@ import { ArtifactError } from '../../util/error.ts';
 import {
   type Pair,
   plainTrust,
-  type Trust,
+  type TlsTrust,
   toTrust,
   verifyCertificates,
   verifyPair,
@@ -18,7 +18,7 @@ import {
  * @throws ArtifactError `invalid` naming the file: no PEM, a certificate without its key, a key without its
  *   certificate, two that do not belong together.
  */
-export function readCertificates(folder: string, reading: Reading): Trust {
+export function readCertificates(folder: string, reading: Reading): TlsTrust {
   const names = reading.names(folder) ?? [];
   const withEnd = (end: string) => names.filter(name => name.endsWith(end)).map(name => join(folder, name));
   const half = withEnd('.key').find(key => !names.includes(`${key.slice(folder.length + 1, -4)}.cert`));
@@ -45,7 +45,7 @@ export function readPair(certFile: string, keyFile: string, reading: Reading): P
 }
 
 /** By host[:port]: the folders of a certs.d. */
-export type HostCertificates = ReadonlyMap<string, Part<Trust>>;
+export type HostCertificates = ReadonlyMap<string, Part<TlsTrust>>;
 
 /** Reads a certs.d. @throws ArtifactError `invalid` for one that is not there. */
 export function readHostCertificates(
@@ -53,7 +53,7 @@ export function readHostCertificates(
   reading: Reading,
   before: Part<HostCertificates> | undefined,
 ): HostCertificates {
-  const byHost = new Map<string, Part<Trust>>();
+  const byHost = new Map<string, Part<TlsTrust>>();
   if (directory === undefined) return byHost;
   const names = reading.names(directory);
   if (names === undefined) {
@@ -76,7 +76,7 @@ export function readHostCertificates(
  *
  * @throws ArtifactError `unavailable` where they are broken.
  */
-export function findCertificates(certificates: Part<HostCertificates>, host: string): Trust {
+export function findCertificates(certificates: Part<HostCertificates>, host: string): TlsTrust {
   const byHost = valueOf(certificates);
   const written = host === 'registry-1.docker.io' ? 'docker.io' : host;
   const part = byHost.get(written) ?? byHost.get(`${written}:443`);
@@ -84,7 +84,7 @@ export function findCertificates(certificates: Part<HostCertificates>, host: str
 }
 
 /** The certificates that every server may prove itself by. @throws ArtifactError `invalid` naming the file. */
-export function readCaFile(file: string | undefined, reading: Reading): Trust {
+export function readCaFile(file: string | undefined, reading: Reading): TlsTrust {
   if (file === undefined) return plainTrust;
   const pem = reading.text(file);
   if (pem === undefined) {

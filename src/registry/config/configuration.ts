@@ -4,7 +4,7 @@ import { type HostCertificates, readCaFile, readHostCertificates } from './certi
 import { type HostsDir, readHostsDir } from './hosts-dir.ts';
 import { concerns } from './rule-match.ts';
 import { type Places, readRegistries, type Registries } from './registries.ts';
-import type { Trust } from '../http/tls-trust.ts';
+import type { TlsTrust } from '../http/tls-trust.ts';
 
 /** What a node's administrator says of registries. A part that is broken leaves the others as they are. */
 export type Configuration = {
@@ -12,7 +12,7 @@ export type Configuration = {
   readonly hosts: Part<HostsDir>;
   readonly certificates: Part<HostCertificates>;
   /** What every server may prove itself by, beside the system's certificates. */
-  readonly trust: Part<Trust>;
+  readonly trust: Part<TlsTrust>;
 };
 
 export type ConfigurationFiles = Places & {

@@ -5,13 +5,13 @@ import { withoutHttpsPort } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { readCa, readCertificates, readPair } from './certificates.ts';
 import { usualConnectMs } from '../http/request.ts';
-import { type Address, type HostOptions, parseHostsFile } from './hosts-toml.ts';
-import { toTrust, type Trust } from '../http/tls-trust.ts';
+import { type HostUrl, type HostOptions, parseHostsFile } from './hosts-toml.ts';
+import { toTrust, type TlsTrust } from '../http/tls-trust.ts';
 
 /** One host of a registry, with the certificates that its file names. */
 export type RegistryHost = Pick<HostOptions, 'pulls' | 'resolves' | 'headers' | 'connectMs'> & {
-  readonly address?: Address;
-  readonly trust: Trust;
+  readonly address?: HostUrl;
+  readonly trust: TlsTrust;
 };
 
 /** What a folder says of a registry. The server comes last, and is the registry itself if it has no address. */
@@ -82,7 +82,7 @@ function readFolder(folder: string, reading: Reading): RegistryHosts {
     };
   }
   const parsed = parseHostsFile(text, file, folder);
-  const toHost = (host: HostOptions & { readonly address?: Address }): RegistryHost => {
+  const toHost = (host: HostOptions & { readonly address?: HostUrl }): RegistryHost => {
     const { address, pulls, resolves, headers, connectMs, skipVerify } = host;
     const trust = toTrust(
       host.ca.map(ca => readCa(ca, reading)),

@@ -7,7 +7,7 @@ import { parseGoDuration } from '../../util/go-duration.ts';
 import { usualConnectMs } from '../http/request.ts';
 
 /** A URL of hosts.toml: where the API is, with no slash at the end of `root`. */
-export type Address = {
+export type HostUrl = {
   readonly scheme: 'https' | 'http';
   readonly host: string;
   readonly root: string;
@@ -29,8 +29,8 @@ export type HostOptions = {
 /** A hosts.toml: its hosts in the order of the file, and last its server; that is the registry itself if it has no address. */
 export type HostsFile = {
   readonly file: string;
-  readonly hosts: readonly (HostOptions & { readonly address: Address })[];
-  readonly server: HostOptions & { readonly address?: Address };
+  readonly hosts: readonly (HostOptions & { readonly address: HostUrl })[];
+  readonly server: HostOptions & { readonly address?: HostUrl };
   readonly notes: readonly string[];
 };
 
@@ -72,7 +72,7 @@ export function parseHostsFile(text: string, file: string, folder: string): Host
   };
 }
 
-function toAddress(text: string, overridePath: boolean | undefined, at: string): Address {
+function toAddress(text: string, overridePath: boolean | undefined, at: string): HostUrl {
   const url = URL.parse(text.includes('://') ? text : `https://${text}`);
   if (
     url === null ||

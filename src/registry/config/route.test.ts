@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { openConfigurationFolder } from '../../../test/support/configuration-folder.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import { type Configuration, notesOf, readConfiguration } from './configuration.ts';
-import type { Place } from './upstream.ts';
+import type { Upstream } from './upstream.ts';
 import { startReading } from '../../configfile/watched-file.ts';
 import { toRoute } from './route.ts';
 import { askBy } from './transport.ts';
@@ -22,7 +22,7 @@ function full(text: string): Reference {
 }
 
 /** `https://host/v2/path`, with what else there is to say of it. */
-function show({ scheme, host, root, path, insecure, mirrorOf, namespace, trust }: Place): string {
+function show({ scheme, host, root, path, insecure, mirrorOf, namespace, trust }: Upstream): string {
   const more = [
     insecure ? 'insecure' : '',
     trust.insecure && scheme !== undefined ? 'blind' : '',

@@ -5,15 +5,15 @@ import { findCertificates } from './certificates.ts';
 import { findHosts, type HostsDir, type RegistryHost, type RegistryHosts } from './hosts-dir.ts';
 import { blockedError, findRule, relocate } from './rule-match.ts';
 import { valueOf } from '../../configfile/part.ts';
-import { type Place, toPlace } from './upstream.ts';
+import { type Upstream, toPlace } from './upstream.ts';
 import type { RegistryRule } from './registry-rule.ts';
 import { joinTrust } from '../http/tls-trust.ts';
 
 /** The places to ask: mirrors in turn, and last, whatever happened before, the registry itself. */
-export type Route = { readonly mirrors: readonly Place[]; readonly last: Place };
+export type Route = { readonly mirrors: readonly Upstream[]; readonly last: Upstream };
 
 /** A name is resolved to a digest; content is what a digest names. */
-export type Question = 'name' | 'content';
+export type RoutePurpose = 'name' | 'content';
 
 /**
  * Where a repository is asked for: mirrors, then the registry, which for docker.io is registry-1.docker.io.
@@ -26,7 +26,7 @@ export type Question = 'name' | 'content';
  * @throws ArtifactError `denied` for a blocked repository, for a location that makes no repository of it, and where no
  *   host has the capability; `unavailable` where what is said of it is broken.
  */
-export function toRoute(configuration: Configuration, reference: Reference, question: Question): Route {
+export function toRoute(configuration: Configuration, reference: Reference, question: RoutePurpose): Route {
   const { registries, hosts, certificates } = configuration;
   const rule = findRule(valueOf(registries), formatRepository(reference));
   if (rule?.blocked === true) throw blockedError(formatRepository(reference), rule);
@@ -44,8 +44,8 @@ export function toRoute(configuration: Configuration, reference: Reference, ques
   );
 }
 
-function byRule(rule: RegistryRule | undefined, reference: Reference): readonly Place[] {
-  const at = (location: string | undefined, insecure: boolean): Place => {
+function byRule(rule: RegistryRule | undefined, reference: Reference): readonly Upstream[] {
+  const at = (location: string | undefined, insecure: boolean): Upstream => {
     const there =
       rule === undefined || location === undefined || location === rule.prefix
         ? reference
@@ -63,7 +63,7 @@ function byRule(rule: RegistryRule | undefined, reference: Reference): readonly 
   ];
 }
 
-function byHosts(hosted: RegistryHosts, reference: Reference, question: Question): readonly Place[] {
+function byHosts(hosted: RegistryHosts, reference: Reference, question: RoutePurpose): readonly Upstream[] {
   const { registry } = reference;
   const home = apiHost(registry);
   const server = hosted.hosts.at(-1); // is the registry itself, wherever it is
@@ -81,7 +81,7 @@ function toHostPlace(
   { address, headers, trust, connectMs }: RegistryHost,
   { path }: Repository,
   home: string,
-): Place {
+): Upstream {
   const { scheme, host, root } = address ?? { scheme: 'https', host: home, root: '/v2' };
   const namespace = root.startsWith('/v2/') ? `${root.slice('/v2/'.length)}/` : '';
   return {
@@ -96,7 +96,7 @@ function toHostPlace(
   };
 }
 
-function mirrored(place: Place, home: string, { registry }: Repository): Place {
+function mirrored(place: Upstream, home: string, { registry }: Repository): Upstream {
   return place.host === home ? place : { ...place, mirrorOf: registry };
 }
 

@@ -1,7 +1,7 @@
 import type { Transport } from '../../oci/endpoint.ts';
 import { formatRepository, type Reference } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Place } from './upstream.ts';
+import type { Upstream } from './upstream.ts';
 import { apiHost, type Route } from './route.ts';
 import { plainTrust } from '../http/tls-trust.ts';
 
@@ -21,7 +21,7 @@ export function askBy(transport: Transport, { mirrors, last }: Route, reference:
   return { mirrors, last: toPlaceBy(transport, last) };
 }
 
-function toPlaceBy(transport: Transport, place: Place): Place {
+function toPlaceBy(transport: Transport, place: Upstream): Upstream {
   switch (transport) {
     case 'plain-http':
       return { ...place, scheme: 'http', insecure: true, trust: plainTrust };

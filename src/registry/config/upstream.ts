@@ -1,6 +1,6 @@
 import type { Endpoint } from '../../oci/endpoint.ts';
 import { usualConnectMs } from '../http/request.ts';
-import { blindTrust, plainTrust, type Trust } from '../http/tls-trust.ts';
+import { blindTrust, plainTrust, type TlsTrust } from '../http/tls-trust.ts';
 
 /**
  * One place to ask for a repository. `scheme` is the one way to reach it; without it that is https, and http too where
@@ -8,17 +8,17 @@ import { blindTrust, plainTrust, type Trust } from '../http/tls-trust.ts';
  * place alone and may be secret. `connectMs`: how long a connection to it may take. `namespace`: the registry that is
  * meant, where the registry itself is at a host of another name.
  */
-export type Place = Endpoint & {
+export type Upstream = Endpoint & {
   readonly scheme?: 'https' | 'http';
   readonly root: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly trust: Trust;
+  readonly trust: TlsTrust;
   readonly connectMs: number;
   readonly namespace?: string;
 };
 
 /** An endpoint as the OCI distribution spec has it, with nothing configured. */
-export function toPlace(endpoint: Endpoint): Place {
+export function toPlace(endpoint: Endpoint): Upstream {
   return {
     ...endpoint,
     root: '/v2',

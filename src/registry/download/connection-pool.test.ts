@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { type Bulk, openBulk } from './connection-pool.ts';
-import { openDetour } from './fallback.ts';
-import type { Head, HopRequest } from '../http/request.ts';
-import { Stall } from '../http/retry.ts';
+import { type ConnectionPool, openConnectionPool } from './connection-pool.ts';
+import { openFallback } from './fallback.ts';
+import type { Head, HttpRequest } from '../http/request.ts';
+import { StalledError } from '../http/retry.ts';
 import { openTls } from '../http/tls.ts';
 import { blindTrust, plainTrust } from '../http/tls-trust.ts';
 
@@ -36,14 +36,14 @@ async function serve(answer: (socket: Socket, question: number) => void): Promis
 }
 
 type Client = Disposable & {
-  get(path?: string, request?: Partial<HopRequest>): Promise<string>;
+  get(path?: string, request?: Partial<HttpRequest>): Promise<string>;
   others: number;
 };
 
 function openClient(origin: string, stallMs = 1_000): Client {
-  const client: Client & { bulk: Bulk } = {
+  const client: Client & { pool: ConnectionPool } = {
     others: 0,
-    bulk: openBulk(openTls(), stallMs),
+    pool: openConnectionPool(openTls(), stallMs),
     async get(path = '/', request = {}) {
       const pieces: Buffer[] = [];
       const head = await send(
@@ -62,13 +62,13 @@ function openClient(origin: string, stallMs = 1_000): Client {
       );
       return `${head.status} ${Buffer.concat(pieces).toString()}`;
     },
-    [Symbol.dispose]: () => client.bulk[Symbol.dispose](),
+    [Symbol.dispose]: () => client.pool[Symbol.dispose](),
   };
   const otherwise = async (): Promise<Head> => {
     client.others++;
     return { status: 418, headers: {} };
   };
-  const send = openDetour(otherwise)(client.bulk.send);
+  const send = openFallback(otherwise)(client.pool.send);
   return client;
 }
 
@@ -188,7 +188,7 @@ test('silence on a connection that is used again is a stall, not a reason to ask
   });
   using client = openClient(server.origin, 100);
   await client.get();
-  await assert.rejects(client.get(), Stall);
+  await assert.rejects(client.get(), StalledError);
   assert.equal(server.asked(), 2);
 });
 
@@ -198,7 +198,7 @@ test('what came while the thread was held up is read before its server is called
     last = socket;
     socket.write('HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nheld');
   });
-  using bulk = openBulk(openTls(), 100);
+  using pool = openConnectionPool(openTls(), 100);
   const came: string[] = [];
   const take = (chunk: Uint8Array): void => {
     came.push(Buffer.from(chunk).toString());
@@ -207,7 +207,7 @@ test('what came while the thread was held up is read before its server is called
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
   };
   const request = { url: new URL(server.origin), headers: {}, trust: plainTrust, connectMs: 1_000 };
-  const head = await bulk.send(request, () => take, AbortSignal.timeout(5_000));
+  const head = await pool.send(request, () => take, AbortSignal.timeout(5_000));
   assert.equal(head?.status, 200);
   assert.equal(came.join(''), 'held up.');
 });
@@ -236,7 +236,7 @@ test('who needs time is given it: no more is read meanwhile, and it is no stall'
     socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${size}\r\n\r\n`);
     socket.write(Buffer.alloc(size));
   });
-  using bulk = openBulk(openTls(), 50);
+  using pool = openConnectionPool(openTls(), 50);
   for (let round = 0; round < 2; round++) {
     const ready = Promise.withResolvers<void>();
     let [taken, isReady] = [0, false];
@@ -253,7 +253,7 @@ test('who needs time is given it: no more is read meanwhile, and it is no stall'
       connectMs: 1_000,
       line: undefined,
     } as const;
-    const sent = bulk.send(request, () => take, AbortSignal.timeout(5_000));
+    const sent = pool.send(request, () => take, AbortSignal.timeout(5_000));
     await new Promise(resolve => setTimeout(resolve, 200));
     assert.ok(taken > 0 && taken < 1024 * 1024, `${taken} bytes were read meanwhile`);
     isReady = true;

@@ -1,13 +1,13 @@
 import { ArtifactError } from '../../util/error.ts';
 import { anyRate, type Head, type LeastRate } from '../http/request.ts';
 import type { Tls } from '../http/tls.ts';
-import { type Choose, openWire, type PlainRequest, type Wire } from './connection.ts';
+import { type Choose, openConnection, type PlainRequest, type Connection } from './connection.ts';
 
 /** What is received before the receiver takes it. */
 const bufferBytes = 256 * 1024;
 
 /** GETs of blobs over wires of our own. Disposing it closes them, and no other is opened. */
-export type Bulk = Disposable & {
+export type ConnectionPool = Disposable & {
   /** As PlainSend. @throws `cancelled` once it is disposed. */
   send(request: PlainRequest, choose: Choose, signal: AbortSignal): Promise<Head | undefined>;
 };
@@ -25,26 +25,30 @@ export type Bulk = Disposable & {
  *
  * Wall time on two quiet cores was 1.6 s against 1.9 s of oras, with TLS 2.2 s against 3.3 s.
  */
-export function openBulk(tls: Tls, stallMs: number, leastRate: LeastRate = anyRate): Bulk {
+export function openConnectionPool(
+  tls: Tls,
+  stallMs: number,
+  leastRate: LeastRate = anyRate,
+): ConnectionPool {
   const buffer = Buffer.allocUnsafeSlow(bufferBytes);
-  const open = new Set<Wire>();
+  const open = new Set<Connection>();
   let closed = false;
   /** Those that are free, by server and trust; the one that was used last is asked next. */
-  const idle = new Map<string, Wire[]>();
+  const idle = new Map<string, Connection[]>();
 
-  function connect(key: string, request: PlainRequest): Wire {
+  function connect(key: string, request: PlainRequest): Connection {
     const onEnd = () => {
       open.delete(wire);
       const others = idle.get(key)?.filter(other => other !== wire) ?? [];
       if (others.length > 0) idle.set(key, others);
       else idle.delete(key);
     };
-    const wire = openWire(request, { tls, stallMs, leastRate, buffer, onEnd });
+    const wire = openConnection(request, { tls, stallMs, leastRate, buffer, onEnd });
     open.add(wire);
     return wire;
   }
 
-  function release(key: string, wire: Wire): void {
+  function release(key: string, wire: Connection): void {
     if (!wire.free()) return;
     const others = idle.get(key);
     if (others === undefined) idle.set(key, [wire]);

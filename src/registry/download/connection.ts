@@ -2,10 +2,10 @@ import { connect, isIP, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { ArtifactError } from '../../util/error.ts';
 import { lookupWithin } from '../http/address-fence.ts';
-import type { Head, HopRequest, LeastRate } from '../http/request.ts';
+import type { Head, HttpRequest, LeastRate } from '../http/request.ts';
 import { formatGet, parseResponseStart } from '../http/response-head.ts';
 import { watchRate } from '../http/least-rate.ts';
-import { cancelled, stall, toOutage } from '../http/connection-error.ts';
+import { cancelled, stall, toConnectionError } from '../http/connection-error.ts';
 import type { Tls } from '../http/tls.ts';
 
 /**
@@ -22,10 +22,10 @@ export type Taker = (chunk: Uint8Array) => Promise<void> | void;
 export type Choose = (head: Head) => Taker;
 
 /** Of a request what it takes to send a GET. */
-export type PlainRequest = Pick<HopRequest, 'url' | 'headers' | 'trust' | 'connectMs' | 'fence'>;
+export type PlainRequest = Pick<HttpRequest, 'url' | 'headers' | 'trust' | 'connectMs' | 'fence'>;
 
 /** A connection to one server (HTTP/1.1) that is asked one GET after the other, each time when it is free. */
-export type Wire = {
+export type Connection = {
   /** Whether it may be asked again. */
   free(): boolean;
   /** @throws as Send, where something came or the server is silent for too long. */
@@ -33,7 +33,7 @@ export type Wire = {
   close(): void;
 };
 
-export type Means = {
+export type ConnectionSettings = {
   readonly tls: Tls;
   /** Milliseconds that the server may send nothing. */
   readonly stallMs: number;
@@ -58,7 +58,10 @@ type Turn = {
   answer?: { readonly head: Head; readonly take: Taker; readonly lasts: boolean; left: number };
 };
 
-export function openWire(server: PlainRequest, { tls, stallMs, leastRate, buffer, onEnd }: Means): Wire {
+export function openConnection(
+  server: PlainRequest,
+  { tls, stallMs, leastRate, buffer, onEnd }: ConnectionSettings,
+): Connection {
   let turn: Turn | undefined;
   /** What came of a head that is not complete. */
   let start = Buffer.of();
@@ -143,7 +146,7 @@ export function openWire(server: PlainRequest, { tls, stallMs, leastRate, buffer
     const { url, answer } = turn;
     const answered = answer !== undefined || start.length > 0;
     const silent = !answered && !(failure instanceof ArtifactError);
-    const outage = toOutage(failure, url, answered);
+    const outage = toConnectionError(failure, url, answered);
     end(({ resolve, reject }) => (silent ? resolve({ kind: 'gone', failure: outage }) : reject(outage)));
   }
 

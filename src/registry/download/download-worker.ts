@@ -1,35 +1,35 @@
 import { ArtifactError } from '../../util/error.ts';
 import type { FileShare } from '../../util/growing-file.ts';
-import { answerQuestions, type Means } from '../../util/thread.ts';
-import { type Bulk, openBulk } from './connection-pool.ts';
-import { type FileFill, openFileFill } from './file-writer.ts';
+import { answerQuestions, type ThreadContext } from '../../util/thread.ts';
+import { type ConnectionPool, openConnectionPool } from './connection-pool.ts';
+import { type FileWriter, openFileWriter } from './file-writer.ts';
 import { openGate } from './gate.ts';
 import { type Head, passOver } from '../http/request.ts';
-import { type LineAnswer, type LineQuestion, type RequestShare, toFailure } from './worker-protocol.ts';
+import { type WorkerAnswer, type WorkerQuestion, type RequestShare, toFailure } from './worker-protocol.ts';
 import { openTls } from '../http/tls.ts';
 
 type Call = {
   readonly gate: ReturnType<typeof openGate>;
-  readonly end: Promise<LineAnswer>;
+  readonly end: Promise<WorkerAnswer>;
   readonly leave: () => void;
 };
 
 /** Bytes of a body that goes into no file: more than any page with an error or a redirect is read of. */
 const restBytes = 128 * 1024;
 
-const done: LineAnswer = { kind: 'done' };
-const ended: LineAnswer = { kind: 'ended' };
-const otherwise: LineAnswer = { kind: 'otherwise' };
+const done: WorkerAnswer = { kind: 'done' };
+const ended: WorkerAnswer = { kind: 'ended' };
+const otherwise: WorkerAnswer = { kind: 'otherwise' };
 
-let bulk: Bulk | undefined;
-const fills = new Map<number, FileFill>();
+let connections: ConnectionPool | undefined;
+const fills = new Map<number, FileWriter>();
 const calls = new Map<number, Call>();
 
-async function answer(question: LineQuestion, { signal }: Means): Promise<LineAnswer> {
+async function answer(question: WorkerQuestion, { signal }: ThreadContext): Promise<WorkerAnswer> {
   switch (question.kind) {
     case 'open':
-      bulk = openBulk(openTls(), question.stallMs, question.leastRate);
-      signal.addEventListener('abort', () => bulk?.[Symbol.dispose]());
+      connections = openConnectionPool(openTls(), question.stallMs, question.leastRate);
+      signal.addEventListener('abort', () => connections?.[Symbol.dispose]());
       return done;
     case 'hash':
       return { kind: 'hash', hex: fillOf(question.line, question.file).hashOn() };
@@ -48,16 +48,16 @@ async function answer(question: LineQuestion, { signal }: Means): Promise<LineAn
   }
 }
 
-async function get(id: number, request: RequestShare): Promise<LineAnswer> {
-  if (bulk === undefined) throw new Error('the line is not open');
+async function get(id: number, request: RequestShare): Promise<WorkerAnswer> {
+  if (connections === undefined) throw new Error('the line is not open');
   const controller = new AbortController();
-  const arrived = Promise.withResolvers<LineAnswer>();
+  const arrived = Promise.withResolvers<WorkerAnswer>();
   const gate = openGate();
   const accept = ({ status, headers }: Head) => {
     arrived.resolve({ kind: 'head', head: { status, headers } });
     return gate.receive;
   };
-  const end = bulk
+  const end = connections
     .send({ ...request, url: new URL(request.url) }, accept, controller.signal)
     .then(answered => (answered === undefined ? otherwise : ended), toAnswer);
   calls.set(id, { gate, end, leave: () => controller.abort() });
@@ -66,16 +66,16 @@ async function get(id: number, request: RequestShare): Promise<LineAnswer> {
 }
 
 /** @throws what is no failure of the connection. */
-function toAnswer(thrown: unknown): LineAnswer {
+function toAnswer(thrown: unknown): WorkerAnswer {
   if (thrown instanceof ArtifactError) return { kind: 'failed', failure: toFailure(thrown) };
   throw thrown;
 }
 
 async function pour(
   { gate, end, leave }: Call,
-  fill: FileFill,
+  fill: FileWriter,
   { past, hashes }: { readonly past: number; readonly hashes: boolean },
-): Promise<LineAnswer> {
+): Promise<WorkerAnswer> {
   try {
     gate.open(passOver(past, piece => fill.append(piece, hashes)));
   } catch (thrown) {
@@ -86,7 +86,7 @@ async function pour(
   return await end;
 }
 
-async function readRest({ gate, end, leave }: Call): Promise<LineAnswer> {
+async function readRest({ gate, end, leave }: Call): Promise<WorkerAnswer> {
   // One buffer, however small the pieces are that it is sent in.
   const rest = new Uint8Array(restBytes);
   let length = 0;
@@ -113,8 +113,8 @@ function callOf(id: number): Call {
   return call;
 }
 
-function fillOf(line: number, file: FileShare): FileFill {
-  const fill = fills.get(line) ?? openFileFill(file);
+function fillOf(line: number, file: FileShare): FileWriter {
+  const fill = fills.get(line) ?? openFileWriter(file);
   fills.set(line, fill);
   return fill;
 }

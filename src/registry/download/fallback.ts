@@ -1,9 +1,9 @@
-import type { Accept, Head, HopRequest, Send } from '../http/request.ts';
-import { openRecent } from '../http/lru.ts';
+import type { Accept, Head, HttpRequest, Send } from '../http/request.ts';
+import { openLru } from '../http/lru.ts';
 
 /** As Send; undefined for a server whose answer is not plain, of which nothing was accepted. */
 export type PlainSend = (
-  request: HopRequest,
+  request: HttpRequest,
   accept: Accept,
   signal: AbortSignal,
 ) => Promise<Head | undefined>;
@@ -12,10 +12,10 @@ export type PlainSend = (
 const oddMs = 60_000;
 
 /** Makes a whole way of one that asks plainly: who does not answer so is asked by another, anew. */
-export type Detour = (plainly: PlainSend) => Send;
+export type Fallback = (plainly: PlainSend) => Send;
 
-export function openDetour(otherwise: Send): Detour {
-  const odd = openRecent<{ until: number }>();
+export function openFallback(otherwise: Send): Fallback {
+  const odd = openLru<{ until: number }>();
   return plainly => async (request, accept, signal) => {
     const { url, trust } = request;
     const oddity = odd.take(`${url.origin} ${trust.insecure} ${trust.id}`, () => ({ until: 0 }));

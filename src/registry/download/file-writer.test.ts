@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { temporaryFolder } from '../../../test/support/temporary.ts';
 import { beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
-import { openFileFill } from './file-writer.ts';
+import { openFileWriter } from './file-writer.ts';
 
 test('whoever appends and hashes, what is answered is the hash of the file', async () => {
   await using folder = await temporaryFolder();
@@ -21,7 +21,7 @@ test('whoever appends and hashes, what is answered is the hash of the file', asy
   const property = fc.property(fc.array(step, { maxLength: 30 }), steps => {
     const state = createFileState();
     ftruncateSync(fd, 0);
-    const fill = openFileFill({ fd, algorithm: 'sha512', state });
+    const fill = openFileWriter({ fd, algorithm: 'sha512', state });
     let expected = Buffer.of();
     for (const step of steps) {
       if (step.kind === 'anew') {
@@ -54,7 +54,7 @@ test('what cannot be written moves nothing on', async () => {
   closeSync(openSync(path, 'w'));
   const fd = openSync(path, 'r');
   const state = createFileState();
-  const fill = openFileFill({ fd, algorithm: 'sha256', state });
+  const fill = openFileWriter({ fd, algorithm: 'sha256', state });
   assert.throws(() => fill.append(Buffer.from('text'), true), { code: 'EBADF' });
   assert.equal(sizeOf(state), 0);
   closeSync(fd);
@@ -67,7 +67,7 @@ test('what is there is hashed in steps, and what is not there is told', async ()
   writeSync(fd, bytes);
   const state = createFileState();
   setSize(state, bytes.length);
-  const fill = openFileFill({ fd, algorithm: 'sha256', state });
+  const fill = openFileWriter({ fd, algorithm: 'sha256', state });
   assert.deepEqual(
     [fill.hashOn(), fill.hashOn(), fill.hashOn(), fill.hashOn()].map(hex => hex?.length),
     [undefined, undefined, 64, 64],

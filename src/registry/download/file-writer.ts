@@ -6,7 +6,7 @@ import { type FileShare, lifeOf, setSize, sizeOf } from '../../util/growing-file
  * Appends to a file of another thread, or hashes what is in it, or both. Bytes are written in their order: a process
  * that is killed leaves no hole.
  */
-export type FileFill = {
+export type FileWriter = {
   /** @param hashes goes on with the hash, where that is of all that comes before. @throws as the file system does. */
   append(bytes: Uint8Array, hashes: boolean): void;
   /**
@@ -21,7 +21,7 @@ const hashStep = 4 * 1024 * 1024;
 /** What is read into, of all files: few enough bytes to be hashed while they are in the cache of the core. */
 const buffer = Buffer.allocUnsafeSlow(256 * 1024);
 
-export function openFileFill({ fd, algorithm, state }: FileShare): FileFill {
+export function openFileWriter({ fd, algorithm, state }: FileShare): FileWriter {
   let hash: Hash = createHash(algorithm);
   let hashed = 0;
   let life = lifeOf(state);

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openSeats, type Seat } from './worker-pool.ts';
+import { openWorkerPool, type WorkerLease } from './worker-pool.ts';
 
 const MiB = 1024 * 1024;
 
-function receive(seat: Seat | undefined, bytes: number): Seat {
+function receive(seat: WorkerLease | undefined, bytes: number): WorkerLease {
   assert.ok(seat !== undefined);
   seat.receives.add(() => bytes);
   return seat;
 }
 
 test('each that comes goes where the least is to come, and a giant is no reason to leave a thread to it alone', async () => {
-  await using seats = openSeats({ stallMs: 1_000 });
+  await using seats = openWorkerPool({ stallMs: 1_000 });
   const first = receive(seats.choose(), 100_000 * MiB);
   const others = Array.from({ length: 12 }, () => receive(seats.choose(), 1_000 * MiB));
   assert.equal(new Set([first, ...others]).size, 2);
@@ -20,7 +20,7 @@ test('each that comes goes where the least is to come, and a giant is no reason 
 });
 
 test('a thread that nobody uses leaves, one that is used stays, and one that has ended is not chosen', async () => {
-  await using seats = openSeats({ stallMs: 1_000 });
+  await using seats = openWorkerPool({ stallMs: 1_000 });
   const [one, other] = [receive(seats.choose(), MiB), seats.choose() ?? assert.fail()];
   seats.use(one);
   seats.use(other);
@@ -33,14 +33,14 @@ test('a thread that nobody uses leaves, one that is used stays, and one that has
 });
 
 test('where a thread ends before it is ready, no other is started for a while', async () => {
-  await using seats = openSeats({ stallMs: 1_000 });
+  await using seats = openWorkerPool({ stallMs: 1_000 });
   const first = seats.choose() ?? assert.fail();
   await first.thread[Symbol.asyncDispose]();
   assert.equal(seats.choose(), undefined);
 });
 
 test('after the end no thread is started', async () => {
-  const seats = openSeats({ stallMs: 1_000 });
+  const seats = openWorkerPool({ stallMs: 1_000 });
   receive(seats.choose(), MiB);
   await seats[Symbol.asyncDispose]();
   assert.equal(seats.choose(), undefined);

@@ -1,9 +1,9 @@
 import { startHelper, type Thread } from '../../util/thread.ts';
-import type { LineAnswer, LineQuestion, LineSettings } from './worker-protocol.ts';
+import type { WorkerAnswer, WorkerQuestion, WorkerSettings } from './worker-protocol.ts';
 
 /** A thread of lines. */
-export type Seat = {
-  readonly thread: Thread<LineQuestion, LineAnswer>;
+export type WorkerLease = {
+  readonly thread: Thread<WorkerQuestion, WorkerAnswer>;
   /** Of each blob that it receives, how many bytes are to come. It may hash others. */
   readonly receives: Set<() => number>;
   /** How many lines need it. */
@@ -12,14 +12,14 @@ export type Seat = {
 };
 
 /** The threads of lines, which come as they are needed. Disposing it ends them, and no other comes. */
-export type Seats = AsyncDisposable & {
+export type WorkerPool = AsyncDisposable & {
   /** One that receives nothing, else the one that has the least to receive; undefined where there is no room for one. */
-  choose(): Seat | undefined;
+  choose(): WorkerLease | undefined;
   /** Whether it is alive. */
-  has(seat: Seat): boolean;
+  has(seat: WorkerLease): boolean;
   /** It stays until as many releases. */
-  use(seat: Seat): void;
-  release(seat: Seat): void;
+  use(seat: WorkerLease): void;
+  release(seat: WorkerLease): void;
 };
 
 /**
@@ -34,21 +34,21 @@ const restMs = 10_000;
 /** What one blob counts at most: a giant that comes slowly leaves room for others. */
 const manyBytes = 256 * 1024 * 1024;
 
-export function openSeats(settings: LineSettings): Seats {
-  const seats = new Set<Seat>();
+export function openWorkerPool(settings: WorkerSettings): WorkerPool {
+  const seats = new Set<WorkerLease>();
 
   /** When the next thread may be started. */
   let notBefore = 0;
 
-  const add = (): Seat | undefined => {
+  const add = (): WorkerLease | undefined => {
     if (performance.now() < notBefore) return undefined;
     let isReady = false;
     const onEnd = (): void => {
       const endedItself = seat !== undefined && seats.delete(seat);
       if (endedItself && !isReady) notBefore = performance.now() + restMs;
     };
-    const thread = startHelper<LineQuestion, LineAnswer>(import.meta.url, 'line-worker', { onEnd });
-    const seat: Seat | undefined = thread && { thread, receives: new Set(), uses: 0 };
+    const thread = startHelper<WorkerQuestion, WorkerAnswer>(import.meta.url, 'line-worker', { onEnd });
+    const seat: WorkerLease | undefined = thread && { thread, receives: new Set(), uses: 0 };
     if (seat === undefined) return undefined;
     seats.add(seat);
     const ready = (): void => {
@@ -57,7 +57,7 @@ export function openSeats(settings: LineSettings): Seats {
     seat.thread.ask({ kind: 'open', ...settings }).then(ready, () => {}); // what comes next fails by it
     return seat;
   };
-  const close = async (seat: Seat): Promise<void> => {
+  const close = async (seat: WorkerLease): Promise<void> => {
     seats.delete(seat);
     clearTimeout(seat.leaving);
     await seat.thread[Symbol.asyncDispose]();
@@ -86,6 +86,6 @@ export function openSeats(settings: LineSettings): Seats {
 }
 
 /** Not how many blobs: those that share a thread end together, and the next ones would all be its. */
-function bytesToCome({ receives }: Seat): number {
+function bytesToCome({ receives }: WorkerLease): number {
   return [...receives].reduce((sum, left) => sum + Math.min(left(), manyBytes), 0);
 }

@@ -1,15 +1,15 @@
 import { ArtifactError, type ErrorCode } from '../../util/error.ts';
 import type { FileShare } from '../../util/growing-file.ts';
-import type { Head, HopRequest, LeastRate } from '../http/request.ts';
-import { Passing, Stall } from '../http/retry.ts';
+import type { Head, HttpRequest, LeastRate } from '../http/request.ts';
+import { TransientError, StalledError } from '../http/retry.ts';
 
 /** Of a request what another thread can be given. */
-export type RequestShare = Pick<HopRequest, 'headers' | 'trust' | 'connectMs' | 'fence'> & {
+export type RequestShare = Pick<HttpRequest, 'headers' | 'trust' | 'connectMs' | 'fence'> & {
   readonly url: string;
 };
 
 /** `stallMs`: how long a server may send nothing. */
-export type LineSettings = {
+export type WorkerSettings = {
   readonly stallMs: number;
   readonly leastRate?: LeastRate;
 };
@@ -21,8 +21,8 @@ export type LineSettings = {
  * it. `hash` goes on for a step with what is in the file, and answers the hash of all when there is no more; `close`
  * forgets a line.
  */
-export type LineQuestion =
-  | ({ readonly kind: 'open' } & LineSettings)
+export type WorkerQuestion =
+  | ({ readonly kind: 'open' } & WorkerSettings)
   | { readonly kind: 'hash'; readonly line: number; readonly file: FileShare }
   | { readonly kind: 'get'; readonly call: number; readonly request: RequestShare }
   | {
@@ -37,7 +37,7 @@ export type LineQuestion =
   | { readonly kind: 'close'; readonly line: number };
 
 /** `otherwise`: it did not answer plainly, and shall be asked by another way. */
-export type LineAnswer =
+export type WorkerAnswer =
   | { readonly kind: 'done' }
   | { readonly kind: 'hash'; readonly hex: string | undefined }
   | { readonly kind: 'head'; readonly head: Head }
@@ -54,11 +54,11 @@ export type Failure = {
 
 export function toFailure(thrown: ArtifactError): Failure {
   const { code, message } = thrown;
-  if (!(thrown instanceof Passing)) return { code, message };
-  return { code, message, passing: { stall: thrown instanceof Stall, afterMs: thrown.afterMs } };
+  if (!(thrown instanceof TransientError)) return { code, message };
+  return { code, message, passing: { stall: thrown instanceof StalledError, afterMs: thrown.afterMs } };
 }
 
 export function toError({ code, message, passing }: Failure): ArtifactError {
   if (passing === undefined) return new ArtifactError(code, message);
-  return new (passing.stall ? Stall : Passing)(code, message, undefined, passing.afterMs);
+  return new (passing.stall ? StalledError : TransientError)(code, message, undefined, passing.afterMs);
 }

@@ -16,9 +16,9 @@ import type { Sink } from '../../ports/registry.ts';
 import { partialName } from '../../store/blobs/blobs.ts';
 import { openStore } from '../../store/store.ts';
 import { type GrowingFile, setSize } from '../../util/growing-file.ts';
-import { openLines } from './worker-transport.ts';
-import { Passing } from '../http/retry.ts';
-import { openSeats } from './worker-pool.ts';
+import { openWorkerTransports } from './worker-transport.ts';
+import { TransientError } from '../http/retry.ts';
+import { openWorkerPool } from './worker-pool.ts';
 import { plainTrust } from '../http/tls-trust.ts';
 
 const never = new AbortController().signal;
@@ -298,9 +298,9 @@ test('a thread that ends may be tried again, by another', async () => {
   await using folder = await temporaryFolder();
   await using download = await openDownload(folder.path, large);
   const { file } = download.sink;
-  await using seats = openSeats({ stallMs: 5_000 });
+  await using seats = openWorkerPool({ stallMs: 5_000 });
   const here = (): never => assert.fail('by this thread');
-  const lines = openLines(
+  const lines = openWorkerTransports(
     seats,
     here,
     by =>
@@ -317,7 +317,7 @@ test('a thread that ends may be tried again, by another', async () => {
   source.registry.fault(({ nth }) => (nth === 1 ? { kind: 'stall', after: 2 * MiB } : undefined));
   const first = assert.rejects(
     get(),
-    thrown => thrown instanceof Passing && /thread .* has ended/.test(thrown.message),
+    thrown => thrown instanceof TransientError && /thread .* has ended/.test(thrown.message),
   );
   while (download.sink.offset < 2 * MiB) await new Promise(resolve => setTimeout(resolve, 5));
   const idle = seats.choose() ?? assert.fail();
@@ -343,7 +343,7 @@ test('where there is no room for a thread, it is received here', async () => {
     async [Symbol.asyncDispose]() {},
   };
   const here = async () => ({ status: 299, headers: {} });
-  const lines = openLines(none, here, () => assert.fail('by a thread'));
+  const lines = openWorkerTransports(none, here, () => assert.fail('by a thread'));
   await using line = lines.open(download.sink.file, large.size);
   assert.equal((await line.send(requestOf('/'), () => assert.fail(), never)).status, 299);
 });

@@ -1,30 +1,30 @@
 import { ArtifactError } from '../../util/error.ts';
 import { type FileShare, type GrowingFile, sizeOf } from '../../util/growing-file.ts';
-import type { Detour, PlainSend } from './fallback.ts';
-import type { HopRequest, Send } from '../http/request.ts';
-import { type LineAnswer, type LineQuestion, type RequestShare, toError } from './worker-protocol.ts';
+import type { Fallback, PlainSend } from './fallback.ts';
+import type { HttpRequest, Send } from '../http/request.ts';
+import { type WorkerAnswer, type WorkerQuestion, type RequestShare, toError } from './worker-protocol.ts';
 import { cancelled } from '../http/connection-error.ts';
-import { Passing } from '../http/retry.ts';
-import type { Seat, Seats } from './worker-pool.ts';
+import { TransientError } from '../http/retry.ts';
+import type { WorkerLease, WorkerPool } from './worker-pool.ts';
 
 /** The way of one blob, which is taken when something is sent. Disposed, it is forgotten where it led. */
-export type Line = AsyncDisposable & { readonly send: Send };
+export type WorkerTransport = AsyncDisposable & { readonly send: Send };
 
 /** Ways to receive blobs. */
-export type Lines = {
+export type WorkerTransports = {
   /**
    * To a file, by a thread of its own that hashes as it writes; what is in it already is hashed first. Else, for few
    * bytes, and where there is no room for a thread, by this one. @param size of the blob.
    */
-  open(file: GrowingFile | undefined, size: number): Line;
+  open(file: GrowingFile | undefined, size: number): WorkerTransport;
 };
 
 /** Who receives a blob, with bytes left to come; and who hashes it, chosen when its first body comes. */
 type Way = {
   readonly line: number;
-  readonly receiver: Seat;
+  readonly receiver: WorkerLease;
   readonly left: () => number;
-  hasher: Seat | undefined;
+  hasher: WorkerLease | undefined;
 };
 
 /** Bytes below which a blob is here before a thread is. */
@@ -35,7 +35,7 @@ const manyBytes = 64 * 1024 * 1024;
 const grownMs = 10;
 
 /** @param here receives in this thread. */
-export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
+export function openWorkerTransports(seats: WorkerPool, here: Send, fallback: Fallback): WorkerTransports {
   let ids = 0;
 
   const takeWay = ({ state }: GrowingFile, size: number): Way | undefined => {
@@ -47,7 +47,7 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
     return { line: ids++, receiver, left, hasher: undefined };
   };
   /** Another one, if that has nothing else to do. */
-  const hasherOf = (way: Way): Seat => {
+  const hasherOf = (way: Way): WorkerLease => {
     if (way.hasher === undefined) {
       const free = way.left() < manyBytes ? undefined : seats.choose();
       way.hasher = free?.receives.size === 0 ? free : way.receiver;
@@ -63,13 +63,13 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
   };
 
   /** @throws Passing if the thread has ended; else what it threw. */
-  async function ask(seat: Seat, question: LineQuestion): Promise<LineAnswer> {
+  async function ask(seat: WorkerLease, question: WorkerQuestion): Promise<WorkerAnswer> {
     try {
       return await seat.thread.ask(question);
     } catch (thrown) {
       if (seats.has(seat)) throw thrown;
       const why = thrown instanceof Error ? thrown.message : String(thrown);
-      throw new Passing('unavailable', `the thread that received it has ended (${why})`, thrown);
+      throw new TransientError('unavailable', `the thread that received it has ended (${why})`, thrown);
     }
   }
 
@@ -91,7 +91,7 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
     file: GrowingFile,
     past: number,
     signal: AbortSignal,
-  ): Promise<LineAnswer> {
+  ): Promise<WorkerAnswer> {
     const { line, receiver } = way;
     const hashes = hasherOf(way) === receiver;
     let hashing: Promise<unknown> | undefined;
@@ -123,7 +123,7 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
     const call = ids++;
     const leave = async (): Promise<unknown> => await ask(receiver, { kind: 'leave', call }).catch(() => {});
     const onAbort = (): void => void leave();
-    const verify = (answer: LineAnswer): void => {
+    const verify = (answer: WorkerAnswer): void => {
       if (signal.aborted) throw cancelled(signal);
       if (answer.kind === 'failed') throw toError(answer.failure);
     };
@@ -149,7 +149,7 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
     }
   }
 
-  function openTo(file: GrowingFile, size: number): Line {
+  function openTo(file: GrowingFile, size: number): WorkerTransport {
     let way: Way | undefined;
     const leave = async (): Promise<void> => {
       const left = way;
@@ -164,7 +164,7 @@ export function openLines(seats: Seats, here: Send, detour: Detour): Lines {
       }
       const by = way;
       if (by === undefined) return await here(request, accept, signal);
-      return await detour((...asked) => sendBy(by, ...asked))(request, accept, signal);
+      return await fallback((...asked) => sendBy(by, ...asked))(request, accept, signal);
     };
     return { send, [Symbol.asyncDispose]: leave };
   }
@@ -181,6 +181,6 @@ function toFileShare({ fd, algorithm, state }: GrowingFile): FileShare {
   return { fd, algorithm, state };
 }
 
-function toRequestShare({ url, headers, trust, connectMs, fence }: HopRequest): RequestShare {
+function toRequestShare({ url, headers, trust, connectMs, fence }: HttpRequest): RequestShare {
   return { url: url.href, headers, trust, connectMs, ...(fence === undefined ? {} : { fence }) };
 }

@@ -4,16 +4,16 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/faulty-registry.ts';
 import { anonymous, openTestClient } from '../../../test/support/registry-client.ts';
-import { openBulk } from '../download/connection-pool.ts';
+import { openConnectionPool } from '../download/connection-pool.ts';
 import { fenceIn, toFence } from './address-fence.ts';
-import type { HopRequest, Send } from './request.ts';
-import { openPool } from './undici-transport.ts';
+import type { HttpRequest, Send } from './request.ts';
+import { openUndiciTransport } from './undici-transport.ts';
 import { noProxies } from './proxies.ts';
 import { openTls } from './tls.ts';
 import { plainTrust } from './tls-trust.ts';
 
 const { signal } = new AbortController();
-const hop = (url: string, fence: string): HopRequest => ({
+const hop = (url: string, fence: string): HttpRequest => ({
   method: 'GET',
   url: new URL(url),
   headers: {},
@@ -113,8 +113,13 @@ describe('a name counts by the addresses that it has when it is connected to', (
   for (const by of ['pool', 'bulk'] as const) {
     test(`by the ${by}`, async () => {
       const tls = openTls();
-      await using pool = openPool({ tls, proxies: noProxies, trust: () => plainTrust, stallMs: 1000 });
-      using bulk = openBulk(tls, 1000);
+      await using pool = openUndiciTransport({
+        tls,
+        proxies: noProxies,
+        trust: () => plainTrust,
+        stallMs: 1000,
+      });
+      using bulk = openConnectionPool(tls, 1000);
       const get = async (fence: string) =>
         by === 'pool'
           ? await pool.send(hop(`http://localhost:${port}/`, fence), () => () => {}, signal)

@@ -1,5 +1,5 @@
 import { ArtifactError, errnoOf } from '../../util/error.ts';
-import { Passing, Stall, Unreachable } from './retry.ts';
+import { TransientError, StalledError, UnreachableError } from './retry.ts';
 
 /** Node's and OpenSSL's names for a certificate that does not prove who the server is. */
 const certificate =
@@ -10,14 +10,18 @@ const clientCertificate =
 const stalled = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 
 /** What a failed connection means: for this program, an ArtifactError; a Passing one if another try may go well. */
-export function toOutage(thrown: unknown, url: URL, answered: boolean): ArtifactError {
+export function toConnectionError(thrown: unknown, url: URL, answered: boolean): ArtifactError {
   if (thrown instanceof ArtifactError) return thrown;
   const errno = errnoOf(thrown) ?? '';
   const why = reasonOf(thrown);
   if (stalled.has(errno)) return stall(url);
   // A broken record of TLS too: what ends an answer says nothing of who the server is, nor of what it speaks.
   if (answered) {
-    return new Passing('unavailable', `the connection to ${url.host} ended in mid-answer (${why})`, thrown);
+    return new TransientError(
+      'unavailable',
+      `the connection to ${url.host} ended in mid-answer (${why})`,
+      thrown,
+    );
   }
   if (certificate.test(errno)) {
     return new ArtifactError(
@@ -47,12 +51,12 @@ export function toOutage(thrown: unknown, url: URL, answered: boolean): Artifact
       thrown,
     );
   }
-  return new Unreachable('unavailable', `${url.host} cannot be reached (${why})`, thrown);
+  return new UnreachableError('unavailable', `${url.host} cannot be reached (${why})`, thrown);
 }
 
 /** No byte for too long. */
-export function stall(url: URL): Stall {
-  return new Stall('unavailable', `${url.host} stopped sending and left the connection open`);
+export function stall(url: URL): StalledError {
+  return new StalledError('unavailable', `${url.host} stopped sending and left the connection open`);
 }
 
 /** The caller went away. */

@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { alice, identity } from '../../../test/support/guarded-registry.ts';
 import { nobody } from '../../../test/support/registry-client.ts';
-import { formatComplaint, shownBy } from './error-body.ts';
+import { formatErrorBody, shownBy } from './error-body.ts';
 
 const complain = (code: unknown, message?: unknown, shown: readonly string[] = []) =>
-  formatComplaint(Buffer.from(JSON.stringify({ errors: [{ code, message }] })), shown);
+  formatErrorBody(Buffer.from(JSON.stringify({ errors: [{ code, message }] })), shown);
 
 test('code and message of the first error are quoted', () => {
   assert.equal(complain('MANIFEST_UNKNOWN', 'manifest unknown'), ' (MANIFEST_UNKNOWN: manifest unknown)');
@@ -21,7 +21,7 @@ test('what is no error of the distribution API is not quoted', () => {
     'null',
     '{"message":"secret"}',
   ]) {
-    assert.equal(formatComplaint(Buffer.from(body), []), '');
+    assert.equal(formatErrorBody(Buffer.from(body), []), '');
   }
   assert.equal(complain('no code', 'x'), '');
 });

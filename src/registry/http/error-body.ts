@@ -10,7 +10,7 @@ const shortest = 4;
  * characters, 256 bytes at most; empty for anything that is not such a body, and for one that repeats something of
  * `shown`. A server's text is quoted only so.
  */
-export function formatComplaint(body: Uint8Array, shown: readonly string[]): string {
+export function formatErrorBody(body: Uint8Array, shown: readonly string[]): string {
   let parsed: unknown;
   try {
     parsed = parseJson(body);

@@ -1,5 +1,5 @@
 /** What was made for the keys used last. */
-export type Recent<T> = {
+export type Lru<T> = {
   take(key: string, make: () => T): T;
   values(): Iterable<T>;
 };
@@ -8,7 +8,7 @@ export type Recent<T> = {
 const kept = 64;
 
 /** @param drop told what was used longest ago, when there are more than 64. */
-export function openRecent<T>(drop: (value: T) => void = () => {}): Recent<T> {
+export function openLru<T>(drop: (value: T) => void = () => {}): Lru<T> {
   const values = new Map<string, T>();
   return {
     take(key, make) {

@@ -1,10 +1,10 @@
 import { ArtifactError } from '../../util/error.ts';
-import { collect, type Head, type HopRequest, type Receiver, type Send, usualConnectMs } from './request.ts';
+import { collect, type Head, type HttpRequest, type Receiver, type Send, usualConnectMs } from './request.ts';
 import { toFence } from './address-fence.ts';
 import { withoutPairs } from './tls-trust.ts';
 
 /** An answer that is no redirect. `home`: it came from the server that was asked first. */
-export type Arrival = Head & { readonly url: URL; readonly home: boolean };
+export type FinalResponse = Head & { readonly url: URL; readonly home: boolean };
 
 const maxRedirects = 10;
 /** Bytes of the page that comes with a redirect, for people. */
@@ -22,11 +22,11 @@ const statuses = new Set([301, 302, 303, 307, 308]);
  */
 export async function follow(
   send: Send,
-  request: HopRequest,
+  request: HttpRequest,
   secret: Readonly<Record<string, string>>,
-  accept: (arrival: Arrival) => Receiver,
+  accept: (arrival: FinalResponse) => Receiver,
   signal: AbortSignal,
-): Promise<Arrival> {
+): Promise<FinalResponse> {
   let url = request.url;
   // Who was redirected away and back is led by a stranger: nothing secret goes where that one points.
   let home = true;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HopRequest, Send } from './request.ts';
+import type { HttpRequest, Send } from './request.ts';
 import { type RequestReport, reportRequests } from './request-report.ts';
 import { plainTrust } from './tls-trust.ts';
 
-const request: HopRequest = {
+const request: HttpRequest = {
   method: 'GET',
   url: new URL('https://store.example/b/1?signature=secret'),
   headers: { authorization: 'Bearer secret' },

@@ -1,9 +1,9 @@
 import type { Clock } from './retry.ts';
-import type { Head, HopRequest, Send } from './request.ts';
+import type { Head, HttpRequest, Send } from './request.ts';
 
 /** One request to one server. `path` is without its query, which may be signed; nothing here is secret. */
 export type RequestReport = {
-  readonly method: HopRequest['method'];
+  readonly method: HttpRequest['method'];
   readonly host: string;
   readonly path: string;
   /** Milliseconds until the last byte of the answer, or the failure. */

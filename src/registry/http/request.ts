@@ -1,18 +1,18 @@
 import type { GrowingFile } from '../../util/growing-file.ts';
-import type { Trust } from './tls-trust.ts';
+import type { TlsTrust } from './tls-trust.ts';
 
 /**
  * One request to one server. `insecure`: it may be redirected from https to http. `trust`: how it is to prove itself.
  * `connectMs`: how long a connection may take. `line`: the way of a blob, which may be large. `fence`: there for an
  * address that a server has named.
  */
-export type HopRequest = {
+export type HttpRequest = {
   readonly method: 'GET' | 'HEAD' | 'POST';
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
   readonly insecure: boolean;
-  readonly trust: Trust;
+  readonly trust: TlsTrust;
   readonly connectMs: number;
   readonly line: { readonly send: Send } | undefined;
   readonly fence?: Fence;
@@ -65,7 +65,7 @@ export type Accept = (head: Head) => Receiver;
  * @throws Passing for what may pass: no connection, an end in mid-body, a stall; ArtifactError `unavailable` for what
  *   does not: a certificate that cannot be verified; `cancelled`.
  */
-export type Send = (request: HopRequest, accept: Accept, signal: AbortSignal) => Promise<Head>;
+export type Send = (request: HttpRequest, accept: Accept, signal: AbortSignal) => Promise<Head>;
 
 /** Hands over all but the first `bytes`. */
 export function passOver(bytes: number, take: (chunk: Uint8Array) => void): (chunk: Uint8Array) => void {

@@ -1,8 +1,8 @@
 import type { Credential } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { formatComplaint, shownBy } from './error-body.ts';
-import { Passing, parseRetryAfter } from './retry.ts';
-import type { Arrival } from './redirect.ts';
+import { formatErrorBody, shownBy } from './error-body.ts';
+import { TransientError, parseRetryAfter } from './retry.ts';
+import type { FinalResponse } from './redirect.ts';
 
 /** What to do for a pod where a registry wants a credential. */
 const whereCredentials = 'name a pull secret in nodePublishSecretRef, or give the node one by --auth-file';
@@ -17,8 +17,8 @@ export function adviceOf(credential: Credential, otherwise: string): string {
  * secret, `now` milliseconds since 1970. What a store that the registry redirected to says of rights is no word of the
  * registry's: its addresses expire.
  */
-export function toRefusal(
-  arrival: Arrival,
+export function toResponseError(
+  arrival: FinalResponse,
   body: Uint8Array,
   subject: string,
   credential: Credential,
@@ -26,10 +26,10 @@ export function toRefusal(
   now: number,
 ): ArtifactError {
   const { status, url, home } = arrival;
-  const answer = `${url.host} answered ${status}${formatComplaint(body, shownBy(credential, shown))}`;
+  const answer = `${url.host} answered ${status}${formatErrorBody(body, shownBy(credential, shown))}`;
   if (status === 408 || status === 429 || status >= 500 || (!home && status !== 404)) {
     const afterMs = parseRetryAfter(arrival.headers['retry-after'], now);
-    return new Passing('unavailable', answer, undefined, afterMs);
+    return new TransientError('unavailable', answer, undefined, afterMs);
   }
   switch (status) {
     case 401:

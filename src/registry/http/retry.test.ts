@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ArtifactError } from '../../util/error.ts';
-import { type Clock, openPatience, Passing, parseRetryAfter, retry, Unreachable } from './retry.ts';
+import {
+  type Clock,
+  openRetryPolicy,
+  TransientError,
+  parseRetryAfter,
+  retry,
+  UnreachableError,
+} from './retry.ts';
 
 /** A clock that only sleeping moves. */
 function fakeClock(random = 0.5): Clock & { readonly waits: number[] } {
@@ -19,13 +26,13 @@ function fakeClock(random = 0.5): Clock & { readonly waits: number[] } {
 }
 
 const { signal } = new AbortController();
-const busy = (afterMs = 0) => new Passing('unavailable', 'reg answered 503', undefined, afterMs);
+const busy = (afterMs = 0) => new TransientError('unavailable', 'reg answered 503', undefined, afterMs);
 
 test('waits double from 0.2 s and end after 30 s, with the failure, what it was about and how often', async () => {
   const clock = fakeClock();
   const failing = retry(
     () => Promise.reject(busy()),
-    openPatience('reg/a:v1', clock, () => {}),
+    openRetryPolicy('reg/a:v1', clock, () => {}),
     signal,
   );
   await assert.rejects(failing, {
@@ -38,7 +45,7 @@ test('waits double from 0.2 s and end after 30 s, with the failure, what it was 
 
 test('each wait tells which try comes next, and of how many', async () => {
   const told: (object | undefined)[] = [];
-  const patience = openPatience('x', fakeClock(), ({ tries }) => told.push(tries));
+  const patience = openRetryPolicy('x', fakeClock(), ({ tries }) => told.push(tries));
   await retry(() => Promise.reject(busy()), patience, signal).catch(() => {});
   assert.deepEqual(
     told,
@@ -48,18 +55,21 @@ test('each wait tells which try comes next, and of how many', async () => {
 
 test('at a prompt a host that cannot be reached is tried twice, and one that answers as often as ever', async () => {
   for (const [failure, tries] of [
-    [new Unreachable('unavailable', 'reg cannot be reached'), 2],
-    [new Passing('unavailable', '3 of 9 bytes came', new Unreachable('unavailable', 'refused')), 2],
+    [new UnreachableError('unavailable', 'reg cannot be reached'), 2],
+    [
+      new TransientError('unavailable', '3 of 9 bytes came', new UnreachableError('unavailable', 'refused')),
+      2,
+    ],
     [busy(), 9],
   ] as const) {
     const told: (object | undefined)[] = [];
-    const patience = openPatience('reg/a:v1', fakeClock(), retry => told.push(retry.tries), true);
+    const patience = openRetryPolicy('reg/a:v1', fakeClock(), retry => told.push(retry.tries), true);
     const failing = retry(() => Promise.reject(failure), patience, signal);
     await assert.rejects(failing, { message: new RegExp(`gave up after ${tries} tries`) });
     assert.deepEqual(told[0], { next: 2, most: tries });
   }
-  const daemon = openPatience('reg/a:v1', fakeClock(), () => {});
-  const refused = () => Promise.reject(new Unreachable('unavailable', 'reg cannot be reached'));
+  const daemon = openRetryPolicy('reg/a:v1', fakeClock(), () => {});
+  const refused = () => Promise.reject(new UnreachableError('unavailable', 'reg cannot be reached'));
   await assert.rejects(retry(refused, daemon, signal), /gave up after 9 tries in 30 s/);
 });
 
@@ -69,14 +79,14 @@ test('jitter is half to one and a half of the wait', async () => {
     [0.999, 299.8],
   ] as const) {
     const clock = fakeClock(random);
-    await openPatience('x', clock, () => {}).wait(busy(), signal);
+    await openRetryPolicy('x', clock, () => {}).wait(busy(), signal);
     assert.equal(clock.waits[0], first);
   }
 });
 
 test('a server may ask for a longer wait, but not for more than the patience there is', async () => {
   const clock = fakeClock();
-  const patience = openPatience('x', clock, () => {});
+  const patience = openRetryPolicy('x', clock, () => {});
   await patience.wait(busy(5000), signal);
   await patience.wait(busy(3_600_000), signal);
   assert.deepEqual(clock.waits, [5000, 25_000]);
@@ -91,7 +101,7 @@ test('three tries are made however long they take', async () => {
       await clock.sleep(60_000, signal);
       throw busy();
     },
-    openPatience('x', clock, () => {}),
+    openRetryPolicy('x', clock, () => {}),
     signal,
   );
   await assert.rejects(slow, /gave up after 3 tries in 180 s/);
@@ -102,7 +112,7 @@ test('what does not pass is thrown at once', async () => {
   const clock = fakeClock();
   const failing = retry(
     () => Promise.reject(new ArtifactError('denied', 'no')),
-    openPatience('x', clock, () => {}),
+    openRetryPolicy('x', clock, () => {}),
     signal,
   );
   await assert.rejects(failing, { code: 'denied', message: 'no' });

@@ -2,7 +2,7 @@ import { ArtifactError, type ErrorCode } from '../../util/error.ts';
 import { formatSeconds, type Retry } from '../../util/retry.ts';
 
 /** A failure that may pass, such as a cut or a 503. `afterMs` is what the server asked us to wait. */
-export class Passing extends ArtifactError {
+export class TransientError extends ArtifactError {
   readonly afterMs: number;
 
   constructor(code: ErrorCode, message: string, cause?: unknown, afterMs = 0) {
@@ -12,14 +12,14 @@ export class Passing extends ArtifactError {
 }
 
 /** A server that sends nothing any more. */
-export class Stall extends Passing {}
+export class StalledError extends TransientError {}
 
 /** A host that was asked and answered nothing: it is down, does not listen, or closes what it does not understand. */
-export class Unreachable extends Passing {}
+export class UnreachableError extends TransientError {}
 
 function isUnreachable(thrown: unknown): boolean {
   for (let error = thrown; error instanceof Error; error = error.cause) {
-    if (error instanceof Unreachable) return true;
+    if (error instanceof UnreachableError) return true;
   }
   return false;
 }
@@ -40,11 +40,11 @@ const fewestTries = 3;
 const hastyTries = 2;
 
 /** What is left of the will to try again. */
-export type Patience = {
+export type RetryPolicy = {
   /** Something came before the failure, which earns it all again. @throws the failure itself, where it does not. */
-  renew(failure: Passing): void;
+  renew(failure: TransientError): void;
   /** Waits before the next try. @throws the failure itself, with what was tried, when the patience is at its end. */
-  wait(failure: Passing, signal: AbortSignal): Promise<void>;
+  wait(failure: TransientError, signal: AbortSignal): Promise<void>;
 };
 
 /**
@@ -52,7 +52,7 @@ export type Patience = {
  * by, tries included, but three tries are made whatever they take. `subject` names what is tried in the last error;
  * a Passing one does not. `hasty`: two tries are enough where nothing answers.
  */
-export function openPatience(subject: string, clock: Clock, onRetry: OnRetry, hasty = false): Patience {
+export function openRetryPolicy(subject: string, clock: Clock, onRetry: OnRetry, hasty = false): RetryPolicy {
   let start = clock.now();
   let tries = 0;
   return {
@@ -94,12 +94,12 @@ const mostCuts = 8;
  * A mirror is asked once, since there are others. But a cut after something came is no reason to leave it: one that
  * passes on what its peers have is cut when a peer goes, and has others. A stall costs too long to see it twice.
  */
-export function startMirrorPatience(): Patience {
+export function startMirrorRetries(): RetryPolicy {
   let cuts = 0;
   return {
     renew(failure) {
       cuts += 1;
-      if (failure instanceof Stall || cuts > mostCuts) throw failure;
+      if (failure instanceof StalledError || cuts > mostCuts) throw failure;
     },
     async wait(failure) {
       throw failure;
@@ -110,14 +110,14 @@ export function startMirrorPatience(): Patience {
 /** Tries until it succeeds, fails for good, or patience ends. */
 export async function retry<T>(
   attempt: () => Promise<T>,
-  patience: Patience,
+  patience: RetryPolicy,
   signal: AbortSignal,
 ): Promise<T> {
   for (;;) {
     try {
       return await attempt();
     } catch (thrown) {
-      if (!(thrown instanceof Passing)) throw thrown;
+      if (!(thrown instanceof TransientError)) throw thrown;
       await patience.wait(thrown, signal);
     }
   }

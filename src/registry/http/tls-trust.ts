@@ -9,19 +9,19 @@ export type Pair = { readonly cert: string; readonly key: string };
  * How a server is to prove itself, and what it is shown. `insecure`: its certificate is not looked at. `ca`: PEM
  * certificates to trust beside the system's. `id` is equal for equal `ca` and `pairs`, and tells nothing of a key.
  */
-export type Trust = {
+export type TlsTrust = {
   readonly id: string;
   readonly insecure: boolean;
   readonly ca: readonly string[];
   readonly pairs: readonly Pair[];
 };
 
-export const plainTrust: Trust = { id: '', insecure: false, ca: [], pairs: [] };
+export const plainTrust: TlsTrust = { id: '', insecure: false, ca: [], pairs: [] };
 
 /** What `insecure` alone asks for. */
-export const blindTrust: Trust = { ...plainTrust, insecure: true };
+export const blindTrust: TlsTrust = { ...plainTrust, insecure: true };
 
-export function toTrust(ca: readonly string[], pairs: readonly Pair[]): Trust {
+export function toTrust(ca: readonly string[], pairs: readonly Pair[]): TlsTrust {
   if (ca.length === 0 && pairs.length === 0) return plainTrust;
   const id = createHash('sha256')
     .update(JSON.stringify([ca, pairs]))
@@ -30,7 +30,7 @@ export function toTrust(ca: readonly string[], pairs: readonly Pair[]): Trust {
 }
 
 /** Both together; of `insecure` the left one's. */
-export function joinTrust(left: Trust, right: Trust): Trust {
+export function joinTrust(left: TlsTrust, right: TlsTrust): TlsTrust {
   if (right.id === '' || right.id === left.id) return left;
   return {
     id: left.id === '' ? right.id : `${left.id} ${right.id}`,
@@ -41,7 +41,7 @@ export function joinTrust(left: Trust, right: Trust): Trust {
 }
 
 /** The same for another server that the trusted one names: it is shown no certificate of ours. */
-export function withoutPairs(trust: Trust): Trust {
+export function withoutPairs(trust: TlsTrust): TlsTrust {
   return trust.pairs.length === 0 ? trust : { ...trust, id: `${trust.id} alone`, pairs: [] };
 }
 

@@ -1,16 +1,16 @@
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
-import { openRecent } from './lru.ts';
-import type { Trust } from './tls-trust.ts';
+import { openLru } from './lru.ts';
+import type { TlsTrust } from './tls-trust.ts';
 
 /** The TLS side of connections, made once: reading the system's certificates takes tens of milliseconds. */
 export type Tls = {
   /** TLS 1.2 at least, with what is trusted and shown. */
-  options(trust: Trust): { readonly secureContext: SecureContext; readonly rejectUnauthorized: boolean };
+  options(trust: TlsTrust): { readonly secureContext: SecureContext; readonly rejectUnauthorized: boolean };
 };
 
 /** Trusts the system's certificates, or those of Node where the system has none, and those of each Trust. */
 export function openTls(): Tls {
-  const contexts = openRecent<SecureContext>();
+  const contexts = openLru<SecureContext>();
   return {
     options({ id, insecure, ca, pairs }) {
       const secureContext = contexts.take(`${insecure} ${id}`, () =>

@@ -3,7 +3,7 @@ import { connect as connectTls } from 'node:tls';
 import { ArtifactError } from '../../util/error.ts';
 import { maxHeadBytes } from './response-head.ts';
 import { cancelled } from './connection-error.ts';
-import { Passing } from './retry.ts';
+import { TransientError } from './retry.ts';
 import type { Proxy } from './proxies.ts';
 import type { Tls } from './tls.ts';
 
@@ -25,7 +25,12 @@ export function openTunnel(
   const socket = connectTo(proxy, tls);
   let answer = '';
   const unreachable = (why: string): void =>
-    fail(new Passing('unavailable', `${url.host} cannot be reached by the proxy ${proxy.url.host} (${why})`));
+    fail(
+      new TransientError(
+        'unavailable',
+        `${url.host} cannot be reached by the proxy ${proxy.url.host} (${why})`,
+      ),
+    );
   const abort = (): void => fail(cancelled(signal));
   const handlers = {
     timeout: () => unreachable(`no connection in ${connectMs / 1_000} s`),

@@ -1,32 +1,38 @@
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { toArtifactError } from '../../util/error.ts';
 import { lookupWithin } from './address-fence.ts';
-import { anyRate, type Head, type HopRequest, type LeastRate, type Receiver, type Send } from './request.ts';
+import { anyRate, type Head, type HttpRequest, type LeastRate, type Receiver, type Send } from './request.ts';
 import { watchRate } from './least-rate.ts';
-import { cancelled, toOutage } from './connection-error.ts';
+import { cancelled, toConnectionError } from './connection-error.ts';
 import type { Proxies, Proxy } from './proxies.ts';
-import { openRecent } from './lru.ts';
+import { openLru } from './lru.ts';
 import type { Tls } from './tls.ts';
-import { plainTrust, type Trust } from './tls-trust.ts';
+import { plainTrust, type TlsTrust } from './tls-trust.ts';
 import { openTunnel, proxyRefusal } from './tunnel.ts';
 
 /** Keep-alive connections of undici. HTTP/1.1 only: HTTP/2 measured slower for bodies. */
-export type Pool = AsyncDisposable & { readonly send: Send };
+export type UndiciTransport = AsyncDisposable & { readonly send: Send };
 
-type Server = Pick<HopRequest, 'trust' | 'connectMs' | 'fence'>;
+type Server = Pick<HttpRequest, 'trust' | 'connectMs' | 'fence'>;
 
-export type PoolOptions = {
+export type TransportOptions = {
   readonly tls: Tls;
   readonly proxies: Proxies;
   /** What a proxy may prove itself by. */
-  readonly trust: () => Trust;
+  readonly trust: () => TlsTrust;
   /** How long a server may send nothing. */
   readonly stallMs: number;
   readonly leastRate?: LeastRate;
 };
 
-export function openPool({ tls, proxies, trust, stallMs, leastRate = anyRate }: PoolOptions): Pool {
-  const agents = openRecent<Agent>(agent => void agent.close());
+export function openUndiciTransport({
+  tls,
+  proxies,
+  trust,
+  stallMs,
+  leastRate = anyRate,
+}: TransportOptions): UndiciTransport {
+  const agents = openLru<Agent>(agent => void agent.close());
   const closing = new AbortController();
 
   function connectorFor(
@@ -73,7 +79,7 @@ export function openPool({ tls, proxies, trust, stallMs, leastRate = anyRate }: 
   }
 
   /** https goes through a proxy by a tunnel; of http the proxy is asked in the server's place, with the whole URL. */
-  function toDispatch(hop: HopRequest, proxy: Proxy | undefined) {
+  function toDispatch(hop: HttpRequest, proxy: Proxy | undefined) {
     const { url, method, headers, body, connectMs } = hop;
     const request = { method, ...(body === undefined ? {} : { body }) };
     if (proxy === undefined || url.protocol === 'https:') {
@@ -153,7 +159,9 @@ export function openPool({ tls, proxies, trust, stallMs, leastRate = anyRate }: 
         },
         onResponseError(_, failure) {
           settle();
-          reject(ours === undefined ? toOutage(failure, request.url, head !== undefined) : ours.thrown);
+          reject(
+            ours === undefined ? toConnectionError(failure, request.url, head !== undefined) : ours.thrown,
+          );
         },
       });
     });

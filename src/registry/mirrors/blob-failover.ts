@@ -1,12 +1,12 @@
 import { ArtifactError } from '../../util/error.ts';
 import { type Transfer, transfer } from '../api/blob.ts';
 import type { Exchange } from '../api/exchange.ts';
-import { openLedger } from './provenance.ts';
+import { openProvenanceRecord } from './provenance.ts';
 import type { Asked } from '../api/manifest.ts';
-import { Passing, type Patience, startMirrorPatience } from '../http/retry.ts';
-import type { Place } from '../config/upstream.ts';
-import type { Standings } from './mirror-health.ts';
-import { type Journey, walk } from './failover.ts';
+import { TransientError, type RetryPolicy, startMirrorRetries } from '../http/retry.ts';
+import type { Upstream } from '../config/upstream.ts';
+import type { MirrorHealth } from './mirror-health.ts';
+import { type FailoverRequest, failover } from './failover.ts';
 
 /**
  * Brings a blob into a sink from the places of a route: the next one goes on at the byte where the last one stopped.
@@ -17,54 +17,54 @@ import { type Journey, walk } from './failover.ts';
  *
  * @throws as `walk` and `transfer`.
  */
-export async function deliver(
+export async function fetchFromAny(
   exchange: Exchange,
-  journey: Journey,
+  journey: FailoverRequest,
   { descriptor, sink, line }: Pick<Transfer, 'descriptor' | 'sink' | 'line'>,
-  standings: Standings,
-  startPatience: () => Patience,
+  health: MirrorHealth,
+  startPatience: () => RetryPolicy,
   signal: AbortSignal,
-): Promise<Place> {
+): Promise<Upstream> {
   let { route } = journey;
   if (route.mirrors.length === 0 || sink.offset === descriptor.size) {
-    const bring = async (asked: Asked): Promise<Place> => {
+    const bring = async (asked: Asked): Promise<Upstream> => {
       await transfer(exchange, { ...asked, descriptor, sink, line }, startPatience(), signal);
       return asked.place;
     };
-    return await walk({ ...journey, route: { ...route, mirrors: [] } }, standings, bring, signal);
+    return await failover({ ...journey, route: { ...route, mirrors: [] } }, health, bring, signal);
   }
-  const ledger = openLedger(sink, descriptor);
+  const provenance = openProvenanceRecord(sink, descriptor);
   for (;;) {
     const bring = async (asked: Asked, isLast: boolean): Promise<void> => {
-      ledger.giver = asked.place;
-      const patience = isLast ? startPatience() : startMirrorPatience();
-      await transfer(exchange, { ...asked, descriptor, sink: ledger, line }, patience, signal).catch(
+      provenance.giver = asked.place;
+      const patience = isLast ? startPatience() : startMirrorRetries();
+      await transfer(exchange, { ...asked, descriptor, sink: provenance, line }, patience, signal).catch(
         (thrown: unknown) => {
           // What ended as if it were all was something else.
-          const ended = isCorrupt(thrown) && thrown instanceof Passing;
-          if (!isLast && ended && ledger.givers.has(asked.place)) ledger.restart();
+          const ended = isCorrupt(thrown) && thrown instanceof TransientError;
+          if (!isLast && ended && provenance.givers.has(asked.place)) provenance.restart();
           throw thrown;
         },
       );
     };
-    await walk({ ...journey, route }, standings, bring, signal);
+    await failover({ ...journey, route }, health, bring, signal);
     const { last } = route;
-    const mirrors = [...ledger.givers].filter(place => place !== last);
-    const giver = [...ledger.givers].find(({ mirrorOf }) => mirrorOf === undefined) ?? mirrors[0] ?? last;
+    const mirrors = [...provenance.givers].filter(place => place !== last);
+    const giver = [...provenance.givers].find(({ mirrorOf }) => mirrorOf === undefined) ?? mirrors[0] ?? last;
     if (mirrors.length === 0) return giver;
-    const alone = ledger.givers.size === 1 && !ledger.resumed;
+    const alone = provenance.givers.size === 1 && !provenance.resumed;
     try {
-      await ledger.verify();
-      if (ledger.giver !== undefined) standings.good(ledger.giver);
+      await provenance.verify();
+      if (provenance.giver !== undefined) health.good(provenance.giver);
       return giver;
     } catch (thrown) {
       if (!isCorrupt(thrown)) throw thrown;
       for (const mirror of mirrors) {
         const lie = new ArtifactError('corrupt', `${mirror.host} sent wrong bytes: ${thrown.message}`);
-        if (alone) standings.bad(mirror, journey.keyring.id, lie);
+        if (alone) health.bad(mirror, journey.keyring.id, lie);
         journey.tried.push(lie.message);
       }
-      ledger.restart();
+      provenance.restart();
       route = { last, mirrors: route.mirrors.filter(mirror => !mirrors.includes(mirror)) };
     }
   }

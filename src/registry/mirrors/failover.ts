@@ -2,12 +2,12 @@ import type { Keyring } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { isOfPlace } from '../http/place-error.ts';
 import type { Asked } from '../api/manifest.ts';
-import type { Place } from '../config/upstream.ts';
+import type { Upstream } from '../config/upstream.ts';
 import type { Route } from '../config/route.ts';
-import type { Standings } from './mirror-health.ts';
+import type { MirrorHealth } from './mirror-health.ts';
 
 /** Who wants what along which route. `tried` gets a line for each mirror that was of no use. */
-export type Journey = {
+export type FailoverRequest = {
   readonly route: Route;
   readonly subject: string;
   readonly keyring: Keyring;
@@ -24,17 +24,17 @@ const longestReason = 200;
  * @throws what `attempt` throws at the last place, with what the mirrors did added to its message; at any place what no
  *   other could do better.
  */
-export async function walk<T>(
-  { route, subject, keyring, tried }: Journey,
-  standings: Standings,
+export async function failover<T>(
+  { route, subject, keyring, tried }: FailoverRequest,
+  health: MirrorHealth,
   attempt: (asked: Asked, isLast: boolean) => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  const ask = async (place: Place, isLast: boolean): Promise<T> =>
+  const ask = async (place: Upstream, isLast: boolean): Promise<T> =>
     attempt({ place, subject, credential: await keyring.find(place, signal) }, isLast);
 
   for (const mirror of route.mirrors) {
-    const reason = standings.against(mirror, keyring.id);
+    const reason = health.against(mirror, keyring.id);
     if (reason !== undefined) {
       tried.push(`${mirror.host} is passed over for a while (${toReason(reason, subject)})`);
       continue;
@@ -43,7 +43,7 @@ export async function walk<T>(
       return await ask(mirror, false);
     } catch (thrown) {
       if (!isOfPlace(thrown)) throw thrown;
-      standings.bad(mirror, keyring.id, thrown);
+      health.bad(mirror, keyring.id, thrown);
       tried.push(toReason(thrown.message, subject));
     }
   }

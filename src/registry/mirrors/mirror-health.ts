@@ -1,6 +1,6 @@
 import type { ArtifactError } from '../../util/error.ts';
 import type { Clock } from '../http/retry.ts';
-import type { Place } from '../config/upstream.ts';
+import type { Upstream } from '../config/upstream.ts';
 
 /** Told when a mirror is passed over from now on, for how long, and why. */
 export type OnRest = (rest: {
@@ -10,11 +10,11 @@ export type OnRest = (rest: {
 }) => void;
 
 /** Which mirrors are not worth asking now. */
-export type Standings = {
+export type MirrorHealth = {
   /** Why this asker passes a mirror over now; undefined if it does not. */
-  against(mirror: Place, asker: string): string | undefined;
-  good(mirror: Place): void;
-  bad(mirror: Place, asker: string, failure: ArtifactError): void;
+  against(mirror: Upstream, asker: string): string | undefined;
+  good(mirror: Upstream): void;
+  bad(mirror: Upstream, asker: string, failure: ArtifactError): void;
 };
 
 const firstRestMs = 30_000;
@@ -27,9 +27,9 @@ const kept = 10_000;
  * when it answers. That it lacks one digest says nothing of others, and that it refuses one asker's credential in one
  * repository nothing of other askers and repositories.
  */
-export function openStandings(clock: Clock, onRest: OnRest): Standings {
+export function openMirrorHealth(clock: Clock, onRest: OnRest): MirrorHealth {
   const rests = new Map<string, { readonly until: number; readonly ms: number; readonly reason: string }>();
-  const forAsker = ({ host, path }: Place, asker: string): string => `${host}/${path} ${asker}`;
+  const forAsker = ({ host, path }: Upstream, asker: string): string => `${host}/${path} ${asker}`;
 
   function rest(key: string, mirror: string, failure: ArtifactError): void {
     const before = rests.get(key);

@@ -17,7 +17,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { RegistryClient, RegistryOptions } from '../client.ts';
-import { type Place, toPlace } from '../config/upstream.ts';
+import { type Upstream, toPlace } from '../config/upstream.ts';
 
 const { signal } = new AbortController();
 const name = { registry: 'hub.example', path: 'team/model' };
@@ -51,7 +51,7 @@ after(async () => {
   for (const registry of [first, second, home]) await registry[Symbol.asyncDispose]();
 });
 
-const at = (registry: FaultyRegistry | string, over: Partial<Place> = {}): Place => ({
+const at = (registry: FaultyRegistry | string, over: Partial<Upstream> = {}): Upstream => ({
   ...toPlace({
     host: typeof registry === 'string' ? registry : registry.host,
     path: name.path,
@@ -60,7 +60,7 @@ const at = (registry: FaultyRegistry | string, over: Partial<Place> = {}): Place
   scheme: 'http',
   ...over,
 });
-const mirrorAt = (registry: FaultyRegistry | string, over: Partial<Place> = {}): Place =>
+const mirrorAt = (registry: FaultyRegistry | string, over: Partial<Upstream> = {}): Upstream =>
   at(registry, { mirrorOf: name.registry, ...over });
 
 function openClient(options: Partial<RegistryOptions> = {}): RegistryClient {

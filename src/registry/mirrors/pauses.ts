@@ -3,7 +3,7 @@ import { type Credential, secretOf } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { formatTime, Paused } from '../../util/pause.ts';
 import type { Exchange } from '../api/exchange.ts';
-import { type Clock, longestWaitMs, type OnRetry, Passing } from '../http/retry.ts';
+import { type Clock, longestWaitMs, type OnRetry, TransientError } from '../http/retry.ts';
 
 /** Waits up to this are spent where they are asked for: they are hardly longer than a try. */
 const shortMs = 5_000;
@@ -29,7 +29,7 @@ export function obeyPauses(exchange: Exchange, clock: Clock, longestMs: number, 
     try {
       return await exchange(question, accept, signal);
     } catch (thrown) {
-      if (!(thrown instanceof Passing) || thrown.afterMs <= shortMs) throw thrown;
+      if (!(thrown instanceof TransientError) || thrown.afterMs <= shortMs) throw thrown;
       const until = clock.now() + thrown.afterMs;
       const asks = `${thrown.message}; ${place.host} asks to wait`;
       const long =

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeBlob } from '../../../test/support/nodes.ts';
 import { createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
-import { openLedger } from './provenance.ts';
+import { openProvenanceRecord } from './provenance.ts';
 import { toPlace } from '../config/upstream.ts';
 
 test('who was asked is a giver once something came, by either way', () => {
@@ -17,25 +17,25 @@ test('who was asked is a giver once something came, by either way', () => {
     verify: async () => {},
     file,
   };
-  const ledger = openLedger(sink, describeBlob(Buffer.from('some bytes')));
+  const provenance = openProvenanceRecord(sink, describeBlob(Buffer.from('some bytes')));
   const [silent, first, second] = ['silent', 'first', 'second'].map(host =>
     toPlace({ host, path: 'a', insecure: false }),
   );
-  ledger.giver = silent;
-  ledger.file?.grown();
-  ledger.giver = first;
+  provenance.giver = silent;
+  provenance.file?.grown();
+  provenance.giver = first;
   setSize(state, 4);
-  ledger.file?.grown();
-  ledger.giver = silent;
-  ledger.file?.grown();
-  assert.deepEqual([...ledger.givers], [first]);
-  ledger.giver = second;
-  ledger.write(Buffer.from('by'));
-  assert.deepEqual([...ledger.givers], [first, second]);
-  ledger.restart();
-  assert.equal(ledger.givers.size, 0);
-  ledger.giver = second;
+  provenance.file?.grown();
+  provenance.giver = silent;
+  provenance.file?.grown();
+  assert.deepEqual([...provenance.givers], [first]);
+  provenance.giver = second;
+  provenance.write(Buffer.from('by'));
+  assert.deepEqual([...provenance.givers], [first, second]);
+  provenance.restart();
+  assert.equal(provenance.givers.size, 0);
+  provenance.giver = second;
   setSize(state, 1);
-  ledger.file?.grown();
-  assert.deepEqual([...ledger.givers], [second]);
+  provenance.file?.grown();
+  assert.deepEqual([...provenance.givers], [second]);
 });

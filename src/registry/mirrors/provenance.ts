@@ -3,15 +3,15 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, toDigest } from '../../oci/digest.ts';
 import type { Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Place } from '../config/upstream.ts';
+import type { Upstream } from '../config/upstream.ts';
 
 /**
  * A sink that knows which places filled it, so that whoever sent wrong bytes can be told. `giver` is who is asked now.
  */
-export type Ledger = Sink & {
-  giver: Place | undefined;
+export type ProvenanceRecord = Sink & {
+  giver: Upstream | undefined;
   /** Those whose bytes are in it. */
-  readonly givers: ReadonlySet<Place>;
+  readonly givers: ReadonlySet<Upstream>;
   /** Whether something was in it before any of them. */
   readonly resumed: boolean;
   /** @throws ArtifactError `corrupt` if what is in it has another digest; a sink that was resumed may not know. */
@@ -19,9 +19,9 @@ export type Ledger = Sink & {
 };
 
 /** Hashes only where the sink cannot verify itself. */
-export function openLedger(sink: Sink, { digest }: Descriptor): Ledger {
-  const givers = new Set<Place>();
-  let giver: Place | undefined;
+export function openProvenanceRecord(sink: Sink, { digest }: Descriptor): ProvenanceRecord {
+  const givers = new Set<Upstream>();
+  let giver: Upstream | undefined;
   let noted = sink.offset;
   /** Who is asked is a giver once something came. */
   const note = (): void => {

@@ -14,7 +14,7 @@ import { findDamage } from '../integrity/damage.ts';
 import { hashFile } from '../files/file-hash.ts';
 import type { Folder } from '../files/folder.ts';
 import { openIngest } from './ingest.ts';
-import type { Landing } from './group-commit.ts';
+import type { GroupCommit } from './group-commit.ts';
 import { startPace } from '../../util/pace.ts';
 import { openPartials, retirePartials } from './partial-downloads.ts';
 import { removeTree } from '../files/tree-removal.ts';
@@ -34,7 +34,7 @@ const never = new AbortController().signal;
 export function openBlobs(
   folders: DigestFolders,
   ingests: Folder,
-  landing: Landing,
+  landing: GroupCommit,
   witness: Pick<EvidenceStore, 'arrived' | 'forget'>,
 ): BlobStore {
   const ingestFolder = ingests.path;

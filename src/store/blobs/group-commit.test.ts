@@ -6,14 +6,14 @@ import { test } from 'node:test';
 import { temporaryFolder } from '../../../test/support/temporary.ts';
 import { mountTmpfs } from '../../../test/support/tmpfs.ts';
 import { openFolder } from '../files/folder.ts';
-import { openLanding } from './group-commit.ts';
+import { openGroupCommit } from './group-commit.ts';
 import { openScratch } from '../files/scratch.ts';
 
 test('files that come at any time land whole under their names, readable by all, with nothing left aside', async () => {
   await using folder = await temporaryFolder();
   await using scratch = await openScratch(join(folder.path, 'tmp'));
   await using blobs = await openFolder(join(folder.path, 'blobs'));
-  const landing = openLanding(scratch);
+  const landing = openGroupCommit(scratch);
   const files = Array.from({ length: 300 }, (_, nth) => [`file-${nth}`, randomBytes(nth * 50)] as const);
   await Promise.all(
     files.map(async ([name, bytes], nth) => {
@@ -30,7 +30,7 @@ test('what has the name already stays, also where both come at once', async () =
   await using folder = await temporaryFolder();
   await using scratch = await openScratch(join(folder.path, 'tmp'));
   await using blobs = await openFolder(join(folder.path, 'blobs'));
-  const landing = openLanding(scratch);
+  const landing = openGroupCommit(scratch);
   const land = () => landing.land(Buffer.from('same'), blobs, 'name');
   await Promise.all([land(), land(), land()]);
   const { ino } = statSync(join(blobs.path, 'name'));
@@ -45,7 +45,7 @@ test('a file that finds no room fails alone: the others of its round land, and i
   await using scratch = await openScratch(join(disk, 'tmp'));
   await using blobs = await openFolder(join(disk, 'blobs'));
   await using elsewhere = await openFolder(join(disk, 'elsewhere'));
-  const landing = openLanding(scratch);
+  const landing = openGroupCommit(scratch);
   const outcomes = await Promise.allSettled([
     landing.land(Buffer.alloc(300_000), blobs, 'first'),
     landing.land(Buffer.alloc(900_000), blobs, 'too-big'),

@@ -18,7 +18,7 @@ import type { Scratch } from '../files/scratch.ts';
  * Makes small files durable, many in one round: the first sync of a round commits the journal for all of it. Where
  * several came while a round was under way, more are on their way, and the next one waits for those.
  */
-export type Landing = {
+export type GroupCommit = {
   /** On the disk under its name, 0644, when this returns; what has the name already stays. */
   land(bytes: Uint8Array, folder: Folder, name: string): Promise<void>;
 };
@@ -37,7 +37,7 @@ const sync = promisify(fsync);
 const gatherMs = 10;
 const enough = 64;
 
-export function openLanding(scratch: Scratch): Landing {
+export function openGroupCommit(scratch: Scratch): GroupCommit {
   const waiting: File[] = [];
   let begin = (): void => {};
 

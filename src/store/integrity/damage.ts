@@ -4,7 +4,7 @@ import type { Damage, HashFile, Look } from '../../ports/store.ts';
 import { errnoOf } from '../../util/error.ts';
 
 /** What a file of the cache must be. */
-export type Wanted = {
+export type ExpectedFile = {
   readonly algorithm: Algorithm;
   readonly hex: string;
   /** Where it is known apart from the hash. */
@@ -26,7 +26,7 @@ const passing = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']);
 /** @returns what is wrong with a file, or undefined. One that cannot be read is as bad as one with wrong bytes. */
 export async function findDamage(
   path: string,
-  wanted: Wanted,
+  wanted: ExpectedFile,
   look: Look,
   signal: AbortSignal,
 ): Promise<Damage | undefined> {
@@ -38,7 +38,7 @@ export async function findDamage(
   return problem === undefined ? undefined : { problem, inodes: [stats.ino] };
 }
 
-function describe(stats: BigIntStats, { size, mode, uid, gid }: Wanted): string | undefined {
+function describe(stats: BigIntStats, { size, mode, uid, gid }: ExpectedFile): string | undefined {
   if (!stats.isFile()) return 'is no regular file';
   if (size !== undefined && Number(stats.size) !== size) return `has ${stats.size} bytes, not ${size}`;
   const has = Number(stats.mode) & 0o7777;
@@ -49,7 +49,7 @@ function describe(stats: BigIntStats, { size, mode, uid, gid }: Wanted): string 
 
 async function describeBytes(
   path: string,
-  { algorithm, hex }: Wanted,
+  { algorithm, hex }: ExpectedFile,
   hash: HashFile,
   signal: AbortSignal,
 ): Promise<string | undefined> {

@@ -3,7 +3,7 @@ import { closeSync, constants, openSync, readlinkSync, readSync } from 'node:fs'
 import { basename } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Algorithm } from '../../oci/digest.ts';
-import type { Call } from '../../util/thread-call.ts';
+import type { AskThread } from '../../util/thread-call.ts';
 import { answerQuestions } from '../../util/thread.ts';
 
 export type HashQuestion = {
@@ -25,7 +25,7 @@ function threadId(): number {
   return Number(basename(readlinkSync('/proc/thread-self')));
 }
 
-async function hashSlowly(question: HashQuestion, ask: Call, signal: AbortSignal): Promise<Hashed> {
+async function hashSlowly(question: HashQuestion, ask: AskThread, signal: AbortSignal): Promise<Hashed> {
   const { path, algorithm, bytesPerSecond } = question;
   await (introduced ??= ask(threadId()));
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);

@@ -15,13 +15,13 @@ import { placeOfBody, type Toc, writeToc } from '../../../test/support/toc.ts';
 import { mountTmpfs } from '../../../test/support/tmpfs.ts';
 import { temporaryFolder } from '../../../test/support/temporary.ts';
 import { toDigest } from '../../oci/digest.ts';
-import type { Attributes, TocEntry, TocSummary } from '../../tree/toc.ts';
+import type { EntryAttributes, TocEntry, TocSummary } from '../../tree/toc.ts';
 import { openStore, type Store } from '../store.ts';
 
 const never = new AbortController().signal;
 const digest = toDigest('sha256', 'ab'.repeat(32));
 const diffId = toDigest('sha256', 'cd'.repeat(32));
-const plain: Attributes = { mode: 0o644, uid: 0, gid: 0, mtime: 0n };
+const plain: EntryAttributes = { mode: 0o644, uid: 0, gid: 0, mtime: 0n };
 
 function file(path: string, body: number, content: string): TocEntry {
   const sha256 = createHash('sha256').update(content).digest('hex');

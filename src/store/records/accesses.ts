@@ -1,11 +1,15 @@
 import type { AccessRecord } from '../../ports/records.ts';
 import type { Folder } from '../files/folder.ts';
 import { type Fields, isDigestText, isText } from '../files/json-record.ts';
-import { type Note, openRecords, type Records } from './records.ts';
+import { type RecordWarning, openRecords, type Records } from './records.ts';
 import type { Scratch } from '../files/scratch.ts';
 
 /** Accesses outlive a power cut: with the registry away, they say whom the node may serve. */
-export function openAccesses(folder: Folder, scratch: Scratch, note: Note): Promise<Records<AccessRecord>> {
+export function openAccesses(
+  folder: Folder,
+  scratch: Scratch,
+  note: RecordWarning,
+): Promise<Records<AccessRecord>> {
   return openRecords(
     folder,
     scratch,

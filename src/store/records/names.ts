@@ -12,11 +12,15 @@ import {
   isTextMap,
   toHolds,
 } from '../files/json-record.ts';
-import { type Note, openRecords, type Records } from './records.ts';
+import { type RecordWarning, openRecords, type Records } from './records.ts';
 import type { Scratch } from '../files/scratch.ts';
 
 /** Names outlive a power cut: with the registry away, they are how a node finds what it holds. */
-export function openNames(folder: Folder, scratch: Scratch, note: Note): Promise<Records<NameRecord>> {
+export function openNames(
+  folder: Folder,
+  scratch: Scratch,
+  note: RecordWarning,
+): Promise<Records<NameRecord>> {
   return openRecords(
     folder,
     scratch,

@@ -1,13 +1,13 @@
 import type { Complete, PinRecord, Pins } from '../../ports/records.ts';
 import type { Folder } from '../files/folder.ts';
 import { type Fields, isCount, isDigestText, isText, toHolds } from '../files/json-record.ts';
-import { type Note, openRecords } from './records.ts';
+import { type RecordWarning, openRecords } from './records.ts';
 import type { Scratch } from '../files/scratch.ts';
 
 export type PinStore = Pins & Complete<PinRecord>;
 
 /** Pins outlive a power cut: a person was told that they hold. */
-export async function openPins(folder: Folder, scratch: Scratch, note: Note): Promise<PinStore> {
+export async function openPins(folder: Folder, scratch: Scratch, note: RecordWarning): Promise<PinStore> {
   const records = await openRecords(
     folder,
     scratch,

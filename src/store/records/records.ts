@@ -29,7 +29,7 @@ export type Records<T> = {
 };
 
 /** Hears what was wrong with a file; of a file that stays so, each time. */
-export type Note = (text: string) => void;
+export type RecordWarning = (text: string) => void;
 
 export type RecordKind<T> = {
   /** For errors: "volume record". */
@@ -59,7 +59,7 @@ export async function openRecords<T>(
   folder: Folder,
   scratch: Scratch,
   kind: RecordKind<T>,
-  note: Note,
+  note: RecordWarning,
 ): Promise<Records<T>> {
   const fileOf = (key: string): string => createHash('sha256').update(key).digest('hex');
   const about = (doing: string, key: string): string => `${doing} the ${kind.noun} of "${key}"`;

@@ -1,13 +1,13 @@
 import type { SignatureRecord } from '../../ports/records.ts';
 import type { Folder } from '../files/folder.ts';
 import { type Fields, isFields, isText } from '../files/json-record.ts';
-import { type Note, openRecords, type Records } from './records.ts';
+import { type RecordWarning, openRecords, type Records } from './records.ts';
 import type { Scratch } from '../files/scratch.ts';
 
 export function openSignatures(
   folder: Folder,
   scratch: Scratch,
-  note: Note,
+  note: RecordWarning,
 ): Promise<Records<SignatureRecord>> {
   return openRecords(
     folder,

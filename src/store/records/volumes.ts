@@ -10,11 +10,15 @@ import {
   isText,
   toHolds,
 } from '../files/json-record.ts';
-import { type Note, openRecords, type Records } from './records.ts';
+import { type RecordWarning, openRecords, type Records } from './records.ts';
 import type { Scratch } from '../files/scratch.ts';
 
 /** Volume records are not fsynced: a power cut ends every mount, and kubelet then publishes again. */
-export function openVolumes(folder: Folder, scratch: Scratch, note: Note): Promise<Records<VolumeRecord>> {
+export function openVolumes(
+  folder: Folder,
+  scratch: Scratch,
+  note: RecordWarning,
+): Promise<Records<VolumeRecord>> {
   return openRecords(
     folder,
     scratch,

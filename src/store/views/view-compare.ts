@@ -2,7 +2,7 @@ import { type BigIntStats, lstatSync, readdirSync, readlinkSync, statSync } from
 import { dirname } from 'node:path';
 import { type Algorithm, algorithmOf, hexOf as digestHex } from '../../oci/digest.ts';
 import { decodeName, encodeName, quoteName } from '../../util/name.ts';
-import type { Attributes } from '../../tree/toc.ts';
+import type { EntryAttributes } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode, TreeNode } from '../../tree/tree.ts';
 import { startPace } from '../../util/pace.ts';
 import { hashFile } from '../files/file-hash.ts';
@@ -93,7 +93,7 @@ async function describe(
 
 function describeAttributes(
   found: BigIntStats,
-  { mode, uid, gid }: Attributes,
+  { mode, uid, gid }: EntryAttributes,
   hasMode: boolean,
 ): string | undefined {
   const has = Number(found.mode) & 0o7777;

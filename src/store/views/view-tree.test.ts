@@ -20,7 +20,7 @@ import { temporaryFolder } from '../../../test/support/temporary.ts';
 import { placeOfBody, writeToc } from '../../../test/support/toc.ts';
 import { type Digest, toDigest } from '../../oci/digest.ts';
 import { decodeName } from '../../util/name.ts';
-import type { Attributes } from '../../tree/toc.ts';
+import type { EntryAttributes } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode } from '../../tree/tree.ts';
 import type { ViewRecord } from '../../ports/store.ts';
 import { getXattr, setXattr } from '../../linux/libc.ts';
@@ -86,7 +86,7 @@ test('a view has every node of the tree, and its files are the inodes of the sto
 test('directories and symlinks have the owner, mode, time and attributes of the tree', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
-  const old: Attributes = {
+  const old: EntryAttributes = {
     mode: 0o1750,
     uid: 12,
     gid: 34,

@@ -2,7 +2,7 @@ import { chmodSync, chownSync, linkSync, lchownSync, mkdirSync, renameSync, syml
 import { open } from 'node:fs/promises';
 import type { Digest } from '../../oci/digest.ts';
 import { encodeName, quoteName } from '../../util/name.ts';
-import type { Attributes } from '../../tree/toc.ts';
+import type { EntryAttributes } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../../tree/tree.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { offerXattr, setTime } from '../../linux/libc.ts';
@@ -12,7 +12,7 @@ import { openLinks } from './links.ts';
 import { type Pace, startPace } from '../../util/pace.ts';
 
 /** Where the files of views lie. */
-export type Sources = {
+export type ViewContents = {
   path(file: FileNode): string;
   /** Waits until what is of these layers is on the disk, and its path stays. @throws where it cannot be; the signal's reason. */
   settle(layers: readonly Digest[], signal: AbortSignal): Promise<void>;
@@ -34,7 +34,7 @@ export type Own = { readonly directories: readonly Buffer[]; readonly symlinks: 
 export async function raiseTree(
   root: string,
   tree: DirectoryNode,
-  sources: Sources,
+  sources: ViewContents,
   signal: AbortSignal,
 ): Promise<Own> {
   signal.throwIfAborted();
@@ -97,7 +97,7 @@ async function linkOrCopy(
   file: FileNode,
   at: Buffer,
   spare: string,
-  sources: Sources,
+  sources: ViewContents,
   signal: AbortSignal,
 ): Promise<void> {
   try {
@@ -115,7 +115,7 @@ async function linkOrCopy(
 
 async function setDirectory(
   path: Buffer,
-  { mode, uid, gid, mtime, xattrs }: Attributes,
+  { mode, uid, gid, mtime, xattrs }: EntryAttributes,
   pace: Pace,
 ): Promise<void> {
   if (xattrs !== undefined) {

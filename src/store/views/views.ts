@@ -11,7 +11,7 @@ import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
 import { attempt, toStoreError } from '../files/failure.ts';
 import { type Folder, openFolder } from '../files/folder.ts';
-import type { Note } from '../records/records.ts';
+import type { RecordWarning } from '../records/records.ts';
 import type { Scratch } from '../files/scratch.ts';
 import { holdsInode } from './tree-inodes.ts';
 import { compareTree } from './view-compare.ts';
@@ -19,7 +19,7 @@ import { readView } from './view-record.ts';
 import { createViewIndex, itemsOf } from './view-index.ts';
 import { isKey, shapeName, sidecarName, strays, verifyKey } from './view-names.ts';
 import { openShape, readShape } from './view-shape.ts';
-import { raiseTree, type Sources } from './view-tree.ts';
+import { raiseTree, type ViewContents } from './view-tree.ts';
 
 /** Merged trees: `views/<key>/`, and the record beside it. A view counts when both are there and whole. */
 export type ViewStore = Views & {
@@ -33,10 +33,10 @@ export type ViewStore = Views & {
 
 export function openViews(
   folder: Folder,
-  sources: Sources,
+  sources: ViewContents,
   scratch: Scratch,
   witness: Pick<EvidenceStore, 'relink'>,
-  note: Note,
+  note: RecordWarning,
 ): ViewStore {
   /** What was found or built, so that a publish of a cached view reads nothing. */
   const known = createViewIndex<View>();

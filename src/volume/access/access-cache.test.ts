@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toDigest } from '../../oci/digest.ts';
 import { formatRepository } from '../../oci/reference.ts';
-import { openAccessMemory } from './access-cache.ts';
+import { openAccessCache } from './access-cache.ts';
 import type { AccessRecord, Accesses } from '../../ports/records.ts';
 
 const digest = toDigest('sha256', 'a'.repeat(64));
@@ -23,7 +23,7 @@ function keep(): Accesses {
 }
 
 test('what a registry gave to anyone is for every repository', async () => {
-  const memory = await openAccessMemory(keep(), 'salt');
+  const memory = await openAccessCache(keep(), 'salt');
   await memory.learn(open, [{ digest, giver: registry }]);
   assert.deepEqual([memory.knows(open, digest), memory.knows(far, digest)], [true, false]);
   await memory.admit(open, { kind: 'anyone' }, {});
@@ -32,10 +32,10 @@ test('what a registry gave to anyone is for every repository', async () => {
 
 test('what a mirror gave is for the repository that it was brought for alone, after a restart too', async () => {
   const accesses = keep();
-  const before = await openAccessMemory(accesses, 'salt');
+  const before = await openAccessCache(accesses, 'salt');
   await before.admit(open, { kind: 'anyone' }, {});
   await before.learn(open, [{ digest, giver: mirror }]);
-  for (const memory of [before, await openAccessMemory(accesses, 'salt')]) {
+  for (const memory of [before, await openAccessCache(accesses, 'salt')]) {
     assert.deepEqual(
       [open, other, far].map(repository => memory.knows(repository, digest)),
       [true, false, false],
@@ -45,7 +45,7 @@ test('what a mirror gave is for the repository that it was brought for alone, af
 });
 
 test('the word of the registry comes after that of a mirror, and stays', async () => {
-  const memory = await openAccessMemory(keep(), 'salt');
+  const memory = await openAccessCache(keep(), 'salt');
   await memory.admit(open, { kind: 'anyone' }, {});
   for (const giver of [mirror, registry, mirror]) await memory.learn(open, [{ digest, giver }]);
   assert.equal(memory.knows(far, digest), true);
@@ -54,7 +54,7 @@ test('the word of the registry comes after that of a mirror, and stays', async (
 test('who has had access is remembered as long as anything is held, whoever gave it', async t => {
   t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
   const accesses = keep();
-  const memory = await openAccessMemory(accesses, 'salt');
+  const memory = await openAccessCache(accesses, 'salt');
   await memory.admit(open, { kind: 'anyone' }, {});
   await memory.learn(open, [{ digest, giver: mirror }]);
   await memory.sweep(async () => true);
@@ -67,9 +67,9 @@ test('who has had access is remembered as long as anything is held, whoever gave
 
 test('an access that the registry has just granted outlives a collection that finds nothing of it yet', async () => {
   const accesses = keep();
-  const memory = await openAccessMemory(accesses, 'salt');
+  const memory = await openAccessCache(accesses, 'salt');
   await memory.admit(open, { kind: 'anyone' }, {});
   await memory.sweep(async () => false);
   await memory.learn(open, [{ digest, giver: registry }]);
-  assert.equal((await openAccessMemory(accesses, 'salt')).admits(open, {}), true);
+  assert.equal((await openAccessCache(accesses, 'salt')).admits(open, {}), true);
 });

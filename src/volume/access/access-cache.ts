@@ -12,10 +12,10 @@ import type { Pod } from '../../ports/request.ts';
 export type Asker = { readonly pod?: Pod; readonly brought?: string };
 
 /** Content, and who gave it. */
-export type Gift = { readonly digest: Digest; readonly giver: Giver };
+export type Provenance = { readonly digest: Digest; readonly giver: Giver };
 
 /** What the registries have said of who may have what, kept on the node. */
-export type AccessMemory = {
+export type AccessCache = {
   /** Whether this asker has had access to the repository, or whoever asks has. */
   admits(repository: Repository, asker: Asker): boolean;
   /** Whether this content was brought for the repository, or a registry gave it to anyone. */
@@ -25,11 +25,11 @@ export type AccessMemory = {
   /** Notes an access that a registry has granted. Writes only what is new. */
   admit(repository: Repository, holder: Holder, asker: Asker): Promise<void>;
   /** Notes what was brought for a repository, until the process ends: what a mirror gave counts for this one alone. */
-  note(repository: Repository, gifts: readonly Gift[]): void;
+  note(repository: Repository, gifts: readonly Provenance[]): void;
   /** Writes what was noted for a repository. */
   save(repository: Repository): Promise<void>;
   /** Both. */
-  learn(repository: Repository, gifts: readonly Gift[]): Promise<void>;
+  learn(repository: Repository, gifts: readonly Provenance[]): Promise<void>;
   /**
    * Forgets what is not held any more, and repositories of which nothing is: anybody can name a new one. Those that
    * somebody was admitted to a short while ago stay: their manifest may be on its way.
@@ -43,7 +43,7 @@ const mostAskers = 1000;
 const atOnce = 32;
 
 /** `salt` makes the hashes of secrets meaningless elsewhere. */
-export async function openAccessMemory(accesses: Accesses, salt: string): Promise<AccessMemory> {
+export async function openAccessCache(accesses: Accesses, salt: string): Promise<AccessCache> {
   const records = new Map((await accesses.list()).map(record => [record.repository, toFacts(record)]));
   const holders = new Map<Digest, Set<string>>();
   for (const [name, { digests, mirrored }] of records)
@@ -69,7 +69,7 @@ export async function openAccessMemory(accesses: Accesses, salt: string): Promis
     return writer();
   };
 
-  const take = (repository: Repository, gifts: readonly Gift[]): void => {
+  const take = (repository: Repository, gifts: readonly Provenance[]): void => {
     const name = formatRepository(repository);
     const { digests, mirrored } = factsOf(name);
     const before = digests.size + mirrored.size;

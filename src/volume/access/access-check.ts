@@ -2,7 +2,7 @@ import { type Keyring, tokensKey } from '../../oci/credential.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/reference.ts';
 import { toArtifactError } from '../../util/error.ts';
-import type { AccessMemory, Asker, Gift } from './access-cache.ts';
+import type { AccessCache, Asker, Provenance } from './access-cache.ts';
 import type { Content, Found, Giver, Registry } from '../../ports/registry.ts';
 import { createHashingSink } from '../sinks/hashing-sink.ts';
 import type { PullRequest } from '../../ports/request.ts';
@@ -13,7 +13,7 @@ import type { Resolution } from '../../ports/resolution.ts';
  * and what is in it, is for its registry to say, and remembered where it has said so. Who is refused hears what the
  * registry says, as if nothing were cached: that a node holds something is nothing for others to know.
  */
-export type Authority = {
+export type AccessCheck = {
   /**
    * Notes the access of a caller whom the registry has just answered; asks it for one who was served from the cache and
    * is not remembered.
@@ -28,11 +28,11 @@ export type Authority = {
   /** Whether this is known to be in the repository, with nobody asked. */
   knows(repository: Repository, digest: Digest): boolean;
   /** Notes what was downloaded through a repository, and who gave it, until the process ends. */
-  note(repository: Repository, gifts: readonly Gift[]): void;
+  note(repository: Repository, gifts: readonly Provenance[]): void;
   /** Writes what was noted for a repository. */
   save(repository: Repository): Promise<void>;
   /** Both. */
-  learn(repository: Repository, gifts: readonly Gift[]): Promise<void>;
+  learn(repository: Repository, gifts: readonly Provenance[]): Promise<void>;
   /**
    * Makes sure that all of it is in the repository: remembered, or confirmed by its registry, or, where the bytes came
    * from another registry, downloaded from this one, hashed and dropped. A manifest can list anybody's layers; what it
@@ -49,7 +49,7 @@ export type Authority = {
 };
 
 /** For nodes whose pods may all have what is cached. */
-export const openAuthority: Authority = {
+export const unrestrictedAccess: AccessCheck = {
   admit: async () => undefined,
   vouch: async () => undefined,
   knows: () => true,
@@ -60,7 +60,7 @@ export const openAuthority: Authority = {
   confirm: async () => undefined,
 };
 
-export function createAuthority(memory: AccessMemory, registry: Registry): Authority {
+export function createAccessCheck(memory: AccessCache, registry: Registry): AccessCheck {
   /** What a mirror shows is no word of the registry, to be remembered for anybody: it holds for this once. */
   const remember = async (
     repository: Repository,

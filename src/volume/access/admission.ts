@@ -1,8 +1,8 @@
 import type { Keyring } from '../../oci/credential.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import { toAbsence } from '../pull/not-cached.ts';
+import { toNotCached } from '../pull/not-cached.ts';
 import { type AdmittedContent, boundToWord, openAdmittedContent } from './admitted-content.ts';
-import type { Authority } from './access-check.ts';
+import type { AccessCheck } from './access-check.ts';
 import type { Registry } from '../../ports/registry.ts';
 import type { Views } from '../../ports/store.ts';
 import type { PullPolicy, PullRequest } from '../../ports/request.ts';
@@ -22,11 +22,11 @@ export type Admission = (
 
 export function createAdmission(world: {
   readonly resolver: Resolver;
-  readonly authority: Authority;
+  readonly access: AccessCheck;
   readonly registry: Registry;
   readonly views: Pick<Views, 'find'>;
 }): Admission {
-  const { resolver, authority } = world;
+  const { resolver, access } = world;
 
   const resolve = async (
     request: PullRequest,
@@ -36,15 +36,15 @@ export function createAdmission(world: {
   ): Promise<Resolution> => {
     const resolution = await resolver.resolve(request, policy, keyring, signal);
     try {
-      await authority.admit(resolution, request, keyring, policy === 'Never' ? boundToWord(signal) : signal);
+      await access.admit(resolution, request, keyring, policy === 'Never' ? boundToWord(signal) : signal);
       return resolution;
     } catch (thrown) {
       signal.throwIfAborted();
-      if (policy === 'Never') throw toAbsence(request.reference);
+      if (policy === 'Never') throw toNotCached(request.reference);
       if (toArtifactError(thrown).code === 'unavailable') throw conceal(thrown, resolution);
     }
     const answer = await resolver.ask(request, keyring, signal);
-    await authority.admit(answer, request, keyring, signal);
+    await access.admit(answer, request, keyring, signal);
     return answer;
   };
 

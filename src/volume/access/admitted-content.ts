@@ -4,9 +4,15 @@ import type { Digest } from '../../oci/digest.ts';
 import { maxManifestBytes } from '../../oci/manifest.ts';
 import { formatRepository } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { nameDocument, openPossession, type Possession, toAbsence, verifyGiven } from '../pull/not-cached.ts';
-import type { Authority } from './access-check.ts';
-import { type Blueprint, contentsOf } from '../pull/view-plan.ts';
+import {
+  nameDocument,
+  openPossession,
+  type Possession,
+  toNotCached,
+  verifyGiven,
+} from '../pull/not-cached.ts';
+import type { AccessCheck } from './access-check.ts';
+import { type ViewPlan, contentsOf } from '../pull/view-plan.ts';
 import type { Content, Giver, Registry, Sink } from '../../ports/registry.ts';
 import type { Blobs, View, Views } from '../../ports/store.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
@@ -55,9 +61,9 @@ export type AdmittedContent = {
   /** Several at once. @throws as `admit`. */
   admitAll(contents: readonly Content[], signal: AbortSignal): Promise<void>;
   /** All that a view shows or was found by. @throws as `admit`. */
-  admitView(blueprint: Blueprint, signal: AbortSignal): Promise<Admitted<Blueprint>>;
+  admitView(plan: ViewPlan, signal: AbortSignal): Promise<Admitted<ViewPlan>>;
   /** The view, where there is one. @throws as `admit`. */
-  findView(blueprint: Blueprint, signal: AbortSignal): Promise<View | undefined>;
+  findView(plan: ViewPlan, signal: AbortSignal): Promise<View | undefined>;
   /** Whether this is known to be in the repository. Nobody is asked. */
   knows(descriptor: Descriptor): boolean;
   /** Whether the registry may be asked for a blob, and says that it has it. */
@@ -82,7 +88,7 @@ export function boundToWord(signal: AbortSignal): AbortSignal {
 /** For a request that was admitted to what it names. `offline`: the registry is asked about content, and for none. */
 export function openAdmittedContent(
   world: {
-    readonly authority: Authority;
+    readonly access: AccessCheck;
     readonly registry: Pick<Registry, 'manifest' | 'blob' | 'has'>;
     readonly views: Pick<Views, 'find'>;
   },
@@ -91,26 +97,26 @@ export function openAdmittedContent(
   keyring: Keyring,
   offline: boolean,
 ): AdmittedContent {
-  const { authority, registry, views } = world;
+  const { access, registry, views } = world;
   const { reference: repository } = resolution;
   // What such a pod may not have is for it as what is not here.
   const isClosed = offline && request.caller === 'pod';
   const asker = request.brought === undefined ? request.caller : 'layout';
-  const possession = openPossession(request, digest => authority.knows(repository, digest));
+  const possession = openPossession(request, digest => access.knows(repository, digest));
 
   const admitAll: AdmittedContent['admitAll'] = async (contents, signal) => {
     if (request.brought !== undefined) return verifyGiven(contents, request.reference, possession);
     try {
-      await authority.confirm(repository, contents, keyring, isClosed ? boundToWord(signal) : signal);
+      await access.confirm(repository, contents, keyring, isClosed ? boundToWord(signal) : signal);
     } catch (thrown) {
       signal.throwIfAborted();
-      throw isClosed ? toAbsence(request.reference) : thrown;
+      throw isClosed ? toNotCached(request.reference) : thrown;
     }
   };
 
-  const admitView: AdmittedContent['admitView'] = async (blueprint, signal) => {
-    await admitAll(contentsOf(blueprint), signal);
-    return admitted(blueprint);
+  const admitView: AdmittedContent['admitView'] = async (plan, signal) => {
+    await admitAll(contentsOf(plan), signal);
+    return admitted(plan);
   };
 
   return {
@@ -125,12 +131,12 @@ export function openAdmittedContent(
     },
     admitAll,
     admitView,
-    async findView(blueprint, signal) {
-      if ((await views.find(blueprint.key)) === undefined) return undefined;
-      await admitView(blueprint, signal);
-      return views.find(blueprint.key); // it may have been collected meanwhile
+    async findView(plan, signal) {
+      if ((await views.find(plan.key)) === undefined) return undefined;
+      await admitView(plan, signal);
+      return views.find(plan.key); // it may have been collected meanwhile
     },
-    knows: ({ digest, data }) => offline || data !== undefined || authority.knows(repository, digest),
+    knows: ({ digest, data }) => offline || data !== undefined || access.knows(repository, digest),
     hasBlob: async (descriptor, signal) =>
       !offline && (await registry.has(repository, { kind: 'blob', descriptor }, keyring, signal)),
     async fetchDocument({ kind, descriptor }, signal) {
@@ -150,8 +156,8 @@ export function openAdmittedContent(
       if (offline) throw possession.missing(label, descriptor.digest);
       return await registry.blob(repository, descriptor, sink, keyring, signal);
     },
-    note: (digest, giver) => (offline ? undefined : authority.note(repository, [{ digest, giver }])),
-    save: async () => (offline ? undefined : await authority.save(repository)),
+    note: (digest, giver) => (offline ? undefined : access.note(repository, [{ digest, giver }])),
+    save: async () => (offline ? undefined : await access.save(repository)),
   };
 }
 

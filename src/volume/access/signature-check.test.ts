@@ -4,12 +4,12 @@ import type { Keyring } from '../../oci/credential.ts';
 import { toDigest } from '../../oci/digest.ts';
 import type { SignatureRecord } from '../../ports/records.ts';
 import type { Registry } from '../../ports/registry.ts';
-import { createSignatures } from './signature-check.ts';
+import { createSignatureCheck } from './signature-check.ts';
 
 test('signatures outlive a collection before their manifest is here, and not the artifact', async t => {
   t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
   const records = new Map<string, SignatureRecord>();
-  const signatures = createSignatures({
+  const signatures = createSignatureCheck({
     trust: {
       verify: async (_reference, digest, source, signal) =>
         (await source.referrers(digest, 'x/bundle', signal)) === undefined

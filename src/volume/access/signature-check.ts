@@ -11,7 +11,7 @@ import { createMemorySink } from '../sinks/memory-sink.ts';
 import { createRecency } from './recency.ts';
 
 /** Is it signed as the node's policy wants? */
-export type Signatures = {
+export type SignatureCheck = {
   /**
    * Judges what a reference resolved to: by the signatures that the node keeps, and if these do not do, by those that
    * its registry has now. `keyring` undefined: without the network.
@@ -30,11 +30,11 @@ export type Signatures = {
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
 };
 
-export function createSignatures(world: {
+export function createSignatureCheck(world: {
   readonly trust: Trust;
   readonly registry: Registry;
   readonly signatures: SignatureRecords;
-}): Signatures {
+}): SignatureCheck {
   const { trust, registry, signatures } = world;
   const recency = createRecency();
 

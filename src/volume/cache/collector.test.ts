@@ -5,8 +5,8 @@ import { parseDigest, type Digest } from '../../oci/digest.ts';
 import { createCollector } from './collector.ts';
 import type { NameRecord } from '../../ports/records.ts';
 import type { Held, View } from '../../ports/store.ts';
-import { createHolds, nameId, viewId } from './leases.ts';
-import { createRoom } from './disk-space.ts';
+import { createLeases, nameId, viewId } from './leases.ts';
+import { createDiskSpace } from './disk-space.ts';
 
 const never = new AbortController().signal;
 const digestOf = (number: number): Digest => parseDigest(`sha256:${number.toString(16).padStart(64, '0')}`);
@@ -21,7 +21,7 @@ function createCache() {
   const volumes = new Map<string, readonly Digest[]>();
   const pins = new Map<string, readonly Digest[]>();
   const mounted = new Set<string>();
-  const holds = createHolds();
+  const holds = createLeases();
   const forgotten = { signatures: 0, accesses: 0 };
   let looks = 0;
   const items = (map: Map<Digest, number>, bytes: number): Held[] =>
@@ -30,7 +30,7 @@ function createCache() {
   const collector = createCollector({
     holds,
     signatures: { sweep: async () => void forgotten.signatures++ },
-    authority: { sweep: async () => void forgotten.accesses++ },
+    access: { sweep: async () => void forgotten.accesses++ },
     viewsFolder: '/views',
     blobs: {
       size: async digest => (blobs.has(digest) ? 10 : undefined),
@@ -374,7 +374,7 @@ const layer = (number: number, size: number) => ({
 test('room is made down to the low mark before a pull, and not a byte further', async () => {
   const cache = createCache();
   for (let index = 0; index < 8; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
-  const room = createRoom(
+  const room = createDiskSpace(
     { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
     { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
@@ -386,7 +386,7 @@ test('one sweep looks at the whole cache once, however much it frees', async () 
   const cache = createCache();
   for (let index = 0; index < 20; index++) cache.blobs.set(digestOf(index), index);
   const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 40, cacheMax: 100 };
-  const room = createRoom(
+  const room = createDiskSpace(
     { disk: createDisk(cache, 10_000), collector: cache.collector, layerSizes: new Map() },
     limits,
   );
@@ -398,7 +398,7 @@ test('one sweep looks at the whole cache once, however much it frees', async () 
 test('a pull that fits collects nothing', async () => {
   const cache = createCache();
   for (let index = 0; index < 7; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
-  const room = createRoom(
+  const room = createDiskSpace(
     { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
     { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
@@ -410,7 +410,7 @@ test('a pull that cannot fit fails before its first byte and names need and room
   const cache = createCache();
   addArtifact(cache, 'v', 1, [1]);
   cache.volumes.set('v', [digestOf(1)]);
-  const room = createRoom(
+  const room = createDiskSpace(
     { disk: createDisk(cache, 100, 40), collector: cache.collector, layerSizes: new Map() },
     { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
@@ -422,7 +422,7 @@ test('a pull that cannot fit fails before its first byte and names need and room
 
 test('two pulls do not both take the last room', async () => {
   const cache = createCache();
-  const room = createRoom(
+  const room = createDiskSpace(
     { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
     { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
@@ -438,7 +438,7 @@ test('two pulls do not both take the last room', async () => {
 test('a pull that goes on needs room for what it lacks, and one that could never be whole collects nothing', async () => {
   const cache = createCache();
   for (let index = 0; index < 4; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
-  const room = createRoom(
+  const room = createDiskSpace(
     { disk: createDisk(cache, 100, 20), collector: cache.collector, layerSizes: new Map() },
     { cacheHigh: 80, diskMax: 80, cacheLow: 60 },
   );
@@ -455,7 +455,7 @@ test('the cache keeps below its own maximum on an empty disk', async () => {
   const cache = createCache();
   for (let index = 0; index < 5; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 80, cacheMax: 50 };
-  const room = createRoom(
+  const room = createDiskSpace(
     { disk: createDisk(cache, 10_000), collector: cache.collector, layerSizes: new Map() },
     limits,
   );
@@ -467,7 +467,7 @@ test('what is in the way is named: the disk, its inodes, or the bound of the cac
   const cache = createCache();
   const refuses = (disk: ReturnType<typeof createDisk>, cacheMax: number, why: RegExp) =>
     assert.rejects(
-      createRoom(
+      createDiskSpace(
         { disk, collector: cache.collector, layerSizes: new Map() },
         { cacheHigh: 80, diskMax: 80, cacheLow: 60, cacheMax },
       ).reserve('r', [layer(50, 20)], [layer(50, 20)], () => 20, never),
@@ -489,7 +489,7 @@ test('what is in the way is named: the disk, its inodes, or the bound of the cac
 test('an artifact above the largest size is refused whatever room there is', async () => {
   const cache = createCache();
   const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 60, maxArtifactSize: 15 };
-  const room = createRoom(
+  const room = createDiskSpace(
     { disk: createDisk(cache, 10_000), collector: cache.collector, layerSizes: new Map() },
     limits,
   );
@@ -504,7 +504,7 @@ test('a disk above the high mark is relieved of the least recently used, below t
   for (let index = 0; index < 9; index++) addArtifact(cache, `v${index}`, 100 - index, [index + 1]);
   cache.volumes.set('v8', [digestOf(9)]); // the least recently used of all, and in use
   const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 60 };
-  const room = createRoom(
+  const room = createDiskSpace(
     { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
     limits,
   );
@@ -518,7 +518,7 @@ test('a disk that is at the high mark, and not above it, is left alone', async (
   for (let index = 0; index < 8; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   cache.blobs.set(digestOf(50), 0); // what belongs to no view would be the first to go
   const limits = { cacheHigh: 90, diskMax: 90, cacheLow: 60 };
-  const room = createRoom(
+  const room = createDiskSpace(
     { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
     limits,
   );
@@ -530,7 +530,7 @@ test('what a pull under way has yet to bring counts as there when the disk is re
   const cache = createCache();
   for (let index = 0; index < 6; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 60 };
-  const room = createRoom(
+  const room = createDiskSpace(
     { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
     limits,
   );
@@ -548,14 +548,14 @@ test('a cache above its own maximum, or a disk short of inodes, is relieved thou
   const large = createCache();
   for (let index = 0; index < 5; index++) addArtifact(large, `v${index}`, index, [index + 1]);
   const bounded = { ...limits, cacheMax: 40 };
-  await createRoom(
+  await createDiskSpace(
     { disk: createDisk(large, 10_000), collector: large.collector, layerSizes: new Map() },
     bounded,
   ).relieve(never);
   assert.deepEqual([...large.views.keys()], ['v2', 'v3', 'v4']);
   const many = createCache();
   addArtifact(many, 'v', 1, [1]);
-  await createRoom(
+  await createDiskSpace(
     { disk: createDisk(many, 10_000, 0, 81), collector: many.collector, layerSizes: new Map() },
     limits,
   ).relieve(never);

@@ -1,13 +1,13 @@
 import type { Digest } from '../../oci/digest.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
 import { startPace } from '../../util/pace.ts';
-import type { Authority } from '../access/access-check.ts';
+import type { AccessCheck } from '../access/access-check.ts';
 import type { Mounter } from '../../ports/mounter.ts';
 import type { Complete, NameRecord, Names, PinRecord, VolumeRecord } from '../../ports/records.ts';
 import type { Blobs, Held, Layers, View, Views } from '../../ports/store.ts';
-import type { Holds } from './leases.ts';
+import type { Leases } from './leases.ts';
 import { contentOf, readRoots } from './roots.ts';
-import type { Signatures } from '../access/signature-check.ts';
+import type { SignatureCheck } from '../access/signature-check.ts';
 import { createSweep, type Picture, type Sweep, untouched } from './sweep.ts';
 import type { Freed, Pruned } from '../../ports/usecases.ts';
 
@@ -41,13 +41,13 @@ export function createCollector(world: {
   readonly names: Complete<NameRecord> & Pick<Names, 'put' | 'remove'>;
   readonly volumes: Complete<VolumeRecord>;
   readonly pins: Complete<PinRecord>;
-  readonly signatures: Pick<Signatures, 'sweep'>;
-  readonly authority: Pick<Authority, 'sweep'>;
+  readonly signatures: Pick<SignatureCheck, 'sweep'>;
+  readonly access: Pick<AccessCheck, 'sweep'>;
   readonly mounter: Pick<Mounter, 'list'>;
-  readonly holds: Pick<Holds, 'remove' | 'watch'>;
+  readonly holds: Pick<Leases, 'remove' | 'watch'>;
   readonly viewsFolder: string;
 }): Collector {
-  const { blobs, layers, views, signatures, authority, holds } = world;
+  const { blobs, layers, views, signatures, access, holds } = world;
   const oneAtATime = createKeyedMutex();
 
   /** Forgets what was kept about content that has left the cache. */
@@ -59,7 +59,7 @@ export function createCollector(world: {
       return (await blobs.size(digest)) !== undefined || (await layers.has(digest));
     };
     await signatures.sweep(isHeld);
-    await authority.sweep(isHeld);
+    await access.sweep(isHeld);
   };
 
   const sweep = async (

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { type Digest, toDigest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { Collector } from './collector.ts';
-import { createRoom, type Limits } from './disk-space.ts';
+import { createDiskSpace, type Limits } from './disk-space.ts';
 
 const none = { bytes: 0, inodes: 0 };
 const never = new AbortController().signal;
@@ -43,7 +43,7 @@ function openWorld(limits: Partial<Limits> = {}, others = { bytes: 0, inodes: 0 
       usedInodes: disk.inodes,
     };
   };
-  const room = createRoom(
+  const room = createDiskSpace(
     { disk: { usage }, collector, layerSizes: new Map() },
     { cacheHigh: 75, cacheLow: 70, diskMax: 90, ...limits },
   );

@@ -4,7 +4,7 @@ import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Collector } from './collector.ts';
 import type { Disk, DiskUsage, LayerSizes } from '../../ports/store.ts';
-import { createLeases, footprint, type Need } from './footprint.ts';
+import { createReservations, footprint, type Need } from './footprint.ts';
 
 /** How full the disk and the cache may get. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */
 export type Limits = {
@@ -17,7 +17,7 @@ export type Limits = {
   readonly maxArtifactSize?: number | undefined;
 };
 
-export type Room = {
+export type DiskSpace = {
   /**
    * Makes room for what is still to come of the layers that a pull lacks, `remaining` bytes, and keeps it until
    * disposed. Collects down to the low mark when the high mark would be passed.
@@ -45,15 +45,15 @@ export type Room = {
 /** Milliseconds between two collections that growing layers ask for while there is room without them. */
 const reliefEveryMs = 10_000;
 
-export function createRoom(
+export function createDiskSpace(
   world: { readonly disk: Disk; readonly collector: Collector; readonly layerSizes: LayerSizes },
   limits: Limits,
-): Room {
+): DiskSpace {
   const { disk, collector } = world;
   const { cacheLow, diskMax, cacheMax } = limits;
   const cacheHigh = Math.min(limits.cacheHigh, diskMax);
   const reservations = new Set<() => number>();
-  const leases = createLeases(world.layerSizes);
+  const leases = createReservations(world.layerSizes);
   let relievedAt = -Infinity;
 
   const pending = (): Need => {

@@ -14,7 +14,7 @@ export function footprint({ form, descriptor }: LayerPlan): number {
 }
 
 /** The room that a layer takes as it is unpacked. */
-export type Lease = {
+export type Reservation = {
   /** All that was granted, and what of it may not be written yet. */
   readonly taken: { bytes: number; inodes: number };
   readonly open: { bytes: number; inodes: number };
@@ -24,9 +24,9 @@ export type Lease = {
 };
 
 /** The layers that are being unpacked, and what was learned of the size of those that were. */
-export type Leases = {
-  begin(layer: LayerPlan, signal: AbortSignal): Lease;
-  find(digest: Digest): Lease | undefined;
+export type Reservations = {
+  begin(layer: LayerPlan, signal: AbortSignal): Reservation;
+  find(digest: Digest): Reservation | undefined;
   end(digest: Digest): void;
   learn(digest: Digest, need: Need): void;
   /** What the leases need beside what their pulls keep and what is written. */
@@ -38,8 +38,8 @@ export type Leases = {
 };
 
 /** @param learned the sizes, which outlive this process. */
-export function createLeases(learned: LayerSizes): Leases {
-  const leases = new Map<Digest, Lease>();
+export function createReservations(learned: LayerSizes): Reservations {
+  const leases = new Map<Digest, Reservation>();
   return {
     begin(layer, signal) {
       const { digest, size } = layer.descriptor;

@@ -7,7 +7,7 @@ import { cachedDocuments } from '../pull/cached-documents.ts';
 import type { Pins, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, Item, Layers, Look, View, Views } from '../../ports/store.ts';
 import { formatShown, type Integrity } from './integrity.ts';
-import type { Manifests } from '../pull/manifest-loader.ts';
+import type { ManifestLoader } from '../pull/manifest-loader.ts';
 import type { Retirement } from './retirement.ts';
 import { findBrokenRoots } from './root-check.ts';
 import type { Trees } from '../pull/trees.ts';
@@ -29,7 +29,7 @@ export async function checkCache(
     readonly integrity: Integrity;
     readonly retirement: Retirement;
     readonly trees: Trees;
-    readonly manifests: Manifests;
+    readonly manifests: ManifestLoader;
     readonly platform: Platform;
     readonly hashFile: Look;
   },

@@ -33,10 +33,10 @@ export type Integrity = {
   /** Takes a view out of use that is not what it must be. Answers the volumes that show it. */
   retire(view: ViewRecord, problem: string): Promise<readonly string[]>;
   /** Verifies an item, and notes the outcome. `mend`: what is wrong is put away. Also answers the volumes that show it. */
-  inspect(item: Item, look: Look, mend: boolean, signal: AbortSignal): Promise<Found | undefined>;
+  inspect(item: Item, look: Look, mend: boolean, signal: AbortSignal): Promise<ShownDamage | undefined>;
 };
 
-export type Found = Damage & { readonly shownBy: readonly string[] };
+export type ShownDamage = Damage & { readonly shownBy: readonly string[] };
 
 /** Bytes of what is hashed at once, before it is linked: some 50 ms of work. */
 const small = 64 * 1024 * 1024;

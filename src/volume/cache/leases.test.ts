@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createHolds } from './leases.ts';
+import { createLeases } from './leases.ts';
 
 test('what is held is not removed, and is once it is let go', async () => {
-  const holds = createHolds();
+  const holds = createLeases();
   let removed = 0;
   const removal = async (): Promise<void> => void removed++;
   {
@@ -16,7 +16,7 @@ test('what is held is not removed, and is once it is let go', async () => {
 });
 
 test('a hold waits until a removal under way has ended', async () => {
-  const holds = createHolds();
+  const holds = createLeases();
   const gate = Promise.withResolvers<void>();
   const order: string[] = [];
   const removal = holds.remove('a', async () => {
@@ -30,7 +30,7 @@ test('a hold waits until a removal under way has ended', async () => {
 });
 
 test('a removal that fails lets the waiting hold through', async () => {
-  const holds = createHolds();
+  const holds = createLeases();
   const removal = holds.remove('a', () => Promise.reject(new Error('disk')));
   using _hold = await holds.hold(['a']);
   await assert.rejects(removal, /disk/);
@@ -38,7 +38,7 @@ test('a removal that fails lets the waiting hold through', async () => {
 });
 
 test('two removals of one thing do not run at once', async () => {
-  const holds = createHolds();
+  const holds = createLeases();
   const gate = Promise.withResolvers<void>();
   const first = holds.remove('a', () => gate.promise);
   assert.equal(await holds.remove('a', async () => undefined), false);
@@ -47,7 +47,7 @@ test('two removals of one thing do not run at once', async () => {
 });
 
 test('a watch saw what was held when it began, and all that was held since, also what was let go', async () => {
-  const holds = createHolds();
+  const holds = createLeases();
   const before = await holds.hold(['before']);
   (await holds.hold(['long ago']))[Symbol.dispose]();
   using watch = holds.watch();

@@ -3,7 +3,7 @@
  * digests leases them until it is written, so that there is no instant in which nothing holds them. Holding waits for a
  * removal of the same thing that is under way; a removal never waits for a hold, it leaves the thing alone.
  */
-export type Holds = {
+export type Leases = {
   hold(ids: readonly string[]): Promise<Disposable>;
   /** Runs the removal unless something holds the id. Returns whether it ran. */
   remove(id: string, removal: () => Promise<void>): Promise<boolean>;
@@ -29,7 +29,7 @@ export function nameId(reference: string): string {
   return `name:${reference}`;
 }
 
-export function createHolds(): Holds {
+export function createLeases(): Leases {
   const held = new Map<string, number>();
   const removals = new Map<string, Promise<void>>();
   const watches = new Set<Set<string>>();

@@ -2,7 +2,7 @@ import type { Digest } from '../../oci/digest.ts';
 import { startPace } from '../../util/pace.ts';
 import type { NameRecord, Names } from '../../ports/records.ts';
 import type { Blobs, Held, Layers, View, Views } from '../../ports/store.ts';
-import { type Holds, nameId, viewId, type Watch } from './leases.ts';
+import { type Leases, nameId, viewId, type Watch } from './leases.ts';
 import { contentOf, type Roots } from './roots.ts';
 import type { FreedItem } from '../../ports/usecases.ts';
 
@@ -41,7 +41,7 @@ export type SweepWorld = {
   readonly layers: Pick<Layers, 'has' | 'remove'>;
   readonly views: Pick<Views, 'remove'>;
   readonly names: Pick<Names, 'put' | 'remove'>;
-  readonly holds: Pick<Holds, 'remove'>;
+  readonly holds: Pick<Leases, 'remove'>;
 };
 
 /** The same world for a sweep that removes nothing, and says what it would remove. */

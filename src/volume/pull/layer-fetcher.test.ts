@@ -12,8 +12,8 @@ import { openTenants } from '../../util/tenants.ts';
 import type { Sink } from '../../ports/registry.ts';
 import type { Progress } from '../../ports/usecases.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
-import { createLayerSource } from './layer-fetcher.ts';
-import { createTracker } from './progress-tracker.ts';
+import { createLayerFetcher } from './layer-fetcher.ts';
+import { createProgressTracker } from './progress-tracker.ts';
 
 const size = 1_000_000;
 const never = new AbortController().signal;
@@ -46,7 +46,7 @@ async function openWorld(blob: (descriptor: Descriptor, sink: Sink, signal: Abor
   const world = { ...store, meter: { bytesPulled() {} } };
   return {
     store,
-    source: createLayerSource(world as never, 1),
+    source: createLayerFetcher(world as never, 1),
     errand: errandFrom('r.example', fetchBlob),
     /** What an earlier download left. */
     async leave(descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
@@ -145,8 +145,8 @@ function createWorld(look: (step: string) => void) {
     unpacker: { unpack: async () => look('unpack') },
     meter: { bytesPulled: () => {} },
     room: { unpacking: () => ({ learn() {}, [Symbol.dispose]() {} }) },
-  } as unknown as Parameters<typeof createLayerSource>[0];
-  return { errand: errandFrom('r.example', fetchBlob), source: createLayerSource(world, 6) };
+  } as unknown as Parameters<typeof createLayerFetcher>[0];
+  return { errand: errandFrom('r.example', fetchBlob), source: createLayerFetcher(world, 6) };
 }
 
 for (const [form, expected] of [
@@ -168,7 +168,7 @@ for (const [form, expected] of [
       const percent = (100 * (last?.bytes ?? 0)) / size;
       steps.push(`${step} ${percent} % ${last?.phase}, ${tracker.remaining() / size} to come`);
     });
-    const tracker = createTracker({
+    const tracker = createProgressTracker({
       plans: [layer],
       missing: [layer],
       here: plan => source.progress(plan, 'r.example'),
@@ -206,7 +206,7 @@ function createStallingSource() {
     under,
     good: (tenant: string) => errandFrom('good', async () => ({}), tenant),
     bad: (registry: number) => errandFrom(`bad${registry}`, fetchStalling, 'evil'),
-    source: createLayerSource(
+    source: createLayerFetcher(
       {
         blobs: {
           size: async () => undefined,
@@ -225,7 +225,7 @@ function createStallingSource() {
         },
         meter: { bytesPulled: () => {} },
         room: { unpacking: () => ({ learn() {}, [Symbol.dispose]() {} }) },
-      } as unknown as Parameters<typeof createLayerSource>[0],
+      } as unknown as Parameters<typeof createLayerFetcher>[0],
       6,
     ),
   };

@@ -12,7 +12,7 @@ import type { Unpacker } from '../../ports/unpacker.ts';
 import { createHashingSink } from '../sinks/hashing-sink.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
 import { metered } from '../sinks/metered-sink.ts';
-import type { Room } from '../cache/disk-space.ts';
+import type { DiskSpace } from '../cache/disk-space.ts';
 import { createUnpacking } from './unpacking.ts';
 
 /** Where layers come from, and for whom. */
@@ -23,7 +23,7 @@ export type Errand = {
   readonly came: (layer: LayerPlan) => void;
 };
 
-export type LayerSource = {
+export type LayerFetcher = {
   /** Whether the layer is in the cache in the form that its plan wants. */
   isHeld(layer: LayerPlan): Promise<boolean>;
   /**
@@ -38,17 +38,17 @@ export type LayerSource = {
   progress(layer: LayerPlan, place: string): number;
 };
 
-export function createLayerSource(
+export function createLayerFetcher(
   world: {
     readonly blobs: Omit<Blobs, 'read'>;
     readonly reader: AdmittedReader;
     readonly layers: Layers;
     readonly unpacker: Unpacker;
     readonly meter: Meter;
-    readonly room: Pick<Room, 'unpacking'>;
+    readonly room: Pick<DiskSpace, 'unpacking'>;
   },
   maxParallelDownloads: number,
-): LayerSource {
+): LayerFetcher {
   const { reader, blobs, layers, unpacker, meter, room } = world;
   // Of each registry for itself: one that stalls must not hold up what comes from others. And of each tenant: whatever
   // one asks for, from however many registries, must not hold up others.

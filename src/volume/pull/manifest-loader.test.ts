@@ -6,7 +6,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import { toDigest } from '../../oci/digest.ts';
 import { ociManifest } from '../../oci/media-type.ts';
 import { openTenants } from '../../util/tenants.ts';
-import { createManifests, type Documents } from './manifest-loader.ts';
+import { createManifestLoader, type Documents } from './manifest-loader.ts';
 
 const { signal } = new AbortController();
 const platform = { os: 'linux', architecture: 'amd64' };
@@ -22,7 +22,7 @@ function manifestOf(name: string, size: number): { descriptor: Descriptor; bytes
 }
 
 test('few large documents come at once, and small ones and those of others do not wait for them', async () => {
-  const manifests = createManifests({
+  const manifests = createManifestLoader({
     blobs: { size: async () => undefined, put: async () => undefined },
     reader: { bytes: async () => assert.fail('nothing is held'), path: () => assert.fail('nothing is read') },
     integrity: { examine: async () => undefined, distrust: () => undefined },

@@ -21,7 +21,7 @@ export type Documents = {
   hold(digest: Digest): Promise<void>;
 };
 
-export type Manifests = {
+export type ManifestLoader = {
   /**
    * Follows a descriptor through its indexes to the manifest for a platform, and reads the config where the manifest
    * could be a container image's. Documents that are missing are fetched, verified and kept.
@@ -50,11 +50,11 @@ const largeBytes = 256 * 1024;
 const largeShares = { total: 8, perPlace: 4 };
 
 /** Remembers what it parsed, so that publishing again reads no blob. */
-export function createManifests(world: {
+export function createManifestLoader(world: {
   readonly blobs: Pick<Blobs, 'size' | 'put'>;
   readonly reader: AdmittedReader;
   readonly integrity: Pick<Integrity, 'examine' | 'distrust'>;
-}): Manifests {
+}): ManifestLoader {
   const { blobs, reader, integrity } = world;
   const documents = createRecall<string, Index | Manifest>();
   const configs = createRecall<Digest, { readonly diffIds: readonly string[] | undefined }>();

@@ -5,10 +5,10 @@ import { formatReference, type Reference } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
 import type { NameRecord, Names, Pins } from '../../ports/records.ts';
-import { type Holds, nameId } from '../cache/leases.ts';
+import { type Leases, nameId } from '../cache/leases.ts';
 
 /** What a reference names. `authorised` is undefined where the cache answered. */
-export type Answer = {
+export type ResolvedName = {
   readonly reference: Reference;
   readonly descriptor: Descriptor;
   readonly authorised?: NameRecord['authorised'];
@@ -20,7 +20,7 @@ export type Naming = {
    * Notes what a reference names, and adds `holds` to what its name holds, and its pin where it was pinned with this
    * digest. The caller leases them until it has returned.
    */
-  record(answer: Answer, holds: readonly Digest[]): Promise<void>;
+  record(answer: ResolvedName, holds: readonly Digest[]): Promise<void>;
   /** Pins what a name holds now. @throws `not-found` where there is no such name any more. */
   pin(reference: string): Promise<Digest>;
   /** Whether it was pinned. */
@@ -32,7 +32,7 @@ export type Naming = {
 export function createNaming(world: {
   readonly names: Pick<Names, 'find' | 'put' | 'touch' | 'remove'>;
   readonly pins: Pick<Pins, 'find' | 'put' | 'remove'>;
-  readonly holds: Pick<Holds, 'hold'>;
+  readonly holds: Pick<Leases, 'hold'>;
 }): Naming {
   const { names, pins, holds } = world;
   const turns = createKeyedMutex();
@@ -46,7 +46,7 @@ export function createNaming(world: {
 
   const recordName = async (
     reference: string,
-    { descriptor, authorised: by }: Answer,
+    { descriptor, authorised: by }: ResolvedName,
     brought: readonly Digest[],
   ): Promise<void> => {
     const before = await names.find(reference);

@@ -6,7 +6,7 @@ import type { Blobs, Layers } from '../../ports/store.ts';
 import type { PullRequest } from '../../ports/request.ts';
 
 /** What the cache lacks, or has for others alone, while `pullPolicy: Never` lets nobody be asked for it. */
-export function toAbsence(what: string): ArtifactError {
+export function toNotCached(what: string): ArtifactError {
   return new ArtifactError(
     'not-found',
     `${what} is not in this node's cache for this pod, and pullPolicy Never forbids to pull it; load it there first, or set IfNotPresent, with a credential that may read it`,
@@ -18,7 +18,7 @@ export type Missing = (what: string, digest: Digest) => ArtifactError;
 
 /** In the words of who asked. A pod hears the same of what is here for others. */
 function openMissing({ reference, caller, brought }: Asked): Missing {
-  if (caller === 'pod') return () => toAbsence(reference);
+  if (caller === 'pod') return () => toNotCached(reference);
   const [place, advice] =
     brought === undefined
       ? ['cache', 'pull it with another pull policy, or load it from a layout']

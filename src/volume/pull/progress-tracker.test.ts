@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeBlob } from '../../../test/support/nodes.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
-import { createTracker } from './progress-tracker.ts';
+import { createProgressTracker } from './progress-tracker.ts';
 import type { Progress } from '../../ports/usecases.ts';
 
 const planOf = (name: string): LayerPlan => ({
@@ -16,7 +16,7 @@ const [own, strange, held] = [planOf('own'), planOf('strange'), planOf('held')];
 test('what is here of a layer is not told of before it may be, and counts for the disk all the same', () => {
   const shown = new Set([own]);
   let last: Progress | undefined;
-  const tracker = createTracker({
+  const tracker = createProgressTracker({
     plans: [own, strange, held],
     missing: [own, strange],
     here: layer => (layer === own ? 40 : 70),
@@ -47,7 +47,7 @@ test('a report names the layers under way that may be told of, by title or media
     descriptor: { ...own.descriptor, annotations: { 'org.opencontainers.image.title': 'w.bin' } },
   };
   let last: Progress | undefined;
-  const tracker = createTracker({
+  const tracker = createProgressTracker({
     plans: [titled, strange, held],
     missing: [titled, strange, held],
     here: layer => (layer === held ? 0 : 40),
@@ -65,7 +65,7 @@ test('a report names the layers under way that may be told of, by title or media
 test('the rate is of what came, and not of what was here', async () => {
   let here = 90;
   let last: Progress | undefined;
-  const tracker = createTracker({
+  const tracker = createProgressTracker({
     plans: [own],
     missing: [own],
     here: () => here,

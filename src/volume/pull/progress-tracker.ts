@@ -16,7 +16,7 @@ export function totals(plans: readonly LayerPlan[]): Omit<Progress, 'phase'> {
   return { bytes, totalBytes: bytes, layers: plans.length, totalLayers: plans.length, bytesPerSecond: 0 };
 }
 
-export type Tracker = {
+export type ProgressTracker = {
   /** Bytes that the disk must still take. */
   remaining(): number;
   /** Reports how far it is. */
@@ -30,13 +30,13 @@ export type Tracker = {
  * Adds up how far the layers of one pull are. `here`: how many bytes of a missing one are on the node. `isShown`: whether
  * these may be told of; others of a layer count as yet to come, since they may be somebody else's.
  */
-export function createTracker(world: {
+export function createProgressTracker(world: {
   readonly plans: readonly LayerPlan[];
   readonly missing: readonly LayerPlan[];
   readonly here: (layer: LayerPlan) => number;
   readonly isShown: (layer: LayerPlan) => boolean;
   readonly report: (progress: Progress) => void;
-}): Tracker {
+}): ProgressTracker {
   const { plans, missing, here, isShown, report } = world;
   const open = new Set(missing);
   const pauses = new Map<LayerPlan, Pause>();

@@ -13,24 +13,24 @@ import type { AdmittedContent } from '../access/admitted-content.ts';
 import type { Kubelet } from '../../ports/kubelet.ts';
 import type { Keychain } from '../../ports/registry.ts';
 import type { Blobs, Layers, View, Views } from '../../ports/store.ts';
-import { type Caller, createFlights, type Flight } from './single-flight.ts';
-import { type Blueprint, contentsOf, digestsOf, heldBy, viewKey } from './view-plan.ts';
-import type { Passage, Preparation } from './view-builder.ts';
-import { type Holds, nameId } from '../cache/leases.ts';
-import type { Manifests } from './manifest-loader.ts';
-import type { Answer, Naming } from './naming.ts';
+import { type FlightCaller, createFlights, type Flight } from './single-flight.ts';
+import { type ViewPlan, contentsOf, digestsOf, heldBy, viewKey } from './view-plan.ts';
+import type { BuildContext, ViewBuilder } from './view-builder.ts';
+import { type Leases, nameId } from '../cache/leases.ts';
+import type { ManifestLoader } from './manifest-loader.ts';
+import type { ResolvedName, Naming } from './naming.ts';
 import { whilePaused } from './progress.ts';
 import { withRetries } from './retry-report.ts';
 import type { PullPolicy, PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
 import { defaultPullPolicy } from './resolver.ts';
-import type { Signatures } from '../access/signature-check.ts';
+import type { SignatureCheck } from '../access/signature-check.ts';
 import { about } from './subject.ts';
 import type { Progress, Wanter } from '../../ports/usecases.ts';
 import { isGone, tenantOf, wanterOf } from './wanter.ts';
 
 /** A view that is here, and stays as long as this is not disposed. */
-export type Arrival = Disposable & {
+export type PulledView = Disposable & {
   readonly reference: Reference;
   /** What the reference resolved to; an index's own digest. */
   readonly resolution: Resolution;
@@ -44,7 +44,11 @@ export type Pull = {
    * Brings an artifact into the cache and its view with it. Callers who want the same share one flight, which goes on
    * without them for a while if a pod wants it that is still there.
    */
-  pull(request: PullRequest, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Arrival>;
+  pull(
+    request: PullRequest,
+    onProgress: (progress: Progress) => void,
+    signal: AbortSignal,
+  ): Promise<PulledView>;
   /** What is being brought now. */
   list(): readonly Flight<Progress, Wanter>[];
   /** Ends all flights; partial downloads stay. */
@@ -60,19 +64,19 @@ const attempts = 3;
 
 export function createPull(world: {
   readonly admit: Admission;
-  readonly signatures: Signatures;
-  readonly manifests: Manifests;
-  readonly preparation: Preparation;
+  readonly signatures: SignatureCheck;
+  readonly manifests: ManifestLoader;
+  readonly viewBuilder: ViewBuilder;
   readonly keychain: Keychain;
   readonly blobs: Pick<Blobs, 'size'>;
   readonly layers: Pick<Layers, 'has'>;
   readonly naming: Naming;
   readonly views: Pick<Views, 'touch'>;
-  readonly holds: Holds;
+  readonly holds: Leases;
   readonly kubelet: Kubelet;
   readonly platform: Platform;
 }): Pull {
-  const { admit, signatures, manifests, preparation, keychain, naming, views, holds } = world;
+  const { admit, signatures, manifests, viewBuilder, keychain, naming, views, holds } = world;
   const flights = createFlights<View, Progress, Wanter>({
     lingerMs,
     checkMs,
@@ -84,7 +88,7 @@ export function createPull(world: {
     content: AdmittedContent,
     stack: DisposableStack,
     signal: AbortSignal,
-  ): Promise<Blueprint> => {
+  ): Promise<ViewPlan> => {
     const { resolution } = content;
     const { selection } = request;
     const reference = formatReference(resolution.reference);
@@ -98,7 +102,7 @@ export function createPull(world: {
     const selected = await manifests.select(resolution.descriptor, platform, reference, source, signal);
     await pace();
     const layersOf = planLayers(selected.manifest, selected.diffIds, selection, reference);
-    const blueprint = {
+    const viewPlan = {
       reference,
       selected,
       plan: layersOf,
@@ -106,29 +110,29 @@ export function createPull(world: {
       key: viewKey(selected.digest, selection),
     };
     await pace();
-    stack.use(await holds.hold(heldBy(blueprint)));
-    return blueprint;
+    stack.use(await holds.hold(heldBy(viewPlan)));
+    return viewPlan;
   };
 
   const build = async (
-    blueprint: Blueprint,
+    viewPlan: ViewPlan,
     content: AdmittedContent,
     record: () => Promise<void>,
-    caller: Caller<Progress, Wanter>,
+    caller: FlightCaller<Progress, Wanter>,
     signal: AbortSignal,
   ): Promise<View> => {
-    const fly = async (flight: AbortSignal, { report: onProgress, tenants }: Passage): Promise<View> => {
-      using _held = await holds.hold(heldBy(blueprint));
+    const fly = async (flight: AbortSignal, { report: onProgress, tenants }: BuildContext): Promise<View> => {
+      using _held = await holds.hold(heldBy(viewPlan));
       const { report, tell } = withRetries(onProgress);
       // It is for all who want it, and its registry has just answered.
       const shared = content.waitingBy({ hasty: false, tell });
-      const view = await preparation.prepare(blueprint, shared, { report, tenants }, flight);
+      const view = await viewBuilder.prepare(viewPlan, shared, { report, tenants }, flight);
       await record(); // its callers may have left
       return view;
     };
     for (let attempt = 0; attempt < attempts; attempt++) {
       await flights.join(
-        `${blueprint.key} ${content.id}`,
+        `${viewPlan.key} ${content.id}`,
         (flight, report, tenants) =>
           throughPauses(
             () => fly(flight, { report, tenants }),
@@ -138,12 +142,12 @@ export function createPull(world: {
         caller,
         signal,
       );
-      const view = await content.findView(blueprint, signal);
+      const view = await content.findView(viewPlan, signal);
       if (view !== undefined) return view;
     }
     throw new ArtifactError(
       'internal',
-      `the view of ${blueprint.reference} left the cache as soon as it was built, ${attempts} times`,
+      `the view of ${viewPlan.reference} left the cache as soon as it was built, ${attempts} times`,
     );
   };
 
@@ -160,25 +164,25 @@ export function createPull(world: {
     stack.use(await holds.hold([nameId(formatReference(reference))]));
     await signatures.verify(reference, descriptor.digest, policy === 'Never' ? undefined : keyring, signal);
 
-    const blueprint = await plan(request, content, stack, signal);
+    const viewPlan = await plan(request, content, stack, signal);
     if (policy === 'Never') {
       // An administrator may know what is here, and hears of what is not before a registry is asked who may have it.
-      if (request.caller === 'administrator') await verifyLayers(world, blueprint.plan, content.possession);
+      if (request.caller === 'administrator') await verifyLayers(world, viewPlan.plan, content.possession);
       // Nothing is to come, so that all can be asked about before any of it is read.
-      await content.admitAll(contentsOf(blueprint), signal);
+      await content.admitAll(contentsOf(viewPlan), signal);
     }
 
     const pace = startPace(signal);
-    const digests = digestsOf(blueprint);
+    const digests = digestsOf(viewPlan);
     const record = async (): Promise<void> => {
       // What a volume had before a reboot says nothing of what its tag names now.
       if (request.pinned === undefined) await naming.record(toAnswer(resolution), digests);
     };
     await pace();
-    const found = await preparation.find(blueprint, content, signal);
+    const found = await viewBuilder.find(viewPlan, content, signal);
     const caller = toCaller(request, resolution, onProgress);
-    const view = found ?? (await build(blueprint, content, record, caller, signal));
-    if (found !== undefined) await views.touch(blueprint.key);
+    const view = found ?? (await build(viewPlan, content, record, caller, signal));
+    if (found !== undefined) await views.touch(viewPlan.key);
     await pace();
     await record();
     await pace();
@@ -208,13 +212,13 @@ function toCaller(
   request: PullRequest,
   resolution: Resolution,
   onProgress: (progress: Progress) => void,
-): Caller<Progress, Wanter> {
+): FlightCaller<Progress, Wanter> {
   const who = wanterOf(request, resolution);
   const id = who.kind === 'pod' && who.targetPath !== undefined ? who.targetPath : randomUUID();
   return { id, who, tenant: tenantOf(request), onReport: onProgress };
 }
 
-function toAnswer({ reference, descriptor, credential }: Resolution): Answer {
+function toAnswer({ reference, descriptor, credential }: Resolution): ResolvedName {
   if (credential === undefined) return { reference, descriptor };
   return { reference, descriptor, authorised: credential.kind === 'anonymous' ? 'anonymous' : 'credential' };
 }

@@ -4,14 +4,14 @@ import type { Credential, Keyring } from '../../oci/credential.ts';
 import { toDigest } from '../../oci/digest.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { createResolver, type Resolver, type Wanted } from './resolver.ts';
+import { createResolver, type Resolver, type ResolveRequest } from './resolver.ts';
 
 const digest = toDigest('sha256', 'ab'.repeat(32));
 const descriptor = { mediaType: '', digest, size: 2, annotations: {} };
 const candidates = ['a.test', 'b.test', 'c.test'].map(registry => ({ registry, path: 'model', tag: 'v1' }));
 const anonymous: Credential = { kind: 'anonymous', source: '', holder: { kind: 'anyone' } };
 const keyring: Keyring = { id: '', find: async () => anonymous };
-const wanted: Wanted = { reference: 'model:v1', caller: 'pod' };
+const wanted: ResolveRequest = { reference: 'model:v1', caller: 'pod' };
 const never = new AbortController().signal;
 
 type World = {

@@ -2,7 +2,7 @@ import type { Keyring } from '../../oci/credential.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import { toAbsence } from './not-cached.ts';
+import { toNotCached } from './not-cached.ts';
 import type { Names } from '../../ports/records.ts';
 import type { Expander, Registry } from '../../ports/registry.ts';
 import type { Blobs } from '../../ports/store.ts';
@@ -26,12 +26,17 @@ export type Resolver = {
    * @throws ArtifactError `not-found`, also under Never for what the cache does not hold; `denied` by the access policy;
    *   what the registries answered.
    */
-  resolve(wanted: Wanted, policy: PullPolicy, keyring: Keyring, signal: AbortSignal): Promise<Resolution>;
+  resolve(
+    wanted: ResolveRequest,
+    policy: PullPolicy,
+    keyring: Keyring,
+    signal: AbortSignal,
+  ): Promise<Resolution>;
   /** What the registries say it names, whatever the cache holds. @throws as `resolve`. */
-  ask(wanted: Wanted, keyring: Keyring, signal: AbortSignal): Promise<Resolution>;
+  ask(wanted: ResolveRequest, keyring: Keyring, signal: AbortSignal): Promise<Resolution>;
 };
 
-export type Wanted = Pick<PullRequest, 'reference' | 'pinned' | 'caller' | 'pod'>;
+export type ResolveRequest = Pick<PullRequest, 'reference' | 'pinned' | 'caller' | 'pod'>;
 
 /** The candidates up to the first that is refused, and its refusal. */
 type Judgement = { readonly candidates: readonly Reference[]; readonly refusal?: ArtifactError };
@@ -45,7 +50,7 @@ export function createResolver(world: {
 }): Resolver {
   const { expander, accessPolicy, registry, names, blobs } = world;
 
-  const judge = async (wanted: Wanted, signal: AbortSignal): Promise<Judgement> => {
+  const judge = async (wanted: ResolveRequest, signal: AbortSignal): Promise<Judgement> => {
     const candidates: Reference[] = [];
     for (const reference of expander.expand(wanted.reference)) {
       try {
@@ -87,7 +92,7 @@ export function createResolver(world: {
   };
 
   const fromRegistries = async (
-    wanted: Wanted,
+    wanted: ResolveRequest,
     { candidates, refusal }: Judgement,
     keyring: Keyring,
     signal: AbortSignal,
@@ -119,7 +124,7 @@ export function createResolver(world: {
         const cached = await fromCache(reference, digest);
         if (cached !== undefined) return cached;
       }
-      if (policy === 'Never') throw refusal ?? toAbsence(wanted.reference);
+      if (policy === 'Never') throw refusal ?? toNotCached(wanted.reference);
       return await fromRegistries(wanted, judgement, keyring, signal);
     },
     ask: async (wanted, keyring, signal) =>

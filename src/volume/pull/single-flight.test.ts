@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ArtifactError } from '../../util/error.ts';
 import type { Tenants } from '../../util/tenants.ts';
-import { type Caller, createFlights, type Flights } from './single-flight.ts';
+import { type FlightCaller, createFlights, type Flights } from './single-flight.ts';
 
 const never = new AbortController().signal;
 
@@ -19,7 +19,7 @@ function openFlights<Result>(
   return createFlights({ lingerMs, checkMs, isGone: async who => gone.has(who) });
 }
 
-function caller(who: string, onReport: (value: number) => void = () => {}): Caller<number, string> {
+function caller(who: string, onReport: (value: number) => void = () => {}): FlightCaller<number, string> {
   return { id: who, who, tenant: `of ${who}`, onReport };
 }
 

@@ -14,7 +14,7 @@ export type Flights<Result, Report, Who> = {
   join(
     key: string,
     work: Work<Result, Report>,
-    caller: Caller<Report, Who>,
+    caller: FlightCaller<Report, Who>,
     signal: AbortSignal,
   ): Promise<Result>;
   list(): readonly Flight<Report, Who>[];
@@ -30,7 +30,7 @@ export type Work<Result, Report> = (
 ) => Promise<Result>;
 
 /** `id`: the same for each call of one who comes back. `onReport` gets the latest report at once, then every new one. */
-export type Caller<Report, Who> = {
+export type FlightCaller<Report, Who> = {
   readonly id: string;
   readonly who: Who;
   /** Whose share of the node's work it takes. */

@@ -6,7 +6,7 @@ import { createSharedTurns } from '../../util/shared-turns.ts';
 import type { Tenants } from '../../util/tenants.ts';
 import type { Layers } from '../../ports/store.ts';
 import type { Unpacker } from '../../ports/unpacker.ts';
-import type { Room } from '../cache/disk-space.ts';
+import type { DiskSpace } from '../cache/disk-space.ts';
 
 /**
  * Unpacks the file of a tar layer into the cache, once, whoever asks; so many at a time, shared fairly between tenants and
@@ -27,7 +27,7 @@ const unpackShares = { total: 4, perTenant: 2 };
 export function createUnpacking(
   layers: Layers,
   unpacker: Unpacker,
-  room: Pick<Room, 'unpacking'>,
+  room: Pick<DiskSpace, 'unpacking'>,
 ): Unpacking {
   const turns = createSharedTurns();
   const threads = createFairSlots(unpackShares);

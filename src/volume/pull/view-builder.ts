@@ -8,70 +8,70 @@ import { settle } from '../../util/settle.ts';
 import { doInSlices } from '../../util/pace.ts';
 import type { Tenants } from '../../util/tenants.ts';
 import type { Admitted, AdmittedContent } from '../access/admitted-content.ts';
-import { type Blueprint, contentsOf, itemsOf } from './view-plan.ts';
+import { type ViewPlan, contentsOf, itemsOf } from './view-plan.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type { View, ViewRecord, Views } from '../../ports/store.ts';
 import type { Integrity } from '../cache/integrity.ts';
-import type { LayerSource } from './layer-fetcher.ts';
-import type { Room } from '../cache/disk-space.ts';
-import { createTracker, totals } from './progress-tracker.ts';
+import type { LayerFetcher } from './layer-fetcher.ts';
+import type { DiskSpace } from '../cache/disk-space.ts';
+import { createProgressTracker, totals } from './progress-tracker.ts';
 import type { SettledLayer, Trees } from './trees.ts';
 import type { Progress } from '../../ports/usecases.ts';
 import { startInterval } from '../../util/interval.ts';
 
 /** Who hears of the progress, and for whom it is. */
-export type Passage = {
+export type BuildContext = {
   readonly report: (progress: Progress) => void;
   readonly tenants: Tenants;
 };
 
-export type Preparation = {
+export type ViewBuilder = {
   /** The view that is there already, and right. @throws as `AdmittedContent.admit`. */
-  find(blueprint: Blueprint, content: AdmittedContent, signal: AbortSignal): Promise<View | undefined>;
+  find(viewPlan: ViewPlan, content: AdmittedContent, signal: AbortSignal): Promise<View | undefined>;
   /**
-   * Brings what a blueprint lacks and builds its view. The caller leases all of it (`heldBy`).
+   * Brings what a plan lacks and builds its view. The caller leases all of it (`heldBy`).
    *
    * @throws ArtifactError `exhausted` before the first byte where the disk has no room for it.
    */
   prepare(
-    blueprint: Blueprint,
+    viewPlan: ViewPlan,
     content: AdmittedContent,
-    passage: Passage,
+    passage: BuildContext,
     signal: AbortSignal,
   ): Promise<View>;
 };
 
-export function createPreparation(world: {
-  readonly source: LayerSource;
+export function createViewBuilder(world: {
+  readonly source: LayerFetcher;
   readonly trees: Trees;
   readonly integrity: Integrity;
   readonly views: Pick<Views, 'build' | 'compare'>;
-  readonly room: Room;
+  readonly room: DiskSpace;
   readonly meter: Meter;
   /** Tells the log what of an artifact was left out. */
   readonly note: (reference: string, text: string) => void;
-}): Preparation {
+}): ViewBuilder {
   const { source, trees, integrity, views, room, meter } = world;
   const merges = createFairSlots(mergeShares);
 
   const bringAll = async (
-    blueprint: Blueprint,
+    viewPlan: ViewPlan,
     missing: readonly LayerPlan[],
     content: AdmittedContent,
-    { report, tenants }: Passage,
+    { report, tenants }: BuildContext,
     signal: AbortSignal,
   ): Promise<void> => {
     const given = new Set<LayerPlan>();
-    const tracker = createTracker({
-      plans: blueprint.plan.layers,
+    const tracker = createProgressTracker({
+      plans: viewPlan.plan.layers,
       missing,
       here: layer => source.progress(layer, content.place),
       isShown: layer => given.has(layer) || content.knows(layer.descriptor),
       report,
     });
     using _reservation = await room.reserve(
-      blueprint.reference,
-      blueprint.plan.layers,
+      viewPlan.reference,
+      viewPlan.plan.layers,
       missing,
       tracker.remaining,
       signal,
@@ -120,28 +120,28 @@ export function createPreparation(world: {
 
   /** Afterwards all that the view is made of is here, and right. */
   const bring = async (
-    blueprint: Blueprint,
+    viewPlan: ViewPlan,
     content: AdmittedContent,
-    passage: Passage,
+    passage: BuildContext,
     signal: AbortSignal,
-  ): Promise<Admitted<Blueprint>> => {
-    await integrity.examine(itemsOf(blueprint), signal);
-    const missing = await missingLayers(blueprint.plan.layers, source);
+  ): Promise<Admitted<ViewPlan>> => {
+    await integrity.examine(itemsOf(viewPlan), signal);
+    const missing = await missingLayers(viewPlan.plan.layers, source);
     // Before the progress of the others counts what is held, and before anything of it is read: both would tell of it.
     const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
-    const held = contentsOf(blueprint).filter(({ descriptor }) => !toCome.has(descriptor.digest));
+    const held = contentsOf(viewPlan).filter(({ descriptor }) => !toCome.has(descriptor.digest));
     await content.admitAll(held, signal);
-    if (missing.length > 0) await bringAll(blueprint, missing, content, passage, signal);
-    return content.admitView(blueprint, signal);
+    if (missing.length > 0) await bringAll(viewPlan, missing, content, passage, signal);
+    return content.admitView(viewPlan, signal);
   };
 
   /** What is there already and is right stays: it may be mounted. */
   const build = async (
-    blueprint: Admitted<Blueprint>,
-    { report, tenants }: Passage,
+    viewPlan: Admitted<ViewPlan>,
+    { report, tenants }: BuildContext,
     signal: AbortSignal,
   ): Promise<View> => {
-    const { plan, selection, key, selected, reference } = blueprint;
+    const { plan, selection, key, selected, reference } = viewPlan;
     report({ ...totals(plan.layers), phase: 'view' });
     using turn = await merges.acquire('', tenants, signal);
     const notes: string[] = [];
@@ -168,31 +168,31 @@ export function createPreparation(world: {
     const compared = await views.compare(key, tree, signal);
     if (compared?.problem !== undefined) await integrity.retire(record, compared.problem);
     const view = await views.build(record, tree, signal, () => turn[Symbol.dispose]());
-    await integrity.settle(itemsOf(blueprint));
+    await integrity.settle(itemsOf(viewPlan));
     return view;
   };
 
-  const find: Preparation['find'] = async (blueprint, content, signal) => {
-    const view = await content.findView(blueprint, signal);
+  const find: ViewBuilder['find'] = async (viewPlan, content, signal) => {
+    const view = await content.findView(viewPlan, signal);
     if (view === undefined) return undefined;
-    return (await integrity.isIntact(view, itemsOf(blueprint, view), signal)) ? view : undefined;
+    return (await integrity.isIntact(view, itemsOf(viewPlan, view), signal)) ? view : undefined;
   };
 
   return {
     find,
-    async prepare(blueprint, content, passage, signal) {
-      const existing = await find(blueprint, content, signal);
+    async prepare(viewPlan, content, passage, signal) {
+      const existing = await find(viewPlan, content, signal);
       if (existing !== undefined) return existing;
       // What the names alone forbid is refused before anything is downloaded.
-      await trees.verifyNames(blueprint.plan, signal);
-      const admitted = await bring(blueprint, content, passage, signal);
+      await trees.verifyNames(viewPlan.plan, signal);
+      const admitted = await bring(viewPlan, content, passage, signal);
       try {
         return await build(admitted, passage, signal);
       } catch (thrown) {
         if (toArtifactError(thrown).code !== 'corrupt') throw thrown;
         // It rotted though nobody touched it: now nothing speaks for it, and what is wrong is pulled anew.
-        integrity.distrust(itemsOf(blueprint));
-        return build(await bring(blueprint, content, passage, signal), passage, signal);
+        integrity.distrust(itemsOf(viewPlan));
+        return build(await bring(viewPlan, content, passage, signal), passage, signal);
       }
     },
   };
@@ -217,7 +217,7 @@ function cut(notes: readonly string[]): readonly string[] {
 /** Each digest that is not held, once. */
 async function missingLayers(
   plans: readonly LayerPlan[],
-  source: LayerSource,
+  source: LayerFetcher,
 ): Promise<readonly LayerPlan[]> {
   const unique = [
     ...new Map(plans.map(layer => [`${layer.form} ${layer.descriptor.digest}`, layer])).values(),

@@ -16,7 +16,7 @@ export type Selected = {
 };
 
 /** An artifact that is understood but perhaps not here: what its view will be made of. */
-export type Blueprint = {
+export type ViewPlan = {
   readonly reference: string;
   readonly selected: Selected;
   readonly plan: Plan;
@@ -35,7 +35,7 @@ export function viewKey(manifest: Digest, selection: Selection): string {
 }
 
 /** Everything of the registry that a view shows or was found by. */
-export function contentsOf({ selected, plan }: Blueprint): readonly Content[] {
+export function contentsOf({ selected, plan }: ViewPlan): readonly Content[] {
   return [
     ...selected.documents,
     ...plan.layers.map(({ descriptor }) => ({ kind: 'blob' as const, descriptor })),
@@ -43,7 +43,7 @@ export function contentsOf({ selected, plan }: Blueprint): readonly Content[] {
 }
 
 /** The same, as it lies in the store, each once. What the bytes decide is as the view has it, and without one it may be either. */
-export function itemsOf({ selected, plan }: Blueprint, view?: View): readonly Item[] {
+export function itemsOf({ selected, plan }: ViewPlan, view?: View): readonly Item[] {
   const unpacked = new Set(view?.layers);
   const kindsOf = ({ form, descriptor }: LayerPlan): readonly Item['kind'][] => {
     if (form === 'file') return ['blobs'];
@@ -59,11 +59,11 @@ export function itemsOf({ selected, plan }: Blueprint, view?: View): readonly It
 }
 
 /** Every digest on the way from what a reference named to its view. */
-export function digestsOf(blueprint: Blueprint): readonly Digest[] {
-  return [...new Set(contentsOf(blueprint).map(content => content.descriptor.digest))];
+export function digestsOf(viewPlan: ViewPlan): readonly Digest[] {
+  return [...new Set(contentsOf(viewPlan).map(content => content.descriptor.digest))];
 }
 
-/** Every id that collection must leave while a blueprint becomes a view. */
-export function heldBy(blueprint: Blueprint): readonly string[] {
-  return [viewId(blueprint.key), ...digestsOf(blueprint)];
+/** Every id that collection must leave while a plan becomes a view. */
+export function heldBy(viewPlan: ViewPlan): readonly string[] {
+  return [viewId(viewPlan.key), ...digestsOf(viewPlan)];
 }

@@ -12,7 +12,7 @@ import { isSubject, type Subject } from './subject.ts';
 export type CertificateAuthority = Authorities & { readonly period: Period };
 
 /** Whom certificates of Fulcio may come from and be for. `field` is where the policy says so, `source` where its CAs are. */
-export type Authority = {
+export type CertificateRequirement = {
   readonly field: string;
   readonly source: string;
   readonly authorities: readonly CertificateAuthority[];
@@ -73,7 +73,7 @@ export function parseCertificates(pem: string, label: string): readonly Certific
 export function verifyCertificate(
   leaf: Certificate,
   offered: readonly Certificate[],
-  authority: Authority,
+  authority: CertificateRequirement,
   time: Date,
   by: string,
 ): void {
@@ -96,7 +96,7 @@ export function verifyCertificate(
 function verifyPath(
   leaf: Certificate,
   offered: readonly Certificate[],
-  { authorities, source }: Authority,
+  { authorities, source }: CertificateRequirement,
   time: Date,
 ): Authorities {
   const flaws: string[] = [];
@@ -111,7 +111,7 @@ function verifyPath(
   );
 }
 
-function verifySubject({ names }: Certificate, { field, subject }: Authority): void {
+function verifySubject({ names }: Certificate, { field, subject }: CertificateRequirement): void {
   if (isSubject(subject, names)) return;
   const name = { email: 'subjectEmail', exact: 'subject', pattern: 'subjectRegExp' }[subject.kind];
   throw denied(
@@ -127,7 +127,7 @@ export function toPublicKey(leaf: Certificate): PublicKey {
 }
 
 /** Both extensions that Fulcio writes the OpenID issuer into must say the same where both are there. */
-function verifyIssuer({ extensions }: Certificate, authority: Authority): void {
+function verifyIssuer({ extensions }: Certificate, authority: CertificateRequirement): void {
   const said = [
     extensions.get(issuerText)?.value.toString(),
     extensions.get(issuerString)?.content?.value.toString(),

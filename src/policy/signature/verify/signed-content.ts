@@ -1,7 +1,7 @@
 import { type SignedEntity, type TrustMaterial, VerificationError, Verifier } from '@sigstore/verify';
 import { ArtifactError } from '../../../util/error.ts';
 import type { Certificate } from './certificate-form.ts';
-import { type Authority, toPublicKey, verifyCertificate } from './certificate.ts';
+import { type CertificateRequirement, toPublicKey, verifyCertificate } from './certificate.ts';
 import { findLog, isWithin, type Log, toLibraryLog, verifyProof, verifyRecordedSigner } from './log-entry.ts';
 import { keyId, type PublicKey } from './public-key.ts';
 import { type TimestampAuthority, verifyTimestamp } from './timestamp.ts';
@@ -11,7 +11,7 @@ export type Trusted = {
   readonly field: string;
   readonly signer:
     | { readonly kind: 'keys'; readonly keys: readonly PublicKey[] }
-    | { readonly kind: 'fulcio'; readonly authority: Authority };
+    | { readonly kind: 'fulcio'; readonly authority: CertificateRequirement };
   /** If there are any, one must have recorded it. */
   readonly logs: readonly Log[];
   /** If there are any, and no logs, one must have seen it. */
