@@ -7,10 +7,10 @@ import { Readable } from 'node:stream';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
-import { reportFiles } from './support/file-reporter.ts';
-import { sweep } from './support/leftovers.ts';
-import { listMounts } from './support/mounts.ts';
-import { isCi } from './support/tools.ts';
+import { reportFiles } from './support/project/file-reporter.ts';
+import { sweep } from './support/os/leftovers.ts';
+import { listMounts } from './support/os/mounts.ts';
+import { isCi } from './support/project/tools.ts';
 import { installTools } from './tools/install.ts';
 
 /**

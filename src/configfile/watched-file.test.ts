@@ -4,8 +4,8 @@ import { chmod, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { rewrite } from '../../test/support/rewrite.ts';
-import { temporaryFolder } from '../../test/support/temporary.ts';
+import { rewrite } from '../../test/support/os/rewrite.ts';
+import { temporaryFolder } from '../../test/support/os/temporary.ts';
 import { type Reading, startReading, watchFiles } from './watched-file.ts';
 
 const folder = await temporaryFolder();

@@ -5,7 +5,7 @@ import process from 'node:process';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import { type TemporaryFolder, temporaryFolder } from '../../test/support/temporary.ts';
+import { type TemporaryFolder, temporaryFolder } from '../../test/support/os/temporary.ts';
 import { ArtifactError } from '../util/error.ts';
 import { type HelperProgram, runProgram } from './helper-process.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
-import { pod, podsOf } from '../../test/support/pods.ts';
+import { pod, podsOf } from '../../test/support/node/pods.ts';
 import { tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import type { Caller, Keychain } from '../ports/registry.ts';

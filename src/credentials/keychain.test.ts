@@ -7,7 +7,7 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import type { Credential } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
-import { rewrite } from '../../test/support/rewrite.ts';
+import { rewrite } from '../../test/support/os/rewrite.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { Keychain } from '../ports/registry.ts';
 import { openKeychain } from './keychain.ts';

@@ -10,9 +10,9 @@ import {
   type TestKubeApi,
   toKubeconfig,
   token,
-} from '../../test/support/kube-api.ts';
-import { temporaryFolder } from '../../test/support/temporary.ts';
-import { freePort } from '../../test/support/port.ts';
+} from '../../test/support/node/kube-api.ts';
+import { temporaryFolder } from '../../test/support/os/temporary.ts';
+import { freePort } from '../../test/support/os/port.ts';
 import { ArtifactError } from '../util/error.ts';
 import { type KubeApi, openKubeApi } from './api.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import process from 'node:process';
 import { after, before, test } from 'node:test';
-import { namespacePath, openKubeApiServer, type TestKubeApi } from '../../test/support/kube-api.ts';
+import { namespacePath, openKubeApiServer, type TestKubeApi } from '../../test/support/node/kube-api.ts';
 import type { Namespaces } from '../ports/kube.ts';
 import { openKubeApi } from './api.ts';
 import { openNamespaces } from './namespaces.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { temporaryFolder } from '../../test/support/temporary.ts';
+import { temporaryFolder } from '../../test/support/os/temporary.ts';
 import { openLineWriter } from './line-writer.ts';
 
 /** A pipe with both ends here; what is in it is read when the test wants. */

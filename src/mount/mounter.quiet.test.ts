@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { kubeletFolder } from '../../test/support/kubelet-folder.ts';
-import { needs } from '../../test/support/tools.ts';
+import { kubeletFolder } from '../../test/support/node/kubelet-folder.ts';
+import { needs } from '../../test/support/project/tools.ts';
 import { openMounter } from './mounter.ts';
 
 test(

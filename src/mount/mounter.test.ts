@@ -17,11 +17,11 @@ import {
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { type KubeletFolder, kubeletFolder } from '../../test/support/kubelet-folder.ts';
-import { mountsBelow } from '../../test/support/mounts.ts';
-import { runProgram } from '../../test/support/program.ts';
-import { mountTmpfs } from '../../test/support/tmpfs.ts';
-import { needs } from '../../test/support/tools.ts';
+import { type KubeletFolder, kubeletFolder } from '../../test/support/node/kubelet-folder.ts';
+import { mountsBelow } from '../../test/support/os/mounts.ts';
+import { runProgram } from '../../test/support/os/program.ts';
+import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
+import { needs } from '../../test/support/project/tools.ts';
 import type { Mounter } from '../ports/mounter.ts';
 import { openMounter } from './mounter.ts';
 

@@ -5,10 +5,10 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { type KubeletFolder, kubeletFolder } from '../../test/support/kubelet-folder.ts';
-import { mountsBelow } from '../../test/support/mounts.ts';
-import { type MountNamespace, openNamespace } from '../../test/support/namespace.ts';
-import { needs } from '../../test/support/tools.ts';
+import { type KubeletFolder, kubeletFolder } from '../../test/support/node/kubelet-folder.ts';
+import { mountsBelow } from '../../test/support/os/mounts.ts';
+import { type MountNamespace, openNamespace } from '../../test/support/os/namespace.ts';
+import { needs } from '../../test/support/project/tools.ts';
 
 /**
  * A host whose kubelet folder is a shared mount, and in it the namespace of a daemon's container, which shares that

@@ -5,9 +5,9 @@ import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { kubeletFolder } from '../../test/support/kubelet-folder.ts';
-import { mountsBelow } from '../../test/support/mounts.ts';
-import { needs } from '../../test/support/tools.ts';
+import { kubeletFolder } from '../../test/support/node/kubelet-folder.ts';
+import { mountsBelow } from '../../test/support/os/mounts.ts';
+import { needs } from '../../test/support/project/tools.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openMounter } from './mounter.ts';
 

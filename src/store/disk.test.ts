@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { mountTmpfs } from '../../test/support/tmpfs.ts';
-import { temporaryFolder } from '../../test/support/temporary.ts';
+import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
+import { temporaryFolder } from '../../test/support/os/temporary.ts';
 import { openDisk } from './disk.ts';
 
 test('usage is what df says of the file system, bytes and inodes', async () => {

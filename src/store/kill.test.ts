@@ -3,8 +3,8 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startChild, waitUntil } from '../../test/support/child.ts';
-import { temporaryFolder } from '../../test/support/temporary.ts';
+import { startChild, waitUntil } from '../../test/support/node/child.ts';
+import { temporaryFolder } from '../../test/support/os/temporary.ts';
 import { openStore } from './store.ts';
 
 /** Makes and removes layers and views without end; each view has 10 folders of 20 files. */
@@ -41,7 +41,7 @@ const work = (store: string, toc: string, stateDir: string): string => `
 
 test('a process killed at any moment leaves whole layers and whole views, and nothing half-made for long', async () => {
   await using folder = await temporaryFolder();
-  const [store, toc] = ['./store.ts', '../../test/support/toc.ts'].map(
+  const [store, toc] = ['./store.ts', '../../test/support/oci/toc.ts'].map(
     path => new URL(path, import.meta.url).href,
   );
   const script = work(store ?? '', toc ?? '', folder.path);

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
-import { temporaryFolder } from '../../test/support/temporary.ts';
+import { temporaryFolder } from '../../test/support/os/temporary.ts';
 import { type Digest, toDigest } from '../oci/digest.ts';
 import type { EntryAttributes } from '../tree/toc.ts';
 import type { DirectoryNode, FileNode } from '../tree/tree.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cpuTime } from '../../test/support/cpu-time.ts';
-import { show } from '../../test/support/merging.ts';
+import { cpuTime } from '../../test/support/os/cpu-time.ts';
+import { show } from '../../test/support/oci/merging.ts';
 import { toDigest } from '../oci/digest.ts';
 import { createTreeBuilder } from './layer-tree.ts';
 import type { TocEntry } from './toc.ts';

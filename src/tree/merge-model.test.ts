@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { merge, show, type Short, type Shown } from '../../test/support/merging.ts';
+import { merge, show, type Short, type Shown } from '../../test/support/oci/merging.ts';
 
 /** The model: every layer is extracted onto nested objects, whiteouts first, as the OCI text says it. */
 function model(layers: readonly (readonly Short[])[]): Shown {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { atOnce } from '../../test/support/at-once.ts';
-import { merge, show, type Short, type Shown } from '../../test/support/merging.ts';
+import { atOnce } from '../../test/support/os/at-once.ts';
+import { merge, show, type Short, type Shown } from '../../test/support/oci/merging.ts';
 import { toDigest } from '../oci/digest.ts';
 import { createTreeBuilder } from './layer-tree.ts';
 import type { TocEntry } from './toc.ts';

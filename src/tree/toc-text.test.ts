@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decodeToc, encodeToc } from '../../test/support/toc.ts';
+import { decodeToc, encodeToc } from '../../test/support/oci/toc.ts';
 import { toDigest } from '../oci/digest.ts';
 import { decodeName } from '../util/name.ts';
 import type { TocEntry } from './toc.ts';

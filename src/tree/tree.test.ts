@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { atOnce } from '../../test/support/at-once.ts';
+import { atOnce } from '../../test/support/os/at-once.ts';
 import { toDigest } from '../oci/digest.ts';
 import { measureTree, plainAttributes, type DirectoryNode, type FileNode, type TreeNode } from './tree.ts';
 

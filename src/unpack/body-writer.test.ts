@@ -3,8 +3,8 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openFiles } from '../../test/support/unpacking.ts';
-import { temporaryFolder } from '../../test/support/temporary.ts';
+import { openFiles } from '../../test/support/oci/unpacking.ts';
+import { temporaryFolder } from '../../test/support/os/temporary.ts';
 import { bodiesPerFolder, bodyFolder, bodyName } from '../tree/toc.ts';
 import { openBodyWriter } from './body-writer.ts';
 

@@ -4,10 +4,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
-import { endOfTar } from '../../test/support/raw-tar.ts';
-import { small, smallShown } from '../../test/support/small-tar.ts';
-import { sha256 } from '../../test/support/tar.ts';
-import { openFiles, openUnpacking, showToc } from '../../test/support/unpacking.ts';
+import { endOfTar } from '../../test/support/oci/raw-tar.ts';
+import { small, smallShown } from '../../test/support/oci/small-tar.ts';
+import { sha256 } from '../../test/support/oci/tar.ts';
+import { openFiles, openUnpacking, showToc } from '../../test/support/oci/unpacking.ts';
 import { ArtifactError } from '../util/error.ts';
 import { inspectFile, readUncompressed } from './compression.ts';
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { closeSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { paxEntry, rawTar } from '../../test/support/raw-tar.ts';
-import { small } from '../../test/support/small-tar.ts';
-import { openUnpacking, showToc } from '../../test/support/unpacking.ts';
+import { paxEntry, rawTar } from '../../test/support/oci/raw-tar.ts';
+import { small } from '../../test/support/oci/small-tar.ts';
+import { openUnpacking, showToc } from '../../test/support/oci/unpacking.ts';
 import { bodyName } from '../tree/toc.ts';
 import { getXattr } from '../linux/libc.ts';
 

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openUnpacking, showToc } from '../../test/support/unpacking.ts';
+import { openUnpacking, showToc } from '../../test/support/oci/unpacking.ts';
 import { bodyName } from '../tree/toc.ts';
 import { setXattr } from '../linux/libc.ts';
 

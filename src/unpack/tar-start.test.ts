@@ -3,8 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { rawTar } from '../../test/support/raw-tar.ts';
-import { temporaryFolder } from '../../test/support/temporary.ts';
+import { rawTar } from '../../test/support/oci/raw-tar.ts';
+import { temporaryFolder } from '../../test/support/os/temporary.ts';
 import { startsAsTar } from './tar-start.ts';
 
 const tar = rawTar({ name: 'f', body: 'x'.repeat(100_000) });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { costOf, longestTurn } from '../../test/support/cost.ts';
+import { costOf, longestTurn } from '../../test/support/node/cost.ts';
 import { doInSlices } from './pace.ts';
 
 function* work(ms: number): Generator<void, string> {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { temporaryFolder } from '../../test/support/temporary.ts';
+import { temporaryFolder } from '../../test/support/os/temporary.ts';
 import { ArtifactError } from './error.ts';
 import { startThread } from './thread.ts';
 

@@ -4,11 +4,11 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { ociManifest } from '../../src/oci/media-type.ts';
-import { publishRequest } from '../support/daemon.ts';
-import { type Outcome, outcomeOf } from '../support/outcome.ts';
-import { endOfTar, paxEntry, rawEntry } from '../support/raw-tar.ts';
-import { openSetting } from '../support/setting.ts';
-import { sha256 } from '../support/tar.ts';
+import { publishRequest } from '../support/node/daemon.ts';
+import { type Outcome, outcomeOf } from '../support/node/outcome.ts';
+import { endOfTar, paxEntry, rawEntry } from '../support/oci/raw-tar.ts';
+import { openSetting } from '../support/node/setting.ts';
+import { sha256 } from '../support/oci/tar.ts';
 
 /** Artifacts that are small to send, and large in every other way. The daemon goes on, in bounded memory. */
 

@@ -12,9 +12,15 @@ import { verifySigned } from '../../src/policy/signature/verify/signed-content.t
 import { verifyTimestamp } from '../../src/policy/signature/verify/timestamp.ts';
 import { parseTrustedRoot } from '../../src/policy/signature/verify/trusted-root.ts';
 import { ArtifactError } from '../../src/util/error.ts';
-import { identity, makeBundle, oidcIssuer, openSigstore, trustedRootOf } from '../support/sigstore.ts';
-import { temporaryFolder } from '../support/temporary.ts';
-import { type Issued, makePair } from '../support/x509.ts';
+import {
+  identity,
+  makeBundle,
+  oidcIssuer,
+  openSigstore,
+  trustedRootOf,
+} from '../support/signing/sigstore.ts';
+import { temporaryFolder } from '../support/os/temporary.ts';
+import { type Issued, makePair } from '../support/signing/x509.ts';
 
 /** What comes from a registry is changed in any way: it is refused with a reason, and soon. */
 

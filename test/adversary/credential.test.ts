@@ -3,8 +3,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { toDigest } from '../../src/oci/digest.ts';
-import { alice, identity } from '../support/guarded-registry.ts';
-import { anonymous, keyringOf, openTestClient } from '../support/registry-client.ts';
+import { alice, identity } from '../support/registry/guarded-registry.ts';
+import { anonymous, keyringOf, openTestClient } from '../support/registry/registry-client.ts';
 
 /** A hostile registry, and a stranger who would like to have what is shown to it. */
 

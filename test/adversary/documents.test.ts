@@ -4,13 +4,19 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
-import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
-import { basic } from '../support/guarded-registry.ts';
-import { mountsBelow } from '../support/mounts.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { rawTar } from '../support/raw-tar.ts';
-import { sha256 } from '../support/tar.ts';
+import {
+  publishRequest,
+  startDaemon,
+  type TestDaemon,
+  type TestNode,
+  testNode,
+} from '../support/node/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { basic } from '../support/registry/guarded-registry.ts';
+import { mountsBelow } from '../support/os/mounts.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { rawTar } from '../support/oci/raw-tar.ts';
+import { sha256 } from '../support/oci/tar.ts';
 
 /** Indexes, manifests and descriptors that say one thing here and another there, and those that name what is others'. */
 

@@ -2,10 +2,16 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
-import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { sha256 } from '../support/tar.ts';
+import {
+  publishRequest,
+  startDaemon,
+  type TestDaemon,
+  type TestNode,
+  testNode,
+} from '../support/node/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { sha256 } from '../support/oci/tar.ts';
 
 /** Documents that are small on the wire and large to whoever reads them. */
 

@@ -15,12 +15,12 @@ import type { Accesses } from '../../src/ports/records.ts';
 import type { Registry } from '../../src/ports/registry.ts';
 import { viewKey } from '../../src/volume/pull/view-plan.ts';
 import type { Pod, PullRequest, Selection } from '../../src/ports/request.ts';
-import { publishRequest } from '../support/daemon.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { pod, podsOf } from '../support/pods.ts';
-import { targetPath, toWire, uid } from '../support/publish-wire.ts';
-import { openSetting } from '../support/setting.ts';
-import { tarOf, sha256 } from '../support/tar.ts';
+import { publishRequest } from '../support/node/daemon.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { pod, podsOf } from '../support/node/pods.ts';
+import { targetPath, toWire, uid } from '../support/node/publish-wire.ts';
+import { openSetting } from '../support/node/setting.ts';
+import { tarOf, sha256 } from '../support/oci/tar.ts';
 
 /** Requests that may not share a view, a download or a right, and would if their keys were only put together. */
 

@@ -3,12 +3,12 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
-import { publishRequest } from '../support/daemon.ts';
-import { loadTar } from '../support/layout.ts';
-import { type Outcome, outcomeOf } from '../support/outcome.ts';
-import { openSetting } from '../support/setting.ts';
-import { sha256, tarOf } from '../support/tar.ts';
-import { shownOf, verifyVolume } from '../support/volume.ts';
+import { publishRequest } from '../support/node/daemon.ts';
+import { loadTar } from '../support/oci/layout.ts';
+import { type Outcome, outcomeOf } from '../support/node/outcome.ts';
+import { openSetting } from '../support/node/setting.ts';
+import { sha256, tarOf } from '../support/oci/tar.ts';
+import { shownOf, verifyVolume } from '../support/node/volume.ts';
 
 /** Layouts that are not whole, for a node with no registry: nobody is asked, and what was loaded before stays. */
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { openDigestFolders } from '../../src/store/files/digest-folders.ts';
 import { openFolder } from '../../src/store/files/folder.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { temporaryFolder } from '../support/os/temporary.ts';
 
 test('a few manifests of tiny layers put more blobs into the cache than a call has room for arguments, and all are listed', async () => {
   await using folder = await temporaryFolder();

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
-import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
-import { basic } from '../support/guarded-registry.ts';
-import { mountsBelow, unmountBelow } from '../support/mounts.ts';
-import { outcomeOf } from '../support/outcome.ts';
+import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { basic } from '../support/registry/guarded-registry.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
 
 /** After a reboot a pod gets what its record says, and not what it may not have any more, nor what it never had. */
 

@@ -4,13 +4,19 @@ import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import type { Digest } from '../../src/oci/digest.ts';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
-import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
-import { mountsBelow } from '../support/mounts.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { makeSigner } from '../support/signer.ts';
-import { claimOf, signSimple } from '../support/signing.ts';
-import { sha256 } from '../support/tar.ts';
+import {
+  publishRequest,
+  startDaemon,
+  type TestDaemon,
+  type TestNode,
+  testNode,
+} from '../support/node/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { mountsBelow } from '../support/os/mounts.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { makeSigner } from '../support/signing/signer.ts';
+import { claimOf, signSimple } from '../support/signing/signing.ts';
+import { sha256 } from '../support/oci/tar.ts';
 
 /** A registry that answers one question with what is signed, and the next with what is not. */
 

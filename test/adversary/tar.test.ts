@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { describe, test } from 'node:test';
 import { ociManifest } from '../../src/oci/media-type.ts';
-import { publishRequest } from '../support/daemon.ts';
-import { mountsBelow } from '../support/mounts.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { paxEntry, type RawEntry, rawTar } from '../support/raw-tar.ts';
-import { openSetting } from '../support/setting.ts';
-import { sha256 } from '../support/tar.ts';
+import { publishRequest } from '../support/node/daemon.ts';
+import { mountsBelow } from '../support/os/mounts.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { paxEntry, type RawEntry, rawTar } from '../support/oci/raw-tar.ts';
+import { openSetting } from '../support/node/setting.ts';
+import { sha256 } from '../support/oci/tar.ts';
 
 /** Tars that no honest tool writes, from the registry to the mount: a tree of their own, or a refusal. */
 

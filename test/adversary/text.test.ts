@@ -5,11 +5,11 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
-import { publishRequest } from '../support/daemon.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { paxEntry, rawEntry, rawTar } from '../support/raw-tar.ts';
-import { openSetting } from '../support/setting.ts';
-import { sha256 } from '../support/tar.ts';
+import { publishRequest } from '../support/node/daemon.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { paxEntry, rawEntry, rawTar } from '../support/oci/raw-tar.ts';
+import { openSetting } from '../support/node/setting.ts';
+import { sha256 } from '../support/oci/tar.ts';
 
 /** What a registry says is shown to people: in events, in the log, in a terminal. None of it steers what shows it. */
 

@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { publishRequest, startDaemon, testNode } from '../support/daemon.ts';
-import { mountsBelow } from '../support/mounts.ts';
-import { oras } from '../support/oras.ts';
-import { startRealRegistry } from '../support/real-registry.ts';
+import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
+import { mountsBelow } from '../support/os/mounts.ts';
+import { oras } from '../support/registry/oras.ts';
+import { startRealRegistry } from '../support/registry/real-registry.ts';
 import { bytesReadBy, percentile } from './measure.ts';
 
 /** Milliseconds of NodePublishVolume at the client; `mounts` and `bytesRead` are per call. */

@@ -1,11 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeCertificate } from '../support/certificate.ts';
-import { publishRequest, startDaemon, type TestNode, testNode } from '../support/daemon.ts';
-import { oras } from '../support/oras.ts';
-import { startRealRegistry } from '../support/real-registry.ts';
-import { temporaryFolder } from '../support/temporary.ts';
-import { toolPath } from '../support/tools.ts';
+import { makeCertificate } from '../support/signing/certificate.ts';
+import { publishRequest, startDaemon, type TestNode, testNode } from '../support/node/daemon.ts';
+import { oras } from '../support/registry/oras.ts';
+import { startRealRegistry } from '../support/registry/real-registry.ts';
+import { temporaryFolder } from '../support/os/temporary.ts';
+import { toolPath } from '../support/project/tools.ts';
 import { type Cost, median, peakMemoryOf, timeCommand, timeProcess } from './measure.ts';
 import type { Row } from './rows.ts';
 

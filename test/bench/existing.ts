@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
-import { publishRequest, startDaemon, testNode } from '../support/daemon.ts';
-import { openFaultyRegistry } from '../support/faulty-registry.ts';
-import { gzip, tarOf } from '../support/tar.ts';
+import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { gzip, tarOf } from '../support/oci/tar.ts';
 import { percentile } from './measure.ts';
 
 /**

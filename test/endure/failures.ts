@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/daemon.ts';
-import { openFaultyRegistry } from '../support/faulty-registry.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import type { Random } from '../support/random.ts';
+import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import type { Random } from '../support/os/random.ts';
 import { makeFailingLayers } from './failing-layers.ts';
 
 /** Publishes under way at once, each of another namespace. */

@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { openRandom } from '../support/random.ts';
+import { openRandom } from '../support/os/random.ts';
 import { endure } from './endurance.ts';
 import { endureFailures, type Failures } from './failures.ts';
 

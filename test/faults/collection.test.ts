@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { Digest } from '../../src/oci/digest.ts';
 import { partialName } from '../../src/store/blobs/blobs.ts';
-import { waitUntil } from '../support/child.ts';
-import { publishRequest, startDaemon } from '../support/daemon.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { openSmallDisk, type SmallDisk, type SmallVolume } from '../support/small-disk.ts';
-import { shownOf, verifyBlobs, verifyVolume } from '../support/volume.ts';
+import { waitUntil } from '../support/node/child.ts';
+import { publishRequest, startDaemon } from '../support/node/daemon.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { openSmallDisk, type SmallDisk, type SmallVolume } from '../support/os/small-disk.ts';
+import { shownOf, verifyBlobs, verifyVolume } from '../support/node/volume.ts';
 
 const MiB = 1024 * 1024;
 

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { publishRequest, startDaemon, type TestNode, testNode } from '../support/daemon.ts';
-import { openFaultyRegistry } from '../support/faulty-registry.ts';
-import { mountsBelow, unmountBelow } from '../support/mounts.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { gzip, tarOf } from '../support/tar.ts';
-import { shownOf, verifyGone, verifyVolume } from '../support/volume.ts';
+import { publishRequest, startDaemon, type TestNode, testNode } from '../support/node/daemon.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { gzip, tarOf } from '../support/oci/tar.ts';
+import { shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';
 
 /** How a disk may lose a file of the state dir. */
 const tear = (path: string): void => truncateSync(path, 10);

@@ -9,11 +9,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { credentials } from '@grpc/grpc-js';
 import { loadDefinitions } from '../../src/grpc/edge/definitions.ts';
 import { partialName } from '../../src/store/blobs/blobs.ts';
-import { waitUntil } from '../support/child.ts';
-import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { recordedTargets, shownOf, verifyGone, verifyVolume } from '../support/volume.ts';
+import { waitUntil } from '../support/node/child.ts';
+import {
+  publishRequest,
+  startDaemon,
+  type TestDaemon,
+  type TestNode,
+  testNode,
+} from '../support/node/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { recordedTargets, shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';
 
 const MiB = 1024 * 1024;
 

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { waitUntil } from '../support/child.ts';
-import { publishRequest } from '../support/daemon.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { openSmallDisk, type SmallDisk, type SmallVolume } from '../support/small-disk.ts';
-import { recordedTargets, verifyBlobs, verifyGone, verifyVolume } from '../support/volume.ts';
+import { waitUntil } from '../support/node/child.ts';
+import { publishRequest } from '../support/node/daemon.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { openSmallDisk, type SmallDisk, type SmallVolume } from '../support/os/small-disk.ts';
+import { recordedTargets, verifyBlobs, verifyGone, verifyVolume } from '../support/node/volume.ts';
 
 const MiB = 1024 * 1024;
 

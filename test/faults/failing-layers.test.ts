@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { endureFailures } from '../endure/failures.ts';
-import { openRandom } from '../support/random.ts';
+import { openRandom } from '../support/os/random.ts';
 
 const random = openRandom();
 

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { startDaemon } from '../support/daemon.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { openSmallDisk } from '../support/small-disk.ts';
-import { needs } from '../support/tools.ts';
-import { verifyGone, verifyVolume } from '../support/volume.ts';
+import { startDaemon } from '../support/node/daemon.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { openSmallDisk } from '../support/os/small-disk.ts';
+import { needs } from '../support/project/tools.ts';
+import { verifyGone, verifyVolume } from '../support/node/volume.ts';
 
 const MiB = 1024 * 1024;
 

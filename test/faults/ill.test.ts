@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { waitUntil } from '../support/child.ts';
-import { publishRequest, startDaemon, testNode } from '../support/daemon.ts';
-import type { Fault } from '../support/fault.ts';
-import { openFaultyRegistry } from '../support/faulty-registry.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { verifyGone, verifyVolume } from '../support/volume.ts';
-import { answer, ofBlob, ofManifest, once, openWire, type Wire } from '../support/wire.ts';
+import { waitUntil } from '../support/node/child.ts';
+import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
+import type { Fault } from '../support/registry/fault.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { verifyGone, verifyVolume } from '../support/node/volume.ts';
+import { answer, ofBlob, ofManifest, once, openWire, type Wire } from '../support/registry/wire.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;

@@ -12,13 +12,19 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
-import { mountsBelow, unmountBelow } from '../support/mounts.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { openSetting } from '../support/setting.ts';
-import { readTree } from '../support/tree.ts';
-import { recordedTargets, shownOf, verifyVolume } from '../support/volume.ts';
+import {
+  publishRequest,
+  startDaemon,
+  type TestDaemon,
+  type TestNode,
+  testNode,
+} from '../support/node/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { openSetting } from '../support/node/setting.ts';
+import { readTree } from '../support/oci/tree.ts';
+import { recordedTargets, shownOf, verifyVolume } from '../support/node/volume.ts';
 
 const { registry, node, daemon } = await openSetting();
 for (const tag of ['v1', 'latest'])

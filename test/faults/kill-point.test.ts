@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { startChild, waitUntil } from '../support/child.ts';
-import type { TestDaemon } from '../support/daemon.ts';
-import { type Lives, openLives, type Volume } from '../support/lives.ts';
-import { gzip, tarOf } from '../support/tar.ts';
-import { needs, toolPath } from '../support/tools.ts';
+import { startChild, waitUntil } from '../support/node/child.ts';
+import type { TestDaemon } from '../support/node/daemon.ts';
+import { type Lives, openLives, type Volume } from '../support/node/lives.ts';
+import { gzip, tarOf } from '../support/oci/tar.ts';
+import { needs, toolPath } from '../support/project/tools.ts';
 import {
   mountsAt,
   recordedTargets,
@@ -13,7 +13,7 @@ import {
   verifyBlobs,
   verifyGone,
   verifyVolume,
-} from '../support/volume.ts';
+} from '../support/node/volume.ts';
 
 /**
  * Where the daemon changes something that outlives it, it is killed just before: at the first, second, … such system

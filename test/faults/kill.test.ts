@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { TestDaemon } from '../support/daemon.ts';
-import { type Lives, openLives, type Volume } from '../support/lives.ts';
-import { mountsBelow, unmountBelow } from '../support/mounts.ts';
-import { gzip, tarOf } from '../support/tar.ts';
+import type { TestDaemon } from '../support/node/daemon.ts';
+import { type Lives, openLives, type Volume } from '../support/node/lives.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
+import { gzip, tarOf } from '../support/oci/tar.ts';
 import {
   mountsAt,
   recordedTargets,
@@ -14,7 +14,7 @@ import {
   verifyBlobs,
   verifyGone,
   verifyVolume,
-} from '../support/volume.ts';
+} from '../support/node/volume.ts';
 
 /**
  * The daemon is killed at random moments of one node's life. What it answered OK must hold while it is dead and when it

@@ -4,12 +4,12 @@ import { readdirSync, statfsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { runCommand } from '../support/command.ts';
-import { layoutOf, loadTar } from '../support/layout.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { openSmallDisk } from '../support/small-disk.ts';
-import { gzip, tarOf } from '../support/tar.ts';
-import { needs } from '../support/tools.ts';
+import { runCommand } from '../support/node/command.ts';
+import { layoutOf, loadTar } from '../support/oci/layout.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { openSmallDisk } from '../support/os/small-disk.ts';
+import { gzip, tarOf } from '../support/oci/tar.ts';
+import { needs } from '../support/project/tools.ts';
 
 /** Names of what a state directory has of content, whole or not. */
 function contentOf(stateDir: string): readonly string[] {

@@ -8,10 +8,10 @@ import { type Digest, toDigest } from '../../src/oci/digest.ts';
 import type { TocEntry } from '../../src/tree/toc.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
 import { toArtifactError } from '../../src/util/error.ts';
-import { temporaryFolder } from '../support/temporary.ts';
-import { mountTmpfs } from '../support/tmpfs.ts';
-import { placeOfBody, writeToc } from '../support/toc.ts';
-import { needs } from '../support/tools.ts';
+import { temporaryFolder } from '../support/os/temporary.ts';
+import { mountTmpfs } from '../support/os/tmpfs.ts';
+import { placeOfBody, writeToc } from '../support/oci/toc.ts';
+import { needs } from '../support/project/tools.ts';
 
 const never = new AbortController().signal;
 const digests = ['a', 'b'].map(letter => toDigest('sha256', letter.repeat(64)));

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitUntil } from '../support/child.ts';
-import { publishRequest, startDaemon, testNode } from '../support/daemon.ts';
-import { openFaultyRegistry } from '../support/faulty-registry.ts';
-import { outcomeOf } from '../support/outcome.ts';
-import { needs } from '../support/tools.ts';
+import { waitUntil } from '../support/node/child.ts';
+import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { needs } from '../support/project/tools.ts';
 
 /** A registry whose layers never end, with two artifacts of layers of these sizes. */
 async function openEndless(sizes: readonly number[]) {

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { waitUntil } from '../support/child.ts';
+import { waitUntil } from '../support/node/child.ts';
 import {
   publishRequest,
   spawnDaemon,
@@ -20,10 +20,10 @@ import {
   type TestDaemon,
   type TestNode,
   testNode,
-} from '../support/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/faulty-registry.ts';
-import { mountsBelow, unmountBelow } from '../support/mounts.ts';
-import { outcomeOf } from '../support/outcome.ts';
+} from '../support/node/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
 import {
   recordedTargets,
   type Shown,
@@ -31,7 +31,7 @@ import {
   verifyBlobs,
   verifyGone,
   verifyVolume,
-} from '../support/volume.ts';
+} from '../support/node/volume.ts';
 
 let registry: FaultyRegistry;
 let node: TestNode;

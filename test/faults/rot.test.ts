@@ -13,11 +13,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { publishRequest } from '../support/daemon.ts';
-import { openRandom, type Random } from '../support/random.ts';
-import { openSetting } from '../support/setting.ts';
-import { gzip, tarOf } from '../support/tar.ts';
-import { shownOf, verifyGone, verifyVolume } from '../support/volume.ts';
+import { publishRequest } from '../support/node/daemon.ts';
+import { openRandom, type Random } from '../support/os/random.ts';
+import { openSetting } from '../support/node/setting.ts';
+import { gzip, tarOf } from '../support/oci/tar.ts';
+import { shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';
 
 const { registry, node, daemon } = await openSetting();
 

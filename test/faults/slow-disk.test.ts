@@ -7,9 +7,9 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openStore } from '../../src/store/store.ts';
-import { describeBlob } from '../support/nodes.ts';
-import { temporaryFolder } from '../support/temporary.ts';
-import { needs } from '../support/tools.ts';
+import { describeBlob } from '../support/oci/nodes.ts';
+import { temporaryFolder } from '../support/os/temporary.ts';
+import { needs } from '../support/project/tools.ts';
 
 const MiB = 1024 * 1024;
 const never = new AbortController().signal;

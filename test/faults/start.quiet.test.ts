@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { publishRequest, startDaemon, testNode } from '../support/daemon.ts';
-import { openFaultyRegistry } from '../support/faulty-registry.ts';
-import { mountsAt } from '../support/volume.ts';
+import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { mountsAt } from '../support/node/volume.ts';
 
 const blobCount = 10_000;
 const volumeCount = 200;

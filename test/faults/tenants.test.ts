@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import { publishRequest, startDaemon, testNode } from '../support/daemon.ts';
-import { openFaultyRegistry } from '../support/faulty-registry.ts';
-import { type Outcome, outcomeOf } from '../support/outcome.ts';
-import { endOfTar, rawEntry } from '../support/raw-tar.ts';
+import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { type Outcome, outcomeOf } from '../support/node/outcome.ts';
+import { endOfTar, rawEntry } from '../support/oci/raw-tar.ts';
 
 /** What one namespace asks for does not hold up another. */
 

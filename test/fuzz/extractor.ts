@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { toolPath } from '../support/tools.ts';
+import { toolPath } from '../support/project/tools.ts';
 
 /** What is at a path of a directory; its root is not among them. */
 export type Found = {

@@ -1,5 +1,5 @@
-import { paxEntry, rawEntry, rawTar } from '../support/raw-tar.ts';
-import type { Random } from '../support/random.ts';
+import { paxEntry, rawEntry, rawTar } from '../support/oci/raw-tar.ts';
+import type { Random } from '../support/os/random.ts';
 
 /** One entry of a layer. `type` is that of the tar; a whiteout is a file by its name. */
 export type Entry = {

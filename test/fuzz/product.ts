@@ -7,7 +7,7 @@ import { unpackLayer } from '../../src/unpack/job.ts';
 import { setXattrs } from '../../src/unpack/xattrs.ts';
 import { ArtifactError } from '../../src/util/error.ts';
 import { createTrees, type SettledLayer } from '../../src/volume/pull/trees.ts';
-import { anyLimits } from '../support/unpacking.ts';
+import { anyLimits } from '../support/oci/unpacking.ts';
 
 /** Views of images whose layers are files: unpacked, merged and built as the daemon does it, in a store of its own. */
 export type Product = AsyncDisposable & {

@@ -3,7 +3,7 @@ import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { findTool } from '../support/tools.ts';
+import { findTool } from '../support/project/tools.ts';
 import { programNames, programs, toolsFolder } from './table.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { temporaryFolder } from '../support/temporary.ts';
+import { temporaryFolder } from '../support/os/temporary.ts';
 import { toLauncher } from './launcher.ts';
 
 const source = '#!/usr/bin/env node\nlet view = 1;\n';

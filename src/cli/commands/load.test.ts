@@ -4,9 +4,9 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { digest } from '../../../test/support/samples.ts';
-import { runShell } from '../../../test/support/shell.ts';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { digest } from '../../../test/support/node/samples.ts';
+import { runShell } from '../../../test/support/node/shell.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { interruption } from '../terminal.ts';
 
 test('load packs a directory, and sends a tar and the input as they are, the index of a file first', async () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parse } from 'yaml';
-import { detail, digest, summaries, volume } from '../../../test/support/samples.ts';
-import { runShell } from '../../../test/support/shell.ts';
+import { detail, digest, summaries, volume } from '../../../test/support/node/samples.ts';
+import { runShell } from '../../../test/support/node/shell.ts';
 import type { ArtifactDetail, VolumeStatus } from '../../ports/usecases.ts';
 
 test('ls is a table sorted by reference, with sizes and ages for people', async () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { volume } from '../../../test/support/samples.ts';
-import { runShell } from '../../../test/support/shell.ts';
+import { volume } from '../../../test/support/node/samples.ts';
+import { runShell } from '../../../test/support/node/shell.ts';
 import type { PublishRequest, PullRequest } from '../../ports/request.ts';
 import type { VolumeStatus } from '../../ports/usecases.ts';
 

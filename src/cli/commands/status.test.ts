@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { at, digest, nodeStatus, pullsUnderWay, volume } from '../../../test/support/samples.ts';
-import { runShell } from '../../../test/support/shell.ts';
+import { at, digest, nodeStatus, pullsUnderWay, volume } from '../../../test/support/node/samples.ts';
+import { runShell } from '../../../test/support/node/shell.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { version } from '../../util/version.ts';
 import type { NodeStatus, PullStatus } from '../../ports/usecases.ts';

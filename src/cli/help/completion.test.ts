@@ -4,9 +4,9 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { runShell } from '../../../test/support/shell.ts';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
-import { needs } from '../../../test/support/tools.ts';
+import { runShell } from '../../../test/support/node/shell.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { needs } from '../../../test/support/project/tools.ts';
 
 const scriptOf = async (shell: string): Promise<string> => (await runShell(['completion', shell])).stdout;
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { Command } from 'commander';
-import { runShell } from '../../../test/support/shell.ts';
-import { needs } from '../../../test/support/tools.ts';
+import { runShell } from '../../../test/support/node/shell.ts';
+import { needs } from '../../../test/support/project/tools.ts';
 import { formatManPage } from './man-page.ts';
 
 /** The page as a terminal shows it. @throws where groff warns of anything. */

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { endOfTar, paxEntry, rawEntry, rawTar } from '../../../test/support/raw-tar.ts';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { endOfTar, paxEntry, rawEntry, rawTar } from '../../../test/support/oci/raw-tar.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { readLayout } from './layout.ts';
 import { readIndexMember } from './tar-index.ts';
 

@@ -5,7 +5,7 @@ import { createServer } from 'node:http2';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openRemote } from '../../../test/support/remote.ts';
+import { openRemote } from '../../../test/support/node/remote.ts';
 import {
   at,
   detail,
@@ -17,8 +17,8 @@ import {
   request,
   resolved,
   volume,
-} from '../../../test/support/samples.ts';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+} from '../../../test/support/node/samples.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { ArtifactError, type ErrorCode } from '../../util/error.ts';
 import type { PublishRequest } from '../../ports/request.ts';
 import type { Progress } from '../../ports/usecases.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
-import { captureLog } from '../../../test/support/csi-edge.ts';
+import { captureLog } from '../../../test/support/node/csi-edge.ts';
 import { logCall } from './call-log.ts';
 
 test('a text that is cut ends with a sign of it', () => {

@@ -3,7 +3,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { rewrite } from '../../../test/support/rewrite.ts';
+import { rewrite } from '../../../test/support/os/rewrite.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openAccessFile } from './access-file.ts';
 

@@ -13,8 +13,8 @@ import {
   signer,
   stranger,
   toBase64,
-} from '../../../test/support/policies.ts';
-import { claimOf, openTestSource, signBundle, signSimple } from '../../../test/support/signing.ts';
+} from '../../../test/support/signing/policies.ts';
+import { claimOf, openTestSource, signBundle, signSimple } from '../../../test/support/signing/signing.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { ArtifactError } from '../../util/error.ts';
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { email, issuer, makeFulcio, type TestFulcio } from '../../../test/support/fulcio.ts';
-import { openTestLog } from '../../../test/support/log.ts';
-import { type TestSigner } from '../../../test/support/signer.ts';
+import { email, issuer, makeFulcio, type TestFulcio } from '../../../test/support/signing/fulcio.ts';
+import { openTestLog } from '../../../test/support/signing/log.ts';
+import { type TestSigner } from '../../../test/support/signing/signer.ts';
 import {
   claimOf,
   openTestSource,
@@ -13,9 +13,9 @@ import {
   signSimple,
   signSimpleInLog,
   type TestSource,
-} from '../../../test/support/signing.ts';
-import { type TemporaryFolder, temporaryFolder } from '../../../test/support/temporary.ts';
-import { needs } from '../../../test/support/tools.ts';
+} from '../../../test/support/signing/signing.ts';
+import { type TemporaryFolder, temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { needs } from '../../../test/support/project/tools.ts';
 import { parseDigest } from '../../oci/digest.ts';
 import { openTrust } from './open.ts';
 

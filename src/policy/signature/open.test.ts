@@ -15,10 +15,10 @@ import {
   signer,
   stranger,
   toBase64,
-} from '../../../test/support/policies.ts';
-import { makeSigner } from '../../../test/support/signer.ts';
-import { claimOf, openTestSource, signSimple } from '../../../test/support/signing.ts';
-import { rewrite } from '../../../test/support/rewrite.ts';
+} from '../../../test/support/signing/policies.ts';
+import { makeSigner } from '../../../test/support/signing/signer.ts';
+import { claimOf, openTestSource, signSimple } from '../../../test/support/signing/signing.ts';
+import { rewrite } from '../../../test/support/os/rewrite.ts';
 import { openTrust } from './open.ts';
 
 const signal = new AbortController().signal;

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
-import { type BlobSource, lengths, openBlobSource, sizes } from '../../../test/support/blob-source.ts';
-import { openFakeClock, openMemorySink } from '../../../test/support/registry-client.ts';
+import {
+  type BlobSource,
+  lengths,
+  openBlobSource,
+  sizes,
+} from '../../../test/support/registry/blob-source.ts';
+import { openFakeClock, openMemorySink } from '../../../test/support/registry/registry-client.ts';
 
 let source: BlobSource;
 

@@ -9,8 +9,8 @@ import {
   openBlobSource,
   type Size,
   sizes,
-} from '../../../test/support/blob-source.ts';
-import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry-client.ts';
+} from '../../../test/support/registry/blob-source.ts';
+import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openRegistry } from '../client.ts';
 import { toPlace } from '../config/upstream.ts';

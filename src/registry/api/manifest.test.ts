@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { hash } from 'node:crypto';
 import { after, before, beforeEach, test } from 'node:test';
-import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/faulty-registry.ts';
-import { anonymous, openTestClient } from '../../../test/support/registry-client.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
+import { anonymous, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { toDigest } from '../../oci/digest.ts';
 import { ociManifest } from '../../oci/media-type.ts';

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { anonymous, openTestClient } from '../../../test/support/registry-client.ts';
+import { anonymous, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { toDigest } from '../../oci/digest.ts';
 import { ociIndex } from '../../oci/media-type.ts';
 

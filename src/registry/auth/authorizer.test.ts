@@ -9,8 +9,13 @@ import {
   mallory,
   openGuardedRegistry,
   resolveAs,
-} from '../../../test/support/guarded-registry.ts';
-import { anonymous, nobody, openMemorySink, openTestClient } from '../../../test/support/registry-client.ts';
+} from '../../../test/support/registry/guarded-registry.ts';
+import {
+  anonymous,
+  nobody,
+  openMemorySink,
+  openTestClient,
+} from '../../../test/support/registry/registry-client.ts';
 import type { ArtifactError } from '../../util/error.ts';
 
 const { signal } = new AbortController();

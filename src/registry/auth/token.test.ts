@@ -8,10 +8,10 @@ import {
   mallory,
   openGuardedRegistry,
   resolveAs,
-} from '../../../test/support/guarded-registry.ts';
-import { makeCertificate } from '../../../test/support/certificate.ts';
-import { openFaultyRegistry } from '../../../test/support/faulty-registry.ts';
-import { openFakeClock, openTestClient } from '../../../test/support/registry-client.ts';
+} from '../../../test/support/registry/guarded-registry.ts';
+import { makeCertificate } from '../../../test/support/signing/certificate.ts';
+import { openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
+import { openFakeClock, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { toPlace } from '../config/upstream.ts';
 import { toTrust } from '../http/tls-trust.ts';
 

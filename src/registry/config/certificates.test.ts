@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { makeCertificate } from '../../../test/support/certificate.ts';
-import { openConfigurationFolder } from '../../../test/support/configuration-folder.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/faulty-registry.ts';
-import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry-client.ts';
+import { makeCertificate } from '../../../test/support/signing/certificate.ts';
+import { openConfigurationFolder } from '../../../test/support/node/configuration-folder.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
+import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { readConfiguration } from './configuration.ts';
 import { startReading } from '../../configfile/watched-file.ts';

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { makeCertificate } from '../../../test/support/certificate.ts';
+import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import {
   type ConfigurationFolder,
   openConfigurationFolder,
-} from '../../../test/support/configuration-folder.ts';
-import { rewrite } from '../../../test/support/rewrite.ts';
+} from '../../../test/support/node/configuration-folder.ts';
+import { rewrite } from '../../../test/support/os/rewrite.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openConfiguration } from './configuration.ts';
 import { valueOf } from '../../configfile/part.ts';

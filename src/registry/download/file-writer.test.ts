@@ -4,7 +4,7 @@ import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'nod
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
 import { openFileWriter } from './file-writer.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { alice, identity } from '../../../test/support/guarded-registry.ts';
-import { nobody } from '../../../test/support/registry-client.ts';
+import { alice, identity } from '../../../test/support/registry/guarded-registry.ts';
+import { nobody } from '../../../test/support/registry/registry-client.ts';
 import { formatErrorBody, shownBy } from './error-body.ts';
 
 const complain = (code: unknown, message?: unknown, shown: readonly string[] = []) =>

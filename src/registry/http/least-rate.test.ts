@@ -2,8 +2,13 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, beforeEach, test } from 'node:test';
-import { type BlobSource, lengths, openBlobSource, sizes } from '../../../test/support/blob-source.ts';
-import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry-client.ts';
+import {
+  type BlobSource,
+  lengths,
+  openBlobSource,
+  sizes,
+} from '../../../test/support/registry/blob-source.ts';
+import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
 
 const { signal } = new AbortController();
 let source: BlobSource;

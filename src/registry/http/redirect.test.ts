@@ -7,8 +7,8 @@ import {
   identity,
   openGuardedRegistry,
   resolveAs,
-} from '../../../test/support/guarded-registry.ts';
-import { nobody, openTestClient } from '../../../test/support/registry-client.ts';
+} from '../../../test/support/registry/guarded-registry.ts';
+import { nobody, openTestClient } from '../../../test/support/registry/registry-client.ts';
 
 test('a credential is not taken along to another origin, neither with a redirect nor by a challenge there', async () => {
   await using registry = await openGuardedRegistry(basic);

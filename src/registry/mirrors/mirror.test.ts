@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/faulty-registry.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
 import {
   anonymous,
   keyringOf,
@@ -12,7 +12,7 @@ import {
   openFakeClock,
   openMemorySink,
   openTestClient,
-} from '../../../test/support/registry-client.ts';
+} from '../../../test/support/registry/registry-client.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { ArtifactError } from '../../util/error.ts';

@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/faulty-registry.ts';
-import { alice, bearer, openGuardedRegistry, resolveAs } from '../../../test/support/guarded-registry.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
+import {
+  alice,
+  bearer,
+  openGuardedRegistry,
+  resolveAs,
+} from '../../../test/support/registry/guarded-registry.ts';
 import {
   anonymous,
   keyringOf,
   openFakeClock,
   openMemorySink,
   openTestClient,
-} from '../../../test/support/registry-client.ts';
+} from '../../../test/support/registry/registry-client.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { findPause, formatTime } from '../../util/pause.ts';
 import { toPlace } from '../config/upstream.ts';

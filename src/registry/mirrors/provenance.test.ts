@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeBlob } from '../../../test/support/nodes.ts';
+import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import { createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
 import { openProvenanceRecord } from './provenance.ts';
 import { toPlace } from '../config/upstream.ts';

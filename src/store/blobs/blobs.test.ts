@@ -4,9 +4,9 @@ import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { describeBlob } from '../../../test/support/nodes.ts';
-import { mountTmpfs } from '../../../test/support/tmpfs.ts';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { describeBlob } from '../../../test/support/oci/nodes.ts';
+import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { type Algorithm, type Digest, hexOf, toDigest } from '../../oci/digest.ts';
 import { openStore } from '../store.ts';
 

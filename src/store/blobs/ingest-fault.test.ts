@@ -13,10 +13,10 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startChild, waitUntil } from '../../../test/support/child.ts';
-import { describeBlob } from '../../../test/support/nodes.ts';
-import { mountTmpfs } from '../../../test/support/tmpfs.ts';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { startChild, waitUntil } from '../../../test/support/node/child.ts';
+import { describeBlob } from '../../../test/support/oci/nodes.ts';
+import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { partialName } from './blobs.ts';
 import { openIngest } from './ingest.ts';
 import { openStore } from '../store.ts';

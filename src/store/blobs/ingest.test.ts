@@ -4,8 +4,8 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { describeBlob } from '../../../test/support/nodes.ts';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { describeBlob } from '../../../test/support/oci/nodes.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { partialName } from './blobs.ts';
 import { openStore } from '../store.ts';
 

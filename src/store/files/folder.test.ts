@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
-import { mountTmpfs } from '../../../test/support/tmpfs.ts';
-import { needs } from '../../../test/support/tools.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
+import { needs } from '../../../test/support/project/tools.ts';
 import { openFolder } from './folder.ts';
 
 test('a directory on a read-only filesystem is refused by that name', needs('root'), async () => {

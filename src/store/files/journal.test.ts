@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { type Journal, openJournal, readJournal } from './journal.ts';
 
 const folder = await temporaryFolder();

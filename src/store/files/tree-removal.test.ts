@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { removeTree } from './tree-removal.ts';
 
 test('a run of empty folders is removed in slices that leave the event loop free', async () => {

@@ -3,7 +3,7 @@ import { linkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { toDigest } from '../../oci/digest.ts';
 import type { Item } from '../../ports/store.ts';
 import { type EvidenceStore, type FilesOf, openEvidence } from './evidence.ts';

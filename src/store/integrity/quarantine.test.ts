@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { openFolder } from '../files/folder.ts';
 import { openQuarantine } from './quarantine.ts';
 

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { type FileAt, stampFiles } from './stamp.ts';
 
 const folder = await temporaryFolder();

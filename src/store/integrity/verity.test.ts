@@ -3,7 +3,7 @@ import { fchmodSync, readdirSync, readFileSync, readlinkSync, renameSync, writeF
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type TemporaryFolder, temporaryFolder } from '../../../test/support/temporary.ts';
+import { type TemporaryFolder, temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { toDigest } from '../../oci/digest.ts';
 import type { Item } from '../../ports/store.ts';
 import { type FilesOf, openEvidence } from './evidence.ts';

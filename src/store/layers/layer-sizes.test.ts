@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { type Digest, toDigest } from '../../oci/digest.ts';
 import { openJournal } from '../files/journal.ts';
 import { openLayerSizes } from './layer-sizes.ts';

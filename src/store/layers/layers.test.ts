@@ -11,9 +11,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { placeOfBody, type Toc, writeToc } from '../../../test/support/toc.ts';
-import { mountTmpfs } from '../../../test/support/tmpfs.ts';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { placeOfBody, type Toc, writeToc } from '../../../test/support/oci/toc.ts';
+import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { toDigest } from '../../oci/digest.ts';
 import type { EntryAttributes, TocEntry, TocSummary } from '../../tree/toc.ts';
 import { openStore, type Store } from '../store.ts';

@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { toDigest } from '../../oci/digest.ts';
 import type { NameRecord, PinRecord, VolumeRecord } from '../../ports/records.ts';
 import { openStore } from '../store.ts';

@@ -15,9 +15,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { blobFile, describeBlob, directory, plain, symlink } from '../../../test/support/nodes.ts';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
-import { placeOfBody, writeToc } from '../../../test/support/toc.ts';
+import { blobFile, describeBlob, directory, plain, symlink } from '../../../test/support/oci/nodes.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { placeOfBody, writeToc } from '../../../test/support/oci/toc.ts';
 import { type Digest, toDigest } from '../../oci/digest.ts';
 import { decodeName } from '../../util/name.ts';
 import type { EntryAttributes } from '../../tree/toc.ts';

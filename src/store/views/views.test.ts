@@ -15,10 +15,10 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { blobFile, describeBlob, directory, symlink } from '../../../test/support/nodes.ts';
-import { placeOfBody, writeToc } from '../../../test/support/toc.ts';
-import { mountTmpfs } from '../../../test/support/tmpfs.ts';
-import { temporaryFolder } from '../../../test/support/temporary.ts';
+import { blobFile, describeBlob, directory, symlink } from '../../../test/support/oci/nodes.ts';
+import { placeOfBody, writeToc } from '../../../test/support/oci/toc.ts';
+import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
+import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { toDigest } from '../../oci/digest.ts';
 import type { FileNode } from '../../tree/tree.ts';
 import type { ViewRecord } from '../../ports/store.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeBlob } from '../../../test/support/nodes.ts';
+import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import { createProgressTracker } from './progress-tracker.ts';
 import type { Progress } from '../../ports/usecases.ts';

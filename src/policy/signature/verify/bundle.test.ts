@@ -13,8 +13,8 @@ import {
   sigTag,
   signer,
   stranger,
-} from '../../../../test/support/policies.ts';
-import { claimOf, openTestSource, signBundle, signSimple } from '../../../../test/support/signing.ts';
+} from '../../../../test/support/signing/policies.ts';
+import { claimOf, openTestSource, signBundle, signSimple } from '../../../../test/support/signing/signing.ts';
 import { parseDigest } from '../../../oci/digest.ts';
 import { ArtifactError } from '../../../util/error.ts';
 

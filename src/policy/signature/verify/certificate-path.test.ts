@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { sequence, text, tlv } from '../../../../test/support/der.ts';
+import { sequence, text, tlv } from '../../../../test/support/signing/der.ts';
 import {
   altNames,
   extension,
@@ -13,7 +13,7 @@ import {
   nameConstraints,
   oids,
   purposes,
-} from '../../../../test/support/x509.ts';
+} from '../../../../test/support/signing/x509.ts';
 import { ArtifactError } from '../../../util/error.ts';
 import { parseCertificate } from './certificate-form.ts';
 import { codeSigning, findFlaw, timeStamping } from './certificate-path.ts';

@@ -11,8 +11,8 @@ import {
   signer,
   stranger,
   toBase64,
-} from '../../../../test/support/policies.ts';
-import { openTestLog } from '../../../../test/support/log.ts';
+} from '../../../../test/support/signing/policies.ts';
+import { openTestLog } from '../../../../test/support/signing/log.ts';
 import {
   claimOf,
   openTestSource,
@@ -20,7 +20,7 @@ import {
   signSimple,
   signSimpleInLog,
   type TestSource,
-} from '../../../../test/support/signing.ts';
+} from '../../../../test/support/signing/signing.ts';
 
 const policies = openPolicies();
 after(() => policies[Symbol.asyncDispose]());

@@ -13,9 +13,9 @@ import {
   signer,
   stranger,
   toBase64,
-} from '../../../../test/support/policies.ts';
-import { makeSigner } from '../../../../test/support/signer.ts';
-import { claimOf, openTestSource, signSimple } from '../../../../test/support/signing.ts';
+} from '../../../../test/support/signing/policies.ts';
+import { makeSigner } from '../../../../test/support/signing/signer.ts';
+import { claimOf, openTestSource, signSimple } from '../../../../test/support/signing/signing.ts';
 
 const policies = openPolicies();
 after(() => policies[Symbol.asyncDispose]());

@@ -10,17 +10,17 @@ import {
   openPolicies,
   reference,
   toBase64,
-} from '../../../../test/support/policies.ts';
+} from '../../../../test/support/signing/policies.ts';
 import {
   identity,
   makeBundle,
   oidcIssuer,
   openSigstore,
   trustedRootOf,
-} from '../../../../test/support/sigstore.ts';
-import { rewrite } from '../../../../test/support/rewrite.ts';
-import { openTestSource, type TestSource } from '../../../../test/support/signing.ts';
-import { makePair } from '../../../../test/support/x509.ts';
+} from '../../../../test/support/signing/sigstore.ts';
+import { rewrite } from '../../../../test/support/os/rewrite.ts';
+import { openTestSource, type TestSource } from '../../../../test/support/signing/signing.ts';
+import { makePair } from '../../../../test/support/signing/x509.ts';
 
 const signal = new AbortController().signal;
 const policies = openPolicies();

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { parseHostsFile } from '../../src/registry/config/hosts-toml.ts';
+import { parseRegistriesConf } from '../../src/registry/config/registries-conf.ts';
+import { findExamples } from '../support/project/documents.ts';
+import { makeCertificate } from '../support/signing/certificate.ts';
+import { temporaryFolder } from '../support/os/temporary.ts';
+import { needs, toolPath } from '../support/project/tools.ts';
+
+/** That one configuration serves the container runtime too: the parsers of containers and of containerd read the same. */
+
+type Rule = {
+  readonly Prefix: string;
+  readonly Location: string;
+  readonly Blocked: boolean;
+  readonly Insecure: boolean;
+  readonly Mirrors: readonly object[];
+};
+
+const documentOf = (name: string): Promise<string> =>
+  readFile(join(import.meta.dirname, '../../docs', name), 'utf8');
+
+/** What a runtime's parser makes of a file, or why it refuses it. */
+function read(...of: readonly string[]): unknown {
+  const { status, stdout, stderr } = spawnSync(toolPath('configread'), of, { encoding: 'utf8' });
+  return status === 0 ? JSON.parse(stdout) : `refused: ${stderr.trim()}`;
+}
+
+async function write(path: string, text: string): Promise<string> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, text);
+  return path;
+}
+
+test(
+  'containers reads the registries.conf of the documents as this program does',
+  needs('configread'),
+  async () => {
+    await using folder = await temporaryFolder();
+    const [text = '', ...more] = findExamples(await documentOf('registries.md'), 'toml').filter(example =>
+      example.includes('[[registry]]'),
+    );
+    assert.equal(more.length, 0);
+    const file = await write(join(folder.path, 'registries.conf'), text);
+    const theirs = (read('registries', file) as readonly Rule[]).map(rule => ({
+      prefix: rule.Prefix,
+      location: rule.Location,
+      blocked: rule.Blocked,
+      insecure: rule.Insecure,
+      mirrors: (rule.Mirrors ?? []).length,
+    }));
+    const ours = parseRegistriesConf(text, file).rules.map(rule => ({
+      prefix: rule.prefix,
+      location: rule.location ?? '',
+      blocked: rule.blocked,
+      insecure: rule.insecure,
+      mirrors: rule.mirrors.length,
+    }));
+    assert.deepEqual(
+      theirs.toSorted((a, b) => (a.prefix < b.prefix ? -1 : 1)),
+      ours.toSorted((a, b) => (a.prefix < b.prefix ? -1 : 1)),
+    );
+  },
+);
+
+for (const [what, text] of [
+  [
+    'tables of one location that disagree in blocked',
+    'location = "a.io"\nblocked = true\n[[registry]]\nlocation = "a.io"',
+  ],
+  [
+    'tables of one location that disagree in insecure',
+    'location = "a.io"\ninsecure = true\n[[registry]]\nlocation = "a.io"',
+  ],
+  ['a prefix without a location', 'prefix = "a.io/x"'],
+] as const) {
+  test(`containers refuses ${what}, and so does this program`, needs('configread'), async () => {
+    await using folder = await temporaryFolder();
+    const file = await write(join(folder.path, 'registries.conf'), `[[registry]]\n${text}\n`);
+    assert.match(String(read('registries', file)), /^refused: /);
+    assert.throws(() => parseRegistriesConf(`[[registry]]\n${text}\n`, file), { code: 'invalid' });
+  });
+}
+
+test('containers reads the policies of the documents', needs('configread'), async () => {
+  await using folder = await temporaryFolder();
+  const policies = findExamples(await documentOf('trust.md'), 'json').filter(text =>
+    text.includes('"default"'),
+  );
+  assert.ok(policies.length > 0);
+  for (const text of policies) {
+    const found = read('policy', await write(join(folder.path, 'policy.json'), text));
+    assert.equal(typeof found, 'object', String(found));
+  }
+});
+
+test(
+  'containerd reads the hosts.toml of the documents as this program does',
+  needs('configread'),
+  async () => {
+    await using folder = await temporaryFolder();
+    const examples = findExamples(await documentOf('registries.md'), 'toml').filter(text =>
+      text.includes('[host.'),
+    );
+    assert.ok(examples.length > 0);
+    for (const text of examples) {
+      const own = join(folder.path, 'registry.example.com');
+      const { cert, key } = makeCertificate();
+      for (const [, name = ''] of text.matchAll(/"([\w.-]+\.(?:crt|key))"/g)) {
+        await write(join(own, name), name.endsWith('.key') ? key : cert);
+      }
+      const file = await write(join(own, 'hosts.toml'), text);
+      const { hosts, server } = parseHostsFile(text, file, own);
+      const ours = [...hosts, server].map(({ address }) => ({
+        Scheme: address?.scheme,
+        Host: address?.host,
+        Path: address?.root,
+      }));
+      assert.deepEqual(read('hosts', folder.path, 'registry.example.com'), ours);
+    }
+  },
+);

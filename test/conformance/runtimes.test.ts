@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  closeSync,
+  cpSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setXattr } from '../../src/linux/libc.ts';
+import { runContainer } from '../support/signing/bundle.ts';
+import { publishRequest } from '../support/node/daemon.ts';
+import { findHarmful } from '../support/oci/harmless.ts';
+import { kubeletFolder } from '../support/node/kubelet-folder.ts';
+import { paxEntry, type RawEntry, rawTar } from '../support/oci/raw-tar.ts';
+import { openSetting } from '../support/node/setting.ts';
+import { pushImage } from '../support/oci/image.ts';
+import { gzip } from '../support/oci/tar.ts';
+
+const { registry, node, daemon } = await openSetting();
+
+/** What a process may try on a volume at $1, each as one line of shell. */
+const changes = {
+  write: 'echo altered > $1/model.txt',
+  append: 'echo altered >> $1/model.txt',
+  truncate: 'truncate -s 0 $1/model.txt',
+  chmod: 'chmod 4777 $1/model.txt',
+  'chmod of the root': 'chmod 777 $1',
+  chown: 'chown 1000 $1/model.txt',
+  'touch (utimensat)': 'touch -d 2000-01-01 $1/model.txt',
+  create: 'touch $1/new',
+  mkdir: 'mkdir $1/newdir',
+  link: 'ln $1/model.txt $1/linked',
+  symlink: 'ln -s model.txt $1/symlinked',
+  mknod: 'mknod $1/null c 1 3',
+  'write by way of a symlink': 'echo altered > $1/latest',
+  rename: 'mv $1/model.txt $1/renamed',
+  remove: 'rm $1/folder/tokens.json',
+} as const;
+
+/** What needs CAP_SYS_ADMIN, tried without it, and with it in a user namespace of one's own. */
+const remounts = {
+  remount: 'mount -o remount,rw,bind $1 $1',
+  'remount of the file system': 'mount -o remount,rw $1',
+  unmount: 'umount $1',
+  'another bind mount': 'mount --bind $1 /tmp && echo altered > /tmp/model.txt',
+  'remount in a user namespace': 'unshare -Urm mount -o remount,rw,bind $1 $1',
+} as const;
+
+/** A script that tries all on a volume and prints `name: done`, or `name: ` and why not. */
+function attempts(tries: Readonly<Record<string, string>>, at: string): string {
+  return Object.entries(tries)
+    .map(([name, line]) => `echo "${name}: $(sh -c '(${line}) 2>&1 && echo done' sh ${at} | tr '\\n' ' ')";`)
+    .join('\n');
+}
+
+/** Each attempt's name and what came of it. */
+function parseAttempts(output: string): [name: string, outcome: string][] {
+  return output
+    .trim()
+    .split('\n')
+    .map(line => {
+      const at = line.indexOf(': ');
+      return [line.slice(0, at), line.slice(at + 2).trim()];
+    });
+}
+
+const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex'); // cap_net_raw, effective
+
+/** A tar of what could give a process more power than it has; only an image may have the device. */
+const harmful = (...devices: readonly RawEntry[]): Buffer =>
+  rawTar(
+    paxEntry({ 'SCHILY.xattr.security.capability': capability }),
+    { name: 'model.txt', mode: '0004755', body: 'weights' },
+    { name: 'folder', type: '5', mode: '0002775' },
+    { name: 'folder/tokens.json', mode: '0006755', body: '{}' },
+    { name: 'latest', type: '2', linkname: 'model.txt' },
+    ...devices,
+  );
+const device: RawEntry = { name: 'zero', type: '3', mode: '0000666' };
+
+/** Each kind of volume, the tar that it comes from, and how it is pushed. */
+const published = {
+  artifact: {
+    tar: harmful(),
+    push: async (tar: Buffer) => {
+      const layer = { bytes: gzip(tar), mediaType: 'application/vnd.acme.layer.v1.tar+gzip' };
+      return (await registry.push('artifact', 'v1', [layer])).reference;
+    },
+  },
+  image: {
+    tar: harmful(device),
+    push: async (tar: Buffer) => (await pushImage(registry, 'image', tar)).reference,
+  },
+} as const;
+
+/** Publishes it to a new pod. Answers where the pod sees it, and the view that it shows. */
+async function publish(reference: string): Promise<{ readonly target: string; readonly view: string }> {
+  const request = await publishRequest(node, { reference });
+  await daemon.csi.NodePublishVolume(request);
+  const { volumes } = await daemon.artifacts.ListVolumes({});
+  const volume = volumes.find(({ target_path }) => target_path === request.target_path);
+  return { target: request.target_path, view: join(node.stateDir, 'views', volume?.view ?? '') };
+}
+
+for (const [kind, { tar, push }] of Object.entries(published)) {
+  test(`a published ${kind} has nothing harmful of its tar`, async () => {
+    const extracted = join(node.path, `extracted-${kind}`);
+    mkdirSync(extracted);
+    execFileSync('tar', ['-xp', '--xattrs', '--xattrs-include=*', '-C', extracted], { input: tar });
+    assert.deepEqual(findHarmful(extracted).sort(), [
+      'folder/tokens.json: a setuid or setgid bit',
+      'folder: a setuid or setgid bit',
+      'model.txt: a setuid or setgid bit',
+      'model.txt: security.capability',
+      ...(kind === 'image' ? ['zero: neither a file, a folder nor a symlink'] : []),
+    ]);
+    const { target } = await publish(await push(tar));
+    assert.deepEqual(findHarmful(target), []);
+    assert.deepEqual(readdirSync(target).sort(), ['folder', 'latest', 'model.txt']);
+  });
+
+  for (const runtime of ['runc', 'crun'] as const) {
+    test(`root in a container of ${runtime}, with default capabilities, cannot change its ${kind}`, async () => {
+      const { target, view } = await publish(await push(tar));
+      const control = join(node.path, `control-${kind}-${runtime}`);
+      cpSync(target, control, { recursive: true, verbatimSymlinks: true });
+      const before = list(view);
+      assert.deepEqual(list(target), before);
+
+      const mounts = [
+        { source: target, destination: '/volume', options: ['rbind', 'rprivate', 'ro'] },
+        { source: control, destination: '/control', options: ['rbind', 'rprivate', 'rw'] },
+      ];
+      const run = (script: string): string => runContainer(runtime, node.path, mounts, script);
+      assert.match(run('cat /volume/latest /volume/folder/tokens.json'), /^weights\{\}$/);
+      for (const [name, why] of parseAttempts(run(attempts(changes, '/volume')))) {
+        assert.match(why, /Read-only file system$/, name);
+      }
+      for (const [name, why] of parseAttempts(run(attempts(remounts, '/volume')))) {
+        assert.match(why, /(?:Operation not permitted|[Pp]ermission denied)/, name);
+        assert.doesNotMatch(why, /done/, name);
+      }
+      assert.deepEqual(list(view), before);
+      assert.deepEqual(list(target), before);
+      assert.deepEqual(findHarmful(target), []);
+
+      const possible = parseAttempts(run(attempts(changes, '/control')));
+      assert.deepEqual(
+        possible.filter(([, why]) => why !== 'done'),
+        [],
+        'on a folder that is not protected all of it succeeds',
+      );
+    });
+  }
+}
+
+test('a setuid bit, a device and a file capability are found in a tree', async () => {
+  await using folder = await kubeletFolder();
+  const file = join(folder.view, 'model.txt');
+  chmodSync(file, 0o4755);
+  const fd = openSync(file, 'r');
+  setXattr(fd, 'security.capability', Uint8Array.of(0, 0, 0, 2, ...new Uint8Array(16)));
+  closeSync(fd);
+  spawnSync('mknod', [join(folder.view, 'null'), 'c', '1', '3']);
+  assert.deepEqual(findHarmful(folder.view).sort(), [
+    'model.txt: a setuid or setgid bit',
+    'model.txt: security.capability',
+    'null: neither a file, a folder nor a symlink',
+  ]);
+});
+
+/** Every entry of a tree with all that a change would alter. */
+function list(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .sort()
+    .map(name => {
+      const { mode, uid, size, mtimeMs, nlink } = lstatSync(join(folder, name));
+      const content = name === 'folder' ? '' : readFileSync(join(folder, name), 'utf8');
+      return [name, mode.toString(8), uid, size, mtimeMs, nlink, content].join(' ');
+    });
+}

@@ -1,0 +1,377 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, test } from 'node:test';
+import { ociManifest } from '../../src/oci/media-type.ts';
+import {
+  publishRequest,
+  startDaemon,
+  type TestDaemon,
+  type TestNode,
+  testNode,
+} from '../support/node/daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { basic } from '../support/registry/guarded-registry.ts';
+import { layoutOf, loadTar } from '../support/oci/layout.ts';
+import { sha256 } from '../support/oci/tar.ts';
+
+/** That bytes are on the node is no right to them: who may have a cached artifact, and what may be in it. */
+
+const stack: AsyncDisposable[] = [];
+afterEach(async () => {
+  for (const resource of stack.splice(0).toReversed()) await resource[Symbol.asyncDispose]();
+});
+const own = <T extends AsyncDisposable>(resource: T): T => {
+  stack.push(resource);
+  return resource;
+};
+
+const closed = async (): Promise<FaultyRegistry> => own(await openFaultyRegistry({ guard: basic }));
+const open = async (): Promise<FaultyRegistry> => own(await openFaultyRegistry());
+
+async function start(
+  registries: readonly FaultyRegistry[],
+  flags: Record<string, string> = {},
+): Promise<TestDaemon> {
+  const node = own(await testNode(registries.map(({ host }) => host)));
+  return own(await startDaemon(node, { flags }));
+}
+
+/** Kills the daemon, and starts another on the same node. */
+async function restart(daemon: TestDaemon): Promise<TestDaemon> {
+  await daemon[Symbol.asyncDispose]();
+  return own(await startDaemon(daemon.node));
+}
+
+const alice = { username: 'alice', password: 'pass:wörd' };
+const mallory = { username: 'mallory', password: 'guess' };
+
+type Secrets = Readonly<Record<string, string>>;
+const publish = async (
+  daemon: TestDaemon,
+  reference: string,
+  secrets: Secrets = {},
+  attributes: Secrets = {},
+  waitMs = 60_000,
+): Promise<string> => {
+  const request = await publishRequest(
+    daemon.node,
+    { reference, pullPolicy: 'IfNotPresent', ...attributes },
+    secrets,
+  );
+  await daemon.csi.NodePublishVolume(request, { deadline: Date.now() + waitMs });
+  return request.target_path;
+};
+
+const weights = { name: 'weights', bytes: Buffer.from('the private weights') };
+const isDown = (registry: FaultyRegistry): void => registry.fault(() => ({ kind: 'status', status: 503 }));
+
+test('a pod without rights does not get what another pod brought, with the registry up or down', async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry]);
+  await publish(daemon, reference, alice);
+  for (const secrets of [{}, mallory]) {
+    await assert.rejects(publish(daemon, reference, secrets), /UNAUTHENTICATED|PERMISSION_DENIED/);
+    await assert.rejects(publish(daemon, reference, secrets, { pullPolicy: 'Never' }), /NOT_FOUND/);
+  }
+  isDown(registry);
+  await assert.rejects(publish(daemon, reference, {}, {}, 5_000), /UNAVAILABLE|ABORTED/);
+});
+
+test('a load that is refused opens its repository to nobody', async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const repository = reference.slice(0, reference.lastIndexOf(':'));
+  const node = own(await testNode([registry.host]));
+  const policy = join(node.path, 'policy.json');
+  const accept = [{ type: 'insecureAcceptAnything' }];
+  const docker = { [reference]: accept, [`${repository}:torn`]: accept };
+  writeFileSync(policy, JSON.stringify({ default: [{ type: 'reject' }], transports: { docker } }));
+  const daemon = own(await startDaemon(node, { flags: { '--policy': policy } }));
+  await publish(daemon, reference, alice);
+  assert.match(await load(daemon, `${repository}:unsigned`, 'other'), /PERMISSION_DENIED.*policy\.json/);
+  assert.match(await load(daemon, `${repository}:torn`, undefined), /NOT_FOUND.*the layout lacks sha256/);
+  for (const pullPolicy of ['IfNotPresent', 'Never'])
+    await assert.rejects(
+      publish(daemon, reference, {}, { pullPolicy }),
+      /UNAUTHENTICATED|PERMISSION_DENIED|NOT_FOUND/,
+    );
+  assert.equal(await load(daemon, `${repository}:torn`, 'whole'), 'OK');
+  await publish(daemon, `${repository}:torn`, {}, { pullPolicy: 'Never' });
+});
+
+/** Loads a layout of one file; without content, that file is not in it. */
+async function load(daemon: TestDaemon, reference: string, content: string | undefined): Promise<string> {
+  const bytes = Buffer.from(content ?? 'not in it');
+  const tar = await layoutOf([{ name: 'weights', bytes, isAbsent: content === undefined }]);
+  return loadTar(daemon, reference, tar).then(() => 'OK', String);
+}
+
+test('what a pod without rights hears does not depend on what the node holds for others', async () => {
+  const registry = await closed();
+  const { reference, digest } = await registry.push('team/model', 'v1', [weights]);
+  const layer = sha256(weights.bytes);
+  const thief = await pushThief(registry, 'team/thief', layer, weights.bytes.length);
+  const liar = await pushThief(registry, 'team/liar', layer, weights.bytes.length + 1);
+  const repository = reference.slice(0, reference.lastIndexOf(':'));
+  const daemon = await start([registry]);
+  const hear = async (...of: [string, Secrets?, Secrets?]): Promise<string> =>
+    await publish(daemon, ...of).then(
+      () => 'OK',
+      (thrown: unknown) => String(thrown),
+    );
+  const hearAll = async (): Promise<readonly string[]> => [
+    await hear(reference),
+    await hear(reference, mallory),
+    await hear(`${repository}@${digest}`, mallory),
+    await hear(reference, {}, { pullPolicy: 'Never' }),
+    await hear(`${repository}@${digest}`, mallory, { pullPolicy: 'Never' }),
+    await hear(thief, alice),
+    await hear(liar, alice),
+    await hear(thief, alice, { pullPolicy: 'Never' }),
+  ];
+  const before = await hearAll();
+  assert.ok(!before.includes('OK'));
+  await publish(daemon, reference, alice);
+  assert.deepEqual(await hearAll(), before);
+});
+
+test('who has had access gets it again with no registry, after a restart too', async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry]);
+  await publish(daemon, reference, alice);
+  isDown(registry);
+  await publish(daemon, reference, alice, { pullPolicy: 'Never' });
+  const again = await restart(daemon);
+  const before = registry.asked.length;
+  assert.equal(
+    readFileSync(join(await publish(again, reference, alice), 'weights'), 'utf8'),
+    'the private weights',
+  );
+  assert.equal(registry.asked.length, before);
+});
+
+test('no secret is on the disk', async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry]);
+  await publish(daemon, reference, alice);
+  assert.equal(allTextOf(daemon.node).includes('wörd'), false);
+});
+
+test('what came for anyone is for every pod, with no registry', async () => {
+  const registry = await open();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry]);
+  await publish(daemon, reference);
+  isDown(registry);
+  await publish(daemon, reference, mallory);
+});
+
+test("what came by the node's own credential is for every pod of it", async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const node = own(await testNode([registry.host]));
+  const authFile = join(node.path, 'auth.json');
+  const auth = Buffer.from('alice:pass:wörd').toString('base64');
+  writeFileSync(authFile, JSON.stringify({ auths: { [registry.host]: { auth } } }));
+  const daemon = own(await startDaemon(node, { flags: { '--auth-file': authFile } }));
+  await publish(daemon, reference);
+  isDown(registry);
+  await publish(daemon, reference);
+});
+
+test('with --cached-authorization=off every pod gets what is cached', async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry], { '--cached-authorization': 'off' });
+  await publish(daemon, reference, alice);
+  await publish(daemon, reference);
+});
+
+/** Pushes a manifest that lists a layer which the repository does not have. */
+async function pushThief(
+  registry: FaultyRegistry,
+  repository: string,
+  digest: string,
+  size: number,
+): Promise<string> {
+  const { layers } = await registry.push(repository, 'bait', [{ name: 'bait', bytes: Buffer.from('bait') }]);
+  const config = Buffer.from('{}');
+  const document = {
+    schemaVersion: 2,
+    mediaType: ociManifest,
+    config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: sha256(config), size: config.length },
+    layers: [
+      { mediaType: 'text/plain', digest, size, annotations: { 'org.opencontainers.image.title': 'stolen' } },
+      ...layers,
+    ],
+  };
+  await registry.registry.putManifest(
+    repository,
+    'thief',
+    ociManifest,
+    Buffer.from(JSON.stringify(document)),
+  );
+  return `${registry.host}/${repository}:thief`;
+}
+
+test('a hostile registry gets nobody the layer of another, though it says it has every digest', async () => {
+  const registry = await closed();
+  const hostile = await open();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry, hostile]);
+  await publish(daemon, reference, alice);
+  const digest = sha256(weights.bytes);
+  const stolen = await pushThief(hostile, 'evil/model', digest, weights.bytes.length);
+  hostile.fault(({ method, path }) =>
+    method === 'HEAD' && path.includes('/blobs/') ? { kind: 'status', status: 200 } : undefined,
+  );
+  const request = await publishRequest(daemon.node, { reference: stolen });
+  await assert.rejects(daemon.csi.NodePublishVolume(request), /NOT_FOUND/);
+  hostile.fault(({ path }) => (path.endsWith(digest) ? { kind: 'wrong-bytes' } : undefined));
+  await assert.rejects(daemon.csi.NodePublishVolume(request), /NOT_FOUND|UNAVAILABLE/);
+});
+
+test('another repository of the same registry gets a layer only if it has it: it is asked, and sends it once', async () => {
+  const registry = await closed();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry]);
+  await publish(daemon, reference, alice);
+  const digest = sha256(weights.bytes);
+  await assert.rejects(
+    publish(daemon, await pushThief(registry, 'team/thief', digest, weights.bytes.length), alice),
+    /NOT_FOUND.*team\/thief@sha256:.* does not exist/,
+  );
+  const copy = await registry.push('team/copy', 'v1', [
+    weights,
+    { name: 'more', bytes: Buffer.from('more') },
+  ]);
+  await publish(daemon, copy.reference, alice);
+  assert.equal(registry.count('GET', `team/model/blobs/${digest}`), 1);
+  assert.equal(registry.count('GET', `team/copy/blobs/${digest}`), 0);
+  assert.equal(registry.count('HEAD', `team/copy/blobs/${digest}`), 1);
+});
+
+test('another registry gets a layer by sending it whole; it is hashed, and kept once', async () => {
+  const registry = await closed();
+  const other = await open();
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  const copy = await other.push('team/copy', 'v1', [weights, { name: 'more', bytes: Buffer.from('more') }]);
+  const daemon = await start([registry, other]);
+  await publish(daemon, reference, alice);
+  const target = await publish(daemon, copy.reference);
+  assert.equal(readFileSync(join(target, 'weights'), 'utf8'), 'the private weights');
+  assert.equal(other.count('GET', sha256(weights.bytes)), 1);
+  await publish(daemon, copy.reference);
+  assert.equal(other.count('GET', sha256(weights.bytes)), 1);
+});
+
+test('a digest alone opens nothing', async () => {
+  const registry = await closed();
+  const { digest } = await registry.push('team/model', 'v1', [weights]);
+  const daemon = await start([registry]);
+  await publish(daemon, `${registry.host}/team/model@${digest}`, alice);
+  await assert.rejects(
+    publish(daemon, `${registry.host}/team/model@${digest}`),
+    /UNAUTHENTICATED|PERMISSION_DENIED/,
+  );
+  await assert.rejects(
+    publish(daemon, `${registry.host}/other/model@${digest}`, alice),
+    /PERMISSION_DENIED|NOT_FOUND/,
+  );
+});
+
+/** A node with a peer that may only pull, and gives what it has to anybody. */
+async function withPeer(registry: FaultyRegistry, others: readonly FaultyRegistry[] = []) {
+  const peer = await open();
+  const node = own(await testNode(others.map(({ host }) => host)));
+  const folder = join(node.path, 'hosts', registry.host.replace(/:(\d+)$/, '_$1_'));
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(
+    join(folder, 'hosts.toml'),
+    `server = "http://${registry.host}"\n[host."http://${peer.host}"]\ncapabilities = ["pull"]\n`,
+  );
+  const flags = { '--hosts-dir': join(node.path, 'hosts') };
+  return { peer, daemon: own(await startDaemon(node, { flags })) };
+}
+
+for (const by of ['tag', 'digest']) {
+  test(`a peer that may only pull lets nobody in, by ${by}, cached or not; it brings bytes to those with rights`, async () => {
+    const registry = await closed();
+    const { peer, daemon } = await withPeer(registry);
+    const { digest } = await registry.push('team/model', 'v1', [weights]);
+    await peer.push('team/model', 'v1', [weights]);
+    const reference = `${registry.host}/team/model${by === 'tag' ? ':v1' : `@${digest}`}`;
+    await assert.rejects(publish(daemon, reference), /UNAUTHENTICATED/);
+    await publish(daemon, reference, alice);
+    assert.equal(registry.count('GET', sha256(weights.bytes)), 0);
+    await assert.rejects(publish(daemon, reference), /UNAUTHENTICATED/);
+    await assert.rejects(publish(daemon, reference, {}, { pullPolicy: 'Never' }), /NOT_FOUND/);
+    isDown(registry);
+    await publish(daemon, reference, alice);
+  });
+}
+
+test('a mirror for digests alone lets nobody in by a tag', async () => {
+  const [registry, mirror] = [await closed(), await open()];
+  const node = own(await testNode());
+  const where = (host: string): string => `location = "${host}"\ninsecure = true\n`;
+  writeFileSync(
+    node.registriesConf,
+    `[[registry]]\n${where(registry.host)}[[registry.mirror]]\n${where(mirror.host)}pull-from-mirror = "digest-only"\n`,
+  );
+  const daemon = own(await startDaemon(node));
+  const { reference } = await registry.push('team/model', 'v1', [weights]);
+  await mirror.push('team/model', 'v1', [weights]);
+  await publish(daemon, reference, alice);
+  await assert.rejects(publish(daemon, reference), /UNAUTHENTICATED/);
+  assert.deepEqual(mirror.asked, []);
+});
+
+test('what a peer gave for an open repository is no word of its registry: no other repository gets it for that', async () => {
+  const [registry, far] = [await open(), await open()];
+  const { peer, daemon } = await withPeer(registry, [far]);
+  await peer.push('evil/open', 'v1', [weights]); // it has all under all names
+  const digest = sha256(weights.bytes);
+  const thief = await pushThief(registry, 'evil/open', digest, weights.bytes.length);
+  await publish(daemon, thief); // by the peer, which asks nobody for rights
+  const sent = peer.count('GET', digest);
+  await publish(daemon, thief);
+  assert.equal(peer.count('GET', digest), sent, 'and it is not asked again');
+  for (const other of [registry, far]) {
+    const reference = await pushThief(other, 'evil/other', digest, weights.bytes.length);
+    await assert.rejects(publish(daemon, reference), /NOT_FOUND/);
+  }
+});
+
+test('with the registry away, what two repositories share is brought again by a peer, and the registry is waited for once', async () => {
+  const registry = await open();
+  const { peer, daemon } = await withPeer(registry);
+  const parts = ['a', 'b', 'c'].map(name => ({ name, bytes: Buffer.from(`part ${name}`) }));
+  const more = { name: 'more', bytes: Buffer.from('more') };
+  for (const each of [registry, peer]) {
+    await each.push('team/model', 'v1', parts);
+    await each.push('team/copy', 'v1', [...parts, more]);
+  }
+  await publish(daemon, `${registry.host}/team/model:v1`);
+  // Unavailable, and no use in trying again.
+  registry.fault(({ path }) =>
+    path.includes('/blobs/') ? { kind: 'redirect', to: 'ftp://nowhere/' } : undefined,
+  );
+  const before = registry.asked.length;
+  const target = await publish(daemon, `${registry.host}/team/copy:v1`);
+  assert.deepEqual(readdirSync(target), ['a', 'b', 'c', 'more']);
+  const asked = registry.asked.slice(before).filter(({ path }) => path.includes('/blobs/'));
+  assert.equal(new Set(asked.map(({ path }) => path)).size, 1);
+});
+
+function allTextOf({ stateDir }: TestNode): string {
+  return readdirSync(stateDir, { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile())
+    .map(entry => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
+    .map(text => Buffer.from(text, 'latin1').toString())
+    .join('\n');
+}

@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+  type Settings,
+} from 'node:http2';
+import { connect } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Pulled } from '../../src/ports/usecases.ts';
+import {
+  answerOf,
+  digest,
+  failureOf,
+  publishRequest,
+  startEdge,
+  until,
+  volume,
+} from '../support/node/csi-edge.ts';
+import { startDaemon, testNode } from '../support/node/daemon.ts';
+
+const MiB = 1024 * 1024;
+
+/** A connection whose calls a test sends piece by piece. */
+function openSession(
+  socket: string,
+  settings: Settings = {},
+): Disposable & { readonly session: ClientHttp2Session } {
+  const session = connectHttp2('http://localhost', { createConnection: () => connect(socket), settings });
+  session.on('error', () => {}).setMaxListeners(0);
+  return { session, [Symbol.dispose]: () => session.destroy() };
+}
+
+function request(session: ClientHttp2Session, path: string): ClientHttp2Stream {
+  const call = session.request({
+    ':method': 'POST',
+    ':path': path,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  return call.on('error', () => {});
+}
+
+/** What stands before a message of so many bytes. */
+function head(bytes: number): Buffer {
+  const frame = Buffer.alloc(5);
+  frame.writeUInt32BE(bytes, 1);
+  return frame;
+}
+
+/** Begins a message of so many bytes and sends all but the last. */
+function halfSend(session: ClientHttp2Session, bytes: number): ClientHttp2Stream {
+  const call = request(session, '/csi.v1.Node/NodePublishVolume').resume();
+  call.write(head(bytes));
+  call.write(Buffer.alloc(bytes - 1));
+  return call;
+}
+
+/** Resident memory of a process, MiB. */
+function residentOf(pid: number): number {
+  const found = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return Number(found?.[1]) / 1024;
+}
+
+test('messages that are half sent take little memory, and calls are answered meanwhile', async () => {
+  await using node = await testNode();
+  await using daemon = await startDaemon(node);
+  using client = openSession(node.socket);
+  const before = residentOf(daemon.pid);
+  for (let i = 0; i < 100; i++) halfSend(client.session, 2 * MiB);
+  let most = 0;
+  for (let i = 0; i < 20; i++) {
+    await daemon.identity.Probe({}, { deadline: Date.now() + 2000 });
+    await sleep(100);
+    most = Math.max(most, residentOf(daemon.pid));
+  }
+  assert.ok(most - before < 100, `the daemon grew from ${before} to ${most} MiB`);
+});
+
+const pulled: Pulled = {
+  reference: 'registry.test/a:1',
+  digest,
+  manifest: digest,
+  view: 'v1',
+  path: '/views/v1',
+  bytes: 1,
+  inodes: 1,
+  notes: [],
+};
+
+const publishing = { publish: async () => volume };
+
+test('500 publishes at once on one connection are all answered', async () => {
+  await using edge = await startEdge({ publishing });
+  const calls = Array.from({ length: 500 }, () =>
+    answerOf(done => edge.node.NodePublishVolume(publishRequest, done)),
+  );
+  assert.equal((await Promise.all(calls)).length, 500);
+});
+
+test('publishes at once that are larger together than the bound are all answered', async () => {
+  await using edge = await startEdge({ publishing });
+  const request = { ...publishRequest, secrets: { '.dockerconfigjson': 'x'.repeat(MiB) } };
+  const calls = Array.from({ length: 60 }, () =>
+    answerOf(done => edge.node.NodePublishVolume(request, done)),
+  );
+  assert.equal((await Promise.all(calls)).length, 60);
+});
+
+test('a message that is larger than any publish of kubelet is refused', async () => {
+  await using edge = await startEdge({ publishing });
+  const request = { ...publishRequest, secrets: { '.dockerconfigjson': 'x'.repeat(2 * MiB) } };
+  const { code } = await failureOf(done => edge.node.NodePublishVolume(request, done));
+  assert.equal(code, 'RESOURCE_EXHAUSTED');
+});
+
+test('a chunk of an archive that is too large is refused, before it is whole', async () => {
+  await using edge = await startEdge({
+    artifacts: {
+      async load(tar) {
+        for await (const _ of tar);
+        return [];
+      },
+    },
+  });
+  const { code, text } = await failureOf(done =>
+    edge.artifacts.Load(done).write({ chunk: Buffer.alloc(MiB) }),
+  );
+  assert.equal(code, 'INVALID_ARGUMENT');
+  assert.equal(text, 'a message of this call may have 262144 bytes; send the content in smaller pieces');
+});
+
+test('a few archives are loaded at once, and one more is asked to come again', async () => {
+  let loads = 0;
+  const answered = Promise.withResolvers<[]>();
+  await using edge = await startEdge({
+    artifacts: {
+      load() {
+        loads++;
+        return answered.promise;
+      },
+    },
+  });
+  const load = (): Promise<unknown> =>
+    answerOf(done => edge.artifacts.Load(done).write({ reference: 'registry.test/a:1' }));
+  const open = Array.from({ length: 8 }, load);
+  await until(() => loads === 8);
+  await assert.rejects(load(), { details: '8 calls of this method are open; call again later' });
+  answered.resolve([]);
+  assert.equal((await Promise.all(open)).length, 8);
+  await load();
+});
+
+/** Asks for a stream of answers and takes nothing until `read`, which tells how many came. */
+function askUnread(
+  socket: string,
+  path: string,
+  message: Buffer = Buffer.alloc(0),
+): Disposable & { read(): Promise<number> } {
+  const client = openSession(socket, { initialWindowSize: 0 });
+  const call = request(client.session, path);
+  call.end(Buffer.concat([head(message.length), message]));
+  return {
+    async read() {
+      client.session.settings({ initialWindowSize: 65_535 });
+      let bytes = Buffer.concat(await Array.fromAsync<Buffer>(call));
+      let count = 0;
+      for (; bytes.length > 0; count++) bytes = bytes.subarray(5 + bytes.readUInt32BE(1));
+      return count;
+    },
+    [Symbol.dispose]: () => client[Symbol.dispose](),
+  };
+}
+
+test('fsck goes no faster than its findings are read', async () => {
+  let reported = 0;
+  await using edge = await startEdge({
+    artifacts: {
+      async fsck(_, onFinding) {
+        for (; reported < 5000; reported++) {
+          await onFinding({ path: '/state/blobs', problem: 'wrong', repaired: false });
+        }
+        return { checked: reported };
+      },
+    },
+  });
+  using call = askUnread(edge.socket, '/ociartifact.v1.Artifacts/Fsck');
+  await until(() => reported > 0);
+  await sleep(300);
+  assert.ok(reported < 100, `${reported} findings were reported to a caller who reads none`);
+  assert.equal(await call.read(), 5001);
+});
+
+test('what comes of the progress of a pull while a caller reads none is left out', async () => {
+  const done = Promise.withResolvers<void>();
+  const step = { bytes: 1, totalBytes: 2, layers: 0, totalLayers: 1, bytesPerSecond: 0 };
+  await using edge = await startEdge({
+    artifacts: {
+      async pull(_, onProgress) {
+        for (let i = 0; i < 500; i++) {
+          onProgress({ ...step, phase: i % 2 === 0 ? 'download' : 'unpack' });
+          await sleep(0);
+        }
+        done.resolve();
+        return pulled;
+      },
+    },
+  });
+  using call = askUnread(edge.socket, '/ociartifact.v1.Artifacts/Pull', Buffer.from('\n\x03a:1'));
+  await done.promise;
+  const messages = await call.read();
+  assert.ok(messages > 1 && messages < 100, `${messages} messages were kept`);
+});

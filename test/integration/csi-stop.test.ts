@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { test } from 'node:test';
+import { ArtifactError } from '../../src/util/error.ts';
+import { aborted, answerOf, failureOf, publishRequest, startEdge, volume } from '../support/node/csi-edge.ts';
+
+const again = 'the daemon is stopping, kubelet will call again';
+
+test('a stop with nothing under way is quick, takes the socket away, and may be repeated', async () => {
+  await using edge = await startEdge();
+  await answerOf(done => edge.identity.Probe({}, done));
+  const started = Date.now();
+  await Promise.all([edge.serving.stop(), edge.serving.stop()]);
+  await edge.serving.stop();
+  assert.ok(Date.now() - started < 1500);
+  assert.equal(existsSync(edge.socket), false);
+});
+
+test('a stop lets a short call finish and refuses new ones in the meantime', async () => {
+  const entered = Promise.withResolvers<void>();
+  const finish = Promise.withResolvers<void>();
+  await using edge = await startEdge({
+    publishing: {
+      publish: async (_, signal) => {
+        entered.resolve();
+        await finish.promise;
+        assert.equal(signal.aborted, false);
+        return volume;
+      },
+    },
+  });
+  const answer = answerOf(done => edge.node.NodePublishVolume(publishRequest, done));
+  await entered.promise;
+  const stopped = edge.serving.stop();
+  assert.deepEqual(await failureOf(done => edge.node.NodePublishVolume(publishRequest, done)), {
+    code: 'UNAVAILABLE',
+    text: again,
+    details: [],
+  });
+  assert.equal((await failureOf(done => edge.identity.Probe({}, done))).code, 'UNAVAILABLE');
+  finish.resolve();
+  assert.deepEqual(await answer, {});
+  await stopped;
+  assert.equal(existsSync(edge.socket), false);
+});
+
+test('a stop answers UNAVAILABLE for publishes that wait, for streams, and for calls that never end', async () => {
+  const entered = Promise.withResolvers<void>();
+  const listing = Promise.withResolvers<void>();
+  const reasons: unknown[] = [];
+  await using edge = await startEdge({
+    publishing: {
+      publish: async (_, signal) => {
+        reasons.push(await aborted(signal));
+        throw new ArtifactError('cancelled', 'the pull goes on without this caller');
+      },
+    },
+    artifacts: {
+      load: async tar => {
+        for await (const _ of tar) entered.resolve();
+        return [];
+      },
+      list: () => {
+        listing.resolve();
+        return new Promise(() => {});
+      },
+    },
+  });
+  const publish = failureOf(done => edge.node.NodePublishVolume(publishRequest, done));
+  const load = failureOf(done => {
+    const call = edge.artifacts.Load(done);
+    call.write({ chunk: Buffer.from('x') });
+  });
+  const stuck = failureOf(done => edge.artifacts.List({}, done));
+  const watch = edge.health.Watch({ service: '' });
+  const watched = Promise.withResolvers<Error>();
+  watch.on('data', () => {}).on('error', watched.resolve);
+  await Promise.all([entered.promise, listing.promise]);
+
+  const started = Date.now();
+  await edge.serving.stop();
+  assert.ok(Date.now() - started < 8000);
+  assert.deepEqual(await publish, { code: 'UNAVAILABLE', text: again, details: [] });
+  assert.deepEqual(await load, { code: 'UNAVAILABLE', text: again, details: [] });
+  assert.match((await watched.promise).message, /UNAVAILABLE: the daemon is stopping/);
+  assert.match((await stuck).code, /UNAVAILABLE|CANCELLED/);
+  assert.ok(reasons[0] instanceof ArtifactError);
+  assert.equal(existsSync(edge.socket), false);
+});

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import process from 'node:process';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { exitCodes } from '../../src/cli/exit.ts';
+import { registrationPath } from '../../src/grpc/registration.ts';
+import { waitUntil } from '../support/node/child.ts';
+import {
+  publishRequest,
+  spawnDaemon,
+  startDaemon,
+  type TestDaemon,
+  testNode,
+} from '../support/node/daemon.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { ready } from '../support/node/readiness.ts';
+
+const driverName = 'oci-artifact.csi.test';
+
+/** What /readyz answers: its status and its text. /healthz says the same to who could end the process. */
+async function readiness({ http }: TestDaemon): Promise<readonly [number, string]> {
+  const answer = await fetch(`${http}/readyz`);
+  assert.equal((await fetch(`${http}/healthz`)).status, answer.status);
+  return [answer.status, await answer.text()];
+}
+
+async function verifyReady(daemon: TestDaemon): Promise<void> {
+  const [status, text] = await readiness(daemon);
+  assert.equal(status, 200);
+  assert.match(text, ready);
+}
+
+/** What Probe answers; it needs a connection from before where the socket is gone. */
+async function probe({ identity }: TestDaemon): Promise<boolean | undefined> {
+  return (await identity.Probe({})).ready?.value;
+}
+
+test('SIGHUP changes nothing, and the log says so', async () => {
+  await using node = await testNode();
+  await using daemon = await startDaemon(node);
+  process.kill(daemon.pid, 'SIGHUP');
+  await waitUntil(daemon, () => daemon.output().includes('SIGHUP is ignored: '), 'told of SIGHUP');
+  assert.equal(await probe(daemon), true);
+  assert.equal(await daemon.end('SIGTERM'), 0);
+});
+
+test('a daemon whose sockets were removed or replaced says so, and is not ready', async () => {
+  await using node = await testNode();
+  const registration = registrationPath(node.kubeletDir, driverName);
+  await mkdir(dirname(registration));
+  const flags = { '--register': 'true', '--driver-name': driverName };
+  await using daemon = await startDaemon(node, { flags });
+  const registered = () => daemon.output().includes('waiting for kubelet to register');
+  await waitUntil(daemon, registered, 'registering');
+  await verifyReady(daemon);
+
+  const lost = (path: string): string => `not ready: the socket ${path} is gone; restart the daemon\n`;
+  await rename(registration, `${registration}.away`);
+  assert.deepEqual(await readiness(daemon), [503, lost(registration)]);
+  assert.equal(await probe(daemon), false);
+  await rename(node.socket, registration);
+  assert.deepEqual(await readiness(daemon), [503, `${lost(node.socket)}${lost(registration)}`]);
+  await rename(registration, node.socket);
+  await rename(`${registration}.away`, registration);
+  await verifyReady(daemon);
+  assert.equal(await daemon.end('SIGTERM'), 0);
+});
+
+test('a daemon whose state folder was emptied or replaced says so, and is not ready', async () => {
+  await using node = await testNode();
+  await using daemon = await startDaemon(node);
+  const lost = `not ready: the state directory ${node.stateDir} is gone; restart the daemon\n`;
+  await rename(node.stateDir, `${node.stateDir}.away`);
+  assert.deepEqual(await readiness(daemon), [503, lost]);
+  const request = await publishRequest(node, { reference: '127.0.0.1:1/a:v1' });
+  const { code, text } = await outcomeOf(daemon.csi.NodePublishVolume(request));
+  assert.equal(code, 'UNAVAILABLE');
+  assert.match(
+    text,
+    /^the state directory \S+ was moved or removed while the daemon runs: .* or restart the daemon$/,
+  );
+  await mkdir(join(node.stateDir, 'tmp'), { recursive: true });
+  assert.deepEqual(await readiness(daemon), [503, lost]);
+  await rm(node.stateDir, { recursive: true });
+  await rename(`${node.stateDir}.away`, node.stateDir);
+  await verifyReady(daemon);
+  await rm(join(node.stateDir, 'lock'));
+  assert.deepEqual(await readiness(daemon), [503, lost]);
+  assert.equal(await probe(daemon), false);
+});
+
+test('a second daemon exits with one code, whatever the first one has', async () => {
+  await using node = await testNode();
+  await using first = await startDaemon(node);
+  const apart = { ...node, socket: join(node.path, 'apart.sock'), stateDir: join(node.path, 'apart') };
+  const port = { '--http-listen': new URL(first.http).host };
+  const others = [
+    await spawnDaemon({ ...apart, stateDir: node.stateDir }),
+    await spawnDaemon({ ...apart, socket: node.socket }),
+    await spawnDaemon({ ...apart, stateDir: join(node.path, 'third') }, { flags: port }),
+  ];
+  for (const other of others) {
+    await using second = other;
+    await waitUntil(second, () => !second.alive(), 'refused');
+    assert.equal(await second.end('SIGTERM'), exitCodes.exists, second.output());
+  }
+});
+
+test('a kubelet folder that is not there is one warning at the start', async () => {
+  await using node = await testNode();
+  for (const there of [true, false]) {
+    if (!there) await rm(node.kubeletDir, { recursive: true });
+    await using daemon = await startDaemon(node);
+    const warned = `there is no ${node.kubeletDir}, and until it is there no pod gets a volume`;
+    assert.equal(daemon.output().split(warned).length, there ? 1 : 2);
+    assert.equal(await daemon.end('SIGTERM'), 0);
+  }
+});

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { temporaryFolder } from '../support/os/temporary.ts';
+import { needs } from '../support/project/tools.ts';
+
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** The demo with a temporary folder of its own to leave nothing in. */
+function startDemo(folder: string, ...options: readonly string[]): ChildProcess {
+  return spawn(process.execPath, [main, 'demo', ...options], {
+    env: { PATH: process.env['PATH'], TMPDIR: folder },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+function assertNothingLeft(folder: string): void {
+  assert.deepEqual(readdirSync(folder), []);
+  assert.ok(!readFileSync('/proc/self/mountinfo', 'utf8').includes(folder));
+  const processes = readdirSync('/proc').filter(
+    name => /^\d+$/.test(name) && commandOf(name).includes(folder),
+  );
+  assert.deepEqual(processes, []);
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return ''; // it has ended
+  }
+}
+
+test(
+  'the demo shows a volume in all its life, in under 30 s, and leaves nothing behind',
+  needs('root'),
+  async () => {
+    await using folder = await temporaryFolder();
+    const started = performance.now();
+    const child = startDemo(folder.path);
+    assert.ok(child.stdout !== null && child.stderr !== null);
+    const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+    assert.equal(stderr, '');
+    assert.equal(child.exitCode, 0, stdout);
+    assert.ok(performance.now() - started < 30_000);
+    for (const part of [
+      'A registry on 127.0.0.1:',
+      'NodePublishVolume of tiny-model:1.0 for pod web-0',
+      '├── config.json',
+      '│   ├── latest.txt                    -> prompt.txt',
+      '  "architectures": [',
+      'fails: EROFS',
+      'for pod web-1, from the cache: 0 requests to the registry',
+      'NodeGetVolumeStats: 64.0 MiB',
+      'exit code 0',
+      'No mount, no process and no file is left.',
+    ]) {
+      assert.ok(stdout.includes(part), `${part}\n${stdout}`);
+    }
+    assertNothingLeft(folder.path);
+  },
+);
+
+test('the demo in JSON is one line for each thing it tells', needs('root'), async () => {
+  await using folder = await temporaryFolder();
+  const child = startDemo(folder.path, '--output', 'json');
+  assert.ok(child.stdout !== null && child.stderr !== null);
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+  assert.equal(stderr, '');
+  const told = stdout
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as { kind: string; text: string; step?: number; milliseconds?: number });
+  assert.deepEqual(new Set(told.map(({ kind }) => kind)), new Set(['heading', 'step', 'text']));
+  const steps = told.filter(({ kind }) => kind === 'step');
+  assert.deepEqual(
+    steps.map(({ step }) => step),
+    steps.map((_, nth) => nth + 1),
+  );
+  assert.ok(steps.every(({ milliseconds = -1 }) => milliseconds >= 0));
+  assert.ok(told.some(line => line.text.includes('├── config.json')));
+  assert.match(told.at(-1)?.text ?? '', /^No mount, no process and no file is left/);
+  assertNothingLeft(folder.path);
+});
+
+/** Every few milliseconds, as somebody does who leans on Ctrl-C. */
+function repeat(work: () => void): Disposable {
+  const timer = setInterval(work, 10);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+test(
+  'a demo that is interrupted cleans up before it ends, whenever that is and however often',
+  needs('root'),
+  async () => {
+    for (const after of [
+      'A registry on',
+      'The daemon serves',
+      'NodePublishVolume',
+      'The same for pod web-1',
+    ]) {
+      await using folder = await temporaryFolder();
+      const child = startDemo(folder.path);
+      assert.ok(child.stdout !== null && child.stderr !== null);
+      const stderr = text(child.stderr);
+      let seen = '';
+      using _again = repeat(() => seen.includes(after) && child.kill('SIGINT'));
+      child.stdout.on('data', (chunk: Buffer) => {
+        seen += chunk.toString();
+      });
+      await once(child, 'exit');
+      // Node no longer listens to signals in its last moments.
+      assert.ok(child.exitCode === 130 || child.signalCode === 'SIGINT', `${after}: ${await stderr}`);
+      assert.match(await stderr, /^oci-artifact-csi: the demo was interrupted; [^\n]+\n$/);
+      assertNothingLeft(folder.path);
+    }
+  },
+);

@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { waitUntil } from '../support/node/child.ts';
+import {
+  publishRequest,
+  startDaemon,
+  type TestDaemon,
+  type TestNode,
+  testNode,
+} from '../support/node/daemon.ts';
+import { ready } from '../support/node/readiness.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+
+/** A node whose administrator has mirrors in both styles; its registries are names that only they lead to. */
+const title = 'org.opencontainers.image.title';
+let peer: FaultyRegistry;
+let home: FaultyRegistry;
+let node: TestNode;
+let daemon: TestDaemon;
+let hostsDir: string;
+
+before(async () => {
+  peer = await openFaultyRegistry();
+  home = await openFaultyRegistry();
+  node = await testNode();
+  hostsDir = join(node.path, 'hosts');
+  await mkdir(join(hostsDir, 'models.test'), { recursive: true });
+  await writeHosts();
+  await writeFile(
+    node.registriesConf,
+    `[aliases]
+"tiny" = "docker.io/tiny"
+
+[[registry]]
+prefix = "docker.io"
+location = "${home.host}/hub"
+insecure = true
+[[registry.mirror]]
+location = "${peer.host}/cache"
+insecure = true
+`,
+  );
+});
+beforeEach(async () => {
+  peer.reset();
+  home.reset();
+  daemon = await startDaemon(node, { flags: { '--hosts-dir': hostsDir } }); // it knows nothing of the peer yet
+});
+afterEach(() => daemon?.[Symbol.asyncDispose]());
+after(async () => {
+  await node?.[Symbol.asyncDispose]();
+  await peer?.[Symbol.asyncDispose]();
+  await home?.[Symbol.asyncDispose]();
+});
+
+function writeHosts(more = ''): Promise<void> {
+  const text = `server = "http://${home.host}"\n[host."http://${peer.host}"]\ncapabilities = ["pull"]\n${more}`;
+  return writeFile(join(hostsDir, 'models.test', 'hosts.toml'), text);
+}
+
+/** Pushes an artifact of one file to both, each under its own path, and returns what is in it. */
+async function push(paths: { readonly peer: string; readonly home: string }, bytes: Buffer): Promise<void> {
+  const layers = [{ bytes, annotations: { [title]: 'model.bin' } }];
+  await peer.push(paths.peer, 'v1', layers);
+  await home.push(paths.home, 'v1', layers);
+}
+
+async function mounted(reference: string): Promise<Buffer> {
+  const request = await publishRequest(node, { reference });
+  await daemon.csi.NodePublishVolume(request);
+  return await readFile(join(request.target_path, 'model.bin'));
+}
+
+const asked = ({ asked: all }: FaultyRegistry) =>
+  all.map(({ method, path, headers }) =>
+    [method, path.replace(/sha256:\w+/, 'D'), headers.range].join(' ').trim(),
+  );
+
+test('docker.io by a short name is asked for below library, at the mirror first', async () => {
+  const bytes = randomBytes(1000);
+  await push({ peer: 'cache/library/tiny', home: 'hub/library/tiny' }, bytes);
+  assert.deepEqual(await mounted('tiny:v1'), bytes);
+  assert.deepEqual(asked(home), []);
+  assert.equal(asked(peer)[0], 'HEAD /v2/cache/library/tiny/manifests/v1?ns=docker.io');
+});
+
+test('a peer that may only pull is not asked for a tag, and is told which registry is meant', async () => {
+  const bytes = randomBytes(1000);
+  await push({ peer: 'team/a', home: 'team/a' }, bytes);
+  assert.deepEqual(await mounted('models.test/team/a:v1'), bytes);
+  assert.deepEqual(asked(home), ['HEAD /v2/team/a/manifests/v1?ns=models.test']);
+  assert.deepEqual(asked(peer), [
+    'GET /v2/team/a/manifests/D?ns=models.test',
+    'GET /v2/team/a/blobs/D?ns=models.test',
+  ]);
+});
+
+test('the server of a hosts.toml is the registry: whom it has let in is let in again without it', async () => {
+  await push({ peer: 'team/kept', home: 'team/kept' }, randomBytes(1000));
+  await mounted('models.test/team/kept:v1');
+  const before = [asked(home), asked(peer)];
+  home.fault(() => ({ kind: 'status', status: 503 }));
+  await mounted('models.test/team/kept:v1');
+  assert.deepEqual([asked(home), asked(peer)], before);
+});
+
+for (const [what, size] of [
+  ['small', 100_000],
+  ['large', 6 * 1024 * 1024],
+] as const) {
+  test(`a peer that lies about a ${what} blob poisons nothing: the mount has the registry’s bytes`, async () => {
+    const bytes = randomBytes(size);
+    await push({ peer: `team/lie-${what}`, home: `team/lie-${what}` }, bytes);
+    peer.fault(({ path }) => (path.includes('/blobs/') ? { kind: 'wrong-bytes' } : undefined));
+    assert.deepEqual(await mounted(`models.test/team/lie-${what}:v1`), bytes);
+    assert.equal(asked(home).at(-1), `GET /v2/team/lie-${what}/blobs/D?ns=models.test`);
+  });
+}
+
+test('a peer that dies in a large blob is gone on from, and told in the log', async () => {
+  const bytes = randomBytes(6 * 1024 * 1024);
+  await push({ peer: 'team/dying', home: 'team/dying' }, bytes);
+  peer.fault(({ path, nth }) =>
+    path.includes('/blobs/')
+      ? nth === 1
+        ? { kind: 'cut', after: 2_000_000 }
+        : { kind: 'raw', text: '' }
+      : undefined,
+  );
+  assert.deepEqual(await mounted('models.test/team/dying:v1'), bytes);
+  assert.equal(asked(home).at(-1), 'GET /v2/team/dying/blobs/D?ns=models.test bytes=2000000-');
+  assert.match(daemon.output(), /"mirror":"127\.0\.0\.1:\d+".*"mirror skipped for a while"/);
+});
+
+test('a hosts.toml that breaks is told by /readyz and a metric, and one that is right again is in use', async () => {
+  const page = async (path: string) => await (await fetch(`${daemon.http}${path}`)).text();
+  await writeHosts('skip_verify = 1');
+  await waitUntil(
+    daemon,
+    async () => /hosts\.toml:4: .*skip_verify must be/.test(await page('/readyz')),
+    'told',
+  );
+  assert.equal((await fetch(`${daemon.http}/readyz`)).status, 200);
+  assert.match(await page('/metrics'), /^oci_artifact_csi_configuration_errors 1$/m);
+  const bytes = randomBytes(1000);
+  await push({ peer: 'team/b', home: 'team/b' }, bytes);
+  assert.deepEqual(await mounted('models.test/team/b:v1'), bytes);
+  await writeHosts('skip_verify = true');
+  await waitUntil(daemon, async () => ready.test(await page('/readyz')), 'right again');
+  // One scrape is kept for a second.
+  const none = /^oci_artifact_csi_configuration_errors 0$/m;
+  await waitUntil(daemon, async () => none.test(await page('/metrics')), 'counted');
+});

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { makeCertificate } from '../support/signing/certificate.ts';
+import { publishRequest, startDaemon, type TestNode, testNode } from '../support/node/daemon.ts';
+import { oras } from '../support/registry/oras.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { startRealRegistry } from '../support/registry/real-registry.ts';
+import { needs } from '../support/project/tools.ts';
+import { readTree } from '../support/oci/tree.ts';
+
+/** A real registry with a CA of its own, which lets nobody in without a certificate. */
+describe('a registry that wants a client certificate', needs('root', 'registry', 'oras'), () => {
+  const stack = new AsyncDisposableStack();
+  after(() => stack.disposeAsync());
+  const server = makeCertificate();
+  const client = makeCertificate('DNS:node.test');
+  let node: TestNode;
+  let host: string;
+  let reference: string;
+
+  before(async () => {
+    const registry = stack.use(await startRealRegistry({ ...server, clientCa: client.cert }));
+    host = registry.host;
+    node = stack.use(await testNode());
+    reference = `${host}/models/tiny:1`;
+    const pems = { 'ca.crt': server.cert, 'client.cert': client.cert, 'client.key': client.key, f: 'model' };
+    for (const [name, text] of Object.entries(pems)) await writeFile(join(node.path, name), text);
+    const identity = [
+      '--plain-http=false',
+      '--cert-file',
+      'client.cert',
+      '--key-file',
+      'client.key',
+      '--ca-file',
+      'ca.crt',
+    ];
+    await oras(['push', ...identity, reference, 'f'], node.path);
+  });
+
+  /** Publishes with the folder of a flag in place. */
+  async function publish(flags: Readonly<Record<string, string>>) {
+    await using daemon = await startDaemon({ ...node, stateDir: `${node.stateDir}-${count++}` }, { flags });
+    const request = await publishRequest(daemon.node, { reference });
+    const outcome = await outcomeOf(daemon.csi.NodePublishVolume(request));
+    if (outcome.code === 'OK') assert.deepEqual(Object.keys(readTree(request.target_path)), ['f']);
+    return outcome;
+  }
+  let count = 0;
+
+  test('is pulled from with a certs.d', async () => {
+    const folder = join(node.path, 'certs.d', host);
+    await mkdir(folder, { recursive: true });
+    for (const [name, text] of [
+      ['ca.crt', server.cert],
+      ['client.cert', client.cert],
+      ['client.key', client.key],
+    ] as const) {
+      await writeFile(join(folder, name), text);
+    }
+    const { code, text } = await publish({ '--certs-dir': join(node.path, 'certs.d') });
+    assert.equal(code, 'OK', text);
+  });
+
+  test('is pulled from with what Talos writes, which names files by their path', async () => {
+    const folder = join(node.path, 'hosts', host.replace(/:(\d+)$/, '_$1_'));
+    await mkdir(folder, { recursive: true });
+    const [ca, cert, key] = ['ca.crt', 'client.cert', 'client.key'].map(name => join(node.path, name));
+    await writeFile(
+      join(folder, 'hosts.toml'),
+      `[host]\n  [host.'https://${host}']\n    ca = '${ca}'\n    client = [['${cert}', '${key}']]\n`,
+    );
+    const { code, text } = await publish({ '--hosts-dir': join(node.path, 'hosts') });
+    assert.equal(code, 'OK', text);
+  });
+
+  test('is not believed without its CA, and does not let in who only has that', async () => {
+    const stranger = await publish({});
+    assert.equal(stranger.code, 'UNAVAILABLE');
+    assert.match(stranger.text, /the certificate of localhost:\d+ cannot be verified/);
+    const nobody = await publish({ '--ca-file': join(node.path, 'ca.crt') });
+    assert.equal(nobody.code, 'UNAVAILABLE');
+    assert.match(nobody.text, /it may want a client certificate, which --certs-dir can give it/);
+  });
+});

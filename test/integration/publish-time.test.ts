@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PublishRequest } from '../../src/ports/request.ts';
+import { costOf, longestTurn } from '../support/node/cost.ts';
+import { openCrowdedHouse } from '../support/node/crowded-node.ts';
+import { publishRequest, type TestNode } from '../support/node/daemon.ts';
+
+const never = new AbortController().signal;
+const reference = 'registry.test/team/m0:v1';
+/** The registry is not there, and the view is: what else happened in the process is in one round, not in all. */
+const rounds = 3;
+
+async function requestOf(node: TestNode): Promise<PublishRequest> {
+  const { volume_id: volumeId, target_path: targetPath } = await publishRequest(node, { reference });
+  const selection = { unpack: 'auto', include: [], exclude: [] } as const;
+  const pod = { namespace: 'default', name: 'pod', uid: volumeId };
+  const volume = { volumeId, targetPath, anywhere: false, mountFlags: [], fingerprint: volumeId };
+  return { ...volume, reference, selection, secrets: {}, caller: 'pod', pod };
+}
+
+for (const [atOnce, files] of [
+  [5, 1_000],
+  [1, 10_000],
+] as const) {
+  test(`${atOnce} publishes at once of an existing view of ${files} blobs do not hold the main thread`, async t => {
+    await using crowded = await openCrowdedHouse({ artifacts: 1, files, volumes: 0 });
+    const { node, house } = crowded;
+    const publish = async (count: number): Promise<number> => {
+      const requests = await Promise.all(Array.from({ length: count }, () => requestOf(node)));
+      const { turn } = await costOf(() =>
+        Promise.all(requests.map(request => house.publishing.publish(request, never))),
+      );
+      return turn;
+    };
+    await publish(1); // builds the view
+    await publish(atOnce); // nothing is compiled later
+    const turns: number[] = [];
+    for (let round = 0; round < rounds; round++) turns.push(await publish(atOnce));
+    const text = `${turns.map(turn => turn.toFixed()).join(', ')} ms`;
+    t.diagnostic(text);
+    assert.ok(Math.min(...turns) < longestTurn, text);
+  });
+}

@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { PullStatus } from '../../src/ports/usecases.ts';
+import { type Child, startChild, waitUntil } from '../support/node/child.ts';
+import { publishRequest } from '../support/node/daemon.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { openSetting } from '../support/node/setting.ts';
+import { shownOf, verifyVolume } from '../support/node/volume.ts';
+
+/** What becomes of pulls whose callers leave, by a daemon and commands in processes of their own. */
+
+const MiB = 1024 * 1024;
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+const { registry, node, daemon } = await openSetting();
+
+let pushed = 0;
+const slow = new Set<string>();
+
+/** An artifact of 8 MiB that takes so long to come until `release` is called, and of others. */
+async function pushSlow(
+  seconds = 60,
+  others: readonly { readonly name: string; readonly bytes: Buffer }[] = [],
+) {
+  const bytes = randomBytes(8 * MiB);
+  const { reference, layers } = await registry.push(`pulls-${++pushed}`, 'v1', [
+    { name: 'model', bytes },
+    ...others,
+  ]);
+  const { digest = '' } = layers[0] ?? {};
+  slow.add(digest);
+  registry.fault(({ path }) =>
+    slow.has(path.slice(path.lastIndexOf('/') + 1))
+      ? { kind: 'slow', bytesPerSecond: bytes.length / seconds }
+      : undefined,
+  );
+  return {
+    reference,
+    shown: shownOf([['model', bytes], ...others.map(({ name, bytes: content }) => [name, content] as const)]),
+    release: () => void slow.delete(digest),
+  };
+}
+
+/** The program as a person starts it on that node. */
+function command(...argv: readonly string[]): Promise<Child> {
+  const env = { PATH: process.env['PATH'], CSI_ENDPOINT: `unix://${node.socket}` };
+  return startChild(process.execPath, [main, ...argv], { env });
+}
+
+async function outputOf(
+  ...argv: readonly string[]
+): Promise<{ readonly code: unknown; readonly output: string }> {
+  await using child = await command(...argv);
+  await waitUntil(daemon, () => !child.alive(), `${argv.join(' ')} to end`);
+  return { code: await child.end('SIGTERM'), output: child.output() };
+}
+
+async function pulls(): Promise<readonly PullStatus[]> {
+  const { output } = await outputOf('status', '--output', 'json');
+  return (JSON.parse(output) as { readonly pulls: readonly PullStatus[] }).pulls;
+}
+
+const underWay = async (): Promise<number> => (await daemon.artifacts.ListPulls({})).pulls.length;
+const downloading = (what: string): Promise<void> =>
+  waitUntil(
+    daemon,
+    async () => (await daemon.artifacts.ListPulls({})).pulls.some(pull => (pull.progress?.bytes ?? 0) > 0),
+    what,
+  );
+const ended = (what: string): Promise<void> => waitUntil(daemon, async () => (await underWay()) === 0, what);
+
+test('Ctrl-C of a pull ends it in the daemon, and the same command goes on from there', async () => {
+  const { reference, release } = await pushSlow();
+  await using child = await command('pull', reference);
+  await downloading('a pull of a command');
+  const [status, ...others] = await pulls();
+  assert.deepEqual(others, []);
+  assert.equal(status?.progress.phase, 'download');
+  assert.equal(status?.progress.totalBytes, 8 * MiB);
+  assert.ok(status.progress.bytesPerSecond > 0 && status.progress.bytesPerSecond < MiB);
+  assert.deepEqual(
+    status.wanters.map(({ kind, reference: name }) => [kind, name]),
+    [['command', reference]],
+  );
+  const { output } = await outputOf('status');
+  assert.match(
+    output,
+    /\nREFERENCE +PHASE +PULLED +RATE +AGE +FOR\n\S+ +download +.* of 8\.0 MiB +.*\/s +\d+s +pull\n$/,
+  );
+  assert.equal(await child.end('SIGINT'), 130, child.output());
+  await ended('the pull of a command that was interrupted');
+  release();
+  const again = await outputOf('pull', reference);
+  assert.equal(again.code, 0, again.output);
+  const ranges = registry.asked.filter(({ headers }) => headers.range !== undefined);
+  assert.equal(ranges.length, 1, 'what was downloaded is not asked for again');
+});
+
+test('Ctrl-C of a mount ends its pull, and leaves no directory', async () => {
+  const { reference } = await pushSlow();
+  const target = join(node.path, 'shown');
+  await using child = await command('mount', reference, target);
+  await downloading('a pull of a mount');
+  assert.equal(await child.end('SIGINT'), 130, child.output());
+  await ended('the pull of a mount that was interrupted');
+  assert.ok(!existsSync(target));
+});
+
+test('a command that is killed wants its pull no more', async () => {
+  const { reference } = await pushSlow();
+  await using child = await command('pull', reference);
+  await downloading('a pull of a command');
+  await child.end('SIGKILL');
+  await ended('the pull of a command that was killed');
+});
+
+test('Ctrl-C of a pull leaves it to the pod that wants the same', async () => {
+  const { reference, shown, release } = await pushSlow();
+  const request = await publishRequest(node, { reference });
+  const first = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 1_000 }));
+  assert.equal(first.code, 'ABORTED', first.text);
+  await using child = await command('pull', reference);
+  await waitUntil(
+    daemon,
+    async () => (await pulls()).some(({ wanters }) => wanters.length === 2),
+    'a pull for a pod and a command',
+  );
+  assert.equal(await child.end('SIGINT'), 130, child.output());
+  await waitUntil(
+    daemon,
+    async () => (await pulls()).every(({ wanters }) => wanters.length === 1),
+    'a pull for a pod',
+  );
+  assert.equal(await underWay(), 1);
+  assert.match((await outputOf('status')).output, / default\/pod\n$/);
+  // It is still what the first call began, at its own pace.
+  release();
+  const cancelled = await outputOf('pull', '--cancel', reference);
+  assert.deepEqual([cancelled.code, cancelled.output], [0, `cancelled 1 pull of ${reference}\n`]);
+  assert.equal(await underWay(), 0);
+  await daemon.csi.NodePublishVolume(request);
+  verifyVolume(request.target_path, shown);
+  await daemon.csi.NodeUnpublishVolume(request);
+});
+
+test('a pull whose pod is gone ends, and one whose pod is there goes on between the calls', async () => {
+  const { reference } = await pushSlow();
+  const request = await publishRequest(node, { reference });
+  const { code } = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 1_000 }));
+  assert.equal(code, 'ABORTED');
+  const [status] = await pulls();
+  assert.partialDeepStrictEqual(status?.wanters, [
+    { kind: 'pod', targetPath: request.target_path, pod: { namespace: 'default', name: 'pod' } },
+  ]);
+  const directory = dirname(dirname(dirname(dirname(request.target_path))));
+  assert.equal(dirname(directory), join(node.kubeletDir, 'pods'));
+  await rm(directory, { recursive: true });
+  await ended('the pull of a pod that is gone');
+});
+
+test('what a pull brings between the calls of its pod is kept from collection, and its name is noted at its end', async () => {
+  const { reference, shown } = await pushSlow(4, [{ name: 'notes', bytes: Buffer.from('here soon') }]);
+  const request = await publishRequest(node, { reference });
+  const { code } = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 1_000 }));
+  assert.equal(code, 'ABORTED');
+  assert.equal(await underWay(), 1);
+  await daemon.artifacts.Prune({});
+  await ended('the pull');
+  const { artifacts } = await daemon.artifacts.List({});
+  assert.ok(artifacts.some(artifact => artifact.reference === reference));
+  const before = registry.asked.length;
+  await daemon.csi.NodePublishVolume(request);
+  assert.equal(registry.asked.length, before, 'all of it is here');
+  verifyVolume(request.target_path, shown);
+  await daemon.csi.NodeUnpublishVolume(request);
+});
+
+test('pull --cancel ends a pull that is waited for, and each caller hears of it', async () => {
+  const { reference } = await pushSlow();
+  const request = await publishRequest(node, { reference });
+  const publish = outcomeOf(daemon.csi.NodePublishVolume(request));
+  await using child = await command('pull', reference);
+  await waitUntil(
+    daemon,
+    async () => (await pulls()).some(({ wanters }) => wanters.length === 2),
+    'a pull for a pod and a command',
+  );
+  const answer = await daemon.artifacts.CancelPull({ reference });
+  assert.equal(answer.pulls, 1);
+  const { code, text } = await publish;
+  assert.equal(code, 'CANCELLED');
+  assert.match(text, /the pull of \S+\/pulls-\d+:v1 was cancelled on this node; what was downloaded is kept/);
+  await waitUntil(daemon, () => !child.alive(), 'the command to end');
+  assert.match(child.output(), /the pull of \S+ was cancelled on this node/);
+  const none = await outputOf('pull', '--cancel', reference);
+  assert.equal(none.code, 3);
+  assert.match(none.output, /no pull of \S+ is under way; `status` lists those that are/);
+});

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { publishRequest } from '../support/node/daemon.ts';
+import { openSetting } from '../support/node/setting.ts';
+
+/** What pods and people hear while a registry asks to wait. */
+
+const { registry, node, daemon } = await openSetting({ flags: { '--max-parallel-downloads': '1' } });
+
+const publish = async (reference: string, secrets = {}, deadlineMs = 2000): Promise<string> => {
+  const request = await publishRequest(node, { reference, pullPolicy: 'IfNotPresent' }, secrets);
+  return await daemon.csi.NodePublishVolume(request, { deadline: Date.now() + deadlineMs }).then(
+    () => 'OK',
+    (thrown: unknown) => String(thrown),
+  );
+};
+const someone = { username: 'a', password: 'b' };
+const push = async (name: string) => {
+  const bytes = Buffer.alloc(100_000, name);
+  const pushed = await registry.push(name, 'v1', [{ name: 'model', bytes }]);
+  return { ...pushed, digest: pushed.layers[0]?.digest ?? assert.fail() };
+};
+const waits =
+  /ABORTED: .* is still pulling: 127\.0\.0\.1:\d+ asks to wait until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/;
+
+test('a pull waits before its tag is resolved, tells kubelet until when, and the registry is left alone', async () => {
+  const { reference } = await push('tag');
+  registry.fault(() => ({ kind: 'status', status: 429, retryAfter: '6' }));
+  assert.match(await publish(reference), waits);
+  const asked = registry.asked.length;
+  assert.match(await publish(reference), waits);
+  assert.equal(registry.asked.length, asked);
+  registry.fault(() => undefined);
+  assert.equal(await publish(reference, {}, 30_000), 'OK');
+});
+
+test('a layer that waits tells how far the pull is, and leaves its slot to others', async () => {
+  const limited = await push('limited');
+  const other = await push('other');
+  registry.fault(({ path }) =>
+    path.endsWith(limited.digest) ? { kind: 'status', status: 429, retryAfter: '600' } : undefined,
+  );
+  const first = await publish(limited.reference);
+  assert.match(first, waits);
+  assert.match(first, /Z; pulled 0 B of 97\.7 KiB, 0 of 1 layers; it goes on, and the next call joins it/);
+  assert.equal(await publish(other.reference, someone, 30_000), 'OK');
+  registry.fault(() => undefined);
+});
+
+test('a wait for longer than may be is an error at once, which says how long it is', async () => {
+  const { reference } = await push('longer');
+  registry.fault(({ path }) =>
+    path.includes('/longer/') ? { kind: 'status', status: 429, retryAfter: '3600' } : undefined,
+  );
+  const credential = { username: 'c', password: 'd' };
+  assert.match(
+    await publish(reference, credential, 30_000),
+    /UNAVAILABLE: .*asks to wait until .*, which is 1 h and more than --retry-after-max/,
+  );
+});

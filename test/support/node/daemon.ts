@@ -1,0 +1,175 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { Client, credentials } from '@grpc/grpc-js';
+import { loadDefinitions } from '../../../src/grpc/edge/definitions.ts';
+import type { IdentityDefinition } from '../../../src/grpc/wire/csi/v1/Identity.ts';
+import type { NodeDefinition } from '../../../src/grpc/wire/csi/v1/Node.ts';
+import type { NodePublishVolumeRequest } from '../../../src/grpc/wire/csi/v1/NodePublishVolumeRequest.ts';
+import type {
+  ArtifactsClient,
+  ArtifactsDefinition,
+} from '../../../src/grpc/wire/ociartifact/v1/Artifacts.ts';
+import { type Calls, openCalls } from './calls.ts';
+import { type Child, startChild, waitUntil } from './child.ts';
+import { unmountBelow } from '../os/mounts.ts';
+import { ownAddress } from '../os/port.ts';
+import { type TemporaryFolder, temporaryFolder } from '../os/temporary.ts';
+
+/** The folders of one node: they outlive a daemon. Disposing it takes away every mount below it and all files. */
+export type TestNode = TemporaryFolder & {
+  readonly kubeletDir: string;
+  readonly stateDir: string;
+  readonly socket: string;
+  readonly registriesConf: string;
+  /** An empty folder, so that the machine's own registries.conf.d is not read. */
+  readonly registriesConfDir: string;
+};
+
+/** A running daemon in a process of its own. Disposing it kills it at once and leaves its mounts to the node. */
+export type TestDaemon = Child & {
+  readonly node: TestNode;
+  readonly identity: Calls<IdentityDefinition>;
+  readonly csi: Calls<NodeDefinition>;
+  readonly artifacts: Calls<ArtifactsDefinition>;
+  /** For the calls that stream. */
+  readonly streams: ArtifactsClient;
+  /** `http://127.<x>.<y>.<z>:<port>` */
+  readonly http: string;
+};
+
+export type DaemonOptions = {
+  /** Flags beside those of the node: `{'--cache-max': '1GiB'}`. */
+  readonly flags?: Readonly<Record<string, string>>;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Another program than src/main.ts, such as the build's. */
+  readonly program?: string;
+};
+
+const sources = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+
+/**
+ * The folders of a node. Registries named in `insecure` are spoken to over plain HTTP, and the first of them is where
+ * short names are looked for.
+ */
+export async function testNode(insecure: readonly string[] = []): Promise<TestNode> {
+  const folder = await temporaryFolder();
+  const node = {
+    ...folder,
+    kubeletDir: join(folder.path, 'kubelet'),
+    stateDir: join(folder.path, 'state'),
+    socket: join(folder.path, 'csi.sock'),
+    registriesConf: join(folder.path, 'registries.conf'),
+    registriesConfDir: join(folder.path, 'registries.conf.d'),
+  };
+  await mkdir(join(node.kubeletDir, 'pods'), { recursive: true });
+  await mkdir(node.registriesConfDir);
+  const registries = insecure.map(host => `[[registry]]\nlocation = "${host}"\ninsecure = true\n`);
+  const search = `unqualified-search-registries = ${JSON.stringify(insecure.slice(0, 1))}\n`;
+  await writeFile(node.registriesConf, [search, ...registries].join('\n'));
+  return node;
+}
+
+/** Starts `serve` in its own process and waits until Probe answers that it is ready. */
+export async function startDaemon(node: TestNode, options: DaemonOptions = {}): Promise<TestDaemon> {
+  const daemon = await spawnDaemon(node, options);
+  try {
+    await waitUntil(daemon, () => isReady(daemon), 'ready');
+  } catch (error) {
+    await daemon[Symbol.asyncDispose]();
+    throw error;
+  }
+  return daemon;
+}
+
+/** Starts `serve` in its own process, and does not wait for it. */
+export async function spawnDaemon(node: TestNode, options: DaemonOptions = {}): Promise<TestDaemon> {
+  const httpAddress = `${ownAddress()}:20009`;
+  const flags = {
+    '--endpoint': `unix://${node.socket}`,
+    '--state-dir': node.stateDir,
+    '--kubelet-dir': node.kubeletDir,
+    '--node-id': 'test-node',
+    '--http-listen': httpAddress,
+    '--registries-conf': node.registriesConf,
+    '--registries-conf-dir': node.registriesConfDir,
+    '--disk-max': '100',
+    '--cache-high': '100', // the disk of the machine is not the test's
+    '--cache-low': '100',
+    '--log-level': 'debug',
+    ...options.flags,
+  };
+  const args = ['serve', ...Object.entries(flags).map(([name, value]) => `${name}=${value}`)];
+  const env = { ...process.env, ...options.env };
+  // A build is run as it will be, with the flags for Node that its first line has.
+  const child = options.program
+    ? await startChild(options.program, args, { env })
+    : await startChild(process.execPath, [sources, ...args], { env });
+  const unmountAtExit = (): void => unmountBelow(node.kubeletDir);
+  process.on('exit', unmountAtExit);
+
+  const { csi, ociartifact } = loadDefinitions();
+  const client = new Client(`unix:${node.socket}`, credentials.createInsecure(), {
+    'grpc.initial_reconnect_backoff_ms': 20,
+    'grpc.max_reconnect_backoff_ms': 50,
+  });
+  const streams = new ociartifact.v1.Artifacts(`unix:${node.socket}`, credentials.createInsecure());
+  return {
+    ...child,
+    node,
+    identity: openCalls(client, csi.v1.Identity.service),
+    csi: openCalls(client, csi.v1.Node.service),
+    artifacts: openCalls(client, ociartifact.v1.Artifacts.service),
+    streams,
+    http: `http://${httpAddress}`,
+    [Symbol.asyncDispose]: async () => {
+      client.close();
+      streams.close();
+      const isOurs = child.alive();
+      await child[Symbol.asyncDispose]();
+      if (isOurs) await rm(node.socket, { force: true });
+      process.off('exit', unmountAtExit);
+    },
+  };
+}
+
+async function isReady({ identity }: Pick<TestDaemon, 'identity'>): Promise<boolean> {
+  try {
+    const { ready } = await identity.Probe({}, { deadline: Date.now() + 1_000 });
+    return ready === null || ready.value;
+  } catch {
+    return false; // not listening yet
+  }
+}
+
+/**
+ * What kubelet sends for an inline volume of a new pod, with the folders that it makes. `target_path` is in it;
+ * attributes with a key of Kubernetes are there too.
+ */
+export async function publishRequest(
+  node: TestNode,
+  attributes: Readonly<Record<string, string>>,
+  secrets: Readonly<Record<string, string>> = {},
+): Promise<NodePublishVolumeRequest & { readonly volume_id: string; readonly target_path: string }> {
+  const uid = randomUUID();
+  const volume = join(node.kubeletDir, 'pods', uid, 'volumes', 'kubernetes.io~csi', 'artifact');
+  await mkdir(volume, { recursive: true, mode: 0o750 });
+  const id = `${uid}${uid}`.replaceAll('-', '');
+  return {
+    volume_id: `csi-${id}`,
+    target_path: join(volume, 'mount'),
+    volume_capability: { mount: { fs_type: '' }, access_mode: { mode: 'SINGLE_NODE_WRITER' } },
+    readonly: true,
+    secrets,
+    volume_context: {
+      'csi.storage.k8s.io/ephemeral': 'true',
+      'csi.storage.k8s.io/pod.name': 'pod',
+      'csi.storage.k8s.io/pod.namespace': 'default',
+      'csi.storage.k8s.io/pod.uid': uid,
+      'csi.storage.k8s.io/serviceAccount.name': 'default',
+      ...attributes,
+    },
+  };
+}

@@ -1,0 +1,32 @@
+import { mkdirSync, realpathSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TemporaryFolder, temporaryFolder } from '../os/temporary.ts';
+
+/** A node's folders below a temporary one: kubelet's with one pod's volume, and the state dir with one view. */
+export type KubeletFolder = TemporaryFolder & {
+  readonly kubeletDir: string;
+  readonly views: string;
+  /** A view that holds `model.txt`. */
+  readonly view: string;
+  /** Where kubelet wants the volume: the folder that holds it is there, itself not. */
+  readonly target: { readonly path: string; readonly anywhere: false };
+};
+
+export async function kubeletFolder(): Promise<KubeletFolder> {
+  const folder = await temporaryFolder();
+  const path = realpathSync(folder.path);
+  const views = join(path, 'state/views');
+  const view = join(views, 'view');
+  const volume = join(path, 'kubelet/pods/uid/volumes/kubernetes.io~csi/model');
+  mkdirSync(view, { recursive: true });
+  mkdirSync(volume, { recursive: true });
+  writeFileSync(join(view, 'model.txt'), 'weights');
+  return {
+    path,
+    kubeletDir: join(path, 'kubelet'),
+    views,
+    view,
+    target: { path: join(volume, 'mount'), anywhere: false },
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  publishRequest,
+  spawnDaemon,
+  startDaemon,
+  type TestDaemon,
+  type TestNode,
+  testNode,
+} from './daemon.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../registry/faulty-registry.ts';
+import { mountsBelow } from '../os/mounts.ts';
+import { openRandom, type Random } from '../os/random.ts';
+import { type Shown, verifyBlobs, verifyGone, verifyVolume } from './volume.ts';
+
+export type Request = Awaited<ReturnType<typeof publishRequest>>;
+export type Volume = { readonly request: Request; readonly shown: Shown };
+
+/** The long life of a node, in which the daemon has many short ones. */
+export type Lives = AsyncDisposable & {
+  readonly node: TestNode;
+  readonly registry: FaultyRegistry;
+  readonly random: Random;
+  /** Volumes that were answered OK: they must stand whether a daemon lives or not. */
+  readonly standing: Volume[];
+  readonly kills: () => number;
+  /** A volume of a new pod that shows an artifact. */
+  volume(reference: string, shown: Shown): Promise<Volume>;
+  start(): Promise<TestDaemon>;
+  /**
+   * Starts the daemon, lets it work, and kills it before it was at work as long as it took to start: so a slow or busy
+   * machine gets as far in one life as a fast one. An error of the work counts unless it came of the kill. Then, with no daemon, every standing volume has its one mount, the volumes under way have one or
+   * none, and nothing else is mounted; every blob has the bytes of its name; one standing volume by chance is read in
+   * full.
+   */
+  live(work: (daemon: TestDaemon) => Promise<void>, underWay?: readonly Volume[]): Promise<void>;
+  /** Kills the daemon while it starts, or soon after. */
+  killStart(): Promise<void>;
+  /**
+   * Publishes one volume after another; one whose publish was killed is asked for again in the next life. So many kills,
+   * and up to four times as many until `isEnough`: where they land is up to chance and to the machine.
+   */
+  publishUnderFire(
+    kills: number,
+    next: (nth: number) => Promise<Volume>,
+    isEnough: () => boolean,
+    afterKill?: () => void,
+  ): Promise<readonly Volume[]>;
+  /** Ends standing volumes until so many are left. */
+  retire(daemon: TestDaemon, left: number): Promise<void>;
+};
+
+const longestStartMs = 700;
+
+export async function openLives(): Promise<Lives> {
+  await using stack = new AsyncDisposableStack();
+  const registry = stack.use(await openFaultyRegistry());
+  const node = stack.use(await testNode([registry.host]));
+  const random = openRandom();
+  const standing: Volume[] = [];
+  let kills = 0;
+
+  const env = { NODE_COMPILE_CACHE: join(node.path, 'compiled') };
+  const start = (): Promise<TestDaemon> => startDaemon(node, { env });
+  {
+    await using first = await start();
+    await first.end('SIGTERM'); // writes the compile cache, so that later starts are quicker
+  }
+
+  function verifyStanding(underWay: readonly Volume[]): void {
+    const mounted = mountsBelow(node.kubeletDir).map(({ mountPoint }) => mountPoint);
+    const once = new Set(mounted);
+    assert.equal(mounted.length, once.size, 'nothing is mounted twice');
+    for (const { request } of standing)
+      assert.ok(once.delete(request.target_path), `${request.target_path} has one mount`);
+    for (const { request } of underWay) once.delete(request.target_path);
+    assert.deepEqual([...once], [], 'nothing is mounted that was not asked for');
+    verifyBlobs(node.stateDir);
+    const chosen = standing[Math.floor(random.next() * standing.length)];
+    if (chosen !== undefined) verifyVolume(chosen.request.target_path, chosen.shown);
+  }
+
+  async function live(
+    work: (daemon: TestDaemon) => Promise<void>,
+    underWay: readonly Volume[] = [],
+  ): Promise<void> {
+    const begun = performance.now();
+    await using daemon = await start();
+    const longestLifeMs = performance.now() - begun;
+    let killed = false;
+    const working = work(daemon).catch((error: unknown) => {
+      if (!killed) return { error };
+    });
+    await sleep(random.next() * longestLifeMs);
+    killed = true;
+    assert.equal(await daemon.end('SIGKILL'), 'SIGKILL', daemon.output());
+    kills++;
+    const failure = await working;
+    if (failure !== undefined) throw failure.error;
+    verifyStanding(underWay);
+  }
+
+  async function killStart(): Promise<void> {
+    await using daemon = await spawnDaemon(node, { env });
+    await sleep(random.next() * longestStartMs);
+    assert.equal(await daemon.end('SIGKILL'), 'SIGKILL', daemon.output());
+    kills++;
+    verifyStanding([]);
+  }
+
+  async function retire(daemon: TestDaemon, left: number): Promise<void> {
+    for (const { request } of standing.splice(0, standing.length - left)) {
+      await daemon.csi.NodeUnpublishVolume(request);
+      verifyGone(request.target_path);
+    }
+  }
+
+  async function publishUnderFire(
+    times: number,
+    next: (nth: number) => Promise<Volume>,
+    isEnough: () => boolean,
+    afterKill: () => void = () => {},
+  ): Promise<readonly Volume[]> {
+    const published: Volume[] = [];
+    let volume = await next(0);
+    const publish = async (daemon: TestDaemon): Promise<void> => {
+      await daemon.csi.NodePublishVolume(volume.request);
+      published.push(volume);
+    };
+    const land = (): void => {
+      verifyVolume(volume.request.target_path, volume.shown);
+      standing.push(volume);
+    };
+    for (let kill = 0; kill < times || (kill < 4 * times && !isEnough()); kill++) {
+      await live(publish, [volume]);
+      afterKill();
+      if (published.at(-1) !== volume) continue;
+      land();
+      volume = await next(published.length);
+    }
+    await using daemon = await start();
+    await publish(daemon);
+    land();
+    return published;
+  }
+
+  const resources = stack.move();
+  return {
+    node,
+    registry,
+    random,
+    standing,
+    kills: () => kills,
+    volume: async (reference, shown) => ({ request: await publishRequest(node, { reference }), shown }),
+    start,
+    live,
+    killStart,
+    publishUnderFire,
+    retire,
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}

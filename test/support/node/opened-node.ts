@@ -1,0 +1,18 @@
+import { pino } from 'pino';
+import { toSettings } from '../../../src/cli/command-line.ts';
+import { type Node, openNode } from '../../../src/wiring.ts';
+import type { TestNode } from './daemon.ts';
+
+const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
+
+/** The use cases over the state directory of a node, in this process. */
+export async function openTestHouse(node: TestNode): Promise<Node> {
+  const settings = toSettings(
+    { stateDir: node.stateDir, kubeletDir: node.kubeletDir, cacheHigh: '100', cacheLow: '100' },
+    {
+      OCI_ARTIFACT_REGISTRIES_CONF: node.registriesConf,
+      OCI_ARTIFACT_REGISTRIES_CONF_DIR: node.registriesConfDir,
+    },
+  );
+  return await openNode(settings, pino({ level: 'silent' }), unmeasured);
+}

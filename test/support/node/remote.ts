@@ -1,0 +1,37 @@
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { connectRemote } from '../../../src/grpc/client/client.ts';
+import { serveCsi } from '../../../src/grpc/server.ts';
+import type { Backend } from '../../../src/ports/backend.ts';
+import type { Artifacts } from '../../../src/ports/usecases.ts';
+import { temporaryFolder } from '../os/temporary.ts';
+
+type Around = {
+  readonly artifacts?: Partial<Artifacts>;
+  readonly publishing?: Partial<Backend['publishing']>;
+};
+
+/** The daemon's own service over the given use cases, and a client of it. */
+export async function openRemote({ artifacts, publishing }: Around): Promise<Backend & AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const folder = stack.use(await temporaryFolder());
+  const endpoint = join(folder.path, 'csi.sock');
+  stack.use(
+    await serveCsi({
+      endpoint,
+      driverName: 'driver.example',
+      nodeId: 'node',
+      version: '0',
+      // A call that a test did not give fails, and so does the test.
+      artifacts: artifacts as Artifacts,
+      publishing: { stats: async () => ({ bytes: 0, inodes: 0 }), ...publishing } as never,
+      log: pino({ level: 'silent' }),
+      observe: () => {},
+      ready: () => true,
+    }),
+  );
+  const remote = connectRemote(endpoint);
+  stack.defer(() => remote.close());
+  const whole = stack.move();
+  return { ...remote, [Symbol.asyncDispose]: () => whole.disposeAsync() };
+}

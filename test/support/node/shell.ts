@@ -1,0 +1,93 @@
+import { Readable, Writable } from 'node:stream';
+import type { Builder } from '../../../src/cli/builder.ts';
+import { runCli } from '../../../src/cli/program.ts';
+import type { Backend } from '../../../src/ports/backend.ts';
+import { noon } from './samples.ts';
+
+export type Ran = {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly json: unknown;
+};
+
+export type Around = {
+  readonly artifacts?: Partial<Backend['artifacts']>;
+  readonly publishing?: Partial<Backend['publishing']>;
+  readonly builder?: Partial<Builder>;
+  readonly stdin?: Iterable<Uint8Array | string>;
+  /** What is typed at the terminal that stdin and stderr are; without it they are none. */
+  readonly answers?: string;
+  /** undefined: without a variable that tests have otherwise. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  readonly signal?: AbortSignal;
+  /** Of the terminal that stdout is; without it stdout is none. */
+  readonly columns?: number;
+};
+
+/** What is said first where no daemon answers, and nothing was asked for that could be read by a program. */
+export const onFolder =
+  'oci-artifact-csi: no daemon answers on unix:///nowhere/plugins/oci-artifact.csi.internal/csi.sock or unix:///csi/csi.sock; using the state directory /\n';
+
+/** Runs a command line on fakes; whatever a test did not give must not be called. */
+export async function runShell(argv: readonly string[], around: Around = {}): Promise<Ran> {
+  const [stdout, stderr] = [collector(), collector()];
+  const backend: Backend = {
+    artifacts: fake('artifacts', around.artifacts),
+    publishing: fake('publishing', around.publishing),
+    close: async () => {},
+  };
+  const code = await runCli(
+    argv,
+    fake<Builder>('builder', { open: async () => backend, ...around.builder }),
+    {
+      stdin: Object.assign(
+        Readable.from(around.answers === undefined ? (around.stdin ?? []) : [around.answers], {
+          objectMode: false,
+        }),
+        { isTTY: around.answers !== undefined },
+      ),
+      stdout: Object.assign(stdout.stream, {
+        isTTY: around.columns !== undefined,
+        columns: around.columns ?? 0,
+      }),
+      stderr: Object.assign(stderr.stream, { isTTY: around.answers !== undefined }),
+      environment: {
+        OCI_ARTIFACT_KUBELET_DIR: '/nowhere',
+        OCI_ARTIFACT_STATE_DIR: '/',
+        ...around.environment,
+      },
+      now: () => noon,
+      interrupted: () => around.signal ?? new AbortController().signal,
+    },
+  );
+  return {
+    code,
+    stdout: stdout.text(),
+    stderr: stderr.text(),
+    get json() {
+      return JSON.parse(stdout.text()) as unknown;
+    },
+  };
+}
+
+/** What was not given throws when it is asked for. */
+function fake<T extends object>(what: string, given: Partial<T> = {}): T {
+  return new Proxy(given, {
+    get(target, key) {
+      if (key in target) return Reflect.get(target, key) as unknown;
+      throw new Error(`this test has no ${what}.${String(key)}`);
+    },
+  }) as T;
+}
+
+function collector(): { readonly stream: Writable; text(): string } {
+  const chunks: string[] = [];
+  const stream = new Writable({
+    write(chunk: Buffer, _, done) {
+      chunks.push(chunk.toString());
+      done();
+    },
+  });
+  return { stream, text: () => chunks.join('') };
+}

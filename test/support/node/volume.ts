@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { errnoOf } from '../../../src/util/error.ts';
+import { listMounts, type MountLine } from '../os/mounts.ts';
+import { readTree } from '../oci/tree.ts';
+
+/** What a volume shows, as readTree says it. */
+export type Shown = Readonly<Record<string, string>>;
+
+/** What a volume of these files must show. */
+export function shownOf(files: Iterable<readonly [path: string, bytes: string | Uint8Array]>): Shown {
+  const shown: Record<string, string> = {};
+  for (const [path, bytes] of files) {
+    for (let above = dirname(path); above !== '.'; above = dirname(above)) shown[above] = 'directory';
+    const hex = createHash('sha256').update(bytes).digest('hex');
+    shown[path] = `${Buffer.byteLength(bytes)} bytes ${hex}`;
+  }
+  return shown;
+}
+
+/** The mounts on a target, the lowest first. */
+export function mountsAt(target: string): readonly MountLine[] {
+  return listMounts().filter(({ mountPoint }) => mountPoint === target);
+}
+
+/** One read-only mount, and every byte of it right. */
+export function verifyVolume(target: string, shown: Shown): void {
+  const mounts = mountsAt(target);
+  assert.equal(mounts.length, 1, `${target} has one mount`);
+  for (const option of ['ro', 'nosuid', 'nodev']) assert.ok(mounts[0]?.options.includes(option), option);
+  assert.deepEqual(readTree(target), shown);
+}
+
+/** No mount, no folder. */
+export function verifyGone(target: string): void {
+  assert.equal(mountsAt(target).length, 0, `${target} has no mount`);
+  assert.ok(!existsSync(target), `${target} is gone`);
+}
+
+/** Every blob of a state dir has the bytes of its name; those that are collected meanwhile aside. */
+export function verifyBlobs(stateDir: string): void {
+  for (const algorithm of ['sha256', 'sha512']) {
+    const folder = join(stateDir, 'blobs', algorithm);
+    // A daemon that was killed at its first start has made none yet.
+    for (const hex of existsSync(folder) ? readdirSync(folder) : []) {
+      const bytes = readIfThere(join(folder, hex));
+      const actual = bytes && createHash(algorithm).update(bytes).digest('hex');
+      assert.ok(actual === undefined || actual === hex, `the blob ${algorithm}:${hex} has other bytes`);
+    }
+  }
+}
+
+function readIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** The target paths that have a volume record on disk. */
+export function recordedTargets(stateDir: string): readonly string[] {
+  const folder = join(stateDir, 'volumes');
+  return readdirSync(folder).map(name => {
+    const record = JSON.parse(readFileSync(join(folder, name), 'utf8')) as { targetPath: string };
+    return record.targetPath;
+  });
+}

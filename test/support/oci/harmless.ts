@@ -1,0 +1,22 @@
+import { closeSync, constants, lstatSync, openSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { getXattr } from '../../../src/linux/libc.ts';
+
+/** What in a tree could give a process more power than it has: `path: why`. A volume must have none of it. */
+export function findHarmful(folder: string): string[] {
+  return ['', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })].flatMap(name => {
+    const path = join(folder, name);
+    return reasons(path).map(reason => `${name}: ${reason}`);
+  });
+}
+
+function reasons(path: string): string[] {
+  const stats = lstatSync(path);
+  if (stats.isSymbolicLink()) return [];
+  if (!stats.isFile() && !stats.isDirectory()) return ['neither a file, a folder nor a symlink'];
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const attributes = ['security.capability', 'security.ima', 'security.evm'];
+  const found = attributes.filter(name => getXattr(fd, name) !== undefined);
+  closeSync(fd);
+  return (stats.mode & 0o6000) === 0 ? found : ['a setuid or setgid bit', ...found];
+}

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after } from 'node:test';
+import { toDigest, type Digest } from '../../../src/oci/digest.ts';
+import { bodyFolder, bodyName, tocName } from '../../../src/tree/toc.ts';
+import { unpackLayer } from '../../../src/unpack/job.ts';
+import type { UnpackLimits } from '../../../src/unpack/limits.ts';
+import { setXattrs } from '../../../src/unpack/xattrs.ts';
+import { temporaryFolder } from '../os/temporary.ts';
+import { decodeToc, type Toc } from './toc.ts';
+
+/** Unpacks layers of bytes in this thread, below a folder that goes with the test file. */
+export type Unpacking = {
+  readonly folder: string;
+  readonly digest: Digest;
+  /** As errors name the layer. */
+  readonly label: string;
+  unpack(bytes: Uint8Array, limits?: Partial<UnpackLimits>): Promise<Unpacked>;
+  unpackFile(source: string, limits?: Partial<UnpackLimits>): Promise<Unpacked>;
+};
+export type Unpacked = Toc & { readonly into: string };
+
+export const anyLimits: UnpackLimits = { maxEntries: 1_000_000, maxBytes: 2 ** 40, maxRatio: 1000 };
+
+export async function openUnpacking(): Promise<Unpacking> {
+  const folder = await temporaryFolder();
+  after(() => folder[Symbol.asyncDispose]());
+  // Not sha256, so that the diffId is hashed even of a plain tar.
+  const digest = toDigest('sha512', 'a'.repeat(128));
+  let sources = 0;
+
+  async function unpackFile(source: string, limits: Partial<UnpackLimits> = {}): Promise<Unpacked> {
+    const into = mkdtempSync(join(folder.path, 'into-'));
+    const job = { source, digest, into, limits: { ...anyLimits, ...limits } };
+    const summary = await unpackLayer(job, { setXattrs, grow: async () => {} }, new AbortController().signal);
+    const toc = decodeToc(readFileSync(join(into, tocName)));
+    assert.deepEqual({ ...summary, entries: toc.entries }, toc);
+    verifyBodies({ ...toc, into });
+    return { ...toc, into };
+  }
+
+  return {
+    folder: folder.path,
+    digest,
+    label: `layer ${digest}`,
+    unpackFile,
+    unpack(bytes, limits) {
+      const source = join(folder.path, `source-${sources++}`);
+      writeFileSync(source, bytes);
+      return unpackFile(source, limits);
+    },
+  };
+}
+
+/** What holds of every success: bodies are what the table says, and nothing else is there. */
+function verifyBodies({ entries, into, bytes, bodies }: Unpacked): void {
+  const files = entries.filter(entry => entry.kind === 'file');
+  assert.deepEqual(
+    files.map(file => file.body),
+    files.map((_, body) => body),
+  );
+  const names = files.flatMap(({ body }) => [bodyFolder(body), bodyName(body)]);
+  assert.deepEqual(
+    (readdirSync(into, { recursive: true }) as string[]).toSorted(),
+    [...new Set([...names, tocName])].toSorted(),
+  );
+  assert.equal(bodies, files.length);
+  for (const file of files) {
+    const path = join(into, bodyName(file.body));
+    const content = readFileSync(path);
+    assert.equal(content.length, file.size);
+    assert.equal(createHash('sha256').update(content).digest('hex'), file.sha256);
+    assert.equal(statSync(path).mode & 0o7777, file.mode);
+  }
+  assert.equal(
+    bytes,
+    files.reduce((sum, file) => sum + file.size, 0),
+  );
+}
+
+/** Kind and path of every entry, the content of files, the target of links. */
+export function showToc({ entries, into }: Unpacked): string[] {
+  return entries.map(entry => {
+    if (entry.kind === 'file')
+      return `${entry.path}: ${readFileSync(join(into, bodyName(entry.body)), 'latin1')}`;
+    if (entry.kind === 'symlink') return `${entry.path} -> ${entry.target}`;
+    if (entry.kind === 'link') return `${entry.path} = ${entry.target}`;
+    return entry.kind === 'special' ? `${entry.path} (${entry.what})` : `${entry.path} (${entry.kind})`;
+  });
+}
+
+/** Paths below a folder that this process has open. */
+export function openFiles(folder: string): string[] {
+  return readdirSync('/proc/self/fd')
+    .map(readDescriptor)
+    .filter(path => path.startsWith(folder));
+}
+
+function readDescriptor(fd: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    // The one that was reading this very folder.
+    return '';
+  }
+}

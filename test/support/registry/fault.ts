@@ -1,0 +1,118 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Reply, refuse } from '../../../src/cli/demo/registry.ts';
+
+/** What goes wrong with one answer. Byte counts are of the body. */
+export type Fault =
+  /** The connection ends after so many bytes. */
+  | { readonly kind: 'cut'; readonly after: number }
+  /** Nothing more comes after so many bytes, and the connection stays. */
+  | { readonly kind: 'stall'; readonly after: number }
+  /** So many bytes a second, in pieces of 64 KiB at most. */
+  | { readonly kind: 'slow'; readonly bytesPerSecond: number }
+  /** Every byte is another. */
+  | { readonly kind: 'wrong-bytes' }
+  /** No Content-Length; with `bytes`, a body cut off or filled up to that length. */
+  | { readonly kind: 'chunked'; readonly bytes?: number }
+  /** Headers replaced, or left out where undefined. The body stays, and the connection ends after it. */
+  | { readonly kind: 'headers'; readonly headers: Readonly<Record<string, string | undefined>> }
+  /** An error of the registry, in the form of the distribution spec. */
+  | {
+      readonly kind: 'status';
+      readonly status: number;
+      readonly retryAfter?: string;
+      readonly code?: string;
+      readonly message?: string;
+    }
+  /** 307 to another address. */
+  | { readonly kind: 'redirect'; readonly to: string }
+  /** As if the request had no Range. */
+  | { readonly kind: 'no-range' }
+  /** These bytes instead of an HTTP response, then the connection ends. */
+  | { readonly kind: 'raw'; readonly text: string };
+
+/** A reply with a fault in it. `no-range` and `raw` happen elsewhere: before the reply and instead of it. */
+export function spoil(reply: Reply, fault: Fault): Reply {
+  switch (fault.kind) {
+    case 'cut':
+      return { ...reply, body: cut(reply.body, fault.after) };
+    case 'stall':
+      return { ...reply, body: stall(reply.body, fault.after) };
+    case 'slow':
+      return { ...reply, body: pace(reply.body, fault.bytesPerSecond) };
+    case 'wrong-bytes':
+      return { ...reply, body: flip(reply.body) };
+    case 'chunked':
+      return {
+        ...reply,
+        headers: without(reply.headers, 'content-length'),
+        body: fault.bytes === undefined ? reply.body : fit(reply.body, fault.bytes),
+      };
+    case 'headers':
+      return {
+        ...reply,
+        headers: Object.fromEntries(
+          Object.entries({ ...reply.headers, connection: 'close', ...fault.headers }).filter(
+            (header): header is [string, string] => header[1] !== undefined,
+          ),
+        ),
+      };
+    case 'status': {
+      const refusal = refuse(fault.status, fault.code ?? 'UNKNOWN', fault.message ?? 'a fault for the test');
+      if (fault.retryAfter === undefined) return refusal;
+      return { ...refusal, headers: { ...refusal.headers, 'retry-after': fault.retryAfter } };
+    }
+    case 'redirect':
+      return { status: 307, headers: { location: fault.to, 'content-length': '0' }, body: [] };
+    case 'no-range':
+    case 'raw':
+      return reply;
+  }
+}
+
+function without(headers: Reply['headers'], name: string): Reply['headers'] {
+  return Object.fromEntries(Object.entries(headers).filter(([other]) => other !== name));
+}
+
+/** The first `bytes` of a body, and whether that was all of it. */
+async function* first(body: Reply['body'], bytes: number): AsyncGenerator<Uint8Array, number> {
+  let left = bytes;
+  for await (const chunk of body) {
+    if (left === 0) return 0;
+    const piece = chunk.subarray(0, left);
+    left -= piece.length;
+    yield piece;
+  }
+  return left;
+}
+
+async function* cut(body: Reply['body'], after: number) {
+  yield* first(body, after);
+  throw new Error('cut');
+}
+
+async function* stall(body: Reply['body'], after: number) {
+  yield* first(body, after);
+  await new Promise(() => {});
+}
+
+async function* pace(body: Reply['body'], bytesPerSecond: number) {
+  const start = performance.now();
+  let bytes = 0;
+  for await (const chunk of body) {
+    for (let at = 0; at < chunk.length; at += 65_536) {
+      const piece = chunk.subarray(at, at + 65_536);
+      await sleep(Math.max(0, start + (1000 * bytes) / bytesPerSecond - performance.now()));
+      bytes += piece.length;
+      yield piece;
+    }
+  }
+}
+
+async function* fit(body: Reply['body'], bytes: number) {
+  const missing = yield* first(body, bytes);
+  if (missing > 0) yield new Uint8Array(missing);
+}
+
+async function* flip(body: Reply['body']) {
+  for await (const chunk of body) yield chunk.map(byte => byte ^ 0xff);
+}

@@ -1,0 +1,113 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type DemoLayer, type PushedArtifact, pushArtifact } from '../../../src/cli/demo/artifact.ts';
+import { type DemoRegistry, deliver, openDemoRegistry, type Reply } from '../../../src/cli/demo/registry.ts';
+import { type Fault, spoil } from './fault.ts';
+import { type Guard, openGuard } from './guard.ts';
+
+/** A request as rules see it. `path` is with its query; `nth` counts from 1 for each method and path. */
+export type Asked = {
+  readonly method: string;
+  readonly path: string;
+  readonly nth: number;
+  readonly headers: Readonly<IncomingMessage['headers']>;
+};
+
+export type FaultyRegistry = AsyncDisposable & {
+  /** `127.0.0.1:<port>` */
+  readonly host: string;
+  /** For what `push` does not do: an index, a blob alone. */
+  readonly registry: DemoRegistry;
+  /** Every request so far, in order; token requests too. */
+  readonly asked: readonly Asked[];
+  /** How many requests had this method and a path with this end. */
+  count(method: string, pathEnd: string): number;
+  /** How many bytes of answers to GET left for a connection, of paths with this end. */
+  sent(pathEnd: string): number;
+  /** The one rule for what goes wrong, in place of the last one; undefined from it is a right answer. */
+  fault(rule: (asked: Asked) => Fault | undefined): void;
+  /** No rule, nothing asked, counts from 1 again. What was pushed stays. */
+  reset(): void;
+  /** Pushes past guard and faults. */
+  push(
+    repository: string,
+    tag: string,
+    layers: readonly DemoLayer[],
+    artifactType?: string,
+  ): Promise<PushedArtifact & { readonly reference: string }>;
+};
+
+/** The embedded registry on loopback, in a temporary folder, with faults and a guard in front of it. */
+export async function openFaultyRegistry(
+  options: { readonly guard?: Guard; readonly tls?: ServerOptions } = {},
+): Promise<FaultyRegistry> {
+  const folder = await mkdtemp(join(tmpdir(), 'faulty-registry-'));
+  const registry = openDemoRegistry(folder);
+  const asked: Asked[] = [];
+  const counts = new Map<string, number>();
+  const sent = new Map<string, number>();
+  let rule: (asked: Asked) => Fault | undefined = () => undefined;
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = '', url: path = '' } = request;
+    const nth = (counts.get(`${method} ${path}`) ?? 0) + 1;
+    counts.set(`${method} ${path}`, nth);
+    const entry = { method, path, nth, headers: { ...request.headers } };
+    asked.push(entry);
+    const fault = rule(entry);
+    if (fault?.kind === 'raw') {
+      response.socket?.end(fault.text);
+      return;
+    }
+    if (fault?.kind === 'no-range') delete request.headers.range;
+    const reply = (await guard?.(request)) ?? (await registry.answer(request));
+    const { body, ...head } = fault === undefined ? reply : spoil(reply, fault);
+    await deliver({ ...head, body: method === 'GET' ? counted(path, body) : body }, response);
+  }
+
+  async function* counted(path: string, body: Reply['body']) {
+    for await (const chunk of body) {
+      sent.set(path, (sent.get(path) ?? 0) + chunk.length);
+      yield chunk;
+    }
+  }
+
+  const server = options.tls === undefined ? createServer() : createTlsServer(options.tls);
+  server.on('request', (request, response) => void answer(request, response));
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const origin = `${options.tls === undefined ? 'http' : 'https'}://${host}`;
+  const guard = options.guard === undefined ? undefined : openGuard(options.guard, origin);
+
+  return {
+    host,
+    registry,
+    asked,
+    count: (method, pathEnd) =>
+      asked.filter(entry => entry.method === method && entry.path.endsWith(pathEnd)).length,
+    sent: pathEnd =>
+      [...sent].reduce((sum, [path, bytes]) => (path.endsWith(pathEnd) ? sum + bytes : sum), 0),
+    fault(next) {
+      rule = next;
+    },
+    reset() {
+      rule = () => undefined;
+      asked.length = 0;
+      counts.clear();
+    },
+    async push(repository, tag, layers, artifactType) {
+      const pushed = await pushArtifact(registry, repository, tag, layers, artifactType);
+      return { ...pushed, reference: `${host}/${repository}:${tag}` };
+    },
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise(resolve => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}

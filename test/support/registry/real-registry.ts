@@ -1,0 +1,66 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { startChild, waitUntil } from '../node/child.ts';
+import { freePort } from '../os/port.ts';
+import { temporaryFolder } from '../os/temporary.ts';
+import { toolPath } from '../project/tools.ts';
+
+export type RealRegistry = AsyncDisposable & {
+  /** `127.0.0.1:<port>`, or `localhost:<port>` with TLS, as a certificate names it. */
+  readonly host: string;
+};
+
+/**
+ * A CNCF distribution registry on a free loopback port, plain HTTP or, with `tls` (PEM), HTTPS; its content lies
+ * in a temporary folder. `auth` is the part of its configuration of that name; `clientCa` is who signs the certificates
+ * that it then wants. Disposing it ends the process and removes the content.
+ */
+export async function startRealRegistry(
+  tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string },
+  auth?: Readonly<Record<string, unknown>>,
+): Promise<RealRegistry> {
+  const folder = await temporaryFolder();
+  const port = await freePort();
+  const content = join(folder.path, 'content');
+  await mkdir(content);
+  const files = { certificate: join(folder.path, 'cert.pem'), key: join(folder.path, 'key.pem') };
+  if (tls) await Promise.all([writeFile(files.certificate, tls.cert), writeFile(files.key, tls.key)]);
+  const clientCas = join(folder.path, 'client-ca.pem');
+  if (tls?.clientCa) await writeFile(clientCas, tls.clientCa);
+  const wanted = tls?.clientCa ? { clientcas: [clientCas] } : {};
+  const config = {
+    version: 0.1,
+    log: { level: 'error', accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: content }, delete: { enabled: true } },
+    http: { addr: `127.0.0.1:${port}`, ...(tls && { tls: { ...files, ...wanted } }) },
+    ...(auth && { auth }),
+  };
+  const file = join(folder.path, 'config.yml');
+  await writeFile(file, JSON.stringify(config)); // JSON is YAML
+  const child = await startChild(toolPath('registry'), ['serve', file], {
+    env: { ...process.env, OTEL_TRACES_EXPORTER: 'none' },
+  });
+  const host = `${tls ? 'localhost' : '127.0.0.1'}:${port}`;
+  const dispose = async (): Promise<void> => {
+    await child[Symbol.asyncDispose]();
+    await folder[Symbol.asyncDispose]();
+  };
+  try {
+    await waitUntil(child, () => answers(`http://127.0.0.1:${port}/v2/`), 'listening');
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+  return { host, [Symbol.asyncDispose]: dispose };
+}
+
+/** Any answer will do: to plain HTTP a TLS listener says 400. */
+async function answers(url: string): Promise<boolean> {
+  try {
+    await (await fetch(url)).arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
+}
