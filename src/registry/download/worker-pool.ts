@@ -47,7 +47,7 @@ export function openWorkerPool(settings: WorkerSettings): WorkerPool {
       const endedItself = seat !== undefined && seats.delete(seat);
       if (endedItself && !isReady) notBefore = performance.now() + restMs;
     };
-    const thread = startHelper<WorkerQuestion, WorkerAnswer>(import.meta.url, 'line-worker', { onEnd });
+    const thread = startHelper<WorkerQuestion, WorkerAnswer>(import.meta.url, 'download-worker', { onEnd });
     const seat: WorkerLease | undefined = thread && { thread, receives: new Set(), uses: 0 };
     if (seat === undefined) return undefined;
     seats.add(seat);
