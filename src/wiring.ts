@@ -92,6 +92,7 @@ export async function openNode(
   await using stack = new AsyncDisposableStack();
   const { stateDir, selinuxLabel } = settings;
   const store = stack.use(await openStore({ stateDir, selinuxLabel, log, reads }));
+  const { verity } = store;
   const mounter = stack.use(openMounter({ kubeletDir: settings.kubeletDir, stateDir }));
   const warn = (text: string): void => log.warn(text);
   const kube = settings.podPullSecrets ? await openKubeApi() : undefined;
@@ -148,7 +149,6 @@ export async function openNode(
       ? unrestrictedAccess
       : createAccessCheck(await openAccessCache(world.accesses, world.salt), registry);
   const closing = new AbortController();
-  const { verity } = store;
   const slowHash = stack.use(openSlowHash());
   const retirement = createRetirement(world);
   const integrity: Integrity = createIntegrity(
@@ -206,9 +206,8 @@ export async function openNode(
   const tell = (thrown: unknown): void => warn(`collection failed: ${toArtifactError(thrown).message}`);
   if (store.reads === undefined) stack.use(startInterval(tidyEveryMs, () => void tidy().catch(tell)));
   const adapters = stack.move();
-  const facts = (): readonly string[] => [
-    `fs-verity: ${verity.off === undefined ? 'on' : `off (${verity.off}); the cache is verified without it`}`,
-  ];
+  const sealing = verity.off === undefined ? 'on' : `off (${verity.off}); the cache is verified without it`;
+  const facts = (): readonly string[] => [`fs-verity: ${sealing}`];
   const status = async (): Promise<NodeStatus> => ({
     stateDir,
     disk: await world.disk.usage(),

@@ -3,8 +3,9 @@ import type { Holder } from '../../oci/credential.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { formatRepository, type Repository } from '../../oci/reference.ts';
 import { shareRuns } from '../../util/shared-run.ts';
-import type { AccessRecord, Accesses } from '../../ports/records.ts';
+import type { Accesses } from '../../ports/records.ts';
 import type { Giver } from '../../ports/registry.ts';
+import { type AccessFacts, accountOf, addHolder, nothingKnown, toFacts, toRecord } from './access-facts.ts';
 import { createRecency } from './recency.ts';
 import type { Pod } from '../../ports/request.ts';
 
@@ -37,8 +38,6 @@ export type AccessCache = {
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
 };
 
-/** Of pods, accounts and secrets the latest so many are remembered; who is forgotten is asked for again. */
-const mostAskers = 1000;
 /** Records that are written or removed at once: they share commits of the disk's journal. */
 const atOnce = 32;
 
@@ -56,8 +55,8 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
   const hashOf = (asker: Asker): string | undefined =>
     asker.brought === undefined ? undefined : createHmac('sha256', salt).update(asker.brought).digest('hex');
 
-  const factsOf = (name: string): Facts => {
-    const facts = records.get(name) ?? toFacts(nothing(name));
+  const factsOf = (name: string): AccessFacts => {
+    const facts = records.get(name) ?? nothingKnown();
     records.set(name, facts);
     return facts;
   };
@@ -154,53 +153,6 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
   };
 }
 
-type Facts = {
-  anonymous: boolean;
-  node: boolean;
-  readonly accounts: Set<string>;
-  readonly pods: Set<string>;
-  readonly secrets: Set<string>;
-  readonly digests: Set<Digest>;
-  readonly mirrored: Set<Digest>;
-};
-
-/** Adds what a granted access says. Returns whether it was new. */
-function addHolder(facts: Facts, holder: Holder, pod: Pod | undefined, secret: string | undefined): boolean {
-  switch (holder.kind) {
-    case 'anyone': {
-      const isNew = !facts.anonymous;
-      facts.anonymous = true;
-      return isNew;
-    }
-    case 'node': {
-      const isNew = !facts.node;
-      facts.node = true;
-      return isNew;
-    }
-    case 'service-account':
-      return addAsker(facts.accounts, `${holder.namespace}/${holder.name}`);
-    case 'pod':
-      return pod !== undefined && addAsker(facts.pods, pod.uid);
-    case 'secret': {
-      const newPod = pod !== undefined && addAsker(facts.pods, pod.uid);
-      const newSecret = secret !== undefined && addAsker(facts.secrets, secret);
-      return newPod || newSecret;
-    }
-  }
-}
-
-function addAsker(askers: Set<string>, asker: string): boolean {
-  if (askers.has(asker)) return false;
-  askers.add(asker);
-  const [oldest] = askers;
-  if (askers.size > mostAskers && oldest !== undefined) askers.delete(oldest);
-  return true;
-}
-
-function accountOf({ namespace, serviceAccount }: Pod): string | undefined {
-  return serviceAccount === undefined ? undefined : `${namespace}/${serviceAccount}`;
-}
-
 function note(holders: Map<Digest, Set<string>>, digest: Digest, repository: string): void {
   const names = holders.get(digest) ?? new Set();
   holders.set(digest, names.add(repository));
@@ -210,45 +162,4 @@ function forget(holders: Map<Digest, Set<string>>, digest: Digest, repository: s
   const names = holders.get(digest);
   names?.delete(repository);
   if (names?.size === 0) holders.delete(digest);
-}
-
-function nothing(repository: string): AccessRecord {
-  return {
-    repository,
-    anonymous: false,
-    node: false,
-    accounts: [],
-    pods: [],
-    secrets: [],
-    digests: [],
-    mirrored: [],
-  };
-}
-
-function toFacts({ anonymous, node, accounts, pods, secrets, digests, mirrored }: AccessRecord): Facts {
-  return {
-    anonymous,
-    node,
-    accounts: new Set(accounts),
-    pods: new Set(pods),
-    secrets: new Set(secrets),
-    digests: new Set(digests),
-    mirrored: new Set(mirrored),
-  };
-}
-
-function toRecord(
-  repository: string,
-  { anonymous, node, accounts, pods, secrets, digests, mirrored }: Facts,
-): AccessRecord {
-  return {
-    repository,
-    anonymous,
-    node,
-    accounts: [...accounts],
-    pods: [...pods],
-    secrets: [...secrets],
-    digests: [...digests],
-    mirrored: [...mirrored],
-  };
 }
