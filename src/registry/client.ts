@@ -27,23 +27,28 @@ import { joinTrust, plainTrust, type TlsTrust } from './http/tls-trust.ts';
 import { type FailoverRequest, failover } from './mirrors/failover.ts';
 
 export type RegistryOptions = {
-  /** Where a repository is asked for. What it throws is thrown on. */
+  /** Returns the upstreams of a repository. Its errors are thrown unchanged. */
   readonly route: (reference: Reference, question: 'name' | 'content') => Route;
-  /** Whether the node's configuration names a host[:port]: servers may redirect there, wherever it is. None unless told. */
+  /**
+   * Whether the node's configuration names a host[:port]. Servers may redirect there, wherever it is. Default: no host.
+   */
   readonly isNamed?: (host: string) => boolean;
-  /** What every server may prove itself by, beside the system's certificates: those alone unless told. What it throws is thrown on. */
+  /**
+   * Returns CAs to trust for every server beside the system's. Default: the system's alone. Its errors are thrown
+   * unchanged.
+   */
   readonly trust?: () => TlsTrust;
-  /** None unless told. */
+  /** Default: none. */
   readonly proxies?: Proxies;
   readonly onRetry?: OnRetry;
   readonly onRest?: OnRest;
-  /** Hears of each request, those of redirects and tokens as well. */
+  /** Receives a report of each request, including redirects and token requests. */
   readonly onRequest?: OnRequest;
-  /** Milliseconds that a server may send nothing; 30 s unless told. */
+  /** Milliseconds that a server may send nothing. Default: 30 s. */
   readonly stallMs?: number;
-  /** None unless told. */
+  /** Default: none. */
   readonly leastRate?: LeastRate;
-  /** The longest wait that a server may ask for, in milliseconds; 15 min unless told. */
+  /** The longest wait that a server may ask for, in milliseconds. Default: 15 min. */
   readonly retryAfterMaxMs?: number;
   readonly clock?: Clock;
 };
@@ -59,7 +64,7 @@ const clockOfNode: Clock = {
     }),
 };
 
-/** A client of the OCI distribution API for all registries. Disposing it ends its connections. */
+/** A client of the OCI distribution API for all registries. Disposing it closes its connections. */
 export function openRegistry(options: RegistryOptions): RegistryClient {
   const {
     route,
@@ -83,7 +88,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   const send: Send = async (hop, accept, signal) => {
     const isPlain = hop.url.protocol === 'http:';
     const request = isPlain ? hop : { ...hop, trust: joinTrust(hop.trust, trust()) };
-    // What comes by a proxy has its speed, which the pool keeps up with.
+    // The proxy limits the rate, and the pool is fast enough for that.
     const straight = proxies.find(request.url) === undefined;
     return await (straight && request.line ? request.line : pool).send(request, accept, signal);
   };
@@ -114,7 +119,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     return openRetryPolicy(subject, clock, tell, waiting?.hasty);
   }
 
-  /** One small question, whose answer is whole or none: once to each mirror, with patience to the registry. */
+  /** Sends a small request, whose response is complete or absent: once to each mirror, with retries to the registry. */
   function ask<T>(
     journey: FailoverRequest,
     question: (asked: Asked) => Promise<T>,
@@ -168,7 +173,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       const list = async (asked: Asked) => {
         const found = await listReferrers(exchange, asked, digest, artifactType, signal);
         if (asked.place === journey.route.last || (found ?? []).length > 0) return found;
-        // Mirrors seldom have them: only the registry can say that there are none.
+        // Mirrors rarely have referrers: only the registry can report that there are none.
         throw new ArtifactError('not-found', `${asked.place.host} knows no referrers`);
       };
       return await ask(journey, list, signal);
@@ -188,8 +193,8 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
 }
 
 /**
- * Without mirrors: what they have is no word of the registry on who may have it. A hosts.toml may name the registry
- * itself among its hosts, with certificates that its server lacks.
+ * Removes the mirrors: their content does not show what the registry allows. A hosts.toml may list the registry itself
+ * among its hosts, with certificates that its server entry lacks.
  */
 function atRegistry(journey: FailoverRequest): FailoverRequest {
   const { mirrors, last } = journey.route;

@@ -22,7 +22,7 @@ after(() => source[Symbol.asyncDispose]());
 for (const size of sizes) {
   const length = lengths[size];
 
-  test(`a registry that sends more than the ${size} blob is stopped, and said to send too much`, async () => {
+  test(`a registry that sends more than the ${size} blob is cut off, and the error says that it sent too much`, async () => {
     source.registry.fault(() => ({ kind: 'chunked', bytes: length + 100_000_000 }));
     await assert.rejects(source.pull(size), {
       code: 'corrupt',
@@ -30,7 +30,7 @@ for (const size of sizes) {
     });
   });
 
-  test(`a registry that announces another length for the ${size} blob is corrupt, and both are named`, async () => {
+  test(`a registry that announces a wrong length for the ${size} blob is corrupt, and the error names both lengths`, async () => {
     source.registry.fault(() => ({ kind: 'headers', headers: { 'content-length': String(length - 1) } }));
     await assert.rejects(source.pull(size), {
       code: 'corrupt',
@@ -39,7 +39,7 @@ for (const size of sizes) {
     assert.equal(source.registry.asked.length, 1);
   });
 
-  test(`a page in place of the ${size} blob costs nothing of what is held`, async () => {
+  test(`a page in place of the ${size} blob keeps what the sink already has`, async () => {
     const text = 'HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nsign in';
     source.registry.fault(() => ({ kind: 'raw', text }));
     const sink = openMemorySink(source.bytes[size].subarray(0, 1000));
@@ -47,7 +47,7 @@ for (const size of sizes) {
     assert.deepEqual([sink.offset, sink.restarts], [1000, 0]);
   });
 
-  test(`a registry that never sends all of the ${size} blob is corrupt, and the bytes are counted`, async () => {
+  test(`a registry that never sends the whole ${size} blob is corrupt, and the error counts the bytes`, async () => {
     source.registry.fault(({ headers }) =>
       headers.range === undefined ? { kind: 'chunked', bytes: 1000 } : { kind: 'status', status: 416 },
     );
@@ -59,7 +59,7 @@ for (const size of sizes) {
     });
   });
 
-  test(`a ${size} blob that is always cut at the same byte is unavailable, and the bytes are counted`, async () => {
+  test(`a ${size} blob that is always cut at the same byte is unavailable, and the error counts the bytes`, async () => {
     source.registry.fault(({ headers }) => ({
       kind: 'cut',
       after: headers.range === undefined ? 100_000 : 0,
@@ -74,7 +74,7 @@ for (const size of sizes) {
     assert.deepEqual(clock.waits, [200, 400, 800, 1600, 3200, 6400, 12_800, 4600]);
   });
 
-  test(`a registry that loses the ${size} blob's beginning over and over is given up`, async () => {
+  test(`a registry that always loses the beginning of the ${size} blob is abandoned`, async () => {
     source.registry.fault(({ headers }) =>
       headers.range === undefined ? { kind: 'cut', after: 65_536 } : { kind: 'status', status: 416 },
     );
@@ -82,7 +82,7 @@ for (const size of sizes) {
     assert.ok(source.registry.asked.length < 30);
   });
 
-  test(`a stall in the ${size} blob is a cut after the time for it`, async () => {
+  test(`a stall in the ${size} blob ends the request after the stall time`, async () => {
     source.registry.fault(({ nth }) => (nth === 1 ? { kind: 'stall', after: 100_000 } : undefined));
     await source.pull(size, { stallMs: 1_000 });
     assert.deepEqual(source.ranges(), [undefined, 'bytes=100000-']);
@@ -99,7 +99,7 @@ for (const size of sizes) {
     });
   });
 
-  test(`a 503 with Retry-After makes the ${size} blob wait as long`, async () => {
+  test(`a 503 with Retry-After delays the ${size} blob by that time`, async () => {
     source.registry.fault(({ nth }) =>
       nth === 1 ? { kind: 'status', status: 503, retryAfter: '4' } : undefined,
     );
@@ -107,7 +107,7 @@ for (const size of sizes) {
     assert.deepEqual(clock.waits, [4000]);
   });
 
-  test(`wrong bytes of the ${size} blob reach the sink, which judges them`, async () => {
+  test(`wrong bytes of the ${size} blob reach the sink, which verifies them`, async () => {
     source.registry.fault(() => ({ kind: 'wrong-bytes' }));
     await assert.rejects(source.pull(size), { name: 'AssertionError' });
   });

@@ -32,31 +32,31 @@ const held = (size: Size, length: number) => openMemorySink(source.bytes[size].s
 for (const size of sizes) {
   const length = lengths[size];
 
-  test(`a ${size} blob comes whole, in one request without Range`, async () => {
+  test(`a ${size} blob arrives in one request without Range`, async () => {
     await source.pull(size);
     assert.deepEqual(source.ranges(), [undefined]);
   });
 
-  test(`a ${size} blob goes on from where its sink is`, async () => {
+  test(`a ${size} blob continues at the offset of its sink`, async () => {
     await source.pull(size, { sink: held(size, length - 70_000) });
     assert.deepEqual(source.ranges(), [`bytes=${length - 70_000}-`]);
   });
 
-  test(`a ${size} blob cut at every 64 KiB arrives, without one wait`, async () => {
+  test(`a ${size} blob that is cut every 64 KiB arrives without a wait`, async () => {
     source.registry.fault(() => ({ kind: 'cut', after: 65_536 }));
     const { clock } = await source.pull(size);
     assert.equal(source.registry.asked.length, Math.ceil(length / 65_536));
     assert.deepEqual(clock.waits, []);
   });
 
-  test(`a registry that ignores Range sends a ${size} blob from its start, which is passed over`, async () => {
+  test(`a registry that ignores Range sends a ${size} blob from its start, and the known part is skipped`, async () => {
     source.registry.fault(() => ({ kind: 'no-range' }));
     const { sink } = await source.pull(size, { sink: held(size, 200_000) });
     assert.equal(sink.restarts, 0);
     assert.equal(source.registry.asked.length, 1);
   });
 
-  test(`after a 416 all of a ${size} blob is asked for, and what is held is passed over`, async () => {
+  test(`after a 416 the whole ${size} blob is requested, and the known part is skipped`, async () => {
     source.registry.fault(({ headers }) =>
       headers.range === undefined ? undefined : { kind: 'status', status: 416 },
     );
@@ -66,7 +66,7 @@ for (const size of sizes) {
   });
 
   for (const status of [400, 401, 403, 404, 405, 429, 500, 503]) {
-    test(`after a ${status} for a range all of a ${size} blob is asked for at once`, async () => {
+    test(`after a ${status} for a range the whole ${size} blob is requested at once`, async () => {
       source.registry.fault(({ headers }) =>
         headers.range === undefined ? undefined : { kind: 'status', status },
       );
@@ -77,7 +77,7 @@ for (const size of sizes) {
     });
   }
 
-  test(`a 200 with the rest of a ${size} blob is no whole`, async () => {
+  test(`a 200 that carries only the rest of a ${size} blob is not accepted as the whole`, async () => {
     source.registry.fault(({ headers }) =>
       headers.range === undefined ? undefined : { kind: 'status', status: 200, message: 'x'.repeat(200) },
     );
@@ -85,7 +85,7 @@ for (const size of sizes) {
     assert.deepEqual(source.ranges(), ['bytes=1000-', undefined]);
   });
 
-  test(`where a range of a ${size} blob fails as the whole does, the whole is asked for once`, async () => {
+  test(`if the range and the whole of a ${size} blob fail alike, the whole is requested once`, async () => {
     source.registry.fault(({ nth }) => (nth < 5 ? { kind: 'status', status: 502 } : undefined));
     await source.pull(size, { sink: held(size, 1000) });
     const range = 'bytes=1000-';
@@ -98,7 +98,7 @@ for (const size of sizes) {
     ['another length than it sends', `bytes 1000-${length - 2}/${length}`],
     ['no range at all', undefined],
   ] as const) {
-    test(`after a 206 with ${what} all of a ${size} blob is asked for`, async () => {
+    test(`after a 206 with ${what} the whole ${size} blob is requested`, async () => {
       source.registry.fault(({ headers }) =>
         headers.range === undefined ? undefined : { kind: 'headers', headers: { 'content-range': range } },
       );
@@ -115,7 +115,7 @@ for (const size of sizes) {
     assert.equal(sink.restarts, 1);
   });
 
-  test(`a complete sink needs no request for the ${size} blob`, async () => {
+  test(`a complete sink sends no request for the ${size} blob`, async () => {
     await source.pull(size, { sink: held(size, length) });
     assert.equal(source.registry.asked.length, 0);
   });
@@ -141,7 +141,7 @@ for (const size of sizes) {
     );
   });
 
-  test(`a store that refuses the ${size} blob is unavailable, and its signed address is not told`, async () => {
+  test(`a storage server that refuses the ${size} blob is unavailable, and the error omits its signed URL`, async () => {
     source.registry.fault(({ path: asked }) => ({
       kind: 'redirect',
       to: `http://${source.store.host}${asked}?signature=secret`,
@@ -155,7 +155,7 @@ for (const size of sizes) {
     });
   });
 
-  test(`an error of the sink ends the ${size} blob at once and is thrown as it is`, async () => {
+  test(`an error of the sink ends the ${size} blob at once and is thrown unchanged`, async () => {
     const full = new ArtifactError('exhausted', 'the disk is full');
     const sink = openMemorySink();
     sink.write = () => {
@@ -165,7 +165,7 @@ for (const size of sizes) {
     assert.equal(source.registry.asked.length, 1);
   });
 
-  test(`an abort in the ${size} blob closes the connection, keeps what came and throws cancelled`, async () => {
+  test(`an abort during the ${size} blob closes the connection, keeps the received bytes and throws cancelled`, async () => {
     const server = createServer(socket => {
       socket.on('error', () => {});
       socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\nstart`);
@@ -176,7 +176,7 @@ for (const size of sizes) {
       const abort = new AbortController();
       await using client = openTestClient();
       const sink = openMemorySink();
-      /** The first connection was the try with TLS. */
+      /** The first connection was the attempt with TLS. */
       const connected = once(server, 'connection').then(() => once(server, 'connection'));
       const pulling = client.blob(
         { registry: host, path: source.path },
@@ -199,7 +199,7 @@ for (const size of sizes) {
   });
 }
 
-test('a large blob is handed over in pieces of 256 KiB', async () => {
+test('a large blob arrives in chunks of 256 KiB', async () => {
   await using client = openTestClient();
   const sink = openMemorySink();
   await client.blob(
@@ -212,7 +212,7 @@ test('a large blob is handed over in pieces of 256 KiB', async () => {
   assert.equal(sink.largest, 256 * 1024);
 });
 
-test('a wait before the next try ends when the caller leaves', async () => {
+test('a wait before the next attempt ends when the caller aborts', async () => {
   source.registry.fault(() => ({ kind: 'status', status: 503, retryAfter: '5' }));
   await using client = openRegistry({
     route: () => ({

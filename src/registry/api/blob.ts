@@ -23,19 +23,19 @@ export type Transfer = {
 const fromStart: ReadonlySet<number> = new Set([200]);
 const fromWithin: ReadonlySet<number> = new Set([200, 206, 416]);
 
-/** Thrown for an answer that does not go on from the sink's offset. */
+/** Thrown for a response that does not continue at the sink's offset. */
 const noRange = new ArtifactError('unavailable', 'the server does not go on from there');
 
 /**
- * Brings a blob into a sink, going on from `sink.offset`. Each try begins at the registry. One that brought something
- * new is followed by the next at once, with patience renewed.
+ * Downloads a blob into a sink, from `sink.offset` on. Each attempt begins at the registry. After an attempt that
+ * brought new bytes, the next one starts at once and the retry policy starts over.
  *
- * A request for a range that fails is followed at once by a request for the whole, of which what the sink has is passed
- * over: some servers, and stores behind them, answer a range with any error. Where the range failed for a reason that
- * may pass, the whole is asked for once, and then the range again: a short outage must not cost the whole of a large blob.
+ * If a request for a range fails, the whole blob is requested at once, and the bytes that the sink has are skipped:
+ * some servers, and storage behind them, answer a range with any error. If the range failed for a transient reason, the
+ * whole is requested once, and then the range again: a short outage must not cost the whole of a large blob.
  *
- * @throws as Exchange, after patience; `corrupt` if the registry sends, or announces, another number of bytes than the
- *   descriptor's.
+ * @throws as Exchange, when the retries are used up; `corrupt` if the registry sends, or announces, a number of bytes
+ *   other than the descriptor's.
  */
 export async function transfer(
   exchange: Exchange,
@@ -71,7 +71,9 @@ export async function transfer(
   }
 }
 
-/** Whether a server that failed to send a range may send the whole. One that asks to wait is not asked at once. */
+/**
+ * Whether a server that failed to send a range may send the whole. A server that asks for a wait is not asked at once.
+ */
 function mayDoWhole(thrown: unknown): boolean {
   const asksToWait = thrown instanceof Paused || (thrown instanceof TransientError && thrown.afterMs > 0);
   return isOfPlace(thrown) && !asksToWait;
@@ -91,13 +93,13 @@ async function attempt(exchange: Exchange, blob: Transfer, from: number, signal:
     signal,
   );
   if (sink.offset < descriptor.size) {
-    // Who sends a part may send it in parts; who sends less for the whole sends something else.
+    // A server may answer a range with a shorter range. A whole that is shorter is different content.
     const code = arrival.status === 206 ? 'unavailable' : 'corrupt';
     throw new TransientError(code, `${arrival.url.host} ended it as if that were all`);
   }
 }
 
-/** Judges the head of an answer against what is in the sink, which goes on from there. */
+/** Compares the head of a response with the state of the sink, and continues the sink there. */
 function toReceiver(
   { status, headers, url }: FinalResponse,
   from: number,
@@ -135,6 +137,6 @@ function toReceiver(
     }
     sink.write(chunk);
   });
-  // Its length was announced above, so that no more than that is poured.
+  // The length was announced above, so no more than that arrives.
   return length === undefined ? write : Object.assign(write, { file: sink.file, past });
 }

@@ -3,12 +3,12 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseContentRange } from './content-range.ts';
 
-test('first, last and total of a range are read', () => {
+test('first byte, last byte and total of a range are parsed', () => {
   assert.deepEqual(parseContentRange('bytes 5-9/10'), { first: 5, last: 9, total: 10 });
   assert.deepEqual(parseContentRange('bytes 5-9/*'), { first: 5, last: 9, total: undefined });
 });
 
-test('anything else is no range', () => {
+test('anything else is not a range', () => {
   for (const header of [
     undefined,
     '',
@@ -22,7 +22,7 @@ test('anything else is no range', () => {
   }
 });
 
-test('whatever is written as a range is read back', () => {
+test('every formatted range is parsed back', () => {
   fc.assert(
     fc.property(fc.nat(), fc.nat(), fc.nat(), (first, more, total) => {
       assert.deepEqual(parseContentRange(`bytes ${first}-${first + more}/${total}`), {

@@ -9,7 +9,10 @@ import { toResponseError } from '../http/response-error.ts';
 import { type OnRequest, reportRequests } from '../http/request-report.ts';
 import { openSchemes } from './scheme.ts';
 
-/** A question to a registry. `path` is below the repository, and may have a query; `subject` names what is asked for in errors. */
+/**
+ * A request to a registry. `path` is relative to the repository and may have a query. `subject` names the requested
+ * object in errors.
+ */
 export type ApiRequest = {
   readonly method: 'GET' | 'HEAD';
   readonly place: Upstream;
@@ -18,14 +21,15 @@ export type ApiRequest = {
   readonly credential: Credential;
   readonly subject: string;
   readonly line?: HttpRequest['line'];
-  /** The statuses that are an answer, once a challenge was met; all others are thrown. */
+  /** The statuses that count as an answer, after a challenge was met. All others are thrown. */
   readonly wanted: ReadonlySet<number> | 'any';
 };
 
 /**
- * Asks once, with redirects followed and one challenge answered; `accept` sees wanted answers only.
+ * Sends one request, follows redirects and answers one challenge. `accept` sees only wanted responses.
  *
- * @throws Passing; ArtifactError `not-found`, `unauthenticated`, `denied`, `unavailable`, `cancelled`; what `accept` throws.
+ * @throws TransientError; ArtifactError `not-found`, `unauthenticated`, `denied`, `unavailable`, `cancelled`; what
+ *   `accept` throws.
  */
 export type Exchange = (
   question: ApiRequest,
@@ -48,7 +52,7 @@ export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Ex
     const purpose = { credential: credential.source, ...(mirrorOf === undefined ? {} : { mirrorOf }) };
     const reported = reportRequests(send, purpose, onRequest, clock);
     let renewed = false;
-    // Hosts for many registries are told which one is meant, as containerd does.
+    // Mirrors that serve several registries learn which one is meant, as with containerd.
     const meant = place.mirrorOf ?? place.namespace;
     const namespace = meant === undefined ? '' : `ns=${encodeURIComponent(meant)}`;
     const separator = namespace === '' ? '' : question.path.includes('?') ? '&' : '?';
@@ -76,7 +80,7 @@ export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Ex
               url: new URL(`${origin}${place.root}/${place.path}/${question.path}${separator}${namespace}`),
               headers: {
                 ...question.headers,
-                // Bytes are verified as they come, so that nothing may be packed on the way.
+                // Bytes are verified as they arrive, so the response must not be compressed.
                 'accept-encoding': 'identity',
                 'user-agent': 'oci-artifact-csi',
               },
@@ -99,7 +103,7 @@ export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Ex
         const challenges = parseChallenges(arrival.headers['www-authenticate'] ?? '');
         const refused = authorization;
         authorization = await authorizer.answer(challenges, place, credential, refused, signal);
-        // A password that was refused is not shown again: some servers count, and lock it.
+        // A refused password is not sent again: some servers count attempts and lock the account.
         if (authorization !== refused) continue;
       }
       if (isWanted(arrival.status)) return arrival;

@@ -7,14 +7,14 @@ import type { Asked } from './manifest.ts';
 
 const ok: ReadonlySet<number> = new Set([200]);
 
-/** Thrown for the head of a GET that shows enough: the body is not wanted. */
+/** Thrown when the head of a GET is enough and the body is not wanted. */
 const shown = new Error('it is there');
 
 /**
  * Whether a repository has a manifest or blob of this digest and size (OCI distribution spec, "Checking if content
- * exists in the registry"): a HEAD says that it has, and where it does not, the head of a GET decides.
+ * exists in the registry"). A HEAD can confirm it. If the HEAD does not, the head of a GET decides.
  *
- * @throws as Exchange, but for `not-found`.
+ * @throws as Exchange, except `not-found`.
  */
 export async function exists(
   exchange: Exchange,

@@ -52,24 +52,24 @@ for (const [what, headers] of [
   ['no length', { 'content-length': undefined }],
   ['no type', { 'content-type': undefined }],
 ] as const) {
-  test(`a HEAD with ${what} is followed by a GET that is hashed`, async () => {
+  test(`a HEAD with ${what} is followed by a GET whose body is hashed`, async () => {
     registry.fault(({ method }) => (method === 'HEAD' ? { kind: 'headers', headers } : undefined));
     assert.deepEqual(await resolve(), manifest);
     assert.deepEqual(methods(), ['HEAD', 'GET']);
   });
 }
 
-test('a registry that knows no HEAD is asked with GET', async () => {
+test('a registry that does not support HEAD is asked with GET', async () => {
   registry.fault(({ method }) => (method === 'HEAD' ? { kind: 'status', status: 405 } : undefined));
   assert.deepEqual(await resolve(), manifest);
 });
 
-test('a type with parameters is the type', async () => {
+test('the parameters of a media type are ignored', async () => {
   registry.fault(() => ({ kind: 'headers', headers: { 'content-type': `${ociManifest}; charset=utf-8` } }));
   assert.equal((await resolve()).mediaType, ociManifest);
 });
 
-test('a HEAD that says a digest is another does not decide', async () => {
+test('a HEAD that reports another digest does not decide', async () => {
   registry.fault(({ method }) =>
     method === 'HEAD' ? { kind: 'headers', headers: { 'docker-content-digest': other } } : undefined,
   );
@@ -90,7 +90,7 @@ for (const status of [401, 403, 404, 429, 500]) {
     await assert.rejects(resolve(), { message: /\(DENIED: Your authorization token has expired\.\)/ });
   });
 
-  test(`a HEAD that fails with ${status} does not say that something is not there`, async () => {
+  test(`a HEAD that fails with ${status} does not mean that the content is missing`, async () => {
     const content = { kind: 'manifest', descriptor: manifest } as const;
     const has = () => client.has(repository(), content, anonymous, signal);
     registry.fault(({ method }) => (method === 'HEAD' ? { kind: 'status', status } : undefined));
@@ -100,7 +100,7 @@ for (const status of [401, 403, 404, 429, 500]) {
   });
 }
 
-test('every request asks for bytes that are not packed, and what is packed all the same is named', async () => {
+test('every request asks for uncompressed bytes, and an error names a compressed response', async () => {
   await resolve();
   await fetchManifest();
   assert.deepEqual(
@@ -114,7 +114,7 @@ test('every request asks for bytes that are not packed, and what is packed all t
   });
 });
 
-test('what is packed where nothing says its digest is named, and its length is no size', async () => {
+test('a compressed response without a digest is reported, and its length is not taken as the size', async () => {
   const headers = { 'content-encoding': 'gzip' };
   registry.fault(({ method }) => (method === 'HEAD' ? { kind: 'headers', headers } : undefined));
   assert.deepEqual(await resolve(), manifest);
@@ -126,7 +126,7 @@ test('what is packed where nothing says its digest is named, and its length is n
   });
 });
 
-test('a registry whose GET does not have the digest that it says is corrupt', async () => {
+test('a registry whose GET does not match the digest it reports is corrupt', async () => {
   registry.fault(({ method }) =>
     method === 'HEAD'
       ? { kind: 'status', status: 405 }
@@ -138,7 +138,7 @@ test('a registry whose GET does not have the digest that it says is corrupt', as
   });
 });
 
-test('a web page in place of a manifest is called one', async () => {
+test('an error says that a web page came in place of a manifest', async () => {
   registry.fault(() => ({
     kind: 'headers',
     headers: { 'docker-content-digest': undefined, 'content-type': 'text/html; charset=utf-8' },
@@ -149,12 +149,12 @@ test('a web page in place of a manifest is called one', async () => {
   });
 });
 
-test('a manifest comes with its bytes verified', async () => {
+test('the bytes of a manifest are verified', async () => {
   const bytes = await fetchManifest();
   assert.equal(`sha256:${hash('sha256', bytes)}`, manifest.digest);
 });
 
-test('other bytes than the digest says are corrupt', async () => {
+test('bytes that do not match the digest are corrupt', async () => {
   registry.fault(() => ({ kind: 'wrong-bytes' }));
   await assert.rejects(fetchManifest(), {
     code: 'corrupt',
@@ -162,7 +162,7 @@ test('other bytes than the digest says are corrupt', async () => {
   });
 });
 
-test('a manifest with too few bytes is corrupt, and both sizes are named', async () => {
+test('a manifest with too few bytes is corrupt, and the error names both sizes', async () => {
   registry.fault(() => ({ kind: 'chunked', bytes: 10 }));
   await assert.rejects(fetchManifest(), {
     code: 'corrupt',
@@ -178,7 +178,7 @@ test('a manifest with too many bytes is corrupt', async () => {
   });
 });
 
-test('a manifest above 4 MiB is refused without being asked for, and at its 4 MiB where its size was not known', async () => {
+test('a manifest above 4 MiB is refused before it is requested, or at 4 MiB if its size was unknown', async () => {
   await assert.rejects(fetchManifest({ ...manifest, size: 4 * 1024 * 1024 + 1 }), {
     code: 'unmountable',
     message: /a manifest may have 4 MiB; this one has 4194305 bytes$/,
@@ -193,12 +193,12 @@ test('a manifest above 4 MiB is refused without being asked for, and at its 4 Mi
   });
 });
 
-test('a cut in a manifest is another try', async () => {
+test('a cut in a manifest is retried', async () => {
   registry.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 10 } : undefined));
   assert.equal((await fetchManifest()).length, manifest.size);
 });
 
-test('a tag that does not exist is not found, in the words of the registry', async () => {
+test('a tag that does not exist is not found, and the error quotes the registry', async () => {
   registry.fault(({ method }) => (method === 'HEAD' ? { kind: 'status', status: 405 } : undefined));
   await assert.rejects(resolve('v2'), {
     code: 'not-found',
@@ -206,7 +206,7 @@ test('a tag that does not exist is not found, in the words of the registry', asy
   });
 });
 
-test('an endless error page is an error, and not read to its end', async () => {
+test('an endless error page is an error and is not read to its end', async () => {
   registry.fault(() => ({ kind: 'status', status: 403, code: 'DENIED', message: 'x'.repeat(70_000) }));
   await assert.rejects(fetchManifest(), {
     code: 'denied',
@@ -214,7 +214,7 @@ test('an endless error page is an error, and not read to its end', async () => {
   });
 });
 
-test('a 403 is denied, naming whom', async () => {
+test('a 403 is denied, and the error names the credential', async () => {
   registry.fault(() => ({ kind: 'status', status: 403, code: 'DENIED', message: 'not yours' }));
   await assert.rejects(fetchManifest(), {
     code: 'denied',
@@ -222,7 +222,7 @@ test('a 403 is denied, naming whom', async () => {
   });
 });
 
-test('a status that makes no sense is not tried again', async () => {
+test('a status that makes no sense is not retried', async () => {
   registry.fault(() => ({ kind: 'status', status: 418 }));
   await assert.rejects(fetchManifest(), {
     code: 'unavailable',
@@ -232,7 +232,7 @@ test('a status that makes no sense is not tried again', async () => {
 });
 
 for (const status of [429, 500, 502, 503, 504]) {
-  test(`a ${status} passes`, async () => {
+  test(`a ${status} is transient`, async () => {
     registry.fault(({ nth }) => (nth < 3 ? { kind: 'status', status } : undefined));
     assert.deepEqual(await resolve(), manifest);
     assert.deepEqual(methods(), ['HEAD', 'GET', 'HEAD', 'GET', 'HEAD']);

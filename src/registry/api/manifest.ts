@@ -10,7 +10,7 @@ import { collect, describeEncoding, type Head } from '../http/request.ts';
 import type { Upstream } from '../config/upstream.ts';
 import type { FinalResponse } from '../http/redirect.ts';
 
-/** A tag or digest of a repository, and who asks. `subject` names it in errors. */
+/** A tag or digest of a repository, and the credential to use. `subject` names it in errors. */
 export type Asked = {
   readonly place: Upstream;
   readonly credential: Credential;
@@ -20,11 +20,11 @@ export type Asked = {
 const getAnswers: ReadonlySet<number> = new Set([200]);
 
 /**
- * What a tag or digest names: from the headers of a HEAD if they say all of it, else from a GET, hashed (OCI
+ * Resolves a tag or digest: from the headers of a HEAD if they are complete, else from a GET, whose body is hashed (OCI
  * distribution spec, "Pulling manifests"). A HEAD that fails decides nothing: some registries and proxies do not serve
- * it, and the reason for a refusal is in the body that only a GET has.
+ * it, and only a GET returns the reason for a refusal.
  *
- * @throws as Exchange; `corrupt` if the answer is another digest's, or no manifest; `unmountable` above 4 MiB.
+ * @throws as Exchange; `corrupt` if the response has another digest or is not a manifest; `unmountable` above 4 MiB.
  */
 export async function resolve(
   exchange: Exchange,
@@ -62,9 +62,9 @@ export async function resolve(
 }
 
 /**
- * The verified bytes of a manifest.
+ * Returns the verified bytes of a manifest.
  *
- * @throws as Exchange; `corrupt` for other bytes than the descriptor's; `unmountable` above 4 MiB.
+ * @throws as Exchange; `corrupt` if the bytes do not match the descriptor; `unmountable` above 4 MiB.
  */
 export async function fetchManifest(
   exchange: Exchange,
@@ -104,7 +104,7 @@ function weigh(like: Digest | undefined) {
   const hasher = createHash(algorithm);
   let size = 0;
   return {
-    /** Answers how much has come. */
+    /** Returns the number of bytes received. */
     take(chunk: Uint8Array): number {
       hasher.update(chunk);
       size += chunk.length;
@@ -124,7 +124,7 @@ function question(asked: Asked, method: 'GET' | 'HEAD', name: string): ApiReques
   };
 }
 
-/** Undefined where it leaves something open. The length of what is packed is not its size. */
+/** Returns undefined if a header is missing or unclear. The length of a compressed response is not its size. */
 function described(head: Head): Descriptor | undefined {
   const digest = head.headers['docker-content-digest'] ?? '';
   const length = head.headers['content-length'] ?? '';
@@ -134,7 +134,7 @@ function described(head: Head): Descriptor | undefined {
   return { mediaType, digest, size: Number(length), annotations: {} };
 }
 
-/** A Content-Type without its parameters. */
+/** Returns a Content-Type without its parameters. */
 function essence(head: Head): string {
   return (head.headers['content-type'] ?? '').split(';', 1).join().trim().toLowerCase();
 }

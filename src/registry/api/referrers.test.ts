@@ -26,7 +26,7 @@ function send(response: ServerResponse, manifests: readonly object[], link?: str
   response.end(JSON.stringify({ schemaVersion: 2, mediaType: ociIndex, manifests }));
 }
 
-/** The digests' last digits that a registry lists, and what it was asked. */
+/** Returns the last digits of the digests that a registry lists, and the requests it received. */
 async function list(answer: Answer) {
   const asked: string[] = [];
   const server = createServer((request: IncomingMessage, response) => {
@@ -47,7 +47,7 @@ async function list(answer: Answer) {
 }
 
 describe('the list of referrers', () => {
-  test('is asked for by type, and filtered where the registry does not', async () => {
+  test('is requested by type, and filtered if the registry does not filter', async () => {
     const { found, asked } = await list((_, response) =>
       send(response, [descriptor(1, 'application/x-sbom'), descriptor(2)]),
     );
@@ -57,7 +57,7 @@ describe('the list of referrers', () => {
     ]);
   });
 
-  test('that is packed is no list that is not there', async () => {
+  test('that is compressed is not mistaken for a missing list', async () => {
     const packed: Answer = (_, response) => {
       response.setHeader('content-encoding', 'gzip');
       response.end(gzipSync('{}'));
@@ -81,7 +81,7 @@ describe('the list of referrers', () => {
       (next: number) => `<http://127.0.0.1:1/x?n=${next}>; rel="next"`,
     ],
   ] as const) {
-    test(`goes on at the next page, which is named by ${what}`, async () => {
+    test(`continues at the next page, which is named by ${what}`, async () => {
       const { found, asked } = await list((query, response) => {
         const page = Number(query.get('n') ?? 1);
         send(response, [descriptor(page)], page < 3 ? link(page + 1) : undefined);
@@ -106,13 +106,13 @@ describe('the list of referrers', () => {
     ['a 400', 400, ''],
     ['a 405', 405, ''],
   ] as const) {
-    test(`is none where ${what} comes in its place`, async () => {
+    test(`is empty if ${what} comes in its place`, async () => {
       const { found } = await list((_, response) => response.writeHead(status).end(body));
       assert.equal(found, undefined);
     });
   }
 
-  test('that breaks off is no list', async () => {
+  test('that breaks off is refused', async () => {
     const answer: Answer = (query, response) =>
       query.has('n') ? response.end('<html>') : send(response, [descriptor(1)], '<?n=2>; rel="next"');
     await assert.rejects(list(answer), { code: 'unavailable', message: /with no list for page 2/ });

@@ -9,18 +9,19 @@ import { collect, describeEncoding } from '../http/request.ts';
 import type { Asked } from './manifest.ts';
 import type { FinalResponse } from '../http/redirect.ts';
 
-/** Beside the list, what registries answer that do not know its address. */
+/** The statuses with which registries answer if they do not know the endpoint. */
 const answers: ReadonlySet<number> = new Set([200, 400, 404, 405, 501]);
 
 const maxPages = 100;
 const maxBytes = 4 * maxManifestBytes;
 
 /**
- * What refers to a manifest and is of a type, from all pages of the registry's list; undefined if it keeps none (OCI
- * distribution spec, "Listing Referrers"). Not every registry filters, so that what comes is filtered again.
+ * Returns the referrers of a manifest that have a given type, from all pages of the registry's list; undefined if the
+ * registry keeps none (OCI distribution spec, "Listing Referrers"). Not every registry filters, so the list is filtered
+ * again.
  *
- * @throws as Exchange; `unmountable` for a list of more than 16 MiB or 100 pages; `unavailable` for one that ends in
- *   something else.
+ * @throws as Exchange; `unmountable` for a list of more than 16 MiB or 100 pages; `unavailable` if a later page is not
+ *   a list.
  */
 export async function listReferrers(
   exchange: Exchange,
@@ -48,7 +49,7 @@ export async function listReferrers(
         headers: { accept: ociIndex },
         wanted: answers,
       },
-      () => body.receive, // an error without an end is no better than such a list
+      () => body.receive, // an endless error body counts as no list
       signal,
     );
     const bytes = body.bytes();
@@ -68,7 +69,7 @@ export async function listReferrers(
   return found;
 }
 
-/** Undefined for what is no index, such as the page of a registry that answers every address. */
+/** Returns undefined for anything but an index, such as the page of a server that answers every URL. */
 async function toList(bytes: Buffer, signal: AbortSignal): Promise<readonly Descriptor[] | undefined> {
   try {
     const list = await doInSlices(parseManifest(bytes, '', 'the list of referrers'), signal);
@@ -79,7 +80,7 @@ async function toList(bytes: Buffer, signal: AbortSignal): Promise<readonly Desc
   }
 }
 
-/** Of the address of the next page (RFC 8288) the query alone: no list leads to another address than its own. */
+/** Returns only the query of the next page's URL (RFC 8288): a list cannot point to another path or host. */
 function nextQuery({ url, headers }: FinalResponse): string | undefined {
   for (const [, target = '', parameters = ''] of (headers['link'] ?? '').matchAll(/<([^<>]*)>([^<]*)/g)) {
     if (!/;\s*rel\s*=\s*(?:next\b|"(?:[^"]*\s)?next(?:\s[^"]*)?")/i.test(parameters)) continue;

@@ -2,7 +2,7 @@ import { ArtifactError } from '../../util/error.ts';
 import { TransientError } from '../http/retry.ts';
 import type { Upstream } from '../config/upstream.ts';
 
-/** One try at an origin (`https://host:port`). It calls `answered` once anything at all has answered. */
+/** One attempt at an origin (`https://host:port`). It calls `answered` once the server has sent anything. */
 type Attempt<T> = (origin: string, answered: () => void) => Promise<T>;
 
 /** Chooses between https and http. */
@@ -11,8 +11,8 @@ export type Schemes = {
 };
 
 /**
- * A place is reached by its scheme if it has one. A secure one is https; an insecure one is tried by https, then by http; what answered is remembered for its host
- * until it no longer does.
+ * Uses the scheme of the upstream if it has one. A secure upstream is reached by https. An insecure one is tried by
+ * https, then by http. The scheme that answered is remembered for the host until it fails.
  */
 export function openSchemes(): Schemes {
   const known = new Map<string, 'https' | 'http'>();

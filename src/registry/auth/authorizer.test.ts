@@ -20,7 +20,7 @@ import type { ArtifactError } from '../../util/error.ts';
 
 const { signal } = new AbortController();
 
-test('Basic is shown to a registry that asks for it, and then from the start', async () => {
+test('Basic is sent to a registry that asks for it, and from then on with the first request', async () => {
   await using registry = await openGuardedRegistry(basic);
   await using client = openTestClient();
   await resolveAs(alice, client, registry);
@@ -31,7 +31,7 @@ test('Basic is shown to a registry that asks for it, and then from the start', a
   );
 });
 
-test('a wrong password is unauthenticated and names where it was found, not what it is', async () => {
+test('a wrong password is unauthenticated, and the error names its source but not its value', async () => {
   await using registry = await openGuardedRegistry(basic);
   await using client = openTestClient();
   const url = `${registry.host}/team/model:v1`;
@@ -39,11 +39,11 @@ test('a wrong password is unauthenticated and names where it was found, not what
     code: 'unauthenticated',
     message: `${url}: the credential of --auth-file is not accepted: ${registry.host} answered 401 (UNAUTHORIZED: authentication required); renew it there`,
   });
-  // By HEAD without it, then by HEAD and by GET, whose body has the reason.
+  // One HEAD and one GET without it, whose body gives the reason.
   assert.equal(registry.asked.length, 3);
 });
 
-test('nobody is unauthenticated where Basic is asked for', async () => {
+test('an anonymous caller is unauthenticated where Basic is required', async () => {
   await using registry = await openGuardedRegistry(basic);
   await using client = openTestClient();
   await assert.rejects(resolveAs(nobody, client, registry), {
@@ -52,7 +52,7 @@ test('nobody is unauthenticated where Basic is asked for', async () => {
   });
 });
 
-test('a token of one credential is never used for another, nor one of a repository for another', async () => {
+test('a token is never used for another credential or another repository', async () => {
   await using registry = await openGuardedRegistry(bearer);
   await registry.push('team/other', 'v1', []);
   await using client = openTestClient();
@@ -63,7 +63,7 @@ test('a token of one credential is never used for another, nor one of a reposito
   assert.equal(countTokens(registry), 4);
 });
 
-test('many requests at once wait for one token, and one that leaves does not take it along', async () => {
+test('concurrent requests share one token request, and one that aborts does not cancel it', async () => {
   await using registry = await openGuardedRegistry({ kind: 'bearer' });
   await using client = openTestClient();
   const abort = new AbortController();
@@ -79,7 +79,7 @@ test('many requests at once wait for one token, and one that leaves does not tak
   assert.equal(countTokens(registry), 1);
 });
 
-test('a token that is no longer good is renewed once', async () => {
+test('an expired token is renewed once', async () => {
   await using registry = await openGuardedRegistry({ ...bearer, uses: 1 });
   await using client = openTestClient();
   await resolveAs(alice, client, registry);
@@ -98,7 +98,7 @@ test('a registry that refuses its own tokens is unauthenticated after one renewa
   assert.equal(countTokens(registry), 2);
 });
 
-test('an identity token is of no use for Basic', async () => {
+test('an identity token is not used for Basic', async () => {
   await using registry = await openGuardedRegistry(basic);
   await using client = openTestClient();
   await assert.rejects(resolveAs(identity, client, registry), {
@@ -107,7 +107,7 @@ test('an identity token is of no use for Basic', async () => {
   });
 });
 
-test('no secret is in any error or in any of its causes', async () => {
+test('no secret appears in an error or its causes', async () => {
   for (const guard of [
     { kind: 'basic', username: 'x', password: 'y' },
     { ...bearer, password: 'y', refreshToken: 'y' },
@@ -138,7 +138,7 @@ test('no secret is in any error or in any of its causes', async () => {
   }
 });
 
-test('a thousand small blobs of a guarded registry need one token', async () => {
+test('a thousand small blobs of a private registry need one token', async () => {
   await using registry = await openGuardedRegistry({ kind: 'bearer', expiresIn: 300 });
   const { layers } = await registry.push(
     'team/many',

@@ -9,11 +9,15 @@ import type { Upstream } from '../config/upstream.ts';
 import { adviceOf } from '../http/response-error.ts';
 import { fetchToken, formatBasic } from './token.ts';
 
-/** Answers challenges, and remembers the answers. */
+/** Answers challenges and remembers the answers. */
 export type Authorizer = {
-  /** The Authorization header that was last right for this repository and credential, unless it has expired. */
+  /** Returns the Authorization header that last worked for this repository and credential, unless it has expired. */
   recall(place: Upstream, credential: Credential): string | undefined;
-  /** Another header than `refused`. @throws as `fetchToken`; `unauthenticated` if the credential fits no challenge. */
+  /**
+   * Returns a header other than `refused`.
+   *
+   * @throws as `fetchToken`; `unauthenticated` if the credential fits no challenge.
+   */
   answer(
     challenges: readonly Challenge[],
     place: Upstream,
@@ -25,14 +29,14 @@ export type Authorizer = {
 
 type Grant = { readonly header: string; readonly until: number };
 
-/** Characters of the name of a way to authenticate that a message has room for. */
+/** The number of characters of a scheme name that a message shows. */
 const maxScheme = 32;
 const basicLifetimeMs = 3_600_000;
 const tokenTimeoutMs = 60_000;
 
 /**
- * Grants are kept by host, repository and credential, never for another credential. One request for a token serves all
- * who wait for the same; it lives on when one of them leaves.
+ * Grants are kept per host, repository and credential. Concurrent callers for the same grant share one token request,
+ * which continues if one of them aborts.
  */
 export function openAuthorizer(send: Send, clock: Clock): Authorizer {
   const grants = new Map<string, Grant>();
@@ -97,12 +101,16 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
   };
 }
 
-/** Credentials are told apart by what they say, not by where they were found or for whom. */
+/** Credentials are equal if their values are equal, whatever their source and user. */
 function toKey({ host, path, insecure }: Upstream, credential: Credential): string {
   return hash('sha256', JSON.stringify([host, path, insecure, secretOf(credential)]));
 }
 
-/** Waits for a promise that others wait for too. @throws `cancelled` */
+/**
+ * Waits for a shared promise.
+ *
+ * @throws `cancelled`
+ */
 async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const abort = () => reject(cancelled(signal));

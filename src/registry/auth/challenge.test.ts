@@ -6,7 +6,7 @@ import { parseChallenges } from './challenge.ts';
 const plain = (header: string) =>
   parseChallenges(header).map(({ scheme, parameters }) => ({ scheme, ...Object.fromEntries(parameters) }));
 
-test('a Bearer challenge gives realm, service and scope', () => {
+test('a Bearer challenge has realm, service and scope', () => {
   assert.deepEqual(
     plain(
       'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull"',
@@ -22,13 +22,13 @@ test('a Bearer challenge gives realm, service and scope', () => {
   );
 });
 
-test('commas and escaped quotes inside a quoted string belong to it', () => {
+test('commas and escaped quotes inside a quoted string are part of it', () => {
   assert.deepEqual(plain('Basic realm="a, b=\\"c\\", Bearer d"'), [
     { scheme: 'basic', realm: 'a, b="c", Bearer d' },
   ]);
 });
 
-test('several challenges in one header are told apart, with and without parameters', () => {
+test('several challenges in one header are split, with and without parameters', () => {
   assert.deepEqual(plain('Negotiate, NTLM TlRMTVNTUAA=, Basic realm="x" , Bearer realm="y", scope="z"'), [
     { scheme: 'negotiate' },
     { scheme: 'ntlm' },
@@ -37,17 +37,17 @@ test('several challenges in one header are told apart, with and without paramete
   ]);
 });
 
-test('parameter names have no case, and the first of two counts', () => {
+test('parameter names are case-insensitive, and the first of two duplicates counts', () => {
   assert.deepEqual(plain('BEARER Realm="one",REALM="two"'), [{ scheme: 'bearer', realm: 'one' }]);
 });
 
-test('an unquoted address is read', () => {
+test('an unquoted URL is parsed', () => {
   assert.deepEqual(plain('Bearer realm=https://auth.example/token,service=x'), [
     { scheme: 'bearer', realm: 'https://auth.example/token', service: 'x' },
   ]);
 });
 
-test('what comes after something unreadable is left out', () => {
+test('everything after an unreadable part is ignored', () => {
   assert.deepEqual(plain('Basic realm="x", "stray", Bearer realm="y"'), [{ scheme: 'basic', realm: 'x' }]);
   assert.deepEqual(plain(''), []);
 });
@@ -58,7 +58,7 @@ const challenge = fc.record({
   parameters: fc.dictionary(letters, fc.stringMatching(/^[\x20-\x7e]{0,20}$/), { maxKeys: 4 }),
 });
 
-test('whatever is written as a list of challenges is read back', () => {
+test('every formatted list of challenges is parsed back', () => {
   fc.assert(
     fc.property(fc.uniqueArray(challenge, { maxLength: 4, selector: ({ scheme }) => scheme }), challenges => {
       const header = challenges
@@ -77,7 +77,7 @@ test('whatever is written as a list of challenges is read back', () => {
   );
 });
 
-test('a challenge counts once, and of thousands the first 16 do', () => {
+test('duplicate challenges count once, and only the first 16 count', () => {
   const bearer = 'Bearer realm="x",scope="y"';
   assert.deepEqual(plain(Array(1_000).fill(bearer).join(', ')), [
     { scheme: 'bearer', realm: 'x', scope: 'y' },
@@ -89,6 +89,6 @@ test('a challenge counts once, and of thousands the first 16 do', () => {
   );
 });
 
-test('any text at all is read without an error', () => {
+test('any text is parsed without an error', () => {
   fc.assert(fc.property(fc.string(), header => Array.isArray(parseChallenges(header))));
 });

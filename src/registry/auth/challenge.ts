@@ -1,18 +1,19 @@
-/** One way to authenticate that a server names. Scheme and parameter names are in lower case. */
+/** One authentication method that a server offers. Scheme and parameter names are in lower case. */
 export type Challenge = { readonly scheme: string; readonly parameters: ReadonlyMap<string, string> };
 
-/** Far more ways to authenticate than there are. */
+/** Far above the number of existing methods. */
 const maxChallenges = 16;
 
 const separators = /[\s,]*/y;
 const token = /[\w!#$%&'*+.^`|~-]+/y;
 const token68 = /[ \t]+[\w.~+/-]+=*(?=[ \t]*(?:,|$))/y;
-/** Unquoted values may hold more than RFC 9110 allows: there are servers that do not quote the realm's URL. */
+/** Unquoted values may contain more than RFC 9110 allows: some servers do not quote the realm's URL. */
 const parameter = /[\s,]*([\w!#$%&'*+.^`|~-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))/y;
 
 /**
- * The challenges of a WWW-Authenticate header, or of several joined with commas (RFC 9110, 11.6.1), each once. Total: what
- * comes after something unreadable, or after 16 of them, is left out; the first of two equal parameters counts.
+ * Parses the challenges of a WWW-Authenticate header, or of several joined with commas (RFC 9110, 11.6.1), without
+ * duplicates. It never throws: everything after an unreadable part, or after 16 challenges, is ignored. The first of
+ * two duplicate parameters counts.
  */
 export function parseChallenges(header: string): readonly Challenge[] {
   const challenges = new Map<string, Challenge>();

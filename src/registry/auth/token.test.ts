@@ -15,7 +15,7 @@ import { openFakeClock, openTestClient } from '../../../test/support/registry/re
 import { toPlace } from '../config/upstream.ts';
 import { toTrust } from '../http/tls-trust.ts';
 
-test('a token serves a repository until it expires', async () => {
+test('a token is used for a repository until it expires', async () => {
   await using registry = await openGuardedRegistry({ ...bearer, expiresIn: 100 });
   const clock = openFakeClock();
   await using client = openTestClient({ clock });
@@ -32,7 +32,7 @@ test('a token serves a repository until it expires', async () => {
   );
 });
 
-test('a token whose lifetime is not said is good for 60 s', async () => {
+test('a token without a lifetime is valid for 60 s', async () => {
   await using registry = await openGuardedRegistry(bearer);
   const clock = openFakeClock();
   await using client = openTestClient({ clock });
@@ -45,7 +45,7 @@ test('a token whose lifetime is not said is good for 60 s', async () => {
   assert.equal(countTokens(registry), 2);
 });
 
-test('a token server that refuses the password is unauthenticated and says whose it is', async () => {
+test("a token server that refuses the password is unauthenticated, and the error names the credential's source", async () => {
   await using registry = await openGuardedRegistry(bearer);
   await using client = openTestClient();
   await assert.rejects(resolveAs(mallory, client, registry), {
@@ -54,7 +54,7 @@ test('a token server that refuses the password is unauthenticated and says whose
   });
 });
 
-test('an identity token earns access tokens by POST', async () => {
+test('an identity token is exchanged for access tokens by POST', async () => {
   await using registry = await openGuardedRegistry(bearer);
   await using client = openTestClient();
   await resolveAs(identity, client, registry);
@@ -65,7 +65,7 @@ test('an identity token earns access tokens by POST', async () => {
   });
 });
 
-test('a token server that knows no POST is unauthenticated, whatever its status', async () => {
+test('a token server that does not support POST is unauthenticated, whatever its status', async () => {
   await using registry = await openGuardedRegistry(bearer);
   await using client = openTestClient();
   registry.fault(({ method }) => (method === 'POST' ? { kind: 'status', status: 404 } : undefined));
@@ -90,7 +90,7 @@ test('a token server that sends no token is unavailable', async () => {
   }
 });
 
-test('a token server that is busy is asked again', async () => {
+test('a token server that is busy is retried', async () => {
   await using registry = await openGuardedRegistry(bearer);
   await using client = openTestClient();
   registry.fault(({ path, nth }) =>
@@ -105,7 +105,7 @@ for (const [what, realm] of [
   ['no address', 'token'],
   ['a file', 'file:///etc/passwd'],
 ] as const) {
-  test(`a realm that is ${what} gets no credential, though the registry is insecure`, async () => {
+  test(`a realm that is ${what} receives no credential, even though the registry is insecure`, async () => {
     await using registry = await openGuardedRegistry({ ...bearer, realm });
     await using client = openTestClient();
     await assert.rejects(resolveAs(alice, client, registry), {
@@ -115,7 +115,7 @@ for (const [what, realm] of [
   });
 }
 
-test('a realm of https on another host is verified, though the registry is insecure', async () => {
+test('an https realm on another host is verified, even though the registry is insecure', async () => {
   await using registry = await openGuardedRegistry({ ...bearer, realm: 'https://localhost:1/token' });
   await using client = openTestClient();
   await assert.rejects(resolveAs(alice, client, registry), {
@@ -124,7 +124,7 @@ test('a realm of https on another host is verified, though the registry is insec
   });
 });
 
-test('the headers of a place go to a token server of the same origin, and to no other', async () => {
+test('the headers of an upstream go to a token server of the same origin and to no other', async () => {
   const certificate = makeCertificate();
   await using other = await openFaultyRegistry({ tls: certificate, guard: bearer });
   for (const realm of [undefined, `https://${other.host}/token`]) {
@@ -144,7 +144,7 @@ test('the headers of a place go to a token server of the same origin, and to no 
       }),
     });
     const resolving = resolveAs(alice, client, registry);
-    await (realm === undefined ? resolving : resolving.catch(() => {})); // its tokens are not the registry's
+    await (realm === undefined ? resolving : resolving.catch(() => {})); // the realm is not the registry's, so it grants nothing
     const tokens = [registry, other]
       .flatMap(({ asked }) => asked)
       .filter(({ path }) => path.startsWith('/token'));

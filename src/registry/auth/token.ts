@@ -11,21 +11,21 @@ import { type FinalResponse, follow } from '../http/redirect.ts';
 import { adviceOf, toResponseError } from '../http/response-error.ts';
 import { type TlsTrust, withoutPairs } from '../http/tls-trust.ts';
 
-/** A bearer token and how many seconds it is good for. */
+/** A bearer token and its lifetime in seconds. */
 export type Token = { readonly text: string; readonly lifetime: number };
 
 const maxBytes = 64 * 1024;
-/** What a token is good for when its server does not say (distribution's token specification). */
+/** The lifetime in seconds if the server does not report one (distribution's token specification). */
 const defaultLifetime = 60;
 const maxLifetime = 3600;
 
 /**
- * Asks the realm of a Bearer challenge for a token (distribution's token and OAuth2 specifications): by GET, with Basic
- * if the credential is one, or by POST with an identity token. The headers that are configured for the place go to a
- * realm of the same origin, too.
+ * Requests a token from the realm of a Bearer challenge (distribution's token and OAuth2 specifications): by GET, with
+ * Basic if the credential is a password, or by POST with an identity token. The headers configured for the upstream
+ * also go to a realm of the same origin.
  *
- * @throws `unauthenticated` naming the credential's source if the realm refuses it; `denied` for a realm that is not
- *   https, except on the host of an insecure registry; Passing; `unavailable`; `cancelled`.
+ * @throws `unauthenticated` naming the credential's source if the realm refuses it; `denied` for a realm without https,
+ *   except on the host of an insecure registry; TransientError; `unavailable`; `cancelled`.
  */
 export async function fetchToken(
   send: Send,
@@ -96,7 +96,7 @@ export async function fetchToken(
   );
 }
 
-/** The header value of a username and password (RFC 7617). */
+/** Returns the header value of a username and password (RFC 7617). */
 export function formatBasic(credential: Credential & { readonly kind: 'basic' }): string {
   return `Basic ${Buffer.from(`${credential.username}:${credential.password}`).toString('base64')}`;
 }
@@ -109,12 +109,12 @@ type Realm = {
   readonly fence?: Fence;
 };
 
-/** Headers are configured for places that have a scheme. */
+/** Headers are configured only for upstreams that have a scheme. */
 function originOf({ scheme = 'https', host }: Upstream): string {
   return new URL(`${scheme}://${host}`).origin;
 }
 
-/** Where tokens are asked for. Another host than the place's must prove itself, to the same CAs. */
+/** Parses the URL of the token server. A host other than the upstream's must present a certificate of the same CAs. */
 function parseRealm(text: string, place: Upstream): Realm {
   const url = URL.parse(text);
   const hostname = URL.parse(`https://${place.host}`)?.hostname;

@@ -32,7 +32,7 @@ after(async () => {
   await elsewhere[Symbol.asyncDispose]();
 });
 
-/** Pulls a small and a large blob as these files want it; `HOST` in a name stands for the registry. */
+/** Pulls a small and a large blob with these files. `HOST` in a name stands for the registry. */
 async function pull(files: Readonly<Record<string, string>>): Promise<void> {
   const named = Object.entries(files).map(([name, text]) => [name.replace('HOST', registry.host), text]);
   await using folder = await openConfigurationFolder(Object.fromEntries(named));
@@ -81,27 +81,27 @@ const ways: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
   ],
 ];
 for (const [what, files] of ways) {
-  test(`a registry with its own CA that wants a client certificate is pulled from by ${what}`, async () => {
+  test(`a registry with its own CA that requires a client certificate is pulled from by ${what}`, async () => {
     await pull(files);
   });
 }
 
-test('without the CA it is not believed', async () => {
+test('without the CA the pull fails', async () => {
   await assert.rejects(pull(pair('certs/HOST/client')), {
     code: 'unavailable',
     message: /^the certificate of 127\.0\.0\.1:\d+ cannot be verified/,
   });
 });
 
-test('without a certificate, or with another’s, it is not pulled from', async () => {
+test('without a certificate, or with another one, the pull fails', async () => {
   const ca = { 'certs/HOST/ca.crt': server.cert };
   await assert.rejects(pull(ca), { code: 'unavailable' });
   await assert.rejects(pull({ ...ca, ...pair('certs/HOST/client', stranger) }), { code: 'unavailable' });
 });
 
-test('one that says what is wrong with the certificate is understood', async () => {
+test('an error reports what is wrong with the client certificate', async () => {
   const tls = { ...server, ca: client.cert, requestCert: true, rejectUnauthorized: true };
-  // Node's server just hangs up with TLS 1.3; others say why then too.
+  // With TLS 1.3, Node's server closes the connection; others report the reason.
   await using wanting = await openFaultyRegistry({ tls: { ...tls, maxVersion: 'TLSv1.2' } });
   const files = { [`certs/${wanting.host}/ca.crt`]: server.cert };
   await using folder = await openConfigurationFolder(files);
@@ -121,7 +121,7 @@ test('certificates of another host or port are not used', async () => {
   await assert.rejects(pull(files), { code: 'unavailable', message: /cannot be verified/ });
 });
 
-test('a client certificate is not shown where a redirect leads, though its CA is believed there', async () => {
+test('a redirect target is trusted by its CA but receives no client certificate', async () => {
   const files = { 'certs/HOST/ca.crt': server.cert, ...pair('certs/HOST/client') };
   await using open = await openFaultyRegistry({ tls: server });
   await open.push(path, 'v1', [

@@ -12,11 +12,11 @@ import {
 } from '../http/tls-trust.ts';
 
 /**
- * The certificates in one folder, as in containers-certs.d(5): each `*.crt` is a CA to trust, each `*.cert` with the
- * `*.key` of the same name one to show.
+ * Reads the certificates in one directory, as in containers-certs.d(5): each `*.crt` is a CA to trust, and each
+ * `*.cert` with the `*.key` of the same name is a client certificate.
  *
- * @throws ArtifactError `invalid` naming the file: no PEM, a certificate without its key, a key without its
- *   certificate, two that do not belong together.
+ * @throws ArtifactError `invalid` naming the file: not PEM, a certificate without its key, a key without its
+ *   certificate, or two that do not match.
  */
 export function readCertificates(folder: string, reading: Reading): TlsTrust {
   const names = reading.names(folder) ?? [];
@@ -36,7 +36,11 @@ export function readCa(file: string, reading: Reading): string {
   return pem;
 }
 
-/** Both may be one file. @throws ArtifactError `invalid` naming the files. */
+/**
+ * Certificate and key may be in one file.
+ *
+ * @throws ArtifactError `invalid` naming the files.
+ */
 export function readPair(certFile: string, keyFile: string, reading: Reading): Pair {
   const cert = readPem(certFile, keyFile, reading);
   const key = certFile === keyFile ? cert : readPem(keyFile, certFile, reading);
@@ -44,10 +48,14 @@ export function readPair(certFile: string, keyFile: string, reading: Reading): P
   return { cert, key };
 }
 
-/** By host[:port]: the folders of a certs.d. */
+/** The directories of a certs.d by host[:port]. */
 export type HostCertificates = ReadonlyMap<string, Part<TlsTrust>>;
 
-/** Reads a certs.d. @throws ArtifactError `invalid` for one that is not there. */
+/**
+ * Reads a certs.d directory.
+ *
+ * @throws ArtifactError `invalid` if it does not exist.
+ */
 export function readHostCertificates(
   directory: string | undefined,
   reading: Reading,
@@ -72,9 +80,9 @@ export function readHostCertificates(
 }
 
 /**
- * Those of a host. The port of https may be written or left out; docker.io's are under that name.
+ * Returns the certificates for a host. The https port may be written or omitted. Those of docker.io use that name.
  *
- * @throws ArtifactError `unavailable` where they are broken.
+ * @throws ArtifactError `unavailable` if they are broken.
  */
 export function findCertificates(certificates: Part<HostCertificates>, host: string): TlsTrust {
   const byHost = valueOf(certificates);
@@ -83,7 +91,11 @@ export function findCertificates(certificates: Part<HostCertificates>, host: str
   return part === undefined ? plainTrust : valueOf(part);
 }
 
-/** The certificates that every server may prove itself by. @throws ArtifactError `invalid` naming the file. */
+/**
+ * Reads the CAs to trust for every server.
+ *
+ * @throws ArtifactError `invalid` naming the file.
+ */
 export function readCaFile(file: string | undefined, reading: Reading): TlsTrust {
   if (file === undefined) return plainTrust;
   const pem = reading.text(file);

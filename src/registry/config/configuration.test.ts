@@ -16,7 +16,7 @@ import { toRoute } from './route.ts';
 const repository = { registry: 'a.io', path: 'x' };
 const rule = (location: string): string => `[[registry]]\nprefix = "a.io"\nlocation = "${location}"\n`;
 
-/** A configuration in use, a clock for it, and what it told. */
+/** A configuration, a clock for it, and its reports. */
 function open(folder: ConfigurationFolder) {
   let now = 0;
   const told: string[] = [];
@@ -28,7 +28,7 @@ function open(folder: ConfigurationFolder) {
   return {
     told,
     problems: configuration.problems,
-    /** Where the repository is, and `ms` later. */
+    /** The upstreams of the repository, `ms` later. */
     hostAfter(ms: number) {
       now += ms;
       return toRoute(configuration.current(), repository, 'content').last.host;
@@ -42,7 +42,7 @@ function open(folder: ConfigurationFolder) {
 }
 
 describe('files that change', () => {
-  test('are seen within a second of use, and looked at once in it', async () => {
+  test('are checked at most once a second, when the configuration is used', async () => {
     await using folder = await openConfigurationFolder({ 'registries.conf': rule('one.io') });
     const { hostAfter, told } = open(folder);
     await folder.write({ 'registries.conf': rule('other.io') });
@@ -77,7 +77,7 @@ describe('files that change', () => {
     ],
   ];
   for (const [what, change] of changes) {
-    test(`${what} is one`, async () => {
+    test(`${what} is a change`, async () => {
       await using folder = await openConfigurationFolder({ 'registries.conf': rule('one.io') });
       const { hostAfter } = open(folder);
       assert.equal(hostAfter(1000), 'one.io');
@@ -86,7 +86,7 @@ describe('files that change', () => {
     });
   }
 
-  test('so are a hosts.toml that comes, changes and goes', async () => {
+  test('a hosts.toml that is added, changed or removed takes effect', async () => {
     await using folder = await openConfigurationFolder();
     const { hostAfter } = open(folder);
     assert.equal(hostAfter(1000), 'a.io');
@@ -98,7 +98,7 @@ describe('files that change', () => {
     assert.equal(hostAfter(1000), 'a.io');
   });
 
-  test('so is a certificate that is renewed', async () => {
+  test('a certificate that is renewed takes effect', async () => {
     const [old, renewed] = [makeCertificate(), makeCertificate()];
     await using folder = await openConfigurationFolder({ 'certs/a.io/ca.crt': old.cert });
     let now = 0;
@@ -116,7 +116,7 @@ describe('files that change', () => {
 });
 
 describe('a file that breaks', () => {
-  test('leaves what was read before in use, and is told once until it is right', async () => {
+  test('leaves the last good version in use, and is reported once until it is right', async () => {
     await using folder = await openConfigurationFolder({ 'registries.conf': rule('one.io') });
     const { hostAfter, problems, told } = open(folder);
     await folder.write({ 'registries.conf.d/a.conf': 'short-name-mode = 1' });
@@ -133,7 +133,7 @@ describe('a file that breaks', () => {
     assert.deepEqual(problems(), []);
   });
 
-  test('is seen by whoever asks for problems only', async () => {
+  test('is reported to callers that only ask for problems', async () => {
     await using folder = await openConfigurationFolder();
     let now = 0;
     const { problems } = openConfiguration(
@@ -150,7 +150,7 @@ describe('a file that breaks', () => {
 describe('a file that is broken at the start', () => {
   const others = { registry: 'b.io', path: 'x' };
 
-  test('refuses whatever needs it, and is in use once it is right', async () => {
+  test('refuses whatever needs it, and is used once it is right', async () => {
     await using folder = await openConfigurationFolder({ 'registries.conf': '[[registry]' });
     const { hostAfter, problems, obstacles, told } = open(folder);
     assert.match(problems().join(), /registries\.conf:.*; until it is right, what needs it is refused$/);
@@ -170,7 +170,7 @@ describe('a file that is broken at the start', () => {
     ['a hosts.toml', 'hosts/a.io/hosts.toml', 'skip_verify = 1'],
     ['a certificate', 'certs/a.io/ca.crt', 'x'],
   ] as const) {
-    test(`is of its registry alone, if it is ${what}; others come, break and go`, async () => {
+    test(`affects only its registry, if it is ${what}; others are added, break and are removed`, async () => {
       await using folder = await openConfigurationFolder({ [file]: text });
       let now = 0;
       const configuration = openConfiguration(
@@ -198,7 +198,7 @@ describe('a file that is broken at the start', () => {
   }
 });
 
-describe('certificates that are wrong are refused, with their file', () => {
+describe('certificates that are wrong are refused, and the error names their file', () => {
   const pem = makeCertificate();
   const other = makeCertificate();
   const rows: readonly (readonly [string, Readonly<Record<string, string>>, RegExp])[] = [
@@ -241,7 +241,7 @@ describe('certificates that are wrong are refused, with their file', () => {
   }
 
   for (const flag of ['hostsDir', 'certsDir'] as const) {
-    test(`a folder that is not there: ${flag}`, async () => {
+    test(`a directory that does not exist: ${flag}`, async () => {
       await using folder = await openConfigurationFolder();
       const files = { ...folder.files, [flag]: join(folder.path, 'nowhere') };
       const { hostAfter } = open({ ...folder, files });

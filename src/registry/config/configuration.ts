@@ -6,39 +6,39 @@ import { concerns } from './rule-match.ts';
 import { type Places, readRegistries, type Registries } from './registries.ts';
 import type { TlsTrust } from '../http/tls-trust.ts';
 
-/** What a node's administrator says of registries. A part that is broken leaves the others as they are. */
+/** The administrator's configuration of registries. A broken part leaves the others as they are. */
 export type Configuration = {
   readonly registries: Part<Registries>;
   readonly hosts: Part<HostsDir>;
   readonly certificates: Part<HostCertificates>;
-  /** What every server may prove itself by, beside the system's certificates. */
+  /** CAs to trust for every server beside the system's. */
   readonly trust: Part<TlsTrust>;
 };
 
 export type ConfigurationFiles = Places & {
   readonly hostsDir: string | undefined;
   readonly certsDir: string | undefined;
-  /** PEM certificates to trust for every registry. */
+  /** The file of PEM certificates to trust for every registry. */
   readonly caFile: string | undefined;
 };
 
-/** The configuration as its files have it now, or had it when they were last right. */
+/** Returns the configuration of the present files, or of their last good version. */
 export type LiveConfiguration = {
-  /** Looks at the files once a second at most, and reads them again if they have changed. */
+  /** Checks the files at most once a second, and reads them again if they have changed. */
   current(): Configuration;
-  /** What is wrong with the files now; nothing when what they say is in use. */
+  /** Returns what is wrong with the present files; empty if they are in use. */
   problems(): readonly string[];
-  /** Those of the problems for which something is refused, since the files never were right. */
+  /** Returns the problems that cause refusals, because the files never were right. */
   obstacles(): readonly string[];
 };
 
 const lookEveryMs = 1000;
 
 /**
- * Reads the configuration. Later changes are seen when it is used; what is wrong is told by `note`, once, and by
- * `problems`. It throws nothing: what needs a file that is wrong from the start throws when it is used.
+ * Reads the configuration. Later changes are seen when it is used. Errors are reported by `note`, once each, and by
+ * `problems`. It never throws: what needs a file that is wrong from the start throws when it is used.
  *
- * @param now milliseconds of any clock that never goes back.
+ * @param now returns milliseconds of a monotonic clock.
  */
 export function openConfiguration(
   files: ConfigurationFiles,
@@ -62,7 +62,7 @@ export function openConfiguration(
   };
 }
 
-/** @param before what a part says while its files are wrong. */
+/** @param before the value of a part while its files are wrong. */
 export function readConfiguration(
   files: ConfigurationFiles,
   reading: Reading,
@@ -79,7 +79,7 @@ export function readConfiguration(
   };
 }
 
-/** A folder of a host is a part of its own. */
+/** The directory of a host is a part of its own. */
 function partsOf({ registries, hosts, certificates, trust }: Configuration): readonly Part<unknown>[] {
   const folders = [hosts, certificates].flatMap((part): readonly Part<unknown>[] =>
     part.kind === 'broken' ? [] : [...part.value.values()],
@@ -87,7 +87,7 @@ function partsOf({ registries, hosts, certificates, trust }: Configuration): rea
   return [registries, hosts, certificates, trust, ...folders];
 }
 
-/** Lines for the log. */
+/** Returns messages for the log. */
 export function notesOf({ registries, hosts }: Configuration): readonly string[] {
   const notes: string[] = [];
   if (registries.kind !== 'broken') notes.push(...registries.value.notes);
@@ -100,7 +100,7 @@ export function notesOf({ registries, hosts }: Configuration): readonly string[]
   return notes;
 }
 
-/** Where both styles speak of one registry. */
+/** Reports registries that both styles configure. */
 function shadows(registries: Registries, registry: string, file: string): readonly string[] {
   return registries.rules
     .filter(rule => concerns(rule, registry))

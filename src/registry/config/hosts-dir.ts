@@ -14,24 +14,26 @@ export type RegistryHost = Pick<HostOptions, 'pulls' | 'resolves' | 'headers' | 
   readonly trust: TlsTrust;
 };
 
-/** What a folder says of a registry. The server comes last, and is the registry itself if it has no address. */
+/**
+ * The configuration of a registry in one directory. The server is last; without an address it is the registry itself.
+ */
 export type RegistryHosts = {
   readonly file: string;
   readonly hosts: readonly RegistryHost[];
-  /** Lines for the log. */
+  /** Messages for the log. */
   readonly notes: readonly string[];
 };
 
-/** The folders of a hosts directory by their registry (host[:port]); `_default` is for those that have none. */
+/** The directories of a hosts directory by registry (host[:port]). `_default` applies to registries without one. */
 export type HostsDir = ReadonlyMap<string, Part<RegistryHosts>>;
 
 const fallback = '_default';
 
 /**
- * Reads a hosts directory of containerd: `<host>`, `<host>_<port>_` or `<host>:<port>` with a hosts.toml, or without
- * one with certificates; the second spelling wins over the third, and a host without a port over the same with port 443.
+ * Reads a hosts directory of containerd: `<host>`, `<host>_<port>_` or `<host>:<port>` with a hosts.toml, or with
+ * certificates alone. The second form wins over the third. A host without a port wins over the same host with port 443.
  *
- * @throws ArtifactError `invalid` for a directory that is not there.
+ * @throws ArtifactError `invalid` if the directory does not exist.
  */
 export function readHostsDir(
   directory: string | undefined,
@@ -62,7 +64,11 @@ export function readHostsDir(
   return named;
 }
 
-/** What is said of a registry. @throws ArtifactError `unavailable` where that is broken. */
+/**
+ * Returns the configuration of a registry.
+ *
+ * @throws ArtifactError `unavailable` if it is broken.
+ */
 export function findHosts(hosts: Part<HostsDir>, registry: string): RegistryHosts | undefined {
   const folders = valueOf(hosts);
   const part = folders.get(registry) ?? folders.get(fallback);

@@ -17,7 +17,7 @@ const plain = {
   connectMs: 10_000,
 };
 
-test('every key is read, for each host and for the server', () => {
+test('every key is parsed, for each host and for the server', () => {
   const options = `capabilities = ["Pull", "push"]
 ca = ["ca.crt", "/etc/ca.crt"]
 client = [["client.cert", "client.key"], ["both.pem", ""], "/etc/both.pem"]
@@ -56,7 +56,7 @@ ${options.replace('KEY', key)}`),
   );
 });
 
-test('what is not said is all capabilities, nothing else, and the registry itself as the server', () => {
+test('the defaults are all capabilities, and the registry itself as the server', () => {
   assert.deepEqual(parse('[host."https://m.io"]'), {
     file,
     hosts: [{ ...plain, address: { scheme: 'https', host: 'm.io', root: '/v2' } }],
@@ -65,7 +65,7 @@ test('what is not said is all capabilities, nothing else, and the registry itsel
   });
 });
 
-test('a dial_timeout of zero is none, and a small one is no zero', () => {
+test('a dial_timeout of zero counts as absent, and a small one does not round to zero', () => {
   for (const [text, connectMs] of [
     ['0s', 10_000],
     ['250ms', 250],
@@ -75,7 +75,7 @@ test('a dial_timeout of zero is none, and a small one is no zero', () => {
   }
 });
 
-test('one file is as good as a list of one', () => {
+test('a single file is a list of one', () => {
   const { ca, client } = parse('ca = "ca.crt"\nclient = "both.pem"').server;
   assert.deepEqual(
     [ca, client],
@@ -83,7 +83,7 @@ test('one file is as good as a list of one', () => {
   );
 });
 
-test('hosts come in the order of the file', () => {
+test('hosts keep the order of the file', () => {
   const { hosts } = parse('[host."http://z.io"]\n[host."http://10.0.0.1:5000"]\n[host."http://a.io"]');
   assert.deepEqual(
     hosts.map(({ address }) => address.host),
@@ -115,12 +115,12 @@ describe('an address', () => {
   }
 });
 
-test('keys that are not used become a line for the log, once each', () => {
+test('unused keys become one log message each', () => {
   const { notes } = parse('y = 1\n[host."http://a.io"]\ny = 1\n[host."http://b.io"]\ny = 1\nx = 1');
   assert.deepEqual(notes, [`${file}: not used by this driver: y, host.y, host.x`]);
 });
 
-describe('what is wrong is refused with file, line and key', () => {
+describe('errors name file, line and key', () => {
   const host = '[host."http://b.io"]\n[host."http://a.io"]\n';
   const rows: readonly (readonly [string, RegExp])[] = [
     ['server = [', /hosts\.toml:1:\d+: /],
@@ -166,7 +166,7 @@ describe('what is wrong is refused with file, line and key', () => {
     });
   }
 
-  test('nothing but an ArtifactError is thrown, whatever the values', () => {
+  test('only an ArtifactError is thrown, whatever the values', () => {
     const key = fc.constantFrom(
       'server',
       'ca',

@@ -6,27 +6,30 @@ import { ArtifactError } from '../../util/error.ts';
 import { parseGoDuration } from '../../util/go-duration.ts';
 import { usualConnectMs } from '../http/request.ts';
 
-/** A URL of hosts.toml: where the API is, with no slash at the end of `root`. */
+/** A URL of hosts.toml: the root of the API. `root` has no slash at its end. */
 export type HostUrl = {
   readonly scheme: 'https' | 'http';
   readonly host: string;
   readonly root: string;
 };
 
-/** What may be said of each host. Paths are absolute; `client` has certificate and key, which may be one file. */
+/** The settings of each host. Paths are absolute. `client` lists certificate and key, which may be one file. */
 export type HostOptions = {
   readonly pulls: boolean;
   readonly resolves: boolean;
   readonly ca: readonly string[];
   readonly client: readonly (readonly [cert: string, key: string])[];
   readonly skipVerify: boolean;
-  /** Names in lower case. */
+  /** Names are in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   /** `dial_timeout`. */
   readonly connectMs: number;
 };
 
-/** A hosts.toml: its hosts in the order of the file, and last its server; that is the registry itself if it has no address. */
+/**
+ * A parsed hosts.toml: its hosts in the order of the file, and its server last. Without an address, the server is the
+ * registry itself.
+ */
 export type HostsFile = {
   readonly file: string;
   readonly hosts: readonly (HostOptions & { readonly address: HostUrl })[];
@@ -36,12 +39,13 @@ export type HostsFile = {
 
 const capabilities = ['pull', 'resolve', 'push', 'referrers'];
 const usedOfHost = ['capabilities', 'ca', 'client', 'skip_verify', 'override_path', 'header', 'dial_timeout'];
-/** What belongs to a connection or to a question, and not to a configuration. */
+/** These belong to a connection or a request, not to a configuration. */
 const ours =
   /^(?:host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|range|accept|accept-encoding|proxy-.*)$/;
 
 /**
- * Parses containerd's hosts.toml, whose folder is `folder`. Keys that this driver does not use are no error but a note.
+ * Parses containerd's hosts.toml in the directory `folder`. Keys that this driver does not use are not an error but a
+ * note.
  *
  * @throws ArtifactError `invalid` naming file, line and key.
  */
@@ -118,7 +122,7 @@ function toOptions(table: Table, folder: string): HostOptions {
   };
 }
 
-/** Zero is as if it were not said: for Go it means no limit, and nothing here waits for ever. */
+/** Zero counts as absent: in Go it means no limit, and every wait here has one. */
 function toConnectMs(table: Table): number {
   const text = table.text('dial_timeout', 'be-empty') ?? '0';
   const ms = parseGoDuration(text);
@@ -142,14 +146,14 @@ function toHeaders(table: Table | undefined): Record<string, string> {
   return headers;
 }
 
-/** One or many. */
+/** Accepts one value or a list. */
 function toTexts(field: Field | undefined, what: string): readonly string[] {
   if (field?.kind === 'text') return [field.text('be-empty')];
   if (field === undefined) return [];
   return field.kind === 'list' ? field.texts('be-empty') : field.refuse(`must be ${what}`);
 }
 
-/** Certificates with their keys; an empty key is in the file of its certificate. */
+/** Certificates with their keys. An empty key means that the key is in the certificate's file. */
 function toPairs(field: Field | undefined): readonly (readonly [cert: string, key: string])[] {
   const wanted = 'must be a file, a list of files, or a list of [certificate, key]';
   if (field?.kind === 'text') return [[field.text('be-empty'), '']];

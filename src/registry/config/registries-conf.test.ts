@@ -6,7 +6,7 @@ import { parseRegistriesConf } from './registries-conf.ts';
 
 const file = '/etc/containers/registries.conf';
 
-test('every key that is used is read', () => {
+test('every key that is used is parsed', () => {
   const conf = parseRegistriesConf(
     `unqualified-search-registries = ["docker.io", "quay.io/", "localhost:5000"]
 short-name-mode = "enforcing"
@@ -75,15 +75,15 @@ location = "third.example"
   assert.deepEqual(conf.notes, []);
 });
 
-test('an empty file says nothing', () => {
+test('an empty file sets nothing', () => {
   assert.deepEqual(parseRegistriesConf('', file), { file, aliases: new Map(), rules: [], notes: [] });
 });
 
-test('an empty list of search registries is something said', () => {
+test('an empty list of search registries is a setting', () => {
   assert.deepEqual(parseRegistriesConf('unqualified-search-registries = []', file).search, []);
 });
 
-describe('what is not used becomes a line for the log', () => {
+describe('what is not used becomes a log message', () => {
   test('unused keys, named once each', () => {
     const { notes } = parseRegistriesConf(
       `credential-helpers = ["x"]
@@ -107,7 +107,7 @@ proxy = "p"
     ]);
   });
 
-  test('a prefix that came before: the first one counts', () => {
+  test('a duplicate prefix: the first one counts', () => {
     const conf = parseRegistriesConf(
       '[[registry]]\nlocation = "a.example"\nblocked = true\n[[registry]]\nlocation = "a.example"\nblocked = true\n',
       file,
@@ -123,7 +123,7 @@ proxy = "p"
   });
 
   for (const prefix of ['*', 'registry', 'Example.com', 'example.com/*']) {
-    test(`a prefix that no reference begins with: ${prefix}`, () => {
+    test(`a prefix that no reference can begin with: ${prefix}`, () => {
       const conf = parseRegistriesConf(`[[registry]]\nlocation = "${prefix}"\n`, file);
       assert.deepEqual(conf.rules, []);
       assert.match(conf.notes.join(), /registry\[\d\]\.location: no reference begins with/);
@@ -131,7 +131,7 @@ proxy = "p"
   }
 });
 
-describe('what is wrong is refused with file, line and key', () => {
+describe('errors name file, line and key', () => {
   const rows: readonly (readonly [string, string, RegExp])[] = [
     ['no TOML', 'a = \n', /conf:1:5: /],
     ['a key twice', '[aliases]\na = "b.io/c"\na = "b.io/d"', /conf:3:\d+: /],
@@ -277,7 +277,7 @@ describe('what is wrong is refused with file, line and key', () => {
     });
   }
 
-  test('nothing but an ArtifactError is thrown, whatever the values', () => {
+  test('only an ArtifactError is thrown, whatever the values', () => {
     const value = fc.oneof(
       fc.constantFrom('"a.io"', '"x"', '""', '1', 'true', '[]', '["a.io/b"]', '{}', '1979-05-27', '[[1]]'),
       fc.string({ maxLength: 8 }),
@@ -311,7 +311,7 @@ describe('what is wrong is refused with file, line and key', () => {
   });
 });
 
-test('a key that is probably mistyped is named with the one that is meant', () => {
+test('a key that is probably mistyped is named with the intended one', () => {
   const { notes } = parseRegistriesConf(
     '[[registry]]\nlocation = "a.example"\ninsecur = true\n[[registry.mirror]]\nlocation = "m.example"\npull-from-mirrors = "all"',
     file,

@@ -5,13 +5,16 @@ import { ArtifactError } from '../../util/error.ts';
 import { listUnused } from './unused-keys.ts';
 import { beginning, parseRule, type RegistryRule, unusedKeys } from './registry-rule.ts';
 
-/** What is done with a short name that several search registries could have (containers-registries.conf(5)). */
+/** How a short name with several possible search registries is handled (containers-registries.conf(5)). */
 export type ShortNameMode = 'enforcing' | 'permissive' | 'disabled';
 
-/** A short name's full repository and the file that says so; without one, the file erases what earlier files said. */
+/**
+ * The full repository of a short name, and the file that defines it. Without a repository, the file removes earlier
+ * definitions.
+ */
 export type Alias = { readonly repository?: Repository; readonly file: string };
 
-/** What one file says; absent is what it is silent on. `notes` are lines for the log. */
+/** The settings of one file; absent means not set. `notes` are messages for the log. */
 export type RegistriesConf = {
   readonly file: string;
   readonly search?: readonly string[];
@@ -25,11 +28,13 @@ const modes: readonly string[] = ['enforcing', 'permissive', 'disabled'] satisfi
 const used = ['unqualified-search-registries', 'short-name-mode', 'aliases', 'registry'];
 
 /**
- * Parses one file of containers' registries.conf, version 2. Keys that this driver does not use are no error but a
- * note; a `[[registry]]` whose prefix can match nothing is left out with a note, as containers matches nothing with it.
+ * Parses one file of containers' registries.conf, version 2. Keys that this driver does not use are not an error but a
+ * note. A `[[registry]]` whose prefix can match nothing is ignored with a note, because containers matches nothing with
+ * it either.
  *
- * @throws ArtifactError `invalid` naming file, line and key: not TOML, a value of another type, version 1, a `[[registry]]`
- *   without location, two of one location that disagree in `blocked` or `insecure`; containers refuses the same.
+ * @throws ArtifactError `invalid` naming file, line and key: not TOML, a value of the wrong type, version 1, a
+ *   `[[registry]]` without location, or two with the same location that disagree in `blocked` or `insecure`. containers
+ *   refuses the same.
  */
 export function parseRegistriesConf(text: string, file: string): RegistriesConf {
   const top = parseToml(text, file);
@@ -72,7 +77,7 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
   };
 }
 
-/** Of one location, or one wildcard, nobody could tell which of two answers is meant. */
+/** Refuses two tables for one location or wildcard that disagree: neither clearly wins. */
 function verifyAgreement(rule: RegistryRule, byPlace: Map<string, RegistryRule>, table: Table): void {
   const place = rule.location ?? rule.prefix;
   const before = byPlace.get(place) ?? rule;
@@ -121,7 +126,7 @@ function toAlias(name: string, aliases: Table, file: string): Alias {
   return { file, repository: because(aliases.at(name), () => parseRepository(value)) };
 }
 
-/** Puts the place in a file before what the parser of references says. */
+/** Prefixes the parser's error with the file and key. */
 function because<T>(at: string, parse: () => T): T {
   try {
     return parse();

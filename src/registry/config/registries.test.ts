@@ -13,7 +13,7 @@ before(async () => {
 after(() => rm(root, { recursive: true }));
 
 let count = 0;
-/** Writes a tree of files below a folder of its own and reads it; the folder counts as the standard place. */
+/** Writes files to a directory of its own and reads them. The directory counts as the standard one. */
 async function read(files: Readonly<Record<string, string>>): Promise<Registries> {
   const places = placesIn(join(root, String((count += 1))));
   for (const [name, text] of Object.entries(files)) {
@@ -34,8 +34,8 @@ function placesIn(folder: string): Places {
 
 const aliasOf = (registries: Registries, name: string) => registries.aliases.get(name)?.repository?.registry;
 
-describe('what is not there', () => {
-  test('no file at all: docker.io is the one search registry, names are permissive', async () => {
+describe('what does not exist', () => {
+  test('no file at all: docker.io is the only search registry, and short names are permissive', async () => {
     assert.deepEqual(await read({}), {
       search: { registries: ['docker.io'], file: 'the built-in default' },
       mode: { name: 'permissive', file: 'the built-in default' },
@@ -45,7 +45,7 @@ describe('what is not there', () => {
     });
   });
 
-  test('a main file that names no search registry leaves none', async () => {
+  test('a main file without search registries leaves none', async () => {
     const { search } = await read({ 'registries.conf': '' });
     assert.deepEqual(search.registries, []);
     assert.match(search.file, /registries\.conf$/);
@@ -57,7 +57,7 @@ describe('what is not there', () => {
     assert.equal(mode.name, 'disabled');
   });
 
-  test('a file or directory that a person named must exist', async () => {
+  test('a file or directory that a user named must exist', async () => {
     const standard = placesIn(join(root, 'standard'));
     const named = join(root, 'nowhere');
     const refused = { code: 'invalid', message: new RegExp(`${named} does not exist`) };
@@ -67,7 +67,7 @@ describe('what is not there', () => {
     assert.ok(readAt({ ...standard, aliasesFile: named }));
   });
 
-  test('what is there and cannot be read is an error, at its standard place too', async () => {
+  test('a file that exists but cannot be read is an error, even at its standard path', async () => {
     const places = placesIn(join(root, 'unreadable'));
     await mkdir(places.file, { recursive: true });
     assert.throws(() => readRegistries(places, startReading(), places), {
@@ -76,7 +76,7 @@ describe('what is not there', () => {
     });
   });
 
-  test('a drop-in that is a link to nothing is passed over', async () => {
+  test('a drop-in that is a dangling link is ignored', async () => {
     const places = placesIn(join(root, 'dangling'));
     await mkdir(places.directory, { recursive: true });
     await symlink('nowhere', join(places.directory, 'a.conf'));
@@ -85,7 +85,7 @@ describe('what is not there', () => {
 });
 
 describe('which file wins', () => {
-  test('drop-ins over the main file, later names over earlier ones, key by key', async () => {
+  test('drop-ins win over the main file, and later names over earlier ones, key by key', async () => {
     const { search, mode, notes } = await read({
       'registries.conf': 'unqualified-search-registries = ["main.io"]\nshort-name-mode = "enforcing"\nx = 1',
       'registries.conf.d/20.conf': 'unqualified-search-registries = ["late.io", "late.io"]\ny = 1',
@@ -106,7 +106,7 @@ describe('which file wins', () => {
     );
   });
 
-  test('an empty list and an empty mode: the list replaces, the mode says nothing', async () => {
+  test('an empty list replaces, an empty mode sets nothing', async () => {
     const { search, mode } = await read({
       'registries.conf': 'unqualified-search-registries = ["main.io"]\nshort-name-mode = "disabled"',
       'registries.conf.d/a.conf': 'unqualified-search-registries = []\nshort-name-mode = ""',
@@ -115,7 +115,7 @@ describe('which file wins', () => {
     assert.equal(mode.name, 'disabled');
   });
 
-  test('aliases by name; an empty one erases; the recorded ones win over all', async () => {
+  test('aliases merge by name; an empty one removes; the recorded ones win over all', async () => {
     const registries = await read({
       'registries.conf':
         '[aliases]\na = "main.io/a"\nb = "main.io/b"\nc = "main.io/c"\nd = "main.io/d"\ne = "main.io/e"',
@@ -130,7 +130,7 @@ describe('which file wins', () => {
     assert.equal(registries.mode.name, 'permissive');
   });
 
-  test('[[registry]] tables whole, by prefix, the longest prefix first', async () => {
+  test('[[registry]] tables merge whole, by prefix, longest prefix first', async () => {
     const { rules } = await read({
       'registries.conf':
         '[[registry]]\nlocation = "a.io"\ninsecure = true\n[[registry]]\nlocation = "a.io/long"\nblocked = true',

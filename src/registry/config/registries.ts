@@ -9,7 +9,7 @@ import {
 } from './registries-conf.ts';
 import type { RegistryRule } from './registry-rule.ts';
 
-/** All files together. `rules` have the longest prefix first; each setting knows the file it is from. */
+/** The settings of all files. `rules` are sorted by length of prefix, longest first. Each setting names its file. */
 export type Registries = {
   readonly search: { readonly registries: readonly string[]; readonly file: string };
   readonly mode: { readonly name: ShortNameMode; readonly file: string };
@@ -20,7 +20,7 @@ export type Registries = {
 
 export type Places = { readonly file: string; readonly directory: string; readonly aliasesFile: string };
 
-/** Where containers keeps them for root (containers-registries.conf(5)). */
+/** The standard paths of containers for root (containers-registries.conf(5)). */
 export const standardPlaces: Places = {
   file: '/etc/containers/registries.conf',
   directory: '/etc/containers/registries.conf.d',
@@ -28,11 +28,11 @@ export const standardPlaces: Places = {
 };
 
 /**
- * Reads the file, then each `*.conf` of the directory in the order of names, then the aliases that containers
- * recorded. What is missing at its standard place is no error, what was named elsewhere is: without it, what an
- * administrator blocked would be open. With no main file, docker.io is the one search registry.
+ * Reads the main file, then each `*.conf` of the directory in the order of names, then the aliases that containers
+ * recorded. A missing file is an error unless it is at its standard path: otherwise a repository that an administrator
+ * blocked would be open. Without a main file, docker.io is the only search registry.
  *
- * @throws ArtifactError `invalid` naming the file, for one that is missing or wrong; `internal` for one unreadable.
+ * @throws ArtifactError `invalid` naming the file if it is missing or wrong; `internal` if it cannot be read.
  */
 export function readRegistries(
   places: Places,
@@ -65,8 +65,9 @@ const undeclared: RegistriesConf = {
 };
 
 /**
- * Later files win, key by key: lists are replaced, aliases by name, `[[registry]]` tables whole by prefix. Of
- * `recorded`, containers' short-name-aliases.conf, the aliases count and win over all; nothing else of it does.
+ * Merges the files. Later files win, key by key: lists are replaced, aliases merge by name, and `[[registry]]` tables
+ * are replaced whole by prefix. `recorded` is containers' short-name-aliases.conf: only its aliases count, and they win
+ * over all.
  */
 export function mergeRegistries(files: readonly RegistriesConf[], recorded?: RegistriesConf): Registries {
   let search: Registries['search'] = { registries: [], file: files[0]?.file ?? undeclared.file };
@@ -89,7 +90,7 @@ export function mergeRegistries(files: readonly RegistriesConf[], recorded?: Reg
   };
 }
 
-/** Of prefixes equally long the first in order of characters wins, as with containers. */
+/** Of prefixes with equal length, the first in character order wins, as in containers. */
 function byLength(left: RegistryRule, right: RegistryRule): number {
   return right.prefix.length - left.prefix.length || (left.prefix < right.prefix ? -1 : 1);
 }

@@ -5,8 +5,9 @@ import { findNear } from '../../util/near.ts';
 import { listUnused } from './unused-keys.ts';
 
 /**
- * A `[[registry]]` table of registries.conf. `prefix` begins full references: `host[:port]`, a namespace, a repository,
- * one tag or digest of it, or `*.domain`. `location` takes its place; absent for a wildcard that has none. `mirrors` are asked before it, in this order.
+ * A `[[registry]]` table of registries.conf. `prefix` matches the start of full references: `host[:port]`, a namespace,
+ * a repository, one tag or digest of it, or `*.domain`. `location` replaces the prefix; it is absent for a wildcard
+ * without one. `mirrors` are asked first, in this order.
  */
 export type RegistryRule = {
   readonly prefix: string;
@@ -17,7 +18,7 @@ export type RegistryRule = {
   readonly file: string;
 };
 
-/** A `[[registry.mirror]]`: `location` takes the prefix's place, for the references that it `serves`. */
+/** A `[[registry.mirror]]`: `location` replaces the prefix, for the references that the mirror `serves`. */
 export type Mirror = { readonly location: string; readonly insecure: boolean; readonly serves: Serves };
 
 /** References with a digest, those without one, or all. */
@@ -63,7 +64,7 @@ export function parseRule(table: Table, file: string): RegistryRule {
   };
 }
 
-/** A key of the table that may be one of these mistyped. */
+/** Returns a key of the table of which one of these may be a typing error. */
 function suggestKey(table: Table): string {
   const [mistyped] = table.keys.filter(key => findNear(key, ['prefix', 'location']) !== undefined);
   return mistyped === undefined
@@ -71,7 +72,7 @@ function suggestKey(table: Table): string {
     : `; is ${mistyped} meant to be ${findNear(mistyped, ['prefix', 'location'])}?`;
 }
 
-/** The keys that this driver does not use, as `registry.surprise`. */
+/** Returns the keys that this driver does not use, as `registry.surprise`. */
 export function unusedKeys(table: Table): readonly string[] {
   return [
     ...listUnused(table, 'registry.', used),
@@ -81,7 +82,7 @@ export function unusedKeys(table: Table): readonly string[] {
   ];
 }
 
-/** Some reference that a prefix begins, or undefined if none can begin so. */
+/** Returns a reference that the prefix matches; undefined if it can match none. */
 export function beginning(prefix: string): Reference | undefined {
   const example = prefix.startsWith('*.') ? `x${prefix.slice(1)}` : prefix;
   try {

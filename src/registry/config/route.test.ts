@@ -21,7 +21,7 @@ function full(text: string): Reference {
   return parsed.reference;
 }
 
-/** `https://host/v2/path`, with what else there is to say of it. */
+/** Formats an upstream as `https://host/v2/path` with its other settings. */
 function show({ scheme, host, root, path, insecure, mirrorOf, namespace, trust }: Upstream): string {
   const more = [
     insecure ? 'insecure' : '',
@@ -45,7 +45,7 @@ const digest = `sha256:${'a'.repeat(64)}`;
 const conf = (text: string): Files => ({ 'registries.conf': text });
 const hosts = (text: string, name = 'a.io'): Files => ({ [`hosts/${name}/hosts.toml`]: text });
 
-test('with nothing configured there is the registry, and docker.io’s API is elsewhere', async () => {
+test('without configuration the registry is asked, and docker.io at its API host', async () => {
   assert.deepEqual(await routeOf({}, 'a.io/x'), ['any://a.io/v2/x']);
   assert.deepEqual(await routeOf({}, 'docker.io/x'), ['any://registry-1.docker.io/v2/library/x']);
 });
@@ -78,13 +78,13 @@ pull-from-mirror = "digest-only"
     ['a.io/other/x', ['any://a.io/v2/other/x']],
   ];
   for (const [reference, places] of rows) {
-    test(`serve ${reference.replace(digest, 'D')} by what was written, name and content`, async () => {
+    test(`serve ${reference.replace(digest, 'D')} by what the user wrote, for names and content`, async () => {
       assert.deepEqual(await routeOf(conf(three), reference, 'name'), places);
       assert.deepEqual(await routeOf(conf(three), reference, 'content'), places);
     });
   }
 
-  test('mirror-by-digest-only is for all mirrors of a registry', async () => {
+  test('mirror-by-digest-only applies to all mirrors of a registry', async () => {
     const text =
       '[[registry]]\nlocation="a.io"\nmirror-by-digest-only=true\n[[registry.mirror]]\nlocation="m.io"\n';
     assert.deepEqual(await routeOf(conf(text), 'a.io/x'), ['any://a.io/v2/x']);
@@ -94,7 +94,7 @@ pull-from-mirror = "digest-only"
     ]);
   });
 
-  test('of a wildcard get the rest of the path', async () => {
+  test('of a wildcard receive the rest of the path', async () => {
     const text = '[[registry]]\nprefix="*.a.io"\n[[registry.mirror]]\nlocation="m.io/cache"\n';
     assert.deepEqual(await routeOf(conf(text), 'b.a.io/x/y'), [
       'any://m.io/v2/cache/x/y ns=b.a.io',
@@ -102,7 +102,7 @@ pull-from-mirror = "digest-only"
     ]);
   });
 
-  test('on the registry’s own host are no other registry’s mirrors', async () => {
+  test('on the registry’s own host do not count as mirrors', async () => {
     const text =
       '[[registry]]\nlocation="docker.io"\n[[registry.mirror]]\nlocation="docker.io/copies"\n[[registry.mirror]]\nlocation="m.io"\n';
     assert.deepEqual(await routeOf(conf(text), 'docker.io/x'), [
@@ -112,12 +112,12 @@ pull-from-mirror = "digest-only"
     ]);
   });
 
-  test('do not serve what is blocked', async () => {
+  test('do not serve blocked repositories', async () => {
     const text = '[[registry]]\nlocation="a.io"\nblocked=true\n[[registry.mirror]]\nlocation="m.io"\n';
     await assert.rejects(routeOf(conf(text), 'a.io/x'), { code: 'denied', message: /blocked = true/ });
   });
 
-  test('of a later file are the only ones', async () => {
+  test('of a later file replace those of earlier files', async () => {
     const text = (mirror: string) =>
       `[[registry]]\nlocation="a.io"\n[[registry.mirror]]\nlocation="${mirror}"\n`;
     const files = { ...conf(text('main.io')), 'registries.conf.d/a.conf': text('late.io') };
@@ -142,26 +142,26 @@ capabilities = ["push"]
   const harbor = 'https://harbor.io/v2/proxy/team/x ns=a.io';
   const last = 'https://up.a.io/registry/v2/team/x insecure blind for a.io';
 
-  test('serve by what is asked: what is named and who may have it those that resolve, bytes those that pull', async () => {
+  test('serve by capability: resolve for names and access, pull for bytes', async () => {
     for (const reference of ['a.io/team/x:1', `a.io/team/x@${digest}`]) {
       assert.deepEqual(await routeOf(hosts(three), reference, 'name'), [names, harbor, last]);
       assert.deepEqual(await routeOf(hosts(three), reference, 'content'), [peer, harbor, last]);
     }
   });
 
-  test('a path below /v2 is the beginning of the repository, for tokens and credentials', async () => {
+  test('a path below /v2 is the start of the repository, for tokens and credentials', async () => {
     const configuration = await read(hosts(three));
     const { mirrors } = toRoute(configuration, full('a.io/team/x'), 'name');
     assert.deepEqual([mirrors[1]?.root, mirrors[1]?.path], ['/v2', 'proxy/team/x']);
   });
 
-  test('a dial_timeout is for the host that it is given for', async () => {
+  test('a dial_timeout applies to its host alone', async () => {
     const configuration = await read(hosts('[host."http://127.0.0.1:30020"]\ndial_timeout = "1s"'));
     const { mirrors, last: place } = toRoute(configuration, full('a.io/team/x'), 'name');
     assert.deepEqual([mirrors[0]?.connectMs, place.connectMs], [1_000, 10_000]);
   });
 
-  test('without a server, the registry itself is last, with what is said of it', async () => {
+  test('without a server, the registry itself is last, with the settings of the file', async () => {
     const configuration = await read(hosts('[header]\nx-a = "b"', 'docker.io'));
     const { mirrors, last: place } = toRoute(configuration, full('docker.io/x'), 'name');
     assert.equal(mirrors.length, 0);
@@ -169,7 +169,7 @@ capabilities = ["push"]
     assert.deepEqual(place.headers, { 'x-a': 'b' });
   });
 
-  test('as Talos writes them are in order, for a port, and for all others', async () => {
+  test('as Talos writes them keep their order, for a port, and for all other registries', async () => {
     const files = {
       'hosts/docker.io/hosts.toml':
         "[host]\n  [host.'https://registry-1.docker.io']\n    capabilities = ['pull', 'resolve']\n  [host.'https://harbor.io/v2/hub']\n    capabilities = ['pull', 'resolve']\n    override_path = true\n",
@@ -192,7 +192,7 @@ capabilities = ["push"]
     ]);
   });
 
-  test('that may not be asked leave nothing to ask, which says so', async () => {
+  test('without any capability refuse the reference, and the error says so', async () => {
     const text = 'capabilities = ["push"]';
     await assert.rejects(routeOf(hosts(text), 'a.io/x'), {
       code: 'denied',
@@ -218,7 +218,7 @@ capabilities = ["push"]
     [['docker.io'], 'docker.io/x', 'docker.io'],
   ];
   for (const [present, reference, chosen] of folders) {
-    test(`of the folders ${present.join(' and ')}, ${chosen ?? 'none'} is for ${reference}`, async () => {
+    test(`of the directories ${present.join(' and ')}, ${chosen ?? 'none'} applies to ${reference}`, async () => {
       const files = present.map(name => [`hosts/${name}/hosts.toml`, `[header]\nx-folder = "${name}"`]);
       const { last: place } = toRoute(await read(Object.fromEntries(files)), full(reference), 'name');
       assert.equal(place.headers['x-folder'], chosen);
@@ -226,7 +226,7 @@ capabilities = ["push"]
   }
 });
 
-describe('where both styles name a registry', () => {
+describe('when both styles name a registry', () => {
   const both: Files = {
     ...conf(
       '[[registry]]\nlocation="a.io/team"\n[[registry.mirror]]\nlocation="m.io"\n[[registry]]\nprefix="*.b.io"\n',
@@ -242,7 +242,7 @@ describe('where both styles name a registry', () => {
     assert.deepEqual(await routeOf(both, 'x.b.io/x'), ['any://x.b.io/v2/x']);
   });
 
-  test('the log says so', async () => {
+  test('the log reports it', async () => {
     const notes = notesOf(await read(both));
     assert.deepEqual(
       notes.map(note => note.replaceAll(/\/\S*configuration-\w+\//g, '')),
@@ -254,7 +254,7 @@ describe('where both styles name a registry', () => {
   });
 });
 
-test('a command may ask its registry by plain HTTP or without a look at its certificate, and no other host', async () => {
+test('a command may use plain HTTP or skip certificate verification for its registry, and for no other host', async () => {
   const configuration = await read(
     conf(
       '[[registry]]\nlocation = "a.io"\n[[registry.mirror]]\nlocation = "m.io"\n[[registry]]\nprefix = "b.io"\nlocation = "c.io"',

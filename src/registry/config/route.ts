@@ -9,22 +9,23 @@ import { type Upstream, toPlace } from './upstream.ts';
 import type { RegistryRule } from './registry-rule.ts';
 import { joinTrust } from '../http/tls-trust.ts';
 
-/** The places to ask: mirrors in turn, and last, whatever happened before, the registry itself. */
+/** The upstreams to ask: mirrors in order, and the registry itself always last. */
 export type Route = { readonly mirrors: readonly Upstream[]; readonly last: Upstream };
 
-/** A name is resolved to a digest; content is what a digest names. */
+/** A name is resolved to a digest; content is read by digest. */
 export type RoutePurpose = 'name' | 'content';
 
 /**
- * Where a repository is asked for: mirrors, then the registry, which for docker.io is registry-1.docker.io.
+ * Returns the upstreams of a repository: mirrors, then the registry. For docker.io the registry is
+ * registry-1.docker.io.
  *
- * registries.conf, where the longest prefix that matches decides alone, wins over hosts.toml. Its mirrors serve by what
- * the user wrote, tag or digest: what a tag was resolved to comes from the mirrors for tags. Those of hosts.toml serve
- * by what is asked: `resolve` what a reference names, and so who may have it; `pull` the bytes. A peer that brings what
- * it has to anybody is made harmless by `pull` alone.
+ * registries.conf wins over hosts.toml, and in it the rule with the longest matching prefix decides alone. Its mirrors
+ * serve by what the user wrote, tag or digest: the content that a tag was resolved to comes from the mirrors for tags.
+ * The hosts of hosts.toml serve by capability: `resolve` for names and access checks; `pull` for bytes. To use a peer
+ * that serves any caller safely, give it `pull` alone.
  *
- * @throws ArtifactError `denied` for a blocked repository, for a location that makes no repository of it, and where no
- *   host has the capability; `unavailable` where what is said of it is broken.
+ * @throws ArtifactError `denied` for a blocked repository, for a location that does not form a valid repository, and if
+ *   no host has the capability; `unavailable` if the configuration is broken.
  */
 export function toRoute(configuration: Configuration, reference: Reference, question: RoutePurpose): Route {
   const { registries, hosts, certificates } = configuration;
@@ -66,7 +67,7 @@ function byRule(rule: RegistryRule | undefined, reference: Reference): readonly 
 function byHosts(hosted: RegistryHosts, reference: Reference, question: RoutePurpose): readonly Upstream[] {
   const { registry } = reference;
   const home = apiHost(registry);
-  const server = hosted.hosts.at(-1); // is the registry itself, wherever it is
+  const server = hosted.hosts.at(-1); // is the registry itself, at any address
   return hosted.hosts
     .filter(host => (question === 'name' ? host.resolves : host.pulls))
     .map(host => {
@@ -76,7 +77,7 @@ function byHosts(hosted: RegistryHosts, reference: Reference, question: RoutePur
     });
 }
 
-/** A path below `/v2` is the beginning of the repository's name there, as credentials and tokens have it. */
+/** A path below `/v2` is the start of the repository's name there, for credentials and tokens too. */
 function toHostPlace(
   { address, headers, trust, connectMs }: RegistryHost,
   { path }: Repository,
@@ -100,7 +101,7 @@ function mirrored(place: Upstream, home: string, { registry }: Repository): Upst
   return place.host === home ? place : { ...place, mirrorOf: registry };
 }
 
-/** Whether the configuration names a host[:port] as a place where a registry or a mirror is. */
+/** Whether the configuration names a host[:port] as a registry or mirror. */
 export function isNamed({ registries, hosts }: Configuration, host: string): boolean {
   const rules = registries.kind === 'broken' ? [] : registries.value.rules;
   const folders: HostsDir = hosts.kind === 'broken' ? new Map() : hosts.value;
@@ -111,7 +112,7 @@ export function isNamed({ registries, hosts }: Configuration, host: string): boo
   return folders.has(host) || listed.includes(host) || places.some(place => place?.split('/', 1)[0] === host);
 }
 
-/** Where the API of a registry is, by the name that users know it by. */
+/** Returns the API host of a registry. */
 export function apiHost(registry: string): string {
   return registry === 'docker.io' ? 'registry-1.docker.io' : registry;
 }

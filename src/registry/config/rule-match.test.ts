@@ -26,14 +26,14 @@ const at = (registries: Registries, name: string): string => {
   return `${insecure ? 'insecure ' : ''}${host}/${path}`;
 };
 
-test('without configuration a repository is asked for at its registry, docker.io at its API', () => {
+test('without configuration a repository is requested at its registry, docker.io at its API', () => {
   const none = registriesOf('');
   assert.equal(at(none, 'ghcr.io/a/b'), 'ghcr.io/a/b');
   assert.equal(at(none, 'docker.io/x'), 'registry-1.docker.io/library/x');
   assert.equal(at(none, '[::1]:5000/x'), '[::1]:5000/x');
 });
 
-describe('the matched prefix gives way to the location', () => {
+describe('the location replaces the matched prefix', () => {
   const rows: readonly (readonly [prefix: string, location: string, asked: string, where: string])[] = [
     ['a.io', 'b.io', 'a.io/x', 'b.io/x'],
     ['a.io', 'b.io:5000/deep/er', 'a.io/x/y', 'b.io:5000/deep/er/x/y'],
@@ -63,7 +63,7 @@ describe('the matched prefix gives way to the location', () => {
     });
   }
 
-  test('a prefix that is its own location, or has none, changes nothing', () => {
+  test('a prefix that equals its location, or has none, changes nothing', () => {
     assert.equal(at(registriesOf('[[registry]]\nlocation = "a.io"\n'), 'a.io:81/x'), 'a.io:81/x');
     assert.equal(at(registriesOf(rule('*.a.io', 'insecure = true')), 'x.a.io/m'), 'insecure x.a.io/m');
     assert.equal(at(registriesOf(rule('a.io', 'insecure = true')), 'a.io/m'), 'insecure a.io/m');
@@ -74,7 +74,7 @@ describe('the matched prefix gives way to the location', () => {
     ['b', 'a.io/x'],
     ['B.io', 'a.io/x'],
   ] as const) {
-    test(`a location that makes no repository of ${asked} is refused, with the file to correct: ${location}`, () => {
+    test(`a location that does not form a valid repository for ${asked} is refused, and the error names the file: ${location}`, () => {
       assert.throws(() => at(registriesOf(rule('a.io', `location = "${location}"`)), asked), {
         code: 'denied',
         message: /\/r\.conf puts ".*" in the place of "a\.io".*correct the location/,
@@ -92,7 +92,7 @@ describe('the longest prefix decides alone', () => {
       rule('x.c.io', 'blocked = true') +
       rule('much.x.c.io'),
   );
-  test('a longer prefix opens what a shorter one blocks, and closes it again', () => {
+  test('a longer prefix opens what a shorter one blocks, and blocks it again', () => {
     assert.equal(at(registries, 'a.io/open/x'), 'insecure a.io/open/x');
     for (const name of ['a.io/x', 'a.io/opened', 'a.io/open/shut', 'a.io/open/shut/x']) {
       assert.throws(() => at(registries, name), {
@@ -101,7 +101,7 @@ describe('the longest prefix decides alone', () => {
       });
     }
   });
-  test('a wildcard counts by its own length, and of equal ones the first by characters wins, as with containers', () => {
+  test('a wildcard counts by its own length, and of equal ones the first in character order wins, as in containers', () => {
     assert.equal(at(registries, 'x.c.io/m'), 'insecure x.c.io/m');
     assert.equal(at(registries, 'y.c.io/m'), 'insecure y.c.io/m');
     assert.equal(at(registries, 'much.x.c.io/m'), 'much.x.c.io/m');
@@ -114,7 +114,7 @@ describe('a blocked reference', () => {
     const parsed = parseReference(text);
     return parsed.kind === 'full' && refusalOf(registries, parsed.reference)?.code === 'denied';
   };
-  test('may be one tag, a registry, and a registry at any port', () => {
+  test('may be one tag, a registry, or a registry at any port', () => {
     assert.deepEqual(
       ['a.io/x:bad', 'a.io/x:good', 'a.io/x', 'a.io/x/bad', 'b.io/x', 'b.io:81/x', 'bb.io/x'].map(refused),
       [true, false, false, false, true, true, false],
@@ -122,7 +122,7 @@ describe('a blocked reference', () => {
   });
 });
 
-test('for every repository under a remapped namespace, the rest of its path stays as it is', () => {
+test('every repository under a remapped namespace keeps the rest of its path', () => {
   const part = fc.stringMatching(/^[a-z0-9]{1,6}$/);
   const registries = registriesOf(rule('a.io/ns', 'location = "b.io:81/other"'));
   fc.assert(

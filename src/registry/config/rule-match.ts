@@ -3,27 +3,30 @@ import { ArtifactError } from '../../util/error.ts';
 import type { Registries } from './registries.ts';
 import type { RegistryRule } from './registry-rule.ts';
 
-/** What the node's configuration has against a reference: `denied`, naming prefix and file; undefined if nothing. */
+/** Returns why the configuration refuses a reference: `denied`, naming prefix and file; undefined if it does not. */
 export function refusalOf(registries: Registries, reference: Reference): ArtifactError | undefined {
   const name = formatReference(reference);
   const rule = findRule(registries, name);
   return rule?.blocked === true ? blockedError(name, rule) : undefined;
 }
 
-/** The `[[registry]]` of a repository or reference: the one with the longest prefix. A prefix that is a host matches every port of it. */
+/**
+ * Returns the `[[registry]]` with the longest prefix that matches a repository or reference. A prefix that is a host
+ * matches every port of it.
+ */
 export function findRule(registries: Registries, name: string): RegistryRule | undefined {
   return registries.rules.find(rule => matched(name, rule.prefix) !== undefined);
 }
 
-/** Whether a rule can match a repository of a registry. */
+/** Whether a rule can match any repository of a registry. */
 export function concerns(rule: RegistryRule, registry: string): boolean {
   return rule.prefix.startsWith(`${registry}/`) || matched(`${registry}/`, rule.prefix) !== undefined;
 }
 
 /**
- * Puts a location in the place of a rule's prefix, which is a whole host for a wildcard.
+ * Replaces the prefix of a rule, which is a whole host for a wildcard, by a location.
  *
- * @throws ArtifactError `denied` for what makes no repository.
+ * @throws ArtifactError `denied` if the result is not a repository.
  */
 export function relocate(name: string, rule: RegistryRule, location: string): Repository {
   const there = location + name.slice(matched(name, rule.prefix));
@@ -38,7 +41,7 @@ export function relocate(name: string, rule: RegistryRule, location: string): Re
   }
 }
 
-/** How many characters of the name the prefix stands for; undefined when it does not match. */
+/** Returns the number of characters that the prefix matches; undefined if it does not match. */
 function matched(name: string, prefix: string): number | undefined {
   if (prefix.startsWith('*.')) {
     const host = name.slice(0, name.search(/[:/]/));

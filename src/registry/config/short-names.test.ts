@@ -17,7 +17,7 @@ const expanded = (text: string, name: string): readonly string[] =>
 const two = 'unqualified-search-registries = ["docker.io", "quay.io"]\n';
 const alias = '[aliases]\nmodel = "ghcr.io/org/model"\ngone = ""\n';
 
-describe('a name becomes full references', () => {
+describe('a name expands to full references', () => {
   const rows: readonly (readonly [why: string, conf: string, name: string, expected: readonly string[]])[] = [
     ['a full reference is itself', two + alias, 'quay.io/model:1', ['quay.io/model:1']],
     ['a full reference needs no search registry', '', 'localhost/x', ['localhost/x:latest']],
@@ -83,13 +83,13 @@ describe('a name that cannot be completed is refused', () => {
         /"m" is a short name of docker\.io\/library\/m:1 or quay\.io\/m:1, and \/r\.conf has short-name-mode/,
     });
   });
-  test('no search registry: the file and what to write', () => {
+  test('no search registry: the error names the file and what to write', () => {
     assert.throws(() => expanded('', 'm'), {
       code: 'invalid',
       message: /\/r\.conf has neither .*; write registry\/m$/,
     });
   });
-  test('a blocked registry names prefix and file', () => {
+  test('a blocked registry: the error names prefix and file', () => {
     const blocked = '[[registry]]\nlocation = "ghcr.io/org"\nblocked = true\n';
     for (const name of ['ghcr.io/org/x', 'model']) {
       assert.throws(() => expanded(alias + blocked, name), {
@@ -99,7 +99,7 @@ describe('a name that cannot be completed is refused', () => {
       });
     }
   });
-  test('all candidates blocked', () => {
+  test('all candidates are blocked', () => {
     const both =
       '[[registry]]\nlocation = "docker.io"\nblocked = true\n[[registry]]\nlocation = "quay.io"\nblocked = true';
     assert.throws(() => expanded(two + both, 'm'), {
@@ -107,7 +107,7 @@ describe('a name that cannot be completed is refused', () => {
       message: /^docker\.io\/library\/m:latest is blocked/,
     });
   });
-  test('what is no reference', () => {
+  test('invalid references', () => {
     assert.throws(() => expanded(two, 'M'), { code: 'invalid' });
   });
 });

@@ -10,14 +10,14 @@ import { type Part, valueOf } from '../../configfile/part.ts';
 import type { Registries } from './registries.ts';
 
 /**
- * The full references to try in order. A full reference is itself. A short name is its alias if it has one, else it is
- * looked for in each of the search registries; blocked ones are passed over while others are left. Tag and digest stay.
- * While the configuration is broken a full reference is itself, too: what is cached can be had, and whether it is
- * blocked is for the route to say.
+ * Returns the full references to try, in order. A full reference is returned as it is. A short name expands to its
+ * alias, or else to one candidate per search registry; blocked candidates are skipped while others remain. Tag and
+ * digest are kept. While the configuration is broken, a full reference is still returned: cached content stays
+ * available, and the route decides whether it is blocked.
  *
- * @throws ArtifactError `invalid` for no reference, for a short name that nothing completes, and for one with several
- * candidates where short-name-mode is enforcing (there is nobody to ask); `denied` when all that is left is blocked;
- * `unavailable` for a short name while the configuration is broken.
+ * @throws ArtifactError `invalid` for an invalid reference, for a short name that cannot be completed, and for one with
+ *   several candidates if short-name-mode is enforcing (a daemon cannot prompt); `denied` if all candidates are
+ *   blocked; `unavailable` for a short name while the configuration is broken.
  */
 export function expand(configured: Part<Registries>, text: string): readonly Reference[] {
   const parsed = parseReference(text);

@@ -6,10 +6,10 @@ import { apiHost, type Route } from './route.ts';
 import { plainTrust } from '../http/tls-trust.ts';
 
 /**
- * The registry of a route asked so, and its mirrors as they are. It holds for the host that the reference names and for
- * no other: a token server elsewhere must prove itself as ever.
+ * Changes how the registry of a route is reached, and leaves its mirrors. The change applies to the host that the
+ * reference names and to no other: a token server elsewhere is still verified.
  *
- * @throws ArtifactError `invalid` where the node's configuration asks another host for it.
+ * @throws ArtifactError `invalid` if the node's configuration sends requests for the registry to another host.
  */
 export function askBy(transport: Transport, { mirrors, last }: Route, reference: Reference): Route {
   if (last.host !== apiHost(reference.registry)) {

@@ -3,10 +3,10 @@ import { usualConnectMs } from '../http/request.ts';
 import { blindTrust, plainTrust, type TlsTrust } from '../http/tls-trust.ts';
 
 /**
- * One place to ask for a repository. `scheme` is the one way to reach it; without it that is https, and http too where
- * it is insecure. `root` comes before the repository in the paths of URLs. `headers`, names in lower case, go to this
- * place alone and may be secret. `connectMs`: how long a connection to it may take. `namespace`: the registry that is
- * meant, where the registry itself is at a host of another name.
+ * One endpoint for a repository. `scheme` is the only scheme to use; without it, https, and also http if the endpoint
+ * is insecure. `root` precedes the repository in URL paths. `headers`, with names in lower case, go to this endpoint
+ * alone and may be secret. `connectMs` is the time limit for a connection. `namespace` is the registry that is meant,
+ * if the registry itself is at a host of another name.
  */
 export type Upstream = Endpoint & {
   readonly scheme?: 'https' | 'http';
@@ -17,7 +17,7 @@ export type Upstream = Endpoint & {
   readonly namespace?: string;
 };
 
-/** An endpoint as the OCI distribution spec has it, with nothing configured. */
+/** Returns an endpoint as in the OCI distribution spec, without configuration. */
 export function toPlace(endpoint: Endpoint): Upstream {
   return {
     ...endpoint,

@@ -10,7 +10,7 @@ import { blindTrust, plainTrust } from '../http/tls-trust.ts';
 
 type Server = AsyncDisposable & { readonly origin: string; connections(): number; asked(): number };
 
-/** A server that is told of each question, one after the other on a connection, and does with its socket what it likes. */
+/** A server that is called with each request, one after the other on a connection, and the socket. */
 async function serve(answer: (socket: Socket, question: number) => void): Promise<Server> {
   const sockets = new Set<Socket>();
   let asked = 0;
@@ -75,7 +75,7 @@ function openClient(origin: string, stallMs = 1_000): Client {
 const ok = (body: string, header = ''): string =>
   `HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n${header}\r\n${body}`;
 
-test('questions one after the other share a connection, whatever the size of their answers', async () => {
+test('sequential requests share a connection, whatever the size of their responses', async () => {
   const bodies = ['small', '', 'x'.repeat(100_000), 'y'.repeat(3_000_000), 'last'];
   await using server = await serve((socket, question) => socket.write(ok(bodies[question] ?? '')));
   using client = openClient(server.origin);
@@ -83,7 +83,7 @@ test('questions one after the other share a connection, whatever the size of the
   assert.equal(server.connections(), 1);
 });
 
-test('questions at the same time have a connection each, and answers that come in pieces stay apart', async () => {
+test('concurrent requests have a connection each, and responses that arrive in pieces stay separate', async () => {
   await using server = await serve((socket, question) => {
     const answer = ok(String(question).repeat(70_000));
     socket.write(answer.slice(0, 10));
@@ -99,7 +99,7 @@ test('questions at the same time have a connection each, and answers that come i
   assert.equal(server.connections(), 3);
 });
 
-test('a connection that its server closes meanwhile is replaced, and nobody hears of it', async () => {
+test('a connection that its server closes in the meantime is replaced, and the caller does not notice', async () => {
   await using server = await serve((socket, question) => {
     if (question === 1) socket.destroy();
     else socket.write(ok(`answer ${question}`));
@@ -122,7 +122,7 @@ for (const [what, answer] of [
   ['of HTTP/1.0', ok('body').replace('1.1', '1.0')],
   ['on which more came than the answer', `${ok('body')}HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfake`],
 ] as const) {
-  test(`a connection ${what} is not asked again`, async () => {
+  test(`a connection ${what} is not used again`, async () => {
     await using server = await serve(socket => socket.write(answer));
     using client = openClient(server.origin);
     assert.equal(await client.get(), '200 body');
@@ -131,7 +131,7 @@ for (const [what, answer] of [
   });
 }
 
-test('what a server sends unasked is no answer to the next question', async () => {
+test('bytes that a server sends unasked are not a response to the next request', async () => {
   const forged = Promise.withResolvers<void>();
   await using server = await serve((socket, question) => {
     socket.write(ok(`answer ${question}`));
@@ -144,12 +144,12 @@ test('what a server sends unasked is no answer to the next question', async () =
   assert.equal(await client.get(), '200 answer 1');
 });
 
-test('a connection that broke while it was free is not asked, not even before its end is known', async () => {
+test('a connection that broke while it was idle is not used, even before its end is known', async () => {
   const asked: Socket[] = [];
   await using server = await serve((socket, question) => {
     asked.push(socket);
     if (question === 0) setTimeout(() => socket.write(ok('first')), 20);
-    // In one turn: what nobody asked for on the free one, and the answer on the other.
+    // In one turn: unasked bytes on the idle connection, and the response on the other.
     if (question === 1)
       setTimeout(() => {
         asked[0]?.write('HTTP/1.1 200 OK\r\n');
@@ -164,7 +164,7 @@ test('a connection that broke while it was free is not asked, not even before it
   assert.deepEqual(await Promise.all([client.get(), client.get()]), ['200 later', '200 later']);
 });
 
-test('a server that does not answer plainly is asked another way, and for a while that way only', async () => {
+test('a server that does not answer plainly is asked by the fallback, and for a while by that alone', async () => {
   await using server = await serve(socket => socket.write('HTTP/1.1 200 OK\r\n\r\nuntil the end'));
   using client = openClient(server.origin);
   for (let round = 1; round <= 3; round++) {
@@ -174,7 +174,7 @@ test('a server that does not answer plainly is asked another way, and for a whil
   assert.equal(server.asked(), 1);
 });
 
-test('connections are shared only where servers prove themselves in the same way', async () => {
+test('connections are shared only for equal TLS trust', async () => {
   await using server = await serve(socket => socket.write(ok('body')));
   using client = openClient(server.origin);
   await client.get();
@@ -182,7 +182,7 @@ test('connections are shared only where servers prove themselves in the same way
   assert.equal(server.connections(), 2);
 });
 
-test('silence on a connection that is used again is a stall, not a reason to ask once more', async () => {
+test('silence on a reused connection is a stall, not a reason to send the request again', async () => {
   await using server = await serve((socket, question) => {
     if (question === 0) socket.write(ok('body'));
   });
@@ -192,7 +192,7 @@ test('silence on a connection that is used again is a stall, not a reason to ask
   assert.equal(server.asked(), 2);
 });
 
-test('what came while the thread was held up is read before its server is called silent', async () => {
+test('bytes that arrived while the thread was blocked are read before the server counts as stalled', async () => {
   let last: Socket | undefined;
   await using server = await serve(socket => {
     last = socket;
@@ -212,7 +212,7 @@ test('what came while the thread was held up is read before its server is called
   assert.equal(came.join(''), 'held up.');
 });
 
-test('after the end nobody is asked', async () => {
+test('after disposal no request is sent', async () => {
   await using server = await serve(socket => socket.write(ok('body')));
   const client = openClient(server.origin);
   await client.get();
@@ -221,7 +221,7 @@ test('after the end nobody is asked', async () => {
   assert.equal(server.asked(), 1);
 });
 
-test('a header that cannot be sent fails its question alone', async () => {
+test('a header that cannot be sent fails its request alone', async () => {
   await using server = await serve(socket => socket.write(ok('body')));
   using client = openClient(server.origin);
   await client.get();
@@ -230,7 +230,7 @@ test('a header that cannot be sent fails its question alone', async () => {
   assert.equal(server.connections(), 1);
 });
 
-test('who needs time is given it: no more is read meanwhile, and it is no stall', async () => {
+test('a slow receiver pauses the reading, and that is not a stall', async () => {
   const size = 16 * 1024 * 1024;
   await using server = await serve(socket => {
     socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${size}\r\n\r\n`);

@@ -3,27 +3,32 @@ import { anyRate, type Head, type LeastRate } from '../http/request.ts';
 import type { Tls } from '../http/tls.ts';
 import { type Choose, openConnection, type PlainRequest, type Connection } from './connection.ts';
 
-/** What is received before the receiver takes it. */
+/** The bytes that are received before the receiver takes them. */
 const bufferBytes = 256 * 1024;
 
-/** GETs of blobs over wires of our own. Disposing it closes them, and no other is opened. */
+/** GETs of blobs over connections of their own. Disposing it closes them, and no other is opened. */
 export type ConnectionPool = Disposable & {
-  /** As PlainSend. @throws `cancelled` once it is disposed. */
+  /**
+   * As PlainSend.
+   *
+   * @throws `cancelled` once it is disposed.
+   */
   send(request: PlainRequest, choose: Choose, signal: AbortSignal): Promise<Head | undefined>;
 };
 
 /**
- * GETs that are read into one buffer again and again, over connections that are used again. Plain is a body of known
- * length.
+ * Opens a pool of reused connections whose responses are read into one reused buffer. A plain response is a body of
+ * known length.
  *
- * Why not undici alone: its parser takes a new Buffer for each 64 KiB (16 KiB under TLS), and collecting those is what
- * a large download costs in Node. 1 GiB from loopback into a sink that hashes and writes, CPU seconds (user + system,
- * median of five, side by side) and peak RSS of the bare process, of which Node and undici are 69 MB:
+ * Why not undici alone: its parser takes a new Buffer for each 64 KiB (16 KiB with TLS), and collecting those is the
+ * main cost of a large download in Node. The table shows 1 GiB from loopback into a sink that hashes and writes: CPU
+ * seconds (user + system, median of five, side by side) and peak RSS of the bare process, of which Node and undici are
+ * 69 MB.
  *
  *     plain HTTP   this 1.3 s, 82 MB   undici 2.2 s, 155 MB   oras 1.6 s
  *     TLS          this 1.8 s, 90 MB   undici 2.7 s, 155 MB   oras 2.2 s
  *
- * Wall time on two quiet cores was 1.6 s against 1.9 s of oras, with TLS 2.2 s against 3.3 s.
+ * Wall time on two quiet cores was 1.6 s, with oras 1.9 s; with TLS 2.2 s and 3.3 s.
  */
 export function openConnectionPool(
   tls: Tls,
@@ -33,7 +38,7 @@ export function openConnectionPool(
   const buffer = Buffer.allocUnsafeSlow(bufferBytes);
   const open = new Set<Connection>();
   let closed = false;
-  /** Those that are free, by server and trust; the one that was used last is asked next. */
+  /** The idle connections, by server and trust. The one used last is used next. */
   const idle = new Map<string, Connection[]>();
 
   function connect(key: string, request: PlainRequest): Connection {
@@ -58,7 +63,7 @@ export function openConnectionPool(
   return {
     async send(request, choose, signal) {
       const { url, trust, fence } = request;
-      // A connection that was opened by configuration is not for who was only sent there.
+      // A connection that the configuration allowed is not reused for a request that a server redirected.
       const key = [url.origin, trust.insecure, trust.id, fence ?? 'open'].join(' ');
       for (;;) {
         if (closed) throw new ArtifactError('cancelled', 'the connections to registries are closed');
@@ -68,7 +73,7 @@ export function openConnectionPool(
         const outcome = await wire.get(request, choose, signal).finally(() => release(key, wire));
         if (outcome.kind === 'answered') return outcome.head;
         if (outcome.kind === 'other') return undefined;
-        // A server may close a connection just when it is asked again: that says nothing of the next one.
+        // A server may close a connection just as it is reused. That does not predict the next one.
         if (used === undefined) throw outcome.failure;
       }
     },

@@ -9,26 +9,29 @@ import { cancelled, stall, toConnectionError } from '../http/connection-error.ts
 import type { Tls } from '../http/tls.ts';
 
 /**
- * What became of a GET. `other`: the answer is not plain, nothing of it was accepted, and the wire is closed. `gone`:
- * the wire ended before anything came.
+ * The result of a GET. `other`: the response is not plain, nothing of it was accepted, and the connection is closed.
+ * `gone`: the connection ended before anything arrived.
  */
 export type Outcome =
   | { readonly kind: 'answered'; readonly head: Head }
   | { readonly kind: 'other' }
   | { readonly kind: 'gone'; readonly failure: ArtifactError };
 
-/** A Receiver. A promise, which is never rejected, says that no more should come until then; what does is taken, too. */
+/**
+ * A Receiver. If it returns a promise, which never rejects, the reading pauses until it resolves. Bytes that still
+ * arrive are accepted.
+ */
 export type Taker = (chunk: Uint8Array) => Promise<void> | void;
 export type Choose = (head: Head) => Taker;
 
-/** Of a request what it takes to send a GET. */
+/** The part of a request that a GET needs. */
 export type PlainRequest = Pick<HttpRequest, 'url' | 'headers' | 'trust' | 'connectMs' | 'fence'>;
 
-/** A connection to one server (HTTP/1.1) that is asked one GET after the other, each time when it is free. */
+/** A connection to one server (HTTP/1.1) that sends one GET after the other. */
 export type Connection = {
-  /** Whether it may be asked again. */
+  /** Whether it can send another request. */
   free(): boolean;
-  /** @throws as Send, where something came or the server is silent for too long. */
+  /** @throws as Send, if something arrived or the server stalls. */
   get(request: PlainRequest, choose: Choose, signal: AbortSignal): Promise<Outcome>;
   close(): void;
 };
@@ -38,13 +41,13 @@ export type ConnectionSettings = {
   /** Milliseconds that the server may send nothing. */
   readonly stallMs: number;
   readonly leastRate: LeastRate;
-  /** What is read into, by one wire after the other: all that is in it is taken at once. */
+  /** The read buffer, shared by all connections: everything in it is consumed at once. */
   readonly buffer: Buffer;
-  /** Called once, when it has ended. */
+  /** Called once, when the connection has ended. */
   readonly onEnd: () => void;
 };
 
-/** A free wire is closed before its server does so, which for the hastiest common ones is after 5 s. */
+/** An idle connection is closed before common servers close it, the earliest after 5 s. */
 const freeMs = 4_000;
 
 type Turn = {
@@ -63,11 +66,11 @@ export function openConnection(
   { tls, stallMs, leastRate, buffer, onEnd }: ConnectionSettings,
 ): Connection {
   let turn: Turn | undefined;
-  /** What came of a head that is not complete. */
+  /** The bytes of an incomplete head. */
   let start = Buffer.of();
   let connected = false;
 
-  /** A wire that lives on is free afterwards. */
+  /** A connection that stays open is idle afterwards. */
   function end(settle: (ending: Turn) => void): void {
     const ending = turn;
     if (ending === undefined) return;
@@ -77,13 +80,13 @@ export function openConnection(
     ending.watch[Symbol.dispose]();
     if (!socket.destroyed) {
       socket.setTimeout(freeMs);
-      socket.resume(); // under TLS the end may come while it waits
+      socket.resume(); // with TLS the end may arrive while the connection is paused
       socket.unref();
     }
     settle(ending);
   }
 
-  /** Hands over what came of a body, and reads on when there is room for more. */
+  /** Passes on the received bytes of a body, and continues reading when there is room for more. */
   function hand(answer: NonNullable<Turn['answer']>, bytes: Buffer): void {
     const piece = bytes.subarray(0, answer.left);
     answer.left -= piece.length;
@@ -92,7 +95,7 @@ export function openConnection(
       if (room !== undefined) wait(room);
       return;
     }
-    // What nobody asked for may be the start of anything.
+    // Unasked bytes could be the start of anything.
     if (!answer.lasts || piece.length < bytes.length) socket.destroy();
     end(({ resolve }) => resolve({ kind: 'answered', head: answer.head }));
   }
@@ -100,7 +103,7 @@ export function openConnection(
   function wait(room: Promise<void>): void {
     const waiting = turn;
     socket.pause();
-    socket.setTimeout(0); // it is not the server that is silent
+    socket.setTimeout(0); // the receiver is waiting, not the server
     const goOn = (): void => {
       if (turn !== waiting) return;
       socket.setTimeout(stallMs);
@@ -109,7 +112,7 @@ export function openConnection(
     void room.then(goOn);
   }
 
-  /** Takes `count` bytes that are in the buffer. False stops the reading. */
+  /** Takes `count` bytes from the buffer. False pauses the reading. */
   function read(count: number): boolean {
     const bytes = buffer.subarray(0, count);
     try {
@@ -123,7 +126,7 @@ export function openConnection(
     return !socket.destroyed && !socket.isPaused();
   }
 
-  /** The first bytes of an answer. */
+  /** Handles the first bytes of a response. */
   function begin(current: Turn, bytes: Buffer): void {
     start = Buffer.concat([start, bytes]);
     const parsed = parseResponseStart(start);
@@ -139,7 +142,7 @@ export function openConnection(
     hand(current.answer, rest);
   }
 
-  /** What came before still counts. */
+  /** What arrived before still counts. */
   function fail(failure: unknown): void {
     socket.destroy();
     if (turn === undefined) return;
@@ -158,7 +161,8 @@ export function openConnection(
   });
   socket.on('timeout', () => {
     const before = [turn, connected, socket.bytesRead];
-    // Timers come before sockets: where this thread was held up, by a disk for one, what came meanwhile is read first.
+    // Timers run before sockets: if this thread was blocked, for example by a disk, the bytes that arrived are read
+    // first.
     setImmediate(() => {
       const now = [turn, connected, socket.bytesRead];
       if (now.some((value, index) => value !== before[index])) return;

@@ -14,7 +14,7 @@ type Call = {
   readonly leave: () => void;
 };
 
-/** Bytes of a body that goes into no file: more than any page with an error or a redirect is read of. */
+/** The bytes of a body that goes into no file: more than is read of any page with an error or a redirect. */
 const restBytes = 128 * 1024;
 
 const done: WorkerAnswer = { kind: 'done' };
@@ -61,11 +61,11 @@ async function get(id: number, request: RequestShare): Promise<WorkerAnswer> {
     .send({ ...request, url: new URL(request.url) }, accept, controller.signal)
     .then(answered => (answered === undefined ? otherwise : ended), toAnswer);
   calls.set(id, { gate, end, leave: () => controller.abort() });
-  end.catch(() => {}); // it is for whoever asks next
+  end.catch(() => {}); // the next caller gets the error
   return await Promise.race([arrived.promise, end]);
 }
 
-/** @throws what is no failure of the connection. */
+/** @throws errors that are not failures of the connection. */
 function toAnswer(thrown: unknown): WorkerAnswer {
   if (thrown instanceof ArtifactError) return { kind: 'failed', failure: toFailure(thrown) };
   throw thrown;
@@ -87,7 +87,7 @@ async function pour(
 }
 
 async function readRest({ gate, end, leave }: Call): Promise<WorkerAnswer> {
-  // One buffer, however small the pieces are that it is sent in.
+  // One buffer, however small the received chunks are.
   const rest = new Uint8Array(restBytes);
   let length = 0;
   gate.open(piece => {

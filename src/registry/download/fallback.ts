@@ -1,17 +1,17 @@
 import type { Accept, Head, HttpRequest, Send } from '../http/request.ts';
 import { openLru } from '../http/lru.ts';
 
-/** As Send; undefined for a server whose answer is not plain, of which nothing was accepted. */
+/** As Send; returns undefined if the response is not plain, and then nothing of it was accepted. */
 export type PlainSend = (
   request: HttpRequest,
   accept: Accept,
   signal: AbortSignal,
 ) => Promise<Head | undefined>;
 
-/** For so long a server that did not answer plainly is not asked so again. */
+/** How long a server without plain responses is asked only by the fallback. */
 const oddMs = 60_000;
 
-/** Makes a whole way of one that asks plainly: who does not answer so is asked by another, anew. */
+/** Combines a plain transport with a fallback: a server whose response is not plain is asked again by the fallback. */
 export type Fallback = (plainly: PlainSend) => Send;
 
 export function openFallback(otherwise: Send): Fallback {

@@ -8,7 +8,7 @@ import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
 import { openFileWriter } from './file-writer.ts';
 
-test('whoever appends and hashes, what is answered is the hash of the file', async () => {
+test('whoever appends and hashes, the result is the hash of the file', async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, 'file');
   const fd = openSync(path, 'w+');
@@ -48,7 +48,7 @@ test('whoever appends and hashes, what is answered is the hash of the file', asy
   closeSync(fd);
 });
 
-test('what cannot be written moves nothing on', async () => {
+test('a failed write does not advance the position', async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, 'file');
   closeSync(openSync(path, 'w'));
@@ -60,7 +60,7 @@ test('what cannot be written moves nothing on', async () => {
   closeSync(fd);
 });
 
-test('what is there is hashed in steps, and what is not there is told', async () => {
+test('existing bytes are hashed in steps, and missing bytes are reported', async () => {
   await using folder = await temporaryFolder();
   const fd = openSync(join(folder.path, 'file'), 'w+');
   const bytes = randomBytes(9 * 1024 * 1024);

@@ -3,22 +3,27 @@ import { readSync, writeSync } from 'node:fs';
 import { type FileShare, lifeOf, setSize, sizeOf } from '../../util/growing-file.ts';
 
 /**
- * Appends to a file of another thread, or hashes what is in it, or both. Bytes are written in their order: a process
- * that is killed leaves no hole.
+ * Appends to a file of another thread, hashes its content, or both. Bytes are written in order: a killed process leaves
+ * no hole.
  */
 export type FileWriter = {
-  /** @param hashes goes on with the hash, where that is of all that comes before. @throws as the file system does. */
+  /**
+   * @param hashes continues the hash, if it covers everything before.
+   * @throws errors of the filesystem.
+   */
   append(bytes: Uint8Array, hashes: boolean): void;
   /**
-   * Reads and hashes of what is in the file and is not hashed, but a step at most. Answers the hash of all, in hex, when
-   * there is no more. @throws as the file system does; if the file is shorter than it is said to be.
+   * Reads and hashes one step of the content that is not hashed yet. Returns the hash of all of it, in hex, when there
+   * is no more.
+   *
+   * @throws errors of the filesystem; an error if the file is shorter than reported.
    */
   hashOn(): string | undefined;
 };
 
-/** Bytes hashed at a time of what is there, some 3 ms: files that share a thread take turns. */
+/** The bytes hashed in one step, about 3 ms: files that share a thread take turns. */
 const hashStep = 4 * 1024 * 1024;
-/** What is read into, of all files: few enough bytes to be hashed while they are in the cache of the core. */
+/** The read buffer of all files: small enough to be hashed while it is in the CPU cache. */
 const buffer = Buffer.allocUnsafeSlow(256 * 1024);
 
 export function openFileWriter({ fd, algorithm, state }: FileShare): FileWriter {
@@ -26,7 +31,7 @@ export function openFileWriter({ fd, algorithm, state }: FileShare): FileWriter 
   let hashed = 0;
   let life = lifeOf(state);
 
-  /** What was hashed of an earlier life counts no more. */
+  /** Hashes of an earlier generation of the file no longer count. */
   const meetLife = (): void => {
     const now = lifeOf(state);
     if (life === now) return;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openGate } from './gate.ts';
 
-test('what comes before is kept, in its order, and who heeds it waits', async () => {
+test('early bytes are kept in order, and a sender that waits for the promise is held back', async () => {
   const gate = openGate();
   const memory = Buffer.from('one');
   const waits = [gate.receive(memory)];
@@ -16,7 +16,7 @@ test('what comes before is kept, in its order, and who heeds it waits', async ()
   assert.deepEqual(taken, ['one', 'two', 'three']);
 });
 
-test('what its end throws is thrown', () => {
+test('errors of the receiver are thrown', () => {
   const gate = openGate();
   void gate.receive(Buffer.from('one'));
   const refuse = (): never => assert.fail('full');

@@ -1,10 +1,14 @@
 /**
- * Keeps what comes until it is told where that goes: `receive` answers a promise then, and who heeds it sends no more
- * until it is resolved.
+ * Buffers what arrives until a receiver is known. Until then `receive` returns a promise, and the sender should send no
+ * more before it resolves.
  */
 export type Gate = {
   receive(piece: Uint8Array): Promise<void> | undefined;
-  /** Hands over what came, and from now on all that comes. @throws what `to` throws. */
+  /**
+   * Passes on the buffered bytes, and from now on all that arrive.
+   *
+   * @throws what `to` throws.
+   */
   open(to: (piece: Uint8Array) => void): void;
 };
 

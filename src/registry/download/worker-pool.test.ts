@@ -10,7 +10,7 @@ function receive(seat: WorkerLease | undefined, bytes: number): WorkerLease {
   return seat;
 }
 
-test('each that comes goes where the least is to come, and a giant is no reason to leave a thread to it alone', async () => {
+test('each blob goes to the worker with the fewest bytes to come, and a huge blob does not reserve a worker', async () => {
   await using seats = openWorkerPool({ stallMs: 1_000 });
   const first = receive(seats.choose(), 100_000 * MiB);
   const others = Array.from({ length: 12 }, () => receive(seats.choose(), 1_000 * MiB));
@@ -19,7 +19,7 @@ test('each that comes goes where the least is to come, and a giant is no reason 
   assert.ok(beside >= 4, `${beside} of 12 share the thread of the giant`);
 });
 
-test('a thread that nobody uses leaves, one that is used stays, and one that has ended is not chosen', async () => {
+test('an idle worker ends, one in use stays, and one that has ended is not chosen', async () => {
   await using seats = openWorkerPool({ stallMs: 1_000 });
   const [one, other] = [receive(seats.choose(), MiB), seats.choose() ?? assert.fail()];
   seats.use(one);
@@ -32,14 +32,14 @@ test('a thread that nobody uses leaves, one that is used stays, and one that has
   assert.notEqual(seats.choose(), one);
 });
 
-test('where a thread ends before it is ready, no other is started for a while', async () => {
+test('if a worker ends before it is ready, no other is started for a while', async () => {
   await using seats = openWorkerPool({ stallMs: 1_000 });
   const first = seats.choose() ?? assert.fail();
   await first.thread[Symbol.asyncDispose]();
   assert.equal(seats.choose(), undefined);
 });
 
-test('after the end no thread is started', async () => {
+test('after disposal no worker is started', async () => {
   const seats = openWorkerPool({ stallMs: 1_000 });
   receive(seats.choose(), MiB);
   await seats[Symbol.asyncDispose]();

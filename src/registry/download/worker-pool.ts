@@ -1,43 +1,46 @@
 import { startHelper, type Thread } from '../../util/thread.ts';
 import type { WorkerAnswer, WorkerQuestion, WorkerSettings } from './worker-protocol.ts';
 
-/** A thread of lines. */
+/** A worker thread. */
 export type WorkerLease = {
   readonly thread: Thread<WorkerQuestion, WorkerAnswer>;
-  /** Of each blob that it receives, how many bytes are to come. It may hash others. */
+  /** For each blob that it receives, the bytes to come. It may hash other blobs. */
   readonly receives: Set<() => number>;
-  /** How many lines need it. */
+  /** How many transports use it. */
   uses: number;
   leaving?: NodeJS.Timeout;
 };
 
-/** The threads of lines, which come as they are needed. Disposing it ends them, and no other comes. */
+/** The worker threads, started on demand. Disposing it ends them, and no other is started. */
 export type WorkerPool = AsyncDisposable & {
-  /** One that receives nothing, else the one that has the least to receive; undefined where there is no room for one. */
+  /**
+   * Returns a worker that receives nothing, else the one with the fewest bytes to come; undefined if none can be
+   * started.
+   */
   choose(): WorkerLease | undefined;
   /** Whether it is alive. */
   has(seat: WorkerLease): boolean;
-  /** It stays until as many releases. */
+  /** Keeps it alive until as many releases. */
   use(seat: WorkerLease): void;
   release(seat: WorkerLease): void;
 };
 
 /**
- * Where memory is slow to come, writing is most of a download, and with TLS, deciphering is. 8 x 128 MiB on two cores
- * that had to be given the memory: 4.1 s received by one thread and hashed by two, 3.0 s received and hashed by two.
+ * If the kernel is slow to provide memory, writing takes most of a download; with TLS, decryption does. 8 x 128 MiB on
+ * two cores with slow memory: 4.1 s received by one thread and hashed by two, 3.0 s received and hashed by two.
  */
 const maxThreads = 2;
-/** A thread takes 25 ms to start, and who unpacks for minutes needs its memory. */
+/** A worker takes 25 ms to start, and its memory is needed elsewhere during a long unpack. */
 const idleMs = 250;
-/** For so long no other is started where one ended before it was ready, for want of descriptors for one. */
+/** How long no worker is started after one ended before it was ready, for example without free file descriptors. */
 const restMs = 10_000;
-/** What one blob counts at most: a giant that comes slowly leaves room for others. */
+/** The bytes that one blob counts at most: a huge, slow blob leaves room for others. */
 const manyBytes = 256 * 1024 * 1024;
 
 export function openWorkerPool(settings: WorkerSettings): WorkerPool {
   const seats = new Set<WorkerLease>();
 
-  /** When the next thread may be started. */
+  /** The time at which the next worker may be started. */
   let notBefore = 0;
 
   const add = (): WorkerLease | undefined => {
@@ -54,7 +57,7 @@ export function openWorkerPool(settings: WorkerSettings): WorkerPool {
     const ready = (): void => {
       isReady = true;
     };
-    seat.thread.ask({ kind: 'open', ...settings }).then(ready, () => {}); // what comes next fails by it
+    seat.thread.ask({ kind: 'open', ...settings }).then(ready, () => {}); // the next question reports the error
     return seat;
   };
   const close = async (seat: WorkerLease): Promise<void> => {
@@ -85,7 +88,7 @@ export function openWorkerPool(settings: WorkerSettings): WorkerPool {
   };
 }
 
-/** Not how many blobs: those that share a thread end together, and the next ones would all be its. */
+/** The number of blobs does not count: those that share a worker end together, and it would get all the next ones. */
 function bytesToCome({ receives }: WorkerLease): number {
   return [...receives].reduce((sum, left) => sum + Math.min(left(), manyBytes), 0);
 }

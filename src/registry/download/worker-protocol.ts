@@ -3,23 +3,23 @@ import type { FileShare } from '../../util/growing-file.ts';
 import type { Head, HttpRequest, LeastRate } from '../http/request.ts';
 import { TransientError, StalledError } from '../http/retry.ts';
 
-/** Of a request what another thread can be given. */
+/** The part of a request that another thread can receive. */
 export type RequestShare = Pick<HttpRequest, 'headers' | 'trust' | 'connectMs' | 'fence'> & {
   readonly url: string;
 };
 
-/** `stallMs`: how long a server may send nothing. */
+/** `stallMs`: milliseconds that a server may send nothing. */
 export type WorkerSettings = {
   readonly stallMs: number;
   readonly leastRate?: LeastRate;
 };
 
 /**
- * What a thread of lines is asked. First `open`. `get` answers when the head is there, and then the call waits for
- * `pour` (the body but for its first `past` bytes, into a file, and hashed on the way where the line's hash is computed
- * there) or `rest` (the start of it, in the answer), answered at its end. `leave` ends it, wherever it is, and forgets
- * it. `hash` goes on for a step with what is in the file, and answers the hash of all when there is no more; `close`
- * forgets a line.
+ * The questions to a worker. `open` is the first. `get` is answered when the head has arrived. The call then waits for
+ * `pour` (the body except its first `past` bytes goes into a file, and is hashed on the way if the transport's hash is
+ * computed there) or `rest` (the start of the body, in the answer); both are answered at the end of the body. `leave`
+ * ends and forgets the call in any state. `hash` hashes one more step of the file, and answers the hash of all when
+ * there is no more. `close` forgets a transport.
  */
 export type WorkerQuestion =
   | ({ readonly kind: 'open' } & WorkerSettings)
@@ -36,7 +36,7 @@ export type WorkerQuestion =
   | { readonly kind: 'rest' | 'leave'; readonly call: number }
   | { readonly kind: 'close'; readonly line: number };
 
-/** `otherwise`: it did not answer plainly, and shall be asked by another way. */
+/** `otherwise`: the response was not plain, and the fallback must be used. */
 export type WorkerAnswer =
   | { readonly kind: 'done' }
   | { readonly kind: 'hash'; readonly hex: string | undefined }
@@ -45,7 +45,7 @@ export type WorkerAnswer =
   | { readonly kind: 'ended'; readonly rest?: Uint8Array }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
-/** An ArtifactError, and whether it may pass. */
+/** An ArtifactError, and whether it is transient. */
 export type Failure = {
   readonly code: ErrorCode;
   readonly message: string;

@@ -30,7 +30,7 @@ afterEach(() => source.registry.reset());
 
 type Taken = { writes: number; hashes: string[]; grown: number };
 
-/** A download of a store, as a sink that notes how its bytes came. */
+/** A download of the store, as a sink that records how its bytes arrived. */
 async function openDownload(stateDir: string, descriptor: Descriptor, held = Buffer.of()) {
   const store = await openStore({ stateDir });
   if (held.length > 0) writeFileSync(join(stateDir, 'ingest', partialName(descriptor, 'registry')), held);
@@ -80,7 +80,7 @@ async function pull(sink: Sink, descriptor = large, signal = never, stallMs = 30
   );
 }
 
-test('a blob goes into its file by another thread, which tells its hash', async () => {
+test('a worker writes a blob into its file and reports its hash', async () => {
   await using folder = await temporaryFolder();
   await using download = await openDownload(folder.path, large);
   await pull(download.sink);
@@ -91,7 +91,7 @@ test('a blob goes into its file by another thread, which tells its hash', async 
   await download.ingest.verify();
 });
 
-test('a small one is received here', async () => {
+test('a small blob is received in this thread', async () => {
   await using folder = await temporaryFolder();
   await using download = await openDownload(folder.path, source.blobs.small);
   await pull(download.sink, source.blobs.small);
@@ -100,7 +100,7 @@ test('a small one is received here', async () => {
   await download.ingest.verify();
 });
 
-test('a big one that comes alone is hashed behind its receiver, also from within and over cuts', async () => {
+test('a large blob that arrives alone is hashed by a second worker, also within and over cuts', async () => {
   const bytes = randomBytes(70 * MiB);
   const { layers } = await source.registry.push(source.path, 'big', [{ bytes }]);
   const big = layers[0] ?? assert.fail();
@@ -117,7 +117,7 @@ test('a big one that comes alone is hashed behind its receiver, also from within
   }
 });
 
-test('many at the same time share the threads', async () => {
+test('concurrent blobs share the workers', async () => {
   await using folder = await temporaryFolder();
   const all = Array.from({ length: 7 }, () => randomBytes(3 * MiB));
   const { layers } = await source.registry.push(
@@ -138,7 +138,7 @@ test('many at the same time share the threads', async () => {
   await Promise.all(layers.map(bring));
 });
 
-test('what is there already is hashed first, and the rest is asked for', async () => {
+test('existing bytes are hashed first, and the rest is requested', async () => {
   await using folder = await temporaryFolder();
   await using download = await openDownload(
     folder.path,
@@ -150,7 +150,7 @@ test('what is there already is hashed first, and the rest is asked for', async (
   assert.deepEqual(download.taken.hashes, [large.digest.slice(7)]);
 });
 
-test('of an answer from the start, what is there already is passed over, also once that was cut', async () => {
+test('existing bytes are skipped in a response from the start, also after a cut', async () => {
   await using folder = await temporaryFolder();
   const held = Buffer.from(source.bytes.large.subarray(0, 2 * MiB + 5));
   await using download = await openDownload(folder.path, large, held);
@@ -165,7 +165,7 @@ test('of an answer from the start, what is there already is passed over, also on
   assert.ok(readFileSync(download.ingest.path).equals(source.bytes.large));
 });
 
-test('hashing what is there leaves the event loop free, and ends when the call is aborted', async () => {
+test('hashing existing bytes leaves the event loop free, and ends on abort', async () => {
   await using folder = await temporaryFolder();
   const descriptor = { ...describeBlob(Buffer.from('big')), size: 3000 * MiB };
   await using download = await openDownload(folder.path, descriptor, Buffer.of(0));
@@ -178,7 +178,7 @@ test('hashing what is there leaves the event loop free, and ends when the call i
   assert.ok(turns > 10, `${turns} turns in 100 ms`);
 });
 
-test('after a cut it goes on at the byte, after wrong bytes it starts again', async () => {
+test('after a cut it continues at the byte, after wrong bytes it starts again', async () => {
   await using folder = await temporaryFolder();
   await using download = await openDownload(folder.path, large);
   source.registry.fault(({ nth }) => (nth < 4 ? { kind: 'cut', after: MiB + 5 } : undefined));
@@ -213,7 +213,7 @@ test('redirects are followed, and errors are read', async () => {
   await assert.rejects(pull(refused.sink), { code: 'denied', message: /not for you/ });
 });
 
-test('an error page in TLS records of a byte costs its thread no more than any other', async () => {
+test('an error page in TLS records of one byte costs its worker no more than any other', async () => {
   const certificate = makeCertificate();
   const page = Buffer.alloc(130_000);
   const server = createServer(certificate, socket => {
@@ -240,7 +240,7 @@ test('an error page in TLS records of a byte costs its thread no more than any o
   });
 });
 
-test('what is not answered plainly comes another way, and is hashed all the same', async () => {
+test('a response that is not plain takes the fallback, and is hashed all the same', async () => {
   await using folder = await temporaryFolder();
   await using download = await openDownload(folder.path, large);
   source.registry.fault(({ nth }) => (nth < 3 ? { kind: 'chunked', bytes: 2 * MiB } : undefined));
@@ -249,7 +249,7 @@ test('what is not answered plainly comes another way, and is hashed all the same
   await download.ingest.verify();
 });
 
-test('a full disk ends it, and its bytes are given back at once', async () => {
+test('a full disk ends the download, and its bytes are released at once', async () => {
   await using folder = await temporaryFolder();
   const stateDir = mountTmpfs(join(folder.path, 'disk'), 'size=3m');
   await using download = await openDownload(stateDir, large);
@@ -261,7 +261,7 @@ test('a full disk ends it, and its bytes are given back at once', async () => {
   assert.equal(statSync(download.ingest.path).size, 0);
 });
 
-test('who leaves is let go, and nothing is written afterwards', async () => {
+test('an abort takes effect at once, and nothing is written afterwards', async () => {
   await using folder = await temporaryFolder();
   await using download = await openDownload(folder.path, large);
   source.registry.fault(() => ({ kind: 'stall', after: 2 * MiB }));
@@ -274,7 +274,7 @@ test('who leaves is let go, and nothing is written afterwards', async () => {
   assert.ok(readFileSync(download.ingest.path).equals(source.bytes.large.subarray(0, 2 * MiB)));
 });
 
-test('a server that stalls is left, and asked for the rest', async () => {
+test('a server that stalls is abandoned, and asked for the rest', async () => {
   await using folder = await temporaryFolder();
   await using download = await openDownload(folder.path, large);
   source.registry.fault(({ nth }) => (nth === 1 ? { kind: 'stall', after: 2 * MiB } : undefined));
@@ -294,7 +294,7 @@ const requestOf = (path: string) =>
     line: undefined,
   }) as const;
 
-test('a thread that ends may be tried again, by another', async () => {
+test('after a worker ends, another one may retry', async () => {
   await using folder = await temporaryFolder();
   await using download = await openDownload(folder.path, large);
   const { file } = download.sink;
@@ -332,7 +332,7 @@ test('a thread that ends may be tried again, by another', async () => {
   await download.ingest.verify();
 });
 
-test('where there is no room for a thread, it is received here', async () => {
+test('without room for a worker, this thread receives', async () => {
   await using folder = await temporaryFolder();
   await using download = await openDownload(folder.path, large);
   const none = {

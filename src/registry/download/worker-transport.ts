@@ -7,19 +7,24 @@ import { cancelled } from '../http/connection-error.ts';
 import { TransientError } from '../http/retry.ts';
 import type { WorkerLease, WorkerPool } from './worker-pool.ts';
 
-/** The way of one blob, which is taken when something is sent. Disposed, it is forgotten where it led. */
+/** The transport of one blob, opened on the first request. Disposing it releases the worker. */
 export type WorkerTransport = AsyncDisposable & { readonly send: Send };
 
-/** Ways to receive blobs. */
+/** Transports that receive blobs. */
 export type WorkerTransports = {
   /**
-   * To a file, by a thread of its own that hashes as it writes; what is in it already is hashed first. Else, for few
-   * bytes, and where there is no room for a thread, by this one. @param size of the blob.
+   * Opens a transport into a file: a worker thread receives, writes and hashes, and existing content is hashed first.
+   * This thread receives small blobs, and all blobs if no worker can be started.
+   *
+   * @param size bytes of the blob.
    */
   open(file: GrowingFile | undefined, size: number): WorkerTransport;
 };
 
-/** Who receives a blob, with bytes left to come; and who hashes it, chosen when its first body comes. */
+/**
+ * The worker that receives a blob, with the bytes to come; and the one that hashes it, chosen when its first body
+ * arrives.
+ */
 type Way = {
   readonly line: number;
   readonly receiver: WorkerLease;
@@ -27,11 +32,14 @@ type Way = {
   hasher: WorkerLease | undefined;
 };
 
-/** Bytes below which a blob is here before a thread is. */
+/** Below this size, a blob arrives before a worker has started. */
 const fewBytes = 1024 * 1024;
-/** Bytes from which another thread hashes what is received alone: 1 GiB took 4.4 s by one thread and 3.7 s by two. */
+/**
+ * From this size, a second worker hashes a blob that is received alone: 1 GiB took 4.4 s with one worker and 3.7 s with
+ * two.
+ */
 const manyBytes = 64 * 1024 * 1024;
-/** How often it is looked how far a file has grown. */
+/** How often the growth of a file is checked. */
 const grownMs = 10;
 
 /** @param here receives in this thread. */
@@ -46,7 +54,7 @@ export function openWorkerTransports(seats: WorkerPool, here: Send, fallback: Fa
     seats.use(receiver);
     return { line: ids++, receiver, left, hasher: undefined };
   };
-  /** Another one, if that has nothing else to do. */
+  /** A second worker, if it is idle. */
   const hasherOf = (way: Way): WorkerLease => {
     if (way.hasher === undefined) {
       const free = way.left() < manyBytes ? undefined : seats.choose();
@@ -62,7 +70,7 @@ export function openWorkerTransports(seats: WorkerPool, here: Send, fallback: Fa
     for (const seat of used) seats.release(seat);
   };
 
-  /** @throws Passing if the thread has ended; else what it threw. */
+  /** @throws TransientError if the worker has ended; else what it threw. */
   async function ask(seat: WorkerLease, question: WorkerQuestion): Promise<WorkerAnswer> {
     try {
       return await seat.thread.ask(question);
@@ -73,7 +81,11 @@ export function openWorkerTransports(seats: WorkerPool, here: Send, fallback: Fa
     }
   }
 
-  /** Hashes all that is in the file; undefined if it cannot. @throws `cancelled`. */
+  /**
+   * Hashes all content of the file; undefined if that fails.
+   *
+   * @throws `cancelled`.
+   */
   async function hash(way: Way, file: GrowingFile, signal: AbortSignal): Promise<string | undefined> {
     const question = { kind: 'hash', line: way.line, file: toFileShare(file) } as const;
     for (;;) {
@@ -84,7 +96,7 @@ export function openWorkerTransports(seats: WorkerPool, here: Send, fallback: Fa
     }
   }
 
-  /** The body of a call, into the file. While it grows, it is hashed: by the receiver, or behind its back. */
+  /** Writes the body of a call into the file. Meanwhile the receiver, or a second worker, hashes it. */
   async function pour(
     way: Way,
     call: number,
@@ -96,7 +108,7 @@ export function openWorkerTransports(seats: WorkerPool, here: Send, fallback: Fa
     const hashes = hasherOf(way) === receiver;
     let hashing: Promise<unknown> | undefined;
     const follow = async (): Promise<void> => {
-      await hash(way, file, signal).catch(() => {}); // who was cancelled hears of it below
+      await hash(way, file, signal).catch(() => {}); // a cancelled caller gets its error below
       hashing = undefined;
     };
     const grown = (): void => {

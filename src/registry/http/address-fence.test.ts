@@ -29,7 +29,7 @@ const go = async (url: string, home: string, named: readonly string[] = []): Pro
   return (await send(hop(url, toFence(home)), () => () => {}, signal)).status;
 };
 
-describe('a server may not send this node', () => {
+describe('a server cannot send this node', () => {
   for (const host of [
     '127.0.0.1',
     '127.9.8.7',
@@ -69,7 +69,7 @@ describe('a server may not send this node', () => {
   }
 });
 
-describe('a server may send this node', () => {
+describe('a server can send this node', () => {
   for (const [what, url, home, named] of [
     ['to an address of the cluster', 'http://10.0.0.7:9000/x', 'registry.example', []],
     ['to a public address', 'https://[2606:4700::1]/x', 'registry.example', []],
@@ -96,7 +96,7 @@ describe('a server may send this node', () => {
   }
 });
 
-describe('a name counts by the addresses that it has when it is connected to', () => {
+describe('a name counts by its addresses at the time of the connection', () => {
   let port = 0;
   let connections = 0;
   const server = createServer((_, response) => response.end('x'));
@@ -128,7 +128,7 @@ describe('a name counts by the addresses that it has when it is connected to', (
       await assert.rejects(get(''), { code: 'denied', message: /sends this node to localhost, which is at/ });
       assert.equal(connections, before);
       assert.equal((await get('127.0.0.1'))?.status, 200);
-      // The connection that is open is not for who may not open one.
+      // An open connection of an allowed request is not used for a fenced one.
       await assert.rejects(get(''), { code: 'denied' });
     });
   }
@@ -145,12 +145,12 @@ describe('a hostile registry', () => {
     await client.resolve({ registry: registry.host, path: 'team/model', tag: 'v1' }, anonymous, signal);
   };
 
-  test('that redirects to a metadata service is refused, at once', async () => {
+  test('that redirects to a metadata service is refused at once', async () => {
     registry.fault(() => ({ kind: 'redirect', to: 'http://169.254.169.254/latest/meta-data/' }));
     await assert.rejects(resolve(), { code: 'denied', message: /sends this node to 169\.254\.169\.254/ });
   });
 
-  test('that names a metadata service for tokens is refused', async () => {
+  test('that names a metadata service as token server is refused', async () => {
     const headers = { 'www-authenticate': 'Bearer realm="https://169.254.169.254/token"' };
     registry.fault(() => ({
       kind: 'raw',

@@ -3,24 +3,32 @@ import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { ArtifactError } from '../../util/error.ts';
 import type { Fence, Send } from './request.ts';
 
-/** IPv4-compatible, IPv4-translated, and NAT64 with the well-known and the local prefix (RFC 4291, 2765, 6052, 8215). */
+/**
+ * IPv4-compatible, IPv4-translated, and NAT64 with the well-known and the local prefix (RFC 4291, 2765, 6052, 8215).
+ */
 const embedding = ['::', '::ffff:0:', '64:ff9b::', '64:ff9b:1::'];
 
 const loopback = ['127.0.0.0/8', '0.0.0.0/8'];
 const others = ['169.254.0.0/16', '100.100.100.200/32', '168.63.129.16/32', '192.0.0.192/32'];
-/** Metadata services of AWS (those of pods and of nodes), Google and Scaleway. */
+/** Metadata services of AWS (for pods and for nodes), Google and Scaleway. */
 const others6 = ['fe80::/10', 'fd00:ec2::/32', 'fd20:ce::254/128', 'fd00:42::42/128'];
 
 const loopbacks = listOf([...loopback, '::1/128', '::/128']);
 const locals = listOf([...loopback, ...others, '::1/128', '::/128', ...others6]);
 
-/** The fence for what a host names. Its own word on what it is called counts for nothing: only addresses, and `localhost`. */
+/**
+ * Returns the fence for URLs that a host names. The host's name does not count, because the host may choose it: only
+ * addresses count, and `localhost`.
+ */
 export function toFence(hostname: string): Fence {
   const host = unbracketed(hostname);
   return host === 'localhost' || isLocal(host) ? host : '';
 }
 
-/** Stops what is fenced and leads to a local address. `isNamed`: whether the node's configuration names a host[:port]. */
+/**
+ * Refuses fenced requests that lead to a local address. `isNamed`: whether the node's configuration names a
+ * host[:port].
+ */
 export function fenceIn(send: Send, isNamed: (host: string) => boolean): Send {
   return async (request, accept, signal) => {
     const { fence, ...open } = request;
@@ -32,7 +40,7 @@ export function fenceIn(send: Send, isNamed: (host: string) => boolean): Send {
   };
 }
 
-/** Resolves names for connections that are fenced. */
+/** Resolves names for fenced connections. */
 export function lookupWithin(fence: Fence): LookupFunction {
   return (hostname, options, callback) => {
     resolve(hostname, { ...options, all: true }, (failure, found) => {
@@ -55,7 +63,11 @@ export function lookupWithin(fence: Fence): LookupFunction {
   };
 }
 
-/** Those that may be connected to. @throws ArtifactError `denied` if there is none left. */
+/**
+ * Returns the allowed addresses.
+ *
+ * @throws ArtifactError `denied` if none is left.
+ */
 function verify(addresses: readonly string[], hostname: string, fence: Fence): readonly string[] {
   const left = addresses.filter(address => !isLocal(address) || isWithin(address, fence));
   if (left.length > 0 || addresses.length === 0) return left;
@@ -83,7 +95,7 @@ function unbracketed(hostname: string): string {
   return hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
 }
 
-/** With the IPv6 addresses that stand for those of IPv4, 6to4 among them. BlockList itself knows those that are mapped. */
+/** Adds the IPv6 addresses that embed IPv4 addresses, including 6to4. BlockList itself handles mapped ones. */
 function listOf(subnets: readonly string[]): BlockList {
   const list = new BlockList();
   for (const subnet of subnets) {

@@ -1,21 +1,21 @@
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { TransientError, StalledError, UnreachableError } from './retry.ts';
 
-/** Node's and OpenSSL's names for a certificate that does not prove who the server is. */
+/** The codes of Node and OpenSSL for a server certificate that cannot be verified. */
 const certificate =
   /^(?:CERT_|CRL_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED)/;
-/** OpenSSL's for an alert of the server about a certificate of ours, or the lack of one. */
+/** OpenSSL's codes for a server's alert about our certificate or its absence. */
 const clientCertificate =
   /_ALERT_(?:HANDSHAKE_FAILURE|UNKNOWN_CA|ACCESS_DENIED|(?:\w+_)?CERTIFICATE(?:_\w+)?)$/;
 const stalled = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 
-/** What a failed connection means: for this program, an ArtifactError; a Passing one if another try may go well. */
+/** Classifies a failed connection as an ArtifactError: a TransientError if another attempt may succeed. */
 export function toConnectionError(thrown: unknown, url: URL, answered: boolean): ArtifactError {
   if (thrown instanceof ArtifactError) return thrown;
   const errno = errnoOf(thrown) ?? '';
   const why = reasonOf(thrown);
   if (stalled.has(errno)) return stall(url);
-  // A broken record of TLS too: what ends an answer says nothing of who the server is, nor of what it speaks.
+  // Includes a broken TLS record: it ends a response and does not show the server's identity or protocol.
   if (answered) {
     return new TransientError(
       'unavailable',
@@ -54,17 +54,19 @@ export function toConnectionError(thrown: unknown, url: URL, answered: boolean):
   return new UnreachableError('unavailable', `${url.host} cannot be reached (${why})`, thrown);
 }
 
-/** No byte for too long. */
+/** No byte arrived for too long. */
 export function stall(url: URL): StalledError {
   return new StalledError('unavailable', `${url.host} stopped sending and left the connection open`);
 }
 
-/** The caller went away. */
+/** The caller aborted. */
 export function cancelled(signal: AbortSignal): ArtifactError {
   return new ArtifactError('cancelled', 'the call was cancelled', signal.reason);
 }
 
-/** One reason: connecting to several addresses fails with as many. OpenSSL's own words name its source files. */
+/**
+ * Returns one reason: a connection to several addresses fails with several. OpenSSL's messages name its source files.
+ */
 function reasonOf(thrown: unknown): string {
   if (thrown instanceof AggregateError && thrown.errors.length > 0) return reasonOf(thrown.errors[0]);
   const errno = errnoOf(thrown);

@@ -13,7 +13,7 @@ test('code and message of the first error are quoted', () => {
   assert.equal(complain('DENIED'), ' (DENIED)');
 });
 
-test('what is no error of the distribution API is not quoted', () => {
+test('a body that is not an error of the distribution API is not quoted', () => {
   for (const body of [
     '<html>secret</html>',
     '{"errors":[]}',
@@ -26,7 +26,7 @@ test('what is no error of the distribution API is not quoted', () => {
   assert.equal(complain('no code', 'x'), '');
 });
 
-test('what repeats something that its server was shown is not quoted', () => {
+test('a text that repeats a secret sent to its server is not quoted', () => {
   const pair = Buffer.from('alice:pass:wörd').toString('base64');
   const shown = [
     ...shownBy(alice, { authorization: `Basic ${pair}` }),
@@ -40,11 +40,11 @@ test('what repeats something that its server was shown is not quoted', () => {
   assert.deepEqual(shownBy(nobody, {}), []);
 });
 
-test('control characters, terminal escapes and changes of direction are taken out', () => {
+test('control characters, terminal escapes and direction marks are removed', () => {
   assert.equal(complain('DENIED', 'a\x1b[31m\r\nb\u202ec\u0085d'), ' (DENIED: a [31m b c d)');
 });
 
-test('no more than 256 bytes are quoted, and only whole characters', () => {
+test('at most 256 bytes are quoted, in whole characters', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme', minLength: 0, maxLength: 400 }), message => {
       const quoted = complain('DENIED', message);

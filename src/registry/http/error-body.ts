@@ -2,13 +2,13 @@ import type { Credential } from '../../oci/credential.ts';
 import { parseJson } from '../../util/json.ts';
 
 const maxBytes = 256;
-/** Shorter texts are in every message. */
+/** Shorter texts occur in every message. */
 const shortest = 4;
 
 /**
- * What an error body of the OCI distribution API says: ` (CODE: message)` of its first error, without control
- * characters, 256 bytes at most; empty for anything that is not such a body, and for one that repeats something of
- * `shown`. A server's text is quoted only so.
+ * Formats an error body of the OCI distribution API (distribution spec, "Error Codes"): ` (CODE: message)` of its first
+ * error, without control characters, at most 256 bytes. It is empty for any other body, and for one that repeats a text
+ * of `shown`. Server text is quoted only in this form.
  */
 export function formatErrorBody(body: Uint8Array, shown: readonly string[]): string {
   let parsed: unknown;
@@ -26,19 +26,19 @@ export function formatErrorBody(body: Uint8Array, shown: readonly string[]): str
   return shown.some(secret => text.includes(secret)) ? '' : ` (${cut(text.replace(/\p{C}+/gu, ' '))})`;
 }
 
-/** What a server that was asked with these headers could say again: their values, and the secret behind them. */
+/** Returns the texts that a server could repeat from these headers: their values, and the secret in them. */
 export function shownBy(
   credential: Credential,
   headers: Readonly<Record<string, string | undefined>>,
 ): readonly string[] {
   const secret =
     'password' in credential ? credential.password : 'token' in credential ? credential.token : '';
-  // Without the scheme of a credential, and without the padding of base64.
+  // Without the scheme of a credential, and without base64 padding.
   const sent = Object.values(headers).map(value => value?.replace(/^\w+ |=+$/g, '') ?? '');
   return [secret, encodeURIComponent(secret), ...sent].filter(text => text.length >= shortest);
 }
 
-/** Whole characters of a text that fit. */
+/** Cuts a text to whole characters that fit. */
 function cut(text: string): string {
   const { read } = new TextEncoder().encodeInto(text, new Uint8Array(maxBytes));
   return text.slice(0, read);

@@ -18,11 +18,11 @@ before(async () => {
 beforeEach(() => source.registry.reset());
 after(() => source[Symbol.asyncDispose]());
 
-/** Ten times what the slow ones bring. */
+/** Ten times the rate of the slow servers. */
 const leastRate = { bytesPerSecond: 1024 * 1024, overMs: 400 };
 
 for (const size of sizes) {
-  test(`a ${size} blob that trickles in is ended, what came is kept, and it says so`, async () => {
+  test(`a ${size} blob that trickles in is ended, its bytes are kept, and the error says so`, async () => {
     source.registry.fault(() => ({ kind: 'slow', bytesPerSecond: 100 * 1024 }));
     const sink = openMemorySink();
     await using client = openTestClient({ leastRate });
@@ -60,14 +60,14 @@ for (const what of ['blob', 'manifest'] as const) {
   });
 }
 
-test('what is passed over counts, and a blob that is quick enough is left alone', async () => {
+test('skipped bytes count, and a blob that is fast enough is left alone', async () => {
   source.registry.fault(({ headers }) =>
     headers.range === undefined
       ? { kind: 'slow', bytesPerSecond: 4 * 1024 * 1024 }
       : { kind: 'status', status: 400 },
   );
   const sink = openMemorySink(source.bytes.large.subarray(0, 5_000_000));
-  // Far below what comes, also on a busy machine.
+  // Far below the real rate, also on a busy machine.
   await using client = openTestClient({ leastRate: { ...leastRate, bytesPerSecond: 128 * 1024 } });
   await client.blob(
     { registry: source.registry.host, path: source.path },

@@ -4,10 +4,10 @@ import type { LeastRate } from './request.ts';
 import { startInterval } from '../../util/interval.ts';
 
 /**
- * Ends what brings too little, which no stall ends: a server that sends a byte now and then holds a connection, a slot
- * and a file for ever. Another try would be as slow, so that what is thrown does not pass.
+ * Ends a response that is too slow, which the stall time does not: a server that sends a byte now and then would hold a
+ * connection, a slot and a file for ever. Another attempt would be as slow, so the error is not transient.
  *
- * @param received bytes so far; undefined while it is not the server that is waited for.
+ * @param received returns the bytes so far; undefined while the receiver, not the server, is waiting.
  */
 export function watchRate(
   rate: LeastRate,

@@ -1,13 +1,13 @@
-/** What was made for the keys used last. */
+/** Values for the most recently used keys. */
 export type Lru<T> = {
   take(key: string, make: () => T): T;
   values(): Iterable<T>;
 };
 
-/** Far above the registries of any node; certificates that are renewed each hour must not add up for ever. */
+/** Far above the number of registries of a node. Certificates that are renewed each hour must not accumulate. */
 const kept = 64;
 
-/** @param drop told what was used longest ago, when there are more than 64. */
+/** @param drop called with the least recently used value when there are more than 64. */
 export function openLru<T>(drop: (value: T) => void = () => {}): Lru<T> {
   const values = new Map<string, T>();
   return {

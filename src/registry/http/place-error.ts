@@ -1,6 +1,6 @@
 import { ArtifactError, type ErrorCode } from '../../util/error.ts';
 
-/** What another place may do better. The rest is the caller's, or the disk's. */
+/** The codes of errors that another upstream may avoid. Other errors are the caller's or the disk's. */
 const ofPlace: ReadonlySet<ErrorCode> = new Set([
   'not-found',
   'unauthenticated',
@@ -10,7 +10,7 @@ const ofPlace: ReadonlySet<ErrorCode> = new Set([
   'unavailable',
 ]);
 
-/** Whether another place, or another way to ask, may do better. */
+/** Whether another upstream, or another kind of request, may succeed. */
 export function isOfPlace(thrown: unknown): thrown is ArtifactError {
   return thrown instanceof ArtifactError && ofPlace.has(thrown.code);
 }

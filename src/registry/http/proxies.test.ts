@@ -8,7 +8,7 @@ const proxy = 'http://proxy.example:3128';
 const find = (environment: Record<string, string>, url: string) =>
   parseProxies(environment).find(new URL(url));
 
-describe('the variable for the scheme, in either case', () => {
+describe('the variable for the scheme, in lower or upper case', () => {
   const rows: readonly (readonly [Record<string, string>, string, string | undefined])[] = [
     [{ HTTPS_PROXY: proxy }, 'https://r.io/', 'proxy.example:3128'],
     [{ https_proxy: proxy }, 'https://r.io/', 'proxy.example:3128'],
@@ -65,19 +65,19 @@ describe('NO_PROXY', () => {
     ['', 'https://[::1]:30020/', true],
   ];
   for (const [list, url, direct] of rows) {
-    test(`"${list}" and ${url}: ${direct ? 'straight' : 'by the proxy'}`, () => {
+    test(`"${list}" and ${url}: ${direct ? 'direct' : 'by the proxy'}`, () => {
       assert.equal(find({ HTTPS_PROXY: proxy, NO_PROXY: list }, url) === undefined, direct);
     });
   }
 });
 
-test('user name and password of the URL become Proxy-Authorization, and leave the URL', () => {
+test('username and password of the URL become Proxy-Authorization and are removed from the URL', () => {
   const found = find({ HTTPS_PROXY: 'http://us%40er:p%3Aw%25@proxy.example:3128' }, 'https://r.io/');
   assert.equal(found?.authorization, `Basic ${Buffer.from('us@er:p:w%').toString('base64')}`);
   assert.equal(found?.url.href, 'http://proxy.example:3128/');
 });
 
-test('what is no address of a proxy is refused, and not quoted', () => {
+test('an invalid proxy URL is refused and not quoted', () => {
   for (const text of ['ftp://u:S3CRET@h:1', 'http://', 'http://u:S3CRET@h:port', 'u:S3CRET@']) {
     assert.throws(
       () => parseProxies({ HTTPS_PROXY: text }),
@@ -104,7 +104,7 @@ test('a SOCKS proxy is refused by that name, and not quoted', () => {
   }
 });
 
-test('no NO_PROXY makes anything but an answer', () => {
+test('any NO_PROXY yields an answer', () => {
   fc.assert(
     fc.property(fc.string(), fc.webUrl(), (list, url) => {
       find({ HTTPS_PROXY: proxy, HTTP_PROXY: proxy, NO_PROXY: list }, url);

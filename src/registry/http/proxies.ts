@@ -1,18 +1,18 @@
 import { BlockList, isIP } from 'node:net';
 import { ArtifactError } from '../../util/error.ts';
 
-/** A proxy. `authorization` is the value of Proxy-Authorization, from the user name and password of its URL; secret. */
+/** A proxy. `authorization` is the value of Proxy-Authorization, from the username and password of its URL; secret. */
 export type Proxy = { readonly url: URL; readonly authorization?: string };
 
-/** Which proxy an address is reached through; undefined for none. */
+/** Returns the proxy for a URL; undefined for none. */
 export type Proxies = { find(url: URL): Proxy | undefined };
 
 /**
- * HTTPS_PROXY, HTTP_PROXY and NO_PROXY of an environment, or the same in lower case, as Go's programs read them (and so
- * container runtimes): no proxy for localhost and loopback; NO_PROXY is a list of `*`, `name` (and what is below it),
- * `.name` or `*.name` (only what is below it), addresses and CIDRs, each with `:port` if need be.
+ * Reads HTTPS_PROXY, HTTP_PROXY and NO_PROXY of an environment, or the same in lower case, as Go programs and so
+ * container runtimes do: no proxy for localhost and loopback. NO_PROXY is a list of `*`, `name` (and subdomains),
+ * `.name` or `*.name` (only subdomains), addresses and CIDRs, each with an optional `:port`.
  *
- * @throws ArtifactError `invalid` for what is no http or https address, without quoting a password.
+ * @throws ArtifactError `invalid` for anything but an http or https URL; it does not quote a password.
  */
 export function parseProxies(environment: Readonly<Record<string, string | undefined>>): Proxies {
   const read = (name: string): string | undefined =>

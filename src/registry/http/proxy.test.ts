@@ -37,7 +37,7 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Pulls a small and a large blob of a registry that only the proxy finds. */
+/** Pulls a small and a large blob of a registry that only the proxy can resolve. */
 async function pull(registry: FaultyRegistry, proxyUrl: string): Promise<void> {
   const proxies = parseProxies({ HTTPS_PROXY: proxyUrl, HTTP_PROXY: proxyUrl });
   await using client = openTestClient({ secure: registry === secure, caFile, proxies });
@@ -57,7 +57,7 @@ for (const [kind, tls] of [
   ['https', certificate],
 ] as const) {
   describe(`a proxy by ${kind}`, () => {
-    test('carries https through a tunnel, small and large, and no connection is left', async () => {
+    test('tunnels https, small and large, and leaves no connection', async () => {
       await using proxy = await openTestProxy({ authorization: user, ...(tls === undefined ? {} : { tls }) });
       await pull(secure, withUser(proxy));
       const port = secure.host.split(':')[1];
@@ -66,7 +66,7 @@ for (const [kind, tls] of [
       assert.equal(proxy.open(), 0);
     });
 
-    test('is asked for http with the whole URL, and its password goes no further', async () => {
+    test('receives http requests with the whole URL, and its password goes no further', async () => {
       await using proxy = await openTestProxy({ authorization: user, ...(tls === undefined ? {} : { tls }) });
       plain.reset();
       await pull(plain, withUser(proxy));
@@ -84,7 +84,7 @@ for (const [kind, tls] of [
 }
 
 describe('a proxy that', () => {
-  test('wants a password is named, with where to give it', async () => {
+  test('requires a password is named, with where to configure it', async () => {
     await using proxy = await openTestProxy({ authorization: user });
     const expected = {
       code: 'unavailable',
@@ -106,7 +106,7 @@ describe('a proxy that', () => {
     assert.equal(proxy.asked.length, 1);
   });
 
-  test('is ill for a while is asked again', async () => {
+  test('fails for a while is retried', async () => {
     await using proxy = await openTestProxy({ status: 502 });
     await assert.rejects(pull(secure, proxy.url), {
       code: 'unavailable',
@@ -115,7 +115,7 @@ describe('a proxy that', () => {
     });
   });
 
-  test('is not there is named, and its password is not', async () => {
+  test('is not reachable is named, and its password is not', async () => {
     await assert.rejects(pull(secure, 'http://user:S3CRET@127.0.0.1:1'), (thrown: Error) => {
       assert.match(thrown.message, /by the proxy 127\.0\.0\.1:1 \(connect ECONNREFUSED/);
       assert.doesNotMatch(thrown.message, /S3CRET|user/);
@@ -124,7 +124,7 @@ describe('a proxy that', () => {
   });
 });
 
-test('loopback is reached straight', async () => {
+test('loopback is reached directly', async () => {
   const proxies = parseProxies({ HTTPS_PROXY: 'http://127.0.0.1:1' });
   await using client = openTestClient({ secure: true, caFile, proxies });
   await client.resolve({ registry: secure.host, path, tag: 'v1' }, anonymous, signal);

@@ -10,7 +10,7 @@ import {
 } from '../../../test/support/registry/guarded-registry.ts';
 import { nobody, openTestClient } from '../../../test/support/registry/registry-client.ts';
 
-test('a credential is not taken along to another origin, neither with a redirect nor by a challenge there', async () => {
+test('a credential does not follow to another origin, neither with a redirect nor by a challenge there', async () => {
   await using registry = await openGuardedRegistry(basic);
   await using elsewhere = await openGuardedRegistry(basic);
   registry.fault(({ path, headers }) =>
@@ -27,7 +27,7 @@ test('a credential is not taken along to another origin, neither with a redirect
   assert.ok(elsewhere.asked.every(({ headers }) => headers.authorization === undefined));
 });
 
-test('a credential goes along within its origin', async () => {
+test('a credential follows within its origin', async () => {
   await using registry = await openGuardedRegistry(basic);
   registry.fault(({ path, headers }) =>
     headers.authorization === undefined || path.includes('?')
@@ -38,7 +38,7 @@ test('a credential goes along within its origin', async () => {
   await resolveAs(alice, client, registry);
 });
 
-test('a credential is not taken home again by a redirect of another', async () => {
+test('a credential is not sent home again by a redirect of another server', async () => {
   await using registry = await openGuardedRegistry(basic);
   await using elsewhere = await openGuardedRegistry(basic);
   registry.fault(({ path, headers }) =>
@@ -54,7 +54,7 @@ test('a credential is not taken home again by a redirect of another', async () =
   assert.ok(back.every(({ headers }) => headers.authorization === undefined));
 });
 
-test('a password in a POST is not sent on by a redirect', async () => {
+test('a redirect does not forward a password in a POST', async () => {
   await using registry = await openGuardedRegistry(bearer);
   await using elsewhere = await openGuardedRegistry(bearer);
   registry.fault(({ path }) =>
@@ -65,7 +65,7 @@ test('a password in a POST is not sent on by a redirect', async () => {
   assert.equal(elsewhere.asked.length, 0);
 });
 
-test('redirects without end are given up', async () => {
+test('endless redirects are ended', async () => {
   await using registry = await openGuardedRegistry({ kind: 'bearer' });
   registry.fault(({ path }) => ({ kind: 'redirect', to: `${path}x` }));
   await using client = openTestClient();

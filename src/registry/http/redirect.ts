@@ -3,22 +3,20 @@ import { collect, type Head, type HttpRequest, type Receiver, type Send, usualCo
 import { toFence } from './address-fence.ts';
 import { withoutPairs } from './tls-trust.ts';
 
-/** An answer that is no redirect. `home`: it came from the server that was asked first. */
+/** A response other than a redirect. `home`: the server that was asked first sent it. */
 export type FinalResponse = Head & { readonly url: URL; readonly home: boolean };
 
 const maxRedirects = 10;
-/** Bytes of the page that comes with a redirect, for people. */
+/** The bytes that are read of the page that comes with a redirect. */
 const maxPageBytes = 64 * 1024;
 const statuses = new Set([301, 302, 303, 307, 308]);
 
 /**
  * Sends a request and follows redirects. `secret` headers and client certificates go to the first server alone, and a
- * body goes nowhere else.
+ * body is never forwarded. Redirect targets are fenced: see Fence.
  *
- * Where it leads is fenced: see Fence.
- *
- * @throws what `send` throws; `denied` for a redirect from https to http, unless the request is insecure;
- *   `unavailable` for one that leads nowhere, or the eleventh.
+ * @throws what `send` throws; `denied` for a redirect from https to http, unless the request is insecure; `unavailable`
+ *   for one without a usable target, or the eleventh.
  */
 export async function follow(
   send: Send,
@@ -28,7 +26,7 @@ export async function follow(
   signal: AbortSignal,
 ): Promise<FinalResponse> {
   let url = request.url;
-  // Who was redirected away and back is led by a stranger: nothing secret goes where that one points.
+  // A request that was redirected away and back follows another server's choice: nothing secret is sent there.
   let home = true;
   const fence = request.fence ?? toFence(request.url.hostname);
   for (let redirects = 0; ; redirects += 1) {
@@ -61,7 +59,11 @@ function page(url: URL): ReturnType<typeof collect> {
   );
 }
 
-/** Where a Location leads from a page. @throws as `follow`. */
+/**
+ * Resolves a Location against a URL.
+ *
+ * @throws as `follow`.
+ */
 function toTarget(location: string, from: URL, insecure: boolean): URL {
   const url = URL.parse(location, from);
   if (url === null || !['https:', 'http:'].includes(url.protocol)) {

@@ -15,7 +15,7 @@ const request: HttpRequest = {
 };
 const never = new AbortController().signal;
 
-/** What is reported of one request, by a clock that goes on by 5 ms each time. */
+/** Returns the report of one request, with a clock that advances by 5 ms each time. */
 async function reportOf(send: Send): Promise<readonly RequestReport[]> {
   const reports: RequestReport[] = [];
   let now = 0;
@@ -29,7 +29,7 @@ async function reportOf(send: Send): Promise<readonly RequestReport[]> {
 const seen = { method: 'GET', host: 'store.example', path: '/b/1', ms: 5 };
 const purpose = { mirrorOf: 'registry.example', credential: 'auth file' };
 
-test('an answer is reported with its status and size, and nothing secret', async () => {
+test('a response is reported with its status and size, and nothing secret', async () => {
   const head = { status: 200, headers: { 'content-length': '7' } };
   const reports = await reportOf(async (_, accept) => {
     accept(head);
@@ -38,7 +38,7 @@ test('an answer is reported with its status and size, and nothing secret', async
   assert.deepEqual(reports, [{ ...seen, status: 200, bytes: 7, ...purpose }]);
 });
 
-test('a failure is reported with its reason, in mid-body with the status as well', async () => {
+test('a failure is reported with its reason, and in mid-body with the status', async () => {
   const silent = await reportOf(async () => {
     throw new Error('no connection');
   });

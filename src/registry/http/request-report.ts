@@ -1,26 +1,26 @@
 import type { Clock } from './retry.ts';
 import type { Head, HttpRequest, Send } from './request.ts';
 
-/** One request to one server. `path` is without its query, which may be signed; nothing here is secret. */
+/** One request to one server. `path` lacks its query, which may be signed. Nothing here is secret. */
 export type RequestReport = {
   readonly method: HttpRequest['method'];
   readonly host: string;
   readonly path: string;
-  /** Milliseconds until the last byte of the answer, or the failure. */
+  /** Milliseconds until the last byte of the response, or the failure. */
   readonly ms: number;
-  /** Absent where nothing was answered. */
+  /** Absent if there was no response. */
   readonly status?: number;
-  /** What the answer says it has. */
+  /** The announced number of bytes. */
   readonly bytes?: number;
-  /** The registry that this is a mirror of. */
+  /** The registry that this host mirrors. */
   readonly mirrorOf?: string;
-  /** Where the credential was found that may be shown. */
+  /** The source of the credential that may be sent. */
   readonly credential?: string;
   readonly error?: string;
 };
 export type OnRequest = (report: RequestReport) => void;
 
-/** Reports each request once it is over, with what it was made for. */
+/** Reports each request when it is over, with its purpose. */
 export function reportRequests(
   send: Send,
   purpose: Pick<RequestReport, 'mirrorOf' | 'credential'>,

@@ -4,18 +4,18 @@ import { formatErrorBody, shownBy } from './error-body.ts';
 import { TransientError, parseRetryAfter } from './retry.ts';
 import type { FinalResponse } from './redirect.ts';
 
-/** What to do for a pod where a registry wants a credential. */
+/** The advice for a pod whose registry requires a credential. */
 const whereCredentials = 'name a pull secret in nodePublishSecretRef, or give the node one by --auth-file';
 
-/** What to do where a registry wants a credential and there is none; where there is one, `otherwise`. */
+/** Returns the advice if a registry requires a credential and there is none; with a credential, `otherwise`. */
 export function adviceOf(credential: Credential, otherwise: string): string {
   return credential.kind === 'anonymous' ? (credential.advice ?? whereCredentials) : otherwise;
 }
 
 /**
- * What an answer that was not hoped for means. `subject` is what was asked for, `shown` the headers that were to be kept
- * secret, `now` milliseconds since 1970. What a store that the registry redirected to says of rights is no word of the
- * registry's: its addresses expire.
+ * Classifies an unexpected response. `subject` is what was requested, `shown` the headers to keep secret, `now`
+ * milliseconds since 1970. A refusal by storage that the registry redirected to is not a refusal by the registry: its
+ * URLs expire.
  */
 export function toResponseError(
   arrival: FinalResponse,

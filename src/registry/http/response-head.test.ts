@@ -7,7 +7,7 @@ const parse = (...lines: string[]) =>
   parseResponseStart(Buffer.from(`${lines.join('\r\n')}\r\n\r\nbody`, 'latin1'));
 const kind = (...lines: string[]) => parse(...lines).kind;
 
-test('a plain head gives status, headers, its own length and that of the body', () => {
+test('a plain head has status, headers, its own length and that of the body', () => {
   const start = parse('HTTP/1.1 206 Partial Content', 'Content-Length: 4', 'X-A:1', 'x-a:  2 ');
   assert.ok(start.kind === 'plain');
   assert.equal(start.status, 206);
@@ -27,13 +27,13 @@ test('a head is incomplete at every byte before its end', () => {
   assert.equal(parseResponseStart(head).kind, 'plain');
 });
 
-test('a head above 16 KiB is none of ours', () => {
+test('a head above 16 KiB is left to the fallback', () => {
   const long = `x: ${'a'.repeat(maxHeadBytes)}`;
   assert.equal(kind('HTTP/1.1 200 OK', 'content-length: 4', long), 'other');
   assert.equal(parseResponseStart(Buffer.alloc(maxHeadBytes, 'a')).kind, 'other');
 });
 
-test('a head of more than 128 fields is none of ours', () => {
+test('a head of more than 128 fields is left to the fallback', () => {
   const fields = (count: number): string[] => Array.from({ length: count }, (_, index) => `x-${index}: 1`);
   assert.equal(kind('HTTP/1.1 200 OK', 'content-length: 4', ...fields(127)), 'plain');
   assert.equal(kind('HTTP/1.1 200 OK', 'content-length: 4', ...fields(128)), 'other');
@@ -57,16 +57,16 @@ for (const [what, lines] of [
   ['HTTP/2', ['HTTP/2 200 OK', 'content-length: 4']],
   ['another protocol', ['SSH-2.0-OpenSSH_9.2', 'content-length: 4']],
 ] as const) {
-  test(`${what} is left to a whole HTTP client`, () => assert.equal(kind(...lines), 'other'));
+  test(`${what} is left to the fallback`, () => assert.equal(kind(...lines), 'other'));
 }
 
-test('any bytes at all are judged without an error', () => {
+test('any bytes are parsed without an error', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), bytes => parseResponseStart(bytes).kind !== undefined),
   );
 });
 
-test('a header named as a property of every object is a header like others', () => {
+test('a header with the name of an object property is an ordinary header', () => {
   const start = parse('HTTP/1.1 200 OK', 'content-length: 4', '__proto__: x', 'constructor: y');
   assert.ok(start.kind === 'plain');
   assert.deepEqual(Object.entries(start.headers).slice(1), [
@@ -75,7 +75,7 @@ test('a header named as a property of every object is a header like others', () 
   ]);
 });
 
-test('a GET names path and query, and no header can smuggle a line', () => {
+test('a GET has path and query, and no header can inject a line', () => {
   assert.equal(
     formatGet(new URL('https://h:5000/v2/a?b=c#d'), { range: 'bytes=1-' }),
     'GET /v2/a?b=c HTTP/1.1\r\nhost: h:5000\r\nrange: bytes=1-\r\n\r\n',
@@ -86,17 +86,17 @@ test('a GET names path and query, and no header can smuggle a line', () => {
   );
 });
 
-test('blanks around a value are not of it, and nothing else around it is left out', () => {
+test('whitespace around a value is removed, and nothing else', () => {
   const start = parse('HTTP/1.1 200 OK', 'a: \t x y\t ', 'b:', 'c: \t', 'd:\xa0z\xa0', 'content-length: 4 ');
   assert.ok(start.kind === 'plain');
   assert.deepEqual({ ...start.headers }, { a: 'x y', b: '', c: '', d: '\xa0z\xa0', 'content-length': '4' });
   assert.equal(parse('HTTP/1.1 200 OK', 'content-length:\xa04').kind, 'other');
 });
 
-test('a head of nothing but blanks costs no more than any other', () => {
+test('a head of nothing but whitespace costs no more than any other', () => {
   const blanks = ' '.repeat(maxHeadBytes - 200);
   for (const value of [`x${blanks}x`, blanks, `${blanks}\x00`]) {
-    // The quickest of some: the machine may be busy.
+    // The fastest of several runs: the machine may be busy.
     const times = Array.from({ length: 5 }, () => {
       const began = performance.now();
       parse('HTTP/1.1 200 OK', `a: ${value}`, 'content-length: 4');

@@ -1,9 +1,9 @@
-/** Bytes of the longest response head that is read. */
+/** The maximum bytes of a response head. */
 export const maxHeadBytes: number = 16 * 1024;
 
 /**
- * What the start of a response shows. `plain`: its body is the `contentLength` bytes that follow `headBytes`, and if it
- * `lasts` the connection may be asked again. `other`: anything else, valid or not; a whole HTTP client shall judge it.
+ * The parsed start of a response. `plain`: its body is the `contentLength` bytes after `headBytes`, and if it `lasts`
+ * the connection can be reused. `other`: anything else, valid or not, which a full HTTP client must handle.
  */
 export type ResponseStart =
   | { readonly kind: 'incomplete' }
@@ -17,19 +17,19 @@ export type ResponseStart =
     }
   | { readonly kind: 'other' };
 
-/** Far above any server's; each takes more memory than its bytes. */
+/** Far above any server's. Each field takes more memory than its bytes. */
 const maxFields = 128;
 const incomplete: ResponseStart = { kind: 'incomplete' };
 const other: ResponseStart = { kind: 'other' };
 const visible = String.raw`[\t\x20-\x7e\x80-\xff]*`;
 const fieldText = String.raw`[\w!#$%&'*+.^\x60|~-]+:${visible}`;
 const field = new RegExp(`^${fieldText}$`);
-/** A whole head without its last line end: the status line `HTTP/1.x 200 …`, then fields. */
+/** A complete head without its last line end: the status line `HTTP/1.x 200 …`, then fields. */
 const wholeHead = new RegExp(String.raw`^HTTP/1\.[01] [2-5]\d\d(?: ${visible})?(?:\r\n${fieldText})*$`);
 
 /**
- * Reads a response head strictly (RFC 9112): no line folding, no bare CR or LF, 128 fields at most, one Content-Length of digits, no
- * Transfer-Encoding, no 1xx. Header names come out in lower case, repeated ones joined with a comma.
+ * Parses a response head strictly (RFC 9112): no line folding, no bare CR or LF, at most 128 fields, one Content-Length
+ * of digits, no Transfer-Encoding, no 1xx. Header names are in lower case, repeated ones joined with a comma.
  */
 export function parseResponseStart(bytes: Uint8Array): ResponseStart {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, maxHeadBytes));
@@ -58,7 +58,7 @@ export function parseResponseStart(bytes: Uint8Array): ResponseStart {
   };
 }
 
-/** Without the blanks around it: `trim` takes more than those, and a pattern would try each blank of many in turn. */
+/** Removes surrounding blanks: `trim` removes more, and a regular expression could take quadratic time. */
 function trimBlanks(text: string): string {
   let [from, to] = [0, text.length];
   while (from < to && isBlank(text[from])) from++;
@@ -70,7 +70,11 @@ function isBlank(character: string | undefined): boolean {
   return character === ' ' || character === '\t';
 }
 
-/** A GET whose connection may last. @throws Error if a header cannot be sent as it is. */
+/**
+ * Formats a GET on a connection that may be reused.
+ *
+ * @throws Error if a header cannot be sent unchanged.
+ */
 export function formatGet(url: URL, headers: Readonly<Record<string, string>>): string {
   const lines = [`GET ${url.pathname}${url.search} HTTP/1.1`, `host: ${url.host}`];
   for (const [name, value] of Object.entries(headers)) {

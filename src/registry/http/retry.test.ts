@@ -10,7 +10,7 @@ import {
   UnreachableError,
 } from './retry.ts';
 
-/** A clock that only sleeping moves. */
+/** A clock that only sleeping advances. */
 function fakeClock(random = 0.5): Clock & { readonly waits: number[] } {
   const waits: number[] = [];
   let now = 1_000_000;
@@ -28,7 +28,7 @@ function fakeClock(random = 0.5): Clock & { readonly waits: number[] } {
 const { signal } = new AbortController();
 const busy = (afterMs = 0) => new TransientError('unavailable', 'reg answered 503', undefined, afterMs);
 
-test('waits double from 0.2 s and end after 30 s, with the failure, what it was about and how often', async () => {
+test('waits double from 0.2 s and end after 30 s with the failure, its subject and the number of attempts', async () => {
   const clock = fakeClock();
   const failing = retry(
     () => Promise.reject(busy()),
@@ -43,7 +43,7 @@ test('waits double from 0.2 s and end after 30 s, with the failure, what it was 
   assert.deepEqual(clock.waits, [200, 400, 800, 1600, 3200, 6400, 12_800, 4600]);
 });
 
-test('each wait tells which try comes next, and of how many', async () => {
+test('each wait reports the number of the next attempt and the total', async () => {
   const told: (object | undefined)[] = [];
   const patience = openRetryPolicy('x', fakeClock(), ({ tries }) => told.push(tries));
   await retry(() => Promise.reject(busy()), patience, signal).catch(() => {});
@@ -53,7 +53,7 @@ test('each wait tells which try comes next, and of how many', async () => {
   );
 });
 
-test('at a prompt a host that cannot be reached is tried twice, and one that answers as often as ever', async () => {
+test('for a command, an unreachable host is tried twice, and one that answers as often as ever', async () => {
   for (const [failure, tries] of [
     [new UnreachableError('unavailable', 'reg cannot be reached'), 2],
     [
@@ -84,7 +84,7 @@ test('jitter is half to one and a half of the wait', async () => {
   }
 });
 
-test('a server may ask for a longer wait, but not for more than the patience there is', async () => {
+test('a server may ask for a longer wait, but not beyond the time limit', async () => {
   const clock = fakeClock();
   const patience = openRetryPolicy('x', clock, () => {});
   await patience.wait(busy(5000), signal);
@@ -92,7 +92,7 @@ test('a server may ask for a longer wait, but not for more than the patience the
   assert.deepEqual(clock.waits, [5000, 25_000]);
 });
 
-test('three tries are made however long they take', async () => {
+test('three attempts are made however long they take', async () => {
   const clock = fakeClock();
   let tries = 0;
   const slow = retry(
@@ -108,7 +108,7 @@ test('three tries are made however long they take', async () => {
   assert.equal(tries, 3);
 });
 
-test('what does not pass is thrown at once', async () => {
+test('a permanent error is thrown at once', async () => {
   const clock = fakeClock();
   const failing = retry(
     () => Promise.reject(new ArtifactError('denied', 'no')),
@@ -119,7 +119,7 @@ test('what does not pass is thrown at once', async () => {
   assert.deepEqual(clock.waits, []);
 });
 
-test('Retry-After is read as seconds and as a date', () => {
+test('Retry-After is parsed as seconds and as a date', () => {
   const now = Date.parse('Wed, 21 Oct 2026 07:28:00 GMT');
   assert.equal(parseRetryAfter('7', now), 7000);
   assert.equal(parseRetryAfter('Wed, 21 Oct 2026 07:28:30 GMT', now), 30_000);

@@ -1,7 +1,7 @@
 import { ArtifactError, type ErrorCode } from '../../util/error.ts';
 import { formatSeconds, type Retry } from '../../util/retry.ts';
 
-/** A failure that may pass, such as a cut or a 503. `afterMs` is what the server asked us to wait. */
+/** A failure that may pass, such as a cut or a 503. `afterMs` is the wait in milliseconds that the server asked for. */
 export class TransientError extends ArtifactError {
   readonly afterMs: number;
 
@@ -11,10 +11,10 @@ export class TransientError extends ArtifactError {
   }
 }
 
-/** A server that sends nothing any more. */
+/** A server that has stopped sending. */
 export class StalledError extends TransientError {}
 
-/** A host that was asked and answered nothing: it is down, does not listen, or closes what it does not understand. */
+/** A host that did not answer: it is down, does not listen, or closes what it does not understand. */
 export class UnreachableError extends TransientError {}
 
 function isUnreachable(thrown: unknown): boolean {
@@ -24,14 +24,14 @@ function isUnreachable(thrown: unknown): boolean {
   return false;
 }
 
-/** Time and chance, replaced in tests. `now`: milliseconds since 1970; `random`: from 0 up to 1. */
+/** Time and chance, replaced in tests. `now` returns milliseconds since 1970, `random` a number from 0 up to 1. */
 export type Clock = {
   now(): number;
   sleep(ms: number, signal: AbortSignal): Promise<void>;
   random(): number;
 };
 
-/** Told before each wait. */
+/** Called before each wait. */
 export type OnRetry = (retry: Retry) => void;
 
 const firstWaitMs = 200;
@@ -39,18 +39,26 @@ const budgetMs = 30_000;
 const fewestTries = 3;
 const hastyTries = 2;
 
-/** What is left of the will to try again. */
+/** The remaining attempts. */
 export type RetryPolicy = {
-  /** Something came before the failure, which earns it all again. @throws the failure itself, where it does not. */
+  /**
+   * Called if bytes arrived before the failure: the limits start over.
+   *
+   * @throws the failure itself, if they do not.
+   */
   renew(failure: TransientError): void;
-  /** Waits before the next try. @throws the failure itself, with what was tried, when the patience is at its end. */
+  /**
+   * Waits before the next attempt.
+   *
+   * @throws the failure itself, with the attempts made, when they are used up.
+   */
   wait(failure: TransientError, signal: AbortSignal): Promise<void>;
 };
 
 /**
- * Waits of 0.2 s, doubling, with jitter (half to one and a half), or as long as the server asked; until 30 s have gone
- * by, tries included, but three tries are made whatever they take. `subject` names what is tried in the last error;
- * a Passing one does not. `hasty`: two tries are enough where nothing answers.
+ * Returns a policy with waits of 0.2 s, doubling, with jitter (half to one and a half), or as long as the server asked.
+ * It ends after 30 s, including the attempts, but allows at least three attempts. `subject` names the request in the
+ * last error, because a TransientError does not. `hasty`: two attempts are enough if the host does not answer.
  */
 export function openRetryPolicy(subject: string, clock: Clock, onRetry: OnRetry, hasty = false): RetryPolicy {
   let start = clock.now();
@@ -81,18 +89,18 @@ export function openRetryPolicy(subject: string, clock: Clock, onRetry: OnRetry,
   };
 }
 
-/** How many tries still fit into a time after so many, where each fails at once. */
+/** Estimates how many attempts still fit if each fails at once. */
 function triesWithin(leftMs: number, tries: number): number {
   const nextWaitMs = firstWaitMs * 2 ** (tries - 1);
   return Math.ceil(Math.log2(Math.max(leftMs, 0) / nextWaitMs + 1));
 }
 
-/** Cuts in one blob after which a mirror is left all the same. */
+/** The cuts in one blob after which a mirror is abandoned. */
 const mostCuts = 8;
 
 /**
- * A mirror is asked once, since there are others. But a cut after something came is no reason to leave it: one that
- * passes on what its peers have is cut when a peer goes, and has others. A stall costs too long to see it twice.
+ * A mirror is asked once, because there are others. A cut after some bytes is an exception: a mirror that forwards from
+ * peers is cut when a peer leaves, and has others. A stall costs too much time to be repeated.
  */
 export function startMirrorRetries(): RetryPolicy {
   let cuts = 0;
@@ -107,7 +115,7 @@ export function startMirrorRetries(): RetryPolicy {
   };
 }
 
-/** Tries until it succeeds, fails for good, or patience ends. */
+/** Repeats until it succeeds, fails for good, or the policy ends. */
 export async function retry<T>(
   attempt: () => Promise<T>,
   patience: RetryPolicy,
@@ -123,10 +131,13 @@ export async function retry<T>(
   }
 }
 
-/** More than anybody waits, and within what dates can say: it stands for all that is longer. */
+/** More than any wait, and within the range of dates: it stands for all longer times. */
 export const longestWaitMs: number = 365 * 24 * 3_600_000;
 
-/** A Retry-After header in milliseconds from `now`: seconds or a date (RFC 9110, 10.2.3); 0 without one, a year at most. */
+/**
+ * Returns a Retry-After header in milliseconds from `now`: seconds or a date (RFC 9110, 10.2.3); 0 without one, at most
+ * a year.
+ */
 export function parseRetryAfter(header: string | undefined, now: number): number {
   if (header === undefined) return 0;
   const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - now;

@@ -6,8 +6,9 @@ import { ArtifactError } from '../../util/error.ts';
 export type Pair = { readonly cert: string; readonly key: string };
 
 /**
- * How a server is to prove itself, and what it is shown. `insecure`: its certificate is not looked at. `ca`: PEM
- * certificates to trust beside the system's. `id` is equal for equal `ca` and `pairs`, and tells nothing of a key.
+ * How a server is verified, and the client certificates it receives. `insecure`: its certificate is not verified. `ca`:
+ * PEM certificates to trust beside the system's. `id` is equal for equal `ca` and `pairs`, and reveals nothing of a
+ * key.
  */
 export type TlsTrust = {
   readonly id: string;
@@ -18,7 +19,7 @@ export type TlsTrust = {
 
 export const plainTrust: TlsTrust = { id: '', insecure: false, ca: [], pairs: [] };
 
-/** What `insecure` alone asks for. */
+/** The trust of an `insecure` endpoint. */
 export const blindTrust: TlsTrust = { ...plainTrust, insecure: true };
 
 export function toTrust(ca: readonly string[], pairs: readonly Pair[]): TlsTrust {
@@ -29,7 +30,7 @@ export function toTrust(ca: readonly string[], pairs: readonly Pair[]): TlsTrust
   return { id, insecure: false, ca, pairs };
 }
 
-/** Both together; of `insecure` the left one's. */
+/** Combines both; `insecure` is that of the left one. */
 export function joinTrust(left: TlsTrust, right: TlsTrust): TlsTrust {
   if (right.id === '' || right.id === left.id) return left;
   return {
@@ -40,12 +41,12 @@ export function joinTrust(left: TlsTrust, right: TlsTrust): TlsTrust {
   };
 }
 
-/** The same for another server that the trusted one names: it is shown no certificate of ours. */
+/** Returns the trust for another server that a trusted one names: it receives no client certificate. */
 export function withoutPairs(trust: TlsTrust): TlsTrust {
   return trust.pairs.length === 0 ? trust : { ...trust, id: `${trust.id} alone`, pairs: [] };
 }
 
-/** @throws ArtifactError `invalid` naming the file, for what is no PEM certificate. */
+/** @throws ArtifactError `invalid` naming the file if it is not a PEM certificate. */
 export function verifyCertificates(pem: string, file: string): void {
   verify(`the CA file ${file} holds no certificates in PEM`, () => {
     void new X509Certificate(pem);
@@ -53,7 +54,7 @@ export function verifyCertificates(pem: string, file: string): void {
   });
 }
 
-/** @throws ArtifactError `invalid` naming the files, for a certificate and a key that do not belong together. */
+/** @throws ArtifactError `invalid` naming the files if certificate and key do not match. */
 export function verifyPair(pair: Pair, certFile: string, keyFile: string): void {
   verify(`${certFile} and ${keyFile} are no certificate with its key in PEM`, () => {
     createSecureContext(pair);

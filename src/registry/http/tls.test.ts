@@ -49,13 +49,13 @@ async function pull(client: RegistryClient, host: string) {
   assert.equal(sink.digest(), layer.digest);
 }
 
-test('a secure registry is believed with its CA in a file, small and large', async () => {
+test('a secure registry is trusted by its CA in a file, for small and large blobs', async () => {
   await using client = openTestClient({ secure: true, caFile });
   await resolve(client, registry.host);
   await pull(client, registry.host);
 });
 
-test('a bit that is flipped on the way costs a record and not the download', async () => {
+test('a flipped bit costs a record and not the download', async () => {
   let connections = 0;
   const way = createServer(near => {
     const far = connect(Number(registry.host.split(':')[1]), '127.0.0.1');
@@ -88,7 +88,7 @@ test('a bit that is flipped on the way costs a record and not the download', asy
   assert.match(ranges.at(-1) ?? '', /^bytes=\d{7}-$/);
 });
 
-test('a name of a registry is checked against its certificate', async () => {
+test('the certificate must match the name of the registry', async () => {
   const named = makeCertificate('DNS:localhost');
   await writeFile(join(folder, 'named.crt'), named.cert);
   await using elsewhere = await openFaultyRegistry({ tls: named });
@@ -105,7 +105,7 @@ test('a name of a registry is checked against its certificate', async () => {
   }
 });
 
-test('a secure registry of an unknown CA is not believed, and is asked once', async () => {
+test('a secure registry of an unknown CA is not trusted, and is asked once', async () => {
   await using client = openTestClient({ secure: true });
   const expected = {
     code: 'unavailable',
@@ -115,7 +115,7 @@ test('a secure registry of an unknown CA is not believed, and is asked once', as
   await assert.rejects(pull(client, registry.host), expected);
 });
 
-test('a secure registry is never asked by plain http', async () => {
+test('a secure registry is never asked by plain HTTP', async () => {
   await using client = openTestClient({ secure: true, caFile });
   await assert.rejects(resolve(client, plain.host), {
     code: 'unavailable',
@@ -125,7 +125,7 @@ test('a secure registry is never asked by plain http', async () => {
   assert.equal(plain.asked.length, 0);
 });
 
-test('a secure registry with TLS 1.1 is not talked to', async () => {
+test('a secure registry with TLS 1.1 is refused', async () => {
   const server = createTlsServer({
     ...certificate,
     maxVersion: 'TLSv1.1',
@@ -145,13 +145,13 @@ test('a secure registry with TLS 1.1 is not talked to', async () => {
   }
 });
 
-test('an insecure registry may have any certificate, small and large', async () => {
+test('an insecure registry may have any certificate, for small and large blobs', async () => {
   await using client = openTestClient();
   await resolve(client, registry.host);
   await pull(client, registry.host);
 });
 
-test('an insecure registry without TLS is asked by plain http, and TLS is tried once', async () => {
+test('an insecure registry without TLS is asked by plain HTTP, and TLS is tried once', async () => {
   let hellos = 0;
   const server = createServer(socket => {
     socket.once('data', first => {
@@ -178,7 +178,7 @@ test('an insecure registry without TLS is asked by plain http, and TLS is tried 
   }
 });
 
-test('an insecure registry that is not there says so for https and http', async () => {
+test('an insecure registry that is unreachable is reported for https and http', async () => {
   await using client = openTestClient();
   await assert.rejects(resolve(client, '127.0.0.1:1'), {
     code: 'unavailable',
@@ -201,7 +201,7 @@ test('a redirect from https to http is refused, but not for an insecure registry
   registry.reset();
 });
 
-test('a cut under TLS is resumed', async () => {
+test('a cut in TLS is resumed', async () => {
   registry.fault(({ nth }) => (nth < 4 ? { kind: 'cut', after: 1_000_000 } : undefined));
   await using client = openTestClient({ secure: true, caFile });
   await pull(client, registry.host);
@@ -212,7 +212,7 @@ test('a cut under TLS is resumed', async () => {
   registry.reset();
 });
 
-test('certificates that are changed are used for the next connection', async () => {
+test('changed certificates apply to the next connection', async () => {
   let trust = plainTrust;
   await using client = openTestClient({ secure: true, trust: () => trust });
   await assert.rejects(resolve(client, registry.host), {
@@ -228,7 +228,7 @@ test('certificates that are changed are used for the next connection', async () 
   });
 });
 
-test('without the certificates that it was to trust a client speaks to nobody by TLS', async () => {
+test('a client whose trusted certificates are missing uses no TLS at all', async () => {
   await using client = openTestClient({
     secure: true,
     trust: () => {
@@ -241,7 +241,7 @@ test('without the certificates that it was to trust a client speaks to nobody by
   });
 });
 
-test('a realm by plain http is refused for a secure registry', async () => {
+test('a realm by plain HTTP is refused for a secure registry', async () => {
   await using guarded = await openFaultyRegistry({
     tls: certificate,
     guard: { kind: 'bearer', realm: `http://${plain.host}/token` },

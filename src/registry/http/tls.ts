@@ -2,13 +2,13 @@ import { createSecureContext, getCACertificates, type SecureContext } from 'node
 import { openLru } from './lru.ts';
 import type { TlsTrust } from './tls-trust.ts';
 
-/** The TLS side of connections, made once: reading the system's certificates takes tens of milliseconds. */
+/** The TLS settings of connections, made once: reading the system's certificates takes tens of milliseconds. */
 export type Tls = {
-  /** TLS 1.2 at least, with what is trusted and shown. */
+  /** TLS 1.2 or later, with the given trust. */
   options(trust: TlsTrust): { readonly secureContext: SecureContext; readonly rejectUnauthorized: boolean };
 };
 
-/** Trusts the system's certificates, or those of Node where the system has none, and those of each Trust. */
+/** Trusts the system's certificates, or Node's if the system has none, and those of each TlsTrust. */
 export function openTls(): Tls {
   const contexts = openLru<SecureContext>();
   return {

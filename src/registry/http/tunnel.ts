@@ -8,10 +8,10 @@ import type { Proxy } from './proxies.ts';
 import type { Tls } from './tls.ts';
 
 /**
- * A connection to a URL's server through a proxy, by CONNECT (RFC 9110, 9.3.6). The bytes of TLS go over it. `tls` is how
- * the proxy itself is to prove itself, if it speaks TLS.
+ * Opens a connection to a URL's server through a proxy, by CONNECT (RFC 9110, 9.3.6). TLS to the server runs inside it.
+ * `tls` is how the proxy itself is verified, if it uses TLS.
  *
- * @throws Passing; ArtifactError `unavailable` where the proxy refuses; `cancelled`.
+ * @throws TransientError; ArtifactError `unavailable` if the proxy refuses; `cancelled`.
  */
 export function openTunnel(
   proxy: Proxy,

@@ -18,9 +18,9 @@ type Server = Pick<HttpRequest, 'trust' | 'connectMs' | 'fence'>;
 export type TransportOptions = {
   readonly tls: Tls;
   readonly proxies: Proxies;
-  /** What a proxy may prove itself by. */
+  /** The CAs to trust for a proxy. */
   readonly trust: () => TlsTrust;
-  /** How long a server may send nothing. */
+  /** Milliseconds that a server may send nothing. */
   readonly stallMs: number;
   readonly leastRate?: LeastRate;
 };
@@ -78,7 +78,7 @@ export function openUndiciTransport({
     );
   }
 
-  /** https goes through a proxy by a tunnel; of http the proxy is asked in the server's place, with the whole URL. */
+  /** https goes through a tunnel. For http the proxy is asked in place of the server, with the whole URL. */
   function toDispatch(hop: HttpRequest, proxy: Proxy | undefined) {
     const { url, method, headers, body, connectMs } = hop;
     const request = { method, ...(body === undefined ? {} : { body }) };
@@ -121,7 +121,7 @@ export function openUndiciTransport({
         signal.removeEventListener('abort', abort);
         watch[Symbol.dispose]();
       };
-      /** undici reports what its handlers throw as if the connection had failed; ours goes on as it is. */
+      /** undici reports what its handlers throw as a failure of the connection; our errors are thrown unchanged. */
       let ours: { readonly thrown: unknown } | undefined;
       const guarded = <T>(run: () => T): T => {
         try {
@@ -175,7 +175,7 @@ export function openUndiciTransport({
   };
 }
 
-/** With TLS 1.3 a server refuses a certificate after the handshake; undici would tell of the end that follows instead. */
+/** With TLS 1.3 a server refuses a certificate after the handshake; undici would report the later end instead. */
 function keepFirstError(connect: buildConnector.connector): buildConnector.connector {
   return (options, callback) =>
     connect(options, (...[failure, socket]: buildConnector.CallbackArgs) => {

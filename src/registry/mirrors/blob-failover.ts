@@ -9,13 +9,13 @@ import type { MirrorHealth } from './mirror-health.ts';
 import { type FailoverRequest, failover } from './failover.ts';
 
 /**
- * Brings a blob into a sink from the places of a route: the next one goes on at the byte where the last one stopped.
- * What mirrors sent is verified while there are other places to ask: those that sent some of what turned out wrong are
- * asked no more for it. What the last place sent alone is the caller's to verify.
+ * Downloads a blob into a sink from the upstreams of a route. The next one continues at the byte where the last one
+ * stopped. Bytes of mirrors are verified while there are other upstreams: those that sent part of wrong content are not
+ * asked again for it. The caller verifies what the last upstream sent alone.
  *
- * Answers who gave it: the registry itself if it gave any of it, since then it has it; else a mirror.
+ * Returns the source: the registry if it sent any of it, since then it has the blob; else a mirror.
  *
- * @throws as `walk` and `transfer`.
+ * @throws as `failover` and `transfer`.
  */
 export async function fetchFromAny(
   exchange: Exchange,
@@ -40,7 +40,7 @@ export async function fetchFromAny(
       const patience = isLast ? startPatience() : startMirrorRetries();
       await transfer(exchange, { ...asked, descriptor, sink: provenance, line }, patience, signal).catch(
         (thrown: unknown) => {
-          // What ended as if it were all was something else.
+          // An end that looks complete had other content.
           const ended = isCorrupt(thrown) && thrown instanceof TransientError;
           if (!isLast && ended && provenance.givers.has(asked.place)) provenance.restart();
           throw thrown;

@@ -6,7 +6,7 @@ import type { Upstream } from '../config/upstream.ts';
 import type { Route } from '../config/route.ts';
 import type { MirrorHealth } from './mirror-health.ts';
 
-/** Who wants what along which route. `tried` gets a line for each mirror that was of no use. */
+/** The caller and its route. `tried` receives a message for each mirror that failed. */
 export type FailoverRequest = {
   readonly route: Route;
   readonly subject: string;
@@ -18,11 +18,11 @@ const mostTold = 4;
 const longestReason = 200;
 
 /**
- * Asks each place of a route until one answers, with the credential that is for that place. Mirrors that rest are
- * passed over; the last place is always asked.
+ * Asks each upstream of a route until one answers, with the credential for that upstream. Mirrors in backoff are
+ * skipped. The last upstream is always asked.
  *
- * @throws what `attempt` throws at the last place, with what the mirrors did added to its message; at any place what no
- *   other could do better.
+ * @throws what `attempt` throws at the last upstream, with the failures of the mirrors in its message; at once what no
+ *   other upstream could avoid.
  */
 export async function failover<T>(
   { route, subject, keyring, tried }: FailoverRequest,

@@ -2,16 +2,16 @@ import type { ArtifactError } from '../../util/error.ts';
 import type { Clock } from '../http/retry.ts';
 import type { Upstream } from '../config/upstream.ts';
 
-/** Told when a mirror is passed over from now on, for how long, and why. */
+/** Called when a mirror is skipped from now on, with the time and the reason. */
 export type OnRest = (rest: {
   readonly mirror: string;
   readonly reason: string;
   readonly restMs: number;
 }) => void;
 
-/** Which mirrors are not worth asking now. */
+/** The mirrors that are in backoff. */
 export type MirrorHealth = {
-  /** Why this asker passes a mirror over now; undefined if it does not. */
+  /** Returns why this caller skips a mirror now; undefined if it does not. */
   against(mirror: Upstream, asker: string): string | undefined;
   good(mirror: Upstream): void;
   bad(mirror: Upstream, asker: string, failure: ArtifactError): void;
@@ -19,13 +19,13 @@ export type MirrorHealth = {
 
 const firstRestMs = 30_000;
 const longestRestMs = 600_000;
-/** More than any node asks within a rest. */
+/** More than a node asks within a backoff. */
 const kept = 10_000;
 
 /**
- * A mirror that fails rests for 30 s, and twice as long each time it fails again, up to 10 min; all of it is forgotten
- * when it answers. That it lacks one digest says nothing of others, and that it refuses one asker's credential in one
- * repository nothing of other askers and repositories.
+ * A mirror that fails is skipped for 30 s, and for twice as long each time it fails again, up to 10 min. An answer
+ * resets it. A missing digest does not affect other digests. A refused credential does not affect other callers and
+ * repositories.
  */
 export function openMirrorHealth(clock: Clock, onRest: OnRest): MirrorHealth {
   const rests = new Map<string, { readonly until: number; readonly ms: number; readonly reason: string }>();
@@ -33,7 +33,7 @@ export function openMirrorHealth(clock: Clock, onRest: OnRest): MirrorHealth {
 
   function rest(key: string, mirror: string, failure: ArtifactError): void {
     const before = rests.get(key);
-    // Those that were under way when it failed are no further failures.
+    // Requests that were in progress when it failed do not count as further failures.
     if (before !== undefined && before.until > clock.now()) return;
     const ms = Math.min(2 * (before?.ms ?? firstRestMs / 2), longestRestMs);
     if (rests.size >= kept) rests.clear();

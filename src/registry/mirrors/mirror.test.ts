@@ -85,7 +85,7 @@ async function pull(
   assert.equal(sink.digest(), layers[size].digest);
 }
 
-/** A server that takes connections and never sends a byte. */
+/** A server that accepts connections and never sends a byte. */
 async function openSilence(): Promise<AsyncDisposable & { readonly host: string; connections(): number }> {
   const sockets: Socket[] = [];
   const server = createServer(socket => void sockets.push(socket));
@@ -125,7 +125,7 @@ async function openParts(bytes: Buffer, most: number): Promise<AsyncDisposable &
   };
 }
 
-/** As the cache's: it judges what is in it, and starts again if that is wrong. */
+/** Verifies its content and starts again if that is wrong, as the cache does. */
 function openJudge(digest: string, held?: Uint8Array) {
   const sink = openMemorySink(held);
   return Object.assign(sink, {
@@ -138,7 +138,7 @@ function openJudge(digest: string, held?: Uint8Array) {
 }
 
 describe('mirrors are asked in order', () => {
-  test('and the first that answers is enough; each is told which registry is meant', async () => {
+  test('and the first that answers is enough; each learns which registry is meant', async () => {
     await using client = openClient();
     const found = await client.resolve(tag, anonymous, signal);
     assert.equal(found.descriptor.digest, manifest);
@@ -154,7 +154,7 @@ describe('mirrors are asked in order', () => {
     assert.deepEqual([asked(second), asked(home)], [[], []]);
   });
 
-  test('then the registry, which is told nothing', async () => {
+  test('then the registry, which is asked without ns', async () => {
     await using client = openClient();
     for (const registry of [first, second]) registry.fault(() => ({ kind: 'status', status: 404 }));
     await client.resolve(tag, anonymous, signal);
@@ -169,8 +169,8 @@ describe('mirrors are asked in order', () => {
     assert.deepEqual(asked(home), ['HEAD manifests/v1', 'GET blobs/D']);
   });
 
-  test('and one that is not connected to within its own time is passed over', async () => {
-    // It takes the connection and says nothing: TLS never begins.
+  test('and one that does not connect within its own time limit is skipped', async () => {
+    // It accepts the connection and sends nothing: TLS never begins.
     await using silent = await openSilence();
     await using client = openClient({
       route: () => ({
@@ -185,14 +185,14 @@ describe('mirrors are asked in order', () => {
     assert.deepEqual(asked(home), ['HEAD manifests/v1']);
   });
 
-  test('but whether a repository has something, the registry alone is asked', async () => {
+  test('but existence is checked at the registry alone', async () => {
     await using client = openClient();
     const content = { kind: 'blob', descriptor: layers.small } as const;
     assert.equal(await client.has(name, content, anonymous, signal), true);
     assert.deepEqual([asked(first), asked(second), asked(home)], [[], [], ['HEAD blobs/D']]);
   });
 
-  test('or the registry as it stands among the hosts, where its certificates are', async () => {
+  test('or at the registry as listed among the hosts, which has its certificates', async () => {
     const route = () => ({ mirrors: [mirrorAt(first), at(home)], last: at('127.0.0.1:1') });
     await using client = openClient({ route });
     const content = { kind: 'blob', descriptor: layers.small } as const;
@@ -200,7 +200,7 @@ describe('mirrors are asked in order', () => {
     assert.deepEqual([asked(first), asked(home)], [[], ['HEAD blobs/D']]);
   });
 
-  test('a port, a root and headers of a mirror are its own', async () => {
+  test('port, root and headers of a mirror are its own', async () => {
     const over = { path: `x/${name.path}`, root: '/api/v2', headers: { 'x-team': 'S3CRET' } };
     await using client = openClient({
       route: () => ({
@@ -220,7 +220,7 @@ describe('mirrors are asked in order', () => {
 });
 
 describe('a mirror that fails', () => {
-  test('is passed over for 30 s, then for 60 s, and all is forgotten when it answers', async () => {
+  test('is skipped for 30 s, then for 60 s, and an answer resets it', async () => {
     const clock = openFakeClock();
     const rests: string[] = [];
     await using client = openClient({
@@ -253,7 +253,7 @@ describe('a mirror that fails', () => {
     assert.deepEqual(clock.waits, [], 'nobody waited');
   });
 
-  test('for many at once has failed once', async () => {
+  test('for many requests at once counts as one failure', async () => {
     const rests: number[] = [];
     await using client = openClient({ onRest: ({ restMs }) => rests.push(restMs) });
     first.fault(() => ({ kind: 'status', status: 429 }));
@@ -261,7 +261,7 @@ describe('a mirror that fails', () => {
     assert.deepEqual(rests, [30_000]);
   });
 
-  test('is passed over as long as it asks', async () => {
+  test('is skipped as long as it asks', async () => {
     const clock = openFakeClock();
     await using client = openClient({ clock });
     first.fault(() => ({ kind: 'status', status: 429, retryAfter: '300' }));
@@ -271,7 +271,7 @@ describe('a mirror that fails', () => {
     assert.equal(first.asked.length, 2);
   });
 
-  test('and has nobody listening is left at once', async () => {
+  test('because nothing listens is skipped at once', async () => {
     await using client = openClient({
       route: () => ({ mirrors: [mirrorAt('127.0.0.1:1')], last: at(home) }),
     });
@@ -279,7 +279,7 @@ describe('a mirror that fails', () => {
     assert.deepEqual(asked(home), ['GET blobs/D']);
   });
 
-  test('with 404 has only not this digest: it is asked for the next', async () => {
+  test('with 404 lacks only this digest: it is asked for the next', async () => {
     await using client = openClient();
     first.fault(({ path }) =>
       path.includes(layers.small.digest) ? { kind: 'status', status: 404 } : undefined,
@@ -291,7 +291,7 @@ describe('a mirror that fails', () => {
   });
 
   for (const status of [401, 403]) {
-    test(`with ${status} is passed over for who was refused, in this repository`, async () => {
+    test(`with ${status} is skipped for the refused caller, in this repository`, async () => {
       await using client = openClient();
       first.fault(() => ({ kind: 'status', status }));
       await pull(client, 'small');
@@ -307,7 +307,7 @@ for (const size of ['small', 'large'] as const) {
   const length = contents[size].length;
 
   describe(`of a ${size} blob`, () => {
-    test('the next place goes on at the byte where a mirror died', async () => {
+    test('the next upstream continues at the byte where a mirror failed', async () => {
       first.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 100_000 } : { kind: 'raw', text: '' }));
       second.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 50_000 } : { kind: 'raw', text: '' }));
       await using client = openClient();
@@ -333,7 +333,7 @@ for (const size of ['small', 'large'] as const) {
       ],
       ['begins anew and is cut', `HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\nstart`],
     ] as const) {
-      test(`a mirror that ${what} costs nothing of what is held`, async () => {
+      test(`a mirror that ${what} keeps what the sink already has`, async () => {
         first.fault(() => ({ kind: 'raw', text }));
         await using client = openClient();
         const sink = openMemorySink(contents[size].subarray(0, 100_000));
@@ -343,7 +343,7 @@ for (const size of ['small', 'large'] as const) {
       });
     }
 
-    test('a mirror that sends it in parts costs nothing of them when it is left', async () => {
+    test('a mirror that sends it in parts loses none of them when it is abandoned', async () => {
       await using mirror = await openParts(contents[size], 1000);
       await using client = openClient({
         route: () => ({ mirrors: [mirrorAt(mirror.host), mirrorAt(second)], last: at(home) }),
@@ -354,7 +354,7 @@ for (const size of ['small', 'large'] as const) {
       assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example bytes=109000-']);
     });
 
-    test('a page after a mirror was cut costs nothing of what it gave', async () => {
+    test('a page after a mirror was cut keeps what the mirror sent', async () => {
       const page = { kind: 'raw', text: 'HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nsign in' } as const;
       first.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 100_000 } : page));
       await using client = openClient();
@@ -362,7 +362,7 @@ for (const size of ['small', 'large'] as const) {
       assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example bytes=100000-']);
     });
 
-    test('a mirror whose peer went is asked to go on, and keeps its standing', async () => {
+    test('a mirror whose peer left is asked to continue, and keeps its health', async () => {
       first.fault(({ nth }) => (nth <= 3 ? { kind: 'cut', after: 65_536 } : undefined));
       await using client = openClient();
       await pull(client, size);
@@ -370,7 +370,7 @@ for (const size of ['small', 'large'] as const) {
       assert.deepEqual([asked(second), asked(home)], [[], []]);
     });
 
-    test('a mirror that is cut for ever is left', async () => {
+    test('a mirror that is cut for ever is abandoned', async () => {
       first.fault(() => ({ kind: 'cut', after: 1000 }));
       await using client = openClient();
       await pull(client, size);
@@ -378,7 +378,7 @@ for (const size of ['small', 'large'] as const) {
       assert.deepEqual(asked(second), ['GET blobs/D?ns=hub.example bytes=9000-']);
     });
 
-    test('a mirror that stalls is left at its first stall', async () => {
+    test('a mirror that stalls is abandoned at its first stall', async () => {
       first.fault(() => ({ kind: 'stall', after: 100_000 }));
       await using client = openClient({ stallMs: 1_000 });
       await pull(client, size);
@@ -393,7 +393,7 @@ for (const size of ['small', 'large'] as const) {
       ['announces another length', { kind: 'headers', headers: { 'content-length': '10' } }],
     ] as const) {
       for (const judge of ['judges', 'does not judge'] as const) {
-        test(`a mirror that ${what} is found out with a sink that ${judge}, and passed over`, async () => {
+        test(`a mirror that ${what} is detected with a sink that ${judge}, and skipped`, async () => {
           first.fault(() => fault);
           await using client = openClient();
           const { digest } = layers[size];
@@ -407,7 +407,7 @@ for (const size of ['small', 'large'] as const) {
       }
     }
 
-    test('of two mirrors that both sent some of what is wrong, neither is asked again for it, nor called a liar', async () => {
+    test('of two mirrors that both sent part of wrong content, neither is asked again for it, and neither is skipped', async () => {
       first.fault(({ headers }) =>
         headers.range === undefined ? { kind: 'cut', after: 100_000 } : { kind: 'status', status: 404 },
       );
@@ -420,7 +420,7 @@ for (const size of ['small', 'large'] as const) {
       assert.equal(asked(second).at(-1), 'GET blobs/D?ns=hub.example');
     });
 
-    test('what was wrong before the mirror was asked is not held against it', async () => {
+    test('content that was wrong before is not counted against the mirror', async () => {
       await using client = openClient();
       const wrong = Buffer.alloc(1000);
       await pull(client, size, openJudge(layers[size].digest, wrong));
@@ -440,7 +440,7 @@ for (const size of ['small', 'large'] as const) {
       assert.notEqual(sink.digest(), layers[size].digest);
     });
 
-    test('an error of the sink is no mirror’s fault: nobody else is asked', async () => {
+    test('an error of the sink is not a mirror’s failure: no other upstream is asked', async () => {
       const full = new ArtifactError('exhausted', 'the disk is full');
       const sink = openMemorySink();
       sink.write = () => {
@@ -454,7 +454,7 @@ for (const size of ['small', 'large'] as const) {
 }
 
 for (const size of ['small', 'large'] as const) {
-  test(`who gave a ${size} blob is told: a mirror, or the registry itself once it gave any of it`, async () => {
+  test(`the source of a ${size} blob is reported: a mirror, or the registry if it sent any of it`, async () => {
     const give = async () => {
       await using client = openClient();
       return (await client.blob(name, layers[size], openMemorySink(), anonymous, signal)).mirrorOf;
@@ -471,7 +471,7 @@ for (const size of ['small', 'large'] as const) {
   });
 }
 
-test('a manifest with wrong bytes is asked for elsewhere', async () => {
+test('a manifest with wrong bytes is requested from the next upstream', async () => {
   await using client = openClient();
   const { descriptor } = await client.resolve(tag, anonymous, signal);
   first.fault(() => ({ kind: 'wrong-bytes' }));
@@ -480,7 +480,7 @@ test('a manifest with wrong bytes is asked for elsewhere', async () => {
   assert.deepEqual(asked(second), ['GET manifests/D?ns=hub.example']);
 });
 
-test('a caller who leaves is not taken to the next mirror', async () => {
+test('after an abort the next mirror is not asked', async () => {
   const leaving = new AbortController();
   first.fault(() => {
     leaving.abort();
@@ -492,7 +492,7 @@ test('a caller who leaves is not taken to the next mirror', async () => {
   assert.equal(second.asked.length + home.asked.length, 0);
 });
 
-test('at the end every place is named with its reason, and the code is the registry’s', async () => {
+test('the final error names every upstream with its reason, and has the code of the registry', async () => {
   first.fault(() => ({ kind: 'status', status: 503 }));
   second.fault(() => ({ kind: 'status', status: 403 }));
   home.fault(() => ({ kind: 'status', status: 404 }));
@@ -511,7 +511,7 @@ test('at the end every place is named with its reason, and the code is the regis
   });
 });
 
-test('a credential is looked up for each place, and goes to that place alone', async () => {
+test('a credential is looked up for each upstream, and goes to that upstream alone', async () => {
   const keyring = {
     id: 'each',
     find: async ({ host, mirrorOf }: { host: string; mirrorOf?: string }) => ({

@@ -61,7 +61,7 @@ const limit = (retryAfter: string) =>
 
 describe('a registry that asks to wait', () => {
   for (const way of ['resolve', 'manifest', 'has', 'blob'] as const) {
-    test(`is not asked before the time, whatever for, after a ${way}; then it is`, async () => {
+    test(`is not asked before the time, for any request, after a ${way}; then it is`, async () => {
       const { clock, client, ...ways } = open();
       await using _ = client;
       limit('600');
@@ -84,7 +84,7 @@ describe('a registry that asks to wait', () => {
     });
   }
 
-  test('says so with its reason and the time', async () => {
+  test('is reported with its reason and the time', async () => {
     const { clock, client, resolve } = open();
     await using _ = client;
     limit('600');
@@ -95,7 +95,7 @@ describe('a registry that asks to wait', () => {
     });
   });
 
-  test('for longer than may be is an error at once that says how long, and is asked again after the longest wait', async () => {
+  test('for longer than the limit fails at once, and is asked again after the limit', async () => {
     const { clock, client, resolve } = open({ retryAfterMaxMs: 900_000 });
     await using _ = client;
     limit('3600');
@@ -116,7 +116,7 @@ describe('a registry that asks to wait', () => {
   });
 
   for (const header of ['9'.repeat(400), 'Fri, 31 Dec 9999 23:59:59 GMT', String(366 * 24 * 3600)]) {
-    test(`that asks to wait for Retry-After ${header.slice(0, 30)} is said to ask for a year or longer`, async () => {
+    test(`that asks to wait for Retry-After ${header.slice(0, 30)} is reported with a year or longer`, async () => {
       const { client, resolve } = open();
       await using _ = client;
       limit(header);
@@ -127,7 +127,7 @@ describe('a registry that asks to wait', () => {
     });
   }
 
-  test('does so of one credential alone', async () => {
+  test('does so for one credential alone', async () => {
     const { client, resolve } = open();
     await using _ = client;
     limit('600');
@@ -140,7 +140,7 @@ describe('a registry that asks to wait', () => {
     await assert.rejects(resolve());
   });
 
-  test('is not asked for the whole of a blob in its place', async () => {
+  test('is not asked for the whole blob in its place', async () => {
     const { client } = open();
     await using _ = client;
     limit('600');
@@ -150,7 +150,7 @@ describe('a registry that asks to wait', () => {
     assert.equal(registry.asked.length, 1);
   });
 
-  test('is not waited for where a mirror answers, and mirrors are asked meanwhile', async () => {
+  test('is not waited for if a mirror answers, and mirrors are asked meanwhile', async () => {
     const place = (host: string) => toPlace({ host, path: 'team/model', insecure: true });
     const { clock, client, resolve } = open({
       route: () => ({
@@ -170,7 +170,7 @@ describe('a registry that asks to wait', () => {
   });
 });
 
-test('a token server that asks to wait speaks for its registry', async () => {
+test('a token server that asks to wait counts for its registry', async () => {
   await using guarded = await openGuardedRegistry(bearer);
   await using client = openTestClient();
   guarded.fault(({ path }) =>

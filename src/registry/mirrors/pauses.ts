@@ -5,17 +5,17 @@ import { formatTime, Paused } from '../../util/pause.ts';
 import type { Exchange } from '../api/exchange.ts';
 import { type Clock, longestWaitMs, type OnRetry, TransientError } from '../http/retry.ts';
 
-/** Waits up to this are spent where they are asked for: they are hardly longer than a try. */
+/** Waits up to this many milliseconds happen at once: they are hardly longer than an attempt. */
 const shortMs = 5_000;
 /** Far above the registries and credentials of a node that ask to wait at a time. */
 const kept = 1_000;
 
 /**
- * Obeys Retry-After (RFC 9110, 10.2.3): who was asked to wait does not ask that host with that credential again before
- * the time, whatever for. A token server speaks for its registry. What a registry asks for longer than `longestMs` fails
- * at once, and it is asked again after `longestMs`.
+ * Obeys Retry-After (RFC 9110, 10.2.3): a host is not asked again with the same credential before the time, for any
+ * request. A token server counts for its registry. A wait longer than `longestMs` fails at once, and the host is asked
+ * again after `longestMs`.
  *
- * @throws as Exchange; Paused where it is to be waited for.
+ * @throws as Exchange; Paused if the caller must wait.
  */
 export function obeyPauses(exchange: Exchange, clock: Clock, longestMs: number, onRetry: OnRetry): Exchange {
   const pauses = new Map<string, { readonly until: number; readonly error: ArtifactError }>();

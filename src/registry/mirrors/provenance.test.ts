@@ -5,7 +5,7 @@ import { createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
 import { openProvenanceRecord } from './provenance.ts';
 import { toPlace } from '../config/upstream.ts';
 
-test('who was asked is a giver once something came, by either way', () => {
+test('an upstream becomes a source when bytes arrive, by either path', () => {
   const state = createFileState();
   const file = { fd: -1, algorithm: 'sha256', state, grown() {}, hashed() {}, failed: () => assert.fail() };
   const sink = {

@@ -6,24 +6,25 @@ import { ArtifactError } from '../../util/error.ts';
 import type { Upstream } from '../config/upstream.ts';
 
 /**
- * A sink that knows which places filled it, so that whoever sent wrong bytes can be told. `giver` is who is asked now.
+ * A sink that records which upstreams filled it, to find the one that sent wrong bytes. `giver` is the upstream asked
+ * now.
  */
 export type ProvenanceRecord = Sink & {
   giver: Upstream | undefined;
-  /** Those whose bytes are in it. */
+  /** The upstreams whose bytes are in the sink. */
   readonly givers: ReadonlySet<Upstream>;
-  /** Whether something was in it before any of them. */
+  /** Whether the sink had bytes before any of them. */
   readonly resumed: boolean;
-  /** @throws ArtifactError `corrupt` if what is in it has another digest; a sink that was resumed may not know. */
+  /** @throws ArtifactError `corrupt` if the content has another digest; a resumed sink may not know. */
   verify(): Promise<void>;
 };
 
-/** Hashes only where the sink cannot verify itself. */
+/** Hashes only if the sink cannot verify itself. */
 export function openProvenanceRecord(sink: Sink, { digest }: Descriptor): ProvenanceRecord {
   const givers = new Set<Upstream>();
   let giver: Upstream | undefined;
   let noted = sink.offset;
-  /** Who is asked is a giver once something came. */
+  /** An upstream becomes a source when bytes arrive. */
   const note = (): void => {
     const { offset } = sink;
     if (offset > noted && giver !== undefined) givers.add(giver);
