@@ -5,6 +5,7 @@ import type { Descriptor } from './descriptor.ts';
 import { parseDigest } from './digest.ts';
 import { ociManifest } from './media-type.ts';
 import { planLayers } from './plan.ts';
+import { doAtOnce } from '../util/pace.ts';
 
 const title = (name: string) => ({ 'org.opencontainers.image.title': name });
 const path = (name: string) => ({ 'org.cncf.model.filepath': name });
@@ -139,7 +140,8 @@ for (const [documented, config, layers, shown, diffIds] of table) {
       annotations: {},
     };
     const ids = diffIds === undefined ? undefined : diffIds === 'empty' ? [] : layers.map(() => digest);
-    const plan = planLayers(manifest, ids, { unpack: 'auto', include: [], exclude: [] }, 'r/x:1');
+    const selection = { unpack: 'auto', include: [], exclude: [] } as const;
+    const plan = doAtOnce(planLayers(manifest, ids, selection, 'r/x:1'));
     const found = plan.layers.map(layer => {
       if (plan.kind === 'image') return 'image';
       return layer.form === 'file' ? layer.name : `< ${layer.into?.path.join('/') ?? '/'}`;

@@ -31,22 +31,23 @@ type ImageLayer = {
 };
 
 /**
- * The change sets of an image, the lowest first.
+ * The change sets of an image, the lowest first. Yields after each.
  *
  * @throws ArtifactError `unmountable`, naming layer and media type, for one that cannot be unpacked or has no diff_id.
  */
-export function planImage(
+export function* planImage(
   layers: readonly Descriptor[],
   diffIds: readonly string[],
   label: string,
-): readonly ImageLayer[] {
+): Generator<void, readonly ImageLayer[]> {
   const refuse = (name: string, { mediaType }: Descriptor, why: string): never => {
     throw new ArtifactError(
       'unmountable',
       `${name} ${why} (its media type is ${mediaType}); push the image again`,
     );
   };
-  return layers.map((descriptor, index) => {
+  const planned: ImageLayer[] = [];
+  for (const [index, descriptor] of layers.entries()) {
     const name = `layer ${index + 1} (${shortDigest(descriptor.digest)}) of ${label}`;
     if (!isImageLayer(descriptor.mediaType)) return refuse(name, descriptor, whyNot(descriptor.mediaType));
     const diffId = diffIds[index];
@@ -60,8 +61,10 @@ export function planImage(
         `${whose}: the config of the image ${counts}, so it is that of another`,
       );
     }
-    return { descriptor, label: name, name: '', form: 'unpacked', diffId: verifyDiffId(diffId, name) };
-  });
+    planned.push({ descriptor, label: name, name: '', form: 'unpacked', diffId: verifyDiffId(diffId, name) });
+    yield;
+  }
+  return planned;
 }
 
 /** What is known of layers that claim to be an image's and are no tar. */

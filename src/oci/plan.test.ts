@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ArtifactError } from '../util/error.ts';
 import type { Descriptor } from './descriptor.ts';
-import { parseDigest } from './digest.ts';
+import { parseDigest, toDigest } from './digest.ts';
 import type { Manifest } from './manifest.ts';
 import { ociManifest } from './media-type.ts';
-import { planLayers, type LayerSelection } from './plan.ts';
+import { planLayers, type LayerSelection, type Plan } from './plan.ts';
+import { costOf, longestTurn } from '../../test/support/node/cost.ts';
+import { doAtOnce, doInSlices } from '../util/pace.ts';
 
 const hex = 'c'.repeat(64);
 const digest = parseDigest(`sha256:${hex}`);
@@ -13,6 +15,8 @@ const title = 'org.opencontainers.image.title';
 const imageConfig = 'application/vnd.oci.image.config.v1+json';
 const tarGzip = 'application/vnd.oci.image.layer.v1.tar+gzip';
 const all: LayerSelection = { unpack: 'auto', include: [], exclude: [] };
+
+const planOf = (...asked: Parameters<typeof planLayers>): Plan => doAtOnce(planLayers(...asked));
 
 const layer = (mediaType: string, annotations: Record<string, string> = {}): Descriptor => ({
   mediaType,
@@ -92,7 +96,7 @@ for (const [name, document, diffIds, kind] of [
   ],
 ] as const) {
   test(`${name} makes an ${kind}`, () => {
-    assert.equal(planLayers(document, diffIds, all, 'r/x').kind, kind);
+    assert.equal(planOf(document, diffIds, all, 'r/x').kind, kind);
   });
 }
 
@@ -122,7 +126,7 @@ for (const [name, layers, diffIds, why] of [
       imageConfig,
       layers.map(type => layer(type)),
     );
-    assert.throws(() => planLayers(document, diffIds, all, 'r/x'), unmountable(why));
+    assert.throws(() => planOf(document, diffIds, all, 'r/x'), unmountable(why));
   });
 }
 
@@ -237,7 +241,7 @@ for (const [name, descriptor, unpack, form, path] of [
   ['an unnamed tar, not to be unpacked', layer('application/x.tar+gzip'), 'never', 'file', `sha256-${hex}`],
 ] as const) {
   test(`${name} becomes ${form} ${path}`, () => {
-    const plan = planLayers(manifest(empty, [descriptor]), undefined, { ...all, unpack }, 'r/x');
+    const plan = planOf(manifest(empty, [descriptor]), undefined, { ...all, unpack }, 'r/x');
     assert.deepEqual(
       plan.layers.map(({ form, name }) => [form, name]),
       [[form, path]],
@@ -247,7 +251,7 @@ for (const [name, descriptor, unpack, form, path] of [
 
 test('a tar goes where its maker has it, and one that nothing marks beside its name', () => {
   const intoOf = (descriptor: Descriptor, unpack: LayerSelection['unpack'] = 'auto') => {
-    const [plan] = planLayers(manifest(empty, [descriptor]), undefined, { ...all, unpack }, 'r/x').layers;
+    const [plan] = planOf(manifest(empty, [descriptor]), undefined, { ...all, unpack }, 'r/x').layers;
     return plan?.form === 'file' ? 'file' : plan?.into;
   };
   assert.deepEqual(intoOf(layer(tarGzip, { ...oras, [title]: 'a/./b/' })), {
@@ -275,7 +279,7 @@ test('the empty descriptor shows nothing, unless it has a name', () => {
     digest: parseDigest('sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'),
   };
   const planned = (...layers: readonly Descriptor[]) =>
-    planLayers(manifest(empty, layers), undefined, all, 'r/x').layers.map(({ name }) => name);
+    planOf(manifest(empty, layers), undefined, all, 'r/x').layers.map(({ name }) => name);
   assert.deepEqual(planned(nothing), []);
   assert.deepEqual(planned(layer('text/plain', { [title]: 'a' }), nothing), ['a']);
   assert.deepEqual(planned({ ...nothing, annotations: { [title]: 'e.json' } }), ['e.json']);
@@ -284,22 +288,19 @@ test('the empty descriptor shows nothing, unless it has a name', () => {
 
 test('the digest that ORAS promises for a directory is asked for', () => {
   const descriptor = layer(tarGzip, { ...oras, 'io.deis.oras.content.digest': digest });
-  const [planned] = planLayers(manifest(empty, [descriptor]), undefined, all, 'r/x').layers;
+  const [planned] = planOf(manifest(empty, [descriptor]), undefined, all, 'r/x').layers;
   assert.equal(planned?.form === 'unpacked' && planned.diffId, digest);
   const wrong = layer(tarGzip, { ...oras, 'io.deis.oras.content.digest': 'x' });
-  assert.throws(
-    () => planLayers(manifest(empty, [wrong]), undefined, all, 'r/x'),
-    unmountable(/is no digest/),
-  );
+  assert.throws(() => planOf(manifest(empty, [wrong]), undefined, all, 'r/x'), unmountable(/is no digest/));
 });
 
 test('a promise that cannot be checked is not called wrong', () => {
   const sha512 = `sha512:${'a'.repeat(128)}`;
   const descriptor = layer(tarGzip, { ...oras, 'io.deis.oras.content.digest': sha512 });
   const why = unmountable(/^layer 1 .* has the sha512 of .* only their sha256 is checked/);
-  assert.throws(() => planLayers(manifest(empty, [descriptor]), undefined, all, 'r/x'), why);
+  assert.throws(() => planOf(manifest(empty, [descriptor]), undefined, all, 'r/x'), why);
   const image = manifest(imageConfig, [layer(tarGzip)]);
-  assert.throws(() => planLayers(image, [sha512], all, 'r/x'), why);
+  assert.throws(() => planOf(image, [sha512], all, 'r/x'), why);
 });
 
 test('one digest has one size, and that of nothing has none', () => {
@@ -308,24 +309,24 @@ test('one digest has one size, and that of nothing has none', () => {
     size,
     digest: parseDigest(of),
   });
-  const planOf = (...layers: readonly Descriptor[]) =>
-    planLayers(manifest(empty, layers), undefined, all, 'r/x').layers.length;
+  const countOf = (...layers: readonly Descriptor[]) =>
+    planOf(manifest(empty, layers), undefined, all, 'r/x').layers.length;
   const nothing = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
-  assert.equal(planOf(sized(5), sized(5), sized(0, nothing)), 3);
+  assert.equal(countOf(sized(5), sized(5), sized(0, nothing)), 3);
   assert.throws(
-    () => planOf(sized(6), sized(5)),
+    () => countOf(sized(6), sized(5)),
     unmountable(/^layer 2 \("5"\) .* 5 bytes, and elsewhere 6/),
   );
   assert.throws(
-    () => planOf(sized(5), sized(6)),
+    () => countOf(sized(5), sized(6)),
     unmountable(/^layer 2 \("6"\) .* 6 bytes, and elsewhere 5/),
   );
-  assert.throws(() => planOf(sized(0)), unmountable(/^layer 1 .* has 0 bytes, which cannot be/));
-  assert.throws(() => planOf(sized(1, nothing)), unmountable(/^layer 1 .* has 1 bytes, which cannot be/));
+  assert.throws(() => countOf(sized(0)), unmountable(/^layer 1 .* has 0 bytes, which cannot be/));
+  assert.throws(() => countOf(sized(1, nothing)), unmountable(/^layer 1 .* has 1 bytes, which cannot be/));
 });
 
 test('the layers of an image are unpacked in order whatever unpack says', () => {
-  const plan = planLayers(
+  const plan = planOf(
     manifest(imageConfig, [layer(tarGzip), layer(tarGzip)]),
     [digest, digest],
     { ...all, unpack: 'never' },
@@ -351,7 +352,7 @@ for (const [include, exclude, left] of [
   [['a.txt', '3.bin'], [], ['a.txt', 'w/deep/3.bin']],
 ] as const) {
   test(`include ${include.join(',') || 'nothing'} and exclude ${exclude.join(',') || 'nothing'} leave ${left.join(' ')}`, () => {
-    const plan = planLayers(many, undefined, { unpack: 'auto', include, exclude }, 'r/x');
+    const plan = planOf(many, undefined, { unpack: 'auto', include, exclude }, 'r/x');
     assert.deepEqual(
       plan.layers.map(({ name }) => name),
       left,
@@ -361,7 +362,7 @@ for (const [include, exclude, left] of [
 
 test('include and exclude that leave nothing are refused with the names there are', () => {
   assert.throws(
-    () => planLayers(many, undefined, { ...all, include: ['*.onnx'] }, 'r/x'),
+    () => planOf(many, undefined, { ...all, include: ['*.onnx'] }, 'r/x'),
     unmountable(/leave no layer.*a\.txt/),
   );
 });
@@ -369,7 +370,7 @@ test('include and exclude that leave nothing are refused with the names there ar
 test('include on a container image is refused', () => {
   const image = manifest(imageConfig, [layer(tarGzip)]);
   assert.throws(
-    () => planLayers(image, [digest], { ...all, include: ['*'] }, 'r/x'),
+    () => planOf(image, [digest], { ...all, include: ['*'] }, 'r/x'),
     unmountable(/container image/),
   );
 });
@@ -378,3 +379,25 @@ function unmountable(why: RegExp) {
   return (thrown: unknown): boolean =>
     thrown instanceof ArtifactError && thrown.code === 'unmountable' && why.test(thrown.message);
 }
+
+test('no manifest, and no globs, hold the main thread while layers are planned', async () => {
+  const digests = Array.from({ length: 38_000 }, (_, nth) => toDigest('sha256', `${nth}`.padStart(64, '0')));
+  const layers = digests.map(each => ({ ...layer('text/plain'), digest: each }));
+  const stars = `${'*a'.repeat(60)}*b`;
+  const titled = (name: string) => layer('text/plain', { [title]: name });
+  const kinds = {
+    'many layers': [layers, all],
+    'globs with many stars': [Array(15_000).fill(titled('a'.repeat(60))), { ...all, include: [stars] }],
+    'many globs': [Array(15_000).fill(titled('a')), { ...all, exclude: Array(2_000).fill('b') }],
+    'a name of 4 MiB': [[titled('a/'.repeat(2_000_000))], { ...all, include: ['*'] }],
+  } satisfies Record<string, [Descriptor[], LayerSelection]>;
+  for (const [kind, [some, selection]] of Object.entries(kinds)) {
+    const turns: number[] = [];
+    do {
+      const plan = planLayers(manifest(empty, some), undefined, selection, 'r/x');
+      const planning = () => doInSlices(plan, new AbortController().signal).catch(() => {});
+      turns.push((await costOf(planning)).turn);
+    } while (Math.min(...turns) >= longestTurn && turns.length < 4);
+    assert.ok(Math.min(...turns) < longestTurn, `${kind}: ${turns.join()} ms`);
+  }
+});

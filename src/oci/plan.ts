@@ -8,7 +8,7 @@ import { type Manifest, titleOf } from './manifest.ts';
 import { emptyType, isModelLayer, isTar } from './media-type.ts';
 import { quoteName } from '../util/name.ts';
 import { toSelector } from './selector.ts';
-import { parseFilePath, parseTreePath } from './tree-path.ts';
+import { parseFilePath, parseTreePath, verifyPathLength } from './tree-path.ts';
 
 /** What becomes of one layer. `label` names it in errors; `name` is what its maker called it, '' in an image. */
 export type LayerPlan = { readonly descriptor: Descriptor; readonly label: string; readonly name: string } & (
@@ -39,17 +39,17 @@ export type LayerSelection = {
 
 /**
  * Decides from a manifest what every layer becomes, before anything of it is downloaded. `diffIds` are those of the
- * image config, where the manifest has one. What cannot be an image is an artifact.
+ * image config, where the manifest has one. What cannot be an image is an artifact. Yields after each layer.
  *
  * @throws ArtifactError `unmountable` for an image with a layer that cannot be unpacked, for include and exclude on a
  * container image, where they leave nothing, and for a size that is wrong whatever the bytes are.
  */
-export function planLayers(
+export function* planLayers(
   manifest: Manifest,
   diffIds: readonly string[] | undefined,
   selection: LayerSelection,
   label: string,
-): Plan {
+): Generator<void, Plan> {
   const filtered = selection.include.length > 0 || selection.exclude.length > 0;
   if (diffIds !== undefined && isImage(manifest, diffIds)) {
     if (filtered) {
@@ -58,14 +58,17 @@ export function planLayers(
         `${label} is a container image: its layers have no names, so include and exclude cannot choose among them; use subPath`,
       );
     }
-    const layers = planImage(manifest.layers, diffIds, label);
-    verifySizes(layers);
+    const layers = yield* planImage(manifest.layers, diffIds, label);
+    yield* verifySizes(layers);
     return { kind: 'image', layers };
   }
   const isSelected = toSelector(selection, label);
-  const layers = manifest.layers
-    .map((layer, index) => planArtifactLayer(layer, index, selection.unpack, label))
-    .filter(layer => !isPlaceholder(layer.descriptor) && isSelected(layer.name));
+  const layers: LayerPlan[] = [];
+  for (const [index, descriptor] of manifest.layers.entries()) {
+    const layer = planArtifactLayer(descriptor, index, selection.unpack, label);
+    if (!isPlaceholder(descriptor) && (yield* isSelected(layer.name))) layers.push(layer);
+    yield;
+  }
   if (filtered && layers.length === 0) {
     const names = manifest.layers.slice(0, 8).map(layer => quoteName(layerName(layer)));
     throw new ArtifactError(
@@ -73,7 +76,7 @@ export function planLayers(
       `include and exclude leave no layer of ${label}; it has ${names.join(', ') || 'none'}`,
     );
   }
-  verifySizes(layers);
+  yield* verifySizes(layers);
   return { kind: 'artifact', layers };
 }
 
@@ -92,9 +95,10 @@ function isPlaceholder(layer: Descriptor): boolean {
 }
 
 /** Bytes are of the size that is said of them, wherever it is said, or are not mounted. */
-function verifySizes(layers: readonly LayerPlan[]): void {
+function* verifySizes(layers: readonly LayerPlan[]): Generator<void, void> {
   const sizes = new Map<Digest, number>();
   for (const { descriptor, label } of layers) {
+    yield;
     const { digest, size } = descriptor;
     const other = sizes.get(digest) ?? size;
     if (other === size && (size === 0) === digestsOfNothing.includes(digest)) {
@@ -126,6 +130,7 @@ function planArtifactLayer(
     name: layerName(descriptor),
     label: `layer ${index + 1} (${given === undefined ? shortDigest(descriptor.digest) : quoteName(given)}) of ${label}`,
   };
+  verifyPathLength(layer.name, layer.label);
   if (unpack === 'never') return { ...layer, form: 'file' };
   if (isPackedDirectory(descriptor)) return { ...layer, ...toPackedDirectory(descriptor, layer.label) };
   if (isTarOfItsFormat(descriptor))

@@ -4,24 +4,29 @@ import { compileGlob } from '../util/glob.ts';
 /** About a second of work: whoever writes both globs and names could ask for days of it. */
 const maxGlobSteps = 5_000_000;
 
-/** @throws ArtifactError `unmountable`, the selector, where names and globs are too much to match. */
+/**
+ * Selects layers by their names. Yields after each small step.
+ * @throws ArtifactError `unmountable`, the selector, where names and globs are too much to match.
+ */
 export function toSelector(
   globs: { readonly include: readonly string[]; readonly exclude: readonly string[] },
   label: string,
-): (name: string) => boolean {
-  const [include, exclude] = [globs.include, globs.exclude].map(each => each.map(compileGlob));
+): (name: string) => Generator<void, boolean> {
+  const [include = [], exclude = []] = [globs.include, globs.exclude].map(each => each.map(compileGlob));
   const budget = { steps: maxGlobSteps };
-  return name => {
+  function* matches(compiled: typeof include, subject: string): Generator<void, boolean> {
+    budget.steps -= compiled.length;
+    for (const matchesName of compiled) if (yield* matchesName(subject, budget)) return true;
+    return false;
+  }
+  return function* isSelected(name) {
+    if (include.length === 0 && exclude.length === 0) return true;
     const subject = name
       .split('/')
       .filter(part => part !== '' && part !== '.')
       .join('/');
-    const matches = (compiled: typeof include): boolean => {
-      const matched = compiled?.some(matchesName => matchesName(subject, budget)) === true;
-      budget.steps -= compiled?.length ?? 0;
-      return matched;
-    };
-    const selected = !matches(exclude) && (globs.include.length === 0 || matches(include));
+    const isExcluded = yield* matches(exclude, subject);
+    const selected = !isExcluded && (include.length === 0 || (yield* matches(include, subject)));
     if (budget.steps >= 0) return selected;
     throw new ArtifactError(
       'unmountable',

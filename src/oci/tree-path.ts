@@ -15,9 +15,9 @@ const maxPath = 4096;
  * path over 4,096 bytes.
  */
 export function parseTreePath(text: string, label: string): string[] {
+  verifyPathLength(text, label); // first: the other checks take long for a text of 4 MiB
   if (text.includes('\0')) throw refusal(text, label, 'has a NUL byte, which no file name can hold');
   if (!isName(text)) throw refusal(text, label, 'is not Unicode text');
-  if (byteLength(text) > maxPath) throw refusal(text, label, `is longer than ${maxPath} bytes`);
   const parts: string[] = [];
   for (const part of text.split('/')) {
     if (part === '' || part === '.') continue;
@@ -26,6 +26,13 @@ export function parseTreePath(text: string, label: string): string[] {
     else if (parts.pop() === undefined) throw refusal(text, label, 'leads out of its root by ".."');
   }
   return parts;
+}
+
+/** @throws ArtifactError `unmountable` for a path over 4,096 bytes. */
+export function verifyPathLength(text: string, label: string): void {
+  // Each unit of a JavaScript string has a byte at the least.
+  if (text.length > maxPath || byteLength(text) > maxPath)
+    throw refusal(text, label, `is longer than ${maxPath} bytes`);
 }
 
 /** As `parseTreePath`, for what needs a name of its own. @throws also for the root: an empty path, `.` or `/`. */

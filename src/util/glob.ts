@@ -1,16 +1,21 @@
+import { doAtOnce } from './pace.ts';
+
 /**
  * Whether a layer's name matches a glob, by the rules of `matchesWhole`. A glob without a slash is held against the last
  * part of the name, so it matches at any depth.
  */
 export function matchesGlob(glob: string, name: string): boolean {
-  return compileGlob(glob)(name, { steps: Number.POSITIVE_INFINITY });
+  return doAtOnce(compileGlob(glob)(name, { steps: Number.POSITIVE_INFINITY }));
 }
 
 /** Steps of matching that may still be made, some of them for each character; below zero nothing matches any more. */
 export type GlobBudget = { steps: number };
 
-/** As `matchesGlob`, for many names. */
-export function compileGlob(glob: string): (name: string, budget: GlobBudget) => boolean {
+/** Some 0.1 ms of work. */
+const stepsBetweenYields = 1000;
+
+/** As `matchesGlob`, for many names. Yields after each small step. */
+export function compileGlob(glob: string): (name: string, budget: GlobBudget) => Generator<void, boolean> {
   const tokens = parseGlob(glob.startsWith('/') ? glob.slice(1) : glob);
   const isBase = !glob.includes('/');
   return (name, budget) => run(tokens, isBase ? name.slice(name.lastIndexOf('/') + 1) : name, budget);
@@ -22,12 +27,13 @@ export function compileGlob(glob: string): (name: string, budget: GlobBudget) =>
  * of both lengths, whatever the glob.
  */
 export function matchesWhole(glob: string, text: string): boolean {
-  return run(parseGlob(glob), text, { steps: Number.POSITIVE_INFINITY });
+  return doAtOnce(run(parseGlob(glob), text, { steps: Number.POSITIVE_INFINITY }));
 }
 
-function run(tokens: readonly Token[], text: string, budget: GlobBudget): boolean {
+function* run(tokens: readonly Token[], text: string, budget: GlobBudget): Generator<void, boolean> {
   // The set of tokens that may come next, advanced one character at a time.
   let states = withSkips(new Set([0]), tokens);
+  let steps = 0;
   for (const character of text) {
     const next = new Set<number>();
     for (const state of states) {
@@ -39,6 +45,10 @@ function run(tokens: readonly Token[], text: string, budget: GlobBudget): boolea
     states = withSkips(next, tokens);
     budget.steps -= states.size;
     if (budget.steps < 0) return false;
+    steps += states.size;
+    if (steps < stepsBetweenYields) continue;
+    steps = 0;
+    yield;
   }
   return states.has(tokens.length);
 }

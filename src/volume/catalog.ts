@@ -4,6 +4,7 @@ import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference, parseReference, type Repository } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { doInSlices } from '../util/pace.ts';
 import type { NameRecord, Names, Pins, VolumeRecords } from '../ports/records.ts';
 import type { Expander } from '../ports/registry.ts';
 import type { Views } from '../ports/store.ts';
@@ -172,12 +173,13 @@ export function createCatalog(world: {
       const name = await locate(text);
       const { digest } = name.descriptor;
       const selected = await select(name.descriptor, name.reference);
-      const plan = planLayers(
+      const planning = planLayers(
         selected.manifest,
         selected.diffIds,
         { unpack: 'auto', include: [], exclude: [] },
         name.reference,
       );
+      const plan = await doInSlices(planning, new AbortController().signal);
       const layers: LayerDetail[] = [];
       for (const layer of plan.layers) {
         const { descriptor, name: path, form } = layer;

@@ -8,6 +8,7 @@ import type { Manifest } from '../../src/oci/manifest.ts';
 import { planLayers } from '../../src/oci/plan.ts';
 import { openKeychain } from '../../src/credentials/keychain.ts';
 import { ArtifactError } from '../../src/util/error.ts';
+import { doAtOnce } from '../../src/util/pace.ts';
 import { openAccessCache } from '../../src/volume/access/access-cache.ts';
 import { parseAttributes } from '../../src/volume/attributes.ts';
 import { createAccessCheck } from '../../src/volume/access/access-check.ts';
@@ -58,7 +59,7 @@ describe('the key of a view', () => {
   /** What a view of this would be made of. */
   const madeOf = (selection: Selection): unknown => {
     try {
-      return [planLayers(manifest, undefined, selection, 'r'), selection.subPath ?? ''];
+      return [doAtOnce(planLayers(manifest, undefined, selection, 'r')), selection.subPath ?? ''];
     } catch (thrown) {
       assert.ok(thrown instanceof ArtifactError);
       return thrown.code;

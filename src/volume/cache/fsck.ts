@@ -2,7 +2,7 @@ import type { Digest } from '../../oci/digest.ts';
 import { planLayers } from '../../oci/plan.ts';
 import type { Platform } from '../../oci/platform.ts';
 import { toArtifactError } from '../../util/error.ts';
-import { startPace } from '../../util/pace.ts';
+import { doInSlices, startPace } from '../../util/pace.ts';
 import { cachedDocuments } from '../pull/cached-documents.ts';
 import type { Pins, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, Item, Layers, Look, View, Views } from '../../ports/store.ts';
@@ -78,7 +78,7 @@ export async function checkCache(
       cachedDocuments(reference),
       signal,
     );
-    const plan = planLayers(manifest, diffIds, selection, reference);
+    const plan = await doInSlices(planLayers(manifest, diffIds, selection, reference), signal);
     const tree = await world.trees.merge(await world.trees.settle(plan), selection, () => {}, signal);
     return (await views.compare(view.key, tree, signal))?.problem;
   };

@@ -4,7 +4,7 @@ import { planLayers } from '../../oci/plan.ts';
 import type { Platform } from '../../oci/platform.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { startPace } from '../../util/pace.ts';
+import { doInSlices, startPace } from '../../util/pace.ts';
 import { throughPauses } from '../../util/pause.ts';
 import { openTenants } from '../../util/tenants.ts';
 import { verifyLayers } from './not-cached.ts';
@@ -101,7 +101,10 @@ export function createPull(world: {
     const pace = startPace(signal); // there may be 20,000 layers, and each step looks at all of them
     const selected = await manifests.select(resolution.descriptor, platform, reference, source, signal);
     await pace();
-    const layersOf = planLayers(selected.manifest, selected.diffIds, selection, reference);
+    const layersOf = await doInSlices(
+      planLayers(selected.manifest, selected.diffIds, selection, reference),
+      signal,
+    );
     const viewPlan = {
       reference,
       selected,
