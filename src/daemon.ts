@@ -16,15 +16,15 @@ import { returnMemory } from './linux/memory.ts';
 import { version } from './util/version.ts';
 import { type Node, openNode } from './wiring.ts';
 
-/** kubelet and systemd give a process that stops this long; what is not done then is left to the next start. */
+/** kubelet and systemd give a stopping process this long. The next start does the rest. */
 const stopWithinMs = 9_500;
-/** How long the end of the process waits for a reader of its log. */
+/** How long the exit waits for a reader of the log. */
 const flushWithinMs = 1_000;
 
 /**
- * Runs the daemon until SIGTERM or SIGINT, and answers the exit code: 0, 1 where kubelet refused the driver, or that of
- * why it could not start, which is the last line of its log. Stopping ends what is short, leaves pulls resumable and
- * mounts standing, and removes the sockets.
+ * Runs the daemon until SIGTERM or SIGINT, and answers the exit code: 0, 1 if kubelet refused the driver, or the code
+ * of the reason why it could not start, which is the last line of its log. Stopping finishes short calls, leaves pulls
+ * resumable and mounts in place, and removes the sockets.
  */
 export async function serve(settings: Settings): Promise<number> {
   const { log, dropped } = await createLog(settings);
@@ -37,7 +37,7 @@ export async function serve(settings: Settings): Promise<number> {
   }
 }
 
-/** @throws ArtifactError when it cannot start. */
+/** @throws ArtifactError if it cannot start. */
 async function run(settings: Settings, log: Logger, dropped: () => number): Promise<number> {
   const ended = Promise.withResolvers<ArtifactError | undefined>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve(undefined));
@@ -133,7 +133,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
   return failure === undefined ? 0 : 1;
 }
 
-/** Whatever another daemon has that this one needs, the exit code is the same. */
+/** The exit code is the same for each resource that another daemon has: state directory, socket or address. */
 function refuse(thrown: unknown): never {
   const { code, message } = toArtifactError(thrown);
   throw code === 'busy' ? new ArtifactError('exists', message, thrown) : thrown;
@@ -143,10 +143,10 @@ const hupped = 'SIGHUP is ignored: configuration files are read again when they 
 
 const noDisk: DiskUsage = { totalBytes: 0, usedBytes: 0, availableBytes: 0, totalInodes: 0, usedInodes: 0 };
 
-/** One line for one event. */
+/** One line per event. */
 const textFormat = { colorize: false, singleLine: true, translateTime: false, errorLikeObjectKeys: [] };
 
-/** A log that holds up nothing: what its reader does not take is kept for a while, and then counted. */
+/** A log that never blocks. Unread lines are kept up to a bound, then dropped and counted. */
 async function createLog(settings: Settings): Promise<{ readonly log: Logger; dropped(): number }> {
   const { logLevel: level, logFormat } = settings;
   const format =
@@ -157,19 +157,25 @@ async function createLog(settings: Settings): Promise<{ readonly log: Logger; dr
     log.warn({ dropped }, 'lines of this log were dropped here, because nothing took them'),
   );
   const log = pino(options, { write: line => output.write(format(line)) });
-  // However it ends: what it died of is among these lines.
+  // On every exit, so that the reason of the exit is written.
   process.on('exit', () => output.flush(flushWithinMs));
   return { log, dropped: output.dropped };
 }
 
-/** Says when the folder was emptied, moved away or replaced: the store goes on with what it holds open, and finds nothing. */
+/**
+ * Reports a state directory that was emptied, moved or replaced. The store keeps its open descriptors, and no longer
+ * finds its files.
+ */
 function watchStateDir(stateDir: string): () => string | undefined {
   const lock = join(stateDir, 'lock');
   const isOurs = recognize(lock);
   return () => (isOurs(lock) ? undefined : `the state directory ${stateDir} is gone; restart the daemon`);
 }
 
-/** Where the host sees the socket, which a container may have elsewhere: kubelet keeps one folder for each driver. */
+/**
+ * The path of the socket on the host, which may differ in the container. kubelet keeps one plugin directory for each
+ * driver.
+ */
 function hostEndpoint({ endpoint, kubeletDir, driverName }: Settings): string {
   return endpoint.startsWith(`${kubeletDir}/`)
     ? endpoint

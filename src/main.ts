@@ -1,11 +1,11 @@
 #!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=4
-// A small young generation: 80 MB less at the peak of a large layer, for a little more collection. One arena of malloc
-// (glibc): 5 MB less, since what one thread gave back another can have.
+// A small young generation saves 80 MB at the peak of a large layer, for a little more garbage collection. One malloc
+// arena (glibc) saves 5 MB, because a thread can reuse what another one freed.
 import { runCli } from './cli/program.ts';
 import { openTerminal } from './cli/terminal.ts';
 import { ensureNodeOptions } from './util/node-options.ts';
 
-/** A command is over before anybody could scrape it. */
+/** No scrape happens during a command. */
 const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
 
 const daemonOptions = {
@@ -16,11 +16,12 @@ const daemonOptions = {
 process.exitCode = await runCli(
   process.argv.slice(2),
   {
-    // However it was started, its memory is as above; and what a thread leaves is not kept for the next one, which would
-    // be 16 MB for ten seconds after each pull.
+    // The options above apply however the daemon was started. The last one frees the memory of an ended thread at once,
+    // instead of keeping 16 MB for ten seconds after each pull.
     serve: async settings => {
       ensureNodeOptions(daemonOptions);
-      // All is closed when it answers; a connection that never comes about would keep the process for 10 s and longer.
+      // Everything is closed when serve returns. A connection attempt that hangs would keep the process for 10 s or
+      // longer.
       process.exit(await (await import('./daemon.ts')).serve(settings));
     },
     open: async (settings, log, direct) =>

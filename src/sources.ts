@@ -15,16 +15,16 @@ import { expand } from './registry/config/short-names.ts';
 import { askBy } from './registry/config/transport.ts';
 import { formatRetry } from './util/retry.ts';
 
-/** Where artifacts come from: the registries, the node's configuration of them, and what is shown to them. */
+/** The sources of artifacts: registries, the node's configuration of them, and credentials. */
 export type ArtifactSources = AsyncDisposable & {
   readonly registry: RegistryClient;
   readonly keychain: NodeKeychain;
   readonly expander: { expand(text: string): readonly Reference[] };
-  /** Where a reference is asked for, in order. */
+  /** The endpoints of a reference, in the order of attempts. */
   places(reference: Reference): readonly Endpoint[];
-  /** Which of the node's files are broken, a line each. */
+  /** Configuration files that are broken, one line each. */
   problems(): readonly string[];
-  /** Those of the problems for which something is refused, since the files never were right. */
+  /** The problems that cause refusals, because the files have never been valid. */
   obstacles(): readonly string[];
 };
 
@@ -59,7 +59,7 @@ export async function openSources(
       proxies: parseProxies(process.env),
       retryAfterMaxMs: settings.retryAfterMax,
       leastRate: { bytesPerSecond: settings.minDownloadRate, overMs: 60_000 },
-      // Whoever waits is told as well, and of the end there is an error.
+      // The waiting caller gets the same text, and the end of the wait gets an error.
       onRetry: retry => log.info({ subject: retry.subject, waitMs: retry.waitMs }, formatRetry(retry)),
       onRest: rest => log.warn(rest, 'mirror skipped for a while'),
       onRequest: request => log.debug(request, 'registry request'),

@@ -50,36 +50,36 @@ import { createKeyedMutex } from './util/mutex.ts';
 import { openSources } from './sources.ts';
 import { startInterval } from './util/interval.ts';
 
-/** How often the disk is looked at between pulls. */
+/** How often disk usage is checked between pulls. */
 const tidyEveryMs = 60_000;
 
-/** The use cases of one node over its own state dir. */
+/** The use cases of one node over its state directory. */
 export type Node = {
   readonly artifacts: Artifacts;
   readonly publishing: Publishing;
   cacheBytes(): Promise<number>;
   diskUsage(): Promise<DiskUsage>;
-  /** Which files of the node's configuration are broken, a line each; what they said before is in force, or they refuse. */
+  /** Configuration files that are broken, one line each. Their last good version is in force, or they refuse. */
   problems(): readonly string[];
-  /** What is good to know of the node, a line each. */
+  /** Information about the node, one line each. */
   facts(): readonly string[];
-  /** Whether the cache is sealed by fs-verity. */
+  /** Whether fs-verity seals the cache. */
   readonly isSealed: boolean;
-  /** Verifies the cache in the background from now on, until this is closed. */
+  /** Verifies the cache in the background until this is closed. */
   startScrub(): void;
-  /** Why volumes cannot be published now, a line each. */
+  /** Why volumes cannot be published now, one line each. */
   obstacles(): readonly string[];
-  /** Why only a new start helps. */
+  /** Why only a restart helps. */
   expired(): string | undefined;
   close(): Promise<void>;
 };
 
 /**
- * The use cases over a node's own state directory: opens every adapter, reconciles, and hands the use cases out. Closing
- * ends the pulls, which stay resumable; mounts stand. On a read-only disk it opens all the same, to end volumes and to
- * answer for them.
+ * Opens every adapter over the state directory, reconciles volumes, and creates the use cases. Closing ends the pulls,
+ * which can be resumed; mounts stay. On a read-only disk it opens too, so that volumes can end and report.
  *
- * @param direct of a command; where it only reads, nothing is reconciled either.
+ * @param direct for a command; one that only reads reconciles nothing.
+ *
  * @throws ArtifactError `busy` while another process has the lock of the state directory.
  */
 export async function openNode(
@@ -191,7 +191,7 @@ export async function openNode(
   const configured = [sources, trust, accessPolicy];
   const problems = (): readonly string[] => configured.flatMap(part => part.problems());
   const tidy = async (): Promise<void> => {
-    problems(); // what broke or was mended is told then, though nobody mounts or asks
+    problems(); // logs changes of the files even if there are no calls
     await volumes.settle();
     await store.retire();
     await retirement.tidy();

@@ -2,17 +2,17 @@ import type { Socket } from 'node:net';
 
 /** Open connections, bounded in number and in time. */
 export type Connections = {
-  /** Takes a new connection. It ends after `lifetimeMs`, whatever it does. */
+  /** Adds a connection, which is closed after `lifetimeMs` at the latest. */
   add(socket: Socket): void;
   destroyAll(): void;
 };
 
 /**
- * Holds `most` connections. One more ends the oldest connection of the address that has the most of them: a client that
- * opens connections without end ends its own, and the probes of kubelet are answered.
+ * Keeps `most` connections. One more closes the oldest connection of the address that has the most, so that a client
+ * that opens connections without end closes its own, and kubelet's probes are answered.
  */
 export function createConnections(most: number, lifetimeMs: number): Connections {
-  /** By address, in the order they came. */
+  /** By address, oldest first. */
   const open = new Map<string, Set<Socket>>();
   let count = 0;
 
@@ -21,7 +21,7 @@ export function createConnections(most: number, lifetimeMs: number): Connections
     for (const sockets of open.values()) if (sockets.size > (busiest?.size ?? 0)) busiest = sockets;
     const [oldest] = busiest ?? [];
     oldest?.destroy();
-    // Its event of the end comes later, and others may come before.
+    // Its close event comes later, and further connections may come before.
     if (oldest !== undefined) remove(oldest);
   };
   const addresses = new WeakMap<Socket, string>();

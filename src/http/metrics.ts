@@ -3,17 +3,19 @@ import type { Meter } from '../ports/meter.ts';
 import { observe, type Observed } from './observed.ts';
 
 export type Metrics = Meter & {
-  /** One call of a gRPC method (`/csi.v1.Node/NodePublishVolume`) that ended with a status code, in seconds. */
+  /**
+   * Counts a call of a gRPC method (`/csi.v1.Node/NodePublishVolume`) that ended with a status code after `seconds`.
+   */
   operation(method: string, status: number, seconds: number): void;
   readonly contentType: string;
-  /** Prometheus' text format. */
+  /** All series in Prometheus' text format. */
   scrape(): Promise<string>;
 };
 
-/** The buckets of the CSI side-cars, so that one dashboard fits all. */
+/** Upper bounds in seconds. The CSI sidecars use the same, so that one dashboard fits all. */
 const buckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600];
 
-/** Go's names of the gRPC status codes, by number: what other CSI drivers put into `grpc_status_code`. */
+/** Go's names of the gRPC status codes, by number. Other CSI drivers use them as `grpc_status_code`. */
 const statusNames = [
   'OK',
   'Canceled',
@@ -34,10 +36,13 @@ const statusNames = [
   'Unauthenticated',
 ] as const;
 
-/** Whoever writes references names registries: so many have a series of their own, and all others one together. */
+/**
+ * References are user input, so the number of registries is not bounded: so many have series of their own, and all
+ * others share one.
+ */
 const maxRegistries = 100;
 
-/** Every series of the daemon, in a registry of its own. */
+/** Creates every series of the daemon, in a Prometheus registry of its own. */
 export function createMetrics(driverName: string, observed: Observed): Metrics {
   const registry = new Registry();
   const registers = [registry];
@@ -79,7 +84,7 @@ export function createMetrics(driverName: string, observed: Observed): Metrics {
     if (registries.size < maxRegistries) registries.add(from);
     return registries.has(from) ? from : 'other';
   };
-  // A counter that appears only with its first event hides that event from rate().
+  // rate() misses the first event of a counter that appears only with it.
   for (const outcome of ['ok', 'error', 'cancelled']) pulls.inc({ outcome }, 0);
 
   return {

@@ -3,22 +3,22 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import type { DiskUsage } from '../ports/store.ts';
 import type { VolumeStatus } from '../ports/usecases.ts';
 
-/** What is asked at each scrape. */
+/** The state that each scrape reads. */
 export type Observed = {
   cacheBytes(): Promise<number>;
   disk(): Promise<DiskUsage>;
   volumes(): Promise<readonly VolumeStatus[]>;
-  /** Which files of the node's configuration are broken. */
+  /** Configuration files that are broken. */
   problems(): readonly string[];
-  /** Lines of the log that nothing took, since the start. */
+  /** Log lines dropped since the start. */
   droppedLines(): number;
-  /** Whether the cache is sealed by fs-verity. */
+  /** Whether fs-verity seals the cache. */
   isSealed(): boolean;
 };
 
 /**
- * Gauges of what is there, and of this process. The answer looks and sets them all: prom-client collects its metrics
- * side by side, so that one of them could not set another in time.
+ * Gauges of the daemon's state and of this process. The returned function reads the state and sets all of them;
+ * prom-client collects metrics concurrently, so that one gauge cannot set another in time.
  */
 export function observe(registry: Registry, observed: Observed): () => Promise<void> {
   const registers = [registry];

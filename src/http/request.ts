@@ -1,15 +1,15 @@
 import type { Socket } from 'node:net';
 
-/** The first line of a request, as far as it decides the answer. */
+/** Method and path of a request line. */
 export type Request = { readonly method: string; readonly path: string };
 
-/** Bytes of a request before its body, as web servers have it. */
+/** Bytes of a request before its body; common web servers have the same limit. */
 const maxHead = 8 * 1024;
 
 /**
- * Reads the head of the one request that a connection may ask, and takes no byte into memory after that: what else the
- * client sends is read and dropped, so that the end of the connection cannot overtake the answer. Calls `ask` once: with
- * undefined for what is no request of HTTP/1.x, or has too long a head.
+ * Reads the head of the only request of a connection. Further bytes are read and dropped, because closing a socket with
+ * unread data can destroy the answer. Calls `ask` once; with undefined if the request is not HTTP/1.x, or if its head
+ * is too long.
  */
 export function readRequest(socket: Socket, ask: (request: Request | undefined) => void): void {
   let head = '';
@@ -24,7 +24,7 @@ export function readRequest(socket: Socket, ask: (request: Request | undefined) 
   socket.on('data', take);
 }
 
-/** RFC 9112, section 3. The query is not part of the path. */
+/** Parses a request line (RFC 9112, section 3). The path excludes the query. */
 function parseRequest(head: string): Request | undefined {
   const { method, path } =
     /^(?<method>[A-Z]+) (?:http:\/\/[^/ ]*)?(?<path>\/[^ ?]*)(?:\?[^ ]*)? HTTP\/1\.[01]\r?\n/.exec(head)

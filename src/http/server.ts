@@ -7,13 +7,13 @@ import { createConnections } from './connections.ts';
 import { readRequest, type Request } from './request.ts';
 
 export type Pages = {
-  /** What only a restart mends, one line each. */
+  /** Failures that only a restart fixes, one line each. */
   broken(): readonly string[];
-  /** Why the daemon is not ready, one line each; nothing when it is. */
+  /** Reasons why the daemon is not ready, one line each; empty if it is ready. */
   ready(): readonly string[];
-  /** What is wrong though it is ready, one line each. */
+  /** Problems that do not affect readiness, one line each. */
   notes(): readonly string[];
-  /** What is good to know, one line each. */
+  /** Information about the node, one line each. */
   facts(): readonly string[];
   readonly metrics: { readonly contentType: string; scrape(): Promise<string> };
 };
@@ -26,22 +26,24 @@ type Answer = {
   readonly headers?: Readonly<Record<string, string>>;
 };
 
-/** Connections at once. A probe and a scrape take one each, for milliseconds. */
+/** Concurrent connections. A probe and a scrape take one each, for milliseconds. */
 const maxConnections = 128;
-/** From the connection to the end of the answer. Prometheus waits so long for a scrape, kubelet 1 s for a probe. */
+/**
+ * From accepting a connection to the end of the answer. Prometheus waits 10 s for a scrape, kubelet 1 s for a probe.
+ */
 const lifetimeMs = 10_000;
-/** For how long what a scrape has found is given again. */
+/** How long the result of a scrape is reused. */
 const freshMs = 1_000;
 
 /**
- * Serves /healthz (200 unless only a restart can help), /readyz (200) and /metrics; the first two give their reasons
- * with a 503. Port 0 lets the kernel choose.
+ * Serves /healthz (503 if only a restart helps), /readyz and /metrics. The first two list their reasons with a 503.
+ * Port 0 lets the kernel choose.
  *
- * Whoever reaches the port costs the node little, whatever they send: there are so many connections, each has one
- * request and some seconds, one scrape at a time is computed, and an answer that is not read is shared with the others
- * that are not. Node's own server of HTTP makes objects of each request of a pipeline before the first is answered, so
- * this one reads the socket itself.
- * @throws ArtifactError `unavailable` when the address cannot be had.
+ * Clients cost the node little, whatever they send: connections are bounded in number and time, each serves one
+ * request, one scrape is computed at a time, and unread answers share one buffer. Node's own HTTP server creates
+ * objects for each pipelined request before the first one is answered, so this server reads the socket itself.
+ *
+ * @throws ArtifactError `unavailable` if the address cannot be bound.
  */
 export async function serveHttp(
   address: { readonly host: string | undefined; readonly port: number },
@@ -55,7 +57,7 @@ export async function serveHttp(
       async () => ({ value: Buffer.from(await pages.metrics.scrape()), forMs: freshMs }),
       unending,
     );
-  // Half open: a client may say that it has asked all, and wait for the answer.
+  // A client may close its sending side and wait for the answer.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
     connections.add(socket);
     socket.on('error', () => socket.destroy());

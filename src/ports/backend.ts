@@ -1,13 +1,13 @@
 import type { Artifacts, Publishing } from './usecases.ts';
 
-/** What a command works with: the use cases of this process, or those of a daemon behind its socket. */
+/** The use cases that a command calls: those of this process, or those of a daemon behind its socket. */
 export type Backend = {
   readonly artifacts: Artifacts;
   readonly publishing: Pick<Publishing, 'publish' | 'unpublish'>;
   close(): Promise<void>;
 };
 
-/** The part of csi.v1.Node that the demo calls, as kubelet would for an inline volume of a pod. */
+/** The part of csi.v1.Node that the demo calls, as kubelet does for an inline volume of a pod. */
 export type CsiNode = {
   publish(
     volumeId: string,

@@ -2,22 +2,22 @@ import type { Pod } from './request.ts';
 
 /** The pods of the cluster. */
 export type Pods = {
-  /** The pod of that name now. @throws `not-found`; what the Kubernetes API answers; so below. */
+  /** Finds a pod by name. @throws `not-found`, and errors of the Kubernetes API; the functions below do, too. */
   find(pod: Pick<Pod, 'namespace' | 'name'>, signal: AbortSignal): Promise<Pod>;
 };
 
-/** A secret of a pod's namespace; `data` is decoded, and undefined for one that does not exist. */
+/** A secret in a pod's namespace. `data` is decoded; it is undefined if the secret does not exist. */
 export type PullSecret = { readonly name: string; readonly data?: Readonly<Record<string, string>> };
 
-/** What the Kubernetes API knows of a pod. */
+/** The credentials that the Kubernetes API has for a pod. */
 export type PodSecrets = {
   /**
-   * The secrets that `imagePullSecrets` names: the pod's, then those of its service account.
+   * The secrets of `imagePullSecrets`: first the pod's, then those of its service account.
    *
-   * @throws `not-found` for a pod that is gone; `denied` for one with another uid, which is another pod.
+   * @throws `not-found` if the pod is gone; `denied` if its uid differs, because it is another pod then.
    */
   pullSecrets(pod: Pod, signal: AbortSignal): Promise<readonly PullSecret[]>;
-  /** Annotations of its service account; none where there is none. */
+  /** Annotations of the pod's service account; empty if there is none. */
   annotations(pod: Pod, signal: AbortSignal): Promise<Readonly<Record<string, string>>>;
 };
 
@@ -25,6 +25,6 @@ export type PodSecrets = {
 export type Labels = Readonly<Record<string, string>>;
 
 export type Namespaces = {
-  /** @throws `denied` where there is no such namespace; what the Kubernetes API answers. */
+  /** @throws `denied` if the namespace does not exist; errors of the Kubernetes API. */
   labels(name: string, signal: AbortSignal): Promise<Labels>;
 };

@@ -1,5 +1,5 @@
-/** What kubelet has on this node. */
+/** The state that kubelet keeps on this node. */
 export type Kubelet = {
-  /** Whether the pod still has its folder. */
+  /** Whether the directory of the pod still exists. */
   hasPod(uid: string): Promise<boolean>;
 };

@@ -1,7 +1,7 @@
-/** Counters of the daemon; http/metrics.ts has them as Prometheus series. */
+/** Counters of the daemon. http/metrics.ts exposes them to Prometheus. */
 export type Meter = {
   bytesPulled(registry: string, bytes: number): void;
-  /** Something in the cache was found to be wrong. */
+  /** Counts damaged content in the cache. */
   damageFound(what: 'blob' | 'layer' | 'view'): void;
   pullStarted(): void;
   pullEnded(outcome: 'ok' | 'error' | 'cancelled'): void;

@@ -1,6 +1,6 @@
 import type { MountFlag } from './request.ts';
 
-/** What is at a target path now. `mounted` counts stacked mounts; `view` is the folder that the top one shows. */
+/** The state of a target path. `mounted` counts stacked mounts; `view` is the directory that the top one shows. */
 export type TargetState =
   | { readonly kind: 'absent' }
   | { readonly kind: 'empty' }
@@ -9,30 +9,35 @@ export type TargetState =
 
 export type Mounter = {
   /**
-   * What is at the target; `view` is the directory that should be mounted there, undefined before it is known.
+   * Reads the state of the target. `view` is the directory that should be mounted there; undefined if it is not known
+   * yet.
    *
-   * @throws `invalid` for a symlink in the path, or a path outside; without `view` also for a target where none may be
-   *   mounted.
+   * @throws `invalid` if the path contains a symlink or leaves kubelet's directory; without `view`, also if nothing may
+   * be mounted at the target.
    */
   state(target: Target, view: string | undefined): Promise<TargetState>;
   /**
-   * Makes the last element and mounts the view on it: read-only, nosuid, nodev from its first visible moment. Undoes what
-   * it did before it throws.
+   * Creates the target directory and mounts the view on it. The mount is read-only, nosuid and nodev before it becomes
+   * visible. Undoes its steps before it throws.
    *
-   * @throws `invalid`; `exists` when the target is not an empty directory; `denied` when the kernel refuses;
-   *   `unavailable` where the pod would not see it.
+   * @throws `invalid`; `exists` if the target is not an empty directory; `denied` if the kernel refuses; `unavailable`
+   * if the mount would not propagate to the pod.
    */
   mount(view: string, target: Target, flags: readonly MountFlag[]): Promise<void>;
-  /** Takes away every mount stacked there and the folder itself, unless it is kept; nothing there is success. @throws `unmountable` naming an entry when the folder is not empty afterwards. */
+  /**
+   * Removes every mount stacked at the target, and the directory unless it is kept. Succeeds if neither exists.
+   *
+   * @throws `unmountable` naming an entry, if the directory is not empty afterwards.
+   */
   unmount(target: Target): Promise<void>;
-  /** Every mount of a folder below `root` (views), with its mount point; from mountinfo, for the scan at start. */
+  /** Lists the mounts of directories below `root` (views) with their mount points, from mountinfo. */
   list(root: string): Promise<readonly MountedView[]>;
 };
 
 export type Target = {
   readonly path: string;
   readonly anywhere: boolean;
-  /** The folder was there before the volume, and stays. */
+  /** The directory existed before the volume, and stays. */
   readonly keepsFolder?: boolean;
 };
 export type MountedView = { readonly target: string; readonly source: string; readonly dead: boolean };

@@ -2,20 +2,20 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Pod } from './request.ts';
 
-/** A root of reachability: collection removes only what no root has in its list. */
+/** A root of garbage collection: no digest that a root lists is removed. */
 export type Root = {
   /**
-   * Every digest on the way from what the reference named to the view: indexes, manifest, config where it was read,
-   * layers. Empty in a record of an older version, until the next start.
+   * Every digest from the reference to the view: indexes, manifest, config if it was read, layers. Empty in a record of
+   * an older version, until the next start.
    */
   readonly holds: readonly Digest[];
 };
 
-/** A full reference's last answer from its registry: a root that collection ends, least recently used first. */
+/** What a full reference resolved to last. Garbage collection ends these roots, least recently used first. */
 export type NameRecord = Root & {
-  /** formatReference of the full reference. */
+  /** The full reference, as `formatReference` writes it. */
   readonly reference: string;
-  /** What it resolved to; an index's own digest. */
+  /** What it resolved to. For an index, the descriptor of the index. */
   readonly descriptor: Descriptor;
   /** When the record was last written, in milliseconds since 1970. */
   readonly resolvedAt: number;
@@ -27,28 +27,28 @@ export type NameRecord = Root & {
 export type Names = {
   find(reference: string): Promise<NameRecord | undefined>;
   put(record: NameRecord): Promise<void>;
-  /** Notes that it was used now. A name that is not there is success. */
+  /** Sets the time of last use to now. Succeeds if there is no such name. */
   touch(reference: string): Promise<void>;
   remove(reference: string): Promise<void>;
   list(): Promise<readonly NameRecord[]>;
 };
 
-/** One volume at one target path: a root that collection never touches. */
+/** A volume at a target path. Garbage collection never ends these roots. */
 export type VolumeRecord = Root & {
   readonly volumeId: string;
   readonly targetPath: string;
   readonly fingerprint: string;
   readonly anywhere: boolean;
-  /** The folder at the target path was there before the volume, and stays after it; a pod's never does. */
+  /** The target directory existed before the volume, and stays after it. Never set for a pod. */
   readonly keepsFolder?: boolean;
   /** As the user wrote it. */
   readonly reference: string;
-  /** The full reference that answered. */
+  /** The full reference that the registry or the cache resolved. */
   readonly resolved: string;
-  /** What the reference resolved to; an index's own digest. */
+  /** What the reference resolved to. For an index, the digest of the index. */
   readonly digest: Digest;
   readonly manifest: Digest;
-  /** Key of the view, and what stats answers for it. */
+  /** Key of the view, and the numbers that NodeGetVolumeStats reports. */
   readonly view: string;
   readonly bytes: number;
   readonly inodes: number;
@@ -60,17 +60,22 @@ export type VolumeRecords = {
   find(targetPath: string): Promise<VolumeRecord | undefined>;
   put(record: VolumeRecord): Promise<void>;
   remove(targetPath: string): Promise<void>;
-  /** What is torn or cannot be read is left out. */
+  /** Lists the records. Leaves out torn and unreadable ones. */
   list(): Promise<readonly VolumeRecord[]>;
 };
 
-/** For who must know them all: collection. @throws `internal` naming one that cannot be read; `list` leaves it out. */
+/**
+ * A complete list, which garbage collection needs. @throws `internal` naming a record that cannot be read; `list`
+ * leaves it out.
+ */
 export type Complete<T> = { listAll(): Promise<readonly T[]> };
 
-/** What an administrator keeps, by the reference it was pinned by: a root that collection never touches. */
+/**
+ * An artifact that an administrator keeps, by the reference that was pinned. Garbage collection never ends these roots.
+ */
 export type PinRecord = Root & {
   readonly reference: string;
-  /** Of a manifest or an index. */
+  /** Digest of a manifest or an index. */
   readonly digest: Digest;
   readonly pinnedAt: number;
 };
@@ -81,19 +86,19 @@ export type Pins = {
   list(): Promise<readonly PinRecord[]>;
 };
 
-/** Who has had access to a repository, and what was seen to be in it; `secrets` are salted hashes. */
+/** Which callers a repository has admitted, and which content was seen in it. `secrets` are salted hashes. */
 export type AccessRecord = {
-  /** formatRepository. */
+  /** The repository, as `formatRepository` writes it. */
   readonly repository: string;
   readonly anonymous: boolean;
   readonly node: boolean;
-  /** namespace/name of service accounts. */
+  /** Service accounts, as namespace/name. */
   readonly accounts: readonly string[];
   /** uids of pods. */
   readonly pods: readonly string[];
   readonly secrets: readonly string[];
   readonly digests: readonly Digest[];
-  /** What mirrors brought for it, with no word of the registry. */
+  /** Content that mirrors served for the repository and that its registry has not confirmed. */
   readonly mirrored: readonly Digest[];
 };
 export type Accesses = {
@@ -103,8 +108,8 @@ export type Accesses = {
 };
 
 /**
- * The signatures found for an artifact, so that they can be judged again with no network: what was asked for, and the
- * answer as JSON. They are verified each time, never trusted. `subject`: registry/path@digest.
+ * The signatures of an artifact, kept so that they can be verified again without the network. Each answer of the
+ * registry is stored as JSON under its question. They are verified at each use. `subject`: registry/path@digest.
  */
 export type SignatureRecord = {
   readonly subject: string;

@@ -6,20 +6,25 @@ import type { Reference } from '../oci/reference.ts';
 import type { GrowingFile } from '../util/growing-file.ts';
 import type { Pod, PullRequest } from './request.ts';
 
-/** Completes what users write from the node's configuration. */
+/** Completes references by the node's configuration. */
 export type Expander = {
-  /** Full references to try in order; one for a full reference. @throws `invalid`, or `denied` for a blocked registry. */
+  /**
+   * Full references to try in order; a full reference gives one. @throws `invalid`; `denied` for a blocked registry.
+   */
   expand(text: string): readonly Reference[];
 };
 
-/** Knows what callers have to show to registries. */
+/** Finds the credentials of callers. */
 export type Keychain = {
   open(caller: Caller): Keyring;
-  /** Each source in its order and what it has for a place, in a line each, without a secret. */
+  /** What each credential source has for an endpoint, in the order of lookup, one line each, without secrets. */
   explain(place: Endpoint, caller: Caller, signal: AbortSignal): Promise<readonly string[]>;
 };
 
-/** Whom a call is for, as far as credentials go; `secrets` are those of the call. `caller` says how they are named to people: a pod's unless told. */
+/**
+ * On whose behalf credentials are looked up. `secrets` are those of the call. `caller` decides how messages name them;
+ * the default is a pod.
+ */
 export type Caller = {
   readonly secrets: Readonly<Record<string, string>>;
   readonly caller?: PullRequest['caller'];
@@ -27,24 +32,33 @@ export type Caller = {
 };
 
 /**
- * A client of the OCI distribution API. Retries by itself what may pass (429, 5xx, connections, cuts in mid-blob).
- * Where a server asks for a longer wait it throws Paused, at once and again until then: the caller waits.
+ * A client of the OCI distribution API. It retries transient failures: 429, 5xx, connection errors, interrupted blobs.
+ * If a server asks for a longer wait, it throws `Paused`, at once and until the wait is over; the caller waits.
+ *
  * @throws `not-found`, `unauthenticated`, `denied`, `unavailable`, `corrupt`, `cancelled`; `unmountable` for a manifest
- *   above 4 MiB.
+ * above 4 MiB.
  */
 export type Registry = {
-  /** What a tag or digest names, by HEAD where the registry answers it with a digest; and what it was shown for that. */
+  /**
+   * Resolves a tag or digest, by HEAD if the registry answers it with a digest. Also answers the credential that was
+   * used.
+   */
   resolve(reference: Pinned, keyring: Keyring, signal: AbortSignal): Promise<Found>;
-  /** A manifest's or index's bytes, verified against the descriptor; 4 MiB at most. And who gave it. */
+  /**
+   * The bytes of a manifest or index, at most 4 MiB, verified against the descriptor, and which endpoint served them.
+   */
   manifest(
     reference: Reference,
     descriptor: Descriptor,
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Uint8Array; readonly place: Giver }>;
-  /** Whether the repository has it, by HEAD; false only where the registry says so. */
+  /** Whether the repository has the content, by HEAD. False only if the registry says so. */
   has(reference: Reference, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
-  /** What refers to a manifest and is of that type; undefined if the registry keeps no such list (OCI distribution spec, "Listing Referrers"). */
+  /**
+   * The referrers of a manifest with an artifact type; undefined if the registry has no referrers API (OCI distribution
+   * spec, "Listing Referrers").
+   */
   referrers(
     reference: Reference,
     digest: Digest,
@@ -52,7 +66,11 @@ export type Registry = {
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<readonly Descriptor[] | undefined>;
-  /** Streams a blob into a sink from `sink.offset` on, and returns when all of `descriptor.size` bytes are in it. Of bytes that mirrors sent it asks the sink whether they are right; those of the registry itself are the caller's to verify. Answers who gave it: the registry itself if it gave any of it, else a mirror. */
+  /**
+   * Streams a blob into a sink from `sink.offset`, and returns when all `descriptor.size` bytes are in it. Verifies
+   * bytes of mirrors by `sink.verify`; the caller verifies bytes of the registry. Answers which endpoint served it: the
+   * registry if it served any part, else a mirror.
+   */
   blob(
     reference: Reference,
     descriptor: Descriptor,
@@ -62,37 +80,44 @@ export type Registry = {
   ): Promise<Giver>;
 };
 
-/** The registry itself, or a mirror of it, which may give what it has to anybody. */
+/**
+ * Which endpoint served content: the registry, or a mirror of it. A mirror may serve content to anybody, so it proves
+ * no access.
+ */
 export type Giver = Pick<Endpoint, 'mirrorOf'>;
 
-/** `pinned` is what a tag was resolved to before: that digest is asked for, at the places that the tag has. */
+/**
+ * A reference to resolve. `pinned` is the digest that its tag resolved to before: the endpoints of the tag are asked
+ * for that digest.
+ */
 export type Pinned = Reference & { readonly pinned?: Digest };
 
-/** What a repository is asked about. */
+/** Content of a repository. */
 export type Content = { readonly kind: 'manifest' | 'blob'; readonly descriptor: Descriptor };
 
-/** `place` is where it was asked. */
+/** A resolved reference. `place` is the endpoint that answered. */
 export type Found = {
   readonly place: Giver;
   readonly descriptor: Descriptor;
   readonly credential: Credential;
 };
 
-/** Where the bytes of a download go. */
+/** The destination of a download. */
 export type Sink = {
-  /** Bytes taken so far. */
+  /** Bytes written so far. */
   readonly offset: number;
-  /** Takes the chunk before it returns; the caller uses its memory again at once. @throws when the disk is full. */
+  /** Takes the chunk before it returns; the caller reuses its memory. @throws if the disk is full. */
   write(chunk: Uint8Array): void;
-  /** Forgets everything taken: the registry starts again at byte 0. */
+  /** Discards everything written: the registry starts again at byte 0. */
   restart(): void;
   /**
-   * Checks size and digest; it may be asked again. On a mismatch it is as after `restart`. The registry's client asks
-   * where mirrors filled it, so that another place can be asked; without it, the client hashes what mirrors send.
+   * Verifies size and digest. Can be called again; after a mismatch the sink is as after `restart`. The registry client
+   * calls it for bytes of mirrors, so that it can try another endpoint. Without it, the client hashes bytes of mirrors
+   * itself.
    *
-   * @throws `corrupt` saying which.
+   * @throws `corrupt`, saying whether the size or the digest differs.
    */
   verify?(): Promise<void>;
-  /** Where the client may write, in another thread, what it does not hand to `write`. */
+  /** A file that the client may write in another thread instead of calling `write`. */
   readonly file?: GrowingFile;
 };

@@ -1,10 +1,10 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Platform } from '../oci/platform.ts';
 
-/** kubelet's rule for images, applied to artifacts. */
+/** kubelet's image pull policies, applied to artifacts. */
 export type PullPolicy = 'Always' | 'IfNotPresent' | 'Never';
 
-/** Which part of an artifact a volume shows; with the manifest's digest it decides the view. */
+/** Which part of an artifact a volume shows. The selection and the manifest's digest determine the view. */
 export type Selection = {
   readonly unpack: 'auto' | 'never' | 'always';
   /** Globs over layer names (util/glob.ts); empty means all. */
@@ -14,28 +14,28 @@ export type Selection = {
   readonly subPath?: string;
 };
 
-/** What to bring into the cache. `secrets` are those of the call and are never logged, recorded or compared. */
+/** What to pull. `secrets` are those of the call; they are never logged, recorded or compared. */
 export type PullRequest = {
   /** As the user wrote it: short or full. */
   readonly reference: string;
-  /** What the reference named when this volume was first mounted: it is what the volume shows for as long as it lives. */
+  /** What the reference resolved to when this volume was first mounted. The volume shows it for as long as it lives. */
   readonly pinned?: Digest;
   /** Undefined: Always for `:latest` or no tag, else IfNotPresent. */
   readonly pullPolicy?: PullPolicy;
-  /** Undefined: the node's own. */
+  /** Undefined: the node's platform. */
   readonly platform?: Platform;
   readonly selection: Selection;
   readonly secrets: Readonly<Record<string, string>>;
-  /** An administrator of the node may have all that is on it; a pod what its registry says. */
+  /** An administrator may read everything on the node. A pod may read what its registry grants. */
   readonly caller: 'administrator' | 'pod';
   readonly pod?: Pod;
-  /** What the administrator brings with it: no registry is asked whether that is in its repository. */
+  /** Content that the administrator provides with the request: no registry is asked whether its repository has it. */
   readonly brought?: ReadonlySet<Digest>;
-  /** Where a volume of it is to be. */
+  /** Where the volume will be mounted. */
   readonly targetPath?: string;
 };
 
-/** Whom a volume is for, where kubelet says so: its uid is the one in the target path. */
+/** The pod of a volume, as kubelet names it. Its uid is also in the target path. */
 export type Pod = {
   readonly namespace: string;
   readonly name: string;
@@ -45,17 +45,17 @@ export type Pod = {
 
 export type PublishRequest = PullRequest & {
   readonly volumeId: string;
-  /** Absolute, below the kubelet folder unless `anywhere`. */
+  /** Absolute; below kubelet's directory unless `anywhere` is set. */
   readonly targetPath: string;
-  /** True for a volume of the command line: its target may lie anywhere. */
+  /** True for a volume of the command line, whose target may be anywhere. */
   readonly anywhere: boolean;
   readonly mountFlags: readonly MountFlag[];
   /**
    * Everything that must be equal for two calls to be the same request: volume id, access type and mode, readonly,
-   * mount flags, and all attributes but Kubernetes' own. Canonical JSON.
+   * mount flags, and all attributes but those of Kubernetes. Canonical JSON.
    */
   readonly fingerprint: string;
 };
 
-/** Mount flags that a volume may ask for; ro, nosuid and nodev hold whether asked or not. */
+/** Mount flags that a volume may ask for. ro, nosuid and nodev always apply. */
 export type MountFlag = 'ro' | 'noexec' | 'nosuid' | 'nodev' | 'noatime';

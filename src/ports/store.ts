@@ -6,7 +6,7 @@ import type { GrowingFile } from '../util/growing-file.ts';
 import type { Selection } from './request.ts';
 import type { Sink } from './registry.ts';
 
-/** A thing of the cache: what it takes on the disk, and when it came (milliseconds since 1970). */
+/** An object of the cache: its size on disk in bytes, and when it was stored, in milliseconds since 1970. */
 export type Held = {
   readonly digest: Digest;
   readonly bytes: number;
@@ -14,96 +14,104 @@ export type Held = {
   readonly since: number;
 };
 
-/** What is wrong, in words, and the inodes that hold wrong bytes or have a wrong mode or owner: views may show them. */
+/** A description of the damage, and the inodes with wrong bytes, mode or owner. Views may link these inodes. */
 export type Damage = { readonly problem: string; readonly inodes: readonly bigint[] };
 
-/** Reads a file and hashes it, at whatever pace. */
+/** Reads and hashes a file, at a pace of its own. */
 export type HashFile = (
   path: string,
   algorithm: Algorithm,
   signal: AbortSignal,
 ) => Promise<{ readonly size: number; readonly hex: string }>;
 
-/** How bytes are read and hashed; `inode`: not at all, and only what the inodes say is compared. */
+/** How content is verified: `inode` compares the inodes only; a function reads and hashes the bytes. */
 export type Look = 'inode' | HashFile;
 
 /** A blob, or an unpacked layer with all of its bodies. */
 export type Item = { readonly kind: 'blobs' | 'layers'; readonly digest: Digest };
 
 /**
- * What speaks for an item. `verified`: its files are as they were when their bytes were verified, which was after the
- * last unclean stop and after `since` (milliseconds since 1970). `stale`: they are as they were, but that was longer ago,
- * or nobody has verified them. `changed`: somebody has touched them. `unknown`: nothing speaks for them. `absent`: there
- * are none.
+ * The state of an item's verification. `verified`: its files have not changed since they were verified, which was after
+ * the last unclean stop and after `since` (milliseconds since 1970). `stale`: its files have not changed, but the
+ * verification is older or never happened. `changed`: its files have changed. `unknown`: nothing is known. `absent`:
+ * the item does not exist.
  */
 export type Standing = 'verified' | 'stale' | 'changed' | 'unknown' | 'absent';
 
-/** Why the bytes under a digest are still believed to be right. */
+/** Keeps what proves that the bytes under a digest are right. */
 export type Evidence = {
-  /** Of each item, in their order. */
+  /** The standing of each item, in their order. */
   standings(items: readonly Item[], since: number, signal: AbortSignal): Promise<readonly Standing[]>;
-  /** When it was last verified, in milliseconds since 1970; 0 if never, or not since an unclean stop. */
+  /** When the item was last verified, in milliseconds since 1970; 0 if never, or not since an unclean stop. */
   verifiedAt(item: Item): number;
   /** How many files it had then. */
   files(item: Item): number;
-  /** Verifies the bytes: `check` finds what is wrong with them. Notes it where they are right, and did not move meanwhile. */
+  /**
+   * Runs `check`, which answers what is wrong with the bytes. Records success if the files did not change meanwhile.
+   */
   verify<T>(item: Item, check: () => Promise<T | undefined>, signal: AbortSignal): Promise<T | undefined>;
-  /** From now on whoever writes into those that arrived is noticed. */
+  /** From now on, notices writes into those of these items that just arrived. */
   settle(items: readonly Item[]): Promise<void>;
-  /** Believes in it as it is, until somebody has the time to verify it. */
+  /** Trusts the item as it is until there is time to verify it. */
   presume(item: Item, signal: AbortSignal): Promise<void>;
   forget(item: Item): void;
 };
 
 /** Verified bytes by digest. */
 export type Blobs = {
-  /** Its size in bytes, or undefined if it is not held. */
+  /** Size in bytes; undefined if the blob is not in the cache. */
   size(digest: Digest): Promise<number | undefined>;
-  /** The whole of a small blob, hashed again. @throws `corrupt`; `not-found`; `invalid` above 4 MiB. */
+  /** Reads a small blob and verifies it again. @throws `corrupt`; `not-found`; `invalid` above 4 MiB. */
   read(digest: Digest): Promise<Uint8Array>;
-  /** Verifies and stores a small blob. Success means it is stored, by whomever. */
+  /** Verifies and stores a small blob. Succeeds if another caller has stored it. */
   put(digest: Digest, bytes: Uint8Array): Promise<void>;
   /**
-   * Opens or resumes the one download of this digest and size from this source; what came from another one is left
+   * Opens or resumes the download of this digest and size from this source. Downloads from other sources are left
    * alone.
+   *
    * @throws `busy` if it is open.
    */
   ingest(descriptor: Descriptor, source: string, signal: AbortSignal): Promise<Ingest>;
-  /** How many bytes such a download would go on from. */
+  /** The offset at which such a download would continue, in bytes. */
   partial(descriptor: Descriptor, source: string): number;
   path(digest: Digest): string;
-  /** Verifies its bytes, mode and owner. One that is not there is right. */
+  /** Verifies bytes, mode and owner. Answers undefined for a blob that does not exist. */
   check(digest: Digest, signal: AbortSignal, look?: Look): Promise<Damage | undefined>;
-  /** Removes it, and what earlier downloads of it left unless they go on. */
+  /** Removes the blob, and partial downloads of it that are not open. */
   remove(digest: Digest): Promise<void>;
-  /** All that takes room here: blobs, and downloads, done or not. One digest may be there as both. */
+  /** Everything that takes disk space: blobs and downloads. A digest may be listed as both. */
   list(): Promise<readonly Held[]>;
 };
 
 /**
- * A download under way, from `offset` on. Its life: open (with what an earlier one left) -> write or restart, or others
- * appending to `file`, any number of times -> verify -> commit -> dispose. Disposed before commit, the partial file stays
- * for a resume; but bytes that are wrong, and all of them when the disk is full, are given up at once, and it can start
- * again. After a commit that failed nothing stays.
+ * A download in progress, from `offset` on. Its life: open (with what an earlier one left) -> write or restart, or
+ * other writers appending to `file`, any number of times -> verify -> commit -> dispose. If it is disposed before
+ * commit, the partial file stays for a resume. Wrong bytes are discarded at once, and all bytes if the disk is full;
+ * the download can then start again. A failed commit leaves nothing.
  */
 export type Ingest = Sink &
   AsyncDisposable & {
-    /** The partial file. */
+    /** Path of the partial file. */
     readonly path: string;
     readonly file: GrowingFile;
-    /** Size, then digest; it may be asked again. @throws `corrupt` with what was expected and what came; it is as after `restart`. */
+    /**
+     * Verifies size, then digest. Can be called again. @throws `corrupt` with expected and actual values; it is then as
+     * after `restart`.
+     */
     verify(): Promise<void>;
-    /** After verify: fsync, rename under the digest's name, fsync of the folder. */
+    /** After verify: fsync, rename to the digest's name, fsync of the directory. */
     commit(): Promise<void>;
     /** Removes the partial file. */
     drop(): Promise<void>;
   };
 
-/** Tar layers, unpacked once by digest. */
+/** Tar layers by digest, each unpacked once. */
 export type Layers = {
   /**
-   * Reads the table of contents, some entries at a time, and sums up; undefined if the layer is not held. What `take`
-   * throws is thrown once the checksum of the whole is verified; until then nothing made of the entries may be used.
+   * Reads the table of contents in batches and sums it up; undefined if the layer is not in the cache. An error of
+   * `take` is thrown only after the checksum of the whole was verified; until then, nothing made of the entries may be
+   * used.
+   *
    * @throws `corrupt`.
    */
   readToc(
@@ -112,42 +120,42 @@ export type Layers = {
     signal: AbortSignal,
   ): Promise<TocSummary | undefined>;
   has(digest: Digest): Promise<boolean>;
-  /** Bytes of all of its bodies, or undefined if it is not held. */
+  /** Bytes of all bodies; undefined if the layer is not in the cache. */
   size(digest: Digest): Promise<number | undefined>;
-  /** An empty folder to unpack into. Disposed without commit, it is removed. */
+  /** An empty directory to unpack into. It is removed if it is disposed without commit. */
   stage(digest: Digest): Promise<Stage>;
   path(digest: Digest): string;
-  /** Verifies the table of contents and every body. One that is not there is right. */
+  /** Verifies the table of contents and every body. Answers undefined for a layer that does not exist. */
   check(digest: Digest, signal: AbortSignal, look?: Look): Promise<Damage | undefined>;
   remove(digest: Digest): Promise<void>;
   list(): Promise<readonly Held[]>;
 };
 
 export type Stage = AsyncDisposable & {
-  /** Where the bodies and their table of contents are written. */
+  /** The directory for the bodies and their table of contents. */
   readonly path: string;
-  /** The layer is held from now on; the view that is built of it waits until it is on the disk. */
+  /** Adds the layer to the cache. A view built of it waits until it is durable. */
   commit(summary: TocSummary): Promise<void>;
 };
 
-/** What a view is made of; kept beside the view. It holds nothing: roots do (records.ts). */
+/** What a view is made of; stored beside the view. It is not a root of garbage collection (see records.ts). */
 export type ViewRecord = {
   readonly key: string;
   readonly manifest: Digest;
-  /** A full reference it was pulled by, for people. */
+  /** A full reference that it was pulled by, for messages. */
   readonly reference: string;
   readonly artifactType?: string;
-  /** The layers that its tree links from `blobs/`. Records of older versions list documents as well. */
+  /** The layers that its tree links from `blobs/`. Records of older versions also list documents. */
   readonly blobs: readonly Digest[];
   /** The layers that its tree links from `layers/`. */
   readonly layers: readonly Digest[];
   readonly bytes: number;
   readonly inodes: number;
-  /** Which part of the artifact it shows; absent where its record was lost and made anew. */
+  /** Which part of the artifact it shows; absent if its record was lost and restored. */
   readonly selection?: Selection;
-  /** What is not shown, for people: a few lines. */
+  /** What the view does not show: a few lines for users. */
   readonly notes?: readonly string[];
-  /** What is wrong with it: it is left to those who show it, and shown to nobody else. */
+  /** What is wrong with it. Volumes that show it keep it; no other volume gets it. */
   readonly damage?: string;
 };
 
@@ -158,43 +166,46 @@ export type View = ViewRecord & { readonly path: string; readonly usedAt: number
 export type Views = {
   find(key: string): Promise<View | undefined>;
   /**
-   * Builds aside, then renames; never changes what is there. Links files from blobs and layers (copies at EMLINK). Calls
-   * `raised` when it has no more use for the tree, and waits for the disk.
+   * Builds the tree aside and renames it; never changes an existing view. Links files from blobs and layers, and copies
+   * at EMLINK. Calls `raised` when it no longer needs `tree`, and waits for the disk.
    */
   build(record: ViewRecord, tree: DirectoryNode, signal: AbortSignal, raised?: () => void): Promise<View>;
-  /** Notes that it was used now. */
+  /** Sets the time of last use to now. */
   touch(key: string): Promise<void>;
-  /** Whether nobody has moved a name of the tree since it was built or compared; in microseconds a directory. */
+  /** Whether no name of the tree has changed since it was built or compared. Takes microseconds per directory. */
   isAsBuilt(key: string, signal: AbortSignal): Promise<boolean>;
-  /** Compares what is there with what it must be; undefined where nothing is. One without a problem is as built from now on. */
+  /**
+   * Compares the tree with what it must be; undefined if there is none. Without a problem, it counts as built from now
+   * on.
+   */
   compare(
     key: string,
     tree: DirectoryNode,
     signal: AbortSignal,
   ): Promise<{ readonly problem: string | undefined } | undefined>;
-  /** No look at it says that it is as built, until it is compared. */
+  /** `isAsBuilt` answers false until the view is compared again. */
   distrust(key: string): void;
-  /** Whether the tree shows one of these inodes. */
+  /** Whether the tree links one of these inodes. */
   shows(key: string, inodes: readonly bigint[], signal: AbortSignal): Promise<boolean>;
-  /** Gives a tree another record, of another key. Whoever shows it goes on; nobody finds it by its old key. */
+  /** Gives the tree another record with another key. Mounts of it stay; it is no longer found by its old key. */
   setAside(key: string, as: ViewRecord): Promise<void>;
   remove(key: string): Promise<void>;
   list(): Promise<readonly View[]>;
-  /** Those that are made of an item. Only the first call reads the records. */
+  /** The views that are made of an item. Only the first call reads the records. */
   holding(item: Item): Promise<readonly View[]>;
 };
 
-/** The file system of the state dir, from statfs. */
+/** Usage of the filesystem of the state directory, from statfs. */
 export type DiskUsage = {
   readonly totalBytes: number;
   readonly usedBytes: number;
-  /** Less than total - used where a filesystem keeps a reserve for root. */
+  /** Less than total - used if the filesystem reserves blocks for root. */
   readonly availableBytes: number;
-  /** 0 where the filesystem does not count inodes. */
+  /** 0 if the filesystem does not count inodes. */
   readonly totalInodes: number;
   readonly usedInodes: number;
 };
-/** What tar layers take of the disk, as their last unpacking showed. */
+/** The disk usage of tar layers, measured when they were last unpacked. */
 export type LayerSizes = {
   get(digest: Digest): { readonly bytes: number; readonly inodes: number } | undefined;
   set(digest: Digest, size: { readonly bytes: number; readonly inodes: number }): void;

@@ -3,14 +3,14 @@ import type { Digest } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { PullRequest } from './request.ts';
 
-/** The word of the node's administrator on which pods may have which artifacts. */
+/** The administrator's policy: which pods may have which artifacts. */
 export type AccessPolicy = {
   /**
-   * Judges one full reference, by the file as it is now, before anybody is asked for it. An administrator may have
-   * everything.
+   * Evaluates a full reference before any endpoint is asked for it, by the current content of the file. An
+   * administrator may have everything.
    *
-   * @throws `denied` naming file and rule; or that the file cannot be used, or that nobody knows the pod; what reading
-   *   the namespace's labels throws, naming the rule that asks for them; the signal's reason.
+   * @throws `denied` naming file and rule; `denied` if the file cannot be used or the pod is unknown; errors of reading
+   * the namespace's labels, naming the rule that needs them; the signal's reason.
    */
   verify(
     reference: Reference,
@@ -19,16 +19,16 @@ export type AccessPolicy = {
   ): Promise<void>;
 };
 
-/** Whether a policy lets an artifact be mounted; `why` names the file and field to change. */
+/** Whether a policy accepts an artifact. `why` names the file and the field to change. */
 export type Verdict =
   | { readonly kind: 'accepted'; readonly by: string }
   | { readonly kind: 'refused'; readonly why: string };
 
-/** Judges whether artifacts are signed as the node's administrator wants. */
+/** Verifies that artifacts are signed as the node's policy requires. */
 export type Trust = {
   /**
-   * Judges what a full reference resolved to: the digest of its manifest, or of its index. An accepted verdict is kept
-   * until the policy changes, and costs no request then; a refused one is judged anew.
+   * Evaluates what a full reference resolved to: the digest of its manifest or index. An accepted verdict is kept until
+   * the policy changes, and then costs no request. A refusal is evaluated again each time.
    *
    * @throws what `signatures` throws: an outage is neither an acceptance nor a refusal.
    */
@@ -41,17 +41,20 @@ export type Trust = {
 };
 
 /**
- * The repository of an artifact, as far as signatures need it: from its registry, or from what the cache keeps. Bytes
- * are those of their descriptor, verified, and 4 MiB at most. What it throws goes to the caller of `verify` as it is,
- * but for `not-found` of `manifest` and `blob`: that is no signature then.
+ * The repository of an artifact as a source of signatures: its registry, or the cache. Bytes are verified against their
+ * descriptor, and at most 4 MiB. Its errors pass through to the caller of `verify`, except `not-found` of `manifest`
+ * and `blob`, which means that there is no such signature.
  */
 export type SignatureSource = {
-  /** A tag's manifest or index; undefined if there is no such tag. */
+  /** The manifest or index of a tag; undefined if the tag does not exist. */
   tag(
     name: string,
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Uint8Array; readonly descriptor: Descriptor } | undefined>;
-  /** What refers to a manifest and is of that type (OCI distribution spec, "Listing Referrers"); undefined if the registry has no such list: then its tag is asked for. */
+  /**
+   * The referrers of a manifest with an artifact type (OCI distribution spec, "Listing Referrers"). Undefined if the
+   * registry has no referrers API; the referrers tag is asked for then.
+   */
   referrers(
     digest: Digest,
     artifactType: string,

@@ -4,8 +4,8 @@ import type { TocSummary } from '../tree/toc.ts';
 export type Unpacker = {
   /**
    * Unpacks a verified layer file into an empty directory, in a thread of its own: every body under its number, and the
-   * table of contents (tree/toc-text.ts). After a failure the directory holds a part of them, and nothing writes to it any
-   * more.
+   * table of contents (tree/toc-text.ts). After a failure the directory holds a part of them, and nothing writes to it
+   * any more.
    *
    * @throws `unmountable` naming layer and entry; `exhausted`; the signal's reason, promptly.
    */
@@ -15,15 +15,15 @@ export type Unpacker = {
 };
 
 /**
- * Reads an archive as it streams by: each regular file with its size in bytes, whose content must be read before the next;
- * and what stands in the place of one.
+ * Reads an archive as a stream. Each regular file comes with its size in bytes; its content must be read before the
+ * next entry. Other entries come as a description.
  */
 export type Archive = {
   read(tar: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<ArchiveEntry>;
 };
 /**
- * What is in a tar but directories. The content of a regular file must be read before the next entry is asked for; its
- * `size` is in bytes. `what` is a link or a special file, in words.
+ * An entry of a tar that is not a directory. The content of a regular file must be read before the next entry; `size`
+ * is in bytes. `what` describes a link or a special file.
  */
 export type ArchiveEntry =
   | ArchiveFile
