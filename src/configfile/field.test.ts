@@ -50,7 +50,7 @@ const formats: readonly (readonly [name: string, top: Table, place: (line: numbe
 ];
 
 for (const [format, top, place] of formats) {
-  test(`${format}: what has the wanted type is read`, () => {
+  test(`${format}: a value of the wanted type is read`, () => {
     assert.deepEqual(top.keys, Object.keys(document));
     assert.equal(top.text('name'), 'S3CRET');
     assert.equal(top.text('none', 'be-empty'), '');
@@ -88,7 +88,7 @@ for (const [format, top, place] of formats) {
     });
   }
 
-  test(`${format}: a table that is none is named by the word of the format, and an entry by its number`, () => {
+  test(`${format}: a value that is not a table is refused in the terms of the format, and an entry by its number`, () => {
     assert.throws(() => top.table('name'), {
       code: 'invalid',
       message: /name must be an? (?:object|map|table)/,
@@ -97,20 +97,20 @@ for (const [format, top, place] of formats) {
     assert.throws(() => top.tables('entries')?.[1]?.count('n'), /entries\[1\]\.n must be a whole number$/);
   });
 
-  test(`${format}: the first key that is not known is refused, with those that are`, () => {
+  test(`${format}: the first unknown key is refused, and the error lists the known ones`, () => {
     assert.throws(() => top.only('name', 'none'), {
       message: `${place(3)}yes is an unknown field; the known fields are name, none`,
     });
     top.only(...Object.keys(document));
   });
 
-  test(`${format}: a key that is needed is named with its table`, () => {
+  test(`${format}: a missing required key is named with its table`, () => {
     assert.throws(() => top.need('absent'), { message: /it has no absent$/ });
     assert.throws(() => top.table('inner')?.need('absent'), { message: /inner has no absent$/ });
   });
 }
 
-test('Kubernetes takes aliases and tags, and a null as if it were not there; plain YAML does not', () => {
+test('Kubernetes accepts aliases and tags, and a null as absent; plain YAML does not', () => {
   const text = 'a: &x [one]\nb: *x\nc: null\nd: !own two\n';
   const top = parseYaml(text, { kind: 'kubernetes', file: 'f' });
   assert.deepEqual(top.texts('b'), ['one']);

@@ -2,31 +2,31 @@ import { ArtifactError } from '../util/error.ts';
 import { suggest } from '../util/near.ts';
 
 /**
- * A value of a document, whatever its format, read as the type that is wanted. Every refusal is ArtifactError `invalid`
- * that names file, line and path, as far as they are known, and quotes no value: it may be a secret.
+ * A value of a document of any format, read as the wanted type. Every refusal is ArtifactError `invalid` that names
+ * file, line and path as far as they are known, and quotes no value: it may be a secret.
  */
 export type Field = {
   readonly kind: 'table' | 'list' | 'text' | 'other';
   /** `transports.docker["quay.io/acme"][0]`; empty for the document itself. */
   readonly path: string;
-  /** From 1; undefined where the format does not know it. */
+  /** From 1; undefined if the format does not report it. */
   readonly line: number | undefined;
   refuse(why: string): never;
-  /** Not empty, unless it may be; so below. */
+  /** Not empty, unless `be-empty` allows it; the same below. */
   text(may?: 'be-empty'): string;
   flag(): boolean;
   /** From 0 to 2^53 - 1. */
   count(): number;
   list(may?: 'be-empty'): readonly Field[];
-  /** None of them is empty, unless it and they may be. */
+  /** No text in it is empty, unless allowed. */
   texts(may?: 'be-empty'): readonly string[];
   table(): Table;
 };
 
-/** Values by their keys. A key that is not there is undefined, except for `need`. */
+/** Values by their keys. A missing key is undefined, except for `need`. */
 export type Table = Pick<Field, 'path' | 'line' | 'refuse'> & {
   readonly keys: readonly string[];
-  /** `<file>:<line>: <path>` of a key, also of one that is not there. */
+  /** Returns `<file>:<line>: <path>` of a key, also of a missing one. */
   at(key: string): string;
   get(key: string): Field | undefined;
   need(key: string): Field;
@@ -37,30 +37,30 @@ export type Table = Pick<Field, 'path' | 'line' | 'refuse'> & {
   texts(key: string, may?: 'be-empty'): readonly string[] | undefined;
   table(key: string): Table | undefined;
   tables(key: string, may?: 'be-empty'): readonly Table[] | undefined;
-  /** Refuses the first key that is not among these. */
+  /** Refuses the first key that is not listed. */
   only(...known: readonly string[]): void;
 };
 
-/** Keys and places in lists, from the document inwards. */
+/** Keys and indexes, from the document inwards. */
 export type Path = readonly (string | number)[];
 
-/** What a value is. `refused`: nothing that can be read, and why. */
+/** The kind of a value. `refused`: it cannot be read, and why. */
 export type NodeView<Node> =
   | { readonly kind: 'table'; readonly entries: readonly (readonly [key: string, node: Node])[] }
   | { readonly kind: 'list'; readonly items: readonly Node[] }
   | { readonly kind: 'scalar'; readonly value: unknown }
   | { readonly kind: 'refused'; readonly why: string };
 
-/** How values of one document are looked at. */
+/** How values of one document are read. */
 export type Document<Node> = {
-  /** What the document is called before its paths. */
+  /** The name of the document, before its paths. */
   readonly name?: string;
   readonly file?: string;
   readonly nullIsAbsent?: true;
-  /** What a table is in this format, and a list of them. */
+  /** The format's words for a table and a list of tables. */
   readonly nouns: (path: Path) => { readonly table: string; readonly tables: string };
   readonly view: (node: Node) => NodeView<Node>;
-  /** Of the value at a path; of a key that is not there, `node` is the table. */
+  /** Returns the line of the value at a path. For a missing key, `node` is the table. */
   readonly line: (path: Path, node: Node) => number | undefined;
 };
 

@@ -18,7 +18,7 @@ for (const [text, why] of wrong) {
   });
 }
 
-test('reads values by the type that is wanted, and names the path of one that has another', () => {
+test('values are read by the wanted type, and an error names the path of another', () => {
   const top = parseJsonObject('{"a": {"quay.io/x": [{"b": ["c"], "n": 5, "t": ""}]}}');
   const [entry] = top.table('a')?.tables('quay.io/x') ?? [];
   assert.equal(entry?.path, 'a["quay.io/x"][0]');
@@ -36,8 +36,8 @@ test('reads values by the type that is wanted, and names the path of one that ha
   });
 });
 
-test('a key is for the second time where its own object has it, whatever stands in texts', () => {
-  // No backslash in a key: V8 14.6 can take an escape in one for a key that it has seen elsewhere.
+test('a key counts as duplicate within its own object, whatever texts contain', () => {
+  // Without a backslash in keys: V8 14.6 can take an escape in one for a key that it has seen elsewhere.
   const key = fc.constantFrom('a', 'b', 'k"', '{"', '}', ':', '[', ',', 'ü');
   const text = fc.constantFrom('', 'a', '"', '\\', '\\"', '{"a":1,"a":2}', '\u0000');
   const document = fc.letrec(tie => ({
@@ -57,7 +57,7 @@ test('a key is for the second time where its own object has it, whatever stands 
   );
 });
 
-test('the largest document that comes with a signature is read in a moment', () => {
+test('the largest document that comes with a signature is parsed fast', () => {
   const wide = `{${Array.from({ length: 10_000 }, (_, nth) => `"k${nth}":1`).join(',')}}`;
   const long = `{"a":"${'\\n'.repeat(125_000)}"${' '.repeat(10_000)}}`;
   const before = process.threadCpuUsage();
@@ -65,7 +65,7 @@ test('the largest document that comes with a signature is read in a moment', () 
   assert.ok(process.threadCpuUsage(before).user < 500_000);
 });
 
-test('keys of JavaScript objects are keys like others', () => {
+test('keys with names of object properties are ordinary keys', () => {
   const top = parseJsonObject('{"__proto__": {"a": "b"}, "constructor": "c"}');
   assert.deepEqual(top.keys, ['__proto__', 'constructor']);
   assert.equal(top.table('__proto__')?.text('a'), 'b');

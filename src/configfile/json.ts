@@ -2,16 +2,16 @@ import { isObject, parseJson } from '../util/json.ts';
 import { type Document, type Table, toTable } from './field.ts';
 
 /**
- * The object that a JSON document is, which paths call `name`. A key that is there twice is refused: two readers could
+ * Parses a JSON document that is an object, which paths call `name`. A duplicate key is refused: two parsers could
  * choose differently.
  *
- * @throws ArtifactError `invalid` saying where it is not JSON.
+ * @throws ArtifactError `invalid` with the position of a syntax error.
  */
 export function parseJsonObject(source: Uint8Array | string, name = ''): Table {
   return toJsonObject(parseJson(source, { uniqueKeys: true }), name);
 }
 
-/** @throws ArtifactError `invalid` for what is no object. */
+/** @throws ArtifactError `invalid` if it is not an object. */
 export function toJsonObject(value: unknown, name = ''): Table {
   return toTable({ ...format, name }, value);
 }

@@ -1,8 +1,8 @@
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 
 /**
- * What some files say together. `kept`: they are wrong now, and what they said before is in use. `broken`: they have
- * been wrong since the start, and whatever needs them is refused.
+ * A part of the configuration, from some files. `kept`: the files are wrong now, and the last good version is in use.
+ * `broken`: they have been wrong since the start, and whatever needs them is refused.
  */
 export type Part<T> =
   | { readonly kind: 'right'; readonly value: T }
@@ -22,18 +22,18 @@ export function readPart<T>(read: () => T, before: Part<T> | undefined): Part<T>
   }
 }
 
-/** @throws ArtifactError `unavailable` saying what is wrong with a part that is broken. */
+/** @throws ArtifactError `unavailable` with the problem if the part is broken. */
 export function valueOf<T>(part: Part<T>): T {
   if (part.kind !== 'broken') return part.value;
   throw new ArtifactError('unavailable', part.problem);
 }
 
-/** What is wrong with the files now. */
+/** Returns what is wrong with the files now. */
 export function problemsOf(...parts: readonly Part<unknown>[]): readonly string[] {
   return parts.flatMap(part => (part.kind === 'right' ? [] : [part.problem]));
 }
 
-/** Those of the problems for which something is refused. */
+/** Returns the problems that cause refusals. */
 export function obstaclesOf(...parts: readonly Part<unknown>[]): readonly string[] {
   return problemsOf(...parts.filter(part => part.kind === 'broken'));
 }

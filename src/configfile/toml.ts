@@ -2,7 +2,11 @@ import { parse, TomlError } from 'smol-toml';
 import { ArtifactError } from '../util/error.ts';
 import { type Path, type Table, toTable } from './field.ts';
 
-/** The table that a TOML file is. @throws ArtifactError `invalid` naming file, line and column where it is not TOML. */
+/**
+ * Parses a TOML file.
+ *
+ * @throws ArtifactError `invalid` naming file, line and column of a syntax error.
+ */
 export function parseToml(text: string, file: string): Table {
   let values: object;
   try {
@@ -35,12 +39,12 @@ function isTable(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !(value instanceof Date);
 }
 
-/** The tables around a value, outermost first: each by its full name, and which of those of one name it is. */
+/** The tables around a value, outermost first: each by its full name, and its index among those of the same name. */
 type Nesting = readonly { readonly name: string; readonly nth: number }[];
 
 type Location = { readonly nesting: Nesting; readonly key: string; readonly fullName: string };
 
-/** A path as headers of TOML name it; what is in a list of values is where the list is. */
+/** Returns the header that contains a path. A value in a list of values is at the list. */
 function locate(path: Path): Location {
   let { nesting, key, fullName }: Location = { nesting: [], key: '', fullName: '' };
   for (const [index, step] of path.entries()) {
@@ -55,7 +59,7 @@ function locate(path: Path): Location {
   return { nesting, key, fullName };
 }
 
-/** The parser keeps no positions, so the line is looked for; one written in another style (a dotted key) is not found. */
+/** The parser keeps no positions, so this searches the line. A dotted key is not found. */
 function lineOf(lines: readonly string[], path: Path): number | undefined {
   const { nesting, key, fullName } = locate(path);
   const seen = nesting.map(() => -1);
@@ -71,7 +75,7 @@ function lineOf(lines: readonly string[], path: Path): number | undefined {
         seen.fill(-1, depth + 1);
       }
     }
-    // A table that only its inner ones name has no header of its own.
+    // A table that only its inner tables name has no header of its own.
     if (!nesting.every(({ nth }, depth) => Math.max(seen[depth] ?? 0, 0) === nth)) continue;
     if (header !== undefined) {
       if (header === fullName || header.startsWith(`${fullName}.`)) return index + 1;

@@ -13,12 +13,12 @@ after(() => folder[Symbol.asyncDispose]());
 let count = 0;
 const fresh = (): string => join(folder.path, `file-${(count += 1)}`);
 
-/** Longer than what is young is read at each look. */
+/** Milliseconds: longer than a file counts as just changed and is read at each check. */
 const settle = () => sleep(150);
 
 type Text = { readonly text: string };
 
-/** What some files say, one after the other, and how often they were read. */
+/** The contents of files, one after the other, and the number of reads. */
 function watch(...files: readonly string[]) {
   const told: string[] = [];
   let reads = 0;
@@ -44,7 +44,7 @@ test('a file that has settled is read once', async () => {
   assert.equal(reads(), 1);
 });
 
-test('a file that is written in place, with the size and the times it had, is seen', async () => {
+test('a file written in place, with the same size and times, is a change', async () => {
   const file = fresh();
   await writeFile(file, 'one');
   await settle();
@@ -54,7 +54,7 @@ test('a file that is written in place, with the size and the times it had, is se
   assert.equal(text(), 'two');
 });
 
-test('so is each of many changes within a tick of the clock', () => {
+test('each of many changes within a tick of the clock is detected', () => {
   const file = fresh();
   writeFileSync(file, '000');
   const { mtime } = statSync(file);
@@ -67,7 +67,7 @@ test('so is each of many changes within a tick of the clock', () => {
   }
 });
 
-test('a file that comes, goes and comes again is seen', async () => {
+test('a file that is created, removed and created again is detected', async () => {
   const file = fresh();
   const { text } = watch(file);
   assert.equal(text(), 'absent');
@@ -79,7 +79,7 @@ test('a file that comes, goes and comes again is seen', async () => {
   assert.equal(text(), 'one');
 });
 
-test('a Secret whose link of its version is replaced is seen, and its files are of one version', async () => {
+test('a Secret whose version link is replaced is detected, and its files are of one version', async () => {
   const path = fresh();
   await mkdir(path);
   const put = async (version: string): Promise<void> => {
@@ -97,7 +97,7 @@ test('a Secret whose link of its version is replaced is seen, and its files are 
   assert.equal(text(), 'v2 v2');
 });
 
-test('files that are written again as they were have the same content, and are told as no change', async () => {
+test('files that are rewritten with the same content do not count as a change', async () => {
   const file = fresh();
   await writeFile(file, 'one');
   const { content, told } = watch(file);
@@ -107,7 +107,7 @@ test('files that are written again as they were have the same content, and are t
   assert.deepEqual(told, []);
 });
 
-test('a change is told, and a problem once, until it is gone', async () => {
+test('a change is reported, and a problem once, until it is gone', async () => {
   const file = fresh();
   await writeFile(file, 'wrong');
   const { content, told } = watch(file);
@@ -122,7 +122,7 @@ test('a change is told, and a problem once, until it is gone', async () => {
   assert.deepEqual(told, ['wrong is wrong', 'the thing has changed and was read again', 'wrong is wrong']);
 });
 
-test('what cannot be read is named, and tried again at each look', async () => {
+test('a file that cannot be read is named, and retried at each check', async () => {
   const file = fresh();
   await mkdir(file);
   await settle();
@@ -144,7 +144,7 @@ test('what cannot be read is named, and tried again at each look', async () => {
   assert.equal(reads, 2);
 });
 
-test('within the time between two looks nothing is asked', async () => {
+test('within the interval nothing is checked', async () => {
   const file = fresh();
   await writeFile(file, 'one');
   let time = 0;
@@ -164,7 +164,7 @@ test('within the time between two looks nothing is asked', async () => {
   assert.equal(content(), 'two');
 });
 
-test('a reading finds the same however often it asks, and knows folders and programs', async () => {
+test('a reading returns the same result each time, and supports directories and programs', async () => {
   const path = fresh();
   await mkdir(path);
   await writeFile(join(path, 'b'), 'one', { mode: 0o755 });
@@ -182,7 +182,7 @@ test('a reading finds the same however often it asks, and knows folders and prog
   assert.equal(startReading().isProgram(path), false);
 });
 
-test('a program that becomes one is seen', async () => {
+test('a file that becomes executable is detected', async () => {
   const file = fresh();
   await writeFile(file, '', { mode: 0o644 });
   const isProgram = watchFiles({
@@ -196,7 +196,7 @@ test('a program that becomes one is seen', async () => {
   assert.equal(isProgram(), true);
 });
 
-test('to look costs no more than a few µs a file', async () => {
+test('a check costs no more than a few µs per file', async () => {
   const files = Array.from({ length: 300 }, fresh);
   for (const file of files) writeFileSync(file, '');
   await settle();
@@ -204,6 +204,6 @@ test('to look costs no more than a few µs a file', async () => {
   content();
   const start = performance.now();
   for (let times = 0; times < 10; times += 1) content();
-  // Measured 1.3 ms a look, with room for a busy machine.
+  // Measured 1.3 ms per check, with room for a busy machine.
   assert.ok((performance.now() - start) / 10 < 30);
 });

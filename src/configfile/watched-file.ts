@@ -3,40 +3,45 @@ import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node
 import { ArtifactError, errnoOf } from '../util/error.ts';
 
 /**
- * One reading of files. It finds the same however often one of them is asked for.
+ * One reading of files. It returns the same result however often a file is requested.
  *
- * Synchronous: whoever asks for a route or for a verdict must not wait, and these are a few small local files, read when
- * they change.
+ * It is synchronous: callers that need a route or a verdict must not wait, and these are a few small local files, read
+ * when they change.
  */
 export type Reading = {
-  /** A file's text; undefined where there is none. @throws ArtifactError `internal` naming what cannot be read; so below. */
+  /**
+   * Returns a file's text; undefined if it does not exist.
+   *
+   * @throws ArtifactError `internal` naming a file that cannot be read. The same below.
+   */
   text(file: string): string | undefined;
-  /** The names in a folder, sorted; undefined where there is none. */
+  /** Returns the sorted names in a directory; undefined if it does not exist. */
   names(folder: string): readonly string[] | undefined;
   isFolder(path: string): boolean;
   isProgram(path: string): boolean;
 };
 
-/** What comes of files. */
+/** How files become a value. */
 export type Watched<Content> = {
-  /** What they are called in a line of the log. */
+  /** The name of the files in a log message. */
   readonly what: string;
-  /** Only reads: what it answers is dropped if the files say what they said before. */
+  /** Only reads: its result is dropped if the files have the same content as before. */
   readonly read: (reading: Reading, before: Content | undefined) => Content;
   readonly problemsOf: (content: Content) => readonly string[];
-  /** Further lines for the log. */
+  /** Further messages for the log. */
   readonly notesOf?: (content: Content) => readonly string[];
-  /** Is told each problem and note once, until it is gone; and of a change that leaves no problem. */
+  /** Called with each problem and note once, until it is gone; and with a change that leaves no problem. */
   readonly note: (text: string) => void;
-  /** How often the files are looked at; at each use, if nothing is said. */
+  /** Milliseconds between two checks of the files. Default: a check at each use. */
   readonly lookEveryMs?: number;
-  /** Milliseconds of any clock that never goes back. */
+  /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
 };
 
 /**
- * Answers with the content of files as they are now; the same object as long as they say the same. Each use asks stat
- * (some µs a file) whether a file that was read has changed, come or gone, and reads all of them again if so.
+ * Returns a function that returns the value of the present files: the same object while their content is the same. Each
+ * use checks by stat (a few µs per file) whether a file has changed, appeared or disappeared, and reads all of them
+ * again if so.
  */
 export function watchFiles<Content>(watched: Watched<Content>): () => Content {
   const { what, read, problemsOf, notesOf = () => [], note } = watched;
@@ -73,11 +78,11 @@ export function watchFiles<Content>(watched: Watched<Content>): () => Content {
   };
 }
 
-/** What a reading found so far. */
+/** The results of a reading so far. */
 export type ReadingResult = {
-  /** Equal for readings that found the same. */
+  /** Equal for readings with the same results. */
   contents(): string;
-  /** Whether reading again might find something else. */
+  /** Whether another reading might find something else. */
   changed(): boolean;
 };
 
@@ -86,19 +91,19 @@ export function startReading(): Reading & ReadingResult {
   const found: unknown[] = [];
 
   function read<T>(path: string, from: (path: string) => T): T | undefined {
-    // Before all that is read of it, so that a change meanwhile is seen at the next look.
+    // Before the content is read, so that a change in the meantime shows at the next check.
     if (!stamps.has(path)) stamps.set(path, stampOf(path));
     try {
       return from(path);
     } catch (thrown) {
       const errno = errnoOf(thrown);
       if (errno === 'ENOENT') return undefined;
-      stamps.set(path, undefined); // why it cannot be read may pass without a trace on it
+      stamps.set(path, undefined); // the reason of an error may go away without a trace on the file
       throw new ArtifactError('internal', `${path} cannot be read (${errno ?? String(thrown)})`, thrown);
     }
   }
 
-  /** Each path once: all that comes of a reading is of the same contents. */
+  /** Each path once: everything made of a reading has the same contents. */
   function once<T>(from: (path: string) => T): (path: string) => T | undefined {
     const known = new Map<string, () => T | undefined>();
     const ask = (path: string): (() => T | undefined) => {
@@ -141,9 +146,9 @@ export function startReading(): Reading & ReadingResult {
 }
 
 /**
- * Tells one version of a file from the next. It follows links, so that a new version of a ConfigMap is another inode; a
- * file that is written in place with equal size and time has another time of change. One that changed just now can change
- * again at the same time, as filesystems count it: until it has settled it has no stamp.
+ * Identifies a version of a file. It follows links, so a new version of a ConfigMap is another inode. A file that is
+ * written in place with equal size and mtime has another ctime. A file that has just changed can change again within
+ * the same tick of the filesystem's clock: until it has settled it has no stamp.
  */
 function stampOf(path: string): string | undefined {
   try {
@@ -155,5 +160,5 @@ function stampOf(path: string): string | undefined {
   }
 }
 
-/** Longer than a tick of any filesystem's clock. */
+/** Milliseconds: longer than a tick of any filesystem's clock. */
 const settledAfterMs = 100;

@@ -11,19 +11,19 @@ import {
 import { ArtifactError } from '../util/error.ts';
 import { type Document, type Table, toTable, type NodeView } from './field.ts';
 
-/** `kubernetes`: as its components read their files, which may hold secrets. */
+/** `kubernetes`: as its components read their files, which may contain secrets. */
 type Form = { readonly kind: 'plain' } | { readonly kind: 'kubernetes'; readonly file: string };
 
-/** A value and the line that it is at; for one without a place, that of what it is in. */
+/** A value and its line, or without one, the line of the value that contains it. */
 type Place = { readonly node: unknown; readonly line: number };
 
 const unquoted = 'put text that begins with * in quotes: without them YAML takes it for an alias';
 
 /**
- * The map that the one document of a text is; JSON is YAML too. Keys that are there twice are refused. Plain YAML has no
- * aliases and no tags. Kubernetes takes both, and a null as if it were not there.
+ * Parses a text with one document that is a map; JSON is YAML too. Duplicate keys are refused. Plain YAML has no
+ * aliases and no tags. Kubernetes accepts both, and a null as absent.
  *
- * @throws ArtifactError `invalid` naming the line, and file and nothing else of one that Kubernetes reads.
+ * @throws ArtifactError `invalid` naming the line; for a file that Kubernetes reads, the file and nothing else.
  */
 export function parseYaml(text: string, form: Form = { kind: 'plain' }): Table {
   const lines = new LineCounter();

@@ -31,7 +31,7 @@ describe('the Kubernetes API', () => {
     await server[Symbol.asyncDispose]();
   });
 
-  test('gives what there is, and nothing for what there is not', async () => {
+  test('returns existing objects, and nothing for missing ones', async () => {
     const spec = { serviceAccountName: 'sa', imagePullSecrets: [{ name: 'one' }], containers: [] };
     server.object(pathOf('pods', 'shop', 'web'), {
       kind: 'Pod',
@@ -60,7 +60,7 @@ describe('the Kubernetes API', () => {
     ['serviceaccounts', () => api.serviceAccount('shop', 'no', never)],
     ['secrets', () => api.secret('shop', 'no', never)],
   ] as const) {
-    test(`a missing right to ${resource} is told as the rule to add`, async () => {
+    test(`a missing right to ${resource} is reported as the rule to add`, async () => {
       const message = `${resource} "no" is forbidden: User "system:serviceaccount:a:b" cannot get it`;
       server.answer(pathOf(resource, 'shop', 'no'), { kind: 'status', code: 403, message });
       await assert.rejects(read(), {
@@ -72,7 +72,7 @@ describe('the Kubernetes API', () => {
     });
   }
 
-  test('an ill API is unavailable, not an answer', async () => {
+  test('an API that fails is unavailable, not an answer', async () => {
     server.answer(pathOf('secrets', 'shop', 'ill'), { kind: 'status', code: 500, message: 'etcd' });
     await assert.rejects(api.secret('shop', 'ill', never), {
       code: 'unavailable',
@@ -80,7 +80,7 @@ describe('the Kubernetes API', () => {
     });
   });
 
-  test('a caller that leaves gets its own reason', async () => {
+  test('an aborted call throws its own reason', async () => {
     server.answer(pathOf('secrets', 'shop', 'slow'), { kind: 'silence' });
     const leaving = new AbortController();
     const reading = api.secret('shop', 'slow', leaving.signal);
@@ -89,14 +89,14 @@ describe('the Kubernetes API', () => {
   });
 });
 
-describe('a daemon that cannot ask', () => {
+describe('a daemon that cannot use the API', () => {
   const cleanUp = async (): Promise<void> => {
     delete process.env['KUBECONFIG'];
     delete process.env['KUBERNETES_SERVICE_HOST'];
   };
   after(cleanUp);
 
-  test('is told so at start where there is no cluster', async () => {
+  test('reports at start that there is no cluster', async () => {
     await cleanUp();
     await assert.rejects(openKubeApi(), {
       code: 'invalid',
@@ -104,7 +104,7 @@ describe('a daemon that cannot ask', () => {
     });
   });
 
-  test('is told so for a kubeconfig that cannot be used, and not a word of it', async () => {
+  test('reports a kubeconfig that cannot be used, and quotes nothing of it', async () => {
     await using folder = await temporaryFolder();
     const file = join(folder.path, 'kubeconfig');
     process.env['KUBECONFIG'] = file;
@@ -122,7 +122,7 @@ describe('a daemon that cannot ask', () => {
     }
   });
 
-  test('names the server that does not answer, know or prove itself, and no token', async () => {
+  test('names the server that does not answer, is unknown or cannot be verified, and quotes no token', async () => {
     await using folder = await temporaryFolder();
     await using server = await openKubeApiServer();
     const file = join(folder.path, 'kubeconfig');

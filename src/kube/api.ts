@@ -2,7 +2,7 @@ import process from 'node:process';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { parseJson } from '../util/json.ts';
 
-/** The parts of Kubernetes' objects that are looked at. */
+/** The parts of Kubernetes objects that are used. */
 export type Metadata = {
   readonly uid?: string;
   readonly labels?: Readonly<Record<string, string>>;
@@ -24,34 +24,34 @@ export type NamespaceObject = { readonly metadata?: Metadata };
 
 type Kube = typeof import('./client.ts');
 type KubeConfig = InstanceType<Kube['KubeConfig']>;
-/** What its calls take beside their object. */
+/** The parameters of its calls beside the object. */
 type Options = NonNullable<Parameters<InstanceType<Kube['CoreV1Api']>['readNamespacedPod']>[1]>;
 
 type Read<T> = (namespace: string, name: string, signal: AbortSignal) => Promise<T | undefined>;
 
 /**
- * What is read of the Kubernetes API; undefined for what does not exist. The daemon needs a ClusterRole with the rule
- * `{apiGroups: [""], resources: [pods, serviceaccounts, secrets], verbs: [get]}`, bound to its service account: it can
- * then read every secret that it knows the name of, which is why nobody gets this unasked.
+ * Reads objects of the Kubernetes API; undefined for those that do not exist. The daemon needs a ClusterRole with the
+ * rule `{apiGroups: [""], resources: [pods, serviceaccounts, secrets], verbs: [get]}`, bound to its service account. It
+ * can then read every secret whose name it knows, so this is off by default.
  *
- * @throws ArtifactError `denied` naming the RBAC rule that is missing; `unavailable` where the API does not answer in
- *   10 s or not as it should; the signal's reason.
+ * @throws ArtifactError `denied` naming the missing RBAC rule; `unavailable` if the API does not answer in 10 s, or
+ *   fails; the signal's reason.
  */
 export type KubeApi = {
   readonly pod: Read<PodObject>;
   readonly serviceAccount: Read<ServiceAccountObject>;
   readonly secret: Read<SecretObject>;
-  /** Needs `{apiGroups: [""], resources: [namespaces], verbs: [get]}`, and is asked for nothing but an access policy. */
+  /** Needs `{apiGroups: [""], resources: [namespaces], verbs: [get]}`, and is used only for an access policy. */
   namespace(name: string, signal: AbortSignal): Promise<NamespaceObject | undefined>;
 };
 
 const limitMs = 10_000;
 
 /**
- * The API of KUBECONFIG where that is set, else of the cluster that the daemon runs in, as its pod's service account.
- * The client library is loaded only here: it takes a third of a second and 45 MiB.
+ * Opens the API of KUBECONFIG if that is set, else of the daemon's cluster, with its pod's service account. The client
+ * library is loaded only here: it takes a third of a second and 45 MiB.
  *
- * @throws ArtifactError `invalid` where there is neither.
+ * @throws ArtifactError `invalid` if there is neither.
  */
 export async function openKubeApi(): Promise<KubeApi> {
   const kube = await import('./client.ts');
@@ -114,7 +114,7 @@ function loadConfig(config: KubeConfig): void {
     if (file) config.loadFromDefault();
     else config.loadFromCluster();
   } catch (thrown) {
-    // With no cause: what a parser says may quote the token in the file.
+    // Without a cause: the message of a parser may quote the token in the file.
     throw new ArtifactError(
       'invalid',
       `--pod-pull-secrets: KUBECONFIG ${file ?? ''} cannot be used (${errnoOf(thrown) ?? 'it is malformed'})`,

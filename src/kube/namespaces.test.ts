@@ -35,7 +35,7 @@ test('a namespace without labels has none', async () => {
   assert.deepEqual(await namespaces.labels('bare', never), {});
 });
 
-test('a namespace that does not exist has no labels to be judged by', async () => {
+test('a namespace that does not exist has no labels to check', async () => {
   await assert.rejects(namespaces.labels('gone', never), {
     code: 'denied',
     message: /has no namespace gone$/,
@@ -47,7 +47,7 @@ test('a name cannot lead to another object', async () => {
   assert.equal(server.asked.at(-1), '/api/v1/namespaces/..%2Fsecrets');
 });
 
-test('a missing right is told as the rule to add', async () => {
+test('a missing right is reported as the rule to add', async () => {
   server.answer(namespacePath('kept'), {
     kind: 'status',
     code: 403,
@@ -59,14 +59,14 @@ test('a missing right is told as the rule to add', async () => {
   });
 });
 
-test('a failure is not remembered', async () => {
+test('a failure is not cached', async () => {
   server.answer(namespacePath('ill'), { kind: 'status', code: 500, message: 'etcd' });
   await assert.rejects(namespaces.labels('ill', never), { code: 'unavailable', message: /500 \(etcd\)/ });
   server.object(namespacePath('ill'), { kind: 'Namespace', metadata: { labels: { well: 'yes' } } });
   assert.deepEqual(await namespaces.labels('ill', never), { well: 'yes' });
 });
 
-test('who comes first and leaves takes the answer from nobody', async () => {
+test('an abort of the first caller does not affect the others', async () => {
   const answer = Promise.withResolvers<{ readonly metadata: { readonly labels: Record<string, string> } }>();
   const slow = openNamespaces({
     namespace: (_, signal) =>

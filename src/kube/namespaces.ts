@@ -3,10 +3,10 @@ import { ArtifactError } from '../util/error.ts';
 import { createMemo } from '../util/memo.ts';
 import type { KubeApi } from './api.ts';
 
-/** As long as what is read of pods: a label that is taken away holds for this long. */
+/** Equal to the time that pods are cached: a removed label counts for this long. */
 const holdsMs = 10_000;
 
-/** Reads once in 10 s for each namespace. */
+/** Reads each namespace at most once in 10 s. */
 export function openNamespaces(api: Pick<KubeApi, 'namespace'>): Namespaces {
   const memo = createMemo<Labels>();
   const read = async (name: string, signal: AbortSignal): Promise<Labels> => {

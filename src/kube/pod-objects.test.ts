@@ -11,7 +11,7 @@ const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 type PodApi = Parameters<typeof openPodObjects>[0];
 
-/** An API that has these objects by name, and notes what it is asked. */
+/** An API with these objects by name, which records its requests. */
 function apiOf(objects: {
   readonly pods?: Record<string, PodObject>;
   readonly accounts?: Record<string, ServiceAccountObject>;
@@ -34,7 +34,7 @@ function apiOf(objects: {
 
 const web = (spec: PodObject['spec'] = {}): PodObject => ({ metadata: { uid: 'u-1' }, spec });
 
-test("the pod's pull secrets come first, then its service account's, each once", async () => {
+test("the pod's pull secrets come first, then those of its service account, each once", async () => {
   const { api } = apiOf({
     pods: {
       web: web({ serviceAccountName: 'sa', imagePullSecrets: [{ name: 'own' }, { name: 'both' }, {}] }),
@@ -52,13 +52,13 @@ test("the pod's pull secrets come first, then its service account's, each once",
   ]);
 });
 
-test('a pod with neither has none, and the API is asked for no secret', async () => {
+test('a pod with neither has none, and no secret is requested', async () => {
   const { api, asked } = apiOf({ pods: { web: web() } });
   assert.deepEqual(await openPodObjects(api).pullSecrets(pod, never), []);
   assert.deepEqual(asked, ['pod shop/web']);
 });
 
-test('the API is asked once for what many volumes of a pod want within seconds', async () => {
+test('the API is asked once for many volumes of a pod within seconds', async () => {
   const { api, asked } = apiOf({ pods: { web: web({ serviceAccountName: 'sa' }) } });
   const objects = openPodObjects(api);
   await Promise.all([objects.pullSecrets(pod, never), objects.pullSecrets(pod, never)]);
@@ -67,7 +67,7 @@ test('the API is asked once for what many volumes of a pod want within seconds',
   assert.deepEqual(asked, ['pod shop/web', 'account shop/sa']);
 });
 
-test('a pod of the same name but another uid gets nothing of it', async () => {
+test('a pod of the same name but another uid is refused', async () => {
   const { api, asked } = apiOf({ pods: { web: web({ imagePullSecrets: [{ name: 'own' }] }) } });
   await assert.rejects(openPodObjects(api).pullSecrets({ ...pod, uid: 'u-2' }, never), {
     code: 'denied',
@@ -77,7 +77,7 @@ test('a pod of the same name but another uid gets nothing of it', async () => {
   assert.deepEqual(asked, ['pod shop/web'], 'no secret is read');
 });
 
-test('a pod that is gone is not found', async () => {
+test('a pod that no longer exists is not found', async () => {
   await assert.rejects(openPodObjects(apiOf({}).api).pullSecrets(pod, never), {
     code: 'not-found',
     message: /no such pod any more/,
@@ -111,7 +111,7 @@ test('a pod is found by its name, a static one with the uid that kubelet gave it
   });
 });
 
-test('a failure is not remembered', async () => {
+test('a failure is not cached', async () => {
   const { api } = apiOf({ pods: { web: web() } });
   let calls = 0;
   const flaky: PodApi = {
@@ -126,7 +126,7 @@ test('a failure is not remembered', async () => {
   assert.deepEqual(await objects.pullSecrets(pod, never), []);
 });
 
-test('who comes first and leaves takes the answer from nobody', async () => {
+test('an abort of the first caller does not affect the others', async () => {
   const { api } = apiOf({});
   const answer = Promise.withResolvers<PodObject>();
   const slow: PodApi = {

@@ -6,13 +6,13 @@ import type { KubeApi, PodObject, ServiceAccountObject } from './api.ts';
 
 export type PodObjects = Pods & PodSecrets;
 
-/** A static pod is in the API as its mirror, which has a uid of its own; that of kubelet is in this annotation. */
+/** A static pod is in the API as its mirror pod, with another uid. This annotation has the uid of kubelet. */
 const mirrorKey = 'kubernetes.io/config.mirror';
 
-/** A pod's containers and volumes are started within seconds of each other. */
+/** Milliseconds: a pod's containers and volumes are started within seconds of each other. */
 const holdsMs = 10_000;
 
-/** Reads once in 10 s for each pod and each service account. */
+/** Reads each pod and each service account at most once in 10 s. */
 export function openPodObjects(api: Pick<KubeApi, 'pod' | 'serviceAccount' | 'secret'>): PodObjects {
   const secrets = createMemo<readonly PullSecret[]>();
   const accounts = createMemo<ServiceAccountObject>();
@@ -56,7 +56,7 @@ export function openPodObjects(api: Pick<KubeApi, 'pod' | 'serviceAccount' | 'se
   };
 }
 
-/** A name is given to one pod after another; the uid, which kubelet vouches for, to one alone. */
+/** A later pod may have the same name. The uid, which comes from kubelet, is unique. */
 function verifyPod({ namespace, name, uid }: Pod, object: PodObject | undefined): void {
   const subject = `the pull secrets of the pod ${namespace}/${name} cannot be read`;
   if (object === undefined) {

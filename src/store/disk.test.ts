@@ -7,7 +7,7 @@ import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
 import { temporaryFolder } from '../../test/support/os/temporary.ts';
 import { openDisk } from './disk.ts';
 
-test('usage is what df says of the file system, bytes and inodes', async () => {
+test('usage equals what df reports of the filesystem, for bytes and inodes', async () => {
   await using folder = await temporaryFolder();
   const disk = mountTmpfs(join(folder.path, 'disk'), 'size=8m,nr_inodes=100');
   writeFileSync(join(disk, 'a'), Buffer.alloc(3_000_000));
@@ -23,7 +23,7 @@ test('usage is what df says of the file system, bytes and inodes', async () => {
   assert.equal(usage.usedInodes, 2);
 });
 
-test('a state dir that is gone is an error that names it', async () => {
+test('a state directory that no longer exists is an error that names it', async () => {
   await assert.rejects(openDisk('/nonexistent/cache').usage(), {
     code: 'internal',
     message: /\/nonexistent\/cache/,

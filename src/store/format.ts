@@ -5,14 +5,15 @@ import { unlessAbsent } from './files/absent.ts';
 import { writeAside } from './files/atomic-file.ts';
 import type { Folder } from './files/folder.ts';
 
-/** Brings a layout from one version to the next. Must be safe to run again after a crash. */
+/** Migrates a layout from one version to the next. It must be safe to run again after a crash. */
 export type Migration = (stateDir: string) => Promise<void>;
 
 /**
- * Reads the layout's version and runs the migrations it lacks.
- * @param migrations the n-th makes version n of version n - 1; the first makes a new layout. Their number is the version
- * of this program.
- * @throws `invalid` for a layout of a newer program, or a version that is no number.
+ * Reads the layout's version and runs the missing migrations.
+ *
+ * @param migrations the n-th makes version n of version n - 1; the first makes a new layout. Their number is the
+ *   version of this program.
+ * @throws `invalid` for a layout of a newer program, or a version that is not a number.
  */
 export async function openFormat(stateDir: Folder, migrations: readonly Migration[]): Promise<void> {
   const path = join(stateDir.path, 'format');
@@ -27,8 +28,9 @@ export async function openFormat(stateDir: Folder, migrations: readonly Migratio
 }
 
 /**
- * Makes sure that this program can read a layout and changes nothing.
- * @throws `invalid` for one of a newer program, or of an older one that is not migrated yet.
+ * Checks that this program can read a layout, and changes nothing.
+ *
+ * @throws `invalid` for a layout of a newer program, or of an older one that is not migrated yet.
  */
 export async function verifyFormat(stateDir: string, migrations: number): Promise<void> {
   const path = join(stateDir, 'format');
@@ -48,7 +50,7 @@ function tooNew(stateDir: string, version: number, migrations: number): Artifact
   );
 }
 
-/** No file, or an empty one, is version 0: nothing is there yet. */
+/** A missing or empty file is version 0: a new directory. */
 function parseVersion(text: string | undefined, path: string): number {
   if (text === undefined || text === '') return 0;
   if (/^[1-9][0-9]{0,8}\n?$/.test(text)) return Number(text);

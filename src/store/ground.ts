@@ -7,32 +7,35 @@ import { shareLock, takeLock } from './lock.ts';
 import { closedScratch, openScratch, type Scratch } from './files/scratch.ts';
 import { claimStateDir, markOwn, verifyOwn } from './state-dir.ts';
 
-/** The state directory under a store: locked, of a layout that is known, and made where it is absent or only read. */
+/** The base of a store: its state directory, locked, with a known layout, created if it is absent, or read-only. */
 export type Ground = AsyncDisposable & {
   readonly root: Folder;
-  /** By its name below the root. */
+  /** Opens a directory by its name below the root. */
   folder(name: string): Promise<Folder>;
   readonly scratch: Scratch;
-  /** What is known of the verification of contents. */
+  /** The verification times of contents. */
   readonly journal: Journal;
-  /** What is known of the sizes of unpacked layers. */
+  /** The sizes of unpacked layers. */
   readonly sizes: Journal;
-  /** Why it is only read. */
+  /** Why it is read-only. */
   readonly reads?: string;
 };
 
 export type GroundOptions = {
   readonly stateDir: string;
-  /** For a state directory that is new, where SELinux is on. */
+  /** For a new state directory on a system with SELinux. */
   readonly selinuxLabel?: string | undefined;
   readonly selinuxFolder?: string;
-  /** Why it is only read, for errors: then nothing in it is made, changed or removed. */
+  /** Why it is read-only, for errors: then nothing in it is created, changed or removed. */
   readonly reads?: string | undefined;
 };
 
 /**
- * One on a disk that cannot be written is read, so that what is mounted can be served and ended.
- * @throws `busy` while another process has it; `invalid` for a newer layout, or a directory of others; `denied`; `exhausted`.
+ * Opens it. A directory on a disk that cannot be written is opened read-only, so that mounted volumes can be served and
+ * unpublished.
+ *
+ * @throws `busy` while another process has it; `invalid` for a newer layout, or a directory with foreign files;
+ *   `denied`; `exhausted`.
  */
 export async function openGround(options: GroundOptions): Promise<Ground> {
   const { stateDir, reads } = options;
@@ -91,7 +94,7 @@ async function readGround(options: GroundOptions, why: string): Promise<Ground> 
   }
 }
 
-/** Where another user owns the directory, what to do. */
+/** Returns what to do if another user owns the directory. */
 function toRefusal(thrown: unknown, stateDir: string): unknown {
   const errno = errnoOf(thrown);
   if (errno !== 'EACCES' && errno !== 'EPERM') return thrown;

@@ -7,7 +7,7 @@ import { startChild, waitUntil } from '../../test/support/node/child.ts';
 import { temporaryFolder } from '../../test/support/os/temporary.ts';
 import { openStore } from './store.ts';
 
-/** Makes and removes layers and views without end; each view has 10 folders of 20 files. */
+/** Creates and removes layers and views endlessly; each view has 10 directories of 20 files. */
 const work = (store: string, toc: string, stateDir: string): string => `
   import { createHash } from 'node:crypto';
   import { writeFileSync } from 'node:fs';
@@ -39,7 +39,7 @@ const work = (store: string, toc: string, stateDir: string): string => `
     }
   }`;
 
-test('a process killed at any moment leaves whole layers and whole views, and nothing half-made for long', async () => {
+test('a process killed at any moment leaves complete layers and views, and incomplete ones only until the next start', async () => {
   await using folder = await temporaryFolder();
   const [store, toc] = ['./store.ts', '../../test/support/oci/toc.ts'].map(
     path => new URL(path, import.meta.url).href,

@@ -7,8 +7,9 @@ import { lockFile } from '../linux/libc.ts';
 import { unlessAbsent } from './files/absent.ts';
 
 /**
- * Takes the state directory for this process. The lock lasts until it is disposed or the process ends, however it ends.
- * @throws `busy` saying who holds it.
+ * Locks the state directory for this process, until the lock is disposed or the process ends, however it ends.
+ *
+ * @throws `busy` naming the holder.
  */
 export async function takeLock(stateDir: string): Promise<AsyncDisposable> {
   const file = await open(join(stateDir, 'lock'), constants.O_RDWR | constants.O_CREAT, 0o600);
@@ -18,7 +19,7 @@ export async function takeLock(stateDir: string): Promise<AsyncDisposable> {
     await file.write(`process ${process.pid} on ${hostname()} since ${new Date().toISOString()}\n`, 0);
     return {
       async [Symbol.asyncDispose]() {
-        await file.truncate().catch(() => {}); // whoever only reads holds it without a word
+        await file.truncate().catch(() => {}); // a process that only reads locks it without a name
         await file.close();
       },
     };
@@ -28,7 +29,11 @@ export async function takeLock(stateDir: string): Promise<AsyncDisposable> {
   }
 }
 
-/** Keeps those who write out while this process reads. Nothing is locked where nobody has written yet. @throws `busy`. */
+/**
+ * Keeps writers out while this process reads. It locks nothing if the directory is new.
+ *
+ * @throws `busy`.
+ */
 export async function shareLock(stateDir: string): Promise<AsyncDisposable> {
   const file = await unlessAbsent(open(join(stateDir, 'lock'), constants.O_RDONLY));
   if (file === undefined) return { async [Symbol.asyncDispose]() {} };

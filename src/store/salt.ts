@@ -6,7 +6,7 @@ import { writeAside } from './files/atomic-file.ts';
 import type { Folder } from './files/folder.ts';
 import type { Scratch } from './files/scratch.ts';
 
-/** Random bytes of this node alone, in hex, made once: what is hashed with them means nothing elsewhere. */
+/** Returns random bytes of this node, in hex, created once: hashes made with them mean nothing elsewhere. */
 export async function openSalt(root: Folder, scratch: Scratch): Promise<string> {
   const path = join(root.path, 'salt');
   const known = await unlessAbsent(readFile(path, 'utf8'));

@@ -5,13 +5,14 @@ import { ArtifactError, errnoOf } from '../util/error.ts';
 import { setXattr } from '../linux/libc.ts';
 import { unlessAbsent } from './files/absent.ts';
 
-/** A filesystem that was just made has it. */
+/** Every new filesystem has it. */
 const ofNobody = 'lost+found';
 
 /**
- * Makes sure that a directory is a state directory, or may become one. Touches nothing.
+ * Checks that a directory is a state directory, or can become one. It changes nothing.
+ *
  * @returns whether it is one.
- * @throws `invalid` where something is in it that is not ours.
+ * @throws `invalid` if it contains foreign files.
  */
 export async function verifyOwn(stateDir: string): Promise<boolean> {
   const names = (await unlessAbsent(readdir(stateDir))) ?? [];
@@ -24,15 +25,16 @@ export async function verifyOwn(stateDir: string): Promise<boolean> {
   );
 }
 
-/** Before anything else is made in it: a crash from here on leaves what is known as ours. */
+/** Created before anything else: after a crash, the directory is recognized. */
 export async function markOwn(stateDir: string): Promise<void> {
   await using _ = await open(join(stateDir, 'format'), 'a', 0o600);
 }
 
 /**
- * Claims a new state dir: for root alone, as blobs in it are 0644, and with the SELinux label that containers may read.
- * What is made in it later inherits the label, and hard links carry it into every view.
- * @param selinux the kernel's SELinux folder, there only where SELinux is on.
+ * Claims a new state directory: accessible for root alone, because blobs in it have mode 0644, and with the SELinux
+ * label that containers may read. Files created in it later inherit the label, and hard links carry it into every view.
+ *
+ * @param selinux the kernel's SELinux directory, which exists only if SELinux is on.
  */
 export async function claimStateDir(path: string, label: string | undefined, selinux: string): Promise<void> {
   await chmod(path, 0o700);
@@ -42,8 +44,8 @@ export async function claimStateDir(path: string, label: string | undefined, sel
 }
 
 /**
- * Why a state directory that is open cannot be written. Asks the disk by setting the times of the lock, since flags of the
- * mount say nothing of a filesystem that has given up writing.
+ * Returns why an open state directory cannot be written. It tests this by setting the times of the lock, because mount
+ * flags do not show a filesystem that has turned read-only.
  */
 export function findWriteProblem(stateDir: string): string | undefined {
   const now = new Date();
@@ -52,12 +54,12 @@ export function findWriteProblem(stateDir: string): string | undefined {
     return undefined;
   } catch (thrown) {
     const errno = errnoOf(thrown);
-    if (errno === 'ENOENT') return undefined; // it is gone, which is another matter
+    if (errno === 'ENOENT') return undefined; // a removed directory is reported elsewhere
     return `the state directory ${stateDir} cannot be written (${errno}): mounted volumes stay, and new ones fail; see the kernel's log, and mount the disk for writing again`;
   }
 }
 
-/** That a state directory which is open is not at its path any more. */
+/** Returns that an open state directory is no longer at its path. */
 export function findAbsence(stateDir: string): string | undefined {
   if (existsSync(join(stateDir, 'lock'))) return undefined;
   return `the state directory ${stateDir} was moved or removed while the daemon runs: mounted volumes stay, and new ones fail; put it back, or restart the daemon`;

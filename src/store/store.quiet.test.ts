@@ -24,7 +24,7 @@ async function timed(step: () => Promise<unknown>): Promise<number> {
   return performance.now() - start;
 }
 
-/** The longest that the event loop was blocked meanwhile, milliseconds. */
+/** The longest block of the event loop in the meantime, in milliseconds. */
 async function longestBlock(step: () => Promise<unknown>): Promise<number> {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
@@ -52,7 +52,7 @@ test('a store of 10,000 blobs and 1,000 volumes opens in less than 150 ms', asyn
   assert.ok(open < 150, `${open} ms`);
 });
 
-test('1,000 tiny blobs are downloaded, six at a time, and durable in less than 4 s', async t => {
+test('1,000 tiny blobs, six at a time, are downloaded and durable in less than 4 s', async t => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const left = Array.from({ length: 1000 }, () => randomBytes(60));
@@ -71,7 +71,7 @@ test('1,000 tiny blobs are downloaded, six at a time, and durable in less than 4
   assert.ok(elapsed < 4000, `${elapsed} ms`);
 });
 
-test('a view of 50,000 files is made, found and removed without blocking the event loop', async t => {
+test('a view of 50,000 files is built, found and removed without blocking the event loop', async t => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const files: FileNode[] = [];

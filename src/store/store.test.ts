@@ -21,7 +21,7 @@ import { openFolder } from './files/folder.ts';
 import { openFormat } from './format.ts';
 import { openStore } from './store.ts';
 
-test('a new state dir is made with its parents, for root alone', async () => {
+test('a new state directory is created with its parents, for root alone', async () => {
   await using folder = await temporaryFolder();
   const stateDir = join(folder.path, 'var/lib/cache');
   await using _store = await openStore({ stateDir });
@@ -29,14 +29,14 @@ test('a new state dir is made with its parents, for root alone', async () => {
   assert.equal(readFileSync(join(stateDir, 'format'), 'utf8'), '1\n');
 });
 
-test('an empty state dir that somebody else made is closed to others when it is claimed', async () => {
+test('an empty state directory that another program created is closed to others when it is claimed', async () => {
   await using folder = await temporaryFolder();
   chmodSync(folder.path, 0o755);
   await using _store = await openStore({ stateDir: folder.path });
   assert.equal(statSync(folder.path).mode & 0o7777, 0o700);
 });
 
-test('the SELinux label is set when the state dir is new and SELinux is on, and not again', async () => {
+test('the SELinux label is set when the state directory is new and SELinux is on, and not again', async () => {
   await using folder = await temporaryFolder();
   const labelOf = (path: string): string | undefined => {
     const fd = openSync(path, 'r');
@@ -59,7 +59,7 @@ test('the SELinux label is set when the state dir is new and SELinux is on, and 
   }
 });
 
-test('a layout of a newer program is refused, and one that holds no number', async () => {
+test('a layout of a newer program is refused, and so is one without a number', async () => {
   await using folder = await temporaryFolder();
   for (const [content, message] of [
     ['2\n', /layout version 2, and this program knows up to 1: run a newer one/],
@@ -72,7 +72,7 @@ test('a layout of a newer program is refused, and one that holds no number', asy
   await using _store = await openStore({ stateDir: folder.path });
 });
 
-test('an older layout is migrated one version at a time, and a migration that failed is run again', async () => {
+test('an older layout is migrated one version at a time, and a failed migration is run again', async () => {
   await using folder = await temporaryFolder();
   await using root = await openFolder(folder.path);
   const ran: number[] = [];
@@ -88,7 +88,7 @@ test('an older layout is migrated one version at a time, and a migration that fa
   await assert.rejects(openFormat(root, [step(1), step(2)]), /layout version 3/);
 });
 
-test('of two processes one gets the state dir, and the other is told who has it, until that one is killed', async () => {
+test('of two processes one gets the state directory, and the other reports its holder, until that one is killed', async () => {
   await using folder = await temporaryFolder();
   const script = `
     const { openStore } = await import(${JSON.stringify(new URL('./store.ts', import.meta.url).href)});
@@ -105,7 +105,7 @@ test('of two processes one gets the state dir, and the other is told who has it,
   await using _store = await openStore({ stateDir: folder.path });
 });
 
-test('within one process, too, a state dir is opened once at a time', async () => {
+test('within one process, too, a state directory is opened once at a time', async () => {
   await using folder = await temporaryFolder();
   {
     await using _store = await openStore({ stateDir: folder.path });
@@ -114,7 +114,7 @@ test('within one process, too, a state dir is opened once at a time', async () =
   await using _again = await openStore({ stateDir: folder.path });
 });
 
-test('what a crash left half-made is gone after the next start, and nothing else', async () => {
+test('the next start removes what a crash left incomplete, and nothing else', async () => {
   await using folder = await temporaryFolder();
   const path = (name: string): string => join(folder.path, name);
   await (await openStore({ stateDir: folder.path }))[Symbol.asyncDispose]();
@@ -143,7 +143,7 @@ test('a start that is aborted leaves no lock', async () => {
   assert.equal(existsSync(stateDir), false);
 });
 
-test('a state dir of another user is refused with what to do', async () => {
+test('a state directory of another user is refused with what to do', async () => {
   await using folder = await temporaryFolder();
   await (await openStore({ stateDir: join(folder.path, 'state') }))[Symbol.asyncDispose]();
   chmodSync(folder.path, 0o755);

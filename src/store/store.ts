@@ -25,8 +25,8 @@ import type { ViewContents } from './views/view-tree.ts';
 import { openVolumes } from './records/volumes.ts';
 
 /**
- * The cache of one node: what its state dir holds, and nobody else writes to. Disposing it ends deletions in the
- * background and gives the lock back; calls under way must have ended.
+ * The cache of one node: the content of its state directory, to which only this process writes. Disposing it ends
+ * background deletions and releases the lock; running calls must have ended.
  */
 export type Store = AsyncDisposable & {
   readonly blobs: BlobStore;
@@ -34,7 +34,7 @@ export type Store = AsyncDisposable & {
   readonly views: ViewStore;
   readonly evidence: EvidenceStore;
   readonly verity: Verity;
-  /** Moves damaged content to where nobody looks for it: it is not held any more. */
+  /** Moves damaged content to quarantine: it is no longer cached. */
   putAway(item: Item): Promise<void>;
   readonly names: Records<NameRecord>;
   readonly volumes: Records<VolumeRecord>;
@@ -44,15 +44,15 @@ export type Store = AsyncDisposable & {
   readonly layerSizes: LayerSizeStore;
   readonly salt: string;
   readonly disk: Disk;
-  /** Why it is only read: for whoever wanted no more, or for a disk that was read-only when it was opened. */
+  /** Why it is read-only: the caller wanted that, or the disk was read-only when it was opened. */
   readonly reads: string | undefined;
-  /** Why nothing can be written, as on a disk that has turned read-only. */
+  /** Why nothing can be written, for example on a disk that has turned read-only. */
   problem(): string | undefined;
-  /** Why nothing can be published: that, or it is gone from its path. */
+  /** Why nothing can be published: it cannot be written, or it is no longer at its path. */
   obstacle(): string | undefined;
-  /** Why it must be opened again. */
+  /** Why it must be reopened. */
   expired(): string | undefined;
-  /** Takes away downloads that were given up, and what lies too long in quarantine; to be called now and then. */
+  /** Removes abandoned downloads and old content of the quarantine. It is called periodically. */
   retire(): Promise<void>;
 };
 
@@ -61,10 +61,12 @@ export type StoreOptions = GroundOptions & {
 };
 
 /**
- * Opens the state dir, made with its parents where absent, and takes its lock. Reads the records and walks nothing else
- * that grows with the cache: what a crash left half-made is moved aside by name and deleted in the background.
- * What is only read is left as it is, half-made things too.
- * @throws `busy` while another process has it; `invalid` for a newer layout, or a directory of others; `exhausted`.
+ * Opens the state directory, created with its parents if absent, and locks it. It reads the records and nothing else
+ * that grows with the cache: what a crash left incomplete is moved aside by name and deleted in the background. A
+ * read-only directory is not changed, including incomplete files.
+ *
+ * @throws `busy` while another process has it; `invalid` for a newer layout, or a directory with foreign files;
+ *   `exhausted`.
  */
 export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<Store> {
   const { stateDir, log } = options;

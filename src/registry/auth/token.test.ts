@@ -144,7 +144,7 @@ test('the headers of an upstream go to a token server of the same origin and to 
       }),
     });
     const resolving = resolveAs(alice, client, registry);
-    await (realm === undefined ? resolving : resolving.catch(() => {})); // the realm is not the registry's, so it grants nothing
+    await (realm === undefined ? resolving : resolving.catch(() => {})); // the registry does not accept its tokens
     const tokens = [registry, other]
       .flatMap(({ asked }) => asked)
       .filter(({ path }) => path.startsWith('/token'));

@@ -17,7 +17,7 @@ function digestOf(bytes: Uint8Array, algorithm: Algorithm = 'sha256'): Digest {
 }
 
 for (const algorithm of ['sha256', 'sha512'] as const) {
-  test(`a ${algorithm} blob is there after a put, under its digest, readable by all`, async () => {
+  test(`a ${algorithm} blob exists after a put, under its digest, readable by all`, async () => {
     await using folder = await temporaryFolder();
     await using store = await openStore({ stateDir: folder.path });
     const bytes = randomBytes(1000);
@@ -44,7 +44,7 @@ test('a put of the wrong bytes stores nothing', async () => {
   assert.deepEqual(await store.blobs.list(), []);
 });
 
-test('a blob that is there keeps its inode when it is stored again, also by many at once', async () => {
+test('an existing blob keeps its inode when it is stored again, also concurrently', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const bytes = Buffer.from('twice');
@@ -65,7 +65,7 @@ test('a blob that is there keeps its inode when it is stored again, also by many
   assert.deepEqual(await readdir(join(folder.path, 'tmp')), []);
 });
 
-test('a damaged blob is not served, and a check says what is wrong', async () => {
+test('a damaged blob is not served, and verification reports what is wrong', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const bytes = Buffer.from('{"schemaVersion":2}');
@@ -82,7 +82,7 @@ test('a damaged blob is not served, and a check says what is wrong', async () =>
   assert.equal(await store.blobs.check(digest, never), undefined, 'what is not there is not wrong');
 });
 
-test('a blob that is not held, or too big to be read at once, is refused by name', async () => {
+test('a blob that is missing, or too large to read at once, is refused by name', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const bytes = Buffer.alloc(4 * 1024 * 1024 + 1);
@@ -98,7 +98,7 @@ test('a blob that is not held, or too big to be read at once, is refused by name
   assert.equal((await store.blobs.read(digestOf(most))).length, most.length);
 });
 
-test('a removed blob is gone, and removing it again is success', async () => {
+test('a removed blob is gone, and removing it again succeeds', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const digest = digestOf(Buffer.from('x'));
@@ -108,7 +108,7 @@ test('a removed blob is gone, and removing it again is success', async () => {
   assert.equal(await store.blobs.size(digest), undefined);
 });
 
-test('the list has size and age of every blob and no file of others', async () => {
+test('the list has size and age of every blob, and no foreign file', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const before = Date.now() - 1000;
@@ -131,7 +131,7 @@ test('the list has size and age of every blob and no file of others', async () =
   assert.ok(held.every(({ since }) => since > before && since <= Date.now() + 1000));
 });
 
-test('a manifest that tells another size of a digest has a download of its own', async () => {
+test('a manifest that reports another size of a digest has a download of its own', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const bytes = randomBytes(1000);
@@ -148,7 +148,7 @@ test('a manifest that tells another size of a digest has a download of its own',
   assert.equal(store.blobs.partial(descriptor, 'registry'), 900);
 });
 
-test('a download that nobody goes on with takes room, and is removed like a blob; an open one is not', async () => {
+test('an abandoned download counts as used space and is removed like a blob; an open one is not', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const descriptor = { mediaType: '', digest: digestOf(Buffer.alloc(10)), size: 10, annotations: {} };
@@ -171,7 +171,7 @@ for (const [what, options] of [
   ['bytes', 'size=64k'],
   ['inodes', 'size=8m,nr_inodes=40'],
 ] as const) {
-  test(`a disk out of ${what} refuses a put as exhausted, and what was stored stays`, async () => {
+  test(`a disk out of ${what} refuses a put as exhausted, and stored content stays`, async () => {
     await using folder = await temporaryFolder();
     const stateDir = mountTmpfs(join(folder.path, 'disk'), options);
     await using store = await openStore({ stateDir });

@@ -20,17 +20,17 @@ import { openPartials, retirePartials } from './partial-downloads.ts';
 import { removeTree } from '../files/tree-removal.ts';
 import { createWriteback } from '../files/writeback.ts';
 
-/** Verified bytes under `blobs/<algorithm>/<hex>`, 0644: each file complete or absent, and never changed. */
+/** Verified bytes under `blobs/<algorithm>/<hex>`, mode 0644. Each file is complete or absent, and never changes. */
 export type BlobStore = Blobs & {
-  /** Takes away the downloads that were given up. */
+  /** Removes abandoned downloads. */
   retire(takeAway: (path: string) => Promise<void>): Promise<void>;
 };
 
-/** What `read` takes into memory at most; the limit of a manifest. */
+/** The maximum bytes that `read` loads into memory: the limit of a manifest. */
 const readLimit = 4 * 1024 * 1024;
 const never = new AbortController().signal;
 
-/** @param ingests where partial downloads lie, by digest, size and source. */
+/** @param ingests the directory of partial downloads, by digest, size and source. */
 export function openBlobs(
   folders: DigestFolders,
   ingests: Folder,
@@ -43,14 +43,14 @@ export function openBlobs(
   const writeback = createWriteback();
   const path = (digest: Digest): string => folders.path(digest);
 
-  // What takes microseconds here is not given to Node's threads, which would take ten times that of the processor.
+  // Calls of microseconds are synchronous: through Node's thread pool they would take ten times the CPU time.
   const size = (digest: Digest): Promise<number | undefined> =>
     attempt(
       `looking for blob ${digest}`,
       async () => lstatSync(path(digest), { throwIfNoEntry: false })?.size,
     );
 
-  /** Puts a complete, verified file in its place. One that is there already stays: views are linked to it. */
+  /** Moves a complete, verified file to its path. An existing file stays: views are linked to it. */
   async function land(file: FileHandle, from: string, digest: Digest): Promise<void> {
     if ((await size(digest)) === undefined) {
       if ((fstatSync(file.fd).mode & 0o7777) !== 0o644) await file.chmod(0o644);
@@ -107,7 +107,7 @@ export function openBlobs(
           statSync(join(ingestFolder, partialName(descriptor, source)), { throwIfNoEntry: false })?.size ?? 0
         );
       } catch {
-        return 0; // who opens it hears why
+        return 0; // opening it reports the error
       }
     },
 
@@ -118,13 +118,13 @@ export function openBlobs(
         const { uid, gid } = statSync(folders.above(digest).path);
         const bytes = { algorithm: algorithmOf(digest), hex: hexOf(digest) };
         const damage = await findDamage(path(digest), { ...bytes, mode: 0o644, uid, gid }, look, signal);
-        return isThere() ? damage : undefined; // it was removed meanwhile
+        return isThere() ? damage : undefined; // it was removed in the meantime
       }),
 
     remove: digest =>
       attempt(`removing blob ${digest}`, async () => {
         witness.forget(toItem(digest));
-        await unlessAbsent(removeTree(path(digest), never)); // a folder may be there, of whomever
+        await unlessAbsent(removeTree(path(digest), never)); // a foreign directory may be there
         for (const name of partials.namesOf(digest)) {
           if (!openIngests.has(name)) await unlessAbsent(removeTree(join(ingestFolder, name), never));
         }
@@ -153,8 +153,8 @@ export function openBlobs(
 }
 
 /**
- * The file of a download: what one source sent must not become another's without its word, and a manifest that tells
- * another size has nothing to say of it.
+ * Returns the file of a download. The bytes of one source are not reused for another, and a manifest that reports
+ * another size has another file.
  */
 export function partialName({ digest, size }: Pick<Descriptor, 'digest' | 'size'>, source: string): string {
   return `${algorithmOf(digest)}-${hexOf(digest)}-${hash('sha256', `${size} ${source}`).slice(0, 16)}`;

@@ -9,7 +9,7 @@ import { openFolder } from '../files/folder.ts';
 import { openGroupCommit } from './group-commit.ts';
 import { openScratch } from '../files/scratch.ts';
 
-test('files that come at any time land whole under their names, readable by all, with nothing left aside', async () => {
+test('files that arrive at any time are complete under their names, readable by all, without leftovers', async () => {
   await using folder = await temporaryFolder();
   await using scratch = await openScratch(join(folder.path, 'tmp'));
   await using blobs = await openFolder(join(folder.path, 'blobs'));
@@ -26,7 +26,7 @@ test('files that come at any time land whole under their names, readable by all,
   assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
 });
 
-test('what has the name already stays, also where both come at once', async () => {
+test('an existing file stays, also if two arrive at once', async () => {
   await using folder = await temporaryFolder();
   await using scratch = await openScratch(join(folder.path, 'tmp'));
   await using blobs = await openFolder(join(folder.path, 'blobs'));
@@ -39,7 +39,7 @@ test('what has the name already stays, also where both come at once', async () =
   assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
 });
 
-test('a file that finds no room fails alone: the others of its round land, and its bytes are given back', async () => {
+test('a file without space fails alone: the others of its round succeed, and its bytes are released', async () => {
   await using folder = await temporaryFolder();
   const disk = mountTmpfs(join(folder.path, 'disk'), 'size=1m');
   await using scratch = await openScratch(join(disk, 'tmp'));

@@ -15,11 +15,11 @@ import type { Folder } from '../files/folder.ts';
 import type { Scratch } from '../files/scratch.ts';
 
 /**
- * Makes small files durable, many in one round: the first sync of a round commits the journal for all of it. Where
- * several came while a round was under way, more are on their way, and the next one waits for those.
+ * Makes small files durable, many in one round: the first sync of a round commits the filesystem journal for all of
+ * them. If several arrive during a round, more are likely, so the next round waits for those.
  */
 export type GroupCommit = {
-  /** On the disk under its name, 0644, when this returns; what has the name already stays. */
+  /** When this returns, the file is durable under its name, mode 0644. An existing file stays. */
   land(bytes: Uint8Array, folder: Folder, name: string): Promise<void>;
 };
 
@@ -33,7 +33,7 @@ type File = {
 
 const sync = promisify(fsync);
 
-/** Milliseconds that a round waits for more, and how many are enough. */
+/** Milliseconds that a round waits for more files, and the number of files that end the wait. */
 const gatherMs = 10;
 const enough = 64;
 
@@ -54,7 +54,7 @@ export function openGroupCommit(scratch: Scratch): GroupCommit {
   const round = shareRuns(async () => {
     if (waiting.length > 1) await gather();
     const files = waiting.splice(0);
-    // All are written before any is synced: making a file waits for a commit that is under way.
+    // All are written before any is synced: creating a file waits for a running commit of the journal.
     const written = files.flatMap(file => {
       try {
         return [{ file, fd: write(file) }];
@@ -81,7 +81,7 @@ export function openGroupCommit(scratch: Scratch): GroupCommit {
   };
 }
 
-/** The descriptor is the caller's to sync and to close. */
+/** The caller syncs and closes the descriptor. */
 function write({ bytes, aside }: File): number {
   const fd = openSync(aside, 'wx', 0o644);
   try {
@@ -90,7 +90,7 @@ function write({ bytes, aside }: File): number {
     return fd;
   } catch (thrown) {
     closeSync(fd);
-    rmSync(aside, { force: true }); // at once: on a full disk the others of its round have this room
+    rmSync(aside, { force: true }); // at once: on a full disk, the others of its round can use the space
     throw thrown;
   }
 }
@@ -104,7 +104,7 @@ function place(file: File): void {
   }
 }
 
-/** What fails for some of a round fails for them alone. */
+/** A failure of some files of a round affects those alone. */
 async function guard(files: readonly File[], step: () => Promise<void>): Promise<void> {
   try {
     await step();

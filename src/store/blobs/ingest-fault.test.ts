@@ -24,19 +24,19 @@ import { createWriteback } from '../files/writeback.ts';
 
 const never = new AbortController().signal;
 
-/** How many descriptors this process has of files below a folder. */
+/** Counts the open descriptors of this process for files below a directory. */
 function openFiles(folder: string): number {
   const links = readdirSync('/proc/self/fd').map(fd => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`);
     } catch {
-      return ''; // that of the listing
+      return ''; // the descriptor of the listing
     }
   });
   return links.filter(path => path.startsWith(`${folder}/`)).length;
 }
 
-test('hashing a big partial file leaves the event loop free, and ends when the call is aborted', async () => {
+test('hashing a large partial file leaves the event loop free, and ends on abort', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const descriptor = { ...describeBlob(Buffer.from('big')), size: 200 * 1024 * 1024 };
@@ -86,10 +86,10 @@ test('no file stays open after a download, however it ended', async () => {
   assert.equal(openFiles(folder.path), before);
 });
 
-/** What a download needs of a store in which all goes well. */
+/** The dependencies of a download, all of which succeed. */
 const kept = { land: async () => {}, writeback: createWriteback(), closed: () => {} };
 
-test('a file stays open until what is on its way to the disk is there, and no more is sent meanwhile', async () => {
+test('a file stays open until its writeback ends, and no further writeback starts meanwhile', async () => {
   await using folder = await temporaryFolder();
   const sent: number[] = [];
   const written = Promise.withResolvers<void>();
@@ -108,7 +108,7 @@ test('a file stays open until what is on its way to the disk is there, and no mo
   assert.equal(openFiles(folder.path), 0);
 });
 
-test('of all files one is on its way at a time, and what cannot be written is passed over', async () => {
+test('one file at a time is in writeback, and a failed writeback is ignored', async () => {
   const writeback = createWriteback();
   const first = writeback.start(987_654, 0, 1);
   assert.equal(writeback.start(987_654, 0, 1), undefined);
@@ -116,7 +116,7 @@ test('of all files one is on its way at a time, and what cannot be written is pa
   await writeback.start(987_654, 0, 1);
 });
 
-test('nothing is gone on with that a sync failed for, since the next one would say that all is well', async () => {
+test('a file whose sync failed is not continued, because the next sync would report success', async () => {
   await using folder = await temporaryFolder();
   const bytes = randomBytes(1000);
   const path = join(folder.path, 'partial');
@@ -132,7 +132,7 @@ test('nothing is gone on with that a sync failed for, since the next one would s
   assert.equal(again.offset, 0);
 });
 
-test('a partial file that cannot be removed hides no failure, stays not open, and is not busy', async () => {
+test('a partial file that cannot be removed hides no error, stays closed, and is not busy', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const descriptor = describeBlob(Buffer.from('right'));
@@ -149,7 +149,7 @@ test('a partial file that cannot be removed hides no failure, stays not open, an
   await using _again = await store.blobs.ingest(descriptor, 'registry', never);
 });
 
-test('a full disk ends a download as exhausted; its bytes are given back and all else is intact', async () => {
+test('a full disk ends a download as exhausted; its bytes are released and all else is intact', async () => {
   await using folder = await temporaryFolder();
   const stateDir = mountTmpfs(join(folder.path, 'disk'), 'size=1m');
   await using store = await openStore({ stateDir });
@@ -192,7 +192,7 @@ async function inodesLeft({ disk }: Awaited<ReturnType<typeof openStore>>): Prom
 
 const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
-test('a download whose process is killed at any moment goes on without a wrong byte', async () => {
+test('a download whose process is killed at any moment resumes without a wrong byte', async () => {
   await using folder = await temporaryFolder();
   const bytes = Buffer.alloc(40_000_000);
   for (let at = 0; at < bytes.length; at += 4) bytes.writeUInt32LE(at, at);
@@ -211,7 +211,7 @@ test('a download whose process is killed at any moment goes on without a wrong b
   for (let kill = 0; kill < 4; kill++) {
     const before = sizeOf(partial);
     await using child = await startChild(process.execPath, ['--input-type=module', '-e', script]);
-    // By what it has done and not by the clock: on a busy machine it may not have had its turn yet.
+    // Waits for progress and not for time: on a busy machine it may not have run yet.
     const wrote = () => sizeOf(partial) > before || before === descriptor.size;
     await waitUntil(child, wrote, 'it wrote', 60_000);
     await sleep(15 * kill);

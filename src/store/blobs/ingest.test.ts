@@ -11,7 +11,7 @@ import { openStore } from '../store.ts';
 
 const never = new AbortController().signal;
 
-test('a download is a blob after commit and not before', async () => {
+test('a download becomes a blob at commit and not before', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const bytes = randomBytes(100_000);
@@ -28,7 +28,7 @@ test('a download is a blob after commit and not before', async () => {
   assert.equal(existsSync(ingest.path), false);
 });
 
-test('commit before verify is a bug, and is refused', async () => {
+test('commit before verify is refused', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const bytes = Buffer.from('unverified');
@@ -49,7 +49,7 @@ test('an empty blob needs no write', async () => {
   assert.equal(await store.blobs.size(descriptor.digest), 0);
 });
 
-test('whatever is written, started again and reopened, the verdict is that of the whole file', async () => {
+test('after any sequence of writes, restarts and reopens, the verdict is that of the whole file', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const step = fc.oneof(
@@ -64,7 +64,7 @@ test('whatever is written, started again and reopened, the verdict is that of th
     async (size, steps) => {
       const bytes = randomBytes(size);
       const descriptor = describeBlob(bytes);
-      let wrong = false; // whether the bytes now in the file differ from the blob's
+      let wrong = false; // whether the file differs from the blob
       let ingest = await store.blobs.ingest(descriptor, 'registry', never);
       for (const step of steps) {
         const { offset } = ingest;
@@ -106,7 +106,7 @@ test('whatever is written, started again and reopened, the verdict is that of th
   assert.deepEqual(readdirSync(join(folder.path, 'ingest')), []);
 });
 
-test('too few bytes, and the wrong ones, are told by what was expected and what came', async () => {
+test('errors for missing and wrong bytes name what was expected and what arrived', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const descriptor = describeBlob(Buffer.from('right'));
@@ -130,7 +130,7 @@ test('too few bytes, and the wrong ones, are told by what was expected and what 
   await ingest.verify();
 });
 
-test('more bytes than the descriptor has are refused, and it can start again', async () => {
+test('more bytes than the descriptor announces are refused, and the download can restart', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const descriptor = describeBlob(Buffer.from('right'));
@@ -146,7 +146,7 @@ test('more bytes than the descriptor has are refused, and it can start again', a
   await ingest.verify();
 });
 
-test('a partial file bigger than the blob is started again', async () => {
+test('a partial file larger than the blob is restarted', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const descriptor = describeBlob(Buffer.from('right'));

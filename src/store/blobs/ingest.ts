@@ -10,9 +10,9 @@ import { attempt, toStoreError } from '../files/failure.ts';
 import { hashFile } from '../files/file-hash.ts';
 import type { Writeback } from '../files/writeback.ts';
 
-/** What a download needs of the store. */
+/** The dependencies of a download. */
 export type Keeper = {
-  /** Makes the complete file durable under its digest's name. */
+  /** Makes the complete file durable under the name of its digest. */
   land(file: FileHandle): Promise<void>;
   readonly writeback: Writeback;
   /** Called once, when the file is closed. */
@@ -20,8 +20,8 @@ export type Keeper = {
 };
 
 /**
- * Bytes that the kernel is told to write to the disk while more come. Without it the fsync of a commit has all of a big
- * blob to write: 512 MiB took 135 ms longer.
+ * The bytes after which the kernel starts to write to the disk while more arrive. Otherwise the fsync at commit has the
+ * whole of a large blob to write: 512 MiB took 135 ms longer.
  */
 const writebackStep = 8 * 1024 * 1024;
 
@@ -38,9 +38,9 @@ export async function openIngest(
     open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o644),
   );
   const state = createFileState();
-  /** Of the bytes that were written here, from the first on. */
+  /** The hash of the bytes that were written here, from the first on. */
   let own: { readonly hash: Hash; to: number } | undefined;
-  /** What others told. */
+  /** The hash that a worker reported. */
   let told: { readonly hex: string; readonly size: number } | undefined;
   let flushed = 0;
   let flushing: Promise<void> | undefined;
@@ -80,7 +80,7 @@ export async function openIngest(
     own.hash.update(chunk);
     own.to += chunk.length;
   };
-  /** Where that fails, the file is in nobody's way, and gone after a day; what was thrown before counts. */
+  /** If the removal fails, the file disturbs nothing and is removed after a day. The earlier error matters. */
   const forget = (): Promise<void> => rm(path, { force: true }).catch(() => {});
   const hexOfAll = async (): Promise<string> => {
     if (told?.size === size) return told.hex;
@@ -148,8 +148,8 @@ export async function openIngest(
       expectPhase('verified');
       phase = 'ended';
       await attempt(`storing blob ${digest}`, () => land(file)).catch(async (thrown: unknown) => {
-        // What the disk did not take is clean in memory all the same: the next sync would say nothing of it. No
-        // truncation: it may have failed after the file got its digest's name.
+        // Pages that the disk refused count as clean: the next sync would report success. The file is not truncated:
+        // the error may have come after it got the name of its digest.
         await forget();
         throw thrown;
       });
@@ -162,7 +162,7 @@ export async function openIngest(
       if (phase === 'open' && offset() === 0) await forget();
       phase = 'ended';
       await flushing;
-      await file.close().catch(() => {}); // what matters of it was synced
+      await file.close().catch(() => {}); // the relevant data was synced
       closed();
     },
   };

@@ -11,7 +11,7 @@ import { openStore } from '../store.ts';
 const never = new AbortController().signal;
 const yesterday = new Date(Date.now() - 25 * 60 * 60 * 1000);
 
-test('a download that nobody has written to for a day is taken away, unless it is gone on with', async () => {
+test('a download without writes for a day is removed, unless it is resumed', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const left = (text: string, changed: Date) => {
@@ -38,7 +38,7 @@ test('a download that nobody has written to for a day is taken away, unless it i
   assert.equal(store.blobs.partial(goes, 'registry'), 0);
 });
 
-test('one that is gone before its turn is no failure', async () => {
+test('a file that disappears during the cleanup is not an error', async () => {
   await using folder = await temporaryFolder();
   for (const name of ['a', 'b']) {
     writeFileSync(join(folder.path, name), '');

@@ -2,10 +2,10 @@ import { existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
 
-/** Milliseconds after which nobody is expected to resume a download. */
+/** Milliseconds after which a partial download is abandoned. */
 const idle = 24 * 60 * 60 * 1000;
 
-/** Takes away the partial downloads that nobody has written to for a day, but for those that are gone on with. */
+/** Removes the partial downloads without writes for a day, except those that are open. */
 export async function retirePartials(
   folder: string,
   isOpen: (name: string) => boolean,
@@ -15,19 +15,21 @@ export async function retirePartials(
   for (const name of readdirSync(folder)) {
     if (isOpen(name)) continue;
     const path = join(folder, name);
-    // One that ended meanwhile is not there any more.
+    // The file may have ended in the meantime.
     const status = lstatSync(path, { throwIfNoEntry: false });
     if (status !== undefined && status.mtimeMs < oldest) await takeAway(path);
   }
 }
 
-/** Which partial downloads there may be of a digest, so that removing many digests does not read the folder for each. */
+/**
+ * The possible partial downloads of a digest, in memory: removing many digests does not read the directory each time.
+ */
 export type Partials = {
-  /** Reads the folder. */
+  /** Reads the directory. */
   list(): readonly string[];
-  /** Notes one that is being made. */
+  /** Records a new one. */
   add(name: string): void;
-  /** Some of them may be gone by now. */
+  /** Some of them may no longer exist. */
   namesOf(digest: Digest): readonly string[];
 };
 
@@ -38,7 +40,7 @@ export function openPartials(folder: string, digestOf: (name: string) => Digest 
     if (digest !== undefined) known.set(digest, (known.get(digest) ?? new Set()).add(name));
   };
   const list = (): readonly string[] => {
-    // Where the state directory is only read, it may be absent.
+    // In a read-only state directory, it may be absent.
     const found = existsSync(folder) ? readdirSync(folder) : [];
     names = new Map();
     for (const name of found) note(names, name);

@@ -1,6 +1,6 @@
 import { errnoOf } from '../../util/error.ts';
 
-/** What a call on the disk gives, or undefined where its path does not exist. */
+/** Returns the result of a filesystem call, or undefined if the path does not exist. */
 export async function unlessAbsent<T>(result: Promise<T>): Promise<T | undefined> {
   try {
     return await result;

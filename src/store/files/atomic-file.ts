@@ -4,8 +4,8 @@ import { promisify } from 'node:util';
 const sync = promisify(fsync);
 
 /**
- * Writes a whole file aside, then renames it into place: a reader finds the old bytes or the new, and a failure leaves
- * nothing aside. When `durable` the bytes are on disk before the name; the caller syncs the folder.
+ * Writes a whole temporary file, then renames it: a reader finds the old bytes or the new, and a failure leaves no
+ * temporary file. With `durable`, the bytes are on disk before the rename; the caller syncs the directory.
  */
 export async function writeAside(
   aside: string,
@@ -13,7 +13,7 @@ export async function writeAside(
   bytes: Uint8Array | string,
   durable: boolean,
 ): Promise<void> {
-  // What takes microseconds is not given to Node's threads, which would take ten times that.
+  // Calls of microseconds are synchronous: through Node's thread pool they would take ten times that.
   try {
     const fd = openSync(aside, 'w', 0o600);
     try {

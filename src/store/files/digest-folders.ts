@@ -1,10 +1,10 @@
 import { type Algorithm, algorithmOf, type Digest, hexOf, isDigest } from '../../oci/digest.ts';
 import type { Folder } from './folder.ts';
 
-/** Files or folders named by digest: `<root>/<algorithm>/<hex>`. */
+/** Files or directories named by digest: `<root>/<algorithm>/<hex>`. */
 export type DigestFolders = {
   path(digest: Digest): string;
-  /** The folder that a digest's entry is in. */
+  /** Returns the directory that contains the entry of a digest. */
   above(digest: Digest): Folder;
   list(): Promise<readonly Digest[]>;
 };

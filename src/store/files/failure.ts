@@ -1,8 +1,8 @@
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 
 /**
- * Runs one step on the disk and classifies what it throws where it enters: a full disk is `exhausted`, all else of the
- * file system `internal`. `doing` says in the message what was tried ("storing blob sha256:…").
+ * Runs one step on the disk and classifies its errors: a full disk is `exhausted`, other errors of the filesystem are
+ * `internal`. `doing` says in the message what failed ("storing blob sha256:…").
  */
 export async function attempt<T>(doing: string, step: () => Promise<T>): Promise<T> {
   try {
@@ -12,10 +12,10 @@ export async function attempt<T>(doing: string, step: () => Promise<T>): Promise
   }
 }
 
-/** What people can do about a damaged layer: a removal of the artifact leaves what others share. */
+/** The advice for a damaged layer: removing the artifact keeps what others share. */
 export const howToMend = 'run `fsck --repair` on the node, then mount it again';
 
-/** The same for a step that has failed already. */
+/** Classifies the error of a step that has already failed. */
 export function toStoreError(doing: string, thrown: unknown): ArtifactError {
   if (thrown instanceof ArtifactError) return thrown;
   const { code, message } = toArtifactError(thrown);

@@ -9,7 +9,10 @@ const flistxattr: KoffiFunc<(fd: number, names: Uint8Array, size: number) => num
 /** XATTR_LIST_MAX of Linux, bytes. */
 const listMax = 65_536;
 
-/** A durable copy with mode, owner, times and `user.*` attributes of its own; shares the bytes where the file system can. */
+/**
+ * Makes a durable copy with the same mode, owner, times and `user.*` attributes. It shares the data blocks if the
+ * filesystem can.
+ */
 export async function copyFile(from: string, to: Buffer): Promise<void> {
   await copyBytes(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
   await using source = await open(from);

@@ -3,10 +3,14 @@ import { constants, type PathLike } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { type Algorithm, type Digest, toDigest } from '../../oci/digest.ts';
 
-/** Bytes read and hashed at once; about 1 ms of work between turns of the event loop. */
+/** Bytes read and hashed at once: about 1 ms between turns of the event loop. */
 const step = 1024 * 1024;
 
-/** Size and hex of a file's hash; a symlink is not followed. @throws the signal's reason. */
+/**
+ * Returns size and hash (hex) of a file. It does not follow a symlink.
+ *
+ * @throws the signal's reason.
+ */
 export async function hashFile(
   path: PathLike,
   algorithm: Algorithm,
@@ -24,7 +28,7 @@ export async function hashFile(
   }
 }
 
-/** The sha256 of bytes that are in memory. */
+/** Returns the sha256 of bytes in memory. */
 export function hashBytes(bytes: Uint8Array): Digest {
   return toDigest('sha256', hashAtOnce('sha256', bytes));
 }

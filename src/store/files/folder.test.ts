@@ -6,7 +6,7 @@ import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { needs } from '../../../test/support/project/tools.ts';
 import { openFolder } from './folder.ts';
 
-test('a directory on a read-only filesystem is refused by that name', needs('root'), async () => {
+test('a directory on a read-only filesystem is refused, and the error says so', needs('root'), async () => {
   await using folder = await temporaryFolder();
   const disk = mountTmpfs(join(folder.path, 'disk'), 'size=1m,ro');
   for (const path of [join(disk, 'state'), join(disk, 'a/b/state')]) {
@@ -17,6 +17,6 @@ test('a directory on a read-only filesystem is refused by that name', needs('roo
   }
 });
 
-test('a directory that cannot be made for another reason fails as it did', async () => {
+test('a directory that cannot be made for another reason fails with its own error', async () => {
   await assert.rejects(openFolder('/dev/null/state'), { code: 'ENOTDIR' });
 });

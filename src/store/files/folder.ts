@@ -6,24 +6,29 @@ import { syncFileSystem } from '../../linux/libc.ts';
 import { shareRuns } from '../../util/shared-run.ts';
 import { unlessAbsent } from './absent.ts';
 
-/** A folder of the state dir, held open. Callers that wait at the same time share one sync. */
+/** An open directory of the state directory. Concurrent callers share one sync. */
 export type Folder = AsyncDisposable & {
   readonly path: string;
-  /** The names in it. */
+  /** Returns the names in it. */
   list(): Promise<readonly string[]>;
-  /** Names renamed into or removed from it so far outlive a power cut. */
+  /** When this returns, past renames and removals in it survive a power cut. */
   sync(): Promise<void>;
-  /** So do these files and folders, on the same file system. */
+  /** The same for these files and directories of the same filesystem. */
   syncAll(paths: Iterable<PathLike>): Promise<void>;
 };
 
 /**
- * Paths that are synced one by one, about 0.1 ms each; beyond, one sync of the whole file system is cheaper. It waits for
- * what other programs have written, too: 400 MiB of theirs made it 110 ms here, and 2 ms for ten folders one by one.
+ * The number of paths that are synced one by one, about 0.1 ms each. Above it, one sync of the whole filesystem is
+ * cheaper, but it also waits for what other programs have written: 110 ms with 400 MiB of theirs, and 2 ms for ten
+ * directories one by one.
  */
 const few = 64;
 
-/** Makes the folder, 0700, and its parents where they are absent. @throws `unavailable` on a read-only filesystem. */
+/**
+ * Creates the directory, mode 0700, and its missing parents.
+ *
+ * @throws `unavailable` on a read-only filesystem.
+ */
 export async function openFolder(path: string): Promise<Folder> {
   makeFolders(path);
   const handle = await open(path);
@@ -56,7 +61,7 @@ function makeFolders(path: string): void {
   }
 }
 
-/** Asks again for the one directory that is absent first: in a recursive call, Node reports ENOENT for it. */
+/** Creates the first missing directory again: in a recursive call, Node reports ENOENT for it. */
 function isReadOnly(path: string): boolean {
   try {
     mkdirSync(path, 0o700);
@@ -67,7 +72,7 @@ function isReadOnly(path: string): boolean {
   }
 }
 
-/** One to read only, which may be absent: then nothing is in it. */
+/** A directory that is only read and may be absent: then it is empty. */
 export function readFolder(path: string): Folder {
   return {
     path,

@@ -38,7 +38,7 @@ for (const [what, text, lines, closed] of [
   });
 }
 
-test('what was put is there after an end, and after a while without one', async () => {
+test('what was put is in the file after disposal, and after a while without it', async () => {
   const path = fresh();
   const journal = await open(path);
   journal.put('a', '1');
@@ -52,7 +52,7 @@ test('what was put is there after an end, and after a while without one', async 
   assert.deepEqual([linesOf(path), readJournal(path).closed], [{ a: '1', c: '1' }, true]);
 });
 
-test('a journal is written anew when most of it is outdated', async () => {
+test('a journal is rewritten when most of it is outdated', async () => {
   const path = fresh();
   const journal = await open(path);
   for (let nth = 0; nth <= 10_001; nth++) journal.put('a', String(nth));
@@ -62,14 +62,14 @@ test('a journal is written anew when most of it is outdated', async () => {
   assert.equal(readFileSync(path, 'utf8'), 'a 10001\nclosed\n');
 });
 
-test('a journal that cannot be read says nothing', () => {
+test('a journal that cannot be read is empty', () => {
   const path = fresh();
   mkdirSync(path);
   const { lines, closed } = readJournal(path);
   assert.deepEqual([lines.size, closed], [0, false]);
 });
 
-test('a journal that is only read is left as it is', async () => {
+test('a read-only journal is not changed', async () => {
   const path = fresh();
   appendFileSync(path, 'a 1\nclosed\n');
   const journal = readJournal(path);

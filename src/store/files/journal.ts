@@ -2,12 +2,12 @@ import { appendFileSync, readFileSync } from 'node:fs';
 import { writeAside } from './atomic-file.ts';
 
 /**
- * Lines that are only ever added, the last of a key being its value: `verified` and `sizes`, below the state dir. They are written
- * some time after they were put, and not synced: a line that is lost costs work, never a wrong answer. The last line of
- * a journal that was closed says so, so that the next life knows whether this one ended well.
+ * An append-only file of lines, where the last line of a key has its value: `verified` and `sizes` in the state
+ * directory. Lines are written some time after they were put, and not synced: a lost line costs work, never a wrong
+ * answer. The last line of a closed journal marks it, so the next process knows whether this one ended cleanly.
  */
 export type Journal = {
-  /** What was there, and whether its last life closed it. */
+  /** The values read from the file, and whether the last process closed it. */
   readonly lines: ReadonlyMap<string, string>;
   readonly closed: boolean;
   put(key: string, value: string): void;
@@ -17,15 +17,15 @@ export type Journal = {
 const end = 'closed';
 /** Milliseconds that lines wait for more. */
 const gatherMs = 200;
-/** Lines beyond twice the number of keys after which the file is written anew. */
+/** The lines beyond twice the number of keys after which the file is rewritten. */
 const slack = 10_000;
 
-/** One that is only read: what is put is forgotten with this process. */
+/** A read-only journal: what is put is forgotten with this process. */
 export function readJournal(path: string): Journal {
   return { ...parse(path), put() {}, async close() {} };
 }
 
-/** Keys and values hold no line break, and keys no space. An empty value takes a key away. */
+/** Keys and values contain no line break, and keys no space. An empty value removes a key. */
 export async function openJournal(path: string, aside: () => string): Promise<Journal> {
   const { lines, closed } = parse(path);
   const values = new Map(lines);
@@ -49,7 +49,7 @@ export async function openJournal(path: string, aside: () => string): Promise<Jo
     try {
       if (text !== '') appendFileSync(path, text);
     } catch {
-      // A full disk: what is not noted is verified again.
+      // A full disk: what is not recorded is verified again.
     }
     if (written > values.size + slack) {
       rewriting = rewrite()
@@ -61,7 +61,7 @@ export async function openJournal(path: string, aside: () => string): Promise<Jo
     }
   };
 
-  await rewrite(); // and so the mark of the last end is gone, durably
+  await rewrite(); // so the closing mark of the last process is gone, durably
   return {
     lines,
     closed,
@@ -77,7 +77,7 @@ export async function openJournal(path: string, aside: () => string): Promise<Jo
       try {
         appendFileSync(path, `${end}\n`, { flush: true });
       } catch {
-        // A full disk: the next life does not know how this one ended, and verifies more.
+        // A full disk: the next process does not know how this one ended, and verifies more.
       }
     },
   };
@@ -100,6 +100,6 @@ function readIfWhole(path: string): string {
   try {
     return readFileSync(path, 'latin1');
   } catch {
-    return ''; // absent, or unreadable: nothing is known, and all is verified again
+    return ''; // absent or unreadable: nothing is known, and all is verified again
   }
 }

@@ -1,9 +1,9 @@
 import { type Digest, isDigest } from '../../oci/digest.ts';
 
-/** The fields of a record file, not yet trusted. */
+/** The fields of a record file, not verified yet. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** The fields of a JSON object, or undefined for anything torn or foreign. */
+/** Returns the fields of a JSON object, or undefined for anything torn or foreign. */
 export function parseFields(text: string): Fields | undefined {
   try {
     const value: unknown = JSON.parse(text);
@@ -21,7 +21,7 @@ export function isText(value: unknown): value is string {
   return typeof value === 'string';
 }
 
-/** A size, a number of things, or milliseconds since 1970. */
+/** A size, a count, or milliseconds since 1970. */
 export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && Number(value) >= 0;
 }
@@ -38,7 +38,7 @@ export function isTextList(value: unknown): value is string[] {
   return Array.isArray(value) && value.every(isText);
 }
 
-/** The digests that a root holds; an older version wrote none. */
+/** The digests that a root keeps. An older version wrote none. */
 export function toHolds(value: unknown): readonly Digest[] | undefined {
   if (value === undefined) return [];
   return isDigestList(value) ? value : undefined;
@@ -48,7 +48,7 @@ export function isTextMap(value: unknown): value is Record<string, string> {
   return isFields(value) && Object.values(value).every(isText);
 }
 
-/** Whether an optional field is absent or what it must be. */
+/** Whether an optional field is absent or valid. */
 export function isAbsentOr<T>(is: (value: unknown) => value is T, value: unknown): value is T | undefined {
   return value === undefined || is(value);
 }

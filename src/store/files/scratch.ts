@@ -6,21 +6,29 @@ import { openFolder } from './folder.ts';
 import { removeTree } from './tree-removal.ts';
 
 /**
- * `tmp/`: where everything half-made and everything doomed lies, under random names. Nothing in it counts, so what a
- * crash leaves there is deleted at the next start. Disposing it ends the deletions under way.
+ * `tmp/`: everything incomplete and everything to be deleted, under random names. Nothing reads it, so the next start
+ * deletes what a crash leaves. Disposing it ends running deletions.
  */
 export type Scratch = AsyncDisposable & {
-  /** Whether nothing may be written. */
+  /** Whether writing is not possible. */
   readonly isClosed: boolean;
-  /** A path in it where nothing is. @throws where it is closed, why. */
+  /**
+   * Returns an unused path in it.
+   *
+   * @throws the reason if it is closed.
+   */
   fresh(): string;
-  /** Takes a file or tree out of sight in one rename, then deletes it in slices. Nothing there is success. */
+  /** Moves a file or tree here in one rename, then deletes it in slices. A missing path is success. */
   discard(path: string): Promise<void>;
-  /** Deletes all that is in it now. */
+  /** Deletes its present content. */
   sweep(): Promise<void>;
 };
 
-/** That of a store that is only read. @param why nothing may be written, for errors. */
+/**
+ * The variant for a read-only store.
+ *
+ * @param why the reason, for errors.
+ */
 export function closedScratch(why: string): Scratch {
   const refuse = (): never => {
     throw new ArtifactError('internal', why);
@@ -70,7 +78,10 @@ export async function openScratch(path: string): Promise<Scratch> {
   };
 }
 
-/** Whether it was there. What takes microseconds is not given to Node's threads, which would take ten times that. */
+/**
+ * Returns whether the path existed. Calls of microseconds are synchronous: through Node's thread pool they would take
+ * ten times that.
+ */
 function moveThere(from: string, to: string): boolean {
   try {
     renameSync(from, to);

@@ -2,13 +2,16 @@ import { lstatSync, opendirSync, rmdirSync, unlinkSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { type Pace, startPace } from '../../util/pace.ts';
 
-/** Bytes from which a file is unlinked in a thread: the kernel frees its pages and extents before it answers. */
+/**
+ * The size in bytes from which a file is unlinked in a thread: the kernel frees its pages and extents synchronously.
+ */
 const big = 4 * 1024 * 1024;
 
 /**
- * Removes a file or a tree in slices that leave the event loop free. Follows no symlink. fs.rm is not used: it hands a
- * tree of 50,000 entries to the thread pool at once, where every other read then waits.
- * @throws the signal's reason; what is left can be removed by another call.
+ * Removes a file or a tree in slices that leave the event loop free. It follows no symlink. fs.rm is not used: it
+ * queues a tree of 50,000 entries in the thread pool at once, where every other read then waits.
+ *
+ * @throws the signal's reason; another call can remove the rest.
  */
 export async function removeTree(path: string, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();

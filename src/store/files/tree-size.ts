@@ -2,8 +2,8 @@ import { lstatSync, opendirSync } from 'node:fs';
 import { startPace } from '../../util/pace.ts';
 
 /**
- * Bytes of the files below a folder, and its inodes with its own, each once. Works in slices that leave the event loop
- * free. Follows no symlink.
+ * Returns the bytes of the files below a directory, and the number of inodes including its own, each counted once. It
+ * works in slices that leave the event loop free. It follows no symlink.
  */
 export async function measureFolder(
   root: string,
@@ -21,7 +21,7 @@ export async function measureFolder(
     for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
       const path = `${folder}/${entry.name}`;
       const { ino, nlink, size } = lstatSync(Buffer.from(path, 'latin1'));
-      const isNew = !entry.isFile() || nlink <= 2 || !linked.has(ino); // one of two is the store's own
+      const isNew = !entry.isFile() || nlink <= 2 || !linked.has(ino); // with two links, one is the store's own
       if (isNew) inodes++;
       if (isNew && entry.isFile()) bytes += size;
       if (entry.isFile() && nlink > 2) linked.add(ino);

@@ -1,11 +1,14 @@
 import { startWriteback } from '../../linux/libc.ts';
 
 /**
- * Has files written to the disk while they grow. It waits where the disk is slower than what comes: in one of Node's
- * four threads, and of all files for one, since whatever else asks the disk needs the others.
+ * Starts writing growing files to the disk. It blocks if the disk is slower than the download. It uses one of Node's
+ * four threads, and serves one file at a time, because other disk access needs the other threads.
  */
 export type Writeback = {
-  /** Undefined while another range is on its way. The descriptor must stay open until then; it is never rejected. */
+  /**
+   * Returns undefined while another range is being written. The descriptor must stay open until the promise resolves.
+   * It never rejects.
+   */
   start(fd: number, offset: number, length: number): Promise<void> | undefined;
 };
 
@@ -16,7 +19,7 @@ export function createWriteback(): Writeback {
     try {
       await startWriteback(fd, offset, length);
     } catch {
-      // What cannot be written fails the sync of who wants it on the disk.
+      // A failed write makes the later sync fail.
     } finally {
       busy = false;
     }

@@ -3,18 +3,22 @@ import type { Algorithm } from '../../oci/digest.ts';
 import type { Damage, HashFile, Look } from '../../ports/store.ts';
 import { errnoOf } from '../../util/error.ts';
 
-/** What a file of the cache must be. */
+/** The expected properties of a file in the cache. */
 export type ExpectedFile = {
   readonly algorithm: Algorithm;
   readonly hex: string;
-  /** Where it is known apart from the hash. */
+  /** The size, if it is known apart from the hash. */
   readonly size?: number;
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
 };
 
-/** The errno of what makes a file as bad as one with wrong bytes. @throws what says nothing of the file: the program is short of something. */
+/**
+ * Returns the errno that makes a file as bad as one with wrong bytes.
+ *
+ * @throws errors that do not concern the file, such as a lack of descriptors.
+ */
 export function toUnreadable(thrown: unknown): string {
   const errno = errnoOf(thrown);
   if (errno === undefined || passing.has(errno)) throw thrown;
@@ -23,7 +27,7 @@ export function toUnreadable(thrown: unknown): string {
 
 const passing = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']);
 
-/** @returns what is wrong with a file, or undefined. One that cannot be read is as bad as one with wrong bytes. */
+/** @returns what is wrong with a file, or undefined. An unreadable file is as bad as one with wrong bytes. */
 export async function findDamage(
   path: string,
   wanted: ExpectedFile,

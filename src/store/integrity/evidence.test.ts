@@ -14,7 +14,7 @@ const never = new AbortController().signal;
 const right = async (): Promise<undefined> => undefined;
 
 let made = 0;
-/** A blob of its own, and evidence that notes into `lines`. Each time is one of `clock`. */
+/** A blob of its own, and evidence that writes to `lines`. Each time is one of `clock`. */
 function openWorld() {
   const name = String(++made).padStart(64, '0');
   const item: Item = { kind: 'blobs', digest: toDigest('sha256', name) };
@@ -34,7 +34,7 @@ function openWorld() {
   };
   const standing = async (evidence: EvidenceStore, since = 500) =>
     (await evidence.standings([item], since, never))[0];
-  /** The kernel's clock has a grain. */
+  /** The kernel's clock has a granularity. */
   const tamper = async (): Promise<void> => {
     await sleep(10);
     writeFileSync(path, 'wrong', { flag: 'r+' });
@@ -42,7 +42,7 @@ function openWorld() {
   return { item, path, lines, clock, open, standing, tamper };
 }
 
-test('what was never verified is unknown, and what is not there absent', async () => {
+test('content that was never verified is unknown, and missing content absent', async () => {
   const { open, standing, path } = openWorld();
   const evidence = open(true);
   assert.equal(await standing(evidence), 'unknown');
@@ -54,7 +54,7 @@ for (const [what, come] of [
   ['arrived', async (evidence: EvidenceStore, item: Item) => evidence.arrived(item)],
   ['was verified', (evidence: EvidenceStore, item: Item) => evidence.verify(item, right, never)],
 ] as const) {
-  test(`what ${what} is verified until it is stale, touched or gone`, async () => {
+  test(`${what} is verified until it is stale, changed or removed`, async () => {
     const { open, standing, item, path, tamper } = openWorld();
     const evidence = open(true);
     await come(evidence, item);
@@ -70,7 +70,7 @@ for (const [what, come] of [
   });
 }
 
-test('what is presumed is stale at once, and its change is noticed', async () => {
+test('presumed content is stale at once, and its changes are detected', async () => {
   const { open, standing, item, tamper } = openWorld();
   const evidence = open(true);
   await evidence.presume(item, never);
@@ -94,7 +94,7 @@ for (const [what, closed, found] of [
   });
 }
 
-test('a time to come, and a line that is torn, say nothing', async () => {
+test('a time in the future and a torn line are ignored', async () => {
   const { open, standing, item, clock, lines } = openWorld();
   await open(true).verify(item, right, never);
   clock.now = 900;
@@ -103,7 +103,7 @@ test('a time to come, and a line that is torn, say nothing', async () => {
   assert.equal(await standing(open(true), 0), 'unknown');
 });
 
-test('what is found wrong, or changes while it is verified, is not noted', async () => {
+test('content that is wrong, or changes during verification, is not recorded', async () => {
   const { open, standing, item, tamper } = openWorld();
   const evidence = open(true);
   assert.equal(await evidence.verify(item, async () => 'wrong bytes', never), 'wrong bytes');
@@ -112,7 +112,7 @@ test('what is found wrong, or changes while it is verified, is not noted', async
   assert.equal(await standing(evidence), 'unknown');
 });
 
-test('links of this program are no change, and a write meanwhile is one', async () => {
+test('links made by this program do not count as a change, and a write in between does', async () => {
   const { open, standing, item, path, tamper } = openWorld();
   const evidence = open(true);
   await evidence.verify(item, right, never);

@@ -4,25 +4,25 @@ import type { Journal } from '../files/journal.ts';
 import { openStamper, type Stamp, stampFiles, type Stamper } from './stamp.ts';
 
 /**
- * Why the bytes under a digest are still believed to be right: when they were last verified, and the stamp that their
- * files had then. Whoever writes into a file moves its ctime, so that a write through a mount of a view shows at the next
- * look. Bytes that rot on the disk do not show here; those are found by hashing again.
+ * The evidence that the bytes under a digest are right: when they were last verified, and the stamp of their files at
+ * that time. A write to a file changes its ctime, so a write through the mount of a view shows at the next check. Decay
+ * on the disk does not show here; the scrub finds it by hashing again.
  */
 export type EvidenceStore = AsyncDisposable &
   Evidence & {
-    /** The bytes have just been verified on their way here, and nobody can have written into the files yet. */
+    /** Records that the bytes were verified as they arrived, before anyone could write to the files. */
     arrived(item: Item): void;
-    /** Runs what adds or removes links of their files, and so moves the times that speak for them. */
+    /** Runs a function that adds or removes links of the files, and so changes their ctime. */
     relink<T>(items: readonly Item[], work: () => Promise<T>): Promise<T>;
     /** While relinking: a file of the item was replaced by a copy of it. */
     copied(item: Item): void;
   };
 
 type Note = { readonly at: number; readonly files: number; readonly stamp: Stamp | undefined };
-/** While links are made or removed. `good`: the stamp was right before; `kept` is what must not move meanwhile. */
+/** The state while links are made or removed. `good`: the stamp was right before; `kept` must not change meanwhile. */
 type Relinking = { users: number; readonly good: boolean; kept: string | undefined };
 
-/** Where the files of an item are, and how many; undefined if it is not held. */
+/** Returns the paths of an item's files and their number; undefined if the item is not cached. */
 export type FilesOf = (
   item: Item,
 ) =>
@@ -38,12 +38,12 @@ export function openEvidence(
 ): EvidenceStore {
   const notes = new Map([...journal.lines].flatMap(([key, text]) => parseNote(key, text, now())));
   if (!journal.closed) {
-    // Nobody knows what the disk has made of the last minutes.
+    // The previous process did not end cleanly, so the last minutes may not be on the disk.
     for (const [key, note] of notes) notes.set(key, { ...note, at: 0 });
     for (const [key, note] of notes) journal.put(key, formatNote(note));
   }
   const relinking = new Map<string, Relinking>();
-  /** Counts the beginnings and ends of relinking: what was looked at across one of them has moved. */
+  /** Counts the starts and ends of relinking: a stamp taken across one of them is outdated. */
   let turns = 0;
 
   const note = (item: Item, at: number, files: number, stamp: Stamp | undefined): void => {
@@ -54,7 +54,7 @@ export function openEvidence(
     if (notes.delete(keyOf(item))) journal.put(keyOf(item), '');
   };
 
-  /** Whether what was looked at from `turn` on is as it was noted. */
+  /** Whether a stamp taken since `turn` equals the recorded one. */
   const isAsNoted = (item: Item, noted: Stamp, found: Stamp, turn: number): boolean => {
     if (found.kept !== noted.kept) return false;
     const underWay = relinking.get(keyOf(item));
@@ -66,7 +66,7 @@ export function openEvidence(
     const known = notes.get(keyOf(item));
     const files = filesOf(item);
     const stamp = files && (yield* stamper.stamp(files.files));
-    // A layer is there by its table, whatever bodies it has lost.
+    // A layer exists by its table, even if bodies are missing.
     const isThere = stamp !== undefined || (item.kind === 'layers' && files !== undefined);
     if (!isThere && known === undefined) return 'absent';
     if (stamp === undefined) return 'changed';
@@ -89,7 +89,11 @@ export function openEvidence(
     return standings;
   }
 
-  /** Notes the files as they are now. @returns whether they are there. */
+  /**
+   * Records the present stamp of the files.
+   *
+   * @returns whether the files exist.
+   */
   const stampNow = async (item: Item, at: number, signal: AbortSignal): Promise<void> => {
     const files = filesOf(item);
     const stamp = files && (await stampFiles(files.files, signal));
@@ -105,7 +109,7 @@ export function openEvidence(
     const known = notes.get(key);
     const files = known?.stamp && filesOf(item);
     const found = files && (await stampFiles(files.files, never));
-    const late = relinking.get(key); // another came while this one looked
+    const late = relinking.get(key); // another caller came in the meantime
     if (late !== undefined) return void late.users++;
     const good =
       known !== undefined &&
@@ -123,8 +127,8 @@ export function openEvidence(
     if (entered.good && known !== undefined) {
       const files = filesOf(item);
       const found = files && (await stampFiles(files.files, never));
-      if (entered.users > 0) return; // the last to leave does it
-      // A write moves more than the time of the change.
+      if (entered.users > 0) return; // the last one to leave does it
+      // A write changes more than the ctime.
       const isKept = entered.kept === undefined || entered.kept === found?.kept;
       if (files !== undefined && found !== undefined && isKept && notes.get(key) === known)
         note(item, known.at, files.count, found);
@@ -198,7 +202,7 @@ function formatNote({ at, files, stamp }: Note): string {
   return `${at} ${files} ${stamp?.kept} ${stamp?.changed}`;
 }
 
-/** A time to come is that of a clock that was wrong. */
+/** A time in the future comes from a clock that was wrong. */
 function parseNote(key: string, text: string, now: number): [string, Note][] {
   const fields = /^(\d{1,15}) (\d{1,9}) ([0-9a-f]{40,80}) ([0-9a-f]{24,40})$/.exec(text);
   const [, at = '', files = '', kept = '', changed = ''] = fields ?? [];

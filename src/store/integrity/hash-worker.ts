@@ -16,11 +16,11 @@ export type Hashed = { readonly size: number; readonly hex: string };
 const step = 1024 * 1024;
 const buffer = Buffer.allocUnsafe(step);
 
-/** When the next byte may be read, of all files together. */
+/** When the next byte may be read, for all files together. */
 let next = 0;
 let introduced: Promise<unknown> | undefined;
 
-/** The kernel's number of this thread, by which its priority is set. */
+/** The kernel's ID of this thread, for setting its priority. */
 function threadId(): number {
   return Number(basename(readlinkSync('/proc/thread-self')));
 }

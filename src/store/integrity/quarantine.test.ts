@@ -28,7 +28,7 @@ async function openWorld() {
   return { path, folder, quarantine, damaged, kept };
 }
 
-test('damaged content is moved aside as it is, a file or a folder, and what is gone is no failure', async () => {
+test('damaged content is moved unchanged, a file or a directory, and missing content is not an error', async () => {
   const { path, folder, quarantine, damaged, kept } = await openWorld();
   await using _ = folder;
   writeFileSync(damaged, 'wrong');
@@ -42,13 +42,13 @@ test('damaged content is moved aside as it is, a file or a folder, and what is g
   assert.deepEqual([...kept()].sort(), ['file', 'folder']);
 });
 
-test('the latest few are kept, and of large ones fewer', async () => {
+test('the latest few are kept, and fewer of large ones', async () => {
   const { folder, quarantine, damaged, kept } = await openWorld();
   await using _ = folder;
   for (let nth = 0; nth < 10; nth++) {
     writeFileSync(damaged, 'wrong');
     await quarantine.take(damaged, String(nth));
-    await new Promise(resolve => setTimeout(resolve, 10)); // the clock of ctime has a grain
+    await new Promise(resolve => setTimeout(resolve, 10)); // ctime has a granularity
   }
   assert.deepEqual([...kept()].sort(), ['2', '3', '4', '5', '6', '7', '8', '9']);
   writeFileSync(damaged, '');

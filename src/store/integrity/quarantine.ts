@@ -6,13 +6,13 @@ import type { Folder } from '../files/folder.ts';
 import { measureFolder } from '../files/tree-size.ts';
 
 /**
- * `quarantine/`: what was found damaged, under names that nothing looks for, so that people can see what the disk or a
- * pod has made of it. It keeps the latest few, for a week, and little of it.
+ * `quarantine/`: damaged content, under names that nothing reads, for inspection. It keeps the latest few, for a week,
+ * up to a total size.
  */
 export type Quarantine = {
-  /** Moves a file or folder here in one rename. Nothing there is success. */
+  /** Moves a file or directory here in one rename. A missing path is success. */
   take(path: string, name: string): Promise<void>;
-  /** Removes what is too old, too much or too many. */
+  /** Removes what exceeds the limits of age, size or number. */
   retire(): Promise<void>;
 };
 

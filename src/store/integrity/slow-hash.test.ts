@@ -18,7 +18,7 @@ function file(name: string, bytes: Uint8Array): string {
   return path;
 }
 
-test('files are hashed no faster than they may be, all together', async () => {
+test('all files together are hashed no faster than the limit', async () => {
   await using slow = openSlowHash(4 * 1024 * 1024);
   await slow.hash(file('first', Buffer.alloc(1)), 'sha256', never);
   const bytes = Buffer.alloc(512 * 1024, 7);
@@ -33,7 +33,7 @@ test('files are hashed no faster than they may be, all together', async () => {
   );
 });
 
-test('the thread ends in the midst of a file, also where the disk is slower than the rate', async () => {
+test('the thread ends in the middle of a file, also if the disk is slower than the limit', async () => {
   const slow = openSlowHash(Infinity);
   const path = file('endless', Buffer.alloc(0));
   truncateSync(path, 2 ** 40);

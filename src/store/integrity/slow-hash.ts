@@ -6,14 +6,16 @@ import { startThread, type Thread } from '../../util/thread.ts';
 import type { HashQuestion, Hashed } from './hash-worker.ts';
 
 /**
- * Hashes files for as long as that takes: in a thread of its own that gets the disk and the processor when nobody else
- * wants them, and at a bounded rate where they are idle. Disposing it ends the thread.
+ * Hashes files in the background: in a thread with the lowest priority for disk and CPU, and at a limited rate.
+ * Disposing it ends the thread.
  */
 export type SlowHash = AsyncDisposable & { readonly hash: HashFile };
 
-/** Bytes a second: a cache of 1 TiB takes four and a half hours, and a disk of 500 MB/s is busy for an eighth of them. */
+/**
+ * Bytes per second: a cache of 1 TiB takes four and a half hours, and a disk of 500 MB/s is busy for an eighth of them.
+ */
 const rate = 64 * 1024 * 1024;
-/** Of setpriority(2): the least. */
+/** The lowest priority of setpriority(2). */
 const niceness = 19;
 
 export function openSlowHash(bytesPerSecond: number = rate): SlowHash {

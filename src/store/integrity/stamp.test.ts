@@ -21,7 +21,7 @@ after(() => folder[Symbol.asyncDispose]());
 const never = new AbortController().signal;
 
 let made = 0;
-/** A folder of its own with so many files, and one below another folder. */
+/** A directory with `count` files, and one below another directory. */
 function make(count: number): { readonly path: string; readonly files: readonly FileAt[] } {
   const path = join(folder.path, String(made++));
   mkdirSync(join(path, 'd'), { recursive: true });
@@ -30,7 +30,7 @@ function make(count: number): { readonly path: string; readonly files: readonly 
   return { path, files: names.map(name => [path, name]) };
 }
 
-/** `kept`: whether it moves what stays while this program makes links. */
+/** `kept`: whether it changes the part that links do not change. */
 const changes: Readonly<Record<string, { kept: boolean; change: (path: string) => void }>> = {
   'is written into and gets its old time back': {
     kept: false,
@@ -64,11 +64,11 @@ const changes: Readonly<Record<string, { kept: boolean; change: (path: string) =
 
 for (const count of [1, 2, 300]) {
   for (const [what, { kept, change }] of Object.entries(changes)) {
-    test(`of ${count} files one that ${what} has another stamp`, async () => {
+    test(`of ${count} files one that ${what} changes the stamp`, async () => {
       const { path, files } = make(count);
       const before = await stampFiles(files, never);
       assert.deepEqual(await stampFiles(files, never), before);
-      // ctime has the grain of the kernel's clock.
+      // ctime has the granularity of the kernel's clock.
       await new Promise(resolve => setTimeout(resolve, 10));
       change(join(path, '0'));
       const now = await stampFiles(files, never);
@@ -77,7 +77,7 @@ for (const count of [1, 2, 300]) {
     });
   }
 
-  test(`of ${count} files one that is missing leaves none a stamp`, async () => {
+  test(`if one of ${count} files is missing, there is no stamp`, async () => {
     const { path, files } = make(count);
     rmSync(join(path, String(count === 2 ? 'd/1' : count - 1)));
     assert.equal(await stampFiles(files, never), undefined);
@@ -88,7 +88,7 @@ for (const count of [1, 2, 300]) {
   });
 }
 
-test('files are stamped by bytes of names, by long names, and a folder by none', async () => {
+test('files are stamped by short and long names in bytes, and a directory by an empty name', async () => {
   const { path } = make(0);
   const names = [Buffer.from([0xff, 0x2f, 0xfe]), Buffer.from(`${'x'.repeat(250)}/${'y'.repeat(250)}`)];
   for (const name of names) {
@@ -105,7 +105,7 @@ test('files are stamped by bytes of names, by long names, and a folder by none',
   assert.equal(Buffer.from(stamps[0]?.kept ?? '', 'hex').readUInt32LE(12), ino);
 });
 
-test('a stamp that no caller waits for any more is given up', async () => {
+test('a stamp ends when no caller waits for it', async () => {
   const { files } = make(2);
   const ended = AbortSignal.abort(new Error('enough'));
   function* endless(): Generator<FileAt> {

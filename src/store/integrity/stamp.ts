@@ -5,28 +5,34 @@ import { readStatus, statusWords } from '../../linux/stat.ts';
 import { doInSlices } from '../../util/pace.ts';
 
 /**
- * What the kernel says of files whose bytes were verified. `kept`: inode, size, mode, owner and time of the last write,
- * which stay while this program links and unlinks. `changed`: the times of the last change of the inodes (ctime), which
- * nobody can set, and which move with each link and unlink, too. Of one file each is these numbers, of several a hash
- * over all of them in order.
+ * The kernel's metadata of verified files. `kept`: inode, size, mode, owner and mtime, which do not change while this
+ * program links and unlinks. `changed`: the ctime of the inodes, which nobody can set, and which changes with each link
+ * and unlink too. For one file each is these numbers, for several a hash over all of them in order.
  */
 export type Stamp = { readonly kept: string; readonly changed: string };
 
-/** A file below a folder. A name is ASCII, or bytes, and may lead through folders; an empty one is the folder itself. */
+/**
+ * A file below a directory. A name is ASCII, or bytes, and may contain subdirectories; an empty one is the directory
+ * itself.
+ */
 export type FileAt = readonly [folder: string, name: string | Uint8Array];
 
-/** Stamps the files of one item after the other: a folder that several lie in is opened once. */
+/** Stamps the files of one item after the other: a directory that contains several is opened once. */
 export type Stamper = Disposable & {
-  /** Yields now and then; the next one may begin when this one has ended. @returns undefined where one of the files is not there. */
+  /**
+   * Yields now and then; the next call may start when this one has ended.
+   *
+   * @returns undefined if one of the files is missing.
+   */
   stamp(files: Iterable<FileAt>): Generator<void, Stamp | undefined>;
 };
 
-/** Files that are stamped between two yields. */
+/** The files that are stamped between two yields. */
 const step = 16;
-/** Words of a struct statx: owner, group, mode, inode, size, time of the last write; time of the last change. */
+/** The words of a struct statx: owner, group, mode, inode, size, mtime; ctime. */
 const keptWords = [5, 6, 7, 8, 9, 10, 11, 28, 29, 30];
 const changedWords = [24, 25, 26];
-/** Hexadecimal digits of a hash that are kept. */
+/** The hexadecimal digits of a hash that are kept. */
 const hashLength = 40;
 const O_PATH = 0x20_0000;
 
@@ -75,7 +81,7 @@ export function openStamper(): Stamper {
   };
 }
 
-/** Opens a folder as a place only; undefined where there is none. */
+/** Opens a directory with O_PATH; undefined if it does not exist. */
 function openFolder(path: string): number | undefined {
   try {
     return openSync(path, O_PATH | constants.O_DIRECTORY);
@@ -91,10 +97,10 @@ export async function stampFiles(files: Iterable<FileAt>, signal: AbortSignal): 
   return await doInSlices(stamper.stamp(files), signal);
 }
 
-/** Files of which the numbers are hashed at once. */
+/** The files whose numbers are hashed at once. */
 const batch = 256;
 
-/** Sums up the same words of one status after the other. */
+/** Adds up the same words of several statuses. */
 function createSum(status: Uint32Array, words: readonly number[]) {
   const rows = new Uint32Array(batch * words.length);
   const bytes = Buffer.from(rows.buffer);

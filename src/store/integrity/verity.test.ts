@@ -14,7 +14,7 @@ const item: Item = { kind: 'layers', digest: toDigest('sha256', 'ab'.repeat(32))
 
 type Answer = 'sealed' | 'ENOTTY' | 'EOPNOTSUPP' | 'ETXTBSY' | 'EBUSY' | 'EEXIST' | 'ENOSPC';
 
-/** A layer of two files on a kernel that gives these answers, one for each file; from the end of them on it seals. */
+/** A layer of two files on a kernel that gives these answers, one per file. After the last one, it seals. */
 async function openWorld(folder: TemporaryFolder, ...answers: Answer[]) {
   const files = ['0', '1'].map(name => [folder.path, name] as const);
   for (const [, name] of files) writeFileSync(join(folder.path, name), name);
@@ -28,8 +28,8 @@ async function openWorld(folder: TemporaryFolder, ...answers: Answer[]) {
     asked.push(readlinkSync(`/proc/self/fd/${fd}`).slice(folder.path.length + 1));
     const answer = answers.shift() ?? 'sealed';
     if (answer !== 'sealed') throw Object.assign(new Error(answer), { code: answer });
-    await sleep(10); // the kernel's clock has a grain
-    fchmodSync(fd, 0o644); // as it was, and yet a change of the inode, as sealing is
+    await sleep(10); // the kernel's clock has a granularity
+    fchmodSync(fd, 0o644); // the same mode, and yet a change of the inode, as with sealing
   };
   const scratch = { isClosed: false, fresh: () => join(folder.path, 'probe') };
   const verity = await openVerity(scratch, evidence, filesOf, enable);
@@ -39,7 +39,7 @@ async function openWorld(folder: TemporaryFolder, ...answers: Answer[]) {
 }
 
 for (const reason of ['ENOTTY', 'EOPNOTSUPP'] as const) {
-  test(`where the kernel answers ${reason}, it is off and says so, and nothing is sealed`, async () => {
+  test(`if the kernel answers ${reason}, it is off and reports that, and nothing is sealed`, async () => {
     await using folder = await temporaryFolder();
     const { verity, asked } = await openWorld(folder, reason);
     assert.equal(verity.off, reason);
@@ -48,7 +48,7 @@ for (const reason of ['ENOTTY', 'EOPNOTSUPP'] as const) {
   });
 }
 
-test('each file of an item is sealed once, and what was verified before counts after', async () => {
+test('each file of an item is sealed once, and what was verified before still counts', async () => {
   await using folder = await temporaryFolder();
   const { verity, evidence, asked } = await openWorld(folder);
   assert.equal(verity.off, undefined);
@@ -59,7 +59,7 @@ test('each file of an item is sealed once, and what was verified before counts a
   assert.deepEqual(await evidence.standings([item], 1, never), ['verified']);
 });
 
-test('a file that is sealed already is success, and the next one is sealed', async () => {
+test('a file that is already sealed is success, and the next one is sealed', async () => {
   await using folder = await temporaryFolder();
   const { verity, asked } = await openWorld(folder, 'sealed', 'EEXIST');
   await verity.seal(item, never);
@@ -78,7 +78,7 @@ for (const reason of ['ETXTBSY', 'EBUSY'] as const) {
   });
 }
 
-test('another failure is reported once, and a file that takes the place of the first is sealed', async () => {
+test('another failure is reported once, and a file that replaces the first is sealed', async () => {
   await using folder = await temporaryFolder();
   const { verity, asked } = await openWorld(folder, 'sealed', 'ENOSPC');
   await assert.rejects(verity.seal(item, never), { code: 'ENOSPC' });
@@ -90,7 +90,7 @@ test('another failure is reported once, and a file that takes the place of the f
   assert.deepEqual(asked, ['0', '1']);
 });
 
-test('what is not there is not sealed, and a state directory that is only read is not tried', async () => {
+test('missing files are not sealed, and a read-only state directory is not tried', async () => {
   await using folder = await temporaryFolder();
   const { verity, asked } = await openWorld(folder);
   await verity.seal({ kind: 'blobs', digest: item.digest }, never);

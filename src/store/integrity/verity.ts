@@ -7,23 +7,27 @@ import type { EvidenceStore, FilesOf } from './evidence.ts';
 import type { Scratch } from '../files/scratch.ts';
 
 /**
- * fs-verity, where kernel and file system have it: nobody can write into a sealed file, whatever flags their mount has,
- * and the kernel verifies each page that it reads of it.
+ * fs-verity, if kernel and filesystem support it: nobody can write to a sealed file, whatever the flags of the mount,
+ * and the kernel verifies each page that it reads.
  */
 export type Verity = {
   /** Why it is off; undefined while it is on. */
   readonly off: string | undefined;
   /**
-   * Seals all files of an item, one after the other. Does nothing where that was done or failed, or it is off. Where
-   * somebody has one open for writing, the next call tries again.
+   * Seals all files of an item, one after the other. It does nothing if that was done or failed, or if it is off. If a
+   * file is open for writing, the next call retries.
    */
   seal(item: Item, signal: AbortSignal): Promise<void>;
 };
 
-/** Enables fs-verity for an open file. @throws what the kernel answers. */
+/**
+ * Enables fs-verity for an open file.
+ *
+ * @throws the kernel's error.
+ */
 type Enable = (fd: number) => Promise<void>;
 
-/** Tries it with a file of its own. */
+/** Tests it with a file of its own. */
 export async function openVerity(
   scratch: Pick<Scratch, 'isClosed' | 'fresh'>,
   evidence: Pick<EvidenceStore, 'relink'>,
@@ -31,7 +35,7 @@ export async function openVerity(
   enable: Enable = sealFile,
 ): Promise<Verity> {
   const off = scratch.isClosed ? 'the state directory is only read' : await probe(scratch.fresh(), enable);
-  /** In this life: to seal again what is sealed does no harm. */
+  /** The items done by this process: sealing again does no harm. */
   const tried = new Set<string>();
 
   const sealAll = async (item: Item, signal: AbortSignal): Promise<void> => {
@@ -59,7 +63,7 @@ export async function openVerity(
   };
 }
 
-/** What ends once the file is closed or sealed. */
+/** These errors end once the file is closed or sealed. */
 const passing = new Set(['ETXTBSY', 'EBUSY']);
 
 async function probe(path: string, enable: Enable): Promise<string | undefined> {
@@ -79,7 +83,7 @@ async function seal(path: string, enable: Enable): Promise<void> {
   try {
     await enable(fd);
   } catch (thrown) {
-    if (errnoOf(thrown) !== 'EEXIST') throw thrown; // it is sealed
+    if (errnoOf(thrown) !== 'EEXIST') throw thrown; // it is already sealed
   } finally {
     closeSync(fd);
   }

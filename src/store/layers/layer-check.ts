@@ -6,14 +6,14 @@ import { findDamage } from '../integrity/damage.ts';
 
 type FileEntry = Extract<TocEntry, { kind: 'file' }>;
 
-/** Verifies the bodies of a layer one after the other, and sums up what is wrong with them. */
+/** Verifies the bodies of a layer one after the other, and summarizes what is wrong with them. */
 export function createBodyCheck(layer: string, look: Look, signal: AbortSignal) {
   const inodes: bigint[] = [];
   let first: string | undefined;
   let wrong = 0;
   const own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   const folder = statSync(layer);
-  /** Unpacking sets an owner only where it is another than its own, which a file system may have replaced. */
+  /** Unpacking sets an owner only if it differs from its own, which a filesystem may map. */
   const ownerOf = ({ uid, gid }: FileEntry) => ({
     uid: uid === own.uid ? folder.uid : uid,
     gid: gid === own.gid ? folder.gid : gid,

@@ -9,7 +9,7 @@ import { openLayerSizes } from './layer-sizes.ts';
 
 const digestOf = (nth: number): Digest => toDigest('sha256', nth.toString(16).padStart(64, '0'));
 
-test('the latest sizes of layers outlive the process, and a torn one is unknown', async () => {
+test('the latest sizes of layers survive the process, and a torn one is unknown', async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, 'sizes');
   const open = async () => openLayerSizes(await openJournal(path, () => join(folder.path, 'aside')));

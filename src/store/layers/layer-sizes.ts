@@ -2,10 +2,10 @@ import type { LayerSizes } from '../../ports/store.ts';
 import type { Journal } from '../files/journal.ts';
 import { isCount } from '../files/json-record.ts';
 
-/** Of a refused layer, it is what that had asked for by then. */
+/** For a refused layer, the size that it had requested by then. */
 export type LayerSizeStore = AsyncDisposable & LayerSizes;
 
-/** Layers whose size is kept. */
+/** The number of layers whose size is kept. */
 const most = 1000;
 
 export function openLayerSizes(journal: Journal): LayerSizeStore {

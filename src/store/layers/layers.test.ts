@@ -55,7 +55,7 @@ async function readLayer(store: Store): Promise<Toc | undefined> {
   return summary && { ...summary, entries };
 }
 
-test('a layer is there after its stage is committed and not before', async () => {
+test('a layer exists after its stage is committed and not before', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   await using stage = await store.layers.stage(digest);
@@ -76,7 +76,7 @@ test('a layer is there after its stage is committed and not before', async () =>
   assert.equal(await store.layers.check(digest, never), undefined);
 });
 
-test('a layer is held at every moment on its way to its place', async () => {
+test('a layer is readable at every moment while it moves to its path', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   for (let round = 0; round < 20; round++) {
@@ -88,7 +88,7 @@ test('a layer is held at every moment on its way to its place', async () => {
   }
 });
 
-test('a layer that does not get to the disk is not held, fails who waits for it, and may come again', async () => {
+test('a layer that cannot be written is missing, fails its waiting callers, and may be committed again', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   await using stage = await store.layers.stage(digest);
@@ -105,7 +105,7 @@ test('a layer that does not get to the disk is not held, fails who waits for it,
   assert.equal(await store.layers.check(digest, never), undefined);
 });
 
-test('a layer that is removed on its way to the disk stays away', async () => {
+test('a layer that is removed while it is written stays removed', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   {
@@ -118,7 +118,7 @@ test('a layer that is removed on its way to the disk stays away', async () => {
   assert.equal(await store.layers.check(digest, never), undefined);
 });
 
-test('a store that is closed at once has given its layers their places', async () => {
+test('a store that is closed at once moves its layers to their paths', async () => {
   await using folder = await temporaryFolder();
   {
     await using store = await openStore({ stateDir: folder.path });
@@ -129,7 +129,7 @@ test('a store that is closed at once has given its layers their places', async (
   assert.equal(await store.layers.check(digest, never), undefined);
 });
 
-test('a stage that is not committed leaves nothing', async () => {
+test('a stage without commit leaves nothing', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   {
@@ -150,7 +150,7 @@ test('two stages of one layer both succeed, and the first one stays', async () =
   assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
 });
 
-test('a layer folder without its table is replaced', async () => {
+test('a layer directory without its table is replaced', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   mkdirSync(store.layers.path(digest));
@@ -159,7 +159,7 @@ test('a layer folder without its table is replaced', async () => {
   assert.equal(await store.layers.check(digest, never), undefined);
 });
 
-test('a layer whose table is torn or of another version is not held, and is replaced', async () => {
+test('a layer whose table is torn or of another version is missing, and is replaced', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   for (const damage of [
@@ -176,7 +176,7 @@ test('a layer whose table is torn or of another version is not held, and is repl
   }
 });
 
-test('a table of contents torn or altered at any byte is never taken for whole', async () => {
+test('a table of contents torn or changed at any byte never counts as complete', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   await storeLayer(store);
@@ -195,7 +195,7 @@ test('a table of contents torn or altered at any byte is never taken for whole',
   }
 });
 
-test('the table of another layer is not taken for this one', async () => {
+test('the table of another layer is not accepted', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   await storeLayer(store);
@@ -207,7 +207,7 @@ test('the table of another layer is not taken for this one', async () => {
   });
 });
 
-test('a check names the body that is wrong', async () => {
+test('verification names the wrong body', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const problemAfter = async (damage: (body: string) => void): Promise<string | undefined> => {
@@ -224,7 +224,7 @@ test('a check names the body that is wrong', async () => {
   );
 });
 
-test('a removed layer is gone, and what is not there has nothing wrong', async () => {
+test('a removed layer is gone, and a missing layer has no damage', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   await storeLayer(store);
@@ -235,7 +235,7 @@ test('a removed layer is gone, and what is not there has nothing wrong', async (
   assert.deepEqual(await store.layers.list(), []);
 });
 
-test('the list knows what a layer takes without a walk, and lists a damaged one, so that it is collected', async () => {
+test('the list has the size of a layer without reading its tree, and includes a damaged one for garbage collection', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   await storeLayer(store);
@@ -246,7 +246,7 @@ test('the list knows what a layer takes without a walk, and lists a damaged one,
   assert.deepEqual(await store.layers.list(), [{ digest, bytes: 0, inodes: 0, since: 0 }]);
 });
 
-test('what cannot be made of the entries is said only once they are known to be right', async () => {
+test('errors of the consumer are thrown only once the entries are verified', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   await storeLayer(store);
@@ -262,7 +262,7 @@ test('what cannot be made of the entries is said only once they are known to be 
   await assert.rejects(store.layers.readToc(digest, refuse, never), { code: 'corrupt' });
 });
 
-test('the reading of a table ends when its reader leaves', async () => {
+test('reading a table ends when the caller aborts', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   await using stage = await store.layers.stage(digest);
@@ -281,7 +281,7 @@ test('the reading of a table ends when its reader leaves', async () => {
   assert.ok(taken > 0 && taken < entries.length);
 });
 
-test('a stage on a full disk gives its room back', async () => {
+test('a stage on a full disk releases its space', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: mountTmpfs(join(folder.path, 'disk'), 'size=256k') });
   const { usedBytes, usedInodes } = await store.disk.usage();

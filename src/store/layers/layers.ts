@@ -19,15 +19,19 @@ import { countBodies, readToc, readTocTotals, type TakeEntries } from './toc-fil
 
 /**
  * Unpacked tar layers under `layers/bodies/<algorithm>/<hex>/`: the file `toc`, and beside it the bodies, each under
- * its number, in folders of some. A layer is complete or absent; one whose table is torn or of another version is absent.
- * It is used from where it was unpacked until it is on the disk and gets its place: merging need not wait for the disk.
+ * its number, in subdirectories. A layer is complete or absent; one whose table is torn or of another version is
+ * absent. It is readable in its stage until it is durable and moved to its path: merging need not wait for the disk.
  * Disposing waits for that.
  */
 export type LayerStore = AsyncDisposable &
   Layers & {
-    /** Waits until these would outlive a power cut, and have paths that stay. @throws why one of them does not. */
+    /**
+     * Waits until these would survive a power cut, and have permanent paths.
+     *
+     * @throws why one of them failed.
+     */
     settle(digests: readonly Digest[], signal: AbortSignal): Promise<void>;
-    /** All of its files; undefined where it has no whole table. */
+    /** Returns all of its files; undefined without a complete table. */
     files(
       digest: Digest,
     ):
@@ -36,7 +40,7 @@ export type LayerStore = AsyncDisposable &
     bodyPath(digest: Digest, body: number): string;
   };
 
-/** A layer on its way to the disk, and where it is until then. */
+/** A layer that is being made durable, and its path until then. */
 type Arrival = { path: string | undefined; settled: Promise<void> };
 
 export function openLayers(
@@ -44,13 +48,13 @@ export function openLayers(
   scratch: Scratch,
   witness: Pick<EvidenceStore, 'arrived' | 'forget'>,
 ): LayerStore {
-  /** One that did not get to the disk stays until the layer comes again. */
+  /** A failed one stays until the layer is committed again. */
   const arriving = new Map<Digest, Arrival>();
 
   const path = (digest: Digest): string => arriving.get(digest)?.path ?? folders.path(digest);
   const bodyPath = (digest: Digest, body: number): string => `${path(digest)}/${bodyName(body)}`;
 
-  /** Reads its table, which may get its place just before it is opened. */
+  /** Reads its table, which may move just before it is opened. */
   async function fromToc<T>(digest: Digest, read: (toc: string) => Promise<T>): Promise<T | undefined> {
     const from = path(digest);
     const found = await unlessAbsent(read(join(from, tocName)));
@@ -58,7 +62,7 @@ export function openLayers(
     return unlessAbsent(read(join(path(digest), tocName)));
   }
 
-  /** Undefined where no table can be read. */
+  /** Returns undefined if no table can be read. */
   const totalsOf = (digest: Digest): Promise<TocTotals | undefined> =>
     attempt(`looking for layer ${digest}`, () =>
       fromToc(digest, readTocTotals).catch((thrown: unknown) => void toUnreadable(thrown)),
@@ -66,7 +70,7 @@ export function openLayers(
 
   const has = async (digest: Digest): Promise<boolean> => (await totalsOf(digest)) !== undefined;
 
-  /** A layer is used from its stage until it is on the disk, and gets its place then. */
+  /** A layer is used from its stage until it is durable, and then moved to its path. */
   function settleSoon(digest: Digest, stage: Folder, bodies: number): void {
     const arrival: Arrival = { path: stage.path, settled: Promise.resolve() };
     const isWanted = (): boolean => arriving.get(digest) === arrival;
@@ -88,7 +92,7 @@ export function openLayers(
         throw thrown;
       }),
     );
-    arrival.settled.catch(() => {}); // it is for those who wait
+    arrival.settled.catch(() => {}); // the waiting callers get the error
   }
 
   async function readOwn(
@@ -97,7 +101,7 @@ export function openLayers(
     signal: AbortSignal,
   ): Promise<TocSummary | undefined> {
     const toc = await fromToc(digest, from => readToc(from, take, signal));
-    if (toc === undefined) await arriving.get(digest)?.settled; // throws why it is not there any more
+    if (toc === undefined) await arriving.get(digest)?.settled; // throws why it does not exist any more
     if (toc === undefined || toc.digest === digest) return toc;
     throw new ArtifactError(
       'corrupt',
@@ -133,7 +137,7 @@ export function openLayers(
       attempt(`checking layer ${digest}`, async () => {
         await arriving.get(digest)?.settled;
         const damage = await findDamage(digest, look, signal);
-        return existsSync(path(digest)) ? damage : undefined; // it was removed meanwhile
+        return existsSync(path(digest)) ? damage : undefined; // it was removed in the meantime
       }),
     files(digest) {
       const layer = path(digest);
@@ -143,7 +147,7 @@ export function openLayers(
 
     stage: digest =>
       attempt(`unpacking layer ${digest}`, async () => {
-        // Open before anything is written: a descriptor is told of a failed write once, and only of those after it.
+        // Opened before anything is written: a descriptor reports a failed write once, and only of later ones.
         const stage = await openFolder(scratch.fresh());
         let committed = false;
         return {
@@ -196,7 +200,7 @@ function advise(thrown: unknown): never {
   throw new ArtifactError('corrupt', `${thrown.message}; ${howToMend}`, thrown);
 }
 
-/** A stage with all that is in it. */
+/** A stage with its content. */
 function* allOf(stage: string, bodies: number): Generator<string> {
   yield stage;
   for (let body = 0; body < bodies; body += bodiesPerFolder) yield join(stage, bodyFolder(body));
@@ -209,8 +213,8 @@ function* filesOf(layer: string, bodies: number): Generator<readonly [layer: str
 }
 
 /**
- * What a layer takes on the disk, by its totals and without a walk: the bodies, the table, and their folders. One that
- * cannot be read still counts as held, so that collection removes it.
+ * Returns the disk usage of a layer from its totals: the bodies, the table, and their directories. An unreadable one
+ * still counts as cached, so that garbage collection removes it.
  */
 async function measure(toc: string): Promise<Omit<Held, 'digest'>> {
   const totals = await readTocTotals(toc).catch(() => undefined);

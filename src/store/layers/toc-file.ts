@@ -10,19 +10,20 @@ import {
 } from '../../tree/toc-text.ts';
 import { ArtifactError } from '../../util/error.ts';
 
-/** Takes entries of a table as they are read; it is waited for. */
+/** Receives the entries of a table as they are read. The reader waits for it. */
 export type TakeEntries = (entries: readonly TocEntry[]) => void | Promise<void>;
 
-/** A table is a file of ours: a symlink is none. */
+/** A table is a file of this program: a symlink is not accepted. */
 const own = constants.O_RDONLY | constants.O_NOFOLLOW;
 
-/** Bytes read, hashed and parsed between turns of the event loop; some hundred entries. */
+/** Bytes read, hashed and parsed between turns of the event loop: some hundred entries. */
 const step = 64 * 1024;
 
 /**
- * Reads a table of contents in pieces. What `take` throws is thrown when the whole has been found right, so that
- * damage is never taken for what it looks like; until then nothing made of the entries may be used.
- * @throws `corrupt` for anything but a whole table whose checksum is right; ENOENT as it is; the signal's reason.
+ * Reads a table of contents in chunks. What `take` throws is thrown once the whole has been verified, so that damage is
+ * never taken for content. Until then, results from the entries must not be used.
+ *
+ * @throws `corrupt` for anything but a complete table with the right checksum; ENOENT unchanged; the signal's reason.
  */
 export async function readToc(path: string, take: TakeEntries, signal: AbortSignal): Promise<TocSummary> {
   await using file = await open(path, own);
@@ -49,8 +50,10 @@ export async function readToc(path: string, take: TakeEntries, signal: AbortSign
 }
 
 /**
- * The totals alone, without the rest: no checksum is verified. @returns undefined for a file that is torn or of another
- * version. @throws ENOENT as it is.
+ * Reads only the totals: no checksum is verified.
+ *
+ * @returns undefined for a file that is torn or of another version.
+ * @throws ENOENT unchanged.
  */
 export async function readTocTotals(
   path: string,
@@ -61,7 +64,7 @@ export async function readTocTotals(
   return totals && { ...totals, size, since: mtimeMs };
 }
 
-/** How many bodies the totals count, at once and without a thread of Node's; undefined where no whole table is there. */
+/** Returns the number of bodies in the totals, synchronously; undefined without a complete table. */
 export function countBodies(path: string): number | undefined {
   let fd: number | undefined;
   try {
@@ -76,7 +79,7 @@ export function countBodies(path: string): number | undefined {
   }
 }
 
-/** Fewer bytes where the file has no more. */
+/** Returns fewer bytes at the end of the file. */
 async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, Math.max(offset, 0));
   return buffer.subarray(0, bytesRead);

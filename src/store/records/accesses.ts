@@ -4,7 +4,7 @@ import { type Fields, isDigestText, isText } from '../files/json-record.ts';
 import { type RecordWarning, openRecords, type Records } from './records.ts';
 import type { Scratch } from '../files/scratch.ts';
 
-/** Accesses outlive a power cut: with the registry away, they say whom the node may serve. */
+/** Accesses survive a power cut: without the registry, they decide whom the node may serve. */
 export function openAccesses(
   folder: Folder,
   scratch: Scratch,

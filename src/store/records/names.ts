@@ -15,7 +15,7 @@ import {
 import { type RecordWarning, openRecords, type Records } from './records.ts';
 import type { Scratch } from '../files/scratch.ts';
 
-/** Names outlive a power cut: with the registry away, they are how a node finds what it holds. */
+/** Names survive a power cut: without the registry, they are how a node finds cached content. */
 export function openNames(
   folder: Folder,
   scratch: Scratch,

@@ -6,7 +6,7 @@ import type { Scratch } from '../files/scratch.ts';
 
 export type PinStore = Pins & Complete<PinRecord>;
 
-/** Pins outlive a power cut: a person was told that they hold. */
+/** Pins survive a power cut: a user was told that they are kept. */
 export async function openPins(folder: Folder, scratch: Scratch, note: RecordWarning): Promise<PinStore> {
   const records = await openRecords(
     folder,

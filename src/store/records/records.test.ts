@@ -52,7 +52,7 @@ const name: NameRecord = {
 };
 const pin: PinRecord = { reference: name.reference, digest, pinnedAt: 5, holds: [digest] };
 
-test('a record is found as it was put, by its own key alone', async () => {
+test('a record is found unchanged, by its own key alone', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   await store.volumes.put(volume);
@@ -77,7 +77,7 @@ test('optional fields stay absent', async () => {
   assert.deepEqual(await store.names.find(name.reference), { ...name, descriptor });
 });
 
-test('records are still there in the next life of the store', async () => {
+test('records persist when the store is reopened', async () => {
   await using folder = await temporaryFolder();
   {
     await using store = await openStore({ stateDir: folder.path });
@@ -89,7 +89,7 @@ test('records are still there in the next life of the store', async () => {
   assert.deepEqual(await store.pins.list(), [pin]);
 });
 
-test('a name that is used keeps its record, and its time in every life of the store', async () => {
+test('a name that is used keeps its record, and its time persists when the store is reopened', async () => {
   await using folder = await temporaryFolder();
   {
     await using store = await openStore({ stateDir: folder.path });
@@ -106,7 +106,7 @@ test('a name that is used keeps its record, and its time in every life of the st
   assert.deepEqual(await store.names.list(), [{ ...name, usedAt: 7_000 }]);
 });
 
-test('records of an older version, which had no list of what they hold, have an empty one', async () => {
+test('records of an older version, which had no list of digests, have an empty one', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const old = { ...volume, holds: undefined };
@@ -114,7 +114,7 @@ test('records of an older version, which had no list of what they hold, have an 
   assert.deepEqual(await store.volumes.list(), [{ ...volume, holds: [] }]);
 });
 
-test('a put replaces, a remove is idempotent, and a removed pin says whether it was one', async () => {
+test('a put replaces, a remove is idempotent, and removing a pin returns whether it existed', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   await store.volumes.put(volume);
@@ -142,7 +142,7 @@ test('a record torn at any byte counts as absent, and can be put again', async (
   assert.deepEqual(await store.volumes.list(), [volume]);
 });
 
-test('a record under the name of another counts as absent', async () => {
+test('a record under the file name of another counts as absent', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   await store.volumes.put(volume);
@@ -154,7 +154,7 @@ test('a record under the name of another counts as absent', async () => {
   assert.equal((await store.volumes.list()).length, 1);
 });
 
-test('files of others in the folder are passed over', async () => {
+test('foreign files in the directory are ignored', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   await store.names.put(name);
@@ -164,7 +164,7 @@ test('files of others in the folder are passed over', async () => {
   assert.deepEqual(await store.names.listAll(), [name]);
 });
 
-test('torn ones are taken away at a start, with a note each, and files of others stay', async () => {
+test('torn records are removed at the start, with a log message each, and foreign files stay', async () => {
   await using folder = await temporaryFolder();
   const kinds = ['names', 'volumes', 'pins', 'access', 'signatures'];
   await (await openStore({ stateDir: folder.path }))[Symbol.asyncDispose]();
@@ -186,7 +186,7 @@ test('torn ones are taken away at a start, with a note each, and files of others
   assert.ok(notes.includes(`${torn[2]} was incomplete and is removed; the pin is lost`));
 });
 
-test('one that cannot be read is noted once and passed over, except by who must know them all', async () => {
+test('an unreadable record is reported once and skipped, but not by callers that need all of them', async () => {
   await using folder = await temporaryFolder();
   const notes: string[] = [];
   const log = { warn: (_: object, text: string) => void notes.push(text) };
@@ -210,7 +210,7 @@ test('one that cannot be read is noted once and passed over, except by who must 
   assert.deepEqual(await store.volumes.listAll(), [other]);
 });
 
-test('a record with any field lost or foreign is never half a record', async () => {
+test('a record with any field missing or foreign counts as absent', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const optional = new Set(['pod', 'serviceAccount', 'artifactType', 'platform', 'variant']);
@@ -236,12 +236,12 @@ test('a record with any field lost or foreign is never half a record', async () 
   }
 });
 
-/** A time that a file has, and its text has not. */
+/** A time that is stored as the mtime of the file, not in its text. */
 function timeOf(record: object): object {
   return 'usedAt' in record ? { usedAt: record.usedAt } : {};
 }
 
-/** Every field of a record, also those of records in it, by the keys that lead there. */
+/** Every field of a record, including nested records, by the keys that lead there. */
 function fieldsOf(record: object, above: readonly string[] = []): (readonly [readonly string[], unknown])[] {
   return Object.entries(record).flatMap(([key, value]: [string, unknown]) => {
     const keys = [...above, key];
@@ -256,7 +256,7 @@ function replaced(record: object, [key = '', ...deeper]: readonly string[], valu
   return { ...record, [key]: nested ? replaced(inner, deeper, value) : value };
 }
 
-test('any target path keys its own record', async () => {
+test('any target path has a record of its own', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const paths = fc.uniqueArray(fc.string({ unit: 'binary', minLength: 1 }), { minLength: 1, maxLength: 8 });

@@ -13,48 +13,52 @@ import type { Scratch } from '../files/scratch.ts';
 import { removeTree } from '../files/tree-removal.ts';
 
 /**
- * One JSON file per record, named by the sha256 of its key. A torn, foreign or misplaced one counts as absent, and so does
- * one that cannot be read, with a note.
+ * One JSON file per record, named by the sha256 of its key. A torn, foreign or misplaced record counts as absent, and
+ * so does an unreadable one, with a log message.
  */
 export type Records<T> = {
   find(key: string): Promise<T | undefined>;
   put(record: T): Promise<void>;
-  /** Sets the file's time to now. A record that is not there is success. */
+  /** Sets the file's mtime to now. A missing record is success. */
   touch(key: string): Promise<void>;
-  /** One that is not there is success. */
+  /** A missing record is success. */
   remove(key: string): Promise<void>;
   list(): Promise<readonly T[]>;
-  /** For who must know them all. @throws `internal` naming one that cannot be read. */
+  /**
+   * For callers that need all of them.
+   *
+   * @throws `internal` naming one that cannot be read.
+   */
   listAll(): Promise<readonly T[]>;
 };
 
-/** Hears what was wrong with a file; of a file that stays so, each time. */
+/** Receives what is wrong with a file, on each read. */
 export type RecordWarning = (text: string) => void;
 
 export type RecordKind<T> = {
   /** For errors: "volume record". */
   readonly noun: string;
-  /** Whether a put and a remove wait until they outlive a power cut. */
+  /** Whether a put and a remove wait until they survive a power cut. */
   readonly durable: boolean;
   keyOf(record: T): string;
   /**
-   * The record, or undefined if a field is absent or wrong. Fields it does not know are kept. `time`: of the file, in
-   * milliseconds since 1970.
+   * Returns the record, or undefined if a field is missing or wrong. Unknown fields are kept. `time`: the file's mtime,
+   * in milliseconds since 1970.
    */
   parse(fields: Fields, time: number): T | undefined;
-  /** The time that a put gives the file, for a record that keeps a time there; else it is that of the put. */
+  /** The mtime that a put sets, for a record that stores a time there; else the time of the put. */
   timeOf?(record: T): number;
 };
 
 type File = { readonly text: string; readonly time: number };
 
-/** Files read at once by `list`: enough to keep a disk busy, too few to fill the thread pool's queue. */
+/** The files that `list` reads at once: enough to keep a disk busy, too few to fill the thread pool's queue. */
 const readAhead = 32;
-/** Characters of a record that takes a turn of its own: some 0.3 ms of work, and there may be many such at once. */
+/** The characters of a record that gets a turn of its own: about 0.3 ms of work, and there may be many such. */
 const large = 64 * 1024;
 const never = new AbortController().signal;
 
-/** Takes away the torn ones, with a note each. */
+/** Removes the torn ones, with a log message each. */
 export async function openRecords<T>(
   folder: Folder,
   scratch: Scratch,
@@ -89,7 +93,7 @@ export async function openRecords<T>(
     );
   }
 
-  /** Those that are there. What others have put there is theirs. */
+  /** Returns the existing records. Foreign files are ignored. */
   async function* readAll(
     onUnreadable: (path: string, thrown: unknown) => void,
   ): AsyncGenerator<readonly [name: string, file: File]> {
@@ -124,7 +128,7 @@ export async function openRecords<T>(
   }
 
   return {
-    // What takes microseconds is not given to Node's threads, which would take ten times that.
+    // Calls of microseconds are synchronous: through Node's thread pool they would take ten times that.
     async find(key) {
       const name = fileOf(key);
       const path = join(folder.path, name);
@@ -159,7 +163,7 @@ async function readHere(path: string): Promise<File> {
   }
 }
 
-/** The text by a thread, since the disk may be slow; the time is in memory then. */
+/** The text is read in a thread, because the disk may be slow. The mtime is in memory then. */
 async function readThere(path: string): Promise<File> {
   const text = await readFile(path, 'utf8');
   return { time: Math.round(statSync(path).mtimeMs), text };

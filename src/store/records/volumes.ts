@@ -13,7 +13,7 @@ import {
 import { type RecordWarning, openRecords, type Records } from './records.ts';
 import type { Scratch } from '../files/scratch.ts';
 
-/** Volume records are not fsynced: a power cut ends every mount, and kubelet then publishes again. */
+/** Volume records are not synced: a power cut ends every mount, and kubelet then publishes again. */
 export function openVolumes(
   folder: Folder,
   scratch: Scratch,

@@ -2,7 +2,7 @@ import { linkSync } from 'node:fs';
 import { encodeName } from '../../util/name.ts';
 import { answerQuestions } from '../../util/thread.ts';
 
-/** Answers which of them could not be made, by their index. Nor can a path have a NUL, which stands between all of them. */
+/** Answers the indexes of the links that could not be made. A NUL separates paths, which cannot contain one. */
 function makeLinks(paths: string): readonly number[] {
   const failed: number[] = [];
   const each = paths.split('\0');

@@ -6,7 +6,7 @@ import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { decodeName } from '../../util/name.ts';
 import { openLinks } from './links.ts';
 
-/** `count` files, and the links `at/0`, `at/1` … that are to be made of them. */
+/** `count` files, and the links `at/0`, `at/1` … to make of them. */
 async function prepare(count: number) {
   const folder = await temporaryFolder();
   const [from, at] = [join(folder.path, 'from'), join(folder.path, 'at')];
@@ -18,7 +18,7 @@ async function prepare(count: number) {
 }
 
 for (const count of [0, 1, 256, 20_000]) {
-  test(`each link is its file: ${count} of them`, async () => {
+  test(`each link is its file, for ${count} of them`, async () => {
     const { folder, links } = await prepare(count);
     await using _ = folder;
     await using made = openLinks<number>();
@@ -32,7 +32,7 @@ for (const count of [0, 1, 256, 20_000]) {
   });
 }
 
-test('links that cannot be made are answered, whoever tried, and the others are there', async () => {
+test('failed links are reported from both threads, and the others exist', async () => {
   const { folder, links } = await prepare(20_000);
   await using _ = folder;
   await using made = openLinks<number>();
@@ -47,7 +47,7 @@ test('links that cannot be made are answered, whoever tried, and the others are 
   assert.equal(readdirSync(join(folder.path, 'at')).length, 20_000 - (bad.size - 1));
 });
 
-test('names that are not UTF-8 keep their bytes in the other thread, too', async () => {
+test('names that are not UTF-8 keep their bytes in the second thread, too', async () => {
   const { folder, links } = await prepare(10_000);
   await using _ = folder;
   await using made = openLinks<number>();

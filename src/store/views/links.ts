@@ -2,24 +2,24 @@ import { linkSync } from 'node:fs';
 import { encodeName } from '../../util/name.ts';
 import { startHelper, type Thread } from '../../util/thread.ts';
 
-/** A hard link to be made. `at` is text as of util/name.ts. */
+/** A hard link to make. `at` is text as of util/name.ts. */
 export type Link<Of> = { readonly of: Of; readonly from: string; readonly at: string };
 
 /**
- * Makes hard links, in no order; a second thread takes part where there are thousands. 50,000 of them take one thread
- * 0.6 s. Disposing it ends the other thread.
+ * Makes hard links, in any order. A second thread takes part if there are thousands: 50,000 of them take one thread 0.6
+ * s. Disposing it ends the second thread.
  */
 export type Links<Of> = AsyncDisposable & {
   add(link: Link<Of>): void;
-  /** Answers those that could not be made, once the others are there. */
+  /** Returns the links that could not be made, when the others exist. */
   finish(): Promise<readonly Link<Of>[]>;
 };
 
-/** Links handed over at once, some 3 ms. */
+/** The links in one batch, about 3 ms. */
 const batchLinks = 256;
-/** Batches that the other thread has at most: one that it makes, and the next. */
+/** The maximum batches of the second thread: the current one and the next. */
 const ahead = 2;
-/** Links after which it is started; that takes as long as 3,000 of them. */
+/** The links after which it is started; the start takes as long as 3,000 links. */
 const worthAThread = 4096;
 
 export function openLinks<Of>(): Links<Of> {

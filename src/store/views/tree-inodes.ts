@@ -1,7 +1,10 @@
 import { lstatSync, opendirSync } from 'node:fs';
 import { startPace } from '../../util/pace.ts';
 
-/** Whether a tree has an entry that is one of these inodes. In slices that leave the event loop free. Follows no symlink. */
+/**
+ * Whether a tree has an entry that is one of these inodes. It works in slices that leave the event loop free. It
+ * follows no symlink.
+ */
 export async function holdsInode(
   root: string,
   inodes: readonly bigint[],

@@ -8,18 +8,20 @@ import { startPace } from '../../util/pace.ts';
 import { hashFile } from '../files/file-hash.ts';
 
 /**
- * `watched`: what speaks for the tree while it does not move, as paths below its root: its directories, its symlinks, and
- * the files that are copies of those in the cache.
+ * `watched`: the paths whose unchanged stamp proves the tree unchanged, relative to its root: its directories, its
+ * symlinks, and the files that are copies of those in the cache.
  */
 export type Comparison = { readonly problem: string | undefined; readonly watched: readonly Buffer[] };
 
-/** Of every blob: views show it. */
+/** The mode of every blob, as views show it. */
 const blobMode = 0o644;
 
 /**
- * Compares a view with the tree that it must be: each name, type, mode, owner and link target, and that each file is the
- * inode of its blob or body, or a copy of it: an inode may have all the links it can have, and what the cache lost it has anew. In slices that leave the event
- * loop free. @throws the signal's reason.
+ * Compares a view with its expected tree: each name, type, mode, owner and link target, and that each file is the inode
+ * of its blob or body, or a copy of it. A copy is valid because an inode may have reached its maximum of links, and
+ * content that the cache lost is downloaded to a new inode. It works in slices that leave the event loop free.
+ *
+ * @throws the signal's reason.
  */
 export async function compareTree(
   root: string,
@@ -103,8 +105,8 @@ function describeAttributes(
 }
 
 /**
- * Whether a file is a source's inode, or a copy of it with all that a pod sees of it. A blob's digest says what a copy must
- * be, whatever has become of the blob; of a body the layer does. An inode is read once.
+ * Whether a file is the inode of a source, or a copy with everything that a pod sees of it. The digest defines a blob's
+ * copy, whatever has become of the blob. The layer defines a body's copy. An inode is read once.
  */
 function createIdentity(signal: AbortSignal) {
   const copies = new Map<string, boolean>();

@@ -15,7 +15,7 @@ const viewOf = (key: string, blobs: readonly string[], layers: readonly string[]
   inodes: 1,
 });
 
-test('views are found by what they are made of, as they are known last', () => {
+test('views are found by their items, in their latest version', () => {
   const index = createViewIndex<ViewRecord>();
   index.set(viewOf('one', ['a', 'b'], ['c']));
   index.set(viewOf('two', ['b'], []));

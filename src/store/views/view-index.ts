@@ -1,11 +1,11 @@
 import type { Item, ViewRecord } from '../../ports/store.ts';
 
-/** What is known of views, by their keys and by what they are made of. */
+/** The known views, by their keys and by their items. */
 export type ViewIndex<View extends ViewRecord> = {
   get(key: string): View | undefined;
   set(view: View): void;
   delete(key: string): void;
-  /** The keys of those that are made of an item. */
+  /** Returns the keys of the views that contain an item. */
   keysOf(item: Item): readonly string[];
 };
 
@@ -31,7 +31,7 @@ export function createViewIndex<View extends ViewRecord>(): ViewIndex<View> {
       const isSame = before?.blobs === view.blobs && before.layers === view.layers;
       if (!isSame) drop(view.key);
       views.set(view.key, view);
-      if (isSame) return; // as when it is used: there may be twenty thousand items
+      if (isSame) return; // the usual case on use: there may be twenty thousand items
       for (const item of itemsOf(view)) {
         const keys = users.get(nameOf(item));
         if (keys === undefined) users.set(nameOf(item), new Set([view.key]));
@@ -43,7 +43,7 @@ export function createViewIndex<View extends ViewRecord>(): ViewIndex<View> {
   };
 }
 
-/** What the files of a view are links of. */
+/** The items whose files a view links to. */
 export function itemsOf({ blobs, layers }: ViewRecord): readonly Item[] {
   return [
     ...blobs.map(digest => ({ kind: 'blobs', digest }) as const),

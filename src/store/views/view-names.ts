@@ -1,6 +1,6 @@
 import { ArtifactError } from '../../util/error.ts';
 
-/** A key is a file name of ours that no sidecar and no path can be mistaken for. */
+/** A key is a plain file name, distinct from any sidecar and path. */
 export function isKey(text: string): boolean {
   return /^[0-9A-Za-z][0-9A-Za-z_-]{0,127}$/.test(text);
 }
@@ -18,7 +18,7 @@ export function shapeName(key: string): string {
   return `${verifyKey(key)}.shape`;
 }
 
-/** The names that are no tree's and lie beside none. */
+/** Returns the names that are neither trees nor belong to one. */
 export function strays(names: readonly string[]): readonly string[] {
   const beside = new Set(names.filter(isKey).flatMap(key => [sidecarName(key), shapeName(key)]));
   return names.filter(name => !isKey(name) && !beside.has(name));

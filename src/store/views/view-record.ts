@@ -13,7 +13,7 @@ import {
   parseFields,
 } from '../files/json-record.ts';
 
-/** The record of a sidecar's fields, or undefined where it is torn, foreign, or another view's. */
+/** Returns the record of a sidecar's fields; undefined if it is torn, foreign, or another view's. */
 function parseView(fields: Fields, key: string): ViewRecord | undefined {
   const {
     manifest,
@@ -59,7 +59,7 @@ function isUnpack(value: unknown): value is Selection['unpack'] {
   return value === 'auto' || value === 'never' || value === 'always';
 }
 
-/** The record at a path, and when it was last touched; undefined where it is torn, foreign, or another view's. */
+/** Returns the record at a path and when it was last used; undefined if it is torn, foreign, or another view's. */
 export async function readView(
   path: string,
   key: string,

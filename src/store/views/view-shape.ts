@@ -3,18 +3,22 @@ import { writeAside } from '../files/atomic-file.ts';
 import { type FileAt, stampFiles } from '../integrity/stamp.ts';
 
 /**
- * The shape of a view, `views/<key>.shape` beside it: its directories and symlinks, and the stamp that they had when it was
- * built or compared.
- * Whoever adds, removes, renames or replaces an entry moves the ctime of its directory, so that directories that did not
- * move speak for the name and the inode of each of their entries, and a look costs a few microseconds a directory, not an
- * entry. The owner of a symlink may change without that, so symlinks are watched themselves. What the inodes of files hold
- * is for the evidence of their blobs and layers to say; files that are copies of those are watched here, too.
+ * The shape of a view, `views/<key>.shape` beside it: its directories and symlinks, and their stamp when it was built
+ * or compared.
+ *
+ * Adding, removing, renaming or replacing an entry changes the ctime of its directory. So unchanged directories prove
+ * the name and the inode of each of their entries, and a check costs a few microseconds per directory, not per entry.
+ * The owner of a symlink may change without that, so symlinks are stamped themselves. The content of files is covered
+ * by the evidence of their blobs and layers; files that are copies of those are stamped here too.
  */
 export type Shape = {
-  /** Takes a tree as it is now for right. `watched`: paths below the root that begin with a slash, and "", the root itself. Not synced: one that is lost costs a comparison. */
+  /**
+   * Records the present tree as right. `watched`: paths relative to the root that begin with a slash, and "", the root
+   * itself. The file is not synced: a lost one costs a comparison.
+   */
   write(key: string, watched: Iterable<Buffer>, signal: AbortSignal): Promise<void>;
   forget(key: string): void;
-  /** Whether a tree is as it was; a shape that is absent or torn says no. */
+  /** Whether a tree is unchanged; false if the shape is absent or torn. */
   isKept(key: string, signal: AbortSignal): Promise<boolean>;
 };
 
@@ -39,9 +43,9 @@ export function openShape(
     async write(key, watched, signal) {
       const all = [...watched];
       const stamped = await stamp(key, all, signal);
-      // No name has a NUL.
+      // No name contains a NUL.
       const text = [Buffer.from(stamped ?? ''), ...all].flatMap(part => [part, separator]);
-      forget(key); // whatever a disk has made of it
+      forget(key); // its content on the disk is unknown
       await writeAside(aside(), fileOf(key), Buffer.concat(text), false);
     },
     async isKept(key, signal) {
@@ -51,7 +55,7 @@ export function openShape(
   };
 }
 
-/** The same, of a store that is only read. */
+/** The variant for a read-only store. */
 export function readShape({ isKept }: Shape): Shape {
   return { isKept, forget() {}, async write() {} };
 }

@@ -119,7 +119,7 @@ test('names and targets that are not UTF-8 keep their bytes', async () => {
   assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
 });
 
-test('a file that the cache lost is named, and nothing half-made is left', async () => {
+test('a file that the cache lost is named, and nothing incomplete is left', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const digest = record.blobs[0] as Digest;
@@ -132,7 +132,7 @@ test('a file that the cache lost is named, and nothing half-made is left', async
   assert.deepEqual(readdirSync(join(folder.path, 'views')), []);
 });
 
-test('a path too long for the state dir is a fault of the artifact', async () => {
+test('a path too long for the state directory is an error of the artifact', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const deep = Array.from({ length: 20 }).reduce<DirectoryNode>(
@@ -146,7 +146,7 @@ test('a path too long for the state dir is a fault of the artifact', async () =>
   assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
 });
 
-test('a file that has all the links it can have is copied once, with mode, owner, time and attributes, and the next names are links again', async () => {
+test('a file with the maximum of links is copied once, with mode, owner, time and attributes, and the next names are links again', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const digest = record.layers[0] as Digest;

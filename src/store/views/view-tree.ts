@@ -11,25 +11,30 @@ import { copyFile } from '../files/file-copy.ts';
 import { openLinks } from './links.ts';
 import { type Pace, startPace } from '../../util/pace.ts';
 
-/** Where the files of views lie. */
+/** The paths of files that views link to. */
 export type ViewContents = {
   path(file: FileNode): string;
-  /** Waits until what is of these layers is on the disk, and its path stays. @throws where it cannot be; the signal's reason. */
+  /**
+   * Waits until the files of these layers are durable, at permanent paths.
+   *
+   * @throws why they cannot be; the signal's reason.
+   */
   settle(layers: readonly Digest[], signal: AbortSignal): Promise<void>;
-  /** Hears that a copy took the place of a file in the cache. */
+  /** Called when a copy has replaced a file in the cache. */
   copied(file: FileNode): void;
 };
 
-/** A directory of a view under way. Its path is text as of util/name.ts: names need not be UTF-8. */
+/** A directory of a view that is being built. Its path is text as of util/name.ts: names need not be UTF-8. */
 type Place = { readonly path: string; readonly node: DirectoryNode };
 
-/** What a tree has of its own, apart from the files that it links: the paths of its directories, and of its symlinks. */
+/** The part of a tree that is not linked: the paths of its directories and symlinks. */
 export type Own = { readonly directories: readonly Buffer[]; readonly symlinks: readonly Buffer[] };
 
 /**
- * Makes the tree at `root`, where nothing is: directories, symlinks, and a hard link for each file. Works in slices
- * that leave the event loop free.
- * @throws `corrupt` where the cache lacks a file; the signal's reason.
+ * Builds the tree at `root`, which must not exist: directories, symlinks, and a hard link for each file. It works in
+ * slices that leave the event loop free.
+ *
+ * @throws `corrupt` if the cache lacks a file; the signal's reason.
  */
 export async function raiseTree(
   root: string,
@@ -89,9 +94,9 @@ function makeSymlink(at: Buffer, { target, attributes }: SymlinkNode): Buffer {
 }
 
 /**
- * What failed before, for a reason that may pass: the file was just given its place, or has all the links that an inode
- * can have, 65,000 on ext4. The cache keeps a copy in place of such a file: else each name beyond the last link would cost
- * the whole file again. `spare`: a name beside the tree.
+ * Retries links that failed for a reason that may pass: the file has just moved to its path, or its inode has the
+ * maximum of links, 65,000 on ext4. The cache then replaces such a file by a copy: else each name beyond the last link
+ * would cost the whole file again. `spare`: a name beside the tree.
  */
 async function linkOrCopy(
   file: FileNode,
@@ -121,7 +126,7 @@ async function setDirectory(
   if (xattrs !== undefined) {
     await using directory = await open(path);
     for (const [name, value] of Object.entries(xattrs)) {
-      offerXattr(directory.fd, name, Buffer.from(value, 'latin1')); // as of a file: what cannot be kept is left out
+      offerXattr(directory.fd, name, Buffer.from(value, 'latin1')); // as with a file: attributes that cannot be kept are omitted
       const rest = pace();
       if (rest !== undefined) await rest;
     }

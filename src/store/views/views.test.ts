@@ -43,7 +43,7 @@ async function blob(store: Store, content: string): Promise<FileNode> {
   return blobFile(descriptor);
 }
 
-test('a view is found with its record, also in the next life of the store', async () => {
+test('a view is found with its record, also when the store is reopened', async () => {
   await using folder = await temporaryFolder();
   {
     await using store = await openStore({ stateDir: folder.path });
@@ -58,7 +58,7 @@ test('a view is found with its record, also in the next life of the store', asyn
   assert.deepEqual(await store.views.list(), [found]);
 });
 
-test('a view is of the files that got to the disk: a layer that did not, and came again, fails it', async () => {
+test('a view has only durable files: a layer that failed, and was committed again, makes it fail', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const digest = toDigest('sha256', '12'.repeat(32));
@@ -89,7 +89,7 @@ test('a view is of the files that got to the disk: a layer that did not, and cam
   assert.equal(readFileSync(join(path, 'file'), 'utf8'), 'good');
 });
 
-test('a touch is what usedAt says, also in the next life of the store', async () => {
+test('usedAt returns the last touch, also when the store is reopened', async () => {
   await using folder = await temporaryFolder();
   const old = new Date('2020-01-01T00:00:00Z');
   {
@@ -111,7 +111,7 @@ test('a touch is what usedAt says, also in the next life of the store', async ()
   assert.ok(Math.abs(((await store.views.find(record.key))?.usedAt ?? 0) - now) < 2);
 });
 
-test('many builds of one key at once make one view, and a later build leaves it as it is', async () => {
+test('many builds of one key at once make one view, and a later build does not change it', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const tree = directory({ a: await blob(store, 'a') });
@@ -123,7 +123,7 @@ test('many builds of one key at once make one view, and a later build leaves it 
   assert.deepEqual(readdirSync(views[0]?.path ?? ''), ['a']);
 });
 
-test('who waits for a build that is aborted builds it itself', async () => {
+test('a caller that waits for a build that is aborted builds it itself', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const a = await blob(store, 'a');
@@ -137,7 +137,7 @@ test('who waits for a build that is aborted builds it itself', async () => {
   assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
 });
 
-test('a view whose record is torn counts as absent; its record is made again, and its tree, which may be mounted, stays', async () => {
+test('a view with a torn record counts as absent; the record is rewritten, and the tree, which may be mounted, stays', async () => {
   await using folder = await temporaryFolder();
   await using before = await openStore({ stateDir: join(folder.path, 'state') });
   const tree = directory({ a: await blob(before, 'a') });
@@ -158,7 +158,7 @@ test('a view whose record is torn counts as absent; its record is made again, an
   }
 });
 
-test('a view that somebody deleted is absent at once', async () => {
+test('a view that was deleted by hand is absent at once', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const { path } = await store.views.build(record, directory({}), never);
@@ -170,7 +170,7 @@ for (const [what, put] of [
   ['file', (path: string) => writeFileSync(path, '')],
   ['symlink', (path: string) => symlinkSync('/etc', path)],
 ] as const) {
-  test(`a ${what} in the place of a view is no view, and the next build replaces it`, async () => {
+  test(`a ${what} in place of a view does not count as one, and the next build replaces it`, async () => {
     await using folder = await temporaryFolder();
     await using store = await openStore({ stateDir: folder.path });
     const { path } = await store.views.build(record, directory({}), never);
@@ -183,7 +183,7 @@ for (const [what, put] of [
   });
 }
 
-test('a view is not as it was built once a directory or a symlink of it has another owner', async () => {
+test('a changed owner of a directory or symlink changes the shape of a view', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const tree = directory({ d: directory({}), l: symlink('a') });
@@ -197,7 +197,7 @@ test('a view is not as it was built once a directory or a symlink of it has anot
   }
 });
 
-test('a removed view leaves the blobs it was made of', async () => {
+test('a removed view leaves its blobs', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   const a = await blob(store, 'a');
@@ -215,7 +215,7 @@ test('a removed view leaves the blobs it was made of', async () => {
   assert.equal(statSync('/etc').isDirectory(), true);
 });
 
-test('a key that is no plain file name is refused', async () => {
+test('a key that is not a plain file name is refused', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
   for (const key of ['', '..', '../blobs', 'a/b', '.hidden', 'a.json', 'x'.repeat(129)]) {
@@ -230,7 +230,7 @@ test('a key that is no plain file name is refused', async () => {
 });
 
 for (const options of ['size=64k', 'size=8m,nr_inodes=60']) {
-  test(`a disk filled by a view (${options}) refuses it as exhausted and is given its room back`, async () => {
+  test(`a disk filled by a view (${options}) refuses it as exhausted, and the space is released`, async () => {
     await using folder = await temporaryFolder();
     await using store = await openStore({ stateDir: mountTmpfs(join(folder.path, 'disk'), options) });
     const { usedBytes, usedInodes } = await store.disk.usage();
@@ -244,7 +244,7 @@ for (const options of ['size=64k', 'size=8m,nr_inodes=60']) {
   });
 }
 
-test('a deletion under way is ended by the end of the store, and goes on at the next start', async () => {
+test('a running deletion ends with the store, and continues at the next start', async () => {
   await using folder = await temporaryFolder();
   const stateDir = join(folder.path, 'state');
   {

@@ -21,13 +21,13 @@ import { isKey, shapeName, sidecarName, strays, verifyKey } from './view-names.t
 import { openShape, readShape } from './view-shape.ts';
 import { raiseTree, type ViewContents } from './view-tree.ts';
 
-/** Merged trees: `views/<key>/`, and the record beside it. A view counts when both are there and whole. */
+/** Merged trees: `views/<key>/`, and the record beside it. A view exists if both are there and complete. */
 export type ViewStore = Views & {
-  /** Trees that have no record: it is gone, torn or cannot be read. What is mounted may be among them. */
+  /** Returns trees without a record: it is missing, torn or unreadable. Some of them may be mounted. */
   listLost(): Promise<readonly string[]>;
-  /** Gives such a tree its record again. One that is not there is left alone. */
+  /** Writes the record of such a tree again. A missing tree is ignored. */
   restore(record: ViewRecord): Promise<void>;
-  /** Moves aside what is no tree and lies beside none. Only before anything else. */
+  /** Moves aside names that are neither trees nor belong to one. To be called before anything else. */
   retireStrays(): Promise<void>;
 };
 
@@ -38,7 +38,7 @@ export function openViews(
   witness: Pick<EvidenceStore, 'relink'>,
   note: RecordWarning,
 ): ViewStore {
-  /** What was found or built, so that a publish of a cached view reads nothing. */
+  /** The views found or built, so that a publish of a cached view reads nothing. */
   const known = createViewIndex<View>();
   let isComplete = false;
   const locks = createKeyedMutex();
@@ -83,7 +83,7 @@ export function openViews(
   const describe = (record: ViewRecord): Promise<void> =>
     writeAside(scratch.fresh(), sidecarOf(record.key), JSON.stringify(record), true);
 
-  /** Notes a view whose tree and record are in their places. */
+  /** Registers a view whose tree and record are at their paths. */
   async function settle(record: ViewRecord): Promise<View> {
     const { key } = record;
     await folder.sync();
@@ -92,9 +92,9 @@ export function openViews(
     return view;
   }
 
-  /** A tree that is there is whole, and may be mounted: it stays, and its record is written anew. */
+  /** An existing tree is complete, and may be mounted: it stays, and its record is rewritten. */
   async function restore(record: ViewRecord): Promise<View> {
-    await scratch.discard(sidecarOf(record.key)); // by its name, since it may be unreadable
+    await scratch.discard(sidecarOf(record.key)); // by its name, because it may be unreadable
     await describe(record);
     return settle(record);
   }
@@ -108,11 +108,12 @@ export function openViews(
     const { key } = record;
     if (isPresent(key)) return restore(record);
     const aside = scratch.fresh();
-    // As they are now: one that fails meanwhile may come again, with other files than those that are linked here.
+    // Their present state: a layer that fails in the meantime may be committed again, with files other than those
+    // linked here.
     const settled = sources.settle(record.layers, signal);
     settled.catch(() => {});
     try {
-      // Older than what is written, so that it is told of each failure.
+      // Opened before the writes, so that it reports each failure.
       await using disk = await openFolder(folder.path);
       const { directories, symlinks } = await witness.relink(itemsOf(record), () =>
         raiseTree(aside, tree, sources, signal),
@@ -123,7 +124,7 @@ export function openViews(
       await disk.syncAll(directories);
       signal.throwIfAborted();
       await describe(record);
-      await scratch.discard(treeOf(key)); // what is there is no tree
+      await scratch.discard(treeOf(key)); // what is there is not a tree
       await rename(aside, treeOf(key));
       const view = await settle(record);
       const below = Buffer.byteLength(aside);
@@ -135,7 +136,7 @@ export function openViews(
       return view;
     } catch (thrown) {
       await scratch.discard(aside);
-      await settled; // throws why files are not there
+      await settled; // throws why files are missing
       throw signal.aborted ? thrown : toStoreError(`building the view of ${record.reference}`, thrown);
     }
   }
@@ -162,7 +163,7 @@ export function openViews(
         const view = await find(key);
         known.delete(key);
         shape.forget(key);
-        // The tree first: one without a record is taken for one that lost it.
+        // The tree first: a tree without a record counts as one that lost it.
         await witness.relink(view === undefined ? [] : itemsOf(view), () => scratch.discard(treeOf(key)));
         await scratch.discard(sidecarOf(key));
       }),
