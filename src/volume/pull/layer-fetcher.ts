@@ -116,30 +116,22 @@ export function createLayerFetcher(
     }
   };
 
-  /** A small blob is not worth a partial file: it is asked for again as a whole. */
-  const bringSmall = async (layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<Giver> => {
-    const sink = createMemorySink(layer.descriptor);
-    const giver = await fill(sink, layer, errand, signal);
-    await blobs.put(layer.descriptor.digest, sink.bytes);
-    return giver;
-  };
-
-  const bringFile = async (layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<Giver> => {
-    if (isSmall(layer)) return bringSmall(layer, errand, signal);
-    await using ingest = await blobs.ingest(layer.descriptor, errand.content.place, signal);
+  /** Downloads a layer into the form that its plan wants. A small blob has no partial file: it is asked for as a whole. */
+  const fetchLayer = async (layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<Giver> => {
+    const { form, descriptor } = layer;
+    if (isSmall(layer)) {
+      const sink = createMemorySink(descriptor);
+      const giver = await fill(sink, layer, errand, signal);
+      await blobs.put(descriptor.digest, sink.bytes);
+      return giver;
+    }
+    await using ingest = await blobs.ingest(descriptor, errand.content.place, signal);
     const giver = await download(ingest, layer, errand, signal);
-    await ingest.commit();
-    return giver;
-  };
-
-  const bringTar = async (layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<Giver> => {
-    // The transferred bytes of a tar are only a means: they are verified, unpacked and dropped without becoming a blob.
-    await using ingest = await blobs.ingest(layer.descriptor, errand.content.place, signal);
-    const giver = await download(ingest, layer, errand, signal);
-    if (layer.form === 'detected' && !(await unpacker.isTar(ingest.path))) {
+    if (form === 'file' || (form === 'detected' && !(await unpacker.isTar(ingest.path)))) {
       await ingest.commit();
       return giver;
     }
+    // The transferred bytes of a tar are dropped once they are unpacked: they never become a blob.
     try {
       await unpack(ingest.path, layer, errand, signal);
     } catch (thrown) {
@@ -175,7 +167,7 @@ export function createLayerFetcher(
           await unpack(reader.path(held), layer, errand, signal);
           return undefined;
         }
-        return await (layer.form === 'file' ? bringFile : bringTar)(layer, errand, signal);
+        return await fetchLayer(layer, errand, signal);
       } finally {
         underWay.delete(key);
       }
