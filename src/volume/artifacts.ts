@@ -34,7 +34,7 @@ import { withRetries } from './pull/retry-report.ts';
 import type { SignatureCheck } from './access/signature-check.ts';
 import type { Trees } from './pull/trees.ts';
 
-/** The cache, for people: what `ociartifact.v1.Artifacts` and the command line can do. */
+/** The use cases of `ociartifact.v1.Artifacts` and the command line. */
 export function createArtifacts(world: {
   readonly pull: Pull;
   readonly access: AccessCheck;
@@ -44,7 +44,7 @@ export function createArtifacts(world: {
   /** Undefined while the Kubernetes API is off. */
   readonly pods: Pods | undefined;
   readonly expander: Expander;
-  /** Where a reference is asked for, in order. */
+  /** The endpoints of a reference, in the order of attempts. */
   readonly places: (reference: Reference) => readonly Endpoint[];
   readonly catalog: Catalog;
   readonly collector: Collector;
@@ -71,14 +71,14 @@ export function createArtifacts(world: {
   const { signatures, pull, resolver, keychain, catalog, collector, naming, views, volumes, pins, mounter } =
     world;
 
-  /** A name that is looked up and then pinned must not be removed in between. */
+  /** A name must not be removed between its lookup and its pin. */
   const pinning = createSemaphore(1);
   const never = new AbortController().signal;
 
   const isMounted = async (record: Volume): Promise<boolean> => {
     const view = await views.find(record.view);
     const target = { path: record.targetPath, anywhere: record.anywhere };
-    // Where no mount of ours can be: a symlink or a file, or outside of the kubelet folder of today.
+    // Nothing of ours is mounted at a symlink, at a file, or outside the present kubelet directory.
     const state = await mounter.state(target, view?.path).catch(() => undefined);
     return state?.kind === 'mounted' && state.shows === 'view';
   };
@@ -136,7 +136,7 @@ export function createArtifacts(world: {
     async remove(text) {
       using _ = await pinning.acquire(never);
       const { reference, descriptor } = await catalog.locateOnly(text);
-      // What another name has of the same content is no concern of this one: each holds its own.
+      // Other names of the same content keep it themselves.
       const user = (await volumes.list()).find(record => record.resolved === reference);
       if (user !== undefined) {
         throw new ArtifactError(
@@ -160,7 +160,7 @@ export function createArtifacts(world: {
     },
     async unpin(given) {
       const text = await catalog.complete(given);
-      // By what was pinned: the name may stand for another digest by now, or be gone.
+      // Searches the pins, because the name may resolve to another digest by now, or be gone.
       const meant = findPins(text, await pins.list(), world.expander);
       if (meant.length === 0)
         throw new ArtifactError('not-found', `${text} is not pinned; \`ls\` shows what is`);

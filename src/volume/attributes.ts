@@ -5,26 +5,26 @@ import { ArtifactError } from '../util/error.ts';
 import { suggest } from '../util/near.ts';
 import type { PullPolicy, PullRequest, Selection } from '../ports/request.ts';
 
-/** What the attributes of a volume say; secrets come beside them. */
+/** The attributes of a volume. Secrets are passed separately. */
 export type VolumeAttributes = Omit<PullRequest, 'secrets' | 'caller' | 'pod'>;
 
 const known = ['reference', 'pullPolicy', 'platform', 'unpack', 'subPath', 'include', 'exclude'];
 
-/** Keys that Kubernetes adds to a volume context; a user's attributes are all others. */
+/** Whether Kubernetes adds this key to a volume context. All other keys are attributes of the user. */
 export function isKubernetesKey(key: string): boolean {
   return key.startsWith('csi.storage.k8s.io/') || key.startsWith('storage.kubernetes.io/');
 }
 
 const example = 'the artifact to mount, such as ghcr.io/org/model:v1';
 
-/** PATH_MAX; no attribute has a use for more. */
+/** PATH_MAX. No attribute needs more. */
 const longest = 4096;
 
 /**
- * The attributes of a volume, each of which is one text. Keys of Kubernetes are passed over.
+ * Parses the attributes of a volume. Ignores keys of Kubernetes.
  *
- * @throws ArtifactError `invalid` for an unknown or missing attribute, and for a value that is empty, longer than
- * 4,096 bytes, has control characters or does not parse; the message says what to write.
+ * @throws ArtifactError `invalid` for an unknown or missing attribute, and for a value that is empty, longer than 4,096
+ * bytes, has control characters or does not parse; the message says what to write.
  */
 export function parseAttributes(context: Readonly<Record<string, string>>): VolumeAttributes {
   const attributes = new Map(Object.entries(context).filter(([key]) => !isKubernetesKey(key)));
@@ -81,7 +81,9 @@ function verifyAttribute(key: string, value: string): void {
 /** Other names of Docker Hub's API. */
 const hub = ['registry-1.docker.io', 'registry.hub.docker.com'];
 
-/** What it means is for the node's configuration to say; but a rule there for a registry must not be got around by another of its names. */
+/**
+ * The node's configuration decides what a reference means. A rule for a registry must also apply to its other names.
+ */
 function verifyReference(text: string): void {
   const parsed = parseReference(text);
   if (parsed.kind === 'short') return;
@@ -107,7 +109,7 @@ function parseUnpack(text: string): Selection['unpack'] {
   throw refusal('unpack', text, 'write auto, never or always');
 }
 
-/** Globs between commas; the white space around each is not part of it. */
+/** Globs separated by commas; white space around each is ignored. */
 function parseGlobs(key: string, text: string | undefined): readonly string[] {
   if (text === undefined) return [];
   const globs = text.split(',').map(glob => glob.trim());
@@ -116,7 +118,7 @@ function parseGlobs(key: string, text: string | undefined): readonly string[] {
   return globs;
 }
 
-/** A path of the tree in its one spelling, so that `a/b` and `./a//b/` share a view. */
+/** Normalizes a path of the tree, so that `a/b` and `./a//b/` share a view. */
 function parseSubPath(text: string): string {
   const parts = text.split('/').filter(part => part !== '' && part !== '.');
   if (text.startsWith('/') || parts.includes('..')) {

@@ -14,22 +14,22 @@ import type { ManifestLoader } from './pull/manifest-loader.ts';
 import { formatVerdict, type SignatureCheck } from './access/signature-check.ts';
 import type { ArtifactDetail, ArtifactSummary, LayerDetail } from '../ports/usecases.ts';
 
-/** What the cache holds, in the words of people. */
+/** Lookups in the cache by reference and digest. */
 export type Catalog = {
-  /** The whole digest for a start of one that is in the cache; any other text as it is. @throws `invalid` if it fits several. */
+  /** The full digest for a prefix of a cached one; any other text unchanged. @throws `invalid` if several match. */
   complete(text: string): Promise<string>;
-  /** The name under which the cache knows a reference, a bare digest or the start of one. @throws `not-found`. */
+  /** Finds the name of a reference, a digest or a digest prefix. @throws `not-found`. */
   locate(text: string): Promise<Located>;
-  /** The same, for one name alone. @throws also `invalid` for a digest that has several. */
+  /** Like `locate`, for exactly one name. @throws also `invalid` for a digest that has several. */
   locateOnly(text: string): Promise<Located>;
-  /** Whether the manifest that this platform mounts of it is in the cache. */
+  /** Whether the manifest for this platform is in the cache. */
   has(descriptor: Descriptor, reference: string): Promise<boolean>;
-  /** Of each reference the digest that it names, and those that it named when it was pinned, or mounted by a volume. */
+  /** Each reference with the digest that it resolves to, and with those of its pins and volumes. */
   list(): Promise<readonly ArtifactSummary[]>;
   inspect(text: string): Promise<ArtifactDetail>;
 };
 
-/** `asked`: the full reference that was asked for, which may have the digest of the name in place of its tag. */
+/** `asked`: the full reference that was given, which may have the digest of the name instead of its tag. */
 export type Located = NameRecord & { readonly asked: string };
 
 export function createCatalog(world: {
@@ -45,7 +45,7 @@ export function createCatalog(world: {
 }): Catalog {
   const { expander, names, views, volumes, pins, manifests, source, signatures, platform } = world;
 
-  /** Those that name it; where there are none, those of an index that lists it. */
+  /** The names of a digest; if there are none, those of an index that lists it. */
   const namesOf = async (digest: Digest): Promise<readonly NameRecord[]> => {
     const all = await names.list();
     const direct = all.filter(name => name.descriptor.digest === digest);
@@ -55,8 +55,8 @@ export function createCatalog(world: {
   };
 
   /**
-   * One name: of several references that a short one may stand for, the first that is here. A digest is found by another
-   * name of its repository, too.
+   * One name: of the candidates of a short name, the first that is cached. A digest is also found by another name of
+   * its repository.
    */
   const byReference = async (text: string): Promise<readonly Located[]> => {
     for (const reference of expander.expand(text)) {
@@ -141,7 +141,7 @@ export function createCatalog(world: {
         pins.list(),
       ]);
       const used = records.map(record => ({ ...record, reference: record.resolved }));
-      // A tag may have moved on: what it was pinned with, and what volumes of it show, is held all the same.
+      // A tag may resolve to another digest by now; what its pins and volumes use is still cached.
       const rows = new Map(
         [
           ...used.map(volume => ({ ...volume, usedAt: volume.publishedAt })),
@@ -154,7 +154,7 @@ export function createCatalog(world: {
       const volumesOf = Map.groupBy(used, rowKey);
       return [...rows]
         .map(([key, { reference, digest, holds, usedAt }]) => {
-          // Until a daemon has started, a record of an older version lists nothing.
+          // Records of an older version list nothing until a daemon has started.
           const listed = holds.length === 0 ? [digest] : holds;
           const own = listed.flatMap(held => viewsOf.get(held) ?? []);
           return {

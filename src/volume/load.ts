@@ -19,26 +19,26 @@ import type { Pull } from './pull/pull.ts';
 import type { Resolved } from '../ports/usecases.ts';
 import type { DiskSpace } from './cache/disk-space.ts';
 
-/** What a layout has given so far. */
+/** What was read from a layout so far. */
 type Intake = {
-  /** Blobs that it has, and those of them that the cache had not. */
+  /** Its blobs, and those of them that were not cached. */
   readonly blobs: Set<Digest>;
   readonly written: Set<Digest>;
-  /** Its index.json, once that has come, and what it gives names. */
+  /** Its index.json and the entries to name, once it was read. */
   index?: { readonly bytes: Uint8Array; readonly entries: readonly LayoutEntry[] };
-  /** Whether its oci-layout has come, too. */
+  /** Whether its oci-layout file was read. */
   isLayout: boolean;
   readonly leases: DisposableStack;
 };
 
 /**
- * Takes an OCI image layout (OCI image spec, image-layout.md) from a tar stream into the cache, names what its
- * index.json lists, and builds the views for this node's platform, as a pull would. Names are chosen as soon as the
- * index.json has come; where it comes first, nothing is stored before.
+ * Loads an OCI image layout (OCI image spec, image-layout.md) from a tar stream into the cache, names what its
+ * index.json lists, and builds the views for this node's platform, as a pull would. Names are chosen as soon as
+ * index.json was read; if it comes first, nothing is stored before.
  *
- * @throws ArtifactError `invalid` for what is no layout or leaves a name open; `corrupt` for a blob that is not its name;
- * `not-found` naming a digest that it lacks; `exhausted` where there is no room. Names that were there before are then what they were, and what was stored is
- * removed.
+ * @throws ArtifactError `invalid` for a stream that is no layout or is ambiguous; `corrupt` for a blob that does not
+ * match its digest; `not-found` naming a missing digest; `exhausted` if there is no space. After an error, existing
+ * names are unchanged, and what was stored is removed.
  */
 export async function loadLayout(
   world: {
@@ -57,7 +57,7 @@ export async function loadLayout(
   signal: AbortSignal,
 ): Promise<readonly Resolved[]> {
   const { archive, blobs, holds, pull, naming, access, room } = world;
-  // Before gigabytes are read for a name that cannot be used.
+  // Before gigabytes are read for an invalid name.
   const wanted = given === undefined ? undefined : parseName(given);
   const intake: Intake = {
     blobs: new Set(),
@@ -88,7 +88,8 @@ export async function loadLayout(
     intake.leases.use(await holds.hold([digest]));
     const descriptor = { mediaType: '', digest, size: entry.size, annotations: {} };
     if ((await blobs.size(digest)) !== undefined) {
-      // Whoever brings it shows that they have it: what is here may be another's.
+      // Hashes the blob even if it is cached: the cached one may belong to others, and only these bytes prove that the
+      // caller has it.
       const given = createHashingSink(descriptor);
       for await (const chunk of entry.content) {
         signal.throwIfAborted();
@@ -110,7 +111,7 @@ export async function loadLayout(
       for await (const chunk of entry.content) ingest.write(chunk);
       await ingest.verify();
     } catch (thrown) {
-      await ingest.drop(); // nobody goes on from there
+      await ingest.drop(); // nothing will resume it
       throw thrown;
     }
     await ingest.commit();
@@ -150,7 +151,8 @@ export async function loadLayout(
       () => undefined,
       signal,
     );
-    // Only now: who vouches for a repository opens what the cache has of it to every pod, and policies may refuse this.
+    // Only now, because this gives every pod access to the cached content of the repository, and policies may refuse
+    // it.
     await access.vouch(reference, [...brought]);
     await naming.record({ reference, descriptor, authorised: 'local' }, arrival.holds);
     return { reference: text, descriptor, cached: true };
@@ -164,7 +166,7 @@ export async function loadLayout(
     return results;
   } finally {
     intake.leases.dispose();
-    // What could not be removed is for collection.
+    // Garbage collection removes the rest.
     await world.collector.settle(intake.written).catch(() => undefined);
   }
 }
@@ -208,13 +210,13 @@ function toNoLayout(name: string): ArtifactError {
   return new ArtifactError('invalid', `${why}; ${advice}`);
 }
 
-/** What a tar has in place of a file may be anything, and its content may be elsewhere. */
+/** An entry of a tar that is not a file. Its content may be elsewhere. */
 function toRefusal(path: string, what: string): ArtifactError {
   const advice = 'write the tar again with `tar --hard-dereference --dereference`';
   return new ArtifactError('invalid', `${path} is ${what} in the tar, not a regular file; ${advice}`);
 }
 
-/** What a person calls it. @throws ArtifactError `invalid` for what is not a full reference. */
+/** The name that the user gives. @throws ArtifactError `invalid` if it is not a full reference. */
 function parseName(text: string): Reference {
   const parsed = parseReference(text);
   if (parsed.kind === 'full') return parsed.reference;

@@ -5,7 +5,7 @@ import type { VolumeRecord } from '../ports/records.ts';
 import type { PublishRequest, PullRequest } from '../ports/request.ts';
 import type { Volume, VolumeStatus } from '../ports/usecases.ts';
 
-/** A volume that is a person's and no pod's: one for each folder, whoever mounts it again. `targetPath` is absolute. */
+/** A volume of the command line. Each directory has one, whoever mounts it again. `targetPath` is absolute. */
 export function toMountRequest(targetPath: string, pull: PullRequest): PublishRequest {
   const { reference, pullPolicy, platform, selection } = pull;
   return {
@@ -18,21 +18,21 @@ export function toMountRequest(targetPath: string, pull: PullRequest): PublishRe
   };
 }
 
-/** Where a volume is, and what is left there at its end. */
+/** The target of a volume, and whether its directory stays. */
 export function toTarget({ targetPath, anywhere, keepsFolder }: VolumeRecord): Target {
   return { path: targetPath, anywhere, ...(keepsFolder !== undefined && { keepsFolder }) };
 }
 
-/** What a person does so that a folder shows it no more. */
+/** The command that ends a volume. */
 export function formatEnding({ anywhere, targetPath, pod }: Volume): string {
   if (anywhere) return `\`unmount ${targetPath}\``;
   return pod === undefined ? 'delete its pod' : `delete the pod ${pod.namespace}/${pod.name}`;
 }
 
 /**
- * The volume that a person may unmount at a folder, or undefined if nothing of ours is there.
+ * The volume at a directory that a user may unmount; undefined if there is none.
  *
- * @throws ArtifactError `denied` for a pod's: kubelet would not know.
+ * @throws ArtifactError `denied` for a pod's volume, because kubelet would not notice.
  */
 export function findOwnMount(volumes: readonly VolumeStatus[], targetPath: string): VolumeStatus | undefined {
   const volume = volumes.find(found => found.targetPath === targetPath);

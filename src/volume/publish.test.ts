@@ -53,7 +53,7 @@ function createWorld(pull?: PullFunction) {
     state: { kind: 'absent' } as TargetState | ArtifactError,
     failMount: false,
     held: 0,
-    /** How many looks do not find the view. */
+    /** How many lookups do not find the view. */
     gone: 0,
   };
   const publishing = createPublishing({

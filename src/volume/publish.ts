@@ -11,12 +11,12 @@ import type { PublishRequest } from '../ports/request.ts';
 import type { Progress, Publishing } from '../ports/usecases.ts';
 import { DeadlineNear } from '../util/deadline-near.ts';
 
-/** How often a view may be found damaged while it is mounted before that is a fault of the disk. */
+/** How often a view may be found damaged during its mount before the disk is considered faulty. */
 const attempts = 3;
 
 /**
  * Publishes volumes at target paths. One call at a time works on a target; another gets `busy`. The record is on disk
- * before the mount, so that nothing mounted can be collected, and both are undone before any error is returned.
+ * before the mount, so that garbage collection keeps what is mounted. Both are undone before an error is returned.
  */
 export function createPublishing(world: {
   readonly pull: Pull;
@@ -24,7 +24,7 @@ export function createPublishing(world: {
   readonly names: Pick<Names, 'touch'>;
   readonly views: Pick<Views, 'find' | 'touch'>;
   readonly mounter: Mounter;
-  /** The turns of views: while one is mounted, nobody takes it out of use. */
+  /** Locks by view: a view is not taken out of use while it is being mounted. */
   readonly viewTurns: Pick<KeyedMutex, 'lock'>;
   /** Why no record can be written. */
   obstacle(): string | undefined;
@@ -38,7 +38,7 @@ export function createPublishing(world: {
     throw new ArtifactError('busy', `another call works on ${target.path}; call again`);
   };
 
-  /** What is at the target already: the volume itself is success, another one an error. */
+  /** Succeeds if the volume is already published at the target. @throws if another volume is. */
   const published = async (
     request: PublishRequest,
     record: VolumeRecord,
@@ -53,7 +53,7 @@ export function createPublishing(world: {
     );
   };
 
-  /** What is at a target that can be mounted on. */
+  /** The state of a target that can be mounted on. */
   const look = async (target: Target, view: string | undefined): Promise<TargetState> => {
     const state = await mounter.state(target, view);
     if (state.kind !== 'occupied') return state;
@@ -97,7 +97,7 @@ export function createPublishing(world: {
       const record = await volumes.find(request.targetPath);
       const there = record === undefined ? undefined : await published(request, record);
       if (there !== undefined) return there;
-      const obstacle = world.obstacle(); // before a registry is asked, as often as kubelet comes back
+      const obstacle = world.obstacle(); // before a registry is asked, because kubelet retries
       if (obstacle !== undefined) throw new ArtifactError('unavailable', obstacle);
       const state = await look(targetOf(request), undefined); // not after hours of download
       const wasThere = record === undefined ? state.kind === 'empty' : record.keepsFolder === true;
@@ -132,7 +132,7 @@ export function createPublishing(world: {
       await mounter.unmount(record === undefined ? target : toTarget(record));
       await volumes.remove(target.path);
       if (record === undefined) return undefined;
-      // When it was used last is not worth a volume that does not end: the disk may be read-only.
+      // A volume must end although the time of its last use cannot be written on a read-only disk.
       await views.touch(record.view).catch(() => {});
       await names.touch(record.resolved).catch(() => {});
       return record;
@@ -148,7 +148,7 @@ export function createPublishing(world: {
   };
 }
 
-/** After a reboot the record is there and the mount is not: the digest that the pod had is what it gets again. */
+/** After a reboot there is a record and no mount: the pod gets the recorded digest again. */
 function recall(request: PublishRequest, before: VolumeRecord | undefined): PublishRequest {
   if (before === undefined) return request;
   return {

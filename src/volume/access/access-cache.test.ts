@@ -12,7 +12,7 @@ const far = { registry: 'far.io', path: 'model' };
 const registry = {};
 const mirror = { mirrorOf: 'r.io' };
 
-/** What outlives a restart. */
+/** Access records in memory, as a restart finds them. */
 function keep(): Accesses {
   const records = new Map<string, AccessRecord>();
   return {

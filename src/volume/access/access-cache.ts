@@ -9,31 +9,33 @@ import { type AccessFacts, accountOf, addHolder, nothingKnown, toFacts, toRecord
 import { createRecency } from './recency.ts';
 import type { Pod } from '../../ports/request.ts';
 
-/** Who asks, as far as memory goes. `brought` are the secrets of the call itself in one text, undefined for none. */
+/**
+ * The identity of a caller in the access cache. `brought` are the secrets of the call in one text; undefined for none.
+ */
 export type Asker = { readonly pod?: Pod; readonly brought?: string };
 
-/** Content, and who gave it. */
+/** Content, and which endpoint served it. */
 export type Provenance = { readonly digest: Digest; readonly giver: Giver };
 
-/** What the registries have said of who may have what, kept on the node. */
+/** Which callers the registries have granted access to which repositories, kept on the node. */
 export type AccessCache = {
-  /** Whether this asker has had access to the repository, or whoever asks has. */
+  /** Whether the registry has granted this caller access to the repository, or anonymous access. */
   admits(repository: Repository, asker: Asker): boolean;
-  /** Whether this content was brought for the repository, or a registry gave it to anyone. */
+  /** Whether this content was downloaded for the repository, or its registry served it to anyone. */
   knows(repository: Repository, digest: Digest): boolean;
   /** Whether this content was seen in another repository of the same registry. */
   isNear(repository: Repository, digest: Digest): boolean;
-  /** Notes an access that a registry has granted. Writes only what is new. */
+  /** Records an access that a registry has granted. Writes only what is new. */
   admit(repository: Repository, holder: Holder, asker: Asker): Promise<void>;
-  /** Notes what was brought for a repository, until the process ends: what a mirror gave counts for this one alone. */
+  /** Records downloaded content of a repository in memory. Content from a mirror counts for this repository only. */
   note(repository: Repository, gifts: readonly Provenance[]): void;
-  /** Writes what was noted for a repository. */
+  /** Writes what was recorded for a repository. */
   save(repository: Repository): Promise<void>;
-  /** Both. */
+  /** Records and writes. */
   learn(repository: Repository, gifts: readonly Provenance[]): Promise<void>;
   /**
-   * Forgets what is not held any more, and repositories of which nothing is: anybody can name a new one. Those that
-   * somebody was admitted to a short while ago stay: their manifest may be on its way.
+   * Forgets content that is no longer cached, and repositories without content, because anybody can name new ones.
+   * Keeps repositories that admitted a caller recently: their manifest may be on its way.
    */
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
 };
@@ -41,14 +43,14 @@ export type AccessCache = {
 /** Records that are written or removed at once: they share commits of the disk's journal. */
 const atOnce = 32;
 
-/** `salt` makes the hashes of secrets meaningless elsewhere. */
+/** `salt` makes the hashes of secrets useless elsewhere. */
 export async function openAccessCache(accesses: Accesses, salt: string): Promise<AccessCache> {
   const records = new Map((await accesses.list()).map(record => [record.repository, toFacts(record)]));
   const holders = new Map<Digest, Set<string>>();
   for (const [name, { digests, mirrored }] of records)
     for (const digest of [...digests, ...mirrored]) note(holders, digest, name);
   const writers = new Map<string, () => Promise<void>>();
-  /** Repositories that were given what is not written. */
+  /** Repositories with unwritten content. */
   const unwritten = new Set<string>();
   const recency = createRecency();
 
@@ -61,7 +63,7 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
     return facts;
   };
 
-  /** Those who learn at the same time share a write. */
+  /** Concurrent calls share a write. */
   const write = (name: string): Promise<void> => {
     const writer = writers.get(name) ?? shareRuns(() => accesses.put(toRecord(name, factsOf(name))));
     writers.set(name, writer);
@@ -85,7 +87,7 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
     if (unwritten.delete(name)) await write(name);
   };
 
-  /** Writes what a sweep has left of a repository, or removes its record where that is nothing. */
+  /** Writes a repository after a sweep, or removes its record if nothing is left. */
   const settle = async (name: string): Promise<void> => {
     const facts = records.get(name);
     if (facts === undefined) return;

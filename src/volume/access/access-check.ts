@@ -9,36 +9,36 @@ import type { PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
 
 /**
- * May this caller have what the cache holds? That bytes are on the node is no right to them: access to a repository,
- * and what is in it, is for its registry to say, and remembered where it has said so. Who is refused hears what the
- * registry says, as if nothing were cached: that a node holds something is nothing for others to know.
+ * Decides whether a caller may have what the cache has. Being cached grants no access: the registry decides who may
+ * read a repository and what is in it, and its decisions are remembered. A refused caller gets the registry's answer,
+ * as if nothing were cached, so that callers cannot learn what a node has cached.
  */
 export type AccessCheck = {
   /**
-   * Notes the access of a caller whom the registry has just answered; asks it for one who was served from the cache and
-   * is not remembered.
+   * Records the access of a caller that the registry has just answered. Asks the registry for a caller that was served
+   * from the cache and is not remembered.
    *
    * @throws ArtifactError as the registry answers, about the digest.
    */
   admit(resolution: Resolution, request: PullRequest, keyring: Keyring, signal: AbortSignal): Promise<void>;
-  /** An administrator has put this on the node by hand: every pod of it may have it. */
+  /** Records content that an administrator has loaded: every pod of the node may have it. */
   vouch(repository: Repository, digests: readonly Digest[]): Promise<void>;
-  /** Forgets what was said of what is not held any more. */
+  /** Forgets content that is no longer cached. */
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
-  /** Whether this is known to be in the repository, with nobody asked. */
+  /** Whether this is known to be in the repository. Asks nobody. */
   knows(repository: Repository, digest: Digest): boolean;
-  /** Notes what was downloaded through a repository, and who gave it, until the process ends. */
+  /** Records content that was downloaded from a repository, and which endpoint served it, in memory. */
   note(repository: Repository, gifts: readonly Provenance[]): void;
-  /** Writes what was noted for a repository. */
+  /** Writes what was recorded for a repository. */
   save(repository: Repository): Promise<void>;
-  /** Both. */
+  /** Records and writes. */
   learn(repository: Repository, gifts: readonly Provenance[]): Promise<void>;
   /**
-   * Makes sure that all of it is in the repository: remembered, or confirmed by its registry, or, where the bytes came
-   * from another registry, downloaded from this one, hashed and dropped. A manifest can list anybody's layers; what it
-   * carries itself needs no word.
+   * Verifies that all of it is in the repository: remembered, or confirmed by its registry. If the bytes came from
+   * another registry, they are downloaded from this one, hashed and dropped. This is needed because a manifest can list
+   * any digest. Content embedded in a descriptor needs no check.
    *
-   * @throws ArtifactError as the registry answers to who asks it for that content.
+   * @throws ArtifactError as the registry answers a request for that content.
    */
   confirm(
     repository: Repository,
@@ -61,7 +61,7 @@ export const unrestrictedAccess: AccessCheck = {
 };
 
 export function createAccessCheck(memory: AccessCache, registry: Registry): AccessCheck {
-  /** What a mirror shows is no word of the registry, to be remembered for anybody: it holds for this once. */
+  /** A mirror proves no access for others, so its answer counts only for this call. */
   const remember = async (
     repository: Repository,
     { credential, place }: Pick<Found, 'credential' | 'place'>,
@@ -77,8 +77,8 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
   };
 
   /**
-   * Finds who shows that it is in the repository. A registry that is away is asked once. Where it is not there, the
-   * content itself is asked for, so that what is thrown does not depend on what is cached.
+   * Finds the endpoint that proves that content is in the repository. Asks an unavailable registry once. If no endpoint
+   * has it, requests the content itself, so that the error does not depend on the cache.
    */
   const openSearch = (repository: Repository, keyring: Keyring, signal: AbortSignal) => {
     let isAway = false;
@@ -86,7 +86,7 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
       const { kind, descriptor } = content;
       if (!isAway && memory.isNear(repository, descriptor.digest)) {
         const answer = await registry.has(repository, content, keyring, signal).catch((thrown: unknown) => {
-          if (toArtifactError(thrown).code === 'unavailable') return undefined; // a mirror may still send it
+          if (toArtifactError(thrown).code === 'unavailable') return undefined; // a mirror may still have it
           throw thrown;
         });
         if (answer === true) return {};
@@ -138,7 +138,7 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
 }
 
 function toAsker({ secrets, pod }: PullRequest): Asker {
-  // Tokens are another text at each call.
+  // Tokens differ at each call.
   const keys = Object.keys(secrets)
     .filter(key => key !== tokensKey)
     .sort();

@@ -10,8 +10,8 @@ import type { Resolution } from '../../ports/resolution.ts';
 import type { Resolver } from '../pull/resolver.ts';
 
 /**
- * What a request names, for who may have it. A pod that may not have what the cache says gets what the registries say to
- * it, in the words they have for what is not cached.
+ * Resolves a request and decides whether its caller may have the result. A pod that may not have what is cached gets
+ * the registries' answer, as for an artifact that is not cached.
  */
 export type Admission = (
   request: PullRequest,
@@ -54,7 +54,7 @@ export function createAdmission(world: {
   };
 }
 
-/** Speaks of the tag that was asked for, and not of the digest that it has in the cache. */
+/** Names the tag of the request instead of the digest that it has in the cache. */
 function conceal(thrown: unknown, { reference, descriptor: { digest } }: Resolution): ArtifactError {
   const { code, message } = toArtifactError(thrown);
   if (reference.digest !== undefined) return new ArtifactError(code, message, thrown);

@@ -21,10 +21,10 @@ import type { Resolution } from '../../ports/resolution.ts';
 
 declare const proof: unique symbol;
 
-/** What a caller may have. Only this file makes one of what is no such thing yet. */
+/** Content that the caller may have. Only this file creates values of this type. */
 export type Admitted<T> = T & { readonly [proof]: true };
 
-/** Reads what is in the cache, for whoever may have it. */
+/** Reads cached content for admitted callers. */
 export type AdmittedReader = {
   bytes(content: Admitted<Content>): Promise<Uint8Array>;
   path(content: Admitted<Content>): string;
@@ -37,55 +37,64 @@ export function createAdmittedReader(blobs: Pick<Blobs, 'read' | 'path'>): Admit
   };
 }
 
-/** A document as it came, and who gave it. */
+/** The bytes of a document, and which endpoint served it. */
 export type Fetched = { readonly bytes: Uint8Array; readonly place: Giver };
 
-/** What a request may read of one repository: the only way from a pull to the cache and to the registry. */
+/** What a request may read of one repository. A pull reads cache and registry only through this. */
 export type AdmittedContent = {
   readonly resolution: Resolution;
-  /** Equal for requests that show the same registry the same credentials, or may ask none and hear the same. */
+  /**
+   * Equal for requests with the same credentials for the same registry, and for requests that may not ask it and get
+   * the same errors.
+   */
   readonly id: string;
-  /** What may be used of the cache where nobody is asked. */
+  /** Which cached content may be used without asking a registry. */
   readonly possession: Possession;
-  /** The registry that content may come from; empty where it may come from the cache alone. */
+  /** The registry that content may come from; empty if it may come from the cache only. */
   readonly place: string;
-  /** The same, for callers who wait otherwise. */
+  /** The same content for callers with other retry rules. */
   waitingBy(waiting: Waiting): AdmittedContent;
   /**
-   * Asks the registry about what is not known to be in the repository. Where it does not say so, the content itself is
-   * asked for; what a descriptor embeds needs no answer.
+   * Asks the registry about content that is not known to be in the repository. If the registry does not confirm it,
+   * requests the content itself. Content embedded in a descriptor needs no check.
    *
-   * @throws ArtifactError as the registry answers to who asks it for that content.
+   * @throws ArtifactError as the registry answers a request for that content.
    */
   admit(content: Content, signal: AbortSignal): Promise<Admitted<Content>>;
-  /** Several at once. @throws as `admit`. */
+  /** Admits several at once. @throws as `admit`. */
   admitAll(contents: readonly Content[], signal: AbortSignal): Promise<void>;
-  /** All that a view shows or was found by. @throws as `admit`. */
+  /** Admits everything that a view shows or was resolved by. @throws as `admit`. */
   admitView(plan: ViewPlan, signal: AbortSignal): Promise<Admitted<ViewPlan>>;
-  /** The view, where there is one. @throws as `admit`. */
+  /** Finds the view in the cache. @throws as `admit`. */
   findView(plan: ViewPlan, signal: AbortSignal): Promise<View | undefined>;
-  /** Whether this is known to be in the repository. Nobody is asked. */
+  /** Whether this is known to be in the repository. Asks nobody. */
   knows(descriptor: Descriptor): boolean;
-  /** Whether the registry may be asked for a blob, and says that it has it. */
+  /** Whether the registry may be asked for a blob, and has it. */
   hasBlob(descriptor: Descriptor, signal: AbortSignal): Promise<boolean>;
-  /** Brings a manifest, or a config of at most 4 MiB. @throws `not-found` where the registry may not be asked. */
+  /** Fetches a manifest, or a config of at most 4 MiB. @throws `not-found` if the registry may not be asked. */
   fetchDocument(content: Content, signal: AbortSignal): Promise<Fetched>;
-  /** Brings a blob from `sink.offset` on. `label` names it where the registry may not be asked. */
+  /** Fetches a blob from `sink.offset`. `label` names it in errors. */
   fetchBlob(descriptor: Descriptor, label: string, sink: Sink, signal: AbortSignal): Promise<Giver>;
-  /** Notes what came and was verified, until the process ends. */
+  /** Records verified content in memory. */
   note(digest: Digest, giver: Giver): void;
-  /** Writes what was noted. */
+  /** Writes what was recorded. */
   save(): Promise<void>;
 };
 
-/** How long a pod that may not pull waits for the registry to say whether it may have what is cached. What is not cached it hears of at once. */
+/**
+ * How long a pod that may not pull waits for the registry to decide whether it may have cached content. It learns at
+ * once what is not cached.
+ */
 const wordMs = 5_000;
 
 export function boundToWord(signal: AbortSignal): AbortSignal {
   return AbortSignal.any([signal, AbortSignal.timeout(wordMs)]);
 }
 
-/** For a request that was admitted to what it names. `offline`: the registry is asked about content, and for none. */
+/**
+ * For a request that may have what it resolved to. `offline`: the registry is asked about access, and never for
+ * content.
+ */
 export function openAdmittedContent(
   world: {
     readonly access: AccessCheck;
@@ -99,7 +108,7 @@ export function openAdmittedContent(
 ): AdmittedContent {
   const { access, registry, views } = world;
   const { reference: repository } = resolution;
-  // What such a pod may not have is for it as what is not here.
+  // For such a pod, content that it may not have is missing.
   const isClosed = offline && request.caller === 'pod';
   const asker = request.brought === undefined ? request.caller : 'layout';
   const possession = openPossession(request, digest => access.knows(repository, digest));
@@ -161,7 +170,7 @@ export function openAdmittedContent(
   };
 }
 
-/** For administrators, who may have all that the cache holds. */
+/** For administrators, who may have everything in the cache. */
 export function admitted<T>(value: T): Admitted<T> {
   return value as Admitted<T>;
 }

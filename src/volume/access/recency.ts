@@ -1,14 +1,17 @@
-/** What somebody asked about a short while ago: what is to come of it may not be held yet. */
+/**
+ * Names that were requested a short while ago. Their content may still be on its way, so that it is not in the cache
+ * yet.
+ */
 export type Recency = {
   note(name: string): void;
   has(name: string): boolean;
 };
 
-/** Milliseconds. Longer than a registry is asked for a manifest. */
+/** Milliseconds. Longer than a request for a manifest may take. */
 const whileMs = 10 * 60_000;
 
 export function createRecency(): Recency {
-  /** The oldest first. */
+  /** Oldest first. */
   const since = new Map<string, number>();
   const forgetOld = (): void => {
     for (const [name, at] of since) {

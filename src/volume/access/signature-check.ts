@@ -10,13 +10,13 @@ import type { SignatureSource, Trust, Verdict } from '../../ports/trust.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
 import { createRecency } from './recency.ts';
 
-/** Is it signed as the node's policy wants? */
+/** Verifies that artifacts are signed as the node's policy requires. */
 export type SignatureCheck = {
   /**
-   * Judges what a reference resolved to: by the signatures that the node keeps, and if these do not do, by those that
-   * its registry has now. `keyring` undefined: without the network.
+   * Verifies what a reference resolved to: with the signatures that the node keeps, and if they are not enough, with
+   * those of its registry. `keyring` undefined: without the network.
    *
-   * @throws ArtifactError `denied` with the reason; what the registry answers.
+   * @throws ArtifactError `denied` with the reason; errors of the registry.
    */
   verify(
     reference: Reference,
@@ -24,9 +24,9 @@ export type SignatureCheck = {
     keyring: Keyring | undefined,
     signal: AbortSignal,
   ): Promise<void>;
-  /** The verdict by what the node keeps, for a full reference as text. */
+  /** The verdict from the signatures that the node keeps, for a full reference as text. */
   judge(reference: string, digest: Digest): Promise<Verdict>;
-  /** Forgets the signatures of artifacts that are not held any more, nor were asked for a short while ago. */
+  /** Forgets signatures of artifacts that are neither cached nor were requested recently. */
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
 };
 
@@ -39,7 +39,7 @@ export function createSignatureCheck(world: {
   const recency = createRecency();
 
   const judgeKept = async (reference: Reference, digest: Digest, signal: AbortSignal): Promise<Verdict> => {
-    // A verdict that stands needs no signature, so that none is read for it.
+    // A verdict that is still valid needs no signatures.
     const answers = async () => (await signatures.find(subjectOf(reference, digest)))?.answers ?? {};
     return trust.verify(reference, digest, createKeptSource(answers), signal);
   };
@@ -91,12 +91,12 @@ function subjectOf(reference: Reference, digest: Digest): string {
 type Tagged = { readonly bytes: Uint8Array; readonly descriptor: Descriptor };
 
 /**
- * Bytes of all documents that are read for one verdict. cosign's have some tens of KiB; whoever may push to the
- * repository can put others beside them.
+ * Bytes of all documents that are read for one verdict. cosign's have tens of KiB, but anybody with push access can add
+ * others.
  */
 const maxBytes = 16 * 1024 * 1024;
 
-/** What a registry answers, noted in `answers` under the question, as JSON with bytes in base64. */
+/** Stores each answer of a registry in `answers` under its request, as JSON with bytes in base64. */
 function createRegistrySource(
   registry: Registry,
   repository: Reference,
@@ -154,7 +154,7 @@ function createRegistrySource(
   };
 }
 
-/** The same answers again. What was not asked then is not there. */
+/** Replays stored answers. Requests without a stored answer find nothing. */
 function createKeptSource(kept: () => Promise<Readonly<Record<string, string>>>): SignatureSource {
   const answer = async (question: string): Promise<unknown> => {
     const text = (await kept())[question];

@@ -17,7 +17,7 @@ function createCache() {
   const layers = new Map<Digest, number>();
   const views = new Map<string, View>();
   const names = new Map<string, NameRecord>();
-  /** Of volumes, by key of the view, and of pins. */
+  /** Digests of volumes by view key, and of pins. */
   const volumes = new Map<string, readonly Digest[]>();
   const pins = new Map<string, readonly Digest[]>();
   const mounted = new Set<string>();
@@ -157,7 +157,7 @@ function addName(cache: Cache, reference: string, usedAt: number, holds: readonl
   });
 }
 
-/** A view with a name of its own; the first blob is the manifest. */
+/** Adds a view with a name of its own; the first blob is the manifest. */
 function addArtifact(
   cache: Cache,
   key: string,
@@ -232,7 +232,7 @@ test('a volume that is published after collection has begun keeps all that it sh
   addArtifact(cache, 'a', 1, [1], [9]);
   addArtifact(cache, 'b', 2, [2]);
   await cache.collector.collect(async () => {
-    // A whole publish, from its lease to its record, between the picture and the removal.
+    // A whole publish, from its lease to its record, between the snapshot and the removal.
     using _lease = await cache.holds.hold([viewId('b'), digestOf(2)]);
     cache.volumes.set('b', [digestOf(2)]);
     return false;
@@ -325,7 +325,7 @@ test('collection never takes what a record, a mount, a pin or a lease needs, and
       const cache = createCache();
       const needed = new Set<number>();
       for (const [nth, { blobs, layers, index, root }] of plan.entries()) {
-        // The first blob is the manifest: unlike the rest it belongs to one view.
+        // The first blob is the manifest, which only one view uses.
         const content = [100 + nth, ...blobs, ...layers];
         const way = index === undefined || root === 'mount' ? content : [index, ...content];
         addView(cache, `v${nth}`, nth, [100 + nth, ...blobs], layers);
@@ -502,7 +502,7 @@ test('an artifact above the largest size is refused whatever room there is', asy
 test('a disk above the high mark is relieved of the least recently used, below the low mark and no further', async () => {
   const cache = createCache();
   for (let index = 0; index < 9; index++) addArtifact(cache, `v${index}`, 100 - index, [index + 1]);
-  cache.volumes.set('v8', [digestOf(9)]); // the least recently used of all, and in use
+  cache.volumes.set('v8', [digestOf(9)]); // the least recently used, and in use
   const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 60 };
   const room = createDiskSpace(
     { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
@@ -516,7 +516,7 @@ test('a disk above the high mark is relieved of the least recently used, below t
 test('a disk that is at the high mark, and not above it, is left alone', async () => {
   const cache = createCache();
   for (let index = 0; index < 8; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
-  cache.blobs.set(digestOf(50), 0); // what belongs to no view would be the first to go
+  cache.blobs.set(digestOf(50), 0); // content without a view would be the first to go
   const limits = { cacheHigh: 90, diskMax: 90, cacheLow: 60 };
   const room = createDiskSpace(
     { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },

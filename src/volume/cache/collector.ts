@@ -12,18 +12,18 @@ import { createSweep, type Picture, type Sweep, untouched } from './sweep.ts';
 import type { Freed, Pruned } from '../../ports/usecases.ts';
 
 /**
- * Removes what no root reaches. Volumes, mounts, pins and pulls under way are roots that stay; names are roots that
- * collection ends. It computes once per sweep what is reached, in time linear in the cache and its records.
+ * Garbage collection: removes what no root reaches. Volumes, mounts, pins and pulls in progress are roots that stay.
+ * Names are roots that it ends. Each sweep computes reachability once, in time linear in the cache and its records.
  */
 export type Collector = {
   /**
-   * Makes room until `enough` says so: first what no root reaches, then the names least recently used, each with what
-   * only it held. `enough` is told the bytes of the cache, as they were at the start, without those freed since.
+   * Frees space until `enough` returns true: first what no root reaches, then the least recently used names, each with
+   * the content that only it needed. `enough` gets the bytes of the cache at the start, less those freed since.
    */
   collect(enough: (cacheBytes: number) => Promise<boolean>, signal: AbortSignal): Promise<Pruned>;
-  /** What it would remove if there were never enough room. Removes nothing. */
+  /** What it would remove if there were never enough space. */
   preview(signal: AbortSignal): Promise<Pruned>;
-  /** Of these digests, removes those that no root reaches, whatever room there is. */
+  /** Removes those of these digests that no root reaches, however much space there is. */
   release(digests: Iterable<Digest>, signal: AbortSignal): Promise<Freed>;
   /**
    * Cleans up after a load: of what it stored, removes what no root reaches, and the blobs of layers that were unpacked
@@ -50,7 +50,7 @@ export function createCollector(world: {
   const { blobs, layers, views, signatures, access, holds } = world;
   const oneAtATime = createKeyedMutex();
 
-  /** Forgets what was kept about content that has left the cache. */
+  /** Forgets records about content that has left the cache. */
   const forget = async (sweep: Sweep, signal: AbortSignal): Promise<void> => {
     const pace = startPace(signal);
     const isHeld = async (digest: Digest): Promise<boolean> => {
@@ -125,7 +125,7 @@ export function createCollector(world: {
 
 type Step = () => Promise<void>;
 
-/** Removes the views that nobody can need, then the other content that no root reaches, the oldest first. */
+/** Removes the views that no caller can need, then the other content that no root reaches, oldest first. */
 function unreached({ isReached, dropView, dropDigest }: Sweep, { views, items }: Picture): readonly Step[] {
   const useless = views.filter(view => !contentOf(view).values().every(isReached));
   const orphans = [...items.values()].filter(({ digest }) => !isReached(digest));
@@ -142,8 +142,8 @@ function unreached({ isReached, dropView, dropDigest }: Sweep, { views, items }:
 }
 
 /**
- * Ends names, and removes the views that are more than one of their manifest: they take inodes, and are built again from
- * what the cache holds. The view of a manifest that was used last goes with its content.
+ * Ends names, and removes views beyond one per manifest: they take inodes, and can be built again from the cache. The
+ * view of a manifest that was used last goes with its content.
  */
 function leastRecentlyUsed({ endName, dropView }: Sweep, { roots, views }: Picture): readonly Step[] {
   const latest = new Map<Digest, View>();
@@ -160,7 +160,7 @@ function leastRecentlyUsed({ endName, dropView }: Sweep, { roots, views }: Pictu
     .map(({ step }) => step);
 }
 
-/** Blobs and unpacked layers by digest; a digest that is held as both counts as one. */
+/** Blobs and unpacked layers by digest. A digest that is stored as both counts once. */
 async function heldItems(blobs: Blobs, layers: Layers): Promise<ReadonlyMap<Digest, Held>> {
   const items = new Map<Digest, Held>();
   for (const item of [...(await blobs.list()), ...(await layers.list())]) {

@@ -16,8 +16,8 @@ const tar = (nth: number, size: number): LayerPlan => ({
 });
 
 /**
- * A disk of 1,000 bytes and 100 inodes, of which others have some and some are kept for root, and a cache that collection can
- * empty.
+ * A disk of 1,000 bytes and 100 inodes, partly used by others and reserved for root, and a cache that garbage
+ * collection can empty.
  */
 function openWorld(limits: Partial<Limits> = {}, others = { bytes: 0, inodes: 0 }, keptForRoot = 0) {
   const disk = { cache: 0, bytes: others.bytes, inodes: others.inodes };
@@ -91,7 +91,7 @@ test('a layer grows to the mark and not beyond, and the next pull of it is refus
       message: /^layer sha256:0+1, as it is unpacked, needs 200 B more .* below --disk-max \(90\)/,
     });
     assert.equal(disk.bytes, 800);
-    disk.bytes = 0; // the part of it is removed
+    disk.bytes = 0; // the partial file is removed
   }
   disk.bytes = 100;
   await assert.rejects(pull(), { code: 'exhausted', message: /^r\/x:1 needs 1\.0 KiB more/ });

@@ -6,12 +6,12 @@ import type { Collector } from './collector.ts';
 import type { Disk, DiskUsage, LayerSizes } from '../../ports/store.ts';
 import { createReservations, footprint, type Need } from './footprint.ts';
 
-/** How full the disk and the cache may get. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */
+/** Limits of disk and cache usage. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */
 export type Limits = {
-  /** Where collection begins, and where it ends. */
+  /** Where garbage collection begins and ends. */
   readonly cacheHigh: number;
   readonly cacheLow: number;
-  /** Where pulls end. */
+  /** Where pulls fail. */
   readonly diskMax: number;
   readonly cacheMax?: number | undefined;
   readonly maxArtifactSize?: number | undefined;
@@ -19,10 +19,11 @@ export type Limits = {
 
 export type DiskSpace = {
   /**
-   * Makes room for what is still to come of the layers that a pull lacks, `remaining` bytes, and keeps it until
-   * disposed. Collects down to the low mark when the high mark would be passed.
+   * Reserves space for the `remaining` bytes of the layers that a pull lacks, until disposed. Collects garbage down to
+   * the low mark if the high mark would be passed.
    *
-   * @throws ArtifactError `unmountable` above the size an artifact may have; `exhausted`, naming need and room.
+   * @throws ArtifactError `unmountable` above the maximum size of an artifact; `exhausted` naming needed and available
+   * space.
    */
   reserve(
     reference: string,
@@ -31,18 +32,21 @@ export type DiskSpace = {
     remaining: () => number,
     signal: AbortSignal,
   ): Promise<Disposable>;
-  /** Keeps account of a layer that is unpacked, until disposed. `learn`: what it turned out to be. */
+  /** Accounts for a layer while it is unpacked, until disposed. `learn`: its final size. */
   unpacking(
     layer: LayerPlan,
     signal: AbortSignal,
   ): Disposable & { learn(summary: { readonly bytes: number; readonly bodies: number }): void };
-  /** Grants such a layer more than what it has, of which so much is written. @throws ArtifactError `exhausted`, and the next pull of it asks for so much at once. */
+  /**
+   * Grants such a layer more than it has; `written` is on disk already. @throws ArtifactError `exhausted`; the next
+   * pull of the layer then asks for that much at once.
+   */
   grow(digest: Digest, more: Need, written: Need): Promise<void>;
-  /** Collects down to the low mark if the disk or the cache is above the high one. */
+  /** Collects garbage down to the low mark if the disk or the cache is above the high mark. */
   relieve(signal: AbortSignal): Promise<void>;
 };
 
-/** Milliseconds between two collections that growing layers ask for while there is room without them. */
+/** Milliseconds between two garbage collections for growing layers while there is space without them. */
 const reliefEveryMs = 10_000;
 
 export function createDiskSpace(
@@ -69,7 +73,7 @@ export function createDiskSpace(
     return (cacheBytes ?? (await collector.cacheBytes())) + leases.written() + need.bytes <= cacheMax * ofMax;
   };
 
-  /** The disk with nothing of ours on it: what asks for more than that must not empty the cache in vain. */
+  /** Disk usage without the cache. A request for more than that must not empty the cache in vain. */
   const withoutCache = async (): Promise<DiskUsage> => {
     const usage = await disk.usage();
     const bytes = Math.min(await collector.cacheBytes(), usage.usedBytes);
@@ -80,7 +84,7 @@ export function createDiskSpace(
     };
   };
 
-  /** Collects above the high mark. True once there is room. */
+  /** Collects garbage above the high mark. True if there is enough space then. */
   const make = async (need: Need, signal: AbortSignal): Promise<boolean> => {
     if (await fits(need, cacheHigh, 1)) return true;
     const low = cacheLow / cacheHigh;
@@ -94,7 +98,7 @@ export function createDiskSpace(
   const relieveSoon = (signal: AbortSignal): void => {
     if (Date.now() - relievedAt < reliefEveryMs) return;
     relievedAt = Date.now();
-    make(pending(), signal).catch(() => {}); // who needs the room hears of it
+    make(pending(), signal).catch(() => {}); // `reserve` and `grow` report a lack of space
   };
 
   const refusal = async (
@@ -165,8 +169,8 @@ function sizeOf(layers: readonly LayerPlan[]): number {
 }
 
 /**
- * Bytes below a mark; below 0 above it. All that is not available is in use, blocks that are kept for root too: so kubelet
- * counts when it decides to evict pods, and df shows less.
+ * Bytes below a mark; negative above it. Everything unavailable counts as used, including blocks reserved for root, as
+ * kubelet counts for evictions. df shows less.
  */
 function roomIn({ totalBytes, availableBytes }: DiskUsage, percent: number): number {
   return availableBytes - (totalBytes * (100 - percent)) / 100;
@@ -176,7 +180,7 @@ function inodesIn({ usedInodes, totalInodes }: DiskUsage, percent: number): numb
   return totalInodes === 0 ? Infinity : Math.floor((totalInodes * percent) / 100) - usedInodes;
 }
 
-/** Names the one limit that is in the way. */
+/** Names the limit that is exceeded. */
 function explain(subject: string, need: Need, kept: Need, usage: DiskUsage, limits: Limits): string {
   const { diskMax, cacheMax } = limits;
   const room = Math.max(0, roomIn(usage, diskMax) - kept.bytes);

@@ -2,42 +2,42 @@ import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
 import type { LayerSizes } from '../../ports/store.ts';
 
-/** What something takes of the disk. */
+/** Disk usage, needed or taken. */
 export type Need = { readonly bytes: number; readonly inodes: number };
 
-/** An unpacked layer takes its transferred bytes while it is unpacked, and about twice as many afterwards. */
+/** While a layer is unpacked, it takes its transferred bytes and about twice as many unpacked. */
 const unpackedFactor = 3;
 
-/** Bytes of the disk that a layer takes at its most, as far as its size tells. */
+/** The peak disk usage of a layer in bytes, estimated from its size. */
 export function footprint({ form, descriptor }: LayerPlan): number {
   return descriptor.size * (form === 'file' ? 1 : unpackedFactor);
 }
 
-/** The room that a layer takes as it is unpacked. */
+/** The reservation of a layer that is being unpacked. */
 export type Reservation = {
-  /** All that was granted, and what of it may not be written yet. */
+  /** Everything granted so far. Part of it may not be written yet. */
   readonly taken: { bytes: number; inodes: number };
   readonly open: { bytes: number; inodes: number };
-  /** What its pull keeps for it. */
+  /** What its pull has reserved for it. */
   readonly kept: number;
   readonly signal: AbortSignal;
 };
 
-/** The layers that are being unpacked, and what was learned of the size of those that were. */
+/** The layers that are being unpacked, and the known sizes of those that were. */
 export type Reservations = {
   begin(layer: LayerPlan, signal: AbortSignal): Reservation;
   find(digest: Digest): Reservation | undefined;
   end(digest: Digest): void;
   learn(digest: Digest, need: Need): void;
-  /** What the leases need beside what their pulls keep and what is written. */
+  /** What the reservations need beyond what their pulls have reserved and what is written. */
   open(): Need;
-  /** Bytes that are written and belong to no layer of the cache yet. */
+  /** Bytes that are written and do not belong to a layer of the cache yet. */
   written(): number;
-  /** What is known of the layers beyond their footprint. */
+  /** What is known of the layers beyond their estimated footprint. */
   beyond(layers: readonly LayerPlan[]): Need;
 };
 
-/** @param learned the sizes, which outlive this process. */
+/** @param learned sizes that outlive this process. */
 export function createReservations(learned: LayerSizes): Reservations {
   const leases = new Map<Digest, Reservation>();
   return {

@@ -14,10 +14,9 @@ import type { Trees } from '../pull/trees.ts';
 import type { Finding, Progress } from '../../ports/usecases.ts';
 
 /**
- * Verifies every blob and unpacked layer, compares the views with what they must be, and reports what is wrong. With
- * `repair`, what is wrong is taken out of use, so that the next publish pulls or builds it anew. What a mounted volume
- * shows stays for that volume alone, for that would take the files from under a running pod. Without, the next publish
- * finds it, too, and does the same.
+ * Verifies every blob and unpacked layer, compares the views with what they must be, and reports damage. With `repair`,
+ * damaged content is taken out of use, so that the next publish pulls or builds it again. Content that a mounted volume
+ * shows stays for that volume only, because its pod uses the files. Without `repair`, the next publish does the same.
  */
 export async function checkCache(
   world: {
@@ -47,7 +46,7 @@ export async function checkCache(
     repaired: boolean,
   ): Promise<void> => onFinding({ path, problem: `${problem}${formatShown(shownBy)}`, repaired });
 
-  /** Whether it is right. */
+  /** Whether the item is undamaged. */
   const judgeItem = async (item: Item): Promise<boolean> => {
     const path = world[item.kind].path(item.digest);
     try {
@@ -61,7 +60,7 @@ export async function checkCache(
     }
   };
 
-  /** Whether there is what says how it must be. */
+  /** Whether the documents that define the view are in the cache. */
   const isKnown = async ({ manifest, layers: parts }: View): Promise<boolean> => {
     for (const digest of parts) if (!(await layers.has(digest))) return false;
     return (await blobs.size(manifest)) !== undefined;
@@ -69,8 +68,8 @@ export async function checkCache(
 
   const describeView = async (view: View): Promise<string | undefined> => {
     const { manifest: digest, selection, reference } = view;
-    if (selection === undefined) return undefined; // its record was made anew, of what a volume knows
-    if (!(await isKnown(view))) return undefined; // the next publish brings the rest, and compares
+    if (selection === undefined) return undefined; // its record was restored from a volume's record
+    if (!(await isKnown(view))) return undefined; // the next publish pulls the rest, and compares
     const { manifest, diffIds } = await world.manifests.select(
       { digest, size: (await blobs.size(digest)) ?? 0, mediaType: '', annotations: {} },
       world.platform,
@@ -102,7 +101,7 @@ export async function checkCache(
     }
   };
 
-  // Before anything is put aside: that is reported for itself.
+  // Before anything is quarantined, which is reported separately.
   for (const { name, problem } of await findBrokenRoots(world, signal))
     await report(name, problem, [], false);
   const work = [
@@ -111,7 +110,7 @@ export async function checkCache(
   ];
   const totalBytes = work.reduce((sum, { held }) => sum + held.bytes, 0);
   const wrong = new Set<Digest>();
-  const pace = startPace(signal); // each may be small, and wait for nothing
+  const pace = startPace(signal); // small items alone would never yield
   let checked = 0;
   for (const { item, held } of work) {
     await pace();
@@ -125,7 +124,7 @@ export async function checkCache(
   const trees = await views.list();
   for (const view of trees) {
     await pace();
-    // Of one whose own description is wrong nobody can say what it must be.
+    // If the definition of a view is damaged, the view cannot be compared.
     const isUnknown = [view.manifest, ...view.layers].some(digest => wrong.has(digest));
     if (view.damage === undefined && isUnknown) continue;
     await judgeView(view);

@@ -57,7 +57,7 @@ const name = (reference: string, digest: Digest, holds: readonly Digest[] = []) 
   holds,
 });
 
-/** `written`: what was put, and what it holds. */
+/** `written`: the digests of each record that was put. */
 function recordsOf<T extends Root>(records: readonly T[], keyOf: (record: T) => string) {
   const written: Record<string, readonly Digest[]> = {};
   const put = async (record: T): Promise<void> => {

@@ -5,12 +5,12 @@ import type { Names, Pins, Root, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, Layers, Views } from '../../ports/store.ts';
 import { contentOf } from './roots.ts';
 
-/** Records that are written at once: they share commits of the disk's journal. */
+/** Records that are written concurrently. They share commits of the disk's journal. */
 const atOnce = 32;
 
 /**
- * Gives the records of an older version, which have no list of what they hold, that list, at start and before anything is
- * collected: what their manifests list, as far as it is in the cache, and for a volume what its view was built of.
+ * Adds the list of digests to records of an older version, at start and before any garbage collection: what their
+ * manifests list, as far as it is cached, and for a volume what its view was built of.
  */
 export async function inheritHolds(world: {
   readonly blobs: Pick<Blobs, 'read' | 'size'>;
@@ -26,7 +26,7 @@ export async function inheritHolds(world: {
   const read = async (document: Digest): Promise<Listed> => {
     const before = known.get(document);
     if (before !== undefined) return before;
-    // Of one that is not held, or cannot be read, nothing can be mounted.
+    // A manifest that is missing or unreadable cannot be mounted anyway.
     const listed = await blobs
       .read(document)
       .then(toListed)

@@ -10,7 +10,7 @@ const unused = (): never => {
   throw new Error('nobody asks for this');
 };
 
-/** A blob of 100 GiB that is stale, or as it is told, and its checks as `check` has them. */
+/** A blob of 100 GiB with a given standing, and its verification by `check`. */
 function createWorld(
   check: (look: unknown) => Promise<Damage | undefined>,
   { size = 100 * 2 ** 30, standing = 'stale' }: { size?: number; standing?: Standing } = {},

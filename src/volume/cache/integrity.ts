@@ -14,35 +14,37 @@ import type {
 } from '../../ports/store.ts';
 import type { Retirement } from './retirement.ts';
 
-/** Whether the bytes under a digest are right, and what becomes of those that are not. */
+/** Decides whether the bytes under a digest are right, and takes damaged content out of use. */
 export type Integrity = {
   /**
-   * Whether a view may be shown as it is: no name of it has moved since it was built, and nobody has touched the files
-   * that it is made of. No content is read, but the inode of each file is looked at: some 10 ms for 5,000 files.
+   * Whether a view may be mounted as it is: none of its names and files have changed since it was built. Reads no
+   * content, but the inode of each file: some 10 ms for 5,000 files.
    */
   isIntact(view: View, items: readonly Item[], signal: AbortSignal): Promise<boolean>;
   /**
-   * Afterwards what is held of these items is right, as far as can be known in the time of a publish: what somebody has
-   * touched is hashed again, and so is what is small and was not verified for long. What is wrong is not held any more.
+   * Verifies items as far as a publish has time for: changed files are hashed again, and so are small ones whose
+   * verification is old. Damaged items are removed from the cache.
    */
   examine(items: readonly Item[], signal: AbortSignal): Promise<void>;
-  /** A view of these is there now: whoever writes into them from now on is noticed. */
+  /** A view now uses these items: writes into them are noticed from now on. */
   settle(items: readonly Item[]): Promise<void>;
-  /** Somebody has read wrong bytes in one of these: nothing speaks for them now. */
+  /** A reader found wrong bytes in one of these items: they count as unverified now. */
   distrust(items: readonly Item[]): void;
-  /** Takes a view out of use that is not what it must be. Answers the volumes that show it. */
+  /** Takes a damaged view out of use. Answers the volumes that show it. */
   retire(view: ViewRecord, problem: string): Promise<readonly string[]>;
-  /** Verifies an item, and notes the outcome. `mend`: what is wrong is put away. Also answers the volumes that show it. */
+  /**
+   * Verifies an item and records the result. `mend`: quarantines a damaged item. Also answers the volumes that show it.
+   */
   inspect(item: Item, look: Look, mend: boolean, signal: AbortSignal): Promise<ShownDamage | undefined>;
 };
 
 export type ShownDamage = Damage & { readonly shownBy: readonly string[] };
 
-/** Bytes of what is hashed at once, before it is linked: some 50 ms of work. */
+/** Bytes of an item that is hashed before it is linked: some 50 ms of work. */
 const small = 64 * 1024 * 1024;
 /**
- * Files whose inodes are compared before a view is shown, in slices that leave the event loop free: 0.4 s at the most. Of
- * views with more of them the directories are compared before, and the files right after.
+ * Files whose inodes are compared before a view is mounted, in slices that leave the event loop free: 0.4 s at most.
+ * For larger views, directories are compared before the mount and files right after it.
  */
 const atOnce = 100_000;
 
@@ -53,25 +55,25 @@ export function createIntegrity(
     readonly views: Views;
     readonly evidence: Evidence;
     readonly putAway: (item: Item) => Promise<void>;
-    /** Whether what is wrong may be put away; else it is only found. */
+    /** Whether damaged content may be taken out of use; otherwise it is only reported. */
     readonly mends: boolean;
     readonly retirement: Retirement;
     readonly meter: Pick<Meter, 'damageFound'>;
-    /** Reads and hashes at the pace of a caller who waits. */
+    /** Reads and hashes at the pace of a waiting caller. */
     readonly hash: Look;
     readonly warn: (text: string) => void;
-    /** Hears of what should be verified when there is time. */
+    /** Receives items to verify when there is time. */
     readonly later: (item: Item) => void;
   },
-  /** Milliseconds for which a verification counts; 0: as long as nobody touches the files. */
+  /** Milliseconds for which a verification counts; 0: as long as the files do not change. */
   interval: number,
-  /** Ends the hashing that goes on without its callers. */
+  /** Ends hashing that continues without its callers. */
   closing: AbortSignal,
 ): Integrity {
   const { blobs, layers, views, evidence, retirement, meter, warn, later } = world;
   const locks = createKeyedMutex();
   const examining = new Map<string, Promise<void>>();
-  /** How often an item was put aside. */
+  /** How often an item was quarantined. */
   const taken = new Map<string, number>();
   const since = (): number => (interval === 0 ? 0 : Date.now() - interval);
 
@@ -82,7 +84,7 @@ export function createIntegrity(
     const shownBy: string[] = [];
     const problem = `${nameOf(item)} ${damage.problem}`;
     for (const view of await views.holding(item)) {
-      views.distrust(view.key); // its files are no more those of the cache
+      views.distrust(view.key); // its files are no longer those of the cache
       if (await views.shows(view.key, damage.inodes, closing))
         shownBy.push(...(await retirement.retire(view, problem)));
     }
@@ -101,8 +103,8 @@ export function createIntegrity(
   };
 
   /**
-   * Several may inspect an item at a time: who waits for a publish must not wait for one who hashes slowly. Only what
-   * becomes of damage is done by one at a time, and once.
+   * Several calls may verify an item at a time, so that a publish does not wait for a slow background verification.
+   * Damage is handled by one call at a time, and once.
    */
   const inspect: Integrity['inspect'] = async (item, look, mend, signal) => {
     const key = keyOf(item);
@@ -113,7 +115,7 @@ export function createIntegrity(
     const damage = await (look === 'inode' ? check() : evidence.verify(item, check, signal));
     if (damage === undefined) return undefined;
     using _turn = await locks.lock(key, signal);
-    if (taken.get(key) !== before) return undefined; // what was looked at is not there any more
+    if (taken.get(key) !== before) return undefined; // the verified files are not there any more
     evidence.forget(item);
     const isPutAway = mend && world.mends;
     const shownBy = await (isPutAway ? putAway : whoShows)(item, damage);
@@ -132,14 +134,14 @@ export function createIntegrity(
     later(item);
   };
 
-  /** Those who ask at the same time share it, and it goes on without them. */
+  /** Concurrent callers share a verification, which continues without them. */
   const share = (item: Item): Promise<void> => {
     const key = keyOf(item);
     const known = examining.get(key);
     if (known !== undefined) return known;
     const run = examineOne(item).finally(() => examining.delete(key));
     examining.set(key, run);
-    run.catch(() => {}); // it is for those who wait
+    run.catch(() => {}); // the callers get the error
     return run;
   };
 
@@ -172,7 +174,7 @@ export function createIntegrity(
       if (files <= atOnce) return isContentKept(items, signal);
       isContentKept(items, closing)
         .then(isKept => (isKept ? undefined : examine(items, closing)))
-        .catch(() => {}); // the next publish looks again
+        .catch(() => {}); // the next publish verifies again
       return true;
     },
     distrust(items) {

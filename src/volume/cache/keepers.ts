@@ -1,7 +1,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { Names, Pins, Root, VolumeRecords } from '../../ports/records.ts';
 
-/** Those that hold one of these digests, for people: references, then pins and volumes. */
+/** The users of these digests, as text for messages: references, then pins and volumes. */
 export async function findKeepers(
   world: {
     readonly names: Pick<Names, 'list'>;

@@ -1,30 +1,30 @@
 /**
- * Leases: what is in use right now, by digest, view or name, and must not be collected. Whoever writes a record that holds
- * digests leases them until it is written, so that there is no instant in which nothing holds them. Holding waits for a
- * removal of the same thing that is under way; a removal never waits for a hold, it leaves the thing alone.
+ * Leases protect what is in use, by digest, view or name, from garbage collection. Whoever writes a record of digests
+ * leases them until it is written, so that they are protected at every instant. Taking a lease waits for a removal of
+ * the same id in progress. A removal never waits for a lease: it skips the id.
  */
 export type Leases = {
   hold(ids: readonly string[]): Promise<Disposable>;
-  /** Runs the removal unless something holds the id. Returns whether it ran. */
+  /** Runs the removal unless the id is leased. Returns whether it ran. */
   remove(id: string, removal: () => Promise<void>): Promise<boolean>;
   /**
-   * Notes what is held now and from now on. A sweep opens one before it reads the records, and removes nothing that was
-   * held since: a record may have been written meanwhile.
+   * Records leases from now on, including those in force. A sweep opens a watch before it reads the records, and
+   * removes nothing that was leased since, because a record may have been written meanwhile.
    */
   watch(): Watch;
 };
 
 export type Watch = Disposable & {
-  /** Whether the id is held, or was since the watch began. */
+  /** Whether the id is leased, or was since the watch began. */
   saw(id: string): boolean;
 };
 
-/** The id under which a view is held. */
+/** The lease id of a view. */
 export function viewId(key: string): string {
   return `view:${key}`;
 }
 
-/** The id under which a name is held. */
+/** The lease id of a name. */
 export function nameId(reference: string): string {
   return `name:${reference}`;
 }

@@ -16,7 +16,7 @@ test(
   async () => {
     await using folder = await temporaryFolder();
     const disk = mountTmpfs(join(folder.path, 'disk'), 'size=4m');
-    /** Whoever goes there by its path finds it read-only; as it is open, it could not be remounted. */
+    /** Lookups by path find a read-only filesystem. An open one cannot be remounted. */
     const cover = (): void => {
       execFileSync('mount', ['--bind', disk, disk]);
       execFileSync('mount', ['-o', 'remount,bind,ro', disk]);

@@ -1,19 +1,19 @@
 import { errnoOf, toArtifactError } from '../../util/error.ts';
 import type { Complete, VolumeRecord, VolumeRecords } from '../../ports/records.ts';
 
-/** What a disk says that cannot be written. */
+/** Errors of a disk that cannot be written. */
 const unwritable = new Set(['EROFS', 'EIO']);
 
-/** Volume records on a disk that may turn read-only under them. */
+/** Volume records on a disk that may turn read-only. */
 export type DeferringRecords = VolumeRecords &
   Complete<VolumeRecord> & {
-    /** Removes what is owed, as far as the disk lets it; to be called now and then. */
+    /** Removes the deferred records as far as the disk allows; to be called periodically. */
     settle(): Promise<void>;
   };
 
 /**
- * Lets a volume end though its record cannot be removed: the record counts as gone, and is removed when the disk can be
- * written again. A daemon that starts before that finds it, and ends it by its pod.
+ * Lets a volume end although its record cannot be removed: the record counts as gone, and is removed when the disk is
+ * writable again. If the daemon restarts before that, reconciliation ends the volume with its pod.
  */
 export function deferRemovals(
   records: VolumeRecords & Complete<VolumeRecord>,

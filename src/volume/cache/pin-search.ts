@@ -5,9 +5,9 @@ import type { PinRecord } from '../../ports/records.ts';
 import type { Expander } from '../../ports/registry.ts';
 
 /**
- * The pins that a text means, by what was pinned: a name may stand for another digest by now, or be gone. A reference means
- * its own pin, a digest all pins with it, and a repository with a digest the pins of that repository with it. Of several
- * references that a short one may stand for, the first that is pinned is meant.
+ * Finds pins by what was pinned, because a name may resolve to another digest by now, or be gone. A reference finds its
+ * own pin, a digest all pins with it, and a repository with a digest the pins of that repository with it. A short name
+ * finds the first of its candidates that is pinned.
  */
 export function findPins(text: string, pins: readonly PinRecord[], expander: Expander): readonly PinRecord[] {
   if (isDigest(text)) return pins.filter(pin => pin.digest === text);

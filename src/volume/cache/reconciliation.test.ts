@@ -28,7 +28,7 @@ function recordAt(targetPath: string, more: Partial<VolumeRecord> = {}): VolumeR
   };
 }
 
-/** Reconciles records and mounts with the pods that kubelet has; `stuck` is a target that cannot be unmounted. */
+/** Reconciles records and mounts with kubelet's pods. `stuck` is a target that cannot be unmounted. */
 async function reconcile(node: {
   readonly records?: readonly VolumeRecord[];
   readonly mounts?: readonly string[];

@@ -5,7 +5,7 @@ import type { VolumeRecords } from '../../ports/records.ts';
 import { toTarget } from '../manual-mount.ts';
 import { podOf } from '../pull/wanter.ts';
 
-/** What a start found and did. */
+/** The results of a reconciliation. */
 export type Reconciled = {
   readonly volumes: number;
   readonly mounted: number;
@@ -14,9 +14,9 @@ export type Reconciled = {
 };
 
 /**
- * Holds the records against the mount table and kubelet's pods, at start. A volume whose pod is gone ends, with
- * whatever is still mounted for it. A record without a mount stays while its pod is there: after a reboot the same
- * request gets the same digest again. Mounts without a record whose pod is gone are taken away too.
+ * Compares the records with the mount table and kubelet's pods, at start. Ends volumes whose pods are gone, and
+ * unmounts what is still mounted for them. A record without a mount stays while its pod exists: after a reboot, the
+ * same request gets the same digest again. Mounts without a record whose pod is gone are unmounted, too.
  */
 export async function reconcileVolumes(world: {
   readonly volumes: VolumeRecords;

@@ -6,18 +6,18 @@ import type { VolumeRecord, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, ViewRecord } from '../../ports/store.ts';
 import { findShowing } from './shown.ts';
 
-/** The trees of views that have no record. */
+/** The trees of views without a record. */
 type LostViews = {
   listLost(): Promise<readonly string[]>;
-  /** Gives one its record again. */
+  /** Writes the record of one. */
   restore(record: ViewRecord): Promise<void>;
   remove(key: string): Promise<void>;
 };
 
 /**
- * Looks after views that lost their record, at start and once volumes are reconciled. One that a volume's record names
- * gets it again, so that collection leaves what it is made of. Another one is removed, unless it is mounted: then a pod has
- * it still, and the next publish of the same writes the record. @returns what was done, a line for each.
+ * Handles views that lost their record, after volumes are reconciled at start. A view that a volume's record names gets
+ * its record back, so that garbage collection keeps its content. Another view is removed, unless it is mounted: then
+ * the next publish of the same view writes the record. @returns what was done, one line each.
  */
 export async function restoreViews(world: {
   readonly blobs: Pick<Blobs, 'read'>;
@@ -40,7 +40,7 @@ export async function restoreViews(world: {
     }
     const mount = findShowing(mounted, `${viewsFolder}/${key}`);
     if (mount !== undefined) return `it stays, for ${mount.target} shows it`;
-    views.remove(key).catch(() => {}); // it may be large; what is left of it is the next start's
+    views.remove(key).catch(() => {}); // it may be large; the next start removes what is left
     return 'it is removed, and built again when it is asked for';
   };
 
@@ -49,7 +49,7 @@ export async function restoreViews(world: {
   return notes;
 }
 
-/** What the manifest lists is more than the view holds where parts were left out; that only keeps them longer. */
+/** The manifest may list more than the view contains, if parts were excluded. That only keeps them longer. */
 async function toViewRecord(volume: VolumeRecord, blobs: Pick<Blobs, 'read'>): Promise<ViewRecord> {
   const manifest = await blobs.read(volume.manifest).then(
     bytes => doAtOnce(parseManifest(bytes, '', volume.resolved)),

@@ -4,13 +4,16 @@ import type { View, ViewRecord, Views } from '../../ports/store.ts';
 import type { KeyedMutex } from '../../util/mutex.ts';
 import { findAllShowing, findShowing } from './shown.ts';
 
-/** Takes wrong views out of use, and leaves a running pod what it has. */
+/** Takes damaged views out of use, without affecting running pods. */
 export type Retirement = {
-  /** Nobody gets this tree any more. Answers the targets that show it; it stays for them, under a key that nobody looks for. */
+  /**
+   * Takes a view out of use. Answers the targets that show it; for them the tree stays, under a key that no request
+   * has.
+   */
   retire(view: ViewRecord, problem: string): Promise<readonly string[]>;
-  /** The targets that show it. */
+  /** The targets that show the view. */
   whoShows(view: ViewRecord): Promise<readonly string[]>;
-  /** Removes the retired views that nothing shows any more. */
+  /** Removes retired views that no mount shows any more. */
   tidy(): Promise<void>;
 };
 
@@ -21,7 +24,7 @@ export function createRetirement(world: {
   readonly volumes: VolumeRecords;
   readonly mounter: Pick<Mounter, 'list'>;
   readonly viewsFolder: string;
-  /** The turns of views: who mounts one has it, and so does who takes it out of use. */
+  /** Locks by view: a publish holds one while it mounts, and a retirement while it takes the view out of use. */
   readonly viewTurns: Pick<KeyedMutex, 'lock'>;
 }): Retirement {
   const { views, volumes, mounter, viewsFolder, viewTurns } = world;

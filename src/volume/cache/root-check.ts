@@ -3,12 +3,12 @@ import { startPace } from '../../util/pace.ts';
 import type { Pins, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, Layers } from '../../ports/store.ts';
 
-/** A root whose content is not all in the cache. `name` is a target path or a reference. */
+/** A root whose content is not completely cached. `name` is a target path or a reference. */
 export type BrokenRoot = { readonly name: string; readonly problem: string };
 
 /**
- * Finds volumes and pins that hold digests which the cache has neither as a blob nor as a layer. A name promises nothing:
- * what it lacks is pulled again when it is used.
+ * Finds volumes and pins with digests that are cached neither as a blob nor as a layer. Names are not checked: what
+ * they lack is pulled again when needed.
  */
 export async function findBrokenRoots(
   world: {

@@ -4,17 +4,17 @@ import type { Complete, NameRecord, PinRecord, VolumeRecord } from '../../ports/
 import type { View, Views } from '../../ports/store.ts';
 import { shownKeys } from './shown.ts';
 
-/** What keeps content in the cache, at one moment. Pulls under way are roots too: their leases are in holds.ts. */
+/** The roots of garbage collection at one moment. Leases of pulls in progress are roots, too (leases.ts). */
 export type Roots = {
-  /** What volumes, mounts and pins hold. Collection never removes it. */
+  /** The digests of volumes, mounts and pins. Garbage collection never removes them. */
   readonly fixed: ReadonlySet<Digest>;
-  /** Names hold what is theirs until collection ends them. */
+  /** Names keep their digests until garbage collection ends them. */
   readonly names: readonly NameRecord[];
   /** Keys of the views that volumes show, or showed before a reboot. */
   readonly shown: ReadonlySet<string>;
 };
 
-/** @throws ArtifactError `internal` naming a record that cannot be read: nobody knows what it holds. */
+/** @throws ArtifactError `internal` naming a record that cannot be read, because its digests are unknown. */
 export async function readRoots(world: {
   readonly names: Complete<NameRecord>;
   readonly volumes: Complete<VolumeRecord>;
@@ -23,7 +23,7 @@ export async function readRoots(world: {
   readonly mounter: Pick<Mounter, 'list'>;
   readonly viewsFolder: string;
 }): Promise<Roots> {
-  // One after the other: of several records that cannot be read it is always the same that is reported first.
+  // In sequence, so that the error always names the same unreadable record.
   const volumes = await world.volumes.listAll();
   const pins = await world.pins.listAll();
   const names = await world.names.listAll();
@@ -31,7 +31,7 @@ export async function readRoots(world: {
 
   const fixed = new Set<Digest>();
   for (const { holds } of [...volumes, ...pins]) for (const digest of holds) fixed.add(digest);
-  // A mount without a record, such as one whose record a power cut tore, is a volume all the same.
+  // A mount without a record, for example after a power loss, is a volume, too.
   for (const key of mounted) {
     const view = await world.views.find(key);
     for (const digest of view === undefined ? [] : contentOf(view)) fixed.add(digest);

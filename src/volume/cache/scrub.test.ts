@@ -37,7 +37,7 @@ function createWorld(hoursAgo: Readonly<Record<Digest, number | undefined>>, int
     },
     interval,
   );
-  /** Works for some turns of the event loop. */
+  /** Runs the scrub for some turns of the event loop. */
   const run = async (): Promise<void> => {
     const end = new AbortController();
     const running = scrub.run(end.signal);

@@ -3,29 +3,30 @@ import { startPace } from '../../util/pace.ts';
 import type { Blobs, Evidence, Item, Layers, Look } from '../../ports/store.ts';
 import type { Integrity } from './integrity.ts';
 
-/** Verifies the whole cache again and again, slowly, and what a publish has no time for first. */
+/** Verifies the whole cache repeatedly and slowly, and first what publishes had no time to verify. */
 export type Scrub = {
   /** Verifies an item as soon as there is time. */
   later(item: Item): void;
-  /** Works until the signal aborts, and is not rejected. */
+  /** Works until the signal aborts; never rejects. */
   run(signal: AbortSignal): Promise<void>;
 };
 
-/** How often the cache is looked through for what is due, ms; more often where the interval is short. */
+/** How often the cache is searched for items that are due, ms; more often if the interval is short. */
 const lookEvery = 60_000;
 
 /**
- * It goes on where the last life stopped: what was verified least recently is next, and when that was is kept on the disk.
- * @param interval milliseconds between two verifications of the same item; 0: only what `later` names.
+ * Continues where the last process stopped: the least recently verified item is next, and the times are on disk.
+ *
+ * @param interval milliseconds between two verifications of the same item; 0: only items passed to `later`.
  */
 export function createScrub(
   world: {
     readonly blobs: Blobs;
     readonly layers: Layers;
     readonly evidence: Pick<Evidence, 'verifiedAt'>;
-    /** Reads and hashes when nobody else wants the disk. */
+    /** Reads and hashes while no one else uses the disk. */
     readonly hashSlowly: Look;
-    /** Makes it impossible to change an item, where the file system can. A failure is told and not thrown. */
+    /** Makes an item immutable, if the filesystem can. Logs failures instead of throwing them. */
     readonly seal: (item: Item, signal: AbortSignal) => Promise<void>;
     readonly integrity: Pick<Integrity, 'inspect'>;
     readonly warn: (text: string) => void;

@@ -1,11 +1,11 @@
 import type { MountedView } from '../../ports/mounter.ts';
 
-/** A mount that shows the view at a path, or a part of it; undefined if none does. */
+/** Finds a mount that shows the view at a path, or a part of it; undefined if there is none. */
 export function findShowing(mounts: readonly MountedView[], viewPath: string): MountedView | undefined {
   return mounts.find(mount => shows(mount, viewPath));
 }
 
-/** All of them. */
+/** Finds all of them. */
 export function findAllShowing(mounts: readonly MountedView[], viewPath: string): readonly MountedView[] {
   return mounts.filter(mount => shows(mount, viewPath));
 }
@@ -14,7 +14,7 @@ function shows({ source }: MountedView, viewPath: string): boolean {
   return source === viewPath || source.startsWith(`${viewPath}/`);
 }
 
-/** The keys of the views that mounts show, or parts of which they show. */
+/** The keys of the views of which a mount shows all or a part. */
 export function shownKeys(mounts: readonly MountedView[], viewsFolder: string): ReadonlySet<string> {
   const below = mounts.filter(({ source }) => source.startsWith(`${viewsFolder}/`));
   return new Set(

@@ -6,7 +6,7 @@ import { type Leases, nameId, viewId, type Watch } from './leases.ts';
 import { contentOf, type Roots } from './roots.ts';
 import type { FreedItem } from '../../ports/usecases.ts';
 
-/** The cache at one moment: what is in it, and what keeps it there. */
+/** A snapshot of the cache, and of what keeps its content. */
 export type Picture = {
   readonly roots: Roots;
   readonly views: readonly View[];
@@ -14,19 +14,19 @@ export type Picture = {
   readonly items: ReadonlyMap<Digest, Held>;
 };
 
-/** The removals of one sweep. Whatever was leased since its picture was taken stays. */
+/** The removals of one sweep. Whatever was leased since its snapshot stays. */
 export type Sweep = {
-  /** Whether a root has it in its list. */
+  /** Whether a root lists the digest. */
   isReached(digest: Digest): boolean;
   /** Removes a digest that no root reaches, and the views that were built of it. */
   dropDigest(digest: Digest): Promise<void>;
-  /** Removes the blob of a layer that is there unpacked as well. */
+  /** Removes the blob of a layer that is also stored unpacked. */
   dropSource(digest: Digest): Promise<void>;
   /** Removes a view that no volume shows. */
   dropView(view: View): Promise<void>;
   /**
-   * Ends a name, and removes what only it held. A name whose own digest a volume or a pin holds goes on with what those
-   * hold: it can still be mounted.
+   * Ends a name, and removes the content that only it needed. A name whose own digest a volume or a pin needs keeps
+   * that part of its list, because it can still be mounted.
    */
   endName(name: NameRecord): Promise<void>;
   readonly freed: {
@@ -44,7 +44,7 @@ export type SweepWorld = {
   readonly holds: Pick<Leases, 'remove'>;
 };
 
-/** The same world for a sweep that removes nothing, and says what it would remove. */
+/** The same world for a dry run, which only reports what it would remove. */
 export function untouched({ layers, holds }: SweepWorld): SweepWorld {
   const leave = async (): Promise<void> => undefined;
   return {
@@ -70,7 +70,7 @@ export function createSweep(
 
   const pace = startPace(new AbortController().signal);
   const remove = async (id: string, removal: () => Promise<void>): Promise<boolean> => {
-    await pace(); // what is small is removed without a turn of the event loop
+    await pace(); // small removals alone would never yield
     return !since.saw(id) && world.holds.remove(id, removal);
   };
 
@@ -81,7 +81,7 @@ export function createSweep(
     if (!isReached(manifest)) freed.manifests.add(manifest);
   };
 
-  /** Answers what it removed, or would in a sweep that removes nothing. */
+  /** Answers what it removed, or would remove in a dry run. */
   const drop = async (digest: Digest): Promise<readonly FreedItem[]> => {
     if (isReached(digest) || since.saw(digest)) return [];
     for (const view of builtOf.get(digest) ?? []) await dropView(view);
@@ -108,7 +108,7 @@ export function createSweep(
     async endName(name) {
       const { reference, descriptor, holds } = name;
       const left = holds.filter(digest => fixed.has(digest));
-      if (left.length === holds.length) return; // nothing would come of it
+      if (left.length === holds.length) return; // nothing would change
       const goesOn = fixed.has(descriptor.digest);
       const isEnded = await remove(nameId(reference), () =>
         goesOn ? world.names.put({ ...name, holds: left }) : world.names.remove(reference),
@@ -131,7 +131,7 @@ function sumOf(items: readonly FreedItem[]): number {
   return items.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** How many names hold each digest. */
+/** How many names list each digest. */
 function countUses(names: readonly NameRecord[]): Map<Digest, number> {
   const uses = new Map<Digest, number>();
   for (const { holds } of names)

@@ -4,7 +4,7 @@ import { admitted } from '../access/admitted-content.ts';
 import type { Documents } from './manifest-loader.ts';
 import { tenantOf } from './wanter.ts';
 
-/** Documents of the cache alone, for administrators. @throws `not-found` for what is not there. */
+/** Reads documents from the cache only, for administrators. @throws `not-found`. */
 export function cachedDocuments(reference: string): Documents {
   return {
     tenants: openTenants(tenantOf({ caller: 'administrator' })),

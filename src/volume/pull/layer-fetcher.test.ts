@@ -35,7 +35,7 @@ const errandFrom = (place: string, fetchBlob: FetchBlob, tenant = 'a') => {
   return { content: content as AdmittedContent, tenants: openTenants(tenant), came: (): void => {} };
 };
 
-/** A store on the disk, and a registry that brings a blob as it is told. */
+/** A store on disk, and a registry with a given blob function. */
 async function openWorld(blob: (descriptor: Descriptor, sink: Sink, signal: AbortSignal) => Promise<void>) {
   const folder = await temporaryFolder();
   const store = await openStore({ stateDir: folder.path });
@@ -48,7 +48,7 @@ async function openWorld(blob: (descriptor: Descriptor, sink: Sink, signal: Abor
     store,
     source: createLayerFetcher(world as never, 1),
     errand: errandFrom('r.example', fetchBlob),
-    /** What an earlier download left. */
+    /** Leaves the state of an interrupted download. */
     async leave(descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
       await using ingest = await store.blobs.ingest(descriptor, 'r.example', never);
       ingest.write(bytes);
@@ -117,7 +117,7 @@ test('a call that ends while what is left of a download is verified costs none o
   assert.equal(came, 300_000 + 300_000 + size);
 });
 
-/** A world where the bytes come at once, and each later step of a layer is looked at. */
+/** A world where downloads are immediate, and `look` sees each later step of a layer. */
 function createWorld(look: (step: string) => void) {
   let offset = 0;
   const sink = {
@@ -183,7 +183,7 @@ for (const [form, expected] of [
   });
 }
 
-/** A source whose registries stall for ever, but for the blobs of a good one; and whose layers unpack for ever, likewise. */
+/** A source whose registries stall for ever, except for the blobs of one; its layers unpack for ever, likewise. */
 function createStallingSource() {
   const stall = (signal: AbortSignal): Promise<never> =>
     new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
@@ -274,7 +274,7 @@ test('layers of one tenant that unpack for ever leave threads to others, and to 
   assert.equal(under.unpacks, 2);
   for (const tenant of ['b', 'c'])
     await source.bring(layerNamed(tenant, 'unpacked'), good(tenant), AbortSignal.timeout(2_000));
-  // One that waits for its turn is taken on by the share of another who wants it.
+  // A waiting layer proceeds with the share of another caller that wants it.
   const last = layers.at(-1);
   assert.ok(last !== undefined);
   unpacking.push(source.bring(last, good('b'), end.signal));

@@ -15,26 +15,28 @@ import { metered } from '../sinks/metered-sink.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
 import { createUnpacking } from './unpacking.ts';
 
-/** Where layers come from, and for whom. */
+/** Where layers come from, and for which tenants. */
 export type Errand = {
   readonly content: AdmittedContent;
   readonly tenants: Tenants;
-  /** Hears that bytes of a layer come from there: until then it is nobody's to know what of it is here. */
+  /** Called when bytes of a layer arrive. Before that, the pull must not reveal what is cached of it. */
   readonly came: (layer: LayerPlan) => void;
 };
 
 export type LayerFetcher = {
-  /** Whether the layer is in the cache in the form that its plan wants. */
+  /** Whether the layer is cached in the form that its plan needs. */
   isHeld(layer: LayerPlan): Promise<boolean>;
   /**
-   * Brings a layer into the cache in the form that its plan wants. Who asks for a digest that another brings from the
-   * same registry waits for it; after a refusal of the other's credential it goes on with its own, from the byte the
-   * other reached. Answers who gave it; undefined where it was held.
+   * Fetches a layer into the cache in the form that its plan needs. Callers of the same digest and registry share a
+   * download. If the credential of the first is refused, the next continues with its own, from the byte that was
+   * reached. Answers which endpoint served it; undefined if it was cached.
    *
-   * @throws ArtifactError `corrupt`, `not-found`, `unmountable`, `exhausted`, and what the registry answered.
+   * @throws ArtifactError `corrupt`, `not-found`, `unmountable`, `exhausted`, and errors of the registry.
    */
   bring(layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<Giver | undefined>;
-  /** How many bytes of a layer that is not held are here, of a download from `place` that is under way or was cut. */
+  /**
+   * Bytes of an uncached layer that are on disk, from a download from `place` that is in progress or was interrupted.
+   */
   progress(layer: LayerPlan, place: string): number;
 };
 
@@ -50,20 +52,20 @@ export function createLayerFetcher(
   maxParallelDownloads: number,
 ): LayerFetcher {
   const { reader, blobs, layers, unpacker, meter, room } = world;
-  // Of each registry for itself: one that stalls must not hold up what comes from others. And of each tenant: whatever
-  // one asks for, from however many registries, must not hold up others.
+  // Per registry, so that one that stalls does not block others; and per tenant, so that requests to many registries do
+  // not block other tenants.
   const slots = openSlots(maxParallelDownloads);
   const smallSlots = openSlots(smallsForOne * maxParallelDownloads);
-  // By registry too: one that never ends what it sends would hold up those who have the same from another, and what one
-  // began must not be finished by the guess of another. By size too: a manifest that tells a wrong one has a download of
-  // its own, which fails.
+  // Per registry, so that an endless response does not block callers of another registry, and a caller cannot complete
+  // a download that only another may read. Per size, so that a manifest with a wrong size has a download of its own,
+  // which fails.
   const downloads = createSharedTurns();
   const unpack = createUnpacking(layers, unpacker, room);
-  // Bounds open files; above the slots, since what is downloaded may be waiting for the disk.
+  // Bounds open files. It is above the number of slots, because downloaded layers may wait for the disk.
   const works = openSlots(Math.max(32, 2 * maxParallelDownloads));
-  // Small ones have no file open while they wait, and more of them share a sync.
+  // Small ones have no open file while they wait, and more of them share a sync.
   const smalls = openSlots(maxSmalls);
-  // What is whole stays until it is hashed, durable or unpacked, so that progress never goes back.
+  // Complete layers stay until they are hashed, durable or unpacked, so that progress never decreases.
   const underWay = new Map<string, Pick<Sink, 'offset'>>();
 
   const fill = async (
@@ -82,7 +84,7 @@ export function createLayerFetcher(
     }
     using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(content.place, tenants, signal);
     if (sink.offset === descriptor.size) {
-      // It is whole, whoever brought it: that it is in this repository is still for the registry to say.
+      // The blob is complete, whoever downloaded it. The registry must still confirm that it is in this repository.
       if (await content.hasBlob(descriptor, signal)) return {};
       const again = createHashingSink(descriptor);
       const giver = await content.fetchBlob(descriptor, label, again, signal);
@@ -96,7 +98,7 @@ export function createLayerFetcher(
     return await content.fetchBlob(descriptor, label, counted, signal);
   };
 
-  /** Fills and verifies; where the whole of what an earlier life began turns out wrong, it gets one fresh start. */
+  /** Downloads and verifies. If the completed bytes of an earlier process are wrong, it starts again once. */
   const download = async (
     ingest: Ingest,
     layer: LayerPlan,
@@ -135,7 +137,7 @@ export function createLayerFetcher(
     try {
       await unpack(ingest.path, layer, errand, signal);
     } catch (thrown) {
-      if (toArtifactError(thrown).code === 'exhausted') await ingest.drop(); // its bytes are room for others
+      if (toArtifactError(thrown).code === 'exhausted') await ingest.drop(); // frees its bytes for others
       throw thrown;
     }
     await ingest.drop();
@@ -145,7 +147,7 @@ export function createLayerFetcher(
   const isHeld = async (layer: LayerPlan): Promise<boolean> => {
     const { digest, size } = layer.descriptor;
     if (layer.form !== 'file' && (await layers.has(digest))) return true;
-    // One of another size is not what the manifest means, nor is it for this pod to hear of.
+    // The manifest means a blob of another size, and this pod must not learn of the cached one.
     if (layer.form === 'unpacked' || (await blobs.size(digest)) !== size) return false;
     return layer.form === 'file' || !(await unpacker.isTar(blobs.path(digest)));
   };
@@ -182,19 +184,20 @@ export function createLayerFetcher(
 }
 
 /**
- * Small blobs asked for at once in place of one other: they wait for answers, not for the line. 1,000 of them from a
- * registry on the same two cores took 1.5 s by 6, 1.4 s by 24 and 1.35 s by 48, and its own CPU fell from 1.8 s to 1.5 s.
+ * Requests for small blobs that replace one download: they wait for answers, not for bandwidth. 1,000 of them from a
+ * registry on the same two cores took 1.5 s by 6, 1.4 s by 24 and 1.35 s by 48, and its own CPU fell from 1.8 s to 1.5
+ * s.
  */
 const smallsForOne = 8;
-/** All registries together have what so many may have: each download takes a connection, a buffer and a file. */
+/** Bounds all registries together: each download takes a connection, a buffer and a file. */
 const maxRegistries = 16;
 
-/** Slots of each registry and tenant. */
+/** Slots per registry and tenant. */
 function openSlots(each: number): FairSlots {
   return createFairSlots({ total: maxRegistries * each, perPlace: each });
 }
 
-/** Both together are what the small blobs of one registry may take of memory: 8 MiB. */
+/** With `smallsForOne`, bounds the memory for small blobs of one registry: 8 MiB. */
 const smallBytes = 64 * 1024;
 const maxSmalls = 128;
 

@@ -13,20 +13,23 @@ import type { Content } from '../../ports/registry.ts';
 import type { Blobs } from '../../ports/store.ts';
 import type { Integrity } from '../cache/integrity.ts';
 
-/** Where documents come from, and for whom. Those of one place wait for each other's requests, and for nobody else's. */
+/**
+ * Where documents come from, and for which tenants. Requests of one `place` share fetches, and never wait for those of
+ * another.
+ */
 export type Documents = {
   readonly content: Pick<AdmittedContent, 'place' | 'admit' | 'fetchDocument' | 'note' | 'save'>;
   readonly tenants: Tenants;
-  /** Told of each before it is read, so that collection leaves it. */
+  /** Called with each digest before it is read, so that it is leased. */
   hold(digest: Digest): Promise<void>;
 };
 
 export type ManifestLoader = {
   /**
-   * Follows a descriptor through its indexes to the manifest for a platform, and reads the config where the manifest
-   * could be a container image's. Documents that are missing are fetched, verified and kept.
+   * Follows a descriptor through indexes to the manifest for a platform, and reads the config if the manifest could be
+   * a container image. Missing documents are fetched, verified and stored.
    *
-   * @throws ArtifactError `unmountable` where there is nothing for the platform or a document is malformed.
+   * @throws ArtifactError `unmountable` if there is nothing for the platform or a document is malformed.
    */
   select(
     descriptor: Descriptor,
@@ -37,19 +40,22 @@ export type ManifestLoader = {
   ): Promise<Selected>;
 };
 
-/** An index of an index of an index is somebody's joke or attack. */
+/** Deeper nesting of indexes has no honest use. */
 const maxDepth = 4;
-/** Of documents and of configs, as they are in JSON; parsed they take some times as much. */
+/** Bytes of remembered documents and configs, as JSON. Parsed, they take several times as much memory. */
 const rememberedBytes = 4 * 1024 * 1024;
 
-/** What comes at once. */
+/** Concurrent fetches. */
 const requestShares = { total: 32, perPlace: 8 };
 
-/** Few documents are larger. These take up to 4 MiB in bytes and some times as much parsed, so that fewer come at once. */
+/**
+ * Few documents are larger. These take up to 4 MiB of bytes and several times as much parsed, so fewer are fetched at
+ * once.
+ */
 const largeBytes = 256 * 1024;
 const largeShares = { total: 8, perPlace: 4 };
 
-/** Remembers what it parsed, so that publishing again reads no blob. */
+/** Remembers parsed documents, so that a repeated publish reads no blob. */
 export function createManifestLoader(world: {
   readonly blobs: Pick<Blobs, 'size' | 'put'>;
   readonly reader: AdmittedReader;
@@ -62,7 +68,7 @@ export function createManifestLoader(world: {
   const requests = createFairSlots(requestShares);
   const larges = createFairSlots(largeShares);
 
-  /** Held while a large document is fetched and parsed. Nobody who holds a turn or a request waits for it. */
+  /** Held while a large document is fetched and parsed. Holders of a turn or a request never wait for it. */
   const acquireLarge = async (
     { size }: Descriptor,
     { content, tenants }: Documents,
@@ -70,7 +76,7 @@ export function createManifestLoader(world: {
   ): Promise<Disposable | undefined> =>
     size > largeBytes ? await larges.acquire(content.place, tenants, signal) : undefined;
 
-  /** Many who want one document at once make one request, and each goes on with its own credential where that fails. */
+  /** Concurrent callers of one document share a request. If it fails, each continues with its own credential. */
   const bytesOf = async (
     wanted: Content,
     { content, tenants }: Documents,
@@ -80,7 +86,7 @@ export function createManifestLoader(world: {
     const item = { kind: 'blobs', digest: descriptor.digest } as const;
     for (let attempt = 0; ; attempt++) {
       {
-        // One that is held may not be learned of yet: who brings it has the turn until then.
+        // A cached document may not be recorded yet: the caller that fetches it has the turn until then.
         using turn = await fetching.take(`${descriptor.digest} ${content.place}`, tenants, signal);
         await integrity.examine([item], signal);
         if ((await blobs.size(descriptor.digest)) !== descriptor.size) {
@@ -99,9 +105,9 @@ export function createManifestLoader(world: {
       try {
         return await reader.bytes(admitted);
       } catch (thrown) {
-        // One that cannot be put away, since the cache is only read, stays as it is.
+        // It stays if it cannot be quarantined because the disk is read-only.
         if (toArtifactError(thrown).code !== 'corrupt' || attempt > 0) throw thrown;
-        integrity.distrust([item]); // and so it is examined, and no longer there
+        integrity.distrust([item]); // then `examine` verifies it and removes it
       }
     }
   };
@@ -176,12 +182,12 @@ export function createManifestLoader(world: {
   };
 }
 
-/** Whoever may read the manifest that carries it has it from there. */
+/** Readers of the manifest may also read the content embedded in it. */
 function embedded({ data }: Descriptor): Fetched | undefined {
   return data && { bytes: data, place: {} };
 }
 
-/** Keeps the latest: a document of others must not take their place by its size. */
+/** Keeps the latest entries by bytes, so that a large document does not displace many small ones. */
 function createRecall<Key, Value>() {
   const kept = new Map<Key, { readonly value: Value; readonly size: number }>();
   let bytes = 0;

@@ -7,25 +7,28 @@ import { createKeyedMutex } from '../../util/mutex.ts';
 import type { NameRecord, Names, Pins } from '../../ports/records.ts';
 import { type Leases, nameId } from '../cache/leases.ts';
 
-/** What a reference names. `authorised` is undefined where the cache answered. */
+/** What a reference resolved to. `authorised` is undefined if the cache answered. */
 export type ResolvedName = {
   readonly reference: Reference;
   readonly descriptor: Descriptor;
   readonly authorised?: NameRecord['authorised'];
 };
 
-/** Writes the records of names and pins. One call at a time works on a reference, and collection leaves it alone. */
+/**
+ * Writes the records of names and pins. One call at a time works on a reference, and garbage collection leaves it
+ * alone.
+ */
 export type Naming = {
   /**
-   * Notes what a reference names, and adds `holds` to what its name holds, and its pin where it was pinned with this
-   * digest. The caller leases them until it has returned.
+   * Records what a reference resolved to, and adds `holds` to the digests of its name, and of its pin if it was pinned
+   * with this digest. The caller leases them until this returns.
    */
   record(answer: ResolvedName, holds: readonly Digest[]): Promise<void>;
-  /** Pins what a name holds now. @throws `not-found` where there is no such name any more. */
+  /** Pins the digests of a name. @throws `not-found` if the name does not exist any more. */
   pin(reference: string): Promise<Digest>;
   /** Whether it was pinned. */
   unpin(reference: string): Promise<boolean>;
-  /** Takes a name away, and answers what it was; what only it held is for collection. */
+  /** Removes a name, and answers its record. Garbage collection removes the content that only it needed. */
   forget(reference: string): Promise<NameRecord | undefined>;
 };
 
@@ -51,7 +54,7 @@ export function createNaming(world: {
   ): Promise<void> => {
     const before = await names.find(reference);
     const isSame = before?.descriptor.digest === descriptor.digest;
-    // The cache's answer is older than what the name was given since.
+    // The cached answer is older than the present record of the name.
     if (before !== undefined && !isSame && by === undefined) return;
     const all = union(isSame ? before.holds : [], brought);
     const authorised = by ?? before?.authorised ?? 'local';

@@ -5,7 +5,10 @@ import type { Content } from '../../ports/registry.ts';
 import type { Blobs, Layers } from '../../ports/store.ts';
 import type { PullRequest } from '../../ports/request.ts';
 
-/** What the cache lacks, or has for others alone, while `pullPolicy: Never` lets nobody be asked for it. */
+/**
+ * The error for content that is not cached, or cached for others only, while `pullPolicy: Never` forbids to ask the
+ * registry.
+ */
 export function toNotCached(what: string): ArtifactError {
   return new ArtifactError(
     'not-found',
@@ -13,10 +16,10 @@ export function toNotCached(what: string): ArtifactError {
   );
 }
 
-/** What is missing of an artifact that nobody may be asked for. `what` names it to people, with the reference. */
+/** Makes the error for missing content that no registry may be asked for. `what` describes it, with the reference. */
 export type Missing = (what: string, digest: Digest) => ArtifactError;
 
-/** In the words of who asked. A pod hears the same of what is here for others. */
+/** A pod gets the same error for content that is cached for others only. */
 function openMissing({ reference, caller, brought }: Asked): Missing {
   if (caller === 'pod') return () => toNotCached(reference);
   const [place, advice] =
@@ -31,10 +34,10 @@ function openMissing({ reference, caller, brought }: Asked): Missing {
 
 type Asked = Pick<PullRequest, 'reference' | 'caller' | 'brought'>;
 
-/** What an administrator asks for with nobody asked: `isGiven` says of content that is here whether it may be used. */
+/** How an offline request of an administrator uses the cache. `isGiven`: whether cached content may be used. */
 export type Possession = { readonly missing: Missing; readonly isGiven: (digest: Digest) => boolean };
 
-/** What comes from a layout is brought by it, or known to be in its repository; no registry is asked. */
+/** Content of a layout must come with it, or be known to be in its repository; no registry is asked. */
 export function openPossession(request: Asked, isKnown: (digest: Digest) => boolean): Possession {
   const { brought } = request;
   return {
@@ -43,7 +46,7 @@ export function openPossession(request: Asked, isKnown: (digest: Digest) => bool
   };
 }
 
-/** @throws ArtifactError `not-found` naming a layer that is not here, or here for others. */
+/** @throws ArtifactError `not-found` naming a layer that is not cached, or cached for others only. */
 export async function verifyLayers(
   { blobs, layers }: { readonly blobs: Pick<Blobs, 'size'>; readonly layers: Pick<Layers, 'has'> },
   plan: Plan,
@@ -58,7 +61,7 @@ export async function verifyLayers(
   }
 }
 
-/** @throws ArtifactError `not-found` naming content that is here for others. */
+/** @throws ArtifactError `not-found` naming content that is cached for others only. */
 export function verifyGiven(
   contents: readonly Content[],
   reference: string,
@@ -70,7 +73,7 @@ export function verifyGiven(
   }
 }
 
-/** What people call a manifest, an index or a config. */
+/** How messages name a manifest, an index or a config. */
 export function nameDocument(kind: Content['kind'], reference: string): string {
   return `the ${kind === 'manifest' ? 'manifest' : 'config'} of ${reference}`;
 }

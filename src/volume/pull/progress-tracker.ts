@@ -5,30 +5,30 @@ import { whilePaused } from './progress.ts';
 import { footprint } from '../cache/footprint.ts';
 import type { LayerProgress, Progress } from '../../ports/usecases.ts';
 
-/** Layers that a report names: more than are downloaded at once, and as many as a terminal shows. */
+/** Layers listed in a report: more than are downloaded at once, and as many as a terminal shows. */
 const mostCurrent = 16;
 const longestName = 200;
 const title = 'org.opencontainers.image.title';
 
-/** As if all of it were there. */
+/** The totals of a pull that has finished. */
 export function totals(plans: readonly LayerPlan[]): Omit<Progress, 'phase'> {
   const bytes = plans.reduce((sum, layer) => sum + layer.descriptor.size, 0);
   return { bytes, totalBytes: bytes, layers: plans.length, totalLayers: plans.length, bytesPerSecond: 0 };
 }
 
 export type ProgressTracker = {
-  /** Bytes that the disk must still take. */
+  /** Bytes that will still be written to disk. */
   remaining(): number;
-  /** Reports how far it is. */
+  /** Reports the progress. */
   tick(): void;
-  /** Notes what a layer waits for; undefined when it goes on. */
+  /** Records what a layer waits for; undefined when it continues. */
   pause(layer: LayerPlan, pause: Pause | undefined): void;
   done(layer: LayerPlan): void;
 };
 
 /**
- * Adds up how far the layers of one pull are. `here`: how many bytes of a missing one are on the node. `isShown`: whether
- * these may be told of; others of a layer count as yet to come, since they may be somebody else's.
+ * Sums up the progress of the layers of one pull. `here`: how many bytes of a missing layer are on the node. `isShown`:
+ * whether the caller may know them; otherwise they count as missing, because they may belong to another tenant.
  */
 export function createProgressTracker(world: {
   readonly plans: readonly LayerPlan[];

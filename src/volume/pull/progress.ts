@@ -3,8 +3,8 @@ import { formatSize } from '../../util/size.ts';
 import type { Progress } from '../../ports/usecases.ts';
 
 /**
- * How far a pull is, in words: "pulled 3.1 GiB of 7.2 GiB, 2 of 5 layers". No percent sign: kubelet makes a pod's events
- * of such a text by printf, and shows "43 %!)(MISSING)".
+ * The progress of a pull in words: "pulled 3.1 GiB of 7.2 GiB, 2 of 5 layers". Without percent signs: kubelet formats
+ * pod events by printf, and would show "43 %!)(MISSING)".
  */
 export function describeProgress(progress: Progress | undefined): string {
   if (progress === undefined) return unanswered;
@@ -17,13 +17,13 @@ export function describeProgress(progress: Progress | undefined): string {
 
 const unanswered = 'the registry has not answered yet';
 
-/** A report of a pull that waits, `soFar` as it was before. */
+/** The report of a waiting pull. `soFar` is the last report. */
 export function whilePaused(pause: Pause | undefined, soFar: Progress = resolving): Progress {
   if (pause === undefined) return soFar;
   return { ...soFar, waits: `${pause.host} asks to wait until ${formatTime(pause.until)}` };
 }
 
-/** Before anything is known. */
+/** Before the totals are known. */
 export const resolving: Progress = {
   phase: 'resolve',
   bytes: 0,

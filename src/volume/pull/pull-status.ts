@@ -6,7 +6,7 @@ import { resolving } from './progress.ts';
 import type { Pull } from './pull.ts';
 import type { Artifacts, Wanter } from '../../ports/usecases.ts';
 
-/** What people can see and do of pulls under way. */
+/** Lists and cancels pulls in progress. */
 export function createPullStatus(
   pull: Pick<Pull, 'list'>,
   expander: Expander,

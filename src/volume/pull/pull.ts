@@ -29,37 +29,40 @@ import { about } from './subject.ts';
 import type { Progress, Wanter } from '../../ports/usecases.ts';
 import { isGone, tenantOf, wanterOf } from './wanter.ts';
 
-/** A view that is here, and stays as long as this is not disposed. */
+/** A view in the cache, leased until this is disposed. */
 export type PulledView = Disposable & {
   readonly reference: Reference;
-  /** What the reference resolved to; an index's own digest. */
+  /** What the reference resolved to. For an index, the digest of the index. */
   readonly resolution: Resolution;
   readonly view: View;
-  /** Every digest on the way to it. Whoever keeps the view writes them into a record before this is disposed. */
+  /**
+   * Every digest from the reference to the view. Whoever keeps the view writes them into a record before this is
+   * disposed.
+   */
   readonly holds: readonly Digest[];
 };
 
 export type Pull = {
   /**
-   * Brings an artifact into the cache and its view with it. Callers who want the same share one flight, which goes on
-   * without them for a while if a pod wants it that is still there.
+   * Pulls an artifact and builds its view. Callers of the same view share a flight, which continues without them for a
+   * while if the pod of one still exists.
    */
   pull(
     request: PullRequest,
     onProgress: (progress: Progress) => void,
     signal: AbortSignal,
   ): Promise<PulledView>;
-  /** What is being brought now. */
+  /** The pulls in progress. */
   list(): readonly Flight<Progress, Wanter>[];
   /** Ends all flights; partial downloads stay. */
   stop(): Promise<void>;
 };
 
-/** kubelet comes back within 2 min 2 s. */
+/** kubelet retries within 2 min 2 s. */
 const lingerMs = 5 * 60_000;
-/** How soon after its pods a pull ends. */
+/** How often a pull checks that its pods still exist. */
 const checkMs = 2_000;
-/** How often a view may be collected between its building and its first hold before that is a bug. */
+/** How often a view may be collected between its build and its first lease. More often is a bug. */
 const attempts = 3;
 
 export function createPull(world: {
@@ -98,7 +101,7 @@ export function createPull(world: {
       tenants: openTenants(tenantOf(request)),
       hold: async (digest: Digest) => void stack.use(await holds.hold([digest])),
     };
-    const pace = startPace(signal); // there may be 20,000 layers, and each step looks at all of them
+    const pace = startPace(signal); // there may be 20,000 layers, and each step iterates over all of them
     const selected = await manifests.select(resolution.descriptor, platform, reference, source, signal);
     await pace();
     const layersOf = await doInSlices(
@@ -127,7 +130,7 @@ export function createPull(world: {
     const fly = async (flight: AbortSignal, { report: onProgress, tenants }: BuildContext): Promise<View> => {
       using _held = await holds.hold(heldBy(viewPlan));
       const { report, tell } = withRetries(onProgress);
-      // It is for all who want it, and its registry has just answered.
+      // The flight works for all of its callers, and its registry has just answered.
       const shared = content.waitingBy({ hasty: false, tell });
       const view = await viewBuilder.prepare(viewPlan, shared, { report, tenants }, flight);
       await record(); // its callers may have left
@@ -154,7 +157,7 @@ export function createPull(world: {
     );
   };
 
-  /** Each step hands the next what it needs; what it needs of cache and registry, it has by `content`. */
+  /** Each step passes its result to the next. All reads of cache and registry go through `content`. */
   const bring: Pull['pull'] = async (request, onProgress, signal) => {
     const policy: PullPolicy = request.pullPolicy ?? defaultPullPolicy(request.reference);
     const { tell } = withRetries(onProgress);
@@ -169,16 +172,17 @@ export function createPull(world: {
 
     const viewPlan = await plan(request, content, stack, signal);
     if (policy === 'Never') {
-      // An administrator may know what is here, and hears of what is not before a registry is asked who may have it.
+      // An administrator may know what is cached, and gets the error for a missing layer before a registry is asked for
+      // access.
       if (request.caller === 'administrator') await verifyLayers(world, viewPlan.plan, content.possession);
-      // Nothing is to come, so that all can be asked about before any of it is read.
+      // Nothing is missing, so everything can be admitted before any of it is read.
       await content.admitAll(contentsOf(viewPlan), signal);
     }
 
     const pace = startPace(signal);
     const digests = digestsOf(viewPlan);
     const record = async (): Promise<void> => {
-      // What a volume had before a reboot says nothing of what its tag names now.
+      // The digest that a volume had before a reboot is not what its tag resolves to now.
       if (request.pinned === undefined) await naming.record(toAnswer(resolution), digests);
     };
     await pace();
@@ -210,7 +214,7 @@ export function createPull(world: {
   };
 }
 
-/** A pod is the same at each call of kubelet; a command is another each time. */
+/** A pod is the same caller at each call of kubelet; a command is another one each time. */
 function toCaller(
   request: PullRequest,
   resolution: Resolution,

@@ -22,7 +22,7 @@ type World = {
   readonly expansion?: readonly Reference[];
 };
 
-/** The short name `model` may be that of three registries. `asked` is of caches and registries, in order. */
+/** The short name `model` has candidates in three registries. `asked` lists caches and registries, in order. */
 function createWorld({ refused = [], serving = [], down = [], cached = [], expansion = candidates }: World): {
   readonly resolver: Resolver;
   readonly judged: string[];

@@ -19,12 +19,12 @@ export function defaultPullPolicy(text: string): PullPolicy {
 
 export type Resolver = {
   /**
-   * What a reference names, by the pull policy: from the cache, or from the first registry that has it. What a short
-   * name may stand for ends at the first candidate that the access policy refuses: neither is that one asked for, nor
-   * is another taken in its place.
+   * Resolves a reference by the pull policy: from the cache, or from the first registry that has it. The candidates of
+   * a short name end at the first one that the access policy refuses: it is not asked for, and no later one replaces
+   * it.
    *
-   * @throws ArtifactError `not-found`, also under Never for what the cache does not hold; `denied` by the access policy;
-   *   what the registries answered.
+   * @throws ArtifactError `not-found`, also under Never for what is not cached; `denied` by the access policy; errors
+   * of the registries.
    */
   resolve(
     wanted: ResolveRequest,
@@ -32,13 +32,13 @@ export type Resolver = {
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<Resolution>;
-  /** What the registries say it names, whatever the cache holds. @throws as `resolve`. */
+  /** Resolves a reference by its registries only. @throws as `resolve`. */
   ask(wanted: ResolveRequest, keyring: Keyring, signal: AbortSignal): Promise<Resolution>;
 };
 
 export type ResolveRequest = Pick<PullRequest, 'reference' | 'pinned' | 'caller' | 'pod'>;
 
-/** The candidates up to the first that is refused, and its refusal. */
+/** The candidates before the first refused one, and its refusal. */
 type Judgement = { readonly candidates: readonly Reference[]; readonly refusal?: ArtifactError };
 
 export function createResolver(world: {
@@ -70,7 +70,7 @@ export function createResolver(world: {
   ): Promise<Resolution | undefined> => {
     if (digest !== undefined) {
       const size = await blobs.size(digest);
-      // The document says itself what it is.
+      // The document determines its media type.
       return size === undefined
         ? undefined
         : { reference, descriptor: { mediaType: '', digest, size, annotations: {} } };
@@ -115,11 +115,11 @@ export function createResolver(world: {
     async resolve(wanted, policy, keyring, signal) {
       const judgement = await judge(wanted, signal);
       const { candidates, refusal } = judgement;
-      // The digest that a volume has shown is no user's word: what is said of the tag it was found by goes on to hold.
+      // The digest of a mounted volume was not written by the user, so the rules for the tag still apply.
       const digestOf = (reference: Reference): Digest | undefined => wanted.pinned ?? reference.digest;
       for (const reference of candidates) {
         const digest = digestOf(reference);
-        // A digest names the same bytes for ever: asking again under Always could not change the answer.
+        // A digest cannot resolve to anything else, so Always need not ask again.
         if (policy === 'Always' && digest === undefined) continue;
         const cached = await fromCache(reference, digest);
         if (cached !== undefined) return cached;
@@ -132,7 +132,7 @@ export function createResolver(world: {
   };
 }
 
-/** One failure as it is; several as one, with the code that leaves most hope that another try helps. */
+/** Returns a single failure unchanged, and combines several under the code that is most worth a retry. */
 function summarise(text: string, failures: readonly ArtifactError[]): ArtifactError {
   const [first] = failures;
   if (first !== undefined && failures.length === 1) {

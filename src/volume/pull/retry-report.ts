@@ -2,13 +2,13 @@ import { formatRetry, type Retry } from '../../util/retry.ts';
 import { resolving } from './progress.ts';
 import type { Progress } from '../../ports/usecases.ts';
 
-/** Two who speak of one pull: how far it is, and that a registry is asked again. */
+/** Combines the two reporters of a pull: its progress, and the retries of the registry client. */
 export type RetryReport = {
   readonly report: (progress: Progress) => void;
   readonly tell: (retry: Retry) => void;
 };
 
-/** Reports what a pull waits for, for as long as the wait lasts, however often its progress is reported meanwhile. */
+/** Adds to each progress report what the pull waits for, while it waits. */
 export function withRetries(
   onProgress: (progress: Progress) => void,
   now: () => number = Date.now,

@@ -23,7 +23,7 @@ function caller(who: string, onReport: (value: number) => void = () => {}): Flig
   return { id: who, who, tenant: `of ${who}`, onReport };
 }
 
-/** Work that ends only by its signal, and what it ended of. */
+/** Work that ends only by its signal, and the reason of its end. */
 function endless() {
   const ended = Promise.withResolvers<unknown>();
   const work = (signal: AbortSignal): Promise<never> =>

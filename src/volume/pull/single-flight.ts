@@ -3,13 +3,14 @@ import { ArtifactError } from '../../util/error.ts';
 import { openTenants, type Tenants } from '../../util/tenants.ts';
 
 /**
- * Work that callers share: whoever asks for a key under way joins it. The work has its own AbortController, so it
- * outlives its callers: it ends when all who want it are gone, and at the latest `lingerMs` after the last call.
+ * Work that callers share: a caller for a key in progress joins it. The work has its own AbortController, so it
+ * outlives its callers. It ends when all wanters are gone, and at the latest `lingerMs` after the last call.
  */
 export type Flights<Result, Report, Who> = {
   /**
    * Joins the flight of this key, or starts it.
-   * @throws what the work throws, or the signal's reason as soon as it aborts; the flight goes on without the caller.
+   *
+   * @throws errors of the work, or the signal's reason as soon as it aborts; the flight continues without the caller.
    */
   join(
     key: string,
@@ -18,41 +19,43 @@ export type Flights<Result, Report, Who> = {
     signal: AbortSignal,
   ): Promise<Result>;
   list(): readonly Flight<Report, Who>[];
-  /** Aborts every flight, and waits until the last has ended. */
+  /** Aborts every flight, and waits until the last one has ended. */
   stop(): Promise<void>;
 };
 
-/** What a flight does, for all who join it. */
+/** The work of a flight, on behalf of all who join it. */
 export type Work<Result, Report> = (
   signal: AbortSignal,
   report: (report: Report) => void,
   tenants: Tenants,
 ) => Promise<Result>;
 
-/** `id`: the same for each call of one who comes back. `onReport` gets the latest report at once, then every new one. */
+/**
+ * `id` is the same for each call of a returning caller. `onReport` gets the latest report at once, then every new one.
+ */
 export type FlightCaller<Report, Who> = {
   readonly id: string;
   readonly who: Who;
-  /** Whose share of the node's work it takes. */
+  /** The tenant whose share of the node's resources it uses. */
   readonly tenant: string;
   readonly onReport: (report: Report) => void;
 };
 
-/** One that is under way. */
+/** A flight in progress. */
 export type Flight<Report, Who> = {
   /** Milliseconds since 1970. */
   readonly since: number;
   readonly latest: Report | undefined;
   readonly wanters: readonly Who[];
-  /** Ends it for all, and waits until it has ended. */
+  /** Ends it for all callers, and waits until it has ended. */
   cancel(reason: ArtifactError): Promise<void>;
 };
 
 export type FlightOptions<Who> = {
   readonly lingerMs: number;
-  /** How often a flight without a caller asks who is gone. */
+  /** How often a flight without a caller checks who is gone. */
   readonly checkMs: number;
-  /** Whether one whose call has ended will not come back. */
+  /** Whether a caller whose call has ended will not return. */
   readonly isGone: (who: Who) => Promise<boolean>;
 };
 
@@ -87,7 +90,7 @@ export function createFlights<Result, Report, Who>({
     const outcome = Promise.resolve()
       .then(() => work(controller.signal, report, tenants))
       .catch((thrown: unknown) => {
-        controller.signal.throwIfAborted(); // why it was ended says more than what broke of it
+        controller.signal.throwIfAborted(); // the reason of the end explains more than the error that it caused
         throw thrown;
       })
       .finally(() => {
@@ -131,7 +134,7 @@ export function createFlights<Result, Report, Who>({
     void check(flight, leftAt);
   };
 
-  /** Who joins a flight and comes back wants no other: a tag may name something else by now. */
+  /** A returning caller that joins a flight leaves its others: its tag may resolve to another digest by now. */
   const withdraw = (id: string, joined: Here): void => {
     for (const flight of flights.values()) {
       const isLeft = flight !== joined && flight.wanters.get(id)?.calls.size === 0;
@@ -145,7 +148,7 @@ export function createFlights<Result, Report, Who>({
     async join(key, work, caller, signal) {
       signal.throwIfAborted();
       let flight = flights.get(key);
-      // One that was abandoned is about to end; the caller must not share its end.
+      // An abandoned flight is about to end; the caller must not share its end.
       while (flight?.controller.signal.aborted === true) {
         await flight.outcome.catch(() => undefined);
         flight = flights.get(key);

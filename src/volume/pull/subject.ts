@@ -2,8 +2,8 @@ import { formatRepository, parseReference } from '../../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 
 /**
- * An error with the reference that it is about before it, unless its message names the repository itself: a layer, a
- * host and a disk do not know for whom they failed.
+ * Prefixes an error with its reference, unless its message names the repository. Layers, hosts and disks do not know
+ * which pull they failed for.
  */
 export function about(reference: string, thrown: unknown): ArtifactError {
   const error = toArtifactError(thrown);

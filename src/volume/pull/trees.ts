@@ -10,13 +10,13 @@ import { startPace } from '../../util/pace.ts';
 import type { Layers } from '../../ports/store.ts';
 import type { Selection } from '../../ports/request.ts';
 
-/** The trees that views are: of what the cache holds, merged. */
+/** Merges cached layers into the trees of views. */
 export type Trees = {
-  /** @throws ArtifactError `unmountable` where the names alone forbid it. */
+  /** @throws ArtifactError `unmountable` if the names of the layers conflict. */
   verifyNames(plan: Plan, signal: AbortSignal): Promise<void>;
-  /** Decides of what is here whether it has been unpacked: if its bytes are a tar. */
+  /** Decides for each cached layer whether it is unpacked: if its bytes are a tar. */
   settle(plan: Plan): Promise<SettledPlan>;
-  /** `note` hears what of it is not shown. @throws `corrupt`; `unmountable`. */
+  /** Merges the layers. Calls `note` with what is not shown. @throws `corrupt`; `unmountable`. */
   merge(
     plan: SettledPlan,
     selection: Selection,
@@ -28,9 +28,9 @@ export type Trees = {
 export type SettledLayer = Exclude<LayerPlan, { form: 'detected' }>;
 export type SettledPlan = { readonly kind: Plan['kind']; readonly layers: readonly SettledLayer[] };
 
-/** @param maxEntries most entries of the layers of one artifact, all together. */
+/** @param maxEntries most entries of all layers of one artifact together. */
 export function createTrees(layers: Layers, maxEntries: number): Trees {
-  /** In slices: there may be twenty thousand layers. */
+  /** In slices, because there may be twenty thousand layers. */
   const build = async (
     plan: SettledPlan,
     hidden: Few,
@@ -49,7 +49,7 @@ export function createTrees(layers: Layers, maxEntries: number): Trees {
     return tree.root();
   };
 
-  /** Where the root of a tar goes. The names of a packed directory may begin with its path already. */
+  /** Where the root of a tar is placed. The names in a packed directory may begin with its path already. */
   const placeOf = async ({ descriptor, label, into }: TarPlan, signal: AbortSignal): Promise<Path> => {
     const { path = [], packed = false } = into ?? {};
     if (!packed) return path;

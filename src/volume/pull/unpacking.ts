@@ -9,8 +9,8 @@ import type { Unpacker } from '../../ports/unpacker.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
 
 /**
- * Unpacks the file of a tar layer into the cache, once, whoever asks; so many at a time, shared fairly between tenants and
- * the places that layers come from.
+ * Unpacks the file of a tar layer into the cache, once for all callers. Concurrency is bounded, and shared fairly
+ * between tenants and registries.
  *
  * @throws ArtifactError `unmountable` naming the layer, its media type and the reason; `exhausted`.
  */
@@ -44,7 +44,7 @@ export function createUnpacking(
   };
 }
 
-/** Says of what is wrong with a layer which one of the artifact it is, and what its manifest calls it. */
+/** Adds to an error the layer's position in the artifact and its media type. */
 async function about<T>({ label, descriptor }: LayerPlan, unpacking: Promise<T>): Promise<T> {
   try {
     return await unpacking;

@@ -19,19 +19,19 @@ import type { SettledLayer, Trees } from './trees.ts';
 import type { Progress } from '../../ports/usecases.ts';
 import { startInterval } from '../../util/interval.ts';
 
-/** Who hears of the progress, and for whom it is. */
+/** Where progress is reported, and for which tenants the view is built. */
 export type BuildContext = {
   readonly report: (progress: Progress) => void;
   readonly tenants: Tenants;
 };
 
 export type ViewBuilder = {
-  /** The view that is there already, and right. @throws as `AdmittedContent.admit`. */
+  /** Finds an existing undamaged view. @throws as `AdmittedContent.admit`. */
   find(viewPlan: ViewPlan, content: AdmittedContent, signal: AbortSignal): Promise<View | undefined>;
   /**
-   * Brings what a plan lacks and builds its view. The caller leases all of it (`heldBy`).
+   * Fetches what a plan lacks and builds its view. The caller leases all of it (`heldBy`).
    *
-   * @throws ArtifactError `exhausted` before the first byte where the disk has no room for it.
+   * @throws ArtifactError `exhausted` before the first byte if the disk has no space for it.
    */
   prepare(
     viewPlan: ViewPlan,
@@ -48,7 +48,7 @@ export function createViewBuilder(world: {
   readonly views: Pick<Views, 'build' | 'compare'>;
   readonly room: DiskSpace;
   readonly meter: Meter;
-  /** Tells the log what of an artifact was left out. */
+  /** Logs what was left out of an artifact. */
   readonly note: (reference: string, text: string) => void;
 }): ViewBuilder {
   const { source, trees, integrity, views, room, meter } = world;
@@ -99,7 +99,7 @@ export function createViewBuilder(world: {
           if (giver !== undefined) {
             given.add(layer);
             unwritten++;
-            // Others of this registry need not download it to know that they may have it.
+            // Other pulls from this registry need not download it again to prove access.
             content.note(digest, giver);
           }
           tracker.done(layer);
@@ -118,7 +118,7 @@ export function createViewBuilder(world: {
     }
   };
 
-  /** Afterwards all that the view is made of is here, and right. */
+  /** Fetches and verifies all content of the view. */
   const bring = async (
     viewPlan: ViewPlan,
     content: AdmittedContent,
@@ -127,7 +127,7 @@ export function createViewBuilder(world: {
   ): Promise<Admitted<ViewPlan>> => {
     await integrity.examine(itemsOf(viewPlan), signal);
     const missing = await missingLayers(viewPlan.plan.layers, source);
-    // Before the progress of the others counts what is held, and before anything of it is read: both would tell of it.
+    // Before progress counts cached content of other layers, and before it is read, because both would reveal it.
     const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
     const held = contentsOf(viewPlan).filter(({ descriptor }) => !toCome.has(descriptor.digest));
     await content.admitAll(held, signal);
@@ -135,7 +135,7 @@ export function createViewBuilder(world: {
     return content.admitView(viewPlan, signal);
   };
 
-  /** What is there already and is right stays: it may be mounted. */
+  /** Keeps an existing undamaged view, which may be mounted. */
   const build = async (
     viewPlan: Admitted<ViewPlan>,
     { report, tenants }: BuildContext,
@@ -183,14 +183,14 @@ export function createViewBuilder(world: {
     async prepare(viewPlan, content, passage, signal) {
       const existing = await find(viewPlan, content, signal);
       if (existing !== undefined) return existing;
-      // What the names alone forbid is refused before anything is downloaded.
+      // Conflicts of names are refused before any download.
       await trees.verifyNames(viewPlan.plan, signal);
       const admitted = await bring(viewPlan, content, passage, signal);
       try {
         return await build(admitted, passage, signal);
       } catch (thrown) {
         if (toArtifactError(thrown).code !== 'corrupt') throw thrown;
-        // It rotted though nobody touched it: now nothing speaks for it, and what is wrong is pulled anew.
+        // The bytes were damaged without a change of the files. They count as unverified now, and are pulled again.
         integrity.distrust(itemsOf(viewPlan));
         return build(await bring(viewPlan, content, passage, signal), passage, signal);
       }
@@ -198,15 +198,18 @@ export function createViewBuilder(world: {
   };
 }
 
-/** How many layers of one artifact ask at once: those of other artifacts wait behind so many, not behind all of them. */
+/** Layers of one artifact that queue at once. Those of other artifacts wait behind these only. */
 const maxQueued = 128;
-/** What is not noted before a crash must be asked for again: layers of so many bytes are noted one by one, others by the hundreds. */
+/**
+ * What is not recorded before a crash must be confirmed again. Layers of this many bytes are recorded one by one,
+ * smaller ones by the hundred.
+ */
 const worthAWrite = 1024 * 1024;
 const maxUnwritten = 250;
-/** How many trees are in memory at once: each may have as many entries as a layer. */
+/** Concurrent merges: each tree may have as many entries as a layer may. */
 const mergeShares = { total: 4, perTenant: 2 };
 
-/** Of all that is to be said about a view, its record has so much; the log has all. */
+/** Notes kept in the record of a view; the log has all of them. */
 const maxNotes = 16;
 
 function cut(notes: readonly string[]): readonly string[] {
@@ -214,7 +217,7 @@ function cut(notes: readonly string[]): readonly string[] {
   return [...notes.slice(0, maxNotes), `and ${notes.length - maxNotes} more, in the log`];
 }
 
-/** Each digest that is not held, once. */
+/** Each digest that is not cached, once. */
 async function missingLayers(
   plans: readonly LayerPlan[],
   source: LayerFetcher,

@@ -7,7 +7,7 @@ import type { Item, View } from '../../ports/store.ts';
 import { viewId } from '../cache/leases.ts';
 import type { Selection } from '../../ports/request.ts';
 
-/** The manifest that a platform mounts. `documents` led to it: indexes, itself, and a config that had to be read. */
+/** The manifest for a platform. `documents` were read to find it: indexes, itself, and a config if it was needed. */
 export type Selected = {
   readonly digest: Digest;
   readonly manifest: Manifest;
@@ -15,7 +15,7 @@ export type Selected = {
   readonly documents: readonly Content[];
 };
 
-/** An artifact that is understood but perhaps not here: what its view will be made of. */
+/** A resolved artifact and the plan of its view. Its content may not be cached yet. */
 export type ViewPlan = {
   readonly reference: string;
   readonly selected: Selected;
@@ -24,17 +24,17 @@ export type ViewPlan = {
   readonly key: string;
 };
 
-/** Changes whenever the same manifest and options would give another tree than before. */
+/** Increases whenever the same manifest and options would give another tree. */
 const viewFormat = 3;
 
-/** The view's name: everything that decides its content, and nothing else. */
+/** The key of a view: a hash of everything that determines its content. */
 export function viewKey(manifest: Digest, selection: Selection): string {
   const { unpack, include, exclude, subPath } = selection;
   const options = [viewFormat, manifest, unpack, [...include].sort(), [...exclude].sort(), subPath ?? ''];
   return createHash('sha256').update(JSON.stringify(options)).digest('hex');
 }
 
-/** Everything of the registry that a view shows or was found by. */
+/** All content from the registry that a view shows or was resolved by. */
 export function contentsOf({ selected, plan }: ViewPlan): readonly Content[] {
   return [
     ...selected.documents,
@@ -42,7 +42,10 @@ export function contentsOf({ selected, plan }: ViewPlan): readonly Content[] {
   ];
 }
 
-/** The same, as it lies in the store, each once. What the bytes decide is as the view has it, and without one it may be either. */
+/**
+ * The stored items of that content, each once. For layers whose form depends on their bytes, the form that the view
+ * has; without a view, both forms.
+ */
 export function itemsOf({ selected, plan }: ViewPlan, view?: View): readonly Item[] {
   const unpacked = new Set(view?.layers);
   const kindsOf = ({ form, descriptor }: LayerPlan): readonly Item['kind'][] => {
@@ -58,12 +61,12 @@ export function itemsOf({ selected, plan }: ViewPlan, view?: View): readonly Ite
   return [...new Map(all.map(item => [`${item.kind} ${item.digest}`, item])).values()];
 }
 
-/** Every digest on the way from what a reference named to its view. */
+/** Every digest from a reference to its view. */
 export function digestsOf(viewPlan: ViewPlan): readonly Digest[] {
   return [...new Set(contentsOf(viewPlan).map(content => content.descriptor.digest))];
 }
 
-/** Every id that collection must leave while a plan becomes a view. */
+/** Every lease id that protects a view and its content while it is built. */
 export function heldBy(viewPlan: ViewPlan): readonly string[] {
   return [viewId(viewPlan.key), ...digestsOf(viewPlan)];
 }

@@ -17,12 +17,12 @@ export function wanterOf(
   };
 }
 
-/** Whose share of the node's work a pull takes: its pod's namespace has one, and all that is asked for by hand another. */
+/** The tenant of a pull: the namespace of its pod; commands share one tenant. */
 export function tenantOf({ caller, pod }: Pick<PullRequest, 'caller' | 'pod'>): string {
   return pod === undefined ? caller : `namespace ${pod.namespace}`;
 }
 
-/** Whether a wanter whose call has ended will not come back. A pod whose directory nobody can name is waited for. */
+/** Whether a wanter whose call has ended will not return. A pod whose directory is unknown counts as present. */
 export async function isGone({ kind, pod, targetPath }: Wanter, kubelet: Kubelet): Promise<boolean> {
   if (kind === 'command') return true;
   const uid = pod?.uid ?? (targetPath === undefined ? undefined : podOf(targetPath));

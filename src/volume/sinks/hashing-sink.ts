@@ -5,9 +5,9 @@ import { algorithmOf, toDigest } from '../../oci/digest.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { Sink } from '../../ports/registry.ts';
 
-/** Takes bytes for their digest alone. */
+/** Hashes bytes without storing them. */
 export type HashingSink = Sink & {
-  /** @throws ArtifactError `corrupt` for bytes of another digest, in the words of a download that is kept. */
+  /** @throws ArtifactError `corrupt` if the digest differs, with the message of a stored download. */
   verified(): void;
 };
 

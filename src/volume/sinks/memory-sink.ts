@@ -4,11 +4,11 @@ import { algorithmOf, toDigest } from '../../oci/digest.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { Sink } from '../../ports/registry.ts';
 
-/** Takes a download into memory; for what is small. */
+/** Stores a small download in memory. */
 export type MemorySink = Sink & {
-  /** As they came, not verified. */
+  /** The bytes as received, not verified. */
   readonly bytes: Uint8Array;
-  /** @throws ArtifactError `corrupt` for bytes of another digest. */
+  /** @throws ArtifactError `corrupt` if the digest differs. */
   verified(): Uint8Array;
 };
 

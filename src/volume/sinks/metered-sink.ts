@@ -1,6 +1,6 @@
 import type { Sink } from '../../ports/registry.ts';
 
-/** Counts what comes, however it comes. */
+/** Counts received bytes, however they are written. */
 export function metered(sink: Sink, count: (bytes: number) => void): Sink {
   let seen = sink.offset;
   const note = (): void => {
