@@ -34,15 +34,9 @@ export type LayerProgress = {
 export type Volume = Omit<VolumeRecord, 'holds'>;
 
 export type Publishing = {
-  /**
-   * Publishes a volume; idempotent. @throws `busy` with the pull's progress if the signal aborts with a DeadlineNear
-   * reason; `cancelled` for any other reason.
-   */
+  /** Idempotent. @throws `busy` with the pull's progress on a DeadlineNear, `cancelled` on another abort. */
   publish(request: PublishRequest, signal: AbortSignal): Promise<Volume>;
-  /**
-   * Unpublishes a volume; idempotent. Succeeds if the volume does not exist. Answers the volume that was there, if it
-   * is known.
-   */
+  /** Idempotent; succeeds if there is no such volume. Answers the volume that was there, if it is known. */
   unpublish(volumeId: string, target: Target, signal: AbortSignal): Promise<Volume | undefined>;
   /** The recorded size of the view, and what is wrong with it. @throws `not-found`. */
   stats(
@@ -142,9 +136,7 @@ export type ArtifactDetail = {
 /** A pod by namespace and name. */
 export type PodName = { readonly namespace: string; readonly name: string };
 
-/**
- * An endpoint and repository where a reference is asked for, and what each credential source has for it, one line each.
- */
+/** An endpoint with its repository, and what each credential source has for it, one line each. */
 export type PlaceCredentials = { readonly place: string; readonly sources: readonly string[] };
 
 export type Freed = { readonly artifacts: number; readonly bytes: number };
@@ -182,10 +174,7 @@ export type NodeStatus = {
   readonly daemon?: DaemonStatus;
 };
 
-/**
- * `notReady`: why no volume can be published now, one line each. `off`: something else registers the driver with
- * kubelet.
- */
+/** `notReady`: why no volume can be published now, one line each. `off`: another program registers the driver. */
 export type DaemonStatus = {
   readonly version: string;
   readonly driverName: string;
@@ -226,9 +215,7 @@ export type Artifacts = {
     asker: { readonly secrets: Readonly<Record<string, string>>; readonly pod?: PodName },
     signal: AbortSignal,
   ): Promise<readonly PlaceCredentials[]>;
-  /**
-   * Removes a reference and frees the content that only it needed. @throws `denied` while a volume or a pin uses it.
-   */
+  /** Removes a reference, and content that only it needed. @throws `denied` while a volume or a pin uses it. */
   remove(reference: string): Promise<Removed>;
   /** Frees everything that no volume, pull in progress or pin needs. */
   prune(signal: AbortSignal): Promise<Pruned>;
@@ -242,9 +229,7 @@ export type Artifacts = {
    */
   unpin(reference: string): Promise<void>;
   volumes(): Promise<readonly VolumeStatus[]>;
-  /**
-   * Loads an OCI image layout from a tar stream. `reference` names its only artifact; otherwise annotations name them.
-   */
+  /** Loads an OCI image layout from a tar. `reference` names its only artifact; else annotations name them. */
   load(
     tar: AsyncIterable<Uint8Array>,
     reference: string | undefined,
