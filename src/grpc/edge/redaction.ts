@@ -7,6 +7,12 @@ const mark = '[redacted]';
 const shortest = 4;
 
 /**
+ * Characters of the plain texts that user names are looked for in, so that a request with 40,000 user names beside long
+ * attributes cannot hold the main thread. Honest requests have fewer.
+ */
+const mostPlain = 16 * 1024;
+
+/**
  * Every secret text of a request, longest first: the values of any map named `secrets` and of the tokens key, and
  * where such a value is JSON (`.dockerconfigjson`) all texts in it, and what their base64 `auth` hides. A user name is
  * none where the request has it in plain, too: it is often a part of the reference, which messages must name.
@@ -14,7 +20,9 @@ const shortest = 4;
 export function secretTexts(request: unknown): readonly string[] {
   const found: Found = { secrets: new Set(), users: new Set(), plain: [] };
   collect(request, '', false, found);
-  const hidden = [...found.users].filter(user => !found.plain.some(text => text.includes(user)));
+  // Nothing that is looked for has a NUL.
+  const plain = found.plain.join('\0').slice(0, mostPlain);
+  const hidden = [...found.users].filter(user => user.length >= shortest && !plain.includes(user));
   return [...found.secrets.union(new Set(hidden))]
     .filter(text => text.length >= shortest)
     .sort((a, b) => b.length - a.length);
