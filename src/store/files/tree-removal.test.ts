@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
@@ -20,4 +20,46 @@ test('a run of empty directories is removed in slices that leave the event loop 
   delay.disable();
   assert.equal(existsSync(tree), false);
   assert.ok(delay.max / 1e6 < whole / 3, `${delay.max / 1e6} of ${whole} ms without a turn`);
+});
+
+test('a tree that is deeper than a path can say is removed', async () => {
+  await using folder = await temporaryFolder();
+  const tree = join(folder.path, 'tree');
+  const name = 'n'.repeat(250);
+  mkdirSync(tree);
+  for (let level = 0; level < 40; level++) {
+    const below = join(folder.path, 'below');
+    renameSync(tree, below);
+    mkdirSync(tree);
+    writeFileSync(join(tree, 'file'), 'x');
+    renameSync(below, join(tree, name));
+  }
+  await removeTree(tree, new AbortController().signal);
+  assert.deepEqual(readdirSync(folder.path), []);
+});
+
+test('directories that become symlinks while a tree is removed lead nowhere', async () => {
+  await using folder = await temporaryFolder();
+  const [tree, outside, away] = ['tree', 'outside', 'away'].map(name => join(folder.path, name)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const path of [tree, outside, away]) mkdirSync(path);
+  for (let nth = 0; nth < 1000; nth++) {
+    mkdirSync(join(tree, String(nth)));
+    writeFileSync(join(tree, String(nth), 'mine'), 'x');
+  }
+  writeFileSync(join(outside, 'kept'), 'x');
+  const removal = removeTree(tree, new AbortController().signal);
+  await sleep(1); // it has begun, and goes on after this
+  const left = readdirSync(tree);
+  for (const name of left) {
+    renameSync(join(tree, name), join(away, name));
+    symlinkSync(outside, join(tree, name));
+  }
+  await removal;
+  assert.ok(left.length > 0);
+  assert.deepEqual(readdirSync(folder.path).toSorted(), ['away', 'outside']);
+  assert.deepEqual(readdirSync(outside), ['kept']);
 });

@@ -1,51 +1,88 @@
-import { lstatSync, opendirSync, rmdirSync, unlinkSync } from 'node:fs';
+import { type Stats, lstatSync, opendirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
+import { errnoOf } from '../../util/error.ts';
 import { type Pace, startPace } from '../../util/pace.ts';
 
 /**
  * The size in bytes from which a file is unlinked in a thread: the kernel frees its pages and extents synchronously.
  */
 const big = 4 * 1024 * 1024;
+/** How many subdirectories are moved out of a directory at a time. */
+const batch = 1000;
 
 /**
  * Removes a file or a tree in slices that leave the event loop free. It follows no symlink. fs.rm is not used: it
  * queues a tree of 50,000 entries in the thread pool at once, where every other read then waits.
  *
+ * A pod with CAP_SYS_ADMIN may change the tree meanwhile, but not the directory that contains it. So each directory of
+ * the tree is moved there before it is opened: no symlink can replace it, and no path becomes longer than the kernel
+ * accepts, however deep the tree is. A crash leaves directories there with the name of the tree and a number.
+ *
  * @throws the signal's reason; another call can remove the rest.
  */
 export async function removeTree(path: string, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
-  const bytes = Buffer.from(path);
-  const stats = lstatSync(bytes);
-  if (stats.isDirectory()) await removeFolder(bytes.toString('latin1'), startPace(signal));
-  else await removeFile(bytes, stats.size);
+  if (!lstatSync(path).isDirectory()) return await removeFile(Buffer.from(path));
+  const pace = startPace(signal);
+  let moved = 0;
+  const moveOut = (child: Buffer): string => {
+    let name = `${path}-${++moved}`;
+    while (statsOf(name) !== undefined) name = `${path}-${++moved}`; // an earlier call left it
+    renameSync(child, name);
+    return name;
+  };
+  const folders = [path];
+  for (let folder = folders.at(-1); folder !== undefined; folder = folders.at(-1)) {
+    const inner = await emptyFolder(folder, moveOut, pace);
+    if (inner.length > 0) {
+      folders.push(...inner);
+      continue;
+    }
+    rmdirSync(folder);
+    folders.pop();
+  }
 }
 
-async function removeFile(path: Buffer, size: number): Promise<void> {
-  if (size >= big) await unlink(path);
+/** Removes the entries of a directory. Returns its subdirectories at their new paths; it may still contain others. */
+async function emptyFolder(
+  folder: string,
+  moveOut: (child: Buffer) => string,
+  pace: Pace,
+): Promise<readonly string[]> {
+  const inner: string[] = [];
+  // latin1, one character per byte: names need not be UTF-8.
+  using entries = opendirSync(folder, { encoding: 'latin1', bufferSize: 512 });
+  for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
+    const child = Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(entry.name, 'latin1')]);
+    if (!entry.isDirectory()) await removeFile(child);
+    else if (!removeIfEmpty(child)) {
+      const out = moveOut(child);
+      if (lstatSync(out).isDirectory()) inner.push(out);
+      else await removeFile(Buffer.from(out));
+    }
+    if (inner.length === batch) break;
+    const rest = pace();
+    if (rest !== undefined) await rest;
+  }
+  return inner;
+}
+
+function removeIfEmpty(folder: Buffer): boolean {
+  try {
+    rmdirSync(folder);
+    return true;
+  } catch (thrown) {
+    const errno = errnoOf(thrown);
+    if (errno === 'ENOTEMPTY' || errno === 'ENOTDIR') return false;
+    throw thrown;
+  }
+}
+
+async function removeFile(path: Buffer): Promise<void> {
+  if ((statsOf(path)?.size ?? 0) >= big) await unlink(path);
   else unlinkSync(path);
 }
 
-/** Paths are latin1 here, one character per byte: names need not be UTF-8. */
-async function removeFolder(path: string, pace: Pace): Promise<void> {
-  const folders: string[] = [];
-  {
-    using entries = opendirSync(toBytes(path), { encoding: 'latin1', bufferSize: 512 });
-    for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
-      const child = `${path}/${entry.name}`;
-      if (entry.isDirectory()) folders.push(child);
-      else if (entry.isFile() && lstatSync(toBytes(child)).size >= big) await unlink(toBytes(child));
-      else unlinkSync(toBytes(child));
-      const rest = pace();
-      if (rest !== undefined) await rest;
-    }
-  }
-  for (const folder of folders) await removeFolder(folder, pace);
-  rmdirSync(toBytes(path));
-  const rest = pace();
-  if (rest !== undefined) await rest;
-}
-
-function toBytes(path: string): Buffer {
-  return Buffer.from(path, 'latin1');
+function statsOf(path: string | Buffer): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
 }
