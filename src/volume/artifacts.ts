@@ -135,20 +135,22 @@ export function createArtifacts(world: {
     inspect: catalog.inspect,
     async remove(text) {
       using _ = await pinning.acquire(never);
-      const { reference, descriptor } = await catalog.locateOnly(text);
+      const { reference, descriptor, beside } = await catalog.locateOnly(text);
+      const all = [reference, ...beside];
       // Other names of the same content keep it themselves.
-      const user = (await volumes.list()).find(record => record.resolved === reference);
+      const user = (await volumes.list()).find(record => all.includes(record.resolved));
       if (user !== undefined) {
         throw new ArtifactError(
           'denied',
-          `${reference} is published at ${user.targetPath}; ${formatEnding(user)} first`,
+          `${user.resolved} is published at ${user.targetPath}; ${formatEnding(user)} first`,
         );
       }
-      if ((await pins.list()).some(pin => pin.reference === reference))
-        throw new ArtifactError('denied', `${reference} is pinned; unpin it first`);
-      const name = await naming.forget(reference);
-      const freed = await collector.release(name?.holds ?? [], never);
-      const keptBy = await findKeepers(world, name?.holds ?? []);
+      const pin = (await pins.list()).find(one => all.includes(one.reference));
+      if (pin !== undefined) throw new ArtifactError('denied', `${pin.reference} is pinned; unpin it first`);
+      const held = new Set<Digest>();
+      for (const name of all) for (const digest of (await naming.forget(name))?.holds ?? []) held.add(digest);
+      const freed = await collector.release([...held], never);
+      const keptBy = await findKeepers(world, [...held]);
       const { artifacts, bytes } = freed;
       return { artifacts, bytes, reference, digest: descriptor.digest, keptBy };
     },

@@ -2,7 +2,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest, isDigestStart, isStartOf, type Digest } from '../oci/digest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
-import { formatReference, parseReference, type Repository } from '../oci/reference.ts';
+import { formatReference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { doInSlices } from '../util/pace.ts';
 import type { NameRecord, Names, Pins, VolumeRecords } from '../ports/records.ts';
@@ -12,6 +12,7 @@ import type { LayerFetcher } from './pull/layer-fetcher.ts';
 import { cachedDocuments } from './pull/cached-documents.ts';
 import type { ManifestLoader } from './pull/manifest-loader.ts';
 import { formatVerdict, type SignatureCheck } from './access/signature-check.ts';
+import { isBesideTag, isOfRepository } from './repository-names.ts';
 import type { ArtifactDetail, ArtifactSummary, LayerDetail } from '../ports/usecases.ts';
 
 /** Lookups in the cache by reference and digest. */
@@ -20,8 +21,11 @@ export type Catalog = {
   complete(text: string): Promise<string>;
   /** Finds the name of a reference, a digest or a digest prefix. @throws `not-found`. */
   locate(text: string): Promise<Located>;
-  /** Like `locate`, for exactly one name. @throws also `invalid` for a digest that has several. */
-  locateOnly(text: string): Promise<Located>;
+  /**
+   * Like `locate`, for exactly one name. Where a digest has a tag and the name `repository@digest` in one repository, the
+   * tag is the name, and `beside` the other. @throws also `invalid` for a digest that has several names all the same.
+   */
+  locateOnly(text: string): Promise<Located & { readonly beside: readonly string[] }>;
   /** Whether the manifest for this platform is in the cache. */
   has(descriptor: Descriptor, reference: string): Promise<boolean>;
   /** Each reference with the digest that it resolves to, and with those of its pins and volumes. */
@@ -93,21 +97,26 @@ export function createCatalog(world: {
         ? []
         : await byReference(text);
     if (first !== undefined) return [first, ...others];
+    const short = /^[0-9a-f]{4,11}$/.test(given) ? `; for the start of a digest, write sha256:${given}` : '';
     throw new ArtifactError(
       'not-found',
-      `${given} is not in this node's cache; \`ls\` lists what is, \`pull\` adds it`,
+      `${given} is not in this node's cache${short}; \`ls\` lists what is, \`pull\` adds it`,
     );
   };
 
   const locate = async (text: string): Promise<Located> => (await locateAll(text))[0];
 
-  const locateOnly = async (text: string): Promise<Located> => {
+  const locateOnly: Catalog['locateOnly'] = async text => {
     const all = await locateAll(text);
-    if (all.length === 1) return all[0];
-    const named = all.map(({ reference }) => reference).toSorted();
+    const [only, ...others] = all.filter(name => !isBesideTag(name.reference, all));
+    if (only !== undefined && others.length === 0) {
+      const beside = all.filter(name => name !== only).map(({ reference }) => reference);
+      return { ...only, beside };
+    }
+    const named = [only, ...others].flatMap(name => name?.reference ?? []).toSorted();
     throw new ArtifactError(
       'invalid',
-      `${text} has ${all.length} names here: ${named.join(', ')}; write the one that is meant`,
+      `${text} has ${named.length} names here: ${named.join(', ')}; write the one that is meant`,
     );
   };
 
@@ -222,9 +231,4 @@ type Row = { readonly reference: string; readonly digest: Digest };
 /** A row of `ls` is a reference with one digest. Each name, pin and volume belongs to one row. */
 function rowKey({ reference, digest }: Row): string {
   return `${reference} ${digest}`;
-}
-
-export function isOfRepository(name: string, { registry, path }: Repository): boolean {
-  const parsed = parseReference(name);
-  return parsed.kind === 'full' && parsed.reference.registry === registry && parsed.reference.path === path;
 }

@@ -206,7 +206,7 @@ async function readSmall(entry: ArchiveFile): Promise<Uint8Array> {
 
 function toNoLayout(name: string): ArtifactError {
   const advice = 'write one with `oras copy --to-oci-layout` or `skopeo copy docker://… oci:…`';
-  const why = `there is no ${name} in it, so it is not a whole OCI image layout`;
+  const why = `it has no ${name}, so it is not a whole OCI image layout`;
   return new ArtifactError('invalid', `${why}; ${advice}`);
 }
 

@@ -133,3 +133,27 @@ test('a pin ends by its reference, by its digest with all others of it, or by it
   assert.match(both.text, /has 2 names here: .*; write the one that is meant/);
   await daemon.artifacts.Prune({});
 });
+
+test('a digest that was pulled by itself beside its tag has one name for pin and rm, and both go with it', async () => {
+  const { reference, digest } = await bring('beside', 'also by its digest');
+  const ofRepository = reference.replace(/:v1$/, `@${digest}`);
+  for await (const _ of daemon.streams.Pull({ reference: ofRepository, pull_policy: 'Always' })) continue;
+  const start = digest.slice(0, 19);
+  await daemon.artifacts.Pin({ reference: start });
+  const isListed = async () => (await rows()).map(([name, , isPinned]) => [name, isPinned]);
+  assert.deepEqual(await isListed(), [
+    [reference, true],
+    [ofRepository, false],
+  ]);
+  const refused = await outcomeOf(daemon.artifacts.Remove({ reference: start }));
+  assert.match(refused.text, /beside:v1 is pinned; unpin it first$/);
+  await daemon.artifacts.Unpin({ reference: start });
+  await daemon.artifacts.Pin({ reference: ofRepository });
+  const held = await outcomeOf(daemon.artifacts.Remove({ reference: start }));
+  assert.match(held.text, /beside@sha256:\w+ is pinned; unpin it first$/);
+  await daemon.artifacts.Unpin({ reference: start });
+  const removed = await daemon.artifacts.Remove({ reference: start });
+  assert.deepEqual([removed.reference, removed.kept_by], [reference, []]);
+  assert.ok((removed.freed?.bytes ?? 0) > 0);
+  assert.deepEqual(await isListed(), []);
+});

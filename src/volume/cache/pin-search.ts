@@ -1,6 +1,6 @@
 import { isDigest } from '../../oci/digest.ts';
 import { formatReference } from '../../oci/reference.ts';
-import { isOfRepository } from '../catalog.ts';
+import { isOfRepository } from '../repository-names.ts';
 import type { PinRecord } from '../../ports/records.ts';
 import type { Expander } from '../../ports/registry.ts';
 
