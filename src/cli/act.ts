@@ -12,7 +12,7 @@ import { createLog } from './log.ts';
 import { isDocument } from './output.ts';
 import { toOutput } from './output-options.ts';
 import type { Settings } from './settings.ts';
-import { refuseTransport, toTransport } from './transport.ts';
+import { adviseTransport, refuseTransport, toTransport } from './transport.ts';
 import { type Action, type Options, tell, type Terminal } from './shell.ts';
 
 /**
@@ -70,6 +70,9 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
       try {
         const shell = { backend, settings, terminal, ...toOutput(options, terminal), signal };
         finish((await endsBy(late, action(shell, command.args, options))) ?? 0);
+      } catch (thrown) {
+        // Those of a daemon come without their causes, and have no use for these flags.
+        throw adviseTransport(thrown, command);
       } finally {
         await backend.close();
       }

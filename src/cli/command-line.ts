@@ -50,7 +50,8 @@ export function toSettings(
   return settings;
 }
 
-function named<T>(from: string, parse: () => T): T {
+/** What a value means. @throws ArtifactError `invalid` that begins with the flag or the variable it is from. */
+export function named<T>(from: string, parse: () => T): T {
   try {
     return parse();
   } catch (error) {

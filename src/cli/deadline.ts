@@ -1,4 +1,5 @@
 import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { named } from './command-line.ts';
 import type { Options } from './shell.ts';
 import { parseDuration } from './values.ts';
 
@@ -10,7 +11,10 @@ export function toDeadline({ timeout }: Options): AbortSignal | undefined {
   if (typeof timeout !== 'string') return undefined;
   const controller = new AbortController();
   const late = new ArtifactError('unavailable', `not done within --timeout ${timeout}`);
-  setTimeout(() => controller.abort(late), parseDuration(timeout)).unref();
+  setTimeout(
+    () => controller.abort(late),
+    named('--timeout', () => parseDuration(timeout)),
+  ).unref();
   return controller.signal;
 }
 

@@ -142,7 +142,33 @@ test('help is a command, too', async () => {
   const help = await runShell(['help']);
   assert.deepEqual([help.code, help.stdout], [0, (await runShell(['--help'])).stdout]);
   assert.equal((await runShell(['help', 'pull'])).stdout, (await runShell(['pull', '--help'])).stdout);
-  assert.equal((await runShell(['help', 'pul'])).code, 2);
+  assert.equal((await runShell(['help', 'umount'])).stdout, (await runShell(['unmount', '--help'])).stdout);
+});
+
+test('a command that is not there is an error, whatever stands beside it', async () => {
+  for (const argv of [['pul'], ['pul', '--help'], ['help', 'pul'], ['pul', 'model:1', '--no-such-flag']]) {
+    const ran = await runShell(argv);
+    assert.deepEqual([ran.code, ran.stdout], [2, ''], argv.join(' '));
+    assert.equal(
+      ran.stderr,
+      'oci-artifact-csi: unknown command "pul" (did you mean pull?); see oci-artifact-csi --help\n',
+    );
+  }
+  assert.match((await runShell(['help', 'frob'])).stderr, /unknown command "frob"; see/);
+});
+
+test('an error of a command line names the help of its command, and the flag whose value is wrong', async () => {
+  for (const [argv, message] of [
+    [['pull', 'a', 'b'], /but got 2: a, b; see oci-artifact-csi pull --help$/m],
+    [['umount'], /missing required argument 'dir'; see oci-artifact-csi unmount --help$/m],
+    [['ls', '--outptu', 'json'], /\(did you mean --output\?\); see oci-artifact-csi ls --help$/m],
+    [['--frob'], /unknown option '--frob'; see oci-artifact-csi --help$/m],
+    [['ls', '--timeout', '5x'], /: --timeout: invalid duration "5x": must be/],
+  ] as const) {
+    const ran = await runShell(argv);
+    assert.equal(ran.code, 2);
+    assert.match(ran.stderr, message);
+  }
 });
 
 test('no command at all shows the help and exits 2', async () => {

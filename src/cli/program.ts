@@ -1,5 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { quoteName } from '../util/name.ts';
+import { suggest } from '../util/near.ts';
 import { version as ours } from '../util/version.ts';
 import { createAct } from './act.ts';
 import { addCommands } from './command-table.ts';
@@ -33,24 +35,44 @@ export async function runCli(argv: readonly string[], builder: Builder, terminal
   const finish = (answered: number): void => {
     code = answered;
   };
+  const program = createProgram(builder, terminal, finish);
   try {
-    await createProgram(builder, terminal, finish).parseAsync(argv, { from: 'user' });
+    verifyCommand(program, argv);
+    await program.parseAsync(argv, { from: 'user' });
     return code;
   } catch (error) {
     if (!(error instanceof CommanderError)) return report(error, argv, terminal);
     if (error.exitCode === 0) return 0;
     // Without a command, the help is what commander has written.
     if (error.code === 'commander.help') return exitCodes.invalid;
-    return report(toUsageError(error), argv, terminal);
+    return report(toUsageError(error, findCommand(program, argv[0])), argv, terminal);
   }
 }
 
-function toUsageError({ message }: CommanderError): ArtifactError {
+/** Before commander, which shows its own help for any command that is not there. @throws ArtifactError `invalid`. */
+function verifyCommand(program: Command, [first, second]: readonly string[]): void {
+  const name = first === 'help' ? second : first;
+  if (name === undefined || name.startsWith('-') || name === 'help' || findCommand(program, name)) return;
+  const known = program.commands.flatMap(command => [command.name(), ...command.aliases()]);
+  throw new ArtifactError(
+    'invalid',
+    `unknown command ${quoteName(name)}${suggest(name, known)}; see ${programName} --help`,
+  );
+}
+
+function findCommand(program: Command, name: string | undefined): Command | undefined {
+  return program.commands.find(command => command.name() === name || command.aliases().includes(name ?? ''));
+}
+
+/** `command`: the one whose command line is wrong; none where it is the program's. */
+function toUsageError({ message }: CommanderError, command: Command | undefined): ArtifactError {
   const why = message
     .replace(/^error: /, '')
     .replace(/\.$/, '')
-    .replaceAll('\n', ' ');
-  return new ArtifactError('invalid', `${why}; see --help`);
+    .replaceAll('\n', ' ')
+    .replace('(Did you', '(did you');
+  const words = [programName, ...(command === undefined ? [] : [command.name()]), '--help'];
+  return new ArtifactError('invalid', `${why}; see ${words.join(' ')}`);
 }
 
 /** One line on stderr; JSON where the command was asked for JSON. */

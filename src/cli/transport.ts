@@ -1,8 +1,8 @@
 import { type Command, Option } from 'commander';
 import { isDigestStart } from '../oci/digest.ts';
-import type { Transport } from '../oci/endpoint.ts';
+import { type Transport, TransportError } from '../oci/endpoint.ts';
 import { parseReference } from '../oci/reference.ts';
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
 import type { Options } from './shell.ts';
 
 const known = { plainHttp: 'plain-http', insecure: 'insecure' } as const;
@@ -47,4 +47,26 @@ export function refuseTransport(transport: Transport, reference: string, socket:
     `--${transport} is not for the daemon at unix://${socket}, which asks registries by the configuration of the node; ` +
       `put registry = [{ location = "${location}", insecure = true }] into a *.conf file of its --registries-conf-dir, or give --state-dir to work without the daemon`,
   );
+}
+
+/**
+ * The failure of a command that asks registries itself: with the flag of addTransport that helps, where it is the
+ * registry that the reference names which cannot be asked by TLS.
+ */
+export function adviseTransport(thrown: unknown, command: Command): unknown {
+  const [reference = ''] = command.args;
+  const fault = findTransportError(thrown);
+  if (fault === undefined || isDigestStart(reference)) return thrown;
+  const flag = `--${fault.transport}`;
+  const parsed = parseReference(reference);
+  const isNamed = parsed.kind === 'full' && parsed.reference.registry === fault.host;
+  if (!isNamed || command.options.every(({ long }) => long !== flag)) return thrown;
+  const { code, message } = toArtifactError(thrown);
+  return new ArtifactError(code, `${message}, or give this command ${flag}`, thrown);
+}
+
+function findTransportError(thrown: unknown): TransportError | undefined {
+  for (let error = thrown; error instanceof Error; error = error.cause)
+    if (error instanceof TransportError) return error;
+  return undefined;
 }

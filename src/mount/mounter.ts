@@ -77,7 +77,7 @@ export function openMounter(options: {
         const folder = posix.dirname(target.path);
         throw new ArtifactError(
           'invalid',
-          `cannot mount at ${target.path}: the directory ${folder} does not exist`,
+          `cannot mount at ${target.path}: the directory ${folder} does not exist; create it`,
         );
       }
       if (!target.anywhere && !isSeen(place.parent))

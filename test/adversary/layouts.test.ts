@@ -104,8 +104,8 @@ test('a layout of no version, of another, or with links in the place of its file
   const whole = await layout('of a version');
   const link = { name: `blobs/sha256/${'0'.repeat(64)}`, type: 'link', linkname: 'elsewhere' } as const;
   for (const [why, tar] of [
-    [/^there is no oci-layout in it/, whole.subarray(1024)],
-    [/^there is no index\.json in it/, await tarOf([[{ name: 'oci-layout' }, current]])],
+    [/^it has no oci-layout,/, whole.subarray(1024)],
+    [/^it has no index\.json,/, await tarOf([[{ name: 'oci-layout' }, current]])],
     [
       /^the layout has the version "2\.0\.0"; only 1\.0\.0 is read/,
       await versioned('{"imageLayoutVersion":"2.0.0"}'),

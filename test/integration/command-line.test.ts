@@ -176,6 +176,12 @@ test(
       for (const flags of [[], [wrong]]) {
         const refused = await runCommandHere(own, ['resolve', reference, ...flags]);
         assert.equal(refused.code, 8, `${reference} ${flags.join(' ')}: ${refused.stderr}`);
+        // Plain HTTP to a server that speaks TLS is cut off, which says nothing of the reason.
+        if (flags[0] !== '--plain-http')
+          assert.match(
+            refused.stderr,
+            new RegExp(`the registry insecure in registries.conf, or give this command ${right}$`, 'm'),
+          );
       }
       for (const command of ['resolve', 'pull'])
         assert.equal((await runCommandHere(own, [command, reference, right])).code, 0, command);
@@ -192,6 +198,8 @@ test(
       assert.match(stderr, why);
     }
     stack.use(await startDaemon(own));
+    const through = await runCommandHere(own, ['resolve', byHttp]);
+    assert.match(through.stderr, /the registry insecure in registries\.conf$/m);
     for (const command of ['resolve', 'pull']) {
       const { code, stderr } = await runCommandHere(own, [command, byHttp, '--plain-http']);
       assert.equal(code, 5, stderr);

@@ -84,7 +84,7 @@ function openPlace(root: OpenDirectory, name: string): OpenDirectory {
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === 'ENOENT') {
-      const what = `there is no ${name} in it, so it is not a whole OCI image layout`;
+      const what = `it has no ${name}, so it is not a whole OCI image layout`;
       throw new ArtifactError('invalid', `${what}; write it again, or correct the path`, error);
     }
     if (errno !== 'EXDEV') throw error;

@@ -37,7 +37,7 @@ test('a wrong password is unauthenticated, and the error names its source but no
   const url = `${registry.host}/team/model:v1`;
   await assert.rejects(resolveAs(mallory, client, registry), {
     code: 'unauthenticated',
-    message: `${url}: the credential of --auth-file is not accepted: ${registry.host} answered 401 (UNAUTHORIZED: authentication required); renew it there`,
+    message: `${url}: the credential of --auth-file is not accepted: ${registry.host} answered 401 (UNAUTHORIZED: authentication required); correct or renew it`,
   });
   // One HEAD and one GET without it, whose body gives the reason.
   assert.equal(registry.asked.length, 3);
@@ -93,7 +93,7 @@ test('a registry that refuses its own tokens is unauthenticated after one renewa
   await assert.rejects(resolveAs(alice, client, registry), {
     code: 'unauthenticated',
     message:
-      /team\/model:v1: the credential of nodePublishSecretRef is not accepted: .* answered 401 \(UNAUTHORIZED: authentication required\); renew it there$/,
+      /team\/model:v1: the credential of nodePublishSecretRef is not accepted: .* answered 401 \(UNAUTHORIZED: authentication required\); correct or renew it$/,
   });
   assert.equal(countTokens(registry), 2);
 });

@@ -50,7 +50,7 @@ test("a token server that refuses the password is unauthenticated, and the error
   await using client = openTestClient();
   await assert.rejects(resolveAs(mallory, client, registry), {
     code: 'unauthenticated',
-    message: `a token for ${registry.host}/team/model was asked for as --auth-file: ${registry.host} answered 401 (UNAUTHORIZED: wrong credential); renew that credential`,
+    message: `a token for ${registry.host}/team/model was asked for as --auth-file: ${registry.host} answered 401 (UNAUTHORIZED: wrong credential); correct or renew that credential`,
   });
 });
 

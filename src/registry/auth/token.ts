@@ -89,7 +89,7 @@ export async function fetchToken(
   const refusal = toResponseError(arrival, body.bytes(), subject, credential, shown, now);
   if (refusal instanceof TransientError) throw refusal;
   const answer = `${arrival.url.host} answered ${arrival.status}${formatErrorBody(body.bytes(), shownBy(credential, shown))}`;
-  const advice = adviceOf(credential, 'renew that credential');
+  const advice = adviceOf(credential, 'correct or renew that credential');
   throw new ArtifactError(
     'unauthenticated',
     `${subject} was asked for as ${credential.source}: ${answer}; ${advice}`,

@@ -1,3 +1,4 @@
+import { TransportError } from '../../oci/endpoint.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { TransientError, StalledError, UnreachableError } from './retry.ts';
 
@@ -24,8 +25,9 @@ export function toConnectionError(thrown: unknown, url: URL, answered: boolean):
     );
   }
   if (certificate.test(errno)) {
-    return new ArtifactError(
-      'unavailable',
+    return new TransportError(
+      url.host,
+      'insecure',
       `the certificate of ${url.host} cannot be verified (${why}); add its CA with --ca-file, or mark the registry insecure in registries.conf`,
       thrown,
     );
@@ -38,8 +40,9 @@ export function toConnectionError(thrown: unknown, url: URL, answered: boolean):
     );
   }
   if (errno === 'EPROTO' || errno.startsWith('ERR_SSL_')) {
-    return new ArtifactError(
-      'unavailable',
+    return new TransportError(
+      url.host,
+      'plain-http',
       `${url.host} does not speak TLS correctly (${errno}); if it serves plain HTTP, mark the registry insecure in registries.conf`,
       thrown,
     );

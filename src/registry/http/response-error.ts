@@ -37,7 +37,7 @@ export function toResponseError(
         'unauthenticated',
         credential.kind === 'anonymous'
           ? `${subject} needs a credential; asked as ${credential.source}: ${answer}; ${adviceOf(credential, '')}`
-          : `${subject}: the credential of ${credential.source} is not accepted: ${answer}; renew it there`,
+          : `${subject}: the credential of ${credential.source} is not accepted: ${answer}; correct or renew it`,
       );
     case 403:
       return new ArtifactError(
