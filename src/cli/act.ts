@@ -16,12 +16,12 @@ import { adviseTransport, refuseTransport, toTransport } from './transport.ts';
 import { type Action, type Options, tell, type Terminal } from './shell.ts';
 
 /**
- * What a command does to the state directory. `begin`: makes it where there is none; `change`: changes one that is there;
- * `read`: reads one that is there, and makes, changes and removes nothing; `ask`: the same, and need not find one.
+ * How a command uses the state directory. `begin`: creates it if it does not exist. `change`: changes an existing one.
+ * `read`: reads an existing one, and changes nothing. `ask`: like `read`, but it need not exist.
  */
 export type Use = 'begin' | 'change' | 'read' | 'ask';
 
-/** Makes what commander calls of what a command does: opens the backend, works, and closes it. */
+/** Wraps the work of a command for commander: opens the backend, works, and closes it. */
 export type Act = (
   action: Action,
   use: (options: Options) => Use,
@@ -50,7 +50,7 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
     }
     if (use === 'change' || use === 'read') await verifyThere(stateDir, silence);
     const { output } = toOutput(options, terminal);
-    // What a daemon tells in its log is noise in a shell, unless it was asked for.
+    // The daemon's info lines are noise in a shell, unless requested.
     const level = options['logLevel'] === undefined ? 'warn' : settings.logLevel;
     const log = createLog(level, isDocument(output), terminal);
     const backend = await builder.open(settings, log, { reads: readsOf(use), transport });
@@ -79,10 +79,12 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
     };
 }
 
-/** These say which daemon, or are read by the command itself. */
+/** These select the daemon, or the command itself reads them. */
 const effective: readonly string[] = toKeys(['daemon', 'authFile']);
 
-/** @throws ArtifactError `invalid` for a setting on the command line of a command that a daemon does by its own settings. */
+/**
+ * @throws ArtifactError `invalid` for a flag that has no effect, because a daemon runs the command by its own settings.
+ */
 function verifyEffect(command: Command, endpoint: string): void {
   const idle = Object.keys(flags).filter(
     key => !effective.includes(key) && command.getOptionValueSource(key) === 'cli',
@@ -99,7 +101,9 @@ function readsOf(use: Use): string | undefined {
   return use === 'read' || use === 'ask' ? 'this command only reads the state directory' : undefined;
 }
 
-/** @throws ArtifactError where there is no such folder: `unavailable` if a daemon was asked before, else `invalid`. */
+/**
+ * @throws ArtifactError if the directory does not exist: `unavailable` if a daemon was tried before, else `invalid`.
+ */
 async function verifyThere(stateDir: string, silence: string): Promise<void> {
   try {
     await stat(stateDir);

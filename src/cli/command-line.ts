@@ -13,8 +13,9 @@ export function formatVariable(key: keyof Settings): string {
 }
 
 /**
- * Settings of flags (by key, as written) over environment over defaults. An empty text means
- * none where none is a choice, and is an error elsewhere.
+ * Combines flags (by key, as written), environment and defaults, in this order of precedence. An empty text means none
+ * for an optional setting, and is an error for others.
+ *
  * @throws ArtifactError `invalid` naming the flag or the variable.
  */
 export function toSettings(

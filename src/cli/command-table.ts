@@ -21,22 +21,22 @@ import { addDaemonFlags, addDirectFlags, toOption } from './settings-options.ts'
 import type { Options } from './shell.ts';
 import { addTransport } from './transport.ts';
 
-/** A command: its usage, its line in the list of commands, what its own help says, and the flags that it alone has. */
+/** A command: its usage, its line in the list of commands, its help text, and its own flags. */
 type Entry = {
   readonly usage: string;
   readonly aliases?: readonly string[];
   readonly summary: string;
   readonly about: string;
   readonly flags?: (command: Command) => Command;
-  /** Whether it asks the registry of a reference. */
+  /** Whether it asks a registry. */
   readonly asks?: boolean;
-  /** What it obeys where no daemon works for it. */
+  /** The settings that apply without a daemon. */
   readonly direct?: readonly (Topic | keyof Settings)[];
 };
 
 const pulls: readonly Topic[] = ['registries', 'credentials', 'signatures', 'downloads', 'cache', 'layers'];
 
-/** The commands that work through the daemon, or on the state directory directly. */
+/** The commands that use the daemon, or the state directory directly. */
 export function addCommands(program: Command, act: Act): void {
   const add = ({
     usage,
@@ -174,7 +174,7 @@ function same(command: Command): Command {
   return command;
 }
 
-/** Before anything is opened or made for it. @throws ArtifactError `invalid`. */
+/** Validates a reference before anything is opened or created. @throws ArtifactError `invalid`. */
 function verifyReference(text: string): string {
   if (!isDigestStart(text)) parseReference(text);
   return text;

@@ -3,10 +3,13 @@ import { named } from './command-line.ts';
 import type { Options } from './shell.ts';
 import { parseDuration } from './values.ts';
 
-/** Work that can be interrupted has so long to say what became of it, ms. */
+/** How long interrupted work has to report its result, ms. */
 const lastWordMs = 1_000;
 
-/** The signal of `--timeout`, whose reason is the error of a command that takes longer; undefined without one. @throws ArtifactError `invalid`. */
+/**
+ * The signal of `--timeout`, whose reason is the error of a command that takes longer; undefined without the flag.
+ * @throws ArtifactError `invalid`.
+ */
 export function toDeadline({ timeout }: Options): AbortSignal | undefined {
   if (typeof timeout !== 'string') return undefined;
   const controller = new AbortController();
@@ -18,7 +21,10 @@ export function toDeadline({ timeout }: Options): AbortSignal | undefined {
   return controller.signal;
 }
 
-/** What a command answers, unless its deadline comes before: then its reason, also of one that cannot be interrupted. */
+/**
+ * The result of a command. @throws the reason of the deadline if it comes first, even if the work cannot be
+ * interrupted.
+ */
 export async function endsBy<T>(late: AbortSignal | undefined, work: Promise<T>): Promise<T> {
   if (late === undefined) return work;
   const { promise, reject } = Promise.withResolvers<never>();

@@ -5,8 +5,8 @@ import type { Settings } from './settings.ts';
 import type { Options, Terminal } from './shell.ts';
 
 /**
- * Where a daemon may listen: what was named, by flag or variable; else where the host has the socket, and where the
- * daemon's own container has it.
+ * Where a daemon may listen: the flag or variable if given; else the path of the socket on the host, and its path in
+ * the daemon's container.
  */
 export function toEndpoints(
   settings: Settings,
@@ -19,12 +19,12 @@ export function toEndpoints(
     : [join(kubeletDir, 'plugins', driverName, 'csi.sock'), endpoint];
 }
 
-/** Whether the caller says where the daemon listens. */
+/** Whether the user names the endpoint. */
 export function isNamed(options: Options, terminal: Pick<Terminal, 'environment'>): boolean {
   return options['endpoint'] !== undefined || terminal.environment[formatVariable('endpoint')] !== undefined;
 }
 
-/** The first of these sockets on which a daemon answers. @throws as answers. */
+/** The first of these sockets on which a daemon answers. @throws as `answers`. */
 export async function findSocket(endpoints: readonly string[]): Promise<string | undefined> {
   for (const endpoint of endpoints) if (await answers(endpoint)) return endpoint;
   return undefined;

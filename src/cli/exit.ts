@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../util/error.ts';
 
-/** What the program's exit code says; the one table, shown by `--help`. 0 is success. */
+/** The exit code of each error code; `--help` shows this table. 0 is success. */
 export const exitCodes: Readonly<Record<ErrorCode, number>> = {
   internal: 1,
   invalid: 2,

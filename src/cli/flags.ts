@@ -17,7 +17,7 @@ import {
   parseText,
 } from './values.ts';
 
-/** One flag; its key `driverName` is `--driver-name`, and OCI_ARTIFACT_DRIVER_NAME unless `variable` names another. */
+/** A flag. The key `driverName` is `--driver-name`, and OCI_ARTIFACT_DRIVER_NAME unless `variable` names another. */
 export type Flag<T = unknown> = {
   readonly value: string;
   readonly says: string;

@@ -1,6 +1,6 @@
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 
-/** What a command says that a signal or its deadline ended, in place of what its work threw: why, and how it goes on. */
+/** The error of a command that a signal or its deadline ended: the reason, and how to continue. */
 export function toInterruption(thrown: unknown, signal: AbortSignal, sequel: string): unknown {
   if (!signal.aborted) return thrown;
   const { code, message } = toArtifactError(signal.reason);

@@ -1,17 +1,18 @@
 import { connect } from 'node:net';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 
-/** How long a daemon may take for its first word, ms. */
+/** How long a daemon may take for its first bytes, ms. */
 const patienceMs = 10_000;
 
 /**
  * Whether a daemon answers on a socket.
- * @throws ArtifactError `denied` when this user may not ask; `unavailable` when somebody listens and says nothing.
+ *
+ * @throws ArtifactError `denied` if this user may not connect; `unavailable` if the server sends nothing.
  */
 export async function answers(path: string): Promise<boolean> {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>();
   const socket = connect({ path });
-  // A server of HTTP/2 speaks first.
+  // An HTTP/2 server sends first.
   socket.once('data', () => resolve(true)).once('end', () => resolve(false));
   socket.once('error', error => {
     const errno = errnoOf(error);

@@ -3,7 +3,7 @@ import { formatJson, printable } from '../util/printable.ts';
 import type { Settings } from './settings.ts';
 import { tell, type Terminal } from './shell.ts';
 
-/** The log of a command that works in this process, on stderr: lines for people, or of JSON. */
+/** The log of a command without a daemon, on stderr: text or JSON lines. */
 export function createLog(level: Settings['logLevel'], json: boolean, terminal: Terminal): Logger {
   const write = (line: string): void => {
     if (json) terminal.stderr.write(line);
@@ -13,7 +13,7 @@ export function createLog(level: Settings['logLevel'], json: boolean, terminal: 
   return pino({ level, base: null, timestamp: false, formatters }, { write });
 }
 
-/** `warn: a mirror is passed over {"host":"mirror.example"}`. */
+/** `warn: mirror skipped for a while {"host":"mirror.example"}`. */
 function formatLine({ level, msg, ...fields }: Record<string, unknown>): string {
   const rest = Object.keys(fields).length === 0 ? '' : ` ${formatJson(fields)}`;
   return `${String(level)}: ${printable(String(msg))}${rest}`;

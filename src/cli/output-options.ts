@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { type OutputFormat, outputFormats } from './output.ts';
 import type { Options, Shell, Terminal } from './shell.ts';
 
-/** The flags that every command with a result takes. */
+/** The flags of every command with a result. */
 export function addOutput(command: Command): Command {
   return command
     .addOption(
@@ -13,7 +13,7 @@ export function addOutput(command: Command): Command {
     .option('--no-trunc', 'print whole digests, and lines wider than the terminal');
 }
 
-/** What these flags say. Tables are cut to the width of a terminal alone. */
+/** The output settings of these flags. Tables are cut to the width of a terminal only. */
 export function toOutput(
   options: Options,
   { stdout }: Pick<Terminal, 'stdout'>,
@@ -24,7 +24,7 @@ export function toOutput(
   return { output, whole, columns: whole || stdout.isTTY !== true ? undefined : stdout.columns };
 }
 
-/** Whether a command line that may be wrong asks for JSON, so that its error is one. */
+/** Whether a command line, valid or not, asks for JSON, so that its error is JSON. */
 export function asksForJson(argv: readonly string[]): boolean {
   return argv.some(
     (word, index) =>

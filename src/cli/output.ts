@@ -2,16 +2,16 @@ import { Document, isScalar, visit } from 'yaml';
 import { escapeBeyondAscii, formatJson, isSteering } from '../util/printable.ts';
 import { formatLines } from './text.ts';
 
-/** How a result is written: for people, as one document, or as names alone, a line each. */
+/** Output formats: text for users, one document, or names, one per line. */
 export const outputFormats = ['text', 'json', 'yaml', 'name'] as const;
 export type OutputFormat = (typeof outputFormats)[number];
 
-/** A result in each form that it can have. */
+/** A result in each output format. */
 export type Result = {
   /** The document: sizes in bytes, times in RFC 3339. */
   readonly value: unknown;
   readonly text: () => string;
-  /** What the result is about: references, target paths. */
+  /** The names of the result: references or target paths. */
   readonly names: readonly string[];
 };
 
@@ -28,9 +28,9 @@ export function formatResult({ value, text, names }: Result, format: OutputForma
   }
 }
 
-/** YAML that a terminal can be shown: control characters stand as their number, in double quotes. */
+/** YAML that is safe on a terminal: control characters are escaped, in double quotes. */
 function formatYaml(value: unknown): string {
-  // By way of JSON, which leaves out what is undefined.
+  // By way of JSON, which omits undefined fields.
   const document = new Document(JSON.parse(JSON.stringify(value)), { aliasDuplicateObjects: false });
   visit(document, (_, node) => {
     if (isScalar(node) && typeof node.value === 'string' && isSteering(node.value))
@@ -39,12 +39,12 @@ function formatYaml(value: unknown): string {
   return escapeBeyondAscii(document.toString({ lineWidth: 0, doubleQuotedMinMultiLineLength: Infinity }));
 }
 
-/** Whether a program reads the output, so that nothing else may be written in words of people. */
+/** Whether the output is for programs, so that no other text may be written to it. */
 export function isDocument(format: OutputFormat): boolean {
   return format === 'json' || format === 'yaml';
 }
 
-/** Milliseconds since 1970 as RFC 3339 in UTC; undefined for 0, which stands for never. */
+/** Milliseconds since 1970 as RFC 3339 in UTC; undefined for 0, which means never. */
 export function toTimestamp(time: number): string | undefined {
   return time === 0 ? undefined : new Date(time).toISOString();
 }

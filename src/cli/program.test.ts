@@ -13,7 +13,7 @@ import { ArtifactError, type ErrorCode } from '../util/error.ts';
 import { exitCodes } from './exit.ts';
 import type { Settings } from './settings.ts';
 
-/** The commands that a help lists. */
+/** The commands that a help text lists. */
 function commandNames(help: string): readonly string[] {
   return [...help.matchAll(/^ {2}([a-z]+)(?= )/gm)].map(([, name = '']) => name);
 }

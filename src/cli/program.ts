@@ -29,7 +29,7 @@ const variables = `Each flag of this list is also an environment variable, OCI_A
 name in capitals (OCI_ARTIFACT_CACHE_HIGH for --cache-high), unless another name
 stands beside it. A flag takes precedence over its variable.`;
 
-/** Runs one command line (without the program's name) and answers the exit code of cli/exit.ts. */
+/** Runs a command line (without the program's name), and answers the exit code of cli/exit.ts. */
 export async function runCli(argv: readonly string[], builder: Builder, terminal: Terminal): Promise<number> {
   let code = 0;
   const finish = (answered: number): void => {
@@ -43,7 +43,7 @@ export async function runCli(argv: readonly string[], builder: Builder, terminal
   } catch (error) {
     if (!(error instanceof CommanderError)) return report(error, argv, terminal);
     if (error.exitCode === 0) return 0;
-    // Without a command, the help is what commander has written.
+    // Without a command, commander has printed the help.
     if (error.code === 'commander.help') return exitCodes.invalid;
     return report(toUsageError(error, findCommand(program, argv[0])), argv, terminal);
   }
@@ -75,7 +75,7 @@ function toUsageError({ message }: CommanderError, command: Command | undefined)
   return new ArtifactError('invalid', `${why}; see ${words.join(' ')}`);
 }
 
-/** One line on stderr; JSON where the command was asked for JSON. */
+/** Prints an error as one line on stderr, in JSON if the command asked for JSON. */
 function report(thrown: unknown, argv: readonly string[], terminal: Terminal): number {
   const { code, message } = toArtifactError(thrown);
   if (asksForJson(argv)) terminal.stderr.write(`${JSON.stringify({ error: { code, message } })}\n`);

@@ -4,7 +4,7 @@ import type { LayerProgress } from '../ports/usecases.ts';
 import { formatAge } from './text.ts';
 import { cutTo, padTo, widthOf } from './width.ts';
 
-/** How far something is. `totalBytes` is 0 while that is not known; `layers` only where they are counted. */
+/** Progress of a command. `totalBytes` is 0 while unknown; `layers` only if they are counted. */
 export type Reached = {
   readonly phase: string;
   readonly bytes: number;
@@ -12,7 +12,7 @@ export type Reached = {
   readonly layers?: number;
   readonly totalLayers?: number;
   readonly bytesPerSecond?: number;
-  /** The layers under way. */
+  /** The layers in progress. */
   readonly current?: readonly LayerProgress[];
   /** What it waits for. */
   readonly waits?: string;
@@ -22,10 +22,10 @@ const gap = '  ';
 const barWidth = 20;
 const leastName = 10;
 const mostName = 40;
-/** Columns of percentage, size, rate and time left. A narrow terminal has the first of them. */
+/** Columns of percentage, size, rate and time left. A narrow terminal shows the first of them. */
 const widths = ['100 %', '1023 MiB of 1023 MiB', '1023 KiB/s', '59m left'].map(widthOf);
 
-/** The lines of a terminal: one for each layer under way, and the last for all. None is wider than `columns`. */
+/** The lines on a terminal: one per layer in progress, and the last for the total. None is wider than `columns`. */
 export function formatBlock(reached: Reached, columns: number): readonly string[] {
   const { phase, bytes, totalBytes, bytesPerSecond = 0, current = [] } = reached;
   if (totalBytes === 0) return [cutTo(phase, columns)];
@@ -35,7 +35,7 @@ export function formatBlock(reached: Reached, columns: number): readonly string[
   return [...current.map(layer => formatLine(layer, layout, [])), formatLine(all, layout, layersOf(reached))];
 }
 
-/** `fields`: how many of the widths there is room for beside a name of so many columns. */
+/** `fields`: how many of the widths fit beside a name of `name` columns. */
 type Layout = { readonly columns: number; readonly name: number; readonly fields: number };
 
 function toLayout(widest: number, columns: number): Layout {
@@ -46,7 +46,7 @@ function toLayout(widest: number, columns: number): Layout {
   return { columns, fields, name: Math.max(1, Math.min(widest, columns - taken(fields))) };
 }
 
-/** `more` and the bar stand where there is room left for them. */
+/** `more` and the bar are shown if there is space. */
 function formatLine(one: LayerProgress, layout: Layout, more: readonly string[]): string {
   const { bytes, totalBytes, bytesPerSecond } = one;
   const fields = [
@@ -67,7 +67,7 @@ function formatLine(one: LayerProgress, layout: Layout, more: readonly string[])
   return cutTo(line.trimEnd(), layout.columns);
 }
 
-/** `2 of 5 layers`, in a list of one; empty where layers are not counted. */
+/** `2 of 5 layers`, in a list of one; empty if layers are not counted. */
 export function layersOf({ layers, totalLayers }: Reached): readonly string[] {
   return layers === undefined ? [] : [`${layers} of ${totalLayers} layers`];
 }
@@ -82,7 +82,7 @@ function formatBar(bytes: number, totalBytes: number): string {
   return '█'.repeat(filled) + '░'.repeat(barWidth - filled);
 }
 
-/** Rounded down: 100 only when all is there. */
+/** Rounded down: 100 only if complete. */
 export function percent(bytes: number, totalBytes: number): number {
   return totalBytes === 0 ? 0 : Math.min(100, Math.floor((bytes / totalBytes) * 100));
 }

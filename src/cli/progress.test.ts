@@ -13,7 +13,7 @@ const at = (bytes: number, totalBytes = 1000): Progress => ({
   bytesPerSecond: 0,
 });
 
-/** A stream that remembers; with isTTY it has what a terminal's stream has. */
+/** A stream that records its output; with isTTY it has the properties of a terminal. */
 function remember(isTTY: boolean): {
   readonly stream: Writable & { isTTY: boolean };
   readonly text: () => string;

@@ -6,13 +6,13 @@ import type { Terminal } from './shell.ts';
 
 export type ProgressView = Disposable & {
   update(reached: Reached): void;
-  /** Makes room for other lines; the next update shows it again. */
+  /** Removes the lines so that others can be printed; the next update shows them again. */
   hide(): void;
 };
 
 /**
- * On stderr: on a terminal a line for each layer under way, and one for all; elsewhere a line for each phase and each tenth of the bytes, unless a program reads the
- * result, and none where names alone were asked for.
+ * Progress on stderr. On a terminal: one line per layer in progress, and one for the total. Elsewhere: one line per
+ * phase and per tenth of the bytes. None for output `name`, and without a terminal none for JSON and YAML.
  */
 export function openProgress(stderr: Terminal['stderr'], output: OutputFormat): ProgressView {
   if (output === 'name') return silent;
@@ -31,7 +31,7 @@ export function formatProgress(reached: Reached): string {
   return `${phase} ${percent(bytes, totalBytes)} % (${parts.join(', ')})`;
 }
 
-/** Columns of a terminal that does not say how many it has. */
+/** Columns of a terminal of unknown width. */
 const usualColumns = 80;
 
 function openBlock(stream: Terminal['stderr']): ProgressView {
@@ -52,7 +52,7 @@ function openBlock(stream: Terminal['stderr']): ProgressView {
         if (waits !== undefined) stream.write(`${formatProgress(progress)}\n`);
       }
       if (totalBytes === 0 || waits !== undefined) return;
-      // One column less: some terminals wrap at a full line.
+      // One column less: some terminals wrap a full line.
       const lines = formatBlock(
         { bytesPerSecond: measured, ...progress },
         (stream.columns ?? usualColumns) - 1,

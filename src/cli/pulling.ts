@@ -4,7 +4,7 @@ import { toInterruption } from './interruption.ts';
 import { openProgress } from './progress.ts';
 import type { Shell } from './shell.ts';
 
-/** Pulls and shows how far it is: a bar, or lines, on stderr. Says of an interrupted pull how it goes on. */
+/** Pulls with progress on stderr. The error of an interrupted pull says how to continue. */
 export async function pulling(shell: Shell, request: PullRequest): Promise<Pulled> {
   const { backend, signal } = shell;
   try {

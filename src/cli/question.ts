@@ -2,12 +2,12 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Shell, Terminal } from './shell.ts';
 
-/** Whether somebody sits at a terminal, and sees what is asked. */
+/** Whether a user at a terminal can answer. */
 export function canAsk({ stdin, stderr }: Terminal): boolean {
   return stdin.isTTY === true && stderr.isTTY === true;
 }
 
-/** Asks at the terminal. Whatever is not yes is no, and so is the end of the input. @throws the reason of the signal. */
+/** Asks on the terminal. Only yes is yes; the end of input is no. @throws the reason of the signal. */
 export async function confirm({ terminal, signal }: Shell, question: string): Promise<boolean> {
   const lines = createInterface({ input: terminal.stdin, terminal: false });
   try {

@@ -15,17 +15,17 @@ export function toDigested({
 }
 
 /**
- * What a command is about: of a digest of the cache, or the start of one, a reference with that digest; any other text
- * as it is.
+ * Completes the operand of a command: a cached digest, or a prefix of one, becomes a reference with that digest; other
+ * text is unchanged.
  *
- * @throws ArtifactError `not-found` for a digest that the cache does not hold, `invalid` for the start of several.
+ * @throws ArtifactError `not-found` for a digest that is not cached; `invalid` for the prefix of several.
  */
 export async function toReference(text: string, { artifacts }: Pick<Backend, 'artifacts'>): Promise<string> {
   if (!isDigestStart(text)) return text;
   try {
     const { reference, digest, manifest } = await artifacts.inspect(text);
     const meant = [digest, manifest].find(known => isStartOf(text, known));
-    // Hex digits alone are a short name where no digest of the cache begins with them.
+    // Hex digits are a short name if no cached digest begins with them.
     return meant === undefined ? text : `${repositoryOf(reference)}@${meant}`;
   } catch (thrown) {
     const isShortName = !text.startsWith('sha') && toArtifactError(thrown).code === 'not-found';

@@ -5,8 +5,9 @@ import { ArtifactError, toArtifactError } from '../util/error.ts';
 import type { Options } from './shell.ts';
 
 /**
- * Credentials of one command, under the keys that a Kubernetes secret has: `--username` with `--password-stdin`, or
- * `--auth-file`, so that a daemon can be given a file that only the caller may read.
+ * The credentials of one command, under the keys of a Kubernetes secret: `--username` with `--password-stdin`, or
+ * `--auth-file`, which the command reads so that only the caller needs access to it.
+ *
  * @throws ArtifactError `invalid`.
  */
 export async function toSecrets(

@@ -5,7 +5,7 @@ import type { PullRequest } from '../ports/request.ts';
 import { formatFlag } from './command-line.ts';
 import type { Options } from './shell.ts';
 
-/** The flags of `pull` and `mount`; each says what the volume attribute of its name says. */
+/** The flags of `pull` and `mount`. Each means the volume attribute of the same name. */
 export function addSelection(command: Command): Command {
   return command
     .addOption(
@@ -24,7 +24,7 @@ export function addSelection(command: Command): Command {
     .option('--platform <os/arch>', 'os/arch or os/arch/variant, for an index (default the node)');
 }
 
-/** The flags as the volume attributes that they are. @throws ArtifactError `invalid` by the rules of these. */
+/** Parses the flags by the rules of the volume attributes. @throws ArtifactError `invalid`. */
 export function toPullRequest(
   reference: string,
   options: Options,
@@ -42,7 +42,7 @@ export function toPullRequest(
   }
 }
 
-/** The error of an attribute, which names what was typed. */
+/** Names the flag instead of the attribute in an error. */
 function nameFlag(error: unknown): unknown {
   if (!(error instanceof ArtifactError)) return error;
   const message = error.message.replace(/^the volume attribute (\w+)/, (_, key: string) =>

@@ -4,14 +4,14 @@ import { headings, toKeys, type Topic } from './help/flag-topics.ts';
 import { flags } from './flags.ts';
 import type { Settings } from './settings.ts';
 
-/** The flags of `serve`: all there are, by topic. */
+/** All flags of `serve`, by topic. */
 export function addServeFlags(command: Command): Command {
   for (const topic of Object.keys(headings) as Topic[])
     for (const key of toKeys([topic])) command.addOption(toOption(key).helpGroup(headings[topic]));
   return command;
 }
 
-/** Where a command finds the daemon, or the state directory that it uses directly. */
+/** The flags that locate the daemon, or the state directory without one. */
 export function addDaemonFlags(command: Command): Command {
   const { endpoint, stateDir } = flags;
   const says: Partial<Record<keyof Settings, string>> = {
@@ -26,7 +26,7 @@ export function addDaemonFlags(command: Command): Command {
   return command;
 }
 
-/** What a command obeys that uses the state directory directly. A daemon works by its own flags. */
+/** The flags that apply to a command without a daemon. A daemon uses its own. */
 export function addDirectFlags(command: Command, wanted: readonly (Topic | keyof Settings)[]): Command {
   const added = command.options.map(({ long }) => long);
   for (const key of toKeys([...wanted, 'logLevel']))
@@ -34,7 +34,7 @@ export function addDirectFlags(command: Command, wanted: readonly (Topic | keyof
   return command;
 }
 
-/** A flag with its default, and its variable where that has a name of its own. */
+/** A flag with its default, and its variable if that has a name of its own. */
 export function toOption(key: keyof Settings): Option {
   const { value, says, preset, variable } = flags[key];
   // The help is the same on every machine.

@@ -1,6 +1,9 @@
 import type { ListenAddress } from './values.ts';
 
-/** What a node is told, from flags and environment. Paths are absolute, sizes in bytes, percents of the disk in use. */
+/**
+ * The settings of a node, from flags and environment. Paths are absolute, sizes in bytes, percentages of the disk in
+ * use.
+ */
 export type Settings = {
   /** Path of the CSI socket. */
   readonly endpoint: string;
@@ -9,7 +12,7 @@ export type Settings = {
   readonly stateDir: string;
   readonly selinuxLabel: string;
   readonly kubeletDir: string;
-  /** Whether to serve the registration socket for kubelet. */
+  /** Whether to serve kubelet's registration socket. */
   readonly register: boolean;
   /** Undefined: no HTTP. */
   readonly httpListen: ListenAddress | undefined;
@@ -18,22 +21,22 @@ export type Settings = {
   readonly hostsDir: string | undefined;
   readonly certsDir: string | undefined;
   readonly authFile: string | undefined;
-  /** kubelet's CredentialProviderConfig, and the folder of its programs; both or neither. */
+  /** kubelet's CredentialProviderConfig, and the directory of its programs; both or neither. */
   readonly credentialProviderConfig: string | undefined;
   readonly credentialProviderBinDir: string | undefined;
-  /** Whether the Kubernetes API is asked for the pull secrets of pods. */
+  /** Whether to read the pull secrets of pods from the Kubernetes API. */
   readonly podPullSecrets: boolean;
   /** Whether a cached artifact is authorised by its registry again, or not at all. */
   readonly cachedAuthorization: 'registry' | 'off';
   readonly accessPolicy: string | undefined;
-  /** containers' policy.json; undefined: every artifact may be mounted, signed or not. */
+  /** containers' policy.json; undefined: signatures are not required. */
   readonly policy: string | undefined;
   readonly bundleIdentity: 'digest' | undefined;
-  /** Whether the policy may have only what containers itself knows. */
+  /** Whether the policy may only use what containers itself supports. */
   readonly strictPolicy: boolean;
   readonly caFile: string | undefined;
   readonly maxParallelDownloads: number;
-  /** Bytes per second; 0 for none. */
+  /** Bytes per second; 0: no minimum. */
   readonly minDownloadRate: number;
   /** Milliseconds. */
   readonly retryAfterMax: number;
@@ -42,11 +45,11 @@ export type Settings = {
   readonly diskMax: number;
   readonly cacheMax: number | undefined;
   readonly maxArtifactSize: number | undefined;
-  /** Milliseconds between two verifications of the same content; 0: none but those that a publish needs. */
+  /** Milliseconds between two verifications of the same content; 0: only those that a publish needs. */
   readonly scrubInterval: number;
   readonly maxLayerEntries: number;
   readonly maxLayerSize: number;
-  /** Uncompressed bytes for each compressed one. */
+  /** Uncompressed bytes per compressed byte. */
   readonly maxLayerRatio: number;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly logFormat: 'json' | 'text';

@@ -4,7 +4,7 @@ import type { Settings } from './settings.ts';
 import { ArtifactError } from '../util/error.ts';
 import { formatResult, type OutputFormat, type Result } from './output.ts';
 
-/** The process around a command; tests bring their own. */
+/** The process around a command; tests provide their own. */
 export type Terminal = {
   readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
@@ -14,44 +14,44 @@ export type Terminal = {
   now(): number;
   /**
    * From the first call on, SIGINT, SIGTERM and SIGHUP abort this signal; until then they end the process. The same
-   * signal again ends it all the same, unless it is to be ignored because others would be left behind.
+   * signal again ends the process, unless it is ignored because that would leave something behind.
    */
   interrupted(again: 'end' | 'ignore'): AbortSignal;
 };
 
-/** What a command has at hand. */
+/** The context of a command. */
 export type Shell = {
   readonly backend: Backend;
   readonly settings: Settings;
   readonly terminal: Terminal;
   readonly output: OutputFormat;
-  /** Columns of the terminal that tables are cut to; undefined where they are not cut. */
+  /** Columns that tables are cut to; undefined if they are not cut. */
   readonly columns: number | undefined;
-  /** Whether digests are shown whole. */
+  /** Whether digests are shown in full. */
   readonly whole: boolean;
   readonly signal: AbortSignal;
 };
 
-/** Options as commander has them; each command knows its own. */
+/** Options as commander parses them; each command knows its own. */
 export type Options = Readonly<Record<string, unknown>>;
 
-/** A command's work; answers its exit code when it is not 0. */
+/** The work of a command. Answers its exit code if it is not 0. */
 export type Action = (shell: Shell, operands: readonly string[], options: Options) => Promise<number | void>;
 
 /** The program's name. */
 export const programName = 'oci-artifact-csi';
 
-/** One line that is no result, on stderr. */
+/** Prints one line on stderr. */
 export function tell(terminal: Terminal, text: string): void {
   terminal.stderr.write(`${programName}: ${text}\n`);
 }
 
-/** The result of a command, on stdout. */
+/** Prints the result of a command on stdout. */
 export function print({ terminal, output }: Pick<Shell, 'terminal' | 'output'>, result: Result): void {
   terminal.stdout.write(formatResult(result, output));
 }
 
-/** The operand that commander has made sure of. */
+/** An operand that commander requires. */
 export function operand(operands: readonly string[], index: number): string {
   const found = operands[index];
   if (found === undefined) throw new ArtifactError('internal', `operand ${index + 1} is missing`);

@@ -2,10 +2,11 @@ import { ArtifactError, errnoOf } from '../util/error.ts';
 import { exitCodes } from './exit.ts';
 import { programName, type Terminal } from './shell.ts';
 
-/** This process as a command sees it. */
+/** This process as a Terminal. */
 export function openTerminal(): Terminal {
   process.stdout.on('error', error => {
-    // `ls | head -1` closes the pipe early: nobody is left to read an error.
+    // `ls
+    // head -1` closes the pipe early, and nobody reads an error.
     if (errnoOf(error) === 'EPIPE') process.exit(0);
     process.stderr.write(`${programName}: writing the result: ${error.message}\n`);
     process.exit(exitCodes.internal);
@@ -26,7 +27,7 @@ export function openTerminal(): Terminal {
   };
 }
 
-/** Why the work of a command ends when a signal comes: what people read, whoever of those that worked throws it. */
+/** The error of a command that a signal ended. */
 export function interruption(): ArtifactError {
   return new ArtifactError('cancelled', 'interrupted');
 }

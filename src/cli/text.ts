@@ -1,13 +1,13 @@
 import { printable } from '../util/printable.ts';
 import { cutTo, padTo, widthOf } from './width.ts';
 
-/** A column is never cut below this, nor below its header: it would say nothing. */
+/** Least width of a cut column, unless its header is wider. */
 const leastWidth = 8;
 const gap = '  ';
 
 /**
- * Aligned columns, two blanks between; the last is not padded. With `columns`, the widest columns are cut until a line fits
- * into so many.
+ * Aligned columns, two spaces apart; the last is not padded. With `columns`, the widest columns are cut until a line
+ * fits.
  */
 export function formatTable(
   header: readonly string[],
@@ -30,7 +30,7 @@ function formatCell(cell: string, width: number): string {
   return padTo(cutTo(cell, width), width);
 }
 
-/** The widest are cut first, evenly. */
+/** Cuts the widest first, evenly. */
 function fit(natural: readonly number[], least: readonly number[], columns: number): readonly number[] {
   const room = columns - gap.length * (natural.length - 1);
   const cut = (limit: number): readonly number[] =>
@@ -47,12 +47,12 @@ export function formatFields(fields: readonly (readonly [name: string, value: st
   return lines.map(([name, value]) => `${padTo(name, width)} ${value}\n`).join('');
 }
 
-/** Lines as a terminal can be shown them, each ended. */
+/** Lines that are safe on a terminal, each with a line end. */
 export function formatLines(lines: readonly string[]): string {
   return lines.map(line => `${printable(line)}\n`).join('');
 }
 
-/** Milliseconds as the largest unit that fits: `5s`, `12m`, `3h`, `40d`. */
+/** Milliseconds in the largest unit that fits: `5s`, `12m`, `3h`, `40d`. */
 export function formatAge(milliseconds: number): string {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   if (seconds < 120) return `${seconds}s`;
@@ -61,7 +61,7 @@ export function formatAge(milliseconds: number): string {
   return `${Math.floor(seconds / 86400)}d`;
 }
 
-/** A digest for people: the algorithm and twelve hex digits, unless all of it is wanted. */
+/** A digest for users: the algorithm and twelve hex digits, or all of it. */
 export function formatDigest(digest: string, whole: boolean): string {
   if (whole) return digest;
   const colon = digest.indexOf(':');

@@ -7,7 +7,7 @@ import type { Options } from './shell.ts';
 
 const known = { plainHttp: 'plain-http', insecure: 'insecure' } as const;
 
-/** The flags of a command that asks a registry, for where no daemon does it by the node's configuration. */
+/** The flags that change how a command without a daemon connects to a registry. */
 export function addTransport(command: Command): Command {
   const group = 'Without a daemon:';
   return command
@@ -25,8 +25,10 @@ export function addTransport(command: Command): Command {
 }
 
 /**
- * What these flags say of a command about a reference.
- * @throws ArtifactError `invalid` for a short name or a digest: the flags are for one registry, which must be named.
+ * Parses these flags for a command with a reference.
+ *
+ * @throws ArtifactError `invalid` for a short name or a digest, because the flags apply to one registry, which must be
+ * named.
  */
 export function toTransport(options: Options, reference: string): Transport | undefined {
   const key = (['plainHttp', 'insecure'] as const).find(flag => options[flag] === true);
@@ -38,7 +40,7 @@ export function toTransport(options: Options, reference: string): Transport | un
   );
 }
 
-/** @throws ArtifactError `denied` saying what to write for the daemon. */
+/** @throws ArtifactError `denied` saying how to configure the daemon. */
 export function refuseTransport(transport: Transport, reference: string, socket: string): never {
   const parsed = parseReference(reference);
   const location = parsed.kind === 'full' ? parsed.reference.registry : reference;

@@ -8,7 +8,9 @@ import { verifySocketPath } from '../util/socket-path.ts';
 /** Where to listen. `host` undefined: every address. */
 export type ListenAddress = { readonly host: string | undefined; readonly port: number };
 
-/** `unix:///absolute/path` as that path. @throws ArtifactError `invalid`; also where the kernel could not bind the path. */
+/**
+ * `unix:///absolute/path` as that path. @throws ArtifactError `invalid`, also if the path is too long for the kernel.
+ */
 export function parseEndpoint(text: string): string {
   const path = text.startsWith('unix:///') ? text.slice('unix://'.length) : undefined;
   if (path === undefined || path.endsWith('/'))
@@ -43,7 +45,7 @@ export function parseAddress(text: string): ListenAddress {
   return { host: (bracketed ?? name) || undefined, port: Number(port) };
 }
 
-/** A path of a file or a folder, made absolute. */
+/** A path of a file or directory, made absolute. */
 export function parsePath(text: string): string {
   return text === '' ? refuse(text, 'path', 'a path that is not empty') : resolve(text);
 }
@@ -54,7 +56,7 @@ export function parseBoolean(text: string): boolean {
   return refuse(text, 'value', 'true or false');
 }
 
-/** A whole number from 1 on. */
+/** A whole number of at least 1. */
 export function parseCount(text: string): number {
   const count = /^\d+$/.test(text) ? Number(text) : 0;
   if (count >= 1 && Number.isSafeInteger(count)) return count;
@@ -96,7 +98,7 @@ export function parseRate(text: string): number {
   return parseSize(text.replace(/\/s$/, ''));
 }
 
-/** The empty text is none. */
+/** The empty text is undefined. */
 export function optional<T>(parse: (text: string) => T): (text: string) => T | undefined {
   return text => (text === '' ? undefined : parse(text));
 }

@@ -1,7 +1,7 @@
 import type { Volume } from '../ports/usecases.ts';
 import { toTimestamp } from './output.ts';
 
-/** A volume as commands write it: without what only the driver compares, and with its time in RFC 3339. */
+/** A volume as commands print it: without the fingerprint, and with its time in RFC 3339. */
 export function toVolumeDocument<T extends Volume>(
   volume: T,
 ): Omit<T, 'fingerprint' | 'publishedAt'> & { readonly publishedAt: string | undefined } {

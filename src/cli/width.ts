@@ -1,16 +1,16 @@
 import stringWidth from 'string-width';
 
-/** How many columns of a terminal a text takes. */
+/** The number of terminal columns of a text. */
 export function widthOf(text: string): number {
   return stringWidth(text);
 }
 
-/** A text filled up with blanks to so many columns. */
+/** Pads a text with spaces to a width in columns. */
 export function padTo(text: string, width: number): string {
   return text + ' '.repeat(Math.max(0, width - widthOf(text)));
 }
 
-/** A text cut to so many columns, 1 at the least, with a sign where something is cut off. */
+/** Cuts a text to a width of at least 1 column, with an ellipsis if it is cut. */
 export function cutTo(text: string, width: number): string {
   if (widthOf(text) <= width) return text;
   let cut = '';

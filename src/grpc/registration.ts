@@ -13,26 +13,26 @@ import type { RegistrationHandlers } from './wire/pluginregistration/Registratio
 export type RegistrationOptions = {
   readonly kubeletDir: string;
   readonly driverName: string;
-  /** The path of the driver's own socket as the host sees it. */
+  /** The path of the driver's own socket on the host. */
   readonly endpoint: string;
   readonly log: Logger;
   readonly observe: Observe;
-  /** kubelet will not use this driver; the process should end with this error. */
+  /** kubelet refuses this driver; the process should end with this error. */
   readonly onRefused: (error: ArtifactError) => void;
 };
 
-/** Where kubelet looks for plugins. */
+/** The path where kubelet finds plugins. */
 export function registrationPath(kubeletDir: string, driverName: string): string {
   return join(kubeletDir, 'plugins_registry', `${driverName}-reg.sock`);
 }
 
 /**
- * Serves pluginregistration.Registration, so that kubelet finds the driver with no side-car; call it when the driver's
- * own socket answers. A socket that is there already is replaced, be it stale or of a daemon that this one succeeds.
- * Stopping removes the socket, by which kubelet forgets the driver, unless a successor has put its own there.
+ * Serves pluginregistration.Registration, so that the driver needs no sidecar. Call it when the driver's own socket
+ * answers. Replaces an existing socket, whether it is stale or belongs to a predecessor. Stopping removes the socket,
+ * which deregisters the driver, unless a successor has replaced it.
  *
- * @throws ArtifactError `invalid` for a path that cannot be, or where kubelet's folder is not there; `internal` where it
- *   cannot be written.
+ * @throws ArtifactError `invalid` for an invalid path, or if kubelet's directory does not exist; `internal` if it
+ * cannot be written.
  */
 export async function serveRegistration(
   options: RegistrationOptions,

@@ -15,10 +15,10 @@ import { bindSocket, type BoundSocket } from './edge/socket.ts';
 import type { Edge, Observe } from './edge/unary.ts';
 
 export type CsiOptions = {
-  /** The absolute path of the socket; its folder is made. */
+  /** The absolute path of the socket. Its directory is created. */
   readonly endpoint: string;
   readonly driverName: string;
-  /** The node's name for Kubernetes. */
+  /** The node's name in Kubernetes. */
   readonly nodeId: string;
   readonly version: string;
   readonly publishing: Publishing;
@@ -29,21 +29,21 @@ export type CsiOptions = {
   readonly ready: () => boolean;
 };
 
-/** A server at work. `stop` may be called again; it takes seven seconds at most. */
+/** A running server. `stop` may be called again, and takes at most seven seconds. */
 export type Serving = AsyncDisposable & { stop(): Promise<void> } & Pick<BoundSocket, 'problem'>;
 
 const MiB = 1024 * 1024;
 
 /**
- * The largest honest request is a publish with a Secret, which Kubernetes bounds at 1 MiB, and with the attributes of its
- * pod. kubelet connects for each call. What is sent has no bound.
+ * The largest honest request is a publish with a Secret, which Kubernetes bounds at 1 MiB, and with the attributes of
+ * its pod. kubelet connects for each call. Answers are not bounded.
  */
 export const serverOptions: ServerOptions = {
   'grpc.max_receive_message_length': 2 * MiB,
   'grpc.max_send_message_length': -1,
   'grpc.max_concurrent_streams': 1000,
   'grpc.max_connection_idle_ms': 5 * 60_000,
-  // Not for its numbers: without it forceShutdown forgets the connections that it should close.
+  // Without channelz, forceShutdown does not know the connections that it should close.
   'grpc.enable_channelz': 1,
 };
 
@@ -57,12 +57,12 @@ const forTools = [
 ];
 
 /**
- * Serves the driver's socket: csi.v1 for kubelet, ociartifact.v1 for people, health and reflection for tools.
+ * Serves the driver's socket: csi.v1 for kubelet, ociartifact.v1 for users, health and reflection for tools.
  *
- * Stopping lets no new call in, gives those under way two seconds to finish, then answers UNAVAILABLE for the rest,
- * which kubelet takes as "ask again"; the socket is gone at the end.
+ * Stopping refuses new calls, gives calls in progress two seconds to finish, then answers UNAVAILABLE for the rest,
+ * which kubelet retries, and removes the socket.
  *
- * @throws ArtifactError `invalid` for a path that cannot be; `exists` while another daemon answers.
+ * @throws ArtifactError `invalid` for an invalid path; `exists` while another daemon answers.
  */
 export async function serveCsi(options: CsiOptions): Promise<Serving> {
   const { endpoint, nodeId, publishing, artifacts, log, observe, ready } = options;
@@ -91,7 +91,7 @@ export async function serveCsi(options: CsiOptions): Promise<Serving> {
   return { stop, problem: place.problem, [Symbol.asyncDispose]: stop };
 }
 
-/** Lets answers that are on their way arrive, then closes every connection. */
+/** Lets pending answers arrive, then closes every connection. */
 export async function shutDown(server: Server): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   server.tryShutdown(() => resolve());

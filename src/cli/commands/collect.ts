@@ -5,14 +5,14 @@ import { canAsk, confirm } from '../question.ts';
 import { type Options, print, type Shell } from '../shell.ts';
 import { formatCount, formatDigest, formatLines, formatTable } from '../text.ts';
 
-/** Removes references, in order, and frees what nothing else holds. The first that cannot be removed ends it. */
+/** Removes references in order, and frees what nothing else uses. Ends at the first that cannot be removed. */
 export async function rm(shell: Shell, references: readonly string[]): Promise<void> {
   const removed: Removed[] = [];
   try {
     for (const reference of references) removed.push(await shell.backend.artifacts.remove(reference));
   } finally {
     const freed = sumOf(removed);
-    // What was removed before a failure is reported all the same.
+    // What was removed before a failure is printed all the same.
     if (removed.length > 0)
       print(shell, {
         value: {
@@ -30,7 +30,7 @@ function sumOf(all: readonly Freed[]): Freed {
   return { artifacts: sum(({ artifacts }) => artifacts), bytes: sum(({ bytes }) => bytes) };
 }
 
-/** How many of those that keep content are named. */
+/** Users of kept content that are named. */
 const named = 5;
 
 function formatRemoved({ reference, digest, keptBy }: Removed, whole: boolean): readonly string[] {
@@ -41,7 +41,7 @@ function formatRemoved({ reference, digest, keptBy }: Removed, whole: boolean): 
 }
 
 /**
- * Frees everything that nothing holds, or lists what that is. At a terminal it asks first.
+ * Frees everything that nothing uses, or lists it. Asks first on a terminal.
  *
  * @throws ArtifactError `cancelled` for an answer other than yes.
  */

@@ -5,7 +5,7 @@ import { openProgress } from '../progress.ts';
 import { type Options, print, type Shell } from '../shell.ts';
 import { formatCount } from '../text.ts';
 
-/** Verifies the whole cache; findings are shown as they come. Answers `corrupt` while anything wrong is left in it. */
+/** Verifies the whole cache, and prints findings as they come. Answers `corrupt` while damage is left. */
 export async function fsck(shell: Shell, _: readonly string[], options: Options): Promise<number> {
   const findings: Finding[] = [];
   using view = openProgress(shell.terminal.stderr, shell.output);

@@ -9,7 +9,7 @@ import { formatDigest, formatFields, formatLines, formatTable } from '../text.ts
 
 const header = ['LAYER', 'SIZE', 'KIND', 'CACHED', 'NAME', 'MEDIA TYPE'];
 
-/** What is known of one artifact, from the cache alone; or where its credentials are looked for. */
+/** Shows an artifact from the cache, or where its credentials are looked up. */
 export async function inspect(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   if (options['credentials'] === true) return explain(shell, operand(operands, 0), options);
   if (options['pod'] !== undefined) throw new ArtifactError('invalid', '--pod goes with --credentials');

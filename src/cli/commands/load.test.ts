@@ -153,7 +153,7 @@ async function makeLayout(path: string): Promise<void> {
   await writeFile(join(path, 'index.json'), '{}');
 }
 
-/** A load that keeps what it takes. */
+/** A load that keeps its input. */
 function collect() {
   const taken: Buffer[] = [];
   const load = async (tar: AsyncIterable<Uint8Array>): Promise<never> => {

@@ -8,7 +8,7 @@ import { toDigested } from '../reference.ts';
 import { operand, print, type Shell } from '../shell.ts';
 import { formatLines } from '../text.ts';
 
-/** Takes artifacts from an OCI image layout, for nodes that reach no registry. */
+/** Loads artifacts from an OCI image layout, for nodes without a registry. */
 export async function load(shell: Shell, operands: readonly string[]): Promise<void> {
   const path = operand(operands, 0);
   const loaded = await loadFrom(shell, path, operands[1]).catch((thrown: unknown) => {
@@ -29,13 +29,13 @@ async function loadFrom(
   return await shell.backend.artifacts.load(shown(layout, view), reference, shell.signal);
 }
 
-/** What is wrong, and with which layout. */
+/** Adds the layout's name to an error. */
 function about(label: string, thrown: unknown): ArtifactError {
   const { code, message } = toArtifactError(thrown);
   return new ArtifactError(code, `${label}: ${message}`, thrown);
 }
 
-/** Shows how much has been taken of it. */
+/** Shows how much of the layout was read. */
 async function* shown(
   { tar, bytes: totalBytes = 0 }: Layout,
   view: ProgressView,

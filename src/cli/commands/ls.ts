@@ -5,7 +5,7 @@ import { formatAge, formatDigest, formatTable } from '../text.ts';
 
 const header = ['REFERENCE', 'DIGEST', 'TYPE', 'SIZE', 'LAST USED', 'VOLUMES', 'PINNED'];
 
-/** The artifacts of the cache, by reference. */
+/** Lists the artifacts of the cache, by reference. */
 export async function ls(shell: Shell): Promise<void> {
   const found = await shell.backend.artifacts.list();
   const sorted = found.toSorted((a, b) => compare(a.reference, b.reference) || compare(a.digest, b.digest));

@@ -32,7 +32,7 @@ test('mount publishes a volume that is no pod’s, the same for the same folder'
   });
   const argv = ['mount', 'z:1', 'some/dir', '--sub-path', 'w'];
   const ran = await runShell(argv, around([]));
-  // What is mounted already may need no registry.
+  // An artifact that is already mounted may need no registry.
   await runShell(argv, around([{ ...volume, anywhere: true, targetPath: join(process.cwd(), 'some/dir') }]));
   await runShell(['mount', 'z:2', 'some/dir'], around([]));
   assert.deepEqual(pulled, ['z:1', 'z:2']);

@@ -9,14 +9,14 @@ import { toPullRequest } from '../selection.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
 import { toVolumeDocument } from '../volume-document.ts';
 
-/** Shows an artifact read-only at a folder that is made for it. */
+/** Mounts an artifact read-only at a directory, which is created. */
 export async function mount(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   const targetPath = resolve(operand(operands, 1));
   const secrets = await toSecrets(options, shell.terminal.stdin);
   const reference = await toReference(operand(operands, 0), shell.backend);
   const pull = toPullRequest(reference, options, secrets);
   const { artifacts, publishing } = shell.backend;
-  // A publish says nothing until it is done. Where a mount is already, it may need no registry.
+  // A publish reports no progress. An existing mount may need no registry.
   const isFirst = findOwnMount(await artifacts.volumes(), targetPath) === undefined;
   if (isFirst && shell.output === 'text') await pulling(shell, pull);
   const volume = await publishing.publish(toMountRequest(targetPath, pull), shell.signal);
@@ -29,8 +29,9 @@ export async function mount(shell: Shell, operands: readonly string[], options: 
 }
 
 /**
- * Takes such a mount and its folder away.
- * @throws ArtifactError `denied` for a pod's volume: kubelet would not know.
+ * Unmounts a directory mounted with `mount`.
+ *
+ * @throws ArtifactError `denied` for a pod's volume, because kubelet would not notice.
  */
 export async function unmount(shell: Shell, operands: readonly string[]): Promise<void> {
   const targetPath = resolve(operand(operands, 0));

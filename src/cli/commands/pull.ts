@@ -7,7 +7,7 @@ import { toPullRequest } from '../selection.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
 import { formatCount, formatLines } from '../text.ts';
 
-/** Brings an artifact into the cache, so that a volume of it is mounted at once; or ends the pulls of it. */
+/** Pulls an artifact into the cache, or ends the pulls of it. */
 export async function pull(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   if (options['cancel'] === true) return cancel(shell, operand(operands, 0));
   const secrets = await toSecrets(options, shell.terminal.stdin);

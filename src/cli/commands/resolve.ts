@@ -5,7 +5,7 @@ import { toDigested, toReference } from '../reference.ts';
 import { operand, type Options, print, type Shell } from '../shell.ts';
 import { formatFields } from '../text.ts';
 
-/** Asks the registry what a reference names, and downloads nothing. */
+/** Resolves a reference by its registry, and downloads nothing. */
 export async function resolve(shell: Shell, operands: readonly string[], options: Options): Promise<void> {
   const secrets = await toSecrets(options, shell.terminal.stdin);
   const { backend, terminal, signal } = shell;

@@ -9,7 +9,7 @@ import { formatAge, formatFields, formatLines, formatTable } from '../text.ts';
 
 const header = ['REFERENCE', 'PHASE', 'PULLED', 'RATE', 'AGE', 'FOR'];
 
-/** How the daemon and its node are, and the pulls under way: the oldest first, with what each of them waits for. */
+/** Shows the state of the daemon and its node, and the pulls in progress, oldest first. */
 export async function status(shell: Shell): Promise<void> {
   const { artifacts } = shell.backend;
   const [node, volumes, found] = await Promise.all([
@@ -40,7 +40,7 @@ export async function status(shell: Shell): Promise<void> {
         ['disk', formatDisk(node.disk)],
         ['volumes', `${volumes.length}, ${mounted} mounted`],
         ...node.facts.map(fact => ['node', fact] as const),
-        // What keeps the node from being ready stands above.
+        // Problems that affect readiness are shown above.
         ...problems.map(problem => ['problem', problem] as const),
         ['pulls', pulls.length === 0 ? 'none under way' : `${pulls.length} under way`],
       ]) +

@@ -7,7 +7,7 @@ import type { Builder } from '../builder.ts';
 import { toOutput } from '../output-options.ts';
 import { type Options, print, programName, type Terminal } from '../shell.ts';
 
-/** The versions of this program and of the daemon, or why the latter is not known. */
+/** Shows the versions of this program and of the daemon, or why the latter is unknown. */
 export async function version(
   builder: Pick<Builder, 'connect'>,
   terminal: Terminal,

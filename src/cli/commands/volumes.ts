@@ -6,7 +6,10 @@ import { toVolumeDocument } from '../volume-document.ts';
 
 const header = ['POD', 'REFERENCE', 'DIGEST', 'SIZE', 'AGE', 'MOUNTED', 'TARGET'];
 
-/** Which artifact each volume shows, by target path; and below, which of them the signature policy would refuse now or show damaged content. */
+/**
+ * Lists the artifact of each volume by target path, and the volumes that the signature policy would refuse now or that
+ * show damaged content.
+ */
 export async function volumes(shell: Shell): Promise<void> {
   const found = await shell.backend.artifacts.volumes();
   const sorted = found.toSorted((a, b) => (a.targetPath < b.targetPath ? -1 : 1));

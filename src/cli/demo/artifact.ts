@@ -3,7 +3,7 @@ import type { Digest } from '../../oci/digest.ts';
 import { ociManifest } from '../../oci/media-type.ts';
 import type { DemoRegistry } from './registry.ts';
 
-/** One layer to push. `name` becomes the title annotation, as `oras push` writes it. */
+/** A layer to push. `name` becomes the title annotation, as `oras push` writes it. */
 export type DemoLayer = {
   readonly name?: string;
   readonly bytes: Uint8Array;
@@ -11,7 +11,7 @@ export type DemoLayer = {
   readonly annotations?: Readonly<Record<string, string>>;
 };
 
-/** What was pushed: the manifest's digest and descriptor, and those of its layers in order. */
+/** A pushed artifact: the manifest's digest and descriptor, and those of its layers in order. */
 export type PushedArtifact = {
   readonly digest: Digest;
   readonly manifest: Descriptor;
@@ -20,7 +20,10 @@ export type PushedArtifact = {
 
 const emptyConfig = 'application/vnd.oci.empty.v1+json';
 
-/** Puts an artifact into a registry of this process, as `oras push` would (OCI image spec, manifest.md, "Guidelines for Artifact Usage"). */
+/**
+ * Pushes an artifact to a registry of this process, as `oras push` would (OCI image spec, manifest.md, "Guidelines for
+ * Artifact Usage").
+ */
 export async function pushArtifact(
   registry: DemoRegistry,
   repository: string,

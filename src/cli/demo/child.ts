@@ -5,10 +5,10 @@ import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ArtifactError } from '../../util/error.ts';
 
-/** The daemon as a process of its own. Disposing it ends it, whatever it does. */
+/** The daemon as a child process. Disposing kills it. */
 export type DaemonProcess = AsyncDisposable & {
   readonly pid: number;
-  /** SIGTERM; answers the exit code. */
+  /** Sends SIGTERM. Answers the exit code. */
   stop(): Promise<number | null>;
 };
 
@@ -16,8 +16,9 @@ const startsWithinMs = 10_000;
 const stopsWithinMs = 10_000;
 
 /**
- * Runs `serve` of this same program, and returns when its socket answers. It has a process group of its own, so that
- * Ctrl-C reaches this process alone, which then unpublishes before it stops the daemon.
+ * Runs `serve` of this program, and returns when its socket answers. It has a process group of its own, so that Ctrl-C
+ * reaches only this process, which then unpublishes before it stops the daemon.
+ *
  * @throws ArtifactError `unavailable` with the last lines of its log.
  */
 export async function startDaemon(
@@ -33,7 +34,7 @@ export async function startDaemon(
     'serve',
     ...Object.entries(flags).map(([k, v]) => `${k}=${v}`),
   ];
-  // No variables: those of a node must not reach the demo.
+  // No variables: those of a node must not affect the demo.
   const child = spawn(process.execPath, argv, {
     detached: true,
     stdio: ['ignore', output.fd, output.fd],

@@ -17,8 +17,8 @@ import { type DemoNode, type DemoVolume, openNode, repository, shortName } from 
 import { formatTree, openStage, type DemoStage } from './stage.ts';
 
 /**
- * An artifact becomes a read-only volume, and goes again: the real daemon in a process of its own, a registry in this
- * one. Nothing is told that was not seen: what is not so ends the demo with an error. Whatever happens, all is undone.
+ * Publishes and unpublishes an artifact with the real daemon in a child process and a registry in this one. It prints
+ * only what it has observed: a failed check ends the demo with an error. Everything is undone at the end.
  */
 export async function demo(builder: Builder, terminal: Terminal, json: boolean): Promise<void> {
   if (process.getuid?.() !== 0) {
@@ -43,7 +43,7 @@ export async function demo(builder: Builder, terminal: Terminal, json: boolean):
   stage.heading(`No mount, no process and no file is left. All of it took ${seconds} s.`);
 }
 
-/** All that happens on a node that is gone afterwards; answers where it was. */
+/** Runs the demo on a temporary node. Answers the directory that it used. */
 async function showNode(builder: Builder, stage: DemoStage, signal: AbortSignal): Promise<string> {
   await using node = await openNode();
   const artifact = await fillRegistry(stage, node);
@@ -120,7 +120,7 @@ async function showVolumes(
   );
 }
 
-/** As kubelet calls it for an inline volume. */
+/** Publishes as kubelet does for an inline volume. */
 async function publish(csi: CsiNode, { id, pod, target }: DemoVolume, signal: AbortSignal): Promise<void> {
   const attributes = {
     reference: shortName,
@@ -156,7 +156,7 @@ function expectDigest(digest: string, { layers }: PushedArtifact): string {
   return expect(digest, weights?.digest).slice(0, 'sha256:'.length + 12);
 }
 
-/** How an attempt to write ends; `nothing` when it succeeds. */
+/** The error code of an attempt to write; `nothing` if it succeeds. */
 async function writeError(path: string): Promise<string> {
   try {
     await using _ = await open(path, 'r+');
@@ -177,7 +177,7 @@ async function isThere(path: string): Promise<boolean> {
   );
 }
 
-/** The demo tells only what is so. */
+/** @throws if the observed value differs. */
 function expect<T>(seen: T, wanted: unknown): T {
   if (seen === wanted) return seen;
   throw new ArtifactError(

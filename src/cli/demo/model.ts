@@ -4,12 +4,14 @@ import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import type { DemoLayer } from './artifact.ts';
 
-/** Bytes of the one tensor; the file has a header besides. */
+/** Bytes of the only tensor; the file also has a header. */
 const tensorBytes = 64 << 20;
 
 export const weightsName = 'weights/model.safetensors';
 
-/** A small model as model registries have them, the same bytes each time: files in folders, weights, and a tar. */
+/**
+ * A small model as model registries have them, always with the same bytes: files in directories, weights, and a tar.
+ */
 export async function createModel(): Promise<readonly DemoLayer[]> {
   const json = (name: string, value: object): DemoLayer => ({
     name,
@@ -31,7 +33,7 @@ export async function createModel(): Promise<readonly DemoLayer[]> {
   ];
 }
 
-/** One float tensor in a safetensors file. The data cannot be compressed, as weights cannot. */
+/** A float tensor in a safetensors file. Like weights, the data cannot be compressed. */
 function createWeights(): Buffer {
   const tensor = { dtype: 'F32', shape: [8192, 2048], data_offsets: [0, tensorBytes] };
   const header = Buffer.from(JSON.stringify({ 'model.embed.weight': tensor }));
@@ -41,7 +43,7 @@ function createWeights(): Buffer {
   return Buffer.concat([length, header, noise.update(Buffer.alloc(tensorBytes))]);
 }
 
-/** A folder as `oras push` packs it: it is unpacked on the way into the volume. */
+/** A directory packed by `oras push`, which is unpacked in the volume. */
 async function createExamples(): Promise<DemoLayer> {
   const tar = pack();
   const mtime = new Date(0);

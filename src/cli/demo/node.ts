@@ -17,7 +17,10 @@ export const repository = 'models/tiny-model';
 /** A volume as kubelet names it. */
 export type DemoVolume = { readonly id: string; readonly pod: string; readonly target: string };
 
-/** A node that lasts as long as the demo: one temporary folder, and a registry on loopback. Disposing it leaves nothing. */
+/**
+ * A node for the duration of the demo: a temporary directory, and a registry on loopback. Disposing it removes
+ * everything.
+ */
 export type DemoNode = AsyncDisposable & {
   readonly path: string;
   readonly socket: string;
@@ -25,13 +28,13 @@ export type DemoNode = AsyncDisposable & {
   readonly registry: DemoRegistry;
   /** host:port of the registry. */
   readonly host: string;
-  /** Requests that the registry has had. */
+  /** Requests that the registry has received. */
   requests(): number;
   /** Flags of `serve`. */
   readonly flags: Readonly<Record<string, string>>;
-  /** Makes the folders that kubelet makes for a pod. */
+  /** Creates the directories that kubelet creates for a pod. */
   addVolume(pod: string): Promise<DemoVolume>;
-  /** Mounts of ours that stand. */
+  /** Number of mounts of the demo. */
   mounts(): Promise<number>;
 };
 
@@ -69,7 +72,7 @@ export async function openNode(): Promise<DemoNode> {
   const conf = join(path, 'registries.conf');
   await writeFile(conf, formatRegistriesConf(host));
   const volumes: DemoVolume[] = [];
-  // A daemon that died has left its mounts.
+  // A killed daemon leaves its mounts.
   stack.defer(async () => {
     for (const { target } of volumes) await mounter.unmount({ path: target, anywhere: false });
   });
@@ -88,7 +91,7 @@ export async function openNode(): Promise<DemoNode> {
       '--registries-conf': conf,
       '--registries-conf-dir': join(path, 'conf.d'),
       '--http-listen': '',
-      // How full the disk is otherwise is not this node's business.
+      // How full the disk is does not matter for the demo.
       '--disk-max': '100',
       '--cache-high': '100',
       '--cache-low': '100',

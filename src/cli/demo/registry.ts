@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { algorithmOf, type Digest, isDigest, toDigest } from '../../oci/digest.ts';
 
-/** An answer of the registry as a value, so that a test can change it on its way out. */
+/** A response of the registry as a value, so that a test can change it. */
 export type Reply = {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -14,10 +14,10 @@ export type Reply = {
 };
 
 export type DemoRegistry = {
-  /** Answers one request of the OCI distribution API: pull and push; no deletion, no lists. */
+  /** Answers a request of the OCI distribution API: pull and push; no deletion, no lists. */
   readonly answer: (request: IncomingMessage) => Promise<Reply>;
   putBlob(repository: string, bytes: Uint8Array): Promise<Digest>;
-  /** `reference` is a tag, or a digest to be checked. */
+  /** `reference` is a tag, or a digest to verify. */
   putManifest(repository: string, reference: string, mediaType: string, bytes: Uint8Array): Promise<Digest>;
 };
 
@@ -25,7 +25,10 @@ const manifestPath = /^\/v2\/(?<name>[^?]+)\/manifests\/(?<reference>[^/?]+)$/;
 const blobPath = /^\/v2\/(?<name>[^?]+)\/blobs\/(?<digest>[^/?]+)$/;
 const uploadPath = /^\/v2\/(?<name>[^?]+)\/blobs\/uploads\/(?<upload>[0-9a-f-]*)$/;
 
-/** A whole registry: bytes as files in `folder`, names in memory. For demonstrations and tests; it trusts everybody. */
+/**
+ * A registry with bytes as files in `folder`, and names in memory. For demonstrations and tests: it has no
+ * authentication.
+ */
 export function openDemoRegistry(folder: string): DemoRegistry {
   /** `<repository>@<digest>` to media type, empty for a blob. */
   const held = new Map<string, string>();
@@ -38,7 +41,7 @@ export function openDemoRegistry(folder: string): DemoRegistry {
     return digest;
   }
 
-  /** Keeps bytes under their digest, however they come. @throws Refusal when it is not the digest that was said. */
+  /** Stores bytes under their digest. @throws Refusal if it differs from the expected digest. */
   async function store(
     repository: string,
     mediaType: string,
@@ -176,7 +179,7 @@ function created(location: string, status: number): Reply {
   return { status, headers: { location, 'content-length': '0' }, body: [] };
 }
 
-/** Sends a reply. A body that throws cuts the connection, after all that came before has left. */
+/** Sends a response. A body that throws closes the connection after everything before was sent. */
 export async function deliver(reply: Reply, response: ServerResponse): Promise<void> {
   try {
     response.writeHead(reply.status, reply.headers);

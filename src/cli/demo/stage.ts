@@ -8,16 +8,16 @@ import { formatSize } from '../../util/size.ts';
 
 const width = 92;
 
-/** Tells the demo to people: numbered steps, each with what it took. */
+/** Prints the demo: numbered steps, each with its duration. */
 export type DemoStage = {
   heading(text: string): void;
-  /** Does the work and tells of it with its time, once it is done. */
+  /** Does the work, then prints its result and duration. */
   step<T>(work: () => Promise<T>, tell: (value: T, milliseconds: number) => string): Promise<T>;
-  /** Lines below a step. */
+  /** Prints lines below a step. */
   say(text: string): void;
 };
 
-/** With `json`, each of them is a line of JSON. */
+/** With `json`, each step is a line of JSON. */
 export function openStage(stdout: Writable, json: boolean, signal: AbortSignal): DemoStage {
   let count = 0;
   const print = (value: object): void => void stdout.write(`${formatJson(value)}\n`);
@@ -56,7 +56,7 @@ function formatMilliseconds(milliseconds: number): string {
   return `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
 }
 
-/** A folder as `tree` shows it, with sizes. */
+/** A directory as `tree` shows it, with sizes. */
 export async function formatTree(folder: string, label: string): Promise<string> {
   const lines = [label, ...(await branches(folder, ''))];
   return lines.map(line => `${line}\n`).join('');

@@ -1,10 +1,10 @@
 import type { Command, Option } from 'commander';
 
-/** The shells that a completion script is made for. */
+/** The shells with a completion script. */
 export const shells = ['bash', 'zsh', 'fish'] as const;
 export type ShellName = (typeof shells)[number];
 
-/** What completes the commands, flags and values of a program, and references where a command takes one. */
+/** A script that completes commands, flags, values, and references of a program. */
 export function formatCompletion(program: Command, shell: ShellName): string {
   const commands = toCommands(program);
   switch (shell) {
@@ -21,7 +21,7 @@ type Completed = {
   readonly names: readonly string[];
   readonly says: string;
   readonly flags: readonly Flag[];
-  /** What its operands are. */
+  /** The kind of its operands. */
   readonly operands: 'references' | 'files' | 'commands' | 'shells' | 'none';
 };
 type Flag = {

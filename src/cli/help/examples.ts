@@ -1,9 +1,9 @@
-/** A command line without the program's name, and what it does. */
+/** A command line without the program's name, and its description. */
 export type Example = readonly [line: string, does: string];
 
 const model = 'ghcr.io/org/model:1';
 
-/** Of each command, for its help and the manual page. */
+/** Examples by command, for the help and the manual page. */
 export const examples: Readonly<Record<string, readonly Example[]>> = {
   serve: [['serve --register', 'run the daemon, and register it with kubelet']],
   pull: [

@@ -1,7 +1,7 @@
 import { flags } from '../flags.ts';
 import type { Settings } from '../settings.ts';
 
-/** What a flag is about: its heading in the help of `serve`. */
+/** Headings of flags in the help of `serve`. */
 export const headings = {
   daemon: 'Daemon:',
   node: 'Node:',
@@ -55,7 +55,7 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   logFormat: 'log',
 };
 
-/** The flags of topics, and flags named one by one, by topic. */
+/** The flags of topics, and single flags, by topic. */
 export function toKeys(wanted: readonly (Topic | keyof Settings)[]): readonly (keyof Settings)[] {
   const keys = Object.keys(flags) as (keyof Settings)[];
   return (Object.keys(headings) as Topic[]).flatMap(topic =>

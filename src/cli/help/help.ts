@@ -4,10 +4,10 @@ import { formatExitCodes } from '../exit.ts';
 
 /** Longer terms stand on a line of their own. */
 const termColumns = 26;
-/** Help is written for this width, whatever the terminal has. */
+/** Width of the help, whatever the terminal has. */
 const columns = 80;
 
-/** How the help of each command is laid out. */
+/** The layout of the help of each command. */
 export const helpLayout: HelpConfiguration = {
   helpWidth: columns,
   padWidth: (command, helper) =>
@@ -63,7 +63,7 @@ function formatItem(term: string, width: number, description: string, helper: He
     : `  ${term.padEnd(width)}  ${indented.slice(width + 4)}`;
 }
 
-/** What stands below the flags: other names of the command, and examples; of the program, its exit codes. */
+/** The text below the flags: aliases and examples of a command, exit codes of the program. */
 export function formatAfter(command: Command): string {
   if (command.parent === null)
     return `\nRun '${command.name()} <command> --help' for the flags of a command.\n\n${formatExitCodes()}`;

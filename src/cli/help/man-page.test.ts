@@ -6,7 +6,7 @@ import { runShell } from '../../../test/support/node/shell.ts';
 import { needs } from '../../../test/support/project/tools.ts';
 import { formatManPage } from './man-page.ts';
 
-/** The page as a terminal shows it. @throws where groff warns of anything. */
+/** The page as a terminal shows it. @throws if groff warns. */
 function render(page: string): string {
   const options = ['-man', '-ww', '-Tutf8', '-P-cbou', '-rLL=78n', '-Kutf8'];
   const { stdout, stderr } = spawnSync('groff', options, { input: page, encoding: 'utf8' });

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { examples } from './examples.ts';
 import { formatArgument, formatOption } from './help.ts';
 
-/** The manual page of a program (man(7)), from the texts that its `--help` has. `after`: text blocks with a heading each. */
+/** The manual page of a program (man(7)), from the texts of its `--help`. `after`: text blocks with a heading each. */
 export function formatManPage(
   program: Command,
   version: string,
@@ -50,7 +50,7 @@ function quote(text: string): string {
   return `"${escape(text).replaceAll('"', '""')}"`;
 }
 
-/** Text in which roff sees no request, no escape, and no hyphen where a dash of a flag stands. */
+/** Text without roff requests and escapes, and with dashes of flags that can be copied. */
 function escape(text: string): string {
   return text
     .replaceAll('\\', '\\e')

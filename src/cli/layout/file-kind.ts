@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs';
 
-/** What is at a path, with its article. */
+/** The kind of a file, with its article. */
 export function describeKind(stats: Stats): string {
   if (stats.isFile()) return 'a regular file';
   if (stats.isDirectory()) return 'a directory';

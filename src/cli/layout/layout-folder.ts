@@ -7,12 +7,12 @@ import { type OpenDirectory, openFolder, openWithin } from '../../linux/folder.t
 import { describeKind } from './file-kind.ts';
 import { chunk, type Layout } from './layout-stream.ts';
 
-/** Bytes of a header of a tar, and what bodies are padded to. */
+/** Bytes of a tar header; content is padded to a multiple of it. */
 const block = 512;
 
 /**
- * Packs an image layout while it is read: names first, then blobs, each sorted, so that the same directory gives the same
- * tar. Only regular files that are in the directory are opened.
+ * Packs an image layout while it is read: names first, then blobs, each sorted, so that the same directory gives the
+ * same tar. Opens only regular files in the directory.
  *
  * @throws ArtifactError `invalid` naming what is missing, is no regular file, or is a symlink that leaves the layout.
  */
@@ -22,7 +22,7 @@ export async function packFolder(path: string, signal: AbortSignal): Promise<Lay
   const files = await listFiles(root);
   const tar = pack({ highWaterMark: chunk });
   stack.defer(() => tar.destroy());
-  // A failure ends the tar, and so reaches whoever reads it.
+  // A failure ends the tar, and so reaches its reader.
   packFiles(root, files, tar, signal).catch((error: Error) => tar.destroy(error));
   const bytes = files.reduce((sum, { size }) => sum + block + Math.ceil(size / block) * block, 2 * block);
   const opened = stack.move();
@@ -77,7 +77,7 @@ function sizeOf(place: OpenDirectory, name: string): number {
   throw new ArtifactError('invalid', `${name} is ${describeKind(stats)} and must be a regular file`);
 }
 
-/** @throws ArtifactError `invalid` where nothing of the layout is there. */
+/** @throws ArtifactError `invalid` if the directory has nothing of a layout. */
 function openPlace(root: OpenDirectory, name: string): OpenDirectory {
   try {
     return openWithin(root, name);
@@ -93,7 +93,7 @@ function openPlace(root: OpenDirectory, name: string): OpenDirectory {
   }
 }
 
-/** A path that opens what the descriptor shows, whatever has happened to its name. */
+/** A path that opens the descriptor's directory, even if its name has changed. */
 function throughDescriptor({ fd }: OpenDirectory): string {
   return `/proc/self/fd/${fd}`;
 }

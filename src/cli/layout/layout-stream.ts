@@ -1,9 +1,9 @@
-/** Bytes that are read at a time. */
+/** Bytes per read. */
 export const chunk: number = 1 << 20;
 
 /**
- * `bytes` is what it will have; undefined where that is not known before its end. Disposed, it is read no more: an input
- * that nobody ends would keep the process.
+ * `bytes` is the total; undefined if it is only known at the end. Disposing it stops reading, because an open input
+ * would keep the process alive.
  */
 export type Layout = Disposable & {
   readonly tar: AsyncIterable<Uint8Array>;

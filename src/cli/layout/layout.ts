@@ -8,10 +8,10 @@ import { chunk, type Layout } from './layout-stream.ts';
 import { readIndexMember } from './tar-index.ts';
 
 /**
- * An OCI image layout as a tar stream: `-` is the input, a directory is packed while it is read, a file is taken as a
- * tar, and its index.json is sent before it. A FIFO, such as a shell makes of `<(...)`, is read like the input.
+ * An OCI image layout as a tar stream: `-` is stdin, a directory is packed while it is read, a file is read as a tar
+ * with its index.json first. A FIFO, such as `<(...)` of a shell, is read like stdin.
  *
- * @throws ArtifactError `invalid` when the path is neither.
+ * @throws ArtifactError `invalid` if the path is none of these.
  */
 export async function readLayout(path: string, stdin: Readable, signal: AbortSignal): Promise<Layout> {
   if (path === '-') return toLayout(stdin);
@@ -25,7 +25,7 @@ export async function readLayout(path: string, stdin: Readable, signal: AbortSig
   return { ...toLayout(rest), tar: sendFirst(index, rest), bytes: index.length + stats.size };
 }
 
-/** What people call the layout at a path. */
+/** How messages name the layout at a path. */
 export function labelLayout(path: string): string {
   return path === '-' ? 'the layout on standard input' : path;
 }
@@ -44,7 +44,7 @@ function toLayout(tar: Readable): Layout {
   return { tar, bytes: undefined, [Symbol.dispose]: () => void tar.destroy() };
 }
 
-/** Waits for whoever writes only while it is read, so that it can be left. */
+/** Opens a FIFO so that waiting for its writer can be interrupted. */
 function openFifo(path: string): Readable {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   return new Socket({ fd, readable: true, writable: false });

@@ -1,17 +1,18 @@
 import type { FileHandle } from 'node:fs/promises';
 
 const block = 512;
-/** Bytes of an index.json, or of a pax header, that are read at most. */
+/** Most bytes of an index.json, or of a pax header. */
 const most = 4 * 1024 * 1024;
 
 /**
- * Finds index.json in the tar of an image layout by its headers, without reading what lies between, so that it can be sent
- * first: what the layout names is chosen before gigabytes of blobs are. Sent again in its place, it changes nothing.
+ * Finds index.json in the tar of an image layout by its headers, without reading the rest, so that it can be sent first
+ * and names are chosen before gigabytes of blobs are read. A second index.json at its original position changes
+ * nothing.
  *
- * @returns the member with its header; undefined where there is none, or the file is no plain tar.
+ * @returns the entry with its header; undefined if there is none, or the file is no plain tar.
  */
 export async function readIndexMember(file: FileHandle): Promise<Buffer | undefined> {
-  /** What a pax header says of the next member: the field of the header holds 8 GiB at most. */
+  /** The size in a pax header for the next entry: the field of the header holds 8 GiB at most. */
   let told: number | undefined;
   for (let at = 0; ; ) {
     const header = await readAt(file, at, block);
@@ -32,13 +33,13 @@ function isIndex(header: Buffer): boolean {
   return !hasPrefix && (name === 'index.json' || name === './index.json');
 }
 
-/** Whether its checksum is right: that of its bytes, with spaces in the place of the checksum. */
+/** Whether the checksum of a header is right: the sum of its bytes, with spaces for the checksum. */
 function isHeader(header: Buffer): boolean {
   const sum = header.reduce((all, byte, nth) => all + (nth >= 148 && nth < 156 ? 32 : byte), 0);
   return readNumber(header.subarray(148, 156)) === sum;
 }
 
-/** Octal, or base 256 where the first bit is set. NaN for neither. */
+/** Octal, or base 256 if the first bit is set. NaN for neither. */
 function readNumber(field: Buffer): number {
   if (((field[0] ?? 0) & 0x80) !== 0) return field.subarray(1).reduce((all, byte) => all * 256 + byte, 0);
   const digits = /^ *([0-7]+)/.exec(field.toString('latin1'))?.[1];

@@ -19,13 +19,13 @@ import { type CallContext, clientStream, type Edge, serverStream, unary } from '
 import type { ArtifactsHandlers } from '../wire/ociartifact/v1/Artifacts.ts';
 import type { LoadRequest__Output } from '../wire/ociartifact/v1/LoadRequest.ts';
 
-/** How often the progress of a pull is sent within one phase, ms. */
+/** How often progress is sent within one phase, ms. */
 const pace = 200;
 
-/** How many messages of progress may wait until the caller takes them. */
+/** Progress messages that may wait until the caller reads them. */
 const mostUnderway = 16;
 
-/** ociartifact.v1.Artifacts: what people can ask of the daemon. */
+/** ociartifact.v1.Artifacts: the use cases for users. */
 export function artifactsHandlers(
   edge: Edge,
   artifacts: Artifacts,
@@ -140,8 +140,8 @@ function required(reference: string, call: CallContext): string {
 }
 
 /**
- * Lets a new phase through at once, and what comes within one a few times a second; nothing while the caller takes
- * nothing, since what comes later says more.
+ * Passes a new phase on at once, and progress within a phase a few times a second. Drops progress while the caller
+ * reads nothing, because later progress replaces it.
  */
 function paced<Step extends Partial<Progress>>(
   send: (progress: Step) => Promise<void>,
@@ -157,11 +157,11 @@ function paced<Step extends Partial<Progress>>(
     sent = now;
     underway++;
     const taken = (): void => void underway--;
-    send(progress).then(taken, () => {}); // a call that cannot go on fails by its result
+    send(progress).then(taken, () => {}); // the result of the call reports the error
   };
 }
 
-/** The bytes of an archive. @throws `invalid` where they end without the mark that this was the end. */
+/** The bytes of an archive. @throws `invalid` if they end without the end mark. */
 async function* chunks(
   first: IteratorResult<LoadRequest__Output>,
   rest: AsyncIterator<LoadRequest__Output>,

@@ -24,7 +24,7 @@ import type { RemoveResponse } from '../wire/ociartifact/v1/RemoveResponse.ts';
 import type { Resolved as WireResolved } from '../wire/ociartifact/v1/Resolved.ts';
 import type { Volume } from '../wire/ociartifact/v1/Volume.ts';
 
-/** The use cases' answers as messages of ociartifact.v1; grpc/client/value.ts turns them back. */
+/** Results of the use cases as messages of ociartifact.v1; grpc/client/value.ts is the inverse. */
 
 const phases = {
   resolve: 'RESOLVE',

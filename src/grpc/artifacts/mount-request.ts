@@ -5,7 +5,7 @@ import { parseTargetPath } from '../csi/publish-request.ts';
 import type { MountRequest__Output } from '../wire/ociartifact/v1/MountRequest.ts';
 import type { PullRequest__Output } from '../wire/ociartifact/v1/PullRequest.ts';
 
-/** A pull as a person asks for it. @throws ArtifactError `invalid` by the rules of the volume attributes. */
+/** Parses the pull of a user. @throws ArtifactError `invalid` by the rules of the volume attributes. */
 export function parsePullRequest(wire: PullRequest__Output | null): PullRequest {
   const { reference, pull_policy, platform, unpack, sub_path, include, exclude, secrets } = wire ?? {};
   const fields = {
@@ -17,12 +17,12 @@ export function parsePullRequest(wire: PullRequest__Output | null): PullRequest 
     include,
     exclude,
   };
-  // An empty field is an absent one: proto3 knows no difference.
+  // proto3 does not distinguish an empty field from an absent one.
   const given = Object.entries(fields).filter((field): field is [string, string] => Boolean(field[1]));
   return { ...parseAttributes(Object.fromEntries(given)), secrets: secrets ?? {}, caller: 'administrator' };
 }
 
-/** A volume for a person. @throws ArtifactError `invalid`. */
+/** Parses the mount of a user. @throws ArtifactError `invalid`. */
 export function parseMountRequest(wire: MountRequest__Output): PublishRequest {
   return toMountRequest(parseTargetPath(wire.target, 'target'), parsePullRequest(wire.artifact));
 }

@@ -33,7 +33,7 @@ export function fromNodeStatus({
   };
 }
 
-/** What a daemon says of itself: one that answers is there. */
+/** A daemon that answers exists. */
 export function toNodeStatus(wire: GetStatusResponse__Output): NodeStatus {
   const { version, driver_name: driverName, not_ready: notReady, registration, disk } = wire;
   return {

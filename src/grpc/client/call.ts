@@ -8,7 +8,7 @@ import {
 import { ArtifactError, type ErrorCode, toArtifactError } from '../../util/error.ts';
 import { errorCodeOf } from '../edge/status.ts';
 
-/** What a status says that names no code of ours: gRPC's own, or that of an older daemon. */
+/** For a status without one of our codes: gRPC's own, or that of an older daemon. */
 const codes: Readonly<Partial<Record<status, ErrorCode>>> = {
   [status.INVALID_ARGUMENT]: 'invalid',
   [status.ALREADY_EXISTS]: 'exists',
@@ -27,13 +27,14 @@ const codes: Readonly<Partial<Record<status, ErrorCode>>> = {
 type Cancellable = { cancel(): void };
 
 /**
- * How the daemon behind a socket is called. A call ends with its signal, and then throws the reason of the signal.
- * @throws ArtifactError as the daemon threw it; `unavailable` where the daemon ends during the call or does not listen.
+ * Calls the daemon behind a socket. A call ends with its signal, and then throws the signal's reason.
+ *
+ * @throws ArtifactError as the daemon threw it; `unavailable` if the daemon ends during the call or does not listen.
  */
 export type ClientCalls = {
-  /** The answer of a call of one message. */
+  /** The answer of a unary call. */
   ask<Answer>(start: (done: requestCallback<Answer>) => Cancellable, signal?: AbortSignal): Promise<Answer>;
-  /** The messages of a call. */
+  /** The messages of a streaming call. */
   follow<Message>(call: AsyncIterable<Message> & Cancellable, signal: AbortSignal): AsyncGenerator<Message>;
 };
 
@@ -42,7 +43,7 @@ export function openCalls(client: Pick<Client, 'getChannel'>, socketPath: string
     if (signal?.aborted === true) return toArtifactError(signal.reason);
     if (!isServiceError(error)) return toArtifactError(error);
     const code = errorCodeOf(error.metadata) ?? codes[error.code] ?? 'internal';
-    // Where the connection is gone, these are words of the client, and say nothing to people.
+    // Without a connection, the details come from the client, and do not help users.
     const isGone = client.getChannel().getConnectivityState(false) !== connectivityState.READY;
     if (!isGone || error.code !== status.UNAVAILABLE) return new ArtifactError(code, error.details, error);
     const why = `the daemon at unix://${socketPath} has ended, or does not listen; its log may say why`;
@@ -81,7 +82,7 @@ export function openCalls(client: Pick<Client, 'getChannel'>, socketPath: string
   };
 }
 
-/** Of one message of the stream it must have: its last. */
+/** The last message of a stream. @throws if there is none. */
 export function lastOf<Answer>(answer: Answer | undefined): Answer {
   if (answer !== undefined) return answer;
   throw new ArtifactError('internal', 'the daemon ended the call without its result; its log says why');

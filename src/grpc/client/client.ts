@@ -36,12 +36,12 @@ import type { RemoveResponse__Output } from '../wire/ociartifact/v1/RemoveRespon
 import type { ResolveResponse__Output } from '../wire/ociartifact/v1/ResolveResponse.ts';
 import type { PullRequest as WirePull } from '../wire/ociartifact/v1/PullRequest.ts';
 
-/** Bytes of a message: as quick as 1 MiB, and the daemon holds 30 MB less at the peak of a load. */
+/** Bytes of a message: as fast as 1 MiB, and the daemon needs 30 MB less at the peak of a load. */
 const largestChunk = 1 << 16;
 
 /**
- * The use cases of the daemon behind a socket, by ociartifact.v1. Errors keep their codes and messages; for what it has
- * at hand the daemon is given `patienceMs`.
+ * The use cases of the daemon behind a socket, by ociartifact.v1. Errors keep their codes and messages. Calls that need
+ * no network or long work time out after `patienceMs`.
  */
 export function connectRemote(socketPath: string, patienceMs = 10_000): Backend {
   const client = openArtifacts(socketPath);
@@ -162,7 +162,7 @@ function toArtifacts(
 
 type Archive = { readonly tar: AsyncIterable<Uint8Array>; readonly reference: string | undefined };
 
-/** What the daemon says counts, unless the tar could not be read. */
+/** The daemon's error takes precedence, unless the tar could not be read. */
 async function load(
   client: ArtifactsClient,
   { ask }: ClientCalls,
@@ -182,7 +182,7 @@ async function load(
   try {
     const { loaded } = await ask<LoadResponse__Output>(done => {
       const call = client.Load(done);
-      // As the plain stream it is; gRPC's own type is at odds with that of Node.
+      // A plain stream: the types of gRPC and Node disagree.
       const body: Writable = call;
       pipeline(toMessages(read(), reference), body, { signal: answered.signal }).catch(() => call.cancel());
       return call;
@@ -208,7 +208,7 @@ async function* toMessages(
   yield { last: true };
 }
 
-/** Each field as the volume attribute of its name. */
+/** Each field is the volume attribute of the same name. */
 function toWirePull({ reference, pullPolicy, platform, selection, secrets }: PullRequest): WirePull {
   return {
     reference,

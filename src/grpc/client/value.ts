@@ -27,7 +27,7 @@ import type { Resolved__Output } from '../wire/ociartifact/v1/Resolved.ts';
 import type { Volume__Output } from '../wire/ociartifact/v1/Volume.ts';
 
 const phases: Readonly<Record<Progress__Output['phase'], Progress['phase']>> = {
-  // A phase of a later daemon.
+  // A phase of a newer daemon.
   UNKNOWN: 'resolve',
   RESOLVE: 'resolve',
   DOWNLOAD: 'download',
@@ -147,7 +147,7 @@ export function toRemoved({ freed, reference, digest, kept_by: keptBy }: RemoveR
   return { ...toFreed(freed), reference, digest: parseDigest(digest), keptBy };
 }
 
-/** The fingerprint stays with the daemon. */
+/** The daemon does not send the fingerprint. */
 export function toVolume(wire: Volume__Output): VolumeStatus {
   const { reference, resolved, view, bytes, inodes, anywhere, mounted, pod, refused, damaged } = wire;
   return {

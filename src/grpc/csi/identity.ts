@@ -2,14 +2,14 @@ import { type Edge, unary } from '../edge/unary.ts';
 import type { IdentityHandlers } from '../wire/csi/v1/Identity.ts';
 
 export type Identity = {
-  /** As in the CSIDriver object. */
+  /** The name of the CSIDriver object. */
   readonly driverName: string;
   readonly version: string;
   /** Whether volumes can be published now. */
   readonly ready: () => boolean;
 };
 
-/** csi.v1.Identity. No capabilities: there is no controller, and a volume is as good on one node as on another. */
+/** csi.v1.Identity. It has no capabilities: there is no controller, and every node can mount a volume. */
 export function identityHandlers(edge: Edge, { driverName, version, ready }: Identity): IdentityHandlers {
   return {
     GetPluginInfo: unary(edge, async () => ({ name: driverName, vendor_version: version })),

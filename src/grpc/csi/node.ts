@@ -10,7 +10,7 @@ import type { NodePublishVolumeResponse } from '../wire/csi/v1/NodePublishVolume
 import type { NodeUnpublishVolumeRequest__Output } from '../wire/csi/v1/NodeUnpublishVolumeRequest.ts';
 import type { NodeUnpublishVolumeResponse } from '../wire/csi/v1/NodeUnpublishVolumeResponse.ts';
 
-/** csi.v1.Node. `nodeId` is the node's name for Kubernetes. */
+/** csi.v1.Node. `nodeId` is the node's name in Kubernetes. */
 export function nodeHandlers(edge: Edge, nodeId: string, publishing: Publishing): NodeHandlers {
   return {
     NodePublishVolume: unary(edge, (request, call) => publish(publishing, request, call)),
@@ -59,9 +59,9 @@ async function unpublish(
 }
 
 /**
- * A volume is exactly as large as what it shows, and full: nothing is free, for nothing can be written. The disk
- * behind it is the cache's, and to give its free room as the volume's own would count it once for every volume. Alerts
- * for claims that fill up leave out ReadOnlyMany ones, which those of this driver should be.
+ * Reports a volume as exactly as large as its content, and full, because it is read-only. The free space of the cache's
+ * disk would count once for every volume. Alerts for full claims ignore ReadOnlyMany ones, which those of this driver
+ * should be.
  */
 async function getStats(
   publishing: Publishing,
@@ -72,7 +72,7 @@ async function getStats(
   if (wire.volume_path === '') {
     throw new ArtifactError('invalid', 'volume_path is missing; the caller must name the directory');
   }
-  // However strange the path: a volume that is not there is NOT_FOUND.
+  // An invalid path is NOT_FOUND, too.
   const { bytes, inodes, damage } = await publishing.stats(parseVolumeId(wire.volume_id), wire.volume_path);
   return {
     usage: [

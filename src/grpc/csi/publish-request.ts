@@ -8,13 +8,13 @@ import type { VolumeCapability__Output } from '../wire/csi/v1/VolumeCapability.t
 
 const flags: readonly MountFlag[] = ['ro', 'noexec', 'nosuid', 'nodev', 'noatime'];
 
-/** PATH_MAX of Linux with its NUL; and far above any volume id of Kubernetes. */
+/** PATH_MAX of Linux without its NUL, and far above the length of volume ids in Kubernetes. */
 const longestPath = 4095;
 const longestId = 1024;
 
 /**
- * What kubelet asks of NodePublishVolume (CSI 1.12), judged as far as needs no node. Secrets are those of the call and
- * the pod's service account tokens, wherever kubelet put these.
+ * Parses NodePublishVolume (CSI 1.12), and validates what does not depend on the node. Secrets are those of the call
+ * and the pod's service account tokens, wherever kubelet puts these.
  *
  * @throws ArtifactError `invalid` saying what to change.
  */
@@ -53,7 +53,7 @@ export function parsePublishRequest(wire: NodePublishVolumeRequest__Output): Pub
   };
 }
 
-/** @throws ArtifactError `invalid` for none, and over 1,024 bytes. */
+/** @throws ArtifactError `invalid` if it is empty or longer than 1,024 bytes. */
 export function parseVolumeId(text: string): string {
   if (text === '')
     throw new ArtifactError('invalid', 'volume_id is missing; the caller must name the volume');
@@ -64,7 +64,7 @@ export function parseVolumeId(text: string): string {
   );
 }
 
-/** A path as kubelet writes it: absolute, in its shortest spelling. @throws ArtifactError `invalid`. */
+/** A path as kubelet writes it: absolute and normalized. @throws ArtifactError `invalid`. */
 export function parseTargetPath(text: string, field: string): string {
   if (text === '')
     throw new ArtifactError('invalid', `${field} is missing; the caller must name the directory`);
@@ -77,7 +77,7 @@ export function parseTargetPath(text: string, field: string): string {
   );
 }
 
-/** The mount flags, each once and sorted, so that their order makes no other request. */
+/** The mount flags, sorted and without duplicates, so that their order does not make another request. */
 function parseCapability(capability: VolumeCapability__Output | null): readonly MountFlag[] {
   if (capability === null) {
     throw new ArtifactError('invalid', 'volume_capability is missing; the caller must ask for a mount');
@@ -100,7 +100,7 @@ function parseCapability(capability: VolumeCapability__Output | null): readonly 
 function parseFlag(text: string): MountFlag {
   const flag = flags.find(known => known === text);
   if (flag !== undefined) return flag;
-  // What follows an equals sign may be a secret: CSI forbids to show it.
+  // The value may be a secret, which CSI forbids to show.
   const name = quoteName(text.split('=', 1)[0] ?? '');
   throw new ArtifactError(
     'invalid',
@@ -109,9 +109,8 @@ function parseFlag(text: string): MountFlag {
 }
 
 /**
- * Whom the volume is for, or undefined where nobody can be sure. Only the uid in the target path is beyond doubt: where
- * the CSIDriver object lacks podInfoOnMount, a user can write the other keys, but cannot know the uid that the pod will
- * have.
+ * The pod of the volume; undefined if it is not certain. Only the uid in the target path is trusted: if the CSIDriver
+ * object lacks podInfoOnMount, a user can write the other keys, but cannot know the pod's future uid.
  */
 function parsePod(context: Readonly<Record<string, string>>, targetPath: string): Pod | undefined {
   const uid = context['csi.storage.k8s.io/pod.uid'];

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { printable, shorten } from '../../util/printable.ts';
 import { redact } from './redaction.ts';
 
-/** What a handler knows of its call, for the log. Nothing else of a request is ever logged. */
+/** The fields of a call that are logged. Nothing else of a request is logged. */
 export type CallNote = {
   readonly volumeId?: string | undefined;
   readonly target?: string | undefined;
@@ -20,19 +20,19 @@ export type CallRecord = {
   readonly note: CallNote;
   readonly milliseconds: number;
   readonly code: status;
-  /** What was thrown, for a failed call. */
+  /** What a failed call threw. */
   readonly error: Error | undefined;
   readonly secrets: readonly string[];
 };
 
-/** Asked again and again by kubelet and by probes: worth a line only when they fail, or at level debug. */
+/** Calls that kubelet and probes repeat: logged at info only if they fail, else at debug. */
 const frequent =
   /\/(?:Probe|GetPlugin\w+|NodeGet\w+|GetInfo|Check|Watch|ServerReflectionInfo|List\w*|GetStatus)$/;
 
-/** Longer values are cut, and what steers a terminal is escaped: a log line stays readable whatever a request holds. */
+/** Longer values are cut, and control characters are escaped, so that every log line is readable. */
 const longest = 1024;
 
-/** Writes one line for a call, with every secret of its request taken out. */
+/** Logs one line for a call, without the secrets of its request. */
 export function logCall(log: Logger, { method, note, milliseconds, code, error, secrets }: CallRecord): void {
   const clean = (value: unknown): unknown =>
     typeof value === 'string' ? printable(shorten(redact(value, secrets), longest)) : value;
@@ -46,14 +46,14 @@ export function logCall(log: Logger, { method, note, milliseconds, code, error, 
       ms: Math.round(milliseconds * 10) / 10,
       code: status[code],
       ...(error === undefined ? {} : { error: clean(error.message) }),
-      // An internal error is a bug or a broken disk: say where.
+      // An internal error is a bug or a broken disk, so its stack is logged.
       ...(code === status.INTERNAL ? { stack: redact(stackOf(error), secrets) } : {}),
     },
     messageOf(method, code),
   );
 }
 
-/** What is done once the call of that name succeeds; others are told by their name. */
+/** The message of a successful call; calls that are not listed are logged by their method. */
 const deeds: Readonly<Record<string, string>> = {
   NodePublishVolume: 'volume published',
   NodeUnpublishVolume: 'volume unpublished',

@@ -1,7 +1,7 @@
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { DeadlineNear } from '../../util/deadline-near.ts';
 
-/** What a call of any kind tells of its caller. */
+/** The properties that all kinds of calls share. */
 export type GrpcCaller = {
   readonly cancelled: boolean;
   getDeadline(): Date | number;
@@ -13,20 +13,20 @@ export type CallSignal = Disposable & {
   readonly abort: (reason: unknown) => void;
 };
 
-/** The most a timer of Node can wait, ms; more would fire at once. */
+/** The longest timer of Node, ms; a longer one fires at once. */
 const longestTimer = 2 ** 31 - 1;
 
 /**
- * How long to work before the answer must be prepared, ms: until 10 s before the deadline, or three quarters of the
- * way to one that is nearer than 40 s.
+ * How long to work before an answer must be prepared, ms: until 10 s before the deadline, or three quarters of the time
+ * if it is less than 40 s.
  */
 export function workingTime(untilDeadline: number): number {
   return untilDeadline < 40_000 ? untilDeadline * 0.75 : untilDeadline - 10_000;
 }
 
 /**
- * Turns a caller's deadline and cancellation into a signal: the reason is a DeadlineNear or an AbortError. Dispose it
- * when the work is done, since `cancelled` also fires after ordinary answers.
+ * Turns a caller's deadline and cancellation into a signal, whose reason is a DeadlineNear or an AbortError. Dispose it
+ * when the work is done, because `cancelled` also fires after ordinary answers.
  */
 export function openCallSignal(caller: GrpcCaller): CallSignal {
   const controller = new AbortController();
@@ -49,7 +49,7 @@ export function openCallSignal(caller: GrpcCaller): CallSignal {
   };
 }
 
-/** What was thrown, or why the work was told to stop where it stopped for that. */
+/** The error of a call: what was thrown, or the reason of the signal that caused it. */
 export function explain(thrown: unknown, signal: AbortSignal): ArtifactError {
   const reason: unknown = signal.reason;
   const error = toArtifactError(thrown);

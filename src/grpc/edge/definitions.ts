@@ -11,7 +11,7 @@ import type { ProtoGrpcType as Reflection } from '../wire/reflection.ts';
 
 export type Definitions = Csi & OciArtifact & Registration & Health & Reflection;
 
-/** The folder of the proto files: beside package.json, wherever this file was put by a build. */
+/** The directory of the proto files: beside package.json, with and without a build. */
 export const protoFolder: string = join(dirname(findPackageJSON(import.meta.url) ?? '.'), 'proto');
 
 export const protoFiles: readonly string[] = [
@@ -22,7 +22,7 @@ export const protoFiles: readonly string[] = [
   'reflection.proto',
 ];
 
-/** How wire messages look in this program; the flags of `npm run protos` say the same. */
+/** How messages are represented; the flags of `npm run protos` say the same. */
 const options: Options = {
   includeDirs: [protoFolder],
   keepCase: true,
@@ -40,10 +40,10 @@ export function loadDefinitions(): Definitions {
   return loaded;
 }
 
-/** A list of every artifact, or annotations as large as a manifest may be, can pass gRPC's 4 MiB. */
+/** A list of all artifacts, or the annotations of a large manifest, can exceed gRPC's 4 MiB. */
 const clientOptions: ChannelOptions = { 'grpc.max_receive_message_length': 64 * 1024 * 1024 };
 
-/** A client of the daemon behind a socket. It connects with the first call; `close()` it. */
+/** A client of the daemon behind a socket. It connects with the first call. The caller must `close()` it. */
 export function openArtifacts(socketPath: string): ArtifactsClient {
   const { Artifacts } = loadDefinitions().ociartifact.v1;
   return new Artifacts(`unix:${socketPath}`, credentials.createInsecure(), clientOptions);

@@ -4,12 +4,12 @@ import protobuf from 'protobufjs';
 import descriptor from 'protobufjs/ext/descriptor/index.js';
 import { protoFiles, protoFolder } from './definitions.ts';
 
-/** One proto file as reflection gives it away. Names are full, without a leading dot. */
+/** A proto file as reflection serves it. Names are full, without a leading dot. */
 export type DescribedFile = {
   readonly name: string;
   readonly dependencies: readonly string[];
   readonly services: readonly string[];
-  /** All that can be asked for: services, methods, messages, fields, enums and their values. */
+  /** Everything that clients can look up: services, methods, messages, fields, enums and their values. */
   readonly symbols: readonly string[];
   /** A google.protobuf.FileDescriptorProto, with the comments of the file. */
   readonly bytes: Uint8Array;
@@ -21,26 +21,26 @@ const { FileDescriptorProto } = descriptor;
 const parsing = { keepCase: true, alternateCommentMode: true };
 
 /**
- * Describes the proto files the way protoc would, which the descriptors of protobufjs and proto-loader do not: those
- * know no imports, call map entries by the wrong name, and drop comments. Numbers are those of descriptor.proto.
+ * Describes the proto files as protoc does. The descriptors of protobufjs and proto-loader omit imports and comments,
+ * and misname map entries. Numbers are those of descriptor.proto.
  */
 export function describeFiles(): readonly DescribedFile[] {
   const root = new protobuf.Root();
   const paths = protoFiles.map(name => join(protoFolder, name));
   root.loadSync(paths, parsing);
-  // The older name of the same service, for the clients that ask for it.
+  // The older name of the same service, which some clients use.
   const reflection = readFileSync(join(protoFolder, 'reflection.proto'), 'utf8');
   protobuf.parse(reflection.replace('.v1;', '.v1alpha;'), root, parsing);
   return packagesOf(root.resolveAll()).map(describeFile);
 }
 
-/** Every package with something in it, inner ones too. */
+/** Every package with content, including inner ones. */
 function packagesOf(scope: protobuf.NamespaceBase): readonly protobuf.NamespaceBase[] {
   const inner = scope.nestedArray.filter(isPackage);
   return [...(scope.nestedArray.length > inner.length ? [scope] : []), ...inner.flatMap(packagesOf)];
 }
 
-/** Notes a thing by its path of field numbers and indexes in the descriptor, its full name and its comment. */
+/** Records an element by its path of field numbers and indexes in the descriptor, its full name and its comment. */
 type Note = (
   path: readonly number[],
   thing: protobuf.ReflectionObject | string,
@@ -52,7 +52,7 @@ function describeFile(scope: protobuf.NamespaceBase): DescribedFile {
   const locations: object[] = [];
   const note: Note = (path, thing, comment) => {
     symbols.push((typeof thing === 'string' ? thing : thing.fullName).slice(1));
-    // Tools print in the order of lines, which protobufjs has not kept: the order of the walk will do.
+    // Tools print in the order of lines, which protobufjs does not keep. The order of this traversal replaces it.
     const span = [locations.length, 0, 1];
     locations.push({ path, span, ...(comment ? { leadingComments: indent(comment) } : {}) });
   };
@@ -79,7 +79,7 @@ function describeFile(scope: protobuf.NamespaceBase): DescribedFile {
   };
 }
 
-/** A file for each package. The names are ours, but for Google's, which clients may know already. */
+/** A file name for each package. The names are ours, except Google's, which clients may know. */
 function fileOf(thing: protobuf.ReflectionObject): string {
   if (thing.parent !== null && !isPackage(thing)) return fileOf(thing.parent);
   const name = thing.fullName.slice(1);
@@ -150,7 +150,7 @@ function toTypeOf({ type, resolvedType }: protobuf.FieldBase): object {
   };
 }
 
-/** On the wire a map is a list of these. */
+/** The wire form of a map is a list of entries. */
 function toEntry(field: protobuf.MapField): object {
   const key = {
     name: 'key',

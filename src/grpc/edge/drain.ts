@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ArtifactError } from '../../util/error.ts';
 
-/** The calls under way, and the end of them. */
+/** Tracks the calls in progress, and ends them when the daemon stops. */
 export type Drain = {
-  /** Holds a place until it is disposed. @throws `unavailable` once the daemon is stopping. */
+  /** Registers a call until disposed. @throws `unavailable` once the daemon is stopping. */
   enter(abort: (reason: ArtifactError) => void): Disposable;
-  /** Lets no call in any more, gives those inside `graceMs` to finish, aborts the rest, and waits for them until `limitMs`. */
+  /**
+   * Refuses new calls, gives calls in progress `graceMs` to finish, aborts the rest, and waits for them until
+   * `limitMs`.
+   */
   stop(graceMs: number, limitMs: number): Promise<void>;
 };
 
@@ -17,7 +20,7 @@ export function openDrain(): Drain {
   return {
     enter(abort) {
       if (stopping) throw refusal();
-      // Two calls may share a function; a set of them must not.
+      // A set would merge two calls that share a function.
       const place = (reason: ArtifactError): void => abort(reason);
       inside.add(place);
       return {
@@ -41,7 +44,7 @@ function refusal(): ArtifactError {
   return new ArtifactError('unavailable', 'the daemon is stopping, kubelet will call again');
 }
 
-/** Waits for work, but no longer than `ms`. */
+/** Waits for work, at most `ms`. */
 export async function within(ms: number, work: Promise<void>): Promise<void> {
   const timer = new AbortController();
   const late = sleep(ms, undefined, { signal: timer.signal }).catch(() => {});

@@ -5,10 +5,10 @@ import type { HealthHandlers } from '../wire/grpc/health/v1/Health.ts';
 
 type Answer = 'SERVING' | 'NOT_SERVING' | 'SERVICE_UNKNOWN';
 
-/** How often a watcher's answer is looked at, ms. */
+/** How often the state of a watched service is checked, ms. */
 const pace = 1000;
 
-/** grpc.health.v1.Health. All services are as ready as the daemon; `services` are their full names. */
+/** grpc.health.v1.Health. All services are as ready as the daemon. `services` are full names. */
 export function healthHandlers(
   edge: Edge,
   services: readonly string[],

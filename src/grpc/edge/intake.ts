@@ -9,14 +9,14 @@ import {
 import { createRequestTurns, type TurnBounds } from './request-turns.ts';
 
 export type IntakeBounds = TurnBounds & {
-  /** Bytes of a message of a call that sends several: some of them wait for the handler. */
+  /** Bytes of a message in a stream of several: some of them wait for the handler. */
   readonly streamed: number;
 };
 
-/** What a piece of a message costs beside its bytes. */
+/** The memory of a piece of a message beyond its bytes. */
 const overhead = 256;
 
-/** Bounds the memory of what comes in, on all connections together. */
+/** Bounds the memory of incoming requests on all connections together. */
 export function boundIntake(bounds: IntakeBounds): ServerInterceptor {
   const turns = createRequestTurns(bounds);
   return ({ requestStream }, call) =>
@@ -35,7 +35,7 @@ function takeTurn(
   };
   const count = (piece: Buffer): void => turns.add(request, piece.length + overhead);
   const leave = (): void => {
-    stream.off('data', count); // what comes for a call that was answered is thrown away
+    stream.off('data', count); // data of a call that was answered is discarded
     turns.leave(request);
   };
   stream.on('data', count).once('end', leave).once('close', leave);
@@ -65,7 +65,7 @@ function boundMessages(call: ServerInterceptingCallInterface, most: number): Ser
   return new ServerInterceptingCall(call, { start: next => next(listener) });
 }
 
-/** The library keeps it to itself, and has no other way to read a part of a message slowly, or to let go of it. */
+/** The library does not expose the stream, and has no other way to read a part of a message slowly, or to close it. */
 function streamOf(call: ServerInterceptingCallInterface): ServerHttp2Stream {
   return (call as unknown as { readonly stream: ServerHttp2Stream }).stream;
 }

@@ -22,7 +22,7 @@ test('waiting for a message ends with the signal', async () => {
   await assert.rejects(messages.next(), reason);
 });
 
-/** A caller who takes so many messages and no more. */
+/** A caller that reads so many messages and no more. */
 function openWire(takes: number): Writable & { readonly cancelled: boolean } {
   let taken = 0;
   const wire = new Writable({

@@ -2,20 +2,21 @@ import { type EventEmitter, once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { ArtifactError } from '../../util/error.ts';
 
-/** How long a caller may send or take nothing in the middle of a call, ms: whoever left without a word ends it. */
+/** How long a caller may send or read nothing during a call, ms. Then the call ends. */
 const patience = 5 * 60_000;
 
 /**
- * A caller's messages; waiting for the next one ends with the signal. Their end proves nothing: a stream that is reset,
- * or whose connection breaks, often ends like any other before it is cancelled.
- * @throws `unavailable` where the next one does not come.
+ * The messages of a caller; waiting for the next one ends with the signal. Their end proves nothing: a stream that is
+ * reset, or whose connection breaks, often ends normally before it is cancelled.
+ *
+ * @throws `unavailable` if the next message does not come in time.
  */
 export async function* received<Message>(
   wire: Readable,
   signal: AbortSignal,
   patienceMs: number = patience,
 ): AsyncGenerator<Message> {
-  // An ordinary iterator destroys the stream at its end, and with it the answers that it carries the other way.
+  // An ordinary iterator destroys the stream at its end, and with it the answers in the other direction.
   const messages: AsyncIterator<Message> = wire.iterator({ destroyOnReturn: false });
   for (;;) {
     const next = await inTime(messages.next(), 'sent', signal, patienceMs);
@@ -25,9 +26,10 @@ export async function* received<Message>(
 }
 
 /**
- * Sends messages no faster than the caller takes them, so that one who reads nothing costs the memory of a few. What is
- * sent to a caller who has left is dropped.
- * @throws `unavailable` where the caller takes nothing, and at once from then on.
+ * Sends messages as fast as the caller reads them, so that a caller that reads nothing costs the memory of a few.
+ * Messages to a caller that has left are dropped.
+ *
+ * @throws `unavailable` if the caller reads nothing in time, and at once from then on.
  */
 export function sender(
   wire: Pick<Writable, 'write'> & EventEmitter & { readonly cancelled: boolean },
@@ -43,7 +45,7 @@ export function sender(
   };
 }
 
-/** The work's result. @throws the signal's reason if it aborts first, and `unavailable` if the caller lets it wait. */
+/** The work's result. @throws the signal's reason if it aborts first; `unavailable` on a timeout. */
 async function inTime<T>(
   work: Promise<T>,
   verb: 'sent' | 'taken',

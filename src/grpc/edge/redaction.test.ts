@@ -56,7 +56,7 @@ test('no text keeps a secret, whatever stands around it', () => {
     fc.property(fc.string({ minLength: 4 }), fc.string(), fc.string(), (secret, before, after) => {
       fc.pre(!'[redacted]'.includes(secret));
       const shown = redact(before + secret + after, secretTexts({ secrets: { password: secret } }));
-      // What is left may only be made by the mark and the text beside it.
+      // What remains may only result from the mark and the text beside it.
       assert.ok(!shown.replaceAll('[redacted]', '\u{0}').includes(secret));
     }),
   );

@@ -3,19 +3,19 @@ import { parseJson } from '../../util/json.ts';
 
 const mark = '[redacted]';
 
-/** Shorter texts are everywhere: redacting them would hide the error and no secret. */
+/** Shorter texts are too common: redacting them would hide the error. */
 const shortest = 4;
 
 /**
- * Characters of the plain texts that user names are looked for in, so that a request with 40,000 user names beside long
+ * Characters of plain text that are searched for user names, so that a request with 40,000 user names and long
  * attributes cannot hold the main thread. Honest requests have fewer.
  */
 const mostPlain = 16 * 1024;
 
 /**
- * Every secret text of a request, longest first: the values of any map named `secrets` and of the tokens key, and
- * where such a value is JSON (`.dockerconfigjson`) all texts in it, and what their base64 `auth` hides. A user name is
- * none where the request has it in plain, too: it is often a part of the reference, which messages must name.
+ * Every secret text of a request, longest first: the values of any map named `secrets` and of the tokens key; if such a
+ * value is JSON (`.dockerconfigjson`), all texts in it, and the content of their base64 `auth`. A user name is not
+ * secret if the request also has it in plain text: it is often a part of the reference, which messages must name.
  */
 export function secretTexts(request: unknown): readonly string[] {
   const found: Found = { secrets: new Set(), users: new Set(), plain: [] };
@@ -28,7 +28,7 @@ export function secretTexts(request: unknown): readonly string[] {
     .sort((a, b) => b.length - a.length);
 }
 
-/** The text without any of the secrets. */
+/** The text with all secrets replaced. */
 export function redact(text: string, secrets: readonly string[]): string {
   return secrets.reduce((shown, secret) => shown.replaceAll(secret, mark), text);
 }
@@ -57,6 +57,6 @@ function collectText(text: string, found: Found): void {
   try {
     collect(parseJson(text), '', true, found);
   } catch {
-    // Not JSON after all: the whole text is the secret.
+    // Not JSON: the whole text is the secret.
   }
 }

@@ -5,13 +5,13 @@ import { bothStreams, type Edge } from './unary.ts';
 import type { ServerReflectionRequest__Output as Question } from '../wire/grpc/reflection/v1/ServerReflectionRequest.ts';
 import type { ServerReflectionResponse as Answer } from '../wire/grpc/reflection/v1/ServerReflectionResponse.ts';
 
-/** One version of the reflection service: v1 and v1alpha differ in the name alone. */
+/** One version of the reflection service. v1 and v1alpha differ in their names only. */
 export type ReflectionService = {
   readonly definition: ServiceDefinition;
   readonly handlers: { readonly ServerReflectionInfo: handleBidiStreamingCall<Question, Answer> };
 };
 
-/** Reflection of these services; `names` are full. The files are described when the first question comes. */
+/** Reflection of these services; `names` are full. The files are described at the first request. */
 export function reflectionServices(edge: Edge, names: readonly string[]): readonly ReflectionService[] {
   let files: readonly DescribedFile[] | undefined;
   const handlers = {
@@ -50,7 +50,7 @@ function reply(question: Question, files: readonly DescribedFile[], names: reado
   }
 }
 
-/** A file with all it imports; what is imported here imports nothing itself. */
+/** A file with its imports, none of which has imports. */
 function toFiles(files: readonly DescribedFile[], isAsked: (file: DescribedFile) => boolean): Answer {
   const asked = files.find(isAsked);
   if (asked === undefined) return refuse(status.NOT_FOUND, 'no proto file here has that name or symbol');

@@ -1,28 +1,28 @@
-/** What the requests that are not whole yet may cost. */
+/** Bounds of incomplete requests. */
 export type TurnBounds = {
-  /** Bytes that they may hold together while all of them are read. */
+  /** Bytes of all of them together, up to which all are read. */
   readonly held: number;
-  /** How many are read beyond that, each for `turnMs` at most while others wait. */
+  /** Above that, the number of requests that are read, each for at most `turnMs` while others wait. */
   readonly turns: number;
   readonly turnMs: number;
 };
 
-/** A request that comes in: how to stop and to go on reading it, and how to refuse it. */
+/** An incoming request: how to pause, resume and end its reading. */
 export type Incoming = { pause(): void; resume(): void; end(): void };
 
 export type RequestTurns = {
-  /** Counts what has come of a request; pauses it where it must wait for its turn. */
+  /** Counts bytes of a request, and pauses it if it must wait for its turn. */
   add(request: Incoming, bytes: number): void;
-  /** It is whole, or gone. */
+  /** The request is complete, or gone. */
   leave(request: Incoming): void;
 };
 
 type Part = { bytes: number; isWaiting: boolean; hasTurn: boolean; since: number };
 
 /**
- * The part of an unfinished request stays in memory, so all of them share a bound. Below it they are read as they come.
- * Above it a few are read at a time, oldest first, and the others wait unread: a burst of honest requests takes longer and
- * none is refused. Only a request that nobody finishes is ended, to let others have its turn.
+ * An incomplete request stays in memory, so all of them share a bound. Below it, they are read as they arrive. Above
+ * it, a few are read at a time, oldest first, and the others wait unread: a burst of honest requests takes longer, and
+ * none is refused. Only a request that is not completed in its turn is ended while others wait.
  */
 export function createRequestTurns(bounds: TurnBounds): RequestTurns {
   const parts = new Map<Incoming, Part>();
@@ -39,7 +39,7 @@ export function createRequestTurns(bounds: TurnBounds): RequestTurns {
     admit();
   };
 
-  /** Lets those go on that may: all below the bound, and as many as there are turns above it. */
+  /** Resumes requests: all below the bound, and as many as there are turns above it. */
   function admit(): void {
     for (const [request, part] of parts) {
       if (!part.isWaiting) continue;
@@ -54,7 +54,7 @@ export function createRequestTurns(bounds: TurnBounds): RequestTurns {
     }
   }
 
-  /** Ends those that were read for long enough while others wait. */
+  /** Ends requests whose turn has lasted long enough while others wait. */
   function relieve(): void {
     timer = undefined;
     if (held <= bounds.held) return;

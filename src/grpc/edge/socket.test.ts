@@ -14,13 +14,13 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true }));
 
-/** A server for the length of a test. */
+/** A server for the duration of a test. */
 function openServer(): Server & AsyncDisposable {
   const server = new Server();
   return Object.assign(server, { [Symbol.asyncDispose]: async () => server.forceShutdown() });
 }
 
-/** A socket whose process died without removing it. */
+/** Leaves the socket of a process that died. */
 function leaveSocket(path: string): void {
   const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
   spawnSync(process.execPath, ['-e', script]);

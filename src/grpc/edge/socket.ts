@@ -7,33 +7,33 @@ import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { recognize } from '../../util/same-file.ts';
 import { verifySocketPath } from '../../util/socket-path.ts';
 
-/** What is at the path of a socket when a server wants it. */
+/** What to do about an existing socket at the path. */
 export type Takeover =
-  /** Another server that answers there keeps it. */
+  /** A server that answers keeps it. */
   | 'if-silent'
-  /** The newest server has it. */
+  /** The newest server takes it. */
   | 'always';
 
-/** The place of a socket in the file system. */
+/** A bound socket in the filesystem. */
 export type BoundSocket = {
-  /** Removes the socket, unless another server has taken the path meanwhile. */
+  /** Removes the socket, unless another server has taken the path. */
   release(): Promise<void>;
-  /** Why nobody can come by it any more: the socket was removed, or another has taken the path. */
+  /** Why clients cannot reach it any more: the socket was removed, or another has taken the path. */
   problem(): string | undefined;
 };
 
-/** Of sockets that have no name yet. */
+/** Sockets without their final name. */
 const asidePrefix = '.oac-';
 
 /**
- * Binds a server to a unix socket that only root can open. The socket is made under a hidden name and renamed, so that
- * nobody ever sees it with another mode or not yet listening; and since libuv removes the name it bound when it
- * closes, that name must not be one that a successor may have. Its folder must be there.
+ * Binds a server to a unix socket that only root can open. The socket is created under a hidden name and renamed, so
+ * that it never appears with another mode or not yet listening. libuv removes the name that it bound when it closes, so
+ * that name must not be one that a successor may have. The directory must exist.
  *
- * @throws ArtifactError `invalid` for a path that cannot be a socket, `exists` while another server answers there.
+ * @throws ArtifactError `invalid` for an invalid path; `exists` while another server answers there.
  */
 export async function bindSocket(server: Server, path: string, takeover: Takeover): Promise<BoundSocket> {
-  // kubelet passes over names that begin with a dot.
+  // kubelet ignores names that begin with a dot.
   const aside = join(dirname(path), `${asidePrefix}${randomBytes(3).toString('hex')}`);
   verifySocketPath(path);
   verifySocketPath(aside);
@@ -67,7 +67,7 @@ async function verifyFree(path: string, takeover: Takeover): Promise<void> {
   }
 }
 
-/** Takes away what a daemon left that was killed between making its socket and naming it. */
+/** Removes sockets of daemons that were killed before the rename. */
 async function removeStale(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const path = join(folder, name);
@@ -76,7 +76,7 @@ async function removeStale(folder: string): Promise<void> {
   }
 }
 
-/** Whether a server accepts connections. @throws the error of one that cannot be asked. */
+/** Whether a server accepts connections. @throws other errors of the connection. */
 function answers(path: string): Promise<boolean> {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>();
   const probe = connect(path);

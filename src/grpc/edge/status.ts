@@ -2,7 +2,7 @@ import { Metadata, status } from '@grpc/grpc-js';
 import type { ArtifactError, ErrorCode } from '../../util/error.ts';
 import { shorten } from '../../util/printable.ts';
 
-/** What kubelet is told of each kind of failure (CSI 1.12, "Error Scheme"). The only place where a code becomes a status. */
+/** The gRPC status of each error code (CSI 1.12, "Error Scheme"). The only place where a code becomes a status. */
 const statuses: Readonly<Record<ErrorCode, status>> = {
   invalid: status.INVALID_ARGUMENT,
   exists: status.ALREADY_EXISTS,
@@ -19,23 +19,23 @@ const statuses: Readonly<Record<ErrorCode, status>> = {
   internal: status.INTERNAL,
 };
 
-/** A gRPC status; its details in gRPC's own sense, the metadata `grpc-status-details-bin`, are never sent. */
+/** A gRPC status. The metadata `grpc-status-details-bin` is never sent. */
 export type Status = { readonly code: status; readonly details: string; readonly metadata: Metadata };
 
-/** The trailer that names the code of the error: two codes may share a status, and have exit codes of their own. */
+/** The trailer with the error's code: two codes may share a status, and have different exit codes. */
 const trailer = 'oci-artifact-error';
 
-/** Characters of a message: four times what an event in Kubernetes holds, and far below what HTTP/2 allows a header. */
+/** Characters of a message: four times what a Kubernetes event holds, and far below the limit of an HTTP/2 header. */
 const longest = 4096;
 
-/** The message is made well-formed, since gRPC cannot send a lone surrogate, and cut after 4,096 characters. */
+/** The message is cut after 4,096 characters, and made well-formed, because gRPC cannot send a lone surrogate. */
 export function toStatus(error: ArtifactError): Status {
   const metadata = new Metadata();
   metadata.set(trailer, error.code);
   return { code: statuses[error.code], details: shorten(error.message, longest).toWellFormed(), metadata };
 }
 
-/** The code that toStatus named; undefined where the status is not of this program. */
+/** The code that toStatus added; undefined if the status is not from this program. */
 export function errorCodeOf(metadata: Metadata): ErrorCode | undefined {
   const [name] = metadata.get(trailer);
   return (Object.keys(statuses) as ErrorCode[]).find(code => code === name);

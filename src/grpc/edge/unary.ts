@@ -16,15 +16,15 @@ import { redact, secretTexts } from './redaction.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { type Status, toStatus } from './status.ts';
 
-/** Tells of a call that ended: `/csi.v1.Node/NodePublishVolume`, the number of its gRPC status, and how long it took. */
+/** Observes a call that ended: `/csi.v1.Node/NodePublishVolume`, the number of its gRPC status, and its duration. */
 export type Observe = (method: string, code: number, seconds: number) => void;
 
-/** What every call goes through. */
+/** What all handlers share. */
 export type Edge = { readonly log: Logger; readonly observe: Observe; readonly drain: Drain };
 
-/** What a handler is given beside its request. */
+/** What a handler gets beside its request. */
 export type CallContext = {
-  /** Aborts with a DeadlineNear, an AbortError when the caller leaves, or an ArtifactError when the daemon stops. */
+  /** Aborts with a DeadlineNear, an AbortError if the caller leaves, or an ArtifactError if the daemon stops. */
   readonly signal: AbortSignal;
   /** Adds to the log line of this call. */
   note(fields: CallNote): void;
@@ -35,8 +35,8 @@ type Outcome<Response> =
   | { readonly kind: 'failed'; readonly status: Status };
 
 /**
- * These four are the only way from gRPC to a handler. Whatever a handler throws becomes a status with a text and
- * nothing else; each call is logged and measured once; a handler that fails never takes the process with it.
+ * These four are the only way from gRPC to a handler. An error of a handler becomes a status with a text and nothing
+ * else, and never ends the process. Each call is logged and measured once.
  */
 export function unary<Request, Response>(
   edge: Edge,
@@ -59,7 +59,7 @@ export function serverStream<Request, Response>(
   };
 }
 
-/** For a handler that takes messages while it works; a few calls at once. */
+/** For a handler that receives messages while it works; a few calls at once. */
 export function clientStream<Request, Response>(
   edge: Edge,
   handle: (messages: AsyncIterable<Request>, call: CallContext) => Promise<Response>,
@@ -93,7 +93,7 @@ export function bothStreams<Request, Response>(
   };
 }
 
-/** How many calls of one method may send messages at the same time: of each, some wait for the handler in memory. */
+/** Concurrent calls of one method that send messages; for each, some messages wait in memory for the handler. */
 const mostSenders = 8;
 
 function createSeats(): { take(): Disposable } {
@@ -109,7 +109,7 @@ function createSeats(): { take(): Disposable } {
   };
 }
 
-/** Does the work of a call, settles it and records it. Never rejects. */
+/** Runs a call, settles it and records it. Never rejects. */
 async function perform<Response>(
   edge: Edge,
   wire: GrpcCaller & { getPath(): string },
@@ -155,7 +155,7 @@ function respond<Response>(answer: sendUnaryData<Response>, outcome: Outcome<Res
   else answer(outcome.status);
 }
 
-/** Ends a stream of answers. A caller who has left has destroyed it already. */
+/** Ends a stream of answers. A caller that has left has destroyed it already. */
 function finish(wire: EventEmitter & { cancelled: boolean; end(): unknown }, outcome: Outcome<void>): void {
   if (wire.cancelled) return;
   if (outcome.kind === 'done') wire.end();
