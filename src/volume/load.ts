@@ -15,6 +15,7 @@ import type { Archive, ArchiveFile } from '../ports/unpacker.ts';
 import { createHashingSink } from './sinks/hashing-sink.ts';
 import type { Leases } from './cache/leases.ts';
 import type { Naming } from './pull/naming.ts';
+import { findParts } from './pull/artifact-parts.ts';
 import type { Pull } from './pull/pull.ts';
 import type { Resolved } from '../ports/usecases.ts';
 import type { DiskSpace } from './cache/disk-space.ts';
@@ -152,8 +153,9 @@ export async function loadLayout(
       signal,
     );
     // Only now, because this gives every pod access to the cached content of the repository, and policies may refuse
-    // it.
-    await access.vouch(reference, [...brought]);
+    // it. A layout may contain other artifacts, which other pods may mount.
+    const parts = await findParts(descriptor, digest => brought.has(digest), blobs, signal);
+    await access.vouch(reference, [...parts]);
     await naming.record({ reference, descriptor, authorised: 'local' }, arrival.holds);
     return { reference: text, descriptor, cached: true };
   };

@@ -160,6 +160,43 @@ test('a layout that leaves its name open is refused as soon as its index.json co
   assert.deepEqual(blobsOf(node.stateDir), before);
 });
 
+test('a layout of two artifacts gives each repository its own', async () => {
+  const blobs: (readonly [{ readonly name: string }, Buffer])[] = [];
+  const add = (mediaType: string, bytes: Buffer) => {
+    const digest = sha256(bytes);
+    blobs.push([{ name: `blobs/sha256/${digest.slice(7)}` }, bytes]);
+    return { mediaType, digest, size: bytes.length };
+  };
+  const addArtifact = (reference: string) => {
+    const title = { 'org.opencontainers.image.title': 'weights' };
+    const manifest = {
+      schemaVersion: 2,
+      mediaType: ociManifest,
+      artifactType: 'application/x.model',
+      config: add('application/vnd.oci.empty.v1+json', Buffer.from('{}')),
+      layers: [{ ...add('text/plain', Buffer.from(reference)), annotations: title }],
+    };
+    const name = { 'org.opencontainers.image.ref.name': reference };
+    return { ...add(ociManifest, Buffer.from(JSON.stringify(manifest))), annotations: name };
+  };
+  const [one, other] = ['offline.test/one:v1', 'offline.test/other:v1'] as const;
+  const manifests = [addArtifact(one), addArtifact(other)];
+  const tar = await tarOf([
+    [{ name: 'oci-layout' }, current],
+    [{ name: 'index.json' }, JSON.stringify({ schemaVersion: 2, manifests })],
+    ...blobs,
+  ]);
+  const loaded = await load(tar, { name: '' });
+  assert.equal(loaded.code, 'OK', loaded.text);
+  const publish = async (repository: string, nth: 0 | 1): Promise<string> => {
+    const wanted = `offline.test/${repository}@${manifests[nth]?.digest}`;
+    const request = await publishRequest(node, { reference: wanted, pullPolicy: 'Never' });
+    return (await outcomeOf(daemon.csi.NodePublishVolume(request))).code;
+  };
+  assert.deepEqual([await publish('one', 0), await publish('other', 1)], ['OK', 'OK']);
+  assert.deepEqual([await publish('one', 1), await publish('other', 0)], ['NOT_FOUND', 'NOT_FOUND']);
+});
+
 function blobsOf(stateDir: string): readonly string[] {
   return readdirSync(join(stateDir, 'blobs/sha256')).toSorted();
 }
