@@ -232,7 +232,7 @@ export async function openNode(
       naming,
       status,
     }),
-    publishing: createPublishing({ ...world, pull, obstacle: store.obstacle }),
+    publishing: createPublishing({ ...world, pull }),
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,
     problems,

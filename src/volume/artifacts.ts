@@ -33,6 +33,7 @@ import type { DiskSpace } from './cache/disk-space.ts';
 import { withRetries } from './pull/retry-report.ts';
 import type { SignatureCheck } from './access/signature-check.ts';
 import type { Trees } from './pull/trees.ts';
+import { guardWrites, type Obstacle } from './write-guard.ts';
 
 /** The use cases of `ociartifact.v1.Artifacts` and the command line. */
 export function createArtifacts(world: {
@@ -67,6 +68,7 @@ export function createArtifacts(world: {
   readonly manifests: ManifestLoader;
   readonly platform: Platform;
   readonly status: Artifacts['status'];
+  readonly obstacle: Obstacle;
 }): Artifacts {
   const { signatures, pull, resolver, keychain, catalog, collector, naming, views, volumes, pins, mounter } =
     world;
@@ -91,7 +93,7 @@ export function createArtifacts(world: {
     );
   };
 
-  return {
+  const artifacts: Artifacts = {
     async resolve(text, secrets, signal, onProgress = () => {}) {
       const wanted = { reference: text, caller: 'administrator' } as const;
       const waiting = { hasty: true, tell: withRetries(onProgress).tell };
@@ -185,4 +187,5 @@ export function createArtifacts(world: {
     fsck: (repair, onFinding, signal, onProgress = () => {}) =>
       checkCache(world, repair, onFinding, onProgress, signal),
   };
+  return guardWrites(artifacts, world.obstacle);
 }

@@ -5,6 +5,7 @@ import type { Mounter, Target, TargetState } from '../ports/mounter.ts';
 import type { Names, VolumeRecord, VolumeRecords } from '../ports/records.ts';
 import type { Views } from '../ports/store.ts';
 import { formatEnding, toTarget } from './manual-mount.ts';
+import { type Obstacle, verifyWritable } from './write-guard.ts';
 import { describeProgress } from './pull/progress.ts';
 import type { PulledView, Pull } from './pull/pull.ts';
 import type { PublishRequest } from '../ports/request.ts';
@@ -27,7 +28,7 @@ export function createPublishing(world: {
   /** Locks by view: a view is not taken out of use while it is being mounted. */
   readonly viewTurns: Pick<KeyedMutex, 'lock'>;
   /** Why no record can be written. */
-  obstacle(): string | undefined;
+  readonly obstacle: Obstacle;
 }): Publishing {
   const { pull, volumes, names, views, mounter, viewTurns } = world;
   const targets = createKeyedMutex();
@@ -97,8 +98,7 @@ export function createPublishing(world: {
       const record = await volumes.find(request.targetPath);
       const there = record === undefined ? undefined : await published(request, record);
       if (there !== undefined) return there;
-      const obstacle = world.obstacle(); // before a registry is asked, because kubelet retries
-      if (obstacle !== undefined) throw new ArtifactError('unavailable', obstacle);
+      verifyWritable(world.obstacle); // before a registry is asked, because kubelet retries
       const state = await look(targetOf(request), undefined); // not after hours of download
       const wasThere = record === undefined ? state.kind === 'empty' : record.keepsFolder === true;
       const keepsFolder = request.anywhere && wasThere;

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { connectRemote } from '../../src/grpc/client/client.ts';
+import type { Finding } from '../../src/ports/usecases.ts';
 import { waitUntil } from '../support/node/child.ts';
-import { publishRequest, spawnDaemon, type TestDaemon } from '../support/node/daemon.ts';
+import { publishRequest, spawnDaemon, type TestDaemon, type TestNode } from '../support/node/daemon.ts';
 import { mountsBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
+import { request } from '../support/node/samples.ts';
 import { runProgram } from '../support/os/program.ts';
 import { openSmallDisk, type SmallDisk, type SmallVolume } from '../support/os/small-disk.ts';
 import { needs } from '../support/project/tools.ts';
@@ -40,10 +43,39 @@ async function verifyServes(
   assert.equal(code, 'UNAVAILABLE', text);
   assert.match(text, unwritable);
   verifyGone(again.target_path);
+  await verifyCommands(node, stays.reference);
   assert.deepEqual(registry.asked, [], 'no registry is asked in vain');
   for (const _ of ['once', 'and again']) await csi.NodeUnpublishVolume(ends.request);
   verifyGone(ends.request.target_path);
   verifyVolume(target_path, stays.shown);
+}
+
+/** What commands do there: those that read work, and those that change something are refused with the reason. */
+async function verifyCommands({ socket }: TestNode, reference: string): Promise<void> {
+  const { artifacts, close } = connectRemote(socket);
+  await using _ = { [Symbol.asyncDispose]: close };
+  const signal = AbortSignal.timeout(20_000);
+  const findings: Finding[] = [];
+  const check = (repair: boolean) => artifacts.fsck(repair, finding => void findings.push(finding), signal);
+  assert.ok((await artifacts.list()).some(one => one.reference === reference));
+  await artifacts.inspect(reference);
+  await artifacts.previewPrune(signal);
+  await check(false);
+  assert.deepEqual(findings, []);
+  async function* tar(): AsyncGenerator<Uint8Array> {
+    yield Buffer.alloc(1024);
+  }
+  const changes = {
+    pull: () => artifacts.pull({ ...request, reference }, () => {}, signal),
+    load: () => artifacts.load(tar(), undefined, signal),
+    remove: () => artifacts.remove(reference),
+    prune: () => artifacts.prune(signal),
+    pin: () => artifacts.pin(reference),
+    unpin: () => artifacts.unpin(reference),
+    repair: () => check(true),
+  };
+  for (const [name, change] of Object.entries(changes))
+    await assert.rejects(change, { code: 'unavailable', message: unwritable }, name);
 }
 
 test('a state disk that turned read-only is not ready, and volumes end there', needs('root'), async () => {

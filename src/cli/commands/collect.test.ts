@@ -159,6 +159,13 @@ test('fsck names what is wrong and exits 7, or 0 when it was repaired', async ()
   assert.equal(repaired.stderr, '');
   assert.deepEqual(repaired.json, { checked: 12, wrong: 1, findings: [{ ...finding, repaired: true }] });
   assert.equal((await runShell(['fsck', '-q'], { artifacts })).stdout, 'blobs/sha256/ab\n');
+  const kept = async (_: boolean, tell: (found: typeof finding & { repaired: boolean }) => void) => {
+    tell({ ...finding, repaired: false });
+    return { checked: 12 };
+  };
+  const left = await runShell(['fsck', '--repair'], { artifacts: { fsck: kept } });
+  assert.equal(left.code, 7);
+  assert.match(left.stdout, /\n12 objects checked, 1 damaged, 1 not repaired\n$/);
   const clean = await runShell(['fsck'], { artifacts: { fsck: async () => ({ checked: 1 }) } });
   assert.equal(clean.stdout, '1 object checked, 0 damaged\n');
 });

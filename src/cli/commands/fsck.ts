@@ -23,7 +23,8 @@ export async function fsck(shell: Shell, _: readonly string[], options: Options)
   view.hide();
   const left = findings.filter(({ repaired }) => !repaired).length;
   const wrong = findings.length;
-  const advice = left === 0 ? '' : '; fsck --repair takes it out of use';
+  const rest = options.repair === true ? `, ${left} not repaired` : '; fsck --repair takes it out of use';
+  const advice = left === 0 ? '' : rest;
   print(shell, {
     value: { checked, wrong, findings },
     text: () => `${formatCount(checked, 'object')} checked, ${wrong} damaged${advice}\n`,

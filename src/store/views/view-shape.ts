@@ -37,7 +37,16 @@ export function openShape(
     const found = await stampFiles(files, signal);
     return found && `${found.kept} ${found.changed}`;
   };
-  const forget = (key: string): void => rmSync(fileOf(key), { force: true, recursive: true });
+  /** Those that are on a disk which cannot be written. */
+  const forgotten = new Set<string>();
+  const forget = (key: string): void => {
+    try {
+      rmSync(fileOf(key), { force: true, recursive: true });
+      forgotten.delete(key);
+    } catch {
+      forgotten.add(key);
+    }
+  };
   return {
     forget,
     async write(key, watched, signal) {
@@ -47,8 +56,10 @@ export function openShape(
       const text = [Buffer.from(stamped ?? ''), ...all].flatMap(part => [part, separator]);
       forget(key); // its content on the disk is unknown
       await writeAside(aside(), fileOf(key), Buffer.concat(text), false);
+      forgotten.delete(key);
     },
     async isKept(key, signal) {
+      if (forgotten.has(key)) return false;
       const [stamped, ...watched] = readParts(fileOf(key));
       return stamped !== undefined && (await stamp(key, watched, signal)) === stamped.toString();
     },

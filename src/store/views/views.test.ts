@@ -17,6 +17,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { blobFile, describeBlob, directory, symlink } from '../../../test/support/oci/nodes.ts';
 import { placeOfBody, writeToc } from '../../../test/support/oci/toc.ts';
+import { runProgram } from '../../../test/support/os/program.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { toDigest } from '../../oci/digest.ts';
@@ -195,6 +196,25 @@ test('a changed owner of a directory or symlink changes the shape of a view', as
     lchownSync(join(path, name), 0, 0);
     assert.equal((await store.views.compare(key, tree, never))?.problem, undefined);
   }
+});
+
+test('a view is doubted and compared also where its shape can neither be removed nor written', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const tree = directory({ d: directory({}) });
+  const { path, key } = await store.views.build(record, tree, never);
+  const shape = `${path}.shape`;
+  runProgram('mount', '--bind', shape, shape);
+  try {
+    store.views.distrust(key);
+    assert.equal(await store.views.isAsBuilt(key, never), false);
+    assert.equal((await store.views.compare(key, tree, never))?.problem, undefined);
+    assert.equal(await store.views.isAsBuilt(key, never), false);
+  } finally {
+    runProgram('umount', shape);
+  }
+  assert.equal((await store.views.compare(key, tree, never))?.problem, undefined);
+  assert.equal(await store.views.isAsBuilt(key, never), true);
 });
 
 test('a removed view leaves its blobs', async () => {

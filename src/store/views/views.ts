@@ -183,7 +183,8 @@ export function openViews(
       attempt(`comparing view ${key}`, async () => {
         if (!isPresent(key)) return undefined;
         const compared = await compareTree(treeOf(key), tree, sources.path, signal);
-        if (compared.problem === undefined) await shape.write(key, compared.watched, signal);
+        if (compared.problem === undefined)
+          await shape.write(key, compared.watched, signal).catch(() => signal.throwIfAborted()); // it is only lost
         return compared;
       }),
 
