@@ -9,11 +9,13 @@ import type { CredentialSource } from './credential-source.ts';
 
 /** `--auth-file`: a docker config.json or containers auth.json. */
 export type AuthFile = CredentialSource & {
-  /** What the file says now. */
+  /** Returns the present content of the file. */
   readonly current: () => Part<DockerConfig>;
 };
 
-/** The one source whose `credHelpers` and `credsStore` are asked: no caller may choose programs that run as root. */
+/**
+ * The only source whose `credHelpers` and `credsStore` are used: a caller must not choose programs that run as root.
+ */
 export function openAuthFile(
   path: string,
   helpers: CredentialHelpers,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { imageMatches } from './auth-key.ts';
 
-describe('matchImages as kubelet reads it', () => {
+describe('matchImages as in kubelet', () => {
   const rows: readonly (readonly [pattern: string, host: string, path: string, fits: boolean])[] = [
     ['123.dkr.ecr.us-east-1.amazonaws.com', '123.dkr.ecr.us-east-1.amazonaws.com', 'a/b', true],
     ['*.dkr.ecr.*.amazonaws.com', '123.dkr.ecr.us-east-1.amazonaws.com', 'a', true],
@@ -25,12 +25,12 @@ describe('matchImages as kubelet reads it', () => {
     ['registry-1.docker.io', 'docker.io', 'library/x', true],
   ];
   for (const [pattern, host, path, fits] of rows) {
-    test(`${pattern} ${fits ? 'fits' : 'does not fit'} ${host}/${path}`, () => {
+    test(`${pattern} ${fits ? 'matches' : 'does not match'} ${host}/${path}`, () => {
       assert.equal(imageMatches(pattern, host, path), fits);
     });
   }
 
-  test('a hostile pattern takes no time', () => {
+  test('a hostile pattern takes little time', () => {
     const started = performance.now();
     assert.equal(imageMatches(`${'*a'.repeat(500)}.io`, `${'a'.repeat(63)}.io`, 'x'), false);
     assert.ok(performance.now() - started < 500);

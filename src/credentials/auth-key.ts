@@ -1,26 +1,26 @@
 import { matchesGlob } from '../util/glob.ts';
 import { withoutHttpsPort } from '../oci/reference.ts';
 
-/** A registry's API and a repository there. */
+/** A registry host and a repository there. */
 export type RegistryPath = { readonly host: string; readonly path: string };
 
-/** A key in its one spelling: `host` may have globs in its labels, `path` is empty for the whole host. */
+/** A canonical key: `host` may have globs in its labels, `path` is empty for the whole host. */
 export type AuthKey = {
   readonly host: string;
   readonly path: string;
-  /** Whether it was written so. */
+  /** Whether it had an older spelling. */
   readonly plain: boolean;
 };
 
 const hub = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
 
-/** Docker Hub under all of its names is `docker.io`; the port of https is left out. */
+/** Every name of Docker Hub becomes `docker.io`, and the https port is removed. */
 export function canonicalHost(host: string): string {
   const name = withoutHttpsPort(host);
   return hub.has(name) ? 'docker.io' : name;
 }
 
-/** `https://index.docker.io/v1/` and its like are hosts; `host/namespace` keeps its path. */
+/** `https://index.docker.io/v1/` and similar keys are hosts; `host/namespace` keeps its path. */
 export function parseAuthKey(key: string): AuthKey {
   const [first = '', ...rest] = key.replace(/^https?:\/\//i, '').split('/');
   const host = canonicalHost(first.toLowerCase());
@@ -31,12 +31,12 @@ export function parseAuthKey(key: string): AuthKey {
   return { host, path, plain: key === (path === '' ? host : `${host}/${path}`) };
 }
 
-/** Whether a key is for a repository; `host` is canonical. */
+/** Whether a key applies to a repository; `host` is canonical. */
 export function keyMatches(key: AuthKey, host: string, path: string): boolean {
   return hostMatches(key.host, host) && (key.path === '' || `${path}/`.startsWith(`${key.path}/`));
 }
 
-/** Whether an image's name, `host/path`, fits a pattern of `matchImages` as kubelet reads it: the path is a plain prefix. */
+/** Whether an image name, `host/path`, matches a pattern of `matchImages` as in kubelet: the path is a plain prefix. */
 export function imageMatches(pattern: string, host: string, path: string): boolean {
   const slash = pattern.indexOf('/');
   const wanted = slash === -1 ? pattern : pattern.slice(0, slash);
@@ -44,12 +44,12 @@ export function imageMatches(pattern: string, host: string, path: string): boole
   return hostMatches(canonicalHost(wanted), host) && `/${path}`.startsWith(prefix);
 }
 
-/** An IPv6 address has brackets too. */
+/** An IPv6 address also has brackets. */
 export function isGlob(host: string): boolean {
   return /[*?[]/.test(host) && !/^\[[^\]]*:/.test(host);
 }
 
-/** As kubelet reads pull secrets: globs within the labels of a name, as many labels on both sides, the same port. */
+/** As kubelet reads pull secrets: globs within the labels of a name, the same number of labels, the same port. */
 function hostMatches(pattern: string, host: string): boolean {
   if (pattern === host) return true;
   if (!isGlob(pattern) || pattern.length > longestPattern) return false;
@@ -64,7 +64,7 @@ function hostMatches(pattern: string, host: string): boolean {
   );
 }
 
-/** Twice a name of DNS: a pull secret is a user's, and may have a megabyte of stars. */
+/** Twice the length of a DNS name: a pull secret comes from a user, and may have a megabyte of stars. */
 const longestPattern = 512;
 
 function splitPort(host: string): readonly [name: string, port: string] {

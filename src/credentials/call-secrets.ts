@@ -16,13 +16,13 @@ const forms = [
   ['.dockercfg', 'dockercfg'],
 ] as const;
 
-/** What people know the secrets of a call by: a pod's are of its volume, a command's are of its flags. */
+/** How messages name the secrets of a call: a pod's belong to its volume, a command's to its flags. */
 type Words = {
   readonly config: (key: string) => string;
   readonly login: string;
   readonly whole: string;
   readonly none: string;
-  /** What to do where a registry wants a credential, if not what is to be done for a pod. */
+  /** What to do if a registry requires a credential, if it differs from the advice for a pod. */
   readonly advice?: string;
 };
 
@@ -47,8 +47,8 @@ const words: Readonly<Record<NonNullable<Caller['caller']>, Words>> = {
 };
 
 /**
- * The secrets of one call, nodePublishSecretRef or a command's, in their order: `.dockerconfigjson`, `.dockercfg`, then
- * `username` and `password`. Keys of other purposes are passed over.
+ * Reads the secrets of one call, from nodePublishSecretRef or a command, in this order: `.dockerconfigjson`,
+ * `.dockercfg`, then `username` and `password`. Other keys are ignored.
  */
 export function toCallSources({
   secrets,
@@ -88,7 +88,11 @@ export function toCallSources({
   return sources;
 }
 
-/** One pull secret of a pod; undefined where it has none of the keys. @throws as parseDockerConfig. */
+/**
+ * Reads one pull secret of a pod; undefined if it has none of the keys.
+ *
+ * @throws as parseDockerConfig.
+ */
 export function parsePullSecret(
   name: string,
   data: Readonly<Record<string, string>>,
@@ -106,7 +110,7 @@ export function parsePullSecret(
   return undefined;
 }
 
-/** The credential of the most specific key; what these leave to programs is left alone. */
+/** Returns the credential of the most specific key; credential helpers are ignored. */
 export function firstOf(configs: readonly DockerConfig[], place: RegistryPath): FoundCredential {
   let left: string | undefined;
   for (const candidate of candidates(configs, place)) {

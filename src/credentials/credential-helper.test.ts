@@ -14,7 +14,7 @@ import { openKeychain } from './keychain.ts';
 const never = new AbortController().signal;
 const at = (host: string, path = 'ns/x'): Endpoint => ({ host, path, insecure: false });
 
-/** As docker's own programs behave: they know some servers, and say so of the others. */
+/** Behaves as docker's own helpers: they know some servers, and report the others as unknown. */
 const known = {
   'r.io': { Username: 'robot', Secret: 'S3CRET-one' },
   'r.io/ns': { Username: 'narrow', Secret: 'S3CRET-two' },
@@ -46,7 +46,7 @@ after(async () => {
 });
 
 let count = 0;
-/** What is found with an auth file of this content; `asked` is what the good program was asked for it. */
+/** Returns the credential from an auth file with this content; `asked` has the requests to the good helper. */
 async function find(
   config: unknown,
   place: Endpoint,
@@ -63,8 +63,8 @@ async function find(
   return { credential, asked };
 }
 
-describe('programs of an auth file', () => {
-  test('credHelpers are asked for their server, and what they have stands for the node', async () => {
+describe('credential helpers of an auth file', () => {
+  test("credHelpers are asked for their server, and their credentials are the node's", async () => {
     const { credential, asked } = await find({ credHelpers: { 'r.io': 'good' } }, at('r.io'));
     assert.deepEqual(
       { ...credential, source: '' },
@@ -83,7 +83,7 @@ describe('programs of an auth file', () => {
     assert.deepEqual(asked, ['get r.io']);
   });
 
-  test('the most specific key is asked first, and the next where it has nothing', async () => {
+  test('the most specific key is asked first, and the next if it has nothing', async () => {
     const both = await find({ credHelpers: { 'r.io': 'good', 'r.io/ns': 'good' } }, at('r.io'));
     assert.deepEqual(both.asked, ['get r.io/ns']);
     const deeper = await find({ credHelpers: { 'r.io': 'good', 'r.io/ns/x': 'good' } }, at('r.io'));
@@ -91,7 +91,7 @@ describe('programs of an auth file', () => {
     assert.equal(deeper.credential.kind === 'basic' && deeper.credential.username, 'robot');
   });
 
-  test('credsStore is asked last; <token> for a user name is an identity token', async () => {
+  test('credsStore is asked last; <token> as username means an identity token', async () => {
     const { credential, asked } = await find({ credsStore: 'good' }, at('registry-1.docker.io'));
     assert.equal(credential.kind === 'identity-token' && credential.token, 'S3CRET-three');
     assert.deepEqual(asked, ['get https://index.docker.io/v1/']);
@@ -101,12 +101,12 @@ describe('programs of an auth file', () => {
     assert.deepEqual(file.asked, []);
   });
 
-  test('a server that no program knows is asked anonymously', async () => {
+  test('a server that no helper knows is asked anonymously', async () => {
     const { credential } = await find({ credsStore: 'good' }, at('o.io'));
     assert.match(credential.source, /^anonymous \(no entry for o\.io in the auth file/);
   });
 
-  test('one that fails is passed over, named, and not quoted', async () => {
+  test('a helper that fails is skipped and named, and its output is not quoted', async () => {
     for (const [name, why] of [
       [
         'bad',
@@ -124,14 +124,14 @@ describe('programs of an auth file', () => {
     }
   });
 
-  test('a name that is a path runs nothing', async () => {
+  test('a helper name that is a path runs nothing', async () => {
     await assert.rejects(find({ credHelpers: { 'r.io': '../../bin/sh' } }, at('r.io')), {
       code: 'internal',
       message: /"credHelpers" must name programs docker-credential-<name>/,
     });
   });
 
-  test('no secret of a call chooses a program to run', async () => {
+  test('no secret of a call selects a program to run', async () => {
     for (const config of [
       { credHelpers: { 'r.io': 'good' } },
       { credsStore: 'good', auths: { 'r.io': {} } },
@@ -149,7 +149,7 @@ describe('programs of an auth file', () => {
   });
 });
 
-test('many pulls within a minute ask a program once', async () => {
+test('many pulls within a minute run a helper once', async () => {
   const file = join(folder.path, 'many.json');
   await writeFile(file, JSON.stringify({ credsStore: 'good' }));
   await writeFile(log, '');

@@ -6,12 +6,12 @@ import { createKeyedSemaphore } from '../util/mutex.ts';
 import { type CredentialCandidate, type CredentialOrigin, toBasic } from './docker-config.ts';
 import { maxRuns, runProgram } from './helper-process.ts';
 
-/** Programs `docker-credential-<name>` on PATH, as docker login uses them. */
+/** Programs `docker-credential-<name>` on PATH, as used by docker login. */
 export type CredentialHelpers = {
   /**
-   * What a program has, or undefined if it has none. An answer is used for a minute.
+   * Returns the credential of a helper, or undefined if it has none. An answer is cached for a minute.
    *
-   * @throws ArtifactError `unavailable` where the program fails; it names the program and quotes nothing of it.
+   * @throws ArtifactError `unavailable` if the helper fails; it names the helper and quotes none of its output.
    */
   ask(
     program: CredentialCandidate & { readonly kind: 'program' },
@@ -21,10 +21,10 @@ export type CredentialHelpers = {
 
 const holdsMs = 60_000;
 const limitMs = 30_000;
-/** What docker's own programs write, and exit with 1, when there is no such server. */
+/** What docker's own helpers write, with exit code 1, for an unknown server. */
 const notFound = 'credentials not found in native keychain';
 
-/** Closing ends the programs that run. */
+/** Disposing it ends running helpers. */
 export function openCredentialHelpers(closing: AbortSignal): CredentialHelpers {
   const memo = createMemo<{ readonly credential: Credential | undefined }>();
   const runs = createKeyedSemaphore(maxRuns);

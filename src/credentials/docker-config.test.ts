@@ -30,7 +30,7 @@ function find(...args: Parameters<typeof findAll>): Found {
   return findAll(...args)[0] ?? { kind: 'none' };
 }
 
-/** The user name found, or the kind of what was found instead. */
+/** The username found, or the kind of result. */
 function userOf(found: Found): string {
   return found.kind === 'credential' && found.credential.kind === 'basic'
     ? found.credential.username
@@ -60,7 +60,7 @@ describe('the most specific key wins', () => {
     'none',
   ];
   for (const [index, expected] of order.entries()) {
-    test(`${expected}, when what comes before it is not there`, () => {
+    test(`${expected}, if nothing before it exists`, () => {
       const gone = order.slice(0, index).map(key => key.replace(/;/g, ':'));
       const left = Object.fromEntries(Object.entries(auths).filter(([key]) => !gone.includes(key)));
       assert.equal(userOf(find({ auths: left }, 'r.io', 'ns/repo')), expected);
@@ -77,7 +77,7 @@ describe('the most specific key wins', () => {
   });
 });
 
-describe('which key is for which repository', () => {
+describe('which key applies to which repository', () => {
   const rows: readonly (readonly [key: string, host: string, path: string, fits: boolean])[] = [
     ['r.io', 'r.io', 'x', true],
     ['r.io', 'r.io:5000', 'x', false],
@@ -122,18 +122,18 @@ describe('which key is for which repository', () => {
     ['', 'r.io', 'x', false],
   ];
   for (const [key, host, path, fits] of rows) {
-    test(`"${key}" is ${fits ? '' : 'not '}for ${host}/${path}`, () => {
+    test(`"${key}" ${fits ? 'applies' : 'does not apply'} to ${host}/${path}`, () => {
       assert.equal(userOf(find({ auths: { [key]: entry('u') } }, host, path)), fits ? 'u' : 'none');
     });
   }
 
-  test('a plain key comes before its historical spelling', () => {
+  test('a plain key comes before its older spelling', () => {
     const auths = { 'https://index.docker.io/v1/': entry('old'), 'docker.io': entry('plain') };
     assert.equal(userOf(find({ auths }, 'registry-1.docker.io', 'library/x')), 'plain');
   });
 });
 
-describe('what an entry holds', () => {
+describe('the content of an entry', () => {
   const rows: readonly (readonly [why: string, value: unknown, expected: unknown])[] = [
     [
       'auth',
@@ -199,7 +199,7 @@ describe('what an entry holds', () => {
     });
   }
 
-  test('an empty one is passed over for a less specific one', () => {
+  test('an empty entry gives way to a less specific one', () => {
     for (const empty of [{}, { auth: '' }, { auth: base64(':') }, { username: '', password: '' }]) {
       assert.equal(
         userOf(find({ auths: { 'r.io/ns': empty, 'r.io': entry('host') } }, 'r.io', 'ns/x')),
@@ -222,7 +222,7 @@ describe('what an entry holds', () => {
     ['null for an entry', null, /its entry for r\.io is not a JSON object/],
   ];
   for (const [why, value, text] of malformed) {
-    test(`malformed is refused by name, never quoted: ${why}`, () => {
+    test(`a malformed entry is refused by name, never quoted: ${why}`, () => {
       assert.throws(
         () => find({ auths: { 'r.io': value } }, 'r.io', 'x'),
         (thrown: unknown) =>
@@ -237,7 +237,7 @@ describe('what an entry holds', () => {
   }
 });
 
-describe('what programs have', () => {
+describe('entries of credential helpers', () => {
   const label = (found: Found): string =>
     found.kind === 'program' ? `${found.field} ${found.name} ${found.server}` : userOf(found);
   const rows: readonly (readonly [
@@ -302,7 +302,7 @@ describe('what programs have', () => {
   }
 
   for (const name of ['../../bin/sh', 'a/b', '', '-v', '.', 'a b', 'a\0b', 7, null, { S3CRET: 1 }]) {
-    test(`is refused for the program name ${JSON.stringify(name)}`, () => {
+    test(`the helper name ${JSON.stringify(name)} is refused`, () => {
       assert.throws(() => find({ credHelpers: { 'r.io': name } }, 'r.io', 'x'), {
         code: 'invalid',
         message:
@@ -329,7 +329,7 @@ describe('a whole file that is malformed', () => {
     ['{"auths": ["S3CRET"]}', /its "auths" is not a JSON object/],
     ['{"credHelpers": "S3CRET"}', /its "credHelpers" is not a JSON object/],
   ] as const) {
-    test(`is refused without a word of it: ${text}`, () => {
+    test(`is refused without a quote: ${text}`, () => {
       assert.throws(
         () => parseDockerConfig(text, 'auths', origin),
         (thrown: unknown) =>
@@ -342,7 +342,7 @@ describe('a whole file that is malformed', () => {
   }
 });
 
-test('for every user name without a colon and every password, auth gives both back', () => {
+test('auth round-trips for any username without a colon and any password', () => {
   const clean = fc.string({ unit: 'grapheme' }).filter(text => !/[\r\n\0]/.test(text));
   fc.assert(
     fc.property(

@@ -11,28 +11,30 @@ import {
   parseAuthKey,
 } from './auth-key.ts';
 
-/** Where a configuration is from, for people; whom its credentials stand for, and the code of an error in it. */
+/**
+ * The source of a configuration, for messages; the identity that its credentials stand for; and the code of its errors.
+ */
 export type CredentialOrigin = { readonly name: string; readonly holder: Holder; readonly code: ErrorCode };
 
 /** The credentials of a docker config.json, a containers auth.json or a Kubernetes pull secret. */
 export type DockerConfig = {
   readonly origin: CredentialOrigin;
   readonly entries: readonly Entry[];
-  /** `credsStore`: the program that has what the entries have not. */
+  /** `credsStore`: the helper for registries without an entry. */
   readonly store: unknown;
 };
 
 type Entry = {
   readonly key: AuthKey;
-  /** As it stands in the file. */
+  /** The key as written in the file. */
   readonly written: string;
-  /** `credHelpers` gives the name of a program, `auths` the credential. */
+  /** `credHelpers` names a helper, `auths` contains the credential. */
   readonly kind: 'program' | 'auth';
   readonly value: unknown;
   readonly origin: CredentialOrigin;
 };
 
-/** A credential that fits a place; or the program `docker-credential-<name>` that may have it under `server`. */
+/** A credential that matches a repository; or the helper `docker-credential-<name>` to ask for `server`. */
 export type CredentialCandidate =
   | { readonly kind: 'credential'; readonly credential: Credential }
   | {
@@ -44,10 +46,10 @@ export type CredentialCandidate =
     };
 
 /**
- * Parses a config.json (`auths`, `credHelpers`, `credsStore`), or the older form that has the entries at the top
- * (`.dockercfg`). Entries are judged only when one of them is wanted.
+ * Parses a config.json (`auths`, `credHelpers`, `credsStore`), or the older form with the entries at the top level
+ * (`.dockercfg`). Entries are validated only when they are used.
  *
- * @throws ArtifactError with the origin's code; never a part of the text, which holds secrets.
+ * @throws ArtifactError with the origin's code; it never quotes the text, which contains secrets.
  */
 export function parseDockerConfig(
   text: string,
@@ -71,18 +73,18 @@ export function parseDockerConfig(
   };
 }
 
-/** Entries by their keys, as `auths` has them. */
+/** Entries by their keys, as in `auths`. */
 export function toDockerConfig(auths: JsonObject, origin: CredentialOrigin): DockerConfig {
   return { origin, entries: toEntries(auths, 'auth', origin), store: '' };
 }
 
 /**
- * What may fit a place, the most specific key first: host/namespace/repository, then host/namespace, then host; of
- * equal ones an exact host before a glob, a plain key before one with a scheme or `/v1/`, and a program before an
- * entry. Empty entries are passed over. The stores come last.
+ * Returns the entries that may match a repository, the most specific key first: host/namespace/repository, then
+ * host/namespace, then host. Of equal ones, an exact host comes before a glob, a plain key before one with a scheme or
+ * `/v1/`, and a helper before an entry. Empty entries are skipped. The stores come last.
  *
- * @throws ArtifactError with the origin's code when a candidate that is reached is malformed, naming its key and not
- *   its content.
+ * @throws ArtifactError with the origin's code when a malformed candidate is reached; it names the key and not the
+ *   content.
  */
 export function* candidates(
   configs: readonly DockerConfig[],
@@ -116,7 +118,7 @@ export function* candidates(
   }
 }
 
-/** What `docker login` without a host stores its credential under. */
+/** The key under which `docker login` without a host stores its credential. */
 const hubServer = 'https://index.docker.io/v1/';
 
 function toEntries(fields: JsonObject, kind: Entry['kind'], origin: CredentialOrigin): readonly Entry[] {
@@ -129,7 +131,7 @@ function toEntries(fields: JsonObject, kind: Entry['kind'], origin: CredentialOr
   }));
 }
 
-/** Such a name leads to no other folder, and is no option. */
+/** Such a name contains no path and is not an option. */
 function toName(value: unknown, field: string, origin: CredentialOrigin): string {
   if (typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value)) return value;
   throw new ArtifactError(
@@ -138,7 +140,7 @@ function toName(value: unknown, field: string, origin: CredentialOrigin): string
   );
 }
 
-/** @throws ArtifactError with the origin's code where the two cannot go into an Authorization header. */
+/** @throws ArtifactError with the origin's code if the two cannot be sent in an Authorization header. */
 export function toBasic(
   username: string,
   password: string,

@@ -29,7 +29,7 @@ async function isGone(pidFile: string): Promise<boolean> {
   const pid = Number(readFileSync(pidFile, 'utf8'));
   for (let tries = 0; tries < 1_000; tries++) {
     try {
-      // One that was killed stays a zombie until its new parent looks.
+      // A killed process stays a zombie until its new parent collects it.
       if (readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')) return true;
     } catch {
       return true;
@@ -39,7 +39,7 @@ async function isGone(pidFile: string): Promise<boolean> {
   return false;
 }
 
-test('its input, arguments and environment arrive, and its output and exit code come back', async () => {
+test('input, arguments and environment reach the program, and its output and exit code are returned', async () => {
   const program = shell('read line; printf "%s|%s|%s" "$line" "$1" "$A"; exit 3', {
     args: ['-c', 'read line; printf "%s|%s|%s" "$line" "$1" "$A"; exit 3', 'sh', '$(id); x'],
     environment: { A: 'b c' },
@@ -48,12 +48,12 @@ test('its input, arguments and environment arrive, and its output and exit code 
   assert.deepEqual(await runProgram(program, never), { code: 3, output: 'héllo|$(id); x|b c' });
 });
 
-test("the daemon's own environment is there, PATH above all", async () => {
+test("the daemon's own environment is passed on, including PATH", async () => {
   const { output } = await runProgram(shell('printf %s "$PATH"'), never);
   assert.equal(output, process.env['PATH']);
 });
 
-test('a program that reads nothing is no error', async () => {
+test('a program that does not read its input is not an error', async () => {
   const input = 'x'.repeat(1 << 20);
   assert.deepEqual(await runProgram(shell('exit 0', { input }), never), { code: 0, output: '' });
 });
@@ -78,7 +78,7 @@ const refused: readonly (readonly [why: string, program: HelperProgram, message:
   ['ends, but leaves its output open', shell('sleep 60 & exit 0', { limitMs: 300 }), /did not end in 0\.3 s/],
 ];
 for (const [why, program, message] of refused) {
-  test(`one that ${why} is unavailable, and not quoted`, async () => {
+  test(`a program that ${why} is unavailable, and its output is not quoted`, async () => {
     await assert.rejects(
       runProgram({ ...program, input: 'SECRET' }, never),
       (thrown: unknown) =>
@@ -90,14 +90,14 @@ for (const [why, program, message] of refused) {
   });
 }
 
-test('when its time is over, all that it started is killed', async () => {
+test('after the time limit, all processes that it started are killed', async () => {
   const pid = join(folder.path, 'late');
   const script = `sleep 60 & echo $! > ${pid}; wait`;
   await assert.rejects(runProgram(shell(script, { limitMs: 1_000 }), never), { code: 'unavailable' });
   assert.ok(await isGone(pid));
 });
 
-test('a daemon that stops kills what runs, and starts nothing more', async () => {
+test('when the daemon stops, it kills running programs and starts no more', async () => {
   const pid = join(folder.path, 'stopped');
   const closing = new AbortController();
   const running = runProgram(shell(`echo $$ > ${pid}; exec sleep 60`), closing.signal);

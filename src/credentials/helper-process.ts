@@ -3,29 +3,29 @@ import type { Readable, Writable } from 'node:stream';
 import process from 'node:process';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 
-/** A program that is asked for a credential. `path` without a slash is looked for on PATH; no shell is involved. */
+/** A program that returns a credential. `path` without a slash is searched on PATH; no shell is involved. */
 export type HelperProgram = {
   readonly path: string;
   readonly args: readonly string[];
-  /** Over the daemon's own environment. */
+  /** Added to the daemon's own environment. */
   readonly environment: Readonly<Record<string, string>>;
   readonly input: string;
   readonly limitMs: number;
 };
 
-/** What it wrote to its standard output: a secret. `code` is its exit code. */
+/** Its standard output, which is secret. `code` is its exit code. */
 export type Ended = { readonly code: number; readonly output: string };
 
-/** How many processes of one program its callers may have at once: whoever makes up registries could start any number. */
+/** The maximum processes of one program at once: a user who invents registries could otherwise start any number. */
 export const maxRuns = 8;
 
 const maxBytes = 1024 * 1024;
 
 /**
- * Runs a program to its end. When its time is over, its output passes 1 MiB or the signal fires, it is killed with all
- * that it started. What it writes to its standard error is dropped: it may hold secrets.
+ * Runs a program to its end. If it exceeds its time or 1 MiB of output, or the signal fires, it is killed with all
+ * processes that it started. Its standard error is dropped: it may contain secrets.
  *
- * @throws ArtifactError `unavailable` saying what went wrong with it; the signal's reason.
+ * @throws ArtifactError `unavailable` with the failure; the signal's reason.
  */
 export async function runProgram(program: HelperProgram, signal: AbortSignal): Promise<Ended> {
   const { path, limitMs } = program;
@@ -68,14 +68,14 @@ function start({ path, args, environment }: HelperProgram): ChildProcessByStdio<
     return spawn(path, args, {
       env: { ...process.env, ...environment },
       stdio: ['pipe', 'pipe', 'ignore'],
-      detached: true, // a group of its own, so that it can be killed whole
+      detached: true, // a process group of its own, so that all of it can be killed
     });
   } catch (thrown) {
     throw unstartable(path, thrown);
   }
 }
 
-/** With no cause: Node's own errors quote arguments and environment. */
+/** Without a cause: Node's own errors quote arguments and environment. */
 function unstartable(path: string, thrown: unknown): ArtifactError {
   const where = path.includes('/') ? '' : ", and on the daemon's PATH";
   return new ArtifactError(
@@ -89,6 +89,6 @@ function killGroup(child: ChildProcessByStdio<Writable, Readable, null>): void {
   try {
     process.kill(-child.pid, 'SIGKILL');
   } catch {
-    // It has ended, and all that it started.
+    // The program has ended, with all processes that it started.
   }
 }

@@ -21,7 +21,7 @@ describe('the id of a keyring', () => {
   });
   const idOf = (keychain: Keychain, caller: Caller): string => keychain.open(caller).id;
 
-  test('is equal for those who have the same to show', () => {
+  test('is equal for callers with the same credentials', () => {
     using keychain = openKeychain({ authFile: '/absent' });
     const one = idOf(keychain, { secrets: { username: 'u', password: 'p' }, pod });
     assert.equal(idOf(keychain, { secrets: { password: 'p', username: 'u' }, pod: other }), one);
@@ -30,7 +30,7 @@ describe('the id of a keyring', () => {
     assert.equal(idOf(keychain, { secrets: tokens('2'), pod: other }), ofToken, 'nobody wants the tokens');
   });
 
-  test('tells pods apart where they have pull secrets, and tokens where providers get them', () => {
+  test('differs between pods that have pull secrets, and between tokens that providers receive', () => {
     using withPods = openKeychain({ pods: podsOf() });
     assert.notEqual(idOf(withPods, { secrets: {}, pod }), idOf(withPods, { secrets: {}, pod: other }));
     using withProviders = openKeychain({ providers: { config: '/absent', folder: '/absent' } });
@@ -45,7 +45,7 @@ describe('the id of a keyring', () => {
     );
   });
 
-  test('cannot be guessed from a secret: another process gives another', () => {
+  test('cannot be guessed from a secret: it differs between processes', () => {
     const secrets = { username: 'u', password: 'p' };
     using one = openKeychain({});
     using two = openKeychain({});
@@ -53,7 +53,7 @@ describe('the id of a keyring', () => {
   });
 });
 
-test('whatever pull secrets and plugins say, no secret is in an error, a source, an id or an explanation', async () => {
+test('no secret appears in an error, source, id or explanation, whatever pull secrets and plugins return', async () => {
   const secret = 'S3CRET';
   const value = fc.oneof(
     fc.constantFrom(secret, base64(secret), base64(`u:${secret}`), base64(`u:${secret}\n`), null, 7),

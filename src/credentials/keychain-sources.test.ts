@@ -91,7 +91,7 @@ describe('all sources', () => {
     ],
   ];
   for (const [user, holder, source, open, secrets] of rows) {
-    test(`the first that fits wins, and says for whom: ${user} for ${holder}`, async () => {
+    test(`the first match wins, and its identity is reported: ${user} for ${holder}`, async () => {
       using keychain = open();
       const credential = await find(keychain, { secrets, pod });
       assert.equal(userOf(credential), user);
@@ -136,7 +136,7 @@ describe("the pod's pull secrets", () => {
     assert.equal(userOf(await over(pods)), 'narrow');
   });
 
-  test('one that is not there is named where nothing else fits', async () => {
+  test('a missing one is named if nothing else matches', async () => {
     using keychain = openKeychain({
       pods: podsOf({ name: 'gone' }, { name: 'tls', data: { 'tls.crt': 'x' } }),
     });
@@ -158,7 +158,7 @@ describe("the pod's pull secrets", () => {
     );
   });
 
-  test('an API that fails ends the call: the pod does not get by as somebody else', async () => {
+  test('an API that fails ends the call: the pod does not use another identity', async () => {
     const failing: PodSecrets = {
       ...podsOf(),
       pullSecrets: () => Promise.reject(new ArtifactError('denied', 'this daemon may not get secrets')),
@@ -167,13 +167,13 @@ describe("the pod's pull secrets", () => {
     assert.equal(userOf(await over(failing, { secrets: { username: 'u', password: 'p' }, pod })), 'u');
   });
 
-  test('a call for no pod has none', async () => {
+  test('a call without a pod has none', async () => {
     const asking: PodSecrets = { ...podsOf(), pullSecrets: () => Promise.reject(new Error('asked')) };
     assert.equal(userOf(await over(asking, { secrets: {} })), 'of-file');
   });
 });
 
-test('a keyring asks its sources for a place once, however many blobs it is asked for', async () => {
+test('a keyring asks its sources for a repository once, for any number of blobs', async () => {
   let asked = 0;
   const pods: PodSecrets = {
     ...podsOf(),
@@ -189,7 +189,7 @@ test('a keyring asks its sources for a place once, however many blobs it is aske
   assert.equal(asked, 2);
 });
 
-test('a daemon that stops is waited for by nobody', async () => {
+test('a daemon that stops is not delayed', async () => {
   const keychain = openKeychain({
     pods: {
       ...podsOf(),

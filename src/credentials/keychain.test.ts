@@ -25,7 +25,7 @@ const auths = (user: string, key = 'r.io'): string =>
   JSON.stringify({ auths: { [key]: { auth: base64(`${user}:pw`) } } });
 const keychainOf = (authFile?: string): Keychain => openKeychain({ authFile });
 
-/** What a call with these secrets shows at a place. */
+/** The credential of a call with these secrets for an upstream. */
 const find = (
   keychain: Keychain,
   secrets: Readonly<Record<string, string>>,
@@ -63,7 +63,7 @@ describe('the order of the sources', () => {
     ],
   ];
   for (const [gone, user, source] of order) {
-    test(`${user} is found, and named as the source`, async () => {
+    test(`${user} is found, and the error names its source`, async () => {
       const left = Object.fromEntries(Object.entries(secrets).filter(([key]) => !gone.includes(key)));
       const credential = await find(keychainOf(await fileOf(auths('file'))), left);
       assert.equal(nameOf(credential), user);
@@ -71,7 +71,7 @@ describe('the order of the sources', () => {
     });
   }
 
-  test('a mirror is shown what is for its host, and never what names no host', async () => {
+  test('a mirror receives what is for its host, and never what names no host', async () => {
     const mirror: Endpoint = { host: 'm.io', path: 'ns/model', insecure: false, mirrorOf: 'r.io' };
     const bare = { username: 'keys', password: 'pw' };
     assert.equal((await find(keychainOf(), bare, mirror)).kind, 'anonymous');
@@ -82,7 +82,7 @@ describe('the order of the sources', () => {
     );
   });
 
-  test('a source without an entry for the registry gives way to the next', async () => {
+  test('without an entry for the registry, the next source is used', async () => {
     const other = {
       '.dockerconfigjson': auths('json', 'other.io'),
       '.dockercfg': '{}',
@@ -93,7 +93,7 @@ describe('the order of the sources', () => {
     assert.equal(nameOf(credential), 'file');
   });
 
-  test('nothing fits: anonymous, saying where was looked', async () => {
+  test('without any match, the request is anonymous, and the sources are reported', async () => {
     const path = await fileOf('{}');
     const { kind, source } = await find(keychainOf(path), { '.dockercfg': '{}' });
     assert.equal(kind, 'anonymous');
@@ -109,9 +109,9 @@ describe('the order of the sources', () => {
   });
 });
 
-describe('a credential goes to the place that is asked', () => {
+describe('a credential goes to the upstream that is asked', () => {
   const moved = openKeychain({ authFile: undefined });
-  test('one for the name as written stays here when the repository is elsewhere', async () => {
+  test('one for the reference’s host is not sent to another host', async () => {
     const credential = await find(
       moved,
       { '.dockerconfigjson': auths('written') },
@@ -120,7 +120,7 @@ describe('a credential goes to the place that is asked', () => {
     assert.equal(credential.kind, 'anonymous');
     assert.match(credential.source, /no entry for m\.io/);
   });
-  test('one for the place is found', async () => {
+  test('one for the upstream is found', async () => {
     assert.equal(
       nameOf(
         await find(
@@ -132,7 +132,7 @@ describe('a credential goes to the place that is asked', () => {
       'there',
     );
   });
-  test('Docker Hub is found by its historical key', async () => {
+  test('Docker Hub is found by its older key', async () => {
     const hub = openKeychain({ authFile: undefined });
     const secrets = { '.dockerconfigjson': auths('hub', 'https://index.docker.io/v1/') };
     assert.equal(
@@ -143,12 +143,12 @@ describe('a credential goes to the place that is asked', () => {
 });
 
 describe('the auth file', () => {
-  test('is not needed where a secret of the call fits', async () => {
+  test('is not read if a secret of the call matches', async () => {
     const keychain = keychainOf(join(root, 'absent.json'));
     assert.equal(nameOf(await find(keychain, { '.dockerconfigjson': auths('json') })), 'json');
   });
 
-  test('absent is an error that names it, when it is needed and when problems are asked for', async () => {
+  test('a missing one is an error that names it, when it is needed and when problems are requested', async () => {
     const path = join(root, 'absent.json');
     const keychain = openKeychain({ authFile: path });
     const refused = {
@@ -163,7 +163,7 @@ describe('the auth file', () => {
     assert.deepEqual(openKeychain({ authFile: undefined }).problems(), []);
   });
 
-  test('malformed is an error that names it and quotes nothing', async () => {
+  test('a malformed one is an error that names it and quotes nothing', async () => {
     const path = await fileOf('{"auths": S3CRET');
     const keychain = openKeychain({ authFile: path });
     await assert.rejects(find(keychain, {}), {
@@ -174,7 +174,7 @@ describe('the auth file', () => {
     assert.match(keychain.problems().join(), new RegExp(`${path} is not JSON(?!.*S3CRET)`));
   });
 
-  test('broken at the start is told once, and forgotten when it is right; broken later it stays in force', async () => {
+  test('broken at the start it is reported once, and forgotten when it is right; broken later the last good one stays', async () => {
     const path = await fileOf('{');
     const told: string[] = [];
     const keychain = openKeychain({ authFile: path, note: text => told.push(text) });
@@ -188,7 +188,7 @@ describe('the auth file', () => {
     assert.deepEqual(keychain.obstacles(), []);
   });
 
-  test('is read again when it was replaced or written, and not when nothing changed', async () => {
+  test('is read again when it was replaced or written, and not otherwise', async () => {
     const path = await fileOf(auths('one'));
     const keychain = keychainOf(path);
     const found = async (): Promise<string> => nameOf(await find(keychain, {}));
@@ -201,7 +201,7 @@ describe('the auth file', () => {
     assert.equal(await found(), 'again');
   });
 
-  test('a caller that left gets its own reason', async () => {
+  test('an aborted caller gets its own reason', async () => {
     const keychain = keychainOf(await fileOf('{}'));
     await assert.rejects(find(keychain, {}, place, AbortSignal.abort(new Error('gone'))), /^Error: gone$/);
   });
@@ -237,7 +237,7 @@ describe('a malformed secret is refused by the name of its key', () => {
   }
 });
 
-test('for whatever secrets and auth file, nothing but an ArtifactError is thrown, and never with a secret in it', async () => {
+test('for any secrets and auth file, only an ArtifactError is thrown, and never with a secret in it', async () => {
   const secret = 'S3CRET';
   const encoded = [
     secret,

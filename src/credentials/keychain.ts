@@ -18,41 +18,42 @@ import type { FoundCredential, CredentialSource } from './credential-source.ts';
 export type KeychainOptions = {
   readonly authFile?: string | undefined;
   readonly providers?: ProviderOptions | undefined;
-  /** What the Kubernetes API knows; undefined where it is not asked. */
+  /** The objects of the Kubernetes API; undefined if it is not used. */
   readonly pods?: PodSecrets | undefined;
-  /** Makes a keyring's id mean nothing elsewhere; the same one after a restart knows the same callers. */
+  /** Salts the id of a keyring. The same salt after a restart recognizes the same callers. */
   readonly salt?: string;
-  /** Is told once of a file that broke, and of one that changed. */
+  /** Called once for a file that broke, and for one that changed. */
   readonly note?: (text: string) => void;
 };
 
 /**
- * What a caller has to show; the first source that has something for a place wins:
+ * The credentials of a caller. The first source with a match for an upstream wins:
  *
- * 1. the secrets of the call (nodePublishSecretRef, or the flags of a command): `.dockerconfigjson`, `.dockercfg`, `username` and `password`;
+ * 1. the secrets of the call (nodePublishSecretRef, or the flags of a command): `.dockerconfigjson`, `.dockercfg`,
+ *    `username` and `password`;
  * 2. with `pods`, the pull secrets of the pod and of its service account;
  * 3. kubelet's credential provider plugins;
- * 4. the auth file, and the programs that it names;
+ * 4. the auth file, and the credential helpers that it names;
  * 5. nothing: anonymous, whose source says where nothing was found.
  *
- * Looked up by the place that is really asked, so that a credential goes to no host but its own. A keyring asks its
- * sources for one place once a minute at most.
+ * The lookup uses the upstream that is really asked, so a credential goes to its own host alone. A keyring asks its
+ * sources for one repository at most once a minute.
  *
- * Its `find` throws ArtifactError `invalid` for a malformed secret; `unavailable` for an auth file or a configuration of
- * providers that never was right; what `pods` throws; the signal's reason. None quotes a secret. A plugin or program that
- * fails is passed over, and named where nothing else fits.
+ * Its `find` throws ArtifactError `invalid` for a malformed secret; `unavailable` for an auth file or a configuration
+ * of providers that never was right; what `pods` throws; the signal's reason. No error quotes a secret. A plugin or
+ * helper that fails is skipped, and named if nothing else matches.
  */
 export type NodeKeychain = Disposable &
   Keychain & {
-    /** What is wrong with the files now. */
+    /** Returns what is wrong with the present files. */
     problems(): readonly string[];
-    /** Those of the problems for which something is refused, since the files never were right. */
+    /** Returns the problems that cause refusals, because the files never were right. */
     obstacles(): readonly string[];
   };
 
 const holdsMs = 60_000;
 
-/** Files are read when they are used, again only if they changed. Disposing it ends the programs that run. */
+/** Opens the sources. Files are read on use, and again only if they changed. Disposing it ends running programs. */
 export function openKeychain(options: KeychainOptions): NodeKeychain {
   const closing = new AbortController();
   const { pods, note = () => {}, salt = randomBytes(32).toString('hex') } = options;
@@ -66,7 +67,7 @@ export function openKeychain(options: KeychainOptions): NodeKeychain {
       ? undefined
       : openAuthFile(options.authFile, openCredentialHelpers(closing.signal), note);
 
-  /** In turn: a file is read only for who has found nothing before it. */
+  /** One after the other: a file is read only if no earlier source matched. */
   function* stepsOf(caller: Caller): Generator<Step> {
     yield { sources: toCallSources(caller), otherwise: wordsFor(caller).none };
     yield { sources: toList(podSecrets), otherwise: "the pod's pull secrets: off (--pod-pull-secrets)" };
@@ -79,9 +80,9 @@ export function openKeychain(options: KeychainOptions): NodeKeychain {
 
   const files = [providers, authFile?.current].filter(file => file !== undefined);
   const problems = (): readonly string[] => problemsOf(...files.map(current => current()));
-  problems(); // what is wrong from the start is noted
+  problems(); // reports what is wrong from the start
 
-  /** Everything that decides what is found, and nothing else: those with equal ids share a download. */
+  /** Everything that decides the result, and nothing else: callers with equal ids share a download. */
   const idOf = ({ secrets, pod }: Caller): string => {
     const { [tokensKey]: tokens, ...others } = secrets;
     const decisive = [
@@ -134,7 +135,7 @@ export function openKeychain(options: KeychainOptions): NodeKeychain {
   };
 }
 
-/** Sources of one rank, and what is said where there are none. */
+/** Sources of equal priority, and the message if there are none. */
 type Step = { readonly sources: readonly CredentialSource[]; readonly otherwise: string };
 
 function toList(source: CredentialSource | undefined): readonly CredentialSource[] {

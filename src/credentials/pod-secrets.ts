@@ -4,8 +4,8 @@ import { firstOf, parsePullSecret } from './call-secrets.ts';
 import type { CredentialSource } from './credential-source.ts';
 
 /**
- * The pull secrets of the pod and of its service account. Of all of them the most specific key wins; of equal ones the
- * pod's first. It throws where the API fails: a pod is not to get by as somebody else.
+ * The pull secrets of the pod and of its service account. The most specific key of all of them wins; of equal ones the
+ * pod's first. It throws if the API fails: a pod must not use another identity.
  */
 export function openPodSecrets(pods: PodSecrets): CredentialSource {
   return {

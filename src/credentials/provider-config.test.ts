@@ -21,7 +21,7 @@ const withProvider = (fields: Record<string, unknown>): Record<string, unknown> 
   providers: [{ ...provider, ...fields }],
 });
 
-test('what kubelet documents is understood, in YAML and JSON', () => {
+test("kubelet's documented example is parsed, in YAML and JSON", () => {
   const document = withProvider({
     args: ['get-credentials', ''],
     env: [{ name: 'AWS_PROFILE', value: 'example' }, { name: 'EMPTY' }],
@@ -53,7 +53,7 @@ test('what kubelet documents is understood, in YAML and JSON', () => {
 });
 
 for (const version of ['v1', 'v1beta1', 'v1alpha1']) {
-  test(`${version} of the configuration and of the protocol are taken`, () => {
+  test(`${version} of the configuration and of the protocol are accepted`, () => {
     const [parsed] = parseProviderConfig(
       JSON.stringify({
         ...withProvider({ apiVersion: `credentialprovider.kubelet.k8s.io/${version}` }),
@@ -66,7 +66,7 @@ for (const version of ['v1', 'v1beta1', 'v1alpha1']) {
   });
 }
 
-describe('what kubelet would refuse is refused, by the name of its field', () => {
+describe('what kubelet refuses is refused, by the name of the field', () => {
   const top = withProvider({});
   const rows: readonly (readonly [document: unknown, message: RegExp])[] = [
     ['S3CRET', /it must be a map of fields/],

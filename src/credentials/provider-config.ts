@@ -2,11 +2,11 @@ import type { Field, Table } from '../configfile/field.ts';
 import { parseYaml } from '../configfile/yaml.ts';
 import { parseGoDuration } from '../util/go-duration.ts';
 
-/** One credential provider plugin, as kubelet's CredentialProviderConfig describes it. */
+/** One credential provider plugin, as in kubelet's CredentialProviderConfig. */
 export type ProviderConfig = {
-  /** The program's name in the folder of the plugins. */
+  /** The program's name in the directory of the plugins. */
   readonly name: string;
-  /** Of the request on its input and the response on its output. */
+  /** The version of the request on its standard input and the response on its standard output. */
   readonly apiVersion: string;
   readonly matchImages: readonly string[];
   readonly defaultCacheMs: number;
@@ -15,11 +15,11 @@ export type ProviderConfig = {
   readonly tokenAttributes?: TokenAttributes;
 };
 
-/** A provider that answers for a pod's service account. */
+/** A provider that uses the token of a pod's service account. */
 export type TokenAttributes = {
   readonly audience: string;
   readonly cacheType: 'ServiceAccount' | 'Token';
-  /** Where false, the provider is asked without a token for who has none. */
+  /** If false, the provider is asked without a token if the caller has none. */
   readonly required: boolean;
   readonly requiredAnnotations: readonly string[];
   readonly optionalAnnotations: readonly string[];
@@ -28,10 +28,10 @@ export type TokenAttributes = {
 const versions = ['v1', 'v1beta1', 'v1alpha1'];
 
 /**
- * Parses a CredentialProviderConfig (kubelet.config.k8s.io/v1, v1beta1, v1alpha1), YAML or JSON. As in kubelet, a field
- * that nobody knows is an error.
+ * Parses a CredentialProviderConfig (kubelet.config.k8s.io/v1, v1beta1, v1alpha1), YAML or JSON. As in kubelet, an
+ * unknown field is an error.
  *
- * @throws ArtifactError `invalid` naming file and field, and quoting no value: `env` may hold secrets.
+ * @throws ArtifactError `invalid` naming file and field, without a value: `env` may contain secrets.
  */
 export function parseProviderConfig(text: string, file: string): readonly ProviderConfig[] {
   const top = parseYaml(text, { kind: 'kubernetes', file });

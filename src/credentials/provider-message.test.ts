@@ -7,7 +7,7 @@ import { formatProviderRequest, parseProviderResponse } from './provider-message
 const v1 = 'credentialprovider.kubelet.k8s.io/v1';
 const right = { kind: 'CredentialProviderResponse', apiVersion: v1, cacheKeyType: 'Image' };
 
-test('a request has what the plugin needs and nothing else', () => {
+test('a request contains what the plugin needs and nothing else', () => {
   assert.deepEqual(JSON.parse(formatProviderRequest(v1, { image: 'r.io/a' })), {
     kind: 'CredentialProviderRequest',
     apiVersion: v1,
@@ -41,7 +41,7 @@ describe('an answer', () => {
     [{ auth: { 'r.io': { username: 'u' } } }, { cacheKeyType: 'Image', auth: { 'r.io': { username: 'u' } } }],
   ];
   for (const [fields, expected] of taken) {
-    test(`is taken: ${JSON.stringify(fields)}`, () => {
+    test(`is accepted: ${JSON.stringify(fields)}`, () => {
       assert.deepEqual(
         parseProviderResponse(JSON.stringify({ ...right, ...(fields as object) }), v1),
         expected,
@@ -70,7 +70,7 @@ describe('an answer', () => {
     });
   }
 
-  test('whatever it is, is taken or refused, and never quoted', () => {
+  test('of any content is accepted or refused, and never quoted', () => {
     const json = fc.oneof(
       fc.json(),
       fc.string().map(text => `S3CRET${text}`),

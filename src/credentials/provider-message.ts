@@ -2,7 +2,7 @@ import { ArtifactError } from '../util/error.ts';
 import { isObject, type JsonObject, parseJson } from '../util/json.ts';
 import { parseGoDuration } from '../util/go-duration.ts';
 
-/** A CredentialProviderRequest: `image` is host and repository, with neither tag nor digest. */
+/** A CredentialProviderRequest: `image` is host and repository, without tag or digest. */
 export type ProviderRequest = {
   readonly image: string;
   readonly token?: string;
@@ -11,15 +11,15 @@ export type ProviderRequest = {
 
 /** A CredentialProviderResponse. */
 export type ProviderResponse = {
-  /** What else than the image that was asked for it answers. */
+  /** The scope for which the answer may be cached. */
   readonly cacheKeyType: 'Image' | 'Registry' | 'Global';
-  /** Undefined: the provider's default. */
+  /** Milliseconds; undefined: the provider's default. */
   readonly cacheMs?: number;
-  /** Credentials by registry keys, which may be globs; not judged yet. */
+  /** Credentials by registry keys, which may be globs; not validated yet. */
   readonly auth: JsonObject;
 };
 
-/** The JSON that a plugin reads from its input (credentialprovider.kubelet.k8s.io). */
+/** Formats the JSON that a plugin reads from standard input (credentialprovider.kubelet.k8s.io). */
 export function formatProviderRequest(apiVersion: string, request: ProviderRequest): string {
   const { image, token, annotations } = request;
   return JSON.stringify({
@@ -34,9 +34,9 @@ export function formatProviderRequest(apiVersion: string, request: ProviderReque
 }
 
 /**
- * The JSON that a plugin writes to its output, in the version that it was asked in.
+ * Parses the JSON that a plugin writes to standard output, in the version of the request.
  *
- * @throws ArtifactError `unavailable` naming the field, and quoting nothing.
+ * @throws ArtifactError `unavailable` naming the field, without a quote.
  */
 export function parseProviderResponse(text: string, apiVersion: string): ProviderResponse {
   const refuse = (why: string): never => {

@@ -29,7 +29,7 @@ const tokens: TokenAttributes = {
   optionalAnnotations: [],
 };
 
-/** A call for a pod of a service account that brings this token. */
+/** A call for a pod of a service account with this token. */
 function podOf(serviceAccount: string, token: string, pod = 'web', namespace = 'shop'): Caller {
   return {
     secrets: {
@@ -47,12 +47,12 @@ after(() => folder[Symbol.asyncDispose]());
 
 type Plugin = {
   readonly source: CredentialSource;
-  /** What it was asked so far. */
+  /** The requests so far. */
   asked(): readonly { request: Record<string, unknown>; args: string[]; env?: string }[];
 };
 
 let count = 0;
-/** A provider whose plugin answers what the JavaScript `answer` makes of `request` and `host`. */
+/** A provider whose plugin returns what the JavaScript `answer` makes of `request` and `host`. */
 async function pluginOf(
   answer: string,
   config: Partial<ProviderConfig> = {},
@@ -92,7 +92,7 @@ const whyOf = (found: FoundCredential): string =>
   found.kind === 'none' ? (found.why ?? 'no entry') : found.kind;
 
 describe('a credential provider plugin', () => {
-  test('is asked by exec as kubelet asks it, and its answer is a credential of the node', async () => {
+  test('is run by exec as by kubelet, and its answer is a credential of the node', async () => {
     const { source, asked } = await pluginOf(login(`cacheKeyType: 'Image'`), {
       args: ['--region', 'eu west'],
       environment: { PLUGIN_TEST: 'on' },
@@ -117,20 +117,20 @@ describe('a credential provider plugin', () => {
     ]);
   });
 
-  test('is not asked for what does not fit matchImages', async () => {
+  test('is not run for images that do not match matchImages', async () => {
     const { source, asked } = await pluginOf(login(`cacheKeyType: 'Image'`), { matchImages: ['r.io/team'] });
     assert.equal(whyOf(await source.find(at('other.io', 'team/model'), anyone, never)), 'no entry');
     assert.equal(whyOf(await source.find(at('r.io', 'other'), anyone, never)), 'no entry');
     assert.deepEqual(asked(), []);
   });
 
-  test('knows Docker Hub by the name that kubelet gives it', async () => {
+  test('receives the name that kubelet uses for Docker Hub', async () => {
     const { source, asked } = await pluginOf(login(`cacheKeyType: 'Image'`));
     credentialOf(await source.find(at('registry-1.docker.io', 'library/x'), anyone, never));
     assert.equal(asked()[0]?.request['image'], 'docker.io/library/x');
   });
 
-  test('gives a credential to no host that its answer does not name', async () => {
+  test('gives no credential to a host that its answer does not name', async () => {
     const { source } = await pluginOf(
       `{ cacheKeyType: 'Global', auth: { 'r.io': { username: 'u', password: 'p' } } }`,
     );
@@ -153,7 +153,7 @@ describe('a credential provider plugin', () => {
     [`cacheKeyType: 'Registry', cacheDuration: '0s'`, ['r.io/a', 'r.io/a', 'r.io/b', 'o.io/a', 'r.io/a']],
     [`cacheKeyType: 'Registry', cacheDuration: '1h'`, ['r.io/a', 'o.io/a']],
   ] as const) {
-    test(`with ${cache}, is asked again only for ${questions.join(', ')}`, async () => {
+    test(`with ${cache}, is run again only for ${questions.join(', ')}`, async () => {
       const { source, asked } = await pluginOf(login(cache));
       for (const [host, path] of [
         ['r.io', 'a'],
@@ -171,14 +171,14 @@ describe('a credential provider plugin', () => {
     });
   }
 
-  test('with no cacheDuration, the default of its configuration holds', async () => {
+  test('without cacheDuration, the default of its configuration applies', async () => {
     const { source, asked } = await pluginOf(login(`cacheKeyType: 'Global'`), { defaultCacheMs: 0 });
     await source.find(at('r.io', 'a'), anyone, never);
     await source.find(at('r.io', 'a'), anyone, never);
     assert.equal(asked().length, 2);
   });
 
-  test('is asked once by many who ask the same at once', async () => {
+  test('is run once for concurrent equal requests', async () => {
     const { source, asked } = await pluginOf(login(`cacheKeyType: 'Image', cacheDuration: '0s'`));
     const all = await Promise.all(
       Array.from({ length: 20 }, () => source.find(at('r.io', 'a'), anyone, never)),
@@ -187,7 +187,7 @@ describe('a credential provider plugin', () => {
     assert.equal(asked().length, 1);
   });
 
-  test('has eight processes at most, whatever images somebody makes up', async () => {
+  test('has at most eight processes, whatever images a user invents', async () => {
     const running = join(folder.path, 'running');
     const seen = join(folder.path, 'seen');
     await mkdir(running, { recursive: true });
@@ -223,14 +223,14 @@ describe('a credential provider plugin', () => {
     assert.ok(Math.max(...counts) <= 8, `${Math.max(...counts)} at once`);
   });
 
-  test('is not asked by those who waited for what another was answered meanwhile', async () => {
+  test('is not run by callers that waited for an answer that covers theirs', async () => {
     const { source, asked } = await pluginOf(login(`cacheKeyType: 'Registry'`));
     const all = Array.from({ length: 20 }, (_, nth) => source.find(at('r.io', `a${nth}`), anyone, never));
     for (const found of await Promise.all(all)) credentialOf(found);
     assert.ok(asked().length <= 8, `${asked().length}`);
   });
 
-  test('that fails is passed over, with a reason that quotes nothing of it', async () => {
+  test('that fails is skipped, with a reason that quotes none of its output', async () => {
     const rows: readonly (readonly [answer: string, why: RegExp])[] = [
       [`process.stdout.write('S3CRET')`, /its answer is not a JSON object/],
       [`process.exit(3)`, /it ended with exit code 3; run it by hand/],
@@ -248,7 +248,7 @@ describe('a credential provider plugin', () => {
     }
   });
 
-  test('a caller that leaves gets its own reason, and the next the answer', async () => {
+  test('an aborted caller gets its own reason, and the next one the answer', async () => {
     const { source, asked } = await pluginOf(login(`cacheKeyType: 'Image'`));
     const leaving = new AbortController();
     const left = source.find(at('r.io', 'a'), anyone, leaving.signal);
@@ -260,7 +260,7 @@ describe('a credential provider plugin', () => {
 });
 
 describe('a provider for service accounts', () => {
-  test('gets the token of the pod for its audience, and answers for that service account', async () => {
+  test('receives the token of the pod for its audience, and answers for that service account', async () => {
     const { source, asked } = await pluginOf(login(`cacheKeyType: 'Image'`), { tokenAttributes: tokens });
     const found = credentialOf(await source.find(at('r.io', 'a'), podOf('builder', 'S3CRET-token'), never));
     assert.deepEqual(found.holder, { kind: 'service-account', namespace: 'shop', name: 'builder' });
@@ -268,7 +268,7 @@ describe('a provider for service accounts', () => {
     assert.equal('serviceAccountAnnotations' in (asked()[0]?.request ?? {}), false);
   });
 
-  test('an answer for one service account is never given to another', async () => {
+  test('an answer for one service account is never used for another', async () => {
     const { source, asked } = await pluginOf(
       `{ cacheKeyType: 'Global', auth: { '*.io': { username: request.serviceAccountToken, password: 'p' } } }`,
       { tokenAttributes: tokens },
@@ -284,7 +284,7 @@ describe('a provider for service accounts', () => {
     assert.equal(asked().length, 3);
   });
 
-  test('with cacheType Token, an answer is for that very token alone', async () => {
+  test('with cacheType Token, an answer is for that token alone', async () => {
     const { source, asked } = await pluginOf(login(`cacheKeyType: 'Global'`), {
       tokenAttributes: { ...tokens, cacheType: 'Token' },
     });
@@ -296,7 +296,7 @@ describe('a provider for service accounts', () => {
     );
   });
 
-  test('is told what to do where kubelet brings no token for the audience', async () => {
+  test('reports what to do if kubelet brings no token for the audience', async () => {
     const { source, asked } = await pluginOf(login(`cacheKeyType: 'Image'`), { tokenAttributes: tokens });
     const advice = /add \{audience: "sts\.test"\} to spec\.tokenRequests of the CSIDriver object$/;
     const bare = podOf('a', '');
@@ -318,7 +318,7 @@ describe('a provider for service accounts', () => {
     assert.deepEqual(asked(), []);
   });
 
-  test('a call without a service account is not its affair, unless it needs none', async () => {
+  test('skips a call without a service account, unless it needs none', async () => {
     const needing = await pluginOf(login(`cacheKeyType: 'Image'`), { tokenAttributes: tokens });
     assert.match(whyOf(await needing.source.find(at('r.io', 'a'), anyone, never)), /service accounts alone/);
     const open = await pluginOf(login(`cacheKeyType: 'Image'`), {
@@ -329,7 +329,7 @@ describe('a provider for service accounts', () => {
     assert.equal('serviceAccountToken' in (open.asked()[0]?.request ?? {}), false);
   });
 
-  test('gets the annotations that it names, and is not asked where a required one is missing', async () => {
+  test('receives the annotations that it names, and is not run if a required one is missing', async () => {
     const annotations: Record<string, string> = { 'a.io/role': 'reader', other: 'x' };
     const pods: PodSecrets = { pullSecrets: async () => [], annotations: async () => annotations };
     const attributes = {
@@ -376,7 +376,7 @@ describe('the configuration of providers', () => {
     for (const name of ['one', 'two', 'three']) await writeScript(join(folder.path, name), '');
   });
 
-  test('a folder is read in the order of its names, and other files are not', async () => {
+  test('of a directory is read in the order of its file names, and other files are ignored', async () => {
     const config = join(folder.path, 'folder');
     await mkdir(config);
     assert.throws(() => read(config), {
@@ -398,7 +398,7 @@ describe('the configuration of providers', () => {
     });
   });
 
-  test('an absent one, and a program that cannot be run, are told by name', async () => {
+  test('a missing file and a program that cannot be run are named', async () => {
     const config = join(folder.path, 'config.yaml');
     assert.throws(() => read(config), {
       code: 'unavailable',
@@ -436,7 +436,7 @@ describe('the configuration of providers', () => {
     }
   });
 
-  test('is read again when it changes; a broken one leaves the last good one in force, and is told once', async () => {
+  test('is read again when it changes; a broken one leaves the last good one in use, and is reported once', async () => {
     const config = join(folder.path, 'live.json');
     await writeFile(config, document(entry('one')));
     const live = open(config);

@@ -14,7 +14,7 @@ import { formatProviderRequest, parseProviderResponse, type ProviderResponse } f
 import { findToken } from './service-account.ts';
 import type { FoundCredential, CredentialSource } from './credential-source.ts';
 
-/** Whom a provider is asked for: all pods alike, or a service account by its token. */
+/** The identity for which a provider is asked: all pods alike, or a service account by its token. */
 type Account =
   | { readonly kind: 'node' }
   | {
@@ -26,14 +26,14 @@ type Account =
     }
   | { readonly kind: 'none'; readonly why: string };
 
-/** kubelet's own limit. */
+/** kubelet's own limit, in milliseconds. */
 const limitMs = 60_000;
 
 /**
- * A credential provider plugin of kubelet: a program in `folder` that is asked by exec when an image fits its
- * `matchImages`. Its answer is kept in memory for as long as it says, for the image, the registry or everything as it
- * says; one for a service account, for that service account (or its very token) alone. Where it fails, the next source
- * is asked. Closing ends the programs that run.
+ * A credential provider plugin of kubelet: a program in `folder` that is run by exec if an image matches its
+ * `matchImages`. Its answer is cached in memory for the duration and scope (image, registry or global) that it reports;
+ * an answer for a service account is used for that service account, or its token, alone. If it fails, the next source
+ * is used. Disposing it ends running programs.
  */
 export function openProvider(
   config: ProviderConfig,
@@ -52,7 +52,7 @@ export function openProvider(
     keys: Keys,
   ): Promise<MemoAnswer<DockerConfig>> => {
     using _run = await runs.acquire(closing);
-    // The answer to another may have come meanwhile, and hold for this one too.
+    // An answer to another caller may have arrived in the meantime, and cover this one too.
     const known = memo.find(keys.Registry) ?? memo.find(keys.Global);
     if (known !== undefined) return { value: known, forMs: 0 };
     const input = formatProviderRequest(apiVersion, { image, ...account });
@@ -136,7 +136,7 @@ async function toAccount(
 
 type Keys = Readonly<Record<ProviderResponse['cacheKeyType'], string>>;
 
-/** What an answer is remembered under: nobody else's question has the same. */
+/** The cache key of an answer, which no other identity shares. */
 function toKeys(host: string, image: string, scope: readonly unknown[]): Keys {
   const toKey = (...subject: readonly string[]): string => JSON.stringify([subject, scope]);
   return { Image: toKey('image', image), Registry: toKey('registry', host), Global: toKey('global') };

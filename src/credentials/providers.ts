@@ -8,18 +8,18 @@ import { type ProviderConfig, parseProviderConfig } from './provider-config.ts';
 import type { CredentialSource } from './credential-source.ts';
 
 export type ProviderOptions = {
-  /** A CredentialProviderConfig, or a folder of them: *.json, *.yaml and *.yml in the order of their names. */
+  /** A CredentialProviderConfig, or a directory of them: *.json, *.yaml and *.yml in the order of their names. */
   readonly config: string;
-  /** Where their programs are. */
+  /** The directory of the plugins. */
   readonly folder: string;
 };
 
 const flag = '--credential-provider-config';
 
 /**
- * kubelet's credential provider plugins, in the order of their configuration, as it is now; when it changes, what the
- * providers answered before is forgotten. It is broken where kubelet would not take it, where a program is not in the
- * folder, and with annotations of service accounts without `pods`, which knows them.
+ * kubelet's credential provider plugins, in the order of their present configuration. When it changes, cached answers
+ * are dropped. It is broken if kubelet would not accept it, if a program is missing, and if it uses annotations of
+ * service accounts without `pods`, which provides them.
  */
 export function openProviders(
   { config, folder }: ProviderOptions,

@@ -1,14 +1,14 @@
 import { tokensKey } from '../oci/credential.ts';
 import { parseJson } from '../util/json.ts';
 
-/** The token that kubelet brought for an audience, or why there is none. */
+/** The token that kubelet sent for an audience, or why there is none. */
 export type FoundToken =
   | { readonly kind: 'token'; readonly token: string }
   | { readonly kind: 'none'; readonly why: string };
 
 /**
- * The pod's token for an audience, from the secrets of a publish call: kubelet brings those that the CSIDriver object
- * asks for, as JSON `{"<audience>": {"token": …, "expirationTimestamp": …}}`.
+ * Returns the pod's token for an audience, from the secrets of a publish call: kubelet sends those that the CSIDriver
+ * object requests, as JSON `{"<audience>": {"token": …, "expirationTimestamp": …}}`.
  */
 export function findToken(secrets: Readonly<Record<string, string>>, audience: string): FoundToken {
   const text = secrets[tokensKey];

@@ -3,15 +3,21 @@ import koffi, { type KoffiFunc } from 'koffi';
 import { errnoOf } from '../util/error.ts';
 import { check, libc, pathOf, systemError } from './libc.ts';
 
-/** Folders by descriptor: a path is walked once, and what follows cannot be moved elsewhere by a rename or a symlink. */
+/**
+ * Directories by descriptor: a path is resolved once, and later operations cannot be redirected by a rename or a
+ * symlink.
+ */
 export type OpenDirectory = Disposable & { readonly fd: number };
 
-/** What statx(2) tells of an open folder. */
+/** The result of statx(2) for an open directory. */
 export type DirectoryStatus = {
-  /** Of the file system, `major:minor`; with the inode it tells whether two descriptors show one folder. */
+  /**
+   * The device of the filesystem, `major:minor`; with the inode it shows whether two descriptors refer to one
+   * directory.
+   */
   readonly device: string;
   readonly inode: bigint;
-  /** 0 once the folder is removed. */
+  /** 0 once the directory is removed. */
   readonly links: number;
   readonly isMountRoot: boolean;
   /** As in the first column of mountinfo. */
@@ -53,7 +59,7 @@ const unlinkat: KoffiFunc<(parent: number, name: string, flags: number) => numbe
   'int unlinkat(int, const char *, int)',
 );
 
-/** Opens a folder for use as a place only (O_PATH). Symlinks are followed. */
+/** Opens a directory with O_PATH. Symlinks are followed. */
 export function openFolder(path: string): OpenDirectory {
   return toFolder(openSync(path, O_PATH | constants.O_DIRECTORY));
 }
@@ -76,7 +82,8 @@ const beneath = BigUint64Array.of(
 );
 
 /**
- * Opens a folder below another one; the path is relative, and no symlink in it is followed (openat2(2)).
+ * Opens a directory below another one; the path is relative, and no symlink in it is followed (openat2(2)).
+ *
  * @throws ELOOP for a symlink anywhere in the path, EXDEV for a path that leads out, ENOENT, ENOTDIR.
  */
 export function openBeneath(parent: OpenDirectory, path: string): OpenDirectory {
@@ -84,7 +91,7 @@ export function openBeneath(parent: OpenDirectory, path: string): OpenDirectory 
   return toFolder(check(fd, 'openat2', path));
 }
 
-/** As `beneath`, for anything, and symlinks are followed as long as they stay below. */
+/** As `beneath`, for any type of file. Symlinks are followed while they stay below. */
 const within = BigUint64Array.of(
   BigInt(O_PATH | O_CLOEXEC),
   0n,
@@ -92,7 +99,8 @@ const within = BigUint64Array.of(
 );
 
 /**
- * Opens what is below a folder, of whatever kind, for use as a place only: a device is not touched, a FIFO waits for nobody.
+ * Opens a file of any type below a directory with O_PATH: a device is not accessed, and a FIFO does not block.
+ *
  * @throws EXDEV for a path or a symlink that leads out, ENOENT, ENOTDIR, ELOOP.
  */
 export function openWithin(parent: OpenDirectory, path: string): OpenDirectory {
@@ -106,7 +114,7 @@ function toFolder(fd: number): OpenDirectory {
 
 const status = Buffer.alloc(256);
 
-/** Does not ask the server of a remote file system, so it cannot hang. */
+/** It does not ask the server of a remote filesystem, so it cannot hang. */
 export function statFolder(folder: OpenDirectory): DirectoryStatus {
   const flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC;
   const mask = STATX_NLINK | STATX_INO | STATX_MNT_ID;
@@ -123,15 +131,16 @@ export function statFolder(folder: OpenDirectory): DirectoryStatus {
 const fileSystem = new BigUint64Array(15);
 
 /**
- * Whether nothing can be written through this mount, or to its file system at all.
- * @throws ENOTCONN where it is a FUSE file system whose server is gone; waits for a server that does not answer.
+ * Whether nothing can be written through this mount, or to its filesystem at all.
+ *
+ * @throws ENOTCONN for a FUSE filesystem whose server is gone. It waits for a server that does not answer.
  */
 export function isReadOnly(folder: OpenDirectory): boolean {
   check(fstatfs(folder.fd, fileSystem), 'fstatfs', folder.fd);
   return ((fileSystem[10] ?? 0n) & ST_RDONLY) !== 0n;
 }
 
-/** Makes a folder; false if the name is taken. */
+/** Creates a directory; false if the name is taken. */
 export function makeFolder(parent: OpenDirectory, name: string, mode: number): boolean {
   if (mkdirat(parent.fd, name, mode) === 0) return true;
   const errno = koffi.errno();
@@ -139,7 +148,11 @@ export function makeFolder(parent: OpenDirectory, name: string, mode: number): b
   throw systemError('mkdirat', `${pathOf(parent.fd)}/${name}`, errno);
 }
 
-/** Removes an empty folder, never anything else. @throws ENOENT, ENOTEMPTY, ENOTDIR (also for a symlink), EBUSY for a mount point. */
+/**
+ * Removes an empty directory, never anything else.
+ *
+ * @throws ENOENT, ENOTEMPTY, ENOTDIR (also for a symlink), EBUSY for a mount point.
+ */
 export function removeFolder(parent: OpenDirectory, name: string): void {
   check(unlinkat(parent.fd, name, AT_REMOVEDIR), 'rmdir', name);
 }

@@ -15,17 +15,21 @@ const ioctl: KoffiFunc<(fd: number, request: number, argument: Uint32Array) => n
   'int ioctl(int, ulong, void *)',
 );
 
-/** A thread reads from now on when nobody else wants the disk (ioprio_set(2)); where the kernel has no such class, nothing changes. */
+/**
+ * From now on a thread reads only when the disk is otherwise idle (ioprio_set(2)). On a kernel without this class,
+ * nothing changes.
+ */
 export function giveWay(thread: number): void {
   ioprioSet(SYS_ioprio_set, IOPRIO_WHO_PROCESS, thread, IOPRIO_CLASS_IDLE);
 }
 
 /**
- * Seals a file by fs-verity (FS_IOC_ENABLE_VERITY), in a thread, as the kernel hashes all of it: nobody can write to it
- * any more, and what is read of it is verified.
+ * Seals a file by fs-verity (FS_IOC_ENABLE_VERITY), in a thread, because the kernel hashes all of it: nobody can write
+ * to it any more, and reads of it are verified.
+ *
  * @param fd opened for reading.
- * @throws EEXIST where it is sealed; ETXTBSY while somebody has the file open for writing, EBUSY while it is being sealed;
- * ENOTTY, EOPNOTSUPP where kernel or file system have no fs-verity; ENOSPC.
+ * @throws EEXIST if it is sealed; ETXTBSY while the file is open for writing, EBUSY while it is being sealed; ENOTTY,
+ *   EOPNOTSUPP if kernel or filesystem have no fs-verity; ENOSPC.
  */
 export function sealFile(fd: number): Promise<void> {
   const argument = new Uint32Array(32);

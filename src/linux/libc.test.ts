@@ -40,7 +40,7 @@ test('a lock is held against another process, and ends when its holder is killed
   closeSync(fd);
 });
 
-test('extended attributes come back byte for byte, empty and large ones too', () => {
+test('extended attributes are read back byte for byte, including empty and large ones', () => {
   const fd = openFile('attributes');
   assert.equal(getXattr(fd, 'user.none'), undefined);
   for (const value of [new Uint8Array(), new Uint8Array([0, 255, 0]), new Uint8Array(2000).fill(7)]) {
@@ -50,7 +50,7 @@ test('extended attributes come back byte for byte, empty and large ones too', ()
   closeSync(fd);
 });
 
-test('a failed call throws an error with the name of its errno, the call and the path', () => {
+test('a failed call throws an error with its errno, the call and the path', () => {
   const fd = openFile('failing');
   assert.throws(() => setXattr(fd, 'no-namespace', new Uint8Array(1)), {
     code: 'ENOTSUP',
@@ -61,14 +61,14 @@ test('a failed call throws an error with the name of its errno, the call and the
   assert.throws(() => lockFile(987_654), { code: 'EBADF', message: /EBADF.*fcntl 'descriptor 987654'/ });
 });
 
-test('a file system is synced in a thread, and a descriptor that is none rejects', async () => {
+test('a filesystem is synced in a thread, and an invalid descriptor rejects', async () => {
   const fd = openFile('synced', 'x');
   await syncFileSystem(fd);
   closeSync(fd);
   await assert.rejects(syncFileSystem(987_654), { code: 'EBADF', syscall: 'syncfs' });
 });
 
-test('writeback takes offsets above 4 GiB, and lengths up to the largest safe integer', async () => {
+test('writeback accepts offsets above 4 GiB, and lengths up to the largest safe integer', async () => {
   const fd = openFile('written', 'x');
   await startWriteback(fd, 0, 1);
   await startWriteback(fd, 2 ** 40, 2 ** 30);

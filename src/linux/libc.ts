@@ -5,7 +5,7 @@ import { errnoOf } from '../util/error.ts';
 
 /**
  * The few calls of the C library that Node lacks, made in this process. The symbols are those that Node itself is
- * linked with, so glibc and musl both serve. Signatures have a fixed number of integers and pointers: on x86-64 and
+ * linked with, so glibc and musl both work. Signatures have a fixed number of integers and pointers: on x86-64 and
  * arm64 Linux such a call of a variadic function (fcntl, syscall) passes its arguments in the same registers.
  */
 export const libc: LibraryHandle = koffi.load(null);
@@ -18,8 +18,9 @@ export function systemError(call: string, path: string, errno: number): NodeJS.E
 }
 
 /**
- * The result of a call that reports failure as -1. Must be the first thing after the call, as errno belongs to it.
- * @throws systemError. A number as `place` is a descriptor; its path is looked up for the message.
+ * Checks the result of a call that reports failure as -1. It must be called right after the call, because of errno.
+ *
+ * @throws systemError. A number as `place` is a descriptor; the message has its path.
  */
 export function check(result: number, call: string, place: string | number): number {
   if (result !== -1) return result;
@@ -27,7 +28,7 @@ export function check(result: number, call: string, place: string | number): num
   throw systemError(call, typeof place === 'number' ? pathOf(place) : place, errno);
 }
 
-/** The path of an open descriptor, as the kernel sees it now. */
+/** Returns the present path of an open descriptor, from the kernel. */
 export function pathOf(fd: number): string {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`);
@@ -70,10 +71,10 @@ const exclusive = new Uint8Array(32);
 exclusive[0] = 1;
 
 /**
- * Takes a lock on the whole file without waiting; false while another open file description holds one that does not go
- * with it. It lasts until the descriptor is closed, or the process ends, however it ends (fcntl(2), open file description
- * locks).
- * @param fd opened for writing, or for reading where the lock is shared.
+ * Locks the whole file without waiting; false while another open file description has a conflicting lock. The lock
+ * lasts until the descriptor is closed, or the process ends, however it ends (fcntl(2), open file description locks).
+ *
+ * @param fd opened for writing, or for reading if the lock is shared.
  */
 export function lockFile(fd: number, kind: 'exclusive' | 'shared' = 'exclusive'): boolean {
   if (fcntl(fd, F_OFD_SETLK, kind === 'shared' ? shared : exclusive) === 0) return true;
@@ -82,13 +83,13 @@ export function lockFile(fd: number, kind: 'exclusive' | 'shared' = 'exclusive')
   throw systemError('fcntl', pathOf(fd), errno);
 }
 
-/** Calls on the open file description, which may be shared with other processes, do not wait from now on (fcntl(2)). */
+/** Makes the open file description, which may be shared with other processes, non-blocking (fcntl(2)). */
 export function setNonBlocking(fd: number): void {
   const flags = check(fcntlFlags(fd, F_GETFL, 0), 'fcntl', fd);
   check(fcntlFlags(fd, F_SETFL, flags | constants.O_NONBLOCK), 'fcntl', fd);
 }
 
-/** Writes all of the file system that holds the descriptor to disk, in a thread (syncfs(2)). */
+/** Writes the whole filesystem of the descriptor to disk, in a thread (syncfs(2)). */
 export function syncFileSystem(fd: number): Promise<void> {
   return inThread('syncfs', fd, done => syncfs.async(fd, done));
 }
@@ -106,15 +107,21 @@ function inThread(call: string, fd: number, start: (done: Done) => void): Promis
   });
 }
 
-/** Sets an extended attribute of an open file or folder. @throws ENOTSUP where the file system has none. */
+/**
+ * Sets an extended attribute of an open file or directory.
+ *
+ * @throws ENOTSUP if the filesystem has none.
+ */
 export function setXattr(fd: number, name: string, value: Uint8Array): void {
   check(fsetxattr(fd, name, value, value.byteLength, 0), 'fsetxattr', fd);
 }
 
-/** A file system without attributes, and one without room for this one beside the inode (ext4 has 4 KiB in all). */
+/**
+ * The errors of a filesystem without attributes, and of one without space for this attribute (ext4 has 4 KiB in all).
+ */
 const untaken = new Set(['ENOTSUP', 'ENOSPC', 'E2BIG', 'ERANGE', 'EINVAL', 'EPERM']);
 
-/** As `setXattr`; false where the file system does not take it. */
+/** As `setXattr`; false if the filesystem refuses it. */
 export function offerXattr(fd: number, name: string, value: Uint8Array): boolean {
   try {
     setXattr(fd, name, value);
@@ -128,8 +135,8 @@ export function offerXattr(fd: number, name: string, value: Uint8Array): boolean
 const second = 1_000_000_000n;
 
 /**
- * Sets both times of a file, folder or symlink, in nanoseconds since 1970 (utimensat(2)); Node's calls take doubles, which
- * have no room for them.
+ * Sets both times of a file, directory or symlink, in nanoseconds since 1970 (utimensat(2)). Node's calls use doubles,
+ * which are not precise enough.
  */
 export function setTime(path: Uint8Array, time: bigint): void {
   const nanoseconds = BigInt.asUintN(64, ((time % second) + second) % second);
@@ -145,7 +152,7 @@ export function setTime(path: Uint8Array, time: bigint): void {
 
 const scratch = new Uint8Array(XATTR_SIZE_MAX);
 
-/** An extended attribute of an open file or folder, or undefined if it has none of this name. */
+/** Returns an extended attribute of an open file or directory; undefined if it has none of this name. */
 export function getXattr(fd: number, name: string): Uint8Array | undefined {
   const size = fgetxattr(fd, name, scratch, scratch.byteLength);
   if (size !== -1) return scratch.slice(0, size);
@@ -155,8 +162,8 @@ export function getXattr(fd: number, name: string): Uint8Array | undefined {
 }
 
 /**
- * Starts writing the dirty pages of a range of bytes to disk (sync_file_range(2)), in a thread: it does not wait for
- * them, but for room in the queue of the device. The descriptor must stay open until then.
+ * Starts writing the dirty pages of a range of bytes to disk (sync_file_range(2)), in a thread: it waits only for space
+ * in the queue of the device. The descriptor must stay open until then.
  */
 export function startWriteback(fd: number, offset: number, length: number): Promise<void> {
   return inThread('sync_file_range', fd, done =>

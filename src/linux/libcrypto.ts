@@ -1,23 +1,23 @@
 import type { KoffiFunc } from 'koffi';
 import { libc } from './libc.ts';
 
-/** An object of OpenSSL's, by its address. */
+/** The address of an OpenSSL object. */
 type Handle = object;
 
-/** Certificates in DER. The roots are trusted; `intermediates` are not, and help to reach one. */
+/** Certificates in DER. The roots are trusted; `intermediates` are untrusted. */
 export type PathQuery = {
   readonly leaf: Uint8Array;
   readonly intermediates: readonly Uint8Array[];
   readonly roots: readonly Uint8Array[];
-  /** When all certificates of the path must be valid. */
+  /** The time at which all certificates of the path must be valid. */
   readonly time: Date;
 };
 
 /**
- * Path validation (RFC 5280, section 6) by the OpenSSL that Node is made of: Node's documentation lets native code link
- * with it, and X509_verify_cert is what Node's TLS relies on. Node itself offers no way to it without a connection. It
- * checks signatures, names, validity, basic constraints, path lengths, keyCertSign, name constraints, policies and
- * critical extensions, of the root too.
+ * Path validation (RFC 5280, section 6) by the OpenSSL inside Node. Node's documentation allows native code to link
+ * with it, and Node's TLS relies on X509_verify_cert. Node itself offers it only for connections. It checks signatures,
+ * names, validity, basic constraints, path lengths, keyCertSign, name constraints, policies and critical extensions,
+ * also of the root.
  */
 const functions = (): Functions => ({
   BIO_new_mem_buf: libc.func('void *BIO_new_mem_buf(const void *, int)'),
@@ -77,13 +77,16 @@ const authLevel = 2;
 
 let loaded: Functions | undefined;
 
-/** Why no valid path leads from the leaf to a root, in OpenSSL's words; undefined if one does. It takes well below a ms. */
+/**
+ * Returns why no valid path leads from the leaf to a root, as OpenSSL's message; undefined if one does. It takes well
+ * below a ms.
+ */
 export function findPathFlaw({ leaf, intermediates, roots, time }: PathQuery): string | undefined {
   loaded ??= functions();
   const openssl = loaded;
   using stack = new DisposableStack();
 
-  /** @throws if OpenSSL gave none: there is no memory, or the bytes are no certificate. */
+  /** @throws if OpenSSL returned none: out of memory, or the bytes are not a certificate. */
   const own = (handle: Handle | null, free: (handle: Handle) => unknown): Handle => {
     if (handle === null) throw new Error('OpenSSL cannot read it');
     stack.defer(() => void free(handle));
@@ -94,7 +97,7 @@ export function findPathFlaw({ leaf, intermediates, roots, time }: PathQuery): s
     return own(openssl.d2i_X509_bio(bio, null), openssl.X509_free);
   };
 
-  stack.defer(() => openssl.ERR_clear_error()); // its queue is that of this thread, and so of node:crypto
+  stack.defer(() => openssl.ERR_clear_error()); // the queue belongs to this thread, and so to node:crypto too
   const store = own(openssl.X509_STORE_new(), openssl.X509_STORE_free);
   for (const root of roots) openssl.X509_STORE_add_cert(store, parse(root));
   const untrusted = own(openssl.OPENSSL_sk_new_null(), openssl.OPENSSL_sk_free);

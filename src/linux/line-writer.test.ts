@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { temporaryFolder } from '../../test/support/os/temporary.ts';
 import { openLineWriter } from './line-writer.ts';
 
-/** A pipe with both ends here; what is in it is read when the test wants. */
+/** A pipe with both ends in this process; the test decides when to read it. */
 async function openPipe() {
   const folder = await temporaryFolder();
   const path = join(folder.path, 'pipe');
@@ -35,7 +35,7 @@ async function openPipe() {
   };
 }
 
-test('lines that nobody reads are kept in order up to a bound, then dropped and counted, and never waited for', async () => {
+test('lines that are not read are kept in order up to a limit, then dropped and counted, and never block', async () => {
   await using pipe = await openPipe();
   const log = openLineWriter(pipe.writer, dropped => log.write(`${dropped} lines lost\n`));
   const began = performance.now();
@@ -62,7 +62,7 @@ test('lines that nobody reads are kept in order up to a bound, then dropped and 
   assert.deepEqual(lines.slice(kept), [`${dropped} lines lost`, 'after']);
 });
 
-test('at the end of a process its last lines reach a reader that comes soon, and no other holds it up', async () => {
+test('at the end of a process its last lines reach a slow reader, and any other is not waited for', async () => {
   await using pipe = await openPipe();
   const log = openLineWriter(pipe.writer, () => {});
   for (let n = 0; n < 2_000; n++) log.write(`${'x'.repeat(99)}\n`);
@@ -80,7 +80,7 @@ test('at the end of a process its last lines reach a reader that comes soon, and
   assert.match(text, /x\ndied of this\n$/);
 });
 
-test('what is a file, a pipe or a socket is written to', async () => {
+test('a file, a pipe or a socket is written to', async () => {
   const module = JSON.stringify(fileURLToPath(new URL('line-writer.ts', import.meta.url)));
   const script = `import { openLineWriter } from ${module}; openLineWriter(1, () => {}).write("here\\n");`;
   const node = `"${process.execPath}" --input-type=module -e '${script}'`;
@@ -89,7 +89,7 @@ test('what is a file, a pipe or a socket is written to', async () => {
   execFileSync('sh', ['-c', `echo before > ${file}; ${node} >> ${file}`]);
   assert.equal(readFileSync(file, 'utf8'), 'before\nhere\n');
   assert.equal(execFileSync('sh', ['-c', `${node} | cat`], { encoding: 'utf8' }), 'here\n');
-  // Node gives its children sockets for pipes.
+  // Node gives its children sockets instead of pipes.
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

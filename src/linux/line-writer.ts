@@ -2,26 +2,30 @@ import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { errnoOf } from '../util/error.ts';
 import { setNonBlocking } from './libc.ts';
 
-/** Writes lines to a descriptor of this process, and never waits for it. */
+/** Writes lines to a descriptor of this process, and never blocks. */
 export type LineWriter = {
-  /** Takes the line, or drops it while nothing more can be kept. */
+  /** Queues the line, or drops it while the queue is full. */
   write(line: string): void;
-  /** How many lines were dropped so far. */
+  /** The number of lines dropped so far. */
   dropped(): number;
-  /** For the end of the process: tries to write what is kept, for so long at most, and blocks this thread meanwhile. */
+  /**
+   * To be called at the end of the process: tries to write the queue, for at most so many milliseconds, and blocks this
+   * thread meanwhile.
+   */
   flush(patienceMs: number): void;
 };
 
-/** Bytes that are kept for a reader that does not read: some thousand lines. */
+/** The bytes that are kept for a reader that does not read: some thousand lines. */
 const maxKept = 1024 * 1024;
-/** How often it is tried again. */
+/** Milliseconds between two attempts. */
 const againMs = 50;
 
 /**
- * A pipe that nobody drains, a terminal that is stopped, a disk that is full: what cannot be written now is kept, in
- * order and bounded, and tried again. What is beyond the bound is dropped. Node's own streams keep all of it without
- * bound, or hold up the thread.
- * @param onRoom is told, once lines can be taken again, how many were dropped since it was told last.
+ * Opens a writer. If a pipe is not read, a terminal is stopped or a disk is full, lines are kept in order up to a
+ * limit, and retried. Lines beyond the limit are dropped. Node's own streams keep all lines without a limit, or block
+ * the thread.
+ *
+ * @param onRoom called, once lines are accepted again, with the number dropped since the last call.
  */
 export function openLineWriter(fd: number, onRoom: (dropped: number) => void): LineWriter {
   const own = openUnblocked(fd);
@@ -34,7 +38,7 @@ export function openLineWriter(fd: number, onRoom: (dropped: number) => void): L
   /** Writes what it can now. */
   const drain = (): void => {
     while (kept.length > 0) {
-      // One call for all, as long as it is not large.
+      // One call for all, if it is not large.
       const next = Buffer.concat(kept.length > 64 ? kept.splice(0, 64) : kept.splice(0));
       const written = writeNow(own, next);
       bytes -= written;
@@ -43,7 +47,7 @@ export function openLineWriter(fd: number, onRoom: (dropped: number) => void): L
       break;
     }
   };
-  /** Writes what it can, and says what is lost once there is room for that. */
+  /** Writes what it can, and reports lost lines once there is room for that. */
   const settle = (): void => {
     drain();
     if (told === dropped || bytes > maxKept / 2) return;
@@ -60,7 +64,7 @@ export function openLineWriter(fd: number, onRoom: (dropped: number) => void): L
   return {
     write(line) {
       const chunk = Buffer.from(line);
-      // Once lines are lost, all are until that can be said: a log has one gap, not a hundred.
+      // Once lines are lost, all are until that can be reported: a log has one gap, not a hundred.
       if (bytes + chunk.length > maxKept || (told < dropped && bytes > maxKept / 2)) {
         dropped++;
         return;
@@ -80,8 +84,8 @@ export function openLineWriter(fd: number, onRoom: (dropped: number) => void): L
 }
 
 /**
- * The same file by a description of its own that does not block: the flag belongs to the description, which other
- * processes share. A socket cannot be opened anew, so that its own description gets the flag.
+ * Opens the same file with a non-blocking description of its own: the flag belongs to the description, which other
+ * processes share. A socket cannot be reopened, so its own description gets the flag.
  */
 function openUnblocked(fd: number): number {
   if (fstatSync(fd).isFile()) return fd;
@@ -93,7 +97,9 @@ function openUnblocked(fd: number): number {
   }
 }
 
-/** How many bytes were taken. A failure may pass: the reader may come back, and a disk have room again. */
+/**
+ * Returns how many bytes were written. A failure may be transient: the reader may return, and a disk have space again.
+ */
 function writeNow(fd: number, bytes: Buffer): number {
   try {
     return writeSync(fd, bytes);

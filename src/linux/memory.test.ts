@@ -6,8 +6,8 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 /**
- * Fills 160 MB of the heap, drops it, rests, and prints the resident megabytes before, at the peak and after, and of the
- * time of the main thread the most between two turns of the event loop while it rested.
+ * Fills 160 MB of the heap, drops it, idles, and prints the resident megabytes before, at the peak and after, and the
+ * longest time between two turns of the event loop while it idled.
  */
 const program = `
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -36,7 +36,7 @@ async function measure(how: 'returned' | 'kept'): Promise<Seen> {
   return JSON.parse(stdout) as Seen;
 }
 
-test('memory goes back to the system some seconds after work, and without this it does not', async t => {
+test('memory is returned to the system some seconds after work, and without this it is not', async t => {
   const [returned, kept] = await Promise.all([measure('returned'), measure('kept')]);
   const text = JSON.stringify({ returned, kept });
   t.diagnostic(text);

@@ -4,21 +4,21 @@ import { runInNewContext } from 'node:vm';
 import { libc } from './libc.ts';
 import { startInterval } from '../util/interval.ts';
 
-/** How often memory is looked at, ms. */
+/** Milliseconds between two checks of memory. */
 const paceMs = 1000;
-/** The share of one processor that a quiet second stays below. */
+/** The maximum share of one CPU in a quiet second. */
 const quietShare = 0.2;
-/** The growth that is worth a collection, bytes. */
+/** The growth in bytes that is worth a collection. */
 const worthwhile = 8 * 1024 * 1024;
 
-/** What was given back: the resident memory before and after, in bytes, and the longest turn that it took. */
+/** The result: the resident memory before and after, in bytes, and the milliseconds of the longest turn. */
 export type Returned = { readonly before: number; readonly after: number; readonly milliseconds: number };
 
 /**
- * Gives memory back to the system once work has ended, until it is disposed: V8 collects only while something allocates,
- * and malloc keeps what was freed, so an idle process would keep the memory of its busiest moment. It collects in a
- * second in which the process, with all its threads, did little, once after seconds of work or growth. Each step takes a
- * turn of the event loop of its own.
+ * Returns memory to the system after work, until it is disposed: V8 collects only while something allocates, and malloc
+ * keeps freed memory, so an idle process would keep the memory of its busiest moment. It collects in a second in which
+ * the process, with all its threads, did little, once after seconds of work or growth. Each step takes its own turn of
+ * the event loop.
  */
 export function returnMemory(onReturned: (returned: Returned) => void): Disposable {
   const collect = loadCollector();
@@ -55,8 +55,8 @@ export function returnMemory(onReturned: (returned: Returned) => void): Disposab
 }
 
 /**
- * V8's collector, which only a context that is made while the flag is set has. Of its flavors this one alone gives back
- * the pages that it leaves empty.
+ * V8's collector, which only a context that is created while the flag is set has. Only this flavor releases the pages
+ * that it empties.
  */
 function loadCollector(): () => void {
   setFlagsFromString('--expose-gc');

@@ -5,7 +5,7 @@ import type { OpenDirectory } from './folder.ts';
 
 /** Mounts by descriptor. The numbers of these system calls are the same on every architecture. */
 
-/** A mount that is attached nowhere yet. Disposing it ends it, unless it was attached. */
+/** A mount that is not attached yet. Disposing it unmounts it, unless it was attached. */
 export type DetachedMount = Disposable & { readonly fd: number };
 
 const SYS_open_tree = 428;
@@ -45,7 +45,7 @@ const umount2: KoffiFunc<(path: string, flags: number) => number> = libc.func(
   'int umount2(const char *, int)',
 );
 
-/** Clones the mount of a folder, as a bind mount would, without what is mounted below it (open_tree(2)). */
+/** Clones the mount of a directory, as a bind mount would, without the mounts below it (open_tree(2)). */
 export function cloneMount(path: string): DetachedMount {
   const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW;
   const fd = check(openTree(SYS_open_tree, AT_FDCWD, path, flags), 'open_tree', path);
@@ -53,10 +53,10 @@ export function cloneMount(path: string): DetachedMount {
 }
 
 /**
- * Gives a mount these restrictions and no others, while nobody can reach it: a clone has those of the mount it is cloned
- * from, which are meant for that one, such as noexec for a disk of data. (How access times are kept is of no matter to
- * what is read-only.) It becomes private, too: it shares no later mounts with the one it was cloned from. Attached below
- * a shared mount it becomes shared anew, with its copies there alone (mount_setattr(2)).
+ * Gives a detached mount these restrictions and no others: a clone has those of its original, which are meant for that
+ * one, such as noexec for a disk of data. (Options for access times do not matter for a read-only mount.) It also
+ * becomes private: it shares no later mounts with its original. Attached below a shared mount it becomes shared again,
+ * with its copies there alone (mount_setattr(2)).
  */
 export function restrictMount(mount: DetachedMount, restrictions: bigint): void {
   const atime = (restrictions & restriction.noAtime) === 0n ? 0n : MOUNT_ATTR__ATIME;
@@ -69,7 +69,7 @@ export function restrictMount(mount: DetachedMount, restrictions: bigint): void 
   );
 }
 
-/** Attaches a mount to a folder by its one name; a symlink of that name is not followed (move_mount(2)). */
+/** Attaches a mount to a directory by its one name; a symlink of that name is not followed (move_mount(2)). */
 export function attachMount(mount: DetachedMount, parent: OpenDirectory, name: string): void {
   check(
     moveMount(SYS_move_mount, mount.fd, '', parent.fd, name, MOVE_MOUNT_F_EMPTY_PATH),
@@ -79,8 +79,8 @@ export function attachMount(mount: DetachedMount, parent: OpenDirectory, name: s
 }
 
 /**
- * Detaches the topmost mount at a folder by its one name, at once, even while it is in use; false if nothing is mounted
- * there. A symlink is not followed (umount2(2)).
+ * Detaches the topmost mount at a directory by its one name, at once, even while it is in use; false if nothing is
+ * mounted there. A symlink is not followed (umount2(2)).
  */
 export function detachMount(parent: OpenDirectory, name: string): boolean {
   const path = `/proc/self/fd/${parent.fd}/${name}`;
@@ -90,7 +90,7 @@ export function detachMount(parent: OpenDirectory, name: string): boolean {
   throw systemError('umount2', `${pathOf(parent.fd)}/${name}`, errno);
 }
 
-/** The errno of a call of mount_setattr that can only fail: EINVAL where it exists, ENOSYS before Linux 5.12. */
+/** The errno of a mount_setattr call that can only fail: EINVAL if it exists, ENOSYS before Linux 5.12. */
 export function probeMountSetattr(): number {
   mountSetattr(SYS_mount_setattr, -1, '', 0, new BigUint64Array(4), 0);
   return koffi.errno();

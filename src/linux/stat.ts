@@ -15,10 +15,11 @@ const statx: KoffiFunc<
 export const statusWords = 64;
 
 /**
- * Reads the status of a file below an open folder into `status`, without following a symlink (statx(2)). It costs a
- * fraction of lstat of node:fs, which makes an object of each status.
- * @param name ends with a NUL; an empty one names the folder itself.
- * @returns false where nothing is there.
+ * Reads the status of a file below an open directory into `status`, without following a symlink (statx(2)). It costs a
+ * fraction of lstat of node:fs, which creates an object for each status.
+ *
+ * @param name ends with a NUL; an empty one names the directory itself.
+ * @returns false if nothing is there.
  */
 export function readStatus(folder: number, name: Uint8Array, status: Uint32Array): boolean {
   const flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;

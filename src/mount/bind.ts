@@ -6,9 +6,9 @@ import { openTarget, type TargetHandle } from './target.ts';
 import { firstEntry, inspect } from './inspection.ts';
 
 /**
- * Shows a view at a place. The mount is restricted before it is attached, so nobody ever sees it writable, neither here
- * nor in a mount namespace that shares the place: a mount that is made first and remounted read-only afterwards stays
- * writable there, since a remount does not propagate.
+ * Mounts a view at a target. The mount is restricted before it is attached, so it is never writable, neither here nor
+ * in a mount namespace that shares the target. A mount that is remounted read-only afterwards stays writable there,
+ * because a remount does not propagate.
  */
 export async function bind(view: string, place: TargetHandle, flags: readonly MountFlag[]): Promise<void> {
   using clone = cloneMount(view);
@@ -24,9 +24,9 @@ export async function bind(view: string, place: TargetHandle, flags: readonly Mo
 }
 
 /**
- * Takes away every mount at a place, the topmost first, then the folder, unless that is to stay. Never removes anything
- * that is not empty. On a read-only disk the folder stays, and that is success: nothing is mounted any more, which is what
- * matters to the pod, and whoever made the folders around it cannot remove them either, and comes back.
+ * Unmounts every mount at a target, the topmost first, then removes the directory, unless that is to stay. It never
+ * removes anything that is not empty. On a read-only disk the directory stays, and that is success: the pod has no
+ * mount any more, and kubelet, which cannot remove the parent directories either, retries.
  */
 export function unbind(place: TargetHandle, keepsFolder: boolean): void {
   while (detachMount(place.parent, place.name));

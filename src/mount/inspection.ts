@@ -7,9 +7,9 @@ import { type OpenDirectory, isReadOnly, openFolder, openIfThere, statFolder } f
 import { openTarget, type TargetHandle } from './target.ts';
 
 /**
- * What is at a place, found without mountinfo, whose reading takes milliseconds on a busy node. Of stacked mounts it is
- * the topmost. A removed view is a folder with no links. A file system that is not the view's is first asked in a
- * thread, as its server may be gone, or silent for ever.
+ * Reports what is at a target, without mountinfo, which takes milliseconds to read on a busy node. Of stacked mounts it
+ * reports the topmost. A removed view is a directory without links. A filesystem other than the view's is first asked
+ * in a thread, because its server may be gone or never answer.
  */
 export async function inspect(place: TargetHandle, view: string | undefined): Promise<TargetState> {
   using target = openTarget(place);
@@ -27,13 +27,13 @@ export async function inspect(place: TargetHandle, view: string | undefined): Pr
   return {
     kind: 'mounted',
     shows: answer === 'gone' ? 'dead' : 'other',
-    readOnly: answer === 'there' && isReadOnly(target), // it asks in this thread
+    readOnly: answer === 'there' && isReadOnly(target), // asks in this thread
   };
 }
 
-/** How long the server of a file system may be silent. */
+/** Milliseconds that the server of a filesystem may take. */
 const patienceMs = 1_000;
-/** By device. A question that is not answered keeps one of Node's four threads: nobody is asked twice at a time. */
+/** By device. An unanswered call blocks one of Node's four threads, so each device has at most one. */
 const asked = new Map<string, Promise<'there' | 'gone'>>();
 
 async function askServer(target: OpenDirectory, device: string): Promise<'there' | 'gone' | 'silent'> {
@@ -54,7 +54,7 @@ async function ask(target: OpenDirectory): Promise<'there' | 'gone'> {
   }
 }
 
-/** A name in an open folder, or undefined if it is empty. */
+/** Returns a name in an open directory; undefined if it is empty. */
 export function firstEntry(folder: OpenDirectory): string | undefined {
   using entries = opendirSync(`/proc/self/fd/${folder.fd}`);
   return entries.readSync()?.name;

@@ -4,9 +4,10 @@ import { probeMountSetattr } from '../linux/mount.ts';
 import { bePrivileged } from './error.ts';
 
 /**
- * Proves that this kernel can restrict a mount before anybody sees it (mount_setattr, Linux 5.12).
- * @param probe the errno of a call of mount_setattr that cannot succeed.
- * @throws `denied` saying what the node lacks.
+ * Checks that this kernel can restrict a mount before it is visible (mount_setattr, Linux 5.12).
+ *
+ * @param probe returns the errno of a mount_setattr call that cannot succeed.
+ * @throws `denied` with what the node lacks.
  */
 export function verifyKernel(probe: () => number = probeMountSetattr): void {
   switch (probe()) {

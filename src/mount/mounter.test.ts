@@ -54,7 +54,7 @@ test('a mounted view can be read, and refuses every change with EROFS', asRoot, 
   assert.equal(readFileSync(join(node.view, 'model.txt'), 'utf8'), 'weights');
 });
 
-test('a mount is read-only, nosuid and nodev; noexec and noatime where asked', asRoot, async () => {
+test('a mount is read-only, nosuid and nodev; noexec and noatime if requested', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   const always = ['ro', 'nosuid', 'nodev'];
@@ -65,7 +65,7 @@ test('a mount is read-only, nosuid and nodev; noexec and noatime where asked', a
   assert.deepEqual(mountsBelow(node.kubeletDir)[0]?.options, [...always, 'noexec', 'noatime']);
 });
 
-test('a volume has the flags that it asks for, and none of the disk of the cache', asRoot, async () => {
+test('a volume has the flags that it requests, and none of the disk of the cache', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   mountTmpfs(node.view, 'noexec,noatime');
@@ -103,7 +103,7 @@ for (const [propagation, isSeen] of [
       assert.match(mounter.problem() ?? '', how);
       await assert.rejects(mounter.mount(node.view, node.target, []), { code: 'unavailable', message: how });
       assert.ok(!existsSync(node.target.path));
-      // What a person mounts is for those who are in the container, and an end must always be possible.
+      // A manual mount is for users inside the container, and unmounting must always be possible.
       await mounter.mount(node.view, { path: node.target.path, anywhere: true }, []);
       await mounter.unmount(node.target);
       using host = openMounter({ ...node, isApart: false });
@@ -113,7 +113,7 @@ for (const [propagation, isSeen] of [
   );
 }
 
-test('a folder that is to stay stays, with what is in it', asRoot, async () => {
+test('a directory that is to stay stays, with its content', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   mkdirSync(node.target.path);
@@ -125,7 +125,7 @@ test('a folder that is to stay stays, with what is in it', asRoot, async () => {
   assert.deepEqual(readdirSync(node.target.path), ['mine']);
 });
 
-test('a device and a setuid program of a view are without power', asRoot, async () => {
+test('a device and a setuid program of a view have no effect', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   runProgram('mknod', join(node.view, 'zero'), 'c', '1', '5');
@@ -133,7 +133,7 @@ test('a device and a setuid program of a view are without power', asRoot, async 
   chmodSync(join(node.view, 'id'), 0o4755);
   await mounter.mount(node.view, node.target, []);
   assert.throws(() => openSync(join(node.target.path, 'zero'), 'r'), { code: 'EACCES' });
-  const capability = '+dac_read_search'; // to reach a folder that is root's alone
+  const capability = '+dac_read_search'; // to reach a directory that only root can open
   const user = [
     '--reuid=12345',
     '--clear-groups',
@@ -171,7 +171,7 @@ test('the state of a target: absent, empty, occupied, mounted', asRoot, async ()
   assert.deepEqual(await mounter.state(target, other), { kind: 'mounted', shows: 'view', readOnly: false });
 });
 
-test('an occupied or mounted target is left as it is', asRoot, async () => {
+test('an occupied or mounted target is not changed', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   mkdirSync(node.target.path);
@@ -192,7 +192,7 @@ test('an occupied or mounted target is left as it is', asRoot, async () => {
   assert.equal(readFileSync(join(node.target.path, 'entry'), 'utf8'), 'kept');
 });
 
-test('unmount removes the target, keeps the view, and does it again with success', asRoot, async () => {
+test('unmount removes the target, keeps the view, and succeeds again', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   await mounter.unmount(node.target);
@@ -206,7 +206,7 @@ test('unmount removes the target, keeps the view, and does it again with success
   assert.ok(existsSync(dirname(node.target.path)));
 });
 
-test('unmount takes a volume away although a process works in it', asRoot, async () => {
+test('unmount removes a volume although a process uses it', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   await mounter.mount(node.view, node.target, []);
@@ -217,7 +217,7 @@ test('unmount takes a volume away although a process works in it', asRoot, async
   closeSync(reader);
 });
 
-test('unmount takes away all of several mounts stacked on a target, and none beside it', asRoot, async () => {
+test('unmount removes all stacked mounts of a target, and no others', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   const beside = { ...node.target, path: `${node.target.path}2` };
@@ -234,7 +234,7 @@ test('unmount takes away all of several mounts stacked on a target, and none bes
   );
 });
 
-test('a mount whose view was removed is dead, and is cleaned', asRoot, async () => {
+test('a mount whose view was removed is dead, and is cleaned up', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   await mounter.mount(node.view, node.target, []);
@@ -257,7 +257,7 @@ test('a mount whose view was removed is dead, and is cleaned', asRoot, async () 
   assert.equal(existsSync(node.target.path), false);
 });
 
-/** A file system whose server never answers, and is gone when the descriptor is closed. */
+/** A filesystem whose server never answers, and is gone when the descriptor is closed. */
 function mountFuse(path: string): number {
   const server = openSync('/dev/fuse', 'r+');
   const options = 'fd=3,rootmode=40000,user_id=0,group_id=0';
@@ -269,7 +269,7 @@ function mountFuse(path: string): number {
 }
 
 test(
-  'a FUSE mount whose server is silent is not waited for, however often it is looked at',
+  'a FUSE mount whose server is silent is not waited for, however often it is inspected',
   asRoot,
   async () => {
     await using node = await openNode();
@@ -279,14 +279,14 @@ test(
     const states = Array.from({ length: 8 }, () => mounter.state(node.target, node.view));
     const other = { kind: 'mounted', shows: 'other', readOnly: false };
     for (const state of await Promise.all(states)) assert.deepEqual(state, other);
-    await stat(node.path); // a thread is left for it
+    await stat(node.path); // this blocks one thread
     await mounter.unmount(node.target);
     closeSync(server);
     assert.equal(existsSync(node.target.path), false);
   },
 );
 
-test('a FUSE mount whose server is gone (ENOTCONN) is dead, and is cleaned', asRoot, async () => {
+test('a FUSE mount whose server is gone (ENOTCONN) is dead, and is cleaned up', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   mkdirSync(node.target.path);
@@ -301,7 +301,7 @@ test('a FUSE mount whose server is gone (ENOTCONN) is dead, and is cleaned', asR
   assert.equal(existsSync(node.target.path), false);
 });
 
-test('a disk may be mounted on the kubelet folder while it runs', asRoot, async () => {
+test('a disk may be mounted on the kubelet directory while the daemon runs', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   assert.equal((await mounter.state(node.target, node.view)).kind, 'absent');

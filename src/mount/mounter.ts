@@ -13,18 +13,18 @@ import { inspect } from './inspection.ts';
 /** Mounts in the mount namespace of this process. Disposing it closes its descriptors and leaves the mounts. */
 export type KernelMounter = Disposable &
   Mounter & {
-    /** Why no pod would see what is mounted for it. */
+    /** Returns why pods would not see their mounts. */
     problem(): string | undefined;
   };
 
 /**
- * Target paths are walked by descriptor from the kubelet folder, or from `/` for those that may lie anywhere, and no
- * symlink is followed on the way. The kubelet folder itself may be a symlink. It is opened each time: a disk may be
- * mounted there while this runs.
+ * Target paths are resolved by descriptor from the kubelet directory, or from `/` for those that may be anywhere,
+ * without following symlinks. The kubelet directory itself may be a symlink. It is opened each time, because a disk may
+ * be mounted there later.
  */
 export function openMounter(options: {
   readonly kubeletDir: string;
-  /** Nothing is mounted in it. */
+  /** Nothing may be mounted in it. */
   readonly stateDir?: string;
   /** Whether kubelet is in another mount namespace. */
   readonly isApart?: boolean;
@@ -46,7 +46,7 @@ export function openMounter(options: {
     );
   }
 
-  /** No symlink is followed on the way to a target, so what it is in can be told by its words. */
+  /** No symlink is followed, so the text of the path shows which directory contains a target. */
   function verifyOpen({ path, anywhere }: Target): void {
     if (!anywhere) return;
     for (const [closed, what] of closedDirectories(options.stateDir)) {
@@ -58,7 +58,7 @@ export function openMounter(options: {
     }
   }
 
-  /** Below the kubelet folder a path is spelled as kubelet does, which may be by way of a symlink. */
+  /** Below the kubelet directory, a path is spelled as kubelet spells it, possibly through a symlink. */
   function spell(mountPoint: string, kubelet: OpenDirectory): string {
     const real = `${pathOf(kubelet.fd)}/`;
     return mountPoint.startsWith(real) ? posix.join(kubeletDir, mountPoint.slice(real.length)) : mountPoint;
@@ -111,7 +111,7 @@ export function openMounter(options: {
   };
 }
 
-/** Where the caller of a command may not have a volume, each with what it is. */
+/** The directories in which a command may not mount a volume, each with its description. */
 function closedDirectories(stateDir: string | undefined): readonly (readonly [string, string])[] {
   const kernel = ['/proc', '/sys'].map(path => [path, `${path}, which the kernel owns`] as const);
   if (stateDir === undefined) return kernel;
@@ -124,7 +124,7 @@ function toReal(path: string): string {
   return folder === undefined ? path : pathOf(folder.fd);
 }
 
-/** The one mistake in a DaemonSet that all else works with. */
+/** The one mistake in a DaemonSet with which everything else works. */
 function unseen(kubeletDir: string): string {
   return `pods would find an empty directory: what this container mounts in ${kubeletDir} does not reach the host; set "mountPropagation: Bidirectional" in the DaemonSet, at the volumeMount of ${kubeletDir}`;
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseMountinfo, selectBelow } from './mountinfo.ts';
 
-/** As the kernel writes a path: show_path escapes " \t\n\\". */
+/** Escapes a path as the kernel does: show_path escapes " \t\n\\". */
 function escape(path: string): string {
   return path.replaceAll(/[ \t\n\\]/g, char => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
 }
@@ -27,7 +27,7 @@ const entry = fc.record(
 );
 const optional = fc.subarray(['shared:3', 'master:1', 'propagate_from:2', 'unbindable']);
 
-test('every path the kernel can write comes back, with any number of optional fields', () => {
+test('every path the kernel can write is parsed back, with any number of optional fields', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(entry, optional)), rows => {
       const text = rows.map(([row, fields]) => {
@@ -43,7 +43,7 @@ test('every path the kernel can write comes back, with any number of optional fi
   );
 });
 
-test('any text parses without an error, and no text gives no mounts', () => {
+test('any text is parsed without an error, and an empty text has no mounts', () => {
   fc.assert(fc.property(fc.string({ unit: 'binary' }), text => void parseMountinfo(text)));
   assert.deepEqual(parseMountinfo(''), []);
 });
@@ -64,7 +64,7 @@ const node = parseMountinfo(`\
 54 21 259:2 /state/views/k1 /mnt/other-disk ro - ext4 /dev/nvme0n1p2 rw
 `);
 
-test('mounts of views are found by file system and place in it, dead ones with the path they had', () => {
+test('mounts of views are found by filesystem and path in it, dead ones with their former path', () => {
   const views = '/var/lib/oci-artifact-csi/views';
   assert.deepEqual(selectBelow(node, views, views, 40), [
     { target: '/var/lib/kubelet/pods/a/mount', source: `${views}/k1`, dead: false },
@@ -72,7 +72,7 @@ test('mounts of views are found by file system and place in it, dead ones with t
   ]);
 });
 
-test('sources are spelled as the caller spells the folder, whatever its real path', () => {
+test('sources are spelled as the caller spells the directory, whatever its real path', () => {
   const real = '/var/lib/oci-artifact-csi/views';
   assert.deepEqual(
     selectBelow(node, '/state-link/views', real, 40).map(({ source }) => source),
@@ -80,7 +80,7 @@ test('sources are spelled as the caller spells the folder, whatever its real pat
   );
 });
 
-test('a folder on the root of a file system is found too', () => {
+test('a directory on the root of a filesystem is found too', () => {
   const entries = parseMountinfo(
     '9 1 8:1 / / rw - ext4 /dev/sda1 rw\n10 9 8:1 /views/k /t ro - ext4 /dev/sda1 rw\n',
   );
@@ -89,7 +89,7 @@ test('a folder on the root of a file system is found too', () => {
   ]);
 });
 
-test('a folder whose own mount is unknown is an error, never "nothing is mounted"', () => {
+test('a directory whose own mount is unknown is an error, never "nothing is mounted"', () => {
   assert.throws(
     () => selectBelow(node, '/views', '/views', 999),
     /mount 999.*not in \/proc\/self\/mountinfo/,

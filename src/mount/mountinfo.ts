@@ -1,25 +1,25 @@
 import { posix } from 'node:path';
 import type { MountedView } from '../ports/mounter.ts';
 
-/** One line of /proc/self/mountinfo, as far as it is needed here (proc_pid_mountinfo(5)). */
+/** One line of /proc/self/mountinfo, with the fields used here (proc_pid_mountinfo(5)). */
 export type MountEntry = {
   readonly id: number;
-  /** Of the file system: `major:minor`. */
+  /** The device of the filesystem: `major:minor`. */
   readonly device: string;
-  /** The folder of the file system that the mount shows. */
+  /** The directory of the filesystem that the mount shows. */
   readonly root: string;
-  /** The folder that the mount shows is removed. */
+  /** Whether the directory that the mount shows was removed. */
   readonly dead: boolean;
-  /** As this process sees it. */
+  /** The mount point, as this process sees it. */
   readonly mountPoint: string;
   /** Mounts made below it appear in the other mount namespaces of its peer group. */
   readonly shared: boolean;
 };
 
-/** What the kernel appends to the path of a removed folder. No path of a living one can end so. */
+/** The kernel appends this to the path of a removed directory. No path of an existing one can end like this. */
 const deleted = '//deleted';
 
-/** Parses the text of mountinfo. A line that is not of its form is left out. */
+/** Parses the text of mountinfo. Lines of another form are ignored. */
 export function parseMountinfo(text: string): MountEntry[] {
   const entries: MountEntry[] = [];
   for (const line of text.split('\n')) {
@@ -44,9 +44,10 @@ function unescape(text: string): string {
 }
 
 /**
- * The mounts that show a folder strictly below `folder`, found by file system and place in it, as the mount that made
- * them may be called otherwise here or be gone.
- * @param mountId of the mount that `folder` lies on; `realPath` is its path free of symlinks.
+ * Returns the mounts that show a directory strictly below `folder`. They are found by filesystem and path in it,
+ * because the mount on which they were made may have another path here, or be gone.
+ *
+ * @param mountId of the mount that contains `folder`; `realPath` is its path without symlinks.
  */
 export function selectBelow(
   entries: readonly MountEntry[],

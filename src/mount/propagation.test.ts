@@ -11,8 +11,8 @@ import { type MountNamespace, openNamespace } from '../../test/support/os/namesp
 import { needs } from '../../test/support/project/tools.ts';
 
 /**
- * A host whose kubelet folder is a shared mount, and in it the namespace of a daemon's container, which shares that
- * folder with the host (mountPropagation Bidirectional). None of it is seen by this process.
+ * A host whose kubelet directory is a shared mount, and in it the namespace of a daemon's container, which shares that
+ * directory with the host (mountPropagation Bidirectional). This process sees none of it.
  */
 type Node = AsyncDisposable & {
   readonly folder: KubeletFolder;
@@ -31,7 +31,7 @@ async function openNode(): Promise<Node> {
   return { folder, host, container, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** The start of a script that has the mounter and the folders of the node. */
+/** The start of a script, with the mounter and the directories of the node. */
 function prologue({ view, target, kubeletDir }: KubeletFolder): string {
   return `
     import { openMounter } from ${JSON.stringify(new URL('./mounter.ts', import.meta.url).href)};
@@ -40,11 +40,11 @@ function prologue({ view, target, kubeletDir }: KubeletFolder): string {
   `;
 }
 
-/** The usual way: mount(2), and a remount right after. */
+/** The usual method: mount(2), and then a remount. */
 const naive = ({ view, target: { path } }: KubeletFolder): string =>
   `mkdir ${path} && mount --bind ${view} ${path} && mount -o remount,bind,ro,nosuid,nodev ${path}`;
 
-/** The mount options at a path as a namespace has them; undefined if nothing is mounted there. */
+/** The mount options at a path in a namespace; undefined if nothing is mounted there. */
 function optionsAt(path: string, { run }: MountNamespace): readonly string[] | undefined {
   const lines = run('cat', '/proc/self/mountinfo')
     .split('\n')
@@ -63,7 +63,7 @@ function canWrite(path: string, { run }: MountNamespace): boolean {
 }
 
 test(
-  "a mount made in the daemon's container is on the host, read-only, nosuid and nodev; so is its end",
+  "a mount made in the daemon's container is on the host, read-only, nosuid and nodev; so is its unmount",
   needs('root'),
   async () => {
     await using node = await openNode();
@@ -117,7 +117,7 @@ test('mounts outlive the container, and the next one finds and removes them', ne
   assert.equal(optionsAt(folder.target.path, host), undefined);
 });
 
-test('what is mounted later in the state dir does not appear in a volume', needs('root'), async () => {
+test('later mounts in the state directory do not appear in a volume', needs('root'), async () => {
   await using node = await openNode();
   const { folder, host, container } = node;
   const state = dirname(folder.views);
@@ -133,7 +133,10 @@ test('what is mounted later in the state dir does not appear in a volume', needs
   assert.equal(optionsAt(folder.target.path, host)?.[0], 'ro');
 });
 
-/** Tries to write into the volume without a pause until its standard input ends; says how often it could, and how often it was refused. */
+/**
+ * Tries to write into the volume without a pause until its standard input ends; reports how often it succeeded and was
+ * refused.
+ */
 const writer = (path: string): string => `
   const fs = await import('node:fs');
   let [wrote, refused, open] = [0, 0, true];
@@ -152,7 +155,7 @@ const writer = (path: string): string => `
   }
   console.log(JSON.stringify({ wrote, refused }));`;
 
-/** What a writer counted on one side while mounts came and went in the container. */
+/** The counts of a writer on one side while mounts came and went in the container. */
 async function watch(
   side: MountNamespace,
   path: string,
@@ -180,7 +183,7 @@ async function watch(
 }
 
 for (const where of ['container', 'host'] as const) {
-  test(`no moment of a volume's life is writable, seen from the ${where}`, needs('root'), async t => {
+  test(`a volume is never writable, seen from the ${where}`, needs('root'), async t => {
     await using node = await openNode();
     const { folder, container } = node;
     const file = join(folder.target.path, 'model.txt');

@@ -6,9 +6,9 @@ import { parseMountinfo } from './mountinfo.ts';
 const machine = 'pid:[4026531836]';
 
 /**
- * Whether this process has a mount namespace of its own, as in a container, so that only what is mounted below a shared
- * mount is seen by kubelet. On the host itself, and where people and tests run it by hand, there is one namespace for
- * all, and its mounts need not be shared. Without hostPID a container is told by its first process.
+ * Whether this process has a mount namespace of its own, as in a container, so that kubelet sees only mounts below a
+ * shared mount. On the host itself, where users and tests run it by hand, all share one namespace, and mounts need not
+ * be shared. Without hostPID, the first process shows that this is a container.
  */
 export function hasOwnNamespace(): boolean {
   const [own, first] = [namespaceOf('self', 'mnt'), namespaceOf('1', 'mnt')];
@@ -16,7 +16,7 @@ export function hasOwnNamespace(): boolean {
   return namespaceOf('self', 'pid') !== machine && (process.pid === 1 || process.ppid === 0);
 }
 
-/** Undefined where this process may not know. */
+/** Undefined if this process is not allowed to know. */
 function namespaceOf(pid: string, kind: 'mnt' | 'pid'): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/ns/${kind}`);
@@ -25,10 +25,10 @@ function namespaceOf(pid: string, kind: 'mnt' | 'pid'): string | undefined {
   }
 }
 
-/** Whether what is mounted in a folder reaches other namespaces. */
+/** Whether mounts in a directory propagate to other namespaces. */
 export type Propagation = { isShared(folder: OpenDirectory): boolean };
 
-/** By mountinfo, which takes milliseconds on a busy node: so a mount that was found shared is not looked for again. */
+/** Uses mountinfo, which takes milliseconds on a busy node: so a shared result is cached. */
 export function openPropagation(): Propagation {
   const known = new Set<number>();
   return {

@@ -11,7 +11,7 @@ import { needs } from '../../test/support/project/tools.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openMounter } from './mounter.ts';
 
-/** Exchanges a folder with symlinks to others, back and forth, until its standard input ends. */
+/** Exchanges a directory with symlinks to others, back and forth, until its standard input ends. */
 const swapper = (path: string, others: readonly string[]): string => `
   const fs = await import('node:fs');
   const attempt = (name, ...args) => { try { fs[name](...args); } catch {} };
@@ -61,7 +61,7 @@ for (const where of ['target', 'parent', 'pod'] as const) {
 
       const below = target.path.slice(swapped.length);
 
-      // What the target's path leads to through the symlinks: nothing, an empty folder, a mount of somebody else.
+      // The targets of the symlinks: nothing, an empty directory, a foreign mount.
       const [absent, empty, mounted] = ['absent', 'empty', 'mounted'].map(name => ({
         path: join(node.path, name, 'x') + below,
         anywhere: true,
@@ -103,7 +103,8 @@ for (const where of ['target', 'parent', 'pod'] as const) {
       t.diagnostic(JSON.stringify(tally));
       assert.ok(Math.min(tally.mounted, tally.unmounted, tally.refused) > 0, 'the race was met');
 
-      // Whoever moves the folder itself between the kernel's look-up and its mount has the mount on what was moved.
+      // If the directory itself is moved between the kernel's lookup and its mount, the mount is on the moved
+      // directory.
       const strays = mountsBelow(node.path).filter(({ mountPoint }) => mountPoint !== mounted.path);
       for (const { mountPoint } of strays) assert.ok(mountPoint.startsWith(swapped), mountPoint);
     },

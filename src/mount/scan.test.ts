@@ -8,7 +8,7 @@ import { needs } from '../../test/support/project/tools.ts';
 import { openMounter } from './mounter.ts';
 
 test(
-  'mounts of views are listed wherever the state dir is mounted, and others are not',
+  'mounts of views are listed wherever the state directory is mounted, and others are not',
   needs('root'),
   async () => {
     await using node = await kubeletFolder();

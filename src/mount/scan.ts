@@ -4,7 +4,10 @@ import { pathOf } from '../linux/libc.ts';
 import { openIfThere, statFolder } from '../linux/folder.ts';
 import { parseMountinfo, selectBelow } from './mountinfo.ts';
 
-/** Every mount that shows a folder strictly below `folder`; none if that is not there. Takes milliseconds on a busy node. */
+/**
+ * Returns every mount that shows a directory strictly below `folder`; none if it does not exist. It takes milliseconds
+ * on a busy node.
+ */
 export async function scan(folder: string): Promise<MountedView[]> {
   using root = openIfThere(folder);
   if (root === undefined) return [];

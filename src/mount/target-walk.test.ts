@@ -7,13 +7,13 @@ import { parseBelow } from './target.ts';
 
 const kubelet = '/var/lib/kubelet';
 
-test('a target below the kubelet folder is split from it', () => {
+test('a target below the kubelet directory is split from it', () => {
   assert.equal(parseBelow('/var/lib/kubelet/pods/u/mount', kubelet), 'pods/u/mount');
   assert.equal(parseBelow('/mnt', '/'), 'mnt');
   assert.equal(parseBelow('/mnt/..volume/...', '/'), 'mnt/..volume/...');
 });
 
-test('a target that is not below its folder, or not clean, is invalid', () => {
+test('a target that is not below its directory, or not clean, is invalid', () => {
   for (const path of [
     '',
     'pods/u/mount',
@@ -32,7 +32,7 @@ test('a target that is not below its folder, or not clean, is invalid', () => {
   assert.throws(() => parseBelow('/', '/'), { code: 'invalid', message: /cannot be \/ itself/ });
 });
 
-test('whatever is accepted stays below the folder, in plain names alone', () => {
+test('every accepted path stays below the directory, in plain names alone', () => {
   const name = fc.constantFrom('..', '.', '', 'pods', 'x', '/');
   fc.assert(
     fc.property(fc.array(fc.oneof(name, fc.string())), names => {

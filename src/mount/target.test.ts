@@ -18,7 +18,7 @@ async function openNode(): Promise<KubeletFolder> {
   return node;
 }
 
-test('a symlink at the target or above it is refused, and nothing behind it is touched', asRoot, async () => {
+test('a symlink at the target or above it is refused, and nothing behind it is changed', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   const outside = join(node.path, 'outside');
@@ -52,7 +52,7 @@ test('a file at the target or above it is refused and kept', asRoot, async () =>
   assert.equal(readFileSync(node.target.path, 'utf8'), 'kept');
 });
 
-test('a path outside the kubelet folder is refused unless it may lie anywhere', asRoot, async () => {
+test('a path outside the kubelet directory is refused unless it may be anywhere', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   const path = join(node.path, 'mine');
@@ -67,7 +67,7 @@ test('a path outside the kubelet folder is refused unless it may lie anywhere', 
 });
 
 test(
-  'a kubelet folder that is a symlink is followed, and paths are told as kubelet tells them',
+  'a kubelet directory that is a symlink is followed, and paths are reported as kubelet spells them',
   asRoot,
   async () => {
     await using node = await openNode();
@@ -85,7 +85,7 @@ test(
   },
 );
 
-test('a kubelet folder that is not there is named when it is needed', asRoot, async () => {
+test('a missing kubelet directory is named when it is needed', asRoot, async () => {
   await using node = await openNode();
   const kubeletDir = join(node.path, 'none');
   using mounter = openMounter({ kubeletDir });
@@ -97,7 +97,7 @@ test('a kubelet folder that is not there is named when it is needed', asRoot, as
   });
 });
 
-test('a failed mount leaves no folder, and a missing parent is named', asRoot, async () => {
+test('a failed mount leaves no directory, and a missing parent is named', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   const gone = join(node.views, 'gone');
@@ -120,7 +120,7 @@ test('these tests left no mount', asRoot, () => {
   assert.deepEqual(used.flatMap(mountsBelow), []);
 });
 
-test('a path that Linux cannot have is refused', asRoot, async () => {
+test('a path that is not valid on Linux is refused', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   for (const path of [`/tmp/${'x'.repeat(256)}`, `/tmp/${'x'.repeat(256)}/mount`, '/x'.repeat(2048)]) {
@@ -134,7 +134,7 @@ test('a path that Linux cannot have is refused', asRoot, async () => {
   }
 });
 
-test('nothing is mounted in the state directory, nor where the kernel makes the files', asRoot, async () => {
+test('nothing is mounted in the state directory, nor in kernel filesystems', asRoot, async () => {
   await using node = await openNode();
   const stateDir = join(node.path, 'store');
   const linked = join(node.path, 'linked');
@@ -153,7 +153,7 @@ test('nothing is mounted in the state directory, nor where the kernel makes the 
   assert.equal((await mounter.state({ path: `${stateDir}-mine`, anywhere: true }, undefined)).kind, 'absent');
 });
 
-test('a target on a read-only filesystem is named as that', asRoot, async () => {
+test('a target on a read-only filesystem is reported as that', asRoot, async () => {
   await using node = await openNode();
   using mounter = openMounter(node);
   const disk = mountTmpfs(join(node.path, 'disk'), 'size=1m,ro');

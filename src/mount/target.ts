@@ -3,7 +3,7 @@ import { ArtifactError, errnoOf } from '../util/error.ts';
 import { type OpenDirectory, openBeneath } from '../linux/folder.ts';
 import { shorten } from '../util/printable.ts';
 
-/** A target as an open folder and one name in it, so that nothing done there can be led elsewhere. */
+/** A target as an open directory and one name in it, so that operations on it cannot be redirected. */
 export type TargetHandle = Disposable & {
   readonly path: string;
   readonly parent: OpenDirectory;
@@ -15,8 +15,9 @@ const longestPath = 4095;
 const longestName = 255;
 
 /**
- * The part of a target path below the folder where its walk starts. Lexical only.
- * @param start the kubelet folder, or `/` for a target that may lie anywhere.
+ * Returns the part of a target path below the directory where its resolution starts. Lexical only.
+ *
+ * @param start the kubelet directory, or `/` for a target that may be anywhere.
  * @throws `invalid` for a path that is not absolute and clean, or not below `start`.
  */
 export function parseBelow(path: string, start: string): string {
@@ -46,7 +47,8 @@ export function parseBelow(path: string, start: string): string {
 }
 
 /**
- * Walks to the folder that holds a target; undefined if there is none.
+ * Opens the directory that contains a target; undefined if there is none.
+ *
  * @throws `invalid` as parseBelow does, and for a symlink in the path.
  */
 export function openHandle(
@@ -61,7 +63,11 @@ export function openHandle(
   );
 }
 
-/** Opens the target, or what is mounted on it; undefined if there is none. @throws `invalid` for a symlink or a file. */
+/**
+ * Opens the target, or what is mounted on it; undefined if there is none.
+ *
+ * @throws `invalid` for a symlink or a file.
+ */
 export function openTarget(place: TargetHandle): OpenDirectory | undefined {
   return open(place.parent, place.name, place.path);
 }

@@ -23,12 +23,12 @@ async function layout(): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** The files, read; what is in the place of one is passed over. */
+/** Reads the files; other entries are skipped. */
 async function* files(tar: AsyncIterable<Uint8Array>) {
   for await (const entry of readArchive(tar, never)) if (entry.kind === 'file') yield entry;
 }
 
-test('what is in the place of a file is named', async () => {
+test('an entry that is not a file is named', async () => {
   const tar = pack();
   tar.entry({ name: 'a' }, 'a');
   tar.entry({ name: 'b', type: 'link', linkname: 'a' });
@@ -48,7 +48,7 @@ test('what is in the place of a file is named', async () => {
 });
 
 for (const size of [1000, 512, 1 << 20]) {
-  test(`the files of a tar are read from pieces of ${size} bytes`, async () => {
+  test(`the files of a tar are read from chunks of ${size} bytes`, async () => {
     const seen: [string, number, number][] = [];
     for await (const entry of files(slices(await layout(), size))) {
       let bytes = 0;
@@ -62,7 +62,7 @@ for (const size of [1000, 512, 1 << 20]) {
   });
 }
 
-test('content that nobody reads is passed over', async () => {
+test('content that is not read is skipped', async () => {
   const seen: string[] = [];
   for await (const entry of files(slices(await layout(), 4096))) seen.push(entry.path);
   assert.deepEqual(seen, ['index.json', 'blobs/big']);
@@ -75,7 +75,7 @@ test('what is not a tar is refused', async () => {
   );
 });
 
-test('a tar that ends in a file is refused', async () => {
+test('a tar that ends inside a file is refused', async () => {
   const read = async (): Promise<void> => {
     const whole = await layout();
     for await (const entry of files(slices(whole.subarray(0, 10_000), 100))) {
@@ -102,7 +102,7 @@ for (const [name, compress] of [
   ['gzip', gzipSync],
   ['zstd', zstdCompressSync],
 ] as const) {
-  test(`a tar compressed with ${name} is read, whatever the pieces that it comes in`, async () => {
+  test(`a tar compressed with ${name} is read, whatever the chunks it arrives in`, async () => {
     for (const size of [1, 100, 1 << 20]) {
       const seen: [string, number][] = [];
       for await (const entry of files(slices(compress(await layout()), size))) {
@@ -130,7 +130,7 @@ for (const [name, compress] of [
   });
 }
 
-test('a tar in another compression is refused by its name', async () => {
+test("a tar in another compression is refused by the compression's name", async () => {
   const bzip2 = Buffer.concat([Buffer.from('BZh9'), Buffer.alloc(600)]);
   await assert.rejects(
     Array.fromAsync(readArchive(slices(bzip2, 100), never)),

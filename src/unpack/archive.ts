@@ -6,9 +6,9 @@ import { ArtifactError } from '../util/error.ts';
 import { inflate } from './inflation.ts';
 
 /**
- * The entries of a tar, as it streams by. It may be compressed with gzip or zstd.
+ * Yields the entries of a tar as it streams. It may be compressed with gzip or zstd.
  *
- * @throws ArtifactError `invalid` for what is not a tar, also from an entry's content.
+ * @throws ArtifactError `invalid` if it is not a tar, also while an entry's content is read.
  */
 export async function* readArchive(
   tar: AsyncIterable<Uint8Array>,
@@ -43,14 +43,14 @@ function describe(type: string | null | undefined, target: string | null | undef
   return `a ${(type ?? 'thing of no type').replace('-', ' ')}`;
 }
 
-/** The same, with the errors of tar-stream told to people. */
+/** The same, with the errors of tar-stream reworded. */
 async function* guarded<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncIterable<T> {
   try {
     yield* items;
   } catch (thrown) {
     signal.throwIfAborted();
     if (thrown instanceof ArtifactError) throw thrown;
-    // Its advice to gunzip is not for what is read here: gzip and zstd are recognised before.
+    // Its advice to gunzip does not apply: gzip and zstd are recognized before.
     const why = (thrown instanceof Error ? thrown.message : String(thrown)).replace(
       /\. Maybe the tar .*$/,
       '',
@@ -59,7 +59,7 @@ async function* guarded<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncI
   }
 }
 
-/** tar-stream's entries give buffers, which its types do not say. */
+/** tar-stream's entries yield buffers, which its types do not declare. */
 async function* toBytes(chunks: AsyncIterable<unknown>): AsyncIterable<Uint8Array> {
   for await (const chunk of chunks) if (chunk instanceof Uint8Array) yield chunk;
 }

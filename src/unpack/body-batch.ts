@@ -2,8 +2,8 @@ import { type EntryAttributes, bodyName } from '../tree/toc.ts';
 import { writeBody } from './body.ts';
 
 /**
- * Small bodies that are to be written: their bytes one after the other, and what is to be known of each, in doubles.
- * Both threads have it in memory that they share; it is one's own as long as the other does not write it.
+ * Small bodies to write: their bytes one after the other, and the attributes of each, in doubles. Two threads share the
+ * memory; a batch belongs to one of them at a time.
  */
 export type BodyBatch = {
   readonly bytes: Uint8Array;
@@ -13,10 +13,10 @@ export type BodyBatch = {
 
 const batchBytes = 256 * 1024;
 const batchBodies = 512;
-/** body, size, mode, uid, gid, and the seconds of mtime: what is finer is not for batches. */
+/** body, size, mode, uid, gid, and mtime in whole seconds: bodies with a finer time are not batched. */
 const columns = 6;
 const second = 1_000_000_000n;
-/** What is larger takes longer to copy than to write. */
+/** A larger body takes longer to copy than to write. */
 export const smallBody: number = 64 * 1024;
 
 /** A batch that is being filled. */
@@ -51,7 +51,11 @@ export function createBatch(): BatchFill {
   };
 }
 
-/** Writes the bodies of a batch into the folder of their layer. @throws as the file system does. */
+/**
+ * Writes the bodies of a batch into the directory of their layer.
+ *
+ * @throws errors of the filesystem.
+ */
 export function writeBatch(into: string, { bytes, heads, count }: BodyBatch): void {
   let at = 0;
   const next = (): number => heads[at++] ?? 0;

@@ -21,7 +21,7 @@ function makeFolders(into: string): void {
   for (let body = 0; body < count; body += bodiesPerFolder) mkdirSync(join(into, bodyFolder(body)));
 }
 
-/** Lets go of the thread now and then, as who reads a stream does. */
+/** Yields the thread now and then, as a stream reader does. */
 async function writeAll(into: string): Promise<void> {
   await using writer = openBodyWriter(into);
   for (let body = 0; body < count; body++) {
@@ -31,7 +31,7 @@ async function writeAll(into: string): Promise<void> {
   await writer.finish();
 }
 
-test('each body is under its number, with its bytes and attributes, whoever wrote it', async () => {
+test('each body is under its number, with its bytes and attributes, whichever thread wrote it', async () => {
   await using folder = await temporaryFolder();
   makeFolders(folder.path);
   await writeAll(folder.path);
@@ -47,7 +47,7 @@ test('each body is under its number, with its bytes and attributes, whoever wrot
 });
 
 for (const taken of [0, 1000, 3000, count - 1]) {
-  test(`what is there is never written to, and fails the layer: body ${taken}`, async () => {
+  test(`an existing file is never overwritten, and fails the layer: body ${taken}`, async () => {
     await using folder = await temporaryFolder();
     makeFolders(folder.path);
     const path = join(folder.path, bodyName(taken));
@@ -58,7 +58,7 @@ for (const taken of [0, 1000, 3000, count - 1]) {
   });
 }
 
-test('a writer takes what is small and plain', async () => {
+test('a writer accepts small, plain bodies', async () => {
   await using folder = await temporaryFolder();
   await using writer = openBodyWriter(folder.path);
   const plain = attributesOf(1);

@@ -5,25 +5,33 @@ import type { BodyWork } from './body-worker.ts';
 import { needsCall } from './xattr-batch.ts';
 
 /**
- * Writes small bodies in two threads, this and another: what the other is too busy for is written here. Making a file
- * is most of the work with small ones. 50,000 of them on two cores: 2.0 s by one thread, 1.4 s by both. Disposing it
- * ends the other thread.
+ * Writes small bodies in two threads: this one writes what the other is too busy for. Creating a file is most of the
+ * work for small ones: 50,000 of them on two cores took 2.0 s in one thread and 1.4 s in two. Disposing it ends the
+ * second thread.
  */
 export type BodyWriter = AsyncDisposable & {
-  /** Whether a body is one of those: small, and not waited for to be given extended attributes. */
+  /** Whether it accepts a body: small, and without extended attributes to set. */
   takes(attributes: EntryAttributes, size: number): boolean;
-  /** Copies the bytes; when they are written is not known before `finish`. @throws what an earlier one failed with. */
+  /**
+   * Copies the bytes. They are written at an unknown time before `finish` returns.
+   *
+   * @throws the error of an earlier body.
+   */
   write(body: number, attributes: EntryAttributes, bytes: Uint8Array): void;
-  /** How many are not written yet. */
+  /** Returns how many are not written yet. */
   waiting(): number;
-  /** Waits until all are written. @throws likewise. */
+  /**
+   * Waits until all are written.
+   *
+   * @throws likewise.
+   */
   finish(): Promise<void>;
 };
 
-/** Batches that the other thread has at most: one that it writes, and the next. */
+/** The maximum batches of the second thread: the current one and the next. */
 const ahead = 2;
 
-/** @param into the folder of the layer; the folders of the bodies are there before they are written. */
+/** @param into the directory of the layer; subdirectories for the bodies exist before they are written. */
 export function openBodyWriter(into: string): BodyWriter {
   const spare = Array.from({ length: ahead }, createBatch);
   const underWay = new Set<Promise<void>>();
@@ -55,7 +63,7 @@ export function openBodyWriter(into: string): BodyWriter {
   }
 
   function flush(): void {
-    // Not before: most layers have fewer files than it takes to start it.
+    // Not before: most layers have fewer files than are worth its start.
     thread ??= startHelper(import.meta.url, 'body-worker');
     const next = thread && spare.pop();
     if (thread === undefined || next === undefined) return writeHere();

@@ -12,16 +12,16 @@ import {
 import type { EntryAttributes } from '../tree/toc.ts';
 
 /**
- * The content of a file on its way into the store. All calls are synchronous: they run in the worker's own thread, and
- * a promise for each would cost more than the calls.
+ * The content of a file that is being written to the store. All calls are synchronous: they run in the worker's own
+ * thread, and a promise for each would cost more than the calls.
  */
 export type Body = {
   write(chunk: Uint8Array): void;
   /** Leaves a hole, which reads as zeros. */
   skip(length: number): void;
-  /** Sets mode, owner and time, closes, and answers the sha256 in hex. */
+  /** Sets mode, owner and time, closes, and returns the sha256 in hex. */
   finish(): string;
-  /** Closes what is half written, or could not be finished. */
+  /** Closes an incomplete file. */
   abandon(): void;
 };
 
@@ -52,7 +52,7 @@ export function openBody(path: string, attributes: EntryAttributes): Body {
   };
 }
 
-/** A body that is here as a whole. */
+/** A body that is in memory as a whole. */
 export function writeBody(path: string, attributes: EntryAttributes, bytes: Uint8Array): void {
   const fd = create(path, attributes);
   try {
@@ -71,7 +71,7 @@ function create(path: string, { mode }: EntryAttributes): number {
   return openSync(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, mode & 0o777);
 }
 
-/** @param position in the file; where it is by now, if absent. */
+/** @param position in the file; its present position, if absent. */
 export function writeAll(fd: number, bytes: Uint8Array, position?: number): void {
   for (let at = 0; at < bytes.length; )
     at += writeSync(fd, bytes, at, bytes.length - at, position === undefined ? null : position + at);
@@ -79,11 +79,11 @@ export function writeAll(fd: number, bytes: Uint8Array, position?: number): void
 
 const zeros = new Uint8Array(64 * 1024);
 
-/** Owner and mode only where they are not what creation gave: two calls less for nearly every file. */
+/** Sets owner and mode only if they differ from those of creation: two calls less for nearly every file. */
 function setAttributes(fd: number, { mode, uid, gid, mtime }: EntryAttributes): void {
   if (uid !== ownUid || gid !== ownGid) fchownSync(fd, uid, gid);
   if ((mode & 0o777 & ~umask) !== mode) fchmodSync(fd, mode);
-  // Of a number below 0 Node makes the present. What is finer than a second is set later (xattr-batch.ts).
+  // Node replaces a number below 0 by the present time. Fractions of a second are set later (xattr-batch.ts).
   const time = new Date(Number(mtime / 1_000_000_000n) * 1000);
   futimesSync(fd, time, time);
 }

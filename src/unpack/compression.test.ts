@@ -46,7 +46,7 @@ for (const [name, bytes] of [
   ['a compressed nothing', gzipSync(Buffer.alloc(0))],
   ['zeros of 10 KiB', gzipSync(Buffer.alloc(10_240))],
 ] as const) {
-  test(`an empty tar is fine: ${name}`, async () => assert.deepEqual((await unpack(bytes)).entries, []));
+  test(`an empty tar is accepted: ${name}`, async () => assert.deepEqual((await unpack(bytes)).entries, []));
 }
 
 for (const [name, bytes, why] of [
@@ -78,14 +78,14 @@ for (const [name, bytes, why] of [
   });
 }
 
-/** One frame with one raw block, that wants a window of 2^log bytes (RFC 8878, 3.1.1). */
+/** One frame with one raw block, that requires a window of 2^log bytes (RFC 8878, 3.1.1). */
 function zstdFrame(log: number, content: Buffer): Buffer {
   const block = Buffer.alloc(3);
   block.writeUIntLE((content.length << 3) | 1, 0, 3);
   return Buffer.concat([Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3), block, content]);
 }
 
-test('a frame of zstd has the window that zstd --long wants, and none that takes a gigabyte of memory', async () => {
+test('a zstd frame may have the window of zstd --long, and not one of a gigabyte of memory', async () => {
   assert.deepEqual(showToc(await unpack(zstdFrame(27, small))), smallShown);
   for (const log of [28, 31, 41]) {
     await assert.rejects(unpack(zstdFrame(log, small)), {
@@ -112,7 +112,7 @@ for (const [compression, bytes] of [
   ['gzip', gzipSync(Buffer.alloc(2 ** 26))],
   ['zstd', zstdCompressSync(Buffer.alloc(2 ** 26))],
 ] as const) {
-  test(`a file is closed when its reading is over, be it in the midst of it: ${compression}`, async () => {
+  test(`a file is closed when its reading ends, also in the middle: ${compression}`, async () => {
     const path = write(compression, bytes);
     for (let nth = 0; nth < 20; nth++) {
       for await (const _ of readUncompressed(path, inspectFile(path), label)) break;
@@ -121,7 +121,7 @@ for (const [compression, bytes] of [
   });
 }
 
-test('a file is closed when its reading is over, be it for damage', async () => {
+test('a file is closed when its reading ends by damage', async () => {
   const path = write('damaged', flip(gzipSync(randomBytes(2 ** 20)), -(2 ** 19)));
   const reading = Array.fromAsync(readUncompressed(path, inspectFile(path), label));
   await assert.rejects(reading, /is damaged gzip/);

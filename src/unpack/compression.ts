@@ -3,16 +3,16 @@ import { pipeline } from 'node:stream/promises';
 import { constants, createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 
-/** Bytes read, and bytes inflated, at a time. Less costs time in going between threads, more costs memory. */
+/** Bytes read, and bytes inflated, at a time. Less costs time between threads, more costs memory. */
 const chunkSize = 128 * 1024;
 
 /**
- * A frame says how much memory it wants to be uncompressed with. 128 MiB is what `zstd --long` and `--ultra -22` ask
- * for; the levels that other tools have stay below 32 MiB.
+ * The maximum window of a frame, in bytes. 128 MiB is what `zstd --long` and `--ultra -22` require; the levels of other
+ * tools stay below 32 MiB.
  */
 const zstdParameters = { [constants.ZSTD_d_windowLogMax]: 27 };
 
-/** What a file is compressed with, by its first bytes: media types are not to be trusted. `none` may be a tar. */
+/** Detects the compression of a file by its first bytes: media types are not reliable. `none` may be a tar. */
 export type Compression = 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'lz4' | 'none';
 
 const magics: readonly (readonly [Compression, Buffer])[] = [
@@ -23,7 +23,7 @@ const magics: readonly (readonly [Compression, Buffer])[] = [
   ['lz4', Buffer.of(0x04, 0x22, 0x4d, 0x18)],
 ];
 
-/** A frame of zstd without content; parallel compressors begin with one (RFC 8878, 3.1.2). */
+/** A zstd frame without content; parallel compressors begin with one (RFC 8878, 3.1.2). */
 const skippable = /^[\x50-\x5f]\x2a\x4d\x18/;
 
 export type CompressedFile = { readonly compression: Compression; readonly size: number };
@@ -33,7 +33,7 @@ export function inspectFile(path: string): CompressedFile {
   return { compression: detectCompression(start), size };
 }
 
-/** How many of the first bytes say what something is compressed with. */
+/** The number of first bytes that identify the compression. */
 export const magicBytes = 6;
 
 export function detectCompression(start: Buffer): Compression {
@@ -53,10 +53,10 @@ function readStart(path: string): { readonly start: Buffer; readonly size: numbe
 }
 
 /**
- * The uncompressed bytes of a file. Every gzip member and zstd frame counts; zeros after the last gzip member are
- * padding, anything else is damage.
+ * Yields the uncompressed bytes of a file. Every gzip member and zstd frame counts; zeros after the last gzip member
+ * are padding, anything else is damage.
  *
- * @throws ArtifactError `unmountable` for damage, and for a compression that node:zlib does not know.
+ * @throws ArtifactError `unmountable` for damage, and for a compression that node:zlib does not support.
  */
 export async function* readUncompressed(
   path: string,
@@ -65,7 +65,7 @@ export async function* readUncompressed(
 ): AsyncGenerator<Buffer> {
   if (compression === 'none') return yield* readChunks(path);
   const inflate = openInflate(compression, label);
-  // Its errors reach the iteration over the other.
+  // Its errors reach the iteration over the other stream.
   const fed = pipeline(readChunks(path), inflate).catch(() => {});
   try {
     yield* inflate as AsyncIterable<Buffer>;
@@ -88,8 +88,8 @@ export async function* readUncompressed(
 }
 
 /**
- * By this thread itself, as all that threads do with files: one that ends while the pool opens or closes a file for it
- * leaves the descriptor open for good.
+ * Synchronous, like all file access in threads: a thread that ends while the pool opens or closes a file for it leaks
+ * the descriptor.
  */
 function* readChunks(path: string): Generator<Buffer> {
   const fd = openSync(path, 'r');

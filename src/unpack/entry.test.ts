@@ -10,7 +10,7 @@ import { getXattr } from '../linux/libc.ts';
 
 const { unpack, label } = await openUnpacking();
 
-test('bodies have owner, mode and time of the tar; setuid and setgid end', async () => {
+test('bodies have owner, mode and time of the tar; setuid and setgid are cleared', async () => {
   const { entries, into } = await unpack(small);
   const [directory, file, empty] = entries;
   assert.deepEqual(directory, {
@@ -134,10 +134,10 @@ for (const [name, tar, shown] of [
     ['f: x', 'f: y'],
   ],
 ] as const) {
-  test(`an entry is read right: ${name}`, async () => assert.deepEqual(showToc(await unpack(tar)), shown));
+  test(`an entry is parsed: ${name}`, async () => assert.deepEqual(showToc(await unpack(tar)), shown));
 }
 
-test('PAX gives owners and times that ustar cannot: large, and in fractions', async () => {
+test('PAX gives owners and times that ustar cannot: large, and with fractions', async () => {
   const records = { uid: '3000000000', gid: '4000000', mtime: '1700000000.1234567891' };
   const { entries, into } = await unpack(rawTar(paxEntry(records), { name: 'f', body: 'x' }));
   const [file] = entries;
@@ -153,7 +153,7 @@ test('a file may be older than 1970', async () => {
   assert.equal(statSync(join(into, bodyName(0)), { bigint: true }).mtimeNs, -86_400_500_000_000n);
 });
 
-test('a time that no file system has is the nearest that it has', async () => {
+test('a time outside the range of filesystems becomes the nearest one inside', async () => {
   const { entries } = await unpack(
     rawTar(
       paxEntry({ mtime: '1e9' }),
@@ -170,7 +170,7 @@ test('a time that no file system has is the nearest that it has', async () => {
   );
 });
 
-test('user attributes are kept, bytes and all; the others are left out with one note', async () => {
+test('user attributes are kept, with all bytes; the others are omitted with one log message', async () => {
   const value = Buffer.from([0, 0xff, 0x0a, 0x3d]);
   const records = {
     'SCHILY.xattr.user.a': value,
@@ -202,7 +202,7 @@ test('user attributes are kept, bytes and all; the others are left out with one 
   ]);
 });
 
-test('an attribute that the file system cannot take is left out with a note', async () => {
+test('an attribute that the filesystem cannot store is omitted with a log message', async () => {
   const toc = await unpack(
     rawTar(paxEntry({ 'SCHILY.xattr.user.big': 'x'.repeat(70_000) }), { name: 'f', body: 'x' }),
   );

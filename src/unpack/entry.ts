@@ -2,7 +2,7 @@ import { decodeName } from '../util/name.ts';
 import type { EntryAttributes, TocEntry } from '../tree/toc.ts';
 import type { Header, PaxRecords } from './headers.ts';
 
-/** All that a tar says of one entry before its data. GNU's long names are undefined where there are none. */
+/** The header data of one entry. GNU's long names are undefined if there are none. */
 export type Headers = {
   readonly header: Header;
   readonly pax: PaxRecords;
@@ -10,7 +10,7 @@ export type Headers = {
   readonly longLink: string | undefined;
 };
 
-/** An entry whose body is still to come. `size` counts the holes of a sparse file, too. */
+/** An entry whose body follows. `size` includes the holes of a sparse file. */
 export type FileHead = {
   readonly kind: 'file';
   readonly path: string;
@@ -19,10 +19,10 @@ export type FileHead = {
 export type EntryHead = FileHead | Exclude<TocEntry, { kind: 'file' }>;
 
 /**
- * An entry as the table of contents has it, its path and target not yet judged, read as Go's archive/tar does.
- * `onDropped` hears of attributes that are not kept.
+ * Makes an entry of the table of contents, as Go's archive/tar parses it; path and target are not verified yet.
+ * `onDropped` is called with attributes that are not kept.
  *
- * @throws Error saying why there can be no such entry.
+ * @throws Error with the reason why the entry is invalid.
  */
 export function toEntryHead(headers: Headers, onDropped: (name: string) => void): EntryHead {
   const { header, pax } = headers;
@@ -57,12 +57,12 @@ export function pathOf({ header, pax, longName }: Headers): string {
   return nameOf(pax.get('GNU.sparse.name')) ?? longName ?? nameOf(pax.get('path')) ?? header.name;
 }
 
-/** Bytes that follow the header. What is no file has none, whatever its header says. */
+/** Bytes that follow the header. Only files have any, whatever the header says. */
 export function sizeOf({ header, pax }: Headers): number {
   return natural(decimal(pax, 'size', header.size), Number.MAX_SAFE_INTEGER, 'a size');
 }
 
-/** Before POSIX gave files a type they had none, and a slash made directories. */
+/** Before POSIX, files had no type, and a slash marked directories. */
 function typeOf({ typeflag }: Header, path: string): string {
   if (typeflag !== '\0') return typeflag;
   return path.endsWith('/') ? '5' : '0';
@@ -85,7 +85,7 @@ function toAttributes(header: Header, pax: PaxRecords, onDropped: (name: string)
 
 function toStat(header: Header, pax: PaxRecords): Omit<EntryAttributes, 'xattrs'> {
   return {
-    // Setuid and setgid end here.
+    // Setuid and setgid are cleared here.
     mode: natural(header.mode, 0o7777777, 'a mode') & 0o1777,
     uid: natural(decimal(pax, 'uid', header.uid), 0xfffffffe, 'an owner'),
     gid: natural(decimal(pax, 'gid', header.gid), 0xfffffffe, 'a group'),
@@ -106,12 +106,12 @@ function toXattrs(
   return kept.length === 0 ? undefined : Object.fromEntries(kept);
 }
 
-/** An empty record takes back what it stands for. */
+/** An empty record resets its field. */
 function nameOf(record: Buffer | undefined): string | undefined {
   return record === undefined || record.length === 0 ? undefined : decodeName(record);
 }
 
-/** A PAX record as a number; NaN where it is none. */
+/** Parses a PAX record as a number; NaN if it is none. */
 function decimal(pax: PaxRecords, key: string, otherwise: number): number {
   const text = pax.get(key)?.toString('latin1') ?? '';
   if (text === '') return otherwise;
@@ -123,11 +123,11 @@ function natural(value: number, most: number, what: string): number {
   throw new Error(`${what} that Linux cannot have`);
 }
 
-/** What ext4 and XFS can keep, in seconds. */
+/** The range of ext4 and XFS, in seconds. */
 const [earliest, latest] = [-(2n ** 31n), 2n ** 34n - 1n];
 const second = 1_000_000_000n;
 
-/** Seconds and fractions of them as nanoseconds; a time is never a reason to refuse. */
+/** Converts seconds with fractions to nanoseconds; a time is never a reason to refuse. */
 function toTime(text: string): bigint {
   const {
     sign,

@@ -16,7 +16,7 @@ import { createExtraction } from './extraction.ts';
 
 const { unpack, folder, label } = await openUnpacking();
 
-test('a body of many chunks is whole', async () => {
+test('a body of many chunks is complete', async () => {
   const content = randomBytes(3_000_001);
   const toc = await unpack(
     gzipSync(
@@ -51,7 +51,7 @@ for (const [name, bytes, shown] of [
   });
 }
 
-test('a chunk of nothing but small entries does not fill the stack', async () => {
+test('a chunk with many small entries does not overflow the stack', async () => {
   const entries: string[] = [];
   const into = join(folder, 'one-chunk');
   mkdirSync(into);
@@ -70,7 +70,7 @@ test('a chunk of nothing but small entries does not fill the stack', async () =>
   assert.equal(entries.length, 30_000);
 });
 
-test('a body that breaks off is closed', async () => {
+test('an incomplete body is closed', async () => {
   const tar = rawEntry({ name: 'big', body: Buffer.alloc(1 << 20) });
   await assert.rejects(unpack(tar.subarray(0, 500_000)), {
     message: /ends too early, after the entry "big"/,
@@ -94,7 +94,7 @@ test('a tar cut after any 512 bytes is refused, or has all the entries that begi
   assert.equal(complete, 8);
 });
 
-test('no bytes make anything but a tree of bodies or a refusal', async () => {
+test('any bytes yield a tree of bodies or a refusal', async () => {
   const piece = fc.oneof(
     fc.uint8Array({ maxLength: 2000 }).map(bytes => Buffer.from(bytes)),
     fc

@@ -13,26 +13,29 @@ import type { SparseMap } from './sparse.ts';
 import { createLookahead } from './lookahead.ts';
 
 export type ExtractionOptions = HeadLimits & {
-  /** The folder for bodies, each under its number. No path of the tar is ever used as one. */
+  /** The directory for bodies, each under its number. Paths of the tar are never used as paths. */
   readonly into: string;
-  /** For the small ones; the caller's to finish. */
+  /** For small bodies. The caller finishes it. */
   readonly small: Pick<BodyWriter, 'takes' | 'write'>;
   /** Names the layer in errors. */
   readonly label: string;
   readonly onEntry: (entry: TocEntry) => void;
-  /** Hears of an attribute that is not kept. */
+  /** Called with an attribute that is not kept. */
   readonly onDropped: (name: string) => void;
 };
 
-/** A tar on its way into the store, chunk by chunk. Of no use after a failure. Disposing it closes what it has open. */
+/**
+ * A tar that is being extracted into the store, chunk by chunk. It cannot be used after a failure. Disposing it closes
+ * open files.
+ */
 export type Extraction = Disposable & {
-  /** @throws ArtifactError `unmountable` naming the entry; as the file system does. */
+  /** @throws ArtifactError `unmountable` naming the entry; errors of the filesystem. */
   write(chunk: Buffer): void;
-  /** @throws likewise, for a tar that ends too early, too. */
+  /** @throws likewise, also for a tar that ends too early. */
   end(): void;
 };
 
-/** What follows the end of a tar is none of it. */
+/** Bytes after the end of a tar are ignored. */
 export function createExtraction(options: ExtractionOptions): Extraction {
   const { into, small, label, onEntry, onDropped } = options;
   const lookahead = createLookahead();
@@ -103,7 +106,7 @@ export function createExtraction(options: ExtractionOptions): Extraction {
   function toFailure(thrown: unknown): unknown {
     if (thrown instanceof MalformedEntry)
       return new ArtifactError('unmountable', `${label}, ${thrown.message}`, thrown);
-    // Not what the file system says, nor a bug.
+    // Neither an error of the filesystem nor a bug.
     if (!(thrown instanceof Error) || thrown.constructor !== Error || errnoOf(thrown) !== undefined)
       return thrown;
     const text =

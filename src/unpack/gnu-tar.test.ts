@@ -49,7 +49,7 @@ test('the tars of GNU tar are read in all its formats', async () => {
   }
 });
 
-test("GNU tar's sparse files are read in all its formats, their holes as holes", async () => {
+test("GNU tar's sparse files are read in all its formats, with their holes", async () => {
   const tree = join(folder, 'sparse');
   mkdirSync(tree);
   const names = ['all-hole', 'data-first', 'data-last', 'many'];

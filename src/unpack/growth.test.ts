@@ -5,7 +5,7 @@ import { type Amount, openGrowth } from './growth.ts';
 
 const MiB = 1024 * 1024;
 
-test('what was reached was granted before, whatever the steps, and by few grants', () => {
+test('space is granted before it is used, whatever the steps, and by few grants', () => {
   const steps = fc.array(fc.tuple(fc.nat(3 * MiB), fc.nat(200)), { minLength: 1, maxLength: 300 });
   fc.assert(
     fc.property(steps, taken => {
@@ -30,7 +30,7 @@ test('what was reached was granted before, whatever the steps, and by few grants
   );
 });
 
-test('a refusal is that of the step that needs the room', async () => {
+test('a refusal is thrown by the step that needs the space', async () => {
   const growth = openGrowth(async ({ bytes }) => {
     if (bytes > 2 * MiB) throw new Error('full');
   });

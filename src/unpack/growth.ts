@@ -1,17 +1,25 @@
-/** What a layer takes of the disk. */
+/** The disk usage of a layer. */
 export type Amount = { readonly bytes: number; readonly inodes: number };
 
-/** Grants more room on the disk before it is taken; `written` is what was taken so far. @throws where there is none. */
+/**
+ * Grants more disk space before it is used; `written` is what was used so far.
+ *
+ * @throws if there is none.
+ */
 export type Grow = (more: Amount, written: Amount) => Promise<void>;
 
-/** The room of one layer. */
+/** The disk space of one layer. */
 export type Growth = {
-  /** Makes sure of room for so much in all. Undefined where it was granted already. @throws as the grant does. */
+  /**
+   * Requests space for a total. Returns undefined if it was granted already.
+   *
+   * @throws as the grant does.
+   */
   reach(wanted: Amount, written: () => Amount): Promise<void> | undefined;
 };
 
 const MiB = 1024 * 1024;
-/** A grant is a quarter of what there is already, within these bounds: a small layer asks for little, a large one seldom. */
+/** A grant is a quarter of the present size, within these bounds: a small layer requests little, a large one seldom. */
 const bounds = { bytes: [MiB, 64 * MiB], inodes: [256, 4096] } as const;
 
 export function openGrowth(grow: Grow): Growth {

@@ -9,11 +9,11 @@ import type { Lookahead } from './lookahead.ts';
 
 export type HeadLimits = {
   readonly maxEntries: number;
-  /** No larger body is begun. */
+  /** No larger body is started. */
   readonly bound: ByteBound;
 };
 
-/** What is next on the lookahead is `data` bytes, and padding; `map` says where they belong in a sparse file. */
+/** The next bytes of the lookahead are `data` bytes, and padding; `map` has their positions in a sparse file. */
 export type BodyHead = {
   readonly entry: FileHead;
   readonly data: number;
@@ -21,14 +21,14 @@ export type BodyHead = {
 };
 export type TarHead = BodyHead | { readonly entry: Exclude<EntryHead, FileHead> };
 
-/** PAX headers and long names of one entry; real ones have some hundred bytes. */
+/** The maximum bytes of PAX headers and long names of one entry; real ones have some hundred. */
 const maxHeaders = 8 * 1024 * 1024;
 const maxHeader = 4 * 1024 * 1024;
 
 /**
- * Reads a tar from entry to entry; undefined once it has ended.
+ * Reads a tar entry by entry; undefined at its end.
  *
- * @throws MalformedEntry saying why there can be no such entry; Error saying how the tar is damaged.
+ * @throws MalformedEntry with the reason why an entry is invalid; Error with how the tar is damaged.
  */
 export function createHeadReader(
   lookahead: Lookahead,
@@ -37,7 +37,7 @@ export function createHeadReader(
 ): () => Generator<void, TarHead | undefined> {
   let entries = 0;
   let names = 0;
-  /** Holes cost time though they have no bytes in the tar. */
+  /** Holes cost time although they have no bytes in the tar. */
   let holes = 0;
 
   const count = (head: TarHead): void => {
@@ -94,7 +94,8 @@ export function createHeadReader(
       }
       length += blockSize + header.size;
       const body = yield* readExtended(lookahead, header.size, length);
-      // A global header says what git's says. One that names or measures files means nothing in an archive of files.
+      // A global header may have a comment, as git writes it. One that names or measures files is meaningless in an
+      // archive of files.
       if (header.typeflag === 'x') pax = parseRecords(body);
       else if (header.typeflag === 'g') parseRecords(body);
       else if (header.typeflag === 'L') longName = untilNul(body);
@@ -106,7 +107,7 @@ export function createHeadReader(
 
 const endsEarly = 'it ends too early';
 
-/** An entry that cannot be, by its name. */
+/** An invalid entry, by its name. */
 export class MalformedEntry extends Error {
   constructor(path: string, cause: unknown) {
     super(`entry ${quoteName(path)}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
@@ -123,7 +124,7 @@ function* readExtended(lookahead: Lookahead, size: number, all: number): Generat
   return body;
 }
 
-/** An empty name is none. */
+/** An empty name counts as none. */
 function untilNul(body: Buffer): string | undefined {
   const end = body.indexOf(0);
   return decodeName(end === -1 ? body : body.subarray(0, end)) || undefined;

@@ -1,9 +1,9 @@
 import { decodeName } from '../util/name.ts';
 
-/** PAX records by key: values are bytes, as xattrs and names need not be UTF-8 (POSIX pax, "Extended Header"). */
+/** PAX records by key. Values are bytes, because xattrs and names need not be UTF-8 (POSIX pax, "Extended Header"). */
 export type PaxRecords = ReadonlyMap<string, Buffer>;
 
-/** The fields of a header's block. Numbers that are none are NaN; `mtime` is in seconds. */
+/** The fields of a header block. Invalid numbers are NaN; `mtime` is in seconds. */
 export type Header = {
   readonly typeflag: string;
   readonly name: string;
@@ -18,7 +18,7 @@ export type Header = {
 
 export const blockSize = 512;
 
-/** How many bytes of a tar follow a body of this size to the next block. */
+/** Returns the bytes from a body of this size to the end of its last block. */
 export function paddingOf(size: number): number {
   return (blockSize - (size % blockSize)) % blockSize;
 }
@@ -27,7 +27,11 @@ export function isZero(bytes: Buffer): boolean {
   return bytes.every(byte => byte === 0);
 }
 
-/** Reads a block as Go's archive/tar does, in the formats of V7, POSIX, GNU and star. @throws Error for a wrong checksum. */
+/**
+ * Parses a block as Go's archive/tar does, in the formats of V7, POSIX, GNU and star.
+ *
+ * @throws Error for a wrong checksum.
+ */
 export function parseHeader(block: Buffer): Header {
   if (!hasChecksum(block)) throw new Error('the checksum of a header is wrong');
   const format = formatOf(block);
@@ -46,7 +50,7 @@ export function parseHeader(block: Buffer): Header {
   };
 }
 
-/** The sum of all bytes, its own field taken as spaces; old programs of Sun took the bytes as signed. */
+/** The sum of all bytes, with its own field as spaces; old programs of Sun added signed bytes. */
 function hasChecksum(block: Buffer): boolean {
   let [unsigned, signed] = [256, 256];
   for (let at = 0; at < blockSize; at++) {
@@ -69,8 +73,8 @@ function formatOf(block: Buffer): Format {
 }
 
 /**
- * What stands before the name. GNU's format has two times in this place; Go before 1.8 wrote a prefix there all the same,
- * which is told by its being text and no times.
+ * Returns the prefix of the name. GNU's format has two times in this field. Go before 1.8 wrote a prefix there all the
+ * same, which is recognized because it is text.
  */
 function prefixOf(block: Buffer, format: Format): string {
   if (format === 'v7') return '';
@@ -89,7 +93,10 @@ function parseText(block: Buffer, at: number, length: number): string {
   return isAscii ? block.toString('latin1', at, end) : decodeName(block.subarray(at, end));
 }
 
-/** Octal digits among spaces and NULs, or, marked by the first bit, two's complement (GNU tar manual, "Extensions"). */
+/**
+ * Parses octal digits among spaces and NULs, or, if the first bit is set, two's complement (GNU tar manual,
+ * "Extensions").
+ */
 export function parseNumber(block: Buffer, at: number, length: number): number {
   const first = block[at] ?? 0;
   if (first >= 0x80) {
@@ -105,10 +112,10 @@ export function parseNumber(block: Buffer, at: number, length: number): number {
 }
 
 /**
- * Records are `<length> <key>=<value>\n`; the length counts the whole record. The pairs of a sparse file's map in
+ * Parses records `<length> <key>=<value>\n`; the length counts the whole record. The pairs of a sparse file's map in
  * version 0.0, which repeat their keys, become the one record of version 0.1.
  *
- * @throws Error saying what is malformed.
+ * @throws Error with what is malformed.
  */
 export function parseRecords(body: Buffer): PaxRecords {
   const records = new Map<string, Buffer>();

@@ -15,17 +15,17 @@ for (const [form, bytes] of Object.entries(forms)) {
     }
   }
 
-  test(`${form} bytes come out as they were`, async () => {
+  test(`${form} bytes are returned unchanged`, async () => {
     assert.deepEqual(Buffer.concat(await Array.fromAsync(inflate(source(() => {})))), text);
   });
 
-  test(`a reader who has enough of ${form} bytes ends their source`, async () => {
+  test(`a reader that stops early ends the source of ${form} bytes`, async () => {
     const ended = Promise.withResolvers<void>();
     for await (const _ of inflate(source(ended.resolve))) break;
     await ended.promise;
   });
 
-  test(`a source of ${form} bytes that fails fails its reader`, async () => {
+  test(`an error of the source of ${form} bytes reaches its reader`, async () => {
     async function* failing(): AsyncGenerator<Uint8Array> {
       yield bytes.subarray(0, 200);
       throw new Error('the disk is gone');
@@ -34,7 +34,7 @@ for (const [form, bytes] of Object.entries(forms)) {
   });
 }
 
-test('nothing comes of nothing', async () => {
+test('an empty source yields nothing', async () => {
   async function* nothing(): AsyncGenerator<Uint8Array> {}
   assert.equal(Buffer.concat(await Array.fromAsync(inflate(nothing()))).length, 0);
 });

@@ -3,7 +3,7 @@ import { ArtifactError } from '../util/error.ts';
 import { detectCompression, magicBytes, openInflate } from './compression.ts';
 
 /**
- * The bytes of a stream, uncompressed where its first bytes are those of gzip or zstd.
+ * Yields the bytes of a stream, uncompressed if its first bytes are those of gzip or zstd.
  *
  * @throws ArtifactError `invalid` for other compressions; zlib's error for damage.
  */
@@ -28,7 +28,7 @@ export async function* inflate(bytes: AsyncIterable<Uint8Array>): AsyncGenerator
   yield* inflated as AsyncIterable<Uint8Array>;
 }
 
-/** As many bytes as tell the compression, or more, or all that there are. */
+/** Reads enough bytes to identify the compression, or more, or all that there are. */
 async function readStart(source: AsyncIterator<Uint8Array>): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   for (let length = 0; length < magicBytes; ) {

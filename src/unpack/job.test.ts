@@ -10,7 +10,7 @@ import { setXattrs } from './xattrs.ts';
 
 const { folder } = await openUnpacking();
 
-test('the diffId of a plain tar is its digest, which was verified', async () => {
+test('the diffId of a plain tar is its verified digest', async () => {
   const source = join(folder, 'plain');
   writeFileSync(source, small);
   const into = mkdtempSync(join(folder, 'into-'));

@@ -12,7 +12,10 @@ import { boundBytes, type UnpackLimits } from './limits.ts';
 import { openTocWriter } from './toc-writer.ts';
 import { openXattrWriter, type SetXattrs, type XattrBatch } from './xattr-batch.ts';
 
-/** One layer to unpack: a verified file, its digest, and an empty folder for bodies and table of contents. Plain data: it crosses threads. */
+/**
+ * One layer to unpack: a verified file, its digest, and an empty directory for bodies and table of contents. It is
+ * plain data that threads can exchange.
+ */
 export type UnpackJob = {
   readonly source: string;
   readonly digest: Digest;
@@ -23,19 +26,19 @@ export type UnpackJob = {
 /** What another thread does for this one. */
 export type UnpackMeans = { readonly setXattrs: SetXattrs; readonly grow: Grow };
 
-/** What the thread of a layer asks the one that started it. */
+/** The requests of a layer's thread to its parent. */
 export type UnpackQuestion =
   | { readonly kind: 'xattrs'; readonly batch: XattrBatch }
   | { readonly kind: 'grow'; readonly more: Amount; readonly written: Amount };
 
-/** A file takes whole blocks. */
+/** A file occupies whole blocks. */
 const blockSize = 4096;
 /** No entry of a tar is shorter. */
 const leastEntry = 512;
 
 /**
- * Unpacks a layer: uncompresses, hashes, reads the tar, writes the bodies and their table, all in one pass and in memory that does
- * not grow with the layer. What is in `into` after a failure is the caller's to remove.
+ * Unpacks a layer: uncompresses, hashes, parses the tar, and writes the bodies and their table, in one pass and in
+ * memory that does not grow with the layer. After a failure, the caller removes the content of `into`.
  *
  * @throws ArtifactError `unmountable` naming layer and entry; `exhausted` when the disk is full.
  */
@@ -73,7 +76,7 @@ export async function unpackLayer(
   const sha256 = createHash('sha256');
   let read = 0;
   for await (const chunk of readUncompressed(source, file, label)) {
-    await nextTurn(); // in which the signal can come
+    await nextTurn(); // lets the signal arrive
     signal.throwIfAborted();
     read += chunk.length;
     if (read > bound.bytes) throw new ArtifactError('unmountable', `${label} ${bound.excess}`);
@@ -96,7 +99,7 @@ export async function unpackLayer(
   return toc.end({ digest, diffId, notes: noteOf(dropped, label) });
 }
 
-/** The bodies, their folders, the layer's own, and its table. */
+/** The bodies, their directories, the layer's own, and its table. */
 function countInodes(bodies: number): number {
   return bodies + Math.ceil(bodies / bodiesPerFolder) + 2;
 }

@@ -64,7 +64,7 @@ for (const [name, bytes, limit, why] of [
   });
 }
 
-test('a high ratio of a small layer, and a ratio within the limit, are fine', async () => {
+test('a high ratio of a small layer, and a ratio within the limit, are accepted', async () => {
   await unpack(gzipSync(rawTar({ name: 'zeros', body: Buffer.alloc(5 << 20) })), { maxRatio: 2 });
   await unpack(zeros, { maxRatio: 1100 });
 });

@@ -1,20 +1,20 @@
 import type { CompressedFile } from './compression.ts';
 import { formatSize } from '../util/size.ts';
 
-/** What one layer may cost before it is taken for a bomb. */
+/** The limits of one layer, against decompression bombs. */
 export type UnpackLimits = {
   /** Entries of the tar (`--max-layer-entries`). */
   readonly maxEntries: number;
   /** Bytes of the uncompressed tar (`--max-layer-size`). */
   readonly maxBytes: number;
-  /** Uncompressed bytes for each compressed one, judged once there are more than 10 MiB (`--max-layer-ratio`). */
+  /** Uncompressed bytes per compressed byte, checked above 10 MiB (`--max-layer-ratio`). */
   readonly maxRatio: number;
 };
 
-/** Below this many uncompressed bytes no ratio is suspicious. */
+/** Below this many uncompressed bytes the ratio is not checked. */
 const ratioFloor = 10 * 1024 * 1024;
 
-/** Most bytes of a tar, most bytes of holes of its sparse files, and what is said of a tar that has more. */
+/** The maximum bytes of a tar and of the holes of its sparse files, and the error for a tar that has more. */
 export type ByteBound = {
   readonly bytes: number;
   readonly excess: string;
@@ -23,8 +23,8 @@ export type ByteBound = {
 };
 
 /**
- * How many bytes a tar may have, given the size of the layer that it comes from. The holes of sparse files are zeros that
- * only their map stands for, so that their ratio counts even where nothing is compressed.
+ * Returns how many bytes a tar may have, given the size of its layer. The holes of sparse files are zeros that only
+ * their map describes, so their ratio is checked even without compression.
  */
 export function boundBytes(
   { maxBytes, maxRatio }: UnpackLimits,

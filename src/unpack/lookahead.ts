@@ -1,11 +1,11 @@
-/** The bytes of a stream as they come, to be taken in order by a generator, which yields while it needs more. */
+/** The bytes of a stream, consumed in order by a generator, which yields while it needs more. */
 export type Lookahead = {
   push(chunk: Buffer): void;
-  /** Nothing more will come. */
+  /** Marks the end of the stream. */
   end(): void;
-  /** So many bytes in one piece; fewer only where the stream ends before. */
+  /** Returns so many bytes in one piece; fewer only at the end of the stream. */
   take(length: number): Generator<void, Buffer>;
-  /** Some of so many bytes, one at least; none only where the stream ends. */
+  /** Returns at least one and at most so many bytes; none only at the end of the stream. */
   takeSome(length: number): Generator<void, Buffer>;
 };
 

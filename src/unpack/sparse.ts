@@ -1,16 +1,20 @@
 import { blockSize, parseNumber, type PaxRecords } from './headers.ts';
 import type { Lookahead } from './lookahead.ts';
 
-/** Where a sparse file has data, in order; the rest of it is holes (GNU tar manual, "Storing Sparse Files"). */
+/** The data ranges of a sparse file, in order; the rest of it is holes (GNU tar manual, "Storing Sparse Files"). */
 export type SparseMap = readonly { readonly offset: number; readonly length: number }[];
 
-/** The size of the file with its holes, its map, and how many bytes of what follows the header are data. */
+/** The size of the file with its holes, its map, and the number of data bytes after the header. */
 export type Sparse = { readonly size: number; readonly map: SparseMap; readonly data: number };
 
-/** Blocks that a map may have. */
+/** The maximum blocks of a map. */
 const maxBlocks = 8192;
 
-/** Reads what an entry of the old GNU type has beside its header: blocks that continue the map. @param data bytes of data. */
+/**
+ * Reads the map of an entry of the old GNU type: in its header, and in blocks after it.
+ *
+ * @param data bytes of data.
+ */
 export function* readGnuSparse(lookahead: Lookahead, header: Buffer, data: number): Generator<void, Sparse> {
   const numbers = pairsOf(header, 386, 4);
   let more = header[482] !== 0;
@@ -32,8 +36,8 @@ function pairsOf(block: Buffer, from: number, count: number): number[] {
 }
 
 /**
- * Whether PAX records are those of a sparse file, of whatever version that has one: 0.0 and 0.1 have their map among the
- * records, 1.0 before the data.
+ * Whether PAX records describe a sparse file of any version that has them: 0.0 and 0.1 have their map in the records,
+ * 1.0 before the data.
  */
 export function isPaxSparse(pax: PaxRecords): boolean {
   return versionOf(pax) !== undefined;
@@ -46,7 +50,7 @@ function versionOf(pax: PaxRecords): 0 | 1 | undefined {
   return version === '.' && textOf(pax, 'map') !== '' ? 0 : undefined;
 }
 
-/** @param data how many bytes follow the header, a map among them. */
+/** @param data the bytes that follow the header, including a map. */
 export function* readPaxSparse(lookahead: Lookahead, pax: PaxRecords, data: number): Generator<void, Sparse> {
   const real = textOf(pax, 'size') || textOf(pax, 'realsize');
   const size = real === '' ? data : parseDecimal(real);
@@ -61,7 +65,7 @@ export function* readPaxSparse(lookahead: Lookahead, pax: PaxRecords, data: numb
   return toSparse(numbers, size, data);
 }
 
-/** Lines of decimals, how many pairs there are first, to the end of a block. */
+/** Reads lines of decimals, the number of pairs first, to the end of a block. */
 function* readLines(lookahead: Lookahead): Generator<void, { numbers: number[]; blocks: number }> {
   let text = '';
   let blocks = 0;
@@ -78,7 +82,7 @@ function* readLines(lookahead: Lookahead): Generator<void, { numbers: number[]; 
   return { numbers: rest.slice(0, 2 * parseDecimal(count)).map(parseDecimal), blocks };
 }
 
-/** @throws Error where the pieces do not lie one after the other within the file, or are not all of the data. */
+/** @throws Error if the ranges are not in order within the file, or do not cover all of the data. */
 function toSparse(numbers: readonly number[], size: number, data: number): Sparse {
   const map = [];
   let end = 0;

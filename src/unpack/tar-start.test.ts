@@ -23,7 +23,7 @@ for (const [name, bytes, expected] of [
   ['damaged gzip', gzipSync(noise).fill(7, 20), false],
   ['a tar in xz', Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 1, 2, 3]), false],
 ] as const) {
-  test(`${name} is ${expected ? 'a' : 'no'} tar`, async () => {
+  test(`${name} is ${expected ? 'a' : 'not a'} tar`, async () => {
     await using folder = await temporaryFolder();
     const path = join(folder.path, 'layer');
     await writeFile(path, bytes);

@@ -3,8 +3,8 @@ import { inspectFile, readUncompressed } from './compression.ts';
 import { blockSize } from './headers.ts';
 
 /**
- * Whether a file is a tar, plain or compressed with gzip or zstd: whether it begins with a header whose checksum is
- * right (POSIX pax, "ustar Interchange Format"). A tar without an entry is not told from a file of zeros, and is none.
+ * Whether a file is a tar, plain or compressed with gzip or zstd: it begins with a header whose checksum is right
+ * (POSIX pax, "ustar Interchange Format"). A tar without an entry looks like a file of zeros and does not count.
  */
 export async function startsAsTar(path: string): Promise<boolean> {
   const chunks: Buffer[] = [];
@@ -16,7 +16,7 @@ export async function startsAsTar(path: string): Promise<boolean> {
       if (length >= blockSize) break;
     }
   } catch (thrown) {
-    // Damaged, or compressed in another way: no tar that could be unpacked.
+    // Damaged, or compressed in another way: it could not be unpacked.
     if (toArtifactError(thrown).code === 'unmountable') return false;
     throw thrown;
   }

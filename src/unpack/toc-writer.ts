@@ -4,7 +4,7 @@ import { tocName } from '../tree/toc.ts';
 import { createTocEncoder, type TocEncoder } from '../tree/toc-text.ts';
 import { writeAll } from './body.ts';
 
-/** Writes the table of contents beside the bodies while these are written. Disposing it closes the file, whole or not. */
+/** Writes the table of contents while the bodies are written. Disposing it closes the file, complete or not. */
 export type TocWriter = TocEncoder & Disposable;
 
 export function openTocWriter(into: string): TocWriter {

@@ -69,7 +69,7 @@ test('a layer is unpacked in a thread, its entries in order', async () => {
   assert.equal(readdirSync(join(folder.path, 'many.into'), { recursive: true }).length, 5432 + folders + 1);
 });
 
-test('a refusal keeps its code and text on its way out of the thread', async () => {
+test('a refusal from the thread keeps its code and text', async () => {
   await using unpacker = openUnpacker({ ...limits, maxEntries: 10 });
   await assert.rejects(unpacker.unpack(source('over', files(11)), digest, into('over.into'), never), {
     name: 'ArtifactError',
@@ -78,7 +78,7 @@ test('a refusal keeps its code and text on its way out of the thread', async () 
   });
 });
 
-test('a layer file that is not there is an internal error', async () => {
+test('a missing layer file is an internal error', async () => {
   await using unpacker = openUnpacker(limits);
   const path = join(folder.path, 'absent');
   await assert.rejects(unpacker.unpack(path, digest, into('absent.into'), never), {
@@ -87,7 +87,7 @@ test('a layer file that is not there is an internal error', async () => {
   });
 });
 
-test('a body is never written into what is there', async () => {
+test('an existing file is never overwritten by a body', async () => {
   await using unpacker = openUnpacker(limits);
   const path = into('taken');
   mkdirSync(join(path, '0'));
@@ -115,7 +115,7 @@ for (const [name, options] of [
   });
 }
 
-test('a disk without room for the table of contents is exhausted, be it for its end alone', async () => {
+test('a disk without space for the table of contents is exhausted, even if only its end does not fit', async () => {
   await using unpacker = openUnpacker(limits);
   for (const [name, count] of [
     ['end', 40],
@@ -132,7 +132,7 @@ test('a disk without room for the table of contents is exhausted, be it for its 
   }
 });
 
-test('an abort ends the thread promptly, and nothing of it is left', async () => {
+test('an abort ends the thread promptly, and leaves nothing of it', async () => {
   await using unpacker = openUnpacker(limits);
   const path = into('aborted');
   const controller = new AbortController();
@@ -193,7 +193,7 @@ test('a call that was aborted before it began does nothing', async () => {
   assert.deepEqual(readdirSync(path), []);
 });
 
-test('disposal ends what is under way', async () => {
+test('disposal ends running work', async () => {
   const unpacker = openUnpacker(limits);
   const path = into('disposed');
   const unpacking = unpacker.unpack(source('disposed.tar', endless()), digest, path, never);
@@ -203,7 +203,7 @@ test('disposal ends what is under way', async () => {
   await rejected;
 });
 
-test('bundled flat, the thread is found beside the program', async () => {
+test('in a flat bundle, the thread is found beside the program', async () => {
   const outdir = join(folder.path, 'dist');
   const entryPoints = ['unpacker', 'worker'].map(name => new URL(`./${name}.ts`, import.meta.url).pathname);
   const banner = {

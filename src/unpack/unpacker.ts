@@ -11,10 +11,14 @@ import { setXattrs } from './xattrs.ts';
 
 export type ThreadUnpacker = AsyncDisposable & Unpacker;
 
-/** MiB. The table of contents is written as it grows; what stays are a few chunks and the headers of one entry. */
+/** MiB. The table of contents is written as it grows; a few chunks and the headers of one entry stay in memory. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 128 };
 
-/** Disposing it ends what is under way. @param grow grants a layer room on the disk before it takes it. */
+/**
+ * Disposing it ends running work.
+ *
+ * @param grow grants disk space to a layer before it uses it.
+ */
 export function openUnpacker(
   limits: UnpackLimits,
   grow: (digest: Digest, more: Amount, written: Amount) => Promise<void> = async () => {},
@@ -25,7 +29,7 @@ export function openUnpacker(
     async unpack(source, digest, into, signal) {
       signal.throwIfAborted();
       try {
-        // It has ended when this is over, so that the folder is the caller's alone again.
+        // The thread has ended here, so the directory belongs to the caller alone again.
         await using thread = startThread<UnpackJob, TocSummary>(import.meta.url, 'worker', {
           resourceLimits,
           answer: (question: UnpackQuestion) =>

@@ -1,36 +1,44 @@
 import { type EntryAttributes, sizeOfNames, type TocEntry, type Xattrs } from '../tree/toc.ts';
 
-/** Bodies of a layer, which lie in the folder `into`, and the extended attributes and times that they are to get. */
+/** Bodies of a layer, in the directory `into`, and the extended attributes and times to set. */
 export type XattrBatch = {
   readonly into: string;
   readonly bodies: readonly { readonly body: number; readonly xattrs: Xattrs; readonly mtime: bigint }[];
 };
 
-/** Whether a body has attributes that Node has no call for: extended ones, or a time that is finer than a second. */
+/** Whether a body has attributes that Node cannot set: extended ones, or a time with fractions of a second. */
 export function needsCall({ xattrs, mtime }: EntryAttributes): boolean {
   return xattrs !== undefined || mtime % 1_000_000_000n !== 0n;
 }
 
-/** Answers the names of attributes that the file system did not take, one for each body and name. */
+/** Returns the names of attributes that the filesystem refused, one for each body and name. */
 export type SetXattrs = (batch: XattrBatch) => Promise<readonly string[]>;
 
 /**
- * Hands such attributes over in batches: a thread cannot set them itself, since what calls the C library is not loaded
- * in threads (util/thread.ts).
+ * Sends such attributes to the main thread in batches: a thread cannot set them itself, because threads do not load the
+ * C library calls (util/thread.ts).
  */
 export type XattrWriter = {
   add(entry: TocEntry): void;
-  /** A promise once there are enough for a batch. @throws from it, as the file system does. */
+  /**
+   * Returns a promise once a batch is full.
+   *
+   * @throws from it, errors of the filesystem.
+   */
   flush(): Promise<void> | undefined;
-  /** Resolves when all are set. @throws likewise. */
+  /**
+   * Resolves when all are set.
+   *
+   * @throws likewise.
+   */
   finish(): Promise<void>;
 };
 
-/** Bodies, and bytes of names and values, from which a batch is worth its way. */
+/** The bodies, and the bytes of names and values, that make a batch worth sending. */
 const batchBodies = 256;
 const batchBytes = 256 * 1024;
 
-/** @param onDropped hears of an attribute that the file system does not take. */
+/** @param onDropped called with an attribute that the filesystem refused. */
 export function openXattrWriter(
   into: string,
   set: SetXattrs,

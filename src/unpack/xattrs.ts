@@ -7,7 +7,11 @@ import type { SetXattrs } from './xattr-batch.ts';
 
 const never = new AbortController().signal;
 
-/** Sets extended attributes and times of bodies. Not for a thread, which loads no native code. @throws as the file system does. */
+/**
+ * Sets extended attributes and times of bodies. Not for a worker thread, which loads no native code.
+ *
+ * @throws errors of the filesystem.
+ */
 export const setXattrs: SetXattrs = async ({ into, bodies }) => {
   const pace = startPace(never);
   const dropped: string[] = [];

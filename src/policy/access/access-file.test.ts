@@ -15,7 +15,7 @@ const reference = { registry: 'ghcr.io', path: 'acme/model', tag: 'v1' };
 const pod = { namespace: 'shop', name: 'web-0', uid: 'u-1' };
 const request = { caller: 'pod', pod } as const;
 
-/** A policy with no Kubernetes API, and what it told. */
+/** A policy without a Kubernetes API, and its reports. */
 const told: string[] = [];
 const open = (file: string | undefined, namespaces?: Namespaces) => {
   told.length = 0;
@@ -64,7 +64,7 @@ test('a broken file is a problem at the start, and refuses all pods', async () =
   });
 });
 
-test('a folder in place of the file refuses all pods', async () => {
+test('a directory in place of the file refuses all pods', async () => {
   const { verify } = await open(folder);
   await assert.rejects(verify(reference, request, never), {
     code: 'denied',
@@ -72,7 +72,7 @@ test('a folder in place of the file refuses all pods', async () => {
   });
 });
 
-test('without the word of kubelet on the pod nothing is allowed', async () => {
+test("without kubelet's information on the pod nothing is allowed", async () => {
   const file = join(folder, 'open.yaml');
   writeFileSync(file, allowing);
   const { verify } = await open(file);
@@ -82,12 +82,12 @@ test('without the word of kubelet on the pod nothing is allowed', async () => {
   });
 });
 
-test('an administrator is not judged, whatever the file', async () => {
+test('an administrator is not checked, whatever the file', async () => {
   const { verify } = await open(join(folder, 'absent.yaml'));
   await verify(reference, { caller: 'administrator' }, never);
 });
 
-test('with no policy every pod may have everything', async () => {
+test('without a policy every pod may mount everything', async () => {
   const { verify, problems } = await open(undefined);
   await verify(reference, { caller: 'pod' }, never);
   assert.deepEqual(problems(), []);
@@ -101,7 +101,7 @@ rules:
     action: allow
 `;
 
-test('labels are asked for where a rule needs them, and once', async () => {
+test('labels are read if a rule needs them, and once', async () => {
   const file = join(folder, 'labelled.yaml');
   writeFileSync(file, labelled);
   const asked: string[] = [];
@@ -122,7 +122,7 @@ test('labels are asked for where a rule needs them, and once', async () => {
   assert.deepEqual(asked, ['shop', 'other']);
 });
 
-test('labels that cannot be read refuse, with their own code and the rule that asks for them', async () => {
+test('labels that cannot be read refuse, with their own code and the rule that needs them', async () => {
   const file = join(folder, 'labelled.yaml');
   writeFileSync(file, labelled);
   for (const code of ['unavailable', 'denied'] as const) {
@@ -136,7 +136,7 @@ test('labels that cannot be read refuse, with their own code and the rule that a
   }
 });
 
-test('a caller that leaves while labels are read gets its own reason', async () => {
+test('a caller that aborts while labels are read gets its own reason', async () => {
   const file = join(folder, 'labelled.yaml');
   writeFileSync(file, labelled);
   const leaving = new AbortController();
@@ -149,7 +149,7 @@ test('a caller that leaves while labels are read gets its own reason', async () 
   await assert.rejects(verify(reference, request, leaving.signal), /^Error: gone$/);
 });
 
-test('while the Kubernetes API is off, a rule that asks for labels makes the file one that cannot be used', async () => {
+test('while the Kubernetes API is off, a rule that needs labels makes the file unusable', async () => {
   const file = join(folder, 'labelled.yaml');
   writeFileSync(file, labelled);
   const { verify } = await open(file);
@@ -160,7 +160,7 @@ test('while the Kubernetes API is off, a rule that asks for labels makes the fil
   });
 });
 
-test('each change is told once, whoever looks first, and a file that is written again is none', async () => {
+test('each change is reported once, and a file that is rewritten with the same content is not a change', async () => {
   const file = join(folder, 'told.yaml');
   writeFileSync(file, allowing);
   const { verify, problems } = await open(file);

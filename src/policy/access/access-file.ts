@@ -6,17 +6,17 @@ import type { AccessPolicy } from '../../ports/trust.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import type { AccessRules } from './access-policy.ts';
 
-/** What an access policy needs of the world. */
+/** The dependencies of an access policy. */
 type Means = {
-  /** Labels of a namespace; undefined while the Kubernetes API is off. */
+  /** Returns the labels of a namespace; undefined while the Kubernetes API is off. */
   readonly namespaces: Namespaces | undefined;
-  /** Is told once when the file becomes broken, and when it has changed and can be used. */
+  /** Called once when the file becomes broken, and when it has changed and can be used. */
   readonly note: (text: string) => void;
 };
 
-/** An administrator's word on which pods may have which artifacts. */
+/** The administrator's policy on which pods may mount which artifacts. */
 export type AccessFile = AccessPolicy & {
-  /** Why every publish is refused, by the file as it is now; nothing while it can be used. */
+  /** Returns why every publish is refused, by the present file; empty while it can be used. */
   problems(): readonly string[];
   /** The same: nothing is published meanwhile. */
   obstacles(): readonly string[];
@@ -27,15 +27,15 @@ type State =
   | { readonly kind: 'broken'; readonly why: string };
 
 /**
- * Opens an access policy; without one, every pod may have everything. The file counts as it is at each use. One that cannot
- * be read or understood refuses all pods, rather than that what an administrator has just forbidden goes on.
+ * Opens an access policy; without one, every pod may mount everything. Each use takes the present file. A file that
+ * cannot be read or parsed refuses all pods, so that a broken edit never re-opens access.
  */
 export async function openAccessFile(
   file: string | undefined,
   { namespaces, note }: Means,
 ): Promise<AccessFile> {
   if (file === undefined) return { verify: async () => undefined, problems: () => [], obstacles: () => [] };
-  // The parser of YAML takes 40 ms to load.
+  // The YAML parser takes 40 ms to load.
   const { findLabelRule, judgeAccess, parseAccessPolicy } = await import('./access-policy.ts');
 
   const read = (reading: Reading): State => {
@@ -62,7 +62,7 @@ export async function openAccessFile(
   const current = watchFiles<State>({ what: `the access policy ${file}`, read, problemsOf, note });
   current();
 
-  /** @throws what the labels cannot be read for, with the rule that asks for them. */
+  /** @throws why the labels cannot be read, with the rule that needs them. */
   const readLabels = async (namespace: string, refused: string, by: string, signal: AbortSignal) => {
     try {
       return await namespaces?.labels(namespace, signal);

@@ -57,7 +57,7 @@ for (const [namespace, text, expected] of judged) {
   });
 }
 
-test('with no rules the default decides', () => {
+test('without rules the default decides', () => {
   const shop = { name: 'shop', labels: undefined };
   const reference = { registry: 'ghcr.io', path: 'acme/model', tag: 'v1' };
   for (const text of ['default: allow', 'default: allow\nrules: []', '{"default": "allow"}']) {
@@ -103,7 +103,7 @@ for (const [name, labels, text, expected] of byLabels) {
   });
 }
 
-test('the first rule that asks for labels is known', () => {
+test('the first rule that needs labels is found', () => {
   assert.equal(findLabelRule(labelled), 'its rule "trusted" (line 5)');
   assert.equal(findLabelRule(policy), undefined);
 });
@@ -230,7 +230,7 @@ for (const glob of taken) {
   });
 }
 
-test('a registry with the port of https is the registry without it', () => {
+test('a registry with the https port equals the registry without it', () => {
   const rules = parseAccessPolicy(`
 default: allow
 rules:

@@ -13,7 +13,7 @@ import type { Labels } from '../../ports/kube.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { type LabelSelector, matchesLabels, parseLabelSelector } from './label-selector.ts';
 
-/** Which pods may have which artifacts: what the first rule that matches says, else the default. */
+/** Which pods may mount which artifacts: the first rule that matches decides, else the default. */
 export type AccessRules = { readonly rules: readonly AccessRule[]; readonly fallback: AccessVerdict };
 
 export type AccessRule = {
@@ -23,15 +23,15 @@ export type AccessRule = {
   readonly verdict: AccessVerdict;
 };
 
-/** Globs of whole names, or what their labels are to be. */
+/** Globs of whole names, or a selector of labels. */
 type Namespaces =
   | { readonly kind: 'named'; readonly globs: readonly string[] }
   | { readonly kind: 'labelled'; readonly selector: LabelSelector };
 
-/** `by` names the rule and its line, for people. */
+/** `by` names the rule and its line, for messages. */
 export type AccessVerdict = { readonly action: 'allow' | 'deny'; readonly by: string };
 
-/** A pod's namespace; `labels` undefined: not known yet. */
+/** A pod's namespace. `labels` is undefined if they are not known yet. */
 export type Namespace = { readonly name: string; readonly labels: Labels | undefined };
 
 /**
@@ -68,8 +68,8 @@ export function parseAccessPolicy(text: string): AccessRules {
 }
 
 /**
- * What the policy says of a full reference, for pods of a namespace. `labels-needed`: its labels are not known, and the
- * rule that is named, to which the rules before it have left the matter, asks for them.
+ * Applies the policy to a full reference, for pods of a namespace. `labels-needed`: no earlier rule matched, and the
+ * named rule needs the labels, which are not known.
  */
 export function judgeAccess(
   policy: AccessRules,
@@ -90,7 +90,7 @@ export function judgeAccess(
   return policy.fallback;
 }
 
-/** The first rule that asks for labels of namespaces, for people; undefined if none does. */
+/** Returns the first rule that needs labels of namespaces, for messages; undefined if none does. */
 export function findLabelRule({ rules }: AccessRules): string | undefined {
   return rules.find(({ namespaces }) => namespaces.kind === 'labelled')?.verdict.by;
 }
@@ -137,7 +137,7 @@ function toReferenceGlob(field: Field): string {
   return why === undefined ? glob : field.refuse(`matches no reference: ${why}`);
 }
 
-/** Why no full name can match a glob, as far as its registry tells. */
+/** Returns why no full name can match a glob, as far as its registry shows. */
 function flawOf(glob: string): string | undefined {
   if (glob.includes('@')) return 'names are matched without digest; write registry/repository';
   if (/[A-Z].*\//.test(glob)) return 'only a tag has upper-case letters';
@@ -156,7 +156,7 @@ function flawOf(glob: string): string | undefined {
   return undefined;
 }
 
-/** Why a name without special characters is not written as references are matched. */
+/** Returns why a name without special characters is not in the form in which references are matched. */
 function flawOfName(name: string): string | undefined {
   try {
     const parsed = parseReference(name);

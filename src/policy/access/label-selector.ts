@@ -1,7 +1,7 @@
 import type { Field, Table } from '../../configfile/field.ts';
 import type { Labels } from '../../ports/kube.ts';
 
-/** Objects by their labels, as Kubernetes' LabelSelector has it: all of it must hold. */
+/** A Kubernetes LabelSelector: all of it must match. */
 export type LabelSelector = readonly Expression[];
 
 type Expression = {
@@ -14,8 +14,8 @@ type Operator = (typeof operators)[number];
 const operators = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const;
 
 /**
- * Reads a LabelSelector: `matchLabels`, `matchExpressions`, or both. In Kubernetes an empty one selects everything; here
- * it is an error, as is a key or value that no label can have.
+ * Parses a LabelSelector: `matchLabels`, `matchExpressions`, or both. In Kubernetes an empty one selects everything;
+ * here it is an error, as is a key or value that is not valid in a label.
  *
  * @throws ArtifactError `invalid` naming line and field.
  */
@@ -30,7 +30,7 @@ export function parseLabelSelector(selector: Table): LabelSelector {
   ];
 }
 
-/** Whether an object with these labels is selected. `NotIn` also selects those that have no such label. */
+/** Whether an object with these labels is selected. `NotIn` also selects objects without such a label. */
 export function matchesLabels(selector: LabelSelector, labels: Labels): boolean {
   return selector.every(({ key, operator, values }) => {
     const value = Object.hasOwn(labels, key) ? labels[key] : undefined;

@@ -8,7 +8,7 @@ import { formatSize } from '../../util/size.ts';
 import { bundleType, predicateAnnotation, signPredicate } from './verify/bundle.ts';
 import { simpleSigning } from './verify/simple-signing.ts';
 
-/** What may be a signature. `label` names it for people. */
+/** A possible signature. `label` names it in messages. */
 export type SignatureCandidate = { readonly label: string } & (
   | {
       readonly kind: 'simple';
@@ -19,16 +19,16 @@ export type SignatureCandidate = { readonly label: string } & (
   | { readonly kind: 'unreadable'; readonly why: string }
 );
 
-/** A tag has 128 characters at most (OCI distribution spec, "Pulling manifests"): cosign stores none for a sha512. */
+/** A tag has at most 128 characters (OCI distribution spec, "Pulling manifests"): cosign stores none for a sha512. */
 const longestTag = 128;
 
-/** How many are looked at for one artifact, of all kinds. */
+/** The maximum number of signatures of one artifact, of all kinds. */
 export const maxCandidates = 64;
 
-/** What is signed has some KiB, with all that comes with it; more of it would be read in one step. */
+/** The maximum bytes. Signed content has some KiB, with all its material; more would be parsed in one step. */
 const maxSignedBytes = 256 * 1024;
 
-/** The signatures that cosign stored under a tag of the repository, one after the other (cosign, SIGNATURE_SPEC.md). */
+/** Yields the signatures that cosign stored under a tag of the repository (cosign, SIGNATURE_SPEC.md). */
 export async function* readSimpleSignatures(
   source: SignatureSource,
   digest: Digest,
@@ -50,7 +50,9 @@ export async function* readSimpleSignatures(
   }
 }
 
-/** Descriptors of the manifests of bundles that refer to a digest; attestations that say so are left out. */
+/**
+ * Returns the descriptors of bundle manifests that refer to a digest; those that declare an attestation are omitted.
+ */
 export async function listBundles(
   source: SignatureSource,
   digest: Digest,
@@ -64,7 +66,7 @@ export async function listBundles(
   );
 }
 
-/** The bundle that such a manifest holds. */
+/** Reads the bundle of such a manifest. */
 export async function readBundle(
   source: SignatureSource,
   descriptor: Descriptor,
@@ -82,7 +84,7 @@ export async function readBundle(
     : { kind: 'bundle', label, bytes: bundle };
 }
 
-/** The tag that stands for the list where a registry has none (OCI distribution spec, "Referrers Tag Schema"). */
+/** Returns the tag that stands for the list if a registry has none (OCI distribution spec, "Referrers Tag Schema"). */
 async function readFallback(
   source: SignatureSource,
   digest: Digest,
@@ -94,7 +96,7 @@ async function readFallback(
   return typeof index !== 'string' && index.kind === 'index' ? index.manifests : [];
 }
 
-/** Bytes within bounds, or why there are none. That there are none is an answer; no answer is an error. */
+/** Returns bytes within limits, or why there are none. Missing content is a result; an outage is an error. */
 async function read(
   descriptor: Descriptor,
   limit: number,
@@ -119,7 +121,7 @@ async function toManifest(
   return typeof manifest === 'string' || manifest.kind === 'manifest' ? manifest : 'it is an index';
 }
 
-/** A manifest that cannot be used is no signature; its error is its reason. */
+/** An unusable manifest is not a signature; its error is the reason. */
 async function toDocument(
   bytes: Uint8Array,
   { mediaType }: Descriptor,

@@ -22,7 +22,7 @@ const signal = new AbortController().signal;
 const policies = openPolicies();
 after(() => policies[Symbol.asyncDispose]());
 
-test('insecureAcceptAnything and reject ask for nothing', async () => {
+test('insecureAcceptAnything and reject read no signature', async () => {
   const source = openTestSource();
   assertAccepted(
     await policies.verdict({ type: 'insecureAcceptAnything' }, source),
@@ -32,7 +32,7 @@ test('insecureAcceptAnything and reject ask for nothing', async () => {
   assert.deepEqual(source.asked, []);
 });
 
-test('no signature at all has a text of its own', async () => {
+test('a missing signature has an error of its own', async () => {
   assertRefused(
     await policies.verdict(byKey, openTestSource()),
     /by default\[0\] of .*: it is not signed: there is no tag sha256-1+\.sig, and no sigstore bundle refers to it; sign it with cosign/,
@@ -42,7 +42,7 @@ test('no signature at all has a text of its own', async () => {
 describe('several requirements', () => {
   const second = { ...byKey, keyData: toBase64(stranger.pem) };
 
-  test('must all hold, each by a signature of its own', async () => {
+  test('must all be met, each by a signature of its own', async () => {
     const { trust } = await policies.trustBy([{ type: 'insecureAcceptAnything' }, byKey, second]);
     const source = openTestSource();
     source.putSimple(digest, [signSimple(claimOf(name, digest), signer)]);
@@ -57,7 +57,7 @@ describe('several requirements', () => {
     );
   });
 
-  test('one that rejects, or that this driver does not know, is enough to refuse', async () => {
+  test('are refused if one rejects, or is unknown to this driver', async () => {
     for (const more of [{ type: 'reject' }, { type: 'signedBy', keyType: 'GPGKeys', keyPath: '/k' }]) {
       const { trust } = await policies.trustBy([byKey, more]);
       const source = openTestSource();
@@ -69,7 +69,7 @@ describe('several requirements', () => {
 });
 
 describe('limits', () => {
-  test('of signatures, 64 are looked at', async () => {
+  test('at most 64 signatures are verified', async () => {
     const wrong = signSimple(claimOf(name, digest), stranger);
     const right = signSimple(claimOf(name, digest), signer);
     const source = openTestSource();
@@ -82,7 +82,7 @@ describe('limits', () => {
     assertAccepted(await policies.verdict(byKey, source), /keyData$/);
   });
 
-  test('of bundles too', async () => {
+  test('the limit applies to bundles too', async () => {
     const source = openTestSource();
     for (let count = 0; count < 64; count += 1) source.putBundle(digest, signBundle(digest, stranger));
     source.putBundle(digest, signBundle(digest, signer));
@@ -90,7 +90,7 @@ describe('limits', () => {
     assert.equal(source.asked.filter(call => call === 'manifest').length, 64);
   });
 
-  test('of the reasons, three are told', async () => {
+  test('at most three reasons are reported', async () => {
     const source = openTestSource();
     source.putSimple(
       digest,
@@ -107,7 +107,7 @@ describe('limits', () => {
   });
 });
 
-test('a signature whose bytes the registry does not have is none, and others count', async () => {
+test('a signature whose bytes the registry lacks does not count, and others do', async () => {
   const source = openTestSource();
   source.putSimple(digest, [
     signSimple(claimOf('gone', digest), signer),
@@ -125,9 +125,9 @@ test('a signature whose bytes the registry does not have is none, and others cou
   assertAccepted(await policies.verdict(byKey, partly), /keyData$/);
 });
 
-describe('an outage is no verdict', () => {
+describe('an outage is not a verdict', () => {
   for (const fails of ['tag', 'blob', 'referrers', 'manifest'] as const) {
-    test(`what ${fails} throws is thrown on, where nothing else does`, async () => {
+    test(`an error of ${fails} is thrown if no other signature is enough`, async () => {
       const outage = new Error('down');
       const source = openTestSource();
       source.putBundle(digest, signBundle(digest, stranger));

@@ -18,10 +18,13 @@ import {
 import { verifySigned } from './verify/signed-content.ts';
 import { parseClaim, toSimpleSigned, verifyDigest } from './verify/simple-signing.ts';
 
-/** What is judged, and by what. `digestIsEnough`: for a bundle, which names no repository, under every signedIdentity. */
+/**
+ * The artifact and the signatures to evaluate. `digestIsEnough`: a bundle, which names no repository, meets every
+ * signedIdentity.
+ */
 export type Case = {
   readonly policy: Policy<LoadedRequirement>;
-  /** The policy's, for people. */
+  /** The policy's name in messages. */
   readonly file: string;
   readonly digestIsEnough: boolean;
   readonly reference: Reference;
@@ -31,11 +34,12 @@ export type Case = {
 type Signed = Extract<LoadedRequirement, { readonly kind: 'signed' }>;
 
 /**
- * All requirements of the rule must hold; each that wants a signature is met by one. Signatures are fetched one after
- * the other, only as long as a requirement needs one: those of the `.sig` tag first, or bundles where no requirement
- * wants a name. A mirror may have the ones while the registry that would say that there are no others is away.
+ * Evaluates all requirements of the rule. Each that needs a signature must be met by one. Signatures are fetched one
+ * after the other, while a requirement needs one: those of the `.sig` tag first, or bundles if no requirement needs a
+ * name. A mirror may have the one kind while the registry, which alone can report that the other does not exist, is
+ * unreachable.
  *
- * @throws what the source throws, where what it has does not do.
+ * @throws errors of the source, if the signatures it has are not enough.
  */
 export async function evaluate(
   { policy, file, digestIsEnough, reference, digest }: Case,
@@ -106,7 +110,10 @@ export async function evaluate(
   return { kind: 'accepted', by: by.join('; ') || `${field} of ${file} accepts anything` };
 }
 
-/** @returns who made it. @throws why it does not do; anything thrown is a refusal, as all it reads comes from a registry. */
+/**
+ * @returns the signer.
+ * @throws why it is not enough; any error is a refusal, because all its input comes from a registry.
+ */
 function verifyCandidate(
   candidate: SignatureCandidate,
   requirement: Signed,
@@ -146,7 +153,7 @@ function unsigned(digest: Digest, { field }: Signed): string {
   return `it is not signed: there is no tag ${digest.replace(':', '-')}.sig, and no sigstore bundle refers to it; sign it with cosign, or change ${field}`;
 }
 
-/** Each reason once, three at most. */
+/** Each reason once, at most three. */
 function summarize(reasons: readonly string[], seen: number): string | undefined {
   const distinct = [...new Set(reasons)];
   if (distinct.length === 0) return undefined;

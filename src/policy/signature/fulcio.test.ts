@@ -24,7 +24,7 @@ const digest = parseDigest(`sha256:${'1'.repeat(64)}`);
 const claim = claimOf('quay.io/acme/model', digest);
 const log = openTestLog();
 const day = 24 * 3600 * 1000;
-/** When the log records: inside the day for which certificates are made. */
+/** The time in the log's entries: inside the day for which certificates are made. */
 const now = new Date(Date.now() + day / 2);
 
 type Issued = TestSigner & { readonly certificate: string };
@@ -41,7 +41,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
   });
   after(() => folder[Symbol.asyncDispose]());
 
-  /** The verdict under a policy of this CA, for jane, recorded in the log; `fields` replace its own. */
+  /** The verdict under a policy with this CA, for jane, recorded in the log; `fields` replace its own. */
   async function verdict(source: TestSource, fields: object = {}, ca = fulcio.root + fulcio.intermediate) {
     const policyFile = join(folder.path, 'policy.json');
     const base64 = (pem: string) => Buffer.from(pem).toString('base64');
@@ -70,7 +70,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
     return source;
   }
 
-  test('are accepted with a signature in the .sig tag, for the right one at the right time', async () => {
+  test('are accepted with a signature in the .sig tag, for the right identity at the right time', async () => {
     assert.match(
       await verdict(inTag(signSimpleInLog(claim, jane, log, now))),
       /^accepted: .*made by the certificate of "email:jane@example\.com", by default\[0\]\.fulcio$/,
@@ -84,7 +84,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
     );
   });
 
-  test('are accepted by an intermediate that came along, and by the root itself', async () => {
+  test('are accepted with an offered intermediate, and from the root itself', async () => {
     const chain = fulcio.intermediate + fulcio.root;
     const layer = signSimpleInLog(claim, jane, log, now, chain);
     assert.match(await verdict(inTag(layer), {}, fulcio.root), /^accepted/);
@@ -92,7 +92,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
     assert.match(await verdict(inTag(byRoot), {}, fulcio.root), /^accepted/);
   });
 
-  test('are accepted with the issuer in either extension, and with any of several addresses', async () => {
+  test('are accepted with the issuer in either extension, and with any of several email addresses', async () => {
     for (const options of [
       { issuerText: undefined },
       { issuerString: undefined },
@@ -118,7 +118,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
         assert.match(await verdict(signed(jane, new Date(now.getTime() - day))), expired);
       });
 
-      test('for another address, or the address in another kind of name', async () => {
+      test('for another email address, or the address in another kind of name', async () => {
         const wanted =
           /its certificate is for ".*", and default\[0\]\.fulcio\.subjectEmail wants jane@example\.com/;
         for (const options of [
@@ -150,7 +150,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
         assert.match(await verdict(signed(server)), /its certificate is not for code signing/);
       });
 
-      test('of another CA, though it has the same names', async () => {
+      test('of another CA with the same names', async () => {
         const impostor = makeFulcio(join(folder.path, `impostor of ${form}`.replaceAll(' ', '-')));
         assert.match(
           await verdict(signed(impostor.issue())),
@@ -171,12 +171,12 @@ describe('certificates of Fulcio', needs('openssl'), () => {
         assert.match(await verdict(source), /no proof that a log recorded it/);
       });
 
-      test('with a certificate in place of the signer’s', async () => {
+      test('with another certificate in place of the signer’s', async () => {
         const eve = fulcio.issue({ email: 'eve@example.com' });
         assert.match(await verdict(signed({ ...eve, certificate: jane.certificate })), /it was altered/);
       });
 
-      test('and so is a signature with none', async () => {
+      test('without a certificate', async () => {
         const { certificate: _, ...key } = jane;
         const source =
           form === 'a bundle'
@@ -187,7 +187,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
     });
   }
 
-  test('are refused by an intermediate that came along and is nobody’s, or not for signing code', async () => {
+  test('are refused with an offered intermediate that nobody signed, or that is not for signing code', async () => {
     const impostor = makeFulcio(join(folder.path, 'impostor'));
     const whole = impostor.intermediate + impostor.root;
     const layer = signSimpleInLog(claim, impostor.issue(), log, now, whole);
@@ -197,7 +197,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
     assert.match(await verdict(inTag(other), {}, servers.root), /vouches for it/);
   });
 
-  test('are refused when their signer acts as a CA', async () => {
+  test('are refused if their signer acts as a CA', async () => {
     const child = fulcio.issue({}, 'leaf1');
     const layer = signSimpleInLog(claim, child, log, now, jane.certificate);
     assert.match(await verdict(inTag(layer)), /vouches for it/);
@@ -215,7 +215,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
     assert.match(await verdict(inBundle(JSON.stringify(bundle))), /promises when it recorded it/);
   });
 
-  test('an altered proof of inclusion is refused, also with the log’s promise', async () => {
+  test('an altered proof of inclusion is refused, even with the log’s promise', async () => {
     const bundle = signBundle(digest, jane, { log, time: now }).replace(
       '"hashes":[]',
       `"hashes":["${'A'.repeat(43)}="]`,
@@ -223,7 +223,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
     assert.match(await verdict(inBundle(bundle)), /did not promise or prove to have recorded this/);
   });
 
-  test('a CA file must reach up to its root', async () => {
+  test('a CA file must include its root', async () => {
     assert.match(
       await verdict(openTestSource(), {}, fulcio.intermediate),
       /default\[0\]\.fulcio\.caData has the certificate of .* and not the one of its issuer, .*; append it, up to the root/,

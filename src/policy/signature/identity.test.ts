@@ -8,7 +8,7 @@ import { parseJsonObject } from '../../configfile/json.ts';
 const d1 = `sha256:${'1'.repeat(64)}`;
 const d2 = `sha256:${'2'.repeat(64)}`;
 
-/** A rule as it is written in the file, or just its type. */
+/** A rule as written in the file, or only its type. */
 function identity(rule: string | object) {
   const written = typeof rule === 'string' ? { type: rule } : rule;
   return parseSignedIdentity(parseJsonObject(JSON.stringify(written), 'default[0].signedIdentity'), false);
@@ -125,13 +125,13 @@ test('without signedIdentity the rule is matchRepoDigestOrExact', () => {
   assert.deepEqual(parseSignedIdentity(undefined, true), { kind: 'matchRepoDigestOrExact' });
 });
 
-test('matchDigest is met by a signature for any name, and for none', () => {
+test('matchDigest accepts a signature for any name, and for none', () => {
   for (const signed of ['q.io/a/b:1', 'q.io/a/b', 'r.io/c', '']) {
     assert.equal(mismatch('matchDigest', 'q.io/a/b:1', signed), undefined);
   }
 });
 
-test('each mismatch says what to change, and where', () => {
+test('each mismatch reports what to change, and where', () => {
   assert.match(
     mismatch('matchRepoDigestOrExact', 'q.io/a/b:1', 'q.io/a/b') ?? '',
     /for the repository q\.io\/a\/b without a tag.*; set signedIdentity matchRepository .* at default\[0\]$/,
@@ -154,7 +154,7 @@ test('each mismatch says what to change, and where', () => {
   );
 });
 
-describe('a rule that cannot be is refused by its field', () => {
+describe('an invalid rule is refused by its field', () => {
   const cases: readonly [rule: object, message: RegExp][] = [
     [{}, /signedIdentity\.type must be/],
     [{ type: 'matchExact', prefix: 'x' }, /signedIdentity\.prefix is an unknown field/],
@@ -172,7 +172,7 @@ describe('a rule that cannot be is refused by its field', () => {
   }
 });
 
-test('whatever a signature says of itself, the answer is an answer', () => {
+test('any content of a signature gets a verdict', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), signed => {
       const why = mismatch('matchRepository', 'q.io/a/b:1', signed);

@@ -11,8 +11,8 @@ import { ArtifactError } from '../../util/error.ts';
 import type { Table } from '../../configfile/field.ts';
 
 /**
- * Which name a signature must have been made for (containers-policy.json(5), "signedIdentity"). `matchDigest`, which
- * containers does not know: whichever, and none too.
+ * The name for which a signature must have been made (containers-policy.json(5), "signedIdentity"). `matchDigest`,
+ * which containers does not know: any name, or none.
  */
 export type SignedIdentity = NameRule | { readonly kind: 'matchDigest' };
 
@@ -22,10 +22,14 @@ type NameRule =
   | { readonly kind: 'exactRepository'; readonly repository: Repository }
   | { readonly kind: 'remapIdentity'; readonly prefix: string; readonly signedPrefix: string };
 
-/** A name with a tag, a digest, both or neither: unlike for a reference, no tag does not mean `latest`. */
+/** A name with a tag, a digest, both or neither. Unlike in a reference, a missing tag does not mean `latest`. */
 export type ImageIdentity = Reference;
 
-/** `strict`: nothing that containers does not know. @throws ArtifactError `invalid` naming the field. */
+/**
+ * `strict`: refuses what containers does not know.
+ *
+ * @throws ArtifactError `invalid` naming the field.
+ */
 export function parseSignedIdentity(object: Table | undefined, strict: boolean): SignedIdentity {
   if (object === undefined) return { kind: 'matchRepoDigestOrExact' };
   const kind = object.text('type');
@@ -67,11 +71,11 @@ export function parseSignedIdentity(object: Table | undefined, strict: boolean):
 }
 
 /**
- * Why a signature for the name `signed` does not do for `reference`, and what to change; undefined if it does. `field`
- * is where the rule is written.
+ * Returns why a signature for the name `signed` does not match `reference`, and what to change; undefined if it
+ * matches. `field` is the path of the rule in the policy.
  *
  * The reference has a tag or a digest; of both, the digest counts. The names are compared in full
- * (`docker.io/library/x`) and to the letter. What is signed is compared elsewhere: it is always this digest.
+ * (`docker.io/library/x`) and exactly. The signed digest is compared elsewhere: it is always this digest.
  */
 export function findMismatch(
   identity: SignedIdentity,
@@ -98,14 +102,14 @@ export function findMismatch(
   return `it was made for another repository, ${formatRepository(name)}, and ${identity.kind} wants ${formatRepository(wanted)}; sign it under that name, or, if the other is its source, name it by exactRepository or remapIdentity at ${field}`;
 }
 
-/** The rule that leaves tags out of it, and how to write it. */
+/** Returns the rule that ignores tags, and how to write it. */
 function looser(identity: NameRule, name: ImageIdentity): string {
   return identity.kind === 'exactReference' || identity.kind === 'remapIdentity'
     ? `exactRepository ({"type": "exactRepository", "dockerRepository": "${formatRepository(name)}"})`
     : 'matchRepository ({"type": "matchRepository"})';
 }
 
-/** What the signed name is compared with; undefined if a remapped name is none. */
+/** Returns the name to compare with; undefined if a remapped name is invalid. */
 function toWanted(identity: NameRule, reference: Reference): ImageIdentity | undefined {
   switch (identity.kind) {
     case 'exactReference':
@@ -138,7 +142,7 @@ function isMatch(identity: NameRule, wanted: ImageIdentity, signed: ImageIdentit
   }
 }
 
-/** A prefix ends at a slash or at the end of the name; a name without it stays as it is. */
+/** A prefix ends at a slash or at the end of the name; a name without it is unchanged. */
 function remap(prefix: string, signedPrefix: string, reference: Reference): ImageIdentity | undefined {
   const name = formatRepository(reference);
   if (!`${name}/`.startsWith(`${prefix}/`)) return reference;
@@ -147,7 +151,7 @@ function remap(prefix: string, signedPrefix: string, reference: Reference): Imag
   return remapped !== undefined && formatReference(remapped) === text ? remapped : undefined;
 }
 
-/** The digest decides, so a tag beside it says nothing. */
+/** The digest decides, so a tag beside it is ignored. */
 export function withoutSpareTag({ tag, ...reference }: Reference): Reference {
   return tag === undefined || reference.digest !== undefined ? reference : { ...reference, tag };
 }
@@ -156,7 +160,7 @@ function isNameOnly(identity: ImageIdentity): boolean {
   return identity.tag === undefined && identity.digest === undefined;
 }
 
-/** A name as Docker writes them: without a registry it is one of docker.io. */
+/** A name in Docker's form: without a registry it belongs to docker.io. */
 function parseIdentity(text: string): ImageIdentity | undefined {
   try {
     const parsed = parseReference(text);

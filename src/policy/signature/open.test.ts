@@ -25,7 +25,7 @@ const signal = new AbortController().signal;
 const policies = openPolicies();
 after(() => policies[Symbol.asyncDispose]());
 
-test('without a policy file everything is accepted and nothing is asked', async () => {
+test('without a policy file everything is accepted and nothing is read', async () => {
   const source = openTestSource();
   const trust = await openTrust({});
   assertAccepted(await trust.verify(reference, digest, source, signal), /no policy file/);
@@ -34,7 +34,7 @@ test('without a policy file everything is accepted and nothing is asked', async 
 });
 
 describe('verdicts', () => {
-  test('an accepted one is kept for its reference and digest; a refused one is not', async () => {
+  test('are cached for their reference and digest if accepted, and not if refused', async () => {
     const { trust } = await policies.trustBy([byKey]);
     const source = openTestSource();
     assertRefused(await trust.verify(reference, digest, source, signal), /it is not signed/);
@@ -62,7 +62,7 @@ describe('verdicts', () => {
     assertAccepted(await trust.verify(reference, digest, source, signal), /keyData$/);
   });
 
-  test('a policy that is written again with the same contents keeps its verdicts', async () => {
+  test('a policy that is rewritten with the same content keeps its verdicts', async () => {
     const { trust, policyFile } = await policies.trustBy([byKey]);
     const source = openTestSource();
     source.putSimple(digest, [signSimple(claimOf(name, digest), signer)]);
@@ -90,8 +90,8 @@ describe('verdicts', () => {
   });
 });
 
-describe('a policy that cannot be used', () => {
-  test('refuses everything while it is broken, also what was accepted before, and says so at once', async () => {
+describe('an unusable policy', () => {
+  test('refuses everything while it is broken, even what was accepted before, and reports it at once', async () => {
     const { trust, policyFile } = await policies.trustBy([byKey]);
     const source = openTestSource();
     source.putSimple(digest, [signSimple(claimOf(name, digest), signer)]);
@@ -114,7 +114,7 @@ describe('a policy that cannot be used', () => {
     assert.deepEqual(trust.problems(), []);
   });
 
-  test('is told once, whoever looks first', async () => {
+  test('is reported once', async () => {
     const { policyFile } = await policies.trustBy([byKey]);
     const told: string[] = [];
     const trust = await openTrust({ policyFile, note: text => told.push(text) });
@@ -129,7 +129,7 @@ describe('a policy that cannot be used', () => {
     assert.equal(told.length, 2);
   });
 
-  test('in one scope refuses in that one alone', async () => {
+  test('in one scope refuses in that scope alone', async () => {
     const { policyFile, trust: nothing } = await policies.trustBy([{ type: 'reject' }]);
     assert.deepEqual(nothing.problems(), []);
     await writeFile(

@@ -2,21 +2,21 @@ import type { Verdict } from '../../ports/trust.ts';
 import type { PolicyTrust } from './policy.ts';
 
 export type TrustOptions = {
-  /** containers' policy.json; without one, everything is accepted. */
+  /** The path of containers' policy.json; without one, everything is accepted. */
   readonly policyFile?: string;
-  /** `digest`: a sigstore bundle does, though it names no repository and so meets no signedIdentity. */
+  /** `digest`: a sigstore bundle is enough, although it names no repository and so meets no signedIdentity. */
   readonly bundleIdentity?: 'digest';
-  /** Fields of the policy that containers does not know refuse what is in their scope. */
+  /** Fields of the policy that containers does not know refuse everything in their scope. */
   readonly strict?: boolean;
-  /** Is told each problem of the policy, once, and when a changed one has none. */
+  /** Called with each problem of the policy, once, and when a changed policy has none. */
   readonly note?: (text: string) => void;
 };
 
 const unasked: Verdict = { kind: 'accepted', by: 'no policy file is configured' };
 
 /**
- * Opens the policy. It is read again when the file, or another file that it names, changes; one that cannot be read or
- * understood refuses everything, rather than that what an administrator has just forbidden goes on by an older policy.
+ * Opens the policy. It is read again when the file, or another file that it names, changes. A policy that cannot be
+ * read or parsed refuses everything, so that a broken edit never re-opens access.
  */
 export async function openTrust(options: TrustOptions): Promise<PolicyTrust> {
   if (options.policyFile === undefined) {

@@ -15,7 +15,7 @@ export type LoadedRequirement =
   | Exclude<Requirement, SignedRequirement>
   | (Trusted & { readonly kind: 'signed'; readonly identity: SignedIdentity });
 
-/** The policy as its files are now. `problems` are lines for the log; `why` begins with the file's name. */
+/** The policy of the present files. `problems` are messages for the log; `why` begins with the file's name. */
 export type PolicyState =
   | {
       readonly kind: 'loaded';
@@ -24,10 +24,12 @@ export type PolicyState =
     }
   | { readonly kind: 'broken'; readonly why: string; readonly problems: readonly string[] };
 
-/** `strict`: nothing that containers does not know. */
+/** `strict`: refuses what containers does not know. */
 type Means = { readonly reading: Reading; readonly strict: boolean };
 
-/** The policy of a file, as that and the files that it names are now; the same object as long as they say the same. */
+/**
+ * Returns the policy of the present file and the files that it names; the same object while their content is the same.
+ */
 export function openPolicyFile(
   file: string,
   strict: boolean,
@@ -98,7 +100,7 @@ function loadRequirement(requirement: Requirement, means: Means): LoadedRequirem
 
 type LoadedRoot = TrustedRoot & { readonly source: string };
 
-/** Who must have seen a signature: a trusted root's logs and timestamp authorities, or logs by their keys. */
+/** The witnesses of a signature: a trusted root's logs and timestamp authorities, or logs by their keys. */
 function loadWitnesses({ trustedRoot, logs: written, field }: SignedRequirement, means: Means): LoadedRoot {
   const source = trustedRoot === undefined ? field : labelOf(trustedRoot);
   const none = { authorities: [], timestampAuthorities: [], certificateLogs: [], source };
@@ -123,7 +125,7 @@ function loadAuthorities(
   return { authorities: [authority], certificateLogs: [], source: labelOf(ca) };
 }
 
-/** Logs of version 1 have ECDSA keys, those of version 2 Ed25519 too, which containers does not take. */
+/** Logs of version 1 have ECDSA keys, those of version 2 also Ed25519, which containers does not accept. */
 function verifyLogKey(label: string, { asymmetricKeyType: kind }: KeyObject, strict: boolean): void {
   if (kind === 'ec' || (kind === 'ed25519' && !strict)) return;
   const wanted = strict
@@ -154,7 +156,7 @@ function labelOf(material: Material): string {
   return material.kind === 'path' ? `${material.field} (${material.path})` : material.field;
 }
 
-/** @throws ArtifactError saying why there is no text. */
+/** @throws ArtifactError with the reason why there is no text. */
 function readText(path: string, { reading }: Means): string {
   const text = reading.text(path);
   if (text !== undefined) return text;

@@ -56,7 +56,7 @@ describe('the longest scope wins', () => {
     assert.equal(fieldOf('example.com/x:1'), 'transports.docker["*.com"]');
   });
 
-  test('docker.io is looked for in full', () => {
+  test('docker.io is matched in full', () => {
     const policy = policyOf('docker.io/library/busybox', 'busybox');
     const fieldOf = (text: string) => findRule(policy, reference(text)).field;
     assert.equal(fieldOf('docker.io/busybox:1'), 'transports.docker["docker.io/library/busybox"]');
@@ -64,7 +64,7 @@ describe('the longest scope wins', () => {
   });
 });
 
-test('scopes that no reference can be in are found', () => {
+test('scopes that no reference can match are found', () => {
   const policy = policyOf(
     'quay.io',
     'localhost',
@@ -87,7 +87,7 @@ test('scopes that no reference can be in are found', () => {
   ]);
 });
 
-test('other transports, whatever they are, name no registry and are let be', () => {
+test('other transports concern no registry and are ignored', () => {
   const policy = parsePolicy(
     JSON.stringify({
       default: [accept],
@@ -118,14 +118,14 @@ describe('a document of another shape is an error as a whole', () => {
       assert.throws(() => parsePolicy(JSON.stringify(document)), { code: 'invalid', message });
     });
   }
-  test('a key twice', () => {
+  test('a duplicate key', () => {
     assert.throws(() => parsePolicy('{"default": [{"type": "reject"}], "default": []}'), {
       message: /second time/,
     });
   });
 });
 
-test('the port of https is left out of scopes, and what two spellings of one require must both hold', () => {
+test('the https port is removed from scopes, and requirements of both spellings must be met', () => {
   const reject = { type: 'reject' };
   const docker = { 'quay.io:443/acme': [accept], 'quay.io:443': [reject], 'quay.io': [accept] };
   const policy = parsePolicy(JSON.stringify({ default: [accept], transports: { docker } }));

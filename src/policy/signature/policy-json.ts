@@ -11,23 +11,22 @@ import type { Table } from '../../configfile/field.ts';
 import { parseJsonObject } from '../../configfile/json.ts';
 import { parseRequirement, type Requirement } from './requirement.ts';
 
-/** Requirements that must all hold; never none. `field` is where they are written. */
+/** Requirements that must all be met; never empty. `field` is their path in the file. */
 export type Rule<R = Requirement> = { readonly field: string; readonly requirements: readonly R[] };
 
-/** containers' policy.json, of which the transport `docker` concerns registries. */
+/** containers' policy.json. Its transport `docker` concerns registries. */
 export type Policy<R = Requirement> = {
   readonly fallback: Rule<R>;
-  /** By scope; the empty one is for every reference of the transport. */
+  /** By scope; the empty one applies to every reference of the transport. */
   readonly scopes: ReadonlyMap<string, Rule<R>>;
 };
 
 /**
- * Parses policy.json (containers-policy.json(5)). Requirements that this driver cannot hold to are `unusable` and
- * refuse in their scope, where others may still do; a document of another shape is an error as a whole. Transports
- * other than docker name no registry and are not looked into. `strict`: fields that containers does not know are not
- * understood.
+ * Parses policy.json (containers-policy.json(5)). Requirements that this driver does not support are `unusable` and
+ * refuse in their scope, while other scopes work; a document of another shape is an error as a whole. Transports other
+ * than docker concern no registry and are ignored. `strict`: fields that containers does not know are not supported.
  *
- * @throws ArtifactError `invalid` naming the field, or the line where it is not JSON.
+ * @throws ArtifactError `invalid` naming the field, or the line of a syntax error.
  */
 export function parsePolicy(text: string, strict = false): Policy {
   const top = parseJsonObject(text);
@@ -43,7 +42,7 @@ export function parsePolicy(text: string, strict = false): Policy {
     if (rule === undefined) continue;
     const name = withoutHttpsPort(scope);
     const same = scopes.get(name);
-    // Two spellings of one registry: what either requires must hold.
+    // Two spellings of one registry: the requirements of both must be met.
     scopes.set(
       name,
       same === undefined ? rule : { ...rule, requirements: [...same.requirements, ...rule.requirements] },
@@ -58,9 +57,9 @@ function parseRule(object: Table, key: string, strict: boolean): Rule | undefine
 }
 
 /**
- * The rule for a reference: of its longest scope, that is the first there is of: the reference itself; its repository;
- * each namespace above, up to host[:port]; `*.` and a domain above the host, the longest first, without port; the
- * empty scope; the default. Of a tag and a digest, the digest counts.
+ * Returns the rule for a reference, by its longest scope. That is the first that exists of: the reference itself; its
+ * repository; each namespace above, up to host[:port]; `*.` and a domain above the host, the longest first, without
+ * port; the empty scope; the default. Of a tag and a digest, the digest counts.
  */
 export function findRule<R>(policy: Policy<R>, reference: Reference): Rule<R> {
   for (const scope of scopesOf(reference)) {
@@ -81,7 +80,7 @@ function scopesOf(reference: Reference): readonly string[] {
   return [...scopes, ''];
 }
 
-/** Where the policy is for nothing: scopes that no reference is in, as they are not written in full. */
+/** Returns the scopes that no reference can match because they are not written in full. */
 export function findIdleScopes(policy: Policy<unknown>): readonly string[] {
   return [...policy.scopes].flatMap(([scope, { field }]) => (canMatch(scope) ? [] : [field]));
 }

@@ -3,7 +3,7 @@ import type { Trust, Verdict } from '../../ports/trust.ts';
 import { evaluate } from './evaluation.ts';
 import { openPolicyFile, type PolicyState } from './policy-file.ts';
 
-/** How many accepted verdicts are kept, in memory alone; the oldest goes first. */
+/** The number of accepted verdicts that are cached in memory; the oldest is dropped first. */
 const maxVerdicts = 4096;
 
 /** See TrustOptions. */
@@ -13,15 +13,15 @@ export type SignaturePolicyOptions = {
   readonly note: (text: string) => void;
 };
 
-/** Judges whether artifacts are signed as the node's administrator wants. */
+/** Evaluates whether artifacts are signed as the node's administrator requires. */
 export type PolicyTrust = Trust & {
-  /** What in the policy, as its files are now, refuses because it cannot be held to; a line each. */
+  /** Returns what in the policy of the present files refuses because it is not supported; a message each. */
   problems(): readonly string[];
-  /** Those of them for which every artifact is refused. */
+  /** Returns the problems that refuse every artifact. */
   obstacles(): readonly string[];
 };
 
-/** Judges by a policy file. See openTrust. */
+/** Evaluates by a policy file. See openSignaturePolicy. */
 export function openSignaturePolicy(
   file: string,
   { digestIsEnough, strict, note }: SignaturePolicyOptions,

@@ -24,7 +24,7 @@ const trustedRootPath = '/root.json';
 const trustedRoot = path('trustedRootPath', '/root.json');
 const { ca: _, ...byRoot } = certified;
 
-describe('every requirement and field that is understood', () => {
+describe('every supported requirement and field', () => {
   const cases: readonly [written: object, read: object][] = [
     [{ type: 'insecureAcceptAnything' }, { kind: 'accept' }],
     [{ type: 'reject' }, { kind: 'reject' }],
@@ -92,7 +92,7 @@ describe('every requirement and field that is understood', () => {
   }
 });
 
-describe('everything else cannot be used, and says which field', () => {
+describe('everything else is unusable, and the field is named', () => {
   const key = { keyPath: '/a' };
   const cases: readonly [written: object, why: RegExp][] = [
     [{}, /^default\[0\]\.type must be insecureAcceptAnything, reject or sigstoreSigned$/],
@@ -164,7 +164,7 @@ describe('everything else cannot be used, and says which field', () => {
   }
 });
 
-describe('where a policy must be strict, what containers does not know cannot be used', () => {
+describe('in a strict policy, what containers does not know is unusable', () => {
   const subjects = [{ subject: 'x' }, { subjectRegExp: 'x' }];
   const written = [
     signed({ keyPath: '/a', trustedRootPath }),
@@ -183,14 +183,14 @@ describe('where a policy must be strict, what containers does not know cannot be
     });
   }
 
-  test('nor can the identity matchDigest', () => {
+  test('the identity matchDigest is unusable', () => {
     const written = signed({ keyPath: '/a', signedIdentity: { type: 'matchDigest' } });
     assert.equal(parse(written).kind, 'signed');
     const read = parse(written, true);
     assert.match(read.kind === 'unusable' ? read.why : '', /only this driver knows matchDigest, .*--strict/);
   });
 
-  test('and what it knows can', () => assert.equal(parse(signed({ fulcio, ...rekor }), true).kind, 'signed'));
+  test('what it knows is usable', () => assert.equal(parse(signed({ fulcio, ...rekor }), true).kind, 'signed'));
 });
 
 function signed(fields: object): object {

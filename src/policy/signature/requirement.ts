@@ -3,27 +3,30 @@ import { parseSignedIdentity, type SignedIdentity } from './identity.ts';
 import type { Table } from '../../configfile/field.ts';
 import { parseSubjectPattern, type Subject } from './verify/subject.ts';
 
-/** One of the requirements that must all hold (containers-policy.json(5), "Policy Requirements"). `field` is its path in the file. */
+/**
+ * One of the requirements that must all be met (containers-policy.json(5), "Policy Requirements"). `field` is its path
+ * in the file.
+ */
 export type Requirement =
   | { readonly kind: 'accept' | 'reject'; readonly field: string }
   | UnusableRequirement
   | SignedRequirement;
 
-/** Something this driver does not do or know: it refuses. `why` names the field. */
+/** A requirement that this driver does not support or know: it refuses. `why` names the field. */
 export type UnusableRequirement = { readonly kind: 'unusable'; readonly field: string; readonly why: string };
 
 export type SignedRequirement = {
   readonly kind: 'signed';
   readonly field: string;
   readonly signer: Signer;
-  /** Public keys of Rekor logs, of which one must have recorded the signature; empty if that is not wanted. */
+  /** Public keys of Rekor logs, of which one must have recorded the signature; empty if that is not required. */
   readonly logs: readonly Material[];
   /** A sigstore trusted root, which has CAs, logs and timestamp authorities. Then there are no other logs and CAs. */
   readonly trustedRoot?: Material;
   readonly identity: SignedIdentity;
 };
 
-/** Who must have signed: one of some keys, or whoever Fulcio's CA gave a certificate for that subject. */
+/** The required signer: one of some keys, or the subject of a certificate of Fulcio's CA. */
 export type Signer =
   | { readonly kind: 'keys'; readonly keys: readonly Material[] }
   | {
@@ -35,7 +38,7 @@ export type Signer =
       readonly subject: Subject;
     };
 
-/** PEM, or the file that holds it. */
+/** PEM, or the file that contains it. */
 export type Material =
   | { readonly kind: 'path'; readonly field: string; readonly path: string }
   | { readonly kind: 'data'; readonly field: string; readonly pem: string };
@@ -48,13 +51,13 @@ const logFields = [
   'rekorPublicKeyDatas',
 ] as const;
 
-/** Fields that containers does not know, and refuses a whole file for. */
+/** Fields that containers does not know, and for which it refuses a whole file. */
 const trustedRootField = 'trustedRootPath';
 const subjectFields = ['subjectEmail', 'subject', 'subjectRegExp'] as const;
 
 /**
- * What one object of a list of requirements says. Total: what cannot be understood is `unusable`. `strict`: so is what
- * containers does not know.
+ * Parses one object of a list of requirements. It never throws: what it does not understand is `unusable`. `strict`: so
+ * is what containers does not know.
  */
 export function parseRequirement(object: Table, strict: boolean): Requirement {
   const field = object.path;
@@ -133,7 +136,7 @@ function parseSigned(object: Table, strict: boolean): Requirement {
   };
 }
 
-/** The CA is the trusted root's where there is one. */
+/** The CA is that of the trusted root, if there is one. */
 function parseFulcio(object: Table, trustedRoot: Material | undefined, strict: boolean): Signer {
   if (strict) for (const key of subjectFields.slice(1)) refuseExtension(object, key);
   object.only('caPath', 'caData', 'oidcIssuer', ...subjectFields);
@@ -184,7 +187,7 @@ function refuseExtension(object: Table, key: string): void {
 
 type MaterialFields = readonly [string, string | undefined, string | undefined, string | undefined];
 
-/** The names of fields for a path, several paths, data and several data. */
+/** The names of the fields for a path, several paths, data, and a list of data. */
 function parseMaterials(object: Table, [path, paths, data, datas]: MaterialFields): readonly Material[] {
   const one = (key: string | undefined) => {
     const text = key === undefined ? undefined : object.text(key);

@@ -24,7 +24,7 @@ after(() => policies[Symbol.asyncDispose]());
 
 describe('a sigstore bundle that refers to the digest', () => {
   for (const hasReferrers of [true, false]) {
-    test(`is accepted where the digest is enough, found by ${hasReferrers ? 'the API' : 'its tag'}`, async () => {
+    test(`is accepted if the digest is enough, found by ${hasReferrers ? 'the API' : 'its tag'}`, async () => {
       const source = openTestSource();
       source.hasReferrers = hasReferrers;
       source.putBundle(digest, signBundle(digest, stranger));
@@ -36,7 +36,7 @@ describe('a sigstore bundle that refers to the digest', () => {
     });
   }
 
-  test('is refused, unread, where a signedIdentity must be met, as every policy wants that does not say otherwise', async () => {
+  test('is refused, unread, if a signedIdentity must be met, which is the default', async () => {
     const source = openTestSource();
     source.putBundle(digest, signBundle(digest, signer));
     assertRefused(
@@ -58,7 +58,7 @@ describe('a sigstore bundle that refers to the digest', () => {
     );
   });
 
-  test('is accepted while the registry that would have a .sig tag is away, and an outage is no refusal', async () => {
+  test('is accepted while the registry of a possible .sig tag is unreachable, and an outage is not a refusal', async () => {
     const source = openTestSource();
     const away = async (): Promise<never> => {
       throw new ArtifactError('unavailable', 'registry away');
@@ -130,7 +130,7 @@ describe('a sigstore bundle that refers to the digest', () => {
     });
   }
 
-  test('is not fetched if its descriptor says that it is an attestation', async () => {
+  test('is not fetched if its descriptor declares an attestation', async () => {
     const source = openTestSource();
     source.putBundle(digest, signBundle(digest, signer, { predicateType: 'x' }), {
       'dev.sigstore.bundle.predicateType': 'x',
@@ -139,7 +139,7 @@ describe('a sigstore bundle that refers to the digest', () => {
     assert.deepEqual(source.asked, [`tag ${sigTag}`, 'referrers']);
   });
 
-  test('is not asked for where the .sig tag does', async () => {
+  test('is not requested if the .sig tag is enough', async () => {
     const source = openTestSource();
     source.putBundle(digest, signBundle(digest, signer));
     source.putSimple(digest, [signSimple(claimOf(name, digest), signer)]);
@@ -147,7 +147,7 @@ describe('a sigstore bundle that refers to the digest', () => {
     assert.deepEqual(source.asked, [`tag ${sigTag}`, 'blob']);
   });
 
-  test('of a digest of sha512 is found under the shortened tag', async () => {
+  test('of a sha512 digest is found under the shortened tag', async () => {
     const long = parseDigest(`sha512:${'3'.repeat(128)}`);
     const source = openTestSource();
     source.hasReferrers = false;

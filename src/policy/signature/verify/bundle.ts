@@ -9,13 +9,16 @@ import type { Table } from '../../../configfile/field.ts';
 import { parseJsonObject } from '../../../configfile/json.ts';
 import type { SignedContent } from './signed-content.ts';
 
-/** The type of a referrer that is a bundle, and of its one layer. */
+/** The artifact type of a referrer that is a bundle, and the media type of its one layer. */
 export const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
 
-/** Says what a bundle states, where a registry or a manifest repeats it. */
+/** The annotation of a registry or manifest that repeats the predicate type of a bundle. */
 export const predicateAnnotation = 'dev.sigstore.bundle.predicateType';
 
-/** What `cosign sign` states. Other statements under the same media type are attestations: of tests, of contents. */
+/**
+ * The predicate type of `cosign sign`. Other statements with the same media type are attestations: of tests, of
+ * contents.
+ */
 export const signPredicate = 'https://sigstore.dev/cosign/sign/v1';
 
 const statementType = 'application/vnd.in-toto+json';
@@ -24,10 +27,10 @@ const statementType = 'application/vnd.in-toto+json';
 export type SignedBundle = { readonly content: SignedContent; readonly statement: Uint8Array };
 
 /**
- * Reads a sigstore bundle with a statement in an envelope, as `cosign sign` makes them. A bare message signature is
- * refused: nothing makes one of an artifact in a registry.
+ * Parses a sigstore bundle with a statement in an envelope, as `cosign sign` makes them. A bare message signature is
+ * refused: no tool makes one of an artifact in a registry.
  *
- * @throws ArtifactError `invalid` saying what is wrong with it.
+ * @throws ArtifactError `invalid` with what is wrong.
  */
 export function parseBundle(bytes: Uint8Array): SignedBundle {
   const bundle = toBundle(bytes);
@@ -57,9 +60,9 @@ export function parseBundle(bytes: Uint8Array): SignedBundle {
 }
 
 /**
- * Proves that a statement is cosign's signature of this digest. To be asked when the bundle is verified.
+ * Checks that a statement is cosign's signature of this digest. To be called after the bundle is verified.
  *
- * @throws ArtifactError `denied` for another statement or another digest; `invalid` for none.
+ * @throws ArtifactError `denied` for another statement or another digest; `invalid` if it is not a statement.
  */
 export function verifyStatement(bytes: Uint8Array, digest: Digest): void {
   const statement = parseJsonObject(bytes, 'the statement');

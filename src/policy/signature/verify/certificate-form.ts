@@ -3,14 +3,14 @@ import { ASN1Obj, X509Certificate as ParsedCertificate } from '@sigstore/core';
 import { quoteName } from '../../../util/name.ts';
 import { ArtifactError } from '../../../util/error.ts';
 
-/** A certificate in the form that is accepted, and what is read from it here. */
+/** A certificate in the accepted form, and the fields that are used here. */
 export type Certificate = {
   readonly x509: X509Certificate;
   readonly parsed: ParsedCertificate;
   /** The content of each extension, by its object identifier. */
   readonly extensions: ReadonlyMap<string, Extension>;
   readonly names: readonly GeneralName[];
-  /** Object identifiers; undefined if it has no such extension, and so no limit. */
+  /** Object identifiers; undefined without this extension, and so without a limit. */
   readonly purposes: readonly string[] | undefined;
   /** Whether its key usage, if any, has digitalSignature. */
   readonly maySign: boolean;
@@ -22,7 +22,7 @@ type Extension = {
   readonly content: ASN1Obj | undefined;
 };
 
-/** A name of the subject. `otherName` is the one that Fulcio writes user names into. */
+/** A name of the subject. Fulcio writes user names into `otherName`. */
 export type GeneralName = { readonly kind: 'email' | 'dns' | 'uri' | 'otherName'; readonly text: string };
 
 const extendedKeyUsage = '2.5.29.37';
@@ -31,7 +31,7 @@ const subjectAltName = '2.5.29.17';
 const keyUsage = '2.5.29.15';
 const fulcioUserName = '1.3.6.1.4.1.57264.1.7';
 
-/** The extensions of RFC 5280 that path validation processes; any other that is critical is unknown. */
+/** The extensions of RFC 5280 that path validation processes; any other critical one is unknown. */
 const known = new Set([
   keyUsage,
   subjectAltName,
@@ -47,14 +47,14 @@ const known = new Set([
 /** RFC 5280's own, and those of PKIX: their content is one DER value. */
 const standard = /^(?:2\.5\.29|1\.3\.6\.1\.5\.5\.7\.1)\./;
 
-/** Whole certificates have some 1 KiB, with the longest keys some 3. */
+/** The maximum bytes. Certificates have about 1 KiB, and with the longest keys about 3. */
 const maxCertificateBytes = 65_536;
 
 /**
- * Reads a certificate as strictly as Go's x509 does. OpenSSL, which verifies the path, takes the first of two
- * extensions, passes over bytes after the certificate or an extension's content, and knows more kinds of keys.
+ * Parses a certificate as strictly as Go's x509 does. OpenSSL, which verifies the path, uses the first of two duplicate
+ * extensions, ignores bytes after the certificate or an extension's content, and supports more kinds of keys.
  *
- * @throws ArtifactError `invalid` saying what is wrong with it.
+ * @throws ArtifactError `invalid` with what is wrong.
  */
 export function parseCertificate(bytes: Uint8Array): Certificate {
   if (bytes.length > maxCertificateBytes) throw malformed(`has ${bytes.length} bytes; 64 KiB are read`);
@@ -114,7 +114,7 @@ function readContent(name: string, value: Buffer): ASN1Obj | undefined {
   }
 }
 
-/** Names are ASCII. Those of kinds that are of no use here, such as addresses, are left out. */
+/** Names are ASCII. Kinds that are not used here, such as IP addresses, are omitted. */
 function readNames(extension: Extension | undefined): readonly GeneralName[] {
   const kinds = { 1: 'email', 2: 'dns', 6: 'uri' } as const;
   return (extension?.content?.subs ?? []).flatMap(({ tag, value, subs }): readonly GeneralName[] => {

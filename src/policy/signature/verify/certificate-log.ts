@@ -8,8 +8,8 @@ import { type Authorities, isIssuedBy } from './certificate-path.ts';
 type CertificateLogs = TrustMaterial['ctlogs'];
 
 /**
- * Proves that one of the logs of certificates, if there are any, has promised to record a certificate, by a timestamp
- * that is embedded in it (RFC 6962, section 3.3). The library does this only for paths that it has verified itself.
+ * Verifies that one of the certificate logs, if there are any, has promised to record a certificate, by a timestamp
+ * embedded in it (RFC 6962, section 3.3). The library does this only for paths that it has verified itself.
  *
  * @throws ArtifactError `denied`.
  */
@@ -41,7 +41,9 @@ function isRecorded({ parsed }: Certificate, issuer: Certificate, logs: Certific
   );
 }
 
-/** The hash of the issuer's key, and the certificate without its signature and these timestamps (section 3.2). */
+/**
+ * Returns the hash of the issuer's key, and the certificate without its signature and these timestamps (section 3.2).
+ */
 function toPrecertificate(parsed: Certificate['parsed'], issuer: Certificate): Buffer {
   const copy = parsed.clone();
   const { extensions } = copy;

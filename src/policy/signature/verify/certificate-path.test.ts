@@ -29,7 +29,7 @@ function intermediate(...extensions: readonly Extension[]): Issued {
   return makeX509({ subject: 'intermediate', key: makePair(), issuer: root, extensions });
 }
 
-/** What is wrong with a path by way of an intermediate, or as a certificate. */
+/** Returns what is wrong with a path through an intermediate, or with a certificate. */
 function flawOf(leaf: Issued, ...intermediates: readonly Issued[]): string | undefined {
   try {
     const others = intermediates.map(({ der }) => parseCertificate(der));
@@ -70,7 +70,7 @@ describe('a path is accepted', () => {
     });
   }
 
-  test('whose two names are both permitted', () => {
+  test('with two permitted names', () => {
     const issuer = intermediate(
       ...signs,
       nameConstraints({ permitted: ['email:example.com', 'email:other.org'] }),
@@ -113,14 +113,14 @@ describe('a path is refused whose intermediate', () => {
     });
   }
 
-  test('issues another one, though its path length is 0', () => {
+  test('issues another one, although its path length is 0', () => {
     const first = intermediate(keyUsage(5, 6), isAuthority(0));
     const second = makeX509({ subject: 'second', key: makePair(), issuer: first, extensions: signs });
     assert.match(flawOf(issue(second), first, second) ?? '', /path length/);
     assert.equal(flawOf(issue(first), first), undefined);
   });
 
-  test('is not among those that are known', () => {
+  test('is not among the known ones', () => {
     assert.match(flawOf(issue(intermediate(...signs))) ?? '', /issuer/);
   });
 
@@ -199,7 +199,7 @@ describe('a certificate is refused that', () => {
   }
 });
 
-test('under name constraints, a name is refused that verifiers read differently', () => {
+test('under name constraints, a name that verifiers read differently is refused', () => {
   const issuer = intermediate(...signs, nameConstraints({ permitted: ['uri:.example.com'] }));
   const flaw = (name: `uri:${string}`): string | undefined =>
     flawOf(issue(issuer, [altNames([name])]), issuer);
@@ -216,14 +216,14 @@ test('under name constraints, a name is refused that verifiers read differently'
   }
 });
 
-test('a certificate for timestamps is for these alone', () => {
+test('a certificate for timestamps is not valid for signing code', () => {
   const leaf = parseCertificate(issue(root, [purposes([oids.timeStamping], true)]).der);
   const authorities = { roots: [parseCertificate(root.der)], intermediates: [] };
   assert.equal(findFlaw(leaf, authorities, now, timeStamping), undefined);
   assert.equal(findFlaw(leaf, authorities, now, codeSigning), 'it is not for code signing');
 });
 
-test('what is no certificate is no certificate', () => {
+test('invalid certificates are refused', () => {
   for (const bytes of [Buffer.of(), Buffer.from('x'), Buffer.of(0x30, 0), Buffer.from(root.pem)]) {
     assert.throws(() => parseCertificate(bytes), { code: 'invalid' });
   }

@@ -2,24 +2,24 @@ import { quoteName } from '../../../util/name.ts';
 import { findPathFlaw } from '../../../linux/libcrypto.ts';
 import { type Certificate, type GeneralName, nameConstraints } from './certificate-form.ts';
 
-/** What a path is for: extended key usages, by their object identifiers. */
+/** The purpose of a path: extended key usages, by their object identifiers. */
 export const codeSigning = '1.3.6.1.5.5.7.3.3';
 export const timeStamping = '1.3.6.1.5.5.7.3.8';
 const anyPurpose = '2.5.29.37.0';
 
-/** The roots are trusted and sign themselves; the intermediates are what else there is, whoever sent it. */
+/** The roots are trusted and self-signed. The intermediates are untrusted, whatever their source. */
 export type Authorities = {
   readonly roots: readonly Certificate[];
   readonly intermediates: readonly Certificate[];
 };
 
-/** How many intermediates are looked at. */
+/** The maximum number of intermediates. */
 const maxIntermediates = 16;
 
 /**
- * Why a certificate is not good for a purpose at a time; undefined if it is. OpenSSL verifies the path. It is offered
- * only certificates that say that they are CAs (OpenSSL alone would take one that may sign certificates at its key
- * usage's word), and whose own purposes have this one among them: a CA for servers vouches for no signer.
+ * Returns why a certificate is not valid for a purpose at a time; undefined if it is. OpenSSL verifies the path. It
+ * receives only certificates that declare themselves a CA (OpenSSL alone would accept the key usage for signing
+ * certificates instead) and whose own purposes include this one: a CA for servers does not certify signers.
  */
 export function findFlaw(
   leaf: Certificate,
@@ -52,8 +52,8 @@ export function findFlaw(
 }
 
 /**
- * Whether OpenSSL finds the host of a name where everyone else does. RFC 5280 (section 4.2.1.10) refuses a URI without
- * a host name under constraints; user names, queries and fragments are no part of OpenSSL's reading.
+ * Whether OpenSSL finds the host of a name where other verifiers do. RFC 5280 (section 4.2.1.10) refuses a URI without
+ * a host name under constraints; OpenSSL does not parse user names, queries and fragments.
  */
 function canBeConstrained({ kind, text }: GeneralName): boolean {
   if (kind === 'email') return /^[^@\s]+@[^@\s]+$/.test(text);

@@ -8,10 +8,12 @@ import { always, isWithin, type Period } from './log-entry.ts';
 import type { PublicKey } from './public-key.ts';
 import { isSubject, type Subject } from './subject.ts';
 
-/** A CA, and when what it issued counts. */
+/** A CA, and the validity period of what it issues. */
 export type CertificateAuthority = Authorities & { readonly period: Period };
 
-/** Whom certificates of Fulcio may come from and be for. `field` is where the policy says so, `source` where its CAs are. */
+/**
+ * The required issuer and subject of Fulcio certificates. `field` is the path in the policy, `source` names the CAs.
+ */
 export type CertificateRequirement = {
   readonly field: string;
   readonly source: string;
@@ -25,7 +27,7 @@ export type CertificateRequirement = {
 const issuerText = '1.3.6.1.4.1.57264.1.1';
 const issuerString = '1.3.6.1.4.1.57264.1.8';
 
-/** @throws ArtifactError `invalid` for anything but PEM certificates, or a chain that has no root in it. */
+/** @throws ArtifactError `invalid` for anything but PEM certificates, or a chain without a root. */
 export function parseAuthorities(pem: string, label: string): CertificateAuthority {
   const certificates = parseCertificates(pem, label);
   if (certificates.length === 0) {
@@ -46,7 +48,7 @@ export function parseAuthorities(pem: string, label: string): CertificateAuthori
   };
 }
 
-/** @throws ArtifactError `invalid` naming what is no certificate. */
+/** @throws ArtifactError `invalid` naming what is not a certificate. */
 export function parseCertificates(pem: string, label: string): readonly Certificate[] {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   try {
@@ -64,11 +66,11 @@ export function parseCertificates(pem: string, label: string): readonly Certific
 }
 
 /**
- * Proves that a certificate was good for signing at a time, and is for the one whom the policy names. `offered` are
- * intermediates that came with the signature: they count if an issuer that counts has signed them. `by` is who says the
- * time, for people.
+ * Verifies that a certificate was valid for signing at a time, and has the subject that the policy names. `offered` are
+ * intermediates that came with the signature: they count if a trusted issuer has signed them. `by` names the witness of
+ * the time, for messages.
  *
- * @throws ArtifactError `denied` saying what is wrong with the certificate.
+ * @throws ArtifactError `denied` with what is wrong with the certificate.
  */
 export function verifyCertificate(
   leaf: Certificate,
@@ -92,7 +94,7 @@ export function verifyCertificate(
   verifySubject(leaf, authority);
 }
 
-/** @returns the CA that vouches for it. */
+/** @returns the CA that issued it. */
 function verifyPath(
   leaf: Certificate,
   offered: readonly Certificate[],
@@ -119,14 +121,14 @@ function verifySubject({ names }: Certificate, { field, subject }: CertificateRe
   );
 }
 
-/** The certificate's key, under the name of its owner. */
+/** The certificate's key, with the name of its owner. */
 export function toPublicKey(leaf: Certificate): PublicKey {
   const { publicKey } = leaf.x509;
   const der = publicKey.export({ type: 'spki', format: 'der' });
   return { label: `the certificate of ${subjectOf(leaf.names)}`, key: publicKey, der };
 }
 
-/** Both extensions that Fulcio writes the OpenID issuer into must say the same where both are there. */
+/** If both extensions for the OpenID issuer exist, they must be equal. */
 function verifyIssuer({ extensions }: Certificate, authority: CertificateRequirement): void {
   const said = [
     extensions.get(issuerText)?.value.toString(),

@@ -5,8 +5,8 @@ import type { SignedEntity } from '@sigstore/verify';
 type Signature = SignedEntity['signature'];
 
 /**
- * A signature of an envelope (DSSE). Unlike the library's own it takes SHA-384 and SHA-512 too, with which cosign signs
- * by keys on P-384 and P-521.
+ * A signature of an envelope (DSSE). Unlike the library's own class it supports SHA-384 and SHA-512, with which cosign
+ * signs by keys on P-384 and P-521.
  */
 export function toEnvelopeSignature(payloadType: string, payload: Buffer, signature: Buffer): Signature {
   const signed = dsse.preAuthEncoding(payloadType, payload);
@@ -20,7 +20,7 @@ export function toEnvelopeSignature(payloadType: string, payload: Buffer, signat
   };
 }
 
-/** The hashes that a key may sign with; null: the key's kind has its own. */
+/** The hashes that a key may sign with; null: the kind of key has its own. */
 function hashesOf(key: KeyObject): readonly (string | null)[] {
   switch (key.asymmetricKeyDetails?.namedCurve) {
     case 'secp384r1':

@@ -9,10 +9,10 @@ import { keyId, type PublicKey } from './public-key.ts';
 
 export type Period = { readonly start: Date; readonly end: Date };
 
-/** A transparency log. `policy.json` has only keys; a trusted root says more. */
+/** A transparency log. `policy.json` has only its key; a trusted root has more. */
 export type Log = {
   readonly publicKey: PublicKey;
-  /** What entries call it; undefined: what follows from its key. */
+  /** Its ID in entries; undefined: derived from its key. */
   readonly id?: Buffer;
   readonly baseUrl?: string;
   readonly period: Period;
@@ -24,14 +24,14 @@ export function isWithin({ start, end }: Period, time: Date): boolean {
   return start <= time && time <= end;
 }
 
-/** The log that an entry says it is in, if it is one of these. */
+/** Returns the log that an entry names, if it is one of these. */
 export function findLog(logs: readonly Log[], entry: TransparencyLogEntry): Log | undefined {
   return logs.find(log => (log.id ?? derivedId(log.publicKey, entry)).equals(entry.logId.keyId));
 }
 
 /**
- * A log as the library wants it, for one entry. A checkpoint also names its log, and the library wants that name to be
- * part of the log's URL: where there is only a key, the checkpoint stands in for it, as the key is proof enough.
+ * Makes a log for the library, for one entry. A checkpoint also names its log, and the library requires that name in
+ * the log's URL: if only the key is known, the checkpoint's name is used, because the key is proof enough.
  */
 export function toLibraryLog(log: Log, entry: TransparencyLogEntry): TrustMaterial['tlogs'][number] {
   return {
@@ -43,8 +43,8 @@ export function toLibraryLog(log: Log, entry: TransparencyLogEntry): TrustMateri
 }
 
 /**
- * Checks what the library passes over in an entry that it has verified: the proof's own root and size, which the
- * checkpoint decides; and in version 2 of Rekor, whose entries have no promise, the index and the log's name.
+ * Checks what the library ignores in a verified entry: the proof's own root and size, which the checkpoint decides; and
+ * in version 2 of Rekor, whose entries have no promise, the index and the log's name.
  *
  * @throws ArtifactError `denied`.
  */
@@ -66,10 +66,11 @@ export function verifyProof(entry: TransparencyLogEntry, { baseUrl }: Log): void
 }
 
 /**
- * Checks that what a log recorded is a signature by this signer: with ECDSA, one signature can be made to fit other
- * keys too. Whether log, signature and content fit is the library's to check.
+ * Checks that a log recorded a signature by this signer: with ECDSA, one signature can be made to match other keys too.
+ * The library verifies that log, signature and content match.
  *
- * @throws ArtifactError `denied`; `invalid` for an entry of another kind than hashedrekord 0.0.1 and 0.0.2 and dsse 0.0.1.
+ * @throws ArtifactError `denied`; `invalid` for an entry of a kind other than hashedrekord 0.0.1 and 0.0.2 and dsse
+ *   0.0.1.
  */
 export function verifyRecordedSigner(
   entry: TransparencyLogEntry,
@@ -93,7 +94,7 @@ export function verifyRecordedSigner(
   );
 }
 
-/** The signers in DER: certificates, or keys. */
+/** Returns the signers in DER: certificates, or keys. */
 function readSigners(kind: string, spec: Table | undefined): readonly Buffer[] {
   const inBase64 = (text: string | undefined): Buffer => Buffer.from(text ?? '', 'base64');
   switch (kind) {
@@ -119,8 +120,8 @@ function toDer(pem: Buffer): Buffer {
 }
 
 /**
- * What entries call a log of which only the key is known: the key's hash, and for Ed25519, which only logs of version 2
- * have, the hash of name and key (C2SP, signed-note.md), whose name is the checkpoint's origin.
+ * Returns the IDs that entries use for a log of which only the key is known: the key's hash, and for Ed25519, which
+ * only logs of version 2 have, the hash of name and key (C2SP, signed-note.md). The name is the checkpoint's origin.
  */
 function derivedId(publicKey: PublicKey, entry: TransparencyLogEntry): Buffer {
   if (publicKey.key.asymmetricKeyType !== 'ed25519') return keyId(publicKey);

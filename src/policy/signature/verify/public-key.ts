@@ -1,13 +1,13 @@
 import { createPublicKey, hash, type KeyObject } from 'node:crypto';
 import { ArtifactError } from '../../../util/error.ts';
 
-/** A key of the policy. `label` says where it is from, for people. */
+/** A key of the policy. `label` names its source in messages. */
 export type PublicKey = { readonly label: string; readonly key: KeyObject; readonly der: Buffer };
 
 /**
- * The public key that PEM holds, PKIX or PKCS #1.
+ * Parses a public key in PEM, PKIX or PKCS #1.
  *
- * @throws ArtifactError `invalid` for anything else, a private key too: it has no place on a node.
+ * @throws ArtifactError `invalid` for anything else, including a private key: it must not be on a node.
  */
 export function parsePublicKey(pem: string, label: string): PublicKey {
   if (!/-----BEGIN (?:RSA )?PUBLIC KEY-----/.test(pem) || pem.includes('PRIVATE KEY')) {
@@ -22,7 +22,7 @@ export function parsePublicKey(pem: string, label: string): PublicKey {
   }
 }
 
-/** What cosign calls a key by in a bundle, and Rekor a log, there in base64 and here in hex: the sha256 of its DER. */
+/** Returns the ID of a key: the sha256 of its DER in hex. cosign uses it in base64 in bundles, Rekor for a log. */
 export function keyId({ der }: PublicKey): Buffer {
   return hash('sha256', der, 'buffer');
 }

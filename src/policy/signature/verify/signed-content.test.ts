@@ -69,7 +69,7 @@ describe('a key, with a log that must have recorded the signature', () => {
         /no proof that one of the logs that are trusted recorded it, which default\[0\] wants/,
       );
     });
-    test(`${form} needs no log, whatever it has, where none is named`, async () => {
+    test(`${form} needs no log, whatever it has, if the policy names none`, async () => {
       const source = openTestSource();
       put(source, openTestLog());
       assertAccepted(await policies.verdict(byKey, source, enough), /keyData$/);
@@ -99,7 +99,7 @@ describe('a key, with a log that must have recorded the signature', () => {
     }
   });
 
-  test('an entry that names another signer for this very signature is refused', async () => {
+  test('an entry that names another signer for this signature is refused', async () => {
     const claim = claimOf(name, digest);
     const own = signSimple(claim, signer);
     const content = own.annotations['dev.cosignproject.cosign/signature'] ?? '';
@@ -118,7 +118,7 @@ describe('a key, with a log that must have recorded the signature', () => {
     );
   });
 
-  test('an entry in a log that is trusted is enough, whatever other logs say', async () => {
+  test('an entry in a trusted log is enough, whatever other logs report', async () => {
     const bundle = JSON.parse(signBundle(digest, signer, { log, time })) as {
       verificationMaterial: { tlogEntries: object[] };
     };
@@ -128,7 +128,7 @@ describe('a key, with a log that must have recorded the signature', () => {
     assertAccepted(await policies.verdict(recorded, source, enough), /keyData$/);
   });
 
-  test('an entry that says no signer is refused', async () => {
+  test('an entry without a signer is refused', async () => {
     const bundle = JSON.parse(signBundle(digest, signer)) as {
       dsseEnvelope: { payload: string; signatures: [{ sig: string }] };
       verificationMaterial: object;

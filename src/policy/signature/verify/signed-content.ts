@@ -6,7 +6,7 @@ import { findLog, isWithin, type Log, toLibraryLog, verifyProof, verifyRecordedS
 import { keyId, type PublicKey } from './public-key.ts';
 import { type TimestampAuthority, verifyTimestamp } from './timestamp.ts';
 
-/** Who may sign and who must have seen it, with the keys themselves; `field` is where the policy says so. */
+/** The allowed signers and required witnesses, with the keys themselves. `field` is the path in the policy. */
 export type Trusted = {
   readonly field: string;
   readonly signer:
@@ -18,9 +18,9 @@ export type Trusted = {
   readonly timestampAuthorities: readonly TimestampAuthority[];
 };
 
-/** A signature with what came with it. */
+/** A signature with the material that came with it. */
 export type SignedContent = Pick<SignedEntity, 'signature' | 'tlogEntries'> & {
-  /** What it says of its key (keyId in base64), if anything. */
+  /** Its claimed key ID in base64, if any. */
   readonly hint?: string;
   readonly certificate?: Certificate;
   /** Intermediate certificates. */
@@ -29,19 +29,20 @@ export type SignedContent = Pick<SignedEntity, 'signature' | 'tlogEntries'> & {
   readonly timestamps: readonly Uint8Array[];
 };
 
-/** A time at which the signature was there, and who says so, for people. */
+/** A time at which the signature existed, and the witness, for messages. */
 type Sighting = { readonly time: Date; readonly by: string };
 type Entry = SignedContent['tlogEntries'][number];
 
-/** How many entries, and how many timestamps, are looked at; Sigstore's own verifiers have the same bound. */
+/** The maximum number of entries, and of timestamps; Sigstore's own verifiers have the same limit. */
 const maxWitnesses = 32;
 
 /**
- * Proves that one whom the policy trusts made the signature, that a log it trusts recorded it where it wants one, and
- * that a certificate was good when logs and timestamp authorities that it trusts saw the signature. What the policy does
- * not name, entries of other logs and timestamps of others, does not count.
+ * Verifies that a trusted signer made the signature, that a trusted log recorded it if the policy requires that, and
+ * that a certificate was valid when trusted logs and timestamp authorities saw the signature. Entries and timestamps of
+ * others do not count.
  *
- * @returns who it was, for people. @throws ArtifactError `denied` saying what is wrong and what to do.
+ * @returns the signer, for messages.
+ * @throws ArtifactError `denied` with what is wrong and what to do.
  */
 export function verifySigned(content: SignedContent, trusted: Trusted): string {
   const { signer, logs, field } = trusted;
@@ -89,8 +90,8 @@ function verifyByKeys(content: SignedContent, keys: readonly PublicKey[], truste
 }
 
 /**
- * Verifies the signature, and every entry of a log that is trusted. A timestamp that cannot be verified does not count;
- * `flaws` says why.
+ * Verifies the signature, and every entry of a trusted log. A timestamp that cannot be verified does not count; `flaws`
+ * has the reason.
  */
 function verifyBy(
   key: PublicKey,
@@ -154,7 +155,11 @@ function verifyTimestamps(
   return { sightings, flaws };
 }
 
-/** Signature and log entries, by Sigstore's own library. @throws VerificationError. */
+/**
+ * Verifies signature and log entries by Sigstore's own library.
+ *
+ * @throws VerificationError.
+ */
 function verifyByLibrary(
   key: PublicKey,
   signature: SignedContent['signature'],

@@ -47,7 +47,7 @@ describe('a signature in the .sig tag', () => {
     assertAccepted(await policies.verdict(requirement, source), /keyDatas\[1\]$/);
   });
 
-  test('is accepted by its exact name where the rule wants that', async () => {
+  test('is accepted by its exact name if the rule requires that', async () => {
     const source = openTestSource();
     source.putSimple(digest, [signSimple(claimOf(`${name}:1`, digest), signer)]);
     assertAccepted(await policies.verdict(signedBy({ keyData: toBase64(signer.pem) }), source), /keyData$/);
@@ -124,7 +124,7 @@ describe('a signature in the .sig tag', () => {
     });
   }
 
-  test('of a repository without a tag is refused by the default rule, and says matchRepository', async () => {
+  test('of a repository without a tag is refused by the default rule, and the error names matchRepository', async () => {
     const source = openTestSource();
     source.putSimple(digest, [signSimple(claimOf(name, digest), signer)]);
     assertRefused(
@@ -133,7 +133,7 @@ describe('a signature in the .sig tag', () => {
     );
   });
 
-  test('that is no manifest, or an index, is refused', async () => {
+  test('that is not a manifest, or is an index, is refused', async () => {
     for (const bytes of ['<html>', '{"schemaVersion": 2, "manifests": []}']) {
       const source = openTestSource();
       source.putTag(sigTag, '', Buffer.from(bytes));

@@ -18,16 +18,17 @@ const annotation = {
   bundle: 'dev.sigstore.cosign/bundle',
 } as const;
 
-/** Certificates and log entries have some KiB; longer ones would hold up the thread. */
+/** The maximum bytes. Certificates and log entries have some KiB; longer ones would block the thread. */
 const longestAnnotation = 64 * 1024;
 
-/** What a payload claims; true once its signature is. */
+/** The claim of a payload; valid once its signature is verified. */
 export type Claim = { readonly digest: string; readonly identity: string };
 
 /**
- * A layer of a `.sig` manifest as a signature of its payload, by SHA-256 where the key's kind leaves a choice.
+ * Reads a layer of a `.sig` manifest as a signature of its payload, by SHA-256 unless the kind of key determines the
+ * hash.
  *
- * @throws ArtifactError `invalid` naming the annotation that is missing or cannot be read.
+ * @throws ArtifactError `invalid` naming the annotation that is missing or invalid.
  */
 export function toSimpleSigned(
   payload: Uint8Array,
@@ -61,9 +62,9 @@ export function toSimpleSigned(
 }
 
 /**
- * What a payload claims of whom. To be read when its signature is verified.
+ * Parses the claim of a payload. To be called after its signature is verified.
  *
- * @throws ArtifactError `invalid` for anything but cosign's claim, a field more included.
+ * @throws ArtifactError `invalid` for anything but cosign's claim, also with an extra field.
  */
 export function parseClaim(payload: Uint8Array): Claim {
   const top = parseJsonObject(payload, 'the payload');

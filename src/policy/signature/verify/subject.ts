@@ -1,19 +1,22 @@
 import { RE2JS } from 're2js';
 import type { GeneralName } from './certificate-form.ts';
 
-/** Whom a certificate must be for. `email` is containers' subjectEmail, an address and no other kind of name. */
+/**
+ * The required subject of a certificate. `email` is containers' subjectEmail: an email address and no other kind of
+ * name.
+ */
 export type Subject =
   | { readonly kind: 'email' | 'exact'; readonly text: string }
   | { readonly kind: 'pattern'; readonly text: string; readonly pattern: RE2JS };
 
-/** Names are chosen by signers. */
+/** Signers choose these names. */
 const maxSubjectLength = 1024;
 
 /**
- * A regular expression of the whole subject, with the syntax of RE2, as cosign has it. Its engine takes
- * a time that is linear in the subject, whatever the expression is.
+ * Compiles a regular expression for the whole subject, with the syntax of RE2, as in cosign. Its engine takes time
+ * linear in the subject, whatever the expression.
  *
- * @throws RE2JSSyntaxException, an Error, for anything else.
+ * @throws RE2JSSyntaxException, an Error, if it is invalid.
  */
 export function parseSubjectPattern(text: string): Subject {
   return { kind: 'pattern', text, pattern: RE2JS.compile(text) };
@@ -33,7 +36,7 @@ export function isSubject(subject: Subject, names: readonly GeneralName[]): bool
   }
 }
 
-/** A host name is nobody. */
+/** A host name does not identify a signer. */
 function subjectsOf(names: readonly GeneralName[]): readonly string[] {
   return names.filter(({ kind }) => kind !== 'dns').map(({ text }) => text);
 }

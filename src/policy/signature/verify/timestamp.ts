@@ -7,21 +7,21 @@ import { findFlaw, timeStamping } from './certificate-path.ts';
 import type { CertificateAuthority } from './certificate.ts';
 import { isWithin } from './log-entry.ts';
 
-/** Who may say when a signature was there (RFC 3161). `entry` is the same, as the library has it. */
+/** A timestamp authority (RFC 3161). `entry` is the same for the library. */
 export type TimestampAuthority = CertificateAuthority & {
   readonly leaf: Certificate;
   readonly entry: TrustMaterial['timestampAuthorities'][number];
 };
 
-/** A token has some 1 KiB, or 6 with its certificates. */
+/** The maximum bytes. A token has about 1 KiB, or 6 with its certificates. */
 const maxTokenBytes = 65_536;
 
 /**
- * When an authority saw a signature. The library checks that the token is of this signature and by the authority's key;
- * it takes any certificate for one that may sign timestamps, so that what RFC 3161 (section 2.3) and RFC 5280 want of it
- * is checked before.
+ * Returns when an authority saw a signature. The library verifies that the token is of this signature and by the
+ * authority's key. It accepts any certificate for signing timestamps, so the requirements of RFC 3161 (section 2.3) and
+ * RFC 5280 are checked first.
  *
- * @throws ArtifactError `denied` saying what is wrong with the token.
+ * @throws ArtifactError `denied` with what is wrong with the token.
  */
 export function verifyTimestamp(
   token: Uint8Array,

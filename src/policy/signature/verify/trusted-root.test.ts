@@ -50,7 +50,7 @@ describe('a trusted root', () => {
     );
   });
 
-  test('has the logs of a key', async () => {
+  test('has the logs of a signature by a key', async () => {
     const pair = makePair();
     const keyData = toBase64(pair.publicKey.export({ type: 'spki', format: 'pem' }));
     const byKey = { type: 'sigstoreSigned', keyData, trustedRootPath };
@@ -61,7 +61,7 @@ describe('a trusted root', () => {
     );
   });
 
-  test('without logs wants a timestamp, of a key too', async () => {
+  test('without logs requires a timestamp, for a key too', async () => {
     await writeFile(trustedRootPath, trustedRootOf(sigstore, ['tlogs']));
     const pair = makePair();
     const keyData = toBase64(pair.publicKey.export({ type: 'spki', format: 'pem' }));
@@ -74,7 +74,7 @@ describe('a trusted root', () => {
     await writeFile(trustedRootPath, trustedRootOf(sigstore));
   });
 
-  test('that changes in place, with the size and the times it had, is noticed', async () => {
+  test('that changes in place, with the same size and times, is read again', async () => {
     const { trust } = await policies.trustBy([requirement], enough);
     const source = bundled({});
     assertAccepted(await trust.verify(reference, digest, source, signal), /made by/);
@@ -98,7 +98,7 @@ describe('a trusted root', () => {
     assertAccepted(await trust.verify(reference, digest, source, signal), /made by/);
   });
 
-  test('is refused where the policy must be strict', async () => {
+  test('is refused in a strict policy', async () => {
     assertRefused(
       await policies.verdict(requirement, bundled({}), { ...enough, strict: true }),
       /default\[0\]\.trustedRootPath is a field that only this driver knows, which --strict-policy refuses/,
@@ -106,7 +106,7 @@ describe('a trusted root', () => {
   });
 });
 
-describe('a trusted root cannot be used', () => {
+describe('an unusable trusted root', () => {
   const whole = JSON.parse(trustedRootOf(sigstore)) as Record<
     string,
     { certChain: { certificates: unknown[] } }[]
@@ -167,7 +167,7 @@ describe('a trusted root cannot be used', () => {
   }
 });
 
-describe('a log of version 2 by its key alone', () => {
+describe('a log of version 2 with only its key', () => {
   const pair = makePair();
   const pem = (key: typeof pair): string => toBase64(key.publicKey.export({ type: 'spki', format: 'pem' }));
   const rekorPublicKeyData = toBase64(sigstore.second.pem);
@@ -182,7 +182,7 @@ describe('a log of version 2 by its key alone', () => {
     );
   });
 
-  test('is not enough for a certificate, as it tells no time', async () => {
+  test('is not enough for a certificate, because it proves no time', async () => {
     const ca = sigstore.certificateAuthorities.map(certificate => certificate.pem).join('');
     const fulcio = { caData: toBase64(ca), oidcIssuer, subjectEmail: identity };
     const keyless = { type: 'sigstoreSigned', fulcio, rekorPublicKeyData };
@@ -197,7 +197,7 @@ describe('a log of version 2 by its key alone', () => {
     );
   });
 
-  test('is refused where the policy must be strict: containers takes ECDSA keys alone', async () => {
+  test('is refused in a strict policy: containers accepts ECDSA keys alone', async () => {
     assertRefused(
       await policies.verdict(byKey, bundled({ pair }), { ...enough, strict: true }),
       /rekorPublicKeyData is no ECDSA key, which --strict-policy wants of a log/,

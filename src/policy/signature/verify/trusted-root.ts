@@ -9,7 +9,7 @@ import { toJsonObject } from '../../../configfile/json.ts';
 import type { Log, Period } from './log-entry.ts';
 import type { TimestampAuthority } from './timestamp.ts';
 
-/** A sigstore trusted_root.json: who may issue certificates, and whose word on the time of a signature counts. */
+/** A sigstore trusted_root.json: the CAs that issue certificates, and the witnesses of the time of a signature. */
 export type TrustedRoot = {
   readonly authorities: readonly CertificateAuthority[];
   readonly logs: readonly Log[];
@@ -21,9 +21,9 @@ export type TrustedRoot = {
 const mediaType = 'application/vnd.dev.sigstore.trustedroot+json;version=0.1';
 
 /**
- * Parses the document that `cosign trusted-root create` writes, and that TUF repositories of Sigstore have.
+ * Parses the document that `cosign trusted-root create` writes, and that Sigstore's TUF repositories contain.
  *
- * @throws ArtifactError `invalid` saying what is wrong with it.
+ * @throws ArtifactError `invalid` with what is wrong.
  */
 export function parseTrustedRoot(text: string, label: string): TrustedRoot {
   try {
@@ -69,7 +69,7 @@ function read(document: TrustedRootDocument): TrustedRoot {
 
 type WrittenAuthority = TrustedRootDocument['certificateAuthorities'][number];
 
-/** The last certificate of the chain is its root, which must sign itself. */
+/** The last certificate of the chain is its root, which must be self-signed. */
 function toAuthority({ certChain, validFor }: WrittenAuthority): CertificateAuthority {
   const chain: readonly Certificate[] = (certChain?.certificates ?? []).map(({ rawBytes }) =>
     parseCertificate(rawBytes),
