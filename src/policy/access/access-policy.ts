@@ -39,7 +39,7 @@ export type Namespace = { readonly name: string; readonly labels: Labels | undef
  *
  *     default: deny                      # or allow; required
  *     rules:                             # the first that matches decides
- *       - name: own artifacts            # for people; optional
+ *       - name: own artifacts            # for messages; optional
  *         namespaces: [shop, "shop-*"]
  *         references: [registry.example/shop/**, "*.example.com/base/model:v1"]
  *         action: allow                  # or deny
@@ -48,11 +48,11 @@ export type Namespace = { readonly name: string; readonly labels: Labels | undef
  *         references: [registry.example/**]
  *         action: allow
  *
- * Globs are of whole names: `*` stops at `/`, `**` does not, `?` is one character and `[a-z]` one of a class. A reference
- * matches as registry/repository, and as registry/repository:tag where the tag decides what is mounted: beside a digest
- * it does not, so a rule that allows a tag allows no digest, and one that denies a tag does not deny what it names.
- * Every field is required where nothing else is said; one that nobody knows, and a glob that no name can match, is an
- * error, as a rule would otherwise not do what it seems to.
+ * Globs match whole names: `*` stops at `/`, `**` does not, `?` is one character and `[a-z]` one of a class. A reference
+ * matches as registry/repository. It also matches as registry/repository:tag, if it has no digest: with a digest, the
+ * tag does not decide what is mounted. So a rule that allows a tag allows no digest, and a rule that denies a tag does
+ * not deny its digest. Fields are required unless marked otherwise. Unknown fields, and globs that no name can match,
+ * are errors, because such a rule would not do what it seems to do.
  *
  * @throws ArtifactError `invalid` naming line and field.
  */

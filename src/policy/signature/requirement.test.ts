@@ -190,7 +190,8 @@ describe('in a strict policy, what containers does not know is unusable', () => 
     assert.match(read.kind === 'unusable' ? read.why : '', /only this driver knows matchDigest, .*--strict/);
   });
 
-  test('what it knows is usable', () => assert.equal(parse(signed({ fulcio, ...rekor }), true).kind, 'signed'));
+  test('what it knows is usable', () =>
+    assert.equal(parse(signed({ fulcio, ...rekor }), true).kind, 'signed'));
 });
 
 function signed(fields: object): object {
