@@ -14,9 +14,10 @@ import { isCi } from './support/project/tools.ts';
 import { installTools } from './tools/install.ts';
 
 /**
- * `npm test [-- --verbose] [-- file…]`: all tests but those of test/faults, which `npm run test:faults` runs; two files at
- * a time, and those named *.quiet.test.ts, which measure, one by one afterwards. It prints a line for each file; with --verbose, each test and the figures it tells. The run has a temporary folder of its own, and fails if a mount, a file or a process outlives it; in CI
- * also if a test was skipped.
+ * `npm test [-- --verbose] [-- file…]`: runs all tests except test/faults, which `npm run test:faults` runs. It runs
+ * two files at a time, and afterwards those named *.quiet.test.ts, which measure, one by one. It prints a line for each
+ * file; with --verbose, each test and its figures. The run has a temporary directory of its own. It fails if a mount, a
+ * file or a process is left behind; in CI also if a test was skipped.
  */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -36,16 +37,16 @@ const protos = spawnSync('npm', ['run', '--silent', 'protos'], { stdio: 'inherit
 if (protos.status !== 0) process.exit(1);
 
 const shared = tmpdir();
-const folder = mkdtempSync(join(shared, 'oac-')); // short: unix sockets lie below it
+const folder = mkdtempSync(join(shared, 'oac-')); // short: it contains unix sockets
 process.env['TMPDIR'] = folder;
-// Tests start more than a thousand programs, and most of what a start costs is compiling the same files.
+// Tests start more than a thousand programs, and most of the time of a start is for compiling the same files.
 process.env['NODE_COMPILE_CACHE'] = join(folder, 'compiled');
 const before = listMounts();
 
 const report = verbose ? Readable.from(events()).compose(spec) : reportFiles(root, events());
 for await (const text of report) process.stdout.write(text);
 
-/** The events of both halves as those of one run: one list of failures and one set of totals at the end. */
+/** Merges the events of both halves into one run: one list of failures and one set of totals at the end. */
 async function* events(): AsyncGenerator<{ type: string; data: object }> {
   const totals = new Map<string, number>();
   const skipped: string[] = [];

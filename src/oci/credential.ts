@@ -2,8 +2,8 @@ import type { Retry } from '../util/retry.ts';
 import type { Endpoint } from './endpoint.ts';
 
 /**
- * What a registry is shown. `source` names where it was found, for people (`nodePublishSecretRef`), and `advice` where
- * they can give one; the rest is secret and never logged, quoted or written.
+ * The credential for a registry. `source` names where it was found (`nodePublishSecretRef`), and `advice` what to do,
+ * if the source has one. The rest is secret and never logged, quoted or written.
  */
 export type Credential = { readonly source: string; readonly holder: Holder } & (
   | { readonly kind: 'anonymous'; readonly advice?: string }
@@ -11,7 +11,7 @@ export type Credential = { readonly source: string; readonly holder: Holder } & 
   | { readonly kind: 'identity-token'; readonly token: string }
 );
 
-/** What a credential shows, without the words for people: equal for two that open the same. */
+/** Returns the secret values of a credential without its texts: equal for two with the same access. */
 export function secretOf(credential: Credential): object {
   switch (credential.kind) {
     case 'anonymous':
@@ -24,13 +24,13 @@ export function secretOf(credential: Credential): object {
 }
 
 /**
- * Whom a credential stands for, so that access once given is remembered for no one else:
+ * The identity of a credential. Access that it proved is cached for this identity alone:
  *
  * - `anyone`: it is anonymous.
- * - `node`: every pod of the node may use it (an auth file, a credential provider that knows nothing of pods).
- * - `service-account`: a provider gave it for a service account's token.
- * - `secret`: whoever brings it, as the secrets of a call.
- * - `pod`: one pod, whose own pull secret it is, or its service account's; what the call brought beside it opened nothing.
+ * - `node`: every pod of the node may use it (an auth file, or a credential provider without service accounts).
+ * - `service-account`: a provider returned it for a service account's token.
+ * - `secret`: the callers that bring it, as the secrets of a call.
+ * - `pod`: one pod, because its own pull secret or that of its service account was used.
  */
 export type Holder =
   | { readonly kind: 'anyone' }
@@ -40,18 +40,20 @@ export type Holder =
   | { readonly kind: 'pod' };
 
 /**
- * What one caller has to show, looked up when a place is asked: a mirror is another place than its registry. `id` is
- * equal for callers who have the same to show, and tells nothing of it.
+ * The credentials of one caller, looked up for each upstream: a mirror is not the same upstream as its registry. `id`
+ * is equal for callers with the same credentials, and reveals nothing of them.
  */
 export type Keyring = {
   readonly id: string;
-  /** Anonymous when nothing fits. */
+  /** Anonymous if nothing matches. */
   find(place: Endpoint, signal: AbortSignal): Promise<Credential>;
-  /** How its caller waits; as one that nobody watches unless told. */
+  /** How its caller waits. Default: without reports. */
   readonly waiting?: Waiting;
 };
 
-/** `tell` hears of each wait. `hasty`: somebody waits at a prompt, so that a host that answers nothing is tried twice. */
+/**
+ * `tell` is called with each wait. `hasty`: a user waits at a prompt, so a host that does not answer is tried twice.
+ */
 export type Waiting = { readonly hasty: boolean; readonly tell: (retry: Retry) => void };
 
 /** Where kubelet puts service account tokens: in the volume context, or in the secrets of a call. */

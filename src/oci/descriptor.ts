@@ -1,7 +1,10 @@
 import type { Digest } from './digest.ts';
 import type { Platform } from './platform.ts';
 
-/** What a manifest says of a blob, or an index of a manifest (OCI image spec, descriptor.md). `size` is in bytes. */
+/**
+ * A descriptor of a blob in a manifest, or of a manifest in an index (OCI image spec, descriptor.md). `size` is in
+ * bytes.
+ */
 export type Descriptor = {
   readonly mediaType: string;
   readonly digest: Digest;
@@ -9,6 +12,6 @@ export type Descriptor = {
   readonly annotations: Readonly<Record<string, string>>;
   readonly artifactType?: string;
   readonly platform?: Platform;
-  /** The content itself, where it stands in the descriptor and is what the digest says. */
+  /** The content itself, if the descriptor embeds it and it matches the digest. */
   readonly data?: Uint8Array;
 };

@@ -19,12 +19,12 @@ const table: readonly (readonly [text: string, whole: boolean, start: boolean])[
 ];
 
 for (const [text, whole, start] of table) {
-  test(`${text.slice(0, 24)} of ${text.length} characters is ${whole ? 'a digest' : start ? 'maybe the start of one' : 'neither'}`, () => {
+  test(`${text.slice(0, 24)} of ${text.length} characters is ${whole ? 'a digest' : start ? 'a possible prefix of one' : 'neither'}`, () => {
     assert.deepEqual([isDigest(text), isDigestStart(text)], [whole, start]);
   });
 }
 
-test('a digest is begun by its start with the algorithm, or by its hex digits alone', () => {
+test('a digest matches its prefix with the algorithm, or of its hex digits alone', () => {
   const digest = parseDigest(`sha256:${hex.slice(0, 64)}`);
   for (const text of [digest, 'sha256:abab', 'abababababab']) assert.ok(isStartOf(text, digest), text);
   for (const text of ['sha512:abab', 'sha256:abac', 'bababababa']) assert.ok(!isStartOf(text, digest), text);

@@ -2,7 +2,10 @@ import { ArtifactError } from '../util/error.ts';
 
 declare const brand: unique symbol;
 
-/** `<algorithm>:<lower-case hex>` with an algorithm of ours and hex of its length (OCI image spec, descriptor.md, "Digests"). */
+/**
+ * `<algorithm>:<lower-case hex>` with a supported algorithm and hex of its length (OCI image spec, descriptor.md,
+ * "Digests").
+ */
 export type Digest = string & { readonly [brand]: 'digest' };
 
 /** The registered algorithms that registries use; both are in node:crypto under the same name. */
@@ -16,14 +19,14 @@ export function isDigest(text: string): text is Digest {
 }
 
 /**
- * Whether a text may stand for a digest: all of one, its start with the algorithm and four hex digits at the least, or
- * twelve hex digits and more of one. The last may be a short name as well.
+ * Whether a text may identify a digest: all of it, a prefix with the algorithm and at least four hex digits, or at
+ * least twelve hex digits. The last may also be a short name.
  */
 export function isDigestStart(text: string): boolean {
   return /^(?:sha256:[0-9a-f]{4,64}|sha512:[0-9a-f]{4,128}|[0-9a-f]{12,128})$/.test(text);
 }
 
-/** Whether such a text stands for this digest. */
+/** Whether such a text identifies this digest. */
 export function isStartOf(text: string, digest: Digest): boolean {
   return digest.startsWith(text) || hexOf(digest).startsWith(text);
 }

@@ -8,7 +8,7 @@ import { parseData } from './embedded-data.ts';
 const digestOf = (bytes: Uint8Array, algorithm = 'sha256') =>
   parseDigest(`${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`);
 
-test('embedded content that is what the digest and the size say is taken', () => {
+test('embedded content that matches digest and size is used', () => {
   fc.assert(
     fc.property(
       fc.uint8Array({ maxLength: 100 }),
@@ -32,5 +32,5 @@ for (const [name, text, of] of [
   ['more than the content', 'e30=e30=', descriptor],
   ['what is not Base64', '{}{}', descriptor],
 ] as const) {
-  test(`${name} is passed over`, () => assert.equal(parseData(text, of), undefined));
+  test(`${name} is ignored`, () => assert.equal(parseData(text, of), undefined));
 }

@@ -3,9 +3,9 @@ import type { Descriptor } from './descriptor.ts';
 import { algorithmOf, hexOf, type Digest } from './digest.ts';
 
 /**
- * The content that a descriptor carries in its field `data` (OCI image spec, descriptor.md, "Embedded Content"). It is a
- * copy of what the registry has, so one that is not what digest and size say is passed over, and the registry is asked.
- * A manifest of 4 MiB bounds the size.
+ * Decodes the content in a descriptor's field `data` (OCI image spec, descriptor.md, "Embedded Content"). It is a copy
+ * of the registry's content, so one that does not match digest and size is ignored, and the registry is asked. The 4
+ * MiB of a manifest limit its size.
  */
 export function parseData(
   text: string | undefined,
@@ -17,7 +17,7 @@ export function parseData(
   return isWhole ? bytes : undefined;
 }
 
-/** A descriptor to be written down. */
+/** Converts a descriptor to its stored form. */
 export function withoutData({ data: _, ...descriptor }: Descriptor): Descriptor {
   return descriptor;
 }

@@ -1,10 +1,10 @@
 import { ArtifactError } from '../util/error.ts';
 
 /**
- * Where a repository is asked for on the wire: `host` is host[:port] of the API (`registry-1.docker.io` for
- * `docker.io`), `path` the repository's name there. `insecure` allows TLS that cannot be verified, and plain HTTP.
- * `mirrorOf`: the registry whose content it mirrors; absent at the registry itself. What is shown to a registry is not
- * for its mirrors unless it was given for their host.
+ * The endpoint of a repository: `host` is host[:port] of the API (`registry-1.docker.io` for `docker.io`), `path` the
+ * repository's name there. `insecure` allows TLS that cannot be verified, and plain HTTP. `mirrorOf`: the registry
+ * whose content it mirrors; absent at the registry itself. A registry's credential is not sent to its mirrors unless it
+ * was given for their host.
  */
 export type Endpoint = {
   readonly host: string;
@@ -13,7 +13,7 @@ export type Endpoint = {
   readonly mirrorOf?: string;
 };
 
-/** How a command asks the registry that it names: by plain HTTP, or by TLS without verifying whose certificate it is. */
+/** How a command reaches the registry that it names: by plain HTTP, or by TLS without certificate verification. */
 export type Transport = 'plain-http' | 'insecure';
 
 /** A registry at `host` that could be reached if it were asked by `transport`. */

@@ -20,7 +20,7 @@ const unnamed = `sha256-${hex}`;
 
 type Layer = readonly [mediaType: string, annotations?: Readonly<Record<string, string>>];
 
-/** What tools push, as they describe it, and what becomes of each layer: unpacked `<`, or the name of a file. */
+/** What tools push, as they document it, and the result of each layer: unpacked `<`, or the name of a file. */
 const table: readonly (readonly [
   documented: string,
   config: string,

@@ -6,8 +6,8 @@ import { type Manifest, titleOf } from './manifest.ts';
 import { claimsImageLayer, isImageConfig, isImageLayer } from './media-type.ts';
 
 /**
- * Whether a manifest is a container image. The config's type alone says little: many tools call any config an image's.
- * So it is one whose config lists diff_ids and whose layers all claim to be change sets. Where there are not as many
+ * Whether a manifest is a container image. The type of the config is not enough: many tools use an image's for any
+ * config. An image's config lists diff_ids, and all its layers are declared as changesets. If there are not as many
  * diff_ids as layers, an artifactType, or a name for each layer, makes it an artifact all the same.
  */
 export function isImage(
@@ -31,7 +31,7 @@ type ImageLayer = {
 };
 
 /**
- * The change sets of an image, the lowest first. Yields after each.
+ * Returns the changesets of an image, the lowest first. It yields after each.
  *
  * @throws ArtifactError `unmountable`, naming layer and media type, for one that cannot be unpacked or has no diff_id.
  */
@@ -67,7 +67,7 @@ export function* planImage(
   return planned;
 }
 
-/** What is known of layers that claim to be an image's and are no tar. */
+/** Known layer types of images that are not tars. */
 function whyNot(mediaType: string): string {
   if (mediaType.endsWith('+encrypted')) return 'is encrypted, and this driver has no keys';
   if (mediaType.includes('.nydus.')) return 'is in the format of nydus, which only its snapshotter reads';

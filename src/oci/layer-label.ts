@@ -1,15 +1,15 @@
 import { ArtifactError } from '../util/error.ts';
 import { algorithmOf, hexOf, isDigest, type Digest } from './digest.ts';
 
-/** A digest in a label that people read. */
+/** Shortens a digest for a label. */
 export function shortDigest(digest: Digest): string {
   return `${digest.slice(0, 7)}${hexOf(digest).slice(0, 12)}`;
 }
 
 /**
- * What the uncompressed bytes of a layer must hash to. Of a layer that was unpacked its sha256 alone is known.
+ * Parses a diff_id. Only sha256 is computed while a layer is unpacked.
  *
- * @throws ArtifactError `unmountable` for what is no digest, and for another algorithm.
+ * @throws ArtifactError `unmountable` for an invalid digest, and for another algorithm.
  */
 export function verifyDiffId(text: string, label: string): Digest {
   if (!isDigest(text)) {

@@ -9,7 +9,7 @@ import { formatReference, parseReference, type Reference } from './reference.ts'
 const refName = 'org.opencontainers.image.ref.name';
 const containerdName = 'io.containerd.image.name';
 
-/** An entry of an index.json; its digest is one letter again and again. */
+/** An entry of an index.json; its digest repeats one letter. */
 function entry(letter: string, annotations: Readonly<Record<string, string>> = {}): Descriptor {
   return { mediaType: '', digest: parseDigest(`sha256:${letter.repeat(64)}`), size: 1, annotations };
 }
@@ -20,7 +20,7 @@ function full(text: string): Reference {
   return parsed.kind === 'full' ? parsed.reference : assert.fail();
 }
 
-/** What is named, as "reference letter", or why nothing is. */
+/** Returns the selected entries as "reference letter", or the error. */
 function namesOf(manifests: readonly Descriptor[], wanted?: string): readonly string[] | string {
   try {
     const index = { kind: 'index', mediaType: '', annotations: {}, manifests } as const;
@@ -53,12 +53,12 @@ for (const [title, manifests, expected] of [
   ['one that is listed twice', [entry('a', { [refName]: '2' }), entry('a')], ['r.test/n:2 a']],
   ['the index itself, of several without a name', [entry('a'), entry('b')], ['r.test/n:2 index.json']],
 ] as const) {
-  test(`of a layout with a reference, it takes ${title}`, () => {
+  test(`with a reference, ${title} is taken from a layout`, () => {
     assert.deepEqual(namesOf(manifests, wanted), expected);
   });
 }
 
-test('with none that fits, or several, it refuses and lists them', () => {
+test('with none that matches, or several, it refuses and lists them', () => {
   const none = namesOf([entry('a', { [refName]: '1' }), entry('b', { [refName]: '3' })], wanted);
   assert.match(
     String(none),
@@ -69,7 +69,7 @@ test('with none that fits, or several, it refuses and lists them', () => {
   assert.match(String(namesOf([], wanted)), /lists nothing/);
 });
 
-test('without a reference, each has a full one of its own, and no two have the same', () => {
+test('without a reference, each has a unique full one of its own', () => {
   assert.deepEqual(
     namesOf([entry('a', { [refName]: 'r.test/n:1' }), entry('b', { [containerdName]: 'r.test/n:2' })]),
     ['r.test/n:1 a', 'r.test/n:2 b'],
@@ -81,7 +81,7 @@ test('without a reference, each has a full one of its own, and no two have the s
   );
 });
 
-test('a digest is taken by itself', () => {
+test('a digest is selected by itself', () => {
   const digest = `sha256:${'b'.repeat(64)}`;
   assert.deepEqual(namesOf([entry('a'), entry('b')], `r.test/n@${digest}`), [`r.test/n@${digest} b`]);
   assert.match(String(namesOf([entry('a')], `r.test/n@${digest}`)), /^nothing in the layout/);

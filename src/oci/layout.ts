@@ -5,13 +5,13 @@ import type { Index } from './manifest.ts';
 import { quoteName } from '../util/name.ts';
 import { formatReference, parseReference, type Reference } from './reference.ts';
 
-/** The file that makes a directory an image layout, and says which version of one. */
+/** The file that marks a directory as an image layout, with the version. */
 export const layoutFile = 'oci-layout';
 const layoutVersion = '1.0.0';
-/** It is one field. */
+/** The maximum bytes: it has one field. */
 const maxLayoutFileBytes = 4096;
 
-/** @throws ArtifactError `invalid` for a layout of another version than this program reads. */
+/** @throws ArtifactError `invalid` for an unsupported version of a layout. */
 export function verifyLayoutFile(bytes: Uint8Array): void {
   const version = versionOf(bytes);
   if (version === layoutVersion) return;
@@ -33,15 +33,15 @@ function versionOf(bytes: Uint8Array): unknown {
   }
 }
 
-/** What an image layout gives a name. The index.json itself is meant where it lists one artifact's platforms. */
+/** A named entry of an image layout. It is the index.json itself if that lists one artifact's platforms. */
 export type LayoutEntry = { readonly reference: Reference; readonly descriptor: Descriptor | 'index.json' };
 
 /**
- * Chooses from the index.json of an image layout (OCI image spec, image-layout.md). With `wanted`, it is the one artifact
- * of the layout; of several, the one whose annotation is this reference or its tag; of several without any name, the
- * index itself. Without `wanted`, every entry must have a full reference.
+ * Selects from the index.json of an image layout (OCI image spec, image-layout.md). With `wanted`, it is the one
+ * artifact of the layout; of several, the one whose annotation is this reference or its tag; of several without any
+ * name, the index itself. Without `wanted`, every entry must have a full reference.
  *
- * @throws ArtifactError `invalid` that lists what the layout has.
+ * @throws ArtifactError `invalid` that lists the entries of the layout.
  */
 export function nameEntries(index: Index, wanted: Reference | undefined): readonly LayoutEntry[] {
   if (index.manifests.length === 0)

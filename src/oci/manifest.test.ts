@@ -15,7 +15,7 @@ const bytes = (document: unknown): Uint8Array =>
   Buffer.from(typeof document === 'string' ? document : JSON.stringify(document));
 const manifest = { schemaVersion: 2, mediaType: ociManifest, config: descriptor, layers: [descriptor] };
 
-test('a manifest is read with its layers and annotations', () => {
+test('a manifest is parsed with its layers and annotations', () => {
   const parsed = parseManifest(
     bytes({ ...manifest, artifactType: 'a/b', annotations: { k: 'v' } }),
     ociManifest,
@@ -132,7 +132,7 @@ for (const [name, document, served, why] of refused) {
   });
 }
 
-test('any JSON gives a document or an error that says what is wrong', () => {
+test('any JSON yields a document or an error with the reason', () => {
   fc.assert(
     fc.property(fc.json(), text => {
       try {
@@ -144,7 +144,7 @@ test('any JSON gives a document or an error that says what is wrong', () => {
   );
 });
 
-test('diff_ids come from an image config, and from nothing else', () => {
+test('diff_ids are read from an image config, and from nothing else', () => {
   assert.deepEqual(parseDiffIds(bytes({ rootfs: { diff_ids: [digest] } })), [digest]);
   assert.equal(parseDiffIds(bytes({})), undefined);
   assert.equal(parseDiffIds(bytes({ rootfs: { diff_ids: [1] } })), undefined);

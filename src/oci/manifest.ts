@@ -25,13 +25,13 @@ export type Index = {
   readonly annotations: Readonly<Record<string, string>>;
 };
 
-/** The largest manifest that is read, in bytes; registries are told to allow as much (OCI distribution spec, "Pushing Manifests"). */
+/** The maximum bytes of a manifest. Registries should accept as much (OCI distribution spec, "Pushing Manifests"). */
 export const maxManifestBytes: number = 4 * 1024 * 1024;
 
 /**
- * The document that verified bytes hold. `mediaType` is what the descriptor or the registry called it; the document's
- * own field must agree with it where both are there, and a document cannot be index and manifest at once. Yields after
- * each small step.
+ * Parses the document in verified bytes. `mediaType` is that of the descriptor or the registry; the document's own
+ * field must agree with it if both exist, and a document cannot be index and manifest at once. It yields after each
+ * small step.
  *
  * @throws ArtifactError `unmountable` naming the field that is wrong.
  */
@@ -78,8 +78,8 @@ export function* parseManifest(
 }
 
 /**
- * The `rootfs.diff_ids` of an image config (OCI image spec, config.md), or undefined for a config that has none: some
- * tools give the type of an image's to anything. Yields after each small step.
+ * Returns the `rootfs.diff_ids` of an image config (OCI image spec, config.md), or undefined for a config without them:
+ * some tools use the type of an image's config for anything. It yields after each small step.
  */
 export function* parseDiffIds(bytes: Uint8Array): Generator<void, readonly string[] | undefined> {
   let config: unknown;
@@ -93,17 +93,17 @@ export function* parseDiffIds(bytes: Uint8Array): Generator<void, readonly strin
   return rootfs.diff_ids.every(id => typeof id === 'string') ? rootfs.diff_ids : undefined;
 }
 
-/** Whether the config alone leaves open what a manifest is: then its diff_ids decide (oci/plan.ts). */
+/** Whether the type of a manifest depends on the config's diff_ids (oci/plan.ts). */
 export function needsConfig(manifest: Manifest): boolean {
   return isImageConfig(manifest.config.mediaType);
 }
 
-/** The title that a layer has, which ORAS gives to each (OCI image spec, annotations.md). */
+/** The title of a layer, which ORAS sets for each (OCI image spec, annotations.md). */
 export function titleOf({ annotations }: Descriptor): string | undefined {
   return annotations['org.opencontainers.image.title'] || undefined;
 }
 
-/** Of one object. A great many take longest of all that a manifest can hold, at every publish. */
+/** The maximum of one object. Of all content of a manifest, very many keys take longest, at every publish. */
 const maxAnnotations = 1_000;
 
 type Refuse = (why: string) => never;
@@ -178,12 +178,12 @@ function optionalText(value: unknown, field: string, refuse: Refuse): string | u
   return typeof value === 'string' ? value : refuse(`"${field}" is not text`);
 }
 
-/** Go writes what is nil as null, and some tools leave it out. */
+/** Go writes nil as null, and some tools omit it. */
 function isThere(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 
-/** A value for an error text, short. What is nested is not written out: it may have 4 MiB. */
+/** Formats a value for an error, shortened. Nested values are not formatted: they may have 4 MiB. */
 function quote(value: unknown): string {
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'a list' : 'an object';
   return (JSON.stringify(value) ?? 'absent').slice(0, 120);

@@ -1,4 +1,4 @@
-/** Media types of manifests, configs and layers that decide what this driver does. */
+/** The media types of manifests, configs and layers that this driver distinguishes. */
 
 export const ociIndex = 'application/vnd.oci.image.index.v1+json';
 export const ociManifest = 'application/vnd.oci.image.manifest.v1+json';
@@ -6,7 +6,7 @@ export const dockerList = 'application/vnd.docker.distribution.manifest.list.v2+
 export const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json';
 const dockerSchema1 = /^application\/vnd\.docker\.distribution\.manifest\.v1\b/;
 
-/** Every manifest type that can be asked for, in the order of preference. */
+/** Every supported manifest type, in the order of preference. */
 export const manifestMediaTypes: readonly string[] = [ociIndex, ociManifest, dockerList, dockerManifest];
 
 export function isIndex(mediaType: string): boolean {
@@ -22,7 +22,7 @@ export function isSchema1(mediaType: string): boolean {
   return dockerSchema1.test(mediaType);
 }
 
-/** A config without a type is taken for an image's, as other runtimes take it. */
+/** A config without a type counts as an image's, as in other runtimes. */
 export function isImageConfig(mediaType: string): boolean {
   return (
     mediaType === '' ||
@@ -34,7 +34,7 @@ export function isImageConfig(mediaType: string): boolean {
 const imageLayer =
   /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.gzip|\.zstd)?)$/;
 
-/** A layer of a container image: a change set, to be applied to the layers below (OCI image spec, layer.md). */
+/** A layer of a container image: a changeset, to be applied to the layers below (OCI image spec, layer.md). */
 export function isImageLayer(mediaType: string): boolean {
   return imageLayer.test(mediaType);
 }
@@ -44,13 +44,13 @@ export function claimsImageLayer(mediaType: string): boolean {
   return /^application\/vnd\.(?:oci\.image\.layer\.|docker\.image\.rootfs\.|erofs\.layer\.)/.test(mediaType);
 }
 
-/** Of the descriptor that stands for no content (OCI image spec, manifest.md). */
+/** The type of the empty descriptor (OCI image spec, manifest.md). */
 export const emptyType = 'application/vnd.oci.empty.v1+json';
 
-/** Makers end the type of a tar in `.tar`, `.tar+gzip`, `.tar.gzip`, `+tar.gz` and more. */
+/** Tools end the type of a tar in `.tar`, `.tar+gzip`, `.tar.gzip`, `+tar.gz` and more. */
 const tar = /[/.+-](?:tar(?:[.+](?:gzip|gz|zstd|zst))?|tgz)$/;
 
-/** A media type whose suffix says tar, compressed or not. */
+/** Whether the suffix of a media type means tar, compressed or not. */
 export function isTar(mediaType: string): boolean {
   return tar.test(mediaType);
 }

@@ -121,7 +121,7 @@ for (const [name, layers, diffIds, why] of [
   ['a diff_id too many', [tarGzip], [digest, digest], /^layer 1 .* 2 diff_ids for 1 layers.*tar\+gzip/],
   ['a diff_id that is none', [tarGzip], ['x'], /^layer 1 .* diff_id "x", which is no digest/],
 ] as const) {
-  test(`an image with ${name} is refused for it`, () => {
+  test(`an image with ${name} is refused`, () => {
     const document = manifest(
       imageConfig,
       layers.map(type => layer(type)),
@@ -249,7 +249,7 @@ for (const [name, descriptor, unpack, form, path] of [
   });
 }
 
-test('a tar goes where its maker has it, and one that nothing marks beside its name', () => {
+test('a tar is placed where its tool packed it, and one without a hint beside its name', () => {
   const intoOf = (descriptor: Descriptor, unpack: LayerSelection['unpack'] = 'auto') => {
     const [plan] = planOf(manifest(empty, [descriptor]), undefined, { ...all, unpack }, 'r/x').layers;
     return plan?.form === 'file' ? 'file' : plan?.into;
@@ -272,7 +272,7 @@ test('a tar goes where its maker has it, and one that nothing marks beside its n
   );
 });
 
-test('the empty descriptor shows nothing, unless it has a name', () => {
+test('the empty descriptor has no file, unless it has a name', () => {
   const nothing = {
     ...layer(empty),
     size: 2,
@@ -286,7 +286,7 @@ test('the empty descriptor shows nothing, unless it has a name', () => {
   assert.deepEqual(planned({ ...nothing, mediaType: 'application/json' }).length, 1);
 });
 
-test('the digest that ORAS promises for a directory is asked for', () => {
+test('the digest that ORAS records for a directory is verified', () => {
   const descriptor = layer(tarGzip, { ...oras, 'io.deis.oras.content.digest': digest });
   const [planned] = planOf(manifest(empty, [descriptor]), undefined, all, 'r/x').layers;
   assert.equal(planned?.form === 'unpacked' && planned.diffId, digest);
@@ -294,7 +294,7 @@ test('the digest that ORAS promises for a directory is asked for', () => {
   assert.throws(() => planOf(manifest(empty, [wrong]), undefined, all, 'r/x'), unmountable(/is no digest/));
 });
 
-test('a promise that cannot be checked is not called wrong', () => {
+test('a recorded digest that cannot be verified is not called wrong', () => {
   const sha512 = `sha512:${'a'.repeat(128)}`;
   const descriptor = layer(tarGzip, { ...oras, 'io.deis.oras.content.digest': sha512 });
   const why = unmountable(/^layer 1 .* has the sha512 of .* only their sha256 is checked/);
@@ -303,7 +303,7 @@ test('a promise that cannot be checked is not called wrong', () => {
   assert.throws(() => planOf(image, [sha512], all, 'r/x'), why);
 });
 
-test('one digest has one size, and that of nothing has none', () => {
+test('one digest has one size, and that of empty content has 0', () => {
   const sized = (size: number, of: string = digest): Descriptor => ({
     ...layer('text/plain', { [title]: `${size}` }),
     size,
@@ -325,7 +325,7 @@ test('one digest has one size, and that of nothing has none', () => {
   assert.throws(() => countOf(sized(1, nothing)), unmountable(/^layer 1 .* has 1 bytes, which cannot be/));
 });
 
-test('the layers of an image are unpacked in order whatever unpack says', () => {
+test('the layers of an image are unpacked in order, whatever unpack is', () => {
   const plan = planOf(
     manifest(imageConfig, [layer(tarGzip), layer(tarGzip)]),
     [digest, digest],
@@ -360,7 +360,7 @@ for (const [include, exclude, left] of [
   });
 }
 
-test('include and exclude that leave nothing are refused with the names there are', () => {
+test('include and exclude that leave nothing are refused with the existing names', () => {
   assert.throws(
     () => planOf(many, undefined, { ...all, include: ['*.onnx'] }, 'r/x'),
     unmountable(/leave no layer.*a\.txt/),

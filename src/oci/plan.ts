@@ -10,27 +10,29 @@ import { quoteName } from '../util/name.ts';
 import { toSelector } from './selector.ts';
 import { parseFilePath, parseTreePath, verifyPathLength } from './tree-path.ts';
 
-/** What becomes of one layer. `label` names it in errors; `name` is what its maker called it, '' in an image. */
+/** The treatment of one layer. `label` names it in errors; `name` is the one in the manifest, '' in an image. */
 export type LayerPlan = { readonly descriptor: Descriptor; readonly label: string; readonly name: string } & (
   | { readonly form: 'file' }
   | Unpacked
-  /** For its bytes to decide: `into` if they are a tar, a file if not. */
+  /** Its bytes decide: unpacked to `into` if they are a tar, a file if not. */
   | { readonly form: 'detected'; readonly into?: Destination }
 );
 
-/** `diffId` is what the uncompressed bytes must hash to. */
+/** `diffId` is the digest that the uncompressed bytes must have. */
 type Unpacked = { readonly form: 'unpacked'; readonly diffId?: Digest; readonly into?: Destination };
 
 /**
- * A path of the tree for the root of a tar, which is that of the tree where there is none. With `packed` the names in the
- * tar may begin with the path already.
+ * The path of the tree where the root of a tar is placed, which is the tree's root by default. With `packed` the names
+ * in the tar may already begin with the path.
  */
 export type Destination = { readonly path: readonly string[]; readonly packed: boolean };
 
-/** How a manifest becomes a tree. `kind` decides the rules of the merge: change sets for an image, parts for an artifact. */
+/**
+ * How a manifest becomes a tree. `kind` decides the rules of the merge: changesets for an image, parts for an artifact.
+ */
 export type Plan = { readonly kind: 'artifact' | 'image'; readonly layers: readonly LayerPlan[] };
 
-/** The part of a volume's request that decides which layers are needed, and how. */
+/** The part of a volume's request that selects layers and their treatment. */
 export type LayerSelection = {
   readonly unpack: 'auto' | 'never' | 'always';
   readonly include: readonly string[];
@@ -38,11 +40,11 @@ export type LayerSelection = {
 };
 
 /**
- * Decides from a manifest what every layer becomes, before anything of it is downloaded. `diffIds` are those of the
- * image config, where the manifest has one. What cannot be an image is an artifact. Yields after each layer.
+ * Decides from a manifest how every layer is treated, before anything of it is downloaded. `diffIds` are those of the
+ * image config, if the manifest has one. A manifest that cannot be an image is an artifact. It yields after each layer.
  *
  * @throws ArtifactError `unmountable` for an image with a layer that cannot be unpacked, for include and exclude on a
- * container image, where they leave nothing, and for a size that is wrong whatever the bytes are.
+ *   container image, if they leave nothing, and for a size that cannot be right.
  */
 export function* planLayers(
   manifest: Manifest,
@@ -85,7 +87,7 @@ const digestsOf = (content: string): readonly Digest[] =>
 const digestsOfNothing = digestsOf('');
 const digestsOfEmptyJson = digestsOf('{}');
 
-/** The empty descriptor, which stands where there is no content (OCI image spec, manifest.md). A named one is a file. */
+/** The empty descriptor, which stands for no content (OCI image spec, manifest.md). A named one is a file. */
 function isPlaceholder(layer: Descriptor): boolean {
   return (
     layer.mediaType === emptyType &&
@@ -94,7 +96,7 @@ function isPlaceholder(layer: Descriptor): boolean {
   );
 }
 
-/** Bytes are of the size that is said of them, wherever it is said, or are not mounted. */
+/** Content must have its declared size, wherever it is declared. */
 function* verifySizes(layers: readonly LayerPlan[]): Generator<void, void> {
   const sizes = new Map<Digest, number>();
   for (const { descriptor, label } of layers) {
@@ -113,7 +115,7 @@ function* verifySizes(layers: readonly LayerPlan[]): Generator<void, void> {
   }
 }
 
-/** The name that a layer's maker gave it, or `sha256-<hex>`. */
+/** The name of a layer in the manifest, or `sha256-<hex>`. */
 function layerName(layer: Descriptor): string {
   return givenName(layer) ?? layer.digest.replace(':', '-');
 }
@@ -145,7 +147,7 @@ function isPackedDirectory({ annotations }: Descriptor): boolean {
   return annotations['io.deis.oras.content.unpack'] === 'true';
 }
 
-/** A directory that ORAS has packed comes out under its title. */
+/** A directory that ORAS packed is placed under its title. */
 function toPackedDirectory(descriptor: Descriptor, label: string): Unpacked {
   const title = titleOf(descriptor);
   return {
@@ -155,16 +157,16 @@ function toPackedDirectory(descriptor: Descriptor, label: string): Unpacked {
   };
 }
 
-/** ORAS says of a tar what its uncompressed bytes hash to. */
+/** ORAS records the digest of a tar's uncompressed bytes. */
 function promiseOf({ annotations }: Descriptor, label: string): Pick<Unpacked, 'diffId'> {
   const content = annotations['io.deis.oras.content.digest'];
   return content === undefined ? {} : { diffId: verifyDiffId(content, label) };
 }
 
 /**
- * ORAS gives a title to each file, and calls many of them tar, so the media type decides only where there is no title, or
- * where a model format made it. The path of a model format is where it has been packed from: KitOps, modctl and Docker
- * Model Runner unpack at the root, since the names in their tars have that path already.
+ * ORAS sets a title for each file, and declares many of them as tar, so the media type decides only without a title, or
+ * for a model format. The path of a model format is where it was packed: KitOps, modctl and Docker Model Runner unpack
+ * at the root, because the names in their tars already have that path.
  */
 function isTarOfItsFormat(layer: Descriptor): boolean {
   return isTar(layer.mediaType) && (isModelLayer(layer.mediaType) || titleOf(layer) === undefined);

@@ -65,7 +65,7 @@ for (const [wanted, there, chosen] of table) {
   });
 }
 
-test('an index without the platform is refused and its platforms are named', () => {
+test('an index without the platform is refused, and the error lists its platforms', () => {
   assert.throws(
     () => select('linux/amd64', ['linux/arm64', 'windows/amd64']),
     (thrown: unknown) =>
@@ -84,23 +84,23 @@ for (const [wanted, later] of [
   ['linux/arm/v6', 'linux/arm'],
   ['linux/amd64/v99999999', 'linux/amd64/v2'],
 ] as const) {
-  test(`a node of ${wanted} is not given what was built for ${later}`, () => {
+  test(`a node of ${wanted} does not get what was built for ${later}`, () => {
     assert.throws(() => select(wanted, [later]), ArtifactError);
   });
 }
 
-test('of entries without a platform the first is served', () => {
+test('of entries without a platform the first is selected', () => {
   const [first, second] = [entry(), { ...entry(), size: 2 }];
   assert.equal(selectPlatform([first, second], toKnown('linux/amd64'), 'r/x:1'), first);
 });
 
-test("Node's names of processors become those of an index", () => {
+test("Node's names of architectures become those of an index", () => {
   assert.equal(formatPlatform(toPlatform('x64')), 'linux/amd64');
   assert.equal(formatPlatform(toPlatform('arm64')), 'linux/arm64');
 });
 
 for (const text of ['', 'linux', 'linux/', 'linux/amd64/v1/x', 'Linux/amd64', 'linux/amd64 ']) {
-  test(`${JSON.stringify(text)} is no platform`, () => {
+  test(`${JSON.stringify(text)} is not a platform`, () => {
     assert.equal(parsePlatform(text), undefined);
   });
 }

@@ -1,6 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
 
-/** os/arch/variant as Go and the image index name them (OCI image spec, image-index.md). */
+/** os/arch/variant in the names of Go and the image index (OCI image spec, image-index.md). */
 export type Platform = { readonly os: string; readonly architecture: string; readonly variant?: string };
 
 const architectures: Readonly<Record<string, string>> = {
@@ -10,12 +10,12 @@ const architectures: Readonly<Record<string, string>> = {
   mipsel: 'mipsle',
 };
 
-/** Linux on this machine's processor, from Node's name for it (`process.arch`). */
+/** Linux on this machine's architecture, from Node's name for it (`process.arch`). */
 export function toPlatform(nodeArchitecture: string): Platform {
   return { os: 'linux', architecture: architectures[nodeArchitecture] ?? nodeArchitecture };
 }
 
-/** Undefined for anything but os/arch or os/arch/variant. */
+/** Returns undefined for anything but os/arch or os/arch/variant. */
 export function parsePlatform(text: string): Platform | undefined {
   const match = /^([a-z0-9]+)\/([a-z0-9_]+)(?:\/([a-z0-9.]+))?$/.exec(text);
   if (match === null) return undefined;
@@ -29,10 +29,10 @@ export function formatPlatform(platform: Platform): string {
 }
 
 /**
- * The entry of an index for a platform: the best that the platform runs, in the order of containerd's matcher, then the
- * first entry without a platform. An index may spell a platform in several ways; all of them count.
+ * Selects the entry of an index for a platform: the best that the platform runs, in the order of containerd's matcher,
+ * then the first entry without a platform. An index may spell a platform in several ways; all of them count.
  *
- * @throws ArtifactError `unmountable` naming what there is.
+ * @throws ArtifactError `unmountable` naming the existing platforms.
  */
 export function selectPlatform<Entry extends { readonly platform?: Platform }>(
   entries: readonly Entry[],
@@ -62,7 +62,7 @@ export function selectPlatform<Entry extends { readonly platform?: Platform }>(
 
 const anyPlatform = '';
 
-/** Names of processors as other tools have them: the architecture, and the variant that the name implies. */
+/** Other tools' names of architectures: the architecture, and the variant that the name implies. */
 const aliases: Readonly<Record<string, readonly [architecture: string, variant?: string]>> = {
   i386: ['386', ''],
   x86_64: ['amd64'],
@@ -72,7 +72,7 @@ const aliases: Readonly<Record<string, readonly [architecture: string, variant?:
   armel: ['arm', 'v6'],
 };
 
-/** One spelling of each platform. amd64/v1 and arm64/v8 are those without a variant; arm without one is v7. */
+/** Normalizes a platform. amd64/v1 and arm64/v8 are those without a variant; arm without one is v7. */
 function normalize({ os, architecture, variant = '' }: Platform): Platform {
   const given = architecture.toLowerCase();
   const [name, implied] = aliases[given] ?? [given];
@@ -86,7 +86,7 @@ function normalize({ os, architecture, variant = '' }: Platform): Platform {
   };
 }
 
-/** What a processor runs, best first, as containerd's `platforms.Only` has it. Takes a normalized platform. */
+/** Returns what a platform runs, best first, as containerd's `platforms.Only`. It takes a normalized platform. */
 function runnable({ os, architecture, variant = '' }: Platform): readonly Platform[] {
   const on = (name: string, variants: readonly string[]): readonly Platform[] =>
     variants.map(each => normalize({ os, architecture: name, variant: each }));
@@ -102,7 +102,7 @@ function runnable({ os, architecture, variant = '' }: Platform): readonly Platfo
   }
 }
 
-/** A variant and those before it: v3, v2, v1. */
+/** Returns a variant and those before it: v3, v2, v1. */
 function downFrom(variant: string, least: number): readonly string[] {
   const [, number] = /^v([1-9])$/.exec(variant) ?? [];
   if (number === undefined) return [variant];
@@ -112,7 +112,7 @@ function downFrom(variant: string, least: number): readonly string[] {
   );
 }
 
-/** Armv9.x has what Armv8.(x+5) has (Arm Architecture Reference Manual), and the last of Armv8 is 8.9. */
+/** Armv9.x includes Armv8.(x+5) (Arm Architecture Reference Manual), and the last of Armv8 is 8.9. */
 function armVersions(variant: string): readonly string[] {
   const [, major, minor = '0'] = /^v([89])(?:\.([0-9]))?$/.exec(variant || 'v8') ?? [];
   if (major === undefined) return [variant];

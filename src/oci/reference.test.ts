@@ -69,7 +69,7 @@ describe('a short name', () => {
   }
 });
 
-describe('what is no reference is refused with what to write', () => {
+describe('an invalid reference is refused with what to write', () => {
   const rows: readonly (readonly [string, RegExp])[] = [
     ['', /empty; write registry\/repository:tag/],
     ['https://ghcr.io/org/model', /begins with "https:\/\/"; write "ghcr.io\/org\/model"/],
@@ -127,7 +127,7 @@ describe('what is no reference is refused with what to write', () => {
     });
   }
 
-  test('a user name and password in a reference are never quoted', () => {
+  test('a username and password in a reference are never quoted', () => {
     for (const text of ['https://joe:hunter2@ghcr.io/x', 'joe:hunter2@ghcr.io/x', 'joe:hunter2@x']) {
       assert.throws(
         () => parseReference(text),
@@ -180,7 +180,7 @@ const reference: fc.Arbitrary<Reference> = fc
   )
   .map(made => (made.tag === undefined && made.digest === undefined ? { ...made, tag: 'latest' } : made));
 
-/** The spelling that parsing gives: Docker Hub's registry and its library are written out. */
+/** The spelling after parsing: Docker Hub's registry and its library are written out. */
 function canonical(made: Reference): Reference {
   if (!['docker.io', 'index.docker.io'].includes(made.registry)) return made;
   return {
@@ -191,7 +191,7 @@ function canonical(made: Reference): Reference {
 }
 
 describe('for every reference', () => {
-  test('parsing what was printed gives it back', () => {
+  test('parsing a formatted reference returns it', () => {
     fc.assert(
       fc.property(reference, made => {
         const parsed = parseReference(formatReference(made));
@@ -200,7 +200,7 @@ describe('for every reference', () => {
     );
   });
 
-  test('printing is stable: what was parsed and printed parses to itself', () => {
+  test('formatting is stable: a parsed and formatted text parses to itself', () => {
     fc.assert(
       fc.property(reference, made => {
         const once = parseReference(formatReference(made));
@@ -224,7 +224,7 @@ describe('for every text', () => {
       return text.slice(0, index) + extra + text.slice(index);
     });
 
-  test('nothing but an ArtifactError is thrown, on one line, and what parses is printable', () => {
+  test('only an ArtifactError is thrown, on one line, and a parsed text can be formatted', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string({ unit: 'binary' }), broken), text => {
         try {
@@ -250,7 +250,7 @@ describe('for every text', () => {
   });
 });
 
-describe('the port of https', () => {
+describe('the https port', () => {
   for (const [text, registry] of [
     ['10.77.0.1:443/x/y:1', '10.77.0.1'],
     ['host.example:443/x', 'host.example'],

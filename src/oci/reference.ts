@@ -5,10 +5,10 @@ import { quoteName } from '../util/name.ts';
 /** A repository of a registry: `registry` is host[:port] as users write it (`docker.io`), `path` the name below it. */
 export type Repository = { readonly registry: string; readonly path: string };
 
-/** A full reference. Without a tag and a digest it was given `latest` when parsed; with both, the digest decides. */
+/** A full reference. Without a tag and a digest, parsing set `latest`; with both, the digest decides. */
 export type Reference = Repository & { readonly tag?: string; readonly digest?: Digest };
 
-/** What a user wrote: a full reference, or a short name that the node's configuration completes. */
+/** The parsed input of a user: a full reference, or a short name that the node's configuration completes. */
 export type ParsedReference =
   | { readonly kind: 'full'; readonly reference: Reference }
   | { readonly kind: 'short'; readonly name: string; readonly tag?: string; readonly digest?: Digest };
@@ -22,18 +22,18 @@ const longestName = 255;
 const longestText = longestName + 1 + 128 + 1 + 135;
 
 /**
- * What a user wrote, completed as far as needs no configuration. All rules of defaulting:
+ * Parses a reference, and completes it as far as no configuration is needed. All rules of defaulting:
  *
- * - `[registry/]path[:tag][@digest]`. The first part is a registry if it has a dot or a colon or is `localhost`;
+ * - `[registry/]path[:tag][@digest]`. The first component is a registry if it has a dot or a colon or is `localhost`;
  *   else the whole is a short name.
- * - No tag and no digest: `latest`. A tag beside a digest is kept for printing; the digest decides.
+ * - No tag and no digest: `latest`. A tag beside a digest is kept for formatting; the digest decides.
  * - `index.docker.io` is `docker.io`, and `docker.io/x` is `docker.io/library/x`.
- * - The port of https is left out: `host.example:443/x` is `host.example/x`, so that one registry has one name for
+ * - The https port is removed: `host.example:443/x` is `host.example/x`, so that one registry has one name for
  *   policies, credentials and certificates.
  *
  * Bounds: registry and path together 255 characters, a tag 128, digests sha256 and sha512. The registry is a lower-case
- * host name, IPv4 address or bracketed IPv6 address as a URL would print it, so that one registry has one spelling, and
- * a port without leading zeros. (OCI distribution spec, "Pulling manifests"; the grammar of names is distribution's.)
+ * host name, IPv4 address or bracketed IPv6 address in the form of a URL, and a port without leading zeros, so that one
+ * registry has one spelling. (OCI distribution spec, "Pulling manifests"; the grammar of names is distribution's.)
  *
  * @throws ArtifactError `invalid` with what to write instead, quoting at most 160 characters of the text.
  */
@@ -51,7 +51,7 @@ export function parseReference(text: string): ParsedReference {
 }
 
 /**
- * A full repository with neither tag nor digest, by the rules of parseReference.
+ * Parses a full repository without tag and digest, by the rules of parseReference.
  *
  * @throws ArtifactError `invalid`, also for a short name.
  */
@@ -64,7 +64,7 @@ export function parseRepository(text: string): Repository {
   throw refusal(text, 'a registry must come first, with a dot or a port in it: registry/repository');
 }
 
-/** The canonical text: `registry/path[:tag][@digest]`; parseReference gives the same reference back. */
+/** Formats the canonical text: `registry/path[:tag][@digest]`. parseReference returns the same reference. */
 export function formatReference(reference: Reference): string {
   const tag = reference.tag === undefined ? '' : `:${reference.tag}`;
   const digest = reference.digest === undefined ? '' : `@${reference.digest}`;
@@ -78,7 +78,7 @@ export function formatRepository(repository: Repository): string {
 
 type Parts = { readonly name: string; readonly tag?: string; readonly digest?: Digest };
 
-/** Takes tag and digest off, each checked, and names what people write by habit and a reference cannot have. */
+/** Splits tag and digest off, verifies each, and names frequent mistakes. */
 function split(text: string): Parts {
   if (text === '')
     throw new ArtifactError('invalid', 'the reference is empty; write registry/repository:tag');
@@ -113,7 +113,7 @@ function split(text: string): Parts {
   };
 }
 
-/** The repository that a name denotes, checked and in its one spelling; undefined for a short name. */
+/** Returns the repository of a name, verified and in its canonical spelling; undefined for a short name. */
 function toRepository(name: string, text: string): Repository | undefined {
   if (/[A-Z]/.test(name)) {
     const lower = name.toLowerCase() + text.slice(name.length);
@@ -138,7 +138,7 @@ function toRepository(name: string, text: string): Repository | undefined {
   throw refusal(text, `registry and path have ${length} characters, more than ${longestName}`);
 }
 
-/** A name, or a prefix of names, whose registry has another port than 443, or none; one that needs it to be full keeps it. */
+/** Removes the https port of a name or a prefix of names; a name that needs its port to be full keeps it. */
 export function withoutHttpsPort(name: string): string {
   const [registry = '', ...path] = name.split('/');
   const host = registry.replace(/:443$/, '');
@@ -150,7 +150,7 @@ function canonical(registry: string, path: string): Repository {
   return { registry: 'docker.io', path: path.includes('/') ? path : `library/${path}` };
 }
 
-/** What a URL makes of the host must be what was written, else `127.1` and `127.0.0.1` would be two registries. */
+/** The host in a URL must equal the written one, else `127.1` and `127.0.0.1` would be two registries. */
 function toRegistry(registry: string, text: string): string {
   const [, host, port] = registryShape.exec(registry) ?? [];
   const hostname = host === undefined ? undefined : URL.parse(`http://${registry}`)?.hostname;

@@ -1,12 +1,12 @@
 import { ArtifactError } from '../util/error.ts';
 import { compileGlob } from '../util/glob.ts';
 
-/** About a second of work: whoever writes both globs and names could ask for days of it. */
+/** About a second of work: a user who writes both globs and names could otherwise cause days of it. */
 const maxGlobSteps = 5_000_000;
 
 /**
- * Selects layers by their names. Yields after each small step.
- * @throws ArtifactError `unmountable`, the selector, where names and globs are too much to match.
+ * Selects layers by their names. It yields after each small step.
+ * @throws ArtifactError `unmountable`, from the matcher, if names and globs exceed the budget.
  */
 export function toSelector(
   globs: { readonly include: readonly string[]; readonly exclude: readonly string[] },

@@ -26,7 +26,7 @@ for (const [text, parts] of [
   ['/', []],
   ['', []],
 ] as const) {
-  test(`the path ${JSON.stringify(text)} has the parts ${JSON.stringify(parts)}`, () => {
+  test(`the path ${JSON.stringify(text)} has the components ${JSON.stringify(parts)}`, () => {
     assert.deepEqual(parseTreePath(text, label), parts);
   });
 }
@@ -57,7 +57,7 @@ for (const [text, why] of [
   });
 }
 
-test('parts of 255 bytes and paths of 4,096 bytes are taken', () => {
+test('components of 255 bytes and paths of 4,096 bytes are accepted', () => {
   assert.deepEqual(parseTreePath('é'.repeat(127), label), ['é'.repeat(127)]);
   assert.equal(parseTreePath('a/'.repeat(2048), label).length, 2048);
 });
@@ -71,7 +71,7 @@ test('a file layer cannot be the root', () => {
   }
 });
 
-test('any path is refused as unmountable, or is plain names that say the same again', () => {
+test('any path is refused as unmountable, or yields plain names that parse to themselves', () => {
   const piece = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('.', '..', '/', '', '\0', '\udcff'));
   fc.assert(
     fc.property(fc.array(piece), pieces => {

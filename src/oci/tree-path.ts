@@ -6,13 +6,13 @@ const maxPart = 255;
 const maxPath = 4096;
 
 /**
- * The parts of a path inside a tree: a layer's name, or a path of a tar. Absolute is taken as relative; empty parts,
- * `.` and a trailing slash are dropped, and `..` takes back the part before it, so the root itself is `[]`. Such a path
- * never reaches the file system of the host; the parts are names in one tree.
+ * Splits a path inside a tree: a layer's name, or a path of a tar. An absolute path counts as relative; empty
+ * components, `.` and a trailing slash are dropped, and `..` removes the component before it, so the root is `[]`. Such
+ * a path is never used as a path of the host; the components are names in one tree.
  *
- * @param label whose path it is, for the error: `layer 2 ("model") of ghcr.io/acme/model:v1`.
- * @throws ArtifactError `unmountable` for `..` out of the root, NUL, what no file name can hold, a part over 255 bytes, and a
- * path over 4,096 bytes.
+ * @param label names its layer in the error: `layer 2 ("model") of ghcr.io/acme/model:v1`.
+ * @throws ArtifactError `unmountable` for `..` out of the root, NUL, what no file name can contain, a component over
+ *   255 bytes, and a path over 4,096 bytes.
  */
 export function parseTreePath(text: string, label: string): string[] {
   verifyPathLength(text, label); // first: the other checks take long for a text of 4 MiB
@@ -35,7 +35,11 @@ export function verifyPathLength(text: string, label: string): void {
     throw refusal(text, label, `is longer than ${maxPath} bytes`);
 }
 
-/** As `parseTreePath`, for what needs a name of its own. @throws also for the root: an empty path, `.` or `/`. */
+/**
+ * As `parseTreePath`, for a file.
+ *
+ * @throws also for the root: an empty path, `.` or `/`.
+ */
 export function parseFilePath(text: string, label: string): string[] {
   const parts = parseTreePath(text, label);
   if (parts.length === 0) throw refusal(text, label, 'names the root itself, which can only be a directory');
@@ -49,7 +53,7 @@ function refusal(text: string, label: string, why: string): ArtifactError {
   );
 }
 
-/** UTF-8 has at most three bytes for each unit of a JavaScript string; only long ones need counting. */
+/** UTF-8 has at most three bytes for each unit of a JavaScript string, so only long ones need counting. */
 function byteLength(text: string): number {
   return text.length * 3 <= maxPart ? text.length : nameLength(text);
 }

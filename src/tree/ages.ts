@@ -1,30 +1,30 @@
 import { createColumns } from './columns.ts';
 
 /**
- * When each name of a tree was changed last, and since when what is in a directory counts: what is older is hidden, at any
- * depth, so that hiding costs the same whatever it hides. Times are counted from 1. 0 is a name that is hidden, or has
- * never been.
+ * The last change of each name of a tree, and for each directory the time since when its content counts: older content
+ * is hidden, at any depth, so hiding costs the same whatever it hides. Times are counted from 1. 0 is a name that is
+ * hidden, or has never existed.
  */
 export type Ages = {
-  /** A layer begins. */
+  /** Starts a layer. */
   begin(): void;
   change(name: number): void;
-  /** Whether a name was changed by this layer. */
+  /** Whether this layer changed a name. */
   isOurs(name: number): boolean;
   /** Whether a name counts in its directory, given what is hidden above that. */
   counts(name: number, directory: number, above?: number): boolean;
-  /** Since when what is in a directory counts, given what is hidden above it. */
+  /** Returns since when the content of a directory counts, given what is hidden above it. */
   since(directory: number, above: number): number;
-  /** What is hidden in a directory is hidden in those below it. Needed before anything is asked about one below. */
+  /** Applies what is hidden in a directory to the directories below it. To be called before any query below it. */
   inherit(directory: number, below: number): void;
-  /** Hides all that lower layers have in a directory. */
+  /** Hides everything that lower layers have in a directory. */
   hideLower(directory: number): void;
-  /** Hides all that is in a directory by now. */
+  /** Hides the present content of a directory. */
   hideAll(directory: number): void;
-  /** A directory that has never been has nothing to hide. */
+  /** A new directory has nothing to hide. */
   start(directory: number): void;
   hide(name: number): void;
-  /** Whether a directory that the layers below show is hidden by this one. */
+  /** Whether this layer hides a directory of the layers below. */
   isCovered(name: number, directory: number): boolean;
 };
 
@@ -33,9 +33,9 @@ const [changedAt, sinceAt] = [0, 1];
 export function createAges(): Ages {
   const times = createColumns(2);
   let now = 1;
-  /** When this layer began. */
+  /** When this layer started. */
   let began = 1;
-  /** Of directories in which this layer hid things: since when what is in them counted before. */
+  /** For directories in which this layer hid content: since when their content counted before. */
   const before = new Map<number, number>();
 
   const changed = (name: number): number => times.get(name, changedAt);

@@ -2,23 +2,23 @@ import { ArtifactError } from '../util/error.ts';
 import type { Budget } from './walk.ts';
 
 /**
- * What the trees of one artifact may still cost, all layers together: `nodes` are entries, and folders that only paths
- * imply; `folders` those that the names of layers imply; `bytes` what names, targets and attributes of tars have.
+ * The remaining budget of the trees of one artifact, over all layers: `nodes` counts entries, and directories that
+ * paths imply; `folders` those that the names of layers imply; `bytes` the names, targets and attributes of tars.
  */
 export type TreeBudget = Budget & { nodes: number; folders: number; bytes: number };
 
-/** Enough for a million entries behind symlinks as people make them, and two seconds of work at most. */
+/** Enough for a million entries behind ordinary symlinks, and at most two seconds of work. */
 const maxSteps = 20_000_000;
-/** Twenty thousand layers, which a manifest has room for, in folders five deep. */
+/** Twenty thousand layers, the most that a manifest can list, in directories five deep. */
 const maxFolders = 100_000;
-/** Of a layer, and of all layers of an artifact: they are held in memory. */
+/** For a layer, and for all layers of an artifact: they are held in memory. */
 export const maxNameBytes: number = 128 * 1024 * 1024;
 
 export function createTreeBudget(nodes = 1_000_000): TreeBudget {
   return { steps: maxSteps, nodes, folders: maxFolders, bytes: maxNameBytes };
 }
 
-/** @throws ArtifactError `unmountable`: a small archive can say much, which is held in memory, and on the disk as inodes. */
+/** @throws ArtifactError `unmountable`: a small archive can expand to much memory, and to many inodes on the disk. */
 export function spendNode(budget: TreeBudget, label: string): void {
   if (--budget.nodes >= 0) return;
   throw new ArtifactError(

@@ -1,9 +1,9 @@
 /**
- * Rows of unsigned 32-bit numbers, and bytes, which grow by pages: nothing is copied as they grow, the collector of garbage
- * has nothing to walk through, and a page goes back to the system when the whole is let go.
+ * Rows of unsigned 32-bit numbers, and bytes, that grow by pages: growth copies nothing, the garbage collector has no
+ * objects to visit, and the pages are released together.
  */
 
-/** Numbers of a row, 0 until they are set. */
+/** The numbers of a row, 0 until they are set. */
 export type Columns = {
   get(row: number, column: number): number;
   set(row: number, column: number, value: number): void;
@@ -22,16 +22,16 @@ export function createColumns(width: number): Columns {
   };
 }
 
-/** Bytes by their address. Address 0 is never given. */
+/** Bytes by their address. Address 0 is never used. */
 export type Arena = {
-  /** Room for so many bytes, at most `maxRecord`, in one piece. */
+  /** Allocates so many bytes, at most `maxRecord`, in one piece. */
   take(length: number): number;
-  /** The page of an address; the address is in it at `offsetIn(address)`. */
+  /** Returns the page of an address; the address is at `offsetIn(address)` in it. */
   page(address: number): Buffer;
 };
 
 const pageBytes = 2 ** 18;
-/** Bytes that are taken at once, at most. */
+/** The maximum bytes of one allocation. */
 export const maxRecord = 8192;
 
 export function createArena(): Arena {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createFew } from './few.ts';
 
-test('a few of many things are named, and the rest only counted', () => {
+test('the first few items are named, and the rest counted', () => {
   const few = createFew();
   assert.equal(few.format(), undefined);
   const described: number[] = [];

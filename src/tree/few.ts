@@ -1,8 +1,8 @@
-/** Some of many things, for people: the first three by name, the rest by number. */
+/** Formats a list: the first three items by name, the rest as a number. */
 export type Few = {
-  /** `describe` is not called for those that are only counted. */
+  /** `describe` is not called for items that are only counted. */
   add(describe: () => string): void;
-  /** Undefined where there is nothing. */
+  /** Returns undefined for an empty list. */
   format(): string | undefined;
 };
 

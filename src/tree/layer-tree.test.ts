@@ -61,7 +61,7 @@ test('a file layer is one file, its directories made with 0755', () => {
   assert.throws(() => builder.addFile('..', { digest, size: 7, label }), { code: 'unmountable' });
 });
 
-test('entries keep their attributes, and parents that no entry describes are implied', () => {
+test('entries keep their attributes, and missing parents are implied', () => {
   const a = file('a/b/c');
   const tree = layer('artifact', [a, directory('a/'), symlink('a/s', '../../x')]);
   assert.deepEqual(show(tree), { a: { b: { c: a.body }, s: '-> ../../x' } });
@@ -69,7 +69,7 @@ test('entries keep their attributes, and parents that no entry describes are imp
   assert.deepEqual(at(tree, 'a', 'b').attributes, implied);
 });
 
-test('attributes of neighbours are their own, whether they are alike or not', () => {
+test('neighbors keep their own attributes, equal or not', () => {
   const other = { ...attributes, mtime: -1n };
   const far = { mode: 0o1777, uid: 0xffff_fffe, gid: 0xffff_fffe, mtime: (2n ** 34n - 1n) * 1_000_000_000n };
   const marked = { ...attributes, xattrs: { 'user.a': 'b' } };
@@ -82,7 +82,7 @@ test('attributes of neighbours are their own, whether they are alike or not', ()
   );
 });
 
-test("a tar's own root is the root of the tree, or of the directory it is unpacked at", () => {
+test("a tar's own root is the root of the tree, or of the directory where it is unpacked", () => {
   assert.deepEqual(layer('artifact', [directory('./')]).attributes, attributes);
   const a = file('./a');
   const tree = layer('artifact', [directory('./'), a, link('b', 'a')], ['x', 'y']);
@@ -91,7 +91,7 @@ test("a tar's own root is the root of the tree, or of the directory it is unpack
   assert.deepEqual(tree.attributes, implied);
 });
 
-test('a later entry replaces an earlier one, and a directory described twice keeps what is in it', () => {
+test('a later entry replaces an earlier one, and a directory described twice keeps its content', () => {
   const [a, b, c, d] = [file('x'), file('x'), file('d/c'), file('f')] as const;
   const tree = layer('artifact', [
     a,
@@ -111,7 +111,7 @@ test('a file replaces a whole directory of the same layer', () => {
   assert.deepEqual(show(layer('artifact', [file('d/x'), a])), { d: a.body });
 });
 
-test('a hard link shares the body, links to links do too, and a replaced target changes nothing', () => {
+test('a hard link shares the body of the file, links to links do too, and replacing the file changes nothing', () => {
   const [a, again] = [file('a'), file('a')] as const;
   const tree = layer('image', [a, link('b', './a'), link('d/c', '/b'), link('a', 'a'), again]);
   assert.deepEqual(show(tree), { a: again.body, b: a.body, d: { c: a.body } });
@@ -143,24 +143,24 @@ test('a parent that is a symlink is followed inside the layer', () => {
   });
 });
 
-test('a directory in the place of a symlink replaces it', () => {
+test('a directory in place of a symlink replaces it', () => {
   const a = file('lib/a');
   const tree = layer('image', [directory('usr'), symlink('lib', 'usr'), directory('lib/'), a]);
   assert.deepEqual(show(tree), { usr: {}, lib: { a: a.body } });
 });
 
-test('names that are not UTF-8 stay apart', () => {
+test('names that are not UTF-8 are distinct', () => {
   const [a, b] = [file('\udce9'), file('é')] as const;
   assert.deepEqual(show(layer('artifact', [a, b])), { '\udce9': a.body, é: b.body });
 });
 
-test('in an artifact, whiteouts are names like any other', () => {
+test('in an artifact, whiteouts are ordinary names', () => {
   const [a, b] = [file('.wh.x'), file('d/.wh..wh..opq')] as const;
   const tree = layer('artifact', [a, b]);
   assert.deepEqual(show(tree), { '.wh.x': a.body, d: { '.wh..wh..opq': b.body } });
 });
 
-test('in an image, whiteouts are never shown, whatever their kind', () => {
+test('in an image, whiteouts are never visible, whatever their kind', () => {
   const a = file('d/x');
   const tree = layer('image', [
     file('.wh.gone'),
@@ -172,7 +172,7 @@ test('in an image, whiteouts are never shown, whatever their kind', () => {
   assert.deepEqual(show(tree), { d: { x: a.body }, e: {} });
 });
 
-test('what an image cannot have is left out with a note', () => {
+test('what an image cannot contain is omitted with a log message', () => {
   const a = file('a');
   const entries = [special('dev/null'), a, file('.wh..wh.plnk/1.2'), special('p'), special('q')];
   const { root, notes } = build('image', entries);
@@ -231,7 +231,7 @@ for (const [name, kind, entries, why] of [
   });
 }
 
-test('a million walks through the longest symlinks end with a refusal, and soon', () => {
+test('a million paths through the longest symlinks are refused soon', () => {
   const deep = Array.from({ length: 1000 }, () => 'd').join('/');
   const chain = Array.from({ length: 30 }, (_, index) => symlink(`s${index + 1}`, `s${index}`));
   const entries = [
@@ -245,7 +245,7 @@ test('a million walks through the longest symlinks end with a refusal, and soon'
   assert.ok(cpuTime() - start < 20_000);
 });
 
-test('long names cost as many steps as their time, and a deep directory costs what is put in it', () => {
+test('long names count by the time that they take, and a deep directory by its content', () => {
   const deep = Array.from({ length: 13 }, () => 'n'.repeat(255)).join('/');
   const entries = [directory(deep), symlink('l', `/${deep}`), symlink(`${deep}/l`, `/${deep}`)];
   const through = file(`${'l/'.repeat(40)}f`);
@@ -268,7 +268,7 @@ test('50,000 entries become a tree within seconds', () => {
   assert.ok(cpuTime() - start < 4000);
 });
 
-test('names, targets and attributes of all layers together are bounded: one layer may be listed many times', () => {
+test('names, targets and attributes of all layers together are limited: one layer may be listed many times', () => {
   const budget = createTreeBudget();
   const xattrs = { 'user.a': 'x'.repeat(30 * 1024 * 1024) };
   const path = 'p'.repeat(3800);
@@ -285,7 +285,7 @@ test('names, targets and attributes of all layers together are bounded: one laye
   });
 });
 
-test('folders that names of layers imply are bounded, all together', () => {
+test('directories that names of layers imply are limited, all together', () => {
   const budget = createTreeBudget();
   const add = (nth: number): void =>
     createTreeBuilder('artifact', budget).addFile(`${nth}/${'a/'.repeat(999)}f`, { digest, size: 1, label });
@@ -293,7 +293,7 @@ test('folders that names of layers imply are bounded, all together', () => {
   assert.throws(() => add(100), { code: 'unmountable', message: /past the directories that the names/ });
 });
 
-test('a hard link with ".." after a symlink is to what is above where the symlink leads', () => {
+test("a hard link with ".." after a symlink refers to the parent of the symlink's target", () => {
   const [outer, inner] = [file('x'), file('b/x')];
   const entries = [outer, inner, directory('b/a'), symlink('c', 'b/a'), link('h', 'c/../x')];
   assert.deepEqual(show(layer('image', [...entries, link('i', './b//../x')])), {
@@ -305,7 +305,7 @@ test('a hard link with ".." after a symlink is to what is above where the symlin
   });
 });
 
-test('links of a packed directory resolve in it wherever it goes', () => {
+test('links of a packed directory resolve inside it wherever it is placed', () => {
   const one = file('one');
   const entries = [directory('d'), one, symlink('s', 'd'), link('s/two', 'one')];
   const shown = { w: { d: { two: one.body }, one: one.body, s: '-> d' } };

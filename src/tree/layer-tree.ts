@@ -11,15 +11,20 @@ import type { DirectoryNode, LayerContent } from './tree.ts';
 import { parseFilePath, parseTreePath } from '../oci/tree-path.ts';
 import { createTreeBudget, maxNameBytes, spendNode, type TreeBudget } from './budget.ts';
 
-/** The layers of an artifact on their way to one tree, the lowest first. After a failure it is of no use. */
+/** The merge of an artifact's layers into one tree, the lowest first. It cannot be used after a failure. */
 export type TreeBuilder = {
-  /** A blob that is one file. @throws ArtifactError `unmountable` for a path that cannot be. */
+  /**
+   * Adds a blob that is one file.
+   *
+   * @throws ArtifactError `unmountable` for an invalid path.
+   */
   addFile(
     path: string,
     file: { readonly digest: Digest; readonly size: number; readonly label: string },
   ): void;
   /**
-   * A tar layer, whose root goes at a directory of the tree. It is done before the next one begins.
+   * Starts a tar layer whose root is a directory of the tree. It must end before the next one starts.
+   *
    * @param label names the layer in errors.
    */
   openTar(digest: Digest, label: string, at?: readonly string[]): TarEntries;
@@ -27,19 +32,23 @@ export type TreeBuilder = {
 };
 
 export type TarEntries = {
-  /** In the tar's order. @throws ArtifactError `unmountable`, naming layer and entry. */
+  /**
+   * Adds an entry, in the tar's order.
+   *
+   * @throws ArtifactError `unmountable`, naming layer and entry.
+   */
   add(entry: TocEntry): void;
-  /** What of the layer was left out, a line each, for the log. */
+  /** The omitted parts of the layer, a message each, for the log. */
   notes(): readonly string[];
 };
 
 /**
- * Entries are taken in order, a later one replaces an earlier one, and a parent that is a symlink is followed inside the
- * tree. A hard link shares the body of the file that it names, which came before it, in its own layer or a lower one.
- * Refused are a path out of the root, a hard link to what is not there, a parent that is a file of the same layer, and,
- * in an artifact, a device, FIFO or socket. In an image these take the place of what was there, and are left out.
+ * Starts a merge. Entries are applied in order, a later one replaces an earlier one, and a parent that is a symlink is
+ * followed inside the tree. A hard link shares the body of the file that it names, an earlier one of its own layer or a
+ * lower one. Refused are a path out of the root, a hard link to a missing file, a parent that is a file of the same
+ * layer, and, in an artifact, a device, FIFO or socket. In an image these replace what was there, and are omitted.
  *
- * @param hidden hears of files of an artifact that files of later layers hide.
+ * @param hidden called with files of an artifact that files of later layers hide.
  */
 export function createTreeBuilder(
   kind: 'artifact' | 'image',
@@ -54,10 +63,10 @@ export function createTreeBuilder(
     throw refusal(label, `takes the artifact past ${formatSize(maxNameBytes)} of names and attributes`);
   }
 
-  /** What a hard link names. It must be there already: tar writes a file before the links to it. */
+  /** Resolves a hard link. Its file must exist: tar writes a file before the links to it. */
   function findLinked(base: NodeNumber, path: string, target: string, label: string): NodeNumber {
-    parseTreePath(target, `${label}, hard link ${quoteName(path)}`); // refuses what leads out, symlinks aside
-    // To the kernel, ".." after a symlink is above where it leads, and not above the symlink.
+    parseTreePath(target, `${label}, hard link ${quoteName(path)}`); // refuses paths that lead out, except through symlinks
+    // To the kernel, ".." after a symlink is the parent of its target, not of the symlink.
     const parts = target.split('/').filter(part => part !== '' && part !== '.');
     const found = merge.find(base, parts);
     if (found !== undefined && merge.kindOf(found) !== 'directory') return found;
@@ -87,7 +96,7 @@ export function createTreeBuilder(
       const source: LayerContent = { kind: 'bodies', digest };
       const leftOut = createFew();
 
-      /** Notes what a whiteout hides; false for other names of AUFS, which mean nothing here. */
+      /** Applies a whiteout; false for other names of AUFS, which have no meaning here. */
       function applyWhiteout(path: readonly string[]): boolean {
         if (path.some(part => part.startsWith('.wh..wh.') && part !== opaqueName)) return false;
         const name = path.at(-1) ?? '';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { merge, show, type Short, type Shown } from '../../test/support/oci/merging.ts';
 
-/** The model: every layer is extracted onto nested objects, whiteouts first, as the OCI text says it. */
+/** The model: every layer is extracted to nested objects, whiteouts first, as the OCI specification describes. */
 function model(layers: readonly (readonly Short[])[]): Shown {
   const root: Shown = {};
   for (const shorts of layers) {
@@ -45,8 +45,8 @@ function make(root: Shown, path: readonly string[]): Shown {
   return here;
 }
 
-test('image: any layers merge as extracting them one after the other would', () => {
-  // Files end in x and directories do not, so that no layer has a file as a parent.
+test('image: any layers merge as if they were extracted one after the other', () => {
+  // Files end in x and directories do not, so no layer has a file as a parent.
   const folder = fc.array(fc.constantFrom('a', 'b', 'c'), { maxLength: 3 });
   const short: fc.Arbitrary<Short> = fc.oneof(
     fc
@@ -69,7 +69,7 @@ test('image: any layers merge as extracting them one after the other would', () 
 
 test('image: files and directories replace each other across layers as in the model', () => {
   const name = fc.constantFrom('a', 'b');
-  // One entry a layer, so that any kind can meet any other across layers and none within one.
+  // One entry per layer, so that any kind can meet any other across layers and none within one.
   const short: fc.Arbitrary<Short> = fc.oneof(
     fc
       .tuple(fc.array(name, { minLength: 1, maxLength: 3 }), fc.nat(99))

@@ -9,7 +9,7 @@ import { measureTree, type DirectoryNode } from './tree.ts';
 
 const digest = toDigest('sha256', 'e'.repeat(64));
 
-test('no layers are an empty directory, 0755 of root', () => {
+test('no layers yield an empty directory, 0755 of root', () => {
   const root = createTreeBuilder('artifact').root();
   assert.deepEqual(show(root), {});
   assert.deepEqual(root.attributes, { mode: 0o755, uid: 0, gid: 0, mtime: 0n });
@@ -142,7 +142,7 @@ for (const [name, layers, shown] of [
   });
 }
 
-test('a directory that a layer only implies keeps the attributes of the one below; one it describes has its own', () => {
+test('an implied directory keeps the attributes of the one below; a described one has its own', () => {
   const implied = merge('image', ['d/'], [['d/a', 1]]).children.get('d');
   assert.ok(implied?.kind === 'directory');
   assert.equal(implied.attributes.mode, 0o700);
@@ -185,21 +185,21 @@ for (const [name, upper] of [
   ['a whiteout of its own', ['d/.wh.e', ['d/e/f', 1]]],
   ['a file in between', [['d', 1], 'd/', ['d/e/f', 1]]],
 ] as const satisfies readonly (readonly [string, readonly Short[]])[]) {
-  test(`image: a directory that a layer only implies keeps its attributes over ${name}`, () => {
+  test(`image: an implied directory keeps its attributes over ${name}`, () => {
     const root = merge('image', [described, ['d/e/old', 0]], upper);
     assert.deepEqual(show(root), { d: { e: { f: 1 } } });
     assert.deepEqual(attributesAt(root, 'd', 'e'), ofDescribed);
   });
 }
 
-test('image: a directory that was gone before its layer has the attributes of a new one', () => {
+test('image: a directory that was removed before its layer has default attributes', () => {
   const root = merge('image', [described], ['.wh.d'], [['d/e/f', 1]]);
   assert.deepEqual(attributesAt(root, 'd', 'e'), plain);
   const opaque = merge('image', [described], ['d/.wh..wh..opq'], [['d/e/f', 1]]);
   assert.deepEqual(attributesAt(opaque, 'd', 'e'), plain);
 });
 
-test('artifact: the same name twice is the later one, and one blob may have two names', () => {
+test('artifact: of two equal names the later one counts, and one blob may have two names', () => {
   const builder = createTreeBuilder('artifact');
   for (const [index, path] of ['a', 'w/b', 'a'].entries()) {
     builder.addFile(path, { digest, size: 3, label: `layer ${index + 1}` });
@@ -220,7 +220,7 @@ for (const [name, layers, why] of [
     /^"a\/x" is a symlink in layer 1 and a directory in layer 2;/,
   ],
 ] as const satisfies readonly (readonly [string, readonly (readonly Short[])[], RegExp])[]) {
-  test(`artifact: ${name} is refused, naming both layers`, () => {
+  test(`artifact: ${name} is refused, and the error names both layers`, () => {
     assert.throws(() => merge('artifact', ...layers), { code: 'unmountable', message: why });
   });
 }
@@ -229,7 +229,7 @@ test('artifact: whiteouts hide nothing', () => {
   assert.deepEqual(show(merge('artifact', [['a', 1]], [['.wh.a', 2]])), { a: 1, '.wh.a': 2 });
 });
 
-test('the deepest path there can be is merged and measured; a deeper one, made by a symlink, is refused', () => {
+test('the longest possible path is merged and measured; a longer one, made by a symlink, is refused', () => {
   const deep = 'd/'.repeat(1920);
   const tree = merge('image', [deep], [deep]);
   assert.equal(atOnce(measureTree(tree)).inodes, 1921);
@@ -239,7 +239,7 @@ test('the deepest path there can be is merged and measured; a deeper one, made b
   });
 });
 
-test('many file layers in one directory cost no more than linear time', () => {
+test('many file layers in one directory take linear time', () => {
   const builder = createTreeBuilder('artifact');
   const start = performance.now();
   for (let index = 0; index < 16_000; index++)

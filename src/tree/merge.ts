@@ -9,61 +9,61 @@ import { plainAttributes, type DirectoryNode, type TreeNode } from './tree.ts';
 import { spendNode, type TreeBudget } from './budget.ts';
 import { maxLinks, spendStep } from './walk.ts';
 
-/** A name of the tree, or a directory, by its number. */
+/** The number of a name of the tree, or a directory. */
 export type NodeNumber = number;
 
 /**
- * The one tree that all layers of an artifact are applied to, the lowest first, entry by entry, as if they were extracted
- * one after the other into one directory. Two things differ from that: a whiteout hides what lower layers have and never
- * what its own layer has, whatever comes first in the tar (OCI image spec, layer.md, "Whiteouts"); and a directory that
- * only paths imply keeps the attributes that it had in the layers below, even where this layer hides what was in it.
+ * The tree to which all layers of an artifact are applied, the lowest first, entry by entry, as if they were extracted
+ * one after the other into one directory. There are two differences. A whiteout hides content of lower layers and never
+ * of its own, whatever the order in the tar (OCI image spec, layer.md, "Whiteouts"). A directory that paths only imply
+ * keeps the attributes of the layers below, even if this layer hides its content.
  *
- * @throws ArtifactError `unmountable`, naming layer and path: where the path goes on below what is no directory; where in
- * an artifact a directory meets anything else of another layer, since its layers are parts beside each other and one would
- * hide a part of the other; for a path over 3,840 bytes.
+ * @throws ArtifactError `unmountable`, naming layer and path: if a path continues below something other than a
+ *   directory; if in an artifact a directory conflicts with something else of another layer, because its layers are
+ *   parts side by side and one would hide a part of the other; for a path over 3,840 bytes.
  */
 export type Merge = {
   begin(layer: string): void;
   /**
-   * The directory that the first `length` names of a path lead to from another one, all of them if absent; it is made where
-   * it is not there. Symlinks are followed, and `base` is never left.
+   * Returns the directory at the first `length` names of a path, relative to another one; all names if `length` is
+   * absent. It is created if it does not exist. Symlinks are followed, and `base` is never left.
    */
   enter(base: NodeNumber, path: readonly string[], length?: number): NodeNumber;
-  /** What a path names below a directory, symlinks followed but for the last name; undefined where that is not there. */
+  /** Resolves a path below a directory, and follows symlinks except the last name; undefined if it does not exist. */
   find(base: NodeNumber, path: readonly string[]): NodeNumber | undefined;
   kindOf(node: NodeNumber): Kind | undefined;
-  /** Puts a leaf, or what is at a number, in the place of what has the name. */
+  /** Replaces a name by a leaf, or by an existing node. */
   place(directory: NodeNumber, name: string, what: Leaf | NodeNumber): void;
-  /** The directory of that name, which replaces what is none. */
+  /** Returns the directory of that name, which replaces anything else. */
   makeDirectory(directory: NodeNumber, name: string): NodeNumber;
   describe(directory: NodeNumber, attributes: EntryAttributes): void;
   /** Hides what lower layers have under a name. */
   hide(directory: NodeNumber, name: string): void;
-  /** Hides all that lower layers have in a directory. */
+  /** Hides everything that lower layers have in a directory. */
   hideAll(directory: NodeNumber): void;
-  /** The tree as it is by now. */
+  /** The present tree. */
   root(): DirectoryNode;
 };
 
-/** Bytes: PATH_MAX of Linux, less what stands before a tree in the state dir. */
+/** Bytes: PATH_MAX of Linux, less the prefix of a tree in the state directory. */
 const maxPath = 4096 - 256;
 
 type Walk = {
   readonly here: NodeNumber;
-  /** The rest of the path, which is not there. */
+  /** The rest of the path, which does not exist. */
   readonly missing: readonly string[];
-  /** What has the first of these names and is no directory. */
+  /** The node of the first of these names, which is not a directory. */
   readonly blocked: NodeNumber | undefined;
 };
 
-/** @param hidden hears of files of an artifact that a later layer hides, as one of the same title asks for. */
+/** @param hidden called with files of an artifact that a later layer of the same title hides. */
 export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidden: Few): Merge {
   const names = createNameTable();
   const nodes = createNodeTable();
   const ages = createAges();
   let layer = '';
 
-  /** A name that is there now; `directory` was entered. */
+  /** Whether a name exists now; `directory` was entered. */
   function look(directory: NodeNumber, name: string): NodeNumber | undefined {
     const node = names.find(directory, name);
     return nodes.kindOf(node) !== undefined && ages.counts(node, directory) ? node : undefined;
@@ -89,7 +89,7 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
     return node;
   }
 
-  /** A directory in which something changes is of this layer, too, and all above it. */
+  /** A directory in which something changes belongs to this layer, as do all its parents. */
   function touch(directory: NodeNumber): void {
     for (let at = directory; at !== 0 && !ages.isOurs(at); at = names.directoryOf(at)) ages.change(at);
   }
@@ -149,7 +149,7 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
     hidden.add(() => `${pathOf(directory, name)} of ${nodes.layerOf(node)} by that of ${layer}`);
   }
 
-  /** The path of a name in a directory, for errors. */
+  /** Formats the path of a name in a directory, for errors. */
   function pathOf(directory: NodeNumber, name: string): string {
     const path = [name];
     for (let at = directory; at !== rootNumber && at !== 0; at = names.directoryOf(at))
@@ -199,7 +199,7 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
       if (blocked !== undefined) {
         const [name = ''] = missing;
         refuseClash(here, name, blocked, 'directory');
-        // Of a lower layer it gives way, as under overlayfs.
+        // Of a lower layer it is replaced, as under overlayfs.
         if (ages.isOurs(blocked)) {
           const through = `goes through the ${nodes.kindOf(blocked)} at ${pathOf(here, name)}`;
           throw refusePath(path, `${through}, which is no directory`);

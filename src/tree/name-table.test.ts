@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { decodeName, nameLength } from '../util/name.ts';
 import { createNameTable, rootNumber } from './name-table.ts';
 
-test('any names in any directories are found again, in their order, as a Map for each directory would', () => {
+test('names in directories are found in their order, as with a Map for each directory', () => {
   const name = fc.oneof(
     fc.constantFrom('a', 'model-00001-of-00020.bin', 'model-00002-of-00020.bin', 'model-0000', '__proto__'),
     fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }),
@@ -41,7 +41,7 @@ test('any names in any directories are found again, in their order, as a Map for
   );
 });
 
-test('a name of more than 255 bytes is never there', () => {
+test('a name of more than 255 bytes never exists', () => {
   const table = createNameTable();
   assert.equal(table.find(rootNumber, 'é'.repeat(128)), 0);
   assert.throws(() => table.add(rootNumber, 'é'.repeat(128)), RangeError);

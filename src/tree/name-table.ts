@@ -3,20 +3,24 @@ import { createArena, createColumns, offsetIn } from './columns.ts';
 import { decodeName, encodeName } from '../util/name.ts';
 
 /**
- * Names in directories, each a number of its own: a million take 54 MB, where a Map for each directory and a string for
- * each name take three times that. A name is never removed. 0 is no number.
+ * Names in directories, each with a number: a million take 54 MB, and with a Map for each directory and a string for
+ * each name three times that. A name is never removed. 0 is not a number.
  */
 export type NameTable = {
-  /** 0 where the directory has no such name. */
+  /** 0 if the directory has no such name. */
   find(directory: number, name: string): number;
-  /** Its number, which is new where the directory had no such name. @param name of at most 255 bytes. */
+  /**
+   * Returns its number, which is new if the directory had no such name.
+   *
+   * @param name at most 255 bytes.
+   */
   add(directory: number, name: string): number;
-  /** The directory that it is a name in; 0 for the root's. */
+  /** Returns the directory that contains the name; 0 for the root. */
   directoryOf(number: number): number;
   nameOf(number: number): string;
-  /** Bytes of its path from the root, with a slash before each name; of what is in a deep directory, without a walk. */
+  /** Returns the bytes of its path from the root, with a slash before each name; in constant time at any depth. */
   pathLengthOf(number: number): number;
-  /** All names that a directory ever had, the first one first. */
+  /** Yields all names that a directory ever had, the first one first. */
   namesIn(directory: number): Generator<number>;
 };
 
@@ -26,11 +30,14 @@ export const rootNumber = 1;
 /** NAME_MAX of Linux, bytes. */
 export const maxName = 255;
 
-/** The names of a directory are a ring: it knows the latest, after which comes the first. */
+/** The names of a directory form a ring: the directory has the latest, whose next is the first. */
 const [above, nameAt, after, latest, pathLength] = [0, 1, 2, 3, 4];
-/** Of a record: how many bytes it has of its own, how many it shares with another that stands for itself, and where that is. */
+/**
+ * The header of a record: the number of its own bytes, the number shared with another, self-contained record, and its
+ * address.
+ */
 const [ownHead, sharedHead] = [2, 6];
-/** Fewer shared bytes do not pay for saying where they are. */
+/** Fewer shared bytes do not pay for the reference. */
 const worthSharing = 8;
 
 export function createNameTable(): NameTable {
@@ -39,7 +46,7 @@ export function createNameTable(): NameTable {
   let index = new Uint32Array(64);
   let last = rootNumber;
 
-  /** Where a number is in the index, or belongs. */
+  /** Returns the position of a number in the index, or its free position. */
   function place(directory: number, length: number): number {
     let at = hash(directory, length) & (index.length - 1);
     for (let known = index[at] ?? 0; known !== 0; known = index[at] ?? 0) {
@@ -61,7 +68,7 @@ export function createNameTable(): NameTable {
     return equal(arena.page(other), offsetIn(other) + ownHead, scratch, 0, shared);
   }
 
-  /** Puts the bytes of a name back into the scratch; returns their number. */
+  /** Copies the bytes of a name to the scratch buffer; returns their number. */
   function load(record: number): number {
     const page = arena.page(record);
     const at = offsetIn(record);
@@ -77,7 +84,7 @@ export function createNameTable(): NameTable {
     return own + shared;
   }
 
-  /** The record of a name that stands for itself, which the latest name of the directory is or leans on. */
+  /** Returns the self-contained record that the latest name of the directory is, or refers to. */
   function neighbour(directory: number): number {
     const number = columns.get(directory, latest);
     if (number === 0) return 0;
@@ -150,10 +157,10 @@ export function createNameTable(): NameTable {
   };
 }
 
-/** The bytes of the name that is looked at. */
+/** The bytes of the present name. */
 const scratch = Buffer.alloc(maxName);
 
-/** Puts a name into the scratch; returns its number of bytes, undefined where they are too many. */
+/** Encodes a name into the scratch buffer; returns its number of bytes, undefined if they are too many. */
 function encode(name: string): number | undefined {
   if (name.length > maxName) return undefined;
   for (let at = 0; at < name.length; at++) {
@@ -183,7 +190,7 @@ function equal(a: Buffer, fromA: number, b: Buffer, fromB: number, length: numbe
   return true;
 }
 
-/** How many bytes the scratch begins with that the record, which stands for itself, begins with, too. */
+/** Returns the number of leading bytes that the scratch buffer and a self-contained record have in common. */
 function sharedLength(page: Buffer, at: number, length: number): number {
   const most = Math.min(length, page[at] ?? 0);
   let shared = 0;
@@ -192,8 +199,8 @@ function sharedLength(page: Buffer, at: number, length: number): number {
 }
 
 /**
- * Simple tabulation: a random number for each byte in each place, all of them added without carry. Nobody who does not
- * know the numbers can make names that collide, which would take quadratic time.
+ * Simple tabulation hashing: a random number for each byte at each position, combined without carry. Without the
+ * numbers, nobody can make names that collide, which would take quadratic time.
  */
 const tabulation = randomFillSync(new Uint32Array((maxName + 5) * 256));
 

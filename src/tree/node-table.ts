@@ -3,35 +3,35 @@ import { decodeName, encodeName } from '../util/name.ts';
 import type { EntryAttributes, Xattrs } from './toc.ts';
 import type { FileNode, SymlinkNode } from './tree.ts';
 
-/** A device, FIFO or socket: it takes the place of what was there, and is shown to nobody. */
+/** A device, FIFO or socket: it replaces what was there, and is not visible. */
 export type SpecialNode = { readonly kind: 'special'; readonly layer: string };
-/** What is no directory. */
+/** Anything but a directory. */
 export type Leaf = FileNode | SymlinkNode | SpecialNode;
 export type Kind = Leaf['kind'] | 'directory';
 
-/** What the numbers of a name table stand for, in columns and bytes, as they are: 16 bytes for a file. */
+/** The nodes of a name table's numbers, in columns and bytes: 16 bytes for a file. */
 export type NodeTable = {
-  /** Undefined where nothing was ever put. */
+  /** Undefined if nothing was ever set. */
   kindOf(number: number): Kind | undefined;
   putLeaf(number: number, leaf: Leaf): void;
-  /** A leaf under another name. */
+  /** Copies a leaf to another name. */
   copyLeaf(from: number, to: number): void;
   putDirectory(number: number, attributes: EntryAttributes, layer: string): void;
   leafOf(number: number): Leaf;
-  /** Of a symlink. */
+  /** The target of a symlink. */
   targetOf(number: number): string;
-  /** Of a directory or symlink. */
+  /** The attributes of a directory or symlink. */
   attributesOf(number: number): EntryAttributes;
-  /** The label of the layer that it is from. */
+  /** The label of its layer. */
   layerOf(number: number): string;
 };
 
 const kinds = [undefined, 'file', 'symlink', 'directory', 'special'] as const;
-/** The kind; where attributes or the layer are; the body or target; the size. */
+/** The kind; the address of attributes or layer; the body or target; the size. */
 const [kindAt, referenceAt, contentAt, sizeAt] = [0, 1, 2, 3];
 const tooLarge = 0xffff_ffff;
 
-/** Where a file is from. */
+/** The source of a file. */
 type Origin = Pick<FileNode, 'source' | 'layer'>;
 
 export function createNodeTable(): NodeTable {
@@ -68,7 +68,7 @@ export function createNodeTable(): NodeTable {
     return origins.length - 1;
   }
 
-  /** One record for neighbours that are alike, as most are. */
+  /** One record for equal neighbors, which are common. */
   function putAttributes(attributes: EntryAttributes, layer: string): number {
     if (shared !== undefined && shared.layer === layer && isAlike(shared.attributes, attributes))
       return shared.record;
@@ -177,13 +177,13 @@ function isAlike(one: EntryAttributes, other: EntryAttributes): boolean {
   );
 }
 
-/** BigInt divides towards 0. */
+/** BigInt division truncates towards 0. */
 function floorDiv(value: bigint, by: bigint): bigint {
   const quotient = value / by;
   return value < 0n && quotient * by !== value ? quotient - 1n : quotient;
 }
 
-/** Whether it makes no difference which of two leaves is shown. */
+/** Whether two leaves look the same. */
 export function isSameLeaf(below: Leaf, above: Leaf): boolean {
   if (below.kind === 'file' && above.kind === 'file')
     return below.source.digest === above.source.digest && below.body === above.body;

@@ -1,7 +1,7 @@
 import type { TocEntry } from './toc.ts';
 import { parseTreePath } from '../oci/tree-path.ts';
 
-/** Whether all entries of a tar are a directory at a path, what is below it, and the directories on the way to it. */
+/** Checks whether all entries of a tar are a directory at a path, its content, and its parent directories. */
 export type PathCheck = {
   add(entry: TocEntry): void;
   isBelow(): boolean;

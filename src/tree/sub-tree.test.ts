@@ -38,7 +38,7 @@ const model = tree(
   symlink('weights/v1/above', '/../README'),
 );
 
-/** Body numbers by path, which say which file is where. */
+/** Body numbers by path, which identify the files. */
 function bodies(root: DirectoryNode): Record<string, number> {
   const found: Record<string, number> = {};
   for (const [name, node] of root.children) {
@@ -64,7 +64,7 @@ for (const [subPath, expected] of [
   });
 }
 
-test('a file as subPath is alone in its directory', () => {
+test('a file as subPath is the only entry of its directory', () => {
   assert.deepEqual(bodies(subTree(model, 'README')), { README: 2 });
 });
 
@@ -79,12 +79,12 @@ for (const [subPath, why] of [
   });
 }
 
-test('an absent subPath of a large directory names the first of what is there', () => {
+test('a missing subPath in a large directory lists the first names that exist', () => {
   const large = tree(...Array.from({ length: 30 }, (_, index) => file(`f${index}`, index)));
   assert.throws(() => subTree(large, 'x'), { message: /"f6", "f7" and 22 more$/ });
 });
 
-test('40 symlinks in a row are followed, 41 are not', () => {
+test('40 successive symlinks are followed, 41 are not', () => {
   const links = Array.from({ length: 41 }, (_, index) => symlink(`l${index + 1}`, `l${index}`));
   const chain = tree(symlink('l0', 'weights/v1'), file('weights/v1/model.bin', 0), ...links);
   assert.deepEqual(bodies(subTree(chain, 'l39')), { 'model.bin': 0 });

@@ -3,14 +3,14 @@ import { quoteName } from '../util/name.ts';
 import { plainAttributes, type DirectoryNode } from './tree.ts';
 import { walkTree } from './walk.ts';
 
-/** Far more than 40 symlinks of 4,095 bytes can ask for. */
+/** Far more than 40 symlinks of 4,095 bytes need. */
 const maxSteps = 1_000_000;
 
 /**
- * The part of a tree that a volume's `subPath` names: a directory, or a file as a directory that holds that one file
- * under the name it was asked by, for CSI mounts directories. Symlinks on the way are followed inside the tree only.
+ * Returns the part of a tree that a volume's `subPath` names: a directory, or a directory with the one file under its
+ * requested name, because CSI mounts directories. Symlinks are followed inside the tree only.
  *
- * @throws ArtifactError `unmountable` naming what is there instead.
+ * @throws ArtifactError `unmountable` naming what exists instead.
  */
 export function subTree(root: DirectoryNode, subPath: string): DirectoryNode {
   const path = subPath.split('/').filter(part => part !== '' && part !== '.');

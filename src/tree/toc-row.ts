@@ -1,9 +1,12 @@
 import type { EntryAttributes, TocEntry, Xattrs } from './toc.ts';
 
-/** JSON has no large integers: the time is text. */
+/** JSON has no large integers, so the time is text. */
 type Stat = [mode: number, uid: number, gid: number, mtime: string, xattrs?: Xattrs];
 
-/** One entry of a table of contents as the JSON array of its line. The letters are those of `ls -l`, and `h` for a hard link. */
+/**
+ * One entry of a table of contents as the JSON array of its line. The letters are those of `ls -l`, and `h` for a hard
+ * link.
+ */
 type Row =
   | ['d', path: string, ...Stat]
   | ['-', path: string, size: number, body: number, sha256: string, ...Stat]
@@ -11,12 +14,12 @@ type Row =
   | ['h', path: string, target: string]
   | ['s', path: string, what: (TocEntry & { kind: 'special' })['what']];
 
-/** Lone surrogates of a path leave JSON.stringify as escapes, so the line is UTF-8 whatever the name. */
+/** JSON.stringify escapes lone surrogates of a path, so the line is UTF-8 whatever the name. */
 export function formatRow(entry: TocEntry): string {
   return JSON.stringify(toRow(entry));
 }
 
-/** The entry of a line that `formatRow` wrote; that it did is for the file's checksum to say. */
+/** Parses a line of `formatRow`. The checksum of the file must have been verified. */
 export function parseRow(line: string): TocEntry {
   const row = JSON.parse(line) as Row;
   switch (row[0]) {

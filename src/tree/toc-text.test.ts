@@ -10,7 +10,7 @@ import { createTocEncoder, parseTail, tailLength } from './toc-text.ts';
 const digest = toDigest('sha512', 'ab'.repeat(64));
 const diffId = toDigest('sha256', 'cd'.repeat(32));
 
-test('any table is read as it was written, whatever bytes its names are and in whatever pieces', () => {
+test('any table is read back, whatever the bytes of its names and the chunks', () => {
   const name = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc.uint8Array({ maxLength: 20 }).map(decodeName),
@@ -61,7 +61,7 @@ test('any table is read as it was written, whatever bytes its names are and in w
   fc.assert(property, { numRuns: 300 });
 });
 
-test('a line longer than what is read at once is whole', () => {
+test('a line longer than one read is complete', () => {
   const entries: TocEntry[] = [
     { kind: 'link', path: 'é'.repeat(700_000), target: 'x' },
     { kind: 'link', path: 'after', target: 'y' },
@@ -70,7 +70,7 @@ test('a line longer than what is read at once is whole', () => {
   assert.deepEqual(decodeToc(file, 64 * 1024).entries, entries);
 });
 
-test('the totals are in the last bytes of a file, however long what is before them', () => {
+test('the totals are in the last bytes of a file, however long the rest', () => {
   const long = {
     kind: 'file',
     path: 'x'.repeat(5000),
@@ -94,7 +94,7 @@ test('the totals are in the last bytes of a file, however long what is before th
   assert.equal(parseTail(Buffer.alloc(0)), undefined);
 });
 
-test('a table leaves in pieces while it is made', () => {
+test('a table is written in chunks while it is made', () => {
   let written = 0;
   const encoder = createTocEncoder(({ length }) => {
     assert.ok(length < 128 * 1024);

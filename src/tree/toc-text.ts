@@ -4,30 +4,30 @@ import type { TocEntry, TocSummary } from './toc.ts';
 import { formatRow, parseRow } from './toc-row.ts';
 
 /**
- * The table of contents of an unpacked layer as a file. It is written while the layer is unpacked and read in pieces,
- * so that a million entries are never one value: lines of JSON, an array for each entry in the tar's order, then a
- * string for each note, then an object with the totals; the last line is the sha256 of all before it.
+ * The table of contents of an unpacked layer as a file. It is written while the layer is unpacked and read in chunks,
+ * so a million entries are never one value. It has lines of JSON: an array for each entry in the tar's order, then a
+ * string for each note, then an object with the totals. The last line is the sha256 of all before it.
  */
 
-/** What `list` needs, at the end of the file and of bounded length. */
+/** The data for `list`, at the end of the file and of limited length. */
 export type TocTotals = Omit<TocSummary, 'notes'>;
 
-/** The format's version, among the totals. A layer with any other is unpacked again. */
+/** The version of the format, in the totals. A layer with any other version is unpacked again. */
 const version = 3;
-/** Bytes, or nearly, that are written at once. */
+/** The approximate bytes of one write. */
 const step = 64 * 1024;
-/** Bytes at the end of a file that hold the totals and the checksum: two digests, four numbers, their names. */
+/** The maximum bytes of totals and checksum: two digests, four numbers, their names. */
 export const tailLength = 1024;
-/** Hex of a sha256, and the end of its line. */
+/** A sha256 in hex, and the end of its line. */
 export const checksumLength = 65;
 
 export type TocEncoder = {
   add(entry: TocEntry): void;
-  /** Writes the rest, and sums up. */
+  /** Writes the rest and the totals. */
   end(layer: Pick<TocSummary, 'digest' | 'diffId' | 'notes'>): TocSummary;
 };
 
-/** `write` takes the file's bytes in order; what it throws comes out of the call that led to it. */
+/** `write` receives the file's bytes in order; its errors are thrown by the call that caused the write. */
 export function createTocEncoder(write: (bytes: Buffer) => void): TocEncoder {
   const hash = createHash('sha256');
   let pending = '';
@@ -60,9 +60,17 @@ export function createTocEncoder(write: (bytes: Buffer) => void): TocEncoder {
 }
 
 export type TocDecoder = {
-  /** Takes the next bytes of the file, up to its checksum; answers the entries that are whole by now. @throws for what no encoder wrote. */
+  /**
+   * Parses the next bytes of the file, up to its checksum; returns the entries that are complete.
+   *
+   * @throws if no encoder wrote them.
+   */
   push(bytes: Buffer): readonly TocEntry[];
-  /** Takes the checksum's line. @returns undefined unless the file is whole and all of it is right. */
+  /**
+   * Verifies the checksum's line.
+   *
+   * @returns undefined unless the file is complete and right.
+   */
   end(checksum: string): TocSummary | undefined;
 };
 
@@ -93,7 +101,11 @@ export function createTocDecoder(): TocDecoder {
   };
 }
 
-/** The totals in the last bytes of a file. No checksum is verified. @returns undefined for a file of another kind or version. */
+/**
+ * Parses the totals in the last bytes of a file. No checksum is verified.
+ *
+ * @returns undefined for a file of another kind or version.
+ */
 export function parseTail(tail: Buffer): TocTotals | undefined {
   try {
     return parseTotals(tail.toString().split('\n').at(-3) ?? '');

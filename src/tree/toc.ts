@@ -1,9 +1,9 @@
 import type { Digest } from '../oci/digest.ts';
 
-/** Extended attributes kept of an entry: `user.*` names to values, each value latin1 (one character per byte). */
+/** The kept extended attributes of an entry: `user.*` names to values, each value latin1 (one character per byte). */
 export type Xattrs = Readonly<Record<string, string>>;
 
-/** `mode`: permission bits and sticky only, setuid and setgid already cleared. `mtime`: nanoseconds since 1970. */
+/** `mode`: permission bits and sticky only, with setuid and setgid cleared. `mtime`: nanoseconds since 1970. */
 export type EntryAttributes = {
   readonly mode: number;
   readonly uid: number;
@@ -13,8 +13,8 @@ export type EntryAttributes = {
 };
 
 /**
- * One entry of a tar layer, in the tar's order. Paths and targets are as the tar has them, not yet normalised or
- * judged; bytes that are not UTF-8 are lone surrogates (util/name.ts). `body` numbers the file under which the store
+ * One entry of a tar layer, in the tar's order. Paths and targets are as in the tar, neither normalized nor verified;
+ * bytes that are not UTF-8 are lone surrogates (util/name.ts). `body` is the number of the file in which the store
  * keeps the content; `sha256` is hex.
  */
 export type TocEntry =
@@ -34,7 +34,7 @@ export type TocEntry =
       readonly what: 'character device' | 'block device' | 'FIFO' | 'socket';
     };
 
-/** What an entry says in words, in characters, which are bytes for nearly all names. */
+/** Returns the length of an entry's texts in characters, which are bytes for nearly all names. */
 export function sizeOfNames(entry: {
   readonly path: string;
   readonly target?: string;
@@ -46,32 +46,38 @@ export function sizeOfNames(entry: {
   return size;
 }
 
-/** The name of a table of contents in the folder of its layer; the bodies are beside it. */
+/** The file name of a table of contents in the directory of its layer, beside the bodies. */
 export const tocName = 'toc';
 
-/** Bodies lie in folders of so many: ext4 looks through a block of names for each new one, which is short in a small folder. */
+/**
+ * The number of bodies in a directory: for each new name ext4 searches a block of names, which is short in a small
+ * directory.
+ */
 export const bodiesPerFolder = 128;
 
-/** The folder of a body in that of its layer. */
+/** Returns the directory of a body in that of its layer. */
 export function bodyFolder(body: number): string {
   return String(Math.floor(body / bodiesPerFolder));
 }
 
-/** Where a body lies in the folder of its layer. */
+/** Returns the path of a body in the directory of its layer. */
 export function bodyName(body: number): string {
   return `${bodyFolder(body)}/${body}`;
 }
 
-/** What a tar layer holds, but for its entries: there may be a million of them, so they are never held all at once. */
+/**
+ * The properties of a tar layer without its entries: there may be a million of them, so they are never in memory at
+ * once.
+ */
 export type TocSummary = {
-  /** Of the layer as transferred. */
+  /** The digest of the layer as transferred. */
   readonly digest: Digest;
-  /** Of the uncompressed tar (OCI image spec, config.md). */
+  /** The digest of the uncompressed tar (OCI image spec, config.md). */
   readonly diffId: Digest;
-  /** Sum of all bodies, bytes. */
+  /** The sum of all bodies in bytes. */
   readonly bytes: number;
-  /** How many bodies there are; they are numbered from 0. */
+  /** The number of bodies; they are numbered from 0. */
   readonly bodies: number;
-  /** Notes for the log, such as attributes that were dropped; at most a few lines. */
+  /** Messages for the log, such as attributes that were dropped; at most a few lines. */
   readonly notes: readonly string[];
 };

@@ -16,11 +16,11 @@ function file(source: FileNode['source'], size: number, body = 0): FileNode {
   return { kind: 'file', source, body, size, layer: 'a' };
 }
 
-test('an empty tree is one inode of no bytes', () => {
+test('an empty tree is one inode of 0 bytes', () => {
   assert.deepEqual(atOnce(measureTree(directory({}))), { bytes: 0, inodes: 1 });
 });
 
-test('bytes and inodes are counted as du counts them: a body under two names once', () => {
+test('bytes and inodes are counted as du counts them: a body with two names once', () => {
   const blob = { kind: 'blob', digest } as const;
   const tree = directory({
     a: file(blob, 10),
@@ -37,7 +37,7 @@ test('bytes and inodes are counted as du counts them: a body under two names onc
   assert.deepEqual(atOnce(measureTree(tree)), { bytes: 10 + 5 + 3 * 7, inodes: 1 + 2 + 1 + 3 + 1 });
 });
 
-test('bodies of any number and in any order are told apart', () => {
+test('bodies of any number and in any order are distinct', () => {
   const source = { kind: 'bodies', digest } as const;
   const numbers = [1_000_000, 31, 32, 0, 63, 64, 1, 999_999];
   const nodes = [...numbers, ...numbers].map((body, name) => [name, file(source, 1, body)] as const);

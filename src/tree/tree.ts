@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { EntryAttributes } from './toc.ts';
 
-/** Where the files of one layer lie in the store, one value for all of them: it is a blob, or unpacked into bodies. */
+/** The source of a layer's files in the store, one value for all of them: a blob, or a layer unpacked into bodies. */
 export type LayerContent = { readonly kind: 'blob' | 'bodies'; readonly digest: Digest };
 
 /**
@@ -28,7 +28,7 @@ export type DirectoryNode = {
   readonly layer: string;
 };
 
-/** What is in a directory, by its name, in any order. A node may be made anew each time. */
+/** The content of a directory by name, in any order. Each call may create a new node. */
 export type Children = Iterable<readonly [name: string, node: TreeNode]> & {
   get(name: string): TreeNode | undefined;
 };
@@ -36,10 +36,13 @@ export type Children = Iterable<readonly [name: string, node: TreeNode]> & {
 /** A merged tree: what a pod sees. Names are single path components. */
 export type TreeNode = DirectoryNode | FileNode | SymlinkNode;
 
-/** A folder that no layer describes: the root of a file artifact, or a parent that only a path implies. */
+/** A directory that no layer describes: the root of a file artifact, or a parent that a path implies. */
 export const plainAttributes: EntryAttributes = { mode: 0o755, uid: 0, gid: 0, mtime: 0n };
 
-/** What du would say of the tree: a body under several names is one inode and counts once. Yields after each node. */
+/**
+ * Returns what du would report of the tree: a body with several names is one inode and counts once. It yields after
+ * each node.
+ */
 export function* measureTree(
   root: DirectoryNode,
 ): Generator<void, { readonly bytes: number; readonly inodes: number }> {
@@ -68,7 +71,7 @@ function isFirst({ source, body }: FileNode, seen: Seen): boolean {
   return bodies.add(body);
 }
 
-/** Small numbers, a bit for each: a Set takes three hundred times as much. */
+/** A set of small numbers, with a bit for each: a Set takes three hundred times as much. */
 type NumberSet = { /** Answers whether it is new. */ add(value: number): boolean };
 
 function createNumberSet(): NumberSet {

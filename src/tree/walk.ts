@@ -1,11 +1,11 @@
 import type { DirectoryNode, FileNode } from './tree.ts';
 
-/** As Linux: more than this many symlinks in one walk is a loop (ELOOP). */
+/** The limit of Linux: more symlinks in the resolution of one path are a loop (ELOOP). */
 export const maxLinks = 40;
 
 /**
- * How many steps may still be taken, over all walks that share it: symlinks can make a short path very long. A name of up
- * to 15 characters takes one step, and one more for each 16: that many take as long.
+ * The remaining steps of all path resolutions that share it: symlinks can make a short path very long. A name of up to
+ * 15 characters takes one step, and one more for each 16: that many take as long.
  */
 export type Budget = { steps: number };
 
@@ -18,16 +18,16 @@ export function spendStep(budget: Budget, name: string): boolean {
 export type Walk =
   | { readonly kind: 'directory'; readonly node: DirectoryNode }
   | { readonly kind: 'file'; readonly node: FileNode }
-  /** `name` is not in `node`, the last directory on the way. */
+  /** `name` is missing in `node`, the last directory of the path. */
   | { readonly kind: 'absent'; readonly node: DirectoryNode; readonly name: string }
-  /** `name`, in `node`, is a file where the path goes on. */
+  /** `name`, in `node`, is a file, and the path continues. */
   | { readonly kind: 'blocked'; readonly node: DirectoryNode; readonly name: string }
   /** Too many symlinks, or the budget is used up. */
   | { readonly kind: 'loop' };
 
 /**
- * Follows a path from the root of a tree, symlinks too, the last one included: an absolute target starts at the
- * tree's root, and `..` at the root stays there, as in a chroot. Nothing outside the tree can be reached.
+ * Resolves a path from the root of a tree and follows symlinks, including the last name: an absolute target starts at
+ * the tree's root, and `..` at the root stays there, as in a chroot. Nothing outside the tree can be reached.
  */
 export function walkTree(root: DirectoryNode, path: readonly string[], budget: Budget): Walk {
   const above: DirectoryNode[] = [];

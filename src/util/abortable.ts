@@ -1,4 +1,7 @@
-/** The promise's outcome, or the signal's reason if that comes first; the work behind it goes on. */
+/**
+ * Returns the promise's result, or throws the signal's reason if that comes first. The work behind the promise
+ * continues.
+ */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = (): void => reject(signal.reason);

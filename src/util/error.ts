@@ -1,19 +1,19 @@
 import { printable } from './printable.ts';
 
 /**
- * Why a call failed, as a closed set. Each code has one gRPC status (grpc/edge/status.ts) and one exit code
+ * The reasons of failures, as a closed set. Each code has one gRPC status (grpc/edge/status.ts) and one exit code
  * (cli/exit.ts); nothing else in the program decides either.
  *
- * - `invalid`: the caller's request cannot be right, whatever the state of the node.
- * - `exists`: the target holds another volume.
+ * - `invalid`: the caller's request is wrong, whatever the state of the node.
+ * - `exists`: the target has another volume.
  * - `not-found`: no such artifact, tag, digest or volume.
- * - `unauthenticated`: the registry wants credentials and none fit.
+ * - `unauthenticated`: the registry requires credentials and none match.
  * - `denied`: the registry, a policy or the configuration refuses.
  * - `unmountable`: the artifact itself cannot become a volume.
- * - `corrupt`: bytes that do not match their descriptor; another try may bring the right ones.
+ * - `corrupt`: bytes that do not match their descriptor; a retry may return the right ones.
  * - `unavailable`: a registry that cannot be reached, or a daemon that is stopping.
- * - `busy`: work goes on; the same call joins it later.
- * - `cancelled`: the caller went away.
+ * - `busy`: work is in progress; the same call joins it later.
+ * - `cancelled`: the caller aborted.
  * - `exhausted`: the disk of the cache is full.
  * - `unimplemented`: not part of this driver.
  * - `internal`: an I/O error or a bug.
@@ -34,8 +34,8 @@ export type ErrorCode =
   | 'internal';
 
 /**
- * The one error of this program. The message is for people: what failed, on what, why, what to do. It is one line that
- * is safe to show anywhere, whatever a registry or a file has put into it.
+ * The one error class of this program. The message says what failed, on what, why, and what to do. It is one line that
+ * is safe to print anywhere, whatever text of a registry or a file it contains.
  */
 export class ArtifactError extends Error {
   override readonly name = 'ArtifactError';
@@ -49,7 +49,10 @@ export class ArtifactError extends Error {
 
 const full = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
-/** Anything thrown, as an ArtifactError. Total: a full disk is `exhausted`, an abort `cancelled`, the rest `internal`. */
+/**
+ * Converts anything thrown to an ArtifactError. It never throws: a full disk is `exhausted`, an abort `cancelled`, the
+ * rest `internal`.
+ */
 export function toArtifactError(thrown: unknown): ArtifactError {
   if (thrown instanceof ArtifactError) return thrown;
   if (!(thrown instanceof Error)) return new ArtifactError('internal', String(thrown));
@@ -65,7 +68,7 @@ export function toArtifactError(thrown: unknown): ArtifactError {
   return new ArtifactError('internal', thrown.message, thrown);
 }
 
-/** The errno name of an error of Node (`ENOENT`), or undefined. */
+/** Returns the errno name of an error of Node (`ENOENT`), or undefined. */
 export function errnoOf(thrown: unknown): string | undefined {
   return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string'
     ? thrown.code

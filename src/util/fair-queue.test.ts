@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { createFairQueue, type Lane, type Shares } from './fair-queue.ts';
 
-/** Serves all that may be served now. */
+/** Serves everything that may be served now. */
 function serveAll<Item>(queue: ReturnType<typeof createFairQueue<Item>>): { item: Item; lane: Lane }[] {
   const served: { item: Item; lane: Lane }[] = [];
   for (let next = queue.next(); next !== undefined; next = queue.next()) served.push(next);
@@ -25,7 +25,7 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant('release' as const), nth: fc.nat() }),
 );
 
-test('whatever comes and goes, nobody has more than the shares, and who has nothing finds what is free', () => {
+test('in any sequence, no tenant exceeds its share, and a tenant without slots finds a free one', () => {
   fc.assert(
     fc.property(shares, fc.array(step, { maxLength: 200 }), (given, steps) => {
       const limits: Shares = {
@@ -74,7 +74,7 @@ test('whatever comes and goes, nobody has more than the shares, and who has noth
   );
 });
 
-test('one that wants everything everywhere leaves half, and each that follows leaves half of that', () => {
+test('a tenant that wants all slots leaves half, and each next one leaves half of the rest', () => {
   const queue = createFairQueue<string>({ total: 96, perPlace: 6 });
   const greedy = (tenant: string): number => {
     for (let nth = 0; nth < 400; nth++)
@@ -86,7 +86,7 @@ test('one that wants everything everywhere leaves half, and each that follows le
   assert.equal(serveAll(queue).length, 1);
 });
 
-test('tenants of one place share it, and a tenant leaves some for its other places', () => {
+test('the tenants of a place share it, and a tenant leaves slots for its other places', () => {
   const queue = createFairQueue<string>({ total: 96, perPlace: 6 });
   for (let nth = 0; nth < 20; nth++) queue.add(`a${nth}`, { tenant: 'a', place: 'shared' });
   assert.equal(serveAll(queue).length, 6);
@@ -96,7 +96,7 @@ test('tenants of one place share it, and a tenant leaves some for its other plac
   assert.equal(serveAll(queue).length, 1);
 });
 
-test('what becomes free goes round the tenants, and round the places of each', () => {
+test('a free slot goes round the tenants, and round the places of each', () => {
   const queue = createFairQueue<string>({ total: 1 });
   for (const item of ['a1', 'a2', 'a3', 'b1', 'b2']) queue.add(item, { tenant: item.charAt(0), place: 'x' });
   queue.add('a4', { tenant: 'a', place: 'y' });

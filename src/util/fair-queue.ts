@@ -1,4 +1,4 @@
-/** How many slots there are, and how many of them one tenant, or one tenant at one place, may have at the most. */
+/** The number of slots, and the maximum for one tenant and for one tenant at one place. */
 export type Shares = {
   readonly total: number;
   readonly perTenant?: number;
@@ -6,14 +6,14 @@ export type Shares = {
   readonly perPlace?: number;
 };
 
-/** What is held and waited for: a tenant's, at a place (a registry, say). */
+/** Held slots and waiting items of a tenant at a place, such as a registry. */
 export type Lane = { readonly tenant: string; readonly place: string };
 
 /**
- * Decides who is next for slots that cannot be taken back. Two rules: who holds as many as are free gets no more, so that
- * however many one tenant wants and however long it keeps them, another finds some (one alone gets half, n of them an
- * (n+1)th each); and of those who may, the tenant that holds the fewest is next, then the one that was served longest
- * ago. Likewise among the places of one tenant.
+ * Decides who is next for slots that cannot be revoked. There are two rules. A tenant that holds as many as are free
+ * gets no more, so however many one tenant wants and however long it keeps them, another finds some (one tenant gets at
+ * most half, and n of them leave some for the next). Of the others, the tenant that holds the fewest is next, then the
+ * one that was served longest ago. The same applies to the places of one tenant.
  */
 export type FairQueue<Item> = {
   /** An item waits in one lane or in several, until it is served or removed. */
@@ -21,7 +21,7 @@ export type FairQueue<Item> = {
   remove(item: Item): void;
   /** Gives a slot to the next item that may have one; undefined if there is none. */
   next(): { readonly item: Item; readonly lane: Lane } | undefined;
-  /** A slot of a lane is free again. */
+  /** Returns a slot of a lane. */
   release(lane: Lane): void;
 };
 
@@ -31,7 +31,7 @@ type Tenant<Item> = Party & { readonly lanes: Map<string, Party & { readonly wai
 export function createFairQueue<Item>({ total, perTenant, perPlace }: Shares): FairQueue<Item> {
   const tenants = new Map<string, Tenant<Item>>();
   const places = new Map<string, number>();
-  /** Where each item waits, so that it leaves all at once. */
+  /** The lanes of each item, so that it leaves all of them at once. */
   const lanesOf = new Map<Item, Lane[]>();
   let free = total;
   let turn = 0;
@@ -41,7 +41,7 @@ export function createFairQueue<Item>({ total, perTenant, perPlace }: Shares): F
   const laneOf = (tenant: Tenant<Item>, place: string) =>
     getOrAdd(tenant.lanes, place, () => ({ held: 0, servedAt: 0, waiting: new Set<Item>() }));
 
-  /** What nobody holds or waits for is forgotten. */
+  /** Removes lanes without slots and items. */
   const forget = ({ tenant: name, place }: Lane): void => {
     const tenant = tenants.get(name);
     const lane = tenant?.lanes.get(place);
@@ -53,7 +53,7 @@ export function createFairQueue<Item>({ total, perTenant, perPlace }: Shares): F
 
   const mayUse = (tenant: Party, place: string, { held }: Party): boolean => {
     if (perPlace === undefined) return true;
-    // What the tenant would get of the free ones if nobody else took any.
+    // The share of the free slots that the tenant would get if nobody else took any.
     const left = Math.ceil((free - tenant.held) / 2);
     const leftThere = 2 * perPlace - (places.get(place) ?? 0);
     return held < Math.min(perPlace, left, leftThere);
@@ -67,7 +67,7 @@ export function createFairQueue<Item>({ total, perTenant, perPlace }: Shares): F
     lanesOf.delete(item);
   };
 
-  /** The lane that is next of a tenant, by its place. */
+  /** Returns the next lane of a tenant, by its place. */
   const chooseLane = (tenant: Tenant<Item>): string | undefined => {
     const able = [...tenant.lanes].filter(
       ([place, lane]) => lane.waiting.size > 0 && mayUse(tenant, place, lane),
@@ -113,7 +113,7 @@ export function createFairQueue<Item>({ total, perTenant, perPlace }: Shares): F
   };
 }
 
-/** Who holds less is first, then who was served longest ago. */
+/** Fewer slots come first, then the longest time since being served. */
 function compare(a: Party, b: Party): number {
   return a.held - b.held || a.servedAt - b.servedAt;
 }

@@ -6,12 +6,12 @@ import { openTenants } from './tenants.ts';
 
 const never = new AbortController().signal;
 
-/** Whether a slot is there at once. */
+/** Whether a slot is available at once. */
 async function isServed(slot: Promise<Disposable>): Promise<boolean> {
   return await Promise.race([slot.then(() => true), turn(false)]);
 }
 
-test('a slot that waits is given by a disposal, once', async () => {
+test('a disposal gives its slot to the next waiting caller, once', async () => {
   const slots = createFairSlots({ total: 2, perTenant: 1 });
   const first = await slots.acquire('x', openTenants('a'), never);
   const second = slots.acquire('x', openTenants('a'), never);
@@ -36,7 +36,7 @@ test('an aborted wait throws the reason and leaves its slot to others', async ()
   assert.equal(await isServed(stays), true);
 });
 
-test('work runs at the best of those it is for, also of one who joins while it waits', async () => {
+test('work has the best position of its tenants, including one that joins while it waits', async () => {
   const slots = createFairSlots({ total: 3, perTenant: 1 });
   using _a = await slots.acquire('x', openTenants('a'), never);
   const shared = openTenants('a');

@@ -4,8 +4,9 @@ import type { Tenants } from './tenants.ts';
 /** Slots that tenants share fairly (fair-queue.ts). */
 export type FairSlots = {
   /**
-   * Waits for a slot at a place (a registry, say), which any of those may get for whom the work is done. Disposing it
-   * gives it back.
+   * Waits for a slot at a place, such as a registry, on behalf of any of the work's tenants. Disposing it returns the
+   * slot.
+   *
    * @throws the signal's reason.
    */
   acquire(place: string, tenants: Tenants, signal: AbortSignal): Promise<Disposable>;

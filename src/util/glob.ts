@@ -1,14 +1,14 @@
 import { doAtOnce } from './pace.ts';
 
 /**
- * Whether a layer's name matches a glob, by the rules of `matchesWhole`. A glob without a slash is held against the last
- * part of the name, so it matches at any depth.
+ * Whether a layer's name matches a glob, by the rules of `matchesWhole`. A glob without a slash is compared with the
+ * last component of the name, so it matches at any depth.
  */
 export function matchesGlob(glob: string, name: string): boolean {
   return doAtOnce(compileGlob(glob)(name, { steps: Number.POSITIVE_INFINITY }));
 }
 
-/** Steps of matching that may still be made, some of them for each character; below zero nothing matches any more. */
+/** The remaining steps of matching, some for each character. Below zero nothing matches any more. */
 export type GlobBudget = { steps: number };
 
 /** Some 0.1 ms of work. */
@@ -22,9 +22,9 @@ export function compileGlob(glob: string): (name: string, budget: GlobBudget) =>
 }
 
 /**
- * Whether a glob matches the whole of a text: `?` is one character and `*` any number of them except `/`, `**` any
- * number of any, and `**` followed by `/` also nothing; `[a-z]` and `[!a-z]` are classes. Time is bounded by the product
- * of both lengths, whatever the glob.
+ * Whether a glob matches the whole of a text. `?` is one character, `*` any number except `/`, `**` any number
+ * including `/`, and `**` followed by `/` also nothing; `[a-z]` and `[!a-z]` are classes. The time is at most
+ * proportional to the product of both lengths.
  */
 export function matchesWhole(glob: string, text: string): boolean {
   return doAtOnce(run(parseGlob(glob), text, { steps: Number.POSITIVE_INFINITY }));

@@ -27,10 +27,10 @@ const rows: readonly (readonly [text: string, ms: number | undefined])[] = [
   ['1s\n', undefined],
 ];
 for (const [text, ms] of rows) {
-  test(`${JSON.stringify(text)} is ${ms ?? 'no duration'}`, () => assert.equal(parseGoDuration(text), ms));
+  test(`${JSON.stringify(text)} is ${ms ?? 'not a duration'}`, () => assert.equal(parseGoDuration(text), ms));
 }
 
-test('every whole number of hours, minutes and seconds is their sum', () => {
+test('any whole number of hours, minutes and seconds is their sum', () => {
   const part = fc.nat(10_000);
   fc.assert(
     fc.property(part, part, part, (h, m, s) => {

@@ -9,7 +9,7 @@ const units: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
-/** A duration as Go writes it (`12h0m0s`, `1.5h`, `-3s`, `0`), in milliseconds; undefined for what is none. */
+/** Parses a duration in Go's format (`12h0m0s`, `1.5h`, `-3s`, `0`) to milliseconds; undefined if it is invalid. */
 export function parseGoDuration(text: string): number | undefined {
   if (text.length > 64) return undefined;
   const [, sign = '', rest = ''] = /^([+-]?)(.*)$/s.exec(text) ?? [];

@@ -1,21 +1,21 @@
-/** What threads share of a file that grows at its end. */
+/** The part of a growing file that threads share. */
 export type FileShare = {
   readonly fd: number;
-  /** By which all of it is hashed. */
+  /** The hash algorithm of the whole file. */
   readonly algorithm: string;
   readonly state: FileState;
 };
 
-/** How many bytes it has, which is moved on by who appends to it once they are written; and how often it began anew. */
+/** The number of written bytes, which the writer advances; and how often it started over. */
 export type FileState = BigInt64Array;
 
-/** The same with its owner, who need not be the one that appends to it. */
+/** The same with its owner, who need not be the writer. */
 export type GrowingFile = FileShare & {
-  /** Told now and then while it grows, and at the end. */
+  /** Called now and then while it grows, and at the end. */
   grown(): void;
-  /** Told the hash, in hex, of all that is in it. */
+  /** Called with the hash of the whole content, in hex. */
   hashed(hex: string): void;
-  /** What its owner makes of it when it could not be written. */
+  /** Converts a write error to the owner's error. */
   failed(thrown: unknown): Error;
 };
 
@@ -31,7 +31,7 @@ export function setSize(state: FileState, bytes: number): void {
   Atomics.store(state, 0, BigInt(bytes));
 }
 
-/** Equal as long as what was written stays. */
+/** Equal while the written bytes stay. */
 export function lifeOf(state: FileState): bigint {
   return Atomics.load(state, 1);
 }

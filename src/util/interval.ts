@@ -1,4 +1,4 @@
-/** Does work again and again, until it is disposed. It keeps no process alive. */
+/** Repeats work until it is disposed. It does not keep the process alive. */
 export function startInterval(everyMs: number, work: () => void): Disposable {
   const timer = setInterval(work, everyMs).unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };

@@ -22,7 +22,7 @@ const { value: anyJson } = fc.letrec(tie => ({
   ),
 }));
 
-test('what JSON.parse reads is read alike, whatever space is in it', () => {
+test('what JSON.parse accepts is parsed alike, whatever the whitespace', () => {
   fc.assert(
     fc.property(anyJson, fc.constantFrom(undefined, 1, '\t\r\n '), (value, indent) => {
       const text = JSON.stringify(value, null, indent);
@@ -81,12 +81,12 @@ for (const [what, source, why] of [
     /^an object of it has more than 10000 keys$/,
   ],
 ] as const) {
-  test(`${what} are refused, with the reason and no part of them`, () => {
+  test(`${what} are refused, with the reason and without a quote`, () => {
     assert.throws(() => parseJson(source, { maxBytes: 2 ** 20 }), { code: 'invalid', message: why });
   });
 }
 
-test('a key that is there twice is refused where that matters; else the last one counts', () => {
+test('a duplicate key is refused if requested; else the last one counts', () => {
   const text = '[{"a": 1},\n{"a": 1, "\\u0061": 2}]';
   assert.deepEqual(parseJson(text), [{ a: 1 }, { a: 2 }]);
   assert.throws(() => parseJson(text, { uniqueKeys: true }), {
@@ -94,7 +94,7 @@ test('a key that is there twice is refused where that matters; else the last one
   });
 });
 
-test('no 4 MiB of JSON holds the thread for 50 ms', async () => {
+test('no 4 MiB of JSON blocks the thread for 50 ms', async () => {
   const maxBytes = 4 * 1024 * 1024;
   const fill = (count: number, make: (n: number) => string): string => {
     const width = Math.floor(maxBytes / count) - 1;
@@ -114,13 +114,13 @@ test('no 4 MiB of JSON holds the thread for 50 ms', async () => {
   for (const [kind, text] of Object.entries(kinds)) {
     const bytes = Buffer.from(text);
     const worst: number[] = [];
-    // What was made for the test is garbage that any turn may have to collect.
+    // Garbage of the test itself, which any turn may have to collect.
     for (let run = 0; run < 3; run++) worst.push(await longestTurn(parseJsonInSteps(bytes, { maxBytes })));
     assert.ok(Math.min(...worst) < 50_000, `${kind}: ${worst.join()} us`);
   }
 });
 
-/** Microseconds of CPU that the thread spends in one turn of its loop. */
+/** Returns the microseconds of CPU that the thread spends in one turn of its loop. */
 async function longestTurn(work: Generator<void, unknown>): Promise<number> {
   let worst = 0;
   let isOver = false;

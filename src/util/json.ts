@@ -2,37 +2,41 @@ import { isUtf8 } from 'node:buffer';
 import { ArtifactError } from './error.ts';
 import { doAtOnce } from './pace.ts';
 
-/** `maxBytes`: 512 KiB unless told. `uniqueKeys`: a key that an object has twice is refused. */
+/** `maxBytes`: default 512 KiB. `uniqueKeys`: a duplicate key in an object is refused. */
 export type JsonRules = { readonly maxBytes?: number; readonly uniqueKeys?: boolean };
 
-/** More than any credential or signature has, and what is parsed in 30 ms at the worst. */
+/** More than any credential or signature has, and parsed in at most 30 ms. */
 const smallBytes = 512 * 1024;
 
-/** Deeper than any document of a registry or a credential: bundles have ten levels. Readers of values may recurse. */
+/** Deeper than any document of a registry or a credential: bundles have ten levels. Callers may recurse. */
 const maxDepth = 64;
-/** One for each 16 bytes of a manifest of 4 MiB: a descriptor has one for each 27 bytes at the least. */
+/** One for each 16 bytes of a manifest of 4 MiB: a descriptor has one for at least each 27 bytes. */
 const maxValues = 256 * 1024;
-/** Of one object. More of them take long in one step of whoever lists them. */
+/** The maximum of one object. More take long in one step of a caller that lists them. */
 const maxKeys = 10_000;
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Whether a value is an object with keys, and no list. */
+/** Whether a value is an object with keys, and not a list. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Parses what is small at once. @throws as `parseJsonInSteps`. */
+/**
+ * Parses a small text at once.
+ *
+ * @throws as `parseJsonInSteps`.
+ */
 export function parseJson(source: Uint8Array | string, rules: JsonRules = {}): unknown {
   return doAtOnce(parseJsonInSteps(source, rules));
 }
 
 /**
- * Parses JSON that another wrote. It yields after each value, so that whoever drives it can rest: `JSON.parse` cannot,
- * and takes a third of a second for some documents of 4 MiB. Structure is read here, within bounds; each text and number
- * is read by `JSON.parse`. Of two equal keys the last one counts, as there.
+ * Parses untrusted JSON. It yields after each value, so that its caller can pause: `JSON.parse` cannot, and takes a
+ * third of a second for some documents of 4 MiB. The structure is parsed here, within limits; each text and number is
+ * parsed by `JSON.parse`. Of two equal keys the last one counts, as there.
  *
- * @throws ArtifactError `invalid` that says what is wrong and where, and quotes nothing.
+ * @throws ArtifactError `invalid` with the reason and position, without a quote.
  */
 export function* parseJsonInSteps(
   source: Uint8Array | string,
@@ -68,7 +72,7 @@ export function* parseJsonInSteps(
     }
   }
 
-  /** Answers whether the text stands for itself. */
+  /** Returns whether the text has no escapes. */
   function passText(): boolean {
     let isPlain = true;
     for (at++; bytes[at] !== quote; at++) {
@@ -141,7 +145,7 @@ export function* parseJsonInSteps(
   }
 }
 
-/** An object or a list that is not complete. `key` is what comes next in an object. */
+/** An object or a list that is not complete. `key` is the next key of an object. */
 type Container = {
   readonly value: unknown;
   readonly end: number;
@@ -166,7 +170,7 @@ function toContainer(first: number | undefined): Container | undefined {
 function put({ list, fields, key }: Container, value: unknown): void {
   if (list !== undefined) list.push(value);
   else if (fields === undefined) return;
-  // The name of the prototype's setter is a key like others.
+  // The name of the prototype's setter is an ordinary key.
   else if (key === '__proto__')
     Object.defineProperty(fields, key, { value, writable: true, enumerable: true, configurable: true });
   else fields[key] = value;
@@ -176,7 +180,7 @@ function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
-/** What numbers, true, false and null are made of. */
+/** The characters of numbers, true, false and null. */
 function isWord(byte: number | undefined): boolean {
   if (byte === undefined) return false;
   return (

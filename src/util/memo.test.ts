@@ -4,7 +4,7 @@ import { createMemo } from './memo.ts';
 
 const never = new AbortController().signal;
 
-test('an answer is given again for as long as it holds, and then asked for anew', async () => {
+test('an answer is repeated while it is valid, and then requested again', async () => {
   let time = 0;
   let asked = 0;
   const memo = createMemo<number>(() => time);
@@ -19,7 +19,7 @@ test('an answer is given again for as long as it holds, and then asked for anew'
   assert.equal(await memo.recall('a', ask, never), 3);
 });
 
-test('who asks the same at once waits for one answer, also one that holds for no time', async () => {
+test('concurrent equal requests share one answer, even one that is never cached', async () => {
   let asked = 0;
   const memo = createMemo<number>();
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -35,13 +35,13 @@ test('who asks the same at once waits for one answer, also one that holds for no
   assert.equal(await memo.recall('a', ask, never), 2);
 });
 
-test('an answer may hold for more than it was asked for', async () => {
+test('an answer may be cached under a wider key', async () => {
   const memo = createMemo<string>();
   await memo.recall('one', async () => ({ value: 'all', forMs: 1000, key: 'whole' }), never);
   assert.deepEqual([memo.find('one'), memo.find('whole')], [undefined, 'all']);
 });
 
-test('a failure reaches all who wait and is forgotten', async () => {
+test('a failure reaches all waiting callers and is not cached', async () => {
   const memo = createMemo<number>();
   const fail = async (): Promise<never> => {
     throw new Error('no');
@@ -54,7 +54,7 @@ test('a failure reaches all who wait and is forgotten', async () => {
   assert.equal(await memo.recall('a', async () => ({ value: 1, forMs: 1 }), never), 1);
 });
 
-test('one who leaves gets the own reason, and the others the answer', async () => {
+test('an aborted caller gets its own reason, and the others the answer', async () => {
   const memo = createMemo<number>();
   const leaving = new AbortController();
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -71,7 +71,7 @@ test('one who leaves gets the own reason, and the others the answer', async () =
   await assert.rejects(memo.recall('a', ask, leaving.signal), /^Error: gone$/);
 });
 
-test('it keeps a thousand answers, and lets the oldest go', async () => {
+test('it caches a thousand answers, and drops the oldest', async () => {
   const memo = createMemo<number>();
   for (let i = 0; i <= 1000; i++)
     await memo.recall(String(i), async () => ({ value: i, forMs: 60_000 }), never);

@@ -1,15 +1,15 @@
 import { abortable } from './abortable.ts';
 
-/** An answer, and for how many milliseconds it may be given again: under `key` where that is another than it was asked by. */
+/** An answer, and the milliseconds for which it is cached; under `key` if that differs from the requested one. */
 export type MemoAnswer<Value> = { readonly value: Value; readonly forMs: number; readonly key?: string };
 
-/** Answers that hold for a while, and one question at a time for those who ask the same. */
+/** Answers that are cached for a while, with one concurrent request per key. */
 export type Memo<Value> = {
-  /** What is remembered under a key. */
+  /** Returns the cached value of a key. */
   find(key: string): Value | undefined;
   /**
-   * What is remembered, or what `ask` answers now, to all who wait for this key. It goes on when they leave: its own
-   * signal is never aborted. A failure is thrown to all of them and not remembered.
+   * Returns the cached value, or the answer of `ask`, shared by all callers that wait for this key. `ask` continues
+   * when they abort: its own signal is never aborted. A failure is thrown to all of them and not cached.
    *
    * @throws what `ask` throws; the signal's reason.
    */
@@ -23,7 +23,7 @@ export type Memo<Value> = {
 const most = 1_000;
 const unending = new AbortController().signal;
 
-/** Keeps 1,000 answers at most; the oldest give way. */
+/** Caches at most 1,000 answers and drops the oldest. */
 export function createMemo<Value>(now: () => number = Date.now): Memo<Value> {
   const held = new Map<string, { readonly value: Value; readonly until: number }>();
   const pending = new Map<string, Promise<Value>>();
@@ -56,7 +56,7 @@ export function createMemo<Value>(now: () => number = Date.now): Memo<Value> {
             return answer.value;
           })
           .finally(() => pending.delete(key));
-        asking.catch(() => undefined); // every caller may have left
+        asking.catch(() => undefined); // every caller may have aborted
         pending.set(key, asking);
       }
       return abortable(asking, signal);

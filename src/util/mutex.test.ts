@@ -4,7 +4,7 @@ import { createKeyedMutex, createKeyedSemaphore, createSemaphore } from './mutex
 
 const never = new AbortController().signal;
 
-test('a lock is handed on in the order of asking', async () => {
+test('a lock is granted in the order of requests', async () => {
   const mutex = createKeyedMutex();
   const order: number[] = [];
   const first = await mutex.lock('k', never);
@@ -19,14 +19,14 @@ test('a lock is handed on in the order of asking', async () => {
   assert.notEqual(mutex.tryLock('k'), undefined);
 });
 
-test('keys do not wait for each other', async () => {
+test('keys are independent', async () => {
   const mutex = createKeyedMutex();
   using _a = await mutex.lock('a', never);
   using b = mutex.tryLock('b');
   assert.notEqual(b, undefined);
 });
 
-test('one who leaves the queue does not get the lock', async () => {
+test('a caller that aborts its wait does not get the lock', async () => {
   const mutex = createKeyedMutex();
   const leaver = new AbortController();
   const first = await mutex.lock('k', never);
@@ -49,7 +49,7 @@ test('releasing twice frees one', async () => {
   assert.equal(mutex.tryLock('k'), undefined);
 });
 
-test('a semaphore lets as many in as it has slots', async () => {
+test('a semaphore admits as many callers as it has slots', async () => {
   const semaphore = createSemaphore(3);
   let inside = 0;
   let most = 0;
@@ -75,7 +75,7 @@ test('an aborted wait for a slot loses none', async () => {
   using _next = await semaphore.acquire(AbortSignal.timeout(1000));
 });
 
-test("the slots of one key are no other key's, and those who left take none", async () => {
+test('the slots of one key do not count for another, and aborted callers take none', async () => {
   const semaphore = createKeyedSemaphore(1);
   const leaver = new AbortController();
   const first = await semaphore.acquire('a', never);

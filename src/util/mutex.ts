@@ -1,8 +1,12 @@
-/** Locks by key within this process, in the order of asking. */
+/** Locks by key within this process, in the order of requests. */
 export type KeyedMutex = {
-  /** Waits for the key. Disposing the lock gives it to the next. @throws the signal's reason. */
+  /**
+   * Waits for the key. Disposing the lock passes it to the next caller.
+   *
+   * @throws the signal's reason.
+   */
   lock(key: string, signal: AbortSignal): Promise<Disposable>;
-  /** The lock, or undefined where another holds it. */
+  /** Returns the lock, or undefined if another caller holds it. */
   tryLock(key: string): Disposable | undefined;
 };
 
@@ -41,7 +45,7 @@ export function createKeyedMutex(): KeyedMutex {
   };
 }
 
-/** Slots shared by all who ask; those who wait are served in order. */
+/** Slots shared by all callers, granted in order. */
 export type Semaphore = { acquire(signal: AbortSignal): Promise<Disposable> };
 
 export function createSemaphore(slots: number): Semaphore {
@@ -66,7 +70,7 @@ export function createSemaphore(slots: number): Semaphore {
   };
 }
 
-/** Slots of each key for itself. */
+/** Slots for each key. */
 export type KeyedSemaphore = { acquire(key: string, signal: AbortSignal): Promise<Disposable> };
 
 export function createKeyedSemaphore(slots: number): KeyedSemaphore {

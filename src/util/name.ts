@@ -1,12 +1,12 @@
 import { isUtf8 } from 'node:buffer';
 
 /**
- * Names of files are bytes to Linux and text to JavaScript. Valid UTF-8 becomes the text it is; every other byte
- * 0xNN becomes the lone surrogate U+DCNN, which no UTF-8 holds (Python's surrogateescape, PEP 383). So one text
- * stands for one sequence of bytes and the other way round.
+ * File names are bytes to Linux and text to JavaScript. Valid UTF-8 becomes its text; every other byte 0xNN becomes the
+ * lone surrogate U+DCNN, which UTF-8 cannot contain (Python's surrogateescape, PEP 383). So texts and byte sequences
+ * correspond one to one.
  */
 
-/** Bytes as text. `encodeName` gives the same bytes again, whatever they are. */
+/** Converts bytes to text. `encodeName` returns the same bytes. */
 export function decodeName(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (isUtf8(buffer)) return buffer.toString();
@@ -21,7 +21,10 @@ export function decodeName(bytes: Uint8Array): string {
   return text;
 }
 
-/** Text as bytes. A lone surrogate that stands for no byte (it can only come from JSON) becomes U+FFFD, as everywhere in Node. */
+/**
+ * Converts text to bytes. A lone surrogate that stands for no byte, which can only come from JSON, becomes U+FFFD, as
+ * everywhere in Node.
+ */
 export function encodeName(text: string): Buffer {
   if (text.isWellFormed()) return Buffer.from(text);
   const parts: Buffer[] = [];
@@ -33,19 +36,19 @@ export function encodeName(text: string): Buffer {
   return Buffer.concat(parts);
 }
 
-/** How many bytes `encodeName` would give. */
+/** Returns the number of bytes of `encodeName`. */
 export function nameLength(text: string): number {
   return text.isWellFormed() ? Buffer.byteLength(text) : encodeName(text).length;
 }
 
-/** Whether a text stands for bytes at all, and is the one text that does. Always true of what `decodeName` gave. */
+/** Whether a text stands for bytes, and is the one text that does. Always true for a result of `decodeName`. */
 export function isName(text: string): boolean {
   return text.isWellFormed() || decodeName(encodeName(text)) === text;
 }
 
 /**
- * A name for people, in double quotes: what could steer a terminal, forge a line of a log or reverse its direction is
- * escaped, and bytes that are not UTF-8 are shown as \xNN. Cut after 200 characters.
+ * Quotes a name in double quotes: characters that could control a terminal, forge a line of a log or reverse its
+ * direction are escaped, and bytes that are not UTF-8 are shown as \xNN. It is cut after 200 characters.
  */
 export function quoteName(text: string): string {
   const shown = text.length > 200 ? `${text.slice(0, 200)}…` : text;
@@ -61,7 +64,7 @@ function escapeCharacter(character: string): string {
   return code < 0x80 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
 }
 
-/** How many bytes a UTF-8 sequence that starts with this byte has; 1 for a byte that starts none. */
+/** Returns the length of a UTF-8 sequence by its first byte; 1 for a byte that starts none. */
 function sequenceLength(first: number): number {
   if (first >= 0xf0) return 4;
   if (first >= 0xe0) return 3;

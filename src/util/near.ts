@@ -1,7 +1,10 @@
-/** More than this apart, two words are not the same one mistyped; of short words less. */
+/** Beyond this distance, a word is not a typing error of another; the limit is lower for short words. */
 const mostEdits = 2;
 
-/** The known word that was probably meant: one with other capitals, or a letter or two left out, added, changed or swapped. */
+/**
+ * Returns the known word that was probably meant: it differs in capitals, or by a letter or two left out, added,
+ * changed or swapped.
+ */
 export function findNear(word: string, known: readonly string[]): string | undefined {
   const most = Math.min(mostEdits, Math.floor(word.length / 3));
   const near = known
@@ -11,13 +14,13 @@ export function findNear(word: string, known: readonly string[]): string | undef
   return near[0]?.other;
 }
 
-/** ` (did you mean location?)`; empty where nothing is near. */
+/** ` (did you mean location?)`; empty if nothing is near. */
 export function suggest(word: string, known: readonly string[]): string {
   const near = findNear(word, known);
   return near === undefined ? '' : ` (did you mean ${near}?)`;
 }
 
-/** Damerau-Levenshtein distance of adjacent swaps; more than `most` for all that are further apart. */
+/** Damerau-Levenshtein distance of adjacent swaps; more than `most` for all greater distances. */
 function countEdits(from: string, to: string, most: number): number {
   if (Math.abs(from.length - to.length) > most) return most + 1;
   let before: readonly number[] = [];

@@ -6,7 +6,7 @@ import { missing } from './node-options.ts';
 const wanted = { options: ['--max-semi-space-size=4', '--no-opt'], variables: { MALLOC_ARENA_MAX: '1' } };
 const nothing = { options: [], variables: {} };
 
-test('what has no value yet is missing, and what has another one stays', () => {
+test('options without a value are missing, and those with another value are kept', () => {
   assert.deepEqual(missing(wanted, [], {}), wanted);
   assert.deepEqual(missing(wanted, wanted.options, wanted.variables), nothing);
   const others = ['--no-warnings', '--max_semi_space_size=16', '--no-opt'];
@@ -17,7 +17,7 @@ test('what has no value yet is missing, and what has another one stays', () => {
   });
 });
 
-test('a process gets what it lacks, once, and keeps its ID, its options and its arguments', () => {
+test('a process restarts with missing options, once, and keeps its ID, options and arguments', () => {
   const script = `
     import { writeSync } from 'node:fs';
     import { ensureNodeOptions } from '${import.meta.resolve('./node-options.ts')}';

@@ -1,15 +1,15 @@
 import process from 'node:process';
 
-/** Options of Node, as `--name` or `--name=value`, and variables of the environment. */
+/** Options of Node, as `--name` or `--name=value`, and environment variables. */
 export type NodeOptions = {
   readonly options: readonly string[];
   readonly variables: Readonly<Record<string, string>>;
 };
 
 /**
- * Makes sure that this process runs with these, which Node and the C library read only at their start: if some are
- * missing, the same program takes the place of this process (execve(2)), with its arguments and its process ID. What was
- * set to another value stays. Call it before anything is open.
+ * Ensures that this process runs with these options, which Node and the C library read only at their start. If some are
+ * missing, the same program replaces this process (execve(2)), with its arguments and its process ID. Options with
+ * another value are kept. Call it before anything is open.
  */
 export function ensureNodeOptions(wanted: NodeOptions): void {
   const { options, variables } = missing(wanted, process.execArgv, process.env);
@@ -18,7 +18,7 @@ export function ensureNodeOptions(wanted: NodeOptions): void {
   process.execve?.(process.execPath, args, { ...process.env, ...variables });
 }
 
-/** What of the wanted has no value yet. */
+/** Returns the options that have no value yet. */
 export function missing(
   { options, variables }: NodeOptions,
   execArgv: readonly string[],
@@ -31,7 +31,7 @@ export function missing(
   };
 }
 
-/** Node takes an underscore for a hyphen. */
+/** Node treats an underscore as a hyphen. */
 function nameOf(option: string): string {
   return (option.split('=')[0] ?? '').replaceAll('_', '-');
 }

@@ -8,7 +8,7 @@ function* work(ms: number): Generator<void, string> {
   return 'done';
 }
 
-test('long work leaves the event loop free, and comes to what it would at once', async () => {
+test('long work leaves the event loop free, and has the same result', async () => {
   let turns = 0;
   const beat = setInterval(() => turns++, 1);
   assert.equal(await doInSlices(work(200), new AbortController().signal), 'done');
@@ -16,7 +16,7 @@ test('long work leaves the event loop free, and comes to what it would at once',
   assert.ok(turns > 10, `${turns} turns`);
 });
 
-test('many pieces of long work take turns, and hold up the event loop no longer than one', async () => {
+test('concurrent long work takes turns, and blocks the event loop no longer than one', async () => {
   const begun = performance.now();
   const ends: number[] = [];
   const each = async (): Promise<void> => {

@@ -1,13 +1,14 @@
-/** Milliseconds of synchronous work after which the event loop takes its turn. */
+/** The milliseconds of synchronous work after which the event loop gets its turn. */
 const slice = 5;
-/** When the first of such work began in this turn of the event loop. */
+/** When the first such work started in this turn of the event loop. */
 let turnBegan: number | undefined;
 
 /**
- * Keeps long synchronous work from blocking the event loop. Called after each small step; returns undefined while the
- * slice lasts, so that a step costs no promise, else a promise to await before the next step. Each turn of the loop goes
- * on with one piece of such work, however many there are: what is short waits for one slice of them, not for all. Those
- * that begin in one turn share their first slice.
+ * Keeps long synchronous work from blocking the event loop. It is called after each small step. It returns undefined
+ * during the slice, so that a step costs no promise, else a promise to await before the next step. Each turn of the
+ * loop continues one piece of such work, however many there are: short work waits for one slice, not for all. Pieces
+ * that start in one turn share their first slice.
+ *
  * @throws the signal's reason, from the promise.
  */
 export type Pace = () => Promise<void> | undefined;
@@ -32,10 +33,10 @@ function beginInTurn(): number {
   return turnBegan;
 }
 
-/** Those who rest, in the order in which they go on. */
+/** The paused pieces, in the order in which they continue. */
 const resting: (() => void)[] = [];
 
-/** Waits for a turn of the event loop in which no other work that waits here goes on. */
+/** Waits for a turn of the event loop in which no other paused piece continues. */
 export function nextTurn(): Promise<void> {
   return new Promise(resolve => {
     if (resting.push(resolve) === 1) setImmediate(wakeOne);
@@ -47,7 +48,11 @@ function wakeOne(): void {
   if (resting.length > 0) setImmediate(wakeOne);
 }
 
-/** Does long work that yields after each small step, at that pace. @throws the signal's reason. */
+/**
+ * Runs long work that yields after each small step, at that pace.
+ *
+ * @throws the signal's reason.
+ */
 export async function doInSlices<T>(work: Generator<void, T>, signal: AbortSignal): Promise<T> {
   const pace = startPace(signal);
   for (;;) {
@@ -58,7 +63,7 @@ export async function doInSlices<T>(work: Generator<void, T>, signal: AbortSigna
   }
 }
 
-/** Does such work at once, which is for what is short. */
+/** Runs such work at once, for short work. */
 export function doAtOnce<T>(work: Generator<void, T>): T {
   for (;;) {
     const step = work.next();

@@ -6,7 +6,7 @@ import { findPause, formatTime, Paused, throughPauses } from './pause.ts';
 const never = new AbortController().signal;
 const pausedUntil = (until: number) => new Paused({ host: 'r.example', until }, 'wait');
 
-test('work that is paused is done again at the time, and each wait is told, and its end', async () => {
+test('paused work is repeated at the time, and each wait and its end are reported', async () => {
   const times: number[] = [];
   const told: unknown[] = [];
   const until = Date.now() + 60;
@@ -21,7 +21,7 @@ test('work that is paused is done again at the time, and each wait is told, and 
   assert.equal(told.at(-1), undefined);
 });
 
-test('work is tried every 15 s of a long pause, since mirrors may be well again', async t => {
+test('work is retried every 15 s during a long pause, because mirrors may have recovered', async t => {
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
   const until = Date.now() + 600_000;
   const times: number[] = [];
@@ -39,7 +39,7 @@ test('work is tried every 15 s of a long pause, since mirrors may be well again'
   assert.deepEqual(times, [0, 15_000, 30_000, 45_000]);
 });
 
-test('what is no pause is thrown on at once', async () => {
+test('an error that is not a pause is thrown at once', async () => {
   const failure = new ArtifactError('unavailable', 'no');
   await assert.rejects(
     throughPauses(
@@ -52,7 +52,7 @@ test('what is no pause is thrown on at once', async () => {
   assert.equal(findPause(failure), undefined);
 });
 
-test('who leaves during a pause leaves at once', async () => {
+test('an abort during a pause takes effect at once', async () => {
   const leaving = AbortSignal.timeout(20);
   const work = () => Promise.reject(pausedUntil(Date.now() + 600_000));
   const start = Date.now();
@@ -63,7 +63,7 @@ test('who leaves during a pause leaves at once', async () => {
   assert.ok(Date.now() - start < 5_000);
 });
 
-test('times are as RFC 3339 has them', () => {
+test('times are formatted as in RFC 3339', () => {
   assert.equal(formatTime(Date.UTC(2026, 4, 1, 12, 34, 55, 1)), '2026-05-01T12:34:56Z');
   assert.equal(formatTime(Date.UTC(2026, 4, 1, 12, 34, 56)), '2026-05-01T12:34:56Z');
 });

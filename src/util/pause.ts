@@ -1,10 +1,10 @@
 import timers from 'node:timers/promises';
 import { ArtifactError } from './error.ts';
 
-/** A registry that asks not to be asked before a time, in milliseconds since 1970. */
+/** A registry that must not be asked before a time, in milliseconds since 1970. */
 export type Pause = { readonly host: string; readonly until: number };
 
-/** Thrown in place of a question to a registry that asks to wait. Whoever can wait holds nothing meanwhile. */
+/** Thrown in place of a request to a registry that asks to wait. A caller that can wait holds nothing meanwhile. */
 export class Paused extends ArtifactError {
   readonly pause: Pause;
 
@@ -14,7 +14,7 @@ export class Paused extends ArtifactError {
   }
 }
 
-/** The pause that something was thrown for, whatever has been said about it since. */
+/** Returns the pause that caused an error, through all its wrappers. */
 export function findPause(thrown: unknown): Pause | undefined {
   for (let error = thrown; error instanceof Error; error = error.cause) {
     if (error instanceof Paused) return error.pause;
@@ -22,13 +22,13 @@ export function findPause(thrown: unknown): Pause | undefined {
   return undefined;
 }
 
-/** How often the work is tried during a pause: it may have other places to ask, which may be well again. */
+/** How often the work is retried during a pause: other upstreams may have recovered. */
 const stepMs = 15_000;
 
 /**
- * Does work again for as long as it is thrown out by pauses. `tell` hears of each wait, and with undefined of its end.
+ * Repeats work while it throws pauses. `tell` is called with each wait, and with undefined at its end.
  *
- * @throws what else the work throws; the pause itself once the signal has aborted.
+ * @throws other errors of the work; the pause itself once the signal has aborted.
  */
 export async function throughPauses<T>(
   work: () => Promise<T>,
@@ -43,7 +43,7 @@ export async function throughPauses<T>(
       if (pause === undefined || signal.aborted) throw thrown;
       tell(pause);
       const waitMs = Math.min(Math.max(pause.until - Date.now(), 0), stepMs);
-      // Who is cancelled hears of the pause at the next turn.
+      // A cancelled caller gets the pause at the next turn.
       await timers.setTimeout(waitMs, undefined, { signal }).catch(() => {});
       if (signal.aborted) throw thrown;
       tell(undefined);

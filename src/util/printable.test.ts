@@ -6,7 +6,7 @@ import { formatJson, printable } from './printable.ts';
 
 const steering = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u;
 
-test('printable text has no control and no reordering character, and plain text is left alone', () => {
+test('printable text has no control and no reordering character, and plain text is unchanged', () => {
   assert.equal(printable('a\tb\u001b[2J\u202ec'), 'a\\u0009b\\u001b[2J\\u202ec');
   assert.equal(printable('models/größe:1 模型'), 'models/größe:1 模型');
   fc.assert(
@@ -16,7 +16,7 @@ test('printable text has no control and no reordering character, and plain text 
   );
 });
 
-test('JSON for a terminal is the same JSON, with nothing that steers it', () => {
+test('JSON for a terminal is equal JSON without control characters', () => {
   fc.assert(
     fc.property(fc.dictionary(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' })), value => {
       assert.deepEqual(JSON.parse(formatJson(value)), JSON.parse(JSON.stringify(value)));
@@ -26,7 +26,7 @@ test('JSON for a terminal is the same JSON, with nothing that steers it', () => 
   );
 });
 
-test('an error is one line that can be shown, whatever was put into it', () => {
+test('an error is one line that can be printed, whatever its parts contain', () => {
   const text = 'a\u001b]0;owned\u0007\r\nb\u009b2J\u2028';
   for (const error of [
     new ArtifactError('corrupt', text),

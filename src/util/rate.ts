@@ -1,4 +1,7 @@
-/** Takes the values of something that grows, each with its time in milliseconds, and answers its growth per second over the last `overMs`. */
+/**
+ * Returns a function that receives growing values, each with its time in milliseconds, and returns the growth per
+ * second over the last `overMs`.
+ */
 export type Rate = (value: number, now: number) => number;
 
 export function createRate(overMs: number): Rate {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatRetry } from './retry.ts';
 
-test('a retry says when, which try of how many it is, and why', () => {
+test('a retry reports its time, its number of how many, and the reason', () => {
   const retry = { subject: 'r.example/a:1', reason: 'r.example answered 503' };
   const tries = { next: 2, most: 9 };
   for (const [waitMs, shown] of [

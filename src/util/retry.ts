@@ -1,8 +1,8 @@
-/** A wait before something is tried again. `tries`: which try comes then, and of how many, where these are counted. */
+/** A wait before a retry. `tries`: the number of the next attempt and the total, if they are counted. */
 export type Retry = {
-  /** What is asked for. */
+  /** What is requested. */
   readonly subject: string;
-  /** What went wrong. */
+  /** What failed. */
   readonly reason: string;
   readonly waitMs: number;
   readonly tries?: { readonly next: number; readonly most: number };

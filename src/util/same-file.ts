@@ -1,8 +1,8 @@
 import { lstatSync } from 'node:fs';
 
 /**
- * Answers whether a path names what this one names now. What is open, or bound as a socket, keeps its number, so that
- * nothing else can be taken for it.
+ * Returns a function that checks whether a path still refers to the same file. An open file, or a bound socket, keeps
+ * its inode number, so no other file can have it.
  */
 export function recognize(path: string): (path: string) => boolean {
   const { dev, ino } = lstatSync(path);

@@ -1,4 +1,4 @@
-/** All of them, or the first failure once the others have been told to stop and have stopped. */
+/** Returns all results, or throws the first failure after the others have been aborted and have ended. */
 export async function settle(works: readonly Promise<void>[], failure: AbortController): Promise<void> {
   let first: { readonly thrown: unknown } | undefined;
   await Promise.all(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { shareRuns } from './shared-run.ts';
 
-/** A run that ends when it is told to. */
+/** A run that ends on request. */
 function controlled(): { readonly run: () => Promise<void>; readonly ends: ((failure?: Error) => void)[] } {
   const ends: ((failure?: Error) => void)[] = [];
   const run = (): Promise<void> =>
@@ -12,7 +12,7 @@ function controlled(): { readonly run: () => Promise<void>; readonly ends: ((fai
   return { run, ends };
 }
 
-test('those who wait at the same time share one run, and none shares a run that began before it asked', async () => {
+test('concurrent callers share one run, and none shares a run that started before its call', async () => {
   const { run, ends } = controlled();
   const join = shareRuns(run);
   const first = join();
@@ -28,7 +28,7 @@ test('those who wait at the same time share one run, and none shares a run that 
   assert.equal(ends.length, 2);
 });
 
-test('a failure reaches those who shared the run, and not those who wait for the next', async () => {
+test('a failure reaches the callers that shared the run, and not those that wait for the next', async () => {
   const { run, ends } = controlled();
   const join = shareRuns(run);
   const first = join();

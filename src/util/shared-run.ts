@@ -1,6 +1,6 @@
 /**
- * Lets all who wait at the same time share one run. A call made while one is under way gets the next, because that one
- * may have begun too early for it. This is how a thousand commits pay for a few syncs of their folder.
+ * Lets all callers that wait at the same time share one run. A call during a run gets the next run, because the present
+ * one may have started too early for it. A thousand commits need only a few syncs of their directory this way.
  */
 export function shareRuns(run: () => Promise<void>): () => Promise<void> {
   let running: Promise<void> | undefined;

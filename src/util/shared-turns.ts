@@ -1,11 +1,12 @@
 import { createKeyedMutex } from './mutex.ts';
 import { openTenants, type Tenants } from './tenants.ts';
 
-/** What is done by one at a time because several want the same: the others wait, and find it done. */
+/** Work that several callers need is done by one at a time: the others wait, and find it done. */
 export type SharedTurns = {
   /**
-   * Waits for the turn of a key. Disposing it gives it to the next. Its tenants are those of all who want it, so that
-   * one who waits is not held up by the share of the one it waits for.
+   * Waits for the turn of a key. Disposing it passes it to the next caller. Its tenants are those of all waiting
+   * callers, so that no caller is delayed by the share of the one before it.
+   *
    * @throws the signal's reason.
    */
   take(key: string, tenants: Tenants, signal: AbortSignal): Promise<SharedTurn>;

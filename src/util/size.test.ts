@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { ArtifactError } from './error.ts';
 import { formatSize, parseSize } from './size.ts';
 
-test('a size is read in bytes, by 1,024 with an i and by 1,000 without', () => {
+test('a size is parsed in bytes, with a factor of 1,024 with an i and of 1,000 without', () => {
   const table: [string, number][] = [
     ['0', 0],
     ['4096', 4096],
@@ -21,7 +21,7 @@ test('a size is read in bytes, by 1,024 with an i and by 1,000 without', () => {
   for (const [text, bytes] of table) assert.equal(parseSize(text), bytes, text);
 });
 
-test('what is not a size is refused', () => {
+test('an invalid size is refused', () => {
   for (const text of [
     '',
     ' ',
@@ -39,7 +39,7 @@ test('what is not a size is refused', () => {
   }
 });
 
-test('a size reads well', () => {
+test('a size is formatted for humans', () => {
   const table: [number, string][] = [
     [0, '0 B'],
     [999, '999 B'],
@@ -54,7 +54,7 @@ test('a size reads well', () => {
   for (const [bytes, text] of table) assert.equal(formatSize(bytes), text);
 });
 
-test('a formatted size is read back within its rounding', () => {
+test('a formatted size parses back within its rounding', () => {
   fc.assert(
     fc.property(fc.nat({ max: 7 * 2 ** 50 }), bytes => {
       const text = formatSize(bytes);

@@ -4,8 +4,9 @@ const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 const shape = /^(\d+(?:\.\d+)?)\s*(?:([KMGTP])(i?)B?|B)?$/i;
 
 /**
- * A size in bytes: a number (`4096`), or one with a unit: `500GiB`, `500Gi`, `1.5 TiB` by 1,024, `10G`, `10GB` by
- * 1,000, as Kubernetes counts. A fraction of a byte is dropped.
+ * Parses a size in bytes: a number (`4096`), or one with a unit: `500GiB`, `500Gi`, `1.5 TiB` by 1,024, `10G`, `10GB`
+ * by 1,000, as in Kubernetes. A fraction of a byte is dropped.
+ *
  * @throws ArtifactError `invalid` for anything else, and above 2^53 - 1.
  */
 export function parseSize(text: string): number {
@@ -20,7 +21,7 @@ export function parseSize(text: string): number {
   );
 }
 
-/** For people, three digits at most: `0 B`, `512 B`, `3.1 GiB`, `512 MiB`. */
+/** Formats a size for humans, with at most three digits: `0 B`, `512 B`, `3.1 GiB`, `512 MiB`. */
 export function formatSize(bytes: number): string {
   let value = bytes;
   let power = 0;

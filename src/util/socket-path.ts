@@ -1,9 +1,9 @@
 import { ArtifactError } from './error.ts';
 
-/** sockaddr_un's path, without its NUL. */
+/** The maximum bytes of sockaddr_un's path, without its NUL. */
 const longest = 107;
 
-/** @throws ArtifactError `invalid` above 107 bytes: what Linux can bind, and connect to. */
+/** @throws ArtifactError `invalid` above 107 bytes, the limit of Linux for bind and connect. */
 export function verifySocketPath(path: string): void {
   const length = Buffer.byteLength(path);
   if (length <= longest) return;

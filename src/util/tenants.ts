@@ -1,10 +1,10 @@
 /**
- * For whom a piece of work is done. More may join while it is under way, and then it is done for all of them; who gave
- * up waiting still counts, since it often comes back.
+ * The tenants of a piece of work. More may join while it runs, and then it is done for all of them. A tenant that
+ * stopped waiting still counts, because it often comes back.
  */
 export type Tenants = {
   join(tenant: string): void;
-  /** Hears of each of them, those of now and those who join later, until it is disposed. */
+  /** Calls back for each of them, present and future, until it is disposed. */
   each(onTenant: (tenant: string) => void): Disposable;
 };
 
@@ -18,7 +18,7 @@ export function openTenants(...first: readonly string[]): Tenants {
       for (const listener of listeners) listener(tenant);
     },
     each(onTenant) {
-      // Two may listen by one function; a set of them must not.
+      // Two listeners may be the same function, so this is not a set of functions.
       const listener = (tenant: string): void => onTenant(tenant);
       listeners.add(listener);
       for (const member of members) onTenant(member);

@@ -1,9 +1,13 @@
 import { ArtifactError, type ErrorCode, errnoOf } from './error.ts';
 
-/** Asks the other of two threads. @throws as that one did: an ArtifactError, or an error with its errno. */
+/**
+ * Asks the other of two threads.
+ *
+ * @throws its error: an ArtifactError, or an error with its errno.
+ */
 export type AskThread = (question: unknown) => Promise<unknown>;
 
-/** What two threads send each other: questions with numbers, and what became of them. */
+/** The messages of two threads: numbered questions, and their results. */
 export type Message =
   | { readonly kind: 'question'; readonly number: number; readonly question: unknown }
   | { readonly kind: 'outcome'; readonly number: number; readonly outcome: Outcome };
@@ -13,16 +17,16 @@ type Outcome =
   | { readonly kind: 'refusal'; readonly code: ErrorCode; readonly message: string }
   | { readonly kind: 'failure'; readonly errno: string | undefined; readonly message: string };
 
-/** One end of the line between two threads; each may ask the other. */
+/** One end of the channel between two threads; each may ask the other. */
 export type ThreadCalls = {
   readonly ask: AskThread;
-  /** Takes what the other one sent. */
+  /** Handles a message of the other end. */
   readonly receive: (message: Message) => void;
-  /** How many questions of this end wait for their answer. */
+  /** The number of this end's unanswered questions. */
   count(): number;
   /** Waits until this end works on no question of the other. */
   idle(): Promise<void>;
-  /** The other one is gone: fails what waits, and whatever is asked later. */
+  /** The other end is gone: fails waiting and later questions. */
   end(failure: unknown): void;
 };
 

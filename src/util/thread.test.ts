@@ -12,7 +12,7 @@ import { startThread } from './thread.ts';
 const limits = { maxOldGenerationSizeMb: 16 };
 const ours = import.meta.resolve('./thread.ts');
 
-/** A folder with a worker that answers by what it is asked, and a module beside it that could start it. */
+/** A directory with a worker that answers questions, and a module beside it that could start it. */
 async function echo() {
   const folder = await temporaryFolder();
   writeFileSync(
@@ -38,7 +38,7 @@ async function echo() {
   };
 }
 
-test('each question has its answer, and what is thrown comes as it was', async () => {
+test('each question gets its answer, and errors arrive unchanged', async () => {
   const { folder, start } = await echo();
   await using _ = folder;
   await using thread = start();
@@ -52,7 +52,7 @@ test('each question has its answer, and what is thrown comes as it was', async (
   assert.equal(reasons[3].code, 'ENOENT');
 });
 
-test('what takes its time holds up nobody', async () => {
+test('a slow question blocks no other', async () => {
   const { folder, start } = await echo();
   await using _ = folder;
   await using thread = start();
@@ -62,7 +62,7 @@ test('what takes its time holds up nobody', async () => {
   assert.deepEqual(answered, ['a', 'b', 'late']);
 });
 
-test('a thread that ends fails what it was asked, and what it is asked later', async () => {
+test('a thread that ends fails its open and later questions', async () => {
   const { folder, start } = await echo();
   await using _ = folder;
   for (const [question, why] of [
@@ -81,7 +81,7 @@ test('a thread that ends fails what it was asked, and what it is asked later', a
   await ended;
 });
 
-test('a thread may ask the one that started it, which answers or throws', async () => {
+test('a thread may ask its parent, which answers or throws', async () => {
   await using folder = await temporaryFolder();
   writeFileSync(
     join(folder.path, 'asking-worker.ts'),
@@ -133,7 +133,7 @@ test('a thread that is disposed while it loads native code ends when it has load
   assert.equal(output, 'alive\n');
 });
 
-test('a thread keeps the process alive while it owes an answer, and no longer', async () => {
+test('a thread keeps the process alive while it has an open question, and no longer', async () => {
   const { folder, beside } = await echo();
   await using _ = folder;
   const program = join(folder.path, 'program.ts');

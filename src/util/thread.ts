@@ -3,41 +3,46 @@ import { parentPort, type ResourceLimits, Worker } from 'node:worker_threads';
 import { type AskThread, type Message, openCalls } from './thread-call.ts';
 
 /**
- * Another thread of this process, which is asked many things at a time. It keeps the process alive only while it owes an
- * answer. Disposing it has it end what it does, with the threads that it has started, and stops it when it does nothing
- * any more: Node aborts the process when a thread is stopped while it loads, or while the pool works for it, and loses
- * the descriptor of a file that the pool was to close. What it was asked and has not answered fails then, and not
- * before, so that who asked may take away what it works on.
+ * Another thread of this process, which answers several questions at a time. It keeps the process alive only while a
+ * question is open. Disposing it lets it and the threads that it started finish what they do, and then stops it: Node
+ * aborts the process if a thread is stopped while it loads, or while the pool works for it, and leaks the descriptor of
+ * a file that the pool was to close. Open questions fail then, and not before, so that the caller may remove what the
+ * thread works on.
  *
- * A thread loads no native code: Node aborts the process when a thread ends while it loads some, and a thread may end
- * at any time, by its limits of memory for one. What needs a call of the C library asks the thread that started it.
+ * A thread loads no native code: Node aborts the process if a thread ends while it loads some, and a thread may end at
+ * any time, for example by its memory limit. A thread that needs a call of the C library asks its parent.
  */
 export type Thread<Question, Answer> = AsyncDisposable & {
   /**
-   * Questions are taken in the order they came; answers come as they are ready.
-   * @throws as the thread did: an ArtifactError, or an error with its errno; also once it has ended.
+   * Questions are received in order; answers arrive as they are ready.
+   *
+   * @throws the thread's error: an ArtifactError, or an error with its errno; also once it has ended.
    */
   ask(question: Question): Promise<Answer>;
 };
 
 export type ThreadOptions = {
   readonly resourceLimits?: ResourceLimits;
-  /** Called once, when it answers no more, however that came. */
+  /** Called once, when it answers no more, whatever the reason. */
   readonly onEnd?: () => void;
-  /** Answers what the thread asks. */
+  /** Answers the thread's questions. */
   readonly answer?: (question: never) => unknown;
 };
 
-/** MiB. Enough for one that keeps its bytes outside of the heap. */
+/** MiB. Enough for a thread that keeps its bytes outside of the heap. */
 const smallLimits: ResourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
 
-/** What a thread sends: first that it is ready, last that it does nothing any more. What it is sent: last, to end. */
+/**
+ * The messages of a thread: the first says that it is ready, the last that it is idle. The last message to it tells it
+ * to end.
+ */
 type Sent = 'ready' | 'idle' | Message;
 type Told = 'end' | Message;
 
 /**
  * @param ours the caller's import.meta.url.
- * @param file what runs in the thread: a module beside the caller, in the source and in a bundle, without its extension.
+ * @param file the module that runs in the thread: beside the caller, in the source and in a bundle, without its
+ *   extension.
  */
 export function startThread<Question, Answer>(
   ours: string,
@@ -89,7 +94,7 @@ export function startThread<Question, Answer>(
   };
 }
 
-/** The same, for a thread that only helps: undefined where the system has no room for one more. */
+/** The same, for a thread that only helps: undefined if the system has no room for one more. */
 export function startHelper<Question, Answer>(
   ...of: Parameters<typeof startThread>
 ): Thread<Question, Answer> | undefined {
@@ -101,12 +106,12 @@ export function startHelper<Question, Answer>(
 }
 
 /**
- * What a thread has to answer with. `signal` aborts when the thread is to end: then an answer ends what it began, waits
- * until nothing of that is under way, files that it closes among it, and throws.
+ * The answers of a thread. `signal` aborts when the thread is to end: an answer then ends its work, waits until nothing
+ * of that is running, including closing files, and throws.
  */
 export type ThreadContext = { readonly call: AskThread; readonly signal: AbortSignal };
 
-/** The other end: what runs in the thread calls this once, when it has loaded what it needs. */
+/** The other end: the thread's module calls this once, when it has loaded what it needs. */
 export function answerQuestions(answer: (question: never, means: ThreadContext) => unknown): void {
   const port = parentPort;
   if (port === null) throw new Error('only a thread answers questions');

@@ -9,13 +9,13 @@ import { toolPath } from '../support/project/tools.ts';
 import { type Cost, median, peakMemoryOf, timeCommand, timeProcess } from './measure.ts';
 import type { Row } from './rows.ts';
 
-/** Medians over all runs; `peak` is the most memory of any of our daemons, in MB. */
+/** Medians over all runs; `peak` is the maximum memory of any of our daemons, in MB. */
 export type ColdResult = { readonly ours: Cost; readonly theirs: Cost; readonly peak: number };
 
 /**
- * Publishes an artifact on a node that has never seen it, and lets the rival bring it too, in turns. Nothing is deleted
- * until the end: for a while after a deletion ext4 is slow at making files (it does not use inodes of late), and a
- * virtual machine at giving memory, each to whoever comes next.
+ * Publishes an artifact on a new node, and lets the other program pull it too, in turns. Nothing is deleted until the
+ * end: after a deletion ext4 creates files slowly for a while (it does not reuse recent inodes), and a virtual machine
+ * provides memory slowly.
  */
 export async function runCold(row: Row, runs: number, program: string): Promise<ColdResult> {
   await using folder = await temporaryFolder();

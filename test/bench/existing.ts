@@ -5,8 +5,8 @@ import { gzip, tarOf } from '../support/oci/tar.ts';
 import { percentile } from './measure.ts';
 
 /**
- * `node test/bench/existing.ts`: milliseconds of NodePublishVolume of a view that is there, by how many files it is made
- * of. The daemon looks at each of them before it shows the view again.
+ * `node test/bench/existing.ts`: milliseconds of NodePublishVolume of an existing view, by its number of files. The
+ * daemon checks the stamp of each file before it mounts the view again.
  */
 const publishes = 30;
 

@@ -8,8 +8,9 @@ import { runCold } from './cold.ts';
 import { type Row, rows } from './rows.ts';
 
 /**
- * `npm run bench [-- --runs 3 --row 1x1GiB --row cached]`: cold publishes of a running daemon (the build's) against
- * other programs, in turns, and publishes from the cache. Prints medians and ratios; fails if a bar is missed.
+ * `npm run bench [-- --runs 3 --row 1x1GiB --row cached]`: compares cold publishes of a running daemon (the build's)
+ * with other programs, in turns, and measures publishes from the cache. It prints medians and ratios, and fails if a
+ * bar is missed.
  */
 
 const megabytesAllowed = 150;

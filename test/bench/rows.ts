@@ -3,13 +3,13 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** An artifact to bring in cold. */
+/** An artifact for a cold pull. */
 export type Row = {
   readonly name: string;
-  /** Writes the files to push and answers what to tell `oras push`. */
+  /** Writes the files to push and returns the arguments for `oras push`. */
   readonly make: (folder: string) => Promise<readonly string[]>;
   readonly tls?: true;
-  /** Against whom, and how many times its wall time is allowed; without a bar the row is for information. */
+  /** The other program, and the permitted ratio of wall times; a row without a bar is for information. */
   readonly rival: 'oras pull' | 'curl | tar xz';
   readonly bar?: number;
 };
@@ -17,8 +17,8 @@ export type Row = {
 const MiB = 1024 * 1024;
 
 /**
- * The rows of cold pulls; the cached publish is in cached.ts. The one that leaves many deleted files is the last: for
- * five minutes ext4 uses none of their inodes, and whoever makes a file looks past all of them.
+ * The rows of cold pulls; the cached publish is in cached.ts. The row that leaves many deleted files is the last: for
+ * five minutes ext4 reuses none of their inodes, and searches past all of them for each new file.
  */
 export const rows: readonly Row[] = [
   { name: '1x1GiB', make: folder => writeBlobs(folder, 1, 1024), rival: 'oras pull', bar: 1 },
@@ -28,7 +28,7 @@ export const rows: readonly Row[] = [
   { name: '50000-files', make: writeTree, rival: 'curl | tar xz', bar: 2 },
 ];
 
-/** Bytes that do not compress, at the speed of AES. */
+/** Incompressible bytes, at the speed of AES. */
 async function writeBlobs(folder: string, count: number, mebibytes: number): Promise<readonly string[]> {
   const cipher = createCipheriv('aes-128-ctr', randomBytes(16), randomBytes(16));
   const zeros = Buffer.alloc(MiB);
@@ -47,7 +47,7 @@ async function writeLines(folder: string): Promise<readonly string[]> {
   return names;
 }
 
-/** 141 MB in 50,000 files of 500 folders, half text: tar+gzip makes about 63 MB of it. */
+/** 141 MB in 50,000 files of 500 directories, half text: tar+gzip compresses it to about 63 MB. */
 async function writeTree(folder: string): Promise<readonly string[]> {
   for (let index = 0; index < 500; index++) {
     const inner = join(folder, 'tree', `folder-${index}`);

@@ -14,7 +14,7 @@ const longestLifeMs = 350;
 const longestStartMs = 250;
 const MiB = 1024 * 1024;
 
-/** What a run of kills came to. */
+/** The totals of a run of kills. */
 export type Endurance = {
   readonly kills: number;
   readonly killedCalls: number;
@@ -24,11 +24,11 @@ export type Endurance = {
 };
 
 /**
- * One node's life, in which the daemon is killed so many times: while it starts, publishes, unpublishes, pulls, prunes,
- * pins and removes, while tags move and the registry is slow or cuts. Some kills are power cuts that take every mount, and
- * the registry is away when the node comes back.
+ * Kills the daemon of one node so many times: while it starts, publishes, unpublishes, pulls, prunes, pins and removes,
+ * while tags move and the registry is slow or cuts. Some kills are power cuts that remove every mount, and the registry
+ * is unreachable when the node returns.
  *
- * @throws AssertionError at the first wrong byte, lost volume, or mount that nobody asked for.
+ * @throws AssertionError at the first wrong byte, lost volume, or unexpected mount.
  */
 export async function endure(
   program: string | undefined,
@@ -41,7 +41,7 @@ export async function endure(
   const { tags, move } = await openMovingTags(registry, random);
   const pods = openPods(node, random);
   const options = {
-    // Room for what is held and for what is unpacked ahead of what it needs: a refusal would be no fault.
+    // Space for what is in use and for what is unpacked ahead: a refusal would not be an error.
     flags: { '--log-level': 'warn', '--cache-max': '16MiB' },
     ...(program === undefined ? {} : { program }),
   };
@@ -49,7 +49,7 @@ export async function endure(
   const oneOf = <T>(list: readonly T[]): T | undefined => list[Math.floor(random.next() * list.length)];
   const anyTag = (): MovingTag | undefined => oneOf(tags);
 
-  /** Kubelet's side: each pod's volume is asked for and ended, again and again. */
+  /** kubelet's side: each pod's volume is published and unpublished, again and again. */
   const live = async (daemon: TestDaemon, isKilled: () => boolean): Promise<void> => {
     const cycle = async (volume: PodVolume): Promise<void> => {
       while (!isKilled() && pods.volumes.has(volume)) {
@@ -59,7 +59,7 @@ export async function endure(
     };
     await Promise.all([...pods.volumes].map(cycle));
   };
-  /** A person's side: what is refused for a volume or a pin is an answer too. */
+  /** The user's side: a refusal because of a volume or a pin is an answer too. */
   const operate = async (daemon: TestDaemon, isKilled: () => boolean): Promise<void> => {
     while (!isKilled()) {
       const reference = anyTag()?.reference ?? '';
@@ -127,7 +127,7 @@ export async function endure(
     verify();
   };
 
-  /** Every mount is gone and no registry answers: what was mounted is mounted again all the same. */
+  /** Every mount is gone and no registry answers: all volumes are mounted again all the same. */
   const reboot = async (): Promise<void> => {
     unmountBelow(node.kubeletDir);
     registry.fault(() => ({ kind: 'status', status: 503 }));

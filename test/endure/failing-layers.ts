@@ -7,7 +7,7 @@ import { endOfTar, type RawEntry, rawEntry, rawTar } from '../support/oci/raw-ta
 const KiB = 1024;
 const mediaType = 'application/x.tar+gzip';
 
-/** Layers of which one fails while the others are unpacked, or wait for it: no two artifacts have one in common. */
+/** Artifacts with one layer that fails while the others are unpacked, or wait for it. No two share a layer. */
 export function makeFailingLayers(random: Random): readonly DemoLayer[] {
   const kind = failures[Math.floor(random.next() * failures.length)] ?? noTar;
   const beside = Math.floor(random.next() * 3);
@@ -23,14 +23,14 @@ const failures: readonly Failure[] = [
   () => gzipSync(rawTar(...files(5), { name: '../../outside', body: 'x' })),
   () => gzipSync(rawTar(...files(5), { name: 'device', type: '3' })),
   () => zstdCompressSync(rawTar(...files(5), { name: 'unknown', type: '?' })),
-  // Damage anywhere, so that the thread fails in its first moment or with much behind it.
+  // Damage anywhere, so that the thread fails early or late.
   random => damage(gzipSync(Buffer.concat([goodTar(3), randomBytes(200 * KiB)])), random),
   random => damage(zstdCompressSync(rawTar({ name: 'large', body: randomBytes(200 * KiB) })), random),
   random => {
     const bytes = gzipSync(rawTar({ name: 'large', body: randomBytes(300 * KiB) }));
     return bytes.subarray(0, Math.floor(bytes.length * random.next()));
   },
-  // So many that a second thread writes them.
+  // Enough files for the second thread.
   () =>
     gzipSync(
       Buffer.concat([...files(1200).map(rawEntry), rawEntry({ name: 'device', type: '3' }), endOfTar]),

@@ -8,19 +8,19 @@ import { outcomeOf } from '../support/node/outcome.ts';
 import type { Random } from '../support/os/random.ts';
 import { makeFailingLayers } from './failing-layers.ts';
 
-/** Publishes under way at once, each of another namespace. */
+/** Concurrent publishes, each of another namespace. */
 const parallel = 6;
-/** So many have ended, and the daemon has all the threads and files that it keeps. */
+/** After so many, the daemon has all the threads and files that it keeps. */
 const warmUp = 12;
 
-/** What a run of failures came to: codes of gRPC, by how often each came. */
+/** The result of a run of failures: gRPC codes with their counts. */
 export type Failures = { readonly publishes: number; readonly codes: ReadonlyMap<string, number> };
 
 /**
- * Publishes so many artifacts of which a layer fails, some of them given up by their caller at a random moment.
+ * Publishes so many artifacts with a layer that fails; the callers of some abort at a random moment.
  *
- * @throws AssertionError if the daemon ends, serves one of them, or has more threads or open files at the end than at the
- * beginning.
+ * @throws AssertionError if the daemon ends, mounts one of them, or has more threads or open files at the end than at
+ *   the beginning.
  */
 export async function endureFailures(
   program: string | undefined,
@@ -43,7 +43,7 @@ export async function endureFailures(
     const { code, text } = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline }));
     assert.ok(expected.has(code), `${code} ${text}\n${daemon.output()}`);
     codes.set(code, (codes.get(code) ?? 0) + 1);
-    // The pod is gone, and with it what is under way for it.
+    // The pod is gone, and so is its work in progress.
     const [pod] = request.target_path.split('/volumes/');
     if (pod !== undefined) rmSync(pod, { recursive: true });
     if (++ended % 500 === 0) report({ publishes: ended, codes });
@@ -57,7 +57,7 @@ export async function endureFailures(
   };
 
   await publishAll('first', warmUp);
-  await sleep(2_000); // what nobody uses leaves a little later
+  await sleep(2_000); // unused threads end a little later
   const before = count(daemon);
   await publishAll('then', publishes);
   let after = count(daemon);
@@ -70,7 +70,7 @@ export async function endureFailures(
   return { publishes: ended, codes };
 }
 
-/** A layer's own fault, and callers that gave up. */
+/** The codes of a layer's own error, and of callers that aborted. */
 const expected: ReadonlySet<string> = new Set([
   'FAILED_PRECONDITION',
   'DEADLINE_EXCEEDED',

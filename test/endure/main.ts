@@ -8,9 +8,9 @@ import { endure } from './endurance.ts';
 import { endureFailures, type Failures } from './failures.ts';
 
 /**
- * `npm run endure [-- --kills 2000 --failures 10000 --seed 7]`: builds the daemon, publishes so many artifacts whose layers
- * fail, and kills it so many times at random moments of one node's life. Fails at the first wrong byte, lost volume or
- * leaked mount, thread or file, or end of the daemon of its own, with the seed that decides what was asked.
+ * `npm run endure [-- --kills 2000 --failures 10000 --seed 7]`: builds the daemon, publishes so many artifacts whose
+ * layers fail, and kills the daemon so many times at random moments. It fails at the first wrong byte, lost volume or
+ * leaked mount, thread or file, or if the daemon ends by itself, and prints the seed that decides the requests.
  */
 
 const usage = 'usage: npm run endure [-- --kills <count> --failures <count> --seed <number>]';

@@ -9,14 +9,16 @@ import { type Shown, shownOf } from '../support/node/volume.ts';
 const KiB = 1024;
 const repositoryCount = 4;
 
-/** A tag whose content moves on. `versions` are in the order of their pushes; a volume shows exactly one of them. */
+/** A tag whose content changes. `versions` are in the order of their pushes; a volume shows exactly one of them. */
 export type MovingTag = {
   readonly repository: string;
   readonly reference: string;
   readonly versions: Shown[];
 };
 
-/** The tags of one registry. Each repository has an index `:latest` and its manifest `:child`; all share some layers. */
+/**
+ * The tags of one registry. Each repository has an index `:latest` and its manifest `:child`; all share some layers.
+ */
 export type MovingTags = {
   readonly tags: readonly MovingTag[];
   /** Pushes a new version under both tags of a repository. */

@@ -9,28 +9,30 @@ import type { MovingTag } from './moving-tags.ts';
 type Request = Awaited<ReturnType<typeof publishRequest>>;
 
 /**
- * A volume of one pod. `publishing` and `unpublishing` mean that the call may or may not have been carried out: a kill
- * came in between. `shown` is set once a publish was answered OK, and never changes from then on.
+ * A volume of one pod. `publishing` and `unpublishing` mean that a kill interrupted the call, which may have taken
+ * effect. `shown` is set once a publish succeeded, and never changes after that.
  */
 export type PodVolume = {
   readonly tag: MovingTag;
   readonly request: Request;
-  /** Versions before this one were replaced before the volume was asked for. */
+  /** Earlier versions were replaced before the volume was requested. */
   readonly oldest: number;
   state: 'publishing' | 'published' | 'unpublishing';
   shown?: Shown;
 };
 
-/** The pods of one node, as kubelet would have them: a volume is asked for until it is there, and ended until it is gone. */
+/**
+ * The pods of one node, as in kubelet: a volume is requested until it is published, and unpublished until it is gone.
+ */
 export type Pods = {
   readonly volumes: ReadonlySet<PodVolume>;
-  /** Carries the volume's next step out: publishes, publishes again, or unpublishes. */
+  /** Does the volume's next step: publishes, publishes again, or unpublishes. */
   step(daemon: TestDaemon, volume: PodVolume): Promise<void>;
   /** A volume of a new pod. */
   add(tag: MovingTag): Promise<PodVolume>;
-  /** Publishes or unpublishes until nothing is half done. */
+  /** Publishes or unpublishes until no call is interrupted. */
   settle(daemon: TestDaemon): Promise<void>;
-  /** What holds at any moment, with and without a daemon. */
+  /** Asserts what holds at any moment, with and without a daemon. */
   verify(chosen?: PodVolume): void;
 };
 
@@ -85,7 +87,11 @@ export function openPods(node: TestNode, random: Random): Pods {
   };
 }
 
-/** The one version that a volume shows. @throws where it shows none, or one that was replaced before it was asked for. */
+/**
+ * Returns the one version that a volume shows.
+ *
+ * @throws if it shows none, or one that was replaced before the request.
+ */
 function versionAt({ tag, request, oldest }: PodVolume): Shown {
   const tree = readTree(request.target_path);
   const version = tag.versions.slice(oldest).find(candidate => isSame(candidate, tree));

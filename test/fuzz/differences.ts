@@ -1,36 +1,36 @@
 import type { Found, Outcome } from './extractor.ts';
 import type { Entry, Image } from './image.ts';
 
-/** One thing in which two trees differ. */
+/** One difference between two trees. */
 export type Difference = {
   readonly what: 'outcome' | 'kind' | 'content' | 'names' | 'mode' | 'owner' | 'time' | 'xattrs';
   readonly path: string;
-  /** As text; '' where there is nothing at the path. */
+  /** As text; '' if the path does not exist. */
   readonly ours: string;
   readonly theirs: string;
 };
 
 type Context = {
-  /** When containerd began, in nanoseconds since 1970. */
+  /** When containerd started, in nanoseconds since 1970. */
   readonly began: bigint;
-  /** Base names that hard links have, or lead to. */
+  /** Base names of hard links and their targets. */
   readonly linked: ReadonlySet<string>;
-  /** Those that entries of directories have, as containerd sets them. */
+  /** The times of directory entries, as containerd sets them. */
   readonly directoryTimes: ReadonlySet<string>;
-  /** Base names of symlinks that a layer with whiteouts is above. */
+  /** Base names of symlinks that are below a layer with whiteouts. */
   readonly lowerSymlinks: ReadonlySet<string>;
-  /** Modes and owners that entries of directories have in layers that a layer with whiteouts is above. */
+  /** Modes and owners of directory entries in layers below a layer with whiteouts. */
   readonly lowerDirectories: { readonly mode: ReadonlySet<string>; readonly owner: ReadonlySet<string> };
 };
 
-/** A difference that is meant. */
+/** An intended difference. */
 export type Rule = {
   readonly name: string;
   readonly reason: string;
   explains(difference: Difference, context: Context): boolean;
 };
 
-/** All differences from containerd that there may be, each for a reason. */
+/** All permitted differences from containerd, each with its reason. */
 export const rules: readonly Rule[] = [
   {
     name: 'devices, FIFOs and sockets',
@@ -106,7 +106,7 @@ export const rules: readonly Rule[] = [
   },
 ];
 
-/** How two outcomes differ. */
+/** Compares two outcomes. */
 export function compare(ours: Outcome, theirs: Outcome): Difference[] {
   if ('error' in ours || 'error' in theirs) {
     const [one, other] = [ours, theirs].map(outcome => ('error' in outcome ? outcome.error : 'a tree'));
@@ -122,7 +122,7 @@ export function compare(ours: Outcome, theirs: Outcome): Difference[] {
 type Shown = Readonly<Record<Exclude<Difference['what'], 'outcome'>, string>>;
 const aspects = ['kind', 'content', 'names', 'mode', 'owner', 'time', 'xattrs'] as const;
 
-/** What is compared of each node: of a symlink no mode, which it has none of. */
+/** What is compared of each node: a symlink has no mode of its own. */
 function index(nodes: readonly Found[]): Map<string, Shown> {
   const links = Map.groupBy(nodes, node => node.inode);
   return new Map(

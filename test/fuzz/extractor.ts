@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { toolPath } from '../support/project/tools.ts';
 
-/** What is at a path of a directory; its root is not among them. */
+/** The nodes of a directory by path, without its root. */
 export type Found = {
   readonly path: string;
   readonly kind: 'file' | 'directory' | 'symlink' | 'special';
@@ -21,7 +21,7 @@ export type Outcome = { readonly error: string } | { readonly nodes: readonly Fo
 
 /** containerd's extraction, by the program of test/tools/apply-layers. */
 export type Extractor = AsyncDisposable & {
-  /** Extracts layers onto the empty directory, if there are any, and lists what is in it. */
+  /** Extracts layers to the empty directory, if there are any, and lists its content. */
   extract(root: string, layers: readonly string[]): Promise<Outcome>;
 };
 

@@ -10,7 +10,7 @@ export type Entry = {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Seconds and nanoseconds, as PAX has them. */
+  /** Seconds and nanoseconds, as in PAX. */
   readonly mtime: string;
   readonly xattrs: Readonly<Record<string, string>>;
 };
@@ -18,14 +18,16 @@ export type Entry = {
 /** The entries of each layer, the lowest first. */
 export type Image = readonly (readonly Entry[])[];
 
-/** Few names, so that entries meet; those of directories are seldom those of others, so that most images can be. */
+/**
+ * Few names, so that entries meet; directories seldom share names with other entries, so that most images are valid.
+ */
 const names = ['a', 'b', 'c'];
 const leafNames = ['x', 'y', 'z'];
 const modes = [0o644, 0o755, 0o700, 0o600, 0o1777, 0o4755, 0o2755, 0];
 
 /**
- * An image of one to four layers, with all that change sets may have. Whiteouts come first, those of parents before those
- * of what is below, as in layers that programs make: containerd lets them remove what its own layer has before them.
+ * An image of one to four layers, with all features of changesets. Whiteouts come first, those of parents before those
+ * below, as tools write them: containerd lets them remove earlier content of their own layer.
  */
 export function randomImage(random: Random): Image {
   const below = (most: number): number => Math.floor(random.next() * most);
@@ -35,7 +37,7 @@ export function randomImage(random: Random): Image {
   const randomDirectory = (): string[] => Array.from({ length: below(3) }, () => one(names, 'a'));
   const randomPath = (isDirectory: boolean): string =>
     [...randomDirectory(), one(isDirectory !== chance(0.05) ? names : leafNames, 'a')].join('/');
-  /** Paths of files by now. */
+  /** Present paths of files. */
   const files: string[] = [];
   const decorate = (path: string): string => {
     if (chance(0.1)) return `./${path}`;
@@ -117,7 +119,7 @@ export function formatLayer(entries: readonly Entry[]): Buffer {
   );
 }
 
-/** For people who look at a failure. */
+/** Formats an image to inspect a failure. */
 export function describeImage(image: Image): string {
   const describe = ({ type, path, target }: Entry): string => {
     if (type === '1') return `${path} = ${target}`;

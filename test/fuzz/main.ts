@@ -12,9 +12,9 @@ import { describeImage, formatLayer, randomImage, type Image } from './image.ts'
 import { openProduct } from './product.ts';
 
 /**
- * `npm run fuzz [-- --images 2000 --seed 7]`: shows random images as the daemon does, extracts them as containerd does,
- * and compares each node. A difference that no rule of differences.ts explains is a failure; the seed of an image makes it
- * again (`--images 1 --seed <seed>`).
+ * `npm run fuzz [-- --images 2000 --seed 7]`: builds the views of random images as the daemon does, extracts the images
+ * as containerd does, and compares each node. A difference that no rule of differences.ts explains is a failure. The
+ * seed of an image reproduces it (`--images 1 --seed <seed>`).
  */
 
 const { values } = parseArgs({

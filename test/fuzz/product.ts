@@ -9,9 +9,9 @@ import { ArtifactError } from '../../src/util/error.ts';
 import { createTrees, type SettledLayer } from '../../src/volume/pull/trees.ts';
 import { anyLimits } from '../support/oci/unpacking.ts';
 
-/** Views of images whose layers are files: unpacked, merged and built as the daemon does it, in a store of its own. */
+/** Views of images whose layers are files: unpacked, merged and built as by the daemon, in a store of its own. */
 export type Product = AsyncDisposable & {
-  /** Calls back with the view's directory, which goes afterwards; else answers why there is none. */
+  /** Calls back with the view's directory, which is removed afterwards; else returns why there is none. */
   show<T>(
     layers: readonly string[],
     look: (path: string) => Promise<T>,

@@ -7,10 +7,7 @@ import { type FileShare, lifeOf, setSize, sizeOf } from '../../util/growing-file
  * no hole.
  */
 export type FileWriter = {
-  /**
-   * @param hashes continues the hash, if it covers everything before.
-   * @throws errors of the filesystem.
-   */
+  /** @param hashes continues the hash, if it covers everything before. @throws errors of the filesystem. */
   append(bytes: Uint8Array, hashes: boolean): void;
   /**
    * Reads and hashes one step of the content that is not hashed yet. Returns the hash of all of it, in hex, when there

@@ -16,7 +16,7 @@ export type Calls<Definition> = {
     : never;
 };
 
-/** Kubelet gives every call 2 minutes; a test without a deadline of its own gets one of 1. */
+/** kubelet gives every call 2 minutes; here the default is 1. */
 const patienceMs = 60_000;
 
 /** Calls of one service over a client's connection. */

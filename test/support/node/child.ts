@@ -3,21 +3,25 @@ import { once } from 'node:events';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Milliseconds after which a program that does not start or end is broken, however slow and busy the machine is. */
+/** The milliseconds after which a program that does not start or end is broken, however slow the machine is. */
 const patienceMs = 60_000;
 
 /** A program in the background; disposing it kills it. It does not outlive this process. */
 export type Child = AsyncDisposable & {
   readonly pid: number;
-  /** All it wrote so far, both streams. */
+  /** Its output so far, both streams. */
   readonly output: () => string;
   /** Whether it has not ended yet. */
   readonly alive: () => boolean;
-  /** Sends a signal and waits for the end, a minute at most. Answers the exit code, or the signal that ended it. */
+  /** Sends a signal and waits at most a minute for the end. Returns the exit code, or the signal that ended it. */
   readonly end: (signal: NodeJS.Signals) => Promise<number | NodeJS.Signals>;
 };
 
-/** Starts a program by its path, with no standard input. @throws if it cannot be started. */
+/**
+ * Starts a program by its path, without standard input.
+ *
+ * @throws if it cannot be started.
+ */
 export async function startChild(
   command: string,
   args: readonly string[],
@@ -62,7 +66,11 @@ async function endChild(
   return child.exitCode ?? child.signalCode ?? 0;
 }
 
-/** Waits until a condition holds while the child lives. @throws with the child's output when it ends, or after `limitMs`. */
+/**
+ * Waits until a condition holds while the child lives.
+ *
+ * @throws with the child's output when it ends, or after `limitMs`.
+ */
 export async function waitUntil(
   child: Child,
   condition: () => boolean | Promise<boolean>,

@@ -21,12 +21,12 @@ const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullE
 
 export type CommandRun = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
 
-/** The program as a person starts it on that node. */
+/** The program as a user starts it on that node. */
 export function startCommand(node: TestNode, argv: readonly string[]): ChildProcessWithoutNullStreams {
   return spawn(process.execPath, [main, ...argv], { env: environmentOf(node), timeout: 20_000 });
 }
 
-/** Names the socket only where one is: a named one that nobody serves is an error. */
+/** Sets the socket only if there is one: a socket that nobody serves is an error. */
 function environmentOf(node: TestNode): NodeJS.ProcessEnv {
   return {
     PATH: process.env['PATH'],
@@ -41,14 +41,14 @@ function environmentOf(node: TestNode): NodeJS.ProcessEnv {
   };
 }
 
-/** Runs it until it ends, which it must do by itself. */
+/** Runs it until it ends by itself. */
 export async function runCommand(node: TestNode, argv: readonly string[]): Promise<CommandRun> {
   const child = startCommand(node, argv);
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
   return { code: child.exitCode, stdout, stderr };
 }
 
-/** The same in this process, which is quicker: everything but `serve`. */
+/** The same in this process, which is faster: everything but `serve`. */
 export async function runCommandHere(
   node: TestNode,
   argv: readonly string[],
@@ -79,7 +79,7 @@ export async function runCommandHere(
   return { code, stdout: out, stderr: errors };
 }
 
-/** What it says first where no daemon answers. */
+/** The first line of output if no daemon answers. */
 export function usesStateDir(node: TestNode): string {
   const socket = join(node.kubeletDir, 'plugins/oci-artifact.csi.internal/csi.sock');
   return `oci-artifact-csi: no daemon answers on unix://${socket} or unix:///csi/csi.sock; using the state directory ${node.stateDir}\n`;

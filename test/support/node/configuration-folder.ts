@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { ConfigurationFiles } from '../../../src/registry/config/configuration.ts';
 
-/** A folder of its own for each configuration: registries.conf, registries.conf.d, hosts and certs. */
+/** A directory for each configuration: registries.conf, registries.conf.d, hosts and certs. */
 export type ConfigurationFolder = AsyncDisposable & {
   readonly path: string;
   readonly files: ConfigurationFiles;
-  /** Writes files by their path in the folder. */
+  /** Writes files by their path in the directory. */
   write(files: Readonly<Record<string, string>>): Promise<void>;
 };
 

@@ -1,12 +1,12 @@
 import { cpuTime } from '../os/cpu-time.ts';
 
-/** Milliseconds for which nothing may keep the event loop from its next turn. */
+/** The milliseconds for which nothing may block the event loop. */
 export const longestTurn = 50;
 
-/** Milliseconds of processor time: how busy the machine is does not matter. */
+/** Milliseconds of CPU time, which do not depend on how busy the machine is. */
 export type Cost = { readonly cpu: number; readonly turn: number };
 
-/** `turn`: of the main thread's time, the most between two turns of the event loop. */
+/** `turn`: the CPU time of the main thread in its longest turn of the event loop. */
 export async function costOf(work: () => Promise<unknown>): Promise<Cost> {
   const spent = (): number => {
     const { user, system } = process.threadCpuUsage();

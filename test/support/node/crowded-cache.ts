@@ -4,12 +4,12 @@ import { dirname, join } from 'node:path';
 import { ociManifest } from '../../../src/oci/media-type.ts';
 import { sha256 } from '../oci/tar.ts';
 
-/** What a state directory is filled with. Each artifact has a name in a repository of its own, and a view. */
+/** The content of a full state directory. Each artifact has a name in a repository of its own, and a view. */
 export type Crowd = {
   readonly artifacts: number;
-  /** Files of each artifact, each a blob; its manifest is one blob more. */
+  /** The files of each artifact, each a blob; its manifest is one more blob. */
   readonly files: number;
-  /** Volumes of the first half of the artifacts. */
+  /** The volumes of the first half of the artifacts. */
   readonly volumes: number;
 };
 
@@ -18,7 +18,7 @@ type Made = Readonly<Record<'reference' | 'manifest' | 'view', string>> & {
   readonly holds: readonly string[];
 };
 
-/** Writes the files of a cache where a store has made its folders, as years of pulls leave them. */
+/** Writes the files of a cache after a store has created its directories, as years of pulls leave them. */
 export function fillCache(stateDir: string, kubeletDir: string, { artifacts, files, volumes }: Crowd): void {
   const put: Put = (name, bytes) => {
     const path = join(stateDir, name);

@@ -18,7 +18,7 @@ export const digest: ReturnType<typeof parseDigest> = parseDigest(`sha256:${'ab'
 export const podUid = '0b4f9a3e-1111-4222-8333-444455556666';
 export const targetPath: string = `/var/lib/kubelet/pods/${podUid}/volumes/kubernetes.io~csi/model/mount`;
 
-/** What kubelet sends for an inline volume. */
+/** The request of kubelet for an inline volume. */
 export const publishRequest: NodePublishVolumeRequest = {
   volume_id: `csi-${'0'.repeat(64)}`,
   target_path: targetPath,
@@ -51,7 +51,7 @@ export const volume: VolumeStatus = {
   mounted: true,
 };
 
-/** Every call that a test does not give fails it. */
+/** Fails on every call that a test does not provide. */
 function unexpected(name: string): () => Promise<never> {
   return async () => {
     throw new Error(`${name} was not expected`);
@@ -85,7 +85,7 @@ const artifacts: Artifacts = {
 
 export type CapturedLog = {
   readonly log: Logger;
-  /** All that was logged, at every level. */
+  /** The log, at every level. */
   text(): string;
   lines(): readonly Record<string, unknown>[];
 };
@@ -170,7 +170,11 @@ export async function startEdge(
   };
 }
 
-/** The answer of a unary call. @throws the ServiceError. */
+/**
+ * Returns the response of a unary call.
+ *
+ * @throws the ServiceError.
+ */
 export async function answerOf<Answer>(start: (done: requestCallback<Answer>) => unknown): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   start((error, answer) => {
@@ -180,7 +184,7 @@ export async function answerOf<Answer>(start: (done: requestCallback<Answer>) =>
   return await promise;
 }
 
-/** The code's name, the text, and what else came as metadata, of a call that must fail. */
+/** Returns the code's name, the message and the metadata of a call that must fail. */
 export async function failureOf<Answer>(
   start: (done: requestCallback<Answer>) => unknown,
 ): Promise<{ code: string; text: string; details: readonly unknown[] }> {
@@ -193,7 +197,7 @@ export async function failureOf<Answer>(
   throw new Error('the call succeeded');
 }
 
-/** Until an abort signal fires; its reason. */
+/** Waits for an abort signal and returns its reason. */
 export function aborted(signal: AbortSignal): Promise<unknown> {
   const { promise, resolve } = Promise.withResolvers<unknown>();
   if (signal.aborted) resolve(signal.reason);
@@ -201,7 +205,7 @@ export function aborted(signal: AbortSignal): Promise<unknown> {
   return promise;
 }
 
-/** Waits until something holds, for two seconds at most. */
+/** Waits until a condition holds, for at most two seconds. */
 export async function until(holds: () => boolean): Promise<void> {
   for (const end = Date.now() + 2000; !holds(); ) {
     if (Date.now() > end) throw new Error(`never came: ${holds.toString()}`);

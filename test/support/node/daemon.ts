@@ -18,13 +18,13 @@ import { unmountBelow } from '../os/mounts.ts';
 import { ownAddress } from '../os/port.ts';
 import { type TemporaryFolder, temporaryFolder } from '../os/temporary.ts';
 
-/** The folders of one node: they outlive a daemon. Disposing it takes away every mount below it and all files. */
+/** The directories of one node, which outlive a daemon. Disposing it removes every mount below it and all files. */
 export type TestNode = TemporaryFolder & {
   readonly kubeletDir: string;
   readonly stateDir: string;
   readonly socket: string;
   readonly registriesConf: string;
-  /** An empty folder, so that the machine's own registries.conf.d is not read. */
+  /** An empty directory, so that the machine's own registries.conf.d is not read. */
   readonly registriesConfDir: string;
 };
 
@@ -34,25 +34,25 @@ export type TestDaemon = Child & {
   readonly identity: Calls<IdentityDefinition>;
   readonly csi: Calls<NodeDefinition>;
   readonly artifacts: Calls<ArtifactsDefinition>;
-  /** For the calls that stream. */
+  /** For streaming calls. */
   readonly streams: ArtifactsClient;
   /** `http://127.<x>.<y>.<z>:<port>` */
   readonly http: string;
 };
 
 export type DaemonOptions = {
-  /** Flags beside those of the node: `{'--cache-max': '1GiB'}`. */
+  /** Additional flags: `{'--cache-max': '1GiB'}`. */
   readonly flags?: Readonly<Record<string, string>>;
   readonly env?: NodeJS.ProcessEnv;
-  /** Another program than src/main.ts, such as the build's. */
+  /** A program other than src/main.ts, such as the build's. */
   readonly program?: string;
 };
 
 const sources = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 
 /**
- * The folders of a node. Registries named in `insecure` are spoken to over plain HTTP, and the first of them is where
- * short names are looked for.
+ * Creates the directories of a node. Registries listed in `insecure` are reached by plain HTTP, and the first of them
+ * is the search registry of short names.
  */
 export async function testNode(insecure: readonly string[] = []): Promise<TestNode> {
   const folder = await temporaryFolder();
@@ -72,7 +72,7 @@ export async function testNode(insecure: readonly string[] = []): Promise<TestNo
   return node;
 }
 
-/** Starts `serve` in its own process and waits until Probe answers that it is ready. */
+/** Starts `serve` in its own process and waits until Probe reports that it is ready. */
 export async function startDaemon(node: TestNode, options: DaemonOptions = {}): Promise<TestDaemon> {
   const daemon = await spawnDaemon(node, options);
   try {
@@ -103,7 +103,7 @@ export async function spawnDaemon(node: TestNode, options: DaemonOptions = {}): 
   };
   const args = ['serve', ...Object.entries(flags).map(([name, value]) => `${name}=${value}`)];
   const env = { ...process.env, ...options.env };
-  // A build is run as it will be, with the flags for Node that its first line has.
+  // A build runs with the Node flags of its first line.
   const child = options.program
     ? await startChild(options.program, args, { env })
     : await startChild(process.execPath, [sources, ...args], { env });
@@ -145,8 +145,8 @@ async function isReady({ identity }: Pick<TestDaemon, 'identity'>): Promise<bool
 }
 
 /**
- * What kubelet sends for an inline volume of a new pod, with the folders that it makes. `target_path` is in it;
- * attributes with a key of Kubernetes are there too.
+ * The request of kubelet for an inline volume of a new pod, with the directories that kubelet creates. It has
+ * `target_path`; attributes may include keys of Kubernetes.
  */
 export async function publishRequest(
   node: TestNode,

@@ -13,16 +13,18 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
-/** What is changed: an entry of the state directory, and another one of its kind. `outside`: a path where nothing is. */
+/**
+ * What is damaged: an entry of the state directory, and another one of its kind. `outside`: a path that does not exist.
+ */
 export type Place = { readonly path: string; readonly other: string; readonly outside: string };
 
-/** Does nothing to what it does not fit. `at`: from 0 up to 1. */
+/** Does nothing to entries that it does not fit. `at`: from 0 up to 1. */
 type Damage = (place: Place, at: number) => void;
 
 const isFile = (path: string): boolean => lstatSync(path).isFile();
 const isFolder = (path: string): boolean => lstatSync(path).isDirectory();
 
-/** Writes into the inode, and sets the time of the write back. */
+/** Writes to the inode, and resets its mtime. */
 function write(path: string, change: (bytes: Buffer) => Buffer): void {
   if (!isFile(path)) return;
   const { atime, mtime } = lstatSync(path);
@@ -53,7 +55,7 @@ function moveOut({ path, outside }: Place): void {
   symlinkSync(outside, path);
 }
 
-/** What a disk, a pod or a person may do to an entry. */
+/** What a disk, a pod or a user may do to an entry. */
 export const damages: Readonly<Record<string, Damage>> = {
   'a flipped byte': ({ path }, at) => write(path, bytes => flip(bytes, at)),
   'a cut': ({ path }, at) => write(path, bytes => bytes.subarray(0, Math.floor(at * bytes.length))),

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { makeCertificate } from '../signing/certificate.ts';
 import { temporaryFolder } from '../os/temporary.ts';
 
-/** What the API answers for a path: an object, a status with a message, or nothing at all. */
+/** The API's response for a path: an object, a status with a message, or no response. */
 export type KubeAnswer =
   | { readonly kind: 'object'; readonly object: unknown }
   | { readonly kind: 'status'; readonly code: number; readonly message: string }
@@ -14,16 +14,16 @@ export type KubeAnswer =
 export type TestKubeApi = AsyncDisposable & {
   /** A file for KUBECONFIG. Its token is `token`. */
   readonly kubeconfig: string;
-  /** Paths of all requests so far, such as `/api/v1/namespaces/shop/pods/web`. */
+  /** The paths of all requests so far, such as `/api/v1/namespaces/shop/pods/web`. */
   readonly asked: readonly string[];
-  /** Sets what a path answers; 404 until then. */
+  /** Sets the response for a path; the default is 404. */
   answer(path: string, answer: KubeAnswer): void;
   object(path: string, object: unknown): void;
 };
 
 export const token = 'kube-S3CRET-token';
 
-/** A Kubernetes API server on loopback, with TLS, that knows what a test tells it. */
+/** A Kubernetes API server on loopback, with TLS, with the responses of a test. */
 export async function openKubeApiServer(): Promise<TestKubeApi> {
   const folder = await temporaryFolder();
   const certificate = makeCertificate();

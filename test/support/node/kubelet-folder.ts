@@ -2,13 +2,15 @@ import { mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TemporaryFolder, temporaryFolder } from '../os/temporary.ts';
 
-/** A node's folders below a temporary one: kubelet's with one pod's volume, and the state dir with one view. */
+/**
+ * A node's directories below a temporary one: kubelet's with one pod's volume, and the state directory with one view.
+ */
 export type KubeletFolder = TemporaryFolder & {
   readonly kubeletDir: string;
   readonly views: string;
-  /** A view that holds `model.txt`. */
+  /** A view that contains `model.txt`. */
   readonly view: string;
-  /** Where kubelet wants the volume: the folder that holds it is there, itself not. */
+  /** The target path of the volume: its parent exists, it does not. */
   readonly target: { readonly path: string; readonly anywhere: false };
 };
 

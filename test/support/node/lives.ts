@@ -17,29 +17,29 @@ import { type Shown, verifyBlobs, verifyGone, verifyVolume } from './volume.ts';
 export type Request = Awaited<ReturnType<typeof publishRequest>>;
 export type Volume = { readonly request: Request; readonly shown: Shown };
 
-/** The long life of a node, in which the daemon has many short ones. */
+/** A node on which the daemon is killed many times. */
 export type Lives = AsyncDisposable & {
   readonly node: TestNode;
   readonly registry: FaultyRegistry;
   readonly random: Random;
-  /** Volumes that were answered OK: they must stand whether a daemon lives or not. */
+  /** Published volumes: they must stay whether a daemon runs or not. */
   readonly standing: Volume[];
   readonly kills: () => number;
   /** A volume of a new pod that shows an artifact. */
   volume(reference: string, shown: Shown): Promise<Volume>;
   start(): Promise<TestDaemon>;
   /**
-   * Starts the daemon, lets it work, and kills it before it was at work as long as it took to start: so a slow or busy
-   * machine gets as far in one life as a fast one. An error of the work counts unless it came of the kill. Then, with no daemon, every standing volume has its one mount, the volumes under way have one or
-   * none, and nothing else is mounted; every blob has the bytes of its name; one standing volume by chance is read in
-   * full.
+   * Starts the daemon, lets it work, and kills it before it has worked for as long as it took to start: so a slow or
+   * busy machine gets as far in one life as a fast one. An error of the work counts unless the kill caused it. Then,
+   * without a daemon, every published volume has its one mount, the volumes in progress have one or none, and nothing
+   * else is mounted; every blob has the bytes of its name; one random published volume is read in full.
    */
   live(work: (daemon: TestDaemon) => Promise<void>, underWay?: readonly Volume[]): Promise<void>;
   /** Kills the daemon while it starts, or soon after. */
   killStart(): Promise<void>;
   /**
-   * Publishes one volume after another; one whose publish was killed is asked for again in the next life. So many kills,
-   * and up to four times as many until `isEnough`: where they land is up to chance and to the machine.
+   * Publishes one volume after another; one whose publish was killed is published again in the next life. It kills so
+   * many times, and up to four times as many until `isEnough`: the moments of the kills are random.
    */
   publishUnderFire(
     kills: number,
@@ -47,7 +47,7 @@ export type Lives = AsyncDisposable & {
     isEnough: () => boolean,
     afterKill?: () => void,
   ): Promise<readonly Volume[]>;
-  /** Ends standing volumes until so many are left. */
+  /** Unpublishes volumes until so many are left. */
   retire(daemon: TestDaemon, left: number): Promise<void>;
 };
 
@@ -65,7 +65,7 @@ export async function openLives(): Promise<Lives> {
   const start = (): Promise<TestDaemon> => startDaemon(node, { env });
   {
     await using first = await start();
-    await first.end('SIGTERM'); // writes the compile cache, so that later starts are quicker
+    await first.end('SIGTERM'); // writes the compile cache, so that later starts are faster
   }
 
   function verifyStanding(underWay: readonly Volume[]): void {

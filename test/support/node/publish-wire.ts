@@ -1,6 +1,6 @@
 import type { NodePublishVolumeRequest__Output as Wire } from '../../../src/grpc/wire/csi/v1/NodePublishVolumeRequest.ts';
 
-/** What kubelet sends to NodePublishVolume, as it arrives at the edge. */
+/** The NodePublishVolume request of kubelet, as it arrives at the edge. */
 
 export const uid = '0b4f9a3e-1111-4222-8333-444455556666';
 export const targetPath: string = `/var/lib/kubelet/pods/${uid}/volumes/kubernetes.io~csi/model/mount`;

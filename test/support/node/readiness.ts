@@ -1,2 +1,2 @@
-/** What /readyz answers where nothing is wrong: that it is ready, and whether fs-verity seals the cache. */
+/** The response of /readyz if nothing is wrong: it is ready, and whether fs-verity seals the cache. */
 export const ready: RegExp = /^ready\nfs-verity: (?:on|off \([^)\n]+\); [^\n]+)\n$/;

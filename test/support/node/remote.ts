@@ -22,7 +22,7 @@ export async function openRemote({ artifacts, publishing }: Around): Promise<Bac
       driverName: 'driver.example',
       nodeId: 'node',
       version: '0',
-      // A call that a test did not give fails, and so does the test.
+      // A call that a test did not provide fails, and so does the test.
       artifacts: artifacts as Artifacts,
       publishing: { stats: async () => ({ bytes: 0, inodes: 0 }), ...publishing } as never,
       log: pino({ level: 'silent' }),

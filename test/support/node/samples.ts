@@ -11,7 +11,7 @@ import type {
   VolumeStatus,
 } from '../../../src/ports/usecases.ts';
 
-/** Answers of the use cases with something in every field. */
+/** Results of the use cases with a value in every field. */
 
 /** The time at which every command of a test runs. */
 export const noon: number = Date.UTC(2026, 0, 2, 12);

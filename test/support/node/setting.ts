@@ -2,15 +2,15 @@ import { after } from 'node:test';
 import { type DaemonOptions, startDaemon, type TestDaemon, type TestNode, testNode } from './daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../registry/faulty-registry.ts';
 
-/** What most tests from the registry to the mount take place in. */
+/** The setting of most tests from the registry to the mount. */
 export type Setting = {
   readonly registry: FaultyRegistry;
-  /** Speaks plain HTTP to the registry, and looks for short names there. */
+  /** Uses plain HTTP to the registry, which is the search registry of short names. */
   readonly node: TestNode;
   readonly daemon: TestDaemon;
 };
 
-/** For all tests of a file, to be awaited before the first of them. All of it goes when they have run. */
+/** For all tests of a file, to be awaited before the first of them. It is removed after they have run. */
 export async function openSetting(options: DaemonOptions = {}): Promise<Setting> {
   await using opened = new AsyncDisposableStack();
   const registry = opened.use(await openFaultyRegistry());

@@ -16,20 +16,20 @@ export type Around = {
   readonly publishing?: Partial<Backend['publishing']>;
   readonly builder?: Partial<Builder>;
   readonly stdin?: Iterable<Uint8Array | string>;
-  /** What is typed at the terminal that stdin and stderr are; without it they are none. */
+  /** The input typed at the terminal of stdin and stderr; without it they are not a terminal. */
   readonly answers?: string;
-  /** undefined: without a variable that tests have otherwise. */
+  /** undefined removes a variable that tests have by default. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
   readonly signal?: AbortSignal;
-  /** Of the terminal that stdout is; without it stdout is none. */
+  /** The columns of the terminal of stdout; without it stdout is not a terminal. */
   readonly columns?: number;
 };
 
-/** What is said first where no daemon answers, and nothing was asked for that could be read by a program. */
+/** The first line of output if no daemon answers, and no machine-readable output was requested. */
 export const onFolder =
   'oci-artifact-csi: no daemon answers on unix:///nowhere/plugins/oci-artifact.csi.internal/csi.sock or unix:///csi/csi.sock; using the state directory /\n';
 
-/** Runs a command line on fakes; whatever a test did not give must not be called. */
+/** Runs a command line on fakes; calls that a test did not provide fail. */
 export async function runShell(argv: readonly string[], around: Around = {}): Promise<Ran> {
   const [stdout, stderr] = [collector(), collector()];
   const backend: Backend = {
@@ -71,7 +71,7 @@ export async function runShell(argv: readonly string[], around: Around = {}): Pr
   };
 }
 
-/** What was not given throws when it is asked for. */
+/** Members that were not provided throw when they are read. */
 function fake<T extends object>(what: string, given: Partial<T> = {}): T {
   return new Proxy(given, {
     get(target, key) {

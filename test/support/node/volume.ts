@@ -6,10 +6,10 @@ import { errnoOf } from '../../../src/util/error.ts';
 import { listMounts, type MountLine } from '../os/mounts.ts';
 import { readTree } from '../oci/tree.ts';
 
-/** What a volume shows, as readTree says it. */
+/** The content of a volume, in the form of readTree. */
 export type Shown = Readonly<Record<string, string>>;
 
-/** What a volume of these files must show. */
+/** The expected content of a volume with these files. */
 export function shownOf(files: Iterable<readonly [path: string, bytes: string | Uint8Array]>): Shown {
   const shown: Record<string, string> = {};
   for (const [path, bytes] of files) {
@@ -25,7 +25,7 @@ export function mountsAt(target: string): readonly MountLine[] {
   return listMounts().filter(({ mountPoint }) => mountPoint === target);
 }
 
-/** One read-only mount, and every byte of it right. */
+/** Asserts one read-only mount, with every byte right. */
 export function verifyVolume(target: string, shown: Shown): void {
   const mounts = mountsAt(target);
   assert.equal(mounts.length, 1, `${target} has one mount`);
@@ -33,17 +33,20 @@ export function verifyVolume(target: string, shown: Shown): void {
   assert.deepEqual(readTree(target), shown);
 }
 
-/** No mount, no folder. */
+/** Asserts that there is no mount and no directory. */
 export function verifyGone(target: string): void {
   assert.equal(mountsAt(target).length, 0, `${target} has no mount`);
   assert.ok(!existsSync(target), `${target} is gone`);
 }
 
-/** Every blob of a state dir has the bytes of its name; those that are collected meanwhile aside. */
+/**
+ * Asserts that every blob of a state directory has the bytes of its name; blobs that are collected meanwhile are
+ * ignored.
+ */
 export function verifyBlobs(stateDir: string): void {
   for (const algorithm of ['sha256', 'sha512']) {
     const folder = join(stateDir, 'blobs', algorithm);
-    // A daemon that was killed at its first start has made none yet.
+    // A daemon that was killed at its first start has created none yet.
     for (const hex of existsSync(folder) ? readdirSync(folder) : []) {
       const bytes = readIfThere(join(folder, hex));
       const actual = bytes && createHash(algorithm).update(bytes).digest('hex');

@@ -2,7 +2,7 @@ import { closeSync, constants, lstatSync, openSync, readdirSync } from 'node:fs'
 import { join } from 'node:path';
 import { getXattr } from '../../../src/linux/libc.ts';
 
-/** What in a tree could give a process more power than it has: `path: why`. A volume must have none of it. */
+/** Lists what in a tree could give a process more privileges: `path: why`. A volume must have none of it. */
 export function findHarmful(folder: string): string[] {
   return ['', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })].flatMap(name => {
     const path = join(folder, name);

@@ -2,7 +2,9 @@ import { ociManifest } from '../../../src/oci/media-type.ts';
 import type { FaultyRegistry } from '../registry/faulty-registry.ts';
 import { gzip, sha256 } from './tar.ts';
 
-/** Pushes a container image of one layer past guard and faults. `digests`: of its config, its layer and its manifest. */
+/**
+ * Pushes a container image of one layer past guard and faults. `digests`: of its config, its layer and its manifest.
+ */
 export async function pushImage(
   { host, registry }: FaultyRegistry,
   repository: string,

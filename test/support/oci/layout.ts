@@ -9,7 +9,7 @@ export type LayoutLayer = {
   readonly isAbsent?: boolean;
 };
 
-/** The tar of an image layout of one artifact, which it gives no name; layers may be named and not be in it. */
+/** The tar of an image layout of one artifact without a name; listed layers may be missing. */
 export async function layoutOf(layers: readonly LayoutLayer[]): Promise<Buffer> {
   const config = Buffer.from('{}');
   const describe = (mediaType: string, bytes: Buffer) => ({
@@ -42,7 +42,7 @@ export async function layoutOf(layers: readonly LayoutLayer[]): Promise<Buffer> 
   ]);
 }
 
-/** Has a daemon load a tar under a name. `ends`: whether the stream of the call does. */
+/** Lets a daemon load a tar under a name. `ends`: whether the stream of the call ends. */
 export function loadTar(
   daemon: Pick<TestDaemon, 'streams'>,
   reference: string,

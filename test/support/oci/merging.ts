@@ -5,7 +5,10 @@ import type { DirectoryNode } from '../../../src/tree/tree.ts';
 
 const digest = toDigest('sha256', 'e'.repeat(64));
 
-/** An entry in short: `d/` a directory, `l -> t` a symlink, `l = t` a hard link, `p |` a FIFO, else a file of that body. */
+/**
+ * An entry in short form: `d/` a directory, `l -> t` a symlink, `l = t` a hard link, `p |` a FIFO, else a file with
+ * that body.
+ */
 export type Short = string | readonly [path: string, body: number];
 
 const attributes = { mode: 0o700, uid: 5, gid: 6, mtime: 7n };

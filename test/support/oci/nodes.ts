@@ -4,7 +4,7 @@ import { toDigest } from '../../../src/oci/digest.ts';
 import type { EntryAttributes } from '../../../src/tree/toc.ts';
 import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../../../src/tree/tree.ts';
 
-/** Nodes of merged trees, as tests build them by hand. */
+/** Nodes of merged trees, built by hand. */
 export const plain: EntryAttributes = { mode: 0o755, uid: 0, gid: 0, mtime: 1_000_000_000_123_456_789n };
 const layer = 'layer 0';
 

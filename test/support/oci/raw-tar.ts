@@ -1,17 +1,17 @@
-/** One entry of a tar, byte by byte, for what no honest tool writes. Text is latin1: a character is a byte. */
+/** One entry of a tar, byte by byte, for tars that no ordinary tool writes. Text is latin1: a character is a byte. */
 export type RawEntry = {
   readonly name?: string;
   /** `0` file, `1` hard link, `2` symlink, `3` and `4` devices, `5` directory, `6` FIFO, `x` PAX, `L` long name. */
   readonly type?: string;
   readonly body?: string | Buffer;
-  /** What the header says, where it is not the body's size. A text is put in as it is. */
+  /** The size in the header, if it is not the body's. A text is inserted as it is. */
   readonly size?: number | string;
   readonly mode?: string;
   readonly uid?: string | Buffer;
   readonly mtime?: string | Buffer;
   readonly linkname?: string;
   readonly prefix?: string;
-  /** `ustar\0` and `00` by default; `ustar  \0` is GNU's, nothing is the oldest. */
+  /** `ustar\0` and `00` by default; `ustar  \0` is GNU's, an empty one is the oldest. */
   readonly magic?: string;
   readonly checksum?: string;
 };
@@ -38,7 +38,7 @@ export function rawEntry(entry: RawEntry): Buffer {
   return Buffer.concat([header, body, Buffer.alloc((512 - (body.length % 512)) % 512)]);
 }
 
-/** A PAX header of these records, which may be any bytes. `raw` stands in place of the records. */
+/** A PAX header of these records, which may be any bytes. `raw` replaces the records. */
 export function paxEntry(
   records: Readonly<Record<string, string | Buffer>>,
   type = 'x',

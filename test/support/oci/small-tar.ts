@@ -9,7 +9,7 @@ export const small: Buffer = await tarOf([
   [{ name: 'd/l', type: 'link', linkname: 'd/f' }],
   [{ name: `${'long/'.repeat(60)}name` }, 'far'],
 ]);
-/** As `showToc` shows it. */
+/** In the form of `showToc`. */
 export const smallShown: readonly string[] = [
   'd/ (directory)',
   'd/f: content',

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { bodyFolder, bodyName, tocName, type TocEntry, type TocSummary } from '../../../src/tree/toc.ts';
 import { checksumLength, createTocDecoder, createTocEncoder } from '../../../src/tree/toc-text.ts';
 
-/** A table of contents as one value, which only tests have. */
+/** A table of contents as one value, which only tests use. */
 export type Toc = TocSummary & { readonly entries: readonly TocEntry[] };
 
-/** The file of a table; `bytes` and `bodies` are counted anew. */
+/** The file of a table; `bytes` and `bodies` are recomputed. */
 export function encodeToc(toc: Omit<Toc, 'bytes' | 'bodies'>): Buffer {
   const parts: Buffer[] = [];
   const encoder = createTocEncoder(bytes => void parts.push(bytes));
@@ -16,7 +16,7 @@ export function encodeToc(toc: Omit<Toc, 'bytes' | 'bodies'>): Buffer {
   return Buffer.concat(parts);
 }
 
-/** A whole file, pushed in pieces of this many bytes. */
+/** Parses a whole file in chunks of this many bytes. */
 export function decodeToc(file: Buffer, step: number = file.length): Toc {
   const decoder = createTocDecoder();
   const end = file.length - checksumLength;
@@ -37,7 +37,7 @@ export function writeToc(stage: string, toc: Omit<Toc, 'bytes' | 'bodies'>): Toc
   return summary;
 }
 
-/** Where a body lies in a layer's folder; its own folder is there afterwards. */
+/** Returns the path of a body in a layer's directory, and creates its subdirectory. */
 export function placeOfBody(layer: string, body: number): string {
   mkdirSync(join(layer, bodyFolder(body)), { recursive: true });
   return join(layer, bodyName(body));

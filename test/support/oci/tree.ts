@@ -3,8 +3,8 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
 /**
- * What a folder holds, by relative path: `directory`, `link to <target>`, or `<size> bytes <sha256>` of a file. Modes
- * and times are not in it.
+ * The content of a directory, by relative path: `directory`, `link to <target>`, or `<size> bytes <sha256>` of a file,
+ * without modes and times.
  */
 export function readTree(folder: string): Readonly<Record<string, string>> {
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true });

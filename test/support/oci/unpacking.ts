@@ -11,11 +11,11 @@ import { setXattrs } from '../../../src/unpack/xattrs.ts';
 import { temporaryFolder } from '../os/temporary.ts';
 import { decodeToc, type Toc } from './toc.ts';
 
-/** Unpacks layers of bytes in this thread, below a folder that goes with the test file. */
+/** Unpacks layers of bytes in this thread, below a directory that is removed after the test file. */
 export type Unpacking = {
   readonly folder: string;
   readonly digest: Digest;
-  /** As errors name the layer. */
+  /** The label in errors. */
   readonly label: string;
   unpack(bytes: Uint8Array, limits?: Partial<UnpackLimits>): Promise<Unpacked>;
   unpackFile(source: string, limits?: Partial<UnpackLimits>): Promise<Unpacked>;
@@ -27,7 +27,7 @@ export const anyLimits: UnpackLimits = { maxEntries: 1_000_000, maxBytes: 2 ** 4
 export async function openUnpacking(): Promise<Unpacking> {
   const folder = await temporaryFolder();
   after(() => folder[Symbol.asyncDispose]());
-  // Not sha256, so that the diffId is hashed even of a plain tar.
+  // Not sha256, so that the diffId is hashed even for a plain tar.
   const digest = toDigest('sha512', 'a'.repeat(128));
   let sources = 0;
 
@@ -54,7 +54,7 @@ export async function openUnpacking(): Promise<Unpacking> {
   };
 }
 
-/** What holds of every success: bodies are what the table says, and nothing else is there. */
+/** Asserts what holds after every success: the bodies match the table, and nothing else exists. */
 function verifyBodies({ entries, into, bytes, bodies }: Unpacked): void {
   const files = entries.filter(entry => entry.kind === 'file');
   assert.deepEqual(
@@ -91,7 +91,7 @@ export function showToc({ entries, into }: Unpacked): string[] {
   });
 }
 
-/** Paths below a folder that this process has open. */
+/** The paths below a directory that this process has open. */
 export function openFiles(folder: string): string[] {
   return readdirSync('/proc/self/fd')
     .map(readDescriptor)
@@ -102,7 +102,7 @@ function readDescriptor(fd: string): string {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`);
   } catch {
-    // The one that was reading this very folder.
+    // The descriptor of the listing itself.
     return '';
   }
 }

@@ -1,4 +1,4 @@
-/** What work that yields after each step comes to. */
+/** The result of work that yields after each step. */
 export function atOnce<T>(work: Generator<void, T>): T {
   for (;;) {
     const step = work.next();

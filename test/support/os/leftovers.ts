@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { listMounts, type MountLine, unmountBelow } from './mounts.ts';
 
-/** What a run of tests must not leave behind. Everything in it is a line for people. */
+/** What a run of tests must not leave behind, a message each. */
 export type Leftovers = readonly string[];
 
 /**
- * Compares the machine with what it was before the tests, takes away what they left, and tells what that was: new
- * mounts (those of other runs in their own temporary folders aside), files in the run's temporary folder, processes
- * that inherited it as TMPDIR.
+ * Compares the machine with its state before the tests, removes what they left, and reports it: new mounts (except
+ * those of other runs in their own temporary directories), files in the run's temporary directory, and processes that
+ * inherited it as TMPDIR.
  */
 export function sweep(folder: string, shared: string, before: readonly MountLine[]): Leftovers {
   const processes = processesOf(folder);
@@ -31,7 +31,7 @@ function isBelow(path: string, folder: string): boolean {
   return path.startsWith(`${folder}/`);
 }
 
-/** The processes of this run, by the TMPDIR that they were started with; zombies and this one aside. */
+/** The processes of this run, by the TMPDIR of their start, except zombies and this one. */
 function processesOf(folder: string): readonly { readonly pid: number; readonly command: string }[] {
   return readdirSync('/proc')
     .map(Number)

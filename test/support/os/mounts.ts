@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-/** One line of /proc/self/mountinfo (proc_pid_mountinfo(5)), with the octal escapes of its paths undone. */
+/** One line of /proc/self/mountinfo (proc_pid_mountinfo(5)), with the octal escapes of its paths decoded. */
 export type MountLine = {
   readonly id: number;
-  /** The folder of the file system that is shown. */
+  /** The directory of the filesystem that the mount shows. */
   readonly root: string;
   readonly mountPoint: string;
   readonly options: readonly string[];
@@ -35,14 +35,18 @@ function unescape(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
-/** The mounts at or below a folder, the latest first: the order in which they can be taken away. */
+/** The mounts at or below a directory, the latest first: the order in which they can be unmounted. */
 export function mountsBelow(folder: string): readonly MountLine[] {
   return listMounts()
     .filter(({ mountPoint }) => mountPoint === folder || mountPoint.startsWith(`${folder}/`))
     .reverse();
 }
 
-/** Takes away every mount at or below a folder, busy or not. @throws if one cannot be. */
+/**
+ * Unmounts every mount at or below a directory, busy or not.
+ *
+ * @throws if one cannot be unmounted.
+ */
 export function unmountBelow(folder: string): void {
   for (const { mountPoint } of mountsBelow(folder)) {
     const { status, stderr } = spawnSync('umount', ['--lazy', '--no-canonicalize', mountPoint], {

@@ -2,18 +2,26 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import process from 'node:process';
 
-/** A mount namespace of its own, held open by a process. It and its mounts end when it is disposed, or when the test dies. */
+/** A mount namespace, held open by a process. It and its mounts end when it is disposed, or when the test dies. */
 export type MountNamespace = AsyncDisposable & {
   readonly pid: number;
-  /** Runs a program inside; answers what it wrote. @throws if it fails. */
+  /**
+   * Runs a program inside; returns its output.
+   *
+   * @throws if it fails.
+   */
   readonly run: (program: string, ...args: string[]) => string;
-  /** Runs a script (an ES module) in Node inside; answers what it wrote. @throws if it fails. */
+  /**
+   * Runs a script (an ES module) in Node inside; returns its output.
+   *
+   * @throws if it fails.
+   */
   readonly script: (text: string) => string;
 };
 
 /**
- * `private`: mounts are the namespace's own. `shared`: those below shared mounts of `parent` appear on both sides, as in
- * a container whose volume has mountPropagation Bidirectional.
+ * `private`: mounts are the namespace's own. `shared`: those below shared mounts of `parent` appear on both sides, as
+ * in a container whose volume has mountPropagation Bidirectional.
  */
 export async function openNamespace(
   propagation: 'private' | 'shared',

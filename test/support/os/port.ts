@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 /**
- * A TCP port of 127.0.0.1 that nobody listened at a moment ago. It lies below the range that the kernel chooses from, so
- * that no connection and no server of another test takes it meanwhile.
+ * Returns a TCP port of 127.0.0.1 on which nothing listened a moment ago. It is below the kernel's ephemeral range, so
+ * that no connection and no server of another test uses it meanwhile.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
@@ -13,7 +13,7 @@ export async function freePort(): Promise<number> {
     try {
       await once(server, 'listening');
     } catch {
-      continue; // somebody has it
+      continue; // the port is in use
     }
     server.close();
     await once(server, 'close');
@@ -21,7 +21,7 @@ export async function freePort(): Promise<number> {
   }
 }
 
-/** A loopback address that nobody else uses, whatever their port: there are 16 million. */
+/** Returns a loopback address that nothing else uses, whatever the port: there are 16 million. */
 export function ownAddress(): string {
   const [second, third, last] = [randomInt(1, 256), randomInt(256), randomInt(1, 255)];
   return `127.${second}.${third}.${last}`;

@@ -1,10 +1,10 @@
 import { randomInt } from 'node:crypto';
 import process from 'node:process';
 
-/** Chance that can be had again: the same seed gives the same numbers from 0 up to 1. */
+/** Reproducible random numbers: the same seed gives the same numbers from 0 up to 1. */
 export type Random = { readonly seed: number; next(): number };
 
-/** By a given seed, else by that of FAULT_SEED to see a failure again, else by a new one. The generator is mulberry32. */
+/** Uses a given seed, else that of FAULT_SEED to reproduce a failure, else a new one. The generator is mulberry32. */
 export function openRandom(seed: number = Number(process.env['FAULT_SEED'] ?? randomInt(2 ** 31))): Random {
   let state = seed;
   return {

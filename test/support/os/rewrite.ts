@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { stat, utimes, writeFile } from 'node:fs/promises';
 
-/** Writes another text of the same size into a file, which keeps its inode and its times. */
+/** Writes another text of the same size to a file, which keeps its inode and its times. */
 export async function rewrite(path: string, text: string): Promise<void> {
   const { ino, size, atime, mtime } = await stat(path);
   await writeFile(path, text);

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import process from 'node:process';
 
 /**
- * Writes a program that runs `source` as a Node module. It is renamed into place, since a file that another process
+ * Writes a program that runs `source` as a Node module. It is renamed into place, because a file that another process
  * has open for writing cannot be executed (ETXTBSY), and children of tests inherit such files.
  */
 export async function writeScript(path: string, source: string): Promise<void> {
@@ -15,7 +15,10 @@ export async function writeScript(path: string, source: string): Promise<void> {
   await rename(`${path}.new`, path);
 }
 
-/** The source of a plugin that appends each request to a log, one a line, and answers what `answer` (JavaScript) makes of `request`. */
+/**
+ * The source of a plugin that appends each request to a log, one per line, and returns what `answer` (JavaScript) makes
+ * of `request`.
+ */
 export function pluginSource(log: string, answer: string): string {
   return `
 import { appendFileSync, readFileSync } from 'node:fs';

@@ -10,16 +10,16 @@ export type SmallVolume = {
   readonly request: Awaited<ReturnType<typeof publishRequest>>;
   readonly reference: string;
   readonly shown: Shown;
-  /** Of its one layer. */
+  /** The digest of its one layer. */
   readonly digest: string;
 };
 
-/** A daemon whose state dir is on a file system of its own, and a registry. */
+/** A daemon whose state directory is on a filesystem of its own, and a registry. */
 export type SmallDisk = AsyncDisposable & {
   readonly registry: FaultyRegistry;
   readonly node: TestNode;
   readonly daemon: TestDaemon;
-  /** The root of that file system, where others may write too. */
+  /** The root of that filesystem, to which others may write too. */
   readonly root: string;
   /** A volume of a new artifact: one file of random bytes. */
   volume(bytes: number): Promise<SmallVolume>;

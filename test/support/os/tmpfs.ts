@@ -2,8 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 
 /**
- * A small file system of a test's own, to be filled: mounted in a folder that is made if need be, below a temporaryFolder() whose
- * disposal takes it away. @param options of tmpfs(5): `size=1m`, `nr_inodes=50`.
+ * A small filesystem for a test to fill: mounted on a directory that is created if needed, below a temporaryFolder()
+ * whose disposal unmounts it.
+ *
+ * @param options of tmpfs(5): `size=1m`, `nr_inodes=50`.
  */
 export function mountTmpfs(path: string, options: string): string {
   mkdirSync(path, { recursive: true });

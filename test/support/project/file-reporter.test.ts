@@ -8,7 +8,7 @@ import { temporaryFolder } from '../os/temporary.ts';
 
 const reporter = new URL('file-reporter.ts', import.meta.url).href;
 
-/** What is told of one file of tests. A process of its own runs it, since node:test runs no tests inside a test. */
+/** The report of one file of tests. A process of its own runs it, because node:test runs no tests inside a test. */
 async function report(tests: string): Promise<string> {
   await using folder = await temporaryFolder();
   const file = join(folder.path, 'a.mjs');
@@ -38,7 +38,7 @@ test('a file that passes is one line', async () => {
   assert.doesNotMatch(text, /a figure|one/);
 });
 
-test('a failure is reported in full where it happens, and by name before the totals', async () => {
+test('a failure is reported in full when it happens, and by name before the totals', async () => {
   const text = await report("describe('s', () => test('two is one', () => assert.equal(2, 1)));");
   assert.match(text, /^FAILED a\.mjs: two is one\n.*ERR_ASSERTION/ms);
   assert.match(text, /^FAIL +[\d.]+ s {2}a\.mjs \(1 tests\)$/m);
@@ -46,6 +46,6 @@ test('a failure is reported in full where it happens, and by name before the tot
   assert.equal(text.match(/^FAILED/gm)?.length, 1);
 });
 
-test('a file that ends by itself is a failure with its exit code', async () => {
+test('a file that exits early is a failure with its exit code', async () => {
   assert.match(await report('process.exit(3);'), /^FAILED a\.mjs ended by itself\nexit code 3$/m);
 });

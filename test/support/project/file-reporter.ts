@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 /** An event of node:test ("Class: TestsStream"). */
 export type TestEvent = { readonly type: string; readonly data: object };
 
-/** What this reporter reads of an event. */
+/** The fields of an event that this reporter uses. */
 type Data = {
   readonly name?: string;
   readonly file?: string;
@@ -17,7 +17,7 @@ type Data = {
   };
 };
 
-/** A reporter of node:test: a line for each file, each failure in full where it happens, and the totals at the end. */
+/** A reporter of node:test: a line for each file, each failure in full when it happens, and the totals at the end. */
 export async function* reportFiles(root: string, events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const failures: string[] = [];
   const totals: string[] = [];

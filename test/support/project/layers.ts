@@ -4,14 +4,14 @@ import { posix } from 'node:path';
 export type SourceFile = { readonly path: string; readonly text: string };
 
 /**
- * An import as written: its specifier, whether it is an import() or a worker, loaded only when it is reached, and whether
- * it is gone when types are stripped.
+ * An import as written: its specifier, whether it is an import() or a worker, loaded only when it is reached, and
+ * whether it is removed when types are stripped.
  */
 export type Import = { readonly specifier: string; readonly lazy: boolean; readonly types: boolean };
 
 type Floors = readonly (readonly string[])[];
 
-/** The floors, from the top. Imports point down; directories of one floor do not know each other. */
+/** The layers, from the top. Imports point down; directories of one layer do not import each other. */
 const floors: Floors = [
   ['main.ts'],
   ['daemon.ts'],
@@ -28,37 +28,37 @@ const floors: Floors = [
   ['util'],
 ];
 
-/** The same inside a directory: `''` are the files that lie in it, the others its directories. */
+/** The same inside a directory: `''` are its own files, the others its subdirectories. */
 const rooms: Readonly<Record<string, Floors>> = {
   grpc: [[''], ['client'], ['artifacts'], ['csi'], ['edge'], ['wire']],
   registry: [[''], ['mirrors'], ['api'], ['auth'], ['config', 'download'], ['http']],
   store: [[''], ['views', 'layers', 'blobs'], ['records', 'integrity'], ['files']],
 };
 
-/** The interfaces between the floors. */
+/** The interfaces between the layers. */
 const ports = 'ports';
 
-/** Packages that compute and do nothing else. */
+/** Packages that only compute. */
 const pure: readonly string[] = ['node:buffer', 'node:crypto', 'node:path'];
 
-/** What a room may import beside src/; rooms that are not here may import anything. */
+/** What a directory may import beside src/; directories that are not listed may import anything. */
 const outside: Readonly<Record<string, readonly string[]>> = { oci: pure, tree: pure, volume: pure };
 
-/** What the use cases may know of src/: no adapter. */
+/** What the use cases may import of src/: no adapter. */
 const inside: Readonly<Record<string, readonly string[]>> = { volume: ['ports', 'tree', 'oci', 'util'] };
 
-/** Packages that cost too much to load before they are used, and the file that is their door. */
+/** Packages that are slow to load, and the only file that may import each. */
 const heavy: Readonly<Record<string, string>> = { '@kubernetes/client-node': 'kube/client.ts' };
 
 const statement = /^(?:import|export)\b(?:[^;'"]*?\bfrom)?\s*(['"])(?<specifier>[^'"\n]+)\1/gm;
-/** What is gone when types are stripped: only `import type`, whatever else an import names. */
+/** Removed when types are stripped: only `import type`, whatever else an import names. */
 const typeOnly = /^(?:import|export) type\b[^;]*;/gm;
 const onDemand = /\b(?:import|new URL)\(\s*(['"])(?<specifier>[^'"\n]+)\1/g;
 const comment = /^\s*(?:\/\/.*|\/\*[^]*?\*\/)/gm;
 
 /**
- * The imports of a file in our format (biome): a static import or export begins its line, so that no parser is needed.
- * Types count, as does `new URL('./worker.ts', import.meta.url)`.
+ * Parses the imports of a file in our format (biome): a static import or export begins its line, so that no parser is
+ * needed. Types count, as does `new URL('./worker.ts', import.meta.url)`.
  */
 export function parseImports(text: string): readonly Import[] {
   const code = text.replace(comment, '');
@@ -79,11 +79,14 @@ const threadFaults: readonly (readonly [RegExp, string])[] = [
   [/\bfrom 'koffi'/, 'which loads native code'],
   [/\bfrom 'node:fs\/promises'/, 'which leaves work on files to the pool'],
 ];
-/** Of node:fs, what is left to the pool: all that does its work at once says so by its name, and constants do none. */
+/**
+ * The asynchronous calls of node:fs, which use the pool: synchronous ones show it in their name, and constants do
+ * nothing.
+ */
 const fsImport = /^import \{(?<names>[^}]*)\} from 'node:fs';/gm;
 const fsHarmless = /^(?:type \w+|constants|\w+Sync)$/;
 
-/** What threads of the program would load that they may not: a line for each thread and file. */
+/** Lists what threads of the program would load against the rules: a message for each thread and file. */
 export function findThreadFaults(files: readonly SourceFile[]): readonly string[] {
   const texts = new Map(
     files.map(({ path, text }) => [path, text.replace(comment, '').replace(typeOnly, '')]),
@@ -109,7 +112,7 @@ function faultsOf(text: string): readonly string[] {
   ];
 }
 
-/** Every import that breaks a rule of the house, a line for people each; cycles last. */
+/** Lists every import that breaks a rule, a message each; cycles last. */
 export function findViolations(files: readonly SourceFile[]): readonly string[] {
   const graph = new Map(files.map(({ path, text }) => [path, parseImports(text)]));
   const broken = [...graph].flatMap(([path, imports]) =>
@@ -132,7 +135,7 @@ function judge(path: string, { specifier, lazy, types }: Import): string | undef
     if (allowed !== undefined && !allowed.includes(specifier)) return `${from}/ may import only what is pure`;
     return undefined;
   }
-  if (specifier.endsWith('/package.json')) return undefined; // the version: data, of no floor
+  if (specifier.endsWith('/package.json')) return undefined; // the version: data, of no layer
   if (!lazy && Object.values(heavy).includes(resolve(path, specifier))) {
     return 'only by import(), it is slow to load';
   }
@@ -144,7 +147,7 @@ function judge(path: string, { specifier, lazy, types }: Import): string | undef
   return why ?? (to === ports && !types ? `${ports}/ has types only: import type` : undefined);
 }
 
-/** What is wrong with an import of `to` by `from`, if these are the floors. `at` is before their names. */
+/** Checks an import of `to` by `from` against these layers. `at` precedes their names. */
 function compare(from: string, to: string, all: Floors, at: string): string | undefined {
   if (from === to || all.length === 0) return undefined;
   const floorOf = (room: string): number => all.findIndex(floor => floor.includes(room));
@@ -159,7 +162,7 @@ function roomOf(path: string): string {
   return path.split('/')[0] ?? '';
 }
 
-/** The directory in a directory of src/; empty for a file that lies in the latter. */
+/** The subdirectory of a directory of src/; empty for a file directly in it. */
 function innerRoomOf(path: string): string {
   const [, room = '', ...rest] = path.split('/');
   return rest.length === 0 ? '' : room;

@@ -6,7 +6,9 @@ import { type Program, programs, toolsFolder } from '../../tools/table.ts';
 /** In CI nothing is skipped: a test that lacks a program fails there. */
 export const isCi: boolean = process.env['CI'] !== undefined && process.env['CI'] !== '';
 
-/** The path of a program: ours in .tools/bin, else the first on the PATH or in an sbin folder; undefined if there is none. */
+/**
+ * The path of a program: in .tools/bin, else the first on the PATH or in an sbin directory; undefined if there is none.
+ */
 export function findTool(program: Program): string | undefined {
   const path = (process.env['PATH'] ?? '').split(':').filter(folder => folder !== '');
   const folders = programs[program].from === 'go' ? [toolsFolder] : [...path, '/usr/sbin', '/sbin'];
@@ -22,19 +24,23 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** The path of a program. @throws naming it and how to get it. */
+/**
+ * The path of a program.
+ *
+ * @throws naming it and how to install it.
+ */
 export function toolPath(program: Program): string {
   const path = findTool(program);
   if (path !== undefined) return path;
   throw new Error(`${program} is not installed; "npm run tools" as root installs what the tests need`);
 }
 
-/** A thing a test needs of the machine: a program of test/tools/table.ts, or to run as root. */
+/** A requirement of a test: a program of test/tools/table.ts, or to run as root. */
 export type Need = Program | 'root';
 
 /**
  * Options for a test that needs programs or root: `test('…', needs('root', 'oras'), async () => …)`. Outside CI such a
- * test is skipped with what it lacks as the reason; in CI it runs and fails.
+ * test is skipped, and the reason names what is missing; in CI it runs and fails.
  */
 export function needs(...list: readonly Need[]): { skip: string | false } {
   const missing = list.filter(need =>

@@ -4,21 +4,21 @@ import type { Descriptor } from '../../../src/oci/descriptor.ts';
 import { type FaultyRegistry, openFaultyRegistry } from './faulty-registry.ts';
 import { anonymous, openFakeClock, openMemorySink, openTestClient } from './registry-client.ts';
 
-/** `small` is received by the thread that asks, `large` by another where it goes into a file. */
+/** `small` is received by the calling thread, `large` by a worker if it goes into a file. */
 export type Size = 'small' | 'large';
 export const lengths: Readonly<Record<Size, number>> = { small: 300_000, large: 5 * 1024 * 1024 };
 export const sizes: readonly Size[] = ['small', 'large'];
 
-/** A blob of each size in a registry, and in a second one to be redirected to. */
+/** A blob of each size in a registry, and in a second one as target of redirects. */
 export type BlobSource = AsyncDisposable & {
   readonly registry: FaultyRegistry;
   readonly store: FaultyRegistry;
   readonly path: string;
   readonly bytes: Readonly<Record<Size, Uint8Array>>;
   readonly blobs: Readonly<Record<Size, Descriptor>>;
-  /** What errors call a blob. */
+  /** The name of a blob in errors. */
   subject(size: Size): string;
-  /** The Range headers that the registry was asked with. */
+  /** The Range headers of the requests to the registry. */
   ranges(): readonly (string | undefined)[];
   /** Pulls and compares; the sink and the clock are new unless given. */
   pull(size: Size, options?: PullOptions): Promise<Required<PullOptions>>;

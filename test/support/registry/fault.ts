@@ -1,19 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Reply, refuse } from '../../../src/cli/demo/registry.ts';
 
-/** What goes wrong with one answer. Byte counts are of the body. */
+/** A fault of one response. Byte counts are of the body. */
 export type Fault =
   /** The connection ends after so many bytes. */
   | { readonly kind: 'cut'; readonly after: number }
-  /** Nothing more comes after so many bytes, and the connection stays. */
+  /** The response stops after so many bytes, and the connection stays. */
   | { readonly kind: 'stall'; readonly after: number }
-  /** So many bytes a second, in pieces of 64 KiB at most. */
+  /** So many bytes per second, in chunks of at most 64 KiB. */
   | { readonly kind: 'slow'; readonly bytesPerSecond: number }
-  /** Every byte is another. */
+  /** Every byte is changed. */
   | { readonly kind: 'wrong-bytes' }
-  /** No Content-Length; with `bytes`, a body cut off or filled up to that length. */
+  /** No Content-Length; with `bytes`, a body cut or padded to that length. */
   | { readonly kind: 'chunked'; readonly bytes?: number }
-  /** Headers replaced, or left out where undefined. The body stays, and the connection ends after it. */
+  /** Headers replaced, or removed if undefined. The body stays, and the connection ends after it. */
   | { readonly kind: 'headers'; readonly headers: Readonly<Record<string, string | undefined>> }
   /** An error of the registry, in the form of the distribution spec. */
   | {
@@ -23,14 +23,14 @@ export type Fault =
       readonly code?: string;
       readonly message?: string;
     }
-  /** 307 to another address. */
+  /** 307 to another URL. */
   | { readonly kind: 'redirect'; readonly to: string }
   /** As if the request had no Range. */
   | { readonly kind: 'no-range' }
   /** These bytes instead of an HTTP response, then the connection ends. */
   | { readonly kind: 'raw'; readonly text: string };
 
-/** A reply with a fault in it. `no-range` and `raw` happen elsewhere: before the reply and instead of it. */
+/** Returns a reply with a fault. `no-range` and `raw` are implemented elsewhere: before the reply and instead of it. */
 export function spoil(reply: Reply, fault: Fault): Reply {
   switch (fault.kind) {
     case 'cut':

@@ -9,7 +9,7 @@ import { type DemoRegistry, deliver, openDemoRegistry, type Reply } from '../../
 import { type Fault, spoil } from './fault.ts';
 import { type Guard, openGuard } from './guard.ts';
 
-/** A request as rules see it. `path` is with its query; `nth` counts from 1 for each method and path. */
+/** A request as rules see it. `path` includes its query; `nth` counts from 1 for each method and path. */
 export type Asked = {
   readonly method: string;
   readonly path: string;
@@ -20,17 +20,17 @@ export type Asked = {
 export type FaultyRegistry = AsyncDisposable & {
   /** `127.0.0.1:<port>` */
   readonly host: string;
-  /** For what `push` does not do: an index, a blob alone. */
+  /** For what `push` cannot do: an index, or a blob alone. */
   readonly registry: DemoRegistry;
-  /** Every request so far, in order; token requests too. */
+  /** Every request so far, in order, including token requests. */
   readonly asked: readonly Asked[];
-  /** How many requests had this method and a path with this end. */
+  /** The number of requests with this method and this end of the path. */
   count(method: string, pathEnd: string): number;
-  /** How many bytes of answers to GET left for a connection, of paths with this end. */
+  /** The bytes of responses to GET that were sent, for paths with this end. */
   sent(pathEnd: string): number;
-  /** The one rule for what goes wrong, in place of the last one; undefined from it is a right answer. */
+  /** The one rule for faults, which replaces the last one; undefined means a correct response. */
   fault(rule: (asked: Asked) => Fault | undefined): void;
-  /** No rule, nothing asked, counts from 1 again. What was pushed stays. */
+  /** Clears rule, requests and counts. What was pushed stays. */
   reset(): void;
   /** Pushes past guard and faults. */
   push(
@@ -41,7 +41,7 @@ export type FaultyRegistry = AsyncDisposable & {
   ): Promise<PushedArtifact & { readonly reference: string }>;
 };
 
-/** The embedded registry on loopback, in a temporary folder, with faults and a guard in front of it. */
+/** The embedded registry on loopback, in a temporary directory, with faults and a guard in front of it. */
 export async function openFaultyRegistry(
   options: { readonly guard?: Guard; readonly tls?: ServerOptions } = {},
 ): Promise<FaultyRegistry> {

@@ -2,26 +2,29 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { type Reply, refuse } from '../../../src/cli/demo/registry.ts';
 
-/** Who may ask. */
+/** Who may send requests. */
 export type Guard =
   | { readonly kind: 'basic'; readonly username: string; readonly password: string }
   | {
-      /** Tokens by GET /token (Basic; or for everybody without `username`) and POST /token (with `refreshToken`). */
+      /** Tokens by GET /token (Basic; or anonymous without `username`) and POST /token (with `refreshToken`). */
       readonly kind: 'bearer';
       readonly username?: string;
       readonly password?: string;
       readonly refreshToken?: string;
-      /** Where the challenge sends clients; this registry's own /token by default. */
+      /** The realm of the challenge; this registry's own /token by default. */
       readonly realm?: string;
-      /** How many requests a token is good for. */
+      /** The number of requests for which a token is valid. */
       readonly uses?: number;
-      /** Seconds that the token server says; left out by default. */
+      /** The seconds that the token server reports; omitted by default. */
       readonly expiresIn?: number;
       /** False refuses every token at the registry. */
       readonly accept?: boolean;
     };
 
-/** Answers in the registry's place: a challenge, a token, or undefined for those who may pass. `origin` is the registry's. */
+/**
+ * Responds in place of the registry: a challenge, a token, or undefined if the request may pass. `origin` is the
+ * registry's.
+ */
 export function openGuard(
   guard: Guard,
   origin: string,

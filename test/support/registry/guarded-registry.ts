@@ -20,7 +20,7 @@ export const identity: Credential & { readonly kind: 'identity-token' } = {
   token: 'refresh-me',
 };
 
-/** Guards that let alice in. */
+/** Guards that admit alice. */
 export const basic = { kind: 'basic', username: 'alice', password: 'pass:wörd' } as const;
 export const bearer = {
   kind: 'bearer',
@@ -36,7 +36,7 @@ export async function openGuardedRegistry(guard: Guard): Promise<FaultyRegistry>
   return registry;
 }
 
-/** Resolves the tag `v1` as somebody. */
+/** Resolves the tag `v1` with a credential. */
 export async function resolveAs(
   credential: Credential,
   client: RegistryClient,
@@ -48,7 +48,7 @@ export async function resolveAs(
   return found.descriptor;
 }
 
-/** How often a token was asked for. */
+/** The number of token requests. */
 export function countTokens(registry: FaultyRegistry): number {
   return registry.asked.filter(({ path }) => path.startsWith('/token')).length;
 }

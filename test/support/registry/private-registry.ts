@@ -21,7 +21,7 @@ export const authOf = (user: User): { readonly auth: string } => ({
 });
 type Attributes = Readonly<Record<string, string>>;
 
-/** Publishes for a new pod; `prepare` is told its uid before. */
+/** Publishes for a new pod; `prepare` is called with its uid first. */
 export async function publish(
   daemon: TestDaemon,
   reference: string,
@@ -40,7 +40,7 @@ export async function publish(
   return outcome;
 }
 
-/** Everything that a daemon wrote, to its log and its folders, and what it answered. */
+/** Everything that a daemon wrote, to its log and its directories, and its responses. */
 export function verifyNoSecret(daemon: TestDaemon, outcomes: readonly Outcome[]): void {
   const files = readdirSync(daemon.node.stateDir, { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile())
@@ -61,7 +61,7 @@ export async function push(host: string, repository: string, user: User, work: s
   return reference;
 }
 
-/** Puts a pod into the API. */
+/** Adds a pod to the API. */
 export function addPod(kube: TestKubeApi, name: string, uid: string, spec: Record<string, unknown>): void {
   kube.object(pathOf('pods', 'default', name), {
     metadata: { uid, name },
@@ -69,7 +69,7 @@ export function addPod(kube: TestKubeApi, name: string, uid: string, spec: Recor
   });
 }
 
-/** Flags for one provider for a registry, whose plugin answers this JavaScript. */
+/** Flags for one provider for a registry, whose plugin returns the result of this JavaScript. */
 export async function provider(
   folder: string,
   host: string,

@@ -2,18 +2,21 @@ import { createServer, type IncomingMessage, request as ask } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 
-/** What a proxy was asked for: `CONNECT host:port`, or `GET http://host:port/…`. */
+/** The requests to a proxy: `CONNECT host:port`, or `GET http://host:port/…`. */
 export type ProxyAsked = { readonly line: string; readonly authorization: string | undefined };
 
 export type TestProxy = AsyncDisposable & {
   /** `http://127.0.0.1:<port>`, or https. */
   readonly url: string;
   readonly asked: readonly ProxyAsked[];
-  /** Connections to servers that are open now. */
+  /** The number of open connections to servers. */
   open(): number;
 };
 
-/** A proxy to whom every host is loopback. With `authorization`, it wants that; with `status`, it answers that to all. */
+/**
+ * A proxy that maps every host to loopback. With `authorization`, it requires that; with `status`, it responds with
+ * that to all.
+ */
 export async function openTestProxy(
   options: {
     readonly authorization?: string;

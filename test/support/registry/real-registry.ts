@@ -7,14 +7,14 @@ import { temporaryFolder } from '../os/temporary.ts';
 import { toolPath } from '../project/tools.ts';
 
 export type RealRegistry = AsyncDisposable & {
-  /** `127.0.0.1:<port>`, or `localhost:<port>` with TLS, as a certificate names it. */
+  /** `127.0.0.1:<port>`, or `localhost:<port>` with TLS, as in a certificate. */
   readonly host: string;
 };
 
 /**
- * A CNCF distribution registry on a free loopback port, plain HTTP or, with `tls` (PEM), HTTPS; its content lies
- * in a temporary folder. `auth` is the part of its configuration of that name; `clientCa` is who signs the certificates
- * that it then wants. Disposing it ends the process and removes the content.
+ * A CNCF distribution registry on a free loopback port, plain HTTP or, with `tls` (PEM), HTTPS; its content is in a
+ * temporary directory. `auth` is the section of its configuration with that name; `clientCa` is the CA of client
+ * certificates, which it then requires. Disposing it ends the process and removes the content.
  */
 export async function startRealRegistry(
   tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string },
@@ -55,7 +55,7 @@ export async function startRealRegistry(
   return { host, [Symbol.asyncDispose]: dispose };
 }
 
-/** Any answer will do: to plain HTTP a TLS listener says 400. */
+/** Any response is enough: to plain HTTP a TLS listener responds with 400. */
 async function answers(url: string): Promise<boolean> {
   try {
     await (await fetch(url)).arrayBuffer();

@@ -23,7 +23,7 @@ export async function startReferrersRegistry(): Promise<ReferrersRegistry> {
   const registry = openDemoRegistry(folder.path);
   const referring = new Map<string, object[]>();
 
-  /** Keeps who refers to whom, and says in a header that it did. */
+  /** Records referrers, and reports that in a header. */
   async function putManifest(request: IncomingMessage, name: string): Promise<Reply> {
     const bytes = Buffer.concat(await Array.fromAsync<Uint8Array>(request));
     const reply = await registry.answer(

@@ -13,7 +13,7 @@ export const nobody: Credential = {
 };
 export const anonymous: Keyring = keyringOf(nobody);
 
-/** A clock that starts now and that only sleeping moves; `waits` are its sleeps in ms. */
+/** A clock that starts now and that only sleeping advances; `waits` are its sleeps in ms. */
 export function openFakeClock(): Clock & { readonly waits: number[]; advance(ms: number): void } {
   const waits: number[] = [];
   let now = Date.now();
@@ -31,12 +31,12 @@ export function openFakeClock(): Clock & { readonly waits: number[]; advance(ms:
   };
 }
 
-/** Shows the same credential everywhere. */
+/** Returns the same credential for every upstream. */
 export function keyringOf(credential: Credential): Keyring {
   return { id: JSON.stringify(credential), find: async () => credential };
 }
 
-/** A client that finds each registry under its own name, insecure unless told. */
+/** A client that finds each registry under its own name, insecure by default. */
 export function openTestClient(
   options: Partial<RegistryOptions> & { readonly secure?: boolean; readonly caFile?: string } = {},
 ): RegistryClient {

@@ -6,15 +6,15 @@ import { join } from 'node:path';
 import { makeCertificate } from '../signing/certificate.ts';
 import { temporaryFolder } from '../os/temporary.ts';
 
-/** Who may do what: passwords by user name, and the repositories that each may pull and push. */
+/** The users: passwords by username, and the repositories that each may pull and push. */
 export type Users = Readonly<
   Record<string, { readonly password: string; readonly repositories: readonly string[] }>
 >;
 
 export type TokenServer = AsyncDisposable & {
-  /** What a real registry's configuration says of it. */
+  /** The section of a real registry's configuration. */
   readonly auth: Readonly<Record<string, unknown>>;
-  /** Who asked for a token, in order; empty for nobody. */
+  /** The users of token requests, in order; empty for anonymous. */
   readonly asked: readonly string[];
 };
 
@@ -23,7 +23,7 @@ const issuer = 'token-server.test';
 
 /**
  * A token server on loopback (distribution's token specification): GET with Basic, or POST with `<user>:<password>` as
- * the refresh token. A token grants what of the wanted scope its user may, which may be nothing.
+ * the refresh token. A token grants the part of the requested scope that its user may have, possibly nothing.
  */
 export async function startTokenServer(users: Users): Promise<TokenServer> {
   const folder = await temporaryFolder();

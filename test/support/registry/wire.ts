@@ -5,10 +5,10 @@ import { type Asked, type FaultyRegistry, openFaultyRegistry } from './faulty-re
 import { type Outcome, outcomeOf } from '../node/outcome.ts';
 import { type Shown, shownOf, verifyBlobs, verifyGone, verifyVolume } from '../node/volume.ts';
 
-/** What goes wrong with a repository's answers. */
+/** The fault of a repository's responses. */
 export type Rule = (asked: Asked) => Fault | undefined;
 
-/** An artifact of one file; `asks` are the requests for that file so far. */
+/** An artifact of one file; `asks` counts the requests for that file so far. */
 type Pushed = {
   readonly repository: string;
   readonly reference: string;
@@ -17,17 +17,17 @@ type Pushed = {
   asks(): readonly Asked[];
 };
 
-/** A daemon with a registry whose repositories each go wrong by a rule of their own, so that tests can run side by side. */
+/** A daemon with a registry whose repositories each have a rule of faults, so that tests can run side by side. */
 export type Wire = AsyncDisposable & {
   readonly registry: FaultyRegistry;
   readonly node: TestNode;
   readonly daemon: TestDaemon;
   readonly rules: Map<string, Rule>;
-  /** Pushes random bytes into a repository of their own. */
+  /** Pushes random bytes to a repository of their own. */
   push(size: number): Promise<Pushed>;
   /**
-   * Publishes while a rule holds. Whatever comes of it, nothing wrong is kept, and without the rule the same request
-   * succeeds. `asks` are the requests for the blob under the rule.
+   * Publishes while a rule applies. Whatever the result, no wrong bytes are kept, and without the rule the same request
+   * succeeds. `asks` counts the requests for the blob under the rule.
    */
   publishUnder(
     rule: Rule,
@@ -88,7 +88,7 @@ export async function openWire(): Promise<Wire> {
   };
 }
 
-/** Goes wrong with blobs; a function says how by the count of requests for one. */
+/** A fault of blobs; a function selects it by the number of requests for one. */
 export function ofBlob(fault: Fault | ((nth: number) => Fault | undefined)): Rule {
   return ({ path, nth }) => {
     if (!path.includes('/blobs/')) return undefined;

@@ -4,14 +4,14 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { toolPath } from '../project/tools.ts';
 
-/** A folder of the host in a container, with the mount options that the container runtime is given. */
+/** A directory of the host in a container, with the mount options for the container runtime. */
 export type BundleMount = {
   readonly source: string;
   readonly destination: string;
   readonly options: readonly string[];
 };
 
-/** What containerd and Docker give a container that asks for nothing. */
+/** The default capabilities of containerd and Docker. */
 const defaultCapabilities = (
   'AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID ' +
   'SYS_CHROOT'
@@ -32,7 +32,9 @@ const onCgroup2 = [
 
 /**
  * Runs a shell script as root in a container of busybox: default capabilities, no seccomp and no device cgroup, which
- * leaves the script more than a pod's process has. Answers what it wrote, both streams. @throws if it fails.
+ * gives the script more than a pod's process has. Returns its output, both streams.
+ *
+ * @throws if it fails.
  */
 export function runContainer(
   runtime: 'crun' | 'runc',

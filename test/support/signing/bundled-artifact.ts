@@ -5,7 +5,7 @@ import { ociManifest } from '../../../src/oci/media-type.ts';
 const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
 const emptyType = 'application/vnd.oci.empty.v1+json';
 
-/** Pushes an artifact of these bytes, with a bundle that refers to it, and answers its digest. */
+/** Pushes an artifact of these bytes with a bundle that refers to it; returns its digest. */
 export async function pushBundled(
   host: string,
   repository: string,

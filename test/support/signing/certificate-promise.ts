@@ -2,7 +2,7 @@ import { hash, sign } from 'node:crypto';
 import { octets } from './der.ts';
 import { extension, type Extension, type Issued, type Pair } from './x509.ts';
 
-/** The extension by which a log promises to record a certificate (RFC 6962, sections 3.2 and 3.3). */
+/** The extension with a log's promise to record a certificate (RFC 6962, sections 3.2 and 3.3). */
 export function promiseOf(precertificate: Issued, issuer: Issued, log: Pair): Extension {
   const time = Buffer.alloc(8);
   time.writeBigUInt64BE(BigInt(Date.now()));

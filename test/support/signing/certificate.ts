@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 
-/** A certificate for loopback that signs itself, with its key, in PEM. Its own CA file is the certificate. */
+/** A self-signed certificate for loopback, with its key, in PEM. It is its own CA file. */
 export function makeCertificate(subjectAltName = 'IP:127.0.0.1,DNS:localhost'): {
   readonly key: string;
   readonly cert: string;

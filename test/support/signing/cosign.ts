@@ -5,8 +5,10 @@ import { promisify } from 'node:util';
 import { toolPath } from '../project/tools.ts';
 
 /**
- * Runs cosign in a folder, with an empty password and nothing of the machine; whatever it would ask a service of the
- * Internet fails at once. @throws with what it wrote to its standard error.
+ * Runs cosign in a directory, with an empty password and nothing of the machine; requests to services of the Internet
+ * fail at once.
+ *
+ * @throws with its standard error.
  */
 async function cosign(args: readonly string[], cwd: string): Promise<void> {
   const nowhere = 'http://127.0.0.1:9';
@@ -23,7 +25,7 @@ async function cosign(args: readonly string[], cwd: string): Promise<void> {
   await promisify(execFile)(toolPath('cosign'), [...args], { cwd, env });
 }
 
-/** Makes `<name>.key` and `<name>.pub` in a folder. */
+/** Creates `<name>.key` and `<name>.pub` in a directory. */
 export async function makeCosignKey(name: string, cwd: string): Promise<void> {
   await cosign(['generate-key-pair', '--output-key-prefix', name], cwd);
 }
@@ -42,7 +44,7 @@ export async function cosignSign(
   await cosign(['sign', '--key', `${key}.key`, format, ...offline, ...more, reference], cwd);
 }
 
-/** Signs `host/repository@digest` as cosign does by default, but with services and a trusted root of the test's. */
+/** Signs `host/repository@digest` as cosign does by default, but with services and a trusted root of the test. */
 export async function cosignSignStock(
   reference: string,
   who: { readonly key: string } | { readonly token: string },
@@ -54,7 +56,7 @@ export async function cosignSignStock(
   await cosign(['sign', ...by, ...from, '--allow-http-registry', '--yes', reference], cwd);
 }
 
-/** Attests something about `host/repository@digest`, as a bundle. */
+/** Attaches an attestation to `host/repository@digest`, as a bundle. */
 export async function cosignAttest(
   key: string,
   predicate: string,
@@ -66,8 +68,8 @@ export async function cosignAttest(
 }
 
 /**
- * Verifies bundles of `host/repository@digest` by a trusted root, with nothing of the Internet. Answers why it does not
- * verify; undefined if it does.
+ * Verifies bundles of `host/repository@digest` by a trusted root, without the Internet. Returns the error; undefined if
+ * it verifies.
  */
 export async function cosignVerify(
   reference: string,

@@ -1,4 +1,4 @@
-/** DER by hand, so that a test can make what no program would. */
+/** DER by hand, for certificates that no program makes. */
 export function tlv(tag: number, ...contents: readonly Uint8Array[]): Buffer {
   const body = Buffer.concat(contents);
   const bytes: number[] = [];
@@ -33,7 +33,7 @@ export function oid(dotted: string): Buffer {
   return tlv(0x06, Buffer.from([first * 40 + second, ...rest.flatMap(base128)]));
 }
 
-/** UTCTime, or GeneralizedTime from the year 2050 on, as RFC 5280 has it. */
+/** UTCTime, or GeneralizedTime from the year 2050 on, as in RFC 5280. */
 export function moment(time: Date): Buffer {
   const digits = time.toISOString().replace(/[-:T]|\.\d+/g, '');
   return time.getUTCFullYear() < 2050

@@ -6,7 +6,7 @@ import { ociIndex, ociManifest } from '../../../src/oci/media-type.ts';
 import type { SignatureSource } from '../../../src/ports/trust.ts';
 import { doAtOnce } from '../../../src/util/pace.ts';
 
-/** Signatures as they are in a registry. */
+/** Signatures as in a registry. */
 export function openFetchedSource(host: string, repository: string): SignatureSource {
   const url = `http://${host}/v2/${repository}`;
   const headers = { accept: `${ociManifest}, ${ociIndex}` };
@@ -42,7 +42,7 @@ export function openFetchedSource(host: string, repository: string): SignatureSo
   };
 }
 
-/** What refers to a digest, by the API or by the tag. */
+/** The referrers of a digest, by the API or by the tag. */
 export async function listReferrers(
   source: SignatureSource,
   digest: Digest,

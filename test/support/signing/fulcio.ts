@@ -4,13 +4,13 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { toSigner, type TestSigner } from './signer.ts';
 
-/** What a certificate says. The defaults are what Fulcio writes; it is valid from now, for a day. */
+/** The content of a certificate. The defaults are those of Fulcio; it is valid from now, for a day. */
 export type LeafOptions = {
   readonly email?: string;
   readonly subjectAltName?: string;
   /** More of its subject, as in `/emailAddress=…`. */
   readonly subject?: string;
-  /** The OpenID issuer in the older and the newer extension; undefined leaves it out. */
+  /** The OpenID issuer in the older and the newer extension; undefined omits it. */
   readonly issuerText?: string | undefined;
   readonly issuerString?: string | undefined;
   readonly extendedKeyUsage?: string | undefined;
@@ -20,7 +20,7 @@ export type LeafOptions = {
 export type TestFulcio = {
   readonly root: string;
   readonly intermediate: string;
-  /** By the intermediate unless told; `leaf1` is the first certificate that was issued, which may issue none. */
+  /** Issued by the intermediate by default; `leaf1` is the first issued certificate, which may issue none. */
   issue(
     options?: LeafOptions,
     by?: 'root' | 'intermediate' | 'leaf1',
@@ -30,7 +30,7 @@ export type TestFulcio = {
 export const issuer = 'https://accounts.example.com';
 export const email = 'jane@example.com';
 
-/** Makes `folder` for its files; all have the same names. `purpose` is the intermediate's extended key usage. */
+/** Creates `folder` for its files; all have the same names. `purpose` is the intermediate's extended key usage. */
 export function makeFulcio(folder: string, purpose = 'codeSigning'): TestFulcio {
   let made = 0;
   mkdirSync(folder);
@@ -72,7 +72,7 @@ export function makeFulcio(folder: string, purpose = 'codeSigning'): TestFulcio 
       [
         'keyUsage=critical,digitalSignature',
         `subjectAltName=critical,${said.subjectAltName ?? `email:${said.email ?? email}`}`,
-        '1.3.6.1.4.1.11129.2.4.2=DER:040400020000', // Fulcio's have proofs of a log of certificates here
+        '1.3.6.1.4.1.11129.2.4.2=DER:040400020000', // Fulcio's certificates have proofs of a log of certificates here
         ...(said.extendedKeyUsage ? [`extendedKeyUsage=${said.extendedKeyUsage}`] : []),
         ...(said.issuerText
           ? [`1.3.6.1.4.1.57264.1.1=DER:${Buffer.from(said.issuerText).toString('hex')}`]

@@ -10,14 +10,14 @@ import type { PolicyTrust } from '../../../src/policy/signature/policy.ts';
 import { openTrust, type TrustOptions } from '../../../src/policy/signature/open.ts';
 import { makeSigner, type TestSigner } from './signer.ts';
 
-/** What is judged: an artifact in quay.io/acme/model. */
+/** The artifact to evaluate, in quay.io/acme/model. */
 export const digest: Digest = parseDigest(`sha256:${'1'.repeat(64)}`);
 export const other: Digest = parseDigest(`sha256:${'2'.repeat(64)}`);
 export const sigTag: string = `sha256-${'1'.repeat(64)}.sig`;
 export const name = 'quay.io/acme/model';
 export const reference: Reference = { registry: 'quay.io', path: 'acme/model', tag: '1' };
 
-/** Whom the policy `byKey` trusts, and somebody else. */
+/** The signer that the policy `byKey` trusts, and another one. */
 export const signer: TestSigner = makeSigner();
 export const stranger: TestSigner = makeSigner();
 
@@ -42,7 +42,7 @@ export type Policies = AsyncDisposable & {
   verdict(requirement: object, source: SignatureSource, options?: TrustOptions): Promise<Verdict>;
 };
 
-/** Policy files in a temporary folder. */
+/** Policy files in a temporary directory. */
 export function openPolicies(): Policies {
   const path = mkdtempSync(join(tmpdir(), 'oci-artifact-csi-'));
   let files = 0;

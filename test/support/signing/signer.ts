@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 
-/** Who signs. `pem` is the public key; `certificate` is shown with the signature in place of it. */
+/** A signer. `pem` is the public key; `certificate` comes with the signature in its place. */
 export type TestSigner = {
   readonly pem: string;
   readonly certificate?: string;

@@ -9,7 +9,7 @@ import type { TestSigner } from './signer.ts';
 const bundleType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
 const simpleSigning = 'application/vnd.dev.cosign.simplesigning.v1+json';
 
-/** Signatures in memory, as a registry has them; `asked` are the calls. */
+/** Signatures in memory, as in a registry; `asked` are the calls. */
 export type TestSource = SignatureSource & {
   readonly asked: string[];
   /** False: referrers are found by tag. */
@@ -175,7 +175,7 @@ export function signBundle(
   });
 }
 
-/** What Rekor keeps of a signature in a `.sig` tag. */
+/** Rekor's entry for a signature in a `.sig` tag. */
 function recordOf(signed: Uint8Array, signature: string, pem: string): object {
   return {
     apiVersion: '0.0.1',

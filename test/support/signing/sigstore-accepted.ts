@@ -5,7 +5,7 @@ import { makePair } from './x509.ts';
 
 const workflow = 'https://github.com/acme/model/.github/workflows/release.yml@refs/heads/main';
 
-/** What both accept. */
+/** Cases that both accept. */
 export const accepted: readonly Case[] = [
   { what: 'with an entry of Rekor 2 and a timestamp, as cosign makes them' },
   { what: 'with an entry of Rekor 1', bundle: { log: 'first', stamps: 0 } },

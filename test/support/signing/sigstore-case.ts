@@ -19,7 +19,7 @@ export const identityArguments: readonly string[] = [
   oidcIssuer,
 ];
 
-/** What the driver and cosign are asked; by default a keyless signature under the whole trusted root. */
+/** A case for the driver and cosign; by default a keyless signature under the whole trusted root. */
 export type Case = {
   readonly what: string;
   readonly bundle?: BundleOptions;
@@ -28,7 +28,7 @@ export type Case = {
   readonly of?: Digest;
   readonly sigstore?: TestSigstore;
   readonly leaveOut?: Parameters<typeof trustedRootOf>[1];
-  /** More of the requirement, or in place of what is there. */
+  /** Additional or replaced fields of the requirement. */
   readonly policy?: object;
   readonly cosign?: readonly string[];
 };

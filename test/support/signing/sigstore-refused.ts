@@ -8,7 +8,7 @@ import { openTileLog } from './tile-log.ts';
 import { openTestTimestamps } from './timestamp-authority.ts';
 import { extension, keyUsage, makePair, nameConstraints, oids, purposes } from './x509.ts';
 
-/** Puts something in place of what a pattern finds, which must be there. */
+/** Replaces the match of a pattern, which must exist. */
 const replacing = (pattern: RegExp, by: (found: string) => string) => (bundle: string) => {
   assert.match(bundle, pattern);
   return bundle.replace(pattern, by);
@@ -20,7 +20,7 @@ const changed = (field: string): Pick<Case, 'alter'> => ({
   alter: replacing(new RegExp(`(?<="${field}":")[^"]+`), garble),
 });
 
-/** What both refuse, and why we do. */
+/** Cases that both refuse, with the driver's reason. */
 export const refused: readonly (Case & { readonly why: RegExp })[] = [
   { what: 'by somebody else', bundle: { name: 'email:eve@example.com' }, why: /wants jane@example\.com/ },
   { what: 'of another issuer', bundle: { issuer: 'https://evil.example.com' }, why: /oidcIssuer wants/ },

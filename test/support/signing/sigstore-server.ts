@@ -4,13 +4,13 @@ import type { AddressInfo } from 'node:net';
 import { ASN1Obj } from '@sigstore/core';
 import { dsseBody, issue, type TestSigstore } from './sigstore.ts';
 
-/** The services of a TestSigstore as `cosign sign` asks them. */
+/** The services of a TestSigstore for `cosign sign`. */
 export type SigstoreServer = AsyncDisposable & {
-  /** A signing config with a CA, these logs, and a timestamp authority if it is wanted. */
+  /** A signing config with a CA, these logs, and a timestamp authority if requested. */
   signingConfig(logs: readonly (1 | 2)[], timestamps: boolean): string;
 };
 
-/** Who asks for a certificate; whatever token is shown is believed. */
+/** The subject of certificates; any token is accepted. */
 export function tokenOf(claims: { readonly iss: string; readonly sub: string }): string {
   const all = { ...claims, email: claims.sub, email_verified: true, aud: 'sigstore', exp: 4_000_000_000 };
   const parts = [JSON.stringify({ alg: 'RS256', typ: 'JWT' }), JSON.stringify(all), 'signature'];

@@ -21,7 +21,7 @@ import {
   purposes,
 } from './x509.ts';
 
-/** All that stock cosign needs: a CA, a log of certificates, logs of both versions, a timestamp authority. */
+/** The services of stock cosign: a CA, a log of certificates, logs of both versions, a timestamp authority. */
 export type TestSigstore = {
   readonly certificateAuthorities: readonly Issued[];
   readonly certificateLog: Pair;
@@ -30,14 +30,14 @@ export type TestSigstore = {
   readonly timestamps: TestTimestamps;
 };
 
-/** How a bundle is made. The defaults are what cosign does with a Rekor of version 2 and a timestamp authority. */
+/** How a bundle is made. The defaults are those of cosign with a Rekor of version 2 and a timestamp authority. */
 export type BundleOptions = {
   readonly name?: Name;
   readonly issuer?: string;
   readonly key?: KeyKind;
   /** A key in place of a certificate. */
   readonly pair?: Pair;
-  /** How long ago the certificate began and ended to be good, in minutes; ends in the future are negative. */
+  /** How many minutes ago the certificate became valid and expired; ends in the future are negative. */
   readonly from?: number;
   readonly to?: number;
   readonly extensions?: readonly Extension[];
@@ -45,7 +45,7 @@ export type BundleOptions = {
   readonly log?: 'first' | 'second' | 'none';
   readonly stamps?: number;
   readonly predicateType?: string;
-  /** Services that are not those of the trusted root. */
+  /** Services other than those of the trusted root. */
   readonly by?: Partial<TestSigstore>;
 };
 
@@ -76,7 +76,7 @@ export function openSigstore(intermediateExtensions: readonly Extension[] = []):
   };
 }
 
-/** trusted_root.json, without the fields that are left out. */
+/** trusted_root.json, without the omitted fields. */
 export function trustedRootOf(
   services: TestSigstore,
   leaveOut: readonly ('ctlogs' | 'tlogs' | 'timestampAuthorities')[] = [],
@@ -111,7 +111,7 @@ export function trustedRootOf(
   return JSON.stringify({ ...all, ...Object.fromEntries(leaveOut.map(key => [key, undefined])) });
 }
 
-/** A bundle as `cosign sign` makes them. */
+/** A bundle as `cosign sign` makes it. */
 export function makeBundle(sigstore: TestSigstore, digest: Digest, options: BundleOptions = {}): string {
   const services = { ...sigstore, ...options.by };
   const certificate = options.pair === undefined ? issue(services, options) : undefined;
@@ -180,7 +180,7 @@ export function makeBundle(sigstore: TestSigstore, digest: Digest, options: Bund
   });
 }
 
-/** What a log of version 1 keeps of an envelope. */
+/** The entry of a log of version 1 for an envelope. */
 export function dsseBody(envelope: object, payload: Buffer, signature: string, pem: string): object {
   return {
     apiVersion: '0.0.1',
@@ -209,8 +209,8 @@ function hashOf({ privateKey }: Pair): { name: string | null; rekor: string; det
 }
 
 /**
- * A certificate as Fulcio issues them, with a promise of the log of certificates in it: for a new key, or for one whose
- * private half is its holder's.
+ * A certificate as Fulcio issues it, with a promise of the log of certificates: for a new key, or for the public half
+ * of a given one.
  */
 export function issue(services: TestSigstore, options: BundleOptions, holder?: KeyObject): Issued {
   const [issuer] = services.certificateAuthorities;

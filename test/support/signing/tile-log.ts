@@ -1,14 +1,14 @@
 import { generateKeyPairSync, hash, sign } from 'node:crypto';
 
-/** A log like Rekor of version 2: it tells no times, and signs checkpoints alone, with an Ed25519 key. */
+/** A log like Rekor of version 2: it reports no times, and signs checkpoints alone, with an Ed25519 key. */
 export type TileLog = {
   readonly name: string;
-  /** In DER, and as `rekorPublicKeyData` holds it. */
+  /** In DER, and as in `rekorPublicKeyData`. */
   readonly key: Buffer;
   readonly pem: string;
-  /** What entries call it (C2SP, signed-note.md). */
+  /** Its ID in entries (C2SP, signed-note.md). */
   readonly id: Buffer;
-  /** An entry as a bundle holds it, the fourth of seven. */
+  /** An entry as in a bundle, the fourth of seven. */
   record(body: { readonly kind: string; readonly apiVersion: string; readonly spec: object }): TileEntry;
 };
 
@@ -59,7 +59,7 @@ export function openTileLog(name = 'log2026.rekor.test'): TileLog {
   };
 }
 
-/** JSON with sorted keys, as logs keep it (RFC 8785, for what is in these entries). */
+/** JSON with sorted keys, as logs keep it (RFC 8785, for the content of these entries). */
 function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);

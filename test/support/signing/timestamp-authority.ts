@@ -16,15 +16,15 @@ const sha256 = sequence(oid('2.16.840.1.101.3.4.2.1'), nothing);
 const signedData = '1.2.840.113549.1.7.2';
 const timestampInfo = '1.2.840.113549.1.9.16.1.4';
 
-/** A timestamp authority (RFC 3161) with a key of its own, that tells any time. */
+/** A timestamp authority (RFC 3161) with a key of its own, for any time. */
 export type TestTimestamps = {
-  /** From the one that signs to the root. */
+  /** From the signing certificate to the root. */
   readonly chain: readonly Issued[];
-  /** A response, which holds a token; `imprint` is of something else. */
+  /** A response with a token; `imprint` replaces the hash of the signature. */
   stamp(signature: Uint8Array, time: Date, imprint?: Uint8Array): Buffer;
 };
 
-/** `extensions` of the certificate that signs; by default what RFC 3161 wants. */
+/** `extensions` of the signing certificate; by default those that RFC 3161 requires. */
 export function openTestTimestamps(
   extensions: readonly Extension[] = [keyUsage(0), purposes([oids.timeStamping], true)],
   validity: { readonly notBefore?: Date; readonly notAfter?: Date } = {},

@@ -18,7 +18,7 @@ import {
 import { sequence } from './der.ts';
 import { extensionOf, formOf, oddities, type Oddity } from './x509-oddities.ts';
 
-/** What a generated certificate is like; nearly all of its fields are as they should be in nearly all. */
+/** The properties of a generated certificate; nearly all fields are valid in nearly all certificates. */
 export type Spec = {
   readonly key: KeyKind;
   readonly basic: 'authority' | 'none' | 'no authority' | number;

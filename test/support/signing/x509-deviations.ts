@@ -22,7 +22,7 @@ const usualLeaf: Spec = {
   names: ['email:jane@example.com'],
 };
 
-/** Chains of a root, an intermediate and a leaf in which one thing of one certificate is not as it should be. */
+/** Chains of a root, an intermediate and a leaf with one invalid property of one certificate. */
 function* deviateOnce(): Generator<Chain> {
   const chain = [usualAuthority, usualAuthority, usualLeaf];
   const changes: readonly Partial<Spec>[] = [

@@ -34,7 +34,7 @@ const oddForms = [
 type Odd = (typeof oddExtensions)[number] | (typeof oddForms)[number];
 export type Oddity = 'none' | Odd;
 
-/** What a certificate should not be, or rarely is. */
+/** Properties that a certificate should not have, or rarely has. */
 export const oddities: readonly Odd[] = [...oddExtensions, ...oddForms];
 
 export function extensionOf(oddity: Oddity): readonly Extension[] {
@@ -109,7 +109,7 @@ function renamed(tbs: Buffer): Buffer {
   return altered;
 }
 
-/** Of a value of less than 128 bytes, or of 128 to 255. */
+/** For a value of less than 128 bytes, or of 128 to 255. */
 function contentOf(value: Buffer = Buffer.of()): Buffer {
   return value.subarray((value[1] ?? 0) < 0x80 ? 2 : (value[1] ?? 0) === 0x81 ? 3 : 4);
 }

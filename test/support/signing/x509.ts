@@ -51,7 +51,7 @@ export const isAuthority = (pathLength?: number, critical = true): Extension =>
     critical,
   );
 
-/** Bits by their number, as RFC 5280 counts them: 0 is digitalSignature, 5 keyCertSign, 6 cRLSign. */
+/** Bits by their number, as in RFC 5280: 0 is digitalSignature, 5 keyCertSign, 6 cRLSign. */
 export function keyUsage(...used: readonly number[]): Extension {
   const byte = used.reduce((sum, bit) => sum | (0x80 >> bit), 0);
   return extension(oids.keyUsage, bits(Buffer.of(byte), 7 - Math.max(0, ...used)), true);
@@ -88,11 +88,11 @@ export function nameConstraints(
 const distinguishedName = (commonName: string): Buffer =>
   commonName === '' ? sequence() : sequence(tlv(0x31, sequence(oid('2.5.4.3'), text(commonName))));
 
-/** What a certificate says. `extensions` are as they are given: in this order, twice if twice. */
+/** The content of a certificate. `extensions` are used as given: in this order, including duplicates. */
 export type CertificateOptions = {
   readonly subject: string;
   readonly key: Pair;
-  /** Who signs it; itself unless told. */
+  /** The signer; the certificate itself by default. */
   readonly issuer?: Issued;
   readonly notBefore?: Date;
   readonly notAfter?: Date;
@@ -100,10 +100,10 @@ export type CertificateOptions = {
   readonly serial?: Buffer;
   /** 2 is version 3. */
   readonly version?: number;
-  /** What follows the certificate, and the bytes of its signature. */
+  /** Bytes after the certificate, and the bytes of its signature. */
   readonly trailing?: Buffer;
   readonly alter?: (tbs: Buffer) => Buffer;
-  /** Changes the parts of what is signed, from the version to the extensions. */
+  /** Changes the signed parts, from the version to the extensions. */
   readonly reshape?: (parts: readonly Buffer[]) => readonly Buffer[];
   readonly hash?: 'sha1' | 'sha256' | 'sha384' | 'sha512';
 };
@@ -113,7 +113,7 @@ export type Issued = {
   readonly key: Pair;
   /** The issuer's name and this certificate's number, in DER. */
   readonly id: readonly [issuer: Buffer, serial: Buffer];
-  /** What was signed. */
+  /** The signed bytes. */
   readonly tbs: Buffer;
   readonly der: Buffer;
   readonly pem: string;
