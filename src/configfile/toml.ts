@@ -2,11 +2,7 @@ import { parse, TomlError } from 'smol-toml';
 import { ArtifactError } from '../util/error.ts';
 import { type Path, type Table, toTable } from './field.ts';
 
-/**
- * Parses a TOML file.
- *
- * @throws ArtifactError `invalid` naming file, line and column of a syntax error.
- */
+/** Parses a TOML file. @throws ArtifactError `invalid` naming file, line and column of a syntax error. */
 export function parseToml(text: string, file: string): Table {
   let values: object;
   try {

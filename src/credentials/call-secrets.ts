@@ -88,11 +88,7 @@ export function toCallSources({
   return sources;
 }
 
-/**
- * Reads one pull secret of a pod; undefined if it has none of the keys.
- *
- * @throws as parseDockerConfig.
- */
+/** Reads one pull secret of a pod; undefined if it has none of the keys. @throws as parseDockerConfig. */
 export function parsePullSecret(
   name: string,
   data: Readonly<Record<string, string>>,

@@ -107,11 +107,7 @@ function inThread(call: string, fd: number, start: (done: Done) => void): Promis
   });
 }
 
-/**
- * Sets an extended attribute of an open file or directory.
- *
- * @throws ENOTSUP if the filesystem has none.
- */
+/** Sets an extended attribute of an open file or directory. @throws ENOTSUP if the filesystem has none. */
 export function setXattr(fd: number, name: string, value: Uint8Array): void {
   check(fsetxattr(fd, name, value, value.byteLength, 0), 'fsetxattr', fd);
 }

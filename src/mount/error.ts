@@ -4,11 +4,7 @@ import { ArtifactError, errnoOf } from '../util/error.ts';
 export const bePrivileged =
   'the daemon must run as root and be privileged (securityContext.privileged: true, which gives CAP_SYS_ADMIN and lifts seccomp and AppArmor)';
 
-/**
- * Converts the kernel's error.
- *
- * @param doing what failed, such as `mount /view at /target`.
- */
+/** Converts the kernel's error. @param doing what failed, such as `mount /view at /target`. */
 export function toMountError(thrown: unknown, doing: string): ArtifactError {
   if (thrown instanceof ArtifactError) return thrown;
   const why = thrown instanceof Error ? thrown.message : String(thrown);

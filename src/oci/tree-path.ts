@@ -35,11 +35,7 @@ export function verifyPathLength(text: string, label: string): void {
     throw refusal(text, label, `is longer than ${maxPath} bytes`);
 }
 
-/**
- * As `parseTreePath`, for a file.
- *
- * @throws also for the root: an empty path, `.` or `/`.
- */
+/** As `parseTreePath`, for a file. @throws also for the root: an empty path, `.` or `/`. */
 export function parseFilePath(text: string, label: string): string[] {
   const parts = parseTreePath(text, label);
   if (parts.length === 0) throw refusal(text, label, 'names the root itself, which can only be a directory');

@@ -29,11 +29,7 @@ export async function takeLock(stateDir: string): Promise<AsyncDisposable> {
   }
 }
 
-/**
- * Keeps writers out while this process reads. It locks nothing if the directory is new.
- *
- * @throws `busy`.
- */
+/** Keeps writers out while this process reads. It locks nothing if the directory is new. @throws `busy`. */
 export async function shareLock(stateDir: string): Promise<AsyncDisposable> {
   const file = await unlessAbsent(open(join(stateDir, 'lock'), constants.O_RDONLY));
   if (file === undefined) return { async [Symbol.asyncDispose]() {} };

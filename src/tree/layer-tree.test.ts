@@ -293,7 +293,7 @@ test('directories that names of layers imply are limited, all together', () => {
   assert.throws(() => add(100), { code: 'unmountable', message: /past the directories that the names/ });
 });
 
-test("a hard link with ".." after a symlink refers to the parent of the symlink's target", () => {
+test('a hard link with ".." after a symlink refers to the parent of the target', () => {
   const [outer, inner] = [file('x'), file('b/x')];
   const entries = [outer, inner, directory('b/a'), symlink('c', 'b/a'), link('h', 'c/../x')];
   assert.deepEqual(show(layer('image', [...entries, link('i', './b//../x')])), {

@@ -13,11 +13,7 @@ import { createTreeBudget, maxNameBytes, spendNode, type TreeBudget } from './bu
 
 /** The merge of an artifact's layers into one tree, the lowest first. It cannot be used after a failure. */
 export type TreeBuilder = {
-  /**
-   * Adds a blob that is one file.
-   *
-   * @throws ArtifactError `unmountable` for an invalid path.
-   */
+  /** Adds a blob that is one file. @throws ArtifactError `unmountable` for an invalid path. */
   addFile(
     path: string,
     file: { readonly digest: Digest; readonly size: number; readonly label: string },
@@ -32,11 +28,7 @@ export type TreeBuilder = {
 };
 
 export type TarEntries = {
-  /**
-   * Adds an entry, in the tar's order.
-   *
-   * @throws ArtifactError `unmountable`, naming layer and entry.
-   */
+  /** Adds an entry, in the tar's order. @throws ArtifactError `unmountable`, naming layer and entry. */
   add(entry: TocEntry): void;
   /** The omitted parts of the layer, a message each, for the log. */
   notes(): readonly string[];

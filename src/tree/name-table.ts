@@ -9,11 +9,7 @@ import { decodeName, encodeName } from '../util/name.ts';
 export type NameTable = {
   /** 0 if the directory has no such name. */
   find(directory: number, name: string): number;
-  /**
-   * Returns its number, which is new if the directory had no such name.
-   *
-   * @param name at most 255 bytes.
-   */
+  /** Returns its number, which is new if the directory had no such name. @param name at most 255 bytes. */
   add(directory: number, name: string): number;
   /** Returns the directory that contains the name; 0 for the root. */
   directoryOf(number: number): number;

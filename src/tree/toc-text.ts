@@ -66,11 +66,7 @@ export type TocDecoder = {
    * @throws if no encoder wrote them.
    */
   push(bytes: Buffer): readonly TocEntry[];
-  /**
-   * Verifies the checksum's line.
-   *
-   * @returns undefined unless the file is complete and right.
-   */
+  /** Verifies the checksum's line. @returns undefined unless the file is complete and right. */
   end(checksum: string): TocSummary | undefined;
 };
 

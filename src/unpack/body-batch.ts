@@ -51,11 +51,7 @@ export function createBatch(): BatchFill {
   };
 }
 
-/**
- * Writes the bodies of a batch into the directory of their layer.
- *
- * @throws errors of the filesystem.
- */
+/** Writes the bodies of a batch into the directory of their layer. @throws errors of the filesystem. */
 export function writeBatch(into: string, { bytes, heads, count }: BodyBatch): void {
   let at = 0;
   const next = (): number => heads[at++] ?? 0;

@@ -20,11 +20,7 @@ export type BodyWriter = AsyncDisposable & {
   write(body: number, attributes: EntryAttributes, bytes: Uint8Array): void;
   /** Returns how many are not written yet. */
   waiting(): number;
-  /**
-   * Waits until all are written.
-   *
-   * @throws likewise.
-   */
+  /** Waits until all are written. @throws likewise. */
   finish(): Promise<void>;
 };
 

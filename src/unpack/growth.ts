@@ -1,20 +1,12 @@
 /** The disk usage of a layer. */
 export type Amount = { readonly bytes: number; readonly inodes: number };
 
-/**
- * Grants more disk space before it is used; `written` is what was used so far.
- *
- * @throws if there is none.
- */
+/** Grants more disk space before it is used; `written` is what was used so far. @throws if there is none. */
 export type Grow = (more: Amount, written: Amount) => Promise<void>;
 
 /** The disk space of one layer. */
 export type Growth = {
-  /**
-   * Requests space for a total. Returns undefined if it was granted already.
-   *
-   * @throws as the grant does.
-   */
+  /** Requests space for a total. Returns undefined if it was granted already. @throws as the grant does. */
   reach(wanted: Amount, written: () => Amount): Promise<void> | undefined;
 };
 

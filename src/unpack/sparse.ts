@@ -10,11 +10,7 @@ export type Sparse = { readonly size: number; readonly map: SparseMap; readonly 
 /** The maximum blocks of a map. */
 const maxBlocks = 8192;
 
-/**
- * Reads the map of an entry of the old GNU type: in its header, and in blocks after it.
- *
- * @param data bytes of data.
- */
+/** Reads the map of an entry of the old GNU type: in its header, and in blocks after it. @param data bytes of data. */
 export function* readGnuSparse(lookahead: Lookahead, header: Buffer, data: number): Generator<void, Sparse> {
   const numbers = pairsOf(header, 386, 4);
   let more = header[482] !== 0;

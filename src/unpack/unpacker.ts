@@ -14,11 +14,7 @@ export type ThreadUnpacker = AsyncDisposable & Unpacker;
 /** MiB. The table of contents is written as it grows; a few chunks and the headers of one entry stay in memory. */
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 128 };
 
-/**
- * Disposing it ends running work.
- *
- * @param grow grants disk space to a layer before it uses it.
- */
+/** Disposing it ends running work. @param grow grants disk space to a layer before it uses it. */
 export function openUnpacker(
   limits: UnpackLimits,
   grow: (digest: Digest, more: Amount, written: Amount) => Promise<void> = async () => {},

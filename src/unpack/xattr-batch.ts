@@ -20,17 +20,9 @@ export type SetXattrs = (batch: XattrBatch) => Promise<readonly string[]>;
  */
 export type XattrWriter = {
   add(entry: TocEntry): void;
-  /**
-   * Returns a promise once a batch is full.
-   *
-   * @throws from it, errors of the filesystem.
-   */
+  /** Returns a promise once a batch is full. @throws from it, errors of the filesystem. */
   flush(): Promise<void> | undefined;
-  /**
-   * Resolves when all are set.
-   *
-   * @throws likewise.
-   */
+  /** Resolves when all are set. @throws likewise. */
   finish(): Promise<void>;
 };
 

@@ -22,11 +22,7 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/**
- * Parses a small text at once.
- *
- * @throws as `parseJsonInSteps`.
- */
+/** Parses a small text at once. @throws as `parseJsonInSteps`. */
 export function parseJson(source: Uint8Array | string, rules: JsonRules = {}): unknown {
   return doAtOnce(parseJsonInSteps(source, rules));
 }

@@ -1,10 +1,6 @@
 /** Locks by key within this process, in the order of requests. */
 export type KeyedMutex = {
-  /**
-   * Waits for the key. Disposing the lock passes it to the next caller.
-   *
-   * @throws the signal's reason.
-   */
+  /** Waits for the key. Disposing the lock passes it to the next caller. @throws the signal's reason. */
   lock(key: string, signal: AbortSignal): Promise<Disposable>;
   /** Returns the lock, or undefined if another caller holds it. */
   tryLock(key: string): Disposable | undefined;

@@ -20,7 +20,7 @@ const table: readonly (readonly [word: string, meant: string | undefined])[] = [
 ];
 
 for (const [word, meant] of table) {
-  test(`${word.slice(0, 20) || 'nothing'} is ${meant === undefined ? 'not a mistyped word' : `${meant} mistyped`}`${meant} mistyped`}`, () => {
+  test(`${word.slice(0, 20) || 'nothing'} is ${meant === undefined ? 'no word mistyped' : `${meant} mistyped`}`, () => {
     assert.equal(findNear(word, known), meant);
     assert.equal(suggest(word, known), meant === undefined ? '' : ` (did you mean ${meant}?)`);
   });

@@ -48,11 +48,7 @@ function wakeOne(): void {
   if (resting.length > 0) setImmediate(wakeOne);
 }
 
-/**
- * Runs long work that yields after each small step, at that pace.
- *
- * @throws the signal's reason.
- */
+/** Runs long work that yields after each small step, at that pace. @throws the signal's reason. */
 export async function doInSlices<T>(work: Generator<void, T>, signal: AbortSignal): Promise<T> {
   const pace = startPace(signal);
   for (;;) {

@@ -1,10 +1,6 @@
 import { ArtifactError, type ErrorCode, errnoOf } from './error.ts';
 
-/**
- * Asks the other of two threads.
- *
- * @throws its error: an ArtifactError, or an error with its errno.
- */
+/** Asks the other of two threads. @throws its error: an ArtifactError, or an error with its errno. */
 export type AskThread = (question: unknown) => Promise<unknown>;
 
 /** The messages of two threads: numbered questions, and their results. */

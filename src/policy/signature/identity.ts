@@ -25,11 +25,7 @@ type NameRule =
 /** A name with a tag, a digest, both or neither. Unlike in a reference, a missing tag does not mean `latest`. */
 export type ImageIdentity = Reference;
 
-/**
- * `strict`: refuses what containers does not know.
- *
- * @throws ArtifactError `invalid` naming the field.
- */
+/** `strict`: refuses what containers does not know. @throws ArtifactError `invalid` naming the field. */
 export function parseSignedIdentity(object: Table | undefined, strict: boolean): SignedIdentity {
   if (object === undefined) return { kind: 'matchRepoDigestOrExact' };
   const kind = object.text('type');

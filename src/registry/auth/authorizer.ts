@@ -106,11 +106,7 @@ function toKey({ host, path, insecure }: Upstream, credential: Credential): stri
   return hash('sha256', JSON.stringify([host, path, insecure, secretOf(credential)]));
 }
 
-/**
- * Waits for a shared promise.
- *
- * @throws `cancelled`
- */
+/** Waits for a shared promise. @throws `cancelled` */
 async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const abort = () => reject(cancelled(signal));

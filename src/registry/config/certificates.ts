@@ -36,11 +36,7 @@ export function readCa(file: string, reading: Reading): string {
   return pem;
 }
 
-/**
- * Certificate and key may be in one file.
- *
- * @throws ArtifactError `invalid` naming the files.
- */
+/** Certificate and key may be in one file. @throws ArtifactError `invalid` naming the files. */
 export function readPair(certFile: string, keyFile: string, reading: Reading): Pair {
   const cert = readPem(certFile, keyFile, reading);
   const key = certFile === keyFile ? cert : readPem(keyFile, certFile, reading);
@@ -51,11 +47,7 @@ export function readPair(certFile: string, keyFile: string, reading: Reading): P
 /** The directories of a certs.d by host[:port]. */
 export type HostCertificates = ReadonlyMap<string, Part<TlsTrust>>;
 
-/**
- * Reads a certs.d directory.
- *
- * @throws ArtifactError `invalid` if it does not exist.
- */
+/** Reads a certs.d directory. @throws ArtifactError `invalid` if it does not exist. */
 export function readHostCertificates(
   directory: string | undefined,
   reading: Reading,
@@ -91,11 +83,7 @@ export function findCertificates(certificates: Part<HostCertificates>, host: str
   return part === undefined ? plainTrust : valueOf(part);
 }
 
-/**
- * Reads the CAs to trust for every server.
- *
- * @throws ArtifactError `invalid` naming the file.
- */
+/** Reads the CAs to trust for every server. @throws ArtifactError `invalid` naming the file. */
 export function readCaFile(file: string | undefined, reading: Reading): TlsTrust {
   if (file === undefined) return plainTrust;
   const pem = reading.text(file);

@@ -64,11 +64,7 @@ export function readHostsDir(
   return named;
 }
 
-/**
- * Returns the configuration of a registry.
- *
- * @throws ArtifactError `unavailable` if it is broken.
- */
+/** Returns the configuration of a registry. @throws ArtifactError `unavailable` if it is broken. */
 export function findHosts(hosts: Part<HostsDir>, registry: string): RegistryHosts | undefined {
   const folders = valueOf(hosts);
   const part = folders.get(registry) ?? folders.get(fallback);

@@ -8,11 +8,7 @@ const bufferBytes = 256 * 1024;
 
 /** GETs of blobs over connections of their own. Disposing it closes them, and no other is opened. */
 export type ConnectionPool = Disposable & {
-  /**
-   * As PlainSend.
-   *
-   * @throws `cancelled` once it is disposed.
-   */
+  /** As PlainSend. @throws `cancelled` once it is disposed. */
   send(request: PlainRequest, choose: Choose, signal: AbortSignal): Promise<Head | undefined>;
 };
 

@@ -4,11 +4,7 @@
  */
 export type Gate = {
   receive(piece: Uint8Array): Promise<void> | undefined;
-  /**
-   * Passes on the buffered bytes, and from now on all that arrive.
-   *
-   * @throws what `to` throws.
-   */
+  /** Passes on the buffered bytes, and from now on all that arrive. @throws what `to` throws. */
   open(to: (piece: Uint8Array) => void): void;
 };
 

@@ -81,11 +81,7 @@ export function openWorkerTransports(seats: WorkerPool, here: Send, fallback: Fa
     }
   }
 
-  /**
-   * Hashes all content of the file; undefined if that fails.
-   *
-   * @throws `cancelled`.
-   */
+  /** Hashes all content of the file; undefined if that fails. @throws `cancelled`. */
   async function hash(way: Way, file: GrowingFile, signal: AbortSignal): Promise<string | undefined> {
     const question = { kind: 'hash', line: way.line, file: toFileShare(file) } as const;
     for (;;) {

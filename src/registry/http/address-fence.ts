@@ -63,11 +63,7 @@ export function lookupWithin(fence: Fence): LookupFunction {
   };
 }
 
-/**
- * Returns the allowed addresses.
- *
- * @throws ArtifactError `denied` if none is left.
- */
+/** Returns the allowed addresses. @throws ArtifactError `denied` if none is left. */
 function verify(addresses: readonly string[], hostname: string, fence: Fence): readonly string[] {
   const left = addresses.filter(address => !isLocal(address) || isWithin(address, fence));
   if (left.length > 0 || addresses.length === 0) return left;

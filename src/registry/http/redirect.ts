@@ -59,11 +59,7 @@ function page(url: URL): ReturnType<typeof collect> {
   );
 }
 
-/**
- * Resolves a Location against a URL.
- *
- * @throws as `follow`.
- */
+/** Resolves a Location against a URL. @throws as `follow`. */
 function toTarget(location: string, from: URL, insecure: boolean): URL {
   const url = URL.parse(location, from);
   if (url === null || !['https:', 'http:'].includes(url.protocol)) {

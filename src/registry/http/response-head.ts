@@ -70,11 +70,7 @@ function isBlank(character: string | undefined): boolean {
   return character === ' ' || character === '\t';
 }
 
-/**
- * Formats a GET on a connection that may be reused.
- *
- * @throws Error if a header cannot be sent unchanged.
- */
+/** Formats a GET on a connection that may be reused. @throws Error if a header cannot be sent unchanged. */
 export function formatGet(url: URL, headers: Readonly<Record<string, string>>): string {
   const lines = [`GET ${url.pathname}${url.search} HTTP/1.1`, `host: ${url.host}`];
   for (const [name, value] of Object.entries(headers)) {

@@ -41,17 +41,9 @@ const hastyTries = 2;
 
 /** The remaining attempts. */
 export type RetryPolicy = {
-  /**
-   * Called if bytes arrived before the failure: the limits start over.
-   *
-   * @throws the failure itself, if they do not.
-   */
+  /** Called if bytes arrived before the failure: the limits start over. @throws the failure itself, if they do not. */
   renew(failure: TransientError): void;
-  /**
-   * Waits before the next attempt.
-   *
-   * @throws the failure itself, with the attempts made, when they are used up.
-   */
+  /** Waits before the next attempt. @throws the failure itself, with the attempts made, when they are used up. */
   wait(failure: TransientError, signal: AbortSignal): Promise<void>;
 };
 

@@ -6,11 +6,7 @@ import { type Algorithm, type Digest, toDigest } from '../../oci/digest.ts';
 /** Bytes read and hashed at once: about 1 ms between turns of the event loop. */
 const step = 1024 * 1024;
 
-/**
- * Returns size and hash (hex) of a file. It does not follow a symlink.
- *
- * @throws the signal's reason.
- */
+/** Returns size and hash (hex) of a file. It does not follow a symlink. @throws the signal's reason. */
 export async function hashFile(
   path: PathLike,
   algorithm: Algorithm,

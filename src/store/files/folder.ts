@@ -24,11 +24,7 @@ export type Folder = AsyncDisposable & {
  */
 const few = 64;
 
-/**
- * Creates the directory, mode 0700, and its missing parents.
- *
- * @throws `unavailable` on a read-only filesystem.
- */
+/** Creates the directory, mode 0700, and its missing parents. @throws `unavailable` on a read-only filesystem. */
 export async function openFolder(path: string): Promise<Folder> {
   makeFolders(path);
   const handle = await open(path);

@@ -12,11 +12,7 @@ import { removeTree } from './tree-removal.ts';
 export type Scratch = AsyncDisposable & {
   /** Whether writing is not possible. */
   readonly isClosed: boolean;
-  /**
-   * Returns an unused path in it.
-   *
-   * @throws the reason if it is closed.
-   */
+  /** Returns an unused path in it. @throws the reason if it is closed. */
   fresh(): string;
   /** Moves a file or tree here in one rename, then deletes it in slices. A missing path is success. */
   discard(path: string): Promise<void>;
@@ -24,11 +20,7 @@ export type Scratch = AsyncDisposable & {
   sweep(): Promise<void>;
 };
 
-/**
- * The variant for a read-only store.
- *
- * @param why the reason, for errors.
- */
+/** The variant for a read-only store. @param why the reason, for errors. */
 export function closedScratch(why: string): Scratch {
   const refuse = (): never => {
     throw new ArtifactError('internal', why);

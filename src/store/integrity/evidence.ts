@@ -89,11 +89,7 @@ export function openEvidence(
     return standings;
   }
 
-  /**
-   * Records the present stamp of the files.
-   *
-   * @returns whether the files exist.
-   */
+  /** Records the present stamp of the files. @returns whether the files exist. */
   const stampNow = async (item: Item, at: number, signal: AbortSignal): Promise<void> => {
     const files = filesOf(item);
     const stamp = files && (await stampFiles(files.files, signal));

@@ -20,11 +20,7 @@ export type Verity = {
   seal(item: Item, signal: AbortSignal): Promise<void>;
 };
 
-/**
- * Enables fs-verity for an open file.
- *
- * @throws the kernel's error.
- */
+/** Enables fs-verity for an open file. @throws the kernel's error. */
 type Enable = (fd: number) => Promise<void>;
 
 /** Tests it with a file of its own. */

@@ -25,11 +25,7 @@ import { countBodies, readToc, readTocTotals, type TakeEntries } from './toc-fil
  */
 export type LayerStore = AsyncDisposable &
   Layers & {
-    /**
-     * Waits until these would survive a power cut, and have permanent paths.
-     *
-     * @throws why one of them failed.
-     */
+    /** Waits until these would survive a power cut, and have permanent paths. @throws why one of them failed. */
     settle(digests: readonly Digest[], signal: AbortSignal): Promise<void>;
     /** Returns all of its files; undefined without a complete table. */
     files(

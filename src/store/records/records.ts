@@ -24,11 +24,7 @@ export type Records<T> = {
   /** A missing record is success. */
   remove(key: string): Promise<void>;
   list(): Promise<readonly T[]>;
-  /**
-   * For callers that need all of them.
-   *
-   * @throws `internal` naming one that cannot be read.
-   */
+  /** For callers that need all of them. @throws `internal` naming one that cannot be read. */
   listAll(): Promise<readonly T[]>;
 };
 

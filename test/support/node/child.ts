@@ -17,11 +17,7 @@ export type Child = AsyncDisposable & {
   readonly end: (signal: NodeJS.Signals) => Promise<number | NodeJS.Signals>;
 };
 
-/**
- * Starts a program by its path, without standard input.
- *
- * @throws if it cannot be started.
- */
+/** Starts a program by its path, without standard input. @throws if it cannot be started. */
 export async function startChild(
   command: string,
   args: readonly string[],

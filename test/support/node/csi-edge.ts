@@ -170,11 +170,7 @@ export async function startEdge(
   };
 }
 
-/**
- * Returns the response of a unary call.
- *
- * @throws the ServiceError.
- */
+/** Returns the response of a unary call. @throws the ServiceError. */
 export async function answerOf<Answer>(start: (done: requestCallback<Answer>) => unknown): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   start((error, answer) => {

@@ -42,11 +42,7 @@ export function mountsBelow(folder: string): readonly MountLine[] {
     .reverse();
 }
 
-/**
- * Unmounts every mount at or below a directory, busy or not.
- *
- * @throws if one cannot be unmounted.
- */
+/** Unmounts every mount at or below a directory, busy or not. @throws if one cannot be unmounted. */
 export function unmountBelow(folder: string): void {
   for (const { mountPoint } of mountsBelow(folder)) {
     const { status, stderr } = spawnSync('umount', ['--lazy', '--no-canonicalize', mountPoint], {

@@ -5,17 +5,9 @@ import process from 'node:process';
 /** A mount namespace, held open by a process. It and its mounts end when it is disposed, or when the test dies. */
 export type MountNamespace = AsyncDisposable & {
   readonly pid: number;
-  /**
-   * Runs a program inside; returns its output.
-   *
-   * @throws if it fails.
-   */
+  /** Runs a program inside; returns its output. @throws if it fails. */
   readonly run: (program: string, ...args: string[]) => string;
-  /**
-   * Runs a script (an ES module) in Node inside; returns its output.
-   *
-   * @throws if it fails.
-   */
+  /** Runs a script (an ES module) in Node inside; returns its output. @throws if it fails. */
   readonly script: (text: string) => string;
 };
 

@@ -24,11 +24,7 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/**
- * The path of a program.
- *
- * @throws naming it and how to install it.
- */
+/** The path of a program. @throws naming it and how to install it. */
 export function toolPath(program: Program): string {
   const path = findTool(program);
   if (path !== undefined) return path;

@@ -155,11 +155,7 @@ function verifyTimestamps(
   return { sightings, flaws };
 }
 
-/**
- * Verifies signature and log entries by Sigstore's own library.
- *
- * @throws VerificationError.
- */
+/** Verifies signature and log entries by Sigstore's own library. @throws VerificationError. */
 function verifyByLibrary(
   key: PublicKey,
   signature: SignedContent['signature'],
