@@ -85,12 +85,12 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   const connections = openConnectionPool(tls, stallMs, leastRate);
   const workers = openWorkerPool({ stallMs, leastRate });
   const transports = openWorkerTransports(workers, fallback(connections.send), fallback);
-  const send: Send = async (hop, accept, signal) => {
-    const isPlain = hop.url.protocol === 'http:';
-    const request = isPlain ? hop : { ...hop, trust: joinTrust(hop.trust, trust()) };
+  const send: Send = async (original, accept, signal) => {
+    const isPlain = original.url.protocol === 'http:';
+    const request = isPlain ? original : { ...original, trust: joinTrust(original.trust, trust()) };
     // The proxy limits the rate, and the pool is fast enough for that.
     const straight = proxies.find(request.url) === undefined;
-    return await (straight && request.line ? request.line : pool).send(request, accept, signal);
+    return await (straight && request.transport ? request.transport : pool).send(request, accept, signal);
   };
   const exchange = obeyPauses(
     openExchange(fenceIn(send, isNamed), clock, onRequest),
@@ -111,7 +111,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     return { route: route(reference, question), subject, keyring, tried: [] };
   }
 
-  function startPatience({ subject, keyring: { waiting } }: FailoverRequest): RetryPolicy {
+  function startRetries({ subject, keyring: { waiting } }: FailoverRequest): RetryPolicy {
     const tell: OnRetry = retry => {
       onRetry(retry);
       waiting?.tell(retry);
@@ -121,16 +121,16 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
 
   /** Sends a small request, whose response is complete or absent: once to each mirror, with retries to the registry. */
   function ask<T>(
-    journey: FailoverRequest,
+    request: FailoverRequest,
     question: (asked: Asked) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
-    const patience = startPatience(journey);
+    const policy = startRetries(request);
     return failover(
-      journey,
+      request,
       health,
       async (asked, isLast) => {
-        if (isLast) return await retry(() => question(asked), patience, signal);
+        if (isLast) return await retry(() => question(asked), policy, signal);
         const answer = await question(asked);
         health.good(asked.place);
         return answer;
@@ -154,9 +154,9 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       );
     },
     async manifest(reference, descriptor, keyring, signal) {
-      const journey = plan(reference, 'content', keyring, `@${descriptor.digest}`);
+      const request = plan(reference, 'content', keyring, `@${descriptor.digest}`);
       return await ask(
-        journey,
+        request,
         async asked => ({
           bytes: await fetchManifest(exchange, asked, descriptor, signal),
           place: asked.place,
@@ -165,24 +165,24 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       );
     },
     async has(reference, content, keyring, signal) {
-      const journey = plan(reference, 'content', keyring, `@${content.descriptor.digest}`);
-      return await ask(atRegistry(journey), asked => exists(exchange, asked, content, signal), signal);
+      const request = plan(reference, 'content', keyring, `@${content.descriptor.digest}`);
+      return await ask(atRegistry(request), asked => exists(exchange, asked, content, signal), signal);
     },
     async referrers(reference, digest, artifactType, keyring, signal) {
-      const journey = plan(reference, 'content', keyring, `@${digest}`);
+      const request = plan(reference, 'content', keyring, `@${digest}`);
       const list = async (asked: Asked) => {
         const found = await listReferrers(exchange, asked, digest, artifactType, signal);
-        if (asked.place === journey.route.last || (found ?? []).length > 0) return found;
+        if (asked.place === request.route.last || (found ?? []).length > 0) return found;
         // Mirrors rarely have referrers: only the registry can report that there are none.
         throw new ArtifactError('not-found', `${asked.place.host} knows no referrers`);
       };
-      return await ask(journey, list, signal);
+      return await ask(request, list, signal);
     },
     async blob(reference, descriptor, sink, keyring, signal) {
-      const journey = plan(reference, 'content', keyring, `@${descriptor.digest}`);
-      await using line = transports.open(sink.file, descriptor.size);
-      const transfer = { descriptor, sink, line };
-      return await fetchFromAny(exchange, journey, transfer, health, () => startPatience(journey), signal);
+      const request = plan(reference, 'content', keyring, `@${descriptor.digest}`);
+      await using transport = transports.open(sink.file, descriptor.size);
+      const transfer = { descriptor, sink, transport };
+      return await fetchFromAny(exchange, request, transfer, health, () => startRetries(request), signal);
     },
     async [Symbol.asyncDispose]() {
       await workers[Symbol.asyncDispose]();
@@ -196,7 +196,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
  * Removes the mirrors: their content does not show what the registry allows. A hosts.toml may list the registry itself
  * among its hosts, with certificates that its server entry lacks.
  */
-function atRegistry(journey: FailoverRequest): FailoverRequest {
-  const { mirrors, last } = journey.route;
-  return { ...journey, route: { mirrors: mirrors.filter(({ mirrorOf }) => mirrorOf === undefined), last } };
+function atRegistry(request: FailoverRequest): FailoverRequest {
+  const { mirrors, last } = request.route;
+  return { ...request, route: { mirrors: mirrors.filter(({ mirrorOf }) => mirrorOf === undefined), last } };
 }

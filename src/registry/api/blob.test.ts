@@ -13,7 +13,7 @@ import {
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openRegistry } from '../client.ts';
-import { toPlace } from '../config/upstream.ts';
+import { toUpstream } from '../config/upstream.ts';
 
 const { signal } = new AbortController();
 let source: BlobSource;
@@ -217,7 +217,7 @@ test('a wait before the next attempt ends when the caller aborts', async () => {
   await using client = openRegistry({
     route: () => ({
       mirrors: [],
-      last: toPlace({ host: source.registry.host, path: source.path, insecure: true }),
+      last: toUpstream({ host: source.registry.host, path: source.path, insecure: true }),
     }),
   });
   const leaving = AbortSignal.timeout(100);

@@ -17,7 +17,7 @@ export type Transfer = {
   readonly sink: Sink;
   readonly credential: Credential;
   readonly subject: string;
-  readonly line: HttpRequest['line'];
+  readonly transport: HttpRequest['transport'];
 };
 
 const fromStart: ReadonlySet<number> = new Set([200]);
@@ -40,7 +40,7 @@ const noRange = new ArtifactError('unavailable', 'the server does not go on from
 export async function transfer(
   exchange: Exchange,
   blob: Transfer,
-  patience: RetryPolicy,
+  policy: RetryPolicy,
   signal: AbortSignal,
 ): Promise<void> {
   const { sink, descriptor } = blob;
@@ -62,11 +62,11 @@ export async function transfer(
       if (!(thrown instanceof TransientError)) throw thrown;
       if (next === 'whole-once') next = 'range';
       if (isNew) {
-        patience.renew(thrown);
+        policy.renew(thrown);
         continue;
       }
       const message = `${sink.offset} of ${descriptor.size} bytes came, then: ${thrown.message}`;
-      await patience.wait(new TransientError(thrown.code, message, thrown, thrown.afterMs), signal);
+      await policy.wait(new TransientError(thrown.code, message, thrown, thrown.afterMs), signal);
     }
   }
 }

@@ -20,7 +20,7 @@ export type ApiRequest = {
   readonly headers: Readonly<Record<string, string>>;
   readonly credential: Credential;
   readonly subject: string;
-  readonly line?: HttpRequest['line'];
+  readonly transport?: HttpRequest['transport'];
   /** The statuses that count as an answer, after a challenge was met. All others are thrown. */
   readonly wanted: ReadonlySet<number> | 'any';
 };
@@ -66,14 +66,14 @@ export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Ex
         place,
         (origin, answered) =>
           follow(
-            (hop, take, hopSignal) =>
+            (request, take, requestSignal) =>
               reported(
-                hop,
+                request,
                 head => {
                   answered();
                   return take(head);
                 },
-                hopSignal,
+                requestSignal,
               ),
             {
               method: question.method,
@@ -87,7 +87,7 @@ export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Ex
               insecure: place.insecure,
               trust: place.trust,
               connectMs: place.connectMs,
-              line: question.line,
+              transport: question.transport,
             },
             shown(),
             here => {

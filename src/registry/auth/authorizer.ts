@@ -12,7 +12,7 @@ import { fetchToken, formatBasic } from './token.ts';
 /** Answers challenges and remembers the answers. */
 export type Authorizer = {
   /** Returns the Authorization header that last worked for this repository and credential, unless it has expired. */
-  recall(place: Upstream, credential: Credential): string | undefined;
+  recall(upstream: Upstream, credential: Credential): string | undefined;
   /**
    * Returns a header other than `refused`.
    *
@@ -20,7 +20,7 @@ export type Authorizer = {
    */
   answer(
     challenges: readonly Challenge[],
-    place: Upstream,
+    upstream: Upstream,
     credential: Credential,
     refused: string | undefined,
     signal: AbortSignal,
@@ -44,18 +44,18 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
 
   async function earn(
     challenges: readonly Challenge[],
-    place: Upstream,
+    upstream: Upstream,
     credential: Credential,
   ): Promise<Grant> {
     const start = clock.now();
     const bearer = challenges.find(challenge => challenge.scheme === 'bearer');
     if (bearer !== undefined) {
       const signal = AbortSignal.timeout(tokenTimeoutMs);
-      const token = await fetchToken(send, bearer, place, credential, start, signal).catch(thrown => {
+      const token = await fetchToken(send, bearer, upstream, credential, start, signal).catch(thrown => {
         if (!signal.aborted) throw thrown;
         throw new TransientError(
           'unavailable',
-          `the token server of ${place.host} did not answer in 60 s`,
+          `the token server of ${upstream.host} did not answer in 60 s`,
           thrown,
         );
       });
@@ -71,23 +71,23 @@ export function openAuthorizer(send: Send, clock: Clock): Authorizer {
     throw new ArtifactError(
       'unauthenticated',
       credential.kind === 'anonymous'
-        ? `${place.host}/${place.path} needs a credential (${wanted}); asked as ${credential.source}; ${adviceOf(credential, '')}`
-        : `${place.host}/${place.path} asks for ${wanted}; the ${credential.kind} of ${credential.source} does not fit`,
+        ? `${upstream.host}/${upstream.path} needs a credential (${wanted}); asked as ${credential.source}; ${adviceOf(credential, '')}`
+        : `${upstream.host}/${upstream.path} asks for ${wanted}; the ${credential.kind} of ${credential.source} does not fit`,
     );
   }
 
   return {
-    recall(place, credential) {
-      const grant = grants.get(toKey(place, credential));
+    recall(upstream, credential) {
+      const grant = grants.get(toKey(upstream, credential));
       return grant !== undefined && grant.until > clock.now() ? grant.header : undefined;
     },
-    async answer(challenges, place, credential, refused, signal) {
-      const key = toKey(place, credential);
+    async answer(challenges, upstream, credential, refused, signal) {
+      const key = toKey(upstream, credential);
       const known = grants.get(key);
       if (known !== undefined && known.header !== refused && known.until > clock.now()) return known.header;
       let earning = pending.get(key);
       if (earning === undefined) {
-        earning = earn(challenges, place, credential)
+        earning = earn(challenges, upstream, credential)
           .then(grant => {
             for (const [other, { until }] of grants) if (until <= clock.now()) grants.delete(other);
             grants.set(key, grant);

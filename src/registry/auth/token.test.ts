@@ -12,7 +12,7 @@ import {
 import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import { openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
 import { openFakeClock, openTestClient } from '../../../test/support/registry/registry-client.ts';
-import { toPlace } from '../config/upstream.ts';
+import { toUpstream } from '../config/upstream.ts';
 import { toTrust } from '../http/tls-trust.ts';
 
 test('a token is used for a repository until it expires', async () => {
@@ -137,7 +137,7 @@ test('the headers of an upstream go to a token server of the same origin and to 
       route: ({ path }) => ({
         mirrors: [],
         last: {
-          ...toPlace({ host: registry.host, path, insecure: true }),
+          ...toUpstream({ host: registry.host, path, insecure: true }),
           scheme: 'http',
           headers: { 'x-team': 'models' },
         },

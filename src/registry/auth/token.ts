@@ -30,16 +30,16 @@ const maxLifetime = 3600;
 export async function fetchToken(
   send: Send,
   challenge: Challenge,
-  place: Upstream,
+  upstream: Upstream,
   credential: Credential,
   now: number,
   signal: AbortSignal,
 ): Promise<Token> {
-  const realm = parseRealm(challenge.parameters.get('realm') ?? '', place);
+  const realm = parseRealm(challenge.parameters.get('realm') ?? '', upstream);
   const query = new URLSearchParams();
   const service = challenge.parameters.get('service');
   if (service !== undefined) query.set('service', service);
-  const scopes = challenge.parameters.get('scope') || `repository:${place.path}:pull`;
+  const scopes = challenge.parameters.get('scope') || `repository:${upstream.path}:pull`;
   const byPost = credential.kind === 'identity-token';
   if (byPost) {
     query.set('grant_type', 'refresh_token');
@@ -51,7 +51,7 @@ export async function fetchToken(
     for (const [name, value] of query) realm.url.searchParams.append(name, value);
   }
   const shown = {
-    ...(realm.url.origin === originOf(place) ? place.headers : {}),
+    ...(realm.url.origin === originOf(upstream) ? upstream.headers : {}),
     ...(credential.kind === 'basic' ? { authorization: formatBasic(credential) } : {}),
   };
   const body = collect(
@@ -77,7 +77,7 @@ export async function fetchToken(
       insecure: realm.insecure,
       trust: realm.trust,
       connectMs: realm.connectMs,
-      line: undefined,
+      transport: undefined,
       ...(realm.fence === undefined ? {} : { fence: realm.fence }),
     },
     shown,
@@ -85,7 +85,7 @@ export async function fetchToken(
     signal,
   );
   if (arrival.status === 200) return parseToken(body.bytes(), arrival);
-  const subject = `a token for ${place.host}/${place.path}`;
+  const subject = `a token for ${upstream.host}/${upstream.path}`;
   const refusal = toResponseError(arrival, body.bytes(), subject, credential, shown, now);
   if (refusal instanceof TransientError) throw refusal;
   const answer = `${arrival.url.host} answered ${arrival.status}${formatErrorBody(body.bytes(), shownBy(credential, shown))}`;
@@ -115,21 +115,21 @@ function originOf({ scheme = 'https', host }: Upstream): string {
 }
 
 /** Parses the URL of the token server. A host other than the upstream's must present a certificate of the same CAs. */
-function parseRealm(text: string, place: Upstream): Realm {
+function parseRealm(text: string, upstream: Upstream): Realm {
   const url = URL.parse(text);
-  const hostname = URL.parse(`https://${place.host}`)?.hostname;
+  const hostname = URL.parse(`https://${upstream.host}`)?.hostname;
   const near = url?.hostname === hostname;
-  const insecure = place.insecure && near;
+  const insecure = upstream.insecure && near;
   if (url === null || (url.protocol !== 'https:' && !(insecure && url.protocol === 'http:'))) {
     throw new ArtifactError(
       'denied',
-      `${place.host} sends for a token to ${url?.host || 'no address'}, and not by https; no credential goes there`,
+      `${upstream.host} sends for a token to ${url?.host || 'no address'}, and not by https; no credential goes there`,
     );
   }
   url.username = '';
   url.password = '';
-  if (near) return { url, insecure, trust: place.trust, connectMs: place.connectMs };
-  const trust = { ...withoutPairs(place.trust), insecure: false };
+  if (near) return { url, insecure, trust: upstream.trust, connectMs: upstream.connectMs };
+  const trust = { ...withoutPairs(upstream.trust), insecure: false };
   return { url, insecure, trust, connectMs: usualConnectMs, fence: toFence(hostname ?? '') };
 }
 

@@ -52,10 +52,10 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
   const tables = top.tables('registry', 'be-empty') ?? [];
   const notes: string[] = [];
   const rules = new Map<string, RegistryRule>();
-  const byPlace = new Map<string, RegistryRule>();
+  const byLocation = new Map<string, RegistryRule>();
   for (const table of tables) {
     const rule = parseRule(table, file);
-    verifyAgreement(rule, byPlace, table);
+    verifyAgreement(rule, byLocation, table);
     const at = table.at(table.keys.includes('prefix') ? 'prefix' : 'location');
     if (beginning(rule.prefix) === undefined) {
       notes.push(`${at}: no reference begins with "${rule.prefix}"; this [[registry]] is left out`);
@@ -78,15 +78,15 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
 }
 
 /** Refuses two tables for one location or wildcard that disagree: neither clearly wins. */
-function verifyAgreement(rule: RegistryRule, byPlace: Map<string, RegistryRule>, table: Table): void {
-  const place = rule.location ?? rule.prefix;
-  const before = byPlace.get(place) ?? rule;
-  byPlace.set(place, before);
+function verifyAgreement(rule: RegistryRule, byLocation: Map<string, RegistryRule>, table: Table): void {
+  const location = rule.location ?? rule.prefix;
+  const before = byLocation.get(location) ?? rule;
+  byLocation.set(location, before);
   for (const key of ['blocked', 'insecure'] as const) {
     if (before[key] === rule[key]) continue;
     throw new ArtifactError(
       'invalid',
-      `${table.at(table.keys.includes(key) ? key : 'location')}: "${place}" has ${key} = ${before[key]} in another [[registry]] of this file; write the same in both`,
+      `${table.at(table.keys.includes(key) ? key : 'location')}: "${location}" has ${key} = ${before[key]} in another [[registry]] of this file; write the same in both`,
     );
   }
 }

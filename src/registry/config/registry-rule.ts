@@ -30,8 +30,8 @@ const usedOfMirror = ['location', 'insecure', 'pull-from-mirror'];
 
 /** @throws ArtifactError `invalid` naming file, line and key, also where containers refuses the file. */
 export function parseRule(table: Table, file: string): RegistryRule {
-  const location = toPlace(table, 'location');
-  const prefix = toPlace(table, 'prefix') ?? location;
+  const location = toLocation(table, 'location');
+  const prefix = toLocation(table, 'prefix') ?? location;
   if (prefix === undefined) {
     throw new ArtifactError(
       'invalid',
@@ -94,7 +94,7 @@ export function beginning(prefix: string): Reference | undefined {
 }
 
 function toMirror(table: Table, byDigestOnly: boolean): Mirror {
-  const location = toPlace(table, 'location');
+  const location = toLocation(table, 'location');
   if (location === undefined || location.includes('*') || beginning(location) === undefined) {
     throw new ArtifactError(
       'invalid',
@@ -126,12 +126,12 @@ function isServes(text: string): text is Serves {
   return serves.includes(text);
 }
 
-function toPlace(table: Table, key: string): string | undefined {
-  const place = table.text(key, 'be-empty')?.replace(/\/+$/, '');
-  if (place === undefined || place === '') return undefined;
-  if (!place.includes('://')) return withoutHttpsPort(place);
+function toLocation(table: Table, key: string): string | undefined {
+  const location = table.text(key, 'be-empty')?.replace(/\/+$/, '');
+  if (location === undefined || location === '') return undefined;
+  if (!location.includes('://')) return withoutHttpsPort(location);
   throw new ArtifactError(
     'invalid',
-    `${table.at(key)}: leave out ${place.slice(0, place.indexOf('://') + 3)}`,
+    `${table.at(key)}: leave out ${location.slice(0, location.indexOf('://') + 3)}`,
   );
 }

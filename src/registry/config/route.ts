@@ -5,7 +5,7 @@ import { findCertificates } from './certificates.ts';
 import { findHosts, type HostsDir, type RegistryHost, type RegistryHosts } from './hosts-dir.ts';
 import { blockedError, findRule, relocate } from './rule-match.ts';
 import { valueOf } from '../../configfile/part.ts';
-import { type Upstream, toPlace } from './upstream.ts';
+import { type Upstream, toUpstream } from './upstream.ts';
 import type { RegistryRule } from './registry-rule.ts';
 import { joinTrust } from '../http/tls-trust.ts';
 
@@ -32,10 +32,10 @@ export function toRoute(configuration: Configuration, reference: Reference, ques
   const rule = findRule(valueOf(registries), formatRepository(reference));
   if (rule?.blocked === true) throw blockedError(formatRepository(reference), rule);
   const hosted = rule === undefined ? findHosts(hosts, reference.registry) : undefined;
-  const places = hosted === undefined ? byRule(rule, reference) : byHosts(hosted, reference, question);
-  const trusted = places.map(place => ({
-    ...place,
-    trust: joinTrust(place.trust, findCertificates(certificates, place.host)),
+  const upstreams = hosted === undefined ? byRule(rule, reference) : byHosts(hosted, reference, question);
+  const trusted = upstreams.map(upstream => ({
+    ...upstream,
+    trust: joinTrust(upstream.trust, findCertificates(certificates, upstream.host)),
   }));
   const last = trusted.at(-1);
   if (last !== undefined) return { mirrors: trusted.slice(0, -1), last };
@@ -51,7 +51,7 @@ function byRule(rule: RegistryRule | undefined, reference: Reference): readonly 
       rule === undefined || location === undefined || location === rule.prefix
         ? reference
         : relocate(formatRepository(reference), rule, location);
-    return toPlace({ host: apiHost(there.registry), path: there.path, insecure });
+    return toUpstream({ host: apiHost(there.registry), path: there.path, insecure });
   };
   const last = at(rule?.location, rule?.insecure ?? false);
   const byDigest = reference.digest !== undefined || reference.tag === undefined;
@@ -71,14 +71,14 @@ function byHosts(hosted: RegistryHosts, reference: Reference, question: RoutePur
   return hosted.hosts
     .filter(host => (question === 'name' ? host.resolves : host.pulls))
     .map(host => {
-      const place = toHostPlace(host, reference, home);
-      if (host !== server) return mirrored(place, home, reference);
-      return place.host === home ? place : { ...place, namespace: registry };
+      const upstream = toHostUpstream(host, reference, home);
+      if (host !== server) return mirrored(upstream, home, reference);
+      return upstream.host === home ? upstream : { ...upstream, namespace: registry };
     });
 }
 
 /** A path below `/v2` is the start of the repository's name there, for credentials and tokens too. */
-function toHostPlace(
+function toHostUpstream(
   { address, headers, trust, connectMs }: RegistryHost,
   { path }: Repository,
   home: string,
@@ -97,19 +97,23 @@ function toHostPlace(
   };
 }
 
-function mirrored(place: Upstream, home: string, { registry }: Repository): Upstream {
-  return place.host === home ? place : { ...place, mirrorOf: registry };
+function mirrored(upstream: Upstream, home: string, { registry }: Repository): Upstream {
+  return upstream.host === home ? upstream : { ...upstream, mirrorOf: registry };
 }
 
 /** Whether the configuration names a host[:port] as a registry or mirror. */
 export function isNamed({ registries, hosts }: Configuration, host: string): boolean {
   const rules = registries.kind === 'broken' ? [] : registries.value.rules;
   const folders: HostsDir = hosts.kind === 'broken' ? new Map() : hosts.value;
-  const places = rules.flatMap(rule => [rule.location, ...rule.mirrors.map(mirror => mirror.location)]);
+  const locations = rules.flatMap(rule => [rule.location, ...rule.mirrors.map(mirror => mirror.location)]);
   const listed = [...folders.values()].flatMap(part =>
     part.kind === 'broken' ? [] : part.value.hosts.map(({ address }) => address?.host),
   );
-  return folders.has(host) || listed.includes(host) || places.some(place => place?.split('/', 1)[0] === host);
+  return (
+    folders.has(host) ||
+    listed.includes(host) ||
+    locations.some(location => location?.split('/', 1)[0] === host)
+  );
 }
 
 /** Returns the API host of a registry. */

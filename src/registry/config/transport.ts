@@ -18,19 +18,19 @@ export function askBy(transport: Transport, { mirrors, last }: Route, reference:
       `--${transport} is for the registry that the reference names, and this node's configuration asks ${last.host} for ${formatRepository(reference)}; leave it out, and change the configuration`,
     );
   }
-  return { mirrors, last: toPlaceBy(transport, last) };
+  return { mirrors, last: toUpstreamBy(transport, last) };
 }
 
-function toPlaceBy(transport: Transport, place: Upstream): Upstream {
+function toUpstreamBy(transport: Transport, upstream: Upstream): Upstream {
   switch (transport) {
     case 'plain-http':
-      return { ...place, scheme: 'http', insecure: true, trust: plainTrust };
+      return { ...upstream, scheme: 'http', insecure: true, trust: plainTrust };
     case 'insecure':
       return {
-        ...place,
+        ...upstream,
         scheme: 'https',
         insecure: false,
-        trust: { ...place.trust, insecure: true },
+        trust: { ...upstream.trust, insecure: true },
       };
   }
 }

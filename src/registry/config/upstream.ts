@@ -18,7 +18,7 @@ export type Upstream = Endpoint & {
 };
 
 /** Returns an endpoint as in the OCI distribution spec, without configuration. */
-export function toPlace(endpoint: Endpoint): Upstream {
+export function toUpstream(endpoint: Endpoint): Upstream {
   return {
     ...endpoint,
     root: '/v2',

@@ -54,7 +54,7 @@ function openClient(origin: string, stallMs = 1_000): Client {
           insecure: true,
           trust: plainTrust,
           connectMs: 1_000,
-          line: undefined,
+          transport: undefined,
           ...request,
         },
         () => chunk => void pieces.push(Buffer.from(chunk)),
@@ -251,7 +251,7 @@ test('a slow receiver pauses the reading, and that is not a stall', async () => 
       insecure: true,
       trust: plainTrust,
       connectMs: 1_000,
-      line: undefined,
+      transport: undefined,
     } as const;
     const sent = pool.send(request, () => take, AbortSignal.timeout(5_000));
     await new Promise(resolve => setTimeout(resolve, 200));

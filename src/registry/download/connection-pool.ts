@@ -39,21 +39,21 @@ export function openConnectionPool(
 
   function connect(key: string, request: PlainRequest): Connection {
     const onEnd = () => {
-      open.delete(wire);
-      const others = idle.get(key)?.filter(other => other !== wire) ?? [];
+      open.delete(connection);
+      const others = idle.get(key)?.filter(other => other !== connection) ?? [];
       if (others.length > 0) idle.set(key, others);
       else idle.delete(key);
     };
-    const wire = openConnection(request, { tls, stallMs, leastRate, buffer, onEnd });
-    open.add(wire);
-    return wire;
+    const connection = openConnection(request, { tls, stallMs, leastRate, buffer, onEnd });
+    open.add(connection);
+    return connection;
   }
 
-  function release(key: string, wire: Connection): void {
-    if (!wire.free()) return;
+  function release(key: string, connection: Connection): void {
+    if (!connection.free()) return;
     const others = idle.get(key);
-    if (others === undefined) idle.set(key, [wire]);
-    else others.push(wire);
+    if (others === undefined) idle.set(key, [connection]);
+    else others.push(connection);
   }
 
   return {
@@ -65,8 +65,8 @@ export function openConnectionPool(
         if (closed) throw new ArtifactError('cancelled', 'the connections to registries are closed');
         let used = idle.get(key)?.pop();
         while (used?.free() === false) used = idle.get(key)?.pop();
-        const wire = used ?? connect(key, request);
-        const outcome = await wire.get(request, choose, signal).finally(() => release(key, wire));
+        const connection = used ?? connect(key, request);
+        const outcome = await connection.get(request, choose, signal).finally(() => release(key, connection));
         if (outcome.kind === 'answered') return outcome.head;
         if (outcome.kind === 'other') return undefined;
         // A server may close a connection just as it is reused. That does not predict the next one.
@@ -75,7 +75,7 @@ export function openConnectionPool(
     },
     [Symbol.dispose]() {
       closed = true;
-      for (const wire of open) wire.close();
+      for (const connection of open) connection.close();
     },
   };
 }

@@ -32,24 +32,24 @@ async function answer(question: WorkerQuestion, { signal }: ThreadContext): Prom
       signal.addEventListener('abort', () => connections?.[Symbol.dispose]());
       return done;
     case 'hash':
-      return { kind: 'hash', hex: fillOf(question.line, question.file).hashOn() };
+      return { kind: 'hash', hex: fillOf(question.transport, question.file).hashOn() };
     case 'get':
       return await get(question.call, question.request);
     case 'pour':
-      return await pour(callOf(question.call), fillOf(question.line, question.file), question);
+      return await pour(callOf(question.call), fillOf(question.transport, question.file), question);
     case 'rest':
       return await readRest(callOf(question.call));
     case 'leave':
       await leave(question.call);
       return done;
     case 'close':
-      fills.delete(question.line);
+      fills.delete(question.transport);
       return done;
   }
 }
 
 async function get(id: number, request: RequestShare): Promise<WorkerAnswer> {
-  if (connections === undefined) throw new Error('the line is not open');
+  if (connections === undefined) throw new Error('the worker is not open');
   const controller = new AbortController();
   const arrived = Promise.withResolvers<WorkerAnswer>();
   const gate = openGate();
@@ -113,9 +113,9 @@ function callOf(id: number): Call {
   return call;
 }
 
-function fillOf(line: number, file: FileShare): FileWriter {
-  const fill = fills.get(line) ?? openFileWriter(file);
-  fills.set(line, fill);
+function fillOf(transport: number, file: FileShare): FileWriter {
+  const fill = fills.get(transport) ?? openFileWriter(file);
+  fills.set(transport, fill);
   return fill;
 }
 

@@ -19,10 +19,10 @@ export type WorkerPool = AsyncDisposable & {
    */
   choose(): WorkerLease | undefined;
   /** Whether it is alive. */
-  has(seat: WorkerLease): boolean;
+  has(lease: WorkerLease): boolean;
   /** Keeps it alive until as many releases. */
-  use(seat: WorkerLease): void;
-  release(seat: WorkerLease): void;
+  use(lease: WorkerLease): void;
+  release(lease: WorkerLease): void;
 };
 
 /**
@@ -38,7 +38,7 @@ const restMs = 10_000;
 const manyBytes = 256 * 1024 * 1024;
 
 export function openWorkerPool(settings: WorkerSettings): WorkerPool {
-  const seats = new Set<WorkerLease>();
+  const leases = new Set<WorkerLease>();
 
   /** The time at which the next worker may be started. */
   let notBefore = 0;
@@ -47,43 +47,43 @@ export function openWorkerPool(settings: WorkerSettings): WorkerPool {
     if (performance.now() < notBefore) return undefined;
     let isReady = false;
     const onEnd = (): void => {
-      const endedItself = seat !== undefined && seats.delete(seat);
+      const endedItself = lease !== undefined && leases.delete(lease);
       if (endedItself && !isReady) notBefore = performance.now() + restMs;
     };
     const thread = startHelper<WorkerQuestion, WorkerAnswer>(import.meta.url, 'download-worker', { onEnd });
-    const seat: WorkerLease | undefined = thread && { thread, receives: new Set(), uses: 0 };
-    if (seat === undefined) return undefined;
-    seats.add(seat);
+    const lease: WorkerLease | undefined = thread && { thread, receives: new Set(), uses: 0 };
+    if (lease === undefined) return undefined;
+    leases.add(lease);
     const ready = (): void => {
       isReady = true;
     };
-    seat.thread.ask({ kind: 'open', ...settings }).then(ready, () => {}); // the next question reports the error
-    return seat;
+    lease.thread.ask({ kind: 'open', ...settings }).then(ready, () => {}); // the next question reports the error
+    return lease;
   };
-  const close = async (seat: WorkerLease): Promise<void> => {
-    seats.delete(seat);
-    clearTimeout(seat.leaving);
-    await seat.thread[Symbol.asyncDispose]();
+  const close = async (lease: WorkerLease): Promise<void> => {
+    leases.delete(lease);
+    clearTimeout(lease.leaving);
+    await lease.thread[Symbol.asyncDispose]();
   };
 
   return {
     choose() {
-      const [least] = [...seats].toSorted((a, b) => bytesToCome(a) - bytesToCome(b) || a.uses - b.uses);
-      const isFree = least !== undefined && (least.receives.size === 0 || seats.size >= maxThreads);
+      const [least] = [...leases].toSorted((a, b) => bytesToCome(a) - bytesToCome(b) || a.uses - b.uses);
+      const isFree = least !== undefined && (least.receives.size === 0 || leases.size >= maxThreads);
       return isFree ? least : (add() ?? least);
     },
-    has: seat => seats.has(seat),
-    use(seat) {
-      clearTimeout(seat.leaving);
-      seat.uses++;
+    has: lease => leases.has(lease),
+    use(lease) {
+      clearTimeout(lease.leaving);
+      lease.uses++;
     },
-    release(seat) {
-      seat.uses--;
-      if (seat.uses === 0) seat.leaving = setTimeout(() => void close(seat), idleMs).unref();
+    release(lease) {
+      lease.uses--;
+      if (lease.uses === 0) lease.leaving = setTimeout(() => void close(lease), idleMs).unref();
     },
     async [Symbol.asyncDispose]() {
       notBefore = Infinity;
-      await Promise.all([...seats].map(close));
+      await Promise.all([...leases].map(close));
     },
   };
 }

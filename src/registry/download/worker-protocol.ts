@@ -23,18 +23,18 @@ export type WorkerSettings = {
  */
 export type WorkerQuestion =
   | ({ readonly kind: 'open' } & WorkerSettings)
-  | { readonly kind: 'hash'; readonly line: number; readonly file: FileShare }
+  | { readonly kind: 'hash'; readonly transport: number; readonly file: FileShare }
   | { readonly kind: 'get'; readonly call: number; readonly request: RequestShare }
   | {
       readonly kind: 'pour';
       readonly call: number;
-      readonly line: number;
+      readonly transport: number;
       readonly file: FileShare;
       readonly past: number;
       readonly hashes: boolean;
     }
   | { readonly kind: 'rest' | 'leave'; readonly call: number }
-  | { readonly kind: 'close'; readonly line: number };
+  | { readonly kind: 'close'; readonly transport: number };
 
 /** `otherwise`: the response was not plain, and the fallback must be used. */
 export type WorkerAnswer =
@@ -49,16 +49,16 @@ export type WorkerAnswer =
 export type Failure = {
   readonly code: ErrorCode;
   readonly message: string;
-  readonly passing?: { readonly stall: boolean; readonly afterMs: number };
+  readonly transient?: { readonly stall: boolean; readonly afterMs: number };
 };
 
 export function toFailure(thrown: ArtifactError): Failure {
   const { code, message } = thrown;
   if (!(thrown instanceof TransientError)) return { code, message };
-  return { code, message, passing: { stall: thrown instanceof StalledError, afterMs: thrown.afterMs } };
+  return { code, message, transient: { stall: thrown instanceof StalledError, afterMs: thrown.afterMs } };
 }
 
-export function toError({ code, message, passing }: Failure): ArtifactError {
-  if (passing === undefined) return new ArtifactError(code, message);
-  return new (passing.stall ? StalledError : TransientError)(code, message, undefined, passing.afterMs);
+export function toError({ code, message, transient }: Failure): ArtifactError {
+  if (transient === undefined) return new ArtifactError(code, message);
+  return new (transient.stall ? StalledError : TransientError)(code, message, undefined, transient.afterMs);
 }

@@ -291,25 +291,25 @@ const requestOf = (path: string) =>
     insecure: true,
     trust: plainTrust,
     connectMs: 1_000,
-    line: undefined,
+    transport: undefined,
   }) as const;
 
 test('after a worker ends, another one may retry', async () => {
   await using folder = await temporaryFolder();
   await using download = await openDownload(folder.path, large);
   const { file } = download.sink;
-  await using seats = openWorkerPool({ stallMs: 5_000 });
+  await using pool = openWorkerPool({ stallMs: 5_000 });
   const here = (): never => assert.fail('by this thread');
-  const lines = openWorkerTransports(
-    seats,
+  const transports = openWorkerTransports(
+    pool,
     here,
     by =>
       async (...asked) =>
         (await by(...asked)) ?? here(),
   );
-  await using line = lines.open(file, large.size);
+  await using transport = transports.open(file, large.size);
   const get = () =>
-    line.send(
+    transport.send(
       requestOf(`/v2/${source.path}/blobs/${large.digest}`),
       () => Object.assign(() => assert.fail('not to the file'), { file }),
       never,
@@ -320,12 +320,12 @@ test('after a worker ends, another one may retry', async () => {
     thrown => thrown instanceof TransientError && /thread .* has ended/.test(thrown.message),
   );
   while (download.sink.offset < 2 * MiB) await new Promise(resolve => setTimeout(resolve, 5));
-  const idle = seats.choose() ?? assert.fail();
-  await idle.thread.ask({ kind: 'close', line: -1 });
+  const idle = pool.choose() ?? assert.fail();
+  await idle.thread.ask({ kind: 'close', transport: -1 });
   await idle.thread[Symbol.asyncDispose]();
-  for (let seat = seats.choose(); seat?.receives.size === 0; seat = seats.choose())
-    seat.receives.add(() => 2 ** 40);
-  await seats.choose()?.thread[Symbol.asyncDispose]();
+  for (let lease = pool.choose(); lease?.receives.size === 0; lease = pool.choose())
+    lease.receives.add(() => 2 ** 40);
+  await pool.choose()?.thread[Symbol.asyncDispose]();
   await first;
   download.sink.restart();
   assert.equal((await get()).status, 200);
@@ -343,7 +343,7 @@ test('without room for a worker, this thread receives', async () => {
     async [Symbol.asyncDispose]() {},
   };
   const here = async () => ({ status: 299, headers: {} });
-  const lines = openWorkerTransports(none, here, () => assert.fail('by a thread'));
-  await using line = lines.open(download.sink.file, large.size);
-  assert.equal((await line.send(requestOf('/'), () => assert.fail(), never)).status, 299);
+  const transports = openWorkerTransports(none, here, () => assert.fail('by a thread'));
+  await using transport = transports.open(download.sink.file, large.size);
+  assert.equal((await transport.send(requestOf('/'), () => assert.fail(), never)).status, 299);
 });

@@ -26,7 +26,7 @@ export type WorkerTransports = {
  * arrives.
  */
 type Way = {
-  readonly line: number;
+  readonly transport: number;
   readonly receiver: WorkerLease;
   readonly left: () => number;
   hasher: WorkerLease | undefined;
@@ -43,39 +43,39 @@ const manyBytes = 64 * 1024 * 1024;
 const grownMs = 10;
 
 /** @param here receives in this thread. */
-export function openWorkerTransports(seats: WorkerPool, here: Send, fallback: Fallback): WorkerTransports {
+export function openWorkerTransports(pool: WorkerPool, here: Send, fallback: Fallback): WorkerTransports {
   let ids = 0;
 
   const takeWay = ({ state }: GrowingFile, size: number): Way | undefined => {
-    const receiver = seats.choose();
+    const receiver = pool.choose();
     if (receiver === undefined) return undefined;
     const left = (): number => size - sizeOf(state);
     receiver.receives.add(left);
-    seats.use(receiver);
-    return { line: ids++, receiver, left, hasher: undefined };
+    pool.use(receiver);
+    return { transport: ids++, receiver, left, hasher: undefined };
   };
   /** A second worker, if it is idle. */
   const hasherOf = (way: Way): WorkerLease => {
     if (way.hasher === undefined) {
-      const free = way.left() < manyBytes ? undefined : seats.choose();
+      const free = way.left() < manyBytes ? undefined : pool.choose();
       way.hasher = free?.receives.size === 0 ? free : way.receiver;
-      if (way.hasher !== way.receiver) seats.use(way.hasher);
+      if (way.hasher !== way.receiver) pool.use(way.hasher);
     }
     return way.hasher;
   };
-  const leaveWay = async ({ line, receiver, hasher = receiver, left }: Way): Promise<void> => {
+  const leaveWay = async ({ transport, receiver, hasher = receiver, left }: Way): Promise<void> => {
     receiver.receives.delete(left);
     const used = [...new Set([receiver, hasher])];
-    await Promise.allSettled(used.map(({ thread }) => thread.ask({ kind: 'close', line })));
-    for (const seat of used) seats.release(seat);
+    await Promise.allSettled(used.map(({ thread }) => thread.ask({ kind: 'close', transport })));
+    for (const worker of used) pool.release(worker);
   };
 
   /** @throws TransientError if the worker has ended; else what it threw. */
-  async function ask(seat: WorkerLease, question: WorkerQuestion): Promise<WorkerAnswer> {
+  async function ask(worker: WorkerLease, question: WorkerQuestion): Promise<WorkerAnswer> {
     try {
-      return await seat.thread.ask(question);
+      return await worker.thread.ask(question);
     } catch (thrown) {
-      if (seats.has(seat)) throw thrown;
+      if (pool.has(worker)) throw thrown;
       const why = thrown instanceof Error ? thrown.message : String(thrown);
       throw new TransientError('unavailable', `the thread that received it has ended (${why})`, thrown);
     }
@@ -83,7 +83,7 @@ export function openWorkerTransports(seats: WorkerPool, here: Send, fallback: Fa
 
   /** Hashes all content of the file; undefined if that fails. @throws `cancelled`. */
   async function hash(way: Way, file: GrowingFile, signal: AbortSignal): Promise<string | undefined> {
-    const question = { kind: 'hash', line: way.line, file: toFileShare(file) } as const;
+    const question = { kind: 'hash', transport: way.transport, file: toFileShare(file) } as const;
     for (;;) {
       if (signal.aborted) throw cancelled(signal);
       const answer = await ask(hasherOf(way), question).catch(() => undefined);
@@ -100,7 +100,7 @@ export function openWorkerTransports(seats: WorkerPool, here: Send, fallback: Fa
     past: number,
     signal: AbortSignal,
   ): Promise<WorkerAnswer> {
-    const { line, receiver } = way;
+    const { transport, receiver } = way;
     const hashes = hasherOf(way) === receiver;
     let hashing: Promise<unknown> | undefined;
     const follow = async (): Promise<void> => {
@@ -113,7 +113,7 @@ export function openWorkerTransports(seats: WorkerPool, here: Send, fallback: Fa
     };
     const growing = setInterval(grown, grownMs);
     try {
-      return await ask(receiver, { kind: 'pour', call, line, file: toFileShare(file), past, hashes });
+      return await ask(receiver, { kind: 'pour', call, transport, file: toFileShare(file), past, hashes });
     } catch (thrown) {
       throw thrown instanceof ArtifactError ? thrown : file.failed(thrown);
     } finally {
@@ -165,7 +165,7 @@ export function openWorkerTransports(seats: WorkerPool, here: Send, fallback: Fa
       if (left !== undefined) await leaveWay(left);
     };
     const send: Send = async (request, accept, signal) => {
-      if (way !== undefined && !seats.has(way.receiver)) await leave();
+      if (way !== undefined && !pool.has(way.receiver)) await leave();
       if (way === undefined) {
         way = takeWay(file, size);
         if (way !== undefined && sizeOf(file.state) > 0) await hash(way, file, signal);

@@ -13,20 +13,20 @@ import { openTls } from './tls.ts';
 import { plainTrust } from './tls-trust.ts';
 
 const { signal } = new AbortController();
-const hop = (url: string, fence: string): HttpRequest => ({
+const requestTo = (url: string, fence: string): HttpRequest => ({
   method: 'GET',
   url: new URL(url),
   headers: {},
   insecure: true,
   trust: plainTrust,
   connectMs: 1000,
-  line: undefined,
+  transport: undefined,
   fence,
 });
 const reached: Send = async () => ({ status: 200, headers: {} });
 const go = async (url: string, home: string, named: readonly string[] = []): Promise<number> => {
   const send = fenceIn(reached, host => named.includes(host));
-  return (await send(hop(url, toFence(home)), () => () => {}, signal)).status;
+  return (await send(requestTo(url, toFence(home)), () => () => {}, signal)).status;
 };
 
 describe('a server cannot send this node', () => {
@@ -110,7 +110,7 @@ describe('a name counts by its addresses at the time of the connection', () => {
     server.close();
   });
 
-  for (const by of ['pool', 'bulk'] as const) {
+  for (const by of ['undici', 'connection pool'] as const) {
     test(`by the ${by}`, async () => {
       const tls = openTls();
       await using pool = openUndiciTransport({
@@ -119,11 +119,11 @@ describe('a name counts by its addresses at the time of the connection', () => {
         trust: () => plainTrust,
         stallMs: 1000,
       });
-      using bulk = openConnectionPool(tls, 1000);
+      using connectionPool = openConnectionPool(tls, 1000);
       const get = async (fence: string) =>
-        by === 'pool'
-          ? await pool.send(hop(`http://localhost:${port}/`, fence), () => () => {}, signal)
-          : await bulk.send(hop(`http://localhost:${port}/`, fence), () => () => {}, signal);
+        by === 'undici'
+          ? await pool.send(requestTo(`http://localhost:${port}/`, fence), () => () => {}, signal)
+          : await connectionPool.send(requestTo(`http://localhost:${port}/`, fence), () => () => {}, signal);
       const before = connections;
       await assert.rejects(get(''), { code: 'denied', message: /sends this node to localhost, which is at/ });
       assert.equal(connections, before);

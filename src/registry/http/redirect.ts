@@ -32,12 +32,12 @@ export async function follow(
   for (let redirects = 0; ; redirects += 1) {
     const here = url;
     home &&= here.origin === request.url.origin;
-    const hop = home
+    const next = home
       ? { ...request, url: here, headers: { ...request.headers, ...secret } }
       : { ...request, url: here, trust: withoutPairs(request.trust), connectMs: usualConnectMs, fence };
     const isRedirect = (head: Head) => statuses.has(head.status) && head.headers.location !== undefined;
     const head = await send(
-      hop,
+      next,
       answer => (isRedirect(answer) ? page(here).receive : accept({ ...answer, url: here, home })),
       signal,
     );

@@ -11,7 +11,7 @@ const request: HttpRequest = {
   insecure: false,
   trust: plainTrust,
   connectMs: 1,
-  line: undefined,
+  transport: undefined,
 };
 const never = new AbortController().signal;
 

@@ -3,7 +3,7 @@ import type { TlsTrust } from './tls-trust.ts';
 
 /**
  * One request to one server. `insecure`: a redirect from https to http is allowed. `trust`: how the server is verified.
- * `connectMs`: the time limit for a connection. `line`: the transport of a blob, which may be large. `fence`: present
+ * `connectMs`: the time limit for a connection. `transport`: for a blob, which may be large. `fence`: present
  * if a server named the URL.
  */
 export type HttpRequest = {
@@ -14,7 +14,7 @@ export type HttpRequest = {
   readonly insecure: boolean;
   readonly trust: TlsTrust;
   readonly connectMs: number;
-  readonly line: { readonly send: Send } | undefined;
+  readonly transport: { readonly send: Send } | undefined;
   readonly fence?: Fence;
 };
 

@@ -45,8 +45,8 @@ test('waits double from 0.2 s and end after 30 s with the failure, its subject a
 
 test('each wait reports the number of the next attempt and the total', async () => {
   const told: (object | undefined)[] = [];
-  const patience = openRetryPolicy('x', fakeClock(), ({ tries }) => told.push(tries));
-  await retry(() => Promise.reject(busy()), patience, signal).catch(() => {});
+  const policy = openRetryPolicy('x', fakeClock(), ({ tries }) => told.push(tries));
+  await retry(() => Promise.reject(busy()), policy, signal).catch(() => {});
   assert.deepEqual(
     told,
     [2, 3, 4, 5, 6, 7, 8, 9].map(next => ({ next, most: 9 })),
@@ -63,8 +63,8 @@ test('for a command, an unreachable host is tried twice, and one that answers as
     [busy(), 9],
   ] as const) {
     const told: (object | undefined)[] = [];
-    const patience = openRetryPolicy('reg/a:v1', fakeClock(), retry => told.push(retry.tries), true);
-    const failing = retry(() => Promise.reject(failure), patience, signal);
+    const policy = openRetryPolicy('reg/a:v1', fakeClock(), retry => told.push(retry.tries), true);
+    const failing = retry(() => Promise.reject(failure), policy, signal);
     await assert.rejects(failing, { message: new RegExp(`gave up after ${tries} tries`) });
     assert.deepEqual(told[0], { next: 2, most: tries });
   }
@@ -86,9 +86,9 @@ test('jitter is half to one and a half of the wait', async () => {
 
 test('a server may ask for a longer wait, but not beyond the time limit', async () => {
   const clock = fakeClock();
-  const patience = openRetryPolicy('x', clock, () => {});
-  await patience.wait(busy(5000), signal);
-  await patience.wait(busy(3_600_000), signal);
+  const policy = openRetryPolicy('x', clock, () => {});
+  await policy.wait(busy(5000), signal);
+  await policy.wait(busy(3_600_000), signal);
   assert.deepEqual(clock.waits, [5000, 25_000]);
 });
 

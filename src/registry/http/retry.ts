@@ -110,7 +110,7 @@ export function startMirrorRetries(): RetryPolicy {
 /** Repeats until it succeeds, fails for good, or the policy ends. */
 export async function retry<T>(
   attempt: () => Promise<T>,
-  patience: RetryPolicy,
+  policy: RetryPolicy,
   signal: AbortSignal,
 ): Promise<T> {
   for (;;) {
@@ -118,7 +118,7 @@ export async function retry<T>(
       return await attempt();
     } catch (thrown) {
       if (!(thrown instanceof TransientError)) throw thrown;
-      await patience.wait(thrown, signal);
+      await policy.wait(thrown, signal);
     }
   }
 }

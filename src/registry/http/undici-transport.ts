@@ -79,13 +79,13 @@ export function openUndiciTransport({
   }
 
   /** https goes through a tunnel. For http the proxy is asked in place of the server, with the whole URL. */
-  function toDispatch(hop: HttpRequest, proxy: Proxy | undefined) {
-    const { url, method, headers, body, connectMs } = hop;
+  function toDispatch(sent: HttpRequest, proxy: Proxy | undefined) {
+    const { url, method, headers, body, connectMs } = sent;
     const request = { method, ...(body === undefined ? {} : { body }) };
     if (proxy === undefined || url.protocol === 'https:') {
       const path = `${url.pathname}${url.search}`;
       return {
-        agent: agentFor(hop, proxy),
+        agent: agentFor(sent, proxy),
         options: { ...request, origin: url.origin, path, headers },
       };
     }

@@ -19,50 +19,51 @@ import { type FailoverRequest, failover } from './failover.ts';
  */
 export async function fetchFromAny(
   exchange: Exchange,
-  journey: FailoverRequest,
-  { descriptor, sink, line }: Pick<Transfer, 'descriptor' | 'sink' | 'line'>,
+  request: FailoverRequest,
+  { descriptor, sink, transport }: Pick<Transfer, 'descriptor' | 'sink' | 'transport'>,
   health: MirrorHealth,
-  startPatience: () => RetryPolicy,
+  startRetries: () => RetryPolicy,
   signal: AbortSignal,
 ): Promise<Upstream> {
-  let { route } = journey;
+  let { route } = request;
   if (route.mirrors.length === 0 || sink.offset === descriptor.size) {
     const bring = async (asked: Asked): Promise<Upstream> => {
-      await transfer(exchange, { ...asked, descriptor, sink, line }, startPatience(), signal);
+      await transfer(exchange, { ...asked, descriptor, sink, transport }, startRetries(), signal);
       return asked.place;
     };
-    return await failover({ ...journey, route: { ...route, mirrors: [] } }, health, bring, signal);
+    return await failover({ ...request, route: { ...route, mirrors: [] } }, health, bring, signal);
   }
   const provenance = openProvenanceRecord(sink, descriptor);
   for (;;) {
     const bring = async (asked: Asked, isLast: boolean): Promise<void> => {
-      provenance.giver = asked.place;
-      const patience = isLast ? startPatience() : startMirrorRetries();
-      await transfer(exchange, { ...asked, descriptor, sink: provenance, line }, patience, signal).catch(
+      provenance.source = asked.place;
+      const policy = isLast ? startRetries() : startMirrorRetries();
+      await transfer(exchange, { ...asked, descriptor, sink: provenance, transport }, policy, signal).catch(
         (thrown: unknown) => {
           // An end that looks complete had other content.
           const ended = isCorrupt(thrown) && thrown instanceof TransientError;
-          if (!isLast && ended && provenance.givers.has(asked.place)) provenance.restart();
+          if (!isLast && ended && provenance.sources.has(asked.place)) provenance.restart();
           throw thrown;
         },
       );
     };
-    await failover({ ...journey, route }, health, bring, signal);
+    await failover({ ...request, route }, health, bring, signal);
     const { last } = route;
-    const mirrors = [...provenance.givers].filter(place => place !== last);
-    const giver = [...provenance.givers].find(({ mirrorOf }) => mirrorOf === undefined) ?? mirrors[0] ?? last;
-    if (mirrors.length === 0) return giver;
-    const alone = provenance.givers.size === 1 && !provenance.resumed;
+    const mirrors = [...provenance.sources].filter(place => place !== last);
+    const source =
+      [...provenance.sources].find(({ mirrorOf }) => mirrorOf === undefined) ?? mirrors[0] ?? last;
+    if (mirrors.length === 0) return source;
+    const alone = provenance.sources.size === 1 && !provenance.resumed;
     try {
       await provenance.verify();
-      if (provenance.giver !== undefined) health.good(provenance.giver);
-      return giver;
+      if (provenance.source !== undefined) health.good(provenance.source);
+      return source;
     } catch (thrown) {
       if (!isCorrupt(thrown)) throw thrown;
       for (const mirror of mirrors) {
         const lie = new ArtifactError('corrupt', `${mirror.host} sent wrong bytes: ${thrown.message}`);
-        if (alone) health.bad(mirror, journey.keyring.id, lie);
-        journey.tried.push(lie.message);
+        if (alone) health.bad(mirror, request.keyring.id, lie);
+        request.tried.push(lie.message);
       }
       provenance.restart();
       route = { last, mirrors: route.mirrors.filter(mirror => !mirrors.includes(mirror)) };

@@ -17,7 +17,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { RegistryClient, RegistryOptions } from '../client.ts';
-import { type Upstream, toPlace } from '../config/upstream.ts';
+import { type Upstream, toUpstream } from '../config/upstream.ts';
 
 const { signal } = new AbortController();
 const name = { registry: 'hub.example', path: 'team/model' };
@@ -52,7 +52,7 @@ after(async () => {
 });
 
 const at = (registry: FaultyRegistry | string, over: Partial<Upstream> = {}): Upstream => ({
-  ...toPlace({
+  ...toUpstream({
     host: typeof registry === 'string' ? registry : registry.host,
     path: name.path,
     insecure: true,

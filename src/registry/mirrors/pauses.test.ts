@@ -16,7 +16,7 @@ import {
 } from '../../../test/support/registry/registry-client.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { findPause, formatTime } from '../../util/pause.ts';
-import { toPlace } from '../config/upstream.ts';
+import { toUpstream } from '../config/upstream.ts';
 
 const { signal } = new AbortController();
 const reason = { code: 'TOOMANYREQUESTS', message: 'You have reached your pull rate limit.' };
@@ -151,7 +151,7 @@ describe('a registry that asks to wait', () => {
   });
 
   test('is not waited for if a mirror answers, and mirrors are asked meanwhile', async () => {
-    const place = (host: string) => toPlace({ host, path: 'team/model', insecure: true });
+    const place = (host: string) => toUpstream({ host, path: 'team/model', insecure: true });
     const { clock, client, resolve } = open({
       route: () => ({
         mirrors: [{ ...place(mirror.host), mirrorOf: 'r.example' }],

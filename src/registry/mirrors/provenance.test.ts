@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import { createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
 import { openProvenanceRecord } from './provenance.ts';
-import { toPlace } from '../config/upstream.ts';
+import { toUpstream } from '../config/upstream.ts';
 
 test('an upstream becomes a source when bytes arrive, by either path', () => {
   const state = createFileState();
@@ -19,23 +19,23 @@ test('an upstream becomes a source when bytes arrive, by either path', () => {
   };
   const provenance = openProvenanceRecord(sink, describeBlob(Buffer.from('some bytes')));
   const [silent, first, second] = ['silent', 'first', 'second'].map(host =>
-    toPlace({ host, path: 'a', insecure: false }),
+    toUpstream({ host, path: 'a', insecure: false }),
   );
-  provenance.giver = silent;
+  provenance.source = silent;
   provenance.file?.grown();
-  provenance.giver = first;
+  provenance.source = first;
   setSize(state, 4);
   provenance.file?.grown();
-  provenance.giver = silent;
+  provenance.source = silent;
   provenance.file?.grown();
-  assert.deepEqual([...provenance.givers], [first]);
-  provenance.giver = second;
+  assert.deepEqual([...provenance.sources], [first]);
+  provenance.source = second;
   provenance.write(Buffer.from('by'));
-  assert.deepEqual([...provenance.givers], [first, second]);
+  assert.deepEqual([...provenance.sources], [first, second]);
   provenance.restart();
-  assert.equal(provenance.givers.size, 0);
-  provenance.giver = second;
+  assert.equal(provenance.sources.size, 0);
+  provenance.source = second;
   setSize(state, 1);
   provenance.file?.grown();
-  assert.deepEqual([...provenance.givers], [second]);
+  assert.deepEqual([...provenance.sources], [second]);
 });

@@ -6,13 +6,13 @@ import { ArtifactError } from '../../util/error.ts';
 import type { Upstream } from '../config/upstream.ts';
 
 /**
- * A sink that records which upstreams filled it, to find the one that sent wrong bytes. `giver` is the upstream asked
+ * A sink that records which upstreams filled it, to find the one that sent wrong bytes. `source` is the upstream asked
  * now.
  */
 export type ProvenanceRecord = Sink & {
-  giver: Upstream | undefined;
+  source: Upstream | undefined;
   /** The upstreams whose bytes are in the sink. */
-  readonly givers: ReadonlySet<Upstream>;
+  readonly sources: ReadonlySet<Upstream>;
   /** Whether the sink had bytes before any of them. */
   readonly resumed: boolean;
   /** @throws ArtifactError `corrupt` if the content has another digest; a resumed sink may not know. */
@@ -21,13 +21,13 @@ export type ProvenanceRecord = Sink & {
 
 /** Hashes only if the sink cannot verify itself. */
 export function openProvenanceRecord(sink: Sink, { digest }: Descriptor): ProvenanceRecord {
-  const givers = new Set<Upstream>();
-  let giver: Upstream | undefined;
+  const sources = new Set<Upstream>();
+  let source: Upstream | undefined;
   let noted = sink.offset;
   /** An upstream becomes a source when bytes arrive. */
   const note = (): void => {
     const { offset } = sink;
-    if (offset > noted && giver !== undefined) givers.add(giver);
+    if (offset > noted && source !== undefined) sources.add(source);
     noted = offset;
   };
   const { file } = sink;
@@ -35,13 +35,13 @@ export function openProvenanceRecord(sink: Sink, { digest }: Descriptor): Proven
   let resumed = sink.offset > 0;
   let hash: Hash | undefined = sink.verify === undefined && !resumed ? createHash(algorithm) : undefined;
   return {
-    get giver() {
-      return giver;
+    get source() {
+      return source;
     },
-    set giver(place) {
-      giver = place;
+    set source(upstream) {
+      source = upstream;
     },
-    givers,
+    sources,
     get resumed() {
       return resumed;
     },
@@ -54,7 +54,7 @@ export function openProvenanceRecord(sink: Sink, { digest }: Descriptor): Proven
       note();
     },
     restart() {
-      givers.clear();
+      sources.clear();
       noted = 0;
       resumed = false;
       if (sink.verify === undefined) hash = createHash(algorithm);

@@ -34,7 +34,7 @@ const never = new AbortController().signal;
 export function openBlobs(
   folders: DigestFolders,
   ingests: Folder,
-  landing: GroupCommit,
+  groupCommit: GroupCommit,
   witness: Pick<EvidenceStore, 'arrived' | 'forget'>,
 ): BlobStore {
   const ingestFolder = ingests.path;
@@ -51,7 +51,7 @@ export function openBlobs(
     );
 
   /** Moves a complete, verified file to its path. An existing file stays: views are linked to it. */
-  async function land(file: FileHandle, from: string, digest: Digest): Promise<void> {
+  async function makeDurable(file: FileHandle, from: string, digest: Digest): Promise<void> {
     if ((await size(digest)) === undefined) {
       if ((fstatSync(file.fd).mode & 0o7777) !== 0o644) await file.chmod(0o644);
       await file.sync();
@@ -79,7 +79,7 @@ export function openBlobs(
       attempt(`storing blob ${digest}`, async () => {
         verifyDigest(bytes, digest, `blob ${digest} is not stored`);
         const isNew = (await size(digest)) === undefined;
-        await landing.land(bytes, folders.above(digest), hexOf(digest));
+        await groupCommit.commit(bytes, folders.above(digest), hexOf(digest));
         if (isNew) witness.arrived(toItem(digest));
       }),
 
@@ -93,8 +93,13 @@ export function openBlobs(
       const closed = (): void => void openIngests.delete(name);
       try {
         const partial = join(ingestFolder, name);
-        const landHere = (file: FileHandle): Promise<void> => land(file, partial, digest);
-        return await openIngest(partial, descriptor, { land: landHere, writeback, closed }, signal);
+        const makeItDurable = (file: FileHandle): Promise<void> => makeDurable(file, partial, digest);
+        return await openIngest(
+          partial,
+          descriptor,
+          { makeDurable: makeItDurable, writeback, closed },
+          signal,
+        );
       } catch (thrown) {
         closed();
         throw thrown;

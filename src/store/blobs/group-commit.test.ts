@@ -13,12 +13,12 @@ test('files that arrive at any time are complete under their names, readable by 
   await using folder = await temporaryFolder();
   await using scratch = await openScratch(join(folder.path, 'tmp'));
   await using blobs = await openFolder(join(folder.path, 'blobs'));
-  const landing = openGroupCommit(scratch);
+  const groupCommit = openGroupCommit(scratch);
   const files = Array.from({ length: 300 }, (_, nth) => [`file-${nth}`, randomBytes(nth * 50)] as const);
   await Promise.all(
     files.map(async ([name, bytes], nth) => {
       for (let turn = 0; turn < nth % 5; turn++) await new Promise(setImmediate);
-      await landing.land(bytes, blobs, name);
+      await groupCommit.commit(bytes, blobs, name);
       assert.deepEqual(readFileSync(join(blobs.path, name)), bytes);
     }),
   );
@@ -30,11 +30,11 @@ test('an existing file stays, also if two arrive at once', async () => {
   await using folder = await temporaryFolder();
   await using scratch = await openScratch(join(folder.path, 'tmp'));
   await using blobs = await openFolder(join(folder.path, 'blobs'));
-  const landing = openGroupCommit(scratch);
-  const land = () => landing.land(Buffer.from('same'), blobs, 'name');
-  await Promise.all([land(), land(), land()]);
+  const groupCommit = openGroupCommit(scratch);
+  const commit = () => groupCommit.commit(Buffer.from('same'), blobs, 'name');
+  await Promise.all([commit(), commit(), commit()]);
   const { ino } = statSync(join(blobs.path, 'name'));
-  await land();
+  await commit();
   assert.equal(statSync(join(blobs.path, 'name')).ino, ino);
   assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
 });
@@ -45,18 +45,18 @@ test('a file without space fails alone: the others of its round succeed, and its
   await using scratch = await openScratch(join(disk, 'tmp'));
   await using blobs = await openFolder(join(disk, 'blobs'));
   await using elsewhere = await openFolder(join(disk, 'elsewhere'));
-  const landing = openGroupCommit(scratch);
+  const groupCommit = openGroupCommit(scratch);
   const outcomes = await Promise.allSettled([
-    landing.land(Buffer.alloc(300_000), blobs, 'first'),
-    landing.land(Buffer.alloc(900_000), blobs, 'too-big'),
-    landing.land(Buffer.alloc(300_000), blobs, 'second'),
-    landing.land(Buffer.alloc(1), elsewhere, 'fourth'),
+    groupCommit.commit(Buffer.alloc(300_000), blobs, 'first'),
+    groupCommit.commit(Buffer.alloc(900_000), blobs, 'too-big'),
+    groupCommit.commit(Buffer.alloc(300_000), blobs, 'second'),
+    groupCommit.commit(Buffer.alloc(1), elsewhere, 'fourth'),
   ]);
   assert.deepEqual(
-    outcomes.map(outcome => (outcome.status === 'fulfilled' ? 'landed' : outcome.reason.code)),
-    ['landed', 'ENOSPC', 'landed', 'landed'],
+    outcomes.map(outcome => (outcome.status === 'fulfilled' ? 'committed' : outcome.reason.code)),
+    ['committed', 'ENOSPC', 'committed', 'committed'],
   );
   assert.deepEqual(readdirSync(blobs.path).toSorted(), ['first', 'second']);
   assert.deepEqual(readdirSync(join(disk, 'tmp')), []);
-  await landing.land(Buffer.alloc(300_000), blobs, 'third');
+  await groupCommit.commit(Buffer.alloc(300_000), blobs, 'third');
 });

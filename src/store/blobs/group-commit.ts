@@ -20,7 +20,7 @@ import type { Scratch } from '../files/scratch.ts';
  */
 export type GroupCommit = {
   /** When this returns, the file is durable under its name, mode 0644. An existing file stays. */
-  land(bytes: Uint8Array, folder: Folder, name: string): Promise<void>;
+  commit(bytes: Uint8Array, folder: Folder, name: string): Promise<void>;
 };
 
 type File = {
@@ -67,11 +67,11 @@ export function openGroupCommit(scratch: Scratch): GroupCommit {
     await Promise.all(synced);
     for (const file of files) place(file);
     const byFolder = Map.groupBy(files, ({ folder }) => folder);
-    await Promise.all([...byFolder].map(([folder, landed]) => guard(landed, folder.sync)));
+    await Promise.all([...byFolder].map(([folder, committed]) => guard(committed, folder.sync)));
   });
 
   return {
-    async land(bytes, folder, name) {
+    async commit(bytes, folder, name) {
       const file: File = { bytes, aside: scratch.fresh(), folder, path: `${folder.path}/${name}` };
       waiting.push(file);
       if (waiting.length >= enough) begin();

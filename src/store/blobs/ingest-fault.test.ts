@@ -87,7 +87,7 @@ test('no file stays open after a download, however it ended', async () => {
 });
 
 /** The dependencies of a download, all of which succeed. */
-const kept = { land: async () => {}, writeback: createWriteback(), closed: () => {} };
+const kept = { makeDurable: async () => {}, writeback: createWriteback(), closed: () => {} };
 
 test('a file stays open until its writeback ends, and no further writeback starts meanwhile', async () => {
   await using folder = await temporaryFolder();
@@ -120,8 +120,9 @@ test('a file whose sync failed is not continued, because the next sync would rep
   await using folder = await temporaryFolder();
   const bytes = randomBytes(1000);
   const path = join(folder.path, 'partial');
-  const land = () => Promise.reject(Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' }));
-  const open = () => openIngest(path, describeBlob(bytes), { ...kept, land }, never);
+  const makeDurable = () =>
+    Promise.reject(Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' }));
+  const open = () => openIngest(path, describeBlob(bytes), { ...kept, makeDurable }, never);
   {
     await using ingest = await open();
     ingest.write(bytes);

@@ -13,7 +13,7 @@ import type { Writeback } from '../files/writeback.ts';
 /** The dependencies of a download. */
 export type Keeper = {
   /** Makes the complete file durable under the name of its digest. */
-  land(file: FileHandle): Promise<void>;
+  makeDurable(file: FileHandle): Promise<void>;
   readonly writeback: Writeback;
   /** Called once, when the file is closed. */
   closed(): void;
@@ -28,7 +28,7 @@ const writebackStep = 8 * 1024 * 1024;
 export async function openIngest(
   path: string,
   descriptor: Descriptor,
-  { land, writeback, closed }: Keeper,
+  { makeDurable, writeback, closed }: Keeper,
   signal: AbortSignal,
 ): Promise<Ingest> {
   const { digest, size } = descriptor;
@@ -147,7 +147,7 @@ export async function openIngest(
     async commit() {
       expectPhase('verified');
       phase = 'ended';
-      await attempt(`storing blob ${digest}`, () => land(file)).catch(async (thrown: unknown) => {
+      await attempt(`storing blob ${digest}`, () => makeDurable(file)).catch(async (thrown: unknown) => {
         // Pages that the disk refused count as clean: the next sync would report success. The file is not truncated:
         // the error may have come after it got the name of its digest.
         await forget();

@@ -21,11 +21,11 @@ export type ExpectedFile = {
  */
 export function toUnreadable(thrown: unknown): string {
   const errno = errnoOf(thrown);
-  if (errno === undefined || passing.has(errno)) throw thrown;
+  if (errno === undefined || transient.has(errno)) throw thrown;
   return `cannot be read (${errno})`;
 }
 
-const passing = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']);
+const transient = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']);
 
 /** @returns what is wrong with a file, or undefined. An unreadable file is as bad as one with wrong bytes. */
 export async function findDamage(

@@ -32,22 +32,22 @@ function openWorld() {
     };
     return openEvidence(journal, filesOf, () => clock.now);
   };
-  const standing = async (evidence: EvidenceStore, since = 500) =>
+  const stateOf = async (evidence: EvidenceStore, since = 500) =>
     (await evidence.standings([item], since, never))[0];
   /** The kernel's clock has a granularity. */
   const tamper = async (): Promise<void> => {
     await sleep(10);
     writeFileSync(path, 'wrong', { flag: 'r+' });
   };
-  return { item, path, lines, clock, open, standing, tamper };
+  return { item, path, lines, clock, open, stateOf, tamper };
 }
 
 test('content that was never verified is unknown, and missing content absent', async () => {
-  const { open, standing, path } = openWorld();
+  const { open, stateOf, path } = openWorld();
   const evidence = open(true);
-  assert.equal(await standing(evidence), 'unknown');
+  assert.equal(await stateOf(evidence), 'unknown');
   rmSync(path);
-  assert.equal(await standing(evidence), 'absent');
+  assert.equal(await stateOf(evidence), 'absent');
 });
 
 for (const [what, come] of [
@@ -55,28 +55,28 @@ for (const [what, come] of [
   ['was verified', (evidence: EvidenceStore, item: Item) => evidence.verify(item, right, never)],
 ] as const) {
   test(`${what} is verified until it is stale, changed or removed`, async () => {
-    const { open, standing, item, path, tamper } = openWorld();
+    const { open, stateOf, item, path, tamper } = openWorld();
     const evidence = open(true);
     await come(evidence, item);
     await evidence.settle([item]);
-    assert.equal(await standing(evidence), 'verified');
-    assert.equal(await standing(evidence, 1_001), 'stale');
+    assert.equal(await stateOf(evidence), 'verified');
+    assert.equal(await stateOf(evidence, 1_001), 'stale');
     await tamper();
-    assert.equal(await standing(evidence), 'changed');
+    assert.equal(await stateOf(evidence), 'changed');
     rmSync(path);
-    assert.equal(await standing(evidence), 'changed');
+    assert.equal(await stateOf(evidence), 'changed');
     evidence.forget(item);
-    assert.equal(await standing(evidence), 'absent');
+    assert.equal(await stateOf(evidence), 'absent');
   });
 }
 
 test('presumed content is stale at once, and its changes are detected', async () => {
-  const { open, standing, item, tamper } = openWorld();
+  const { open, stateOf, item, tamper } = openWorld();
   const evidence = open(true);
   await evidence.presume(item, never);
-  assert.equal(await standing(evidence, 0), 'stale');
+  assert.equal(await stateOf(evidence, 0), 'stale');
   await tamper();
-  assert.equal(await standing(evidence, 0), 'changed');
+  assert.equal(await stateOf(evidence, 0), 'changed');
 });
 
 for (const [what, closed, found] of [
@@ -84,46 +84,46 @@ for (const [what, closed, found] of [
   ['an unclean stop makes stale', false, 'stale'],
 ] as const) {
   test(`${what} what was verified`, async () => {
-    const { open, standing, item, tamper } = openWorld();
+    const { open, stateOf, item, tamper } = openWorld();
     await open(true).verify(item, right, never);
     const next = open(closed);
-    assert.equal(await standing(next, 0), found);
+    assert.equal(await stateOf(next, 0), found);
     assert.equal(next.verifiedAt(item), closed ? 1_000 : 0);
     await tamper();
-    assert.equal(await standing(next, 0), 'changed');
+    assert.equal(await stateOf(next, 0), 'changed');
   });
 }
 
 test('a time in the future and a torn line are ignored', async () => {
-  const { open, standing, item, clock, lines } = openWorld();
+  const { open, stateOf, item, clock, lines } = openWorld();
   await open(true).verify(item, right, never);
   clock.now = 900;
-  assert.equal(await standing(open(true), 0), 'stale');
+  assert.equal(await stateOf(open(true), 0), 'stale');
   for (const [key, line] of lines) lines.set(key, line.slice(0, 40));
-  assert.equal(await standing(open(true), 0), 'unknown');
+  assert.equal(await stateOf(open(true), 0), 'unknown');
 });
 
 test('content that is wrong, or changes during verification, is not recorded', async () => {
-  const { open, standing, item, tamper } = openWorld();
+  const { open, stateOf, item, tamper } = openWorld();
   const evidence = open(true);
   assert.equal(await evidence.verify(item, async () => 'wrong bytes', never), 'wrong bytes');
-  assert.equal(await standing(evidence), 'unknown');
+  assert.equal(await stateOf(evidence), 'unknown');
   await evidence.verify(item, tamper as () => Promise<undefined>, never);
-  assert.equal(await standing(evidence), 'unknown');
+  assert.equal(await stateOf(evidence), 'unknown');
 });
 
 test('links made by this program do not count as a change, and a write in between does', async () => {
-  const { open, standing, item, path, tamper } = openWorld();
+  const { open, stateOf, item, path, tamper } = openWorld();
   const evidence = open(true);
   await evidence.verify(item, right, never);
   await sleep(10);
   await evidence.relink([item], async () => {
     linkSync(path, `${path}.link`);
-    assert.equal(await standing(evidence), 'verified');
+    assert.equal(await stateOf(evidence), 'verified');
   });
-  assert.equal(await standing(evidence), 'verified');
+  assert.equal(await stateOf(evidence), 'verified');
   await evidence.relink([item], tamper);
-  assert.equal(await standing(evidence), 'changed');
+  assert.equal(await stateOf(evidence), 'changed');
   await evidence.relink([item], async () => rmSync(`${path}.link`));
-  assert.equal(await standing(evidence), 'changed', 'nor does relinking make it good');
+  assert.equal(await stateOf(evidence), 'changed', 'nor does relinking make it good');
 });

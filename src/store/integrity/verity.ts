@@ -52,7 +52,7 @@ export async function openVerity(
       try {
         await evidence.relink([item], () => sealAll(item, signal));
       } catch (thrown) {
-        if (!passing.has(errnoOf(thrown) ?? '')) throw thrown;
+        if (!transient.has(errnoOf(thrown) ?? '')) throw thrown;
         tried.delete(key);
       }
     },
@@ -60,7 +60,7 @@ export async function openVerity(
 }
 
 /** These errors end once the file is closed or sealed. */
-const passing = new Set(['ETXTBSY', 'EBUSY']);
+const transient = new Set(['ETXTBSY', 'EBUSY']);
 
 async function probe(path: string, enable: Enable): Promise<string | undefined> {
   try {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Credential, Keyring } from '../../../src/oci/credential.ts';
 import { openRegistry, type RegistryClient, type RegistryOptions } from '../../../src/registry/client.ts';
 import type { Clock } from '../../../src/registry/http/retry.ts';
-import { toPlace } from '../../../src/registry/config/upstream.ts';
+import { toUpstream } from '../../../src/registry/config/upstream.ts';
 import { toTrust } from '../../../src/registry/http/tls-trust.ts';
 
 export const nobody: Credential = {
@@ -45,7 +45,7 @@ export function openTestClient(
   return openRegistry({
     route: ({ registry, path }) => ({
       mirrors: [],
-      last: toPlace({ host: registry, path, insecure: !secure }),
+      last: toUpstream({ host: registry, path, insecure: !secure }),
     }),
     clock: openFakeClock(),
     ...(trust === undefined ? {} : { trust: () => trust }),
