@@ -54,7 +54,7 @@ async function push(
   return `${registry.host}/bomb:${tag}`;
 }
 
-test('one layer listed a hundred times has its entries counted a hundred times, before they are in memory', async () => {
+test('the entries of a layer that is listed a hundred times are counted a hundred times before they are loaded', async () => {
   const entries = Array.from({ length: 50_000 }, (_, index) => rawEntry({ name: `d${index}/`, type: '5' }));
   const bytes = gzipSync(Buffer.concat([...entries, endOfTar]));
   const outcome = await publish(await push('again', [{ bytes, times: 100 }]));
@@ -63,7 +63,7 @@ test('one layer listed a hundred times has its entries counted a hundred times, 
   assert.ok(peakBytes() < 500 * MB, `${peakBytes()} bytes`);
 });
 
-test('one layer of long names listed many times is refused before they are all in memory', async () => {
+test('a layer of long names that is listed many times is refused before its names are loaded', async () => {
   const long = Array.from({ length: 8_000 }, (_, index) => [
     paxEntry({ linkpath: String(index).padStart(4000, 'x') }),
     rawEntry({ name: `s${index}`, type: '2', linkname: 'x' }),
@@ -75,7 +75,7 @@ test('one layer of long names listed many times is refused before they are all i
   assert.ok(peakBytes() < 500 * MB, `${peakBytes()} bytes`);
 });
 
-test('folders that only long paths imply are counted, of a tar and of names', async () => {
+test('directories that only long paths imply are counted, in tars and in layer names', async () => {
   const entries = Array.from({ length: 5_000 }, (_, index) => [
     paxEntry({ path: `${index}/${'a/'.repeat(1800)}f` }),
     rawEntry({ name: 'f' }),
@@ -95,7 +95,7 @@ test('folders that only long paths imply are counted, of a tar and of names', as
   assert.ok(peakBytes() < 500 * MB, `${peakBytes()} bytes`);
 });
 
-test('globs and names that would take days to match are refused in a second, and others are served meanwhile', async () => {
+test('globs and names that would take days to match are refused in a second, and other calls are served meanwhile', async () => {
   const reference = await push('globs', [{ bytes: Buffer.from('x'), name: 'a'.repeat(3_000_000) }]);
   const wide = await push('wide', [{ bytes: Buffer.from('x'), name: 'n', times: 20_000 }]);
   for (const [wanted, include] of [
@@ -109,7 +109,7 @@ test('globs and names that would take days to match are refused in a second, and
   }
 });
 
-test('tens of thousands of layers keep nobody else waiting', async () => {
+test('tens of thousands of layers do not delay other pulls', async () => {
   const layers = Array.from({ length: 6_000 }, (_, index) => ({
     bytes: Buffer.from(`${index}`),
     name: `n${index}-`,
@@ -129,7 +129,7 @@ test('tens of thousands of layers keep nobody else waiting', async () => {
   assert.ok(longest < 2_000, `${longest} ms`);
 });
 
-test('an attribute that the file system has no room for is left out, of a folder as of a file', async () => {
+test('an attribute that is too large for the filesystem is left out, from a directory and from a file', async () => {
   const pax = paxEntry({ 'SCHILY.xattr.user.big': 'x'.repeat(60_000), 'SCHILY.xattr.user.small': 'kept' });
   const tar = Buffer.concat([
     pax,

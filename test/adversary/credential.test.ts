@@ -65,7 +65,7 @@ for (const [what, challenge] of [
     (host: string) => `Bearer realm="http://localhost:${host.split(':')[1]}/t" ,,=,"`,
   ],
 ] as const) {
-  test(`a realm ${what} gets nothing`, async () => {
+  test(`a realm ${what} receives no credential`, async () => {
     await using stranger = await serve((_, response) => response.end('{"token":"x"}'));
     await using registry = await serve(challenging(() => challenge(stranger.host)));
     await using client = openTestClient();
@@ -79,7 +79,7 @@ for (const [what, challenge] of [
   });
 }
 
-test('a challenge that changes after the first answer gets no second credential', async () => {
+test('a challenge that changes after the first answer receives no second credential', async () => {
   await using stranger = await serve((_, response) => response.end('{"token":"x"}'));
   await using registry = await serve(
     challenging(nth =>
@@ -91,7 +91,7 @@ test('a challenge that changes after the first answer gets no second credential'
   assert.equal(stranger.asked.length, 0);
 });
 
-test('a token server that redirects takes nothing along, and its token is shown to its registry alone', async () => {
+test('a redirect of a token server carries no credential, and its token is sent to its registry only', async () => {
   await using stranger = await serve((_, response) => response.end('{"token":"of-the-stranger"}'));
   await using registry = await serve((request, response) => {
     if (request.url?.startsWith('/token') === true) {
@@ -111,7 +111,7 @@ test('a token server that redirects takes nothing along, and its token is shown 
   );
 });
 
-test('a server that repeats what it was shown is not quoted, in no error and no retry', async () => {
+test('errors and retries do not quote a server that repeats its credential', async () => {
   const echo = (status: number) => (request: IncomingMessage, response: ServerResponse) => {
     let body = '';
     request.on('data', chunk => (body += String(chunk)));
@@ -146,7 +146,7 @@ test('a server that repeats what it was shown is not quoted, in no error and no 
   }
 });
 
-test('a cookie is never sent back, to nobody', async () => {
+test('cookies are never sent back', async () => {
   await using registry = await serve((_, response) =>
     response.writeHead(503, { 'set-cookie': 'session=1; Path=/', 'content-length': '0' }).end(),
   );
@@ -156,7 +156,7 @@ test('a cookie is never sent back, to nobody', async () => {
   assert.ok(registry.asked.every(request => request.headers.cookie === undefined));
 });
 
-test('an error, a token or a list without an end is given up', async () => {
+test('an endless error, token or list ends the request', async () => {
   const endless = (status: number) => (_: IncomingMessage, response: ServerResponse) => {
     response.writeHead(status, { 'content-type': 'application/vnd.oci.image.index.v1+json' });
     const more = () => {
@@ -177,7 +177,7 @@ test('an error, a token or a list without an end is given up', async () => {
   }
 });
 
-test('headers without an end, and a challenge of nothing but separators, are answered soon', async () => {
+test('endless headers and challenges of separators end the request soon', async () => {
   const start = performance.now();
   for (const challenge of [
     'a '.repeat(7_000),

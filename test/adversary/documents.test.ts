@@ -106,7 +106,7 @@ async function bring(bytes: Buffer, mediaType = 'application/octet-stream') {
   return { reference, ...pushed };
 }
 
-test('a document is index or manifest, and not what it was called', async () => {
+test('the content of a document decides whether it is an index or a manifest', async () => {
   const layer = Buffer.from('layer');
   await evil.registry.putBlob('evil/model', layer);
   const manifest = { ...documentOf([named(partOf(layer), 'f')]), mediaType: undefined };
@@ -128,7 +128,7 @@ test('a document is index or manifest, and not what it was called', async () => 
   assertRefused(await publish(await put(manifest, ociIndex)), /^FAILED_PRECONDITION$/);
 });
 
-test('urls of descriptors lead nowhere: no place but the repository is asked', async () => {
+test('urls of descriptors are ignored', async () => {
   await using other = await openFaultyRegistry();
   const layer = Buffer.from('what lies elsewhere');
   const { digest } = partOf(layer);
@@ -144,7 +144,7 @@ test('urls of descriptors lead nowhere: no place but the repository is asked', a
   assert.deepEqual(other.asked, []);
 });
 
-test('an index that lies of what it lists, and a chain of indexes, mount nothing', async () => {
+test('an index with wrong entries and a chain of indexes are refused', async () => {
   const layer = Buffer.from('layer');
   await evil.registry.putBlob('evil/model', layer);
   const manifest = json(documentOf([named(partOf(layer), 'f')]));
@@ -169,7 +169,7 @@ test('an index that lies of what it lists, and a chain of indexes, mount nothing
   assertRefused(await publish(await put(inner, ociIndex)), /^FAILED_PRECONDITION$/);
 });
 
-test('one digest may be config and layer at once, of its own repository', async () => {
+test('a digest may be the config and a layer of its own repository', async () => {
   const both = json({ rootfs: { diff_ids: [] }, a: 'file' });
   await evil.registry.putBlob('evil/model', both);
   const document = documentOf([named(partOf(both), 'f')], partOf(both, imageConfig));
@@ -178,7 +178,7 @@ test('one digest may be config and layer at once, of its own repository', async 
   assert.deepEqual(readFileSync(join(path, 'f')), both);
 });
 
-test("what another has brought is nobody else's config, layer, manifest or index entry", async () => {
+test('content that another pod pulled cannot be used as config, layer, manifest or index entry', async () => {
   const config = json({ rootfs: { diff_ids: ['codename-osprey'] } });
   const pushed = await bring(config);
   const { manifest } = pushed;
@@ -206,7 +206,7 @@ test("what another has brought is nobody else's config, layer, manifest or index
   }
 });
 
-test('a private blob is not unpacked for a stranger: what is wrong with it would tell of it', async () => {
+test('a private blob is not unpacked for a pod without access, whose error would reveal its content', async () => {
   const sparse = rawTar({ name: 'a', body: 'b' }, { name: 'codename-osprey', type: 'S' });
   await bring(sparse, 'application/octet-stream');
   await bring(secret);
@@ -216,7 +216,7 @@ test('a private blob is not unpacked for a stranger: what is wrong with it would
   }
 });
 
-test('the size of a private blob is not told', async () => {
+test('the size of a private blob is not revealed', async () => {
   await bring(secret);
   for (const size of [0, 1, 1000]) {
     const outcome = await publish(await put(documentOf([named({ ...partOf(secret), size }, 'f')])));
@@ -226,7 +226,7 @@ test('the size of a private blob is not told', async () => {
   }
 });
 
-test('another algorithm is another name, which opens nothing', async () => {
+test('the digest of another algorithm gives no access', async () => {
   await bring(secret);
   const digest = sha512(secret);
   assertRefused(
@@ -247,7 +247,7 @@ test('another algorithm is another name, which opens nothing', async () => {
   }
 });
 
-test('bytes are of the size that their descriptor says, or are not mounted', async () => {
+test('content of another size than its descriptor is refused', async () => {
   const bytes = Buffer.from('some bytes');
   await evil.registry.putBlob('evil/model', bytes);
   const lengthless = (length: boolean): void =>

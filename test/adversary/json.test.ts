@@ -39,7 +39,7 @@ function peakOf(pid: number): number {
   return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 }
 
-test('manifests nested two million deep cost a node neither its memory nor its answers', async () => {
+test('manifests nested two million deep use little memory and delay no calls', async () => {
   const references: string[] = [];
   for (let n = 0; n < 16; n++) {
     const text = `{"n":${n},"schemaVersion":2,"x":${'['.repeat(2e6)}${']'.repeat(2e6)}}`;
@@ -62,7 +62,7 @@ for (const [what, rest] of [
   ],
   ['values', `"x":[${'{},'.repeat(300_000)}0]`],
 ] as const) {
-  test(`a manifest of too many ${what} says so`, async () => {
+  test(`the error for a manifest of too many ${what} says so`, async () => {
     const bytes = Buffer.from(`{"schemaVersion":2,${rest}}`);
     await evil.registry.putManifest('evil/model', what, ociIndex, bytes);
     const { code, text } = await publish(`${evil.host}/evil/model:${what}`);

@@ -75,7 +75,7 @@ describe('the key of a view', () => {
     subPath: fc.constantFrom('a', 'b', 'a/b', '"', '],["'),
   });
 
-  test('is one for what is made of the same alone', () => {
+  test('is equal only for views of the same content', () => {
     const made = new Map<string, unknown>();
     fc.assert(
       fc.property(selection, fc.boolean(), (whole, withPath) => {
@@ -91,7 +91,7 @@ describe('the key of a view', () => {
     );
   });
 
-  test('is another where a part moves from one attribute to the next', () => {
+  test('differs if a part moves from one attribute to another', () => {
     const keyOf = (attributes: Record<string, string>): string =>
       viewKey(digestOf(1), parseAttributes({ reference: 'r.io/a/b:v1', ...attributes }).selection);
     const different = [
@@ -114,7 +114,7 @@ describe('the key of a view', () => {
   });
 });
 
-test('the id of a keyring is one for those alone who have the same to show', () => {
+test('keyrings have the same id only if they have the same credentials', () => {
   using keychain = openKeychain({
     pods: podsOf(),
     providers: { config: '/absent', folder: '/absent' },
@@ -131,7 +131,7 @@ test('the id of a keyring is one for those alone who have the same to show', () 
   assert.equal(new Set(callers.map(caller => keychain.open(caller).id)).size, callers.length);
 });
 
-describe('what is remembered of an access', () => {
+describe('a remembered access', () => {
   const nowhere: Accesses = { put: async () => {}, remove: async () => {}, list: async () => [] };
   const reference = { registry: 'r.io', path: 'team/model', tag: 'v1' };
   const resolution = {
@@ -159,7 +159,7 @@ describe('what is remembered of an access', () => {
     place: {},
   });
 
-  test("a pod's own pull secret opens nothing for another pod whose call brings the same beside it", async () => {
+  test("by a pod's own pull secret does not admit another pod that has the same secret in its call", async () => {
     const docker = JSON.stringify({ auths: { 'r.io': { username: 'u', password: 'p' } } });
     const secrets = { '.dockerconfigjson': '{"auths":{}}' };
     const stranger: Pod = { ...pod, uid: 'u-2', namespace: 'evil' };
@@ -182,7 +182,7 @@ describe('what is remembered of an access', () => {
     }
   });
 
-  test('is for those very secrets, however they are cut', async () => {
+  test('applies to exactly its secrets, however they are split', async () => {
     for (const hers of cuts.filter((_, nth) => nth % 5 === 0)) {
       const access = await open();
       await access.admit(opened({ kind: 'secret' }), { ...request, secrets: hers }, nobody, signal);
@@ -194,7 +194,7 @@ describe('what is remembered of an access', () => {
     }
   });
 
-  test('for a service account is for that one alone', async () => {
+  test('of a service account applies to that account only', async () => {
     const access = await open();
     const holder = { kind: 'service-account', namespace: 'shop', name: 'builder' } as const;
     const builder: Pod = { ...pod, serviceAccount: 'builder' };
@@ -219,7 +219,7 @@ describe('what is remembered of an access', () => {
   });
 });
 
-test('whatever a volume says of its pod, it is the pod of the target path or none', () => {
+test('the pod of a volume is the pod of its target path, or unknown', () => {
   const kubernetes = (key: string): string => `csi.storage.k8s.io/${key}`;
   const value = fc.oneof(
     fc.constantFrom('', uid, `${uid} `, `${uid}\0`, uid.toUpperCase(), '../x', 'kube-system'),
@@ -263,13 +263,13 @@ test('whatever a volume says of its pod, it is the pod of the target path or non
   );
 });
 
-describe('side by side', () => {
+describe('concurrent pulls:', () => {
   const publish = async (reference: string, secrets: Record<string, string> = {}) => {
     const request = await publishRequest(node, { reference }, secrets);
     return outcomeOf(daemon.csi.NodePublishVolume(request));
   };
 
-  test('one who is refused in mid-way takes nobody along who has rights', async () => {
+  test('a caller that is refused midway does not fail callers with access', async () => {
     const bytes = Buffer.alloc(600_000, 7);
     const { reference } = await registry.push('team/model', 'v1', [{ name: 'f', bytes }]);
     const auth = (name: string) => `Basic ${Buffer.from(`${name}:p`).toString('base64')}`;
@@ -300,7 +300,7 @@ describe('side by side', () => {
     registry.fault(() => undefined);
   });
 
-  test('a layer that another manifest has had unpacked is still held to the promise of this one', async () => {
+  test('a layer that another manifest had unpacked is still verified against this manifest', async () => {
     const bytes = await tarOf([[{ name: 'f' }, 'content']]);
     const mediaType = 'application/vnd.oci.image.layer.v1.tar';
     const promise = (digest: string) => ({ 'io.deis.oras.content.digest': digest });

@@ -63,7 +63,7 @@ function load(tar: Buffer, { name = reference, ends = true } = {}): Promise<Outc
   return outcomeOf(loadTar(daemon, name, tar, ends));
 }
 
-test('a layout that lacks a blob is refused by its name, and the one before it stays', async () => {
+test('a layout that lacks a blob is refused with its digest, and the previous artifact stays', async () => {
   assert.equal((await load(await layout('first'))).code, 'OK');
   const layer = await load(await layout('second', 'layer'));
   assert.equal(layer.code, 'NOT_FOUND', layer.text);
@@ -83,7 +83,7 @@ test('a layout that lacks a blob is refused by its name, and the one before it s
   verifyVolume(request.target_path, shownOf([['weights', 'first']]));
 });
 
-test('what a layout lacks is nobody else’s to give, and no registry is asked for it', async () => {
+test('a missing blob of a layout is taken neither from other repositories nor from a registry', async () => {
   const content = 'of another repository';
   assert.equal((await load(await layout(content))).code, 'OK');
   for (const lacks of ['manifest', 'layer'] as const) {
@@ -99,7 +99,7 @@ test('what a layout lacks is nobody else’s to give, and no registry is asked f
   }
 });
 
-test('a layout of no version, of another, or with links in the place of its files is refused', async () => {
+test('a layout without version, of another version, or with links instead of files is refused', async () => {
   const before = blobsOf(node.stateDir);
   const whole = await layout('of a version');
   const link = { name: `blobs/sha256/${'0'.repeat(64)}`, type: 'link', linkname: 'elsewhere' } as const;
@@ -132,7 +132,7 @@ function versioned(text: string): Promise<Buffer> {
   return tarOf([[{ name: 'oci-layout' }, text]]);
 }
 
-test('a layout shows every blob that it names, also one that the cache has: other bytes under its digest are refused', async () => {
+test('a layout must contain the right bytes of every blob, even of cached ones', async () => {
   assert.equal((await load(await layout('held'))).code, 'OK');
   const guessed = await load(await layout('held', undefined, 'x'));
   assert.equal(guessed.code, 'UNAVAILABLE');
@@ -140,7 +140,7 @@ test('a layout shows every blob that it names, also one that the cache has: othe
   assert.equal((await load(await layout('held'))).code, 'OK');
 });
 
-test('a layout that leaves its name open is refused as soon as its index.json comes, and what came before is removed', async () => {
+test('a layout with an ambiguous name is refused as soon as index.json was read, and earlier blobs are removed', async () => {
   const before = blobsOf(node.stateDir);
   const content = Buffer.from('came before its index');
   const manifests = ['one', 'two'].map(name => ({

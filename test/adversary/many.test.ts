@@ -6,7 +6,7 @@ import { openDigestFolders } from '../../src/store/files/digest-folders.ts';
 import { openFolder } from '../../src/store/files/folder.ts';
 import { temporaryFolder } from '../support/os/temporary.ts';
 
-test('a few manifests of tiny layers put more blobs into the cache than a call has room for arguments, and all are listed', async () => {
+test('more blobs than a function call has room for arguments are all listed', async () => {
   await using folder = await temporaryFolder();
   await using folders = new AsyncDisposableStack();
   const blobs = await openDigestFolders(folder.path, async name => folders.use(await openFolder(name)));

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { formatReference, parseReference } from '../../src/oci/reference.ts';
 import { parseAttributes } from '../../src/volume/attributes.ts';
 
-describe('a rule for a registry is not got around by another spelling of its name', () => {
+describe('another spelling of a registry does not bypass its rule:', () => {
   for (const [reference, says] of [
     ['registry-1.docker.io/acme/model:v1', /write docker\.io for registry-1\.docker\.io/],
     ['registry-1.docker.io:443/acme/model:v1', /write docker\.io for/],
@@ -28,7 +28,7 @@ describe('a rule for a registry is not got around by another spelling of its nam
   }
 });
 
-test('a registry with the port of HTTPS is the registry without it', () => {
+test('a registry with the HTTPS port equals the registry without it', () => {
   for (const host of ['ghcr.io', 'docker.io', '[::1]']) {
     const parsed = parseReference(`${host}:443/acme/model:v1`);
     assert.ok(parsed.kind === 'full');

@@ -68,7 +68,7 @@ function assertRefused(
   assert.deepEqual(mountsBelow(target_path), []);
 }
 
-test('a record that somebody has changed to name what is private gives nothing of it', async () => {
+test('a record that was changed to name private content gives no access to it', async () => {
   const [registry, free] = [own(await openFaultyRegistry({ guard: basic })), own(await openFaultyRegistry())];
   const daemon = own(await startDaemon(own(await testNode([registry.host, free.host]))));
   const hidden = await registry.push('team/model', 'v1', [{ name: secret, bytes: Buffer.from(secret) }]);
@@ -109,7 +109,7 @@ test('a record that somebody has changed to name what is private gives nothing o
   }
 });
 
-test("a record that is torn, or another target's, is no record", async () => {
+test('a torn record and a record of another target are ignored', async () => {
   const { daemon, registry } = await open(false);
   const { reference } = await registry.push('mine/model', 'v1', [
     { name: 'mine', bytes: Buffer.from('mine') },
@@ -129,7 +129,7 @@ test("a record that is torn, or another target's, is no record", async () => {
   }
 });
 
-test('who is neither remembered nor let in by the registry does not get it back by its record', async () => {
+test('a record gives nothing to a pod that is neither remembered nor admitted by the registry', async () => {
   const { daemon, registry } = await open(true);
   const { reference } = await registry.push('team/model', 'v1', [{ name: 'f', bytes: Buffer.from(secret) }]);
   const request = await publishRequest(daemon.node, { reference }, alice);
@@ -152,7 +152,7 @@ test('who is neither remembered nor let in by the registry does not get it back 
   assert.equal((await publish(again, request)).code, 'OK');
 });
 
-test('what a policy refuses by now is not mounted again', async () => {
+test('an artifact that the policy refuses now is not mounted again', async () => {
   const { daemon, registry } = await open(false);
   const { reference } = await registry.push('team/model', 'v1', [{ name: 'f', bytes: Buffer.from(secret) }]);
   const request = await publishRequest(daemon.node, { reference });

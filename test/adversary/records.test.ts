@@ -4,7 +4,7 @@ import { type Digest, toDigest } from '../../src/oci/digest.ts';
 import { openAccessCache } from '../../src/volume/access/access-cache.ts';
 import type { AccessRecord } from '../../src/ports/records.ts';
 
-test('repositories that somebody made up stay in no record and no memory once nothing of them is held', async t => {
+test('invented repositories are removed from records and memory once nothing of them is cached', async t => {
   t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
   const disk = new Map<string, AccessRecord>();
   const memory = await openAccessCache(

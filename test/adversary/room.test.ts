@@ -18,7 +18,7 @@ for (const [what, cacheMax, size] of [
   ['the whole disk', undefined, 90 * GB],
   ['the whole cache', 30 * GB, 31 * GB],
 ] as const) {
-  test(`a manifest that claims more than ${what} collects nothing of others`, async () => {
+  test(`a manifest that claims more than ${what} does not empty the cache`, async () => {
     let collected = 0;
     const collector: Collector = {
       collect: async () => {

@@ -16,7 +16,7 @@ const keyring: Keyring = {
 };
 const digestOf = (bytes: Buffer) => toDigest('sha256', createHash('sha256').update(bytes).digest('hex'));
 
-test('a repository full of things that say they are signatures fills no memory', async () => {
+test('a repository full of alleged signatures does not fill the memory', async () => {
   const bytes = Buffer.alloc(4 * 1024 * 1024);
   const descriptor: Descriptor = {
     mediaType: '',

@@ -72,7 +72,7 @@ async function pushThief(
 const tar = 'application/vnd.oci.image.layer.v1.tar';
 const privateTar = (): Promise<Buffer> => tarOf([[{ name: 'codename-osprey' }, 'secret']]);
 
-test('a private tar that is held as a file is not unpacked for a registry that does not send it', async () => {
+test('a private tar that is cached as a file is not unpacked for a registry that does not send it', async () => {
   const [registry, evil] = [await closed(), await hostile()];
   const bytes = await privateTar();
   const { reference } = await registry.push('team/data', 'v1', [{ bytes, mediaType: tar }]);
@@ -85,7 +85,7 @@ test('a private tar that is held as a file is not unpacked for a registry that d
 });
 
 for (const mediaType of [tar, 'application/octet-stream']) {
-  test(`a private download that was cut at its very end is not finished by another registry (${mediaType})`, async () => {
+  test(`a private download that was interrupted at its end is not completed from another registry (${mediaType})`, async () => {
     const [registry, evil] = [await closed(), await hostile()];
     const bytes = Buffer.concat([await privateTar(), Buffer.alloc(600_000)]);
     const digest = sha256(bytes);
@@ -118,7 +118,7 @@ for (const mediaType of [tar, 'application/octet-stream']) {
   });
 }
 
-test('a private download that is whole but was never stored is not given to another repository, nor to another registry', async () => {
+test('a complete private download that was not stored is given to no other repository or registry', async () => {
   const [registry, evil] = [await closed(), await hostile()];
   const node = own(await testNode([registry.host, evil.host]));
   const bytes = Buffer.concat([await privateTar(), Buffer.alloc(600_000)]);
@@ -134,7 +134,7 @@ test('a private download that is whole but was never stored is not given to anot
   assert.match(near.code, /PERMISSION_DENIED|NOT_FOUND/, near.text);
 });
 
-test('what is in a private artifact is not told before the registry has said that the pod may have it', async () => {
+test('the content of a private artifact is not revealed before the registry admits the pod', async () => {
   const [registry, evil] = [await closed(), await hostile()];
   const secret = { name: 'codename-osprey.bin', bytes: Buffer.from('x') };
   const pushed = await registry.push('team/model', 'v1', [secret, { name: 'b', bytes: Buffer.from('y') }]);
@@ -168,7 +168,7 @@ test('what is in a private artifact is not told before the registry has said tha
   assert.equal(diffId.code, 'NOT_FOUND', diffId.text);
 });
 
-test('a registry that never ends a blob or a manifest holds up nobody who has the same digest from another', async () => {
+test('an endless blob or manifest does not block pulls of the same digest from another registry', async () => {
   const [registry, evil] = [own(await openFaultyRegistry()), own(await openFaultyRegistry())];
   const weights = { name: 'weights', bytes: Buffer.alloc(400_000, 7) };
   const good = await registry.push('team/model', 'v1', [weights]);
@@ -196,7 +196,7 @@ test('a registry that never ends a blob or a manifest holds up nobody who has th
   for (const { code } of await Promise.all([first, second])) assert.notEqual(code, 'OK');
 });
 
-test('under Never a registry that is silent makes no difference between what is here for others and what is not', async () => {
+test('under Never with a silent registry, a pod cannot tell whether others have cached the artifact', async () => {
   const registry = await closed();
   const { reference, digest } = await registry.push('team/data', 'v1', [
     { name: 'data', bytes: Buffer.alloc(1000, 7) },
@@ -230,7 +230,7 @@ test('under Never a registry that is silent makes no difference between what is 
   ]);
 });
 
-test('a pod is told nothing of how far a layer is that another pulls', async () => {
+test('a pod does not see the progress of a layer that another pod pulls', async () => {
   const registry = await closed();
   const bytes = Buffer.alloc(4_000_000, 7);
   const { reference, layers } = await registry.push('team/data', 'v1', [{ name: 'data', bytes }]);

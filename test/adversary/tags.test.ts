@@ -104,7 +104,7 @@ const bytesOf = async ({ repository, digest }: Pushed): Promise<Buffer> =>
     await (await fetch(`http://${registry.host}/v2/${repository}/manifests/${digest}`)).arrayBuffer(),
   );
 
-test('what is signed is mounted, and what is not is not', async () => {
+test('a signed artifact is mounted, and an unsigned one is refused', async () => {
   const { good, bad } = await repositoryOfTwo();
   const { code, text, path } = await publish(good.reference);
   assert.equal(code, 'OK', text);
@@ -112,7 +112,7 @@ test('what is signed is mounted, and what is not is not', async () => {
   assertRefused(await publish(bad.reference), /^PERMISSION_DENIED$/);
 });
 
-test('a tag that moves between any two questions is judged by what it named first, and that is mounted', async () => {
+test('if a tag moves between two requests, its first digest is verified and mounted', async () => {
   for (let turn = 0; turn < 4; turn++) {
     const { good, bad } = await repositoryOfTwo();
     let asked = 0;
@@ -134,7 +134,7 @@ test('a tag that moves between any two questions is judged by what it named firs
   }
 });
 
-test('a digest that a registry answers with other bytes mounts nothing', async () => {
+test('a digest with other bytes is refused', async () => {
   for (const question of ['by HEAD and GET', 'by GET alone'] as const) {
     const { good, bad } = await repositoryOfTwo();
     const lie = body(good.digest, await bytesOf(bad));
@@ -154,7 +154,7 @@ test('a digest that a registry answers with other bytes mounts nothing', async (
   }
 });
 
-test('an entry of a signed index that comes as something else mounts nothing', async () => {
+test('a changed entry of a signed index is refused', async () => {
   const { good, bad } = await repositoryOfTwo();
   const index = Buffer.from(
     JSON.stringify({
@@ -174,7 +174,7 @@ test('an entry of a signed index that comes as something else mounts nothing', a
   assertRefused(await publish(`${registry.host}/${good.repository}:index`), /^UNAVAILABLE$/);
 });
 
-test('a signature of another digest, and one of another repository, are none', async () => {
+test('signatures of another digest or another repository are refused', async () => {
   const { good, bad } = await repositoryOfTwo();
   const other = await repositoryOfTwo();
   await sign(bad.repository, good.digest, bad.digest);

@@ -62,7 +62,7 @@ const pax = (records: Record<string, string | Buffer>): Buffer => paxEntry(recor
 
 const lower: Tar = [folder('d/'), file('d/a'), file('d/b'), file('e'), symlink('to-d', 'd')];
 
-describe('a tree is what its layers say, and nothing of the host', () => {
+describe('a tree has the content of its layers, and nothing of the host:', () => {
   const rows: readonly (readonly [
     name: string,
     kind: 'image' | 'artifact',
@@ -246,7 +246,7 @@ describe('refused, with nothing mounted:', () => {
   }
 });
 
-test('a subPath through symlinks stays in the tree, and ends', async () => {
+test('a subPath through symlinks stays in the tree, and terminates', async () => {
   const chain = (length: number): Tar => [
     folder('end/'),
     file('end/f', 'found'),

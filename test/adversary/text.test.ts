@@ -64,7 +64,7 @@ const documentOf = (layers: readonly object[], fields: object = {}): object => (
 });
 const title = (name: string): Record<string, string> => ({ 'org.opencontainers.image.title': name });
 
-test('a status, which becomes an event of the pod, and the log, are lines of their own', async () => {
+test('names cannot break the lines of a status or the log', async () => {
   const bytes = Buffer.from('x');
   const tar = 'application/vnd.oci.image.layer.v1.tar';
   const damaged = rawTar(paxEntry({ path: Buffer.from(`${steer}/../..`) }), rawEntry({ name: 'f' }));
@@ -106,14 +106,14 @@ test('a status, which becomes an event of the pod, and the log, are lines of the
   for (const line of daemon.output().trim().split('\n')) JSON.parse(line);
 });
 
-test('a long name leaves room for what is wrong with it', async () => {
+test('the error for a long name still contains the reason', async () => {
   const bytes = Buffer.from('y');
   const long = `${'long'.repeat(10_000)}/../x`;
   const { text } = await publish(await put(documentOf([part(bytes, 'x', title(long))]), [bytes]));
   assert.match(text, /is longer than 4096 bytes/);
 });
 
-test('ls, inspect and the JSON of both are lines of their own', async () => {
+test('names cannot break the lines of ls, inspect and their JSON', async () => {
   const bytes = Buffer.from('x');
   // Bytes of a name may be anything but a slash and NUL.
   const tar = rawTar(

@@ -202,7 +202,7 @@ for (const [name, config, layers, why] of refused) {
   });
 }
 
-test('a layer that is called a tar and is none is named with its media type and the reason', async () => {
+test('the error for a layer that is not a tar has its media type and the reason', async () => {
   const reference = await push(none, [
     [gzip(policy), tarGzip],
     ['no tar at all', 'application/vnd.cncf.model.weight.v1.tar', { [modelPath]: 'w' }],
@@ -217,7 +217,7 @@ test('a layer that is called a tar and is none is named with its media type and 
   });
 });
 
-test('of one title twice the later is shown, and the log, the pull and inspect say so', async () => {
+test('of two layers with one title the later is shown, and the log, pull and inspect report it', async () => {
   const reference = await push(none, [
     ['first', 'text/plain', { [title]: 'a/x' }],
     ['same', 'text/plain', { [title]: 'y' }],
@@ -235,7 +235,7 @@ test('of one title twice the later is shown, and the log, the pull and inspect s
   assert.deepEqual(textsOf(await publish(reference)), { 'a/x': 'second', y: 'same' });
 });
 
-test('what descriptors carry is not asked for, and what is not as they say is', async () => {
+test('embedded content of descriptors is used, unless it does not match its digest', async () => {
   const repository = 'carried';
   const dataOf = (content: string | Buffer) => ({ data: Buffer.from(content).toString('base64') });
   const tar = gzip(policy);
@@ -270,7 +270,7 @@ test('what descriptors carry is not asked for, and what is not as they say is', 
   );
 });
 
-test('unpack: always unpacks whatever is a tar, in the directory of its name, and nothing else', async () => {
+test('unpack: always unpacks every tar into the directory of its name, and nothing else', async () => {
   const data = rawTar(directory('set/'), { name: 'set/1.csv', body: '1' });
   const reference = await push(none, [
     [data, 'application/octet-stream', { [title]: 'plain.bin' }],
@@ -294,7 +294,7 @@ test('unpack: always unpacks whatever is a tar, in the directory of its name, an
   });
 });
 
-test('an index with an earlier variant alone serves it', async () => {
+test('an index with only an earlier variant serves that variant', async () => {
   const repository = 'variants';
   const manifest = JSON.stringify({
     schemaVersion: 2,

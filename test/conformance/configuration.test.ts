@@ -36,7 +36,7 @@ async function write(path: string, text: string): Promise<string> {
 }
 
 test(
-  'containers reads the registries.conf of the documents as this program does',
+  'containers reads the documented registries.conf as this program does',
   needs('configread'),
   async () => {
     await using folder = await temporaryFolder();
@@ -85,7 +85,7 @@ for (const [what, text] of [
   });
 }
 
-test('containers reads the policies of the documents', needs('configread'), async () => {
+test('containers reads the documented policies', needs('configread'), async () => {
   await using folder = await temporaryFolder();
   const policies = findExamples(await documentOf('trust.md'), 'json').filter(text =>
     text.includes('"default"'),
@@ -97,29 +97,25 @@ test('containers reads the policies of the documents', needs('configread'), asyn
   }
 });
 
-test(
-  'containerd reads the hosts.toml of the documents as this program does',
-  needs('configread'),
-  async () => {
-    await using folder = await temporaryFolder();
-    const examples = findExamples(await documentOf('registries.md'), 'toml').filter(text =>
-      text.includes('[host.'),
-    );
-    assert.ok(examples.length > 0);
-    for (const text of examples) {
-      const own = join(folder.path, 'registry.example.com');
-      const { cert, key } = makeCertificate();
-      for (const [, name = ''] of text.matchAll(/"([\w.-]+\.(?:crt|key))"/g)) {
-        await write(join(own, name), name.endsWith('.key') ? key : cert);
-      }
-      const file = await write(join(own, 'hosts.toml'), text);
-      const { hosts, server } = parseHostsFile(text, file, own);
-      const ours = [...hosts, server].map(({ address }) => ({
-        Scheme: address?.scheme,
-        Host: address?.host,
-        Path: address?.root,
-      }));
-      assert.deepEqual(read('hosts', folder.path, 'registry.example.com'), ours);
+test('containerd reads the documented hosts.toml as this program does', needs('configread'), async () => {
+  await using folder = await temporaryFolder();
+  const examples = findExamples(await documentOf('registries.md'), 'toml').filter(text =>
+    text.includes('[host.'),
+  );
+  assert.ok(examples.length > 0);
+  for (const text of examples) {
+    const own = join(folder.path, 'registry.example.com');
+    const { cert, key } = makeCertificate();
+    for (const [, name = ''] of text.matchAll(/"([\w.-]+\.(?:crt|key))"/g)) {
+      await write(join(own, name), name.endsWith('.key') ? key : cert);
     }
-  },
-);
+    const file = await write(join(own, 'hosts.toml'), text);
+    const { hosts, server } = parseHostsFile(text, file, own);
+    const ours = [...hosts, server].map(({ address }) => ({
+      Scheme: address?.scheme,
+      Host: address?.host,
+      Path: address?.root,
+    }));
+    assert.deepEqual(read('hosts', folder.path, 'registry.example.com'), ours);
+  }
+});

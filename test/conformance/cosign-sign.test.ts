@@ -142,7 +142,7 @@ const refused: readonly (Case & { readonly why: RegExp })[] = [
   },
 ];
 
-describe('what stock cosign signs', needs('cosign', 'oras'), () => {
+describe('an artifact signed by stock cosign:', needs('cosign', 'oras'), () => {
   const stack = new AsyncDisposableStack();
   after(() => stack.disposeAsync());
   let host: string;
@@ -216,7 +216,7 @@ describe('what stock cosign signs', needs('cosign', 'oras'), () => {
     });
   }
   for (const { why, ...one } of refused) {
-    test(`${one.what} is refused, and by cosign too`, async () => {
+    test(`${one.what} is refused, as by cosign`, async () => {
       const { ours, cosign } = await verdictsOf(one);
       assert.match(ours, why);
       assert.notEqual(cosign, undefined);

@@ -53,7 +53,7 @@ function fieldsOf(text: string): readonly string[] {
 const versions = ['v1', 'v1alpha'] as const;
 
 for (const [index, version] of versions.entries()) {
-  test(`grpcurl lists, describes and calls by reflection ${version} alone`, async () => {
+  test(`grpcurl lists, describes and calls with reflection ${version} only`, async () => {
     await using folder = await temporaryFolder();
     const socket = join(folder.path, 'x.sock');
     const edge = { log: captureLog().log, observe: () => {}, drain: openDrain() };
@@ -98,7 +98,7 @@ for (const [index, version] of versions.entries()) {
   });
 }
 
-test('grpcurl describes every message as its proto file has it', async () => {
+test('grpcurl describes every message as in its proto file', async () => {
   await using edge = await startEdge();
   const messages = protoFiles.filter(file => file !== 'pluginregistration.proto').flatMap(messagesOf);
   assert.ok(messages.length >= 75);
@@ -107,7 +107,7 @@ test('grpcurl describes every message as its proto file has it', async () => {
   }
 });
 
-test('comments of the proto files reach the reader of a description', async () => {
+test('descriptions contain the comments of the proto files', async () => {
   await using edge = await startEdge();
   const message = await grpcurl(edge.socket, ['describe', 'ociartifact.v1.PullRequest']);
   assert.match(
@@ -116,7 +116,7 @@ test('comments of the proto files reach the reader of a description', async () =
   );
 });
 
-test('the whole socket is there for a person with grpcurl', async () => {
+test('every service of the socket works with grpcurl', async () => {
   await using edge = await startEdge({
     publishing: { publish: async () => volume },
     artifacts: {
@@ -151,7 +151,7 @@ test('the whole socket is there for a person with grpcurl', async () => {
   );
 });
 
-test('no more questions are taken from a caller who reads no answer', async () => {
+test('no further requests are read from a caller that does not read answers', async () => {
   await using edge = await startEdge();
   const session = connectHttp2('http://localhost', { createConnection: () => connect(edge.socket) });
   session.on('error', () => {});

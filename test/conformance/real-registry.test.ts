@@ -72,7 +72,7 @@ describe('oras push to a registry, then a volume', needs('root', 'registry', 'or
     await daemon.csi.NodeUnpublishVolume(request);
   });
 
-  test('a layout that oras wrote is loaded as a folder and as a tar, under the name that it is given', async () => {
+  test('a layout written by oras is loaded as a directory and as a tar, under the given name', async () => {
     const layout = join(work, '..', 'layout');
     const tar = `${layout}.tar`;
     await oras(['push', '--plain-http', `${host}/models/away:1`, 'README.md', 'weights/'], work);

@@ -109,7 +109,7 @@ async function publish(reference: string): Promise<{ readonly target: string; re
 }
 
 for (const [kind, { tar, push }] of Object.entries(published)) {
-  test(`a published ${kind} has nothing harmful of its tar`, async () => {
+  test(`a published ${kind} has none of the harmful entries of its tar`, async () => {
     const extracted = join(node.path, `extracted-${kind}`);
     mkdirSync(extracted);
     execFileSync('tar', ['-xp', '--xattrs', '--xattrs-include=*', '-C', extracted], { input: tar });

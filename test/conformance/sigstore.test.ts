@@ -14,7 +14,7 @@ import { refused } from '../support/signing/sigstore-refused.ts';
 import { temporaryFolder } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
 
-describe('a bundle as stock cosign makes them', needs('cosign'), () => {
+describe('a bundle in the format of stock cosign', needs('cosign'), () => {
   const stack = new AsyncDisposableStack();
   after(() => stack.disposeAsync());
   let host: string;

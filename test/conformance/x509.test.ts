@@ -94,7 +94,7 @@ function ours(made: readonly Issued[]): string {
   }
 }
 
-test('a path is accepted and refused as by Go’s x509', needs('x509path'), () => {
+test('certificate paths are accepted and refused as by Go’s x509', needs('x509path'), () => {
   const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1_000_000));
   const sample = [...deviations, ...fc.sample(chains, { numRuns: 600, seed })];
   const made = sample.map(chain => makeChain(chain, now));

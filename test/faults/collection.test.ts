@@ -24,7 +24,7 @@ describe('collection', () => {
   const references = (...volumes: readonly SmallVolume[]): readonly string[] =>
     volumes.map(({ reference }) => reference).sort();
 
-  test('takes the least recently used first, and neither volumes nor pins', async () => {
+  test('removes the least recently used first, and neither volumes nor pins', async () => {
     await using around = await openSmallDisk('size=64m', { '--cache-max': '10MiB' });
     const { daemon, node } = around;
     const volume = (): Promise<SmallVolume> => around.volume(3 * MiB);
@@ -58,7 +58,7 @@ describe('collection', () => {
     verifyBlobs(node.stateDir);
   });
 
-  test('begins at the high mark of the disk and ends at the low one', async () => {
+  test('begins at the high mark of the disk and ends at the low mark', async () => {
     await using around = await openSmallDisk('size=40m', {
       '--disk-max': '75',
       '--cache-high': '75',
@@ -77,7 +77,7 @@ describe('collection', () => {
     assert.match(text, /room for (29|30)\.\d MiB below --disk-max \(75\)/);
   });
 
-  test('by prune leaves volumes, pins and pulls under way', async () => {
+  test('by prune keeps volumes, pins and pulls in progress', async () => {
     await using around = await openSmallDisk('size=64m');
     const { daemon, node } = around;
     const [unused, mounted, pinned] = [
@@ -122,7 +122,7 @@ describe('collection', () => {
     assert.deepEqual(await held(around), [...references(mounted, pinned), reference].sort());
   });
 
-  test('takes downloads that nobody goes on with, before anything that can be shown', async () => {
+  test('removes abandoned downloads before anything that can be mounted', async () => {
     await using around = await openSmallDisk('size=32m');
     const { daemon, node, registry } = around;
     const cached = await around.volume(2 * MiB);

@@ -44,7 +44,7 @@ async function pushAll(): Promise<readonly { readonly reference: string; readonl
   return artifacts;
 }
 
-test('200 publishes at once of 20 artifacts bring each blob once, and unpublishing them at once leaves nothing', async t => {
+test('200 concurrent publishes of 20 artifacts download each blob once, and unpublishing them leaves nothing', async t => {
   const artifacts = await pushAll();
   registry.fault(({ path }) =>
     path.includes('/blobs/') ? { kind: 'slow', bytesPerSecond: 20 * MiB } : undefined,
@@ -78,7 +78,7 @@ test('200 publishes at once of 20 artifacts bring each blob once, and unpublishi
   assert.ok(peak < 256, `${peak} MiB`);
 });
 
-test('many publishes of one image at once bring its config and its layers once', async () => {
+test('concurrent publishes of one image download its config and layers once', async () => {
   registry.fault(({ path }) =>
     path.includes('/blobs/') ? { kind: 'slow', bytesPerSecond: MiB } : undefined,
   );
@@ -92,7 +92,7 @@ test('many publishes of one image at once bring its config and its layers once',
   }
 });
 
-test('many publishes of one volume at once: one works, the others are told to call again', async t => {
+test('of concurrent publishes of one volume, one works and the others are told to retry', async t => {
   registry.fault(() => undefined);
   const bytes = randomBytes(MiB);
   const { reference } = await registry.push('one', 'v1', [{ name: 'f', bytes }]);

@@ -14,12 +14,12 @@ after(async () => {
   await wire?.[Symbol.asyncDispose]();
 });
 
-describe('a connection that is cut', () => {
+describe('an interrupted connection', () => {
   for (const [way, size] of [
     ['shared', 3 * MiB],
     ['of its own', 6 * MiB],
   ] as const) {
-    test(`after every 64 KiB of a blob on a connection ${way} brings each byte once`, async () => {
+    test(`after every 64 KiB of a blob ${way} downloads each byte once`, async () => {
       const { code, asks } = await wire.publishUnder(ofBlob({ kind: 'cut', after: 64 * KiB }), size);
       assert.equal(code, 'OK');
       assert.equal(asks.length, size / (64 * KiB));
@@ -30,7 +30,7 @@ describe('a connection that is cut', () => {
     });
   }
 
-  test('once, at any multiple of 64 KiB, is taken up there', async () => {
+  test('at any multiple of 64 KiB is resumed there', async () => {
     const cuts = Array.from({ length: 49 }, (_, nth) => nth * 64 * KiB);
     while (cuts.length > 0) {
       await Promise.all(

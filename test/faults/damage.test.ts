@@ -60,7 +60,7 @@ for (const [how, damage] of [
   ['torn', tear],
   ['unreadable', makeUnreadable],
 ] as const) {
-  test(`a volume whose view's record is ${how} stands, is not collected, and comes back after a reboot`, async () => {
+  test(`a volume whose view's record is ${how} stays mounted, is not collected, and is published again after a reboot`, async () => {
     await using killed = await openKilled();
     const { registry, node, request, shown } = killed;
     damageAll(node, 'views', damage);
@@ -84,7 +84,7 @@ for (const [how, damage] of [
   });
 }
 
-test('of a volume that lost its own record, and whose view lost its, the pod keeps what it sees', async () => {
+test('the pod of a volume that lost its record and the record of its view keeps its content', async () => {
   await using killed = await openKilled();
   const { node, request, shown } = killed;
   for (const folder of ['views', 'volumes']) damageAll(node, folder, tear);
@@ -97,7 +97,7 @@ test('of a volume that lost its own record, and whose view lost its, the pod kee
   verifyGone(request.target_path);
 });
 
-test('a view that nothing shows, and whose record is torn, is removed and built again', async () => {
+test('a view with a torn record that nothing mounts is removed and built again', async () => {
   await using killed = await openKilled();
   const { node, request, shown } = killed;
   unmountBelow(node.kubeletDir);
@@ -109,7 +109,7 @@ test('a view that nothing shows, and whose record is torn, is removed and built 
   assert.equal(viewsOf(node).length, 2);
 });
 
-test('a start passes over records that cannot be read, and collection waits for those that hold something', async () => {
+test('a start skips unreadable records, and garbage collection waits for those that are roots', async () => {
   await using killed = await openKilled();
   const { node, reference, request, shown } = killed;
   {

@@ -73,8 +73,8 @@ function publishAndCancel(request: Awaited<ReturnType<typeof publishRequest>>) {
   return { cancel: () => call.cancel(), ended: promise };
 }
 
-describe('a pull that takes longer than its call', () => {
-  test('answers ABORTED with its progress before the deadline, and the next calls join it', async () => {
+describe('a pull that outlasts its call', () => {
+  test('returns ABORTED with its progress before the deadline, and the next calls join it', async () => {
     const { request, shown, asked } = await slowVolume(5);
     const pulled: number[] = [];
     for (const deadlineMs of [2000, 2000]) {
@@ -93,7 +93,7 @@ describe('a pull that takes longer than its call', () => {
     assert.equal(asked().length, 1);
   });
 
-  test('mounts nothing by itself once its calls were answered', async () => {
+  test('mounts nothing after its calls were answered', async () => {
     const { request, shown, asked } = await slowVolume(2);
     const { code } = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 800 }));
     assert.equal(code, 'ABORTED');
@@ -109,7 +109,7 @@ describe('a pull that takes longer than its call', () => {
     assert.equal(asked().length, 1);
   });
 
-  test('goes on when its caller cancels, for the one who comes back', async () => {
+  test('continues when its caller cancels, for a caller that returns', async () => {
     const { request, shown, asked } = await slowVolume(2);
     const { cancel, ended } = publishAndCancel(request);
     await waitUntil(daemon, () => asked().length === 1, 'downloading');
@@ -123,7 +123,7 @@ describe('a pull that takes longer than its call', () => {
     assert.equal(asked().length, 1);
   });
 
-  test('is told of other callers: two pods wait for one download', async () => {
+  test('is shared: two pods wait for one download', async () => {
     const { request, shown, asked } = await slowVolume(2);
     const reference = request.volume_context?.['reference'] ?? '';
     const other = await publishRequest(node, { reference });
@@ -150,7 +150,7 @@ async function stop(): Promise<number> {
 }
 
 describe('SIGTERM', () => {
-  test('during a pull ends the call, and the next start goes on where it stopped', async t => {
+  test('during a pull ends the call, and the next start continues where it stopped', async t => {
     const { request, shown, asked, partial } = await slowVolume(20);
     const call = outcomeOf(daemon.csi.NodePublishVolume(request));
     await waitUntil(daemon, () => existsSync(partial) && statSync(partial).size >= MiB, 'downloading');
@@ -173,7 +173,7 @@ describe('SIGTERM', () => {
     );
   });
 
-  test('while nobody calls ends it at once; mounts stand, and are found again without the network', async t => {
+  test('without calls ends the daemon at once; mounts stay, and are found again without the network', async t => {
     const { request, shown } = await slowVolume(0.1);
     await daemon.csi.NodePublishVolume(request);
     const ms = await stop();
@@ -193,7 +193,7 @@ describe('SIGTERM', () => {
     verifyGone(request.target_path);
   });
 
-  test('does not wait for a connection that never comes about', async () => {
+  test('does not wait for a connection attempt that hangs', async () => {
     const met = Promise.withResolvers<void>();
     const silent = createServer(() => met.resolve()).listen(0, '127.0.0.1'); // says nothing to TLS
     try {
@@ -210,7 +210,7 @@ describe('SIGTERM', () => {
     }
   });
 
-  test('lets a call that is nearly done finish', async () => {
+  test('lets a nearly finished call finish', async () => {
     const { request, shown } = await slowVolume(1);
     const call = daemon.csi.NodePublishVolume(request);
     await sleep(200);

@@ -30,7 +30,7 @@ async function publishInVain(
 }
 
 describe('a disk that is too small', () => {
-  test('fails a pull before its first byte, naming need and room', async () => {
+  test('fails a pull before its first byte, and the error has needed and available space', async () => {
     await using around = await openSmallDisk('size=24m');
     const stands = await around.volume(2 * MiB);
     await around.publish(stands);
@@ -39,7 +39,7 @@ describe('a disk that is too small', () => {
     assert.equal(around.registry.count('GET', big.digest), 0);
   });
 
-  test('and is filled by another in mid-pull gives the partial file up, and takes it when there is room', async () => {
+  test('and fills up during a pull removes the partial file, and the pull succeeds when there is space', async () => {
     await using around = await openSmallDisk('size=32m');
     const { node, daemon } = around;
     const stands = await around.volume(2 * MiB);
@@ -73,7 +73,7 @@ describe('a disk that is too small', () => {
     }
   });
 
-  test('for what is in a tar fails the unpack and leaves nothing of it', async () => {
+  test('for the content of a tar fails the unpacking, which leaves nothing', async () => {
     await using around = await openSmallDisk('size=24m');
     const stands = await around.volume(MiB);
     await around.publish(stands);
@@ -87,7 +87,7 @@ describe('a disk that is too small', () => {
     await around.publish(await around.volume(10 * MiB));
   });
 
-  test('in inodes fails the unpack, and then what needs few goes well', async () => {
+  test('in inodes fails the unpacking, and an artifact that needs few inodes succeeds then', async () => {
     await using around = await openSmallDisk('size=64m,nr_inodes=200');
     const stands = await around.volume(MiB);
     await around.publish(stands);
@@ -96,7 +96,7 @@ describe('a disk that is too small', () => {
     await around.publish(await around.volume(MiB));
   });
 
-  test('in inodes fails the view too', async () => {
+  test('in inodes fails the view, too', async () => {
     await using around = await openSmallDisk('size=64m,nr_inodes=200');
     const stands = await around.volume(MiB);
     await around.publish(stands);

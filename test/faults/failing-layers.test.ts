@@ -5,7 +5,7 @@ import { openRandom } from '../support/os/random.ts';
 
 const random = openRandom();
 
-test(`layers that fail, many at once, end no daemon and leave no thread and no open file (FAULT_SEED=${random.seed})`, async () => {
+test(`many concurrent failing layers do not end the daemon, and leak no thread and no open file (FAULT_SEED=${random.seed})`, async () => {
   const { publishes, codes } = await endureFailures(undefined, 50, random, () => {});
   assert.ok(publishes >= 50);
   assert.ok((codes.get('FAILED_PRECONDITION') ?? 0) > 25);

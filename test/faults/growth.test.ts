@@ -40,7 +40,7 @@ for (const [what, options, files, size, flags] of [
   ['what the cache may have', 'size=256m', 90, MiB, { '--cache-max': '40MiB' }],
 ] as const) {
   test(
-    `a layer that takes more ${what} than there are ends at the mark, leaves nothing, and is known then`,
+    `a layer that needs more ${what} than available fails at the limit, leaves nothing, and is remembered`,
     needs('root'),
     async () => {
       const marks = { '--cache-high': '50', '--cache-low': '40', '--disk-max': '80', ...flags };
@@ -87,7 +87,7 @@ for (const [what, options, files, size, flags] of [
   );
 }
 
-test('pulls go on between the mark of collection and that of pulls', needs('root'), async () => {
+test('pulls continue between the limits of garbage collection and of pulls', needs('root'), async () => {
   await using around = await openSmallDisk('size=40m', {
     '--cache-high': '20',
     '--cache-low': '10',

@@ -21,12 +21,12 @@ after(async () => {
   await wire?.[Symbol.asyncDispose]();
 });
 
-describe('a registry that asks for patience', () => {
+describe('a registry that asks for a wait', () => {
   for (const [name, rule] of [
     ['manifest', ofManifest(answer(429, '2'))],
     ['blob', ofBlob(answer(429, '2'))],
   ] as const) {
-    test(`of 2 s for a ${name} gets it`, async () => {
+    test(`of 2 s for a ${name} is obeyed`, async () => {
       const { code, ms } = await wire.publishUnder(
         asked => (asked.nth === 1 ? rule(asked) : undefined),
         1000,
@@ -37,7 +37,7 @@ describe('a registry that asks for patience', () => {
   }
 });
 
-describe('a registry that stays ill', { concurrency: true }, () => {
+describe('a registry that keeps failing', { concurrency: true }, () => {
   const ills: readonly (readonly [string, Fault, RegExp])[] = [
     ['answers 429', answer(429, '1'), /answered 429/],
     ['answers 500', answer(500), /answered 500/],
@@ -86,7 +86,7 @@ describe('a registry that', { concurrency: true }, () => {
     ['stalls', { kind: 'stall', after: 1000 }],
     ['answers 503', answer(503)],
   ] as const) {
-    test(`${does} holds up no other, however much is asked of it`, async () => {
+    test(`${does} does not delay pulls from others, however many requests it has`, async () => {
       await using sick = await openFaultyRegistry();
       await using well = await openFaultyRegistry();
       await using node = await testNode([sick.host, well.host]);

@@ -46,7 +46,7 @@ describe('a symlink', () => {
     assert.match(text, /is a symlink or goes through one/);
   }
 
-  test('at the target is refused by publish and by unpublish, and what it leads to stays', async () => {
+  test('at the target is refused by publish and unpublish, and its destination stays', async () => {
     const request = await publishRequest(node, { reference: 'model:v1' });
     const folder = outside();
     symlinkSync(folder, request.target_path);
@@ -61,7 +61,7 @@ describe('a symlink', () => {
     await daemon.csi.NodeUnpublishVolume(request);
   });
 
-  test('above the target is refused too', async () => {
+  test('above the target is refused, too', async () => {
     const request = await publishRequest(node, { reference: 'model:v1' });
     const folder = outside();
     const above = dirname(dirname(request.target_path)); // kubernetes.io~csi
@@ -75,7 +75,7 @@ describe('a symlink', () => {
     assert.deepEqual(recordedTargets(node.stateDir), []);
   });
 
-  test('in the place of a volume that was mounted is not followed by its unpublish', async () => {
+  test('in place of a mounted volume is not followed by its unpublish', async () => {
     const request = await publishRequest(node, { reference: 'model:v1' });
     await daemon.csi.NodePublishVolume(request);
     const folder = outside();
@@ -90,7 +90,7 @@ describe('a symlink', () => {
     assert.deepEqual(recordedTargets(node.stateDir), []);
   });
 
-  test("to the kubelet folder itself is the node's own way", async () => {
+  test('to the kubelet directory itself is followed', async () => {
     await using other = await testNode([registry.host]);
     const real = `${other.kubeletDir}.real`;
     renameSync(other.kubeletDir, real);
@@ -105,7 +105,7 @@ describe('a symlink', () => {
   });
 });
 
-describe("a target that is not kubelet's", () => {
+describe("a target outside kubelet's directory", () => {
   for (const [what, path] of [
     ['outside of its folder', () => join(node.path, 'elsewhere', 'mount')],
     ['with dots in it', () => join(node.kubeletDir, 'pods') + '/../../elsewhere/mount'],

@@ -65,18 +65,22 @@ async function arm(daemon: TestDaemon, syscall: string, nth: number) {
 }
 
 for (const [act, syscalls] of Object.entries(points)) {
-  test(`killed at any step of ${act}, it does the same again`, needs('root', 'strace'), async t => {
-    const counts: string[] = [];
-    for (const syscall of syscalls) {
-      let nth = 1;
-      for (; nth <= mostTimes; nth++) {
-        if (!(await survive(act, syscall, nth))) break;
+  test(
+    `killed at any step of ${act}, the daemon repeats it successfully`,
+    needs('root', 'strace'),
+    async t => {
+      const counts: string[] = [];
+      for (const syscall of syscalls) {
+        let nth = 1;
+        for (; nth <= mostTimes; nth++) {
+          if (!(await survive(act, syscall, nth))) break;
+        }
+        assert.ok(nth > 1, `${act} makes no ${syscall}`);
+        counts.push(`${syscall} ${nth - 1}`);
       }
-      assert.ok(nth > 1, `${act} makes no ${syscall}`);
-      counts.push(`${syscall} ${nth - 1}`);
-    }
-    t.diagnostic(`kills: ${counts.join(', ')}`);
-  });
+      t.diagnostic(`kills: ${counts.join(', ')}`);
+    },
+  );
 }
 
 /** One kill and what must hold after it. Answers false where the work ended before it came. */

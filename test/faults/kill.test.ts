@@ -37,7 +37,7 @@ const inState = (folder: string): readonly string[] => {
   return existsSync(path) ? readdirSync(path) : [];
 };
 
-test('killed in mid-download, it goes on from the byte that it reached', async t => {
+test('a killed download continues from the byte that it reached', async t => {
   const { registry } = lives;
   const sizes = { 'weights.bin': 12 * MiB, 'vocabulary.bin': 3 * MiB };
   registry.fault(({ path }) =>
@@ -68,7 +68,7 @@ test('killed in mid-download, it goes on from the byte that it reached', async t
   );
 });
 
-test('killed in mid-unpack, it unpacks again from the bytes that it has', async t => {
+test('a killed unpacking starts again from the downloaded bytes', async t => {
   const { registry } = lives;
   const [before, killsBefore] = [registry.asked.length, lives.kills()];
   let halves = 0;
@@ -95,7 +95,7 @@ test('killed in mid-unpack, it unpacks again from the bytes that it has', async 
   assert.ok(halves >= 8, `${halves} kills came while something was half-made`);
 });
 
-test('killed while it publishes and unpublishes, it leaves one mount or none at each target', async t => {
+test('a daemon killed while it publishes and unpublishes leaves at most one mount at each target', async t => {
   const { registry, node, random } = lives;
   const files = [
     ['config.json', '{}'],
@@ -171,7 +171,7 @@ test('killed while it publishes and unpublishes, it leaves one mount or none at 
   }
 });
 
-test('a kill between record and mount is made good by the same publish', async () => {
+test('after a kill between record and mount, the same publish succeeds', async () => {
   const { registry, node } = lives;
   const { reference } = await registry.push('record', 'v1', [{ name: 'f', bytes: Buffer.from('x') }]);
   const volume = await lives.volume(reference, shownOf([['f', 'x']]));
@@ -193,11 +193,11 @@ test('a kill between record and mount is made good by the same publish', async (
   lives.standing.push(volume);
 });
 
-test('killed while it starts, it starts again', async () => {
+test('a daemon that was killed during its start starts again', async () => {
   for (let kill = 0; kill < 16; kill++) await lives.killStart();
 });
 
-test('after more than 100 kills nothing is lost, and unpublish leaves nothing', async t => {
+test('after more than 100 kills nothing is lost, and unpublishing leaves nothing', async t => {
   const { node, standing } = lives;
   t.diagnostic(`${lives.kills()} kills, ${standing.length} volumes stand`);
   assert.ok(lives.kills() > 100);

@@ -149,7 +149,7 @@ describe('a registry that, asked for a manifest,', () => {
     });
   }
 
-  test('names another digest than the one that was asked for: only the bytes decide', async () => {
+  test('sends a header with another digest is judged by the bytes only', async () => {
     const lie = ofManifest(headers({ 'docker-content-digest': nowhere }));
     const outcome = await wire.publishUnder(lie, 1000, true);
     assert.equal(outcome.code, 'OK', outcome.text);

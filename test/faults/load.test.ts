@@ -25,7 +25,7 @@ function usedPercent(path: string): number {
 
 const flags = { '--disk-max': '50', '--cache-high': '45', '--cache-low': '40' };
 
-test('a layout that would pass --disk-max is refused and leaves nothing', needs('root'), async () => {
+test('a layout that would exceed --disk-max is refused and leaves nothing', needs('root'), async () => {
   await using disk = await openSmallDisk('size=32m', flags);
   const { node, daemon } = disk;
   await disk.publish(await disk.volume(1 << 20));

@@ -52,7 +52,7 @@ async function stageLayer(store: Store, digest: Digest) {
 }
 
 test(
-  'of layers that go to a failing disk together, each hears what became of it',
+  'of layers that a failing disk writes together, each one gets its own result',
   needs('root', 'mkfs.ext4'),
   async () => {
     await using folder = await temporaryFolder();

@@ -26,27 +26,23 @@ async function openEndless(sizes: readonly number[]) {
   return { registry, references, begun, [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose]() };
 }
 
-test(
-  'so many layers come at once from one registry, of all pulls, and as many from another',
-  needs('root'),
-  async () => {
-    const sizes = [300_000, 300_000, 300_000];
-    await using first = await openEndless(sizes);
-    await using second = await openEndless(sizes);
-    await using node = await testNode([first.registry.host, second.registry.host]);
-    await using daemon = await startDaemon(node, { flags: { '--max-parallel-downloads': '2' } });
-    const calls = [];
-    for (const reference of [...first.references, ...second.references])
-      calls.push(outcomeOf(daemon.csi.NodePublishVolume(await publishRequest(node, { reference }))));
-    await waitUntil(daemon, () => first.begun() >= 2 && second.begun() >= 2, 'downloading');
-    await sleep(300); // time for one too many
-    assert.deepEqual([first.begun(), second.begun()], [2, 2]);
-    await daemon.end('SIGKILL');
-    await Promise.all(calls);
-  },
-);
+test('concurrent layer downloads are limited per registry over all pulls', needs('root'), async () => {
+  const sizes = [300_000, 300_000, 300_000];
+  await using first = await openEndless(sizes);
+  await using second = await openEndless(sizes);
+  await using node = await testNode([first.registry.host, second.registry.host]);
+  await using daemon = await startDaemon(node, { flags: { '--max-parallel-downloads': '2' } });
+  const calls = [];
+  for (const reference of [...first.references, ...second.references])
+    calls.push(outcomeOf(daemon.csi.NodePublishVolume(await publishRequest(node, { reference }))));
+  await waitUntil(daemon, () => first.begun() >= 2 && second.begun() >= 2, 'downloading');
+  await sleep(300); // time for one too many
+  assert.deepEqual([first.begun(), second.begun()], [2, 2]);
+  await daemon.end('SIGKILL');
+  await Promise.all(calls);
+});
 
-test('eight times as many small layers come beside the others', needs('root'), async () => {
+test('eight times as many small layers are downloaded beside the others', needs('root'), async () => {
   await using endless = await openEndless([...Array.from({ length: 12 }, () => 64 * 1024), 64 * 1024 + 1]);
   await using node = await testNode([endless.registry.host]);
   await using daemon = await startDaemon(node, { flags: { '--max-parallel-downloads': '1' } });

@@ -78,26 +78,30 @@ async function verifyCommands({ socket }: TestNode, reference: string): Promise<
     await assert.rejects(change, { code: 'unavailable', message: unwritable }, name);
 }
 
-test('a state disk that turned read-only is not ready, and volumes end there', needs('root'), async () => {
-  await using around = await openSmallDisk('size=24m');
-  const { node, daemon, root } = around;
-  const [ends, stays] = [await around.volume(KiB), await around.volume(KiB)];
-  for (const volume of [ends, stays]) await around.publish(volume);
-  // Whoever goes there by its path finds it read-only. As it is open for writing, it cannot be remounted.
-  runProgram('mount', '--bind', root, root);
-  runProgram('mount', '-o', 'remount,bind,ro', root);
-  try {
-    await verifyServes(around, daemon, ends, stays);
-  } finally {
-    runProgram('umount', root);
-  }
-  await waitUntil(daemon, async () => (await ask(daemon, 'readyz')).startsWith('200'), 'ready again');
-  await around.publish(ends);
-  assert.equal(readdirSync(join(node.stateDir, 'volumes')).length, 2);
-});
+test(
+  'a daemon on a state disk that turned read-only is not ready, and its volumes can end',
+  needs('root'),
+  async () => {
+    await using around = await openSmallDisk('size=24m');
+    const { node, daemon, root } = around;
+    const [ends, stays] = [await around.volume(KiB), await around.volume(KiB)];
+    for (const volume of [ends, stays]) await around.publish(volume);
+    // Whoever goes there by its path finds it read-only. As it is open for writing, it cannot be remounted.
+    runProgram('mount', '--bind', root, root);
+    runProgram('mount', '-o', 'remount,bind,ro', root);
+    try {
+      await verifyServes(around, daemon, ends, stays);
+    } finally {
+      runProgram('umount', root);
+    }
+    await waitUntil(daemon, async () => (await ask(daemon, 'readyz')).startsWith('200'), 'ready again');
+    await around.publish(ends);
+    assert.equal(readdirSync(join(node.stateDir, 'volumes')).length, 2);
+  },
+);
 
 test(
-  'a daemon that starts on a read-only disk serves what is mounted until it can be written',
+  'a daemon that starts on a read-only disk serves mounted volumes until the disk is writable',
   needs('root'),
   async () => {
     await using around = await openSmallDisk('size=24m');
@@ -119,26 +123,22 @@ test(
   },
 );
 
-test(
-  'a volume on a read-only disk of kubelet ends, and its empty directory stays',
-  needs('root'),
-  async () => {
-    await using around = await openSmallDisk('size=24m');
-    const { node, daemon } = around;
-    const volume = await around.volume(KiB);
-    await around.publish(volume);
-    const { kubeletDir } = node;
-    runProgram('mount', '--bind', kubeletDir, kubeletDir);
-    runProgram('mount', '-o', 'remount,bind,ro', kubeletDir);
-    try {
-      await daemon.csi.NodeUnpublishVolume(volume.request);
-      assert.deepEqual(readdirSync(volume.request.target_path), []);
-      assert.deepEqual(readdirSync(join(node.stateDir, 'volumes')), []);
-    } finally {
-      runProgram('umount', kubeletDir);
-    }
+test('a volume on a read-only kubelet disk ends, and its empty directory stays', needs('root'), async () => {
+  await using around = await openSmallDisk('size=24m');
+  const { node, daemon } = around;
+  const volume = await around.volume(KiB);
+  await around.publish(volume);
+  const { kubeletDir } = node;
+  runProgram('mount', '--bind', kubeletDir, kubeletDir);
+  runProgram('mount', '-o', 'remount,bind,ro', kubeletDir);
+  try {
     await daemon.csi.NodeUnpublishVolume(volume.request);
-    verifyGone(volume.request.target_path);
-    assert.deepEqual(mountsBelow(kubeletDir), []);
-  },
-);
+    assert.deepEqual(readdirSync(volume.request.target_path), []);
+    assert.deepEqual(readdirSync(join(node.stateDir, 'volumes')), []);
+  } finally {
+    runProgram('umount', kubeletDir);
+  }
+  await daemon.csi.NodeUnpublishVolume(volume.request);
+  verifyGone(volume.request.target_path);
+  assert.deepEqual(mountsBelow(kubeletDir), []);
+});

@@ -79,12 +79,12 @@ async function push(reference: string, text: string): Promise<Shown> {
   return shownOf([['d/model', bytes]]);
 }
 
-describe('after a reboot, when every mount is gone,', () => {
+describe('after a reboot without mounts,', () => {
   for (const [pullPolicy, tag] of [
     ['IfNotPresent', 'v1'],
     ['Always', 'latest'],
   ] as const) {
-    test(`the same request has its old digest though the tag has moved on (${pullPolicy})`, async () => {
+    test(`the same request gets its old digest although the tag has moved (${pullPolicy})`, async () => {
       const { request, shown } = await published(`moved-${tag}:${tag}`, 'old', { pullPolicy });
       const moved = await push(`moved-${tag}:${tag}`, 'new');
       await restart(() => unmountBelow(node.kubeletDir));
@@ -108,7 +108,7 @@ describe('after a reboot, when every mount is gone,', () => {
     });
   }
 
-  test("kubelet's disk may come after the daemon", async () => {
+  test("kubelet's disk may be mounted after the daemon starts", async () => {
     const { request, shown } = await published('late:v1', 'old', { pullPolicy: 'Always' });
     await push('late:v1', 'new');
     const away = `${node.kubeletDir}.away`;
@@ -140,7 +140,7 @@ describe('after a reboot, when every mount is gone,', () => {
     verifyVolume(request.target_path, shown);
   });
 
-  test('another request for the target has its own artifact', async () => {
+  test('another request for the target gets its own artifact', async () => {
     const { request } = await published('first:v1', 'first');
     const shown = await push('second:v1', 'second');
     await restart(() => unmountBelow(node.kubeletDir));
@@ -166,7 +166,7 @@ describe('a start', () => {
     await daemon.csi.NodeUnpublishVolume(gone.request);
   });
 
-  test('is refused while another daemon has the state dir, which works on', async () => {
+  test('is refused while another daemon uses the state directory, and that daemon continues', async () => {
     const { request, shown } = await published('first:v1', 'x');
     const second = { ...node, socket: join(node.path, 'second.sock') };
     await assert.rejects(
@@ -180,7 +180,7 @@ describe('a start', () => {
     verifyVolume(request.target_path, shown);
   });
 
-  test('is refused while another daemon answers on the socket, which works on', async () => {
+  test('is refused while another daemon answers on the socket, and that daemon continues', async () => {
     const { request, shown } = await published('socket:v1', 'x');
     const second = { ...node, stateDir: join(node.path, 'second') };
     await using other = await spawnDaemon(second);
@@ -191,7 +191,7 @@ describe('a start', () => {
     verifyVolume(request.target_path, shown);
   });
 
-  test('takes the place of a socket whose server was killed, but of no other file', async () => {
+  test('replaces the socket of a killed server, but no other file', async () => {
     await restart(() => assert.ok(statSync(node.socket).isSocket()), 'SIGKILL');
     await daemon.end('SIGTERM');
     writeFileSync(node.socket, 'precious');
@@ -202,7 +202,7 @@ describe('a start', () => {
     assert.equal(statSync(node.socket).size, 8);
   });
 
-  test('refuses the state of a newer version, and touches nothing', async () => {
+  test('refuses the state of a newer version, and changes nothing', async () => {
     const { request, shown } = await published('newer:v1', 'x');
     await daemon.end('SIGTERM');
     writeFileSync(join(node.stateDir, 'format'), '999\n');
@@ -213,7 +213,7 @@ describe('a start', () => {
   });
 });
 
-describe('files of the state dir that are torn', () => {
+describe('torn files of the state directory', () => {
   const tears: Readonly<Record<string, (path: string) => void>> = {
     'cut to nothing': path => truncateSync(path, 0),
     'cut in half': path => truncateSync(path, Math.floor(statSync(path).size / 2)),
@@ -221,7 +221,7 @@ describe('files of the state dir that are torn', () => {
     'another object': path => writeFileSync(path, '{"volumeId": 7}'),
   };
   for (const [how, tear] of Object.entries(tears)) {
-    test(`(${how}) are as if they were not there`, async () => {
+    test(`(${how}) count as missing`, async () => {
       const volumes = [await published('torn:v1', 'one'), await published('torn:v2', 'two')];
       const { reference } = volumes[0]?.request.volume_context ?? {};
       await daemon.artifacts.Pin({ reference: reference ?? '' });

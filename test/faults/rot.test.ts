@@ -109,7 +109,7 @@ function pick(folder: string, random: Random): readonly [string, string] {
 }
 
 for (const folder of ['blobs', 'layers'] as const) {
-  test(`whatever happens to a file of ${folder}/, fsck names it, and new pods get the right bytes`, async t => {
+  test(`after any damage to a file of ${folder}/, fsck reports it, and new pods get the right bytes`, async t => {
     const random = openRandom();
     t.diagnostic(`seed ${random.seed}`);
     for (const [what, damage] of Object.entries(damages)) {
@@ -134,7 +134,7 @@ for (const folder of ['blobs', 'layers'] as const) {
   });
 }
 
-test('whatever happens to any file of the state dir, no new pod gets a wrong byte', async t => {
+test('after any damage to a file of the state directory, no new pod gets a wrong byte', async t => {
   const random = openRandom();
   t.diagnostic(`seed ${random.seed}`);
   const all = Object.entries(damages);

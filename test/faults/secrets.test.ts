@@ -48,7 +48,7 @@ const guards: Readonly<Record<string, Guard>> = {
 
 for (const [scheme, guard] of Object.entries(guards)) {
   describe(`a private registry with ${scheme}`, () => {
-    test('gives what it has to the right credential alone, and no secret is written anywhere', async () => {
+    test('serves only the right credential, and no secret is written anywhere', async () => {
       await using registry = await openFaultyRegistry({ guard });
       await using node = await testNode([registry.host]);
       await using daemon = await startDaemon(node, { flags: { '--log-level': 'debug' } });
@@ -139,7 +139,7 @@ for (const [scheme, guard] of Object.entries(guards)) {
   });
 }
 
-test('an identity token is shown to the token server alone', async () => {
+test('an identity token is sent to the token server only', async () => {
   await using registry = await openFaultyRegistry({
     guard: { kind: 'bearer', username, password, refreshToken },
   });

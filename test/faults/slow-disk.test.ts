@@ -32,28 +32,24 @@ function makeShallow(disk: string): void {
   writeFileSync(`${queue}/nr_requests`, '4');
 }
 
-test(
-  'a disk that takes nothing for a while does not hold up the thread of a download',
-  needs('root', 'mkfs.ext4'),
-  async () => {
-    await using folder = await temporaryFolder();
-    const below = mountImage(join(folder.path, 'image'), join(folder.path, 'below'));
-    const disk = mountImage(join(below, 'image'), join(folder.path, 'disk'));
-    makeShallow(disk);
-    await using store = await openStore({ stateDir: join(disk, 'state') });
-    const bytes = Buffer.alloc(40 * MiB, 7);
-    await using ingest = await store.blobs.ingest(describeBlob(bytes), 'registry', never);
-    ingest.write(bytes.subarray(0, 1));
-    const freezing = spawn('sh', ['-c', `fsfreeze -f ${below}; echo; sleep 1.5; fsfreeze -u ${below}`]);
-    await once(freezing.stdout, 'data');
-    const turns = monitorEventLoopDelay({ resolution: 5 });
-    turns.enable();
-    while (ingest.offset < bytes.length) {
-      ingest.write(bytes.subarray(ingest.offset, ingest.offset + MiB));
-      await sleep(5);
-    }
-    assert.ok(turns.max < 500e6, `${turns.max / 1e6} ms without a turn`);
-    await ingest.verify();
-    await ingest.commit();
-  },
-);
+test('a disk that stalls does not block the thread of a download', needs('root', 'mkfs.ext4'), async () => {
+  await using folder = await temporaryFolder();
+  const below = mountImage(join(folder.path, 'image'), join(folder.path, 'below'));
+  const disk = mountImage(join(below, 'image'), join(folder.path, 'disk'));
+  makeShallow(disk);
+  await using store = await openStore({ stateDir: join(disk, 'state') });
+  const bytes = Buffer.alloc(40 * MiB, 7);
+  await using ingest = await store.blobs.ingest(describeBlob(bytes), 'registry', never);
+  ingest.write(bytes.subarray(0, 1));
+  const freezing = spawn('sh', ['-c', `fsfreeze -f ${below}; echo; sleep 1.5; fsfreeze -u ${below}`]);
+  await once(freezing.stdout, 'data');
+  const turns = monitorEventLoopDelay({ resolution: 5 });
+  turns.enable();
+  while (ingest.offset < bytes.length) {
+    ingest.write(bytes.subarray(ingest.offset, ingest.offset + MiB));
+    await sleep(5);
+  }
+  assert.ok(turns.max < 500e6, `${turns.max / 1e6} ms without a turn`);
+  await ingest.verify();
+  await ingest.commit();
+});

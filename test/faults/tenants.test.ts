@@ -40,7 +40,7 @@ for (const [size, layers] of [
   [100_000, 8],
   [10_000, 60],
 ] as const) {
-  test(`18 registries of one namespace that stall, each in ${layers} layers, leave another its downloads`, async () => {
+  test(`18 stalled registries of one namespace, each in ${layers} layers, do not block downloads of another`, async () => {
     const references: string[] = [];
     for (const registry of evil) {
       const contents = Array.from({ length: layers }, (_, nth) => ({
@@ -65,7 +65,7 @@ for (const [size, layers] of [
   });
 }
 
-test('layers of one namespace that take long to unpack leave another its thread', async () => {
+test('slow layers of one namespace do not block the unpacking of another', async () => {
   const [first] = evil;
   assert.ok(first !== undefined);
   first.reset();

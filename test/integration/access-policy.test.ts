@@ -67,7 +67,7 @@ rules:
     action: allow
 `;
 
-test('a pod gets what a rule allows; what is refused names rule and file, and its registry is asked nothing', async () => {
+test('a pod gets what a rule allows; a refusal names rule and file, and sends no request to the registry', async () => {
   const world = await start(rules);
   const { registry, file } = world;
   assert.equal(await publish(world, 'shop-eu', `${registry.host}/team/model:v1`), 'team/model');
@@ -85,7 +85,7 @@ test('a pod gets what a rule allows; what is refused names rule and file, and it
   assert.deepEqual(registry.asked, []);
 });
 
-test('a short name is judged by what it stands for', async () => {
+test('a short name is evaluated by its full references', async () => {
   const world = await start(rules);
   assert.equal(await publish(world, 'shop-eu', 'team/model:v1'), 'team/model');
   await assert.rejects(
@@ -94,7 +94,7 @@ test('a short name is judged by what it stands for', async () => {
   );
 });
 
-test('a changed file is for the next mount; what is mounted stays, also when kubelet publishes it again', async () => {
+test('a changed file applies to new mounts; existing mounts stay, even if kubelet publishes them again', async () => {
   const world = await start('default: allow');
   const { daemon, registry, file } = world;
   const reference = `${registry.host}/team/model:v1`;
@@ -114,7 +114,7 @@ test('a changed file is for the next mount; what is mounted stays, also when kub
   assert.equal(await publish(world, 'default', reference), 'team/model');
 });
 
-test('after each reboot a volume is judged by the tag that it was mounted by', async () => {
+test('after each reboot a volume is evaluated by the tag that it was mounted by', async () => {
   const world = await start(
     'default: deny\nrules: [{namespaces: [default], references: ["{host}/team/model:v1"], action: allow}]',
   );
@@ -135,7 +135,7 @@ test('after each reboot a volume is judged by the tag that it was mounted by', a
   await assert.rejects(daemon.csi.NodePublishVolume(request), /PERMISSION_DENIED/);
 });
 
-test('a file that breaks later is told at once: in /readyz, the metric, and once in the log', async () => {
+test('a file that breaks later is reported at once: in /readyz, in the metric, and once in the log', async () => {
   const policy = JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] });
   const folder = own(await temporaryFolder());
   const signatures = join(folder.path, 'policy.json');
@@ -166,7 +166,7 @@ test('a file that breaks later is told at once: in /readyz, the metric, and once
   }
 });
 
-test('a rule may tell namespaces by their labels; where these cannot be read it refuses', async () => {
+test('a rule may select namespaces by labels, and refuses if the labels cannot be read', async () => {
   const api = own(await openKubeApiServer());
   api.object(namespacePath('shop'), { kind: 'Namespace', metadata: { labels: { models: 'yes' } } });
   api.object(namespacePath('other'), { kind: 'Namespace', metadata: { labels: { models: 'no' } } });
@@ -205,7 +205,7 @@ rules:
   assert.deepEqual(registry.asked, []);
 });
 
-test('a namespace counts only with the uid of the target path, which no user can know', async () => {
+test('a namespace counts only with the uid of the target path', async () => {
   const { daemon, registry } = await start('default: allow');
   const request = await publishRequest(daemon.node, { reference: `${registry.host}/team/model:v1` });
   const { 'csi.storage.k8s.io/pod.uid': _, ...forged } = request.volume_context ?? {};
@@ -220,7 +220,7 @@ test('a namespace counts only with the uid of the target path, which no user can
   );
 });
 
-test('an administrator pulls what no pod may have', async () => {
+test('an administrator may pull what no pod may have', async () => {
   const { daemon, registry } = await start('default: deny');
   const reference = `${registry.host}/team/model:v1`;
   await daemon.artifacts.Resolve({ reference });

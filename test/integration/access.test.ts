@@ -66,7 +66,7 @@ const publish = async (
 const weights = { name: 'weights', bytes: Buffer.from('the private weights') };
 const isDown = (registry: FaultyRegistry): void => registry.fault(() => ({ kind: 'status', status: 503 }));
 
-test('a pod without rights does not get what another pod brought, with the registry up or down', async () => {
+test('a pod without access does not get what another pod pulled, with the registry up or down', async () => {
   const registry = await closed();
   const { reference } = await registry.push('team/model', 'v1', [weights]);
   const daemon = await start([registry]);
@@ -79,7 +79,7 @@ test('a pod without rights does not get what another pod brought, with the regis
   await assert.rejects(publish(daemon, reference, {}, {}, 5_000), /UNAVAILABLE|ABORTED/);
 });
 
-test('a load that is refused opens its repository to nobody', async () => {
+test('a refused load gives no pod access to its repository', async () => {
   const registry = await closed();
   const { reference } = await registry.push('team/model', 'v1', [weights]);
   const repository = reference.slice(0, reference.lastIndexOf(':'));
@@ -108,7 +108,7 @@ async function load(daemon: TestDaemon, reference: string, content: string | und
   return loadTar(daemon, reference, tar).then(() => 'OK', String);
 }
 
-test('what a pod without rights hears does not depend on what the node holds for others', async () => {
+test('the error for a pod without access does not depend on what is cached for others', async () => {
   const registry = await closed();
   const { reference, digest } = await registry.push('team/model', 'v1', [weights]);
   const layer = sha256(weights.bytes);
@@ -137,7 +137,7 @@ test('what a pod without rights hears does not depend on what the node holds for
   assert.deepEqual(await hearAll(), before);
 });
 
-test('who has had access gets it again with no registry, after a restart too', async () => {
+test('a pod that had access gets it again without the registry, also after a restart', async () => {
   const registry = await closed();
   const { reference } = await registry.push('team/model', 'v1', [weights]);
   const daemon = await start([registry]);
@@ -153,7 +153,7 @@ test('who has had access gets it again with no registry, after a restart too', a
   assert.equal(registry.asked.length, before);
 });
 
-test('no secret is on the disk', async () => {
+test('no secret is written to disk', async () => {
   const registry = await closed();
   const { reference } = await registry.push('team/model', 'v1', [weights]);
   const daemon = await start([registry]);
@@ -161,7 +161,7 @@ test('no secret is on the disk', async () => {
   assert.equal(allTextOf(daemon.node).includes('wörd'), false);
 });
 
-test('what came for anyone is for every pod, with no registry', async () => {
+test('publicly pulled content is available to every pod without the registry', async () => {
   const registry = await open();
   const { reference } = await registry.push('team/model', 'v1', [weights]);
   const daemon = await start([registry]);
@@ -170,7 +170,7 @@ test('what came for anyone is for every pod, with no registry', async () => {
   await publish(daemon, reference, mallory);
 });
 
-test("what came by the node's own credential is for every pod of it", async () => {
+test("content pulled with the node's credential is available to every pod", async () => {
   const registry = await closed();
   const { reference } = await registry.push('team/model', 'v1', [weights]);
   const node = own(await testNode([registry.host]));
@@ -218,7 +218,7 @@ async function pushThief(
   return `${registry.host}/${repository}:thief`;
 }
 
-test('a hostile registry gets nobody the layer of another, though it says it has every digest', async () => {
+test('a hostile registry that claims every digest gives no access to layers of other registries', async () => {
   const registry = await closed();
   const hostile = await open();
   const { reference } = await registry.push('team/model', 'v1', [weights]);
@@ -235,7 +235,7 @@ test('a hostile registry gets nobody the layer of another, though it says it has
   await assert.rejects(daemon.csi.NodePublishVolume(request), /NOT_FOUND|UNAVAILABLE/);
 });
 
-test('another repository of the same registry gets a layer only if it has it: it is asked, and sends it once', async () => {
+test('another repository of the same registry must have a cached layer, and sends it once', async () => {
   const registry = await closed();
   const { reference } = await registry.push('team/model', 'v1', [weights]);
   const daemon = await start([registry]);
@@ -255,7 +255,7 @@ test('another repository of the same registry gets a layer only if it has it: it
   assert.equal(registry.count('HEAD', `team/copy/blobs/${digest}`), 1);
 });
 
-test('another registry gets a layer by sending it whole; it is hashed, and kept once', async () => {
+test('another registry must send a cached layer; it is hashed, and stored once', async () => {
   const registry = await closed();
   const other = await open();
   const { reference } = await registry.push('team/model', 'v1', [weights]);
@@ -269,7 +269,7 @@ test('another registry gets a layer by sending it whole; it is hashed, and kept 
   assert.equal(other.count('GET', sha256(weights.bytes)), 1);
 });
 
-test('a digest alone opens nothing', async () => {
+test('a digest alone gives no access', async () => {
   const registry = await closed();
   const { digest } = await registry.push('team/model', 'v1', [weights]);
   const daemon = await start([registry]);
@@ -299,7 +299,7 @@ async function withPeer(registry: FaultyRegistry, others: readonly FaultyRegistr
 }
 
 for (const by of ['tag', 'digest']) {
-  test(`a peer that may only pull lets nobody in, by ${by}, cached or not; it brings bytes to those with rights`, async () => {
+  test(`a pull-only peer admits nobody by ${by}, cached or not, and serves bytes to pods with access`, async () => {
     const registry = await closed();
     const { peer, daemon } = await withPeer(registry);
     const { digest } = await registry.push('team/model', 'v1', [weights]);
@@ -315,7 +315,7 @@ for (const by of ['tag', 'digest']) {
   });
 }
 
-test('a mirror for digests alone lets nobody in by a tag', async () => {
+test('a mirror for digests only admits nobody by a tag', async () => {
   const [registry, mirror] = [await closed(), await open()];
   const node = own(await testNode());
   const where = (host: string): string => `location = "${host}"\ninsecure = true\n`;
@@ -331,7 +331,7 @@ test('a mirror for digests alone lets nobody in by a tag', async () => {
   assert.deepEqual(mirror.asked, []);
 });
 
-test('what a peer gave for an open repository is no word of its registry: no other repository gets it for that', async () => {
+test('content that a peer served for a public repository gives no access to other repositories', async () => {
   const [registry, far] = [await open(), await open()];
   const { peer, daemon } = await withPeer(registry, [far]);
   await peer.push('evil/open', 'v1', [weights]); // it has all under all names
@@ -347,7 +347,7 @@ test('what a peer gave for an open repository is no word of its registry: no oth
   }
 });
 
-test('with the registry away, what two repositories share is brought again by a peer, and the registry is waited for once', async () => {
+test('while the registry is down, a peer serves shared content again, and the registry is waited for once', async () => {
   const registry = await open();
   const { peer, daemon } = await withPeer(registry);
   const parts = ['a', 'b', 'c'].map(name => ({ name, bytes: Buffer.from(`part ${name}`) }));

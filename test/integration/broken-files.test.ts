@@ -128,7 +128,7 @@ async function readiness({ http, identity }: TestDaemon) {
   return { isReady: answer.status === 200 && probed?.value === true, text: await answer.text() };
 }
 
-test('broken files at the start cost what needs them, each until it is right; what is cached is served', async () => {
+test('a file that is broken at start affects only what needs it, until it is right; cached content is served', async () => {
   const had = await push('had');
   const mounted = await publishRequest(node, { reference: had });
   {
@@ -158,7 +158,7 @@ test('broken files at the start cost what needs them, each until it is right; wh
   assert.equal(await daemon.end('SIGTERM'), 0);
 });
 
-test('broken policies refuse what is cached, too, and leave what is mounted', async () => {
+test('broken policies also refuse cached content, and keep existing mounts', async () => {
   const had = await push('judged');
   const mounted = await publishRequest(node, { reference: had });
   const [, , , , ca = assert.fail()] = places;

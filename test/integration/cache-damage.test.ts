@@ -356,7 +356,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
 const longest = 5_000;
 
 test(
-  'whatever happens to the cache, new volumes are right, fsck finds it all, and volumes that show it are named',
+  'after any damage to the cache, new volumes are right, and fsck finds all damage and the volumes that show it',
   needs('root'),
   async t => {
     const { seed } = openRandom();

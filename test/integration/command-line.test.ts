@@ -18,7 +18,7 @@ const node = held.use(await testNode([registry.host, '127.0.0.1:1']));
 
 for (const through of ['a daemon', 'the state directory']) {
   test(
-    `by ${through}, a registry that refuses connections is given up after two tries`,
+    `by ${through}, a pull fails after two attempts if the registry refuses connections`,
     needs('root'),
     async () => {
       await using stack = new AsyncDisposableStack();
@@ -48,34 +48,30 @@ for (const through of ['a daemon', 'the state directory']) {
     },
   );
 
-  test(
-    `by ${through}, a pull tells each wait for a registry that fails for a while`,
-    needs('root'),
-    async () => {
-      await using stack = new AsyncDisposableStack();
-      if (through === 'a daemon') stack.use(await startDaemon(node));
-      const repository = `busy/${through.replace(' ', '-').replaceAll(' ', '')}`;
-      const { reference, layers } = await registry.push(repository, 'v1', [
-        { name: 'a', bytes: Buffer.from(`bytes for ${through}`) },
-      ]);
-      const layer = layers[0]?.digest ?? '';
-      const isShort = ({ path, nth }: { readonly path: string; readonly nth: number }): boolean =>
-        (path.endsWith('/manifests/v1') && nth <= 2) || (path.endsWith(layer) && nth === 1);
-      registry.fault(asked => (isShort(asked) ? { kind: 'status', status: 503 } : undefined));
-      const { code, stderr } = await runCommandHere(node, ['pull', reference]);
-      assert.equal(code, 0, stderr);
-      const told = stderr.split('\n').filter(line => line.startsWith('retrying'));
-      assert.match(told[0] ?? '', /^retrying in 0\.\d s \(2 of 9\): 127\.0\.0\.1:\d+ answered 503/);
-      assert.match(told[1] ?? '', /^retrying in 0\.\d s \(3 of 9\): /);
-      assert.match(
-        told[2] ?? '',
-        /^retrying in 0\.\d s \(2 of 9\): .*0 of \d+ bytes came, then: .* answered 503/,
-      );
-      assert.equal(told.length, 3, stderr);
-    },
-  );
+  test(`by ${through}, a pull prints each wait for a failing registry`, needs('root'), async () => {
+    await using stack = new AsyncDisposableStack();
+    if (through === 'a daemon') stack.use(await startDaemon(node));
+    const repository = `busy/${through.replace(' ', '-').replaceAll(' ', '')}`;
+    const { reference, layers } = await registry.push(repository, 'v1', [
+      { name: 'a', bytes: Buffer.from(`bytes for ${through}`) },
+    ]);
+    const layer = layers[0]?.digest ?? '';
+    const isShort = ({ path, nth }: { readonly path: string; readonly nth: number }): boolean =>
+      (path.endsWith('/manifests/v1') && nth <= 2) || (path.endsWith(layer) && nth === 1);
+    registry.fault(asked => (isShort(asked) ? { kind: 'status', status: 503 } : undefined));
+    const { code, stderr } = await runCommandHere(node, ['pull', reference]);
+    assert.equal(code, 0, stderr);
+    const told = stderr.split('\n').filter(line => line.startsWith('retrying'));
+    assert.match(told[0] ?? '', /^retrying in 0\.\d s \(2 of 9\): 127\.0\.0\.1:\d+ answered 503/);
+    assert.match(told[1] ?? '', /^retrying in 0\.\d s \(3 of 9\): /);
+    assert.match(
+      told[2] ?? '',
+      /^retrying in 0\.\d s \(2 of 9\): .*0 of \d+ bytes came, then: .* answered 503/,
+    );
+    assert.equal(told.length, 3, stderr);
+  });
 
-  test(`by ${through}, every command takes the start of a digest`, needs('root'), async () => {
+  test(`by ${through}, every command accepts a digest prefix`, needs('root'), async () => {
     await using stack = new AsyncDisposableStack();
     if (through === 'a daemon') stack.use(await startDaemon(node));
     const repository = `starts/${through.split(' ').at(-1)}`;
@@ -129,7 +125,7 @@ for (const through of ['a daemon', 'the state directory']) {
     assert.equal(both.code, 2, both.stderr);
   });
 
-  test(`by ${through}, a credential is called by the flag that gave it`, needs('root'), async () => {
+  test(`by ${through}, errors name the flag that gave a credential`, needs('root'), async () => {
     await using stack = new AsyncDisposableStack();
     const guard = { kind: 'basic', username: 'alice', password: 'S3CRET' } as const;
     const locked = stack.use(await openFaultyRegistry({ guard }));
@@ -159,7 +155,7 @@ for (const through of ['a daemon', 'the state directory']) {
 }
 
 test(
-  'a command without a daemon takes --plain-http and --insecure, and each only for what it says',
+  '--plain-http and --insecure apply to their own registry and purpose only, without a daemon',
   needs('root'),
   async () => {
     await using stack = new AsyncDisposableStack();
@@ -214,7 +210,7 @@ test(
   },
 );
 
-test('what a command asks by plain HTTP cannot send a credential elsewhere', needs('root'), async () => {
+test('a plain HTTP registry cannot redirect a credential elsewhere', needs('root'), async () => {
   await using stack = new AsyncDisposableStack();
   const thief = stack.use(await openFaultyRegistry());
   const realm = `http://localhost:${thief.host.split(':')[1]}/token`;

@@ -26,173 +26,169 @@ import { needs } from '../support/project/tools.ts';
 const saToken = 'S3CRET-service-account-token';
 const audience = 'registry.test';
 
-describe(
-  'a registry with a token server and repositories of teams',
-  needs('root', 'registry', 'oras'),
-  () => {
-    const stack = new AsyncDisposableStack();
-    after(() => stack.disposeAsync());
-    let host: string;
-    let a: string;
-    let b: string;
-    let work: string;
+describe('with a token server and repositories of teams', needs('root', 'registry', 'oras'), () => {
+  const stack = new AsyncDisposableStack();
+  after(() => stack.disposeAsync());
+  let host: string;
+  let a: string;
+  let b: string;
+  let work: string;
 
-    before(async () => {
-      work = stack.use(await temporaryFolder()).path;
-      const server = stack.use(await startTokenServer(users));
-      const registry = stack.use(await startRealRegistry(undefined, server.auth));
-      host = registry.host;
-      a = await push(host, 'team-a/model', 'alice', work);
-      b = await push(host, 'team-b/model', 'bob', work);
+  before(async () => {
+    work = stack.use(await temporaryFolder()).path;
+    const server = stack.use(await startTokenServer(users));
+    const registry = stack.use(await startRealRegistry(undefined, server.auth));
+    host = registry.host;
+    a = await push(host, 'team-a/model', 'alice', work);
+    b = await push(host, 'team-b/model', 'bob', work);
+  });
+
+  test('pods can pull only what their pull secrets and those of their service account allow', async () => {
+    await using kube = await openKubeApiServer();
+    await using node = await testNode([host]);
+    await using daemon = await startDaemon(node, {
+      flags: { '--pod-pull-secrets': 'true', '--log-level': 'debug' },
+      env: { KUBECONFIG: kube.kubeconfig },
     });
-
-    test("pods get what their own pull secrets, or their service account's, open, and nothing else", async () => {
-      await using kube = await openKubeApiServer();
-      await using node = await testNode([host]);
-      await using daemon = await startDaemon(node, {
-        flags: { '--pod-pull-secrets': 'true', '--log-level': 'debug' },
-        env: { KUBECONFIG: kube.kubeconfig },
-      });
-      kube.object(pathOf('secrets', 'default', 'of-a'), pullSecretObject({ [host]: authOf('alice') }));
-      kube.object(pathOf('secrets', 'default', 'of-b'), pullSecretObject({ [host]: authOf('bob') }));
-      kube.object(pathOf('serviceaccounts', 'default', 'sa-b'), { imagePullSecrets: [{ name: 'of-b' }] });
-      kube.object(pathOf('serviceaccounts', 'default', 'default'), {});
-      const as = (name: string, spec: Record<string, unknown>) => ({
-        attributes: { 'csi.storage.k8s.io/pod.name': name },
-        prepare: (uid: string) => addPod(kube, name, uid, spec),
-      });
-      const podA = as('a', { serviceAccountName: 'default', imagePullSecrets: [{ name: 'of-a' }] });
-      const podB = as('b', { serviceAccountName: 'sa-b' });
-      const nobody = as('c', { serviceAccountName: 'default' });
-
-      addPod(kube, 'd', 'uid-d', { imagePullSecrets: [{ name: 'of-a' }] });
-      const explained = async (pod: { readonly namespace: string; readonly name: string }) =>
-        (await daemon.artifacts.ExplainCredentials({ reference: a, pod })).places?.[0]?.sources?.[1];
-      assert.match(
-        (await explained({ namespace: 'default', name: 'd' })) ?? '',
-        /^the pod's pull secrets: used \(.*default\/of-a/,
-      );
-      await assert.rejects(
-        explained({ namespace: 'default', name: 'none' }),
-        /NOT_FOUND.*no pod default\/none/,
-      );
-      await assert.rejects(explained({ namespace: 'default', name: '' }), /INVALID_ARGUMENT.*and a name/);
-
-      const outcomes = [
-        await publish(daemon, a, podA),
-        await publish(daemon, b, podB),
-        await publish(daemon, b, podA),
-        await publish(daemon, a, podB),
-        await publish(daemon, a, nobody),
-        await publish(daemon, a, {
-          ...nobody,
-          secrets: { '.dockerconfigjson': JSON.stringify({ auths: { [host]: authOf('robot') } }) },
-        }),
-      ];
-      const [first, second, ...rest] = outcomes.map(({ code }) => code);
-      assert.deepEqual([first, second], ['OK', 'OK'], JSON.stringify(outcomes));
-      const last = rest.pop();
-      for (const code of rest) assert.match(code, /^(?:UNAUTHENTICATED|PERMISSION_DENIED)$/);
-      assert.equal(last, 'OK', 'the secrets of the call come first');
-      assert.match(outcomes[2]?.text ?? '', /the pull secret default\/of-a/);
-      verifyNoSecret(daemon, outcomes);
+    kube.object(pathOf('secrets', 'default', 'of-a'), pullSecretObject({ [host]: authOf('alice') }));
+    kube.object(pathOf('secrets', 'default', 'of-b'), pullSecretObject({ [host]: authOf('bob') }));
+    kube.object(pathOf('serviceaccounts', 'default', 'sa-b'), { imagePullSecrets: [{ name: 'of-b' }] });
+    kube.object(pathOf('serviceaccounts', 'default', 'default'), {});
+    const as = (name: string, spec: Record<string, unknown>) => ({
+      attributes: { 'csi.storage.k8s.io/pod.name': name },
+      prepare: (uid: string) => addPod(kube, name, uid, spec),
     });
+    const podA = as('a', { serviceAccountName: 'default', imagePullSecrets: [{ name: 'of-a' }] });
+    const podB = as('b', { serviceAccountName: 'sa-b' });
+    const nobody = as('c', { serviceAccountName: 'default' });
 
-    test('a daemon without the rights for it says which rule it lacks', async () => {
-      await using kube = await openKubeApiServer();
-      await using node = await testNode([host]);
-      await using daemon = await startDaemon(node, {
-        flags: { '--pod-pull-secrets': 'true' },
-        env: { KUBECONFIG: kube.kubeconfig },
-      });
-      const path = pathOf('pods', 'default', 'pod');
-      kube.answer(path, { kind: 'status', code: 403, message: 'pods "pod" is forbidden' });
-      const outcome = await publish(daemon, a);
-      assert.equal(outcome.code, 'PERMISSION_DENIED');
-      assert.match(
-        outcome.text,
-        /may not get pods in the namespace default.*resources: \[pods\], verbs: \[get\]/,
-      );
-      kube.answer(path, { kind: 'status', code: 503, message: 'etcd is away' });
-      assert.equal((await publish(daemon, a)).code, 'UNAVAILABLE');
-    });
+    addPod(kube, 'd', 'uid-d', { imagePullSecrets: [{ name: 'of-a' }] });
+    const explained = async (pod: { readonly namespace: string; readonly name: string }) =>
+      (await daemon.artifacts.ExplainCredentials({ reference: a, pod })).places?.[0]?.sources?.[1];
+    assert.match(
+      (await explained({ namespace: 'default', name: 'd' })) ?? '',
+      /^the pod's pull secrets: used \(.*default\/of-a/,
+    );
+    await assert.rejects(
+      explained({ namespace: 'default', name: 'none' }),
+      /NOT_FOUND.*no pod default\/none/,
+    );
+    await assert.rejects(explained({ namespace: 'default', name: '' }), /INVALID_ARGUMENT.*and a name/);
 
-    test('a provider plugin that trades service account tokens opens what is of that service account', async () => {
-      await using node = await testNode([host]);
-      const answer = `{ cacheKeyType: 'Registry', auth: request.serviceAccountToken === '${saToken}' ? { [host]: { username: 'bob', password: '${users.bob.password}' } } : {} }`;
-      const flags = await provider(node.path, host, answer, {
-        tokenAttributes: {
-          serviceAccountTokenAudience: audience,
-          cacheType: 'ServiceAccount',
-          requireServiceAccount: true,
-        },
-      });
-      await using daemon = await startDaemon(node, { flags: { ...flags, '--log-level': 'debug' } });
-      const tokens = (token: string, name: string): string => JSON.stringify({ [name]: { token } });
-      const outcomes = [
-        await publish(daemon, b, { attributes: { [tokensKey]: tokens(saToken, audience) } }),
-        await publish(daemon, b, { secrets: { [tokensKey]: tokens(saToken, audience) } }),
-        await publish(daemon, a, { secrets: { [tokensKey]: tokens(saToken, audience) } }),
-        await publish(daemon, b, {
-          attributes: { 'csi.storage.k8s.io/serviceAccount.name': 'other' },
-          secrets: { [tokensKey]: tokens('S3CRET of another', audience) },
-        }),
-        await publish(daemon, a, { secrets: { [tokensKey]: tokens(saToken, 'elsewhere') } }),
-      ];
-      assert.deepEqual(
-        outcomes.slice(0, 2).map(({ code }) => code),
-        ['OK', 'OK'],
-        JSON.stringify(outcomes),
-      );
-      for (const { code } of outcomes.slice(2)) assert.match(code, /^(?:UNAUTHENTICATED|PERMISSION_DENIED)$/);
-      assert.match(
-        outcomes[4]?.text ?? '',
-        /add \{audience: "registry\.test"\} to spec\.tokenRequests of the CSIDriver/,
-      );
-      verifyNoSecret(daemon, outcomes);
-    });
+    const outcomes = [
+      await publish(daemon, a, podA),
+      await publish(daemon, b, podB),
+      await publish(daemon, b, podA),
+      await publish(daemon, a, podB),
+      await publish(daemon, a, nobody),
+      await publish(daemon, a, {
+        ...nobody,
+        secrets: { '.dockerconfigjson': JSON.stringify({ auths: { [host]: authOf('robot') } }) },
+      }),
+    ];
+    const [first, second, ...rest] = outcomes.map(({ code }) => code);
+    assert.deepEqual([first, second], ['OK', 'OK'], JSON.stringify(outcomes));
+    const last = rest.pop();
+    for (const code of rest) assert.match(code, /^(?:UNAUTHENTICATED|PERMISSION_DENIED)$/);
+    assert.equal(last, 'OK', 'the secrets of the call come first');
+    assert.match(outcomes[2]?.text ?? '', /the pull secret default\/of-a/);
+    verifyNoSecret(daemon, outcomes);
+  });
 
-    test("a program of the auth file answers for the node, and every pod has what is the node's", async () => {
-      await using node = await testNode([host]);
-      const bin = join(node.path, 'bin');
-      const login = JSON.stringify({ Username: '<token>', Secret: `robot:${users.robot.password}` });
-      await writeScript(join(bin, 'docker-credential-vault'), `console.log(${JSON.stringify(login)})`);
-      const authFile = join(node.path, 'auth.json');
-      await writeFile(authFile, JSON.stringify({ credHelpers: { [host]: 'vault' } }));
-      await using daemon = await startDaemon(node, {
-        flags: { '--auth-file': authFile, '--log-level': 'debug' },
-        env: { PATH: `${bin}:${process.env['PATH']}` },
-      });
-      const { places } = await daemon.artifacts.ExplainCredentials({ reference: a });
-      assert.deepEqual(places, [
-        {
-          place: `${host}/team-a/model`,
-          sources: [
-            'the command line: neither --username nor --auth-file',
-            "the pod's pull secrets: off (--pod-pull-secrets)",
-            'credential providers: none (--credential-provider-config)',
-            `the auth file ${authFile}: used (docker-credential-vault, credHelpers of the auth file ${authFile} (${host}))`,
-            'anonymous: not needed',
-          ],
-        },
-      ]);
-      await assert.rejects(
-        daemon.artifacts.ExplainCredentials({ reference: a, pod: { namespace: 'default', name: 'pod' } }),
-        /PERMISSION_DENIED.*the Kubernetes API.* is off; run the daemon with --pod-pull-secrets/,
-      );
-      const outcomes = [await publish(daemon, a), await publish(daemon, b)];
-      assert.deepEqual(
-        outcomes.map(({ code }) => code),
-        ['OK', 'OK'],
-        JSON.stringify(outcomes),
-      );
-      verifyNoSecret(daemon, outcomes);
+  test('a daemon without the necessary RBAC rule reports the rule', async () => {
+    await using kube = await openKubeApiServer();
+    await using node = await testNode([host]);
+    await using daemon = await startDaemon(node, {
+      flags: { '--pod-pull-secrets': 'true' },
+      env: { KUBECONFIG: kube.kubeconfig },
     });
-  },
-);
+    const path = pathOf('pods', 'default', 'pod');
+    kube.answer(path, { kind: 'status', code: 403, message: 'pods "pod" is forbidden' });
+    const outcome = await publish(daemon, a);
+    assert.equal(outcome.code, 'PERMISSION_DENIED');
+    assert.match(
+      outcome.text,
+      /may not get pods in the namespace default.*resources: \[pods\], verbs: \[get\]/,
+    );
+    kube.answer(path, { kind: 'status', code: 503, message: 'etcd is away' });
+    assert.equal((await publish(daemon, a)).code, 'UNAVAILABLE');
+  });
+
+  test('a provider plugin that exchanges service account tokens gives access to that account only', async () => {
+    await using node = await testNode([host]);
+    const answer = `{ cacheKeyType: 'Registry', auth: request.serviceAccountToken === '${saToken}' ? { [host]: { username: 'bob', password: '${users.bob.password}' } } : {} }`;
+    const flags = await provider(node.path, host, answer, {
+      tokenAttributes: {
+        serviceAccountTokenAudience: audience,
+        cacheType: 'ServiceAccount',
+        requireServiceAccount: true,
+      },
+    });
+    await using daemon = await startDaemon(node, { flags: { ...flags, '--log-level': 'debug' } });
+    const tokens = (token: string, name: string): string => JSON.stringify({ [name]: { token } });
+    const outcomes = [
+      await publish(daemon, b, { attributes: { [tokensKey]: tokens(saToken, audience) } }),
+      await publish(daemon, b, { secrets: { [tokensKey]: tokens(saToken, audience) } }),
+      await publish(daemon, a, { secrets: { [tokensKey]: tokens(saToken, audience) } }),
+      await publish(daemon, b, {
+        attributes: { 'csi.storage.k8s.io/serviceAccount.name': 'other' },
+        secrets: { [tokensKey]: tokens('S3CRET of another', audience) },
+      }),
+      await publish(daemon, a, { secrets: { [tokensKey]: tokens(saToken, 'elsewhere') } }),
+    ];
+    assert.deepEqual(
+      outcomes.slice(0, 2).map(({ code }) => code),
+      ['OK', 'OK'],
+      JSON.stringify(outcomes),
+    );
+    for (const { code } of outcomes.slice(2)) assert.match(code, /^(?:UNAUTHENTICATED|PERMISSION_DENIED)$/);
+    assert.match(
+      outcomes[4]?.text ?? '',
+      /add \{audience: "registry\.test"\} to spec\.tokenRequests of the CSIDriver/,
+    );
+    verifyNoSecret(daemon, outcomes);
+  });
+
+  test('a credential helper of the auth file answers for the node, and so for every pod', async () => {
+    await using node = await testNode([host]);
+    const bin = join(node.path, 'bin');
+    const login = JSON.stringify({ Username: '<token>', Secret: `robot:${users.robot.password}` });
+    await writeScript(join(bin, 'docker-credential-vault'), `console.log(${JSON.stringify(login)})`);
+    const authFile = join(node.path, 'auth.json');
+    await writeFile(authFile, JSON.stringify({ credHelpers: { [host]: 'vault' } }));
+    await using daemon = await startDaemon(node, {
+      flags: { '--auth-file': authFile, '--log-level': 'debug' },
+      env: { PATH: `${bin}:${process.env['PATH']}` },
+    });
+    const { places } = await daemon.artifacts.ExplainCredentials({ reference: a });
+    assert.deepEqual(places, [
+      {
+        place: `${host}/team-a/model`,
+        sources: [
+          'the command line: neither --username nor --auth-file',
+          "the pod's pull secrets: off (--pod-pull-secrets)",
+          'credential providers: none (--credential-provider-config)',
+          `the auth file ${authFile}: used (docker-credential-vault, credHelpers of the auth file ${authFile} (${host}))`,
+          'anonymous: not needed',
+        ],
+      },
+    ]);
+    await assert.rejects(
+      daemon.artifacts.ExplainCredentials({ reference: a, pod: { namespace: 'default', name: 'pod' } }),
+      /PERMISSION_DENIED.*the Kubernetes API.* is off; run the daemon with --pod-pull-secrets/,
+    );
+    const outcomes = [await publish(daemon, a), await publish(daemon, b)];
+    assert.deepEqual(
+      outcomes.map(({ code }) => code),
+      ['OK', 'OK'],
+      JSON.stringify(outcomes),
+    );
+    verifyNoSecret(daemon, outcomes);
+  });
+});
 
 describe('a registry with htpasswd', needs('root', 'registry', 'oras'), () => {
-  test('opens for the right password, by every source, and for no other', async () => {
+  test('accepts the right password from every source, and no other', async () => {
     await using folder = await temporaryFolder();
     const htpasswd = join(folder.path, 'htpasswd');
     await writeFile(htpasswd, 'alice:$2y$05$abcdefghijklmnopqrstuuO0AnIs.fiqLTVFPMiNR344RFlenQUaC\n');
@@ -240,8 +236,8 @@ describe('a registry with htpasswd', needs('root', 'registry', 'oras'), () => {
   });
 });
 
-describe('a daemon that cannot use its configuration', () => {
-  test('is not ready, and says what its credential provider lacks', async () => {
+describe('a daemon with an unusable configuration', () => {
+  test('is not ready, and reports what its credential provider lacks', async () => {
     await using node = await testNode();
     const attributes = {
       serviceAccountTokenAudience: audience,
@@ -260,7 +256,7 @@ describe('a daemon that cannot use its configuration', () => {
     await waitUntil(daemon, () => isUnready().catch(() => false), 'serving, and not ready');
   });
 
-  test('does not start without a way to the Kubernetes API that its flags need', async () => {
+  test('does not start if its flags need the Kubernetes API and there is none', async () => {
     await using node = await testNode();
     const env = { KUBECONFIG: '', KUBERNETES_SERVICE_HOST: '' };
     await assert.rejects(

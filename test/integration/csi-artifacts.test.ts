@@ -32,7 +32,7 @@ const pulled = {
   notes: ['n'],
 };
 
-test('what is asked for reaches the use cases as it was written, and their answers come back whole', async () => {
+test('requests reach the use cases unchanged, and their answers return unchanged', async () => {
   const asked: unknown[] = [];
   await using edge = await startEdge({
     artifacts: {
@@ -148,7 +148,7 @@ test('what is asked for reaches the use cases as it was written, and their answe
   assert.deepEqual(asked, [reference, secrets, reference]);
 });
 
-test('a call that needs a reference says so', async () => {
+test('a call without its required reference is invalid', async () => {
   await using edge = await startEdge();
   for (const start of [
     () => failureOf(done => edge.artifacts.Resolve({}, done)),
@@ -202,7 +202,7 @@ test('a pull streams its phases and ends with its result', async () => {
   assert.ok(phases.length < 100, `${phases.length} messages`);
 });
 
-test('a check streams what it finds and ends with the count', async () => {
+test('fsck streams its findings and ends with the count', async () => {
   await using edge = await startEdge({
     artifacts: {
       fsck: async (repair, onFinding) => {
@@ -222,7 +222,7 @@ test('a check streams what it finds and ends with the count', async () => {
   );
 });
 
-test('a list larger than gRPC reads by itself arrives', async () => {
+test('a list above the default message limit of gRPC arrives', async () => {
   const rows = Array.from({ length: 60_000 }, (_, row) => ({
     reference: `${reference}-${row}`,
     digest,

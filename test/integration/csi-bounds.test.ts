@@ -64,7 +64,7 @@ function residentOf(pid: number): number {
   return Number(found?.[1]) / 1024;
 }
 
-test('messages that are half sent take little memory, and calls are answered meanwhile', async () => {
+test('incomplete messages take little memory, and calls are answered meanwhile', async () => {
   await using node = await testNode();
   await using daemon = await startDaemon(node);
   using client = openSession(node.socket);
@@ -92,7 +92,7 @@ const pulled: Pulled = {
 
 const publishing = { publish: async () => volume };
 
-test('500 publishes at once on one connection are all answered', async () => {
+test('500 concurrent publishes on one connection are all answered', async () => {
   await using edge = await startEdge({ publishing });
   const calls = Array.from({ length: 500 }, () =>
     answerOf(done => edge.node.NodePublishVolume(publishRequest, done)),
@@ -100,7 +100,7 @@ test('500 publishes at once on one connection are all answered', async () => {
   assert.equal((await Promise.all(calls)).length, 500);
 });
 
-test('publishes at once that are larger together than the bound are all answered', async () => {
+test('concurrent publishes that exceed the bound together are all answered', async () => {
   await using edge = await startEdge({ publishing });
   const request = { ...publishRequest, secrets: { '.dockerconfigjson': 'x'.repeat(MiB) } };
   const calls = Array.from({ length: 60 }, () =>
@@ -109,14 +109,14 @@ test('publishes at once that are larger together than the bound are all answered
   assert.equal((await Promise.all(calls)).length, 60);
 });
 
-test('a message that is larger than any publish of kubelet is refused', async () => {
+test('a message larger than any publish of kubelet is refused', async () => {
   await using edge = await startEdge({ publishing });
   const request = { ...publishRequest, secrets: { '.dockerconfigjson': 'x'.repeat(2 * MiB) } };
   const { code } = await failureOf(done => edge.node.NodePublishVolume(request, done));
   assert.equal(code, 'RESOURCE_EXHAUSTED');
 });
 
-test('a chunk of an archive that is too large is refused, before it is whole', async () => {
+test('a chunk of an archive that is too large is refused before it is complete', async () => {
   await using edge = await startEdge({
     artifacts: {
       async load(tar) {
@@ -132,7 +132,7 @@ test('a chunk of an archive that is too large is refused, before it is whole', a
   assert.equal(text, 'a message of this call may have 262144 bytes; send the content in smaller pieces');
 });
 
-test('a few archives are loaded at once, and one more is asked to come again', async () => {
+test('a few loads run concurrently, and a further one is told to retry', async () => {
   let loads = 0;
   const answered = Promise.withResolvers<[]>();
   await using edge = await startEdge({
@@ -174,7 +174,7 @@ function askUnread(
   };
 }
 
-test('fsck goes no faster than its findings are read', async () => {
+test('fsck runs no faster than its findings are read', async () => {
   let reported = 0;
   await using edge = await startEdge({
     artifacts: {
@@ -193,7 +193,7 @@ test('fsck goes no faster than its findings are read', async () => {
   assert.equal(await call.read(), 5001);
 });
 
-test('what comes of the progress of a pull while a caller reads none is left out', async () => {
+test('progress that a caller does not read is dropped', async () => {
   const done = Promise.withResolvers<void>();
   const step = { bytes: 1, totalBytes: 2, layers: 0, totalLayers: 1, bytesPerSecond: 0 };
   await using edge = await startEdge({

@@ -36,7 +36,7 @@ test('a signal aborts with DeadlineNear at three quarters of a short deadline', 
   assert.ok(took >= 500 && took < 800, `answered after ${took} ms`);
 });
 
-test('work that only passes the signal on is answered ABORTED near the deadline', async () => {
+test('work that only passes the signal on returns ABORTED near the deadline', async () => {
   await using edge = await startEdge({
     artifacts: {
       prune: async signal => {
@@ -50,7 +50,7 @@ test('work that only passes the signal on is answered ABORTED near the deadline'
   assert.match(text, /deadline .* call again/);
 });
 
-test('a caller who leaves aborts the signal with an AbortError', async () => {
+test('a cancelled call aborts the signal with an AbortError', async () => {
   const reason = Promise.withResolvers<unknown>();
   await using edge = await startEdge({
     publishing: {
@@ -71,7 +71,7 @@ test('a caller who leaves aborts the signal with an AbortError', async () => {
   await until(() => edge.observed.some(({ code }) => status[code] === 'CANCELLED'));
 });
 
-test('a signal stays quiet after an ordinary answer, though gRPC calls every stream cancelled then', async () => {
+test('a signal does not abort after an ordinary answer, although gRPC reports every stream as cancelled then', async () => {
   const signals: AbortSignal[] = [];
   await using edge = await startEdge({
     publishing: {
@@ -86,7 +86,7 @@ test('a signal stays quiet after an ordinary answer, though gRPC calls every str
   assert.equal(signals[0]?.aborted, false);
 });
 
-test('whatever a handler throws, the caller has a status and the server lives', async () => {
+test('whatever a handler throws, the caller gets a status and the server continues', async () => {
   const things: readonly unknown[] = [
     new TypeError('a bug'),
     'a text',
@@ -120,7 +120,7 @@ test('whatever a handler throws, the caller has a status and the server lives', 
   await answerOf(done => edge.identity.Probe({}, done));
 });
 
-test('an observer that throws harms no call', async () => {
+test('an observer that throws affects no call', async () => {
   await using edge = await startEdge({
     publishing: { publish: async () => volume },
     observe: () => {
@@ -132,7 +132,7 @@ test('an observer that throws harms no call', async () => {
   await until(() => edge.text().includes('a call was not recorded'));
 });
 
-test('an internal error is logged with its stack, a refusal of the caller without', async () => {
+test('an internal error is logged with its stack, other errors without', async () => {
   await using edge = await startEdge({
     publishing: {
       publish: async () => {

@@ -42,7 +42,7 @@ test('an archive arrives chunk by chunk, with the name of the first message', as
   assert.equal(answer.loaded[0]?.digest, digest);
 });
 
-test('an archive that breaks off never looks complete, however its stream ends', async () => {
+test('an interrupted archive never looks complete, however its stream ends', async () => {
   const ends: string[] = [];
   await using edge = await startEdge({
     artifacts: {
@@ -77,7 +77,7 @@ test('an archive that breaks off never looks complete, however its stream ends',
   assert.equal(ends.includes('complete'), false);
 });
 
-test('an archive is refused in mid-stream with the reason, as is a second name', async () => {
+test('an archive is refused during its stream with the reason, and so is a second name', async () => {
   await using edge = await startEdge({
     artifacts: {
       load: async (tar, name) => {

@@ -7,7 +7,7 @@ import { answerOf, failureOf, startEdge, volume } from '../support/node/csi-edge
 
 const reference = 'registry.test/org/model:v1';
 
-test('volumes are listed with who has them', async () => {
+test('volumes are listed with their pods', async () => {
   const { pod: _, ...ofNobody } = volume;
   await using edge = await startEdge({
     artifacts: { volumes: async () => [volume, { ...ofNobody, anywhere: true, mounted: false }] },
@@ -25,7 +25,7 @@ test('volumes are listed with who has them', async () => {
   assert.equal(JSON.stringify(volumes).includes('fingerprint'), false);
 });
 
-test('a mount for a person may lie anywhere, is one volume for each folder, and is read as a pull is', async () => {
+test('a manual mount may be anywhere, is one volume per directory, and is parsed as a pull is', async () => {
   const requests: PublishRequest[] = [];
   await using edge = await startEdge({
     publishing: {
@@ -48,7 +48,7 @@ test('a mount for a person may lie anywhere, is one volume for each folder, and 
   assert.match(relative.text, /the target "mnt" cannot be used: it must be absolute/);
 });
 
-test('an unmount takes away what a person mounted, nothing of a pod, and is content with nothing', async () => {
+test('unmount removes manual mounts, refuses those of pods, and succeeds if there is none', async () => {
   const unpublished: unknown[] = [];
   const mine = { ...volume, targetPath: '/mnt/model', volumeId: 'mount-1', anywhere: true };
   await using edge = await startEdge({

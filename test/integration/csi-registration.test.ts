@@ -58,7 +58,7 @@ test('kubelet learns the type, name, endpoint and version of the driver within i
   });
 });
 
-test('a registration that succeeds ends nothing; one that is refused says why', async () => {
+test('a successful registration does not end the daemon; a refused one reports the reason', async () => {
   await using there = await kubelet();
   await using _serving = await serveRegistration(there.options);
   using client = connect(there.path);
@@ -111,7 +111,7 @@ test('a successor keeps its socket when its predecessor stops', async () => {
   assert.equal(info.endpoint, '/successor.sock');
 });
 
-test('a folder of kubelet that is not there, or that is too deep for a socket, is named', async () => {
+test('the error for a missing or too long kubelet directory names it', async () => {
   await using there = await kubelet();
   const elsewhere = { ...there.options, kubeletDir: `${there.path}/nowhere` };
   await assert.rejects(serveRegistration(elsewhere), {

@@ -22,7 +22,7 @@ import {
   volume,
 } from '../support/node/csi-edge.ts';
 
-test('identity says who the driver is, and that it has no controller', async () => {
+test('Identity reports the driver, and that it has no controller', async () => {
   let ready = false;
   await using edge = await startEdge({ ready: () => ready });
   const info = await answerOf(done => edge.identity.GetPluginInfo({}, done));
@@ -40,7 +40,7 @@ test('identity says who the driver is, and that it has no controller', async () 
   });
 });
 
-test('a node has its name, volume stats, no limit and no topology', async () => {
+test('Node reports its name, volume stats, no limit and no topology', async () => {
   await using edge = await startEdge();
   const info = await answerOf(done => edge.node.NodeGetInfo({}, done));
   assert.deepEqual(info, { node_id: 'node-1', max_volumes_per_node: 0, accessible_topology: null });
@@ -53,7 +53,7 @@ test('a node has its name, volume stats, no limit and no topology', async () => 
   );
 });
 
-test('what is not advertised is unimplemented and says why', async () => {
+test('calls that are not advertised are unimplemented, with the reason', async () => {
   await using edge = await startEdge();
   for (const start of [
     () => failureOf(done => edge.node.NodeStageVolume({}, done)),
@@ -66,7 +66,7 @@ test('what is not advertised is unimplemented and says why', async () => {
   }
 });
 
-test('a publish reaches the use case as a domain request, and answers nothing', async () => {
+test('a publish reaches the use case as a domain request, and returns an empty answer', async () => {
   const requests: PublishRequest[] = [];
   await using edge = await startEdge({
     publishing: {
@@ -87,7 +87,7 @@ test('a publish reaches the use case as a domain request, and answers nothing', 
   });
 });
 
-test('one call is one line with whom, what, how long and how it ended, and one observation', async () => {
+test('each call logs one line with volume, pod, duration and result, and is observed once', async () => {
   await using edge = await startEdge({ publishing: { publish: async () => volume } });
   await answerOf(done => edge.node.NodePublishVolume(publishRequest, done));
   await until(() => edge.observed.length > 0);
@@ -113,7 +113,7 @@ test('one call is one line with whom, what, how long and how it ended, and one o
   assert.ok(seconds > 0 && seconds < 5);
 });
 
-test('the line of an unpublish says whose volume went and what it was, and is short where there was none', async () => {
+test('the log line of an unpublish names the pod and the artifact if there was a volume', async () => {
   const unused = (): never => assert.fail('not part of an unpublish');
   const records = new Map([[targetPath, { ...volume, holds: [] }]]);
   const publishing = createPublishing({
@@ -160,7 +160,7 @@ test('the line of an unpublish says whose volume went and what it was, and is sh
   );
 });
 
-test('no secret of a call is in the log or in the answer, at any level and in any error', async () => {
+test('no secret of a call appears in the log or in an answer, at any level and in any error', async () => {
   const secrets = {
     '.dockerconfigjson': JSON.stringify({
       auths: {
@@ -205,7 +205,7 @@ test('no secret of a call is in the log or in the answer, at any level and in an
   }
 });
 
-test('secrets of a pull and of a mount for people are hidden as well', async () => {
+test('secrets of a pull and of a manual mount are redacted, too', async () => {
   const secrets = { username: 'robot-account', password: 'plain-s3cr3t' };
   const fail = async (): Promise<never> => {
     throw new ArtifactError('denied', 'the registry refuses robot-account with plain-s3cr3t');
@@ -225,7 +225,7 @@ test('secrets of a pull and of a mount for people are hidden as well', async () 
   }
 });
 
-test('stats are the bytes and inodes of the view, all used and none free', async () => {
+test('stats report the bytes and inodes of the view as used, and none as free', async () => {
   const asked: string[][] = [];
   await using edge = await startEdge({
     publishing: {
@@ -246,7 +246,7 @@ test('stats are the bytes and inodes of the view, all used and none free', async
   assert.deepEqual(asked, [['csi-1', targetPath]]);
 });
 
-test('calls without their required fields are invalid and reach no use case', async () => {
+test('calls without required fields are invalid and reach no use case', async () => {
   await using edge = await startEdge();
   const failures = [
     await failureOf(done => edge.node.NodeGetVolumeStats({ volume_path: '/v' }, done)),
@@ -267,7 +267,7 @@ test('calls without their required fields are invalid and reach no use case', as
   );
 });
 
-test('health is that of the daemon, for the whole and for each service', async () => {
+test('health reports the state of the daemon for the server and for each service', async () => {
   let ready = true;
   await using edge = await startEdge({ ready: () => ready });
   for (const service of ['', 'csi.v1.Node', 'csi.v1.Identity', 'ociartifact.v1.Artifacts']) {

@@ -6,7 +6,7 @@ import { aborted, answerOf, failureOf, publishRequest, startEdge, volume } from 
 
 const again = 'the daemon is stopping, kubelet will call again';
 
-test('a stop with nothing under way is quick, takes the socket away, and may be repeated', async () => {
+test('a stop without calls is quick, removes the socket, and may be repeated', async () => {
   await using edge = await startEdge();
   await answerOf(done => edge.identity.Probe({}, done));
   const started = Date.now();
@@ -16,7 +16,7 @@ test('a stop with nothing under way is quick, takes the socket away, and may be 
   assert.equal(existsSync(edge.socket), false);
 });
 
-test('a stop lets a short call finish and refuses new ones in the meantime', async () => {
+test('a stop lets a short call finish and refuses new ones', async () => {
   const entered = Promise.withResolvers<void>();
   const finish = Promise.withResolvers<void>();
   await using edge = await startEdge({
@@ -44,7 +44,7 @@ test('a stop lets a short call finish and refuses new ones in the meantime', asy
   assert.equal(existsSync(edge.socket), false);
 });
 
-test('a stop answers UNAVAILABLE for publishes that wait, for streams, and for calls that never end', async () => {
+test('a stop answers UNAVAILABLE to waiting publishes, streams and endless calls', async () => {
   const entered = Promise.withResolvers<void>();
   const listing = Promise.withResolvers<void>();
   const reasons: unknown[] = [];

@@ -26,7 +26,7 @@ async function startLogging(node: TestNode, path: string, format: string): Promi
 
 for (const format of ['json', 'text']) {
   test(
-    `a log in ${format} on a full disk holds up nothing, and goes on where it was`,
+    `a log in ${format} on a full disk blocks nothing, and continues where it stopped`,
     needs('root'),
     async () => {
       await using node = await testNode();
@@ -46,7 +46,7 @@ for (const format of ['json', 'text']) {
     },
   );
 
-  test(`a log in ${format} that can never be written does not keep a daemon from starting`, async () => {
+  test(`a daemon starts although its log in ${format} cannot be written`, async () => {
     await using node = await testNode();
     await using daemon = await startLogging(node, '/dev/full', format);
     await daemon.identity.Probe({});
@@ -54,7 +54,7 @@ for (const format of ['json', 'text']) {
   });
 }
 
-test('a log that nobody reads holds up no call, and is whole for a reader that comes later', async () => {
+test('an unread log blocks no call, and is complete for a later reader', async () => {
   await using node = await testNode();
   const path = join(node.path, 'log');
   execFileSync('sh', ['-c', `mkfifo ${path}`]);
@@ -77,7 +77,7 @@ test('a log that nobody reads holds up no call, and is whole for a reader that c
 });
 
 test(
-  'a start that fails is the last line of the log, in its format, and has an exit code of its own',
+  'the last log line of a failed start has the reason, in its format, and the exit code matches',
   needs('root'),
   async () => {
     await using node = await testNode();

@@ -45,7 +45,7 @@ test('SIGHUP changes nothing, and the log says so', async () => {
   assert.equal(await daemon.end('SIGTERM'), 0);
 });
 
-test('a daemon whose sockets were removed or replaced says so, and is not ready', async () => {
+test('a daemon whose sockets were removed or replaced reports it, and is not ready', async () => {
   await using node = await testNode();
   const registration = registrationPath(node.kubeletDir, driverName);
   await mkdir(dirname(registration));
@@ -67,7 +67,7 @@ test('a daemon whose sockets were removed or replaced says so, and is not ready'
   assert.equal(await daemon.end('SIGTERM'), 0);
 });
 
-test('a daemon whose state folder was emptied or replaced says so, and is not ready', async () => {
+test('a daemon whose state directory was emptied or replaced reports it, and is not ready', async () => {
   await using node = await testNode();
   await using daemon = await startDaemon(node);
   const lost = `not ready: the state directory ${node.stateDir} is gone; restart the daemon\n`;
@@ -90,7 +90,7 @@ test('a daemon whose state folder was emptied or replaced says so, and is not re
   assert.equal(await probe(daemon), false);
 });
 
-test('a second daemon exits with one code, whatever the first one has', async () => {
+test('a second daemon exits with the same code for each resource that the first one has', async () => {
   await using node = await testNode();
   await using first = await startDaemon(node);
   const apart = { ...node, socket: join(node.path, 'apart.sock'), stateDir: join(node.path, 'apart') };
@@ -107,7 +107,7 @@ test('a second daemon exits with one code, whatever the first one has', async ()
   }
 });
 
-test('a kubelet folder that is not there is one warning at the start', async () => {
+test('a missing kubelet directory is one warning at start', async () => {
   await using node = await testNode();
   for (const there of [true, false]) {
     if (!there) await rm(node.kubeletDir, { recursive: true });

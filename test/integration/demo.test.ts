@@ -36,7 +36,7 @@ function commandOf(pid: string): string {
 }
 
 test(
-  'the demo shows a volume in all its life, in under 30 s, and leaves nothing behind',
+  'the demo shows the whole life of a volume in under 30 s, and leaves nothing behind',
   needs('root'),
   async () => {
     await using folder = await temporaryFolder();
@@ -65,7 +65,7 @@ test(
   },
 );
 
-test('the demo in JSON is one line for each thing it tells', needs('root'), async () => {
+test('the demo in JSON prints one line per step', needs('root'), async () => {
   await using folder = await temporaryFolder();
   const child = startDemo(folder.path, '--output', 'json');
   assert.ok(child.stdout !== null && child.stderr !== null);
@@ -94,7 +94,7 @@ function repeat(work: () => void): Disposable {
 }
 
 test(
-  'a demo that is interrupted cleans up before it ends, whenever that is and however often',
+  'an interrupted demo cleans up before it ends, at any moment and however often it is interrupted',
   needs('root'),
   async () => {
     for (const after of [

@@ -114,7 +114,7 @@ for (const kind of ['blob', 'bodies'] as const) {
   const all = kind === 'blob' ? damages : { ...damages, 'is missing': (path: string) => rmSync(path) };
 
   for (const [nth, [what, damage]] of Object.entries(all).entries()) {
-    test(`a ${named} that ${what} is found, and after the repair every mount is right`, async () => {
+    test(`a ${named} that ${what} is found, and after its repair every mount is right`, async () => {
       const sample = await push(kind, `${kind}-${nth}`);
       const { reference, layer, item, file } = sample;
       await daemon.csi.NodeUnpublishVolume(await publish(reference));
@@ -139,7 +139,7 @@ for (const kind of ['blob', 'bodies'] as const) {
     });
   }
 
-  test(`a damaged ${named} that a mounted volume shows stays for it alone, and every volume that shows it is named`, async () => {
+  test(`a damaged ${named} stays for the volumes that show it only, and they are all reported`, async () => {
     const sample = await push(kind, `${kind}-mounted`);
     const request = await publish(sample.reference);
     const target = request.target_path;
@@ -236,7 +236,7 @@ const changes: Readonly<Record<string, readonly [change: (d: string) => void, pr
 };
 
 for (const [nth, [what, [change, problem]]] of Object.entries(changes).entries()) {
-  test(`a view that ${what} is found, and built anew beside the volume that shows it`, async () => {
+  test(`a view that ${what} is found, and built again beside the volume that shows it`, async () => {
     const sample = await push('bodies', `views-${nth}`);
     const request = await publish(sample.reference);
     const views = join(node.stateDir, 'views');
@@ -285,7 +285,7 @@ for (const [what, damage] of [
     },
   ],
 ] as const) {
-  test(`a view is compared name by name, also where a blob that it is made of ${what}`, async () => {
+  test(`a view is compared name by name, also if one of its blobs ${what}`, async () => {
     const sample = await push('blob', `compared-${what.replaceAll(' ', '-')}`);
     const request = await publish(sample.reference);
     const views = join(node.stateDir, 'views');
@@ -309,7 +309,7 @@ for (const [what, damage] of [
   ['lost a file', (layer: string) => rmSync(join(layer, bodyName(1)))],
   ['has a wrong table', (layer: string) => writeFileSync(join(layer, 'toc'), '!', { flag: 'r+' })],
 ] as const) {
-  test(`a layer that ${what} is brought anew by the next mount that is made of it`, async () => {
+  test(`a layer that ${what} is pulled again by the next mount of it`, async () => {
     const sample = await push('bodies', what.replaceAll(' ', '-'));
     const { reference, layer } = sample;
     await daemon.csi.NodeUnpublishVolume(await publish(reference));

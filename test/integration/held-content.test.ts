@@ -249,7 +249,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
 }
 
 test(
-  'whatever is done to the cache, nothing that a volume, a pin or a name holds is lost',
+  'no sequence of operations loses content that a volume, a pin or a name needs',
   needs('root'),
   async () => {
     await using registry = await openFaultyRegistry();

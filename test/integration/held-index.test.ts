@@ -33,7 +33,7 @@ async function publish(reference: string, attributes: Readonly<Record<string, st
   return { code, text, request };
 }
 
-test('the index of a mounted volume outlives collection by size', needs('root'), async () => {
+test('the index of a mounted volume survives garbage collection by size', needs('root'), async () => {
   const both = await pushBoth('team/by-size');
   assert.equal((await publish(both.single)).code, 'OK');
   assert.equal((await publish(both.multi)).code, 'OK');
@@ -52,14 +52,18 @@ for (const [first, second, removed] of [
   ['multi', 'single', 'single'],
   ['single', 'multi', 'multi'],
 ] as const) {
-  test(`of ${first} and then ${second}, rm of ${removed} leaves the other whole`, needs('root'), async () => {
-    const both = await pushBoth(`team/${first}-${removed}`);
-    for (const tag of [first, second])
-      for await (const _ of daemon.streams.Pull({ reference: both[tag], pull_policy: 'Always' })) continue;
-    await daemon.artifacts.Remove({ reference: both[removed] });
-    const left = removed === 'single' ? 'multi' : 'single';
-    const { code, text } = await publish(both[left], { pullPolicy: 'Never' });
-    assert.equal(code, 'OK', text);
-    assert.notEqual((await publish(both[removed], { pullPolicy: 'Never' })).code, 'OK');
-  });
+  test(
+    `of ${first} and then ${second}, rm of ${removed} leaves the other complete`,
+    needs('root'),
+    async () => {
+      const both = await pushBoth(`team/${first}-${removed}`);
+      for (const tag of [first, second])
+        for await (const _ of daemon.streams.Pull({ reference: both[tag], pull_policy: 'Always' })) continue;
+      await daemon.artifacts.Remove({ reference: both[removed] });
+      const left = removed === 'single' ? 'multi' : 'single';
+      const { code, text } = await publish(both[left], { pullPolicy: 'Never' });
+      assert.equal(code, 'OK', text);
+      assert.notEqual((await publish(both[removed], { pullPolicy: 'Never' })).code, 'OK');
+    },
+  );
 }

@@ -30,24 +30,20 @@ const interrupted = {
   stderr: 'oci-artifact-csi: interrupted; the layout on standard input is not loaded; load it again',
 };
 
-test(
-  'a load from an input that does not end is over as soon as it is interrupted',
-  needs('root'),
-  async () => {
-    await using node = await testNode();
-    for (const through of ['daemon', 'state directory']) {
-      await using stack = new AsyncDisposableStack();
-      if (through === 'daemon') stack.use(await startDaemon(node));
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-        const child = await startLoad(node);
-        child.kill(signal);
-        assert.deepEqual(await endOf(child), interrupted, `${through}, ${signal}`);
-      }
+test('a load from an open input ends as soon as it is interrupted', needs('root'), async () => {
+  await using node = await testNode();
+  for (const through of ['daemon', 'state directory']) {
+    await using stack = new AsyncDisposableStack();
+    if (through === 'daemon') stack.use(await startDaemon(node));
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      const child = await startLoad(node);
+      child.kill(signal);
+      assert.deepEqual(await endOf(child), interrupted, `${through}, ${signal}`);
     }
-  },
-);
+  }
+});
 
-test('a load is over as soon as its daemon is gone, and says so', needs('root'), async () => {
+test('a load ends as soon as its daemon is gone, and reports it', needs('root'), async () => {
   await using node = await testNode();
   for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     await using daemon = await startDaemon(node);

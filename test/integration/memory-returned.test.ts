@@ -19,7 +19,7 @@ function memoryOf(pid: number): Memory {
   return { resident: of('VmRSS'), anonymous: of('RssAnon') };
 }
 
-test('seconds after a pull the daemon has no more memory than before', async t => {
+test('seconds after a pull the daemon uses no more memory than before', async t => {
   await using registry = await openFaultyRegistry();
   await using node = await testNode([registry.host]);
   await using daemon = await startDaemon(node);

@@ -68,7 +68,7 @@ test('a daemon that serves is alive and ready', async () => {
   for (const page of ['healthz', 'readyz']) assert.equal((await fetch(`${daemon.http}/${page}`)).status, 200);
 });
 
-test('before the first call every count of pulls is there, at zero', async () => {
+test('before the first call every pull counter exists, at zero', async () => {
   assert.deepEqual(await samplesOf('oci_artifact_csi_pulls_total'), [
     [{ outcome: 'ok' }, 0],
     [{ outcome: 'error' }, 0],
@@ -79,7 +79,7 @@ test('before the first call every count of pulls is there, at zero', async () =>
   assert.equal(await valueOf('oci_artifact_csi_volumes'), 0);
 });
 
-test('a volume is counted with its call, its pull, its bytes and its name, until it is unpublished', async () => {
+test('metrics count a volume with its call, pull, bytes and name, until it is unpublished', async () => {
   const { reference, digest } = await registry.push('works', 'v1', [{ name: 'a', bytes: randomBytes(size) }]);
   const request = await publishRequest(node, { reference });
   await daemon.csi.NodePublishVolume(request);
@@ -103,7 +103,7 @@ test('a volume is counted with its call, its pull, its bytes and its name, until
   assert.equal(await valueOf('oci_artifact_csi_cache_bytes'), cached);
 });
 
-test('a publish that fails is counted by its code, and its pull as an error', async () => {
+test('a failed publish is counted by its code, and its pull as an error', async () => {
   const { reference, layers } = await registry.push('fails', 'v1', [{ name: 'a', bytes: randomBytes(size) }]);
   registry.fault(({ path }) =>
     path.endsWith(layers[0]?.digest ?? '-') ? { kind: 'status', status: 404 } : undefined,
@@ -118,7 +118,7 @@ test('a publish that fails is counted by its code, and its pull as an error', as
   assert.equal(await valueOf('oci_artifact_csi_volumes'), 0);
 });
 
-test('a pull is in flight while its registry stalls, and what came so far is counted', async () => {
+test('a pull is in flight while its registry stalls, and its bytes so far are counted', async () => {
   const { reference, layers } = await registry.push('stalls', 'v1', [
     { name: 'a', bytes: randomBytes(2 * stalledAfter) },
   ]);

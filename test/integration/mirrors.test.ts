@@ -79,7 +79,7 @@ const asked = ({ asked: all }: FaultyRegistry) =>
     [method, path.replace(/sha256:\w+/, 'D'), headers.range].join(' ').trim(),
   );
 
-test('docker.io by a short name is asked for below library, at the mirror first', async () => {
+test('a short name on docker.io is requested below library/, from the mirror first', async () => {
   const bytes = randomBytes(1000);
   await push({ peer: 'cache/library/tiny', home: 'hub/library/tiny' }, bytes);
   assert.deepEqual(await mounted('tiny:v1'), bytes);
@@ -87,7 +87,7 @@ test('docker.io by a short name is asked for below library, at the mirror first'
   assert.equal(asked(peer)[0], 'HEAD /v2/cache/library/tiny/manifests/v1?ns=docker.io');
 });
 
-test('a peer that may only pull is not asked for a tag, and is told which registry is meant', async () => {
+test('a pull-only peer is not asked for tags, and gets the name of the registry', async () => {
   const bytes = randomBytes(1000);
   await push({ peer: 'team/a', home: 'team/a' }, bytes);
   assert.deepEqual(await mounted('models.test/team/a:v1'), bytes);
@@ -98,7 +98,7 @@ test('a peer that may only pull is not asked for a tag, and is told which regist
   ]);
 });
 
-test('the server of a hosts.toml is the registry: whom it has let in is let in again without it', async () => {
+test('the server in hosts.toml counts as the registry: pods that it admitted are admitted without it', async () => {
   await push({ peer: 'team/kept', home: 'team/kept' }, randomBytes(1000));
   await mounted('models.test/team/kept:v1');
   const before = [asked(home), asked(peer)];
@@ -111,7 +111,7 @@ for (const [what, size] of [
   ['small', 100_000],
   ['large', 6 * 1024 * 1024],
 ] as const) {
-  test(`a peer that lies about a ${what} blob poisons nothing: the mount has the registry’s bytes`, async () => {
+  test(`a peer that lies about a ${what} blob does not affect the mount, which has the registry’s bytes`, async () => {
     const bytes = randomBytes(size);
     await push({ peer: `team/lie-${what}`, home: `team/lie-${what}` }, bytes);
     peer.fault(({ path }) => (path.includes('/blobs/') ? { kind: 'wrong-bytes' } : undefined));
@@ -120,7 +120,7 @@ for (const [what, size] of [
   });
 }
 
-test('a peer that dies in a large blob is gone on from, and told in the log', async () => {
+test('a pull continues elsewhere if a peer dies during a large blob, and logs it', async () => {
   const bytes = randomBytes(6 * 1024 * 1024);
   await push({ peer: 'team/dying', home: 'team/dying' }, bytes);
   peer.fault(({ path, nth }) =>
@@ -135,7 +135,7 @@ test('a peer that dies in a large blob is gone on from, and told in the log', as
   assert.match(daemon.output(), /"mirror":"127\.0\.0\.1:\d+".*"mirror skipped for a while"/);
 });
 
-test('a hosts.toml that breaks is told by /readyz and a metric, and one that is right again is in use', async () => {
+test('a broken hosts.toml is reported by /readyz and a metric, and a repaired one is used', async () => {
   const page = async (path: string) => await (await fetch(`${daemon.http}${path}`)).text();
   await writeHosts('skip_verify = 1');
   await waitUntil(

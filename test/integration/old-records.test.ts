@@ -10,7 +10,7 @@ import { testNode } from '../support/node/daemon.ts';
 
 const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
 
-test('what an older version has left is listed with its size, also where nothing may be written', async () => {
+test('artifacts of an older version are listed with their sizes, also on a read-only disk', async () => {
   await using node = await testNode();
   const { stateDir, kubeletDir } = node;
   const settings = toSettings({ stateDir, kubeletDir }, {});

@@ -11,7 +11,7 @@ import { needs } from '../support/project/tools.ts';
 import { readTree } from '../support/oci/tree.ts';
 
 /** A real registry with a CA of its own, which lets nobody in without a certificate. */
-describe('a registry that wants a client certificate', needs('root', 'registry', 'oras'), () => {
+describe('a registry that requires a client certificate', needs('root', 'registry', 'oras'), () => {
   const stack = new AsyncDisposableStack();
   after(() => stack.disposeAsync());
   const server = makeCertificate();
@@ -49,7 +49,7 @@ describe('a registry that wants a client certificate', needs('root', 'registry',
   }
   let count = 0;
 
-  test('is pulled from with a certs.d', async () => {
+  test('works with certs.d', async () => {
     const folder = join(node.path, 'certs.d', host);
     await mkdir(folder, { recursive: true });
     for (const [name, text] of [
@@ -63,7 +63,7 @@ describe('a registry that wants a client certificate', needs('root', 'registry',
     assert.equal(code, 'OK', text);
   });
 
-  test('is pulled from with what Talos writes, which names files by their path', async () => {
+  test('works with the configuration of Talos, which names files by path', async () => {
     const folder = join(node.path, 'hosts', host.replace(/:(\d+)$/, '_$1_'));
     await mkdir(folder, { recursive: true });
     const [ca, cert, key] = ['ca.crt', 'client.cert', 'client.key'].map(name => join(node.path, name));
@@ -75,7 +75,7 @@ describe('a registry that wants a client certificate', needs('root', 'registry',
     assert.equal(code, 'OK', text);
   });
 
-  test('is not believed without its CA, and does not let in who only has that', async () => {
+  test('is refused without its CA, and refuses clients that have only the CA', async () => {
     const stranger = await publish({});
     assert.equal(stranger.code, 'UNAVAILABLE');
     assert.match(stranger.text, /the certificate of localhost:\d+ cannot be verified/);

@@ -18,7 +18,7 @@ async function bring(repository: string, text: string) {
 const pinned = async (): Promise<readonly (string | undefined)[]> =>
   ((await daemon.artifacts.List({})).artifacts ?? []).filter(one => one.pinned).map(one => one.digest);
 
-test('what is pinned is listed and can be unpinned when its tag has moved on, or is forgotten', async () => {
+test('a pin is listed and can end after its tag has moved or was removed', async () => {
   for (const by of ['reference', 'digest', 'both'] as const) {
     const { reference, digest } = await bring('moved', `old by ${by}`);
     await daemon.artifacts.Pin({ reference });
@@ -38,7 +38,7 @@ test('what is pinned is listed and can be unpinned when its tag has moved on, or
   }
 });
 
-test('of two names of one digest, the one that is not pinned is removed, and the digest alone names neither', async () => {
+test('of two names of one digest, the unpinned one can be removed, and the digest alone is ambiguous', async () => {
   const [one, other] = [await bring('one', 'same'), await bring('other', 'same')];
   await daemon.artifacts.Pin({ reference: one.reference });
   const both = await outcomeOf(daemon.artifacts.Remove({ reference: one.digest }));
@@ -59,7 +59,7 @@ async function rows(): Promise<readonly (readonly [string, string, boolean, numb
   );
 }
 
-test('each pin and each volume is counted for its own reference and digest, also once the tag has moved on', async () => {
+test('pins and volumes count for their own reference and digest, also after the tag has moved', async () => {
   const [one, other] = [await bring('count', 'same'), await bring('recount', 'same')];
   const request = await publishRequest(node, { reference: one.reference });
   await daemon.csi.NodePublishVolume(request);
@@ -91,7 +91,7 @@ test('each pin and each volume is counted for its own reference and digest, also
   assert.deepEqual(await rows(), []);
 });
 
-test('a removal names what else holds content that stays', async () => {
+test('rm reports what else uses the content that stays', async () => {
   const references: string[] = [];
   for (const repository of ['kept', 'named', 'pinned', 'mounted'])
     references.push((await bring(repository, 'shared')).reference);
@@ -113,7 +113,7 @@ test('a removal names what else holds content that stays', async () => {
   assert.ok((last.freed?.bytes ?? 0) > 0);
 });
 
-test('a pin ends by its reference, by its digest with all others of it, or by its repository and digest', async () => {
+test('unpin takes a reference, a digest for all of its pins, or a repository with a digest', async () => {
   const [one, other] = [await bring('pin-a', 'twice'), await bring('pin-b', 'twice')];
   const { digest } = one;
   const ofRepository = one.reference.replace(/:v1$/, `@${digest}`);

@@ -72,11 +72,11 @@ describe('with a signature policy', needs('cosign', 'openssl'), () => {
     return request.target_path;
   }
 
-  test('what is signed is mounted', async () => {
+  test('a signed artifact is mounted', async () => {
     assert.match(readFileSync(join(await publish(await push('signer')), 'f'), 'utf8'), /^model/);
   });
 
-  test('what is not signed, or by a stranger, is refused before a byte of it is downloaded', async () => {
+  test('an artifact that is unsigned or signed by another key is refused before its download', async () => {
     for (const reference of [await push(), await push('stranger')]) {
       const before = registry.asked.filter(
         ({ method, path }) => method === 'GET' && path.includes('/blobs/'),
@@ -89,7 +89,7 @@ describe('with a signature policy', needs('cosign', 'openssl'), () => {
     }
   });
 
-  test('a signed artifact is mounted again with no network, after a restart too', async () => {
+  test('a signed artifact is mounted again without the network, also after a restart', async () => {
     const reference = await push('signer');
     await publish(reference);
     registry.fault(() => ({ kind: 'status', status: 404 }));
@@ -100,7 +100,7 @@ describe('with a signature policy', needs('cosign', 'openssl'), () => {
     registry.reset();
   });
 
-  test('a bundle does where the digest is enough, with no network too, and is refused without that word', async () => {
+  test('a bundle is accepted with matchDigest, also without the network, and refused otherwise', async () => {
     const host = registry.host;
     const { reference, digest } = await registry.push('bundled/model', 'v1', [
       { name: 'f', bytes: Buffer.from('bundled') },
@@ -124,7 +124,7 @@ describe('with a signature policy', needs('cosign', 'openssl'), () => {
     await assert.rejects(publish(reference), /PERMISSION_DENIED.*set signedIdentity matchDigest/s);
   });
 
-  test('a certificate does for the time in which it was good, and for no other', async () => {
+  test('a certificate counts for its validity period only', async () => {
     const fulcio = makeFulcio(join(work, 'fulcio'));
     const log = openTestLog();
     const jane = fulcio.issue();
@@ -173,7 +173,7 @@ describe('with a signature policy', needs('cosign', 'openssl'), () => {
     }
   });
 
-  test('a changed policy applies to the next mount, leaves what is mounted, and names it', async () => {
+  test('a changed policy applies to new mounts, keeps existing ones, and reports them', async () => {
     const reference = await push('signer');
     const request = await publishRequest(node, { reference });
     await daemon.csi.NodePublishVolume(request);
@@ -195,7 +195,7 @@ describe('with a signature policy', needs('cosign', 'openssl'), () => {
     assert.match((await daemon.artifacts.Inspect({ reference })).verdict ?? '', /^accepted: /);
   });
 
-  test('a policy that cannot be read refuses everything, and says so', async () => {
+  test('an unreadable policy refuses everything, and reports it', async () => {
     const reference = await push('signer');
     await writeFile(policy, '{');
     try {

@@ -13,7 +13,7 @@ import { needs } from '../support/project/tools.ts';
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 test(
-  'a container without mountPropagation is not ready, and gives no pod an empty directory',
+  'a container without mountPropagation is not ready, and publishes no empty directory',
   needs('root'),
   async () => {
     await using registry = await openFaultyRegistry();

@@ -7,7 +7,7 @@ import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { openTestProxy } from '../support/registry/proxy.ts';
 
-test('the proxy of the environment is used, but for what NO_PROXY names', async () => {
+test('the proxy of the environment is used, except for hosts in NO_PROXY', async () => {
   await using proxy = await openTestProxy();
   await using registry = await openFaultyRegistry();
   const host = registry.host.replace('127.0.0.1', 'registry.test'); // a name that the proxy alone knows

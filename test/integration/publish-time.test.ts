@@ -22,7 +22,7 @@ for (const [atOnce, files] of [
   [5, 1_000],
   [1, 10_000],
 ] as const) {
-  test(`${atOnce} publishes at once of an existing view of ${files} blobs do not hold the main thread`, async t => {
+  test(`${atOnce} concurrent publishes of an existing view of ${files} blobs do not block the main thread`, async t => {
     await using crowded = await openCrowdedHouse({ artifacts: 1, files, volumes: 0 });
     const { node, house } = crowded;
     const publish = async (count: number): Promise<number> => {

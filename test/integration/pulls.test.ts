@@ -74,7 +74,7 @@ const downloading = (what: string): Promise<void> =>
   );
 const ended = (what: string): Promise<void> => waitUntil(daemon, async () => (await underWay()) === 0, what);
 
-test('Ctrl-C of a pull ends it in the daemon, and the same command goes on from there', async () => {
+test('Ctrl-C ends a pull in the daemon, and the same command continues it', async () => {
   const { reference, release } = await pushSlow();
   await using child = await command('pull', reference);
   await downloading('a pull of a command');
@@ -111,7 +111,7 @@ test('Ctrl-C of a mount ends its pull, and leaves no directory', async () => {
   assert.ok(!existsSync(target));
 });
 
-test('a command that is killed wants its pull no more', async () => {
+test('the pull of a killed command ends', async () => {
   const { reference } = await pushSlow();
   await using child = await command('pull', reference);
   await downloading('a pull of a command');
@@ -119,7 +119,7 @@ test('a command that is killed wants its pull no more', async () => {
   await ended('the pull of a command that was killed');
 });
 
-test('Ctrl-C of a pull leaves it to the pod that wants the same', async () => {
+test('a pull continues after Ctrl-C for a pod that also wants it', async () => {
   const { reference, shown, release } = await pushSlow();
   const request = await publishRequest(node, { reference });
   const first = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 1_000 }));
@@ -148,7 +148,7 @@ test('Ctrl-C of a pull leaves it to the pod that wants the same', async () => {
   await daemon.csi.NodeUnpublishVolume(request);
 });
 
-test('a pull whose pod is gone ends, and one whose pod is there goes on between the calls', async () => {
+test('a pull ends when its pod is gone, and otherwise continues between calls', async () => {
   const { reference } = await pushSlow();
   const request = await publishRequest(node, { reference });
   const { code } = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 1_000 }));
@@ -163,7 +163,7 @@ test('a pull whose pod is gone ends, and one whose pod is there goes on between 
   await ended('the pull of a pod that is gone');
 });
 
-test('what a pull brings between the calls of its pod is kept from collection, and its name is noted at its end', async () => {
+test('garbage collection keeps the content of a pull between calls, and the pull records its name at its end', async () => {
   const { reference, shown } = await pushSlow(4, [{ name: 'notes', bytes: Buffer.from('here soon') }]);
   const request = await publishRequest(node, { reference });
   const { code } = await outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 1_000 }));
@@ -180,7 +180,7 @@ test('what a pull brings between the calls of its pod is kept from collection, a
   await daemon.csi.NodeUnpublishVolume(request);
 });
 
-test('pull --cancel ends a pull that is waited for, and each caller hears of it', async () => {
+test('pull --cancel ends a pull, and each waiting caller gets an error', async () => {
   const { reference } = await pushSlow();
   const request = await publishRequest(node, { reference });
   const publish = outcomeOf(daemon.csi.NodePublishVolume(request));

@@ -23,7 +23,7 @@ const push = async (name: string) => {
 const waits =
   /ABORTED: .* is still pulling: 127\.0\.0\.1:\d+ asks to wait until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/;
 
-test('a pull waits before its tag is resolved, tells kubelet until when, and the registry is left alone', async () => {
+test('a pull waits before its tag is resolved, reports until when, and sends no requests meanwhile', async () => {
   const { reference } = await push('tag');
   registry.fault(() => ({ kind: 'status', status: 429, retryAfter: '6' }));
   assert.match(await publish(reference), waits);
@@ -34,7 +34,7 @@ test('a pull waits before its tag is resolved, tells kubelet until when, and the
   assert.equal(await publish(reference, {}, 30_000), 'OK');
 });
 
-test('a layer that waits tells how far the pull is, and leaves its slot to others', async () => {
+test('a waiting layer reports the progress of the pull, and frees its slot', async () => {
   const limited = await push('limited');
   const other = await push('other');
   registry.fault(({ path }) =>
@@ -47,7 +47,7 @@ test('a layer that waits tells how far the pull is, and leaves its slot to other
   registry.fault(() => undefined);
 });
 
-test('a wait for longer than may be is an error at once, which says how long it is', async () => {
+test('a wait above the limit is an error at once, which says how long it is', async () => {
   const { reference } = await push('longer');
   registry.fault(({ path }) =>
     path.includes('/longer/') ? { kind: 'status', status: 429, retryAfter: '3600' } : undefined,

@@ -16,7 +16,7 @@ import { mountsBelow } from '../support/os/mounts.ts';
 import { needs } from '../support/project/tools.ts';
 
 for (const through of ['the socket of a daemon', 'the state folder itself']) {
-  test(`every command does its work through ${through}`, needs('root'), async () => {
+  test(`every command works through ${through}`, needs('root'), async () => {
     await using registry = await openFaultyRegistry();
     await using node = await testNode([registry.host]);
     const { digest, reference } = await registry.push('team/model', 'v1', [
@@ -101,7 +101,7 @@ for (const through of ['the socket of a daemon', 'the state folder itself']) {
   });
 }
 
-test('a daemon that does not answer is waited for, but not for ever', needs('root'), async () => {
+test('a command waits a limited time for a silent daemon', needs('root'), async () => {
   await using node = await testNode();
   await using daemon = await startDaemon(node);
   process.kill(daemon.pid, 'SIGSTOP');
@@ -114,7 +114,7 @@ test('a daemon that does not answer is waited for, but not for ever', needs('roo
   }
 });
 
-test('fsck finds a byte that turned, exits 7, and repairs it by a new pull', needs('root'), async () => {
+test('fsck finds a changed byte, exits 7, and repairs it by a new pull', needs('root'), async () => {
   await using registry = await openFaultyRegistry();
   await using node = await testNode([registry.host]);
   const { layers } = await registry.push('m', 'v1', [{ name: 'a', bytes: Buffer.from('abc') }]);
@@ -132,7 +132,7 @@ test('fsck finds a byte that turned, exits 7, and repairs it by a new pull', nee
 });
 
 test(
-  'a layout folder is loaded with no registry, and found by the name it was given',
+  'a layout directory is loaded without a registry, and found by the given name',
   needs('root'),
   async () => {
     await using registry = await openFaultyRegistry();
@@ -177,7 +177,7 @@ test(
 );
 
 test(
-  'a mount shows how far its pull is, and needs no registry where it is mounted already',
+  'a mount shows the progress of its pull, and needs no registry if it is mounted already',
   needs('root'),
   async () => {
     await using node = await testNode(['127.0.0.1:1']);
@@ -201,7 +201,7 @@ test(
   },
 );
 
-test('a pull that Ctrl-C ended goes on where it stopped', needs('root'), async () => {
+test('a pull that Ctrl-C ended continues where it stopped', needs('root'), async () => {
   await using registry = await openFaultyRegistry();
   await using node = await testNode([registry.host]);
   const bytes = Buffer.alloc(8 << 20, 5);

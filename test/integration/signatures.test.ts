@@ -108,14 +108,14 @@ for (const [what, start] of Object.entries(registries)) {
       );
     });
 
-    test('the .sig tag with the full name in it is accepted under the default rule', async () => {
+    test('the .sig tag with the full reference in it is accepted under the default rule', async () => {
       const { digest, name } = await push('models/named');
       const identity = ['--sign-container-identity', `${name}:1`];
       await cosignSign('tag', 'signer', `${name}@${digest}`, work, identity);
       assert.match(await verdict('models/named', digest), /^accepted/);
     });
 
-    test('a bundle is accepted where the digest is enough, and refused elsewhere', async () => {
+    test('a bundle is accepted with matchDigest, and refused otherwise', async () => {
       const { digest, name } = await push('models/bundle');
       await cosignSign('bundle', 'signer', `${name}@${digest}`, work);
       assert.match(
@@ -128,7 +128,7 @@ for (const [what, start] of Object.entries(registries)) {
       );
     });
 
-    test('one that several have signed is accepted', async () => {
+    test('an artifact with several signatures is accepted', async () => {
       const { digest, name } = await push('models/several');
       for (const key of ['stranger', 'signer', 'stranger']) {
         await cosignSign('tag', key, `${name}@${digest}`, work);
@@ -136,7 +136,7 @@ for (const [what, start] of Object.entries(registries)) {
       assert.match(await verdict('models/several', digest, matchRepository), /^accepted/);
     });
 
-    test('one that nobody signed is refused', async () => {
+    test('an unsigned artifact is refused', async () => {
       const { digest } = await push('models/unsigned');
       assert.match(
         await verdict('models/unsigned', digest, matchRepository, enough),
@@ -144,7 +144,7 @@ for (const [what, start] of Object.entries(registries)) {
       );
     });
 
-    test('one that is signed by another key is refused', async () => {
+    test('an artifact signed by another key is refused', async () => {
       const { digest, name } = await push('models/stranger');
       await cosignSign('tag', 'stranger', `${name}@${digest}`, work);
       await cosignSign('bundle', 'stranger', `${name}@${digest}`, work);
@@ -156,7 +156,7 @@ for (const [what, start] of Object.entries(registries)) {
       assert.match(why, /the bundle sha256:\w+: it was made by another key than those that are trusted/);
     });
 
-    test('a .sig that was put beside another digest is refused', async () => {
+    test('a .sig of another digest is refused', async () => {
       const one = await push('models/digests');
       const other = await push('models/digests');
       await cosignSign('tag', 'signer', `${one.name}@${one.digest}`, work);
@@ -168,7 +168,7 @@ for (const [what, start] of Object.entries(registries)) {
       );
     });
 
-    test('a .sig for another repository is refused, unless that is named', async () => {
+    test('a .sig of another repository is refused, unless the policy names it', async () => {
       const { digest, name } = await push('models/origin');
       await cosignSign('tag', 'signer', `${name}@${digest}`, work);
       for (const tag of ['1', `${digest.replace(':', '-')}.sig`]) {
@@ -183,7 +183,7 @@ for (const [what, start] of Object.entries(registries)) {
       assert.match(await verdict('models/copy', digest, { signedIdentity }), /^accepted/);
     });
 
-    test('a bundle that was altered is refused', async () => {
+    test('a changed bundle is refused', async () => {
       const { digest, name } = await push('models/altered');
       const other = await push('models/altered');
       await cosignSign('bundle', 'signer', `${name}@${digest}`, work);
@@ -214,7 +214,7 @@ for (const [what, start] of Object.entries(registries)) {
       );
     });
 
-    test('an attestation is no signature', async () => {
+    test('an attestation is not accepted as a signature', async () => {
       const { digest, name } = await push('models/attested');
       await writeFile(join(work, 'predicate.json'), '{"failed": true}');
       await cosignAttest('signer', 'predicate.json', `${name}@${digest}`, work);
@@ -224,7 +224,7 @@ for (const [what, start] of Object.entries(registries)) {
       );
     });
 
-    test('what is in no scope falls under the default', async () => {
+    test('a reference outside all scopes falls under the default', async () => {
       const { digest } = await push('elsewhere/model');
       assert.match(await verdict('elsewhere/model', digest), /^refused: .*by default\[0\] of .*rejects all/);
     });

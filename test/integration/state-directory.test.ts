@@ -50,7 +50,7 @@ function snapshot(path: string): readonly string[] {
   ];
 }
 
-test('a directory of others is no state directory, whatever the command, and nothing in it is touched', async () => {
+test('every command refuses a foreign directory as state directory, and changes nothing in it', async () => {
   await using node = await testNode([]);
   const foreign = join(node.path, 'foreign');
   mkdirSync(join(foreign, 'tmp'), { recursive: true, mode: 0o755 });
@@ -71,7 +71,7 @@ test('a directory of others is no state directory, whatever the command, and not
 });
 
 test(
-  'a command that reads changes nothing in a state directory, whatever a crash has left there',
+  'a command that only reads changes nothing in a state directory, even after a crash',
   needs('root'),
   async () => {
     await using registry = await openFaultyRegistry();
@@ -104,7 +104,7 @@ test(
 );
 
 test(
-  'an empty directory, and none at all, stay so for a command that reads or asks',
+  'a command that only reads creates nothing in an empty or missing directory',
   needs('root'),
   async () => {
     await using registry = await openFaultyRegistry();
@@ -126,7 +126,7 @@ test(
   },
 );
 
-test('an invalid reference is refused before anything is opened or made', async () => {
+test('an invalid reference is refused before anything is opened or created', async () => {
   await using node = await testNode([]);
   const none = join(node.path, 'none');
   for (const line of all.filter(command => command.includes('R'))) {
@@ -139,7 +139,7 @@ test('an invalid reference is refused before anything is opened or made', async 
   }
 });
 
-test('a disk that was just made becomes a state directory', async () => {
+test('a new disk becomes a state directory', async () => {
   await using folder = await temporaryFolder();
   await using node = await testNode([]);
   mkdirSync(join(folder.path, 'lost+found'), { mode: 0o700 });

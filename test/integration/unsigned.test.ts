@@ -28,7 +28,7 @@ const mirrored = 'registry.test';
 /** An index of one manifest, both in a repository. */
 type Pushed = { readonly name: string; readonly index: Digest; readonly manifest: Digest };
 
-describe('what was cached before there was a policy', needs('cosign'), () => {
+describe('an artifact that was cached before the policy existed', needs('cosign'), () => {
   const stack = new AsyncDisposableStack();
   after(() => stack.disposeAsync());
   let registry: FaultyRegistry;
@@ -129,13 +129,13 @@ describe('what was cached before there was a policy', needs('cosign'), () => {
     });
   }
 
-  test('is not mounted again where it was, after its mount was lost', async () => {
+  test('is not mounted again at its target after its mount was lost', async () => {
     const { code, text } = await outcomeOf(daemon.csi.NodePublishVolume(lost));
     assert.match(`${code} ${text}`, /^PERMISSION_DENIED .*it is not signed/);
     assert.deepEqual(mountsBelow(lost.target_path), []);
   });
 
-  test('is not pulled or loaded by people either, and no name of it stays', async () => {
+  test('is not pulled or loaded by commands either, and none of its names stays', async () => {
     const pulling = async () => {
       for await (const _ of daemon.streams.Pull({ reference: `${model.name}:v1` })) continue;
     };
@@ -165,7 +165,7 @@ describe('what was cached before there was a policy', needs('cosign'), () => {
     }
   });
 
-  test('is mounted when its index is signed, by what leads through that alone, and in that repository', async () => {
+  test('is mounted by references through its signed index, in that repository only', async () => {
     await cosignSign('tag', 'signer', `${model.name}@${model.index}`, work);
     for (const what of ['its tag', 'a short name', 'the digest of its index', 'a part of it']) {
       assert.equal(await publish(ways[what]?.() ?? {}), 'OK', what);
@@ -187,7 +187,7 @@ describe('what was cached before there was a policy', needs('cosign'), () => {
     }
   });
 
-  test('is not mounted by its index when its manifest alone is signed', async () => {
+  test('is not mounted by its index if only its manifest is signed', async () => {
     const { name, index, manifest } = await push('models/inner', 'inner');
     await cosignSign('tag', 'signer', `${name}@${manifest}`, work);
     assert.equal(await publish({ reference: `${name}@${manifest}` }), 'OK');

@@ -173,20 +173,20 @@ describe('an artifact', () => {
     });
   }
 
-  test('one blob under two names is one file of two names', async () => {
+  test('one blob with two names is one file with two names', async () => {
     const { reference } = await push({ layers: [file('a', 'same'), file('b', 'same')] });
     const target = await publish(reference);
     assert.deepEqual(textsOf(target), { a: 'same', b: 'same' });
     assert.equal(statSync(join(target, 'a')).ino, statSync(join(target, 'b')).ino);
   });
 
-  test('without layers is an empty folder that cannot be written', async () => {
+  test('without layers is an empty read-only directory', async () => {
     const target = await publish((await push({ layers: [] })).reference);
     assert.deepEqual(readdirSync(target), []);
     assert.throws(() => writeFileSync(join(target, 'new'), ''), /EROFS/);
   });
 
-  test('files are 0644, folders 0755, all of root', async () => {
+  test('files are 0644, directories 0755, all owned by root', async () => {
     const { reference } = await push({ layers: [file('d/f')] });
     const target = await publish(reference);
     for (const [path, mode] of [
@@ -223,7 +223,7 @@ describe('an artifact', () => {
     ['a folder where another layer needs a file', [file('x/y'), file('x')], /layer [12].*layer [12]/s],
   ];
   for (const [name, layers, why] of refused) {
-    test(`${name} is refused, and nothing stays at the target`, async () => {
+    test(`${name} is refused, and nothing remains at the target`, async () => {
       const { reference } = await push({ layers });
       const request = await publishRequest(node, { reference });
       await assert.rejects(
@@ -234,7 +234,7 @@ describe('an artifact', () => {
     });
   }
 
-  test('a folder of ORAS is unpacked, and only once for two artifacts', async () => {
+  test('a directory pushed by ORAS is unpacked once for two artifacts', async () => {
     const tar = await tarOf([
       [{ name: 'd/', type: 'directory', mode: 0o700 }],
       [{ name: 'd/run.sh', mode: 0o4755, uid: 7, gid: 8, mtime: new Date(1e12) }, 'echo'],
@@ -261,7 +261,7 @@ describe('an artifact', () => {
     assert.ok(blobs.length <= 1);
   });
 
-  test('a folder of ORAS whose tar is not the promised one is refused', async () => {
+  test('a directory pushed by ORAS with a wrong tar digest is refused', async () => {
     const layer: Layer = {
       bytes: gzip(await tarOf([[{ name: 'f' }, 'x']])),
       mediaType: imageLayer,
@@ -322,7 +322,7 @@ describe('an artifact', () => {
     });
   }
 
-  test('a layer that claims to be a tar and is none is refused by its digest', async () => {
+  test('a layer that claims to be a tar and is not is refused with its digest', async () => {
     const text = 'just text, and not enough of it';
     const { reference } = await push({
       layers: [file('a'), { bytes: text, mediaType: 'application/x.tar' }],
@@ -331,7 +331,7 @@ describe('an artifact', () => {
     await assert.rejects(publish(reference), why);
   });
 
-  test('layers may have a sha512 for a digest: files, tars and their promised digests', async () => {
+  test('layers may have sha512 digests: files, tars and their diff ids', async () => {
     const [plain, zipped] = [await tarOf([[{ name: 'p/f' }, 'p']]), await tarOf([[{ name: 'z/f' }, 'z']])];
     const promised = (tar: Buffer): Record<string, string> => ({
       'io.deis.oras.content.unpack': 'true',
@@ -370,7 +370,7 @@ describe('an artifact', () => {
       },
     ],
   ] as const) {
-    test(`a ${what} of other bytes than its sha512 is refused, and the right ones are mounted later`, async t => {
+    test(`a ${what} with a wrong sha512 is refused, and the right bytes are mounted later`, async t => {
       const { reference } = await push({ layers: [layer] });
       const digest = sha512(Buffer.from(layer.bytes));
       t.after(() => registry.fault(() => undefined));
@@ -411,7 +411,7 @@ describe('an artifact', () => {
     await assert.rejects(publish(reference, { include: '*.gguf' }), /FAILED_PRECONDITION/);
   });
 
-  test('subPath is a folder of the tree, or a folder with the one file', async () => {
+  test('subPath shows a directory of the tree, or a directory with the one file', async () => {
     const { reference } = await push({
       layers: [file('a/b/c.txt', 'c'), file('a/d.txt', 'd'), file('e.txt', 'e')],
     });
@@ -421,7 +421,7 @@ describe('an artifact', () => {
     await assert.rejects(publish(reference, { subPath: '../x' }), /INVALID_ARGUMENT/);
   });
 
-  test('the volume cannot be written, by nobody and nowhere in it', async () => {
+  test('no part of the volume can be written', async () => {
     const { reference } = await push({ layers: [file('d/f')] });
     const target = await publish(reference);
     assert.throws(() => writeFileSync(join(target, 'd/f'), ''), /EROFS/);
@@ -429,7 +429,7 @@ describe('an artifact', () => {
     assert.throws(() => chmodSync(join(target, 'd'), 0o777), /EROFS/);
   });
 
-  test('all of it is one mount, read-only, nosuid and nodev', async () => {
+  test('the volume is one mount, read-only, nosuid and nodev', async () => {
     const { reference } = await push({ layers: [file('a'), file('b/c')] });
     const target = await publish(reference);
     const lines = readFileSync('/proc/self/mountinfo', 'utf8')
@@ -479,19 +479,19 @@ describe('an index', () => {
     return `${registry.host}/${repository}:index`;
   }
 
-  test("shows the node's platform, or the one asked for", async () => {
+  test("shows the node's platform, or the requested one", async () => {
     const reference = await pushIndex([{ os: 'linux', architecture: 's390x' }, here]);
     assert.equal(textsOf(await publish(reference))['platform'], here.architecture);
     assert.equal(textsOf(await publish(reference, { platform: 'linux/s390x' }))['platform'], 's390x');
   });
 
-  test('an entry without a platform comes last', async () => {
+  test('prefers entries with a platform over those without', async () => {
     const reference = await pushIndex([undefined, here]);
     assert.equal(textsOf(await publish(reference))['platform'], here.architecture);
     assert.equal(textsOf(await publish(reference, { platform: 'linux/riscv64' }))['platform'], 'any');
   });
 
-  test('without the platform is refused with those there are', async () => {
+  test('without the platform is refused with a list of its platforms', async () => {
     const reference = await pushIndex([{ os: 'linux', architecture: 's390x' }]);
     await assert.rejects(publish(reference), /FAILED_PRECONDITION.*linux\/s390x/);
   });
@@ -623,7 +623,7 @@ describe('a container image', () => {
     assert.equal(statSync(join(target, 'g')).ino, statSync(join(target, 'usr/f')).ino);
   });
 
-  test('leaves device nodes and FIFOs out, and names them in the log', async () => {
+  test('leaves out device nodes and FIFOs, and logs them', async () => {
     const low = await tarOf([
       [{ name: 'dev/null', type: 'character-device', devmajor: 1, devminor: 3 }],
       [{ name: 'dev/sda', type: 'block-device', devmajor: 8, devminor: 0 }],
@@ -640,7 +640,7 @@ describe('a container image', () => {
     ]);
   });
 
-  test('leaves attributes that are not of users out, and names them in the log', async () => {
+  test('leaves out attributes that are not user attributes, and logs them', async () => {
     const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex'); // cap_net_raw, effective
     const tar = rawTar(
       paxEntry({ 'SCHILY.xattr.security.capability': capability }),
@@ -664,7 +664,7 @@ describe('a container image', () => {
     assert.deepEqual(others, []);
   });
 
-  test("in Docker's media types, below a list of Docker's, is the same", async () => {
+  test("with Docker's media types in a manifest list is equal", async () => {
     const repository = 'docker';
     const put = async (bytes: Buffer, mediaType: string): Promise<object> => ({
       mediaType,
@@ -723,13 +723,13 @@ describe('a container image', () => {
     assert.equal(statSync(join(target, 'su')).mode & 0o7777, 0o755);
   });
 
-  test('is flattened under unpack: never too', async () => {
+  test('is flattened under unpack: never, too', async () => {
     const reference = await pushImage([[{ name: 'f' }, 'f']]);
     assert.deepEqual(textsOf(await publish(reference, { unpack: 'never' })), { f: 'f' });
     await assert.rejects(publish(reference, { include: 'f' }), /FAILED_PRECONDITION.*container image/);
   });
 
-  test('with a hard link to what no layer has is refused by name', async () => {
+  test('with a hard link to a missing file is refused with its name', async () => {
     const reference = await pushImage(
       [[{ name: 'low' }, 'x']],
       [[{ name: '.wh.low' }], [{ name: 'up', type: 'link', linkname: 'low' }]],
@@ -743,7 +743,7 @@ describe('a container image', () => {
     });
   }
 
-  test('whose layer is not its diff_id is refused', async () => {
+  test('with a layer that does not match its diff_id is refused', async () => {
     const tar = await tarOf([[{ name: 'f' }, 'x']]);
     const document = { rootfs: { type: 'layers', diff_ids: [sha256(Buffer.from('another'))] } };
     const { reference } = await push({
@@ -753,7 +753,7 @@ describe('a container image', () => {
     await assert.rejects(publish(reference), /FAILED_PRECONDITION/);
   });
 
-  test('of a new version costs only its new layers', async () => {
+  test('of a new version downloads only its new layers', async () => {
     const base: Entries = [[{ name: 'base' }, 'b'.repeat(10_000)]];
     await publish(await pushImage(base, [[{ name: 'v' }, '1']]));
     const before = registry.asked.filter(
@@ -768,7 +768,7 @@ describe('a container image', () => {
     assert.equal(lstatSync(join(target, 'base')).nlink >= 3, true);
   });
 
-  test('a symlink in the tree does not lead subPath out of it', async () => {
+  test('subPath does not follow a symlink out of the tree', async () => {
     const reference = await pushImage([
       [{ name: 'l', type: 'symlink', linkname: '/' }],
       [{ name: 'd/f' }, 'f'],
