@@ -1,3 +1,4 @@
+import { closeSync, constants, lstatSync, openSync } from 'node:fs';
 import koffi, { type KoffiFunc } from 'koffi';
 import { libc, pathOf, systemError } from './libc.ts';
 
@@ -8,6 +9,10 @@ const IOPRIO_CLASS_IDLE = 3 << 13;
 const FS_IOC_ENABLE_VERITY = 0x4080_6685;
 const FS_VERITY_HASH_ALG_SHA256 = 1;
 const verityBlock = 4096;
+const FS_IOC_GETFLAGS = 0x8008_6601;
+const FS_IOC_SETFLAGS = 0x4008_6602;
+const FS_IMMUTABLE_FL = 0x10;
+const FS_APPEND_FL = 0x20;
 
 const ioprioSet: KoffiFunc<(number: number, which: number, who: number, priority: number) => number> =
   libc.func('int64 syscall(int64, int, int, int)');
@@ -42,4 +47,25 @@ export function sealFile(fd: number): Promise<void> {
       else resolve();
     });
   });
+}
+
+/**
+ * Clears the flags of a file or directory that forbid even root to change, link or remove it (chattr +i, +a). Follows no
+ * symlink.
+ *
+ * @returns whether it had one of them; false where nothing is there, and where the filesystem has no flags.
+ */
+export function clearChangeFlags(path: string | Buffer): boolean {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  if (stats?.isFile() !== true && stats?.isDirectory() !== true) return false;
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const flags = new Uint32Array(2);
+    if (ioctl(fd, FS_IOC_GETFLAGS, flags) === -1) return false;
+    const [had = 0] = flags;
+    flags[0] = had & ~(FS_IMMUTABLE_FL | FS_APPEND_FL);
+    return flags[0] !== had && ioctl(fd, FS_IOC_SETFLAGS, flags) === 0;
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { despiteFlags } from './change-flags.ts';
 import { openFolder } from './folder.ts';
 import { removeTree } from './tree-removal.ts';
 
@@ -76,7 +77,7 @@ export async function openScratch(path: string): Promise<Scratch> {
  */
 function moveThere(from: string, to: string): boolean {
   try {
-    renameSync(from, to);
+    despiteFlags([from], () => renameSync(from, to));
     return true;
   } catch (thrown) {
     if (errnoOf(thrown) === 'ENOENT') return false;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -62,4 +63,17 @@ test('directories that become symlinks while a tree is removed lead nowhere', as
   assert.ok(left.length > 0);
   assert.deepEqual(readdirSync(folder.path).toSorted(), ['away', 'outside']);
   assert.deepEqual(readdirSync(outside), ['kept']);
+});
+
+test('a tree whose files and directories were made immutable is removed', async () => {
+  await using folder = await temporaryFolder();
+  const tree = join(folder.path, 'tree');
+  mkdirSync(join(tree, 'full'), { recursive: true });
+  mkdirSync(join(tree, 'empty'));
+  writeFileSync(join(tree, 'full', 'file'), 'x');
+  writeFileSync(join(tree, 'big'), Buffer.alloc(5 * 1024 * 1024));
+  for (const path of ['full/file', 'full', 'empty', 'big', '.'])
+    execFileSync('chattr', ['+i', join(tree, path)]);
+  await removeTree(tree, new AbortController().signal);
+  assert.deepEqual(readdirSync(folder.path), []);
 });

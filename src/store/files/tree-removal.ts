@@ -2,6 +2,7 @@ import { type Stats, lstatSync, opendirSync, renameSync, rmdirSync, unlinkSync }
 import { unlink } from 'node:fs/promises';
 import { errnoOf } from '../../util/error.ts';
 import { type Pace, startPace } from '../../util/pace.ts';
+import { clearFlags, despiteFlags } from './change-flags.ts';
 
 /**
  * The size in bytes from which a file is unlinked in a thread: the kernel frees its pages and extents synchronously.
@@ -22,7 +23,7 @@ const batch = 1000;
  */
 export async function removeTree(path: string, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
-  if (!lstatSync(path).isDirectory()) return await removeFile(Buffer.from(path));
+  if (!lstatSync(path).isDirectory()) return await removeFile(Buffer.from(path), path);
   const pace = startPace(signal);
   let moved = 0;
   const moveOut = (child: Buffer): string => {
@@ -38,7 +39,7 @@ export async function removeTree(path: string, signal: AbortSignal): Promise<voi
       folders.push(...inner);
       continue;
     }
-    rmdirSync(folder);
+    despiteFlags([folder], () => rmdirSync(folder));
     folders.pop();
   }
 }
@@ -54,11 +55,11 @@ async function emptyFolder(
   using entries = opendirSync(folder, { encoding: 'latin1', bufferSize: 512 });
   for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
     const child = Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(entry.name, 'latin1')]);
-    if (!entry.isDirectory()) await removeFile(child);
-    else if (!removeIfEmpty(child)) {
+    if (!entry.isDirectory()) await removeFile(child, folder);
+    else if (!removeIfEmpty(child, folder)) {
       const out = moveOut(child);
       if (lstatSync(out).isDirectory()) inner.push(out);
-      else await removeFile(Buffer.from(out));
+      else await removeFile(Buffer.from(out), folder);
     }
     if (inner.length === batch) break;
     const rest = pace();
@@ -67,9 +68,9 @@ async function emptyFolder(
   return inner;
 }
 
-function removeIfEmpty(folder: Buffer): boolean {
+function removeIfEmpty(path: Buffer, folder: string): boolean {
   try {
-    rmdirSync(folder);
+    despiteFlags([path, folder], () => rmdirSync(path));
     return true;
   } catch (thrown) {
     const errno = errnoOf(thrown);
@@ -78,9 +79,14 @@ function removeIfEmpty(folder: Buffer): boolean {
   }
 }
 
-async function removeFile(path: Buffer): Promise<void> {
-  if ((statsOf(path)?.size ?? 0) >= big) await unlink(path);
-  else unlinkSync(path);
+async function removeFile(path: Buffer, folder: string): Promise<void> {
+  try {
+    if ((statsOf(path)?.size ?? 0) >= big) await unlink(path);
+    else unlinkSync(path);
+  } catch (thrown) {
+    clearFlags(thrown, [path, folder]);
+    await unlink(path);
+  }
 }
 
 function statsOf(path: string | Buffer): Stats | undefined {

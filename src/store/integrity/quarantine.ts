@@ -1,7 +1,7 @@
-import { lstatSync, readdirSync } from 'node:fs';
-import { rename } from 'node:fs/promises';
+import { lstatSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { unlessAbsent } from '../files/absent.ts';
+import { despiteFlags } from '../files/change-flags.ts';
 import type { Folder } from '../files/folder.ts';
 import { measureFolder } from '../files/tree-size.ts';
 
@@ -37,7 +37,8 @@ export function openQuarantine(folder: Folder, discard: (path: string) => Promis
   };
   return {
     async take(path, name) {
-      await unlessAbsent(rename(path, join(folder.path, `${Date.now().toString(36)}-${name}`)));
+      const aside = join(folder.path, `${Date.now().toString(36)}-${name}`);
+      await unlessAbsent((async () => despiteFlags([path], () => renameSync(path, aside)))());
       await retire();
     },
     retire,

@@ -6,6 +6,7 @@ import type { EntryAttributes } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../../tree/tree.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { offerXattr, setTime } from '../../linux/libc.ts';
+import { despiteFlags } from '../files/change-flags.ts';
 import { howToMend } from '../files/failure.ts';
 import { copyFile } from '../files/file-copy.ts';
 import { openLinks } from './links.ts';
@@ -106,7 +107,7 @@ async function linkOrCopy(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    linkSync(sources.path(file), at);
+    despiteFlags([sources.path(file)], () => linkSync(sources.path(file), at));
   } catch (thrown) {
     if (errnoOf(thrown) !== 'EMLINK') throw thrown;
     await sources.settle([file.source.digest], signal);

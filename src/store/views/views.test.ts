@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   lchownSync,
@@ -281,4 +282,20 @@ test('a running deletion ends with the store, and continues at the next start', 
   truncateSync(join(stateDir, 'format'), 2);
   await using _store = await openStore({ stateDir });
   while (readdirSync(join(stateDir, 'tmp')).length > 0) await sleep(10);
+});
+
+test('content that a pod made immutable is shown by new views, and removed', async () => {
+  await using folder = await temporaryFolder();
+  await using store = await openStore({ stateDir: folder.path });
+  const file = await blob(store, 'immutable');
+  const tree = directory({ file });
+  const first = await store.views.build(record, tree, never);
+  for (const path of [join(first.path, 'file'), first.path]) execFileSync('chattr', ['+i', path]);
+  const second = await store.views.build({ ...record, key: 'key-2' }, tree, never);
+  assert.equal(readFileSync(join(second.path, 'file'), 'utf8'), 'immutable');
+  execFileSync('chattr', ['+i', join(first.path, 'file')]);
+  for (const { key } of [first, second]) await store.views.remove(key);
+  await store.blobs.remove(file.source.digest);
+  assert.equal(existsSync(store.blobs.path(file.source.digest)), false);
+  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
 });

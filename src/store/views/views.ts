@@ -1,4 +1,4 @@
-import { lstatSync, utimesSync } from 'node:fs';
+import { lstatSync, renameSync, utimesSync } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { View, ViewRecord, Views } from '../../ports/store.ts';
@@ -9,6 +9,7 @@ import { createKeyedMutex } from '../../util/mutex.ts';
 import { startPace } from '../../util/pace.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
+import { despiteFlags } from '../files/change-flags.ts';
 import { attempt, toStoreError } from '../files/failure.ts';
 import { type Folder, openFolder } from '../files/folder.ts';
 import type { RecordWarning } from '../records/records.ts';
@@ -198,7 +199,7 @@ export function openViews(
         using _ = await locks.lock(key, new AbortController().signal);
         shape.forget(key);
         await describe(as);
-        await rename(treeOf(key), treeOf(as.key));
+        despiteFlags([treeOf(key)], () => renameSync(treeOf(key), treeOf(as.key)));
         known.delete(key);
         await find(as.key);
         await scratch.discard(sidecarOf(key));
