@@ -50,7 +50,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
     missing.size > 0 ? [...missing] : [...broken(), ...(node?.obstacles() ?? [])];
 
   await using stack = new AsyncDisposableStack();
-  stack.use(returnMemory(returned => log.debug(returned, 'memory was given back')));
+  stack.use(returnMemory(returned => log.debug(returned, 'memory was returned to the system')));
   const metrics = createMetrics(settings.driverName, {
     cacheBytes: async () => node?.cacheBytes() ?? 0,
     disk: async () => node?.diskUsage() ?? noDisk,
@@ -73,7 +73,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
   }
   if (!existsSync(settings.kubeletDir)) {
     log.warn(
-      `there is no ${settings.kubeletDir}, and until it is there no pod gets a volume; correct --kubelet-dir`,
+      `${settings.kubeletDir} does not exist, and no pod gets a volume until it does; check --kubelet-dir`,
     );
   }
   node = await openNode(settings, log, metrics).catch(refuse);
@@ -124,7 +124,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
   log.info('stopping');
   if (failure !== undefined) log.error(failure.message);
   const late = setTimeout(() => {
-    log.warn('not all work ended in time; the next start goes on from here');
+    log.warn('some work did not end in time; the next start continues it');
     process.exit(failure === undefined ? 0 : 1);
   }, stopWithinMs);
   await stack.disposeAsync();
@@ -154,7 +154,7 @@ async function createLog(settings: Settings): Promise<{ readonly log: Logger; dr
   const formatters = { level: (label: string) => ({ level: label }) };
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters };
   const output = openLineWriter(1, dropped =>
-    log.warn({ dropped }, 'lines of this log were dropped here, because nothing took them'),
+    log.warn({ dropped }, 'log lines were dropped here because nothing read them'),
   );
   const log = pino(options, { write: line => output.write(format(line)) });
   // On every exit, so that the reason of the exit is written.

@@ -11,7 +11,7 @@ export async function pulling(shell: Shell, request: PullRequest): Promise<Pulle
     using view = openProgress(shell.terminal.stderr, shell.output);
     return await backend.artifacts.pull(request, progress => view.update(progress), signal);
   } catch (error) {
-    const sequel = `what was downloaded of ${request.reference} is kept, and the same command goes on from there`;
+    const sequel = `what was downloaded of ${request.reference} is kept, and the same command continues from there`;
     throw toInterruption(error, signal, sequel);
   }
 }

@@ -59,7 +59,7 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
   });
   const dropped = new Counter({
     name: 'oci_artifact_csi_log_lines_dropped_total',
-    help: 'Lines of the log that were dropped, because nothing took them',
+    help: 'Log lines that were dropped because nothing read them',
     registers,
   });
   const resident = gauge('process_resident_memory_bytes', 'Resident memory');

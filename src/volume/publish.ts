@@ -166,7 +166,7 @@ function targetOf(request: PublishRequest): Target {
 function leaving(request: PublishRequest, reason: unknown, latest: Progress | undefined): ArtifactError {
   if (reason instanceof DeadlineNear) {
     const next = request.anywhere
-      ? 'what was downloaded is kept, and the next call goes on from there'
+      ? 'what was downloaded is kept, and the next call continues from there'
       : 'it goes on, and the next call joins it';
     return new ArtifactError(
       'busy',

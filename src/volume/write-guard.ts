@@ -1,16 +1,16 @@
 import type { Artifacts } from '../ports/usecases.ts';
 import { ArtifactError } from '../util/error.ts';
 
-/** Why nothing new can be stored, if so. */
+/** The reason why nothing can be stored now; undefined if there is none. */
 export type Obstacle = () => string | undefined;
 
-/** @throws `unavailable` with the obstacle, before anything is asked or begun. */
+/** @throws ArtifactError `unavailable` with the obstacle. */
 export function verifyWritable(obstacle: Obstacle): void {
   const reason = obstacle();
   if (reason !== undefined) throw new ArtifactError('unavailable', reason);
 }
 
-/** Refuses what changes the cache while there is an obstacle. What only reads goes on. */
+/** Refuses operations that change the cache while there is an obstacle. Others continue. */
 export function guardWrites(artifacts: Artifacts, obstacle: Obstacle): Artifacts {
   const guard =
     <Given extends readonly unknown[], Answer>(change: (...given: Given) => Promise<Answer>) =>

@@ -112,7 +112,7 @@ test('a missing kubelet directory is one warning at start', async () => {
   for (const there of [true, false]) {
     if (!there) await rm(node.kubeletDir, { recursive: true });
     await using daemon = await startDaemon(node);
-    const warned = `there is no ${node.kubeletDir}, and until it is there no pod gets a volume`;
+    const warned = `${node.kubeletDir} does not exist, and no pod gets a volume until it does`;
     assert.equal(daemon.output().split(warned).length, there ? 1 : 2);
     assert.equal(await daemon.end('SIGTERM'), 0);
   }

@@ -218,7 +218,7 @@ test('a pull that Ctrl-C ended continues where it stopped', needs('root'), async
   }
   if (child.exitCode === null) await once(child, 'exit');
   assert.equal(child.exitCode, 130, stderr);
-  assert.match(stderr, /interrupted; .* is kept, and the same command goes on from there\n$/);
+  assert.match(stderr, /interrupted; .* is kept, and the same command continues from there\n$/);
   registry.fault(() => undefined);
   assert.equal((await run(node, ['pull', `${registry.host}/m:v1`])).code, 0);
   const ranges = registry.asked

@@ -145,7 +145,7 @@ async function perform<Response>(
   } catch (thrown) {
     edge.log.error(
       { method, error: redact(toArtifactError(thrown).message, secrets) },
-      'a call was not recorded',
+      'a call could not be logged',
     );
   }
 }

@@ -3,10 +3,10 @@ import type { Digest } from '../../oci/digest.ts';
 import type { AccessRecord } from '../../ports/records.ts';
 import type { Pod } from '../../ports/request.ts';
 
-/** Of pods, accounts and secrets the latest so many are remembered; who is forgotten is asked for again. */
+/** Pods, accounts and secrets that are remembered, latest first. The registry is asked again for others. */
 const mostAskers = 1000;
 
-/** What is known of one repository: who has been shown it, and what was seen in it. */
+/** What is known of a repository: the callers that were admitted, and the content that was seen in it. */
 export type AccessFacts = {
   anonymous: boolean;
   node: boolean;
@@ -17,7 +17,7 @@ export type AccessFacts = {
   readonly mirrored: Set<Digest>;
 };
 
-/** Adds what a granted access says. Returns whether it was new. */
+/** Adds a granted access. Returns whether it is new. */
 export function addHolder(
   facts: AccessFacts,
   holder: Holder,
@@ -59,7 +59,7 @@ export function accountOf({ namespace, serviceAccount }: Pod): string | undefine
   return serviceAccount === undefined ? undefined : `${namespace}/${serviceAccount}`;
 }
 
-/** Before any registry was asked. */
+/** The facts before any registry was asked. */
 export function nothingKnown(): AccessFacts {
   return {
     anonymous: false,

@@ -35,7 +35,7 @@ export function deferRemovals(
         if (!unwritable.has(causeOf(thrown) ?? '')) throw thrown;
         owed.add(targetPath);
         note(
-          `the record of the volume at ${targetPath} is removed when the disk can be written: ${toArtifactError(thrown).message}`,
+          `the record of the volume at ${targetPath} will be removed when the disk is writable: ${toArtifactError(thrown).message}`,
         );
       }
     },

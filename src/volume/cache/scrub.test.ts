@@ -77,5 +77,5 @@ test('what cannot be verified is reported, and the others are verified all the s
   failing.add(a);
   await run();
   assert.deepEqual(inspected, [a, b]);
-  assert.deepEqual(warned, [`${a} could not be verified: the disk is slow; it is tried again`]);
+  assert.deepEqual(warned, [`${a} could not be verified: the disk is slow; it will be retried`]);
 });

@@ -47,7 +47,7 @@ export function createScrub(
       await step();
     } catch (thrown) {
       if (!signal.aborted)
-        warn(`${item.digest} could not be verified: ${toArtifactError(thrown).message}; it is tried again`);
+        warn(`${item.digest} could not be verified: ${toArtifactError(thrown).message}; it will be retried`);
     }
   };
   const verify = (item: Item, signal: AbortSignal): Promise<void> =>

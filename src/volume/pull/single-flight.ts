@@ -181,7 +181,7 @@ export function createFlights<Result, Report, Who>({
     async stop() {
       const stopping = new ArtifactError(
         'unavailable',
-        'the daemon is stopping; what was downloaded is kept, and the next call goes on from there',
+        'the daemon is stopping; what was downloaded is kept, and the next call continues from there',
       );
       const all = [...flights.values()];
       for (const flight of all) flight.controller.abort(stopping);
