@@ -63,7 +63,7 @@ describe('the order of the sources', () => {
     ],
   ];
   for (const [gone, user, source] of order) {
-    test(`${user} is found, and the error names its source`, async () => {
+    test(`${user} is found and reported with its source`, async () => {
       const left = Object.fromEntries(Object.entries(secrets).filter(([key]) => !gone.includes(key)));
       const credential = await find(keychainOf(await fileOf(auths('file'))), left);
       assert.equal(nameOf(credential), user);

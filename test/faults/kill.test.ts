@@ -190,7 +190,7 @@ test('after a kill between record and mount, the same publish succeeds', async (
     await daemon.end('SIGKILL');
   }
   assert.ok(recordedTargets(node.stateDir).includes(target));
-  lives.standing.push(volume);
+  lives.published.push(volume);
 });
 
 test('a daemon that was killed during its start starts again', async () => {
@@ -198,11 +198,11 @@ test('a daemon that was killed during its start starts again', async () => {
 });
 
 test('after more than 100 kills nothing is lost, and unpublishing leaves nothing', async t => {
-  const { node, standing } = lives;
-  t.diagnostic(`${lives.kills()} kills, ${standing.length} volumes stand`);
+  const { node, published } = lives;
+  t.diagnostic(`${lives.kills()} kills, ${published.length} volumes stand`);
   assert.ok(lives.kills() > 100);
   await using daemon = await lives.start();
-  for (const { request, shown } of standing) {
+  for (const { request, shown } of published) {
     await daemon.csi.NodePublishVolume(request);
     verifyVolume(request.target_path, shown);
   }

@@ -132,7 +132,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
   const meter = { bytesPulled() {}, damageFound: () => void counted++, pullStarted() {}, pullEnded() {} };
   const open = (scrubInterval = settings.scrubInterval): Promise<Node> =>
     openNode({ ...settings, scrubInterval }, pino({ level: 'silent' }), meter);
-  let house = await open();
+  let useCases = await open();
   const below = (...names: readonly string[]): string => join(node.stateDir, ...names);
   const outside = join(node.path, 'outside');
   mkdirSync(outside);
@@ -155,12 +155,12 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
       mountFlags: [],
       fingerprint: '',
     };
-    const { view } = await house.publishing.publish(asked, never);
+    const { view } = await useCases.publishing.publish(asked, never);
     published.set(volume, request);
     return view;
   };
   const unpublish = async (volume: number): Promise<void> => {
-    await house.publishing.unpublish(`csi-${volume}`, { path: pathOf(volume), anywhere: false }, never);
+    await useCases.publishing.unpublish(`csi-${volume}`, { path: pathOf(volume), anywhere: false }, never);
     published.delete(volume);
   };
 
@@ -258,7 +258,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
 
   const fsck = async (repair: boolean): Promise<readonly Finding[]> => {
     const findings: Finding[] = [];
-    await house.artifacts.fsck(repair, finding => void findings.push(finding), never);
+    await useCases.artifacts.fsck(repair, finding => void findings.push(finding), never);
     return findings;
   };
   /** Roots that lack something, and what is left to volumes, aside. */
@@ -280,9 +280,9 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
   };
 
   const restart = async (between = (): void => {}, scrubInterval = settings.scrubInterval): Promise<void> => {
-    await house.close();
+    await useCases.close();
     between();
-    house = await open(scrubInterval);
+    useCases = await open(scrubInterval);
   };
 
   const verifyShown = (volume: number): void => {
@@ -313,7 +313,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
         const before = counted;
         const wrong = wrongBlobs().length + wrongLayers().length;
         await restart(() => {}, 10);
-        house.startScrub();
+        useCases.startScrub();
         for (const end = Date.now() + 10_000; wrongBlobs().length + wrongLayers().length > 0; await sleep(5))
           assert.ok(Date.now() < end, 'the scrub finds all that is wrong');
         await restart();
@@ -332,7 +332,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
         assert.deepEqual(readTree(outside), untouched);
         assert.equal(counted - before, wrong.length, 'the metric counts each');
         assert.deepEqual(pathsOf(await fsck(false)), []);
-        const named = await house.artifacts.volumes();
+        const named = await useCases.artifacts.volumes();
         for (const volume of published.keys())
           if (!isShownRight(volume) && known.has(keys[published.get(volume) ?? -1] ?? ''))
             assert.ok(
@@ -347,7 +347,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
     perform,
     async close() {
       for (const volume of published.keys()) await unpublish(volume);
-      await house.close();
+      await useCases.close();
     },
   };
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Node } from '../../src/wiring.ts';
 import { type Cost, costOf, longestTurn } from '../support/node/cost.ts';
 import type { Crowd } from '../support/node/crowded-cache.ts';
-import { openCrowdedHouse } from '../support/node/crowded-node.ts';
+import { openCrowdedNode } from '../support/node/crowded-node.ts';
 
 const never = new AbortController().signal;
 const steps = ['ls', 'volumes', 'status', 'fsck of roots', 'prune', 'prune of nothing'] as const;
@@ -12,14 +12,14 @@ type Costs = Readonly<Record<(typeof steps)[number], Cost>>;
 
 /** What each step costs in a cache, half of which is left when it was pruned. */
 async function measure(crowd: Crowd): Promise<Costs> {
-  await using crowded = await openCrowdedHouse(crowd);
-  const { house } = crowded;
-  const { artifacts } = house;
+  await using crowded = await openCrowdedNode(crowd);
+  const { useCases } = crowded;
+  const { artifacts } = useCases;
   return {
     ls: await costOf(artifacts.list),
     volumes: await costOf(artifacts.volumes),
-    status: await costOf(async () => [await house.cacheBytes(), await house.diskUsage()]),
-    'fsck of roots': await costOf(() => checkRoots(house)),
+    status: await costOf(async () => [await useCases.cacheBytes(), await useCases.diskUsage()]),
+    'fsck of roots': await costOf(() => checkRoots(useCases)),
     prune: await costOf(async () => {
       const { artifacts: freed } = await artifacts.prune(never);
       assert.equal(freed, crowd.artifacts / 2);

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { costOf, longestTurn } from '../support/node/cost.ts';
-import { openCrowdedHouse } from '../support/node/crowded-node.ts';
+import { openCrowdedNode } from '../support/node/crowded-node.ts';
 
 const never = new AbortController().signal;
 
 /** Milliseconds: of two checks, the second of which finds all documents in memory, and so waits for less. */
 async function measure(): Promise<number> {
-  await using crowded = await openCrowdedHouse({ artifacts: 1000, files: 9, volumes: 1000 });
+  await using crowded = await openCrowdedNode({ artifacts: 1000, files: 9, volumes: 1000 });
   const fsck = async (): Promise<void> => {
-    const { checked } = await crowded.house.artifacts.fsck(
+    const { checked } = await crowded.useCases.artifacts.fsck(
       false,
       ({ problem }) => assert.fail(problem),
       never,

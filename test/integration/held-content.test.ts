@@ -103,7 +103,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
     },
   );
   const open = (): Promise<Node> => openNode(settings, pino({ level: 'silent' }), unmeasured);
-  let house = await open();
+  let useCases = await open();
   const volumes = new Map<number, { readonly tag: string; readonly digests: readonly string[] }>();
   const pins = new Map<string, readonly string[]>();
   const names = new Map<string, readonly string[]>();
@@ -142,7 +142,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
   };
 
   const unpublish = async (target: number): Promise<void> => {
-    await house.publishing.unpublish(`csi-${target}`, { path: pathOf(target), anywhere: false }, never);
+    await useCases.publishing.unpublish(`csi-${target}`, { path: pathOf(target), anywhere: false }, never);
     volumes.delete(target);
   };
 
@@ -160,7 +160,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
     async function* stream() {
       yield tar;
     }
-    await house.artifacts.load(stream(), nameOf(tag), never);
+    await useCases.artifacts.load(stream(), nameOf(tag), never);
     name(tag, digests);
   };
 
@@ -180,14 +180,14 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
         await unpublish(step.target);
         const digests = await push(step.tag, step);
         mkdirSync(dirname(pathOf(step.target)), { recursive: true });
-        await house.publishing.publish(toPublish(step.target, step.tag), never);
+        await useCases.publishing.publish(toPublish(step.target, step.tag), never);
         volumes.set(step.target, { tag: step.tag, digests });
         name(step.tag, digests);
         return;
       }
       case 'pull': {
         const digests = await push(step.tag, step);
-        await house.artifacts.pull(asking(step.tag, 'Always'), () => undefined, never);
+        await useCases.artifacts.pull(asking(step.tag, 'Always'), () => undefined, never);
         name(step.tag, digests);
         return;
       }
@@ -196,33 +196,33 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
       case 'unpublish':
         return unpublish(step.target);
       case 'rm':
-        if (await isDone(step.tag, house.artifacts.remove(nameOf(step.tag)))) names.delete(step.tag);
+        if (await isDone(step.tag, useCases.artifacts.remove(nameOf(step.tag)))) names.delete(step.tag);
         return;
       case 'pin': {
         const digests = names.get(step.tag);
-        if (await isDone(step.tag, house.artifacts.pin(nameOf(step.tag))))
+        if (await isDone(step.tag, useCases.artifacts.pin(nameOf(step.tag))))
           if (digests !== undefined) pins.set(step.tag, digests);
         return;
       }
       case 'unpin':
         // A pin may be ended by another name of the same digest.
-        if (await isDone(step.tag, house.artifacts.unpin(nameOf(step.tag)))) pins.delete(step.tag);
+        if (await isDone(step.tag, useCases.artifacts.unpin(nameOf(step.tag)))) pins.delete(step.tag);
         return;
       case 'prune':
-        await house.artifacts.prune(never);
+        await useCases.artifacts.prune(never);
         names.clear();
         return;
       case 'restart':
-        await house.close();
-        house = await open();
+        await useCases.close();
+        useCases = await open();
         return;
       case 'reboot': {
-        await house.close();
+        await useCases.close();
         unmountBelow(node.kubeletDir);
-        house = await open();
+        useCases = await open();
         registry.fault(() => ({ kind: 'status', status: 503 }));
         for (const [target, { tag }] of volumes)
-          await house.publishing.publish(toPublish(target, tag), never);
+          await useCases.publishing.publish(toPublish(target, tag), never);
         registry.fault(() => undefined);
         return;
       }
@@ -243,7 +243,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
     },
     async close() {
       for (const target of volumes.keys()) await unpublish(target);
-      await house.close();
+      await useCases.close();
     },
   };
 }

@@ -22,9 +22,9 @@ test('artifacts of an older version are listed with their sizes, also on a read-
     const { holds: _, ...record } = JSON.parse(readFileSync(join(names, file), 'utf8'));
     writeFileSync(join(names, file), JSON.stringify(record));
   }
-  const house = await open('it is only read');
-  const listed = await house.artifacts.list();
-  await house.close();
+  const useCases = await open('it is only read');
+  const listed = await useCases.artifacts.list();
+  await useCases.close();
   assert.deepEqual(
     listed.map(({ reference, bytes }) => [reference, bytes]),
     [['registry.test/team/m0:v1', 1000]],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PublishRequest } from '../../src/ports/request.ts';
 import { costOf, longestTurn } from '../support/node/cost.ts';
-import { openCrowdedHouse } from '../support/node/crowded-node.ts';
+import { openCrowdedNode } from '../support/node/crowded-node.ts';
 import { publishRequest, type TestNode } from '../support/node/daemon.ts';
 
 const never = new AbortController().signal;
@@ -23,12 +23,12 @@ for (const [atOnce, files] of [
   [1, 10_000],
 ] as const) {
   test(`${atOnce} concurrent publishes of an existing view of ${files} blobs do not block the main thread`, async t => {
-    await using crowded = await openCrowdedHouse({ artifacts: 1, files, volumes: 0 });
-    const { node, house } = crowded;
+    await using crowded = await openCrowdedNode({ artifacts: 1, files, volumes: 0 });
+    const { node, useCases } = crowded;
     const publish = async (count: number): Promise<number> => {
       const requests = await Promise.all(Array.from({ length: count }, () => requestOf(node)));
       const { turn } = await costOf(() =>
-        Promise.all(requests.map(request => house.publishing.publish(request, never))),
+        Promise.all(requests.map(request => useCases.publishing.publish(request, never))),
       );
       return turn;
     };

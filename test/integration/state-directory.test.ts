@@ -20,7 +20,7 @@ const changing = ['rm R', 'prune --yes', 'pin R', 'unpin R', 'unmount D/target',
 const beginning = ['pull R', 'load D/layout R', 'mount R D/target'];
 const all = [...reading, ...asking, ...changing, ...beginning];
 
-/** Runs a command line on the house itself, in this process. */
+/** Runs a command line on the state directory itself, in this process. */
 function run(
   node: Pick<TestNode, 'path' | 'kubeletDir' | 'registriesConf' | 'registriesConfDir'>,
   line: string,

@@ -51,7 +51,10 @@ const pair = (name: string, { cert, key } = client) => ({ [`${name}.cert`]: cert
 
 const ways: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
   ['a certs.d', { 'certs/HOST/ca.crt': server.cert, ...pair('certs/HOST/client') }],
-  ['a hosts folder without hosts.toml', { 'hosts/HOST/any.crt': server.cert, ...pair('hosts/HOST/client') }],
+  [
+    'a hosts directory without hosts.toml',
+    { 'hosts/HOST/any.crt': server.cert, ...pair('hosts/HOST/client') },
+  ],
   [
     'a hosts.toml',
     {

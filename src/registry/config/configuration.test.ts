@@ -56,10 +56,10 @@ describe('files that change', () => {
     change: (folder: ConfigurationFolder) => Promise<void>,
   ])[] = [
     [
-      'a file that is written in place, with the size and the times it had',
+      'a file that is written in place, with the same size and times',
       folder => rewrite(folder.files.file, rule('two.io')),
     ],
-    ['a drop-in that comes', folder => folder.write({ 'registries.conf.d/a.conf': rule('other.io') })],
+    ['a new drop-in', folder => folder.write({ 'registries.conf.d/a.conf': rule('other.io') })],
     [
       'a file that is replaced',
       async folder => {
@@ -68,7 +68,7 @@ describe('files that change', () => {
       },
     ],
     [
-      'a link that leads elsewhere, as in a ConfigMap',
+      'a link with a new target, as in a ConfigMap',
       async folder => {
         await folder.write({ new: rule('other.io') });
         await unlink(folder.files.file);
@@ -202,7 +202,7 @@ describe('certificates that are wrong are refused, and the error names their fil
   const pem = makeCertificate();
   const other = makeCertificate();
   const rows: readonly (readonly [string, Readonly<Record<string, string>>, RegExp])[] = [
-    ['no PEM', { 'certs/a.io/ca.crt': 'x' }, /the CA file .*a\.io\/ca\.crt holds no certificates/],
+    ['not PEM', { 'certs/a.io/ca.crt': 'x' }, /the CA file .*a\.io\/ca\.crt holds no certificates/],
     ['a key as a CA', { 'certs/a.io/ca.crt': pem.key }, /ca\.crt holds no certificates/],
     [
       'no key',
@@ -215,7 +215,7 @@ describe('certificates that are wrong are refused, and the error names their fil
       { 'certs/a.io/c.cert': pem.cert, 'certs/a.io/c.key': other.key },
       /c\.cert and .*c\.key are no certificate with its key/,
     ],
-    ['in a hosts folder', { 'hosts/a.io/ca.crt': 'x' }, /hosts\/a\.io\/ca\.crt holds no/],
+    ['in a hosts directory', { 'hosts/a.io/ca.crt': 'x' }, /hosts\/a\.io\/ca\.crt holds no/],
     ['of a hosts.toml', { 'hosts/a.io/hosts.toml': 'ca = "no.crt"' }, /hosts\/a\.io\/no\.crt does not exist/],
     [
       'both in one file, of a hosts.toml',
@@ -254,7 +254,7 @@ describe('certificates that are wrong are refused, and the error names their fil
 
   const caFiles: readonly (readonly [what: string, text: string | undefined, why: RegExp])[] = [
     ['is not there', undefined, /the CA file .*ca\.pem does not exist; correct --ca-file; until/],
-    ['holds no certificate', 'nothing', /the CA file .*ca\.pem holds no certificates in PEM: .*; until/],
+    ['contains no certificate', 'nothing', /the CA file .*ca\.pem holds no certificates in PEM: .*; until/],
   ];
   for (const [what, text, why] of caFiles) {
     test(`a CA file that ${what}, until it is right`, async () => {

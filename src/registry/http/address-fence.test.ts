@@ -110,8 +110,8 @@ describe('a name counts by its addresses at the time of the connection', () => {
     server.close();
   });
 
-  for (const by of ['undici', 'connection pool'] as const) {
-    test(`by the ${by}`, async () => {
+  for (const by of ['undici', 'the connection pool'] as const) {
+    test(`with ${by}`, async () => {
       const tls = openTls();
       await using pool = openUndiciTransport({
         tls,

@@ -126,7 +126,7 @@ async function openParts(bytes: Buffer, most: number): Promise<AsyncDisposable &
 }
 
 /** Verifies its content and starts again if that is wrong, as the cache does. */
-function openJudge(digest: string, held?: Uint8Array) {
+function openVerifier(digest: string, held?: Uint8Array) {
   const sink = openMemorySink(held);
   return Object.assign(sink, {
     async verify() {
@@ -311,7 +311,7 @@ for (const size of ['small', 'large'] as const) {
       first.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 100_000 } : { kind: 'raw', text: '' }));
       second.fault(({ nth }) => (nth === 1 ? { kind: 'cut', after: 50_000 } : { kind: 'raw', text: '' }));
       await using client = openClient();
-      await pull(client, size, openJudge(layers[size].digest));
+      await pull(client, size, openVerifier(layers[size].digest));
       assert.deepEqual(asked(first).slice(0, 2), [
         'GET blobs/D?ns=hub.example',
         'GET blobs/D?ns=hub.example bytes=100000-',
@@ -326,12 +326,12 @@ for (const size of ['small', 'large'] as const) {
         'has a page of unknown length in its place',
         'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7\r\nsign in\r\n0\r\n\r\n',
       ],
-      ['cannot go on', 'HTTP/1.1 416 Range Not Satisfiable\r\ncontent-length: 0\r\n\r\n'],
+      ['does not support a resume', 'HTTP/1.1 416 Range Not Satisfiable\r\ncontent-length: 0\r\n\r\n'],
       [
         'sends another part',
         `HTTP/1.1 206 Partial Content\r\ncontent-length: 1\r\ncontent-range: bytes 0-0/${length}\r\n\r\nx`,
       ],
-      ['begins anew and is cut', `HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\nstart`],
+      ['starts over and is cut', `HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\nstart`],
     ] as const) {
       test(`a mirror that ${what} keeps what the sink already has`, async () => {
         first.fault(() => ({ kind: 'raw', text }));
@@ -392,12 +392,12 @@ for (const size of ['small', 'large'] as const) {
       ['sends too many bytes', { kind: 'chunked', bytes: length + 100_000 }],
       ['announces another length', { kind: 'headers', headers: { 'content-length': '10' } }],
     ] as const) {
-      for (const judge of ['judges', 'does not judge'] as const) {
-        test(`a mirror that ${what} is detected with a sink that ${judge}, and skipped`, async () => {
+      for (const verifies of ['verifies', 'does not verify'] as const) {
+        test(`a mirror that ${what} is detected with a sink that ${verifies}, and skipped`, async () => {
           first.fault(() => fault);
           await using client = openClient();
           const { digest } = layers[size];
-          await pull(client, size, judge === 'judges' ? openJudge(digest) : openMemorySink());
+          await pull(client, size, verifies === 'verifies' ? openVerifier(digest) : openMemorySink());
           const times = first.asked.length;
           await pull(client, size);
           assert.equal(first.asked.length, times);
@@ -413,7 +413,7 @@ for (const size of ['small', 'large'] as const) {
       );
       second.fault(({ headers }) => (headers.range === undefined ? undefined : { kind: 'wrong-bytes' }));
       await using client = openClient();
-      await pull(client, size, openJudge(layers[size].digest));
+      await pull(client, size, openVerifier(layers[size].digest));
       assert.deepEqual(asked(home), ['GET blobs/D']);
       first.fault(() => ({ kind: 'status', status: 404 }));
       await pull(client, size);
@@ -423,7 +423,7 @@ for (const size of ['small', 'large'] as const) {
     test('content that was wrong before is not counted against the mirror', async () => {
       await using client = openClient();
       const wrong = Buffer.alloc(1000);
-      await pull(client, size, openJudge(layers[size].digest, wrong));
+      await pull(client, size, openVerifier(layers[size].digest, wrong));
       await pull(client, size);
       assert.equal(asked(first)[0], 'GET blobs/D?ns=hub.example bytes=1000-');
       assert.equal(asked(second)[0], 'GET blobs/D?ns=hub.example');

@@ -20,11 +20,11 @@ for (const [what, text, lines, closed] of [
   ['was closed with nothing in it', 'closed\n', {}, true],
   ['was not closed', 'a 1\n', { a: '1' }, false],
   ['was closed and written again', 'a 1\nclosed\na 2\n', { a: '2' }, false],
-  ['ends in the midst of a line', 'a 1\nb 2', { a: '1' }, false],
-  ['ends in the midst of its mark', 'a 1\nclose', { a: '1' }, false],
+  ['ends in the middle of a line', 'a 1\nb 2', { a: '1' }, false],
+  ['ends in the middle of its mark', 'a 1\nclose', { a: '1' }, false],
   ['has a key twice', 'a 1\nb 1\na 2\n', { a: '2', b: '1' }, false],
   ['has a key that was taken away', 'a 1\nb 1\na \n', { b: '1' }, false],
-  ['has lines of nobody', '\n \n x\na 1\n', { a: '1' }, false],
+  ['has foreign lines', '\n \n x\na 1\n', { a: '1' }, false],
 ] as const) {
   test(`a journal that ${what} is read`, async () => {
     const path = fresh();

@@ -54,7 +54,7 @@ for (const [what, come] of [
   ['arrived', async (evidence: EvidenceStore, item: Item) => evidence.arrived(item)],
   ['was verified', (evidence: EvidenceStore, item: Item) => evidence.verify(item, right, never)],
 ] as const) {
-  test(`${what} is verified until it is stale, changed or removed`, async () => {
+  test(`${what} counts as verified until it is stale, changed or removed`, async () => {
     const { open, stateOf, item, path, tamper } = openWorld();
     const evidence = open(true);
     await come(evidence, item);
@@ -80,7 +80,7 @@ test('presumed content is stale at once, and its changes are detected', async ()
 });
 
 for (const [what, closed, found] of [
-  ['a good end keeps', true, 'verified'],
+  ['a clean stop keeps', true, 'verified'],
   ['an unclean stop makes stale', false, 'stale'],
 ] as const) {
   test(`${what} what was verified`, async () => {

@@ -1,18 +1,18 @@
 import type { Node } from '../../../src/wiring.ts';
 import { type Crowd, fillCache } from './crowded-cache.ts';
 import { type TestNode, testNode } from './daemon.ts';
-import { openTestHouse } from './opened-node.ts';
+import { openUseCases } from './opened-node.ts';
 
 /** The use cases over a full cache. Disposing it closes them, and removes the cache. */
-export type CrowdedHouse = AsyncDisposable & { readonly node: TestNode; readonly house: Node };
+export type CrowdedNode = AsyncDisposable & { readonly node: TestNode; readonly useCases: Node };
 
-export async function openCrowdedHouse(crowd: Crowd): Promise<CrowdedHouse> {
+export async function openCrowdedNode(crowd: Crowd): Promise<CrowdedNode> {
   await using opened = new AsyncDisposableStack();
   const node = opened.use(await testNode());
-  await (await openTestHouse(node)).close(); // creates the directories
+  await (await openUseCases(node)).close(); // creates the directories
   fillCache(node.stateDir, node.kubeletDir, crowd);
-  const house = await openTestHouse(node);
-  opened.defer(() => house.close());
+  const useCases = await openUseCases(node);
+  opened.defer(() => useCases.close());
   const stack = opened.move();
-  return { node, house, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return { node, useCases, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }

@@ -23,7 +23,7 @@ export type Lives = AsyncDisposable & {
   readonly registry: FaultyRegistry;
   readonly random: Random;
   /** Published volumes: they must stay whether a daemon runs or not. */
-  readonly standing: Volume[];
+  readonly published: Volume[];
   readonly kills: () => number;
   /** A volume of a new pod that shows an artifact. */
   volume(reference: string, shown: Shown): Promise<Volume>;
@@ -58,7 +58,7 @@ export async function openLives(): Promise<Lives> {
   const registry = stack.use(await openFaultyRegistry());
   const node = stack.use(await testNode([registry.host]));
   const random = openRandom();
-  const standing: Volume[] = [];
+  const published: Volume[] = [];
   let kills = 0;
 
   const env = { NODE_COMPILE_CACHE: join(node.path, 'compiled') };
@@ -72,12 +72,12 @@ export async function openLives(): Promise<Lives> {
     const mounted = mountsBelow(node.kubeletDir).map(({ mountPoint }) => mountPoint);
     const once = new Set(mounted);
     assert.equal(mounted.length, once.size, 'nothing is mounted twice');
-    for (const { request } of standing)
+    for (const { request } of published)
       assert.ok(once.delete(request.target_path), `${request.target_path} has one mount`);
     for (const { request } of underWay) once.delete(request.target_path);
     assert.deepEqual([...once], [], 'nothing is mounted that was not asked for');
     verifyBlobs(node.stateDir);
-    const chosen = standing[Math.floor(random.next() * standing.length)];
+    const chosen = published[Math.floor(random.next() * published.length)];
     if (chosen !== undefined) verifyVolume(chosen.request.target_path, chosen.shown);
   }
 
@@ -110,7 +110,7 @@ export async function openLives(): Promise<Lives> {
   }
 
   async function retire(daemon: TestDaemon, left: number): Promise<void> {
-    for (const { request } of standing.splice(0, standing.length - left)) {
+    for (const { request } of published.splice(0, published.length - left)) {
       await daemon.csi.NodeUnpublishVolume(request);
       verifyGone(request.target_path);
     }
@@ -130,7 +130,7 @@ export async function openLives(): Promise<Lives> {
     };
     const land = (): void => {
       verifyVolume(volume.request.target_path, volume.shown);
-      standing.push(volume);
+      published.push(volume);
     };
     for (let kill = 0; kill < times || (kill < 4 * times && !isEnough()); kill++) {
       await live(publish, [volume]);
@@ -150,7 +150,7 @@ export async function openLives(): Promise<Lives> {
     node,
     registry,
     random,
-    standing,
+    published,
     kills: () => kills,
     volume: async (reference, shown) => ({ request: await publishRequest(node, { reference }), shown }),
     start,

@@ -6,7 +6,7 @@ import type { TestNode } from './daemon.ts';
 const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
 
 /** The use cases over the state directory of a node, in this process. */
-export async function openTestHouse(node: TestNode): Promise<Node> {
+export async function openUseCases(node: TestNode): Promise<Node> {
   const settings = toSettings(
     { stateDir: node.stateDir, kubeletDir: node.kubeletDir, cacheHigh: '100', cacheLow: '100' },
     {

@@ -122,7 +122,7 @@ describe('an unusable trusted root', () => {
       /mediaType must be application\/vnd\.dev\.sigstore\.trustedroot\+json;version=0\.1/,
     ],
     [
-      'that names nobody who says when something was signed',
+      'without logs and timestamp authorities',
       trustedRootOf(sigstore, ['tlogs', 'timestampAuthorities']),
       /has neither tlogs nor timestampAuthorities/,
     ],
