@@ -41,6 +41,7 @@ import { reconcileVolumes } from './volume/cache/reconciliation.ts';
 import { restoreViews } from './volume/cache/restoration.ts';
 import { createResolver } from './volume/pull/resolver.ts';
 import { createRetirement } from './volume/cache/retirement.ts';
+import { reportCollections } from './volume/cache/collection-report.ts';
 import { createDiskSpace } from './volume/cache/disk-space.ts';
 import { createScrub } from './volume/cache/scrub.ts';
 import { createSignatureCheck } from './volume/access/signature-check.ts';
@@ -141,7 +142,7 @@ export async function openNode(
     const { notes, ...reconciled } = await reconcileVolumes(world);
     for (const note of [...notes, ...(await restoreViews(world))]) log.warn(note);
     await inheritHolds(world);
-    log.info(reconciled, 'volumes reconciled');
+    log.info(reconciled, 'the records of volumes were compared with the mounts of this node');
   }
 
   const access =
@@ -181,7 +182,8 @@ export async function openNode(
   });
   const resolver = createResolver({ ...world, accessPolicy });
   const collector = createCollector({ ...world, access });
-  const room = createDiskSpace({ ...world, collector }, settings);
+  const reported = reportCollections(collector, (found, text) => log.info(found, text));
+  const room = createDiskSpace({ ...world, collector: reported }, settings);
   const source = createLayerFetcher({ ...world, reader, room }, settings.maxParallelDownloads);
   const viewBuilder = createViewBuilder({ ...world, source, room, trees, integrity });
   const admit = createAdmission({ ...world, resolver, access });

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import type { Readable } from 'node:stream';
-import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import type { Options } from './shell.ts';
 
 /**
@@ -27,6 +27,7 @@ export async function toSecrets(
   try {
     return { '.dockerconfigjson': await readFile(authFile, 'utf8') };
   } catch (error) {
-    throw new ArtifactError('invalid', `--auth-file: ${toArtifactError(error).message}`, error);
+    const why = errnoOf(error) === 'ENOENT' ? `${authFile} does not exist` : toArtifactError(error).message;
+    throw new ArtifactError('invalid', `--auth-file: ${why}`, error);
   }
 }

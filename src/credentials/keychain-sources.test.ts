@@ -114,7 +114,7 @@ describe('all sources', () => {
       'username and password of nodePublishSecretRef: nodePublishSecretRef has only one of username and password; give it both',
       "the pod's pull secrets: off (--pod-pull-secrets)",
       'credential providers: none (--credential-provider-config)',
-      'the auth file: none (--auth-file)',
+      "the node's auth file: none (--auth-file of serve)",
       'anonymous: used',
     ]);
     const elsewhere = { ...place, host: 'other.io', path: 'a' };

@@ -75,7 +75,7 @@ export function openKeychain(options: KeychainOptions): NodeKeychain {
       sources: providers === undefined ? [] : valueOf(providers()),
       otherwise: 'credential providers: none (--credential-provider-config)',
     };
-    yield { sources: toList(authFile), otherwise: 'the auth file: none (--auth-file)' };
+    yield { sources: toList(authFile), otherwise: "the node's auth file: none (--auth-file of serve)" };
   }
 
   const files = [providers, authFile?.current].filter(file => file !== undefined);

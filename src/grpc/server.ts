@@ -79,7 +79,7 @@ export async function serveCsi(options: CsiOptions): Promise<Serving> {
   }
   await mkdir(dirname(endpoint), { recursive: true });
   const place = await bindSocket(server, endpoint, 'if-silent');
-  log.info({ endpoint }, 'listening');
+  log.info({ endpoint }, 'serving CSI and ociartifact.v1 on the socket');
 
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> =>

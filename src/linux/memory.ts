@@ -11,8 +11,12 @@ const quietShare = 0.2;
 /** The growth in bytes that is worth a collection. */
 const worthwhile = 8 * 1024 * 1024;
 
-/** The result: the resident memory before and after, in bytes, and the milliseconds of the longest turn. */
-export type Returned = { readonly before: number; readonly after: number; readonly milliseconds: number };
+/** The result: the resident memory before and after, and the longest turn that it took. */
+export type Returned = {
+  readonly beforeBytes: number;
+  readonly afterBytes: number;
+  readonly longestMs: number;
+};
 
 /**
  * Returns memory to the system after work, until it is disposed: V8 collects only while something allocates, and malloc
@@ -36,7 +40,7 @@ export function returnMemory(onReturned: (returned: Returned) => void): Disposab
       await setImmediate();
     }
     lowest = process.memoryUsage.rss();
-    onReturned({ before, after: lowest, milliseconds });
+    onReturned({ beforeBytes: before, afterBytes: lowest, longestMs: Math.round(milliseconds * 10) / 10 });
   };
   const look = (): void => {
     const { user, system } = process.cpuUsage(last);

@@ -117,7 +117,7 @@ test('a password comes from the input, an auth file from its path, under the key
   ]);
   const absent = await runShell(['resolve', 'z:1', '--auth-file', `${file}x`], { artifacts: { resolve } });
   assert.equal(absent.code, 2);
-  assert.match(absent.stderr, /--auth-file: .*ENOENT/);
+  assert.match(absent.stderr, /--auth-file: .*auth\.jsonx does not exist$/m);
   const empty = await runShell(['resolve', 'z:1', '--username', 'me', '--password-stdin']);
   assert.match(empty.stderr, /no password on the input/);
 });

@@ -25,7 +25,7 @@ test('status shows both versions, kubelet, the disk, the volumes, and what is wr
       'not ready:       the disk is read-only',
       'kubelet:         has not registered the driver yet',
       'state directory: /var/lib/x, 1.0 GiB of content',
-      'disk:            40 % of 100 GiB used, 2 % of inodes',
+      'disk:            40 % in use, 60.0 GiB of 100 GiB available; 2 % of inodes in use',
       'volumes:         2, 1 mounted',
       'node:            fs-verity: off',
       'problem:         /etc/y: line 3 is broken',

@@ -74,9 +74,11 @@ function formatDaemon(daemon: DaemonStatus | undefined): readonly Field[] {
   ];
 }
 
-function formatDisk({ totalBytes, usedBytes, availableBytes, totalInodes, usedInodes }: DiskUsage): string {
-  const inodes = totalInodes === 0 ? '' : `, ${percent(usedInodes, totalInodes)} % of inodes`;
-  return `${percent(usedBytes, usedBytes + availableBytes)} % of ${formatSize(totalBytes)} used${inodes}`;
+/** As the limits of the cache count, not as df does: blocks that are reserved for root are in use. */
+function formatDisk({ totalBytes, availableBytes, totalInodes, usedInodes }: DiskUsage): string {
+  const inodes = totalInodes === 0 ? '' : `; ${percent(usedInodes, totalInodes)} % of inodes in use`;
+  const available = `${formatSize(availableBytes)} of ${formatSize(totalBytes)} available`;
+  return `${percent(totalBytes - availableBytes, totalBytes)} % in use, ${available}${inodes}`;
 }
 
 function percent(part: number, whole: number): number {
