@@ -41,11 +41,9 @@ const textOf = (path: string): string => documents.find(document => document.pat
 /** Flags of other programs. */
 const foreign = [
   '--max-semi-space-size',
-  '--silent',
   '--verbose',
   '--to-oci-layout',
   '--plain-http',
-  '--prefix',
   '--image-credential-provider-config',
   '--image-credential-provider-bin-dir',
 ];
