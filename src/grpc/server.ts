@@ -47,7 +47,14 @@ export const serverOptions: ServerOptions = {
   'grpc.enable_channelz': 1,
 };
 
-const intake: IntakeBounds = { held: 16 * MiB, turns: 8, turnMs: 1000, streamed: MiB / 4 };
+const intake: IntakeBounds = {
+  held: 16 * MiB,
+  turns: 8,
+  turnMs: 1000,
+  streamed: MiB / 4,
+  large: MiB / 8,
+  inProgress: 64 * MiB,
+};
 
 const services = ['csi.v1.Identity', 'csi.v1.Node', 'ociartifact.v1.Artifacts'];
 const forTools = [

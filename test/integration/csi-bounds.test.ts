@@ -109,6 +109,34 @@ test('concurrent publishes that exceed the bound together are all answered', asy
   assert.equal((await Promise.all(calls)).length, 60);
 });
 
+test('publishes with large secrets in progress share 64 MiB, and others are answered meanwhile', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let begun = 0;
+  await using edge = await startEdge({
+    publishing: {
+      publish: async ({ secrets }) => {
+        begun++;
+        if (Object.keys(secrets).length > 0) await promise;
+        return volume;
+      },
+    },
+  });
+  const large = { ...publishRequest, secrets: { '.dockerconfigjson': 'x'.repeat(MiB) } };
+  const refused: string[] = [];
+  const all = Array.from({ length: 80 }, () =>
+    answerOf(done => edge.node.NodePublishVolume(large, done)).catch((error: Error) =>
+      refused.push(error.message),
+    ),
+  );
+  await until(() => begun + refused.length === 80);
+  assert.ok(refused.length >= 80 - 64 && begun > 50, `${begun} begun`);
+  assert.match(refused[0] ?? '', /calls with large secrets are in progress/);
+  await answerOf(done => edge.node.NodePublishVolume(publishRequest, done));
+  resolve();
+  await Promise.all(all);
+  await answerOf(done => edge.node.NodePublishVolume(large, done));
+});
+
 test('a message larger than any publish of kubelet is refused', async () => {
   await using edge = await startEdge({ publishing });
   const request = { ...publishRequest, secrets: { '.dockerconfigjson': 'x'.repeat(2 * MiB) } };

@@ -11,6 +11,10 @@ import { createRequestTurns, type TurnBounds } from './request-turns.ts';
 export type IntakeBounds = TurnBounds & {
   /** Bytes of a message in a stream of several: some of them wait for the handler. */
   readonly streamed: number;
+  /** Bytes above which a request is large. */
+  readonly large: number;
+  /** Bytes that the large requests in progress may have together: each holds its memory until it is answered. */
+  readonly inProgress: number;
 };
 
 /** The memory of a piece of a message beyond its bytes. */
@@ -19,28 +23,62 @@ const overhead = 256;
 /** Bounds the memory of incoming requests on all connections together. */
 export function boundIntake(bounds: IntakeBounds): ServerInterceptor {
   const turns = createRequestTurns(bounds);
+  const admit = createRoom(bounds);
   return ({ requestStream }, call) =>
-    requestStream ? boundMessages(call, bounds.streamed) : takeTurn(call, turns);
+    requestStream ? boundMessages(call, bounds.streamed) : takeTurn(call, turns, admit);
 }
 
 function takeTurn(
   call: ServerInterceptingCallInterface,
   turns: ReturnType<typeof createRequestTurns>,
+  admit: ReturnType<typeof createRoom>,
 ): ServerInterceptingCall {
   const stream = streamOf(call);
+  let bytes = 0;
+  let isRefused = false;
   const request = {
     pause: () => void stream.pause(),
     resume: () => void stream.resume(),
     end: () => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM),
   };
-  const count = (piece: Buffer): void => turns.add(request, piece.length + overhead);
+  const count = (piece: Buffer): void => {
+    bytes += piece.length;
+    turns.add(request, piece.length + overhead);
+  };
   const leave = (): void => {
     stream.off('data', count); // data of a call that was answered is discarded
     turns.leave(request);
   };
   stream.on('data', count).once('end', leave).once('close', leave);
-  const listener = new ServerListenerBuilder().withOnCancel(leave).build();
+  const listener = new ServerListenerBuilder()
+    .withOnCancel(leave)
+    .withOnReceiveMessage((message: unknown, next) => {
+      isRefused = !admit(stream, bytes);
+      if (!isRefused) next(message);
+      else call.sendStatus({ code: status.ABORTED, details: busy });
+    })
+    .withOnReceiveHalfClose(next => {
+      if (!isRefused) next();
+    })
+    .build();
   return new ServerInterceptingCall(call, { start: next => next(listener) });
+}
+
+const busy = 'calls with large secrets are in progress and hold the memory for them; call again later';
+
+/** Says whether a request may start. It counts a large one until its stream is closed; the first has always room. */
+function createRoom({
+  large,
+  inProgress,
+}: IntakeBounds): (stream: ServerHttp2Stream, bytes: number) => boolean {
+  let taken = 0;
+  return (stream, bytes) => {
+    if (bytes <= large || stream.destroyed) return true;
+    if (taken > 0 && taken + bytes > inProgress) return false;
+    taken += bytes;
+    stream.once('close', () => void (taken -= bytes));
+    return true;
+  };
 }
 
 function boundMessages(call: ServerInterceptingCallInterface, most: number): ServerInterceptingCall {
