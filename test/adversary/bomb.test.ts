@@ -10,7 +10,7 @@ import { endOfTar, paxEntry, rawEntry } from '../support/oci/raw-tar.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { sha256 } from '../support/oci/tar.ts';
 
-/** Artifacts that are small to send, and large in every other way. The daemon goes on, in bounded memory. */
+/** Artifacts that are small to send, and large in every other way. The daemon continues, with bounded memory. */
 
 const { registry, node, daemon } = await openSetting({
   flags: { '--max-layer-entries': '100000', '--log-level': 'info' },

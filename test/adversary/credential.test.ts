@@ -6,7 +6,7 @@ import { toDigest } from '../../src/oci/digest.ts';
 import { alice, identity } from '../support/registry/guarded-registry.ts';
 import { anonymous, keyringOf, openTestClient } from '../support/registry/registry-client.ts';
 
-/** A hostile registry, and a stranger who would like to have what is shown to it. */
+/** A hostile registry, and another server that wants its credentials. */
 
 type Server = AsyncDisposable & { readonly host: string; readonly asked: IncomingMessage[] };
 

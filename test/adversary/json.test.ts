@@ -13,7 +13,7 @@ import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/fau
 import { outcomeOf } from '../support/node/outcome.ts';
 import { sha256 } from '../support/oci/tar.ts';
 
-/** Documents that are small on the wire and large to whoever reads them. */
+/** Documents that are small on the wire and large for their reader. */
 
 let evil: FaultyRegistry;
 let node: TestNode;

@@ -10,7 +10,7 @@ import { openSetting } from '../support/node/setting.ts';
 import { sha256, tarOf } from '../support/oci/tar.ts';
 import { shownOf, verifyVolume } from '../support/node/volume.ts';
 
-/** Layouts that are not whole, for a node with no registry: nobody is asked, and what was loaded before stays. */
+/** Incomplete layouts on a node without a registry: no registry is asked, and earlier loads stay. */
 
 const { node, daemon } = await openSetting();
 const reference = 'offline.test/model:v1';

@@ -46,7 +46,7 @@ async function publish(
   return outcomeOf(daemon.csi.NodePublishVolume(request));
 }
 
-/** A manifest that lists layers which nobody pushed here. */
+/** A manifest that lists layers which were not pushed here. */
 async function pushThief(
   { registry, host }: FaultyRegistry,
   layers: readonly {

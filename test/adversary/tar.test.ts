@@ -39,7 +39,10 @@ async function publish(kind: 'image' | 'artifact', tars: readonly Tar[], subPath
   return { ...(await outcomeOf(daemon.csi.NodePublishVolume(request))), path: request.target_path };
 }
 
-/** Every name below a folder as bytes in latin1: files by their content, links by their target, folders with a slash. */
+/**
+ * Every name below a directory as bytes in latin1: files by their content, links by their target, directories with a
+ * slash.
+ */
 function* show(folder: Buffer, above = ''): Generator<readonly [name: string, what: string]> {
   for (const entry of readdirSync(folder, { withFileTypes: true, encoding: 'buffer' })) {
     const path = Buffer.concat([folder, Buffer.from('/'), entry.name]);

@@ -11,7 +11,7 @@ import { paxEntry, rawEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { sha256 } from '../support/oci/tar.ts';
 
-/** What a registry says is shown to people: in events, in the log, in a terminal. None of it steers what shows it. */
+/** Texts of a registry appear in events, in the log and on terminals. None of them may control where it is shown. */
 
 const program = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 /** Clears a terminal, names its window, forges a line and a field, and turns text around. */
@@ -91,7 +91,7 @@ test('names cannot break the lines of a status or the log', async () => {
     assert.notEqual(code, 'OK');
     assertHarmless(text);
   }
-  // Where kubelet brings no word of the pod, its author can write one.
+  // If kubelet does not name the pod, the author of the volume can.
   const forged = { 'csi.storage.k8s.io/pod.name': steer, 'csi.storage.k8s.io/pod.namespace': steer };
   assert.equal((await publish(await put(documentOf([]), []), forged)).code, 'OK');
   registry.fault(() => ({ kind: 'status', status: 403, code: 'DENIED', message: steer }));

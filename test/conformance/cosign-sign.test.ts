@@ -33,7 +33,7 @@ const otherAuthority: TestSigstore = {
 };
 const otherTimestamps: TestSigstore = { ...sigstore, timestamps: stranger.timestamps };
 
-/** Who must have signed: for the policy, and for cosign. */
+/** The required signer: for the policy, and for cosign. */
 type Wanted = { readonly policy: object; readonly cosign: readonly string[] };
 
 /** How something is signed, and what is wanted of it. */

@@ -21,7 +21,7 @@ import { toolPath } from '../support/project/tools.ts';
 
 const run = promisify(execFile);
 
-/** grpcurl as a person calls it, with nothing but the socket. */
+/** grpcurl as a user calls it, with only the socket. */
 async function grpcurl(
   socket: string,
   words: readonly string[],

@@ -31,7 +31,7 @@ after(async () => {
   await lives?.[Symbol.asyncDispose]();
 });
 
-/** What lies in a folder of the state dir. */
+/** The entries of a directory in the state directory. */
 const inState = (folder: string): readonly string[] => {
   const path = join(lives.node.stateDir, folder);
   return existsSync(path) ? readdirSync(path) : [];

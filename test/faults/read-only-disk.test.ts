@@ -86,7 +86,7 @@ test(
     const { node, daemon, root } = around;
     const [ends, stays] = [await around.volume(KiB), await around.volume(KiB)];
     for (const volume of [ends, stays]) await around.publish(volume);
-    // Whoever goes there by its path finds it read-only. As it is open for writing, it cannot be remounted.
+    // Lookups by path find a read-only filesystem. The disk is open for writing, so it cannot be remounted.
     runProgram('mount', '--bind', root, root);
     runProgram('mount', '-o', 'remount,bind,ro', root);
     try {

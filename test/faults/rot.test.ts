@@ -58,7 +58,7 @@ async function fsck(): Promise<readonly string[]> {
   return paths;
 }
 
-/** All files below a folder of the state dir, in one order. */
+/** All files below a directory of the state directory, in one order. */
 function filesBelow(folder: string): readonly string[] {
   return readdirSync(join(node.stateDir, folder), { recursive: true, withFileTypes: true })
     .filter(entry => !entry.isDirectory())
@@ -66,7 +66,7 @@ function filesBelow(folder: string): readonly string[] {
     .toSorted();
 }
 
-/** What a disk, a pod or a person may do to a file; none of it leaves another time of the last write than there was. */
+/** Possible damage to a file by a disk, a pod or a user. None of it changes the time of the last write. */
 const damages: Readonly<Record<string, (path: string, other: string, random: Random) => void>> = {
   'a flipped byte': (path, _, random) => {
     const { atime, mtime } = lstatSync(path);
@@ -92,7 +92,7 @@ const damages: Readonly<Record<string, (path: string, other: string, random: Ran
   'a file beside it': path => writeFileSync(`${path}.added`, 'added'),
 };
 
-/** What is no damage: a blob that is gone is a miss, nobody looks for more files than there are, and no pod sees a table. */
+/** Harmless changes: a missing blob is pulled again, extra files are ignored, and no pod sees a table of contents. */
 function isHarmless(folder: string, what: string, path: string): boolean {
   if (what === 'another mode' && path.endsWith('/toc')) return true;
   return folder === 'blobs'
@@ -126,7 +126,7 @@ for (const folder of ['blobs', 'layers'] as const) {
           `${doing}: fsck names ${found.join(', ') || 'nothing'}`,
         );
         await verifyPods().catch((thrown: unknown) => assert.fail(`${doing}: ${String(thrown)}`));
-        // A publish brings what pods need; what a pod does not need may be wrong until somebody needs it.
+        // A publish repairs what pods need; other content may be wrong until it is needed.
         for await (const _ of daemon.streams.Fsck({ repair: true }));
         assert.deepEqual(await fsck(), [], doing);
       }

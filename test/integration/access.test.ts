@@ -15,7 +15,7 @@ import { basic } from '../support/registry/guarded-registry.ts';
 import { layoutOf, loadTar } from '../support/oci/layout.ts';
 import { sha256 } from '../support/oci/tar.ts';
 
-/** That bytes are on the node is no right to them: who may have a cached artifact, and what may be in it. */
+/** Being cached grants no access: which pods may have a cached artifact, and what may be in it. */
 
 const stack: AsyncDisposable[] = [];
 afterEach(async () => {
@@ -337,7 +337,7 @@ test('content that a peer served for a public repository gives no access to othe
   await peer.push('evil/open', 'v1', [weights]); // it has all under all names
   const digest = sha256(weights.bytes);
   const thief = await pushThief(registry, 'evil/open', digest, weights.bytes.length);
-  await publish(daemon, thief); // by the peer, which asks nobody for rights
+  await publish(daemon, thief); // through the peer, which needs no credentials
   const sent = peer.count('GET', digest);
   await publish(daemon, thief);
   assert.equal(peer.count('GET', digest), sent, 'and it is not asked again');

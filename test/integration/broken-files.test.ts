@@ -31,7 +31,7 @@ after(() => stack.disposeAsync());
 type Row = {
   readonly flag: string;
   readonly file: string;
-  /** What the flag names, if that is a folder above the file. */
+  /** The value of the flag, if it is a directory above the file. */
   readonly folder?: string;
   readonly right: string;
   readonly broken: string;

@@ -106,7 +106,7 @@ function readTree(root: string): Tree {
   return Object.fromEntries(names.map(name => [name, describe(join(root, name))]));
 }
 
-/** What is in a folder of the state directory, links to other places not followed. */
+/** The entries of a directory in the state directory, without following links to other places. */
 function entriesBelow(folder: string): readonly string[] {
   return (readdirSync(folder, { recursive: true }) as string[])
     .filter(name => !/^[^/]*\.(?:json|shape)/.test(name))
@@ -251,7 +251,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
     const path = there[Math.floor(first * there.length)];
     const other = there[Math.floor(second * there.length)];
     if (path === undefined || other === undefined) return;
-    // By its owner a file system says whom it takes root for.
+    // The owner of a filesystem's root decides whom it treats as root.
     if (what === 'another owner' && dirname(path) === below('layers/bodies/sha256')) return;
     damages[what]?.({ path, other, outside: join(outside, String(made++)) }, at);
   };

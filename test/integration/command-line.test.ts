@@ -9,7 +9,7 @@ import { startDaemon, testNode } from '../support/node/daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { needs } from '../support/project/tools.ts';
 
-/** What people see of registries at the command line, without a daemon and through one. */
+/** What users see of registries on the command line, without a daemon and through one. */
 
 const held = new AsyncDisposableStack();
 after(() => held.disposeAsync());

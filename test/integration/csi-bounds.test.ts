@@ -181,7 +181,7 @@ test('a few loads run concurrently, and a further one is told to retry', async (
   await load();
 });
 
-/** Asks for a stream of answers and takes nothing until `read`, which tells how many came. */
+/** Requests a stream of answers and reads nothing until `read`, which counts them. */
 function askUnread(
   socket: string,
   path: string,

@@ -18,7 +18,7 @@ import { ready } from '../support/node/readiness.ts';
 
 const driverName = 'oci-artifact.csi.test';
 
-/** What /readyz answers: its status and its text. /healthz says the same to who could end the process. */
+/** Status and text of /readyz. /healthz has the same for probes that restart the process. */
 async function readiness({ http }: TestDaemon): Promise<readonly [number, string]> {
   const answer = await fetch(`${http}/readyz`);
   assert.equal((await fetch(`${http}/healthz`)).status, answer.status);

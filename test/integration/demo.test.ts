@@ -87,7 +87,7 @@ test('the demo in JSON prints one line per step', needs('root'), async () => {
   assertNothingLeft(folder.path);
 });
 
-/** Every few milliseconds, as somebody does who leans on Ctrl-C. */
+/** Every few milliseconds, as when Ctrl-C is held down. */
 function repeat(work: () => void): Disposable {
   const timer = setInterval(work, 10);
   return { [Symbol.dispose]: () => clearInterval(timer) };

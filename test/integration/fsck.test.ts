@@ -33,7 +33,7 @@ async function fsck(repair: 'repair' | 'only look' = 'only look'): Promise<reado
   return findings;
 }
 
-/** The same, of what a person runs. */
+/** The same, for a command of a user. */
 function runFsck() {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'fsck', '--output=json'], {
     env: { PATH: process.env['PATH'], CSI_ENDPOINT: `unix://${node.socket}` },
@@ -183,7 +183,7 @@ for (const kind of ['blob', 'bodies'] as const) {
   });
 }
 
-/** What is said of the views that are left to those who show them. */
+/** The messages about views that stay with the volumes that show them. */
 function damagedViews(problem: string): readonly Finding[] {
   const views = join(node.stateDir, 'views');
   const kept = readdirSync(views).filter(name => /-[^.]*$/.test(name));
@@ -201,7 +201,7 @@ function damagedViews(problem: string): readonly Finding[] {
   }
 }
 
-/** How somebody may change a view. It is `d`, with `model` and `other` in it. */
+/** Possible changes of a view. It is `d`, with `model` and `other` in it. */
 const changes: Readonly<Record<string, readonly [change: (d: string) => void, problem: string]>> = {
   'lost a file': [d => rmSync(join(d, 'other')), '"d/other" is missing'],
   'has one file more': [d => writeFileSync(join(d, 'more'), 'evil'), '"d/more" does not belong there'],

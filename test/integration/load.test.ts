@@ -10,7 +10,7 @@ import { needs } from '../support/project/tools.ts';
 /** Starts a load of what comes on standard input, and waits until it reads. */
 async function startLoad(node: TestNode): Promise<ChildProcessWithoutNullStreams> {
   const child = startCommand(node, ['load', '-', 'offline.test/m:v1']);
-  child.stdin.on('error', () => undefined); // whoever ends early does not read it
+  child.stdin.on('error', () => undefined); // a command that ends early does not read it
   child.stdin.write('o');
   for await (const line of child.stderr.iterator({ destroyOnReturn: false }))
     if (String(line).includes('read')) break;

@@ -10,7 +10,7 @@ import { startRealRegistry } from '../support/registry/real-registry.ts';
 import { needs } from '../support/project/tools.ts';
 import { readTree } from '../support/oci/tree.ts';
 
-/** A real registry with a CA of its own, which lets nobody in without a certificate. */
+/** A real registry with its own CA, which requires a client certificate. */
 describe('a registry that requires a client certificate', needs('root', 'registry', 'oras'), () => {
   const stack = new AsyncDisposableStack();
   after(() => stack.disposeAsync());

@@ -46,7 +46,7 @@ async function pushSlow(
   };
 }
 
-/** The program as a person starts it on that node. */
+/** The program as a user starts it on that node. */
 function command(...argv: readonly string[]): Promise<Child> {
   const env = { PATH: process.env['PATH'], CSI_ENDPOINT: `unix://${node.socket}` };
   return startChild(process.execPath, [main, ...argv], { env });

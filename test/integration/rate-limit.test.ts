@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { publishRequest } from '../support/node/daemon.ts';
 import { openSetting } from '../support/node/setting.ts';
 
-/** What pods and people hear while a registry asks to wait. */
+/** What pods and users see while a registry asks for a wait. */
 
 const { registry, node, daemon } = await openSetting({ flags: { '--max-parallel-downloads': '1' } });
 

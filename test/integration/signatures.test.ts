@@ -24,7 +24,7 @@ import { temporaryFolder } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
 
 const signal = new AbortController().signal;
-/** A node, with what its daemon was told of bundles. */
+/** A node with its configuration of bundles. */
 type Place = { readonly node: TestNode; readonly daemon: TestDaemon };
 
 const matchRepository = { signedIdentity: { type: 'matchRepository' } };

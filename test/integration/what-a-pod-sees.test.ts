@@ -101,7 +101,7 @@ const file = (name: string, bytes: string | Buffer = `the text of ${name}`): Lay
   annotations: { [title]: name },
 });
 
-/** The paths of what is not a folder, with the text of each. */
+/** The paths of everything but directories, with the text of each. */
 function textsOf(target: string): Record<string, string> {
   const files = Object.entries(readTree(target)).filter(([, what]) => what !== 'directory');
   return Object.fromEntries(
