@@ -5,7 +5,7 @@ import { ArtifactError } from '../../util/error.ts';
 import { Paused } from '../../util/pause.ts';
 import { parseContentRange } from './content-range.ts';
 import type { Exchange } from './exchange.ts';
-import { describeEncoding, type HttpRequest, passOver, type Receiver } from '../http/request.ts';
+import { describeEncoding, type HttpRequest, skip, type Receiver } from '../http/request.ts';
 import { type RetryPolicy, TransientError } from '../http/retry.ts';
 import type { Upstream } from '../config/upstream.ts';
 import type { FinalResponse } from '../http/redirect.ts';
@@ -127,7 +127,7 @@ function toReceiver(
     if (!fits) throw noRange;
   }
   const past = status === 200 ? sink.offset : 0;
-  const write = passOver(past, chunk => {
+  const write = skip(past, chunk => {
     if (sink.offset + chunk.length > size) {
       sink.restart();
       throw new ArtifactError(

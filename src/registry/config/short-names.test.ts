@@ -64,7 +64,7 @@ describe('a name expands to full references', () => {
       ['quay.io/m:latest'],
     ],
     [
-      'a blocked candidate is passed over',
+      'a blocked candidate is skipped',
       `${two}[[registry]]\nlocation = "docker.io"\nblocked = true`,
       'm',
       ['quay.io/m:latest'],

@@ -4,7 +4,7 @@ import { answerQuestions, type ThreadContext } from '../../util/thread.ts';
 import { type ConnectionPool, openConnectionPool } from './connection-pool.ts';
 import { type FileWriter, openFileWriter } from './file-writer.ts';
 import { openGate } from './gate.ts';
-import { type Head, passOver } from '../http/request.ts';
+import { type Head, skip } from '../http/request.ts';
 import { type WorkerAnswer, type WorkerQuestion, type RequestShare, toFailure } from './worker-protocol.ts';
 import { openTls } from '../http/tls.ts';
 
@@ -77,7 +77,7 @@ async function pour(
   { past, hashes }: { readonly past: number; readonly hashes: boolean },
 ): Promise<WorkerAnswer> {
   try {
-    gate.open(passOver(past, piece => fill.append(piece, hashes)));
+    gate.open(skip(past, piece => fill.append(piece, hashes)));
   } catch (thrown) {
     leave();
     await end.catch(() => {});

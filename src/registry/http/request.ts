@@ -68,7 +68,7 @@ export type Accept = (head: Head) => Receiver;
 export type Send = (request: HttpRequest, accept: Accept, signal: AbortSignal) => Promise<Head>;
 
 /** Passes on all but the first `bytes`. */
-export function passOver(bytes: number, take: (chunk: Uint8Array) => void): (chunk: Uint8Array) => void {
+export function skip(bytes: number, take: (chunk: Uint8Array) => void): (chunk: Uint8Array) => void {
   let left = bytes;
   return chunk => {
     const rest = chunk.subarray(left);

@@ -36,7 +36,7 @@ export async function failover<T>(
   for (const mirror of route.mirrors) {
     const reason = health.against(mirror, keyring.id);
     if (reason !== undefined) {
-      tried.push(`${mirror.host} is passed over for a while (${toReason(reason, subject)})`);
+      tried.push(`${mirror.host} is skipped for a while (${toReason(reason, subject)})`);
       continue;
     }
     try {

@@ -506,7 +506,7 @@ test('the final error names every upstream with its reason, and has the code of 
   await assert.rejects(client.resolve(tag, anonymous, signal), {
     code: 'not-found',
     message: new RegExp(
-      `before that ${first.host} is passed over for a while \\(.*503.*\\); ${second.host} is passed`,
+      `before that ${first.host} is skipped for a while \\(.*503.*\\); ${second.host} is skipped`,
     ),
   });
 });

@@ -78,8 +78,8 @@ export async function openRecords<T>(
     }
   }
 
-  const passOver = (path: string, thrown: unknown): void =>
-    note(`${path}, a ${kind.noun}, cannot be read (${errnoOf(thrown)}) and is passed over`);
+  const skip = (path: string, thrown: unknown): void =>
+    note(`${path}, a ${kind.noun}, cannot be read (${errnoOf(thrown)}) and is skipped`);
 
   function refuse(path: string, thrown: unknown): never {
     throw new ArtifactError(
@@ -128,7 +128,7 @@ export async function openRecords<T>(
     async find(key) {
       const name = fileOf(key);
       const path = join(folder.path, name);
-      const file = await unlessAbsent(readHere(path)).catch(thrown => passOver(path, thrown));
+      const file = await unlessAbsent(readHere(path)).catch(thrown => skip(path, thrown));
       if (file !== undefined && file.text.length > large) await nextTurn();
       return file === undefined ? undefined : parse(name, file);
     },
@@ -145,7 +145,7 @@ export async function openRecords<T>(
         await unlessAbsent(removeTree(join(folder.path, fileOf(key)), never));
         if (kind.durable) await folder.sync();
       }),
-    list: () => list(passOver),
+    list: () => list(skip),
     listAll: () => list(refuse),
   };
 }

@@ -63,7 +63,7 @@ export function openViews(
   }
 
   const noteUnreadable = (path: string) => (thrown: unknown) =>
-    note(`${path}, the record of a view, cannot be read (${errnoOf(thrown)}) and is passed over`);
+    note(`${path}, the record of a view, cannot be read (${errnoOf(thrown)}) and is skipped`);
 
   const isPresent = (key: string): boolean =>
     lstatSync(treeOf(key), { throwIfNoEntry: false })?.isDirectory() === true;
