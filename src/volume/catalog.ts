@@ -4,7 +4,7 @@ import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference } from '../oci/reference.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { doInSlices } from '../util/pace.ts';
+import { doInSlices, startPace } from '../util/pace.ts';
 import type { NameRecord, Names, Pins, VolumeRecords } from '../ports/records.ts';
 import type { Expander } from '../ports/registry.ts';
 import type { Views } from '../ports/store.ts';
@@ -35,6 +35,8 @@ export type Catalog = {
 
 /** `asked`: the full reference that was given, which may have the digest of the name instead of its tag. */
 export type Located = NameRecord & { readonly asked: string };
+
+const never = new AbortController().signal;
 
 export function createCatalog(world: {
   readonly expander: Expander;
@@ -188,8 +190,9 @@ export function createCatalog(world: {
         { unpack: 'auto', include: [], exclude: [] },
         name.reference,
       );
-      const plan = await doInSlices(planning, new AbortController().signal);
+      const plan = await doInSlices(planning, never);
       const layers: LayerDetail[] = [];
+      const pace = startPace(never);
       for (const layer of plan.layers) {
         const { descriptor, name: path, form } = layer;
         layers.push({
@@ -200,6 +203,8 @@ export function createCatalog(world: {
           form: form === 'file' ? form : 'unpacked',
           held: await source.isHeld(layer),
         });
+        const rest = pace();
+        if (rest !== undefined) await rest;
       }
       const isIt = (row: Row): boolean => rowKey(row) === rowKey({ reference: name.reference, digest });
       const records = (await volumes.list()).filter(({ resolved: reference, digest: shown }) =>

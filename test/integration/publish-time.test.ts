@@ -7,7 +7,7 @@ import { publishRequest, type TestNode } from '../support/node/daemon.ts';
 
 const never = new AbortController().signal;
 const reference = 'registry.test/team/m0:v1';
-/** The registry is not there, and the view is: what else happened in the process is in one round, not in all. */
+/** The registry is not there: what else happened in the process is in one round, not in all. */
 const rounds = 3;
 
 async function requestOf(node: TestNode): Promise<PublishRequest> {
@@ -41,3 +41,18 @@ for (const [atOnce, files] of [
     assert.ok(Math.min(...turns) < longestTurn, text);
   });
 }
+
+test('the first publish of 10,000 blobs, and inspect, do not block the main thread', async t => {
+  const longest: number[] = [];
+  do {
+    await using crowded = await openCrowdedNode({ artifacts: 1, files: 10_000, volumes: 0, unbuilt: true });
+    const { node, useCases } = crowded;
+    const request = await requestOf(node);
+    const publish = await costOf(() => useCases.publishing.publish(request, never));
+    const inspect = await costOf(() => useCases.artifacts.inspect(reference));
+    longest.push(Math.max(publish.turn, inspect.turn));
+  } while (Math.min(...longest) >= longestTurn && longest.length < rounds);
+  const text = `${longest.map(turn => turn.toFixed()).join(', ')} ms`;
+  t.diagnostic(text);
+  assert.ok(Math.min(...longest) < longestTurn, text);
+});

@@ -10,14 +10,15 @@ const sync = promisify(fsync);
 export async function writeAside(
   aside: string,
   path: string,
-  bytes: Uint8Array | string,
+  bytes: Uint8Array | string | AsyncIterable<string>,
   durable: boolean,
 ): Promise<void> {
   // Calls of microseconds are synchronous: through Node's thread pool they would take ten times that.
   try {
     const fd = openSync(aside, 'w', 0o600);
     try {
-      writeFileSync(fd, bytes);
+      if (typeof bytes === 'string' || bytes instanceof Uint8Array) writeFileSync(fd, bytes);
+      else for await (const part of bytes) writeFileSync(fd, part);
       if (durable) await sync(fd);
     } finally {
       closeSync(fd);

@@ -1,4 +1,5 @@
 import { appendFileSync, readFileSync } from 'node:fs';
+import { startPace } from '../../util/pace.ts';
 import { writeAside } from './atomic-file.ts';
 
 /**
@@ -14,11 +15,14 @@ export type Journal = {
   close(): Promise<void>;
 };
 
+const never = new AbortController().signal;
 const end = 'closed';
 /** Milliseconds that lines wait for more. */
 const gatherMs = 200;
 /** The lines beyond twice the number of keys after which the file is rewritten. */
 const slack = 10_000;
+/** Characters that are written at once. */
+const partLength = 64 * 1024;
 
 /** A read-only journal: what is put is forgotten with this process. */
 export function readJournal(path: string): Journal {
@@ -36,8 +40,7 @@ export async function openJournal(path: string, aside: () => string): Promise<Jo
 
   const rewrite = async (): Promise<void> => {
     written = 0;
-    const text = [...values].map(([key, value]) => `${key} ${value}\n`).join('');
-    await writeAside(aside(), path, text, true);
+    await writeAside(aside(), path, formatInParts(values), true);
   };
   const flush = (): void => {
     clearTimeout(timer);
@@ -81,6 +84,20 @@ export async function openJournal(path: string, aside: () => string): Promise<Jo
       }
     },
   };
+}
+
+/** There may be hundreds of thousands of lines. */
+async function* formatInParts(values: ReadonlyMap<string, string>): AsyncGenerator<string> {
+  const pace = startPace(never);
+  let part = '';
+  for (const [key, value] of values) {
+    part += `${key} ${value}\n`;
+    if (part.length < partLength) continue;
+    yield part;
+    part = '';
+    await pace();
+  }
+  yield part;
 }
 
 function parse(path: string): { lines: ReadonlyMap<string, string>; closed: boolean } {

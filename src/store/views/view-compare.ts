@@ -1,4 +1,4 @@
-import { type BigIntStats, lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
+import { type BigIntStats, lstatSync, opendirSync, readlinkSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Algorithm, algorithmOf, hexOf as digestHex } from '../../oci/digest.ts';
 import { decodeName, encodeName, quoteName } from '../../util/name.ts';
@@ -50,9 +50,13 @@ export async function compareTree(
       continue;
     }
     note(at, describeAttributes(own, node.attributes, true));
-    for (const name of readdirSync(path, { encoding: 'buffer' })) {
-      const text = decodeName(name);
+    // latin1, one character per byte: names need not be UTF-8.
+    using entries = opendirSync(path, { encoding: 'latin1', bufferSize: 512 });
+    for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
+      const text = decodeName(Buffer.from(entry.name, 'latin1'));
       if (node.children.get(text) === undefined) note(`${at}/${text}`, 'does not belong there');
+      const rest = pace();
+      if (rest !== undefined) await rest;
     }
     for (const [name, child] of node.children) {
       const below = `${at}/${name}`;

@@ -1,3 +1,4 @@
+import type { Digest } from '../../oci/digest.ts';
 import type { Item, ViewRecord } from '../../ports/store.ts';
 
 /** The known views, by their keys and by their items. */
@@ -9,18 +10,25 @@ export type ViewIndex<View extends ViewRecord> = {
   keysOf(item: Item): readonly string[];
 };
 
+const kinds = ['blobs', 'layers'] as const;
+
 export function createViewIndex<View extends ViewRecord>(): ViewIndex<View> {
   const views = new Map<string, View>();
-  const users = new Map<string, Set<string>>();
+  const users = {
+    blobs: new Map<Digest, Set<string>>(),
+    layers: new Map<Digest, Set<string>>(),
+  };
 
   const drop = (key: string): void => {
     const view = views.get(key);
     if (view === undefined) return;
     views.delete(key);
-    for (const item of itemsOf(view)) {
-      const keys = users.get(nameOf(item));
-      keys?.delete(key);
-      if (keys?.size === 0) users.delete(nameOf(item));
+    for (const kind of kinds) {
+      for (const digest of view[kind]) {
+        const keys = users[kind].get(digest);
+        keys?.delete(key);
+        if (keys?.size === 0) users[kind].delete(digest);
+      }
     }
   };
 
@@ -32,14 +40,16 @@ export function createViewIndex<View extends ViewRecord>(): ViewIndex<View> {
       if (!isSame) drop(view.key);
       views.set(view.key, view);
       if (isSame) return; // the usual case on use: there may be twenty thousand items
-      for (const item of itemsOf(view)) {
-        const keys = users.get(nameOf(item));
-        if (keys === undefined) users.set(nameOf(item), new Set([view.key]));
-        else keys.add(view.key);
+      for (const kind of kinds) {
+        for (const digest of view[kind]) {
+          const keys = users[kind].get(digest);
+          if (keys === undefined) users[kind].set(digest, new Set([view.key]));
+          else keys.add(view.key);
+        }
       }
     },
     delete: drop,
-    keysOf: item => [...(users.get(nameOf(item)) ?? [])],
+    keysOf: ({ kind, digest }) => [...(users[kind].get(digest) ?? [])],
   };
 }
 
@@ -49,8 +59,4 @@ export function itemsOf({ blobs, layers }: ViewRecord): readonly Item[] {
     ...blobs.map(digest => ({ kind: 'blobs', digest }) as const),
     ...layers.map(digest => ({ kind: 'layers', digest }) as const),
   ];
-}
-
-function nameOf({ kind, digest }: Item): string {
-  return `${kind} ${digest}`;
 }

@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import type { Holder } from '../../oci/credential.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { formatRepository, type Repository } from '../../oci/reference.ts';
+import { startPace } from '../../util/pace.ts';
 import { shareRuns } from '../../util/shared-run.ts';
 import type { Accesses } from '../../ports/records.ts';
 import type { Giver } from '../../ports/registry.ts';
@@ -138,9 +139,12 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
     },
     async sweep(isHeld) {
       const changed: string[] = [];
+      const pace = startPace(new AbortController().signal);
       for (const [name, { digests, mirrored }] of records) {
         const before = digests.size + mirrored.size;
         for (const digest of [...digests, ...mirrored]) {
+          const rest = pace();
+          if (rest !== undefined) await rest;
           if (await isHeld(digest)) continue;
           digests.delete(digest);
           mirrored.delete(digest);

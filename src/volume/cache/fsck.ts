@@ -78,7 +78,8 @@ export async function checkCache(
       signal,
     );
     const plan = await doInSlices(planLayers(manifest, diffIds, selection, reference), signal);
-    const tree = await world.trees.merge(await world.trees.settle(plan), selection, () => {}, signal);
+    const settled = await world.trees.settle(plan, signal);
+    const tree = await world.trees.merge(settled, selection, () => {}, signal);
     return (await views.compare(view.key, tree, signal))?.problem;
   };
 

@@ -1,5 +1,6 @@
 import { abortable } from '../../util/abortable.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
+import { startPace } from '../../util/pace.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type {
   Blobs,
@@ -170,7 +171,13 @@ export function createIntegrity(
     settle: evidence.settle,
     async isIntact(view, items, signal) {
       if (view.damage !== undefined || !(await views.isAsBuilt(view.key, signal))) return false;
-      const files = items.reduce((sum, item) => sum + evidence.files(item), 0);
+      let files = 0;
+      const pace = startPace(signal);
+      for (const item of items) {
+        files += evidence.files(item);
+        const rest = pace();
+        if (rest !== undefined) await rest;
+      }
       if (files <= atOnce) return isContentKept(items, signal);
       isContentKept(items, closing)
         .then(isKept => (isKept ? undefined : examine(items, closing)))

@@ -1,6 +1,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { Plan } from '../../oci/plan.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { startPace } from '../../util/pace.ts';
 import type { Content } from '../../ports/registry.ts';
 import type { Blobs, Layers } from '../../ports/store.ts';
 import type { PullRequest } from '../../ports/request.ts';
@@ -51,13 +52,17 @@ export async function verifyLayers(
   { blobs, layers }: { readonly blobs: Pick<Blobs, 'size'>; readonly layers: Pick<Layers, 'has'> },
   plan: Plan,
   { missing, isGiven }: Possession,
+  signal: AbortSignal,
 ): Promise<void> {
+  const pace = startPace(signal);
   for (const { descriptor, form, label } of plan.layers) {
     const { digest, data } = descriptor;
     if (data !== undefined) continue;
     const isBlob = (await blobs.size(digest)) !== undefined;
     const isHeld = isBlob || (form !== 'file' && (await layers.has(digest)));
     if (!isHeld || !isGiven(digest)) throw missing(label, digest);
+    const rest = pace();
+    if (rest !== undefined) await rest;
   }
 }
 

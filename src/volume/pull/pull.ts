@@ -116,7 +116,9 @@ export function createPull(world: {
       key: viewKey(selected.digest, selection),
     };
     await pace();
-    stack.use(await holds.hold(heldBy(viewPlan)));
+    const ids = heldBy(viewPlan);
+    await pace();
+    stack.use(await holds.hold(ids));
     return viewPlan;
   };
 
@@ -128,14 +130,18 @@ export function createPull(world: {
     signal: AbortSignal,
   ): Promise<View> => {
     const fly = async (flight: AbortSignal, { report: onProgress, tenants }: BuildContext): Promise<View> => {
+      const pace = startPace(flight);
       using _held = await holds.hold(heldBy(viewPlan));
       const { report, tell } = withRetries(onProgress);
       // The flight works for all of its callers, and its registry has just answered.
       const shared = content.waitingBy({ hasty: false, tell });
+      await pace();
       const view = await viewBuilder.prepare(viewPlan, shared, { report, tenants }, flight);
+      await pace();
       await record(); // its callers may have left
       return view;
     };
+    const pace = startPace(signal);
     for (let attempt = 0; attempt < attempts; attempt++) {
       await flights.join(
         `${viewPlan.key} ${content.id}`,
@@ -148,6 +154,7 @@ export function createPull(world: {
         caller,
         signal,
       );
+      await pace();
       const view = await content.findView(viewPlan, signal);
       if (view !== undefined) return view;
     }
@@ -174,7 +181,8 @@ export function createPull(world: {
     if (policy === 'Never') {
       // An administrator may know what is cached, and gets the error for a missing layer before a registry is asked for
       // access.
-      if (request.caller === 'administrator') await verifyLayers(world, viewPlan.plan, content.possession);
+      if (request.caller === 'administrator')
+        await verifyLayers(world, viewPlan.plan, content.possession, signal);
       // Nothing is missing, so everything can be admitted before any of it is read.
       await content.admitAll(contentsOf(viewPlan), signal);
     }

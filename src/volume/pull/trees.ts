@@ -15,7 +15,7 @@ export type Trees = {
   /** @throws ArtifactError `unmountable` if the names of the layers conflict. */
   verifyNames(plan: Plan, signal: AbortSignal): Promise<void>;
   /** Decides for each cached layer whether it is unpacked: if its bytes are a tar. */
-  settle(plan: Plan): Promise<SettledPlan>;
+  settle(plan: Plan, signal: AbortSignal): Promise<SettledPlan>;
   /** Merges the layers. Calls `note` with what is not shown. @throws `corrupt`; `unmountable`. */
   merge(
     plan: SettledPlan,
@@ -63,12 +63,15 @@ export function createTrees(layers: Layers, maxEntries: number): Trees {
       const files = plans.filter(layer => layer.form === 'file');
       await build({ kind, layers: files }, createFew(), async () => {}, signal);
     },
-    async settle({ kind, layers: plans }) {
+    async settle({ kind, layers: plans }, signal) {
       const settled: SettledLayer[] = [];
+      const pace = startPace(signal);
       for (const plan of plans) {
         if (plan.form !== 'detected') settled.push(plan);
         else if (await layers.has(plan.descriptor.digest)) settled.push({ ...plan, form: 'unpacked' });
         else settled.push({ ...plan, form: 'file' });
+        const rest = pace();
+        if (rest !== undefined) await rest;
       }
       return { kind, layers: settled };
     },

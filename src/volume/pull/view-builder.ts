@@ -5,7 +5,7 @@ import { toArtifactError } from '../../util/error.ts';
 import { createFairSlots } from '../../util/fair-slots.ts';
 import { throughPauses } from '../../util/pause.ts';
 import { settle } from '../../util/settle.ts';
-import { doInSlices } from '../../util/pace.ts';
+import { doInSlices, startPace } from '../../util/pace.ts';
 import type { Tenants } from '../../util/tenants.ts';
 import type { Admitted, AdmittedContent } from '../access/admitted-content.ts';
 import { type ViewPlan, contentsOf, itemsOf } from './view-plan.ts';
@@ -125,12 +125,15 @@ export function createViewBuilder(world: {
     passage: BuildContext,
     signal: AbortSignal,
   ): Promise<Admitted<ViewPlan>> => {
+    const pace = startPace(signal); // each step looks at all layers
     await integrity.examine(itemsOf(viewPlan), signal);
-    const missing = await missingLayers(viewPlan.plan.layers, source);
+    const missing = await missingLayers(viewPlan.plan.layers, source, signal);
     // Before progress counts cached content of other layers, and before it is read, because both would reveal it.
     const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
     const held = contentsOf(viewPlan).filter(({ descriptor }) => !toCome.has(descriptor.digest));
+    await pace();
     await content.admitAll(held, signal);
+    await pace();
     if (missing.length > 0) await bringAll(viewPlan, missing, content, passage, signal);
     return content.admitView(viewPlan, signal);
   };
@@ -149,7 +152,7 @@ export function createViewBuilder(world: {
       notes.push(text);
       world.note(reference, text);
     };
-    const settled = await trees.settle(plan);
+    const settled = await trees.settle(plan, signal);
     const tree = await trees.merge(settled, selection, note, signal);
     const { manifest, digest } = selected;
     const digests = (form: SettledLayer['form']): readonly Digest[] =>
@@ -173,8 +176,10 @@ export function createViewBuilder(world: {
   };
 
   const find: ViewBuilder['find'] = async (viewPlan, content, signal) => {
+    const pace = startPace(signal);
     const view = await content.findView(viewPlan, signal);
     if (view === undefined) return undefined;
+    await pace();
     return (await integrity.isIntact(view, itemsOf(viewPlan, view), signal)) ? view : undefined;
   };
 
@@ -217,14 +222,29 @@ function cut(notes: readonly string[]): readonly string[] {
   return [...notes.slice(0, maxNotes), `and ${notes.length - maxNotes} more, in the log`];
 }
 
+/** Enough to keep a disk busy while layers are examined for tars. */
+const lookedAtAtOnce = 32;
+
 /** Each digest that is not cached, once. */
 async function missingLayers(
   plans: readonly LayerPlan[],
   source: LayerFetcher,
+  signal: AbortSignal,
 ): Promise<readonly LayerPlan[]> {
-  const unique = [
-    ...new Map(plans.map(layer => [`${layer.form} ${layer.descriptor.digest}`, layer])).values(),
-  ];
-  const held = await Promise.all(unique.map(layer => source.isHeld(layer)));
-  return unique.filter((_, index) => held[index] === false);
+  const pace = startPace(signal);
+  const byKey = new Map<string, LayerPlan>();
+  for (const layer of plans) {
+    byKey.set(`${layer.form} ${layer.descriptor.digest}`, layer);
+    const rest = pace();
+    if (rest !== undefined) await rest;
+  }
+  const unique = [...byKey.values()];
+  const missing: LayerPlan[] = [];
+  for (let at = 0; at < unique.length; at += lookedAtAtOnce) {
+    const some = unique.slice(at, at + lookedAtAtOnce);
+    const held = await Promise.all(some.map(layer => source.isHeld(layer)));
+    missing.push(...some.filter((_, index) => held[index] === false));
+    await pace();
+  }
+  return missing;
 }

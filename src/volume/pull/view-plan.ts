@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Digest } from '../../oci/digest.ts';
 import type { Manifest } from '../../oci/manifest.ts';
-import type { LayerPlan, Plan } from '../../oci/plan.ts';
+import type { Plan } from '../../oci/plan.ts';
 import type { Content } from '../../ports/registry.ts';
 import type { Item, View } from '../../ports/store.ts';
 import { viewId } from '../cache/leases.ts';
@@ -48,17 +48,19 @@ export function contentsOf({ selected, plan }: ViewPlan): readonly Content[] {
  */
 export function itemsOf({ selected, plan }: ViewPlan, view?: View): readonly Item[] {
   const unpacked = new Set(view?.layers);
-  const kindsOf = ({ form, descriptor }: LayerPlan): readonly Item['kind'][] => {
-    if (form === 'file') return ['blobs'];
-    if (form === 'unpacked') return ['layers'];
-    if (view === undefined) return ['blobs', 'layers'];
-    return [unpacked.has(descriptor.digest) ? 'layers' : 'blobs'];
-  };
-  const all: readonly Item[] = [
-    ...selected.documents.map(({ descriptor: { digest } }) => ({ kind: 'blobs', digest }) as const),
-    ...plan.layers.flatMap(layer => kindsOf(layer).map(kind => ({ kind, digest: layer.descriptor.digest }))),
-  ];
-  return [...new Map(all.map(item => [`${item.kind} ${item.digest}`, item])).values()];
+  const blobs = new Set(selected.documents.map(({ descriptor }) => descriptor.digest));
+  const layers = new Set<Digest>();
+  for (const { form, descriptor } of plan.layers) {
+    const { digest } = descriptor;
+    const isEither = form === 'detected' && view === undefined;
+    const isUnpacked = form === 'unpacked' || (form === 'detected' && unpacked.has(digest));
+    if (isUnpacked || isEither) layers.add(digest);
+    if (!isUnpacked) blobs.add(digest);
+  }
+  const all: Item[] = [];
+  for (const digest of blobs) all.push({ kind: 'blobs', digest });
+  for (const digest of layers) all.push({ kind: 'layers', digest });
+  return all;
 }
 
 /** Every digest from a reference to its view. */

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { linkSync, mkdirSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ociManifest } from '../../../src/oci/media-type.ts';
 import { sha256 } from '../oci/tar.ts';
@@ -11,6 +11,8 @@ export type Crowd = {
   readonly files: number;
   /** The volumes of the first half of the artifacts. */
   readonly volumes: number;
+  /** The views are not built yet. */
+  readonly unbuilt?: true;
 };
 
 type Put = (name: string, bytes: Buffer | string) => string;
@@ -19,13 +21,18 @@ type Made = Readonly<Record<'reference' | 'manifest' | 'view', string>> & {
 };
 
 /** Writes the files of a cache after a store has created its directories, as years of pulls leave them. */
-export function fillCache(stateDir: string, kubeletDir: string, { artifacts, files, volumes }: Crowd): void {
+export function fillCache(
+  stateDir: string,
+  kubeletDir: string,
+  { artifacts, files, volumes, unbuilt }: Crowd,
+): void {
   const put: Put = (name, bytes) => {
     const path = join(stateDir, name);
     writeFileSync(path, bytes, { mode: name.startsWith('blobs/') ? 0o644 : 0o600 });
     return path;
   };
   const made = Array.from({ length: artifacts }, (_, nth) => putArtifact(put, stateDir, nth, files));
+  if (unbuilt === true) rmSync(join(stateDir, 'views'), { recursive: true });
   for (let nth = 0; nth < volumes; nth++) {
     const artifact = made[nth % Math.floor(artifacts / 2)];
     if (artifact !== undefined) putVolume(put, kubeletDir, nth, artifact);
