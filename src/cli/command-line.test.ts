@@ -143,7 +143,7 @@ test('a low mark above the high mark is refused', () => {
   assert.equal(toSettings({ cacheLow: '75' }, {}).cacheLow, 75);
 });
 
-test('the configuration of credential providers and the folder of their programs go together', () => {
+test('the configuration of credential providers requires the directory of their programs, and the reverse', () => {
   const config = { credentialProviderConfig: '/etc/providers.yaml' };
   assert.throws(() => toSettings(config, {}), { code: 'invalid', message: /give both or none/ });
   assert.throws(() => toSettings({ credentialProviderBinDir: '/bin' }, {}), /give both or none/);

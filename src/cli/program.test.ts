@@ -224,7 +224,7 @@ test('a command works through the socket where a daemon answers, and on its own 
   assert.deepEqual(asked, [opened, opened, connected, `open ${other}`, connected]);
 });
 
-test('a socket that is named and nobody serves is an error, and no state directory is used in its place', async () => {
+test('a given socket without a server is an error, and no state directory is used instead', async () => {
   const builder = { open: async () => assert.fail('it was opened') };
   const endpoint = 'unix:///nowhere/csi.sock';
   for (const line of ['pull z', 'mount z /z', 'load /', 'resolve z', 'ls', 'prune', 'status']) {
@@ -237,7 +237,7 @@ test('a socket that is named and nobody serves is an error, and no state directo
   }
 });
 
-test('only a command that begins something makes a state folder', async () => {
+test('only a command that stores something creates a state directory', async () => {
   await using folder = await temporaryFolder();
   const absent = join(folder.path, 'state');
   const environment = { OCI_ARTIFACT_STATE_DIR: absent };

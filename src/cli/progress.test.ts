@@ -67,7 +67,7 @@ test('a terminal shows nothing where names alone were asked for', () => {
   assert.equal(text(), '');
 });
 
-test('what is waited for is a line, on a terminal too', () => {
+test('a wait is printed as a line, also on a terminal', () => {
   const waits = 'r.example asks to wait until 2026-05-01T12:34:56Z';
   assert.equal(formatProgress({ ...at(0, 0), phase: 'resolve', waits }), waits);
   for (const isTTY of [false, true]) {

@@ -97,7 +97,7 @@ test('a pipeline of requests gets one answer and takes no memory', async () => {
   assert.ok(grown < 40e6, `50,000 requests of one connection take ${grown} bytes`);
 });
 
-test('what is no request, or has a head without end, is refused', async () => {
+test('an invalid request and an endless head are refused', async () => {
   await using server = await serveHttp(
     loopback,
     pages(async () => ''),

@@ -77,7 +77,7 @@ test('healthz fails where a restart helps, readyz says why it is not ready', asy
   assert.equal(posted.headers.get('allow'), 'GET, HEAD');
 });
 
-test('readyz names what is broken though it is ready', async () => {
+test('readyz lists broken files although the daemon is ready', async () => {
   const notes = () => ['registries.conf is broken', 'auth.json is broken'];
   await using server = await serveHttp(loopback, {
     broken: () => [],
@@ -167,7 +167,7 @@ test('metrics count calls as other CSI drivers do, and pulls by outcome and regi
   }
 });
 
-test('registries that somebody made up are one series together', async () => {
+test('invented registries share one series', async () => {
   const metrics = createMetrics('d', observing([]));
   for (let nth = 0; nth < 1000; nth++) metrics.bytesPulled(`made-up-${nth}.example`, 1);
   metrics.bytesPulled('made-up-0.example', 1);

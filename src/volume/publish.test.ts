@@ -136,7 +136,7 @@ test('the record is on disk before the mount', async () => {
   assert.deepEqual(world.records.get(path)?.holds, [digest], 'all that the pull came by');
 });
 
-test('the same request again does nothing and asks nobody', async () => {
+test('a repeated request does nothing and sends no requests', async () => {
   const { publish, world } = createWorld();
   const first = await publish(request, never);
   world.log.length = 0;
@@ -234,7 +234,7 @@ for (const [name, state, text, log] of [
   });
 }
 
-test('a target that cannot be is told before anything is downloaded', async () => {
+test('an invalid target is refused before any download', async () => {
   const { publish, world } = createWorld();
   world.state = new ArtifactError('invalid', 'not below the kubelet folder');
   await assert.rejects(publish(request, never), code('invalid', /not below/));
@@ -254,7 +254,7 @@ const waiting: PullFunction = (_request, onProgress, signal) => {
   return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
 };
 
-test('near the deadline the caller is told how far the pull is', async () => {
+test('near the deadline the caller gets the progress of the pull', async () => {
   const { publish } = createWorld(waiting);
   const controller = new AbortController();
   const call = publish(request, controller.signal);
@@ -262,7 +262,7 @@ test('near the deadline the caller is told how far the pull is', async () => {
   await assert.rejects(call, code('busy', /pulled 3\.1 GiB of 7\.2 GiB, 2 of 5 layers; it goes on/));
 });
 
-test('a caller who goes away gets nothing mounted', async () => {
+test('nothing is mounted for a caller that leaves', async () => {
   const { publish, world } = createWorld(waiting);
   const controller = new AbortController();
   const call = publish(request, controller.signal);
@@ -271,7 +271,7 @@ test('a caller who goes away gets nothing mounted', async () => {
   assert.deepEqual(world.log, ['pull']);
 });
 
-test('a second call for a target under way is told to come back', async () => {
+test('a second call for a busy target is told to retry', async () => {
   const { publish, unpublish } = createWorld(waiting);
   const controller = new AbortController();
   const first = publish(request, controller.signal);

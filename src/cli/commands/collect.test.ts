@@ -90,7 +90,7 @@ test('prune --dry-run lists what would be freed, and frees nothing', async () =>
   assert.equal(stdout, `r.example/a:1\n${other}\n`);
 });
 
-test('rm names what it removed, and who keeps what stays of it', async () => {
+test('rm prints what it removed, and what uses the content that stays', async () => {
   const others = ['b:1', 'c:1', 'd:1', 'e:1', 'the pin of f:1', 'the volume at /g'];
   const remove = async (reference: string): Promise<Removed> =>
     removed(reference, 512, reference === 'shared:1' ? others : []);
@@ -133,7 +133,7 @@ test('pin and unpin name what they did', async () => {
   assert.equal((await runShell(['unpin', 'z:1'], { artifacts })).stdout, 'unpinned z:1\n');
 });
 
-test('fsck names what is wrong and exits 7, or 0 when it was repaired', async () => {
+test('fsck prints findings and exits 7, or 0 if they were repaired', async () => {
   const finding = { path: 'blobs/sha256/ab', problem: 'the digest is another' };
   const artifacts = {
     fsck: async (

@@ -44,7 +44,7 @@ test('load packs a directory, and sends a tar and the input as they are, the ind
   assert.ok(fromInput?.equals(tar));
 });
 
-test('load refuses what is no layout before it asks for anything', async () => {
+test('load refuses an invalid layout before it sends a request', async () => {
   await using folder = await temporaryFolder();
   for (const [path, why] of [
     [folder.path, /it has no blobs, so it is not a whole OCI image layout/],

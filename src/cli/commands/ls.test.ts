@@ -5,7 +5,7 @@ import { detail, digest, summaries, volume } from '../../../test/support/node/sa
 import { runShell } from '../../../test/support/node/shell.ts';
 import type { ArtifactDetail, VolumeStatus } from '../../ports/usecases.ts';
 
-test('ls is a table sorted by reference, with sizes and ages for people', async () => {
+test('ls prints a table sorted by reference, with readable sizes and ages', async () => {
   const ran = await runShell(['ls'], { artifacts: { list: async () => summaries } });
   assert.equal(ran.code, 0);
   assert.equal(
@@ -89,7 +89,7 @@ test('volumes says which pod has which digest', async () => {
   assert.equal(stdout, '/mnt/a\n/pods/u/mount\n');
 });
 
-test('inspect --credentials tells where credentials are looked for, and needs nothing in the cache', async () => {
+test('inspect --credentials lists where credentials are looked up, and needs no cached artifact', async () => {
   const places = [
     { place: 'm.io/z', sources: ['a: nothing for m.io/z', 'anonymous: used'] },
     { place: 'r.io/z', sources: ['a: used (\u001b[2J)', 'anonymous: not needed'] },

@@ -6,7 +6,7 @@ import { runShell } from '../../../test/support/node/shell.ts';
 import type { PublishRequest, PullRequest } from '../../ports/request.ts';
 import type { VolumeStatus } from '../../ports/usecases.ts';
 
-test('mount publishes a volume that is no pod’s, the same for the same folder', async () => {
+test('mount publishes a volume without a pod, the same for the same directory', async () => {
   const seen: PublishRequest[] = [];
   const publish = async (request: PublishRequest): Promise<VolumeStatus> => {
     seen.push(request);

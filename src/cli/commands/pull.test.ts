@@ -79,7 +79,7 @@ test('a reference with a digest is answered with that digest once', async () => 
   assert.ok(stdout.startsWith(`${reference}\n`), stdout);
 });
 
-test('an interrupted pull says that the same command goes on, and exits 130', async () => {
+test('an interrupted pull says that the same command continues, and exits 130', async () => {
   const controller = new AbortController();
   const ran = await runShell(['pull', 'z:1'], {
     signal: controller.signal,

@@ -57,7 +57,7 @@ test('what keeps a node from being ready is shown once, though it is a broken fi
   assert.ok(stdout.includes(nodeStatus.problems[0] ?? '-'), stdout);
 });
 
-test('status lists the pulls under way, the oldest first, who wants them, and what they wait for', async () => {
+test('status lists the pulls in progress, oldest first, with their callers and waits', async () => {
   const artifacts = { ...around, pulls: async () => pullsUnderWay };
   const ran = await runShell(['status'], { artifacts });
   assert.equal(

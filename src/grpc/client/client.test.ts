@@ -203,7 +203,7 @@ test('a caller that leaves ends the call at the daemon', async () => {
   await ended.promise;
 });
 
-test('a volume of the command line is mounted and unmounted by its folder', async () => {
+test('a volume of the command line is mounted and unmounted by its directory', async () => {
   const requests: PublishRequest[] = [];
   const gone: unknown[] = [];
   const own = { ...volume, anywhere: true, targetPath: '/mnt/a', volumeId: 'mount-1' };
@@ -282,7 +282,7 @@ test('a layout that cannot be read fails as itself, and one that is refused is r
   await closed.promise;
 });
 
-test('a socket that nobody serves is unavailable', async () => {
+test('a socket without a server is unavailable', async () => {
   await using folder = await temporaryFolder();
   const remote = connectRemote(join(folder.path, 'none.sock'));
   await assert.rejects(remote.artifacts.list(), { code: 'unavailable' });

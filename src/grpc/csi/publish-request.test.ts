@@ -170,7 +170,7 @@ test('keys of Kubernetes are never unknown', () => {
   assert.equal(parsePublishRequest(toWire({ volume_context })).reference, reference);
 });
 
-test('a pod is who the uid in the target path says, or nobody', () => {
+test('the pod has the uid of the target path, or is unknown', () => {
   const { pod: known } = parsePublishRequest(
     toWire({ volume_context: { ...pod, reference, 'csi.storage.k8s.io/serviceAccount.name': 'default' } }),
   );
@@ -194,7 +194,7 @@ test('tokens are secrets, wherever kubelet puts them', () => {
   assert.deepEqual(parsePublishRequest(inBoth).secrets, { [tokensKey]: 'from secrets' });
 });
 
-test('whatever stands in a volume context, the answer is a request or a refusal for people', () => {
+test('any volume context gives a request or a readable refusal', () => {
   fc.assert(
     fc.property(fc.dictionary(fc.string(), fc.string({ unit: 'binary' })), context => {
       try {

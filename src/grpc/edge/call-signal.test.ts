@@ -63,7 +63,7 @@ test('a caller who leaves aborts, also one who has left before, but not after th
   assert.equal(done.signal.aborted, false);
 });
 
-test('why work stopped is told by the reason, unless the work failed for itself', () => {
+test('the reason of the signal is the error, unless the work failed by itself', () => {
   const stopping = new ArtifactError('unavailable', 'the daemon is stopping');
   const near = new DeadlineNear('near');
   const cancelled = new ArtifactError('cancelled', 'x');

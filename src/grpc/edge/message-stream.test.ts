@@ -5,7 +5,7 @@ import { received, sender } from './message-stream.ts';
 
 const never = new AbortController().signal;
 
-test('a caller who sends no next message in time ends the call', async () => {
+test('the call ends if the caller sends no message in time', async () => {
   const wire = new PassThrough({ objectMode: true });
   wire.write('first');
   const messages = received<string>(wire, never, 50);
@@ -35,7 +35,7 @@ function openWire(takes: number): Writable & { readonly cancelled: boolean } {
   return Object.assign(wire, { cancelled: false });
 }
 
-test('sending waits for a caller who reads slowly', async () => {
+test('sending waits for a slow reader', async () => {
   const wire = openWire(100);
   const send = sender(wire, never);
   for (let message = 0; message < 100; message++) {
@@ -44,7 +44,7 @@ test('sending waits for a caller who reads slowly', async () => {
   }
 });
 
-test('a caller who takes nothing costs a few messages, and ends the call', async () => {
+test('a caller that reads nothing costs a few messages, and its call ends', async () => {
   const wire = openWire(0);
   const send = sender(wire, never, 50);
   const refusal = { code: 'unavailable', message: 'the caller has taken nothing for 0.05 s; call again' };
@@ -54,7 +54,7 @@ test('a caller who takes nothing costs a few messages, and ends the call', async
   assert.equal(wire.writableLength, 4);
 });
 
-test('what is sent to a caller who has left is dropped', async () => {
+test('messages to a caller that has left are dropped', async () => {
   const wire = Object.assign(openWire(0), { cancelled: true });
   await sender(wire, never)('message');
   assert.equal(wire.writableLength, 0);

@@ -41,14 +41,14 @@ test('above the bound a few are read at a time, oldest first, and the others wai
   assert.equal(states(fakes), 'rrrrrrrr');
 });
 
-test('what is given back lets all that wait go on', () => {
+test('freed memory lets all waiting requests continue', () => {
   const turns = createRequestTurns(bounds);
   const fakes = fill(turns, 8);
   for (const fake of fakes.slice(0, 5)) turns.leave(fake);
   assert.equal(states(fakes), 'rrrrrrrr');
 });
 
-test('a request that nobody finishes is ended while others wait, until none waits', async () => {
+test('unfinished requests are ended while others wait', async () => {
   const turns = createRequestTurns(bounds);
   const fakes = fill(turns, 6);
   assert.equal(states(fakes), 'rrrrrp');

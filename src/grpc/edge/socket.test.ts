@@ -48,7 +48,7 @@ test('a stale socket is replaced', async () => {
   await place.release();
 });
 
-test('a socket that answers is left to whoever answers', async () => {
+test('a socket that answers is not replaced', async () => {
   const path = join(folder, 'busy.sock');
   await using first = openServer();
   await using second = openServer();
@@ -79,7 +79,7 @@ test('a successor may take the path, and the predecessor leaves it alone when it
   assert.deepEqual(await readdir(folder), []);
 });
 
-test('what is no socket is never replaced, nor a symlink followed', async () => {
+test('other files are never replaced, and symlinks are not followed', async () => {
   const file = join(folder, 'file');
   const link = join(folder, 'link');
   await writeFile(file, 'mine');

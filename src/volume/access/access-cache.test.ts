@@ -51,7 +51,7 @@ test('the word of the registry comes after that of a mirror, and stays', async (
   assert.equal(memory.knows(far, digest), true);
 });
 
-test('who has had access is remembered as long as anything is held, whoever gave it', async t => {
+test('an admitted caller is remembered while any content is cached', async t => {
   t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });
   const accesses = keep();
   const memory = await openAccessCache(accesses, 'salt');

@@ -173,7 +173,7 @@ const all = async (): Promise<boolean> => false;
 const numbers = (map: ReadonlyMap<Digest, unknown>): readonly number[] =>
   [...map.keys()].map(digest => Number.parseInt(digest.slice(7), 16)).sort((a, b) => a - b);
 
-test('the name least recently used goes first, with the view and all else that only it held', async () => {
+test('the least recently used name is removed first, with its view and all content that only it needed', async () => {
   const cache = createCache();
   addArtifact(cache, 'new', 2, [2, 3], [8, 9]);
   addArtifact(cache, 'old', 1, [1, 3], [9]);
@@ -371,7 +371,7 @@ const layer = (number: number, size: number) => ({
   form: 'file' as const,
 });
 
-test('room is made down to the low mark before a pull, and not a byte further', async () => {
+test('before a pull, space is freed down to the low mark, and not a byte further', async () => {
   const cache = createCache();
   for (let index = 0; index < 8; index++) addArtifact(cache, `v${index}`, index, [index + 1]);
   const room = createDiskSpace(
@@ -406,7 +406,7 @@ test('a pull that fits collects nothing', async () => {
   assert.equal(cache.views.size, 7);
 });
 
-test('a pull that cannot fit fails before its first byte and names need and room', async () => {
+test('a pull that cannot fit fails before its first byte, and the error has needed and available space', async () => {
   const cache = createCache();
   addArtifact(cache, 'v', 1, [1]);
   cache.volumes.set('v', [digestOf(1)]);
@@ -420,7 +420,7 @@ test('a pull that cannot fit fails before its first byte and names need and room
   );
 });
 
-test('two pulls do not both take the last room', async () => {
+test('two pulls do not both take the last space', async () => {
   const cache = createCache();
   const room = createDiskSpace(
     { disk: createDisk(cache, 100), collector: cache.collector, layerSizes: new Map() },
@@ -463,7 +463,7 @@ test('the cache keeps below its own maximum on an empty disk', async () => {
   assert.deepEqual([...cache.views.keys()], ['v2', 'v3', 'v4']);
 });
 
-test('what is in the way is named: the disk, its inodes, or the bound of the cache', async () => {
+test('the error names the exceeded limit: the disk, its inodes, or the cache', async () => {
   const cache = createCache();
   const refuses = (disk: ReturnType<typeof createDisk>, cacheMax: number, why: RegExp) =>
     assert.rejects(
@@ -486,7 +486,7 @@ test('what is in the way is named: the disk, its inodes, or the bound of the cac
   await refuses(createDisk(cache, 100), 10, /it may have 10 B in all \(--cache-max\)/);
 });
 
-test('an artifact above the largest size is refused whatever room there is', async () => {
+test('an artifact above the maximum size is refused, however much space there is', async () => {
   const cache = createCache();
   const limits = { cacheHigh: 80, diskMax: 80, cacheLow: 60, maxArtifactSize: 15 };
   const room = createDiskSpace(

@@ -48,7 +48,7 @@ function createWorld(
   return { integrity, log };
 }
 
-test('a publish does not wait for who hashes the same content slowly', async () => {
+test('a publish does not wait for a slow hash of the same content', async () => {
   const slowly = Promise.withResolvers<undefined>();
   const { integrity, log } = createWorld(async look => (look === 'inode' ? undefined : slowly.promise));
   const slow = integrity.inspect(item, async () => ({ size: 0, hex: '' }), true, never);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLeases } from './leases.ts';
 
-test('what is held is not removed, and is once it is let go', async () => {
+test('a leased id is removed only after its lease ends', async () => {
   const holds = createLeases();
   let removed = 0;
   const removal = async (): Promise<void> => void removed++;
@@ -46,7 +46,7 @@ test('two removals of one thing do not run at once', async () => {
   assert.equal(await first, true);
 });
 
-test('a watch saw what was held when it began, and all that was held since, also what was let go', async () => {
+test('a watch sees leases from before its start and since, including ended ones', async () => {
   const holds = createLeases();
   const before = await holds.hold(['before']);
   (await holds.hold(['long ago']))[Symbol.dispose]();

@@ -48,14 +48,14 @@ function createWorld(hoursAgo: Readonly<Record<Digest, number | undefined>>, int
   return { scrub, inspected, sealed, warned, failing, run };
 }
 
-test('what is due is verified, what was least recently verified first, and what never was before all', async () => {
+test('due items are verified, never verified ones first, then the least recently verified', async () => {
   const { inspected, sealed, run } = createWorld({ [a]: 2, [b]: 0, [c]: 30 }, hour);
   await run();
   assert.deepEqual(inspected, [d, c, a]);
   assert.deepEqual(sealed, [a, b, c], 'what is verified is sealed');
 });
 
-test('without an interval only what is named is verified', async () => {
+test('without an interval only requested items are verified', async () => {
   const { scrub, inspected, run } = createWorld({ [a]: 1_000 }, 0);
   await run();
   assert.deepEqual(inspected, []);
@@ -65,7 +65,7 @@ test('without an interval only what is named is verified', async () => {
   assert.deepEqual(inspected, [a]);
 });
 
-test('what is named comes before what is due', async () => {
+test('requested items come before due ones', async () => {
   const { scrub, inspected, run } = createWorld({ [a]: 0, [b]: 30, [c]: 20, [d]: 10 }, hour);
   scrub.later({ kind: 'blobs', digest: a });
   await run();

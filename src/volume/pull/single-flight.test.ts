@@ -51,7 +51,7 @@ test('callers of one key share one run and its result', async () => {
   assert.equal(await flights.join('k', work, caller('a'), never), 2);
 });
 
-test('the work goes on when its caller leaves, and a later caller joins it', async () => {
+test('the work continues when its caller leaves, and a later caller joins it', async () => {
   const flights = openFlights<string>();
   const leaver = new AbortController();
   let runs = 0;
@@ -68,7 +68,7 @@ test('the work goes on when its caller leaves, and a later caller joins it', asy
   assert.equal(runs, 1);
 });
 
-test('work that nobody comes back for ends after its time', async () => {
+test('abandoned work ends after its time', async () => {
   const flights = openFlights<string>({ lingerMs: 20 });
   const { work, ended } = endless();
   const leaver = new AbortController();
@@ -80,7 +80,7 @@ test('work that nobody comes back for ends after its time', async () => {
   assert.deepEqual(flights.list(), []);
 });
 
-test('work ends at once when the last who wants it leaves for good', async () => {
+test('work ends at once when its last wanter leaves for good', async () => {
   const flights = openFlights<string>({ lingerMs: 60_000, checkMs: 60_000, gone: new Set(['a']) });
   const { work, ended } = endless();
   const leaver = new AbortController();
@@ -90,7 +90,7 @@ test('work ends at once when the last who wants it leaves for good', async () =>
   assert.match(String(await ended), /no caller waits/);
 });
 
-test('work of one who will come back goes on until that one is gone', async () => {
+test('the work of a returning caller continues until the caller is gone', async () => {
   const gone = new Set(['command']);
   const flights = openFlights<string>({ lingerMs: 60_000, gone });
   const { work, ended } = endless();
@@ -110,7 +110,7 @@ test('work of one who will come back goes on until that one is gone', async () =
   assert.match(String(await ended), /no caller waits/);
 });
 
-test('who comes back for something else wants the former no more', async () => {
+test('a caller that returns for other work leaves its previous work', async () => {
   const flights = openFlights<string>({ lingerMs: 60_000 });
   const { work, ended } = endless();
   const leaver = new AbortController();
@@ -121,7 +121,7 @@ test('who comes back for something else wants the former no more', async () => {
   assert.match(String(await ended), /no caller waits/);
 });
 
-test('who is gone does not end what another waits for', async () => {
+test('a caller that is gone does not end the work of another', async () => {
   const flights = openFlights<string>({ gone: new Set(['a', 'b']) });
   const gate = Promise.withResolvers<string>();
   const leaver = new AbortController();
@@ -134,7 +134,7 @@ test('who is gone does not end what another waits for', async () => {
   assert.equal(await second, 'done');
 });
 
-test('what is under way is listed with its last report, and can be ended for all', async () => {
+test('work in progress is listed with its last report, and can be cancelled', async () => {
   const flights = openFlights<string>();
   const { work, ended } = endless();
   const reporting = (signal: AbortSignal, report: (value: number) => void): Promise<string> => {
@@ -154,7 +154,7 @@ test('what is under way is listed with its last report, and can be ended for all
   for (const outcome of await outcomes) assert.equal(outcome.status, 'rejected');
 });
 
-test('who comes back in time keeps the work alive', async () => {
+test('a caller that returns in time keeps the work alive', async () => {
   const flights = openFlights<string>({ lingerMs: 40 });
   const leaver = new AbortController();
   const work = async (signal: AbortSignal): Promise<string> => {
@@ -178,7 +178,7 @@ test('a failure reaches every caller, and the next call tries again', async () =
   assert.equal(await flights.join('k', async () => 'yes', caller('a'), never), 'yes');
 });
 
-test('a late caller is told how far the work is', async () => {
+test('a late caller gets the latest report', async () => {
   const flights = openFlights<string>();
   const gate = Promise.withResolvers<void>();
   const work = async (_signal: AbortSignal, report: (value: number) => void): Promise<string> => {
@@ -233,7 +233,7 @@ test('a flight is for all the tenants who joined it, also those who left', async
   assert.deepEqual(seen, ['of a', 'of b', 'of c']);
 });
 
-test('stopping ends every flight with a text that says it goes on', async () => {
+test('stopping ends every flight, and the error says that the next call continues', async () => {
   const flights = openFlights<string>();
   const work = (signal: AbortSignal): Promise<string> => sleep(10_000, 'late', { signal });
   const waiting = flights.join('k', work, caller('a'), never);
