@@ -41,7 +41,6 @@ export type Merge = {
   hide(directory: NodeNumber, name: string): void;
   /** Hides everything that lower layers have in a directory. */
   hideAll(directory: NodeNumber): void;
-  /** The present tree. */
   root(): DirectoryNode;
 };
 
@@ -63,7 +62,7 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
   const ages = createAges();
   let layer = '';
 
-  /** Whether a name exists now; `directory` was entered. */
+  /** Returns the node that a name has now. `directory` was entered. */
   function look(directory: NodeNumber, name: string): NodeNumber | undefined {
     const node = names.find(directory, name);
     return nodes.kindOf(node) !== undefined && ages.counts(node, directory) ? node : undefined;
