@@ -36,7 +36,7 @@ export function toSettings(
   if (settings.cacheLow > settings.cacheHigh) {
     throw new ArtifactError(
       'invalid',
-      `--cache-low ${settings.cacheLow} is above --cache-high ${settings.cacheHigh}: collection could not end`,
+      `--cache-low ${settings.cacheLow} is above --cache-high ${settings.cacheHigh}: garbage collection could not end`,
     );
   }
   if (
