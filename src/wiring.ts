@@ -10,11 +10,11 @@ import { openMounter } from './mount/mounter.ts';
 import { verifyKernel } from './mount/kernel.ts';
 import { toPlatform } from './oci/platform.ts';
 import type { Meter } from './ports/meter.ts';
-import type { Item } from './ports/store.ts';
-import type { DiskUsage } from './ports/store.ts';
+import type { DiskUsage, Item } from './ports/store.ts';
 import type { Artifacts, NodeStatus, Publishing } from './ports/usecases.ts';
 import { hashBytes, hashFile } from './store/files/file-hash.ts';
 import { openSlowHash } from './store/integrity/slow-hash.ts';
+import { formatVerity } from './store/integrity/verity.ts';
 import { openStore } from './store/store.ts';
 import { openAccessFile } from './policy/access/access-file.ts';
 import { openTrust } from './policy/signature/open.ts';
@@ -93,7 +93,6 @@ export async function openNode(
   await using stack = new AsyncDisposableStack();
   const { stateDir, selinuxLabel } = settings;
   const store = stack.use(await openStore({ stateDir, selinuxLabel, log, reads }));
-  const { verity } = store;
   const mounter = stack.use(openMounter({ kubeletDir: settings.kubeletDir, stateDir }));
   const warn = (text: string): void => log.warn(text);
   const kube = settings.podPullSecrets ? await openKubeApi() : undefined;
@@ -165,7 +164,7 @@ export async function openNode(
     closing.signal,
   );
   const seal = (item: Item, signal: AbortSignal): Promise<void> =>
-    verity.seal(item, signal).catch((thrown: unknown) => {
+    store.verity.seal(item, signal).catch((thrown: unknown) => {
       if (!signal.aborted) warn(`${item.digest} is not sealed: ${toArtifactError(thrown).message}`);
     });
   const scrub = createScrub(
@@ -208,8 +207,7 @@ export async function openNode(
   const tell = (thrown: unknown): void => warn(`collection failed: ${toArtifactError(thrown).message}`);
   if (store.reads === undefined) stack.use(startInterval(tidyEveryMs, () => void tidy().catch(tell)));
   const adapters = stack.move();
-  const sealing = verity.off === undefined ? 'on' : `off (${verity.off}); the cache is verified without it`;
-  const facts = (): readonly string[] => [`fs-verity: ${sealing}`];
+  const facts = (): readonly string[] => [`fs-verity: ${formatVerity(store.verity)}`];
   const status = async (): Promise<NodeStatus> => ({
     stateDir,
     disk: await world.disk.usage(),
@@ -239,7 +237,7 @@ export async function openNode(
     diskUsage: world.disk.usage,
     problems,
     facts,
-    isSealed: verity.off === undefined,
+    isSealed: store.verity.off === undefined,
     startScrub() {
       if (store.reads !== undefined) return;
       scrubbing ??= scrub.run(closing.signal);

@@ -84,3 +84,8 @@ async function seal(path: string, enable: Enable): Promise<void> {
     closeSync(fd);
   }
 }
+
+/** Whether files are sealed, and if not, why. */
+export function formatVerity({ off }: Pick<Verity, 'off'>): string {
+  return off === undefined ? 'on' : `off (${off}); the cache is verified without it`;
+}
