@@ -85,7 +85,7 @@ export async function checkCache(
 
   const judgeView = async (view: View): Promise<void> => {
     if (view.damage !== undefined) {
-      const shownBy = await retirement.whoShows(view);
+      const shownBy = await retirement.whoShows([view]);
       if (shownBy.length > 0) await report(view.path, view.damage, shownBy, false);
       return;
     }
@@ -93,7 +93,7 @@ export async function checkCache(
       const problem = await describeView(view);
       if (problem === undefined) return;
       if (!repair) views.distrust(view.key);
-      const shownBy = repair ? await integrity.retire(view, problem) : await retirement.whoShows(view);
+      const shownBy = repair ? await integrity.retire(view, problem) : await retirement.whoShows([view]);
       await report(view.path, problem, shownBy, repair);
     } catch (thrown) {
       signal.throwIfAborted();

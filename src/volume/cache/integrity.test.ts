@@ -36,7 +36,7 @@ function createWorld(
       },
       putAway: async () => void log.push('put away'),
       mends: true,
-      retirement: { retire: unused, whoShows: unused, tidy: unused },
+      retirement: { retire: async () => [], whoShows: unused, tidy: unused },
       meter: { damageFound: () => void log.push('damage') },
       hash: unused,
       warn: () => undefined,

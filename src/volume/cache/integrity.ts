@@ -81,27 +81,26 @@ export function createIntegrity(
   const isSmall = async ({ kind, digest }: Item): Promise<boolean> =>
     ((await (kind === 'blobs' ? blobs : layers).size(digest)) ?? 0) <= small;
 
+  /** The views that have a damaged file. */
+  const showing = async (item: Item, { inodes }: Damage): Promise<readonly View[]> => {
+    const found: View[] = [];
+    for (const view of await views.holding(item))
+      if (await views.shows(view.key, inodes, closing)) found.push(view);
+    return found;
+  };
+
   const putAway = async (item: Item, damage: Damage): Promise<readonly string[]> => {
-    const shownBy: string[] = [];
     const problem = `${nameOf(item)} ${damage.problem}`;
-    for (const view of await views.holding(item)) {
-      views.distrust(view.key); // its files are no longer those of the cache
-      if (await views.shows(view.key, damage.inodes, closing))
-        shownBy.push(...(await retirement.retire(view, problem)));
-    }
+    for (const view of await views.holding(item)) views.distrust(view.key); // its files are no longer those of the cache
+    const shownBy = await retirement.retire(await showing(item, damage), problem);
     await world.putAway(item);
     meter.damageFound(item.kind === 'blobs' ? 'blob' : 'layer');
     warn(`${problem}: it is put aside, and pulled again when it is needed${formatShown(shownBy)}`);
     return shownBy;
   };
 
-  const whoShows = async (item: Item, { inodes }: Damage): Promise<readonly string[]> => {
-    const shownBy: string[] = [];
-    for (const view of await views.holding(item)) {
-      if (await views.shows(view.key, inodes, closing)) shownBy.push(...(await retirement.whoShows(view)));
-    }
-    return shownBy;
-  };
+  const whoShows = async (item: Item, damage: Damage): Promise<readonly string[]> =>
+    retirement.whoShows(await showing(item, damage));
 
   /**
    * Several calls may verify an item at a time, so that a publish does not wait for a slow background verification.
@@ -162,7 +161,7 @@ export function createIntegrity(
   return {
     inspect,
     async retire(view, problem) {
-      const shownBy = await retirement.retire(view, problem);
+      const shownBy = await retirement.retire([view], problem);
       meter.damageFound('view');
       warn(`view ${view.key} of ${view.reference}: ${problem}: it is built anew${formatShown(shownBy)}`);
       return shownBy;

@@ -2,17 +2,17 @@ import type { Mounter } from '../../ports/mounter.ts';
 import type { VolumeRecords } from '../../ports/records.ts';
 import type { View, ViewRecord, Views } from '../../ports/store.ts';
 import type { KeyedMutex } from '../../util/mutex.ts';
-import { findAllShowing, findShowing } from './shown.ts';
+import { shownKey } from './shown.ts';
 
 /** Takes damaged views out of use, without affecting running pods. */
 export type Retirement = {
   /**
-   * Takes a view out of use. Answers the targets that show it; for them the tree stays, under a key that no request
-   * has.
+   * Takes views out of use. Answers the targets that show them; for them the trees stay, under keys that no request
+   * has. The mounts are listed once, because there may be a thousand of each.
    */
-  retire(view: ViewRecord, problem: string): Promise<readonly string[]>;
-  /** The targets that show the view. */
-  whoShows(view: ViewRecord): Promise<readonly string[]>;
+  retire(damaged: readonly ViewRecord[], problem: string): Promise<readonly string[]>;
+  /** The targets that show one of the views. */
+  whoShows(damaged: readonly ViewRecord[]): Promise<readonly string[]>;
   /** Removes retired views that no mount shows any more. */
   tidy(): Promise<void>;
 };
@@ -29,34 +29,41 @@ export function createRetirement(world: {
 }): Retirement {
   const { views, volumes, mounter, viewsFolder, viewTurns } = world;
 
-  const whoShows = async ({ key }: ViewRecord): Promise<readonly string[]> =>
-    findAllShowing(await mounter.list(viewsFolder), `${viewsFolder}/${key}`).map(({ target }) => target);
+  /** The targets by the key of the view that they show. */
+  const listTargets = async (): Promise<(view: ViewRecord) => readonly string[]> => {
+    const shown = Map.groupBy(await mounter.list(viewsFolder), mount => shownKey(mount, viewsFolder));
+    return ({ key }) => (shown.get(key) ?? []).map(({ target }) => target);
+  };
+
+  const retireOne = async (view: ViewRecord, targets: readonly string[], damage: string): Promise<void> => {
+    if (targets.length === 0) return views.remove(view.key);
+    if (view.damage !== undefined) return;
+    const key = `${view.key}-${Date.now().toString(36)}`;
+    for (const target of targets) {
+      const record = await volumes.find(target);
+      if (record?.view === view.key) await volumes.put({ ...record, view: key });
+    }
+    await views.setAside(view.key, { ...toRecord(view), key, damage });
+  };
 
   return {
-    whoShows,
-    async retire(view, damage) {
-      using _turn = await viewTurns.lock(view.key, never);
-      const targets = await whoShows(view);
-      if (targets.length === 0) {
-        await views.remove(view.key);
-        return [];
-      }
-      if (view.damage !== undefined) return targets;
-      const key = `${view.key}-${Date.now().toString(36)}`;
-      for (const target of targets) {
-        const record = await volumes.find(target);
-        if (record?.view === view.key) await volumes.put({ ...record, view: key });
-      }
-      await views.setAside(view.key, { ...toRecord(view), key, damage });
-      return targets;
+    async whoShows(damaged) {
+      return damaged.length === 0 ? [] : damaged.flatMap(await listTargets());
+    },
+    async retire(damaged, damage) {
+      if (damaged.length === 0) return [];
+      using turns = new DisposableStack();
+      // In one order, so that two retirements never wait for each other.
+      for (const key of damaged.map(view => view.key).toSorted()) turns.use(await viewTurns.lock(key, never));
+      const targetsOf = await listTargets();
+      for (const view of damaged) await retireOne(view, targetsOf(view), damage);
+      return damaged.flatMap(targetsOf);
     },
     async tidy() {
       const retired = (await views.list()).filter(view => view.damage !== undefined);
       if (retired.length === 0) return;
-      const mounts = await mounter.list(viewsFolder);
-      for (const { key, path } of retired) {
-        if (findShowing(mounts, path) === undefined) await views.remove(key);
-      }
+      const targetsOf = await listTargets();
+      for (const view of retired) if (targetsOf(view).length === 0) await views.remove(view.key);
     },
   };
 }

@@ -5,24 +5,17 @@ export function findShowing(mounts: readonly MountedView[], viewPath: string): M
   return mounts.find(mount => shows(mount, viewPath));
 }
 
-/** Finds all of them. */
-export function findAllShowing(mounts: readonly MountedView[], viewPath: string): readonly MountedView[] {
-  return mounts.filter(mount => shows(mount, viewPath));
-}
-
 function shows({ source }: MountedView, viewPath: string): boolean {
   return source === viewPath || source.startsWith(`${viewPath}/`);
 }
 
-/** The keys of the views of which a mount shows all or a part. */
+/** The keys of the views that mounts show, or parts of which they show. */
 export function shownKeys(mounts: readonly MountedView[], viewsFolder: string): ReadonlySet<string> {
-  const below = mounts.filter(({ source }) => source.startsWith(`${viewsFolder}/`));
-  return new Set(
-    below.map(({ source }) =>
-      source
-        .slice(viewsFolder.length + 1)
-        .split('/', 1)
-        .join(),
-    ),
-  );
+  return new Set(mounts.map(mount => shownKey(mount, viewsFolder)).filter(key => key !== undefined));
+}
+
+/** The key of the view that a mount shows, or a part of which it shows; undefined if it shows none. */
+export function shownKey({ source }: MountedView, viewsFolder: string): string | undefined {
+  if (!source.startsWith(`${viewsFolder}/`)) return undefined;
+  return source.slice(viewsFolder.length + 1).split('/', 1)[0];
 }
