@@ -92,7 +92,7 @@ test('an interrupted pull says that the same command continues, and exits 130', 
     },
   });
   assert.equal(ran.code, 130);
-  assert.match(ran.stderr, /interrupted; .*z:1 is kept, and the same command goes on/);
+  assert.match(ran.stderr, /interrupted; .*z:1 is kept, and the same command continues from there/);
 });
 
 test('a password comes from the input, an auth file from its path, under the keys of a pull secret', async () => {
