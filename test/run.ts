@@ -40,7 +40,8 @@ const shared = tmpdir();
 const folder = mkdtempSync(join(shared, 'oac-')); // short: it contains unix sockets
 process.env['TMPDIR'] = folder;
 // Tests start more than a thousand programs, and most of the time of a start is for compiling the same files.
-process.env['NODE_COMPILE_CACHE'] = join(folder, 'compiled');
+const compiled = mkdtempSync(join(shared, 'oac-compiled-'));
+process.env['NODE_COMPILE_CACHE'] = compiled;
 const before = listMounts();
 
 const report = verbose ? Readable.from(events()).compose(spec) : reportFiles(root, events());
@@ -65,7 +66,7 @@ async function* events(): AsyncGenerator<{ type: string; data: object }> {
     }
   }
   const leftovers = sweep(folder, shared, before);
-  rmSync(folder, { recursive: true, force: true });
+  for (const made of [folder, compiled]) rmSync(made, { recursive: true, force: true });
   if (leftovers.length > 0 || (isCi && skipped.length > 0)) process.exitCode = 1;
   for (const line of skipped) yield diagnostic(`not run: ${line}`, 'warn');
   for (const line of leftovers) yield diagnostic(`left behind: ${line}`, 'error');
