@@ -1,17 +1,15 @@
 #!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=4
 // A small young generation saves 80 MB at the peak of a large layer, for a little more garbage collection. One malloc
 // arena (glibc) saves 5 MB, because a thread can reuse what another one freed.
-import { runCli } from './cli/program.ts';
-import { openTerminal } from './cli/terminal.ts';
-import { ensureNodeOptions } from './util/node-options.ts';
+import { daemonOptions, ensureNodeOptions } from './util/node-options.ts';
 
 /** No scrape happens during a command. */
 const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
 
-const daemonOptions = {
-  options: ['--max-semi-space-size=4', '--no-memory-pool-share-memory-on-teardown'],
-  variables: { MALLOC_ARENA_MAX: '1' },
-};
+// Before the rest is loaded, which would be loaded twice.
+if (process.argv[2] === 'serve') ensureNodeOptions(daemonOptions);
+const { runCli } = await import('./cli/program.ts');
+const { openTerminal } = await import('./cli/terminal.ts');
 
 process.exitCode = await runCli(
   process.argv.slice(2),

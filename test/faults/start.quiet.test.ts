@@ -9,7 +9,7 @@ import { mountsAt } from '../support/node/volume.ts';
 
 const blobCount = 10_000;
 const volumeCount = 200;
-const starts = 7;
+const starts = 14;
 
 test('a start with 10,000 blobs in the cache and 200 volumes is ready in half a second', async t => {
   await using registry = await openFaultyRegistry();

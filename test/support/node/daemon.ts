@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { Client, credentials } from '@grpc/grpc-js';
+import { daemonOptions } from '../../../src/util/node-options.ts';
 import { loadDefinitions } from '../../../src/grpc/edge/definitions.ts';
 import type { IdentityDefinition } from '../../../src/grpc/wire/csi/v1/Identity.ts';
 import type { NodeDefinition } from '../../../src/grpc/wire/csi/v1/Node.ts';
@@ -102,11 +103,11 @@ export async function spawnDaemon(node: TestNode, options: DaemonOptions = {}): 
     ...options.flags,
   };
   const args = ['serve', ...Object.entries(flags).map(([name, value]) => `${name}=${value}`)];
-  const env = { ...process.env, ...options.env };
+  const env = { ...process.env, ...daemonOptions.variables, ...options.env };
   // A build runs with the Node flags of its first line.
   const child = options.program
     ? await startChild(options.program, args, { env })
-    : await startChild(process.execPath, [sources, ...args], { env });
+    : await startChild(process.execPath, [...daemonOptions.options, sources, ...args], { env });
   const unmountAtExit = (): void => unmountBelow(node.kubeletDir);
   process.on('exit', unmountAtExit);
 

@@ -122,11 +122,11 @@ export async function openLives(): Promise<Lives> {
     isEnough: () => boolean,
     afterKill: () => void = () => {},
   ): Promise<readonly Volume[]> {
-    const published: Volume[] = [];
+    const answered: Volume[] = [];
     let volume = await next(0);
     const publish = async (daemon: TestDaemon): Promise<void> => {
       await daemon.csi.NodePublishVolume(volume.request);
-      published.push(volume);
+      answered.push(volume);
     };
     const land = (): void => {
       verifyVolume(volume.request.target_path, volume.shown);
@@ -135,14 +135,14 @@ export async function openLives(): Promise<Lives> {
     for (let kill = 0; kill < times || (kill < 4 * times && !isEnough()); kill++) {
       await live(publish, [volume]);
       afterKill();
-      if (published.at(-1) !== volume) continue;
+      if (answered.at(-1) !== volume) continue;
       land();
-      volume = await next(published.length);
+      volume = await next(answered.length);
     }
     await using daemon = await start();
     await publish(daemon);
     land();
-    return published;
+    return answered;
   }
 
   const resources = stack.move();
