@@ -2,7 +2,7 @@ import { rename } from 'node:fs/promises';
 import { hexOf } from '../oci/digest.ts';
 import type { AccessRecord, NameRecord, SignatureRecord, VolumeRecord } from '../ports/records.ts';
 import type { Disk, Item } from '../ports/store.ts';
-import { openAccesses } from './records/accesses.ts';
+import { accessRecords } from './records/accesses.ts';
 import { type BlobStore, openBlobs } from './blobs/blobs.ts';
 import { openDigestFolders } from './files/digest-folders.ts';
 import { openDisk } from './disk.ts';
@@ -12,17 +12,17 @@ import { type GroundOptions, openGround } from './ground.ts';
 import { type LayerSizeStore, openLayerSizes } from './layers/layer-sizes.ts';
 import { openGroupCommit } from './blobs/group-commit.ts';
 import { type LayerStore, openLayers } from './layers/layers.ts';
-import { openNames } from './records/names.ts';
-import { openPins, type PinStore } from './records/pins.ts';
+import { nameRecords } from './records/names.ts';
+import { pinRecords, type PinStore, toPins } from './records/pins.ts';
 import { openQuarantine } from './integrity/quarantine.ts';
-import type { Records } from './records/records.ts';
+import { openRecords, type RecordKind, type Records } from './records/records.ts';
 import { openSalt } from './salt.ts';
-import { openSignatures } from './records/signatures.ts';
+import { signatureRecords } from './records/signatures.ts';
 import { findAbsence, findWriteProblem } from './state-dir.ts';
 import { openVerity, type Verity } from './integrity/verity.ts';
 import { openViews, type ViewStore } from './views/views.ts';
 import type { ViewContents } from './views/view-tree.ts';
-import { openVolumes } from './records/volumes.ts';
+import { volumeRecords } from './records/volumes.ts';
 
 /**
  * The cache of one node: the content of its state directory, to which only this process writes. Disposing it ends
@@ -108,11 +108,13 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       );
       await remove(digest);
     };
-    const names = await openNames(await folder('names'), scratch, note);
-    const volumes = await openVolumes(await folder('volumes'), scratch, note);
-    const pins = await openPins(await folder('pins'), scratch, note);
-    const accesses = await openAccesses(await folder('access'), scratch, note);
-    const signatures = await openSignatures(await folder('signatures'), scratch, note);
+    const recordsIn = async <T>(name: string, kind: RecordKind<T>): Promise<Records<T>> =>
+      openRecords(await folder(name), scratch, kind, note);
+    const names = await recordsIn('names', nameRecords);
+    const volumes = await recordsIn('volumes', volumeRecords);
+    const pins = toPins(await recordsIn('pins', pinRecords));
+    const accesses = await recordsIn('access', accessRecords);
+    const signatures = await recordsIn('signatures', signatureRecords);
     const layerSizes = opened.use(openLayerSizes(sizes));
     const salt = await openSalt(root, scratch);
 

@@ -1,27 +1,14 @@
 import type { AccessRecord } from '../../ports/records.ts';
-import type { Folder } from '../files/folder.ts';
 import { type Fields, isDigestText, isText } from '../files/json-record.ts';
-import { type RecordWarning, openRecords, type Records } from './records.ts';
-import type { Scratch } from '../files/scratch.ts';
+import type { RecordKind } from './records.ts';
 
 /** Accesses survive a power cut: without the registry, they decide whom the node may serve. */
-export function openAccesses(
-  folder: Folder,
-  scratch: Scratch,
-  note: RecordWarning,
-): Promise<Records<AccessRecord>> {
-  return openRecords(
-    folder,
-    scratch,
-    {
-      noun: 'access record',
-      durable: true,
-      keyOf: record => record.repository,
-      parse: parseAccess,
-    },
-    note,
-  );
-}
+export const accessRecords: RecordKind<AccessRecord> = {
+  noun: 'access record',
+  durable: true,
+  keyOf: record => record.repository,
+  parse: parseAccess,
+};
 
 function parseAccess(fields: Fields): AccessRecord | undefined {
   const { repository, anonymous, node } = fields;

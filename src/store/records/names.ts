@@ -1,7 +1,6 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Platform } from '../../oci/platform.ts';
 import type { NameRecord } from '../../ports/records.ts';
-import type { Folder } from '../files/folder.ts';
 import {
   type Fields,
   isAbsentOr,
@@ -12,28 +11,16 @@ import {
   isTextMap,
   toHolds,
 } from '../files/json-record.ts';
-import { type RecordWarning, openRecords, type Records } from './records.ts';
-import type { Scratch } from '../files/scratch.ts';
+import type { RecordKind } from './records.ts';
 
 /** Names survive a power cut: without the registry, they are how a node finds cached content. */
-export function openNames(
-  folder: Folder,
-  scratch: Scratch,
-  note: RecordWarning,
-): Promise<Records<NameRecord>> {
-  return openRecords(
-    folder,
-    scratch,
-    {
-      noun: 'name',
-      durable: true,
-      keyOf: record => record.reference,
-      parse: parseName,
-      timeOf: record => record.usedAt,
-    },
-    note,
-  );
-}
+export const nameRecords: RecordKind<NameRecord> = {
+  noun: 'name',
+  durable: true,
+  keyOf: record => record.reference,
+  parse: parseName,
+  timeOf: record => record.usedAt,
+};
 
 function parseName(fields: Fields, usedAt: number): NameRecord | undefined {
   const { reference, resolvedAt, authorised } = fields;

@@ -1,32 +1,27 @@
 import type { Complete, PinRecord, Pins } from '../../ports/records.ts';
-import type { Folder } from '../files/folder.ts';
 import { type Fields, isCount, isDigestText, isText, toHolds } from '../files/json-record.ts';
-import { type RecordWarning, openRecords } from './records.ts';
-import type { Scratch } from '../files/scratch.ts';
+import type { RecordKind, Records } from './records.ts';
 
 export type PinStore = Pins & Complete<PinRecord>;
 
 /** Pins survive a power cut: a user was told that they are kept. */
-export async function openPins(folder: Folder, scratch: Scratch, note: RecordWarning): Promise<PinStore> {
-  const records = await openRecords(
-    folder,
-    scratch,
-    {
-      noun: 'pin',
-      durable: true,
-      keyOf: (record: PinRecord) => record.reference,
-      parse: parsePin,
-    },
-    note,
-  );
+export const pinRecords: RecordKind<PinRecord> = {
+  noun: 'pin',
+  durable: true,
+  keyOf: record => record.reference,
+  parse: parsePin,
+};
+
+/** Tells of a removal whether there was a pin. */
+export function toPins({ find, put, remove, list, listAll }: Records<PinRecord>): PinStore {
   return {
-    find: reference => records.find(reference),
-    put: record => records.put(record),
-    list: () => records.list(),
-    listAll: () => records.listAll(),
+    find,
+    put,
+    list,
+    listAll,
     async remove(reference) {
-      const pin = await records.find(reference);
-      await records.remove(reference);
+      const pin = await find(reference);
+      await remove(reference);
       return pin !== undefined;
     },
   };

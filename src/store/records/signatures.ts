@@ -1,26 +1,13 @@
 import type { SignatureRecord } from '../../ports/records.ts';
-import type { Folder } from '../files/folder.ts';
 import { type Fields, isFields, isText } from '../files/json-record.ts';
-import { type RecordWarning, openRecords, type Records } from './records.ts';
-import type { Scratch } from '../files/scratch.ts';
+import type { RecordKind } from './records.ts';
 
-export function openSignatures(
-  folder: Folder,
-  scratch: Scratch,
-  note: RecordWarning,
-): Promise<Records<SignatureRecord>> {
-  return openRecords(
-    folder,
-    scratch,
-    {
-      noun: 'record of signatures',
-      durable: true,
-      keyOf: record => record.subject,
-      parse: parseSignatures,
-    },
-    note,
-  );
-}
+export const signatureRecords: RecordKind<SignatureRecord> = {
+  noun: 'record of signatures',
+  durable: true,
+  keyOf: record => record.subject,
+  parse: parseSignatures,
+};
 
 function parseSignatures(fields: Fields): SignatureRecord | undefined {
   const { subject, answers } = fields;

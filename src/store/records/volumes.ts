@@ -1,6 +1,5 @@
 import type { VolumeRecord } from '../../ports/records.ts';
 import type { Pod } from '../../ports/request.ts';
-import type { Folder } from '../files/folder.ts';
 import {
   type Fields,
   isAbsentOr,
@@ -10,27 +9,15 @@ import {
   isText,
   toHolds,
 } from '../files/json-record.ts';
-import { type RecordWarning, openRecords, type Records } from './records.ts';
-import type { Scratch } from '../files/scratch.ts';
+import type { RecordKind } from './records.ts';
 
 /** Volume records are not synced: a power cut ends every mount, and kubelet then publishes again. */
-export function openVolumes(
-  folder: Folder,
-  scratch: Scratch,
-  note: RecordWarning,
-): Promise<Records<VolumeRecord>> {
-  return openRecords(
-    folder,
-    scratch,
-    {
-      noun: 'volume record',
-      durable: false,
-      keyOf: record => record.targetPath,
-      parse: parseVolume,
-    },
-    note,
-  );
-}
+export const volumeRecords: RecordKind<VolumeRecord> = {
+  noun: 'volume record',
+  durable: false,
+  keyOf: record => record.targetPath,
+  parse: parseVolume,
+};
 
 function parseVolume(fields: Fields): VolumeRecord | undefined {
   const { volumeId, targetPath, fingerprint, anywhere, keepsFolder, reference, resolved } = fields;
