@@ -28,6 +28,11 @@ export function valueOf<T>(part: Part<T>): T {
   throw new ArtifactError('unavailable', part.problem);
 }
 
+/** Returns the present or last good version; undefined before there was one. */
+export function lastGood<T>(part: Part<T> | undefined): T | undefined {
+  return part === undefined || part.kind === 'broken' ? undefined : part.value;
+}
+
 /** Returns what is wrong with the files now. */
 export function problemsOf(...parts: readonly Part<unknown>[]): readonly string[] {
   return parts.flatMap(part => (part.kind === 'right' ? [] : [part.problem]));

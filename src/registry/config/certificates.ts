@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type Part, readPart, valueOf } from '../../configfile/part.ts';
+import { lastGood, type Part, readPart, valueOf } from '../../configfile/part.ts';
 import type { Reading } from '../../configfile/watched-file.ts';
 import { ArtifactError } from '../../util/error.ts';
 import {
@@ -59,7 +59,7 @@ export function readHostCertificates(
   if (names === undefined) {
     throw new ArtifactError('invalid', `the directory ${directory} does not exist; correct --certs-dir`);
   }
-  const earlier = before === undefined || before.kind === 'broken' ? undefined : before.value;
+  const earlier = lastGood(before);
   for (const name of names) {
     const folder = join(directory, name);
     if (!reading.isFolder(folder)) continue;

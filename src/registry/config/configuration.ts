@@ -1,4 +1,4 @@
-import { obstaclesOf, type Part, problemsOf, readPart } from '../../configfile/part.ts';
+import { lastGood, obstaclesOf, type Part, problemsOf, readPart } from '../../configfile/part.ts';
 import { type Reading, watchFiles } from '../../configfile/watched-file.ts';
 import { type HostCertificates, readCaFile, readHostCertificates } from './certificates.ts';
 import { type HostsDir, readHostsDir } from './hosts-dir.ts';
@@ -81,9 +81,9 @@ export function readConfiguration(
 
 /** The directory of a host is a part of its own. */
 function partsOf({ registries, hosts, certificates, trust }: Configuration): readonly Part<unknown>[] {
-  const folders = [hosts, certificates].flatMap((part): readonly Part<unknown>[] =>
-    part.kind === 'broken' ? [] : [...part.value.values()],
-  );
+  const folders = [hosts, certificates].flatMap((part): readonly Part<unknown>[] => [
+    ...(lastGood<ReadonlyMap<string, Part<unknown>>>(part)?.values() ?? []),
+  ]);
   return [registries, hosts, certificates, trust, ...folders];
 }
 

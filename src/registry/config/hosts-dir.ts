@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type Part, readPart, valueOf } from '../../configfile/part.ts';
+import { lastGood, type Part, readPart, valueOf } from '../../configfile/part.ts';
 import type { Reading } from '../../configfile/watched-file.ts';
 import { withoutHttpsPort } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
@@ -46,7 +46,7 @@ export function readHostsDir(
   if (names === undefined) {
     throw new ArtifactError('invalid', `the directory ${directory} does not exist; correct --hosts-dir`);
   }
-  const earlier = before === undefined || before.kind === 'broken' ? undefined : before.value;
+  const earlier = lastGood(before);
   const encoded = new Set<string>();
   for (const name of names) {
     const folder = join(directory, name);

@@ -4,7 +4,7 @@ import type { Configuration } from './configuration.ts';
 import { findCertificates } from './certificates.ts';
 import { findHosts, type HostsDir, type RegistryHost, type RegistryHosts } from './hosts-dir.ts';
 import { blockedError, findRule, relocate } from './rule-match.ts';
-import { valueOf } from '../../configfile/part.ts';
+import { lastGood, valueOf } from '../../configfile/part.ts';
 import { type Upstream, toUpstream } from './upstream.ts';
 import type { RegistryRule } from './registry-rule.ts';
 import { joinTrust } from '../http/tls-trust.ts';
@@ -103,11 +103,11 @@ function mirrored(upstream: Upstream, home: string, { registry }: Repository): U
 
 /** Whether the configuration names a host[:port] as a registry or mirror. */
 export function isNamed({ registries, hosts }: Configuration, host: string): boolean {
-  const rules = registries.kind === 'broken' ? [] : registries.value.rules;
-  const folders: HostsDir = hosts.kind === 'broken' ? new Map() : hosts.value;
+  const rules = lastGood(registries)?.rules ?? [];
+  const folders: HostsDir = lastGood(hosts) ?? new Map();
   const locations = rules.flatMap(rule => [rule.location, ...rule.mirrors.map(mirror => mirror.location)]);
   const listed = [...folders.values()].flatMap(part =>
-    part.kind === 'broken' ? [] : part.value.hosts.map(({ address }) => address?.host),
+    (lastGood(part)?.hosts ?? []).map(({ address }) => address?.host),
   );
   return (
     folders.has(host) ||
