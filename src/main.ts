@@ -6,7 +6,7 @@ import { daemonOptions, ensureNodeOptions } from './util/node-options.ts';
 /** No scrape happens during a command. */
 const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
 
-// Before the rest is loaded, which would be loaded twice.
+// However the daemon was started, and before the rest is loaded, which would be loaded twice.
 if (process.argv[2] === 'serve') ensureNodeOptions(daemonOptions);
 const { runCli } = await import('./cli/program.ts');
 const { openTerminal } = await import('./cli/terminal.ts');
@@ -14,10 +14,7 @@ const { openTerminal } = await import('./cli/terminal.ts');
 process.exitCode = await runCli(
   process.argv.slice(2),
   {
-    // The options above apply however the daemon was started. The last one frees the memory of an ended thread at once,
-    // instead of keeping 16 MB for ten seconds after each pull.
     serve: async settings => {
-      ensureNodeOptions(daemonOptions);
       // Everything is closed when serve returns. A connection attempt that hangs would keep the process for 10 s or
       // longer.
       process.exit(await (await import('./daemon.ts')).serve(settings));

@@ -6,7 +6,10 @@ export type NodeOptions = {
   readonly variables: Readonly<Record<string, string>>;
 };
 
-/** For the memory of the daemon: a small young generation, one malloc arena, and nothing kept of ended threads. */
+/**
+ * For the memory of the daemon: a small young generation, and one malloc arena. The last option frees the memory of an
+ * ended thread at once, instead of keeping 16 MB for ten seconds after each pull.
+ */
 export const daemonOptions: NodeOptions = {
   options: ['--max-semi-space-size=4', '--no-memory-pool-share-memory-on-teardown'],
   variables: { MALLOC_ARENA_MAX: '1' },
