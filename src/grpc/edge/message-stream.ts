@@ -1,5 +1,6 @@
 import { type EventEmitter, once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
+import { abortable } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 
 /** How long a caller may send or read nothing during a call, ms. Then the call ends. */
@@ -52,23 +53,19 @@ async function inTime<T>(
   signal: AbortSignal,
   patienceMs: number,
 ): Promise<T> {
-  const { promise: ended, reject } = Promise.withResolvers<never>();
-  const stop = (): void => reject(signal.reason);
-  if (signal.aborted) stop();
-  signal.addEventListener('abort', stop, { once: true });
-  const late = setTimeout(() => {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
     const seconds = patienceMs / 1000;
     reject(new ArtifactError('unavailable', `the caller has ${verb} nothing for ${seconds} s; call again`));
   }, patienceMs);
   try {
-    const result = await Promise.race([work, ended]);
+    const result = await abortable(Promise.race([work, late]), signal);
     signal.throwIfAborted();
     return result;
   } catch (thrown) {
     signal.throwIfAborted();
     throw thrown;
   } finally {
-    clearTimeout(late);
-    signal.removeEventListener('abort', stop);
+    clearTimeout(timer);
   }
 }

@@ -64,10 +64,10 @@ export function clientStream<Request, Response>(
   edge: Edge,
   handle: (messages: AsyncIterable<Request>, call: CallContext) => Promise<Response>,
 ): handleClientStreamingCall<Request, Response> {
-  const seats = createSeats();
+  const limit = createCallLimit();
   return (wire, answer) => {
     const work = async (call: CallContext): Promise<Response> => {
-      using _seat = seats.take();
+      using _call = limit.take();
       return await handle(received(wire, call.signal), call);
     };
     void perform(edge, wire, undefined, work, outcome => respond(answer, outcome));
@@ -83,10 +83,10 @@ export function bothStreams<Request, Response>(
     call: CallContext,
   ) => Promise<void>,
 ): handleBidiStreamingCall<Request, Response> {
-  const seats = createSeats();
+  const limit = createCallLimit();
   return wire => {
     const work = async (call: CallContext): Promise<void> => {
-      using _seat = seats.take();
+      using _call = limit.take();
       await handle(received(wire, call.signal), sender(wire, call.signal), call);
     };
     void perform(edge, wire, undefined, work, outcome => finish(wire, outcome));
@@ -96,7 +96,7 @@ export function bothStreams<Request, Response>(
 /** Concurrent calls of one method that send messages; for each, some messages wait in memory for the handler. */
 const mostSenders = 8;
 
-function createSeats(): { take(): Disposable } {
+function createCallLimit(): { take(): Disposable } {
   let taken = 0;
   return {
     take() {
