@@ -1,33 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
-import {
-  publishRequest,
-  startDaemon,
-  type TestDaemon,
-  type TestNode,
-  testNode,
-} from '../support/node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { publishRequest } from '../support/node/daemon.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
+import { openSetting } from '../support/node/setting.ts';
 import { sha256 } from '../support/oci/tar.ts';
 
 /** Documents that are small on the wire and large for their reader. */
 
-let evil: FaultyRegistry;
-let node: TestNode;
-let daemon: TestDaemon;
-before(async () => {
-  evil = await openFaultyRegistry();
-  node = await testNode([evil.host]);
-  daemon = await startDaemon(node);
-});
-after(async () => {
-  await daemon?.[Symbol.asyncDispose]();
-  await node?.[Symbol.asyncDispose]();
-  await evil?.[Symbol.asyncDispose]();
-});
+const { registry: evil, node, daemon } = await openSetting();
 
 async function publish(reference: string) {
   const request = await publishRequest(node, { reference });

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
+import { ociManifest } from '../../src/oci/media-type.ts';
 import { publishRequest } from '../support/node/daemon.ts';
-import { loadTar } from '../support/oci/layout.ts';
+import { layoutOf, loadTar } from '../support/oci/layout.ts';
 import { type Outcome, outcomeOf } from '../support/node/outcome.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { sha256, tarOf } from '../support/oci/tar.ts';
@@ -18,45 +18,15 @@ const reference = 'offline.test/model:v1';
 const current = '{"imageLayoutVersion":"1.0.0"}';
 
 /** A layout of one artifact of one file; `lacks` is left out of it, `instead` is in the place of the file's bytes. */
-async function layout(content: string, lacks?: 'manifest' | 'layer', instead?: string): Promise<Buffer> {
-  const config = Buffer.from('{}');
-  const layer = Buffer.from(content);
-  const describe = (mediaType: string, bytes: Buffer) => ({
-    mediaType,
-    digest: sha256(bytes),
-    size: bytes.length,
-  });
-  const manifest = Buffer.from(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: ociManifest,
-      artifactType: 'application/x.model',
-      config: describe('application/vnd.oci.empty.v1+json', config),
-      layers: [
-        {
-          ...describe('text/plain', layer),
-          annotations: { 'org.opencontainers.image.title': 'weights' },
-        },
-      ],
-    }),
-  );
-  const index = {
-    schemaVersion: 2,
-    mediaType: ociIndex,
-    manifests: [describe(ociManifest, manifest)],
+function layout(content: string, lacks?: 'manifest' | 'layer', instead?: string): Promise<Buffer> {
+  const weights = {
+    name: 'weights',
+    mediaType: 'text/plain',
+    bytes: Buffer.from(content),
+    isAbsent: lacks === 'layer',
+    instead: instead === undefined ? undefined : Buffer.from(instead),
   };
-  const blobs = Object.entries({ config, layer, manifest }).filter(([name]) => name !== lacks);
-  return tarOf([
-    [{ name: 'oci-layout' }, current],
-    [{ name: 'index.json' }, JSON.stringify(index)],
-    ...blobs.map(
-      ([name, bytes]) =>
-        [
-          { name: `blobs/sha256/${sha256(bytes).slice(7)}` },
-          name === 'layer' ? (instead ?? bytes) : bytes,
-        ] as const,
-    ),
-  ]);
+  return layoutOf([weights], lacks === 'manifest');
 }
 
 function load(tar: Buffer, { name = reference, ends = true } = {}): Promise<Outcome> {

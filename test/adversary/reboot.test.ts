@@ -1,23 +1,17 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, test } from 'node:test';
+import { test } from 'node:test';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { basic } from '../support/registry/guarded-registry.ts';
 import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
+import { ownForEach } from '../support/os/owned.ts';
 
 /** After a reboot a pod gets what its record says, and not what it may not have any more, nor what it never had. */
 
-const stack: AsyncDisposable[] = [];
-afterEach(async () => {
-  for (const resource of stack.splice(0).toReversed()) await resource[Symbol.asyncDispose]();
-});
-const own = <T extends AsyncDisposable>(resource: T): T => {
-  stack.push(resource);
-  return resource;
-};
+const own = ownForEach();
 
 const alice = { username: 'alice', password: 'pass:wörd' };
 const secret = 'codename-osprey';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Digest } from '../../src/oci/digest.ts';
 import { ociManifest } from '../../src/oci/media-type.ts';
@@ -11,17 +11,11 @@ import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/fau
 import { basic } from '../support/registry/guarded-registry.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { sha256, tarOf } from '../support/oci/tar.ts';
+import { ownForEach } from '../support/os/owned.ts';
 
 /** A pod author with a registry of their own, after what other pods brought to the node by credentials. */
 
-const stack: AsyncDisposable[] = [];
-afterEach(async () => {
-  for (const resource of stack.splice(0).toReversed()) await resource[Symbol.asyncDispose]();
-});
-const own = <T extends AsyncDisposable>(resource: T): T => {
-  stack.push(resource);
-  return resource;
-};
+const own = ownForEach();
 
 const alice = { username: 'alice', password: 'pass:wörd' };
 const closed = async (): Promise<FaultyRegistry> => own(await openFaultyRegistry({ guard: basic }));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type DaemonOptions,
@@ -15,17 +15,11 @@ import { namespacePath, openKubeApiServer, pathOf } from '../support/node/kube-a
 import { unmountBelow } from '../support/os/mounts.ts';
 import { ready } from '../support/node/readiness.ts';
 import { temporaryFolder } from '../support/os/temporary.ts';
+import { ownForEach } from '../support/os/owned.ts';
 
 /** Which pods may have which artifacts, by a file of the node's administrator. */
 
-const stack: AsyncDisposable[] = [];
-afterEach(async () => {
-  for (const resource of stack.splice(0).toReversed()) await resource[Symbol.asyncDispose]();
-});
-const own = <T extends AsyncDisposable>(resource: T): T => {
-  stack.push(resource);
-  return resource;
-};
+const own = ownForEach();
 
 type World = { readonly registry: FaultyRegistry; readonly daemon: TestDaemon; readonly file: string };
 

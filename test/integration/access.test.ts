@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, test } from 'node:test';
+import { test } from 'node:test';
 import { ociManifest } from '../../src/oci/media-type.ts';
 import {
   publishRequest,
@@ -14,17 +14,11 @@ import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/fau
 import { basic } from '../support/registry/guarded-registry.ts';
 import { layoutOf, loadTar } from '../support/oci/layout.ts';
 import { sha256 } from '../support/oci/tar.ts';
+import { ownForEach } from '../support/os/owned.ts';
 
 /** Being cached grants no access: which pods may have a cached artifact, and what may be in it. */
 
-const stack: AsyncDisposable[] = [];
-afterEach(async () => {
-  for (const resource of stack.splice(0).toReversed()) await resource[Symbol.asyncDispose]();
-});
-const own = <T extends AsyncDisposable>(resource: T): T => {
-  stack.push(resource);
-  return resource;
-};
+const own = ownForEach();
 
 const closed = async (): Promise<FaultyRegistry> => own(await openFaultyRegistry({ guard: basic }));
 const open = async (): Promise<FaultyRegistry> => own(await openFaultyRegistry());

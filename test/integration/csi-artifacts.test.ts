@@ -3,23 +3,8 @@ import { test } from 'node:test';
 import type { PullResponse__Output } from '../../src/grpc/wire/ociartifact/v1/PullResponse.ts';
 import type { FsckResponse__Output } from '../../src/grpc/wire/ociartifact/v1/FsckResponse.ts';
 import type { PullRequest } from '../../src/ports/request.ts';
-import type { Progress, Resolved } from '../../src/ports/usecases.ts';
-import { answerOf, digest, failureOf, startEdge } from '../support/node/csi-edge.ts';
-
-const reference = 'registry.test/org/model:v1';
-
-const resolved: Resolved = {
-  reference,
-  descriptor: {
-    mediaType: 'application/vnd.oci.image.manifest.v1+json',
-    digest,
-    size: 512,
-    annotations: { 'org.test/a': 'b' },
-    artifactType: 'application/vnd.test',
-    platform: { os: 'linux', architecture: 'arm64', variant: 'v8' },
-  },
-  cached: true,
-};
+import type { Progress } from '../../src/ports/usecases.ts';
+import { answerOf, digest, failureOf, reference, resolved, startEdge } from '../support/node/csi-edge.ts';
 
 const pulled = {
   reference,

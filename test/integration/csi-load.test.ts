@@ -2,23 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LoadResponse__Output } from '../../src/grpc/wire/ociartifact/v1/LoadResponse.ts';
 import { ArtifactError } from '../../src/util/error.ts';
-import type { Resolved } from '../../src/ports/usecases.ts';
-import { answerOf, digest, failureOf, startEdge } from '../support/node/csi-edge.ts';
-
-const reference = 'registry.test/org/model:v1';
-
-const resolved: Resolved = {
-  reference,
-  descriptor: {
-    mediaType: 'application/vnd.oci.image.manifest.v1+json',
-    digest,
-    size: 512,
-    annotations: { 'org.test/a': 'b' },
-    artifactType: 'application/vnd.test',
-    platform: { os: 'linux', architecture: 'arm64', variant: 'v8' },
-  },
-  cached: true,
-};
+import { answerOf, digest, failureOf, reference, resolved, startEdge } from '../support/node/csi-edge.ts';
 
 test('an archive arrives chunk by chunk, with the name of the first message', async () => {
   const seen: unknown[] = [];

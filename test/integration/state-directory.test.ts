@@ -9,6 +9,7 @@ import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { type Ran, runShell } from '../support/node/shell.ts';
 import { temporaryFolder } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
+import { configurationOf } from '../support/node/command.ts';
 
 const reference = 'registry.example/team/model:v1';
 const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };
@@ -29,14 +30,7 @@ function run(
 ): Promise<Ran> {
   const words = line.split(' ').map(word => (word === 'R' ? named : word.replace(/^D\//, `${node.path}/`)));
   return runShell([...words, '--state-dir', stateDir], {
-    environment: {
-      OCI_ARTIFACT_KUBELET_DIR: node.kubeletDir,
-      OCI_ARTIFACT_REGISTRIES_CONF: node.registriesConf,
-      OCI_ARTIFACT_REGISTRIES_CONF_DIR: node.registriesConfDir,
-      OCI_ARTIFACT_DISK_MAX: '100',
-      OCI_ARTIFACT_CACHE_HIGH: '100', // the disk of the machine is not the test's
-      OCI_ARTIFACT_CACHE_LOW: '100',
-    },
+    environment: configurationOf(node),
     builder: { open: (settings, log, direct) => openNode(settings, log, unmeasured, direct) },
   });
 }

@@ -1,23 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, test } from 'node:test';
-import {
-  type BlobSource,
-  lengths,
-  openBlobSource,
-  sizes,
-} from '../../../test/support/registry/blob-source.ts';
+import { test } from 'node:test';
+import { lengths, shareBlobSource, sizes } from '../../../test/support/registry/blob-source.ts';
 import { openFakeClock, openMemorySink } from '../../../test/support/registry/registry-client.ts';
 
-let source: BlobSource;
-
-before(async () => {
-  source = await openBlobSource();
-});
-beforeEach(() => {
-  source.registry.reset();
-  source.store.reset();
-});
-after(() => source[Symbol.asyncDispose]());
+const source = await shareBlobSource();
 
 for (const size of sizes) {
   const length = lengths[size];

@@ -1,31 +1,16 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
-import { after, before, beforeEach, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type BlobSource,
-  lengths,
-  openBlobSource,
-  type Size,
-  sizes,
-} from '../../../test/support/registry/blob-source.ts';
+import { lengths, shareBlobSource, type Size, sizes } from '../../../test/support/registry/blob-source.ts';
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openRegistry } from '../client.ts';
 import { toUpstream } from '../config/upstream.ts';
 
 const { signal } = new AbortController();
-let source: BlobSource;
-
-before(async () => {
-  source = await openBlobSource();
-});
-beforeEach(() => {
-  source.registry.reset();
-  source.store.reset();
-});
-after(() => source[Symbol.asyncDispose]());
+const source = await shareBlobSource();
 
 const held = (size: Size, length: number) => openMemorySink(source.bytes[size].subarray(0, length));
 

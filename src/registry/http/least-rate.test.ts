@@ -1,22 +1,12 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { after, before, beforeEach, test } from 'node:test';
-import {
-  type BlobSource,
-  lengths,
-  openBlobSource,
-  sizes,
-} from '../../../test/support/registry/blob-source.ts';
+import { test } from 'node:test';
+import { lengths, shareBlobSource, sizes } from '../../../test/support/registry/blob-source.ts';
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
 
 const { signal } = new AbortController();
-let source: BlobSource;
-before(async () => {
-  source = await openBlobSource();
-});
-beforeEach(() => source.registry.reset());
-after(() => source[Symbol.asyncDispose]());
+const source = await shareBlobSource();
 
 /** Ten times the rate of the slow servers. */
 const leastRate = { bytesPerSecond: 1024 * 1024, overMs: 400 };

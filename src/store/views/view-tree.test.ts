@@ -15,36 +15,19 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { blobFile, describeBlob, directory, plain, symlink } from '../../../test/support/oci/nodes.ts';
+import { directory, plain, symlink } from '../../../test/support/oci/nodes.ts';
+import { putFile, viewRecord as record } from '../../../test/support/oci/view-sample.ts';
 import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { placeOfBody, writeToc } from '../../../test/support/oci/toc.ts';
-import { type Digest, toDigest } from '../../oci/digest.ts';
+import type { Digest } from '../../oci/digest.ts';
 import { decodeName } from '../../util/name.ts';
 import type { EntryAttributes } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode } from '../../tree/tree.ts';
-import type { ViewRecord } from '../../ports/store.ts';
 import { getXattr, setXattr } from '../../linux/libc.ts';
-import { openStore, type Store } from '../store.ts';
+import { openStore } from '../store.ts';
 
 const never = new AbortController().signal;
 const layer = 'layer 0';
-
-const record: ViewRecord = {
-  key: 'key-1',
-  manifest: toDigest('sha256', 'ab'.repeat(32)),
-  reference: 'ghcr.io/acme/model:v1',
-  artifactType: 'application/vnd.acme.model',
-  blobs: [toDigest('sha256', 'cd'.repeat(32))],
-  layers: [toDigest('sha512', 'ef'.repeat(64))],
-  bytes: 10,
-  inodes: 3,
-};
-
-async function blob(store: Store, content: string): Promise<FileNode> {
-  const descriptor = describeBlob(Buffer.from(content));
-  await store.blobs.put(descriptor.digest, Buffer.from(content));
-  return blobFile(descriptor);
-}
 
 test('a view has every node of the tree, and its files are the inodes of the store', async () => {
   await using folder = await temporaryFolder();
@@ -56,7 +39,7 @@ test('a view has every node of the tree, and its files are the inodes of the sto
     chownSync(placeOfBody(stage.path, 0), 5, 6);
     await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries: [] }));
   }
-  const model = await blob(store, 'model');
+  const model = await putFile(store.blobs, 'model');
   const body: FileNode = { kind: 'file', source: { kind: 'bodies', digest }, body: 0, size: 4, layer };
   const tree = directory({
     model,
@@ -109,7 +92,9 @@ test('names and targets that are not UTF-8 keep their bytes', async () => {
   await using store = await openStore({ stateDir: folder.path });
   const raw = Buffer.from([0x66, 0xff, 0x80, 0xc3, 0xa9]);
   const name = decodeName(raw);
-  const tree = directory({ [name]: directory({ [name]: await blob(store, 'x'), link: symlink(name) }) });
+  const tree = directory({
+    [name]: directory({ [name]: await putFile(store.blobs, 'x'), link: symlink(name) }),
+  });
   const { path } = await store.views.build(record, tree, never);
   const outer = Buffer.concat([Buffer.from(`${path}/`), raw]);
   assert.deepEqual(readdirSync(path, { encoding: 'buffer' }), [raw]);

@@ -16,34 +16,17 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { blobFile, describeBlob, directory, symlink } from '../../../test/support/oci/nodes.ts';
+import { directory, symlink } from '../../../test/support/oci/nodes.ts';
 import { placeOfBody, writeToc } from '../../../test/support/oci/toc.ts';
 import { runProgram } from '../../../test/support/os/program.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
+import { putFile, viewRecord as record } from '../../../test/support/oci/view-sample.ts';
 import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { toDigest } from '../../oci/digest.ts';
 import type { FileNode } from '../../tree/tree.ts';
-import type { ViewRecord } from '../../ports/store.ts';
-import { openStore, type Store } from '../store.ts';
+import { openStore } from '../store.ts';
 
 const never = new AbortController().signal;
-
-const record: ViewRecord = {
-  key: 'key-1',
-  manifest: toDigest('sha256', 'ab'.repeat(32)),
-  reference: 'ghcr.io/acme/model:v1',
-  artifactType: 'application/vnd.acme.model',
-  blobs: [toDigest('sha256', 'cd'.repeat(32))],
-  layers: [toDigest('sha512', 'ef'.repeat(64))],
-  bytes: 10,
-  inodes: 3,
-};
-
-async function blob(store: Store, content: string): Promise<FileNode> {
-  const descriptor = describeBlob(Buffer.from(content));
-  await store.blobs.put(descriptor.digest, Buffer.from(content));
-  return blobFile(descriptor);
-}
 
 test('a view is found with its record, also when the store is reopened', async () => {
   await using folder = await temporaryFolder();
@@ -116,7 +99,7 @@ test('usedAt returns the last touch, also when the store is reopened', async () 
 test('many builds of one key at once make one view, and a later build does not change it', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
-  const tree = directory({ a: await blob(store, 'a') });
+  const tree = directory({ a: await putFile(store.blobs, 'a') });
   const views = await Promise.all(Array.from({ length: 10 }, () => store.views.build(record, tree, never)));
   assert.equal(new Set(views).size, 1);
   const { ino } = statSync(views[0]?.path ?? '');
@@ -128,7 +111,7 @@ test('many builds of one key at once make one view, and a later build does not c
 test('a caller that waits for a build that is aborted builds it itself', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
-  const a = await blob(store, 'a');
+  const a = await putFile(store.blobs, 'a');
   const tree = directory(Object.fromEntries(Array.from({ length: 2000 }, (_, n) => [`f${n}`, a])));
   const controller = new AbortController();
   const first = store.views.build(record, tree, controller.signal);
@@ -142,7 +125,7 @@ test('a caller that waits for a build that is aborted builds it itself', async (
 test('a view with a torn record counts as absent; the record is rewritten, and the tree, which may be mounted, stays', async () => {
   await using folder = await temporaryFolder();
   await using before = await openStore({ stateDir: join(folder.path, 'state') });
-  const tree = directory({ a: await blob(before, 'a') });
+  const tree = directory({ a: await putFile(before.blobs, 'a') });
   await before.views.build(record, tree, never);
   await before[Symbol.asyncDispose]();
   const sidecar = join(folder.path, 'state/views/key-1.json');
@@ -221,7 +204,7 @@ test('a view is doubted and compared also where its shape can neither be removed
 test('a removed view leaves its blobs', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
-  const a = await blob(store, 'a');
+  const a = await putFile(store.blobs, 'a');
   const { path } = await store.views.build(
     record,
     directory({ a, d: directory({ a }), l: symlink('/etc') }),
@@ -270,7 +253,7 @@ test('a running deletion ends with the store, and continues at the next start', 
   const stateDir = join(folder.path, 'state');
   {
     await using store = await openStore({ stateDir });
-    const a = await blob(store, 'a');
+    const a = await putFile(store.blobs, 'a');
     const tree = directory(Object.fromEntries(Array.from({ length: 20_000 }, (_, n) => [`f${n}`, a])));
     await store.views.build(record, tree, never);
     const removal = store.views.remove(record.key);
@@ -287,7 +270,7 @@ test('a running deletion ends with the store, and continues at the next start', 
 test('content that a pod made immutable is shown by new views, and removed', async () => {
   await using folder = await temporaryFolder();
   await using store = await openStore({ stateDir: folder.path });
-  const file = await blob(store, 'immutable');
+  const file = await putFile(store.blobs, 'immutable');
   const tree = directory({ file });
   const first = await store.views.build(record, tree, never);
   for (const path of [join(first.path, 'file'), first.path]) execFileSync('chattr', ['+i', path]);

@@ -26,18 +26,27 @@ export function startCommand(node: TestNode, argv: readonly string[]): ChildProc
   return spawn(process.execPath, [main, ...argv], { env: environmentOf(node), timeout: 20_000 });
 }
 
-/** Sets the socket only if there is one: a socket that nobody serves is an error. */
-function environmentOf(node: TestNode): NodeJS.ProcessEnv {
+/** The configuration of a node, for any state directory. */
+export function configurationOf(
+  node: Pick<TestNode, 'kubeletDir' | 'registriesConf' | 'registriesConfDir'>,
+): Record<string, string> {
   return {
-    PATH: process.env['PATH'],
-    ...(existsSync(node.socket) ? { CSI_ENDPOINT: `unix://${node.socket}` } : {}),
-    OCI_ARTIFACT_STATE_DIR: node.stateDir,
     OCI_ARTIFACT_KUBELET_DIR: node.kubeletDir,
     OCI_ARTIFACT_REGISTRIES_CONF: node.registriesConf,
     OCI_ARTIFACT_REGISTRIES_CONF_DIR: node.registriesConfDir,
     OCI_ARTIFACT_DISK_MAX: '100',
     OCI_ARTIFACT_CACHE_HIGH: '100', // the disk of the machine is not the test's
     OCI_ARTIFACT_CACHE_LOW: '100',
+  };
+}
+
+/** Sets the socket only if there is one: a socket that nobody serves is an error. */
+function environmentOf(node: TestNode): NodeJS.ProcessEnv {
+  return {
+    PATH: process.env['PATH'],
+    ...(existsSync(node.socket) ? { CSI_ENDPOINT: `unix://${node.socket}` } : {}),
+    OCI_ARTIFACT_STATE_DIR: node.stateDir,
+    ...configurationOf(node),
   };
 }
 

@@ -10,10 +10,26 @@ import type { IdentityClient } from '../../../src/grpc/wire/csi/v1/Identity.ts';
 import type { NodeClient } from '../../../src/grpc/wire/csi/v1/Node.ts';
 import type { NodePublishVolumeRequest } from '../../../src/grpc/wire/csi/v1/NodePublishVolumeRequest.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
-import type { Artifacts, Publishing, VolumeStatus } from '../../../src/ports/usecases.ts';
+import type { Artifacts, Publishing, Resolved, VolumeStatus } from '../../../src/ports/usecases.ts';
 import { temporaryFolder } from '../os/temporary.ts';
 
 export const digest: ReturnType<typeof parseDigest> = parseDigest(`sha256:${'ab'.repeat(32)}`);
+
+export const reference = 'registry.test/org/model:v1';
+
+/** An answer about it, with something in every field. */
+export const resolved: Resolved = {
+  reference,
+  descriptor: {
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    digest,
+    size: 512,
+    annotations: { 'org.test/a': 'b' },
+    artifactType: 'application/vnd.test',
+    platform: { os: 'linux', architecture: 'arm64', variant: 'v8' },
+  },
+  cached: true,
+};
 
 export const podUid = '0b4f9a3e-1111-4222-8333-444455556666';
 export const targetPath: string = `/var/lib/kubelet/pods/${podUid}/volumes/kubernetes.io~csi/model/mount`;
@@ -25,7 +41,7 @@ export const publishRequest: NodePublishVolumeRequest = {
   volume_capability: { mount: {}, access_mode: { mode: 'SINGLE_NODE_WRITER' } },
   readonly: true,
   volume_context: {
-    reference: 'registry.test/org/model:v1',
+    reference,
     'csi.storage.k8s.io/pod.name': 'web-0',
     'csi.storage.k8s.io/pod.namespace': 'shop',
     'csi.storage.k8s.io/pod.uid': podUid,
@@ -39,8 +55,8 @@ export const volume: VolumeStatus = {
   targetPath,
   fingerprint: '{}',
   anywhere: false,
-  reference: 'registry.test/org/model:v1',
-  resolved: 'registry.test/org/model:v1',
+  reference,
+  resolved: reference,
   digest,
   manifest: digest,
   view: 'v1',

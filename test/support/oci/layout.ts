@@ -7,10 +7,12 @@ export type LayoutLayer = {
   readonly mediaType?: string;
   readonly bytes: Buffer;
   readonly isAbsent?: boolean;
+  /** Stored in the place of its bytes. */
+  readonly instead?: Buffer | undefined;
 };
 
-/** The tar of an image layout of one artifact without a name; listed layers may be missing. */
-export async function layoutOf(layers: readonly LayoutLayer[]): Promise<Buffer> {
+/** The tar of an image layout of one artifact without a name; the manifest and listed layers may be missing. */
+export async function layoutOf(layers: readonly LayoutLayer[], isManifestAbsent = false): Promise<Buffer> {
   const config = Buffer.from('{}');
   const describe = (mediaType: string, bytes: Buffer) => ({
     mediaType,
@@ -30,15 +32,20 @@ export async function layoutOf(layers: readonly LayoutLayer[]): Promise<Buffer> 
     }),
   );
   const index = { schemaVersion: 2, mediaType: ociIndex, manifests: [describe(ociManifest, manifest)] };
-  const blobs = [
-    config,
-    manifest,
-    ...layers.filter(({ isAbsent }) => isAbsent !== true).map(({ bytes }) => bytes),
+  const blobs: readonly LayoutLayer[] = [
+    { bytes: config },
+    { bytes: manifest, isAbsent: isManifestAbsent },
+    ...layers,
   ];
   return tarOf([
     [{ name: 'oci-layout' }, '{"imageLayoutVersion":"1.0.0"}'],
     [{ name: 'index.json' }, JSON.stringify(index)],
-    ...blobs.map(bytes => [{ name: `blobs/sha256/${sha256(bytes).slice(7)}` }, bytes] as const),
+    ...blobs
+      .filter(({ isAbsent }) => isAbsent !== true)
+      .map(
+        ({ bytes, instead = bytes }) =>
+          [{ name: `blobs/sha256/${sha256(bytes).slice(7)}` }, instead] as const,
+      ),
   ]);
 }
 

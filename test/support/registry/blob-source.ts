@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import assert from 'node:assert/strict';
+import { after, beforeEach } from 'node:test';
 import type { Descriptor } from '../../../src/oci/descriptor.ts';
 import { type FaultyRegistry, openFaultyRegistry } from './faulty-registry.ts';
 import { anonymous, openFakeClock, openMemorySink, openTestClient } from './registry-client.ts';
@@ -29,6 +30,17 @@ type PullOptions = {
   readonly clock?: ReturnType<typeof openFakeClock>;
   readonly stallMs?: number;
 };
+
+/** One for all tests of a file, without faults and requests at the start of each. */
+export async function shareBlobSource(): Promise<BlobSource> {
+  const source = await openBlobSource();
+  beforeEach(() => {
+    source.registry.reset();
+    source.store.reset();
+  });
+  after(() => source[Symbol.asyncDispose]());
+  return source;
+}
 
 export async function openBlobSource(): Promise<BlobSource> {
   const registry = await openFaultyRegistry();
