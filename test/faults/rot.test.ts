@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {
   chmodSync,
   lstatSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -83,9 +84,11 @@ const damages: Readonly<Record<string, (path: string, other: string, random: Ran
     renameSync(other, path);
     renameSync(`${path}.x`, other);
   },
+  // Each file moves to a directory of its own: a rename onto another hard link of the same file does nothing.
   'a symlink in its place': path => {
-    renameSync(path, `${node.path}/moved`);
-    symlinkSync(`${node.path}/moved`, path);
+    const moved = join(mkdtempSync(join(node.path, 'moved-')), 'file');
+    renameSync(path, moved);
+    symlinkSync(moved, path);
   },
   'another mode': path => chmodSync(path, 0o777),
   'its removal': path => rmSync(path),
