@@ -14,25 +14,27 @@ import { isCi } from './support/project/tools.ts';
 import { installTools } from './tools/install.ts';
 
 /**
- * `npm test [-- --verbose] [-- file…]`: runs all tests except test/faults, which `npm run test:faults` runs. It runs
- * two files at a time, and afterwards those named *.quiet.test.ts, which measure, one by one. It prints a line for each
+ * `npm test [-- --verbose] [-- file…]`: runs all tests except those of the directories test/faults, test/release and
+ * test/cluster; `npm run test:faults`, `test:release` and `test:cluster` run one of these each. It runs two files at a time, and afterwards those named *.quiet.test.ts, which measure, one by one. It prints a line for each
  * file; with --verbose, each test and its figures. The run has a temporary directory of its own. It fails if a mount, a
  * file or a process is left behind; in CI also if a test was skipped.
  */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const verbose = process.argv.includes('--verbose');
-const faults = process.argv.includes('--faults');
+const apart = ['faults', 'release', 'cluster'];
+const part = apart.find(name => process.argv.includes(`--${name}`));
 const asked = process.argv.slice(2).filter(argument => !argument.startsWith('--'));
 const all = globSync('{src,test}/**/*.test.ts', { cwd: root });
-const chosen = all.filter(file => file.startsWith('test/faults/') === faults);
+const chosen = all.filter(file => apart.find(name => file.startsWith(`test/${name}/`)) === part);
 const files = (asked.length > 0 ? asked : chosen).toSorted();
 const quiet = files.filter(file => file.endsWith('.quiet.test.ts'));
 const others = files.filter(file => !quiet.includes(file));
 const totalOf = /^(?<what>tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (?<count>[\d.]+)$/;
 
 process.chdir(root);
-installTools();
+installTools('test');
+if (part === 'release' || part === 'cluster') installTools(part);
 const protos = spawnSync('npm', ['run', '--silent', 'protos'], { stdio: 'inherit' });
 if (protos.status !== 0) process.exit(1);
 

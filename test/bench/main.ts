@@ -26,7 +26,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-installTools();
+installTools('test');
 if (spawnSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' }).status !== 0) process.exit(1);
 const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 

@@ -19,7 +19,7 @@ export type Found = {
 /** The nodes of an image, or why there are none. */
 export type Outcome = { readonly error: string } | { readonly nodes: readonly Found[] };
 
-/** containerd's extraction, by the program of test/tools/apply-layers. */
+/** containerd's extraction, by the program of test/tools/go/test/apply-layers. */
 export type Extractor = AsyncDisposable & {
   /** Extracts layers to the empty directory, if there are any, and lists its content. */
   extract(root: string, layers: readonly string[]): Promise<Outcome>;

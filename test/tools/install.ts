@@ -1,67 +1,89 @@
 import { spawnSync } from 'node:child_process';
 import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { findTool } from '../support/project/tools.ts';
-import { programNames, programs, toolsFolder } from './table.ts';
 
-const here = fileURLToPath(new URL('.', import.meta.url));
-/** Without it the library of containers needs GnuPG's headers. */
-const goFlags = '-tags=containers_image_openpgp';
-const builtFrom = join(toolsFolder, 'built-from');
+import {
+  type GoModule,
+  goModules,
+  type Program,
+  programs,
+  programsOf,
+  type ToolGroup,
+  toolsFolder,
+} from './table.ts';
+
+const modulesFolder = fileURLToPath(new URL('go', import.meta.url));
 
 /**
- * Brings the programs of the table that are missing: packages by apt-get where that is possible, Go programs by the
- * go command. Never throws for what it cannot bring: the tests that need it say so by name.
+ * Brings the programs of a group that are missing: packages by apt-get where that is possible, Go programs by the go
+ * command. Never throws for what it cannot bring: the tests that need it say so by name.
  */
-export function installTools(): void {
-  installPackages();
-  buildGoPrograms();
-  const missing = programNames.filter(program => findTool(program) === undefined);
+export function installTools(group: ToolGroup): void {
+  installPackages(group);
+  for (const [name, module] of Object.entries(goModules)) {
+    if (module.group === group) buildGoPrograms(name as GoModule);
+  }
+  const missing = programsOf(group).filter(program => findTool(program) === undefined);
   if (missing.length > 0)
     console.error(`not installed, tests that need it cannot run: ${missing.join(', ')}`);
 }
 
-function installPackages(): void {
-  const missing = programNames.filter(
+function installPackages(group: ToolGroup): void {
+  const missing = programsOf(group).filter(
     name => programs[name].from === 'debian' && findTool(name) === undefined,
   );
   if (missing.length === 0) return;
   if (process.getuid?.() !== 0) return complain(missing, 'only root can install packages');
-  const packages = missing.map(name => programs[name].package);
+  const packages = [...new Set(missing.map(name => programs[name].package))];
   console.error(`installing ${packages.join(' ')}`);
-  const install = ['apt-get', 'install', '--yes', '--no-install-recommends', '-qq', ...packages];
-  if (run(install[0] ?? '', install.slice(1))) return;
-  if (run('apt-get', ['update', '-qq']) && run('apt-get', install.slice(1))) return;
+  const args = ['install', '--yes', '--no-install-recommends', '-qq', ...packages];
+  if (run('apt-get', args)) return;
+  if (run('apt-get', ['update', '-qq']) && run('apt-get', args)) return;
   complain(missing, 'apt-get failed');
 }
 
-/** All of them, in one go, whenever go.sum or a program of this folder differs from what they were built from. */
-function buildGoPrograms(): void {
-  const names = programNames.filter(name => programs[name].from === 'go');
-  if (names.every(name => findTool(name) !== undefined) && isCurrent()) return;
-  console.error(`building ${names.join(' ')} (minutes at first, then never again until they change)`);
-  mkdirSync(toolsFolder, { recursive: true });
-  const built = run('go', ['install', 'tool'], {
-    cwd: here,
-    env: { ...process.env, GOBIN: toolsFolder, GOFLAGS: goFlags },
+/** All programs of a module, in one go, whenever go.sum or a program of its directory differs from what they were built from. */
+function buildGoPrograms(module: GoModule): void {
+  const folder = join(modulesFolder, module);
+  const names = programsOf(goModules[module].group).filter(name => {
+    const source = programs[name];
+    return source.from === 'go' && source.module === module;
   });
-  if (built) writeFileSync(builtFrom, sources());
+  if (names.every(name => findTool(name) !== undefined) && isCurrent(module, folder)) return;
+  console.error(`building ${names.join(' ')} (minutes at first, then never again until they change)`);
+  const builtFrom = stampOf(module);
+  for (const made of [toolsFolder, dirname(builtFrom)]) mkdirSync(made, { recursive: true });
+  const { args, env } = goModules[module];
+  const built = run('go', ['install', ...args, 'tool'], {
+    cwd: folder,
+    env: { ...process.env, ...env, GOBIN: toolsFolder },
+  });
+  if (built) writeFileSync(builtFrom, sources(module, folder));
   else complain(names, 'go (1.26 or later) failed or is not there');
 }
 
-function isCurrent(): boolean {
+function isCurrent(module: GoModule, folder: string): boolean {
   try {
-    return readFileSync(builtFrom, 'utf8') === sources();
+    return readFileSync(stampOf(module), 'utf8') === sources(module, folder);
   } catch {
     return false;
   }
 }
 
-function sources(): string {
-  const files = ['go.sum', ...globSync('*/*.go', { cwd: here }).sort()];
-  return files.map(file => readFileSync(join(here, file), 'utf8')).join('');
+/** The file that records what the programs of a module were built from. */
+function stampOf(module: GoModule): string {
+  return join(toolsFolder, '../built-from', module);
+}
+
+function sources(module: GoModule, folder: string): string {
+  const files = ['go.mod', 'go.sum', ...globSync('**/*.go', { cwd: folder }).toSorted()];
+  const { args, env } = goModules[module];
+  return [JSON.stringify({ args, env }), ...files.map(file => readFileSync(join(folder, file), 'utf8'))].join(
+    '',
+  );
 }
 
 function run(
@@ -73,8 +95,11 @@ function run(
   return spawnSync(command, args, { ...options, env, stdio: ['ignore', 2, 2] }).status === 0;
 }
 
-function complain(missing: readonly string[], why: string): void {
+function complain(missing: readonly Program[], why: string): void {
   console.error(`cannot install ${missing.join(', ')}: ${why}`);
 }
 
-if (import.meta.main) installTools();
+if (import.meta.main) {
+  const groups = process.argv.slice(2) as ToolGroup[];
+  for (const group of groups.length > 0 ? groups : (['test'] as const)) installTools(group);
+}
