@@ -27,6 +27,7 @@ import { createAdmittedReader } from './volume/access/admitted-content.ts';
 import { createAccessCheck, unrestrictedAccess } from './volume/access/access-check.ts';
 import { createCatalog } from './volume/catalog.ts';
 import { createCollector } from './volume/cache/collector.ts';
+import { answerEarly } from './volume/early-answer.ts';
 import { createLeases } from './volume/cache/leases.ts';
 import { createIntegrity, type Integrity } from './volume/cache/integrity.ts';
 import { inheritHolds } from './volume/cache/inheritance.ts';
@@ -53,6 +54,8 @@ import { startInterval } from './util/interval.ts';
 
 /** How often disk usage is checked between pulls. */
 const tidyEveryMs = 60_000;
+/** When the first call for a volume is answered although the pull continues. */
+const firstAnswerMs = 20_000;
 
 /** The use cases of one node over its state directory. */
 export type Node = {
@@ -232,7 +235,7 @@ export async function openNode(
       naming,
       status,
     }),
-    publishing: createPublishing({ ...world, pull }),
+    publishing: answerEarly(createPublishing({ ...world, pull }), firstAnswerMs),
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,
     problems,

@@ -3,7 +3,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { Client, credentials } from '@grpc/grpc-js';
+import { type CallOptions, Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import { daemonOptions } from '../../../src/util/node-options.ts';
 import { loadDefinitions } from '../../../src/grpc/edge/definitions.ts';
 import type { IdentityDefinition } from '../../../src/grpc/wire/csi/v1/Identity.ts';
@@ -121,7 +121,7 @@ export async function spawnDaemon(node: TestNode, options: DaemonOptions = {}): 
     ...child,
     node,
     identity: openCalls(client, csi.v1.Identity.service),
-    csi: openCalls(client, csi.v1.Node.service),
+    csi: callAgain(openCalls(client, csi.v1.Node.service)),
     artifacts: openCalls(client, ociartifact.v1.Artifacts.service),
     streams,
     http: `http://${httpAddress}`,
@@ -134,6 +134,21 @@ export async function spawnDaemon(node: TestNode, options: DaemonOptions = {}): 
       process.off('exit', unmountAtExit);
     },
   };
+}
+
+/** Publishes again, as kubelet does, when the first answer about a long pull came early. */
+function callAgain(csi: Calls<NodeDefinition>): Calls<NodeDefinition> {
+  const publish = async (request: NodePublishVolumeRequest, options?: CallOptions) => {
+    const { deadline } = { deadline: Date.now() + 60_000, ...options };
+    try {
+      return await csi.NodePublishVolume(request, { ...options, deadline });
+    } catch (thrown) {
+      const isEarly = (thrown as ServiceError).details.endsWith('the next call joins it');
+      if (!isEarly || Number(deadline) - Date.now() < 20_000) throw thrown;
+      return csi.NodePublishVolume(request, { ...options, deadline });
+    }
+  };
+  return { ...csi, NodePublishVolume: publish };
 }
 
 async function isReady({ identity }: Pick<TestDaemon, 'identity'>): Promise<boolean> {

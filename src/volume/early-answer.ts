@@ -1,0 +1,41 @@
+import type { Publishing } from '../ports/usecases.ts';
+import { DeadlineNear } from '../util/deadline-near.ts';
+
+/** Far more volumes than the pods of one node have. */
+const maxTargets = 1_000;
+
+/**
+ * Ends the first call for a volume of a pod with its progress after `afterMs`. kubelet shows that answer as an event of
+ * the pod, and calls again at once. Each further call waits as long as its deadline allows.
+ */
+export function answerEarly(publishing: Publishing, afterMs: number): Publishing {
+  /** The target paths whose first call was answered. */
+  const answered = new Set<string>();
+
+  const remember = (targetPath: string): void => {
+    answered.add(targetPath);
+    const [oldest] = answered;
+    // kubelet need not unpublish a volume that was never mounted.
+    if (oldest !== undefined && answered.size > maxTargets) answered.delete(oldest);
+  };
+
+  return {
+    ...publishing,
+    async publish(request, signal) {
+      const { anywhere, targetPath } = request;
+      if (anywhere || answered.has(targetPath)) return publishing.publish(request, signal);
+      const early = new AbortController();
+      const timer = setTimeout(() => early.abort(new DeadlineNear('the first answer is due')), afterMs);
+      try {
+        return await publishing.publish(request, AbortSignal.any([signal, early.signal]));
+      } finally {
+        clearTimeout(timer);
+        if (early.signal.aborted) remember(targetPath);
+      }
+    },
+    unpublish(volumeId, target, signal) {
+      answered.delete(target.path);
+      return publishing.unpublish(volumeId, target, signal);
+    },
+  };
+}
