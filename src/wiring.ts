@@ -46,6 +46,7 @@ import { reportCollections } from './volume/cache/collection-report.ts';
 import { createDiskSpace } from './volume/cache/disk-space.ts';
 import { createScrub } from './volume/cache/scrub.ts';
 import { createSignatureCheck } from './volume/access/signature-check.ts';
+import { createVolumeStatus } from './volume/volume-status.ts';
 import { createTrees } from './volume/pull/trees.ts';
 import { toArtifactError } from './util/error.ts';
 import { createKeyedMutex } from './util/mutex.ts';
@@ -182,6 +183,7 @@ export async function openNode(
     namespaces: kube === undefined ? undefined : openNamespaces(kube),
     note: warn,
   });
+  const statusOf = createVolumeStatus({ ...world, accessPolicy });
   const resolver = createResolver({ ...world, accessPolicy });
   const collector = createCollector({ ...world, access });
   const reported = reportCollections(collector, (found, text) => log.info(found, text));
@@ -234,8 +236,9 @@ export async function openNode(
       manifests,
       naming,
       status,
+      statusOf,
     }),
-    publishing: answerEarly(createPublishing({ ...world, pull }), firstAnswerMs),
+    publishing: answerEarly(createPublishing({ ...world, pull, statusOf }), firstAnswerMs),
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,
     problems,

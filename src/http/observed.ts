@@ -35,7 +35,7 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
   const mounted = gauge('oci_artifact_csi_volumes_mounted', 'Volumes published whose mount is there');
   const refused = gauge(
     'oci_artifact_csi_volumes_refused',
-    'Volumes that the signature policy would refuse now',
+    'Volumes that a policy of the node would refuse now',
   );
   const damaged = gauge(
     'oci_artifact_csi_volumes_damaged',

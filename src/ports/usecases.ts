@@ -38,11 +38,8 @@ export type Publishing = {
   publish(request: PublishRequest, signal: AbortSignal): Promise<Volume>;
   /** Idempotent; succeeds if there is no such volume. Answers the volume that was there, if it is known. */
   unpublish(volumeId: string, target: Target, signal: AbortSignal): Promise<Volume | undefined>;
-  /** The recorded size of the view, and what is wrong with it. @throws `not-found`. */
-  stats(
-    volumeId: string,
-    path: string,
-  ): Promise<{ readonly bytes: number; readonly inodes: number; readonly damage?: string }>;
+  /** The recorded size of the volume, and what is wrong with it. @throws `not-found`. */
+  stats(volumeId: string, path: string, signal: AbortSignal): Promise<VolumeStatus>;
 };
 
 export type Resolved = {
@@ -153,8 +150,8 @@ export type Removed = Freed & {
 };
 
 /**
- * `refused`: why the node's policy would not allow to mount it now; the mount stays. `damaged`: what is wrong with the
- * content that it shows; a new pod gets the right bytes.
+ * `refused`: why a policy of the node would not allow to mount it now; the mount stays. `damaged`: what is wrong with
+ * the content that it shows; a new pod gets the right bytes.
  */
 export type VolumeStatus = Volume & {
   readonly mounted: boolean;

@@ -9,7 +9,7 @@ import type { Expander, Keychain } from '../ports/registry.ts';
 import type { Pod } from '../ports/request.ts';
 import type { Blobs, Layers, Look, Views } from '../ports/store.ts';
 import type { Archive } from '../ports/unpacker.ts';
-import type { Artifacts, PodName, Volume, VolumeStatus } from '../ports/usecases.ts';
+import type { Artifacts, PodName, VolumeStatus } from '../ports/usecases.ts';
 import { ArtifactError } from '../util/error.ts';
 import { createSemaphore } from '../util/mutex.ts';
 import { startPace } from '../util/pace.ts';
@@ -33,7 +33,11 @@ import type { DiskSpace } from './cache/disk-space.ts';
 import { withRetries } from './pull/retry-report.ts';
 import type { SignatureCheck } from './access/signature-check.ts';
 import type { Trees } from './pull/trees.ts';
+import type { VolumeStatusReader } from './volume-status.ts';
 import { guardWrites, type Obstacle } from './write-guard.ts';
+
+/** How long a list of volumes waits for the Kubernetes API, ms. */
+const labelsMs = 2_000;
 
 /** The use cases of `ociartifact.v1.Artifacts` and the command line. */
 export function createArtifacts(world: {
@@ -68,22 +72,14 @@ export function createArtifacts(world: {
   readonly manifests: ManifestLoader;
   readonly platform: Platform;
   readonly status: Artifacts['status'];
+  readonly statusOf: VolumeStatusReader;
   readonly obstacle: Obstacle;
 }): Artifacts {
-  const { signatures, pull, resolver, keychain, catalog, collector, naming, views, volumes, pins, mounter } =
-    world;
+  const { pull, resolver, keychain, catalog, collector, naming, volumes, pins } = world;
 
   /** A name must not be removed between its lookup and its pin. */
   const pinning = createSemaphore(1);
   const never = new AbortController().signal;
-
-  const isMounted = async (record: Volume): Promise<boolean> => {
-    const view = await views.find(record.view);
-    const target = { path: record.targetPath, anywhere: record.anywhere };
-    // Nothing of ours is mounted at a symlink, at a file, or outside the present kubelet directory.
-    const state = await mounter.state(target, view?.path).catch(() => undefined);
-    return state?.kind === 'mounted' && state.shows === 'view';
-  };
 
   const findPod = async (name: PodName, signal: AbortSignal): Promise<Pod> => {
     if (world.pods !== undefined) return world.pods.find(name, signal);
@@ -173,12 +169,9 @@ export function createArtifacts(world: {
     async volumes() {
       const found: VolumeStatus[] = [];
       const pace = startPace(never);
-      for (const { holds: _, ...record } of await volumes.list()) {
-        const verdict = await signatures.judge(record.resolved, record.digest);
-        const refused = verdict.kind === 'refused' ? { refused: verdict.why } : {};
-        const damage = (await views.find(record.view))?.damage;
-        const damaged = damage === undefined ? {} : { damaged: damage };
-        found.push({ ...record, mounted: await isMounted(record), ...refused, ...damaged });
+      const signal = AbortSignal.timeout(labelsMs);
+      for (const record of await volumes.list()) {
+        found.push(await world.statusOf(record, signal));
         await pace();
       }
       return found;

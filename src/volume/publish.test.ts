@@ -59,6 +59,7 @@ function createWorld(pull?: PullFunction) {
   const publishing = createPublishing({
     viewTurns: createKeyedMutex(),
     obstacle: () => undefined,
+    statusOf: async ({ holds: _, ...record }) => ({ ...record, mounted: true }),
     pull: {
       list: () => [],
       stop: async () => undefined,
@@ -297,9 +298,10 @@ test('unpublish takes the mount, then the record, and can be repeated', async ()
 test('stats know the volume by id and path, and no other', async () => {
   const { publish, stats } = createWorld();
   await publish(request, never);
-  assert.deepEqual(await stats('csi-1', path), { bytes: 7, inodes: 3 });
-  await assert.rejects(stats('csi-2', path), code('not-found', /csi-2/));
-  await assert.rejects(stats('csi-1', '/elsewhere'), code('not-found', /elsewhere/));
+  const { bytes, inodes, mounted } = await stats('csi-1', path, never);
+  assert.deepEqual([bytes, inodes, mounted], [7, 3, true]);
+  await assert.rejects(stats('csi-2', path, never), code('not-found', /csi-2/));
+  await assert.rejects(stats('csi-1', '/elsewhere', never), code('not-found', /elsewhere/));
 });
 
 test('a folder that a person mounts on outlives the volume if it was there before, also after a reboot', async () => {

@@ -5,6 +5,7 @@ import type { Mounter, Target, TargetState } from '../ports/mounter.ts';
 import type { Names, VolumeRecord, VolumeRecords } from '../ports/records.ts';
 import type { Views } from '../ports/store.ts';
 import { formatEnding, toTarget } from './manual-mount.ts';
+import type { VolumeStatusReader } from './volume-status.ts';
 import { type Obstacle, verifyWritable } from './write-guard.ts';
 import { describeProgress } from './pull/progress.ts';
 import type { PulledView, Pull } from './pull/pull.ts';
@@ -14,6 +15,8 @@ import { DeadlineNear } from '../util/deadline-near.ts';
 
 /** How often a view may be found damaged during its mount before the disk is considered faulty. */
 const attempts = 3;
+/** How long a volume's statistics wait for the Kubernetes API, ms; kubelet asks for those of each volume in turn. */
+const labelsMs = 2_000;
 
 /**
  * Publishes volumes at target paths. One call at a time works on a target; another gets `busy`. The record is on disk
@@ -29,6 +32,7 @@ export function createPublishing(world: {
   readonly viewTurns: Pick<KeyedMutex, 'lock'>;
   /** Why no record can be written. */
   readonly obstacle: Obstacle;
+  readonly statusOf: VolumeStatusReader;
 }): Publishing {
   const { pull, volumes, names, views, mounter, viewTurns } = world;
   const targets = createKeyedMutex();
@@ -137,13 +141,12 @@ export function createPublishing(world: {
       await names.touch(record.resolved).catch(() => {});
       return record;
     },
-    async stats(volumeId, path) {
+    async stats(volumeId, path, signal) {
       const record = await volumes.find(path);
       if (record === undefined || record.volumeId !== volumeId) {
         throw new ArtifactError('not-found', `volume ${volumeId} is not published at ${path}`);
       }
-      const damage = (await views.find(record.view))?.damage;
-      return { bytes: record.bytes, inodes: record.inodes, ...(damage === undefined ? {} : { damage }) };
+      return world.statusOf(record, AbortSignal.any([signal, AbortSignal.timeout(labelsMs)]));
     },
   };
 }

@@ -60,7 +60,7 @@ for (const [index, version] of versions.entries()) {
     const publishing = {
       publish: async () => volume,
       unpublish: async () => undefined,
-      stats: async () => ({ bytes: 4096, inodes: 7 }),
+      stats: async () => volume,
     };
     const server = new Server();
     server.addService(loadDefinitions().csi.v1.Node.service, nodeHandlers(edge, 'node-1', publishing));

@@ -48,6 +48,15 @@ async function publish({ daemon }: World, namespace: string, reference: string):
   return readFileSync(join(request.target_path, 'weights'), 'utf8');
 }
 
+/** The condition that kubelet gets of a volume. */
+async function conditionOf(
+  { csi }: TestDaemon,
+  { volume_id, target_path }: Awaited<ReturnType<typeof publishRequest>>,
+) {
+  const { volume_condition } = await csi.NodeGetVolumeStats({ volume_id, volume_path: target_path });
+  return [volume_condition?.abnormal, volume_condition?.message] as const;
+}
+
 const rules = `
 default: deny
 rules:
@@ -94,7 +103,11 @@ test('a changed file applies to new mounts; existing mounts stay, even if kubele
   const reference = `${registry.host}/team/model:v1`;
   const request = await publishRequest(daemon.node, { reference });
   await daemon.csi.NodePublishVolume(request);
+  assert.deepEqual(await conditionOf(daemon, request), [false, 'nothing is known to be wrong']);
   writeFileSync(file, 'default: deny');
+  const [isAbnormal, message] = await conditionOf(daemon, request);
+  assert.equal(isAbnormal, true);
+  assert.match(message ?? '', /a new pod would be refused it: .*access\.yaml, its default/);
   await daemon.csi.NodePublishVolume(request);
   assert.equal(readFileSync(join(request.target_path, 'weights'), 'utf8'), 'team/model');
   await assert.rejects(publish(world, 'default', reference), /PERMISSION_DENIED/);

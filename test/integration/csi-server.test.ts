@@ -119,6 +119,7 @@ test('the log line of an unpublish names the pod and the artifact if there was a
   const publishing = createPublishing({
     viewTurns: createKeyedMutex(),
     obstacle: unused,
+    statusOf: unused,
     pull: { pull: unused, list: unused, stop: unused },
     volumes: {
       find: async target => records.get(target),
@@ -229,9 +230,9 @@ test('stats report the bytes and inodes of the view as used, and none as free', 
   const asked: string[][] = [];
   await using edge = await startEdge({
     publishing: {
-      stats: async (...arguments_) => {
-        asked.push(arguments_);
-        return { bytes: 4096, inodes: 7 };
+      stats: async (...[id, path]) => {
+        asked.push([id, path]);
+        return volume;
       },
     },
   });

@@ -186,6 +186,13 @@ describe('with a signature policy', needs('cosign', 'openssl'), () => {
       assert.match(volume?.refused ?? '', /policy\.json/);
       const metrics = await (await fetch(`${daemon.http}/metrics`)).text();
       assert.match(metrics, /^oci_artifact_csi_volumes_refused [1-9]/m);
+      const stats = { volume_id: request.volume_id, volume_path: request.target_path };
+      const condition = (await daemon.csi.NodeGetVolumeStats(stats)).volume_condition;
+      assert.equal(condition?.abnormal, true);
+      assert.match(
+        condition.message ?? '',
+        /^it stays as it is, and a new pod would be refused it: .*policy\.json/,
+      );
       const { verdict } = await daemon.artifacts.Inspect({ reference });
       assert.match(verdict ?? '', /^refused: /);
     } finally {

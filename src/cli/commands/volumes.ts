@@ -7,8 +7,8 @@ import { toVolumeDocument } from '../volume-document.ts';
 const header = ['POD', 'REFERENCE', 'DIGEST', 'SIZE', 'AGE', 'MOUNTED', 'TARGET'];
 
 /**
- * Lists the artifact of each volume by target path, and the volumes that the signature policy would refuse now or that
- * show damaged content.
+ * Lists the artifact of each volume by target path, and the volumes that a policy would refuse now or that show damaged
+ * content.
  */
 export async function volumes(shell: Shell): Promise<void> {
   const found = await shell.backend.artifacts.volumes();

@@ -1,6 +1,7 @@
 import { ArtifactError } from '../../util/error.ts';
 import type { Publishing } from '../../ports/usecases.ts';
 import { parsePublishRequest, parseTargetPath, parseVolumeId } from './publish-request.ts';
+import { toVolumeCondition } from './volume-condition.ts';
 import { type CallContext, type Edge, unary } from '../edge/unary.ts';
 import type { NodeHandlers } from '../wire/csi/v1/Node.ts';
 import type { NodeGetVolumeStatsRequest__Output } from '../wire/csi/v1/NodeGetVolumeStatsRequest.ts';
@@ -73,19 +74,14 @@ async function getStats(
     throw new ArtifactError('invalid', 'volume_path is missing; the caller must name the directory');
   }
   // An invalid path is NOT_FOUND, too.
-  const { bytes, inodes, damage } = await publishing.stats(parseVolumeId(wire.volume_id), wire.volume_path);
+  const status = await publishing.stats(parseVolumeId(wire.volume_id), wire.volume_path, call.signal);
+  const { bytes, inodes } = status;
   return {
     usage: [
       { unit: 'BYTES', total: bytes, used: bytes, available: 0 },
       { unit: 'INODES', total: inodes, used: inodes, available: 0 },
     ],
-    volume_condition: {
-      abnormal: damage !== undefined,
-      message:
-        damage === undefined
-          ? 'nothing is known to be wrong'
-          : `it shows damaged content of this node's cache: ${damage}; delete the pod, and a new one gets the right bytes`,
-    },
+    volume_condition: toVolumeCondition(status),
   };
 }
 

@@ -1,0 +1,65 @@
+import { parseReference } from '../oci/reference.ts';
+import type { Mounter, TargetState } from '../ports/mounter.ts';
+import type { VolumeRecord } from '../ports/records.ts';
+import type { View, Views } from '../ports/store.ts';
+import type { AccessPolicy } from '../ports/trust.ts';
+import type { VolumeStatus } from '../ports/usecases.ts';
+import { toArtifactError } from '../util/error.ts';
+import type { SignatureCheck } from './access/signature-check.ts';
+
+/**
+ * Reports whether a recorded volume is mounted, what is known to be wrong with its content, and whether the policies of
+ * now would refuse it. It reads no content and no directory of the view. It asks no registry; only the labels of a
+ * namespace may need the Kubernetes API, for which the signal limits the time.
+ */
+export type VolumeStatusReader = (record: VolumeRecord, signal: AbortSignal) => Promise<VolumeStatus>;
+
+export function createVolumeStatus(world: {
+  readonly views: Pick<Views, 'find'>;
+  readonly mounter: Pick<Mounter, 'state'>;
+  readonly signatures: Pick<SignatureCheck, 'judge'>;
+  readonly accessPolicy: Pick<AccessPolicy, 'verify'>;
+}): VolumeStatusReader {
+  const { views, mounter, signatures, accessPolicy } = world;
+
+  const look = ({ targetPath, anywhere }: VolumeRecord, view: string | undefined): Promise<TargetState> =>
+    // Nothing of ours is mounted at a symlink, at a file, or outside the present kubelet directory.
+    mounter.state({ path: targetPath, anywhere }, view).catch(() => ({ kind: 'absent' }));
+
+  const findRefusal = async (record: VolumeRecord, signal: AbortSignal): Promise<string | undefined> => {
+    const verdict = await signatures.judge(record.resolved, record.digest);
+    if (verdict.kind === 'refused') return verdict.why;
+    const parsed = parseReference(record.resolved);
+    if (parsed.kind === 'short') return undefined;
+    const { pod, anywhere } = record;
+    const caller = anywhere ? 'administrator' : 'pod';
+    try {
+      await accessPolicy.verify(parsed.reference, { caller, ...(pod && { pod }) }, signal);
+      return undefined;
+    } catch (thrown) {
+      const { code, message } = toArtifactError(thrown);
+      return code === 'denied' ? message : undefined; // an outage is no refusal
+    }
+  };
+
+  return async (record, signal) => {
+    const { holds: _, ...volume } = record;
+    const view = await views.find(record.view);
+    const state = await look(record, view?.path);
+    const damaged = view?.damage ?? findAlteration(view, state);
+    const refused = await findRefusal(record, signal);
+    return {
+      ...volume,
+      mounted: state.kind === 'mounted' && state.shows === 'view',
+      ...(refused === undefined ? {} : { refused }),
+      ...(damaged === undefined ? {} : { damaged }),
+    };
+  };
+}
+
+/** A view that no mount shows is a cache, and may be gone. */
+function findAlteration(view: View | undefined, state: TargetState): string | undefined {
+  if (state.kind !== 'mounted') return undefined;
+  if (view === undefined) return 'its tree is no longer in the cache';
+  return state.shows === 'view' && !state.readOnly ? 'its mount is no longer read-only' : undefined;
+}
