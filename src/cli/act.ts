@@ -8,8 +8,7 @@ import { findSocket, formatEndpoints, isNamed, toEndpoints } from './endpoints.t
 import { toKeys } from './help/flag-topics.ts';
 import { flags } from './flags.ts';
 import type { Builder } from './builder.ts';
-import { createLog } from './log.ts';
-import { isDocument } from './output.ts';
+import { isDocument } from './output-format.ts';
 import { toOutput } from './output-options.ts';
 import type { Settings } from './settings.ts';
 import { adviseTransport, refuseTransport, toTransport } from './transport.ts';
@@ -21,9 +20,9 @@ import { type Action, type Options, tell, type Terminal } from './shell.ts';
  */
 export type Use = 'begin' | 'change' | 'read' | 'ask';
 
-/** Wraps the work of a command for commander: opens the backend, works, and closes it. */
+/** Wraps the work of a command for commander: loads it, opens the backend, works, and closes it. */
 export type Act = (
-  action: Action,
+  load: () => Promise<Action>,
   use: (options: Options) => Use,
 ) => (...parameters: unknown[]) => Promise<void>;
 
@@ -52,17 +51,19 @@ export function createAct(builder: Builder, terminal: Terminal, finish: (code: n
     const { output } = toOutput(options, terminal);
     // The daemon's info lines are noise in a shell, unless requested.
     const level = options['logLevel'] === undefined ? 'warn' : settings.logLevel;
+    const { createLog } = await import('./log.ts');
     const log = createLog(level, isDocument(output), terminal);
     const backend = await builder.open(settings, log, { reads: readsOf(use), transport });
     if (!direct && output === 'text') tell(terminal, `${silence}; using the state directory ${stateDir}`);
     return backend;
   }
 
-  return (action, use) =>
+  return (load, use) =>
     async (...parameters) => {
       const command = parameters.at(-1) as Command;
       const options: Options = command.opts();
       const settings = toSettings(options, terminal.environment);
+      const action = await load();
       const interrupted = terminal.interrupted('end');
       const late = toDeadline(options);
       const signal = late === undefined ? interrupted : AbortSignal.any([interrupted, late]);

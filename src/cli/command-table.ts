@@ -1,24 +1,13 @@
 import { type Command, Option } from 'commander';
 import { isDigestStart } from '../oci/digest.ts';
 import { parseReference } from '../oci/reference.ts';
-import type { Act } from './act.ts';
-import { prune, rm } from './commands/collect.ts';
-import { fsck } from './commands/fsck.ts';
-import { inspect } from './commands/inspect.ts';
-import { load } from './commands/load.ts';
-import { ls } from './commands/ls.ts';
-import { mount, unmount } from './commands/mount.ts';
-import { pin, unpin } from './commands/pins.ts';
-import { pull } from './commands/pull.ts';
-import { resolve } from './commands/resolve.ts';
-import { status } from './commands/status.ts';
-import { volumes } from './commands/volumes.ts';
+import type { Act, Use } from './act.ts';
 import type { Topic } from './help/flag-topics.ts';
 import { addOutput } from './output-options.ts';
 import { addSelection } from './selection.ts';
 import type { Settings } from './settings.ts';
 import { addDaemonFlags, addDirectFlags, toOption } from './settings-options.ts';
-import type { Options } from './shell.ts';
+import type { Action, Options } from './shell.ts';
 import { addTransport } from './transport.ts';
 
 /** A command: its usage, its line in the list of commands, its help text, and its own flags. */
@@ -32,6 +21,9 @@ type Entry = {
   readonly asks?: boolean;
   /** The settings that apply without a daemon. */
   readonly direct?: readonly (Topic | keyof Settings)[];
+  /** Loads its work, which only a run of this command needs. */
+  readonly load: () => Promise<Action>;
+  readonly use: (options: Options) => Use;
 };
 
 const pulls: readonly Topic[] = ['registries', 'credentials', 'signatures', 'downloads', 'cache', 'layers'];
@@ -46,12 +38,14 @@ export function addCommands(program: Command, act: Act): void {
     flags = same,
     asks = false,
     direct = [],
-  }: Entry): Command => {
+    load,
+    use,
+  }: Entry): void => {
     const command = flags(program.command(usage).aliases(aliases).summary(summary).description(about));
     const reference = command.registeredArguments.find(argument => argument.name() === 'reference');
     reference?.argParser(verifyReference);
     addDaemonFlags(addOutput(command));
-    return addDirectFlags(asks ? addTransport(command) : command, direct);
+    addDirectFlags(asks ? addTransport(command) : command, direct).action(act(load, use));
   };
 
   program.commandsGroup('Node:');
@@ -61,7 +55,9 @@ export function addCommands(program: Command, act: Act): void {
     about:
       'Shows the daemon, the disk of its cache, its volumes, broken configuration files and the pulls under way.',
     direct: ['registries', 'credentials', 'pods', 'signatures'],
-  }).action(act(status, () => 'read'));
+    load: async () => (await import('./commands/status.ts')).status,
+    use: () => 'read',
+  });
 
   program.commandsGroup('Artifacts:');
   add({
@@ -77,14 +73,18 @@ export function addCommands(program: Command, act: Act): void {
       ),
     asks: true,
     direct: pulls,
-  }).action(act(pull, ({ cancel }: Options) => (cancel === true ? 'ask' : 'begin')));
+    load: async () => (await import('./commands/pull.ts')).pull,
+    use: ({ cancel }) => (cancel === true ? 'ask' : 'begin'),
+  });
   add({
     usage: 'load <layout> [reference]',
     summary: 'load artifacts from an OCI layout',
     about:
       'Loads artifacts from an OCI layout, for nodes that reach no registry. The layout is a directory, a tar (plain, gzip or zstd), or - for a tar on standard input.',
     direct: ['signatures', 'cache', 'layers'],
-  }).action(act(load, () => 'begin'));
+    load: async () => (await import('./commands/load.ts')).load,
+    use: () => 'begin',
+  });
   add({
     usage: 'resolve <reference>',
     summary: 'show what a reference names at its registry',
@@ -92,14 +92,18 @@ export function addCommands(program: Command, act: Act): void {
     flags: addCredentials,
     asks: true,
     direct: ['registries', 'credentials'],
-  }).action(act(resolve, () => 'ask'));
+    load: async () => (await import('./commands/resolve.ts')).resolve,
+    use: () => 'ask',
+  });
   add({
     usage: 'ls',
     aliases: ['list', 'images'],
     summary: 'list the artifacts of the cache',
     about:
       'Lists the artifacts of the cache. A row is a reference with one digest: VOLUMES counts the volumes that were mounted by that reference and show that digest, and PINNED says whether that reference was pinned with that digest.',
-  }).action(act(ls, () => 'read'));
+    load: async () => (await import('./commands/ls.ts')).ls,
+    use: () => 'read',
+  });
   add({
     usage: 'inspect <reference>',
     summary: 'show one artifact of the cache',
@@ -111,14 +115,18 @@ export function addCommands(program: Command, act: Act): void {
           .option('--pod <namespace/name>', 'with --credentials: the credentials of that pod'),
       ),
     direct: ['registries', 'credentials', 'podPullSecrets', 'signatures'],
-  }).action(act(inspect, ({ credentials }: Options) => (credentials === true ? 'ask' : 'read')));
+    load: async () => (await import('./commands/inspect.ts')).inspect,
+    use: ({ credentials }) => (credentials === true ? 'ask' : 'read'),
+  });
   add({
     usage: 'rm <reference...>',
     aliases: ['rmi'],
     summary: 'remove references, and free space nothing else uses',
     about:
       'Removes references from the cache, and frees the space that nothing else uses. Prints what was removed, and what still uses content that stays.',
-  }).action(act(rm, () => 'change'));
+    load: async () => (await import('./commands/collect.ts')).rm,
+    use: () => 'change',
+  });
   add({
     usage: 'prune',
     summary: 'free everything that is not in use',
@@ -127,25 +135,33 @@ export function addCommands(program: Command, act: Act): void {
       command
         .option('-y, --yes', 'free without a question')
         .option('--dry-run', 'list what would be freed, and free nothing'),
-  }).action(act(prune, ({ dryRun }: Options) => (dryRun === true ? 'read' : 'change')));
+    load: async () => (await import('./commands/collect.ts')).prune,
+    use: ({ dryRun }) => (dryRun === true ? 'read' : 'change'),
+  });
   add({
     usage: 'pin <reference>',
     summary: 'keep an artifact from garbage collection',
     about: 'Keeps an artifact from garbage collection and from prune.',
-  }).action(act(pin, () => 'change'));
+    load: async () => (await import('./commands/pins.ts')).pin,
+    use: () => 'change',
+  });
   add({
     usage: 'unpin <reference>',
     summary: 'allow garbage collection again',
     about:
       'Allows garbage collection of a pinned artifact again. A reference ends its own pin, whatever it names now; a digest ends all of its pins; a repository with a digest ends the pins of that repository with it.',
-  }).action(act(unpin, () => 'change'));
+    load: async () => (await import('./commands/pins.ts')).unpin,
+    use: () => 'change',
+  });
   add({
     usage: 'fsck',
     summary: 'verify all cached content against its digests',
     about: 'Verifies all cached content against its digests, and reports what is damaged.',
     flags: command =>
       command.option('--repair', 'take damaged content out of use, so that it is pulled again'),
-  }).action(act(fsck, ({ repair }: Options) => (repair === true ? 'change' : 'read')));
+    load: async () => (await import('./commands/fsck.ts')).fsck,
+    use: ({ repair }) => (repair === true ? 'change' : 'read'),
+  });
 
   program.commandsGroup('Volumes:');
   add({
@@ -153,7 +169,9 @@ export function addCommands(program: Command, act: Act): void {
     summary: 'list which artifact each pod has',
     about: 'Lists the volumes of this node, and which artifact each of them shows.',
     direct: ['signatures'],
-  }).action(act(volumes, () => 'read'));
+    load: async () => (await import('./commands/volumes.ts')).volumes,
+    use: () => 'read',
+  });
   add({
     usage: 'mount <reference> <dir>',
     summary: 'mount an artifact read-only at a directory',
@@ -161,13 +179,17 @@ export function addCommands(program: Command, act: Act): void {
     flags: command => addSelection(addCredentials(command)),
     asks: true,
     direct: pulls,
-  }).action(act(mount, () => 'begin'));
+    load: async () => (await import('./commands/mount.ts')).mount,
+    use: () => 'begin',
+  });
   add({
     usage: 'unmount <dir>',
     aliases: ['umount'],
     summary: 'unmount a directory mounted with mount',
     about: 'Unmounts a directory that was mounted with mount. Volumes of pods are left to kubelet.',
-  }).action(act(unmount, () => 'change'));
+    load: async () => (await import('./commands/mount.ts')).unmount,
+    use: () => 'change',
+  });
 }
 
 function same(command: Command): Command {

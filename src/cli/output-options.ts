@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { type OutputFormat, outputFormats } from './output.ts';
+import { type OutputFormat, outputFormats } from './output-format.ts';
 import type { Options, Shell, Terminal } from './shell.ts';
 
 /** The flags of every command with a result. */

@@ -6,9 +6,7 @@ import { version as ours } from '../util/version.ts';
 import { createAct } from './act.ts';
 import { addCommands } from './command-table.ts';
 import { toSettings } from './command-line.ts';
-import { version } from './commands/version.ts';
 import { formatCompletion, shells } from './help/completion.ts';
-import { formatManPage } from './help/man-page.ts';
 import { exitCodes, formatExitCodes } from './exit.ts';
 import { formatAfter, helpLayout } from './help/help.ts';
 import type { Builder } from './builder.ts';
@@ -123,7 +121,8 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
     .command('man')
     .summary('print the manual page')
     .description('Prints the manual page of this program for man(1).')
-    .action(() => {
+    .action(async () => {
+      const { formatManPage } = await import('./help/man-page.ts');
       terminal.stdout.write(`${formatManPage(program, ours, [['EXIT STATUS', formatExitCodes()]])}\n`);
     });
   addDaemonFlags(
@@ -133,7 +132,10 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
         .summary('show the version of this program and of the daemon')
         .description('Shows the version of this program and of the daemon.'),
     ),
-  ).action(async (options: Options) => version(builder, terminal, options));
+  ).action(async (options: Options) => {
+    const { version } = await import('./commands/version.ts');
+    await version(builder, terminal, options);
+  });
   for (const command of [program, ...program.commands])
     command.addHelpText('after', ({ command: shown }) => formatAfter(shown));
   return program;

@@ -1,6 +1,6 @@
 import { createRate } from '../util/rate.ts';
 import { formatSize } from '../util/size.ts';
-import type { OutputFormat } from './output.ts';
+import type { OutputFormat } from './output-format.ts';
 import { formatBlock, layersOf, percent, type Reached } from './progress-lines.ts';
 import type { Terminal } from './shell.ts';
 

@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { Backend } from '../ports/backend.ts';
 import type { Settings } from './settings.ts';
 import { ArtifactError } from '../util/error.ts';
-import { formatResult, type OutputFormat, type Result } from './output.ts';
+import type { OutputFormat } from './output-format.ts';
 
 /** The process around a command; tests provide their own. */
 export type Terminal = {
@@ -44,11 +44,6 @@ export const programName = 'oci-artifact-csi';
 /** Prints one line on stderr. */
 export function tell(terminal: Terminal, text: string): void {
   terminal.stderr.write(`${programName}: ${text}\n`);
-}
-
-/** Prints the result of a command on stdout. */
-export function print({ terminal, output }: Pick<Shell, 'terminal' | 'output'>, result: Result): void {
-  terminal.stdout.write(formatResult(result, output));
 }
 
 /** An operand that commander requires. */

@@ -2,7 +2,8 @@ import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Freed, FreedItem, Pruned, Removed } from '../../ports/usecases.ts';
 import { canAsk, confirm } from '../question.ts';
-import { type Options, print, type Shell } from '../shell.ts';
+import { print } from '../output.ts';
+import type { Options, Shell } from '../shell.ts';
 import { formatCount, formatDigest, formatLines, formatTable } from '../text.ts';
 
 /** Removes references in order, and frees what nothing else uses. Ends at the first that cannot be removed. */
@@ -14,7 +15,7 @@ export async function rm(shell: Shell, references: readonly string[]): Promise<v
     const freed = sumOf(removed);
     // What was removed before a failure is printed all the same.
     if (removed.length > 0)
-      print(shell, {
+      await print(shell, {
         value: {
           removed: removed.map(({ reference, digest, keptBy }) => ({ reference, digest, keptBy })),
           ...freed,
@@ -49,7 +50,11 @@ export async function prune(shell: Shell, _: readonly string[], options: Options
   const { artifacts } = shell.backend;
   if (options['dryRun'] === true) {
     const pruned = await artifacts.previewPrune(shell.signal);
-    return printPruned(shell, pruned, formatItems(pruned.items, shell) + formatFreed(pruned, 'would free'));
+    return await printPruned(
+      shell,
+      pruned,
+      formatItems(pruned.items, shell) + formatFreed(pruned, 'would free'),
+    );
   }
   if (options['yes'] !== true && canAsk(shell.terminal)) {
     const { bytes, artifacts: count } = await artifacts.previewPrune(shell.signal);
@@ -58,12 +63,12 @@ export async function prune(shell: Shell, _: readonly string[], options: Options
       throw new ArtifactError('cancelled', 'nothing was freed');
   }
   const pruned = await artifacts.prune(shell.signal);
-  printPruned(shell, pruned, formatFreed(pruned));
+  await printPruned(shell, pruned, formatFreed(pruned));
 }
 
-function printPruned(shell: Shell, pruned: Pruned, text: string): void {
+async function printPruned(shell: Shell, pruned: Pruned, text: string): Promise<void> {
   const names = pruned.items.map(({ reference, digest }) => reference ?? digest);
-  print(shell, { value: pruned, text: () => text, names });
+  await print(shell, { value: pruned, text: () => text, names });
 }
 
 const header = ['REFERENCE', 'DIGEST', 'SIZE'];

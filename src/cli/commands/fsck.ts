@@ -2,7 +2,8 @@ import { printable } from '../../util/printable.ts';
 import type { Finding } from '../../ports/usecases.ts';
 import { exitCodes } from '../exit.ts';
 import { openProgress } from '../progress.ts';
-import { type Options, print, type Shell } from '../shell.ts';
+import { print } from '../output.ts';
+import type { Options, Shell } from '../shell.ts';
 import { formatCount } from '../text.ts';
 
 /** Verifies the whole cache, and prints findings as they come. Answers `corrupt` while damage is left. */
@@ -25,7 +26,7 @@ export async function fsck(shell: Shell, _: readonly string[], options: Options)
   const wrong = findings.length;
   const rest = options.repair === true ? `, ${left} not repaired` : '; fsck --repair takes it out of use';
   const advice = left === 0 ? '' : rest;
-  print(shell, {
+  await print(shell, {
     value: { checked, wrong, findings },
     text: () => `${formatCount(checked, 'object')} checked, ${wrong} damaged${advice}\n`,
     names: findings.map(({ path }) => path),

@@ -4,7 +4,8 @@ import { quoteName } from '../../util/name.ts';
 import { formatSize } from '../../util/size.ts';
 import { toSecrets } from '../secrets.ts';
 import { toReference } from '../reference.ts';
-import { operand, type Options, print, type Shell } from '../shell.ts';
+import { print } from '../output.ts';
+import { operand, type Options, type Shell } from '../shell.ts';
 import { formatDigest, formatFields, formatLines, formatTable } from '../text.ts';
 
 const header = ['LAYER', 'SIZE', 'KIND', 'CACHED', 'NAME', 'MEDIA TYPE'];
@@ -15,7 +16,7 @@ export async function inspect(shell: Shell, operands: readonly string[], options
   if (options['pod'] !== undefined) throw new ArtifactError('invalid', '--pod goes with --credentials');
   const artifact = await shell.backend.artifacts.inspect(operand(operands, 0));
   const { reference } = artifact;
-  print(shell, { value: artifact, text: () => formatArtifact(artifact, shell), names: [reference] });
+  await print(shell, { value: artifact, text: () => formatArtifact(artifact, shell), names: [reference] });
 }
 
 function formatArtifact(artifact: ArtifactDetail, { columns, whole }: Shell): string {
@@ -51,7 +52,7 @@ async function explain(shell: Shell, reference: string, options: Options): Promi
   const asker = { secrets, ...(pod === undefined ? {} : { pod }) };
   const asked = await toReference(reference, shell.backend);
   const places = await shell.backend.artifacts.explain(asked, asker, shell.signal);
-  print(shell, {
+  await print(shell, {
     value: places,
     text: () => formatPlaces(places),
     names: places.map(({ place }) => place),

@@ -5,7 +5,8 @@ import { labelLayout, readLayout } from '../layout/layout.ts';
 import type { Layout } from '../layout/layout-stream.ts';
 import { openProgress, type ProgressView } from '../progress.ts';
 import { toDigested } from '../reference.ts';
-import { operand, print, type Shell } from '../shell.ts';
+import { print } from '../output.ts';
+import { operand, type Shell } from '../shell.ts';
 import { formatLines } from '../text.ts';
 
 /** Loads artifacts from an OCI image layout, for nodes without a registry. */
@@ -16,7 +17,7 @@ export async function load(shell: Shell, operands: readonly string[]): Promise<v
     throw toInterruption(about(label, thrown), shell.signal, `${label} is not loaded; load it again`);
   });
   const names = loaded.map(({ reference, descriptor: { digest } }) => toDigested({ reference, digest }));
-  print(shell, { value: loaded, text: () => formatLines(names), names });
+  await print(shell, { value: loaded, text: () => formatLines(names), names });
 }
 
 async function loadFrom(

@@ -1,6 +1,6 @@
 import { formatSize } from '../../util/size.ts';
-import { toTimestamp } from '../output.ts';
-import { print, type Shell } from '../shell.ts';
+import { print, toTimestamp } from '../output.ts';
+import type { Shell } from '../shell.ts';
 import { formatAge, formatDigest, formatTable } from '../text.ts';
 
 const header = ['REFERENCE', 'DIGEST', 'TYPE', 'SIZE', 'LAST USED', 'VOLUMES', 'PINNED'];
@@ -9,7 +9,7 @@ const header = ['REFERENCE', 'DIGEST', 'TYPE', 'SIZE', 'LAST USED', 'VOLUMES', '
 export async function ls(shell: Shell): Promise<void> {
   const found = await shell.backend.artifacts.list();
   const sorted = found.toSorted((a, b) => compare(a.reference, b.reference) || compare(a.digest, b.digest));
-  print(shell, {
+  await print(shell, {
     value: sorted.map(({ usedAt, ...artifact }) => ({ ...artifact, usedAt: toTimestamp(usedAt) })),
     names: sorted.map(({ reference }) => reference),
     text: () =>

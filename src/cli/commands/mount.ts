@@ -6,7 +6,8 @@ import { pulling } from '../pulling.ts';
 import { toSecrets } from '../secrets.ts';
 import { toDigested, toReference } from '../reference.ts';
 import { toPullRequest } from '../selection.ts';
-import { operand, type Options, print, type Shell } from '../shell.ts';
+import { print } from '../output.ts';
+import { operand, type Options, type Shell } from '../shell.ts';
 import { toVolumeDocument } from '../volume-document.ts';
 
 /** Mounts an artifact read-only at a directory, which is created. */
@@ -21,7 +22,7 @@ export async function mount(shell: Shell, operands: readonly string[], options: 
   if (isFirst && shell.output === 'text') await pulling(shell, pull);
   const volume = await publishing.publish(toMountRequest(targetPath, pull), shell.signal);
   const shown = toDigested({ reference: volume.resolved, digest: volume.digest });
-  print(shell, {
+  await print(shell, {
     value: toVolumeDocument(volume),
     text: () => `${shown} at ${targetPath}, ${formatSize(volume.bytes)}, read-only\n`,
     names: [targetPath],
@@ -42,5 +43,5 @@ export async function unmount(shell: Shell, operands: readonly string[]): Promis
   }
   const { volumeId } = volume;
   await shell.backend.publishing.unpublish(volumeId, { path: targetPath, anywhere: true }, shell.signal);
-  print(shell, { value: { targetPath }, text: () => `unmounted ${targetPath}\n`, names: [targetPath] });
+  await print(shell, { value: { targetPath }, text: () => `unmounted ${targetPath}\n`, names: [targetPath] });
 }

@@ -4,7 +4,8 @@ import { pulling } from '../pulling.ts';
 import { toSecrets } from '../secrets.ts';
 import { toDigested, toReference } from '../reference.ts';
 import { toPullRequest } from '../selection.ts';
-import { operand, type Options, print, type Shell } from '../shell.ts';
+import { print } from '../output.ts';
+import { operand, type Options, type Shell } from '../shell.ts';
 import { formatCount, formatLines } from '../text.ts';
 
 /** Pulls an artifact into the cache, or ends the pulls of it. */
@@ -15,13 +16,13 @@ export async function pull(shell: Shell, operands: readonly string[], options: O
   const request = toPullRequest(reference, options, secrets);
   const pulled = await pulling(shell, request);
   const names = [toDigested(pulled)];
-  print(shell, { value: pulled, text: () => formatPulled(pulled), names });
+  await print(shell, { value: pulled, text: () => formatPulled(pulled), names });
 }
 
 async function cancel(shell: Shell, reference: string): Promise<void> {
   const pulls = await shell.backend.artifacts.cancel(reference);
   const text = (): string => `cancelled ${formatCount(pulls, 'pull')} of ${reference}\n`;
-  print(shell, { value: { reference, pulls }, text, names: [reference] });
+  await print(shell, { value: { reference, pulls }, text, names: [reference] });
 }
 
 function formatPulled(pulled: Pulled): string {

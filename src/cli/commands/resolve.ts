@@ -2,7 +2,8 @@ import { formatSize } from '../../util/size.ts';
 import { openProgress } from '../progress.ts';
 import { toSecrets } from '../secrets.ts';
 import { toDigested, toReference } from '../reference.ts';
-import { operand, type Options, print, type Shell } from '../shell.ts';
+import { print } from '../output.ts';
+import { operand, type Options, type Shell } from '../shell.ts';
 import { formatFields } from '../text.ts';
 
 /** Resolves a reference by its registry, and downloads nothing. */
@@ -13,7 +14,7 @@ export async function resolve(shell: Shell, operands: readonly string[], options
   using view = openProgress(terminal.stderr, shell.output);
   const found = await backend.artifacts.resolve(asked, secrets, signal, progress => view.update(progress));
   const { reference, descriptor, cached } = found;
-  print(shell, {
+  await print(shell, {
     value: found,
     names: [toDigested({ reference, digest: descriptor.digest })],
     text: () =>

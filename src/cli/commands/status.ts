@@ -3,8 +3,8 @@ import { version } from '../../util/version.ts';
 import type { DiskUsage } from '../../ports/store.ts';
 import type { DaemonStatus, PullStatus } from '../../ports/usecases.ts';
 import type { Wanter } from '../../ports/usecases.ts';
-import { toTimestamp } from '../output.ts';
-import { print, type Shell } from '../shell.ts';
+import { print, toTimestamp } from '../output.ts';
+import type { Shell } from '../shell.ts';
 import { formatAge, formatFields, formatLines, formatTable } from '../text.ts';
 
 const header = ['REFERENCE', 'PHASE', 'PULLED', 'RATE', 'AGE', 'FOR'];
@@ -25,7 +25,7 @@ export async function status(shell: Shell): Promise<void> {
   const notReady = node.daemon?.notReady ?? [];
   const problems = node.problems.filter(problem => !notReady.includes(problem));
   const now = shell.terminal.now();
-  print(shell, {
+  await print(shell, {
     value: {
       client: { version },
       ...node,

@@ -5,7 +5,8 @@ import { toSettings } from '../command-line.ts';
 import { findSocket, formatEndpoints, toEndpoints } from '../endpoints.ts';
 import type { Builder } from '../builder.ts';
 import { toOutput } from '../output-options.ts';
-import { type Options, print, programName, type Terminal } from '../shell.ts';
+import { print } from '../output.ts';
+import { type Options, programName, type Terminal } from '../shell.ts';
 
 /** Shows the versions of this program and of the daemon, or why the latter is unknown. */
 export async function version(
@@ -17,7 +18,7 @@ export async function version(
   const daemon = await findDaemon(builder, terminal, options).catch((thrown: unknown) => ({
     error: toArtifactError(thrown).message,
   }));
-  print(
+  await print(
     { terminal, ...toOutput(options, terminal) },
     {
       value: { client, daemon },

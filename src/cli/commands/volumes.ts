@@ -1,6 +1,7 @@
 import { formatSize } from '../../util/size.ts';
 import type { VolumeStatus } from '../../ports/usecases.ts';
-import { print, type Shell } from '../shell.ts';
+import { print } from '../output.ts';
+import type { Shell } from '../shell.ts';
 import { formatAge, formatDigest, formatLines, formatTable } from '../text.ts';
 import { toVolumeDocument } from '../volume-document.ts';
 
@@ -13,7 +14,7 @@ const header = ['POD', 'REFERENCE', 'DIGEST', 'SIZE', 'AGE', 'MOUNTED', 'TARGET'
 export async function volumes(shell: Shell): Promise<void> {
   const found = await shell.backend.artifacts.volumes();
   const sorted = found.toSorted((a, b) => (a.targetPath < b.targetPath ? -1 : 1));
-  print(shell, {
+  await print(shell, {
     value: sorted.map(toVolumeDocument),
     names: sorted.map(({ targetPath }) => targetPath),
     text: () => formatVolumes(sorted, shell) + formatProblems(sorted),
