@@ -21,8 +21,8 @@ const { FileDescriptorProto } = descriptor;
 const parsing = { keepCase: true, alternateCommentMode: true };
 
 /**
- * Describes the proto files as protoc does. The descriptors of protobufjs and proto-loader omit imports and comments,
- * and misname map entries. Numbers are those of descriptor.proto.
+ * Describes the proto files as protoc does. The descriptors of protobufjs omit imports and comments, and misname map
+ * entries. Numbers are those of descriptor.proto.
  */
 export function describeFiles(): readonly DescribedFile[] {
   const root = new protobuf.Root();

@@ -217,9 +217,9 @@ export function aborted(signal: AbortSignal): Promise<unknown> {
   return promise;
 }
 
-/** Waits until a condition holds, for at most two seconds. */
+/** Waits until a condition holds, for at most ten seconds. */
 export async function until(holds: () => boolean): Promise<void> {
-  for (const end = Date.now() + 2000; !holds(); ) {
+  for (const end = Date.now() + 10_000; !holds(); ) {
     if (Date.now() > end) throw new Error(`never came: ${holds.toString()}`);
     await new Promise(resolve => setTimeout(resolve, 5));
   }
