@@ -3,13 +3,11 @@ import type { Keyring } from '../oci/credential.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Registry } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
-import { openConnectionPool } from './download/connection-pool.ts';
 import { fetchFromAny } from './mirrors/blob-failover.ts';
-import { openFallback } from './download/fallback.ts';
+import { openDownloads } from './download/downloads.ts';
 import { openExchange } from './api/exchange.ts';
 import { fenceIn } from './http/address-fence.ts';
 import { anyRate, type LeastRate, type Send } from './http/request.ts';
-import { openWorkerTransports } from './download/worker-transport.ts';
 import { type Asked, fetchManifest, resolve } from './api/manifest.ts';
 import { cancelled } from './http/connection-error.ts';
 import { type Clock, type OnRetry, openRetryPolicy, type RetryPolicy, retry } from './http/retry.ts';
@@ -20,7 +18,6 @@ import { exists } from './api/exists.ts';
 import { listReferrers } from './api/referrers.ts';
 import type { OnRequest } from './http/request-report.ts';
 import type { Route } from './config/route.ts';
-import { openWorkerPool } from './download/worker-pool.ts';
 import { type OnRest, openMirrorHealth } from './mirrors/mirror-health.ts';
 import { openTls } from './http/tls.ts';
 import { joinTrust, plainTrust, type TlsTrust } from './http/tls-trust.ts';
@@ -81,10 +78,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   } = options;
   const tls = openTls();
   const pool = openUndiciTransport({ tls, proxies, trust, stallMs, leastRate });
-  const fallback = openFallback(pool.send);
-  const connections = openConnectionPool(tls, stallMs, leastRate);
-  const workers = openWorkerPool({ stallMs, leastRate });
-  const transports = openWorkerTransports(workers, fallback(connections.send), fallback);
+  const downloads = openDownloads({ tls, stallMs, leastRate, otherwise: pool.send });
   const send: Send = async (original, accept, signal) => {
     const isPlain = original.url.protocol === 'http:';
     const request = isPlain ? original : { ...original, trust: joinTrust(original.trust, trust()) };
@@ -180,13 +174,12 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     },
     async blob(reference, descriptor, sink, keyring, signal) {
       const request = plan(reference, 'content', keyring, `@${descriptor.digest}`);
-      await using transport = transports.open(sink.file, descriptor.size);
+      await using transport = downloads.open(sink.file, descriptor.size);
       const transfer = { descriptor, sink, transport };
       return await fetchFromAny(exchange, request, transfer, health, () => startRetries(request), signal);
     },
     async [Symbol.asyncDispose]() {
-      await workers[Symbol.asyncDispose]();
-      connections[Symbol.dispose]();
+      await downloads[Symbol.asyncDispose]();
       await pool[Symbol.asyncDispose]();
     },
   };

@@ -16,7 +16,7 @@ export type Thread<Question, Answer> = AsyncDisposable & {
   /**
    * Questions are received in order; answers arrive as they are ready.
    *
-   * @throws the thread's error: an ArtifactError, or an error with its errno; also once it has ended.
+   * @throws the thread's error: an ArtifactError, or an error with its errno; `toFailure` once it has ended.
    */
   ask(question: Question): Promise<Answer>;
 };
@@ -25,6 +25,8 @@ export type ThreadOptions = {
   readonly resourceLimits?: ResourceLimits;
   /** Called once, when it answers no more, whatever the reason. */
   readonly onEnd?: () => void;
+  /** Makes the error of questions to a thread that has ended, from the reason. Default: the reason. */
+  readonly toFailure?: (reason: unknown) => unknown;
   /** Answers the thread's questions. */
   readonly answer?: (question: never) => unknown;
 };
@@ -47,12 +49,17 @@ type Told = 'end' | Message;
 export function startThread<Question, Answer>(
   ours: string,
   file: string,
-  { resourceLimits = smallLimits, onEnd = () => {}, answer = refuse }: ThreadOptions = {},
+  {
+    resourceLimits = smallLimits,
+    onEnd = () => {},
+    toFailure = reason => reason,
+    answer = refuse,
+  }: ThreadOptions = {},
 ): Thread<Question, Answer> {
   const worker = new Worker(new URL(`./${file}${extname(ours)}`, ours), { resourceLimits });
   const ready = Promise.withResolvers<void>();
   const idle = Promise.withResolvers<void>();
-  let failure: unknown = new Error(`the thread ${file} has ended`);
+  let reason: unknown = new Error(`the thread ${file} has ended`);
   const calls = openCalls(message => post(worker, message), answer);
   let isAsked = true;
   const leave = (): void => {
@@ -68,18 +75,18 @@ export function startThread<Question, Answer>(
     if (isAsked && calls.count() === 0) worker.unref();
   });
   worker.on('error', thrown => {
-    failure = thrown;
+    reason = thrown;
   });
   worker.on('exit', () => {
     ready.resolve();
     idle.resolve();
     leave();
-    calls.end(failure);
+    calls.end(toFailure(reason));
   });
 
   return {
     async ask(question) {
-      if (!isAsked) throw failure;
+      if (!isAsked) throw toFailure(reason);
       worker.ref();
       return (await calls.ask(question)) as Answer;
     },

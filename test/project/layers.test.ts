@@ -49,6 +49,9 @@ test('a planted violation of each rule is found', () => {
   assert.deepEqual(planted('registry/http/a.ts', "import { b } from '../api/b.ts';\n"), [
     'registry/http/a.ts imports ../api/b.ts: imports point down, and registry/api is above registry/http',
   ]);
+  assert.deepEqual(planted('registry/a.ts', "import { b } from './download/connection.ts';\n"), [
+    'registry/a.ts imports ./download/connection.ts: only registry/download/downloads.ts may be imported from outside',
+  ]);
   assert.deepEqual(planted('volume/a.ts', "const { b } = await import('../store/b.ts');\n"), [
     'volume/a.ts imports ../store/b.ts: volume/ knows adapters by their interfaces only',
   ]);

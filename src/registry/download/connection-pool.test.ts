@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { type ConnectionPool, openConnectionPool } from './connection-pool.ts';
-import { openFallback } from './fallback.ts';
-import type { Head, HttpRequest } from '../http/request.ts';
+import { openConnectionPool } from './connection-pool.ts';
+import { openDownloads } from './downloads.ts';
+import { anyRate, type HttpRequest } from '../http/request.ts';
 import { StalledError } from '../http/retry.ts';
 import { openTls } from '../http/tls.ts';
 import { blindTrust, plainTrust } from '../http/tls-trust.ts';
@@ -35,18 +35,26 @@ async function serve(answer: (socket: Socket, question: number) => void): Promis
   };
 }
 
-type Client = Disposable & {
+type Client = AsyncDisposable & {
   get(path?: string, request?: Partial<HttpRequest>): Promise<string>;
   others: number;
 };
 
 function openClient(origin: string, stallMs = 1_000): Client {
-  const client: Client & { pool: ConnectionPool } = {
+  const downloads = openDownloads({
+    tls: openTls(),
+    stallMs,
+    leastRate: anyRate,
+    otherwise: async () => {
+      client.others++;
+      return { status: 418, headers: {} };
+    },
+  });
+  const client: Client = {
     others: 0,
-    pool: openConnectionPool(openTls(), stallMs),
     async get(path = '/', request = {}) {
       const pieces: Buffer[] = [];
-      const head = await send(
+      const head = await downloads.open(undefined, 0).send(
         {
           method: 'GET',
           url: new URL(path, origin),
@@ -62,13 +70,8 @@ function openClient(origin: string, stallMs = 1_000): Client {
       );
       return `${head.status} ${Buffer.concat(pieces).toString()}`;
     },
-    [Symbol.dispose]: () => client.pool[Symbol.dispose](),
+    [Symbol.asyncDispose]: () => downloads[Symbol.asyncDispose](),
   };
-  const otherwise = async (): Promise<Head> => {
-    client.others++;
-    return { status: 418, headers: {} };
-  };
-  const send = openFallback(otherwise)(client.pool.send);
   return client;
 }
 
@@ -78,7 +81,7 @@ const ok = (body: string, header = ''): string =>
 test('sequential requests share a connection, whatever the size of their responses', async () => {
   const bodies = ['small', '', 'x'.repeat(100_000), 'y'.repeat(3_000_000), 'last'];
   await using server = await serve((socket, question) => socket.write(ok(bodies[question] ?? '')));
-  using client = openClient(server.origin);
+  await using client = openClient(server.origin);
   for (const body of bodies) assert.equal(await client.get(), `200 ${body}`);
   assert.equal(server.connections(), 1);
 });
@@ -90,7 +93,7 @@ test('concurrent requests have a connection each, and responses that arrive in p
     setTimeout(() => socket.write(answer.slice(10, 40_000)), 5);
     setTimeout(() => socket.write(answer.slice(40_000)), 10);
   });
-  using client = openClient(server.origin);
+  await using client = openClient(server.origin);
   for (let round = 0; round < 2; round++) {
     const answers = await Promise.all([client.get(), client.get(), client.get()]);
     assert.equal(new Set(answers).size, 3);
@@ -104,7 +107,7 @@ test('a connection that its server closes in the meantime is replaced, and the c
     if (question === 1) socket.destroy();
     else socket.write(ok(`answer ${question}`));
   });
-  using client = openClient(server.origin);
+  await using client = openClient(server.origin);
   assert.equal(await client.get(), '200 answer 0');
   assert.equal(await client.get(), '200 answer 2');
   assert.equal(server.connections(), 2);
@@ -112,7 +115,7 @@ test('a connection that its server closes in the meantime is replaced, and the c
 
 test('a server that closes every new connection is an error at once', async () => {
   await using server = await serve(socket => socket.destroy());
-  using client = openClient(server.origin);
+  await using client = openClient(server.origin);
   await assert.rejects(client.get(), { code: 'unavailable', message: /cannot be reached/ });
   assert.equal(server.asked(), 1);
 });
@@ -124,7 +127,7 @@ for (const [what, answer] of [
 ] as const) {
   test(`a connection ${what} is not used again`, async () => {
     await using server = await serve(socket => socket.write(answer));
-    using client = openClient(server.origin);
+    await using client = openClient(server.origin);
     assert.equal(await client.get(), '200 body');
     assert.equal(await client.get(), '200 body');
     assert.equal(server.connections(), 2);
@@ -137,7 +140,7 @@ test('bytes that a server sends unasked are not a response to the next request',
     socket.write(ok(`answer ${question}`));
     if (question === 0) setTimeout(() => socket.write(ok('forged'), () => forged.resolve()), 20);
   });
-  using client = openClient(server.origin);
+  await using client = openClient(server.origin);
   assert.equal(await client.get(), '200 answer 0');
   await forged.promise;
   await new Promise(resolve => setTimeout(resolve, 60));
@@ -157,7 +160,7 @@ test('a connection that broke while it was idle is not used, even before its end
       }, 60);
     if (question > 1) socket.write(ok('later'));
   });
-  using client = openClient(server.origin);
+  await using client = openClient(server.origin);
   const [first, second] = [client.get(), client.get()];
   assert.equal(await first, '200 first');
   assert.equal(await second, '200 second');
@@ -166,7 +169,7 @@ test('a connection that broke while it was idle is not used, even before its end
 
 test('a server that does not answer plainly is asked by the fallback, and for a while by that alone', async () => {
   await using server = await serve(socket => socket.write('HTTP/1.1 200 OK\r\n\r\nuntil the end'));
-  using client = openClient(server.origin);
+  await using client = openClient(server.origin);
   for (let round = 1; round <= 3; round++) {
     assert.equal(await client.get(), '418 ');
     assert.equal(client.others, round);
@@ -176,7 +179,7 @@ test('a server that does not answer plainly is asked by the fallback, and for a 
 
 test('connections are shared only for equal TLS trust', async () => {
   await using server = await serve(socket => socket.write(ok('body')));
-  using client = openClient(server.origin);
+  await using client = openClient(server.origin);
   await client.get();
   await client.get('/', { trust: blindTrust });
   assert.equal(server.connections(), 2);
@@ -186,7 +189,7 @@ test('silence on a reused connection is a stall, not a reason to send the reques
   await using server = await serve((socket, question) => {
     if (question === 0) socket.write(ok('body'));
   });
-  using client = openClient(server.origin, 100);
+  await using client = openClient(server.origin, 100);
   await client.get();
   await assert.rejects(client.get(), StalledError);
   assert.equal(server.asked(), 2);
@@ -216,14 +219,14 @@ test('after disposal no request is sent', async () => {
   await using server = await serve(socket => socket.write(ok('body')));
   const client = openClient(server.origin);
   await client.get();
-  client[Symbol.dispose]();
+  await client[Symbol.asyncDispose]();
   await assert.rejects(client.get(), { code: 'cancelled' });
   assert.equal(server.asked(), 1);
 });
 
 test('a header that cannot be sent fails its request alone', async () => {
   await using server = await serve(socket => socket.write(ok('body')));
-  using client = openClient(server.origin);
+  await using client = openClient(server.origin);
   await client.get();
   await assert.rejects(client.get('/', { headers: { authorization: 'a\r\nb: c' } }), /authorization/);
   assert.equal(await client.get(), '200 body');

@@ -3,13 +3,16 @@ import type { FileShare } from '../../util/growing-file.ts';
 import { answerQuestions, type ThreadContext } from '../../util/thread.ts';
 import { type ConnectionPool, openConnectionPool } from './connection-pool.ts';
 import { type FileWriter, openFileWriter } from './file-writer.ts';
-import { openGate } from './gate.ts';
 import { type Head, skip } from '../http/request.ts';
 import { type WorkerAnswer, type WorkerQuestion, type RequestShare, toFailure } from './worker-protocol.ts';
 import { openTls } from '../http/tls.ts';
 
+type Take = (piece: Uint8Array) => void;
+
+/** A GET. Its body waits until the other thread says where it goes. */
 type Call = {
-  readonly gate: ReturnType<typeof openGate>;
+  /** Passes on the bytes that arrived, and from now on all that arrive. @throws what `take` throws. */
+  readonly open: (take: Take) => void;
   readonly end: Promise<WorkerAnswer>;
   readonly leave: () => void;
 };
@@ -25,7 +28,7 @@ let connections: ConnectionPool | undefined;
 const fills = new Map<number, FileWriter>();
 const calls = new Map<number, Call>();
 
-async function answer(question: WorkerQuestion, { signal }: ThreadContext): Promise<WorkerAnswer> {
+function answer(question: WorkerQuestion, { signal }: ThreadContext): WorkerAnswer | Promise<WorkerAnswer> {
   switch (question.kind) {
     case 'open':
       connections = openConnectionPool(openTls(), question.stallMs, question.leastRate);
@@ -34,14 +37,13 @@ async function answer(question: WorkerQuestion, { signal }: ThreadContext): Prom
     case 'hash':
       return { kind: 'hash', hex: fillOf(question.transport, question.file).hashOn() };
     case 'get':
-      return await get(question.call, question.request);
+      return get(question.call, question.request);
     case 'pour':
-      return await pour(callOf(question.call), fillOf(question.transport, question.file), question);
+      return pour(callOf(question.call), fillOf(question.transport, question.file), question);
     case 'rest':
-      return await readRest(callOf(question.call));
+      return readRest(callOf(question.call));
     case 'leave':
-      await leave(question.call);
-      return done;
+      return leave(question.call);
     case 'close':
       fills.delete(question.transport);
       return done;
@@ -52,15 +54,27 @@ async function get(id: number, request: RequestShare): Promise<WorkerAnswer> {
   if (connections === undefined) throw new Error('the worker is not open');
   const controller = new AbortController();
   const arrived = Promise.withResolvers<WorkerAnswer>();
-  const gate = openGate();
+  const opened = Promise.withResolvers<void>();
+  const early: Buffer[] = [];
+  let take: Take | undefined;
   const accept = ({ status, headers }: Head) => {
     arrived.resolve({ kind: 'head', head: { status, headers } });
-    return gate.receive;
+    return (piece: Uint8Array): Promise<void> | undefined => {
+      take?.(piece);
+      if (take !== undefined) return undefined;
+      early.push(Buffer.from(piece));
+      return opened.promise; // the server is held back
+    };
   };
   const end = connections
     .send({ ...request, url: new URL(request.url) }, accept, controller.signal)
     .then(answered => (answered === undefined ? otherwise : ended), toAnswer);
-  calls.set(id, { gate, end, leave: () => controller.abort() });
+  const open = (target: Take): void => {
+    take = target;
+    for (const piece of early.splice(0)) target(piece);
+    opened.resolve();
+  };
+  calls.set(id, { open, end, leave: () => controller.abort() });
   end.catch(() => {}); // the next caller gets the error
   return await Promise.race([arrived.promise, end]);
 }
@@ -72,12 +86,12 @@ function toAnswer(thrown: unknown): WorkerAnswer {
 }
 
 async function pour(
-  { gate, end, leave }: Call,
+  { open, end, leave }: Call,
   fill: FileWriter,
   { past, hashes }: { readonly past: number; readonly hashes: boolean },
 ): Promise<WorkerAnswer> {
   try {
-    gate.open(skip(past, piece => fill.append(piece, hashes)));
+    open(skip(past, piece => fill.append(piece, hashes)));
   } catch (thrown) {
     leave();
     await end.catch(() => {});
@@ -86,11 +100,11 @@ async function pour(
   return await end;
 }
 
-async function readRest({ gate, end, leave }: Call): Promise<WorkerAnswer> {
+async function readRest({ open, end, leave }: Call): Promise<WorkerAnswer> {
   // One buffer, however small the received chunks are.
   const rest = new Uint8Array(restBytes);
   let length = 0;
-  gate.open(piece => {
+  open(piece => {
     const part = piece.subarray(0, restBytes - length);
     rest.set(part, length);
     length += part.length;
@@ -100,11 +114,12 @@ async function readRest({ gate, end, leave }: Call): Promise<WorkerAnswer> {
   return answer === ended || length === restBytes ? { kind: 'ended', rest: rest.slice(0, length) } : answer;
 }
 
-async function leave(id: number): Promise<void> {
+async function leave(id: number): Promise<WorkerAnswer> {
   const call = calls.get(id);
   calls.delete(id);
   call?.leave();
   await call?.end.catch(() => {});
+  return done;
 }
 
 function callOf(id: number): Call {

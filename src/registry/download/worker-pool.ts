@@ -1,4 +1,5 @@
 import { startHelper, type Thread } from '../../util/thread.ts';
+import { TransientError } from '../http/retry.ts';
 import type { WorkerAnswer, WorkerQuestion, WorkerSettings } from './worker-protocol.ts';
 
 /** A worker thread. */
@@ -50,7 +51,10 @@ export function openWorkerPool(settings: WorkerSettings): WorkerPool {
       const endedItself = lease !== undefined && leases.delete(lease);
       if (endedItself && !isReady) notBefore = performance.now() + restMs;
     };
-    const thread = startHelper<WorkerQuestion, WorkerAnswer>(import.meta.url, 'download-worker', { onEnd });
+    const thread = startHelper<WorkerQuestion, WorkerAnswer>(import.meta.url, 'download-worker', {
+      onEnd,
+      toFailure: toTransientError,
+    });
     const lease: WorkerLease | undefined = thread && { thread, receives: new Set(), uses: 0 };
     if (lease === undefined) return undefined;
     leases.add(lease);
@@ -86,6 +90,11 @@ export function openWorkerPool(settings: WorkerSettings): WorkerPool {
       await Promise.all([...leases].map(close));
     },
   };
+}
+
+function toTransientError(reason: unknown): TransientError {
+  const why = reason instanceof Error ? reason.message : String(reason);
+  return new TransientError('unavailable', `the thread that received it has ended (${why})`, reason);
 }
 
 /** The number of blobs does not count: those that share a worker end together, and it would get all the next ones. */

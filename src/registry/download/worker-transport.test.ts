@@ -16,9 +16,12 @@ import type { Sink } from '../../ports/registry.ts';
 import { partialName } from '../../store/blobs/blobs.ts';
 import { openStore } from '../../store/store.ts';
 import { type GrowingFile, setSize } from '../../util/growing-file.ts';
-import { openWorkerTransports } from './worker-transport.ts';
+import { openWorkerTransport } from './worker-transport.ts';
 import { TransientError } from '../http/retry.ts';
+import { openDownloads } from './downloads.ts';
 import { openWorkerPool } from './worker-pool.ts';
+import { anyRate } from '../http/request.ts';
+import { openTls } from '../http/tls.ts';
 import { plainTrust } from '../http/tls-trust.ts';
 
 const never = new AbortController().signal;
@@ -299,21 +302,14 @@ test('after a worker ends, another one may retry', async () => {
   await using download = await openDownload(folder.path, large);
   const { file } = download.sink;
   await using pool = openWorkerPool({ stallMs: 5_000 });
-  const here = (): never => assert.fail('by this thread');
-  const transports = openWorkerTransports(
-    pool,
-    here,
-    by =>
-      async (...asked) =>
-        (await by(...asked)) ?? here(),
-  );
-  await using transport = transports.open(file, large.size);
-  const get = () =>
-    transport.send(
+  const get = async () => {
+    await using transport = openWorkerTransport(pool, file, large.size) ?? assert.fail();
+    return await transport.send(
       requestOf(`/v2/${source.path}/blobs/${large.digest}`),
       () => Object.assign(() => assert.fail('not to the file'), { file }),
       never,
     );
+  };
   source.registry.fault(({ nth }) => (nth === 1 ? { kind: 'stall', after: 2 * MiB } : undefined));
   const first = assert.rejects(
     get(),
@@ -328,7 +324,7 @@ test('after a worker ends, another one may retry', async () => {
   await pool.choose()?.thread[Symbol.asyncDispose]();
   await first;
   download.sink.restart();
-  assert.equal((await get()).status, 200);
+  assert.equal((await get())?.status, 200);
   await download.ingest.verify();
 });
 
@@ -342,8 +338,19 @@ test('without room for a worker, this thread receives', async () => {
     release() {},
     async [Symbol.asyncDispose]() {},
   };
-  const here = async () => ({ status: 299, headers: {} });
-  const transports = openWorkerTransports(none, here, () => assert.fail('by a thread'));
-  await using transport = transports.open(download.sink.file, large.size);
-  assert.equal((await transport.send(requestOf('/'), () => assert.fail(), never)).status, 299);
+  const settings = {
+    tls: openTls(),
+    stallMs: 5_000,
+    leastRate: anyRate,
+    otherwise: () => assert.fail('it is plain'),
+  };
+  await using downloads = openDownloads(settings, none);
+  await using transport = downloads.open(download.sink.file, large.size);
+  const path = `/v2/${source.path}/blobs/${large.digest}`;
+  const receive = Object.assign((chunk: Uint8Array) => download.sink.write(chunk), {
+    file: download.sink.file,
+  });
+  assert.equal((await transport.send(requestOf(path), () => receive, never)).status, 200);
+  assert.ok(download.taken.writes > 0);
+  await download.ingest.verify();
 });

@@ -35,6 +35,9 @@ const rooms: Readonly<Record<string, Floors>> = {
   store: [[''], ['views', 'layers', 'blobs'], ['records', 'integrity'], ['files']],
 };
 
+/** Directories with one file that others may import, so that all behind it can be replaced. */
+const doors: Readonly<Record<string, string>> = { 'registry/download': 'registry/download/downloads.ts' };
+
 /** The interfaces between the layers. */
 const ports = 'ports';
 
@@ -141,6 +144,9 @@ function judge(path: string, { specifier, lazy, types }: Import): string | undef
   }
   const target = resolve(path, specifier);
   const to = roomOf(target);
+  const door = doors[posix.dirname(target)];
+  if (door !== undefined && door !== target && posix.dirname(path) !== posix.dirname(target))
+    return `only ${door} may be imported from outside`;
   if (to === from) return compare(innerRoomOf(path), innerRoomOf(target), rooms[from] ?? [], `${from}/`);
   if (inside[from]?.includes(to) === false) return `${from}/ knows adapters by their interfaces only`;
   const why = compare(from, to, floors, '');

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, globSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { waitUntil } from '../node/child.ts';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../node/daemon.ts';
@@ -32,6 +33,8 @@ export type PublishPaths = { readonly paths: readonly PublishPath[]; readonly fr
 const source = fileURLToPath(new URL('../../../src/', import.meta.url));
 const recorder = fileURLToPath(new URL('./path-recorder.ts', import.meta.url));
 
+/** By then, the threads of the publish before have ended, timers have run, and files of the configuration are read again. */
+const settleMs = 1_200;
 /** More than the main thread receives itself. */
 const largeBytes = 3 * 1024 * 1024;
 
@@ -54,6 +57,7 @@ export async function measurePublishPaths(): Promise<PublishPaths> {
   };
   await using daemon = await startDaemon(node, { env });
   const take = openRecords(daemon, folder.path);
+  await sleep(settleMs);
   const atStart = new Set((await take()).flatMap(({ functions }) => functions));
 
   const file = { name: 'weights', bytes: randomBytes(largeBytes) };
@@ -63,6 +67,7 @@ export async function measurePublishPaths(): Promise<PublishPaths> {
   const unpacked = await registry.push('image', 'v1', [layer]);
   const measure = async (what: string, reference: string) => {
     const request = await publishRequest(node, { reference });
+    await sleep(settleMs);
     await take();
     await daemon.csi.NodePublishVolume(request);
     const recorded = await take();

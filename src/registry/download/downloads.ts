@@ -1,0 +1,81 @@
+import { type GrowingFile, sizeOf } from '../../util/growing-file.ts';
+import { openLru } from '../http/lru.ts';
+import type { LeastRate, Send } from '../http/request.ts';
+import type { Tls } from '../http/tls.ts';
+import { openConnectionPool } from './connection-pool.ts';
+import { openWorkerPool, type WorkerPool } from './worker-pool.ts';
+import { openWorkerTransport, type WorkerTransport } from './worker-transport.ts';
+
+/** Receives blobs into files. Disposing it ends all downloads. */
+export type Downloads = AsyncDisposable & {
+  /**
+   * Opens the download of a blob of `size` bytes. Its requests may ask for the whole or for a range; what their
+   * receivers name as `file` is written there. Disposing it releases what it uses.
+   */
+  open(file: GrowingFile | undefined, size: number): AsyncDisposable & { readonly send: Send };
+};
+
+export type DownloadSettings = {
+  readonly tls: Tls;
+  /** Milliseconds that a server may send nothing. */
+  readonly stallMs: number;
+  readonly leastRate: LeastRate;
+  /** Receives what is not plain, such as a response without a length. */
+  readonly otherwise: Send;
+};
+
+/** Below this size, a blob arrives before a worker has started. */
+const fewBytes = 1024 * 1024;
+/** How long a server without plain responses is asked only by `otherwise`. */
+const oddMs = 60_000;
+
+/**
+ * The only door to this directory. Behind it, two worker threads receive, write and hash blobs on connections of their
+ * own; this thread receives small blobs, and all blobs if no worker can be started. A server whose response is not
+ * plain is asked again by `otherwise`, which could receive every blob: all of this is here because it is faster.
+ */
+export function openDownloads(
+  { tls, stallMs, leastRate, otherwise }: DownloadSettings,
+  workers: WorkerPool = openWorkerPool({ stallMs, leastRate }),
+): Downloads {
+  const here = openConnectionPool(tls, stallMs, leastRate);
+  const odd = openLru<{ until: number }>();
+
+  return {
+    open(file, size) {
+      let worker: WorkerTransport | undefined;
+      const leave = async (): Promise<void> => {
+        const left = worker;
+        worker = undefined;
+        await left?.[Symbol.asyncDispose]();
+      };
+      /** Existing content is hashed first. */
+      const take = async (into: GrowingFile, signal: AbortSignal): Promise<WorkerTransport | undefined> => {
+        if (worker?.isAlive() === false) await leave();
+        if (worker !== undefined) return worker;
+        worker = openWorkerTransport(workers, into, size);
+        if (sizeOf(into.state) > 0) await worker?.hash(signal);
+        return worker;
+      };
+      return {
+        async send(request, accept, signal) {
+          const { url, trust } = request;
+          const oddity = odd.take(`${url.origin} ${trust.insecure} ${trust.id}`, () => ({ until: 0 }));
+          if (Date.now() >= oddity.until) {
+            const isLarge = file !== undefined && size >= fewBytes;
+            const plain = (isLarge ? await take(file, signal) : undefined) ?? here;
+            const head = await plain.send(request, accept, signal);
+            if (head !== undefined) return head;
+            oddity.until = Date.now() + oddMs;
+          }
+          return await otherwise(request, accept, signal);
+        },
+        [Symbol.asyncDispose]: leave,
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      await workers[Symbol.asyncDispose]();
+      here[Symbol.dispose]();
+    },
+  };
+}
