@@ -43,6 +43,8 @@ const foreign = [
   '--max-semi-space-size',
   '--verbose',
   '--to-oci-layout',
+  '--namespace',
+  '--pack',
   '--plain-http',
   '--image-credential-provider-config',
   '--image-credential-provider-bin-dir',

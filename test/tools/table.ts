@@ -9,6 +9,10 @@ export type Program =
   | 'configread'
   | 'x509path'
   | 'apply-layers'
+  | 'helm'
+  | 'helm4'
+  | 'kubeconform'
+  | 'kustomize-build'
   | 'crun'
   | 'runc'
   | 'busybox'
@@ -27,7 +31,7 @@ export type Program =
 export type ToolGroup = 'test' | 'release' | 'cluster';
 
 /** A directory of test/tools/go with a go.mod of its own: the versions of one must not move those of another. */
-export type GoModule = 'test';
+export type GoModule = 'test' | 'chart';
 
 /** The arguments and the environment of `go install` for each module. */
 export const goModules: Readonly<
@@ -42,6 +46,7 @@ export const goModules: Readonly<
 > = {
   // Without the tag the library of containers needs GnuPG's headers.
   test: { group: 'test', args: ['-tags=containers_image_openpgp'], env: {} },
+  chart: { group: 'release', args: ['-trimpath', '-ldflags=-s -w'], env: { CGO_ENABLED: '0' } },
 };
 
 /** Where a program comes from: a Go package that is a tool of a module's go.mod, or a package of Debian and its kin. */
@@ -66,6 +71,14 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
   configread: { from: 'go', module: 'test', package: 'oci-artifact-csi.test/tools/configread' },
   x509path: { from: 'go', module: 'test', package: 'oci-artifact-csi.test/tools/x509path' },
   'apply-layers': { from: 'go', module: 'test', package: 'oci-artifact-csi.test/tools/apply-layers' },
+  helm: { from: 'go', module: 'chart', package: 'helm.sh/helm/v3/cmd/helm' },
+  helm4: { from: 'go', module: 'chart', package: 'oci-artifact-csi.test/tools/chart/helm4' },
+  kubeconform: { from: 'go', module: 'chart', package: 'github.com/yannh/kubeconform/cmd/kubeconform' },
+  'kustomize-build': {
+    from: 'go',
+    module: 'chart',
+    package: 'oci-artifact-csi.test/tools/chart/kustomize-build',
+  },
   crun: { from: 'debian', group: 'test', package: 'crun' },
   runc: { from: 'debian', group: 'test', package: 'runc' },
   busybox: { from: 'debian', group: 'test', package: 'busybox-static' },

@@ -1,0 +1,374 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { globSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, test } from 'node:test';
+import { parse } from 'yaml';
+import { formatFlag, formatVariable } from '../../src/cli/command-line.ts';
+import { flags } from '../../src/cli/flags.ts';
+import type { Settings } from '../../src/cli/settings.ts';
+import { version } from '../../src/util/version.ts';
+import { needs, toolPath } from '../support/project/tools.ts';
+import { type Manifest, parseManifests, theOnly, verifyManifests } from '../support/release/manifests.ts';
+import { chartFolder, type RenderOptions, renderChart } from '../tools/chart/render.ts';
+import { kubernetesSchemas, kubernetesVersions } from '../tools/chart/schemas.ts';
+import { readValues, withTable } from '../tools/chart/values-table.ts';
+
+const read = (path: string): string => readFileSync(join(chartFolder, path), 'utf8');
+const keys = Object.keys(flags) as (keyof Settings)[];
+const profiles = globSync('profiles/*.yaml', { cwd: chartFolder }).toSorted();
+
+/** Flags that the template sets, because another value could only break the driver. */
+const fixed: readonly (keyof Settings)[] = ['endpoint', 'nodeId', 'register', 'httpListen'];
+const settable = keys.filter(key => !fixed.includes(key));
+
+type Variable = { readonly name: string; readonly value?: string };
+type Volume = Readonly<Record<string, unknown>> & { readonly name: string };
+type Mount = { readonly name: string; readonly mountPath: string; readonly mountPropagation?: string };
+type PodSpec = {
+  readonly automountServiceAccountToken: boolean;
+  readonly containers: readonly {
+    readonly image: string;
+    readonly env: readonly Variable[];
+    readonly volumeMounts: readonly Mount[];
+    readonly securityContext: Readonly<Record<string, unknown>>;
+  }[];
+  readonly volumes: readonly Volume[];
+};
+
+function podOf(manifests: readonly Manifest[]): PodSpec {
+  const { template } = theOnly(manifests, 'DaemonSet')['spec'] as { template: { spec: PodSpec } };
+  assert.equal(template.spec.containers.length, 1, 'no sidecar');
+  return template.spec;
+}
+
+/** Renders the chart, and returns its pod with the flags that it sets. */
+function podWith(...args: readonly string[]) {
+  const manifests = parseManifests(renderChart({ args }));
+  const pod = podOf(manifests);
+  const [container] = pod.containers;
+  assert.ok(container !== undefined);
+  const env = new Map(container.env.map(({ name, value }) => [name, value]));
+  const flag = (key: keyof Settings): string | undefined => env.get(formatVariable(key));
+  return { manifests, pod, container, env, flag };
+}
+
+function refuses(args: readonly string[], message: RegExp): void {
+  for (const helm of ['helm', 'helm4'] as const)
+    assert.throws(() => renderChart({ helm, args }), { message }, `${helm} ${args.join(' ')}`);
+}
+
+describe('the values of the chart', () => {
+  const values = parse(read('values.yaml')) as Readonly<Record<string, unknown>>;
+
+  test('have a key for every flag of serve that can be set, with the default of the flag', () => {
+    for (const key of settable) {
+      assert.ok(key in values, `${key} for ${formatFlag(key)}`);
+      const value = values[key];
+      if (typeof value === 'object') assert.deepEqual(value, {}, key);
+      else assert.equal(`${value as string | number | boolean}`, flags[key].preset, key);
+    }
+    assert.deepEqual(
+      fixed.filter(key => key in values),
+      [],
+    );
+  });
+
+  test('name the flag that they set, and are a row of the README', () => {
+    const described = readValues(read('values.yaml'));
+    const named = described.flatMap(({ key, says }) => [[key, /^`(--[a-z-]+)`/.exec(says)?.[1]]]);
+    assert.deepEqual(
+      named.filter(([, flag]) => flag !== undefined),
+      named
+        .filter(([key]) => settable.includes(key as keyof Settings))
+        .map(([key]) => [key, formatFlag(key as keyof Settings)]),
+    );
+    assert.equal(read('README.md'), withTable(read('README.md'), described), 'run npm run chart');
+    assert.throws(() => readValues('a: 1\n'), /no comment describes a/);
+  });
+
+  test('are closed by the schema, in every object', () => {
+    const open: string[] = [];
+    const visit = (schema: unknown, path: string): void => {
+      if (typeof schema !== 'object' || schema === null) return;
+      const { type, additionalProperties } = schema as { type?: unknown; additionalProperties?: unknown };
+      if ([type].flat().includes('object') && additionalProperties === undefined) open.push(path);
+      if (additionalProperties === true) open.push(`${path}: anything`);
+      for (const [key, value] of Object.entries(schema)) visit(value, `${path}/${key}`);
+    };
+    visit(JSON.parse(read('values.schema.json')), '');
+    // What Helm itself sets, and documents whose fields the driver verifies.
+    assert.deepEqual(open, [
+      '/properties/global: anything',
+      '/definitions/document/properties/inline: anything',
+    ]);
+  });
+
+  test('of every profile are named in the README of the project', () => {
+    const readme = readFileSync(join(chartFolder, '../../README.md'), 'utf8');
+    const listed = [...readme.matchAll(/\(charts\/oci-artifact-csi\/(profiles\/[^)]+)\)/g)].map(
+      ([, path = '']) => path,
+    );
+    assert.deepEqual(listed.toSorted(), profiles);
+  });
+
+  test('have the version and the image of this program', () => {
+    const chart = parse(read('Chart.yaml')) as {
+      version: string;
+      appVersion: string;
+      annotations: Record<string, string>;
+    };
+    assert.equal(chart.version, version);
+    assert.equal(chart.appVersion, version);
+    const { repository } = values['image'] as { repository: string };
+    const [listed] = parse(chart.annotations['artifacthub.io/images'] ?? '') as { image: string }[];
+    assert.equal(listed?.image, `${repository}:${version}`);
+  });
+});
+
+describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
+  test('passes the lint of Helm 3 and 4', () => {
+    for (const helm of ['helm', 'helm4'] as const)
+      for (const file of [undefined, ...profiles]) {
+        const args = file === undefined ? [] : ['--values', join(chartFolder, file)];
+        execFileSync(toolPath(helm), ['lint', '--strict', chartFolder, ...args], { stdio: 'pipe' });
+      }
+  });
+
+  for (const file of [undefined, ...profiles]) {
+    test(`is valid in the oldest and the newest Kubernetes: ${file === undefined ? 'defaults' : basename(file)}`, () => {
+      for (const kubernetes of kubernetesVersions) {
+        const args = file === undefined ? [] : ['--values', join(chartFolder, file)];
+        const [text, same] = (['helm', 'helm4'] as const).map(helm =>
+          renderChart({ helm, kubernetes, args }),
+        );
+        assert.ok(text !== undefined && same !== undefined);
+        assert.deepEqual(parseManifests(text), parseManifests(same));
+        verifyManifests(text, [kubernetesSchemas(kubernetes)]);
+      }
+    });
+  }
+
+  test('is one that kubeconform refuses if a field is misspelt', () => {
+    const [schemas] = kubernetesVersions.map(kubernetesSchemas);
+    const wrong = renderChart().replace('readOnlyRootFilesystem', 'readonlyRootFilesystem');
+    assert.throws(() => verifyManifests(wrong, [schemas ?? '']), /readonlyRootFilesystem/);
+  });
+
+  test('sets flags to values that the program takes, large numbers as well', () => {
+    const { flag } = podWith(
+      '--set',
+      'maxLayerEntries=123456789,cacheMax=1Ti,strictPolicy=true',
+      '--set-json',
+      'cacheHigh=75.5',
+    );
+    for (const key of settable) {
+      const text = flag(key);
+      if (text !== undefined) flags[key].parse(text);
+    }
+    assert.equal(flag('maxLayerEntries'), '123456789');
+    assert.equal(flag('maxLayerSize'), '1TiB');
+    assert.equal(flag('cacheHigh'), '75.5');
+    assert.equal(flag('cacheMax'), '1Ti');
+    assert.equal(flag('strictPolicy'), 'true');
+    assert.equal(flag('podPullSecrets'), 'false');
+    assert.equal(flag('register'), 'true');
+    assert.equal(flag('maxArtifactSize'), undefined);
+    assert.equal(podWith().flag('maxLayerEntries'), '1000000');
+  });
+
+  test('asks for no right and no token, unless a feature needs them', () => {
+    const plain = podWith();
+    assert.equal(plain.pod.automountServiceAccountToken, false);
+    assert.deepEqual(plain.manifests.map(({ kind }) => kind).toSorted(), [
+      'CSIDriver',
+      'DaemonSet',
+      'ServiceAccount',
+    ]);
+    const rulesOf = (...args: string[]): unknown => {
+      const { pod, manifests } = podWith(...args);
+      assert.equal(pod.automountServiceAccountToken, true);
+      return theOnly(manifests, 'ClusterRole')['rules'];
+    };
+    const secrets = { apiGroups: [''], resources: ['pods', 'serviceaccounts', 'secrets'], verbs: ['get'] };
+    const namespaces = { apiGroups: [''], resources: ['namespaces'], verbs: ['get'] };
+    const policy = 'podPullSecrets=true,accessPolicy.configMap.name=p,accessPolicy.configMap.key=p.yaml';
+    assert.deepEqual(rulesOf('--set', 'podPullSecrets=true'), [secrets]);
+    assert.deepEqual(rulesOf('--set', policy), [secrets, namespaces]);
+  });
+
+  test('runs one read-only privileged container, whose kubelet directory is at its own path', () => {
+    const { container, pod } = podWith('--set', 'kubeletDir=/var/lib/k0s/kubelet');
+    assert.deepEqual(container.securityContext, {
+      privileged: true,
+      readOnlyRootFilesystem: true,
+      runAsUser: 0,
+    });
+    assert.deepEqual(
+      container.volumeMounts.filter(({ mountPropagation }) => mountPropagation !== undefined),
+      [{ name: 'kubelet', mountPath: '/var/lib/k0s/kubelet', mountPropagation: 'Bidirectional' }],
+    );
+    assert.deepEqual(pod.volumes.find(({ name }) => name === 'socket')?.['hostPath'], {
+      path: '/var/lib/k0s/kubelet/plugins/oci-artifact.csi.internal',
+      type: 'DirectoryOrCreate',
+    });
+  });
+
+  test('names the image by its digest, and otherwise by the version of the chart', () => {
+    const digest = `sha256:${'ab'.repeat(32)}`;
+    assert.match(podWith().container.image, new RegExp(`/oci-artifact-csi:${version}$`));
+    assert.match(podWith('--set', `image.digest=${digest}`).container.image, new RegExp(`csi@${digest}$`));
+  });
+
+  test('lets OpenShift run it where OpenShift is, or where it is told', () => {
+    const bindings = (options: RenderOptions): number =>
+      parseManifests(renderChart(options)).filter(({ kind }) => kind === 'RoleBinding').length;
+    assert.equal(bindings({}), 0);
+    assert.equal(bindings({ args: ['--api-versions', 'security.openshift.io/v1'] }), 1);
+    assert.equal(bindings({ args: ['--set', 'openshiftScc=always'] }), 1);
+  });
+});
+
+describe('a value that cannot be right', needs('helm', 'helm4'), () => {
+  for (const [set, message] of [
+    ['kubeletdir=/x', /kubeletdir/],
+    ['image.sha=1', /sha/],
+    ['resources.limit.cpu=1', /limit/],
+    ['tolerations[0].operater=Exists', /operater/],
+    ['cacheHigh=101', /cacheHigh|maximum/],
+    ['scrubInterval=1w', /scrubInterval|pattern/],
+    ['kubeletDir=var/lib', /kubeletDir|pattern/],
+    ['driverName=a/b', /driverName|pattern/],
+    ['image.digest=sha256:1', /digest|pattern/],
+    ['registriesConf.inline=x,registriesConf.hostPath=/etc/containers/registries.conf', /registriesConf/],
+    ['registriesConf.hostPath=/etc/registries.conf', /registriesConf/],
+    ['authFile.configMap.name=x,authFile.configMap.key=y', /authFile/],
+    ['hostsDir.inline.a/b=x', /hostsDir/],
+    ['updateStrategy.type=Recreate', /updateStrategy/],
+    ['credentialProviderConfig.hostPath=/etc/eks/config.json', /credentialProviderBinDir need each other/],
+  ] as const)
+    test(`is refused: ${set}`, () => refuses(['--set', set], message));
+
+  test('is refused: an access policy that reads labels, without the right to read them', () => {
+    const policy = {
+      default: 'deny',
+      rules: [{ namespaceSelector: {}, references: ['**'], action: 'allow' }],
+    };
+    const args = ['--set-json', `accessPolicy.inline=${JSON.stringify(policy)}`];
+    refuses(args, /set podPullSecrets: true/);
+    renderChart({ args: [...args, '--set', 'podPullSecrets=true'] });
+  });
+
+  test('is not what Helm adds to the values of a dependency', () => {
+    renderChart({ args: ['--set', 'global.imageRegistry=x'] });
+  });
+});
+
+describe('a file of the configuration', needs('helm', 'helm4', 'kubeconform'), () => {
+  const mountOf = ({ container }: ReturnType<typeof podWith>, path: string): string | undefined =>
+    container.volumeMounts.find(({ mountPath }) => path.startsWith(`${mountPath}/`) || path === mountPath)
+      ?.name;
+
+  test('that is inline is in a ConfigMap, or in a Secret if its text is secret', () => {
+    const inline = {
+      registriesConf: { inline: '[[registry]]\nlocation = "a.example"\n' },
+      registriesConfDir: { inline: { '10-a.conf': 'unqualified-search-registries = []\n' } },
+      hostsDir: { inline: { 'a.example:5000': 'server = "https://a.example:5000"\n' } },
+      certsDir: { inline: { 'a.example:5000': { 'ca.crt': 'PEM', 'node.key': 'KEY' } } },
+      caFile: { inline: 'PEM' },
+      authFile: { inline: '{"auths": {}}' },
+      accessPolicy: { inline: { default: 'allow' } },
+      policy: { inline: { default: [{ type: 'reject' }] } },
+      credentialProviderConfig: { inline: 'providers: []' },
+      credentialProviderBinDir: { hostPath: '/opt/credential-providers' },
+    };
+    const args = Object.entries(inline).flatMap(([key, value]) => [
+      '--set-json',
+      `${key}=${JSON.stringify(value)}`,
+    ]);
+    const rendered = podWith(...args);
+    verifyManifests(renderChart({ args }), [kubernetesSchemas(kubernetesVersions[0] ?? '')]);
+    const data = theOnly(rendered.manifests, 'ConfigMap')['data'] as Record<string, string>;
+    const secret = theOnly(rendered.manifests, 'Secret')['stringData'] as Record<string, string>;
+    assert.deepEqual(Object.values(secret).toSorted(), ['KEY', 'PEM', '{"auths": {}}']);
+    assert.equal(data['registries.conf'], inline.registriesConf.inline);
+    assert.deepEqual(parse(data['access-policy.yaml'] ?? ''), { default: 'allow' });
+    assert.deepEqual(JSON.parse(data['policy.json'] ?? ''), { default: [{ type: 'reject' }] });
+    const paths = [...rendered.pod.volumes].flatMap(volume => {
+      const { items = [] } = (volume['configMap'] ?? volume['secret'] ?? {}) as {
+        items?: { key: string; path: string }[];
+      };
+      return items.map(({ key, path }) => {
+        assert.ok(key in (volume['secret'] === undefined ? data : secret), key);
+        return `${volume.name}/${path}`;
+      });
+    });
+    assert.deepEqual(paths.toSorted(), [
+      'access-policy/access-policy.yaml',
+      'auth-file/auth.json',
+      'ca-file/ca.pem',
+      'certs-dir/a.example:5000/ca.crt',
+      'certs-dir/a.example:5000/node.key',
+      'credential-provider-config/credential-providers.yaml',
+      'hosts-dir/a.example:5000/hosts.toml',
+      'policy/policy.json',
+      'registries-conf-dir/10-a.conf',
+      'registries-conf/registries.conf',
+    ]);
+    for (const key of Object.keys(inline) as (keyof Settings)[]) {
+      const path = rendered.flag(key) ?? '';
+      flags[key].parse(path);
+      assert.ok(mountOf(rendered, path), `${key} at ${path}`);
+    }
+    assert.equal(rendered.flag('policy'), '/etc/oci-artifact-csi/policy/policy.json');
+    assert.equal(rendered.flag('hostsDir'), '/etc/oci-artifact-csi/hosts-dir');
+  });
+
+  test('that is in an existing object is mounted with all that the object has', () => {
+    const set = [
+      'policy.configMap.name=signing,policy.configMap.key=policy.json',
+      'authFile.secret.name=pull,authFile.secret.key=\\.dockerconfigjson',
+      'registriesConfDir.configMap.name=drop-ins',
+    ].join(',');
+    const rendered = podWith('--set', set);
+    assert.equal(rendered.flag('authFile'), '/etc/oci-artifact-csi/auth-file/.dockerconfigjson');
+    assert.equal(rendered.flag('registriesConfDir'), '/etc/oci-artifact-csi/registries-conf-dir');
+    assert.deepEqual(
+      rendered.pod.volumes.filter(({ name }) => mountOf(rendered, `/etc/oci-artifact-csi/${name}`)),
+      [
+        { name: 'auth-file', secret: { secretName: 'pull', defaultMode: 256 } },
+        { name: 'policy', configMap: { name: 'signing' } },
+        { name: 'registries-conf-dir', configMap: { name: 'drop-ins' } },
+      ],
+    );
+  });
+
+  test('that is on the node keeps its path, and its directory is mounted once', () => {
+    const rendered = podWith(
+      '--set',
+      [
+        'registriesConf.hostPath=/etc/containers/registries.conf',
+        'policy.hostPath=/etc/containers/policy.json',
+        'certsDir.hostPath=/etc/containers/certs.d',
+        'authFile.hostPath=/var/lib/kubelet/config.json',
+        'hostsDir.hostPath=/etc/containers/sub/hosts',
+        'nodeDirectories={/etc/pki/rpm}',
+      ].join(','),
+    );
+    assert.equal(rendered.flag('certsDir'), '/etc/containers/certs.d');
+    assert.equal(rendered.flag('authFile'), '/var/lib/kubelet/config.json');
+    const paths = rendered.container.volumeMounts.map(({ mountPath }) => mountPath);
+    assert.deepEqual(paths, [
+      '/var/lib/kubelet',
+      '/csi',
+      '/var/lib/oci-artifact-csi',
+      '/tmp',
+      '/etc/containers',
+      '/etc/pki/rpm',
+    ]);
+  });
+
+  test('never is a single mounted file, which kubelet would not update', () => {
+    assert.doesNotMatch(renderChart({ args: ['--set', 'caFile.inline=PEM'] }), /subPath/);
+  });
+});

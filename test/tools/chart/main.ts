@@ -1,0 +1,30 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { packChart } from './archive.ts';
+import { chartFolder } from './render.ts';
+import { readValues, withTable } from './values-table.ts';
+
+/**
+ * `npm run chart`: writes what is generated from the chart. With `-- --pack DIR`, also its archive, and with `--image
+ * REPOSITORY@DIGEST` that archive installs this image.
+ */
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const { values: given } = parseArgs({ options: { pack: { type: 'string' }, image: { type: 'string' } } });
+
+const readme = join(chartFolder, 'README.md');
+const values = readValues(readFileSync(join(chartFolder, 'values.yaml'), 'utf8'));
+writeFileSync(readme, withTable(readFileSync(readme, 'utf8'), values));
+
+if (given.pack !== undefined) {
+  const [repository, digest] = given.image?.split('@') ?? [];
+  if (given.image !== undefined && (!repository || !digest)) throw new Error('--image REPOSITORY@DIGEST');
+  const archive = await packChart(root, repository && digest ? { repository, digest } : undefined);
+  mkdirSync(given.pack, { recursive: true });
+  const path = join(given.pack, archive.name);
+  writeFileSync(path, archive.bytes);
+  process.stdout.write(`${path}\n`);
+}

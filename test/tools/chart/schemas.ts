@@ -1,0 +1,114 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+/** A Go module that has definitions of API objects, and its checksum as go.sum has it. */
+type SchemaModule = { readonly path: string; readonly version: string; readonly sum: string };
+
+const kubernetes: readonly SchemaModule[] = [
+  {
+    path: 'k8s.io/kubernetes',
+    version: 'v1.26.15',
+    sum: 'h1:o65B3kKH7q9xK2h2323rKKThI1rp3ZarXpb8asT932U=',
+  },
+  {
+    path: 'k8s.io/kubernetes',
+    version: 'v1.37.2',
+    sum: 'h1:A2VDEiObzkYqFTKhSsn0ZEb0RlLEXpHWj93gi2HqEwE=',
+  },
+];
+
+/** The Kubernetes versions that the chart is tested for: the oldest that it supports, and the newest that there is. */
+export const kubernetesVersions: readonly string[] = kubernetes.map(({ version }) => version.slice(1));
+
+const cache = fileURLToPath(new URL('../../../.tools/schemas', import.meta.url));
+
+/** JSON schema, as far as this file changes it. */
+type Schema = { [key: string]: unknown };
+
+/**
+ * A directory of the schemas of all objects of a Kubernetes version, for kubeconform: made from its OpenAPI document,
+ * with every object closed, so that a misspelt field is an error.
+ */
+export function kubernetesSchemas(version: string): string {
+  const module = kubernetes.find(listed => listed.version === `v${version}`);
+  if (module === undefined) throw new Error(`no schemas of Kubernetes ${version} are known`);
+  return cached(`kubernetes-${version}`, write => {
+    const text = readFileSync(join(download(module), 'api/openapi-spec/swagger.json'), 'utf8');
+    const { definitions } = JSON.parse(text) as { definitions: Record<string, Schema> };
+    for (const [name, definition] of Object.entries(definitions)) {
+      close(definition);
+      // A string in this document, and a string or number in YAML.
+      if (/IntOrString$|Quantity$/.test(name)) definitions[name] = { type: ['string', 'number'] };
+    }
+    for (const [name, definition] of Object.entries(definitions)) {
+      const kinds = (definition['x-kubernetes-group-version-kind'] ?? []) as readonly GroupVersionKind[];
+      if (definition['properties'] === undefined || !('metadata' in (definition['properties'] as Schema)))
+        continue;
+      for (const kind of kinds)
+        write(kind, { $ref: `#/definitions/${name}`, definitions: reachable(definitions, name) });
+    }
+  });
+}
+
+type GroupVersionKind = { readonly group: string; readonly version: string; readonly kind: string };
+
+/** Makes each object in a schema refuse the fields that it does not list. */
+function close(schema: unknown): void {
+  if (typeof schema !== 'object' || schema === null) return;
+  const known = schema as Schema;
+  const open = known['additionalProperties'] !== undefined || known['x-kubernetes-preserve-unknown-fields'];
+  if (typeof known['properties'] === 'object' && open === undefined) known['additionalProperties'] = false;
+  for (const value of Object.values(known)) close(value);
+}
+
+function reachable(definitions: Readonly<Record<string, Schema>>, from: string): Record<string, Schema> {
+  const found: Record<string, Schema> = {};
+  const visit = (name: string): void => {
+    const definition = definitions[name];
+    if (definition === undefined || found[name] !== undefined) return;
+    found[name] = definition;
+    for (const [, next = ''] of JSON.stringify(definition).matchAll(/"#\/definitions\/([^"]+)"/g))
+      visit(next);
+  };
+  visit(from);
+  return found;
+}
+
+/** Fills a directory of the cache once; one that was interrupted, or filled by another version of this file, again. */
+function cached(
+  name: string,
+  fill: (write: (kind: GroupVersionKind, schema: Schema) => void) => void,
+): string {
+  const version = createHash('sha256')
+    .update(readFileSync(import.meta.filename))
+    .digest('hex')
+    .slice(0, 12);
+  const folder = join(cache, version, name);
+  if (existsSync(folder)) return folder;
+  const aside = `${folder}.${process.pid}`;
+  rmSync(aside, { recursive: true, force: true });
+  mkdirSync(aside, { recursive: true });
+  fill(({ kind, group, version }, schema) => {
+    const prefix = group === '' ? '' : `${group.split('.')[0]}-`;
+    writeFileSync(join(aside, `${kind.toLowerCase()}-${prefix}${version}.json`), JSON.stringify(schema));
+  });
+  try {
+    renameSync(aside, folder);
+  } catch (error) {
+    if (!existsSync(folder)) throw error; // another process was faster
+    rmSync(aside, { recursive: true });
+  }
+  return folder;
+}
+
+/** The directory of a module in Go's cache. @throws Error if its checksum is another. */
+function download({ path, version, sum }: SchemaModule): string {
+  const answer = execFileSync('go', ['mod', 'download', '-json', `${path}@${version}`], { encoding: 'utf8' });
+  const { Dir, Sum } = JSON.parse(answer) as { Dir: string; Sum: string };
+  if (Sum !== sum) throw new Error(`${path}@${version} has the checksum ${Sum}, and should have ${sum}`);
+  return Dir;
+}
