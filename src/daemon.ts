@@ -58,6 +58,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
     problems: () => node?.problems() ?? [],
     droppedLines: dropped,
     isSealed: () => node?.isSealed ?? false,
+    prefetch: () => node?.prefetch() ?? [],
   });
   if (settings.httpListen !== undefined) {
     const http = stack.use(
@@ -106,7 +107,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
   );
   checks.push(driver.problem);
   missing.clear();
-  node.startScrub();
+  node.startWork();
   if (settings.register) {
     const options = {
       ...edge,

@@ -3,21 +3,20 @@ import { type Logger } from 'pino';
 import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
 import { openKubeApi } from './kube/api.ts';
-import { openNamespaces } from './kube/namespaces.ts';
+import { openNodeLabels } from './kube/node-labels.ts';
 import { openPodObjects } from './kube/pod-objects.ts';
 import { openKubeletPods } from './mount/kubelet-pods.ts';
 import { openMounter } from './mount/mounter.ts';
 import { verifyKernel } from './mount/kernel.ts';
 import { toPlatform } from './oci/platform.ts';
 import type { Meter } from './ports/meter.ts';
+import type { PrefetchStatus } from './ports/prefetch.ts';
 import type { DiskUsage, Item } from './ports/store.ts';
 import type { Artifacts, NodeStatus, Publishing } from './ports/usecases.ts';
 import { hashBytes, hashFile } from './store/files/file-hash.ts';
 import { openSlowHash } from './store/integrity/slow-hash.ts';
 import { formatVerity } from './store/integrity/verity.ts';
 import { openStore } from './store/store.ts';
-import { openAccessFile } from './policy/access/access-file.ts';
-import { openTrust } from './policy/signature/open.ts';
 import { readArchive } from './unpack/archive.ts';
 import { openUnpacker } from './unpack/unpacker.ts';
 import { openAccessCache } from './volume/access/access-cache.ts';
@@ -36,6 +35,7 @@ import { createManifestLoader } from './volume/pull/manifest-loader.ts';
 import { createNaming } from './volume/pull/naming.ts';
 import { deferRemovals } from './volume/cache/owed-removals.ts';
 import { createViewBuilder } from './volume/pull/view-builder.ts';
+import { createPrefetch } from './volume/prefetch.ts';
 import { createPublishing } from './volume/publish.ts';
 import { createPull } from './volume/pull/pull.ts';
 import { reconcileVolumes } from './volume/cache/reconciliation.ts';
@@ -47,14 +47,13 @@ import { createDiskSpace } from './volume/cache/disk-space.ts';
 import { createScrub } from './volume/cache/scrub.ts';
 import { createSignatureCheck } from './volume/access/signature-check.ts';
 import { createVolumeStatus } from './volume/volume-status.ts';
+import { createUpkeep } from './volume/cache/upkeep.ts';
 import { createTrees } from './volume/pull/trees.ts';
 import { toArtifactError } from './util/error.ts';
 import { createKeyedMutex } from './util/mutex.ts';
+import { openPolicies } from './policies.ts';
 import { openSources } from './sources.ts';
-import { startInterval } from './util/interval.ts';
 
-/** How often disk usage is checked between pulls. */
-const tidyEveryMs = 60_000;
 /** When the first call for a volume is answered although the pull continues. */
 const firstAnswerMs = 20_000;
 
@@ -68,10 +67,12 @@ export type Node = {
   problems(): readonly string[];
   /** Information about the node, one line each. */
   facts(): readonly string[];
+  /** The entries of --prefetch. */
+  prefetch(): readonly PrefetchStatus[];
   /** Whether fs-verity seals the cache. */
   readonly isSealed: boolean;
-  /** Verifies the cache in the background until this is closed. */
-  startScrub(): void;
+  /** Verifies the cache and follows the list of --prefetch, in the background, until this is closed. */
+  startWork(): void;
   /** Why volumes cannot be published now, one line each. */
   obstacles(): readonly string[];
   /** Why only a restart helps. */
@@ -113,12 +114,8 @@ export async function openNode(
       (digest, more, written) => room.grow(digest, more, written),
     ),
   );
-  const trust = await openTrust({
-    ...(settings.policy === undefined ? {} : { policyFile: settings.policy }),
-    ...(settings.bundleIdentity === undefined ? {} : { bundleIdentity: settings.bundleIdentity }),
-    strict: settings.strictPolicy,
-    note: warn,
-  });
+  const policies = await openPolicies(settings, kube, warn);
+  const { trust, accessPolicy } = policies;
   const volumes = deferRemovals(store.volumes, warn);
   const world = {
     ...store,
@@ -179,10 +176,6 @@ export async function openNode(
   const manifests = createManifestLoader({ ...world, reader, integrity });
   const naming = createNaming(world);
   const trees = createTrees(world.layers, settings.maxLayerEntries);
-  const accessPolicy = await openAccessFile(settings.accessPolicy, {
-    namespaces: kube === undefined ? undefined : openNamespaces(kube),
-    note: warn,
-  });
   const statusOf = createVolumeStatus({ ...world, accessPolicy });
   const resolver = createResolver({ ...world, accessPolicy });
   const collector = createCollector({ ...world, access });
@@ -194,23 +187,23 @@ export async function openNode(
   const pull = createPull({ ...world, admit, manifests, viewBuilder, naming });
   const catalog = createCatalog({ ...world, manifests, source });
 
-  const configured = [sources, trust, accessPolicy];
+  const labels = kube && openNodeLabels(kube, settings.nodeId);
+  const prefetch = createPrefetch({ ...world, list: policies.prefetch, labels, pull, naming, log });
+  if (store.reads === undefined) await prefetch.follow();
+  const configured = [sources, policies];
   const problems = (): readonly string[] => configured.flatMap(part => part.problems());
-  const tidy = async (): Promise<void> => {
-    problems(); // logs changes of the files even if there are no calls
-    await volumes.settle();
-    await store.retire();
-    await retirement.tidy();
-    await room.relieve(closing.signal);
-  };
-  let scrubbing: Promise<void> | undefined;
+  const upkeep = createUpkeep(
+    store.reads === undefined
+      ? [problems, volumes.settle, store.retire, retirement.tidy, room.relieve] // problems logs changes of files
+      : [],
+    store.reads === undefined ? [scrub.run, ...(settings.prefetch === undefined ? [] : [prefetch.run])] : [],
+    warn,
+  );
   stack.defer(async () => {
     closing.abort();
     await pull.stop();
-    await scrubbing;
+    await upkeep.stop();
   });
-  const tell = (thrown: unknown): void => warn(`collection failed: ${toArtifactError(thrown).message}`);
-  if (store.reads === undefined) stack.use(startInterval(tidyEveryMs, () => void tidy().catch(tell)));
   const adapters = stack.move();
   const facts = (): readonly string[] => [`fs-verity: ${formatVerity(store.verity)}`];
   const status = async (): Promise<NodeStatus> => ({
@@ -219,6 +212,7 @@ export async function openNode(
     cacheBytes: await collector.cacheBytes(),
     problems: problems(),
     facts: facts(),
+    prefetch: prefetch.status(),
   });
   return {
     artifacts: createArtifacts({
@@ -243,11 +237,9 @@ export async function openNode(
     diskUsage: world.disk.usage,
     problems,
     facts,
+    prefetch: prefetch.status,
     isSealed: store.verity.off === undefined,
-    startScrub() {
-      if (store.reads !== undefined) return;
-      scrubbing ??= scrub.run(closing.signal);
-    },
+    startWork: upkeep.start,
     obstacles: () =>
       [mounter.problem() ?? [], store.problem() ?? [], ...configured.map(part => part.obstacles())].flat(),
     expired: store.expired,

@@ -32,6 +32,7 @@ test('with no flag and no environment the defaults hold', () => {
     maxParallelDownloads: 6,
     minDownloadRate: 16 * 1024,
     retryAfterMax: 15 * 60_000,
+    prefetch: undefined,
     cacheHigh: 75,
     cacheLow: 70,
     diskMax: 90,

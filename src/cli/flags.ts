@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { parseDuration } from '../util/duration.ts';
 import { parseSize } from '../util/size.ts';
 import type { Settings } from './settings.ts';
 import {
@@ -8,7 +9,6 @@ import {
   parseBoolean,
   parseCount,
   parseDriverName,
-  parseDuration,
   parseEndpoint,
   parseNodeId,
   parsePath,
@@ -179,6 +179,12 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     says: 'longest Retry-After to wait for; a pull that a registry asks to wait longer fails',
     preset: '15m',
     parse: parseDuration,
+  },
+  prefetch: {
+    value: 'FILE',
+    says: 'list of the artifacts to have before any pod asks for them',
+    preset: '',
+    parse: optional(parsePath),
   },
   cacheHigh: {
     value: 'PERCENT',

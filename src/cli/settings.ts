@@ -40,6 +40,8 @@ export type Settings = {
   readonly minDownloadRate: number;
   /** Milliseconds. */
   readonly retryAfterMax: number;
+  /** The list of artifacts to have before any pod asks for them. */
+  readonly prefetch: string | undefined;
   readonly cacheHigh: number;
   readonly cacheLow: number;
   readonly diskMax: number;

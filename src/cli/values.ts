@@ -71,18 +71,6 @@ export function parsePercent(text: string): number {
   return refuse(text, 'percentage', '1 to 100');
 }
 
-const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** `7d`, `12h`, `30m`, `45s` in milliseconds; `0` is none. */
-export function parseDuration(text: string): number {
-  if (text === '0') return 0;
-  const [, digits = '', unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  const duration = Number(digits) * (units[unit] ?? 0);
-  return duration > 0
-    ? duration
-    : refuse(text, 'duration', 'a number with s, m, h or d, such as 45s, 30m, 12h or 7d, or 0');
-}
-
 export function parseText(text: string): string {
   return text;
 }

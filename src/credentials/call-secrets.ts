@@ -44,6 +44,13 @@ const words: Readonly<Record<NonNullable<Caller['caller']>, Words>> = {
     none: 'the command line: neither --username nor --auth-file',
     advice: 'give one with --username and --password-stdin, or with --auth-file',
   },
+  prefetch: {
+    config: key => key,
+    login: 'username and password',
+    whole: 'the list of --prefetch',
+    none: 'the list of --prefetch: it brings none',
+    advice: 'give the node one, by --auth-file or a credential provider',
+  },
 };
 
 /**

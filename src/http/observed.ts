@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { Counter, Gauge, type Registry } from 'prom-client';
+import type { PrefetchState, PrefetchStatus } from '../ports/prefetch.ts';
 import type { DiskUsage } from '../ports/store.ts';
 import type { VolumeStatus } from '../ports/usecases.ts';
 
@@ -10,6 +11,8 @@ export type Observed = {
   volumes(): Promise<readonly VolumeStatus[]>;
   /** Configuration files that are broken. */
   problems(): readonly string[];
+  /** The entries of --prefetch. */
+  prefetch(): readonly PrefetchStatus[];
   /** Log lines dropped since the start. */
   droppedLines(): number;
   /** Whether fs-verity seals the cache. */
@@ -49,6 +52,11 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
     'oci_artifact_csi_fsverity',
     'Whether the cache is sealed by fs-verity, so that nobody can change it: 1 or 0',
   );
+  const prefetch = gauge(
+    'oci_artifact_csi_prefetch_artifacts',
+    'Artifacts of the list of --prefetch, by their state on this node',
+    ['state'],
+  );
   const labels = ['namespace', 'pod', 'volume', 'reference', 'digest'];
   const info = gauge('oci_artifact_csi_volume_info', 'Which artifact each pod has; always 1', labels);
 
@@ -86,6 +94,9 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
     mounted.set(list.filter(volume => volume.mounted).length);
     refused.set(list.filter(volume => volume.refused !== undefined).length);
     damaged.set(list.filter(volume => volume.damaged !== undefined).length);
+    const entries = observed.prefetch();
+    for (const state of prefetchStates)
+      prefetch.set({ state }, entries.filter(entry => entry.state === state).length);
     info.reset();
     for (const { pod, volumeId: volume, reference, digest } of list) {
       info.set({ namespace: pod?.namespace ?? '', pod: pod?.name ?? '', volume, reference, digest }, 1);
@@ -99,3 +110,5 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
     descriptors.set(fds.length);
   };
 }
+
+const prefetchStates: readonly PrefetchState[] = ['waiting', 'pulling', 'ready', 'failed', 'elsewhere'];

@@ -38,6 +38,7 @@ function observing(volumes: readonly VolumeStatus[]): Observed {
       usedInodes: 3,
     }),
     problems: () => ['registries.conf is broken'],
+    prefetch: () => [],
     droppedLines: () => 3,
     isSealed: () => true,
     volumes: async () => volumes,

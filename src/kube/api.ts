@@ -21,6 +21,7 @@ export type ServiceAccountObject = {
 };
 export type SecretObject = { readonly data?: Readonly<Record<string, string>> };
 export type NamespaceObject = { readonly metadata?: Metadata };
+export type NodeObject = { readonly metadata?: Metadata };
 
 type Kube = typeof import('./client.ts');
 type KubeConfig = InstanceType<Kube['KubeConfig']>;
@@ -43,6 +44,8 @@ export type KubeApi = {
   readonly secret: Read<SecretObject>;
   /** Needs `{apiGroups: [""], resources: [namespaces], verbs: [get]}`, and is used only for an access policy. */
   namespace(name: string, signal: AbortSignal): Promise<NamespaceObject | undefined>;
+  /** Needs `{apiGroups: [""], resources: [nodes], verbs: [get]}`, and is used only for a list of --prefetch. */
+  node(name: string, signal: AbortSignal): Promise<NodeObject | undefined>;
 };
 
 const limitMs = 10_000;
@@ -92,7 +95,9 @@ export async function openKubeApi(): Promise<KubeApi> {
     };
 
   const namespace = read('namespaces', ({ name }, options) => core.readNamespace({ name }, options));
+  const node = read('nodes', ({ name }, options) => core.readNode({ name }, options));
   return {
+    node: (name, signal) => node('', name, signal),
     namespace: (name, signal) => namespace(name, name, signal),
     pod: read('pods', (object, options) => core.readNamespacedPod(object, options)),
     serviceAccount: read('serviceaccounts', (object, options) =>
@@ -147,7 +152,7 @@ function toRefusal(
     case 403:
       return new ArtifactError(
         'denied',
-        `this daemon may not get ${resource} in the namespace ${namespace}; bind its service account to a ClusterRole with the rule {apiGroups: [""], resources: [${resource}], verbs: [get]}: ${answer}`,
+        `this daemon may not get ${resource}${namespace === '' ? '' : ` in the namespace ${namespace}`}; bind its service account to a ClusterRole with the rule {apiGroups: [""], resources: [${resource}], verbs: [get]}: ${answer}`,
       );
     default:
       return new ArtifactError('unavailable', answer);

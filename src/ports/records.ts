@@ -78,6 +78,8 @@ export type PinRecord = Root & {
   /** Digest of a manifest or an index. */
   readonly digest: Digest;
   readonly pinnedAt: number;
+  /** Set for a pin of the list of --prefetch, which ends with the entry of the list. */
+  readonly by?: 'prefetch';
 };
 export type Pins = {
   find(reference: string): Promise<PinRecord | undefined>;

@@ -26,8 +26,11 @@ export type PullRequest = {
   readonly platform?: Platform;
   readonly selection: Selection;
   readonly secrets: Readonly<Record<string, string>>;
-  /** An administrator may read everything on the node. A pod may read what its registry grants. */
-  readonly caller: 'administrator' | 'pod';
+  /**
+   * An administrator may read everything on the node, and so may the list of artifacts to prefetch. A pod may read what
+   * its registry grants.
+   */
+  readonly caller: 'administrator' | 'prefetch' | 'pod';
   readonly pod?: Pod;
   /** Content that the administrator provides with the request: no registry is asked whether its repository has it. */
   readonly brought?: ReadonlySet<Digest>;

@@ -1,6 +1,7 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Target } from './mounter.ts';
+import type { PrefetchStatus } from './prefetch.ts';
 import type { DiskUsage } from './store.ts';
 import type { VolumeRecord } from './records.ts';
 import type { Pod, PublishRequest, PullRequest } from './request.ts';
@@ -65,14 +66,14 @@ export type Pulled = {
 };
 
 /**
- * For whom a pull runs, and by which names. A command wants it while its call waits. A pod also wants it between
+ * For whom a pull runs, and by which names. A command wants it while its call waits, a prefetch until it ends. A pod also wants it between
  * kubelet's calls, which time out and come again, until the pod is gone.
  */
 export type Wanter = {
   /** The full reference, and what it resolved to. For an index, the digest of the index. */
   readonly reference: string;
   readonly digest: Digest;
-  readonly kind: 'command' | 'pod';
+  readonly kind: 'command' | 'prefetch' | 'pod';
   /** Where it will be mounted. */
   readonly targetPath?: string;
   readonly pod?: Pod;
@@ -169,6 +170,8 @@ export type NodeStatus = {
   /** Information about the node, one line each. */
   readonly facts: readonly string[];
   readonly daemon?: DaemonStatus;
+  /** The entries of --prefetch. */
+  readonly prefetch: readonly PrefetchStatus[];
 };
 
 /** `notReady`: why no volume can be published now, one line each. `off`: another program registers the driver. */

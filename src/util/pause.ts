@@ -1,5 +1,5 @@
-import timers from 'node:timers/promises';
 import { ArtifactError } from './error.ts';
+import { sleep } from './sleep.ts';
 
 /** A registry that must not be asked before a time, in milliseconds since 1970. */
 export type Pause = { readonly host: string; readonly until: number };
@@ -44,7 +44,7 @@ export async function throughPauses<T>(
       tell(pause);
       const waitMs = Math.min(Math.max(pause.until - Date.now(), 0), stepMs);
       // A cancelled caller gets the pause at the next turn.
-      await timers.setTimeout(waitMs, undefined, { signal }).catch(() => {});
+      await sleep(waitMs, signal);
       if (signal.aborted) throw thrown;
       tell(undefined);
     }

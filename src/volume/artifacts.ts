@@ -4,7 +4,7 @@ import type { Platform } from '../oci/platform.ts';
 import { formatReference, type Reference } from '../oci/reference.ts';
 import type { Pods } from '../ports/kube.ts';
 import type { Mounter } from '../ports/mounter.ts';
-import type { Names, Pins, VolumeRecords } from '../ports/records.ts';
+import type { Names, PinRecord, Pins, VolumeRecords } from '../ports/records.ts';
 import type { Expander, Keychain } from '../ports/registry.ts';
 import type { Pod } from '../ports/request.ts';
 import type { Blobs, Layers, Look, Views } from '../ports/store.ts';
@@ -144,7 +144,8 @@ export function createArtifacts(world: {
         );
       }
       const pin = (await pins.list()).find(one => all.includes(one.reference));
-      if (pin !== undefined) throw new ArtifactError('denied', `${pin.reference} is pinned; unpin it first`);
+      if (pin !== undefined)
+        throw new ArtifactError('denied', `${pin.reference} is pinned; ${formatUnpinning(pin)} first`);
       const held = new Set<Digest>();
       for (const name of all) for (const digest of (await naming.forget(name))?.holds ?? []) held.add(digest);
       const freed = await collector.release([...held], never);
@@ -164,6 +165,9 @@ export function createArtifacts(world: {
       const meant = findPins(text, await pins.list(), world.expander);
       if (meant.length === 0)
         throw new ArtifactError('not-found', `${text} is not pinned; \`ls\` shows what is`);
+      const listed = meant.find(({ by }) => by !== undefined);
+      if (listed !== undefined)
+        throw new ArtifactError('denied', `${listed.reference} is pinned; ${formatUnpinning(listed)}`);
       for (const { reference } of meant) await naming.unpin(reference);
     },
     async volumes() {
@@ -181,4 +185,9 @@ export function createArtifacts(world: {
       checkCache(world, repair, onFinding, onProgress, signal),
   };
   return guardWrites(artifacts, world.obstacle);
+}
+
+/** What ends a pin. */
+function formatUnpinning({ by }: PinRecord): string {
+  return by === undefined ? 'unpin it' : 'take it off the list of --prefetch, or set keep: false there';
 }

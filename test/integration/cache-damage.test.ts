@@ -313,7 +313,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
         const before = counted;
         const wrong = wrongBlobs().length + wrongLayers().length;
         await restart(() => {}, 10);
-        useCases.startScrub();
+        useCases.startWork();
         for (const end = Date.now() + 10_000; wrongBlobs().length + wrongLayers().length > 0; await sleep(5))
           assert.ok(Date.now() < end, 'the scrub finds all that is wrong');
         await restart();

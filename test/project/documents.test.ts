@@ -144,6 +144,7 @@ test('every metric is in docs/flags.md, and every one that is named exists', asy
     disk: async () => ({ totalBytes: 0, usedBytes: 0, availableBytes: 0, totalInodes: 0, usedInodes: 0 }),
     volumes: async () => [],
     problems: () => [],
+    prefetch: () => [],
     droppedLines: () => 0,
     isSealed: () => false,
   });

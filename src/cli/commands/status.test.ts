@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { toTimestamp } from '../output.ts';
 import { test } from 'node:test';
 import { at, digest, nodeStatus, pullsUnderWay, volume } from '../../../test/support/node/samples.ts';
 import { runShell } from '../../../test/support/node/shell.ts';
@@ -29,6 +30,8 @@ test('status shows both versions, kubelet, the disk, the volumes, and what is wr
       'volumes:         2, 1 mounted',
       'node:            fs-verity: off',
       'problem:         /etc/y: line 3 is broken',
+      'prefetch:        1 of 3 in the cache, 1 failed, 1 for other nodes',
+      'prefetch:        big:v1 failed: registry.example cannot be reached',
       'pulls:           none under way',
       '',
     ].join('\n'),
@@ -37,6 +40,7 @@ test('status shows both versions, kubelet, the disk, the volumes, and what is wr
   assert.deepEqual(json, {
     client: { version },
     ...nodeStatus,
+    prefetch: nodeStatus.prefetch.map(entry => ({ ...entry, nextAt: toTimestamp(entry.nextAt ?? 0) })),
     volumes: { published: 2, mounted: 1 },
     pulls: [],
   });

@@ -1,6 +1,7 @@
 import { formatSize } from '../../util/size.ts';
 import { version } from '../../util/version.ts';
 import type { DiskUsage } from '../../ports/store.ts';
+import type { PrefetchState, PrefetchStatus } from '../../ports/prefetch.ts';
 import type { DaemonStatus, PullStatus } from '../../ports/usecases.ts';
 import type { Wanter } from '../../ports/usecases.ts';
 import { print, toTimestamp } from '../output.ts';
@@ -29,6 +30,10 @@ export async function status(shell: Shell): Promise<void> {
     value: {
       client: { version },
       ...node,
+      prefetch: node.prefetch.map(({ nextAt, ...entry }) => ({
+        ...entry,
+        ...(nextAt === undefined ? {} : { nextAt: toTimestamp(nextAt) }),
+      })),
       volumes: { published: volumes.length, mounted },
       pulls: pulls.map(pull => ({ ...pull, since: toTimestamp(pull.since) })),
     },
@@ -42,6 +47,12 @@ export async function status(shell: Shell): Promise<void> {
         ...node.facts.map(fact => ['node', fact] as const),
         // Problems that affect readiness are shown above.
         ...problems.map(problem => ['problem', problem] as const),
+        ...(node.prefetch.length === 0 ? [] : [['prefetch', formatPrefetch(node.prefetch)] as const]),
+        ...node.prefetch.flatMap(entry =>
+          entry.problem === undefined
+            ? []
+            : [['prefetch', `${entry.reference} failed: ${entry.problem}`] as const],
+        ),
         ['pulls', pulls.length === 0 ? 'none under way' : `${pulls.length} under way`],
       ]) +
       (pulls.length === 0
@@ -74,6 +85,20 @@ function formatDaemon(daemon: DaemonStatus | undefined): readonly Field[] {
   ];
 }
 
+const states: readonly (readonly [PrefetchState, string])[] = [
+  ['pulling', 'being pulled'],
+  ['waiting', 'waiting'],
+  ['failed', 'failed'],
+  ['elsewhere', 'for other nodes'],
+];
+
+/** `2 of 5 in the cache, 1 being pulled, 2 waiting`. */
+function formatPrefetch(entries: readonly PrefetchStatus[]): string {
+  const count = (state: PrefetchState): number => entries.filter(entry => entry.state === state).length;
+  const others = states.flatMap(([state, words]) => (count(state) === 0 ? [] : [`${count(state)} ${words}`]));
+  return [`${count('ready')} of ${entries.length} in the cache`, ...others].join(', ');
+}
+
 /** As the limits of the cache count, not as df does: blocks that are reserved for root are in use. */
 function formatDisk({ totalBytes, availableBytes, totalInodes, usedInodes }: DiskUsage): string {
   const inodes = totalInodes === 0 ? '' : `; ${percent(usedInodes, totalInodes)} % of inodes in use`;
@@ -103,6 +128,7 @@ function referencesOf({ wanters }: PullStatus): string {
 
 function formatWanter({ kind, pod, targetPath }: Wanter): string {
   if (pod !== undefined) return `${pod.namespace}/${pod.name}`;
+  if (kind === 'prefetch') return 'prefetch';
   if (kind === 'pod') return targetPath ?? 'a pod';
   return targetPath === undefined ? 'pull' : `mount ${targetPath}`;
 }

@@ -42,6 +42,7 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   maxParallelDownloads: 'downloads',
   minDownloadRate: 'downloads',
   maxArtifactSize: 'downloads',
+  prefetch: 'downloads',
   cacheHigh: 'cache',
   cacheLow: 'cache',
   diskMax: 'cache',

@@ -85,6 +85,7 @@ export function fromPullStatus({ since, progress, wanters }: PullStatus): WirePu
       digest,
       target_path: targetPath,
       is_pod: kind === 'pod',
+      is_prefetch: kind === 'prefetch',
       pod: fromPod(pod),
     })),
   };

@@ -1,9 +1,19 @@
+import { parseDigest } from '../../oci/digest.ts';
+import type { PrefetchState, PrefetchStatus } from '../../ports/prefetch.ts';
 import type { DaemonStatus, NodeStatus } from '../../ports/usecases.ts';
+import type { Prefetch__Output } from '../wire/ociartifact/v1/Prefetch.ts';
 import type {
   GetStatusResponse,
   GetStatusResponse__Output,
 } from '../wire/ociartifact/v1/GetStatusResponse.ts';
 
+const prefetchStates = {
+  waiting: 'WAITING',
+  pulling: 'PULLING',
+  ready: 'READY',
+  failed: 'FAILED',
+  elsewhere: 'ELSEWHERE',
+} as const;
 const registrations = { off: 'OFF', waiting: 'WAITING', registered: 'REGISTERED' } as const;
 
 export function fromNodeStatus({
@@ -13,6 +23,7 @@ export function fromNodeStatus({
   problems,
   facts,
   daemon,
+  prefetch,
 }: NodeStatus): GetStatusResponse {
   return {
     version: daemon?.version ?? '',
@@ -23,6 +34,13 @@ export function fromNodeStatus({
     facts: [...facts],
     registration: daemon === undefined ? 'UNKNOWN' : registrations[daemon.registration],
     cache_bytes: cacheBytes,
+    prefetch: prefetch.map(({ reference, state, digest = '', problem = '', nextAt = 0 }) => ({
+      reference,
+      state: prefetchStates[state],
+      digest,
+      problem,
+      next_at: nextAt,
+    })),
     disk: {
       total_bytes: disk.totalBytes,
       used_bytes: disk.usedBytes,
@@ -49,6 +67,7 @@ export function toNodeStatus(wire: GetStatusResponse__Output): NodeStatus {
       usedInodes: disk?.used_inodes ?? 0,
     },
     daemon: { version, driverName, notReady, registration: toRegistration(registration) },
+    prefetch: wire.prefetch.map(toPrefetchStatus),
   };
 }
 
@@ -61,5 +80,37 @@ function toRegistration(wire: GetStatusResponse__Output['registration']): Daemon
     case 'OFF':
     case 'UNKNOWN':
       return 'off';
+  }
+}
+
+function toPrefetchStatus({
+  reference,
+  state,
+  digest,
+  problem,
+  next_at: nextAt,
+}: Prefetch__Output): PrefetchStatus {
+  return {
+    reference,
+    state: toPrefetchState(state),
+    ...(digest === '' ? {} : { digest: parseDigest(digest) }),
+    ...(problem === '' ? {} : { problem }),
+    ...(nextAt === 0 ? {} : { nextAt }),
+  };
+}
+
+function toPrefetchState(wire: Prefetch__Output['state']): PrefetchState {
+  switch (wire) {
+    case 'PULLING':
+      return 'pulling';
+    case 'READY':
+      return 'ready';
+    case 'FAILED':
+      return 'failed';
+    case 'ELSEWHERE':
+      return 'elsewhere';
+    case 'WAITING':
+    case 'UNKNOWN':
+      return 'waiting';
   }
 }

@@ -79,13 +79,15 @@ export function toPullStatus({ since, progress, wanters }: PullStatus__Output): 
   return {
     since,
     progress: progress === null ? resolving : toProgress(progress),
-    wanters: wanters.map(({ reference, digest, target_path: targetPath, is_pod: isPod, pod }) => ({
-      reference,
-      digest: parseDigest(digest),
-      kind: isPod ? 'pod' : 'command',
-      ...(targetPath === '' ? {} : { targetPath }),
-      ...(pod === null ? {} : { pod: toPod(pod) }),
-    })),
+    wanters: wanters.map(
+      ({ reference, digest, target_path: targetPath, is_pod: isPod, is_prefetch: isPrefetch, pod }) => ({
+        reference,
+        digest: parseDigest(digest),
+        kind: isPod ? 'pod' : isPrefetch ? 'prefetch' : 'command',
+        ...(targetPath === '' ? {} : { targetPath }),
+        ...(pod === null ? {} : { pod: toPod(pod) }),
+      }),
+    ),
   };
 }
 

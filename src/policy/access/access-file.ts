@@ -81,7 +81,7 @@ export async function openAccessFile(
 
   return {
     async verify(reference, { caller, pod }, signal) {
-      if (caller === 'administrator') return;
+      if (caller !== 'pod') return;
       const name = formatReference(reference);
       const state = current();
       if (state.kind === 'broken') {

@@ -32,5 +32,6 @@ function parsePin(fields: Fields): PinRecord | undefined {
   const holds = toHolds(fields['holds']);
   if (!isText(reference) || !isDigestText(digest) || !isCount(pinnedAt) || holds === undefined)
     return undefined;
-  return { ...fields, reference, digest, pinnedAt, holds };
+  const { by, ...others } = fields;
+  return { ...others, reference, digest, pinnedAt, holds, ...(by === 'prefetch' ? { by } : {}) };
 }

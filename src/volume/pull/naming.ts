@@ -4,7 +4,7 @@ import { withoutData } from '../../oci/embedded-data.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
-import type { NameRecord, Names, Pins } from '../../ports/records.ts';
+import type { NameRecord, Names, PinRecord, Pins } from '../../ports/records.ts';
 import { type Leases, nameId } from '../cache/leases.ts';
 
 /** What a reference resolved to. `authorised` is undefined if the cache answered. */
@@ -24,8 +24,12 @@ export type Naming = {
    * with this digest. The caller leases them until this returns.
    */
   record(answer: ResolvedName, holds: readonly Digest[]): Promise<void>;
-  /** Pins the digests of a name. @throws `not-found` if the name does not exist any more. */
-  pin(reference: string): Promise<Digest>;
+  /**
+   * Pins the digests of a name. A pin of the list of --prefetch leaves the pin of an administrator as it is.
+   *
+   * @throws `not-found` if the name does not exist any more.
+   */
+  pin(reference: string, by?: PinRecord['by']): Promise<Digest>;
   /** Whether it was pinned. */
   unpin(reference: string): Promise<boolean>;
   /** Removes a name, and answers its record. Garbage collection removes the content that only it needed. */
@@ -87,13 +91,15 @@ export function createNaming(world: {
       await recordPin(reference, answer.descriptor.digest, brought);
       await recordName(reference, answer, brought);
     },
-    async pin(reference) {
+    async pin(reference, by) {
       using _turn = await take(reference);
+      const before = by === undefined ? undefined : await pins.find(reference);
+      if (before !== undefined && before.by === undefined) return before.digest;
       const name = await names.find(reference);
       if (name === undefined)
         throw new ArtifactError('not-found', `${reference} has just left the cache; pull it again`);
       const { digest } = name.descriptor;
-      await pins.put({ reference, digest, pinnedAt: Date.now(), holds: name.holds });
+      await pins.put({ reference, digest, pinnedAt: Date.now(), holds: name.holds, ...(by && { by }) });
       return digest;
     },
     async unpin(reference) {

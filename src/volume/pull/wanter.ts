@@ -11,20 +11,20 @@ export function wanterOf(
   return {
     reference: formatReference(reference),
     digest: descriptor.digest,
-    kind: caller === 'pod' ? 'pod' : 'command',
+    kind: caller === 'administrator' ? 'command' : caller,
     ...(targetPath === undefined ? {} : { targetPath }),
     ...(pod === undefined ? {} : { pod }),
   };
 }
 
-/** The tenant of a pull: the namespace of its pod; commands share one tenant. */
+/** The tenant of a pull: the namespace of its pod; commands share one tenant, and so do prefetches. */
 export function tenantOf({ caller, pod }: Pick<PullRequest, 'caller' | 'pod'>): string {
   return pod === undefined ? caller : `namespace ${pod.namespace}`;
 }
 
 /** Whether a wanter whose call has ended will not return. A pod whose directory is unknown counts as present. */
 export async function isGone({ kind, pod, targetPath }: Wanter, kubelet: Kubelet): Promise<boolean> {
-  if (kind === 'command') return true;
+  if (kind !== 'pod') return true;
   const uid = pod?.uid ?? (targetPath === undefined ? undefined : podOf(targetPath));
   return uid !== undefined && !(await kubelet.hasPod(uid));
 }

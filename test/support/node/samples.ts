@@ -163,4 +163,9 @@ export const nodeStatus: NodeStatus = {
     notReady: ['the disk is read-only'],
     registration: 'waiting',
   },
+  prefetch: [
+    { reference: 'tiny:v1', state: 'ready', digest, nextAt: 1_700_000_000_000 },
+    { reference: 'big:v1', state: 'failed', problem: 'registry.example cannot be reached', nextAt: 1 },
+    { reference: 'other:v1', state: 'elsewhere', nextAt: 1 },
+  ],
 };

@@ -1,0 +1,98 @@
+import type { Table } from '../configfile/field.ts';
+import { parseYaml } from '../configfile/yaml.ts';
+import type { Labels } from '../ports/kube.ts';
+import type { PrefetchEntry } from '../ports/prefetch.ts';
+import { toArtifactError } from '../util/error.ts';
+import { parseDuration } from '../util/duration.ts';
+import { quoteName } from '../util/name.ts';
+
+/**
+ * Parses the attributes of a volume. @throws ArtifactError `invalid`.
+ */
+export type ParseAttributes = (
+  attributes: Readonly<Record<string, string>>,
+) => PrefetchEntry['artifact'] & { readonly pullPolicy?: string };
+
+/** The volume attributes that an entry has too. `pullPolicy` follows from `interval`. */
+const attributes = ['reference', 'platform', 'unpack', 'subPath', 'include', 'exclude'];
+
+const hourMs = 3_600_000;
+const leastIntervalMs = 60_000;
+
+/**
+ * Parses a list of artifacts, YAML or JSON:
+ *
+ *     artifacts:
+ *       - reference: registry.example/models/tiny:v1   # and the other attributes of a volume, but pullPolicy
+ *         keep: true                                   # default; false: garbage collection may remove it
+ *         interval: 1h                                 # how often a tag is resolved again; default 1h, at least 1m
+ *         nodeSelector: { accelerator: a100 }          # labels of the nodes that want it; default: all nodes
+ *
+ * @throws ArtifactError `invalid` naming line and field.
+ */
+export function parsePrefetchList(text: string, parseAttributes: ParseAttributes): readonly PrefetchEntry[] {
+  const top = parseYaml(text);
+  top.only('artifacts');
+  top.need('artifacts');
+  const entries = (top.tables('artifacts', 'be-empty') ?? []).map(entry => toEntry(entry, parseAttributes));
+  for (const [index, [entry, table]] of entries.entries()) {
+    const earlier = entries.slice(0, index).find(([other]) => isSame(other, entry));
+    if (earlier !== undefined)
+      table.refuse(
+        `lists ${quoteName(entry.artifact.reference)} again, as line ${earlier[1].line} does; keep one of the two`,
+      );
+  }
+  return entries.map(([entry]) => entry);
+}
+
+function toEntry(entry: Table, parseAttributes: ParseAttributes): readonly [PrefetchEntry, Table] {
+  entry.only(...attributes, 'keep', 'interval', 'nodeSelector');
+  entry.need('reference');
+  const given = attributes.flatMap(key => {
+    const value = entry.text(key);
+    return value === undefined ? [] : [[key, value] as const];
+  });
+  const { reference, platform, selection } = within(entry, () => parseAttributes(Object.fromEntries(given)));
+  const artifact = { reference, selection, ...(platform === undefined ? {} : { platform }) };
+  return [
+    {
+      artifact,
+      keep: entry.flag('keep') ?? true,
+      intervalMs: toInterval(entry, reference),
+      nodeSelector: toLabels(entry.table('nodeSelector')),
+    },
+    entry,
+  ];
+}
+
+function toInterval(entry: Table, reference: string): number | undefined {
+  const field = entry.get('interval');
+  const isDigest = reference.includes('@');
+  if (field === undefined) return isDigest ? undefined : hourMs;
+  if (isDigest) field.refuse('is for tags, and a digest never moves; leave it out');
+  const interval = within(field, () => parseDuration(field.text()));
+  if (interval < leastIntervalMs) field.refuse('must be 1m at least');
+  return interval;
+}
+
+function toLabels(table: Table | undefined): Labels {
+  return Object.fromEntries(
+    (table?.keys ?? []).toSorted().map(key => [key, table?.text(key, 'be-empty') ?? '']),
+  );
+}
+
+/** @throws ArtifactError `invalid`: the refusal, with the line of the field. */
+function within<T>(field: Pick<Table, 'refuse'>, parse: () => T): T {
+  try {
+    return parse();
+  } catch (thrown) {
+    return field.refuse(`is refused: ${toArtifactError(thrown).message}`);
+  }
+}
+
+/** Whether two entries ask for the same content for the same nodes. */
+function isSame(one: PrefetchEntry, other: PrefetchEntry): boolean {
+  const keyOf = ({ artifact, nodeSelector }: PrefetchEntry): string =>
+    JSON.stringify([artifact, nodeSelector]);
+  return keyOf(one) === keyOf(other);
+}

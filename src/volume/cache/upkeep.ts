@@ -1,0 +1,39 @@
+import { toArtifactError } from '../../util/error.ts';
+import { startInterval } from '../../util/interval.ts';
+
+/** What a node does between its calls. */
+export type Upkeep = {
+  /** Starts the work that lasts as long as the node. */
+  start(): void;
+  /** Ends all of it, and waits until it has ended. */
+  stop(): Promise<void>;
+};
+
+/** How often disk usage is checked between pulls. */
+const tidyEveryMs = 60_000;
+
+/** @param tidying steps that are repeated, one after the other. @param work never rejects, and ends with its signal. */
+export function createUpkeep(
+  tidying: readonly ((signal: AbortSignal) => unknown)[],
+  work: readonly ((signal: AbortSignal) => Promise<void>)[],
+  warn: (text: string) => void,
+): Upkeep {
+  const closing = new AbortController();
+  const tidy = async (): Promise<void> => {
+    for (const step of tidying) await step(closing.signal);
+  };
+  const interval = startInterval(tidyEveryMs, () => {
+    tidy().catch((thrown: unknown) => warn(`collection failed: ${toArtifactError(thrown).message}`));
+  });
+  let working: Promise<unknown> | undefined;
+  return {
+    start() {
+      working ??= Promise.all(work.map(run => run(closing.signal)));
+    },
+    async stop() {
+      interval[Symbol.dispose]();
+      closing.abort();
+      await working;
+    },
+  };
+}

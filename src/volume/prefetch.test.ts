@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { setImmediate as turn } from 'node:timers/promises';
+import { type TestContext, test } from 'node:test';
+import { toDigest } from '../oci/digest.ts';
+import { parseReference } from '../oci/reference.ts';
+import type { Labels } from '../ports/kube.ts';
+import type { PrefetchEntry, PrefetchStatus } from '../ports/prefetch.ts';
+import type { PinRecord } from '../ports/records.ts';
+import { ArtifactError } from '../util/error.ts';
+import { viewRecord } from '../../test/support/oci/view-sample.ts';
+import { createPrefetch } from './prefetch.ts';
+
+const digests = ['aa', 'bb'].map(hex => toDigest('sha256', hex.repeat(32)));
+const [first, second] = [digests[0] ?? assert.fail(), digests[1] ?? assert.fail()];
+const selection = { unpack: 'auto', include: [], exclude: [] } as const;
+const hourMs = 3_600_000;
+
+function entryOf(reference: string, more: Partial<PrefetchEntry> = {}): PrefetchEntry {
+  return { artifact: { reference, selection }, keep: true, intervalMs: hourMs, nodeSelector: {}, ...more };
+}
+
+/** A prefetch over a registry whose tags are `tags`; a tag that is not there fails. */
+function openWorld(t: TestContext, labels?: Labels) {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  const tags = new Map<string, typeof first>();
+  const pulls: string[] = [];
+  const told: string[] = [];
+  const pins = new Map<string, PinRecord>();
+  const world = { entries: undefined as readonly PrefetchEntry[] | undefined };
+  const full = (text: string) => {
+    const parsed = parseReference(text);
+    return parsed.kind === 'full' ? parsed.reference : assert.fail();
+  };
+  const prefetch = createPrefetch(
+    {
+      list: { entries: () => world.entries },
+      labels: labels === undefined ? undefined : async () => labels,
+      pull: {
+        async pull({ reference, pullPolicy, caller }) {
+          assert.equal(caller, 'prefetch');
+          pulls.push(`${reference} ${pullPolicy}`);
+          const digest = tags.get(reference);
+          if (digest === undefined) throw new ArtifactError('not-found', `${reference} does not exist`);
+          const descriptor = { digest, mediaType: 'm', size: 1, annotations: {} };
+          const resolution = { reference: full(reference), descriptor };
+          return {
+            reference: full(reference),
+            resolution,
+            view: { ...viewRecord, path: '', usedAt: 0 },
+            holds: [],
+            [Symbol.dispose]() {},
+          };
+        },
+      },
+      naming: {
+        async pin(reference, by) {
+          const digest = tags.get(reference) ?? assert.fail();
+          if (pins.has(reference) && pins.get(reference)?.by === undefined) return digest;
+          pins.set(reference, { reference, digest, pinnedAt: 0, holds: [], ...(by && { by }) });
+          return digest;
+        },
+        unpin: async reference => pins.delete(reference),
+      },
+      pins: { list: async () => [...pins.values()] },
+      expander: { expand: text => [full(text)] },
+      log: { info: text => told.push(text), warn: text => told.push(`! ${text}`) },
+    },
+    () => 0.5,
+  );
+  const ending = new AbortController();
+  t.after(() => ending.abort());
+  return {
+    ...world,
+    set(entries: readonly PrefetchEntry[] | undefined) {
+      world.entries = entries;
+    },
+    tags,
+    pulls,
+    told,
+    pins,
+    prefetch,
+    run: () => void prefetch.run(ending.signal),
+    /** Lets time pass in steps that are shorter than any wait. */
+    async pass(ms: number) {
+      for (let left = ms; left > 0; left -= 1_000) {
+        t.mock.timers.tick(Math.min(left, 1_000));
+        for (let i = 0; i < 5; i++) await turn();
+      }
+    },
+  };
+}
+
+const stateOf = ({ state, digest }: PrefetchStatus) => (digest === undefined ? state : `${state} ${digest}`);
+
+test('each entry is pulled once in its interval, and pinned; a moved tag moves its pin', async t => {
+  const { set, tags, pulls, pins, told, prefetch, run, pass } = openWorld(t);
+  tags.set('r.example/a:1', first);
+  set([entryOf('r.example/a:1')]);
+  run();
+  await pass(14_000);
+  assert.deepEqual(prefetch.status().map(stateOf), ['waiting']);
+  await pass(2_000);
+  assert.deepEqual(prefetch.status().map(stateOf), [`ready ${first}`]);
+  await pass(hourMs - 5_000);
+  assert.deepEqual(pulls, ['r.example/a:1 Always']);
+  tags.set('r.example/a:1', second);
+  await pass(10_000);
+  assert.deepEqual(pulls, ['r.example/a:1 Always', 'r.example/a:1 Always']);
+  assert.deepEqual(pins.get('r.example/a:1')?.digest, second);
+  assert.deepEqual(told, [
+    `r.example/a:1 is in the cache, as ${first}`,
+    `r.example/a:1 is in the cache, as ${second}`,
+  ]);
+});
+
+test('a digest that is ready is not asked for again', async t => {
+  const { set, tags, pulls, prefetch, run, pass } = openWorld(t);
+  const reference = `r.example/a@${first}`;
+  tags.set(reference, first);
+  set([entryOf(reference, { intervalMs: undefined })]);
+  run();
+  await pass(3 * hourMs);
+  assert.deepEqual(pulls, [`${reference} IfNotPresent`]);
+  assert.equal(prefetch.status()[0]?.nextAt, undefined);
+});
+
+test('a failure is told once and tried again after growing waits, and does not stop the others', async t => {
+  const { set, tags, pulls, told, prefetch, run, pass } = openWorld(t);
+  tags.set('r.example/b:1', first);
+  set([entryOf('r.example/a:1'), entryOf('r.example/b:1')]);
+  run();
+  await pass(16_000);
+  assert.deepEqual(prefetch.status().map(stateOf), ['failed', `ready ${first}`]);
+  assert.equal(prefetch.status()[0]?.problem, 'r.example/a:1 does not exist');
+  const failures = (): number => pulls.filter(pull => pull.startsWith('r.example/a')).length;
+  await pass(60_000);
+  assert.equal(failures(), 4, 'after 7.5, 15 and 30 s');
+  await pass(600_000 - 60_000);
+  assert.equal(failures(), 7, 'and 60, 120 and 240 s');
+  tags.set('r.example/a:1', second);
+  await pass(600_000);
+  assert.deepEqual(prefetch.status().map(stateOf), [`ready ${second}`, `ready ${first}`]);
+  assert.equal(prefetch.status()[0]?.problem, undefined);
+  assert.equal(told.filter(text => text.startsWith('! ')).length, 1);
+});
+
+test('the pin of an entry ends with the entry, and not while the list cannot be read; pins of people stay', async t => {
+  const { set, tags, pins, prefetch } = openWorld(t);
+  for (const name of ['a', 'b', 'c']) tags.set(`r.example/${name}:1`, first);
+  const pin = { digest: first, pinnedAt: 0, holds: [] };
+  pins.set('r.example/a:1', { ...pin, reference: 'r.example/a:1', by: 'prefetch' });
+  pins.set('r.example/b:1', { ...pin, reference: 'r.example/b:1', by: 'prefetch' });
+  pins.set('r.example/c:1', { ...pin, reference: 'r.example/c:1' });
+  await prefetch.follow();
+  assert.equal(pins.size, 3);
+  set([entryOf('r.example/a:1'), entryOf('r.example/b:1', { keep: false })]);
+  await prefetch.follow();
+  assert.deepEqual([...pins.keys()], ['r.example/a:1', 'r.example/c:1']);
+  set([]);
+  await prefetch.follow();
+  assert.deepEqual([...pins.keys()], ['r.example/c:1']);
+});
+
+test('an entry for other nodes is not pulled', async t => {
+  const { set, tags, pulls, prefetch, run, pass } = openWorld(t, { zone: 'x', gpu: 'a100' });
+  tags.set('r.example/a:1', first).set('r.example/b:1', first);
+  set([
+    entryOf('r.example/a:1', { nodeSelector: { zone: 'x', gpu: 'h100' } }),
+    entryOf('r.example/b:1', { nodeSelector: { gpu: 'a100' } }),
+  ]);
+  run();
+  await pass(20_000);
+  assert.deepEqual(prefetch.status().map(stateOf), ['elsewhere', `ready ${first}`]);
+  assert.deepEqual(pulls, ['r.example/b:1 Always']);
+});

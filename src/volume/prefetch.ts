@@ -1,0 +1,169 @@
+import { formatReference } from '../oci/reference.ts';
+import type { NodeLabels, PrefetchEntry, PrefetchList, PrefetchStatus } from '../ports/prefetch.ts';
+import type { Pins } from '../ports/records.ts';
+import type { Expander } from '../ports/registry.ts';
+import { toArtifactError } from '../util/error.ts';
+import { sleep } from '../util/sleep.ts';
+import type { Naming } from './pull/naming.ts';
+import type { Pull } from './pull/pull.ts';
+
+/** Keeps the artifacts of a list in the cache. It pulls one at a time, with the node's own credentials. */
+export type Prefetch = {
+  /** Takes over the present list, and ends the pins of entries that it no longer keeps. */
+  follow(): Promise<void>;
+  /** Follows the list until the signal aborts. Never rejects. */
+  run(signal: AbortSignal): Promise<void>;
+  status(): readonly PrefetchStatus[];
+};
+
+/** How often the list is read again. */
+const lookMs = 5_000;
+/**
+ * All nodes of a cluster get a new list at about the same time. Each starts after a random part of this time, or of a
+ * twentieth of the interval if that is shorter.
+ */
+const spreadMs = 30_000;
+const firstRetryMs = 10_000;
+const longestRetryMs = 10 * 60_000;
+
+type Item = {
+  readonly entry: PrefetchEntry;
+  status: PrefetchStatus;
+  dueAt: number;
+  failures: number;
+};
+
+/** @param random from 0 to 1. */
+export function createPrefetch(
+  world: {
+    readonly list: PrefetchList;
+    /** Undefined while the Kubernetes API is off. */
+    readonly labels: NodeLabels | undefined;
+    readonly pull: Pick<Pull, 'pull'>;
+    readonly naming: Pick<Naming, 'pin' | 'unpin'>;
+    readonly pins: Pick<Pins, 'list'>;
+    readonly expander: Expander;
+    readonly log: { info(text: string): void; warn(text: string): void };
+  },
+  random: () => number = Math.random,
+): Prefetch {
+  const { list, pull, naming, pins, expander, log } = world;
+  let items: readonly Item[] = [];
+
+  /** Takes over the state of entries that are still listed. */
+  const adopt = (entries: readonly PrefetchEntry[]): void => {
+    const before = new Map(items.map(item => [keyOf(item.entry), item]));
+    items = entries.map(entry => {
+      const known = before.get(keyOf(entry));
+      if (known !== undefined) return known;
+      const dueAt = Date.now() + random() * Math.min(spreadMs, (entry.intervalMs ?? Infinity) / 20);
+      const status = { reference: entry.artifact.reference, state: 'waiting', nextAt: dueAt } as const;
+      return { entry, status, dueAt, failures: 0 };
+    });
+  };
+
+  /** Ends the pins of entries that are no longer kept. */
+  const release = async (): Promise<void> => {
+    const kept = new Set(
+      items.filter(({ entry }) => entry.keep).flatMap(({ entry }) => namesOf(entry, expander)),
+    );
+    for (const { reference, by } of await pins.list())
+      if (by === 'prefetch' && !kept.has(reference)) await naming.unpin(reference);
+  };
+
+  const settle = (
+    item: Item,
+    status: Omit<PrefetchStatus, 'reference' | 'nextAt'>,
+    afterMs?: number,
+  ): void => {
+    item.dueAt = afterMs === undefined ? Infinity : Date.now() + afterMs;
+    const { reference } = item.entry.artifact;
+    item.status = { reference, ...status, ...(afterMs === undefined ? {} : { nextAt: item.dueAt }) };
+  };
+
+  const isWanted = async ({ nodeSelector }: PrefetchEntry, signal: AbortSignal): Promise<boolean> => {
+    const wanted = Object.entries(nodeSelector);
+    if (wanted.length === 0) return true;
+    const labels = (await world.labels?.(signal)) ?? {};
+    return wanted.every(([key, value]) => labels[key] === value);
+  };
+
+  const bring = async (item: Item, signal: AbortSignal): Promise<void> => {
+    const { artifact, keep, intervalMs } = item.entry;
+    const again = intervalMs === undefined ? undefined : intervalMs * (0.9 + 0.2 * random());
+    if (!(await isWanted(item.entry, signal)))
+      return settle(item, { state: 'elsewhere' }, again ?? longestRetryMs);
+    item.status = { ...item.status, state: 'pulling' };
+    const request = {
+      ...artifact,
+      pullPolicy: intervalMs === undefined ? 'IfNotPresent' : 'Always',
+      secrets: {},
+      caller: 'prefetch',
+    } as const;
+    using pulled = await pull.pull(request, () => {}, signal);
+    const { digest } = pulled.resolution.descriptor;
+    const reference = formatReference(pulled.reference);
+    if (keep) await naming.pin(reference, 'prefetch');
+    item.failures = 0;
+    if (item.status.digest !== digest) log.info(`${reference} is in the cache, as ${digest}`);
+    settle(item, { state: 'ready', digest }, again);
+  };
+
+  const fail = (item: Item, thrown: unknown): void => {
+    const { reference, digest, problem: before } = item.status;
+    const problem = toArtifactError(thrown).message;
+    if (problem !== before) log.warn(`${reference} is not prefetched: ${problem}`);
+    const longest = Math.min(longestRetryMs, firstRetryMs * 2 ** item.failures++);
+    settle(item, { state: 'failed', problem, ...(digest && { digest }) }, longest * (0.5 + 0.5 * random()));
+  };
+
+  const follow = async (): Promise<void> => {
+    const entries = list.entries();
+    if (entries === undefined) return;
+    adopt(entries);
+    await release();
+  };
+
+  /** Works on the item that has been due for longest. Answers how long to wait before the next step. */
+  const step = async (signal: AbortSignal): Promise<number> => {
+    await follow();
+    const next = items.toSorted((a, b) => a.dueAt - b.dueAt)[0];
+    const leftMs = (next?.dueAt ?? Infinity) - Date.now();
+    if (next === undefined || leftMs > 0) return Math.min(leftMs, lookMs);
+    try {
+      await bring(next, signal);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      fail(next, thrown);
+    }
+    return 0;
+  };
+
+  return {
+    follow,
+    async run(signal) {
+      while (!signal.aborted) {
+        const waitMs = await step(signal).catch((thrown: unknown) => {
+          if (!signal.aborted)
+            log.warn(`the list of --prefetch cannot be followed: ${toArtifactError(thrown).message}`);
+          return lookMs;
+        });
+        await sleep(waitMs, signal);
+      }
+    },
+    status: () => items.map(({ status }) => status),
+  };
+}
+
+function keyOf({ artifact, keep, intervalMs, nodeSelector }: PrefetchEntry): string {
+  return JSON.stringify([artifact, keep, intervalMs, nodeSelector]);
+}
+
+/** The full references that the entry may resolve to. */
+function namesOf({ artifact }: PrefetchEntry, expander: Expander): readonly string[] {
+  try {
+    return expander.expand(artifact.reference).map(formatReference);
+  } catch {
+    return []; // its pull says why
+  }
+}

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { GetStatusResponse__Output } from '../../src/grpc/wire/ociartifact/v1/GetStatusResponse.ts';
+import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
+import { shownOf, verifyVolume } from '../support/node/volume.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+
+await using stack = new AsyncDisposableStack();
+const registry = stack.use(await openFaultyRegistry());
+const node = stack.use(await testNode([registry.host]));
+const opened = stack.move();
+after(() => opened.disposeAsync());
+
+const list = join(node.path, 'prefetch.yaml');
+const flags = { '--prefetch': list };
+const layer = { name: 'text', bytes: Buffer.from('wanted before any pod') };
+const { reference } = await registry.push('early', 'v1', [layer]);
+
+/** It starts within a twentieth of the interval. */
+const entry = { reference, interval: '1m' };
+
+type Prefetch = GetStatusResponse__Output['prefetch'][number];
+
+/** The rows of the list, once they are as a test expects. */
+async function settled(daemon: TestDaemon, isSo: (rows: readonly Prefetch[]) => boolean) {
+  for (const end = Date.now() + 20_000; ; await sleep(100)) {
+    const { prefetch, problems } = await daemon.artifacts.GetStatus({});
+    if (isSo(prefetch)) return prefetch;
+    assert.ok(Date.now() < end, JSON.stringify({ prefetch, problems }));
+  }
+}
+
+test('a listed artifact is in the cache and pinned before any pod asks, until it leaves the list', async () => {
+  writeFileSync(
+    list,
+    JSON.stringify({ artifacts: [entry, { ...entry, reference: `${reference}-missing` }] }),
+  );
+  await using daemon = await startDaemon(node, { flags });
+  const rows = await settled(daemon, found => found.every(({ state }) => /READY|FAILED/.test(state)));
+  const [ready, failed] = rows;
+  assert.deepEqual([rows.length, ready?.state, failed?.state], [2, 'READY', 'FAILED']);
+  assert.match(failed?.problem ?? '', /v1-missing does not exist/);
+  const { artifacts } = await daemon.artifacts.List({});
+  assert.deepEqual(
+    artifacts.map(({ reference: name, digest, pinned }) => ({ name, digest, pinned })),
+    [{ name: reference, digest: ready?.digest, pinned: true }],
+  );
+  const metrics = await (await fetch(`${daemon.http}/metrics`)).text();
+  assert.match(metrics, /^oci_artifact_csi_prefetch_artifacts\{state="ready"\} 1$/m);
+  assert.match(metrics, /^oci_artifact_csi_prefetch_artifacts\{state="failed"\} 1$/m);
+
+  await assert.rejects(daemon.artifacts.Unpin({ reference }), /take it off the list of --prefetch/);
+  await assert.rejects(daemon.artifacts.Remove({ reference }), /take it off the list of --prefetch/);
+  assert.equal((await daemon.artifacts.Prune({})).freed?.artifacts, 0);
+
+  // The registry must only confirm that the pod may have it.
+  const downloads = (): number =>
+    registry.asked.filter(({ method, path }) => method === 'GET' && path.includes('/blobs/')).length;
+  const before = downloads();
+  const request = await publishRequest(node, { reference });
+  await daemon.csi.NodePublishVolume(request);
+  verifyVolume(request.target_path, shownOf([['text', layer.bytes]]));
+  assert.equal(downloads(), before);
+  await daemon.csi.NodeUnpublishVolume(request);
+
+  writeFileSync(list, 'artifacts: [ { reference: } ]');
+  await settled(daemon, found => found.length === 2);
+  assert.match(
+    (await daemon.artifacts.GetStatus({})).problems.join(),
+    /the list of --prefetch .*prefetch.yaml: /,
+  );
+  assert.equal((await daemon.artifacts.List({})).artifacts[0]?.pinned, true, 'the last good list is in use');
+
+  writeFileSync(list, 'artifacts: []');
+  await settled(daemon, found => found.length === 0);
+  assert.equal((await daemon.artifacts.List({})).artifacts[0]?.pinned, false);
+  assert.equal((await daemon.artifacts.Prune({})).freed?.artifacts, 1);
+});
+
+test('a daemon without the list ends the pins of an earlier one, and keeps those of people', async () => {
+  const other = await registry.push('kept', 'v1', [layer]);
+  writeFileSync(list, JSON.stringify({ artifacts: [entry] }));
+  {
+    await using daemon = await startDaemon(node, { flags });
+    await settled(daemon, found => found[0]?.state === 'READY');
+    for await (const _ of daemon.streams.Pull({ reference: other.reference }));
+    await daemon.artifacts.Pin({ reference: other.reference });
+  }
+  await using daemon = await startDaemon(node);
+  const { artifacts } = await daemon.artifacts.List({});
+  assert.deepEqual(Object.fromEntries(artifacts.map(artifact => [artifact.reference, artifact.pinned])), {
+    [reference]: false,
+    [other.reference]: true,
+  });
+});
