@@ -6,7 +6,7 @@ import type { Endpoint } from './oci/endpoint.ts';
 import type { Reference } from './oci/reference.ts';
 import { openRegistry, type RegistryClient } from './registry/client.ts';
 import { openConfiguration } from './registry/config/configuration.ts';
-import { type NodeKeychain, openKeychain } from './credentials/keychain.ts';
+import { type KeychainOptions, type NodeKeychain, openKeychain } from './credentials/keychain.ts';
 import { valueOf } from './configfile/part.ts';
 import { parseProxies } from './registry/http/proxies.ts';
 import { standardPlaces } from './registry/config/registries.ts';
@@ -65,8 +65,8 @@ export async function openSources(
       onRequest: request => log.debug(request, 'registry request'),
     }),
   );
-  const { authFile, credentialProviderConfig: config, credentialProviderBinDir: folder } = settings;
-  const providers = config === undefined || folder === undefined ? undefined : { config, folder };
+  const { authFile } = settings;
+  const providers = await toProviders(settings);
   const keychain = stack.use(openKeychain({ authFile, providers, note, pods, salt }));
   const held = stack.move();
   return {
@@ -81,4 +81,14 @@ export async function openSources(
     obstacles: () => [...configuration.obstacles(), ...keychain.obstacles()],
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
+}
+
+/** The YAML parser, which only their configuration needs, takes 20 ms to load. */
+async function toProviders({
+  credentialProviderConfig: config,
+  credentialProviderBinDir: folder,
+}: Settings): Promise<KeychainOptions['providers']> {
+  if (config === undefined || folder === undefined) return undefined;
+  const { openProviders } = await import('./credentials/providers.ts');
+  return means => openProviders({ config, folder }, means);
 }

@@ -9,6 +9,7 @@ import type { Caller, Keychain } from '../ports/registry.ts';
 import type { Pod } from '../ports/request.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openKeychain } from './keychain.ts';
+import { openProviders } from './providers.ts';
 
 const never = new AbortController().signal;
 const place: Endpoint = { host: 'r.io', path: 'ns/model', insecure: false };
@@ -33,7 +34,9 @@ describe('the id of a keyring', () => {
   test('differs between pods that have pull secrets, and between tokens that providers receive', () => {
     using withPods = openKeychain({ pods: podsOf() });
     assert.notEqual(idOf(withPods, { secrets: {}, pod }), idOf(withPods, { secrets: {}, pod: other }));
-    using withProviders = openKeychain({ providers: { config: '/absent', folder: '/absent' } });
+    using withProviders = openKeychain({
+      providers: means => openProviders({ config: '/absent', folder: '/absent' }, means),
+    });
     assert.equal(idOf(withProviders, { secrets: {}, pod }), idOf(withProviders, { secrets: {}, pod: other }));
     assert.notEqual(
       idOf(withProviders, { secrets: tokens('1'), pod }),

@@ -11,7 +11,8 @@ import type { Endpoint } from '../oci/endpoint.ts';
 import type { PodSecrets } from '../ports/kube.ts';
 import type { Caller, Keychain } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
-import { type NodeKeychain, openKeychain } from './keychain.ts';
+import { type KeychainOptions, type NodeKeychain, openKeychain } from './keychain.ts';
+import { openProviders } from './providers.ts';
 
 const never = new AbortController().signal;
 const place: Endpoint = { host: 'r.io', path: 'ns/model', insecure: false };
@@ -23,14 +24,15 @@ const userOf = (credential: Credential): string =>
 
 let folder: TemporaryFolder;
 let authFile: string;
-let providers: { readonly config: string; readonly folder: string };
+let providers: KeychainOptions['providers'];
 before(async () => {
   folder = await temporaryFolder();
   authFile = join(folder.path, 'auth.json');
   await writeFile(authFile, configOf('of-file'));
   const answer = `{ cacheKeyType: 'Image', auth: { 'r.io': { username: 'of-plugin', password: 'S3CRET' } } }`;
   await writeScript(join(folder.path, 'plugin'), pluginSource(join(folder.path, 'log'), answer));
-  providers = { config: join(folder.path, 'providers.json'), folder: folder.path };
+  const config = join(folder.path, 'providers.json');
+  providers = means => openProviders({ config, folder: folder.path }, means);
   const provider = {
     name: 'plugin',
     apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
@@ -42,7 +44,7 @@ before(async () => {
     apiVersion: 'kubelet.config.k8s.io/v1',
     providers: [provider],
   };
-  await writeFile(providers.config, JSON.stringify(document));
+  await writeFile(config, JSON.stringify(document));
 });
 after(() => folder[Symbol.asyncDispose]());
 

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { obstaclesOf, problemsOf, valueOf } from '../configfile/part.ts';
+import { obstaclesOf, type Part, problemsOf, valueOf } from '../configfile/part.ts';
 import { type Credential, tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import type { PodSecrets } from '../ports/kube.ts';
@@ -12,12 +12,13 @@ import { openAuthFile } from './auth-file.ts';
 import { toCallSources, wordsFor } from './call-secrets.ts';
 import { openCredentialHelpers } from './credential-helper.ts';
 import { openPodSecrets } from './pod-secrets.ts';
-import { openProviders, type ProviderOptions } from './providers.ts';
+import type { ProviderMeans } from './providers.ts';
 import type { FoundCredential, CredentialSource } from './credential-source.ts';
 
 export type KeychainOptions = {
   readonly authFile?: string | undefined;
-  readonly providers?: ProviderOptions | undefined;
+  /** Opens kubelet's credential provider plugins. */
+  readonly providers?: ((means: ProviderMeans) => () => Part<readonly CredentialSource[]>) | undefined;
   /** The objects of the Kubernetes API; undefined if it is not used. */
   readonly pods?: PodSecrets | undefined;
   /** Salts the id of a keyring. The same salt after a restart recognizes the same callers. */
@@ -58,10 +59,7 @@ export function openKeychain(options: KeychainOptions): NodeKeychain {
   const closing = new AbortController();
   const { pods, note = () => {}, salt = randomBytes(32).toString('hex') } = options;
   const podSecrets = pods === undefined ? undefined : openPodSecrets(pods);
-  const providers =
-    options.providers === undefined
-      ? undefined
-      : openProviders(options.providers, pods, note, closing.signal);
+  const providers = options.providers?.({ pods, note, closing: closing.signal });
   const authFile =
     options.authFile === undefined
       ? undefined

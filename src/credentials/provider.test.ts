@@ -367,7 +367,10 @@ describe('the configuration of providers', () => {
     JSON.stringify({ apiVersion: 'kubelet.config.k8s.io/v1', kind: 'CredentialProviderConfig', providers });
   const notes: string[] = [];
   const open = (config: string, pods?: PodSecrets) =>
-    openProviders({ config, folder: folder.path }, pods, text => void notes.push(text), never);
+    openProviders(
+      { config, folder: folder.path },
+      { pods, note: text => void notes.push(text), closing: never },
+    );
   const read = (config: string, pods?: PodSecrets): readonly CredentialSource[] =>
     valueOf(open(config, pods)());
   const pods: PodSecrets = { pullSecrets: async () => [], annotations: async () => ({}) };

@@ -14,6 +14,13 @@ export type ProviderOptions = {
   readonly folder: string;
 };
 
+/** What a keychain gives its providers. `closing` ends their programs. */
+export type ProviderMeans = {
+  readonly pods: PodSecrets | undefined;
+  readonly note: (text: string) => void;
+  readonly closing: AbortSignal;
+};
+
 const flag = '--credential-provider-config';
 
 /**
@@ -23,9 +30,7 @@ const flag = '--credential-provider-config';
  */
 export function openProviders(
   { config, folder }: ProviderOptions,
-  pods: PodSecrets | undefined,
-  note: (text: string) => void,
-  closing: AbortSignal,
+  { pods, note, closing }: ProviderMeans,
 ): () => Part<readonly CredentialSource[]> {
   const read = (reading: Reading): readonly CredentialSource[] => {
     const all = readTexts(config, reading).flatMap(({ path, text }) => parseProviderConfig(text, path));

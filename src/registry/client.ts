@@ -12,7 +12,7 @@ import { type Asked, fetchManifest, resolve } from './api/manifest.ts';
 import { cancelled } from './http/connection-error.ts';
 import { type Clock, type OnRetry, openRetryPolicy, type RetryPolicy, retry } from './http/retry.ts';
 import { obeyPauses } from './mirrors/pauses.ts';
-import { openUndiciTransport } from './http/undici-transport.ts';
+import { openLazyTransport } from './http/lazy-transport.ts';
 import { noProxies, type Proxies } from './http/proxies.ts';
 import { exists } from './api/exists.ts';
 import { listReferrers } from './api/referrers.ts';
@@ -77,7 +77,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     clock = clockOfNode,
   } = options;
   const tls = openTls();
-  const pool = openUndiciTransport({ tls, proxies, trust, stallMs, leastRate });
+  const pool = openLazyTransport({ tls, proxies, trust, stallMs, leastRate });
   const downloads = openDownloads({ tls, stallMs, leastRate, otherwise: pool.send });
   const send: Send = async (original, accept, signal) => {
     const isPlain = original.url.protocol === 'http:';

@@ -7,6 +7,7 @@ import { type Digest, toDigest } from '../../src/oci/digest.ts';
 import type { Manifest } from '../../src/oci/manifest.ts';
 import { planLayers } from '../../src/oci/plan.ts';
 import { openKeychain } from '../../src/credentials/keychain.ts';
+import { openProviders } from '../../src/credentials/providers.ts';
 import { ArtifactError } from '../../src/util/error.ts';
 import { doAtOnce } from '../../src/util/pace.ts';
 import { openAccessCache } from '../../src/volume/access/access-cache.ts';
@@ -117,7 +118,7 @@ describe('the key of a view', () => {
 test('keyrings have the same id only if they have the same credentials', () => {
   using keychain = openKeychain({
     pods: podsOf(),
-    providers: { config: '/absent', folder: '/absent' },
+    providers: means => openProviders({ config: '/absent', folder: '/absent' }, means),
     salt: 'salt',
   });
   const whom = (namespace: string, serviceAccount: string): Pod => ({ ...pod, namespace, serviceAccount });

@@ -50,8 +50,11 @@ const outside: Readonly<Record<string, readonly string[]>> = { oci: pure, tree: 
 /** What the use cases may import of src/: no adapter. */
 const inside: Readonly<Record<string, readonly string[]>> = { volume: ['ports', 'tree', 'oci', 'util'] };
 
-/** Packages that are slow to load, and the only file that may import each. */
-const heavy: Readonly<Record<string, string>> = { '@kubernetes/client-node': 'kube/client.ts' };
+/** Packages that are slow to load, and the only files that may import each. */
+const heavy: Readonly<Record<string, readonly string[]>> = {
+  '@kubernetes/client-node': ['kube/client.ts'],
+  undici: ['registry/http/undici-transport.ts'],
+};
 
 const statement = /^(?:import|export)\b(?:[^;'"]*?\bfrom)?\s*(['"])(?<specifier>[^'"\n]+)\1/gm;
 /** Removed when types are stripped: only `import type`, whatever else an import names. */
@@ -133,13 +136,14 @@ function judge(path: string, { specifier, lazy, types }: Import): string | undef
   const from = roomOf(path);
   if (from === ports && !types) return `${ports}/ has types only, and imports nothing else`;
   if (!specifier.startsWith('.')) {
-    if (!lazy && (heavy[specifier] ?? path) !== path) return 'only by import(), it is slow to load';
+    if (!lazy && !types && heavy[specifier]?.includes(path) === false)
+      return 'only by import(), it is slow to load';
     const allowed = outside[from];
     if (allowed !== undefined && !allowed.includes(specifier)) return `${from}/ may import only what is pure`;
     return undefined;
   }
   if (specifier.endsWith('/package.json')) return undefined; // the version: data, of no layer
-  if (!lazy && Object.values(heavy).includes(resolve(path, specifier))) {
+  if (!lazy && !types && Object.values(heavy).flat().includes(resolve(path, specifier))) {
     return 'only by import(), it is slow to load';
   }
   const target = resolve(path, specifier);
