@@ -195,6 +195,15 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
     const policy = 'podPullSecrets=true,accessPolicy.configMap.name=p,accessPolicy.configMap.key=p.yaml';
     assert.deepEqual(rulesOf('--set', 'podPullSecrets=true'), [secrets]);
     assert.deepEqual(rulesOf('--set', policy), [secrets, namespaces]);
+    const nodes = { apiGroups: [''], resources: ['nodes'], verbs: ['get'] };
+    for (const [list, rules] of [
+      ['{"artifacts": [{"reference": "a.example/b:1"}]}', [secrets]],
+      ['{"artifacts": [{"reference": "a.example/b:1", "nodeSelector": {"a": "b"}}]}', [secrets, nodes]],
+    ] as const)
+      assert.deepEqual(
+        rulesOf('--set', 'podPullSecrets=true', '--set-json', `prefetch.inline=${list}`),
+        rules,
+      );
   });
 
   test('runs one read-only privileged container, whose kubelet directory is at its own path', () => {
@@ -256,6 +265,13 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
     };
     const args = ['--set-json', `accessPolicy.inline=${JSON.stringify(policy)}`];
     refuses(args, /set podPullSecrets: true/);
+    refuses(
+      [
+        '--set-json',
+        'prefetch.inline={"artifacts": [{"reference": "a.example/b:1", "nodeSelector": {"a": "b"}}]}',
+      ],
+      /set podPullSecrets: true/,
+    );
     renderChart({ args: [...args, '--set', 'podPullSecrets=true'] });
   });
 
@@ -279,6 +295,7 @@ describe('a file of the configuration', needs('helm', 'helm4', 'kubeconform'), (
       authFile: { inline: '{"auths": {}}' },
       accessPolicy: { inline: { default: 'allow' } },
       policy: { inline: { default: [{ type: 'reject' }] } },
+      prefetch: { inline: { artifacts: [{ reference: 'a.example/b:1' }] } },
       credentialProviderConfig: { inline: 'providers: []' },
       credentialProviderBinDir: { hostPath: '/opt/credential-providers' },
     };
@@ -312,6 +329,7 @@ describe('a file of the configuration', needs('helm', 'helm4', 'kubeconform'), (
       'credential-provider-config/credential-providers.yaml',
       'hosts-dir/a.example:5000/hosts.toml',
       'policy/policy.json',
+      'prefetch/prefetch.yaml',
       'registries-conf-dir/10-a.conf',
       'registries-conf/registries.conf',
     ]);

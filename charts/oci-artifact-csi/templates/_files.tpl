@@ -16,6 +16,7 @@ credentialProviderConfig: {file: credential-providers.yaml}
 credentialProviderBinDir: {}
 accessPolicy: {file: access-policy.yaml}
 policy: {file: policy.json}
+prefetch: {file: prefetch.yaml}
 {{- end }}
 
 {{- /* The inline files of a flag: for each its key in the ConfigMap or Secret, its path in the directory, and its text. */}}

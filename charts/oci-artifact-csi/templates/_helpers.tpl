@@ -42,15 +42,26 @@ OCI_ARTIFACT_{{ snakecase . | upper }}
 {{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- end }}
 
+{{- /* Whether a file has a field, or can have it: what an inline file has is known. */}}
+{{- define "oci-artifact-csi.mayContain" -}}
+{{- $source := index . 1 -}}
+{{- if and $source (or (not $source.inline) (contains (index . 0) (toJson $source.inline))) }}true{{ end -}}
+{{- end }}
+
 {{- /* The rules of the ClusterRole. Each feature that is on brings those that it needs, and by default there are none. */}}
 {{- define "oci-artifact-csi.rules" -}}
 {{- if .Values.podPullSecrets }}
 - apiGroups: [""]
   resources: [pods, serviceaccounts, secrets]
   verbs: [get]
-{{- if .Values.accessPolicy }}
-- apiGroups: [""] # for rules with a namespaceSelector
+{{- if include "oci-artifact-csi.mayContain" (list "namespaceSelector" .Values.accessPolicy) }}
+- apiGroups: [""]
   resources: [namespaces]
+  verbs: [get]
+{{- end }}
+{{- if include "oci-artifact-csi.mayContain" (list "nodeSelector" .Values.prefetch) }}
+- apiGroups: [""]
+  resources: [nodes]
   verbs: [get]
 {{- end }}
 {{- end }}
