@@ -1,6 +1,6 @@
 import type { MountFlag } from '../ports/request.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { makeFolder, removeFolder } from '../linux/folder.ts';
+import { makeFolder, removeFolder } from '../linux/directory.ts';
 import { attachMount, cloneMount, detachMount, restriction, restrictMount } from '../linux/mount.ts';
 import { openTarget, type TargetHandle } from './target.ts';
 import { firstEntry, inspect } from './inspection.ts';

@@ -3,7 +3,7 @@ import { statfs } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import type { TargetState } from '../ports/mounter.ts';
 import { errnoOf } from '../util/error.ts';
-import { type OpenDirectory, isReadOnly, openFolder, openIfThere, statFolder } from '../linux/folder.ts';
+import { type OpenDirectory, isReadOnly, openFolder, openIfThere, statFolder } from '../linux/directory.ts';
 import { openTarget, type TargetHandle } from './target.ts';
 
 /**

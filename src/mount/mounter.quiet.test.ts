@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { kubeletFolder } from '../../test/support/node/kubelet-folder.ts';
+import { kubeletFolder } from '../../test/support/node/kubelet-directory.ts';
 import { needs } from '../../test/support/project/tools.ts';
 import { openMounter } from './mounter.ts';
 

@@ -17,7 +17,7 @@ import {
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { type KubeletFolder, kubeletFolder } from '../../test/support/node/kubelet-folder.ts';
+import { type KubeletFolder, kubeletFolder } from '../../test/support/node/kubelet-directory.ts';
 import { mountsBelow } from '../../test/support/os/mounts.ts';
 import { runProgram } from '../../test/support/os/program.ts';
 import { mountTmpfs } from '../../test/support/os/tmpfs.ts';

@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import type { Mounter, Target } from '../ports/mounter.ts';
 import { ArtifactError } from '../util/error.ts';
 import { pathOf } from '../linux/libc.ts';
-import { type OpenDirectory, openFolder, openIfThere } from '../linux/folder.ts';
+import { type OpenDirectory, openFolder, openIfThere } from '../linux/directory.ts';
 import { bind, unbind } from './bind.ts';
 import { toMountError } from './error.ts';
 import { openHandle, type TargetHandle } from './target.ts';

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { type KubeletFolder, kubeletFolder } from '../../test/support/node/kubelet-folder.ts';
+import { type KubeletFolder, kubeletFolder } from '../../test/support/node/kubelet-directory.ts';
 import { mountsBelow } from '../../test/support/os/mounts.ts';
 import { type MountNamespace, openNamespace } from '../../test/support/os/namespace.ts';
 import { needs } from '../../test/support/project/tools.ts';

@@ -1,5 +1,5 @@
 import { readFileSync, readlinkSync } from 'node:fs';
-import { type OpenDirectory, statFolder } from '../linux/folder.ts';
+import { type OpenDirectory, statFolder } from '../linux/directory.ts';
 import { parseMountinfo } from './mountinfo.ts';
 
 /** The pid namespace of the machine itself (PROC_PID_INIT_INO). */

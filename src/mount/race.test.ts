@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { kubeletFolder } from '../../test/support/node/kubelet-folder.ts';
+import { kubeletFolder } from '../../test/support/node/kubelet-directory.ts';
 import { mountsBelow } from '../../test/support/os/mounts.ts';
 import { needs } from '../../test/support/project/tools.ts';
 import { ArtifactError } from '../util/error.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { kubeletFolder } from '../../test/support/node/kubelet-folder.ts';
+import { kubeletFolder } from '../../test/support/node/kubelet-directory.ts';
 import { runProgram } from '../../test/support/os/program.ts';
 import { needs } from '../../test/support/project/tools.ts';
 import { openMounter } from './mounter.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { MountedView } from '../ports/mounter.ts';
 import { pathOf } from '../linux/libc.ts';
-import { openIfThere, statFolder } from '../linux/folder.ts';
+import { openIfThere, statFolder } from '../linux/directory.ts';
 import { parseMountinfo, selectBelow } from './mountinfo.ts';
 
 /**

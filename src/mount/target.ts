@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { type OpenDirectory, openBeneath } from '../linux/folder.ts';
+import { type OpenDirectory, openBeneath } from '../linux/directory.ts';
 import { shorten } from '../util/printable.ts';
 
 /** A target as an open directory and one name in it, so that operations on it cannot be redirected. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
 import { unlessAbsent } from './files/absent.ts';
 import { writeAside } from './files/atomic-file.ts';
-import type { Folder } from './files/folder.ts';
+import type { Folder } from './files/directory.ts';
 
 /** Migrates a layout from one version to the next. It must be safe to run again after a crash. */
 export type Migration = (stateDir: string) => Promise<void>;

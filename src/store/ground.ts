@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { type Folder, openFolder, readFolder } from './files/folder.ts';
+import { type Folder, openFolder, readFolder } from './files/directory.ts';
 import { type Migration, openFormat, verifyFormat } from './format.ts';
 import { type Journal, openJournal, readJournal } from './files/journal.ts';
 import { shareLock, takeLock } from './lock.ts';

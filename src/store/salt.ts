@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unlessAbsent } from './files/absent.ts';
 import { writeAside } from './files/atomic-file.ts';
-import type { Folder } from './files/folder.ts';
+import type { Folder } from './files/directory.ts';
 import type { Scratch } from './files/scratch.ts';
 
 /** Returns random bytes of this node, in hex, created once: hashes made with them mean nothing elsewhere. */

@@ -17,7 +17,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startChild, waitUntil } from '../../test/support/node/child.ts';
 import { temporaryFolder } from '../../test/support/os/temporary.ts';
 import { getXattr } from '../linux/libc.ts';
-import { openFolder } from './files/folder.ts';
+import { openFolder } from './files/directory.ts';
 import { openFormat } from './format.ts';
 import { openStore } from './store.ts';
 

@@ -4,7 +4,7 @@ import type { AccessRecord, NameRecord, SignatureRecord, VolumeRecord } from '..
 import type { Disk, Item } from '../ports/store.ts';
 import { accessRecords } from './records/accesses.ts';
 import { type BlobStore, openBlobs } from './blobs/blobs.ts';
-import { openDigestFolders } from './files/digest-folders.ts';
+import { openDigestFolders } from './files/digest-directories.ts';
 import { openDisk } from './disk.ts';
 import { type EvidenceStore, type FilesOf, openEvidence } from './integrity/evidence.ts';
 import { attempt } from './files/failure.ts';

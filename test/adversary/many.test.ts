@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { linkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openDigestFolders } from '../../src/store/files/digest-folders.ts';
-import { openFolder } from '../../src/store/files/folder.ts';
+import { openDigestFolders } from '../../src/store/files/digest-directories.ts';
+import { openFolder } from '../../src/store/files/directory.ts';
 import { temporaryFolder } from '../support/os/temporary.ts';
 
 test('more blobs than a function call has room for arguments are all listed', async () => {

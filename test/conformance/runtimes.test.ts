@@ -16,7 +16,7 @@ import { setXattr } from '../../src/linux/libc.ts';
 import { runContainer } from '../support/signing/bundle.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { findHarmful } from '../support/oci/harmless.ts';
-import { kubeletFolder } from '../support/node/kubelet-folder.ts';
+import { kubeletFolder } from '../support/node/kubelet-directory.ts';
 import { paxEntry, type RawEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { pushImage } from '../support/oci/image.ts';

@@ -9,7 +9,7 @@ import { describeEncoding, type HttpRequest, skip, type Receiver } from '../http
 import { type RetryPolicy, TransientError } from '../http/retry.ts';
 import type { Upstream } from '../config/upstream.ts';
 import type { FinalResponse } from '../http/redirect.ts';
-import { isOfPlace } from '../http/place-error.ts';
+import { isOfPlace } from '../http/endpoint-error.ts';
 
 export type Transfer = {
   readonly place: Upstream;

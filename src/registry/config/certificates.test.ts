@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { makeCertificate } from '../../../test/support/signing/certificate.ts';
-import { openConfigurationFolder } from '../../../test/support/node/configuration-folder.ts';
+import { openConfigurationFolder } from '../../../test/support/node/configuration-directory.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';

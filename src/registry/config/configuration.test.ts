@@ -6,7 +6,7 @@ import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import {
   type ConfigurationFolder,
   openConfigurationFolder,
-} from '../../../test/support/node/configuration-folder.ts';
+} from '../../../test/support/node/configuration-directory.ts';
 import { rewrite } from '../../../test/support/os/rewrite.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openConfiguration } from './configuration.ts';

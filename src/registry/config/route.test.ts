@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { openConfigurationFolder } from '../../../test/support/node/configuration-folder.ts';
+import { openConfigurationFolder } from '../../../test/support/node/configuration-directory.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import { type Configuration, notesOf, readConfiguration } from './configuration.ts';
 import type { Upstream } from './upstream.ts';

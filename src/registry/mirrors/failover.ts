@@ -1,6 +1,6 @@
 import type { Keyring } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { isOfPlace } from '../http/place-error.ts';
+import { isOfPlace } from '../http/endpoint-error.ts';
 import type { Asked } from '../api/manifest.ts';
 import type { Upstream } from '../config/upstream.ts';
 import type { Route } from '../config/route.ts';

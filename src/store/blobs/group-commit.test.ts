@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
-import { openFolder } from '../files/folder.ts';
+import { openFolder } from '../files/directory.ts';
 import { openGroupCommit } from './group-commit.ts';
 import { openScratch } from '../files/scratch.ts';
 

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { promisify } from 'node:util';
 import { shareRuns } from '../../util/shared-run.ts';
-import type { Folder } from '../files/folder.ts';
+import type { Folder } from '../files/directory.ts';
 import type { Scratch } from '../files/scratch.ts';
 
 /**

@@ -3,7 +3,7 @@ import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { despiteFlags } from './change-flags.ts';
-import { openFolder } from './folder.ts';
+import { openFolder } from './directory.ts';
 import { removeTree } from './tree-removal.ts';
 
 /**

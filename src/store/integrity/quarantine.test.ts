@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { temporaryFolder } from '../../../test/support/os/temporary.ts';
-import { openFolder } from '../files/folder.ts';
+import { openFolder } from '../files/directory.ts';
 import { openQuarantine } from './quarantine.ts';
 
 const root = await temporaryFolder();

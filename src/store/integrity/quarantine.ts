@@ -2,7 +2,7 @@ import { lstatSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { unlessAbsent } from '../files/absent.ts';
 import { despiteFlags } from '../files/change-flags.ts';
-import type { Folder } from '../files/folder.ts';
+import type { Folder } from '../files/directory.ts';
 import { measureFolder } from '../files/tree-size.ts';
 
 /**

@@ -8,9 +8,9 @@ import { bodiesPerFolder, bodyFolder, bodyName, tocName, type TocSummary } from 
 import { ArtifactError } from '../../util/error.ts';
 import { abortable } from '../../util/abortable.ts';
 import { unlessAbsent } from '../files/absent.ts';
-import type { DigestFolders } from '../files/digest-folders.ts';
+import type { DigestFolders } from '../files/digest-directories.ts';
 import { attempt, howToMend } from '../files/failure.ts';
-import { type Folder, openFolder } from '../files/folder.ts';
+import { type Folder, openFolder } from '../files/directory.ts';
 import { toUnreadable } from '../integrity/damage.ts';
 import { hashFile } from '../files/file-hash.ts';
 import { createBodyCheck } from './layer-check.ts';

@@ -7,7 +7,7 @@ import { nextTurn, startPace } from '../../util/pace.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
 import { attempt } from '../files/failure.ts';
-import type { Folder } from '../files/folder.ts';
+import type { Folder } from '../files/directory.ts';
 import { type Fields, parseFields } from '../files/json-record.ts';
 import type { Scratch } from '../files/scratch.ts';
 import { removeTree } from '../files/tree-removal.ts';

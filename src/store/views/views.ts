@@ -11,7 +11,7 @@ import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
 import { despiteFlags } from '../files/change-flags.ts';
 import { attempt, toStoreError } from '../files/failure.ts';
-import { type Folder, openFolder } from '../files/folder.ts';
+import { type Folder, openFolder } from '../files/directory.ts';
 import type { RecordWarning } from '../records/records.ts';
 import type { Scratch } from '../files/scratch.ts';
 import { holdsInode } from './tree-inodes.ts';

@@ -1,5 +1,5 @@
 import { type Algorithm, algorithmOf, type Digest, hexOf, isDigest } from '../../oci/digest.ts';
-import type { Folder } from './folder.ts';
+import type { Folder } from './directory.ts';
 
 /** Files or directories named by digest: `<root>/<algorithm>/<hex>`. */
 export type DigestFolders = {

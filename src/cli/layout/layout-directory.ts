@@ -3,7 +3,7 @@ import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { pack, type Pack } from 'tar-stream';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
-import { type OpenDirectory, openFolder, openWithin } from '../../linux/folder.ts';
+import { type OpenDirectory, openFolder, openWithin } from '../../linux/directory.ts';
 import { describeKind } from './file-kind.ts';
 import { chunk, type Layout } from './layout-stream.ts';
 

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { temporaryFolder } from '../../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { needs } from '../../../test/support/project/tools.ts';
-import { openFolder } from './folder.ts';
+import { openFolder } from './directory.ts';
 
 test('a directory on a read-only filesystem is refused, and the error says so', needs('root'), async () => {
   await using folder = await temporaryFolder();
