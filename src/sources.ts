@@ -86,9 +86,9 @@ export async function openSources(
 /** The YAML parser, which only their configuration needs, takes 20 ms to load. */
 async function toProviders({
   credentialProviderConfig: config,
-  credentialProviderBinDir: folder,
+  credentialProviderBinDir: directory,
 }: Settings): Promise<KeychainOptions['providers']> {
-  if (config === undefined || folder === undefined) return undefined;
+  if (config === undefined || directory === undefined) return undefined;
   const { openProviders } = await import('./credentials/providers.ts');
-  return means => openProviders({ config, folder }, means);
+  return means => openProviders({ config, directory }, means);
 }

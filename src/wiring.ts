@@ -134,7 +134,7 @@ export async function openNode(
     holds: createLeases(),
     viewTurns: createKeyedMutex(),
     platform: toPlatform(process.arch),
-    viewsFolder: join(stateDir, 'views'),
+    viewsDirectory: join(stateDir, 'views'),
     hash: hashBytes,
     note: (reference: string, text: string) => log.info({ reference }, text),
   };

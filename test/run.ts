@@ -39,8 +39,8 @@ const protos = spawnSync('npm', ['run', '--silent', 'protos'], { stdio: 'inherit
 if (protos.status !== 0) process.exit(1);
 
 const shared = tmpdir();
-const folder = mkdtempSync(join(shared, 'oac-')); // short: it contains unix sockets
-process.env['TMPDIR'] = folder;
+const directory = mkdtempSync(join(shared, 'oac-')); // short: it contains unix sockets
+process.env['TMPDIR'] = directory;
 // Tests start more than a thousand programs, and most of the time of a start is for compiling the same files.
 const compiled = mkdtempSync(join(shared, 'oac-compiled-'));
 process.env['NODE_COMPILE_CACHE'] = compiled;
@@ -67,8 +67,8 @@ async function* events(): AsyncGenerator<{ type: string; data: object }> {
       else totals.set(total['what'] ?? '', (totals.get(total['what'] ?? '') ?? 0) + Number(total['count']));
     }
   }
-  const leftovers = sweep(folder, shared, before);
-  for (const made of [folder, compiled]) rmSync(made, { recursive: true, force: true });
+  const leftovers = sweep(directory, shared, before);
+  for (const made of [directory, compiled]) rmSync(made, { recursive: true, force: true });
   if (leftovers.length > 0 || (isCi && skipped.length > 0)) process.exitCode = 1;
   for (const line of skipped) yield diagnostic(`not run: ${line}`, 'warn');
   for (const line of leftovers) yield diagnostic(`left behind: ${line}`, 'error');

@@ -7,8 +7,8 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { Logger } from 'pino';
 import { nodeStatus } from '../../test/support/node/samples.ts';
-import { onFolder, runShell } from '../../test/support/node/shell.ts';
-import { temporaryFolder } from '../../test/support/os/temporary.ts';
+import { onDirectory, runShell } from '../../test/support/node/shell.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
 import { exitCodes } from './exit.ts';
 import type { Settings } from './settings.ts';
@@ -53,7 +53,7 @@ test('every error code ends the program with its exit code and one line that say
     });
     assert.equal(ran.code, exitCodes[code]);
     assert.equal(ran.stdout, '');
-    assert.equal(ran.stderr, `${onFolder}oci-artifact-csi: cannot\\u000alist; try \\u001b[31mthis\n`);
+    assert.equal(ran.stderr, `${onDirectory}oci-artifact-csi: cannot\\u000alist; try \\u001b[31mthis\n`);
   }
 });
 
@@ -83,7 +83,7 @@ test('a wrong command line exits 2 with one line', async () => {
   ]) {
     const ran = await runShell(argv);
     assert.equal(ran.code, 2, argv.join(' '));
-    assert.match(ran.stderr.replace(onFolder, ''), /^oci-artifact-csi: [^\n]+[^.]\n$/, argv.join(' '));
+    assert.match(ran.stderr.replace(onDirectory, ''), /^oci-artifact-csi: [^\n]+[^.]\n$/, argv.join(' '));
     if (argv.includes('--output') || argv[0] === 'serve') continue;
     const { stderr } = await runShell([...argv, '--output', 'json']);
     assert.partialDeepStrictEqual(JSON.parse(stderr), { error: { code: 'invalid' } });
@@ -117,8 +117,8 @@ test('version names both sides, and why one of them is not known', async () => {
     alone.stdout,
     /^client: oci-artifact-csi \d+\.\d+\.\d+ \(node v26.*\)\ndaemon: none answers on unix:\/\/\/nowhere\/\S+ or unix:\/\/\/csi\/csi\.sock\n$/,
   );
-  await using folder = await temporaryFolder();
-  const socket = join(folder.path, 'csi.sock');
+  await using directory = await temporaryDirectory();
+  const socket = join(directory.path, 'csi.sock');
   const server = createServer().listen(socket);
   await once(server, 'listening');
   try {
@@ -177,11 +177,11 @@ test('no command at all shows the help and exits 2', async () => {
   assert.match(ran.stderr, /Usage: oci-artifact-csi/);
 });
 
-test('a command works through the socket where a daemon answers, and on its own folder if told so', async () => {
-  await using folder = await temporaryFolder();
-  const socket = join(folder.path, 'plugins/driver.example/csi.sock');
+test('a command works through the socket where a daemon answers, and on its own directory if told so', async () => {
+  await using directory = await temporaryDirectory();
+  const socket = join(directory.path, 'plugins/driver.example/csi.sock');
   const endpoint = `unix://${socket}`;
-  const [state, other] = [join(folder.path, 'state'), join(folder.path, 'other')];
+  const [state, other] = [join(directory.path, 'state'), join(directory.path, 'other')];
   await mkdir(state);
   await mkdir(other);
   const asked: string[] = [];
@@ -198,7 +198,7 @@ test('a command works through the socket where a daemon answers, and on its own 
   };
   const run = async (argv: readonly string[]): Promise<string> => {
     const environment = {
-      OCI_ARTIFACT_KUBELET_DIR: folder.path,
+      OCI_ARTIFACT_KUBELET_DIR: directory.path,
       OCI_ARTIFACT_DRIVER_NAME: 'driver.example',
       OCI_ARTIFACT_STATE_DIR: state,
     };
@@ -238,8 +238,8 @@ test('a given socket without a server is an error, and no state directory is use
 });
 
 test('only a command that stores something creates a state directory', async () => {
-  await using folder = await temporaryFolder();
-  const absent = join(folder.path, 'state');
+  await using directory = await temporaryDirectory();
+  const absent = join(directory.path, 'state');
   const environment = { OCI_ARTIFACT_STATE_DIR: absent };
   const shown = `there is no state directory ${absent}`;
   for (const line of [
@@ -279,8 +279,8 @@ test('only a command that stores something creates a state directory', async () 
 });
 
 test('a command with a flag that the daemon would not obey is refused', async () => {
-  await using folder = await temporaryFolder();
-  const socket = join(folder.path, 'csi.sock');
+  await using directory = await temporaryDirectory();
+  const socket = join(directory.path, 'csi.sock');
   const server = createServer().listen(socket);
   await once(server, 'listening');
   try {
@@ -298,14 +298,14 @@ test('a command with a flag that the daemon would not obey is refused', async ()
       idle.stderr,
       /^oci-artifact-csi: --registries-conf, --cache-high would have no effect: the daemon at unix:\S+ works by its own flags; [^\n]+\n$/,
     );
-    const direct = ['inspect', 'z', '--registries-conf', '/x', '--state-dir', folder.path];
+    const direct = ['inspect', 'z', '--registries-conf', '/x', '--state-dir', directory.path];
     const artifacts = { inspect: async () => assert.fail('it was opened') };
     const opened = await runShell(direct, {
       environment,
       builder: { open: async () => ({ ...backend, artifacts }) as never },
     });
     assert.match(opened.stderr, /it was opened/);
-    const foreign = await runShell(['ls', '--registries-conf', '/x', '--state-dir', folder.path], {
+    const foreign = await runShell(['ls', '--registries-conf', '/x', '--state-dir', directory.path], {
       environment,
       builder,
     });
@@ -316,8 +316,8 @@ test('a command with a flag that the daemon would not obey is refused', async ()
 });
 
 test('the daemon of the host is found in the plugins directory of kubelet', async () => {
-  await using folder = await temporaryFolder();
-  const plugin = join(folder.path, 'plugins/driver.example');
+  await using directory = await temporaryDirectory();
+  const plugin = join(directory.path, 'plugins/driver.example');
   await mkdir(plugin, { recursive: true });
   const socket = join(plugin, 'csi.sock');
   const server = createServer().listen(socket);
@@ -329,7 +329,7 @@ test('the daemon of the host is found in the plugins directory of kubelet', asyn
     return backend as never;
   };
   try {
-    const argv = ['ls', '--kubelet-dir', folder.path, '--driver-name', 'driver.example'];
+    const argv = ['ls', '--kubelet-dir', directory.path, '--driver-name', 'driver.example'];
     const { code } = await runShell(argv, { environment: { CSI_ENDPOINT: undefined }, builder: { connect } });
     assert.equal(code, 0);
     assert.deepEqual(asked, [socket]);
@@ -342,7 +342,7 @@ test('--timeout ends a command that takes longer, and says so', async () => {
   const list = async (): Promise<never> => new Promise(() => {});
   const ran = await runShell(['ls', '--timeout', '1s'], { artifacts: { list } });
   assert.equal(ran.code, exitCodes.unavailable);
-  assert.equal(ran.stderr, `${onFolder}oci-artifact-csi: not done within --timeout 1s\n`);
+  assert.equal(ran.stderr, `${onDirectory}oci-artifact-csi: not done within --timeout 1s\n`);
   const pull = async (_request: unknown, _update: unknown, signal: AbortSignal): Promise<never> => {
     await once(signal, 'abort');
     throw signal.reason;
@@ -354,8 +354,8 @@ test('--timeout ends a command that takes longer, and says so', async () => {
 });
 
 test('a daemon that accepts and says nothing is given ten seconds', async () => {
-  await using folder = await temporaryFolder();
-  const socket = join(folder.path, 'csi.sock');
+  await using directory = await temporaryDirectory();
+  const socket = join(directory.path, 'csi.sock');
   const server = createSilentServer().listen(socket);
   await once(server, 'listening');
   try {

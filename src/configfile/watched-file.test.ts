@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rewrite } from '../../test/support/os/rewrite.ts';
-import { temporaryFolder } from '../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { type Reading, startReading, watchFiles } from './watched-file.ts';
 
-const folder = await temporaryFolder();
-after(() => folder[Symbol.asyncDispose]());
+const directory = await temporaryDirectory();
+after(() => directory[Symbol.asyncDispose]());
 let count = 0;
-const fresh = (): string => join(folder.path, `file-${(count += 1)}`);
+const fresh = (): string => join(directory.path, `file-${(count += 1)}`);
 
 /** Milliseconds: longer than a file counts as just changed and is read at each check. */
 const settle = () => sleep(150);
@@ -171,14 +171,14 @@ test('a reading returns the same result each time, and supports directories and 
   await writeFile(join(path, 'a'), '');
   const reading: Reading = startReading();
   assert.deepEqual(reading.names(path), ['a', 'b']);
-  assert.deepEqual([reading.isFolder(path), reading.isFolder(join(path, 'a'))], [true, false]);
+  assert.deepEqual([reading.isDirectory(path), reading.isDirectory(join(path, 'a'))], [true, false]);
   assert.deepEqual([reading.isProgram(join(path, 'b')), reading.isProgram(join(path, 'a'))], [true, false]);
   assert.equal(reading.text(join(path, 'b')), 'one');
   await rm(path, { recursive: true });
   assert.deepEqual(reading.names(path), ['a', 'b']);
   assert.equal(reading.text(join(path, 'b')), 'one');
   assert.equal(startReading().names(path), undefined);
-  assert.equal(startReading().isFolder(path), false);
+  assert.equal(startReading().isDirectory(path), false);
   assert.equal(startReading().isProgram(path), false);
 });
 

@@ -16,8 +16,8 @@ export type Reading = {
    */
   text(file: string): string | undefined;
   /** Returns the sorted names in a directory; undefined if it does not exist. */
-  names(folder: string): readonly string[] | undefined;
-  isFolder(path: string): boolean;
+  names(directory: string): readonly string[] | undefined;
+  isDirectory(path: string): boolean;
   isProgram(path: string): boolean;
 };
 
@@ -125,7 +125,7 @@ export function startReading(): Reading & ReadingResult {
     };
   }
 
-  const isFolder = once(path => statSync(path).isDirectory());
+  const isDirectory = once(path => statSync(path).isDirectory());
   const isProgram = once(path => {
     try {
       accessSync(path, constants.X_OK);
@@ -138,7 +138,7 @@ export function startReading(): Reading & ReadingResult {
   return {
     text: once(path => readFileSync(path, 'utf8')),
     names: once(path => readdirSync(path).toSorted()),
-    isFolder: path => isFolder(path) ?? false,
+    isDirectory: path => isDirectory(path) ?? false,
     isProgram: path => isProgram(path) ?? false,
     contents: () => hash('sha256', JSON.stringify(found)),
     changed: () => stamps.entries().some(([path, stamp]) => stamp === undefined || stampOf(path) !== stamp),

@@ -6,7 +6,7 @@ import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { writeScript } from '../../test/support/os/script.ts';
-import { type TemporaryFolder, temporaryFolder } from '../../test/support/os/temporary.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../../test/support/os/temporary.ts';
 import type { Credential } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import { openKeychain } from './keychain.ts';
@@ -29,20 +29,20 @@ if (found === undefined) { console.log('credentials not found in native keychain
 console.log(JSON.stringify({ ServerURL: server, ...found }));
 `;
 
-let folder: TemporaryFolder;
+let directory: TemporaryDirectory;
 let log: string;
 const path = process.env['PATH'] ?? '';
 before(async () => {
-  folder = await temporaryFolder();
-  log = join(folder.path, 'log');
-  await writeScript(join(folder.path, 'docker-credential-good'), source(log));
-  await writeScript(join(folder.path, 'docker-credential-bad'), `console.log('S3CRET'); process.exit(2);`);
-  await writeScript(join(folder.path, 'docker-credential-odd'), `console.log('{"Username": "S3CRET"}');`);
-  process.env['PATH'] = `${folder.path}:${path}`;
+  directory = await temporaryDirectory();
+  log = join(directory.path, 'log');
+  await writeScript(join(directory.path, 'docker-credential-good'), source(log));
+  await writeScript(join(directory.path, 'docker-credential-bad'), `console.log('S3CRET'); process.exit(2);`);
+  await writeScript(join(directory.path, 'docker-credential-odd'), `console.log('{"Username": "S3CRET"}');`);
+  process.env['PATH'] = `${directory.path}:${path}`;
 });
 after(async () => {
   process.env['PATH'] = path;
-  await folder[Symbol.asyncDispose]();
+  await directory[Symbol.asyncDispose]();
 });
 
 let count = 0;
@@ -52,7 +52,7 @@ async function find(
   place: Endpoint,
   secrets: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly credential: Credential; readonly asked: readonly string[] }> {
-  const file = join(folder.path, `auth-${(count += 1)}.json`);
+  const file = join(directory.path, `auth-${(count += 1)}.json`);
   await writeFile(file, JSON.stringify(config));
   await writeFile(log, '');
   using keychain = openKeychain({ authFile: file });
@@ -150,7 +150,7 @@ describe('credential helpers of an auth file', () => {
 });
 
 test('many pulls within a minute run a helper once', async () => {
-  const file = join(folder.path, 'many.json');
+  const file = join(directory.path, 'many.json');
   await writeFile(file, JSON.stringify({ credsStore: 'good' }));
   await writeFile(log, '');
   using keychain = openKeychain({ authFile: file });

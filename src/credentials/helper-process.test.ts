@@ -5,7 +5,7 @@ import process from 'node:process';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import { type TemporaryFolder, temporaryFolder } from '../../test/support/os/temporary.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { ArtifactError } from '../util/error.ts';
 import { type HelperProgram, runProgram } from './helper-process.ts';
 
@@ -19,11 +19,11 @@ const shell = (script: string, program: Partial<HelperProgram> = {}): HelperProg
   ...program,
 });
 
-let folder: TemporaryFolder;
+let directory: TemporaryDirectory;
 before(async () => {
-  folder = await temporaryFolder();
+  directory = await temporaryDirectory();
 });
-after(() => folder[Symbol.asyncDispose]());
+after(() => directory[Symbol.asyncDispose]());
 
 async function isGone(pidFile: string): Promise<boolean> {
   const pid = Number(readFileSync(pidFile, 'utf8'));
@@ -91,14 +91,14 @@ for (const [why, program, message] of refused) {
 }
 
 test('after the time limit, all processes that it started are killed', async () => {
-  const pid = join(folder.path, 'late');
+  const pid = join(directory.path, 'late');
   const script = `sleep 60 & echo $! > ${pid}; wait`;
   await assert.rejects(runProgram(shell(script, { limitMs: 1_000 }), never), { code: 'unavailable' });
   assert.ok(await isGone(pid));
 });
 
 test('when the daemon stops, it kills running programs and starts no more', async () => {
-  const pid = join(folder.path, 'stopped');
+  const pid = join(directory.path, 'stopped');
   const closing = new AbortController();
   const running = runProgram(shell(`echo $$ > ${pid}; exec sleep 60`), closing.signal);
   while (!existsSync(pid) || readFileSync(pid, 'utf8') === '') await sleep(10);

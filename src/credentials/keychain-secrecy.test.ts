@@ -35,7 +35,7 @@ describe('the id of a keyring', () => {
     using withPods = openKeychain({ pods: podsOf() });
     assert.notEqual(idOf(withPods, { secrets: {}, pod }), idOf(withPods, { secrets: {}, pod: other }));
     using withProviders = openKeychain({
-      providers: means => openProviders({ config: '/absent', folder: '/absent' }, means),
+      providers: means => openProviders({ config: '/absent', directory: '/absent' }, means),
     });
     assert.equal(idOf(withProviders, { secrets: {}, pod }), idOf(withProviders, { secrets: {}, pod: other }));
     assert.notEqual(

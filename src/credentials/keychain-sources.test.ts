@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { pod, podsOf } from '../../test/support/node/pods.ts';
 import { pluginSource, writeScript } from '../../test/support/os/script.ts';
-import { type TemporaryFolder, temporaryFolder } from '../../test/support/os/temporary.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../../test/support/os/temporary.ts';
 import type { Credential } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import type { PodSecrets } from '../ports/kube.ts';
@@ -22,17 +22,17 @@ const configOf = (user: string, key = 'r.io'): string =>
 const userOf = (credential: Credential): string =>
   credential.kind === 'basic' ? credential.username : credential.kind;
 
-let folder: TemporaryFolder;
+let directory: TemporaryDirectory;
 let authFile: string;
 let providers: KeychainOptions['providers'];
 before(async () => {
-  folder = await temporaryFolder();
-  authFile = join(folder.path, 'auth.json');
+  directory = await temporaryDirectory();
+  authFile = join(directory.path, 'auth.json');
   await writeFile(authFile, configOf('of-file'));
   const answer = `{ cacheKeyType: 'Image', auth: { 'r.io': { username: 'of-plugin', password: 'S3CRET' } } }`;
-  await writeScript(join(folder.path, 'plugin'), pluginSource(join(folder.path, 'log'), answer));
-  const config = join(folder.path, 'providers.json');
-  providers = means => openProviders({ config, folder: folder.path }, means);
+  await writeScript(join(directory.path, 'plugin'), pluginSource(join(directory.path, 'log'), answer));
+  const config = join(directory.path, 'providers.json');
+  providers = means => openProviders({ config, directory: directory.path }, means);
   const provider = {
     name: 'plugin',
     apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
@@ -46,7 +46,7 @@ before(async () => {
   };
   await writeFile(config, JSON.stringify(document));
 });
-after(() => folder[Symbol.asyncDispose]());
+after(() => directory[Symbol.asyncDispose]());
 
 const ofPod = podsOf({ name: 'regcred', data: { '.dockerconfigjson': configOf('of-pod') } });
 const find = (keychain: Keychain, caller: Caller): Promise<Credential> =>

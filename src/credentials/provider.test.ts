@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { pluginSource, writeScript } from '../../test/support/os/script.ts';
-import { type TemporaryFolder, temporaryFolder } from '../../test/support/os/temporary.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { problemsOf, valueOf } from '../configfile/part.ts';
 import { type Credential, tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
@@ -39,11 +39,11 @@ function podOf(serviceAccount: string, token: string, pod = 'web', namespace = '
   };
 }
 
-let folder: TemporaryFolder;
+let directory: TemporaryDirectory;
 before(async () => {
-  folder = await temporaryFolder();
+  directory = await temporaryDirectory();
 });
-after(() => folder[Symbol.asyncDispose]());
+after(() => directory[Symbol.asyncDispose]());
 
 type Plugin = {
   readonly source: CredentialSource;
@@ -59,9 +59,9 @@ async function pluginOf(
   pods?: PodSecrets,
 ): Promise<Plugin> {
   const name = `plugin-${(count += 1)}`;
-  const log = join(folder.path, `${name}.log`);
+  const log = join(directory.path, `${name}.log`);
   await writeFile(log, '');
-  await writeScript(join(folder.path, name), pluginSource(log, answer));
+  await writeScript(join(directory.path, name), pluginSource(log, answer));
   const whole: ProviderConfig = {
     name,
     apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
@@ -72,7 +72,7 @@ async function pluginOf(
     ...config,
   };
   return {
-    source: openProvider(whole, folder.path, pods, never),
+    source: openProvider(whole, directory.path, pods, never),
     asked: () =>
       readFileSync(log, 'utf8')
         .split('\n')
@@ -188,8 +188,8 @@ describe('a credential provider plugin', () => {
   });
 
   test('has at most eight processes, whatever images a user invents', async () => {
-    const running = join(folder.path, 'running');
-    const seen = join(folder.path, 'seen');
+    const running = join(directory.path, 'running');
+    const seen = join(directory.path, 'seen');
     await mkdir(running, { recursive: true });
     const answer = JSON.stringify({
       kind: 'CredentialProviderResponse',
@@ -197,7 +197,7 @@ describe('a credential provider plugin', () => {
       cacheKeyType: 'Image',
       auth: { 'r.io': { username: 'u', password: 'p' } },
     });
-    const program = join(folder.path, 'counting');
+    const program = join(directory.path, 'counting');
     const script = `#!/bin/sh\nmkdir ${running}/$$\nls ${running} | wc -l >>${seen}\nsleep 0.3\nrmdir ${running}/$$\necho '${answer}'\n`;
     await writeFile(`${program}.new`, script, { mode: 0o755 });
     await rename(`${program}.new`, program);
@@ -210,7 +210,7 @@ describe('a credential provider plugin', () => {
         args: [],
         environment: {},
       },
-      folder.path,
+      directory.path,
       undefined,
       never,
     );
@@ -368,7 +368,7 @@ describe('the configuration of providers', () => {
   const notes: string[] = [];
   const open = (config: string, pods?: PodSecrets) =>
     openProviders(
-      { config, folder: folder.path },
+      { config, directory: directory.path },
       { pods, note: text => void notes.push(text), closing: never },
     );
   const read = (config: string, pods?: PodSecrets): readonly CredentialSource[] =>
@@ -376,11 +376,11 @@ describe('the configuration of providers', () => {
   const pods: PodSecrets = { pullSecrets: async () => [], annotations: async () => ({}) };
 
   before(async () => {
-    for (const name of ['one', 'two', 'three']) await writeScript(join(folder.path, name), '');
+    for (const name of ['one', 'two', 'three']) await writeScript(join(directory.path, name), '');
   });
 
   test('of a directory is read in the order of its file names, and other files are ignored', async () => {
-    const config = join(folder.path, 'folder');
+    const config = join(directory.path, 'directory');
     await mkdir(config);
     assert.throws(() => read(config), {
       code: 'unavailable',
@@ -402,7 +402,7 @@ describe('the configuration of providers', () => {
   });
 
   test('a missing file and a program that cannot be run are named', async () => {
-    const config = join(folder.path, 'config.yaml');
+    const config = join(directory.path, 'config.yaml');
     assert.throws(() => read(config), {
       code: 'unavailable',
       message: /config\.yaml does not exist; correct --credential-provider-config/,
@@ -412,17 +412,17 @@ describe('the configuration of providers', () => {
       code: 'unavailable',
       message: /absent cannot be run: .*correct --credential-provider-bin-dir/,
     });
-    await chmod(join(folder.path, 'two'), 0o644);
+    await chmod(join(directory.path, 'two'), 0o644);
     await writeFile(config, document(entry('two')));
     assert.throws(() => read(config), {
       code: 'unavailable',
       message: /two cannot be run: it does not exist or is not executable/,
     });
-    await chmod(join(folder.path, 'two'), 0o755);
+    await chmod(join(directory.path, 'two'), 0o755);
   });
 
   test('annotations need the Kubernetes API, and are refused by name without it', async () => {
-    const config = join(folder.path, 'annotations.json');
+    const config = join(directory.path, 'annotations.json');
     for (const field of ['requiredServiceAccountAnnotationKeys', 'optionalServiceAccountAnnotationKeys']) {
       const tokenAttributes = {
         serviceAccountTokenAudience: audience,
@@ -440,7 +440,7 @@ describe('the configuration of providers', () => {
   });
 
   test('is read again when it changes; a broken one leaves the last good one in use, and is reported once', async () => {
-    const config = join(folder.path, 'live.json');
+    const config = join(directory.path, 'live.json');
     await writeFile(config, document(entry('one')));
     const live = open(config);
     const first = valueOf(live());

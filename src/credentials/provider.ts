@@ -30,14 +30,14 @@ type Account =
 const limitMs = 60_000;
 
 /**
- * A credential provider plugin of kubelet: a program in `folder` that is run by exec if an image matches its
+ * A credential provider plugin of kubelet: a program in `directory` that is run by exec if an image matches its
  * `matchImages`. Its answer is cached in memory for the duration and scope (image, registry or global) that it reports;
  * an answer for a service account is used for that service account, or its token, alone. If it fails, the next source
  * is used. Disposing it ends running programs.
  */
 export function openProvider(
   config: ProviderConfig,
-  folder: string,
+  directory: string,
   pods: PodSecrets | undefined,
   closing: AbortSignal,
 ): CredentialSource {
@@ -56,7 +56,7 @@ export function openProvider(
     const known = memo.find(keys.Registry) ?? memo.find(keys.Global);
     if (known !== undefined) return { value: known, forMs: 0 };
     const input = formatProviderRequest(apiVersion, { image, ...account });
-    const program = { path: join(folder, name), args, environment, input, limitMs };
+    const program = { path: join(directory, name), args, environment, input, limitMs };
     const { code, output } = await runProgram(program, closing);
     if (code !== 0) {
       throw new ArtifactError('unavailable', `it ended with exit code ${code}; run it by hand to see why`);

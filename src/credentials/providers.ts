@@ -11,7 +11,7 @@ export type ProviderOptions = {
   /** A CredentialProviderConfig, or a directory of them: *.json, *.yaml and *.yml in the order of their names. */
   readonly config: string;
   /** The directory of the plugins. */
-  readonly folder: string;
+  readonly directory: string;
 };
 
 /** What a keychain gives its providers. `closing` ends their programs. */
@@ -29,7 +29,7 @@ const flag = '--credential-provider-config';
  * service accounts without `pods`, which provides them.
  */
 export function openProviders(
-  { config, folder }: ProviderOptions,
+  { config, directory }: ProviderOptions,
   { pods, note, closing }: ProviderMeans,
 ): () => Part<readonly CredentialSource[]> {
   const read = (reading: Reading): readonly CredentialSource[] => {
@@ -40,9 +40,9 @@ export function openProviders(
     }
     for (const provider of all) {
       verifyAnnotations(provider, pods);
-      verifyProgram(join(folder, provider.name), reading);
+      verifyProgram(join(directory, provider.name), reading);
     }
-    return all.map(provider => openProvider(provider, folder, pods, closing));
+    return all.map(provider => openProvider(provider, directory, pods, closing));
   };
   return watchFiles<Part<readonly CredentialSource[]>>({
     what: `the credential provider configuration ${config}`,
@@ -55,7 +55,7 @@ export function openProviders(
 type FileText = { readonly path: string; readonly text: string };
 
 function readTexts(config: string, reading: Reading): readonly FileText[] {
-  const paths = reading.isFolder(config)
+  const paths = reading.isDirectory(config)
     ? (reading.names(config) ?? [])
         .filter(name => /\.(?:json|ya?ml)$/.test(name))
         .map(name => join(config, name))

@@ -11,7 +11,7 @@ import {
   toKubeconfig,
   token,
 } from '../../test/support/node/kube-api.ts';
-import { temporaryFolder } from '../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { freePort } from '../../test/support/os/port.ts';
 import { ArtifactError } from '../util/error.ts';
 import { type KubeApi, openKubeApi } from './api.ts';
@@ -105,8 +105,8 @@ describe('a daemon that cannot use the API', () => {
   });
 
   test('reports a kubeconfig that cannot be used, and quotes nothing of it', async () => {
-    await using folder = await temporaryFolder();
-    const file = join(folder.path, 'kubeconfig');
+    await using directory = await temporaryDirectory();
+    const file = join(directory.path, 'kubeconfig');
     process.env['KUBECONFIG'] = file;
     await assert.rejects(openKubeApi(), { code: 'invalid', message: /kubeconfig cannot be used \(ENOENT\)/ });
     for (const text of [`users: [{token: ${token}`, `{"users": "${token}"}`, token, '']) {
@@ -123,9 +123,9 @@ describe('a daemon that cannot use the API', () => {
   });
 
   test('names the server that does not answer, is unknown or cannot be verified, and quotes no token', async () => {
-    await using folder = await temporaryFolder();
+    await using directory = await temporaryDirectory();
     await using server = await openKubeApiServer();
-    const file = join(folder.path, 'kubeconfig');
+    const file = join(directory.path, 'kubeconfig');
     process.env['KUBECONFIG'] = file;
     const known = await readFile(server.kubeconfig, 'utf8');
     const nobody = toKubeconfig(`https://127.0.0.1:${await freePort()}`, '', token);

@@ -60,14 +60,14 @@ const unlinkat: KoffiFunc<(parent: number, name: string, flags: number) => numbe
 );
 
 /** Opens a directory with O_PATH. Symlinks are followed. */
-export function openFolder(path: string): OpenDirectory {
-  return toFolder(openSync(path, O_PATH | constants.O_DIRECTORY));
+export function openDirectory(path: string): OpenDirectory {
+  return toDirectory(openSync(path, O_PATH | constants.O_DIRECTORY));
 }
 
-/** As openFolder; undefined if nothing is there. */
+/** As openDirectory; undefined if nothing is there. */
 export function openIfThere(path: string): OpenDirectory | undefined {
   try {
-    return openFolder(path);
+    return openDirectory(path);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;
@@ -88,7 +88,7 @@ const beneath = BigUint64Array.of(
  */
 export function openBeneath(parent: OpenDirectory, path: string): OpenDirectory {
   const fd = openat2(SYS_openat2, parent.fd, path, beneath, beneath.byteLength);
-  return toFolder(check(fd, 'openat2', path));
+  return toDirectory(check(fd, 'openat2', path));
 }
 
 /** As `beneath`, for any type of file. Symlinks are followed while they stay below. */
@@ -105,20 +105,20 @@ const within = BigUint64Array.of(
  */
 export function openWithin(parent: OpenDirectory, path: string): OpenDirectory {
   const fd = openat2(SYS_openat2, parent.fd, path, within, within.byteLength);
-  return toFolder(check(fd, 'openat2', path));
+  return toDirectory(check(fd, 'openat2', path));
 }
 
-function toFolder(fd: number): OpenDirectory {
+function toDirectory(fd: number): OpenDirectory {
   return { fd, [Symbol.dispose]: () => closeSync(fd) };
 }
 
 const status = Buffer.alloc(256);
 
 /** It does not ask the server of a remote filesystem, so it cannot hang. */
-export function statFolder(folder: OpenDirectory): DirectoryStatus {
+export function statDirectory(directory: OpenDirectory): DirectoryStatus {
   const flags = AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC;
   const mask = STATX_NLINK | STATX_INO | STATX_MNT_ID;
-  check(statx(SYS_statx, folder.fd, '', flags, mask, status), 'statx', folder.fd);
+  check(statx(SYS_statx, directory.fd, '', flags, mask, status), 'statx', directory.fd);
   return {
     device: `${status.readUInt32LE(136)}:${status.readUInt32LE(140)}`,
     inode: status.readBigUInt64LE(32),
@@ -135,13 +135,13 @@ const fileSystem = new BigUint64Array(15);
  *
  * @throws ENOTCONN for a FUSE filesystem whose server is gone. It waits for a server that does not answer.
  */
-export function isReadOnly(folder: OpenDirectory): boolean {
-  check(fstatfs(folder.fd, fileSystem), 'fstatfs', folder.fd);
+export function isReadOnly(directory: OpenDirectory): boolean {
+  check(fstatfs(directory.fd, fileSystem), 'fstatfs', directory.fd);
   return ((fileSystem[10] ?? 0n) & ST_RDONLY) !== 0n;
 }
 
 /** Creates a directory; false if the name is taken. */
-export function makeFolder(parent: OpenDirectory, name: string, mode: number): boolean {
+export function makeDirectory(parent: OpenDirectory, name: string, mode: number): boolean {
   if (mkdirat(parent.fd, name, mode) === 0) return true;
   const errno = koffi.errno();
   if (errno === EEXIST) return false;
@@ -153,6 +153,6 @@ export function makeFolder(parent: OpenDirectory, name: string, mode: number): b
  *
  * @throws ENOENT, ENOTEMPTY, ENOTDIR (also for a symlink), EBUSY for a mount point.
  */
-export function removeFolder(parent: OpenDirectory, name: string): void {
+export function removeDirectory(parent: OpenDirectory, name: string): void {
   check(unlinkat(parent.fd, name, AT_REMOVEDIR), 'rmdir', name);
 }

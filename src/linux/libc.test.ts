@@ -6,17 +6,17 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { getXattr, lockFile, setXattr, startWriteback, syncFileSystem } from './libc.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'libc-'));
-after(() => rmSync(folder, { recursive: true }));
+const directory = mkdtempSync(join(tmpdir(), 'libc-'));
+after(() => rmSync(directory, { recursive: true }));
 
 function openFile(name: string, content = ''): number {
-  writeFileSync(join(folder, name), content);
-  return openSync(join(folder, name), 'r+');
+  writeFileSync(join(directory, name), content);
+  return openSync(join(directory, name), 'r+');
 }
 
 test('a lock is held against other descriptors until its own is closed', () => {
   const first = openFile('lock');
-  const second = openSync(join(folder, 'lock'), 'r+');
+  const second = openSync(join(directory, 'lock'), 'r+');
   assert.equal(lockFile(first), true);
   assert.equal(lockFile(first), true, 'the holder may ask again');
   assert.equal(lockFile(second), false);
@@ -30,7 +30,7 @@ test('a lock is held against another process, and ends when its holder is killed
   const script = `
     const { openSync } = require('node:fs');
     import(${JSON.stringify(new URL('./libc.ts', import.meta.url).href)}).then(({ lockFile }) => {
-      console.log(lockFile(openSync(${JSON.stringify(join(folder, 'lock-of-process'))}, 'r+')));
+      console.log(lockFile(openSync(${JSON.stringify(join(directory, 'lock-of-process'))}, 'r+')));
       process.kill(process.pid, 'SIGKILL');
     });`;
   const take = () => spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' }).stdout.trim();
@@ -55,7 +55,7 @@ test('a failed call throws an error with its errno, the call and the path', () =
   assert.throws(() => setXattr(fd, 'no-namespace', new Uint8Array(1)), {
     code: 'ENOTSUP',
     syscall: 'fsetxattr',
-    path: join(folder, 'failing'),
+    path: join(directory, 'failing'),
   });
   closeSync(fd);
   assert.throws(() => lockFile(987_654), { code: 'EBADF', message: /EBADF.*fcntl 'descriptor 987654'/ });

@@ -62,7 +62,7 @@ const syncFileRange: KoffiFunc<(fd: number, offset: number, length: number, flag
   libc.func('int sync_file_range(int, int64, int64, uint)');
 
 const utimensat: KoffiFunc<
-  (folder: number, path: Uint8Array, times: BigInt64Array, flags: number) => number
+  (directory: number, path: Uint8Array, times: BigInt64Array, flags: number) => number
 > = libc.func('int utimensat(int, const void *, const void *, int)');
 
 /** A struct flock on the whole file; F_RDLCK is 0, F_WRLCK is 1. */

@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { temporaryFolder } from '../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { openLineWriter } from './line-writer.ts';
 
 /** A pipe with both ends in this process; the test decides when to read it. */
 async function openPipe() {
-  const folder = await temporaryFolder();
-  const path = join(folder.path, 'pipe');
+  const directory = await temporaryDirectory();
+  const path = join(directory.path, 'pipe');
   execFileSync('sh', ['-c', `mkfifo ${path}`]);
   const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const writer = openSync(path, constants.O_WRONLY);
@@ -30,7 +30,7 @@ async function openPipe() {
     async [Symbol.asyncDispose]() {
       closeSync(reader);
       closeSync(writer);
-      await folder[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
     },
   };
 }
@@ -84,8 +84,8 @@ test('a file, a pipe or a socket is written to', async () => {
   const module = JSON.stringify(fileURLToPath(new URL('line-writer.ts', import.meta.url)));
   const script = `import { openLineWriter } from ${module}; openLineWriter(1, () => {}).write("here\\n");`;
   const node = `"${process.execPath}" --input-type=module -e '${script}'`;
-  await using folder = await temporaryFolder();
-  const file = join(folder.path, 'file');
+  await using directory = await temporaryDirectory();
+  const file = join(directory.path, 'file');
   execFileSync('sh', ['-c', `echo before > ${file}; ${node} >> ${file}`]);
   assert.equal(readFileSync(file, 'utf8'), 'before\nhere\n');
   assert.equal(execFileSync('sh', ['-c', `${node} | cat`], { encoding: 'utf8' }), 'here\n');

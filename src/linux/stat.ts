@@ -21,11 +21,11 @@ export const statusWords = 64;
  * @param name ends with a NUL; an empty one names the directory itself.
  * @returns false if nothing is there.
  */
-export function readStatus(folder: number, name: Uint8Array, status: Uint32Array): boolean {
+export function readStatus(directory: number, name: Uint8Array, status: Uint32Array): boolean {
   const flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
-  if (statx(SYS_statx, folder, name, flags, STATX_BASIC_STATS, status) === 0) return true;
+  if (statx(SYS_statx, directory, name, flags, STATX_BASIC_STATS, status) === 0) return true;
   const errno = koffi.errno();
   if (errno === ENOENT || errno === ENOTDIR) return false;
   const text = Buffer.from(name.subarray(0, name.indexOf(0))).toString();
-  throw systemError('statx', `${pathOf(folder)}/${text}`, errno);
+  throw systemError('statx', `${pathOf(directory)}/${text}`, errno);
 }

@@ -1,6 +1,6 @@
 import type { MountFlag } from '../ports/request.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { makeFolder, removeFolder } from '../linux/directory.ts';
+import { makeDirectory, removeDirectory } from '../linux/directory.ts';
 import { attachMount, cloneMount, detachMount, restriction, restrictMount } from '../linux/mount.ts';
 import { openTarget, type TargetHandle } from './target.ts';
 import { firstEntry, inspect } from './inspection.ts';
@@ -13,12 +13,12 @@ import { firstEntry, inspect } from './inspection.ts';
 export async function bind(view: string, place: TargetHandle, flags: readonly MountFlag[]): Promise<void> {
   using clone = cloneMount(view);
   restrictMount(clone, toRestrictions(flags));
-  const made = makeFolder(place.parent, place.name, 0o750);
+  const made = makeDirectory(place.parent, place.name, 0o750);
   if (!made) await verifyEmpty(place);
   try {
     attachMount(clone, place.parent, place.name);
   } catch (error) {
-    if (made) removeFolder(place.parent, place.name);
+    if (made) removeDirectory(place.parent, place.name);
     throw error;
   }
 }
@@ -28,11 +28,11 @@ export async function bind(view: string, place: TargetHandle, flags: readonly Mo
  * removes anything that is not empty. On a read-only disk the directory stays, and that is success: the pod has no
  * mount any more, and kubelet, which cannot remove the parent directories either, retries.
  */
-export function unbind(place: TargetHandle, keepsFolder: boolean): void {
+export function unbind(place: TargetHandle, keepsDirectory: boolean): void {
   while (detachMount(place.parent, place.name));
-  if (keepsFolder) return;
+  if (keepsDirectory) return;
   try {
-    removeFolder(place.parent, place.name);
+    removeDirectory(place.parent, place.name);
   } catch (error) {
     if (errnoOf(error) === 'EROFS') return;
     using target = openTarget(place);

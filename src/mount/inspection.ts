@@ -3,7 +3,13 @@ import { statfs } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import type { TargetState } from '../ports/mounter.ts';
 import { errnoOf } from '../util/error.ts';
-import { type OpenDirectory, isReadOnly, openFolder, openIfThere, statFolder } from '../linux/directory.ts';
+import {
+  type OpenDirectory,
+  isReadOnly,
+  openDirectory,
+  openIfThere,
+  statDirectory,
+} from '../linux/directory.ts';
 import { openTarget, type TargetHandle } from './target.ts';
 
 /**
@@ -14,7 +20,7 @@ import { openTarget, type TargetHandle } from './target.ts';
 export async function inspect(place: TargetHandle, view: string | undefined): Promise<TargetState> {
   using target = openTarget(place);
   if (target === undefined) return { kind: 'absent' };
-  const { isMountRoot, links, device } = statFolder(target);
+  const { isMountRoot, links, device } = statDirectory(target);
   if (!isMountRoot) {
     const entry = firstEntry(target);
     return entry === undefined ? { kind: 'empty' } : { kind: 'occupied', entry };
@@ -44,7 +50,7 @@ async function askServer(target: OpenDirectory, device: string): Promise<'there'
 }
 
 async function ask(target: OpenDirectory): Promise<'there' | 'gone'> {
-  using own = openFolder(`/proc/self/fd/${target.fd}`);
+  using own = openDirectory(`/proc/self/fd/${target.fd}`);
   try {
     await statfs(`/proc/self/fd/${own.fd}`);
     return 'there';
@@ -55,14 +61,14 @@ async function ask(target: OpenDirectory): Promise<'there' | 'gone'> {
 }
 
 /** Returns a name in an open directory; undefined if it is empty. */
-export function firstEntry(folder: OpenDirectory): string | undefined {
-  using entries = opendirSync(`/proc/self/fd/${folder.fd}`);
+export function firstEntry(directory: OpenDirectory): string | undefined {
+  using entries = opendirSync(`/proc/self/fd/${directory.fd}`);
   return entries.readSync()?.name;
 }
 
 function shows(target: OpenDirectory, view: string): boolean {
-  using folder = openIfThere(view);
-  if (folder === undefined) return false;
-  const [shown, wanted] = [statFolder(target), statFolder(folder)];
+  using directory = openIfThere(view);
+  if (directory === undefined) return false;
+  const [shown, wanted] = [statDirectory(target), statDirectory(directory)];
   return shown.device === wanted.device && shown.inode === wanted.inode;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { kubeletFolder } from '../../test/support/node/kubelet-directory.ts';
+import { kubeletDirectory } from '../../test/support/node/kubelet-directory.ts';
 import { needs } from '../../test/support/project/tools.ts';
 import { openMounter } from './mounter.ts';
 
@@ -8,7 +8,7 @@ test(
   'a state is found in tens of microseconds, and a publish and an unpublish take a few hundred',
   needs('root'),
   async t => {
-    await using node = await kubeletFolder();
+    await using node = await kubeletDirectory();
     using mounter = openMounter(node);
     async function median(times: number, act: () => Promise<unknown>): Promise<number> {
       const took: number[] = [];

@@ -17,7 +17,7 @@ import {
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { type KubeletFolder, kubeletFolder } from '../../test/support/node/kubelet-directory.ts';
+import { type KubeletDirectory, kubeletDirectory } from '../../test/support/node/kubelet-directory.ts';
 import { mountsBelow } from '../../test/support/os/mounts.ts';
 import { runProgram } from '../../test/support/os/program.ts';
 import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
@@ -28,8 +28,8 @@ import { openMounter } from './mounter.ts';
 const asRoot = needs('root');
 const used: string[] = [];
 
-async function openNode(): Promise<KubeletFolder> {
-  const node = await kubeletFolder();
+async function openNode(): Promise<KubeletDirectory> {
+  const node = await kubeletDirectory();
   used.push(node.path);
   return node;
 }
@@ -118,10 +118,10 @@ test('a directory that is to stay stays, with its content', asRoot, async () => 
   using mounter = openMounter(node);
   mkdirSync(node.target.path);
   await mounter.mount(node.view, node.target, []);
-  await mounter.unmount({ ...node.target, keepsFolder: true });
+  await mounter.unmount({ ...node.target, keepsDirectory: true });
   assert.deepEqual(readdirSync(node.target.path), []);
   writeFileSync(join(node.target.path, 'mine'), '');
-  await mounter.unmount({ ...node.target, keepsFolder: true });
+  await mounter.unmount({ ...node.target, keepsDirectory: true });
   assert.deepEqual(readdirSync(node.target.path), ['mine']);
 });
 

@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import type { Mounter, Target } from '../ports/mounter.ts';
 import { ArtifactError } from '../util/error.ts';
 import { pathOf } from '../linux/libc.ts';
-import { type OpenDirectory, openFolder, openIfThere } from '../linux/directory.ts';
+import { type OpenDirectory, openDirectory, openIfThere } from '../linux/directory.ts';
 import { bind, unbind } from './bind.ts';
 import { toMountError } from './error.ts';
 import { openHandle, type TargetHandle } from './target.ts';
@@ -32,9 +32,9 @@ export function openMounter(options: {
   const kubeletDir = posix.resolve(options.kubeletDir);
   const isApart = options.isApart ?? hasOwnNamespace();
   const propagation = openPropagation();
-  const top = openFolder('/');
+  const top = openDirectory('/');
 
-  const isSeen = (folder: OpenDirectory): boolean => !isApart || propagation.isShared(folder);
+  const isSeen = (directory: OpenDirectory): boolean => !isApart || propagation.isShared(directory);
 
   function locate({ path, anywhere }: Target): TargetHandle | undefined {
     if (anywhere) return openHandle(path, '/', top);
@@ -74,10 +74,10 @@ export function openMounter(options: {
       verifyOpen(target);
       using place = locate(target);
       if (place === undefined) {
-        const folder = posix.dirname(target.path);
+        const directory = posix.dirname(target.path);
         throw new ArtifactError(
           'invalid',
-          `cannot mount at ${target.path}: the directory ${folder} does not exist; create it`,
+          `cannot mount at ${target.path}: the directory ${directory} does not exist; create it`,
         );
       }
       if (!target.anywhere && !isSeen(place.parent))
@@ -92,14 +92,14 @@ export function openMounter(options: {
       using place = locate(target);
       if (place === undefined) return;
       try {
-        unbind(place, target.keepsFolder === true);
+        unbind(place, target.keepsDirectory === true);
       } catch (error) {
         throw toMountError(error, `unmount ${target.path}`);
       }
     },
     problem() {
-      using folder = openIfThere(posix.join(kubeletDir, 'pods')) ?? openIfThere(kubeletDir);
-      return folder === undefined || isSeen(folder) ? undefined : unseen(kubeletDir);
+      using directory = openIfThere(posix.join(kubeletDir, 'pods')) ?? openIfThere(kubeletDir);
+      return directory === undefined || isSeen(directory) ? undefined : unseen(kubeletDir);
     },
     async list(root) {
       const mounts = await scan(root);
@@ -120,8 +120,8 @@ function closedDirectories(stateDir: string | undefined): readonly (readonly [st
 }
 
 function toReal(path: string): string {
-  using folder = openIfThere(path);
-  return folder === undefined ? path : pathOf(folder.fd);
+  using directory = openIfThere(path);
+  return directory === undefined ? path : pathOf(directory.fd);
 }
 
 /** The one mistake in a DaemonSet with which everything else works. */

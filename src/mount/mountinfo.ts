@@ -44,26 +44,26 @@ function unescape(text: string): string {
 }
 
 /**
- * Returns the mounts that show a directory strictly below `folder`. They are found by filesystem and path in it,
+ * Returns the mounts that show a directory strictly below `directory`. They are found by filesystem and path in it,
  * because the mount on which they were made may have another path here, or be gone.
  *
- * @param mountId of the mount that contains `folder`; `realPath` is its path without symlinks.
+ * @param mountId of the mount that contains `directory`; `realPath` is its path without symlinks.
  */
 export function selectBelow(
   entries: readonly MountEntry[],
-  folder: string,
+  directory: string,
   realPath: string,
   mountId: number,
 ): MountedView[] {
   const own = entries.find(entry => entry.id === mountId);
   if (own === undefined)
-    throw new Error(`mount ${mountId}, which holds ${folder}, is not in /proc/self/mountinfo`);
+    throw new Error(`mount ${mountId}, which holds ${directory}, is not in /proc/self/mountinfo`);
   const root = posix.join(own.root, posix.relative(own.mountPoint, realPath));
   return entries
     .filter(entry => entry.device === own.device && entry.root.startsWith(`${root}/`))
     .map(({ root: shown, mountPoint, dead }) => ({
       target: mountPoint,
-      source: posix.join(folder, posix.relative(root, shown)),
+      source: posix.join(directory, posix.relative(root, shown)),
       dead,
     }));
 }

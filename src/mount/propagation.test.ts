@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { type KubeletFolder, kubeletFolder } from '../../test/support/node/kubelet-directory.ts';
+import { type KubeletDirectory, kubeletDirectory } from '../../test/support/node/kubelet-directory.ts';
 import { mountsBelow } from '../../test/support/os/mounts.ts';
 import { type MountNamespace, openNamespace } from '../../test/support/os/namespace.ts';
 import { needs } from '../../test/support/project/tools.ts';
@@ -15,24 +15,24 @@ import { needs } from '../../test/support/project/tools.ts';
  * directory with the host (mountPropagation Bidirectional). This process sees none of it.
  */
 type Node = AsyncDisposable & {
-  readonly folder: KubeletFolder;
+  readonly directory: KubeletDirectory;
   readonly host: MountNamespace;
   readonly container: MountNamespace;
 };
 
 async function openNode(): Promise<Node> {
   await using stack = new AsyncDisposableStack();
-  const folder = stack.use(await kubeletFolder());
+  const directory = stack.use(await kubeletDirectory());
   const host = stack.use(await openNamespace('private'));
-  host.run('mount', '--bind', folder.kubeletDir, folder.kubeletDir);
-  host.run('mount', '--make-shared', folder.kubeletDir);
+  host.run('mount', '--bind', directory.kubeletDir, directory.kubeletDir);
+  host.run('mount', '--make-shared', directory.kubeletDir);
   const container = stack.use(await openNamespace('shared', host));
   const owned = stack.move();
-  return { folder, host, container, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { directory, host, container, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** The start of a script, with the mounter and the directories of the node. */
-function prologue({ view, target, kubeletDir }: KubeletFolder): string {
+function prologue({ view, target, kubeletDir }: KubeletDirectory): string {
   return `
     import { openMounter } from ${JSON.stringify(new URL('./mounter.ts', import.meta.url).href)};
     const { view, target, kubeletDir } = ${JSON.stringify({ view, target, kubeletDir })};
@@ -41,7 +41,7 @@ function prologue({ view, target, kubeletDir }: KubeletFolder): string {
 }
 
 /** The usual method: mount(2), and then a remount. */
-const naive = ({ view, target: { path } }: KubeletFolder): string =>
+const naive = ({ view, target: { path } }: KubeletDirectory): string =>
   `mkdir ${path} && mount --bind ${view} ${path} && mount -o remount,bind,ro,nosuid,nodev ${path}`;
 
 /** The mount options at a path in a namespace; undefined if nothing is mounted there. */
@@ -67,21 +67,21 @@ test(
   needs('root'),
   async () => {
     await using node = await openNode();
-    const { folder, host, container } = node;
-    const { path } = folder.target;
-    container.script(`${prologue(folder)} await mounter.mount(view, target, []);`);
-    assert.deepEqual(mountsBelow(folder.path), [], 'this namespace has no part in it');
+    const { directory, host, container } = node;
+    const { path } = directory.target;
+    container.script(`${prologue(directory)} await mounter.mount(view, target, []);`);
+    assert.deepEqual(mountsBelow(directory.path), [], 'this namespace has no part in it');
     for (const side of [container, host]) {
       assert.deepEqual(optionsAt(path, side)?.slice(0, 3), ['ro', 'nosuid', 'nodev']);
       assert.equal(side.run('cat', `${path}/model.txt`), 'weights');
       assert.equal(canWrite(`${path}/model.txt`, side), false);
     }
-    container.script(`${prologue(folder)} await mounter.unmount(target);`);
+    container.script(`${prologue(directory)} await mounter.unmount(target);`);
     for (const side of [container, host]) {
       assert.equal(optionsAt(path, side), undefined);
       assert.throws(() => side.run('ls', '-d', path), /No such file/);
     }
-    assert.equal(readFileSync(join(folder.view, 'model.txt'), 'utf8'), 'weights');
+    assert.equal(readFileSync(join(directory.view, 'model.txt'), 'utf8'), 'weights');
   },
 );
 
@@ -90,47 +90,47 @@ test(
   needs('root'),
   async () => {
     await using node = await openNode();
-    const { folder, host, container } = node;
-    const { path } = folder.target;
-    container.run('sh', '-c', naive(folder));
+    const { directory, host, container } = node;
+    const { path } = directory.target;
+    container.run('sh', '-c', naive(directory));
     assert.equal(optionsAt(path, container)?.[0], 'ro');
     assert.equal(optionsAt(path, host)?.[0], 'rw');
     assert.equal(canWrite(`${path}/model.txt`, host), true);
-    assert.equal(readFileSync(join(folder.view, 'model.txt'), 'utf8'), 'altered\n');
+    assert.equal(readFileSync(join(directory.view, 'model.txt'), 'utf8'), 'altered\n');
   },
 );
 
 test('mounts outlive the container, and the next one finds and removes them', needs('root'), async () => {
   await using node = await openNode();
-  const { folder, host, container } = node;
-  container.script(`${prologue(folder)} await mounter.mount(view, target, []);`);
+  const { directory, host, container } = node;
+  container.script(`${prologue(directory)} await mounter.mount(view, target, []);`);
   await container[Symbol.asyncDispose]();
-  assert.equal(optionsAt(folder.target.path, host)?.[0], 'ro');
+  assert.equal(optionsAt(directory.target.path, host)?.[0], 'ro');
   await using next = await openNamespace('shared', host);
-  const seen = next.script(`${prologue(folder)}
-    console.log(JSON.stringify([await mounter.state(target, view), await mounter.list(${JSON.stringify(folder.views)})]));
+  const seen = next.script(`${prologue(directory)}
+    console.log(JSON.stringify([await mounter.state(target, view), await mounter.list(${JSON.stringify(directory.views)})]));
     await mounter.unmount(target);`);
   assert.deepEqual(JSON.parse(seen), [
     { kind: 'mounted', shows: 'view', readOnly: true },
-    [{ target: folder.target.path, source: folder.view, dead: false }],
+    [{ target: directory.target.path, source: directory.view, dead: false }],
   ]);
-  assert.equal(optionsAt(folder.target.path, host), undefined);
+  assert.equal(optionsAt(directory.target.path, host), undefined);
 });
 
 test('later mounts in the state directory do not appear in a volume', needs('root'), async () => {
   await using node = await openNode();
-  const { folder, host, container } = node;
-  const state = dirname(folder.views);
-  mkdirSync(join(folder.view, 'inner'));
+  const { directory, host, container } = node;
+  const state = dirname(directory.views);
+  mkdirSync(join(directory.view, 'inner'));
   host.run('mount', '--bind', state, state);
   host.run('mount', '--make-shared', state);
   await using sharing = await openNamespace('shared', host);
-  sharing.script(`${prologue(folder)} await mounter.mount(view, target, []);`);
-  host.run('mount', '-t', 'tmpfs', 'tmpfs', join(folder.view, 'inner'));
+  sharing.script(`${prologue(directory)} await mounter.mount(view, target, []);`);
+  host.run('mount', '-t', 'tmpfs', 'tmpfs', join(directory.view, 'inner'));
   for (const side of [host, container, sharing]) {
-    assert.equal(optionsAt(join(folder.target.path, 'inner'), side), undefined);
+    assert.equal(optionsAt(join(directory.target.path, 'inner'), side), undefined);
   }
-  assert.equal(optionsAt(folder.target.path, host)?.[0], 'ro');
+  assert.equal(optionsAt(directory.target.path, host)?.[0], 'ro');
 });
 
 /**
@@ -185,10 +185,10 @@ async function watch(
 for (const where of ['container', 'host'] as const) {
   test(`a volume is never writable, seen from the ${where}`, needs('root'), async t => {
     await using node = await openNode();
-    const { folder, container } = node;
-    const file = join(folder.target.path, 'model.txt');
+    const { directory, container } = node;
+    const file = join(directory.target.path, 'model.txt');
     const counts = await watch(node[where], file, () => {
-      container.script(`${prologue(folder)}
+      container.script(`${prologue(directory)}
         const never = new Int32Array(new SharedArrayBuffer(4));
         const end = performance.now() + 700;
         while (performance.now() < end) {
@@ -205,7 +205,7 @@ for (const where of ['container', 'host'] as const) {
       container.run(
         'sh',
         '-c',
-        `mkdir ${folder.target.path} && mount --bind ${folder.view} ${folder.target.path} && sleep 0.1`,
+        `mkdir ${directory.target.path} && mount --bind ${directory.view} ${directory.target.path} && sleep 0.1`,
       );
     });
     assert.ok(usual.wrote > 0, 'the writer sees the moment before a remount');

@@ -1,5 +1,5 @@
 import { readFileSync, readlinkSync } from 'node:fs';
-import { type OpenDirectory, statFolder } from '../linux/directory.ts';
+import { type OpenDirectory, statDirectory } from '../linux/directory.ts';
 import { parseMountinfo } from './mountinfo.ts';
 
 /** The pid namespace of the machine itself (PROC_PID_INIT_INO). */
@@ -26,14 +26,14 @@ function namespaceOf(pid: string, kind: 'mnt' | 'pid'): string | undefined {
 }
 
 /** Whether mounts in a directory propagate to other namespaces. */
-export type Propagation = { isShared(folder: OpenDirectory): boolean };
+export type Propagation = { isShared(directory: OpenDirectory): boolean };
 
 /** Uses mountinfo, which takes milliseconds on a busy node: so a shared result is cached. */
 export function openPropagation(): Propagation {
   const known = new Set<number>();
   return {
-    isShared(folder) {
-      const { mountId } = statFolder(folder);
+    isShared(directory) {
+      const { mountId } = statDirectory(directory);
       if (known.has(mountId)) return true;
       const entries = parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'));
       const shared = entries.some(({ id, shared: is }) => id === mountId && is);

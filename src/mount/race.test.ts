@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { kubeletFolder } from '../../test/support/node/kubelet-directory.ts';
+import { kubeletDirectory } from '../../test/support/node/kubelet-directory.ts';
 import { mountsBelow } from '../../test/support/os/mounts.ts';
 import { needs } from '../../test/support/project/tools.ts';
 import { ArtifactError } from '../util/error.ts';
@@ -50,7 +50,7 @@ for (const where of ['target', 'parent', 'pod'] as const) {
     `volumes come and go below a ${where} that keeps turning into symlinks, and nothing behind those changes`,
     needs('root'),
     async t => {
-      await using node = await kubeletFolder();
+      await using node = await kubeletDirectory();
       using mounter = openMounter(node);
       const { target, view } = node;
       const swapped = {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { kubeletFolder } from '../../test/support/node/kubelet-directory.ts';
+import { kubeletDirectory } from '../../test/support/node/kubelet-directory.ts';
 import { runProgram } from '../../test/support/os/program.ts';
 import { needs } from '../../test/support/project/tools.ts';
 import { openMounter } from './mounter.ts';
@@ -11,7 +11,7 @@ test(
   'mounts of views are listed wherever the state directory is mounted, and others are not',
   needs('root'),
   async () => {
-    await using node = await kubeletFolder();
+    await using node = await kubeletDirectory();
     using mounter = openMounter(node);
     assert.deepEqual(await mounter.list(join(node.path, 'none')), []);
     const elsewhere = join(node.path, 'state elsewhere');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { type KubeletFolder, kubeletFolder } from '../../test/support/node/kubelet-directory.ts';
+import { type KubeletDirectory, kubeletDirectory } from '../../test/support/node/kubelet-directory.ts';
 import { mountsBelow } from '../../test/support/os/mounts.ts';
 import { runProgram } from '../../test/support/os/program.ts';
 import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
@@ -12,8 +12,8 @@ import { openMounter } from './mounter.ts';
 const asRoot = needs('root');
 const used: string[] = [];
 
-async function openNode(): Promise<KubeletFolder> {
-  const node = await kubeletFolder();
+async function openNode(): Promise<KubeletDirectory> {
+  const node = await kubeletDirectory();
   used.push(node.path);
   return node;
 }

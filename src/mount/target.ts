@@ -54,10 +54,10 @@ export function parseBelow(path: string, start: string): string {
 export function openHandle(
   path: string,
   start: string,
-  startFolder: OpenDirectory,
+  startDirectory: OpenDirectory,
 ): TargetHandle | undefined {
   const below = parseBelow(path, start);
-  const parent = open(startFolder, posix.dirname(below), posix.dirname(path));
+  const parent = open(startDirectory, posix.dirname(below), posix.dirname(path));
   return (
     parent && { path, parent, name: posix.basename(below), [Symbol.dispose]: () => parent[Symbol.dispose]() }
   );

@@ -38,6 +38,6 @@ export type Target = {
   readonly path: string;
   readonly anywhere: boolean;
   /** The directory existed before the volume, and stays. */
-  readonly keepsFolder?: boolean;
+  readonly keepsDirectory?: boolean;
 };
 export type MountedView = { readonly target: string; readonly source: string; readonly dead: boolean };

@@ -39,7 +39,7 @@ export type VolumeRecord = Root & {
   readonly targetPath: string;
   readonly fingerprint: string;
   readonly anywhere: boolean;
-  /** The target directory existed before the volume, and stays after it. Never set for a pod. */
+  /** The target directory existed before the volume, and stays after it. The name is that on disk. Never set for a pod. */
   readonly keepsFolder?: boolean;
   /** As the user wrote it. */
   readonly reference: string;

@@ -4,12 +4,12 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
-import { temporaryFolder } from '../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { openDisk } from './disk.ts';
 
 test('usage equals what df reports of the filesystem, for bytes and inodes', async () => {
-  await using folder = await temporaryFolder();
-  const disk = mountTmpfs(join(folder.path, 'disk'), 'size=8m,nr_inodes=100');
+  await using directory = await temporaryDirectory();
+  const disk = mountTmpfs(join(directory.path, 'disk'), 'size=8m,nr_inodes=100');
   writeFileSync(join(disk, 'a'), Buffer.alloc(3_000_000));
   const df = spawnSync('df', ['--block-size=1', '--output=size,used,avail,itotal,iused', disk], {
     encoding: 'utf8',

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
 import { unlessAbsent } from './files/absent.ts';
 import { writeAside } from './files/atomic-file.ts';
-import type { Folder } from './files/directory.ts';
+import type { Directory } from './files/directory.ts';
 
 /** Migrates a layout from one version to the next. It must be safe to run again after a crash. */
 export type Migration = (stateDir: string) => Promise<void>;
@@ -15,7 +15,7 @@ export type Migration = (stateDir: string) => Promise<void>;
  *   version of this program.
  * @throws `invalid` for a layout of a newer program, or a version that is not a number.
  */
-export async function openFormat(stateDir: Folder, migrations: readonly Migration[]): Promise<void> {
+export async function openFormat(stateDir: Directory, migrations: readonly Migration[]): Promise<void> {
   const path = join(stateDir.path, 'format');
   const version = parseVersion(await unlessAbsent(readFile(path, 'utf8')), path);
   if (version > migrations.length) throw tooNew(stateDir.path, version, migrations.length);

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { type Folder, openFolder, readFolder } from './files/directory.ts';
+import { type Directory, openDirectory, readDirectory } from './files/directory.ts';
 import { type Migration, openFormat, verifyFormat } from './format.ts';
 import { type Journal, openJournal, readJournal } from './files/journal.ts';
 import { shareLock, takeLock } from './lock.ts';
@@ -9,9 +9,9 @@ import { claimStateDir, markOwn, verifyOwn } from './state-dir.ts';
 
 /** The base of a store: its state directory, locked, with a known layout, created if it is absent, or read-only. */
 export type Ground = AsyncDisposable & {
-  readonly root: Folder;
+  readonly root: Directory;
   /** Opens a directory by its name below the root. */
-  folder(name: string): Promise<Folder>;
+  directory(name: string): Promise<Directory>;
   readonly scratch: Scratch;
   /** The verification times of contents. */
   readonly journal: Journal;
@@ -25,7 +25,7 @@ export type GroundOptions = {
   readonly stateDir: string;
   /** For a new state directory on a system with SELinux. */
   readonly selinuxLabel?: string | undefined;
-  readonly selinuxFolder?: string;
+  readonly selinuxDirectory?: string;
   /** Why it is read-only, for errors: then nothing in it is created, changed or removed. */
   readonly reads?: string | undefined;
 };
@@ -51,23 +51,24 @@ export async function openGround(options: GroundOptions): Promise<Ground> {
   }
 }
 
-const toMigrations = ({ selinuxLabel, selinuxFolder = '/sys/fs/selinux' }: GroundOptions): Migration[] => [
-  path => claimStateDir(path, selinuxLabel, selinuxFolder),
+const toMigrations = ({ selinuxLabel, selinuxDirectory = '/sys/fs/selinux' }: GroundOptions): Migration[] => [
+  path => claimStateDir(path, selinuxLabel, selinuxDirectory),
 ];
 
 async function takeGround(options: GroundOptions, isOwn: boolean): Promise<Ground> {
   const { stateDir } = options;
   const held = new AsyncDisposableStack();
-  const folder = async (name: string): Promise<Folder> => held.use(await openFolder(join(stateDir, name)));
+  const directory = async (name: string): Promise<Directory> =>
+    held.use(await openDirectory(join(stateDir, name)));
   try {
-    const root = await folder('.');
+    const root = await directory('.');
     if (!isOwn) await markOwn(stateDir);
     held.use(await takeLock(stateDir));
     await openFormat(root, toMigrations(options));
     const scratch = held.use(await openScratch(join(stateDir, 'tmp')));
     const journal = await openJournal(join(stateDir, 'verified'), scratch.fresh);
     const sizes = await openJournal(join(stateDir, 'sizes'), scratch.fresh);
-    return { root, folder, scratch, journal, sizes, [Symbol.asyncDispose]: () => held.disposeAsync() };
+    return { root, directory, scratch, journal, sizes, [Symbol.asyncDispose]: () => held.disposeAsync() };
   } catch (thrown) {
     await held.disposeAsync();
     throw thrown;
@@ -80,8 +81,8 @@ async function readGround(options: GroundOptions, why: string): Promise<Ground> 
   try {
     await verifyFormat(stateDir, toMigrations(options).length);
     return {
-      root: readFolder(stateDir),
-      folder: async name => readFolder(join(stateDir, name)),
+      root: readDirectory(stateDir),
+      directory: async name => readDirectory(join(stateDir, name)),
       scratch: closedScratch(why),
       journal: readJournal(join(stateDir, 'verified')),
       sizes: readJournal(join(stateDir, 'sizes')),

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startChild, waitUntil } from '../../test/support/node/child.ts';
-import { temporaryFolder } from '../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { openStore } from './store.ts';
 
 /** Creates and removes layers and views endlessly; each view has 10 directories of 20 files. */
@@ -29,10 +29,10 @@ const work = (store: string, toc: string, stateDir: string): string => `
     }
     await stage.commit(writeToc(stage.path, { digest, diffId: digest, notes: [], entries }));
     const files = entries.map(({ path, size, body }) => [path, { kind: 'file', source: { kind: 'bodies', digest }, body, size, layer }]);
-    const folder = { kind: 'directory', children: new Map(files), attributes, layer };
-    const folders = Array.from({ length: 10 }, (_, n) => ['d' + n, folder]);
+    const directory = { kind: 'directory', children: new Map(files), attributes, layer };
+    const directories = Array.from({ length: 10 }, (_, n) => ['d' + n, directory]);
     const record = { key: 'key-' + round, manifest: digest, reference: content, blobs: [], layers: [digest], bytes: 1, inodes: 211 };
-    await store.views.build(record, { ...folder, children: new Map(folders) }, new AbortController().signal);
+    await store.views.build(record, { ...directory, children: new Map(directories) }, new AbortController().signal);
     for (const view of (await store.views.list()).slice(3)) {
       await store.views.remove(view.key);
       await store.layers.remove(view.layers[0]);
@@ -40,11 +40,11 @@ const work = (store: string, toc: string, stateDir: string): string => `
   }`;
 
 test('a process killed at any moment leaves complete layers and views, and incomplete ones only until the next start', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const [store, toc] = ['./store.ts', '../../test/support/oci/toc.ts'].map(
     path => new URL(path, import.meta.url).href,
   );
-  const script = work(store ?? '', toc ?? '', folder.path);
+  const script = work(store ?? '', toc ?? '', directory.path);
   let seen = 0;
   for (let kill = 0; kill < 8; kill++) {
     await using child = await startChild(process.execPath, ['--input-type=module', '-e', script]);
@@ -52,7 +52,7 @@ test('a process killed at any moment leaves complete layers and views, and incom
     await sleep(20 + Math.random() * 80);
     await child.end('SIGKILL');
 
-    await using store = await openStore({ stateDir: folder.path });
+    await using store = await openStore({ stateDir: directory.path });
     assert.deepEqual(await store.views.listLost(), []);
     for (const view of await store.views.list()) {
       seen++;
@@ -69,9 +69,9 @@ test('a process killed at any moment leaves complete layers and views, and incom
       assert.equal(await store.layers.check(digest, new AbortController().signal), undefined);
     }
     const listed = (await store.views.list()).flatMap(({ key }) => [key, `${key}.json`]);
-    const there = readdirSync(join(folder.path, 'views')).filter(name => !name.endsWith('.shape'));
+    const there = readdirSync(join(directory.path, 'views')).filter(name => !name.endsWith('.shape'));
     assert.deepEqual(there.toSorted(), listed.toSorted());
-    while (readdirSync(join(folder.path, 'tmp')).length > 0) await sleep(5);
+    while (readdirSync(join(directory.path, 'tmp')).length > 0) await sleep(5);
   }
   assert.ok(seen > 0);
 });

@@ -3,11 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unlessAbsent } from './files/absent.ts';
 import { writeAside } from './files/atomic-file.ts';
-import type { Folder } from './files/directory.ts';
+import type { Directory } from './files/directory.ts';
 import type { Scratch } from './files/scratch.ts';
 
 /** Returns random bytes of this node, in hex, created once: hashes made with them mean nothing elsewhere. */
-export async function openSalt(root: Folder, scratch: Scratch): Promise<string> {
+export async function openSalt(root: Directory, scratch: Scratch): Promise<string> {
   const path = join(root.path, 'salt');
   const known = await unlessAbsent(readFile(path, 'utf8'));
   if (known !== undefined && /^[0-9a-f]{64}$/.test(known)) return known;

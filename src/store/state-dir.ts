@@ -39,8 +39,8 @@ export async function markOwn(stateDir: string): Promise<void> {
 export async function claimStateDir(path: string, label: string | undefined, selinux: string): Promise<void> {
   await chmod(path, 0o700);
   if (label === undefined || !existsSync(selinux)) return;
-  await using folder = await open(path);
-  setXattr(folder.fd, 'security.selinux', Buffer.from(`${label}\0`));
+  await using directory = await open(path);
+  setXattr(directory.fd, 'security.selinux', Buffer.from(`${label}\0`));
 }
 
 /**

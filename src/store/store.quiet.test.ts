@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
-import { temporaryFolder } from '../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { type Digest, toDigest } from '../oci/digest.ts';
 import type { EntryAttributes } from '../tree/toc.ts';
 import type { DirectoryNode, FileNode } from '../tree/tree.ts';
@@ -34,10 +34,10 @@ async function longestBlock(step: () => Promise<unknown>): Promise<number> {
 }
 
 test('a store of 10,000 blobs and 1,000 volumes opens in less than 150 ms', async t => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const digest = digestOf(Buffer.alloc(0));
   {
-    await using store = await openStore({ stateDir: folder.path });
+    await using store = await openStore({ stateDir: directory.path });
     for (let n = 0; n < 10_000; n++) {
       const bytes = Buffer.from(String(n));
       writeFileSync(store.blobs.path(digestOf(bytes)), bytes);
@@ -45,7 +45,7 @@ test('a store of 10,000 blobs and 1,000 volumes opens in less than 150 ms', asyn
     for (let n = 0; n < 1000; n++) await store.volumes.put(volumeAt(`/pods/${n}`, digest));
   }
   let store: Store | undefined;
-  const open = await timed(async () => (store = await openStore({ stateDir: folder.path })));
+  const open = await timed(async () => (store = await openStore({ stateDir: directory.path })));
   const list = await timed(async () => assert.equal((await store?.volumes.list())?.length, 1000));
   await store?.[Symbol.asyncDispose]();
   t.diagnostic(`open ${open.toFixed(1)} ms, list of 1,000 volumes ${list.toFixed(1)} ms`);
@@ -53,8 +53,8 @@ test('a store of 10,000 blobs and 1,000 volumes opens in less than 150 ms', asyn
 });
 
 test('1,000 tiny blobs, six at a time, are downloaded and durable in less than 4 s', async t => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const left = Array.from({ length: 1000 }, () => randomBytes(60));
   const worker = async (): Promise<void> => {
     for (let bytes = left.pop(); bytes !== undefined; bytes = left.pop()) {
@@ -72,8 +72,8 @@ test('1,000 tiny blobs, six at a time, are downloaded and durable in less than 4
 });
 
 test('a view of 50,000 files is built, found and removed without blocking the event loop', async t => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const files: FileNode[] = [];
   for (let n = 0; n < 100; n++) {
     const bytes = Buffer.from(String(n));
@@ -86,13 +86,13 @@ test('a view of 50,000 files is built, found and removed without blocking the ev
       layer,
     });
   }
-  const folderOf = (size: number): DirectoryNode => {
+  const directoryOf = (size: number): DirectoryNode => {
     const children = new Map(
       Array.from({ length: size }, (_, n) => [`file-${n}`, files[n % 100] as FileNode]),
     );
     return { kind: 'directory', children, attributes, layer };
   };
-  const children = new Map(Array.from({ length: 50 }, (_, n) => [`folder-${n}`, folderOf(1000)]));
+  const children = new Map(Array.from({ length: 50 }, (_, n) => [`directory-${n}`, directoryOf(1000)]));
   const manifest = digestOf(Buffer.alloc(0));
   const record = { key: 'big', manifest, reference: 'r', blobs: [], layers: [], bytes: 1, inodes: 1 };
 

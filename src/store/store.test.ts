@@ -15,29 +15,29 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startChild, waitUntil } from '../../test/support/node/child.ts';
-import { temporaryFolder } from '../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { getXattr } from '../linux/libc.ts';
-import { openFolder } from './files/directory.ts';
+import { openDirectory } from './files/directory.ts';
 import { openFormat } from './format.ts';
 import { openStore } from './store.ts';
 
 test('a new state directory is created with its parents, for root alone', async () => {
-  await using folder = await temporaryFolder();
-  const stateDir = join(folder.path, 'var/lib/cache');
+  await using directory = await temporaryDirectory();
+  const stateDir = join(directory.path, 'var/lib/cache');
   await using _store = await openStore({ stateDir });
   assert.equal(statSync(stateDir).mode & 0o7777, 0o700);
   assert.equal(readFileSync(join(stateDir, 'format'), 'utf8'), '1\n');
 });
 
 test('an empty state directory that another program created is closed to others when it is claimed', async () => {
-  await using folder = await temporaryFolder();
-  chmodSync(folder.path, 0o755);
-  await using _store = await openStore({ stateDir: folder.path });
-  assert.equal(statSync(folder.path).mode & 0o7777, 0o700);
+  await using directory = await temporaryDirectory();
+  chmodSync(directory.path, 0o755);
+  await using _store = await openStore({ stateDir: directory.path });
+  assert.equal(statSync(directory.path).mode & 0o7777, 0o700);
 });
 
 test('the SELinux label is set when the state directory is new and SELinux is on, and not again', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const labelOf = (path: string): string | undefined => {
     const fd = openSync(path, 'r');
     const value = getXattr(fd, 'security.selinux');
@@ -45,14 +45,14 @@ test('the SELinux label is set when the state directory is new and SELinux is on
     return value && Buffer.from(value).toString();
   };
   const selinuxLabel = 'system_u:object_r:container_file_t:s0';
-  for (const [name, label, selinuxFolder] of [
-    ['on', selinuxLabel, folder.path],
-    ['off', selinuxLabel, join(folder.path, 'absent')],
-    ['unasked', undefined, folder.path],
+  for (const [name, label, selinuxDirectory] of [
+    ['on', selinuxLabel, directory.path],
+    ['off', selinuxLabel, join(directory.path, 'absent')],
+    ['unasked', undefined, directory.path],
   ] as const) {
-    const stateDir = join(folder.path, name);
-    await (await openStore({ stateDir, selinuxLabel: label, selinuxFolder }))[Symbol.asyncDispose]();
-    await (await openStore({ stateDir, selinuxLabel: 'later', selinuxFolder: folder.path }))[
+    const stateDir = join(directory.path, name);
+    await (await openStore({ stateDir, selinuxLabel: label, selinuxDirectory }))[Symbol.asyncDispose]();
+    await (await openStore({ stateDir, selinuxLabel: 'later', selinuxDirectory: directory.path }))[
       Symbol.asyncDispose
     ]();
     assert.equal(labelOf(stateDir), name === 'on' ? `${selinuxLabel}\0` : undefined, name);
@@ -60,21 +60,21 @@ test('the SELinux label is set when the state directory is new and SELinux is on
 });
 
 test('a layout of a newer program is refused, and so is one without a number', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   for (const [content, message] of [
     ['2\n', /layout version 2, and this program knows up to 1: run a newer one/],
     ['one', /contains no version number/],
   ] as const) {
-    writeFileSync(join(folder.path, 'format'), content);
-    await assert.rejects(openStore({ stateDir: folder.path }), { code: 'invalid', message });
+    writeFileSync(join(directory.path, 'format'), content);
+    await assert.rejects(openStore({ stateDir: directory.path }), { code: 'invalid', message });
   }
-  writeFileSync(join(folder.path, 'format'), '1\n');
-  await using _store = await openStore({ stateDir: folder.path });
+  writeFileSync(join(directory.path, 'format'), '1\n');
+  await using _store = await openStore({ stateDir: directory.path });
 });
 
 test('an older layout is migrated one version at a time, and a failed migration is run again', async () => {
-  await using folder = await temporaryFolder();
-  await using root = await openFolder(folder.path);
+  await using directory = await temporaryDirectory();
+  await using root = await openDirectory(directory.path);
   const ran: number[] = [];
   const step = (version: number) => async () => void ran.push(version);
   const fail = async (): Promise<void> => {
@@ -89,35 +89,35 @@ test('an older layout is migrated one version at a time, and a failed migration 
 });
 
 test('of two processes one gets the state directory, and the other reports its holder, until that one is killed', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const script = `
     const { openStore } = await import(${JSON.stringify(new URL('./store.ts', import.meta.url).href)});
-    const store = await openStore({ stateDir: ${JSON.stringify(folder.path)} });
+    const store = await openStore({ stateDir: ${JSON.stringify(directory.path)} });
     console.log('open');
     setInterval(() => store, 1000);`;
   await using child = await startChild(process.execPath, ['--input-type=module', '-e', script]);
   await waitUntil(child, () => child.output().includes('open'), 'the store was open');
-  await assert.rejects(openStore({ stateDir: folder.path }), {
+  await assert.rejects(openStore({ stateDir: directory.path }), {
     code: 'busy',
-    message: new RegExp(`^${folder.path} is in use by process ${child.pid} on .* stop it and try again$`),
+    message: new RegExp(`^${directory.path} is in use by process ${child.pid} on .* stop it and try again$`),
   });
   await child.end('SIGKILL');
-  await using _store = await openStore({ stateDir: folder.path });
+  await using _store = await openStore({ stateDir: directory.path });
 });
 
 test('within one process, too, a state directory is opened once at a time', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   {
-    await using _store = await openStore({ stateDir: folder.path });
-    await assert.rejects(openStore({ stateDir: folder.path }), { code: 'busy' });
+    await using _store = await openStore({ stateDir: directory.path });
+    await assert.rejects(openStore({ stateDir: directory.path }), { code: 'busy' });
   }
-  await using _again = await openStore({ stateDir: folder.path });
+  await using _again = await openStore({ stateDir: directory.path });
 });
 
 test('the next start removes what a crash left incomplete, and nothing else', async () => {
-  await using folder = await temporaryFolder();
-  const path = (name: string): string => join(folder.path, name);
-  await (await openStore({ stateDir: folder.path }))[Symbol.asyncDispose]();
+  await using directory = await temporaryDirectory();
+  const path = (name: string): string => join(directory.path, name);
+  await (await openStore({ stateDir: directory.path }))[Symbol.asyncDispose]();
   mkdirSync(path('tmp/half/deep'), { recursive: true });
   writeFileSync(path('tmp/half/deep/file'), 'x');
   writeFileSync(path('tmp/record'), 'x');
@@ -130,26 +130,26 @@ test('the next start removes what a crash left incomplete, and nothing else', as
   utimesSync(path('ingest/sha256-old'), dayAndMore, dayAndMore);
   writeFileSync(path('ingest/sha256-new'), 'x');
 
-  await using _store = await openStore({ stateDir: folder.path });
+  await using _store = await openStore({ stateDir: directory.path });
   assert.deepEqual((await readdir(path('views'))).toSorted(), ['whole', 'whole.json']);
   assert.deepEqual(await readdir(path('ingest')), ['sha256-new']);
   while ((await readdir(path('tmp'))).length > 0) await sleep(5);
 });
 
 test('a start that is aborted leaves no lock', async () => {
-  await using folder = await temporaryFolder();
-  const stateDir = join(folder.path, 'state');
+  await using directory = await temporaryDirectory();
+  const stateDir = join(directory.path, 'state');
   await assert.rejects(openStore({ stateDir }, AbortSignal.abort()), { code: 'cancelled' });
   assert.equal(existsSync(stateDir), false);
 });
 
 test('a state directory of another user is refused with what to do', async () => {
-  await using folder = await temporaryFolder();
-  await (await openStore({ stateDir: join(folder.path, 'state') }))[Symbol.asyncDispose]();
-  chmodSync(folder.path, 0o755);
+  await using directory = await temporaryDirectory();
+  await (await openStore({ stateDir: join(directory.path, 'state') }))[Symbol.asyncDispose]();
+  chmodSync(directory.path, 0o755);
   process.seteuid?.(65_534);
   try {
-    for (const stateDir of [join(folder.path, 'state'), join(folder.path, 'none/state')]) {
+    for (const stateDir of [join(directory.path, 'state'), join(directory.path, 'none/state')]) {
       await assert.rejects(openStore({ stateDir }), {
         code: 'denied',
         message:

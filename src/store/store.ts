@@ -4,7 +4,7 @@ import type { AccessRecord, NameRecord, SignatureRecord, VolumeRecord } from '..
 import type { Disk, Item } from '../ports/store.ts';
 import { accessRecords } from './records/accesses.ts';
 import { type BlobStore, openBlobs } from './blobs/blobs.ts';
-import { openDigestFolders } from './files/digest-directories.ts';
+import { openDigestDirectories } from './files/digest-directories.ts';
 import { openDisk } from './disk.ts';
 import { type EvidenceStore, type FilesOf, openEvidence } from './integrity/evidence.ts';
 import { attempt } from './files/failure.ts';
@@ -73,23 +73,23 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
   return attempt(`opening the state directory ${stateDir}`, async () => {
     signal?.throwIfAborted();
     await using opened = new AsyncDisposableStack();
-    const { root, folder, scratch, journal, sizes, reads } = opened.use(await openGround(options));
+    const { root, directory, scratch, journal, sizes, reads } = opened.use(await openGround(options));
 
     const noted = new Set<string>();
     const note = (text: string): void => {
       if (!noted.has(text)) log?.warn({}, text);
       noted.add(text);
     };
-    const blobFolders = await openDigestFolders('blobs', folder);
-    const layerFolders = await openDigestFolders('layers/bodies', folder);
+    const blobDirectories = await openDigestDirectories('blobs', directory);
+    const layerDirectories = await openDigestDirectories('layers/bodies', directory);
     const filesOf: FilesOf = ({ kind, digest }) =>
       kind === 'layers'
         ? layers.files(digest)
-        : { count: 1, files: [[blobFolders.above(digest).path, hexOf(digest)]] };
+        : { count: 1, files: [[blobDirectories.above(digest).path, hexOf(digest)]] };
     const evidence = opened.use(openEvidence(journal, filesOf));
     const verity = await openVerity(scratch, evidence, filesOf);
-    const blobs = openBlobs(blobFolders, await folder('ingest'), openGroupCommit(scratch), evidence);
-    const layers: LayerStore = opened.use(openLayers(layerFolders, scratch, evidence));
+    const blobs = openBlobs(blobDirectories, await directory('ingest'), openGroupCommit(scratch), evidence);
+    const layers: LayerStore = opened.use(openLayers(layerDirectories, scratch, evidence));
     const sources: ViewContents = {
       path({ source, body }) {
         return source.kind === 'blob' ? blobs.path(source.digest) : layers.bodyPath(source.digest, body);
@@ -99,8 +99,8 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
         evidence.copied({ kind: kind === 'blob' ? 'blobs' : 'layers', digest });
       },
     };
-    const views = openViews(await folder('views'), sources, scratch, evidence, note);
-    const quarantine = openQuarantine(await folder('quarantine'), scratch.discard);
+    const views = openViews(await directory('views'), sources, scratch, evidence, note);
+    const quarantine = openQuarantine(await directory('quarantine'), scratch.discard);
     const putAway = async ({ kind, digest }: Item): Promise<void> => {
       const { path, remove } = kind === 'blobs' ? blobs : layers;
       await attempt(`putting ${path(digest)} aside`, () =>
@@ -109,7 +109,7 @@ export function openStore(options: StoreOptions, signal?: AbortSignal): Promise<
       await remove(digest);
     };
     const recordsIn = async <T>(name: string, kind: RecordKind<T>): Promise<Records<T>> =>
-      openRecords(await folder(name), scratch, kind, note);
+      openRecords(await directory(name), scratch, kind, note);
     const names = await recordsIn('names', nameRecords);
     const volumes = await recordsIn('volumes', volumeRecords);
     const pins = toPins(await recordsIn('pins', pinRecords));

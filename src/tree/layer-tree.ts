@@ -71,8 +71,8 @@ export function createTreeBuilder(
       merge.begin(label);
       spendNode(budget, label);
       const parts = parseFilePath(path, label);
-      budget.folders -= parts.length - 1;
-      if (budget.folders < 0)
+      budget.directories -= parts.length - 1;
+      if (budget.directories < 0)
         throw refusal(
           label,
           'takes the artifact past the directories that the names of all its layers may need',

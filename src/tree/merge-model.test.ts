@@ -47,16 +47,16 @@ function make(root: Shown, path: readonly string[]): Shown {
 
 test('image: any layers merge as if they were extracted one after the other', () => {
   // Files end in x and directories do not, so no layer has a file as a parent.
-  const folder = fc.array(fc.constantFrom('a', 'b', 'c'), { maxLength: 3 });
+  const parents = fc.array(fc.constantFrom('a', 'b', 'c'), { maxLength: 3 });
   const short: fc.Arbitrary<Short> = fc.oneof(
     fc
-      .tuple(folder, fc.constantFrom('x', 'ax', 'bx'), fc.nat(99))
+      .tuple(parents, fc.constantFrom('x', 'ax', 'bx'), fc.nat(99))
       .map(([path, name, body]) => [[...path, name].join('/'), body] as const),
     fc
       .array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 3 })
       .map(path => `${path.join('/')}/`),
     fc
-      .tuple(folder, fc.constantFrom('.wh.a', '.wh.b', '.wh.x', '.wh..wh..opq'))
+      .tuple(parents, fc.constantFrom('.wh.a', '.wh.b', '.wh.x', '.wh..wh..opq'))
       .map(([path, name]) => [...path, name].join('/')),
   );
   fc.assert(

@@ -53,16 +53,16 @@ export const tocName = 'toc';
  * The number of bodies in a directory: for each new name ext4 searches a block of names, which is short in a small
  * directory.
  */
-export const bodiesPerFolder = 128;
+export const bodiesPerDirectory = 128;
 
 /** Returns the directory of a body in that of its layer. */
-export function bodyFolder(body: number): string {
-  return String(Math.floor(body / bodiesPerFolder));
+export function bodyDirectory(body: number): string {
+  return String(Math.floor(body / bodiesPerDirectory));
 }
 
 /** Returns the path of a body in the directory of its layer. */
 export function bodyName(body: number): string {
-  return `${bodyFolder(body)}/${body}`;
+  return `${bodyDirectory(body)}/${body}`;
 }
 
 /**

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openFiles } from '../../test/support/oci/unpacking.ts';
-import { temporaryFolder } from '../../test/support/os/temporary.ts';
-import { bodiesPerFolder, bodyFolder, bodyName } from '../tree/toc.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
+import { bodiesPerDirectory, bodyDirectory, bodyName } from '../tree/toc.ts';
 import { openBodyWriter } from './body-writer.ts';
 
 const count = 6000;
@@ -17,8 +17,8 @@ const attributesOf = (body: number) => ({
   mtime: 1_001_000_000_000n * BigInt(body - count / 2),
 });
 
-function makeFolders(into: string): void {
-  for (let body = 0; body < count; body += bodiesPerFolder) mkdirSync(join(into, bodyFolder(body)));
+function makeDirectories(into: string): void {
+  for (let body = 0; body < count; body += bodiesPerDirectory) mkdirSync(join(into, bodyDirectory(body)));
 }
 
 /** Yields the thread now and then, as a stream reader does. */
@@ -32,11 +32,11 @@ async function writeAll(into: string): Promise<void> {
 }
 
 test('each body is under its number, with its bytes and attributes, whichever thread wrote it', async () => {
-  await using folder = await temporaryFolder();
-  makeFolders(folder.path);
-  await writeAll(folder.path);
+  await using directory = await temporaryDirectory();
+  makeDirectories(directory.path);
+  await writeAll(directory.path);
   for (let body = 0; body < count; body++) {
-    const path = join(folder.path, bodyName(body));
+    const path = join(directory.path, bodyName(body));
     const stats = statSync(path, { bigint: true });
     const { mode, uid, gid, mtime } = attributesOf(body);
     assert.deepEqual(
@@ -48,19 +48,19 @@ test('each body is under its number, with its bytes and attributes, whichever th
 
 for (const taken of [0, 1000, 3000, count - 1]) {
   test(`an existing file is never overwritten, and fails the layer: body ${taken}`, async () => {
-    await using folder = await temporaryFolder();
-    makeFolders(folder.path);
-    const path = join(folder.path, bodyName(taken));
+    await using directory = await temporaryDirectory();
+    makeDirectories(directory.path);
+    const path = join(directory.path, bodyName(taken));
     writeFileSync(path, 'mine');
-    await assert.rejects(writeAll(folder.path), { code: 'EEXIST' });
+    await assert.rejects(writeAll(directory.path), { code: 'EEXIST' });
     assert.equal(readFileSync(path, 'utf8'), 'mine');
-    assert.deepEqual(openFiles(folder.path), []);
+    assert.deepEqual(openFiles(directory.path), []);
   });
 }
 
 test('a writer accepts small, plain bodies', async () => {
-  await using folder = await temporaryFolder();
-  await using writer = openBodyWriter(folder.path);
+  await using directory = await temporaryDirectory();
+  await using writer = openBodyWriter(directory.path);
   const plain = attributesOf(1);
   assert.deepEqual(
     [

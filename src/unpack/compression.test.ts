@@ -11,7 +11,7 @@ import { openFiles, openUnpacking, showToc } from '../../test/support/oci/unpack
 import { ArtifactError } from '../util/error.ts';
 import { inspectFile, readUncompressed } from './compression.ts';
 
-const { unpack, digest, folder, label } = await openUnpacking();
+const { unpack, digest, directory, label } = await openUnpacking();
 
 const checksummed = { params: { [constants.ZSTD_c_checksumFlag]: 1 } };
 const half = small.length / 2;
@@ -102,7 +102,7 @@ function flip(bytes: Buffer, at: number): Buffer {
 }
 
 function write(name: string, bytes: Uint8Array): string {
-  const path = join(folder, name);
+  const path = join(directory, name);
   writeFileSync(path, bytes);
   return path;
 }

@@ -14,7 +14,7 @@ import { ArtifactError } from '../util/error.ts';
 import { openBodyWriter } from './body-writer.ts';
 import { createExtraction } from './extraction.ts';
 
-const { unpack, folder, label } = await openUnpacking();
+const { unpack, directory, label } = await openUnpacking();
 
 test('a body of many chunks is complete', async () => {
   const content = randomBytes(3_000_001);
@@ -53,7 +53,7 @@ for (const [name, bytes, shown] of [
 
 test('a chunk with many small entries does not overflow the stack', async () => {
   const entries: string[] = [];
-  const into = join(folder, 'one-chunk');
+  const into = join(directory, 'one-chunk');
   mkdirSync(into);
   await using small = openBodyWriter(into);
   using extraction = createExtraction({
@@ -75,7 +75,7 @@ test('an incomplete body is closed', async () => {
   await assert.rejects(unpack(tar.subarray(0, 500_000)), {
     message: /ends too early, after the entry "big"/,
   });
-  assert.deepEqual(openFiles(folder), []);
+  assert.deepEqual(openFiles(directory), []);
 });
 
 test('a tar cut after any 512 bytes is refused, or has all the entries that begin before the cut', async () => {

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { quoteName } from '../util/name.ts';
-import { bodiesPerFolder, bodyFolder, bodyName, type TocEntry } from '../tree/toc.ts';
+import { bodiesPerDirectory, bodyDirectory, bodyName, type TocEntry } from '../tree/toc.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { openBody, writeBody, type Body } from './body.ts';
 import { smallBody } from './body-batch.ts';
@@ -56,7 +56,7 @@ export function createExtraction(options: ExtractionOptions): Extraction {
 
   function* extractBody(head: BodyHead, body: number): Generator<void, void> {
     const { entry, data, map } = head;
-    if (body % bodiesPerFolder === 0) mkdirSync(join(into, bodyFolder(body)), 0o700);
+    if (body % bodiesPerDirectory === 0) mkdirSync(join(into, bodyDirectory(body)), 0o700);
     const path = join(into, bodyName(body));
     if (data <= smallBody && map === undefined) {
       const bytes = yield* lookahead.take(data);

@@ -17,10 +17,10 @@ import { openUnpacking, showToc } from '../../test/support/oci/unpacking.ts';
 import { bodyName } from '../tree/toc.ts';
 import { setXattr } from '../linux/libc.ts';
 
-const { unpackFile, folder } = await openUnpacking();
+const { unpackFile, directory } = await openUnpacking();
 
 test('the tars of GNU tar are read in all its formats', async () => {
-  const tree = join(folder, 'tree');
+  const tree = join(directory, 'tree');
   const long = 'n'.repeat(120);
   mkdirSync(join(tree, 'd', long, long), { recursive: true });
   writeFileSync(join(tree, 'd', long, long, long), 'far');
@@ -29,7 +29,7 @@ test('the tars of GNU tar are read in all its formats', async () => {
   execFileSync('ln', [join(tree, 'f'), join(tree, 'hard')]);
   execFileSync('ln', ['-s', `../${long}`, join(tree, 'soft')]);
   for (const format of ['gnu', 'pax', 'oldgnu']) {
-    const source = join(folder, `${format}.tar`);
+    const source = join(directory, `${format}.tar`);
     execFileSync('tar', ['-c', `--format=${format}`, '--sort=name', '-f', source, '-C', tree, '.']);
     assert.deepEqual(
       showToc(await unpackFile(source)),
@@ -50,7 +50,7 @@ test('the tars of GNU tar are read in all its formats', async () => {
 });
 
 test("GNU tar's sparse files are read in all its formats, with their holes", async () => {
-  const tree = join(folder, 'sparse');
+  const tree = join(directory, 'sparse');
   mkdirSync(tree);
   const names = ['all-hole', 'data-first', 'data-last', 'many'];
   for (const name of names) writeFileSync(join(tree, name), name === 'data-first' ? 'x' : '');
@@ -72,7 +72,7 @@ test("GNU tar's sparse files are read in all its formats, with their holes", asy
     '--sparse-version=0.1',
     '--sparse-version=1.0',
   ]) {
-    const source = join(folder, `sparse${version}.tar`);
+    const source = join(directory, `sparse${version}.tar`);
     const format = version.startsWith('--sparse') ? ['--format=pax'] : [];
     execFileSync('tar', ['-c', '--sparse', ...format, version, '-f', source, '-C', tree, ...names]);
     const { entries, into } = await unpackFile(source);
@@ -86,13 +86,13 @@ test("GNU tar's sparse files are read in all its formats, with their holes", asy
 });
 
 test("GNU tar's user attributes are kept", async () => {
-  const tree = join(folder, 'attributes');
+  const tree = join(directory, 'attributes');
   mkdirSync(tree);
   writeFileSync(join(tree, 'f'), 'x');
   const fd = openSync(join(tree, 'f'), 'r');
   setXattr(fd, 'user.model', Buffer.from('caf\xe9', 'latin1'));
   closeSync(fd);
-  const source = join(folder, 'attributes.tar');
+  const source = join(directory, 'attributes.tar');
   execFileSync('tar', ['-c', '--xattrs', '-f', source, '-C', tree, 'f']);
   const [file] = (await unpackFile(source)).entries;
   assert.ok(file?.kind === 'file');

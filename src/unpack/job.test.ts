@@ -8,12 +8,12 @@ import { toDigest } from '../oci/digest.ts';
 import { unpackLayer } from './job.ts';
 import { setXattrs } from './xattrs.ts';
 
-const { folder } = await openUnpacking();
+const { directory } = await openUnpacking();
 
 test('the diffId of a plain tar is its verified digest', async () => {
-  const source = join(folder, 'plain');
+  const source = join(directory, 'plain');
   writeFileSync(source, small);
-  const into = mkdtempSync(join(folder, 'into-'));
+  const into = mkdtempSync(join(directory, 'into-'));
   const verified = toDigest('sha256', 'b'.repeat(64));
   const { diffId } = await unpackLayer(
     { source, digest: verified, into, limits: anyLimits },

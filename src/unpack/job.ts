@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { algorithmOf, toDigest, type Digest } from '../oci/digest.ts';
 import { quoteName } from '../util/name.ts';
-import { bodiesPerFolder, type TocSummary } from '../tree/toc.ts';
+import { bodiesPerDirectory, type TocSummary } from '../tree/toc.ts';
 import { ArtifactError } from '../util/error.ts';
 import { openBodyWriter } from './body-writer.ts';
 import { inspectFile, readUncompressed } from './compression.ts';
@@ -101,7 +101,7 @@ export async function unpackLayer(
 
 /** The bodies, their directories, the layer's own, and its table. */
 function countInodes(bodies: number): number {
-  return bodies + Math.ceil(bodies / bodiesPerFolder) + 2;
+  return bodies + Math.ceil(bodies / bodiesPerDirectory) + 2;
 }
 
 function noteOf(dropped: ReadonlyMap<string, number>, label: string): string[] {

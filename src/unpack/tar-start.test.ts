@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { rawTar } from '../../test/support/oci/raw-tar.ts';
-import { temporaryFolder } from '../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { startsAsTar } from './tar-start.ts';
 
 const tar = rawTar({ name: 'f', body: 'x'.repeat(100_000) });
@@ -24,8 +24,8 @@ for (const [name, bytes, expected] of [
   ['a tar in xz', Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 1, 2, 3]), false],
 ] as const) {
   test(`${name} is ${expected ? 'a' : 'not a'} tar`, async () => {
-    await using folder = await temporaryFolder();
-    const path = join(folder.path, 'layer');
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, 'layer');
     await writeFile(path, bytes);
     assert.equal(await startsAsTar(path), expected);
   });

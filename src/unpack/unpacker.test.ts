@@ -6,30 +6,30 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { endOfTar, rawEntry, rawTar } from '../../test/support/oci/raw-tar.ts';
-import { temporaryFolder } from '../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { decodeToc } from '../../test/support/oci/toc.ts';
 import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
 import { openFiles } from '../../test/support/oci/unpacking.ts';
 import { toDigest } from '../oci/digest.ts';
-import { bodiesPerFolder, bodyName } from '../tree/toc.ts';
+import { bodiesPerDirectory, bodyName } from '../tree/toc.ts';
 import type { Unpacker as Contract } from '../ports/unpacker.ts';
 import { openUnpacker } from './unpacker.ts';
 
-const folder = await temporaryFolder();
-after(() => folder[Symbol.asyncDispose]());
+const directory = await temporaryDirectory();
+after(() => directory[Symbol.asyncDispose]());
 
 const digest = toDigest('sha256', 'a'.repeat(64));
 const limits = { maxEntries: 100_000, maxBytes: 2 ** 40, maxRatio: 1_000_000 };
 const never = new AbortController().signal;
 
 function source(name: string, bytes: Uint8Array): string {
-  const path = join(folder.path, name);
+  const path = join(directory.path, name);
   writeFileSync(path, bytes);
   return path;
 }
 
 function into(name: string): string {
-  const path = join(folder.path, name);
+  const path = join(directory.path, name);
   mkdirSync(path);
   return path;
 }
@@ -57,16 +57,19 @@ test('a layer is unpacked in a thread, its entries in order', async () => {
     into('many.into'),
     never,
   );
-  const { entries, ...read } = decodeToc(readFileSync(join(folder.path, 'many.into/toc')));
+  const { entries, ...read } = decodeToc(readFileSync(join(directory.path, 'many.into/toc')));
   assert.deepEqual(
     entries.map(entry => entry.path),
     Array.from({ length: 5432 }, (_, index) => `f${index}`),
   );
   assert.deepEqual(summary, read);
   assert.deepEqual([summary.digest, summary.bodies], [digest, 5432]);
-  const folders = Math.ceil(5432 / bodiesPerFolder);
-  assert.equal(readdirSync(join(folder.path, 'many.into')).length, folders + 1);
-  assert.equal(readdirSync(join(folder.path, 'many.into'), { recursive: true }).length, 5432 + folders + 1);
+  const directories = Math.ceil(5432 / bodiesPerDirectory);
+  assert.equal(readdirSync(join(directory.path, 'many.into')).length, directories + 1);
+  assert.equal(
+    readdirSync(join(directory.path, 'many.into'), { recursive: true }).length,
+    5432 + directories + 1,
+  );
 });
 
 test('a refusal from the thread keeps its code and text', async () => {
@@ -80,7 +83,7 @@ test('a refusal from the thread keeps its code and text', async () => {
 
 test('a missing layer file is an internal error', async () => {
   await using unpacker = openUnpacker(limits);
-  const path = join(folder.path, 'absent');
+  const path = join(directory.path, 'absent');
   await assert.rejects(unpacker.unpack(path, digest, into('absent.into'), never), {
     code: 'internal',
     message: /ENOENT/,
@@ -100,7 +103,7 @@ for (const [name, options] of [
 ] as const) {
   test(`a disk without ${name} is exhausted`, async () => {
     await using unpacker = openUnpacker(limits);
-    const path = mountTmpfs(join(folder.path, `full-${name}`), options);
+    const path = mountTmpfs(join(directory.path, `full-${name}`), options);
     const layer = rawTar(...Array.from({ length: 60 }, () => ({ body: Buffer.alloc(100_000) })));
     const small = rawTar(...Array.from({ length: 600 }, () => ({ body: Buffer.alloc(4000) })));
     for (const [size, tar] of Object.entries({ large: layer, small })) {
@@ -121,7 +124,7 @@ test('a disk without space for the table of contents is exhausted, even if only 
     ['end', 40],
     ['middle', 1000],
   ] as const) {
-    const path = mountTmpfs(join(folder.path, `table-${name}`), 'size=4k');
+    const path = mountTmpfs(join(directory.path, `table-${name}`), 'size=4k');
     const long = Array.from({ length: count }, (_, index) => ({
       name: `${index}`.padEnd(99, 'x'),
       type: '5',
@@ -140,12 +143,12 @@ test('an abort ends the thread promptly, and leaves nothing of it', async () => 
   const unpacking = unpacker.unpack(source('endless', endless()), digest, path, controller.signal);
   const rejected = assert.rejects(unpacking, reason);
   while (!existsSync(join(path, bodyName(0)))) await sleep(5);
-  assert.ok(openFiles(folder.path).length > 0);
+  assert.ok(openFiles(directory.path).length > 0);
   const start = performance.now();
   controller.abort(reason);
   await rejected;
   assert.ok(performance.now() - start < 2000);
-  assert.deepEqual(openFiles(folder.path), []);
+  assert.deepEqual(openFiles(directory.path), []);
 });
 
 test('an abort at any point of the start of a thread ends that unpacking and nothing else', async () => {
@@ -165,7 +168,7 @@ test('an abort at any point of the start of a thread ends that unpacking and not
     const signal = AbortSignal.timeout(Math.ceil((startMs * nth) / 30));
     await assert.rejects(unpacker.unpack(layer, digest, path, signal), { name: 'TimeoutError' });
   }
-  assert.deepEqual(openFiles(folder.path), []);
+  assert.deepEqual(openFiles(directory.path), []);
 });
 
 test('an abort ends the second thread too', async () => {
@@ -182,7 +185,7 @@ test('an abort ends the second thread too', async () => {
   await sleep(100);
   assert.equal(count(), left);
   assert.ok(left < 90_000);
-  assert.deepEqual(openFiles(folder.path), []);
+  assert.deepEqual(openFiles(directory.path), []);
 });
 
 test('a call that was aborted before it began does nothing', async () => {
@@ -204,7 +207,7 @@ test('disposal ends running work', async () => {
 });
 
 test('in a flat bundle, the thread is found beside the program', async () => {
-  const outdir = join(folder.path, 'dist');
+  const outdir = join(directory.path, 'dist');
   const entryPoints = ['unpacker', 'worker'].map(name => new URL(`./${name}.ts`, import.meta.url).pathname);
   const banner = {
     js: `import { createRequire } from 'node:module'; const require = createRequire(${JSON.stringify(import.meta.url)});`,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { temporaryFolder } from '../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { ArtifactError } from './error.ts';
 import { startThread } from './thread.ts';
 
@@ -14,9 +14,9 @@ const ours = import.meta.resolve('./thread.ts');
 
 /** A directory with a worker that answers questions, and a module beside it that could start it. */
 async function echo() {
-  const folder = await temporaryFolder();
+  const directory = await temporaryDirectory();
   writeFileSync(
-    join(folder.path, 'echo-worker.ts'),
+    join(directory.path, 'echo-worker.ts'),
     `import { readFileSync } from 'node:fs';
     import { answerQuestions } from ${JSON.stringify(ours)};
     import { ArtifactError } from ${JSON.stringify(import.meta.resolve('./error.ts'))};
@@ -30,17 +30,17 @@ async function echo() {
       return question;
     });`,
   );
-  const beside = pathToFileURL(join(folder.path, 'us.ts')).href;
+  const beside = pathToFileURL(join(directory.path, 'us.ts')).href;
   return {
-    folder,
+    directory,
     beside,
     start: () => startThread<string, string>(beside, 'echo-worker', { resourceLimits: limits }),
   };
 }
 
 test('each question gets its answer, and errors arrive unchanged', async () => {
-  const { folder, start } = await echo();
-  await using _ = folder;
+  const { directory, start } = await echo();
+  await using _ = directory;
   await using thread = start();
   const answers = await Promise.allSettled(['a', 'refuse', 'b', 'fail', 'text', 'c'].map(thread.ask));
   assert.deepEqual(
@@ -53,8 +53,8 @@ test('each question gets its answer, and errors arrive unchanged', async () => {
 });
 
 test('a slow question blocks no other', async () => {
-  const { folder, start } = await echo();
-  await using _ = folder;
+  const { directory, start } = await echo();
+  await using _ = directory;
   await using thread = start();
   const answered: string[] = [];
   const note = async (question: string): Promise<void> => void answered.push(await thread.ask(question));
@@ -63,8 +63,8 @@ test('a slow question blocks no other', async () => {
 });
 
 test('a thread that ends fails its open and later questions', async () => {
-  const { folder, start } = await echo();
-  await using _ = folder;
+  const { directory, start } = await echo();
+  await using _ = directory;
   for (const [question, why] of [
     ['exit', /the thread echo-worker has ended/],
     ['eat', { code: 'ERR_WORKER_OUT_OF_MEMORY' }],
@@ -82,13 +82,13 @@ test('a thread that ends fails its open and later questions', async () => {
 });
 
 test('a thread may ask its parent, which answers or throws', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   writeFileSync(
-    join(folder.path, 'asking-worker.ts'),
+    join(directory.path, 'asking-worker.ts'),
     `import { answerQuestions } from ${JSON.stringify(ours)};
     answerQuestions(async (question, { call }) => \`\${question} \${await call(question)}\`);`,
   );
-  const beside = pathToFileURL(join(folder.path, 'us.ts')).href;
+  const beside = pathToFileURL(join(directory.path, 'us.ts')).href;
   const answer = (question: string): string => {
     if (question === 'refuse') throw new ArtifactError('exhausted', 'no room');
     return `${question}!`;
@@ -101,10 +101,10 @@ test('a thread may ask its parent, which answers or throws', async () => {
 });
 
 test('a thread that is disposed while it loads native code ends when it has loaded it', async () => {
-  await using folder = await temporaryFolder();
-  const loading = join(folder.path, 'loading');
+  await using directory = await temporaryDirectory();
+  const loading = join(directory.path, 'loading');
   writeFileSync(
-    join(folder.path, 'native-worker.ts'),
+    join(directory.path, 'native-worker.ts'),
     `import { writeFileSync } from 'node:fs';
     import { createRequire } from 'node:module';
     import { answerQuestions } from ${JSON.stringify(ours)};
@@ -112,13 +112,13 @@ test('a thread that is disposed while it loads native code ends when it has load
     createRequire(${JSON.stringify(import.meta.url)})('koffi').load(null);
     answerQuestions(() => 'loaded');`,
   );
-  const program = join(folder.path, 'program.ts');
+  const program = join(directory.path, 'program.ts');
   writeFileSync(
     program,
     `import { existsSync, rmSync } from 'node:fs';
     import { setImmediate } from 'node:timers/promises';
     import { startThread } from ${JSON.stringify(ours)};
-    const beside = ${JSON.stringify(pathToFileURL(join(folder.path, 'us.ts')).href)};
+    const beside = ${JSON.stringify(pathToFileURL(join(directory.path, 'us.ts')).href)};
     for (let nth = 0; nth < 16; nth++) {
       const thread = startThread(beside, 'native-worker');
       while (!existsSync(${JSON.stringify(loading)})) await setImmediate();
@@ -134,9 +134,9 @@ test('a thread that is disposed while it loads native code ends when it has load
 });
 
 test('a thread keeps the process alive while it has an open question, and no longer', async () => {
-  const { folder, beside } = await echo();
-  await using _ = folder;
-  const program = join(folder.path, 'program.ts');
+  const { directory, beside } = await echo();
+  await using _ = directory;
+  const program = join(directory.path, 'program.ts');
   writeFileSync(
     program,
     `import { startThread } from ${JSON.stringify(ours)};

@@ -19,8 +19,8 @@ export function toMountRequest(targetPath: string, pull: PullRequest): PublishRe
 }
 
 /** The target of a volume, and whether its directory stays. */
-export function toTarget({ targetPath, anywhere, keepsFolder }: VolumeRecord): Target {
-  return { path: targetPath, anywhere, ...(keepsFolder !== undefined && { keepsFolder }) };
+export function toTarget({ targetPath, anywhere, keepsFolder: keepsDirectory }: VolumeRecord): Target {
+  return { path: targetPath, anywhere, ...(keepsDirectory !== undefined && { keepsDirectory }) };
 }
 
 /** The command that ends a volume. */

@@ -112,8 +112,8 @@ function createWorld(pull?: PullFunction) {
         if (world.failMount) throw new ArtifactError('internal', 'EIO');
         world.state = { kind: 'mounted', shows: 'view', readOnly: true };
       },
-      unmount: async ({ keepsFolder }) => {
-        log.push(keepsFolder === true ? 'unmount from the folder' : 'unmount');
+      unmount: async ({ keepsDirectory }) => {
+        log.push(keepsDirectory === true ? 'unmount from the directory' : 'unmount');
         world.state = { kind: 'absent' };
       },
       list: async () => [],
@@ -224,7 +224,7 @@ for (const [name, state, text, log] of [
     /something that is not this volume/,
     ['pull'],
   ],
-  ['a folder with files', { kind: 'occupied', entry: 'x' }, /contains "x"/, []],
+  ['a directory with files', { kind: 'occupied', entry: 'x' }, /contains "x"/, []],
 ] as const) {
   test(`${name} at the target is left alone`, async () => {
     const { publish, world } = createWorld();
@@ -237,7 +237,7 @@ for (const [name, state, text, log] of [
 
 test('an invalid target is refused before any download', async () => {
   const { publish, world } = createWorld();
-  world.state = new ArtifactError('invalid', 'not below the kubelet folder');
+  world.state = new ArtifactError('invalid', 'not below the kubelet directory');
   await assert.rejects(publish(request, never), code('invalid', /not below/));
   assert.deepEqual(world.log, []);
 });
@@ -304,7 +304,7 @@ test('stats know the volume by id and path, and no other', async () => {
   await assert.rejects(stats('csi-1', '/elsewhere', never), code('not-found', /elsewhere/));
 });
 
-test('a folder that a person mounts on outlives the volume if it was there before, also after a reboot', async () => {
+test('a directory that a person mounts on outlives the volume if it was there before, also after a reboot', async () => {
   const { publish, unpublish, world } = createWorld();
   const own = { ...request, anywhere: true };
   world.state = { kind: 'empty' };
@@ -314,7 +314,7 @@ test('a folder that a person mounts on outlives the volume if it was there befor
   await unpublish('mount-1', { path, anywhere: true }, never);
   assert.equal(
     world.log.findLast(step => step.startsWith('unmount')),
-    'unmount from the folder',
+    'unmount from the directory',
   );
 
   world.state = { kind: 'absent' };

@@ -72,10 +72,10 @@ export function createPublishing(world: {
     request: PublishRequest,
     arrival: PulledView,
     before: VolumeRecord | undefined,
-    keepsFolder: boolean,
+    keepsDirectory: boolean,
   ): Promise<VolumeRecord> => {
-    const target = { ...targetOf(request), keepsFolder };
-    const record = { ...toRecord(request, arrival, before), ...(keepsFolder && { keepsFolder }) };
+    const target = { ...targetOf(request), keepsDirectory };
+    const record = { ...toRecord(request, arrival, before), ...(keepsDirectory && { keepsFolder: true }) };
     const state = await look(target, arrival.view.path);
     const isThere = state.kind === 'mounted' && state.shows === 'view' && state.readOnly;
     if (state.kind === 'mounted' && state.shows === 'other') {
@@ -105,7 +105,7 @@ export function createPublishing(world: {
       verifyWritable(world.obstacle); // before a registry is asked, because kubelet retries
       const state = await look(targetOf(request), undefined); // not after hours of download
       const wasThere = record === undefined ? state.kind === 'empty' : record.keepsFolder === true;
-      const keepsFolder = request.anywhere && wasThere;
+      const keepsDirectory = request.anywhere && wasThere;
       const before = record?.fingerprint === request.fingerprint ? record : undefined;
       let latest: Progress | undefined;
       try {
@@ -118,7 +118,7 @@ export function createPublishing(world: {
           using _turn = await viewTurns.lock(arrival.view.key, signal);
           signal.throwIfAborted();
           if ((await views.find(arrival.view.key)) === undefined) continue; // it was found damaged meanwhile
-          return await mount(request, arrival, before, keepsFolder);
+          return await mount(request, arrival, before, keepsDirectory);
         }
         throw new ArtifactError(
           'corrupt',

@@ -133,9 +133,9 @@ test('an attribute that is too large for the filesystem is left out, from a dire
   const pax = paxEntry({ 'SCHILY.xattr.user.big': 'x'.repeat(60_000), 'SCHILY.xattr.user.small': 'kept' });
   const tar = Buffer.concat([
     pax,
-    rawEntry({ name: 'folder/', type: '5', mode: '0000755' }),
+    rawEntry({ name: 'directory/', type: '5', mode: '0000755' }),
     pax,
-    rawEntry({ name: 'folder/file', body: 'content' }),
+    rawEntry({ name: 'directory/file', body: 'content' }),
     endOfTar,
   ]);
   const outcome = await publish(await push('xattrs', [{ bytes: gzipSync(tar) }]));

@@ -19,7 +19,7 @@ import {
   openSigstore,
   trustedRootOf,
 } from '../support/signing/sigstore.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { type Issued, makePair } from '../support/signing/x509.ts';
 
 /** What comes from a registry is changed in any way: it is refused with a reason, and soon. */
@@ -29,9 +29,9 @@ const sigstore = openSigstore();
 const root = parseTrustedRoot(trustedRootOf(sigstore), 'root');
 const bundles = (['first', 'second'] as const).map(log => makeBundle(sigstore, digest, { log }));
 
-await using folder = await temporaryFolder();
-const policyFile = join(folder.path, 'policy.json');
-const trustedRootPath = join(folder.path, 'root.json');
+await using directory = await temporaryDirectory();
+const policyFile = join(directory.path, 'policy.json');
+const trustedRootPath = join(directory.path, 'root.json');
 await writeFile(trustedRootPath, trustedRootOf(sigstore));
 const fulcio = { oidcIssuer, subjectEmail: identity };
 await writeFile(

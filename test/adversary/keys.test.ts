@@ -118,7 +118,7 @@ describe('the key of a view', () => {
 test('keyrings have the same id only if they have the same credentials', () => {
   using keychain = openKeychain({
     pods: podsOf(),
-    providers: means => openProviders({ config: '/absent', folder: '/absent' }, means),
+    providers: means => openProviders({ config: '/absent', directory: '/absent' }, means),
     salt: 'salt',
   });
   const whom = (namespace: string, serviceAccount: string): Pod => ({ ...pod, namespace, serviceAccount });

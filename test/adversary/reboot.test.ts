@@ -17,7 +17,7 @@ const alice = { username: 'alice', password: 'pass:wörd' };
 const secret = 'codename-osprey';
 type Request = Awaited<ReturnType<typeof publishRequest>>;
 
-/** Ends the daemon and every mount, lets `meanwhile` happen to the state folder, and starts again. */
+/** Ends the daemon and every mount, lets `meanwhile` happen to the state directory, and starts again. */
 async function reboot(
   daemon: TestDaemon,
   meanwhile: (stateDir: string) => void,
@@ -41,11 +41,11 @@ async function open(guarded: boolean): Promise<{ daemon: TestDaemon; registry: F
 type Fields = Record<string, unknown>;
 /** Changes the one record of a target path. */
 function forge(stateDir: string, { target_path }: Request, change: (record: Fields) => Fields): void {
-  const folder = join(stateDir, 'volumes');
-  for (const name of readdirSync(folder)) {
-    const record: Fields = JSON.parse(readFileSync(join(folder, name), 'utf8'));
+  const directory = join(stateDir, 'volumes');
+  for (const name of readdirSync(directory)) {
+    const record: Fields = JSON.parse(readFileSync(join(directory, name), 'utf8'));
     if (record['targetPath'] === target_path) {
-      writeFileSync(join(folder, name), JSON.stringify(change(record)));
+      writeFileSync(join(directory, name), JSON.stringify(change(record)));
       return;
     }
   }

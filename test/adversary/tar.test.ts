@@ -43,9 +43,9 @@ async function publish(kind: 'image' | 'artifact', tars: readonly Tar[], subPath
  * Every name below a directory as bytes in latin1: files by their content, links by their target, directories with a
  * slash.
  */
-function* show(folder: Buffer, above = ''): Generator<readonly [name: string, what: string]> {
-  for (const entry of readdirSync(folder, { withFileTypes: true, encoding: 'buffer' })) {
-    const path = Buffer.concat([folder, Buffer.from('/'), entry.name]);
+function* show(directory: Buffer, above = ''): Generator<readonly [name: string, what: string]> {
+  for (const entry of readdirSync(directory, { withFileTypes: true, encoding: 'buffer' })) {
+    const path = Buffer.concat([directory, Buffer.from('/'), entry.name]);
     const name = above + entry.name.toString('latin1');
     if (entry.isSymbolicLink()) yield [name, `-> ${readlinkSync(path)}`];
     else if (entry.isDirectory()) {
@@ -58,12 +58,12 @@ function* show(folder: Buffer, above = ''): Generator<readonly [name: string, wh
 /** No file of the host has this name. */
 const evil = `evil-${process.pid}`;
 const file = (name: string, body = name): RawEntry => ({ name, body });
-const folder = (name: string): RawEntry => ({ name, type: '5', mode: '0000755' });
+const directory = (name: string): RawEntry => ({ name, type: '5', mode: '0000755' });
 const symlink = (name: string, linkname: string): RawEntry => ({ name, type: '2', linkname });
 const link = (name: string, linkname: string): RawEntry => ({ name, type: '1', linkname });
 const pax = (records: Record<string, string | Buffer>): Buffer => paxEntry(records);
 
-const lower: Tar = [folder('d/'), file('d/a'), file('d/b'), file('e'), symlink('to-d', 'd')];
+const lower: Tar = [directory('d/'), file('d/a'), file('d/b'), file('e'), symlink('to-d', 'd')];
 
 describe('a tree has the content of its layers, and nothing of the host:', () => {
   const rows: readonly (readonly [
@@ -81,18 +81,18 @@ describe('a tree has the content of its layers, and nothing of the host:', () =>
     [
       'an opaque mark through a symlink is for where that leads',
       'image',
-      [lower, [folder('d/'), symlink('to', '../../d'), file('to/.wh..wh..opq', '')]],
+      [lower, [directory('d/'), symlink('to', '../../d'), file('to/.wh..wh..opq', '')]],
       { 'd/': '', e: 'e', 'to-d': '-> d', to: '-> ../../d' },
     ],
     [
-      'a whiteout that is a hard link, a symlink, a folder or a device is a whiteout',
+      'a whiteout that is a hard link, a symlink, a directory or a device is a whiteout',
       'image',
       [
         lower,
         [
           link('d/.wh.a', 'd/.wh.b'),
           symlink('.wh.e', '/etc/passwd'),
-          folder('.wh.to-d/'),
+          directory('.wh.to-d/'),
           { name: 'd/.wh.b', type: '3' },
         ],
       ],
@@ -115,7 +115,7 @@ describe('a tree has the content of its layers, and nothing of the host:', () =>
       'artifact',
       [
         [
-          folder('etc/'),
+          directory('etc/'),
           symlink('out', '../../../../etc'),
           symlink('abs', '/etc'),
           file('out/x'),
@@ -220,11 +220,11 @@ describe('refused, with nothing mounted:', () => {
       [[symlink('s', '/etc'), link('l', 's/passwd')]],
     ],
     ['a hard link to a whiteout', 'image', [lower, [file('.wh.e', ''), link('l', '.wh.e')]]],
-    ['a hard link to a folder', 'image', [[folder('d/'), link('l', 'd')]]],
+    ['a hard link to a directory', 'image', [[directory('d/'), link('l', 'd')]]],
     ['symlinks in a circle as a parent', 'artifact', [[symlink('a', 'b'), symlink('b', 'a'), file('a/f')]]],
     ['a whiteout of nothing', 'image', [lower, [file('.wh.', '')]]],
-    ['a whiteout of the folder itself', 'image', [lower, [file('d/.wh..', '')]]],
-    ['a whiteout of the folder above', 'image', [lower, [file('d/.wh...', '')]]],
+    ['a whiteout of the directory itself', 'image', [lower, [file('d/.wh..', '')]]],
+    ['a whiteout of the directory above', 'image', [lower, [file('d/.wh...', '')]]],
     ['a file in a whiteout', 'image', [lower, [file('.wh.d/f')]]],
     ['a file in an opaque mark', 'image', [lower, [file('.wh..wh..opq/f')]]],
     ['an opaque mark in a file', 'image', [lower, [file('e'), file('e/.wh..wh..opq', '')]]],
@@ -237,7 +237,7 @@ describe('refused, with nothing mounted:', () => {
     ['NUL in a name of PAX', 'artifact', [[pax({ path: 'a\0b' }), file('f')]]],
     ['NUL in a target of PAX', 'artifact', [[pax({ linkpath: 'a\0b' }), symlink('s', 'x')]]],
     ['a device', 'artifact', [[{ name: 'null', type: '3' }]]],
-    ['a file where a folder is', 'artifact', [[file('x')], [file('x/y')]]],
+    ['a file where a directory is', 'artifact', [[file('x')], [file('x/y')]]],
   ];
   for (const [name, kind, layers] of rows) {
     test(name, async () => {
@@ -251,7 +251,7 @@ describe('refused, with nothing mounted:', () => {
 
 test('a subPath through symlinks stays in the tree, and terminates', async () => {
   const chain = (length: number): Tar => [
-    folder('end/'),
+    directory('end/'),
     file('end/f', 'found'),
     ...Array.from({ length }, (_, nth) => symlink(`s${nth}`, nth === 0 ? 'end' : `s${nth - 1}`)),
   ];

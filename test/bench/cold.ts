@@ -4,7 +4,7 @@ import { makeCertificate } from '../support/signing/certificate.ts';
 import { publishRequest, startDaemon, type TestNode, testNode } from '../support/node/daemon.ts';
 import { oras } from '../support/registry/oras.ts';
 import { startRealRegistry } from '../support/registry/real-registry.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { toolPath } from '../support/project/tools.ts';
 import { type Cost, median, peakMemoryOf, timeCommand, timeProcess } from './measure.ts';
 import type { Row } from './rows.ts';
@@ -18,17 +18,17 @@ export type ColdResult = { readonly ours: Cost; readonly theirs: Cost; readonly 
  * provides memory slowly.
  */
 export async function runCold(row: Row, runs: number, program: string): Promise<ColdResult> {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const tls = row.tls ? makeCertificate() : undefined;
-  const certificate = join(folder.path, 'certificate.pem');
+  const certificate = join(directory.path, 'certificate.pem');
   if (tls) await writeFile(certificate, tls.cert);
   await using registry = await startRealRegistry(tls);
   const reference = `${registry.host}/bench/artifact:1`;
   const access = tls ? ['--plain-http=false', '--ca-file', certificate] : ['--plain-http'];
-  const files = join(folder.path, 'files');
+  const files = join(directory.path, 'files');
   await mkdir(files);
   await oras(['push', ...access, reference, ...(await row.make(files))], files);
-  await timeCommand('sync', folder.path);
+  await timeCommand('sync', directory.path);
   const manifest = await oras(['manifest', 'fetch', ...access, reference], files);
   const rival = (out: string): string =>
     row.rival === 'oras pull'
@@ -44,8 +44,8 @@ export async function runCold(row: Row, runs: number, program: string): Promise<
     const published = await publishCold(node, reference, tls && certificate, program);
     ours.push(published.cost);
     peak = Math.max(peak, published.peak);
-    theirs.push(await timeCommand(rival(`out-${run}`), folder.path));
-    await timeCommand('sync', folder.path);
+    theirs.push(await timeCommand(rival(`out-${run}`), directory.path));
+    await timeCommand('sync', directory.path);
   }
   return { ours: medians(ours), theirs: medians(theirs), peak };
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 export type Row = {
   readonly name: string;
   /** Writes the files to push and returns the arguments for `oras push`. */
-  readonly make: (folder: string) => Promise<readonly string[]>;
+  readonly make: (directory: string) => Promise<readonly string[]>;
   readonly tls?: true;
   /** The other program, and the permitted ratio of wall times; a row without a bar is for information. */
   readonly rival: 'oras pull' | 'curl | tar xz';
@@ -21,36 +21,36 @@ const MiB = 1024 * 1024;
  * five minutes ext4 reuses none of their inodes, and searches past all of them for each new file.
  */
 export const rows: readonly Row[] = [
-  { name: '1x1GiB', make: folder => writeBlobs(folder, 1, 1024), rival: 'oras pull', bar: 1 },
-  { name: '8x128MiB', make: folder => writeBlobs(folder, 8, 128), rival: 'oras pull', bar: 1 },
+  { name: '1x1GiB', make: directory => writeBlobs(directory, 1, 1024), rival: 'oras pull', bar: 1 },
+  { name: '8x128MiB', make: directory => writeBlobs(directory, 8, 128), rival: 'oras pull', bar: 1 },
   { name: '1000-small', make: writeLines, rival: 'oras pull', bar: 1 },
-  { name: '1x1GiB-tls', make: folder => writeBlobs(folder, 1, 1024), tls: true, rival: 'oras pull' },
+  { name: '1x1GiB-tls', make: directory => writeBlobs(directory, 1, 1024), tls: true, rival: 'oras pull' },
   { name: '50000-files', make: writeTree, rival: 'curl | tar xz', bar: 2 },
 ];
 
 /** Incompressible bytes, at the speed of AES. */
-async function writeBlobs(folder: string, count: number, mebibytes: number): Promise<readonly string[]> {
+async function writeBlobs(directory: string, count: number, mebibytes: number): Promise<readonly string[]> {
   const cipher = createCipheriv('aes-128-ctr', randomBytes(16), randomBytes(16));
   const zeros = Buffer.alloc(MiB);
   const names = Array.from({ length: count }, (_, index) => `blob-${index}.bin`);
   for (const name of names) {
-    await using file = await open(join(folder, name), 'w');
+    await using file = await open(join(directory, name), 'w');
     for (let written = 0; written < mebibytes; written++) await file.write(cipher.update(zeros));
   }
   return names;
 }
 
-async function writeLines(folder: string): Promise<readonly string[]> {
+async function writeLines(directory: string): Promise<readonly string[]> {
   const names = Array.from({ length: 1000 }, (_, index) => `line-${index}.txt`);
   for (const name of names)
-    writeFileSync(join(folder, name), `this is ${name} ${randomBytes(8).toString('hex')}\n`);
+    writeFileSync(join(directory, name), `this is ${name} ${randomBytes(8).toString('hex')}\n`);
   return names;
 }
 
 /** 141 MB in 50,000 files of 500 directories, half text: tar+gzip compresses it to about 63 MB. */
-async function writeTree(folder: string): Promise<readonly string[]> {
+async function writeTree(directory: string): Promise<readonly string[]> {
   for (let index = 0; index < 500; index++) {
-    const inner = join(folder, 'tree', `folder-${index}`);
+    const inner = join(directory, 'tree', `directory-${index}`);
     mkdirSync(inner, { recursive: true });
     for (let number = 0; number < 100; number++) {
       const noise = randomBytes(900);

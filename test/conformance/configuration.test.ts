@@ -7,7 +7,7 @@ import { parseHostsFile } from '../../src/registry/config/hosts-toml.ts';
 import { parseRegistriesConf } from '../../src/registry/config/registries-conf.ts';
 import { findExamples } from '../support/project/documents.ts';
 import { makeCertificate } from '../support/signing/certificate.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs, toolPath } from '../support/project/tools.ts';
 
 /** That one configuration serves the container runtime too: the parsers of containers and of containerd read the same. */
@@ -39,12 +39,12 @@ test(
   'containers reads the documented registries.conf as this program does',
   needs('configread'),
   async () => {
-    await using folder = await temporaryFolder();
+    await using directory = await temporaryDirectory();
     const [text = '', ...more] = findExamples(await documentOf('registries.md'), 'toml').filter(example =>
       example.includes('[[registry]]'),
     );
     assert.equal(more.length, 0);
-    const file = await write(join(folder.path, 'registries.conf'), text);
+    const file = await write(join(directory.path, 'registries.conf'), text);
     const theirs = (read('registries', file) as readonly Rule[]).map(rule => ({
       prefix: rule.Prefix,
       location: rule.Location,
@@ -78,33 +78,33 @@ for (const [what, text] of [
   ['a prefix without a location', 'prefix = "a.io/x"'],
 ] as const) {
   test(`containers refuses ${what}, and so does this program`, needs('configread'), async () => {
-    await using folder = await temporaryFolder();
-    const file = await write(join(folder.path, 'registries.conf'), `[[registry]]\n${text}\n`);
+    await using directory = await temporaryDirectory();
+    const file = await write(join(directory.path, 'registries.conf'), `[[registry]]\n${text}\n`);
     assert.match(String(read('registries', file)), /^refused: /);
     assert.throws(() => parseRegistriesConf(`[[registry]]\n${text}\n`, file), { code: 'invalid' });
   });
 }
 
 test('containers reads the documented policies', needs('configread'), async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const policies = findExamples(await documentOf('trust.md'), 'json').filter(text =>
     text.includes('"default"'),
   );
   assert.ok(policies.length > 0);
   for (const text of policies) {
-    const found = read('policy', await write(join(folder.path, 'policy.json'), text));
+    const found = read('policy', await write(join(directory.path, 'policy.json'), text));
     assert.equal(typeof found, 'object', String(found));
   }
 });
 
 test('containerd reads the documented hosts.toml as this program does', needs('configread'), async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const examples = findExamples(await documentOf('registries.md'), 'toml').filter(text =>
     text.includes('[host.'),
   );
   assert.ok(examples.length > 0);
   for (const text of examples) {
-    const own = join(folder.path, 'registry.example.com');
+    const own = join(directory.path, 'registry.example.com');
     const { cert, key } = makeCertificate();
     for (const [, name = ''] of text.matchAll(/"([\w.-]+\.(?:crt|key))"/g)) {
       await write(join(own, name), name.endsWith('.key') ? key : cert);
@@ -116,6 +116,6 @@ test('containerd reads the documented hosts.toml as this program does', needs('c
       Host: address?.host,
       Path: address?.root,
     }));
-    assert.deepEqual(read('hosts', folder.path, 'registry.example.com'), ours);
+    assert.deepEqual(read('hosts', directory.path, 'registry.example.com'), ours);
   }
 });

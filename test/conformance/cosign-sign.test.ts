@@ -22,7 +22,7 @@ import {
   trustedRootOf,
 } from '../support/signing/sigstore.ts';
 import { type SigstoreServer, startSigstore, tokenOf } from '../support/signing/sigstore-server.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
 
 const sigstore = openSigstore();
@@ -153,7 +153,7 @@ describe('an artifact signed by stock cosign:', needs('cosign', 'oras'), () => {
   let pushed = 0;
 
   before(async () => {
-    work = stack.use(await temporaryFolder()).path;
+    work = stack.use(await temporaryDirectory()).path;
     host = stack.use(await startReferrersRegistry()).host;
     for (const services of [sigstore, stranger, otherAuthority, otherTimestamps]) {
       servers.set(services, stack.use(await startSigstore(services)));

@@ -9,14 +9,14 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Server } from '@grpc/grpc-js';
-import { loadDefinitions, protoFiles, protoFolder } from '../../src/grpc/edge/definitions.ts';
+import { loadDefinitions, protoFiles, protoDirectory } from '../../src/grpc/edge/definitions.ts';
 import { openDrain } from '../../src/grpc/edge/drain.ts';
 import { nodeHandlers } from '../../src/grpc/csi/node.ts';
 import { reflectionServices } from '../../src/grpc/edge/reflection.ts';
 import { bindSocket } from '../../src/grpc/edge/socket.ts';
 import { captureLog, publishRequest, startEdge, targetPath, volume } from '../support/node/csi-edge.ts';
 import { at } from '../support/node/samples.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { toolPath } from '../support/project/tools.ts';
 
 const run = promisify(execFile);
@@ -36,7 +36,7 @@ type DescribedMessage = { readonly name: string; readonly fields: readonly strin
 
 /** The messages of the proto files at their top level, with the fields of what is nested in them. */
 function messagesOf(file: string): readonly DescribedMessage[] {
-  const text = readFileSync(join(protoFolder, file), 'utf8');
+  const text = readFileSync(join(protoDirectory, file), 'utf8');
   const scope = /^package ([\w.]+);/m.exec(text)?.[1] ?? '';
   return [...text.matchAll(/^message (\w+) \{(?:\}|(.*?)^\})/gms)].map(([, name = '', body = '']) => ({
     name: `${scope}.${name}`,
@@ -54,8 +54,8 @@ const versions = ['v1', 'v1alpha'] as const;
 
 for (const [index, version] of versions.entries()) {
   test(`grpcurl lists, describes and calls with reflection ${version} only`, async () => {
-    await using folder = await temporaryFolder();
-    const socket = join(folder.path, 'x.sock');
+    await using directory = await temporaryDirectory();
+    const socket = join(directory.path, 'x.sock');
     const edge = { log: captureLog().log, observe: () => {}, drain: openDrain() };
     const publishing = {
       publish: async () => volume,

@@ -21,8 +21,8 @@ const artifacts = {
   single: { args: ['model.bin'] },
   several: { args: ['model.bin', 'README.md', 'empty'] },
   nested: { args: ['weights/0/a.safetensors', 'weights/1/b.safetensors', 'config/config.json'] },
-  folder: { args: ['weights/'] },
-  'folder-and-files': { args: ['README.md', 'weights/', 'config/config.json'] },
+  directory: { args: ['weights/'] },
+  'directory-and-files': { args: ['README.md', 'weights/', 'config/config.json'] },
   'with-type': { args: ['--artifact-type', 'application/vnd.example.model.v1', 'model.bin', 'README.md'] },
   'with-config': {
     args: ['--config', 'config/config.json:application/vnd.example.config+json', 'model.bin'],
@@ -90,7 +90,7 @@ describe('oras push to a registry, then a volume', needs('root', 'registry', 'or
     await assert.rejects(load(layout), /calls sha256:\w+ "1", .* give one beside the layout: registry\/repo/);
     await assert.rejects(load(tar, 'models/away:1'), { code: 2, message: /is a short name/ });
     for (const [path, name] of [
-      [layout, 'offline.example/models/away:folder'],
+      [layout, 'offline.example/models/away:directory'],
       [tar, 'offline.example/models/away:tar'],
     ] as const) {
       assert.match(await load(path, name), new RegExp(`^${name}@sha256:\\w+\n$`));

@@ -16,7 +16,7 @@ import { setXattr } from '../../src/linux/libc.ts';
 import { runContainer } from '../support/signing/bundle.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { findHarmful } from '../support/oci/harmless.ts';
-import { kubeletFolder } from '../support/node/kubelet-directory.ts';
+import { kubeletDirectory } from '../support/node/kubelet-directory.ts';
 import { paxEntry, type RawEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { pushImage } from '../support/oci/image.ts';
@@ -40,7 +40,7 @@ const changes = {
   mknod: 'mknod $1/null c 1 3',
   'write by way of a symlink': 'echo altered > $1/latest',
   rename: 'mv $1/model.txt $1/renamed',
-  remove: 'rm $1/folder/tokens.json',
+  remove: 'rm $1/directory/tokens.json',
 } as const;
 
 /** What needs CAP_SYS_ADMIN, tried without it, and with it in a user namespace of one's own. */
@@ -77,8 +77,8 @@ const harmful = (...devices: readonly RawEntry[]): Buffer =>
   rawTar(
     paxEntry({ 'SCHILY.xattr.security.capability': capability }),
     { name: 'model.txt', mode: '0004755', body: 'weights' },
-    { name: 'folder', type: '5', mode: '0002775' },
-    { name: 'folder/tokens.json', mode: '0006755', body: '{}' },
+    { name: 'directory', type: '5', mode: '0002775' },
+    { name: 'directory/tokens.json', mode: '0006755', body: '{}' },
     { name: 'latest', type: '2', linkname: 'model.txt' },
     ...devices,
   );
@@ -114,15 +114,15 @@ for (const [kind, { tar, push }] of Object.entries(published)) {
     mkdirSync(extracted);
     execFileSync('tar', ['-xp', '--xattrs', '--xattrs-include=*', '-C', extracted], { input: tar });
     assert.deepEqual(findHarmful(extracted).sort(), [
-      'folder/tokens.json: a setuid or setgid bit',
-      'folder: a setuid or setgid bit',
+      'directory/tokens.json: a setuid or setgid bit',
+      'directory: a setuid or setgid bit',
       'model.txt: a setuid or setgid bit',
       'model.txt: security.capability',
-      ...(kind === 'image' ? ['zero: neither a file, a folder nor a symlink'] : []),
+      ...(kind === 'image' ? ['zero: neither a file, a directory nor a symlink'] : []),
     ]);
     const { target } = await publish(await push(tar));
     assert.deepEqual(findHarmful(target), []);
-    assert.deepEqual(readdirSync(target).sort(), ['folder', 'latest', 'model.txt']);
+    assert.deepEqual(readdirSync(target).sort(), ['directory', 'latest', 'model.txt']);
   });
 
   for (const runtime of ['runc', 'crun'] as const) {
@@ -138,7 +138,7 @@ for (const [kind, { tar, push }] of Object.entries(published)) {
         { source: control, destination: '/control', options: ['rbind', 'rprivate', 'rw'] },
       ];
       const run = (script: string): string => runContainer(runtime, node.path, mounts, script);
-      assert.match(run('cat /volume/latest /volume/folder/tokens.json'), /^weights\{\}$/);
+      assert.match(run('cat /volume/latest /volume/directory/tokens.json'), /^weights\{\}$/);
       for (const [name, why] of parseAttempts(run(attempts(changes, '/volume')))) {
         assert.match(why, /Read-only file system$/, name);
       }
@@ -154,34 +154,34 @@ for (const [kind, { tar, push }] of Object.entries(published)) {
       assert.deepEqual(
         possible.filter(([, why]) => why !== 'done'),
         [],
-        'on a folder that is not protected all of it succeeds',
+        'on a directory that is not protected all of it succeeds',
       );
     });
   }
 }
 
 test('a setuid bit, a device and a file capability are found in a tree', async () => {
-  await using folder = await kubeletFolder();
-  const file = join(folder.view, 'model.txt');
+  await using directory = await kubeletDirectory();
+  const file = join(directory.view, 'model.txt');
   chmodSync(file, 0o4755);
   const fd = openSync(file, 'r');
   setXattr(fd, 'security.capability', Uint8Array.of(0, 0, 0, 2, ...new Uint8Array(16)));
   closeSync(fd);
-  spawnSync('mknod', [join(folder.view, 'null'), 'c', '1', '3']);
-  assert.deepEqual(findHarmful(folder.view).sort(), [
+  spawnSync('mknod', [join(directory.view, 'null'), 'c', '1', '3']);
+  assert.deepEqual(findHarmful(directory.view).sort(), [
     'model.txt: a setuid or setgid bit',
     'model.txt: security.capability',
-    'null: neither a file, a folder nor a symlink',
+    'null: neither a file, a directory nor a symlink',
   ]);
 });
 
 /** Every entry of a tree with all that a change would alter. */
-function list(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+function list(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, encoding: 'utf8' })
     .sort()
     .map(name => {
-      const { mode, uid, size, mtimeMs, nlink } = lstatSync(join(folder, name));
-      const content = name === 'folder' ? '' : readFileSync(join(folder, name), 'utf8');
+      const { mode, uid, size, mtimeMs, nlink } = lstatSync(join(directory, name));
+      const content = name === 'directory' ? '' : readFileSync(join(directory, name), 'utf8');
       return [name, mode.toString(8), uid, size, mtimeMs, nlink, content].join(' ');
     });
 }

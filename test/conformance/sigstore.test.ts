@@ -11,7 +11,7 @@ import { identity, makeBundle, oidcIssuer, trustedRootOf } from '../support/sign
 import { accepted } from '../support/signing/sigstore-accepted.ts';
 import { type Case, identityArguments, sigstore } from '../support/signing/sigstore-case.ts';
 import { refused } from '../support/signing/sigstore-refused.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
 
 describe('a bundle in the format of stock cosign', needs('cosign'), () => {
@@ -22,7 +22,7 @@ describe('a bundle in the format of stock cosign', needs('cosign'), () => {
   let pushed = 0;
 
   before(async () => {
-    work = stack.use(await temporaryFolder()).path;
+    work = stack.use(await temporaryDirectory()).path;
     host = stack.use(await startReferrersRegistry()).host;
   });
 

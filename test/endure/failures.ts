@@ -81,7 +81,7 @@ const expected: ReadonlySet<string> = new Set([
 type Count = { readonly threads: number; readonly files: number };
 
 function count({ pid }: TestDaemon): Count {
-  const of = (folder: string): number => readdirSync(join('/proc', String(pid), folder)).length;
+  const of = (directory: string): number => readdirSync(join('/proc', String(pid), directory)).length;
   return { threads: of('task'), files: of('fd') };
 }
 

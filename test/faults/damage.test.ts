@@ -11,7 +11,7 @@ import { shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';
 
 /** How a disk may lose a file of the state dir. */
 const tear = (path: string): void => truncateSync(path, 10);
-/** A folder cannot be read, as a bad sector cannot. */
+/** A directory cannot be read, as a bad sector cannot. */
 const makeUnreadable = (path: string): void => {
   rmSync(path);
   mkdirSync(path);
@@ -43,11 +43,11 @@ async function openKilled() {
   return { registry, node, reference, request, shown, [Symbol.asyncDispose]: () => killed.disposeAsync() };
 }
 
-function damageAll(node: TestNode, folder: string, damage: (path: string) => void): void {
-  const files = readdirSync(join(node.stateDir, folder), { withFileTypes: true }).filter(file =>
+function damageAll(node: TestNode, directory: string, damage: (path: string) => void): void {
+  const files = readdirSync(join(node.stateDir, directory), { withFileTypes: true }).filter(file =>
     file.isFile(),
   );
-  assert.ok(files.length > 0, folder);
+  assert.ok(files.length > 0, directory);
   for (const { parentPath, name } of files) damage(join(parentPath, name));
 }
 
@@ -87,7 +87,7 @@ for (const [how, damage] of [
 test('the pod of a volume that lost its record and the record of its view keeps its content', async () => {
   await using killed = await openKilled();
   const { node, request, shown } = killed;
-  for (const folder of ['views', 'volumes']) damageAll(node, folder, tear);
+  for (const directory of ['views', 'volumes']) damageAll(node, directory, tear);
   await using daemon = await startDaemon(node);
   verifyVolume(request.target_path, shown);
   assert.ok(daemon.output().includes(`it stays, for ${request.target_path} shows it`));
@@ -101,7 +101,7 @@ test('a view with a torn record that nothing mounts is removed and built again',
   await using killed = await openKilled();
   const { node, request, shown } = killed;
   unmountBelow(node.kubeletDir);
-  for (const folder of ['views', 'volumes']) damageAll(node, folder, tear);
+  for (const directory of ['views', 'volumes']) damageAll(node, directory, tear);
   await using daemon = await startDaemon(node);
   assert.deepEqual(viewsOf(node), []);
   await daemon.csi.NodePublishVolume(request);
@@ -117,19 +117,19 @@ test('a start skips unreadable records, and garbage collection waits for those t
     await daemon.artifacts.Pin({ reference });
     await daemon.end('SIGTERM');
   }
-  for (const folder of ['names', 'access', 'pins', 'volumes']) damageAll(node, folder, makeUnreadable);
+  for (const directory of ['names', 'access', 'pins', 'volumes']) damageAll(node, directory, makeUnreadable);
   await using daemon = await startDaemon(node);
   verifyVolume(request.target_path, shown);
   await daemon.artifacts.List({});
-  for (const folder of ['volumes', 'pins', 'names']) {
-    const [file = ''] = readdirSync(join(node.stateDir, folder));
-    const path = join(node.stateDir, folder, file);
+  for (const directory of ['volumes', 'pins', 'names']) {
+    const [file = ''] = readdirSync(join(node.stateDir, directory));
+    const path = join(node.stateDir, directory, file);
     const { code, text } = await outcomeOf(daemon.artifacts.Prune({}));
     assert.equal(code, 'INTERNAL');
     assert.ok(text.includes(`${path}, a `), text);
     assert.match(text, /repair the disk, or remove that file/);
     assert.ok(daemon.output().includes(`${path}, a `));
-    if (folder === 'volumes') await daemon.csi.NodeUnpublishVolume(request);
+    if (directory === 'volumes') await daemon.csi.NodeUnpublishVolume(request);
     else rmSync(path, { recursive: true });
   }
   verifyGone(request.target_path);

@@ -104,7 +104,7 @@ describe('a disk that is too small', () => {
       name: `a${nth}/b/c/f`,
       bytes: Buffer.from(`${nth}`),
     }));
-    const { reference } = await around.registry.push('folders', 'v1', layers);
+    const { reference } = await around.registry.push('directories', 'v1', layers);
     const request = await publishRequest(around.node, { reference });
     await publishInVain(around, { request }, stands, /disk of the cache is full|inodes/);
   });

@@ -33,12 +33,12 @@ for (const tag of ['v1', 'latest'])
 const shown = shownOf([['f', 'x']]);
 
 describe('a symlink', () => {
-  /** A folder outside of kubelet's, which nothing may touch. */
+  /** A directory outside of kubelet's, which nothing may touch. */
   function outside(): string {
-    const folder = join(node.path, 'outside', randomUUID());
-    mkdirSync(join(folder, 'artifact', 'mount'), { recursive: true });
-    writeFileSync(join(folder, 'precious'), 'keep');
-    return folder;
+    const directory = join(node.path, 'outside', randomUUID());
+    mkdirSync(join(directory, 'artifact', 'mount'), { recursive: true });
+    writeFileSync(join(directory, 'precious'), 'keep');
+    return directory;
   }
   async function refused(call: Promise<unknown>): Promise<void> {
     const { code, text } = await outcomeOf(call);
@@ -48,12 +48,12 @@ describe('a symlink', () => {
 
   test('at the target is refused by publish and unpublish, and its destination stays', async () => {
     const request = await publishRequest(node, { reference: 'model:v1' });
-    const folder = outside();
-    symlinkSync(folder, request.target_path);
-    const before = readTree(folder);
+    const directory = outside();
+    symlinkSync(directory, request.target_path);
+    const before = readTree(directory);
     await refused(daemon.csi.NodePublishVolume(request));
     await refused(daemon.csi.NodeUnpublishVolume(request));
-    assert.deepEqual(readTree(folder), before);
+    assert.deepEqual(readTree(directory), before);
     assert.deepEqual(mountsBelow(node.path), []);
     unlinkSync(request.target_path);
     await daemon.csi.NodePublishVolume(request);
@@ -63,14 +63,14 @@ describe('a symlink', () => {
 
   test('above the target is refused, too', async () => {
     const request = await publishRequest(node, { reference: 'model:v1' });
-    const folder = outside();
+    const directory = outside();
     const above = dirname(dirname(request.target_path)); // kubernetes.io~csi
     renameSync(above, `${above}.away`);
-    symlinkSync(folder, above);
-    const before = readTree(folder);
+    symlinkSync(directory, above);
+    const before = readTree(directory);
     await refused(daemon.csi.NodePublishVolume(request));
     await refused(daemon.csi.NodeUnpublishVolume(request));
-    assert.deepEqual(readTree(folder), before);
+    assert.deepEqual(readTree(directory), before);
     assert.deepEqual(mountsBelow(node.path), []);
     assert.deepEqual(recordedTargets(node.stateDir), []);
   });
@@ -78,13 +78,13 @@ describe('a symlink', () => {
   test('in place of a mounted volume is not followed by its unpublish', async () => {
     const request = await publishRequest(node, { reference: 'model:v1' });
     await daemon.csi.NodePublishVolume(request);
-    const folder = outside();
+    const directory = outside();
     unmountBelow(request.target_path);
     rmdirSync(request.target_path);
-    symlinkSync(folder, request.target_path);
-    const before = readTree(folder);
+    symlinkSync(directory, request.target_path);
+    const before = readTree(directory);
     await refused(daemon.csi.NodeUnpublishVolume(request));
-    assert.deepEqual(readTree(folder), before);
+    assert.deepEqual(readTree(directory), before);
     rmSync(request.target_path);
     await daemon.csi.NodeUnpublishVolume(request);
     assert.deepEqual(recordedTargets(node.stateDir), []);
@@ -107,9 +107,9 @@ describe('a symlink', () => {
 
 describe("a target outside kubelet's directory", () => {
   for (const [what, path] of [
-    ['outside of its folder', () => join(node.path, 'elsewhere', 'mount')],
+    ['outside of its directory', () => join(node.path, 'elsewhere', 'mount')],
     ['with dots in it', () => join(node.kubeletDir, 'pods') + '/../../elsewhere/mount'],
-    ['the folder itself', () => node.kubeletDir],
+    ['the directory itself', () => node.kubeletDir],
   ] as const) {
     test(`(${what}) is refused`, async () => {
       mkdirSync(join(node.path, 'elsewhere'), { recursive: true });

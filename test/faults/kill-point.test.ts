@@ -36,7 +36,7 @@ after(async () => {
 
 let pushed = 0;
 
-/** An artifact of one file and one tar with folders and links, new to the node. */
+/** An artifact of one file and one tar with directories and links, new to the node. */
 async function newVolume(): Promise<Volume> {
   const files = ['a', 'b', 'c'].map(name => [`d/${name}`, randomBytes(10)] as const);
   const weights = randomBytes(300_000);

@@ -32,8 +32,8 @@ after(async () => {
 });
 
 /** The entries of a directory in the state directory. */
-const inState = (folder: string): readonly string[] => {
-  const path = join(lives.node.stateDir, folder);
+const inState = (directory: string): readonly string[] => {
+  const path = join(lives.node.stateDir, directory);
   return existsSync(path) ? readdirSync(path) : [];
 };
 
@@ -181,9 +181,9 @@ test('after a kill between record and mount, the same publish succeeds', async (
     await daemon.csi.NodePublishVolume(volume.request);
     await daemon.end('SIGKILL');
   }
-  for (const folder of ['kept', 'gone']) {
+  for (const directory of ['kept', 'gone']) {
     unmountBelow(target); // what is left is what a kill after the record leaves
-    if (folder === 'gone') rmdirSync(target);
+    if (directory === 'gone') rmdirSync(target);
     await using daemon = await lives.start();
     await daemon.csi.NodePublishVolume(volume.request);
     verifyVolume(target, volume.shown);
@@ -211,8 +211,16 @@ test('after more than 100 kills nothing is lost, and unpublishing leaves nothing
   assert.deepEqual(mountsBelow(node.kubeletDir), []);
   await daemon.artifacts.Prune({});
   assert.equal(await daemon.end('SIGTERM'), 0);
-  for (const folder of ['volumes', 'views', 'names', 'ingest', 'tmp', 'blobs/sha256', 'layers/bodies/sha256'])
-    assert.deepEqual(inState(folder), [], folder);
+  for (const directory of [
+    'volumes',
+    'views',
+    'names',
+    'ingest',
+    'tmp',
+    'blobs/sha256',
+    'layers/bodies/sha256',
+  ])
+    assert.deepEqual(inState(directory), [], directory);
   const beside = readdirSync(dirname(node.socket)).filter(
     name => name.endsWith('.sock') || name.startsWith('.'),
   );

@@ -13,8 +13,8 @@ import { needs } from '../support/project/tools.ts';
 
 /** Names of what a state directory has of content, whole or not. */
 function contentOf(stateDir: string): readonly string[] {
-  return ['blobs/sha256', 'layers/bodies/sha256', 'ingest', 'names', 'tmp'].flatMap(folder =>
-    readdirSync(join(stateDir, folder)).map(name => `${folder}/${name}`),
+  return ['blobs/sha256', 'layers/bodies/sha256', 'ingest', 'names', 'tmp'].flatMap(directory =>
+    readdirSync(join(stateDir, directory)).map(name => `${directory}/${name}`),
   );
 }
 

@@ -8,7 +8,7 @@ import { type Digest, toDigest } from '../../src/oci/digest.ts';
 import type { TocEntry } from '../../src/tree/toc.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
 import { toArtifactError } from '../../src/util/error.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { mountTmpfs } from '../support/os/tmpfs.ts';
 import { placeOfBody, writeToc } from '../support/oci/toc.ts';
 import { needs } from '../support/project/tools.ts';
@@ -17,14 +17,14 @@ const never = new AbortController().signal;
 const digests = ['a', 'b'].map(letter => toDigest('sha256', letter.repeat(64)));
 
 /** A disk that takes what is written and has room for less of it: the kernel finds that out when it writes back. */
-function mountThinDisk(folder: string): string {
-  const image = join(mountTmpfs(join(folder, 'backing'), 'size=28m'), 'image');
+function mountThinDisk(directory: string): string {
+  const image = join(mountTmpfs(join(directory, 'backing'), 'size=28m'), 'image');
   writeFileSync(image, '');
   truncateSync(image, 512 << 20);
   // Nothing of its own may be written late, so that only bodies are lost.
   const plain = ['-O', '^has_journal,^metadata_csum', '-N', '4096', '-E', 'nodiscard,lazy_itable_init=0'];
   execFileSync('mkfs.ext4', ['-q', ...plain, image]);
-  const disk = join(folder, 'disk');
+  const disk = join(directory, 'disk');
   mkdirSync(disk);
   execFileSync('mount', ['-o', 'loop,nodiscard,errors=continue', image, disk]);
   return disk;
@@ -55,8 +55,8 @@ test(
   'of layers that a failing disk writes together, each one gets its own result',
   needs('root', 'mkfs.ext4'),
   async () => {
-    await using folder = await temporaryFolder();
-    const store = await openStore({ stateDir: join(mountThinDisk(folder.path), 'state') });
+    await using directory = await temporaryDirectory();
+    const store = await openStore({ stateDir: join(mountThinDisk(directory.path), 'state') });
     const layers = await Promise.all(digests.map(digest => stageLayer(store, digest)));
     for (const { stage, summary } of layers) await stage.commit(summary);
     const settled: Digest[] = [];

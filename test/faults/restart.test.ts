@@ -226,8 +226,8 @@ describe('torn files of the state directory', () => {
       const { reference } = volumes[0]?.request.volume_context ?? {};
       await daemon.artifacts.Pin({ reference: reference ?? '' });
       await restart(() => {
-        for (const folder of ['volumes', 'names', 'pins', 'views']) {
-          const files = readdirSync(join(node.stateDir, folder), { withFileTypes: true });
+        for (const directory of ['volumes', 'names', 'pins', 'views']) {
+          const files = readdirSync(join(node.stateDir, directory), { withFileTypes: true });
           for (const file of files) if (file.isFile()) tear(join(file.parentPath, file.name));
         }
       }, 'SIGKILL');

@@ -60,8 +60,8 @@ async function fsck(): Promise<readonly string[]> {
 }
 
 /** All files below a directory of the state directory, in one order. */
-function filesBelow(folder: string): readonly string[] {
-  return readdirSync(join(node.stateDir, folder), { recursive: true, withFileTypes: true })
+function filesBelow(directory: string): readonly string[] {
+  return readdirSync(join(node.stateDir, directory), { recursive: true, withFileTypes: true })
     .filter(entry => !entry.isDirectory())
     .map(entry => join(entry.parentPath, entry.name))
     .toSorted();
@@ -96,36 +96,36 @@ const damages: Readonly<Record<string, (path: string, other: string, random: Ran
 };
 
 /** Harmless changes: a missing blob is pulled again, extra files are ignored, and no pod sees a table of contents. */
-function isHarmless(folder: string, what: string, path: string): boolean {
+function isHarmless(directory: string, what: string, path: string): boolean {
   if (what === 'another mode' && path.endsWith('/toc')) return true;
-  return folder === 'blobs'
+  return directory === 'blobs'
     ? what === 'its removal' || what === 'a file beside it'
     : what === 'a file beside it';
 }
 
 /** Picks a file of the state dir that is there, and another one. */
-function pick(folder: string, random: Random): readonly [string, string] {
-  const there = filesBelow(folder);
+function pick(directory: string, random: Random): readonly [string, string] {
+  const there = filesBelow(directory);
   const at = Math.floor(random.next() * there.length);
   const other = (at + 1 + Math.floor(random.next() * (there.length - 1))) % there.length;
   return [there[at] ?? '', there[other] ?? ''];
 }
 
-for (const folder of ['blobs', 'layers'] as const) {
-  test(`after any damage to a file of ${folder}/, fsck reports it, and new pods get the right bytes`, async t => {
+for (const directory of ['blobs', 'layers'] as const) {
+  test(`after any damage to a file of ${directory}/, fsck reports it, and new pods get the right bytes`, async t => {
     const random = openRandom();
     t.diagnostic(`seed ${random.seed}`);
     for (const [what, damage] of Object.entries(damages)) {
       for (let round = 0; round < 2; round++) {
         await verifyPods();
-        const [path, other] = pick(folder, random);
+        const [path, other] = pick(directory, random);
         damage(path, other, random);
         const doing = `${what} of ${path} (seed ${random.seed})`;
         const found = await fsck();
         const named = found.some(item => path === item || path.startsWith(`${item}/`));
         assert.equal(
           named,
-          !isHarmless(folder, what, path),
+          !isHarmless(directory, what, path),
           `${doing}: fsck names ${found.join(', ') || 'nothing'}`,
         );
         await verifyPods().catch((thrown: unknown) => assert.fail(`${doing}: ${String(thrown)}`));
@@ -143,9 +143,9 @@ test('after any damage to a file of the state directory, no new pod gets a wrong
   const all = Object.entries(damages);
   for (let round = 0; round < 40; round++) {
     await verifyPods();
-    const folder = ['blobs', 'layers', 'views', ''][Math.floor(random.next() * 4)] ?? '';
+    const directory = ['blobs', 'layers', 'views', ''][Math.floor(random.next() * 4)] ?? '';
     const [what, damage] = all[Math.floor(random.next() * all.length)] ?? assert.fail();
-    const [path, other] = pick(folder, random);
+    const [path, other] = pick(directory, random);
     if (/\/(?:lock|format|salt)$/.test(path) || /\/(?:lock|format|salt)$/.test(other)) continue;
     damage(path, other, random);
     await verifyPods().catch((thrown: unknown) =>

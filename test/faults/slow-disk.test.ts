@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openStore } from '../../src/store/store.ts';
 import { describeBlob } from '../support/oci/nodes.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
 
 const MiB = 1024 * 1024;
@@ -33,9 +33,9 @@ function makeShallow(disk: string): void {
 }
 
 test('a disk that stalls does not block the thread of a download', needs('root', 'mkfs.ext4'), async () => {
-  await using folder = await temporaryFolder();
-  const below = mountImage(join(folder.path, 'image'), join(folder.path, 'below'));
-  const disk = mountImage(join(below, 'image'), join(folder.path, 'disk'));
+  await using directory = await temporaryDirectory();
+  const below = mountImage(join(directory.path, 'image'), join(directory.path, 'below'));
+  const disk = mountImage(join(below, 'image'), join(directory.path, 'disk'));
   makeShallow(disk);
   await using store = await openStore({ stateDir: join(disk, 'state') });
   const bytes = Buffer.alloc(40 * MiB, 7);

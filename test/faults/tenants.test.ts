@@ -69,13 +69,13 @@ test('slow layers of one namespace do not block the unpacking of another', async
   const [first] = evil;
   assert.ok(first !== undefined);
   first.reset();
-  const folders = Buffer.concat(
+  const directories = Buffer.concat(
     Array.from({ length: 300_000 }, (_, nth) => rawEntry({ name: `d${nth}/`, type: '5' })),
   );
   const references: string[] = [];
   const mediaType = 'application/x.tar+gzip';
   for (let nth = 0; nth < 4; nth++) {
-    const tar = Buffer.concat([rawEntry({ name: `${nth}` }), folders, endOfTar]);
+    const tar = Buffer.concat([rawEntry({ name: `${nth}` }), directories, endOfTar]);
     const { reference } = await first.push('large', `${nth}`, [
       { bytes: gzipSync(tar, { level: 1 }), mediaType },
     ]);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { openRandom } from '../support/os/random.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { compare, contextOf, rules } from './differences.ts';
 import { openExtractor, type Outcome } from './extractor.ts';
 import { describeImage, formatLayer, randomImage, type Image } from './image.ts';
@@ -29,17 +29,17 @@ if (!(images > 0) || !Number.isInteger(firstSeed)) {
   process.exit(2);
 }
 
-await using folder = await temporaryFolder();
-await using product = await openProduct(folder.path);
+await using directory = await temporaryDirectory();
+await using product = await openProduct(directory.path);
 await using containerd = openExtractor();
 
 async function showBoth(image: Image): Promise<readonly [ours: Outcome, theirs: Outcome]> {
   const sources = image.map((entries, index) => {
-    const path = join(folder.path, `layer-${index}.tar`);
+    const path = join(directory.path, `layer-${index}.tar`);
     writeFileSync(path, formatLayer(entries));
     return path;
   });
-  const root = join(folder.path, 'root');
+  const root = join(directory.path, 'root');
   mkdirSync(root);
   const ours = await product.show(sources, path => containerd.extract(path, []));
   const theirs = await containerd.extract(root, sources);

@@ -20,8 +20,8 @@ export type Product = AsyncDisposable & {
 
 const never = new AbortController().signal;
 
-export async function openProduct(folder: string): Promise<Product> {
-  const stateDir = join(folder, 'state');
+export async function openProduct(directory: string): Promise<Product> {
+  const stateDir = join(directory, 'state');
   mkdirSync(stateDir);
   const store = await openStore({ stateDir });
   const trees = createTrees(store.layers, anyLimits.maxEntries);

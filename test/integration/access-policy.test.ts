@@ -14,7 +14,7 @@ import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/fau
 import { namespacePath, openKubeApiServer, pathOf } from '../support/node/kube-api.ts';
 import { unmountBelow } from '../support/os/mounts.ts';
 import { ready } from '../support/node/readiness.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { ownForEach } from '../support/os/owned.ts';
 
 /** Which pods may have which artifacts, by a file of the node's administrator. */
@@ -144,8 +144,8 @@ test('after each reboot a volume is evaluated by the tag that it was mounted by'
 
 test('a file that breaks later is reported at once: in /readyz, in the metric, and once in the log', async () => {
   const policy = JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] });
-  const folder = own(await temporaryFolder());
-  const signatures = join(folder.path, 'policy.json');
+  const directory = own(await temporaryDirectory());
+  const signatures = join(directory.path, 'policy.json');
   writeFileSync(signatures, policy);
   const { daemon, file } = await start('default: allow', { flags: { '--policy': signatures } });
   const ask = async (path: string): Promise<string> => (await fetch(`${daemon.http}${path}`)).text();

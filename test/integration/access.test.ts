@@ -282,10 +282,10 @@ test('a digest alone gives no access', async () => {
 async function withPeer(registry: FaultyRegistry, others: readonly FaultyRegistry[] = []) {
   const peer = await open();
   const node = own(await testNode(others.map(({ host }) => host)));
-  const folder = join(node.path, 'hosts', registry.host.replace(/:(\d+)$/, '_$1_'));
-  mkdirSync(folder, { recursive: true });
+  const directory = join(node.path, 'hosts', registry.host.replace(/:(\d+)$/, '_$1_'));
+  mkdirSync(directory, { recursive: true });
   writeFileSync(
-    join(folder, 'hosts.toml'),
+    join(directory, 'hosts.toml'),
     `server = "http://${registry.host}"\n[host."http://${peer.host}"]\ncapabilities = ["pull"]\n`,
   );
   const flags = { '--hosts-dir': join(node.path, 'hosts') };

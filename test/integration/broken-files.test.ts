@@ -32,7 +32,7 @@ type Row = {
   readonly flag: string;
   readonly file: string;
   /** The value of the flag, if it is a directory above the file. */
-  readonly folder?: string;
+  readonly directory?: string;
   readonly right: string;
   readonly broken: string;
   readonly reason: RegExp;
@@ -49,7 +49,7 @@ const places: readonly Row[] = [
   },
   {
     flag: '--hosts-dir',
-    folder: 'hosts',
+    directory: 'hosts',
     file: 'hosts/HOST/hosts.toml',
     right: 'skip_verify = false',
     broken: 'skip_verify = 1',
@@ -57,7 +57,7 @@ const places: readonly Row[] = [
   },
   {
     flag: '--certs-dir',
-    folder: 'certs',
+    directory: 'certs',
     file: 'certs/HOST/ca.crt',
     right: certificate.cert,
     broken: 'nothing',
@@ -104,7 +104,7 @@ async function write(file: string, text: string): Promise<void> {
 
 /** A daemon over these files, all right or all broken, that answers. */
 async function serve(rows: readonly Row[], state: 'right' | 'broken'): Promise<TestDaemon> {
-  const flags = rows.map(({ flag, file, folder = file }) => [flag, join(node.path, folder)] as const);
+  const flags = rows.map(({ flag, file, directory = file }) => [flag, join(node.path, directory)] as const);
   for (const row of rows) await write(row.file, row[state]);
   const daemon = await spawnDaemon(node, { flags: Object.fromEntries(flags) });
   await waitUntil(daemon, async () => (await readiness(daemon).catch(() => undefined)) !== undefined, 'up');

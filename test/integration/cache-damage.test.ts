@@ -32,7 +32,7 @@ type Step =
   | {
       readonly kind: 'damage';
       readonly what: string;
-      readonly folder: string;
+      readonly directory: string;
       readonly spots: readonly number[];
     }
   | { readonly kind: 'publish'; readonly volume: number; readonly request: number }
@@ -47,7 +47,7 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('damage'),
       what: fc.constantFrom(...Object.keys(damages)),
-      folder: fc.constantFrom('blobs/sha256', 'layers/bodies/sha256', 'views'),
+      directory: fc.constantFrom('blobs/sha256', 'layers/bodies/sha256', 'views'),
       spots: fc.tuple(spot, spot, spot),
     }),
   },
@@ -107,11 +107,11 @@ function readTree(root: string): Tree {
 }
 
 /** The entries of a directory in the state directory, without following links to other places. */
-function entriesBelow(folder: string): readonly string[] {
-  return (readdirSync(folder, { recursive: true }) as string[])
+function entriesBelow(directory: string): readonly string[] {
+  return (readdirSync(directory, { recursive: true }) as string[])
     .filter(name => !/^[^/]*\.(?:json|shape)/.test(name))
     .toSorted()
-    .map(name => join(folder, name));
+    .map(name => join(directory, name));
 }
 
 /** As after a power cut: nothing says that the last life ended well. */
@@ -246,8 +246,12 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
     );
   };
 
-  const damage = (what: string, folder: string, [first = 0, second = 0, at = 0]: readonly number[]): void => {
-    const there = entriesBelow(below(folder));
+  const damage = (
+    what: string,
+    directory: string,
+    [first = 0, second = 0, at = 0]: readonly number[],
+  ): void => {
+    const there = entriesBelow(below(directory));
     const path = there[Math.floor(first * there.length)];
     const other = there[Math.floor(second * there.length)];
     if (path === undefined || other === undefined) return;
@@ -297,7 +301,7 @@ async function openTrial(node: TestNode, registry: FaultyRegistry) {
   const perform = async (step: Step): Promise<void> => {
     switch (step.kind) {
       case 'damage':
-        return damage(step.what, step.folder, step.spots);
+        return damage(step.what, step.directory, step.spots);
       case 'publish': {
         await unpublish(step.volume);
         await publish(step.volume, step.request);

@@ -17,7 +17,7 @@ import {
 } from '../support/registry/private-registry.ts';
 import { startRealRegistry } from '../support/registry/real-registry.ts';
 import { writeScript } from '../support/os/script.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { startTokenServer } from '../support/registry/token-server.ts';
 import { needs } from '../support/project/tools.ts';
 
@@ -35,7 +35,7 @@ describe('with a token server and repositories of teams', needs('root', 'registr
   let work: string;
 
   before(async () => {
-    work = stack.use(await temporaryFolder()).path;
+    work = stack.use(await temporaryDirectory()).path;
     const server = stack.use(await startTokenServer(users));
     const registry = stack.use(await startRealRegistry(undefined, server.auth));
     host = registry.host;
@@ -189,14 +189,14 @@ describe('with a token server and repositories of teams', needs('root', 'registr
 
 describe('a registry with htpasswd', needs('root', 'registry', 'oras'), () => {
   test('accepts the right password from every source, and no other', async () => {
-    await using folder = await temporaryFolder();
-    const htpasswd = join(folder.path, 'htpasswd');
+    await using directory = await temporaryDirectory();
+    const htpasswd = join(directory.path, 'htpasswd');
     await writeFile(htpasswd, 'alice:$2y$05$abcdefghijklmnopqrstuuO0AnIs.fiqLTVFPMiNR344RFlenQUaC\n');
     await using registry = await startRealRegistry(undefined, {
       htpasswd: { realm: 'test', path: htpasswd },
     });
     const { host } = registry;
-    const reference = await push(host, 'private/model', 'alice', join(folder.path, 'work'));
+    const reference = await push(host, 'private/model', 'alice', join(directory.path, 'work'));
     const right = { '.dockerconfigjson': JSON.stringify({ auths: { [host]: authOf('alice') } }) };
     const wrong = { username: 'alice', password: 'S3CRET guess' };
 

@@ -15,25 +15,25 @@ import type { ArtifactError } from '../../src/util/error.ts';
 import { waitUntil } from '../support/node/child.ts';
 import { answerOf, captureLog } from '../support/node/csi-edge.ts';
 import { startDaemon, testNode } from '../support/node/daemon.ts';
-import { temporaryFolder, type TemporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory, type TemporaryDirectory } from '../support/os/temporary.ts';
 
 const driverName = 'oci-artifact.csi.test';
 
 async function kubelet(): Promise<
-  TemporaryFolder & { readonly options: RegistrationOptions; readonly refused: ArtifactError[] }
+  TemporaryDirectory & { readonly options: RegistrationOptions; readonly refused: ArtifactError[] }
 > {
-  const folder = await temporaryFolder();
+  const directory = await temporaryDirectory();
   const refused: ArtifactError[] = [];
-  await mkdir(dirname(registrationPath(folder.path, driverName)));
+  await mkdir(dirname(registrationPath(directory.path, driverName)));
   const options: RegistrationOptions = {
-    kubeletDir: folder.path,
+    kubeletDir: directory.path,
     driverName,
-    endpoint: `${folder.path}/plugins/${driverName}/csi.sock`,
+    endpoint: `${directory.path}/plugins/${driverName}/csi.sock`,
     log: captureLog().log,
     observe: () => {},
     onRefused: error => refused.push(error),
   };
-  return { ...folder, options, refused };
+  return { ...directory, options, refused };
 }
 
 function connect(kubeletDir: string): RegistrationClient & Disposable {

@@ -5,24 +5,24 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
-/** The demo with a temporary folder of its own to leave nothing in. */
-function startDemo(folder: string, ...options: readonly string[]): ChildProcess {
+/** The demo with a temporary directory of its own to leave nothing in. */
+function startDemo(directory: string, ...options: readonly string[]): ChildProcess {
   return spawn(process.execPath, [main, 'demo', ...options], {
-    env: { PATH: process.env['PATH'], TMPDIR: folder },
+    env: { PATH: process.env['PATH'], TMPDIR: directory },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }
 
-function assertNothingLeft(folder: string): void {
-  assert.deepEqual(readdirSync(folder), []);
-  assert.ok(!readFileSync('/proc/self/mountinfo', 'utf8').includes(folder));
+function assertNothingLeft(directory: string): void {
+  assert.deepEqual(readdirSync(directory), []);
+  assert.ok(!readFileSync('/proc/self/mountinfo', 'utf8').includes(directory));
   const processes = readdirSync('/proc').filter(
-    name => /^\d+$/.test(name) && commandOf(name).includes(folder),
+    name => /^\d+$/.test(name) && commandOf(name).includes(directory),
   );
   assert.deepEqual(processes, []);
 }
@@ -39,9 +39,9 @@ test(
   'the demo shows the whole life of a volume in under 30 s, and leaves nothing behind',
   needs('root'),
   async () => {
-    await using folder = await temporaryFolder();
+    await using directory = await temporaryDirectory();
     const started = performance.now();
-    const child = startDemo(folder.path);
+    const child = startDemo(directory.path);
     assert.ok(child.stdout !== null && child.stderr !== null);
     const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
     assert.equal(stderr, '');
@@ -61,13 +61,13 @@ test(
     ]) {
       assert.ok(stdout.includes(part), `${part}\n${stdout}`);
     }
-    assertNothingLeft(folder.path);
+    assertNothingLeft(directory.path);
   },
 );
 
 test('the demo in JSON prints one line per step', needs('root'), async () => {
-  await using folder = await temporaryFolder();
-  const child = startDemo(folder.path, '--output', 'json');
+  await using directory = await temporaryDirectory();
+  const child = startDemo(directory.path, '--output', 'json');
   assert.ok(child.stdout !== null && child.stderr !== null);
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
   assert.equal(stderr, '');
@@ -84,7 +84,7 @@ test('the demo in JSON prints one line per step', needs('root'), async () => {
   assert.ok(steps.every(({ milliseconds = -1 }) => milliseconds >= 0));
   assert.ok(told.some(line => line.text.includes('├── config.json')));
   assert.match(told.at(-1)?.text ?? '', /^No mount, no process and no file is left/);
-  assertNothingLeft(folder.path);
+  assertNothingLeft(directory.path);
 });
 
 /** Every few milliseconds, as when Ctrl-C is held down. */
@@ -103,8 +103,8 @@ test(
       'NodePublishVolume',
       'The same for pod web-1',
     ]) {
-      await using folder = await temporaryFolder();
-      const child = startDemo(folder.path);
+      await using directory = await temporaryDirectory();
+      const child = startDemo(directory.path);
       assert.ok(child.stdout !== null && child.stderr !== null);
       const stderr = text(child.stderr);
       let seen = '';
@@ -116,7 +116,7 @@ test(
       // Node no longer listens to signals in its last moments.
       assert.ok(child.exitCode === 130 || child.signalCode === 'SIGINT', `${after}: ${await stderr}`);
       assert.match(await stderr, /^oci-artifact-csi: the demo was interrupted; [^\n]+\n$/);
-      assertNothingLeft(folder.path);
+      assertNothingLeft(directory.path);
     }
   },
 );

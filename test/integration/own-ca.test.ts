@@ -39,7 +39,7 @@ describe('a registry that requires a client certificate', needs('root', 'registr
     await oras(['push', ...identity, reference, 'f'], node.path);
   });
 
-  /** Publishes with the folder of a flag in place. */
+  /** Publishes with the directory of a flag in place. */
   async function publish(flags: Readonly<Record<string, string>>) {
     await using daemon = await startDaemon({ ...node, stateDir: `${node.stateDir}-${count++}` }, { flags });
     const request = await publishRequest(daemon.node, { reference });
@@ -50,25 +50,25 @@ describe('a registry that requires a client certificate', needs('root', 'registr
   let count = 0;
 
   test('works with certs.d', async () => {
-    const folder = join(node.path, 'certs.d', host);
-    await mkdir(folder, { recursive: true });
+    const directory = join(node.path, 'certs.d', host);
+    await mkdir(directory, { recursive: true });
     for (const [name, text] of [
       ['ca.crt', server.cert],
       ['client.cert', client.cert],
       ['client.key', client.key],
     ] as const) {
-      await writeFile(join(folder, name), text);
+      await writeFile(join(directory, name), text);
     }
     const { code, text } = await publish({ '--certs-dir': join(node.path, 'certs.d') });
     assert.equal(code, 'OK', text);
   });
 
   test('works with the configuration of Talos, which names files by path', async () => {
-    const folder = join(node.path, 'hosts', host.replace(/:(\d+)$/, '_$1_'));
-    await mkdir(folder, { recursive: true });
+    const directory = join(node.path, 'hosts', host.replace(/:(\d+)$/, '_$1_'));
+    await mkdir(directory, { recursive: true });
     const [ca, cert, key] = ['ca.crt', 'client.cert', 'client.key'].map(name => join(node.path, name));
     await writeFile(
-      join(folder, 'hosts.toml'),
+      join(directory, 'hosts.toml'),
       `[host]\n  [host.'https://${host}']\n    ca = '${ca}'\n    client = [['${cert}', '${key}']]\n`,
     );
     const { code, text } = await publish({ '--hosts-dir': join(node.path, 'hosts') });

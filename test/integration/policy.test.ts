@@ -15,7 +15,7 @@ import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/fau
 import { email, issuer, makeFulcio } from '../support/signing/fulcio.ts';
 import { openTestLog } from '../support/signing/log.ts';
 import { claimOf, signSimpleInLog } from '../support/signing/signing.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
 
 describe('with a signature policy', needs('cosign', 'openssl'), () => {
@@ -43,7 +43,7 @@ describe('with a signature policy', needs('cosign', 'openssl'), () => {
   });
 
   before(async () => {
-    work = stack.use(await temporaryFolder()).path;
+    work = stack.use(await temporaryDirectory()).path;
     policy = join(work, 'policy.json');
     registry = stack.use(await openFaultyRegistry());
     node = stack.use(await testNode([registry.host]));

@@ -54,5 +54,5 @@ test('a dry run of prune lists what prune then frees, with a daemon and without'
 const ownOfEach = 3;
 
 function contentOf(stateDir: string): readonly string[] {
-  return ['blobs/sha256', 'names'].flatMap(folder => readdirSync(join(stateDir, folder)).toSorted());
+  return ['blobs/sha256', 'names'].flatMap(directory => readdirSync(join(stateDir, directory)).toSorted());
 }

@@ -8,14 +8,14 @@ import type { Freed, VolumeStatus } from '../../src/ports/usecases.ts';
 import {
   runCommand as run,
   startCommand as start,
-  usesStateDir as onFolder,
+  usesStateDir as onDirectory,
 } from '../support/node/command.ts';
 import { startDaemon, testNode } from '../support/node/daemon.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { mountsBelow } from '../support/os/mounts.ts';
 import { needs } from '../support/project/tools.ts';
 
-for (const through of ['the socket of a daemon', 'the state folder itself']) {
+for (const through of ['the socket of a daemon', 'the state directory itself']) {
   test(`every command works through ${through}`, needs('root'), async () => {
     await using registry = await openFaultyRegistry();
     await using node = await testNode([registry.host]);
@@ -59,7 +59,7 @@ for (const through of ['the socket of a daemon', 'the state folder itself']) {
       [[target, true]],
     );
     const other = await run(node, ['mount', 'team/model:v1', target]);
-    assert.equal(other.code, 10, 'another request for the same folder');
+    assert.equal(other.code, 10, 'another request for the same directory');
     const held = await run(node, ['rm', 'team/model:v1']);
     assert.equal(held.code, 5, 'a volume holds it');
     assert.match(held.stderr, /v1 is published at (\S+); `unmount \1` first\n$/);
@@ -70,7 +70,7 @@ for (const through of ['the socket of a daemon', 'the state folder itself']) {
     await mkdir(target);
     await json('mount', 'team/model:v1', target);
     await json('unmount', target);
-    assert.deepEqual(await readdir(target), [], 'a folder that was there stays');
+    assert.deepEqual(await readdir(target), [], 'a directory that was there stays');
 
     assert.deepEqual(await json('pin', 'team/model:v1'), { reference: 'team/model:v1', digest });
     assert.partialDeepStrictEqual(await json('inspect', 'team/model:v1'), {
@@ -93,7 +93,7 @@ for (const through of ['the socket of a daemon', 'the state folder itself']) {
     assert.deepEqual(await json('ls'), []);
     const gone = await run(node, ['inspect', 'team/model:v1']);
     assert.equal(gone.code, 3);
-    const first = through.includes('daemon') ? '' : onFolder(node);
+    const first = through.includes('daemon') ? '' : onDirectory(node);
     assert.ok(gone.stderr.startsWith(first));
     assert.match(gone.stderr.slice(first.length), /^oci-artifact-csi: [^\n]+\n$/);
     const absent = await run(node, ['pull', 'team/model:v2']);
@@ -154,7 +154,7 @@ test(
     const loaded = await run(node, ['load', layout, 'offline.example/m:v1']);
     assert.equal(loaded.stdout, `offline.example/m:v1@${manifest.digest}\n`, loaded.stderr);
     assert.match(
-      loaded.stderr.replace(onFolder(node), ''),
+      loaded.stderr.replace(onDirectory(node), ''),
       /^read \d+ % \([\d.]+ .?i?B of ([\d.]+ KiB)\)\n(?:.*\n)*unpack 100 % \(\1 of \1\)\n$/,
     );
     const tar = join(node.path, 'layout.tar');
@@ -189,13 +189,13 @@ test(
       const mounted = await run(node, ['mount', reference, target]);
       assert.equal(mounted.code, 0, mounted.stderr);
       assert.match(
-        mounted.stderr.replace(onFolder(node), ''),
+        mounted.stderr.replace(onDirectory(node), ''),
         /^download 0 % \(0 B of 195 KiB, 0 of 1 layers\)\n(?:.*\n)*view 100 % /,
       );
       await registry[Symbol.asyncDispose]();
       const again = await run(node, ['mount', reference, target]);
       assert.equal(again.code, 0, again.stderr);
-      assert.equal(again.stderr, onFolder(node));
+      assert.equal(again.stderr, onDirectory(node));
     }
     assert.equal((await run(node, ['unmount', target])).code, 0);
   },

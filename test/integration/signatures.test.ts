@@ -20,7 +20,7 @@ import { oras } from '../support/registry/oras.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { startRealRegistry } from '../support/registry/real-registry.ts';
 import { startReferrersRegistry } from '../support/registry/referrers-registry.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
 
 const signal = new AbortController().signal;
@@ -45,7 +45,7 @@ for (const [what, start] of Object.entries(registries)) {
     let pushed = 0;
 
     before(async () => {
-      work = stack.use(await temporaryFolder()).path;
+      work = stack.use(await temporaryDirectory()).path;
       host = stack.use(await start()).host;
       await Promise.all([makeCosignKey('signer', work), makeCosignKey('stranger', work)]);
       await writeFile(join(work, 'policy.json'), JSON.stringify({ default: [{ type: 'reject' }] }));

@@ -7,7 +7,7 @@ import { openNode } from '../../src/wiring.ts';
 import { spawnDaemon, type TestNode, testNode } from '../support/node/daemon.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { type Ran, runShell } from '../support/node/shell.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
 import { configurationOf } from '../support/node/command.ts';
 
@@ -134,13 +134,13 @@ test('an invalid reference is refused before anything is opened or created', asy
 });
 
 test('a new disk becomes a state directory', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   await using node = await testNode([]);
-  mkdirSync(join(folder.path, 'lost+found'), { mode: 0o700 });
-  const ran = await run(node, 'prune --yes', folder.path);
+  mkdirSync(join(directory.path, 'lost+found'), { mode: 0o700 });
+  const ran = await run(node, 'prune --yes', directory.path);
   assert.equal(ran.code, 0, ran.stderr);
-  assert.equal(readFileSync(join(folder.path, 'format'), 'utf8'), '1\n');
-  assert.equal(lstatSync(folder.path).mode & 0o7777, 0o700);
+  assert.equal(readFileSync(join(directory.path, 'format'), 'utf8'), '1\n');
+  assert.equal(lstatSync(directory.path).mode & 0o7777, 0o700);
 });
 
 function lstatOf(path: string): object | undefined {

@@ -19,7 +19,7 @@ import {
 import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -61,7 +61,7 @@ describe('an artifact that was cached before the policy existed', needs('cosign'
   };
 
   before(async () => {
-    work = stack.use(await temporaryFolder()).path;
+    work = stack.use(await temporaryDirectory()).path;
     registry = stack.use(await openFaultyRegistry());
     const origin = stack.use(await openFaultyRegistry()); // which has nothing
     node = stack.use(await testNode([registry.host, origin.host]));

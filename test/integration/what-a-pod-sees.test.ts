@@ -131,7 +131,7 @@ const hex = (text: string): string => sha256(Buffer.from(text)).slice(7);
 describe('an artifact', () => {
   const shown: readonly (readonly [string, readonly Layer[], Record<string, string>])[] = [
     [
-      'a nested name makes its folders',
+      'a nested name makes its directories',
       [file('w/deep/model.safetensors')],
       { 'w/deep/model.safetensors': 'the text of w/deep/model.safetensors' },
     ],
@@ -219,8 +219,8 @@ describe('an artifact', () => {
     ['the name "."', [file('.')], /layer 1/],
     ['a name with NUL', [file('a\0b')], /layer 1/],
     ['a part of a name over 255 bytes', [file('x'.repeat(256))], /layer 1/],
-    ['a file where another layer needs a folder', [file('x'), file('x/y')], /layer [12].*layer [12]/s],
-    ['a folder where another layer needs a file', [file('x/y'), file('x')], /layer [12].*layer [12]/s],
+    ['a file where another layer needs a directory', [file('x'), file('x/y')], /layer [12].*layer [12]/s],
+    ['a directory where another layer needs a file', [file('x/y'), file('x')], /layer [12].*layer [12]/s],
   ];
   for (const [name, layers, why] of refused) {
     test(`${name} is refused, and nothing remains at the target`, async () => {
@@ -531,12 +531,12 @@ describe('a container image', () => {
       { 'd/b': 'b' },
     ],
     [
-      'hides what is below an opaque folder',
+      'hides what is below an opaque directory',
       [[[{ name: 'd/a' }, 'a']], [dir('d/'), [{ name: 'd/.wh..wh..opq' }], [{ name: 'd/b' }, 'b']]],
       { 'd/b': 'b' },
     ],
     [
-      'hides the lower folder of one that was removed and made anew',
+      'hides the lower directory of one that was removed and made anew',
       [[[{ name: 'd/old' }, 'o']], [[{ name: '.wh.d' }], dir('d/'), [{ name: 'd/new' }, 'n']]],
       { 'd/new': 'n' },
     ],
@@ -590,7 +590,7 @@ describe('a container image', () => {
       {},
     ],
     [
-      'shows the upper of file and folder',
+      'shows the upper of file and directory',
       [
         [
           [{ name: 'x/y' }, 'y'],

@@ -4,7 +4,7 @@ import { chmod, cp, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs, toolPath } from '../support/project/tools.ts';
 import { packChart } from '../tools/chart/archive.ts';
 import { renderChart } from '../tools/chart/render.ts';
@@ -12,27 +12,27 @@ import { renderChart } from '../tools/chart/render.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 test('two copies of the chart with other modes and times give the same archive', async () => {
-  await using folder = await temporaryFolder();
-  await cp(join(root, 'charts'), join(folder.path, 'charts'), { recursive: true });
-  await cp(join(root, 'LICENSE'), join(folder.path, 'LICENSE'));
-  const values = join(folder.path, 'charts/oci-artifact-csi/values.yaml');
+  await using directory = await temporaryDirectory();
+  await cp(join(root, 'charts'), join(directory.path, 'charts'), { recursive: true });
+  await cp(join(root, 'LICENSE'), join(directory.path, 'LICENSE'));
+  const values = join(directory.path, 'charts/oci-artifact-csi/values.yaml');
   await chmod(values, 0o600);
   await utimes(values, 1, 1);
-  const [here, there] = [await packChart(root), await packChart(folder.path)];
+  const [here, there] = [await packChart(root), await packChart(directory.path)];
   assert.ok(here.bytes.equals(there.bytes));
   await writeFile(values, 'image: {}\n');
-  assert.ok(!here.bytes.equals((await packChart(folder.path)).bytes));
+  assert.ok(!here.bytes.equals((await packChart(directory.path)).bytes));
 });
 
 test(
   'Helm reads the archive, and installs the image that it was packed for',
   needs('helm', 'helm4'),
   async () => {
-    await using folder = await temporaryFolder();
+    await using directory = await temporaryDirectory();
     const digest = `sha256:${'cd'.repeat(32)}`;
     for (const image of [undefined, { repository: 'registry.example.com:5000/csi', digest }]) {
       const { name, bytes } = await packChart(root, image);
-      const chart = join(folder.path, name);
+      const chart = join(directory.path, name);
       await writeFile(chart, bytes);
       for (const helm of ['helm', 'helm4'] as const) {
         execFileSync(toolPath(helm), ['lint', '--strict', chart], { stdio: 'pipe' });

@@ -10,13 +10,13 @@ import type { Settings } from '../../src/cli/settings.ts';
 import { version } from '../../src/util/version.ts';
 import { needs, toolPath } from '../support/project/tools.ts';
 import { type Manifest, parseManifests, theOnly, verifyManifests } from '../support/release/manifests.ts';
-import { chartFolder, type RenderOptions, renderChart } from '../tools/chart/render.ts';
+import { chartDirectory, type RenderOptions, renderChart } from '../tools/chart/render.ts';
 import { kubernetesSchemas, kubernetesVersions } from '../tools/chart/schemas.ts';
 import { readValues, withTable } from '../tools/chart/values-table.ts';
 
-const read = (path: string): string => readFileSync(join(chartFolder, path), 'utf8');
+const read = (path: string): string => readFileSync(join(chartDirectory, path), 'utf8');
 const keys = Object.keys(flags) as (keyof Settings)[];
-const profiles = globSync('profiles/*.yaml', { cwd: chartFolder }).toSorted();
+const profiles = globSync('profiles/*.yaml', { cwd: chartDirectory }).toSorted();
 
 /** Flags that the template sets, because another value could only break the driver. */
 const fixed: readonly (keyof Settings)[] = ['endpoint', 'nodeId', 'register', 'httpListen'];
@@ -105,7 +105,7 @@ describe('the values of the chart', () => {
   });
 
   test('of every profile are named in the README of the project', () => {
-    const readme = readFileSync(join(chartFolder, '../../README.md'), 'utf8');
+    const readme = readFileSync(join(chartDirectory, '../../README.md'), 'utf8');
     const listed = [...readme.matchAll(/\(charts\/oci-artifact-csi\/(profiles\/[^)]+)\)/g)].map(
       ([, path = '']) => path,
     );
@@ -130,15 +130,15 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
   test('passes the lint of Helm 3 and 4', () => {
     for (const helm of ['helm', 'helm4'] as const)
       for (const file of [undefined, ...profiles]) {
-        const args = file === undefined ? [] : ['--values', join(chartFolder, file)];
-        execFileSync(toolPath(helm), ['lint', '--strict', chartFolder, ...args], { stdio: 'pipe' });
+        const args = file === undefined ? [] : ['--values', join(chartDirectory, file)];
+        execFileSync(toolPath(helm), ['lint', '--strict', chartDirectory, ...args], { stdio: 'pipe' });
       }
   });
 
   for (const file of [undefined, ...profiles]) {
     test(`is valid in the oldest and the newest Kubernetes: ${file === undefined ? 'defaults' : basename(file)}`, () => {
       for (const kubernetes of kubernetesVersions) {
-        const args = file === undefined ? [] : ['--values', join(chartFolder, file)];
+        const args = file === undefined ? [] : ['--values', join(chartDirectory, file)];
         const [text, same] = (['helm', 'helm4'] as const).map(helm =>
           renderChart({ helm, kubernetes, args }),
         );

@@ -12,10 +12,10 @@ import {
   programs,
   programsOf,
   type ToolGroup,
-  toolsFolder,
+  toolsDirectory,
 } from './table.ts';
 
-const modulesFolder = fileURLToPath(new URL('go', import.meta.url));
+const modulesDirectory = fileURLToPath(new URL('go', import.meta.url));
 
 /**
  * Brings the programs of a group that are missing: packages by apt-get where that is possible, Go programs by the go
@@ -47,27 +47,27 @@ function installPackages(group: ToolGroup): void {
 
 /** All programs of a module, in one go, whenever go.sum or a program of its directory differs from what they were built from. */
 function buildGoPrograms(module: GoModule): void {
-  const folder = join(modulesFolder, module);
+  const directory = join(modulesDirectory, module);
   const names = programsOf(goModules[module].group).filter(name => {
     const source = programs[name];
     return source.from === 'go' && source.module === module;
   });
-  if (names.every(name => findTool(name) !== undefined) && isCurrent(module, folder)) return;
+  if (names.every(name => findTool(name) !== undefined) && isCurrent(module, directory)) return;
   console.error(`building ${names.join(' ')} (minutes at first, then never again until they change)`);
   const builtFrom = stampOf(module);
-  for (const made of [toolsFolder, dirname(builtFrom)]) mkdirSync(made, { recursive: true });
+  for (const made of [toolsDirectory, dirname(builtFrom)]) mkdirSync(made, { recursive: true });
   const { args, env } = goModules[module];
   const built = run('go', ['install', ...args, 'tool'], {
-    cwd: folder,
-    env: { ...process.env, ...env, GOBIN: toolsFolder },
+    cwd: directory,
+    env: { ...process.env, ...env, GOBIN: toolsDirectory },
   });
-  if (built) writeFileSync(builtFrom, sources(module, folder));
+  if (built) writeFileSync(builtFrom, sources(module, directory));
   else complain(names, 'go (1.26 or later) failed or is not there');
 }
 
-function isCurrent(module: GoModule, folder: string): boolean {
+function isCurrent(module: GoModule, directory: string): boolean {
   try {
-    return readFileSync(stampOf(module), 'utf8') === sources(module, folder);
+    return readFileSync(stampOf(module), 'utf8') === sources(module, directory);
   } catch {
     return false;
   }
@@ -75,15 +75,16 @@ function isCurrent(module: GoModule, folder: string): boolean {
 
 /** The file that records what the programs of a module were built from. */
 function stampOf(module: GoModule): string {
-  return join(toolsFolder, '../built-from', module);
+  return join(toolsDirectory, '../built-from', module);
 }
 
-function sources(module: GoModule, folder: string): string {
-  const files = ['go.mod', 'go.sum', ...globSync('**/*.go', { cwd: folder }).toSorted()];
+function sources(module: GoModule, directory: string): string {
+  const files = ['go.mod', 'go.sum', ...globSync('**/*.go', { cwd: directory }).toSorted()];
   const { args, env } = goModules[module];
-  return [JSON.stringify({ args, env }), ...files.map(file => readFileSync(join(folder, file), 'utf8'))].join(
-    '',
-  );
+  return [
+    JSON.stringify({ args, env }),
+    ...files.map(file => readFileSync(join(directory, file), 'utf8')),
+  ].join('');
 }
 
 function run(

@@ -4,20 +4,20 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { temporaryFolder } from '../support/os/temporary.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import { toLauncher } from './launcher.ts';
 
 const source = '#!/usr/bin/env node\nlet view = 1;\n';
 
 test('on an old Node the built program says in one line what it needs', async () => {
-  await using folder = await temporaryFolder();
-  writeFileSync(join(folder.path, 'main.mjs'), toLauncher(source));
-  writeFileSync(join(folder.path, 'program.js'), "throw new Error('loaded');\n");
+  await using directory = await temporaryDirectory();
+  writeFileSync(join(directory.path, 'main.mjs'), toLauncher(source));
+  writeFileSync(join(directory.path, 'program.js'), "throw new Error('loaded');\n");
   writeFileSync(
-    join(folder.path, 'old.cjs'),
+    join(directory.path, 'old.cjs'),
     "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.20.2' } });\n",
   );
-  const args = ['--require', join(folder.path, 'old.cjs'), join(folder.path, 'main.mjs'), 'version'];
+  const args = ['--require', join(directory.path, 'old.cjs'), join(directory.path, 'main.mjs'), 'version'];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   assert.equal(status, 1);
   assert.equal(stdout, '');
@@ -25,12 +25,12 @@ test('on an old Node the built program says in one line what it needs', async ()
 });
 
 test('on a new Node it is the program, and the first line is that of the source', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const launcher = toLauncher(source);
   assert.match(launcher, /^#!\/usr\/bin\/env node\n/);
-  writeFileSync(join(folder.path, 'main.mjs'), launcher);
-  writeFileSync(join(folder.path, 'program.js'), "console.log('here');\n");
-  const { status, stdout } = spawnSync(process.execPath, [join(folder.path, 'main.mjs')], {
+  writeFileSync(join(directory.path, 'main.mjs'), launcher);
+  writeFileSync(join(directory.path, 'program.js'), "console.log('here');\n");
+  const { status, stdout } = spawnSync(process.execPath, [join(directory.path, 'main.mjs')], {
     encoding: 'utf8',
   });
   assert.deepEqual([status, stdout], [0, 'here\n']);

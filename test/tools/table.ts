@@ -106,4 +106,4 @@ function groupOf(source: ProgramSource): ToolGroup {
 }
 
 /** Where the programs built from source lie. */
-export const toolsFolder: string = fileURLToPath(new URL('../../.tools/bin', import.meta.url));
+export const toolsDirectory: string = fileURLToPath(new URL('../../.tools/bin', import.meta.url));

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { digest, other } from '../../../test/support/node/samples.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { Pruned, Removed } from '../../ports/usecases.ts';
-import { onFolder, runShell } from '../../../test/support/node/shell.ts';
+import { onDirectory, runShell } from '../../../test/support/node/shell.ts';
 
 const removed = (reference: string, bytes: number, keptBy: readonly string[] = []): Removed => ({
   reference: `r.example/${reference}`,
@@ -153,7 +153,7 @@ test('fsck prints findings and exits 7, or 0 if they were repaired', async () =>
     found.stdout,
     'blobs/sha256/ab: the digest is another\n12 objects checked, 1 damaged; fsck --repair takes it out of use\n',
   );
-  assert.equal(found.stderr, `${onFolder}check 50 % (512 B of 1.0 KiB)\n`);
+  assert.equal(found.stderr, `${onDirectory}check 50 % (512 B of 1.0 KiB)\n`);
   const repaired = await runShell(['fsck', '--repair', '--output', 'json'], { artifacts });
   assert.equal(repaired.code, 0);
   assert.equal(repaired.stderr, '');

@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { digest } from '../../../test/support/node/samples.ts';
 import { runShell } from '../../../test/support/node/shell.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { interruption } from '../terminal.ts';
 
 test('load packs a directory, and sends a tar and the input as they are, the index of a file first', async () => {
-  await using folder = await temporaryFolder();
-  const layout = join(folder.path, 'layout');
+  await using directory = await temporaryDirectory();
+  const layout = join(directory.path, 'layout');
   await mkdir(join(layout, 'blobs/sha256'), { recursive: true });
   await writeFile(join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
   await writeFile(join(layout, 'index.json'), '{}');
@@ -33,7 +33,7 @@ test('load packs a directory, and sends a tar and the input as they are, the ind
   );
   assert.deepEqual(names, ['oci-layout', 'index.json', 'blobs/sha256/aa', 'blobs/sha256/ff']);
 
-  const file = join(folder.path, 'layout.tar');
+  const file = join(directory.path, 'layout.tar');
   await writeFile(file, tar);
   await runShell(['load', file, 'registry.example/other:1'], { artifacts: { load } });
   await runShell(['load', '-'], { stdin: [tar], artifacts: { load } });
@@ -45,11 +45,11 @@ test('load packs a directory, and sends a tar and the input as they are, the ind
 });
 
 test('load refuses an invalid layout before it sends a request', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   for (const [path, why] of [
-    [folder.path, /it has no blobs, so it is not a whole OCI image layout/],
+    [directory.path, /it has no blobs, so it is not a whole OCI image layout/],
     [
-      join(folder.path, 'nothing'),
+      join(directory.path, 'nothing'),
       /no OCI image layout is there: that is a directory with index\.json, or its/,
     ],
   ] as const) {
@@ -61,8 +61,8 @@ test('load refuses an invalid layout before it sends a request', async () => {
 });
 
 test('load reads only regular files of a layout, and none that is not in it', async () => {
-  await using folder = await temporaryFolder();
-  const outside = join(folder.path, 'outside');
+  await using directory = await temporaryDirectory();
+  const outside = join(directory.path, 'outside');
   await writeFile(outside, 'secret');
   const cases: readonly (readonly [RegExp, (blobs: string) => void])[] = [
     [
@@ -80,10 +80,10 @@ test('load reads only regular files of a layout, and none that is not in it', as
       /blobs\/other is a regular file and must be a directory/,
       blobs => writeFileSync(`${blobs}/../other`, ''),
     ],
-    [/blobs\/sha512 is a symlink that leaves/, blobs => symlinkSync(folder.path, `${blobs}/../sha512`)],
+    [/blobs\/sha512 is a symlink that leaves/, blobs => symlinkSync(directory.path, `${blobs}/../sha512`)],
   ];
   for (const [nth, [why, spoil]] of cases.entries()) {
-    const layout = join(folder.path, `layout-${nth}`);
+    const layout = join(directory.path, `layout-${nth}`);
     await makeLayout(layout);
     spoil(join(layout, 'blobs/sha256'));
     const ran = await runShell(['load', layout]);
@@ -93,8 +93,8 @@ test('load reads only regular files of a layout, and none that is not in it', as
 });
 
 test('a symlink within a layout is read, and a FIFO is read as a tar', async () => {
-  await using folder = await temporaryFolder();
-  const layout = join(folder.path, 'layout');
+  await using directory = await temporaryDirectory();
+  const layout = join(directory.path, 'layout');
   await makeLayout(layout);
   await writeFile(join(layout, 'kept'), 'kept');
   await symlink('../../kept', join(layout, 'blobs/sha256/aa'));
@@ -103,7 +103,7 @@ test('a symlink within a layout is read, and a FIFO is read as a tar', async () 
   assert.equal(first.code, 0, first.stderr);
   assert.ok(taken[0]?.includes('kept'));
 
-  const fifo = join(folder.path, 'fifo');
+  const fifo = join(directory.path, 'fifo');
   execFileSync('mknod', [fifo, 'p']);
   const reading = runShell(['load', fifo], { artifacts: { load } });
   await writeFile(fifo, taken[0] ?? '');
@@ -127,21 +127,24 @@ test('a symlink within a layout is read, and a FIFO is read as a tar', async () 
 });
 
 test('a layout that changes while it is packed fails the load', async () => {
-  await using folder = await temporaryFolder();
-  await makeLayout(folder.path);
-  const blob = join(folder.path, 'blobs/sha256/bb');
+  await using directory = await temporaryDirectory();
+  await makeLayout(directory.path);
+  const blob = join(directory.path, 'blobs/sha256/bb');
   await writeFile(blob, Buffer.alloc(4_000_000));
-  await writeFile(join(folder.path, 'blobs/sha256/cc'), 'cc');
+  await writeFile(join(directory.path, 'blobs/sha256/cc'), 'cc');
   for (const [spoil, why] of [
-    [() => writeFile(join(folder.path, 'blobs/sha256/cc'), 'ccc'), /sha256\/cc has changed while the layout/],
-    [() => rm(join(folder.path, 'blobs/sha256/cc')), /it has no blobs\/sha256\/cc, so/],
+    [
+      () => writeFile(join(directory.path, 'blobs/sha256/cc'), 'ccc'),
+      /sha256\/cc has changed while the layout/,
+    ],
+    [() => rm(join(directory.path, 'blobs/sha256/cc')), /it has no blobs\/sha256\/cc, so/],
   ] as const) {
     const load = async (tar: AsyncIterable<Uint8Array>): Promise<never> => {
       let spoilt: Promise<void> | undefined;
       for await (const _ of tar) await (spoilt ??= spoil());
       return [] as never;
     };
-    const ran = await runShell(['load', folder.path], { artifacts: { load } });
+    const ran = await runShell(['load', directory.path], { artifacts: { load } });
     assert.equal(ran.code, 2, ran.stderr);
     assert.match(ran.stderr, why);
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { at, digest, pulled } from '../../../test/support/node/samples.ts';
 import { runShell } from '../../../test/support/node/shell.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { interruption } from '../terminal.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Artifacts, Pulled } from '../../ports/usecases.ts';
@@ -96,8 +96,8 @@ test('an interrupted pull says that the same command continues, and exits 130', 
 });
 
 test('a password comes from the input, an auth file from its path, under the keys of a pull secret', async () => {
-  await using folder = await temporaryFolder();
-  const file = join(folder.path, 'auth.json');
+  await using directory = await temporaryDirectory();
+  const file = join(directory.path, 'auth.json');
   await writeFile(file, '{"auths":{}}');
   const seen: object[] = [];
   const resolve = async (_: string, secrets: Readonly<Record<string, string>>): Promise<never> => {

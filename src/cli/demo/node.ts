@@ -50,9 +50,9 @@ export async function openNode(): Promise<DemoNode> {
     if (left > 0) throw new ArtifactError('internal', `${left} mounts are left below ${path}; unmount them`);
     await rm(path, { recursive: true });
   });
-  const registryFolder = join(path, 'registry');
-  await Promise.all([kubeletDir, registryFolder, join(path, 'conf.d')].map(folder => mkdir(folder)));
-  const registry = openDemoRegistry(registryFolder);
+  const registryDirectory = join(path, 'registry');
+  await Promise.all([kubeletDir, registryDirectory, join(path, 'conf.d')].map(directory => mkdir(directory)));
+  const registry = openDemoRegistry(registryDirectory);
   let requests = 0;
   const server = createServer(
     toHandler(request => {

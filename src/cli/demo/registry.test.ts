@@ -10,13 +10,13 @@ import { openDemoRegistry, toHandler } from './registry.ts';
 
 const bytes = randomBytes(100_000);
 const digest = `sha256:${hash('sha256', bytes)}`;
-let folder = '';
+let directory = '';
 let origin = '';
 const server = createServer();
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'demo-registry-'));
-  server.on('request', toHandler(openDemoRegistry(folder).answer));
+  directory = await mkdtemp(join(tmpdir(), 'demo-registry-'));
+  server.on('request', toHandler(openDemoRegistry(directory).answer));
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
@@ -24,7 +24,7 @@ before(async () => {
 after(async () => {
   server.close();
   server.closeAllConnections();
-  await rm(folder, { recursive: true });
+  await rm(directory, { recursive: true });
 });
 
 async function startUpload(repository: string): Promise<string> {

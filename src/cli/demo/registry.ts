@@ -26,14 +26,14 @@ const blobPath = /^\/v2\/(?<name>[^?]+)\/blobs\/(?<digest>[^/?]+)$/;
 const uploadPath = /^\/v2\/(?<name>[^?]+)\/blobs\/uploads\/(?<upload>[0-9a-f-]*)$/;
 
 /**
- * A registry with bytes as files in `folder`, and names in memory. For demonstrations and tests: it has no
+ * A registry with bytes as files in `directory`, and names in memory. For demonstrations and tests: it has no
  * authentication.
  */
-export function openDemoRegistry(folder: string): DemoRegistry {
+export function openDemoRegistry(directory: string): DemoRegistry {
   /** `<repository>@<digest>` to media type, empty for a blob. */
   const held = new Map<string, string>();
   const tags = new Map<string, Digest>();
-  const fileOf = (digest: Digest) => join(folder, digest.replace(':', '-'));
+  const fileOf = (digest: Digest) => join(directory, digest.replace(':', '-'));
 
   async function putManifest(repository: string, reference: string, mediaType: string, bytes: Uint8Array) {
     const digest = await store(repository, mediaType, [bytes], isDigest(reference) ? reference : undefined);
@@ -50,7 +50,7 @@ export function openDemoRegistry(folder: string): DemoRegistry {
   ): Promise<Digest> {
     const algorithm = said === undefined ? 'sha256' : algorithmOf(said);
     const hashing = createHash(algorithm);
-    const aside = join(folder, randomUUID());
+    const aside = join(directory, randomUUID());
     const hashed = async function* (source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) {
       for await (const chunk of source) {
         hashing.update(chunk);
@@ -109,7 +109,7 @@ export function openDemoRegistry(folder: string): DemoRegistry {
       }
       return created(`/v2/${name}/blobs/uploads/${randomUUID()}`, 202);
     }
-    const partial = join(folder, upload);
+    const partial = join(directory, upload);
     if (request.method === 'PATCH') {
       await pipeline(request, createWriteStream(partial, { flags: 'a' }));
       return created(`/v2/${name}/blobs/uploads/${upload}`, 202);

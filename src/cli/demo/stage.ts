@@ -57,27 +57,27 @@ function formatMilliseconds(milliseconds: number): string {
 }
 
 /** A directory as `tree` shows it, with sizes. */
-export async function formatTree(folder: string, label: string): Promise<string> {
-  const lines = [label, ...(await branches(folder, ''))];
+export async function formatTree(directory: string, label: string): Promise<string> {
+  const lines = [label, ...(await branches(directory, ''))];
   return lines.map(line => `${line}\n`).join('');
 }
 
-async function branches(folder: string, indent: string): Promise<readonly string[]> {
-  const entries = await readdir(folder, { withFileTypes: true });
+async function branches(directory: string, indent: string): Promise<readonly string[]> {
+  const entries = await readdir(directory, { withFileTypes: true });
   const sorted = entries.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const lines: string[] = [];
   for (const [index, entry] of sorted.entries()) {
     const last = index === sorted.length - 1;
     const start = `${indent}${last ? '└── ' : '├── '}${entry.name}`;
-    lines.push(`${start.padEnd(38)}${await describe(folder, entry)}`.trimEnd());
+    lines.push(`${start.padEnd(38)}${await describe(directory, entry)}`.trimEnd());
     if (!entry.isDirectory()) continue;
-    lines.push(...(await branches(join(folder, entry.name), `${indent}${last ? '    ' : '│   '}`)));
+    lines.push(...(await branches(join(directory, entry.name), `${indent}${last ? '    ' : '│   '}`)));
   }
   return lines;
 }
 
-async function describe(folder: string, entry: Dirent): Promise<string> {
-  const path = join(folder, entry.name);
+async function describe(directory: string, entry: Dirent): Promise<string> {
+  const path = join(directory, entry.name);
   if (entry.isSymbolicLink()) return `-> ${await readlink(path)}`;
   return entry.isFile() ? formatSize((await lstat(path)).size).padStart(8) : '';
 }

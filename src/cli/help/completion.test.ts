@@ -5,20 +5,20 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
 import { runShell } from '../../../test/support/node/shell.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { needs } from '../../../test/support/project/tools.ts';
 
 const scriptOf = async (shell: string): Promise<string> => (await runShell(['completion', shell])).stdout;
 
 /** Runs lines in a shell that has read the completion script, with a program of our name that lists two references. */
 async function complete(shell: 'bash' | 'zsh' | 'fish', lines: string): Promise<readonly string[]> {
-  await using folder = await temporaryFolder();
-  const program = join(folder.path, 'oci-artifact-csi');
+  await using directory = await temporaryDirectory();
+  const program = join(directory.path, 'oci-artifact-csi');
   writeFileSync(program, '#!/bin/sh\n[ "$*" = "ls --quiet" ] && printf "models/a:1\\nmodels/\\$(id)\\n"\n');
   chmodSync(program, 0o755);
-  const script = join(folder.path, 'script');
+  const script = join(directory.path, 'script');
   writeFileSync(script, await scriptOf(shell));
-  const env = { ...process.env, HOME: folder.path, PATH: `${folder.path}:${process.env['PATH']}` };
+  const env = { ...process.env, HOME: directory.path, PATH: `${directory.path}:${process.env['PATH']}` };
   const before = shell === 'zsh' ? 'autoload -Uz compinit; compinit -D -u\n' : '';
   const { stdout, stderr } = spawnSync(shell, ['-c', `${before}source ${script}\n${lines}`], {
     env,

@@ -3,7 +3,7 @@ import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { pack, type Pack } from 'tar-stream';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
-import { type OpenDirectory, openFolder, openWithin } from '../../linux/directory.ts';
+import { type OpenDirectory, openDirectory, openWithin } from '../../linux/directory.ts';
 import { describeKind } from './file-kind.ts';
 import { chunk, type Layout } from './layout-stream.ts';
 
@@ -16,9 +16,9 @@ const block = 512;
  *
  * @throws ArtifactError `invalid` naming what is missing, is no regular file, or is a symlink that leaves the layout.
  */
-export async function packFolder(path: string, signal: AbortSignal): Promise<Layout> {
+export async function packDirectory(path: string, signal: AbortSignal): Promise<Layout> {
   using stack = new DisposableStack();
-  const root = stack.use(openFolder(path));
+  const root = stack.use(openDirectory(path));
   const files = await listFiles(root);
   const tar = pack({ highWaterMark: chunk });
   stack.defer(() => tar.destroy());
@@ -33,9 +33,9 @@ type File = { readonly name: string; readonly size: number };
 
 async function listFiles(root: OpenDirectory): Promise<readonly File[]> {
   const names = ['oci-layout', 'index.json'];
-  for (const algorithm of await listFolder(root, 'blobs')) {
-    const folder = `blobs/${algorithm}`;
-    names.push(...(await listFolder(root, folder)).map(blob => `${folder}/${blob}`));
+  for (const algorithm of await listDirectory(root, 'blobs')) {
+    const directory = `blobs/${algorithm}`;
+    names.push(...(await listDirectory(root, directory)).map(blob => `${directory}/${blob}`));
   }
   return names.map(name => {
     using place = openPlace(root, name);
@@ -43,7 +43,7 @@ async function listFiles(root: OpenDirectory): Promise<readonly File[]> {
   });
 }
 
-async function listFolder(root: OpenDirectory, name: string): Promise<readonly string[]> {
+async function listDirectory(root: OpenDirectory, name: string): Promise<readonly string[]> {
   using place = openPlace(root, name);
   const stats = fstatSync(place.fd);
   if (!stats.isDirectory())

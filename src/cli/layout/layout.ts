@@ -16,7 +16,7 @@ import { readIndexMember } from './tar-index.ts';
 export async function readLayout(path: string, stdin: Readable, signal: AbortSignal): Promise<Layout> {
   if (path === '-') return toLayout(stdin);
   const stats = await inspect(path);
-  if (stats.isDirectory()) return (await import('./layout-directory.ts')).packFolder(path, signal);
+  if (stats.isDirectory()) return (await import('./layout-directory.ts')).packDirectory(path, signal);
   if (stats.isFIFO()) return toLayout(openFifo(path));
   if (!stats.isFile())
     throw new ArtifactError('invalid', `it is ${describeKind(stats)}, not a directory or a tar`);

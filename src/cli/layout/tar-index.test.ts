@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { endOfTar, paxEntry, rawEntry, rawTar } from '../../../test/support/oci/raw-tar.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { readLayout } from './layout.ts';
 import { readIndexMember } from './tar-index.ts';
 
@@ -14,8 +14,8 @@ const blob = { name: 'blobs/sha256/a', body: rawTar({ name: 'index.json', body: 
 const textOf = (member: Buffer | undefined): string | undefined => member?.toString('latin1', 512, 512 + 13);
 
 async function find(tar: Buffer): Promise<string | undefined> {
-  await using folder = await temporaryFolder();
-  const path = join(folder.path, 'l.tar');
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, 'l.tar');
   await writeFile(path, tar);
   await using file = await open(path);
   return textOf(await readIndexMember(file));
@@ -37,8 +37,8 @@ test('index.json is found wherever it is in a tar, and not in what only looks li
 });
 
 test('a blob of more than 8 GiB is passed over by the size in its pax header', async () => {
-  await using folder = await temporaryFolder();
-  const path = join(folder.path, 'l.tar');
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, 'l.tar');
   const size = 9 * 2 ** 30;
   const headers = Buffer.concat([
     paxEntry({ size: String(size) }),
@@ -52,8 +52,8 @@ test('a blob of more than 8 GiB is passed over by the size in its pax header', a
 });
 
 test('a tar file is sent with its index.json first, and then whole', async () => {
-  await using folder = await temporaryFolder();
-  const path = join(folder.path, 'l.tar');
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, 'l.tar');
   const tar = rawTar(blob, index);
   await writeFile(path, tar);
   const layout = await readLayout(path, Readable.from([]), new AbortController().signal);

@@ -18,7 +18,7 @@ import {
   resolved,
   volume,
 } from '../../../test/support/node/samples.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { ArtifactError, type ErrorCode } from '../../util/error.ts';
 import type { PublishRequest } from '../../ports/request.ts';
 import type { Progress } from '../../ports/usecases.ts';
@@ -283,15 +283,15 @@ test('a layout that cannot be read fails as itself, and one that is refused is r
 });
 
 test('a socket without a server is unavailable', async () => {
-  await using folder = await temporaryFolder();
-  const remote = connectRemote(join(folder.path, 'none.sock'));
+  await using directory = await temporaryDirectory();
+  const remote = connectRemote(join(directory.path, 'none.sock'));
   await assert.rejects(remote.artifacts.list(), { code: 'unavailable' });
   await remote.close();
 });
 
 test('a daemon that takes a short question and does not answer is unavailable', async () => {
-  await using folder = await temporaryFolder();
-  const socket = join(folder.path, 'csi.sock');
+  await using directory = await temporaryDirectory();
+  const socket = join(directory.path, 'csi.sock');
   const server = createServer().listen(socket);
   await once(server, 'listening');
   const remote = connectRemote(socket, 100);

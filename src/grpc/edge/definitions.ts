@@ -19,7 +19,7 @@ import type { ProtoGrpcType as Reflection } from '../wire/reflection.ts';
 export type Definitions = Csi & OciArtifact & Registration & Health & Reflection;
 
 /** The directory of the proto files: beside package.json, with and without a build. */
-export const protoFolder: string = join(dirname(findPackageJSON(import.meta.url) ?? '.'), 'proto');
+export const protoDirectory: string = join(dirname(findPackageJSON(import.meta.url) ?? '.'), 'proto');
 
 export const protoFiles: readonly string[] = [
   'csi.proto',
@@ -53,7 +53,7 @@ export function loadDefinitions(): Definitions {
 function readDefinitions(): Definitions {
   const root = new protobuf.Root();
   root.loadSync(
-    protoFiles.map(name => join(protoFolder, name)),
+    protoFiles.map(name => join(protoDirectory, name)),
     parsing,
   );
   const services = servicesOf(root.resolveAll()).map(service => [nameOf(service), toDefinition(service)]);

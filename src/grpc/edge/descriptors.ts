@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import protobuf from 'protobufjs';
 import descriptor from 'protobufjs/ext/descriptor/index.js';
-import { protoFiles, protoFolder } from './definitions.ts';
+import { protoFiles, protoDirectory } from './definitions.ts';
 
 /** A proto file as reflection serves it. Names are full, without a leading dot. */
 export type DescribedFile = {
@@ -26,10 +26,10 @@ const parsing = { keepCase: true, alternateCommentMode: true };
  */
 export function describeFiles(): readonly DescribedFile[] {
   const root = new protobuf.Root();
-  const paths = protoFiles.map(name => join(protoFolder, name));
+  const paths = protoFiles.map(name => join(protoDirectory, name));
   root.loadSync(paths, parsing);
   // The older name of the same service, which some clients use.
-  const reflection = readFileSync(join(protoFolder, 'reflection.proto'), 'utf8');
+  const reflection = readFileSync(join(protoDirectory, 'reflection.proto'), 'utf8');
   protobuf.parse(reflection.replace('.v1;', '.v1alpha;'), root, parsing);
   return packagesOf(root.resolveAll()).map(describeFile);
 }

@@ -8,11 +8,11 @@ import { after, before, test } from 'node:test';
 import { Server } from '@grpc/grpc-js';
 import { bindSocket } from './socket.ts';
 
-let folder = '';
+let directory = '';
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'oci-artifact-csi-'));
+  directory = await mkdtemp(join(tmpdir(), 'oci-artifact-csi-'));
 });
-after(() => rm(folder, { recursive: true }));
+after(() => rm(directory, { recursive: true }));
 
 /** A server for the duration of a test. */
 function openServer(): Server & AsyncDisposable {
@@ -28,18 +28,18 @@ function leaveSocket(path: string): void {
 
 test('a socket is for root alone, and nothing lies beside it', async () => {
   await using server = openServer();
-  const place = await bindSocket(server, join(folder, 'a.sock'), 'if-silent');
-  const there = await lstat(join(folder, 'a.sock'));
+  const place = await bindSocket(server, join(directory, 'a.sock'), 'if-silent');
+  const there = await lstat(join(directory, 'a.sock'));
   assert.ok(there.isSocket());
   assert.equal(there.mode & 0o777, 0o600);
-  assert.deepEqual(await readdir(folder), ['a.sock']);
+  assert.deepEqual(await readdir(directory), ['a.sock']);
   await place.release();
   await place.release();
-  assert.deepEqual(await readdir(folder), []);
+  assert.deepEqual(await readdir(directory), []);
 });
 
 test('a stale socket is replaced', async () => {
-  const path = join(folder, 'stale.sock');
+  const path = join(directory, 'stale.sock');
   leaveSocket(path);
   const stale = await lstat(path);
   await using server = openServer();
@@ -49,7 +49,7 @@ test('a stale socket is replaced', async () => {
 });
 
 test('a socket that answers is not replaced', async () => {
-  const path = join(folder, 'busy.sock');
+  const path = join(directory, 'busy.sock');
   await using first = openServer();
   await using second = openServer();
   const place = await bindSocket(first, path, 'if-silent');
@@ -63,7 +63,7 @@ test('a socket that answers is not replaced', async () => {
 });
 
 test('a successor may take the path, and the predecessor leaves it alone when it goes', async () => {
-  const path = join(folder, 'handover.sock');
+  const path = join(directory, 'handover.sock');
   await using successor = openServer();
   {
     await using predecessor = openServer();
@@ -76,16 +76,16 @@ test('a successor may take the path, and the predecessor leaves it alone when it
     assert.equal((await lstat(path)).ino, ino);
     await fresh.release();
   }
-  assert.deepEqual(await readdir(folder), []);
+  assert.deepEqual(await readdir(directory), []);
 });
 
 test('other files are never replaced, and symlinks are not followed', async () => {
-  const file = join(folder, 'file');
-  const link = join(folder, 'link');
+  const file = join(directory, 'file');
+  const link = join(directory, 'link');
   await writeFile(file, 'mine');
   await symlink(file, link);
   await using server = openServer();
-  for (const path of [file, link, folder]) {
+  for (const path of [file, link, directory]) {
     await assert.rejects(bindSocket(server, path, 'always'), {
       code: 'exists',
       message: `${path} is not a socket; move it away, or choose another path`,
@@ -97,7 +97,7 @@ test('other files are never replaced, and symlinks are not followed', async () =
 
 test('a path that the kernel cannot bind is refused with its bound', async () => {
   await using server = openServer();
-  const longest = join(folder, 'x'.repeat(106 - folder.length));
+  const longest = join(directory, 'x'.repeat(106 - directory.length));
   await assert.rejects(bindSocket(server, `${longest}x`, 'always'), {
     code: 'invalid',
     message: `the path of the socket ${longest}x has 108 bytes; Linux allows 107: choose a shorter directory or name`,
@@ -107,7 +107,7 @@ test('a path that the kernel cannot bind is refused with its bound', async () =>
 });
 
 test('what a killed daemon left without a name is taken away', async () => {
-  const own = await mkdtemp(join(folder, 'f-'));
+  const own = await mkdtemp(join(directory, 'f-'));
   leaveSocket(join(own, '.oac-abcdef'));
   assert.deepEqual(await readdir(own), ['.oac-abcdef']);
   await using server = openServer();

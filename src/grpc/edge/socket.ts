@@ -68,9 +68,9 @@ async function verifyFree(path: string, takeover: Takeover): Promise<void> {
 }
 
 /** Removes sockets of daemons that were killed before the rename. */
-async function removeStale(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    const path = join(folder, name);
+async function removeStale(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const path = join(directory, name);
     if (!name.startsWith(asidePrefix) || (await answers(path))) continue;
     await unlink(path).catch(absent);
   }

@@ -8,8 +8,8 @@ import { ArtifactError } from '../../util/error.ts';
 import { openAccessFile } from './access-file.ts';
 
 const never = new AbortController().signal;
-const folder = mkdtempSync(join(tmpdir(), 'access-file-'));
-after(() => rmSync(folder, { recursive: true }));
+const directory = mkdtempSync(join(tmpdir(), 'access-file-'));
+after(() => rmSync(directory, { recursive: true }));
 
 const reference = { registry: 'ghcr.io', path: 'acme/model', tag: 'v1' };
 const pod = { namespace: 'shop', name: 'web-0', uid: 'u-1' };
@@ -27,7 +27,7 @@ const allowing = 'default: allow';
 const denying = 'default: deny';
 
 test('the file is read again when it changes: written in place, replaced, removed, right again', async () => {
-  const file = join(folder, 'changing.yaml');
+  const file = join(directory, 'changing.yaml');
   writeFileSync(file, allowing);
   const policy = await open(file);
   await policy.verify(reference, request, never);
@@ -50,7 +50,7 @@ test('the file is read again when it changes: written in place, replaced, remove
 });
 
 test('a broken file is a problem at the start, and refuses all pods', async () => {
-  const file = join(folder, 'broken.yaml');
+  const file = join(directory, 'broken.yaml');
   writeFileSync(file, 'default: allow\nrule: []');
   const { problems, verify } = await open(file);
   assert.match(
@@ -65,7 +65,7 @@ test('a broken file is a problem at the start, and refuses all pods', async () =
 });
 
 test('a directory in place of the file refuses all pods', async () => {
-  const { verify } = await open(folder);
+  const { verify } = await open(directory);
   await assert.rejects(verify(reference, request, never), {
     code: 'denied',
     message: /cannot be read \(EISDIR\)/,
@@ -73,7 +73,7 @@ test('a directory in place of the file refuses all pods', async () => {
 });
 
 test("without kubelet's information on the pod nothing is allowed", async () => {
-  const file = join(folder, 'open.yaml');
+  const file = join(directory, 'open.yaml');
   writeFileSync(file, allowing);
   const { verify } = await open(file);
   await assert.rejects(verify(reference, { caller: 'pod' }, never), {
@@ -83,7 +83,7 @@ test("without kubelet's information on the pod nothing is allowed", async () => 
 });
 
 test('an administrator is not checked, whatever the file', async () => {
-  const { verify } = await open(join(folder, 'absent.yaml'));
+  const { verify } = await open(join(directory, 'absent.yaml'));
   await verify(reference, { caller: 'administrator' }, never);
 });
 
@@ -102,7 +102,7 @@ rules:
 `;
 
 test('labels are read if a rule needs them, and once', async () => {
-  const file = join(folder, 'labelled.yaml');
+  const file = join(directory, 'labelled.yaml');
   writeFileSync(file, labelled);
   const asked: string[] = [];
   const { verify, problems } = await open(file, {
@@ -123,7 +123,7 @@ test('labels are read if a rule needs them, and once', async () => {
 });
 
 test('labels that cannot be read refuse, with their own code and the rule that needs them', async () => {
-  const file = join(folder, 'labelled.yaml');
+  const file = join(directory, 'labelled.yaml');
   writeFileSync(file, labelled);
   for (const code of ['unavailable', 'denied'] as const) {
     const { verify } = await open(file, {
@@ -137,7 +137,7 @@ test('labels that cannot be read refuse, with their own code and the rule that n
 });
 
 test('a caller that aborts while labels are read gets its own reason', async () => {
-  const file = join(folder, 'labelled.yaml');
+  const file = join(directory, 'labelled.yaml');
   writeFileSync(file, labelled);
   const leaving = new AbortController();
   const { verify } = await open(file, {
@@ -150,7 +150,7 @@ test('a caller that aborts while labels are read gets its own reason', async () 
 });
 
 test('while the Kubernetes API is off, a rule that needs labels makes the file unusable', async () => {
-  const file = join(folder, 'labelled.yaml');
+  const file = join(directory, 'labelled.yaml');
   writeFileSync(file, labelled);
   const { verify } = await open(file);
   await assert.rejects(verify(reference, request, never), {
@@ -161,7 +161,7 @@ test('while the Kubernetes API is off, a rule that needs labels makes the file u
 });
 
 test('each change is reported once, and a file that is rewritten with the same content is not a change', async () => {
-  const file = join(folder, 'told.yaml');
+  const file = join(directory, 'told.yaml');
   writeFileSync(file, allowing);
   const { verify, problems } = await open(file);
   assert.deepEqual(told, []);

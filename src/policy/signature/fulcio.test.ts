@@ -14,7 +14,7 @@ import {
   signSimpleInLog,
   type TestSource,
 } from '../../../test/support/signing/signing.ts';
-import { type TemporaryFolder, temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { needs } from '../../../test/support/project/tools.ts';
 import { parseDigest } from '../../oci/digest.ts';
 import { openTrust } from './open.ts';
@@ -30,20 +30,20 @@ const now = new Date(Date.now() + day / 2);
 type Issued = TestSigner & { readonly certificate: string };
 
 describe('certificates of Fulcio', needs('openssl'), () => {
-  let folder: TemporaryFolder;
+  let directory: TemporaryDirectory;
   let fulcio: TestFulcio;
   let jane: Issued;
 
   before(async () => {
-    folder = await temporaryFolder();
-    fulcio = makeFulcio(join(folder.path, 'fulcio'));
+    directory = await temporaryDirectory();
+    fulcio = makeFulcio(join(directory.path, 'fulcio'));
     jane = fulcio.issue(); // leaf1
   });
-  after(() => folder[Symbol.asyncDispose]());
+  after(() => directory[Symbol.asyncDispose]());
 
   /** The verdict under a policy with this CA, for jane, recorded in the log; `fields` replace its own. */
   async function verdict(source: TestSource, fields: object = {}, ca = fulcio.root + fulcio.intermediate) {
-    const policyFile = join(folder.path, 'policy.json');
+    const policyFile = join(directory.path, 'policy.json');
     const base64 = (pem: string) => Buffer.from(pem).toString('base64');
     const requirement = {
       type: 'sigstoreSigned',
@@ -151,7 +151,7 @@ describe('certificates of Fulcio', needs('openssl'), () => {
       });
 
       test('of another CA with the same names', async () => {
-        const impostor = makeFulcio(join(folder.path, `impostor of ${form}`.replaceAll(' ', '-')));
+        const impostor = makeFulcio(join(directory.path, `impostor of ${form}`.replaceAll(' ', '-')));
         assert.match(
           await verdict(signed(impostor.issue())),
           /no CA of default\[0\]\.fulcio\.caData vouches for it/,
@@ -188,11 +188,11 @@ describe('certificates of Fulcio', needs('openssl'), () => {
   }
 
   test('are refused with an offered intermediate that nobody signed, or that is not for signing code', async () => {
-    const impostor = makeFulcio(join(folder.path, 'impostor'));
+    const impostor = makeFulcio(join(directory.path, 'impostor'));
     const whole = impostor.intermediate + impostor.root;
     const layer = signSimpleInLog(claim, impostor.issue(), log, now, whole);
     assert.match(await verdict(inTag(layer)), /no CA of default\[0\]\.fulcio\.caData vouches for it/);
-    const servers = makeFulcio(join(folder.path, 'servers'), 'serverAuth');
+    const servers = makeFulcio(join(directory.path, 'servers'), 'serverAuth');
     const other = signSimpleInLog(claim, servers.issue(), log, now, servers.intermediate);
     assert.match(await verdict(inTag(other), {}, servers.root), /vouches for it/);
   });

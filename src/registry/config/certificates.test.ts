@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { makeCertificate } from '../../../test/support/signing/certificate.ts';
-import { openConfigurationFolder } from '../../../test/support/node/configuration-directory.ts';
+import { openConfigurationDirectory } from '../../../test/support/node/configuration-directory.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
@@ -35,8 +35,8 @@ after(async () => {
 /** Pulls a small and a large blob with these files. `HOST` in a name stands for the registry. */
 async function pull(files: Readonly<Record<string, string>>): Promise<void> {
   const named = Object.entries(files).map(([name, text]) => [name.replace('HOST', registry.host), text]);
-  await using folder = await openConfigurationFolder(Object.fromEntries(named));
-  const configuration = readConfiguration(folder.files, startReading());
+  await using directory = await openConfigurationDirectory(Object.fromEntries(named));
+  const configuration = readConfiguration(directory.files, startReading());
   await using opened = openTestClient({
     route: (reference, question) => toRoute(configuration, reference, question),
   });
@@ -107,8 +107,8 @@ test('an error reports what is wrong with the client certificate', async () => {
   // With TLS 1.3, Node's server closes the connection; others report the reason.
   await using wanting = await openFaultyRegistry({ tls: { ...tls, maxVersion: 'TLSv1.2' } });
   const files = { [`certs/${wanting.host}/ca.crt`]: server.cert };
-  await using folder = await openConfigurationFolder(files);
-  const configuration = readConfiguration(folder.files, startReading());
+  await using directory = await openConfigurationDirectory(files);
+  const configuration = readConfiguration(directory.files, startReading());
   await using opened = openTestClient({
     route: (reference, question) => toRoute(configuration, reference, question),
   });

@@ -18,10 +18,11 @@ import {
  * @throws ArtifactError `invalid` naming the file: not PEM, a certificate without its key, a key without its
  *   certificate, or two that do not match.
  */
-export function readCertificates(folder: string, reading: Reading): TlsTrust {
-  const names = reading.names(folder) ?? [];
-  const withEnd = (end: string) => names.filter(name => name.endsWith(end)).map(name => join(folder, name));
-  const half = withEnd('.key').find(key => !names.includes(`${key.slice(folder.length + 1, -4)}.cert`));
+export function readCertificates(directory: string, reading: Reading): TlsTrust {
+  const names = reading.names(directory) ?? [];
+  const withEnd = (end: string) =>
+    names.filter(name => name.endsWith(end)).map(name => join(directory, name));
+  const half = withEnd('.key').find(key => !names.includes(`${key.slice(directory.length + 1, -4)}.cert`));
   if (half !== undefined) throw missing(half, `${half.slice(0, -4)}.cert`);
   return toTrust(
     withEnd('.crt').map(file => readCa(file, reading)),
@@ -61,11 +62,11 @@ export function readHostCertificates(
   }
   const earlier = lastGood(before);
   for (const name of names) {
-    const folder = join(directory, name);
-    if (!reading.isFolder(folder)) continue;
+    const path = join(directory, name);
+    if (!reading.isDirectory(path)) continue;
     byHost.set(
       name,
-      readPart(() => readCertificates(folder, reading), earlier?.get(name)),
+      readPart(() => readCertificates(path, reading), earlier?.get(name)),
     );
   }
   return byHost;

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import {
-  type ConfigurationFolder,
-  openConfigurationFolder,
+  type ConfigurationDirectory,
+  openConfigurationDirectory,
 } from '../../../test/support/node/configuration-directory.ts';
 import { rewrite } from '../../../test/support/os/rewrite.ts';
 import { ArtifactError } from '../../util/error.ts';
@@ -17,11 +17,11 @@ const repository = { registry: 'a.io', path: 'x' };
 const rule = (location: string): string => `[[registry]]\nprefix = "a.io"\nlocation = "${location}"\n`;
 
 /** A configuration, a clock for it, and its reports. */
-function open(folder: ConfigurationFolder) {
+function open(directory: ConfigurationDirectory) {
   let now = 0;
   const told: string[] = [];
   const configuration = openConfiguration(
-    folder.files,
+    directory.files,
     text => told.push(text),
     () => now,
   );
@@ -43,9 +43,9 @@ function open(folder: ConfigurationFolder) {
 
 describe('files that change', () => {
   test('are checked at most once a second, when the configuration is used', async () => {
-    await using folder = await openConfigurationFolder({ 'registries.conf': rule('one.io') });
-    const { hostAfter, told } = open(folder);
-    await folder.write({ 'registries.conf': rule('other.io') });
+    await using directory = await openConfigurationDirectory({ 'registries.conf': rule('one.io') });
+    const { hostAfter, told } = open(directory);
+    await directory.write({ 'registries.conf': rule('other.io') });
     assert.equal(hostAfter(999), 'one.io');
     assert.equal(hostAfter(1), 'other.io');
     assert.deepEqual(told, ['the registry configuration has changed and was read again']);
@@ -53,63 +53,63 @@ describe('files that change', () => {
 
   const changes: readonly (readonly [
     what: string,
-    change: (folder: ConfigurationFolder) => Promise<void>,
+    change: (directory: ConfigurationDirectory) => Promise<void>,
   ])[] = [
     [
       'a file that is written in place, with the same size and times',
-      folder => rewrite(folder.files.file, rule('two.io')),
+      directory => rewrite(directory.files.file, rule('two.io')),
     ],
-    ['a new drop-in', folder => folder.write({ 'registries.conf.d/a.conf': rule('other.io') })],
+    ['a new drop-in', directory => directory.write({ 'registries.conf.d/a.conf': rule('other.io') })],
     [
       'a file that is replaced',
-      async folder => {
-        await writeFile(join(folder.path, 'new'), rule('other.io'));
-        await rename(join(folder.path, 'new'), folder.files.file);
+      async directory => {
+        await writeFile(join(directory.path, 'new'), rule('other.io'));
+        await rename(join(directory.path, 'new'), directory.files.file);
       },
     ],
     [
       'a link with a new target, as in a ConfigMap',
-      async folder => {
-        await folder.write({ new: rule('other.io') });
-        await unlink(folder.files.file);
-        await symlink('new', folder.files.file);
+      async directory => {
+        await directory.write({ new: rule('other.io') });
+        await unlink(directory.files.file);
+        await symlink('new', directory.files.file);
       },
     ],
   ];
   for (const [what, change] of changes) {
     test(`${what} is a change`, async () => {
-      await using folder = await openConfigurationFolder({ 'registries.conf': rule('one.io') });
-      const { hostAfter } = open(folder);
+      await using directory = await openConfigurationDirectory({ 'registries.conf': rule('one.io') });
+      const { hostAfter } = open(directory);
       assert.equal(hostAfter(1000), 'one.io');
-      await change(folder);
+      await change(directory);
       assert.notEqual(hostAfter(1000), 'one.io');
     });
   }
 
   test('a hosts.toml that is added, changed or removed takes effect', async () => {
-    await using folder = await openConfigurationFolder();
-    const { hostAfter } = open(folder);
+    await using directory = await openConfigurationDirectory();
+    const { hostAfter } = open(directory);
     assert.equal(hostAfter(1000), 'a.io');
-    await folder.write({ 'hosts/a.io/hosts.toml': 'server = "https://one.io"' });
+    await directory.write({ 'hosts/a.io/hosts.toml': 'server = "https://one.io"' });
     assert.equal(hostAfter(1000), 'one.io');
-    await rewrite(join(folder.files.hostsDir ?? '', 'a.io/hosts.toml'), 'server = "https://two.io"');
+    await rewrite(join(directory.files.hostsDir ?? '', 'a.io/hosts.toml'), 'server = "https://two.io"');
     assert.equal(hostAfter(1000), 'two.io');
-    await rm(join(folder.path, 'hosts/a.io'), { recursive: true });
+    await rm(join(directory.path, 'hosts/a.io'), { recursive: true });
     assert.equal(hostAfter(1000), 'a.io');
   });
 
   test('a certificate that is renewed takes effect', async () => {
     const [old, renewed] = [makeCertificate(), makeCertificate()];
-    await using folder = await openConfigurationFolder({ 'certs/a.io/ca.crt': old.cert });
+    await using directory = await openConfigurationDirectory({ 'certs/a.io/ca.crt': old.cert });
     let now = 0;
     const configuration = openConfiguration(
-      folder.files,
+      directory.files,
       () => {},
       () => now,
     );
     const trusted = () => toRoute(configuration.current(), repository, 'content').last.trust.ca;
     assert.deepEqual(trusted(), [old.cert]);
-    await folder.write({ 'certs/a.io/ca.crt': renewed.cert });
+    await directory.write({ 'certs/a.io/ca.crt': renewed.cert });
     now += 1000;
     assert.deepEqual(trusted(), [renewed.cert]);
   });
@@ -117,9 +117,9 @@ describe('files that change', () => {
 
 describe('a file that breaks', () => {
   test('leaves the last good version in use, and is reported once until it is right', async () => {
-    await using folder = await openConfigurationFolder({ 'registries.conf': rule('one.io') });
-    const { hostAfter, problems, told } = open(folder);
-    await folder.write({ 'registries.conf.d/a.conf': 'short-name-mode = 1' });
+    await using directory = await openConfigurationDirectory({ 'registries.conf': rule('one.io') });
+    const { hostAfter, problems, told } = open(directory);
+    await directory.write({ 'registries.conf.d/a.conf': 'short-name-mode = 1' });
     assert.equal(hostAfter(1000), 'one.io');
     assert.equal(hostAfter(1000), 'one.io');
     assert.equal(problems().length, 1);
@@ -128,20 +128,20 @@ describe('a file that breaks', () => {
       /\/a\.conf:1: short-name-mode must be text.*; until it is right, what was read before stays in use$/,
     );
     assert.deepEqual(told, problems());
-    await folder.write({ 'registries.conf.d/a.conf': rule('other.io') });
+    await directory.write({ 'registries.conf.d/a.conf': rule('other.io') });
     assert.equal(hostAfter(1000), 'other.io');
     assert.deepEqual(problems(), []);
   });
 
   test('is reported to callers that only ask for problems', async () => {
-    await using folder = await openConfigurationFolder();
+    await using directory = await openConfigurationDirectory();
     let now = 0;
     const { problems } = openConfiguration(
-      folder.files,
+      directory.files,
       () => {},
       () => now,
     );
-    await unlink(folder.files.file);
+    await unlink(directory.files.file);
     now += 1000;
     assert.match(problems().join(), /registries\.conf does not exist/);
   });
@@ -151,16 +151,16 @@ describe('a file that is broken at the start', () => {
   const others = { registry: 'b.io', path: 'x' };
 
   test('refuses whatever needs it, and is used once it is right', async () => {
-    await using folder = await openConfigurationFolder({ 'registries.conf': '[[registry]' });
-    const { hostAfter, problems, obstacles, told } = open(folder);
+    await using directory = await openConfigurationDirectory({ 'registries.conf': '[[registry]' });
+    const { hostAfter, problems, obstacles, told } = open(directory);
     assert.match(problems().join(), /registries\.conf:.*; until it is right, what needs it is refused$/);
     assert.deepEqual(obstacles(), problems());
     assert.deepEqual(told, problems());
     assert.throws(() => hostAfter(1000), { code: 'unavailable', message: problems().join() });
-    await folder.write({ 'registries.conf': rule('one.io') });
+    await directory.write({ 'registries.conf': rule('one.io') });
     assert.equal(hostAfter(1000), 'one.io');
     assert.deepEqual([...problems(), ...obstacles()], []);
-    await folder.write({ 'registries.conf': '[[registry]' });
+    await directory.write({ 'registries.conf': '[[registry]' });
     assert.equal(hostAfter(1000), 'one.io');
     assert.equal(problems().length, 1);
     assert.deepEqual(obstacles(), []);
@@ -171,10 +171,10 @@ describe('a file that is broken at the start', () => {
     ['a certificate', 'certs/a.io/ca.crt', 'x'],
   ] as const) {
     test(`affects only its registry, if it is ${what}; others are added, break and are removed`, async () => {
-      await using folder = await openConfigurationFolder({ [file]: text });
+      await using directory = await openConfigurationDirectory({ [file]: text });
       let now = 0;
       const configuration = openConfiguration(
-        folder.files,
+        directory.files,
         () => {},
         () => now,
       );
@@ -182,15 +182,15 @@ describe('a file that is broken at the start', () => {
         toRoute(configuration.current(), asked, 'content').last.host;
       assert.throws(() => hostOf(repository), { code: 'unavailable' });
       assert.equal(hostOf(others), 'b.io');
-      await folder.write({ 'hosts/b.io/hosts.toml': 'server = "https://one.io"' });
+      await directory.write({ 'hosts/b.io/hosts.toml': 'server = "https://one.io"' });
       now += 1000;
       assert.equal(hostOf(others), 'one.io');
-      await folder.write({ 'hosts/b.io/hosts.toml': 'server = 1' });
+      await directory.write({ 'hosts/b.io/hosts.toml': 'server = 1' });
       now += 1000;
       assert.equal(hostOf(others), 'one.io');
       assert.equal(configuration.problems().length, 2);
       assert.equal(configuration.obstacles().length, 1);
-      await rm(join(folder.path, file));
+      await rm(join(directory.path, file));
       now += 1000;
       assert.equal(hostOf(repository), 'a.io');
       assert.deepEqual(configuration.obstacles(), []);
@@ -225,8 +225,8 @@ describe('certificates that are wrong are refused, and the error names their fil
   ];
   for (const [what, files, why] of rows) {
     test(what, async () => {
-      await using folder = await openConfigurationFolder(files);
-      const { hostAfter, problems } = open(folder);
+      await using directory = await openConfigurationDirectory(files);
+      const { hostAfter, problems } = open(directory);
       assert.equal(problems().length, 1);
       assert.match(problems().join(), why);
       assert.doesNotMatch(problems().join(), /PRIVATE/);
@@ -242,9 +242,9 @@ describe('certificates that are wrong are refused, and the error names their fil
 
   for (const flag of ['hostsDir', 'certsDir'] as const) {
     test(`a directory that does not exist: ${flag}`, async () => {
-      await using folder = await openConfigurationFolder();
-      const files = { ...folder.files, [flag]: join(folder.path, 'nowhere') };
-      const { hostAfter } = open({ ...folder, files });
+      await using directory = await openConfigurationDirectory();
+      const files = { ...directory.files, [flag]: join(directory.path, 'nowhere') };
+      const { hostAfter } = open({ ...directory, files });
       assert.throws(() => hostAfter(0), {
         code: 'unavailable',
         message: /nowhere does not exist; correct --(hosts|certs)-dir; until it is right, what needs it/,
@@ -258,15 +258,15 @@ describe('certificates that are wrong are refused, and the error names their fil
   ];
   for (const [what, text, why] of caFiles) {
     test(`a CA file that ${what}, until it is right`, async () => {
-      await using folder = await openConfigurationFolder(text === undefined ? {} : { 'ca.pem': text });
-      const files = { ...folder.files, caFile: join(folder.path, 'ca.pem') };
-      const { hostAfter, problems, trustAfter } = open({ ...folder, files });
+      await using directory = await openConfigurationDirectory(text === undefined ? {} : { 'ca.pem': text });
+      const files = { ...directory.files, caFile: join(directory.path, 'ca.pem') };
+      const { hostAfter, problems, trustAfter } = open({ ...directory, files });
       assert.match(problems().join(), why);
       assert.throws(() => trustAfter(0), { code: 'unavailable', message: why });
       assert.equal(hostAfter(0), 'a.io');
-      await folder.write({ 'ca.pem': pem.cert });
+      await directory.write({ 'ca.pem': pem.cert });
       assert.deepEqual(trustAfter(1000).ca, [pem.cert]);
-      await folder.write({ 'ca.pem': other.cert });
+      await directory.write({ 'ca.pem': other.cert });
       assert.deepEqual(trustAfter(1000).ca, [other.cert], 'renewed');
     });
   }

@@ -81,10 +81,10 @@ export function readConfiguration(
 
 /** The directory of a host is a part of its own. */
 function partsOf({ registries, hosts, certificates, trust }: Configuration): readonly Part<unknown>[] {
-  const folders = [hosts, certificates].flatMap((part): readonly Part<unknown>[] => [
+  const directories = [hosts, certificates].flatMap((part): readonly Part<unknown>[] => [
     ...(lastGood<ReadonlyMap<string, Part<unknown>>>(part)?.values() ?? []),
   ]);
-  return [registries, hosts, certificates, trust, ...folders];
+  return [registries, hosts, certificates, trust, ...directories];
 }
 
 /** Returns messages for the log. */

@@ -49,8 +49,8 @@ export function readHostsDir(
   const earlier = lastGood(before);
   const encoded = new Set<string>();
   for (const name of names) {
-    const folder = join(directory, name);
-    if (!reading.isFolder(folder)) continue;
+    const path = join(directory, name);
+    if (!reading.isDirectory(path)) continue;
     const written = name.replace(/^(.+)_(\d{1,5})_$/, '$1:$2');
     if (written === name && encoded.has(written)) continue;
     if (written !== name) encoded.add(written);
@@ -58,7 +58,7 @@ export function readHostsDir(
     if (registry !== written && names.includes(registry)) continue;
     named.set(
       registry,
-      readPart(() => readFolder(folder, reading), earlier?.get(registry)),
+      readPart(() => readRegistryHosts(path, reading), earlier?.get(registry)),
     );
   }
   return named;
@@ -66,24 +66,24 @@ export function readHostsDir(
 
 /** Returns the configuration of a registry. @throws ArtifactError `unavailable` if it is broken. */
 export function findHosts(hosts: Part<HostsDir>, registry: string): RegistryHosts | undefined {
-  const folders = valueOf(hosts);
-  const part = folders.get(registry) ?? folders.get(fallback);
+  const directories = valueOf(hosts);
+  const part = directories.get(registry) ?? directories.get(fallback);
   return part === undefined ? undefined : valueOf(part);
 }
 
 /** @throws ArtifactError `invalid` naming file, line and key. */
-function readFolder(folder: string, reading: Reading): RegistryHosts {
-  const file = join(folder, 'hosts.toml');
+function readRegistryHosts(directory: string, reading: Reading): RegistryHosts {
+  const file = join(directory, 'hosts.toml');
   const text = reading.text(file) ?? '';
   if (text.trim() === '') {
-    const trust = readCertificates(folder, reading);
+    const trust = readCertificates(directory, reading);
     return {
-      file: folder,
+      file: directory,
       hosts: [{ pulls: true, resolves: true, headers: {}, connectMs: usualConnectMs, trust }],
       notes: [],
     };
   }
-  const parsed = parseHostsFile(text, file, folder);
+  const parsed = parseHostsFile(text, file, directory);
   const toHost = (host: HostOptions & { readonly address?: HostUrl }): RegistryHost => {
     const { address, pulls, resolves, headers, connectMs, skipVerify } = host;
     const trust = toTrust(

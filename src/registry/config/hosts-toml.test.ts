@@ -4,9 +4,9 @@ import fc from 'fast-check';
 import { ArtifactError } from '../../util/error.ts';
 import { type HostsFile, parseHostsFile } from './hosts-toml.ts';
 
-const folder = '/hosts/a.io';
-const file = `${folder}/hosts.toml`;
-const parse = (text: string): HostsFile => parseHostsFile(text, file, folder);
+const directory = '/hosts/a.io';
+const file = `${directory}/hosts.toml`;
+const parse = (text: string): HostsFile => parseHostsFile(text, file, directory);
 const plain = {
   pulls: true,
   resolves: true,

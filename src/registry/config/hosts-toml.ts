@@ -44,12 +44,11 @@ const ours =
   /^(?:host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|range|accept|accept-encoding|proxy-.*)$/;
 
 /**
- * Parses containerd's hosts.toml in the directory `folder`. Keys that this driver does not use are not an error but a
- * note.
+ * Parses containerd's hosts.toml in `directory`. Keys that this driver does not use are not an error but a note.
  *
  * @throws ArtifactError `invalid` naming file, line and key.
  */
-export function parseHostsFile(text: string, file: string, folder: string): HostsFile {
+export function parseHostsFile(text: string, file: string, directory: string): HostsFile {
   const top = parseToml(text, file);
   const server = top.text('server', 'be-empty') ?? '';
   const hosts = top.table('host');
@@ -61,7 +60,7 @@ export function parseHostsFile(text: string, file: string, folder: string): Host
   return {
     file,
     hosts: tables.map((table, index) => ({
-      ...toOptions(table, folder),
+      ...toOptions(table, directory),
       address: toAddress(
         hosts?.keys[index] ?? '',
         table.flag('override_path'),
@@ -69,7 +68,7 @@ export function parseHostsFile(text: string, file: string, folder: string): Host
       ),
     })),
     server: {
-      ...toOptions(top, folder),
+      ...toOptions(top, directory),
       ...(server === '' ? {} : { address: toAddress(server, top.flag('override_path'), top.at('server')) }),
     },
     notes: unused.size === 0 ? [] : [`${file}: not used by this driver: ${[...unused].join(', ')}`],
@@ -99,7 +98,7 @@ function toAddress(text: string, overridePath: boolean | undefined, at: string):
   };
 }
 
-function toOptions(table: Table, folder: string): HostOptions {
+function toOptions(table: Table, directory: string): HostOptions {
   const said = table.texts('capabilities', 'be-empty') ?? [];
   const able = said.length === 0 ? capabilities : said.map(text => text.toLowerCase());
   if (!able.every(capability => capabilities.includes(capability))) {
@@ -111,10 +110,10 @@ function toOptions(table: Table, folder: string): HostOptions {
   return {
     pulls: able.includes('pull'),
     resolves: able.includes('resolve'),
-    ca: toTexts(table.get('ca'), 'a file, or a list of files').map(file => resolve(folder, file)),
+    ca: toTexts(table.get('ca'), 'a file, or a list of files').map(file => resolve(directory, file)),
     client: toPairs(table.get('client')).map(([cert, key]) => [
-      resolve(folder, cert),
-      resolve(folder, key === '' ? cert : key),
+      resolve(directory, cert),
+      resolve(directory, key === '' ? cert : key),
     ]),
     skipVerify: table.flag('skip_verify') ?? false,
     headers: toHeaders(table.table('header')),

@@ -24,11 +24,11 @@ async function read(files: Readonly<Record<string, string>>): Promise<Registries
   return readRegistries(places, startReading(), places);
 }
 
-function placesIn(folder: string): Places {
+function placesIn(directory: string): Places {
   return {
-    file: join(folder, 'registries.conf'),
-    directory: join(folder, 'registries.conf.d'),
-    aliasesFile: join(folder, 'short-name-aliases.conf'),
+    file: join(directory, 'registries.conf'),
+    directory: join(directory, 'registries.conf.d'),
+    aliasesFile: join(directory, 'short-name-aliases.conf'),
   };
 }
 

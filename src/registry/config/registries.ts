@@ -46,7 +46,7 @@ export function readRegistries(
   if (names === undefined && places.directory !== standard.directory) throw absent(places.directory);
   for (const name of names ?? []) {
     const file = join(places.directory, name);
-    const text = name.endsWith('.conf') && !reading.isFolder(file) ? reading.text(file) : undefined;
+    const text = name.endsWith('.conf') && !reading.isDirectory(file) ? reading.text(file) : undefined;
     if (text !== undefined) files.push(parseRegistriesConf(text, file));
   }
   const recorded = reading.text(places.aliasesFile);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { openConfigurationFolder } from '../../../test/support/node/configuration-directory.ts';
+import { openConfigurationDirectory } from '../../../test/support/node/configuration-directory.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import { type Configuration, notesOf, readConfiguration } from './configuration.ts';
 import type { Upstream } from './upstream.ts';
@@ -11,8 +11,8 @@ import { askBy } from './transport.ts';
 type Files = Readonly<Record<string, string>>;
 
 async function read(files: Files): Promise<Configuration> {
-  await using folder = await openConfigurationFolder(files);
-  return readConfiguration(folder.files, startReading());
+  await using directory = await openConfigurationDirectory(files);
+  return readConfiguration(directory.files, startReading());
 }
 
 function full(text: string): Reference {
@@ -201,7 +201,7 @@ capabilities = ["push"]
     });
   });
 
-  const folders: readonly (readonly [
+  const directories: readonly (readonly [
     names: readonly string[],
     reference: string,
     chosen: string | undefined,
@@ -217,11 +217,11 @@ capabilities = ["push"]
     [['a.io_5000_'], 'a.io/x', undefined],
     [['docker.io'], 'docker.io/x', 'docker.io'],
   ];
-  for (const [present, reference, chosen] of folders) {
+  for (const [present, reference, chosen] of directories) {
     test(`of the directories ${present.join(' and ')}, ${chosen ?? 'none'} applies to ${reference}`, async () => {
-      const files = present.map(name => [`hosts/${name}/hosts.toml`, `[header]\nx-folder = "${name}"`]);
+      const files = present.map(name => [`hosts/${name}/hosts.toml`, `[header]\nx-directory = "${name}"`]);
       const { last: place } = toRoute(await read(Object.fromEntries(files)), full(reference), 'name');
-      assert.equal(place.headers['x-folder'], chosen);
+      assert.equal(place.headers['x-directory'], chosen);
     });
   }
 });

@@ -104,13 +104,13 @@ function mirrored(upstream: Upstream, home: string, { registry }: Repository): U
 /** Whether the configuration names a host[:port] as a registry or mirror. */
 export function isNamed({ registries, hosts }: Configuration, host: string): boolean {
   const rules = lastGood(registries)?.rules ?? [];
-  const folders: HostsDir = lastGood(hosts) ?? new Map();
+  const directories: HostsDir = lastGood(hosts) ?? new Map();
   const locations = rules.flatMap(rule => [rule.location, ...rule.mirrors.map(mirror => mirror.location)]);
-  const listed = [...folders.values()].flatMap(part =>
+  const listed = [...directories.values()].flatMap(part =>
     (lastGood(part)?.hosts ?? []).map(({ address }) => address?.host),
   );
   return (
-    folders.has(host) ||
+    directories.has(host) ||
     listed.includes(host) ||
     locations.some(location => location?.split('/', 1)[0] === host)
   );

@@ -4,13 +4,13 @@ import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'nod
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { beginAnew, createFileState, setSize, sizeOf } from '../../util/growing-file.ts';
 import { openFileWriter } from './file-writer.ts';
 
 test('whoever appends and hashes, the result is the hash of the file', async () => {
-  await using folder = await temporaryFolder();
-  const path = join(folder.path, 'file');
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, 'file');
   const fd = openSync(path, 'w+');
   const step = fc.oneof(
     fc.record({ kind: fc.constant('append' as const), length: fc.nat(5000), hashes: fc.boolean() }),
@@ -49,8 +49,8 @@ test('whoever appends and hashes, the result is the hash of the file', async () 
 });
 
 test('a failed write does not advance the position', async () => {
-  await using folder = await temporaryFolder();
-  const path = join(folder.path, 'file');
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, 'file');
   closeSync(openSync(path, 'w'));
   const fd = openSync(path, 'r');
   const state = createFileState();
@@ -61,8 +61,8 @@ test('a failed write does not advance the position', async () => {
 });
 
 test('existing bytes are hashed in steps, and missing bytes are reported', async () => {
-  await using folder = await temporaryFolder();
-  const fd = openSync(join(folder.path, 'file'), 'w+');
+  await using directory = await temporaryDirectory();
+  const fd = openSync(join(directory.path, 'file'), 'w+');
   const bytes = randomBytes(9 * 1024 * 1024);
   writeSync(fd, bytes);
   const state = createFileState();

@@ -9,7 +9,7 @@ import { openBlobSource } from '../../../test/support/registry/blob-source.ts';
 import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import { anonymous, openTestClient } from '../../../test/support/registry/registry-client.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Sink } from '../../ports/registry.ts';
@@ -84,8 +84,8 @@ async function pull(sink: Sink, descriptor = large, signal = never, stallMs = 30
 }
 
 test('a worker writes a blob into its file and reports its hash', async () => {
-  await using folder = await temporaryFolder();
-  await using download = await openDownload(folder.path, large);
+  await using directory = await temporaryDirectory();
+  await using download = await openDownload(directory.path, large);
   await pull(download.sink);
   assert.equal(download.taken.writes, 0);
   assert.ok(download.taken.grown > 0);
@@ -95,8 +95,8 @@ test('a worker writes a blob into its file and reports its hash', async () => {
 });
 
 test('a small blob is received in this thread', async () => {
-  await using folder = await temporaryFolder();
-  await using download = await openDownload(folder.path, source.blobs.small);
+  await using directory = await temporaryDirectory();
+  await using download = await openDownload(directory.path, source.blobs.small);
   await pull(download.sink, source.blobs.small);
   assert.ok(download.taken.writes > 0);
   assert.deepEqual(download.taken.hashes, []);
@@ -111,8 +111,8 @@ test('a large blob that arrives alone is hashed by a second worker, also within 
     source.registry.fault(({ path, nth }) =>
       path.includes(big.digest) && nth < 3 ? { kind: 'cut', after: 20 * MiB + 7 } : undefined,
     );
-    await using folder = await temporaryFolder();
-    await using download = await openDownload(folder.path, big, bytes.subarray(0, held));
+    await using directory = await temporaryDirectory();
+    await using download = await openDownload(directory.path, big, bytes.subarray(0, held));
     await pull(download.sink, big);
     assert.deepEqual(download.taken, { ...download.taken, writes: 0, hashes: [big.digest.slice(7)] });
     assert.ok(readFileSync(download.ingest.path).equals(bytes));
@@ -121,7 +121,7 @@ test('a large blob that arrives alone is hashed by a second worker, also within 
 });
 
 test('concurrent blobs share the workers', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const all = Array.from({ length: 7 }, () => randomBytes(3 * MiB));
   const { layers } = await source.registry.push(
     source.path,
@@ -129,7 +129,7 @@ test('concurrent blobs share the workers', async () => {
     all.map(bytes => ({ bytes })),
   );
   await using client = openTestClient();
-  const store = await openStore({ stateDir: folder.path });
+  const store = await openStore({ stateDir: directory.path });
   await using _ = store;
   const repository = { registry: source.registry.host, path: source.path };
   const bring = async (layer: Descriptor, index: number): Promise<void> => {
@@ -142,9 +142,9 @@ test('concurrent blobs share the workers', async () => {
 });
 
 test('existing bytes are hashed first, and the rest is requested', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   await using download = await openDownload(
-    folder.path,
+    directory.path,
     large,
     Buffer.from(source.bytes.large.subarray(0, 3 * MiB)),
   );
@@ -154,9 +154,9 @@ test('existing bytes are hashed first, and the rest is requested', async () => {
 });
 
 test('existing bytes are skipped in a response from the start, also after a cut', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const held = Buffer.from(source.bytes.large.subarray(0, 2 * MiB + 5));
-  await using download = await openDownload(folder.path, large, held);
+  await using download = await openDownload(directory.path, large, held);
   source.registry.fault(({ nth }) =>
     nth === 1
       ? { kind: 'raw', text: `HTTP/1.1 200 OK\r\ncontent-length: ${large.size}\r\n\r\nnot the start` }
@@ -169,9 +169,9 @@ test('existing bytes are skipped in a response from the start, also after a cut'
 });
 
 test('hashing existing bytes leaves the event loop free, and ends on abort', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const descriptor = { ...describeBlob(Buffer.from('big')), size: 3000 * MiB };
-  await using download = await openDownload(folder.path, descriptor, Buffer.of(0));
+  await using download = await openDownload(directory.path, descriptor, Buffer.of(0));
   truncateSync(download.ingest.path, 2500 * MiB);
   setSize(download.sink.file.state, 2500 * MiB);
   let turns = 0;
@@ -182,8 +182,8 @@ test('hashing existing bytes leaves the event loop free, and ends on abort', asy
 });
 
 test('after a cut it continues at the byte, after wrong bytes it starts again', async () => {
-  await using folder = await temporaryFolder();
-  await using download = await openDownload(folder.path, large);
+  await using directory = await temporaryDirectory();
+  await using download = await openDownload(directory.path, large);
   source.registry.fault(({ nth }) => (nth < 4 ? { kind: 'cut', after: MiB + 5 } : undefined));
   await pull(download.sink);
   const at = (cuts: number): string => `bytes=${cuts * (MiB + 5)}-`;
@@ -191,7 +191,7 @@ test('after a cut it continues at the byte, after wrong bytes it starts again', 
   await download.ingest.verify();
 
   source.registry.reset();
-  await using other = await temporaryFolder();
+  await using other = await temporaryDirectory();
   await using wrong = await openDownload(other.path, large);
   source.registry.fault(() => ({ kind: 'wrong-bytes' }));
   await pull(wrong.sink);
@@ -202,8 +202,8 @@ test('after a cut it continues at the byte, after wrong bytes it starts again', 
 });
 
 test('redirects are followed, and errors are read', async () => {
-  await using folder = await temporaryFolder();
-  await using download = await openDownload(folder.path, large);
+  await using directory = await temporaryDirectory();
+  await using download = await openDownload(directory.path, large);
   source.registry.fault(({ path, nth }) =>
     nth === 1 ? { kind: 'redirect', to: `http://${source.store.host}${path}` } : undefined,
   );
@@ -211,7 +211,7 @@ test('redirects are followed, and errors are read', async () => {
   await download.ingest.verify();
   assert.equal(download.taken.writes, 0);
 
-  await using refused = await openDownload(`${folder.path}/2`, large);
+  await using refused = await openDownload(`${directory.path}/2`, large);
   source.registry.fault(() => ({ kind: 'status', status: 403, message: 'not for you' }));
   await assert.rejects(pull(refused.sink), { code: 'denied', message: /not for you/ });
 });
@@ -230,11 +230,11 @@ test('an error page in TLS records of one byte costs its worker no more than any
   });
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   using _ = { [Symbol.dispose]: () => server.close() };
-  await using folder = await temporaryFolder();
-  const caFile = join(folder.path, 'ca.crt');
+  await using directory = await temporaryDirectory();
+  const caFile = join(directory.path, 'ca.crt');
   writeFileSync(caFile, certificate.cert);
   await using client = openTestClient({ secure: true, caFile });
-  await using download = await openDownload(join(folder.path, 'state'), large);
+  await using download = await openDownload(join(directory.path, 'state'), large);
   const { port } = server.address() as AddressInfo;
   const repository = { registry: `127.0.0.1:${port}`, path: source.path };
   await assert.rejects(client.blob(repository, large, download.sink, anonymous, never), {
@@ -244,8 +244,8 @@ test('an error page in TLS records of one byte costs its worker no more than any
 });
 
 test('a response that is not plain takes the fallback, and is hashed all the same', async () => {
-  await using folder = await temporaryFolder();
-  await using download = await openDownload(folder.path, large);
+  await using directory = await temporaryDirectory();
+  await using download = await openDownload(directory.path, large);
   source.registry.fault(({ nth }) => (nth < 3 ? { kind: 'chunked', bytes: 2 * MiB } : undefined));
   await pull(download.sink);
   assert.ok(download.taken.writes > 0);
@@ -253,8 +253,8 @@ test('a response that is not plain takes the fallback, and is hashed all the sam
 });
 
 test('a full disk ends the download, and its bytes are released at once', async () => {
-  await using folder = await temporaryFolder();
-  const stateDir = mountTmpfs(join(folder.path, 'disk'), 'size=3m');
+  await using directory = await temporaryDirectory();
+  const stateDir = mountTmpfs(join(directory.path, 'disk'), 'size=3m');
   await using download = await openDownload(stateDir, large);
   await assert.rejects(pull(download.sink), {
     code: 'exhausted',
@@ -265,8 +265,8 @@ test('a full disk ends the download, and its bytes are released at once', async 
 });
 
 test('an abort takes effect at once, and nothing is written afterwards', async () => {
-  await using folder = await temporaryFolder();
-  await using download = await openDownload(folder.path, large);
+  await using directory = await temporaryDirectory();
+  await using download = await openDownload(directory.path, large);
   source.registry.fault(() => ({ kind: 'stall', after: 2 * MiB }));
   const controller = new AbortController();
   const pulling = pull(download.sink, large, controller.signal);
@@ -278,8 +278,8 @@ test('an abort takes effect at once, and nothing is written afterwards', async (
 });
 
 test('a server that stalls is abandoned, and asked for the rest', async () => {
-  await using folder = await temporaryFolder();
-  await using download = await openDownload(folder.path, large);
+  await using directory = await temporaryDirectory();
+  await using download = await openDownload(directory.path, large);
   source.registry.fault(({ nth }) => (nth === 1 ? { kind: 'stall', after: 2 * MiB } : undefined));
   await pull(download.sink, large, never, 200);
   assert.deepEqual(source.ranges(), [undefined, `bytes=${2 * MiB}-`]);
@@ -298,8 +298,8 @@ const requestOf = (path: string) =>
   }) as const;
 
 test('after a worker ends, another one may retry', async () => {
-  await using folder = await temporaryFolder();
-  await using download = await openDownload(folder.path, large);
+  await using directory = await temporaryDirectory();
+  await using download = await openDownload(directory.path, large);
   const { file } = download.sink;
   await using pool = openWorkerPool({ stallMs: 5_000 });
   const get = async () => {
@@ -329,8 +329,8 @@ test('after a worker ends, another one may retry', async () => {
 });
 
 test('without room for a worker, this thread receives', async () => {
-  await using folder = await temporaryFolder();
-  await using download = await openDownload(folder.path, large);
+  await using directory = await temporaryDirectory();
+  await using download = await openDownload(directory.path, large);
   const none = {
     has: () => false,
     choose: () => undefined,

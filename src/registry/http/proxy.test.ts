@@ -15,15 +15,15 @@ const { signal } = new AbortController();
 const path = 'team/model';
 const certificate = makeCertificate('DNS:registry.test,IP:127.0.0.1');
 const user = `Basic ${Buffer.from('user:S3CRET').toString('base64')}`;
-let folder: string;
+let directory: string;
 let caFile: string;
 let secure: FaultyRegistry;
 let plain: FaultyRegistry;
 let layers: readonly Descriptor[];
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'proxy-'));
-  caFile = join(folder, 'ca.crt');
+  directory = await mkdtemp(join(tmpdir(), 'proxy-'));
+  caFile = join(directory, 'ca.crt');
   await writeFile(caFile, certificate.cert);
   secure = await openFaultyRegistry({ tls: certificate });
   plain = await openFaultyRegistry();
@@ -34,7 +34,7 @@ before(async () => {
 after(async () => {
   await secure[Symbol.asyncDispose]();
   await plain[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true });
+  await rm(directory, { recursive: true });
 });
 
 /** Pulls a small and a large blob of a registry that only the proxy can resolve. */

@@ -17,15 +17,15 @@ const { signal } = new AbortController();
 const path = 'team/model';
 const large = Buffer.alloc(5 * 1024 * 1024, 'x');
 const certificate = makeCertificate();
-let folder = '';
+let directory = '';
 let caFile = '';
 let registry: FaultyRegistry;
 let plain: FaultyRegistry;
 let layer: Descriptor;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tls-'));
-  caFile = join(folder, 'ca.crt');
+  directory = await mkdtemp(join(tmpdir(), 'tls-'));
+  caFile = join(directory, 'ca.crt');
   await writeFile(caFile, certificate.cert);
   registry = await openFaultyRegistry({ tls: certificate });
   plain = await openFaultyRegistry();
@@ -37,7 +37,7 @@ before(async () => {
 after(async () => {
   await registry[Symbol.asyncDispose]();
   await plain[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true });
+  await rm(directory, { recursive: true });
 });
 
 const resolve = (client: RegistryClient, host: string) =>
@@ -90,10 +90,10 @@ test('a flipped bit costs a record and not the download', async () => {
 
 test('the certificate must match the name of the registry', async () => {
   const named = makeCertificate('DNS:localhost');
-  await writeFile(join(folder, 'named.crt'), named.cert);
+  await writeFile(join(directory, 'named.crt'), named.cert);
   await using elsewhere = await openFaultyRegistry({ tls: named });
   await elsewhere.push(path, 'v1', [{ bytes: large }]);
-  await using client = openTestClient({ secure: true, caFile: join(folder, 'named.crt') });
+  await using client = openTestClient({ secure: true, caFile: join(directory, 'named.crt') });
   await resolve(client, elsewhere.host.replace('127.0.0.1', 'localhost'));
   await pull(client, elsewhere.host.replace('127.0.0.1', 'localhost'));
   for (const ask of [resolve, pull]) {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { type Algorithm, type Digest, hexOf, toDigest } from '../../oci/digest.ts';
 import { openStore } from '../store.ts';
 
@@ -18,15 +18,15 @@ function digestOf(bytes: Uint8Array, algorithm: Algorithm = 'sha256'): Digest {
 
 for (const algorithm of ['sha256', 'sha512'] as const) {
   test(`a ${algorithm} blob exists after a put, under its digest, readable by all`, async () => {
-    await using folder = await temporaryFolder();
-    await using store = await openStore({ stateDir: folder.path });
+    await using directory = await temporaryDirectory();
+    await using store = await openStore({ stateDir: directory.path });
     const bytes = randomBytes(1000);
     const digest = digestOf(bytes, algorithm);
     assert.equal(await store.blobs.size(digest), undefined);
     await store.blobs.put(digest, bytes);
     assert.equal(await store.blobs.size(digest), 1000);
     assert.deepEqual(Buffer.from(await store.blobs.read(digest)), bytes);
-    const path = join(folder.path, 'blobs', algorithm, digest.slice(7));
+    const path = join(directory.path, 'blobs', algorithm, digest.slice(7));
     assert.equal(store.blobs.path(digest), path);
     assert.equal(statSync(path).mode & 0o7777, 0o644);
     assert.equal(await store.blobs.check(digest, never), undefined);
@@ -34,8 +34,8 @@ for (const algorithm of ['sha256', 'sha512'] as const) {
 }
 
 test('a put of the wrong bytes stores nothing', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const digest = digestOf(Buffer.from('right'));
   await assert.rejects(store.blobs.put(digest, Buffer.from('wrong')), {
     code: 'corrupt',
@@ -45,8 +45,8 @@ test('a put of the wrong bytes stores nothing', async () => {
 });
 
 test('an existing blob keeps its inode when it is stored again, also concurrently', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const bytes = Buffer.from('twice');
   const digest = digestOf(bytes);
   await Promise.all(Array.from({ length: 20 }, () => store.blobs.put(digest, bytes)));
@@ -61,13 +61,13 @@ test('an existing blob keeps its inode when it is stored again, also concurrentl
   await ingest.verify();
   await ingest.commit();
   assert.equal(statSync(store.blobs.path(digest)).ino, ino);
-  assert.deepEqual(await readdir(join(folder.path, 'ingest')), []);
-  assert.deepEqual(await readdir(join(folder.path, 'tmp')), []);
+  assert.deepEqual(await readdir(join(directory.path, 'ingest')), []);
+  assert.deepEqual(await readdir(join(directory.path, 'tmp')), []);
 });
 
 test('a damaged blob is not served, and verification reports what is wrong', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const bytes = Buffer.from('{"schemaVersion":2}');
   const digest = digestOf(bytes);
   await store.blobs.put(digest, bytes);
@@ -83,8 +83,8 @@ test('a damaged blob is not served, and verification reports what is wrong', asy
 });
 
 test('a blob that is missing, or too large to read at once, is refused by name', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const bytes = Buffer.alloc(4 * 1024 * 1024 + 1);
   const digest = digestOf(bytes);
   await assert.rejects(store.blobs.read(digest), {
@@ -99,8 +99,8 @@ test('a blob that is missing, or too large to read at once, is refused by name',
 });
 
 test('a removed blob is gone, and removing it again succeeds', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const digest = digestOf(Buffer.from('x'));
   await store.blobs.put(digest, Buffer.from('x'));
   await store.blobs.remove(digest);
@@ -109,8 +109,8 @@ test('a removed blob is gone, and removing it again succeeds', async () => {
 });
 
 test('the list has size and age of every blob, and no foreign file', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const before = Date.now() - 1000;
   for (const [algorithm, size] of [
     ['sha256', 10],
@@ -119,7 +119,7 @@ test('the list has size and age of every blob, and no foreign file', async () =>
     const bytes = Buffer.alloc(size);
     await store.blobs.put(digestOf(bytes, algorithm), bytes);
   }
-  writeFileSync(join(folder.path, 'blobs/sha256/README'), 'not ours');
+  writeFileSync(join(directory.path, 'blobs/sha256/README'), 'not ours');
   const held = await store.blobs.list();
   assert.deepEqual(
     held.map(({ digest, bytes, inodes }) => ({ digest, bytes, inodes })),
@@ -132,8 +132,8 @@ test('the list has size and age of every blob, and no foreign file', async () =>
 });
 
 test('a manifest that reports another size of a digest has a download of its own', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const bytes = randomBytes(1000);
   const descriptor = describeBlob(bytes);
   {
@@ -149,8 +149,8 @@ test('a manifest that reports another size of a digest has a download of its own
 });
 
 test('an abandoned download counts as used space and is removed like a blob; an open one is not', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const descriptor = { mediaType: '', digest: digestOf(Buffer.alloc(10)), size: 10, annotations: {} };
   const { digest } = descriptor;
   {
@@ -164,7 +164,7 @@ test('an abandoned download counts as used space and is removed like a blob; an 
   assert.equal(await store.blobs.size(digest), undefined);
   await store.blobs.remove(digest);
   assert.deepEqual(await store.blobs.list(), []);
-  assert.deepEqual(await readdir(join(folder.path, 'ingest')), []);
+  assert.deepEqual(await readdir(join(directory.path, 'ingest')), []);
 });
 
 for (const [what, options] of [
@@ -172,8 +172,8 @@ for (const [what, options] of [
   ['inodes', 'size=8m,nr_inodes=40'],
 ] as const) {
   test(`a disk out of ${what} refuses a put as exhausted, and stored content stays`, async () => {
-    await using folder = await temporaryFolder();
-    const stateDir = mountTmpfs(join(folder.path, 'disk'), options);
+    await using directory = await temporaryDirectory();
+    const stateDir = mountTmpfs(join(directory.path, 'disk'), options);
     await using store = await openStore({ stateDir });
     const stored: Buffer[] = [];
     const fill = async (): Promise<void> => {

@@ -8,11 +8,11 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf, isDigest, toDigest } from '../../oci/digest.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { unlessAbsent } from '../files/absent.ts';
-import type { DigestFolders } from '../files/digest-directories.ts';
+import type { DigestDirectories } from '../files/digest-directories.ts';
 import { attempt } from '../files/failure.ts';
 import { findDamage } from '../integrity/damage.ts';
 import { hashFile } from '../files/file-hash.ts';
-import type { Folder } from '../files/directory.ts';
+import type { Directory } from '../files/directory.ts';
 import { openIngest } from './ingest.ts';
 import type { GroupCommit } from './group-commit.ts';
 import { startPace } from '../../util/pace.ts';
@@ -32,16 +32,16 @@ const never = new AbortController().signal;
 
 /** @param ingests the directory of partial downloads, by digest, size and source. */
 export function openBlobs(
-  folders: DigestFolders,
-  ingests: Folder,
+  directories: DigestDirectories,
+  ingests: Directory,
   groupCommit: GroupCommit,
   witness: Pick<EvidenceStore, 'arrived' | 'forget'>,
 ): BlobStore {
-  const ingestFolder = ingests.path;
+  const ingestDirectory = ingests.path;
   const openIngests = new Set<string>();
-  const partials = openPartials(ingestFolder, digestOf);
+  const partials = openPartials(ingestDirectory, digestOf);
   const writeback = createWriteback();
-  const path = (digest: Digest): string => folders.path(digest);
+  const path = (digest: Digest): string => directories.path(digest);
 
   // Calls of microseconds are synchronous: through Node's thread pool they would take ten times the CPU time.
   const size = (digest: Digest): Promise<number | undefined> =>
@@ -60,7 +60,7 @@ export function openBlobs(
     } else {
       await rm(from);
     }
-    await folders.above(digest).sync();
+    await directories.above(digest).sync();
   }
 
   return {
@@ -79,7 +79,7 @@ export function openBlobs(
       attempt(`storing blob ${digest}`, async () => {
         verifyDigest(bytes, digest, `blob ${digest} is not stored`);
         const isNew = (await size(digest)) === undefined;
-        await groupCommit.commit(bytes, folders.above(digest), hexOf(digest));
+        await groupCommit.commit(bytes, directories.above(digest), hexOf(digest));
         if (isNew) witness.arrived(toItem(digest));
       }),
 
@@ -92,7 +92,7 @@ export function openBlobs(
       partials.add(name);
       const closed = (): void => void openIngests.delete(name);
       try {
-        const partial = join(ingestFolder, name);
+        const partial = join(ingestDirectory, name);
         const makeItDurable = (file: FileHandle): Promise<void> => makeDurable(file, partial, digest);
         return await openIngest(
           partial,
@@ -109,7 +109,8 @@ export function openBlobs(
     partial(descriptor, source) {
       try {
         return (
-          statSync(join(ingestFolder, partialName(descriptor, source)), { throwIfNoEntry: false })?.size ?? 0
+          statSync(join(ingestDirectory, partialName(descriptor, source)), { throwIfNoEntry: false })?.size ??
+          0
         );
       } catch {
         return 0; // opening it reports the error
@@ -120,7 +121,7 @@ export function openBlobs(
       attempt(`checking blob ${digest}`, async () => {
         const isThere = (): boolean => lstatSync(path(digest), { throwIfNoEntry: false }) !== undefined;
         if (!isThere()) return undefined;
-        const { uid, gid } = statSync(folders.above(digest).path);
+        const { uid, gid } = statSync(directories.above(digest).path);
         const bytes = { algorithm: algorithmOf(digest), hex: hexOf(digest) };
         const damage = await findDamage(path(digest), { ...bytes, mode: 0o644, uid, gid }, look, signal);
         return isThere() ? damage : undefined; // it was removed in the meantime
@@ -131,19 +132,19 @@ export function openBlobs(
         witness.forget(toItem(digest));
         await unlessAbsent(removeTree(path(digest), never)); // a foreign directory may be there
         for (const name of partials.namesOf(digest)) {
-          if (!openIngests.has(name)) await unlessAbsent(removeTree(join(ingestFolder, name), never));
+          if (!openIngests.has(name)) await unlessAbsent(removeTree(join(ingestDirectory, name), never));
         }
       }),
 
-    retire: takeAway => retirePartials(ingestFolder, name => openIngests.has(name), takeAway),
+    retire: takeAway => retirePartials(ingestDirectory, name => openIngests.has(name), takeAway),
 
     list: () =>
       attempt('listing the blobs', async () => {
         const held: Held[] = [];
         const pace = startPace(never);
         const files = [
-          ...(await folders.list()).map(digest => [digest, path(digest)] as const),
-          ...partials.list().map(name => [digestOf(name), join(ingestFolder, name)] as const),
+          ...(await directories.list()).map(digest => [digest, path(digest)] as const),
+          ...partials.list().map(name => [digestOf(name), join(ingestDirectory, name)] as const),
         ];
         for (const [digest, file] of files) {
           if (digest === undefined) continue;

@@ -3,16 +3,16 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
-import { openFolder } from '../files/directory.ts';
+import { openDirectory } from '../files/directory.ts';
 import { openGroupCommit } from './group-commit.ts';
 import { openScratch } from '../files/scratch.ts';
 
 test('files that arrive at any time are complete under their names, readable by all, without leftovers', async () => {
-  await using folder = await temporaryFolder();
-  await using scratch = await openScratch(join(folder.path, 'tmp'));
-  await using blobs = await openFolder(join(folder.path, 'blobs'));
+  await using directory = await temporaryDirectory();
+  await using scratch = await openScratch(join(directory.path, 'tmp'));
+  await using blobs = await openDirectory(join(directory.path, 'blobs'));
   const groupCommit = openGroupCommit(scratch);
   const files = Array.from({ length: 300 }, (_, nth) => [`file-${nth}`, randomBytes(nth * 50)] as const);
   await Promise.all(
@@ -23,28 +23,28 @@ test('files that arrive at any time are complete under their names, readable by 
     }),
   );
   assert.equal(statSync(join(blobs.path, 'file-7')).mode & 0o7777, 0o644);
-  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+  assert.deepEqual(readdirSync(join(directory.path, 'tmp')), []);
 });
 
 test('an existing file stays, also if two arrive at once', async () => {
-  await using folder = await temporaryFolder();
-  await using scratch = await openScratch(join(folder.path, 'tmp'));
-  await using blobs = await openFolder(join(folder.path, 'blobs'));
+  await using directory = await temporaryDirectory();
+  await using scratch = await openScratch(join(directory.path, 'tmp'));
+  await using blobs = await openDirectory(join(directory.path, 'blobs'));
   const groupCommit = openGroupCommit(scratch);
   const commit = () => groupCommit.commit(Buffer.from('same'), blobs, 'name');
   await Promise.all([commit(), commit(), commit()]);
   const { ino } = statSync(join(blobs.path, 'name'));
   await commit();
   assert.equal(statSync(join(blobs.path, 'name')).ino, ino);
-  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+  assert.deepEqual(readdirSync(join(directory.path, 'tmp')), []);
 });
 
 test('a file without space fails alone: the others of its round succeed, and its bytes are released', async () => {
-  await using folder = await temporaryFolder();
-  const disk = mountTmpfs(join(folder.path, 'disk'), 'size=1m');
+  await using directory = await temporaryDirectory();
+  const disk = mountTmpfs(join(directory.path, 'disk'), 'size=1m');
   await using scratch = await openScratch(join(disk, 'tmp'));
-  await using blobs = await openFolder(join(disk, 'blobs'));
-  await using elsewhere = await openFolder(join(disk, 'elsewhere'));
+  await using blobs = await openDirectory(join(disk, 'blobs'));
+  await using elsewhere = await openDirectory(join(disk, 'elsewhere'));
   const groupCommit = openGroupCommit(scratch);
   const outcomes = await Promise.allSettled([
     groupCommit.commit(Buffer.alloc(300_000), blobs, 'first'),

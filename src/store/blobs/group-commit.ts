@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { promisify } from 'node:util';
 import { shareRuns } from '../../util/shared-run.ts';
-import type { Folder } from '../files/directory.ts';
+import type { Directory } from '../files/directory.ts';
 import type { Scratch } from '../files/scratch.ts';
 
 /**
@@ -20,13 +20,13 @@ import type { Scratch } from '../files/scratch.ts';
  */
 export type GroupCommit = {
   /** When this returns, the file is durable under its name, mode 0644. An existing file stays. */
-  commit(bytes: Uint8Array, folder: Folder, name: string): Promise<void>;
+  commit(bytes: Uint8Array, directory: Directory, name: string): Promise<void>;
 };
 
 type File = {
   readonly bytes: Uint8Array;
   readonly aside: string;
-  readonly folder: Folder;
+  readonly directory: Directory;
   readonly path: string;
   failure?: { readonly thrown: unknown };
 };
@@ -66,13 +66,13 @@ export function openGroupCommit(scratch: Scratch): GroupCommit {
     const synced = written.map(({ file, fd }) => guard([file], () => sync(fd)).finally(() => closeSync(fd)));
     await Promise.all(synced);
     for (const file of files) place(file);
-    const byFolder = Map.groupBy(files, ({ folder }) => folder);
-    await Promise.all([...byFolder].map(([folder, committed]) => guard(committed, folder.sync)));
+    const byDirectory = Map.groupBy(files, ({ directory }) => directory);
+    await Promise.all([...byDirectory].map(([directory, committed]) => guard(committed, directory.sync)));
   });
 
   return {
-    async commit(bytes, folder, name) {
-      const file: File = { bytes, aside: scratch.fresh(), folder, path: `${folder.path}/${name}` };
+    async commit(bytes, directory, name) {
+      const file: File = { bytes, aside: scratch.fresh(), directory, path: `${directory.path}/${name}` };
       waiting.push(file);
       if (waiting.length >= enough) begin();
       await round();

@@ -16,7 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startChild, waitUntil } from '../../../test/support/node/child.ts';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { partialName } from './blobs.ts';
 import { openIngest } from './ingest.ts';
 import { openStore } from '../store.ts';
@@ -25,7 +25,7 @@ import { createWriteback } from '../files/writeback.ts';
 const never = new AbortController().signal;
 
 /** Counts the open descriptors of this process for files below a directory. */
-function openFiles(folder: string): number {
+function openFiles(directory: string): number {
   const links = readdirSync('/proc/self/fd').map(fd => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`);
@@ -33,18 +33,18 @@ function openFiles(folder: string): number {
       return ''; // the descriptor of the listing
     }
   });
-  return links.filter(path => path.startsWith(`${folder}/`)).length;
+  return links.filter(path => path.startsWith(`${directory}/`)).length;
 }
 
 test('hashing a large partial file leaves the event loop free, and ends on abort', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const descriptor = { ...describeBlob(Buffer.from('big')), size: 200 * 1024 * 1024 };
   writeFileSync(
-    join(folder.path, 'ingest', partialName(descriptor, 'registry')),
+    join(directory.path, 'ingest', partialName(descriptor, 'registry')),
     Buffer.alloc(descriptor.size),
   );
-  const before = openFiles(folder.path);
+  const before = openFiles(directory.path);
   const controller = new AbortController();
   let turns = 0;
   const turn = setInterval(() => turns++, 1);
@@ -54,17 +54,17 @@ test('hashing a large partial file leaves the event loop free, and ends on abort
     await assert.rejects(ingest.verify(), /enough/).finally(() => clearInterval(turn));
   }
   assert.ok(turns > 5, `${turns} turns in 50 ms`);
-  assert.equal(openFiles(folder.path), before);
+  assert.equal(openFiles(directory.path), before);
   assert.equal(
-    statSync(join(folder.path, 'ingest', partialName(descriptor, 'registry'))).size,
+    statSync(join(directory.path, 'ingest', partialName(descriptor, 'registry'))).size,
     descriptor.size,
   );
 });
 
 test('no file stays open after a download, however it ended', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
-  const before = openFiles(folder.path);
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
+  const before = openFiles(directory.path);
   for (let round = 0; round < 10; round++) {
     const bytes = randomBytes(100);
     await using kept = await store.blobs.ingest(describeBlob(bytes), 'registry', never);
@@ -83,29 +83,29 @@ test('no file stays open after a download, however it ended', async () => {
     await committed.verify();
     await committed.commit();
   }
-  assert.equal(openFiles(folder.path), before);
+  assert.equal(openFiles(directory.path), before);
 });
 
 /** The dependencies of a download, all of which succeed. */
 const kept = { makeDurable: async () => {}, writeback: createWriteback(), closed: () => {} };
 
 test('a file stays open until its writeback ends, and no further writeback starts meanwhile', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const sent: number[] = [];
   const written = Promise.withResolvers<void>();
   const start = (_: number, offset: number) => (sent.push(offset) > 1 ? undefined : written.promise);
   const bytes = Buffer.alloc(20_000_000);
   const keeper = { ...kept, writeback: { start } };
-  const ingest = await openIngest(join(folder.path, 'partial'), describeBlob(bytes), keeper, never);
+  const ingest = await openIngest(join(directory.path, 'partial'), describeBlob(bytes), keeper, never);
   while (ingest.offset < bytes.length) ingest.write(bytes.subarray(ingest.offset, ingest.offset + 1_000_000));
   assert.ok(sent.length > 2);
   assert.deepEqual(new Set(sent), new Set([0, 9_000_000]), 'it is asked again for what was not taken');
   const closing = ingest[Symbol.asyncDispose]();
   await sleep(20);
-  assert.equal(openFiles(folder.path), 1);
+  assert.equal(openFiles(directory.path), 1);
   written.resolve();
   await closing;
-  assert.equal(openFiles(folder.path), 0);
+  assert.equal(openFiles(directory.path), 0);
 });
 
 test('one file at a time is in writeback, and a failed writeback is ignored', async () => {
@@ -117,9 +117,9 @@ test('one file at a time is in writeback, and a failed writeback is ignored', as
 });
 
 test('a file whose sync failed is not continued, because the next sync would report success', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const bytes = randomBytes(1000);
-  const path = join(folder.path, 'partial');
+  const path = join(directory.path, 'partial');
   const makeDurable = () =>
     Promise.reject(Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' }));
   const open = () => openIngest(path, describeBlob(bytes), { ...kept, makeDurable }, never);
@@ -134,8 +134,8 @@ test('a file whose sync failed is not continued, because the next sync would rep
 });
 
 test('a partial file that cannot be removed hides no error, stays closed, and is not busy', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const descriptor = describeBlob(Buffer.from('right'));
   const fail = async (): Promise<void> => {
     await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
@@ -143,16 +143,16 @@ test('a partial file that cannot be removed hides no error, stays closed, and is
     mkdirSync(ingest.path);
     throw new Error('the first failure');
   };
-  const before = openFiles(folder.path);
+  const before = openFiles(directory.path);
   await assert.rejects(fail(), { message: 'the first failure' });
-  assert.equal(openFiles(folder.path), before);
-  rmdirSync(join(folder.path, 'ingest', partialName(descriptor, 'registry')));
+  assert.equal(openFiles(directory.path), before);
+  rmdirSync(join(directory.path, 'ingest', partialName(descriptor, 'registry')));
   await using _again = await store.blobs.ingest(descriptor, 'registry', never);
 });
 
 test('a full disk ends a download as exhausted; its bytes are released and all else is intact', async () => {
-  await using folder = await temporaryFolder();
-  const stateDir = mountTmpfs(join(folder.path, 'disk'), 'size=1m');
+  await using directory = await temporaryDirectory();
+  const stateDir = mountTmpfs(join(directory.path, 'disk'), 'size=1m');
   await using store = await openStore({ stateDir });
   const small = randomBytes(1000);
   const { digest } = describeBlob(small);
@@ -177,8 +177,8 @@ test('a full disk ends a download as exhausted; its bytes are released and all e
 });
 
 test('a disk without inodes refuses a download as exhausted', async () => {
-  await using folder = await temporaryFolder();
-  const stateDir = mountTmpfs(join(folder.path, 'disk'), 'size=8m,nr_inodes=30');
+  await using directory = await temporaryDirectory();
+  const stateDir = mountTmpfs(join(directory.path, 'disk'), 'size=8m,nr_inodes=30');
   await using store = await openStore({ stateDir });
   for (let left = await inodesLeft(store); left > 0; left--)
     writeFileSync(join(stateDir, `filler-${left}`), '');
@@ -194,14 +194,14 @@ async function inodesLeft({ disk }: Awaited<ReturnType<typeof openStore>>): Prom
 const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
 test('a download whose process is killed at any moment resumes without a wrong byte', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const bytes = Buffer.alloc(40_000_000);
   for (let at = 0; at < bytes.length; at += 4) bytes.writeUInt32LE(at, at);
   const descriptor = describeBlob(bytes);
-  const partial = join(folder.path, 'ingest', partialName(descriptor, 'registry'));
+  const partial = join(directory.path, 'ingest', partialName(descriptor, 'registry'));
   const script = `
     const { openStore } = await import(${JSON.stringify(new URL('../store.ts', import.meta.url).href)});
-    const store = await openStore({ stateDir: ${JSON.stringify(folder.path)} });
+    const store = await openStore({ stateDir: ${JSON.stringify(directory.path)} });
     const ingest = await store.blobs.ingest(${JSON.stringify(descriptor)}, 'registry', new AbortController().signal);
     const chunk = Buffer.alloc(10_000);
     for (let at = ingest.offset; at < ${descriptor.size}; at = ingest.offset) {
@@ -218,7 +218,7 @@ test('a download whose process is killed at any moment resumes without a wrong b
     await sleep(15 * kill);
     await child.end('SIGKILL');
   }
-  await using store = await openStore({ stateDir: folder.path });
+  await using store = await openStore({ stateDir: directory.path });
   await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
   assert.ok(ingest.offset > 0);
   while (ingest.offset < descriptor.size) ingest.write(bytes.subarray(ingest.offset, ingest.offset + 50_000));

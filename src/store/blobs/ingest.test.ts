@@ -5,19 +5,19 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { partialName } from './blobs.ts';
 import { openStore } from '../store.ts';
 
 const never = new AbortController().signal;
 
 test('a download becomes a blob at commit and not before', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const bytes = randomBytes(100_000);
   const descriptor = describeBlob(bytes);
   await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
-  assert.equal(ingest.path, join(folder.path, 'ingest', partialName(descriptor, 'registry')));
+  assert.equal(ingest.path, join(directory.path, 'ingest', partialName(descriptor, 'registry')));
   ingest.write(bytes.subarray(0, 99_999));
   ingest.write(bytes.subarray(99_999));
   await ingest.verify();
@@ -29,8 +29,8 @@ test('a download becomes a blob at commit and not before', async () => {
 });
 
 test('commit before verify is refused', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const bytes = Buffer.from('unverified');
   await using ingest = await store.blobs.ingest(describeBlob(bytes), 'registry', never);
   ingest.write(bytes);
@@ -40,8 +40,8 @@ test('commit before verify is refused', async () => {
 });
 
 test('an empty blob needs no write', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const descriptor = describeBlob(Buffer.alloc(0));
   await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
   await ingest.verify();
@@ -50,8 +50,8 @@ test('an empty blob needs no write', async () => {
 });
 
 test('after any sequence of writes, restarts and reopens, the verdict is that of the whole file', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const step = fc.oneof(
     { weight: 8, arbitrary: fc.record({ kind: fc.constant('write' as const), length: fc.nat(4000) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const) }) },
@@ -103,12 +103,12 @@ test('after any sequence of writes, restarts and reopens, the verdict is that of
     },
   );
   await fc.assert(property, { numRuns: 150 });
-  assert.deepEqual(readdirSync(join(folder.path, 'ingest')), []);
+  assert.deepEqual(readdirSync(join(directory.path, 'ingest')), []);
 });
 
 test('errors for missing and wrong bytes name what was expected and what arrived', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const descriptor = describeBlob(Buffer.from('right'));
   const { digest } = descriptor;
   {
@@ -124,15 +124,15 @@ test('errors for missing and wrong bytes name what was expected and what arrived
       message: `blob ${digest}: the 5 bytes that came have digest ${describeBlob(Buffer.from('wrong')).digest}`,
     });
   }
-  assert.deepEqual(readdirSync(join(folder.path, 'ingest')), [], 'nothing wrong is left for a resume');
+  assert.deepEqual(readdirSync(join(directory.path, 'ingest')), [], 'nothing wrong is left for a resume');
   await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
   ingest.write(Buffer.from('right'));
   await ingest.verify();
 });
 
 test('more bytes than the descriptor announces are refused, and the download can restart', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const descriptor = describeBlob(Buffer.from('right'));
   await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
   ingest.write(Buffer.from('righ'));
@@ -147,17 +147,17 @@ test('more bytes than the descriptor announces are refused, and the download can
 });
 
 test('a partial file larger than the blob is restarted', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const descriptor = describeBlob(Buffer.from('right'));
-  writeFileSync(join(folder.path, 'ingest', partialName(descriptor, 'registry')), 'right and more');
+  writeFileSync(join(directory.path, 'ingest', partialName(descriptor, 'registry')), 'right and more');
   await using ingest = await store.blobs.ingest(descriptor, 'registry', never);
   assert.equal(ingest.offset, 0);
 });
 
 test('one digest has one download at a time', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const descriptor = describeBlob(Buffer.from('one'));
   {
     await using _ingest = await store.blobs.ingest(descriptor, 'registry', never);

@@ -3,7 +3,7 @@ import { readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { partialName } from './blobs.ts';
 import { retirePartials } from './partial-downloads.ts';
 import { openStore } from '../store.ts';
@@ -12,11 +12,11 @@ const never = new AbortController().signal;
 const yesterday = new Date(Date.now() - 25 * 60 * 60 * 1000);
 
 test('a download without writes for a day is removed, unless it is resumed', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const left = (text: string, changed: Date) => {
     const descriptor = describeBlob(Buffer.from(text));
-    const path = join(folder.path, 'ingest', partialName(descriptor, 'registry'));
+    const path = join(directory.path, 'ingest', partialName(descriptor, 'registry'));
     writeFileSync(path, 'x');
     utimesSync(path, changed, changed);
     return descriptor;
@@ -39,16 +39,16 @@ test('a download without writes for a day is removed, unless it is resumed', asy
 });
 
 test('a file that disappears during the cleanup is not an error', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   for (const name of ['a', 'b']) {
-    writeFileSync(join(folder.path, name), '');
-    utimesSync(join(folder.path, name), yesterday, yesterday);
+    writeFileSync(join(directory.path, name), '');
+    utimesSync(join(directory.path, name), yesterday, yesterday);
   }
   let taken = 0;
   const takeAll = async (): Promise<void> => {
     taken++;
-    for (const name of readdirSync(folder.path)) rmSync(join(folder.path, name));
+    for (const name of readdirSync(directory.path)) rmSync(join(directory.path, name));
   };
-  await retirePartials(folder.path, () => false, takeAll);
+  await retirePartials(directory.path, () => false, takeAll);
   assert.equal(taken, 1);
 });

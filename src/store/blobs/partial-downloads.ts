@@ -7,14 +7,14 @@ const idle = 24 * 60 * 60 * 1000;
 
 /** Removes the partial downloads without writes for a day, except those that are open. */
 export async function retirePartials(
-  folder: string,
+  directory: string,
   isOpen: (name: string) => boolean,
   takeAway: (path: string) => Promise<void>,
 ): Promise<void> {
   const oldest = Date.now() - idle;
-  for (const name of readdirSync(folder)) {
+  for (const name of readdirSync(directory)) {
     if (isOpen(name)) continue;
-    const path = join(folder, name);
+    const path = join(directory, name);
     // The file may have ended in the meantime.
     const status = lstatSync(path, { throwIfNoEntry: false });
     if (status !== undefined && status.mtimeMs < oldest) await takeAway(path);
@@ -33,7 +33,7 @@ export type Partials = {
   namesOf(digest: Digest): readonly string[];
 };
 
-export function openPartials(folder: string, digestOf: (name: string) => Digest | undefined): Partials {
+export function openPartials(directory: string, digestOf: (name: string) => Digest | undefined): Partials {
   let names: Map<Digest, Set<string>> | undefined;
   const note = (known: Map<Digest, Set<string>>, name: string): void => {
     const digest = digestOf(name);
@@ -41,7 +41,7 @@ export function openPartials(folder: string, digestOf: (name: string) => Digest 
   };
   const list = (): readonly string[] => {
     // In a read-only state directory, it may be absent.
-    const found = existsSync(folder) ? readdirSync(folder) : [];
+    const found = existsSync(directory) ? readdirSync(directory) : [];
     names = new Map();
     for (const name of found) note(names, name);
     return found;

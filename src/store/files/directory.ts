@@ -7,7 +7,7 @@ import { shareRuns } from '../../util/shared-run.ts';
 import { unlessAbsent } from './absent.ts';
 
 /** An open directory of the state directory. Concurrent callers share one sync. */
-export type Folder = AsyncDisposable & {
+export type Directory = AsyncDisposable & {
   readonly path: string;
   /** Returns the names in it. */
   list(): Promise<readonly string[]>;
@@ -25,8 +25,8 @@ export type Folder = AsyncDisposable & {
 const few = 64;
 
 /** Creates the directory, mode 0700, and its missing parents. @throws `unavailable` on a read-only filesystem. */
-export async function openFolder(path: string): Promise<Folder> {
-  makeFolders(path);
+export async function openDirectory(path: string): Promise<Directory> {
+  makeDirectories(path);
   const handle = await open(path);
   const syncAround = shareRuns(() => syncFileSystem(handle.fd));
   return {
@@ -44,7 +44,7 @@ export async function openFolder(path: string): Promise<Folder> {
   };
 }
 
-function makeFolders(path: string): void {
+function makeDirectories(path: string): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (thrown) {
@@ -69,7 +69,7 @@ function isReadOnly(path: string): boolean {
 }
 
 /** A directory that is only read and may be absent: then it is empty. */
-export function readFolder(path: string): Folder {
+export function readDirectory(path: string): Directory {
   return {
     path,
     list: async () => (await unlessAbsent(readdir(path))) ?? [],

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { type Journal, openJournal, readJournal } from './journal.ts';
 
-const folder = await temporaryFolder();
-after(() => folder[Symbol.asyncDispose]());
+const directory = await temporaryDirectory();
+after(() => directory[Symbol.asyncDispose]());
 
 let made = 0;
-const fresh = (): string => join(folder.path, String(made++));
+const fresh = (): string => join(directory.path, String(made++));
 const open = (path: string): Promise<Journal> => openJournal(path, fresh);
 const linesOf = (path: string) => Object.fromEntries(readJournal(path).lines);
 

@@ -3,7 +3,7 @@ import { readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { despiteFlags } from './change-flags.ts';
-import { openFolder } from './directory.ts';
+import { openDirectory } from './directory.ts';
 import { removeTree } from './tree-removal.ts';
 
 /**
@@ -36,7 +36,7 @@ export function closedScratch(why: string): Scratch {
 }
 
 export async function openScratch(path: string): Promise<Scratch> {
-  const folder = await openFolder(path);
+  const directory = await openDirectory(path);
   const closing = new AbortController();
   const removals = new Set<Promise<void>>();
   const fresh = (): string => `${path}/${randomUUID()}`;
@@ -66,7 +66,7 @@ export async function openScratch(path: string): Promise<Scratch> {
     async [Symbol.asyncDispose]() {
       closing.abort();
       await Promise.allSettled(removals);
-      await folder[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
     },
   };
 }

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { removeTree } from './tree-removal.ts';
 
 test('a run of empty directories is removed in slices that leave the event loop free', async () => {
-  await using folder = await temporaryFolder();
-  const tree = join(folder.path, 'tree');
+  await using directory = await temporaryDirectory();
+  const tree = join(directory.path, 'tree');
   for (let nth = 0; nth < 3000; nth++) mkdirSync(join(tree, String(nth)), { recursive: true });
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
@@ -24,24 +24,24 @@ test('a run of empty directories is removed in slices that leave the event loop 
 });
 
 test('a tree that is deeper than a path can say is removed', async () => {
-  await using folder = await temporaryFolder();
-  const tree = join(folder.path, 'tree');
+  await using directory = await temporaryDirectory();
+  const tree = join(directory.path, 'tree');
   const name = 'n'.repeat(250);
   mkdirSync(tree);
   for (let level = 0; level < 40; level++) {
-    const below = join(folder.path, 'below');
+    const below = join(directory.path, 'below');
     renameSync(tree, below);
     mkdirSync(tree);
     writeFileSync(join(tree, 'file'), 'x');
     renameSync(below, join(tree, name));
   }
   await removeTree(tree, new AbortController().signal);
-  assert.deepEqual(readdirSync(folder.path), []);
+  assert.deepEqual(readdirSync(directory.path), []);
 });
 
 test('directories that become symlinks while a tree is removed lead nowhere', async () => {
-  await using folder = await temporaryFolder();
-  const [tree, outside, away] = ['tree', 'outside', 'away'].map(name => join(folder.path, name)) as [
+  await using directory = await temporaryDirectory();
+  const [tree, outside, away] = ['tree', 'outside', 'away'].map(name => join(directory.path, name)) as [
     string,
     string,
     string,
@@ -61,13 +61,13 @@ test('directories that become symlinks while a tree is removed lead nowhere', as
   }
   await removal;
   assert.ok(left.length > 0);
-  assert.deepEqual(readdirSync(folder.path).toSorted(), ['away', 'outside']);
+  assert.deepEqual(readdirSync(directory.path).toSorted(), ['away', 'outside']);
   assert.deepEqual(readdirSync(outside), ['kept']);
 });
 
 test('a tree whose files and directories were made immutable is removed', async () => {
-  await using folder = await temporaryFolder();
-  const tree = join(folder.path, 'tree');
+  await using directory = await temporaryDirectory();
+  const tree = join(directory.path, 'tree');
   mkdirSync(join(tree, 'full'), { recursive: true });
   mkdirSync(join(tree, 'empty'));
   writeFileSync(join(tree, 'full', 'file'), 'x');
@@ -75,5 +75,5 @@ test('a tree whose files and directories were made immutable is removed', async 
   for (const path of ['full/file', 'full', 'empty', 'big', '.'])
     execFileSync('chattr', ['+i', join(tree, path)]);
   await removeTree(tree, new AbortController().signal);
-  assert.deepEqual(readdirSync(folder.path), []);
+  assert.deepEqual(readdirSync(directory.path), []);
 });

@@ -32,34 +32,34 @@ export async function removeTree(path: string, signal: AbortSignal): Promise<voi
     renameSync(child, name);
     return name;
   };
-  const folders = [path];
-  for (let folder = folders.at(-1); folder !== undefined; folder = folders.at(-1)) {
-    const inner = await emptyFolder(folder, moveOut, pace);
+  const directories = [path];
+  for (let directory = directories.at(-1); directory !== undefined; directory = directories.at(-1)) {
+    const inner = await emptyDirectory(directory, moveOut, pace);
     if (inner.length > 0) {
-      folders.push(...inner);
+      directories.push(...inner);
       continue;
     }
-    despiteFlags([folder], () => rmdirSync(folder));
-    folders.pop();
+    despiteFlags([directory], () => rmdirSync(directory));
+    directories.pop();
   }
 }
 
 /** Removes the entries of a directory. Returns its subdirectories at their new paths; it may still contain others. */
-async function emptyFolder(
-  folder: string,
+async function emptyDirectory(
+  directory: string,
   moveOut: (child: Buffer) => string,
   pace: Pace,
 ): Promise<readonly string[]> {
   const inner: string[] = [];
   // latin1, one character per byte: names need not be UTF-8.
-  using entries = opendirSync(folder, { encoding: 'latin1', bufferSize: 512 });
+  using entries = opendirSync(directory, { encoding: 'latin1', bufferSize: 512 });
   for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
-    const child = Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(entry.name, 'latin1')]);
-    if (!entry.isDirectory()) await removeFile(child, folder);
-    else if (!removeIfEmpty(child, folder)) {
+    const child = Buffer.concat([Buffer.from(`${directory}/`), Buffer.from(entry.name, 'latin1')]);
+    if (!entry.isDirectory()) await removeFile(child, directory);
+    else if (!removeIfEmpty(child, directory)) {
       const out = moveOut(child);
       if (lstatSync(out).isDirectory()) inner.push(out);
-      else await removeFile(Buffer.from(out), folder);
+      else await removeFile(Buffer.from(out), directory);
     }
     if (inner.length === batch) break;
     const rest = pace();
@@ -68,9 +68,9 @@ async function emptyFolder(
   return inner;
 }
 
-function removeIfEmpty(path: Buffer, folder: string): boolean {
+function removeIfEmpty(path: Buffer, directory: string): boolean {
   try {
-    despiteFlags([path, folder], () => rmdirSync(path));
+    despiteFlags([path, directory], () => rmdirSync(path));
     return true;
   } catch (thrown) {
     const errno = errnoOf(thrown);
@@ -79,12 +79,12 @@ function removeIfEmpty(path: Buffer, folder: string): boolean {
   }
 }
 
-async function removeFile(path: Buffer, folder: string): Promise<void> {
+async function removeFile(path: Buffer, directory: string): Promise<void> {
   try {
     if ((statsOf(path)?.size ?? 0) >= big) await unlink(path);
     else unlinkSync(path);
   } catch (thrown) {
-    clearFlags(thrown, [path, folder]);
+    clearFlags(thrown, [path, directory]);
     await unlink(path);
   }
 }

@@ -5,7 +5,7 @@ import { startPace } from '../../util/pace.ts';
  * Returns the bytes of the files below a directory, and the number of inodes including its own, each counted once. It
  * works in slices that leave the event loop free. It follows no symlink.
  */
-export async function measureFolder(
+export async function measureDirectory(
   root: string,
   signal: AbortSignal,
 ): Promise<{ readonly bytes: number; readonly inodes: number }> {
@@ -15,17 +15,17 @@ export async function measureFolder(
   let bytes = 0;
   let inodes = 1;
   // latin1, one character per byte: names need not be UTF-8.
-  const folders = [Buffer.from(root).toString('latin1')];
-  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    using entries = opendirSync(Buffer.from(folder, 'latin1'), { encoding: 'latin1', bufferSize: 512 });
+  const directories = [Buffer.from(root).toString('latin1')];
+  for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
+    using entries = opendirSync(Buffer.from(directory, 'latin1'), { encoding: 'latin1', bufferSize: 512 });
     for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
-      const path = `${folder}/${entry.name}`;
+      const path = `${directory}/${entry.name}`;
       const { ino, nlink, size } = lstatSync(Buffer.from(path, 'latin1'));
       const isNew = !entry.isFile() || nlink <= 2 || !linked.has(ino); // with two links, one is the store's own
       if (isNew) inodes++;
       if (isNew && entry.isFile()) bytes += size;
       if (entry.isFile() && nlink > 2) linked.add(ino);
-      if (entry.isDirectory()) folders.push(path);
+      if (entry.isDirectory()) directories.push(path);
       const rest = pace();
       if (rest !== undefined) await rest;
     }

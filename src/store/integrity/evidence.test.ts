@@ -3,13 +3,13 @@ import { linkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { toDigest } from '../../oci/digest.ts';
 import type { Item } from '../../ports/store.ts';
 import { type EvidenceStore, type FilesOf, openEvidence } from './evidence.ts';
 
-const folder = await temporaryFolder();
-after(() => folder[Symbol.asyncDispose]());
+const directory = await temporaryDirectory();
+after(() => directory[Symbol.asyncDispose]());
 const never = new AbortController().signal;
 const right = async (): Promise<undefined> => undefined;
 
@@ -18,9 +18,9 @@ let made = 0;
 function openWorld() {
   const name = String(++made).padStart(64, '0');
   const item: Item = { kind: 'blobs', digest: toDigest('sha256', name) };
-  const path = join(folder.path, name);
+  const path = join(directory.path, name);
   writeFileSync(path, 'right');
-  const filesOf: FilesOf = () => ({ count: 1, files: [[folder.path, name]] });
+  const filesOf: FilesOf = () => ({ count: 1, files: [[directory.path, name]] });
   const lines = new Map<string, string>();
   const clock = { now: 1_000 };
   const open = (closed: boolean): EvidenceStore => {

@@ -26,7 +26,7 @@ type Relinking = { users: number; readonly good: boolean; kept: string | undefin
 export type FilesOf = (
   item: Item,
 ) =>
-  | { readonly count: number; readonly files: Iterable<readonly [folder: string, name: string]> }
+  | { readonly count: number; readonly files: Iterable<readonly [directory: string, name: string]> }
   | undefined;
 
 const never = new AbortController().signal;

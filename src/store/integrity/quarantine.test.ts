@@ -10,41 +10,41 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
-import { openFolder } from '../files/directory.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
+import { openDirectory } from '../files/directory.ts';
 import { openQuarantine } from './quarantine.ts';
 
-const root = await temporaryFolder();
+const root = await temporaryDirectory();
 after(() => root[Symbol.asyncDispose]());
 
 let made = 0;
 async function openWorld() {
   const path = join(root.path, String(made++));
   mkdirSync(path);
-  const folder = await openFolder(path);
-  const quarantine = openQuarantine(folder, async gone => rmSync(gone, { recursive: true }));
+  const directory = await openDirectory(path);
+  const quarantine = openQuarantine(directory, async gone => rmSync(gone, { recursive: true }));
   const damaged = join(root.path, `damaged-${made}`);
   const kept = (): readonly string[] => readdirSync(path).map(name => name.slice(name.indexOf('-') + 1));
-  return { path, folder, quarantine, damaged, kept };
+  return { path, directory, quarantine, damaged, kept };
 }
 
 test('damaged content is moved unchanged, a file or a directory, and missing content is not an error', async () => {
-  const { path, folder, quarantine, damaged, kept } = await openWorld();
-  await using _ = folder;
+  const { path, directory, quarantine, damaged, kept } = await openWorld();
+  await using _ = directory;
   writeFileSync(damaged, 'wrong');
   await quarantine.take(damaged, 'file');
   assert.equal(existsSync(damaged), false);
   const [name = ''] = readdirSync(path);
   assert.equal(readFileSync(join(path, name), 'utf8'), 'wrong');
   mkdirSync(join(damaged, 'd'), { recursive: true });
-  await quarantine.take(damaged, 'folder');
+  await quarantine.take(damaged, 'directory');
   await quarantine.take(damaged, 'nothing');
-  assert.deepEqual([...kept()].sort(), ['file', 'folder']);
+  assert.deepEqual([...kept()].sort(), ['directory', 'file']);
 });
 
 test('the latest few are kept, and fewer of large ones', async () => {
-  const { folder, quarantine, damaged, kept } = await openWorld();
-  await using _ = folder;
+  const { directory, quarantine, damaged, kept } = await openWorld();
+  await using _ = directory;
   for (let nth = 0; nth < 10; nth++) {
     writeFileSync(damaged, 'wrong');
     await quarantine.take(damaged, String(nth));
@@ -58,8 +58,8 @@ test('the latest few are kept, and fewer of large ones', async () => {
 });
 
 test('nothing is kept for longer than a week', async t => {
-  const { folder, quarantine, damaged, kept } = await openWorld();
-  await using _ = folder;
+  const { directory, quarantine, damaged, kept } = await openWorld();
+  await using _ = directory;
   writeFileSync(damaged, 'wrong');
   await quarantine.take(damaged, 'old');
   const now = Date.now();

@@ -2,8 +2,8 @@ import { lstatSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { unlessAbsent } from '../files/absent.ts';
 import { despiteFlags } from '../files/change-flags.ts';
-import type { Folder } from '../files/directory.ts';
-import { measureFolder } from '../files/tree-size.ts';
+import type { Directory } from '../files/directory.ts';
+import { measureDirectory } from '../files/tree-size.ts';
 
 /**
  * `quarantine/`: damaged content, under names that nothing reads, for inspection. It keeps the latest few, for a week,
@@ -21,10 +21,10 @@ const mostBytes = 1024 * 1024 * 1024;
 /** Milliseconds. */
 const longest = 7 * 24 * 60 * 60 * 1000;
 
-export function openQuarantine(folder: Folder, discard: (path: string) => Promise<void>): Quarantine {
+export function openQuarantine(directory: Directory, discard: (path: string) => Promise<void>): Quarantine {
   const retire = async (): Promise<void> => {
-    const latestFirst = readdirSync(folder.path)
-      .map(name => join(folder.path, name))
+    const latestFirst = readdirSync(directory.path)
+      .map(name => join(directory.path, name))
       .map(path => ({ path, since: lstatSync(path).ctimeMs }))
       .sort((a, b) => b.since - a.since);
     let kept = 0;
@@ -37,7 +37,7 @@ export function openQuarantine(folder: Folder, discard: (path: string) => Promis
   };
   return {
     async take(path, name) {
-      const aside = join(folder.path, `${Date.now().toString(36)}-${name}`);
+      const aside = join(directory.path, `${Date.now().toString(36)}-${name}`);
       await unlessAbsent((async () => despiteFlags([path], () => renameSync(path, aside)))());
       await retire();
     },
@@ -47,5 +47,7 @@ export function openQuarantine(folder: Folder, discard: (path: string) => Promis
 
 async function sizeOf(path: string): Promise<number> {
   const stats = lstatSync(path);
-  return stats.isDirectory() ? (await measureFolder(path, new AbortController().signal)).bytes : stats.size;
+  return stats.isDirectory()
+    ? (await measureDirectory(path, new AbortController().signal)).bytes
+    : stats.size;
 }

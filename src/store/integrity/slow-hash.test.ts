@@ -4,16 +4,16 @@ import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { openSlowHash } from './slow-hash.ts';
 
-const folder = await temporaryFolder();
-after(() => folder[Symbol.asyncDispose]());
+const directory = await temporaryDirectory();
+after(() => directory[Symbol.asyncDispose]());
 
 const never = new AbortController().signal;
 
 function file(name: string, bytes: Uint8Array): string {
-  const path = join(folder.path, name);
+  const path = join(directory.path, name);
   writeFileSync(path, bytes);
   return path;
 }

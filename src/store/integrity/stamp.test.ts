@@ -13,17 +13,17 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { type FileAt, stampFiles } from './stamp.ts';
 
-const folder = await temporaryFolder();
-after(() => folder[Symbol.asyncDispose]());
+const directory = await temporaryDirectory();
+after(() => directory[Symbol.asyncDispose]());
 const never = new AbortController().signal;
 
 let made = 0;
 /** A directory with `count` files, and one below another directory. */
 function make(count: number): { readonly path: string; readonly files: readonly FileAt[] } {
-  const path = join(folder.path, String(made++));
+  const path = join(directory.path, String(made++));
   mkdirSync(join(path, 'd'), { recursive: true });
   const names = Array.from({ length: count }, (_, at) => (at === 1 ? 'd/1' : String(at)));
   for (const name of names) writeFileSync(join(path, name), `bytes of ${name}`);
@@ -83,7 +83,7 @@ for (const count of [1, 2, 300]) {
     assert.equal(await stampFiles(files, never), undefined);
     rmSync(path, { recursive: true });
     assert.equal(await stampFiles(files, never), undefined);
-    writeFileSync(path, 'no folder');
+    writeFileSync(path, 'no directory');
     assert.equal(await stampFiles(files, never), undefined);
   });
 }

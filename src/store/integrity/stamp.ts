@@ -15,7 +15,7 @@ export type Stamp = { readonly kept: string; readonly changed: string };
  * A file below a directory. A name is ASCII, or bytes, and may contain subdirectories; an empty one is the directory
  * itself.
  */
-export type FileAt = readonly [folder: string, name: string | Uint8Array];
+export type FileAt = readonly [directory: string, name: string | Uint8Array];
 
 /** Stamps the files of one item after the other: a directory that contains several is opened once. */
 export type Stamper = Disposable & {
@@ -41,17 +41,17 @@ export function openStamper(): Stamper {
   const kept = createSum(status, keptWords);
   const changed = createSum(status, changedWords);
   const short = new Uint8Array(256);
-  let folder: { readonly path: string; readonly fd: number } | undefined;
+  let directory: { readonly path: string; readonly fd: number } | undefined;
 
   const close = (): void => {
-    if (folder !== undefined) closeSync(folder.fd);
-    folder = undefined;
+    if (directory !== undefined) closeSync(directory.fd);
+    directory = undefined;
   };
   const enter = (path: string): number | undefined => {
-    if (folder?.path === path) return folder.fd;
+    if (directory?.path === path) return directory.fd;
     close();
-    const fd = openFolder(path);
-    if (fd !== undefined) folder = { path, fd };
+    const fd = openDirectory(path);
+    if (fd !== undefined) directory = { path, fd };
     return fd;
   };
   const terminate = (name: FileAt[1]): Uint8Array => {
@@ -82,7 +82,7 @@ export function openStamper(): Stamper {
 }
 
 /** Opens a directory with O_PATH; undefined if it does not exist. */
-function openFolder(path: string): number | undefined {
+function openDirectory(path: string): number | undefined {
   try {
     return openSync(path, O_PATH | constants.O_DIRECTORY);
   } catch (thrown) {

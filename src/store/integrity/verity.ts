@@ -35,9 +35,9 @@ export async function openVerity(
   const tried = new Set<string>();
 
   const sealAll = async (item: Item, signal: AbortSignal): Promise<void> => {
-    for (const [folder, name] of filesOf(item)?.files ?? []) {
+    for (const [directory, name] of filesOf(item)?.files ?? []) {
       signal.throwIfAborted();
-      await seal(join(folder, name), enable);
+      await seal(join(directory, name), enable);
     }
   };
 

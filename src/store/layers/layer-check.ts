@@ -12,11 +12,11 @@ export function createBodyCheck(layer: string, look: Look, signal: AbortSignal) 
   let first: string | undefined;
   let wrong = 0;
   const own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  const folder = statSync(layer);
+  const directory = statSync(layer);
   /** Unpacking sets an owner only if it differs from its own, which a filesystem may map. */
   const ownerOf = ({ uid, gid }: FileEntry) => ({
-    uid: uid === own.uid ? folder.uid : uid,
-    gid: gid === own.gid ? folder.gid : gid,
+    uid: uid === own.uid ? directory.uid : uid,
+    gid: gid === own.gid ? directory.gid : gid,
   });
   return {
     async check(entry: TocEntry, path: (body: number) => string): Promise<void> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { type Digest, toDigest } from '../../oci/digest.ts';
 import { openJournal } from '../files/journal.ts';
 import { openLayerSizes } from './layer-sizes.ts';
@@ -10,9 +10,9 @@ import { openLayerSizes } from './layer-sizes.ts';
 const digestOf = (nth: number): Digest => toDigest('sha256', nth.toString(16).padStart(64, '0'));
 
 test('the latest sizes of layers survive the process, and a torn one is unknown', async () => {
-  await using folder = await temporaryFolder();
-  const path = join(folder.path, 'sizes');
-  const open = async () => openLayerSizes(await openJournal(path, () => join(folder.path, 'aside')));
+  await using directory = await temporaryDirectory();
+  const path = join(directory.path, 'sizes');
+  const open = async () => openLayerSizes(await openJournal(path, () => join(directory.path, 'aside')));
   {
     await using sizes = await open();
     for (let nth = 0; nth < 1001; nth++) sizes.set(digestOf(nth), { bytes: nth, inodes: 1 });

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { placeOfBody, type Toc, writeToc } from '../../../test/support/oci/toc.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { toDigest } from '../../oci/digest.ts';
 import type { EntryAttributes, TocEntry, TocSummary } from '../../tree/toc.ts';
 import { openStore, type Store } from '../store.ts';
@@ -56,13 +56,13 @@ async function readLayer(store: Store): Promise<Toc | undefined> {
 }
 
 test('a layer exists after its stage is committed and not before', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await using stage = await store.layers.stage(digest);
   const summary = fill(stage.path);
   assert.deepEqual([await store.layers.has(digest), await readLayer(store)], [false, undefined]);
   await stage.commit(summary);
-  const place = join(folder.path, 'layers/bodies/sha256', 'ab'.repeat(32));
+  const place = join(directory.path, 'layers/bodies/sha256', 'ab'.repeat(32));
   for (const settled of [false, true]) {
     if (settled) await store.layers.settle([digest], never);
     assert.equal(existsSync(place), settled);
@@ -77,8 +77,8 @@ test('a layer exists after its stage is committed and not before', async () => {
 });
 
 test('a layer is readable at every moment while it moves to its path', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   for (let round = 0; round < 20; round++) {
     await using stage = await store.layers.stage(digest);
     await stage.commit(fill(stage.path));
@@ -89,25 +89,25 @@ test('a layer is readable at every moment while it moves to its path', async () 
 });
 
 test('a layer that cannot be written is missing, fails its waiting callers, and may be committed again', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await using stage = await store.layers.stage(digest);
   await stage.commit(fill(stage.path));
-  const inTheWay = join(folder.path, 'layers/bodies/sha256', 'ab'.repeat(32), 'full');
+  const inTheWay = join(directory.path, 'layers/bodies/sha256', 'ab'.repeat(32), 'full');
   mkdirSync(inTheWay, { recursive: true });
   for (let twice = 0; twice < 2; twice++) {
     await assert.rejects(store.layers.settle([digest], never), /storing layer sha256:abab.*ENOTEMPTY/);
   }
   await assert.rejects(readLayer(store), /storing layer sha256:abab.*ENOTEMPTY/);
   assert.equal(await store.layers.has(digest), false);
-  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+  assert.deepEqual(readdirSync(join(directory.path, 'tmp')), []);
   await storeLayer(store);
   assert.equal(await store.layers.check(digest, never), undefined);
 });
 
 test('a layer that is removed while it is written stays removed', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   {
     await using stage = await store.layers.stage(digest);
     await stage.commit(fill(stage.path));
@@ -119,40 +119,40 @@ test('a layer that is removed while it is written stays removed', async () => {
 });
 
 test('a store that is closed at once moves its layers to their paths', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   {
-    await using store = await openStore({ stateDir: folder.path });
+    await using store = await openStore({ stateDir: directory.path });
     await using stage = await store.layers.stage(digest);
     await stage.commit(fill(stage.path));
   }
-  await using store = await openStore({ stateDir: folder.path });
+  await using store = await openStore({ stateDir: directory.path });
   assert.equal(await store.layers.check(digest, never), undefined);
 });
 
 test('a stage without commit leaves nothing', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   {
     await using stage = await store.layers.stage(digest);
     writeFileSync(placeOfBody(stage.path, 0), 'one');
   }
-  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+  assert.deepEqual(readdirSync(join(directory.path, 'tmp')), []);
   assert.equal(await store.layers.has(digest), false);
 });
 
 test('two stages of one layer both succeed, and the first one stays', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await storeLayer(store);
   const before = readFileSync(join(store.layers.path(digest), 'toc'));
   await storeLayer(store);
   assert.deepEqual(readFileSync(join(store.layers.path(digest), 'toc')), before);
-  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+  assert.deepEqual(readdirSync(join(directory.path, 'tmp')), []);
 });
 
 test('a layer directory without its table is replaced', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   mkdirSync(store.layers.path(digest));
   writeFileSync(placeOfBody(store.layers.path(digest), 0), 'stale');
   await storeLayer(store);
@@ -160,8 +160,8 @@ test('a layer directory without its table is replaced', async () => {
 });
 
 test('a layer whose table is torn or of another version is missing, and is replaced', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   for (const damage of [
     (table: string) => table.slice(0, -1),
     (table: string) => table.replace('"version":3', '"version":2'),
@@ -177,8 +177,8 @@ test('a layer whose table is torn or of another version is missing, and is repla
 });
 
 test('a table of contents torn or changed at any byte never counts as complete', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await storeLayer(store);
   const path = join(store.layers.path(digest), 'toc');
   const bytes = readFileSync(path);
@@ -196,8 +196,8 @@ test('a table of contents torn or changed at any byte never counts as complete',
 });
 
 test('the table of another layer is not accepted', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await storeLayer(store);
   unlinkSync(join(store.layers.path(digest), 'toc'));
   writeToc(store.layers.path(digest), { ...toc, digest: diffId });
@@ -208,8 +208,8 @@ test('the table of another layer is not accepted', async () => {
 });
 
 test('verification names the wrong body', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const problemAfter = async (damage: (body: string) => void): Promise<string | undefined> => {
     await store.layers.remove(digest);
     await storeLayer(store);
@@ -225,8 +225,8 @@ test('verification names the wrong body', async () => {
 });
 
 test('a removed layer is gone, and a missing layer has no damage', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await storeLayer(store);
   await store.layers.remove(digest);
   await store.layers.remove(digest);
@@ -236,8 +236,8 @@ test('a removed layer is gone, and a missing layer has no damage', async () => {
 });
 
 test('the list has the size of a layer without reading its tree, and includes a damaged one for garbage collection', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await storeLayer(store);
   const table = readFileSync(join(store.layers.path(digest), 'toc')).length;
   const [held] = await store.layers.list();
@@ -247,8 +247,8 @@ test('the list has the size of a layer without reading its tree, and includes a 
 });
 
 test('errors of the consumer are thrown only once the entries are verified', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await storeLayer(store);
   const taken: string[] = [];
   const refuse = (entries: readonly TocEntry[]): void => {
@@ -263,8 +263,8 @@ test('errors of the consumer are thrown only once the entries are verified', asy
 });
 
 test('reading a table ends when the caller aborts', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await using stage = await store.layers.stage(digest);
   const entries = Array.from(
     { length: 10_000 },
@@ -282,8 +282,8 @@ test('reading a table ends when the caller aborts', async () => {
 });
 
 test('a stage on a full disk releases its space', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: mountTmpfs(join(folder.path, 'disk'), 'size=256k') });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: mountTmpfs(join(directory.path, 'disk'), 'size=256k') });
   const { usedBytes, usedInodes } = await store.disk.usage();
   {
     await using stage = await store.layers.stage(digest);

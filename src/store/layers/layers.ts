@@ -4,13 +4,13 @@ import type { Damage, Held, Layers, Look } from '../../ports/store.ts';
 import type { EvidenceStore } from '../integrity/evidence.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { TocTotals } from '../../tree/toc-text.ts';
-import { bodiesPerFolder, bodyFolder, bodyName, tocName, type TocSummary } from '../../tree/toc.ts';
+import { bodiesPerDirectory, bodyDirectory, bodyName, tocName, type TocSummary } from '../../tree/toc.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { abortable } from '../../util/abortable.ts';
 import { unlessAbsent } from '../files/absent.ts';
-import type { DigestFolders } from '../files/digest-directories.ts';
+import type { DigestDirectories } from '../files/digest-directories.ts';
 import { attempt, howToMend } from '../files/failure.ts';
-import { type Folder, openFolder } from '../files/directory.ts';
+import { type Directory, openDirectory } from '../files/directory.ts';
 import { toUnreadable } from '../integrity/damage.ts';
 import { hashFile } from '../files/file-hash.ts';
 import { createBodyCheck } from './layer-check.ts';
@@ -40,14 +40,14 @@ export type LayerStore = AsyncDisposable &
 type Arrival = { path: string | undefined; settled: Promise<void> };
 
 export function openLayers(
-  folders: DigestFolders,
+  directories: DigestDirectories,
   scratch: Scratch,
   witness: Pick<EvidenceStore, 'arrived' | 'forget'>,
 ): LayerStore {
   /** A failed one stays until the layer is committed again. */
   const arriving = new Map<Digest, Arrival>();
 
-  const path = (digest: Digest): string => arriving.get(digest)?.path ?? folders.path(digest);
+  const path = (digest: Digest): string => arriving.get(digest)?.path ?? directories.path(digest);
   const bodyPath = (digest: Digest, body: number): string => `${path(digest)}/${bodyName(body)}`;
 
   /** Reads its table, which may move just before it is opened. */
@@ -67,22 +67,22 @@ export function openLayers(
   const has = async (digest: Digest): Promise<boolean> => (await totalsOf(digest)) !== undefined;
 
   /** A layer is used from its stage until it is durable, and then moved to its path. */
-  function settleSoon(digest: Digest, stage: Folder, bodies: number): void {
+  function settleSoon(digest: Digest, stage: Directory, bodies: number): void {
     const arrival: Arrival = { path: stage.path, settled: Promise.resolve() };
     const isWanted = (): boolean => arriving.get(digest) === arrival;
     const settle = async (): Promise<void> => {
       await using _ = stage;
       await stage.syncAll(allOf(stage.path, bodies));
       if (!isWanted()) return;
-      renameSync(stage.path, folders.path(digest));
+      renameSync(stage.path, directories.path(digest));
       arrival.path = undefined;
-      await folders.above(digest).sync();
+      await directories.above(digest).sync();
       if (isWanted()) arriving.delete(digest);
     };
     arriving.set(digest, arrival);
     arrival.settled = attempt(`storing layer ${digest}`, () =>
       settle().catch(async (thrown: unknown) => {
-        const left = arrival.path ?? folders.path(digest);
+        const left = arrival.path ?? directories.path(digest);
         arrival.path = undefined;
         if (isWanted()) await scratch.discard(left);
         throw thrown;
@@ -144,14 +144,14 @@ export function openLayers(
     stage: digest =>
       attempt(`unpacking layer ${digest}`, async () => {
         // Opened before anything is written: a descriptor reports a failed write once, and only of later ones.
-        const stage = await openFolder(scratch.fresh());
+        const stage = await openDirectory(scratch.fresh());
         let committed = false;
         return {
           path: stage.path,
           commit: ({ bodies }) =>
             attempt(`storing layer ${digest}`, async () => {
               if (await has(digest)) return;
-              await scratch.discard(folders.path(digest));
+              await scratch.discard(directories.path(digest));
               committed = true;
               settleSoon(digest, stage, bodies);
               witness.arrived({ kind: 'layers', digest });
@@ -180,7 +180,7 @@ export function openLayers(
       attempt('listing the layers', async () => {
         const held: Held[] = [];
         const coming = [...arriving].filter(([, { path: stage }]) => stage !== undefined);
-        for (const digest of new Set([...(await folders.list()), ...coming.map(([digest]) => digest)]))
+        for (const digest of new Set([...(await directories.list()), ...coming.map(([digest]) => digest)]))
           held.push({ digest, ...(await measure(join(path(digest), tocName))) });
         return held;
       }),
@@ -199,7 +199,7 @@ function advise(thrown: unknown): never {
 /** A stage with its content. */
 function* allOf(stage: string, bodies: number): Generator<string> {
   yield stage;
-  for (let body = 0; body < bodies; body += bodiesPerFolder) yield join(stage, bodyFolder(body));
+  for (let body = 0; body < bodies; body += bodiesPerDirectory) yield join(stage, bodyDirectory(body));
   for (const [layer, name] of filesOf(stage, bodies)) yield `${layer}/${name}`;
 }
 
@@ -216,5 +216,5 @@ async function measure(toc: string): Promise<Omit<Held, 'digest'>> {
   const totals = await readTocTotals(toc).catch(() => undefined);
   if (totals === undefined) return { bytes: 0, inodes: 0, since: 0 };
   const { bytes, bodies, size, since } = totals;
-  return { bytes: bytes + size, inodes: bodies + Math.ceil(bodies / bodiesPerFolder) + 2, since };
+  return { bytes: bytes + size, inodes: bodies + Math.ceil(bodies / bodiesPerDirectory) + 2, since };
 }

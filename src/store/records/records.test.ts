@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { toDigest } from '../../oci/digest.ts';
 import type { NameRecord, PinRecord, VolumeRecord } from '../../ports/records.ts';
 import { openStore } from '../store.ts';
@@ -53,8 +53,8 @@ const name: NameRecord = {
 const pin: PinRecord = { reference: name.reference, digest, pinnedAt: 5, holds: [digest] };
 
 test('a record is found unchanged, by its own key alone', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await store.volumes.put(volume);
   await store.names.put(name);
   await store.pins.put(pin);
@@ -67,8 +67,8 @@ test('a record is found unchanged, by its own key alone', async () => {
 });
 
 test('optional fields stay absent', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const { pod: _, ...bare } = volume;
   await store.volumes.put(bare);
   assert.deepEqual(await store.volumes.find(volume.targetPath), bare);
@@ -78,21 +78,21 @@ test('optional fields stay absent', async () => {
 });
 
 test('records persist when the store is reopened', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   {
-    await using store = await openStore({ stateDir: folder.path });
+    await using store = await openStore({ stateDir: directory.path });
     await store.volumes.put(volume);
     await store.pins.put(pin);
   }
-  await using store = await openStore({ stateDir: folder.path });
+  await using store = await openStore({ stateDir: directory.path });
   assert.deepEqual(await store.volumes.list(), [volume]);
   assert.deepEqual(await store.pins.list(), [pin]);
 });
 
 test('a name that is used keeps its record, and its time persists when the store is reopened', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   {
-    await using store = await openStore({ stateDir: folder.path });
+    await using store = await openStore({ stateDir: directory.path });
     await store.names.put(name);
     await store.names.touch('ghcr.io/acme/absent:1');
     const before = Date.now();
@@ -102,21 +102,21 @@ test('a name that is used keeps its record, and its time persists when the store
     assert.deepEqual({ ...rest, usedAt: name.usedAt }, name);
     await store.names.put({ ...name, usedAt: 7_000 });
   }
-  await using store = await openStore({ stateDir: folder.path });
+  await using store = await openStore({ stateDir: directory.path });
   assert.deepEqual(await store.names.list(), [{ ...name, usedAt: 7_000 }]);
 });
 
 test('records of an older version, which had no list of digests, have an empty one', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const old = { ...volume, holds: undefined };
   await store.volumes.put(old as unknown as VolumeRecord);
   assert.deepEqual(await store.volumes.list(), [{ ...volume, holds: [] }]);
 });
 
 test('a put replaces, a remove is idempotent, and removing a pin returns whether it existed', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await store.volumes.put(volume);
   await store.volumes.put({ ...volume, publishedAt: 99 });
   assert.equal((await store.volumes.find(volume.targetPath))?.publishedAt, 99);
@@ -129,10 +129,10 @@ test('a put replaces, a remove is idempotent, and removing a pin returns whether
 });
 
 test('a record torn at any byte counts as absent, and can be put again', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await store.volumes.put(volume);
-  const path = join(folder.path, 'volumes', readdirSync(join(folder.path, 'volumes'))[0] ?? '');
+  const path = join(directory.path, 'volumes', readdirSync(join(directory.path, 'volumes'))[0] ?? '');
   for (let size = readFileSync(path).length - 1; size >= 0; size -= 7) {
     truncateSync(path, size);
     assert.equal(await store.volumes.find(volume.targetPath), undefined);
@@ -143,39 +143,41 @@ test('a record torn at any byte counts as absent, and can be put again', async (
 });
 
 test('a record under the file name of another counts as absent', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await store.volumes.put(volume);
   const other = { ...volume, targetPath: '/other' };
   await store.volumes.put(other);
-  const paths = readdirSync(join(folder.path, 'volumes')).map(file => join(folder.path, 'volumes', file));
+  const paths = readdirSync(join(directory.path, 'volumes')).map(file =>
+    join(directory.path, 'volumes', file),
+  );
   const [first = '', second = ''] = paths;
   copyFileSync(first, second);
   assert.equal((await store.volumes.list()).length, 1);
 });
 
 test('foreign files in the directory are ignored', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   await store.names.put(name);
-  writeFileSync(join(folder.path, 'names/README'), 'not ours');
-  writeFileSync(join(folder.path, 'names/copy.json'), JSON.stringify(name));
-  mkdirSync(join(folder.path, 'names/lost+found'));
+  writeFileSync(join(directory.path, 'names/README'), 'not ours');
+  writeFileSync(join(directory.path, 'names/copy.json'), JSON.stringify(name));
+  mkdirSync(join(directory.path, 'names/lost+found'));
   assert.deepEqual(await store.names.listAll(), [name]);
 });
 
 test('torn records are removed at the start, with a log message each, and foreign files stay', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const kinds = ['names', 'volumes', 'pins', 'access', 'signatures'];
-  await (await openStore({ stateDir: folder.path }))[Symbol.asyncDispose]();
-  const torn = kinds.map(kind => join(folder.path, kind, 'e'.repeat(64)));
+  await (await openStore({ stateDir: directory.path }))[Symbol.asyncDispose]();
+  const torn = kinds.map(kind => join(directory.path, kind, 'e'.repeat(64)));
   for (const path of torn) writeFileSync(path, '{"tor');
-  writeFileSync(join(folder.path, 'pins/README'), 'not ours');
+  writeFileSync(join(directory.path, 'pins/README'), 'not ours');
   const notes: string[] = [];
   const log = { warn: (_: object, text: string) => void notes.push(text) };
-  await using _store = await openStore({ stateDir: folder.path, log });
+  await using _store = await openStore({ stateDir: directory.path, log });
   assert.deepEqual(
-    kinds.map(kind => readdirSync(join(folder.path, kind))),
+    kinds.map(kind => readdirSync(join(directory.path, kind))),
     [[], [], ['README'], [], []],
   );
   for (const path of torn)
@@ -187,15 +189,15 @@ test('torn records are removed at the start, with a log message each, and foreig
 });
 
 test('an unreadable record is reported once and skipped, but not by callers that need all of them', async () => {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   const notes: string[] = [];
   const log = { warn: (_: object, text: string) => void notes.push(text) };
-  await using store = await openStore({ stateDir: folder.path, log });
+  await using store = await openStore({ stateDir: directory.path, log });
   await store.volumes.put(volume);
   const other = { ...volume, targetPath: '/other' };
-  const [file = ''] = readdirSync(join(folder.path, 'volumes'));
+  const [file = ''] = readdirSync(join(directory.path, 'volumes'));
   await store.volumes.put(other);
-  const path = join(folder.path, 'volumes', file);
+  const path = join(directory.path, 'volumes', file);
   rmSync(path);
   mkdirSync(path);
   assert.equal(await store.volumes.find(volume.targetPath), undefined);
@@ -211,15 +213,15 @@ test('an unreadable record is reported once and skipped, but not by callers that
 });
 
 test('a record with any field missing or foreign counts as absent', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const optional = new Set(['pod', 'serviceAccount', 'artifactType', 'platform', 'variant']);
   for (const [kind, record, find] of [
     ['volumes', volume, () => store.volumes.find(volume.targetPath)],
     ['names', name, () => store.names.find(name.reference)],
   ] as const) {
     await (kind === 'volumes' ? store.volumes.put(volume) : store.names.put(name));
-    const path = join(folder.path, kind, readdirSync(join(folder.path, kind))[0] ?? '');
+    const path = join(directory.path, kind, readdirSync(join(directory.path, kind))[0] ?? '');
     for (const [keys, value] of fieldsOf(record)) {
       for (const wrong of [undefined, null, -1, true === value ? 'true' : [value], 'sha256:short']) {
         const text = JSON.stringify(replaced(record, keys, wrong));
@@ -257,8 +259,8 @@ function replaced(record: object, [key = '', ...deeper]: readonly string[], valu
 }
 
 test('any target path has a record of its own', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using directory = await temporaryDirectory();
+  await using store = await openStore({ stateDir: directory.path });
   const paths = fc.uniqueArray(fc.string({ unit: 'binary', minLength: 1 }), { minLength: 1, maxLength: 8 });
   const property = fc.asyncProperty(paths, async targetPaths => {
     for (const targetPath of targetPaths)

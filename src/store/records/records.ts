@@ -7,7 +7,7 @@ import { nextTurn, startPace } from '../../util/pace.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
 import { attempt } from '../files/failure.ts';
-import type { Folder } from '../files/directory.ts';
+import type { Directory } from '../files/directory.ts';
 import { type Fields, parseFields } from '../files/json-record.ts';
 import type { Scratch } from '../files/scratch.ts';
 import { removeTree } from '../files/tree-removal.ts';
@@ -56,7 +56,7 @@ const never = new AbortController().signal;
 
 /** Removes the torn ones, with a log message each. */
 export async function openRecords<T>(
-  folder: Folder,
+  directory: Directory,
   scratch: Scratch,
   kind: RecordKind<T>,
   note: RecordWarning,
@@ -72,7 +72,7 @@ export async function openRecords<T>(
 
   function setTime(key: string, time: Date): void {
     try {
-      utimesSync(join(folder.path, fileOf(key)), time, time);
+      utimesSync(join(directory.path, fileOf(key)), time, time);
     } catch (thrown) {
       if (errnoOf(thrown) !== 'ENOENT') throw thrown;
     }
@@ -93,10 +93,10 @@ export async function openRecords<T>(
   async function* readAll(
     onUnreadable: (path: string, thrown: unknown) => void,
   ): AsyncGenerator<readonly [name: string, file: File]> {
-    const names = (await folder.list()).filter(isOurs);
+    const names = (await directory.list()).filter(isOurs);
     for (let at = 0; at < names.length; at += readAhead) {
       const some = names.slice(at, at + readAhead).map(async name => {
-        const path = join(folder.path, name);
+        const path = join(directory.path, name);
         const file = await unlessAbsent(readThere(path)).catch(thrown => onUnreadable(path, thrown));
         return file === undefined ? [] : [[name, file] as const];
       });
@@ -105,7 +105,7 @@ export async function openRecords<T>(
   }
 
   const list = (onUnreadable: (path: string, thrown: unknown) => void): Promise<readonly T[]> =>
-    attempt(`listing ${folder.path}`, async () => {
+    attempt(`listing ${directory.path}`, async () => {
       const records: T[] = [];
       const pace = startPace(never);
       for await (const [name, file] of readAll(onUnreadable)) {
@@ -119,31 +119,31 @@ export async function openRecords<T>(
 
   for await (const [name, file] of readAll(() => {})) {
     if (scratch.isClosed || parse(name, file) !== undefined) continue;
-    await rm(join(folder.path, name), { force: true });
-    note(`${join(folder.path, name)} was incomplete and is removed; the ${kind.noun} is lost`);
+    await rm(join(directory.path, name), { force: true });
+    note(`${join(directory.path, name)} was incomplete and is removed; the ${kind.noun} is lost`);
   }
 
   return {
     // Calls of microseconds are synchronous: through Node's thread pool they would take ten times that.
     async find(key) {
       const name = fileOf(key);
-      const path = join(folder.path, name);
+      const path = join(directory.path, name);
       const file = await unlessAbsent(readHere(path)).catch(thrown => skip(path, thrown));
       if (file !== undefined && file.text.length > large) await nextTurn();
       return file === undefined ? undefined : parse(name, file);
     },
     put: record =>
       attempt(about('writing', kind.keyOf(record)), async () => {
-        const path = join(folder.path, fileOf(kind.keyOf(record)));
+        const path = join(directory.path, fileOf(kind.keyOf(record)));
         await writeAside(scratch.fresh(), path, JSON.stringify(record), kind.durable);
         if (kind.timeOf !== undefined) setTime(kind.keyOf(record), new Date(kind.timeOf(record)));
-        if (kind.durable) await folder.sync();
+        if (kind.durable) await directory.sync();
       }),
     touch: key => attempt(about('touching', key), async () => setTime(key, new Date())),
     remove: key =>
       attempt(about('removing', key), async () => {
-        await unlessAbsent(removeTree(join(folder.path, fileOf(key)), never));
-        if (kind.durable) await folder.sync();
+        await unlessAbsent(removeTree(join(directory.path, fileOf(key)), never));
+        if (kind.durable) await directory.sync();
       }),
     list: () => list(skip),
     listAll: () => list(refuse),

@@ -14,12 +14,12 @@ export async function holdsInode(
   const pace = startPace(signal);
   const wanted = new Set(inodes);
   // latin1, one character per byte: names need not be UTF-8.
-  const folders = [Buffer.from(root).toString('latin1')];
-  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    using entries = opendirSync(Buffer.from(folder, 'latin1'), { encoding: 'latin1', bufferSize: 512 });
+  const directories = [Buffer.from(root).toString('latin1')];
+  for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
+    using entries = opendirSync(Buffer.from(directory, 'latin1'), { encoding: 'latin1', bufferSize: 512 });
     for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
-      const path = `${folder}/${entry.name}`;
-      if (entry.isDirectory()) folders.push(path);
+      const path = `${directory}/${entry.name}`;
+      if (entry.isDirectory()) directories.push(path);
       else if (wanted.has(lstatSync(Buffer.from(path, 'latin1'), { bigint: true }).ino)) return true;
       const rest = pace();
       if (rest !== undefined) await rest;

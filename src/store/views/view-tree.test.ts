@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { directory, plain, symlink } from '../../../test/support/oci/nodes.ts';
 import { putFile, viewRecord as record } from '../../../test/support/oci/view-sample.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { placeOfBody, writeToc } from '../../../test/support/oci/toc.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { decodeName } from '../../util/name.ts';
@@ -30,8 +30,8 @@ const never = new AbortController().signal;
 const layer = 'layer 0';
 
 test('a view has every node of the tree, and its files are the inodes of the store', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const digest = record.layers[0] as Digest;
   {
     await using stage = await store.layers.stage(digest);
@@ -52,7 +52,7 @@ test('a view has every node of the tree, and its files are the inodes of the sto
   const view = await store.views.build(record, tree, never);
   const at = (path: string): string => join(view.path, path);
 
-  assert.equal(view.path, join(folder.path, 'views/key-1'));
+  assert.equal(view.path, join(temporary.path, 'views/key-1'));
   assert.equal(readFileSync(at('model'), 'utf8'), 'model');
   assert.equal(statSync(at('same')).ino, statSync(at('model')).ino);
   if (model.source.kind === 'blob') {
@@ -63,12 +63,12 @@ test('a view has every node of the tree, and its files are the inodes of the sto
   assert.equal(readFileSync(at('deep/er/up'), 'utf8'), 'model');
   const deep = statSync(at('deep'), { bigint: true });
   assert.deepEqual([deep.mode & 0o7777n, deep.uid, deep.gid, deep.mtimeNs], [0o555n, 7n, 8n, plain.mtime]);
-  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+  assert.deepEqual(readdirSync(join(temporary.path, 'tmp')), []);
 });
 
 test('directories and symlinks have the owner, mode, time and attributes of the tree', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const old: EntryAttributes = {
     mode: 0o1750,
     uid: 12,
@@ -88,8 +88,8 @@ test('directories and symlinks have the owner, mode, time and attributes of the 
 });
 
 test('names and targets that are not UTF-8 keep their bytes', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const raw = Buffer.from([0x66, 0xff, 0x80, 0xc3, 0xa9]);
   const name = decodeName(raw);
   const tree = directory({
@@ -101,25 +101,25 @@ test('names and targets that are not UTF-8 keep their bytes', async () => {
   assert.equal(readFileSync(Buffer.concat([outer, Buffer.from('/'), raw]), 'utf8'), 'x');
   assert.deepEqual(readlinkSync(Buffer.concat([outer, Buffer.from('/link')]), { encoding: 'buffer' }), raw);
   await store.views.remove(record.key);
-  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+  assert.deepEqual(readdirSync(join(temporary.path, 'tmp')), []);
 });
 
 test('a file that the cache lost is named, and nothing incomplete is left', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const digest = record.blobs[0] as Digest;
   const lost: FileNode = { kind: 'file', source: { kind: 'blob', digest }, body: 0, size: 1, layer };
   await assert.rejects(store.views.build(record, directory({ d: directory({ lost }) }), never), {
     code: 'corrupt',
     message: `layer 0: "/d/lost": the cache lost bytes of ${digest}; run \`fsck --repair\` on the node, then mount it again`,
   });
-  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
-  assert.deepEqual(readdirSync(join(folder.path, 'views')), []);
+  assert.deepEqual(readdirSync(join(temporary.path, 'tmp')), []);
+  assert.deepEqual(readdirSync(join(temporary.path, 'views')), []);
 });
 
 test('a path too long for the state directory is an error of the artifact', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const deep = Array.from({ length: 20 }).reduce<DirectoryNode>(
     node => directory({ ['x'.repeat(250)]: node }),
     directory({}),
@@ -128,12 +128,12 @@ test('a path too long for the state directory is an error of the artifact', asyn
     code: 'unmountable',
     message: /too long a path/,
   });
-  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+  assert.deepEqual(readdirSync(join(temporary.path, 'tmp')), []);
 });
 
 test('a file with the maximum of links is copied once, with mode, owner, time and attributes, and the next names are links again', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const digest = record.layers[0] as Digest;
   const content = randomBytes(3000);
   {
@@ -148,7 +148,7 @@ test('a file with the maximum of links is copied once, with mode, owner, time an
   }
   await store.layers.settle([digest], never);
   const body = store.layers.bodyPath(digest, 0);
-  const links = join(folder.path, 'links');
+  const links = join(temporary.path, 'links');
   mkdirSync(links);
   for (let n = 0; n < 65_000 - 2; n++) linkSync(body, join(links, String(n)));
   const node: FileNode = {

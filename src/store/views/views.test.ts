@@ -21,7 +21,7 @@ import { placeOfBody, writeToc } from '../../../test/support/oci/toc.ts';
 import { runProgram } from '../../../test/support/os/program.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { putFile, viewRecord as record } from '../../../test/support/oci/view-sample.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { toDigest } from '../../oci/digest.ts';
 import type { FileNode } from '../../tree/tree.ts';
 import { openStore } from '../store.ts';
@@ -29,23 +29,23 @@ import { openStore } from '../store.ts';
 const never = new AbortController().signal;
 
 test('a view is found with its record, also when the store is reopened', async () => {
-  await using folder = await temporaryFolder();
+  await using temporary = await temporaryDirectory();
   {
-    await using store = await openStore({ stateDir: folder.path });
+    await using store = await openStore({ stateDir: temporary.path });
     assert.equal(await store.views.find(record.key), undefined);
     const built = await store.views.build(record, directory({}), never);
-    assert.deepEqual(built, { ...record, path: join(folder.path, 'views/key-1'), usedAt: built.usedAt });
+    assert.deepEqual(built, { ...record, path: join(temporary.path, 'views/key-1'), usedAt: built.usedAt });
     assert.deepEqual(await store.views.find(record.key), built);
   }
-  await using store = await openStore({ stateDir: folder.path });
+  await using store = await openStore({ stateDir: temporary.path });
   const found = await store.views.find(record.key);
-  assert.deepEqual(found, { ...record, path: join(folder.path, 'views/key-1'), usedAt: found?.usedAt });
+  assert.deepEqual(found, { ...record, path: join(temporary.path, 'views/key-1'), usedAt: found?.usedAt });
   assert.deepEqual(await store.views.list(), [found]);
 });
 
 test('a view has only durable files: a layer that failed, and was committed again, makes it fail', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const digest = toDigest('sha256', '12'.repeat(32));
   const bring = async (content: string): Promise<void> => {
     await using stage = await store.layers.stage(digest);
@@ -59,10 +59,13 @@ test('a view has only durable files: a layer that failed, and was committed agai
     size: 4,
     layer: 'layer 0',
   };
-  const folders = Array.from({ length: 20_000 }, (_, nth) => [`folder-${nth}`, directory({})] as const);
-  const tree = directory({ file, ...Object.fromEntries(folders) });
+  const directories = Array.from(
+    { length: 20_000 },
+    (_, nth) => [`directory-${nth}`, directory({})] as const,
+  );
+  const tree = directory({ file, ...Object.fromEntries(directories) });
   await bring('lost');
-  mkdirSync(join(folder.path, 'layers/bodies/sha256', '12'.repeat(32), 'in the way'), { recursive: true });
+  mkdirSync(join(temporary.path, 'layers/bodies/sha256', '12'.repeat(32), 'in the way'), { recursive: true });
   const building = store.views.build({ ...record, layers: [digest] }, tree, never);
   const failed = assert.rejects(building, /^ArtifactError: storing layer sha256:1212.*ENOTEMPTY/);
   await assert.rejects(store.layers.settle([digest], never), /ENOTEMPTY/);
@@ -75,30 +78,30 @@ test('a view has only durable files: a layer that failed, and was committed agai
 });
 
 test('usedAt returns the last touch, also when the store is reopened', async () => {
-  await using folder = await temporaryFolder();
+  await using temporary = await temporaryDirectory();
   const old = new Date('2020-01-01T00:00:00Z');
   {
-    await using store = await openStore({ stateDir: folder.path });
+    await using store = await openStore({ stateDir: temporary.path });
     await store.views.build(record, directory({}), never);
     await store.views.touch('absent');
   }
-  utimesSync(join(folder.path, 'views/key-1.json'), old, old);
+  utimesSync(join(temporary.path, 'views/key-1.json'), old, old);
   let now: number;
   {
-    await using store = await openStore({ stateDir: folder.path });
+    await using store = await openStore({ stateDir: temporary.path });
     assert.equal((await store.views.find(record.key))?.usedAt, old.getTime());
     const before = Date.now();
     await store.views.touch(record.key);
     now = (await store.views.find(record.key))?.usedAt ?? 0;
     assert.ok(now >= before && now <= Date.now());
   }
-  await using store = await openStore({ stateDir: folder.path });
+  await using store = await openStore({ stateDir: temporary.path });
   assert.ok(Math.abs(((await store.views.find(record.key))?.usedAt ?? 0) - now) < 2);
 });
 
 test('many builds of one key at once make one view, and a later build does not change it', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const tree = directory({ a: await putFile(store.blobs, 'a') });
   const views = await Promise.all(Array.from({ length: 10 }, () => store.views.build(record, tree, never)));
   assert.equal(new Set(views).size, 1);
@@ -109,8 +112,8 @@ test('many builds of one key at once make one view, and a later build does not c
 });
 
 test('a caller that waits for a build that is aborted builds it itself', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const a = await putFile(store.blobs, 'a');
   const tree = directory(Object.fromEntries(Array.from({ length: 2000 }, (_, n) => [`f${n}`, a])));
   const controller = new AbortController();
@@ -119,21 +122,21 @@ test('a caller that waits for a build that is aborted builds it itself', async (
   controller.abort(new Error('enough'));
   await assert.rejects(first, /enough/);
   assert.equal(readdirSync((await second).path).length, 2000);
-  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+  assert.deepEqual(readdirSync(join(temporary.path, 'tmp')), []);
 });
 
 test('a view with a torn record counts as absent; the record is rewritten, and the tree, which may be mounted, stays', async () => {
-  await using folder = await temporaryFolder();
-  await using before = await openStore({ stateDir: join(folder.path, 'state') });
+  await using temporary = await temporaryDirectory();
+  await using before = await openStore({ stateDir: join(temporary.path, 'state') });
   const tree = directory({ a: await putFile(before.blobs, 'a') });
   await before.views.build(record, tree, never);
   await before[Symbol.asyncDispose]();
-  const sidecar = join(folder.path, 'state/views/key-1.json');
+  const sidecar = join(temporary.path, 'state/views/key-1.json');
   const whole = readFileSync(sidecar);
-  const { ino } = statSync(join(folder.path, 'state/views/key-1'));
+  const { ino } = statSync(join(temporary.path, 'state/views/key-1'));
   for (const torn of ['', whole.subarray(0, 20), JSON.stringify({ ...record, key: 'other' }), 'null']) {
     writeFileSync(sidecar, torn);
-    await using store = await openStore({ stateDir: join(folder.path, 'state') });
+    await using store = await openStore({ stateDir: join(temporary.path, 'state') });
     assert.equal(await store.views.find(record.key), undefined);
     assert.deepEqual(await store.views.list(), []);
     const view = await store.views.build(record, tree, never);
@@ -144,8 +147,8 @@ test('a view with a torn record counts as absent; the record is rewritten, and t
 });
 
 test('a view that was deleted by hand is absent at once', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const { path } = await store.views.build(record, directory({}), never);
   rmSync(path, { recursive: true });
   assert.equal(await store.views.find(record.key), undefined);
@@ -156,8 +159,8 @@ for (const [what, put] of [
   ['symlink', (path: string) => symlinkSync('/etc', path)],
 ] as const) {
   test(`a ${what} in place of a view does not count as one, and the next build replaces it`, async () => {
-    await using folder = await temporaryFolder();
-    await using store = await openStore({ stateDir: folder.path });
+    await using temporary = await temporaryDirectory();
+    await using store = await openStore({ stateDir: temporary.path });
     const { path } = await store.views.build(record, directory({}), never);
     rmSync(path, { recursive: true });
     put(path);
@@ -169,8 +172,8 @@ for (const [what, put] of [
 }
 
 test('a changed owner of a directory or symlink changes the shape of a view', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const tree = directory({ d: directory({}), l: symlink('a') });
   const { path, key } = await store.views.build(record, tree, never);
   for (const name of ['d', 'l']) {
@@ -183,8 +186,8 @@ test('a changed owner of a directory or symlink changes the shape of a view', as
 });
 
 test('a view is doubted and compared also where its shape can neither be removed nor written', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const tree = directory({ d: directory({}) });
   const { path, key } = await store.views.build(record, tree, never);
   const shape = `${path}.shape`;
@@ -202,8 +205,8 @@ test('a view is doubted and compared also where its shape can neither be removed
 });
 
 test('a removed view leaves its blobs', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const a = await putFile(store.blobs, 'a');
   const { path } = await store.views.build(
     record,
@@ -220,8 +223,8 @@ test('a removed view leaves its blobs', async () => {
 });
 
 test('a key that is not a plain file name is refused', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   for (const key of ['', '..', '../blobs', 'a/b', '.hidden', 'a.json', 'x'.repeat(129)]) {
     await assert.rejects(store.views.find(key), { code: 'internal' }, key);
     await assert.rejects(
@@ -235,8 +238,8 @@ test('a key that is not a plain file name is refused', async () => {
 
 for (const options of ['size=64k', 'size=8m,nr_inodes=60']) {
   test(`a disk filled by a view (${options}) refuses it as exhausted, and the space is released`, async () => {
-    await using folder = await temporaryFolder();
-    await using store = await openStore({ stateDir: mountTmpfs(join(folder.path, 'disk'), options) });
+    await using temporary = await temporaryDirectory();
+    await using store = await openStore({ stateDir: mountTmpfs(join(temporary.path, 'disk'), options) });
     const { usedBytes, usedInodes } = await store.disk.usage();
     const children = Array.from({ length: 200 }, (_, n) => [`d${n}`, symlink('x'.repeat(2000))] as const);
     await assert.rejects(store.views.build(record, directory(Object.fromEntries(children)), never), {
@@ -249,8 +252,8 @@ for (const options of ['size=64k', 'size=8m,nr_inodes=60']) {
 }
 
 test('a running deletion ends with the store, and continues at the next start', async () => {
-  await using folder = await temporaryFolder();
-  const stateDir = join(folder.path, 'state');
+  await using temporary = await temporaryDirectory();
+  const stateDir = join(temporary.path, 'state');
   {
     await using store = await openStore({ stateDir });
     const a = await putFile(store.blobs, 'a');
@@ -268,8 +271,8 @@ test('a running deletion ends with the store, and continues at the next start', 
 });
 
 test('content that a pod made immutable is shown by new views, and removed', async () => {
-  await using folder = await temporaryFolder();
-  await using store = await openStore({ stateDir: folder.path });
+  await using temporary = await temporaryDirectory();
+  await using store = await openStore({ stateDir: temporary.path });
   const file = await putFile(store.blobs, 'immutable');
   const tree = directory({ file });
   const first = await store.views.build(record, tree, never);
@@ -280,5 +283,5 @@ test('content that a pod made immutable is shown by new views, and removed', asy
   for (const { key } of [first, second]) await store.views.remove(key);
   await store.blobs.remove(file.source.digest);
   assert.equal(existsSync(store.blobs.path(file.source.digest)), false);
-  assert.deepEqual(readdirSync(join(folder.path, 'tmp')), []);
+  assert.deepEqual(readdirSync(join(temporary.path, 'tmp')), []);
 });

@@ -11,7 +11,7 @@ import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
 import { despiteFlags } from '../files/change-flags.ts';
 import { attempt, toStoreError } from '../files/failure.ts';
-import { type Folder, openFolder } from '../files/directory.ts';
+import { type Directory, openDirectory } from '../files/directory.ts';
 import type { RecordWarning } from '../records/records.ts';
 import type { Scratch } from '../files/scratch.ts';
 import { holdsInode } from './tree-inodes.ts';
@@ -33,7 +33,7 @@ export type ViewStore = Views & {
 };
 
 export function openViews(
-  folder: Folder,
+  directory: Directory,
   sources: ViewContents,
   scratch: Scratch,
   witness: Pick<EvidenceStore, 'relink'>,
@@ -44,9 +44,9 @@ export function openViews(
   let isComplete = false;
   const locks = createKeyedMutex();
 
-  const treeOf = (key: string): string => join(folder.path, verifyKey(key));
-  const sidecarOf = (key: string): string => join(folder.path, sidecarName(key));
-  const shapeOf = (key: string): string => join(folder.path, shapeName(key));
+  const treeOf = (key: string): string => join(directory.path, verifyKey(key));
+  const sidecarOf = (key: string): string => join(directory.path, sidecarName(key));
+  const shapeOf = (key: string): string => join(directory.path, shapeName(key));
   const writable = openShape(treeOf, shapeOf, scratch.fresh);
   const shape = scratch.isClosed ? readShape(writable) : writable;
   const touchSidecar = async (key: string, now: Date): Promise<void> => utimesSync(sidecarOf(key), now, now);
@@ -79,7 +79,7 @@ export function openViews(
     return views;
   };
 
-  const list = async (): Promise<readonly View[]> => findAll((await folder.list()).filter(isKey));
+  const list = async (): Promise<readonly View[]> => findAll((await directory.list()).filter(isKey));
 
   const describe = (record: ViewRecord): Promise<void> =>
     writeAside(scratch.fresh(), sidecarOf(record.key), JSON.stringify(record), true);
@@ -87,7 +87,7 @@ export function openViews(
   /** Registers a view whose tree and record are at their paths. */
   async function settle(record: ViewRecord): Promise<View> {
     const { key } = record;
-    await folder.sync();
+    await directory.sync();
     const view = { ...record, path: treeOf(key), usedAt: (await stat(sidecarOf(key))).mtimeMs };
     known.set(view);
     return view;
@@ -115,7 +115,7 @@ export function openViews(
     settled.catch(() => {});
     try {
       // Opened before the writes, so that it reports each failure.
-      await using disk = await openFolder(folder.path);
+      await using disk = await openDirectory(directory.path);
       const { directories, symlinks } = await witness.relink(itemsOf(record), () =>
         raiseTree(aside, tree, sources, signal),
       );
@@ -203,13 +203,13 @@ export function openViews(
         known.delete(key);
         await find(as.key);
         await scratch.discard(sidecarOf(key));
-        await folder.sync();
+        await directory.sync();
       }),
 
     listLost: () =>
       attempt('looking for views without a record', async () => {
         const lost: string[] = [];
-        for (const key of (await folder.list()).filter(isKey)) {
+        for (const key of (await directory.list()).filter(isKey)) {
           if ((await find(key)) === undefined) lost.push(key);
         }
         return lost;
@@ -221,8 +221,8 @@ export function openViews(
       }),
 
     retireStrays: async () => {
-      for (const name of strays(await folder.list())) {
-        await rename(join(folder.path, name), scratch.fresh());
+      for (const name of strays(await directory.list())) {
+        await rename(join(directory.path, name), scratch.fresh());
       }
     },
   };

@@ -31,7 +31,7 @@ function createCache() {
     holds,
     signatures: { sweep: async () => void forgotten.signatures++ },
     access: { sweep: async () => void forgotten.accesses++ },
-    viewsFolder: '/views',
+    viewsDirectory: '/views',
     blobs: {
       size: async digest => (blobs.has(digest) ? 10 : undefined),
       remove: async digest => void blobs.delete(digest),

@@ -45,7 +45,7 @@ export function createCollector(world: {
   readonly access: Pick<AccessCheck, 'sweep'>;
   readonly mounter: Pick<Mounter, 'list'>;
   readonly holds: Pick<Leases, 'remove' | 'watch'>;
-  readonly viewsFolder: string;
+  readonly viewsDirectory: string;
 }): Collector {
   const { blobs, layers, views, signatures, access, holds } = world;
   const oneAtATime = createKeyedMutex();

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { volume } from '../../../test/support/node/samples.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { needs } from '../../../test/support/project/tools.ts';
 import { openStore } from '../../store/store.ts';
@@ -14,8 +14,8 @@ test(
   'on a disk that turned read-only a volume ends, and its record is removed once it can be',
   needs('root'),
   async () => {
-    await using folder = await temporaryFolder();
-    const disk = mountTmpfs(join(folder.path, 'disk'), 'size=4m');
+    await using directory = await temporaryDirectory();
+    const disk = mountTmpfs(join(directory.path, 'disk'), 'size=4m');
     /** Lookups by path find a read-only filesystem. An open one cannot be remounted. */
     const cover = (): void => {
       execFileSync('mount', ['--bind', disk, disk]);

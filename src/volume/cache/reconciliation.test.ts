@@ -40,7 +40,7 @@ async function reconcile(node: {
   const mounts = new Set(node.mounts);
   const unmounted: { readonly path: string; readonly anywhere: boolean }[] = [];
   const found = await reconcileVolumes({
-    viewsFolder: '/state/views',
+    viewsDirectory: '/state/views',
     kubelet: { hasPod: async uid => node.pods?.includes(uid) ?? false },
     volumes: {
       list: async () => [...records.values()],

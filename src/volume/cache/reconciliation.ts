@@ -22,12 +22,12 @@ export async function reconcileVolumes(world: {
   readonly volumes: VolumeRecords;
   readonly mounter: Mounter;
   readonly kubelet: Kubelet;
-  readonly viewsFolder: string;
+  readonly viewsDirectory: string;
 }): Promise<Reconciled> {
-  const { volumes, mounter, kubelet, viewsFolder } = world;
+  const { volumes, mounter, kubelet, viewsDirectory } = world;
   const notes: string[] = [];
   const records = await volumes.list();
-  const mounts = await mounter.list(viewsFolder);
+  const mounts = await mounter.list(viewsDirectory);
   const mountedAt = new Set(mounts.map(mount => mount.target));
   const recordedAt = new Set(records.map(record => record.targetPath));
 

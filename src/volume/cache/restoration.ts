@@ -24,13 +24,13 @@ export async function restoreViews(world: {
   readonly views: LostViews;
   readonly volumes: Pick<VolumeRecords, 'list'>;
   readonly mounter: Pick<Mounter, 'list'>;
-  readonly viewsFolder: string;
+  readonly viewsDirectory: string;
 }): Promise<readonly string[]> {
-  const { blobs, views, volumes, mounter, viewsFolder } = world;
+  const { blobs, views, volumes, mounter, viewsDirectory } = world;
   const lost = await views.listLost();
   if (lost.length === 0) return [];
   const users = new Map((await volumes.list()).map(record => [record.view, record]));
-  const mounted = await mounter.list(viewsFolder);
+  const mounted = await mounter.list(viewsDirectory);
 
   const lookAfter = async (key: string): Promise<string> => {
     const user = users.get(key);
@@ -38,7 +38,7 @@ export async function restoreViews(world: {
       await views.restore(await toViewRecord(user, blobs));
       return `it is written anew, of the volume at ${user.targetPath}`;
     }
-    const mount = findShowing(mounted, `${viewsFolder}/${key}`);
+    const mount = findShowing(mounted, `${viewsDirectory}/${key}`);
     if (mount !== undefined) return `it stays, for ${mount.target} shows it`;
     views.remove(key).catch(() => {}); // it may be large; the next start removes what is left
     return 'it is removed, and built again when it is asked for';

@@ -17,7 +17,7 @@ test('a thousand views are retired with one look at the mounts', async () => {
     } as never,
     volumes: { find: async () => undefined } as never,
     mounter: { list: async () => (lists++, mounts as never) },
-    viewsFolder: '/views',
+    viewsDirectory: '/views',
     viewTurns: createKeyedMutex(),
   });
   const targets = await retirement.retire(

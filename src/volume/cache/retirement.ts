@@ -23,15 +23,15 @@ export function createRetirement(world: {
   readonly views: Views;
   readonly volumes: VolumeRecords;
   readonly mounter: Pick<Mounter, 'list'>;
-  readonly viewsFolder: string;
+  readonly viewsDirectory: string;
   /** Locks by view: a publish holds one while it mounts, and a retirement while it takes the view out of use. */
   readonly viewTurns: Pick<KeyedMutex, 'lock'>;
 }): Retirement {
-  const { views, volumes, mounter, viewsFolder, viewTurns } = world;
+  const { views, volumes, mounter, viewsDirectory, viewTurns } = world;
 
   /** The targets by the key of the view that they show. */
   const listTargets = async (): Promise<(view: ViewRecord) => readonly string[]> => {
-    const shown = Map.groupBy(await mounter.list(viewsFolder), mount => shownKey(mount, viewsFolder));
+    const shown = Map.groupBy(await mounter.list(viewsDirectory), mount => shownKey(mount, viewsDirectory));
     return ({ key }) => (shown.get(key) ?? []).map(({ target }) => target);
   };
 

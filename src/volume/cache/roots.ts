@@ -21,13 +21,13 @@ export async function readRoots(world: {
   readonly pins: Complete<PinRecord>;
   readonly views: Pick<Views, 'find'>;
   readonly mounter: Pick<Mounter, 'list'>;
-  readonly viewsFolder: string;
+  readonly viewsDirectory: string;
 }): Promise<Roots> {
   // In sequence, so that the error always names the same unreadable record.
   const volumes = await world.volumes.listAll();
   const pins = await world.pins.listAll();
   const names = await world.names.listAll();
-  const mounted = shownKeys(await world.mounter.list(world.viewsFolder), world.viewsFolder);
+  const mounted = shownKeys(await world.mounter.list(world.viewsDirectory), world.viewsDirectory);
 
   const fixed = new Set<Digest>();
   for (const { holds } of [...volumes, ...pins]) for (const digest of holds) fixed.add(digest);

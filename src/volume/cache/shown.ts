@@ -10,12 +10,12 @@ function shows({ source }: MountedView, viewPath: string): boolean {
 }
 
 /** The keys of the views that mounts show, or parts of which they show. */
-export function shownKeys(mounts: readonly MountedView[], viewsFolder: string): ReadonlySet<string> {
-  return new Set(mounts.map(mount => shownKey(mount, viewsFolder)).filter(key => key !== undefined));
+export function shownKeys(mounts: readonly MountedView[], viewsDirectory: string): ReadonlySet<string> {
+  return new Set(mounts.map(mount => shownKey(mount, viewsDirectory)).filter(key => key !== undefined));
 }
 
 /** The key of the view that a mount shows, or a part of which it shows; undefined if it shows none. */
-export function shownKey({ source }: MountedView, viewsFolder: string): string | undefined {
-  if (!source.startsWith(`${viewsFolder}/`)) return undefined;
-  return source.slice(viewsFolder.length + 1).split('/', 1)[0];
+export function shownKey({ source }: MountedView, viewsDirectory: string): string | undefined {
+  if (!source.startsWith(`${viewsDirectory}/`)) return undefined;
+  return source.slice(viewsDirectory.length + 1).split('/', 1)[0];
 }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
-import { temporaryFolder } from '../../../test/support/os/temporary.ts';
+import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { parseDigest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
@@ -37,8 +37,8 @@ const errandFrom = (place: string, fetchBlob: FetchBlob, tenant = 'a') => {
 
 /** A store on disk, and a registry with a given blob function. */
 async function openWorld(blob: (descriptor: Descriptor, sink: Sink, signal: AbortSignal) => Promise<void>) {
-  const folder = await temporaryFolder();
-  const store = await openStore({ stateDir: folder.path });
+  const directory = await temporaryDirectory();
+  const store = await openStore({ stateDir: directory.path });
   const fetchBlob: FetchBlob = async (descriptor, _, sink, signal) => {
     await blob(descriptor, sink, signal);
     return {};
@@ -55,7 +55,7 @@ async function openWorld(blob: (descriptor: Descriptor, sink: Sink, signal: Abor
     },
     async [Symbol.asyncDispose]() {
       await store[Symbol.asyncDispose]();
-      await folder[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
     },
   };
 }

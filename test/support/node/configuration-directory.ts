@@ -4,16 +4,16 @@ import { dirname, join } from 'node:path';
 import type { ConfigurationFiles } from '../../../src/registry/config/configuration.ts';
 
 /** A directory for each configuration: registries.conf, registries.conf.d, hosts and certs. */
-export type ConfigurationFolder = AsyncDisposable & {
+export type ConfigurationDirectory = AsyncDisposable & {
   readonly path: string;
   readonly files: ConfigurationFiles;
   /** Writes files by their path in the directory. */
   write(files: Readonly<Record<string, string>>): Promise<void>;
 };
 
-export async function openConfigurationFolder(
+export async function openConfigurationDirectory(
   files: Readonly<Record<string, string>> = {},
-): Promise<ConfigurationFolder> {
+): Promise<ConfigurationDirectory> {
   const path = await mkdtemp(join(tmpdir(), 'configuration-'));
   const write = async (texts: Readonly<Record<string, string>>): Promise<void> => {
     for (const [name, text] of Object.entries(texts)) {

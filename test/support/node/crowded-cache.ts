@@ -123,6 +123,6 @@ function putVolume(
   });
 }
 
-function putRecord(put: Put, folder: string, key: string, record: object): void {
-  put(join(folder, hash('sha256', key)), JSON.stringify(record));
+function putRecord(put: Put, directory: string, key: string, record: object): void {
+  put(join(directory, hash('sha256', key)), JSON.stringify(record));
 }

@@ -11,7 +11,7 @@ import type { NodeClient } from '../../../src/grpc/wire/csi/v1/Node.ts';
 import type { NodePublishVolumeRequest } from '../../../src/grpc/wire/csi/v1/NodePublishVolumeRequest.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
 import type { Artifacts, Publishing, Resolved, VolumeStatus } from '../../../src/ports/usecases.ts';
-import { temporaryFolder } from '../os/temporary.ts';
+import { temporaryDirectory } from '../os/temporary.ts';
 
 export const digest: ReturnType<typeof parseDigest> = parseDigest(`sha256:${'ab'.repeat(32)}`);
 
@@ -129,7 +129,7 @@ export type Observation = { readonly method: string; readonly code: number; read
 
 export type TestEdge = AsyncDisposable &
   CapturedLog & {
-    readonly folder: string;
+    readonly directory: string;
     readonly socket: string;
     readonly serving: Serving;
     readonly node: NodeClient;
@@ -148,10 +148,10 @@ export async function startEdge(
     readonly observe?: (method: string, code: number, seconds: number) => void;
   } = {},
 ): Promise<TestEdge> {
-  const folder = await temporaryFolder();
+  const directory = await temporaryDirectory();
   const captured = captureLog();
   const observed: Observation[] = [];
-  const socket = join(folder.path, 'csi.sock');
+  const socket = join(directory.path, 'csi.sock');
   const serving = await serveCsi({
     endpoint: socket,
     driverName: 'oci-artifact.csi.test',
@@ -170,7 +170,7 @@ export async function startEdge(
   const artifactsClient = openArtifacts(socket);
   return {
     ...captured,
-    folder: folder.path,
+    directory: directory.path,
     socket,
     serving,
     node,
@@ -181,7 +181,7 @@ export async function startEdge(
     [Symbol.asyncDispose]: async () => {
       for (const client of [node, identity, health, artifactsClient]) client.close();
       await serving.stop();
-      await folder[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
     },
   };
 }

@@ -17,10 +17,10 @@ import { type Calls, openCalls } from './calls.ts';
 import { type Child, startChild, waitUntil } from './child.ts';
 import { unmountBelow } from '../os/mounts.ts';
 import { ownAddress } from '../os/port.ts';
-import { type TemporaryFolder, temporaryFolder } from '../os/temporary.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../os/temporary.ts';
 
 /** The directories of one node, which outlive a daemon. Disposing it removes every mount below it and all files. */
-export type TestNode = TemporaryFolder & {
+export type TestNode = TemporaryDirectory & {
   readonly kubeletDir: string;
   readonly stateDir: string;
   readonly socket: string;
@@ -56,14 +56,14 @@ const sources = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
  * is the search registry of short names.
  */
 export async function testNode(insecure: readonly string[] = []): Promise<TestNode> {
-  const folder = await temporaryFolder();
+  const directory = await temporaryDirectory();
   const node = {
-    ...folder,
-    kubeletDir: join(folder.path, 'kubelet'),
-    stateDir: join(folder.path, 'state'),
-    socket: join(folder.path, 'csi.sock'),
-    registriesConf: join(folder.path, 'registries.conf'),
-    registriesConfDir: join(folder.path, 'registries.conf.d'),
+    ...directory,
+    kubeletDir: join(directory.path, 'kubelet'),
+    stateDir: join(directory.path, 'state'),
+    socket: join(directory.path, 'csi.sock'),
+    registriesConf: join(directory.path, 'registries.conf'),
+    registriesConfDir: join(directory.path, 'registries.conf.d'),
   };
   await mkdir(join(node.kubeletDir, 'pods'), { recursive: true });
   await mkdir(node.registriesConfDir);

@@ -22,7 +22,7 @@ export type Place = { readonly path: string; readonly other: string; readonly ou
 type Damage = (place: Place, at: number) => void;
 
 const isFile = (path: string): boolean => lstatSync(path).isFile();
-const isFolder = (path: string): boolean => lstatSync(path).isDirectory();
+const isDirectory = (path: string): boolean => lstatSync(path).isDirectory();
 
 /** Writes to the inode, and resets its mtime. */
 function write(path: string, change: (bytes: Buffer) => Buffer): void {
@@ -85,7 +85,7 @@ export const damages: Readonly<Record<string, Damage>> = {
     symlinkSync('elsewhere', path);
   },
   'a directory in its place': ({ path }) => {
-    if (isFolder(path)) return;
+    if (isDirectory(path)) return;
     rmSync(path);
     mkdirSync(path);
   },

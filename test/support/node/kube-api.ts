@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeCertificate } from '../signing/certificate.ts';
-import { temporaryFolder } from '../os/temporary.ts';
+import { temporaryDirectory } from '../os/temporary.ts';
 
 /** The API's response for a path: an object, a status with a message, or no response. */
 export type KubeAnswer =
@@ -25,7 +25,7 @@ export const token = 'kube-S3CRET-token';
 
 /** A Kubernetes API server on loopback, with TLS, with the responses of a test. */
 export async function openKubeApiServer(): Promise<TestKubeApi> {
-  const folder = await temporaryFolder();
+  const directory = await temporaryDirectory();
   const certificate = makeCertificate();
   const answers = new Map<string, KubeAnswer>();
   const asked: string[] = [];
@@ -46,7 +46,7 @@ export async function openKubeApiServer(): Promise<TestKubeApi> {
   });
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  const kubeconfig = join(folder.path, 'kubeconfig');
+  const kubeconfig = join(directory.path, 'kubeconfig');
   await writeFile(kubeconfig, toKubeconfig(`https://127.0.0.1:${port}`, certificate.cert, token));
   return {
     kubeconfig,
@@ -57,7 +57,7 @@ export async function openKubeApiServer(): Promise<TestKubeApi> {
       const closed = new Promise(resolve => server.close(resolve));
       server.closeAllConnections();
       await closed;
-      await folder[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
     },
   };
 }

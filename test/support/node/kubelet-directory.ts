@@ -1,11 +1,11 @@
 import { mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TemporaryFolder, temporaryFolder } from '../os/temporary.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../os/temporary.ts';
 
 /**
  * A node's directories below a temporary one: kubelet's with one pod's volume, and the state directory with one view.
  */
-export type KubeletFolder = TemporaryFolder & {
+export type KubeletDirectory = TemporaryDirectory & {
   readonly kubeletDir: string;
   readonly views: string;
   /** A view that contains `model.txt`. */
@@ -14,9 +14,9 @@ export type KubeletFolder = TemporaryFolder & {
   readonly target: { readonly path: string; readonly anywhere: false };
 };
 
-export async function kubeletFolder(): Promise<KubeletFolder> {
-  const folder = await temporaryFolder();
-  const path = realpathSync(folder.path);
+export async function kubeletDirectory(): Promise<KubeletDirectory> {
+  const directory = await temporaryDirectory();
+  const path = realpathSync(directory.path);
   const views = join(path, 'state/views');
   const view = join(views, 'view');
   const volume = join(path, 'kubelet/pods/uid/volumes/kubernetes.io~csi/model');
@@ -29,6 +29,6 @@ export async function kubeletFolder(): Promise<KubeletFolder> {
     views,
     view,
     target: { path: join(volume, 'mount'), anywhere: false },
-    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
   };
 }

@@ -4,7 +4,7 @@ import { connectRemote } from '../../../src/grpc/client/client.ts';
 import { serveCsi } from '../../../src/grpc/server.ts';
 import type { Backend } from '../../../src/ports/backend.ts';
 import type { Artifacts } from '../../../src/ports/usecases.ts';
-import { temporaryFolder } from '../os/temporary.ts';
+import { temporaryDirectory } from '../os/temporary.ts';
 
 type Around = {
   readonly artifacts?: Partial<Artifacts>;
@@ -14,8 +14,8 @@ type Around = {
 /** The daemon's own service over the given use cases, and a client of it. */
 export async function openRemote({ artifacts, publishing }: Around): Promise<Backend & AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
-  const folder = stack.use(await temporaryFolder());
-  const endpoint = join(folder.path, 'csi.sock');
+  const directory = stack.use(await temporaryDirectory());
+  const endpoint = join(directory.path, 'csi.sock');
   stack.use(
     await serveCsi({
       endpoint,

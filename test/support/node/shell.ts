@@ -26,7 +26,7 @@ export type Around = {
 };
 
 /** The first line of output if no daemon answers, and no machine-readable output was requested. */
-export const onFolder =
+export const onDirectory =
   'oci-artifact-csi: no daemon answers on unix:///nowhere/plugins/oci-artifact.csi.internal/csi.sock or unix:///csi/csi.sock; using the state directory /\n';
 
 /** Runs a command line on fakes; calls that a test did not provide fail. */

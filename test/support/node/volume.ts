@@ -45,10 +45,10 @@ export function verifyGone(target: string): void {
  */
 export function verifyBlobs(stateDir: string): void {
   for (const algorithm of ['sha256', 'sha512']) {
-    const folder = join(stateDir, 'blobs', algorithm);
+    const directory = join(stateDir, 'blobs', algorithm);
     // A daemon that was killed at its first start has created none yet.
-    for (const hex of existsSync(folder) ? readdirSync(folder) : []) {
-      const bytes = readIfThere(join(folder, hex));
+    for (const hex of existsSync(directory) ? readdirSync(directory) : []) {
+      const bytes = readIfThere(join(directory, hex));
       const actual = bytes && createHash(algorithm).update(bytes).digest('hex');
       assert.ok(actual === undefined || actual === hex, `the blob ${algorithm}:${hex} has other bytes`);
     }
@@ -66,9 +66,9 @@ function readIfThere(path: string): Buffer | undefined {
 
 /** The target paths that have a volume record on disk. */
 export function recordedTargets(stateDir: string): readonly string[] {
-  const folder = join(stateDir, 'volumes');
-  return readdirSync(folder).map(name => {
-    const record = JSON.parse(readFileSync(join(folder, name), 'utf8')) as { targetPath: string };
+  const directory = join(stateDir, 'volumes');
+  return readdirSync(directory).map(name => {
+    const record = JSON.parse(readFileSync(join(directory, name), 'utf8')) as { targetPath: string };
     return record.targetPath;
   });
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bodyFolder, bodyName, tocName, type TocEntry, type TocSummary } from '../../../src/tree/toc.ts';
+import { bodyDirectory, bodyName, tocName, type TocEntry, type TocSummary } from '../../../src/tree/toc.ts';
 import { checksumLength, createTocDecoder, createTocEncoder } from '../../../src/tree/toc-text.ts';
 
 /** A table of contents as one value, which only tests use. */
@@ -39,6 +39,6 @@ export function writeToc(stage: string, toc: Omit<Toc, 'bytes' | 'bodies'>): Toc
 
 /** Returns the path of a body in a layer's directory, and creates its subdirectory. */
 export function placeOfBody(layer: string, body: number): string {
-  mkdirSync(join(layer, bodyFolder(body)), { recursive: true });
+  mkdirSync(join(layer, bodyDirectory(body)), { recursive: true });
   return join(layer, bodyName(body));
 }

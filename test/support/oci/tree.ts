@@ -6,11 +6,11 @@ import { join, relative } from 'node:path';
  * The content of a directory, by relative path: `directory`, `link to <target>`, or `<size> bytes <sha256>` of a file,
  * without modes and times.
  */
-export function readTree(folder: string): Readonly<Record<string, string>> {
-  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+export function readTree(directory: string): Readonly<Record<string, string>> {
+  const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
   const tree = entries.map(entry => {
     const path = join(entry.parentPath, entry.name);
-    return [relative(folder, path), describe(path, entry.isDirectory(), entry.isSymbolicLink())] as const;
+    return [relative(directory, path), describe(path, entry.isDirectory(), entry.isSymbolicLink())] as const;
   });
   return Object.fromEntries(tree.toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }

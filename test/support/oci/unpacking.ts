@@ -4,16 +4,16 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync, writeFi
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { toDigest, type Digest } from '../../../src/oci/digest.ts';
-import { bodyFolder, bodyName, tocName } from '../../../src/tree/toc.ts';
+import { bodyDirectory, bodyName, tocName } from '../../../src/tree/toc.ts';
 import { unpackLayer } from '../../../src/unpack/job.ts';
 import type { UnpackLimits } from '../../../src/unpack/limits.ts';
 import { setXattrs } from '../../../src/unpack/xattrs.ts';
-import { temporaryFolder } from '../os/temporary.ts';
+import { temporaryDirectory } from '../os/temporary.ts';
 import { decodeToc, type Toc } from './toc.ts';
 
 /** Unpacks layers of bytes in this thread, below a directory that is removed after the test file. */
 export type Unpacking = {
-  readonly folder: string;
+  readonly directory: string;
   readonly digest: Digest;
   /** The label in errors. */
   readonly label: string;
@@ -25,14 +25,14 @@ export type Unpacked = Toc & { readonly into: string };
 export const anyLimits: UnpackLimits = { maxEntries: 1_000_000, maxBytes: 2 ** 40, maxRatio: 1000 };
 
 export async function openUnpacking(): Promise<Unpacking> {
-  const folder = await temporaryFolder();
-  after(() => folder[Symbol.asyncDispose]());
+  const directory = await temporaryDirectory();
+  after(() => directory[Symbol.asyncDispose]());
   // Not sha256, so that the diffId is hashed even for a plain tar.
   const digest = toDigest('sha512', 'a'.repeat(128));
   let sources = 0;
 
   async function unpackFile(source: string, limits: Partial<UnpackLimits> = {}): Promise<Unpacked> {
-    const into = mkdtempSync(join(folder.path, 'into-'));
+    const into = mkdtempSync(join(directory.path, 'into-'));
     const job = { source, digest, into, limits: { ...anyLimits, ...limits } };
     const summary = await unpackLayer(job, { setXattrs, grow: async () => {} }, new AbortController().signal);
     const toc = decodeToc(readFileSync(join(into, tocName)));
@@ -42,12 +42,12 @@ export async function openUnpacking(): Promise<Unpacking> {
   }
 
   return {
-    folder: folder.path,
+    directory: directory.path,
     digest,
     label: `layer ${digest}`,
     unpackFile,
     unpack(bytes, limits) {
-      const source = join(folder.path, `source-${sources++}`);
+      const source = join(directory.path, `source-${sources++}`);
       writeFileSync(source, bytes);
       return unpackFile(source, limits);
     },
@@ -61,7 +61,7 @@ function verifyBodies({ entries, into, bytes, bodies }: Unpacked): void {
     files.map(file => file.body),
     files.map((_, body) => body),
   );
-  const names = files.flatMap(({ body }) => [bodyFolder(body), bodyName(body)]);
+  const names = files.flatMap(({ body }) => [bodyDirectory(body), bodyName(body)]);
   assert.deepEqual(
     (readdirSync(into, { recursive: true }) as string[]).toSorted(),
     [...new Set([...names, tocName])].toSorted(),
@@ -92,10 +92,10 @@ export function showToc({ entries, into }: Unpacked): string[] {
 }
 
 /** The paths below a directory that this process has open. */
-export function openFiles(folder: string): string[] {
+export function openFiles(directory: string): string[] {
   return readdirSync('/proc/self/fd')
     .map(readDescriptor)
-    .filter(path => path.startsWith(folder));
+    .filter(path => path.startsWith(directory));
 }
 
 function readDescriptor(fd: string): string {

@@ -11,15 +11,15 @@ export type Leftovers = readonly string[];
  * those of other runs in their own temporary directories), files in the run's temporary directory, and processes that
  * inherited it as TMPDIR.
  */
-export function sweep(folder: string, shared: string, before: readonly MountLine[]): Leftovers {
-  const processes = processesOf(folder);
+export function sweep(directory: string, shared: string, before: readonly MountLine[]): Leftovers {
+  const processes = processesOf(directory);
   for (const { pid } of processes) process.kill(pid, 'SIGKILL');
   const known = new Set(before.map(({ id, mountPoint }) => `${id} ${mountPoint}`));
   const mounts = listMounts()
     .filter(({ id, mountPoint }) => !known.has(`${id} ${mountPoint}`))
-    .filter(({ mountPoint }) => isBelow(mountPoint, folder) || !isBelow(mountPoint, shared));
-  unmountBelow(folder);
-  const files = readdirSync(folder).map(name => join(folder, name));
+    .filter(({ mountPoint }) => isBelow(mountPoint, directory) || !isBelow(mountPoint, shared));
+  unmountBelow(directory);
+  const files = readdirSync(directory).map(name => join(directory, name));
   return [
     ...processes.map(({ pid, command }) => `process ${pid}: ${command}`),
     ...mounts.map(({ mountPoint, type }) => `mount ${mountPoint} (${type})`),
@@ -27,16 +27,16 @@ export function sweep(folder: string, shared: string, before: readonly MountLine
   ];
 }
 
-function isBelow(path: string, folder: string): boolean {
-  return path.startsWith(`${folder}/`);
+function isBelow(path: string, directory: string): boolean {
+  return path.startsWith(`${directory}/`);
 }
 
 /** The processes of this run, by the TMPDIR of their start, except zombies and this one. */
-function processesOf(folder: string): readonly { readonly pid: number; readonly command: string }[] {
+function processesOf(directory: string): readonly { readonly pid: number; readonly command: string }[] {
   return readdirSync('/proc')
     .map(Number)
     .filter(pid => Number.isInteger(pid) && pid !== process.pid)
-    .filter(pid => read(`/proc/${pid}/environ`).split('\0').includes(`TMPDIR=${folder}`))
+    .filter(pid => read(`/proc/${pid}/environ`).split('\0').includes(`TMPDIR=${directory}`))
     .map(pid => ({ pid, command: read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim() }));
 }
 

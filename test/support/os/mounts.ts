@@ -36,15 +36,15 @@ function unescape(path: string): string {
 }
 
 /** The mounts at or below a directory, the latest first: the order in which they can be unmounted. */
-export function mountsBelow(folder: string): readonly MountLine[] {
+export function mountsBelow(directory: string): readonly MountLine[] {
   return listMounts()
-    .filter(({ mountPoint }) => mountPoint === folder || mountPoint.startsWith(`${folder}/`))
+    .filter(({ mountPoint }) => mountPoint === directory || mountPoint.startsWith(`${directory}/`))
     .reverse();
 }
 
 /** Unmounts every mount at or below a directory, busy or not. @throws if one cannot be unmounted. */
-export function unmountBelow(folder: string): void {
-  for (const { mountPoint } of mountsBelow(folder)) {
+export function unmountBelow(directory: string): void {
+  for (const { mountPoint } of mountsBelow(directory)) {
     const { status, stderr } = spawnSync('umount', ['--lazy', '--no-canonicalize', mountPoint], {
       encoding: 'utf8',
     });

@@ -6,13 +6,13 @@ import { unmountBelow } from './mounts.ts';
 /** The prefix of every temporary directory of a test, which shows its origin. */
 const temporaryPrefix = 'oci-artifact-csi-';
 
-export type TemporaryFolder = AsyncDisposable & { readonly path: string };
+export type TemporaryDirectory = AsyncDisposable & { readonly path: string };
 
 /**
  * A directory of the test below os.tmpdir(). `await using` it: disposal unmounts everything below it and then removes
  * the directory with its content. The path is short, so that a unix socket fits below (107 bytes).
  */
-export async function temporaryFolder(): Promise<TemporaryFolder> {
+export async function temporaryDirectory(): Promise<TemporaryDirectory> {
   const path = await mkdtemp(join(tmpdir(), temporaryPrefix));
   return {
     path,

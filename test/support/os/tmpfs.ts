@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 
 /**
- * A small filesystem for a test to fill: mounted on a directory that is created if needed, below a temporaryFolder()
+ * A small filesystem for a test to fill: mounted on a directory that is created if needed, below a temporaryDirectory()
  * whose disposal unmounts it.
  *
  * @param options of tmpfs(5): `size=1m`, `nr_inodes=50`.

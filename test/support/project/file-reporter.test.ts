@@ -4,15 +4,15 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { test } from 'node:test';
-import { temporaryFolder } from '../os/temporary.ts';
+import { temporaryDirectory } from '../os/temporary.ts';
 
 const reporter = new URL('file-reporter.ts', import.meta.url).href;
 
 /** The report of one file of tests. A process of its own runs it, because node:test runs no tests inside a test. */
 async function report(tests: string): Promise<string> {
-  await using folder = await temporaryFolder();
-  const file = join(folder.path, 'a.mjs');
-  const runner = join(folder.path, 'run.mjs');
+  await using directory = await temporaryDirectory();
+  const file = join(directory.path, 'a.mjs');
+  const runner = join(directory.path, 'run.mjs');
   writeFileSync(
     file,
     `import { describe, test } from 'node:test';\nimport assert from 'node:assert';\n${tests}\n`,
@@ -21,7 +21,7 @@ async function report(tests: string): Promise<string> {
     runner,
     `import { run } from 'node:test';
 import { reportFiles } from ${JSON.stringify(reporter)};
-for await (const text of reportFiles(${JSON.stringify(folder.path)}, run({ files: [${JSON.stringify(file)}] })))
+for await (const text of reportFiles(${JSON.stringify(directory.path)}, run({ files: [${JSON.stringify(file)}] })))
   process.stdout.write(text);
 `,
   );

@@ -14,7 +14,7 @@ import type { Frame, Recorded } from './publish-path.ts';
  * before each message that it sends, because it may be ended afterwards.
  */
 
-const folder = process.env['PUBLISH_PATH_FOLDER'] ?? '';
+const directory = process.env['PUBLISH_PATH_DIRECTORY'] ?? '';
 const session = new Session();
 session.connect();
 session.post('Profiler.enable');
@@ -35,7 +35,7 @@ function recordMain(): void {
     return Reflect.apply(post, this, sent);
   };
   process.on('SIGUSR2', () => {
-    const file = join(folder, `taken-${takes++}`);
+    const file = join(directory, `taken-${takes++}`);
     const recorded: Recorded = { functions: takeFunctions(), requests };
     requests = [];
     stacks.clear();
@@ -46,7 +46,7 @@ function recordMain(): void {
 
 function recordThread(): void {
   const record = (recorded: Recorded): void =>
-    appendFileSync(join(folder, `thread-${threadId}`), `${JSON.stringify(recorded)}\n`);
+    appendFileSync(join(directory, `thread-${threadId}`), `${JSON.stringify(recorded)}\n`);
   const post = MessagePort.prototype.postMessage;
   MessagePort.prototype.postMessage = function (...sent: unknown[]) {
     record({ functions: takeFunctions(), requests: [] });

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { waitUntil } from '../node/child.ts';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../node/daemon.ts';
 import { gzip, tarOf } from '../oci/tar.ts';
-import { temporaryFolder } from '../os/temporary.ts';
+import { temporaryDirectory } from '../os/temporary.ts';
 import { openFaultyRegistry } from '../registry/faulty-registry.ts';
 
 /** A function of the program on a stack; `line` and `column` are where it begins. */
@@ -47,16 +47,16 @@ const largeBytes = 3 * 1024 * 1024;
  *   thread or of the thread that receives. Helpers in util/ wait for whatever they are given, and are not counted.
  */
 export async function measurePublishPaths(): Promise<PublishPaths> {
-  await using folder = await temporaryFolder();
+  await using directory = await temporaryDirectory();
   await using registry = await openFaultyRegistry();
   await using node = await testNode([registry.host]);
   const env = {
-    PUBLISH_PATH_FOLDER: folder.path,
+    PUBLISH_PATH_DIRECTORY: directory.path,
     NODE_OPTIONS: `--import=${recorder}`,
     NODE_DISABLE_COMPILE_CACHE: '1', // coverage of cached code is less precise
   };
   await using daemon = await startDaemon(node, { env });
-  const take = openRecords(daemon, folder.path);
+  const take = openRecords(daemon, directory.path);
   await sleep(settleMs);
   const atStart = new Set((await take()).flatMap(({ functions }) => functions));
 
@@ -83,16 +83,16 @@ export async function measurePublishPaths(): Promise<PublishPaths> {
 }
 
 /** Returns a function that takes what all threads of the daemon executed since its last call. */
-function openRecords(daemon: TestDaemon, folder: string): () => Promise<readonly Recorded[]> {
+function openRecords(daemon: TestDaemon, directory: string): () => Promise<readonly Recorded[]> {
   let takes = 0;
   return async () => {
-    const file = join(folder, `taken-${takes++}`);
+    const file = join(directory, `taken-${takes++}`);
     process.kill(daemon.pid, 'SIGUSR2');
     await waitUntil(daemon, () => existsSync(file), 'recorded');
     const main = JSON.parse(readFileSync(file, 'utf8')) as Recorded;
-    const threads = globSync('thread-*', { cwd: folder }).flatMap(name => {
-      const lines = readFileSync(join(folder, name), 'utf8').trim().split('\n');
-      rmSync(join(folder, name));
+    const threads = globSync('thread-*', { cwd: directory }).flatMap(name => {
+      const lines = readFileSync(join(directory, name), 'utf8').trim().split('\n');
+      rmSync(join(directory, name));
       return lines.map(line => JSON.parse(line) as Recorded);
     });
     return [...threads, main];

@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
-import { type Program, programs, toolsFolder } from '../../tools/table.ts';
+import { type Program, programs, toolsDirectory } from '../../tools/table.ts';
 
 /** In CI nothing is skipped: a test that lacks a program fails there. */
 export const isCi: boolean = process.env['CI'] !== undefined && process.env['CI'] !== '';
@@ -10,9 +10,9 @@ export const isCi: boolean = process.env['CI'] !== undefined && process.env['CI'
  * The path of a program: in .tools/bin, else the first on the PATH or in an sbin directory; undefined if there is none.
  */
 export function findTool(program: Program): string | undefined {
-  const path = (process.env['PATH'] ?? '').split(':').filter(folder => folder !== '');
-  const folders = programs[program].from === 'go' ? [toolsFolder] : [...path, '/usr/sbin', '/sbin'];
-  return folders.map(folder => join(folder, program)).find(isExecutable);
+  const path = (process.env['PATH'] ?? '').split(':').filter(directory => directory !== '');
+  const directories = programs[program].from === 'go' ? [toolsDirectory] : [...path, '/usr/sbin', '/sbin'];
+  return directories.map(directory => join(directory, program)).find(isExecutable);
 }
 
 function isExecutable(path: string): boolean {

@@ -45,8 +45,8 @@ export type FaultyRegistry = AsyncDisposable & {
 export async function openFaultyRegistry(
   options: { readonly guard?: Guard; readonly tls?: ServerOptions } = {},
 ): Promise<FaultyRegistry> {
-  const folder = await mkdtemp(join(tmpdir(), 'faulty-registry-'));
-  const registry = openDemoRegistry(folder);
+  const directory = await mkdtemp(join(tmpdir(), 'faulty-registry-'));
+  const registry = openDemoRegistry(directory);
   const asked: Asked[] = [];
   const counts = new Map<string, number>();
   const sent = new Map<string, number>();
@@ -107,7 +107,7 @@ export async function openFaultyRegistry(
       const closed = new Promise(resolve => server.close(resolve));
       server.closeAllConnections();
       await closed;
-      await rm(folder, { recursive: true, force: true });
+      await rm(directory, { recursive: true, force: true });
     },
   };
 }

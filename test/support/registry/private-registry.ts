@@ -71,13 +71,13 @@ export function addPod(kube: TestKubeApi, name: string, uid: string, spec: Recor
 
 /** Flags for one provider for a registry, whose plugin returns the result of this JavaScript. */
 export async function provider(
-  folder: string,
+  directory: string,
   host: string,
   answer: string,
   more: Record<string, unknown> = {},
 ): Promise<Record<string, string>> {
-  const bin = join(folder, 'providers');
-  await writeScript(join(bin, 'plugin'), pluginSource(join(folder, 'plugin.log'), answer));
+  const bin = join(directory, 'providers');
+  await writeScript(join(bin, 'plugin'), pluginSource(join(directory, 'plugin.log'), answer));
   const entry = {
     name: 'plugin',
     apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
@@ -85,7 +85,7 @@ export async function provider(
     defaultCacheDuration: '1h',
     ...more,
   };
-  const config = join(folder, 'providers.json');
+  const config = join(directory, 'providers.json');
   const document = {
     kind: 'CredentialProviderConfig',
     apiVersion: 'kubelet.config.k8s.io/v1',

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { startChild, waitUntil } from '../node/child.ts';
 import { freePort } from '../os/port.ts';
-import { temporaryFolder } from '../os/temporary.ts';
+import { temporaryDirectory } from '../os/temporary.ts';
 import { toolPath } from '../project/tools.ts';
 
 export type RealRegistry = AsyncDisposable & {
@@ -20,13 +20,13 @@ export async function startRealRegistry(
   tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string },
   auth?: Readonly<Record<string, unknown>>,
 ): Promise<RealRegistry> {
-  const folder = await temporaryFolder();
+  const directory = await temporaryDirectory();
   const port = await freePort();
-  const content = join(folder.path, 'content');
+  const content = join(directory.path, 'content');
   await mkdir(content);
-  const files = { certificate: join(folder.path, 'cert.pem'), key: join(folder.path, 'key.pem') };
+  const files = { certificate: join(directory.path, 'cert.pem'), key: join(directory.path, 'key.pem') };
   if (tls) await Promise.all([writeFile(files.certificate, tls.cert), writeFile(files.key, tls.key)]);
-  const clientCas = join(folder.path, 'client-ca.pem');
+  const clientCas = join(directory.path, 'client-ca.pem');
   if (tls?.clientCa) await writeFile(clientCas, tls.clientCa);
   const wanted = tls?.clientCa ? { clientcas: [clientCas] } : {};
   const config = {
@@ -36,7 +36,7 @@ export async function startRealRegistry(
     http: { addr: `127.0.0.1:${port}`, ...(tls && { tls: { ...files, ...wanted } }) },
     ...(auth && { auth }),
   };
-  const file = join(folder.path, 'config.yml');
+  const file = join(directory.path, 'config.yml');
   await writeFile(file, JSON.stringify(config)); // JSON is YAML
   const child = await startChild(toolPath('registry'), ['serve', file], {
     env: { ...process.env, OTEL_TRACES_EXPORTER: 'none' },
@@ -44,7 +44,7 @@ export async function startRealRegistry(
   const host = `${tls ? 'localhost' : '127.0.0.1'}:${port}`;
   const dispose = async (): Promise<void> => {
     await child[Symbol.asyncDispose]();
-    await folder[Symbol.asyncDispose]();
+    await directory[Symbol.asyncDispose]();
   };
   try {
     await waitUntil(child, () => answers(`http://127.0.0.1:${port}/v2/`), 'listening');

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { deliver, openDemoRegistry, type Reply } from '../../../src/cli/demo/registry.ts';
 import { ociIndex } from '../../../src/oci/media-type.ts';
-import { temporaryFolder } from '../os/temporary.ts';
+import { temporaryDirectory } from '../os/temporary.ts';
 
 export type ReferrersRegistry = AsyncDisposable & { readonly host: string };
 
@@ -19,8 +19,8 @@ type Manifest = {
 
 /** A registry with the referrers API (OCI distribution spec, "Listing Referrers"), which the others here lack. */
 export async function startReferrersRegistry(): Promise<ReferrersRegistry> {
-  const folder = await temporaryFolder();
-  const registry = openDemoRegistry(folder.path);
+  const directory = await temporaryDirectory();
+  const registry = openDemoRegistry(directory.path);
   const referring = new Map<string, object[]>();
 
   /** Records referrers, and reports that in a header. */
@@ -65,7 +65,7 @@ export async function startReferrersRegistry(): Promise<ReferrersRegistry> {
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise(resolve => server.close(resolve));
-      await folder[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
     },
   };
 }

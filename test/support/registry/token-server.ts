@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { makeCertificate } from '../signing/certificate.ts';
-import { temporaryFolder } from '../os/temporary.ts';
+import { temporaryDirectory } from '../os/temporary.ts';
 
 /** The users: passwords by username, and the repositories that each may pull and push. */
 export type Users = Readonly<
@@ -26,9 +26,9 @@ const issuer = 'token-server.test';
  * the refresh token. A token grants the part of the requested scope that its user may have, possibly nothing.
  */
 export async function startTokenServer(users: Users): Promise<TokenServer> {
-  const folder = await temporaryFolder();
+  const directory = await temporaryDirectory();
   const { cert, key } = makeCertificate();
-  const bundle = join(folder.path, 'token.pem');
+  const bundle = join(directory.path, 'token.pem');
   await writeFile(bundle, cert);
   const asked: string[] = [];
 
@@ -89,7 +89,7 @@ export async function startTokenServer(users: Users): Promise<TokenServer> {
       const closed = new Promise(resolve => server.close(resolve));
       server.closeAllConnections();
       await closed;
-      await folder[Symbol.asyncDispose]();
+      await directory[Symbol.asyncDispose]();
     },
   };
 }

@@ -31,9 +31,9 @@ export function theOnly(manifests: readonly Manifest[], kind: string): Manifest 
 
 /** Verifies manifests with kubeconform. @throws Error with each field that a schema does not have or allow. */
 export function verifyManifests(text: string, schemas: readonly string[]): void {
-  const locations = schemas.flatMap(folder => [
+  const locations = schemas.flatMap(directory => [
     '-schema-location',
-    `${folder}/{{.ResourceKind}}{{.KindSuffix}}.json`,
+    `${directory}/{{.ResourceKind}}{{.KindSuffix}}.json`,
   ]);
   try {
     execFileSync(toolPath('kubeconform'), ['-strict', ...locations, '-'], {

@@ -38,12 +38,12 @@ const onCgroup2 = [
  */
 export function runContainer(
   runtime: 'crun' | 'runc',
-  folder: string,
+  directory: string,
   mounts: readonly BundleMount[],
   script: string,
 ): string {
   const program = toolPath(runtime);
-  const bundle = join(folder, `bundle-${runtime}`);
+  const bundle = join(directory, `bundle-${runtime}`);
   const rootfs = join(bundle, 'rootfs');
   for (const name of ['bin', 'proc', 'dev', 'tmp']) mkdirSync(join(rootfs, name), { recursive: true });
   copyFileSync(toolPath('busybox'), join(rootfs, 'bin/busybox'));
@@ -71,7 +71,7 @@ export function runContainer(
   };
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(config));
   const id = `test-${randomUUID()}`;
-  const [shell, ...wrapped] = [...onCgroup2, program, '--root', join(folder, `run-${runtime}`)];
+  const [shell, ...wrapped] = [...onCgroup2, program, '--root', join(directory, `run-${runtime}`)];
   const options = { encoding: 'utf8', timeout: 30_000 } as const;
   try {
     const ran = spawnSync(shell, [...wrapped, 'run', '--bundle', bundle, id], options);

@@ -30,11 +30,11 @@ export type TestFulcio = {
 export const issuer = 'https://accounts.example.com';
 export const email = 'jane@example.com';
 
-/** Creates `folder` for its files; all have the same names. `purpose` is the intermediate's extended key usage. */
-export function makeFulcio(folder: string, purpose = 'codeSigning'): TestFulcio {
+/** Creates `directory` for its files; all have the same names. `purpose` is the intermediate's extended key usage. */
+export function makeFulcio(directory: string, purpose = 'codeSigning'): TestFulcio {
   let made = 0;
-  mkdirSync(folder);
-  const file = (end: string) => join(folder, end);
+  mkdirSync(directory);
+  const file = (end: string) => join(directory, end);
   const run = (line: string) => execFileSync('openssl', line.split(' '), { stdio: 'pipe' });
 
   function make(

@@ -18,10 +18,10 @@ const mtime = new Date(315_532_800_000);
  * the directory that has them.
  */
 export async function packChart(root: string, image?: ChartImage): Promise<ChartArchive> {
-  const folder = join(root, 'charts/oci-artifact-csi');
-  const files = globSync('**/*', { cwd: folder, withFileTypes: true })
+  const directory = join(root, 'charts/oci-artifact-csi');
+  const files = globSync('**/*', { cwd: directory, withFileTypes: true })
     .filter(entry => entry.isFile())
-    .map(entry => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .map(entry => join(entry.parentPath, entry.name).slice(directory.length + 1))
     // Helm reads Chart.yaml first.
     .toSorted((a, b) => Number(b === 'Chart.yaml') - Number(a === 'Chart.yaml') || (a < b ? -1 : 1));
   const edit = image === undefined ? {} : edits(image);
@@ -30,12 +30,12 @@ export async function packChart(root: string, image?: ChartImage): Promise<Chart
     archive.entry({ name: `oci-artifact-csi/${path}`, mode: 0o644, uid: 0, gid: 0, mtime }, content);
   };
   for (const path of files) {
-    const content = readFileSync(join(folder, path));
+    const content = readFileSync(join(directory, path));
     add(path, edit[path] === undefined ? content : edited(content, edit[path]));
   }
   add('LICENSE', readFileSync(join(root, 'LICENSE')));
   archive.finalize();
-  const { version } = parse(readFileSync(join(folder, 'Chart.yaml'), 'utf8')) as { version: string };
+  const { version } = parse(readFileSync(join(directory, 'Chart.yaml'), 'utf8')) as { version: string };
   return {
     name: `oci-artifact-csi-${version}.tgz`,
     bytes: gzipSync(await buffer(archive), { level: 9 }),

@@ -4,7 +4,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { packChart } from './archive.ts';
-import { chartFolder } from './render.ts';
+import { chartDirectory } from './render.ts';
 import { readValues, withTable } from './values-table.ts';
 
 /**
@@ -15,8 +15,8 @@ import { readValues, withTable } from './values-table.ts';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const { values: given } = parseArgs({ options: { pack: { type: 'string' }, image: { type: 'string' } } });
 
-const readme = join(chartFolder, 'README.md');
-const values = readValues(readFileSync(join(chartFolder, 'values.yaml'), 'utf8'));
+const readme = join(chartDirectory, 'README.md');
+const values = readValues(readFileSync(join(chartDirectory, 'values.yaml'), 'utf8'));
 writeFileSync(readme, withTable(readFileSync(readme, 'utf8'), values));
 
 if (given.pack !== undefined) {

@@ -6,7 +6,7 @@ import { kubernetesVersions } from './schemas.ts';
 
 const root: string = fileURLToPath(new URL('../../..', import.meta.url));
 
-export const chartFolder: string = join(root, 'charts/oci-artifact-csi');
+export const chartDirectory: string = join(root, 'charts/oci-artifact-csi');
 
 export type RenderOptions = {
   readonly helm?: 'helm' | 'helm4';
@@ -26,7 +26,7 @@ export type RenderOptions = {
  */
 export function renderChart(options: RenderOptions = {}): string {
   const { helm = 'helm', release = 'oci-artifact-csi', namespace = 'oci-artifact-csi', args = [] } = options;
-  const { kubernetes = kubernetesVersions.at(-1) ?? '', chart = chartFolder } = options;
+  const { kubernetes = kubernetesVersions.at(-1) ?? '', chart = chartDirectory } = options;
   const words = ['template', release, chart, '--namespace', namespace, '--kube-version', kubernetes];
   return execFileSync(toolPath(helm), [...words, ...args], { encoding: 'utf8', stdio: 'pipe' });
 }

@@ -87,9 +87,9 @@ function cached(
     .update(readFileSync(import.meta.filename))
     .digest('hex')
     .slice(0, 12);
-  const folder = join(cache, version, name);
-  if (existsSync(folder)) return folder;
-  const aside = `${folder}.${process.pid}`;
+  const directory = join(cache, version, name);
+  if (existsSync(directory)) return directory;
+  const aside = `${directory}.${process.pid}`;
   rmSync(aside, { recursive: true, force: true });
   mkdirSync(aside, { recursive: true });
   fill(({ kind, group, version }, schema) => {
@@ -97,12 +97,12 @@ function cached(
     writeFileSync(join(aside, `${kind.toLowerCase()}-${prefix}${version}.json`), JSON.stringify(schema));
   });
   try {
-    renameSync(aside, folder);
+    renameSync(aside, directory);
   } catch (error) {
-    if (!existsSync(folder)) throw error; // another process was faster
+    if (!existsSync(directory)) throw error; // another process was faster
     rmSync(aside, { recursive: true });
   }
-  return folder;
+  return directory;
 }
 
 /** The directory of a module in Go's cache. @throws Error if its checksum is another. */
