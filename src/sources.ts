@@ -9,7 +9,7 @@ import { openConfiguration } from './registry/config/configuration.ts';
 import { type KeychainOptions, type NodeKeychain, openKeychain } from './credentials/keychain.ts';
 import { valueOf } from './configfile/part.ts';
 import { parseProxies } from './registry/http/proxies.ts';
-import { standardPlaces } from './registry/config/registries.ts';
+import { standardFiles } from './registry/config/registries.ts';
 import { isNamed, toRoute } from './registry/config/route.ts';
 import { expand } from './registry/config/short-names.ts';
 import { askBy } from './registry/config/transport.ts';
@@ -21,7 +21,7 @@ export type ArtifactSources = AsyncDisposable & {
   readonly keychain: NodeKeychain;
   readonly expander: { expand(text: string): readonly Reference[] };
   /** The endpoints of a reference, in the order of attempts. */
-  places(reference: Reference): readonly Endpoint[];
+  endpoints(reference: Reference): readonly Endpoint[];
   /** Configuration files that are broken, one line each. */
   problems(): readonly string[];
   /** The problems that cause refusals, because the files have never been valid. */
@@ -41,7 +41,7 @@ export async function openSources(
     {
       file: settings.registriesConf,
       directory: settings.registriesConfDir,
-      aliasesFile: standardPlaces.aliasesFile,
+      aliasesFile: standardFiles.aliasesFile,
       hostsDir: settings.hostsDir,
       certsDir: settings.certsDir,
       caFile: settings.caFile,
@@ -73,7 +73,7 @@ export async function openSources(
     registry,
     keychain,
     expander: { expand: text => expand(configuration.current().registries, text) },
-    places(reference) {
+    endpoints(reference) {
       const { mirrors, last } = toRoute(configuration.current(), reference, 'name');
       return [...mirrors, last];
     },

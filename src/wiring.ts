@@ -128,7 +128,7 @@ export async function openNode(
     meter,
     keychain,
     expander: sources.expander,
-    places: sources.places,
+    endpoints: sources.endpoints,
     archive: { read: readArchive },
     kubelet: openKubeletPods(settings.kubeletDir),
     holds: createLeases(),

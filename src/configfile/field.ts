@@ -75,7 +75,7 @@ function toField<Node>(document: Document<Node>, path: Path, node: Node): Field 
   const refuse = (why: string): never => {
     throw new ArtifactError(
       'invalid',
-      `${formatPlace(document.file, document.line(path, node))}${shown || 'it'} ${view.kind === 'refused' ? view.why : why}`,
+      `${formatLocation(document.file, document.line(path, node))}${shown || 'it'} ${view.kind === 'refused' ? view.why : why}`,
     );
   };
   const value = view.kind === 'scalar' ? view.value : undefined;
@@ -121,8 +121,8 @@ function toField<Node>(document: Document<Node>, path: Path, node: Node): Field 
       };
       const at = (key: string): string => {
         const inner = [...path, key];
-        const place = formatPlace(document.file, document.line(inner, nodes.get(key) ?? node));
-        return place + formatPath(document.name ?? '', inner);
+        const location = formatLocation(document.file, document.line(inner, nodes.get(key) ?? node));
+        return location + formatPath(document.name ?? '', inner);
       };
       return {
         path: shown,
@@ -159,7 +159,7 @@ function toField<Node>(document: Document<Node>, path: Path, node: Node): Field 
   };
 }
 
-function formatPlace(file: string | undefined, line: number | undefined): string {
+function formatLocation(file: string | undefined, line: number | undefined): string {
   if (file === undefined) return line === undefined ? '' : `line ${line}: `;
   return line === undefined ? `${file}: ` : `${file}:${line}: `;
 }

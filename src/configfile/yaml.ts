@@ -15,7 +15,7 @@ import { type Document, type Table, toTable, type NodeView } from './field.ts';
 type Form = { readonly kind: 'plain' } | { readonly kind: 'kubernetes'; readonly file: string };
 
 /** A value and its line, or without one, the line of the value that contains it. */
-type Place = { readonly node: unknown; readonly line: number };
+type Located = { readonly node: unknown; readonly line: number };
 
 const unquoted = 'put text that begins with * in quotes: without them YAML takes it for an alias';
 
@@ -38,7 +38,7 @@ export function parseYaml(text: string, form: Form = { kind: 'plain' }): Table {
     const start = (node as Partial<Node> | null)?.range?.[0];
     return start === undefined ? undefined : lines.linePos(start).line;
   };
-  const view = ({ node, line }: Place): NodeView<Place> => {
+  const view = ({ node, line }: Located): NodeView<Located> => {
     if (isAlias(node)) {
       if (form.kind === 'kubernetes') return view({ node: node.resolve(yaml), line });
       return { kind: 'refused', why: `cannot be an alias; ${unquoted}` };
@@ -53,7 +53,7 @@ export function parseYaml(text: string, form: Form = { kind: 'plain' }): Table {
     });
     return { kind: 'table', entries };
   };
-  const document: Document<Place> = {
+  const document: Document<Located> = {
     nouns: () => ({ table: 'a map of fields', tables: 'a list of maps' }),
     line: (_path, { line }) => line,
     view,

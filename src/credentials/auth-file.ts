@@ -39,9 +39,9 @@ export function openAuthFile(
   return {
     name: origin.name,
     current,
-    async find(place, _caller, signal) {
+    async find(endpoint, _caller, signal) {
       const failures: string[] = [];
-      for (const candidate of candidates([valueOf(current())], place)) {
+      for (const candidate of candidates([valueOf(current())], endpoint)) {
         if (candidate.kind === 'credential') return candidate;
         let credential: Credential | undefined;
         try {
@@ -55,7 +55,7 @@ export function openAuthFile(
       if (failures.length === 0) return { kind: 'none' };
       return {
         kind: 'none',
-        why: `${failures.join('; ')}; it has no other entry for ${canonicalHost(place.host)}`,
+        why: `${failures.join('; ')}; it has no other entry for ${canonicalHost(endpoint.host)}`,
       };
     },
   };

@@ -70,7 +70,7 @@ export function toCallSources({
     const origin: CredentialOrigin = { name: config(key), holder, code: 'invalid' };
     sources.push({
       name: origin.name,
-      find: async place => firstOf([parseDockerConfig(text, form, origin)], place),
+      find: async endpoint => firstOf([parseDockerConfig(text, form, origin)], endpoint),
     });
   }
   const { username, password } = secrets;
@@ -114,9 +114,9 @@ export function parsePullSecret(
 }
 
 /** Returns the credential of the most specific key; credential helpers are ignored. */
-export function firstOf(configs: readonly DockerConfig[], place: RegistryPath): FoundCredential {
+export function firstOf(configs: readonly DockerConfig[], endpoint: RegistryPath): FoundCredential {
   let left: string | undefined;
-  for (const candidate of candidates(configs, place)) {
+  for (const candidate of candidates(configs, endpoint)) {
     if (candidate.kind === 'credential') return candidate;
     left ??= candidate.field;
   }

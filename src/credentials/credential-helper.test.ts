@@ -49,14 +49,14 @@ let count = 0;
 /** Returns the credential from an auth file with this content; `asked` has the requests to the good helper. */
 async function find(
   config: unknown,
-  place: Endpoint,
+  endpoint: Endpoint,
   secrets: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly credential: Credential; readonly asked: readonly string[] }> {
   const file = join(directory.path, `auth-${(count += 1)}.json`);
   await writeFile(file, JSON.stringify(config));
   await writeFile(log, '');
   using keychain = openKeychain({ authFile: file });
-  const credential = await keychain.open({ secrets }).find(place, never);
+  const credential = await keychain.open({ secrets }).find(endpoint, never);
   const asked = readFileSync(log, 'utf8')
     .split('\n')
     .filter(line => line !== '');

@@ -12,5 +12,5 @@ export type CredentialSource = {
   /** Its name in messages, as the subject of a sentence. */
   readonly name: string;
   /** @throws if no later source may be used; the signal's reason. */
-  find(place: Endpoint, caller: Caller, signal: AbortSignal): Promise<FoundCredential>;
+  find(endpoint: Endpoint, caller: Caller, signal: AbortSignal): Promise<FoundCredential>;
 };

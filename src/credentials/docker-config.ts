@@ -88,12 +88,12 @@ export function toDockerConfig(auths: JsonObject, origin: CredentialOrigin): Doc
  */
 export function* candidates(
   configs: readonly DockerConfig[],
-  place: RegistryPath,
+  endpoint: RegistryPath,
 ): Generator<CredentialCandidate> {
-  const host = canonicalHost(place.host);
+  const host = canonicalHost(endpoint.host);
   const matching = configs
     .flatMap(config => config.entries)
-    .filter(entry => keyMatches(entry.key, host, place.path))
+    .filter(entry => keyMatches(entry.key, host, endpoint.path))
     .sort((left, right) => bySpecificity(left.key, right.key));
   for (const { kind, key, written, value, origin } of matching) {
     if (kind === 'auth') {

@@ -12,7 +12,7 @@ import { openKeychain } from './keychain.ts';
 import { openProviders } from './providers.ts';
 
 const never = new AbortController().signal;
-const place: Endpoint = { host: 'r.io', path: 'ns/model', insecure: false };
+const endpoint: Endpoint = { host: 'r.io', path: 'ns/model', insecure: false };
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 describe('the id of a keyring', () => {
@@ -93,9 +93,9 @@ test('no secret appears in an error, source, id or explanation, whatever pull se
       const caller = { secrets: { [tokensKey]: tokens }, pod };
       const keyring = keychain.open(caller);
       assert.ok(!leaks(keyring.id));
-      assert.ok(!leaks((await keychain.explain(place, caller, never)).join()));
+      assert.ok(!leaks((await keychain.explain(endpoint, caller, never)).join()));
       try {
-        assert.ok(!leaks((await keyring.find(place, never)).source));
+        assert.ok(!leaks((await keyring.find(endpoint, never)).source));
       } catch (thrown) {
         refused += 1;
         assert.ok(thrown instanceof ArtifactError, inspect(thrown));

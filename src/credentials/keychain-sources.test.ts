@@ -15,7 +15,7 @@ import { type KeychainOptions, type NodeKeychain, openKeychain } from './keychai
 import { openProviders } from './providers.ts';
 
 const never = new AbortController().signal;
-const place: Endpoint = { host: 'r.io', path: 'ns/model', insecure: false };
+const endpoint: Endpoint = { host: 'r.io', path: 'ns/model', insecure: false };
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const configOf = (user: string, key = 'r.io'): string =>
   JSON.stringify({ auths: { [key]: { auth: base64(`${user}:S3CRET`) } } });
@@ -50,7 +50,7 @@ after(() => directory[Symbol.asyncDispose]());
 
 const ofPod = podsOf({ name: 'regcred', data: { '.dockerconfigjson': configOf('of-pod') } });
 const find = (keychain: Keychain, caller: Caller): Promise<Credential> =>
-  keychain.open(caller).find(place, never);
+  keychain.open(caller).find(endpoint, never);
 
 describe('all sources', () => {
   const call = { '.dockerconfigjson': configOf('of-call') };
@@ -104,7 +104,7 @@ describe('all sources', () => {
 
   test('are explained in their order, without a secret', async () => {
     using full = openKeychain({ authFile, providers, pods: ofPod });
-    assert.deepEqual(await full.explain(place, { secrets: {}, pod }, never), [
+    assert.deepEqual(await full.explain(endpoint, { secrets: {}, pod }, never), [
       'nodePublishSecretRef: this call brings none',
       "the pod's pull secrets: used (the pull secret shop/regcred (r.io))",
       'credential provider plugin: would fit, but comes later (credential provider plugin (r.io))',
@@ -112,14 +112,14 @@ describe('all sources', () => {
       'anonymous: not needed',
     ]);
     using empty = openKeychain({});
-    assert.deepEqual(await empty.explain(place, { secrets: { username: 'u' } }, never), [
+    assert.deepEqual(await empty.explain(endpoint, { secrets: { username: 'u' } }, never), [
       'username and password of nodePublishSecretRef: nodePublishSecretRef has only one of username and password; give it both',
       "the pod's pull secrets: off (--pod-pull-secrets)",
       'credential providers: none (--credential-provider-config)',
       "the node's auth file: none (--auth-file of serve)",
       'anonymous: used',
     ]);
-    const elsewhere = { ...place, host: 'other.io', path: 'a' };
+    const elsewhere = { ...endpoint, host: 'other.io', path: 'a' };
     const [line] = await empty.explain(elsewhere, { secrets: { '.dockerconfigjson': configOf('u') } }, never);
     assert.equal(line, '.dockerconfigjson of nodePublishSecretRef: nothing for other.io/a');
   });
@@ -186,8 +186,8 @@ test('a keyring asks its sources for a repository once, for any number of blobs'
   };
   using keychain = openKeychain({ pods });
   const keyring = keychain.open({ secrets: {}, pod });
-  await Promise.all(Array.from({ length: 50 }, () => keyring.find(place, never)));
-  await keyring.find({ ...place, mirrorOf: 'o.io' }, never);
+  await Promise.all(Array.from({ length: 50 }, () => keyring.find(endpoint, never)));
+  await keyring.find({ ...endpoint, mirrorOf: 'o.io' }, never);
   assert.equal(asked, 2);
 });
 

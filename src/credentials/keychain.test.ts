@@ -18,7 +18,7 @@ before(async () => {
 });
 after(() => rm(root, { recursive: true }));
 
-const place: Endpoint = { host: 'r.io', path: 'ns/model', insecure: false };
+const endpoint: Endpoint = { host: 'r.io', path: 'ns/model', insecure: false };
 const never = new AbortController().signal;
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const auths = (user: string, key = 'r.io'): string =>
@@ -29,7 +29,7 @@ const keychainOf = (authFile?: string): Keychain => openKeychain({ authFile });
 const find = (
   keychain: Keychain,
   secrets: Readonly<Record<string, string>>,
-  at: Endpoint = place,
+  at: Endpoint = endpoint,
   signal = never,
 ): Promise<Credential> => keychain.open({ secrets }).find(at, signal);
 
@@ -203,7 +203,7 @@ describe('the auth file', () => {
 
   test('an aborted caller gets its own reason', async () => {
     const keychain = keychainOf(await fileOf('{}'));
-    await assert.rejects(find(keychain, {}, place, AbortSignal.abort(new Error('gone'))), /^Error: gone$/);
+    await assert.rejects(find(keychain, {}, endpoint, AbortSignal.abort(new Error('gone'))), /^Error: gone$/);
   });
 });
 

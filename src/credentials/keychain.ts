@@ -98,28 +98,28 @@ export function openKeychain(options: KeychainOptions): NodeKeychain {
       const memo = createMemo<Credential>();
       return {
         id: idOf(caller),
-        find: (place, signal) =>
+        find: (endpoint, signal) =>
           memo.recall(
-            JSON.stringify([place.host, place.path, place.mirrorOf]),
+            JSON.stringify([endpoint.host, endpoint.path, endpoint.mirrorOf]),
             async () => ({
-              value: await find(stepsOf(caller), place, caller, closing.signal),
+              value: await find(stepsOf(caller), endpoint, caller, closing.signal),
               forMs: holdsMs,
             }),
             signal,
           ),
       };
     },
-    async explain(place, caller, signal) {
+    async explain(endpoint, caller, signal) {
       const lines: string[] = [];
       let used = false;
       for (const { sources, otherwise } of stepsOf(caller)) {
         if (sources.length === 0) lines.push(otherwise);
         for (const source of sources) {
-          const finding = source.find(place, caller, closing.signal).catch((thrown: unknown) => {
+          const finding = source.find(endpoint, caller, closing.signal).catch((thrown: unknown) => {
             return { kind: 'none', why: toArtifactError(thrown).message } as const;
           });
           const found = await abortable(finding, signal);
-          lines.push(`${source.name}: ${describe(found, place, used)}`);
+          lines.push(`${source.name}: ${describe(found, endpoint, used)}`);
           used ||= found.kind === 'credential';
         }
       }
@@ -142,7 +142,7 @@ function toList(source: CredentialSource | undefined): readonly CredentialSource
 
 async function find(
   steps: Iterable<Step>,
-  place: Endpoint,
+  endpoint: Endpoint,
   caller: Caller,
   signal: AbortSignal,
 ): Promise<Credential> {
@@ -151,20 +151,22 @@ async function find(
   for (const { sources } of steps) {
     for (const source of sources) {
       signal.throwIfAborted();
-      const found = await source.find(place, caller, signal);
+      const found = await source.find(endpoint, caller, signal);
       if (found.kind === 'credential') return found.credential;
       if (found.why === undefined) silent.push(source.name);
       else reasons.push(`${source.name}: ${found.why}`);
     }
   }
-  if (silent.length > 0) reasons.unshift(`no entry for ${canonicalHost(place.host)} in ${silent.join(', ')}`);
+  if (silent.length > 0)
+    reasons.unshift(`no entry for ${canonicalHost(endpoint.host)} in ${silent.join(', ')}`);
   const why = reasons.length === 0 ? '' : ` (${reasons.join('; ')})`;
   const { advice } = wordsFor(caller);
   const anonymous = { kind: 'anonymous', holder: { kind: 'anyone' }, source: `anonymous${why}` } as const;
   return advice === undefined ? anonymous : { ...anonymous, advice };
 }
 
-function describe(found: FoundCredential, place: Endpoint, used: boolean): string {
-  if (found.kind === 'none') return found.why ?? `nothing for ${canonicalHost(place.host)}/${place.path}`;
+function describe(found: FoundCredential, endpoint: Endpoint, used: boolean): string {
+  if (found.kind === 'none')
+    return found.why ?? `nothing for ${canonicalHost(endpoint.host)}/${endpoint.path}`;
   return `${used ? 'would fit, but comes later' : 'used'} (${found.credential.source})`;
 }

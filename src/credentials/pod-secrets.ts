@@ -10,7 +10,7 @@ import type { CredentialSource } from './credential-source.ts';
 export function openPodSecrets(pods: PodSecrets): CredentialSource {
   return {
     name: "the pod's pull secrets",
-    async find(place, { pod }, signal) {
+    async find(endpoint, { pod }, signal) {
       if (pod === undefined) return { kind: 'none', why: 'this call is for no pod' };
       const configs: DockerConfig[] = [];
       const absent: string[] = [];
@@ -19,7 +19,7 @@ export function openPodSecrets(pods: PodSecrets): CredentialSource {
         if (config === undefined) absent.push(`${pod.namespace}/${name}`);
         else configs.push(config);
       }
-      const found = firstOf(configs, place);
+      const found = firstOf(configs, endpoint);
       if (found.kind === 'credential' || found.why !== undefined || absent.length === 0) return found;
       return { kind: 'none', why: `not there, or no pull secret: ${absent.join(', ')}` };
     },

@@ -73,22 +73,22 @@ export function openProvider(
     };
   };
 
-  const find = async (place: Endpoint, caller: Caller, signal: AbortSignal): Promise<FoundCredential> => {
-    const host = canonicalHost(place.host);
-    if (!matchImages.some(pattern => imageMatches(pattern, host, place.path))) return { kind: 'none' };
+  const find = async (endpoint: Endpoint, caller: Caller, signal: AbortSignal): Promise<FoundCredential> => {
+    const host = canonicalHost(endpoint.host);
+    if (!matchImages.some(pattern => imageMatches(pattern, host, endpoint.path))) return { kind: 'none' };
     const account =
       tokenAttributes === undefined
         ? ({ kind: 'node' } as const)
         : await toAccount(tokenAttributes, caller, pods, signal);
     if (account.kind === 'none') return account;
-    const image = `${host}/${place.path}`;
+    const image = `${host}/${endpoint.path}`;
     const keys = toKeys(host, image, toScope(account, tokenAttributes));
     const answer =
       memo.find(keys.Image) ??
       memo.find(keys.Registry) ??
       memo.find(keys.Global) ??
       (await memo.recall(keys.Image, () => ask(image, account, keys), signal));
-    for (const candidate of candidates([answer], place)) {
+    for (const candidate of candidates([answer], endpoint)) {
       if (candidate.kind === 'credential') return candidate;
     }
     return { kind: 'none' };
@@ -96,9 +96,9 @@ export function openProvider(
 
   return {
     name: label,
-    async find(place, caller, signal) {
+    async find(endpoint, caller, signal) {
       try {
-        return await find(place, caller, signal);
+        return await find(endpoint, caller, signal);
       } catch (thrown) {
         signal.throwIfAborted();
         return { kind: 'none', why: toArtifactError(thrown).message };

@@ -56,17 +56,17 @@ export async function serveRegistration(
       `there is no ${dirname(path)} to register in; start kubelet, or correct --kubelet-dir`,
     );
   }
-  const place = await bindSocket(server, path, 'always');
+  const bound = await bindSocket(server, path, 'always');
   log.info({ socket: path }, 'waiting for kubelet to register the driver');
 
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> =>
     (stopped ??= (async () => {
-      await place.release();
+      await bound.release();
       await drain.stop(500, 1000);
       await shutDown(server);
     })());
-  return { stop, problem: place.problem, isRegistered: () => registered, [Symbol.asyncDispose]: stop };
+  return { stop, problem: bound.problem, isRegistered: () => registered, [Symbol.asyncDispose]: stop };
 }
 
 function registrationHandlers(

@@ -85,17 +85,17 @@ export async function serveCsi(options: CsiOptions): Promise<Serving> {
     server.addService(definition, handlers);
   }
   await mkdir(dirname(endpoint), { recursive: true });
-  const place = await bindSocket(server, endpoint, 'if-silent');
+  const bound = await bindSocket(server, endpoint, 'if-silent');
   log.info({ endpoint }, 'serving CSI and ociartifact.v1 on the socket');
 
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> =>
     (stopped ??= (async () => {
       await drain.stop(2000, 6000);
-      await place.release();
+      await bound.release();
       await shutDown(server);
     })());
-  return { stop, problem: place.problem, [Symbol.asyncDispose]: stop };
+  return { stop, problem: bound.problem, [Symbol.asyncDispose]: stop };
 }
 
 /** Lets pending answers arrive, then closes every connection. */

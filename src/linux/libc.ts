@@ -20,12 +20,12 @@ export function systemError(call: string, path: string, errno: number): NodeJS.E
 /**
  * Checks the result of a call that reports failure as -1. It must be called right after the call, because of errno.
  *
- * @throws systemError. A number as `place` is a descriptor; the message has its path.
+ * @throws systemError. A number as `file` is a descriptor; the message has its path.
  */
-export function check(result: number, call: string, place: string | number): number {
+export function check(result: number, call: string, file: string | number): number {
   if (result !== -1) return result;
   const errno = koffi.errno();
-  throw systemError(call, typeof place === 'number' ? pathOf(place) : place, errno);
+  throw systemError(call, typeof file === 'number' ? pathOf(file) : file, errno);
 }
 
 /** Returns the present path of an open descriptor, from the kernel. */

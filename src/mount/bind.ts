@@ -10,15 +10,15 @@ import { firstEntry, inspect } from './inspection.ts';
  * in a mount namespace that shares the target. A mount that is remounted read-only afterwards stays writable there,
  * because a remount does not propagate.
  */
-export async function bind(view: string, place: TargetHandle, flags: readonly MountFlag[]): Promise<void> {
+export async function bind(view: string, handle: TargetHandle, flags: readonly MountFlag[]): Promise<void> {
   using clone = cloneMount(view);
   restrictMount(clone, toRestrictions(flags));
-  const made = makeDirectory(place.parent, place.name, 0o750);
-  if (!made) await verifyEmpty(place);
+  const made = makeDirectory(handle.parent, handle.name, 0o750);
+  if (!made) await verifyEmpty(handle);
   try {
-    attachMount(clone, place.parent, place.name);
+    attachMount(clone, handle.parent, handle.name);
   } catch (error) {
-    if (made) removeDirectory(place.parent, place.name);
+    if (made) removeDirectory(handle.parent, handle.name);
     throw error;
   }
 }
@@ -28,20 +28,20 @@ export async function bind(view: string, place: TargetHandle, flags: readonly Mo
  * removes anything that is not empty. On a read-only disk the directory stays, and that is success: the pod has no
  * mount any more, and kubelet, which cannot remove the parent directories either, retries.
  */
-export function unbind(place: TargetHandle, keepsDirectory: boolean): void {
-  while (detachMount(place.parent, place.name));
+export function unbind(handle: TargetHandle, keepsDirectory: boolean): void {
+  while (detachMount(handle.parent, handle.name));
   if (keepsDirectory) return;
   try {
-    removeDirectory(place.parent, place.name);
+    removeDirectory(handle.parent, handle.name);
   } catch (error) {
     if (errnoOf(error) === 'EROFS') return;
-    using target = openTarget(place);
+    using target = openTarget(handle);
     if (target === undefined) return;
     const entry = errnoOf(error) === 'ENOTEMPTY' ? firstEntry(target) : undefined;
     if (entry === undefined) throw error;
     throw new ArtifactError(
       'unmountable',
-      `${place.path} is not empty after the unmount (it holds ${JSON.stringify(entry)}): nothing there is deleted, move it away`,
+      `${handle.path} is not empty after the unmount (it holds ${JSON.stringify(entry)}): nothing there is deleted, move it away`,
       error,
     );
   }
@@ -54,8 +54,8 @@ function toRestrictions(flags: readonly MountFlag[]): bigint {
   return bits;
 }
 
-async function verifyEmpty(place: TargetHandle): Promise<void> {
-  const state = await inspect(place, undefined);
+async function verifyEmpty(handle: TargetHandle): Promise<void> {
+  const state = await inspect(handle, undefined);
   switch (state.kind) {
     case 'absent':
     case 'empty':
@@ -63,9 +63,9 @@ async function verifyEmpty(place: TargetHandle): Promise<void> {
     case 'occupied':
       throw new ArtifactError(
         'exists',
-        `${place.path} is not empty (it holds ${JSON.stringify(state.entry)})`,
+        `${handle.path} is not empty (it holds ${JSON.stringify(state.entry)})`,
       );
     case 'mounted':
-      throw new ArtifactError('exists', `${place.path} is a mount point already`);
+      throw new ArtifactError('exists', `${handle.path} is a mount point already`);
   }
 }

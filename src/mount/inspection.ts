@@ -17,8 +17,8 @@ import { openTarget, type TargetHandle } from './target.ts';
  * reports the topmost. A removed view is a directory without links. A filesystem other than the view's is first asked
  * in a thread, because its server may be gone or never answer.
  */
-export async function inspect(place: TargetHandle, view: string | undefined): Promise<TargetState> {
-  using target = openTarget(place);
+export async function inspect(handle: TargetHandle, view: string | undefined): Promise<TargetState> {
+  using target = openTarget(handle);
   if (target === undefined) return { kind: 'absent' };
   const { isMountRoot, links, device } = statDirectory(target);
   if (!isMountRoot) {

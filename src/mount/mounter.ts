@@ -67,32 +67,32 @@ export function openMounter(options: {
   return {
     async state(target, view) {
       if (view === undefined) verifyOpen(target);
-      using place = locate(target);
-      return place === undefined ? { kind: 'absent' } : await inspect(place, view);
+      using handle = locate(target);
+      return handle === undefined ? { kind: 'absent' } : await inspect(handle, view);
     },
     async mount(view, target, flags) {
       verifyOpen(target);
-      using place = locate(target);
-      if (place === undefined) {
+      using handle = locate(target);
+      if (handle === undefined) {
         const directory = posix.dirname(target.path);
         throw new ArtifactError(
           'invalid',
           `cannot mount at ${target.path}: the directory ${directory} does not exist; create it`,
         );
       }
-      if (!target.anywhere && !isSeen(place.parent))
+      if (!target.anywhere && !isSeen(handle.parent))
         throw new ArtifactError('unavailable', unseen(kubeletDir));
       try {
-        await bind(view, place, flags);
+        await bind(view, handle, flags);
       } catch (error) {
         throw toMountError(error, `mount ${view} at ${target.path}`);
       }
     },
     async unmount(target) {
-      using place = locate(target);
-      if (place === undefined) return;
+      using handle = locate(target);
+      if (handle === undefined) return;
       try {
-        unbind(place, target.keepsDirectory === true);
+        unbind(handle, target.keepsDirectory === true);
       } catch (error) {
         throw toMountError(error, `unmount ${target.path}`);
       }

@@ -32,8 +32,8 @@ test('every path the kernel can write is parsed back, with any number of optiona
     fc.property(fc.array(fc.tuple(entry, optional)), rows => {
       const text = rows.map(([row, fields]) => {
         const root = escape(row.root) + (row.dead ? '//deleted' : '');
-        const place = `${row.id} 1 ${row.device} ${root} ${escape(row.mountPoint)}`;
-        return `${[place, 'ro,nosuid', ...fields].join(' ')} - ext4 /dev/my\\040disk rw\n`;
+        const line = `${row.id} 1 ${row.device} ${root} ${escape(row.mountPoint)}`;
+        return `${[line, 'ro,nosuid', ...fields].join(' ')} - ext4 /dev/my\\040disk rw\n`;
       });
       assert.deepEqual(
         parseMountinfo(text.join('')),

@@ -68,8 +68,8 @@ export function openHandle(
  *
  * @throws `invalid` for a symlink or a file.
  */
-export function openTarget(place: TargetHandle): OpenDirectory | undefined {
-  return open(place.parent, place.name, place.path);
+export function openTarget(handle: TargetHandle): OpenDirectory | undefined {
+  return open(handle.parent, handle.name, handle.path);
 }
 
 function open(from: OpenDirectory, path: string, whole: string): OpenDirectory | undefined {

@@ -46,7 +46,7 @@ export type Holder =
 export type Keyring = {
   readonly id: string;
   /** Anonymous if nothing matches. */
-  find(place: Endpoint, signal: AbortSignal): Promise<Credential>;
+  find(endpoint: Endpoint, signal: AbortSignal): Promise<Credential>;
   /** How its caller waits. Default: without reports. */
   readonly waiting?: Waiting;
 };

@@ -18,7 +18,7 @@ export type Expander = {
 export type Keychain = {
   open(caller: Caller): Keyring;
   /** What each credential source has for an endpoint, in the order of lookup, one line each, without secrets. */
-  explain(place: Endpoint, caller: Caller, signal: AbortSignal): Promise<readonly string[]>;
+  explain(endpoint: Endpoint, caller: Caller, signal: AbortSignal): Promise<readonly string[]>;
 };
 
 /**
@@ -52,7 +52,7 @@ export type Registry = {
     descriptor: Descriptor,
     keyring: Keyring,
     signal: AbortSignal,
-  ): Promise<{ readonly bytes: Uint8Array; readonly place: Giver }>;
+  ): Promise<{ readonly bytes: Uint8Array; readonly servedBy: ServedBy }>;
   /** Whether the repository has the content, by HEAD. False only if the registry says so. */
   has(reference: Reference, content: Content, keyring: Keyring, signal: AbortSignal): Promise<boolean>;
   /**
@@ -77,14 +77,14 @@ export type Registry = {
     sink: Sink,
     keyring: Keyring,
     signal: AbortSignal,
-  ): Promise<Giver>;
+  ): Promise<ServedBy>;
 };
 
 /**
  * Which endpoint served content: the registry, or a mirror of it. A mirror may serve content to anybody, so it proves
  * no access.
  */
-export type Giver = Pick<Endpoint, 'mirrorOf'>;
+export type ServedBy = Pick<Endpoint, 'mirrorOf'>;
 
 /**
  * A reference to resolve. `pinned` is the digest that its tag resolved to before: the endpoints of the tag are asked
@@ -95,9 +95,9 @@ export type Pinned = Reference & { readonly pinned?: Digest };
 /** Content of a repository. */
 export type Content = { readonly kind: 'manifest' | 'blob'; readonly descriptor: Descriptor };
 
-/** A resolved reference. `place` is the endpoint that answered. */
+/** A resolved reference. `servedBy` is the endpoint that answered. */
 export type Found = {
-  readonly place: Giver;
+  readonly servedBy: ServedBy;
   readonly descriptor: Descriptor;
   readonly credential: Credential;
 };

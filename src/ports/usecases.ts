@@ -135,7 +135,7 @@ export type ArtifactDetail = {
 export type PodName = { readonly namespace: string; readonly name: string };
 
 /** An endpoint with its repository, and what each credential source has for it, one line each. */
-export type PlaceCredentials = { readonly place: string; readonly sources: readonly string[] };
+export type EndpointCredentials = { readonly endpoint: string; readonly sources: readonly string[] };
 
 export type Freed = { readonly artifacts: number; readonly bytes: number };
 
@@ -214,7 +214,7 @@ export type Artifacts = {
     reference: string,
     asker: { readonly secrets: Readonly<Record<string, string>>; readonly pod?: PodName },
     signal: AbortSignal,
-  ): Promise<readonly PlaceCredentials[]>;
+  ): Promise<readonly EndpointCredentials[]>;
   /** Removes a reference, and content that only it needed. @throws `denied` while a volume or a pin uses it. */
   remove(reference: string): Promise<Removed>;
   /** Frees everything that no volume, pull in progress or pin needs. */

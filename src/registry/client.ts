@@ -126,7 +126,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       async (asked, isLast) => {
         if (isLast) return await retry(() => question(asked), policy, signal);
         const answer = await question(asked);
-        health.good(asked.place);
+        health.good(asked.upstream);
         return answer;
       },
       signal,
@@ -142,7 +142,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
         plan(reference, 'name', keyring, version),
         async asked => {
           const descriptor = await resolve(exchange, asked, name, signal);
-          return { descriptor, credential: asked.credential, place: asked.place };
+          return { descriptor, credential: asked.credential, servedBy: asked.upstream };
         },
         signal,
       );
@@ -153,7 +153,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
         request,
         async asked => ({
           bytes: await fetchManifest(exchange, asked, descriptor, signal),
-          place: asked.place,
+          servedBy: asked.upstream,
         }),
         signal,
       );
@@ -166,9 +166,9 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       const request = plan(reference, 'content', keyring, `@${digest}`);
       const list = async (asked: Asked) => {
         const found = await listReferrers(exchange, asked, digest, artifactType, signal);
-        if (asked.place === request.route.last || (found ?? []).length > 0) return found;
+        if (asked.upstream === request.route.last || (found ?? []).length > 0) return found;
         // Mirrors rarely have referrers: only the registry can report that there are none.
-        throw new ArtifactError('not-found', `${asked.place.host} knows no referrers`);
+        throw new ArtifactError('not-found', `${asked.upstream.host} knows no referrers`);
       };
       return await ask(request, list, signal);
     },

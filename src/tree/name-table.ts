@@ -43,7 +43,7 @@ export function createNameTable(): NameTable {
   let last = rootNumber;
 
   /** Returns the position of a number in the index, or its free position. */
-  function place(directory: number, length: number): number {
+  function slotOf(directory: number, length: number): number {
     let at = hash(directory, length) & (index.length - 1);
     for (let known = index[at] ?? 0; known !== 0; known = index[at] ?? 0) {
       if (columns.get(known, above) === directory && isSame(columns.get(known, nameAt), length)) return at;
@@ -117,7 +117,7 @@ export function createNameTable(): NameTable {
 
   const find = (directory: number, name: string): number => {
     const length = encode(name);
-    return length === undefined ? 0 : (index[place(directory, length)] ?? 0);
+    return length === undefined ? 0 : (index[slotOf(directory, length)] ?? 0);
   };
 
   return {
@@ -129,7 +129,7 @@ export function createNameTable(): NameTable {
       const length = encode(name);
       if (length === undefined) throw new RangeError('a name of more than 255 bytes');
       const number = ++last;
-      index[place(directory, length)] = number;
+      index[slotOf(directory, length)] = number;
       columns.set(number, above, directory);
       columns.set(number, nameAt, write(directory, length));
       columns.set(number, pathLength, columns.get(directory, pathLength) + 1 + length);

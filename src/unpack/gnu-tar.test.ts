@@ -60,9 +60,9 @@ test("GNU tar's sparse files are read in all its formats, with their holes", asy
     // More than fit into a header.
     many: Array.from({ length: 60 }, (_, nth) => nth * 100_000),
   };
-  for (const [name, places] of Object.entries(pieces)) {
+  for (const [name, offsets] of Object.entries(pieces)) {
     const fd = openSync(join(tree, name), 'r+');
-    for (const place of places) writeSync(fd, 'abc', place);
+    for (const offset of offsets) writeSync(fd, 'abc', offset);
     closeSync(fd);
   }
   utimesSync(join(tree, 'many'), 1, 1);

@@ -11,7 +11,11 @@ function serveAll<Item>(queue: ReturnType<typeof createFairQueue<Item>>): { item
 }
 
 const shares = fc.record(
-  { total: fc.integer({ min: 1, max: 40 }), perTenant: fc.integer({ min: 1, max: 10 }), perPlace: fc.nat(8) },
+  {
+    total: fc.integer({ min: 1, max: 40 }),
+    perTenant: fc.integer({ min: 1, max: 10 }),
+    perRegistry: fc.nat(8),
+  },
   { requiredKeys: ['total'] },
 );
 const name = fc.constantFrom('a', 'b', 'c', 'd');
@@ -19,7 +23,7 @@ const step = fc.oneof(
   fc.record({
     kind: fc.constant('add' as const),
     tenants: fc.uniqueArray(name, { minLength: 1 }),
-    place: name,
+    registry: name,
   }),
   fc.record({ kind: fc.constant('remove' as const), nth: fc.nat() }),
   fc.record({ kind: fc.constant('release' as const), nth: fc.nat() }),
@@ -30,19 +34,20 @@ test('in any sequence, no tenant exceeds its share, and a tenant without slots f
     fc.property(shares, fc.array(step, { maxLength: 200 }), (given, steps) => {
       const limits: Shares = {
         ...given,
-        ...(given.perPlace !== undefined && { perPlace: given.perPlace + 1 }),
+        ...(given.perRegistry !== undefined && { perRegistry: given.perRegistry + 1 }),
       };
       const queue = createFairQueue<number>(limits);
-      const waiting = new Map<number, { readonly tenants: readonly string[]; readonly place: string }>();
+      const waiting = new Map<number, { readonly tenants: readonly string[]; readonly registry: string }>();
       let held: Lane[] = [];
       const count = (of: Partial<Lane>): number =>
         held.filter(
-          lane => lane.tenant === (of.tenant ?? lane.tenant) && lane.place === (of.place ?? lane.place),
+          lane =>
+            lane.tenant === (of.tenant ?? lane.tenant) && lane.registry === (of.registry ?? lane.registry),
         ).length;
       steps.forEach((each, number) => {
         if (each.kind === 'add') {
           waiting.set(number, each);
-          for (const tenant of each.tenants) queue.add(number, { tenant, place: each.place });
+          for (const tenant of each.tenants) queue.add(number, { tenant, registry: each.registry });
         } else if (each.kind === 'remove') {
           const item = [...waiting.keys()][each.nth % Math.max(1, waiting.size)];
           if (item !== undefined) queue.remove(item);
@@ -54,7 +59,7 @@ test('in any sequence, no tenant exceeds its share, and a tenant without slots f
         }
         for (const { item, lane } of serveAll(queue)) {
           const asked = waiting.get(item);
-          assert.ok(asked?.tenants.includes(lane.tenant) && asked.place === lane.place);
+          assert.ok(asked?.tenants.includes(lane.tenant) && asked.registry === lane.registry);
           waiting.delete(item);
           held.push(lane);
         }
@@ -62,44 +67,46 @@ test('in any sequence, no tenant exceeds its share, and a tenant without slots f
         assert.ok(free >= 0);
         for (const lane of held) {
           assert.ok(count({ tenant: lane.tenant }) <= (limits.perTenant ?? limits.total));
-          assert.ok(count(lane) <= (limits.perPlace ?? limits.total));
-          assert.ok(count({ place: lane.place }) <= 2 * (limits.perPlace ?? limits.total));
+          assert.ok(count(lane) <= (limits.perRegistry ?? limits.total));
+          assert.ok(count({ registry: lane.registry }) <= 2 * (limits.perRegistry ?? limits.total));
         }
-        const isCrowded = (place: string): boolean =>
-          limits.perPlace !== undefined && count({ place }) >= 2 * limits.perPlace;
-        for (const { tenants, place } of waiting.values())
-          if (free > 0 && !isCrowded(place)) for (const tenant of tenants) assert.ok(count({ tenant }) > 0);
+        const isCrowded = (registry: string): boolean =>
+          limits.perRegistry !== undefined && count({ registry }) >= 2 * limits.perRegistry;
+        for (const { tenants, registry } of waiting.values())
+          if (free > 0 && !isCrowded(registry))
+            for (const tenant of tenants) assert.ok(count({ tenant }) > 0);
       });
     }),
   );
 });
 
 test('a tenant that wants all slots leaves half, and each next one leaves half of the rest', () => {
-  const queue = createFairQueue<string>({ total: 96, perPlace: 6 });
+  const queue = createFairQueue<string>({ total: 96, perRegistry: 6 });
   const greedy = (tenant: string): number => {
     for (let nth = 0; nth < 400; nth++)
-      queue.add(`${tenant}${nth}`, { tenant, place: `${tenant}-${nth % 40}` });
+      queue.add(`${tenant}${nth}`, { tenant, registry: `${tenant}-${nth % 40}` });
     return serveAll(queue).length;
   };
   assert.deepEqual(['a', 'b', 'c', 'd', 'e'].map(greedy), [47, 25, 12, 6, 3]);
-  queue.add('small', { tenant: 'f', place: 'good' });
+  queue.add('small', { tenant: 'f', registry: 'good' });
   assert.equal(serveAll(queue).length, 1);
 });
 
-test('the tenants of a place share it, and a tenant leaves slots for its other places', () => {
-  const queue = createFairQueue<string>({ total: 96, perPlace: 6 });
-  for (let nth = 0; nth < 20; nth++) queue.add(`a${nth}`, { tenant: 'a', place: 'shared' });
+test('the tenants of a registry share it, and a tenant leaves slots for its other registries', () => {
+  const queue = createFairQueue<string>({ total: 96, perRegistry: 6 });
+  for (let nth = 0; nth < 20; nth++) queue.add(`a${nth}`, { tenant: 'a', registry: 'shared' });
   assert.equal(serveAll(queue).length, 6);
-  for (let nth = 0; nth < 20; nth++) queue.add(`b${nth}`, { tenant: 'b', place: 'shared' });
+  for (let nth = 0; nth < 20; nth++) queue.add(`b${nth}`, { tenant: 'b', registry: 'shared' });
   assert.equal(serveAll(queue).length, 3);
-  queue.add('c', { tenant: 'c', place: 'shared' });
+  queue.add('c', { tenant: 'c', registry: 'shared' });
   assert.equal(serveAll(queue).length, 1);
 });
 
-test('a free slot goes round the tenants, and round the places of each', () => {
+test('a free slot goes round the tenants, and round the registries of each', () => {
   const queue = createFairQueue<string>({ total: 1 });
-  for (const item of ['a1', 'a2', 'a3', 'b1', 'b2']) queue.add(item, { tenant: item.charAt(0), place: 'x' });
-  queue.add('a4', { tenant: 'a', place: 'y' });
+  for (const item of ['a1', 'a2', 'a3', 'b1', 'b2'])
+    queue.add(item, { tenant: item.charAt(0), registry: 'x' });
+  queue.add('a4', { tenant: 'a', registry: 'y' });
   const order: string[] = [];
   for (let served = queue.next(); served !== undefined; served = queue.next()) {
     order.push(served.item);

@@ -1,19 +1,19 @@
-/** The number of slots, and the maximum for one tenant and for one tenant at one place. */
+/** The number of slots, and the maximum for one tenant and for one tenant at one registry. */
 export type Shares = {
   readonly total: number;
   readonly perTenant?: number;
-  /** All tenants together have at most twice as many at one place. */
-  readonly perPlace?: number;
+  /** All tenants together have at most twice as many at one registry. */
+  readonly perRegistry?: number;
 };
 
-/** Held slots and waiting items of a tenant at a place, such as a registry. */
-export type Lane = { readonly tenant: string; readonly place: string };
+/** Held slots and waiting items of a tenant at a registry. */
+export type Lane = { readonly tenant: string; readonly registry: string };
 
 /**
  * Decides who is next for slots that cannot be revoked. There are two rules. A tenant that holds as many as are free
  * gets no more, so however many one tenant wants and however long it keeps them, another finds some (one tenant gets at
  * most half, and n of them leave some for the next). Of the others, the tenant that holds the fewest is next, then the
- * one that was served longest ago. The same applies to the places of one tenant.
+ * one that was served longest ago. The same applies to the registries of one tenant.
  */
 export type FairQueue<Item> = {
   /** An item waits in one lane or in several, until it is served or removed. */
@@ -28,9 +28,9 @@ export type FairQueue<Item> = {
 type Party = { held: number; servedAt: number };
 type Tenant<Item> = Party & { readonly lanes: Map<string, Party & { readonly waiting: Set<Item> }> };
 
-export function createFairQueue<Item>({ total, perTenant, perPlace }: Shares): FairQueue<Item> {
+export function createFairQueue<Item>({ total, perTenant, perRegistry }: Shares): FairQueue<Item> {
   const tenants = new Map<string, Tenant<Item>>();
-  const places = new Map<string, number>();
+  const registries = new Map<string, number>();
   /** The lanes of each item, so that it leaves all of them at once. */
   const lanesOf = new Map<Item, Lane[]>();
   let free = total;
@@ -38,65 +38,65 @@ export function createFairQueue<Item>({ total, perTenant, perPlace }: Shares): F
 
   const tenantOf = (name: string): Tenant<Item> =>
     getOrAdd(tenants, name, () => ({ held: 0, servedAt: 0, lanes: new Map() }));
-  const laneOf = (tenant: Tenant<Item>, place: string) =>
-    getOrAdd(tenant.lanes, place, () => ({ held: 0, servedAt: 0, waiting: new Set<Item>() }));
+  const laneOf = (tenant: Tenant<Item>, registry: string) =>
+    getOrAdd(tenant.lanes, registry, () => ({ held: 0, servedAt: 0, waiting: new Set<Item>() }));
 
   /** Removes lanes without slots and items. */
-  const forget = ({ tenant: name, place }: Lane): void => {
+  const forget = ({ tenant: name, registry }: Lane): void => {
     const tenant = tenants.get(name);
-    const lane = tenant?.lanes.get(place);
-    if (lane?.held === 0 && lane.waiting.size === 0) tenant?.lanes.delete(place);
+    const lane = tenant?.lanes.get(registry);
+    if (lane?.held === 0 && lane.waiting.size === 0) tenant?.lanes.delete(registry);
     if (tenant?.lanes.size === 0) tenants.delete(name);
   };
 
   const mayServe = ({ held }: Party): boolean => held < Math.min(free, perTenant ?? total);
 
-  const mayUse = (tenant: Party, place: string, { held }: Party): boolean => {
-    if (perPlace === undefined) return true;
+  const mayUse = (tenant: Party, registry: string, { held }: Party): boolean => {
+    if (perRegistry === undefined) return true;
     // The share of the free slots that the tenant would get if nobody else took any.
     const left = Math.ceil((free - tenant.held) / 2);
-    const leftThere = 2 * perPlace - (places.get(place) ?? 0);
-    return held < Math.min(perPlace, left, leftThere);
+    const leftThere = 2 * perRegistry - (registries.get(registry) ?? 0);
+    return held < Math.min(perRegistry, left, leftThere);
   };
 
   const remove = (item: Item): void => {
     for (const lane of lanesOf.get(item) ?? []) {
-      tenants.get(lane.tenant)?.lanes.get(lane.place)?.waiting.delete(item);
+      tenants.get(lane.tenant)?.lanes.get(lane.registry)?.waiting.delete(item);
       forget(lane);
     }
     lanesOf.delete(item);
   };
 
-  /** Returns the next lane of a tenant, by its place. */
+  /** Returns the next lane of a tenant, by its registry. */
   const chooseLane = (tenant: Tenant<Item>): string | undefined => {
     const able = [...tenant.lanes].filter(
-      ([place, lane]) => lane.waiting.size > 0 && mayUse(tenant, place, lane),
+      ([registry, lane]) => lane.waiting.size > 0 && mayUse(tenant, registry, lane),
     );
     return able.toSorted(([, a], [, b]) => compare(a, b))[0]?.[0];
   };
 
   return {
     add(item, lane) {
-      laneOf(tenantOf(lane.tenant), lane.place).waiting.add(item);
+      laneOf(tenantOf(lane.tenant), lane.registry).waiting.add(item);
       getOrAdd(lanesOf, item, () => []).push(lane);
     },
     remove,
     next() {
       const able = [...tenants].filter(([, tenant]) => mayServe(tenant));
       for (const [name, tenant] of able.toSorted(([, a], [, b]) => compare(a, b))) {
-        const place = chooseLane(tenant);
-        const lane = place === undefined ? undefined : tenant.lanes.get(place);
+        const registry = chooseLane(tenant);
+        const lane = registry === undefined ? undefined : tenant.lanes.get(registry);
         const [item] = lane?.waiting ?? [];
-        if (place === undefined || lane === undefined || item === undefined) continue;
+        if (registry === undefined || lane === undefined || item === undefined) continue;
         free--;
         turn++;
         for (const party of [tenant, lane]) {
           party.held++;
           party.servedAt = turn;
         }
-        places.set(place, (places.get(place) ?? 0) + 1);
+        registries.set(registry, (registries.get(registry) ?? 0) + 1);
         remove(item);
-        return { item, lane: { tenant: name, place } };
+        return { item, lane: { tenant: name, registry } };
       }
       return undefined;
     },
@@ -104,10 +104,10 @@ export function createFairQueue<Item>({ total, perTenant, perPlace }: Shares): F
       const tenant = tenantOf(lane.tenant);
       free++;
       tenant.held--;
-      laneOf(tenant, lane.place).held--;
-      const there = (places.get(lane.place) ?? 0) - 1;
-      if (there > 0) places.set(lane.place, there);
-      else places.delete(lane.place);
+      laneOf(tenant, lane.registry).held--;
+      const there = (registries.get(lane.registry) ?? 0) - 1;
+      if (there > 0) registries.set(lane.registry, there);
+      else registries.delete(lane.registry);
       forget(lane);
     },
   };

@@ -4,12 +4,12 @@ import type { Tenants } from './tenants.ts';
 /** Slots that tenants share fairly (fair-queue.ts). */
 export type FairSlots = {
   /**
-   * Waits for a slot at a place, such as a registry, on behalf of any of the work's tenants. Disposing it returns the
+   * Waits for a slot at a registry, on behalf of any of the work's tenants. Disposing it returns the
    * slot.
    *
    * @throws the signal's reason.
    */
-  acquire(place: string, tenants: Tenants, signal: AbortSignal): Promise<Disposable>;
+  acquire(registry: string, tenants: Tenants, signal: AbortSignal): Promise<Disposable>;
 };
 
 export function createFairSlots(shares: Shares): FairSlots {
@@ -32,7 +32,7 @@ export function createFairSlots(shares: Shares): FairSlots {
   };
 
   return {
-    async acquire(place, tenants, signal) {
+    async acquire(registry, tenants, signal) {
       signal.throwIfAborted();
       const turn = Promise.withResolvers<Lane>();
       let waits = true;
@@ -49,7 +49,7 @@ export function createFairSlots(shares: Shares): FairSlots {
       let all = false;
       using _ = tenants.each(tenant => {
         if (!waits) return;
-        queue.add(take, { tenant, place });
+        queue.add(take, { tenant, registry });
         if (all) serve();
       });
       all = true;

@@ -50,7 +50,7 @@ export function createArtifacts(world: {
   readonly pods: Pods | undefined;
   readonly expander: Expander;
   /** The endpoints of a reference, in the order of attempts. */
-  readonly places: (reference: Reference) => readonly Endpoint[];
+  readonly endpoints: (reference: Reference) => readonly Endpoint[];
   readonly catalog: Catalog;
   readonly collector: Collector;
   readonly archive: Archive;
@@ -119,10 +119,10 @@ export function createArtifacts(world: {
         pod === undefined
           ? { secrets, caller: 'administrator' as const }
           : { secrets, caller: 'pod' as const, pod };
-      const endpoints = world.expander.expand(text).flatMap(reference => world.places(reference));
+      const endpoints = world.expander.expand(text).flatMap(reference => world.endpoints(reference));
       return Promise.all(
         endpoints.map(async endpoint => ({
-          place: `${endpoint.host}/${endpoint.path}`,
+          endpoint: `${endpoint.host}/${endpoint.path}`,
           sources: await keychain.explain(endpoint, caller, signal),
         })),
       );

@@ -77,13 +77,13 @@ type Changes = typeof changes extends fc.Arbitrary<infer T> ? T : never;
 function change(bytes: Uint8Array, list: Changes): Buffer {
   let changed = Buffer.from(bytes);
   for (const { at, kind, byte, length } of list) {
-    const place = Math.floor(at * changed.length);
+    const offset = Math.floor(at * changed.length);
     const [before, part, after] = [
-      changed.subarray(0, place),
-      changed.subarray(place, place + length),
-      changed.subarray(place + length),
+      changed.subarray(0, offset),
+      changed.subarray(offset, offset + length),
+      changed.subarray(offset + length),
     ];
-    if (kind === 'set') changed = Buffer.concat([before, Buffer.of(byte), changed.subarray(place + 1)]);
+    if (kind === 'set') changed = Buffer.concat([before, Buffer.of(byte), changed.subarray(offset + 1)]);
     if (kind === 'drop') changed = Buffer.concat([before, after]);
     if (kind === 'double') changed = Buffer.concat([before, part, part, after]);
     if (kind === 'cut') changed = Buffer.from(before);

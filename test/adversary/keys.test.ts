@@ -157,7 +157,7 @@ describe('a remembered access', () => {
   const opened = (holder: Credential['holder']) => ({
     ...resolution,
     credential: { kind: 'basic', username: '', password: '', source: '', holder } as const,
-    place: {},
+    servedBy: {},
   });
 
   test("by a pod's own pull secret does not admit another pod that has the same secret in its call", async () => {
@@ -165,12 +165,12 @@ describe('a remembered access', () => {
     const secrets = { '.dockerconfigjson': '{"auths":{}}' };
     const stranger: Pod = { ...pod, uid: 'u-2', namespace: 'evil' };
     using keychain = openKeychain({ pods: podsOf({ name: 'pull', data: { '.dockerconfigjson': docker } }) });
-    const place = { host: 'r.io', path: 'team/model', insecure: false };
-    const credential = await keychain.open({ secrets, pod }).find(place, signal);
+    const endpoint = { host: 'r.io', path: 'team/model', insecure: false };
+    const credential = await keychain.open({ secrets, pod }).find(endpoint, signal);
     assert.equal(credential.kind, 'basic');
     const access = await open();
     await access.admit(
-      { ...resolution, credential, place: {} },
+      { ...resolution, credential, servedBy: {} },
       { ...request, secrets, pod },
       nobody,
       signal,

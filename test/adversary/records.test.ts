@@ -19,8 +19,8 @@ test('invented repositories are removed from records and memory once nothing of 
   for (let nth = 0; nth < 50; nth++) {
     const repository = { registry: 'evil.example', path: `made-up-${nth}` };
     await memory.admit(repository, { kind: 'anyone' }, {});
-    const gifts = [digest(nth), digest(1000 + nth)].map(each => ({ digest: each, giver: {} }));
-    await memory.learn(repository, gifts);
+    const served = [digest(nth), digest(1000 + nth)].map(each => ({ digest: each, servedBy: {} }));
+    await memory.learn(repository, served);
   }
   t.mock.timers.tick(601_000);
   await memory.sweep(async held => held === digest(7));

@@ -39,7 +39,7 @@ type Row = {
 };
 
 /** In the order in which a pull needs them. */
-const places: readonly Row[] = [
+const files: readonly Row[] = [
   {
     flag: '--registries-conf',
     file: 'registries.conf',
@@ -132,17 +132,17 @@ test('a file that is broken at start affects only what needs it, until it is rig
   const had = await push('had');
   const mounted = await publishRequest(node, { reference: had });
   {
-    await using daemon = await serve(places, 'right');
+    await using daemon = await serve(files, 'right');
     await daemon.csi.NodePublishVolume(mounted);
     assert.equal(await daemon.end('SIGTERM'), 0);
   }
-  await using daemon = await serve(places, 'broken');
+  await using daemon = await serve(files, 'broken');
   assert.equal((await readiness(daemon)).isReady, false);
   await daemon.csi.NodePublishVolume(mounted);
   assert.match(await publish(daemon, had), /^OK/);
   assert.match(await publish(daemon, 'had:1'), /^UNAVAILABLE.*registries\.conf:/, 'a short name');
   const fresh = await push('fresh');
-  for (const { file, right, reason } of places) {
+  for (const { file, right, reason } of files) {
     const { isReady, text } = await readiness(daemon);
     assert.equal(isReady, false);
     assert.match(text, reason);
@@ -161,7 +161,7 @@ test('a file that is broken at start affects only what needs it, until it is rig
 test('broken policies also refuse cached content, and keep existing mounts', async () => {
   const had = await push('judged');
   const mounted = await publishRequest(node, { reference: had });
-  const [, , , , ca = assert.fail()] = places;
+  const [, , , , ca = assert.fail()] = files;
   {
     await using daemon = await serve([ca, ...policies], 'right');
     await daemon.csi.NodePublishVolume(mounted);

@@ -64,7 +64,7 @@ describe('with a token server and repositories of teams', needs('root', 'registr
 
     addPod(kube, 'd', 'uid-d', { imagePullSecrets: [{ name: 'of-a' }] });
     const explained = async (pod: { readonly namespace: string; readonly name: string }) =>
-      (await daemon.artifacts.ExplainCredentials({ reference: a, pod })).places?.[0]?.sources?.[1];
+      (await daemon.artifacts.ExplainCredentials({ reference: a, pod })).endpoints?.[0]?.sources?.[1];
     assert.match(
       (await explained({ namespace: 'default', name: 'd' })) ?? '',
       /^the pod's pull secrets: used \(.*default\/of-a/,
@@ -160,10 +160,10 @@ describe('with a token server and repositories of teams', needs('root', 'registr
       flags: { '--auth-file': authFile, '--log-level': 'debug' },
       env: { PATH: `${bin}:${process.env['PATH']}` },
     });
-    const { places } = await daemon.artifacts.ExplainCredentials({ reference: a });
-    assert.deepEqual(places, [
+    const { endpoints } = await daemon.artifacts.ExplainCredentials({ reference: a });
+    assert.deepEqual(endpoints, [
       {
-        place: `${host}/team-a/model`,
+        endpoint: `${host}/team-a/model`,
         sources: [
           'the command line: neither --username nor --auth-file',
           "the pod's pull secrets: off (--pod-pull-secrets)",

@@ -25,7 +25,7 @@ import { needs } from '../support/project/tools.ts';
 
 const signal = new AbortController().signal;
 /** A node with its configuration of bundles. */
-type Place = { readonly node: TestNode; readonly daemon: TestDaemon };
+type SignedNode = { readonly node: TestNode; readonly daemon: TestDaemon };
 
 const matchRepository = { signedIdentity: { type: 'matchRepository' } };
 
@@ -40,8 +40,8 @@ for (const [what, start] of Object.entries(registries)) {
     after(() => stack.disposeAsync());
     let host: string;
     let work: string;
-    let strict: Place;
-    let enough: Place;
+    let strict: SignedNode;
+    let enough: SignedNode;
     let pushed = 0;
 
     before(async () => {
@@ -53,7 +53,7 @@ for (const [what, start] of Object.entries(registries)) {
       enough = await startNode({ '--bundle-identity': 'digest' });
     });
 
-    async function startNode(flags: Readonly<Record<string, string>>): Promise<Place> {
+    async function startNode(flags: Readonly<Record<string, string>>): Promise<SignedNode> {
       const node = stack.use(await testNode([host]));
       const policy = { '--policy': join(work, 'policy.json') };
       return { node, daemon: stack.use(await startDaemon(node, { flags: { ...policy, ...flags } })) };
@@ -73,7 +73,7 @@ for (const [what, start] of Object.entries(registries)) {
       repository: string,
       digest: Digest,
       fields: object = {},
-      { node, daemon }: Place = strict,
+      { node, daemon }: SignedNode = strict,
     ): Promise<string> {
       const requirement = { type: 'sigstoreSigned', keyPath: join(work, 'signer.pub'), ...fields };
       const docker = { [`${host}/models`]: [requirement] };

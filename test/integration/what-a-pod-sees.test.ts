@@ -84,8 +84,8 @@ const sha512 = (bytes: Uint8Array): string => `sha512:${createHash('sha512').upd
 /** Puts a blob under its sha512. */
 async function upload(repository: string, bytes: Buffer): Promise<string> {
   const digest = sha512(bytes);
-  const place = `http://${registry.host}/v2/${repository}/blobs/uploads/${randomUUID()}?digest=${digest}`;
-  const { status: answered } = await fetch(place, { method: 'PUT', body: new Uint8Array(bytes) });
+  const url = `http://${registry.host}/v2/${repository}/blobs/uploads/${randomUUID()}?digest=${digest}`;
+  const { status: answered } = await fetch(url, { method: 'PUT', body: new Uint8Array(bytes) });
   assert.equal(answered, 201);
   return digest;
 }

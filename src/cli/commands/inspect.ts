@@ -1,4 +1,4 @@
-import type { ArtifactDetail, PlaceCredentials, PodName } from '../../ports/usecases.ts';
+import type { ArtifactDetail, EndpointCredentials, PodName } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { quoteName } from '../../util/name.ts';
 import { formatSize } from '../../util/size.ts';
@@ -51,18 +51,18 @@ async function explain(shell: Shell, reference: string, options: Options): Promi
   const pod = parsePodName(options['pod']);
   const asker = { secrets, ...(pod === undefined ? {} : { pod }) };
   const asked = await toReference(reference, shell.backend);
-  const places = await shell.backend.artifacts.explain(asked, asker, shell.signal);
+  const endpoints = await shell.backend.artifacts.explain(asked, asker, shell.signal);
   await print(shell, {
-    value: places,
-    text: () => formatPlaces(places),
-    names: places.map(({ place }) => place),
+    value: endpoints,
+    text: () => formatEndpoints(endpoints),
+    names: endpoints.map(({ endpoint }) => endpoint),
   });
 }
 
-function formatPlaces(places: readonly PlaceCredentials[]): string {
+function formatEndpoints(endpoints: readonly EndpointCredentials[]): string {
   return formatLines(
-    places.flatMap(({ place, sources }) => [
-      place,
+    endpoints.flatMap(({ endpoint, sources }) => [
+      endpoint,
       ...sources.map((source, index) => `  ${index + 1}. ${source}`),
     ]),
   );

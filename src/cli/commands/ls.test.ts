@@ -90,14 +90,14 @@ test('volumes says which pod has which digest', async () => {
 });
 
 test('inspect --credentials lists where credentials are looked up, and needs no cached artifact', async () => {
-  const places = [
-    { place: 'm.io/z', sources: ['a: nothing for m.io/z', 'anonymous: used'] },
-    { place: 'r.io/z', sources: ['a: used (\u001b[2J)', 'anonymous: not needed'] },
+  const endpoints = [
+    { endpoint: 'm.io/z', sources: ['a: nothing for m.io/z', 'anonymous: used'] },
+    { endpoint: 'r.io/z', sources: ['a: used (\u001b[2J)', 'anonymous: not needed'] },
   ];
   const asked: unknown[] = [];
   const explain = async (...told: readonly unknown[]) => {
     asked.push(told.slice(0, 2));
-    return places;
+    return endpoints;
   };
   const ran = await runShell(['inspect', '--credentials', 'z:1'], { artifacts: { explain } });
   assert.equal(
@@ -107,7 +107,7 @@ test('inspect --credentials lists where credentials are looked up, and needs no 
   const json = await runShell(['inspect', '--credentials', '--output=json', 'z:1'], {
     artifacts: { explain },
   });
-  assert.deepEqual(json.json, places);
+  assert.deepEqual(json.json, endpoints);
   const ofPod = ['inspect', '--credentials', '--pod', 'ml/web-0', 'z:1'];
   assert.equal((await runShell(ofPod, { artifacts: { explain } })).stdout, ran.stdout);
   assert.deepEqual(asked, [

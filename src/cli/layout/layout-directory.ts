@@ -38,17 +38,17 @@ async function listFiles(root: OpenDirectory): Promise<readonly File[]> {
     names.push(...(await listDirectory(root, directory)).map(blob => `${directory}/${blob}`));
   }
   return names.map(name => {
-    using place = openPlace(root, name);
-    return { name, size: sizeOf(place, name) };
+    using below = openBelow(root, name);
+    return { name, size: sizeOf(below, name) };
   });
 }
 
 async function listDirectory(root: OpenDirectory, name: string): Promise<readonly string[]> {
-  using place = openPlace(root, name);
-  const stats = fstatSync(place.fd);
+  using below = openBelow(root, name);
+  const stats = fstatSync(below.fd);
   if (!stats.isDirectory())
     throw new ArtifactError('invalid', `${name} is ${describeKind(stats)} and must be a directory`);
-  return (await readdir(throughDescriptor(place))).toSorted();
+  return (await readdir(throughDescriptor(below))).toSorted();
 }
 
 async function packFiles(
@@ -66,19 +66,19 @@ async function packFiles(
 }
 
 async function openFile(root: OpenDirectory, { name, size }: File): Promise<FileHandle> {
-  using place = openPlace(root, name);
-  if (sizeOf(place, name) === size) return await open(throughDescriptor(place));
+  using below = openBelow(root, name);
+  if (sizeOf(below, name) === size) return await open(throughDescriptor(below));
   throw new ArtifactError('invalid', `${name} has changed while the layout was read; load it again`);
 }
 
-function sizeOf(place: OpenDirectory, name: string): number {
-  const stats = fstatSync(place.fd);
+function sizeOf(below: OpenDirectory, name: string): number {
+  const stats = fstatSync(below.fd);
   if (stats.isFile()) return stats.size;
   throw new ArtifactError('invalid', `${name} is ${describeKind(stats)} and must be a regular file`);
 }
 
 /** @throws ArtifactError `invalid` if the directory has nothing of a layout. */
-function openPlace(root: OpenDirectory, name: string): OpenDirectory {
+function openBelow(root: OpenDirectory, name: string): OpenDirectory {
   try {
     return openWithin(root, name);
   } catch (error) {

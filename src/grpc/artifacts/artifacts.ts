@@ -56,8 +56,8 @@ export function artifactsHandlers(
     ),
     ExplainCredentials: unary(edge, async ({ reference, secrets, pod }, call) => {
       const asker = { secrets, ...(pod === null ? {} : { pod: parsePodName(pod) }) };
-      const places = await artifacts.explain(required(reference, call), asker, call.signal);
-      return { places: places.map(({ place, sources }) => ({ place, sources: [...sources] })) };
+      const endpoints = await artifacts.explain(required(reference, call), asker, call.signal);
+      return { endpoints: endpoints.map(({ endpoint, sources }) => ({ endpoint, sources: [...sources] })) };
     }),
     Remove: unary(edge, async ({ reference }, call) => {
       const removed = await artifacts.remove(required(reference, call));

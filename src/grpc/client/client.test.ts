@@ -48,7 +48,7 @@ test('what a daemon answers arrives as if it had been asked in this process', as
     volumes: 7,
   };
   const asker = { secrets: { username: 'me' }, pod: { namespace: 'ml', name: 'web-0' } };
-  const explained = [{ place: 'r.io/z', sources: ['a: used', 'b: none'] }];
+  const explained = [{ endpoint: 'r.io/z', sources: ['a: used', 'b: none'] }];
   const items = [
     { reference: 'r.io/z:1', digest, bytes: 2 ** 40 },
     { digest: other, bytes: 0 },

@@ -118,11 +118,11 @@ function toArtifacts(
       return toDetail(await askPromptly(done => client.Inspect({ reference }, done)));
     },
     async explain(reference, { secrets, pod }, signal) {
-      const { places } = await ask<ExplainCredentialsResponse__Output>(
+      const { endpoints } = await ask<ExplainCredentialsResponse__Output>(
         done => client.ExplainCredentials({ reference, secrets, pod: pod ?? null }, done),
         signal,
       );
-      return places.map(({ place, sources }) => ({ place, sources }));
+      return endpoints.map(({ endpoint, sources }) => ({ endpoint, sources }));
     },
     async remove(reference) {
       return toRemoved(await ask<RemoveResponse__Output>(done => client.Remove({ reference }, done)));

@@ -21,11 +21,11 @@ export function openDrain(): Drain {
     enter(abort) {
       if (stopping) throw refusal();
       // A set would merge two calls that share a function.
-      const place = (reason: ArtifactError): void => abort(reason);
-      inside.add(place);
+      const own = (reason: ArtifactError): void => abort(reason);
+      inside.add(own);
       return {
         [Symbol.dispose]: () => {
-          inside.delete(place);
+          inside.delete(own);
           if (stopping && inside.size === 0) empty.resolve();
         },
       };

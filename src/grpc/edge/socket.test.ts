@@ -28,13 +28,13 @@ function leaveSocket(path: string): void {
 
 test('a socket is for root alone, and nothing lies beside it', async () => {
   await using server = openServer();
-  const place = await bindSocket(server, join(directory, 'a.sock'), 'if-silent');
+  const bound = await bindSocket(server, join(directory, 'a.sock'), 'if-silent');
   const there = await lstat(join(directory, 'a.sock'));
   assert.ok(there.isSocket());
   assert.equal(there.mode & 0o777, 0o600);
   assert.deepEqual(await readdir(directory), ['a.sock']);
-  await place.release();
-  await place.release();
+  await bound.release();
+  await bound.release();
   assert.deepEqual(await readdir(directory), []);
 });
 
@@ -43,23 +43,23 @@ test('a stale socket is replaced', async () => {
   leaveSocket(path);
   const stale = await lstat(path);
   await using server = openServer();
-  const place = await bindSocket(server, path, 'if-silent');
+  const bound = await bindSocket(server, path, 'if-silent');
   assert.notEqual((await lstat(path)).ino, stale.ino);
-  await place.release();
+  await bound.release();
 });
 
 test('a socket that answers is not replaced', async () => {
   const path = join(directory, 'busy.sock');
   await using first = openServer();
   await using second = openServer();
-  const place = await bindSocket(first, path, 'if-silent');
+  const bound = await bindSocket(first, path, 'if-silent');
   const { ino } = await lstat(path);
   await assert.rejects(bindSocket(second, path, 'if-silent'), {
     code: 'exists',
     message: `another server answers on ${path}; stop it, or choose another path`,
   });
   assert.equal((await lstat(path)).ino, ino);
-  await place.release();
+  await bound.release();
 });
 
 test('a successor may take the path, and the predecessor leaves it alone when it goes', async () => {
@@ -102,8 +102,8 @@ test('a path that the kernel cannot bind is refused with its bound', async () =>
     code: 'invalid',
     message: `the path of the socket ${longest}x has 108 bytes; Linux allows 107: choose a shorter directory or name`,
   });
-  const place = await bindSocket(server, longest, 'always');
-  await place.release();
+  const bound = await bindSocket(server, longest, 'always');
+  await bound.release();
 });
 
 test('what a killed daemon left without a name is taken away', async () => {
@@ -111,7 +111,7 @@ test('what a killed daemon left without a name is taken away', async () => {
   leaveSocket(join(own, '.oac-abcdef'));
   assert.deepEqual(await readdir(own), ['.oac-abcdef']);
   await using server = openServer();
-  const place = await bindSocket(server, join(own, 'csi.sock'), 'if-silent');
+  const bound = await bindSocket(server, join(own, 'csi.sock'), 'if-silent');
   assert.deepEqual(await readdir(own), ['csi.sock']);
-  await place.release();
+  await bound.release();
 });

@@ -9,10 +9,10 @@ import { describeEncoding, type HttpRequest, skip, type Receiver } from '../http
 import { type RetryPolicy, TransientError } from '../http/retry.ts';
 import type { Upstream } from '../config/upstream.ts';
 import type { FinalResponse } from '../http/redirect.ts';
-import { isOfPlace } from '../http/endpoint-error.ts';
+import { isEndpointError } from '../http/endpoint-error.ts';
 
 export type Transfer = {
-  readonly place: Upstream;
+  readonly upstream: Upstream;
   readonly descriptor: Descriptor;
   readonly sink: Sink;
   readonly credential: Credential;
@@ -76,7 +76,7 @@ export async function transfer(
  */
 function mayDoWhole(thrown: unknown): boolean {
   const asksToWait = thrown instanceof Paused || (thrown instanceof TransientError && thrown.afterMs > 0);
-  return isOfPlace(thrown) && !asksToWait;
+  return isEndpointError(thrown) && !asksToWait;
 }
 
 async function attempt(exchange: Exchange, blob: Transfer, from: number, signal: AbortSignal): Promise<void> {

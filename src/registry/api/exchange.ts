@@ -15,7 +15,7 @@ import { openSchemes } from './scheme.ts';
  */
 export type ApiRequest = {
   readonly method: 'GET' | 'HEAD';
-  readonly place: Upstream;
+  readonly upstream: Upstream;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly credential: Credential;
@@ -44,26 +44,26 @@ export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Ex
   const authorizer = openAuthorizer(reportRequests(send, {}, onRequest, clock), clock);
 
   return async (question, accept, signal) => {
-    const { place, credential } = question;
+    const { upstream, credential } = question;
     const isWanted = (status: number): boolean => question.wanted === 'any' || question.wanted.has(status);
     const isChallenge = ({ status, home, headers }: FinalResponse): boolean =>
       status === 401 && home && !renewed && headers['www-authenticate'] !== undefined;
-    const { mirrorOf } = place;
+    const { mirrorOf } = upstream;
     const purpose = { credential: credential.source, ...(mirrorOf === undefined ? {} : { mirrorOf }) };
     const reported = reportRequests(send, purpose, onRequest, clock);
     let renewed = false;
     // Mirrors that serve several registries learn which one is meant, as with containerd.
-    const meant = place.mirrorOf ?? place.namespace;
+    const meant = upstream.mirrorOf ?? upstream.namespace;
     const namespace = meant === undefined ? '' : `ns=${encodeURIComponent(meant)}`;
     const separator = namespace === '' ? '' : question.path.includes('?') ? '&' : '?';
-    const shown = () => ({ ...place.headers, ...(authorization === undefined ? {} : { authorization }) });
+    const shown = () => ({ ...upstream.headers, ...(authorization === undefined ? {} : { authorization }) });
     const refuse = (arrival: FinalResponse, body: Uint8Array) =>
       toResponseError(arrival, body, question.subject, credential, shown(), clock.now());
-    let authorization = authorizer.recall(place, credential);
+    let authorization = authorizer.recall(upstream, credential);
     for (; ; renewed = true) {
       let complaint: ReturnType<typeof collect> | undefined;
       const arrival = await schemes.reach(
-        place,
+        upstream,
         (origin, answered) =>
           follow(
             (request, take, requestSignal) =>
@@ -77,16 +77,18 @@ export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Ex
               ),
             {
               method: question.method,
-              url: new URL(`${origin}${place.root}/${place.path}/${question.path}${separator}${namespace}`),
+              url: new URL(
+                `${origin}${upstream.root}/${upstream.path}/${question.path}${separator}${namespace}`,
+              ),
               headers: {
                 ...question.headers,
                 // Bytes are verified as they arrive, so the response must not be compressed.
                 'accept-encoding': 'identity',
                 'user-agent': 'oci-artifact-csi',
               },
-              insecure: place.insecure,
-              trust: place.trust,
-              connectMs: place.connectMs,
+              insecure: upstream.insecure,
+              trust: upstream.trust,
+              connectMs: upstream.connectMs,
               transport: question.transport,
             },
             shown(),
@@ -102,7 +104,7 @@ export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Ex
       if (isChallenge(arrival)) {
         const challenges = parseChallenges(arrival.headers['www-authenticate'] ?? '');
         const refused = authorization;
-        authorization = await authorizer.answer(challenges, place, credential, refused, signal);
+        authorization = await authorizer.answer(challenges, upstream, credential, refused, signal);
         // A refused password is not sent again: some servers count attempts and lock the account.
         if (authorization !== refused) continue;
       }

@@ -12,7 +12,7 @@ import type { FinalResponse } from '../http/redirect.ts';
 
 /** A tag or digest of a repository, and the credential to use. `subject` names it in errors. */
 export type Asked = {
-  readonly place: Upstream;
+  readonly upstream: Upstream;
   readonly credential: Credential;
   readonly subject: string;
 };

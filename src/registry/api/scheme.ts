@@ -7,7 +7,7 @@ type Attempt<T> = (origin: string, answered: () => void) => Promise<T>;
 
 /** Chooses between https and http. */
 export type Schemes = {
-  reach<T>(place: Upstream, attempt: Attempt<T>, signal: AbortSignal): Promise<T>;
+  reach<T>(upstream: Upstream, attempt: Attempt<T>, signal: AbortSignal): Promise<T>;
 };
 
 /**

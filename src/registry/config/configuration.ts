@@ -3,7 +3,7 @@ import { type Reading, watchFiles } from '../../configfile/watched-file.ts';
 import { type HostCertificates, readCaFile, readHostCertificates } from './certificates.ts';
 import { type HostsDir, readHostsDir } from './hosts-dir.ts';
 import { concerns } from './rule-match.ts';
-import { type Places, readRegistries, type Registries } from './registries.ts';
+import { type RegistriesFiles, readRegistries, type Registries } from './registries.ts';
 import type { TlsTrust } from '../http/tls-trust.ts';
 
 /** The administrator's configuration of registries. A broken part leaves the others as they are. */
@@ -15,7 +15,7 @@ export type Configuration = {
   readonly trust: Part<TlsTrust>;
 };
 
-export type ConfigurationFiles = Places & {
+export type ConfigurationFiles = RegistriesFiles & {
   readonly hostsDir: string | undefined;
   readonly certsDir: string | undefined;
   /** The file of PEM certificates to trust for every registry. */

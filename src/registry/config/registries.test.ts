@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { startReading } from '../../configfile/watched-file.ts';
-import { type Places, readRegistries, type Registries } from './registries.ts';
+import { type RegistriesFiles, readRegistries, type Registries } from './registries.ts';
 
 let root: string;
 before(async () => {
@@ -15,16 +15,16 @@ after(() => rm(root, { recursive: true }));
 let count = 0;
 /** Writes files to a directory of its own and reads them. The directory counts as the standard one. */
 async function read(files: Readonly<Record<string, string>>): Promise<Registries> {
-  const places = placesIn(join(root, String((count += 1))));
+  const paths = filesIn(join(root, String((count += 1))));
   for (const [name, text] of Object.entries(files)) {
-    const path = join(dirname(places.file), name);
+    const path = join(dirname(paths.file), name);
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, text);
   }
-  return readRegistries(places, startReading(), places);
+  return readRegistries(paths, startReading(), paths);
 }
 
-function placesIn(directory: string): Places {
+function filesIn(directory: string): RegistriesFiles {
   return {
     file: join(directory, 'registries.conf'),
     directory: join(directory, 'registries.conf.d'),
@@ -58,29 +58,29 @@ describe('what does not exist', () => {
   });
 
   test('a file or directory that a user named must exist', async () => {
-    const standard = placesIn(join(root, 'standard'));
+    const standard = filesIn(join(root, 'standard'));
     const named = join(root, 'nowhere');
     const refused = { code: 'invalid', message: new RegExp(`${named} does not exist`) };
-    const readAt = (places: Places) => readRegistries(places, startReading(), standard);
+    const readAt = (paths: RegistriesFiles) => readRegistries(paths, startReading(), standard);
     assert.throws(() => readAt({ ...standard, file: named }), refused);
     assert.throws(() => readAt({ ...standard, directory: named }), refused);
     assert.ok(readAt({ ...standard, aliasesFile: named }));
   });
 
   test('a file that exists but cannot be read is an error, even at its standard path', async () => {
-    const places = placesIn(join(root, 'unreadable'));
-    await mkdir(places.file, { recursive: true });
-    assert.throws(() => readRegistries(places, startReading(), places), {
+    const paths = filesIn(join(root, 'unreadable'));
+    await mkdir(paths.file, { recursive: true });
+    assert.throws(() => readRegistries(paths, startReading(), paths), {
       code: 'internal',
       message: /registries\.conf cannot be read/,
     });
   });
 
   test('a drop-in that is a dangling link is ignored', async () => {
-    const places = placesIn(join(root, 'dangling'));
-    await mkdir(places.directory, { recursive: true });
-    await symlink('nowhere', join(places.directory, 'a.conf'));
-    assert.deepEqual(readRegistries(places, startReading(), places).search.registries, ['docker.io']);
+    const paths = filesIn(join(root, 'dangling'));
+    await mkdir(paths.directory, { recursive: true });
+    await symlink('nowhere', join(paths.directory, 'a.conf'));
+    assert.deepEqual(readRegistries(paths, startReading(), paths).search.registries, ['docker.io']);
   });
 });
 

@@ -18,10 +18,14 @@ export type Registries = {
   readonly notes: readonly string[];
 };
 
-export type Places = { readonly file: string; readonly directory: string; readonly aliasesFile: string };
+export type RegistriesFiles = {
+  readonly file: string;
+  readonly directory: string;
+  readonly aliasesFile: string;
+};
 
 /** The standard paths of containers for root (containers-registries.conf(5)). */
-export const standardPlaces: Places = {
+export const standardFiles: RegistriesFiles = {
   file: '/etc/containers/registries.conf',
   directory: '/etc/containers/registries.conf.d',
   aliasesFile: '/var/cache/containers/short-name-aliases.conf',
@@ -35,24 +39,24 @@ export const standardPlaces: Places = {
  * @throws ArtifactError `invalid` naming the file if it is missing or wrong; `internal` if it cannot be read.
  */
 export function readRegistries(
-  places: Places,
+  paths: RegistriesFiles,
   reading: Reading,
-  standard: Places = standardPlaces,
+  standard: RegistriesFiles = standardFiles,
 ): Registries {
-  const main = reading.text(places.file);
-  if (main === undefined && places.file !== standard.file) throw absent(places.file);
-  const files = [main === undefined ? undeclared : parseRegistriesConf(main, places.file)];
-  const names = reading.names(places.directory);
-  if (names === undefined && places.directory !== standard.directory) throw absent(places.directory);
+  const main = reading.text(paths.file);
+  if (main === undefined && paths.file !== standard.file) throw absent(paths.file);
+  const files = [main === undefined ? undeclared : parseRegistriesConf(main, paths.file)];
+  const names = reading.names(paths.directory);
+  if (names === undefined && paths.directory !== standard.directory) throw absent(paths.directory);
   for (const name of names ?? []) {
-    const file = join(places.directory, name);
+    const file = join(paths.directory, name);
     const text = name.endsWith('.conf') && !reading.isDirectory(file) ? reading.text(file) : undefined;
     if (text !== undefined) files.push(parseRegistriesConf(text, file));
   }
-  const recorded = reading.text(places.aliasesFile);
+  const recorded = reading.text(paths.aliasesFile);
   return mergeRegistries(
     files,
-    recorded === undefined ? undefined : parseRegistriesConf(recorded, places.aliasesFile),
+    recorded === undefined ? undefined : parseRegistriesConf(recorded, paths.aliasesFile),
   );
 }
 

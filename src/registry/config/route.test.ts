@@ -70,17 +70,17 @@ pull-from-mirror = "digest-only"
   const digests = 'any://digests.io/v2/x ns=a.io';
   const last = 'any://moved.io/v2/new/x insecure';
 
-  const rows: readonly (readonly [reference: string, places: readonly string[]])[] = [
+  const rows: readonly (readonly [reference: string, endpoints: readonly string[]])[] = [
     ['a.io/team/x', [all, tags, last]],
     ['a.io/team/x:1', [all, tags, last]],
     [`a.io/team/x@${digest}`, [all, digests, last]],
     [`a.io/team/x:1@${digest}`, [all, digests, last]],
     ['a.io/other/x', ['any://a.io/v2/other/x']],
   ];
-  for (const [reference, places] of rows) {
+  for (const [reference, endpoints] of rows) {
     test(`serve ${reference.replace(digest, 'D')} by what the user wrote, for names and content`, async () => {
-      assert.deepEqual(await routeOf(conf(three), reference, 'name'), places);
-      assert.deepEqual(await routeOf(conf(three), reference, 'content'), places);
+      assert.deepEqual(await routeOf(conf(three), reference, 'name'), endpoints);
+      assert.deepEqual(await routeOf(conf(three), reference, 'content'), endpoints);
     });
   }
 
@@ -157,16 +157,16 @@ capabilities = ["push"]
 
   test('a dial_timeout applies to its host alone', async () => {
     const configuration = await read(hosts('[host."http://127.0.0.1:30020"]\ndial_timeout = "1s"'));
-    const { mirrors, last: place } = toRoute(configuration, full('a.io/team/x'), 'name');
-    assert.deepEqual([mirrors[0]?.connectMs, place.connectMs], [1_000, 10_000]);
+    const { mirrors, last: upstream } = toRoute(configuration, full('a.io/team/x'), 'name');
+    assert.deepEqual([mirrors[0]?.connectMs, upstream.connectMs], [1_000, 10_000]);
   });
 
   test('without a server, the registry itself is last, with the settings of the file', async () => {
     const configuration = await read(hosts('[header]\nx-a = "b"', 'docker.io'));
-    const { mirrors, last: place } = toRoute(configuration, full('docker.io/x'), 'name');
+    const { mirrors, last: upstream } = toRoute(configuration, full('docker.io/x'), 'name');
     assert.equal(mirrors.length, 0);
-    assert.equal(show(place), 'https://registry-1.docker.io/v2/library/x');
-    assert.deepEqual(place.headers, { 'x-a': 'b' });
+    assert.equal(show(upstream), 'https://registry-1.docker.io/v2/library/x');
+    assert.deepEqual(upstream.headers, { 'x-a': 'b' });
   });
 
   test('as Talos writes them keep their order, for a port, and for all other registries', async () => {
@@ -220,8 +220,8 @@ capabilities = ["push"]
   for (const [present, reference, chosen] of directories) {
     test(`of the directories ${present.join(' and ')}, ${chosen ?? 'none'} applies to ${reference}`, async () => {
       const files = present.map(name => [`hosts/${name}/hosts.toml`, `[header]\nx-directory = "${name}"`]);
-      const { last: place } = toRoute(await read(Object.fromEntries(files)), full(reference), 'name');
-      assert.equal(place.headers['x-directory'], chosen);
+      const { last: upstream } = toRoute(await read(Object.fromEntries(files)), full(reference), 'name');
+      assert.equal(upstream.headers['x-directory'], chosen);
     });
   }
 });

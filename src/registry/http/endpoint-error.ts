@@ -1,7 +1,7 @@
 import { ArtifactError, type ErrorCode } from '../../util/error.ts';
 
 /** The codes of errors that another upstream may avoid. Other errors are the caller's or the disk's. */
-const ofPlace: ReadonlySet<ErrorCode> = new Set([
+const endpointErrors: ReadonlySet<ErrorCode> = new Set([
   'not-found',
   'unauthenticated',
   'denied',
@@ -11,6 +11,6 @@ const ofPlace: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 /** Whether another upstream, or another kind of request, may succeed. */
-export function isOfPlace(thrown: unknown): thrown is ArtifactError {
-  return thrown instanceof ArtifactError && ofPlace.has(thrown.code);
+export function isEndpointError(thrown: unknown): thrown is ArtifactError {
+  return thrown instanceof ArtifactError && endpointErrors.has(thrown.code);
 }

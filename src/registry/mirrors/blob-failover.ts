@@ -29,27 +29,27 @@ export async function fetchFromAny(
   if (route.mirrors.length === 0 || sink.offset === descriptor.size) {
     const bring = async (asked: Asked): Promise<Upstream> => {
       await transfer(exchange, { ...asked, descriptor, sink, transport }, startRetries(), signal);
-      return asked.place;
+      return asked.upstream;
     };
     return await failover({ ...request, route: { ...route, mirrors: [] } }, health, bring, signal);
   }
   const provenance = openProvenanceRecord(sink, descriptor);
   for (;;) {
     const bring = async (asked: Asked, isLast: boolean): Promise<void> => {
-      provenance.source = asked.place;
+      provenance.source = asked.upstream;
       const policy = isLast ? startRetries() : startMirrorRetries();
       await transfer(exchange, { ...asked, descriptor, sink: provenance, transport }, policy, signal).catch(
         (thrown: unknown) => {
           // An end that looks complete had other content.
           const ended = isCorrupt(thrown) && thrown instanceof TransientError;
-          if (!isLast && ended && provenance.sources.has(asked.place)) provenance.restart();
+          if (!isLast && ended && provenance.sources.has(asked.upstream)) provenance.restart();
           throw thrown;
         },
       );
     };
     await failover({ ...request, route }, health, bring, signal);
     const { last } = route;
-    const mirrors = [...provenance.sources].filter(place => place !== last);
+    const mirrors = [...provenance.sources].filter(upstream => upstream !== last);
     const source =
       [...provenance.sources].find(({ mirrorOf }) => mirrorOf === undefined) ?? mirrors[0] ?? last;
     if (mirrors.length === 0) return source;

@@ -1,6 +1,6 @@
 import type { Keyring } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { isOfPlace } from '../http/endpoint-error.ts';
+import { isEndpointError } from '../http/endpoint-error.ts';
 import type { Asked } from '../api/manifest.ts';
 import type { Upstream } from '../config/upstream.ts';
 import type { Route } from '../config/route.ts';
@@ -30,8 +30,8 @@ export async function failover<T>(
   attempt: (asked: Asked, isLast: boolean) => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  const ask = async (place: Upstream, isLast: boolean): Promise<T> =>
-    attempt({ place, subject, credential: await keyring.find(place, signal) }, isLast);
+  const ask = async (upstream: Upstream, isLast: boolean): Promise<T> =>
+    attempt({ upstream, subject, credential: await keyring.find(upstream, signal) }, isLast);
 
   for (const mirror of route.mirrors) {
     const reason = health.against(mirror, keyring.id);
@@ -42,7 +42,7 @@ export async function failover<T>(
     try {
       return await ask(mirror, false);
     } catch (thrown) {
-      if (!isOfPlace(thrown)) throw thrown;
+      if (!isEndpointError(thrown)) throw thrown;
       health.bad(mirror, keyring.id, thrown);
       tried.push(toReason(thrown.message, subject));
     }
@@ -50,7 +50,7 @@ export async function failover<T>(
   try {
     return await ask(route.last, true);
   } catch (thrown) {
-    if (tried.length === 0 || !isOfPlace(thrown)) throw thrown;
+    if (tried.length === 0 || !isEndpointError(thrown)) throw thrown;
     const told = tried.slice(0, mostTold).join('; ');
     const more = tried.length > mostTold ? `; and ${tried.length - mostTold} more` : '';
     throw new ArtifactError(thrown.code, `${thrown.message}; before that ${told}${more}`, thrown);

@@ -142,9 +142,9 @@ describe('mirrors are asked in order', () => {
     await using client = openClient();
     const found = await client.resolve(tag, anonymous, signal);
     assert.equal(found.descriptor.digest, manifest);
-    assert.equal(found.place.mirrorOf, name.registry);
-    const { place } = await client.manifest(name, found.descriptor, anonymous, signal);
-    assert.equal(place.mirrorOf, name.registry);
+    assert.equal(found.servedBy.mirrorOf, name.registry);
+    const { servedBy } = await client.manifest(name, found.descriptor, anonymous, signal);
+    assert.equal(servedBy.mirrorOf, name.registry);
     await pull(client, 'small');
     assert.deepEqual(asked(first), [
       'HEAD manifests/v1?ns=hub.example',
@@ -475,8 +475,8 @@ test('a manifest with wrong bytes is requested from the next upstream', async ()
   await using client = openClient();
   const { descriptor } = await client.resolve(tag, anonymous, signal);
   first.fault(() => ({ kind: 'wrong-bytes' }));
-  const { place } = await client.manifest(name, descriptor, anonymous, signal);
-  assert.equal(place.mirrorOf, name.registry, 'the other mirror');
+  const { servedBy } = await client.manifest(name, descriptor, anonymous, signal);
+  assert.equal(servedBy.mirrorOf, name.registry, 'the other mirror');
   assert.deepEqual(asked(second), ['GET manifests/D?ns=hub.example']);
 });
 

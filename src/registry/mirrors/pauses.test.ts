@@ -151,11 +151,11 @@ describe('a registry that asks to wait', () => {
   });
 
   test('is not waited for if a mirror answers, and mirrors are asked meanwhile', async () => {
-    const place = (host: string) => toUpstream({ host, path: 'team/model', insecure: true });
+    const upstream = (host: string) => toUpstream({ host, path: 'team/model', insecure: true });
     const { clock, client, resolve } = open({
       route: () => ({
-        mirrors: [{ ...place(mirror.host), mirrorOf: 'r.example' }],
-        last: place(registry.host),
+        mirrors: [{ ...upstream(mirror.host), mirrorOf: 'r.example' }],
+        last: upstream(registry.host),
       }),
     });
     await using _ = client;
@@ -165,7 +165,7 @@ describe('a registry that asks to wait', () => {
     const asked = registry.asked.length;
     clock.advance(15_000);
     mirror.fault(() => undefined);
-    assert.equal((await resolve()).place.mirrorOf, 'r.example');
+    assert.equal((await resolve()).servedBy.mirrorOf, 'r.example');
     assert.equal(registry.asked.length, asked);
   });
 });

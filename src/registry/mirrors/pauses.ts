@@ -21,8 +21,8 @@ export function obeyPauses(exchange: Exchange, clock: Clock, longestMs: number, 
   const pauses = new Map<string, { readonly until: number; readonly error: ArtifactError }>();
 
   return async (question, accept, signal) => {
-    const { place, credential } = question;
-    const key = toKey(place.host, credential);
+    const { upstream, credential } = question;
+    const key = toKey(upstream.host, credential);
     const pause = pauses.get(key);
     if (pause !== undefined && pause.until > clock.now()) throw pause.error;
     pauses.delete(key);
@@ -31,14 +31,14 @@ export function obeyPauses(exchange: Exchange, clock: Clock, longestMs: number, 
     } catch (thrown) {
       if (!(thrown instanceof TransientError) || thrown.afterMs <= shortMs) throw thrown;
       const until = clock.now() + thrown.afterMs;
-      const asks = `${thrown.message}; ${place.host} asks to wait`;
+      const asks = `${thrown.message}; ${upstream.host} asks to wait`;
       const long =
         thrown.afterMs === longestWaitMs
           ? 'for a year or longer, which is'
           : `until ${formatTime(until)}, which is ${formatSeconds(thrown.afterMs)} and`;
       const error =
         thrown.afterMs <= longestMs
-          ? new Paused({ host: place.host, until }, `${asks} until ${formatTime(until)}`, thrown)
+          ? new Paused({ host: upstream.host, until }, `${asks} until ${formatTime(until)}`, thrown)
           : new ArtifactError(
               'unavailable',
               `${asks} ${long} more than --retry-after-max; have its operators lower that, or raise the flag`,

@@ -65,7 +65,7 @@ export function openGroupCommit(scratch: Scratch): GroupCommit {
     });
     const synced = written.map(({ file, fd }) => guard([file], () => sync(fd)).finally(() => closeSync(fd)));
     await Promise.all(synced);
-    for (const file of files) place(file);
+    for (const file of files) moveIntoPlace(file);
     const byDirectory = Map.groupBy(files, ({ directory }) => directory);
     await Promise.all([...byDirectory].map(([directory, committed]) => guard(committed, directory.sync)));
   });
@@ -95,7 +95,7 @@ function write({ bytes, aside }: File): number {
   }
 }
 
-function place(file: File): void {
+function moveIntoPlace(file: File): void {
   try {
     if (file.failure !== undefined || existsSync(file.path)) rmSync(file.aside, { force: true });
     else renameSync(file.aside, file.path);

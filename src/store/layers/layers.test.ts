@@ -62,11 +62,11 @@ test('a layer exists after its stage is committed and not before', async () => {
   const summary = fill(stage.path);
   assert.deepEqual([await store.layers.has(digest), await readLayer(store)], [false, undefined]);
   await stage.commit(summary);
-  const place = join(directory.path, 'layers/bodies/sha256', 'ab'.repeat(32));
+  const unpacked = join(directory.path, 'layers/bodies/sha256', 'ab'.repeat(32));
   for (const settled of [false, true]) {
     if (settled) await store.layers.settle([digest], never);
-    assert.equal(existsSync(place), settled);
-    assert.equal(store.layers.path(digest), settled ? place : stage.path);
+    assert.equal(existsSync(unpacked), settled);
+    assert.equal(store.layers.path(digest), settled ? unpacked : stage.path);
     assert.equal(readFileSync(store.layers.bodyPath(digest, 1), 'utf8'), 'three');
     assert.deepEqual(
       (await store.layers.list()).map(held => [held.digest, held.bytes > 8]),

@@ -40,8 +40,8 @@ export async function compareTree(
     wrong++;
   };
 
-  const places: (readonly [path: string, node: DirectoryNode])[] = [['', tree]];
-  for (const [at, node] of places) {
+  const visits: (readonly [path: string, node: DirectoryNode])[] = [['', tree]];
+  for (const [at, node] of visits) {
     const path = encodeName(`${root}${at}`);
     watched.push(encodeName(at));
     const own = lstatSync(path, { bigint: true, throwIfNoEntry: false });
@@ -60,7 +60,7 @@ export async function compareTree(
     }
     for (const [name, child] of node.children) {
       const below = `${at}/${name}`;
-      if (child.kind === 'directory') places.push([below, child]);
+      if (child.kind === 'directory') visits.push([below, child]);
       else {
         if (child.kind === 'symlink') watched.push(encodeName(below));
         const problem = await describe(encodeName(`${root}${below}`), child, pathOf, isSame, () =>

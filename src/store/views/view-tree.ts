@@ -26,7 +26,7 @@ export type ViewContents = {
 };
 
 /** A directory of a view that is being built. Its path is text as of util/name.ts: names need not be UTF-8. */
-type Place = { readonly path: string; readonly node: DirectoryNode };
+type Visit = { readonly path: string; readonly node: DirectoryNode };
 
 /** The part of a tree that is not linked: the paths of its directories and symlinks. */
 export type Own = { readonly directories: readonly Buffer[]; readonly symlinks: readonly Buffer[] };
@@ -47,9 +47,9 @@ export async function raiseTree(
   const pace = startPace(signal);
   await using links = openLinks<FileNode>();
   mkdirSync(root, 0o700);
-  const places: Place[] = [{ path: root, node: tree }];
+  const visits: Visit[] = [{ path: root, node: tree }];
   const symlinks: Buffer[] = [];
-  for (const { path, node } of places) {
+  for (const { path, node } of visits) {
     for (const [name, child] of node.children) {
       const at = `${path}/${name}`;
       try {
@@ -57,7 +57,7 @@ export async function raiseTree(
         else if (child.kind === 'symlink') symlinks.push(makeSymlink(encodeName(at), child));
         else {
           mkdirSync(encodeName(at), 0o700);
-          places.push({ path: at, node: child });
+          visits.push({ path: at, node: child });
         }
       } catch (thrown) {
         throw nodeError(at.slice(root.length), child, thrown);
@@ -77,7 +77,7 @@ export async function raiseTree(
   }
   // From the last to the first, so that nothing changes a directory's time after it is set.
   const directories: Buffer[] = [];
-  for (const { path, node } of places.toReversed()) {
+  for (const { path, node } of visits.toReversed()) {
     const directory = encodeName(path);
     await setDirectory(directory, node.attributes, pace);
     directories.push(directory);

@@ -5,7 +5,7 @@ import { formatRepository, type Repository } from '../../oci/reference.ts';
 import { startPace } from '../../util/pace.ts';
 import { shareRuns } from '../../util/shared-run.ts';
 import type { Accesses } from '../../ports/records.ts';
-import type { Giver } from '../../ports/registry.ts';
+import type { ServedBy } from '../../ports/registry.ts';
 import { type AccessFacts, accountOf, addHolder, nothingKnown, toFacts, toRecord } from './access-facts.ts';
 import { createRecency } from './recency.ts';
 import type { Pod } from '../../ports/request.ts';
@@ -16,7 +16,7 @@ import type { Pod } from '../../ports/request.ts';
 export type Asker = { readonly pod?: Pod; readonly brought?: string };
 
 /** Content, and which endpoint served it. */
-export type Provenance = { readonly digest: Digest; readonly giver: Giver };
+export type Provenance = { readonly digest: Digest; readonly servedBy: ServedBy };
 
 /** Which callers the registries have granted access to which repositories, kept on the node. */
 export type AccessCache = {
@@ -29,11 +29,11 @@ export type AccessCache = {
   /** Records an access that a registry has granted. Writes only what is new. */
   admit(repository: Repository, holder: Holder, asker: Asker): Promise<void>;
   /** Records downloaded content of a repository in memory. Content from a mirror counts for this repository only. */
-  note(repository: Repository, gifts: readonly Provenance[]): void;
+  note(repository: Repository, served: readonly Provenance[]): void;
   /** Writes what was recorded for a repository. */
   save(repository: Repository): Promise<void>;
   /** Records and writes. */
-  learn(repository: Repository, gifts: readonly Provenance[]): Promise<void>;
+  learn(repository: Repository, served: readonly Provenance[]): Promise<void>;
   /**
    * Forgets content that is no longer cached, and repositories without content, because anybody can name new ones.
    * Keeps repositories that admitted a caller recently: their manifest may be on its way.
@@ -71,12 +71,12 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
     return writer();
   };
 
-  const take = (repository: Repository, gifts: readonly Provenance[]): void => {
+  const take = (repository: Repository, served: readonly Provenance[]): void => {
     const name = formatRepository(repository);
     const { digests, mirrored } = factsOf(name);
     const before = digests.size + mirrored.size;
-    for (const { digest, giver } of gifts) {
-      if (giver.mirrorOf === undefined) digests.add(digest);
+    for (const { digest, servedBy } of served) {
+      if (servedBy.mirrorOf === undefined) digests.add(digest);
       else if (!digests.has(digest)) mirrored.add(digest);
       note(holders, digest, name);
     }
@@ -133,8 +133,8 @@ export async function openAccessCache(accesses: Accesses, salt: string): Promise
     },
     note: take,
     save,
-    async learn(repository, gifts) {
-      take(repository, gifts);
+    async learn(repository, served) {
+      take(repository, served);
       await save(repository);
     },
     async sweep(isHeld) {

@@ -3,7 +3,7 @@ import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/reference.ts';
 import { toArtifactError } from '../../util/error.ts';
 import type { AccessCache, Asker, Provenance } from './access-cache.ts';
-import type { Content, Found, Giver, Registry } from '../../ports/registry.ts';
+import type { Content, Found, ServedBy, Registry } from '../../ports/registry.ts';
 import { createHashingSink } from '../sinks/hashing-sink.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
@@ -28,11 +28,11 @@ export type AccessCheck = {
   /** Whether this is known to be in the repository. Asks nobody. */
   knows(repository: Repository, digest: Digest): boolean;
   /** Records content that was downloaded from a repository, and which endpoint served it, in memory. */
-  note(repository: Repository, gifts: readonly Provenance[]): void;
+  note(repository: Repository, served: readonly Provenance[]): void;
   /** Writes what was recorded for a repository. */
   save(repository: Repository): Promise<void>;
   /** Records and writes. */
-  learn(repository: Repository, gifts: readonly Provenance[]): Promise<void>;
+  learn(repository: Repository, served: readonly Provenance[]): Promise<void>;
   /**
    * Verifies that all of it is in the repository: remembered, or confirmed by its registry. If the bytes came from
    * another registry, they are downloaded from this one, hashed and dropped. This is needed because a manifest can list
@@ -64,10 +64,10 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
   /** A mirror proves no access for others, so its answer counts only for this call. */
   const remember = async (
     repository: Repository,
-    { credential, place }: Pick<Found, 'credential' | 'place'>,
+    { credential, servedBy }: Pick<Found, 'credential' | 'servedBy'>,
     asker: Asker,
   ): Promise<void> => {
-    if (place.mirrorOf === undefined) await memory.admit(repository, credential.holder, asker);
+    if (servedBy.mirrorOf === undefined) await memory.admit(repository, credential.holder, asker);
   };
 
   const ask = async (resolution: Resolution, request: PullRequest, keyring: Keyring, signal: AbortSignal) => {
@@ -82,7 +82,7 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
    */
   const openSearch = (repository: Repository, keyring: Keyring, signal: AbortSignal) => {
     let isAway = false;
-    return async (content: Content): Promise<Giver> => {
+    return async (content: Content): Promise<ServedBy> => {
       const { kind, descriptor } = content;
       if (!isAway && memory.isNear(repository, descriptor.digest)) {
         const answer = await registry.has(repository, content, keyring, signal).catch((thrown: unknown) => {
@@ -93,29 +93,29 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
         isAway = answer === undefined;
       }
       if (kind === 'manifest')
-        return (await registry.manifest(repository, descriptor, keyring, signal)).place;
+        return (await registry.manifest(repository, descriptor, keyring, signal)).servedBy;
       const sink = createHashingSink(descriptor);
-      const giver = await registry.blob(repository, descriptor, sink, keyring, signal);
+      const servedBy = await registry.blob(repository, descriptor, sink, keyring, signal);
       sink.verified();
-      return giver;
+      return servedBy;
     };
   };
 
   return {
     async admit(resolution, request, keyring, signal) {
       const asker = toAsker(request);
-      const { reference, credential, place } = resolution;
-      if (credential !== undefined && place !== undefined)
-        return remember(reference, { credential, place }, asker);
+      const { reference, credential, servedBy } = resolution;
+      if (credential !== undefined && servedBy !== undefined)
+        return remember(reference, { credential, servedBy }, asker);
       if (request.caller !== 'pod' || memory.admits(reference, asker)) return;
       await ask(resolution, request, keyring, signal);
     },
     async vouch(repository, digests) {
       await memory.admit(repository, { kind: 'node' }, {});
-      const giver = {};
+      const servedBy = {};
       await memory.learn(
         repository,
-        digests.map(digest => ({ digest, giver })),
+        digests.map(digest => ({ digest, servedBy })),
       );
     },
     knows: memory.knows,
@@ -130,8 +130,8 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
       const search = openSearch(repository, keyring, signal);
       for (const content of strange) {
         const { digest } = content.descriptor;
-        const giver = await search(content);
-        await memory.learn(repository, [{ digest, giver }]);
+        const servedBy = await search(content);
+        await memory.learn(repository, [{ digest, servedBy }]);
       }
     },
   };

@@ -13,7 +13,7 @@ import {
 } from '../pull/not-cached.ts';
 import type { AccessCheck } from './access-check.ts';
 import { type ViewPlan, contentsOf } from '../pull/view-plan.ts';
-import type { Content, Giver, Registry, Sink } from '../../ports/registry.ts';
+import type { Content, ServedBy, Registry, Sink } from '../../ports/registry.ts';
 import type { Blobs, View, Views } from '../../ports/store.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
 import type { PullRequest } from '../../ports/request.ts';
@@ -38,7 +38,7 @@ export function createAdmittedReader(blobs: Pick<Blobs, 'read' | 'path'>): Admit
 }
 
 /** The bytes of a document, and which endpoint served it. */
-export type Fetched = { readonly bytes: Uint8Array; readonly place: Giver };
+export type Fetched = { readonly bytes: Uint8Array; readonly servedBy: ServedBy };
 
 /** What a request may read of one repository. A pull reads cache and registry only through this. */
 export type AdmittedContent = {
@@ -51,7 +51,7 @@ export type AdmittedContent = {
   /** Which cached content may be used without asking a registry. */
   readonly possession: Possession;
   /** The registry that content may come from; empty if it may come from the cache only. */
-  readonly place: string;
+  readonly registry: string;
   /** The same content for callers with other retry rules. */
   waitingBy(waiting: Waiting): AdmittedContent;
   /**
@@ -74,9 +74,9 @@ export type AdmittedContent = {
   /** Fetches a manifest, or a config of at most 4 MiB. @throws `not-found` if the registry may not be asked. */
   fetchDocument(content: Content, signal: AbortSignal): Promise<Fetched>;
   /** Fetches a blob from `sink.offset`. `label` names it in errors. */
-  fetchBlob(descriptor: Descriptor, label: string, sink: Sink, signal: AbortSignal): Promise<Giver>;
+  fetchBlob(descriptor: Descriptor, label: string, sink: Sink, signal: AbortSignal): Promise<ServedBy>;
   /** Records verified content in memory. */
-  note(digest: Digest, giver: Giver): void;
+  note(digest: Digest, servedBy: ServedBy): void;
   /** Writes what was recorded. */
   save(): Promise<void>;
 };
@@ -132,7 +132,7 @@ export function openAdmittedContent(
     resolution,
     possession,
     id: offline ? `offline ${asker}` : `${formatRepository(repository)} ${keyring.id}`,
-    place: offline ? '' : repository.registry,
+    registry: offline ? '' : repository.registry,
     waitingBy: waiting => openAdmittedContent(world, resolution, request, { ...keyring, waiting }, offline),
     async admit(content, signal) {
       await admitAll([content], signal);
@@ -158,14 +158,14 @@ export function openAdmittedContent(
         );
       }
       const sink = createMemorySink(descriptor);
-      const place = await registry.blob(repository, descriptor, sink, keyring, signal);
-      return { bytes: sink.bytes, place };
+      const servedBy = await registry.blob(repository, descriptor, sink, keyring, signal);
+      return { bytes: sink.bytes, servedBy };
     },
     async fetchBlob(descriptor, label, sink, signal) {
       if (offline) throw possession.missing(label, descriptor.digest);
       return await registry.blob(repository, descriptor, sink, keyring, signal);
     },
-    note: (digest, giver) => (offline ? undefined : access.note(repository, [{ digest, giver }])),
+    note: (digest, servedBy) => (offline ? undefined : access.note(repository, [{ digest, servedBy }])),
     save: async () => (offline ? undefined : await access.save(repository)),
   };
 }

@@ -10,7 +10,7 @@ export function cachedDocuments(reference: string): Documents {
     tenants: openTenants(tenantOf({ caller: 'administrator' })),
     hold: async () => undefined,
     content: {
-      place: '',
+      registry: '',
       admit: async content => admitted(content),
       async fetchDocument({ descriptor: { digest } }) {
         throw new ArtifactError(

@@ -26,9 +26,9 @@ type FetchBlob = (
   signal: AbortSignal,
 ) => Promise<Record<string, never>>;
 
-const errandFrom = (place: string, fetchBlob: FetchBlob, tenant = 'a') => {
-  const content: Pick<AdmittedContent, 'place' | 'fetchBlob' | 'hasBlob'> = {
-    place,
+const errandFrom = (registry: string, fetchBlob: FetchBlob, tenant = 'a') => {
+  const content: Pick<AdmittedContent, 'registry' | 'fetchBlob' | 'hasBlob'> = {
+    registry,
     fetchBlob,
     hasBlob: async () => true,
   };

@@ -6,7 +6,7 @@ import { createSharedTurns } from '../../util/shared-turns.ts';
 import type { Tenants } from '../../util/tenants.ts';
 import type { AdmittedContent, AdmittedReader } from '../access/admitted-content.ts';
 import type { Meter } from '../../ports/meter.ts';
-import type { Giver, Sink } from '../../ports/registry.ts';
+import type { ServedBy, Sink } from '../../ports/registry.ts';
 import type { Blobs, Ingest, Layers } from '../../ports/store.ts';
 import type { Unpacker } from '../../ports/unpacker.ts';
 import { createHashingSink } from '../sinks/hashing-sink.ts';
@@ -33,11 +33,12 @@ export type LayerFetcher = {
    *
    * @throws ArtifactError `corrupt`, `not-found`, `unmountable`, `exhausted`, and errors of the registry.
    */
-  bring(layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<Giver | undefined>;
+  bring(layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<ServedBy | undefined>;
   /**
-   * Bytes of an uncached layer that are on disk, from a download from `place` that is in progress or was interrupted.
+   * Bytes of an uncached layer that are on disk, from a download from `registry` that is in progress or was
+   * interrupted.
    */
-  progress(layer: LayerPlan, place: string): number;
+  progress(layer: LayerPlan, registry: string): number;
 };
 
 export function createLayerFetcher(
@@ -73,26 +74,26 @@ export function createLayerFetcher(
     layer: LayerPlan,
     { content, tenants, came }: Errand,
     signal: AbortSignal,
-  ): Promise<Giver> => {
+  ): Promise<ServedBy> => {
     const { descriptor, label } = layer;
-    underWay.set(keyOf(descriptor, content.place), sink);
+    underWay.set(keyOf(descriptor, content.registry), sink);
     if (descriptor.size === 0) return {};
     if (descriptor.data !== undefined) {
       sink.restart();
       sink.write(descriptor.data);
       return {};
     }
-    using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(content.place, tenants, signal);
+    using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(content.registry, tenants, signal);
     if (sink.offset === descriptor.size) {
       // The blob is complete, whoever downloaded it. The registry must still confirm that it is in this repository.
       if (await content.hasBlob(descriptor, signal)) return {};
       const again = createHashingSink(descriptor);
-      const giver = await content.fetchBlob(descriptor, label, again, signal);
+      const servedBy = await content.fetchBlob(descriptor, label, again, signal);
       again.verified();
-      return giver;
+      return servedBy;
     }
     const counted = metered(sink, bytes => {
-      meter.bytesPulled(content.place, bytes);
+      meter.bytesPulled(content.registry, bytes);
       came(layer);
     });
     return await content.fetchBlob(descriptor, label, counted, signal);
@@ -104,12 +105,12 @@ export function createLayerFetcher(
     layer: LayerPlan,
     errand: Errand,
     signal: AbortSignal,
-  ): Promise<Giver> => {
+  ): Promise<ServedBy> => {
     const resumed = ingest.offset > 0;
-    const giver = await fill(ingest, layer, errand, signal);
+    const servedBy = await fill(ingest, layer, errand, signal);
     try {
       await ingest.verify();
-      return giver;
+      return servedBy;
     } catch (thrown) {
       if (!resumed || toArtifactError(thrown).code !== 'corrupt') throw thrown;
       const another = await fill(ingest, layer, errand, signal);
@@ -119,19 +120,19 @@ export function createLayerFetcher(
   };
 
   /** Downloads a layer into the form that its plan wants. A small blob has no partial file: it is asked for as a whole. */
-  const fetchLayer = async (layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<Giver> => {
+  const fetchLayer = async (layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<ServedBy> => {
     const { form, descriptor } = layer;
     if (isSmall(layer)) {
       const sink = createMemorySink(descriptor);
-      const giver = await fill(sink, layer, errand, signal);
+      const servedBy = await fill(sink, layer, errand, signal);
       await blobs.put(descriptor.digest, sink.bytes);
-      return giver;
+      return servedBy;
     }
-    await using ingest = await blobs.ingest(descriptor, errand.content.place, signal);
-    const giver = await download(ingest, layer, errand, signal);
+    await using ingest = await blobs.ingest(descriptor, errand.content.registry, signal);
+    const servedBy = await download(ingest, layer, errand, signal);
     if (form === 'file' || (form === 'detected' && !(await unpacker.isTar(ingest.path)))) {
       await ingest.commit();
-      return giver;
+      return servedBy;
     }
     // The transferred bytes of a tar are dropped once they are unpacked: they never become a blob.
     try {
@@ -141,7 +142,7 @@ export function createLayerFetcher(
       throw thrown;
     }
     await ingest.drop();
-    return giver;
+    return servedBy;
   };
 
   const isHeld = async (layer: LayerPlan): Promise<boolean> => {
@@ -157,11 +158,11 @@ export function createLayerFetcher(
     async bring(layer, { content, tenants, came }, signal) {
       const { descriptor } = layer;
       const { digest, size } = descriptor;
-      const key = keyOf(descriptor, content.place);
+      const key = keyOf(descriptor, content.registry);
       using turn = await downloads.take(key, tenants, signal);
       if (await isHeld(layer)) return undefined;
       const errand = { content, tenants: turn.tenants, came };
-      using _work = await (isSmall(layer) ? smalls : works).acquire(content.place, turn.tenants, signal);
+      using _work = await (isSmall(layer) ? smalls : works).acquire(content.registry, turn.tenants, signal);
       try {
         if (layer.form !== 'file' && (await blobs.size(digest)) !== undefined) {
           const held = await content.admit({ kind: 'blob', descriptor }, signal);
@@ -174,11 +175,11 @@ export function createLayerFetcher(
         underWay.delete(key);
       }
     },
-    progress(layer, place) {
+    progress(layer, registry) {
       const { descriptor } = layer;
-      const current = underWay.get(keyOf(descriptor, place));
+      const current = underWay.get(keyOf(descriptor, registry));
       if (current !== undefined || isSmall(layer)) return current?.offset ?? 0;
-      return blobs.partial(descriptor, place);
+      return blobs.partial(descriptor, registry);
     },
   };
 }
@@ -194,7 +195,7 @@ const maxRegistries = 16;
 
 /** Slots per registry and tenant. */
 function openSlots(each: number): FairSlots {
-  return createFairSlots({ total: maxRegistries * each, perPlace: each });
+  return createFairSlots({ total: maxRegistries * each, perRegistry: each });
 }
 
 /** With `smallsForOne`, bounds the memory for small blobs of one registry: 8 MiB. */
@@ -205,6 +206,6 @@ function isSmall({ form, descriptor }: LayerPlan): boolean {
   return form === 'file' && descriptor.size <= smallBytes;
 }
 
-function keyOf({ digest, size }: Descriptor, place: string): string {
-  return `${digest} ${size} ${place}`;
+function keyOf({ digest, size }: Descriptor, registry: string): string {
+  return `${digest} ${size} ${registry}`;
 }

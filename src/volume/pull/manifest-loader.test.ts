@@ -32,7 +32,7 @@ test('few large documents come at once, and small ones and those of others do no
   const select = async (name: string, size: number, tenant: string, gate: Promise<void>): Promise<void> => {
     const { descriptor, bytes } = manifestOf(name, size);
     const content: Documents['content'] = {
-      place: `${tenant}.example`,
+      registry: `${tenant}.example`,
       admit: async () => assert.fail('nothing is held'),
       note: () => undefined,
       save: async () => undefined,
@@ -40,7 +40,7 @@ test('few large documents come at once, and small ones and those of others do no
         coming.add(name);
         await gate;
         coming.delete(name);
-        return { bytes, place: {} };
+        return { bytes, servedBy: {} };
       },
     };
     const source = { content, tenants: openTenants(tenant), hold: async () => undefined };

@@ -14,11 +14,11 @@ import type { Blobs } from '../../ports/store.ts';
 import type { Integrity } from '../cache/integrity.ts';
 
 /**
- * Where documents come from, and for which tenants. Requests of one `place` share fetches, and never wait for those of
- * another.
+ * Where documents come from, and for which tenants. Requests of one `registry` share fetches, and never wait
+ * for those of another.
  */
 export type Documents = {
-  readonly content: Pick<AdmittedContent, 'place' | 'admit' | 'fetchDocument' | 'note' | 'save'>;
+  readonly content: Pick<AdmittedContent, 'registry' | 'admit' | 'fetchDocument' | 'note' | 'save'>;
   readonly tenants: Tenants;
   /** Called with each digest before it is read, so that it is leased. */
   hold(digest: Digest): Promise<void>;
@@ -74,7 +74,7 @@ export function createManifestLoader(world: {
     { content, tenants }: Documents,
     signal: AbortSignal,
   ): Promise<Disposable | undefined> =>
-    size > largeBytes ? await larges.acquire(content.place, tenants, signal) : undefined;
+    size > largeBytes ? await larges.acquire(content.registry, tenants, signal) : undefined;
 
   /** Concurrent callers of one document share a request. If it fails, each continues with its own credential. */
   const bytesOf = async (
@@ -87,16 +87,16 @@ export function createManifestLoader(world: {
     for (let attempt = 0; ; attempt++) {
       {
         // A cached document may not be recorded yet: the caller that fetches it has the turn until then.
-        using turn = await fetching.take(`${descriptor.digest} ${content.place}`, tenants, signal);
+        using turn = await fetching.take(`${descriptor.digest} ${content.registry}`, tenants, signal);
         await integrity.examine([item], signal);
         if ((await blobs.size(descriptor.digest)) !== descriptor.size) {
           const fetchFairly = async (): Promise<Fetched> => {
-            using _request = await requests.acquire(content.place, turn.tenants, signal);
+            using _request = await requests.acquire(content.registry, turn.tenants, signal);
             return await content.fetchDocument(wanted, signal);
           };
-          const { bytes, place } = embedded(descriptor) ?? (await fetchFairly());
+          const { bytes, servedBy } = embedded(descriptor) ?? (await fetchFairly());
           await blobs.put(descriptor.digest, bytes);
-          content.note(descriptor.digest, place);
+          content.note(descriptor.digest, servedBy);
           await content.save();
           return bytes;
         }
@@ -184,7 +184,7 @@ export function createManifestLoader(world: {
 
 /** Readers of the manifest may also read the content embedded in it. */
 function embedded({ data }: Descriptor): Fetched | undefined {
-  return data && { bytes: data, place: {} };
+  return data && { bytes: data, servedBy: {} };
 }
 
 /** Keeps the latest entries by bytes, so that a large document does not displace many small ones. */

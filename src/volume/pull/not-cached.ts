@@ -23,14 +23,14 @@ export type Missing = (what: string, digest: Digest) => ArtifactError;
 /** A pod gets the same error for content that is cached for others only. */
 function openMissing({ reference, caller, brought }: Asked): Missing {
   if (caller === 'pod') return () => toNotCached(reference);
-  const [place, advice] =
+  const [source, advice] =
     brought === undefined
       ? ['cache', 'pull it with another pull policy, or load it from a layout']
       : ['layout', 'write the layout again, with all of its blobs'];
   const why =
     brought === undefined ? '' : ', and nothing that was pulled or loaded for that repository has it';
   return (what, digest) =>
-    new ArtifactError('not-found', `the ${place} lacks ${digest}, ${what}${why}; ${advice}`);
+    new ArtifactError('not-found', `the ${source} lacks ${digest}, ${what}${why}; ${advice}`);
 }
 
 type Asked = Pick<PullRequest, 'reference' | 'caller' | 'brought'>;

@@ -44,7 +44,7 @@ function createWorld({ refused = [], serving = [], down = [], cached = [], expan
         asked.push(formatReference(reference));
         if (down.includes(reference.registry))
           throw new ArtifactError('unavailable', `down: ${reference.registry}`);
-        if (serving.includes(reference.registry)) return { descriptor, credential: anonymous, place: {} };
+        if (serving.includes(reference.registry)) return { descriptor, credential: anonymous, servedBy: {} };
         throw new ArtifactError('not-found', `not in ${reference.registry}`);
       },
     },

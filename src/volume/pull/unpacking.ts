@@ -17,7 +17,7 @@ import type { DiskSpace } from '../cache/disk-space.ts';
 export type Unpacking = (
   path: string,
   layer: LayerPlan,
-  errand: { readonly content: { readonly place: string }; readonly tenants: Tenants },
+  errand: { readonly content: { readonly registry: string }; readonly tenants: Tenants },
   signal: AbortSignal,
 ) => Promise<void>;
 
@@ -35,7 +35,7 @@ export function createUnpacking(
     const { digest } = layer.descriptor;
     using turn = await turns.take(digest, tenants, signal);
     if (await layers.has(digest)) return;
-    using _thread = await threads.acquire(content.place, turn.tenants, signal);
+    using _thread = await threads.acquire(content.registry, turn.tenants, signal);
     using lease = room.unpacking(layer, signal);
     await using stage = await layers.stage(digest);
     const summary = await about(layer, unpacker.unpack(path, digest, stage.path, signal));

@@ -65,7 +65,7 @@ export function createViewBuilder(world: {
     const tracker = createProgressTracker({
       plans: viewPlan.plan.layers,
       missing,
-      here: layer => source.progress(layer, content.place),
+      here: layer => source.progress(layer, content.registry),
       isShown: layer => given.has(layer) || content.knows(layer.descriptor),
       report,
     });
@@ -91,16 +91,16 @@ export function createViewBuilder(world: {
       const bringOn = async (): Promise<void> => {
         for (const layer of waiting) {
           const { digest, size } = layer.descriptor;
-          const giver = await throughPauses(
+          const servedBy = await throughPauses(
             () => source.bring(layer, errand, either),
             pause => tracker.pause(layer, pause),
             either,
           );
-          if (giver !== undefined) {
+          if (servedBy !== undefined) {
             given.add(layer);
             unwritten++;
             // Other pulls from this registry need not download it again to prove access.
-            content.note(digest, giver);
+            content.note(digest, servedBy);
           }
           tracker.done(layer);
           if (size >= worthAWrite || unwritten >= maxUnwritten) await save();

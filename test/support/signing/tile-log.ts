@@ -35,8 +35,8 @@ export function openTileLog(name = 'log2026.rekor.test'): TileLog {
     id,
     record(value) {
       const body = Buffer.from(canonical(value));
-      const leaves = [0, 1, 2, 3, 4, 5, 6].map(place =>
-        sha256(Buffer.of(0), place === 3 ? body : Buffer.from(`entry ${place}`)),
+      const leaves = [0, 1, 2, 3, 4, 5, 6].map(position =>
+        sha256(Buffer.of(0), position === 3 ? body : Buffer.from(`entry ${position}`)),
       );
       const root = treeHash(leaves).toString('base64');
       const note = `${name}\n${leaves.length}\n${root}\n`;
@@ -76,12 +76,12 @@ function treeHash(leaves: readonly Buffer[]): Buffer {
 }
 
 /** Section 2.1.1. */
-function inclusionProof(place: number, leaves: readonly Buffer[]): readonly Buffer[] {
+function inclusionProof(position: number, leaves: readonly Buffer[]): readonly Buffer[] {
   if (leaves.length === 1) return [];
   const [left, right] = halve(leaves);
-  return place < left.length
-    ? [...inclusionProof(place, left), treeHash(right)]
-    : [...inclusionProof(place - left.length, right), treeHash(left)];
+  return position < left.length
+    ? [...inclusionProof(position, left), treeHash(right)]
+    : [...inclusionProof(position - left.length, right), treeHash(left)];
 }
 
 function halve(leaves: readonly Buffer[]): readonly [readonly Buffer[], readonly Buffer[]] {

@@ -134,8 +134,8 @@ export const chains: fc.Arbitrary<Chain> = fc
 
 const pairs = new Map<string, Pair>();
 
-function pairFor(kind: KeyKind, place: number): Pair {
-  const id = `${kind} ${place}`;
+function pairFor(kind: KeyKind, position: number): Pair {
+  const id = `${kind} ${position}`;
   const pair = pairs.get(id) ?? makePair(kind);
   pairs.set(id, pair);
   return pair;
@@ -146,11 +146,12 @@ const hour = 3_600_000;
 /** The certificates of a chain, from the root to the leaf. */
 export function makeChain(chain: Chain, now: Date): readonly Issued[] {
   const made: Issued[] = [];
-  for (const [place, spec] of chain.entries()) made.push(makeCertificate(spec, place, made.at(-1), now));
+  for (const [position, spec] of chain.entries())
+    made.push(makeCertificate(spec, position, made.at(-1), now));
   return made;
 }
 
-function makeCertificate(spec: Spec, place: number, issuer: Issued | undefined, now: Date): Issued {
+function makeCertificate(spec: Spec, position: number, issuer: Issued | undefined, now: Date): Issued {
   const at = (hours: number): Date => new Date(now.getTime() + hours * hour);
   const [notBefore, notAfter] = { now: [-2, 2], past: [-4, -2], future: [2, 4] }[spec.validity].map(at);
   const { oddity, permitted, excluded } = spec;
@@ -168,8 +169,8 @@ function makeCertificate(spec: Spec, place: number, issuer: Issued | undefined, 
     ...extensionOf(oddity),
   ];
   return makeX509({
-    subject: oddity === 'self-issued' && issuer !== undefined ? issuer.subject : `certificate ${place}`,
-    key: pairFor(spec.key, place),
+    subject: oddity === 'self-issued' && issuer !== undefined ? issuer.subject : `certificate ${position}`,
+    key: pairFor(spec.key, position),
     extensions: oddity === 'version 1' ? [] : extensions,
     ...(issuer && { issuer }),
     ...(notBefore && { notBefore }),

@@ -37,8 +37,8 @@ function* deviateOnce(): Generator<Chain> {
     ...(['past', 'future'] as const).map(validity => ({ validity })),
   ];
   for (const change of changes) {
-    for (const place of chain.keys()) {
-      yield chain.map((spec, index) => (index === place ? { ...spec, ...change } : spec));
+    for (const position of chain.keys()) {
+      yield chain.map((spec, index) => (index === position ? { ...spec, ...change } : spec));
     }
   }
   // Two intermediates, of which the first may have none below it.

@@ -104,8 +104,8 @@ export function formOf(oddity: Oddity): Partial<CertificateOptions> {
 /** Another subject of the same length. */
 function renamed(tbs: Buffer): Buffer {
   const altered = Buffer.from(tbs);
-  const place = altered.lastIndexOf('certificate ');
-  altered[place] = 'C'.charCodeAt(0);
+  const position = altered.lastIndexOf('certificate ');
+  altered[position] = 'C'.charCodeAt(0);
   return altered;
 }
 

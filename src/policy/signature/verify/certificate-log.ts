@@ -47,8 +47,8 @@ function isRecorded({ parsed }: Certificate, issuer: Certificate, logs: Certific
 function toPrecertificate(parsed: Certificate['parsed'], issuer: Certificate): Buffer {
   const copy = parsed.clone();
   const { extensions } = copy;
-  const place = extensions.findIndex(({ subs }) => subs[0]?.toOID() === EXTENSION_OID_SCT);
-  if (place !== -1) extensions.splice(place, 1);
+  const position = extensions.findIndex(({ subs }) => subs[0]?.toOID() === EXTENSION_OID_SCT);
+  if (position !== -1) extensions.splice(position, 1);
   const body = copy.tbsCertificate.toDER();
   const stream = new ByteStream();
   const key = issuer.x509.publicKey.export({ type: 'spki', format: 'der' });
