@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { attribute, capability, reference, toWire } from '../../test/support/node/publish-wire.ts';
+import { attribute, capability, reference, toWire } from '../../test/support/node/publish-call.ts';
 import { parsePublishRequest } from './csi/publish-request.ts';
 
 test('the same request has one fingerprint, whatever the order of its parts and the keys of Kubernetes', () => {

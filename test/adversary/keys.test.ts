@@ -20,7 +20,7 @@ import type { Pod, PullRequest, Selection } from '../../src/ports/request.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { pod, podsOf } from '../support/node/pods.ts';
-import { targetPath, toWire, uid } from '../support/node/publish-wire.ts';
+import { targetPath, toWire, uid } from '../support/node/publish-call.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { tarOf, sha256 } from '../support/oci/tar.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { ofBlob, once, openWire, type Wire } from '../support/registry/wire.ts';
+import { ofBlob, once, openWire, type Wire } from '../support/registry/testbed.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;

@@ -7,7 +7,7 @@ import type { Fault } from '../support/registry/fault.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { verifyGone, verifyVolume } from '../support/node/volume.ts';
-import { answer, ofBlob, ofManifest, once, openWire, type Wire } from '../support/registry/wire.ts';
+import { answer, ofBlob, ofManifest, once, openWire, type Wire } from '../support/registry/testbed.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;

@@ -10,7 +10,7 @@ import {
   openWire,
   type Rule,
   type Wire,
-} from '../support/registry/wire.ts';
+} from '../support/registry/testbed.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;

@@ -9,7 +9,7 @@ import {
   targetPath,
   toWire,
   uid,
-} from '../../../test/support/node/publish-wire.ts';
+} from '../../../test/support/node/publish-call.ts';
 import { tokensKey } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { parsePublishRequest } from './publish-request.ts';
