@@ -131,7 +131,7 @@ export async function openNode(
     endpoints: sources.endpoints,
     archive: { read: readArchive },
     kubelet: openKubeletPods(settings.kubeletDir),
-    holds: createLeases(),
+    leases: createLeases(),
     viewTurns: createKeyedMutex(),
     platform: toPlatform(process.arch),
     viewsDirectory: join(stateDir, 'views'),

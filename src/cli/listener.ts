@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 
 /** How long a daemon may take for its first bytes, ms. */
-const patienceMs = 10_000;
+const timeoutMs = 10_000;
 
 /**
  * Whether a daemon answers on a socket.
@@ -19,7 +19,7 @@ export async function answers(path: string): Promise<boolean> {
     if (errno === 'ENOENT' || errno === 'ECONNREFUSED' || errno === 'ENOTDIR') resolve(false);
     else reject(toRefusal(path, error));
   });
-  socket.setTimeout(patienceMs, () => {
+  socket.setTimeout(timeoutMs, () => {
     const why = `the daemon at unix://${path} does not answer; its log may say why`;
     reject(new ArtifactError('unavailable', why));
   });

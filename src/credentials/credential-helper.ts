@@ -19,7 +19,7 @@ export type CredentialHelpers = {
   ): Promise<Credential | undefined>;
 };
 
-const holdsMs = 60_000;
+const ttlMs = 60_000;
 const limitMs = 30_000;
 /** What docker's own helpers write, with exit code 1, for an unknown server. */
 const notFound = 'credentials not found in native keychain';
@@ -42,7 +42,7 @@ export function openCredentialHelpers(closing: AbortSignal): CredentialHelpers {
           using _run = await runs.acquire(path, closing);
           const program = { path, args: ['get'], environment: {}, input: `${server}\n`, limitMs };
           const { code, output } = await runProgram(program, closing);
-          return { value: { credential: toCredential(code, output, source, server) }, forMs: holdsMs };
+          return { value: { credential: toCredential(code, output, source, server) }, forMs: ttlMs };
         },
         signal,
       );

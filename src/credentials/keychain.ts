@@ -52,7 +52,7 @@ export type NodeKeychain = Disposable &
     obstacles(): readonly string[];
   };
 
-const holdsMs = 60_000;
+const ttlMs = 60_000;
 
 /** Opens the sources. Files are read on use, and again only if they changed. Disposing it ends running programs. */
 export function openKeychain(options: KeychainOptions): NodeKeychain {
@@ -103,7 +103,7 @@ export function openKeychain(options: KeychainOptions): NodeKeychain {
             JSON.stringify([endpoint.host, endpoint.path, endpoint.mirrorOf]),
             async () => ({
               value: await find(stepsOf(caller), endpoint, caller, closing.signal),
-              forMs: holdsMs,
+              forMs: ttlMs,
             }),
             signal,
           ),

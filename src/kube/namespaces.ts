@@ -4,7 +4,7 @@ import { createMemo } from '../util/memo.ts';
 import type { KubeApi } from './api.ts';
 
 /** Equal to the time that pods are cached: a removed label counts for this long. */
-const holdsMs = 10_000;
+const ttlMs = 10_000;
 
 /** Reads each namespace at most once in 10 s. */
 export function openNamespaces(api: Pick<KubeApi, 'namespace'>): Namespaces {
@@ -16,6 +16,6 @@ export function openNamespaces(api: Pick<KubeApi, 'namespace'>): Namespaces {
   };
   return {
     labels: (name, signal) =>
-      memo.recall(name, async until => ({ value: await read(name, until), forMs: holdsMs }), signal),
+      memo.recall(name, async until => ({ value: await read(name, until), forMs: ttlMs }), signal),
   };
 }

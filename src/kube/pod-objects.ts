@@ -10,7 +10,7 @@ export type PodObjects = Pods & PodSecrets;
 const mirrorKey = 'kubernetes.io/config.mirror';
 
 /** Milliseconds: a pod's containers and volumes are started within seconds of each other. */
-const holdsMs = 10_000;
+const ttlMs = 10_000;
 
 /** Reads each pod and each service account at most once in 10 s. */
 export function openPodObjects(api: Pick<KubeApi, 'pod' | 'serviceAccount' | 'secret'>): PodObjects {
@@ -20,7 +20,7 @@ export function openPodObjects(api: Pick<KubeApi, 'pod' | 'serviceAccount' | 'se
   const account = (namespace: string, name: string, signal: AbortSignal): Promise<ServiceAccountObject> =>
     accounts.recall(
       JSON.stringify([namespace, name]),
-      async until => ({ value: (await api.serviceAccount(namespace, name, until)) ?? {}, forMs: holdsMs }),
+      async until => ({ value: (await api.serviceAccount(namespace, name, until)) ?? {}, forMs: ttlMs }),
       signal,
     );
 
@@ -48,7 +48,7 @@ export function openPodObjects(api: Pick<KubeApi, 'pod' | 'serviceAccount' | 'se
       throw new ArtifactError('not-found', `the Kubernetes API has no pod ${namespace}/${name}`);
     },
     pullSecrets: (pod, signal) =>
-      secrets.recall(pod.uid, async until => ({ value: await read(pod, until), forMs: holdsMs }), signal),
+      secrets.recall(pod.uid, async until => ({ value: await read(pod, until), forMs: ttlMs }), signal),
     async annotations({ namespace, serviceAccount }, signal) {
       if (serviceAccount === undefined) return {};
       return (await account(namespace, serviceAccount, signal)).metadata?.annotations ?? {};

@@ -12,7 +12,7 @@ export type LineWriter = {
    * To be called at the end of the process: tries to write the queue, for at most so many milliseconds, and blocks this
    * thread meanwhile.
    */
-  flush(patienceMs: number): void;
+  flush(timeoutMs: number): void;
 };
 
 /** The bytes that are kept for a reader that does not read: some thousand lines. */
@@ -74,8 +74,8 @@ export function openLineWriter(fd: number, onRoom: (dropped: number) => void): L
       if (again === undefined) tryAgain();
     },
     dropped: () => dropped,
-    flush(patienceMs) {
-      const end = performance.now() + patienceMs;
+    flush(timeoutMs) {
+      const end = performance.now() + timeoutMs;
       for (settle(); kept.length > 0 && performance.now() < end; settle()) {
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
       }

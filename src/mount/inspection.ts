@@ -38,14 +38,14 @@ export async function inspect(handle: TargetHandle, view: string | undefined): P
 }
 
 /** Milliseconds that the server of a filesystem may take. */
-const patienceMs = 1_000;
+const timeoutMs = 1_000;
 /** By device. An unanswered call blocks one of Node's four threads, so each device has at most one. */
 const asked = new Map<string, Promise<'there' | 'gone'>>();
 
 async function askServer(target: OpenDirectory, device: string): Promise<'there' | 'gone' | 'silent'> {
   const answer = asked.get(device) ?? ask(target);
   asked.set(device, answer);
-  const silence = setTimeout(patienceMs, 'silent' as const, { ref: false });
+  const silence = setTimeout(timeoutMs, 'silent' as const, { ref: false });
   return Promise.race([answer.finally(() => asked.delete(device)), silence]);
 }
 

@@ -36,12 +36,12 @@ export type Item = { readonly kind: 'blobs' | 'layers'; readonly digest: Digest 
  * verification is older or never happened. `changed`: its files have changed. `unknown`: nothing is known. `absent`:
  * the item does not exist.
  */
-export type Standing = 'verified' | 'stale' | 'changed' | 'unknown' | 'absent';
+export type VerificationState = 'verified' | 'stale' | 'changed' | 'unknown' | 'absent';
 
 /** Keeps what proves that the bytes under a digest are right. */
 export type Evidence = {
   /** The standing of each item, in their order. */
-  standings(items: readonly Item[], since: number, signal: AbortSignal): Promise<readonly Standing[]>;
+  states(items: readonly Item[], since: number, signal: AbortSignal): Promise<readonly VerificationState[]>;
   /** When the item was last verified, in milliseconds since 1970; 0 if never, or not since an unclean stop. */
   verifiedAt(item: Item): number;
   /** How many files it had then. */

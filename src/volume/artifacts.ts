@@ -63,7 +63,7 @@ export function createArtifacts(world: {
   readonly names: Pick<Names, 'list'>;
   readonly pins: Pins;
   readonly mounter: Mounter;
-  readonly holds: Leases;
+  readonly leases: Leases;
   readonly hash: (bytes: Uint8Array) => Digest;
   readonly hashFile: Look;
   readonly integrity: Integrity;

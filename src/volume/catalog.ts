@@ -223,7 +223,7 @@ export function createCatalog(world: {
         annotations: selected.manifest.annotations,
         layers,
         pinned: (await pins.list()).some(isIt),
-        verdict: formatVerdict(await signatures.judge(name.asked, digest)),
+        verdict: formatVerdict(await signatures.evaluate(name.asked, digest)),
         volumes: records.map(record => record.targetPath),
         notes: [...new Set(made.flatMap(view => view.notes ?? []))],
       };

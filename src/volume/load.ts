@@ -45,7 +45,7 @@ export async function loadLayout(
   world: {
     readonly archive: Archive;
     readonly blobs: Blobs;
-    readonly holds: Leases;
+    readonly leases: Leases;
     readonly pull: Pull;
     readonly naming: Naming;
     readonly access: AccessCheck;
@@ -57,7 +57,7 @@ export async function loadLayout(
   given: string | undefined,
   signal: AbortSignal,
 ): Promise<readonly Resolved[]> {
-  const { archive, blobs, holds, pull, naming, access, room } = world;
+  const { archive, blobs, leases, pull, naming, access, room } = world;
   // Before gigabytes are read for an invalid name.
   const wanted = given === undefined ? undefined : parseName(given);
   const intake: Intake = {
@@ -86,7 +86,7 @@ export async function loadLayout(
   };
 
   const takeBlob = async (digest: Digest, entry: ArchiveFile): Promise<void> => {
-    intake.leases.use(await holds.hold([digest]));
+    intake.leases.use(await leases.hold([digest]));
     const descriptor = { mediaType: '', digest, size: entry.size, annotations: {} };
     if ((await blobs.size(digest)) !== undefined) {
       // Hashes the blob even if it is cached: the cached one may belong to others, and only these bytes prove that the
@@ -124,7 +124,7 @@ export async function loadLayout(
   ): Promise<Descriptor> => {
     if (descriptor !== 'index.json') return descriptor;
     const digest = world.hash(bytes);
-    intake.leases.use(await holds.hold([digest]));
+    intake.leases.use(await leases.hold([digest]));
     if ((await blobs.size(digest)) === undefined) intake.written.add(digest);
     intake.blobs.add(digest);
     await blobs.put(digest, bytes);
@@ -133,7 +133,7 @@ export async function loadLayout(
 
   const name = async (reference: Reference, descriptor: Descriptor): Promise<Resolved> => {
     const text = formatReference(reference);
-    intake.leases.use(await holds.hold([descriptor.digest]));
+    intake.leases.use(await leases.hold([descriptor.digest]));
     const { blobs: brought } = intake;
     if ((await blobs.size(descriptor.digest)) === undefined) {
       const { missing } = openPossession({ reference: text, caller: 'administrator', brought }, () => false);
@@ -155,7 +155,7 @@ export async function loadLayout(
     // Only now, because this gives every pod access to the cached content of the repository, and policies may refuse
     // it. A layout may contain other artifacts, which other pods may mount.
     const parts = await findParts(descriptor, digest => brought.has(digest), blobs, signal);
-    await access.vouch(reference, [...parts]);
+    await access.grant(reference, [...parts]);
     await naming.record({ reference, descriptor, authorised: 'local' }, arrival.holds);
     return { reference: text, descriptor, cached: true };
   };

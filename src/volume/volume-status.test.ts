@@ -41,7 +41,7 @@ const statusOf = (world: World, of = record) =>
         return world.state;
       },
     },
-    signatures: { judge: async () => world.verdict },
+    signatures: { evaluate: async () => world.verdict },
     accessPolicy: {
       async verify(_, { caller }) {
         if (world.access !== undefined && caller === 'pod') throw world.access;

@@ -17,7 +17,7 @@ export type VolumeStatusReader = (record: VolumeRecord, signal: AbortSignal) => 
 export function createVolumeStatus(world: {
   readonly views: Pick<Views, 'find'>;
   readonly mounter: Pick<Mounter, 'state'>;
-  readonly signatures: Pick<SignatureCheck, 'judge'>;
+  readonly signatures: Pick<SignatureCheck, 'evaluate'>;
   readonly accessPolicy: Pick<AccessPolicy, 'verify'>;
 }): VolumeStatusReader {
   const { views, mounter, signatures, accessPolicy } = world;
@@ -27,7 +27,7 @@ export function createVolumeStatus(world: {
     mounter.state({ path: targetPath, anywhere }, view).catch(() => ({ kind: 'absent' }));
 
   const findRefusal = async (record: VolumeRecord, signal: AbortSignal): Promise<string | undefined> => {
-    const verdict = await signatures.judge(record.resolved, record.digest);
+    const verdict = await signatures.evaluate(record.resolved, record.digest);
     if (verdict.kind === 'refused') return verdict.why;
     const parsed = parseReference(record.resolved);
     if (parsed.kind === 'short') return undefined;

@@ -55,7 +55,7 @@ function accepts(verify: () => void): boolean {
   }
 }
 
-function judge(bytes: Uint8Array): void {
+function evaluate(bytes: Uint8Array): void {
   assert.ok(requirement?.kind === 'signed');
   const { content, statement } = parseBundle(bytes);
   verifySigned(content, requirement);
@@ -109,13 +109,13 @@ function replace(value: unknown, [key, ...rest]: readonly string[], by: unknown)
 
 describe('a bundle', () => {
   test('without changes is accepted', () => {
-    for (const bundle of bundles) judge(Buffer.from(bundle));
+    for (const bundle of bundles) evaluate(Buffer.from(bundle));
   });
 
   test('with changed bytes is refused with a reason, unless the change is insignificant', () => {
     fc.assert(
       fc.property(fc.constantFrom(...bundles), changes, (bundle, list) => {
-        accepts(() => judge(change(Buffer.from(bundle), list)));
+        accepts(() => evaluate(change(Buffer.from(bundle), list)));
       }),
       { numRuns: 600 },
     );
@@ -137,7 +137,7 @@ describe('a bundle', () => {
           const document: unknown = JSON.parse(bundle);
           const paths = pathsOf(document);
           const changed = replace(document, paths[Math.floor(at * paths.length)] ?? [], by);
-          accepts(() => judge(Buffer.from(JSON.stringify(changed))));
+          accepts(() => evaluate(Buffer.from(JSON.stringify(changed))));
         },
       ),
       { numRuns: 1500 },
@@ -155,7 +155,7 @@ describe('a bundle', () => {
         const bytes = Buffer.from(field, 'base64');
         const changed = change(bytes, list);
         if (changed.equals(bytes)) return;
-        if (accepts(() => judge(Buffer.from(bundle.replace(field, changed.toString('base64'))))))
+        if (accepts(() => evaluate(Buffer.from(bundle.replace(field, changed.toString('base64'))))))
           accepted += 1;
       }),
       { numRuns: 1000 },
@@ -174,14 +174,14 @@ describe('a bundle', () => {
       verificationMaterial: { ...verificationMaterial, tlogEntries: Array(1000).fill(entry) },
     };
     assert.equal(
-      accepts(() => judge(Buffer.from(JSON.stringify(many)))),
+      accepts(() => evaluate(Buffer.from(JSON.stringify(many)))),
       false,
     );
     const deep = first.replace('{', `{"x":${'['.repeat(1_000_000)}${']'.repeat(1_000_000)},`);
-    accepts(() => judge(Buffer.from(deep)));
+    accepts(() => evaluate(Buffer.from(deep)));
     const large = first.replace(/(?<="envelope":")/, '\u2014 a b\\n'.repeat(100_000));
     assert.equal(
-      accepts(() => judge(Buffer.from(large))),
+      accepts(() => evaluate(Buffer.from(large))),
       false,
     );
   });

@@ -45,8 +45,8 @@ async function reportCold(row: Row): Promise<void> {
     `${fixed(ours.wall, 12)}${fixed(theirs.wall, 7)}${fixed(ratio, 6)}`,
     `${fixed(ours.cpu, 14)}${fixed(theirs.cpu, 7)}${fixed(ours.cpu / theirs.cpu, 6)}`,
     peak.toFixed(0).padStart(9),
-    judge(row.bar === undefined || ratio <= row.bar, `wall ratio at most ${row.bar}`),
-    judge(peak < megabytesAllowed, `peak under ${megabytesAllowed} MB`),
+    compare(row.bar === undefined || ratio <= row.bar, `wall ratio at most ${row.bar}`),
+    compare(peak < megabytesAllowed, `peak under ${megabytesAllowed} MB`),
   ];
   console.log(line.join(' ').trimEnd());
 }
@@ -56,14 +56,14 @@ async function reportCached(): Promise<void> {
   const line = [
     `cached publish: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms;`,
     `per call ${mounts} mount, ${bytesRead} bytes read of anything`,
-    judge(p50 < cachedMsAllowed, `p50 under ${cachedMsAllowed} ms`),
-    judge(mounts === 1, 'one mount'),
-    judge(bytesRead < 64 * 1024, 'no blob read'),
+    compare(p50 < cachedMsAllowed, `p50 under ${cachedMsAllowed} ms`),
+    compare(mounts === 1, 'one mount'),
+    compare(bytesRead < 64 * 1024, 'no blob read'),
   ];
   console.log(line.join(' ').trimEnd());
 }
 
-function judge(good: boolean, bar: string): string {
+function compare(good: boolean, bar: string): string {
   if (!good) process.exitCode = 1;
   return good ? '' : `MISSED: ${bar}`;
 }

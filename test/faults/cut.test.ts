@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { ofBlob, once, openWire, type Wire } from '../support/registry/testbed.ts';
+import { ofBlob, once, openTestbed, type Testbed } from '../support/registry/testbed.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
-let wire: Wire;
+let bed: Testbed;
 
 before(async () => {
-  wire = await openWire();
+  bed = await openTestbed();
 });
 after(async () => {
-  await wire?.[Symbol.asyncDispose]();
+  await bed?.[Symbol.asyncDispose]();
 });
 
 describe('an interrupted connection', () => {
@@ -20,7 +20,7 @@ describe('an interrupted connection', () => {
     ['of its own', 6 * MiB],
   ] as const) {
     test(`after every 64 KiB of a blob ${way} downloads each byte once`, async () => {
-      const { code, asks } = await wire.publishUnder(ofBlob({ kind: 'cut', after: 64 * KiB }), size);
+      const { code, asks } = await bed.publishUnder(ofBlob({ kind: 'cut', after: 64 * KiB }), size);
       assert.equal(code, 'OK');
       assert.equal(asks.length, size / (64 * KiB));
       assert.deepEqual(
@@ -35,7 +35,7 @@ describe('an interrupted connection', () => {
     while (cuts.length > 0) {
       await Promise.all(
         cuts.splice(0, 8).map(async after => {
-          const { code, asks } = await wire.publishUnder(ofBlob(once({ kind: 'cut', after })), 3 * MiB + 1);
+          const { code, asks } = await bed.publishUnder(ofBlob(once({ kind: 'cut', after })), 3 * MiB + 1);
           assert.equal(code, 'OK');
           const range = after === 0 ? undefined : `bytes=${after}-`;
           assert.deepEqual(

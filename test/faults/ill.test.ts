@@ -7,18 +7,18 @@ import type { Fault } from '../support/registry/fault.ts';
 import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { verifyGone, verifyVolume } from '../support/node/volume.ts';
-import { answer, ofBlob, ofManifest, once, openWire, type Wire } from '../support/registry/testbed.ts';
+import { answer, ofBlob, ofManifest, once, openTestbed, type Testbed } from '../support/registry/testbed.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
-let wire: Wire;
+let bed: Testbed;
 
 before(async () => {
-  wire = await openWire();
+  bed = await openTestbed();
 });
 after(async () => {
-  await wire?.[Symbol.asyncDispose]();
+  await bed?.[Symbol.asyncDispose]();
 });
 
 describe('a registry that asks for a wait', () => {
@@ -27,10 +27,7 @@ describe('a registry that asks for a wait', () => {
     ['blob', ofBlob(answer(429, '2'))],
   ] as const) {
     test(`of 2 s for a ${name} is obeyed`, async () => {
-      const { code, ms } = await wire.publishUnder(
-        asked => (asked.nth === 1 ? rule(asked) : undefined),
-        1000,
-      );
+      const { code, ms } = await bed.publishUnder(asked => (asked.nth === 1 ? rule(asked) : undefined), 1000);
       assert.equal(code, 'OK');
       assert.ok(ms >= 2000, `${ms} ms`);
     });
@@ -51,7 +48,7 @@ describe('a registry that keeps failing', { concurrency: true }, () => {
       ['blobs', ofBlob(fault)],
     ] as const) {
       test(`and ${name} for ${of} is UNAVAILABLE after 30 s`, async () => {
-        const { code, text, ms } = await wire.publishUnder(rule, 300 * KiB);
+        const { code, text, ms } = await bed.publishUnder(rule, 300 * KiB);
         assert.equal(code, 'UNAVAILABLE', text);
         assert.match(text, says);
         assert.match(text, /gave up after \d+ tries/);
@@ -61,18 +58,16 @@ describe('a registry that keeps failing', { concurrency: true }, () => {
   }
 
   test('and stalls: the call ends ABORTED near its deadline, and the next one joins', async () => {
-    const { reference, repository, shown, asks } = await wire.push(5 * MiB);
-    wire.rules.set(repository, ofBlob(once({ kind: 'stall', after: 2 * MiB })));
-    const request = await publishRequest(wire.node, { reference });
-    const first = await outcomeOf(
-      wire.daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 4000 }),
-    );
+    const { reference, repository, shown, asks } = await bed.push(5 * MiB);
+    bed.rules.set(repository, ofBlob(once({ kind: 'stall', after: 2 * MiB })));
+    const request = await publishRequest(bed.node, { reference });
+    const first = await outcomeOf(bed.daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 4000 }));
     assert.equal(first.code, 'ABORTED', first.text);
     // What a buffer that is not full holds is counted with the next bytes, or when the server is given up.
     assert.match(first.text, /pulled (1\.[5-9]|2\.0) MiB of 5\.0 MiB, 0 of 1 layers/);
     assert.ok(first.ms > 2500 && first.ms < 3900, `${first.ms} ms`);
     verifyGone(request.target_path);
-    await wire.daemon.csi.NodePublishVolume(request);
+    await bed.daemon.csi.NodePublishVolume(request);
     verifyVolume(request.target_path, shown);
     assert.deepEqual(
       asks().map(({ headers }) => headers.range),

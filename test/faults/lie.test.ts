@@ -7,21 +7,21 @@ import {
   ofBlob,
   ofManifest,
   once,
-  openWire,
+  openTestbed,
   type Rule,
-  type Wire,
+  type Testbed,
 } from '../support/registry/testbed.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
-let wire: Wire;
+let bed: Testbed;
 
 before(async () => {
-  wire = await openWire();
+  bed = await openTestbed();
 });
 after(async () => {
-  await wire?.[Symbol.asyncDispose]();
+  await bed?.[Symbol.asyncDispose]();
 });
 
 type Row = readonly [what: string, rule: Rule, code: string, says?: RegExp];
@@ -131,7 +131,7 @@ for (const [what, size] of [
   describe(`a registry that, asked for ${what},`, () => {
     for (const [name, rule, code, says] of blobLies(size)) {
       test(`${name}: ${code}`, async () => {
-        const outcome = await wire.publishUnder(rule, size);
+        const outcome = await bed.publishUnder(rule, size);
         assert.equal(outcome.code, code, outcome.text);
         assert.match(outcome.text, says ?? /^$/);
         if (code !== 'OK') assert.match(outcome.text, /wire-\d+|sha256:/);
@@ -143,7 +143,7 @@ for (const [what, size] of [
 describe('a registry that, asked for a manifest,', () => {
   for (const [name, rule, code, says] of manifestLies) {
     test(`${name}: ${code}`, async () => {
-      const outcome = await wire.publishUnder(rule, 1000);
+      const outcome = await bed.publishUnder(rule, 1000);
       assert.equal(outcome.code, code, outcome.text);
       assert.match(outcome.text, says ?? /^$/);
     });
@@ -151,7 +151,7 @@ describe('a registry that, asked for a manifest,', () => {
 
   test('sends a header with another digest is judged by the bytes only', async () => {
     const lie = ofManifest(headers({ 'docker-content-digest': nowhere }));
-    const outcome = await wire.publishUnder(lie, 1000, true);
+    const outcome = await bed.publishUnder(lie, 1000, true);
     assert.equal(outcome.code, 'OK', outcome.text);
   });
 });

@@ -7,7 +7,7 @@ import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { gzip, tarOf } from '../support/oci/tar.ts';
 
 /** Milliseconds: the daemon gives memory back in the first quiet second, which a busy machine puts off. */
-const patienceMs = 10_000;
+const timeoutMs = 10_000;
 const mega = 1_000_000;
 
 type Memory = { readonly resident: number; readonly anonymous: number };
@@ -36,7 +36,7 @@ test('seconds after a pull the daemon uses no more memory than before', async t 
     });
   };
   const settled = async (isSettled: (now: Memory) => boolean): Promise<Memory> => {
-    const until = Date.now() + patienceMs;
+    const until = Date.now() + timeoutMs;
     while (!isSettled(memory()) && Date.now() < until) await sleep(100);
     return memory();
   };

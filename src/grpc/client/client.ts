@@ -41,14 +41,14 @@ const largestChunk = 1 << 16;
 
 /**
  * The use cases of the daemon behind a socket, by ociartifact.v1. Errors keep their codes and messages. Calls that need
- * no network or long work time out after `patienceMs`.
+ * no network or long work time out after `timeoutMs`.
  */
-export function connectRemote(socketPath: string, patienceMs = 10_000): Backend {
+export function connectRemote(socketPath: string, timeoutMs = 10_000): Backend {
   const client = openArtifacts(socketPath);
   const calls = openCalls(client, socketPath);
   const { ask } = calls;
   const askPromptly: ClientCalls['ask'] = async start => {
-    const late = AbortSignal.timeout(patienceMs);
+    const late = AbortSignal.timeout(timeoutMs);
     try {
       return await ask(start, late);
     } catch (thrown) {

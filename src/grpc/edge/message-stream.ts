@@ -4,7 +4,7 @@ import { abortable } from '../../util/abortable.ts';
 import { ArtifactError } from '../../util/error.ts';
 
 /** How long a caller may send or read nothing during a call, ms. Then the call ends. */
-const patience = 5 * 60_000;
+const silenceMs = 5 * 60_000;
 
 /**
  * The messages of a caller; waiting for the next one ends with the signal. Their end proves nothing: a stream that is
@@ -15,12 +15,12 @@ const patience = 5 * 60_000;
 export async function* received<Message>(
   wire: Readable,
   signal: AbortSignal,
-  patienceMs: number = patience,
+  timeoutMs: number = silenceMs,
 ): AsyncGenerator<Message> {
   // An ordinary iterator destroys the stream at its end, and with it the answers in the other direction.
   const messages: AsyncIterator<Message> = wire.iterator({ destroyOnReturn: false });
   for (;;) {
-    const next = await inTime(messages.next(), 'sent', signal, patienceMs);
+    const next = await inTime(messages.next(), 'sent', signal, timeoutMs);
     if (next.done === true) return;
     yield next.value;
   }
@@ -35,13 +35,13 @@ export async function* received<Message>(
 export function sender(
   wire: Pick<Writable, 'write'> & EventEmitter & { readonly cancelled: boolean },
   signal: AbortSignal,
-  patienceMs: number = patience,
+  timeoutMs: number = silenceMs,
 ): (message: unknown) => Promise<void> {
   let room: Promise<unknown> = Promise.resolve();
   return async message => {
     await room;
     if (wire.cancelled || wire.write(message)) return;
-    room = inTime(once(wire, 'drain', { signal }), 'taken', signal, patienceMs);
+    room = inTime(once(wire, 'drain', { signal }), 'taken', signal, timeoutMs);
     await room;
   };
 }
@@ -51,13 +51,13 @@ async function inTime<T>(
   work: Promise<T>,
   verb: 'sent' | 'taken',
   signal: AbortSignal,
-  patienceMs: number,
+  timeoutMs: number,
 ): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
-    const seconds = patienceMs / 1000;
+    const seconds = timeoutMs / 1000;
     reject(new ArtifactError('unavailable', `the caller has ${verb} nothing for ${seconds} s; call again`));
-  }, patienceMs);
+  }, timeoutMs);
   try {
     const result = await abortable(Promise.race([work, late]), signal);
     signal.throwIfAborted();

@@ -36,7 +36,7 @@ export async function openAccessFile(
 ): Promise<AccessFile> {
   if (file === undefined) return { verify: async () => undefined, problems: () => [], obstacles: () => [] };
   // The YAML parser takes 40 ms to load.
-  const { findLabelRule, judgeAccess, parseAccessPolicy } = await import('./access-policy.ts');
+  const { findLabelRule, evaluateAccess, parseAccessPolicy } = await import('./access-policy.ts');
 
   const read = (reading: Reading): State => {
     try {
@@ -97,10 +97,10 @@ export async function openAccessFile(
         );
       }
       const refused = `${name} is refused to pods of the namespace ${quoteName(pod.namespace)} by the access policy ${file}`;
-      let verdict = judgeAccess(state.rules, { name: pod.namespace, labels: undefined }, reference);
+      let verdict = evaluateAccess(state.rules, { name: pod.namespace, labels: undefined }, reference);
       if (verdict.action === 'labels-needed') {
         const labels = await readLabels(pod.namespace, refused, verdict.by, signal);
-        verdict = judgeAccess(state.rules, { name: pod.namespace, labels }, reference);
+        verdict = evaluateAccess(state.rules, { name: pod.namespace, labels }, reference);
       }
       if (verdict.action === 'allow') return;
       throw new ArtifactError(

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { toDigest } from '../../oci/digest.ts';
 import { parseReference } from '../../oci/reference.ts';
 import type { Labels } from '../../ports/kube.ts';
-import { findLabelRule, judgeAccess, parseAccessPolicy } from './access-policy.ts';
+import { findLabelRule, evaluateAccess, parseAccessPolicy } from './access-policy.ts';
 
 const digest = toDigest('sha256', 'ab'.repeat(32));
 
@@ -24,7 +24,7 @@ rules:
   - { namespaces: [prod], references: ["ghcr.io/acme/model:v1", "quay.io/**:stable", "r.io/te[sx]t?"], action: allow }
 `);
 
-const judged: readonly (readonly [namespace: string, reference: string, verdict: string])[] = [
+const evaluated: readonly (readonly [namespace: string, reference: string, verdict: string])[] = [
   ['shop', 'ghcr.io/acme/model:v1', 'allow: its rule "shops" (line 8)'],
   ['shop', `ghcr.io/acme/model@${digest}`, 'allow: its rule "shops" (line 8)'],
   ['shop-eu', 'ghcr.io/acme/model:v1', 'allow: its rule "shops" (line 8)'],
@@ -48,11 +48,11 @@ const judged: readonly (readonly [namespace: string, reference: string, verdict:
   ['', 'ghcr.io/acme/model:v1', 'deny: its default (line 2)'],
 ];
 
-for (const [namespace, text, expected] of judged) {
+for (const [namespace, text, expected] of evaluated) {
   test(`${text.replace(digest, 'sha256:…')} in the namespace "${namespace}": ${expected}`, () => {
     const parsed = parseReference(text);
     assert.ok(parsed.kind === 'full');
-    const { action, by } = judgeAccess(policy, { name: namespace, labels: undefined }, parsed.reference);
+    const { action, by } = evaluateAccess(policy, { name: namespace, labels: undefined }, parsed.reference);
     assert.equal(`${action}: ${by}`, expected);
   });
 }
@@ -61,7 +61,7 @@ test('without rules the default decides', () => {
   const shop = { name: 'shop', labels: undefined };
   const reference = { registry: 'ghcr.io', path: 'acme/model', tag: 'v1' };
   for (const text of ['default: allow', 'default: allow\nrules: []', '{"default": "allow"}']) {
-    assert.deepEqual(judgeAccess(parseAccessPolicy(text), shop, reference), {
+    assert.deepEqual(evaluateAccess(parseAccessPolicy(text), shop, reference), {
       action: 'allow',
       by: 'its default (line 1)',
     });
@@ -98,7 +98,7 @@ for (const [name, labels, text, expected] of byLabels) {
   test(`${text} in "${name}" with labels ${JSON.stringify(labels) ?? 'not known'}: ${expected}`, () => {
     const parsed = parseReference(text);
     assert.ok(parsed.kind === 'full');
-    const { action, by } = judgeAccess(labelled, { name, labels }, parsed.reference);
+    const { action, by } = evaluateAccess(labelled, { name, labels }, parsed.reference);
     assert.equal(`${action}: ${by}`, expected);
   });
 }
@@ -239,6 +239,6 @@ rules:
   for (const text of ['ghcr.io/acme/a', 'ghcr.io:443/acme/a', 'quay.io/x/y', 'quay.io:443/x/y']) {
     const parsed = parseReference(text);
     assert.ok(parsed.kind === 'full');
-    assert.equal(judgeAccess(rules, { name: 'n', labels: undefined }, parsed.reference).action, 'deny');
+    assert.equal(evaluateAccess(rules, { name: 'n', labels: undefined }, parsed.reference).action, 'deny');
   }
 });

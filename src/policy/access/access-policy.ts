@@ -71,7 +71,7 @@ export function parseAccessPolicy(text: string): AccessRules {
  * Applies the policy to a full reference, for pods of a namespace. `labels-needed`: no earlier rule matched, and the
  * named rule needs the labels, which are not known.
  */
-export function judgeAccess(
+export function evaluateAccess(
   policy: AccessRules,
   namespace: Namespace,
   reference: Reference,

@@ -33,7 +33,7 @@ function openWorld() {
     return openEvidence(journal, filesOf, () => clock.now);
   };
   const stateOf = async (evidence: EvidenceStore, since = 500) =>
-    (await evidence.standings([item], since, never))[0];
+    (await evidence.states([item], since, never))[0];
   /** The kernel's clock has a granularity. */
   const tamper = async (): Promise<void> => {
     await sleep(10);

@@ -1,4 +1,4 @@
-import type { Evidence, Item, Standing } from '../../ports/store.ts';
+import type { Evidence, Item, VerificationState } from '../../ports/store.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import type { Journal } from '../files/journal.ts';
 import { openStamper, type Stamp, stampFiles, type Stamper } from './stamp.ts';
@@ -61,7 +61,7 @@ export function openEvidence(
     return found.changed === noted.changed || underWay?.good === true || turn !== turns;
   };
 
-  function* judge(item: Item, since: number, stamper: Stamper): Generator<void, Standing> {
+  function* compare(item: Item, since: number, stamper: Stamper): Generator<void, VerificationState> {
     const turn = turns;
     const known = notes.get(keyOf(item));
     const files = filesOf(item);
@@ -76,17 +76,17 @@ export function openEvidence(
     return known.at >= since && known.at > 0 ? 'verified' : 'stale';
   }
 
-  function* judgeAll(
+  function* compareAll(
     items: readonly Item[],
     since: number,
     stamper: Stamper,
-  ): Generator<void, readonly Standing[]> {
-    const standings: Standing[] = [];
+  ): Generator<void, readonly VerificationState[]> {
+    const states: VerificationState[] = [];
     for (const item of items) {
-      standings.push(yield* judge(item, since, stamper));
+      states.push(yield* compare(item, since, stamper));
       yield;
     }
-    return standings;
+    return states;
   }
 
   /** Records the present stamp of the files. @returns whether the files exist. */
@@ -134,9 +134,9 @@ export function openEvidence(
   };
 
   return {
-    async standings(items, since, signal) {
+    async states(items, since, signal) {
       using stamper = openStamper();
-      return await doInSlices(judgeAll(items, since, stamper), signal);
+      return await doInSlices(compareAll(items, since, stamper), signal);
     },
     verifiedAt: item => notes.get(keyOf(item))?.at ?? 0,
     files: item => notes.get(keyOf(item))?.files ?? 0,

@@ -56,7 +56,7 @@ test('each file of an item is sealed once, and what was verified before still co
   await verity.seal(item, never);
   await verity.seal(item, never);
   assert.deepEqual(asked, ['0', '1']);
-  assert.deepEqual(await evidence.standings([item], 1, never), ['verified']);
+  assert.deepEqual(await evidence.states([item], 1, never), ['verified']);
 });
 
 test('a file that is already sealed is success, and the next one is sealed', async () => {

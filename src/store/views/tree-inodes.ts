@@ -5,7 +5,7 @@ import { startPace } from '../../util/pace.ts';
  * Whether a tree has an entry that is one of these inodes. It works in slices that leave the event loop free. It
  * follows no symlink.
  */
-export async function holdsInode(
+export async function containsInode(
   root: string,
   inodes: readonly bigint[],
   signal: AbortSignal,

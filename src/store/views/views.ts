@@ -14,7 +14,7 @@ import { attempt, toStoreError } from '../files/failure.ts';
 import { type Directory, openDirectory } from '../files/directory.ts';
 import type { RecordWarning } from '../records/records.ts';
 import type { Scratch } from '../files/scratch.ts';
-import { holdsInode } from './tree-inodes.ts';
+import { containsInode } from './tree-inodes.ts';
 import { compareTree } from './view-compare.ts';
 import { readView } from './view-record.ts';
 import { createViewIndex, itemsOf } from './view-index.ts';
@@ -192,7 +192,7 @@ export function openViews(
     distrust: key => shape.forget(key),
 
     shows: (key, inodes, signal) =>
-      attempt(`looking through view ${key}`, () => holdsInode(treeOf(key), inodes, signal)),
+      attempt(`looking through view ${key}`, () => containsInode(treeOf(key), inodes, signal)),
 
     setAside: (key, as) =>
       attempt(`setting view ${key} aside`, async () => {

@@ -22,7 +22,7 @@ export type AccessCheck = {
    */
   admit(resolution: Resolution, request: PullRequest, keyring: Keyring, signal: AbortSignal): Promise<void>;
   /** Records content that an administrator has loaded: every pod of the node may have it. */
-  vouch(repository: Repository, digests: readonly Digest[]): Promise<void>;
+  grant(repository: Repository, digests: readonly Digest[]): Promise<void>;
   /** Forgets content that is no longer cached. */
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
   /** Whether this is known to be in the repository. Asks nobody. */
@@ -51,7 +51,7 @@ export type AccessCheck = {
 /** For nodes whose pods may all have what is cached. */
 export const unrestrictedAccess: AccessCheck = {
   admit: async () => undefined,
-  vouch: async () => undefined,
+  grant: async () => undefined,
   knows: () => true,
   note: () => {},
   save: async () => undefined,
@@ -110,7 +110,7 @@ export function createAccessCheck(memory: AccessCache, registry: Registry): Acce
       if (request.caller !== 'pod' || memory.admits(reference, asker)) return;
       await ask(resolution, request, keyring, signal);
     },
-    async vouch(repository, digests) {
+    async grant(repository, digests) {
       await memory.admit(repository, { kind: 'node' }, {});
       const servedBy = {};
       await memory.learn(

@@ -28,8 +28,8 @@ test('signatures outlive a collection before their manifest is here, and not the
   const digest = toDigest('sha256', 'a'.repeat(64));
   await signatures.verify(reference, digest, { id: 'k' } as Keyring, new AbortController().signal);
   await signatures.sweep(async () => false);
-  assert.equal((await signatures.judge('r.io/model:v1', digest)).kind, 'accepted');
+  assert.equal((await signatures.evaluate('r.io/model:v1', digest)).kind, 'accepted');
   t.mock.timers.tick(601_000);
   await signatures.sweep(async () => false);
-  assert.equal((await signatures.judge('r.io/model:v1', digest)).kind, 'refused');
+  assert.equal((await signatures.evaluate('r.io/model:v1', digest)).kind, 'refused');
 });

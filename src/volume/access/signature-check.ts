@@ -25,7 +25,7 @@ export type SignatureCheck = {
     signal: AbortSignal,
   ): Promise<void>;
   /** The verdict from the signatures that the node keeps, for a full reference as text. */
-  judge(reference: string, digest: Digest): Promise<Verdict>;
+  evaluate(reference: string, digest: Digest): Promise<Verdict>;
   /** Forgets signatures of artifacts that are neither cached nor were requested recently. */
   sweep(isHeld: (digest: Digest) => Promise<boolean>): Promise<void>;
 };
@@ -38,7 +38,11 @@ export function createSignatureCheck(world: {
   const { trust, registry, signatures } = world;
   const recency = createRecency();
 
-  const judgeKept = async (reference: Reference, digest: Digest, signal: AbortSignal): Promise<Verdict> => {
+  const evaluateKept = async (
+    reference: Reference,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<Verdict> => {
     // A verdict that is still valid needs no signatures.
     const answers = async () => (await signatures.find(subjectOf(reference, digest)))?.answers ?? {};
     return trust.verify(reference, digest, createKeptSource(answers), signal);
@@ -47,7 +51,7 @@ export function createSignatureCheck(world: {
   return {
     async verify(reference, digest, keyring, signal) {
       recency.note(subjectOf(reference, digest));
-      const kept = await judgeKept(reference, digest, signal);
+      const kept = await evaluateKept(reference, digest, signal);
       if (kept.kind === 'accepted') return;
       if (keyring === undefined) throw new ArtifactError('denied', kept.why);
       const answers: Record<string, string> = {};
@@ -64,10 +68,10 @@ export function createSignatureCheck(world: {
       if (verdict.kind === 'refused') throw new ArtifactError('denied', verdict.why);
       await signatures.put({ subject: subjectOf(reference, digest), answers });
     },
-    async judge(text, digest) {
+    async evaluate(text, digest) {
       const parsed = parseReference(text);
       if (parsed.kind === 'short') return { kind: 'refused', why: `${text} is not a full reference` };
-      return judgeKept(parsed.reference, digest, new AbortController().signal);
+      return evaluateKept(parsed.reference, digest, new AbortController().signal);
     },
     async sweep(isHeld) {
       for (const { subject } of await signatures.list()) {

@@ -21,14 +21,14 @@ function createCache() {
   const volumes = new Map<string, readonly Digest[]>();
   const pins = new Map<string, readonly Digest[]>();
   const mounted = new Set<string>();
-  const holds = createLeases();
+  const leases = createLeases();
   const forgotten = { signatures: 0, accesses: 0 };
   let looks = 0;
   const items = (map: Map<Digest, number>, bytes: number): Held[] =>
     [...map].map(([digest, since]) => ({ digest, bytes, inodes: 1, since }));
   const unused = (): never => assert.fail('not part of collection');
   const collector = createCollector({
-    holds,
+    leases,
     signatures: { sweep: async () => void forgotten.signatures++ },
     access: { sweep: async () => void forgotten.accesses++ },
     viewsDirectory: '/views',
@@ -99,7 +99,7 @@ function createCache() {
     volumes,
     pins,
     mounted,
-    holds,
+    leases,
     collector,
     forgotten,
     bytes,
@@ -233,7 +233,7 @@ test('a volume that is published after collection has begun keeps all that it sh
   addArtifact(cache, 'b', 2, [2]);
   await cache.collector.collect(async () => {
     // A whole publish, from its lease to its record, between the snapshot and the removal.
-    using _lease = await cache.holds.hold([viewId('b'), digestOf(2)]);
+    using _lease = await cache.leases.hold([viewId('b'), digestOf(2)]);
     cache.volumes.set('b', [digestOf(2)]);
     return false;
   }, never);
@@ -245,7 +245,7 @@ test('a pull that began before the collection and wrote its record during it kee
   const cache = createCache();
   cache.blobs.set(digestOf(1), 1);
   cache.blobs.set(digestOf(2), 2);
-  const lease = await cache.holds.hold([digestOf(2)]);
+  const lease = await cache.leases.hold([digestOf(2)]);
   await cache.collector.collect(async () => {
     addName(cache, 'just written', 3, [2]);
     lease[Symbol.dispose]();
@@ -258,7 +258,7 @@ test('a name that is pulled again while collection is under way is not ended', a
   const cache = createCache();
   addArtifact(cache, 'a', 1, [1]);
   await cache.collector.collect(async () => {
-    using _lease = await cache.holds.hold([nameId('a')]);
+    using _lease = await cache.leases.hold([nameId('a')]);
     return false;
   }, never);
   assert.deepEqual([...cache.names.keys(), ...numbers(cache.blobs)], ['a', 1]);
@@ -334,7 +334,7 @@ test('collection never takes what a record, a mount, a pin or a lease needs, and
         if (root === 'volume') cache.volumes.set(`v${nth}`, way.map(digestOf));
         if (root === 'mount') cache.mounted.add(nth % 2 === 0 ? `v${nth}` : `v${nth}/sub`);
         if (root === 'pin') cache.pins.set(`v${nth}`, way.map(digestOf));
-        if (root === 'lease') await cache.holds.hold([viewId(`v${nth}`), ...way.map(digestOf)]);
+        if (root === 'lease') await cache.leases.hold([viewId(`v${nth}`), ...way.map(digestOf)]);
         if (root !== 'none' && root !== 'name') for (const number of way) needed.add(number);
       }
       await cache.collector.collect(all, never);

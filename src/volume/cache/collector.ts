@@ -44,10 +44,10 @@ export function createCollector(world: {
   readonly signatures: Pick<SignatureCheck, 'sweep'>;
   readonly access: Pick<AccessCheck, 'sweep'>;
   readonly mounter: Pick<Mounter, 'list'>;
-  readonly holds: Pick<Leases, 'remove' | 'watch'>;
+  readonly leases: Pick<Leases, 'remove' | 'watch'>;
   readonly viewsDirectory: string;
 }): Collector {
-  const { blobs, layers, views, signatures, access, holds } = world;
+  const { blobs, layers, views, signatures, access, leases } = world;
   const oneAtATime = createKeyedMutex();
 
   /** Forgets records about content that has left the cache. */
@@ -68,7 +68,7 @@ export function createCollector(world: {
     isPreview = false,
   ): Promise<Pruned> => {
     using _only = await oneAtATime.lock('', signal);
-    using since = holds.watch();
+    using since = leases.watch();
     const pace = startPace(signal);
     const roots = await readRoots(world);
     const picture = { roots, views: await views.list(), items: await heldItems(blobs, layers) };

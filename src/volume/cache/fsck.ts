@@ -47,7 +47,7 @@ export async function checkCache(
   ): Promise<void> => onFinding({ path, problem: `${problem}${formatShown(shownBy)}`, repaired });
 
   /** Whether the item is undamaged. */
-  const judgeItem = async (item: Item): Promise<boolean> => {
+  const checkItem = async (item: Item): Promise<boolean> => {
     const path = world[item.kind].path(item.digest);
     try {
       const found = await integrity.inspect(item, world.hashFile, repair, signal);
@@ -83,7 +83,7 @@ export async function checkCache(
     return (await views.compare(view.key, tree, signal))?.problem;
   };
 
-  const judgeView = async (view: View): Promise<void> => {
+  const checkView = async (view: View): Promise<void> => {
     if (view.damage !== undefined) {
       const shownBy = await retirement.whoShows([view]);
       if (shownBy.length > 0) await report(view.path, view.damage, shownBy, false);
@@ -117,7 +117,7 @@ export async function checkCache(
     await pace();
     signal.throwIfAborted();
     onProgress({ bytes: checked, totalBytes });
-    if (!(await judgeItem(item))) wrong.add(item.digest);
+    if (!(await checkItem(item))) wrong.add(item.digest);
     checked += held.bytes;
   }
   onProgress({ bytes: checked, totalBytes });
@@ -128,7 +128,7 @@ export async function checkCache(
     // If the definition of a view is damaged, the view cannot be compared.
     const isUnknown = [view.manifest, ...view.layers].some(digest => wrong.has(digest));
     if (view.damage === undefined && isUnknown) continue;
-    await judgeView(view);
+    await checkView(view);
   }
   return { checked: work.length + trees.length };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toDigest } from '../../oci/digest.ts';
-import type { Damage, Item, Standing, View } from '../../ports/store.ts';
+import type { Damage, Item, VerificationState, View } from '../../ports/store.ts';
 import { createIntegrity } from './integrity.ts';
 
 const never = new AbortController().signal;
@@ -10,10 +10,10 @@ const unused = (): never => {
   throw new Error('nobody asks for this');
 };
 
-/** A blob of 100 GiB with a given standing, and its verification by `check`. */
+/** A blob of 100 GiB with a given state, and its verification by `check`. */
 function createWorld(
   check: (look: unknown) => Promise<Damage | undefined>,
-  { size = 100 * 2 ** 30, standing = 'stale' }: { size?: number; standing?: Standing } = {},
+  { size = 100 * 2 ** 30, state = 'stale' }: { size?: number; state?: VerificationState } = {},
 ) {
   const log: string[] = [];
   const blobs = {
@@ -26,7 +26,7 @@ function createWorld(
       layers: blobs as never,
       views: { holding: async (): Promise<readonly View[]> => [], list: unused } as never,
       evidence: {
-        standings: async items => items.map(() => standing),
+        states: async items => items.map(() => state),
         verifiedAt: () => 0,
         files: () => 1,
         verify: async (_item, verify) => verify(),
@@ -74,7 +74,7 @@ test('damage that two find at a time is put away once', async () => {
 });
 
 const mebibyte = 1024 * 1024;
-for (const [standing, size, looks, rest] of [
+for (const [state, size, looks, rest] of [
   ['verified', mebibyte, [], []],
   ['absent', mebibyte, [], []],
   ['stale', mebibyte, ['hash'], []],
@@ -84,11 +84,11 @@ for (const [standing, size, looks, rest] of [
   ['unknown', 65 * mebibyte, ['inode'], ['presume', 'later']],
   ['changed', 65 * mebibyte, ['hash'], []],
 ] as const) {
-  test(`content of ${size / mebibyte} MiB that is ${standing} is examined before it is linked`, async () => {
+  test(`content of ${size / mebibyte} MiB that is ${state} is examined before it is linked`, async () => {
     const looked: string[] = [];
     const check = async (look: unknown): Promise<undefined> =>
       void looked.push(look === 'inode' ? 'inode' : 'hash');
-    const { integrity, log } = createWorld(check, { size, standing });
+    const { integrity, log } = createWorld(check, { size, state });
     await integrity.examine([item], never);
     assert.deepEqual([looked, log], [looks, rest]);
   });

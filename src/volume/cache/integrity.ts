@@ -124,13 +124,13 @@ export function createIntegrity(
   };
 
   const examineOne = async (item: Item): Promise<void> => {
-    const [standing] = await evidence.standings([item], since(), closing);
-    if (standing === 'absent' || standing === 'verified') return;
-    const isAtOnce = standing === 'changed' || (await isSmall(item));
+    const [state] = await evidence.states([item], since(), closing);
+    if (state === 'absent' || state === 'verified') return;
+    const isAtOnce = state === 'changed' || (await isSmall(item));
     if (isAtOnce) return void (await inspect(item, world.hash, true, closing));
     const damage = await inspect(item, 'inode', true, closing);
     if (damage !== undefined) return;
-    if (standing === 'unknown') await evidence.presume(item, closing);
+    if (state === 'unknown') await evidence.presume(item, closing);
     later(item);
   };
 
@@ -150,10 +150,10 @@ export function createIntegrity(
   };
 
   const isContentKept = async (items: readonly Item[], signal: AbortSignal): Promise<boolean> => {
-    const standings = await evidence.standings(items, since(), signal);
+    const states = await evidence.states(items, since(), signal);
     for (const [at, item] of items.entries()) {
-      if (standings[at] === 'stale') later(item);
-      else if (standings[at] !== 'verified') return false;
+      if (states[at] === 'stale') later(item);
+      else if (states[at] !== 'verified') return false;
     }
     return true;
   };

@@ -41,18 +41,18 @@ export type SweepWorld = {
   readonly layers: Pick<Layers, 'has' | 'remove'>;
   readonly views: Pick<Views, 'remove'>;
   readonly names: Pick<Names, 'put' | 'remove'>;
-  readonly holds: Pick<Leases, 'remove'>;
+  readonly leases: Pick<Leases, 'remove'>;
 };
 
 /** The same world for a dry run, which only reports what it would remove. */
-export function untouched({ layers, holds }: SweepWorld): SweepWorld {
+export function untouched({ layers, leases }: SweepWorld): SweepWorld {
   const leave = async (): Promise<void> => undefined;
   return {
     blobs: { remove: leave },
     layers: { has: layers.has, remove: leave },
     views: { remove: leave },
     names: { put: leave, remove: leave },
-    holds,
+    leases,
   };
 }
 
@@ -71,7 +71,7 @@ export function createSweep(
   const pace = startPace(new AbortController().signal);
   const remove = async (id: string, removal: () => Promise<void>): Promise<boolean> => {
     await pace(); // small removals alone would never yield
-    return !since.saw(id) && world.holds.remove(id, removal);
+    return !since.saw(id) && world.leases.remove(id, removal);
   };
 
   const dropView = async ({ key, manifest }: View): Promise<void> => {

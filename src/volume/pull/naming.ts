@@ -39,15 +39,15 @@ export type Naming = {
 export function createNaming(world: {
   readonly names: Pick<Names, 'find' | 'put' | 'touch' | 'remove'>;
   readonly pins: Pick<Pins, 'find' | 'put' | 'remove'>;
-  readonly holds: Pick<Leases, 'hold'>;
+  readonly leases: Pick<Leases, 'hold'>;
 }): Naming {
-  const { names, pins, holds } = world;
+  const { names, pins, leases } = world;
   const turns = createKeyedMutex();
 
   const take = async (reference: string): Promise<Disposable> => {
     using stack = new DisposableStack();
     stack.use(await turns.lock(reference, new AbortController().signal));
-    stack.use(await holds.hold([nameId(reference)]));
+    stack.use(await leases.hold([nameId(reference)]));
     return stack.move();
   };
 

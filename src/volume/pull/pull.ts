@@ -75,11 +75,11 @@ export function createPull(world: {
   readonly layers: Pick<Layers, 'has'>;
   readonly naming: Naming;
   readonly views: Pick<Views, 'touch'>;
-  readonly holds: Leases;
+  readonly leases: Leases;
   readonly kubelet: Kubelet;
   readonly platform: Platform;
 }): Pull {
-  const { admit, signatures, manifests, viewBuilder, keychain, naming, views, holds } = world;
+  const { admit, signatures, manifests, viewBuilder, keychain, naming, views, leases } = world;
   const flights = createFlights<View, Progress, Wanter>({
     lingerMs,
     checkMs,
@@ -99,7 +99,7 @@ export function createPull(world: {
     const source = {
       content,
       tenants: openTenants(tenantOf(request)),
-      hold: async (digest: Digest) => void stack.use(await holds.hold([digest])),
+      hold: async (digest: Digest) => void stack.use(await leases.hold([digest])),
     };
     const pace = startPace(signal); // there may be 20,000 layers, and each step iterates over all of them
     const selected = await manifests.select(resolution.descriptor, platform, reference, source, signal);
@@ -118,7 +118,7 @@ export function createPull(world: {
     await pace();
     const ids = heldBy(viewPlan);
     await pace();
-    stack.use(await holds.hold(ids));
+    stack.use(await leases.hold(ids));
     return viewPlan;
   };
 
@@ -131,7 +131,7 @@ export function createPull(world: {
   ): Promise<View> => {
     const fly = async (flight: AbortSignal, { report: onProgress, tenants }: BuildContext): Promise<View> => {
       const pace = startPace(flight);
-      using _held = await holds.hold(heldBy(viewPlan));
+      using _held = await leases.hold(heldBy(viewPlan));
       const { report, tell } = withRetries(onProgress);
       // The flight works for all of its callers, and its registry has just answered.
       const shared = content.waitingBy({ hasty: false, tell });
@@ -174,7 +174,7 @@ export function createPull(world: {
     const { resolution } = content;
     const { reference, descriptor } = resolution;
     using stack = new DisposableStack();
-    stack.use(await holds.hold([nameId(formatReference(reference))]));
+    stack.use(await leases.hold([nameId(formatReference(reference))]));
     await signatures.verify(reference, descriptor.digest, policy === 'Never' ? undefined : keyring, signal);
 
     const viewPlan = await plan(request, content, stack, signal);

@@ -25,16 +25,16 @@ type World = {
 /** The short name `model` has candidates in three registries. `asked` lists caches and registries, in order. */
 function createWorld({ refused = [], serving = [], down = [], cached = [], expansion = candidates }: World): {
   readonly resolver: Resolver;
-  readonly judged: string[];
+  readonly evaluated: string[];
   readonly asked: string[];
 } {
-  const judged: string[] = [];
+  const evaluated: string[] = [];
   const asked: string[] = [];
   const resolver = createResolver({
     expander: { expand: () => expansion },
     accessPolicy: {
       async verify(reference) {
-        judged.push(formatReference(reference));
+        evaluated.push(formatReference(reference));
         if (refused.includes(reference.registry))
           throw new ArtifactError('denied', `refused: ${reference.registry}`);
       },
@@ -59,7 +59,7 @@ function createWorld({ refused = [], serving = [], down = [], cached = [], expan
     },
     blobs: { size: async () => descriptor.size },
   });
-  return { resolver, judged, asked };
+  return { resolver, evaluated, asked };
 }
 
 test('a short name is looked for in one registry after the other', async () => {
@@ -93,7 +93,7 @@ test('a candidate before the refused one is used', async () => {
 
 test('where those before the refused one do not have it, nobody after it is asked, in the cache or out of it', async () => {
   for (const policy of ['Always', 'IfNotPresent', 'Never'] as const) {
-    const { resolver, asked, judged } = createWorld({
+    const { resolver, asked, evaluated } = createWorld({
       refused: ['b.test'],
       serving: ['b.test', 'c.test'],
       cached: ['b.test', 'c.test'],
@@ -106,7 +106,7 @@ test('where those before the refused one do not have it, nobody after it is aske
       asked.some(reference => /[bc]\.test/.test(reference)),
       false,
     );
-    assert.deepEqual(judged, ['a.test/model:v1', 'b.test/model:v1']);
+    assert.deepEqual(evaluated, ['a.test/model:v1', 'b.test/model:v1']);
   }
 });
 
@@ -118,7 +118,7 @@ test('where the one before the refused one is down, another try may help', async
   });
 });
 
-test('a caller that leaves while it is judged gets its own reason, which is no refusal', async () => {
+test('a caller that leaves while it is evaluated gets its own reason, which is no refusal', async () => {
   const leaving = new AbortController();
   const { resolver, asked } = createWorld({ refused: ['b.test'], serving: ['a.test'] });
   leaving.abort(new Error('gone'));
@@ -126,10 +126,10 @@ test('a caller that leaves while it is judged gets its own reason, which is no r
   assert.deepEqual(asked, []);
 });
 
-test('a volume that was mounted before is judged by the tag it was found by, and gets the digest it had', async () => {
-  const { resolver, judged } = createWorld({});
+test('a volume that was mounted before is evaluated by the tag it was found by, and gets the digest it had', async () => {
+  const { resolver, evaluated } = createWorld({});
   const found = await resolver.resolve({ ...wanted, pinned: digest }, 'IfNotPresent', keyring, never);
-  assert.deepEqual(judged, candidates.map(formatReference));
+  assert.deepEqual(evaluated, candidates.map(formatReference));
   assert.equal(formatReference(found.reference), 'a.test/model:v1');
   assert.equal(found.descriptor.digest, digest);
 });

@@ -39,7 +39,7 @@ export type Resolver = {
 export type ResolveRequest = Pick<PullRequest, 'reference' | 'pinned' | 'caller' | 'pod'>;
 
 /** The candidates before the first refused one, and its refusal. */
-type Judgement = { readonly candidates: readonly Reference[]; readonly refusal?: ArtifactError };
+type Evaluation = { readonly candidates: readonly Reference[]; readonly refusal?: ArtifactError };
 
 export function createResolver(world: {
   readonly expander: Expander;
@@ -50,7 +50,7 @@ export function createResolver(world: {
 }): Resolver {
   const { expander, accessPolicy, registry, names, blobs } = world;
 
-  const judge = async (wanted: ResolveRequest, signal: AbortSignal): Promise<Judgement> => {
+  const evaluate = async (wanted: ResolveRequest, signal: AbortSignal): Promise<Evaluation> => {
     const candidates: Reference[] = [];
     for (const reference of expander.expand(wanted.reference)) {
       try {
@@ -93,7 +93,7 @@ export function createResolver(world: {
 
   const fromRegistries = async (
     wanted: ResolveRequest,
-    { candidates, refusal }: Judgement,
+    { candidates, refusal }: Evaluation,
     keyring: Keyring,
     signal: AbortSignal,
   ): Promise<Resolution> => {
@@ -113,8 +113,8 @@ export function createResolver(world: {
 
   return {
     async resolve(wanted, policy, keyring, signal) {
-      const judgement = await judge(wanted, signal);
-      const { candidates, refusal } = judgement;
+      const evaluation = await evaluate(wanted, signal);
+      const { candidates, refusal } = evaluation;
       // The digest of a mounted volume was not written by the user, so the rules for the tag still apply.
       const digestOf = (reference: Reference): Digest | undefined => wanted.pinned ?? reference.digest;
       for (const reference of candidates) {
@@ -125,10 +125,10 @@ export function createResolver(world: {
         if (cached !== undefined) return cached;
       }
       if (policy === 'Never') throw refusal ?? toNotCached(wanted.reference);
-      return await fromRegistries(wanted, judgement, keyring, signal);
+      return await fromRegistries(wanted, evaluation, keyring, signal);
     },
     ask: async (wanted, keyring, signal) =>
-      await fromRegistries(wanted, await judge(wanted, signal), keyring, signal),
+      await fromRegistries(wanted, await evaluate(wanted, signal), keyring, signal),
   };
 }
 

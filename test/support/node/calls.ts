@@ -17,7 +17,7 @@ export type Calls<Definition> = {
 };
 
 /** kubelet gives every call 2 minutes; here the default is 1. */
-const patienceMs = 60_000;
+const timeoutMs = 60_000;
 
 /** Calls of one service over a client's connection. */
 export function openCalls<Definition extends ServiceDefinition>(
@@ -30,7 +30,7 @@ export function openCalls<Definition extends ServiceDefinition>(
   const calls = methods.map(({ path, requestSerialize, responseDeserialize }) => {
     const call = (request: object, options: CallOptions = {}): Promise<object | undefined> =>
       new Promise((resolve, reject) => {
-        const deadline = Date.now() + patienceMs;
+        const deadline = Date.now() + timeoutMs;
         client.makeUnaryRequest(
           path,
           requestSerialize,

@@ -4,7 +4,7 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The milliseconds after which a program that does not start or end is broken, however slow the machine is. */
-const patienceMs = 60_000;
+const timeoutMs = 60_000;
 
 /** A program in the background; disposing it kills it. It does not outlive this process. */
 export type Child = AsyncDisposable & {
@@ -51,11 +51,11 @@ async function endChild(
   output: () => string,
 ): Promise<number | NodeJS.Signals> {
   if (child.exitCode === null && child.signalCode === null) {
-    const ended = once(child, 'exit', { signal: AbortSignal.timeout(patienceMs) });
+    const ended = once(child, 'exit', { signal: AbortSignal.timeout(timeoutMs) });
     child.kill(signal);
     await ended.catch(() => {
       throw new Error(
-        `process ${child.pid} did not end within ${patienceMs} ms of ${signal}; it wrote:\n${output()}`,
+        `process ${child.pid} did not end within ${timeoutMs} ms of ${signal}; it wrote:\n${output()}`,
       );
     });
   }
@@ -71,7 +71,7 @@ export async function waitUntil(
   child: Child,
   condition: () => boolean | Promise<boolean>,
   what: string,
-  limitMs: number = patienceMs,
+  limitMs: number = timeoutMs,
 ): Promise<void> {
   const limit = performance.now() + limitMs;
   while (!(await condition())) {

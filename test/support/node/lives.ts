@@ -68,7 +68,7 @@ export async function openLives(): Promise<Lives> {
     await first.end('SIGTERM'); // writes the compile cache, so that later starts are faster
   }
 
-  function verifyStanding(underWay: readonly Volume[]): void {
+  function verifyMounted(underWay: readonly Volume[]): void {
     const mounted = mountsBelow(node.kubeletDir).map(({ mountPoint }) => mountPoint);
     const once = new Set(mounted);
     assert.equal(mounted.length, once.size, 'nothing is mounted twice');
@@ -98,7 +98,7 @@ export async function openLives(): Promise<Lives> {
     kills++;
     const failure = await working;
     if (failure !== undefined) throw failure.error;
-    verifyStanding(underWay);
+    verifyMounted(underWay);
   }
 
   async function killStart(): Promise<void> {
@@ -106,7 +106,7 @@ export async function openLives(): Promise<Lives> {
     await sleep(random.next() * longestStartMs);
     assert.equal(await daemon.end('SIGKILL'), 'SIGKILL', daemon.output());
     kills++;
-    verifyStanding([]);
+    verifyMounted([]);
   }
 
   async function retire(daemon: TestDaemon, left: number): Promise<void> {

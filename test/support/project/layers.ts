@@ -124,7 +124,7 @@ export function findViolations(files: readonly SourceFile[]): readonly string[] 
   const broken = [...graph].flatMap(([path, imports]) =>
     imports.flatMap(each => {
       const { specifier } = each;
-      const why = judge(path, each);
+      const why = explain(path, each);
       return why === undefined ? [] : [`${path} imports ${specifier}: ${why}`];
     }),
   );
@@ -132,7 +132,7 @@ export function findViolations(files: readonly SourceFile[]): readonly string[] 
   return [...broken, ...values.map(({ path }) => `${path} exports what is no type`), ...findCycles(graph)];
 }
 
-function judge(path: string, { specifier, lazy, types }: Import): string | undefined {
+function explain(path: string, { specifier, lazy, types }: Import): string | undefined {
   const from = roomOf(path);
   if (from === ports && !types) return `${ports}/ has types only, and imports nothing else`;
   if (!specifier.startsWith('.')) {

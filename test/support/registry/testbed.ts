@@ -18,7 +18,7 @@ type Pushed = {
 };
 
 /** A daemon with a registry whose repositories each have a rule of faults, so that tests can run side by side. */
-export type Wire = AsyncDisposable & {
+export type Testbed = AsyncDisposable & {
   readonly registry: FaultyRegistry;
   readonly node: TestNode;
   readonly daemon: TestDaemon;
@@ -36,7 +36,7 @@ export type Wire = AsyncDisposable & {
   ): Promise<Outcome & { readonly asks: readonly Asked[] }>;
 };
 
-export async function openWire(): Promise<Wire> {
+export async function openTestbed(): Promise<Testbed> {
   await using stack = new AsyncDisposableStack();
   const registry = stack.use(await openFaultyRegistry());
   const rules = new Map<string, Rule>();
