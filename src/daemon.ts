@@ -1,18 +1,21 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
 import { exitCodes } from './cli/exit.ts';
 import type { Settings } from './cli/settings.ts';
 import { serveRegistration } from './grpc/registration.ts';
 import { serveCsi } from './grpc/server.ts';
 import { createMetrics } from './http/metrics.ts';
-import { serveHttp } from './http/server.ts';
+import { serveLate } from './http/late-server.ts';
+import { type Pages, serveHttp } from './http/server.ts';
 import type { DiskUsage } from './ports/store.ts';
 import type { DaemonStatus, NodeStatus } from './ports/usecases.ts';
 import { ArtifactError, toArtifactError } from './util/error.ts';
 import { openLineWriter } from './linux/line-writer.ts';
 import { recognize } from './util/same-file.ts';
 import { returnMemory } from './linux/memory.ts';
+import { createStandby, takeOver } from './takeover.ts';
 import { version } from './util/version.ts';
 import { type Node, openNode } from './wiring.ts';
 
@@ -21,37 +24,64 @@ const stopWithinMs = 9_500;
 /** How long the exit waits for a reader of the log. */
 const flushWithinMs = 1_000;
 
+/** How long a predecessor may need to end, and to give up an address on the host's network. */
+const predecessorMs = 15_000;
+/** How long a stopping daemon serves on until a standby has taken the socket. */
+const takenWithinMs = 2_000;
+
 /**
  * Runs the daemon until SIGTERM or SIGINT, and answers the exit code: 0, 1 if kubelet refused the driver, or the code
  * of the reason why it could not start, which is the last line of its log. Stopping finishes short calls, leaves pulls
- * resumable and mounts in place, and removes the sockets.
+ * resumable and mounts in place, and removes the sockets, unless a standby takes them over.
  */
 export async function serve(settings: Settings): Promise<number> {
   const { log, dropped } = await createLog(settings);
+  const end = listenForEnd();
   try {
-    return await run(settings, log, dropped);
+    return await run(settings, log, dropped, end);
   } catch (thrown) {
     const { code, message } = toArtifactError(thrown);
+    if (end.signal.aborted && code === 'cancelled') {
+      log.info('stopped');
+      return 0;
+    }
     log.fatal({ code }, message);
     return exitCodes[code];
   }
 }
 
-/** @throws ArtifactError if it cannot start. */
-async function run(settings: Settings, log: Logger, dropped: () => number): Promise<number> {
-  const ended = Promise.withResolvers<ArtifactError | undefined>();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.resolve(undefined));
+/** Why the daemon ends: a signal asked it to, or something failed. */
+type End = {
+  readonly signal: AbortSignal;
+  readonly reason: Promise<ArtifactError | undefined>;
+  fail(error: ArtifactError): void;
+};
+
+function listenForEnd(): End {
+  const controller = new AbortController();
+  const { promise, resolve } = Promise.withResolvers<ArtifactError | undefined>();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(undefined));
+  void promise.then(() => controller.abort());
+  return { signal: controller.signal, reason: promise, fail: resolve };
+}
+
+/** @throws ArtifactError if it cannot start; `cancelled` if it was a standby until its end. */
+async function run(settings: Settings, log: Logger, dropped: () => number, end: End): Promise<number> {
   process.on('SIGHUP', () => log.info(hupped));
+  const standby = createStandby(log);
+  const started = performance.now();
   const missing = new Set(['the cache is being opened']);
   const checks: (() => string | undefined)[] = [];
   const broken = (): readonly string[] => checks.flatMap(check => check() ?? []);
   let node: Node | undefined;
+  let openedAt: number | undefined;
   const reasons = (): readonly string[] =>
     missing.size > 0 ? [...missing] : [...broken(), ...(node?.obstacles() ?? [])];
 
   await using stack = new AsyncDisposableStack();
   stack.use(returnMemory(returned => log.debug(returned, 'memory was returned to the system')));
   const metrics = createMetrics(settings.driverName, {
+    phase: () => (standby.waitsFor() !== undefined ? 'standby' : node === undefined ? 'opening' : 'open'),
     cacheBytes: async () => node?.cacheBytes() ?? 0,
     disk: async () => node?.diskUsage() ?? noDisk,
     volumes: async () => node?.artifacts.volumes() ?? [],
@@ -60,28 +90,37 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
     isSealed: () => node?.isSealed ?? false,
     prefetch: () => node?.prefetch() ?? [],
   });
-  if (settings.httpListen !== undefined) {
-    const http = stack.use(
-      await serveHttp(settings.httpListen, {
-        broken,
-        ready: reasons,
-        notes: () => node?.problems() ?? [],
-        facts: () => node?.facts() ?? [],
-        metrics,
-      }),
-    );
-    log.info({ port: http.port }, 'serving /healthz, /readyz and /metrics');
+  const { httpListen, register, stateDir } = settings;
+  const lateness = {
+    isPatient: () =>
+      register &&
+      (standby.waitsFor() !== undefined || performance.now() - (openedAt ?? started) < predecessorMs),
+    onFailure: end.fail,
+  };
+  if (httpListen !== undefined) {
+    const pages: Pages = {
+      standby: standby.waitsFor,
+      broken,
+      ready: reasons,
+      notes: () => node?.problems() ?? [],
+      facts: () => node?.facts() ?? [],
+      metrics,
+    };
+    const onServing = (port: number): void => log.info({ port }, 'serving /healthz, /readyz and /metrics');
+    stack.use(await serveLate(() => serveHttp(httpListen, pages), { ...lateness, onServing }));
   }
   if (!existsSync(settings.kubeletDir)) {
     log.warn(
       `${settings.kubeletDir} does not exist, and no pod gets a volume until it does; check --kubelet-dir`,
     );
   }
-  node = await openNode(settings, log, metrics).catch(refuse);
-  stack.defer(node.close);
+  const open = (): Promise<Node> => openNode(settings, log, metrics);
+  const station = stack.use(await takeOver(settings, open, standby, end.signal).catch(refuse));
+  openedAt = performance.now();
+  node = station.node;
   const told = node.problems();
   for (const obstacle of node.obstacles().filter(text => !told.includes(text))) log.error(obstacle);
-  checks.push(watchStateDir(settings.stateDir), node.expired);
+  checks.push(watchStateDir(stateDir), node.expired);
   const edge = { log, observe: metrics.operation, driverName: settings.driverName };
   let registration = (): DaemonStatus['registration'] => 'off';
   const { artifacts } = node;
@@ -95,32 +134,35 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
     },
   });
   const driver = stack.use(
-    await serveCsi({
+    serveCsi({
       ...node,
       artifacts: { ...artifacts, status },
       ...edge,
-      endpoint: settings.endpoint,
+      socket: station.socket,
       nodeId: settings.nodeId,
       version,
       ready: () => reasons().length === 0,
     }),
   );
+  log.info({ endpoint: settings.endpoint }, 'serving CSI and ociartifact.v1 on the socket');
   checks.push(driver.problem);
   missing.clear();
   node.startWork();
-  if (settings.register) {
+  let leave = (): void => {};
+  if (register) {
     const options = {
       ...edge,
       kubeletDir: settings.kubeletDir,
       endpoint: hostEndpoint(settings),
-      onRefused: ended.resolve,
+      onRefused: end.fail,
     };
     const kubelet = stack.use(await serveRegistration(options));
     checks.push(kubelet.problem);
     registration = () => (kubelet.isRegistered() ? 'registered' : 'waiting');
+    leave = kubelet.leave;
   }
 
-  const failure = await ended.promise;
+  const failure = await end.reason;
   missing.add('the daemon is stopping');
   log.info('stopping');
   if (failure !== undefined) log.error(failure.message);
@@ -128,10 +170,22 @@ async function run(settings: Settings, log: Logger, dropped: () => number): Prom
     log.warn('some work did not end in time; the next start continues it');
     process.exit(failure === undefined ? 0 : 1);
   }, stopWithinMs);
+  if (station.turn.give() && (await waitFor(() => driver.problem() !== undefined, takenWithinMs))) {
+    log.info('a standby has taken the socket');
+    leave();
+    await driver.handOver();
+  }
   await stack.disposeAsync();
   clearTimeout(late);
   log.info('stopped');
   return failure === undefined ? 0 : 1;
+}
+
+/** Whether a condition holds within this time. */
+async function waitFor(condition: () => boolean, ms: number): Promise<boolean> {
+  const until = performance.now() + ms;
+  while (!condition() && performance.now() < until) await sleep(10);
+  return condition();
 }
 
 /** The exit code is the same for each resource that another daemon has: state directory, socket or address. */

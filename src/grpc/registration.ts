@@ -4,9 +4,9 @@ import { Server } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { ArtifactError } from '../util/error.ts';
 import { loadDefinitions } from './edge/definitions.ts';
-import { openDrain } from './edge/drain.ts';
+import { openDrain, refusal } from './edge/drain.ts';
 import { type Serving, serverOptions, shutDown } from './server.ts';
-import { bindSocket } from './edge/socket.ts';
+import { bindSocket, type BoundSocket } from './edge/socket.ts';
 import { type Edge, type Observe, unary } from './edge/unary.ts';
 import type { RegistrationHandlers } from './wire/pluginregistration/Registration.ts';
 
@@ -29,14 +29,14 @@ export function registrationPath(kubeletDir: string, driverName: string): string
 /**
  * Serves pluginregistration.Registration, so that the driver needs no sidecar. Call it when the driver's own socket
  * answers. Replaces an existing socket, whether it is stale or belongs to a predecessor. Stopping removes the socket,
- * which deregisters the driver, unless a successor has replaced it.
+ * which deregisters the driver, unless a successor has replaced it or will.
  *
  * @throws ArtifactError `invalid` for an invalid path, or if kubelet's directory does not exist; `internal` if it
  * cannot be written.
  */
 export async function serveRegistration(
   options: RegistrationOptions,
-): Promise<Serving & { isRegistered(): boolean }> {
+): Promise<Serving & Pick<BoundSocket, 'leave'> & { isRegistered(): boolean }> {
   const { kubeletDir, log, observe } = options;
   const drain = openDrain();
   const server = new Server(serverOptions);
@@ -56,17 +56,18 @@ export async function serveRegistration(
       `there is no ${dirname(path)} to register in; start kubelet, or correct --kubelet-dir`,
     );
   }
-  const bound = await bindSocket(server, path, 'always');
+  const bound = await bindSocket(path, 'always');
+  bound.serve(server);
   log.info({ socket: path }, 'waiting for kubelet to register the driver');
 
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> =>
     (stopped ??= (async () => {
       await bound.release();
-      await drain.stop(500, 1000);
+      await drain.stop(refusal, 500, 1000);
       await shutDown(server);
     })());
-  return { stop, problem: bound.problem, isRegistered: () => registered, [Symbol.asyncDispose]: stop };
+  return { ...bound, stop, isRegistered: () => registered, [Symbol.asyncDispose]: stop };
 }
 
 function registrationHandlers(

@@ -1,22 +1,20 @@
-import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { Server, type ServerOptions } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { Artifacts, Publishing } from '../ports/usecases.ts';
 import { artifactsHandlers } from './artifacts/artifacts.ts';
 import { loadDefinitions } from './edge/definitions.ts';
-import { openDrain, within } from './edge/drain.ts';
+import { openDrain, refusal, succession, within } from './edge/drain.ts';
 import { healthHandlers } from './edge/health.ts';
 import { identityHandlers } from './csi/identity.ts';
 import { boundIntake, type IntakeBounds } from './edge/intake.ts';
 import { nodeHandlers } from './csi/node.ts';
 import { reflectionServices } from './edge/reflection.ts';
-import { bindSocket, type BoundSocket } from './edge/socket.ts';
+import type { BoundSocket } from './edge/socket.ts';
 import type { Edge, Observe } from './edge/unary.ts';
 
 export type CsiOptions = {
-  /** The absolute path of the socket. Its directory is created. */
-  readonly endpoint: string;
+  /** The driver's socket. Stopping releases it. */
+  readonly socket: BoundSocket;
   readonly driverName: string;
   /** The node's name in Kubernetes. */
   readonly nodeId: string;
@@ -31,6 +29,12 @@ export type CsiOptions = {
 
 /** A running server. `stop` may be called again, and takes at most seven seconds. */
 export type Serving = AsyncDisposable & { stop(): Promise<void> } & Pick<BoundSocket, 'problem'>;
+
+/** The driver's own server. */
+export type CsiServing = Serving & {
+  /** Stops for a successor that has the socket: calls in progress get half a second, and then ABORTED. */
+  handOver(): Promise<void>;
+};
 
 const MiB = 1024 * 1024;
 
@@ -68,11 +72,9 @@ const forTools = [
  *
  * Stopping refuses new calls, gives calls in progress two seconds to finish, then answers UNAVAILABLE for the rest,
  * which kubelet retries, and removes the socket.
- *
- * @throws ArtifactError `invalid` for an invalid path; `exists` while another daemon answers.
  */
-export async function serveCsi(options: CsiOptions): Promise<Serving> {
-  const { endpoint, nodeId, publishing, artifacts, log, observe, ready } = options;
+export function serveCsi(options: CsiOptions): CsiServing {
+  const { socket, nodeId, publishing, artifacts, log, observe, ready } = options;
   const drain = openDrain();
   const edge: Edge = { log, observe, drain };
   const { csi, ociartifact, grpc } = loadDefinitions();
@@ -84,18 +86,18 @@ export async function serveCsi(options: CsiOptions): Promise<Serving> {
   for (const { definition, handlers } of reflectionServices(edge, [...services, ...forTools])) {
     server.addService(definition, handlers);
   }
-  await mkdir(dirname(endpoint), { recursive: true });
-  const bound = await bindSocket(server, endpoint, 'if-silent');
-  log.info({ endpoint }, 'serving CSI and ociartifact.v1 on the socket');
+  socket.serve(server);
 
   let stopped: Promise<void> | undefined;
-  const stop = (): Promise<void> =>
+  const end = (drained: () => Promise<void>): Promise<void> =>
     (stopped ??= (async () => {
-      await drain.stop(2000, 6000);
-      await bound.release();
+      await drained();
+      await socket.release();
       await shutDown(server);
     })());
-  return { stop, problem: bound.problem, [Symbol.asyncDispose]: stop };
+  const stop = (): Promise<void> => end(() => drain.stop(refusal, 2000, 6000));
+  const handOver = (): Promise<void> => end(() => drain.stop(succession, 500, 6000));
+  return { stop, handOver, problem: socket.problem, [Symbol.asyncDispose]: stop };
 }
 
 /** Lets pending answers arrive, then closes every connection. */

@@ -10,7 +10,14 @@ const large = 'x'.repeat(200_000);
 
 function pages(scrape: () => Promise<string>): Pages {
   const metrics = { contentType: 'text/plain', scrape };
-  return { broken: () => [], notes: () => [], facts: () => [], ready: () => [], metrics };
+  return {
+    standby: () => undefined,
+    broken: () => [],
+    notes: () => [],
+    facts: () => [],
+    ready: () => [],
+    metrics,
+  };
 }
 
 /** Connections of one client that never close and never read. */

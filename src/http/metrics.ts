@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Meter } from '../ports/meter.ts';
 import { observe, type Observed } from './observed.ts';
+import { type ObservedProcess, observeProcess } from './process-metrics.ts';
 
 export type Metrics = Meter & {
   /**
@@ -42,11 +43,13 @@ const statusNames = [
  */
 const maxRegistries = 100;
 
-/** Creates every series of the daemon, in a Prometheus registry of its own. */
-export function createMetrics(driverName: string, observed: Observed): Metrics {
+/** Creates every series of the daemon, in Prometheus registries of its own: one for the node, one for the process. */
+export function createMetrics(driverName: string, observed: Observed & ObservedProcess): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const look = observe(registry, observed);
+  const ofProcess = new Registry();
+  const lookAtProcess = observeProcess(ofProcess, observed);
 
   const operations = new Histogram({
     name: 'csi_plugin_operations_seconds',
@@ -101,8 +104,11 @@ export function createMetrics(driverName: string, observed: Observed): Metrics {
     },
     contentType: registry.contentType,
     async scrape() {
+      await lookAtProcess();
+      const lines = await ofProcess.metrics();
+      if (observed.phase() !== 'open') return lines;
       await look();
-      return registry.metrics();
+      return `${await registry.metrics()}${lines}`;
     },
   };
 }

@@ -1,10 +1,9 @@
-import { readdir } from 'node:fs/promises';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Gauge, type Registry } from 'prom-client';
 import type { PrefetchState, PrefetchStatus } from '../ports/prefetch.ts';
 import type { DiskUsage } from '../ports/store.ts';
 import type { VolumeStatus } from '../ports/usecases.ts';
 
-/** The state that each scrape reads. */
+/** The state of an open node that each scrape reads. */
 export type Observed = {
   cacheBytes(): Promise<number>;
   disk(): Promise<DiskUsage>;
@@ -13,14 +12,12 @@ export type Observed = {
   problems(): readonly string[];
   /** The entries of --prefetch. */
   prefetch(): readonly PrefetchStatus[];
-  /** Log lines dropped since the start. */
-  droppedLines(): number;
   /** Whether fs-verity seals the cache. */
   isSealed(): boolean;
 };
 
 /**
- * Gauges of the daemon's state and of this process. The returned function reads the state and sets all of them;
+ * Gauges of the daemon's state. The returned function reads the state and sets all of them;
  * prom-client collects metrics concurrently, so that one gauge cannot set another in time.
  */
 export function observe(registry: Registry, observed: Observed): () => Promise<void> {
@@ -60,27 +57,11 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
   const labels = ['namespace', 'pod', 'volume', 'reference', 'digest'];
   const info = gauge('oci_artifact_csi_volume_info', 'Which artifact each pod has; always 1', labels);
 
-  const cpu = new Counter({
-    name: 'process_cpu_seconds_total',
-    help: 'User and system CPU time in seconds',
-    registers,
-  });
-  const dropped = new Counter({
-    name: 'oci_artifact_csi_log_lines_dropped_total',
-    help: 'Log lines that were dropped because nothing read them',
-    registers,
-  });
-  const resident = gauge('process_resident_memory_bytes', 'Resident memory');
-  const descriptors = gauge('process_open_fds', 'Open file descriptors');
-  const start = gauge('process_start_time_seconds', 'Start of the process since 1970');
-  start.set(Math.round(Date.now() / 1000 - process.uptime()));
-
   return async () => {
-    const [bytes, disk, list, fds] = await Promise.all([
+    const [bytes, disk, list] = await Promise.all([
       observed.cacheBytes(),
       observed.disk(),
       observed.volumes(),
-      readdir('/proc/self/fd'),
     ]);
     sealed.set(observed.isSealed() ? 1 : 0);
     errors.set(observed.problems().length);
@@ -101,13 +82,6 @@ export function observe(registry: Registry, observed: Observed): () => Promise<v
     for (const { pod, volumeId: volume, reference, digest } of list) {
       info.set({ namespace: pod?.namespace ?? '', pod: pod?.name ?? '', volume, reference, digest }, 1);
     }
-    const { user, system } = process.cpuUsage();
-    dropped.reset();
-    dropped.inc(observed.droppedLines());
-    cpu.reset();
-    cpu.inc((user + system) / 1e6);
-    resident.set(process.memoryUsage.rss());
-    descriptors.set(fds.length);
   };
 }
 

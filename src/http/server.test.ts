@@ -5,6 +5,7 @@ import type { Meter } from '../ports/meter.ts';
 import type { VolumeStatus } from '../ports/usecases.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Observed } from './observed.ts';
+import type { ObservedProcess } from './process-metrics.ts';
 import { type Pages, serveHttp } from './server.ts';
 
 const loopback = { host: '127.0.0.1', port: 0 };
@@ -27,7 +28,7 @@ const volume: VolumeStatus = {
   mounted: true,
 };
 
-function observing(volumes: readonly VolumeStatus[]): Observed {
+function observing(volumes: readonly VolumeStatus[]): Observed & ObservedProcess {
   return {
     cacheBytes: async () => 4096,
     disk: async () => ({
@@ -39,6 +40,7 @@ function observing(volumes: readonly VolumeStatus[]): Observed {
     }),
     problems: () => ['registries.conf is broken'],
     prefetch: () => [],
+    phase: () => 'open',
     droppedLines: () => 3,
     isSealed: () => true,
     volumes: async () => volumes,
@@ -51,6 +53,7 @@ test('healthz fails where a restart helps, readyz says why it is not ready', asy
   let reasons: readonly string[] = ['the socket is not bound', 'kubelet has not called'];
   let broken: readonly string[] = [];
   await using server = await serveHttp(loopback, {
+    standby: () => undefined,
     broken: () => broken,
     notes: () => [],
     facts: () => [],
@@ -81,6 +84,7 @@ test('healthz fails where a restart helps, readyz says why it is not ready', asy
 test('readyz lists broken files although the daemon is ready', async () => {
   const notes = () => ['registries.conf is broken', 'auth.json is broken'];
   await using server = await serveHttp(loopback, {
+    standby: () => undefined,
     broken: () => [],
     notes,
     facts: () => ['fs-verity: off (ENOTTY)'],
@@ -97,6 +101,7 @@ test('readyz lists broken files although the daemon is ready', async () => {
 
 test('an address in use is refused with what to do', async () => {
   await using server = await serveHttp(loopback, {
+    standby: () => undefined,
     broken: () => [],
     notes: () => [],
     facts: () => [],
@@ -106,7 +111,14 @@ test('an address in use is refused with what to do', async () => {
   await assert.rejects(
     serveHttp(
       { host: '127.0.0.1', port: server.port },
-      { broken: () => [], notes: () => [], facts: () => [], ready: () => [], metrics: quiet },
+      {
+        standby: () => undefined,
+        broken: () => [],
+        notes: () => [],
+        facts: () => [],
+        ready: () => [],
+        metrics: quiet,
+      },
     ),
     { code: 'exists', message: /EADDRINUSE.*--http-listen/ },
   );
@@ -114,6 +126,7 @@ test('an address in use is refused with what to do', async () => {
 
 test('a server closes although a client keeps its connection', async () => {
   const server = await serveHttp(loopback, {
+    standby: () => undefined,
     broken: () => [],
     notes: () => [],
     facts: () => [],
@@ -136,6 +149,7 @@ test('metrics count calls as other CSI drivers do, and pulls by outcome and regi
   metrics.pullEnded('ok');
 
   await using server = await serveHttp(loopback, {
+    standby: () => undefined,
     broken: () => [],
     notes: () => [],
     facts: () => [],
@@ -191,6 +205,7 @@ test('a scrape that fails says why', async () => {
     throw new Error('statfs: EIO');
   };
   await using server = await serveHttp(loopback, {
+    standby: () => undefined,
     broken: () => [],
     notes: () => [],
     facts: () => [],

@@ -6,6 +6,8 @@ import { createConnections } from './connections.ts';
 import { readRequest, type Request } from './request.ts';
 
 export type Pages = {
+  /** What a daemon waits for that will take over from another; undefined for one that serves. It is ready. */
+  standby(): string | undefined;
   /** Failures that only a restart fixes, one line each. */
   broken(): readonly string[];
   /** Reasons why the daemon is not ready, one line each; empty if it is ready. */
@@ -111,6 +113,8 @@ async function answer(
       };
     }
     case '/readyz': {
+      const standby = pages.standby();
+      if (standby !== undefined) return { status: 200, body: `standby: ${standby}\n` };
       const reasons = pages.ready();
       const notes = pages.notes().map(note => `ready, but: ${note}\n`);
       const facts = pages.facts().map(fact => `${fact}\n`);

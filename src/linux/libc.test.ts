@@ -4,7 +4,15 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { getXattr, lockFile, setXattr, startWriteback, syncFileSystem } from './libc.ts';
+import {
+  getXattr,
+  isLocked,
+  lockFile,
+  setXattr,
+  startWriteback,
+  syncFileSystem,
+  unlockFile,
+} from './libc.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'libc-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -38,6 +46,21 @@ test('a lock is held against another process, and ends when its holder is killed
   assert.equal(lockFile(fd), true, 'the killed holder left nothing');
   assert.equal(take(), 'false');
   closeSync(fd);
+});
+
+test('each byte of a file has a lock of its own, which is seen by others and can be given back', () => {
+  const first = openFile('bytes');
+  const second = openSync(join(directory, 'bytes'), 'r+');
+  assert.equal(lockFile(first, 'exclusive', 1), true);
+  assert.deepEqual([isLocked(first, 1), isLocked(second, 1), isLocked(second, 0)], [false, true, false]);
+  assert.equal(lockFile(second), true);
+  assert.equal(lockFile(second, 'exclusive', 1), false);
+  unlockFile(first, 1);
+  assert.equal(isLocked(second, 1), false);
+  assert.equal(lockFile(second, 'shared', 1), true);
+  assert.deepEqual([isLocked(first, 1), lockFile(first, 'shared', 1)], [true, true]);
+  closeSync(first);
+  closeSync(second);
 });
 
 test('extended attributes are read back byte for byte, including empty and large ones', () => {

@@ -39,7 +39,11 @@ export function pathOf(fd: number): string {
 
 const F_GETFL = 3;
 const F_SETFL = 4;
+const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
+const F_RDLCK = 0;
+const F_WRLCK = 1;
+const F_UNLCK = 2;
 const SYNC_FILE_RANGE_WRITE = 2;
 const XATTR_SIZE_MAX = 65_536;
 const AT_FDCWD = -100;
@@ -65,22 +69,37 @@ const utimensat: KoffiFunc<
   (directory: number, path: Uint8Array, times: BigInt64Array, flags: number) => number
 > = libc.func('int utimensat(int, const void *, const void *, int)');
 
-/** A struct flock on the whole file; F_RDLCK is 0, F_WRLCK is 1. */
-const shared = new Uint8Array(32);
-const exclusive = new Uint8Array(32);
-exclusive[0] = 1;
+/** A struct flock on one byte of a file. */
+function flock(type: number, byte: number): Uint8Array {
+  const fields = BigInt64Array.of(0n, BigInt(byte), 1n, 0n);
+  const struct = new Uint8Array(fields.buffer);
+  struct[0] = type;
+  return struct;
+}
 
 /**
- * Locks the whole file without waiting; false while another open file description has a conflicting lock. The lock
- * lasts until the descriptor is closed, or the process ends, however it ends (fcntl(2), open file description locks).
+ * Locks a byte of a file, which need not exist, without waiting; false while another open file description has a
+ * conflicting lock. The lock lasts until it is unlocked, the descriptor is closed, or the process ends, however it ends
+ * (fcntl(2), open file description locks).
  *
  * @param fd opened for writing, or for reading if the lock is shared.
  */
-export function lockFile(fd: number, kind: 'exclusive' | 'shared' = 'exclusive'): boolean {
-  if (fcntl(fd, F_OFD_SETLK, kind === 'shared' ? shared : exclusive) === 0) return true;
+export function lockFile(fd: number, kind: 'exclusive' | 'shared' = 'exclusive', byte = 0): boolean {
+  if (fcntl(fd, F_OFD_SETLK, flock(kind === 'shared' ? F_RDLCK : F_WRLCK, byte)) === 0) return true;
   const errno = koffi.errno();
   if (errno === EAGAIN || errno === EACCES) return false;
   throw systemError('fcntl', pathOf(fd), errno);
+}
+
+export function unlockFile(fd: number, byte: number): void {
+  check(fcntl(fd, F_OFD_SETLK, flock(F_UNLCK, byte)), 'fcntl', fd);
+}
+
+/** Whether another open file description has any lock on a byte of the file. */
+export function isLocked(fd: number, byte: number): boolean {
+  const found = flock(F_WRLCK, byte);
+  check(fcntl(fd, F_OFD_GETLK, found), 'fcntl', fd);
+  return found[0] !== F_UNLCK;
 }
 
 /** Makes the open file description, which may be shared with other processes, non-blocking (fcntl(2)). */

@@ -17,8 +17,7 @@ export type Migration = (stateDir: string) => Promise<void>;
  */
 export async function openFormat(stateDir: Directory, migrations: readonly Migration[]): Promise<void> {
   const path = join(stateDir.path, 'format');
-  const version = parseVersion(await unlessAbsent(readFile(path, 'utf8')), path);
-  if (version > migrations.length) throw tooNew(stateDir.path, version, migrations.length);
+  const version = await verifyNotNewer(stateDir.path, migrations.length);
   for (const [index, migrate] of migrations.entries()) {
     if (index < version) continue;
     await migrate(stateDir.path);
@@ -33,14 +32,20 @@ export async function openFormat(stateDir: Directory, migrations: readonly Migra
  * @throws `invalid` for a layout of a newer program, or of an older one that is not migrated yet.
  */
 export async function verifyFormat(stateDir: string, migrations: number): Promise<void> {
-  const path = join(stateDir, 'format');
-  const version = parseVersion(await unlessAbsent(readFile(path, 'utf8')), path);
-  if (version > migrations) throw tooNew(stateDir, version, migrations);
+  const version = await verifyNotNewer(stateDir, migrations);
   if (version === 0 || version === migrations) return;
   throw new ArtifactError(
     'invalid',
     `${stateDir} has layout version ${version}, and this program reads ${migrations}: start the daemon on it once, which brings it there`,
   );
+}
+
+/** Returns the version of a layout, 0 for a new one. @throws `invalid` for a layout of a newer program. */
+export async function verifyNotNewer(stateDir: string, migrations: number): Promise<number> {
+  const path = join(stateDir, 'format');
+  const version = parseVersion(await unlessAbsent(readFile(path, 'utf8')), path);
+  if (version > migrations) throw tooNew(stateDir, version, migrations);
+  return version;
 }
 
 function tooNew(stateDir: string, version: number, migrations: number): ArtifactError {

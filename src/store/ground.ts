@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import { ArtifactError, errnoOf } from '../util/error.ts';
+import { attempt } from './files/failure.ts';
 import { type Directory, openDirectory, readDirectory } from './files/directory.ts';
-import { type Migration, openFormat, verifyFormat } from './format.ts';
+import { type Migration, openFormat, verifyFormat, verifyNotNewer } from './format.ts';
 import { type Journal, openJournal, readJournal } from './files/journal.ts';
 import { shareLock, takeLock } from './lock.ts';
 import { closedScratch, openScratch, type Scratch } from './files/scratch.ts';
 import { claimStateDir, markOwn, verifyOwn } from './state-dir.ts';
+import { takeTurn, type Turn, type Wait } from './turn.ts';
 
 /** The base of a store: its state directory, locked, with a known layout, created if it is absent, or read-only. */
 export type Ground = AsyncDisposable & {
@@ -49,6 +51,27 @@ export async function openGround(options: GroundOptions): Promise<Ground> {
   } catch (thrown) {
     throw toRefusal(thrown, stateDir);
   }
+}
+
+/**
+ * Waits for the turn of a daemon, as `takeTurn` does, before the state directory is opened. A standby refuses the layout
+ * of a newer program at once, while its predecessor still serves.
+ *
+ * @throws as `openGround` does.
+ */
+export function openTurn(stateDir: string, wait: Wait | undefined): Promise<Turn> {
+  return attempt(`opening the state directory ${stateDir}`, async () => {
+    try {
+      if (!(await verifyOwn(stateDir))) {
+        await using _root = await openDirectory(stateDir);
+        await markOwn(stateDir);
+      }
+      await verifyNotNewer(stateDir, toMigrations({ stateDir }).length);
+      return await takeTurn(stateDir, wait);
+    } catch (thrown) {
+      throw toRefusal(thrown, stateDir);
+    }
+  });
 }
 
 const toMigrations = ({ selinuxLabel, selinuxDirectory = '/sys/fs/selinux' }: GroundOptions): Migration[] => [

@@ -1,5 +1,5 @@
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { constants, readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ArtifactError } from '../util/error.ts';
@@ -14,7 +14,7 @@ import { unlessAbsent } from './files/absent.ts';
 export async function takeLock(stateDir: string): Promise<AsyncDisposable> {
   const file = await open(join(stateDir, 'lock'), constants.O_RDWR | constants.O_CREAT, 0o600);
   try {
-    if (!lockFile(file.fd)) throw await toBusy(stateDir, file);
+    if (!lockFile(file.fd)) throw toBusy(stateDir);
     await file.truncate();
     await file.write(`process ${process.pid} on ${hostname()} since ${new Date().toISOString()}\n`, 0);
     return {
@@ -34,7 +34,7 @@ export async function shareLock(stateDir: string): Promise<AsyncDisposable> {
   const file = await unlessAbsent(open(join(stateDir, 'lock'), constants.O_RDONLY));
   if (file === undefined) return { async [Symbol.asyncDispose]() {} };
   try {
-    if (!lockFile(file.fd, 'shared')) throw await toBusy(stateDir, file);
+    if (!lockFile(file.fd, 'shared')) throw toBusy(stateDir);
     return { [Symbol.asyncDispose]: () => file.close() };
   } catch (thrown) {
     await file.close();
@@ -42,10 +42,19 @@ export async function shareLock(stateDir: string): Promise<AsyncDisposable> {
   }
 }
 
-async function toBusy(stateDir: string, file: FileHandle): Promise<ArtifactError> {
-  const holder = (await file.readFile('utf8')).trim() || 'another process';
+/** Returns the process that locks the state directory, in words. */
+export function readHolder(stateDir: string): string {
+  try {
+    return readFileSync(join(stateDir, 'lock'), 'utf8').trim() || 'another process';
+  } catch {
+    return 'another process';
+  }
+}
+
+/** The error for a process that does not wait. */
+export function toBusy(stateDir: string): ArtifactError {
   return new ArtifactError(
     'busy',
-    `${stateDir} is in use by ${holder}: ask that one over its socket (--endpoint, CSI_ENDPOINT), or stop it and try again`,
+    `${stateDir} is in use by ${readHolder(stateDir)}: ask that one over its socket (--endpoint, CSI_ENDPOINT), or stop it and try again`,
   );
 }

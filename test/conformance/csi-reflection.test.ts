@@ -70,7 +70,8 @@ for (const [index, version] of versions.entries()) {
     ])[index];
     assert.ok(reflection);
     server.addService(reflection.definition, reflection.handlers);
-    await bindSocket(server, socket, 'always');
+    const bound = await bindSocket(socket, 'always');
+    bound.serve(server);
     try {
       assert.equal(
         await grpcurl(socket, ['list']),
@@ -93,6 +94,7 @@ for (const [index, version] of versions.entries()) {
         volume_condition: { message: 'nothing is known to be wrong' },
       });
     } finally {
+      await bound.release();
       server.forceShutdown();
     }
   });

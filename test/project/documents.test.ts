@@ -145,6 +145,7 @@ test('every metric is in docs/flags.md, and every one that is named exists', asy
     volumes: async () => [],
     problems: () => [],
     prefetch: () => [],
+    phase: () => 'open',
     droppedLines: () => 0,
     isSealed: () => false,
   });

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import process from 'node:process';
 import { after, before, test } from 'node:test';
-import { Server } from '@grpc/grpc-js';
 import { bindSocket } from './socket.ts';
 
 let directory = '';
@@ -14,12 +13,6 @@ before(async () => {
 });
 after(() => rm(directory, { recursive: true }));
 
-/** A server for the duration of a test. */
-function openServer(): Server & AsyncDisposable {
-  const server = new Server();
-  return Object.assign(server, { [Symbol.asyncDispose]: async () => server.forceShutdown() });
-}
-
 /** Leaves the socket of a process that died. */
 function leaveSocket(path: string): void {
   const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
@@ -27,8 +20,7 @@ function leaveSocket(path: string): void {
 }
 
 test('a socket is for root alone, and nothing lies beside it', async () => {
-  await using server = openServer();
-  const bound = await bindSocket(server, join(directory, 'a.sock'), 'if-silent');
+  const bound = await bindSocket(join(directory, 'a.sock'), 'if-silent');
   const there = await lstat(join(directory, 'a.sock'));
   assert.ok(there.isSocket());
   assert.equal(there.mode & 0o777, 0o600);
@@ -42,19 +34,16 @@ test('a stale socket is replaced', async () => {
   const path = join(directory, 'stale.sock');
   leaveSocket(path);
   const stale = await lstat(path);
-  await using server = openServer();
-  const bound = await bindSocket(server, path, 'if-silent');
+  const bound = await bindSocket(path, 'if-silent');
   assert.notEqual((await lstat(path)).ino, stale.ino);
   await bound.release();
 });
 
 test('a socket that answers is not replaced', async () => {
   const path = join(directory, 'busy.sock');
-  await using first = openServer();
-  await using second = openServer();
-  const bound = await bindSocket(first, path, 'if-silent');
+  const bound = await bindSocket(path, 'if-silent');
   const { ino } = await lstat(path);
-  await assert.rejects(bindSocket(second, path, 'if-silent'), {
+  await assert.rejects(bindSocket(path, 'if-silent'), {
     code: 'exists',
     message: `another server answers on ${path}; stop it, or choose another path`,
   });
@@ -64,14 +53,11 @@ test('a socket that answers is not replaced', async () => {
 
 test('a successor may take the path, and the predecessor leaves it alone when it goes', async () => {
   const path = join(directory, 'handover.sock');
-  await using successor = openServer();
   {
-    await using predecessor = openServer();
-    const old = await bindSocket(predecessor, path, 'always');
-    const fresh = await bindSocket(successor, path, 'always');
+    const old = await bindSocket(path, 'always');
+    const fresh = await bindSocket(path, 'always');
     const { ino } = await lstat(path);
     await old.release();
-    predecessor.forceShutdown();
     await new Promise(resolve => setTimeout(resolve, 50));
     assert.equal((await lstat(path)).ino, ino);
     await fresh.release();
@@ -84,10 +70,9 @@ test('other files are never replaced, and symlinks are not followed', async () =
   const link = join(directory, 'link');
   await writeFile(file, 'mine');
   await symlink(file, link);
-  await using server = openServer();
   for (const path of [file, link, directory]) {
-    await assert.rejects(bindSocket(server, path, 'always'), {
-      code: 'exists',
+    await assert.rejects(bindSocket(path, 'always'), {
+      code: 'invalid',
       message: `${path} is not a socket; move it away, or choose another path`,
     });
   }
@@ -96,13 +81,12 @@ test('other files are never replaced, and symlinks are not followed', async () =
 });
 
 test('a path that the kernel cannot bind is refused with its bound', async () => {
-  await using server = openServer();
   const longest = join(directory, 'x'.repeat(106 - directory.length));
-  await assert.rejects(bindSocket(server, `${longest}x`, 'always'), {
+  await assert.rejects(bindSocket(`${longest}x`, 'always'), {
     code: 'invalid',
     message: `the path of the socket ${longest}x has 108 bytes; Linux allows 107: choose a shorter directory or name`,
   });
-  const bound = await bindSocket(server, longest, 'always');
+  const bound = await bindSocket(longest, 'always');
   await bound.release();
 });
 
@@ -110,8 +94,7 @@ test('what a killed daemon left without a name is taken away', async () => {
   const own = await mkdtemp(join(directory, 'f-'));
   leaveSocket(join(own, '.oac-abcdef'));
   assert.deepEqual(await readdir(own), ['.oac-abcdef']);
-  await using server = openServer();
-  const bound = await bindSocket(server, join(own, 'csi.sock'), 'if-silent');
+  const bound = await bindSocket(join(own, 'csi.sock'), 'if-silent');
   assert.deepEqual(await readdir(own), ['csi.sock']);
   await bound.release();
 });

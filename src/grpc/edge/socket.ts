@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, lstat, readdir, rename, unlink } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { chmod, lstat, mkdir, readdir, rename, unlink } from 'node:fs/promises';
+import { connect, createServer, type Server as Listener, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
-import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { ArtifactError, errnoOf, toArtifactError } from '../../util/error.ts';
 import { recognize } from '../../util/same-file.ts';
 import { verifySocketPath } from '../../util/socket-path.ts';
 
@@ -14,9 +15,13 @@ export type Takeover =
   /** The newest server takes it. */
   | 'always';
 
-/** A bound socket in the filesystem. */
+/** A bound socket in the filesystem. Connections wait until a server serves them. */
 export type BoundSocket = {
-  /** Removes the socket, unless another server has taken the path. */
+  /** Passes every connection to a server, those that wait first. */
+  serve(server: Server): void;
+  /** Keeps the path for a successor that will replace it: `release` no longer removes the socket. */
+  leave(): void;
+  /** Stops listening, and removes the socket, unless another server has taken the path. */
   release(): Promise<void>;
   /** Why clients cannot reach it any more: the socket was removed, or another has taken the path. */
   problem(): string | undefined;
@@ -25,42 +30,74 @@ export type BoundSocket = {
 /** Sockets without their final name. */
 const asidePrefix = '.oac-';
 
+/** Connections that may wait for a server; kubelet opens one for each call. */
+const maxWaiting = 1000;
+
 /**
- * Binds a server to a unix socket that only root can open. The socket is created under a hidden name and renamed, so
- * that it never appears with another mode or not yet listening. libuv removes the name that it bound when it closes, so
- * that name must not be one that a successor may have. The directory must exist.
+ * Binds a unix socket that only root can open. The socket is created under a hidden name and renamed, so that it never
+ * appears with another mode or not yet listening, and replaces another one in one step. libuv removes the name that it
+ * bound when it closes, so that name must not be one that a successor may have. Its directory is created.
  *
- * @throws ArtifactError `invalid` for an invalid path; `exists` while another server answers there.
+ * @throws ArtifactError `invalid` for an invalid path, or for a path of something else; `exists` while another server answers there.
  */
-export async function bindSocket(server: Server, path: string, takeover: Takeover): Promise<BoundSocket> {
+export async function bindSocket(path: string, takeover: Takeover): Promise<BoundSocket> {
   // kubelet ignores names that begin with a dot.
   const aside = join(dirname(path), `${asidePrefix}${randomBytes(3).toString('hex')}`);
   verifySocketPath(path);
   verifySocketPath(aside);
+  await mkdir(dirname(path), { recursive: true });
   await verifyFree(path, takeover);
   await removeStale(dirname(path));
-  await bind(server, aside);
+  const waiting = new Set<Socket>();
+  let pass = (socket: Socket): void => wait(socket, waiting);
+  // What a waiting connection has received meanwhile stays in its buffer, where the server of HTTP/2 finds it.
+  const listener = createServer({ allowHalfOpen: true }, socket => pass(socket));
+  await listen(listener, aside);
   try {
     await chmod(aside, 0o600);
     const isOurs = recognize(aside);
     await rename(aside, path);
+    let keeps = false;
+    let isReleased = false;
     return {
-      release: async () => {
-        if (isOurs(path)) await unlink(path).catch(absent);
+      serve(server) {
+        const { injectConnection } = server.createConnectionInjector(ServerCredentials.createInsecure());
+        pass = injectConnection;
+        for (const socket of waiting) injectConnection(socket);
+        waiting.clear();
+      },
+      leave() {
+        keeps = true;
+      },
+      async release() {
+        if (isReleased) return; // a successor's socket may have the same inode number by now
+        isReleased = true;
+        if (!keeps && isOurs(path)) await unlink(path).catch(absent);
+        listener.close();
+        for (const socket of waiting) socket.destroy();
       },
       problem: () => (isOurs(path) ? undefined : `the socket ${path} is gone; restart the daemon`),
     };
   } catch (error) {
-    server.forceShutdown();
+    listener.close();
     throw error;
   }
+}
+
+function wait(socket: Socket, waiting: Set<Socket>): void {
+  if (waiting.size >= maxWaiting) {
+    socket.destroy();
+    return;
+  }
+  waiting.add(socket);
+  socket.on('error', () => socket.destroy()).on('close', () => waiting.delete(socket));
 }
 
 async function verifyFree(path: string, takeover: Takeover): Promise<void> {
   const there = await lstat(path).catch(absent);
   if (there === undefined) return;
   if (!there.isSocket()) {
-    throw new ArtifactError('exists', `${path} is not a socket; move it away, or choose another path`);
+    throw new ArtifactError('invalid', `${path} is not a socket; move it away, or choose another path`);
   }
   if (takeover === 'if-silent' && (await answers(path))) {
     throw new ArtifactError('exists', `another server answers on ${path}; stop it, or choose another path`);
@@ -89,13 +126,14 @@ function answers(path: string): Promise<boolean> {
   return promise.finally(() => probe.destroy());
 }
 
-async function bind(server: Server, path: string): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), error => {
-    if (error === null) resolve();
-    else reject(new ArtifactError('internal', `cannot listen in ${dirname(path)}: ${error.message}`, error));
-  });
-  await promise;
+async function listen(listener: Listener, path: string): Promise<void> {
+  try {
+    listener.listen(path);
+    await once(listener, 'listening');
+  } catch (thrown) {
+    const { message } = toArtifactError(thrown);
+    throw new ArtifactError('internal', `cannot listen in ${dirname(path)}: ${message}`, thrown);
+  }
 }
 
 function absent(error: unknown): undefined {

@@ -3,7 +3,8 @@ import { Writable } from 'node:stream';
 import { credentials, type requestCallback, type ServiceError, status } from '@grpc/grpc-js';
 import { type Logger, pino } from 'pino';
 import { loadDefinitions, openArtifacts } from '../../../src/grpc/edge/definitions.ts';
-import { serveCsi, type Serving } from '../../../src/grpc/server.ts';
+import { bindSocket } from '../../../src/grpc/edge/socket.ts';
+import { type CsiServing, serveCsi } from '../../../src/grpc/server.ts';
 import type { ArtifactsClient } from '../../../src/grpc/wire/ociartifact/v1/Artifacts.ts';
 import type { HealthClient } from '../../../src/grpc/wire/grpc/health/v1/Health.ts';
 import type { IdentityClient } from '../../../src/grpc/wire/csi/v1/Identity.ts';
@@ -131,7 +132,7 @@ export type TestEdge = AsyncDisposable &
   CapturedLog & {
     readonly directory: string;
     readonly socket: string;
-    readonly serving: Serving;
+    readonly serving: CsiServing;
     readonly node: NodeClient;
     readonly identity: IdentityClient;
     readonly health: HealthClient;
@@ -152,8 +153,8 @@ export async function startEdge(
   const captured = captureLog();
   const observed: Observation[] = [];
   const socket = join(directory.path, 'csi.sock');
-  const serving = await serveCsi({
-    endpoint: socket,
+  const serving = serveCsi({
+    socket: await bindSocket(socket, 'if-silent'),
     driverName: 'oci-artifact.csi.test',
     nodeId: 'node-1',
     version: '1.2.3',

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { connectRemote } from '../../../src/grpc/client/client.ts';
+import { bindSocket } from '../../../src/grpc/edge/socket.ts';
 import { serveCsi } from '../../../src/grpc/server.ts';
 import type { Backend } from '../../../src/ports/backend.ts';
 import type { Artifacts } from '../../../src/ports/usecases.ts';
@@ -17,8 +18,8 @@ export async function openRemote({ artifacts, publishing }: Around): Promise<Bac
   const directory = stack.use(await temporaryDirectory());
   const endpoint = join(directory.path, 'csi.sock');
   stack.use(
-    await serveCsi({
-      endpoint,
+    serveCsi({
+      socket: await bindSocket(endpoint, 'if-silent'),
       driverName: 'driver.example',
       nodeId: 'node',
       version: '0',

@@ -15,6 +15,7 @@ type Floors = readonly (readonly string[])[];
 const floors: Floors = [
   ['main.ts'],
   ['daemon.ts'],
+  ['takeover.ts'],
   ['wiring.ts'],
   ['policies.ts', 'sources.ts'],
   ['grpc', 'cli', 'http'],

@@ -1,0 +1,78 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isLocked, lockFile, unlockFile } from '../linux/libc.ts';
+import { errnoOf } from '../util/error.ts';
+import { toBusy } from './lock.ts';
+
+/**
+ * The turn of one daemon of a state directory: the right to have its sockets. A daemon takes it before the state itself,
+ * and a stopping daemon gives it to a standby before it ends its own calls and closes the state. So the sockets change
+ * hands first, and calls wait at the successor.
+ *
+ * Both are locks of bytes of the file `lock`, which the kernel releases however a process ends; nothing is written.
+ */
+export type Turn = AsyncDisposable & {
+  /** Whether this process waited for it: a server that answers at the sockets is then its predecessor. */
+  readonly waited: boolean;
+  /** Whether nobody has the state: a predecessor has closed it, and no command works on it. */
+  isStateFree(): boolean;
+  /** Gives it to a standby; false if none waits. */
+  give(): boolean;
+};
+
+/** How a process waits: it is told once that it does. */
+export type Wait = { readonly begin: () => void; readonly signal: AbortSignal };
+
+/** The bytes of the lock file. */
+const stateByte = 0;
+const turnByte = 1;
+/** Shared by all standbys. */
+const standbyByte = 2;
+
+/**
+ * How often a waiting process tries again. That costs some microseconds; a waiting system call would occupy a thread
+ * which cannot be interrupted.
+ */
+export const turnEveryMs = 50;
+
+/**
+ * Takes the turn, or waits for it. On a disk that cannot be written there are no turns.
+ *
+ * @param wait undefined: it does not wait.
+ * @throws `busy` naming the holder; the signal's reason.
+ */
+export async function takeTurn(stateDir: string, wait: Wait | undefined): Promise<Turn> {
+  const path = join(stateDir, 'lock');
+  let isWritable = true;
+  const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600).catch((thrown: unknown) => {
+    if (errnoOf(thrown) !== 'EROFS') throw thrown;
+    isWritable = false;
+    return open(path, constants.O_RDONLY);
+  });
+  const { fd } = file;
+  const isStateFree = (): boolean => !isLocked(fd, stateByte);
+  const close = { [Symbol.asyncDispose]: () => file.close() };
+  if (!isWritable) return { waited: false, isStateFree, give: () => false, ...close };
+  try {
+    let waited = false;
+    while (!lockFile(fd, 'exclusive', turnByte)) {
+      if (wait === undefined) throw toBusy(stateDir);
+      if (!waited) wait.begin();
+      waited = true;
+      lockFile(fd, 'shared', standbyByte);
+      await sleep(turnEveryMs, undefined, { signal: wait.signal });
+    }
+    unlockFile(fd, standbyByte);
+    const give = (): boolean => {
+      if (!isLocked(fd, standbyByte)) return false;
+      unlockFile(fd, turnByte);
+      return true;
+    };
+    return { waited, isStateFree, give, ...close };
+  } catch (thrown) {
+    await file.close();
+    throw thrown;
+  }
+}
