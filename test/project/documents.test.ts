@@ -45,6 +45,7 @@ const foreign = [
   '--to-oci-layout',
   '--namespace',
   '--pack',
+  '--kustomize',
   '--plain-http',
   '--image-credential-provider-config',
   '--image-credential-provider-bin-dir',

@@ -74,17 +74,17 @@ at all if it lies in another one.
   {{- $source := get $.Values $flag -}}
   {{- if $source -}}
     {{- $volume := kebabcase $flag -}}
-    {{- $folder := printf "/etc/oci-artifact-csi/%s" $volume -}}
+    {{- $directory := printf "/etc/oci-artifact-csi/%s" $volume -}}
     {{- $path := "" -}}
     {{- if $source.hostPath -}}
       {{- $path = $source.hostPath -}}
       {{- /* The directory that has it, so that one that is replaced is seen. */ -}}
-      {{- $folder = dir $path -}}
-      {{- $wanted = append $wanted $folder -}}
+      {{- $directory = dir $path -}}
+      {{- $wanted = append $wanted $directory -}}
     {{- else -}}
       {{- $items := list -}}
       {{- if $source.inline -}}
-        {{- $path = printf "%s/%s" $folder (default "" $kind.file) | trimSuffix "/" -}}
+        {{- $path = printf "%s/%s" $directory (default "" $kind.file) | trimSuffix "/" -}}
         {{- range (include "oci-artifact-csi.inlineFiles" (dict "flag" $flag "file" $kind.file "source" $source) | fromJson).files -}}
           {{- $items = append $items (dict "key" .key "path" .path) -}}
         {{- end -}}
@@ -95,29 +95,29 @@ at all if it lies in another one.
         {{- end -}}
       {{- else -}}
         {{- $existing := default $source.secret $source.configMap -}}
-        {{- $path = printf "%s/%s" $folder (default "" $existing.key) | trimSuffix "/" -}}
+        {{- $path = printf "%s/%s" $directory (default "" $existing.key) | trimSuffix "/" -}}
         {{- if $source.secret -}}
           {{- $volumes = append $volumes (dict "name" $volume "secret" (dict "secretName" $existing.name "defaultMode" 0400)) -}}
         {{- else -}}
           {{- $volumes = append $volumes (dict "name" $volume "configMap" (dict "name" $existing.name)) -}}
         {{- end -}}
       {{- end -}}
-      {{- $mounts = append $mounts (dict "name" $volume "mountPath" $folder "readOnly" true) -}}
+      {{- $mounts = append $mounts (dict "name" $volume "mountPath" $directory "readOnly" true) -}}
     {{- end -}}
     {{- $env = append $env (dict "name" (include "oci-artifact-csi.variable" $flag) "value" $path) -}}
   {{- end -}}
 {{- end -}}
-{{- $folders := list .Values.kubeletDir .Values.stateDir -}}
-{{- range $folder := $wanted | uniq | sortAlpha -}}
+{{- $directories := list .Values.kubeletDir .Values.stateDir -}}
+{{- range $directory := $wanted | uniq | sortAlpha -}}
   {{- $covered := false -}}
-  {{- range $folders -}}
-    {{- if or (eq . $folder) (hasPrefix (printf "%s/" .) $folder) -}}{{- $covered = true -}}{{- end -}}
+  {{- range $directories -}}
+    {{- if or (eq . $directory) (hasPrefix (printf "%s/" .) $directory) -}}{{- $covered = true -}}{{- end -}}
   {{- end -}}
   {{- if not $covered -}}
-    {{- $volume := printf "node-%d" (sub (len $folders) 1) -}}
-    {{- $folders = append $folders $folder -}}
-    {{- $volumes = append $volumes (dict "name" $volume "hostPath" (dict "path" $folder "type" "Directory")) -}}
-    {{- $mounts = append $mounts (dict "name" $volume "mountPath" $folder "readOnly" true) -}}
+    {{- $volume := printf "node-%d" (sub (len $directories) 1) -}}
+    {{- $directories = append $directories $directory -}}
+    {{- $volumes = append $volumes (dict "name" $volume "hostPath" (dict "path" $directory "type" "Directory")) -}}
+    {{- $mounts = append $mounts (dict "name" $volume "mountPath" $directory "readOnly" true) -}}
   {{- end -}}
 {{- end -}}
 {{- dict "env" $env "mounts" $mounts "volumes" $volumes | toJson -}}

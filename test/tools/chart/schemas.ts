@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
 
 /** A Go module that has definitions of API objects, and its checksum as go.sum has it. */
 type SchemaModule = { readonly path: string; readonly version: string; readonly sum: string };
@@ -23,6 +24,36 @@ const kubernetes: readonly SchemaModule[] = [
 
 /** The Kubernetes versions that the chart is tested for: the oldest that it supports, and the newest that there is. */
 export const kubernetesVersions: readonly string[] = kubernetes.map(({ version }) => version.slice(1));
+
+/** Modules of operators, and the files of their definitions. */
+const operators: readonly (SchemaModule & { readonly files: readonly string[] })[] = [
+  {
+    path: 'github.com/prometheus-operator/prometheus-operator',
+    version: 'v0.85.0',
+    sum: 'h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=',
+    files: ['podmonitors', 'prometheusrules'].map(
+      name => `example/prometheus-operator-crd/monitoring.coreos.com_${name}.yaml`,
+    ),
+  },
+  {
+    path: 'github.com/kserve/kserve',
+    version: 'v0.15.0',
+    sum: 'h1:TK6lN8XVIzc/5KQ76GULEKYiJ2obkTRRI3Z2Iwuld5Y=',
+    files: ['config/crd/full/serving.kserve.io_inferenceservices.yaml'],
+  },
+  {
+    path: 'github.com/fluxcd/source-controller',
+    version: 'v1.9.6',
+    sum: 'h1:nG534/bI6nVpyHra7ONAk6xDB3xPsVT+EOLHZHXPrrc=',
+    files: ['config/crd/bases/source.toolkit.fluxcd.io_ocirepositories.yaml'],
+  },
+  {
+    path: 'github.com/argoproj/argo-cd/v3',
+    version: 'v3.5.7',
+    sum: 'h1:Xm1BF+I5OgDKUG3SDK49vn2/Y5AMyaNVko+/JT08gj0=',
+    files: ['manifests/crds/application-crd.yaml'],
+  },
+];
 
 const cache = fileURLToPath(new URL('../../../.tools/schemas', import.meta.url));
 
@@ -53,6 +84,33 @@ export function kubernetesSchemas(version: string): string {
     }
   });
 }
+
+/** A directory of the schemas of the objects of operators that the chart and the examples have. */
+export function operatorSchemas(): string {
+  return cached('operators', write => {
+    for (const module of operators)
+      for (const file of module.files) {
+        const { spec } = parse(
+          readFileSync(join(download(module), file), 'utf8'),
+        ) as CustomResourceDefinition;
+        for (const { name: version, schema } of spec.versions) {
+          const { openAPIV3Schema } = schema;
+          close(openAPIV3Schema);
+          // The API server itself defines the fields of metadata.
+          openAPIV3Schema['properties'] = { ...(openAPIV3Schema['properties'] as Schema), metadata: {} };
+          write({ group: spec.group, version, kind: spec.names.kind }, openAPIV3Schema);
+        }
+      }
+  });
+}
+
+type CustomResourceDefinition = {
+  readonly spec: {
+    readonly group: string;
+    readonly names: { readonly kind: string };
+    readonly versions: readonly { readonly name: string; readonly schema: { openAPIV3Schema: Schema } }[];
+  };
+};
 
 type GroupVersionKind = { readonly group: string; readonly version: string; readonly kind: string };
 
