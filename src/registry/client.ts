@@ -6,8 +6,8 @@ import { ArtifactError } from '../util/error.ts';
 import { fetchFromAny } from './mirrors/blob-failover.ts';
 import { openDownloads } from './download/downloads.ts';
 import { openExchange } from './api/exchange.ts';
-import { fenceIn } from './http/address-fence.ts';
-import { anyRate, type LeastRate, type Send } from './http/request.ts';
+import { openEgress, type OnRequest } from './http/egress.ts';
+import { anyRate, type LeastRate } from './http/request.ts';
 import { type Asked, fetchManifest, resolve } from './api/manifest.ts';
 import { cancelled } from './http/connection-error.ts';
 import { type Clock, type OnRetry, openRetryPolicy, type RetryPolicy, retry } from './http/retry.ts';
@@ -16,11 +16,10 @@ import { openLazyTransport } from './http/lazy-transport.ts';
 import { noProxies, type Proxies } from './http/proxies.ts';
 import { exists } from './api/exists.ts';
 import { listReferrers } from './api/referrers.ts';
-import type { OnRequest } from './http/request-report.ts';
 import type { Route } from './config/route.ts';
 import { type OnRest, openMirrorHealth } from './mirrors/mirror-health.ts';
 import { openTls } from './http/tls.ts';
-import { joinTrust, plainTrust, type TlsTrust } from './http/tls-trust.ts';
+import { plainTrust, type TlsTrust } from './http/tls-trust.ts';
 import { type FailoverRequest, failover } from './mirrors/failover.ts';
 
 export type RegistryOptions = {
@@ -79,20 +78,8 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   const tls = openTls();
   const pool = openLazyTransport({ tls, proxies, trust, stallMs, leastRate });
   const downloads = openDownloads({ tls, stallMs, leastRate, otherwise: pool.send });
-  const send: Send = async (original, accept, signal) => {
-    const isPlain = original.url.protocol === 'http:';
-    const request = isPlain ? original : { ...original, trust: joinTrust(original.trust, trust()) };
-    // The proxy limits the rate, and the pool is fast enough for that.
-    const straight = proxies.find(request.url) === undefined;
-    return await (straight && request.transport ? request.transport : pool).send(request, accept, signal);
-  };
-  const exchange = obeyPauses(
-    openExchange(fenceIn(send, isNamed), clock, onRequest),
-    clock,
-    retryAfterMaxMs,
-    onRetry,
-  );
-
+  const send = openEgress({ send: pool.send, proxies, trust, isNamed, onRequest, clock });
+  const exchange = obeyPauses(openExchange(send, clock), clock, retryAfterMaxMs, onRetry);
   const health = openMirrorHealth(clock, onRest);
 
   function plan(

@@ -6,7 +6,6 @@ import type { Clock } from '../http/retry.ts';
 import type { Upstream } from '../config/upstream.ts';
 import { type FinalResponse, follow } from '../http/redirect.ts';
 import { toResponseError } from '../http/response-error.ts';
-import { type OnRequest, reportRequests } from '../http/request-report.ts';
 import { openSchemes } from './scheme.ts';
 
 /**
@@ -39,9 +38,9 @@ export type Exchange = (
 
 const maxErrorBytes = 64 * 1024;
 
-export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Exchange {
+export function openExchange(send: Send, clock: Clock): Exchange {
   const schemes = openSchemes();
-  const authorizer = openAuthorizer(reportRequests(send, {}, onRequest, clock), clock);
+  const authorizer = openAuthorizer(send, clock);
 
   return async (question, accept, signal) => {
     const { upstream, credential } = question;
@@ -50,7 +49,6 @@ export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Ex
       status === 401 && home && !renewed && headers['www-authenticate'] !== undefined;
     const { mirrorOf } = upstream;
     const purpose = { credential: credential.source, ...(mirrorOf === undefined ? {} : { mirrorOf }) };
-    const reported = reportRequests(send, purpose, onRequest, clock);
     let renewed = false;
     // Mirrors that serve several registries learn which one is meant, as with containerd.
     const meant = upstream.mirrorOf ?? upstream.namespace;
@@ -67,7 +65,7 @@ export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Ex
         (origin, answered) =>
           follow(
             (request, take, requestSignal) =>
-              reported(
+              send(
                 request,
                 head => {
                   answered();
@@ -90,6 +88,7 @@ export function openExchange(send: Send, clock: Clock, onRequest: OnRequest): Ex
               trust: upstream.trust,
               connectMs: upstream.connectMs,
               transport: question.transport,
+              purpose,
             },
             shown(),
             here => {

@@ -1,7 +1,7 @@
 import { type LookupAddress, lookup as resolve } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { ArtifactError } from '../../util/error.ts';
-import type { Fence, Send } from './request.ts';
+import type { Fence, HttpRequest } from './request.ts';
 
 /**
  * IPv4-compatible, IPv4-translated, and NAT64 with the well-known and the local prefix (RFC 4291, 2765, 6052, 8215).
@@ -26,18 +26,17 @@ export function toFence(hostname: string): Fence {
 }
 
 /**
- * Refuses fenced requests that lead to a local address. `isNamed`: whether the node's configuration names a
- * host[:port].
+ * Returns a request that may be sent: without its fence if the node's configuration names its host[:port].
+ *
+ * @throws ArtifactError `denied` if it leads to a local address beyond its fence.
  */
-export function fenceIn(send: Send, isNamed: (host: string) => boolean): Send {
-  return async (request, accept, signal) => {
-    const { fence, ...open } = request;
-    if (fence === undefined) return await send(request, accept, signal);
-    if (isNamed(request.url.host)) return await send(open, accept, signal);
-    const host = unbracketed(request.url.hostname);
-    if (isIP(host) !== 0) verify([host], host, fence);
-    return await send(request, accept, signal);
-  };
+export function verifyFence(request: HttpRequest, isNamed: (host: string) => boolean): HttpRequest {
+  const { fence, ...open } = request;
+  if (fence === undefined) return request;
+  if (isNamed(request.url.host)) return open;
+  const host = unbracketed(request.url.hostname);
+  if (isIP(host) !== 0) verify([host], host, fence);
+  return request;
 }
 
 /** Resolves names for fenced connections. */

@@ -4,7 +4,7 @@ import type { TlsTrust } from './tls-trust.ts';
 /**
  * One request to one server. `insecure`: a redirect from https to http is allowed. `trust`: how the server is verified.
  * `connectMs`: the time limit for a connection. `transport`: for a blob, which may be large. `fence`: present
- * if a server named the URL.
+ * if a server named the URL. `purpose`: for its report.
  */
 export type HttpRequest = {
   readonly method: 'GET' | 'HEAD' | 'POST';
@@ -16,7 +16,11 @@ export type HttpRequest = {
   readonly connectMs: number;
   readonly transport: { readonly send: Send } | undefined;
   readonly fence?: Fence;
+  readonly purpose?: RequestPurpose;
 };
+
+/** The registry that the host mirrors, and the source of the credential that may be sent. */
+export type RequestPurpose = { readonly mirrorOf?: string; readonly credential?: string };
 
 /**
  * A server that redirects, or names a token server, must not use this node to reach what only the node can reach: the

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HttpRequest, Send } from './request.ts';
-import { type RequestReport, reportRequests } from './request-report.ts';
+import { openEgress, type RequestReport } from './egress.ts';
+import { noProxies } from './proxies.ts';
 import { plainTrust } from './tls-trust.ts';
 
 const request: HttpRequest = {
@@ -12,6 +13,7 @@ const request: HttpRequest = {
   trust: plainTrust,
   connectMs: 1,
   transport: undefined,
+  purpose: { mirrorOf: 'registry.example', credential: 'auth file' },
 };
 const never = new AbortController().signal;
 
@@ -20,14 +22,20 @@ async function reportOf(send: Send): Promise<readonly RequestReport[]> {
   const reports: RequestReport[] = [];
   let now = 0;
   const clock = { now: () => (now += 5) };
-  const purpose = { mirrorOf: 'registry.example', credential: 'auth file' };
-  const told = reportRequests(send, purpose, report => reports.push(report), clock);
-  await told(request, () => () => {}, never).catch(() => {});
+  const egress = openEgress({
+    send,
+    proxies: noProxies,
+    trust: () => plainTrust,
+    isNamed: () => false,
+    onRequest: report => reports.push(report),
+    clock,
+  });
+  await egress(request, () => () => {}, never).catch(() => {});
   return reports;
 }
 
 const seen = { method: 'GET', host: 'store.example', path: '/b/1', ms: 5 };
-const purpose = { mirrorOf: 'registry.example', credential: 'auth file' };
+const { purpose } = request;
 
 test('a response is reported with its status and size, and nothing secret', async () => {
   const head = { status: 200, headers: { 'content-length': '7' } };
