@@ -11,7 +11,7 @@ import { anyRate, type LeastRate } from './http/request.ts';
 import { type Asked, fetchManifest, resolve } from './api/manifest.ts';
 import { cancelled } from './http/connection-error.ts';
 import { type Clock, type OnRetry, openRetryPolicy, type RetryPolicy, retry } from './http/retry.ts';
-import { obeyPauses } from './mirrors/pauses.ts';
+import { openPauses } from './api/pauses.ts';
 import { openLazyTransport } from './http/lazy-transport.ts';
 import { noProxies, type Proxies } from './http/proxies.ts';
 import { exists } from './api/exists.ts';
@@ -79,7 +79,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
   const pool = openLazyTransport({ tls, proxies, trust, stallMs, leastRate });
   const downloads = openDownloads({ tls, stallMs, leastRate, otherwise: pool.send });
   const send = openEgress({ send: pool.send, proxies, trust, isNamed, onRequest, clock });
-  const exchange = obeyPauses(openExchange(send, clock), clock, retryAfterMaxMs, onRetry);
+  const exchange = openExchange(send, clock, openPauses(clock, retryAfterMaxMs, onRetry));
   const health = openMirrorHealth(clock, onRest);
 
   function plan(

@@ -2,13 +2,18 @@ import { ArtifactError } from '../../util/error.ts';
 import { TransientError } from '../http/retry.ts';
 import type { Upstream } from '../config/upstream.ts';
 
-/** One attempt at an origin (`https://host:port`). It calls `answered` once the server has sent anything. */
-type Attempt<T> = (origin: string, answered: () => void) => Promise<T>;
-
-/** Chooses between https and http. */
-export type Schemes = {
-  reach<T>(upstream: Upstream, attempt: Attempt<T>, signal: AbortSignal): Promise<T>;
+/** One attempt by https or http. */
+export type SchemeChoice = {
+  /** `https://host:port` */
+  readonly origin: string;
+  /** Call it once the server has sent anything. */
+  answered(): void;
+  /** Returns the next attempt after a failure. @throws the failure, with the one before, if there is none. */
+  next(failure: unknown, signal: AbortSignal): SchemeChoice;
 };
+
+/** Returns the first attempt. */
+export type Schemes = (upstream: Upstream) => SchemeChoice;
 
 /**
  * Uses the scheme of the upstream if it has one. A secure upstream is reached by https. An insecure one is tried by
@@ -16,28 +21,38 @@ export type Schemes = {
  */
 export function openSchemes(): Schemes {
   const known = new Map<string, 'https' | 'http'>();
-  return {
-    async reach({ host, insecure, scheme }, attempt, signal) {
-      if (scheme !== undefined || !insecure) return await attempt(`${scheme ?? 'https'}://${host}`, () => {});
-      let answered = false;
-      const by = (scheme: 'https' | 'http') =>
-        attempt(`${scheme}://${host}`, () => {
-          answered = true;
-          known.set(host, scheme);
-        });
-      const remembered = known.get(host);
-      try {
-        return await by(remembered ?? 'https');
-      } catch (first) {
-        if (answered || signal.aborted) throw first;
+
+  function choose(host: string, scheme: 'https' | 'http', isRemembered: boolean, first?: unknown) {
+    let answered = false;
+    return {
+      origin: `${scheme}://${host}`,
+      answered() {
+        answered = true;
+        known.set(host, scheme);
+      },
+      next(failure: unknown, signal: AbortSignal): SchemeChoice {
+        if (answered || signal.aborted) throw failure;
+        if (first !== undefined) throw both(first, failure);
         known.delete(host);
-        if (remembered !== undefined) throw first;
-        try {
-          return await by('http');
-        } catch (second) {
-          throw answered || signal.aborted ? second : both(first, second);
-        }
-      }
+        if (isRemembered) throw failure;
+        return choose(host, 'http', false, failure);
+      },
+    };
+  }
+
+  return ({ host, insecure, scheme }) => {
+    if (scheme !== undefined || !insecure) return only(`${scheme ?? 'https'}://${host}`);
+    const remembered = known.get(host);
+    return choose(host, remembered ?? 'https', remembered !== undefined);
+  };
+}
+
+function only(origin: string): SchemeChoice {
+  return {
+    origin,
+    answered() {},
+    next(failure) {
+      throw failure;
     },
   };
 }
