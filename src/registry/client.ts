@@ -1,9 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Keyring } from '../oci/credential.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Registry } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
-import { fetchFromAny } from './mirrors/blob-failover.ts';
+import { openBlobFailover } from './mirrors/blob-failover.ts';
 import { openDownloads } from './download/downloads.ts';
 import { openExchange } from './api/exchange.ts';
 import { openEgress, type OnRequest } from './http/egress.ts';
@@ -92,6 +93,9 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
     return { route: route(reference, question), subject, keyring, tried: [] };
   }
 
+  const planContent = (reference: Reference, digest: Digest, keyring: Keyring): FailoverRequest =>
+    plan(reference, 'content', keyring, `@${digest}`);
+
   function startRetries({ subject, keyring: { waiting } }: FailoverRequest): RetryPolicy {
     const tell: OnRetry = retry => {
       onRetry(retry);
@@ -135,7 +139,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       );
     },
     async manifest(reference, descriptor, keyring, signal) {
-      const request = plan(reference, 'content', keyring, `@${descriptor.digest}`);
+      const request = planContent(reference, descriptor.digest, keyring);
       return await ask(
         request,
         async asked => ({
@@ -146,11 +150,11 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       );
     },
     async has(reference, content, keyring, signal) {
-      const request = plan(reference, 'content', keyring, `@${content.descriptor.digest}`);
+      const request = planContent(reference, content.descriptor.digest, keyring);
       return await ask(atRegistry(request), asked => exists(exchange, asked, content, signal), signal);
     },
     async referrers(reference, digest, artifactType, keyring, signal) {
-      const request = plan(reference, 'content', keyring, `@${digest}`);
+      const request = planContent(reference, digest, keyring);
       const list = async (asked: Asked) => {
         const found = await listReferrers(exchange, asked, digest, artifactType, signal);
         if (asked.upstream === request.route.last || (found ?? []).length > 0) return found;
@@ -159,12 +163,7 @@ export function openRegistry(options: RegistryOptions): RegistryClient {
       };
       return await ask(request, list, signal);
     },
-    async blob(reference, descriptor, sink, keyring, signal) {
-      const request = plan(reference, 'content', keyring, `@${descriptor.digest}`);
-      await using transport = downloads.open(sink.file, descriptor.size);
-      const transfer = { descriptor, sink, transport };
-      return await fetchFromAny(exchange, request, transfer, health, () => startRetries(request), signal);
-    },
+    blob: openBlobFailover({ exchange, downloads, health, plan: planContent, startRetries }),
     async [Symbol.asyncDispose]() {
       await downloads[Symbol.asyncDispose]();
       await pool[Symbol.asyncDispose]();

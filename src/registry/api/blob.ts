@@ -4,7 +4,7 @@ import type { Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { Paused } from '../../util/pause.ts';
 import { parseContentRange } from './content-range.ts';
-import type { Exchange } from './exchange.ts';
+import type { ApiRequest, Exchange } from './exchange.ts';
 import { describeEncoding, type HttpRequest, skip, type Receiver } from '../http/request.ts';
 import { type RetryPolicy, TransientError } from '../http/retry.ts';
 import type { Upstream } from '../config/upstream.ts';
@@ -51,7 +51,11 @@ export async function transfer(
     const { offset } = sink;
     const from = next === 'range' ? offset : 0;
     try {
-      await attempt(exchange, blob, from, signal);
+      const arrival = await exchange(toRequest(blob, from), here => toReceiver(here, from, blob), signal);
+      // A server may answer a range with a shorter range. A whole that is shorter is different content.
+      const code = arrival.status === 206 ? 'unavailable' : 'corrupt';
+      if (sink.offset < descriptor.size)
+        throw new TransientError(code, `${arrival.url.host} ended it as if that were all`);
     } catch (thrown) {
       const isNew = sink.offset > offset;
       if (from > 0 && !isNew && wholeAskedAt !== offset && mayDoWhole(thrown)) {
@@ -79,24 +83,14 @@ function mayDoWhole(thrown: unknown): boolean {
   return isEndpointError(thrown) && !asksToWait;
 }
 
-async function attempt(exchange: Exchange, blob: Transfer, from: number, signal: AbortSignal): Promise<void> {
-  const { sink, descriptor } = blob;
-  const arrival = await exchange(
-    {
-      ...blob,
-      method: 'GET',
-      path: `blobs/${descriptor.digest}`,
-      headers: from === 0 ? {} : { range: `bytes=${from}-` },
-      wanted: from === 0 ? fromStart : fromWithin,
-    },
-    here => toReceiver(here, from, blob),
-    signal,
-  );
-  if (sink.offset < descriptor.size) {
-    // A server may answer a range with a shorter range. A whole that is shorter is different content.
-    const code = arrival.status === 206 ? 'unavailable' : 'corrupt';
-    throw new TransientError(code, `${arrival.url.host} ended it as if that were all`);
-  }
+function toRequest(blob: Transfer, from: number): ApiRequest {
+  return {
+    ...blob,
+    method: 'GET',
+    path: `blobs/${blob.descriptor.digest}`,
+    headers: from === 0 ? {} : { range: `bytes=${from}-` },
+    wanted: from === 0 ? fromStart : fromWithin,
+  };
 }
 
 /** Compares the head of a response with the state of the sink, and continues the sink there. */

@@ -1,12 +1,18 @@
+import type { Keyring } from '../../oci/credential.ts';
+import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Digest } from '../../oci/digest.ts';
+import type { Reference } from '../../oci/reference.ts';
+import type { Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { type Transfer, transfer } from '../api/blob.ts';
+import { transfer } from '../api/blob.ts';
 import type { Exchange } from '../api/exchange.ts';
-import { openProvenanceRecord } from './provenance.ts';
 import type { Asked } from '../api/manifest.ts';
-import { TransientError, type RetryPolicy, startMirrorRetries } from '../http/retry.ts';
 import type { Upstream } from '../config/upstream.ts';
-import type { MirrorHealth } from './mirror-health.ts';
+import type { Downloads } from '../download/downloads.ts';
+import { type RetryPolicy, startMirrorRetries, TransientError } from '../http/retry.ts';
 import { type FailoverRequest, failover } from './failover.ts';
+import type { MirrorHealth } from './mirror-health.ts';
+import { openProvenanceRecord } from './provenance.ts';
 
 /**
  * Downloads a blob into a sink from the upstreams of a route. The next one continues at the byte where the last one
@@ -17,58 +23,71 @@ import { type FailoverRequest, failover } from './failover.ts';
  *
  * @throws as `failover` and `transfer`.
  */
-export async function fetchFromAny(
-  exchange: Exchange,
-  request: FailoverRequest,
-  { descriptor, sink, transport }: Pick<Transfer, 'descriptor' | 'sink' | 'transport'>,
-  health: MirrorHealth,
-  startRetries: () => RetryPolicy,
+export function openBlobFailover(world: {
+  readonly exchange: Exchange;
+  readonly downloads: Downloads;
+  readonly health: MirrorHealth;
+  /** Returns where content is asked for. Its errors are thrown unchanged. */
+  readonly plan: (reference: Reference, digest: Digest, keyring: Keyring) => FailoverRequest;
+  readonly startRetries: (request: FailoverRequest) => RetryPolicy;
+}): (
+  reference: Reference,
+  descriptor: Descriptor,
+  sink: Sink,
+  keyring: Keyring,
   signal: AbortSignal,
-): Promise<Upstream> {
-  let { route } = request;
-  if (route.mirrors.length === 0 || sink.offset === descriptor.size) {
-    const bring = async (asked: Asked): Promise<Upstream> => {
-      await transfer(exchange, { ...asked, descriptor, sink, transport }, startRetries(), signal);
-      return asked.upstream;
-    };
-    return await failover({ ...request, route: { ...route, mirrors: [] } }, health, bring, signal);
-  }
-  const provenance = openProvenanceRecord(sink, descriptor);
-  for (;;) {
-    const bring = async (asked: Asked, isLast: boolean): Promise<void> => {
-      provenance.source = asked.upstream;
-      const policy = isLast ? startRetries() : startMirrorRetries();
-      await transfer(exchange, { ...asked, descriptor, sink: provenance, transport }, policy, signal).catch(
-        (thrown: unknown) => {
-          // An end that looks complete had other content.
-          const ended = isCorrupt(thrown) && thrown instanceof TransientError;
-          if (!isLast && ended && provenance.sources.has(asked.upstream)) provenance.restart();
-          throw thrown;
-        },
-      );
-    };
-    await failover({ ...request, route }, health, bring, signal);
+) => Promise<Upstream> {
+  const { exchange, downloads, health, plan, startRetries } = world;
+
+  return async (reference, descriptor, sink, keyring, signal) => {
+    const request = plan(reference, descriptor.digest, keyring);
+    let { route } = request;
     const { last } = route;
-    const mirrors = [...provenance.sources].filter(upstream => upstream !== last);
-    const source =
-      [...provenance.sources].find(({ mirrorOf }) => mirrorOf === undefined) ?? mirrors[0] ?? last;
-    if (mirrors.length === 0) return source;
-    const alone = provenance.sources.size === 1 && !provenance.resumed;
-    try {
-      await provenance.verify();
-      if (provenance.source !== undefined) health.good(provenance.source);
-      return source;
-    } catch (thrown) {
-      if (!isCorrupt(thrown)) throw thrown;
-      for (const mirror of mirrors) {
-        const lie = new ArtifactError('corrupt', `${mirror.host} sent wrong bytes: ${thrown.message}`);
-        if (alone) health.bad(mirror, request.keyring.id, lie);
-        request.tried.push(lie.message);
-      }
-      provenance.restart();
-      route = { last, mirrors: route.mirrors.filter(mirror => !mirrors.includes(mirror)) };
+    await using transport = downloads.open(sink.file, descriptor.size);
+    if (route.mirrors.length === 0 || sink.offset === descriptor.size) {
+      const ask = (asked: Asked): Promise<void> =>
+        transfer(exchange, { ...asked, descriptor, sink, transport }, startRetries(request), signal);
+      await failover({ ...request, route: { last, mirrors: [] } }, health, ask, signal);
+      return last;
     }
-  }
+    const provenance = openProvenanceRecord(sink, descriptor);
+    const ask = (asked: Asked, isLast: boolean): Promise<void> => {
+      provenance.source = asked.upstream;
+      const policy = isLast ? startRetries(request) : startMirrorRetries();
+      return transfer(exchange, { ...asked, descriptor, sink: provenance, transport }, policy, signal);
+    };
+    const noting: MirrorHealth = {
+      ...health,
+      bad(mirror, asker, failure) {
+        // An end that looks complete had other content.
+        const ended = isCorrupt(failure) && failure instanceof TransientError;
+        if (ended && provenance.sources.has(mirror)) provenance.restart();
+        health.bad(mirror, asker, failure);
+      },
+    };
+    for (;;) {
+      await failover({ ...request, route }, noting, ask, signal);
+      const mirrors = [...provenance.sources].filter(upstream => upstream !== last);
+      const source =
+        [...provenance.sources].find(({ mirrorOf }) => mirrorOf === undefined) ?? mirrors[0] ?? last;
+      if (mirrors.length === 0) return source;
+      const alone = provenance.sources.size === 1 && !provenance.resumed;
+      try {
+        await provenance.verify();
+        if (provenance.source !== undefined) health.good(provenance.source);
+        return source;
+      } catch (thrown) {
+        if (!isCorrupt(thrown)) throw thrown;
+        for (const mirror of mirrors) {
+          const lie = new ArtifactError('corrupt', `${mirror.host} sent wrong bytes: ${thrown.message}`);
+          if (alone) health.bad(mirror, keyring.id, lie);
+          request.tried.push(lie.message);
+        }
+        provenance.restart();
+        route = { last, mirrors: route.mirrors.filter(mirror => !mirrors.includes(mirror)) };
+      }
+    }
+  };
 }
 
 function isCorrupt(thrown: unknown): thrown is ArtifactError {

@@ -1,8 +1,7 @@
 import type { Keyring } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { isEndpointError } from '../http/endpoint-error.ts';
+import { isEndpointError } from '../http/upstream-error.ts';
 import type { Asked } from '../api/manifest.ts';
-import type { Upstream } from '../config/upstream.ts';
 import type { Route } from '../config/route.ts';
 import type { MirrorHealth } from './mirror-health.ts';
 
@@ -30,31 +29,31 @@ export async function failover<T>(
   attempt: (asked: Asked, isLast: boolean) => Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  const ask = async (upstream: Upstream, isLast: boolean): Promise<T> =>
-    attempt({ upstream, subject, credential: await keyring.find(upstream, signal) }, isLast);
-
-  for (const mirror of route.mirrors) {
-    const reason = health.against(mirror, keyring.id);
-    if (reason !== undefined) {
+  for (let next = 0; ; next++) {
+    const mirror = route.mirrors[next];
+    const reason = mirror && health.against(mirror, keyring.id);
+    if (mirror !== undefined && reason !== undefined) {
       tried.push(`${mirror.host} is skipped for a while (${toReason(reason, subject)})`);
       continue;
     }
+    const upstream = mirror ?? route.last;
     try {
-      return await ask(mirror, false);
+      const credential = await keyring.find(upstream, signal);
+      return await attempt({ upstream, subject, credential }, mirror === undefined);
     } catch (thrown) {
       if (!isEndpointError(thrown)) throw thrown;
+      if (mirror === undefined) throw withTried(thrown, tried);
       health.bad(mirror, keyring.id, thrown);
       tried.push(toReason(thrown.message, subject));
     }
   }
-  try {
-    return await ask(route.last, true);
-  } catch (thrown) {
-    if (tried.length === 0 || !isEndpointError(thrown)) throw thrown;
-    const told = tried.slice(0, mostTold).join('; ');
-    const more = tried.length > mostTold ? `; and ${tried.length - mostTold} more` : '';
-    throw new ArtifactError(thrown.code, `${thrown.message}; before that ${told}${more}`, thrown);
-  }
+}
+
+function withTried(thrown: ArtifactError, tried: readonly string[]): ArtifactError {
+  if (tried.length === 0) return thrown;
+  const told = tried.slice(0, mostTold).join('; ');
+  const more = tried.length > mostTold ? `; and ${tried.length - mostTold} more` : '';
+  return new ArtifactError(thrown.code, `${thrown.message}; before that ${told}${more}`, thrown);
 }
 
 function toReason(message: string, subject: string): string {
