@@ -18,7 +18,11 @@ export type Pauses = {
   toError(request: PausedRequest, thrown: unknown): unknown;
 };
 
-type PausedRequest = { readonly upstream: Upstream; readonly credential: Credential; readonly subject: string };
+type PausedRequest = {
+  readonly upstream: Upstream;
+  readonly credential: Credential;
+  readonly subject: string;
+};
 
 /**
  * Obeys Retry-After (RFC 9110, 10.2.3): a host is not asked again with the same credential before the time, for any

@@ -1,6 +1,6 @@
 import type { Keyring } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { isEndpointError } from '../http/upstream-error.ts';
+import { isEndpointError } from '../http/endpoint-error.ts';
 import type { Asked } from '../api/manifest.ts';
 import type { Route } from '../config/route.ts';
 import type { MirrorHealth } from './mirror-health.ts';
