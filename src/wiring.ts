@@ -30,6 +30,7 @@ import { answerEarly } from './volume/early-answer.ts';
 import { createLeases } from './volume/cache/leases.ts';
 import { createIntegrity, type Integrity } from './volume/cache/integrity.ts';
 import { inheritHolds } from './volume/cache/inheritance.ts';
+import { createBandwidth } from './volume/pull/bandwidth.ts';
 import { createLayerFetcher } from './volume/pull/layer-fetcher.ts';
 import { createManifestLoader } from './volume/pull/manifest-loader.ts';
 import { createNaming } from './volume/pull/naming.ts';
@@ -181,7 +182,8 @@ export async function openNode(
   const collector = createCollector({ ...world, access });
   const reported = reportCollections(collector, (found, text) => log.info(found, text));
   const room = createDiskSpace({ ...world, collector: reported }, settings);
-  const source = createLayerFetcher({ ...world, reader, room }, settings.maxParallelDownloads);
+  const bandwidth = createBandwidth(settings.prefetchRate, 'prefetch');
+  const source = createLayerFetcher({ ...world, reader, room, bandwidth }, settings.maxParallelDownloads);
   const viewBuilder = createViewBuilder({ ...world, source, room, trees, integrity });
   const admit = createAdmission({ ...world, resolver, access });
   const pull = createPull({ ...world, admit, manifests, viewBuilder, naming });

@@ -33,6 +33,7 @@ test('with no flag and no environment the defaults hold', () => {
     minDownloadRate: 16 * 1024,
     retryAfterMax: 15 * 60_000,
     prefetch: undefined,
+    prefetchRate: 0,
     cacheHigh: 75,
     cacheLow: 70,
     diskMax: 90,

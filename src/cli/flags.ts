@@ -186,6 +186,12 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     preset: '',
     parse: optional(parsePath),
   },
+  prefetchRate: {
+    value: 'RATE',
+    says: 'maximum rate of downloads that no pod and no command wants; 0: none',
+    preset: '0',
+    parse: parseRate,
+  },
   cacheHigh: {
     value: 'PERCENT',
     says: 'start garbage collection at this disk usage, of bytes or inodes',

@@ -42,6 +42,8 @@ export type Settings = {
   readonly retryAfterMax: number;
   /** The list of artifacts to have before any pod asks for them. */
   readonly prefetch: string | undefined;
+  /** Bytes per second of all downloads that only the list wants; 0: no maximum. */
+  readonly prefetchRate: number;
   readonly cacheHigh: number;
   readonly cacheLow: number;
   readonly diskMax: number;

@@ -80,6 +80,32 @@ test('a listed artifact is in the cache and pinned before any pod asks, until it
   assert.equal((await daemon.artifacts.Prune({})).freed?.artifacts, 1);
 });
 
+test('--prefetch-rate slows a download down until a pod wants it', async () => {
+  const mib = 1024 * 1024;
+  const bytes = Buffer.alloc(24 * mib, 'x');
+  const large = await registry.push('large', 'v1', [{ name: 'weights', bytes }]);
+  writeFileSync(list, JSON.stringify({ artifacts: [{ ...entry, reference: large.reference }] }));
+  await using daemon = await startDaemon(node, { flags: { ...flags, '--prefetch-rate': '2MiB/s' } });
+  const loaded = async (): Promise<number> =>
+    (await daemon.artifacts.ListPulls({})).pulls[0]?.progress?.bytes ?? 0;
+  for (const end = Date.now() + 20_000; (await loaded()) === 0; await sleep(20)) assert.ok(Date.now() < end);
+  const [from, began] = [await loaded(), performance.now()];
+  await sleep(2_000);
+  const rate = ((await loaded()) - from) / mib / ((performance.now() - began) / 1000);
+  assert.ok(rate > 0.5 && rate < 2.5, `${rate.toFixed(2)} MiB/s`);
+
+  const request = await publishRequest(node, { reference: large.reference });
+  const asked = performance.now();
+  await daemon.csi.NodePublishVolume(request);
+  const leftSeconds = (bytes.length - from) / mib / 2 - 2;
+  assert.ok(performance.now() - asked < (leftSeconds * 1000) / 2, 'it did not wait for the rate');
+  verifyVolume(request.target_path, shownOf([['weights', bytes]]));
+  await daemon.csi.NodeUnpublishVolume(request);
+  writeFileSync(list, 'artifacts: []');
+  await settled(daemon, found => found.length === 0);
+  await daemon.artifacts.Prune({});
+});
+
 test('a daemon without the list ends the pins of an earlier one, and keeps those of people', async () => {
   const other = await registry.push('kept', 'v1', [layer]);
   writeFileSync(list, JSON.stringify({ artifacts: [entry] }));

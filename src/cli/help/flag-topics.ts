@@ -43,6 +43,7 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   minDownloadRate: 'downloads',
   maxArtifactSize: 'downloads',
   prefetch: 'downloads',
+  prefetchRate: 'downloads',
   cacheHigh: 'cache',
   cacheLow: 'cache',
   diskMax: 'cache',

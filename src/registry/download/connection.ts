@@ -69,6 +69,8 @@ export function openConnection(
   /** The bytes of an incomplete head. */
   let start = Buffer.of();
   let connected = false;
+  /** Whether the receiver waited since the rate was last measured. */
+  let waited = false;
 
   /** A connection that stays open is idle afterwards. */
   function end(settle: (ending: Turn) => void): void {
@@ -102,6 +104,7 @@ export function openConnection(
 
   function wait(room: Promise<void>): void {
     const waiting = turn;
+    waited = true;
     socket.pause();
     socket.setTimeout(0); // the receiver is waiting, not the server
     const goOn = (): void => {
@@ -182,7 +185,11 @@ export function openConnection(
       new Promise((resolve, reject) => {
         const question = formatGet(url, headers);
         const abort = (): void => fail(cancelled(signal));
-        const received = (): number | undefined => (socket.isPaused() ? undefined : socket.bytesRead);
+        const received = (): number | undefined => {
+          const isSlowed = waited;
+          waited = socket.isPaused();
+          return isSlowed ? undefined : socket.bytesRead;
+        };
         const watch = watchRate(leastRate, url, received, fail);
         turn = { url, choose, signal, abort, watch, resolve, reject };
         if (signal.aborted) return abort();

@@ -7,7 +7,8 @@ import { type Head, skip } from '../http/request.ts';
 import { type WorkerAnswer, type WorkerQuestion, type RequestShare, toFailure } from './worker-protocol.ts';
 import { openTls } from '../http/tls.ts';
 
-type Take = (piece: Uint8Array) => void;
+/** If it returns a promise, the server is held back until that resolves. */
+type Take = (piece: Uint8Array) => Promise<void> | void;
 
 /** A GET. Its body waits until the other thread says where it goes. */
 type Call = {
@@ -59,9 +60,8 @@ async function get(id: number, request: RequestShare): Promise<WorkerAnswer> {
   let take: Take | undefined;
   const accept = ({ status, headers }: Head) => {
     arrived.resolve({ kind: 'head', head: { status, headers } });
-    return (piece: Uint8Array): Promise<void> | undefined => {
-      take?.(piece);
-      if (take !== undefined) return undefined;
+    return (piece: Uint8Array): Promise<void> | void => {
+      if (take !== undefined) return take(piece);
       early.push(Buffer.from(piece));
       return opened.promise; // the server is held back
     };
@@ -71,7 +71,7 @@ async function get(id: number, request: RequestShare): Promise<WorkerAnswer> {
     .then(answered => (answered === undefined ? otherwise : ended), toAnswer);
   const open = (target: Take): void => {
     take = target;
-    for (const piece of early.splice(0)) target(piece);
+    for (const piece of early.splice(0)) void target(piece); // the next piece waits
     opened.resolve();
   };
   calls.set(id, { open, end, leave: () => controller.abort() });

@@ -1,14 +1,18 @@
 import { createHash, type Hash } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
-import { type FileShare, lifeOf, setSize, sizeOf } from '../../util/growing-file.ts';
+import { type FileShare, lifeOf, setSize, sizeOf, waitForRoom } from '../../util/growing-file.ts';
 
 /**
  * Appends to a file of another thread, hashes its content, or both. Bytes are written in order: a killed process leaves
  * no hole.
  */
 export type FileWriter = {
-  /** @param hashes continues the hash, if it covers everything before. @throws errors of the filesystem. */
-  append(bytes: Uint8Array, hashes: boolean): void;
+  /**
+   * Returns a promise while the file has its limit: it resolves when more may be appended, and never rejects.
+   *
+   * @param hashes continues the hash, if it covers everything before. @throws errors of the filesystem.
+   */
+  append(bytes: Uint8Array, hashes: boolean): Promise<void> | undefined;
   /**
    * Reads and hashes one step of the content that is not hashed yet. Returns the hash of all of it, in hex, when there
    * is no more.
@@ -48,6 +52,7 @@ export function openFileWriter({ fd, algorithm, state }: FileShare): FileWriter 
       for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, from + at);
       if (hashes && hashed === from) update(bytes);
       setSize(state, from + bytes.length);
+      return waitForRoom(state);
     },
     hashOn() {
       meetLife();

@@ -71,13 +71,13 @@ export type Accept = (head: Head) => Receiver;
  */
 export type Send = (request: HttpRequest, accept: Accept, signal: AbortSignal) => Promise<Head>;
 
-/** Passes on all but the first `bytes`. */
-export function skip(bytes: number, take: (chunk: Uint8Array) => void): (chunk: Uint8Array) => void {
+/** Passes on all but the first `bytes`, and returns what `take` returns. */
+export function skip<T>(bytes: number, take: (chunk: Uint8Array) => T): (chunk: Uint8Array) => T | undefined {
   let left = bytes;
   return chunk => {
     const rest = chunk.subarray(left);
     left -= chunk.length - rest.length;
-    if (rest.length > 0) take(rest);
+    return rest.length > 0 ? take(rest) : undefined;
   };
 }
 

@@ -12,11 +12,13 @@ import { openTenants } from '../../util/tenants.ts';
 import type { Sink } from '../../ports/registry.ts';
 import type { Progress } from '../../ports/usecases.ts';
 import type { AdmittedContent } from '../access/admitted-content.ts';
+import { createBandwidth } from './bandwidth.ts';
 import { createLayerFetcher } from './layer-fetcher.ts';
 import { createProgressTracker } from './progress-tracker.ts';
 
 const size = 1_000_000;
 const never = new AbortController().signal;
+const bandwidth = createBandwidth(0, 'prefetch');
 
 const planFile = (descriptor: Descriptor): LayerPlan => ({ descriptor, label: 'l', name: 'l', form: 'file' });
 type FetchBlob = (
@@ -46,7 +48,7 @@ async function openWorld(blob: (descriptor: Descriptor, sink: Sink, signal: Abor
   const world = { ...store, meter: { bytesPulled() {} } };
   return {
     store,
-    source: createLayerFetcher(world as never, 1),
+    source: createLayerFetcher({ ...world, bandwidth } as never, 1),
     errand: errandFrom('r.example', fetchBlob),
     /** Leaves the state of an interrupted download. */
     async leave(descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
@@ -146,7 +148,10 @@ function createWorld(look: (step: string) => void) {
     meter: { bytesPulled: () => {} },
     room: { unpacking: () => ({ learn() {}, [Symbol.dispose]() {} }) },
   } as unknown as Parameters<typeof createLayerFetcher>[0];
-  return { errand: errandFrom('r.example', fetchBlob), source: createLayerFetcher(world, 6) };
+  return {
+    errand: errandFrom('r.example', fetchBlob),
+    source: createLayerFetcher({ ...world, bandwidth }, 6),
+  };
 }
 
 for (const [form, expected] of [
@@ -208,6 +213,7 @@ function createStallingSource() {
     bad: (registry: number) => errandFrom(`bad${registry}`, fetchStalling, 'evil'),
     source: createLayerFetcher(
       {
+        bandwidth,
         blobs: {
           size: async () => undefined,
           ingest: async (descriptor: Descriptor) => sinkOf(descriptor),

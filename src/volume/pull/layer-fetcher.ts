@@ -13,6 +13,7 @@ import { createHashingSink } from '../sinks/hashing-sink.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
 import { metered } from '../sinks/metered-sink.ts';
 import type { DiskSpace } from '../cache/disk-space.ts';
+import type { Bandwidth } from './bandwidth.ts';
 import { createUnpacking } from './unpacking.ts';
 
 /** Where layers come from, and for which tenants. */
@@ -49,10 +50,11 @@ export function createLayerFetcher(
     readonly unpacker: Unpacker;
     readonly meter: Meter;
     readonly room: Pick<DiskSpace, 'unpacking'>;
+    readonly bandwidth: Bandwidth;
   },
   maxParallelDownloads: number,
 ): LayerFetcher {
-  const { reader, blobs, layers, unpacker, meter, room } = world;
+  const { reader, blobs, layers, unpacker, meter, room, bandwidth } = world;
   // Per registry, so that one that stalls does not block others; and per tenant, so that requests to many registries do
   // not block other tenants.
   const slots = openSlots(maxParallelDownloads);
@@ -84,6 +86,7 @@ export function createLayerFetcher(
       return {};
     }
     using _slot = await (isSmall(layer) ? smallSlots : slots).acquire(content.registry, tenants, signal);
+    using _slow = await bandwidth.slow(sink, descriptor.size, tenants, signal);
     if (sink.offset === descriptor.size) {
       // The blob is complete, whoever downloaded it. The registry must still confirm that it is in this repository.
       if (await content.hasBlob(descriptor, signal)) return {};
