@@ -15,9 +15,11 @@ import { installTools } from './tools/install.ts';
 
 /**
  * `npm test [-- --verbose] [-- file…]`: runs all tests except those of the directories test/faults, test/release and
- * test/cluster; `npm run test:faults`, `test:release` and `test:cluster` run one of these each. It runs two files at a time, and afterwards those named *.quiet.test.ts, which measure, one by one. It prints a line for each
- * file; with --verbose, each test and its figures. The run has a temporary directory of its own. It fails if a mount, a
- * file or a process is left behind; in CI also if a test was skipped.
+ * test/cluster; `npm run test:faults`, `test:release` and `test:cluster` run one of these each. It runs three files at a
+ * time, because many of them wait, and two of the other directories; afterwards those named *.quiet.test.ts, which
+ * measure, one by one. It prints a line for each file; with --verbose, each test and its figures. The run has a
+ * temporary directory of its own. It fails if a mount, a file or a process is left behind; in CI also if a test was
+ * skipped.
  */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -27,7 +29,8 @@ const part = apart.find(name => process.argv.includes(`--${name}`));
 const asked = process.argv.slice(2).filter(argument => !argument.startsWith('--'));
 const all = globSync('{src,test}/**/*.test.ts', { cwd: root });
 const chosen = all.filter(file => apart.find(name => file.startsWith(`test/${name}/`)) === part);
-const files = (asked.length > 0 ? asked : chosen).toSorted();
+// From the end of the alphabet: the files of test/ take the longest, and the last ones should be short.
+const files = (asked.length > 0 ? asked : chosen).toSorted().toReversed();
 const quiet = files.filter(file => file.endsWith('.quiet.test.ts'));
 const others = files.filter(file => !quiet.includes(file));
 const totalOf = /^(?<what>tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (?<count>[\d.]+)$/;
@@ -44,6 +47,8 @@ process.env['TMPDIR'] = directory;
 // Tests start more than a thousand programs, and most of the time of a start is for compiling the same files.
 const compiled = mkdtempSync(join(shared, 'oac-compiled-'));
 process.env['NODE_COMPILE_CACHE'] = compiled;
+// A program that ends by itself writes them there; the daemons that tests kill do not.
+spawnSync(process.execPath, ['--input-type=module', '--eval', "await import('./src/daemon.ts')"]);
 const before = listMounts();
 
 const report = verbose ? Readable.from(events()).compose(spec) : reportFiles(root, events());
@@ -54,7 +59,7 @@ async function* events(): AsyncGenerator<{ type: string; data: object }> {
   const totals = new Map<string, number>();
   const skipped: string[] = [];
   for (const half of [
-    { files: others, concurrency: 2 },
+    { files: others, concurrency: part === undefined ? 3 : 2 },
     { files: quiet, concurrency: 1 },
   ]) {
     if (half.files.length === 0) continue;

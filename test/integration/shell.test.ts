@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Freed, VolumeStatus } from '../../src/ports/usecases.ts';
 import {
+  type CommandRun,
   runCommand as run,
+  runCommandHere,
   startCommand as start,
   usesStateDir as onDirectory,
 } from '../support/node/command.ts';
@@ -26,8 +28,10 @@ for (const through of ['the socket of a daemon', 'the state directory itself']) 
     await using stack = new AsyncDisposableStack();
     if (through.includes('daemon')) stack.use(await startDaemon(node));
 
+    // In this process: that the program does the same is seen where signals and exit codes are.
+    const run = (argv: readonly string[]): Promise<CommandRun> => runCommandHere(node, argv);
     const json = async (...argv: readonly string[]): Promise<unknown> => {
-      const ran = await run(node, [...argv, '--output', 'json']);
+      const ran = await run([...argv, '--output', 'json']);
       assert.deepEqual([ran.stderr, ran.code], ['', 0], argv.join(' '));
       return JSON.parse(ran.stdout) as unknown;
     };
@@ -37,7 +41,7 @@ for (const through of ['the socket of a daemon', 'the state directory itself']) 
       descriptor: { digest },
       cached: false,
     });
-    const pull = await run(node, ['pull', 'team/model:v1', '--output=json']);
+    const pull = await run(['pull', 'team/model:v1', '--output=json']);
     assert.equal(pull.code, 0, pull.stderr);
     assert.partialDeepStrictEqual(JSON.parse(pull.stdout), { reference, digest, manifest: digest });
     assert.partialDeepStrictEqual(await json('ls'), [{ reference, digest, pinned: false, volumes: 0 }]);
@@ -58,14 +62,14 @@ for (const through of ['the socket of a daemon', 'the state directory itself']) 
       volumes.map(({ targetPath, mounted }) => [targetPath, mounted]),
       [[target, true]],
     );
-    const other = await run(node, ['mount', 'team/model:v1', target]);
+    const other = await run(['mount', 'team/model:v1', target]);
     assert.equal(other.code, 10, 'another request for the same directory');
-    const held = await run(node, ['rm', 'team/model:v1']);
+    const held = await run(['rm', 'team/model:v1']);
     assert.equal(held.code, 5, 'a volume holds it');
     assert.match(held.stderr, /v1 is published at (\S+); `unmount \1` first\n$/);
     assert.deepEqual(await json('unmount', target), { targetPath: target });
     assert.deepEqual(mountsBelow(node.path), []);
-    assert.equal((await run(node, ['unmount', target])).code, 3);
+    assert.equal((await run(['unmount', target])).code, 3);
     await assert.rejects(stat(target), { code: 'ENOENT' });
     await mkdir(target);
     await json('mount', 'team/model:v1', target);
@@ -84,19 +88,19 @@ for (const through of ['the socket of a daemon', 'the state directory itself']) 
     });
     const short = digest.slice(0, 'sha256:'.length + 12);
     assert.partialDeepStrictEqual(await json('inspect', short), { digest });
-    assert.equal((await run(node, ['inspect', 'sha256:0123456789ab'])).code, 3);
-    assert.equal((await run(node, ['rm', short])).code, 5, 'a pin holds it');
+    assert.equal((await run(['inspect', 'sha256:0123456789ab'])).code, 3);
+    assert.equal((await run(['rm', short])).code, 5, 'a pin holds it');
     await json('unpin', short);
-    assert.match((await run(node, ['fsck'])).stdout, /^\d+ objects checked, 0 damaged\n$/);
+    assert.match((await run(['fsck'])).stdout, /^\d+ objects checked, 0 damaged\n$/);
     const freed = (await json('rm', 'team/model:v1')) as Freed;
     assert.ok(freed.bytes > 3_000_000);
     assert.deepEqual(await json('ls'), []);
-    const gone = await run(node, ['inspect', 'team/model:v1']);
+    const gone = await run(['inspect', 'team/model:v1']);
     assert.equal(gone.code, 3);
     const first = through.includes('daemon') ? '' : onDirectory(node);
     assert.ok(gone.stderr.startsWith(first));
     assert.match(gone.stderr.slice(first.length), /^oci-artifact-csi: [^\n]+\n$/);
-    const absent = await run(node, ['pull', 'team/model:v2']);
+    const absent = await run(['pull', 'team/model:v2']);
     assert.equal(absent.code, 3, absent.stderr);
   });
 }
@@ -151,7 +155,7 @@ test(
     }
     await writeFile(join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
     await writeFile(join(layout, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [manifest] }));
-    const loaded = await run(node, ['load', layout, 'offline.example/m:v1']);
+    const loaded = await runCommandHere(node, ['load', layout, 'offline.example/m:v1']);
     assert.equal(loaded.stdout, `offline.example/m:v1@${manifest.digest}\n`, loaded.stderr);
     assert.match(
       loaded.stderr.replace(onDirectory(node), ''),
@@ -164,15 +168,21 @@ test(
       [layout, /^$/],
     ] as const) {
       const json = source === layout ? ['--output', 'json'] : [];
-      const again = await run(node, ['load', source, 'offline.example/m:v1', ...json]);
+      const again = await runCommandHere(node, ['load', source, 'offline.example/m:v1', ...json]);
       assert.equal(again.code, 0, again.stderr);
       assert.match(again.stderr, progress);
     }
     const target = join(node.path, 'shown');
-    const mounted = await run(node, ['mount', 'offline.example/m:v1', target, '--pull-policy', 'Never']);
+    const mounted = await runCommandHere(node, [
+      'mount',
+      'offline.example/m:v1',
+      target,
+      '--pull-policy',
+      'Never',
+    ]);
     assert.equal(mounted.code, 0, mounted.stderr);
     assert.equal(await readFile(join(target, 'a'), 'utf8'), 'abc');
-    assert.equal((await run(node, ['unmount', target])).code, 0);
+    assert.equal((await runCommandHere(node, ['unmount', target])).code, 0);
   },
 );
 
@@ -186,18 +196,18 @@ test(
       await using registry = await openFaultyRegistry();
       await writeFile(node.registriesConf, `[[registry]]\nlocation = "${registry.host}"\ninsecure = true\n`);
       const { reference } = await registry.push('m', 'latest', [{ name: 'a', bytes: Buffer.alloc(200_000) }]);
-      const mounted = await run(node, ['mount', reference, target]);
+      const mounted = await runCommandHere(node, ['mount', reference, target]);
       assert.equal(mounted.code, 0, mounted.stderr);
       assert.match(
         mounted.stderr.replace(onDirectory(node), ''),
         /^download 0 % \(0 B of 195 KiB, 0 of 1 layers\)\n(?:.*\n)*view 100 % /,
       );
       await registry[Symbol.asyncDispose]();
-      const again = await run(node, ['mount', reference, target]);
+      const again = await runCommandHere(node, ['mount', reference, target]);
       assert.equal(again.code, 0, again.stderr);
       assert.equal(again.stderr, onDirectory(node));
     }
-    assert.equal((await run(node, ['unmount', target])).code, 0);
+    assert.equal((await runCommandHere(node, ['unmount', target])).code, 0);
   },
 );
 
