@@ -13,6 +13,9 @@ export type Program =
   | 'helm4'
   | 'kubeconform'
   | 'kustomize-build'
+  | 'buildkitd'
+  | 'buildctl'
+  | 'qemu-aarch64-static'
   | 'crun'
   | 'runc'
   | 'busybox'
@@ -31,7 +34,7 @@ export type Program =
 export type ToolGroup = 'test' | 'release' | 'cluster';
 
 /** A directory of test/tools/go with a go.mod of its own: the versions of one must not move those of another. */
-export type GoModule = 'test' | 'chart';
+export type GoModule = 'test' | 'chart' | 'image';
 
 /** The arguments and the environment of `go install` for each module. */
 export const goModules: Readonly<
@@ -47,6 +50,7 @@ export const goModules: Readonly<
   // Without the tag the library of containers needs GnuPG's headers.
   test: { group: 'test', args: ['-tags=containers_image_openpgp'], env: {} },
   chart: { group: 'release', args: ['-trimpath', '-ldflags=-s -w'], env: { CGO_ENABLED: '0' } },
+  image: { group: 'release', args: ['-trimpath', '-ldflags=-s -w'], env: { CGO_ENABLED: '0' } },
 };
 
 /** Where a program comes from: a Go package that is a tool of a module's go.mod, or a package of Debian and its kin. */
@@ -79,6 +83,9 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
     module: 'chart',
     package: 'oci-artifact-csi.test/tools/chart/kustomize-build',
   },
+  buildkitd: { from: 'go', module: 'image', package: 'github.com/moby/buildkit/cmd/buildkitd' },
+  buildctl: { from: 'go', module: 'image', package: 'github.com/moby/buildkit/cmd/buildctl' },
+  'qemu-aarch64-static': { from: 'debian', group: 'release', package: 'qemu-user-static' },
   crun: { from: 'debian', group: 'test', package: 'crun' },
   runc: { from: 'debian', group: 'test', package: 'runc' },
   busybox: { from: 'debian', group: 'test', package: 'busybox-static' },
