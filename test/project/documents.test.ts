@@ -49,6 +49,13 @@ const foreign = [
   '--plain-http',
   '--image-credential-provider-config',
   '--image-credential-provider-bin-dir',
+  '--tag',
+  '--secret',
+  '--build-arg',
+  '--label',
+  '--provenance',
+  '--set',
+  '--format',
 ];
 
 async function helpOf(command: string): Promise<string> {
