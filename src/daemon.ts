@@ -9,6 +9,7 @@ import { serveCsi } from './grpc/server.ts';
 import { createMetrics } from './http/metrics.ts';
 import { serveLate } from './http/late-server.ts';
 import { type Pages, serveHttp } from './http/server.ts';
+import { openEvents } from './kube/events.ts';
 import type { DiskUsage } from './ports/store.ts';
 import type { DaemonStatus, NodeStatus } from './ports/usecases.ts';
 import { ArtifactError, toArtifactError } from './util/error.ts';
@@ -114,7 +115,10 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
       `${settings.kubeletDir} does not exist, and no pod gets a volume until it does; check --kubelet-dir`,
     );
   }
-  const open = (): Promise<Node> => openNode(settings, log, metrics);
+  const events = settings.events
+    ? stack.use(await openEvents(settings.nodeId, metrics.podEvent, text => log.warn(text)))
+    : undefined;
+  const open = (): Promise<Node> => openNode(settings, log, metrics, { events });
   const station = stack.use(await takeOver(settings, open, standby, end.signal).catch(refuse));
   openedAt = performance.now();
   node = station.node;

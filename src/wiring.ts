@@ -9,9 +9,10 @@ import { openKubeletPods } from './mount/kubelet-pods.ts';
 import { openMounter } from './mount/mounter.ts';
 import { verifyKernel } from './mount/kernel.ts';
 import { toPlatform } from './oci/platform.ts';
+import type { VolumeEvents } from './ports/events.ts';
 import type { Meter } from './ports/meter.ts';
 import type { PrefetchStatus } from './ports/prefetch.ts';
-import type { DiskUsage, Item } from './ports/store.ts';
+import type { DiskUsage } from './ports/store.ts';
 import type { Artifacts, NodeStatus, Publishing } from './ports/usecases.ts';
 import { hashBytes, hashFile } from './store/files/file-hash.ts';
 import { openSlowHash } from './store/integrity/slow-hash.ts';
@@ -26,7 +27,6 @@ import { createAdmittedReader } from './volume/access/admitted-content.ts';
 import { createAccessCheck, unrestrictedAccess } from './volume/access/access-check.ts';
 import { createCatalog } from './volume/catalog.ts';
 import { createCollector } from './volume/cache/collector.ts';
-import { answerEarly } from './volume/early-answer.ts';
 import { createLeases } from './volume/cache/leases.ts';
 import { createIntegrity, type Integrity } from './volume/cache/integrity.ts';
 import { inheritHolds } from './volume/cache/inheritance.ts';
@@ -37,7 +37,7 @@ import { createNaming } from './volume/pull/naming.ts';
 import { deferRemovals } from './volume/cache/owed-removals.ts';
 import { createViewBuilder } from './volume/pull/view-builder.ts';
 import { createPrefetch } from './volume/prefetch.ts';
-import { createPublishing } from './volume/publish.ts';
+import { createPodPublishing } from './volume/pod-publishing.ts';
 import { createPull } from './volume/pull/pull.ts';
 import { reconcileVolumes } from './volume/cache/reconciliation.ts';
 import { restoreViews } from './volume/cache/restoration.ts';
@@ -50,13 +50,9 @@ import { createSignatureCheck } from './volume/access/signature-check.ts';
 import { createVolumeStatus } from './volume/volume-status.ts';
 import { createUpkeep } from './volume/cache/upkeep.ts';
 import { createTrees } from './volume/pull/trees.ts';
-import { toArtifactError } from './util/error.ts';
 import { createKeyedMutex } from './util/mutex.ts';
 import { openPolicies } from './policies.ts';
 import { openSources } from './sources.ts';
-
-/** When the first call for a volume is answered although the pull continues. */
-const firstAnswerMs = 20_000;
 
 /** The use cases of one node over its state directory. */
 export type Node = {
@@ -85,7 +81,7 @@ export type Node = {
  * Opens every adapter over the state directory, reconciles volumes, and creates the use cases. Closing ends the pulls,
  * which can be resumed; mounts stay. On a read-only disk it opens too, so that volumes can end and report.
  *
- * @param direct for a command; one that only reads reconciles nothing.
+ * @param direct for a command; one that only reads reconciles nothing. `events`: for a daemon that sends them.
  *
  * @throws ArtifactError `busy` while another process has the lock of the state directory.
  */
@@ -93,7 +89,7 @@ export async function openNode(
   settings: Settings,
   log: Logger,
   meter: Meter,
-  { reads, transport }: Direct = {},
+  { reads, transport, events }: Direct & { readonly events?: VolumeEvents | undefined } = {},
 ): Promise<Node> {
   verifyKernel();
   await using stack = new AsyncDisposableStack();
@@ -165,12 +161,8 @@ export async function openNode(
     settings.scrubInterval,
     closing.signal,
   );
-  const seal = (item: Item, signal: AbortSignal): Promise<void> =>
-    store.verity.seal(item, signal).catch((thrown: unknown) => {
-      if (!signal.aborted) warn(`${item.digest} is not sealed: ${toArtifactError(thrown).message}`);
-    });
   const scrub = createScrub(
-    { ...world, integrity, hashSlowly: slowHash.hash, seal, warn },
+    { ...world, integrity, hashSlowly: slowHash.hash, seal: store.verity.seal, warn },
     settings.scrubInterval,
   );
   const reader = createAdmittedReader(world.blobs);
@@ -234,7 +226,7 @@ export async function openNode(
       status,
       statusOf,
     }),
-    publishing: answerEarly(createPublishing({ ...world, pull, statusOf }), firstAnswerMs),
+    publishing: createPodPublishing({ ...world, pull, statusOf }, events),
     cacheBytes: collector.cacheBytes,
     diskUsage: world.disk.usage,
     problems,

@@ -23,6 +23,7 @@ test('with no flag and no environment the defaults hold', () => {
     credentialProviderConfig: undefined,
     credentialProviderBinDir: undefined,
     podPullSecrets: false,
+    events: false,
     cachedAuthorization: 'registry',
     accessPolicy: undefined,
     policy: undefined,

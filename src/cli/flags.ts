@@ -26,6 +26,13 @@ export type Flag<T = unknown> = {
   readonly variable?: string;
 };
 
+const offByDefault = (says: string): Flag<boolean> => ({
+  value: '[BOOL]',
+  says,
+  preset: 'false',
+  parse: parseBoolean,
+});
+
 /** Every flag of `serve`, in the order of its help. */
 export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
   endpoint: {
@@ -66,12 +73,7 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     preset: '/var/lib/kubelet',
     parse: parsePath,
   },
-  register: {
-    value: '[BOOL]',
-    says: 'register the driver with kubelet',
-    preset: 'false',
-    parse: parseBoolean,
-  },
+  register: offByDefault('register the driver with kubelet'),
   httpListen: {
     value: 'ADDRESS',
     says: '[HOST]:PORT of /healthz, /readyz and /metrics; empty: none',
@@ -120,12 +122,8 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     preset: '',
     parse: optional(parsePath),
   },
-  podPullSecrets: {
-    value: '[BOOL]',
-    says: 'read pull secrets of pods and labels of namespaces from the Kubernetes API',
-    preset: 'false',
-    parse: parseBoolean,
-  },
+  podPullSecrets: offByDefault('read pull secrets of pods and labels of namespaces from the Kubernetes API'),
+  events: offByDefault('send events of pods about their volumes to the Kubernetes API'),
   cachedAuthorization: {
     value: 'WHO',
     says: 'who decides whether a pod may mount cached content: registry, or off for no check',
@@ -150,12 +148,9 @@ export const flags: { readonly [K in keyof Settings]: Flag<Settings[K]> } = {
     preset: '',
     parse: optional(oneOf('digest')),
   },
-  strictPolicy: {
-    value: '[BOOL]',
-    says: 'refuse fields of --policy that only this driver knows, such as trustedRootPath',
-    preset: 'false',
-    parse: parseBoolean,
-  },
+  strictPolicy: offByDefault(
+    'refuse fields of --policy that only this driver knows, such as trustedRootPath',
+  ),
   caFile: {
     value: 'FILE',
     says: "CA certificates (PEM) to trust in addition to the system's",

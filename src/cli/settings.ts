@@ -26,6 +26,8 @@ export type Settings = {
   readonly credentialProviderBinDir: string | undefined;
   /** Whether to read the pull secrets of pods from the Kubernetes API. */
   readonly podPullSecrets: boolean;
+  /** Whether to send events of pods to the Kubernetes API. */
+  readonly events: boolean;
   /** Whether a cached artifact is authorised by its registry again, or not at all. */
   readonly cachedAuthorization: 'registry' | 'off';
   readonly accessPolicy: string | undefined;

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { EventOutcome } from '../ports/events.ts';
 import type { Meter } from '../ports/meter.ts';
 import { observe, type Observed } from './observed.ts';
 import { type ObservedProcess, observeProcess } from './process-metrics.ts';
@@ -8,6 +9,8 @@ export type Metrics = Meter & {
    * Counts a call of a gRPC method (`/csi.v1.Node/NodePublishVolume`) that ended with a status code after `seconds`.
    */
   operation(method: string, status: number, seconds: number): void;
+  /** Counts an event of a pod. */
+  podEvent(outcome: EventOutcome): void;
   readonly contentType: string;
   /** All series in Prometheus' text format. */
   scrape(): Promise<string>;
@@ -75,6 +78,13 @@ export function createMetrics(driverName: string, observed: Observed & ObservedP
     labelNames: ['registry'],
     registers,
   });
+  const events = new Counter({
+    name: 'oci_artifact_csi_pod_events_total',
+    help: 'Events of pods, by what became of them',
+    labelNames: ['outcome'],
+    registers,
+  });
+  for (const outcome of ['sent', 'merged', 'dropped', 'refused']) events.inc({ outcome }, 0);
   const damage = new Counter({
     name: 'oci_artifact_csi_cache_damage_total',
     help: 'Blobs, unpacked layers and views of the cache that were found to be wrong',
@@ -95,6 +105,7 @@ export function createMetrics(driverName: string, observed: Observed & ObservedP
       const code = statusNames[status] ?? 'Unknown';
       operations.observe({ driver_name: driverName, method_name: method, grpc_status_code: code }, seconds);
     },
+    podEvent: outcome => events.inc({ outcome }),
     bytesPulled: (from, bytes) => pulled.inc({ registry: labelOf(from) }, bytes),
     damageFound: kind => damage.inc({ kind }),
     pullStarted: () => inFlight.inc(),

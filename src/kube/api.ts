@@ -1,6 +1,6 @@
-import process from 'node:process';
-import { ArtifactError, errnoOf } from '../util/error.ts';
+import { ArtifactError } from '../util/error.ts';
 import { parseJson } from '../util/json.ts';
+import { loadConfig } from './cluster.ts';
 
 /** The parts of Kubernetes objects that are used. */
 export type Metadata = {
@@ -24,7 +24,6 @@ export type NamespaceObject = { readonly metadata?: Metadata };
 export type NodeObject = { readonly metadata?: Metadata };
 
 type Kube = typeof import('./client.ts');
-type KubeConfig = InstanceType<Kube['KubeConfig']>;
 /** The parameters of its calls beside the object. */
 type Options = NonNullable<Parameters<InstanceType<Kube['CoreV1Api']>['readNamespacedPod']>[1]>;
 
@@ -59,7 +58,7 @@ const limitMs = 10_000;
 export async function openKubeApi(): Promise<KubeApi> {
   const kube = await import('./client.ts');
   const config = new kube.KubeConfig();
-  loadConfig(config);
+  loadConfig(config, '--pod-pull-secrets');
   const core = config.makeApiClient(kube.CoreV1Api);
   const server = config.getCurrentCluster()?.server ?? '';
 
@@ -105,28 +104,6 @@ export async function openKubeApi(): Promise<KubeApi> {
     ),
     secret: read('secrets', (object, options) => core.readNamespacedSecret(object, options)),
   };
-}
-
-function loadConfig(config: KubeConfig): void {
-  const { KUBECONFIG: file, KUBERNETES_SERVICE_HOST: host } = process.env;
-  if (!file && !host) {
-    throw new ArtifactError(
-      'invalid',
-      '--pod-pull-secrets needs the Kubernetes API: run the daemon in a pod with a service account, or set KUBECONFIG',
-    );
-  }
-  try {
-    if (file) config.loadFromDefault();
-    else config.loadFromCluster();
-  } catch (thrown) {
-    // Without a cause: the message of a parser may quote the token in the file.
-    throw new ArtifactError(
-      'invalid',
-      `--pod-pull-secrets: KUBECONFIG ${file ?? ''} cannot be used (${errnoOf(thrown) ?? 'it is malformed'})`,
-    );
-  }
-  if (config.getCurrentCluster() !== null) return;
-  throw new ArtifactError('invalid', `--pod-pull-secrets: KUBECONFIG ${file ?? ''} has no current context`);
 }
 
 function toOutage(thrown: unknown, server: string): ArtifactError {

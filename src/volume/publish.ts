@@ -4,6 +4,7 @@ import { createKeyedMutex, type KeyedMutex } from '../util/mutex.ts';
 import type { Mounter, Target, TargetState } from '../ports/mounter.ts';
 import type { Names, VolumeRecord, VolumeRecords } from '../ports/records.ts';
 import type { Views } from '../ports/store.ts';
+import type { PublishReports } from './events/publish-reports.ts';
 import { formatEnding, toTarget } from './manual-mount.ts';
 import type { VolumeStatusReader } from './volume-status.ts';
 import { type Obstacle, verifyWritable } from './write-guard.ts';
@@ -33,6 +34,8 @@ export function createPublishing(world: {
   /** Why no record can be written. */
   readonly obstacle: Obstacle;
   readonly statusOf: VolumeStatusReader;
+  /** Undefined: the owners of pods are not told. */
+  readonly reports?: PublishReports | undefined;
 }): Publishing {
   const { pull, volumes, names, views, mounter, viewTurns } = world;
   const targets = createKeyedMutex();
@@ -98,27 +101,30 @@ export function createPublishing(world: {
 
   return {
     async publish(request, signal) {
-      using _target = take(targetOf(request));
-      const record = await volumes.find(request.targetPath);
-      const there = record === undefined ? undefined : await published(request, record);
-      if (there !== undefined) return there;
-      verifyWritable(world.obstacle); // before a registry is asked, because kubelet retries
-      const state = await look(targetOf(request), undefined); // not after hours of download
-      const wasThere = record === undefined ? state.kind === 'empty' : record.keepsFolder === true;
-      const keepsDirectory = request.anywhere && wasThere;
-      const before = record?.fingerprint === request.fingerprint ? record : undefined;
+      const report = world.reports?.open(request);
       let latest: Progress | undefined;
       try {
+        using _target = take(targetOf(request));
+        const record = await volumes.find(request.targetPath);
+        const there = record === undefined ? undefined : await published(request, record);
+        if (there !== undefined) return there;
+        verifyWritable(world.obstacle); // before a registry is asked, because kubelet retries
+        const state = await look(targetOf(request), undefined); // not after hours of download
+        const wasThere = record === undefined ? state.kind === 'empty' : record.keepsFolder === true;
+        const keepsDirectory = request.anywhere && wasThere;
+        const before = record?.fingerprint === request.fingerprint ? record : undefined;
+        const onProgress = (progress: Progress): void => {
+          latest = progress;
+          report?.progress(progress);
+        };
         for (let attempt = 0; attempt < attempts; attempt++) {
-          using arrival = await pull.pull(
-            recall(request, before),
-            progress => void (latest = progress),
-            signal,
-          );
+          using arrival = await pull.pull(recall(request, before), onProgress, signal);
           using _turn = await viewTurns.lock(arrival.view.key, signal);
           signal.throwIfAborted();
           if ((await views.find(arrival.view.key)) === undefined) continue; // it was found damaged meanwhile
-          return await mount(request, arrival, before, keepsDirectory);
+          const volume = await mount(request, arrival, before, keepsDirectory);
+          report?.mounted(volume);
+          return volume;
         }
         throw new ArtifactError(
           'corrupt',
@@ -126,6 +132,8 @@ export function createPublishing(world: {
         );
       } catch (thrown) {
         if (signal.aborted) throw leaving(request, signal.reason, latest);
+        const error = toArtifactError(thrown);
+        if (error.code !== 'busy') report?.failed(error);
         throw thrown;
       }
     },

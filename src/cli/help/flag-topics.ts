@@ -23,6 +23,7 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   stateDir: 'daemon',
   nodeId: 'node',
   register: 'node',
+  events: 'node',
   httpListen: 'node',
   registriesConf: 'registries',
   registriesConfDir: 'registries',

@@ -12,7 +12,7 @@ import { type GrpcCaller, explain, openCallSignal } from './call-signal.ts';
 import { logCall, type CallNote } from './call-log.ts';
 import type { Drain } from './drain.ts';
 import { received, sender } from './message-stream.ts';
-import { redact, secretTexts } from './redaction.ts';
+import { redact, secretTexts } from '../../volume/redaction.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { type Status, toStatus } from './status.ts';
 

@@ -26,14 +26,14 @@ export function createScrub(
     readonly evidence: Pick<Evidence, 'verifiedAt'>;
     /** Reads and hashes while no one else uses the disk. */
     readonly hashSlowly: Look;
-    /** Makes an item immutable, if the filesystem can. Logs failures instead of throwing them. */
+    /** Makes an item immutable, if the filesystem can. */
     readonly seal: (item: Item, signal: AbortSignal) => Promise<void>;
     readonly integrity: Pick<Integrity, 'inspect'>;
     readonly warn: (text: string) => void;
   },
   interval: number,
 ): Scrub {
-  const { blobs, layers, evidence, integrity, hashSlowly, seal, warn } = world;
+  const { blobs, layers, evidence, integrity, hashSlowly, warn } = world;
   const urgent = new Map<string, Item>();
   let wake = (): void => {};
 
@@ -50,6 +50,10 @@ export function createScrub(
         warn(`${item.digest} could not be verified: ${toArtifactError(thrown).message}; it will be retried`);
     }
   };
+  const seal = (item: Item, signal: AbortSignal): Promise<void> =>
+    world.seal(item, signal).catch((thrown: unknown) => {
+      if (!signal.aborted) warn(`${item.digest} is not sealed: ${toArtifactError(thrown).message}`);
+    });
   const verify = (item: Item, signal: AbortSignal): Promise<void> =>
     attempt(item, () => integrity.inspect(item, hashSlowly, true, signal), signal);
 

@@ -1,5 +1,5 @@
-import { tokensKey } from '../../oci/credential.ts';
-import { parseJson } from '../../util/json.ts';
+import { tokensKey } from '../oci/credential.ts';
+import { parseJson } from '../util/json.ts';
 
 const mark = '[redacted]';
 

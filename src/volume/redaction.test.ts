@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { cpuTime } from '../../../test/support/os/cpu-time.ts';
-import { tokensKey } from '../../oci/credential.ts';
+import { cpuTime } from '../../test/support/os/cpu-time.ts';
+import { tokensKey } from '../oci/credential.ts';
 import { redact, secretTexts } from './redaction.ts';
 
 test('secrets are the values of a call, the texts in their JSON, and what their base64 hides', () => {

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { volume } from '../../../test/support/node/csi-edge.ts';
+import type { VolumeEvent } from '../../ports/events.ts';
+import type { PublishRequest } from '../../ports/request.ts';
+import type { Progress } from '../../ports/usecases.ts';
+import { ArtifactError } from '../../util/error.ts';
+import { createPublishReports } from './publish-reports.ts';
+
+const request: PublishRequest = {
+  volumeId: volume.volumeId,
+  targetPath: volume.targetPath,
+  anywhere: false,
+  mountFlags: [],
+  fingerprint: 'f',
+  reference: 'r/m:v1',
+  selection: { unpack: 'auto', include: [], exclude: [] },
+  secrets: {},
+  caller: 'pod',
+  pod: { namespace: 'shop', name: 'web-0', uid: 'u' },
+};
+
+const progress: Progress = {
+  phase: 'download',
+  bytes: 1024,
+  totalBytes: 4096,
+  layers: 0,
+  totalLayers: 1,
+  bytesPerSecond: 0,
+};
+
+function createReports() {
+  const events: VolumeEvent[] = [];
+  let now = 0;
+  const reports = createPublishReports({ send: event => void events.push(event) }, () => now);
+  const open = (of: PublishRequest) => reports.open(of) ?? assert.fail('it has a pod');
+  return { open, reports, events, wait: (ms: number) => void (now += ms) };
+}
+
+const reasonsOf = (events: readonly VolumeEvent[]): readonly string[] => events.map(({ reason }) => reason);
+
+test('a pull is one story over all calls of kubelet for its volume', () => {
+  const { open, events, wait } = createReports();
+  open(request).progress(progress); // kubelet's deadline ends this call
+  wait(30_000);
+  const second = open(request);
+  second.progress({ ...progress, bytes: 2048 });
+  wait(10_000);
+  second.mounted(volume);
+  assert.deepEqual(reasonsOf(events), ['Pulling', 'Pulled']);
+  assert.match(events[1]?.message ?? '', / in 40 s: 3\.0 KiB at .* and 1\.0 KiB were in the cache/);
+  assert.deepEqual([events[1]?.pod, events[1]?.targetPath], [request.pod, request.targetPath]);
+});
+
+test('a failure has the words of the error, without secrets, and its code tells it from others', () => {
+  const { open, events } = createReports();
+  const secrets = { username: 'u', password: 'hunter2-hunter2' };
+  open({ ...request, secrets }).failed(new ArtifactError('denied', 'r refused hunter2-hunter2 of u'));
+  open(request).failed(new ArtifactError('not-found', 'r has no m:v1'));
+  assert.deepEqual(
+    events.map(({ type, reason, kind, message }) => [type, reason, kind, message]),
+    [
+      ['Warning', 'FailedMount', 'denied', 'r refused [redacted] of u'],
+      ['Warning', 'FailedMount', 'not-found', 'r has no m:v1'],
+    ],
+  );
+});
+
+test('a pull that failed begins anew', () => {
+  const { open, events, wait } = createReports();
+  const first = open(request);
+  first.progress(progress);
+  first.failed(new ArtifactError('unavailable', 'r does not answer'));
+  wait(1_000);
+  open(request).progress(progress);
+  assert.deepEqual(reasonsOf(events), ['Pulling', 'FailedMount', 'Pulling']);
+});
+
+test('a volume without a known pod is not told of', () => {
+  const { pod: _, ...unknown } = request;
+  assert.equal(createReports().reports.open(unknown), undefined);
+});
+
+test('of more volumes than a node can have, the oldest pulls are forgotten', () => {
+  const { open, events, wait } = createReports();
+  const requestOf = (n: number): PublishRequest => ({ ...request, targetPath: `${request.targetPath}/${n}` });
+  for (let n = 0; n <= 1_000; n++) open(requestOf(n)).progress(progress);
+  events.length = 0;
+  wait(1_000);
+  open(requestOf(1_000)).mounted(volume);
+  open(requestOf(0)).mounted(volume);
+  assert.deepEqual(reasonsOf(events), ['Pulled', 'Mounted']);
+});

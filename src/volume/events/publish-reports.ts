@@ -1,0 +1,67 @@
+import type { VolumeEvent, VolumeEvents } from '../../ports/events.ts';
+import type { PublishRequest } from '../../ports/request.ts';
+import type { Progress, Volume } from '../../ports/usecases.ts';
+import type { ArtifactError } from '../../util/error.ts';
+import { redact, secretTexts } from '../redaction.ts';
+import { formatSubject, type PullStory, tellMounted, tellProgress, type Told } from './pull-story.ts';
+
+/** What one call to publish reports to the owner of its pod. None of these waits or fails. */
+export type PublishReport = {
+  progress(progress: Progress): void;
+  mounted(volume: Volume): void;
+  failed(error: ArtifactError): void;
+};
+
+export type PublishReports = {
+  /** Undefined if the pod of the volume is not known, as for one of a command. */
+  open(request: PublishRequest): PublishReport | undefined;
+};
+
+/** Far more volumes than the pods of one node have. */
+const maxStories = 1_000;
+
+/**
+ * Tells the owners of pods what happens to their volumes.
+ */
+export function createPublishReports(
+  events: VolumeEvents,
+  now: () => number = () => performance.now(),
+): PublishReports {
+  /** Pulls between two calls for a volume, by target path, the oldest first. */
+  const stories = new Map<string, PullStory>();
+
+  const keep = (targetPath: string, story: PullStory | undefined): void => {
+    if (story === undefined) return;
+    stories.set(targetPath, story);
+    const [oldest] = stories.keys();
+    // kubelet may never call again for a pod that was deleted.
+    if (oldest !== undefined && stories.size > maxStories) stories.delete(oldest);
+  };
+
+  return {
+    open(request) {
+      const { pod, targetPath, reference } = request;
+      if (pod === undefined) return undefined;
+      const subject = formatSubject(reference, targetPath);
+      const send = (event: Pick<VolumeEvent, 'type' | 'reason' | 'kind' | 'message'>): void =>
+        events.send({ pod, targetPath, ...event });
+      const tell = (told: Told): void => send({ type: 'Normal', kind: '', ...told });
+      return {
+        progress(progress) {
+          const { story, told } = tellProgress(stories.get(targetPath), subject, progress, now());
+          keep(targetPath, story);
+          if (told !== undefined) tell(told);
+        },
+        mounted(volume) {
+          tell(tellMounted(stories.get(targetPath), subject, volume, now()));
+          stories.delete(targetPath);
+        },
+        failed({ code, message }) {
+          stories.delete(targetPath);
+          const shown = redact(message, secretTexts(request));
+          send({ type: 'Warning', reason: 'FailedMount', kind: code, message: shown });
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,75 @@
+import type { Progress, Volume } from '../../ports/usecases.ts';
+import { formatSize } from '../../util/size.ts';
+import { formatSeconds } from '../../util/retry.ts';
+import { describeProgress } from '../pull/progress.ts';
+
+/** A pull as the owner of a pod is told of it, over all calls of kubelet for the volume. Times are in milliseconds. */
+export type PullStory = {
+  readonly since: number;
+  /** When its progress was told last. */
+  readonly toldAt: number;
+  /** The bytes that were in the cache before; undefined until the manifest is known. */
+  readonly had: number | undefined;
+  readonly total: number;
+};
+
+/** An event without its pod. */
+export type Told = { readonly reason: 'Pulling' | 'Pulled' | 'Mounted'; readonly message: string };
+
+/** How often the progress of a pull is told. */
+const everyMs = 60_000;
+
+/**
+ * Continues the story of a pull by its progress. A pull that neither downloads nor waits is not told of: its volume is
+ * mounted from the cache.
+ */
+export function tellProgress(
+  story: PullStory | undefined,
+  subject: string,
+  progress: Progress,
+  now: number,
+): { readonly story: PullStory | undefined; readonly told?: Told } {
+  const { bytes, totalBytes, bytesPerSecond, waits } = progress;
+  const isPulling = waits !== undefined || bytes < totalBytes;
+  if (story === undefined && !isPulling) return { story };
+  const known = story ?? { since: now, toldAt: Number.NEGATIVE_INFINITY, had: undefined, total: 0 };
+  const next = {
+    ...known,
+    had: known.had ?? (totalBytes > 0 ? bytes : undefined),
+    total: Math.max(known.total, totalBytes),
+  };
+  if (now - known.toldAt < everyMs) return { story: next };
+  const rate = bytesPerSecond > 0 ? `, ${formatSize(bytesPerSecond)}/s` : '';
+  const message = `Pulling ${subject}: ${describeProgress(progress)}${rate}`;
+  return { story: { ...next, toldAt: now }, told: { reason: 'Pulling', message } };
+}
+
+/** The end of the story: how the mounted content came here. */
+export function tellMounted(
+  story: PullStory | undefined,
+  subject: string,
+  { digest, bytes }: Pick<Volume, 'digest' | 'bytes'>,
+  now: number,
+): Told {
+  if (story === undefined || story.had === undefined) {
+    return {
+      reason: 'Mounted',
+      message: `Mounted ${subject} from the cache: ${formatSize(bytes)}, ${digest}`,
+    };
+  }
+  const { since, had, total } = story;
+  const ms = Math.max(now - since, 1);
+  const pulled = total - had;
+  const cached = had === 0 ? '' : `, and ${formatSize(had)} were in the cache`;
+  const rate = `${formatSize((pulled / ms) * 1000)}/s`;
+  return {
+    reason: 'Pulled',
+    message: `Pulled ${subject} in ${formatSeconds(ms)}: ${formatSize(pulled)} at ${rate}${cached}, ${digest}`,
+  };
+}
+
+/** `registry/model:v1 for the volume "model"`, by the name in the pod or of the PersistentVolume. */
+export function formatSubject(reference: string, targetPath: string): string {
+  const name = /\/volumes\/kubernetes\.io~csi\/([^/]+)\/mount$/.exec(targetPath)?.[1];
+  return name === undefined ? reference : `${reference} for the volume "${name}"`;
+}

@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { waitUntil } from '../support/node/child.ts';
+import {
+  publishRequest,
+  startDaemon,
+  type TestDaemon,
+  type TestNode,
+  testNode,
+} from '../support/node/daemon.ts';
+import {
+  type EventServer,
+  openEventServer,
+  type StoredEvent,
+  verifyPace,
+} from '../support/node/event-server.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+
+const MiB = 1024 * 1024;
+
+let registry: FaultyRegistry;
+let api: EventServer;
+let node: TestNode;
+let daemon: TestDaemon;
+
+const start = (): Promise<TestDaemon> =>
+  startDaemon(node, { flags: { '--events': 'true' }, env: { KUBECONFIG: api.kubeconfig } });
+
+before(async () => {
+  registry = await openFaultyRegistry();
+  api = await openEventServer();
+  node = await testNode([registry.host]);
+  daemon = await start();
+});
+after(async () => {
+  await daemon?.[Symbol.asyncDispose]();
+  await node?.[Symbol.asyncDispose]();
+  await api?.[Symbol.asyncDispose]();
+  await registry?.[Symbol.asyncDispose]();
+});
+beforeEach(() => {
+  registry.fault(() => undefined);
+  api.fault(() => undefined);
+});
+
+let pushed = 0;
+const push = async (bytes: Buffer): Promise<string> =>
+  (await registry.push(`model-${++pushed}`, 'v1', [{ name: 'model', bytes }])).reference;
+
+const slowly = (bytesPerSecond: number): void =>
+  registry.fault(({ path }) => (path.includes('/blobs/') ? { kind: 'slow', bytesPerSecond } : undefined));
+
+/** The volume of a new pod. */
+const podOf = (name: string, reference: string) =>
+  publishRequest(node, { reference, 'csi.storage.k8s.io/pod.name': name });
+
+const eventsOf = (pod: string): readonly StoredEvent[] =>
+  api.events().filter(({ involvedObject }) => involvedObject.name === pod);
+
+const reasonsOf = (pod: string): readonly string[] => eventsOf(pod).map(({ reason }) => reason);
+
+const told = (pod: string, ...reasons: readonly string[]): Promise<void> =>
+  waitUntil(daemon, () => reasonsOf(pod).join() === reasons.join(), `${pod}: ${reasons.join()}`);
+
+/** The counts of events, by what became of them. */
+async function countEvents(): Promise<Readonly<Record<string, number>>> {
+  const text = await (await fetch(`${daemon.http}/metrics`)).text();
+  const lines = text.matchAll(/^oci_artifact_csi_pod_events_total\{outcome="(\w+)"\} (\d+)$/gm);
+  return Object.fromEntries([...lines].map(([, outcome = '', count]) => [outcome, Number(count)]));
+}
+
+describe('the owner of a pod sees', () => {
+  test('a pull with its size and its end, and a mount from the cache', async () => {
+    const bytes = randomBytes(4 * MiB);
+    const reference = await push(bytes);
+    slowly(2 * bytes.length);
+    const request = await podOf('pulls', reference);
+    await daemon.csi.NodePublishVolume(request);
+    await told('pulls', 'Pulling', 'Pulled');
+    const [pulling = '', pulled = ''] = eventsOf('pulls').map(({ message }) => message);
+    const subject = `${reference} for the volume "artifact"`;
+    assert.equal(pulling, `Pulling ${subject}: pulled 0 B of 4.0 MiB, 0 of 1 layers`);
+    assert.ok(pulled.startsWith(`Pulled ${subject} in `), pulled);
+    assert.match(pulled, / in \S+ s: 4\.0 MiB at \d+\.\d MiB\/s, sha256:[0-9a-f]{64}$/);
+    const [{ source, involvedObject, type } = assert.fail()] = eventsOf('pulls');
+    assert.deepEqual([source.component, source.host, type], ['oci-artifact-csi', 'test-node', 'Normal']);
+    assert.equal(involvedObject.uid, request.volume_context?.['csi.storage.k8s.io/pod.uid']);
+
+    await daemon.csi.NodePublishVolume(await podOf('mounts', reference));
+    await told('mounts', 'Mounted');
+    assert.ok(
+      eventsOf('mounts')[0]?.message.startsWith(`Mounted ${subject} from the cache: 4.0 MiB, sha256:`),
+    );
+  });
+
+  test('how much of a pull was in the cache', async () => {
+    const bytes = randomBytes(4 * MiB);
+    const [old, added] = [
+      { name: 'model', bytes },
+      { name: 'more', bytes: randomBytes(MiB) },
+    ];
+    const { reference } = await registry.push('grows', 'v1', [old]);
+    await daemon.csi.NodePublishVolume(await podOf('before', reference));
+    const next = await registry.push('grows', 'v2', [old, added]);
+    await daemon.csi.NodePublishVolume(await podOf('grows', next.reference));
+    await told('grows', 'Pulling', 'Pulled');
+    const [pulling, pulled] = eventsOf('grows').map(({ message }) => message);
+    assert.match(pulling ?? '', /: pulled 4\.0 MiB of 5\.0 MiB, 1 of 2 layers$/);
+    assert.match(pulled ?? '', /: 1\.0 MiB at \S+ MiB\/s, and 4\.0 MiB were in the cache, sha256:/);
+  });
+
+  test('an error in the words of the call, counted each time that kubelet calls', async () => {
+    const request = await podOf('fails', `${registry.host}/nothing:v1`);
+    const { code, text } = await outcomeOf(daemon.csi.NodePublishVolume(request));
+    await outcomeOf(daemon.csi.NodePublishVolume(request));
+    assert.equal(code, 'NOT_FOUND');
+    await waitUntil(daemon, () => eventsOf('fails')[0]?.count === 2, 'counted');
+    assert.deepEqual(
+      eventsOf('fails').map(({ type, reason, message }) => [type, reason, message]),
+      [['Warning', 'FailedMount', text]],
+    );
+  });
+
+  test('nothing twice after a restart of the daemon', async () => {
+    const bytes = randomBytes(4 * MiB);
+    const reference = await push(bytes);
+    const mounted = await podOf('lives', await push(Buffer.from('small')));
+    await daemon.csi.NodePublishVolume(mounted);
+    await told('lives', 'Pulling', 'Pulled');
+    slowly(bytes.length / 4);
+    const request = await podOf('restarts', reference);
+    const call = outcomeOf(daemon.csi.NodePublishVolume(request));
+    await told('restarts', 'Pulling');
+    assert.equal(await daemon.end('SIGTERM'), 0, daemon.output());
+    assert.equal((await call).code, 'UNAVAILABLE');
+    await daemon[Symbol.asyncDispose]();
+    registry.fault(() => undefined);
+    daemon = await start();
+    await daemon.csi.NodePublishVolume(mounted);
+    await daemon.csi.NodePublishVolume(request);
+    await told('restarts', 'Pulling', 'Pulled');
+    await told('lives', 'Pulling', 'Pulled');
+  });
+});
+
+describe('events', () => {
+  test('of 100 pods at once cost the API ten requests a second, and each is accounted for', async t => {
+    const reference = await push(Buffer.from('shared'));
+    await daemon.csi.NodePublishVolume(await podOf('first', reference));
+    await told('first', 'Pulling', 'Pulled');
+    const before = await countEvents();
+    const from = api.asked.length;
+    const requests = await Promise.all(Array.from({ length: 100 }, (_, n) => podOf(`crowd-${n}`, reference)));
+    const begin = performance.now();
+    await Promise.all(requests.map(request => daemon.csi.NodePublishVolume(request)));
+    const took = performance.now() - begin;
+    const isSent = (): boolean => requests.every((_, n) => reasonsOf(`crowd-${n}`).join() === 'Mounted');
+    await waitUntil(daemon, isSent, 'sent');
+    const times = api.asked.slice(from).map(({ at }) => at);
+    const seconds = ((times.at(-1) ?? 0) - (times[0] ?? 0)) / 1000;
+    t.diagnostic(`${took.toFixed(0)} ms for 100 publishes, ${seconds.toFixed(1)} s for their events`);
+    verifyPace(times, 100);
+    assert.equal(times.length, 100);
+    const now = await countEvents();
+    assert.deepEqual(now, { ...before, sent: (before['sent'] ?? 0) + 100 });
+  });
+
+  test('that the API refuses fail no volume, and the log names the rule once', async () => {
+    const message = 'events is forbidden: User "u" cannot create resource "events"';
+    api.fault(() => ({ kind: 'status', code: 403, message }));
+    const before = await countEvents();
+    const reference = await push(Buffer.from('refused'));
+    for (const name of ['one', 'two', 'three'])
+      await daemon.csi.NodePublishVolume(await podOf(name, reference));
+    await waitUntil(daemon, () => daemon.output().includes('events of pods are refused'), 'logged');
+    const refused = async (): Promise<number> =>
+      ((await countEvents())['refused'] ?? 0) - (before['refused'] ?? 0);
+    await waitUntil(daemon, async () => (await refused()) === 4, 'counted'); // one pod pulled, too
+    const lines = daemon
+      .output()
+      .split('\n')
+      .filter(line => line.includes('events of pods are refused'));
+    assert.equal(lines.length, 1);
+    assert.match(lines[0] ?? '', /resources: \[events\], verbs: \[create, patch\]/);
+  });
+
+  test('hold up no volume and no end of the daemon while the API does not answer', async t => {
+    api.fault(() => ({ kind: 'silence' }));
+    const reference = await push(Buffer.from('quick'));
+    const requests = await Promise.all(Array.from({ length: 20 }, (_, n) => podOf(`silent-${n}`, reference)));
+    const begin = performance.now();
+    await Promise.all(requests.map(request => daemon.csi.NodePublishVolume(request)));
+    const took = performance.now() - begin;
+    t.diagnostic(`${took.toFixed(0)} ms for 20 publishes`);
+    assert.ok(took < 5_000, `${took} ms`);
+    const stopping = performance.now();
+    assert.equal(await daemon.end('SIGTERM'), 0, daemon.output());
+    assert.ok(performance.now() - stopping < 3_000);
+  });
+});
