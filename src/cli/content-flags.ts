@@ -1,0 +1,102 @@
+import { parseDuration } from '../util/duration.ts';
+import { parseSize } from '../util/size.ts';
+import type { Flags } from './flag.ts';
+import { optional, parseCount, parsePath, parsePercent, parseRate } from './values.ts';
+
+/** The flags of `serve` for downloads, the cache and unpacking. */
+export const contentFlags: Flags<
+  | 'maxParallelDownloads'
+  | 'minDownloadRate'
+  | 'retryAfterMax'
+  | 'prefetch'
+  | 'prefetchRate'
+  | 'cacheHigh'
+  | 'cacheLow'
+  | 'diskMax'
+  | 'cacheMax'
+  | 'maxArtifactSize'
+  | 'scrubInterval'
+  | 'maxLayerEntries'
+  | 'maxLayerSize'
+  | 'maxLayerRatio'
+> = {
+  maxParallelDownloads: {
+    value: 'N',
+    says: 'maximum concurrent layer downloads per registry and namespace of pods',
+    preset: '6',
+    parse: parseCount,
+  },
+  minDownloadRate: {
+    value: 'RATE',
+    says: 'end a download that is slower over a minute; 0: never',
+    preset: '16KiB/s',
+    parse: parseRate,
+  },
+  retryAfterMax: {
+    value: 'DURATION',
+    says: 'longest Retry-After to wait for; a pull that a registry asks to wait longer fails',
+    preset: '15m',
+    parse: parseDuration,
+  },
+  prefetch: {
+    value: 'FILE',
+    says: 'list of the artifacts to have before any pod asks for them',
+    preset: '',
+    parse: optional(parsePath),
+  },
+  prefetchRate: {
+    value: 'RATE',
+    says: 'maximum rate of downloads that no pod and no command wants; 0: none',
+    preset: '0',
+    parse: parseRate,
+  },
+  cacheHigh: {
+    value: 'PERCENT',
+    says: 'start garbage collection at this disk usage, of bytes or inodes',
+    preset: '75',
+    parse: parsePercent,
+  },
+  cacheLow: {
+    value: 'PERCENT',
+    says: 'stop garbage collection at this disk usage',
+    preset: '70',
+    parse: parsePercent,
+  },
+  diskMax: {
+    value: 'PERCENT',
+    says: 'fail pulls at this disk usage, of bytes or inodes',
+    preset: '90',
+    parse: parsePercent,
+  },
+  cacheMax: { value: 'SIZE', says: 'maximum size of the cache', preset: '', parse: optional(parseSize) },
+  maxArtifactSize: {
+    value: 'SIZE',
+    says: 'maximum size of an artifact to pull',
+    preset: '',
+    parse: optional(parseSize),
+  },
+  scrubInterval: {
+    value: 'DURATION',
+    says: 'verify all cached content again this often, in the background; 0: never',
+    preset: '7d',
+    parse: parseDuration,
+  },
+  maxLayerEntries: {
+    value: 'N',
+    says: 'maximum entries of a tar layer',
+    preset: '1000000',
+    parse: parseCount,
+  },
+  maxLayerSize: {
+    value: 'SIZE',
+    says: 'maximum unpacked size of a tar layer',
+    preset: '1TiB',
+    parse: parseSize,
+  },
+  maxLayerRatio: {
+    value: 'N',
+    says: 'maximum unpacked bytes of a tar layer for each compressed byte',
+    preset: '1000',
+    parse: parseCount,
+  },
+};
