@@ -8,7 +8,7 @@ import { serveRegistration } from './grpc/registration.ts';
 import { serveCsi } from './grpc/server.ts';
 import { createMetrics } from './http/metrics.ts';
 import { serveLate } from './http/late-server.ts';
-import { type Pages, serveHttp } from './http/server.ts';
+import { type Pages, serveProbes } from './http/probes.ts';
 import { openEvents } from './kube/events.ts';
 import type { DiskUsage } from './ports/store.ts';
 import type { DaemonStatus, NodeStatus } from './ports/usecases.ts';
@@ -108,7 +108,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
       metrics,
     };
     const onServing = (port: number): void => log.info({ port }, 'serving /healthz, /readyz and /metrics');
-    stack.use(await serveLate(() => serveHttp(httpListen, pages), { ...lateness, onServing }));
+    stack.use(await serveLate(() => serveProbes(httpListen, pages), { ...lateness, onServing }));
   }
   if (!existsSync(settings.kubeletDir)) {
     log.warn(

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Pages, serveHttp } from './server.ts';
+import { type Pages, serveProbes } from './probes.ts';
 
 const loopback = { host: '127.0.0.1', port: 0 };
 const large = 'x'.repeat(200_000);
@@ -48,7 +48,7 @@ test('scrapes at one time are computed once, and the result is kept for a second
     await sleep(50);
     return `scrape ${++computed}\n`;
   };
-  await using server = await serveHttp(loopback, pages(scrape));
+  await using server = await serveProbes(loopback, pages(scrape));
   const answers = await Promise.all(
     Array.from({ length: 50 }, () => fetch(`http://127.0.0.1:${server.port}/metrics`).then(r => r.text())),
   );
@@ -61,7 +61,7 @@ test('scrapes at one time are computed once, and the result is kept for a second
 });
 
 test('a client that opens connections without end loses its own, and others are answered', async () => {
-  await using server = await serveHttp(
+  await using server = await serveProbes(
     loopback,
     pages(async () => large),
   );
@@ -87,7 +87,7 @@ test('a pipeline of requests gets one answer and takes no memory', async () => {
     computed++;
     return large;
   };
-  await using server = await serveHttp(loopback, pages(scrape));
+  await using server = await serveProbes(loopback, pages(scrape));
   const answer = await ask(server.port, get('/healthz').repeat(3));
   assert.equal(answer.split('HTTP/1.1 200').length, 2);
   assert.match(answer, /\r\nConnection: close\r\n/);
@@ -105,7 +105,7 @@ test('a pipeline of requests gets one answer and takes no memory', async () => {
 });
 
 test('an invalid request and an endless head are refused', async () => {
-  await using server = await serveHttp(
+  await using server = await serveProbes(
     loopback,
     pages(async () => ''),
   );
@@ -129,7 +129,7 @@ test('an invalid request and an endless head are refused', async () => {
 });
 
 test('a request that comes in pieces is one', async () => {
-  await using server = await serveHttp(
+  await using server = await serveProbes(
     loopback,
     pages(async () => ''),
   );

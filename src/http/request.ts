@@ -1,7 +1,13 @@
 import type { Socket } from 'node:net';
 
-/** Method and path of a request line. */
-export type Request = { readonly method: string; readonly path: string };
+/** What a server needs of the head of a request. */
+export type Request = {
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  /** The Host header; empty if there is none, or more than one. */
+  readonly host: string;
+};
 
 /** Bytes of a request before its body; common web servers have the same limit. */
 const maxHead = 8 * 1024;
@@ -18,16 +24,21 @@ export function readRequest(socket: Socket, ask: (request: Request | undefined) 
     const end = /\r?\n\r?\n/.exec(head);
     if (end === null && head.length <= maxHead) return;
     socket.off('data', take).resume();
-    ask(end === null || end.index > maxHead ? undefined : parseRequest(head));
+    ask(end === null || end.index > maxHead ? undefined : parseRequest(`${head.slice(0, end.index)}\r\n`));
     head = '';
   };
   socket.on('data', take);
 }
 
-/** Parses a request line (RFC 9112, section 3). The path excludes the query. */
+/** Parses a request line (RFC 9112, section 3) and the Host header. The path excludes the query. */
 function parseRequest(head: string): Request | undefined {
-  const { method, path } =
-    /^(?<method>[A-Z]+) (?:http:\/\/[^/ ]*)?(?<path>\/[^ ?]*)(?:\?[^ ]*)? HTTP\/1\.[01]\r?\n/.exec(head)
-      ?.groups ?? {};
-  return method === undefined || path === undefined ? undefined : { method, path };
+  const { method, path, query } =
+    /^(?<method>[A-Z]+) (?:http:\/\/[^/ ]*)?(?<path>\/[^ ?]*)(?:\?(?<query>[^ ]*))? HTTP\/1\.[01]\r?\n/.exec(
+      head,
+    )?.groups ?? {};
+  if (method === undefined || path === undefined) return undefined;
+  const [host = '', ...others] = [...head.matchAll(/^host:[ \t]*(.*?)[ \t]*\r?$/gim)].map(
+    ([, value]) => value,
+  );
+  return { method, path, query: query ?? '', host: others.length === 0 ? host : '' };
 }

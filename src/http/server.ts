@@ -1,23 +1,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
-import { createMemo } from '../util/memo.ts';
 import { createConnections } from './connections.ts';
 import { readRequest, type Request } from './request.ts';
-
-export type Pages = {
-  /** What a daemon waits for that will take over from another; undefined for one that serves. It is ready. */
-  standby(): string | undefined;
-  /** Failures that only a restart fixes, one line each. */
-  broken(): readonly string[];
-  /** Reasons why the daemon is not ready, one line each; empty if it is ready. */
-  ready(): readonly string[];
-  /** Problems that do not affect readiness, one line each. */
-  notes(): readonly string[];
-  /** Information about the node, one line each. */
-  facts(): readonly string[];
-  readonly metrics: { readonly contentType: string; scrape(): Promise<string> };
-};
 
 export type HttpServer = AsyncDisposable & { readonly port: number };
 
@@ -27,53 +12,52 @@ const phrases = {
   400: 'Bad Request',
   404: 'Not Found',
   405: 'Method Not Allowed',
+  421: 'Misdirected Request',
   500: 'Internal Server Error',
   503: 'Service Unavailable',
 } as const;
 
-type Answer = {
+export type Answer = {
   readonly status: keyof typeof phrases;
   readonly body: string | Uint8Array;
   readonly headers?: Readonly<Record<string, string>>;
 };
 
-/** Concurrent connections. A probe and a scrape take one each, for milliseconds. */
-const maxConnections = 128;
+export type HttpAddress = { readonly host: string | undefined; readonly port: number };
+
+export type HttpOptions = {
+  /** The flag of the address, for errors. */
+  readonly flag: string;
+  readonly maxConnections: number;
+  /** Answers a GET or a HEAD. */
+  readonly answer: (request: Request) => Promise<Answer>;
+};
+
 /**
  * From accepting a connection to the end of the answer. Prometheus waits 10 s for a scrape, kubelet 1 s for a probe.
  */
 const lifetimeMs = 10_000;
-/** How long the result of a scrape is reused. */
-const freshMs = 1_000;
 
 /**
- * Serves /healthz (503 if only a restart helps), /readyz and /metrics. The first two list their reasons with a 503.
- * Port 0 lets the kernel choose.
+ * Serves HTTP that is only read. Port 0 lets the kernel choose.
  *
- * Clients cost the node little, whatever they send: connections are bounded in number and time, each serves one
- * request, one scrape is computed at a time, and unread answers share one buffer. Node's own HTTP server creates
- * objects for each pipelined request before the first one is answered, so this server reads the socket itself.
+ * Clients cost the node little, whatever they send: connections are bounded in number and time, and each serves one
+ * request. Node's own HTTP server creates objects for each pipelined request before the first one is answered, so this
+ * server reads the socket itself.
  *
- * @throws ArtifactError `unavailable` if the address cannot be bound.
+ * @throws ArtifactError `exists` if another process has the address; `unavailable` if it cannot be bound.
  */
 export async function serveHttp(
-  address: { readonly host: string | undefined; readonly port: number },
-  pages: Pages,
+  address: HttpAddress,
+  { flag, maxConnections, answer }: HttpOptions,
 ): Promise<HttpServer> {
   const connections = createConnections(maxConnections, lifetimeMs);
-  const scraped = createMemo<Uint8Array>();
-  const scrape = (): Promise<Uint8Array> =>
-    scraped.recall(
-      'metrics',
-      async () => ({ value: Buffer.from(await pages.metrics.scrape()), forMs: freshMs }),
-      unending,
-    );
   // A client may close its sending side and wait for the answer.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
     connections.add(socket);
     socket.on('error', () => socket.destroy());
     readRequest(socket, request => {
-      answer(request, pages, scrape)
+      answerRead(request, answer)
         .catch((error: unknown): Answer => ({ status: 500, body: `${toArtifactError(error).message}\n` }))
         .then(
           found => send(socket, found, request?.method === 'HEAD'),
@@ -81,7 +65,7 @@ export async function serveHttp(
         );
     });
   });
-  await listen(server, address);
+  await listen(server, address, flag);
   return {
     port: (server.address() as AddressInfo).port,
     async [Symbol.asyncDispose]() {
@@ -92,45 +76,16 @@ export async function serveHttp(
   };
 }
 
-const unending = new AbortController().signal;
-
-async function answer(
+async function answerRead(
   request: Request | undefined,
-  pages: Pages,
-  scrape: () => Promise<Uint8Array>,
+  answer: (request: Request) => Promise<Answer>,
 ): Promise<Answer> {
   if (request === undefined)
     return { status: 400, body: 'this is not a request of HTTP/1.1 with a short head\n' };
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return { status: 405, body: 'only GET and HEAD\n', headers: { Allow: 'GET, HEAD' } };
   }
-  switch (request.path) {
-    case '/healthz': {
-      const reasons = pages.broken();
-      return {
-        status: reasons.length === 0 ? 200 : 503,
-        body: reasons.map(reason => `${reason}\n`).join('') || 'ok\n',
-      };
-    }
-    case '/readyz': {
-      const standby = pages.standby();
-      if (standby !== undefined) return { status: 200, body: `standby: ${standby}\n` };
-      const reasons = pages.ready();
-      const notes = pages.notes().map(note => `ready, but: ${note}\n`);
-      const facts = pages.facts().map(fact => `${fact}\n`);
-      if (reasons.length === 0)
-        return { status: 200, body: `${notes.join('') || 'ready\n'}${facts.join('')}` };
-      return { status: 503, body: reasons.map(reason => `not ready: ${reason}\n`).join('') };
-    }
-    case '/metrics':
-      return {
-        status: 200,
-        body: await scrape(),
-        headers: { 'Content-Type': pages.metrics.contentType },
-      };
-    default:
-      return { status: 404, body: '/healthz, /readyz and /metrics are here\n' };
-  }
+  return answer(request);
 }
 
 function send(socket: Socket, { status, body, headers = {} }: Answer, headOnly: boolean): void {
@@ -149,10 +104,7 @@ function send(socket: Socket, { status, body, headers = {} }: Answer, headOnly: 
   socket.end();
 }
 
-async function listen(
-  server: Server,
-  address: { readonly host: string | undefined; readonly port: number },
-): Promise<void> {
+async function listen(server: Server, address: HttpAddress, flag: string): Promise<void> {
   try {
     server.listen(address.port, address.host);
     await once(server, 'listening');
@@ -160,7 +112,7 @@ async function listen(
     const where = `${address.host ?? ''}:${address.port}`;
     throw new ArtifactError(
       errnoOf(error) === 'EADDRINUSE' ? 'exists' : 'unavailable',
-      `cannot listen on ${where} (${toArtifactError(error).message}); choose another --http-listen, or "" for none`,
+      `cannot listen on ${where} (${toArtifactError(error).message}); choose another ${flag}, or "" for none`,
       error,
     );
   }

@@ -6,7 +6,7 @@ import type { VolumeStatus } from '../ports/usecases.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Observed } from './observed.ts';
 import type { ObservedProcess } from './process-metrics.ts';
-import { type Pages, serveHttp } from './server.ts';
+import { type Pages, serveProbes } from './probes.ts';
 
 const loopback = { host: '127.0.0.1', port: 0 };
 const digest = toDigest('sha256', 'a'.repeat(64));
@@ -52,7 +52,7 @@ const quiet: Pages['metrics'] = { contentType: 'text/plain', scrape: async () =>
 test('healthz fails where a restart helps, readyz says why it is not ready', async () => {
   let reasons: readonly string[] = ['the socket is not bound', 'kubelet has not called'];
   let broken: readonly string[] = [];
-  await using server = await serveHttp(loopback, {
+  await using server = await serveProbes(loopback, {
     standby: () => undefined,
     broken: () => broken,
     notes: () => [],
@@ -83,7 +83,7 @@ test('healthz fails where a restart helps, readyz says why it is not ready', asy
 
 test('readyz lists broken files although the daemon is ready', async () => {
   const notes = () => ['registries.conf is broken', 'auth.json is broken'];
-  await using server = await serveHttp(loopback, {
+  await using server = await serveProbes(loopback, {
     standby: () => undefined,
     broken: () => [],
     notes,
@@ -100,7 +100,7 @@ test('readyz lists broken files although the daemon is ready', async () => {
 });
 
 test('an address in use is refused with what to do', async () => {
-  await using server = await serveHttp(loopback, {
+  await using server = await serveProbes(loopback, {
     standby: () => undefined,
     broken: () => [],
     notes: () => [],
@@ -109,7 +109,7 @@ test('an address in use is refused with what to do', async () => {
     metrics: quiet,
   });
   await assert.rejects(
-    serveHttp(
+    serveProbes(
       { host: '127.0.0.1', port: server.port },
       {
         standby: () => undefined,
@@ -125,7 +125,7 @@ test('an address in use is refused with what to do', async () => {
 });
 
 test('a server closes although a client keeps its connection', async () => {
-  const server = await serveHttp(loopback, {
+  const server = await serveProbes(loopback, {
     standby: () => undefined,
     broken: () => [],
     notes: () => [],
@@ -148,7 +148,7 @@ test('metrics count calls as other CSI drivers do, and pulls by outcome and regi
   metrics.bytesPulled('registry.example', 24);
   metrics.pullEnded('ok');
 
-  await using server = await serveHttp(loopback, {
+  await using server = await serveProbes(loopback, {
     standby: () => undefined,
     broken: () => [],
     notes: () => [],
@@ -204,7 +204,7 @@ test('a scrape that fails says why', async () => {
   const scrape = async (): Promise<string> => {
     throw new Error('statfs: EIO');
   };
-  await using server = await serveHttp(loopback, {
+  await using server = await serveProbes(loopback, {
     standby: () => undefined,
     broken: () => [],
     notes: () => [],
