@@ -96,6 +96,11 @@ export type ArtifactSummary = {
   readonly bytes: number;
   /** When it was last pulled or unmounted, in milliseconds since 1970; 0 if unknown. */
   readonly usedAt: number;
+  /**
+   * When the content that was verified least recently was verified, in milliseconds since 1970; 0 if some of it was not
+   * verified since the node crashed.
+   */
+  readonly verifiedAt: number;
   readonly pinned: boolean;
   /** How many volumes show it. */
   readonly volumes: number;

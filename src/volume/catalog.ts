@@ -7,7 +7,7 @@ import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { doInSlices, startPace } from '../util/pace.ts';
 import type { NameRecord, Names, Pins, VolumeRecords } from '../ports/records.ts';
 import type { Expander } from '../ports/registry.ts';
-import type { Views } from '../ports/store.ts';
+import type { Evidence, Views } from '../ports/store.ts';
 import type { LayerFetcher } from './pull/layer-fetcher.ts';
 import { cachedDocuments } from './pull/cached-documents.ts';
 import type { ManifestLoader } from './pull/manifest-loader.ts';
@@ -47,9 +47,10 @@ export function createCatalog(world: {
   readonly manifests: ManifestLoader;
   readonly source: LayerFetcher;
   readonly signatures: SignatureCheck;
+  readonly evidence: Pick<Evidence, 'verifiedAt'>;
   readonly platform: Platform;
 }): Catalog {
-  const { expander, names, views, volumes, pins, manifests, source, signatures, platform } = world;
+  const { expander, names, views, volumes, pins, manifests, source, signatures, evidence, platform } = world;
 
   /** The names of a digest; if there are none, those of an index that lists it. */
   const namesOf = async (digest: Digest): Promise<readonly NameRecord[]> => {
@@ -131,6 +132,10 @@ export function createCatalog(world: {
       AbortSignal.timeout(10_000),
     );
 
+  /** A digest is a blob, or an unpacked layer. */
+  const verifiedAt = (digest: Digest): number =>
+    evidence.verifiedAt({ kind: 'blobs', digest }) || evidence.verifiedAt({ kind: 'layers', digest });
+
   return {
     complete,
     locate,
@@ -174,6 +179,7 @@ export function createCatalog(world: {
             artifactType: own.find(view => view.artifactType !== undefined)?.artifactType ?? '',
             bytes: Math.max(0, ...own.map(view => view.bytes)),
             usedAt,
+            verifiedAt: leastOf(listed.map(verifiedAt)),
             pinned: isPinned.has(key),
             volumes: volumesOf.get(key)?.length ?? 0,
           };
@@ -236,4 +242,9 @@ type Row = { readonly reference: string; readonly digest: Digest };
 /** A row of `ls` is a reference with one digest. Each name, pin and volume belongs to one row. */
 function rowKey({ reference, digest }: Row): string {
   return `${reference} ${digest}`;
+}
+
+/** An artifact may have 20,000 layers, too many for arguments of Math.min. */
+function leastOf(times: readonly number[]): number {
+  return times.reduce((least, time) => Math.min(least, time), Infinity);
 }

@@ -32,6 +32,7 @@ test('requests reach the use cases unchanged, and their answers return unchanged
           artifactType: 'application/vnd.test',
           bytes: 9,
           usedAt: 8,
+          verifiedAt: 9,
           pinned: true,
           volumes: 2,
         },
@@ -95,6 +96,7 @@ test('requests reach the use cases unchanged, and their answers return unchanged
         artifact_type: 'application/vnd.test',
         bytes: 9,
         used_at: 8,
+        verified_at: 9,
         pinned: true,
         volumes: 2,
       },
@@ -214,6 +216,7 @@ test('a list above the default message limit of gRPC arrives', async () => {
     artifactType: '',
     bytes: row,
     usedAt: 0,
+    verifiedAt: 9,
     pinned: false,
     volumes: 0,
   }));

@@ -22,8 +22,12 @@ test('ls prints a table sorted by reference, with readable sizes and ages', asyn
   assert.deepEqual(
     json,
     [
-      { ...never, usedAt: undefined },
-      { ...later, usedAt: new Date(later?.usedAt ?? 0).toISOString() },
+      { ...never, usedAt: undefined, verifiedAt: undefined },
+      {
+        ...later,
+        usedAt: new Date(later?.usedAt ?? 0).toISOString(),
+        verifiedAt: new Date(later?.verifiedAt ?? 0).toISOString(),
+      },
     ].map(row => JSON.parse(JSON.stringify(row))),
   );
 });

@@ -10,7 +10,11 @@ export async function ls(shell: Shell): Promise<void> {
   const found = await shell.backend.artifacts.list();
   const sorted = found.toSorted((a, b) => compare(a.reference, b.reference) || compare(a.digest, b.digest));
   await print(shell, {
-    value: sorted.map(({ usedAt, ...artifact }) => ({ ...artifact, usedAt: toTimestamp(usedAt) })),
+    value: sorted.map(({ usedAt, verifiedAt, ...artifact }) => ({
+      ...artifact,
+      usedAt: toTimestamp(usedAt),
+      verifiedAt: toTimestamp(verifiedAt),
+    })),
     names: sorted.map(({ reference }) => reference),
     text: () =>
       formatTable(

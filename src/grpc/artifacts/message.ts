@@ -107,8 +107,8 @@ export function fromRemoved({ artifacts, bytes, reference, digest, keptBy }: Rem
 }
 
 export function fromSummary(summary: ArtifactSummary): WireSummary {
-  const { reference, digest, artifactType, bytes, usedAt, pinned, volumes } = summary;
-  return { reference, digest, artifact_type: artifactType, bytes, used_at: usedAt, pinned, volumes };
+  const { artifactType, usedAt, verifiedAt, ...same } = summary;
+  return { ...same, artifact_type: artifactType, used_at: usedAt, verified_at: verifiedAt };
 }
 
 export function fromDetail(detail: ArtifactDetail): InspectResponse {

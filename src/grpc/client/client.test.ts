@@ -44,6 +44,7 @@ test('what a daemon answers arrives as if it had been asked in this process', as
     artifactType: 't',
     bytes: 5,
     usedAt: 6,
+    verifiedAt: 8,
     pinned: true,
     volumes: 7,
   };

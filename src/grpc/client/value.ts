@@ -99,6 +99,7 @@ export function toSummary(wire: ArtifactSummary__Output): ArtifactSummary {
     artifactType: wire.artifact_type,
     bytes,
     usedAt: wire.used_at,
+    verifiedAt: wire.verified_at,
     pinned,
     volumes,
   };
