@@ -66,6 +66,7 @@ describe('the values of the chart', () => {
       assert.ok(key in values, `${key} for ${formatFlag(key)}`);
       const value = values[key];
       if (typeof value === 'object') assert.deepEqual(value, {}, key);
+      else if (key === 'events') assert.equal(value, true, 'a chart can bring the right that events need');
       else assert.equal(`${value as string | number | boolean}`, flags[key].preset, key);
     }
     assert.deepEqual(
@@ -178,7 +179,7 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
   });
 
   test('asks for no right and no token, unless a feature needs them', () => {
-    const plain = podWith();
+    const plain = podWith('--set', 'events=false');
     assert.equal(plain.pod.automountServiceAccountToken, false);
     assert.deepEqual(plain.manifests.map(({ kind }) => kind).toSorted(), [
       'CSIDriver',
@@ -190,15 +191,20 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
       assert.equal(pod.automountServiceAccountToken, true);
       return theOnly(manifests, 'ClusterRole')['rules'];
     };
+    const events = { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] };
+    assert.deepEqual(rulesOf(), [events]);
     const secrets = { apiGroups: [''], resources: ['pods', 'serviceaccounts', 'secrets'], verbs: ['get'] };
     const namespaces = { apiGroups: [''], resources: ['namespaces'], verbs: ['get'] };
     const policy = 'podPullSecrets=true,accessPolicy.configMap.name=p,accessPolicy.configMap.key=p.yaml';
-    assert.deepEqual(rulesOf('--set', 'podPullSecrets=true'), [secrets]);
-    assert.deepEqual(rulesOf('--set', policy), [secrets, namespaces]);
+    assert.deepEqual(rulesOf('--set', 'podPullSecrets=true'), [events, secrets]);
+    assert.deepEqual(rulesOf('--set', policy), [events, secrets, namespaces]);
     const nodes = { apiGroups: [''], resources: ['nodes'], verbs: ['get'] };
     for (const [list, rules] of [
-      ['{"artifacts": [{"reference": "a.example/b:1"}]}', [secrets]],
-      ['{"artifacts": [{"reference": "a.example/b:1", "nodeSelector": {"a": "b"}}]}', [secrets, nodes]],
+      ['{"artifacts": [{"reference": "a.example/b:1"}]}', [events, secrets]],
+      [
+        '{"artifacts": [{"reference": "a.example/b:1", "nodeSelector": {"a": "b"}}]}',
+        [events, secrets, nodes],
+      ],
     ] as const)
       assert.deepEqual(
         rulesOf('--set', 'podPullSecrets=true', '--set-json', `prefetch.inline=${list}`),

@@ -48,8 +48,13 @@ OCI_ARTIFACT_{{ snakecase . | upper }}
 {{- if and $source (or (not $source.inline) (contains (index . 0) (toJson $source.inline))) }}true{{ end -}}
 {{- end }}
 
-{{- /* The rules of the ClusterRole. Each feature that is on brings those that it needs, and by default there are none. */}}
+{{- /* The rules of the ClusterRole. Each feature that is on brings those that it needs. */}}
 {{- define "oci-artifact-csi.rules" -}}
+{{- if .Values.events }}
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
 {{- if .Values.podPullSecrets }}
 - apiGroups: [""]
   resources: [pods, serviceaccounts, secrets]
