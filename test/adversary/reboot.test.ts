@@ -39,17 +39,38 @@ async function open(guarded: boolean): Promise<{ daemon: TestDaemon; registry: F
 }
 
 type Fields = Record<string, unknown>;
-/** Changes the one record of a target path. */
-function forge(stateDir: string, { target_path }: Request, change: (record: Fields) => Fields): void {
+/** The one record of a target path, and where it is. */
+function findRecord(
+  stateDir: string,
+  { target_path }: Request,
+): { readonly path: string; readonly record: Fields } {
   const directory = join(stateDir, 'volumes');
   for (const name of readdirSync(directory)) {
-    const record: Fields = JSON.parse(readFileSync(join(directory, name), 'utf8'));
-    if (record['targetPath'] === target_path) {
-      writeFileSync(join(directory, name), JSON.stringify(change(record)));
-      return;
-    }
+    const path = join(directory, name);
+    const record: Fields = JSON.parse(readFileSync(path, 'utf8'));
+    if (record['targetPath'] === target_path) return { path, record };
   }
   throw new Error(`no record of ${target_path}`);
+}
+
+function recordOf(stateDir: string, request: Request): Fields {
+  return findRecord(stateDir, request).record;
+}
+
+function forge(stateDir: string, request: Request, change: (record: Fields) => Fields): void {
+  const { path, record } = findRecord(stateDir, request);
+  writeFileSync(path, JSON.stringify(change(record)));
+}
+
+/** Publishes for a new pod for each change of a record. */
+async function publishForEach<Change>(daemon: TestDaemon, reference: string, changes: readonly Change[]) {
+  return Promise.all(
+    changes.map(async change => {
+      const request = await publishRequest(daemon.node, { reference });
+      assert.equal((await publish(daemon, request)).code, 'OK');
+      return { change, request };
+    }),
+  );
 }
 
 function assertRefused(
@@ -69,35 +90,32 @@ test('a record that was changed to name private content gives no access to it', 
   const mine = await free.push('mine/model', 'v1', [{ name: 'mine', bytes: Buffer.from('mine') }]);
   const hers = await publishRequest(daemon.node, { reference: hidden.reference }, alice);
   assert.equal((await publish(daemon, hers)).code, 'OK');
-  const request = await publishRequest(daemon.node, { reference: mine.reference });
-  assert.equal((await publish(daemon, request)).code, 'OK');
-  const view = (stateDir: string): unknown => {
-    let found: unknown;
-    forge(stateDir, hers, record => {
-      found = record['view'];
-      return record;
-    });
-    return found;
-  };
-  let again = daemon;
-  for (const change of [
+  const view = (stateDir: string): unknown => recordOf(stateDir, hers)['view'];
+  // Each changes the record of a pod of its own.
+  const changes: readonly ((stateDir: string) => Fields)[] = [
     () => ({ digest: hidden.digest }),
     () => ({ digest: hidden.digest, manifest: hidden.digest }),
     () => ({ resolved: hidden.reference, digest: hidden.digest, manifest: hidden.digest }),
-    (stateDir: string) => ({ resolved: hidden.reference, digest: hidden.digest, view: view(stateDir) }),
-  ] as const) {
-    let before: Fields = {};
-    again = await reboot(again, stateDir =>
-      forge(stateDir, request, record => {
-        before = record;
-        return { ...record, ...change(stateDir) };
-      }),
+    stateDir => ({ resolved: hidden.reference, digest: hidden.digest, view: view(stateDir) }),
+  ];
+  const pods = await publishForEach(daemon, mine.reference, changes);
+  const before = pods.map(({ request }) => recordOf(daemon.node.stateDir, request));
+  const changed = await reboot(daemon, stateDir => {
+    for (const { request, change } of pods)
+      forge(stateDir, request, record => ({ ...record, ...change(stateDir) }));
+  });
+  for (const { request } of pods)
+    assertRefused(
+      await publish(changed, request),
+      request,
+      /^(?:UNAUTHENTICATED|PERMISSION_DENIED|NOT_FOUND)/,
     );
-    assertRefused(await publish(again, request), request, /^(?:UNAUTHENTICATED|PERMISSION_DENIED|NOT_FOUND)/);
-    // Only the view changed: the mount is made of what digest and options say.
-    again = await reboot(again, stateDir =>
-      forge(stateDir, request, () => ({ ...before, view: view(stateDir) })),
-    );
+  // Only the view changed: the mount is made of what digest and options say.
+  const again = await reboot(changed, stateDir => {
+    for (const [nth, { request }] of pods.entries())
+      forge(stateDir, request, () => ({ ...before[nth], view: view(stateDir) }));
+  });
+  for (const { request } of pods) {
     assert.equal((await publish(again, request)).code, 'OK');
     assert.deepEqual(readdirSync(request.target_path), ['mine']);
   }
@@ -108,16 +126,16 @@ test('a torn record and a record of another target are ignored', async () => {
   const { reference } = await registry.push('mine/model', 'v1', [
     { name: 'mine', bytes: Buffer.from('mine') },
   ]);
-  const request = await publishRequest(daemon.node, { reference });
-  assert.equal((await publish(daemon, request)).code, 'OK');
-  let again = daemon;
-  for (const change of [
+  const pods = await publishForEach(daemon, reference, [
     { digest: 'sha256:../../../etc' },
     { targetPath: '/etc', resolved: 'gone.invalid/a/b:v1' },
     { resolved: 7 },
     { pod: { uid: 7 } },
-  ]) {
-    again = await reboot(again, stateDir => forge(stateDir, request, record => ({ ...record, ...change })));
+  ]);
+  const again = await reboot(daemon, stateDir => {
+    for (const { request, change } of pods) forge(stateDir, request, record => ({ ...record, ...change }));
+  });
+  for (const { request } of pods) {
     assert.equal((await publish(again, request)).code, 'OK');
     assert.deepEqual(readdirSync(request.target_path), ['mine']);
   }
