@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { hash, randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { openDemoRegistry, toHandler } from './registry.ts';
+import { createServer } from '../../../test/support/os/http.ts';
 
 const bytes = randomBytes(100_000);
 const digest = `sha256:${hash('sha256', bytes)}`;

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
@@ -11,6 +10,7 @@ import { openUndiciTransport } from './undici-transport.ts';
 import { noProxies } from './proxies.ts';
 import { openTls } from './tls.ts';
 import { plainTrust } from './tls-trust.ts';
+import { createServer } from '../../../test/support/os/http.ts';
 
 const { signal } = new AbortController();
 const requestTo = (url: string, fence: string): HttpRequest => ({

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { lengths, shareBlobSource, sizes } from '../../../test/support/registry/blob-source.ts';
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
+import { createServer } from '../../../test/support/os/http.ts';
 
 const { signal } = new AbortController();
 const source = await shareBlobSource();

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
@@ -18,6 +17,7 @@ import type { Digest } from '../../oci/digest.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { RegistryClient, RegistryOptions } from '../client.ts';
 import { type Upstream, toUpstream } from '../config/upstream.ts';
+import { createServer as createHttpServer } from '../../../test/support/os/http.ts';
 
 const { signal } = new AbortController();
 const name = { registry: 'hub.example', path: 'team/model' };

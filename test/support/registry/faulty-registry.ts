@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,7 @@ import { type DemoLayer, type PushedArtifact, pushArtifact } from '../../../src/
 import { type DemoRegistry, deliver, openDemoRegistry, type Reply } from '../../../src/cli/demo/registry.ts';
 import { type Fault, spoil } from './fault.ts';
 import { type Guard, openGuard } from './guard.ts';
+import { createServer } from '../os/http.ts';
 
 /** A request as rules see it. `path` includes its query; `nth` counts from 1 for each method and path. */
 export type Asked = {

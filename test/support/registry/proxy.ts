@@ -1,6 +1,7 @@
-import { createServer, type IncomingMessage, request as ask } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import { createServer, request as ask } from '../os/http.ts';
 
 /** The requests to a proxy: `CONNECT host:port`, or `GET http://host:port/…`. */
 export type ProxyAsked = { readonly line: string; readonly authorization: string | undefined };

@@ -1,9 +1,10 @@
-import { createServer, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { deliver, openDemoRegistry, type Reply } from '../../../src/cli/demo/registry.ts';
 import { ociIndex } from '../../../src/oci/media-type.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
+import { createServer } from '../os/http.ts';
 
 export type ReferrersRegistry = AsyncDisposable & { readonly host: string };
 

@@ -1,10 +1,11 @@
 import { randomUUID, sign, X509Certificate } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { makeCertificate } from '../signing/certificate.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
+import { createServer } from '../os/http.ts';
 
 /** The users: passwords by username, and the repositories that each may pull and push. */
 export type Users = Readonly<
