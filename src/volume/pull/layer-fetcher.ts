@@ -7,7 +7,7 @@ import type { Tenants } from '../../util/tenants.ts';
 import type { AdmittedContent, AdmittedReader } from '../access/admitted-content.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type { ServedBy, Sink } from '../../ports/registry.ts';
-import type { Blobs, Ingest, Layers } from '../../ports/store.ts';
+import type { Blobs, Layers } from '../../ports/store.ts';
 import type { Unpacker } from '../../ports/unpacker.ts';
 import { createHashingSink } from '../sinks/hashing-sink.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
@@ -102,26 +102,6 @@ export function createLayerFetcher(
     return await content.fetchBlob(descriptor, label, counted, signal);
   };
 
-  /** Downloads and verifies. If the completed bytes of an earlier process are wrong, it starts again once. */
-  const download = async (
-    ingest: Ingest,
-    layer: LayerPlan,
-    errand: Errand,
-    signal: AbortSignal,
-  ): Promise<ServedBy> => {
-    const resumed = ingest.offset > 0;
-    const servedBy = await fill(ingest, layer, errand, signal);
-    try {
-      await ingest.verify();
-      return servedBy;
-    } catch (thrown) {
-      if (!resumed || toArtifactError(thrown).code !== 'corrupt') throw thrown;
-      const another = await fill(ingest, layer, errand, signal);
-      await ingest.verify();
-      return another;
-    }
-  };
-
   /** Downloads a layer into the form that its plan wants. A small blob has no partial file: it is asked for as a whole. */
   const fetchLayer = async (layer: LayerPlan, errand: Errand, signal: AbortSignal): Promise<ServedBy> => {
     const { form, descriptor } = layer;
@@ -132,7 +112,17 @@ export function createLayerFetcher(
       return servedBy;
     }
     await using ingest = await blobs.ingest(descriptor, errand.content.registry, signal);
-    const servedBy = await download(ingest, layer, errand, signal);
+    let servedBy: ServedBy | undefined;
+    for (let resumed = ingest.offset > 0; servedBy === undefined; resumed = false) {
+      const filledBy = await fill(ingest, layer, errand, signal);
+      try {
+        await ingest.verify();
+        servedBy = filledBy;
+      } catch (thrown) {
+        // The completed bytes of an earlier process may be wrong: it starts again once.
+        if (!resumed || toArtifactError(thrown).code !== 'corrupt') throw thrown;
+      }
+    }
     if (form === 'file' || (form === 'detected' && !(await unpacker.isTar(ingest.path)))) {
       await ingest.commit();
       return servedBy;

@@ -4,7 +4,7 @@ import { measureTree } from '../../tree/tree.ts';
 import { toArtifactError } from '../../util/error.ts';
 import { createFairSlots } from '../../util/fair-slots.ts';
 import { throughPauses } from '../../util/pause.ts';
-import { settle } from '../../util/settle.ts';
+import { doAll } from '../../util/do-all.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import type { Tenants } from '../../util/tenants.ts';
 import type { Admitted, AdmittedContent } from '../access/admitted-content.ts';
@@ -36,7 +36,7 @@ export type ViewBuilder = {
   prepare(
     viewPlan: ViewPlan,
     content: AdmittedContent,
-    passage: BuildContext,
+    context: BuildContext,
     signal: AbortSignal,
   ): Promise<View>;
 };
@@ -54,7 +54,25 @@ export function createViewBuilder(world: {
   const { source, trees, integrity, views, room, meter } = world;
   const merges = createFairSlots(mergeShares);
 
-  const bringAll = async (
+  /** Verifies and admits what is cached of the view. Returns the layers that are not. */
+  const admitHeld = async (
+    viewPlan: ViewPlan,
+    content: AdmittedContent,
+    signal: AbortSignal,
+  ): Promise<readonly LayerPlan[]> => {
+    const pace = startPace(signal); // each step looks at all layers
+    await integrity.examine(itemsOf(viewPlan), signal);
+    const missing = await missingLayers(viewPlan.plan.layers, source, signal);
+    // Before progress counts cached content of other layers, and before it is read, because both would reveal it.
+    const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
+    const held = contentsOf(viewPlan).filter(({ descriptor }) => !toCome.has(descriptor.digest));
+    await pace();
+    await content.admitAll(held, signal);
+    await pace();
+    return missing;
+  };
+
+  const fetchAll = async (
     viewPlan: ViewPlan,
     missing: readonly LayerPlan[],
     content: AdmittedContent,
@@ -76,66 +94,37 @@ export function createViewBuilder(world: {
       tracker.remaining,
       signal,
     );
-    const failure = new AbortController();
-    const either = AbortSignal.any([signal, failure.signal]);
     using _ticking = startInterval(200, tracker.tick);
+    let unwritten = 0;
+    const save = async (): Promise<void> => {
+      unwritten = 0;
+      await content.save();
+    };
+    const errand = { content, tenants, came: (layer: LayerPlan) => void given.add(layer) };
+    const fetchOne = async (layer: LayerPlan, signal: AbortSignal): Promise<void> => {
+      const { digest, size } = layer.descriptor;
+      const servedBy = await throughPauses(
+        () => source.bring(layer, errand, signal),
+        pause => tracker.pause(layer, pause),
+        signal,
+      );
+      if (servedBy !== undefined) {
+        given.add(layer);
+        unwritten++;
+        // Other pulls from this registry need not download it again to prove access.
+        content.note(digest, servedBy);
+      }
+      tracker.done(layer);
+      if (size >= worthAWrite || unwritten >= maxUnwritten) await save();
+    };
     meter.pullStarted();
     try {
-      const waiting = missing.values();
-      let unwritten = 0;
-      const save = async (): Promise<void> => {
-        unwritten = 0;
-        await content.save();
-      };
-      const errand = { content, tenants, came: (layer: LayerPlan) => void given.add(layer) };
-      const bringOn = async (): Promise<void> => {
-        for (const layer of waiting) {
-          const { digest, size } = layer.descriptor;
-          const servedBy = await throughPauses(
-            () => source.bring(layer, errand, either),
-            pause => tracker.pause(layer, pause),
-            either,
-          );
-          if (servedBy !== undefined) {
-            given.add(layer);
-            unwritten++;
-            // Other pulls from this registry need not download it again to prove access.
-            content.note(digest, servedBy);
-          }
-          tracker.done(layer);
-          if (size >= worthAWrite || unwritten >= maxUnwritten) await save();
-        }
-      };
-      try {
-        await settle(Array.from({ length: maxQueued }, bringOn), failure);
-      } finally {
-        await save();
-      }
+      await doAll(missing, maxQueued, fetchOne, signal).finally(save);
       meter.pullEnded('ok');
     } catch (thrown) {
       meter.pullEnded(signal.aborted ? 'cancelled' : 'error');
       throw thrown;
     }
-  };
-
-  /** Fetches and verifies all content of the view. */
-  const bring = async (
-    viewPlan: ViewPlan,
-    content: AdmittedContent,
-    passage: BuildContext,
-    signal: AbortSignal,
-  ): Promise<Admitted<ViewPlan>> => {
-    const pace = startPace(signal); // each step looks at all layers
-    await integrity.examine(itemsOf(viewPlan), signal);
-    const missing = await missingLayers(viewPlan.plan.layers, source, signal);
-    // Before progress counts cached content of other layers, and before it is read, because both would reveal it.
-    const toCome = new Set(missing.map(({ descriptor }) => descriptor.digest));
-    const held = contentsOf(viewPlan).filter(({ descriptor }) => !toCome.has(descriptor.digest));
-    await pace();
-    await content.admitAll(held, signal);
-    await pace();
-    if (missing.length > 0) await bringAll(viewPlan, missing, content, passage, signal);
-    return content.admitView(viewPlan, signal);
   };
 
   /** Keeps an existing undamaged view, which may be mounted. */
@@ -185,19 +174,22 @@ export function createViewBuilder(world: {
 
   return {
     find,
-    async prepare(viewPlan, content, passage, signal) {
+    async prepare(viewPlan, content, context, signal) {
       const existing = await find(viewPlan, content, signal);
       if (existing !== undefined) return existing;
       // Conflicts of names are refused before any download.
       await trees.verifyNames(viewPlan.plan, signal);
-      const admitted = await bring(viewPlan, content, passage, signal);
-      try {
-        return await build(admitted, passage, signal);
-      } catch (thrown) {
-        if (toArtifactError(thrown).code !== 'corrupt') throw thrown;
-        // The bytes were damaged without a change of the files. They count as unverified now, and are pulled again.
-        integrity.distrust(itemsOf(viewPlan));
-        return build(await bring(viewPlan, content, passage, signal), passage, signal);
+      for (let isFirst = true; ; isFirst = false) {
+        const missing = await admitHeld(viewPlan, content, signal);
+        if (missing.length > 0) await fetchAll(viewPlan, missing, content, context, signal);
+        const admitted = await content.admitView(viewPlan, signal);
+        try {
+          return await build(admitted, context, signal);
+        } catch (thrown) {
+          if (!isFirst || toArtifactError(thrown).code !== 'corrupt') throw thrown;
+          // The bytes were damaged without a change of the files. They count as unverified now, and are pulled again.
+          integrity.distrust(itemsOf(viewPlan));
+        }
       }
     },
   };
