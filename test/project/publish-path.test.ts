@@ -21,7 +21,7 @@ test(
     for (const { what, files } of paths)
       assert.ok(files.length <= (most[what] ?? 0), `${what}: ${files.length}\n${files.join('\n')}`);
     const way = frames.map(({ path, line, name }) => `${path}:${line} ${name}`);
-    assert.ok(frames.length <= 28, `${frames.length}\n${way.join('\n')}`);
+    assert.ok(frames.length <= 26, `${frames.length}\n${way.join('\n')}`);
     // From the call to the thread that receives; otherwise a part is missing.
     assert.match(way.at(-1) ?? '', /^grpc.edge.unary.ts/);
     assert.ok(way.some(frame => frame.startsWith('registry/download/')));
