@@ -119,7 +119,11 @@ export function createViewBuilder(world: {
     };
     meter.pullStarted();
     try {
-      await doAll(missing, maxQueued, fetchOne, signal).finally(save);
+      try {
+        await doAll(missing, maxQueued, fetchOne, signal);
+      } finally {
+        await save();
+      }
       meter.pullEnded('ok');
     } catch (thrown) {
       meter.pullEnded(signal.aborted ? 'cancelled' : 'error');
