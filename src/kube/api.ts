@@ -1,6 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
 import { parseJson } from '../util/json.ts';
-import { loadConfig } from './cluster.ts';
+import { loadKubeConfig } from './cluster.ts';
 
 /** The parts of Kubernetes objects that are used. */
 export type Metadata = {
@@ -56,9 +56,8 @@ const limitMs = 10_000;
  * @throws ArtifactError `invalid` if there is neither.
  */
 export async function openKubeApi(): Promise<KubeApi> {
+  const config = await loadKubeConfig('--pod-pull-secrets');
   const kube = await import('./client.ts');
-  const config = new kube.KubeConfig();
-  loadConfig(config, '--pod-pull-secrets');
   const core = config.makeApiClient(kube.CoreV1Api);
   const server = config.getCurrentCluster()?.server ?? '';
 

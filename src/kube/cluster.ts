@@ -42,9 +42,7 @@ export async function findCluster(flag: string, directory: string = accountDirec
       },
     };
   }
-  const { KubeConfig } = await import('./client.ts');
-  const config = new KubeConfig();
-  loadConfig(config, flag);
+  const config = await loadKubeConfig(flag);
   return {
     url: config.getCurrentCluster()?.server ?? '',
     async credentials() {
@@ -55,8 +53,8 @@ export async function findCluster(flag: string, directory: string = accountDirec
   };
 }
 
-/** @throws ArtifactError `invalid` if there is no API, or KUBECONFIG cannot be used. */
-export function loadConfig(config: KubeConfig, flag: string): void {
+/** The configuration of the client library. @throws as `findCluster`; it quotes nothing of the file. */
+export async function loadKubeConfig(flag: string): Promise<KubeConfig> {
   const { KUBECONFIG: file, KUBERNETES_SERVICE_HOST: host } = process.env;
   if (!file && !host) {
     throw new ArtifactError(
@@ -64,6 +62,8 @@ export function loadConfig(config: KubeConfig, flag: string): void {
       `${flag} needs the Kubernetes API: run the daemon in a pod with a service account, or set KUBECONFIG`,
     );
   }
+  const kube = await import('./client.ts');
+  const config = new kube.KubeConfig();
   try {
     if (file) config.loadFromDefault();
     else config.loadFromCluster();
@@ -74,6 +74,6 @@ export function loadConfig(config: KubeConfig, flag: string): void {
       `${flag}: KUBECONFIG ${file ?? ''} cannot be used (${errnoOf(thrown) ?? 'it is malformed'})`,
     );
   }
-  if (config.getCurrentCluster() !== null) return;
+  if (config.getCurrentCluster() !== null) return config;
   throw new ArtifactError('invalid', `${flag}: KUBECONFIG ${file ?? ''} has no current context`);
 }
