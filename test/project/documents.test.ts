@@ -31,7 +31,9 @@ import { runShell } from '../support/node/shell.ts';
 /** What the documents say exists, and what exists is in the documents. */
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const documents: readonly Document[] = globSync(['*.md', 'docs/*.md', 'charts/*/README.md'], { cwd: root }).map(path => ({
+const documents: readonly Document[] = globSync(['*.md', 'docs/*.md', 'charts/*/README.md'], {
+  cwd: root,
+}).map(path => ({
   path,
   text: readFileSync(join(root, path), 'utf8'),
 }));

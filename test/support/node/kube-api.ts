@@ -16,7 +16,7 @@ export type TestKubeApi = AsyncDisposable & {
   readonly kubeconfig: string;
   /** The paths of all requests so far, such as `/api/v1/namespaces/shop/pods/web`. */
   readonly asked: readonly string[];
-  /** Sets the response for a path; the default is 404. */
+  /** Sets the response for a path, or for a path with a query; the default is 404. */
   answer(path: string, answer: KubeAnswer): void;
   object(path: string, object: unknown): void;
 };
@@ -34,7 +34,8 @@ export async function openKubeApiServer(): Promise<TestKubeApi> {
     asked.push(pathname);
     const known = request.headers.authorization === `Bearer ${token}`;
     const answer: KubeAnswer = known
-      ? (answers.get(pathname) ?? { kind: 'status', code: 404, message: 'not found' })
+      ? (answers.get(request.url ?? '') ??
+        answers.get(pathname) ?? { kind: 'status', code: 404, message: 'not found' })
       : { kind: 'status', code: 401, message: 'Unauthorized' };
     if (answer.kind === 'silence') return;
     const code = answer.kind === 'object' ? 200 : answer.code;
