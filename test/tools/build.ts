@@ -15,7 +15,7 @@ const dist = join(root, 'dist');
 process.chdir(root);
 
 rmSync(dist, { recursive: true, force: true });
-await build({
+const { metafile } = await build({
   entryPoints: [
     { in: 'src/main.ts', out: 'program' },
     // Flat: a chunk finds a worker beside itself.
@@ -33,10 +33,16 @@ await build({
   banner: {
     js: "import { createRequire as toRequire } from 'node:module';\nconst require = toRequire(import.meta.url);",
   },
+  metafile: true,
   logLevel: 'warning',
 });
 
 writeFileSync(join(dist, 'main.js'), toLauncher(readFileSync('src/main.ts', 'utf8')), { mode: 0o755 });
+
+// The packages of which the program has code, for its SBOM.
+const inputs = Object.values(metafile.outputs).flatMap(output => Object.keys(output.inputs));
+const packages = inputs.flatMap(path => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path) ?? []);
+writeFileSync(join(dist, 'packages.json'), JSON.stringify([...new Set(packages)].toSorted()));
 
 // The program looks for proto/ and its version beside the nearest package.json.
 const { name, version, license, type } = JSON.parse(readFileSync('package.json', 'utf8')) as Record<

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
+import type { Architecture } from './tree.ts';
 
 /** An OCI image layout in a directory, for what images are made of. */
 
@@ -9,7 +10,7 @@ export type Descriptor = {
   readonly mediaType: string;
   readonly digest: string;
   readonly size: number;
-  readonly platform?: { readonly os: string; readonly architecture: string };
+  readonly platform?: { readonly os: string; readonly architecture: Architecture };
 };
 
 export const mediaTypes = {
@@ -33,6 +34,13 @@ export type ImageConfig = {
   };
 };
 
+/** Makes an index or a manifest the content of a layout. */
+export function writeLayoutIndex(layout: string, descriptor: Descriptor): void {
+  const index = { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [descriptor] };
+  writeFileSync(join(layout, 'index.json'), JSON.stringify(index));
+  writeFileSync(join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+}
+
 export function blobPath(layout: string, digest: string): string {
   return join(layout, 'blobs', digest.replace(':', '/'));
 }
@@ -46,9 +54,11 @@ export function readLayoutDigest(layout: string): string {
 }
 
 /** The manifests of an index, by architecture; of a manifest itself, none. */
-export function readIndex(layout: string, digest: string): ReadonlyMap<string, Descriptor> {
+export function readIndex(layout: string, digest: string): ReadonlyMap<Architecture, Descriptor> {
   const { manifests = [] } = readJson(layout, digest) as { readonly manifests?: readonly Descriptor[] };
-  return new Map(manifests.map(manifest => [manifest.platform?.architecture ?? '', manifest]));
+  return new Map(
+    manifests.flatMap(manifest => (manifest.platform ? [[manifest.platform.architecture, manifest]] : [])),
+  );
 }
 
 export function readManifest(layout: string, digest: string): Manifest {

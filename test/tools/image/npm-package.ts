@@ -3,8 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { gunzipSync } from 'node:zlib';
-import { extract } from 'tar-stream';
+import { readTarball } from './tarball.ts';
 
 type Lock = {
   readonly packages: Readonly<Record<string, { readonly version: string; readonly integrity: string }>>;
@@ -31,17 +30,5 @@ export async function fetchNpmPackage(
   const integrity = `sha512-${createHash('sha512').update(bytes).digest('base64')}`;
   if (integrity !== locked.integrity)
     throw new Error(`${name}@${locked.version} has ${integrity}, package-lock.json says ${locked.integrity}`);
-  return await readTar(gunzipSync(bytes));
-}
-
-async function readTar(bytes: Buffer): Promise<ReadonlyMap<string, Buffer>> {
-  const files = new Map<string, Buffer>();
-  const reader = extract();
-  reader.end(bytes);
-  for await (const entry of reader) {
-    const chunks: Buffer[] = [];
-    for await (const chunk of entry) chunks.push(chunk as Buffer);
-    files.set(entry.header.name.replace(/^[^/]*\//, ''), Buffer.concat(chunks));
-  }
-  return files;
+  return await readTarball(bytes);
 }

@@ -35,7 +35,7 @@ async function writeImageTree(architecture: Architecture, out: string): Promise<
   const app = join(out, 'app');
   cpSync(join(root, 'dist'), join(app, 'dist'), {
     recursive: true,
-    filter: path => !path.endsWith('.map'),
+    filter: path => !path.endsWith('.map') && !path.endsWith('/packages.json'),
   });
   const main = join(app, 'dist/main.js');
   writeFileSync(main, readFileSync(main, 'utf8').replace(/^#!.*/, shebang));
