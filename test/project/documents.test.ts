@@ -58,6 +58,14 @@ const foreign = [
   '--label',
   '--provenance',
   '--set',
+  '--key',
+  '--base',
+  '--refresh',
+  '--tlog-upload',
+  '--use-signing-config',
+  '--certificate-oidc-issuer',
+  '--certificate-identity',
+  '--type',
   '--format',
 ];
 

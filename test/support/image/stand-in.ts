@@ -48,7 +48,7 @@ const users = 'root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:
 const groups = 'root:x:0:\nnobody:x:65534:\n';
 
 /** A base in an OCI layout: the digest of an index with one manifest for each architecture. */
-export type Base = { readonly layout: string; readonly digest: string };
+export type Base = { readonly layout: string; readonly digest: string; readonly size: number };
 
 /** The stand-in for some architectures. It is made once and kept in .tools, until what it is made of changes. */
 export async function standInBase(architectures: readonly Architecture[]): Promise<Base> {
@@ -57,9 +57,8 @@ export async function standInBase(architectures: readonly Architecture[]): Promi
   const manifests: Descriptor[] = [];
   for (const architecture of architectures) manifests.push(await kept(layout, architecture));
   const index = { schemaVersion: 2, mediaType: mediaTypes.index, manifests };
-  const { digest } = writeJson(layout, mediaTypes.index, index);
-  writeFileSync(join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-  return { layout, digest };
+  const { digest, size } = writeJson(layout, mediaTypes.index, index);
+  return { layout, digest, size };
 }
 
 /** A stand-in for the image of the stage that builds: the base of this machine, with a shell and npm of this machine. */
@@ -92,7 +91,7 @@ export async function standInBuilder(architecture: Architecture): Promise<Base> 
       }),
       layers: [...base.layers, layer.descriptor],
     };
-    return { layout, digest: writeJson(layout, mediaTypes.manifest, manifest).digest };
+    return { layout, ...writeJson(layout, mediaTypes.manifest, manifest) };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
