@@ -16,10 +16,10 @@ import { installTools } from './tools/install.ts';
 /**
  * `npm test [-- --verbose] [-- file…]`: runs all tests except those of the directories test/faults, test/release and
  * test/cluster; `npm run test:faults`, `test:release` and `test:cluster` run one of these each. It runs three files at a
- * time, because many of them wait, and two of the other directories; afterwards those named *.quiet.test.ts, which
- * measure, one by one. It prints a line for each file; with --verbose, each test and its figures. The run has a
- * temporary directory of its own. It fails if a mount, a file or a process is left behind; in CI also if a test was
- * skipped.
+ * time, because many of them wait, and two of the other directories, but one of test/cluster, where each has a cluster;
+ * afterwards those named *.quiet.test.ts, which measure, one by one. It prints a line for each file; with --verbose,
+ * each test and its figures. The run has a temporary directory of its own. It fails if a mount, a file or a process is
+ * left behind; in CI also if a test was skipped.
  */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -59,7 +59,7 @@ async function* events(): AsyncGenerator<{ type: string; data: object }> {
   const totals = new Map<string, number>();
   const skipped: string[] = [];
   for (const half of [
-    { files: others, concurrency: part === undefined ? 3 : 2 },
+    { files: others, concurrency: part === undefined ? 3 : part === 'cluster' ? 1 : 2 },
     { files: quiet, concurrency: 1 },
   ]) {
     if (half.files.length === 0) continue;

@@ -37,12 +37,14 @@ function installPackages(group: ToolGroup): void {
   );
   if (missing.length === 0) return;
   if (process.getuid?.() !== 0) return complain(missing, 'only root can install packages');
-  const packages = [...new Set(missing.map(name => programs[name].package))];
+  if (!aptInstall([...new Set(missing.map(name => programs[name].package))]))
+    complain(missing, 'apt-get failed');
+}
+
+function aptInstall(packages: readonly string[]): boolean {
   console.error(`installing ${packages.join(' ')}`);
   const args = ['install', '--yes', '--no-install-recommends', '-qq', ...packages];
-  if (run('apt-get', args)) return;
-  if (run('apt-get', ['update', '-qq']) && run('apt-get', args)) return;
-  complain(missing, 'apt-get failed');
+  return run('apt-get', args) || (run('apt-get', ['update', '-qq']) && run('apt-get', args));
 }
 
 /** All programs of a module, in one go, whenever go.sum or a program of its directory differs from what they were built from. */
@@ -56,7 +58,8 @@ function buildGoPrograms(module: GoModule): void {
   console.error(`building ${names.join(' ')} (minutes at first, then never again until they change)`);
   const builtFrom = stampOf(module);
   for (const made of [toolsDirectory, dirname(builtFrom)]) mkdirSync(made, { recursive: true });
-  const { args, env } = goModules[module];
+  const { args, env, libraries } = goModules[module];
+  if (libraries !== undefined && !aptInstall(libraries)) return complain(names, 'apt-get failed');
   const built = run('go', ['install', ...args, 'tool'], {
     cwd: directory,
     env: { ...process.env, ...env, GOBIN: toolsDirectory },

@@ -28,29 +28,71 @@ export type Program =
   | 'bash'
   | 'zsh'
   | 'fish'
-  | 'groff';
+  | 'groff'
+  | 'kube-apiserver'
+  | 'kube-controller-manager'
+  | 'kube-scheduler'
+  | 'kubectl'
+  | 'kubelet'
+  | 'etcd'
+  | 'containerd'
+  | 'containerd-shim-runc-v2'
+  | 'ctr'
+  | 'bridge'
+  | 'host-local'
+  | 'loopback'
+  | 'runc-light'
+  | 'newest-runc'
+  | 'unshare'
+  | 'nsenter'
+  | 'ip';
 
 /** Which tests need a program: npm test and npm run test:faults, npm run test:release, or npm run test:cluster. */
 export type ToolGroup = 'test' | 'release' | 'cluster';
 
 /** A directory of test/tools/go with a go.mod of its own: the versions of one must not move those of another. */
-export type GoModule = 'test' | 'chart' | 'image';
+export type GoModule = 'test' | 'chart' | 'image' | 'kubernetes' | 'etcd' | 'containerd' | 'runc';
 
-/** The arguments and the environment of `go install` for each module. */
-export const goModules: Readonly<
-  Record<
-    GoModule,
-    {
-      readonly group: ToolGroup;
-      readonly args: readonly string[];
-      readonly env: Readonly<Record<string, string>>;
-    }
-  >
-> = {
+/** How the programs of a module are built: the arguments and the environment of `go install`. */
+type GoBuild = {
+  readonly group: ToolGroup;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Packages of Debian with what a C compiler needs. */
+  readonly libraries?: readonly string[];
+};
+
+const kubernetesVersion = '1.37.2';
+
+/** What Kubernetes reports as its version; without it, a node is of version v0.0.0-master. */
+const kubernetesVersionFlags = ['k8s.io/component-base/version', 'k8s.io/client-go/pkg/version'].flatMap(
+  path => [
+    `-X ${path}.gitVersion=v${kubernetesVersion}`,
+    `-X ${path}.gitMajor=${kubernetesVersion.split('.')[0]}`,
+    `-X ${path}.gitMinor=${kubernetesVersion.split('.')[1]}`,
+  ],
+);
+
+const small = '-s -w';
+
+export const goModules: Readonly<Record<GoModule, GoBuild>> = {
   // Without the tag the library of containers needs GnuPG's headers.
   test: { group: 'test', args: ['-tags=containers_image_openpgp'], env: {} },
-  chart: { group: 'release', args: ['-trimpath', '-ldflags=-s -w'], env: { CGO_ENABLED: '0' } },
-  image: { group: 'release', args: ['-trimpath', '-ldflags=-s -w'], env: { CGO_ENABLED: '0' } },
+  chart: { group: 'release', args: ['-trimpath', `-ldflags=${small}`], env: { CGO_ENABLED: '0' } },
+  image: { group: 'release', args: ['-trimpath', `-ldflags=${small}`], env: { CGO_ENABLED: '0' } },
+  kubernetes: {
+    group: 'cluster',
+    args: ['-trimpath', `-ldflags=${[small, ...kubernetesVersionFlags].join(' ')}`],
+    env: { CGO_ENABLED: '0' },
+  },
+  etcd: { group: 'cluster', args: ['-trimpath', `-ldflags=${small}`], env: { CGO_ENABLED: '0' } },
+  containerd: { group: 'cluster', args: ['-trimpath', `-ldflags=${small}`], env: { CGO_ENABLED: '0' } },
+  runc: {
+    group: 'cluster',
+    args: ['-trimpath', '-tags=seccomp', `-ldflags=${small}`],
+    env: { CGO_ENABLED: '1' },
+    libraries: ['gcc', 'libc6-dev', 'libseccomp-dev', 'pkg-config'],
+  },
 };
 
 /** Where a program comes from: a Go package that is a tool of a module's go.mod, or a package of Debian and its kin. */
@@ -99,6 +141,52 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
   zsh: { from: 'debian', group: 'test', package: 'zsh' },
   fish: { from: 'debian', group: 'test', package: 'fish' },
   groff: { from: 'debian', group: 'test', package: 'groff-base' },
+  'kube-apiserver': { from: 'go', module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kube-apiserver' },
+  'kube-controller-manager': {
+    from: 'go',
+    module: 'kubernetes',
+    package: 'k8s.io/kubernetes/cmd/kube-controller-manager',
+  },
+  'kube-scheduler': { from: 'go', module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kube-scheduler' },
+  kubectl: { from: 'go', module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kubectl' },
+  kubelet: { from: 'go', module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kubelet' },
+  etcd: { from: 'go', module: 'etcd', package: 'oci-artifact-csi.test/tools/etcd/etcd' },
+  containerd: {
+    from: 'go',
+    module: 'containerd',
+    package: 'github.com/containerd/containerd/v2/cmd/containerd',
+  },
+  'containerd-shim-runc-v2': {
+    from: 'go',
+    module: 'containerd',
+    package: 'github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2',
+  },
+  ctr: { from: 'go', module: 'containerd', package: 'github.com/containerd/containerd/v2/cmd/ctr' },
+  bridge: {
+    from: 'go',
+    module: 'containerd',
+    package: 'github.com/containernetworking/plugins/plugins/main/bridge',
+  },
+  'host-local': {
+    from: 'go',
+    module: 'containerd',
+    package: 'github.com/containernetworking/plugins/plugins/ipam/host-local',
+  },
+  loopback: {
+    from: 'go',
+    module: 'containerd',
+    package: 'github.com/containernetworking/plugins/plugins/main/loopback',
+  },
+  'runc-light': {
+    from: 'go',
+    module: 'containerd',
+    package: 'oci-artifact-csi.test/tools/containerd/runc-light',
+  },
+  // The other runc is that of Debian, of another age.
+  'newest-runc': { from: 'go', module: 'runc', package: 'github.com/opencontainers/runc' },
+  unshare: { from: 'debian', group: 'cluster', package: 'util-linux' },
+  nsenter: { from: 'debian', group: 'cluster', package: 'util-linux' },
+  ip: { from: 'debian', group: 'cluster', package: 'iproute2' },
 };
 
 const programNames: readonly Program[] = Object.keys(programs) as Program[];

@@ -1,5 +1,5 @@
 import { accessSync, constants } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import process from 'node:process';
 import { type Program, programs, toolsDirectory } from '../../tools/table.ts';
 
@@ -7,12 +7,14 @@ import { type Program, programs, toolsDirectory } from '../../tools/table.ts';
 export const isCi: boolean = process.env['CI'] !== undefined && process.env['CI'] !== '';
 
 /**
- * The path of a program: in .tools/bin, else the first on the PATH or in an sbin directory; undefined if there is none.
+ * The path of a program: in .tools/bin if it is built from source, else the first on the PATH or in an sbin directory;
+ * undefined if there is none.
  */
 export function findTool(program: Program): string | undefined {
+  const source = programs[program];
+  if (source.from === 'go') return [join(toolsDirectory, basename(source.package))].find(isExecutable);
   const path = (process.env['PATH'] ?? '').split(':').filter(directory => directory !== '');
-  const directories = programs[program].from === 'go' ? [toolsDirectory] : [...path, '/usr/sbin', '/sbin'];
-  return directories.map(directory => join(directory, program)).find(isExecutable);
+  return [...path, '/usr/sbin', '/sbin'].map(directory => join(directory, program)).find(isExecutable);
 }
 
 function isExecutable(path: string): boolean {

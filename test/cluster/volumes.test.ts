@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { describe, test } from 'node:test';
+import { busyboxImage } from '../support/cluster/image.ts';
+import { waitFor } from '../support/cluster/kubectl.ts';
+import { artifact, claim, claimed, namespace, pod } from '../support/cluster/objects.ts';
+import { hosts } from '../support/cluster/registries.ts';
+import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
+import { sha256 } from '../support/oci/tar.ts';
+
+const tiny = `${hosts.open}/models/tiny:1`;
+const weights = Buffer.alloc(3_000_000, 'weights ');
+const options = { ...clusterNeeds, concurrency: 4 };
+
+/** Bytes per second of the slow registry: above --min-download-rate, and a megabyte takes half a minute. */
+const rate = 32_768;
+
+describe('volumes of pods', options, () => {
+  const cluster = shareCluster(async ({ installDriver, push, setRate }) => {
+    const files = { 'hello.txt': 'hello', 'weights/w.bin': weights, 'config/c.json': '{}' };
+    await Promise.all([installDriver(), push(tiny, files), setRate(rate)]);
+  });
+
+  test('a pod waits for a pull that takes longer than a call of kubelet, and its events tell the progress', async () => {
+    const content = randomBytes(rate * 130);
+    await cluster.push(`${hosts.open}/models/large:1`, { 'large.bin': content });
+    await cluster.apply(pod('patient', { volumes: { models: artifact(`${hosts.slow}/models/large:1`) } }));
+    const began = performance.now();
+    assert.match(await cluster.event('patient', /Aborted desc/), /models\/large:1.*pulled .* of 4\.\d MiB/);
+    await cluster.ready('patient').catch(() => cluster.ready('patient')); // it takes longer than `ready` waits
+    assert.ok(performance.now() - began > 120_000);
+    const [sum] = (await cluster.exec('patient', 'sha256sum', '/models/large.bin')).split(' ');
+    assert.equal(`sha256:${sum}`, sha256(content));
+  });
+
+  test('a pull ends when its pod is deleted', async () => {
+    await cluster.push(`${hosts.open}/models/unwanted:1`, { 'unwanted.bin': randomBytes(rate * 600) });
+    await cluster.apply(pod('deleted', { volumes: { models: artifact(`${hosts.slow}/models/unwanted:1`) } }));
+    const pulls = async (): Promise<string> => await cluster.command('status', '--output=json');
+    await waitFor('the pull is under way', async () => (await pulls()).includes('models/unwanted'));
+    await cluster.remove('deleted');
+    await waitFor('the pull has ended', async () => !(await pulls()).includes('models/unwanted'));
+  });
+
+  test('an image volume of Kubernetes and a volume of the driver are in one pod', async () => {
+    const image = { image: { reference: busyboxImage, pullPolicy: 'IfNotPresent' } };
+    await cluster.apply(pod('both', { volumes: { models: artifact(tiny), image } }));
+    await cluster.ready('both');
+    assert.equal(await cluster.exec('both', 'cat', '/models/hello.txt'), 'hello');
+    assert.match(await cluster.exec('both', 'ls', '/image/bin'), /busybox/);
+  });
+
+  test('containerd cannot mount an artifact as an image volume of Kubernetes', async () => {
+    await cluster.apply(pod('native', { volumes: { models: { image: { reference: tiny } } } }));
+    await cluster.event('native', /ImageVolumeMountFailed/);
+  });
+
+  test('an inline volume shows the files of the artifact', async () => {
+    await cluster.apply(pod('inline', { volumes: { models: artifact(tiny) } }));
+    await cluster.ready('inline');
+    assert.equal(await cluster.exec('inline', 'cat', '/models/hello.txt'), 'hello');
+    const [sum] = (await cluster.exec('inline', 'sha256sum', '/models/weights/w.bin')).split(' ');
+    assert.equal(`sha256:${sum}`, sha256(weights));
+  });
+
+  test('two pods share a claim, whose volume has a short name', async () => {
+    await cluster.apply(...claim('tiny', 'models/tiny:1'));
+    await cluster.apply(...['one', 'two'].map(name => pod(name, { volumes: { models: claimed('tiny') } })));
+    await cluster.ready('one', 'two');
+    const inode = ['stat', '-c', '%i %s', '/models/weights/w.bin'];
+    assert.equal(await cluster.exec('one', ...inode), await cluster.exec('two', ...inode));
+    await cluster.remove('one');
+    assert.equal(await cluster.exec('two', 'cat', '/models/hello.txt'), 'hello');
+  });
+
+  test('a subPath of a volumeMount is a directory or a file', async () => {
+    const volumeMounts = [
+      { name: 'models', mountPath: '/directory', subPath: 'weights' },
+      { name: 'models', mountPath: '/file.txt', subPath: 'hello.txt' },
+    ];
+    await cluster.apply(pod('sub', { volumes: { models: artifact(tiny) }, container: { volumeMounts } }));
+    await cluster.ready('sub');
+    assert.equal(await cluster.exec('sub', 'ls', '/directory'), 'w.bin');
+    assert.equal(await cluster.exec('sub', 'cat', '/file.txt'), 'hello');
+  });
+
+  test('the attribute subPath makes a directory of the artifact the volume', async () => {
+    await cluster.apply(pod('part', { volumes: { models: artifact(tiny, { subPath: 'config' }) } }));
+    await cluster.ready('part');
+    assert.equal(await cluster.exec('part', 'ls', '/models'), 'c.json');
+  });
+
+  test('a pod has ten volumes, each of its own artifact', async () => {
+    const numbers = Array.from({ length: 10 }, (_, index) => index);
+    const references = await Promise.all(
+      numbers.map(number => cluster.push(`${hosts.open}/ten/m${number}:1`, { 'n.txt': String(number) })),
+    );
+    const volumes = Object.fromEntries(
+      references.map((reference, number) => [`m${number}`, artifact(reference)]),
+    );
+    await cluster.apply(pod('ten', { volumes }));
+    await cluster.ready('ten');
+    const files = numbers.map(number => `/m${number}/n.txt`);
+    assert.equal(await cluster.exec('ten', 'cat', ...files), numbers.join(''));
+  });
+
+  test('a restricted namespace admits a volume, which a user without privileges can read', async () => {
+    const restricted = { 'pod-security.kubernetes.io/enforce': 'restricted' };
+    await cluster.apply(namespace('restricted', restricted));
+    const spec = {
+      securityContext: {
+        runAsNonRoot: true,
+        runAsUser: 65_532,
+        fsGroup: 2000,
+        seccompProfile: { type: 'RuntimeDefault' },
+      },
+    };
+    const container = {
+      securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+    };
+    const volumes = { models: artifact(tiny) };
+    await cluster.apply(pod('reader', { namespace: 'restricted', volumes, spec, container }));
+    await cluster.ready('restricted/reader');
+    assert.equal(await cluster.exec('restricted/reader', 'cat', '/models/hello.txt'), 'hello');
+    assert.equal(await cluster.exec('restricted/reader', 'stat', '-c', '%u %g', '/models/hello.txt'), '0 0');
+  });
+
+  test('a pod with a user namespace of its own sees the files as those of its root', async () => {
+    const volumeMounts = [
+      { name: 'models', mountPath: '/models' },
+      { name: 'models', mountPath: '/directory', subPath: 'weights' },
+    ];
+    const container = { volumeMounts };
+    await cluster.apply(
+      pod('userns', { volumes: { models: artifact(tiny) }, spec: { hostUsers: false }, container }),
+    );
+    await cluster.ready('userns');
+    assert.doesNotMatch(await cluster.exec('userns', 'cat', '/proc/self/uid_map'), /^\s*0\s+0\s/);
+    assert.equal(await cluster.exec('userns', 'stat', '-c', '%u %g', '/models/hello.txt'), '0 0');
+    assert.equal(await cluster.exec('userns', 'ls', '/directory'), 'w.bin');
+    await assert.rejects(cluster.exec('userns', 'touch', '/models/new'), /Read-only file system/);
+  });
+
+  test('root in a container cannot write to a volume, nor remount or unmount it', async () => {
+    await cluster.apply(pod('root', { volumes: { models: artifact(tiny) } }));
+    await cluster.ready('root');
+    await assert.rejects(cluster.exec('root', 'touch', '/models/hello.txt'), /Read-only file system/);
+    await assert.rejects(cluster.exec('root', 'rm', '/models/hello.txt'), /Read-only file system/);
+    for (const command of [
+      ['mount', '-o', 'remount,rw', '/models'],
+      ['umount', '/models'],
+    ])
+      await assert.rejects(cluster.exec('root', ...command), /permission denied|Operation not permitted/i);
+  });
+
+  test('noexec of a claim reaches a container that mounts it read-only recursively, and no other', async () => {
+    await cluster.push(`${hosts.open}/tools:1`, { 'run.sh': '#!/bin/sh\necho ran\n' });
+    await cluster.apply(...claim('noexec', `${hosts.open}/tools:1`, { mountOptions: ['noexec'] }));
+    const recursive = { readOnly: true, recursiveReadOnly: 'Enabled' };
+    await cluster.apply(
+      pod('exec', { volumes: { models: claimed('noexec') } }),
+      pod('noexec', { volumes: { models: claimed('noexec') }, mount: recursive }),
+    );
+    await cluster.ready('exec', 'noexec');
+    const options = ['sh', '-c', 'grep " /models " /proc/self/mountinfo'];
+    assert.doesNotMatch(await cluster.exec('exec', ...options), /noexec/);
+    assert.match(await cluster.exec('noexec', ...options), /ro,nosuid,nodev,noexec/);
+  });
+
+  test('kubelet reports the size of a claim', async () => {
+    await cluster.apply(...claim('measured', tiny));
+    await cluster.apply(pod('measured', { volumes: { models: claimed('measured') } }));
+    await cluster.ready('measured');
+    const used = /^kubelet_volume_stats_used_bytes\{.*"measured".*\} (?<bytes>\S+)$/m;
+    let bytes = 0;
+    await waitFor('kubelet has measured the claim', async () => {
+      bytes = Number(used.exec(await cluster.kubeletMetrics())?.groups?.['bytes']);
+      return bytes > 0;
+    });
+    assert.ok(bytes >= weights.length, String(bytes));
+  });
+});
