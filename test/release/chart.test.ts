@@ -229,6 +229,21 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
     });
   });
 
+  test('replaces a pod by a standby, also on the network of the node', () => {
+    const strategyOf = (...args: string[]): unknown =>
+      theOnly(podWith(...args).manifests, 'DaemonSet')['spec'];
+    const { updateStrategy } = strategyOf() as { updateStrategy: object };
+    assert.deepEqual(updateStrategy, {
+      type: 'RollingUpdate',
+      rollingUpdate: { maxSurge: '10%', maxUnavailable: 0 },
+    });
+    assert.ok('ports' in podWith().container);
+    assert.ok(!('ports' in podWith('--set', 'hostNetwork=true').container), 'the scheduler sees no conflict');
+    const one = 'updateStrategy.rollingUpdate.maxSurge=0,updateStrategy.rollingUpdate.maxUnavailable=1';
+    renderChart({ args: ['--set', one] });
+    renderChart({ args: ['--set', 'updateStrategy.type=OnDelete,updateStrategy.rollingUpdate=null'] });
+  });
+
   test('names the image by its digest, and otherwise by the version of the chart', () => {
     const digest = `sha256:${'ab'.repeat(32)}`;
     assert.match(podWith().container.image, new RegExp(`/oci-artifact-csi:${version}$`));
@@ -259,6 +274,7 @@ describe('a value that cannot be right', needs('helm', 'helm4'), () => {
     ['registriesConf.hostPath=/etc/registries.conf', /registriesConf/],
     ['authFile.configMap.name=x,authFile.configMap.key=y', /authFile/],
     ['hostsDir.inline.a/b=x', /hostsDir/],
+    ['updateStrategy.rollingUpdate.maxUnavailable=1', /rollingUpdate/],
     ['updateStrategy.type=Recreate', /updateStrategy/],
     ['credentialProviderConfig.hostPath=/etc/eks/config.json', /credentialProviderBinDir need each other/],
   ] as const)
