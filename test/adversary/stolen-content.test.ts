@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -63,6 +63,12 @@ async function pushThief(
   return `${host}/evil/model:thief`;
 }
 
+function sizesIn(directory: string): readonly number[] {
+  return readdirSync(directory).flatMap(
+    name => statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? [],
+  );
+}
+
 const tar = 'application/vnd.oci.image.layer.v1.tar';
 const privateTar = (): Promise<Buffer> => tarOf([[{ name: 'codename-osprey' }, 'secret']]);
 
@@ -91,9 +97,10 @@ for (const mediaType of [tar, 'application/octet-stream']) {
     );
     const daemon = own(await startDaemon(own(await testNode([registry.host, evil.host]))));
     const request = await publishRequest(daemon.node, { reference }, alice);
-    const leaving = outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 3000 }));
-    await leaving;
+    const leaving = outcomeOf(daemon.csi.NodePublishVolume(request));
+    while (!sizesIn(join(daemon.node.stateDir, 'ingest')).includes(bytes.length - 1)) await sleep(10);
     await daemon[Symbol.asyncDispose]();
+    assert.notEqual((await leaving).code, 'OK');
     const again = own(await startDaemon(daemon.node));
     const thief = await pushThief(evil, [{ mediaType, digest, size: bytes.length, annotations: {} }]);
     // The attacker guesses the last byte, and sends that alone.
@@ -173,7 +180,7 @@ test('an endless blob or manifest does not block pulls of the same digest from a
   );
   const held = async (reference: string) => {
     const request = await publishRequest(daemon.node, { reference });
-    return outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 5_000 }));
+    return outcomeOf(daemon.csi.NodePublishVolume(request, { deadline: Date.now() + 3_000 }));
   };
   const first = held(bad.reference);
   while (evil.count('GET', sha256(weights.bytes)) === 0) await sleep(10);
@@ -238,8 +245,8 @@ test('a pod does not see the progress of a layer that another pod pulls', async 
       : undefined,
   );
   const owner = await publishRequest(daemon.node, { reference }, alice);
-  const pulling = outcomeOf(daemon.csi.NodePublishVolume(owner, { deadline: Date.now() + 8_000 }));
-  await sleep(1_500);
+  const pulling = outcomeOf(daemon.csi.NodePublishVolume(owner, { deadline: Date.now() + 5_000 }));
+  while (registry.count('GET', stolen) === 0) await sleep(10);
   const thief = await pushThief(registry, [
     {
       mediaType: 'x/y',
