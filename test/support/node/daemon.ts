@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -151,7 +152,8 @@ function callAgain(csi: Calls<NodeDefinition>): Calls<NodeDefinition> {
   return { ...csi, NodePublishVolume: publish };
 }
 
-async function isReady({ identity }: Pick<TestDaemon, 'identity'>): Promise<boolean> {
+async function isReady({ node, identity }: Pick<TestDaemon, 'node' | 'identity'>): Promise<boolean> {
+  if (!existsSync(node.socket)) return false; // costs less than a call that fails
   try {
     const { ready } = await identity.Probe({}, { deadline: Date.now() + 1_000 });
     return ready === null || ready.value;
