@@ -101,7 +101,7 @@ export function createPublishing(world: {
 
   return {
     async publish(request, signal) {
-      const report = world.reports?.open(request);
+      using report = world.reports?.open(request);
       let latest: Progress | undefined;
       try {
         using _target = take(targetOf(request));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { volume } from '../../../test/support/node/csi-edge.ts';
 import type { VolumeEvent } from '../../ports/events.ts';
 import type { PublishRequest } from '../../ports/request.ts';
@@ -32,7 +33,8 @@ const progress: Progress = {
 function createReports() {
   const events: VolumeEvent[] = [];
   let now = 0;
-  const reports = createPublishReports({ send: event => void events.push(event) }, () => now);
+  const sink = { send: (event: VolumeEvent) => void events.push(event) };
+  const reports = createPublishReports(sink, () => now, 30);
   const open = (of: PublishRequest) => reports.open(of) ?? assert.fail('it has a pod');
   return { open, reports, events, wait: (ms: number) => void (now += ms) };
 }
@@ -74,6 +76,27 @@ test('a pull that failed begins anew', () => {
   wait(1_000);
   open(request).progress(progress);
   assert.deepEqual(reasonsOf(events), ['Pulling', 'FailedMount', 'Pulling']);
+});
+
+test('a call that waits for an answer is told of after a while, and once', async () => {
+  const { open, events } = createReports();
+  {
+    using _first = open(request);
+    await sleep(60);
+    using _next = open(request);
+    await sleep(60);
+  }
+  {
+    using quick = open({ ...request, targetPath: `${request.targetPath}/quick` });
+    quick.mounted(volume);
+  }
+  {
+    using busy = open({ ...request, targetPath: `${request.targetPath}/busy` });
+    busy.progress(progress);
+    await sleep(60);
+  }
+  assert.deepEqual(reasonsOf(events), ['Pulling', 'Mounted', 'Pulling']);
+  assert.match(events[0]?.message ?? '', /^Pulling r\/m:v1 .*: the registry has not answered yet$/);
 });
 
 test('a volume without a known pod is not told of', () => {

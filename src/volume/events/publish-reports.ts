@@ -2,11 +2,12 @@ import type { VolumeEvent, VolumeEvents } from '../../ports/events.ts';
 import type { PublishRequest } from '../../ports/request.ts';
 import type { Progress, Volume } from '../../ports/usecases.ts';
 import type { ArtifactError } from '../../util/error.ts';
+import { describeProgress, resolving } from '../pull/progress.ts';
 import { redact, secretTexts } from '../redaction.ts';
 import { formatSubject, type PullStory, tellMounted, tellProgress, type Told } from './pull-story.ts';
 
-/** What one call to publish reports to the owner of its pod. None of these waits or fails. */
-export type PublishReport = {
+/** What one call to publish reports to the owner of its pod, until it is disposed. None of these waits or fails. */
+export type PublishReport = Disposable & {
   progress(progress: Progress): void;
   mounted(volume: Volume): void;
   failed(error: ArtifactError): void;
@@ -17,6 +18,8 @@ export type PublishReports = {
   open(request: PublishRequest): PublishReport | undefined;
 };
 
+/** When a call is told of that neither downloads nor ends, ms. */
+const quietMs = 20_000;
 /** Far more volumes than the pods of one node have. */
 const maxStories = 1_000;
 
@@ -26,6 +29,7 @@ const maxStories = 1_000;
 export function createPublishReports(
   events: VolumeEvents,
   now: () => number = () => performance.now(),
+  quiet: number = quietMs,
 ): PublishReports {
   /** Pulls between two calls for a volume, by target path, the oldest first. */
   const stories = new Map<string, PullStory>();
@@ -46,12 +50,17 @@ export function createPublishReports(
       const send = (event: Pick<VolumeEvent, 'type' | 'reason' | 'kind' | 'message'>): void =>
         events.send({ pod, targetPath, ...event });
       const tell = (told: Told): void => send({ type: 'Normal', kind: '', ...told });
+      const continueStory = (progress: Progress): void => {
+        const { story, told } = tellProgress(stories.get(targetPath), subject, progress, now());
+        keep(targetPath, story);
+        if (told !== undefined) tell(told);
+      };
+      const timer = setTimeout(() => {
+        const isTold = stories.has(targetPath);
+        if (!isTold) continueStory({ ...resolving, waits: describeProgress(undefined) });
+      }, quiet).unref();
       return {
-        progress(progress) {
-          const { story, told } = tellProgress(stories.get(targetPath), subject, progress, now());
-          keep(targetPath, story);
-          if (told !== undefined) tell(told);
-        },
+        progress: continueStory,
         mounted(volume) {
           tell(tellMounted(stories.get(targetPath), subject, volume, now()));
           stories.delete(targetPath);
@@ -61,6 +70,7 @@ export function createPublishReports(
           const shown = redact(message, secretTexts(request));
           send({ type: 'Warning', reason: 'FailedMount', kind: code, message: shown });
         },
+        [Symbol.dispose]: () => clearTimeout(timer),
       };
     },
   };
