@@ -7,7 +7,7 @@ import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { gzip, tarOf } from '../support/oci/tar.ts';
 
 /** Milliseconds: the daemon gives memory back in the first quiet second, which a busy machine puts off. */
-const timeoutMs = 10_000;
+const timeoutMs = 40_000;
 const mega = 1_000_000;
 
 type Memory = { readonly resident: number; readonly anonymous: number };
