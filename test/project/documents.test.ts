@@ -49,6 +49,8 @@ const foreign = [
   '--pack',
   '--kustomize',
   '--values',
+  '--reuse-values',
+  '--set',
   '--plain-http',
   '--image-credential-provider-config',
   '--image-credential-provider-bin-dir',

@@ -13,6 +13,7 @@ export type Program =
   | 'helm4'
   | 'kubeconform'
   | 'kustomize-build'
+  | 'rulecheck'
   | 'buildkitd'
   | 'buildctl'
   | 'qemu-aarch64-static'
@@ -51,7 +52,15 @@ export type Program =
 export type ToolGroup = 'test' | 'release' | 'cluster';
 
 /** A directory of test/tools/go with a go.mod of its own: the versions of one must not move those of another. */
-export type GoModule = 'test' | 'chart' | 'image' | 'kubernetes' | 'etcd' | 'containerd' | 'runc';
+export type GoModule =
+  | 'test'
+  | 'chart'
+  | 'monitoring'
+  | 'image'
+  | 'kubernetes'
+  | 'etcd'
+  | 'containerd'
+  | 'runc';
 
 /** How the programs of a module are built: the arguments and the environment of `go install`. */
 type GoBuild = {
@@ -79,6 +88,7 @@ export const goModules: Readonly<Record<GoModule, GoBuild>> = {
   // Without the tag the library of containers needs GnuPG's headers.
   test: { group: 'test', args: ['-tags=containers_image_openpgp'], env: {} },
   chart: { group: 'release', args: ['-trimpath', `-ldflags=${small}`], env: { CGO_ENABLED: '0' } },
+  monitoring: { group: 'release', args: ['-trimpath', `-ldflags=${small}`], env: { CGO_ENABLED: '0' } },
   image: { group: 'release', args: ['-trimpath', `-ldflags=${small}`], env: { CGO_ENABLED: '0' } },
   kubernetes: {
     group: 'cluster',
@@ -124,6 +134,11 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
     from: 'go',
     module: 'chart',
     package: 'oci-artifact-csi.test/tools/chart/kustomize-build',
+  },
+  rulecheck: {
+    from: 'go',
+    module: 'monitoring',
+    package: 'oci-artifact-csi.test/tools/monitoring/rulecheck',
   },
   buildkitd: { from: 'go', module: 'image', package: 'github.com/moby/buildkit/cmd/buildkitd' },
   buildctl: { from: 'go', module: 'image', package: 'github.com/moby/buildkit/cmd/buildctl' },

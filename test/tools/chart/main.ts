@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { packChart } from './archive.ts';
 import { chartDirectory } from './render.ts';
+import { toDashboard } from './dashboard.ts';
 import { toPlainManifests } from './manifests.ts';
 import { readValues, withTable } from './values-table.ts';
 
@@ -19,6 +20,7 @@ const { values: given } = parseArgs({ options: { pack: { type: 'string' }, image
 const readme = join(chartDirectory, 'README.md');
 const values = readValues(readFileSync(join(chartDirectory, 'values.yaml'), 'utf8'));
 writeFileSync(readme, withTable(readFileSync(readme, 'utf8'), values));
+writeFileSync(join(chartDirectory, 'files/dashboard.json'), toDashboard());
 writeFileSync(join(root, 'deploy/oci-artifact-csi.yaml'), toPlainManifests());
 
 if (given.pack !== undefined) {
