@@ -12,7 +12,13 @@ import { openEventApi } from './event-api.ts';
 import { openEventSender, type SenderLimits } from './event-sender.ts';
 
 /** Quick, so that a test takes no seconds. */
-const quick: SenderLimits = { spacingMs: 1, maxWaiting: 1_000, backOffMs: [20, 100], refusalMs: 60_000 };
+const quick: SenderLimits = {
+  spacingMs: 1,
+  maxWaiting: 1_000,
+  backOffMs: [20, 100],
+  refusalMs: 60_000,
+  longestWaitMs: 60_000,
+};
 
 const eventOf = (pod: string, message = 'Pulled m', more: Partial<VolumeEvent> = {}): VolumeEvent => ({
   pod: { namespace: 'shop', name: pod, uid: `uid-of-${pod}` },
@@ -205,6 +211,32 @@ describe('an API', () => {
     );
   });
 
+  test('that always fails on one event gets the others, and the log has one line', async () => {
+    server.fault(({ path }) => (path.includes('/ill/') ? { kind: 'status', code: 500 } : undefined));
+    await using sender = await openSender();
+    sender.send(eventOf('x', '', { pod: { namespace: 'ill', name: 'x', uid: 'u' } }));
+    for (let pod = 0; pod < 4; pod++) {
+      sender.send(eventOf(`web-${pod}`));
+      await until(() => countOf(sender, 'sent') === pod + 1);
+    }
+    assert.equal(sender.log.length, 1);
+  });
+
+  test('that fails for longer than events last does not get them', async () => {
+    let failing = true;
+    server.fault(() => (failing ? { kind: 'status', code: 500 } : undefined));
+    await using sender = await openSender({ ...quick, longestWaitMs: 100 });
+    sender.send(eventOf('web-0'));
+    await until(() => countOf(sender, 'dropped') === 1);
+    failing = false;
+    sender.send(eventOf('web-1'));
+    await until(() => countOf(sender, 'sent') === 1);
+    assert.deepEqual(
+      server.events().map(({ involvedObject }) => involvedObject.name),
+      ['web-1'],
+    );
+  });
+
   test('that asks to wait is not asked before', async () => {
     let asked = 0;
     server.fault(() =>
@@ -276,6 +308,7 @@ describe('an API', () => {
     await sender[Symbol.asyncDispose]();
     assert.ok(performance.now() - begin < 500);
     assert.equal(server.asked.length, 1);
+    assert.deepEqual(sender.log, []);
   });
 
   test('of a KUBECONFIG is asked as well', async () => {

@@ -13,6 +13,8 @@ export type SenderLimits = {
   readonly backOffMs: readonly [first: number, longest: number];
   /** How long nothing is sent to a namespace that refused an event. */
   readonly refusalMs: number;
+  /** How long an event may wait; the API itself keeps it for an hour. */
+  readonly longestWaitMs: number;
 };
 
 const standard: SenderLimits = {
@@ -20,7 +22,11 @@ const standard: SenderLimits = {
   maxWaiting: 1_000,
   backOffMs: [1_000, 60_000],
   refusalMs: 5 * 60_000,
+  longestWaitMs: 60 * 60_000,
 };
+
+/** How often the log has a line about failures, ms. */
+const warnEveryMs = 5 * 60_000;
 
 /** The longest Retry-After that is obeyed, ms. */
 const longestRetryAfter = 10 * 60_000;
@@ -67,6 +73,15 @@ export function openEventSender(
   let readyAt = 0;
   let failures = 0;
   let isRuleMissing = false;
+  /** When the log had the last line about an answer, by its kind. */
+  const warnedAt = new Map<EventAnswer['kind'], number>();
+
+  const warnSometimes = ({ kind }: EventAnswer, text: string): void => {
+    const now = performance.now();
+    if (now - (warnedAt.get(kind) ?? Number.NEGATIVE_INFINITY) < warnEveryMs) return;
+    warnedAt.set(kind, now);
+    warn(text);
+  };
 
   /** Waits until the next request may begin. */
   const turn = async (): Promise<void> => {
@@ -105,12 +120,13 @@ export function openEventSender(
   };
 
   /** A missing rule is told once. A namespace that is being deleted refuses, too. */
-  const tellRefusal = (namespace: string, why: string): void => {
+  const tellRefusal = (namespace: string, answer: EventAnswer & { readonly kind: 'refused' }): void => {
+    const { why } = answer;
     if (/\bcannot (?:create|patch) resource\b/.test(why)) {
       if (!isRuleMissing) warn(`events of pods are refused: ${advice}: ${why}`);
       isRuleMissing = true;
-    } else if (!refusals.has(namespace) && !why.includes('is being terminated')) {
-      warn(`events of pods of the namespace ${namespace} are refused: ${why}`);
+    } else if (!why.includes('is being terminated')) {
+      warnSometimes(answer, `events of pods of the namespace ${namespace} are refused: ${why}`);
     }
   };
 
@@ -126,7 +142,7 @@ export function openEventSender(
         return;
       case 'refused':
         count('refused');
-        tellRefusal(namespace, answer.why);
+        tellRefusal(namespace, answer);
         remember(refusals, namespace, performance.now() + limits.refusalMs);
         return;
       case 'failed': {
@@ -134,19 +150,21 @@ export function openEventSender(
         const [first, longest] = limits.backOffMs;
         const backOff = Math.min(first * 2 ** failures, longest);
         readyAt = performance.now() + Math.max(backOff, Math.min(answer.waitMs, longestRetryAfter));
-        if (failures++ === 0)
-          warn(
-            `events of pods wait, because ${answer.why}; they are sent later, and volumes are not affected`,
-          );
+        failures++;
+        const what = 'they are sent later, and volumes are not affected';
+        warnSometimes(answer, `events of pods wait, because ${answer.why}; ${what}`);
         return;
       }
       case 'invalid':
         count('dropped');
-        warn(`an event of the pod ${namespace}/${item.event.pod.name} is not sent: ${answer.why}`);
+        warnSometimes(
+          answer,
+          `an event of the pod ${namespace}/${item.event.pod.name} is not sent: ${answer.why}`,
+        );
         return;
       case 'exists':
       case 'absent':
-        count('dropped'); // its namespace is gone
+        count('dropped'); // its namespace is gone, or it has just expired
         return;
       default:
         answer satisfies never;
@@ -159,7 +177,12 @@ export function openEventSender(
       if (next === undefined || signal.aborted) break;
       const [name, item] = next;
       waiting.delete(name);
-      settle(name, item, await deliver(name, item));
+      if (Date.now() - item.lastAt > limits.longestWaitMs) {
+        count('dropped');
+        continue;
+      }
+      const answer = await deliver(name, item);
+      if (!signal.aborted) settle(name, item, answer);
     }
     isWorking = false;
   };
