@@ -12,23 +12,31 @@ import { sweep } from './support/os/leftovers.ts';
 import { listMounts } from './support/os/mounts.ts';
 import { isCi } from './support/project/tools.ts';
 import { installTools } from './tools/install.ts';
+import type { ToolGroup } from './tools/table.ts';
 
 /**
- * `npm test [-- --verbose] [-- file…]`: runs all tests except those of the directories test/faults, test/release and
- * test/cluster; `npm run test:faults`, `test:release` and `test:cluster` run one of these each. It runs three files at a
- * time, because many of them wait, and two of the other directories, but one of test/cluster, where each has a cluster;
- * afterwards those named *.quiet.test.ts, which measure, one by one. It prints a line for each file; with --verbose,
- * each test and its figures. The run has a temporary directory of its own. It fails if a mount, a file or a process is
- * left behind; in CI also if a test was skipped.
+ * `npm test [-- --verbose] [-- file…]`: runs all tests except those of the directories test/faults, test/release,
+ * test/cluster and test/arm64; `npm run test:faults`, `test:release` and so on run one of these each. It runs three
+ * files at a time, because many of them wait, and two of the other directories, but one of test/cluster, where each has
+ * a cluster; afterwards those named *.quiet.test.ts, which measure, one by one. It prints a line for each file; with
+ * --verbose, each test and its figures. The run has a temporary directory of its own. It fails if a mount, a file or a
+ * process is left behind; in CI also if a test was skipped.
  */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const verbose = process.argv.includes('--verbose');
-const apart = ['faults', 'release', 'cluster'];
-const part = apart.find(name => process.argv.includes(`--${name}`));
+/** The directories that run apart, each with its programs. A cluster and an emulated machine run the built image. */
+const apart: Readonly<Record<string, readonly ToolGroup[]>> = {
+  faults: [],
+  release: ['release'],
+  cluster: ['release', 'cluster'],
+  arm64: ['release', 'arm64'],
+};
+const names = Object.keys(apart);
+const part = names.find(name => process.argv.includes(`--${name}`));
 const asked = process.argv.slice(2).filter(argument => !argument.startsWith('--'));
 const all = globSync('{src,test}/**/*.test.ts', { cwd: root });
-const chosen = all.filter(file => apart.find(name => file.startsWith(`test/${name}/`)) === part);
+const chosen = all.filter(file => names.find(name => file.startsWith(`test/${name}/`)) === part);
 // From the end of the alphabet: the files of test/ take the longest, and the last ones should be short.
 const files = (asked.length > 0 ? asked : chosen).toSorted().toReversed();
 const quiet = files.filter(file => file.endsWith('.quiet.test.ts'));
@@ -36,8 +44,7 @@ const others = files.filter(file => !quiet.includes(file));
 const totalOf = /^(?<what>tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) (?<count>[\d.]+)$/;
 
 process.chdir(root);
-installTools('test');
-if (part === 'release' || part === 'cluster') installTools(part);
+for (const group of ['test', ...(apart[part ?? ''] ?? [])] as const) installTools(group);
 const protos = spawnSync('npm', ['run', '--silent', 'protos'], { stdio: 'inherit' });
 if (protos.status !== 0) process.exit(1);
 

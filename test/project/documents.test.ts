@@ -63,6 +63,7 @@ const foreign = [
   '--key',
   '--base',
   '--refresh',
+  '--no-emulation',
   '--tlog-upload',
   '--use-signing-config',
   '--certificate-oidc-issuer',

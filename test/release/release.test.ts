@@ -66,7 +66,7 @@ describe('a release', tools, () => {
     await makeCosignKey('signer', work);
     await makeCosignKey('stranger', work);
     base = await pushBase();
-    const options = ['--key', 'signer.key', '--base', base, '--plain-http'];
+    const options = ['--key', 'signer.key', '--base', base, '--plain-http', '--no-emulation'];
     args = [`${host}/csi`, ...options, '--', '--tlog-upload=false', '--use-signing-config=false'];
     released = await release(args);
     assert.equal(released.code, 0, released.stderr);

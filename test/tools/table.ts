@@ -17,6 +17,8 @@ export type Program =
   | 'buildkitd'
   | 'buildctl'
   | 'qemu-aarch64-static'
+  | 'qemu-system-aarch64'
+  | 'cpio'
   | 'crun'
   | 'runc'
   | 'busybox'
@@ -48,8 +50,8 @@ export type Program =
   | 'nsenter'
   | 'ip';
 
-/** Which tests need a program: npm test and npm run test:faults, npm run test:release, or npm run test:cluster. */
-export type ToolGroup = 'test' | 'release' | 'cluster';
+/** Which tests need a program: npm test and npm run test:faults, npm run test:release, test:cluster, or test:arm64. */
+export type ToolGroup = 'test' | 'release' | 'cluster' | 'arm64';
 
 /** A directory of test/tools/go with a go.mod of its own: the versions of one must not move those of another. */
 export type GoModule =
@@ -143,6 +145,8 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
   buildkitd: { from: 'go', module: 'image', package: 'github.com/moby/buildkit/cmd/buildkitd' },
   buildctl: { from: 'go', module: 'image', package: 'github.com/moby/buildkit/cmd/buildctl' },
   'qemu-aarch64-static': { from: 'debian', group: 'release', package: 'qemu-user-static' },
+  'qemu-system-aarch64': { from: 'debian', group: 'arm64', package: 'qemu-system-arm' },
+  cpio: { from: 'debian', group: 'arm64', package: 'cpio' },
   crun: { from: 'debian', group: 'test', package: 'crun' },
   runc: { from: 'debian', group: 'test', package: 'runc' },
   busybox: { from: 'debian', group: 'test', package: 'busybox-static' },

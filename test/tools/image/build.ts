@@ -44,8 +44,8 @@ export async function buildImage(kit: BuildKit, image: Image, into: string): Pro
       await run(process.execPath, [script, architecture, tree]);
       apps[`app::linux/${architecture}`] = tree;
     }
-    // The stage that is not built has a base, too, which is looked up.
-    const build = describeBuild(image, image.base);
+    // The stage that is not built has an image, too, which would be looked up.
+    const build = describeBuild(image, { reference: 'scratch' });
     await kit.build({ ...build, contexts: { ...apps, ...build.contexts } }, into);
   } finally {
     rmSync(trees, { recursive: true, force: true });

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { serveOnArm64 } from '../../support/image/arm64.ts';
 import { readBaseContent } from '../image/base-content.ts';
 import { buildImage, readCommit } from '../image/build.ts';
 import { startBuildKit } from '../image/buildkit.ts';
@@ -33,6 +34,8 @@ export async function releaseImage(
   };
   const repository = `${options.registry}/${name}`;
   const digest = readLayoutDigest(layout);
+  const onArm64 = readIndex(layout, digest).get('arm64');
+  if (options.isTriedOnArm64 && onArm64) await serveOnArm64(layout, onArm64.digest);
   const platforms = await Promise.all(
     [...readIndex(layout, digest)].map(async ([architecture, manifest]) => {
       const { layers } = readManifest(layout, manifest.digest);

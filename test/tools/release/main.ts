@@ -24,6 +24,7 @@ async function release(args: readonly string[]): Promise<void> {
       'the working tree differs from its commit, which is what a release is built from: commit first',
     );
   for (const group of ['test', 'release'] as const) installTools(group);
+  if (options.isTriedOnArm64) installTools('arm64');
   await using directory = await temporaryDirectory();
   const source = join(directory.path, 'source');
   execFileSync('git', ['clone', '--quiet', root, source]);

@@ -11,11 +11,13 @@ export type ReleaseOptions = {
   readonly isPlainHttp: boolean;
   /** Whether only the tag that moves with the base is pushed. */
   readonly isRefresh: boolean;
+  /** Whether the image for arm64 serves in an emulated machine before anything is pushed. */
+  readonly isTriedOnArm64: boolean;
   readonly cosign: readonly string[];
 };
 
 const usage =
-  'npm run release -- REGISTRY [--key FILE]... [--base IMAGE@DIGEST] [--refresh] [--plain-http] [-- OPTIONS OF COSIGN]';
+  'npm run release -- REGISTRY [--key FILE]... [--base IMAGE@DIGEST] [--refresh] [--plain-http] [--no-emulation] [-- OPTIONS OF COSIGN]';
 
 /** Reads a command line. The base is that of the Dockerfile, unless it says another. @throws saying what to do. */
 export function parseReleaseOptions(args: readonly string[], dockerfile: string): ReleaseOptions {
@@ -26,6 +28,7 @@ export function parseReleaseOptions(args: readonly string[], dockerfile: string)
       base: { type: 'string' },
       refresh: { type: 'boolean' },
       'plain-http': { type: 'boolean' },
+      'no-emulation': { type: 'boolean' },
     },
     allowPositionals: true,
   });
@@ -42,6 +45,7 @@ export function parseReleaseOptions(args: readonly string[], dockerfile: string)
     keys: values.key ?? [],
     isPlainHttp: values['plain-http'] ?? false,
     isRefresh: values.refresh ?? false,
+    isTriedOnArm64: !values['no-emulation'],
     cosign,
   };
 }
