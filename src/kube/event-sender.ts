@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { EventOutcome, VolumeEvent, VolumeEvents } from '../ports/events.ts';
+import type { EventOutcome, VolumeEvents } from '../ports/events.ts';
 import type { EventAnswer, EventApi } from './event-api.ts';
-import { eventName, toEventObject, toEventPatch } from './event-object.ts';
+import { createEventDelivery } from './event-delivery.ts';
+import { createEventQueue, type WaitingEvent } from './event-queue.ts';
+import { createEventRefusals } from './event-refusals.ts';
 
 /** Limits of the sender; times in milliseconds. */
 export type SenderLimits = {
@@ -27,22 +29,8 @@ const standard: SenderLimits = {
 
 /** How often the log has a line about failures, ms. */
 const warnEveryMs = 5 * 60_000;
-
 /** The longest Retry-After that is obeyed, ms. */
 const longestRetryAfter = 10 * 60_000;
-/** Events, and namespaces that refused one, that are remembered. */
-const maxRemembered = 1_000;
-
-const advice =
-  'bind the service account of this daemon to a ClusterRole with the rule {apiGroups: [""], resources: [events], verbs: [create, patch]}';
-
-type Waiting = {
-  readonly event: VolumeEvent;
-  readonly firstAt: number;
-  readonly lastAt: number;
-  /** How often it happened since it was sent last. */
-  readonly times: number;
-};
 
 /**
  * Sends events of pods, one request after the other and at most ten a second. Nobody waits for it: what the API does
@@ -59,29 +47,17 @@ export function openEventSender(
   },
   limits: SenderLimits = standard,
 ): VolumeEvents & AsyncDisposable {
-  const { api, host, count, warn } = world;
+  const { count, warn } = world;
   const closing = new AbortController();
   const { signal } = closing;
-  /** By name, the oldest first. */
-  const waiting = new Map<string, Waiting>();
-  /** The counts of events that the API has, by name. */
-  const counts = new Map<string, number>();
-  /** Until when namespaces refuse events. */
-  const refusals = new Map<string, number>();
+  const queue = createEventQueue(limits.maxWaiting, count);
+  const refusals = createEventRefusals(limits.refusalMs, warn);
+  const deliver = createEventDelivery(world.api, world.host);
   let isWorking = false;
   let work = Promise.resolve();
   let readyAt = 0;
   let failures = 0;
-  let isRuleMissing = false;
-  /** When the log had the last line about an answer, by its kind. */
-  const warnedAt = new Map<EventAnswer['kind'], number>();
-
-  const warnSometimes = ({ kind }: EventAnswer, text: string): void => {
-    const now = performance.now();
-    if (now - (warnedAt.get(kind) ?? Number.NEGATIVE_INFINITY) < warnEveryMs) return;
-    warnedAt.set(kind, now);
-    warn(text);
-  };
+  let warnedAt = Number.NEGATIVE_INFINITY;
 
   /** Waits until the next request may begin. */
   const turn = async (): Promise<void> => {
@@ -90,118 +66,63 @@ export function openEventSender(
     readyAt = performance.now() + limits.spacingMs;
   };
 
-  const deliver = async (name: string, { event, firstAt, times, ...last }: Waiting): Promise<EventAnswer> => {
-    const { namespace } = event.pod;
-    const occurrence = { message: event.message, lastAt: last.lastAt };
-    const patch = async (known: number | undefined): Promise<EventAnswer> => {
-      await turn();
-      return api.patch(namespace, name, toEventPatch(occurrence, known), signal);
-    };
-    const known = counts.get(name);
-    const repeated = known === undefined ? undefined : await patch(known + times);
-    if (repeated !== undefined && repeated.kind !== 'absent') return repeated;
-    counts.delete(name); // the API keeps events for an hour
-    await turn();
-    const created = await api.create(
-      toEventObject(event, { ...occurrence, firstAt, count: times }, host),
-      signal,
-    );
-    // The daemon sent it before it was started again; the answer has its count.
-    return created.kind === 'exists' ? patch(undefined) : created;
+  const backOff = (waitMs: number): void => {
+    const [first, longest] = limits.backOffMs;
+    const wait = Math.max(Math.min(first * 2 ** failures, longest), Math.min(waitMs, longestRetryAfter));
+    readyAt = performance.now() + wait;
+    failures++;
   };
 
-  const queueAgain = (name: string, item: Waiting): void => {
-    const newer = waiting.get(name);
-    if (newer !== undefined) count('merged');
-    waiting.set(
-      name,
-      newer === undefined ? item : { ...newer, firstAt: item.firstAt, times: item.times + newer.times },
-    );
+  const warnSometimes = (text: string): void => {
+    if (performance.now() - warnedAt < warnEveryMs) return;
+    warnedAt = performance.now();
+    warn(text);
   };
 
-  /** A missing rule is told once. A namespace that is being deleted refuses, too. */
-  const tellRefusal = (namespace: string, answer: EventAnswer & { readonly kind: 'refused' }): void => {
-    const { why } = answer;
-    if (/\bcannot (?:create|patch) resource\b/.test(why)) {
-      if (!isRuleMissing) warn(`events of pods are refused: ${advice}: ${why}`);
-      isRuleMissing = true;
-    } else if (!why.includes('is being terminated')) {
-      warnSometimes(answer, `events of pods of the namespace ${namespace} are refused: ${why}`);
-    }
-  };
-
-  const settle = (name: string, item: Waiting, answer: EventAnswer): void => {
-    const { namespace } = item.event.pod;
+  const settle = (item: WaitingEvent, answer: EventAnswer): void => {
+    const { namespace, name } = item.event.pod;
     if (answer.kind !== 'failed') failures = 0;
     switch (answer.kind) {
       case 'done':
-        count('sent');
-        refusals.delete(namespace);
-        isRuleMissing = false;
-        remember(counts, name, answer.count);
-        return;
+        refusals.end(namespace);
+        return count('sent');
       case 'refused':
-        count('refused');
-        tellRefusal(namespace, answer);
-        remember(refusals, namespace, performance.now() + limits.refusalMs);
-        return;
-      case 'failed': {
-        queueAgain(name, item);
-        const [first, longest] = limits.backOffMs;
-        const backOff = Math.min(first * 2 ** failures, longest);
-        readyAt = performance.now() + Math.max(backOff, Math.min(answer.waitMs, longestRetryAfter));
-        failures++;
-        const what = 'they are sent later, and volumes are not affected';
-        warnSometimes(answer, `events of pods wait, because ${answer.why}; ${what}`);
-        return;
-      }
-      case 'invalid':
-        count('dropped');
-        warnSometimes(
-          answer,
-          `an event of the pod ${namespace}/${item.event.pod.name} is not sent: ${answer.why}`,
+        refusals.note(namespace, answer.why);
+        return count('refused');
+      case 'failed':
+        queue.giveBack(item);
+        backOff(answer.waitMs);
+        return warnSometimes(
+          `events of pods wait, because ${answer.why}; they are sent later, and volumes are not affected`,
         );
-        return;
+      case 'invalid':
+        warnSometimes(`an event of the pod ${namespace}/${name} is not sent: ${answer.why}`);
+        return count('dropped');
       case 'exists':
       case 'absent':
-        count('dropped'); // its namespace is gone, or it has just expired
-        return;
+        return count('dropped'); // its namespace is gone, or it has just expired
       default:
         answer satisfies never;
     }
   };
 
   const sendAll = async (): Promise<void> => {
-    for (;;) {
-      const [next] = waiting;
-      if (next === undefined || signal.aborted) break;
-      const [name, item] = next;
-      waiting.delete(name);
+    for (let item = queue.take(); item !== undefined; item = queue.take()) {
       if (Date.now() - item.lastAt > limits.longestWaitMs) {
         count('dropped');
         continue;
       }
-      const answer = await deliver(name, item);
-      if (!signal.aborted) settle(name, item, answer);
+      const answer = await deliver(item, turn, signal);
+      if (signal.aborted) return;
+      settle(item, answer);
     }
     isWorking = false;
   };
 
   return {
     send(event) {
-      const { namespace } = event.pod;
-      if ((refusals.get(namespace) ?? 0) > performance.now()) return count('refused');
-      const name = eventName(event);
-      const now = Date.now();
-      const before = waiting.get(name);
-      const [oldest] = waiting.keys();
-      if (before !== undefined) count('merged');
-      else if (oldest !== undefined && waiting.size >= limits.maxWaiting) {
-        waiting.delete(oldest);
-        count('dropped');
-      }
-      const { firstAt, times } = before ?? { firstAt: now, times: 0 };
-      waiting.set(name, { event, firstAt, lastAt: now, times: times + 1 });
+      if (refusals.has(event.pod.namespace)) return count('refused');
+      queue.add(event, Date.now());
       if (isWorking) return;
       isWorking = true;
       work = sendAll().catch(() => {}); // it was closed while it waited
@@ -211,11 +132,4 @@ export function openEventSender(
       await work;
     },
   };
-}
-
-function remember<T>(known: Map<string, T>, key: string, value: T): void {
-  known.delete(key);
-  known.set(key, value);
-  const [oldest] = known.keys();
-  if (oldest !== undefined && known.size > maxRemembered) known.delete(oldest);
 }
