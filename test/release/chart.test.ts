@@ -7,6 +7,7 @@ import { parse } from 'yaml';
 import { formatFlag, formatVariable } from '../../src/cli/command-line.ts';
 import { flags } from '../../src/cli/flags.ts';
 import type { Settings } from '../../src/cli/settings.ts';
+import { parseAttributes } from '../../src/volume/attributes.ts';
 import { version } from '../../src/util/version.ts';
 import { needs, toolPath } from '../support/project/tools.ts';
 import { type Manifest, parseManifests, theOnly, verifyManifests } from '../support/release/manifests.ts';
@@ -184,6 +185,7 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
     assert.deepEqual(plain.manifests.map(({ kind }) => kind).toSorted(), [
       'CSIDriver',
       'DaemonSet',
+      'Pod',
       'ServiceAccount',
     ]);
     const rulesOf = (...args: string[]): unknown => {
@@ -242,6 +244,31 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
     const one = 'updateStrategy.rollingUpdate.maxSurge=0,updateStrategy.rollingUpdate.maxUnavailable=1';
     renderChart({ args: ['--set', one] });
     renderChart({ args: ['--set', 'updateStrategy.type=OnDelete,updateStrategy.rollingUpdate=null'] });
+  });
+
+  test('has a test for helm that mounts the image of the driver, without privileges', () => {
+    const digest = `sha256:${'ab'.repeat(32)}`;
+    const pod = theOnly(
+      parseManifests(
+        renderChart({
+          args: ['--set', `image.digest=${digest},imagePullSecrets[0].name=pull,driverName=d.example`],
+        }),
+      ),
+      'Pod',
+    );
+    assert.equal(pod.metadata.annotations?.['helm.sh/hook'], 'test');
+    const { volumes, containers } = pod['spec'] as {
+      volumes: readonly { csi: object & { volumeAttributes: Record<string, string> } }[];
+      containers: readonly { image: string }[];
+    };
+    const csi = volumes[0]?.csi;
+    assert.deepEqual(csi, {
+      driver: 'd.example',
+      readOnly: true,
+      nodePublishSecretRef: { name: 'pull' },
+      volumeAttributes: { reference: containers[0]?.image },
+    });
+    assert.ok(parseAttributes(csi?.volumeAttributes ?? {}).reference.endsWith(digest));
   });
 
   test('names the image by its digest, and otherwise by the version of the chart', () => {

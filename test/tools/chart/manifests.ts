@@ -14,7 +14,7 @@ metadata:
 
 /** The text of deploy/oci-artifact-csi.yaml: the chart for those who do not use Helm, without the labels of Helm. */
 export function toPlainManifests(): string {
-  const rendered = renderChart()
+  const rendered = renderChart({ args: ['--skip-tests'] })
     .replaceAll(/^# Source: .*\n/gm, '')
     .replaceAll(/^ *(?:helm\.sh\/chart|app\.kubernetes\.io\/managed-by): .*\n/gm, '');
   return header + rendered;
