@@ -1,19 +1,21 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
+import { createDaemonLog } from './cli/daemon-log.ts';
 import { exitCodes } from './cli/exit.ts';
 import type { Settings } from './cli/settings.ts';
 import { serveRegistration } from './grpc/registration.ts';
 import { serveCsi } from './grpc/server.ts';
 import { createMetrics } from './http/metrics.ts';
 import { serveLate } from './http/late-server.ts';
+import type { PageUseCases } from './http/page/page-state.ts';
+import { servePage } from './http/page/page-server.ts';
 import { type Pages, serveProbes } from './http/probes.ts';
 import { openEvents } from './kube/events.ts';
 import type { DiskUsage } from './ports/store.ts';
 import type { DaemonStatus, NodeStatus } from './ports/usecases.ts';
 import { ArtifactError, toArtifactError } from './util/error.ts';
-import { openLineWriter } from './linux/line-writer.ts';
 import { recognize } from './util/same-file.ts';
 import { returnMemory } from './linux/memory.ts';
 import { createStandby, takeOver } from './takeover.ts';
@@ -22,8 +24,6 @@ import { type Node, openNode } from './wiring.ts';
 
 /** kubelet and systemd give a stopping process this long. The next start does the rest. */
 const stopWithinMs = 9_500;
-/** How long the exit waits for a reader of the log. */
-const flushWithinMs = 1_000;
 
 /** How long a predecessor may need to end, and to give up an address on the host's network. */
 const predecessorMs = 15_000;
@@ -36,7 +36,7 @@ const takenWithinMs = 2_000;
  * resumable and mounts in place, and removes the sockets, unless a standby takes them over.
  */
 export async function serve(settings: Settings): Promise<number> {
-  const { log, dropped } = await createLog(settings);
+  const { log, dropped } = await createDaemonLog(settings);
   const end = listenForEnd();
   try {
     return await run(settings, log, dropped, end);
@@ -91,7 +91,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
     isSealed: () => node?.isSealed ?? false,
     prefetch: () => node?.prefetch() ?? [],
   });
-  const { httpListen, register, stateDir } = settings;
+  const { httpListen, pageListen, register, stateDir } = settings;
   const lateness = {
     isPatient: () =>
       register &&
@@ -110,6 +110,15 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
     const onServing = (port: number): void => log.info({ port }, 'serving /healthz, /readyz and /metrics');
     stack.use(await serveLate(() => serveProbes(httpListen, pages), { ...lateness, onServing }));
   }
+  let useCases: PageUseCases | undefined;
+  if (pageListen !== undefined) {
+    const onServing = (port: number): void => log.info({ port }, 'serving the page for people');
+    const page = {
+      nodeId: settings.nodeId,
+      useCases: () => useCases ?? standby.waitsFor() ?? 'the cache is being opened',
+    };
+    stack.use(await serveLate(() => servePage(pageListen, page), { ...lateness, onServing }));
+  }
   if (!existsSync(settings.kubeletDir)) {
     log.warn(
       `${settings.kubeletDir} does not exist, and no pod gets a volume until it does; check --kubelet-dir`,
@@ -127,9 +136,8 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
   checks.push(watchStateDir(stateDir), node.expired);
   const edge = { log, observe: metrics.operation, driverName: settings.driverName };
   let registration = (): DaemonStatus['registration'] => 'off';
-  const { artifacts } = node;
   const status = async (): Promise<NodeStatus> => ({
-    ...(await artifacts.status()),
+    ...(await station.node.artifacts.status()),
     daemon: {
       version,
       driverName: settings.driverName,
@@ -137,10 +145,11 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
       registration: registration(),
     },
   });
+  const artifacts = { ...node.artifacts, status };
   const driver = stack.use(
     serveCsi({
       ...node,
-      artifacts: { ...artifacts, status },
+      artifacts,
       ...edge,
       socket: station.socket,
       nodeId: settings.nodeId,
@@ -151,6 +160,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
   log.info({ endpoint: settings.endpoint }, 'serving CSI and ociartifact.v1 on the socket');
   checks.push(driver.problem);
   missing.clear();
+  useCases = artifacts;
   node.startWork();
   let leave = (): void => {};
   if (register) {
@@ -201,25 +211,6 @@ function refuse(thrown: unknown): never {
 const hupped = 'SIGHUP is ignored: configuration files are read again when they change, flags at a start';
 
 const noDisk: DiskUsage = { totalBytes: 0, usedBytes: 0, availableBytes: 0, totalInodes: 0, usedInodes: 0 };
-
-/** One line per event. */
-const textFormat = { colorize: false, singleLine: true, translateTime: false, errorLikeObjectKeys: [] };
-
-/** A log that never blocks. Unread lines are kept up to a bound, then dropped and counted. */
-async function createLog(settings: Settings): Promise<{ readonly log: Logger; dropped(): number }> {
-  const { logLevel: level, logFormat } = settings;
-  const format =
-    logFormat === 'text' ? (await import('pino-pretty')).default.prettyFactory(textFormat) : String;
-  const formatters = { level: (label: string) => ({ level: label }) };
-  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters };
-  const output = openLineWriter(1, dropped =>
-    log.warn({ dropped }, 'log lines were dropped here because nothing read them'),
-  );
-  const log = pino(options, { write: line => output.write(format(line)) });
-  // On every exit, so that the reason of the exit is written.
-  process.on('exit', () => output.flush(flushWithinMs));
-  return { log, dropped: output.dropped };
-}
 
 /**
  * Reports a state directory that was emptied, moved or replaced. The store keeps its open descriptors, and no longer

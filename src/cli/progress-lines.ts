@@ -1,7 +1,7 @@
 import { printable } from '../util/printable.ts';
 import { formatSize } from '../util/size.ts';
 import type { LayerProgress } from '../ports/usecases.ts';
-import { formatAge } from './text.ts';
+import { formatAge } from '../util/words.ts';
 import { cutTo, padTo, widthOf } from './width.ts';
 
 /** Progress of a command. `totalBytes` is 0 while unknown; `layers` only if they are counted. */

@@ -16,6 +16,8 @@ export type Settings = {
   readonly register: boolean;
   /** Undefined: no HTTP. */
   readonly httpListen: ListenAddress | undefined;
+  /** A loopback address; undefined: no page. */
+  readonly pageListen: ListenAddress | undefined;
   readonly registriesConf: string;
   readonly registriesConfDir: string;
   readonly hostsDir: string | undefined;

@@ -45,6 +45,15 @@ export function parseAddress(text: string): ListenAddress {
   return { host: (bracketed ?? name) || undefined, port: Number(port) };
 }
 
+/** `127.0.0.1:9810`, `localhost:0`, `[::1]:9810`: what only processes of this host can reach. */
+export function parseLoopback(text: string): ListenAddress {
+  const address = parseAddress(text);
+  const isLoopback = /^(?:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1)$/i.test(address.host ?? '');
+  return isLoopback
+    ? address
+    : refuse(text, 'address', 'one of loopback, such as 127.0.0.1:9810 or [::1]:9810');
+}
+
 /** A path of a file or directory, made absolute. */
 export function parsePath(text: string): string {
   return text === '' ? refuse(text, 'path', 'a path that is not empty') : resolve(text);

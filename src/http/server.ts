@@ -93,6 +93,7 @@ function send(socket: Socket, { status, body, headers = {} }: Answer, headOnly: 
     'Content-Type': 'text/plain; charset=utf-8',
     'Content-Length': String(Buffer.byteLength(body)),
     'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
     Date: new Date().toUTCString(),
     Connection: 'close',
     ...headers,

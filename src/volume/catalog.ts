@@ -168,23 +168,26 @@ export function createCatalog(world: {
       const isPinned = new Set(pinned.map(rowKey));
       const viewsOf = Map.groupBy(made, view => view.manifest);
       const volumesOf = Map.groupBy(used, rowKey);
-      return [...rows]
-        .map(([key, { reference, digest, holds, usedAt }]) => {
-          // Records of an older version list nothing until a daemon has started.
-          const listed = holds.length === 0 ? [digest] : holds;
-          const own = listed.flatMap(held => viewsOf.get(held) ?? []);
-          return {
-            reference,
-            digest,
-            artifactType: own.find(view => view.artifactType !== undefined)?.artifactType ?? '',
-            bytes: Math.max(0, ...own.map(view => view.bytes)),
-            usedAt,
-            verifiedAt: leastOf(listed.map(verifiedAt)),
-            pinned: isPinned.has(key),
-            volumes: volumesOf.get(key)?.length ?? 0,
-          };
-        })
-        .sort((a, b) => a.reference.localeCompare(b.reference));
+      const found: ArtifactSummary[] = [];
+      const pace = startPace(never);
+      for (const [key, { reference, digest, holds, usedAt }] of rows) {
+        // Records of an older version list nothing until a daemon has started.
+        const listed = holds.length === 0 ? [digest] : holds;
+        const own = listed.flatMap(held => viewsOf.get(held) ?? []);
+        found.push({
+          reference,
+          digest,
+          artifactType: own.find(view => view.artifactType !== undefined)?.artifactType ?? '',
+          bytes: own.reduce((most, view) => Math.max(most, view.bytes), 0),
+          usedAt,
+          verifiedAt: listed.reduce((least, held) => Math.min(least, verifiedAt(held)), Infinity),
+          pinned: isPinned.has(key),
+          volumes: volumesOf.get(key)?.length ?? 0,
+        });
+        const rest = pace();
+        if (rest !== undefined) await rest;
+      }
+      return found.sort((a, b) => (a.reference < b.reference ? -1 : 1));
     },
     async inspect(text) {
       const name = await locate(text);
@@ -242,9 +245,4 @@ type Row = { readonly reference: string; readonly digest: Digest };
 /** A row of `ls` is a reference with one digest. Each name, pin and volume belongs to one row. */
 function rowKey({ reference, digest }: Row): string {
   return `${reference} ${digest}`;
-}
-
-/** An artifact may have 20,000 layers, too many for arguments of Math.min. */
-function leastOf(times: readonly number[]): number {
-  return times.reduce((least, time) => Math.min(least, time), Infinity);
 }

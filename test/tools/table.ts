@@ -48,7 +48,8 @@ export type Program =
   | 'newest-runc'
   | 'unshare'
   | 'nsenter'
-  | 'ip';
+  | 'ip'
+  | 'chromium-headless-shell';
 
 /** Which tests need a program: npm test and npm run test:faults, npm run test:release, test:cluster, or test:arm64. */
 export type ToolGroup = 'test' | 'release' | 'cluster' | 'arm64';
@@ -160,6 +161,11 @@ export const programs: Readonly<Record<Program, ProgramSource>> = {
   zsh: { from: 'debian', group: 'test', package: 'zsh' },
   fish: { from: 'debian', group: 'test', package: 'fish' },
   groff: { from: 'debian', group: 'test', package: 'groff-base' },
+  'chromium-headless-shell': {
+    from: 'debian',
+    group: 'release',
+    package: 'chromium-headless-shell',
+  },
   'kube-apiserver': { from: 'go', module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kube-apiserver' },
   'kube-controller-manager': {
     from: 'go',

@@ -4,7 +4,7 @@ import { exitCodes } from '../exit.ts';
 import { openProgress } from '../progress.ts';
 import { print } from '../output.ts';
 import type { Options, Shell } from '../shell.ts';
-import { formatCount } from '../text.ts';
+import { formatCount } from '../../util/words.ts';
 
 /** Verifies the whole cache, and prints findings as they come. Answers `corrupt` while damage is left. */
 export async function fsck(shell: Shell, _: readonly string[], options: Options): Promise<number> {

@@ -6,7 +6,8 @@ import { toSecrets } from '../secrets.ts';
 import { toReference } from '../reference.ts';
 import { print } from '../output.ts';
 import { operand, type Options, type Shell } from '../shell.ts';
-import { formatDigest, formatFields, formatLines, formatTable } from '../text.ts';
+import { formatFields, formatLines, formatTable } from '../text.ts';
+import { formatDigest } from '../../util/words.ts';
 
 const header = ['LAYER', 'SIZE', 'KIND', 'CACHED', 'NAME', 'MEDIA TYPE'];
 

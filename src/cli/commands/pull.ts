@@ -6,7 +6,8 @@ import { toDigested, toReference } from '../reference.ts';
 import { toPullRequest } from '../selection.ts';
 import { print } from '../output.ts';
 import { operand, type Options, type Shell } from '../shell.ts';
-import { formatCount, formatLines } from '../text.ts';
+import { formatLines } from '../text.ts';
+import { formatCount } from '../../util/words.ts';
 
 /** Pulls an artifact into the cache, or ends the pulls of it. */
 export async function pull(shell: Shell, operands: readonly string[], options: Options): Promise<void> {

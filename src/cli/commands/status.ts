@@ -6,7 +6,8 @@ import type { DaemonStatus, PullStatus } from '../../ports/usecases.ts';
 import type { Wanter } from '../../ports/usecases.ts';
 import { print, toTimestamp } from '../output.ts';
 import type { Shell } from '../shell.ts';
-import { formatAge, formatFields, formatLines, formatTable } from '../text.ts';
+import { formatFields, formatLines, formatTable } from '../text.ts';
+import { formatAge } from '../../util/words.ts';
 
 const header = ['REFERENCE', 'PHASE', 'PULLED', 'RATE', 'AGE', 'FOR'];
 

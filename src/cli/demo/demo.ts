@@ -9,7 +9,7 @@ import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Builder } from '../builder.ts';
 import type { Terminal } from '../shell.ts';
-import { formatCount } from '../text.ts';
+import { formatCount } from '../../util/words.ts';
 import { type PushedArtifact, pushArtifact } from './artifact.ts';
 import { startDaemon } from './child.ts';
 import { createModel, weightsName } from './model.ts';

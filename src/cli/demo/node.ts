@@ -91,6 +91,7 @@ export async function openNode(): Promise<DemoNode> {
       '--registries-conf': conf,
       '--registries-conf-dir': join(path, 'conf.d'),
       '--http-listen': '',
+      '--page-listen': '',
       // How full the disk is does not matter for the demo.
       '--disk-max': '100',
       '--cache-high': '100',

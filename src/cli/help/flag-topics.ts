@@ -25,6 +25,7 @@ const topics: Readonly<Record<keyof Settings, Topic>> = {
   register: 'node',
   events: 'node',
   httpListen: 'node',
+  pageListen: 'node',
   registriesConf: 'registries',
   registriesConfDir: 'registries',
   hostsDir: 'registries',

@@ -95,6 +95,7 @@ export async function spawnDaemon(node: TestNode, options: DaemonOptions = {}): 
     '--kubelet-dir': node.kubeletDir,
     '--node-id': 'test-node',
     '--http-listen': httpAddress,
+    '--page-listen': '',
     '--registries-conf': node.registriesConf,
     '--registries-conf-dir': node.registriesConfDir,
     '--disk-max': '100',

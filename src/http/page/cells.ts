@@ -1,0 +1,84 @@
+import { formatAge, formatDigest } from '../../util/words.ts';
+import { type Html, html, type HtmlValue } from './html.ts';
+import { formatPageLink, type PagedTable, type PageQuery, type Rows } from './query.ts';
+
+/** A column: its heading, and the class of its cells. */
+export type Column = { readonly heading: string; readonly kind?: 'number' };
+
+/** A table that a narrow screen shows as cards: each cell carries its heading. */
+export function formatTable(
+  caption: string,
+  columns: readonly Column[],
+  rows: readonly (readonly HtmlValue[])[],
+): Html {
+  return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0"><table>
+<caption class="aside">${caption}</caption>
+<thead><tr>${columns.map(({ heading, kind }) => html`<th scope="col"${classOf(kind)}>${heading}</th>`)}</tr></thead>
+<tbody>${rows.map(
+    row =>
+      html`<tr>${row.map((cell, nth) =>
+        nth === 0
+          ? html`<th scope="row">${cell}</th>`
+          : html`<td${classOf(columns[nth]?.kind)} data-heading="${columns[nth]?.heading}">${cell}</td>`,
+      )}</tr>
+`,
+  )}</tbody></table></div>`;
+}
+
+function classOf(kind: Column['kind']): Html | undefined {
+  return kind === undefined ? undefined : html` class="${kind}"`;
+}
+
+/** A section with its number of rows. An empty one says so. */
+export function formatSection(id: string, heading: string, count: number | undefined, body: HtmlValue): Html {
+  const counted = count === undefined ? undefined : html` <span class="count">${count}</span>`;
+  return html`<section id="${id}" aria-labelledby="${id}-heading">
+<h2 id="${id}-heading">${heading}${counted}</h2>
+${body}
+</section>
+`;
+}
+
+export function formatEmpty(text: string): Html {
+  return html`<p class="empty">${text}</p>`;
+}
+
+/** Links to the other pages of a table; nothing if there is one page. */
+export function formatPaging(query: PageQuery, table: PagedTable, rows: Rows<unknown>): Html | undefined {
+  const { page, lastPage } = rows;
+  if (lastPage === 1) return undefined;
+  const link = (text: string, to: number): Html =>
+    to < 1 || to > lastPage
+      ? html`<span class="off">${text}</span>`
+      : html`<a href="${formatPageLink(query, table, to)}">${text}</a>`;
+  return html`<nav class="paging" aria-label="Pages of ${table}">${link('← Previous', page - 1)} <span>page ${page} of ${lastPage}</span> ${link('Next →', page + 1)}</nav>`;
+}
+
+/** The start of a digest; all of it shows on demand. */
+export function formatDigestCell(digest: string): Html {
+  return html`<code title="${digest}">${formatDigest(digest, false)}</code>`;
+}
+
+export function formatTimeCell(now: number, at: number, never: string): Html {
+  if (at === 0) return html`<span class="off">${never}</span>`;
+  const iso = new Date(at).toISOString();
+  return html`<time datetime="${iso}" title="${iso}">${formatAge(now - at)} ago</time>`;
+}
+
+/** A word for a state. Its kind gives its color; the word alone says it too. */
+export function formatBadge(kind: 'good' | 'busy' | 'bad' | 'plain', text: string): Html {
+  return html`<span class="badge ${kind}">${text}</span>`;
+}
+
+/**
+ * A reference may be long: it wraps after each slash, and is isolated from the direction of the text around it. Of a
+ * digest it shows the start.
+ */
+export function formatReferenceCell(reference: string): Html {
+  const parts = reference.replace(/(@\w+:[0-9a-f]{12})[0-9a-f]{20,}$/, '$1…').split(/(?<=[/@])/);
+  return html`<bdi class="reference" title="${reference}">${parts.map((part, nth) => (nth === 0 ? part : html`<wbr>${part}`))}</bdi>`;
+}
+
+export function formatBar(label: string, part: number, whole: number): Html {
+  return html`<progress aria-label="${label}" value="${Math.round(Math.min(part, whole))}" max="${Math.max(whole, 1)}"></progress>`;
+}

@@ -1,0 +1,56 @@
+import type { DiskUsage } from '../../ports/store.ts';
+import type { DaemonStatus } from '../../ports/usecases.ts';
+import { formatSize } from '../../util/size.ts';
+import { formatBadge, formatBar, formatSection } from './cells.ts';
+import { type Html, html, type HtmlValue } from './html.ts';
+import type { PageState } from './page-state.ts';
+
+const registrations: Readonly<Record<DaemonStatus['registration'], string>> = {
+  registered: 'has registered the driver',
+  waiting: 'has not registered the driver yet',
+  off: 'is told of the driver by something else (--register is off)',
+};
+
+/** The state of the daemon, the disk, and what is wrong. */
+export function formatNode({ status, volumes, nodeId }: PageState): Html {
+  const { daemon, disk } = status;
+  const notReady = daemon?.notReady ?? [];
+  const problems = status.problems.filter(problem => !notReady.includes(problem));
+  const mounted = volumes.filter(volume => volume.mounted).length;
+  const facts: readonly (readonly [string, HtmlValue])[] = [
+    ['Node', nodeId],
+    ['Daemon', `${daemon?.driverName ?? ''} ${daemon?.version ?? ''}`],
+    ['kubelet', daemon === undefined ? '' : registrations[daemon.registration]],
+    ['Volumes', `${volumes.length}, ${mounted} mounted`],
+    ['Content', html`${formatSize(status.cacheBytes)} in <code>${status.stateDir}</code>`],
+    ['Disk', formatDisk(disk)],
+    ...status.facts.map(fact => ['Facts', fact] as const),
+  ];
+  const state = notReady.length === 0 ? formatBadge('good', 'ready') : formatBadge('bad', 'not ready');
+  return formatSection(
+    'node',
+    'Node',
+    undefined,
+    html`<p role="status">${state}</p>
+${formatProblems('Not ready', notReady)}${formatProblems('Broken configuration and other problems', problems)}<dl>${facts.map(
+      ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`,
+    )}</dl>`,
+  );
+}
+
+function formatProblems(heading: string, problems: readonly string[]): Html | undefined {
+  if (problems.length === 0) return undefined;
+  return html`<div class="problems"><h3>${heading}</h3><ul>${problems.map(problem => html`<li><bdi>${problem}</bdi></li>`)}</ul></div>
+`;
+}
+
+/** As the limits of the cache count: blocks that are reserved for root are in use. */
+function formatDisk({ totalBytes, availableBytes, totalInodes, usedInodes }: DiskUsage): Html {
+  const used = totalBytes - availableBytes;
+  const inodes = totalInodes === 0 ? '' : `; ${percent(usedInodes, totalInodes)} of inodes in use`;
+  return html`${formatBar('Disk in use', used, totalBytes)} ${percent(used, totalBytes)} in use, ${formatSize(availableBytes)} of ${formatSize(totalBytes)} available${inodes}`;
+}
+
+function percent(part: number, whole: number): string {
+  return `${whole === 0 ? 0 : Math.ceil((part / whole) * 100)} %`;
+}

@@ -1,0 +1,66 @@
+import type { VolumeStatus } from '../../ports/usecases.ts';
+import { formatSize } from '../../util/size.ts';
+import {
+  formatBadge,
+  formatDigestCell,
+  formatEmpty,
+  formatPaging,
+  formatReferenceCell,
+  formatSection,
+  formatTable,
+  formatTimeCell,
+} from './cells.ts';
+import { type Html, html } from './html.ts';
+import type { PageState } from './page-state.ts';
+import { type PageQuery, selectRows } from './query.ts';
+
+const columns = [
+  { heading: 'Pod' },
+  { heading: 'Artifact' },
+  { heading: 'Digest' },
+  { heading: 'Size', kind: 'number' },
+  { heading: 'Published', kind: 'number' },
+  { heading: 'State' },
+] as const;
+
+/** Which artifact each pod has. */
+export function formatVolumes({ volumes, now }: PageState, query: PageQuery): Html {
+  const found = selectRows(volumes, query, 'volumes', textOf);
+  const rows = found.rows.map(volume => [
+    formatOwner(volume),
+    formatReferenceCell(volume.reference),
+    formatDigestCell(volume.digest),
+    formatSize(volume.bytes),
+    formatTimeCell(now, volume.publishedAt, 'unknown'),
+    formatState(volume),
+  ]);
+  const empty = query.search === '' ? 'No pod of this node has one.' : 'None matches.';
+  return formatSection(
+    'volumes',
+    'Volumes',
+    found.total,
+    rows.length === 0
+      ? formatEmpty(empty)
+      : html`${formatTable('Volumes and their pods', columns, rows)}${formatPaging(query, 'volumes', found)}`,
+  );
+}
+
+function textOf({ pod, reference, digest, targetPath }: VolumeStatus): string {
+  return `${pod?.namespace ?? ''}/${pod?.name ?? ''} ${reference} ${digest} ${targetPath}`;
+}
+
+function formatOwner({ pod, targetPath }: VolumeStatus): Html {
+  if (pod === undefined) return html`<bdi title="${targetPath}">${targetPath}</bdi>`;
+  return html`<bdi title="${targetPath}"><span class="off">${pod.namespace}/</span><wbr>${pod.name}</bdi>`;
+}
+
+function formatState({ mounted, damaged, refused }: VolumeStatus): Html {
+  const state = mounted ? formatBadge('good', 'mounted') : formatBadge('plain', 'not mounted');
+  const wrong = damaged === undefined ? undefined : formatWrong('damaged', damaged);
+  const denied = refused === undefined ? undefined : formatWrong('refused now', refused);
+  return html`${state}${wrong}${denied}`;
+}
+
+function formatWrong(word: string, why: string): Html {
+  return html` ${formatBadge('bad', word)}<div class="note"><bdi>${why}</bdi></div>`;
+}

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import { waitUntil } from '../support/node/child.ts';
+import { publishRequest } from '../support/node/daemon.ts';
+import { openSetting } from '../support/node/setting.ts';
+import { ownAddress } from '../support/os/port.ts';
+import { needs } from '../support/project/tools.ts';
+
+const address = `${ownAddress()}:20010`;
+const { registry, node, daemon } = await openSetting({ flags: { '--page-listen': address } });
+
+/** The text of the page's rows. */
+async function rows(): Promise<readonly string[]> {
+  const answer = await fetch(`http://${address}/`);
+  assert.equal(answer.status, 200);
+  const found = [...(await answer.text()).matchAll(/<tr>(.*?)<\/tr>/g)];
+  return found.map(([, cells = '']) => cells.replaceAll('<wbr>', '').replace(/<[^>]*>/g, ' '));
+}
+
+test('the page of a daemon shows a pull, and then its volume and its artifact', needs('root'), async () => {
+  const pushed = await registry.push('team/model', 'v1', [
+    { name: 'weights', bytes: randomBytes(3_000_000) },
+  ]);
+  registry.fault(({ path }) =>
+    path.includes('/blobs/') ? { kind: 'slow', bytesPerSecond: 2_000_000 } : undefined,
+  );
+  const request = await publishRequest(node, { reference: pushed.reference });
+  const publishing = daemon.csi.NodePublishVolume(request);
+  const isPulling = async (): Promise<boolean> =>
+    (await rows()).some(row => row.includes('download') && row.includes('default/pod'));
+  await waitUntil(daemon, isPulling, 'pulling');
+  await publishing;
+  const isShown = async (): Promise<boolean> => (await rows()).some(row => row.includes(' mounted '));
+  await waitUntil(daemon, isShown, 'shown');
+  const text = (await rows()).join('\n');
+  assert.match(
+    text,
+    new RegExp(`default/ pod .*${pushed.reference}.*${pushed.digest.slice(0, 19)}.* mounted `),
+  );
+  assert.match(
+    text,
+    new RegExp(`${pushed.reference}.* 1 volume .*default/pod .*\\ds ago`),
+    'held, and verified',
+  );
+  const { artifacts } = await daemon.artifacts.List({});
+  assert.ok((artifacts[0]?.verified_at ?? 0) > Date.now() - 120_000);
+});
