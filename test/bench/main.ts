@@ -6,11 +6,12 @@ import { installTools } from '../tools/install.ts';
 import { runCached } from './cached.ts';
 import { runCold } from './cold.ts';
 import { type Row, rows } from './rows.ts';
+import { artifactMegabytes, runShared } from './shared.ts';
 
 /**
  * `npm run bench [-- --runs 3 --row 1x1GiB --row cached]`: compares cold publishes of a running daemon (the build's)
- * with other programs, in turns, and measures publishes from the cache. It prints medians and ratios, and fails if a
- * bar is missed.
+ * with other programs, in turns, measures publishes from the cache, and counts what sharing saves. It prints medians
+ * and ratios, and fails if a bar is missed.
  */
 
 const megabytesAllowed = 150;
@@ -20,9 +21,12 @@ const { values } = parseArgs({
   options: { runs: { type: 'string', default: '3' }, row: { type: 'string', multiple: true, default: [] } },
 });
 const wanted = (name: string): boolean => values.row.length === 0 || values.row.includes(name);
-const unknown = values.row.filter(name => name !== 'cached' && !rows.some(row => row.name === name));
+const others: readonly string[] = ['cached', 'shared'];
+const unknown = values.row.filter(name => !others.includes(name) && !rows.some(row => row.name === name));
 if (unknown.length > 0) {
-  console.error(`no row ${unknown.join(', ')}; there are ${rows.map(({ name }) => name).join(', ')}, cached`);
+  console.error(
+    `no row ${unknown.join(', ')}; there are ${rows.map(({ name }) => name).join(', ')}, ${others.join(', ')}`,
+  );
   process.exit(2);
 }
 
@@ -31,6 +35,7 @@ if (spawnSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' }).status 
 const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 if (wanted('cached')) await reportCached();
+if (wanted('shared')) await reportShared();
 const cold = rows.filter(({ name }) => wanted(name));
 if (cold.length > 0)
   console.log('row          rival          wall s: ours theirs ratio   cpu s: ours theirs ratio   peak MB');
@@ -61,6 +66,29 @@ async function reportCached(): Promise<void> {
     compare(bytesRead < 64 * 1024, 'no blob read'),
   ];
   console.log(line.join(' ').trimEnd());
+}
+
+async function reportShared(): Promise<void> {
+  const { pods, version, killed, resident } = await runShared(program);
+  const size = `${artifactMegabytes} MB`;
+  const most = artifactMegabytes * 1.05;
+  const lines = [
+    [`ten pods with ${size}:`, `${whole(pods.sent)} downloaded, ${whole(pods.disk)} on the disk`],
+    ['the next version, half of it changed:', `${whole(version.sent)} downloaded`],
+    [`daemon killed at half of ${size}:`, `${whole(killed.sent)} downloaded`],
+    ['memory of the daemon after that:', whole(resident)],
+  ];
+  for (const [what = '', figure = ''] of lines) console.log(`${what.padEnd(40)}${figure}`);
+  const bars = [
+    compare(Math.max(pods.sent, pods.disk, killed.sent) <= most, `at most ${most.toFixed(0)} MB`),
+    compare(version.sent <= most / 2, `at most ${(most / 2).toFixed(0)} MB`),
+    compare(resident < megabytesAllowed, `under ${megabytesAllowed} MB`),
+  ];
+  for (const bar of bars.filter(Boolean)) console.log(bar);
+}
+
+function whole(megabytes: number): string {
+  return `${megabytes.toFixed(0)} MB`;
 }
 
 function compare(good: boolean, bar: string): string {

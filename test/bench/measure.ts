@@ -33,6 +33,12 @@ export function peakMemoryOf(pid: number): number {
   return (Number(peak) * 1024) / 1e6;
 }
 
+/** Returns the resident memory of a process, in MB. */
+export function residentMemoryOf(pid: number): number {
+  const resident = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return (Number(resident) * 1024) / 1e6;
+}
+
 /** Returns the bytes that a process requested by read calls, of files, pipes or sockets (proc_pid_io(5), rchar). */
 export function bytesReadBy(pid: number): number {
   return Number(/rchar: (\d+)/.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]);

@@ -1,0 +1,62 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { residentMemoryOf } from './measure.ts';
+
+/** In MB. `sent` is what the registry sent of the blobs. */
+export type SharedResult = {
+  /** Ten pods mount an artifact. */
+  readonly pods: { readonly sent: number; readonly disk: number };
+  /** Of two layers of the same size, one changed. */
+  readonly version: { readonly sent: number };
+  /** The daemon is killed when half of an artifact has come, and started again. */
+  readonly killed: { readonly sent: number };
+  /** Of the daemon ten seconds after the pulls. */
+  readonly resident: number;
+};
+
+/** The size of each artifact, in MB. */
+export const artifactMegabytes = 256;
+
+/** Counts what sharing saves: bytes on the disk and bytes from the registry. */
+export async function runShared(program: string): Promise<SharedResult> {
+  await using registry = await openFaultyRegistry();
+  await using node = await testNode([registry.host]);
+  const start = () => startDaemon(node, { program, flags: { '--log-level': 'info' } });
+  const half = (name: string) => ({ name, bytes: randomBytes((artifactMegabytes / 2) * 1e6) });
+  const kept = half('kept.bin');
+  const sent = (): number => registry.sent('') / 1e6;
+
+  await using first = await start();
+  const publish = async (daemon: typeof first, reference: string): Promise<void> => {
+    await daemon.csi.NodePublishVolume(await publishRequest(node, { reference }), {
+      deadline: Date.now() + 300_000,
+    });
+  };
+  const one = await registry.push('bench/model', '1', [kept, half('changed.bin')]);
+  for (let pod = 0; pod < 10; pod++) await publish(first, one.reference);
+  const { stdout } = await promisify(execFile)('du', ['--summarize', '--block-size=1', node.stateDir]);
+  const pods = { sent: sent(), disk: Number.parseInt(stdout, 10) / 1e6 };
+
+  const two = await registry.push('bench/model', '2', [kept, half('changed.bin')]);
+  await publish(first, two.reference);
+  const version = { sent: sent() - pods.sent };
+
+  const whole = { name: 'whole.bin', bytes: randomBytes(artifactMegabytes * 1e6) };
+  const three = await registry.push('bench/killed', '1', [whole]);
+  const before = sent();
+  registry.fault(() => ({ kind: 'slow', bytesPerSecond: 64e6 }));
+  const interrupted = publish(first, three.reference).catch(() => undefined);
+  while (sent() - before < artifactMegabytes / 2) await sleep(10);
+  await first.end('SIGKILL');
+  await interrupted;
+  registry.fault(() => undefined);
+  await using second = await start();
+  await publish(second, three.reference);
+  const killed = { sent: sent() - before };
+  await sleep(10_000);
+  return { pods, version, killed, resident: residentMemoryOf(second.pid) };
+}
