@@ -1,5 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
-import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError, invalidValue } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 import { suggest } from '../util/near.ts';
 import { version as ours } from '../util/version.ts';
@@ -64,13 +64,22 @@ function findCommand(program: Command, name: string | undefined): Command | unde
 
 /** `command`: the one whose command line is wrong; none where it is the program's. */
 function toUsageError({ message }: CommanderError, command: Command | undefined): ArtifactError {
-  const why = message
+  const words = [programName, ...(command === undefined ? [] : [command.name()]), '--help'];
+  return new ArtifactError('invalid', `${toReason(message)}; see ${words.join(' ')}`);
+}
+
+/** An error of commander in the words of this program. */
+function toReason(message: string): string {
+  const choice =
+    /^error: option '(?:-\w, )?(--[\w-]+).*?' argument '(.*)' is invalid\. Allowed choices are (.*)\.$/s;
+  const [, flag, typed = '', choices] = choice.exec(message) ?? [];
+  if (flag !== undefined) return invalidValue('value', typed, `must be one of ${choices}`, flag).message;
+  return message
     .replace(/^error: /, '')
     .replace(/\.$/, '')
+    .replace(/'(.*)'/s, (_, quoted: string) => quoteName(quoted))
     .replaceAll('\n', ' ')
     .replace('(Did you', '(did you');
-  const words = [programName, ...(command === undefined ? [] : [command.name()]), '--help'];
-  return new ArtifactError('invalid', `${why}; see ${words.join(' ')}`);
 }
 
 /** Prints an error as one line on stderr, in JSON if the command asked for JSON. */
@@ -113,8 +122,7 @@ function createProgram(builder: Builder, terminal: Terminal, finish: (code: numb
     .description(`Prints a script that completes commands and flags. Shells: ${shells.join(', ')}.`)
     .action(async (shell: string) => {
       const known = shells.find(name => name === shell);
-      if (known === undefined)
-        throw new ArtifactError('invalid', `unknown shell "${shell}": must be one of ${shells.join(', ')}`);
+      if (known === undefined) throw invalidValue('shell', shell, `must be one of ${shells.join(', ')}`);
       terminal.stdout.write(formatCompletion(program, known));
     });
   program

@@ -45,8 +45,12 @@ export function toPullRequest(
 /** Names the flag instead of the attribute in an error. */
 function nameFlag(error: unknown): unknown {
   if (!(error instanceof ArtifactError)) return error;
-  const message = error.message.replace(/^the volume attribute (\w+)/, (_, key: string) =>
-    key === 'reference' ? 'the reference' : formatFlag(key),
-  );
+  const message = error.message
+    .replace(/^the volume attribute (\w+)/, (_, key: string) =>
+      key === 'reference' ? 'the reference' : formatFlag(key),
+    )
+    .replace(/^invalid volume attribute (\w+)/, (_, key: string) =>
+      key === 'reference' ? 'invalid reference' : `${formatFlag(key)}: invalid value`,
+    );
   return new ArtifactError(error.code, message, error);
 }

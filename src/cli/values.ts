@@ -1,7 +1,6 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
-import { ArtifactError } from '../util/error.ts';
-import { quoteName } from '../util/name.ts';
+import { invalidValue } from '../util/error.ts';
 import { parseSize } from '../util/size.ts';
 import { verifySocketPath } from '../util/socket-path.ts';
 
@@ -92,7 +91,11 @@ export function oneOf<const T extends string>(...words: readonly T[]): (text: st
 
 /** Bytes per second: `16KiB/s`; `0` is none. */
 export function parseRate(text: string): number {
-  return parseSize(text.replace(/\/s$/, ''));
+  try {
+    return parseSize(text.replace(/\/s$/, ''));
+  } catch {
+    return refuse(text, 'rate', 'bytes per second, such as 16KiB/s, or 0');
+  }
 }
 
 /** The empty text is undefined. */
@@ -101,5 +104,5 @@ export function optional<T>(parse: (text: string) => T): (text: string) => T | u
 }
 
 function refuse(text: string, what: string, right: string): never {
-  throw new ArtifactError('invalid', `invalid ${what} ${quoteName(text)}: must be ${right}`);
+  throw invalidValue(what, text, `must be ${right}`);
 }

@@ -1,9 +1,9 @@
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, invalidValue } from '../util/error.ts';
 import { suggest } from '../util/near.ts';
 
 /**
  * A value of a document of any format, read as the wanted type. Every refusal is ArtifactError `invalid` that names
- * file, line and path as far as they are known, and quotes no value: it may be a secret.
+ * file, line and path as far as they are known. It quotes no value, which may be a secret, except by `invalid`.
  */
 export type Field = {
   readonly kind: 'table' | 'list' | 'text' | 'other';
@@ -12,6 +12,8 @@ export type Field = {
   /** From 1; undefined if the format does not report it. */
   readonly line: number | undefined;
   refuse(why: string): never;
+  /** Refuses the text of a field that is no secret, and quotes it. */
+  invalid(why: string): never;
   /** Not empty, unless `be-empty` allows it; the same below. */
   text(may?: 'be-empty'): string;
   flag(): boolean;
@@ -37,6 +39,8 @@ export type Table = Pick<Field, 'path' | 'line' | 'refuse'> & {
   texts(key: string, may?: 'be-empty'): readonly string[] | undefined;
   table(key: string): Table | undefined;
   tables(key: string, may?: 'be-empty'): readonly Table[] | undefined;
+  /** Refuses the text of a key, as `Field.invalid` does, or that there is none. */
+  invalid(key: string, why: string): never;
   /** Refuses the first key that is not listed. */
   only(...known: readonly string[]): void;
 };
@@ -79,6 +83,11 @@ function toField<Node>(document: Document<Node>, path: Path, node: Node): Field 
     );
   };
   const value = view.kind === 'scalar' ? view.value : undefined;
+  const invalid = (why: string): never => {
+    if (typeof value !== 'string') return refuse(why);
+    const at = `${formatLocation(document.file, document.line(path, node))}${shown}`;
+    throw invalidValue('value', value, why, at);
+  };
 
   const list = (may?: 'be-empty', what = 'a list'): readonly Field[] => {
     if (view.kind !== 'list') return refuse(`must be ${what}`);
@@ -98,6 +107,7 @@ function toField<Node>(document: Document<Node>, path: Path, node: Node): Field 
       return document.line(path, node);
     },
     refuse,
+    invalid,
     text(may) {
       if (typeof value !== 'string') return refuse('must be text in quotes');
       return value !== '' || may !== undefined ? value : refuse('must not be empty');
@@ -145,6 +155,10 @@ function toField<Node>(document: Document<Node>, path: Path, node: Node): Field 
           if (field === undefined) return undefined;
           if (field.kind !== 'list') return field.refuse(`must be ${document.nouns([...path, key]).tables}`);
           return field.list(may).map(entry => entry.table());
+        },
+        invalid(key, why) {
+          get(key)?.invalid(why);
+          throw new ArtifactError('invalid', `${at(key)} ${why}`);
         },
         only(...known) {
           const unknown = [...nodes.keys()].find(key => !known.includes(key));

@@ -127,7 +127,7 @@ describe('credential helpers of an auth file', () => {
   test('a helper name that is a path runs nothing', async () => {
     await assert.rejects(find({ credHelpers: { 'r.io': '../../bin/sh' } }, at('r.io')), {
       code: 'internal',
-      message: /"credHelpers" must name programs docker-credential-<name>/,
+      message: /"credHelpers": invalid program ".*": must be the <name> of docker-credential-<name>/,
     });
   });
 

@@ -306,7 +306,7 @@ describe('entries of credential helpers', () => {
       assert.throws(() => find({ credHelpers: { 'r.io': name } }, 'r.io', 'x'), {
         code: 'invalid',
         message:
-          /^the test cannot be used: "credHelpers" must name programs docker-credential-<name> by letters/,
+          /^the test cannot be used: "credHelpers": invalid program.*: must be the <name> of docker-credential-<name>, of letters/,
       });
     });
   }

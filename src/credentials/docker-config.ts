@@ -1,5 +1,6 @@
 import type { Credential, Holder } from '../oci/credential.ts';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
+import { quoteName } from '../util/name.ts';
 import { isObject, type JsonObject, parseJson } from '../util/json.ts';
 import {
   type AuthKey,
@@ -134,9 +135,10 @@ function toEntries(fields: JsonObject, kind: Entry['kind'], origin: CredentialOr
 /** Such a name contains no path and is not an option. */
 function toName(value: unknown, field: string, origin: CredentialOrigin): string {
   if (typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value)) return value;
+  const written = typeof value === 'string' ? ` ${quoteName(value)}` : '';
   throw new ArtifactError(
     origin.code,
-    `${origin.name} cannot be used: "${field}" must name programs docker-credential-<name> by letters, digits, dots, dashes and underscores`,
+    `${origin.name} cannot be used: "${field}": invalid program${written}: must be the <name> of docker-credential-<name>, of letters, digits, dots, dashes and underscores`,
   );
 }
 

@@ -37,7 +37,7 @@ export function parseProviderConfig(text: string, file: string): readonly Provid
   const top = parseYaml(text, { kind: 'kubernetes', file });
   top.only('apiVersion', 'kind', 'providers');
   const kind = top.need('kind');
-  if (kind.text() !== 'CredentialProviderConfig') kind.refuse('must be CredentialProviderConfig');
+  if (kind.text() !== 'CredentialProviderConfig') kind.invalid('must be CredentialProviderConfig');
   verifyVersion(top.need('apiVersion'), 'kubelet.config.k8s.io');
   return top
     .need('providers')
@@ -49,13 +49,13 @@ function toProvider(entry: Table): ProviderConfig {
   entry.only('name', 'apiVersion', 'matchImages', 'defaultCacheDuration', 'args', 'env', 'tokenAttributes');
   const name = entry.need('name');
   if (/[/ \0]/.test(name.text()) || name.text() === '.' || name.text() === '..') {
-    name.refuse('must be the name of a program, with no slash or space');
+    name.invalid('must be the name of a program, with no slash or space');
   }
   const apiVersion = verifyVersion(entry.need('apiVersion'), 'credentialprovider.kubelet.k8s.io');
   const duration = entry.need('defaultCacheDuration');
   const defaultCacheMs = parseGoDuration(duration.text());
   if (defaultCacheMs === undefined || defaultCacheMs < 0) {
-    return duration.refuse('must be a duration such as 12h or 0s');
+    return duration.invalid('must be a duration such as 12h or 0s');
   }
   const tokens = entry.get('tokenAttributes');
   if (tokens !== undefined && !apiVersion.endsWith('/v1')) {
@@ -86,7 +86,7 @@ function toTokenAttributes(entry: Table): TokenAttributes {
   const written = entry.need('cacheType');
   const cacheType = written.text();
   if (cacheType !== 'ServiceAccount' && cacheType !== 'Token') {
-    return written.refuse('must be ServiceAccount or Token');
+    return written.invalid('must be ServiceAccount or Token');
   }
   const required = entry.need('requireServiceAccount');
   const requiredAnnotations = toNames(entry, requiredKey);

@@ -1,5 +1,6 @@
 import type { MountFlag } from '../ports/request.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
+import { quoteName } from '../util/name.ts';
 import { makeDirectory, removeDirectory } from '../linux/directory.ts';
 import { attachMount, cloneMount, detachMount, restriction, restrictMount } from '../linux/mount.ts';
 import { openTarget, type TargetHandle } from './target.ts';
@@ -41,7 +42,7 @@ export function unbind(handle: TargetHandle, keepsDirectory: boolean): void {
     if (entry === undefined) throw error;
     throw new ArtifactError(
       'unmountable',
-      `${handle.path} is not empty after the unmount (it holds ${JSON.stringify(entry)}): nothing there is deleted, move it away`,
+      `${handle.path} is not empty after the unmount (it holds ${quoteName(entry)}): nothing there is deleted, move it away`,
       error,
     );
   }
@@ -61,10 +62,7 @@ async function verifyEmpty(handle: TargetHandle): Promise<void> {
     case 'empty':
       return;
     case 'occupied':
-      throw new ArtifactError(
-        'exists',
-        `${handle.path} is not empty (it holds ${JSON.stringify(state.entry)})`,
-      );
+      throw new ArtifactError('exists', `${handle.path} is not empty (it holds ${quoteName(state.entry)})`);
     case 'mounted':
       throw new ArtifactError('exists', `${handle.path} is a mount point already`);
   }

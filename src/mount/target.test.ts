@@ -126,7 +126,7 @@ test('a path that is not valid on Linux is refused', asRoot, async () => {
   for (const path of [`/tmp/${'x'.repeat(256)}`, `/tmp/${'x'.repeat(256)}/mount`, '/x'.repeat(2048)]) {
     const refused = {
       code: 'invalid',
-      message: /is too long: it may have 4095 bytes, and each name in it 255/,
+      message: /must have at most 4095 bytes, and 255 in each name/,
     };
     await assert.rejects(mounter.state({ path, anywhere: true }, undefined), refused);
     await assert.rejects(mounter.mount(node.view, { path, anywhere: true }, []), refused);

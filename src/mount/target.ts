@@ -1,7 +1,6 @@
 import { posix } from 'node:path';
-import { ArtifactError, errnoOf } from '../util/error.ts';
+import { ArtifactError, errnoOf, invalidValue } from '../util/error.ts';
 import { type OpenDirectory, openBeneath } from '../linux/directory.ts';
-import { shorten } from '../util/printable.ts';
 
 /** A target as an open directory and one name in it, so that operations on it cannot be redirected. */
 export type TargetHandle = Disposable & {
@@ -22,16 +21,18 @@ const longestName = 255;
  */
 export function parseBelow(path: string, start: string): string {
   if (!posix.isAbsolute(path) || posix.resolve(path) !== path || path.includes('\0')) {
-    throw new ArtifactError(
-      'invalid',
-      `target path ${JSON.stringify(path)} is not an absolute path free of ".", "..", "//" and a slash at its end`,
+    throw invalidValue(
+      'target path',
+      path,
+      'must be absolute, without ".", "..", "//" and a slash at its end',
     );
   }
   const name = path.split('/').find(part => Buffer.byteLength(part) > longestName);
   if (name !== undefined || Buffer.byteLength(path) > longestPath) {
-    throw new ArtifactError(
-      'invalid',
-      `the target path ${shorten(path, longestName)} is too long: it may have ${longestPath} bytes, and each name in it ${longestName}; choose a shorter one`,
+    throw invalidValue(
+      'target path',
+      path,
+      `must have at most ${longestPath} bytes, and ${longestName} in each name; choose a shorter one`,
     );
   }
   const prefix = start === '/' ? start : `${start}/`;

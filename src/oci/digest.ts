@@ -1,4 +1,4 @@
-import { ArtifactError } from '../util/error.ts';
+import { invalidValue } from '../util/error.ts';
 
 declare const brand: unique symbol;
 
@@ -34,10 +34,7 @@ export function isStartOf(text: string, digest: Digest): boolean {
 /** @throws ArtifactError `invalid` for anything but sha256 or sha512 in lower-case hex of the right length. */
 export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text;
-  throw new ArtifactError(
-    'invalid',
-    `"${text.slice(0, 160)}" is not a digest: must be sha256:<64 hex> or sha512:<128 hex>`,
-  );
+  throw invalidValue('digest', text, 'must be sha256:<64 hex> or sha512:<128 hex>');
 }
 
 export function toDigest(algorithm: Algorithm, hex: string): Digest {

@@ -100,10 +100,10 @@ describe('an invalid reference is refused with what to write', () => {
     ['ghcr.io/-a', /the part "-a"/],
     ['model ', /the part "model "/],
     ['ghcr.io/mödel', /the part "mödel"/],
-    ['ghcr.io/x:', /the tag "" is not/],
-    ['ghcr.io/x:.y', /the tag ".y" is not/],
-    ['ghcr.io/x:a:b', /the tag "a:b" is not/],
-    [`ghcr.io/x:${'t'.repeat(129)}`, /is not 1 to 128/],
+    ['ghcr.io/x:', /the tag "" must be/],
+    ['ghcr.io/x:.y', /the tag ".y" must be/],
+    ['ghcr.io/x:a:b', /the tag "a:b" must be/],
+    [`ghcr.io/x:${'t'.repeat(129)}`, /must be 1 to 128/],
     ['ghcr.io/x@', /after "@" goes sha256/],
     ['ghcr.io/x@latest', /after "@" goes sha256/],
     [`ghcr.io/x@${sha256}0`, /after "@" goes sha256/],
@@ -242,10 +242,10 @@ describe('for every text', () => {
     );
   });
 
-  test('an error quotes at most 160 characters of it', () => {
+  test('an error quotes at most 200 characters of it', () => {
     assert.throws(
       () => parseReference(`ghcr.io/${'A'.repeat(400)}`),
-      (thrown: unknown) => thrown instanceof ArtifactError && !/[Aa]{161}/.test(thrown.message),
+      (thrown: unknown) => thrown instanceof ArtifactError && !/[Aa]{201}/.test(thrown.message),
     );
   });
 });

@@ -1,4 +1,4 @@
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, invalidValue } from '../util/error.ts';
 import { type Digest, isDigest } from './digest.ts';
 import { quoteName } from '../util/name.ts';
 
@@ -90,7 +90,7 @@ function split(text: string): Parts {
   }
   const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text)?.[0];
   if (scheme !== undefined) {
-    throw refusal(text, `it begins with ${quote(scheme)}; write ${quote(text.slice(scheme.length))}`);
+    throw refusal(text, `it begins with ${quoteName(scheme)}; write ${quoteName(text.slice(scheme.length))}`);
   }
   if (text.length > longestText)
     throw refusal(text, `it has ${text.length} characters, more than ${longestText}`);
@@ -101,7 +101,7 @@ function split(text: string): Parts {
   const colon = named.indexOf(':', named.lastIndexOf('/') + 1);
   const tag = colon === -1 ? undefined : named.slice(colon + 1);
   if (tag !== undefined && !tagShape.test(tag)) {
-    throw refusal(text, `the tag ${quote(tag)} is not 1 to 128 letters, digits, "_", "." or "-"`);
+    throw refusal(text, `the tag ${quoteName(tag)} must be 1 to 128 letters, digits, "_", "." or "-"`);
   }
   if (digest !== undefined && !isDigest(digest)) {
     throw refusal(text, 'after "@" goes sha256:<64 hex> or sha512:<128 hex>, in lower case');
@@ -117,7 +117,7 @@ function split(text: string): Parts {
 function toRepository(name: string, text: string): Repository | undefined {
   if (/[A-Z]/.test(name)) {
     const lower = name.toLowerCase() + text.slice(name.length);
-    throw refusal(text, `only a tag may have upper-case letters; write ${quote(lower)}`);
+    throw refusal(text, `only a tag may have upper-case letters; write ${quoteName(lower)}`);
   }
   const slash = name.indexOf('/');
   const first = name.slice(0, Math.max(slash, 0));
@@ -129,7 +129,7 @@ function toRepository(name: string, text: string): Repository | undefined {
       text,
       part === ''
         ? 'its path has an empty part'
-        : `the part ${quote(part)} of its path must be lower-case letters and digits, joined by ".", "_", "__" or dashes`,
+        : `the part ${quoteName(part)} of its path must be lower-case letters and digits, joined by ".", "_", "__" or dashes`,
     );
   }
   const repository = full ? canonical(withoutHttpsPort(toRegistry(first, text)), path) : undefined;
@@ -155,11 +155,11 @@ function toRegistry(registry: string, text: string): string {
   const [, host, port] = registryShape.exec(registry) ?? [];
   const hostname = host === undefined ? undefined : URL.parse(`http://${registry}`)?.hostname;
   if (hostname === undefined)
-    throw refusal(text, `${quote(registry)} is not a registry: must be host or host:port`);
+    throw refusal(text, `${quoteName(registry)} is not a registry: must be host or host:port`);
   if (host === hostname) return registry;
   throw refusal(
     text,
-    `the registry ${quote(registry)} has another spelling; write ${quote(`${hostname}${port}`)}`,
+    `the registry ${quoteName(registry)} has another spelling; write ${quoteName(`${hostname}${port}`)}`,
   );
 }
 
@@ -168,10 +168,5 @@ function bareDigest(text: string): ArtifactError {
 }
 
 function refusal(text: string, why: string): ArtifactError {
-  return new ArtifactError('invalid', `${quote(text)} is not a reference: ${why}`);
-}
-
-/** At most 160 characters on one line. */
-function quote(text: string): string {
-  return quoteName(text.length > 160 ? `${text.slice(0, 160)}…` : text);
+  return invalidValue('reference', text, why);
 }

@@ -78,7 +78,7 @@ const refusals: readonly (readonly [what: string, text: string, message: RegExp]
   [
     'a bad glob',
     'artifacts:\n  - { reference: "a/b:c", include: "a,,b" }',
-    /line 2: .*is refused: the volume attribute include cannot be "a,,b"/,
+    /line 2: .*is refused: invalid volume attribute include "a,,b"/,
   ],
   [
     'an interval of a digest',
@@ -88,7 +88,7 @@ const refusals: readonly (readonly [what: string, text: string, message: RegExp]
   [
     'a short interval',
     'artifacts:\n  - { reference: "a/b:c", interval: 59s }',
-    /interval must be 1m at least$/,
+    /interval: invalid value ".*": must be 1m at least$/,
   ],
   [
     'no interval',

@@ -71,7 +71,7 @@ function toInterval(entry: Table, reference: string): number | undefined {
   if (field === undefined) return isDigest ? undefined : hourMs;
   if (isDigest) field.refuse('is for tags, and a digest never moves; leave it out');
   const interval = within(field, () => parseDuration(field.text()));
-  if (interval < leastIntervalMs) field.refuse('must be 1m at least');
+  if (interval < leastIntervalMs) field.invalid('must be 1m at least');
   return interval;
 }
 

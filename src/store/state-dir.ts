@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { setXattr } from '../linux/libc.ts';
 import { unlessAbsent } from './files/absent.ts';
+import { quoteName } from '../util/name.ts';
 
 /** Every new filesystem has it. */
 const ofNobody = 'lost+found';
@@ -21,7 +22,7 @@ export async function verifyOwn(stateDir: string): Promise<boolean> {
   if (other === undefined) return false;
   throw new ArtifactError(
     'invalid',
-    `${stateDir} is not a state directory: it holds ${JSON.stringify(other)} and no file "format"; nothing in it was touched; give an empty or a new directory with --state-dir`,
+    `${stateDir} is not a state directory: it holds ${quoteName(other)} and no file "format"; nothing in it was touched; give an empty or a new directory with --state-dir`,
   );
 }
 

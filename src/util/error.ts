@@ -1,3 +1,4 @@
+import { quoteName } from './name.ts';
 import { printable } from './printable.ts';
 
 /**
@@ -45,6 +46,15 @@ export class ArtifactError extends Error {
     super(printable(message), cause === undefined ? undefined : { cause });
     this.code = code;
   }
+}
+
+/**
+ * Refuses a value that somebody wrote: `<at>: invalid <noun> "<as written>": <why>`. `why` is `must be …` or the reason,
+ * and then what to write. `at` names a flag, or file, line and field.
+ */
+export function invalidValue(noun: string, text: string, why: string, at?: string): ArtifactError {
+  const where = at === undefined ? '' : `${at}: `;
+  return new ArtifactError('invalid', `${where}invalid ${noun} ${quoteName(text)}: ${why}`);
 }
 
 const full = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);

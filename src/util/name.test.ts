@@ -56,6 +56,10 @@ test('a quoted name contains nothing that controls a terminal or breaks a line',
   assert.equal(quoteName('caf\udce9'), '"caf\\xe9"');
   assert.equal(quoteName('\u202egpj.exe\u2028'), '"\\u{202e}gpj.exe\\u{2028}"');
   assert.equal(quoteName('x'.repeat(5000)).length, 203);
+  assert.equal(quoteName(`${'x'.repeat(199)}😀`), `"${'x'.repeat(199)}…"`);
+  for (const text of ['модель', '模型', 'نمی\u200cخواهم', 'क्‍ष', '👩\u200d💻'])
+    assert.equal(quoteName(text), `"${text}"`);
+  assert.equal(quoteName('a\u200db'), '"a\\u{200d}b"');
 });
 
 function hex(text: string): Buffer {

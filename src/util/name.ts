@@ -47,15 +47,19 @@ export function isName(text: string): boolean {
 }
 
 /**
- * Quotes a name in double quotes: characters that could control a terminal, forge a line of a log or reverse its
- * direction are escaped, and bytes that are not UTF-8 are shown as \xNN. It is cut after 200 characters.
+ * Quotes a name in double quotes, in its own script: characters that could control a terminal, forge a line of a log
+ * or reverse its direction are escaped, and bytes that are not UTF-8 are shown as \xNN. The joiners that Persian,
+ * Indic scripts and emoji are written with stay after such characters. It is cut after 200 characters.
  */
 export function quoteName(text: string): string {
-  const shown = text.length > 200 ? `${text.slice(0, 200)}…` : text;
+  const shown =
+    text.length > 200
+      ? `${text.slice(0, text.codePointAt(199) === text.charCodeAt(199) ? 200 : 199)}…`
+      : text;
   return `"${shown.replace(unsafe, escapeCharacter)}"`;
 }
 
-const unsafe = /["\\\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+const unsafe = /["\\\p{Cc}\p{Cs}\p{Zl}\p{Zp}]|(?![\u200c\u200d])\p{Cf}|(?<![^\0-\x7f])[\u200c\u200d]/gu;
 
 function escapeCharacter(character: string): string {
   if (character === '"' || character === '\\') return `\\${character}`;

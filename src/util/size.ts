@@ -1,4 +1,4 @@
-import { ArtifactError } from './error.ts';
+import { invalidValue } from './error.ts';
 
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 const shape = /^(\d+(?:\.\d+)?)\s*(?:([KMGTP])(i?)B?|B)?$/i;
@@ -15,9 +15,10 @@ export function parseSize(text: string): number {
   const power = ' KMGTP'.indexOf(unit.toUpperCase() || ' ');
   const bytes = Math.floor(Number(amount) * (binary === '' ? 1000 : 1024) ** power);
   if (Number.isSafeInteger(bytes)) return bytes;
-  throw new ArtifactError(
-    'invalid',
-    `invalid size "${text}": must be a number of bytes or one with a unit, such as 4096, 500GiB or 10G`,
+  throw invalidValue(
+    'size',
+    text,
+    'must be a number of bytes or one with a unit, such as 4096, 500GiB or 10G',
   );
 }
 

@@ -1,7 +1,7 @@
 import { quoteName } from '../util/name.ts';
 import { type Platform, parsePlatform } from '../oci/platform.ts';
 import { parseReference } from '../oci/reference.ts';
-import { ArtifactError } from '../util/error.ts';
+import { ArtifactError, invalidValue } from '../util/error.ts';
 import { suggest } from '../util/near.ts';
 import type { PullPolicy, PullRequest, Selection } from '../ports/request.ts';
 
@@ -68,14 +68,9 @@ function verifyAttribute(key: string, value: string): void {
     );
   }
   if (value === '')
-    throw refusal(
-      key,
-      value,
-      key === 'reference' ? `set it to ${example}` : 'leave it out, or give it a value',
-    );
-  if (Buffer.byteLength(value) > longest)
-    throw refusal(key, value, `${longest} bytes is the most it may have`);
-  if (/\p{Cc}/u.test(value)) throw refusal(key, value, 'remove its control characters, such as newlines');
+    throw refusal(key, value, key === 'reference' ? `must be ${example}` : 'must not be empty; leave it out');
+  if (Buffer.byteLength(value) > longest) throw refusal(key, value, `must have at most ${longest} bytes`);
+  if (/\p{Cc}/u.test(value)) throw refusal(key, value, 'must have no control characters, such as newlines');
 }
 
 /** Other names of Docker Hub's API. */
@@ -90,23 +85,28 @@ function verifyReference(text: string): void {
   const { registry } = parsed.reference;
   const host = registry.replace(/:443$/, '');
   const usual = hub.includes(host) ? 'docker.io' : host;
-  if (registry !== usual) throw refusal('reference', text, `write ${usual} for ${registry}, its usual name`);
+  if (registry !== usual)
+    throw refusal('reference', text, `must have ${usual} for ${registry}, its usual name`);
 }
 
 function parsePullPolicy(text: string): PullPolicy {
   if (text === 'Always' || text === 'IfNotPresent' || text === 'Never') return text;
-  throw refusal('pullPolicy', text, 'write Always, IfNotPresent or Never');
+  throw refusal('pullPolicy', text, 'must be Always, IfNotPresent or Never');
 }
 
 function parsePlatformAttribute(text: string): Platform {
   const platform = parsePlatform(text);
   if (platform !== undefined) return platform;
-  throw refusal('platform', text, 'write os/arch or os/arch/variant, such as linux/arm64/v8, in lower case');
+  throw refusal(
+    'platform',
+    text,
+    'must be os/arch or os/arch/variant, such as linux/arm64/v8, in lower case',
+  );
 }
 
 function parseUnpack(text: string): Selection['unpack'] {
   if (text === 'auto' || text === 'never' || text === 'always') return text;
-  throw refusal('unpack', text, 'write auto, never or always');
+  throw refusal('unpack', text, 'must be auto, never or always');
 }
 
 /** Globs separated by commas; white space around each is ignored. */
@@ -114,7 +114,7 @@ function parseGlobs(key: string, text: string | undefined): readonly string[] {
   if (text === undefined) return [];
   const globs = text.split(',').map(glob => glob.trim());
   if (globs.includes(''))
-    throw refusal(key, text, 'write globs with one comma between them, such as *.json,weights/**');
+    throw refusal(key, text, 'must be globs with one comma between them, such as *.json,weights/**');
   return globs;
 }
 
@@ -122,12 +122,12 @@ function parseGlobs(key: string, text: string | undefined): readonly string[] {
 function parseSubPath(text: string): string {
   const parts = text.split('/').filter(part => part !== '' && part !== '.');
   if (text.startsWith('/') || parts.includes('..')) {
-    throw refusal('subPath', text, 'write a path relative to the root of the artifact, with no ".." in it');
+    throw refusal('subPath', text, 'must be a path relative to the root of the artifact, with no ".." in it');
   }
-  if (parts.length === 0) throw refusal('subPath', text, 'leave it out to have the whole artifact');
+  if (parts.length === 0) throw refusal('subPath', text, 'is the whole artifact; leave it out');
   return parts.join('/');
 }
 
-function refusal(key: string, value: string, advice: string): ArtifactError {
-  return new ArtifactError('invalid', `the volume attribute ${key} cannot be ${quoteName(value)}: ${advice}`);
+function refusal(key: string, value: string, why: string): ArtifactError {
+  return invalidValue(`volume attribute ${key}`, value, why);
 }

@@ -13,6 +13,7 @@ import type { PulledView, Pull } from './pull/pull.ts';
 import type { PublishRequest } from '../ports/request.ts';
 import type { Progress, Publishing } from '../ports/usecases.ts';
 import { DeadlineNear } from '../util/deadline-near.ts';
+import { quoteName } from '../util/name.ts';
 
 /** How often a view may be found damaged during its mount before the disk is considered faulty. */
 const attempts = 3;
@@ -67,7 +68,7 @@ export function createPublishing(world: {
     if (state.kind !== 'occupied') return state;
     throw new ArtifactError(
       'exists',
-      `${target.path} contains ${JSON.stringify(state.entry)}, which a volume mounted there would hide; give an empty directory, or one that does not exist`,
+      `${target.path} contains ${quoteName(state.entry)}, which a volume mounted there would hide; give an empty directory, or one that does not exist`,
     );
   };
 

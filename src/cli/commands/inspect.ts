@@ -1,6 +1,5 @@
 import type { ArtifactDetail, EndpointCredentials, PodName } from '../../ports/usecases.ts';
-import { ArtifactError } from '../../util/error.ts';
-import { quoteName } from '../../util/name.ts';
+import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import { toSecrets } from '../secrets.ts';
 import { toReference } from '../reference.ts';
@@ -74,5 +73,5 @@ function parsePodName(option: unknown): PodName | undefined {
   if (typeof option !== 'string') return undefined;
   const [namespace = '', name = '', ...rest] = option.split('/');
   if (namespace !== '' && name !== '' && rest.length === 0) return { namespace, name };
-  throw new ArtifactError('invalid', `--pod ${quoteName(option)}: write NAMESPACE/NAME`);
+  throw invalidValue('pod', option, 'must be NAMESPACE/NAME', '--pod');
 }

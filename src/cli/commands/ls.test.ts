@@ -123,9 +123,9 @@ test('inspect --credentials lists where credentials are looked up, and needs no 
 
 test('a pod is named by namespace and name, and for its credentials alone', async () => {
   for (const [argv, message] of [
-    [['--credentials', '--pod', 'web-0'], /--pod "web-0": write NAMESPACE\/NAME/],
-    [['--credentials', '--pod', '/web-0'], /write NAMESPACE\/NAME/],
-    [['--credentials', '--pod', 'a/b/c'], /write NAMESPACE\/NAME/],
+    [['--credentials', '--pod', 'web-0'], /--pod: invalid pod "web-0": must be NAMESPACE\/NAME/],
+    [['--credentials', '--pod', '/web-0'], /must be NAMESPACE\/NAME/],
+    [['--credentials', '--pod', 'a/b/c'], /must be NAMESPACE\/NAME/],
     [['--pod', 'ml/web-0'], /--pod goes with --credentials/],
   ] as const) {
     const { code, stderr } = await runShell(['inspect', ...argv, 'z:1']);

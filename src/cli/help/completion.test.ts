@@ -75,5 +75,5 @@ test('zsh loads the script, offers it for the program, and finds the references'
 test('a shell that has no script is refused with those that have', async () => {
   const { code, stderr } = await runShell(['completion', 'tcsh']);
   assert.equal(code, 2);
-  assert.match(stderr, /unknown shell "tcsh": must be one of bash, zsh, fish/);
+  assert.match(stderr, /invalid shell "tcsh": must be one of bash, zsh, fish/);
 });

@@ -1,6 +1,6 @@
 import { tokensKey } from '../../oci/credential.ts';
 import { quoteName } from '../../util/name.ts';
-import { ArtifactError } from '../../util/error.ts';
+import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { isKubernetesKey, parseAttributes } from '../../volume/attributes.ts';
 import type { MountFlag, Pod, PublishRequest } from '../../ports/request.ts';
 import type { NodePublishVolumeRequest__Output } from '../wire/csi/v1/NodePublishVolumeRequest.ts';
@@ -58,10 +58,7 @@ export function parseVolumeId(text: string): string {
   if (text === '')
     throw new ArtifactError('invalid', 'volume_id is missing; the caller must name the volume');
   if (Buffer.byteLength(text) <= longestId && !/\p{Cc}/u.test(text)) return text;
-  throw new ArtifactError(
-    'invalid',
-    `the volume_id ${quoteName(text)} cannot be used: ${longestId} bytes without control characters is the most`,
-  );
+  throw invalidValue('volume_id', text, `must be at most ${longestId} bytes, without control characters`);
 }
 
 /** A path as kubelet writes it: absolute and normalized. @throws ArtifactError `invalid`. */
@@ -71,9 +68,10 @@ export function parseTargetPath(text: string, field: string): string {
   const parts = text.split('/').slice(1);
   const plain = text.startsWith('/') && !parts.some(part => part === '' || part === '.' || part === '..');
   if (plain && Buffer.byteLength(text) <= longestPath && !/\p{Cc}/u.test(text)) return text;
-  throw new ArtifactError(
-    'invalid',
-    `the ${field} ${quoteName(text)} cannot be used: it must be absolute, with no empty part, ".", ".." or control character, and at most ${longestPath} bytes`,
+  throw invalidValue(
+    field,
+    text,
+    `must be absolute, with no empty part, ".", ".." or control character, and at most ${longestPath} bytes`,
   );
 }
 
@@ -101,10 +99,10 @@ function parseFlag(text: string): MountFlag {
   const flag = flags.find(known => known === text);
   if (flag !== undefined) return flag;
   // The value may be a secret, which CSI forbids to show.
-  const name = quoteName(text.split('=', 1)[0] ?? '');
-  throw new ArtifactError(
-    'invalid',
-    `the mount flag ${name} is not allowed; remove it from mountOptions of the PersistentVolume (${flags.join(', ')} are allowed)`,
+  throw invalidValue(
+    'mount flag',
+    text.split('=', 1)[0] ?? '',
+    `must be one of ${flags.join(', ')}; remove it from mountOptions of the PersistentVolume`,
   );
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ArtifactError } from '../../util/error.ts';
+import { quoteName } from '../../util/name.ts';
 import { type Edge, serverStream, unary } from './unary.ts';
 import type { HealthHandlers } from '../wire/grpc/health/v1/Health.ts';
 
@@ -24,7 +25,7 @@ export function healthHandlers(
       if (answer === 'SERVICE_UNKNOWN') {
         throw new ArtifactError(
           'not-found',
-          `there is no service "${service}"; there are ${services.join(', ')}`,
+          `there is no service ${quoteName(service)}; there are ${services.join(', ')}`,
         );
       }
       return { status: answer };

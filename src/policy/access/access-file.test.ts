@@ -168,7 +168,7 @@ test('each change is reported once, and a file that is rewritten with the same c
   writeFileSync(file, 'default: perhaps');
   assert.equal(problems().length, 1);
   await assert.rejects(verify(reference, request, never), { code: 'denied' });
-  const broken = `the access policy ${file} cannot be used: line 1: default must be allow or deny; until it is right, every publish is refused`;
+  const broken = `the access policy ${file} cannot be used: line 1: default: invalid value "perhaps": must be allow or deny; until it is right, every publish is refused`;
   assert.deepEqual(told, [broken]);
   writeFileSync(file, denying);
   assert.deepEqual(problems(), []);

@@ -116,7 +116,11 @@ const refused: readonly (readonly [what: string, text: string, message: RegExp])
   ['an empty file', '', /^line 1: it must be a map of fields$/],
   ['a list', '- a', /^line 1: it must be a map/],
   ['no default', 'rules: []', /^line 1: it has no default; write default: deny$/],
-  ['a default that is neither', 'default: yes', /^line 1: default must be allow or deny$/],
+  [
+    'a default that is neither',
+    'default: yes',
+    /^line 1: default: invalid value "yes": must be allow or deny$/,
+  ],
   ['what is not YAML', 'default: allow\nrules: [', /^line 2: it is not plain YAML: /],
   [
     'two documents',
@@ -167,7 +171,11 @@ const refused: readonly (readonly [what: string, text: string, message: RegExp])
   ],
   ['no namespace', rule('namespaces: []'), /^line 4: rules\[0\]\.namespaces must have one entry at least$/],
   ['a number', rule('namespaces: [7]'), /^line 4: rules\[0\]\.namespaces\[0\] must be text .*in quotes$/],
-  ['a namespace in capitals', rule('namespaces: [Shop]'), /namespaces\[0\] matches no namespace/],
+  [
+    'a namespace in capitals',
+    rule('namespaces: [Shop]'),
+    /namespaces\[0\]: invalid value "Shop": matches no namespace/,
+  ],
   ['a bare star', rule('namespaces: [*]'), /^line 4: .* put text that begins with \* in quotes/],
   [
     'an alias',
@@ -178,7 +186,7 @@ const refused: readonly (readonly [what: string, text: string, message: RegExp])
   [
     'one star for all',
     reference('*'),
-    /^line 5: rules\[0\]\.references\[0\] matches no reference: .*write \*\* for all/,
+    /^line 5: rules\[0\]\.references\[0\]: invalid value "\*": matches no reference: .*write \*\* for all/,
   ],
   ['a short name', reference('busybox'), /names no registry; write registry\/repository$/],
   ['a glob of short names', reference('acme/*'), /acme is no registry; write registry\/repository in full/],

@@ -122,19 +122,19 @@ function toNamespaces(entry: Table): Namespaces {
 
 function toAction(field: Field): 'allow' | 'deny' {
   const text = field.text();
-  return text === 'allow' || text === 'deny' ? text : field.refuse('must be allow or deny');
+  return text === 'allow' || text === 'deny' ? text : field.invalid('must be allow or deny');
 }
 
 function toNamespaceGlob(field: Field): string {
   const glob = field.text();
   if (/^[a-z0-9*?[\]!^-]+$/.test(glob)) return glob;
-  return field.refuse('matches no namespace: those have lower-case letters, digits and dashes');
+  return field.invalid('matches no namespace: those have lower-case letters, digits and dashes');
 }
 
 function toReferenceGlob(field: Field): string {
   const glob = withoutHttpsPort(field.text());
   const why = /[*?[]/.test(glob) ? flawOf(glob) : flawOfName(glob);
-  return why === undefined ? glob : field.refuse(`matches no reference: ${why}`);
+  return why === undefined ? glob : field.invalid(`matches no reference: ${why}`);
 }
 
 /** Returns why no full name can match a glob, as far as its registry shows. */

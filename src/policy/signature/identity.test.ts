@@ -160,12 +160,27 @@ describe('an invalid rule is refused by its field', () => {
     [{ type: 'matchExact', prefix: 'x' }, /signedIdentity\.prefix is an unknown field/],
     [{ type: 'matchDigest', digest: 'x' }, /signedIdentity\.digest is an unknown field/],
     [{ type: 'exactReference' }, /dockerReference must be a reference/],
-    [{ type: 'exactReference', dockerReference: 'q.io/x' }, /dockerReference must have a tag or a digest/],
-    [{ type: 'exactRepository', dockerRepository: 'Q' }, /dockerRepository must be a reference/],
+    [
+      { type: 'exactReference', dockerReference: 'q.io/x' },
+      /dockerReference: invalid value "q.io\/x": must have a tag or a digest/,
+    ],
+    [
+      { type: 'exactRepository', dockerRepository: 'Q' },
+      /dockerRepository: invalid value "Q": must be a reference/,
+    ],
     [{ type: 'remapIdentity', prefix: 'q.io' }, /signedPrefix must be host/],
-    [{ type: 'remapIdentity', prefix: 'q.io/x:1', signedPrefix: 'q.io' }, /prefix must be host/],
-    [{ type: 'remapIdentity', prefix: 'library', signedPrefix: 'q.io' }, /prefix must be host/],
-    [{ type: 'remapIdentity', prefix: 'q.io/', signedPrefix: 'q.io' }, /prefix must be host/],
+    [
+      { type: 'remapIdentity', prefix: 'q.io/x:1', signedPrefix: 'q.io' },
+      /prefix: invalid value ".*": must be host/,
+    ],
+    [
+      { type: 'remapIdentity', prefix: 'library', signedPrefix: 'q.io' },
+      /prefix: invalid value "library": must be host/,
+    ],
+    [
+      { type: 'remapIdentity', prefix: 'q.io/', signedPrefix: 'q.io' },
+      /prefix: invalid value ".*": must be host/,
+    ],
   ];
   for (const [rule, message] of cases) {
     test(JSON.stringify(rule), () => assert.throws(() => identity(rule), { code: 'invalid', message }));

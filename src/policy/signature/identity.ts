@@ -46,7 +46,7 @@ export function parseSignedIdentity(object: Table | undefined, strict: boolean):
       object.only('type', 'dockerReference');
       const reference = parseField(object, 'dockerReference');
       if (!isNameOnly(reference)) return { kind, reference };
-      throw new ArtifactError('invalid', `${object.at('dockerReference')} must have a tag or a digest`);
+      return object.invalid('dockerReference', 'must have a tag or a digest');
     }
     case 'exactRepository':
       object.only('type', 'dockerRepository');
@@ -59,9 +59,9 @@ export function parseSignedIdentity(object: Table | undefined, strict: boolean):
         signedPrefix: parsePrefix(object, 'signedPrefix'),
       };
     default:
-      throw new ArtifactError(
-        'invalid',
-        `${object.at('type')} must be matchExact, matchRepoDigestOrExact, matchRepository, matchDigest, exactReference, exactRepository or remapIdentity`,
+      return object.invalid(
+        'type',
+        'must be matchExact, matchRepoDigestOrExact, matchRepository, matchDigest, exactReference, exactRepository or remapIdentity',
       );
   }
 }
@@ -173,7 +173,7 @@ function parseIdentity(text: string): ImageIdentity | undefined {
 function parseField(object: Table, key: string): ImageIdentity {
   const identity = parseIdentity(object.text(key) ?? '');
   if (identity !== undefined) return identity;
-  throw new ArtifactError('invalid', `${object.at(key)} must be a reference, as in quay.io/acme/model`);
+  return object.invalid(key, 'must be a reference, as in quay.io/acme/model');
 }
 
 function parsePrefix(object: Table, key: string): string {
@@ -181,5 +181,5 @@ function parsePrefix(object: Table, key: string): string {
   const example = parseIdentity(`${prefix}/x`);
   const full = /^(?:[^/]*[.:][^/]*|localhost)(?:\/|$)/.test(prefix);
   if (full && example !== undefined) return withoutHttpsPort(prefix);
-  throw new ArtifactError('invalid', `${object.at(key)} must be host[:port][/namespace[/repository]]`);
+  return object.invalid(key, 'must be host[:port][/namespace[/repository]]');
 }

@@ -96,7 +96,7 @@ describe('everything else is unusable, and the field is named', () => {
   const key = { keyPath: '/a' };
   const cases: readonly [written: object, why: RegExp][] = [
     [{}, /^default\[0\]\.type must be insecureAcceptAnything, reject or sigstoreSigned$/],
-    [{ type: 'acceptAnything' }, /^default\[0\]\.type must be /],
+    [{ type: 'acceptAnything' }, /^default\[0\]\.type: invalid value "acceptAnything": must be /],
     [{ type: 5 }, /^default\[0\]\.type must be text in quotes/],
     [
       { type: 'reject', keyPath: '/a' },
@@ -116,7 +116,10 @@ describe('everything else is unusable, and the field is named', () => {
       signed({ keypath: '/a' }),
       /^default\[0\]\.keypath is an unknown field(?: \(did you mean \w+\?\))?; the known fields are /,
     ],
-    [signed({ keyPath: 'a.pub' }), /^default\[0\]\.keyPath must be an absolute path$/],
+    [
+      signed({ keyPath: 'a.pub' }),
+      /^default\[0\]\.keyPath: invalid value "a.pub": must be an absolute path$/,
+    ],
     [signed({ keyPath: '' }), /^default\[0\]\.keyPath must not be empty$/],
     [signed({ keyPath: ['/a'] }), /^default\[0\]\.keyPath must be text in quotes/],
     [signed({ keyPaths: [] }), /^default\[0\]\.keyPaths must have one entry at least$/],
@@ -124,7 +127,10 @@ describe('everything else is unusable, and the field is named', () => {
     [signed({ keyData: '-----BEGIN PUBLIC KEY-----' }), /^default\[0\]\.keyData must be PEM in base64$/],
     [signed({ keyDatas: [base64('A'), '!'] }), /^default\[0\]\.keyDatas\[1\] must be PEM in base64$/],
     [signed({ ...key, ...rekor, rekorPublicKeyData: base64('R') }), /only one of rekorPublicKeyPath/],
-    [signed({ ...key, rekorPublicKeyPath: 'r' }), /^default\[0\]\.rekorPublicKeyPath must be an absolute/],
+    [
+      signed({ ...key, rekorPublicKeyPath: 'r' }),
+      /^default\[0\]\.rekorPublicKeyPath: invalid value "r": must be an absolute/,
+    ],
     [signed({ fulcio }), /^default\[0\]\.fulcio needs rekorPublicKeyPath/],
     [signed({ fulcio: 'x', ...rekor }), /^default\[0\]\.fulcio must be an object$/],
     [signed({ fulcio: { ...fulcio, caPath: undefined }, ...rekor }), /exactly one of caPath and caData/],
@@ -140,7 +146,10 @@ describe('everything else is unusable, and the field is named', () => {
       /only one of .* it has rekorPublicKeyPath and trustedRootPath/,
     ],
     [signed({ fulcio, trustedRootPath }), /fulcio\.caPath may not be beside default\[0\]\.trustedRootPath/],
-    [signed({ ...key, trustedRootPath: 'root.json' }), /trustedRootPath must be an absolute path$/],
+    [
+      signed({ ...key, trustedRootPath: 'root.json' }),
+      /trustedRootPath: invalid value "root.json": must be an absolute path$/,
+    ],
     [
       signed({ fulcio: { ...fulcio, subject: 'x' }, ...rekor }),
       /only one of subjectEmail, subject, subjectRegExp/,
@@ -153,7 +162,10 @@ describe('everything else is unusable, and the field is named', () => {
       signed({ fulcio: { ...fulcio, subjectEmail: undefined, subjectRegExp: 'a)|(b' }, ...rekor }),
       /regular expr/,
     ],
-    [signed({ ...key, signedIdentity: { type: 'matchAny' } }), /^default\[0\]\.signedIdentity\.type must be/],
+    [
+      signed({ ...key, signedIdentity: { type: 'matchAny' } }),
+      /^default\[0\]\.signedIdentity\.type: invalid value "matchAny": must be/,
+    ],
   ];
   for (const [written, why] of cases) {
     test(JSON.stringify(written), () => {

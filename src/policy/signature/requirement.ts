@@ -1,4 +1,4 @@
-import { ArtifactError } from '../../util/error.ts';
+import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { parseSignedIdentity, type SignedIdentity } from './identity.ts';
 import type { Table } from '../../configfile/field.ts';
 import { parseSubjectPattern, type Subject } from './verify/subject.ts';
@@ -77,10 +77,7 @@ export function parseRequirement(object: Table, strict: boolean): Requirement {
           `${object.at('type')}: this driver does not verify "${type}"; sign with cosign and write "sigstoreSigned"`,
         );
       default:
-        return unusable(
-          field,
-          `${object.at('type')} must be insecureAcceptAnything, reject or sigstoreSigned`,
-        );
+        return object.invalid('type', 'must be insecureAcceptAnything, reject or sigstoreSigned');
     }
   } catch (thrown) {
     if (!(thrown instanceof ArtifactError)) throw thrown;
@@ -173,7 +170,7 @@ function parseSubject(object: Table): Subject | undefined {
     return parseSubjectPattern(text);
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : '';
-    throw new ArtifactError('invalid', `${object.at(key)} must be a regular expression: ${why}`, thrown);
+    throw invalidValue('value', text, `must be a regular expression: ${why}`, object.at(key));
   }
 }
 
@@ -205,7 +202,7 @@ function parseMaterials(object: Table, [path, paths, data, datas]: MaterialField
 
 function toPath(field: string, path: string): Material {
   if (path.startsWith('/')) return { kind: 'path', field, path };
-  throw new ArtifactError('invalid', `${field} must be an absolute path`);
+  throw invalidValue('value', path, 'must be an absolute path', field);
 }
 
 function toData(field: string, text: string): Material {

@@ -5,6 +5,7 @@ import { type HostsDir, readHostsDir } from './hosts-dir.ts';
 import { concerns } from './rule-match.ts';
 import { type RegistriesFiles, readRegistries, type Registries } from './registries.ts';
 import type { TlsTrust } from '../http/tls-trust.ts';
+import { quoteName } from '../../util/name.ts';
 
 /** The administrator's configuration of registries. A broken part leaves the others as they are. */
 export type Configuration = {
@@ -106,6 +107,6 @@ function shadows(registries: Registries, registry: string, file: string): readon
     .filter(rule => concerns(rule, registry))
     .map(
       rule =>
-        `${file} is for ${registry}, and ${rule.file} has prefix "${rule.prefix}": what that matches goes by ${rule.file} alone`,
+        `${file} is for ${registry}, and ${rule.file} has prefix ${quoteName(rule.prefix)}: what that matches goes by ${rule.file} alone`,
     );
 }

@@ -133,7 +133,7 @@ describe('errors name file, line and key', () => {
     ['[host."https://a b"]', /hosts\.toml:1: host\["https:\/\/a b"\] must be a URL/],
     [
       `${host}capabilities = ["fly"]`,
-      /hosts\.toml:3: host\["http:\/\/a\.io"\]\.capabilities may have pull, resolve/,
+      /hosts\.toml:3: host\["http:\/\/a\.io"\]\.capabilities: invalid value "fly": must be one of pull, resolve/,
     ],
     [`${host}capabilities = "pull"`, /hosts\.toml:3: .*capabilities must be a list/],
     [`${host}ca = 1`, /hosts\.toml:3: .*ca must be a file, or a list of files/],
@@ -143,8 +143,11 @@ describe('errors name file, line and key', () => {
     [`${host}skip_verify = "no"`, /hosts\.toml:3: .*skip_verify must be true or false/],
     [`${host}override_path = 1`, /hosts\.toml:3: .*override_path must be true or false/],
     [`${host}dial_timeout = 3`, /hosts\.toml:3: .*dial_timeout must be text in quotes/],
-    [`${host}dial_timeout = "3"`, /hosts\.toml:3: .*dial_timeout must be a duration such as "3s"/],
-    [`${host}dial_timeout = "-3s"`, /hosts\.toml:3: .*dial_timeout must be a duration/],
+    [
+      `${host}dial_timeout = "3"`,
+      /hosts\.toml:3: .*dial_timeout: invalid value "3": must be a duration such as "3s"/,
+    ],
+    [`${host}dial_timeout = "-3s"`, /hosts\.toml:3: .*dial_timeout: invalid value "-3s": must be a duration/],
     [`${host}header = 1`, /hosts\.toml:3: .*header must be a table/],
     ['[header]\nx-a = 1', /hosts\.toml:2: header\.x-a must be a text or a list of texts/],
     ['[header]\nx-a = "S3CRET\\nx-b: c"', /hosts\.toml:2: header\.x-a is no header that can be added/],

@@ -2,7 +2,7 @@ import { listUnused } from './unused-keys.ts';
 import { resolve } from 'node:path';
 import type { Field, Table } from '../../configfile/field.ts';
 import { parseToml } from '../../configfile/toml.ts';
-import { ArtifactError } from '../../util/error.ts';
+import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { parseGoDuration } from '../../util/go-duration.ts';
 import { usualConnectMs } from '../http/request.ts';
 
@@ -101,10 +101,13 @@ function toAddress(text: string, overridePath: boolean | undefined, at: string):
 function toOptions(table: Table, directory: string): HostOptions {
   const said = table.texts('capabilities', 'be-empty') ?? [];
   const able = said.length === 0 ? capabilities : said.map(text => text.toLowerCase());
-  if (!able.every(capability => capabilities.includes(capability))) {
-    throw new ArtifactError(
-      'invalid',
-      `${table.at('capabilities')} may have ${capabilities.join(', ')} and nothing else`,
+  const unknown = able.find(capability => !capabilities.includes(capability));
+  if (unknown !== undefined) {
+    throw invalidValue(
+      'value',
+      unknown,
+      `must be one of ${capabilities.join(', ')}`,
+      table.at('capabilities'),
     );
   }
   return {
@@ -126,10 +129,7 @@ function toConnectMs(table: Table): number {
   const text = table.text('dial_timeout', 'be-empty') ?? '0';
   const ms = parseGoDuration(text);
   if (ms !== undefined && ms >= 0) return Math.ceil(ms) || usualConnectMs;
-  throw new ArtifactError(
-    'invalid',
-    `${table.at('dial_timeout')} must be a duration such as "3s" or "1m30s"`,
-  );
+  return table.invalid('dial_timeout', 'must be a duration such as "3s" or "1m30s"');
 }
 
 function toHeaders(table: Table | undefined): Record<string, string> {

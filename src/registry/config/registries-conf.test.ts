@@ -153,14 +153,18 @@ describe('errors name file, line and key', () => {
     [
       'search with a path',
       'unqualified-search-registries = ["quay.io/org"]',
-      /conf:1: .*"quay.io\/org" is no registry/,
+      /conf:1: .*invalid registry "quay.io\/org": must be host/,
     ],
-    ['search without a dot', 'unqualified-search-registries = ["quay"]', /"quay" is no registry; write host/],
-    ['search with a scheme', 'unqualified-search-registries = ["https://quay.io"]', /is no registry/],
+    [
+      'search without a dot',
+      'unqualified-search-registries = ["quay"]',
+      /invalid registry "quay": must be host/,
+    ],
+    ['search with a scheme', 'unqualified-search-registries = ["https://quay.io"]', /must be host or/],
     [
       'an unknown mode',
       '# first\nshort-name-mode = "strict"',
-      /conf:2: short-name-mode must be one of enforcing, permissive, disabled/,
+      /conf:2: short-name-mode: invalid value ".*": must be one of enforcing, permissive, disabled/,
     ],
     ['a mode of another type', 'short-name-mode = true', /short-name-mode must be text in quotes/],
     ['aliases that are no table', 'aliases = ["a"]', /conf:1: aliases must be a table/],
@@ -205,16 +209,20 @@ describe('errors name file, line and key', () => {
       '[[registry]]\nprefix = "https://a.io"',
       /registry\[\d\]\.prefix: leave out https:\/\//,
     ],
-    ['a wildcard with a path', '[[registry]]\nprefix = "*.a.io/x"', /a wildcard is \*\.domain/],
+    [
+      'a wildcard with a path',
+      '[[registry]]\nprefix = "*.a.io/x"',
+      /invalid prefix "\*\.a\.io.*": must be \*\.domain/,
+    ],
     [
       'a mirror that is nowhere',
       '[[registry]]\nlocation="a.io"\n[[registry.mirror]]\ninsecure = true',
-      /conf: registry\[\d\]\.mirror\[\d\]\.location must be where the mirror is/,
+      /conf: registry\[\d\]\.mirror\[\d\]\.location must be host/,
     ],
     [
       'a mirror without a dot, of the second registry',
       '[[registry]]\nlocation="a.io"\n[[registry.mirror]]\nlocation="m.io"\n[[registry]]\nlocation="b.io"\n[[registry.mirror]]\nlocation="m"',
-      /conf:8: registry\[\d\]\.mirror\[\d\]\.location must be where/,
+      /conf:8: registry\[\d\]\.mirror\[\d\]\.location: invalid value ".*": must be host/,
     ],
     [
       'a mirror as a table',
@@ -224,7 +232,7 @@ describe('errors name file, line and key', () => {
     [
       'an unknown use of a mirror',
       '[[registry]]\nlocation="a.io"\n[[registry.mirror]]\nlocation="m.io"\npull-from-mirror="some"',
-      /conf:5: registry\[\d\]\.mirror\[\d\]\.pull-from-mirror must be one of all, digest-only, tag-only/,
+      /conf:5: registry\[\d\]\.mirror\[\d\]\.pull-from-mirror: invalid value ".*": must be one of all, digest-only, tag-only/,
     ],
     [
       'two uses of a mirror that exclude each other',
@@ -261,7 +269,11 @@ describe('errors name file, line and key', () => {
       '[[registry]]\nprefix = "*.a.io"\nblocked = true\n[[registry]]\nprefix = "*.a.io"',
       /"\*\.a\.io" has blocked = true in another/,
     ],
-    ['a wildcard with a port', '[[registry]]\nprefix = "*.a.io:5000"', /a wildcard is \*\.domain/],
+    [
+      'a wildcard with a port',
+      '[[registry]]\nprefix = "*.a.io:5000"',
+      /invalid prefix "\*\.a\.io.*": must be \*\.domain/,
+    ],
   ];
   for (const [what, text, why] of rows) {
     test(what, () => {

@@ -1,9 +1,10 @@
 import type { Table } from '../../configfile/field.ts';
 import { parseToml } from '../../configfile/toml.ts';
 import { parseReference, parseRepository, type Repository } from '../../oci/reference.ts';
-import { ArtifactError } from '../../util/error.ts';
+import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { listUnused } from './unused-keys.ts';
 import { beginning, parseRule, type RegistryRule, unusedKeys } from './registry-rule.ts';
+import { quoteName } from '../../util/name.ts';
 
 /** How a short name with several possible search registries is handled (containers-registries.conf(5)). */
 export type ShortNameMode = 'enforcing' | 'permissive' | 'disabled';
@@ -58,9 +59,9 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
     verifyAgreement(rule, byLocation, table);
     const at = table.at(table.keys.includes('prefix') ? 'prefix' : 'location');
     if (beginning(rule.prefix) === undefined) {
-      notes.push(`${at}: no reference begins with "${rule.prefix}"; this [[registry]] is left out`);
+      notes.push(`${at}: no reference begins with ${quoteName(rule.prefix)}; this [[registry]] is left out`);
     } else if (rules.has(rule.prefix)) {
-      notes.push(`${at}: "${rule.prefix}" came before in this file; this [[registry]] is left out`);
+      notes.push(`${at}: ${quoteName(rule.prefix)} came before in this file; this [[registry]] is left out`);
     } else {
       rules.set(rule.prefix, rule);
     }
@@ -86,7 +87,7 @@ function verifyAgreement(rule: RegistryRule, byLocation: Map<string, RegistryRul
     if (before[key] === rule[key]) continue;
     throw new ArtifactError(
       'invalid',
-      `${table.at(table.keys.includes(key) ? key : 'location')}: "${location}" has ${key} = ${before[key]} in another [[registry]] of this file; write the same in both`,
+      `${table.at(table.keys.includes(key) ? key : 'location')}: ${quoteName(location)} has ${key} = ${before[key]} in another [[registry]] of this file; write the same in both`,
     );
   }
 }
@@ -95,7 +96,7 @@ function toMode(top: Table): ShortNameMode | undefined {
   const mode = top.text('short-name-mode', 'be-empty');
   if (mode === undefined || mode === '') return undefined;
   if (isMode(mode)) return mode;
-  throw new ArtifactError('invalid', `${top.at('short-name-mode')} must be one of ${modes.join(', ')}`);
+  return top.invalid('short-name-mode', `must be one of ${modes.join(', ')}`);
 }
 
 function isMode(text: string): text is ShortNameMode {
@@ -107,10 +108,7 @@ function toSearchRegistry(text: string, top: Table): string {
   const parsed = /[*/]/.test(registry) ? undefined : beginning(registry);
   if (parsed !== undefined) return parsed.registry;
   const at = top.at('unqualified-search-registries');
-  throw new ArtifactError(
-    'invalid',
-    `${at}: "${text}" is no registry; write host or host:port, with a dot or a port`,
-  );
+  throw invalidValue('registry', text, 'must be host or host:port, with a dot or a port', at);
 }
 
 function toAlias(name: string, aliases: Table, file: string): Alias {

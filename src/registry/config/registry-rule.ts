@@ -1,6 +1,6 @@
 import type { Table } from '../../configfile/field.ts';
 import { parseReference, type Reference, withoutHttpsPort } from '../../oci/reference.ts';
-import { ArtifactError } from '../../util/error.ts';
+import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { findNear } from '../../util/near.ts';
 import { listUnused } from './unused-keys.ts';
 
@@ -45,10 +45,7 @@ export function parseRule(table: Table, file: string): RegistryRule {
     );
   }
   if (prefix.startsWith('*.') && /[/@:]/.test(prefix)) {
-    throw new ArtifactError(
-      'invalid',
-      `${table.at('prefix')}: a wildcard is *.domain, with no port and no path`,
-    );
+    throw invalidValue('prefix', prefix, 'must be *.domain, with no port and no path', table.at('prefix'));
   }
   if (table.keys.includes('pull-from-mirror')) {
     throw new ArtifactError('invalid', `${table.at('pull-from-mirror')} belongs into a [[registry.mirror]]`);
@@ -96,9 +93,9 @@ export function beginning(prefix: string): Reference | undefined {
 function toMirror(table: Table, byDigestOnly: boolean): Mirror {
   const location = toLocation(table, 'location');
   if (location === undefined || location.includes('*') || beginning(location) === undefined) {
-    throw new ArtifactError(
-      'invalid',
-      `${table.at('location')} must be where the mirror is: host[:port] with a dot or a port, and a path if need be`,
+    return table.invalid(
+      'location',
+      'must be host[:port] of the mirror, with a dot or a port, and a path if need be',
     );
   }
   return {
@@ -113,7 +110,7 @@ function toServes(table: Table, byDigestOnly: boolean): Serves {
   const text = table.text(key, 'be-empty') ?? '';
   if (text === '') return byDigestOnly ? 'digest-only' : 'all';
   if (!isServes(text)) {
-    throw new ArtifactError('invalid', `${table.at(key)} must be one of ${serves.join(', ')}`);
+    return table.invalid(key, `must be one of ${serves.join(', ')}`);
   }
   if (!byDigestOnly) return text;
   throw new ArtifactError(

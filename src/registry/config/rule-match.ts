@@ -2,6 +2,7 @@ import { formatReference, parseRepository, type Reference, type Repository } fro
 import { ArtifactError } from '../../util/error.ts';
 import type { Registries } from './registries.ts';
 import type { RegistryRule } from './registry-rule.ts';
+import { quoteName } from '../../util/name.ts';
 
 /** Returns why the configuration refuses a reference: `denied`, naming prefix and file; undefined if it does not. */
 export function refusalOf(registries: Registries, reference: Reference): ArtifactError | undefined {
@@ -35,7 +36,7 @@ export function relocate(name: string, rule: RegistryRule, location: string): Re
   } catch (thrown) {
     throw new ArtifactError(
       'denied',
-      `${name} cannot be found: ${rule.file} puts "${location}" in the place of "${rule.prefix}", and "${there}" is no repository; correct the location`,
+      `${name} cannot be found: ${rule.file} puts ${quoteName(location)} in the place of ${quoteName(rule.prefix)}, and ${quoteName(there)} is no repository; correct the location`,
       thrown,
     );
   }
@@ -55,6 +56,6 @@ function matched(name: string, prefix: string): number | undefined {
 export function blockedError(name: string, rule: RegistryRule): ArtifactError {
   return new ArtifactError(
     'denied',
-    `${name} is blocked: ${rule.file} has blocked = true for prefix "${rule.prefix}"; mount it from elsewhere, or change that file`,
+    `${name} is blocked: ${rule.file} has blocked = true for prefix ${quoteName(rule.prefix)}; mount it from elsewhere, or change that file`,
   );
 }

@@ -11,6 +11,7 @@ import type { Directory } from '../files/directory.ts';
 import { type Fields, parseFields } from '../files/json-record.ts';
 import type { Scratch } from '../files/scratch.ts';
 import { removeTree } from '../files/tree-removal.ts';
+import { quoteName } from '../../util/name.ts';
 
 /**
  * One JSON file per record, named by the sha256 of its key. A torn, foreign or misplaced record counts as absent, and
@@ -62,7 +63,7 @@ export async function openRecords<T>(
   note: RecordWarning,
 ): Promise<Records<T>> {
   const fileOf = (key: string): string => createHash('sha256').update(key).digest('hex');
-  const about = (doing: string, key: string): string => `${doing} the ${kind.noun} of "${key}"`;
+  const about = (doing: string, key: string): string => `${doing} the ${kind.noun} of ${quoteName(key)}`;
 
   function parse(name: string, { text, time }: File): T | undefined {
     const fields = parseFields(text);
