@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import process from 'node:process';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { formatFlag, formatVariable } from '../../src/cli/command-line.ts';
@@ -244,6 +245,30 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
     const one = 'updateStrategy.rollingUpdate.maxSurge=0,updateStrategy.rollingUpdate.maxUnavailable=1';
     renderChart({ args: ['--set', one] });
     renderChart({ args: ['--set', 'updateStrategy.type=OnDelete,updateStrategy.rollingUpdate=null'] });
+  });
+
+  test('tells whoever installs it what to do next, and what to do before it is uninstalled', () => {
+    const notes = (...set: readonly string[]): string => {
+      const args = ['install', 'o', chartDirectory, '--dry-run=client', '--namespace', 'csi'];
+      const env = { ...process.env, KUBECONFIG: '/dev/null' };
+      const given = set.flatMap(value => ['--set', value]);
+      const output = execFileSync(toolPath('helm4'), [...args, ...given], {
+        encoding: 'utf8',
+        stdio: 'pipe',
+        env,
+      });
+      return output.slice(output.indexOf('\nNOTES:'));
+    };
+    const plain = notes('driverName=d.example');
+    assert.match(plain, /--namespace csi rollout status daemonset\/o-oci-artifact-csi\n/);
+    assert.match(plain, /driver: d\.example\n/);
+    assert.match(plain, /port-forward daemonset\/o-oci-artifact-csi 9810 /);
+    assert.doesNotMatch(notes('pageListen='), /port-forward/);
+    assert.match(plain, /Before you uninstall, delete the pods/);
+    assert.doesNotMatch(plain, /looks for these pods|every secret|every pod may mount/);
+    assert.match(notes('uninstallGuard=true'), /looks for these pods/);
+    assert.match(notes('podPullSecrets=true'), /may read every secret/);
+    assert.match(notes('cachedAuthorization=off'), /every pod may mount everything/);
   });
 
   test('has a test for helm that mounts the image of the driver, without privileges', () => {
