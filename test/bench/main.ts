@@ -11,14 +11,19 @@ import { artifactMegabytes, runShared } from './shared.ts';
 /**
  * `npm run bench [-- --runs 3 --row 1x1GiB --row cached]`: compares cold publishes of a running daemon (the build's)
  * with other programs, in turns, measures publishes from the cache, and counts what sharing saves. It prints medians
- * and ratios, and fails if a bar is missed.
+ * and ratios, and fails if a bar is missed. With `--downloads`, the other program is a
+ * build without src/registry/download.
  */
 
 const megabytesAllowed = 150;
 const cachedMsAllowed = 3;
 
 const { values } = parseArgs({
-  options: { runs: { type: 'string', default: '3' }, row: { type: 'string', multiple: true, default: [] } },
+  options: {
+    runs: { type: 'string', default: '3' },
+    row: { type: 'string', multiple: true, default: [] },
+    downloads: { type: 'boolean', default: false },
+  },
 });
 const wanted = (name: string): boolean => values.row.length === 0 || values.row.includes(name);
 const others: readonly string[] = ['cached', 'shared'];
@@ -31,8 +36,10 @@ if (unknown.length > 0) {
 }
 
 installTools('test');
-if (spawnSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' }).status !== 0) process.exit(1);
-const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const program = buildProgram('dist');
+const plain = values.downloads
+  ? buildProgram('.tools/plain', `src/registry/download/downloads.ts=test/bench/plain-downloads.ts`)
+  : undefined;
 
 if (wanted('cached')) await reportCached();
 if (wanted('shared')) await reportShared();
@@ -41,12 +48,19 @@ if (cold.length > 0)
   console.log('row          rival          wall s: ours theirs ratio   cpu s: ours theirs ratio   peak MB');
 for (const row of cold) await reportCold(row);
 
+function buildProgram(outdir: string, replace?: string): string {
+  const options = ['--outdir', outdir, ...(replace === undefined ? [] : ['--replace', replace])];
+  const { status } = spawnSync('npm', ['run', '--silent', 'build', '--', ...options], { stdio: 'inherit' });
+  if (status !== 0) process.exit(1);
+  return fileURLToPath(new URL(`../../${outdir}/main.js`, import.meta.url));
+}
+
 async function reportCold(row: Row): Promise<void> {
-  const { ours, theirs, peak } = await runCold(row, Number(values.runs), program);
+  const { ours, theirs, peak } = await runCold(row, Number(values.runs), program, plain);
   const ratio = ours.wall / theirs.wall;
   const line = [
     row.name.padEnd(12),
-    row.rival.padEnd(14),
+    (plain === undefined ? row.rival : 'undici').padEnd(14),
     `${fixed(ours.wall, 12)}${fixed(theirs.wall, 7)}${fixed(ratio, 6)}`,
     `${fixed(ours.cpu, 14)}${fixed(theirs.cpu, 7)}${fixed(ours.cpu / theirs.cpu, 6)}`,
     peak.toFixed(0).padStart(9),

@@ -2,16 +2,23 @@ import { cpSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { parseArgs } from 'node:util';
+import { build, type PluginBuild } from 'esbuild';
 import { toLauncher } from './launcher.ts';
 
 /**
  * `npm run build`: the program as JavaScript in dist/, which starts in half the time. dist/ with node_modules/koffi
  * and its native package @koromix/koffi-linux-<arch> beside it is all that runs; koffi is native, so no bundle holds it.
+ *
+ * A benchmark builds with `--outdir` elsewhere, and with `--replace src/a.ts=test/b.ts` another module.
  */
 
+const { values } = parseArgs({
+  options: { outdir: { type: 'string', default: 'dist' }, replace: { type: 'string' } },
+});
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const dist = join(root, 'dist');
+const dist = join(root, values.outdir);
+const [replaced, replacement] = (values.replace ?? '').split('=').map(path => join(root, path));
 process.chdir(root);
 
 rmSync(dist, { recursive: true, force: true });
@@ -35,6 +42,7 @@ const { metafile } = await build({
   },
   metafile: true,
   logLevel: 'warning',
+  plugins: values.replace === undefined ? [] : [{ name: 'replace', setup: replace }],
 });
 
 writeFileSync(join(dist, 'main.js'), toLauncher(readFileSync('src/main.ts', 'utf8')), { mode: 0o755 });
@@ -54,3 +62,9 @@ writeFileSync(
   `${JSON.stringify({ name, version, license, type, private: true })}\n`,
 );
 cpSync('proto', join(dist, 'proto'), { recursive: true });
+
+function replace({ onResolve }: PluginBuild): void {
+  onResolve({ filter: /^\./ }, ({ resolveDir, path }) =>
+    join(resolveDir, path) === replaced && replacement !== undefined ? { path: replacement } : undefined,
+  );
+}

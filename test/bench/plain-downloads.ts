@@ -1,0 +1,9 @@
+import type { Downloads, DownloadSettings } from '../../src/registry/download/downloads.ts';
+
+/** What `npm run bench -- --downloads` measures against: undici receives every blob, in the main thread. */
+export function openDownloads({ otherwise }: DownloadSettings): Downloads {
+  return {
+    open: () => ({ send: otherwise, async [Symbol.asyncDispose]() {} }),
+    async [Symbol.asyncDispose]() {},
+  };
+}
