@@ -30,7 +30,7 @@ import { createPullStatus } from './pull/pull-status.ts';
 import type { Resolver } from './pull/resolver.ts';
 import type { Retirement } from './cache/retirement.ts';
 import type { DiskSpace } from './cache/disk-space.ts';
-import { withRetries } from './pull/retry-report.ts';
+import { withRetries } from './pull/progress.ts';
 import type { SignatureCheck } from './access/signature-check.ts';
 import type { Trees } from './pull/trees.ts';
 import type { VolumeStatusReader } from './volume-status.ts';

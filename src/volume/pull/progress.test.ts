@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { at } from '../../../test/support/node/samples.ts';
-import { withRetries } from './retry-report.ts';
+import { withRetries } from './progress.ts';
 
 const retry = { subject: 'r.example/a:1', reason: 'r.example answered 503', waitMs: 4_000 };
 
