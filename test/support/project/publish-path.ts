@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, globSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,6 +9,7 @@ import { publishRequest, startDaemon, type TestDaemon, testNode } from '../node/
 import { gzip, tarOf } from '../oci/tar.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
 import { openFaultyRegistry } from '../registry/faulty-registry.ts';
+import { makeCertificate } from '../signing/certificate.ts';
 
 /** A function of the program on a stack; `line` and `column` are where it begins. */
 export type Frame = {
@@ -39,7 +40,7 @@ const settleMs = 1_200;
 const largeBytes = 3 * 1024 * 1024;
 
 /**
- * Runs a daemon from source against the embedded registry, publishes as an anonymous pod without a policy, and counts:
+ * Runs a daemon from source against the embedded registry by https, publishes as an anonymous pod without a policy, and counts:
  *
  * - A file, if a function of it runs between the call and its answer, in any thread, that did not run while the daemon
  *   started. So the clock, the log and what timers do are not counted.
@@ -48,14 +49,17 @@ const largeBytes = 3 * 1024 * 1024;
  */
 export async function measurePublishPaths(): Promise<PublishPaths> {
   await using directory = await temporaryDirectory();
-  await using registry = await openFaultyRegistry();
-  await using node = await testNode([registry.host]);
+  const tls = makeCertificate();
+  const caFile = join(directory.path, 'ca.pem');
+  writeFileSync(caFile, tls.cert);
+  await using registry = await openFaultyRegistry({ tls });
+  await using node = await testNode();
   const env = {
     PUBLISH_PATH_DIRECTORY: directory.path,
     NODE_OPTIONS: `--import=${recorder}`,
     NODE_DISABLE_COMPILE_CACHE: '1', // coverage of cached code is less precise
   };
-  await using daemon = await startDaemon(node, { env });
+  await using daemon = await startDaemon(node, { env, flags: { '--ca-file': caFile } });
   const take = openRecords(daemon, directory.path);
   await sleep(settleMs);
   const atStart = new Set((await take()).flatMap(({ functions }) => functions));
