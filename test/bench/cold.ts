@@ -40,11 +40,15 @@ export async function runCold(row: Row, runs: number, program: string, plain?: s
   let peak = 0;
   await using nodes = new AsyncDisposableStack();
   for (let run = 0; run < runs; run++) {
-    const node = nodes.use(await testNode(tls === undefined ? [registry.host] : []));
-    const published = await publishCold(node, reference, tls && certificate, program);
+    const publish = async (program: string) => {
+      const node = nodes.use(await testNode(tls === undefined ? [registry.host] : []));
+      return await publishCold(node, reference, tls && certificate, program);
+    };
+    const published = await publish(program);
     ours.push(published.cost);
     peak = Math.max(peak, published.peak);
-    theirs.push(await timeCommand(rival(`out-${run}`), directory.path));
+    if (plain === undefined) theirs.push(await timeCommand(rival(`out-${run}`), directory.path));
+    else theirs.push((await publish(plain)).cost);
     await timeCommand('sync', directory.path);
   }
   return { ours: medians(ours), theirs: medians(theirs), peak };

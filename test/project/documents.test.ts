@@ -47,6 +47,7 @@ const foreign = [
   '--to-oci-layout',
   '--namespace',
   '--pack',
+  '--downloads',
   '--kustomize',
   '--values',
   '--reuse-values',
