@@ -42,6 +42,7 @@ const textOf = (path: string): string => documents.find(document => document.pat
 
 /** Flags of other programs. */
 const foreign = [
+  '--row',
   '--max-semi-space-size',
   '--verbose',
   '--to-oci-layout',
@@ -156,7 +157,10 @@ test('every volume attribute is in the table of the README', () => {
   const attributes = /those that exist are (.*)$/.exec(message)?.[1]?.split(', ') ?? [];
   assert.ok(attributes.length > 5, message);
   const readme = textOf('README.md');
-  const table = readme.slice(readme.indexOf('### Volume attributes'), readme.indexOf('### What a pod sees'));
+  const table = readme.slice(
+    readme.indexOf('### Volume attributes'),
+    readme.indexOf('### A PersistentVolume'),
+  );
   const rows = [...table.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, cell = '']) => cell.match(/\w+/g) ?? []);
   assert.deepEqual(rows.toSorted(), attributes.toSorted());
 });
@@ -234,7 +238,7 @@ test('every example is one that the program takes', () => {
     assert.equal(parsePolicy(text, true).fallback.requirements[0]?.kind, 'unusable', 'by --strict-policy');
   }
   assert.equal(requirements.length, 2);
-  const [pod = '', , driver = ''] = findExamples(textOf('README.md'), 'yaml');
+  const [pod = '', driver = ''] = findExamples(textOf('README.md'), 'yaml');
   const { spec } = parse(pod) as {
     spec: {
       volumes: { csi: { driver: string; readOnly: boolean; volumeAttributes: Record<string, string> } }[];
