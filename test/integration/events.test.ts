@@ -83,7 +83,7 @@ describe('the owner of a pod sees', () => {
     const subject = `${reference} for the volume "artifact"`;
     assert.equal(pulling, `Pulling ${subject}: pulled 0 B of 4.0 MiB, 0 of 1 layers`);
     assert.ok(pulled.startsWith(`Pulled ${subject} in `), pulled);
-    assert.match(pulled, / in \S+ s: 4\.0 MiB at \d+\.\d MiB\/s, sha256:[0-9a-f]{64}$/);
+    assert.match(pulled, / in \S+ s: 4\.0 MiB at \S+ [KM]iB\/s, sha256:[0-9a-f]{64}$/);
     const [{ source, involvedObject, type } = assert.fail()] = eventsOf('pulls');
     assert.deepEqual([source.component, source.host, type], ['oci-artifact-csi', 'test-node', 'Normal']);
     assert.equal(involvedObject.uid, request.volume_context?.['csi.storage.k8s.io/pod.uid']);
@@ -108,7 +108,7 @@ describe('the owner of a pod sees', () => {
     await told('grows', 'Pulling', 'Pulled');
     const [pulling, pulled] = eventsOf('grows').map(({ message }) => message);
     assert.match(pulling ?? '', /: pulled 4\.0 MiB of 5\.0 MiB, 1 of 2 layers$/);
-    assert.match(pulled ?? '', /: 1\.0 MiB at \S+ MiB\/s, and 4\.0 MiB were in the cache, sha256:/);
+    assert.match(pulled ?? '', /: 1\.0 MiB at \S+ [KM]iB\/s, and 4\.0 MiB were in the cache, sha256:/);
   });
 
   test('an error in the words of the call, counted each time that kubelet calls', async () => {
