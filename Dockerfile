@@ -23,5 +23,7 @@ COPY --from=app / /
 LABEL org.opencontainers.image.title=oci-artifact-csi \
   org.opencontainers.image.description="A CSI driver that mounts OCI artifacts into Kubernetes pods" \
   org.opencontainers.image.licenses=Apache-2.0
+# Mounts need root.
+USER 0
 ENTRYPOINT ["/usr/local/bin/oci-artifact-csi"]
 CMD ["serve"]

