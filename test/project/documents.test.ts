@@ -51,7 +51,7 @@ const foreign = [
   '--downloads',
   '--kustomize',
   '--values',
-  '--reuse-values',
+  '--reset-then-reuse-values',
   '--set',
   '--plain-http',
   '--image-credential-provider-config',

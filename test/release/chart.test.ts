@@ -296,6 +296,19 @@ describe('a rendered chart', needs('helm', 'helm4', 'kubeconform'), () => {
     assert.ok(parseAttributes(csi?.volumeAttributes ?? {}).reference.endsWith(digest));
   });
 
+  test('mounts nothing inside of the directory of kubelet, from where it would propagate to the node', () => {
+    for (const file of [undefined, ...profiles]) {
+      const { container, flag } = podWith(
+        ...(file === undefined ? [] : ['--values', join(chartDirectory, file)]),
+      );
+      const [kubeletDir = '', stateDir = ''] = [flag('kubeletDir'), flag('stateDir')];
+      for (const { mountPath } of container.volumeMounts)
+        assert.ok(!mountPath.startsWith(`${kubeletDir}/`), `${file}: ${mountPath}`);
+      const isMounted = container.volumeMounts.some(({ mountPath }) => mountPath === stateDir);
+      assert.equal(isMounted, !stateDir.startsWith(`${kubeletDir}/`), file ?? 'defaults');
+    }
+  });
+
   test('names the image by its digest, and otherwise by the version of the chart', () => {
     const digest = `sha256:${'ab'.repeat(32)}`;
     assert.match(podWith().container.image, new RegExp(`/oci-artifact-csi:${version}$`));
