@@ -21,12 +21,12 @@ describe('volumes of pods', options, () => {
     await Promise.all([installDriver(), push(tiny, files), setRate(rate)]);
   });
 
-  test('a pod waits for a pull that takes longer than a call of kubelet, and its events tell the progress', async () => {
+  test('a pod waits for a pull that takes longer than a call of kubelet, and its events tell how far it is', async () => {
     const content = randomBytes(rate * 130);
     await cluster.push(`${hosts.open}/models/large:1`, { 'large.bin': content });
     await cluster.apply(pod('patient', { volumes: { models: artifact(`${hosts.slow}/models/large:1`) } }));
     const began = performance.now();
-    assert.match(await cluster.event('patient', /Aborted desc/), /models\/large:1.*pulled .* of 4\.\d MiB/);
+    await cluster.event('patient', /^Pulling .*models\/large:1.* of 4\.\d MiB/);
     await cluster.ready('patient').catch(() => cluster.ready('patient')); // it takes longer than `ready` waits
     assert.ok(performance.now() - began > 120_000);
     const [sum] = (await cluster.exec('patient', 'sha256sum', '/models/large.bin')).split(' ');

@@ -1,12 +1,19 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryDirectory } from '../os/temporary.ts';
-import { type DriverOptions, driverNamespace, driverObjects } from './driver.ts';
+import {
+  buildDriver,
+  configureDriver,
+  driverNamespace,
+  driverSet,
+  installDriver,
+  pushDriver,
+} from './driver.ts';
 import { makeImages } from './image.ts';
 import { type Kubectl, openKubectl } from './kubectl.ts';
 import { type Machine, openMachine, type Service } from './machine.ts';
 import { makePki } from './pki.ts';
-import { push, setRate, startRegistries } from './registries.ts';
+import { push, sentSlowly, setRate, startRegistries } from './registries.ts';
 import { bootScript, makeRoot, nodeAddress } from './root.ts';
 import { pauseImage, startKubelet, startServices, writeConfiguration } from './services.ts';
 
@@ -24,10 +31,12 @@ export type Cluster = AsyncDisposable &
     ) => Promise<string>;
     /** The rate of the slow registry, in bytes per second. */
     readonly setRate: (bytesPerSecond: number) => Promise<void>;
-    /** Ends the registries. */
-    readonly stopRegistries: () => Promise<void>;
-    /** Installs the driver, or changes its installation, and waits until it is ready. */
-    readonly installDriver: (options?: DriverOptions) => Promise<void>;
+    /** The bytes of large blobs that it has sent. */
+    readonly sentSlowly: () => Promise<number>;
+    /** Installs the driver by its chart, or changes these values, and waits until it is ready. */
+    readonly installDriver: (values?: object) => Promise<void>;
+    /** As installDriver, without waiting. */
+    readonly configureDriver: (values: object) => Promise<void>;
     /** Ends kubelet. */
     readonly stopKubelet: () => Promise<void>;
     /** Starts kubelet, with these changes of its configuration. */
@@ -44,7 +53,8 @@ export type Cluster = AsyncDisposable &
     readonly kubeletMetrics: () => Promise<string>;
   };
 
-const driver = 'daemonset/oci-artifact-csi';
+type Node = { readonly machine: Machine; readonly kubelet: Service };
+
 const asAdmin = ['--silent', '--fail', '--cacert', '/etc/kubernetes/ca.crt'].concat([
   '--cert',
   '/etc/kubernetes/admin.crt',
@@ -59,58 +69,51 @@ export async function openCluster(): Promise<Cluster> {
   await makeRoot(root);
   await makePki(join(root, 'etc/kubernetes'), '/etc/kubernetes');
   await writeConfiguration(root);
-  mkdirSync(join(root, 'images'));
   const images = makeImages(join(root, 'images'), pauseImage).map(path => path.slice(root.length));
+  await buildDriver(root);
+  let node = await boot(root, images);
+  stack.defer(() => node.machine[Symbol.asyncDispose]());
+  await pushDriver(node.machine, root);
 
-  let machine: Machine;
-  let kubelet: Service;
-  let registries: readonly Service[] = [];
-  async function boot(imported: readonly string[], withRegistries = true): Promise<void> {
-    machine = await openMachine(root, bootScript(root));
-    try {
-      const [started, ready] = await Promise.all([
-        withRegistries ? startRegistries(machine, root) : [],
-        startServices(machine, imported),
-      ]);
-      registries = started;
-      kubelet = ready;
-    } catch (error) {
-      await machine[Symbol.asyncDispose]();
-      throw new Error(`the cluster did not start:\n${lastLines(root)}`, { cause: error });
-    }
-  }
-  await boot(images);
-  stack.defer(() => machine[Symbol.asyncDispose]());
-
-  const client = openKubectl(() => machine);
+  const client = openKubectl(() => node.machine);
   const resources = stack.move();
   return {
     ...client,
     root,
-    run: (program, args, input) => machine.run(program, args, input),
-    push: (reference, files) => push(machine, root, reference, files),
-    setRate: rate => setRate(machine, rate),
-    async stopRegistries() {
-      await Promise.all(registries.map(service => service.stop('SIGKILL')));
-    },
-    async installDriver(options) {
-      await client.apply(...driverObjects(options));
-      const rollout = ['rollout', 'status', driver, '--timeout=90s'];
-      await client.kubectl('-n', driverNamespace, ...rollout);
-    },
-    stopKubelet: () => kubelet.stop(),
+    run: (program, args, input) => node.machine.run(program, args, input),
+    push: (reference, files) => push(node.machine, root, reference, files),
+    setRate: rate => setRate(node.machine, rate),
+    sentSlowly: () => sentSlowly(node.machine),
+    installDriver: values => installDriver(node.machine, values),
+    configureDriver: values => configureDriver(node.machine, values),
+    stopKubelet: () => node.kubelet.stop(),
     async startKubelet(configuration) {
       await writeConfiguration(root, configuration);
-      kubelet = await startKubelet(machine);
+      node = { ...node, kubelet: await startKubelet(node.machine) };
     },
-    cutPower: async () => machine[Symbol.asyncDispose](),
-    bootAgain: async withRegistries => boot([], withRegistries),
-    driverLog: () => client.kubectl('-n', driverNamespace, 'logs', driver),
+    cutPower: async () => node.machine[Symbol.asyncDispose](),
+    async bootAgain(withRegistries) {
+      node = await boot(root, [], withRegistries);
+    },
+    driverLog: () => client.kubectl('-n', driverNamespace, 'logs', driverSet),
     command: (...args) =>
-      client.kubectl('-n', driverNamespace, 'exec', driver, '--', 'node', '/app/dist/main.js', ...args),
-    kubeletMetrics: () => machine.run('curl', [...asAdmin, `https://${nodeAddress}:10250/metrics`]),
+      client.kubectl('-n', driverNamespace, 'exec', driverSet, '--', 'oci-artifact-csi', ...args),
+    kubeletMetrics: () => node.machine.run('curl', [...asAdmin, `https://${nodeAddress}:10250/metrics`]),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
+}
+
+/** Starts a machine from its disk, and what runs on it. */
+async function boot(root: string, images: readonly string[], withRegistries = true): Promise<Node> {
+  const machine = await openMachine(root, bootScript(root));
+  try {
+    const registries = withRegistries ? startRegistries(machine, root) : undefined;
+    const [kubelet] = await Promise.all([startServices(machine, images), registries]);
+    return { machine, kubelet };
+  } catch (error) {
+    await machine[Symbol.asyncDispose]();
+    throw new Error(`the cluster did not start:\n${lastLines(root)}`, { cause: error });
+  }
 }
 
 /** The end of each log, for whoever looks for the reason. */

@@ -1,126 +1,93 @@
-import { driverImage } from './image.ts';
+import { createHash } from 'node:crypto';
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
+import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { packChart } from '../../tools/chart/archive.ts';
+import { startBuildKit } from '../../tools/image/buildkit.ts';
+import { readLayoutDigest } from '../../tools/image/layout.ts';
+import { runProgram } from '../os/program.ts';
+import { buildStandInImage } from '../image/stand-in-image.ts';
+import type { Machine } from './machine.ts';
+import { hosts } from './registries.ts';
+import { nodeAddress } from './root.ts';
 
 export const driverName = 'oci-artifact.csi.internal';
 export const driverNamespace = 'oci-artifact-csi';
+/** The DaemonSet, as kubectl names it. */
+export const driverSet = 'daemonset/oci-artifact-csi';
 
-const name = 'oci-artifact-csi';
-const labels = { app: name };
-const rbac = 'rbac.authorization.k8s.io';
+const project = fileURLToPath(new URL('../../..', import.meta.url));
+const repository = `${hosts.open}/oci-artifact-csi`;
+const chart = '/driver/chart.tgz';
+const image = '/driver/image';
 
-/** The file by which the daemon knows the registries of the machine. */
-const registriesConf: string = `unqualified-search-registries = ["registry.test:5000"]
-${[5000, 5001, 5002].map(port => `[[registry]]\nlocation = "registry.test:${port}"\ninsecure = true\n`).join('')}`;
+/** The file by which the driver knows the registries of the machine. */
+const registriesConf: string = `unqualified-search-registries = ["${hosts.open}"]
+${Object.values(hosts)
+  .map(host => `[[registry]]\nlocation = "${host}"\ninsecure = true\n`)
+  .join('')}`;
 
-function configMap(content: string = registriesConf): object {
-  return {
-    apiVersion: 'v1',
-    kind: 'ConfigMap',
-    metadata: { name: 'registries', namespace: driverNamespace },
-    data: { 'registries.conf': content },
-  };
-}
-
-/** What a test changes of the DaemonSet. */
-export type DriverOptions = {
-  readonly args?: readonly string[];
-  readonly propagation?: 'Bidirectional' | 'HostToContainer' | 'None';
-  readonly strategy?: object;
-  /** A change of it makes a rollout. */
-  readonly revision?: string;
+const values = {
+  registriesConf: { inline: registriesConf },
+  podPullSecrets: true,
+  hostAliases: [{ ip: nodeAddress, hostnames: ['registry.test'] }],
+  // The disk of the machine is not the test's.
+  cacheHigh: 100,
+  cacheLow: 100,
+  diskMax: 100,
 };
 
-/** The objects that install the driver, as a platform team does. */
-export function driverObjects(options: DriverOptions = {}): readonly object[] {
-  return [
-    {
-      apiVersion: 'v1',
-      kind: 'Namespace',
-      metadata: { name: driverNamespace, labels: { 'pod-security.kubernetes.io/enforce': 'privileged' } },
-    },
-    {
-      apiVersion: 'storage.k8s.io/v1',
-      kind: 'CSIDriver',
-      metadata: {
-        name: driverName,
-        labels: { 'security.openshift.io/csi-ephemeral-volume-profile': 'restricted' },
-      },
-      spec: {
-        attachRequired: false,
-        podInfoOnMount: true,
-        volumeLifecycleModes: ['Persistent', 'Ephemeral'],
-        fsGroupPolicy: 'None',
-        requiresRepublish: false,
-        seLinuxMount: false,
-      },
-    },
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: driverNamespace } },
-    {
-      apiVersion: `${rbac}/v1`,
-      kind: 'ClusterRole',
-      metadata: { name },
-      rules: [{ apiGroups: [''], resources: ['pods', 'serviceaccounts', 'secrets'], verbs: ['get'] }],
-    },
-    {
-      apiVersion: `${rbac}/v1`,
-      kind: 'ClusterRoleBinding',
-      metadata: { name },
-      roleRef: { apiGroup: rbac, kind: 'ClusterRole', name },
-      subjects: [{ kind: 'ServiceAccount', name, namespace: driverNamespace }],
-    },
-    configMap(),
-    daemonSet(options),
-  ];
+/** Builds the image and packs the chart as a release does, into the root directory of a machine. */
+export async function buildDriver(root: string): Promise<void> {
+  const layout = await keptImage();
+  await mkdir(join(root, 'driver'));
+  await cp(layout, join(root, image), { recursive: true });
+  const { bytes } = await packChart(project, { repository, digest: readLayoutDigest(layout) });
+  await writeFile(join(root, chart), bytes);
 }
 
-function daemonSet({
-  args = ['--pod-pull-secrets'],
-  propagation = 'Bidirectional',
-  strategy = { type: 'RollingUpdate' },
-  revision = '1',
-}: DriverOptions = {}): object {
-  const kubelet = '/var/lib/kubelet';
-  const probe = (path: string) => ({ httpGet: { path, port: 9809 }, periodSeconds: 1 });
-  const hostPath = (path: string) => ({ hostPath: { path, type: 'DirectoryOrCreate' } });
-  const container = {
-    name: 'driver',
-    image: driverImage,
-    imagePullPolicy: 'IfNotPresent',
-    // The disk of the machine is not the test's.
-    args: ['serve', '--register', '--cache-high=100', '--cache-low=100', '--disk-max=100', ...args],
-    env: [{ name: 'NODE_NAME', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
-    securityContext: { privileged: true, readOnlyRootFilesystem: true },
-    livenessProbe: { ...probe('/healthz'), failureThreshold: 30 },
-    readinessProbe: probe('/readyz'),
-    volumeMounts: [
-      { name: 'kubelet', mountPath: kubelet, mountPropagation: propagation },
-      { name: 'socket', mountPath: '/csi' },
-      { name: 'state', mountPath: '/var/lib/oci-artifact-csi' },
-      { name: 'registries', mountPath: '/etc/containers' },
-    ],
-  };
-  return {
-    apiVersion: 'apps/v1',
-    kind: 'DaemonSet',
-    metadata: { name, namespace: driverNamespace },
-    spec: {
-      selector: { matchLabels: labels },
-      updateStrategy: strategy,
-      template: {
-        metadata: { labels, annotations: { revision } },
-        spec: {
-          serviceAccountName: name,
-          hostAliases: [{ ip: '10.77.0.1', hostnames: ['registry.test'] }],
-          priorityClassName: 'system-node-critical',
-          tolerations: [{ operator: 'Exists' }],
-          containers: [container],
-          volumes: [
-            { name: 'kubelet', ...hostPath(kubelet) },
-            { name: 'socket', ...hostPath(`${kubelet}/plugins/${driverName}`) },
-            { name: 'state', ...hostPath('/var/lib/oci-artifact-csi') },
-            { name: 'registries', configMap: { name: 'registries' } },
-          ],
-        },
-      },
-    },
-  };
+/** The image of these sources as an OCI layout. It is built once, and kept in .tools until the sources change. */
+async function keptImage(): Promise<string> {
+  runProgram(process.execPath, join(project, 'test/tools/build.ts'));
+  const hash = createHash('sha256');
+  const parts = ['dist/**/*', 'Dockerfile', 'package-lock.json', 'test/{tools,support}/image/*.ts'];
+  for (const path of globSync(parts, { cwd: project }).toSorted())
+    if (statSync(join(project, path)).isFile()) hash.update(path).update(readFileSync(join(project, path)));
+  const kept = join(project, '.tools/cluster');
+  const layout = join(kept, hash.digest('hex'));
+  if (existsSync(layout)) return layout;
+  await rm(kept, { recursive: true, force: true });
+  await using kit = await startBuildKit();
+  await mkdir(kept);
+  await buildStandInImage(kit, [process.arch === 'x64' ? 'amd64' : 'arm64'], `${layout}.new`);
+  await rename(`${layout}.new`, layout);
+  return layout;
+}
+
+/** Pushes the image to the registry of the machine. */
+export async function pushDriver(machine: Machine, root: string): Promise<void> {
+  const from = `${image}@${readLayoutDigest(join(root, image))}`;
+  await machine.run('oras', [
+    'cp',
+    '--from-oci-layout',
+    '--to-plain-http',
+    '--no-tty',
+    from,
+    `${repository}:1`,
+  ]);
+}
+
+/** Installs the driver by its chart, or changes these values of its installation. */
+export async function configureDriver(machine: Machine, changed: object = {}): Promise<void> {
+  const namespace = ['--namespace', driverNamespace, '--create-namespace'];
+  const release = ['upgrade', '--install', 'oci-artifact-csi', chart, ...namespace, '--values=-'];
+  await machine.run('helm', release, JSON.stringify({ ...values, ...changed }));
+}
+
+/** As configureDriver, and waits until the driver is ready. */
+export async function installDriver(machine: Machine, changed?: object): Promise<void> {
+  await configureDriver(machine, changed);
+  await machine.run('kubectl', ['-n', driverNamespace, 'rollout', 'status', driverSet, '--timeout=90s']);
 }

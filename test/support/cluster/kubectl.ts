@@ -68,9 +68,12 @@ export function openKubectl(machine: () => Machine): Kubectl {
     },
     async event(pod, pattern) {
       let seen: readonly string[] = [];
-      await waitFor(`an event of ${pod} that matches ${pattern}`, async () => {
+      const matches = async (): Promise<boolean> => {
         seen = await events(pod);
         return seen.some(message => pattern.test(message));
+      };
+      await waitFor(`an event of ${pod} that matches ${pattern}`, matches).catch((error: unknown) => {
+        throw new Error(`${String(error)}, but\n${seen.join('\n')}`, { cause: error });
       });
       return seen.findLast(message => pattern.test(message)) ?? '';
     },

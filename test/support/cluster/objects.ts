@@ -34,7 +34,7 @@ export function pod(name: string, options: PodOptions = {}): object {
   };
 }
 
-function podSpec({ volumes = {}, container, mount }: PodOptions): object {
+export function podSpec({ volumes = {}, container, mount }: PodOptions): object {
   const names = Object.keys(volumes);
   return {
     terminationGracePeriodSeconds: 0,
@@ -73,4 +73,14 @@ export function claim(name: string, reference: string, more: object = {}): reado
 
 export function namespace(name: string, labels: Readonly<Record<string, string>> = {}): object {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
+}
+
+export function secret(name: string, data: Readonly<Record<string, string>>, type = 'Opaque'): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name, namespace: 'default' },
+    type,
+    stringData: data,
+  };
 }

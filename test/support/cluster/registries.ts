@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { toolPath } from '../project/tools.ts';
-import type { Machine, Service } from './machine.ts';
+import type { Machine } from './machine.ts';
 import { nodeAddress } from './root.ts';
 import { waitFor } from './kubectl.ts';
 
@@ -15,17 +15,16 @@ export const hosts = {
   /** The open one, whose large blobs come at a rate. */
   slow: 'registry.test:5002',
 } as const;
-const alice = { username: 'alice', password: 'S3CRET-of-alice' } as const;
+export const alice = { username: 'alice', password: 'S3CRET-of-alice' } as const;
 
 const slowFront = fileURLToPath(new URL('slow-front.ts', import.meta.url));
 
 /** Starts the registries, whose content lies on the machine's disk. */
-export async function startRegistries(machine: Machine, root: string): Promise<readonly Service[]> {
+export async function startRegistries(machine: Machine, root: string): Promise<void> {
   const folder = join(root, 'var/lib/registries');
   await mkdir(folder, { recursive: true });
   const htpasswd = 'alice:$2y$05$abcdefghijklmnopqrstuuO0AnIs.fiqLTVFPMiNR344RFlenQUaC\n';
   await writeFile(join(folder, 'htpasswd'), htpasswd);
-  const services: Service[] = [];
   for (const [port, auth] of [
     [5000, undefined],
     [5001, { htpasswd: { realm: 'test', path: '/var/lib/registries/htpasswd' } }],
@@ -39,13 +38,12 @@ export async function startRegistries(machine: Machine, root: string): Promise<r
     };
     await writeFile(join(folder, `${port}.json`), JSON.stringify(config)); // JSON is YAML
     const args = ['serve', `/var/lib/registries/${port}.json`];
-    services.push(await machine.start(`registry-${port}`, toolPath('registry'), args));
+    await machine.start(`registry-${port}`, toolPath('registry'), args);
   }
   const front = [slowFront, nodeAddress, '5002', '5000'];
-  services.push(await machine.start('slow-front', process.execPath, front));
+  await machine.start('slow-front', process.execPath, front);
   for (const host of Object.values(hosts))
     await waitFor(`${host} listens`, () => answers(machine, `http://${host}/v2/`));
-  return services;
 }
 
 /** Any response is enough: that of a private registry is 401. */
@@ -59,7 +57,16 @@ async function answers(machine: Machine, url: string): Promise<boolean> {
 }
 
 export async function setRate(machine: Machine, bytesPerSecond: number): Promise<void> {
-  await machine.run('curl', ['--silent', '--fail', `http://${hosts.slow}/rate/${bytesPerSecond}`]);
+  await askSlowFront(machine, `rate/${bytesPerSecond}`);
+}
+
+/** The bytes of large blobs that the slow registry has sent. */
+export async function sentSlowly(machine: Machine): Promise<number> {
+  return Number(await askSlowFront(machine, 'sent'));
+}
+
+function askSlowFront(machine: Machine, path: string): Promise<string> {
+  return machine.run('curl', ['--silent', '--fail', `http://${hosts.slow}/${path}`]);
 }
 
 /** Pushes an artifact of files; returns its reference. A directory of files is a layer that is unpacked. */

@@ -29,6 +29,10 @@ export const clusterNeeds: { skip: string | false } = needs(
   'bridge',
   'host-local',
   'loopback',
+  'helm',
+  'buildkitd',
+  'buildctl',
+  'runc',
 );
 
 /**

@@ -11,6 +11,7 @@ export type Descriptor = {
   readonly digest: string;
   readonly size: number;
   readonly platform?: { readonly os: string; readonly architecture: Architecture };
+  readonly annotations?: Readonly<Record<string, string>>;
 };
 
 export const mediaTypes = {

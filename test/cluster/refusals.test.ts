@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { artifact, claim, claimed, pod, secret, type Volume } from '../support/cluster/objects.ts';
+import { alice, hosts } from '../support/cluster/registries.ts';
+import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
+import { driverName } from '../support/cluster/driver.ts';
+
+const tiny = `${hosts.open}/models/tiny:1`;
+const closed = `${hosts.private}/private/model:1`;
+const options = { ...clusterNeeds, concurrency: 8 };
+
+const dockerConfig = (password: string): string =>
+  JSON.stringify({ auths: { [hosts.private]: { username: alice.username, password } } });
+const pullSecret = (name: string, password: string): object =>
+  secret(name, { '.dockerconfigjson': dockerConfig(password) }, 'kubernetes.io/dockerconfigjson');
+
+/** A volume with the credential of a secret. */
+function withSecret(reference: string, name: string): Volume {
+  const { csi } = artifact(reference) as { csi: object };
+  return { csi: { ...csi, nodePublishSecretRef: { name } } };
+}
+
+/** What a pod's owner did, and what `kubectl describe pod` then says. */
+const refusals: Readonly<Record<string, { readonly volume: Volume; readonly message: RegExp }>> = {
+  'a tag that does not exist': {
+    volume: artifact(`${hosts.open}/models/tiny:nope`),
+    message: /NotFound desc = registry\.test:5000\/models\/tiny:nope does not exist.*check/,
+  },
+  'no credential for a private registry': {
+    volume: artifact(closed),
+    message: /Unauthenticated desc = .*private\/model.*needs a credential.*nodePublishSecretRef/,
+  },
+  'a wrong credential': {
+    volume: withSecret(closed, 'wrong'),
+    message: /Unauthenticated desc = .*nodePublishSecretRef.*not accepted/,
+  },
+  'a secret that does not exist': {
+    volume: withSecret(closed, 'missing'),
+    message: /secrets? "missing" not found/,
+  },
+  'no readOnly': {
+    volume: { csi: { driver: driverName, volumeAttributes: { reference: tiny } } },
+    message: /InvalidArgument desc = .*set readOnly: true under volumes\[\]\.csi/,
+  },
+  'a mistyped attribute': {
+    volume: { csi: { driver: driverName, readOnly: true, volumeAttributes: { refernce: tiny } } },
+    message: /InvalidArgument desc = .*"refernce".*reference/,
+  },
+  'upper case in a repository': {
+    volume: artifact(`${hosts.open}/Models/tiny:1`),
+    message: /InvalidArgument desc = .*write "registry\.test:5000\/models\/tiny:1"/,
+  },
+  'no reference': {
+    volume: { csi: { driver: driverName, readOnly: true, volumeAttributes: { subPath: 'a' } } },
+    message: /InvalidArgument desc = .*reference/,
+  },
+  'a pull policy that does not exist': {
+    volume: artifact(tiny, { pullPolicy: 'Sometimes' }),
+    message: /InvalidArgument desc = .*Always, IfNotPresent or Never/,
+  },
+  'a subPath that the artifact lacks': {
+    volume: artifact(tiny, { subPath: 'nothing' }),
+    message: /FailedPrecondition desc = .*"nothing".*"hello\.txt"/,
+  },
+  'pullPolicy Never for what is not cached': {
+    volume: artifact(`${hosts.open}/models/tiny:2`, { pullPolicy: 'Never' }),
+    message: /NotFound desc = .*not in this node's cache/,
+  },
+  'a registry whose name does not exist': {
+    volume: artifact('registry.none:5000/models/tiny:1'),
+    message: /registry\.none:5000\/models\/tiny:1.*(?:has not answered yet|check that host)/,
+  },
+  'a certificate that cannot be verified': {
+    volume: artifact('10.77.0.1:10250/x/y:1'),
+    message: /certificate of 10\.77\.0\.1:10250 cannot be verified.*--ca-file/,
+  },
+  'a claim without readOnly in the pod': {
+    volume: claimed('writable', false),
+    message: /InvalidArgument desc = .*persistentVolumeClaim\.readOnly: true/,
+  },
+};
+
+/** The ways in which a pod's owner gives a credential. */
+const credentials: Readonly<Record<string, { readonly volume: Volume; readonly spec?: object }>> = {
+  'a pull secret in nodePublishSecretRef': { volume: withSecret(closed, 'right') },
+  'username and password in nodePublishSecretRef': { volume: withSecret(closed, 'plain') },
+  'imagePullSecrets of the pod': {
+    volume: artifact(closed),
+    spec: { imagePullSecrets: [{ name: 'right' }] },
+  },
+  'imagePullSecrets of the service account': {
+    volume: artifact(closed),
+    spec: { serviceAccountName: 'puller' },
+  },
+};
+
+describe("what a pod's owner is told", options, () => {
+  const cluster = shareCluster(async ({ installDriver, push, apply }) => {
+    await Promise.all([
+      installDriver(),
+      push(tiny, { 'hello.txt': 'hello' }),
+      push(closed, { 'secret.txt': 'secret' }),
+    ]);
+    await apply(
+      pullSecret('right', alice.password),
+      pullSecret('wrong', 'guess'),
+      secret('plain', alice),
+      ...claim('writable', tiny),
+      {
+        apiVersion: 'v1',
+        kind: 'ServiceAccount',
+        metadata: { name: 'puller', namespace: 'default' },
+        imagePullSecrets: [{ name: 'right' }],
+      },
+    );
+  });
+
+  for (const [number, [what, { volume, message }]] of Object.entries(refusals).entries()) {
+    test(`${what} is explained in the events of the pod`, async () => {
+      const name = `refused-${number}`;
+      await cluster.apply(pod(name, { volumes: { models: volume } }));
+      const told = await cluster.event(name, message);
+      assert.match(await cluster.kubectl('describe', 'pod', name), message);
+      assert.doesNotMatch(told, /S3CRET|guess/);
+    });
+  }
+
+  for (const [number, [what, { volume, spec = {} }]] of Object.entries(credentials).entries()) {
+    test(`${what} opens a private registry`, async () => {
+      const name = `admitted-${number}`;
+      await cluster.apply(pod(name, { volumes: { models: volume }, spec }));
+      await cluster.ready(name);
+      assert.equal(await cluster.exec(name, 'cat', '/models/secret.txt'), 'secret');
+    });
+  }
+});
