@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { ArtifactError, errnoOf } from '../util/error.ts';
+import { ArtifactError, errnoOf, invalidValue } from '../util/error.ts';
 import { attempt } from './files/failure.ts';
 import { type Directory, openDirectory, readDirectory } from './files/directory.ts';
 import { type Migration, openFormat, verifyFormat, verifyNotNewer } from './format.ts';
@@ -118,9 +118,15 @@ async function readGround(options: GroundOptions, why: string): Promise<Ground> 
   }
 }
 
-/** Returns what to do if another user owns the directory. */
+/** Returns what to do if another user owns the directory, or if it is a file. */
 function toRefusal(thrown: unknown, stateDir: string): unknown {
   const errno = errnoOf(thrown);
+  if (errno === 'ENOTDIR' || errno === 'EEXIST')
+    return invalidValue(
+      'state directory',
+      stateDir,
+      'it, or a part of its path, is a file; correct --state-dir',
+    );
   if (errno !== 'EACCES' && errno !== 'EPERM') return thrown;
   return new ArtifactError(
     'denied',

@@ -143,6 +143,19 @@ test('a start that is aborted leaves no lock', async () => {
   assert.equal(existsSync(stateDir), false);
 });
 
+test('a file in the place of a state directory, or above it, is refused by its flag', async () => {
+  await using directory = await temporaryDirectory();
+  const file = join(directory.path, 'file');
+  writeFileSync(file, '');
+  for (const stateDir of [file, join(file, 'state')]) {
+    await assert.rejects(openStore({ stateDir }), {
+      code: 'invalid',
+      message:
+        /invalid state directory ".*file.*": it, or a part of its path, is a file; correct --state-dir$/,
+    });
+  }
+});
+
 test('a state directory of another user is refused with what to do', async () => {
   await using directory = await temporaryDirectory();
   await (await openStore({ stateDir: join(directory.path, 'state') }))[Symbol.asyncDispose]();

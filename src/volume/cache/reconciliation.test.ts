@@ -70,7 +70,7 @@ async function reconcile(node: {
 
 test('nothing there is nothing to do', async () => {
   const { found, unmounted } = await reconcile({});
-  assert.deepEqual(found, { volumes: 0, mounted: 0, ended: 0, notes: [] });
+  assert.deepEqual(found, { volumes: 0, mounted: 0, removed: 0, notes: [] });
   assert.deepEqual(unmounted, []);
 });
 
@@ -81,7 +81,7 @@ test('the volume of a pod that is there stays, mounted or not', async () => {
     mounts: [mounted],
     pods: ['u1', 'u2'],
   });
-  assert.deepEqual(after.found, { volumes: 2, mounted: 1, ended: 0, notes: [] });
+  assert.deepEqual(after.found, { volumes: 2, mounted: 1, removed: 0, notes: [] });
   assert.deepEqual(after.records, [mounted, waiting]);
   assert.deepEqual(after.mounts, [mounted]);
 });
@@ -89,7 +89,7 @@ test('the volume of a pod that is there stays, mounted or not', async () => {
 test('the volume of a pod that is gone ends, mounted or not', async () => {
   const [mounted, waiting] = [targetOf('u1'), targetOf('u2')];
   const after = await reconcile({ records: [recordAt(mounted), recordAt(waiting)], mounts: [mounted] });
-  assert.deepEqual(after.found, { volumes: 2, mounted: 1, ended: 2, notes: [] });
+  assert.deepEqual(after.found, { volumes: 2, mounted: 1, removed: 2, notes: [] });
   assert.deepEqual(after.unmounted, [
     { path: mounted, anywhere: false },
     { path: waiting, anywhere: false },
@@ -100,9 +100,9 @@ test('the volume of a pod that is gone ends, mounted or not', async () => {
 test('the pod in the record counts, and not the one in the path', async () => {
   const pod = { namespace: 'n', name: 'p', uid: 'u1' };
   const kept = await reconcile({ records: [recordAt(targetOf('u2'), { pod })], pods: ['u1'] });
-  assert.equal(kept.found.ended, 0);
+  assert.equal(kept.found.removed, 0);
   const gone = await reconcile({ records: [recordAt(targetOf('u2'), { pod })], pods: ['u2'] });
-  assert.equal(gone.found.ended, 1);
+  assert.equal(gone.found.removed, 1);
 });
 
 test("a person's volume stays while it is mounted, and ends without its mount", async () => {
@@ -111,7 +111,7 @@ test("a person's volume stays while it is mounted, and ends without its mount", 
     records: [recordAt(mounted, { anywhere: true }), recordAt(unmounted, { anywhere: true })],
     mounts: [mounted],
   });
-  assert.deepEqual(after.found, { volumes: 2, mounted: 1, ended: 1, notes: [] });
+  assert.deepEqual(after.found, { volumes: 2, mounted: 1, removed: 1, notes: [] });
   assert.deepEqual(after.unmounted, [{ path: unmounted, anywhere: true }]);
   assert.deepEqual([after.records, after.mounts], [[mounted], [mounted]]);
 });
@@ -119,14 +119,14 @@ test("a person's volume stays while it is mounted, and ends without its mount", 
 test("a volume of no pod that is no person's stays, for nothing says that it is over", async () => {
   const target = '/kubelet/plugins/v/mount';
   const after = await reconcile({ records: [recordAt(target)] });
-  assert.equal(after.found.ended, 0);
+  assert.equal(after.found.removed, 0);
   assert.deepEqual(after.records, [target]);
 });
 
 test('a mount without a record goes when its pod is gone, and stays while its pod or a person may use it', async () => {
   const [gone, there, own] = [targetOf('u1'), targetOf('u2'), '/mnt/a'];
   const after = await reconcile({ mounts: [gone, there, own], pods: ['u2'] });
-  assert.deepEqual(after.found, { volumes: 0, mounted: 3, ended: 1, notes: [] });
+  assert.deepEqual(after.found, { volumes: 0, mounted: 3, removed: 1, notes: [] });
   assert.deepEqual(after.unmounted, [{ path: gone, anywhere: false }]);
   assert.deepEqual(after.mounts, [there, own]);
 });
@@ -139,13 +139,13 @@ test('what cannot be ended is noted and keeps its record, is tried once, and hol
     stuck,
   });
   const note = `the volume at ${stuck} could not be ended: it holds "x"`;
-  assert.deepEqual(after.found, { volumes: 2, mounted: 2, ended: 1, notes: [note] });
+  assert.deepEqual(after.found, { volumes: 2, mounted: 2, removed: 1, notes: [note] });
   assert.deepEqual([after.records, after.mounts], [[stuck], [stuck]]);
 });
 
 test('a mount without a record that cannot be ended is noted as well', async () => {
   const stuck = targetOf('u1');
   const { found } = await reconcile({ mounts: [stuck], stuck });
-  assert.equal(found.ended, 0);
+  assert.equal(found.removed, 0);
   assert.deepEqual(found.notes, [`the volume at ${stuck} could not be ended: it holds "x"`]);
 });

@@ -9,7 +9,7 @@ import { podOf } from '../pull/wanter.ts';
 export type Reconciled = {
   readonly volumes: number;
   readonly mounted: number;
-  readonly ended: number;
+  readonly removed: number;
   readonly notes: readonly string[];
 };
 
@@ -42,17 +42,17 @@ export async function reconcileVolumes(world: {
     }
   };
 
-  let ended = 0;
+  let removed = 0;
   for (const record of records) {
     const { targetPath, anywhere, pod } = record;
     const uid = anywhere ? undefined : (pod?.uid ?? podOf(targetPath));
     const over = uid === undefined ? !mountedAt.has(targetPath) && anywhere : !(await kubelet.hasPod(uid));
-    if (over && (await end(toTarget(record)))) ended++;
+    if (over && (await end(toTarget(record)))) removed++;
   }
   for (const { target } of mounts) {
     const uid = recordedAt.has(target) ? undefined : podOf(target);
     if (uid !== undefined && !(await kubelet.hasPod(uid)) && (await end({ path: target, anywhere: false })))
-      ended++;
+      removed++;
   }
-  return { volumes: records.length, mounted: mounts.length, ended, notes };
+  return { volumes: records.length, mounted: mounts.length, removed, notes };
 }
