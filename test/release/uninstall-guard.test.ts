@@ -97,6 +97,7 @@ describe('the guard of an uninstall', needs('helm', 'kubeconform'), () => {
         pod('other', { name: 'm', csi: { driver: 'another.example' } }, 'n1'),
         pod('claim', { name: 'm', persistentVolumeClaim: { claimName: 'models' } }, 'n1'),
         pod('not scheduled', inline),
+        { ...pod('ended', inline, 'n1'), status: { phase: 'Succeeded' } },
       ]),
     });
     assert.deepEqual([code, output], [0, 'no pod uses other.example\n']);

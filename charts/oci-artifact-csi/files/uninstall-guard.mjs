@@ -25,11 +25,12 @@ for await (const { spec } of list('/api/v1/persistentvolumes'))
   if (spec.csi?.driver === DRIVER && spec.claimRef) claims.add(`${spec.claimRef.namespace}/${spec.claimRef.name}`);
 
 const users = [];
-for await (const { metadata, spec } of list('/api/v1/pods')) {
+for await (const { metadata, spec, status } of list('/api/v1/pods')) {
   const uses = ({ csi, persistentVolumeClaim: claim }) =>
     csi?.driver === DRIVER || (claim && claims.has(`${metadata.namespace}/${claim.claimName}`));
-  // A pod without a node has no volume.
-  if (spec.nodeName && spec.volumes?.some(uses)) users.push(`${metadata.namespace}/${metadata.name}`);
+  // A pod has no volume before it has a node, and kubelet unmounts those of a pod that has ended.
+  const hasEnded = ['Succeeded', 'Failed'].includes(status?.phase);
+  if (spec.nodeName && !hasEnded && spec.volumes?.some(uses)) users.push(`${metadata.namespace}/${metadata.name}`);
 }
 
 if (users.length > 0) {
