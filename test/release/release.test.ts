@@ -15,7 +15,7 @@ import { startRealRegistry } from '../support/registry/real-registry.ts';
 import { makeCosignKey } from '../support/signing/cosign.ts';
 import { standInBase } from '../support/image/stand-in.ts';
 import { copyProject } from '../support/image/stand-in-image.ts';
-import { mediaTypes, writeLayoutIndex } from '../tools/image/layout.ts';
+import { type ImageConfig, mediaTypes, writeLayoutIndex } from '../tools/image/layout.ts';
 import type { Sbom } from '../tools/image/sbom.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -141,6 +141,16 @@ describe('a release', tools, () => {
     );
     return manifests;
   }
+
+  test('names the base by which it can be built again', async () => {
+    for (const { digest } of await platforms()) {
+      const subject = `${host}/csi/oci-artifact-csi@${digest}`;
+      const config = await oras(['manifest', 'fetch-config', '--plain-http', subject], work);
+      const { Labels } = (JSON.parse(config) as ImageConfig).config;
+      const named = `${Labels?.['org.opencontainers.image.base.name']}@${Labels?.['org.opencontainers.image.base.digest']}`;
+      assert.equal(named, base);
+    }
+  });
 
   test('attests for each platform what its image consists of', async () => {
     for (const { digest, platform } of await platforms()) {

@@ -85,6 +85,14 @@ function describeBuild({ source, commit, architectures, base }: Image, builder: 
     labels: {
       'org.opencontainers.image.version': version,
       'org.opencontainers.image.revision': commit.revision,
+      ...describeBase(base),
     },
   };
+}
+
+/** The labels that name the base, with which the image can be built again. */
+function describeBase(base: ImageSource): Readonly<Record<string, string>> {
+  const [name = '', digest] = 'reference' in base ? base.reference.split('@') : [];
+  if (digest === undefined) return {};
+  return { 'org.opencontainers.image.base.name': name, 'org.opencontainers.image.base.digest': digest };
 }
