@@ -22,9 +22,9 @@ const { registry, node, daemon } = await openSetting();
 let pushed = 0;
 const slow = new Set<string>();
 
-/** An artifact of 8 MiB that takes so long to come until `release` is called, and of others. */
+/** An artifact of 8 MiB that takes so long to come, longer than any test waits, until `release` is called, and of others. */
 async function pushSlow(
-  seconds = 60,
+  seconds = 600,
   others: readonly { readonly name: string; readonly bytes: Buffer }[] = [],
 ) {
   const bytes = randomBytes(8 * MiB);
@@ -65,13 +65,10 @@ async function pulls(): Promise<readonly PullStatus[]> {
   return (JSON.parse(output) as { readonly pulls: readonly PullStatus[] }).pulls;
 }
 
-const underWay = async (): Promise<number> => (await daemon.artifacts.ListPulls({})).pulls.length;
+const listed = async () => (await daemon.artifacts.ListPulls({})).pulls;
+const underWay = async (): Promise<number> => (await listed()).length;
 const downloading = (what: string): Promise<void> =>
-  waitUntil(
-    daemon,
-    async () => (await daemon.artifacts.ListPulls({})).pulls.some(pull => (pull.progress?.bytes ?? 0) > 0),
-    what,
-  );
+  waitUntil(daemon, async () => (await listed()).some(pull => (pull.progress?.bytes ?? 0) > 0), what);
 const ended = (what: string): Promise<void> => waitUntil(daemon, async () => (await underWay()) === 0, what);
 
 test('Ctrl-C ends a pull in the daemon, and the same command continues it', async () => {
@@ -127,13 +124,13 @@ test('a pull continues after Ctrl-C for a pod that also wants it', async () => {
   await using child = await command('pull', reference);
   await waitUntil(
     daemon,
-    async () => (await pulls()).some(({ wanters }) => wanters.length === 2),
+    async () => (await listed()).some(({ wanters }) => wanters.length === 2),
     'a pull for a pod and a command',
   );
   assert.equal(await child.end('SIGINT'), 130, child.output());
   await waitUntil(
     daemon,
-    async () => (await pulls()).every(({ wanters }) => wanters.length === 1),
+    async () => (await listed()).every(({ wanters }) => wanters.length === 1),
     'a pull for a pod',
   );
   assert.equal(await underWay(), 1);
@@ -187,7 +184,7 @@ test('pull --cancel ends a pull, and each waiting caller gets an error', async (
   await using child = await command('pull', reference);
   await waitUntil(
     daemon,
-    async () => (await pulls()).some(({ wanters }) => wanters.length === 2),
+    async () => (await listed()).some(({ wanters }) => wanters.length === 2),
     'a pull for a pod and a command',
   );
   const answer = await daemon.artifacts.CancelPull({ reference });

@@ -51,7 +51,7 @@ export async function bindSocket(path: string, takeover: Takeover): Promise<Boun
   const waiting = new Set<Socket>();
   let pass = (socket: Socket): void => wait(socket, waiting);
   // What a waiting connection has received meanwhile stays in its buffer, where the server of HTTP/2 finds it.
-  const listener = createServer({ allowHalfOpen: true }, socket => pass(socket));
+  const listener = createServer(socket => pass(socket));
   await listen(listener, aside);
   try {
     await chmod(aside, 0o600);
