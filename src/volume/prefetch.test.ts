@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type TestContext, test } from 'node:test';
 import { toDigest } from '../oci/digest.ts';
@@ -9,6 +10,7 @@ import type { PinRecord } from '../ports/records.ts';
 import { ArtifactError } from '../util/error.ts';
 import { viewRecord } from '../../test/support/oci/view-sample.ts';
 import { createPrefetch } from './prefetch.ts';
+import { resolving } from './pull/progress.ts';
 
 const digests = ['aa', 'bb'].map(hex => toDigest('sha256', hex.repeat(32)));
 const [first, second] = [digests[0] ?? assert.fail(), digests[1] ?? assert.fail()];
@@ -21,11 +23,12 @@ function entryOf(reference: string, more: Partial<PrefetchEntry> = {}): Prefetch
 
 /** A prefetch over a registry whose tags are `tags`; a tag that is not there fails. */
 function openWorld(t: TestContext, labels?: Labels) {
-  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'] });
   const tags = new Map<string, typeof first>();
   const pulls: string[] = [];
   const told: string[] = [];
   const pins = new Map<string, PinRecord>();
+  const waiting = new Set<string>();
   const world = { entries: undefined as readonly PrefetchEntry[] | undefined };
   const full = (text: string) => {
     const parsed = parseReference(text);
@@ -36,9 +39,13 @@ function openWorld(t: TestContext, labels?: Labels) {
       list: { entries: () => world.entries },
       labels: labels === undefined ? undefined : async () => labels,
       pull: {
-        async pull({ reference, pullPolicy, caller }) {
+        async pull({ reference, pullPolicy, caller }, onProgress, signal) {
           assert.equal(caller, 'prefetch');
           pulls.push(`${reference} ${pullPolicy}`);
+          const asks = reference.includes('busy');
+          if (asks) onProgress({ ...resolving, waits: 'r.example asks to wait' });
+          if (asks || waiting.has(reference)) await once(signal, 'abort');
+          signal.throwIfAborted();
           const digest = tags.get(reference);
           if (digest === undefined) throw new ArtifactError('not-found', `${reference} does not exist`);
           const descriptor = { digest, mediaType: 'm', size: 1, annotations: {} };
@@ -77,6 +84,7 @@ function openWorld(t: TestContext, labels?: Labels) {
     tags,
     pulls,
     told,
+    waiting,
     pins,
     prefetch,
     run: () => void prefetch.run(ending.signal),
@@ -159,6 +167,43 @@ test('the pin of an entry ends with the entry, and not while the list cannot be 
   set([]);
   await prefetch.follow();
   assert.deepEqual([...pins.keys()], ['r.example/c:1']);
+});
+
+test('an entry whose registry asks to wait gives its turn to the others', async t => {
+  const { set, tags, prefetch, run, pass } = openWorld(t);
+  tags.set('r.example/b:1', first);
+  set([entryOf('r.example/busy:1'), entryOf('r.example/b:1')]);
+  run();
+  await pass(40_000);
+  assert.equal(prefetch.status()[1]?.state, 'ready');
+  assert.equal(prefetch.status()[0]?.problem, 'r.example asks to wait');
+});
+
+test('a pull ends when its entry leaves the list, and the list is followed', async t => {
+  const { set, tags, pins, prefetch, run, pass, waiting } = openWorld(t);
+  tags.set('r.example/b:1', first);
+  waiting.add('r.example/huge:1');
+  set([entryOf('r.example/huge:1')]);
+  run();
+  await pass(3 * hourMs);
+  assert.deepEqual(prefetch.status().map(stateOf), ['pulling'], 'it may take long');
+  set([entryOf('r.example/b:1')]);
+  await pass(30_000);
+  assert.deepEqual(prefetch.status().map(stateOf), [`ready ${first}`]);
+  assert.deepEqual([...pins.keys()], ['r.example/b:1']);
+});
+
+test('the pin of an entry ends when the labels of the node no longer match', async t => {
+  const labels = { gpu: 'a100' };
+  const { set, tags, pins, prefetch, run, pass } = openWorld(t, labels);
+  tags.set('r.example/a:1', first);
+  set([entryOf('r.example/a:1', { nodeSelector: { gpu: 'a100' } })]);
+  run();
+  await pass(20_000);
+  assert.equal(pins.size, 1);
+  labels.gpu = 'none';
+  await pass(1.2 * hourMs);
+  assert.deepEqual([prefetch.status().map(stateOf), pins.size], [['elsewhere'], 0]);
 });
 
 test('an entry for other nodes is not pulled', async t => {

@@ -2,10 +2,12 @@ import { formatReference } from '../oci/reference.ts';
 import type { NodeLabels, PrefetchEntry, PrefetchList, PrefetchStatus } from '../ports/prefetch.ts';
 import type { Pins } from '../ports/records.ts';
 import type { Expander } from '../ports/registry.ts';
-import { toArtifactError } from '../util/error.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { startInterval } from '../util/interval.ts';
 import { sleep } from '../util/sleep.ts';
 import type { Naming } from './pull/naming.ts';
 import type { Pull } from './pull/pull.ts';
+import type { Progress } from '../ports/usecases.ts';
 
 /** Keeps the artifacts of a list in the cache. It pulls one at a time, with the node's own credentials. */
 export type Prefetch = {
@@ -25,6 +27,8 @@ const lookMs = 5_000;
 const spreadMs = 30_000;
 const firstRetryMs = 10_000;
 const longestRetryMs = 10 * 60_000;
+/** How long an entry may wait for its registry before the others get their turn. */
+const patienceMs = 10_000;
 
 type Item = {
   readonly entry: PrefetchEntry;
@@ -62,10 +66,12 @@ export function createPrefetch(
     });
   };
 
-  /** Ends the pins of entries that are no longer kept. */
+  /** Ends the pins of entries that are no longer kept here. */
   const release = async (): Promise<void> => {
     const kept = new Set(
-      items.filter(({ entry }) => entry.keep).flatMap(({ entry }) => namesOf(entry, expander)),
+      items
+        .filter(({ entry, status }) => entry.keep && status.state !== 'elsewhere')
+        .flatMap(({ entry }) => namesOf(entry, expander)),
     );
     for (const { reference, by } of await pins.list())
       if (by === 'prefetch' && !kept.has(reference)) await naming.unpin(reference);
@@ -88,7 +94,38 @@ export function createPrefetch(
     return wanted.every(([key, value]) => labels[key] === value);
   };
 
-  const bring = async (item: Item, signal: AbortSignal): Promise<void> => {
+  const isListed = ({ entry }: Item): boolean =>
+    list.entries()?.some(other => keyOf(other) === keyOf(entry)) ?? true;
+
+  /** Ends the turn of an item that has left the list, or whose registry lets it wait: the others have theirs. */
+  const withTurn = async (
+    item: Item,
+    work: (onProgress: (progress: Progress) => void, signal: AbortSignal) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    const turn = new AbortController();
+    const end = (why: string): void => turn.abort(new ArtifactError('unavailable', why));
+    let wait: { readonly since: number; readonly why: string } | undefined;
+    using _look = startInterval(lookMs, () => {
+      if (!isListed(item)) end('it has left the list');
+      else if (wait !== undefined && Date.now() - wait.since >= patienceMs) end(wait.why);
+    });
+    const onProgress = ({ waits }: Progress): void => {
+      wait = waits === undefined ? undefined : { since: wait?.since ?? Date.now(), why: waits };
+    };
+    try {
+      await work(onProgress, AbortSignal.any([signal, turn.signal]));
+    } catch (thrown) {
+      turn.signal.throwIfAborted();
+      throw thrown;
+    }
+  };
+
+  const bring = async (
+    item: Item,
+    onProgress: (progress: Progress) => void,
+    signal: AbortSignal,
+  ): Promise<void> => {
     const { artifact, keep, intervalMs } = item.entry;
     const again = intervalMs === undefined ? undefined : intervalMs * (0.9 + 0.2 * random());
     if (!(await isWanted(item.entry, signal)))
@@ -100,7 +137,7 @@ export function createPrefetch(
       secrets: {},
       caller: 'prefetch',
     } as const;
-    using pulled = await pull.pull(request, () => {}, signal);
+    using pulled = await pull.pull(request, onProgress, signal);
     const { digest } = pulled.resolution.descriptor;
     const reference = formatReference(pulled.reference);
     if (keep) await naming.pin(reference, 'prefetch');
@@ -131,7 +168,7 @@ export function createPrefetch(
     const leftMs = (next?.dueAt ?? Infinity) - Date.now();
     if (next === undefined || leftMs > 0) return Math.min(leftMs, lookMs);
     try {
-      await bring(next, signal);
+      await withTurn(next, (onProgress, turn) => bring(next, onProgress, turn), signal);
     } catch (thrown) {
       signal.throwIfAborted();
       fail(next, thrown);
