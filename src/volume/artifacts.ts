@@ -100,10 +100,10 @@ export function createArtifacts(world: {
       return { reference, descriptor, cached: await catalog.has(descriptor, reference) };
     },
     async pull(request, onProgress, signal) {
-      using arrival = await pull.pull(request, onProgress, signal);
-      const { view, resolution } = arrival;
+      using pulled = await pull.pull(request, onProgress, signal);
+      const { view, resolution } = pulled;
       return {
-        reference: formatReference(arrival.reference),
+        reference: formatReference(pulled.reference),
         digest: resolution.descriptor.digest,
         manifest: view.manifest,
         view: view.key,

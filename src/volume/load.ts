@@ -139,7 +139,7 @@ export async function loadLayout(
       const { missing } = openPossession({ reference: text, caller: 'administrator', brought }, () => false);
       throw missing(nameDocument('manifest', text), descriptor.digest);
     }
-    using arrival = await pull.pull(
+    using pulled = await pull.pull(
       {
         reference: text,
         pinned: descriptor.digest,
@@ -156,7 +156,7 @@ export async function loadLayout(
     // it. A layout may contain other artifacts, which other pods may mount.
     const parts = await findParts(descriptor, digest => brought.has(digest), blobs, signal);
     await access.grant(reference, [...parts]);
-    await naming.record({ reference, descriptor, authorised: 'local' }, arrival.holds);
+    await naming.record({ reference, descriptor, authorised: 'local' }, pulled.holds);
     return { reference: text, descriptor, cached: true };
   };
 

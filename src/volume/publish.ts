@@ -74,13 +74,13 @@ export function createPublishing(world: {
 
   const mount = async (
     request: PublishRequest,
-    arrival: PulledView,
+    pulled: PulledView,
     before: VolumeRecord | undefined,
     keepsDirectory: boolean,
   ): Promise<VolumeRecord> => {
     const target = { ...targetOf(request), keepsDirectory };
-    const record = { ...toRecord(request, arrival, before), ...(keepsDirectory && { keepsFolder: true }) };
-    const state = await look(target, arrival.view.path);
+    const record = { ...toRecord(request, pulled, before), ...(keepsDirectory && { keepsFolder: true }) };
+    const state = await look(target, pulled.view.path);
     const isThere = state.kind === 'mounted' && state.shows === 'view' && state.readOnly;
     if (state.kind === 'mounted' && state.shows === 'other') {
       throw new ArtifactError(
@@ -92,7 +92,7 @@ export function createPublishing(world: {
     await volumes.put(record);
     if (isThere) return record;
     try {
-      await mounter.mount(arrival.view.path, target, request.mountFlags);
+      await mounter.mount(pulled.view.path, target, request.mountFlags);
     } catch (thrown) {
       await (before === undefined ? volumes.remove(target.path) : volumes.put(before));
       throw thrown;
@@ -119,11 +119,11 @@ export function createPublishing(world: {
           report?.progress(progress);
         };
         for (let attempt = 0; attempt < attempts; attempt++) {
-          using arrival = await pull.pull(recall(request, before), onProgress, signal);
-          using _turn = await viewTurns.lock(arrival.view.key, signal);
+          using pulled = await pull.pull(recall(request, before), onProgress, signal);
+          using _turn = await viewTurns.lock(pulled.view.key, signal);
           signal.throwIfAborted();
-          if ((await views.find(arrival.view.key)) === undefined) continue; // it was found damaged meanwhile
-          const volume = await mount(request, arrival, before, keepsDirectory);
+          if ((await views.find(pulled.view.key)) === undefined) continue; // it was found damaged meanwhile
+          const volume = await mount(request, pulled, before, keepsDirectory);
           report?.mounted(volume);
           return volume;
         }
