@@ -27,8 +27,8 @@ test(
   'a machine leaves nothing behind when its power is cut, and boots again from its disk',
   programs,
   async () => {
-    await using folder = await temporaryDirectory();
-    const root = join(folder.path, 'root');
+    await using directory = await temporaryDirectory();
+    const root = join(directory.path, 'root');
     await makeRoot(root);
     const before = { mounts: listMounts(), cgroups: cgroups() };
     const mark = `100000.${process.pid}`;
@@ -53,8 +53,8 @@ test(
 );
 
 test('a machine has files, a name and tunables of its own', programs, async () => {
-  await using folder = await temporaryDirectory();
-  const root = join(folder.path, 'root');
+  await using directory = await temporaryDirectory();
+  const root = join(directory.path, 'root');
   await makeRoot(root);
   await using machine = await openMachine(root, bootScript(root));
   assert.equal(
@@ -69,8 +69,8 @@ test('a machine has files, a name and tunables of its own', programs, async () =
 });
 
 test('a service ends when it is stopped', programs, async () => {
-  await using folder = await temporaryDirectory();
-  const root = join(folder.path, 'root');
+  await using directory = await temporaryDirectory();
+  const root = join(directory.path, 'root');
   await makeRoot(root);
   await using machine = await openMachine(root, bootScript(root));
   const service = await machine.start('sleeper', 'sh', ['-c', 'echo started; exec sleep 1000']);

@@ -18,9 +18,9 @@ const clients = {
  * Writes the keys and certificates of a cluster, and a kubeconfig for each component, to a directory that its programs
  * see as `inside`.
  */
-export async function makePki(folder: string, inside: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const file = (name: string): string => join(folder, name);
+export async function makePki(directory: string, inside: string): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  const file = (name: string): string => join(directory, name);
   const outputs = (name: string) => ['-keyout', file(`${name}.key`), '-out', file(`${name}.crt`)];
   runProgram('openssl', ...newKey, '-subj', '/CN=cluster', ...outputs('ca'));
 
@@ -47,11 +47,11 @@ export async function makePki(folder: string, inside: string): Promise<void> {
   await writeFile(file('service-accounts.pub'), publicKey);
 }
 
-function kubeconfig(user: string, folder: string): object {
-  const cluster = { server: `https://${nodeAddress}`, 'certificate-authority': `${folder}/ca.crt` };
+function kubeconfig(user: string, directory: string): object {
+  const cluster = { server: `https://${nodeAddress}`, 'certificate-authority': `${directory}/ca.crt` };
   const credentials = {
-    'client-certificate': `${folder}/${user}.crt`,
-    'client-key': `${folder}/${user}.key`,
+    'client-certificate': `${directory}/${user}.crt`,
+    'client-key': `${directory}/${user}.key`,
   };
   return {
     apiVersion: 'v1',

@@ -21,10 +21,10 @@ const slowFront = fileURLToPath(new URL('slow-front.ts', import.meta.url));
 
 /** Starts the registries, whose content lies on the machine's disk. */
 export async function startRegistries(machine: Machine, root: string): Promise<void> {
-  const folder = join(root, 'var/lib/registries');
-  await mkdir(folder, { recursive: true });
+  const directory = join(root, 'var/lib/registries');
+  await mkdir(directory, { recursive: true });
   const htpasswd = 'alice:$2y$05$abcdefghijklmnopqrstuuO0AnIs.fiqLTVFPMiNR344RFlenQUaC\n';
-  await writeFile(join(folder, 'htpasswd'), htpasswd);
+  await writeFile(join(directory, 'htpasswd'), htpasswd);
   for (const [port, auth] of [
     [5000, undefined],
     [5001, { htpasswd: { realm: 'test', path: '/var/lib/registries/htpasswd' } }],
@@ -36,7 +36,7 @@ export async function startRegistries(machine: Machine, root: string): Promise<v
       http: { addr: `${nodeAddress}:${port}` },
       ...(auth && { auth }),
     };
-    await writeFile(join(folder, `${port}.json`), JSON.stringify(config)); // JSON is YAML
+    await writeFile(join(directory, `${port}.json`), JSON.stringify(config)); // JSON is YAML
     const args = ['serve', `/var/lib/registries/${port}.json`];
     await machine.start(`registry-${port}`, toolPath('registry'), args);
   }

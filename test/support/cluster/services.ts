@@ -6,7 +6,7 @@ import { toolsDirectory } from '../../tools/table.ts';
 import { nodeAddress, nodeName } from './root.ts';
 import type { Machine, Service } from './machine.ts';
 
-const folder = '/etc/kubernetes';
+const directory = '/etc/kubernetes';
 const etcd = 'http://127.0.0.1:2379';
 
 /** The programs of a control plane. */
@@ -19,26 +19,26 @@ const apiServer = {
   'authorization-mode': 'Node,RBAC',
   'enable-admission-plugins': 'NodeRestriction',
   'allow-privileged': 'true',
-  'client-ca-file': `${folder}/ca.crt`,
-  'tls-cert-file': `${folder}/apiserver.crt`,
-  'tls-private-key-file': `${folder}/apiserver.key`,
-  'kubelet-client-certificate': `${folder}/admin.crt`,
-  'kubelet-client-key': `${folder}/admin.key`,
-  'kubelet-certificate-authority': `${folder}/ca.crt`,
+  'client-ca-file': `${directory}/ca.crt`,
+  'tls-cert-file': `${directory}/apiserver.crt`,
+  'tls-private-key-file': `${directory}/apiserver.key`,
+  'kubelet-client-certificate': `${directory}/admin.crt`,
+  'kubelet-client-key': `${directory}/admin.key`,
+  'kubelet-certificate-authority': `${directory}/ca.crt`,
   'service-account-issuer': 'https://kubernetes.default.svc',
-  'service-account-key-file': `${folder}/service-accounts.pub`,
-  'service-account-signing-key-file': `${folder}/service-accounts.key`,
+  'service-account-key-file': `${directory}/service-accounts.pub`,
+  'service-account-signing-key-file': `${directory}/service-accounts.key`,
 };
 
 const controllerManager = {
-  kubeconfig: `${folder}/controller-manager.kubeconfig`,
-  'service-account-private-key-file': `${folder}/service-accounts.key`,
-  'root-ca-file': `${folder}/ca.crt`,
+  kubeconfig: `${directory}/controller-manager.kubeconfig`,
+  'service-account-private-key-file': `${directory}/service-accounts.key`,
+  'root-ca-file': `${directory}/ca.crt`,
   'use-service-account-credentials': 'true',
   'leader-elect': 'false',
 };
 
-const scheduler = { kubeconfig: `${folder}/scheduler.kubeconfig`, 'leader-elect': 'false' };
+const scheduler = { kubeconfig: `${directory}/scheduler.kubeconfig`, 'leader-elect': 'false' };
 
 const etcdFlags = {
   'data-dir': '/var/lib/etcd',
@@ -50,8 +50,8 @@ const etcdFlags = {
 };
 
 const kubeletFlags = {
-  config: `${folder}/kubelet.json`,
-  kubeconfig: `${folder}/kubelet.kubeconfig`,
+  config: `${directory}/kubelet.json`,
+  kubeconfig: `${directory}/kubelet.kubeconfig`,
   'hostname-override': nodeName,
   'node-ip': nodeAddress,
   v: '2',
@@ -64,11 +64,11 @@ const kubeletConfiguration = {
   authentication: {
     anonymous: { enabled: false },
     webhook: { enabled: true },
-    x509: { clientCAFile: `${folder}/ca.crt` },
+    x509: { clientCAFile: `${directory}/ca.crt` },
   },
   authorization: { mode: 'Webhook' },
-  tlsCertFile: `${folder}/kubelet.crt`,
-  tlsPrivateKeyFile: `${folder}/kubelet.key`,
+  tlsCertFile: `${directory}/kubelet.crt`,
+  tlsPrivateKeyFile: `${directory}/kubelet.key`,
   containerRuntimeEndpoint: 'unix:///run/containerd/containerd.sock',
   cgroupDriver: 'cgroupfs',
   cgroupsPerQOS: false,
