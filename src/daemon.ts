@@ -168,6 +168,8 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
       ...edge,
       kubeletDir: settings.kubeletDir,
       endpoint: hostEndpoint(settings),
+      inherited: station.turn.inherited,
+      onRegistered: station.turn.noteRegistered,
       onRefused: end.fail,
     };
     const kubelet = stack.use(await serveRegistration(options));

@@ -6,7 +6,8 @@ import { ArtifactError } from '../util/error.ts';
 import { loadDefinitions } from './edge/definitions.ts';
 import { openDrain, refusal } from './edge/drain.ts';
 import { type Serving, serverOptions, shutDown } from './server.ts';
-import { bindSocket, type BoundSocket } from './edge/socket.ts';
+import { bindSocket } from './edge/socket.ts';
+import { hiddenSocket, openSocketLink } from './edge/socket-link.ts';
 import { type Edge, type Observe, unary } from './edge/unary.ts';
 import type { RegistrationHandlers } from './wire/pluginregistration/Registration.ts';
 
@@ -17,8 +18,17 @@ export type RegistrationOptions = {
   readonly endpoint: string;
   readonly log: Logger;
   readonly observe: Observe;
+  /** Whether kubelet registered the predecessor, from which this daemon takes over. */
+  readonly inherited: boolean;
+  readonly onRegistered: () => void;
   /** kubelet refuses this driver; the process should end with this error. */
   readonly onRefused: (error: ArtifactError) => void;
+};
+
+export type RegistrationServing = Serving & {
+  isRegistered(): boolean;
+  /** Stopping no longer deregisters the driver: a successor will serve kubelet. */
+  leave(): void;
 };
 
 /** The path where kubelet finds plugins. */
@@ -28,21 +38,23 @@ export function registrationPath(kubeletDir: string, driverName: string): string
 
 /**
  * Serves pluginregistration.Registration, so that the driver needs no sidecar. Call it when the driver's own socket
- * answers. Replaces an existing socket, whether it is stale or belongs to a predecessor. Stopping removes the socket,
- * which deregisters the driver, unless a successor has replaced it or will.
+ * answers. Replaces the socket of a predecessor. Stopping deregisters the driver, unless a successor has replaced the
+ * socket or will.
+ *
+ * kubelet deregisters a driver for a second or more when the name of its socket is made again, and refuses its volumes
+ * meanwhile. So that name is a link, which a successor keeps: it replaces the socket behind it, and stays registered.
  *
  * @throws ArtifactError `invalid` for an invalid path, or if kubelet's directory does not exist; `internal` if it
  * cannot be written.
  */
-export async function serveRegistration(
-  options: RegistrationOptions,
-): Promise<Serving & Pick<BoundSocket, 'leave'> & { isRegistered(): boolean }> {
+export async function serveRegistration(options: RegistrationOptions): Promise<RegistrationServing> {
   const { kubeletDir, log, observe } = options;
   const drain = openDrain();
   const server = new Server(serverOptions);
   let registered = false;
   const onRegistered = (): void => {
     registered = true;
+    options.onRegistered();
   };
   const { Registration } = loadDefinitions().pluginregistration;
   server.addService(
@@ -56,18 +68,34 @@ export async function serveRegistration(
       `there is no ${dirname(path)} to register in; start kubelet, or correct --kubelet-dir`,
     );
   }
-  const bound = await bindSocket(path, 'always');
+  const link = openSocketLink(path);
+  const bound = await bindSocket(hiddenSocket(path), 'always');
   bound.serve(server);
-  log.info({ socket: path }, 'waiting for kubelet to register the driver');
+  if (options.inherited && link.isThere()) {
+    onRegistered();
+    log.info({ socket: path }, 'kubelet has registered the driver, and keeps it');
+  } else {
+    await link.make();
+    log.info({ socket: path }, 'waiting for kubelet to register the driver');
+  }
+  const isOurs = (): boolean => bound.problem() === undefined;
+  let isLeft = false;
+  const leave = (): void => {
+    isLeft = true;
+    bound.leave();
+  };
+  const problem = (): string | undefined =>
+    isOurs() && link.isThere() ? undefined : `the socket ${path} is gone; restart the daemon`;
 
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> =>
     (stopped ??= (async () => {
+      if (isOurs() && !isLeft) await link.remove();
       await bound.release();
       await drain.stop(refusal, 500, 1000);
       await shutDown(server);
     })());
-  return { ...bound, stop, isRegistered: () => registered, [Symbol.asyncDispose]: stop };
+  return { stop, leave, problem, isRegistered: () => registered, [Symbol.asyncDispose]: stop };
 }
 
 function registrationHandlers(

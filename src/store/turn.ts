@@ -11,11 +11,15 @@ import { toBusy } from './lock.ts';
  * and a stopping daemon gives it to a standby before it ends its own calls and closes the state. So the sockets change
  * hands first, and calls wait at the successor.
  *
- * Both are locks of bytes of the file `lock`, which the kernel releases however a process ends; nothing is written.
+ * All of it is locks of bytes of the file `lock`, which the kernel releases however a process ends; nothing is written.
  */
 export type Turn = AsyncDisposable & {
   /** Whether this process waited for it: a server that answers at the sockets is then its predecessor. */
   readonly waited: boolean;
+  /** Whether kubelet had registered the process that was waited for. */
+  readonly inherited: boolean;
+  /** Tells a standby that kubelet has registered this process. */
+  noteRegistered(): void;
   /** Whether nobody has the state: a predecessor has closed it, and no command works on it. */
   isStateFree(): boolean;
   /** Gives it to a standby; false if none waits. */
@@ -30,6 +34,8 @@ const stateByte = 0;
 const turnByte = 1;
 /** Shared by all standbys. */
 const standbyByte = 2;
+/** Shared by the daemon that kubelet has registered, and by its predecessor until its end. */
+const registeredByte = 3;
 
 /**
  * How often a waiting process tries again. That costs some microseconds; a waiting system call would occupy a thread
@@ -54,13 +60,16 @@ export async function takeTurn(stateDir: string, wait: Wait | undefined): Promis
   const { fd } = file;
   const isStateFree = (): boolean => !isLocked(fd, stateByte);
   const close = { [Symbol.asyncDispose]: () => file.close() };
-  if (!isWritable) return { waited: false, isStateFree, give: () => false, ...close };
+  if (!isWritable)
+    return { waited: false, inherited: false, noteRegistered() {}, isStateFree, give: () => false, ...close };
   try {
     let waited = false;
+    let inherited = false;
     while (!lockFile(fd, 'exclusive', turnByte)) {
       if (wait === undefined) throw toBusy(stateDir);
       if (!waited) wait.begin();
       waited = true;
+      inherited = isLocked(fd, registeredByte);
       lockFile(fd, 'shared', standbyByte);
       await sleep(turnEveryMs, undefined, { signal: wait.signal });
     }
@@ -70,7 +79,8 @@ export async function takeTurn(stateDir: string, wait: Wait | undefined): Promis
       unlockFile(fd, turnByte);
       return true;
     };
-    return { waited, isStateFree, give, ...close };
+    const noteRegistered = (): void => void lockFile(fd, 'shared', registeredByte);
+    return { waited, inherited, noteRegistered, isStateFree, give, ...close };
   } catch (thrown) {
     await file.close();
     throw thrown;

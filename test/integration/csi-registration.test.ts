@@ -31,6 +31,8 @@ async function kubelet(): Promise<
     endpoint: `${directory.path}/plugins/${driverName}/csi.sock`,
     log: captureLog().log,
     observe: () => {},
+    inherited: false,
+    onRegistered: () => {},
     onRefused: error => refused.push(error),
   };
   return { ...directory, options, refused };

@@ -20,6 +20,7 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
+import { answerOf } from '../support/node/csi-edge.ts';
 import { type Outcome, outcomeOf } from '../support/node/outcome.ts';
 import { shownOf, verifyVolume } from '../support/node/volume.ts';
 import { ownAddress } from '../support/os/port.ts';
@@ -77,6 +78,18 @@ async function publish(
   }
 }
 
+/** Calls as kubelet does when it finds the socket: it asks what the plugin is, and confirms. */
+async function register(node: TestNode): Promise<void> {
+  const { Registration } = loadDefinitions().pluginregistration;
+  const path = registrationPath(node.kubeletDir, driverName);
+  const client = new Registration(`unix:${path}`, credentials.createInsecure());
+  await answerOf(done => client.GetInfo({}, done));
+  await answerOf(done => client.NotifyRegistrationStatus({ plugin_registered: true }, done));
+  client.close();
+}
+
+const linkOf = ({ kubeletDir }: TestNode): number => lstatSync(registrationPath(kubeletDir, driverName)).ino;
+
 /** Connects to a socket again and again, and returns the times of the attempts that failed, ms. */
 function probe(path: string): { stop(): Promise<{ readonly attempts: number; readonly failed: number[] }> } {
   const stopping = new AbortController();
@@ -121,6 +134,7 @@ test('a standby takes over while pods start: no connection is refused, and no pu
   const large = randomBytes(3_000_000);
   const slow = await registry.push('team/slow', 'v1', [{ name: 'weights', bytes: large }]);
   await using first = await startFirst(node);
+  await register(node);
   const before = snapshot(node.stateDir);
   await using second = await startStandby(node);
 
@@ -145,7 +159,7 @@ test('a standby takes over while pods start: no connection is refused, and no pu
   const interrupted = publish(node, waiting);
   const blob = createHash('sha256').update(large).digest('hex');
   await waitUntil(first, () => registry.sent(blob) > 500_000, 'downloading');
-  const registered = lstatSync(registrationPath(node.kubeletDir, driverName)).ino;
+  const registered = linkOf(node);
   const connections = probe(node.socket);
   const outcomes: Outcome[] = [];
   const targets: string[] = [];
@@ -187,8 +201,11 @@ test('a standby takes over while pods start: no connection is refused, and no pu
   for (const target of targets) verifyVolume(target, shownOf([['weights', bytes]]));
   const { volumes } = await second.artifacts.ListVolumes({});
   assert.equal(volumes.length, targets.length);
-  await waitUntil(second, () => second.output().includes('waiting for kubelet to register'), 'registering');
-  assert.notEqual(lstatSync(registrationPath(node.kubeletDir, driverName)).ino, registered);
+  const kept = () => second.output().includes('kubelet has registered the driver, and keeps it');
+  await waitUntil(second, kept, 'registered');
+  assert.equal(linkOf(node), registered, 'kubelet sees no new socket, and does not deregister the driver');
+  assert.equal((await second.artifacts.GetStatus({})).registration, 'REGISTERED');
+  await register(node); // a kubelet that starts finds it
   registry.reset();
   assert.equal((await publish(node, waiting)).code, 'OK');
   assert.ok(
@@ -204,6 +221,7 @@ test('of two standbys one takes over within a second after a kill, and the other
   await using first = await startFirst(node);
   await using second = await startStandby(node);
   await using third = await startStandby(node);
+  const unregistered = linkOf(node);
   const connections = probe(node.socket);
   const killed = performance.now();
   await first.end('SIGKILL');
@@ -215,6 +233,8 @@ test('of two standbys one takes over within a second after a kill, and the other
   t.diagnostic(`${failed.length} of ${attempts} connections refused, for ${Math.round(gap)} ms`);
   assert.ok(gap < 1000, `${gap} ms`);
   const winner = (await serving()) ?? first;
+  const isAnnounced = (): boolean => linkOf(node) !== unregistered;
+  await waitUntil(winner, isAnnounced, 'announced to kubelet, which had not registered the first');
   const other = winner === second ? third : second;
   assert.match(await read(other, '/readyz'), new RegExp(`^200 standby: waits for process ${winner.pid} on `));
   assert.equal(await winner.end('SIGTERM'), 0);
