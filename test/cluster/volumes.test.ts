@@ -39,7 +39,8 @@ describe('volumes of pods', options, () => {
     const pulls = async (): Promise<string> => await cluster.command('status', '--output=json');
     await waitFor('the pull is under way', async () => (await pulls()).includes('models/unwanted'));
     await cluster.remove('deleted');
-    await waitFor('the pull has ended', async () => !(await pulls()).includes('models/unwanted'));
+    // The call of kubelet waits almost two minutes, and the directory of the pod stays until it ends.
+    await waitFor('the pull has ended', async () => !(await pulls()).includes('models/unwanted'), 150_000);
   });
 
   test('an image volume of Kubernetes and a volume of the driver are in one pod', async () => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
-import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -58,11 +58,14 @@ async function keptImage(): Promise<string> {
   const kept = join(project, '.tools/cluster');
   const layout = join(kept, hash.digest('hex'));
   if (existsSync(layout)) return layout;
-  await rm(kept, { recursive: true, force: true });
+  await mkdir(kept, { recursive: true });
+  // A name with a dot is being built by another run.
+  for (const old of (await readdir(kept)).filter(name => !name.includes('.')))
+    await rm(join(kept, old), { recursive: true });
+  const built = `${layout}.${process.pid}`;
   await using kit = await startBuildKit();
-  await mkdir(kept);
-  await buildStandInImage(kit, [process.arch === 'x64' ? 'amd64' : 'arm64'], `${layout}.new`);
-  await rename(`${layout}.new`, layout);
+  await buildStandInImage(kit, [process.arch === 'x64' ? 'amd64' : 'arm64'], built);
+  await rename(built, layout).catch(() => rm(built, { recursive: true })); // another run was sooner
   return layout;
 }
 

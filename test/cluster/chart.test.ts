@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { driverName, driverNamespace } from '../support/cluster/driver.ts';
+import { waitFor } from '../support/cluster/kubectl.ts';
+import { artifact, pod } from '../support/cluster/objects.ts';
+import { hosts } from '../support/cluster/registries.ts';
+import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
+
+const tiny = `${hosts.open}/models/tiny:1`;
+const listed = `${hosts.open}/models/listed:1`;
+
+describe('options of the chart', clusterNeeds, () => {
+  const cluster = shareCluster(async ({ installDriver, push }) => {
+    await push(tiny, { 'hello.txt': 'hello' });
+    await push(listed, { 'hello.txt': 'listed' });
+    await installDriver({
+      admission: { setReadOnly: true, validate: true, deniedReferences: ['/denied/'] },
+      prefetch: { inline: { artifacts: [{ reference: listed }] } },
+      uninstallGuard: true,
+    });
+  });
+
+  test('admission sets readOnly of a volume', async () => {
+    const csi = { driver: driverName, volumeAttributes: { reference: tiny } };
+    await waitFor('the policy is in force', async () => {
+      await cluster.apply(pod('writable', { volumes: { models: { csi } } }));
+      const set = await cluster.kubectl(
+        'get',
+        'pod',
+        'writable',
+        '-o=jsonpath={.spec.volumes[0].csi.readOnly}',
+      );
+      if (set !== 'true') await cluster.remove('writable');
+      return set === 'true';
+    });
+    await cluster.ready('writable');
+    assert.equal(await cluster.exec('writable', 'cat', '/models/hello.txt'), 'hello');
+  });
+
+  test('admission refuses at once what the driver would refuse later', async () => {
+    const apply = (volume: object): Promise<void> =>
+      cluster.apply(pod('refused', { volumes: { models: { ...volume } } }));
+    const csi = { driver: driverName, readOnly: true, volumeAttributes: { refernce: tiny } };
+    await assert.rejects(apply({ csi }), /no volume attribute refernce|has no reference/);
+    await assert.rejects(apply(artifact(tiny, { pullPolicy: 'Sometimes' })), /pullPolicy .* must be Always/);
+    await assert.rejects(apply(artifact(`${hosts.open}/denied/model:1`)), /denied in this cluster/);
+  });
+
+  test('the owner of a pod sees events of the driver', async () => {
+    await cluster.push(`${hosts.open}/models/new:1`, { 'hello.txt': 'new' });
+    await cluster.apply(pod('watched', { volumes: { models: artifact(`${hosts.open}/models/new:1`) } }));
+    await cluster.ready('watched');
+    await cluster.event('watched', /models\/new:1/);
+    const selector = '--field-selector=involvedObject.name=watched';
+    const sources = ['get', 'events', selector, '-o=jsonpath={.items[*].reason}'];
+    assert.match(await cluster.kubectl(...sources), /Pull/);
+  });
+
+  test('an artifact of the prefetch list is there before any pod asks', async () => {
+    await waitFor('the artifact is cached', async () =>
+      (await cluster.command('ls')).includes('models/listed'),
+    );
+    await cluster.apply(pod('offline', { volumes: { models: artifact(listed, { pullPolicy: 'Never' }) } }));
+    await cluster.ready('offline');
+    assert.equal(await cluster.exec('offline', 'cat', '/models/hello.txt'), 'listed');
+  });
+
+  test('the guard refuses to uninstall the driver while pods use it', async () => {
+    await cluster.apply(pod('user', { volumes: { models: artifact(tiny) } }));
+    await cluster.ready('user');
+    const uninstall = ['uninstall', 'oci-artifact-csi', '--namespace', driverNamespace, '--timeout=60s'];
+    await assert.rejects(cluster.run('helm', uninstall), /pre-delete|failed/);
+    assert.equal(await cluster.exec('user', 'cat', '/models/hello.txt'), 'hello');
+    await cluster.kubectl('delete', 'pod', '--all', '--timeout=60s');
+    await cluster.run('helm', uninstall);
+    await waitFor(
+      'the driver is gone',
+      async () => (await cluster.kubectl('get', 'pod', '-n', driverNamespace, '--output=name')) === '',
+    );
+    assert.equal(await cluster.run('ls', ['/var/lib/oci-artifact-csi/volumes']), '');
+  });
+});
