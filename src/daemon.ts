@@ -186,10 +186,13 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
     log.warn('some work did not end in time; the next start continues it');
     process.exit(failure === undefined ? 0 : 1);
   }, stopWithinMs);
-  if (station.turn.give() && (await waitFor(() => driver.problem() !== undefined, takenWithinMs))) {
-    log.info('a standby has taken the socket');
-    leave();
-    await driver.handOver();
+  if (station.turn.give()) {
+    station.socket.leave(); // however late the standby is, its socket is not removed
+    if (await waitFor(() => driver.problem() !== undefined, takenWithinMs)) {
+      log.info('a standby has taken the socket');
+      leave();
+      await driver.handOver();
+    }
   }
   await stack.disposeAsync();
   clearTimeout(late);

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { lstat, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { connect, type Socket } from 'node:net';
 import process from 'node:process';
 import { after, before, test } from 'node:test';
 import { bindSocket } from './socket.ts';
@@ -63,6 +65,36 @@ test('a successor may take the path, and the predecessor leaves it alone when it
     await fresh.release();
   }
   assert.deepEqual(await readdir(directory), []);
+});
+
+test('a socket is recognized and removed in one step, so that no successor loses its own', async () => {
+  const path = join(directory, 'step.sock');
+  const bound = await bindSocket(path, 'always');
+  const released = bound.release();
+  assert.equal(existsSync(path), false);
+  await released;
+});
+
+test('a server that is stopped, with as many connections as it may have, still has its socket', async () => {
+  const path = join(directory, 'full.sock');
+  const script = `require('node:net').createServer().listen({ path: ${JSON.stringify(path)}, backlog: 1 }, () => process.kill(process.pid, 'SIGSTOP'))`;
+  const child = spawn(process.execPath, ['-e', script]);
+  const clients: Socket[] = [];
+  try {
+    for (let isFull = false; !isFull; ) {
+      const client = connect(path);
+      clients.push(client);
+      isFull = await new Promise<boolean>(resolve => {
+        client.once('connect', () => resolve(false));
+        client.once('error', error => resolve('code' in error && error.code === 'EAGAIN'));
+      });
+    }
+    await assert.rejects(bindSocket(path, 'if-silent'), { code: 'exists' });
+  } finally {
+    for (const client of clients) client.destroy();
+    child.kill('SIGKILL');
+    await rm(path, { force: true });
+  }
 });
 
 test('other files are never replaced, and symlinks are not followed', async () => {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { unlinkSync } from 'node:fs';
 import { chmod, lstat, mkdir, readdir, rename, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server as Listener, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -72,7 +73,8 @@ export async function bindSocket(path: string, takeover: Takeover): Promise<Boun
       async release() {
         if (isReleased) return; // a successor's socket may have the same inode number by now
         isReleased = true;
-        if (!keeps && isOurs(path)) await unlink(path).catch(absent);
+        // At once: a removal in a thread may come late, and remove the socket of a successor.
+        if (!keeps && isOurs(path)) unlinkSync(path);
         listener.close();
         for (const socket of waiting) socket.destroy();
       },
@@ -121,6 +123,8 @@ function answers(path: string): Promise<boolean> {
   probe.once('error', error => {
     const errno = errnoOf(error);
     if (errno === 'ECONNREFUSED' || errno === 'ENOENT') resolve(false);
+    // It listens, and accepts nothing: it is stopped, or hangs.
+    else if (errno === 'EAGAIN') resolve(true);
     else reject(error);
   });
   return promise.finally(() => probe.destroy());
