@@ -68,6 +68,13 @@ test('a failure has the words of the error, without secrets, and its code tells 
   );
 });
 
+test('what a pull waits for is told without secrets', () => {
+  const { open, events } = createReports();
+  const secrets = { password: 'hunter2-hunter2' };
+  open({ ...request, secrets }).progress({ ...progress, waits: 'r answered 503 (X: hunter2-hunter2)' });
+  assert.match(events[0]?.message ?? '', /: r answered 503 \(X: \[redacted\]\)/);
+});
+
 test('a pull that failed begins anew', () => {
   const { open, events, wait } = createReports();
   const first = open(request);

@@ -47,8 +47,9 @@ export function createPublishReports(
       const { pod, targetPath, reference } = request;
       if (pod === undefined) return undefined;
       const subject = formatSubject(reference, targetPath);
+      // Also what a pull waits for quotes the registry.
       const send = (event: Pick<VolumeEvent, 'type' | 'reason' | 'kind' | 'message'>): void =>
-        events.send({ pod, targetPath, ...event });
+        events.send({ pod, targetPath, ...event, message: redact(event.message, secretTexts(request)) });
       const tell = (told: Told): void => send({ type: 'Normal', kind: '', ...told });
       const continueStory = (progress: Progress): void => {
         const { story, told } = tellProgress(stories.get(targetPath), subject, progress, now());
@@ -67,8 +68,7 @@ export function createPublishReports(
         },
         failed({ code, message }) {
           stories.delete(targetPath);
-          const shown = redact(message, secretTexts(request));
-          send({ type: 'Warning', reason: 'FailedMount', kind: code, message: shown });
+          send({ type: 'Warning', reason: 'FailedMount', kind: code, message });
         },
         [Symbol.dispose]: () => clearTimeout(timer),
       };
