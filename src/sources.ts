@@ -1,18 +1,18 @@
 import type { Logger } from 'pino';
 import type { Direct } from './cli/builder.ts';
 import type { Settings } from './cli/settings.ts';
+import { valueOf } from './configfile/part.ts';
+import { type KeychainOptions, type NodeKeychain, openKeychain } from './credentials/keychain.ts';
 import type { PodObjects } from './kube/pod-objects.ts';
 import type { Endpoint } from './oci/endpoint.ts';
 import type { Reference } from './oci/reference.ts';
 import { openRegistry, type RegistryClient } from './registry/client.ts';
 import { openConfiguration } from './registry/config/configuration.ts';
-import { type KeychainOptions, type NodeKeychain, openKeychain } from './credentials/keychain.ts';
-import { valueOf } from './configfile/part.ts';
-import { parseProxies } from './registry/http/proxies.ts';
 import { standardFiles } from './registry/config/registries.ts';
 import { isNamed, toRoute } from './registry/config/route.ts';
 import { expand } from './registry/config/short-names.ts';
 import { askBy } from './registry/config/transport.ts';
+import { parseProxies } from './registry/http/proxies.ts';
 import { formatRetry } from './util/retry.ts';
 
 /** The sources of artifacts: registries, the node's configuration of them, and credentials. */

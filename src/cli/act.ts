@@ -2,17 +2,17 @@ import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Backend } from '../ports/backend.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
+import type { Builder } from './builder.ts';
 import { formatFlag, toSettings } from './command-line.ts';
 import { endsBy, toDeadline } from './deadline.ts';
 import { findSocket, formatEndpoints, isNamed, toEndpoints } from './endpoints.ts';
-import { toKeys } from './help/flag-topics.ts';
 import { flags } from './flags.ts';
-import type { Builder } from './builder.ts';
+import { toKeys } from './help/flag-topics.ts';
 import { isDocument } from './output-format.ts';
 import { toOutput } from './output-options.ts';
 import type { Settings } from './settings.ts';
+import { type Action, type Options, type Terminal, tell } from './shell.ts';
 import { adviseTransport, refuseTransport, toTransport } from './transport.ts';
-import { type Action, type Options, tell, type Terminal } from './shell.ts';
 
 /**
  * How a command uses the state directory. `begin`: creates it if it does not exist. `change`: changes an existing one.

@@ -1,7 +1,7 @@
+import { parseDuration } from '../util/duration.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { named } from './command-line.ts';
 import type { Options } from './shell.ts';
-import { parseDuration } from '../util/duration.ts';
 
 /** How long interrupted work has to report its result, ms. */
 const lastWordMs = 1_000;

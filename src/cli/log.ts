@@ -1,7 +1,7 @@
 import { type Logger, pino } from 'pino';
 import { formatJson, printable } from '../util/printable.ts';
 import type { Settings } from './settings.ts';
-import { tell, type Terminal } from './shell.ts';
+import { type Terminal, tell } from './shell.ts';
 
 /** The log of a command without a daemon, on stderr: text or JSON lines. */
 export function createLog(level: Settings['logLevel'], json: boolean, terminal: Terminal): Logger {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http2';
-import { createServer as createSilentServer } from 'node:net';
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
+import { createServer } from 'node:http2';
+import { createServer as createSilentServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { Logger } from 'pino';

@@ -1,18 +1,18 @@
 import { Command, CommanderError, Option } from 'commander';
-import { ArtifactError, toArtifactError, invalidValue } from '../util/error.ts';
+import { ArtifactError, invalidValue, toArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 import { suggest } from '../util/near.ts';
 import { version as ours } from '../util/version.ts';
 import { createAct } from './act.ts';
-import { addCommands } from './command-table.ts';
-import { toSettings } from './command-line.ts';
-import { formatCompletion, shells } from './help/completion.ts';
-import { exitCodes, formatExitCodes } from './exit.ts';
-import { formatAfter, helpLayout } from './help/help.ts';
 import type { Builder } from './builder.ts';
+import { toSettings } from './command-line.ts';
+import { addCommands } from './command-table.ts';
+import { exitCodes, formatExitCodes } from './exit.ts';
+import { formatCompletion, shells } from './help/completion.ts';
+import { formatAfter, helpLayout } from './help/help.ts';
 import { addOutput, asksForJson } from './output-options.ts';
 import { addDaemonFlags, addServeFlags } from './settings-options.ts';
-import { type Options, programName, tell, type Terminal } from './shell.ts';
+import { type Options, programName, type Terminal, tell } from './shell.ts';
 
 const about = `Mounts OCI artifacts read-only into Kubernetes pods.
 

@@ -1,6 +1,6 @@
+import type { LayerProgress } from '../ports/usecases.ts';
 import { printable } from '../util/printable.ts';
 import { formatSize } from '../util/size.ts';
-import type { LayerProgress } from '../ports/usecases.ts';
 import { formatAge } from '../util/words.ts';
 import { cutTo, padTo, widthOf } from './width.ts';
 

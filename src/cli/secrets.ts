@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { text } from 'node:stream/consumers';
 import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import type { Options } from './shell.ts';
 

@@ -1,7 +1,7 @@
-import { Option, type Command } from 'commander';
+import { type Command, Option } from 'commander';
+import type { PullRequest } from '../ports/request.ts';
 import { ArtifactError } from '../util/error.ts';
 import { parseAttributes } from '../volume/attributes.ts';
-import type { PullRequest } from '../ports/request.ts';
 import { formatFlag } from './command-line.ts';
 import type { Options } from './shell.ts';
 

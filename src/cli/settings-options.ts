@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { formatFlag, formatVariable } from './command-line.ts';
-import { headings, toKeys, type Topic } from './help/flag-topics.ts';
 import { flags } from './flags.ts';
+import { headings, type Topic, toKeys } from './help/flag-topics.ts';
 import type { Settings } from './settings.ts';
 
 /** All flags of `serve`, by topic. */

@@ -1,8 +1,8 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Backend } from '../ports/backend.ts';
-import type { Settings } from './settings.ts';
 import { ArtifactError } from '../util/error.ts';
 import type { OutputFormat } from './output-format.ts';
+import type { Settings } from './settings.ts';
 
 /** The process around a command; tests provide their own. */
 export type Terminal = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatFields, formatTable } from './text.ts';
 import { formatAge, formatCount, formatDigest } from '../util/words.ts';
+import { formatFields, formatTable } from './text.ts';
 
 test('a table is aligned, and no cell can add a row or a column', () => {
   const table = formatTable(

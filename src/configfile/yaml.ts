@@ -1,5 +1,4 @@
 import {
-  type Document as Yaml,
   isAlias,
   isMap,
   isScalar,
@@ -7,9 +6,10 @@ import {
   LineCounter,
   type Node,
   parseDocument,
+  type Document as Yaml,
 } from 'yaml';
 import { ArtifactError } from '../util/error.ts';
-import { type Document, type Table, toTable, type NodeView } from './field.ts';
+import { type Document, type NodeView, type Table, toTable } from './field.ts';
 
 /** `kubernetes`: as its components read their files, which may contain secrets. */
 type Form = { readonly kind: 'plain' } | { readonly kind: 'kubernetes'; readonly file: string };

@@ -4,8 +4,8 @@ import type { Credential } from '../oci/credential.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { canonicalHost } from './auth-key.ts';
 import type { CredentialHelpers } from './credential-helper.ts';
-import { candidates, type DockerConfig, type CredentialOrigin, parseDockerConfig } from './docker-config.ts';
 import type { CredentialSource } from './credential-source.ts';
+import { type CredentialOrigin, candidates, type DockerConfig, parseDockerConfig } from './docker-config.ts';
 
 /** `--auth-file`: a docker config.json or containers auth.json. */
 export type AuthFile = CredentialSource & {

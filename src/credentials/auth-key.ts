@@ -1,5 +1,5 @@
-import { matchesGlob } from '../util/glob.ts';
 import { withoutHttpsPort } from '../oci/reference.ts';
+import { matchesGlob } from '../util/glob.ts';
 
 /** A registry host and a repository there. */
 export type RegistryPath = { readonly host: string; readonly path: string };

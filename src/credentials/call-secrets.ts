@@ -1,14 +1,14 @@
 import type { Caller } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
+import type { RegistryPath } from './auth-key.ts';
+import type { CredentialSource, FoundCredential } from './credential-source.ts';
 import {
+  type CredentialOrigin,
   candidates,
   type DockerConfig,
-  type CredentialOrigin,
   parseDockerConfig,
   toBasic,
 } from './docker-config.ts';
-import type { RegistryPath } from './auth-key.ts';
-import type { FoundCredential, CredentialSource } from './credential-source.ts';
 
 /** The keys of an image pull secret, with the form of each. */
 const forms = [

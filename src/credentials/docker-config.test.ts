@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { ArtifactError } from '../util/error.ts';
 import {
   type CredentialCandidate,
-  candidates,
   type CredentialOrigin,
+  candidates,
   parseDockerConfig,
   toBasic,
 } from './docker-config.ts';

@@ -1,15 +1,15 @@
 import type { Credential, Holder } from '../oci/credential.ts';
 import { ArtifactError, type ErrorCode } from '../util/error.ts';
-import { quoteName } from '../util/name.ts';
 import { isObject, type JsonObject, parseJson } from '../util/json.ts';
+import { quoteName } from '../util/name.ts';
 import {
   type AuthKey,
   bySpecificity,
   canonicalHost,
   isGlob,
   keyMatches,
-  type RegistryPath,
   parseAuthKey,
+  type RegistryPath,
 } from './auth-key.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
 import process from 'node:process';
+import type { Readable, Writable } from 'node:stream';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 
 /** A program that returns a credential. `path` without a slash is searched on PATH; no shell is involved. */

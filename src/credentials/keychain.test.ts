@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
+import { rewrite } from '../../test/support/os/rewrite.ts';
 import type { Credential } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
-import { rewrite } from '../../test/support/os/rewrite.ts';
-import { ArtifactError } from '../util/error.ts';
 import type { Keychain } from '../ports/registry.ts';
+import { ArtifactError } from '../util/error.ts';
 import { openKeychain } from './keychain.ts';
 
 let root: string;

@@ -7,13 +7,13 @@ import type { Caller, Keychain } from '../ports/registry.ts';
 import { abortable } from '../util/abortable.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { createMemo } from '../util/memo.ts';
-import { canonicalHost } from './auth-key.ts';
 import { openAuthFile } from './auth-file.ts';
+import { canonicalHost } from './auth-key.ts';
 import { toCallSources, wordsFor } from './call-secrets.ts';
 import { openCredentialHelpers } from './credential-helper.ts';
+import type { CredentialSource, FoundCredential } from './credential-source.ts';
 import { openPodSecrets } from './pod-secrets.ts';
 import type { ProviderMeans } from './providers.ts';
-import type { FoundCredential, CredentialSource } from './credential-source.ts';
 
 export type KeychainOptions = {
   readonly authFile?: string | undefined;

@@ -1,7 +1,7 @@
 import type { PodSecrets } from '../ports/kube.ts';
-import type { DockerConfig } from './docker-config.ts';
 import { firstOf, parsePullSecret } from './call-secrets.ts';
 import type { CredentialSource } from './credential-source.ts';
+import type { DockerConfig } from './docker-config.ts';
 
 /**
  * The pull secrets of the pod and of its service account. The most specific key of all of them wins; of equal ones the

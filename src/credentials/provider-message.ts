@@ -1,6 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
-import { isObject, type JsonObject, parseJson } from '../util/json.ts';
 import { parseGoDuration } from '../util/go-duration.ts';
+import { isObject, type JsonObject, parseJson } from '../util/json.ts';
 
 /** A CredentialProviderRequest: `image` is host and repository, without tag or digest. */
 export type ProviderRequest = {

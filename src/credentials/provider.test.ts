@@ -11,10 +11,10 @@ import { type Credential, tokensKey } from '../oci/credential.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import type { PodSecrets } from '../ports/kube.ts';
 import type { Caller } from '../ports/registry.ts';
+import type { CredentialSource, FoundCredential } from './credential-source.ts';
 import { openProvider } from './provider.ts';
 import type { ProviderConfig, TokenAttributes } from './provider-config.ts';
 import { openProviders } from './providers.ts';
-import type { FoundCredential, CredentialSource } from './credential-source.ts';
 
 const never = new AbortController().signal;
 const password = 'S3CRET-password';

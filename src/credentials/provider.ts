@@ -4,15 +4,15 @@ import type { Endpoint } from '../oci/endpoint.ts';
 import type { PodSecrets } from '../ports/kube.ts';
 import type { Caller } from '../ports/registry.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { type MemoAnswer, createMemo } from '../util/memo.ts';
+import { createMemo, type MemoAnswer } from '../util/memo.ts';
 import { createSemaphore } from '../util/mutex.ts';
 import { canonicalHost, imageMatches } from './auth-key.ts';
+import type { CredentialSource, FoundCredential } from './credential-source.ts';
 import { candidates, type DockerConfig, toDockerConfig } from './docker-config.ts';
 import { maxRuns, runProgram } from './helper-process.ts';
 import type { ProviderConfig, TokenAttributes } from './provider-config.ts';
-import { formatProviderRequest, parseProviderResponse, type ProviderResponse } from './provider-message.ts';
+import { formatProviderRequest, type ProviderResponse, parseProviderResponse } from './provider-message.ts';
 import { findToken } from './service-account.ts';
-import type { FoundCredential, CredentialSource } from './credential-source.ts';
 
 /** The identity for which a provider is asked: all pods alike, or a service account by its token. */
 type Account =

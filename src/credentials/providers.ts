@@ -3,9 +3,9 @@ import { type Part, problemsOf, readPart } from '../configfile/part.ts';
 import { type Reading, watchFiles } from '../configfile/watched-file.ts';
 import type { PodSecrets } from '../ports/kube.ts';
 import { ArtifactError } from '../util/error.ts';
+import type { CredentialSource } from './credential-source.ts';
 import { openProvider } from './provider.ts';
 import { type ProviderConfig, parseProviderConfig } from './provider-config.ts';
-import type { CredentialSource } from './credential-source.ts';
 
 export type ProviderOptions = {
   /** A CredentialProviderConfig, or a directory of them: *.json, *.yaml and *.yml in the order of their names. */

@@ -5,10 +5,10 @@ import type { Logger } from 'pino';
 import { ArtifactError } from '../util/error.ts';
 import { loadDefinitions } from './edge/definitions.ts';
 import { openDrain, refusal } from './edge/drain.ts';
-import { type Serving, serverOptions, shutDown } from './server.ts';
 import { bindSocket } from './edge/socket.ts';
 import { hiddenSocket, openSocketLink } from './edge/socket-link.ts';
 import { type Edge, type Observe, unary } from './edge/unary.ts';
+import { type Serving, serverOptions, shutDown } from './server.ts';
 import type { RegistrationHandlers } from './wire/pluginregistration/Registration.ts';
 
 export type RegistrationOptions = {

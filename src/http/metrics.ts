@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { EventOutcome } from '../ports/events.ts';
 import type { Meter } from '../ports/meter.ts';
-import { observe, type Observed } from './observed.ts';
+import { type Observed, observe } from './observed.ts';
 import { type ObservedProcess, observeProcess } from './process-metrics.ts';
 
 export type Metrics = Meter & {

@@ -5,8 +5,8 @@ import type { Meter } from '../ports/meter.ts';
 import type { VolumeStatus } from '../ports/usecases.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Observed } from './observed.ts';
-import type { ObservedProcess } from './process-metrics.ts';
 import { type Pages, serveProbes } from './probes.ts';
+import type { ObservedProcess } from './process-metrics.ts';
 
 const loopback = { host: '127.0.0.1', port: 0 };
 const digest = toDigest('sha256', 'a'.repeat(64));

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import { createConnections } from './connections.ts';
-import { readRequest, type Request } from './request.ts';
+import { type Request, readRequest } from './request.ts';
 
 export type HttpServer = AsyncDisposable & { readonly port: number };
 

@@ -11,8 +11,8 @@ import {
   toKubeconfig,
   token,
 } from '../../test/support/node/kube-api.ts';
-import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { freePort } from '../../test/support/os/port.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { ArtifactError } from '../util/error.ts';
 import { type KubeApi, openKubeApi } from './api.ts';
 

@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { libc } from './libc.ts';
 import { startInterval } from '../util/interval.ts';
+import { libc } from './libc.ts';
 
 /** Milliseconds between two checks of memory. */
 const paceMs = 1000;

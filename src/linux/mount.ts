@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import koffi, { type KoffiFunc } from 'koffi';
-import { check, libc, pathOf, systemError } from './libc.ts';
 import type { OpenDirectory } from './directory.ts';
+import { check, libc, pathOf, systemError } from './libc.ts';
 
 /** Mounts by descriptor. The numbers of these system calls are the same on every architecture. */
 

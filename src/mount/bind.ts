@@ -1,10 +1,10 @@
+import { makeDirectory, removeDirectory } from '../linux/directory.ts';
+import { attachMount, cloneMount, detachMount, restriction, restrictMount } from '../linux/mount.ts';
 import type { MountFlag } from '../ports/request.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
-import { makeDirectory, removeDirectory } from '../linux/directory.ts';
-import { attachMount, cloneMount, detachMount, restriction, restrictMount } from '../linux/mount.ts';
-import { openTarget, type TargetHandle } from './target.ts';
 import { firstEntry, inspect } from './inspection.ts';
+import { openTarget, type TargetHandle } from './target.ts';
 
 /**
  * Mounts a view at a target. The mount is restricted before it is attached, so it is never writable, neither here nor

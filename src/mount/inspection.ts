@@ -1,15 +1,15 @@
 import { opendirSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
-import type { TargetState } from '../ports/mounter.ts';
-import { errnoOf } from '../util/error.ts';
 import {
-  type OpenDirectory,
   isReadOnly,
+  type OpenDirectory,
   openDirectory,
   openIfThere,
   statDirectory,
 } from '../linux/directory.ts';
+import type { TargetState } from '../ports/mounter.ts';
+import { errnoOf } from '../util/error.ts';
 import { openTarget, type TargetHandle } from './target.ts';
 
 /**

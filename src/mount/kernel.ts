@@ -1,6 +1,6 @@
 import { constants, release } from 'node:os';
-import { ArtifactError } from '../util/error.ts';
 import { probeMountSetattr } from '../linux/mount.ts';
+import { ArtifactError } from '../util/error.ts';
 import { bePrivileged } from './error.ts';
 
 /**

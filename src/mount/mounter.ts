@@ -1,14 +1,14 @@
 import { posix } from 'node:path';
+import { type OpenDirectory, openDirectory, openIfThere } from '../linux/directory.ts';
+import { pathOf } from '../linux/libc.ts';
 import type { Mounter, Target } from '../ports/mounter.ts';
 import { ArtifactError } from '../util/error.ts';
-import { pathOf } from '../linux/libc.ts';
-import { type OpenDirectory, openDirectory, openIfThere } from '../linux/directory.ts';
 import { bind, unbind } from './bind.ts';
 import { toMountError } from './error.ts';
-import { openHandle, type TargetHandle } from './target.ts';
+import { inspect } from './inspection.ts';
 import { hasOwnNamespace, openPropagation } from './propagation.ts';
 import { scan } from './scan.ts';
-import { inspect } from './inspection.ts';
+import { openHandle, type TargetHandle } from './target.ts';
 
 /** Mounts in the mount namespace of this process. Disposing it closes its descriptors and leaves the mounts. */
 export type KernelMounter = Disposable &

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import type { MountedView } from '../ports/mounter.ts';
-import { pathOf } from '../linux/libc.ts';
 import { openIfThere, statDirectory } from '../linux/directory.ts';
+import { pathOf } from '../linux/libc.ts';
+import type { MountedView } from '../ports/mounter.ts';
 import { parseMountinfo, selectBelow } from './mountinfo.ts';
 
 /**

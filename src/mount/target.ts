@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
-import { ArtifactError, errnoOf, invalidValue } from '../util/error.ts';
 import { type OpenDirectory, openBeneath } from '../linux/directory.ts';
+import { ArtifactError, errnoOf, invalidValue } from '../util/error.ts';
 
 /** A target as an open directory and one name in it, so that operations on it cannot be redirected. */
 export type TargetHandle = Disposable & {

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Descriptor } from './descriptor.ts';
-import { algorithmOf, hexOf, type Digest } from './digest.ts';
+import { algorithmOf, type Digest, hexOf } from './digest.ts';
 
 /**
  * Decodes the content in a descriptor's field `data` (OCI image spec, descriptor.md, "Embedded Content"). It is a copy

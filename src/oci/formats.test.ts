@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { doAtOnce } from '../util/pace.ts';
 import type { Descriptor } from './descriptor.ts';
 import { parseDigest } from './digest.ts';
 import { ociManifest } from './media-type.ts';
 import { planLayers } from './plan.ts';
-import { doAtOnce } from '../util/pace.ts';
 
 const title = (name: string) => ({ 'org.opencontainers.image.title': name });
 const path = (name: string) => ({ 'org.cncf.model.filepath': name });

@@ -1,5 +1,5 @@
 import { ArtifactError } from '../util/error.ts';
-import { algorithmOf, hexOf, isDigest, type Digest } from './digest.ts';
+import { algorithmOf, type Digest, hexOf, isDigest } from './digest.ts';
 
 /** Shortens a digest for a label. */
 export function shortDigest(digest: Digest): string {

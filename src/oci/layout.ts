@@ -1,8 +1,8 @@
 import { ArtifactError } from '../util/error.ts';
 import { parseJson } from '../util/json.ts';
+import { quoteName } from '../util/name.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { Index } from './manifest.ts';
-import { quoteName } from '../util/name.ts';
 import { formatReference, parseReference, type Reference } from './reference.ts';
 
 /** The file that marks a directory as an image layout, with the version. */

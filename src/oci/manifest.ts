@@ -1,8 +1,8 @@
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { isObject, parseJsonInSteps } from '../util/json.ts';
+import type { Descriptor } from './descriptor.ts';
 import { isDigest } from './digest.ts';
 import { parseData } from './embedded-data.ts';
-import type { Descriptor } from './descriptor.ts';
 import { isImageConfig, isIndex, isManifest, isSchema1, ociIndex, ociManifest } from './media-type.ts';
 import type { Platform } from './platform.ts';
 

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { costOf, longestTurn } from '../../test/support/node/cost.ts';
 import { ArtifactError } from '../util/error.ts';
+import { doAtOnce, doInSlices } from '../util/pace.ts';
 import type { Descriptor } from './descriptor.ts';
 import { parseDigest, toDigest } from './digest.ts';
 import type { Manifest } from './manifest.ts';
 import { ociManifest } from './media-type.ts';
-import { planLayers, type LayerSelection, type Plan } from './plan.ts';
-import { costOf, longestTurn } from '../../test/support/node/cost.ts';
-import { doAtOnce, doInSlices } from '../util/pace.ts';
+import { type LayerSelection, type Plan, planLayers } from './plan.ts';
 
 const hex = 'c'.repeat(64);
 const digest = parseDigest(`sha256:${hex}`);

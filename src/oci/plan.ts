@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto';
 import { ArtifactError } from '../util/error.ts';
+import { quoteName } from '../util/name.ts';
 import type { Descriptor } from './descriptor.ts';
-import { toDigest, type Digest } from './digest.ts';
+import { type Digest, toDigest } from './digest.ts';
 import { isImage, planImage } from './image.ts';
 import { shortDigest, verifyDiffId } from './layer-label.ts';
 import { type Manifest, titleOf } from './manifest.ts';
 import { emptyType, isModelLayer, isTar } from './media-type.ts';
-import { quoteName } from '../util/name.ts';
 import { toSelector } from './selector.ts';
 import { parseFilePath, parseTreePath, verifyPathLength } from './tree-path.ts';
 

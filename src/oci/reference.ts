@@ -1,6 +1,6 @@
 import { ArtifactError, invalidValue } from '../util/error.ts';
-import { type Digest, isDigest } from './digest.ts';
 import { quoteName } from '../util/name.ts';
+import { type Digest, isDigest } from './digest.ts';
 
 /** A repository of a registry: `registry` is host[:port] as users write it (`docker.io`), `path` the name below it. */
 export type Repository = { readonly registry: string; readonly path: string };

@@ -3,8 +3,8 @@ import type { Algorithm, Digest } from '../oci/digest.ts';
 import type { TocEntry, TocSummary } from '../tree/toc.ts';
 import type { DirectoryNode } from '../tree/tree.ts';
 import type { GrowingFile } from '../util/growing-file.ts';
-import type { Selection } from './request.ts';
 import type { Sink } from './registry.ts';
+import type { Selection } from './request.ts';
 
 /** An object of the cache: its size on disk in bytes, and when it was stored, in milliseconds since 1970. */
 export type Held = {

@@ -2,8 +2,8 @@ import type { Table } from '../configfile/field.ts';
 import { parseYaml } from '../configfile/yaml.ts';
 import type { Labels } from '../ports/kube.ts';
 import type { PrefetchEntry } from '../ports/prefetch.ts';
-import { toArtifactError } from '../util/error.ts';
 import { parseDuration } from '../util/duration.ts';
+import { toArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
 
 /**

@@ -4,24 +4,24 @@ import type { Digest } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Registry } from '../ports/registry.ts';
 import { ArtifactError } from '../util/error.ts';
-import { openBlobFailover } from './mirrors/blob-failover.ts';
-import { openDownloads } from './download/downloads.ts';
 import { openExchange } from './api/exchange.ts';
-import { openEgress, type OnRequest } from './http/egress.ts';
-import { anyRate, type LeastRate } from './http/request.ts';
-import { type Asked, fetchManifest, resolve } from './api/manifest.ts';
-import { cancelled } from './http/connection-error.ts';
-import { type Clock, type OnRetry, openRetryPolicy, type RetryPolicy, retry } from './http/retry.ts';
-import { openPauses } from './api/pauses.ts';
-import type { TransportOptions, UndiciTransport } from './http/undici-transport.ts';
-import { noProxies, type Proxies } from './http/proxies.ts';
 import { exists } from './api/exists.ts';
+import { type Asked, fetchManifest, resolve } from './api/manifest.ts';
+import { openPauses } from './api/pauses.ts';
 import { listReferrers } from './api/referrers.ts';
 import type { Route } from './config/route.ts';
-import { type OnRest, openMirrorHealth } from './mirrors/mirror-health.ts';
+import { openDownloads } from './download/downloads.ts';
+import { cancelled } from './http/connection-error.ts';
+import { type OnRequest, openEgress } from './http/egress.ts';
+import { noProxies, type Proxies } from './http/proxies.ts';
+import { anyRate, type LeastRate } from './http/request.ts';
+import { type Clock, type OnRetry, openRetryPolicy, type RetryPolicy, retry } from './http/retry.ts';
 import { openTls } from './http/tls.ts';
 import { plainTrust, type TlsTrust } from './http/tls-trust.ts';
+import type { TransportOptions, UndiciTransport } from './http/undici-transport.ts';
+import { openBlobFailover } from './mirrors/blob-failover.ts';
 import { type FailoverRequest, failover } from './mirrors/failover.ts';
+import { type OnRest, openMirrorHealth } from './mirrors/mirror-health.ts';
 
 export type RegistryOptions = {
   /** Returns the upstreams of a repository. Its errors are thrown unchanged. */

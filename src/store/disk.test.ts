@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
 import { temporaryDirectory } from '../../test/support/os/temporary.ts';
+import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
 import { openDisk } from './disk.ts';
 
 test('usage equals what df reports of the filesystem, for bytes and inodes', async () => {

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { ArtifactError, errnoOf, invalidValue } from '../util/error.ts';
-import { attempt } from './files/failure.ts';
 import { type Directory, openDirectory, readDirectory } from './files/directory.ts';
-import { type Migration, openFormat, verifyFormat, verifyNotNewer } from './format.ts';
+import { attempt } from './files/failure.ts';
 import { type Journal, openJournal, readJournal } from './files/journal.ts';
-import { shareLock, takeLock } from './lock.ts';
 import { closedScratch, openScratch, type Scratch } from './files/scratch.ts';
+import { type Migration, openFormat, verifyFormat, verifyNotNewer } from './format.ts';
+import { shareLock, takeLock } from './lock.ts';
 import { claimStateDir, markOwn, verifyOwn } from './state-dir.ts';
-import { takeTurn, type Turn, type Wait } from './turn.ts';
+import { type Turn, takeTurn, type Wait } from './turn.ts';
 
 /** The base of a store: its state directory, locked, with a known layout, created if it is absent, or read-only. */
 export type Ground = AsyncDisposable & {

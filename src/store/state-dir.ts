@@ -1,10 +1,10 @@
 import { existsSync, utimesSync } from 'node:fs';
 import { chmod, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ArtifactError, errnoOf } from '../util/error.ts';
 import { setXattr } from '../linux/libc.ts';
-import { unlessAbsent } from './files/absent.ts';
+import { ArtifactError, errnoOf } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
+import { unlessAbsent } from './files/absent.ts';
 
 /** Every new filesystem has it. */
 const ofNobody = 'lost+found';

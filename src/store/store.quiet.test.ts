@@ -5,9 +5,9 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { type Digest, toDigest } from '../oci/digest.ts';
+import type { VolumeRecord } from '../ports/records.ts';
 import type { EntryAttributes } from '../tree/toc.ts';
 import type { DirectoryNode, FileNode } from '../tree/tree.ts';
-import type { VolumeRecord } from '../ports/records.ts';
 import { openStore, type Store } from './store.ts';
 
 const never = new AbortController().signal;

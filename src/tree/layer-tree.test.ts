@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cpuTime } from '../../test/support/os/cpu-time.ts';
 import { show } from '../../test/support/oci/merging.ts';
+import { cpuTime } from '../../test/support/os/cpu-time.ts';
 import { toDigest } from '../oci/digest.ts';
+import { createTreeBudget } from './budget.ts';
 import { createTreeBuilder } from './layer-tree.ts';
 import type { TocEntry } from './toc.ts';
 import type { DirectoryNode } from './tree.ts';
-import { createTreeBudget } from './budget.ts';
 
 const digest = toDigest('sha256', 'd'.repeat(64));
 const label = 'layer 1 of ghcr.io/acme/model:v1';

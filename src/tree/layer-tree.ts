@@ -1,15 +1,15 @@
-import { ArtifactError } from '../util/error.ts';
-import { formatSize } from '../util/size.ts';
 import type { Digest } from '../oci/digest.ts';
+import { parseFilePath, parseTreePath } from '../oci/tree-path.ts';
+import { ArtifactError } from '../util/error.ts';
+import { nameLength, quoteName } from '../util/name.ts';
+import { formatSize } from '../util/size.ts';
+import { createTreeBudget, maxNameBytes, spendNode, type TreeBudget } from './budget.ts';
 import { createFew, type Few } from './few.ts';
 import { createMerge, type NodeNumber } from './merge.ts';
 import { rootNumber } from './name-table.ts';
-import { nameLength, quoteName } from '../util/name.ts';
 import type { Leaf } from './node-table.ts';
 import { sizeOfNames, type TocEntry } from './toc.ts';
 import type { DirectoryNode, LayerContent } from './tree.ts';
-import { parseFilePath, parseTreePath } from '../oci/tree-path.ts';
-import { createTreeBudget, maxNameBytes, spendNode, type TreeBudget } from './budget.ts';
 
 /** The merge of an artifact's layers into one tree, the lowest first. It cannot be used after a failure. */
 export type TreeBuilder = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { merge, show, type Short, type Shown } from '../../test/support/oci/merging.ts';
+import { merge, type Short, type Shown, show } from '../../test/support/oci/merging.ts';
 
 /** The model: every layer is extracted to nested objects, whiteouts first, as the OCI specification describes. */
 function model(layers: readonly (readonly Short[])[]): Shown {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { merge, type Short, type Shown, show } from '../../test/support/oci/merging.ts';
 import { atOnce } from '../../test/support/os/at-once.ts';
-import { merge, show, type Short, type Shown } from '../../test/support/oci/merging.ts';
 import { toDigest } from '../oci/digest.ts';
 import { createTreeBuilder } from './layer-tree.ts';
 import type { TocEntry } from './toc.ts';
-import { measureTree, type DirectoryNode } from './tree.ts';
+import { type DirectoryNode, measureTree } from './tree.ts';
 
 const digest = toDigest('sha256', 'e'.repeat(64));
 

@@ -1,12 +1,12 @@
 import { ArtifactError } from '../util/error.ts';
-import { createAges } from './ages.ts';
-import type { Few } from './few.ts';
 import { nameLength, quoteName } from '../util/name.ts';
+import { createAges } from './ages.ts';
+import { spendNode, type TreeBudget } from './budget.ts';
+import type { Few } from './few.ts';
 import { createNameTable, maxName, rootNumber } from './name-table.ts';
 import { createNodeTable, isSameLeaf, type Kind, type Leaf } from './node-table.ts';
 import type { EntryAttributes } from './toc.ts';
-import { plainAttributes, type DirectoryNode, type TreeNode } from './tree.ts';
-import { spendNode, type TreeBudget } from './budget.ts';
+import { type DirectoryNode, plainAttributes, type TreeNode } from './tree.ts';
 import { maxLinks, spendStep } from './walk.ts';
 
 /** The number of a name of the tree, or a directory. */

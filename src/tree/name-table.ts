@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto';
-import { createArena, createColumns, offsetIn } from './columns.ts';
 import { decodeName, encodeName } from '../util/name.ts';
+import { createArena, createColumns, offsetIn } from './columns.ts';
 
 /**
  * Names in directories, each with a number: a million take 54 MB, and with a Map for each directory and a string for

@@ -1,5 +1,5 @@
-import { createArena, createColumns, maxRecord, offsetIn } from './columns.ts';
 import { decodeName, encodeName } from '../util/name.ts';
+import { createArena, createColumns, maxRecord, offsetIn } from './columns.ts';
 import type { EntryAttributes, Xattrs } from './toc.ts';
 import type { FileNode, SymlinkNode } from './tree.ts';
 

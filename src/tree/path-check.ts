@@ -1,5 +1,5 @@
-import type { TocEntry } from './toc.ts';
 import { parseTreePath } from '../oci/tree-path.ts';
+import type { TocEntry } from './toc.ts';
 
 /** Checks whether all entries of a tar are a directory at a path, its content, and its parent directories. */
 export type PathCheck = {

@@ -1,6 +1,6 @@
 import { ArtifactError } from '../util/error.ts';
 import { quoteName } from '../util/name.ts';
-import { plainAttributes, type DirectoryNode } from './tree.ts';
+import { type DirectoryNode, plainAttributes } from './tree.ts';
 import { walkTree } from './walk.ts';
 
 /** Far more than 40 symlinks of 4,095 bytes need. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { atOnce } from '../../test/support/os/at-once.ts';
 import { toDigest } from '../oci/digest.ts';
-import { measureTree, plainAttributes, type DirectoryNode, type FileNode, type TreeNode } from './tree.ts';
+import { type DirectoryNode, type FileNode, measureTree, plainAttributes, type TreeNode } from './tree.ts';
 
 const digest = toDigest('sha256', 'a'.repeat(64));
 const other = toDigest('sha256', 'b'.repeat(64));

@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import { extract } from 'tar-stream';
-import { quoteName } from '../util/name.ts';
 import type { ArchiveEntry } from '../ports/unpacker.ts';
 import { ArtifactError } from '../util/error.ts';
+import { quoteName } from '../util/name.ts';
 import { inflate } from './inflation.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { type EntryAttributes, bodyName } from '../tree/toc.ts';
+import { bodyName, type EntryAttributes } from '../tree/toc.ts';
 import { writeBody } from './body.ts';
 
 /**

@@ -1,5 +1,5 @@
-import { startHelper, type Thread } from '../util/thread.ts';
 import type { EntryAttributes } from '../tree/toc.ts';
+import { startHelper, type Thread } from '../util/thread.ts';
 import { createBatch, smallBody, writeBatch } from './body-batch.ts';
 import type { BodyWork } from './body-worker.ts';
 import { needsCall } from './xattr-batch.ts';

@@ -1,5 +1,5 @@
-import { decodeName } from '../util/name.ts';
 import type { EntryAttributes, TocEntry } from '../tree/toc.ts';
+import { decodeName } from '../util/name.ts';
 import type { Header, PaxRecords } from './headers.ts';
 
 /** The header data of one entry. GNU's long names are undefined if there are none. */

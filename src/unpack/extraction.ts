@@ -1,16 +1,16 @@
 import { hash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { quoteName } from '../util/name.ts';
 import { bodiesPerDirectory, bodyDirectory, bodyName, type TocEntry } from '../tree/toc.ts';
 import { ArtifactError, errnoOf } from '../util/error.ts';
-import { openBody, writeBody, type Body } from './body.ts';
+import { quoteName } from '../util/name.ts';
+import { type Body, openBody, writeBody } from './body.ts';
 import { smallBody } from './body-batch.ts';
 import type { BodyWriter } from './body-writer.ts';
 import { type BodyHead, createHeadReader, type HeadLimits, MalformedEntry } from './header-reader.ts';
 import { paddingOf } from './headers.ts';
-import type { SparseMap } from './sparse.ts';
 import { createLookahead } from './lookahead.ts';
+import type { SparseMap } from './sparse.ts';
 
 export type ExtractionOptions = HeadLimits & {
   /** The directory for bodies, each under its number. Paths of the tar are never used as paths. */

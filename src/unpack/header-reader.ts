@@ -1,11 +1,11 @@
-import { decodeName, quoteName } from '../util/name.ts';
-import { sizeOfNames } from '../tree/toc.ts';
 import { maxNameBytes } from '../tree/budget.ts';
+import { sizeOfNames } from '../tree/toc.ts';
+import { decodeName, quoteName } from '../util/name.ts';
 import { type EntryHead, type FileHead, type Headers, pathOf, sizeOf, toEntryHead } from './entry.ts';
 import { blockSize, isZero, paddingOf, parseHeader, parseRecords } from './headers.ts';
 import type { ByteBound } from './limits.ts';
-import { isPaxSparse, readGnuSparse, readPaxSparse, type SparseMap } from './sparse.ts';
 import type { Lookahead } from './lookahead.ts';
+import { isPaxSparse, readGnuSparse, readPaxSparse, type SparseMap } from './sparse.ts';
 
 export type HeadLimits = {
   readonly maxEntries: number;

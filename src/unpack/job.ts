@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { algorithmOf, toDigest, type Digest } from '../oci/digest.ts';
-import { quoteName } from '../util/name.ts';
+import { algorithmOf, type Digest, toDigest } from '../oci/digest.ts';
 import { bodiesPerDirectory, type TocSummary } from '../tree/toc.ts';
 import { ArtifactError } from '../util/error.ts';
+import { quoteName } from '../util/name.ts';
 import { openBodyWriter } from './body-writer.ts';
 import { inspectFile, readUncompressed } from './compression.ts';
 import { createExtraction } from './extraction.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { rawEntry, rawTar, type RawEntry } from '../../test/support/oci/raw-tar.ts';
+import { type RawEntry, rawEntry, rawTar } from '../../test/support/oci/raw-tar.ts';
 import { openUnpacking } from '../../test/support/oci/unpacking.ts';
 
 const { unpack } = await openUnpacking();

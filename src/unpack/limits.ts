@@ -1,5 +1,5 @@
-import type { CompressedFile } from './compression.ts';
 import { formatSize } from '../util/size.ts';
+import type { CompressedFile } from './compression.ts';
 
 /** The limits of one layer, against decompression bombs. */
 export type UnpackLimits = {

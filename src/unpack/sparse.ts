@@ -1,4 +1,4 @@
-import { blockSize, parseNumber, type PaxRecords } from './headers.ts';
+import { blockSize, type PaxRecords, parseNumber } from './headers.ts';
 import type { Lookahead } from './lookahead.ts';
 
 /** The data ranges of a sparse file, in order; the rest of it is holes (GNU tar manual, "Storing Sparse Files"). */

@@ -6,13 +6,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { endOfTar, rawEntry, rawTar } from '../../test/support/oci/raw-tar.ts';
-import { temporaryDirectory } from '../../test/support/os/temporary.ts';
 import { decodeToc } from '../../test/support/oci/toc.ts';
-import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
 import { openFiles } from '../../test/support/oci/unpacking.ts';
+import { temporaryDirectory } from '../../test/support/os/temporary.ts';
+import { mountTmpfs } from '../../test/support/os/tmpfs.ts';
 import { toDigest } from '../oci/digest.ts';
-import { bodiesPerDirectory, bodyName } from '../tree/toc.ts';
 import type { Unpacker as Contract } from '../ports/unpacker.ts';
+import { bodiesPerDirectory, bodyName } from '../tree/toc.ts';
 import { openUnpacker } from './unpacker.ts';
 
 const directory = await temporaryDirectory();

@@ -1,12 +1,12 @@
 import type { Digest } from '../oci/digest.ts';
-import type { TocSummary } from '../tree/toc.ts';
 import type { Unpacker } from '../ports/unpacker.ts';
+import type { TocSummary } from '../tree/toc.ts';
 import { ArtifactError, errnoOf, toArtifactError } from '../util/error.ts';
 import { startThread } from '../util/thread.ts';
-import { startsAsTar } from './tar-start.ts';
 import type { Amount } from './growth.ts';
 import type { UnpackJob, UnpackQuestion } from './job.ts';
 import type { UnpackLimits } from './limits.ts';
+import { startsAsTar } from './tar-start.ts';
 import { setXattrs } from './xattrs.ts';
 
 export type ThreadUnpacker = AsyncDisposable & Unpacker;

@@ -1,6 +1,6 @@
 import { answerQuestions } from '../util/thread.ts';
 import type { Amount } from './growth.ts';
-import { type UnpackJob, unpackLayer, type UnpackQuestion } from './job.ts';
+import { type UnpackJob, type UnpackQuestion, unpackLayer } from './job.ts';
 import type { XattrBatch } from './xattr-batch.ts';
 
 answerQuestions((job: UnpackJob, { call, signal }) => {

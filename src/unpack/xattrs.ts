@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { bodyName } from '../tree/toc.ts';
 import { offerXattr, setTime } from '../linux/libc.ts';
+import { bodyName } from '../tree/toc.ts';
 import { startPace } from '../util/pace.ts';
 import type { SetXattrs } from './xattr-batch.ts';
 

@@ -1,9 +1,9 @@
-import { quoteName } from '../util/name.ts';
 import { type Platform, parsePlatform } from '../oci/platform.ts';
 import { parseReference } from '../oci/reference.ts';
-import { ArtifactError, invalidValue } from '../util/error.ts';
-import { suggest } from '../util/near.ts';
 import type { PullPolicy, PullRequest, Selection } from '../ports/request.ts';
+import { ArtifactError, invalidValue } from '../util/error.ts';
+import { quoteName } from '../util/name.ts';
+import { suggest } from '../util/near.ts';
 
 /** The attributes of a volume. Secrets are passed separately. */
 export type VolumeAttributes = Omit<PullRequest, 'secrets' | 'caller' | 'pod'>;

@@ -1,19 +1,19 @@
 import type { Descriptor } from '../oci/descriptor.ts';
-import { isDigest, isDigestStart, isStartOf, type Digest } from '../oci/digest.ts';
+import { type Digest, isDigest, isDigestStart, isStartOf } from '../oci/digest.ts';
 import { planLayers } from '../oci/plan.ts';
 import type { Platform } from '../oci/platform.ts';
 import { formatReference } from '../oci/reference.ts';
-import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { doInSlices, startPace } from '../util/pace.ts';
 import type { NameRecord, Names, Pins, VolumeRecords } from '../ports/records.ts';
 import type { Expander } from '../ports/registry.ts';
 import type { Evidence, Views } from '../ports/store.ts';
-import type { LayerFetcher } from './pull/layer-fetcher.ts';
-import { cachedDocuments } from './pull/cached-documents.ts';
-import type { ManifestLoader } from './pull/manifest-loader.ts';
-import { formatVerdict, type SignatureCheck } from './access/signature-check.ts';
-import { isBesideTag, isOfRepository } from './repository-names.ts';
 import type { ArtifactDetail, ArtifactSummary, LayerDetail } from '../ports/usecases.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { doInSlices, startPace } from '../util/pace.ts';
+import { formatVerdict, type SignatureCheck } from './access/signature-check.ts';
+import { cachedDocuments } from './pull/cached-documents.ts';
+import type { LayerFetcher } from './pull/layer-fetcher.ts';
+import type { ManifestLoader } from './pull/manifest-loader.ts';
+import { isBesideTag, isOfRepository } from './repository-names.ts';
 
 /** Lookups in the cache by reference and digest. */
 export type Catalog = {

@@ -1,24 +1,24 @@
 import type { Descriptor } from '../oci/descriptor.ts';
-import { isDigest, type Digest } from '../oci/digest.ts';
-import { layoutFile, type LayoutEntry, nameEntries, verifyLayoutFile } from '../oci/layout.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
+import { type LayoutEntry, layoutFile, nameEntries, verifyLayoutFile } from '../oci/layout.ts';
 import { maxManifestBytes, parseManifest } from '../oci/manifest.ts';
 import { ociIndex } from '../oci/media-type.ts';
 import type { LayerPlan } from '../oci/plan.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
-import { ArtifactError } from '../util/error.ts';
-import { doInSlices } from '../util/pace.ts';
-import { nameDocument, openPossession } from './pull/not-cached.ts';
-import type { AccessCheck } from './access/access-check.ts';
-import type { Collector } from './cache/collector.ts';
 import type { Blobs } from '../ports/store.ts';
 import type { Archive, ArchiveFile } from '../ports/unpacker.ts';
-import { createHashingSink } from './sinks/hashing-sink.ts';
-import type { Leases } from './cache/leases.ts';
-import type { Naming } from './pull/naming.ts';
-import { findParts } from './pull/artifact-parts.ts';
-import type { Pull } from './pull/pull.ts';
 import type { Resolved } from '../ports/usecases.ts';
+import { ArtifactError } from '../util/error.ts';
+import { doInSlices } from '../util/pace.ts';
+import type { AccessCheck } from './access/access-check.ts';
+import type { Collector } from './cache/collector.ts';
 import type { DiskSpace } from './cache/disk-space.ts';
+import type { Leases } from './cache/leases.ts';
+import { findParts } from './pull/artifact-parts.ts';
+import type { Naming } from './pull/naming.ts';
+import { nameDocument, openPossession } from './pull/not-cached.ts';
+import type { Pull } from './pull/pull.ts';
+import { createHashingSink } from './sinks/hashing-sink.ts';
 
 /** What was read from a layout so far. */
 type Intake = {

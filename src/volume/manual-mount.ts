@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { ArtifactError } from '../util/error.ts';
 import type { Target } from '../ports/mounter.ts';
 import type { VolumeRecord } from '../ports/records.ts';
 import type { PublishRequest, PullRequest } from '../ports/request.ts';
 import type { Volume, VolumeStatus } from '../ports/usecases.ts';
+import { ArtifactError } from '../util/error.ts';
 
 /** A volume of the command line. Each directory has one, whoever mounts it again. `targetPath` is absolute. */
 export function toMountRequest(targetPath: string, pull: PullRequest): PublishRequest {

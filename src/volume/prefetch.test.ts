@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { setImmediate as turn } from 'node:timers/promises';
 import { type TestContext, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { viewRecord } from '../../test/support/oci/view-sample.ts';
 import { toDigest } from '../oci/digest.ts';
 import { parseReference } from '../oci/reference.ts';
 import type { Labels } from '../ports/kube.ts';
 import type { PrefetchEntry, PrefetchStatus } from '../ports/prefetch.ts';
 import type { PinRecord } from '../ports/records.ts';
 import { ArtifactError } from '../util/error.ts';
-import { viewRecord } from '../../test/support/oci/view-sample.ts';
 import { createPrefetch } from './prefetch.ts';
 import { resolving } from './pull/progress.ts';
 

@@ -2,12 +2,12 @@ import { formatReference } from '../oci/reference.ts';
 import type { NodeLabels, PrefetchEntry, PrefetchList, PrefetchStatus } from '../ports/prefetch.ts';
 import type { Pins } from '../ports/records.ts';
 import type { Expander } from '../ports/registry.ts';
+import type { Progress } from '../ports/usecases.ts';
 import { ArtifactError, toArtifactError } from '../util/error.ts';
 import { startInterval } from '../util/interval.ts';
 import { sleep } from '../util/sleep.ts';
 import type { Naming } from './pull/naming.ts';
 import type { Pull } from './pull/pull.ts';
-import type { Progress } from '../ports/usecases.ts';
 
 /** Keeps the artifacts of a list in the cache. It pulls one at a time, with the node's own credentials. */
 export type Prefetch = {

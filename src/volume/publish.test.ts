@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseDigest } from '../oci/digest.ts';
-import { ArtifactError } from '../util/error.ts';
 import type { TargetState } from '../ports/mounter.ts';
 import type { VolumeRecord } from '../ports/records.ts';
+import type { PublishRequest } from '../ports/request.ts';
 import type { View } from '../ports/store.ts';
+import type { Progress } from '../ports/usecases.ts';
+import { DeadlineNear } from '../util/deadline-near.ts';
+import { ArtifactError } from '../util/error.ts';
 import { createKeyedMutex } from '../util/mutex.ts';
 import { createPublishing } from './publish.ts';
 import type { Pull } from './pull/pull.ts';
-import type { PublishRequest } from '../ports/request.ts';
-import type { Progress } from '../ports/usecases.ts';
-import { DeadlineNear } from '../util/deadline-near.ts';
 
 const never = new AbortController().signal;
 const digest = parseDigest(`sha256:${'d'.repeat(64)}`);

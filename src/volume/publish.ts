@@ -1,19 +1,19 @@
 import { formatReference } from '../oci/reference.ts';
-import { ArtifactError, toArtifactError } from '../util/error.ts';
-import { createKeyedMutex, type KeyedMutex } from '../util/mutex.ts';
 import type { Mounter, Target, TargetState } from '../ports/mounter.ts';
 import type { Names, VolumeRecord, VolumeRecords } from '../ports/records.ts';
-import type { Views } from '../ports/store.ts';
-import type { PublishReports } from './events/publish-reports.ts';
-import { formatEnding, toTarget } from './manual-mount.ts';
-import type { VolumeStatusReader } from './volume-status.ts';
-import { type Obstacle, verifyWritable } from './write-guard.ts';
-import { describeProgress } from './pull/progress.ts';
-import type { PulledView, Pull } from './pull/pull.ts';
 import type { PublishRequest } from '../ports/request.ts';
+import type { Views } from '../ports/store.ts';
 import type { Progress, Publishing } from '../ports/usecases.ts';
 import { DeadlineNear } from '../util/deadline-near.ts';
+import { ArtifactError, toArtifactError } from '../util/error.ts';
+import { createKeyedMutex, type KeyedMutex } from '../util/mutex.ts';
 import { quoteName } from '../util/name.ts';
+import type { PublishReports } from './events/publish-reports.ts';
+import { formatEnding, toTarget } from './manual-mount.ts';
+import { describeProgress } from './pull/progress.ts';
+import type { Pull, PulledView } from './pull/pull.ts';
+import type { VolumeStatusReader } from './volume-status.ts';
+import { type Obstacle, verifyWritable } from './write-guard.ts';
 
 /** How often a view may be found damaged during its mount before the disk is considered faulty. */
 const attempts = 3;

@@ -6,8 +6,8 @@ import { gzipSync } from 'node:zlib';
 import { ociManifest } from '../../src/oci/media-type.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { type Outcome, outcomeOf } from '../support/node/outcome.ts';
-import { endOfTar, paxEntry, rawEntry } from '../support/oci/raw-tar.ts';
 import { openSetting } from '../support/node/setting.ts';
+import { endOfTar, paxEntry, rawEntry } from '../support/oci/raw-tar.ts';
 import { sha256 } from '../support/oci/tar.ts';
 
 /** Artifacts that are small to send, and large in every other way. The daemon continues, with bounded memory. */

@@ -4,14 +4,15 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type Digest, parseDigest } from '../../src/oci/digest.ts';
+import { openPolicyFile } from '../../src/policy/signature/policy-file.ts';
 import { parseBundle, verifyStatement } from '../../src/policy/signature/verify/bundle.ts';
 import { parseCertificate } from '../../src/policy/signature/verify/certificate-form.ts';
 import { codeSigning, findFlaw } from '../../src/policy/signature/verify/certificate-path.ts';
-import { openPolicyFile } from '../../src/policy/signature/policy-file.ts';
 import { verifySigned } from '../../src/policy/signature/verify/signed-content.ts';
 import { verifyTimestamp } from '../../src/policy/signature/verify/timestamp.ts';
 import { parseTrustedRoot } from '../../src/policy/signature/verify/trusted-root.ts';
 import { ArtifactError } from '../../src/util/error.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
 import {
   identity,
   makeBundle,
@@ -19,7 +20,6 @@ import {
   openSigstore,
   trustedRootOf,
 } from '../support/signing/sigstore.ts';
-import { temporaryDirectory } from '../support/os/temporary.ts';
 import { type Issued, makePair } from '../support/signing/x509.ts';
 
 /** What comes from a registry is changed in any way: it is refused with a reason, and soon. */

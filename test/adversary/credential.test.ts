@@ -3,9 +3,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { toDigest } from '../../src/oci/digest.ts';
+import { createServer } from '../support/os/http.ts';
 import { alice, identity } from '../support/registry/guarded-registry.ts';
 import { anonymous, keyringOf, openTestClient } from '../support/registry/registry-client.ts';
-import { createServer } from '../support/os/http.ts';
 
 /** A hostile registry, and another server that wants its credentials. */
 

@@ -11,12 +11,12 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { basic } from '../support/registry/guarded-registry.ts';
-import { mountsBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { rawTar } from '../support/oci/raw-tar.ts';
 import { sha256 } from '../support/oci/tar.ts';
+import { mountsBelow } from '../support/os/mounts.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { basic } from '../support/registry/guarded-registry.ts';
 
 /** Indexes, manifests and descriptors that say one thing here and another there, and those that name what is others'. */
 

@@ -1,28 +1,28 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { openKeychain } from '../../src/credentials/keychain.ts';
+import { openProviders } from '../../src/credentials/providers.ts';
 import { parsePublishRequest } from '../../src/grpc/csi/publish-request.ts';
 import { type Credential, type Keyring, tokensKey } from '../../src/oci/credential.ts';
 import { type Digest, toDigest } from '../../src/oci/digest.ts';
 import type { Manifest } from '../../src/oci/manifest.ts';
 import { planLayers } from '../../src/oci/plan.ts';
-import { openKeychain } from '../../src/credentials/keychain.ts';
-import { openProviders } from '../../src/credentials/providers.ts';
+import type { Accesses } from '../../src/ports/records.ts';
+import type { Registry } from '../../src/ports/registry.ts';
+import type { Pod, PullRequest, Selection } from '../../src/ports/request.ts';
 import { ArtifactError } from '../../src/util/error.ts';
 import { doAtOnce } from '../../src/util/pace.ts';
 import { openAccessCache } from '../../src/volume/access/access-cache.ts';
-import { parseAttributes } from '../../src/volume/attributes.ts';
 import { createAccessCheck } from '../../src/volume/access/access-check.ts';
-import type { Accesses } from '../../src/ports/records.ts';
-import type { Registry } from '../../src/ports/registry.ts';
+import { parseAttributes } from '../../src/volume/attributes.ts';
 import { viewKey } from '../../src/volume/pull/view-plan.ts';
-import type { Pod, PullRequest, Selection } from '../../src/ports/request.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { pod, podsOf } from '../support/node/pods.ts';
 import { targetPath, toWire, uid } from '../support/node/publish-call.ts';
 import { openSetting } from '../support/node/setting.ts';
-import { tarOf, sha256 } from '../support/oci/tar.ts';
+import { sha256, tarOf } from '../support/oci/tar.ts';
 
 /** Requests that may not share a view, a download or a right, and would if their keys were only put together. */
 

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ociManifest } from '../../src/oci/media-type.ts';
 import { publishRequest } from '../support/node/daemon.ts';
-import { layoutOf, loadTar } from '../support/oci/layout.ts';
 import { type Outcome, outcomeOf } from '../support/node/outcome.ts';
 import { openSetting } from '../support/node/setting.ts';
-import { sha256, tarOf } from '../support/oci/tar.ts';
 import { shownOf, verifyVolume } from '../support/node/volume.ts';
+import { layoutOf, loadTar } from '../support/oci/layout.ts';
+import { sha256, tarOf } from '../support/oci/tar.ts';
 
 /** Incomplete layouts on a node without a registry: no registry is asked, and earlier loads stay. */
 

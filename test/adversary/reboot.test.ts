@@ -3,11 +3,11 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
+import { ownForEach } from '../support/os/owned.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { basic } from '../support/registry/guarded-registry.ts';
-import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
-import { outcomeOf } from '../support/node/outcome.ts';
-import { ownForEach } from '../support/os/owned.ts';
 
 /** After a reboot a pod gets what its record says, and not what it may not have any more, nor what it never had. */
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Digest, toDigest } from '../../src/oci/digest.ts';
-import { openAccessCache } from '../../src/volume/access/access-cache.ts';
 import type { AccessRecord } from '../../src/ports/records.ts';
+import { openAccessCache } from '../../src/volume/access/access-cache.ts';
 
 test('invented repositories are removed from records and memory once nothing of them is cached', async t => {
   t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 });

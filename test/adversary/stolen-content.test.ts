@@ -7,11 +7,11 @@ import type { Digest } from '../../src/oci/digest.ts';
 import { ociManifest } from '../../src/oci/media-type.ts';
 import { partialName } from '../../src/store/blobs/blobs.ts';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { basic } from '../support/registry/guarded-registry.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { sha256, tarOf } from '../support/oci/tar.ts';
 import { ownForEach } from '../support/os/owned.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { basic } from '../support/registry/guarded-registry.ts';
 
 /** A pod author with a registry of their own, after what other pods brought to the node by credentials. */
 

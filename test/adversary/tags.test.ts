@@ -11,12 +11,12 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { mountsBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
+import { sha256 } from '../support/oci/tar.ts';
+import { mountsBelow } from '../support/os/mounts.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { makeSigner } from '../support/signing/signer.ts';
 import { claimOf, signSimple } from '../support/signing/signing.ts';
-import { sha256 } from '../support/oci/tar.ts';
 
 /** A registry that answers one question with what is signed, and the next with what is not. */
 

@@ -5,11 +5,11 @@ import process from 'node:process';
 import { describe, test } from 'node:test';
 import { ociManifest } from '../../src/oci/media-type.ts';
 import { publishRequest } from '../support/node/daemon.ts';
-import { mountsBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
-import { paxEntry, type RawEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { openSetting } from '../support/node/setting.ts';
+import { paxEntry, type RawEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { sha256 } from '../support/oci/tar.ts';
+import { mountsBelow } from '../support/os/mounts.ts';
 
 /** Tars that no honest tool writes, from the registry to the mount: a tree of their own, or a refusal. */
 

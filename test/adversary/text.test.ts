@@ -7,8 +7,8 @@ import { promisify } from 'node:util';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
-import { paxEntry, rawEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { openSetting } from '../support/node/setting.ts';
+import { paxEntry, rawEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { sha256 } from '../support/oci/tar.ts';
 
 /** Texts of a registry appear in events, in the log and on terminals. None of them may control where it is shown. */

@@ -1,11 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeCertificate } from '../support/signing/certificate.ts';
 import { publishRequest, startDaemon, type TestNode, testNode } from '../support/node/daemon.ts';
-import { oras } from '../support/registry/oras.ts';
-import { startRealRegistry } from '../support/registry/real-registry.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 import { toolPath } from '../support/project/tools.ts';
+import { oras } from '../support/registry/oras.ts';
+import { startRealRegistry } from '../support/registry/real-registry.ts';
+import { makeCertificate } from '../support/signing/certificate.ts';
 import { type Cost, median, peakMemoryOf, timeCommand, timeProcess } from './measure.ts';
 import type { Row } from './rows.ts';
 

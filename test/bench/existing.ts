@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { gzip, tarOf } from '../support/oci/tar.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { percentile } from './measure.ts';
 
 /**

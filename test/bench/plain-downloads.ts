@@ -1,4 +1,4 @@
-import type { Downloads, DownloadSettings } from '../../src/registry/download/downloads.ts';
+import type { DownloadSettings, Downloads } from '../../src/registry/download/downloads.ts';
 
 /** What `npm run bench -- --downloads` measures against: undici receives every blob, in the main thread. */
 export function openDownloads({ otherwise }: DownloadSettings): Downloads {

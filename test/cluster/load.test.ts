@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { describe, test, type TestContext } from 'node:test';
 import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
 import { driverName } from '../support/cluster/driver.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
 import { artifact, namespace, pod, podSpec, type Volume } from '../support/cluster/objects.ts';

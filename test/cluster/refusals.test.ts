@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { driverName } from '../support/cluster/driver.ts';
 import { artifact, claim, claimed, pod, secret, type Volume } from '../support/cluster/objects.ts';
 import { alice, hosts } from '../support/cluster/registries.ts';
 import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
-import { driverName } from '../support/cluster/driver.ts';
 
 const tiny = `${hosts.open}/models/tiny:1`;
 const closed = `${hosts.private}/private/model:1`;

@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import { ociIndex, ociManifest } from '../../src/oci/media-type.ts';
 import { publishRequest } from '../support/node/daemon.ts';
-import { type RawEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { openSetting } from '../support/node/setting.ts';
+import { type RawEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { gzip, sha256 } from '../support/oci/tar.ts';
 import { readTree } from '../support/oci/tree.ts';
 

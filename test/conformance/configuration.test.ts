@@ -5,10 +5,10 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { parseHostsFile } from '../../src/registry/config/hosts-toml.ts';
 import { parseRegistriesConf } from '../../src/registry/config/registries-conf.ts';
-import { findExamples } from '../support/project/documents.ts';
-import { makeCertificate } from '../support/signing/certificate.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
+import { findExamples } from '../support/project/documents.ts';
 import { needs, toolPath } from '../support/project/tools.ts';
+import { makeCertificate } from '../support/signing/certificate.ts';
 
 /** That one configuration serves the container runtime too: the parsers of containers and of containerd read the same. */
 

@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { cosignSignStock, cosignVerify, makeCosignKey } from '../support/signing/cosign.ts';
 import {
   publishRequest,
   startDaemon,
@@ -11,9 +10,12 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
-import { oras } from '../support/registry/oras.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
+import { needs } from '../support/project/tools.ts';
+import { oras } from '../support/registry/oras.ts';
 import { startReferrersRegistry } from '../support/registry/referrers-registry.ts';
+import { cosignSignStock, cosignVerify, makeCosignKey } from '../support/signing/cosign.ts';
 import {
   identity,
   oidcIssuer,
@@ -22,8 +24,6 @@ import {
   trustedRootOf,
 } from '../support/signing/sigstore.ts';
 import { type SigstoreServer, startSigstore, tokenOf } from '../support/signing/sigstore-server.ts';
-import { temporaryDirectory } from '../support/os/temporary.ts';
-import { needs } from '../support/project/tools.ts';
 
 const sigstore = openSigstore();
 const stranger = openSigstore();

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
+import { needs, toolPath } from '../support/project/tools.ts';
 import { oras } from '../support/registry/oras.ts';
 import { startRealRegistry } from '../support/registry/real-registry.ts';
-import { needs, toolPath } from '../support/project/tools.ts';
 
 test('grpcurl needs only the socket of the driver', needs('root', 'registry', 'oras', 'grpcurl'), async t => {
   await using registry = await startRealRegistry();

@@ -8,11 +8,11 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
-import { oras } from '../support/registry/oras.ts';
-import { runProgram } from '../support/os/program.ts';
-import { startRealRegistry } from '../support/registry/real-registry.ts';
-import { needs } from '../support/project/tools.ts';
 import { readTree } from '../support/oci/tree.ts';
+import { runProgram } from '../support/os/program.ts';
+import { needs } from '../support/project/tools.ts';
+import { oras } from '../support/registry/oras.ts';
+import { startRealRegistry } from '../support/registry/real-registry.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 

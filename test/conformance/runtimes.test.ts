@@ -13,14 +13,14 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setXattr } from '../../src/linux/libc.ts';
-import { runContainer } from '../support/signing/bundle.ts';
 import { publishRequest } from '../support/node/daemon.ts';
-import { findHarmful } from '../support/oci/harmless.ts';
 import { kubeletDirectory } from '../support/node/kubelet-directory.ts';
-import { paxEntry, type RawEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { openSetting } from '../support/node/setting.ts';
+import { findHarmful } from '../support/oci/harmless.ts';
 import { pushImage } from '../support/oci/image.ts';
+import { paxEntry, type RawEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { gzip } from '../support/oci/tar.ts';
+import { runContainer } from '../support/signing/bundle.ts';
 
 const { registry, node, daemon } = await openSetting();
 

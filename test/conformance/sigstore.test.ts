@@ -3,16 +3,16 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { openTrust } from '../../src/policy/signature/open.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
+import { needs } from '../support/project/tools.ts';
+import { startReferrersRegistry } from '../support/registry/referrers-registry.ts';
 import { pushBundled } from '../support/signing/bundled-artifact.ts';
 import { cosignVerify } from '../support/signing/cosign.ts';
 import { openFetchedSource } from '../support/signing/fetched-signatures.ts';
-import { startReferrersRegistry } from '../support/registry/referrers-registry.ts';
 import { identity, makeBundle, oidcIssuer, trustedRootOf } from '../support/signing/sigstore.ts';
 import { accepted } from '../support/signing/sigstore-accepted.ts';
 import { type Case, identityArguments, sigstore } from '../support/signing/sigstore-case.ts';
 import { refused } from '../support/signing/sigstore-refused.ts';
-import { temporaryDirectory } from '../support/os/temporary.ts';
-import { needs } from '../support/project/tools.ts';
 
 describe('a bundle in the format of stock cosign', needs('cosign'), () => {
   const stack = new AsyncDisposableStack();

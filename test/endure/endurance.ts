@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { spawnDaemon, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
-import type { Random } from '../support/os/random.ts';
 import { recordedTargets, verifyBlobs } from '../support/node/volume.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
+import type { Random } from '../support/os/random.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { type MovingTag, openMovingTags } from './moving-tags.ts';
 import { openPods, type PodVolume } from './pods.ts';
 

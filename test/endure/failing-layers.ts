@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import type { DemoLayer } from '../../src/cli/demo/artifact.ts';
-import type { Random } from '../support/os/random.ts';
 import { endOfTar, type RawEntry, rawEntry, rawTar } from '../support/oci/raw-tar.ts';
+import type { Random } from '../support/os/random.ts';
 
 const KiB = 1024;
 const mediaType = 'application/x.tar+gzip';

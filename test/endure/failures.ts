@@ -3,9 +3,9 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { publishRequest, startDaemon, type TestDaemon, testNode } from '../support/node/daemon.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import type { Random } from '../support/os/random.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { makeFailingLayers } from './failing-layers.ts';
 
 /** Concurrent publishes, each of another namespace. */

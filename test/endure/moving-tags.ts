@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import process from 'node:process';
 import { ociIndex } from '../../src/oci/media-type.ts';
-import type { FaultyRegistry } from '../support/registry/faulty-registry.ts';
-import type { Random } from '../support/os/random.ts';
-import { gzip, tarOf } from '../support/oci/tar.ts';
 import { type Shown, shownOf } from '../support/node/volume.ts';
+import { gzip, tarOf } from '../support/oci/tar.ts';
+import type { Random } from '../support/os/random.ts';
+import type { FaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 const KiB = 1024;
 const repositoryCount = 4;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { publishRequest, type TestDaemon, type TestNode } from '../support/node/daemon.ts';
-import type { Random } from '../support/os/random.ts';
-import { readTree } from '../support/oci/tree.ts';
 import { mountsAt, type Shown, verifyGone, verifyVolume } from '../support/node/volume.ts';
+import { readTree } from '../support/oci/tree.ts';
+import type { Random } from '../support/os/random.ts';
 import type { MovingTag } from './moving-tags.ts';
 
 type Request = Awaited<ReturnType<typeof publishRequest>>;

@@ -8,8 +8,8 @@ import { partialName } from '../../src/store/blobs/blobs.ts';
 import { waitUntil } from '../support/node/child.ts';
 import { publishRequest, startDaemon } from '../support/node/daemon.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
-import { openSmallDisk, type SmallDisk, type SmallVolume } from '../support/os/small-disk.ts';
 import { shownOf, verifyBlobs, verifyVolume } from '../support/node/volume.ts';
+import { openSmallDisk, type SmallDisk, type SmallVolume } from '../support/os/small-disk.ts';
 
 const MiB = 1024 * 1024;
 

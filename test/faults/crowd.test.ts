@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { publishRequest } from '../support/node/daemon.ts';
-import { mountsBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
-import { pushImage } from '../support/oci/image.ts';
 import { openSetting } from '../support/node/setting.ts';
-import { gzip, tarOf } from '../support/oci/tar.ts';
 import { recordedTargets, type Shown, shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';
+import { pushImage } from '../support/oci/image.ts';
+import { gzip, tarOf } from '../support/oci/tar.ts';
+import { mountsBelow } from '../support/os/mounts.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;

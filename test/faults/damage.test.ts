@@ -3,11 +3,11 @@ import { mkdirSync, readdirSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { publishRequest, startDaemon, type TestNode, testNode } from '../support/node/daemon.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
-import { gzip, tarOf } from '../support/oci/tar.ts';
 import { shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';
+import { gzip, tarOf } from '../support/oci/tar.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 /** How a disk may lose a file of the state dir. */
 const tear = (path: string): void => truncateSync(path, 10);

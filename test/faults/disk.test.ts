@@ -5,8 +5,8 @@ import { describe, test } from 'node:test';
 import { waitUntil } from '../support/node/child.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
-import { openSmallDisk, type SmallDisk, type SmallVolume } from '../support/os/small-disk.ts';
 import { recordedTargets, verifyBlobs, verifyGone, verifyVolume } from '../support/node/volume.ts';
+import { openSmallDisk, type SmallDisk, type SmallVolume } from '../support/os/small-disk.ts';
 
 const MiB = 1024 * 1024;
 

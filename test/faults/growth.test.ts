@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { startDaemon } from '../support/node/daemon.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
+import { verifyGone, verifyVolume } from '../support/node/volume.ts';
 import { openSmallDisk } from '../support/os/small-disk.ts';
 import { needs } from '../support/project/tools.ts';
-import { verifyGone, verifyVolume } from '../support/node/volume.ts';
 
 const MiB = 1024 * 1024;
 

@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { waitUntil } from '../support/node/child.ts';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
-import type { Fault } from '../support/registry/fault.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { verifyGone, verifyVolume } from '../support/node/volume.ts';
+import type { Fault } from '../support/registry/fault.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { answer, ofBlob, ofManifest, once, openTestbed, type Testbed } from '../support/registry/testbed.ts';
 
 const KiB = 1024;

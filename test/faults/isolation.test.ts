@@ -19,12 +19,12 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { openSetting } from '../support/node/setting.ts';
-import { readTree } from '../support/oci/tree.ts';
 import { recordedTargets, shownOf, verifyVolume } from '../support/node/volume.ts';
+import { readTree } from '../support/oci/tree.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 const { registry, node, daemon } = await openSetting();
 for (const tag of ['v1', 'latest'])

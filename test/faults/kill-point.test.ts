@@ -4,8 +4,6 @@ import { after, before, test } from 'node:test';
 import { startChild, waitUntil } from '../support/node/child.ts';
 import type { TestDaemon } from '../support/node/daemon.ts';
 import { type Lives, openLives, type Volume } from '../support/node/lives.ts';
-import { gzip, tarOf } from '../support/oci/tar.ts';
-import { needs, toolPath } from '../support/project/tools.ts';
 import {
   mountsAt,
   recordedTargets,
@@ -14,6 +12,8 @@ import {
   verifyGone,
   verifyVolume,
 } from '../support/node/volume.ts';
+import { gzip, tarOf } from '../support/oci/tar.ts';
+import { needs, toolPath } from '../support/project/tools.ts';
 
 /**
  * Where the daemon changes something that outlives it, it is killed just before: at the first, second, … such system

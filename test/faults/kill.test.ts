@@ -5,8 +5,6 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { TestDaemon } from '../support/node/daemon.ts';
 import { type Lives, openLives, type Volume } from '../support/node/lives.ts';
-import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
-import { gzip, tarOf } from '../support/oci/tar.ts';
 import {
   mountsAt,
   recordedTargets,
@@ -15,6 +13,8 @@ import {
   verifyGone,
   verifyVolume,
 } from '../support/node/volume.ts';
+import { gzip, tarOf } from '../support/oci/tar.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
 
 /**
  * The daemon is killed at random moments of one node's life. What it answered OK must hold while it is dead and when it

@@ -5,10 +5,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { runCommand } from '../support/node/command.ts';
-import { layoutOf, loadTar } from '../support/oci/layout.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
-import { openSmallDisk } from '../support/os/small-disk.ts';
+import { layoutOf, loadTar } from '../support/oci/layout.ts';
 import { gzip, tarOf } from '../support/oci/tar.ts';
+import { openSmallDisk } from '../support/os/small-disk.ts';
 import { needs } from '../support/project/tools.ts';
 
 /** Names of what a state directory has of content, whole or not. */

@@ -5,12 +5,12 @@ import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Digest, toDigest } from '../../src/oci/digest.ts';
-import type { TocEntry } from '../../src/tree/toc.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
+import type { TocEntry } from '../../src/tree/toc.ts';
 import { toArtifactError } from '../../src/util/error.ts';
+import { placeOfBody, writeToc } from '../support/oci/toc.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 import { mountTmpfs } from '../support/os/tmpfs.ts';
-import { placeOfBody, writeToc } from '../support/oci/toc.ts';
 import { needs } from '../support/project/tools.ts';
 
 const never = new AbortController().signal;

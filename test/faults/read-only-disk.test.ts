@@ -6,13 +6,13 @@ import { connectRemote } from '../../src/grpc/client/client.ts';
 import type { Finding } from '../../src/ports/usecases.ts';
 import { waitUntil } from '../support/node/child.ts';
 import { publishRequest, spawnDaemon, type TestDaemon, type TestNode } from '../support/node/daemon.ts';
-import { mountsBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { request } from '../support/node/samples.ts';
+import { verifyGone, verifyVolume } from '../support/node/volume.ts';
+import { mountsBelow } from '../support/os/mounts.ts';
 import { runProgram } from '../support/os/program.ts';
 import { openSmallDisk, type SmallDisk, type SmallVolume } from '../support/os/small-disk.ts';
 import { needs } from '../support/project/tools.ts';
-import { verifyGone, verifyVolume } from '../support/node/volume.ts';
 
 const KiB = 1024;
 const unwritable = /the state directory \S+ cannot be written \(EROFS\): .* mount the disk for writing again/;

@@ -21,8 +21,6 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import {
   recordedTargets,
@@ -32,6 +30,8 @@ import {
   verifyGone,
   verifyVolume,
 } from '../support/node/volume.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 let registry: FaultyRegistry;
 let node: TestNode;

@@ -15,10 +15,10 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { publishRequest } from '../support/node/daemon.ts';
-import { openRandom, type Random } from '../support/os/random.ts';
 import { openSetting } from '../support/node/setting.ts';
-import { gzip, tarOf } from '../support/oci/tar.ts';
 import { shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';
+import { gzip, tarOf } from '../support/oci/tar.ts';
+import { openRandom, type Random } from '../support/os/random.ts';
 
 const { registry, node, daemon } = await openSetting();
 

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { tokensKey } from '../../src/oci/credential.ts';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import type { Guard } from '../support/registry/guard.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import type { Guard } from '../support/registry/guard.ts';
 
 const username = 'robot$ci';
 const password = `right"${randomUUID()}`;

@@ -4,8 +4,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { mountsAt } from '../support/node/volume.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 const blobCount = 10_000;
 const volumeCount = 200;

@@ -4,9 +4,9 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { type Outcome, outcomeOf } from '../support/node/outcome.ts';
 import { endOfTar, rawEntry } from '../support/oci/raw-tar.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 /** What one namespace asks for does not hold up another. */
 

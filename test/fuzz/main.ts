@@ -7,8 +7,8 @@ import { parseArgs } from 'node:util';
 import { openRandom } from '../support/os/random.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 import { compare, contextOf, rules } from './differences.ts';
-import { openExtractor, type Outcome } from './extractor.ts';
-import { describeImage, formatLayer, randomImage, type Image } from './image.ts';
+import { type Outcome, openExtractor } from './extractor.ts';
+import { describeImage, formatLayer, type Image, randomImage } from './image.ts';
 import { openProduct } from './product.ts';
 
 /**

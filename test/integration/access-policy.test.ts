@@ -10,12 +10,12 @@ import {
   type TestDaemon,
   testNode,
 } from '../support/node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { namespacePath, openKubeApiServer, pathOf } from '../support/node/kube-api.ts';
-import { unmountBelow } from '../support/os/mounts.ts';
 import { ready } from '../support/node/readiness.ts';
-import { temporaryDirectory } from '../support/os/temporary.ts';
+import { unmountBelow } from '../support/os/mounts.ts';
 import { ownForEach } from '../support/os/owned.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 /** Which pods may have which artifacts, by a file of the node's administrator. */
 

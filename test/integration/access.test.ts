@@ -10,11 +10,11 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { basic } from '../support/registry/guarded-registry.ts';
 import { layoutOf, loadTar } from '../support/oci/layout.ts';
 import { sha256 } from '../support/oci/tar.ts';
 import { ownForEach } from '../support/os/owned.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { basic } from '../support/registry/guarded-registry.ts';
 
 /** Being cached grants no access: which pods may have a cached artifact, and what may be in it. */
 

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { makeCertificate } from '../support/signing/certificate.ts';
 import { waitUntil } from '../support/node/child.ts';
 import {
   publishRequest,
@@ -11,9 +10,10 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { ready } from '../support/node/readiness.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { makeCertificate } from '../support/signing/certificate.ts';
 
 /** A node whose files are broken when its daemon starts: it keeps what it has, and is well once they are. */
 

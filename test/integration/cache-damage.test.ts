@@ -16,15 +16,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { toSettings } from '../../src/cli/command-line.ts';
-import { type Node, openNode } from '../../src/wiring.ts';
 import type { PublishRequest, Selection } from '../../src/ports/request.ts';
 import type { Finding } from '../../src/ports/usecases.ts';
-import { damages } from '../support/node/damages.ts';
+import { type Node, openNode } from '../../src/wiring.ts';
 import { type TestNode, testNode } from '../support/node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { openRandom } from '../support/os/random.ts';
+import { damages } from '../support/node/damages.ts';
 import { gzip, tarOf } from '../support/oci/tar.ts';
+import { openRandom } from '../support/os/random.ts';
 import { needs } from '../support/project/tools.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 const never = new AbortController().signal;
 

@@ -3,11 +3,11 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { makeCertificate } from '../support/signing/certificate.ts';
 import { runCommandHere, usesStateDir } from '../support/node/command.ts';
 import { startDaemon, testNode } from '../support/node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { needs } from '../support/project/tools.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { makeCertificate } from '../support/signing/certificate.ts';
 
 /** What users see of registries on the command line, without a daemon and through one. */
 

@@ -6,6 +6,9 @@ import { tokensKey } from '../../src/oci/credential.ts';
 import { waitUntil } from '../support/node/child.ts';
 import { spawnDaemon, startDaemon, testNode } from '../support/node/daemon.ts';
 import { openKubeApiServer, pathOf, pullSecretObject } from '../support/node/kube-api.ts';
+import { writeScript } from '../support/os/script.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
+import { needs } from '../support/project/tools.ts';
 import {
   addPod,
   authOf,
@@ -16,10 +19,7 @@ import {
   verifyNoSecret,
 } from '../support/registry/private-registry.ts';
 import { startRealRegistry } from '../support/registry/real-registry.ts';
-import { writeScript } from '../support/os/script.ts';
-import { temporaryDirectory } from '../support/os/temporary.ts';
 import { startTokenServer } from '../support/registry/token-server.ts';
-import { needs } from '../support/project/tools.ts';
 
 /** Private artifacts in a real registry, and every way in which a pod or a node may be known to it. */
 

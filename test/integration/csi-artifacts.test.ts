@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { PullResponse__Output } from '../../src/grpc/wire/ociartifact/v1/PullResponse.ts';
 import type { FsckResponse__Output } from '../../src/grpc/wire/ociartifact/v1/FsckResponse.ts';
+import type { PullResponse__Output } from '../../src/grpc/wire/ociartifact/v1/PullResponse.ts';
 import type { PullRequest } from '../../src/ports/request.ts';
 import type { Progress } from '../../src/ports/usecases.ts';
 import { answerOf, digest, failureOf, reference, resolved, startEdge } from '../support/node/csi-edge.ts';

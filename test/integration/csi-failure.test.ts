@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
-import { ArtifactError } from '../../src/util/error.ts';
 import { DeadlineNear } from '../../src/util/deadline-near.ts';
+import { ArtifactError } from '../../src/util/error.ts';
 import {
   aborted,
   answerOf,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { MountResponse__Output } from '../../src/grpc/wire/ociartifact/v1/MountResponse.ts';
 import type { ListVolumesResponse__Output } from '../../src/grpc/wire/ociartifact/v1/ListVolumesResponse.ts';
+import type { MountResponse__Output } from '../../src/grpc/wire/ociartifact/v1/MountResponse.ts';
 import type { PublishRequest } from '../../src/ports/request.ts';
 import { answerOf, failureOf, startEdge, volume } from '../support/node/csi-edge.ts';
 

@@ -6,8 +6,8 @@ import { test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
 import { loadDefinitions } from '../../src/grpc/edge/definitions.ts';
 import {
-  registrationPath,
   type RegistrationOptions,
+  registrationPath,
   serveRegistration,
 } from '../../src/grpc/registration.ts';
 import type { RegistrationClient } from '../../src/grpc/wire/pluginregistration/Registration.ts';
@@ -15,7 +15,7 @@ import type { ArtifactError } from '../../src/util/error.ts';
 import { waitUntil } from '../support/node/child.ts';
 import { answerOf, captureLog } from '../support/node/csi-edge.ts';
 import { startDaemon, testNode } from '../support/node/daemon.ts';
-import { temporaryDirectory, type TemporaryDirectory } from '../support/os/temporary.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../support/os/temporary.ts';
 
 const driverName = 'oci-artifact.csi.test';
 

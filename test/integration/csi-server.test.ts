@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { tokensKey } from '../../src/oci/credential.ts';
 import type { GetPluginCapabilitiesResponse__Output } from '../../src/grpc/wire/csi/v1/GetPluginCapabilitiesResponse.ts';
 import type { NodeGetCapabilitiesResponse__Output } from '../../src/grpc/wire/csi/v1/NodeGetCapabilitiesResponse.ts';
 import type { NodeGetVolumeStatsResponse__Output } from '../../src/grpc/wire/csi/v1/NodeGetVolumeStatsResponse.ts';
 import type { ProbeResponse__Output } from '../../src/grpc/wire/csi/v1/ProbeResponse.ts';
+import { tokensKey } from '../../src/oci/credential.ts';
+import type { PublishRequest } from '../../src/ports/request.ts';
 import { ArtifactError } from '../../src/util/error.ts';
 import { createKeyedMutex } from '../../src/util/mutex.ts';
 import { createPublishing } from '../../src/volume/publish.ts';
-import type { PublishRequest } from '../../src/ports/request.ts';
 import {
   answerOf,
   digest,

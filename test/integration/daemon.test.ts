@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, rename, rm } from 'node:fs/promises';
-import process from 'node:process';
 import { dirname, join } from 'node:path';
+import process from 'node:process';
 import { test } from 'node:test';
 import { exitCodes } from '../../src/cli/exit.ts';
 import { registrationPath } from '../../src/grpc/registration.ts';

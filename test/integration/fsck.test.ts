@@ -14,12 +14,12 @@ import {
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { bodyName } from '../../src/tree/toc.ts';
 import type { Finding } from '../../src/ports/usecases.ts';
+import { bodyName } from '../../src/tree/toc.ts';
 import { publishRequest } from '../support/node/daemon.ts';
 import { openSetting } from '../support/node/setting.ts';
-import { gzip, sha256, tarOf } from '../support/oci/tar.ts';
 import { shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';
+import { gzip, sha256, tarOf } from '../support/oci/tar.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const { registry, node, daemon } = await openSetting();

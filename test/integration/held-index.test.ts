@@ -6,9 +6,9 @@ import { test } from 'node:test';
 import { ociIndex } from '../../src/oci/media-type.ts';
 import { toPlatform } from '../../src/oci/platform.ts';
 import { publishRequest } from '../support/node/daemon.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { needs } from '../support/project/tools.ts';
-import { outcomeOf } from '../support/node/outcome.ts';
 
 const { registry, node, daemon } = await openSetting({ flags: { '--cache-max': '3MiB' } });
 

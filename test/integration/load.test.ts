@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { startCommand } from '../support/node/command.ts';
-import { type TestNode, startDaemon, testNode } from '../support/node/daemon.ts';
+import { startDaemon, type TestNode, testNode } from '../support/node/daemon.ts';
 import { needs } from '../support/project/tools.ts';
 
 /** Starts a load of what comes on standard input, and waits until it reads. */

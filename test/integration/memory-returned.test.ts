@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { gzip, tarOf } from '../support/oci/tar.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 /** Milliseconds: the daemon gives memory back in the first quiet second, which a busy machine puts off. */
 const timeoutMs = 40_000;

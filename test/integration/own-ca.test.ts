@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { makeCertificate } from '../support/signing/certificate.ts';
 import { publishRequest, startDaemon, type TestNode, testNode } from '../support/node/daemon.ts';
-import { oras } from '../support/registry/oras.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
-import { startRealRegistry } from '../support/registry/real-registry.ts';
-import { needs } from '../support/project/tools.ts';
 import { readTree } from '../support/oci/tree.ts';
+import { needs } from '../support/project/tools.ts';
+import { oras } from '../support/registry/oras.ts';
+import { startRealRegistry } from '../support/registry/real-registry.ts';
+import { makeCertificate } from '../support/signing/certificate.ts';
 
 /** A real registry with its own CA, which requires a client certificate. */
 describe('a registry that requires a client certificate', needs('root', 'registry', 'oras'), () => {

@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
-import { findExamples } from '../support/project/documents.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { mountsBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
-import { needs } from '../support/project/tools.ts';
 import { shownOf, verifyGone, verifyVolume } from '../support/node/volume.ts';
+import { mountsBelow } from '../support/os/mounts.ts';
+import { findExamples } from '../support/project/documents.ts';
+import { needs } from '../support/project/tools.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 type PersistentVolume = {
   readonly spec: {

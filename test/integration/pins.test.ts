@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { outcomeOf } from '../support/node/outcome.ts';
 import { publishRequest } from '../support/node/daemon.ts';
+import { outcomeOf } from '../support/node/outcome.ts';
 import { openSetting } from '../support/node/setting.ts';
 
 const { registry, node, daemon } = await openSetting();

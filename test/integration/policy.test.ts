@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { cosignSign, makeCosignKey } from '../support/signing/cosign.ts';
 import {
   publishRequest,
   startDaemon,
@@ -11,12 +10,13 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
+import { temporaryDirectory } from '../support/os/temporary.ts';
+import { needs } from '../support/project/tools.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { cosignSign, makeCosignKey } from '../support/signing/cosign.ts';
 import { email, issuer, makeFulcio } from '../support/signing/fulcio.ts';
 import { openTestLog } from '../support/signing/log.ts';
 import { claimOf, signSimpleInLog } from '../support/signing/signing.ts';
-import { temporaryDirectory } from '../support/os/temporary.ts';
-import { needs } from '../support/project/tools.ts';
 
 describe('with a signature policy', needs('cosign', 'openssl'), () => {
   const stack = new AsyncDisposableStack();

@@ -6,9 +6,9 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { waitUntil } from '../support/node/child.ts';
 import { publishRequest, spawnDaemon, testNode } from '../support/node/daemon.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { needs } from '../support/project/tools.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { openTestProxy } from '../support/registry/proxy.ts';
 
 test('the proxy of the environment is used, except for hosts in NO_PROXY', async () => {

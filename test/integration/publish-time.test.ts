@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import type { PublishRequest } from '../../src/ports/request.ts';
 import { ArtifactError } from '../../src/util/error.ts';
 import type { Node } from '../../src/wiring.ts';

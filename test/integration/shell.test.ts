@@ -7,15 +7,15 @@ import { test } from 'node:test';
 import type { Freed, VolumeStatus } from '../../src/ports/usecases.ts';
 import {
   type CommandRun,
+  usesStateDir as onDirectory,
   runCommand as run,
   runCommandHere,
   startCommand as start,
-  usesStateDir as onDirectory,
 } from '../support/node/command.ts';
 import { startDaemon, testNode } from '../support/node/daemon.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { mountsBelow } from '../support/os/mounts.ts';
 import { needs } from '../support/project/tools.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 for (const through of ['the socket of a daemon', 'the state directory itself']) {
   test(`every command works through ${through}`, needs('root'), async () => {

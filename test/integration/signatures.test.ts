@@ -6,7 +6,6 @@ import { after, before, describe, test } from 'node:test';
 import { type Digest, parseDigest } from '../../src/oci/digest.ts';
 import { parseManifest } from '../../src/oci/manifest.ts';
 import { doAtOnce } from '../../src/util/pace.ts';
-import { cosignAttest, cosignSign, makeCosignKey } from '../support/signing/cosign.ts';
 import {
   publishRequest,
   startDaemon,
@@ -14,14 +13,15 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
-import { listReferrers, openFetchedSource } from '../support/signing/fetched-signatures.ts';
-import { mountsBelow } from '../support/os/mounts.ts';
-import { oras } from '../support/registry/oras.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
-import { startRealRegistry } from '../support/registry/real-registry.ts';
-import { startReferrersRegistry } from '../support/registry/referrers-registry.ts';
+import { mountsBelow } from '../support/os/mounts.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
+import { oras } from '../support/registry/oras.ts';
+import { startRealRegistry } from '../support/registry/real-registry.ts';
+import { startReferrersRegistry } from '../support/registry/referrers-registry.ts';
+import { cosignAttest, cosignSign, makeCosignKey } from '../support/signing/cosign.ts';
+import { listReferrers, openFetchedSource } from '../support/signing/fetched-signatures.ts';
 
 const signal = new AbortController().signal;
 /** A node with its configuration of bundles. */

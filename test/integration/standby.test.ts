@@ -12,6 +12,7 @@ import { registrationPath } from '../../src/grpc/registration.ts';
 import { takeLock } from '../../src/store/lock.ts';
 import { openCalls } from '../support/node/calls.ts';
 import { waitUntil } from '../support/node/child.ts';
+import { answerOf } from '../support/node/csi-edge.ts';
 import {
   publishRequest,
   spawnDaemon,
@@ -20,7 +21,6 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
-import { answerOf } from '../support/node/csi-edge.ts';
 import { type Outcome, outcomeOf } from '../support/node/outcome.ts';
 import { shownOf, verifyVolume } from '../support/node/volume.ts';
 import { ownAddress } from '../support/os/port.ts';

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openNode } from '../../src/wiring.ts';
+import { configurationOf } from '../support/node/command.ts';
 import { spawnDaemon, type TestNode, testNode } from '../support/node/daemon.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { type Ran, runShell } from '../support/node/shell.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
-import { configurationOf } from '../support/node/command.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 const reference = 'registry.example/team/model:v1';
 const unmeasured = { bytesPulled() {}, damageFound() {}, pullStarted() {}, pullEnded() {} };

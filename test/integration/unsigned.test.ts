@@ -8,7 +8,6 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Digest } from '../../src/oci/digest.ts';
 import { ociIndex } from '../../src/oci/media-type.ts';
-import { cosignSign, makeCosignKey } from '../support/signing/cosign.ts';
 import {
   publishRequest,
   startDaemon,
@@ -16,11 +15,12 @@ import {
   type TestNode,
   testNode,
 } from '../support/node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
-import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
+import { mountsBelow, unmountBelow } from '../support/os/mounts.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs } from '../support/project/tools.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
+import { cosignSign, makeCosignKey } from '../support/signing/cosign.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const mirrored = 'registry.test';

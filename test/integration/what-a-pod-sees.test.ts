@@ -15,12 +15,12 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import { type ServiceError, status } from '@grpc/grpc-js';
-import { dockerList, dockerManifest, ociIndex, ociManifest } from '../../src/oci/media-type.ts';
 import { getXattr } from '../../src/linux/libc.ts';
+import { dockerList, dockerManifest, ociIndex, ociManifest } from '../../src/oci/media-type.ts';
 import { waitUntil } from '../support/node/child.ts';
 import { publishRequest } from '../support/node/daemon.ts';
-import { paxEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { openSetting } from '../support/node/setting.ts';
+import { paxEntry, rawTar } from '../support/oci/raw-tar.ts';
 import { gzip, sha256, tarOf } from '../support/oci/tar.ts';
 import { readTree } from '../support/oci/tree.ts';
 

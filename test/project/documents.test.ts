@@ -9,12 +9,13 @@ import { flags } from '../../src/cli/flags.ts';
 import type { Settings } from '../../src/cli/settings.ts';
 import { loadDefinitions } from '../../src/grpc/edge/definitions.ts';
 import { createMetrics } from '../../src/http/metrics.ts';
-import { parseHostsFile } from '../../src/registry/config/hosts-toml.ts';
-import { parseRegistriesConf } from '../../src/registry/config/registries-conf.ts';
 import { parseAccessPolicy } from '../../src/policy/access/access-policy.ts';
 import { parsePolicy } from '../../src/policy/signature/policy-json.ts';
+import { parseHostsFile } from '../../src/registry/config/hosts-toml.ts';
+import { parseRegistriesConf } from '../../src/registry/config/registries-conf.ts';
 import { ArtifactError } from '../../src/util/error.ts';
 import { parseAttributes } from '../../src/volume/attributes.ts';
+import { runShell } from '../support/node/shell.ts';
 import {
   type Document,
   findCommands,
@@ -26,7 +27,6 @@ import {
   findPaths,
   toAnchors,
 } from '../support/project/documents.ts';
-import { runShell } from '../support/node/shell.ts';
 
 /** What the documents say exists, and what exists is in the documents. */
 

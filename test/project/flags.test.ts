@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
-import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { gzip, tarOf } from '../support/oci/tar.ts';
 import { needs } from '../support/project/tools.ts';
+import { openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 test('limits, name and log format are those of the flags, each in its own place', needs('root'), async () => {
   await using registry = await openFaultyRegistry();

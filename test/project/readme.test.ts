@@ -7,10 +7,10 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { startDaemon, type TestNode, testNode } from '../support/node/daemon.ts';
-import { findExamples } from '../support/project/documents.ts';
 import { mountsBelow } from '../support/os/mounts.ts';
-import { startRealRegistry } from '../support/registry/real-registry.ts';
+import { findExamples } from '../support/project/documents.ts';
 import { needs, toolPath } from '../support/project/tools.ts';
+import { startRealRegistry } from '../support/registry/real-registry.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const readme = readFileSync(join(root, 'README.md'), 'utf8');

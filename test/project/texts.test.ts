@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { connectRemote } from '../../src/grpc/client/client.ts';
 import { ArtifactError, type ErrorCode } from '../../src/util/error.ts';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { type Around, runShell } from '../support/node/shell.ts';
 import { needs } from '../support/project/tools.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../support/registry/faulty-registry.ts';
 
 /**
  * What users read, as it is checked in: every help text, and an error of each kind on both ways in. `npm run texts`

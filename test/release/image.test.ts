@@ -12,17 +12,7 @@ import {
 import { join } from 'node:path';
 import process from 'node:process';
 import { after, test } from 'node:test';
-import { buildImageInContainer, readCommit } from '../tools/image/build.ts';
-import { startBuildKit } from '../tools/image/buildkit.ts';
-import type { Architecture } from '../tools/image/tree.ts';
 import { startContainer, unpackImage } from '../support/image/container.ts';
-import {
-  type Descriptor,
-  readConfig,
-  readIndex,
-  readLayoutDigest,
-  readManifest,
-} from '../tools/image/layout.ts';
 import { standInBase, standInBuilder } from '../support/image/stand-in.ts';
 import { buildCopy, buildStandInImage, copyProject } from '../support/image/stand-in-image.ts';
 import { waitUntil } from '../support/node/child.ts';
@@ -31,6 +21,16 @@ import { openNamespace } from '../support/os/namespace.ts';
 import { runProgram } from '../support/os/program.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
 import { needs, toolPath } from '../support/project/tools.ts';
+import { buildImageInContainer, readCommit } from '../tools/image/build.ts';
+import { startBuildKit } from '../tools/image/buildkit.ts';
+import {
+  type Descriptor,
+  readConfig,
+  readIndex,
+  readLayoutDigest,
+  readManifest,
+} from '../tools/image/layout.ts';
+import type { Architecture } from '../tools/image/tree.ts';
 
 const architectures: readonly Architecture[] = ['amd64', 'arm64'];
 const own: Architecture = process.arch === 'x64' ? 'amd64' : 'arm64';

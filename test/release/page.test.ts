@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { HttpServer } from '../../src/http/server.ts';
-import type { PageUseCases } from '../../src/http/page/page-state.ts';
 import { servePage } from '../../src/http/page/page-server.ts';
+import type { PageUseCases } from '../../src/http/page/page-state.ts';
+import type { HttpServer } from '../../src/http/server.ts';
 import { nodeStatus, pullsUnderWay, summaries, volume } from '../support/node/samples.ts';
 import { type Browser, openBrowser } from '../support/os/browser.ts';
 import { needs } from '../support/project/tools.ts';

@@ -6,6 +6,8 @@ import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { standInBase } from '../support/image/stand-in.ts';
+import { copyProject } from '../support/image/stand-in-image.ts';
 import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
 import { outcomeOf } from '../support/node/outcome.ts';
 import { temporaryDirectory } from '../support/os/temporary.ts';
@@ -13,8 +15,6 @@ import { needs, toolPath } from '../support/project/tools.ts';
 import { oras } from '../support/registry/oras.ts';
 import { startRealRegistry } from '../support/registry/real-registry.ts';
 import { makeCosignKey } from '../support/signing/cosign.ts';
-import { standInBase } from '../support/image/stand-in.ts';
-import { copyProject } from '../support/image/stand-in-image.ts';
 import { type ImageConfig, mediaTypes, writeLayoutIndex } from '../tools/image/layout.ts';
 import type { Sbom } from '../tools/image/sbom.ts';
 

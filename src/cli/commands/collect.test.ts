@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { digest, other } from '../../../test/support/node/samples.ts';
-import { ArtifactError } from '../../util/error.ts';
-import type { Pruned, Removed } from '../../ports/usecases.ts';
 import { onDirectory, runShell } from '../../../test/support/node/shell.ts';
+import type { Pruned, Removed } from '../../ports/usecases.ts';
+import { ArtifactError } from '../../util/error.ts';
 
 const removed = (reference: string, bytes: number, keptBy: readonly string[] = []): Removed => ({
   reference: `r.example/${reference}`,

@@ -1,11 +1,11 @@
+import type { Freed, FreedItem, Pruned, Removed } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
-import type { Freed, FreedItem, Pruned, Removed } from '../../ports/usecases.ts';
-import { canAsk, confirm } from '../question.ts';
+import { formatCount, formatDigest } from '../../util/words.ts';
 import { print } from '../output.ts';
+import { canAsk, confirm } from '../question.ts';
 import type { Options, Shell } from '../shell.ts';
 import { formatLines, formatTable } from '../text.ts';
-import { formatCount, formatDigest } from '../../util/words.ts';
 
 /** Removes references in order, and frees what nothing else uses. Ends at the first that cannot be removed. */
 export async function rm(shell: Shell, references: readonly string[]): Promise<void> {

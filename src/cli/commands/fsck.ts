@@ -1,10 +1,10 @@
-import { printable } from '../../util/printable.ts';
 import type { Finding } from '../../ports/usecases.ts';
-import { exitCodes } from '../exit.ts';
-import { openProgress } from '../progress.ts';
-import { print } from '../output.ts';
-import type { Options, Shell } from '../shell.ts';
+import { printable } from '../../util/printable.ts';
 import { formatCount } from '../../util/words.ts';
+import { exitCodes } from '../exit.ts';
+import { print } from '../output.ts';
+import { openProgress } from '../progress.ts';
+import type { Options, Shell } from '../shell.ts';
 
 /** Verifies the whole cache, and prints findings as they come. Answers `corrupt` while damage is left. */
 export async function fsck(shell: Shell, _: readonly string[], options: Options): Promise<number> {

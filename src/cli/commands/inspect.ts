@@ -1,12 +1,12 @@
 import type { ArtifactDetail, EndpointCredentials, PodName } from '../../ports/usecases.ts';
 import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
-import { toSecrets } from '../secrets.ts';
-import { toReference } from '../reference.ts';
-import { print } from '../output.ts';
-import { operand, type Options, type Shell } from '../shell.ts';
-import { formatFields, formatLines, formatTable } from '../text.ts';
 import { formatDigest } from '../../util/words.ts';
+import { print } from '../output.ts';
+import { toReference } from '../reference.ts';
+import { toSecrets } from '../secrets.ts';
+import { type Options, operand, type Shell } from '../shell.ts';
+import { formatFields, formatLines, formatTable } from '../text.ts';
 
 const header = ['LAYER', 'SIZE', 'KIND', 'CACHED', 'NAME', 'MEDIA TYPE'];
 

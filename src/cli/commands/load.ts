@@ -1,11 +1,11 @@
-import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import type { Resolved } from '../../ports/usecases.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { toInterruption } from '../interruption.ts';
 import { labelLayout, readLayout } from '../layout/layout.ts';
 import type { Layout } from '../layout/layout-stream.ts';
+import { print } from '../output.ts';
 import { openProgress, type ProgressView } from '../progress.ts';
 import { toDigested } from '../reference.ts';
-import { print } from '../output.ts';
 import { operand, type Shell } from '../shell.ts';
 import { formatLines } from '../text.ts';
 

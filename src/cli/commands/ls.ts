@@ -1,8 +1,8 @@
 import { formatSize } from '../../util/size.ts';
+import { formatAge, formatDigest } from '../../util/words.ts';
 import { print, toTimestamp } from '../output.ts';
 import type { Shell } from '../shell.ts';
 import { formatTable } from '../text.ts';
-import { formatAge, formatDigest } from '../../util/words.ts';
 
 const header = ['REFERENCE', 'DIGEST', 'TYPE', 'SIZE', 'LAST USED', 'VOLUMES', 'PINNED'];
 

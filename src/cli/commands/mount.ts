@@ -2,12 +2,12 @@ import { resolve } from 'node:path';
 import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import { findOwnMount, toMountRequest } from '../../volume/manual-mount.ts';
-import { pulling } from '../pulling.ts';
-import { toSecrets } from '../secrets.ts';
-import { toDigested, toReference } from '../reference.ts';
-import { toPullRequest } from '../selection.ts';
 import { print } from '../output.ts';
-import { operand, type Options, type Shell } from '../shell.ts';
+import { pulling } from '../pulling.ts';
+import { toDigested, toReference } from '../reference.ts';
+import { toSecrets } from '../secrets.ts';
+import { toPullRequest } from '../selection.ts';
+import { type Options, operand, type Shell } from '../shell.ts';
 import { toVolumeDocument } from '../volume-document.ts';
 
 /** Mounts an artifact read-only at a directory, which is created. */

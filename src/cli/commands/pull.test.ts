@@ -5,9 +5,9 @@ import { test } from 'node:test';
 import { at, digest, pulled } from '../../../test/support/node/samples.ts';
 import { runShell } from '../../../test/support/node/shell.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
-import { interruption } from '../terminal.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Artifacts, Pulled } from '../../ports/usecases.ts';
+import { interruption } from '../terminal.ts';
 
 test('pull takes every flag of a selection, and tells its progress in lines where there is no terminal', async () => {
   let seen: PullRequest | undefined;

@@ -1,13 +1,13 @@
-import { formatSize } from '../../util/size.ts';
 import type { Pulled } from '../../ports/usecases.ts';
-import { pulling } from '../pulling.ts';
-import { toSecrets } from '../secrets.ts';
-import { toDigested, toReference } from '../reference.ts';
-import { toPullRequest } from '../selection.ts';
-import { print } from '../output.ts';
-import { operand, type Options, type Shell } from '../shell.ts';
-import { formatLines } from '../text.ts';
+import { formatSize } from '../../util/size.ts';
 import { formatCount } from '../../util/words.ts';
+import { print } from '../output.ts';
+import { pulling } from '../pulling.ts';
+import { toDigested, toReference } from '../reference.ts';
+import { toSecrets } from '../secrets.ts';
+import { toPullRequest } from '../selection.ts';
+import { type Options, operand, type Shell } from '../shell.ts';
+import { formatLines } from '../text.ts';
 
 /** Pulls an artifact into the cache, or ends the pulls of it. */
 export async function pull(shell: Shell, operands: readonly string[], options: Options): Promise<void> {

@@ -1,9 +1,9 @@
 import { formatSize } from '../../util/size.ts';
-import { openProgress } from '../progress.ts';
-import { toSecrets } from '../secrets.ts';
-import { toDigested, toReference } from '../reference.ts';
 import { print } from '../output.ts';
-import { operand, type Options, type Shell } from '../shell.ts';
+import { openProgress } from '../progress.ts';
+import { toDigested, toReference } from '../reference.ts';
+import { toSecrets } from '../secrets.ts';
+import { type Options, operand, type Shell } from '../shell.ts';
 import { formatFields } from '../text.ts';
 
 /** Resolves a reference by its registry, and downloads nothing. */

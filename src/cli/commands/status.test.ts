@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { toTimestamp } from '../output.ts';
 import { test } from 'node:test';
 import { at, digest, nodeStatus, pullsUnderWay, volume } from '../../../test/support/node/samples.ts';
 import { runShell } from '../../../test/support/node/shell.ts';
+import type { NodeStatus, PullStatus } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { version } from '../../util/version.ts';
-import type { NodeStatus, PullStatus } from '../../ports/usecases.ts';
+import { toTimestamp } from '../output.ts';
 
 const around = {
   status: async () => nodeStatus,

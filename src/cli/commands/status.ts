@@ -1,13 +1,12 @@
+import type { PrefetchState, PrefetchStatus } from '../../ports/prefetch.ts';
+import type { DiskUsage } from '../../ports/store.ts';
+import type { DaemonStatus, PullStatus, Wanter } from '../../ports/usecases.ts';
 import { formatSize } from '../../util/size.ts';
 import { version } from '../../util/version.ts';
-import type { DiskUsage } from '../../ports/store.ts';
-import type { PrefetchState, PrefetchStatus } from '../../ports/prefetch.ts';
-import type { DaemonStatus, PullStatus } from '../../ports/usecases.ts';
-import type { Wanter } from '../../ports/usecases.ts';
+import { formatAge } from '../../util/words.ts';
 import { print, toTimestamp } from '../output.ts';
 import type { Shell } from '../shell.ts';
 import { formatFields, formatLines, formatTable } from '../text.ts';
-import { formatAge } from '../../util/words.ts';
 
 const header = ['REFERENCE', 'PHASE', 'PULLED', 'RATE', 'AGE', 'FOR'];
 

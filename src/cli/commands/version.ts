@@ -1,11 +1,11 @@
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { printable } from '../../util/printable.ts';
 import { version as ours } from '../../util/version.ts';
+import type { Builder } from '../builder.ts';
 import { toSettings } from '../command-line.ts';
 import { findSocket, formatEndpoints, toEndpoints } from '../endpoints.ts';
-import type { Builder } from '../builder.ts';
-import { toOutput } from '../output-options.ts';
 import { print } from '../output.ts';
+import { toOutput } from '../output-options.ts';
 import { type Options, programName, type Terminal } from '../shell.ts';
 
 /** Shows the versions of this program and of the daemon, or why the latter is unknown. */

@@ -1,9 +1,9 @@
-import { formatSize } from '../../util/size.ts';
 import type { VolumeStatus } from '../../ports/usecases.ts';
+import { formatSize } from '../../util/size.ts';
+import { formatAge, formatDigest } from '../../util/words.ts';
 import { print } from '../output.ts';
 import type { Shell } from '../shell.ts';
 import { formatLines, formatTable } from '../text.ts';
-import { formatAge, formatDigest } from '../../util/words.ts';
 import { toVolumeDocument } from '../volume-document.ts';
 
 const header = ['POD', 'REFERENCE', 'DIGEST', 'SIZE', 'AGE', 'MOUNTED', 'TARGET'];

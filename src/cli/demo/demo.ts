@@ -7,14 +7,14 @@ import { verifyKernel } from '../../mount/kernel.ts';
 import type { CsiNode } from '../../ports/backend.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
+import { formatCount } from '../../util/words.ts';
 import type { Builder } from '../builder.ts';
 import type { Terminal } from '../shell.ts';
-import { formatCount } from '../../util/words.ts';
 import { type PushedArtifact, pushArtifact } from './artifact.ts';
 import { startDaemon } from './child.ts';
 import { createModel, weightsName } from './model.ts';
 import { type DemoNode, type DemoVolume, openNode, repository, shortName } from './node.ts';
-import { formatTree, openStage, type DemoStage } from './stage.ts';
+import { type DemoStage, formatTree, openStage } from './stage.ts';
 
 /**
  * Publishes and unpublishes an artifact with the real daemon in a child process and a registry in this one. It prints

@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openDemoRegistry, toHandler } from './registry.ts';
 import { createServer } from '../../../test/support/os/http.ts';
+import { openDemoRegistry, toHandler } from './registry.ts';
 
 const bytes = randomBytes(100_000);
 const digest = `sha256:${hash('sha256', bytes)}`;

@@ -1,6 +1,6 @@
 import type { Argument, Command, Help, HelpConfiguration, Option } from 'commander';
-import { examples } from './examples.ts';
 import { formatExitCodes } from '../exit.ts';
+import { examples } from './examples.ts';
 
 /** Longer terms stand on a line of their own. */
 const termColumns = 26;

@@ -1,9 +1,9 @@
 import { fstatSync } from 'node:fs';
 import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
-import { pack, type Pack } from 'tar-stream';
-import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { type Pack, pack } from 'tar-stream';
 import { type OpenDirectory, openDirectory, openWithin } from '../../linux/directory.ts';
+import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { describeKind } from './file-kind.ts';
 import { chunk, type Layout } from './layout-stream.ts';
 

@@ -1,6 +1,10 @@
+import type { Artifacts, PodName, Progress, Publishing } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { findOwnMount } from '../../volume/manual-mount.ts';
-import type { Artifacts, PodName, Progress, Publishing } from '../../ports/usecases.ts';
+import { parseTargetPath } from '../csi/publish-request.ts';
+import { type CallContext, clientStream, type Edge, serverStream, unary } from '../edge/unary.ts';
+import type { ArtifactsHandlers } from '../wire/ociartifact/v1/Artifacts.ts';
+import type { LoadRequest__Output } from '../wire/ociartifact/v1/LoadRequest.ts';
 import {
   fromDetail,
   fromProgress,
@@ -12,12 +16,8 @@ import {
   fromSummary,
   fromVolume,
 } from './message.ts';
-import { fromNodeStatus } from './status-message.ts';
 import { parseMountRequest, parsePullRequest } from './mount-request.ts';
-import { parseTargetPath } from '../csi/publish-request.ts';
-import { type CallContext, clientStream, type Edge, serverStream, unary } from '../edge/unary.ts';
-import type { ArtifactsHandlers } from '../wire/ociartifact/v1/Artifacts.ts';
-import type { LoadRequest__Output } from '../wire/ociartifact/v1/LoadRequest.ts';
+import { fromNodeStatus } from './status-message.ts';
 
 /** How often progress is sent within one phase, ms. */
 const pace = 200;

@@ -15,8 +15,8 @@ import type {
 import type { ArtifactSummary as WireSummary } from '../wire/ociartifact/v1/ArtifactSummary.ts';
 import type { InspectResponse } from '../wire/ociartifact/v1/InspectResponse.ts';
 import type { Layer } from '../wire/ociartifact/v1/Layer.ts';
-import type { Progress as WireProgress } from '../wire/ociartifact/v1/Progress.ts';
 import type { Pod as WirePod } from '../wire/ociartifact/v1/Pod.ts';
+import type { Progress as WireProgress } from '../wire/ociartifact/v1/Progress.ts';
 import type { PruneResponse } from '../wire/ociartifact/v1/PruneResponse.ts';
 import type { Pulled as WirePulled } from '../wire/ociartifact/v1/Pulled.ts';
 import type { PullStatus as WirePullStatus } from '../wire/ociartifact/v1/PullStatus.ts';

@@ -1,11 +1,11 @@
 import { parseDigest } from '../../oci/digest.ts';
 import type { PrefetchState, PrefetchStatus } from '../../ports/prefetch.ts';
 import type { DaemonStatus, NodeStatus } from '../../ports/usecases.ts';
-import type { Prefetch__Output } from '../wire/ociartifact/v1/Prefetch.ts';
 import type {
   GetStatusResponse,
   GetStatusResponse__Output,
 } from '../wire/ociartifact/v1/GetStatusResponse.ts';
+import type { Prefetch__Output } from '../wire/ociartifact/v1/Prefetch.ts';
 
 const prefetchStates = {
   waiting: 'WAITING',

@@ -10,18 +10,18 @@ import {
   at,
   detail,
   digest,
+  nodeStatus,
   other,
   pulled,
-  nodeStatus,
   pullsUnderWay,
   request,
   resolved,
   volume,
 } from '../../../test/support/node/samples.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
-import { ArtifactError, type ErrorCode } from '../../util/error.ts';
 import type { PublishRequest } from '../../ports/request.ts';
 import type { Progress } from '../../ports/usecases.ts';
+import { ArtifactError, type ErrorCode } from '../../util/error.ts';
 import { connectRemote } from './client.ts';
 
 const never = new AbortController().signal;

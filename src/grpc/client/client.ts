@@ -6,8 +6,23 @@ import type { Backend } from '../../ports/backend.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Artifacts, Pulled, Resolved } from '../../ports/usecases.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { openArtifacts } from '../edge/definitions.ts';
 import { toNodeStatus } from '../artifacts/status-message.ts';
+import { openArtifacts } from '../edge/definitions.ts';
+import type { ArtifactsClient } from '../wire/ociartifact/v1/Artifacts.ts';
+import type { CancelPullResponse__Output } from '../wire/ociartifact/v1/CancelPullResponse.ts';
+import type { ExplainCredentialsResponse__Output } from '../wire/ociartifact/v1/ExplainCredentialsResponse.ts';
+import type { GetStatusResponse__Output } from '../wire/ociartifact/v1/GetStatusResponse.ts';
+import type { ListPullsResponse__Output } from '../wire/ociartifact/v1/ListPullsResponse.ts';
+import type { ListResponse__Output } from '../wire/ociartifact/v1/ListResponse.ts';
+import type { ListVolumesResponse__Output } from '../wire/ociartifact/v1/ListVolumesResponse.ts';
+import type { LoadRequest } from '../wire/ociartifact/v1/LoadRequest.ts';
+import type { LoadResponse__Output } from '../wire/ociartifact/v1/LoadResponse.ts';
+import type { MountResponse__Output } from '../wire/ociartifact/v1/MountResponse.ts';
+import type { PinResponse__Output } from '../wire/ociartifact/v1/PinResponse.ts';
+import type { PruneResponse__Output } from '../wire/ociartifact/v1/PruneResponse.ts';
+import type { PullRequest as WirePull } from '../wire/ociartifact/v1/PullRequest.ts';
+import type { RemoveResponse__Output } from '../wire/ociartifact/v1/RemoveResponse.ts';
+import type { ResolveResponse__Output } from '../wire/ociartifact/v1/ResolveResponse.ts';
 import { type ClientCalls, lastOf, openCalls } from './call.ts';
 import {
   toDetail,
@@ -20,21 +35,6 @@ import {
   toSummary,
   toVolume,
 } from './value.ts';
-import type { ArtifactsClient } from '../wire/ociartifact/v1/Artifacts.ts';
-import type { CancelPullResponse__Output } from '../wire/ociartifact/v1/CancelPullResponse.ts';
-import type { ExplainCredentialsResponse__Output } from '../wire/ociartifact/v1/ExplainCredentialsResponse.ts';
-import type { GetStatusResponse__Output } from '../wire/ociartifact/v1/GetStatusResponse.ts';
-import type { LoadRequest } from '../wire/ociartifact/v1/LoadRequest.ts';
-import type { ListPullsResponse__Output } from '../wire/ociartifact/v1/ListPullsResponse.ts';
-import type { ListResponse__Output } from '../wire/ociartifact/v1/ListResponse.ts';
-import type { ListVolumesResponse__Output } from '../wire/ociartifact/v1/ListVolumesResponse.ts';
-import type { LoadResponse__Output } from '../wire/ociartifact/v1/LoadResponse.ts';
-import type { MountResponse__Output } from '../wire/ociartifact/v1/MountResponse.ts';
-import type { PinResponse__Output } from '../wire/ociartifact/v1/PinResponse.ts';
-import type { PruneResponse__Output } from '../wire/ociartifact/v1/PruneResponse.ts';
-import type { RemoveResponse__Output } from '../wire/ociartifact/v1/RemoveResponse.ts';
-import type { ResolveResponse__Output } from '../wire/ociartifact/v1/ResolveResponse.ts';
-import type { PullRequest as WirePull } from '../wire/ociartifact/v1/PullRequest.ts';
 
 /** Bytes of a message: as fast as 1 MiB, and the daemon needs 30 MB less at the peak of a load. */
 const largestChunk = 1 << 16;

@@ -1,8 +1,8 @@
 import { credentials } from '@grpc/grpc-js';
 import type { CsiNode } from '../../ports/backend.ts';
 import { loadDefinitions } from '../edge/definitions.ts';
-import { openCalls } from './call.ts';
 import type { NodeGetVolumeStatsResponse__Output } from '../wire/csi/v1/NodeGetVolumeStatsResponse.ts';
+import { openCalls } from './call.ts';
 
 /** csi.v1.Node of the driver behind a socket, called as kubelet calls it. */
 export function connectNode(socketPath: string): CsiNode {

@@ -1,6 +1,5 @@
 import { parseDigest } from '../../oci/digest.ts';
 import { parsePlatform } from '../../oci/platform.ts';
-import { resolving } from '../../volume/pull/progress.ts';
 import type {
   ArtifactDetail,
   ArtifactSummary,
@@ -14,14 +13,15 @@ import type {
   Resolved,
   VolumeStatus,
 } from '../../ports/usecases.ts';
+import { resolving } from '../../volume/pull/progress.ts';
 import type { ArtifactSummary__Output } from '../wire/ociartifact/v1/ArtifactSummary.ts';
 import type { Freed__Output } from '../wire/ociartifact/v1/Freed.ts';
 import type { InspectResponse__Output } from '../wire/ociartifact/v1/InspectResponse.ts';
 import type { LayerProgress__Output } from '../wire/ociartifact/v1/LayerProgress.ts';
 import type { Progress__Output } from '../wire/ociartifact/v1/Progress.ts';
-import type { PullStatus__Output } from '../wire/ociartifact/v1/PullStatus.ts';
 import type { PruneResponse__Output } from '../wire/ociartifact/v1/PruneResponse.ts';
 import type { Pulled__Output } from '../wire/ociartifact/v1/Pulled.ts';
+import type { PullStatus__Output } from '../wire/ociartifact/v1/PullStatus.ts';
 import type { RemoveResponse__Output } from '../wire/ociartifact/v1/RemoveResponse.ts';
 import type { Resolved__Output } from '../wire/ociartifact/v1/Resolved.ts';
 import type { Volume__Output } from '../wire/ociartifact/v1/Volume.ts';

@@ -1,7 +1,5 @@
-import { ArtifactError } from '../../util/error.ts';
 import type { Publishing } from '../../ports/usecases.ts';
-import { parsePublishRequest, parseTargetPath, parseVolumeId } from './publish-request.ts';
-import { toVolumeCondition } from './volume-condition.ts';
+import { ArtifactError } from '../../util/error.ts';
 import { type CallContext, type Edge, unary } from '../edge/unary.ts';
 import type { NodeHandlers } from '../wire/csi/v1/Node.ts';
 import type { NodeGetVolumeStatsRequest__Output } from '../wire/csi/v1/NodeGetVolumeStatsRequest.ts';
@@ -10,6 +8,8 @@ import type { NodePublishVolumeRequest__Output } from '../wire/csi/v1/NodePublis
 import type { NodePublishVolumeResponse } from '../wire/csi/v1/NodePublishVolumeResponse.ts';
 import type { NodeUnpublishVolumeRequest__Output } from '../wire/csi/v1/NodeUnpublishVolumeRequest.ts';
 import type { NodeUnpublishVolumeResponse } from '../wire/csi/v1/NodeUnpublishVolumeResponse.ts';
+import { parsePublishRequest, parseTargetPath, parseVolumeId } from './publish-request.ts';
+import { toVolumeCondition } from './volume-condition.ts';
 
 /** csi.v1.Node. `nodeId` is the node's name in Kubernetes. */
 export function nodeHandlers(edge: Edge, nodeId: string, publishing: Publishing): NodeHandlers {

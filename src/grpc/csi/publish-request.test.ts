@@ -12,8 +12,8 @@ import {
 } from '../../../test/support/node/publish-call.ts';
 import { tokensKey } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { parsePublishRequest } from './publish-request.ts';
 import type { NodePublishVolumeRequest__Output as Wire } from '../wire/csi/v1/NodePublishVolumeRequest.ts';
+import { parsePublishRequest } from './publish-request.ts';
 
 function refusalOf(wire: Wire): string {
   try {

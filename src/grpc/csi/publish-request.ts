@@ -1,8 +1,8 @@
 import { tokensKey } from '../../oci/credential.ts';
-import { quoteName } from '../../util/name.ts';
-import { ArtifactError, invalidValue } from '../../util/error.ts';
-import { isKubernetesKey, parseAttributes } from '../../volume/attributes.ts';
 import type { MountFlag, Pod, PublishRequest } from '../../ports/request.ts';
+import { ArtifactError, invalidValue } from '../../util/error.ts';
+import { quoteName } from '../../util/name.ts';
+import { isKubernetesKey, parseAttributes } from '../../volume/attributes.ts';
 import type { NodePublishVolumeRequest__Output } from '../wire/csi/v1/NodePublishVolumeRequest.ts';
 import type { VolumeCapability__Output } from '../wire/csi/v1/VolumeCapability.ts';
 

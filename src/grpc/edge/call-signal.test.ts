@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { mock, test } from 'node:test';
-import { ArtifactError } from '../../util/error.ts';
 import { DeadlineNear } from '../../util/deadline-near.ts';
+import { ArtifactError } from '../../util/error.ts';
 import { explain, openCallSignal, workingTime } from './call-signal.ts';
 
 class FakeCaller extends EventEmitter {

@@ -1,5 +1,5 @@
-import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { DeadlineNear } from '../../util/deadline-near.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
 
 /** The properties that all kinds of calls share. */
 export type GrpcCaller = {

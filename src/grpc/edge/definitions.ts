@@ -10,8 +10,8 @@ import {
 import protobuf from 'protobufjs';
 import type { ProtoGrpcType as Csi } from '../wire/csi.ts';
 import type { ProtoGrpcType as Health } from '../wire/health.ts';
-import type { ProtoGrpcType as OciArtifact } from '../wire/ociartifact.ts';
 import type { ArtifactsClient } from '../wire/ociartifact/v1/Artifacts.ts';
+import type { ProtoGrpcType as OciArtifact } from '../wire/ociartifact.ts';
 import type { ProtoGrpcType as Registration } from '../wire/pluginregistration.ts';
 import type { ProtoGrpcType as Reflection } from '../wire/reflection.ts';
 

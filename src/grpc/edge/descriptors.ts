@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import protobuf from 'protobufjs';
 import descriptor from 'protobufjs/ext/descriptor/index.js';
-import { protoFiles, protoDirectory } from './definitions.ts';
+import { protoDirectory, protoFiles } from './definitions.ts';
 
 /** A proto file as reflection serves it. Names are full, without a leading dot. */
 export type DescribedFile = {

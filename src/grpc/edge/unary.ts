@@ -8,12 +8,12 @@ import {
   status,
 } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { type GrpcCaller, explain, openCallSignal } from './call-signal.ts';
-import { logCall, type CallNote } from './call-log.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { redact, secretTexts } from '../../volume/redaction.ts';
+import { type CallNote, logCall } from './call-log.ts';
+import { explain, type GrpcCaller, openCallSignal } from './call-signal.ts';
 import type { Drain } from './drain.ts';
 import { received, sender } from './message-stream.ts';
-import { redact, secretTexts } from '../../volume/redaction.ts';
-import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { type Status, toStatus } from './status.ts';
 
 /** Observes a call that ended: `/csi.v1.Node/NodePublishVolume`, the number of its gRPC status, and its duration. */

@@ -1,5 +1,5 @@
 import { formatAge, formatDigest } from '../../util/words.ts';
-import { type Html, html, type HtmlValue } from './html.ts';
+import { type Html, type HtmlValue, html } from './html.ts';
 import { formatPageLink, type PagedTable, type PageQuery, type Rows } from './query.ts';
 
 /** A column: its heading, and the class of its cells. */

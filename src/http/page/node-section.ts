@@ -2,7 +2,7 @@ import type { DiskUsage } from '../../ports/store.ts';
 import type { DaemonStatus } from '../../ports/usecases.ts';
 import { formatSize } from '../../util/size.ts';
 import { formatBadge, formatBar, formatSection } from './cells.ts';
-import { type Html, html, type HtmlValue } from './html.ts';
+import { type Html, type HtmlValue, html } from './html.ts';
 import type { PageState } from './page-state.ts';
 
 const registrations: Readonly<Record<DaemonStatus['registration'], string>> = {

@@ -4,8 +4,8 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import { digest, nodeStatus, pullsUnderWay, summaries, volume } from '../../../test/support/node/samples.ts';
 import type { HttpServer } from '../server.ts';
-import type { PageUseCases } from './page-state.ts';
 import { servePage } from './page-server.ts';
+import type { PageUseCases } from './page-state.ts';
 
 const loopback = { host: '127.0.0.1', port: 0 };
 

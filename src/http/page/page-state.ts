@@ -1,6 +1,6 @@
 import type {
-  Artifacts,
   ArtifactSummary,
+  Artifacts,
   NodeStatus,
   PullStatus,
   VolumeStatus,

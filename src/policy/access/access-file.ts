@@ -1,9 +1,9 @@
 import { type Reading, watchFiles } from '../../configfile/watched-file.ts';
-import { quoteName } from '../../util/name.ts';
 import { formatReference } from '../../oci/reference.ts';
 import type { Namespaces } from '../../ports/kube.ts';
 import type { AccessPolicy } from '../../ports/trust.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { quoteName } from '../../util/name.ts';
 import type { AccessRules } from './access-policy.ts';
 
 /** The dependencies of an access policy. */

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { toDigest } from '../../oci/digest.ts';
 import { parseReference } from '../../oci/reference.ts';
 import type { Labels } from '../../ports/kube.ts';
-import { findLabelRule, evaluateAccess, parseAccessPolicy } from './access-policy.ts';
+import { evaluateAccess, findLabelRule, parseAccessPolicy } from './access-policy.ts';
 
 const digest = toDigest('sha256', 'ab'.repeat(32));
 

@@ -1,7 +1,5 @@
 import type { Field, Table } from '../../configfile/field.ts';
 import { parseYaml } from '../../configfile/yaml.ts';
-import { matchesWhole } from '../../util/glob.ts';
-import { quoteName } from '../../util/name.ts';
 import {
   formatReference,
   formatRepository,
@@ -11,6 +9,8 @@ import {
 } from '../../oci/reference.ts';
 import type { Labels } from '../../ports/kube.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { matchesWhole } from '../../util/glob.ts';
+import { quoteName } from '../../util/name.ts';
 import { type LabelSelector, matchesLabels, parseLabelSelector } from './label-selector.ts';
 
 /** Which pods may mount which artifacts: the first rule that matches decides, else the default. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { parseYaml } from '../../configfile/yaml.ts';
 import type { Labels } from '../../ports/kube.ts';
 import { matchesLabels, parseLabelSelector } from './label-selector.ts';
-import { parseYaml } from '../../configfile/yaml.ts';
 
 const parse = (text: string) => parseLabelSelector(parseYaml(text));
 

@@ -9,8 +9,8 @@ import {
   name,
   openPolicies,
   reference,
-  sigTag,
   signer,
+  sigTag,
   stranger,
   toBase64,
 } from '../../../test/support/signing/policies.ts';

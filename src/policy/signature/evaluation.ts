@@ -1,20 +1,20 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { quoteName } from '../../util/name.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
 import type { SignatureSource, Verdict } from '../../ports/trust.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { parseBundle, verifyStatement } from './verify/bundle.ts';
-import { findMismatch } from './identity.ts';
-import type { LoadedRequirement } from './policy-file.ts';
-import { findRule, type Policy } from './policy-json.ts';
+import { quoteName } from '../../util/name.ts';
 import {
-  type SignatureCandidate,
   listBundles,
   maxCandidates,
   readBundle,
   readSimpleSignatures,
+  type SignatureCandidate,
 } from './discovery.ts';
+import { findMismatch } from './identity.ts';
+import type { LoadedRequirement } from './policy-file.ts';
+import { findRule, type Policy } from './policy-json.ts';
+import { parseBundle, verifyStatement } from './verify/bundle.ts';
 import { verifySigned } from './verify/signed-content.ts';
 import { parseClaim, toSimpleSigned, verifyDigest } from './verify/simple-signing.ts';
 

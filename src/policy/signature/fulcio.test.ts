@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { type TemporaryDirectory, temporaryDirectory } from '../../../test/support/os/temporary.ts';
+import { needs } from '../../../test/support/project/tools.ts';
 import { email, issuer, makeFulcio, type TestFulcio } from '../../../test/support/signing/fulcio.ts';
 import { openTestLog } from '../../../test/support/signing/log.ts';
 import { type TestSigner } from '../../../test/support/signing/signer.ts';
@@ -14,8 +16,6 @@ import {
   signSimpleInLog,
   type TestSource,
 } from '../../../test/support/signing/signing.ts';
-import { type TemporaryDirectory, temporaryDirectory } from '../../../test/support/os/temporary.ts';
-import { needs } from '../../../test/support/project/tools.ts';
 import { parseDigest } from '../../oci/digest.ts';
 import { openTrust } from './open.ts';
 

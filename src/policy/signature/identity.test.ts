@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { parseJsonObject } from '../../configfile/json.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import { findMismatch, parseSignedIdentity } from './identity.ts';
-import { parseJsonObject } from '../../configfile/json.ts';
 
 const d1 = `sha256:${'1'.repeat(64)}`;
 const d2 = `sha256:${'2'.repeat(64)}`;

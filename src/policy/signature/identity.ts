@@ -1,3 +1,4 @@
+import type { Table } from '../../configfile/field.ts';
 import {
   formatReference,
   formatRepository,
@@ -6,9 +7,8 @@ import {
   type Repository,
   withoutHttpsPort,
 } from '../../oci/reference.ts';
-import { quoteName } from '../../util/name.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Table } from '../../configfile/field.ts';
+import { quoteName } from '../../util/name.ts';
 
 /**
  * The name for which a signature must have been made (containers-policy.json(5), "signedIdentity"). `matchDigest`,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { rewrite } from '../../../test/support/os/rewrite.ts';
 import {
   assertAccepted,
   assertRefused,
@@ -18,7 +19,6 @@ import {
 } from '../../../test/support/signing/policies.ts';
 import { makeSigner } from '../../../test/support/signing/signer.ts';
 import { claimOf, openTestSource, signSimple } from '../../../test/support/signing/signing.ts';
-import { rewrite } from '../../../test/support/os/rewrite.ts';
 import { openTrust } from './open.ts';
 
 const signal = new AbortController().signal;

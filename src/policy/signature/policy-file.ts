@@ -1,12 +1,12 @@
 import type { KeyObject } from 'node:crypto';
 import { type Reading, watchFiles } from '../../configfile/watched-file.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { parseAuthorities } from './verify/certificate.ts';
 import type { SignedIdentity } from './identity.ts';
-import { always } from './verify/log-entry.ts';
-import { findIdleScopes, parsePolicy, type Policy, type Rule } from './policy-json.ts';
-import { parsePublicKey, type PublicKey } from './verify/public-key.ts';
+import { findIdleScopes, type Policy, parsePolicy, type Rule } from './policy-json.ts';
 import { type Material, type Requirement, type SignedRequirement, unusable } from './requirement.ts';
+import { parseAuthorities } from './verify/certificate.ts';
+import { always } from './verify/log-entry.ts';
+import { type PublicKey, parsePublicKey } from './verify/public-key.ts';
 import type { Trusted } from './verify/signed-content.ts';
 import { parseTrustedRoot, type TrustedRoot } from './verify/trusted-root.ts';
 

@@ -1,3 +1,5 @@
+import type { Table } from '../../configfile/field.ts';
+import { parseJsonObject } from '../../configfile/json.ts';
 import {
   formatReference,
   formatRepository,
@@ -7,8 +9,6 @@ import {
 } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { withoutSpareTag } from './identity.ts';
-import type { Table } from '../../configfile/field.ts';
-import { parseJsonObject } from '../../configfile/json.ts';
 import { parseRequirement, type Requirement } from './requirement.ts';
 
 /** Requirements that must all be met; never empty. `field` is their path in the file. */

@@ -1,6 +1,6 @@
+import type { Table } from '../../configfile/field.ts';
 import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { parseSignedIdentity, type SignedIdentity } from './identity.ts';
-import type { Table } from '../../configfile/field.ts';
 import { parseSubjectPattern, type Subject } from './verify/subject.ts';
 
 /**

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { lengths, shareBlobSource, type Size, sizes } from '../../../test/support/registry/blob-source.ts';
+import { lengths, type Size, shareBlobSource, sizes } from '../../../test/support/registry/blob-source.ts';
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openRegistry } from '../client.ts';

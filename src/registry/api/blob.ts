@@ -3,13 +3,13 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Sink } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { Paused } from '../../util/pause.ts';
+import type { Upstream } from '../config/upstream.ts';
+import { isEndpointError } from '../http/endpoint-error.ts';
+import type { FinalResponse } from '../http/redirect.ts';
+import { describeEncoding, type HttpRequest, type Receiver, skip } from '../http/request.ts';
+import { type RetryPolicy, TransientError } from '../http/retry.ts';
 import { parseContentRange } from './content-range.ts';
 import type { ApiRequest, Exchange } from './exchange.ts';
-import { describeEncoding, type HttpRequest, skip, type Receiver } from '../http/request.ts';
-import { type RetryPolicy, TransientError } from '../http/retry.ts';
-import type { Upstream } from '../config/upstream.ts';
-import type { FinalResponse } from '../http/redirect.ts';
-import { isEndpointError } from '../http/endpoint-error.ts';
 
 export type Transfer = {
   readonly upstream: Upstream;

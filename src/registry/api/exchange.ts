@@ -1,12 +1,12 @@
 import type { Credential } from '../../oci/credential.ts';
 import { openAuthorizer } from '../auth/authorizer.ts';
 import { parseChallenges } from '../auth/challenge.ts';
-import { collect, type Head, type HttpRequest, type Receiver, type Send } from '../http/request.ts';
-import type { Clock } from '../http/retry.ts';
 import type { Upstream } from '../config/upstream.ts';
-import type { Pauses } from './pauses.ts';
 import { type FinalResponse, follow } from '../http/redirect.ts';
+import { collect, type Head, type HttpRequest, type Receiver, type Send } from '../http/request.ts';
 import { toResponseError } from '../http/response-error.ts';
+import type { Clock } from '../http/retry.ts';
+import type { Pauses } from './pauses.ts';
 import { openSchemes } from './scheme.ts';
 
 /**

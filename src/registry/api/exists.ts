@@ -1,8 +1,8 @@
 import { manifestMediaTypes } from '../../oci/media-type.ts';
 import type { Content } from '../../ports/registry.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Exchange, ApiRequest } from './exchange.ts';
 import type { Head } from '../http/request.ts';
+import type { ApiRequest, Exchange } from './exchange.ts';
 import type { Asked } from './manifest.ts';
 
 const ok: ReadonlySet<number> = new Set([200]);

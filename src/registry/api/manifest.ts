@@ -1,14 +1,14 @@
 import { createHash, hash } from 'node:crypto';
 import type { Credential } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
-import { type Digest, algorithmOf, isDigest, toDigest } from '../../oci/digest.ts';
+import { algorithmOf, type Digest, isDigest, toDigest } from '../../oci/digest.ts';
 import { maxManifestBytes } from '../../oci/manifest.ts';
 import { manifestMediaTypes } from '../../oci/media-type.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Exchange, ApiRequest } from './exchange.ts';
-import { collect, describeEncoding, type Head } from '../http/request.ts';
 import type { Upstream } from '../config/upstream.ts';
 import type { FinalResponse } from '../http/redirect.ts';
+import { collect, describeEncoding, type Head } from '../http/request.ts';
+import type { ApiRequest, Exchange } from './exchange.ts';
 
 /** A tag or digest of a repository, and the credential to use. `subject` names it in errors. */
 export type Asked = {

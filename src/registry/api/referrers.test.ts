@@ -3,10 +3,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { createServer } from '../../../test/support/os/http.ts';
 import { anonymous, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { toDigest } from '../../oci/digest.ts';
 import { ociIndex } from '../../oci/media-type.ts';
-import { createServer } from '../../../test/support/os/http.ts';
 
 const { signal } = new AbortController();
 const subject = toDigest('sha256', '0'.repeat(64));

@@ -4,10 +4,10 @@ import { maxManifestBytes, parseManifest } from '../../oci/manifest.ts';
 import { ociIndex } from '../../oci/media-type.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { doInSlices } from '../../util/pace.ts';
-import type { Exchange } from './exchange.ts';
-import { collect, describeEncoding } from '../http/request.ts';
-import type { Asked } from './manifest.ts';
 import type { FinalResponse } from '../http/redirect.ts';
+import { collect, describeEncoding } from '../http/request.ts';
+import type { Exchange } from './exchange.ts';
+import type { Asked } from './manifest.ts';
 
 /** The statuses with which registries answer if they do not know the endpoint. */
 const answers: ReadonlySet<number> = new Set([200, 400, 404, 405, 501]);

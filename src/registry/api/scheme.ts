@@ -1,6 +1,6 @@
 import { ArtifactError } from '../../util/error.ts';
-import { TransientError } from '../http/retry.ts';
 import type { Upstream } from '../config/upstream.ts';
+import { TransientError } from '../http/retry.ts';
 
 /** One attempt by https or http. */
 export type SchemeChoice = {

@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto';
 import { type Credential, secretOf } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Challenge } from './challenge.ts';
-import type { Send } from '../http/request.ts';
-import { cancelled } from '../http/connection-error.ts';
-import { type Clock, TransientError } from '../http/retry.ts';
 import type { Upstream } from '../config/upstream.ts';
+import { cancelled } from '../http/connection-error.ts';
+import type { Send } from '../http/request.ts';
 import { adviceOf } from '../http/response-error.ts';
+import { type Clock, TransientError } from '../http/retry.ts';
+import type { Challenge } from './challenge.ts';
 import { fetchToken, formatBasic } from './token.ts';
 
 /** Answers challenges and remembers the answers. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
 import {
   alice,
   bearer,
@@ -9,9 +10,8 @@ import {
   openGuardedRegistry,
   resolveAs,
 } from '../../../test/support/registry/guarded-registry.ts';
-import { makeCertificate } from '../../../test/support/signing/certificate.ts';
-import { openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
 import { openFakeClock, openTestClient } from '../../../test/support/registry/registry-client.ts';
+import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import { toUpstream } from '../config/upstream.ts';
 import { toTrust } from '../http/tls-trust.ts';
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import { openConfigurationDirectory } from '../../../test/support/node/configuration-directory.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
+import { makeCertificate } from '../../../test/support/signing/certificate.ts';
+import { startReading } from '../../configfile/watched-file.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { readConfiguration } from './configuration.ts';
-import { startReading } from '../../configfile/watched-file.ts';
 import { toRoute } from './route.ts';
 
 const { signal } = new AbortController();

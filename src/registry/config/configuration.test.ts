@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import { rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import {
   type ConfigurationDirectory,
   openConfigurationDirectory,
 } from '../../../test/support/node/configuration-directory.ts';
 import { rewrite } from '../../../test/support/os/rewrite.ts';
+import { makeCertificate } from '../../../test/support/signing/certificate.ts';
+import { valueOf } from '../../configfile/part.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { openConfiguration } from './configuration.ts';
-import { valueOf } from '../../configfile/part.ts';
 import { toRoute } from './route.ts';
 
 const repository = { registry: 'a.io', path: 'x' };

@@ -1,11 +1,11 @@
 import { lastGood, obstaclesOf, type Part, problemsOf, readPart } from '../../configfile/part.ts';
 import { type Reading, watchFiles } from '../../configfile/watched-file.ts';
+import { quoteName } from '../../util/name.ts';
+import type { TlsTrust } from '../http/tls-trust.ts';
 import { type HostCertificates, readCaFile, readHostCertificates } from './certificates.ts';
 import { type HostsDir, readHostsDir } from './hosts-dir.ts';
+import { type Registries, type RegistriesFiles, readRegistries } from './registries.ts';
 import { concerns } from './rule-match.ts';
-import { type RegistriesFiles, readRegistries, type Registries } from './registries.ts';
-import type { TlsTrust } from '../http/tls-trust.ts';
-import { quoteName } from '../../util/name.ts';
 
 /** The administrator's configuration of registries. A broken part leaves the others as they are. */
 export type Configuration = {

@@ -3,10 +3,10 @@ import { lastGood, type Part, readPart, valueOf } from '../../configfile/part.ts
 import type { Reading } from '../../configfile/watched-file.ts';
 import { withoutHttpsPort } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { readCa, readCertificates, readPair } from './certificates.ts';
 import { usualConnectMs } from '../http/request.ts';
-import { type HostUrl, type HostOptions, parseHostsFile } from './hosts-toml.ts';
-import { toTrust, type TlsTrust } from '../http/tls-trust.ts';
+import { type TlsTrust, toTrust } from '../http/tls-trust.ts';
+import { readCa, readCertificates, readPair } from './certificates.ts';
+import { type HostOptions, type HostUrl, parseHostsFile } from './hosts-toml.ts';
 
 /** One host of a registry, with the certificates that its file names. */
 export type RegistryHost = Pick<HostOptions, 'pulls' | 'resolves' | 'headers' | 'connectMs'> & {

@@ -1,10 +1,10 @@
-import { listUnused } from './unused-keys.ts';
 import { resolve } from 'node:path';
 import type { Field, Table } from '../../configfile/field.ts';
 import { parseToml } from '../../configfile/toml.ts';
 import { ArtifactError, invalidValue } from '../../util/error.ts';
 import { parseGoDuration } from '../../util/go-duration.ts';
 import { usualConnectMs } from '../http/request.ts';
+import { listUnused } from './unused-keys.ts';
 
 /** A URL of hosts.toml: the root of the API. `root` has no slash at its end. */
 export type HostUrl = {

@@ -2,9 +2,9 @@ import type { Table } from '../../configfile/field.ts';
 import { parseToml } from '../../configfile/toml.ts';
 import { parseReference, parseRepository, type Repository } from '../../oci/reference.ts';
 import { ArtifactError, invalidValue } from '../../util/error.ts';
-import { listUnused } from './unused-keys.ts';
-import { beginning, parseRule, type RegistryRule, unusedKeys } from './registry-rule.ts';
 import { quoteName } from '../../util/name.ts';
+import { beginning, parseRule, type RegistryRule, unusedKeys } from './registry-rule.ts';
+import { listUnused } from './unused-keys.ts';
 
 /** How a short name with several possible search registries is handled (containers-registries.conf(5)). */
 export type ShortNameMode = 'enforcing' | 'permissive' | 'disabled';

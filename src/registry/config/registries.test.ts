@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { startReading } from '../../configfile/watched-file.ts';
-import { type RegistriesFiles, readRegistries, type Registries } from './registries.ts';
+import { type Registries, type RegistriesFiles, readRegistries } from './registries.ts';
 
 let root: string;
 before(async () => {

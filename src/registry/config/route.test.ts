@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { openConfigurationDirectory } from '../../../test/support/node/configuration-directory.ts';
+import { startReading } from '../../configfile/watched-file.ts';
 import { parseReference, type Reference } from '../../oci/reference.ts';
 import { type Configuration, notesOf, readConfiguration } from './configuration.ts';
-import type { Upstream } from './upstream.ts';
-import { startReading } from '../../configfile/watched-file.ts';
 import { toRoute } from './route.ts';
 import { askBy } from './transport.ts';
+import type { Upstream } from './upstream.ts';
 
 type Files = Readonly<Record<string, string>>;
 

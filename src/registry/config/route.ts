@@ -1,13 +1,13 @@
+import { lastGood, valueOf } from '../../configfile/part.ts';
 import { formatRepository, type Reference, type Repository } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
-import type { Configuration } from './configuration.ts';
-import { findCertificates } from './certificates.ts';
-import { findHosts, type HostsDir, type RegistryHost, type RegistryHosts } from './hosts-dir.ts';
-import { blockedError, findRule, relocate } from './rule-match.ts';
-import { lastGood, valueOf } from '../../configfile/part.ts';
-import { type Upstream, toUpstream } from './upstream.ts';
-import type { RegistryRule } from './registry-rule.ts';
 import { joinTrust } from '../http/tls-trust.ts';
+import { findCertificates } from './certificates.ts';
+import type { Configuration } from './configuration.ts';
+import { findHosts, type HostsDir, type RegistryHost, type RegistryHosts } from './hosts-dir.ts';
+import type { RegistryRule } from './registry-rule.ts';
+import { blockedError, findRule, relocate } from './rule-match.ts';
+import { toUpstream, type Upstream } from './upstream.ts';
 
 /** The upstreams to ask: mirrors in order, and the registry itself always last. */
 export type Route = { readonly mirrors: readonly Upstream[]; readonly last: Upstream };

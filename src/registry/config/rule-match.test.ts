@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { formatRepository, parseReference, parseRepository } from '../../oci/reference.ts';
-import { refusalOf } from './rule-match.ts';
 import type { Part } from '../../configfile/part.ts';
+import { formatRepository, parseReference, parseRepository } from '../../oci/reference.ts';
+import { plainTrust } from '../http/tls-trust.ts';
 import { mergeRegistries, type Registries } from './registries.ts';
 import { parseRegistriesConf } from './registries-conf.ts';
 import { toRoute } from './route.ts';
-import { plainTrust } from '../http/tls-trust.ts';
+import { refusalOf } from './rule-match.ts';
 
 const registriesOf = (text: string): Registries => mergeRegistries([parseRegistriesConf(text, '/r.conf')]);
 const rule = (prefix: string, ...lines: readonly string[]): string =>

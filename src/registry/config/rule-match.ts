@@ -1,8 +1,8 @@
 import { formatReference, parseRepository, type Reference, type Repository } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { quoteName } from '../../util/name.ts';
 import type { Registries } from './registries.ts';
 import type { RegistryRule } from './registry-rule.ts';
-import { quoteName } from '../../util/name.ts';
 
 /** Returns why the configuration refuses a reference: `denied`, naming prefix and file; undefined if it does not. */
 export function refusalOf(registries: Registries, reference: Reference): ArtifactError | undefined {

@@ -1,3 +1,4 @@
+import { type Part, valueOf } from '../../configfile/part.ts';
 import {
   formatReference,
   type ParsedReference,
@@ -5,9 +6,8 @@ import {
   type Reference,
 } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { refusalOf } from './rule-match.ts';
-import { type Part, valueOf } from '../../configfile/part.ts';
 import type { Registries } from './registries.ts';
+import { refusalOf } from './rule-match.ts';
 
 /**
  * Returns the full references to try, in order. A full reference is returned as it is. A short name expands to its

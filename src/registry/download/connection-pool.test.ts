@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { openConnectionPool } from './connection-pool.ts';
-import { openDownloads } from './downloads.ts';
 import { anyRate, type HttpRequest } from '../http/request.ts';
 import { StalledError } from '../http/retry.ts';
 import { openTls } from '../http/tls.ts';
 import { blindTrust, plainTrust } from '../http/tls-trust.ts';
+import { openConnectionPool } from './connection-pool.ts';
+import { openDownloads } from './downloads.ts';
 
 type Server = AsyncDisposable & { readonly origin: string; connections(): number; asked(): number };
 

@@ -1,7 +1,7 @@
 import { ArtifactError } from '../../util/error.ts';
 import { anyRate, type Head, type LeastRate } from '../http/request.ts';
 import type { Tls } from '../http/tls.ts';
-import { type Choose, openConnection, type PlainRequest, type Connection } from './connection.ts';
+import { type Choose, type Connection, openConnection, type PlainRequest } from './connection.ts';
 
 /** The bytes that are received before the receiver takes them. */
 const bufferBytes = 256 * 1024;

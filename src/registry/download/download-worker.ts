@@ -1,11 +1,11 @@
 import { ArtifactError } from '../../util/error.ts';
 import type { FileShare } from '../../util/growing-file.ts';
 import { answerQuestions, type ThreadContext } from '../../util/thread.ts';
+import { type Head, skip } from '../http/request.ts';
+import { openTls } from '../http/tls.ts';
 import { type ConnectionPool, openConnectionPool } from './connection-pool.ts';
 import { type FileWriter, openFileWriter } from './file-writer.ts';
-import { type Head, skip } from '../http/request.ts';
-import { type WorkerAnswer, type WorkerQuestion, type RequestShare, toFailure } from './worker-protocol.ts';
-import { openTls } from '../http/tls.ts';
+import { type RequestShare, toFailure, type WorkerAnswer, type WorkerQuestion } from './worker-protocol.ts';
 
 /** If it returns a promise, the server is held back until that resolves. */
 type Take = (piece: Uint8Array) => Promise<void> | void;

@@ -1,7 +1,7 @@
 import { ArtifactError, type ErrorCode } from '../../util/error.ts';
 import type { FileShare } from '../../util/growing-file.ts';
 import type { Head, HttpRequest, LeastRate } from '../http/request.ts';
-import { TransientError, StalledError } from '../http/retry.ts';
+import { StalledError, TransientError } from '../http/retry.ts';
 
 /** The part of a request that another thread can receive. */
 export type RequestShare = Pick<HttpRequest, 'headers' | 'trust' | 'connectMs' | 'fence'> & {

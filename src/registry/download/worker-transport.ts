@@ -1,9 +1,9 @@
 import { ArtifactError } from '../../util/error.ts';
 import { type FileShare, type GrowingFile, sizeOf } from '../../util/growing-file.ts';
-import type { Accept, Head, HttpRequest } from '../http/request.ts';
-import { type WorkerAnswer, type RequestShare, toError } from './worker-protocol.ts';
 import { cancelled } from '../http/connection-error.ts';
+import type { Accept, Head, HttpRequest } from '../http/request.ts';
 import type { WorkerLease, WorkerPool } from './worker-pool.ts';
+import { type RequestShare, toError, type WorkerAnswer } from './worker-protocol.ts';
 
 /**
  * The way of one blob into its file, by a worker thread that receives, writes and hashes. Disposing it releases the

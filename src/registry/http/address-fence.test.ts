@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { createServer } from '../../../test/support/os/http.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
 import { anonymous, openTestClient } from '../../../test/support/registry/registry-client.ts';
 import { openConnectionPool } from '../download/connection-pool.ts';
 import { toFence, verifyFence } from './address-fence.ts';
-import type { HttpRequest } from './request.ts';
-import { openUndiciTransport } from './undici-transport.ts';
 import { noProxies } from './proxies.ts';
+import type { HttpRequest } from './request.ts';
 import { openTls } from './tls.ts';
 import { plainTrust } from './tls-trust.ts';
-import { createServer } from '../../../test/support/os/http.ts';
+import { openUndiciTransport } from './undici-transport.ts';
 
 const { signal } = new AbortController();
 const requestTo = (url: string, fence: string): HttpRequest => ({

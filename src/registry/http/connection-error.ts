@@ -1,6 +1,6 @@
 import { TransportError } from '../../oci/endpoint.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
-import { TransientError, StalledError, UnreachableError } from './retry.ts';
+import { StalledError, TransientError, UnreachableError } from './retry.ts';
 
 /** The codes of Node and OpenSSL for a server certificate that cannot be verified. */
 const certificate =

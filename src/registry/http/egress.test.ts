@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HttpRequest, Send } from './request.ts';
 import { openEgress, type RequestReport } from './egress.ts';
 import { noProxies } from './proxies.ts';
+import type { HttpRequest, Send } from './request.ts';
 import { plainTrust } from './tls-trust.ts';
 
 const request: HttpRequest = {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { createServer } from '../../../test/support/os/http.ts';
 import { lengths, shareBlobSource, sizes } from '../../../test/support/registry/blob-source.ts';
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
-import { createServer } from '../../../test/support/os/http.ts';
 
 const { signal } = new AbortController();
 const source = await shareBlobSource();

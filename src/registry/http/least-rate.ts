@@ -1,7 +1,7 @@
 import { ArtifactError } from '../../util/error.ts';
+import { startInterval } from '../../util/interval.ts';
 import { formatSize } from '../../util/size.ts';
 import type { LeastRate } from './request.ts';
-import { startInterval } from '../../util/interval.ts';
 
 /**
  * Ends a response that is too slow, which the stall time does not: a server that sends a byte now and then would hold a

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
 import { openTestProxy, type TestProxy } from '../../../test/support/registry/proxy.ts';
 import { anonymous, openMemorySink, openTestClient } from '../../../test/support/registry/registry-client.ts';
+import { makeCertificate } from '../../../test/support/signing/certificate.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { parseProxies } from './proxies.ts';
 

@@ -1,6 +1,6 @@
 import { ArtifactError } from '../../util/error.ts';
-import { collect, type Head, type HttpRequest, type Receiver, type Send, usualConnectMs } from './request.ts';
 import { toFence } from './address-fence.ts';
+import { collect, type Head, type HttpRequest, type Receiver, type Send, usualConnectMs } from './request.ts';
 import { withoutPairs } from './tls-trust.ts';
 
 /** A response other than a redirect. `home`: the server that was asked first sent it. */

@@ -1,8 +1,8 @@
 import type { Credential } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { formatErrorBody, shownBy } from './error-body.ts';
-import { TransientError, parseRetryAfter } from './retry.ts';
 import type { FinalResponse } from './redirect.ts';
+import { parseRetryAfter, TransientError } from './retry.ts';
 
 /** The advice for a pod whose registry requires a credential. */
 const whereCredentials = 'name a pull secret in nodePublishSecretRef, or give the node one by --auth-file';

@@ -4,9 +4,9 @@ import { ArtifactError } from '../../util/error.ts';
 import {
   type Clock,
   openRetryPolicy,
-  TransientError,
   parseRetryAfter,
   retry,
+  TransientError,
   UnreachableError,
 } from './retry.ts';
 

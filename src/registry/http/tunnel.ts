@@ -1,10 +1,10 @@
-import { isIP, connect, type Socket } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { ArtifactError } from '../../util/error.ts';
-import { maxHeadBytes } from './response-head.ts';
 import { cancelled } from './connection-error.ts';
-import { TransientError } from './retry.ts';
 import type { Proxy } from './proxies.ts';
+import { maxHeadBytes } from './response-head.ts';
+import { TransientError } from './retry.ts';
 import type { Tls } from './tls.ts';
 
 /**

@@ -1,11 +1,11 @@
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { toArtifactError } from '../../util/error.ts';
 import { lookupWithin } from './address-fence.ts';
-import { anyRate, type Head, type HttpRequest, type LeastRate, type Receiver, type Send } from './request.ts';
-import { watchRate } from './least-rate.ts';
 import { cancelled, toConnectionError } from './connection-error.ts';
-import type { Proxies, Proxy } from './proxies.ts';
+import { watchRate } from './least-rate.ts';
 import { openLru } from './lru.ts';
+import type { Proxies, Proxy } from './proxies.ts';
+import { anyRate, type Head, type HttpRequest, type LeastRate, type Receiver, type Send } from './request.ts';
 import type { Tls } from './tls.ts';
 import { plainTrust, type TlsTrust } from './tls-trust.ts';
 import { openTunnel, proxyRefusal } from './tunnel.ts';

@@ -1,8 +1,8 @@
 import type { Keyring } from '../../oci/credential.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { isEndpointError } from '../http/endpoint-error.ts';
 import type { Asked } from '../api/manifest.ts';
 import type { Route } from '../config/route.ts';
+import { isEndpointError } from '../http/endpoint-error.ts';
 import type { MirrorHealth } from './mirror-health.ts';
 
 /** The caller and its route. `tried` receives a message for each mirror that failed. */

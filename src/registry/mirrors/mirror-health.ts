@@ -1,6 +1,6 @@
 import type { ArtifactError } from '../../util/error.ts';
-import type { Clock } from '../http/retry.ts';
 import type { Upstream } from '../config/upstream.ts';
+import type { Clock } from '../http/retry.ts';
 
 /** Called when a mirror is skipped from now on, with the time and the reason. */
 export type OnRest = (rest: {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { createServer as createHttpServer } from '../../../test/support/os/http.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../../../test/support/registry/faulty-registry.ts';
 import {
   anonymous,
@@ -16,8 +17,7 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { ArtifactError } from '../../util/error.ts';
 import type { RegistryClient, RegistryOptions } from '../client.ts';
-import { type Upstream, toUpstream } from '../config/upstream.ts';
-import { createServer as createHttpServer } from '../../../test/support/os/http.ts';
+import { toUpstream, type Upstream } from '../config/upstream.ts';
 
 const { signal } = new AbortController();
 const name = { registry: 'hub.example', path: 'team/model' };

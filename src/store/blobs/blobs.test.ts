@@ -5,8 +5,8 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
-import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
+import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { type Algorithm, type Digest, hexOf, toDigest } from '../../oci/digest.ts';
 import { openStore } from '../store.ts';
 

@@ -2,23 +2,23 @@ import { hash } from 'node:crypto';
 import { constants, fstatSync, lstatSync, statSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Blobs, Held, Item } from '../../ports/store.ts';
-import type { EvidenceStore } from '../integrity/evidence.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, type Digest, hexOf, isDigest, toDigest } from '../../oci/digest.ts';
+import type { Blobs, Held, Item } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
+import { startPace } from '../../util/pace.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import type { DigestDirectories } from '../files/digest-directories.ts';
-import { attempt } from '../files/failure.ts';
-import { findDamage } from '../integrity/damage.ts';
-import { hashFile } from '../files/file-hash.ts';
 import type { Directory } from '../files/directory.ts';
-import { openIngest } from './ingest.ts';
-import type { GroupCommit } from './group-commit.ts';
-import { startPace } from '../../util/pace.ts';
-import { openPartials, retirePartials } from './partial-downloads.ts';
+import { attempt } from '../files/failure.ts';
+import { hashFile } from '../files/file-hash.ts';
 import { removeTree } from '../files/tree-removal.ts';
 import { createWriteback } from '../files/writeback.ts';
+import { findDamage } from '../integrity/damage.ts';
+import type { EvidenceStore } from '../integrity/evidence.ts';
+import type { GroupCommit } from './group-commit.ts';
+import { openIngest } from './ingest.ts';
+import { openPartials, retirePartials } from './partial-downloads.ts';
 
 /** Verified bytes under `blobs/<algorithm>/<hex>`, mode 0644. Each file is complete or absent, and never changes. */
 export type BlobStore = Blobs & {

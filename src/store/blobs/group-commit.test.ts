@@ -6,8 +6,8 @@ import { test } from 'node:test';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { openDirectory } from '../files/directory.ts';
-import { openGroupCommit } from './group-commit.ts';
 import { openScratch } from '../files/scratch.ts';
+import { openGroupCommit } from './group-commit.ts';
 
 test('files that arrive at any time are complete under their names, readable by all, without leftovers', async () => {
   await using directory = await temporaryDirectory();

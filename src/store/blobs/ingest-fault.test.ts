@@ -15,12 +15,12 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startChild, waitUntil } from '../../../test/support/node/child.ts';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
-import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
+import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
+import { createWriteback } from '../files/writeback.ts';
+import { openStore } from '../store.ts';
 import { partialName } from './blobs.ts';
 import { openIngest } from './ingest.ts';
-import { openStore } from '../store.ts';
-import { createWriteback } from '../files/writeback.ts';
 
 const never = new AbortController().signal;
 

@@ -6,8 +6,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
-import { partialName } from './blobs.ts';
 import { openStore } from '../store.ts';
+import { partialName } from './blobs.ts';
 
 const never = new AbortController().signal;
 

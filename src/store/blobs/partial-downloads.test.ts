@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
+import { openStore } from '../store.ts';
 import { partialName } from './blobs.ts';
 import { retirePartials } from './partial-downloads.ts';
-import { openStore } from '../store.ts';
 
 const never = new AbortController().signal;
 const yesterday = new Date(Date.now() - 25 * 60 * 60 * 1000);

@@ -1,8 +1,8 @@
 import { mkdirSync, type PathLike } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { syncFileSystem } from '../../linux/libc.ts';
+import { ArtifactError, errnoOf } from '../../util/error.ts';
 import { shareRuns } from '../../util/shared-run.ts';
 import { unlessAbsent } from './absent.ts';
 

@@ -1,4 +1,4 @@
-import { type Stats, lstatSync, opendirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
+import { lstatSync, opendirSync, renameSync, rmdirSync, type Stats, unlinkSync } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { errnoOf } from '../../util/error.ts';
 import { type Pace, startPace } from '../../util/pace.ts';

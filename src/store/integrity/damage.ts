@@ -1,4 +1,4 @@
-import { lstatSync, type BigIntStats } from 'node:fs';
+import { type BigIntStats, lstatSync } from 'node:fs';
 import type { Algorithm } from '../../oci/digest.ts';
 import type { Damage, HashFile, Look } from '../../ports/store.ts';
 import { errnoOf } from '../../util/error.ts';

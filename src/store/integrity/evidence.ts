@@ -1,7 +1,7 @@
 import type { Evidence, Item, VerificationState } from '../../ports/store.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import type { Journal } from '../files/journal.ts';
-import { openStamper, type Stamp, stampFiles, type Stamper } from './stamp.ts';
+import { openStamper, type Stamp, type Stamper, stampFiles } from './stamp.ts';
 
 /**
  * The evidence that the bytes under a digest are right: when they were last verified, and the stamp of their files at

@@ -3,8 +3,8 @@ import { closeSync, constants, openSync, readlinkSync, readSync } from 'node:fs'
 import { basename } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Algorithm } from '../../oci/digest.ts';
-import type { AskThread } from '../../util/thread-call.ts';
 import { answerQuestions } from '../../util/thread.ts';
+import type { AskThread } from '../../util/thread-call.ts';
 
 export type HashQuestion = {
   readonly path: string;

@@ -1,9 +1,9 @@
 import { setPriority } from 'node:os';
+import { giveWay } from '../../linux/io.ts';
 import type { HashFile } from '../../ports/store.ts';
 import { abortable } from '../../util/abortable.ts';
-import { giveWay } from '../../linux/io.ts';
 import { startThread, type Thread } from '../../util/thread.ts';
-import type { HashQuestion, Hashed } from './hash-worker.ts';
+import type { Hashed, HashQuestion } from './hash-worker.ts';
 
 /**
  * Hashes files in the background: in a thread with the lowest priority for disk and CPU, and at a limited rate.

@@ -1,7 +1,7 @@
 import { createHash, type Hash, hash } from 'node:crypto';
 import { closeSync, constants, openSync } from 'node:fs';
-import { errnoOf } from '../../util/error.ts';
 import { readStatus, statusWords } from '../../linux/stat.ts';
+import { errnoOf } from '../../util/error.ts';
 import { doInSlices } from '../../util/pace.ts';
 
 /**

@@ -1,10 +1,10 @@
 import { closeSync, constants, lstatSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { sealFile } from '../../linux/io.ts';
 import type { Item } from '../../ports/store.ts';
 import { errnoOf } from '../../util/error.ts';
-import { sealFile } from '../../linux/io.ts';
-import type { EvidenceStore, FilesOf } from './evidence.ts';
 import type { Scratch } from '../files/scratch.ts';
+import type { EvidenceStore, FilesOf } from './evidence.ts';
 
 /**
  * fs-verity, if kernel and filesystem support it: nobody can write to a sealed file, whatever the flags of the mount,

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
-import { quoteName } from '../../util/name.ts';
-import type { TocEntry } from '../../tree/toc.ts';
 import type { Damage, Look } from '../../ports/store.ts';
+import type { TocEntry } from '../../tree/toc.ts';
+import { quoteName } from '../../util/name.ts';
 import { findDamage } from '../integrity/damage.ts';
 
 type FileEntry = Extract<TocEntry, { kind: 'file' }>;

@@ -12,8 +12,8 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { placeOfBody, type Toc, writeToc } from '../../../test/support/oci/toc.ts';
-import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
+import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { toDigest } from '../../oci/digest.ts';
 import type { EntryAttributes, TocEntry, TocSummary } from '../../tree/toc.ts';
 import { openStore, type Store } from '../store.ts';

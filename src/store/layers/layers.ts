@@ -1,20 +1,20 @@
 import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Damage, Held, Layers, Look } from '../../ports/store.ts';
-import type { EvidenceStore } from '../integrity/evidence.ts';
 import type { Digest } from '../../oci/digest.ts';
+import type { Damage, Held, Layers, Look } from '../../ports/store.ts';
+import { bodiesPerDirectory, bodyDirectory, bodyName, type TocSummary, tocName } from '../../tree/toc.ts';
 import type { TocTotals } from '../../tree/toc-text.ts';
-import { bodiesPerDirectory, bodyDirectory, bodyName, tocName, type TocSummary } from '../../tree/toc.ts';
-import { ArtifactError } from '../../util/error.ts';
 import { abortable } from '../../util/abortable.ts';
+import { ArtifactError } from '../../util/error.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import type { DigestDirectories } from '../files/digest-directories.ts';
-import { attempt, howToMend } from '../files/failure.ts';
 import { type Directory, openDirectory } from '../files/directory.ts';
-import { toUnreadable } from '../integrity/damage.ts';
+import { attempt, howToMend } from '../files/failure.ts';
 import { hashFile } from '../files/file-hash.ts';
-import { createBodyCheck } from './layer-check.ts';
 import type { Scratch } from '../files/scratch.ts';
+import { toUnreadable } from '../integrity/damage.ts';
+import type { EvidenceStore } from '../integrity/evidence.ts';
+import { createBodyCheck } from './layer-check.ts';
 import { countBodies, readToc, readTocTotals, type TakeEntries } from './toc-file.ts';
 
 /**

@@ -5,8 +5,8 @@ import {
   checksumLength,
   createTocDecoder,
   parseTail,
-  tailLength,
   type TocTotals,
+  tailLength,
 } from '../../tree/toc-text.ts';
 import { ArtifactError } from '../../util/error.ts';
 

@@ -3,15 +3,15 @@ import { closeSync, fstatSync, openSync, readFileSync, statSync, utimesSync } fr
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
+import { quoteName } from '../../util/name.ts';
 import { nextTurn, startPace } from '../../util/pace.ts';
 import { unlessAbsent } from '../files/absent.ts';
 import { writeAside } from '../files/atomic-file.ts';
-import { attempt } from '../files/failure.ts';
 import type { Directory } from '../files/directory.ts';
+import { attempt } from '../files/failure.ts';
 import { type Fields, parseFields } from '../files/json-record.ts';
 import type { Scratch } from '../files/scratch.ts';
 import { removeTree } from '../files/tree-removal.ts';
-import { quoteName } from '../../util/name.ts';
 
 /**
  * One JSON file per record, named by the sha256 of its key. A torn, foreign or misplaced record counts as absent, and

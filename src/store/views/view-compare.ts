@@ -1,9 +1,9 @@
 import { type BigIntStats, lstatSync, opendirSync, readlinkSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Algorithm, algorithmOf, hexOf as digestHex } from '../../oci/digest.ts';
-import { decodeName, encodeName, quoteName } from '../../util/name.ts';
 import type { EntryAttributes } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode, TreeNode } from '../../tree/tree.ts';
+import { decodeName, encodeName, quoteName } from '../../util/name.ts';
 import { startPace } from '../../util/pace.ts';
 import { hashFile } from '../files/file-hash.ts';
 

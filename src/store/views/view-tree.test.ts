@@ -16,14 +16,14 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { directory, plain, symlink } from '../../../test/support/oci/nodes.ts';
+import { placeOfBody, writeToc } from '../../../test/support/oci/toc.ts';
 import { putFile, viewRecord as record } from '../../../test/support/oci/view-sample.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
-import { placeOfBody, writeToc } from '../../../test/support/oci/toc.ts';
+import { getXattr, setXattr } from '../../linux/libc.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { decodeName } from '../../util/name.ts';
 import type { EntryAttributes } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode } from '../../tree/tree.ts';
-import { getXattr, setXattr } from '../../linux/libc.ts';
+import { decodeName } from '../../util/name.ts';
 import { openStore } from '../store.ts';
 
 const never = new AbortController().signal;

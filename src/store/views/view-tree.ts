@@ -1,16 +1,16 @@
-import { chmodSync, chownSync, linkSync, lchownSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';
+import { chmodSync, chownSync, lchownSync, linkSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { offerXattr, setTime } from '../../linux/libc.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { encodeName, quoteName } from '../../util/name.ts';
 import type { EntryAttributes } from '../../tree/toc.ts';
 import type { DirectoryNode, FileNode, SymlinkNode, TreeNode } from '../../tree/tree.ts';
 import { ArtifactError, errnoOf } from '../../util/error.ts';
-import { offerXattr, setTime } from '../../linux/libc.ts';
+import { encodeName, quoteName } from '../../util/name.ts';
+import { type Pace, startPace } from '../../util/pace.ts';
 import { despiteFlags } from '../files/change-flags.ts';
 import { howToMend } from '../files/failure.ts';
 import { copyFile } from '../files/file-copy.ts';
 import { openLinks } from './links.ts';
-import { type Pace, startPace } from '../../util/pace.ts';
 
 /** The paths of files that views link to. */
 export type ViewContents = {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toDigest } from '../../oci/digest.ts';
 import { formatRepository } from '../../oci/reference.ts';
+import type { Accesses, AccessRecord } from '../../ports/records.ts';
 import { openAccessCache } from './access-cache.ts';
-import type { AccessRecord, Accesses } from '../../ports/records.ts';
 
 const digest = toDigest('sha256', 'a'.repeat(64));
 const open = { registry: 'r.io', path: 'open/model' };

@@ -2,13 +2,13 @@ import { createHmac } from 'node:crypto';
 import type { Holder } from '../../oci/credential.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { formatRepository, type Repository } from '../../oci/reference.ts';
-import { startPace } from '../../util/pace.ts';
-import { shareRuns } from '../../util/shared-run.ts';
 import type { Accesses } from '../../ports/records.ts';
 import type { ServedBy } from '../../ports/registry.ts';
+import type { Pod } from '../../ports/request.ts';
+import { startPace } from '../../util/pace.ts';
+import { shareRuns } from '../../util/shared-run.ts';
 import { type AccessFacts, accountOf, addHolder, nothingKnown, toFacts, toRecord } from './access-facts.ts';
 import { createRecency } from './recency.ts';
-import type { Pod } from '../../ports/request.ts';
 
 /**
  * The identity of a caller in the access cache. `brought` are the secrets of the call in one text; undefined for none.

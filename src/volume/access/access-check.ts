@@ -1,12 +1,12 @@
 import { type Keyring, tokensKey } from '../../oci/credential.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/reference.ts';
-import { toArtifactError } from '../../util/error.ts';
-import type { AccessCache, Asker, Provenance } from './access-cache.ts';
-import type { Content, Found, ServedBy, Registry } from '../../ports/registry.ts';
-import { createHashingSink } from '../sinks/hashing-sink.ts';
+import type { Content, Found, Registry, ServedBy } from '../../ports/registry.ts';
 import type { PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
+import { toArtifactError } from '../../util/error.ts';
+import { createHashingSink } from '../sinks/hashing-sink.ts';
+import type { AccessCache, Asker, Provenance } from './access-cache.ts';
 
 /**
  * Decides whether a caller may have what the cache has. Being cached grants no access: the registry decides who may

@@ -1,13 +1,13 @@
 import type { Keyring } from '../../oci/credential.ts';
-import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import { toNotCached } from '../pull/not-cached.ts';
-import { type AdmittedContent, boundToWord, openAdmittedContent } from './admitted-content.ts';
-import type { AccessCheck } from './access-check.ts';
 import type { Registry } from '../../ports/registry.ts';
-import type { Views } from '../../ports/store.ts';
 import type { PullPolicy, PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
+import type { Views } from '../../ports/store.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { toNotCached } from '../pull/not-cached.ts';
 import type { Resolver } from '../pull/resolver.ts';
+import type { AccessCheck } from './access-check.ts';
+import { type AdmittedContent, boundToWord, openAdmittedContent } from './admitted-content.ts';
 
 /**
  * Resolves a request and decides whether its caller may have the result. A pod that may not have what is cached gets

@@ -3,6 +3,10 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { maxManifestBytes } from '../../oci/manifest.ts';
 import { formatRepository } from '../../oci/reference.ts';
+import type { Content, Registry, ServedBy, Sink } from '../../ports/registry.ts';
+import type { PullRequest } from '../../ports/request.ts';
+import type { Resolution } from '../../ports/resolution.ts';
+import type { Blobs, View, Views } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
 import {
   nameDocument,
@@ -11,13 +15,9 @@ import {
   toNotCached,
   verifyGiven,
 } from '../pull/not-cached.ts';
-import type { AccessCheck } from './access-check.ts';
-import { type ViewPlan, contentsOf } from '../pull/view-plan.ts';
-import type { Content, ServedBy, Registry, Sink } from '../../ports/registry.ts';
-import type { Blobs, View, Views } from '../../ports/store.ts';
+import { contentsOf, type ViewPlan } from '../pull/view-plan.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
-import type { PullRequest } from '../../ports/request.ts';
-import type { Resolution } from '../../ports/resolution.ts';
+import type { AccessCheck } from './access-check.ts';
 
 declare const proof: unique symbol;
 

@@ -2,11 +2,11 @@ import type { Keyring } from '../../oci/credential.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { formatReference, formatRepository, parseReference, type Reference } from '../../oci/reference.ts';
-import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import { formatSize } from '../../util/size.ts';
 import type { SignatureRecords } from '../../ports/records.ts';
 import type { Registry } from '../../ports/registry.ts';
 import type { SignatureSource, Trust, Verdict } from '../../ports/trust.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { formatSize } from '../../util/size.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
 import { createRecency } from './recency.ts';
 

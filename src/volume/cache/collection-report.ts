@@ -1,5 +1,5 @@
-import { formatSize } from '../../util/size.ts';
 import type { Pruned } from '../../ports/usecases.ts';
+import { formatSize } from '../../util/size.ts';
 import type { Collector } from './collector.ts';
 
 /** What a garbage collection removed, for the log. `references`: those that the cache no longer has, the first of many. */

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseDigest, type Digest } from '../../oci/digest.ts';
-import { createCollector } from './collector.ts';
+import { type Digest, parseDigest } from '../../oci/digest.ts';
 import type { NameRecord } from '../../ports/records.ts';
 import type { Held, View } from '../../ports/store.ts';
-import { createLeases, nameId, viewId } from './leases.ts';
+import { createCollector } from './collector.ts';
 import { createDiskSpace } from './disk-space.ts';
+import { createLeases, nameId, viewId } from './leases.ts';
 
 const never = new AbortController().signal;
 const digestOf = (number: number): Digest => parseDigest(`sha256:${number.toString(16).padStart(64, '0')}`);

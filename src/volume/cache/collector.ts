@@ -1,15 +1,15 @@
 import type { Digest } from '../../oci/digest.ts';
-import { createKeyedMutex } from '../../util/mutex.ts';
-import { startPace } from '../../util/pace.ts';
-import type { AccessCheck } from '../access/access-check.ts';
 import type { Mounter } from '../../ports/mounter.ts';
 import type { Complete, NameRecord, Names, PinRecord, VolumeRecord } from '../../ports/records.ts';
 import type { Blobs, Held, Layers, View, Views } from '../../ports/store.ts';
+import type { Freed, Pruned } from '../../ports/usecases.ts';
+import { createKeyedMutex } from '../../util/mutex.ts';
+import { startPace } from '../../util/pace.ts';
+import type { AccessCheck } from '../access/access-check.ts';
+import type { SignatureCheck } from '../access/signature-check.ts';
 import type { Leases } from './leases.ts';
 import { contentOf, readRoots } from './roots.ts';
-import type { SignatureCheck } from '../access/signature-check.ts';
 import { createSweep, type Picture, type Sweep, untouched } from './sweep.ts';
-import type { Freed, Pruned } from '../../ports/usecases.ts';
 
 /**
  * Garbage collection: removes what no root reaches. Volumes, mounts, pins and pulls in progress are roots that stay.

@@ -1,9 +1,9 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
+import type { Disk, DiskUsage, LayerSizes } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { formatSize } from '../../util/size.ts';
 import type { Collector } from './collector.ts';
-import type { Disk, DiskUsage, LayerSizes } from '../../ports/store.ts';
 import { createReservations, footprint, type Need } from './footprint.ts';
 
 /** Limits of disk and cache usage. Percent of the filesystem in use, as kubelet counts it; sizes in bytes. */

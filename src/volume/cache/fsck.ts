@@ -1,17 +1,17 @@
 import type { Digest } from '../../oci/digest.ts';
 import { planLayers } from '../../oci/plan.ts';
 import type { Platform } from '../../oci/platform.ts';
+import type { Pins, VolumeRecords } from '../../ports/records.ts';
+import type { Blobs, Item, Layers, Look, View, Views } from '../../ports/store.ts';
+import type { Finding, Progress } from '../../ports/usecases.ts';
 import { toArtifactError } from '../../util/error.ts';
 import { doInSlices, startPace } from '../../util/pace.ts';
 import { cachedDocuments } from '../pull/cached-documents.ts';
-import type { Pins, VolumeRecords } from '../../ports/records.ts';
-import type { Blobs, Item, Layers, Look, View, Views } from '../../ports/store.ts';
-import { formatShown, type Integrity } from './integrity.ts';
 import type { ManifestLoader } from '../pull/manifest-loader.ts';
+import type { Trees } from '../pull/trees.ts';
+import { formatShown, type Integrity } from './integrity.ts';
 import type { Retirement } from './retirement.ts';
 import { findBrokenRoots } from './root-check.ts';
-import type { Trees } from '../pull/trees.ts';
-import type { Finding, Progress } from '../../ports/usecases.ts';
 
 /**
  * Verifies every blob and unpacked layer, compares the views with what they must be, and reports damage. With `repair`,

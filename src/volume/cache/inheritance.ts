@@ -1,8 +1,8 @@
 import type { Digest } from '../../oci/digest.ts';
 import { parseManifest } from '../../oci/manifest.ts';
-import { doAtOnce } from '../../util/pace.ts';
 import type { Names, Pins, Root, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, Layers, Views } from '../../ports/store.ts';
+import { doAtOnce } from '../../util/pace.ts';
 import { contentOf } from './roots.ts';
 
 /** Records that are written concurrently. They share commits of the disk's journal. */

@@ -1,6 +1,3 @@
-import { abortable } from '../../util/abortable.ts';
-import { createKeyedMutex } from '../../util/mutex.ts';
-import { startPace } from '../../util/pace.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type {
   Blobs,
@@ -13,6 +10,9 @@ import type {
   ViewRecord,
   Views,
 } from '../../ports/store.ts';
+import { abortable } from '../../util/abortable.ts';
+import { createKeyedMutex } from '../../util/mutex.ts';
+import { startPace } from '../../util/pace.ts';
 import type { Retirement } from './retirement.ts';
 
 /** Decides whether the bytes under a digest are right, and takes damaged content out of use. */

@@ -6,8 +6,8 @@ import { volume } from '../../../test/support/node/samples.ts';
 import { temporaryDirectory } from '../../../test/support/os/temporary.ts';
 import { mountTmpfs } from '../../../test/support/os/tmpfs.ts';
 import { needs } from '../../../test/support/project/tools.ts';
-import { openStore } from '../../store/store.ts';
 import type { VolumeRecord } from '../../ports/records.ts';
+import { openStore } from '../../store/store.ts';
 import { deferRemovals } from './owed-removals.ts';
 
 test(

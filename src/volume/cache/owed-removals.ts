@@ -1,5 +1,5 @@
-import { errnoOf, toArtifactError } from '../../util/error.ts';
 import type { Complete, VolumeRecord, VolumeRecords } from '../../ports/records.ts';
+import { errnoOf, toArtifactError } from '../../util/error.ts';
 
 /** Errors of a disk that cannot be written. */
 const unwritable = new Set(['EROFS', 'EIO']);

@@ -1,8 +1,8 @@
 import { isDigest } from '../../oci/digest.ts';
 import { formatReference } from '../../oci/reference.ts';
-import { isOfRepository } from '../repository-names.ts';
 import type { PinRecord } from '../../ports/records.ts';
 import type { Expander } from '../../ports/registry.ts';
+import { isOfRepository } from '../repository-names.ts';
 
 /**
  * Finds pins by what was pinned, because a name may resolve to another digest by now, or be gone. A reference finds its

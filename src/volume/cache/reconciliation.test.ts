@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseDigest } from '../../oci/digest.ts';
-import { ArtifactError } from '../../util/error.ts';
 import type { VolumeRecord } from '../../ports/records.ts';
+import { ArtifactError } from '../../util/error.ts';
 import { reconcileVolumes } from './reconciliation.ts';
 
 const digest = parseDigest(`sha256:${'d'.repeat(64)}`);

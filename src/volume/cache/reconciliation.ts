@@ -1,7 +1,7 @@
-import { toArtifactError } from '../../util/error.ts';
 import type { Kubelet } from '../../ports/kubelet.ts';
 import type { Mounter, Target } from '../../ports/mounter.ts';
 import type { VolumeRecords } from '../../ports/records.ts';
+import { toArtifactError } from '../../util/error.ts';
 import { toTarget } from '../manual-mount.ts';
 import { podOf } from '../pull/wanter.ts';
 

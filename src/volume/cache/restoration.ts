@@ -1,9 +1,9 @@
 import type { Digest } from '../../oci/digest.ts';
 import { parseManifest } from '../../oci/manifest.ts';
-import { doAtOnce } from '../../util/pace.ts';
 import type { Mounter } from '../../ports/mounter.ts';
 import type { VolumeRecord, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, ViewRecord } from '../../ports/store.ts';
+import { doAtOnce } from '../../util/pace.ts';
 import { findShowing } from './shown.ts';
 
 /** The trees of views without a record. */

@@ -1,7 +1,7 @@
 import type { Digest } from '../../oci/digest.ts';
-import { startPace } from '../../util/pace.ts';
 import type { Pins, VolumeRecords } from '../../ports/records.ts';
 import type { Blobs, Layers } from '../../ports/store.ts';
+import { startPace } from '../../util/pace.ts';
 
 /** A root whose content is not completely cached. `name` is a target path or a reference. */
 export type BrokenRoot = { readonly name: string; readonly problem: string };

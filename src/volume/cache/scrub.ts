@@ -1,6 +1,6 @@
+import type { Blobs, Evidence, Item, Layers, Look } from '../../ports/store.ts';
 import { toArtifactError } from '../../util/error.ts';
 import { startPace } from '../../util/pace.ts';
-import type { Blobs, Evidence, Item, Layers, Look } from '../../ports/store.ts';
 import type { Integrity } from './integrity.ts';
 
 /** Verifies the whole cache repeatedly and slowly, and first what publishes had no time to verify. */

@@ -1,10 +1,10 @@
 import type { Digest } from '../../oci/digest.ts';
-import { startPace } from '../../util/pace.ts';
 import type { NameRecord, Names } from '../../ports/records.ts';
 import type { Blobs, Held, Layers, View, Views } from '../../ports/store.ts';
+import type { FreedItem } from '../../ports/usecases.ts';
+import { startPace } from '../../util/pace.ts';
 import { type Leases, nameId, viewId, type Watch } from './leases.ts';
 import { contentOf, type Roots } from './roots.ts';
-import type { FreedItem } from '../../ports/usecases.ts';
 
 /** A snapshot of the cache, and of what keeps its content. */
 export type Picture = {

@@ -4,7 +4,7 @@ import type { Progress, Volume } from '../../ports/usecases.ts';
 import type { ArtifactError } from '../../util/error.ts';
 import { describeProgress, resolving } from '../pull/progress.ts';
 import { redact, secretTexts } from '../redaction.ts';
-import { formatSubject, type PullStory, tellMounted, tellProgress, type Told } from './pull-story.ts';
+import { formatSubject, type PullStory, type Told, tellMounted, tellProgress } from './pull-story.ts';
 
 /** What one call to publish reports to the owner of its pod, until it is disposed. None of these waits or fails. */
 export type PublishReport = Disposable & {

@@ -1,6 +1,6 @@
 import type { Progress, Volume } from '../../ports/usecases.ts';
-import { formatSize } from '../../util/size.ts';
 import { formatSeconds } from '../../util/retry.ts';
+import { formatSize } from '../../util/size.ts';
 import { describeProgress } from '../pull/progress.ts';
 
 /** A pull as the owner of a pod is told of it, over all calls of kubelet for the volume. Times are in milliseconds. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Sink } from '../../ports/registry.ts';
 import { createFileState, setSize, sizeOf, waitForRoom } from '../../util/growing-file.ts';

@@ -1,18 +1,18 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
+import type { Meter } from '../../ports/meter.ts';
+import type { ServedBy, Sink } from '../../ports/registry.ts';
+import type { Blobs, Layers } from '../../ports/store.ts';
+import type { Unpacker } from '../../ports/unpacker.ts';
 import { toArtifactError } from '../../util/error.ts';
 import { createFairSlots, type FairSlots } from '../../util/fair-slots.ts';
 import { createSharedTurns } from '../../util/shared-turns.ts';
 import type { Tenants } from '../../util/tenants.ts';
 import type { AdmittedContent, AdmittedReader } from '../access/admitted-content.ts';
-import type { Meter } from '../../ports/meter.ts';
-import type { ServedBy, Sink } from '../../ports/registry.ts';
-import type { Blobs, Layers } from '../../ports/store.ts';
-import type { Unpacker } from '../../ports/unpacker.ts';
+import type { DiskSpace } from '../cache/disk-space.ts';
 import { createHashingSink } from '../sinks/hashing-sink.ts';
 import { createMemorySink } from '../sinks/memory-sink.ts';
 import { metered } from '../sinks/metered-sink.ts';
-import type { DiskSpace } from '../cache/disk-space.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import { createUnpacking } from './unpacking.ts';
 

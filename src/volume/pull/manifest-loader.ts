@@ -1,17 +1,17 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { needsConfig, parseDiffIds, parseManifest, type Index, type Manifest } from '../../oci/manifest.ts';
-import { selectPlatform, type Platform } from '../../oci/platform.ts';
+import { type Index, type Manifest, needsConfig, parseDiffIds, parseManifest } from '../../oci/manifest.ts';
+import { type Platform, selectPlatform } from '../../oci/platform.ts';
+import type { Content } from '../../ports/registry.ts';
+import type { Blobs } from '../../ports/store.ts';
 import { ArtifactError, toArtifactError } from '../../util/error.ts';
 import { createFairSlots } from '../../util/fair-slots.ts';
 import { doInSlices } from '../../util/pace.ts';
 import { createSharedTurns } from '../../util/shared-turns.ts';
 import type { Tenants } from '../../util/tenants.ts';
 import type { AdmittedContent, AdmittedReader, Fetched } from '../access/admitted-content.ts';
-import type { Selected } from './view-plan.ts';
-import type { Content } from '../../ports/registry.ts';
-import type { Blobs } from '../../ports/store.ts';
 import type { Integrity } from '../cache/integrity.ts';
+import type { Selected } from './view-plan.ts';
 
 /**
  * Where documents come from, and for which tenants. Requests of one `registry` share fetches, and never wait

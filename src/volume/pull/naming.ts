@@ -2,9 +2,9 @@ import type { Descriptor } from '../../oci/descriptor.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { withoutData } from '../../oci/embedded-data.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
+import type { NameRecord, Names, PinRecord, Pins } from '../../ports/records.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { createKeyedMutex } from '../../util/mutex.ts';
-import type { NameRecord, Names, PinRecord, Pins } from '../../ports/records.ts';
 import { type Leases, nameId } from '../cache/leases.ts';
 
 /** What a reference resolved to. `authorised` is undefined if the cache answered. */

@@ -1,10 +1,10 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { Plan } from '../../oci/plan.ts';
+import type { Content } from '../../ports/registry.ts';
+import type { PullRequest } from '../../ports/request.ts';
+import type { Blobs, Layers } from '../../ports/store.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { startPace } from '../../util/pace.ts';
-import type { Content } from '../../ports/registry.ts';
-import type { Blobs, Layers } from '../../ports/store.ts';
-import type { PullRequest } from '../../ports/request.ts';
 
 /**
  * The error for content that is not cached, or cached for others only, while `pullPolicy: Never` forbids to ask the

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeBlob } from '../../../test/support/oci/nodes.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
-import { createProgressTracker } from './progress-tracker.ts';
 import type { Progress } from '../../ports/usecases.ts';
+import { createProgressTracker } from './progress-tracker.ts';
 
 const planOf = (name: string): LayerPlan => ({
   descriptor: describeBlob(Buffer.from(name.padEnd(100))),

@@ -1,9 +1,9 @@
 import type { LayerPlan } from '../../oci/plan.ts';
+import type { LayerProgress, Progress } from '../../ports/usecases.ts';
 import type { Pause } from '../../util/pause.ts';
 import { createRate, type Rate } from '../../util/rate.ts';
-import { whilePaused } from './progress.ts';
 import { footprint } from '../cache/footprint.ts';
-import type { LayerProgress, Progress } from '../../ports/usecases.ts';
+import { whilePaused } from './progress.ts';
 
 /** Layers listed in a report: more than are downloaded at once, and as many as a terminal shows. */
 const mostCurrent = 16;

@@ -1,7 +1,7 @@
+import type { Progress } from '../../ports/usecases.ts';
 import { formatTime, type Pause } from '../../util/pause.ts';
 import { formatRetry, type Retry } from '../../util/retry.ts';
 import { formatSize } from '../../util/size.ts';
-import type { Progress } from '../../ports/usecases.ts';
 
 /**
  * The progress of a pull in words: "pulled 3.1 GiB of 7.2 GiB, 2 of 5 layers". Without percent signs: kubelet formats

@@ -1,10 +1,10 @@
 import { isDigestStart, isStartOf } from '../../oci/digest.ts';
 import { formatReference } from '../../oci/reference.ts';
-import { ArtifactError } from '../../util/error.ts';
 import type { Expander } from '../../ports/registry.ts';
+import type { Artifacts, Wanter } from '../../ports/usecases.ts';
+import { ArtifactError } from '../../util/error.ts';
 import { resolving } from './progress.ts';
 import type { Pull } from './pull.ts';
-import type { Artifacts, Wanter } from '../../ports/usecases.ts';
 
 /** Lists and cancels pulls in progress. */
 export function createPullStatus(

@@ -4,7 +4,7 @@ import type { Credential, Keyring } from '../../oci/credential.ts';
 import { toDigest } from '../../oci/digest.ts';
 import { formatReference, type Reference } from '../../oci/reference.ts';
 import { ArtifactError } from '../../util/error.ts';
-import { createResolver, type Resolver, type ResolveRequest } from './resolver.ts';
+import { createResolver, type ResolveRequest, type Resolver } from './resolver.ts';
 
 const digest = toDigest('sha256', 'ab'.repeat(32));
 const descriptor = { mediaType: '', digest, size: 2, annotations: {} };

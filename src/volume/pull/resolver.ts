@@ -1,14 +1,14 @@
 import type { Keyring } from '../../oci/credential.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { formatReference, parseReference, type Reference } from '../../oci/reference.ts';
-import { ArtifactError, toArtifactError } from '../../util/error.ts';
-import { toNotCached } from './not-cached.ts';
 import type { Names } from '../../ports/records.ts';
 import type { Expander, Registry } from '../../ports/registry.ts';
-import type { Blobs } from '../../ports/store.ts';
-import type { AccessPolicy } from '../../ports/trust.ts';
 import type { PullPolicy, PullRequest } from '../../ports/request.ts';
 import type { Resolution } from '../../ports/resolution.ts';
+import type { Blobs } from '../../ports/store.ts';
+import type { AccessPolicy } from '../../ports/trust.ts';
+import { ArtifactError, toArtifactError } from '../../util/error.ts';
+import { toNotCached } from './not-cached.ts';
 
 /** kubelet's default for images: Always for `:latest` or no tag, else IfNotPresent; a digest never changes. */
 export function defaultPullPolicy(text: string): PullPolicy {

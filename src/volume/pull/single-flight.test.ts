@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ArtifactError } from '../../util/error.ts';
 import type { Tenants } from '../../util/tenants.ts';
-import { type FlightCaller, createFlights, type Flights } from './single-flight.ts';
+import { createFlights, type FlightCaller, type Flights } from './single-flight.ts';
 
 const never = new AbortController().signal;
 

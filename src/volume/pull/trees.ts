@@ -1,14 +1,14 @@
+import type { LayerPlan, Plan } from '../../oci/plan.ts';
+import type { Selection } from '../../ports/request.ts';
+import type { Layers } from '../../ports/store.ts';
+import { createTreeBudget } from '../../tree/budget.ts';
 import { createFew, type Few } from '../../tree/few.ts';
 import { createTreeBuilder, type TreeBuilder } from '../../tree/layer-tree.ts';
 import { createPathCheck } from '../../tree/path-check.ts';
-import type { LayerPlan, Plan } from '../../oci/plan.ts';
 import { subTree } from '../../tree/sub-tree.ts';
-import { createTreeBudget } from '../../tree/budget.ts';
 import type { DirectoryNode } from '../../tree/tree.ts';
 import { ArtifactError } from '../../util/error.ts';
 import { startPace } from '../../util/pace.ts';
-import type { Layers } from '../../ports/store.ts';
-import type { Selection } from '../../ports/request.ts';
 
 /** Merges cached layers into the trees of views. */
 export type Trees = {

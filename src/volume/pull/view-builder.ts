@@ -1,23 +1,23 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { LayerPlan } from '../../oci/plan.ts';
-import { measureTree } from '../../tree/tree.ts';
-import { toArtifactError } from '../../util/error.ts';
-import { createFairSlots } from '../../util/fair-slots.ts';
-import { throughPauses } from '../../util/pause.ts';
-import { doAll } from '../../util/do-all.ts';
-import { doInSlices, startPace } from '../../util/pace.ts';
-import type { Tenants } from '../../util/tenants.ts';
-import type { Admitted, AdmittedContent } from '../access/admitted-content.ts';
-import { type ViewPlan, contentsOf, itemsOf } from './view-plan.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type { View, ViewRecord, Views } from '../../ports/store.ts';
+import type { Progress } from '../../ports/usecases.ts';
+import { measureTree } from '../../tree/tree.ts';
+import { doAll } from '../../util/do-all.ts';
+import { toArtifactError } from '../../util/error.ts';
+import { createFairSlots } from '../../util/fair-slots.ts';
+import { startInterval } from '../../util/interval.ts';
+import { doInSlices, startPace } from '../../util/pace.ts';
+import { throughPauses } from '../../util/pause.ts';
+import type { Tenants } from '../../util/tenants.ts';
+import type { Admitted, AdmittedContent } from '../access/admitted-content.ts';
+import type { DiskSpace } from '../cache/disk-space.ts';
 import type { Integrity } from '../cache/integrity.ts';
 import type { LayerFetcher } from './layer-fetcher.ts';
-import type { DiskSpace } from '../cache/disk-space.ts';
 import { createProgressTracker, totals } from './progress-tracker.ts';
 import type { SettledLayer, Trees } from './trees.ts';
-import type { Progress } from '../../ports/usecases.ts';
-import { startInterval } from '../../util/interval.ts';
+import { contentsOf, itemsOf, type ViewPlan } from './view-plan.ts';
 
 /** Where progress is reported, and for which tenants the view is built. */
 export type BuildContext = {

@@ -3,9 +3,9 @@ import type { Digest } from '../../oci/digest.ts';
 import type { Manifest } from '../../oci/manifest.ts';
 import type { Plan } from '../../oci/plan.ts';
 import type { Content } from '../../ports/registry.ts';
+import type { Selection } from '../../ports/request.ts';
 import type { Item, View } from '../../ports/store.ts';
 import { viewId } from '../cache/leases.ts';
-import type { Selection } from '../../ports/request.ts';
 
 /** The manifest for a platform. `documents` were read to find it: indexes, itself, and a config if it was needed. */
 export type Selected = {

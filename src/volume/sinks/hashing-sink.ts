@@ -2,8 +2,8 @@ import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, toDigest } from '../../oci/digest.ts';
-import { ArtifactError } from '../../util/error.ts';
 import type { Sink } from '../../ports/registry.ts';
+import { ArtifactError } from '../../util/error.ts';
 
 /** Hashes bytes without storing them. */
 export type HashingSink = Sink & {

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { algorithmOf, toDigest } from '../../oci/digest.ts';
-import { ArtifactError } from '../../util/error.ts';
 import type { Sink } from '../../ports/registry.ts';
+import { ArtifactError } from '../../util/error.ts';
 
 /** Stores a small download in memory. */
 export type MemorySink = Sink & {

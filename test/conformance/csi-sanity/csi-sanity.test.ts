@@ -6,9 +6,9 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { publishRequest, startDaemon, testNode } from '../../support/node/daemon.ts';
 import { mountsBelow } from '../../support/os/mounts.ts';
+import { needs, toolPath } from '../../support/project/tools.ts';
 import { oras } from '../../support/registry/oras.ts';
 import { startRealRegistry } from '../../support/registry/real-registry.ts';
-import { needs, toolPath } from '../../support/project/tools.ts';
 import { openFront } from './front.ts';
 import { readReport } from './report.ts';
 

@@ -3,9 +3,9 @@ import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { toolPath } from '../project/tools.ts';
+import { waitFor } from './kubectl.ts';
 import type { Machine } from './machine.ts';
 import { nodeAddress } from './root.ts';
-import { waitFor } from './kubectl.ts';
 
 /** Registries on the node's address, which pods and the node call registry.test. */
 export const hosts = {

@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { toolPath } from '../project/tools.ts';
 import { toolsDirectory } from '../../tools/table.ts';
-import { nodeAddress, nodeName } from './root.ts';
+import { toolPath } from '../project/tools.ts';
 import type { Machine, Service } from './machine.ts';
+import { nodeAddress, nodeName } from './root.ts';
 
 const directory = '/etc/kubernetes';
 const etcd = 'http://127.0.0.1:2379';

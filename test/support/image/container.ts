@@ -1,10 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { blobPath, type ImageConfig, readManifest } from '../../tools/image/layout.ts';
 import { type Child, startChild } from '../node/child.ts';
 import type { MountNamespace } from '../os/namespace.ts';
 import { runProgram } from '../os/program.ts';
 import { toolPath } from '../project/tools.ts';
-import { blobPath, type ImageConfig, readManifest } from '../../tools/image/layout.ts';
 
 /** An image as a container runtime runs it: its own filesystem, read-only, and its own entry point. */
 export type Container = Child & {

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildImage, readCommit } from '../../tools/image/build.ts';
 import type { BuildKit } from '../../tools/image/buildkit.ts';
+import { readLayoutDigest } from '../../tools/image/layout.ts';
 import type { Architecture } from '../../tools/image/tree.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
-import { readLayoutDigest } from '../../tools/image/layout.ts';
 import { standInBase } from './stand-in.ts';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));

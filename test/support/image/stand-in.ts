@@ -20,11 +20,6 @@ import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { fetchNpmPackage } from '../../tools/image/npm-package.ts';
-import { type Architecture, cpus } from '../../tools/image/tree.ts';
-import { runProgram } from '../os/program.ts';
-import { toolPath } from '../project/tools.ts';
-import { downloadDebianPackages } from './debian.ts';
 import {
   type Descriptor,
   mediaTypes,
@@ -34,6 +29,11 @@ import {
   writeBlob,
   writeJson,
 } from '../../tools/image/layout.ts';
+import { fetchNpmPackage } from '../../tools/image/npm-package.ts';
+import { type Architecture, cpus } from '../../tools/image/tree.ts';
+import { runProgram } from '../os/program.ts';
+import { toolPath } from '../project/tools.ts';
+import { downloadDebianPackages } from './debian.ts';
 
 /**
  * A stand-in for the base of the image, for machines that cannot pull it: the same packages of Debian 13 that it is made

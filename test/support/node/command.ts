@@ -7,11 +7,11 @@ import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
-import { runCli } from '../../../src/cli/program.ts';
 import type { Direct } from '../../../src/cli/builder.ts';
+import { runCli } from '../../../src/cli/program.ts';
 import type { Settings } from '../../../src/cli/settings.ts';
-import { connectNode } from '../../../src/grpc/client/node.ts';
 import { connectRemote } from '../../../src/grpc/client/client.ts';
+import { connectNode } from '../../../src/grpc/client/node.ts';
 import { openNode } from '../../../src/wiring.ts';
 import type { TestNode } from './daemon.ts';
 

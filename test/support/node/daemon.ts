@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { type CallOptions, Client, credentials, type ServiceError } from '@grpc/grpc-js';
-import { daemonOptions } from '../../../src/util/node-options.ts';
 import { loadDefinitions } from '../../../src/grpc/edge/definitions.ts';
 import type { IdentityDefinition } from '../../../src/grpc/wire/csi/v1/Identity.ts';
 import type { NodeDefinition } from '../../../src/grpc/wire/csi/v1/Node.ts';
@@ -14,11 +13,12 @@ import type {
   ArtifactsClient,
   ArtifactsDefinition,
 } from '../../../src/grpc/wire/ociartifact/v1/Artifacts.ts';
-import { type Calls, openCalls } from './calls.ts';
-import { type Child, startChild, waitUntil } from './child.ts';
+import { daemonOptions } from '../../../src/util/node-options.ts';
 import { unmountBelow } from '../os/mounts.ts';
 import { ownAddress } from '../os/port.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../os/temporary.ts';
+import { type Calls, openCalls } from './calls.ts';
+import { type Child, startChild, waitUntil } from './child.ts';
 
 /** The directories of one node, which outlive a daemon. Disposing it removes every mount below it and all files. */
 export type TestNode = TemporaryDirectory & {

@@ -4,8 +4,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { makeCertificate } from '../signing/certificate.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
+import { makeCertificate } from '../signing/certificate.ts';
 import { toKubeconfig, token } from './kube-api.ts';
 
 /** The fields of an event that tests look at. */

@@ -1,9 +1,9 @@
+import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeCertificate } from '../signing/certificate.ts';
 import { temporaryDirectory } from '../os/temporary.ts';
+import { makeCertificate } from '../signing/certificate.ts';
 
 /** The API's response for a path: an object, a status with a message, or no response. */
 export type KubeAnswer =

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { mountsBelow } from '../os/mounts.ts';
+import { openRandom, type Random } from '../os/random.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../registry/faulty-registry.ts';
 import {
   publishRequest,
   spawnDaemon,
@@ -9,9 +12,6 @@ import {
   type TestNode,
   testNode,
 } from './daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../registry/faulty-registry.ts';
-import { mountsBelow } from '../os/mounts.ts';
-import { openRandom, type Random } from '../os/random.ts';
 import { type Shown, verifyBlobs, verifyGone, verifyVolume } from './volume.ts';
 
 export type Request = Awaited<ReturnType<typeof publishRequest>>;

@@ -1,9 +1,9 @@
 import { type Digest, toDigest } from '../../../src/oci/digest.ts';
 import type { PullRequest } from '../../../src/ports/request.ts';
 import type {
-  NodeStatus,
   ArtifactDetail,
   ArtifactSummary,
+  NodeStatus,
   Progress,
   Pulled,
   PullStatus,

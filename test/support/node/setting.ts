@@ -1,6 +1,6 @@
 import { after } from 'node:test';
-import { type DaemonOptions, startDaemon, type TestDaemon, type TestNode, testNode } from './daemon.ts';
 import { type FaultyRegistry, openFaultyRegistry } from '../registry/faulty-registry.ts';
+import { type DaemonOptions, startDaemon, type TestDaemon, type TestNode, testNode } from './daemon.ts';
 
 /** The setting of most tests from the registry to the mount. */
 export type Setting = {

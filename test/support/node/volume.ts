@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errnoOf } from '../../../src/util/error.ts';
-import { listMounts, type MountLine } from '../os/mounts.ts';
 import { readTree } from '../oci/tree.ts';
+import { listMounts, type MountLine } from '../os/mounts.ts';
 
 /** The content of a volume, in the form of readTree. */
 export type Shown = Readonly<Record<string, string>>;

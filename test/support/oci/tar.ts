@@ -1,5 +1,5 @@
-import { gzipSync } from 'node:zlib';
 import { createHash } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
 import { type Header, pack } from 'tar-stream';
 
 /** A tar of entries in order, as text or bytes; `gzip` compresses it. */

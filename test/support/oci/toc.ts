@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bodyDirectory, bodyName, tocName, type TocEntry, type TocSummary } from '../../../src/tree/toc.ts';
+import { bodyDirectory, bodyName, type TocEntry, type TocSummary, tocName } from '../../../src/tree/toc.ts';
 import { checksumLength, createTocDecoder, createTocEncoder } from '../../../src/tree/toc-text.ts';
 
 /** A table of contents as one value, which only tests use. */

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { toDigest, type Digest } from '../../../src/oci/digest.ts';
+import { type Digest, toDigest } from '../../../src/oci/digest.ts';
 import { bodyDirectory, bodyName, tocName } from '../../../src/tree/toc.ts';
 import { unpackLayer } from '../../../src/unpack/job.ts';
 import type { UnpackLimits } from '../../../src/unpack/limits.ts';

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../node/daemon.ts';
-import { type FaultyRegistry, openFaultyRegistry } from '../registry/faulty-registry.ts';
-import { gzip, tarOf } from '../oci/tar.ts';
-import { mountTmpfs } from './tmpfs.ts';
 import { type Shown, shownOf, verifyVolume } from '../node/volume.ts';
+import { gzip, tarOf } from '../oci/tar.ts';
+import { type FaultyRegistry, openFaultyRegistry } from '../registry/faulty-registry.ts';
+import { mountTmpfs } from './tmpfs.ts';
 
 export type SmallVolume = {
   readonly request: Awaited<ReturnType<typeof publishRequest>>;

@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, beforeEach } from 'node:test';
 import type { Descriptor } from '../../../src/oci/descriptor.ts';
 import { type FaultyRegistry, openFaultyRegistry } from './faulty-registry.ts';

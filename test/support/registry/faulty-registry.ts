@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DemoLayer, type PushedArtifact, pushArtifact } from '../../../src/cli/demo/artifact.ts';
 import { type DemoRegistry, deliver, openDemoRegistry, type Reply } from '../../../src/cli/demo/registry.ts';
+import { createServer } from '../os/http.ts';
 import { type Fault, spoil } from './fault.ts';
 import { type Guard, openGuard } from './guard.ts';
-import { createServer } from '../os/http.ts';
 
 /** A request as rules see it. `path` includes its query; `nth` counts from 1 for each method and path. */
 export type Asked = {

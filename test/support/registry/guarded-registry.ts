@@ -1,8 +1,8 @@
-import { openFaultyRegistry, type FaultyRegistry } from './faulty-registry.ts';
-import type { Guard } from './guard.ts';
 import type { Credential } from '../../../src/oci/credential.ts';
 import type { Descriptor } from '../../../src/oci/descriptor.ts';
 import type { RegistryClient } from '../../../src/registry/client.ts';
+import { type FaultyRegistry, openFaultyRegistry } from './faulty-registry.ts';
+import type { Guard } from './guard.ts';
 import { keyringOf } from './registry-client.ts';
 
 export const alice: Credential = {

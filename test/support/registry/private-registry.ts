@@ -3,11 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { publishRequest, type TestDaemon } from '../node/daemon.ts';
-import { pathOf, type TestKubeApi, token as kubeToken } from '../node/kube-api.ts';
-import { oras } from './oras.ts';
+import { token as kubeToken, pathOf, type TestKubeApi } from '../node/kube-api.ts';
 import { type Outcome, outcomeOf } from '../node/outcome.ts';
-import { pluginSource, writeScript } from '../os/script.ts';
 import { shownOf, verifyGone, verifyVolume } from '../node/volume.ts';
+import { pluginSource, writeScript } from '../os/script.ts';
+import { oras } from './oras.ts';
 
 /** Users of a private registry. */
 export const users = {

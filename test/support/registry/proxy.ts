@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import { createServer, request as ask } from '../os/http.ts';
+import { request as ask, createServer } from '../os/http.ts';
 
 /** The requests to a proxy: `CONNECT host:port`, or `GET http://host:port/…`. */
 export type ProxyAsked = { readonly line: string; readonly authorization: string | undefined };

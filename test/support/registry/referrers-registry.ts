@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { deliver, openDemoRegistry, type Reply } from '../../../src/cli/demo/registry.ts';
 import { ociIndex } from '../../../src/oci/media-type.ts';
-import { temporaryDirectory } from '../os/temporary.ts';
 import { createServer } from '../os/http.ts';
+import { temporaryDirectory } from '../os/temporary.ts';
 
 export type ReferrersRegistry = AsyncDisposable & { readonly host: string };
 

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { publishRequest, startDaemon, type TestDaemon, type TestNode, testNode } from '../node/daemon.ts';
-import type { Fault } from './fault.ts';
-import { type Asked, type FaultyRegistry, openFaultyRegistry } from './faulty-registry.ts';
 import { type Outcome, outcomeOf } from '../node/outcome.ts';
 import { type Shown, shownOf, verifyBlobs, verifyGone, verifyVolume } from '../node/volume.ts';
+import type { Fault } from './fault.ts';
+import { type Asked, type FaultyRegistry, openFaultyRegistry } from './faulty-registry.ts';
 
 /** The fault of a repository's responses. */
 export type Rule = (asked: Asked) => Fault | undefined;

@@ -3,9 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { makeCertificate } from '../signing/certificate.ts';
-import { temporaryDirectory } from '../os/temporary.ts';
 import { createServer } from '../os/http.ts';
+import { temporaryDirectory } from '../os/temporary.ts';
+import { makeCertificate } from '../signing/certificate.ts';
 
 /** The users: passwords by username, and the repositories that each may pull and push. */
 export type Users = Readonly<

@@ -1,6 +1,6 @@
 import { hash, sign } from 'node:crypto';
 import { octets } from './der.ts';
-import { extension, type Extension, type Issued, type Pair } from './x509.ts';
+import { type Extension, extension, type Issued, type Pair } from './x509.ts';
 
 /** The extension with a log's promise to record a certificate (RFC 6962, sections 3.2 and 3.3). */
 export function promiseOf(precertificate: Issued, issuer: Issued, log: Pair): Extension {

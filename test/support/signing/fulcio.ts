@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { toSigner, type TestSigner } from './signer.ts';
+import { type TestSigner, toSigner } from './signer.ts';
 
 /** The content of a certificate. The defaults are those of Fulcio; it is valid from now, for a day. */
 export type LeafOptions = {

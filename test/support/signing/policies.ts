@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Digest, parseDigest } from '../../../src/oci/digest.ts';
 import type { Reference } from '../../../src/oci/reference.ts';
-import type { SignatureSource, Verdict } from '../../../src/ports/trust.ts';
-import type { PolicyTrust } from '../../../src/policy/signature/policy.ts';
 import { openTrust, type TrustOptions } from '../../../src/policy/signature/open.ts';
+import type { PolicyTrust } from '../../../src/policy/signature/policy.ts';
+import type { SignatureSource, Verdict } from '../../../src/ports/trust.ts';
 import { makeSigner, type TestSigner } from './signer.ts';
 
 /** The artifact to evaluate, in quay.io/acme/model. */

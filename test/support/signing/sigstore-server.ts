@@ -2,8 +2,8 @@ import { createPublicKey, hash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { ASN1Obj } from '@sigstore/core';
-import { dsseBody, issue, type TestSigstore } from './sigstore.ts';
 import { createServer } from '../os/http.ts';
+import { dsseBody, issue, type TestSigstore } from './sigstore.ts';
 
 /** The services of a TestSigstore for `cosign sign`. */
 export type SigstoreServer = AsyncDisposable & {

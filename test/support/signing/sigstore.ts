@@ -7,10 +7,10 @@ import { openTileLog, type TileLog } from './tile-log.ts';
 import { openTestTimestamps, type TestTimestamps } from './timestamp-authority.ts';
 import {
   altNames,
-  extension,
   type Extension,
-  isAuthority,
+  extension,
   type Issued,
+  isAuthority,
   type KeyKind,
   keyUsage,
   makePair,

@@ -3,8 +3,8 @@ import { integer, nothing, octets, oid, sequence, tlv } from './der.ts';
 import {
   type Extension,
   type Issued,
-  keyUsage,
   isAuthority,
+  keyUsage,
   makePair,
   makeX509,
   oids,

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
+import { sequence } from './der.ts';
 import {
   altNames,
-  extension,
   type Extension,
-  isAuthority,
+  extension,
   type Issued,
+  isAuthority,
   type KeyKind,
   keyUsage,
   makePair,
@@ -15,8 +16,7 @@ import {
   type Pair,
   purposes,
 } from './x509.ts';
-import { sequence } from './der.ts';
-import { extensionOf, formOf, oddities, type Oddity } from './x509-oddities.ts';
+import { extensionOf, formOf, type Oddity, oddities } from './x509-oddities.ts';
 
 /** The properties of a generated certificate; nearly all fields are valid in nearly all certificates. */
 export type Spec = {

@@ -1,6 +1,6 @@
+import { oids } from './x509.ts';
 import { type Chain, constraints, kinds, names, type Spec } from './x509-chains.ts';
 import { oddities } from './x509-oddities.ts';
-import { oids } from './x509.ts';
 
 const usualAuthority: Spec = {
   key: 'P-256',

@@ -1,5 +1,5 @@
 import { boolean, integer, octets, oid, sequence, text, tlv } from './der.ts';
-import { altNames, type CertificateOptions, extension, type Extension, keyUsage, oids } from './x509.ts';
+import { altNames, type CertificateOptions, type Extension, extension, keyUsage, oids } from './x509.ts';
 
 const oddExtensions = [
   'an unknown extension',

@@ -4,9 +4,9 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { packChart } from './archive.ts';
-import { chartDirectory } from './render.ts';
 import { toDashboard } from './dashboard.ts';
 import { toPlainManifests } from './manifests.ts';
+import { chartDirectory } from './render.ts';
 import { readValues, withTable } from './values-table.ts';
 
 /**

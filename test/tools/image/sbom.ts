@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Commit } from './build.ts';
 import type { BaseContent } from './base-content.ts';
+import type { Commit } from './build.ts';
 import { type Architecture, cpus } from './tree.ts';
 
 /** A CycloneDX document. https://cyclonedx.org/docs/1.6/json/ */

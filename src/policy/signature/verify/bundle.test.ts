@@ -10,8 +10,8 @@ import {
   openPolicies,
   other,
   reference,
-  sigTag,
   signer,
+  sigTag,
   stranger,
 } from '../../../../test/support/signing/policies.ts';
 import { claimOf, openTestSource, signBundle, signSimple } from '../../../../test/support/signing/signing.ts';

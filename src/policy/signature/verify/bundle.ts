@@ -1,12 +1,12 @@
 import { type Bundle, bundleFromJSON, ValidationError } from '@sigstore/bundle';
-import { algorithmOf, type Digest, hexOf } from '../../../oci/digest.ts';
-import { quoteName } from '../../../util/name.ts';
-import { ArtifactError } from '../../../util/error.ts';
-import { parseJson } from '../../../util/json.ts';
-import { parseCertificate } from './certificate-form.ts';
-import { toEnvelopeSignature } from './dsse.ts';
 import type { Table } from '../../../configfile/field.ts';
 import { parseJsonObject } from '../../../configfile/json.ts';
+import { algorithmOf, type Digest, hexOf } from '../../../oci/digest.ts';
+import { ArtifactError } from '../../../util/error.ts';
+import { parseJson } from '../../../util/json.ts';
+import { quoteName } from '../../../util/name.ts';
+import { parseCertificate } from './certificate-form.ts';
+import { toEnvelopeSignature } from './dsse.ts';
 import type { SignedContent } from './signed-content.ts';
 
 /** The artifact type of a referrer that is a bundle, and the media type of its one layer. */

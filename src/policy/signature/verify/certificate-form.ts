@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { ASN1Obj, X509Certificate as ParsedCertificate } from '@sigstore/core';
-import { quoteName } from '../../../util/name.ts';
 import { ArtifactError } from '../../../util/error.ts';
+import { quoteName } from '../../../util/name.ts';
 
 /** A certificate in the accepted form, and the fields that are used here. */
 export type Certificate = {

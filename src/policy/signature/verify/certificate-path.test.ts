@@ -3,10 +3,10 @@ import { describe, test } from 'node:test';
 import { sequence, text, tlv } from '../../../../test/support/signing/der.ts';
 import {
   altNames,
-  extension,
   type Extension,
-  isAuthority,
+  extension,
   type Issued,
+  isAuthority,
   keyUsage,
   makePair,
   makeX509,

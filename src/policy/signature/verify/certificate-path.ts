@@ -1,5 +1,5 @@
-import { quoteName } from '../../../util/name.ts';
 import { findPathFlaw } from '../../../linux/libcrypto.ts';
+import { quoteName } from '../../../util/name.ts';
 import { type Certificate, type GeneralName, nameConstraints } from './certificate-form.ts';
 
 /** The purpose of a path: extended key usages, by their object identifiers. */

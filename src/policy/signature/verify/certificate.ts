@@ -1,6 +1,6 @@
 import type { TrustMaterial } from '@sigstore/verify';
-import { quoteName } from '../../../util/name.ts';
 import { ArtifactError } from '../../../util/error.ts';
+import { quoteName } from '../../../util/name.ts';
 import { type Certificate, type GeneralName, parseCertificate } from './certificate-form.ts';
 import { verifyRecordedCertificate } from './certificate-log.ts';
 import { type Authorities, codeSigning, findFlaw, isIssuedBy, nameOf, permits } from './certificate-path.ts';

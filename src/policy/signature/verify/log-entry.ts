@@ -1,10 +1,10 @@
 import { createPublicKey, hash, X509Certificate } from 'node:crypto';
 import type { TransparencyLogEntry } from '@sigstore/bundle';
 import type { TrustMaterial } from '@sigstore/verify';
-import { ArtifactError } from '../../../util/error.ts';
-import type { Certificate } from './certificate-form.ts';
 import type { Table } from '../../../configfile/field.ts';
 import { parseJsonObject } from '../../../configfile/json.ts';
+import { ArtifactError } from '../../../util/error.ts';
+import type { Certificate } from './certificate-form.ts';
 import { keyId, type PublicKey } from './public-key.ts';
 
 export type Period = { readonly start: Date; readonly end: Date };

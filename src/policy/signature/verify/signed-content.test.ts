@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { after, describe, test } from 'node:test';
+import { openTestLog } from '../../../../test/support/signing/log.ts';
 import {
   assertAccepted,
   assertRefused,
@@ -12,7 +13,6 @@ import {
   stranger,
   toBase64,
 } from '../../../../test/support/signing/policies.ts';
-import { openTestLog } from '../../../../test/support/signing/log.ts';
 import {
   claimOf,
   openTestSource,

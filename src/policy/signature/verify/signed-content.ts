@@ -1,7 +1,7 @@
 import { type SignedEntity, type TrustMaterial, VerificationError, Verifier } from '@sigstore/verify';
 import { ArtifactError } from '../../../util/error.ts';
-import type { Certificate } from './certificate-form.ts';
 import { type CertificateRequirement, toPublicKey, verifyCertificate } from './certificate.ts';
+import type { Certificate } from './certificate-form.ts';
 import { findLog, isWithin, type Log, toLibraryLog, verifyProof, verifyRecordedSigner } from './log-entry.ts';
 import { keyId, type PublicKey } from './public-key.ts';
 import { type TimestampAuthority, verifyTimestamp } from './timestamp.ts';

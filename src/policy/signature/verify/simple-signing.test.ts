@@ -8,9 +8,9 @@ import {
   name,
   openPolicies,
   other,
-  sigTag,
   signedBy,
   signer,
+  sigTag,
   stranger,
   toBase64,
 } from '../../../../test/support/signing/policies.ts';

@@ -1,11 +1,11 @@
-import { type KeyObject, hash, timingSafeEqual, verify } from 'node:crypto';
+import { hash, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
 import type { TransparencyLogEntry } from '@sigstore/bundle';
-import type { Digest } from '../../../oci/digest.ts';
-import { quoteName } from '../../../util/name.ts';
-import { ArtifactError } from '../../../util/error.ts';
-import { parseCertificates } from './certificate.ts';
 import type { Table } from '../../../configfile/field.ts';
 import { parseJsonObject } from '../../../configfile/json.ts';
+import type { Digest } from '../../../oci/digest.ts';
+import { ArtifactError } from '../../../util/error.ts';
+import { quoteName } from '../../../util/name.ts';
+import { parseCertificates } from './certificate.ts';
 import type { SignedContent } from './signed-content.ts';
 
 /** The media type of a layer whose blob is a payload; its annotations are the signature (cosign, SIGNATURE_SPEC.md). */

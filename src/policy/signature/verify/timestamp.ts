@@ -2,9 +2,9 @@ import type { KeyObject } from 'node:crypto';
 import { RFC3161Timestamp } from '@sigstore/core';
 import { type SignedEntity, type TrustMaterial, VerificationError, Verifier } from '@sigstore/verify';
 import { ArtifactError } from '../../../util/error.ts';
+import type { CertificateAuthority } from './certificate.ts';
 import type { Certificate } from './certificate-form.ts';
 import { findFlaw, timeStamping } from './certificate-path.ts';
-import type { CertificateAuthority } from './certificate.ts';
 import { isWithin } from './log-entry.ts';
 
 /** A timestamp authority (RFC 3161). `entry` is the same for the library. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { rewrite } from '../../../../test/support/os/rewrite.ts';
 import {
   assertAccepted,
   assertRefused,
@@ -11,6 +12,7 @@ import {
   reference,
   toBase64,
 } from '../../../../test/support/signing/policies.ts';
+import { openTestSource, type TestSource } from '../../../../test/support/signing/signing.ts';
 import {
   identity,
   makeBundle,
@@ -18,8 +20,6 @@ import {
   openSigstore,
   trustedRootOf,
 } from '../../../../test/support/signing/sigstore.ts';
-import { rewrite } from '../../../../test/support/os/rewrite.ts';
-import { openTestSource, type TestSource } from '../../../../test/support/signing/signing.ts';
 import { makePair } from '../../../../test/support/signing/x509.ts';
 
 const signal = new AbortController().signal;

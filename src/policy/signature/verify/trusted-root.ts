@@ -1,11 +1,11 @@
 import { HashAlgorithm, TrustedRoot as TrustedRootDocument } from '@sigstore/protobuf-specs';
-import { toTrustMaterial, type TrustMaterial } from '@sigstore/verify';
+import { type TrustMaterial, toTrustMaterial } from '@sigstore/verify';
+import { toJsonObject } from '../../../configfile/json.ts';
 import { ArtifactError } from '../../../util/error.ts';
 import { parseJson } from '../../../util/json.ts';
+import type { CertificateAuthority } from './certificate.ts';
 import { type Certificate, parseCertificate } from './certificate-form.ts';
 import { isIssuedBy, nameOf } from './certificate-path.ts';
-import type { CertificateAuthority } from './certificate.ts';
-import { toJsonObject } from '../../../configfile/json.ts';
 import type { Log, Period } from './log-entry.ts';
 import type { TimestampAuthority } from './timestamp.ts';
 
