@@ -93,7 +93,7 @@ export async function serveRegistration(options: RegistrationOptions): Promise<R
       if (isOurs() && !isLeft) await link.remove();
       await bound.release();
       await drain.stop(refusal, 500, 1000);
-      await shutDown(server);
+      await shutDown(server, bound);
     })());
   return { stop, leave, problem, isRegistered: () => registered, [Symbol.asyncDispose]: stop };
 }

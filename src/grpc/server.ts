@@ -93,17 +93,19 @@ export function serveCsi(options: CsiOptions): CsiServing {
     (stopped ??= (async () => {
       await drained();
       await socket.release();
-      await shutDown(server);
+      await shutDown(server, socket);
     })());
   const stop = (): Promise<void> => end(() => drain.stop(refusal, 2000, 6000));
   const handOver = (): Promise<void> => end(() => drain.stop(succession, 500, 6000));
   return { stop, handOver, problem: socket.problem, [Symbol.asyncDispose]: stop };
 }
 
-/** Lets pending answers arrive, then closes every connection. */
-export async function shutDown(server: Server): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  server.tryShutdown(() => resolve());
-  await within(1000, promise);
+/**
+ * Lets pending answers arrive, then closes every connection. grpc-js calls back before they have arrived, because it did
+ * not accept the connections itself.
+ */
+export async function shutDown(server: Server, { ended }: Pick<BoundSocket, 'ended'>): Promise<void> {
+  server.tryShutdown(() => {});
+  await within(1000, ended);
   server.forceShutdown();
 }

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { ArtifactError } from '../../src/util/error.ts';
-import { aborted, answerOf, failureOf, publishRequest, startEdge, volume } from '../support/node/csi-edge.ts';
+import {
+  aborted,
+  answerOf,
+  digest,
+  failureOf,
+  publishRequest,
+  startEdge,
+  volume,
+} from '../support/node/csi-edge.ts';
 
 const again = 'the daemon is stopping, kubelet will call again';
 
@@ -42,6 +50,40 @@ test('a stop lets a short call finish and refuses new ones', async () => {
   assert.deepEqual(await answer, {});
   await stopped;
   assert.equal(existsSync(edge.socket), false);
+});
+
+test('a stop lets a large answer arrive', async () => {
+  const entered = Promise.withResolvers<void>();
+  const finish = Promise.withResolvers<void>();
+  const problem = 'x'.repeat(8 * 1024 * 1024);
+  await using edge = await startEdge({
+    artifacts: {
+      list: async () => {
+        entered.resolve();
+        await finish.promise;
+        return [
+          {
+            reference: problem,
+            digest,
+            artifactType: '',
+            bytes: 0,
+            usedAt: 0,
+            verifiedAt: 0,
+            pinned: false,
+            volumes: 0,
+          },
+        ];
+      },
+    },
+  });
+  const answer = answerOf<{ artifacts: readonly { reference: string }[] }>(done =>
+    edge.artifacts.List({}, done),
+  );
+  await entered.promise;
+  const stopped = edge.serving.stop();
+  finish.resolve();
+  assert.equal((await answer).artifacts[0]?.reference.length, problem.length);
+  await stopped;
 });
 
 test('a stop answers UNAVAILABLE to waiting publishes, streams and endless calls', async () => {

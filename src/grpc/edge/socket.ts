@@ -24,6 +24,8 @@ export type BoundSocket = {
   leave(): void;
   /** Stops listening, and removes the socket, unless another server has taken the path. */
   release(): Promise<void>;
+  /** Resolves when it was released and the last connection has ended. */
+  readonly ended: Promise<void>;
   /** Why clients cannot reach it any more: the socket was removed, or another has taken the path. */
   problem(): string | undefined;
 };
@@ -53,6 +55,8 @@ export async function bindSocket(path: string, takeover: Takeover): Promise<Boun
   let pass = (socket: Socket): void => wait(socket, waiting);
   // What a waiting connection has received meanwhile stays in its buffer, where the server of HTTP/2 finds it.
   const listener = createServer(socket => pass(socket));
+  const ended = Promise.withResolvers<void>();
+  listener.once('close', ended.resolve);
   await listen(listener, aside);
   try {
     await chmod(aside, 0o600);
@@ -78,6 +82,7 @@ export async function bindSocket(path: string, takeover: Takeover): Promise<Boun
         listener.close();
         for (const socket of waiting) socket.destroy();
       },
+      ended: ended.promise,
       problem: () => (isOurs(path) ? undefined : `the socket ${path} is gone; restart the daemon`),
     };
   } catch (error) {
