@@ -74,6 +74,9 @@ function toReason(message: string): string {
     /^error: option '(?:-\w, )?(--[\w-]+).*?' argument '(.*)' is invalid\. Allowed choices are (.*)\.$/s;
   const [, flag, typed = '', choices] = choice.exec(message) ?? [];
   if (flag !== undefined) return invalidValue('value', typed, `must be one of ${choices}`, flag).message;
+  const conflict = /^error: option '([^']*)' cannot be used with option '([^']*)'$/;
+  const [, one, other] = conflict.exec(message) ?? [];
+  if (one !== undefined) return `${one} cannot be used with ${other}`;
   return message
     .replace(/^error: /, '')
     .replace(/\.$/, '')

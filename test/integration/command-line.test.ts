@@ -187,7 +187,7 @@ test(
     }
     for (const [argv, why] of [
       [['resolve', 'model:1', '--plain-http'], /--plain-http is for one registry, and model:1 names none/],
-      [['pull', byHttp, '--plain-http', '--insecure'], /cannot be used with option '--insecure'/],
+      [['pull', byHttp, '--plain-http', '--insecure'], /: --plain-http cannot be used with --insecure; see /],
     ] as const) {
       const { code, stderr } = await runCommandHere(own, argv);
       assert.equal(code, 2);
