@@ -37,7 +37,7 @@ export function pod(name: string, options: PodOptions = {}): object {
 export function podSpec({ volumes = {}, container, mount }: PodOptions): object {
   const names = Object.keys(volumes);
   return {
-    terminationGracePeriodSeconds: 0,
+    terminationGracePeriodSeconds: 1, // with 0 the API forgets a pod before kubelet has ended it
     containers: [
       {
         name: 'c',

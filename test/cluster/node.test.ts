@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, test } from 'node:test';
+import { driverNamespace, driverSet } from '../support/cluster/driver.ts';
+import { waitFor } from '../support/cluster/kubectl.ts';
+import { artifact, pod } from '../support/cluster/objects.ts';
+import { hosts } from '../support/cluster/registries.ts';
+import { clusterNeeds, shareCluster } from '../support/cluster/shared.ts';
+
+const tiny = `${hosts.open}/models/tiny:1`;
+const numbered = (name: string, count: number): readonly string[] =>
+  Array.from({ length: count }, (_, index) => `${name}-${index}`);
+
+/** An update that ends the driver before the next one starts, so that none with a good configuration stays. */
+const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxSurge: 0, maxUnavailable: 1 } };
+
+describe('the life of a node', clusterNeeds, () => {
+  const cluster = shareCluster(async ({ push }) => {
+    await push(tiny, { 'hello.txt': 'hello' });
+  });
+  beforeEach(async () => {
+    await cluster.installDriver();
+    await cluster.kubectl('delete', 'pod', '--all', '--timeout=60s');
+    await untilNoneIsMounted();
+  });
+
+  /** The number of volumes that are mounted on the node. */
+  async function mounted(): Promise<number> {
+    const list = await cluster.run('cat', ['/proc/1/mountinfo']);
+    return list.split('\n').filter(line => /kubernetes\.io~csi\/[^/]+\/mount /.test(line)).length;
+  }
+
+  async function untilNoneIsMounted(): Promise<void> {
+    await waitFor('no volume is mounted', async () => (await mounted()) === 0);
+  }
+
+  /** Replaces the driver by a rolling update, and waits for its end. */
+  async function replaceDriver(): Promise<void> {
+    await cluster.kubectl('-n', driverNamespace, 'rollout', 'restart', driverSet);
+    await cluster.kubectl('-n', driverNamespace, 'rollout', 'status', driverSet, '--timeout=90s');
+  }
+
+  async function applyPods(names: readonly string[], reference = tiny): Promise<void> {
+    await cluster.apply(...names.map(name => pod(name, { volumes: { models: artifact(reference) } })));
+  }
+
+  test('pods stay when kubelet restarts, and the driver registers again', async () => {
+    await applyPods(['before']);
+    await cluster.ready('before');
+    await cluster.stopKubelet();
+    await cluster.startKubelet();
+    await applyPods(['after']);
+    await cluster.ready('before', 'after');
+    assert.equal(await cluster.exec('before', 'cat', '/models/hello.txt'), 'hello');
+    const status = await cluster.kubectl(
+      'get',
+      'pod',
+      'before',
+      '-o=jsonpath={.status.containerStatuses[0].restartCount}',
+    );
+    assert.equal(status, '0');
+    await cluster.remove('before', 'after');
+    await untilNoneIsMounted();
+  });
+
+  test('pods of a node whose kubelet was down when they were deleted leave no volume', async () => {
+    await applyPods(['orphan']);
+    await cluster.ready('orphan');
+    await cluster.stopKubelet();
+    await cluster.kubectl('delete', 'pod', 'orphan', '--force', '--grace-period=0');
+    assert.equal(await mounted(), 1);
+    await cluster.startKubelet();
+    await untilNoneIsMounted();
+  });
+
+  test('a rolling update of the driver fails no read, and pods that come meanwhile start', async () => {
+    const script = 'while :; do cat /models/hello.txt > /dev/null || echo failed; echo read; sleep 0.1; done';
+    const container = { command: ['sh', '-c', script] };
+    await cluster.apply(pod('reader', { volumes: { models: artifact(tiny) }, container }));
+    await cluster.ready('reader');
+    const meanwhile = numbered('meanwhile', 5);
+    const uid = ['get', 'pod', '-n', driverNamespace, '-o=jsonpath={.items[*].metadata.uid}'];
+    const before = await cluster.kubectl(...uid);
+    await Promise.all([replaceDriver(), applyPods(meanwhile)]);
+    assert.notEqual(await cluster.kubectl(...uid), before);
+    await cluster.ready(...meanwhile);
+    const log = await cluster.kubectl('logs', 'reader');
+    assert.doesNotMatch(log, /failed/);
+    assert.ok(log.split('read').length > 20, log);
+  });
+
+  test('a pull goes on after a rolling update of the driver', async () => {
+    const [reference, size] = [`${hosts.slow}/models/big:1`, 8_000_000];
+    await cluster.push(`${hosts.open}/models/big:1`, { 'big.bin': Buffer.alloc(size, 'big ') });
+    await cluster.setRate(size / 20);
+    await applyPods(['big'], reference);
+    await waitFor('a part of the pull is there', async () => (await cluster.sentSlowly()) > size / 4);
+    await replaceDriver();
+    await cluster.ready('big');
+    assert.ok((await cluster.sentSlowly()) < size * 1.25, 'what was there is not downloaded again');
+  });
+
+  test('pods that are deleted while there is no driver end when it is back', async () => {
+    const names = numbered('waiting', 3);
+    await applyPods(names);
+    await cluster.ready(...names);
+    const uninstalled = ['delete', driverSet, '-n', driverNamespace, '--cascade=foreground', '--timeout=60s'];
+    await cluster.kubectl(...uninstalled);
+    await cluster.kubectl('delete', 'pod', '--wait=false', ...names);
+    await waitFor('the containers have ended', async () => {
+      const running = await cluster.run('ctr', ['--namespace=k8s.io', 'tasks', 'list', '--quiet']);
+      return running.trim() === '';
+    });
+    assert.equal(await mounted(), 3);
+    await cluster.installDriver();
+    await cluster.kubectl('wait', '--for=delete', 'pod', ...names, '--timeout=60s');
+    assert.equal(await mounted(), 0);
+    assert.equal(await cluster.run('ls', ['/var/lib/oci-artifact-csi/volumes']), '');
+  });
+
+  test('without Bidirectional propagation the driver is not ready, and says what to set', async () => {
+    const path = '/spec/template/spec/containers/0/volumeMounts/0/mountPropagation';
+    const patch = JSON.stringify([
+      { op: 'replace', path: '/spec/updateStrategy', value: updateStrategy },
+      { op: 'replace', path, value: 'HostToContainer' },
+    ]);
+    await cluster.kubectl('-n', driverNamespace, 'patch', driverSet, '--type=json', `--patch=${patch}`);
+    await waitFor('the driver says what to set', async () =>
+      (await cluster.driverLog().catch(() => '')).includes('mountPropagation: Bidirectional'),
+    );
+    await applyPods(['empty']);
+    await cluster.event(
+      'empty',
+      /mountPropagation: Bidirectional|not found in the list of registered CSI drivers/,
+    );
+    await cluster.kubectl('-n', driverNamespace, 'rollout', 'undo', driverSet);
+    await cluster.ready('empty');
+    assert.equal(await cluster.exec('empty', 'cat', '/models/hello.txt'), 'hello');
+  });
+
+  test('under DiskPressure pods are evicted, their volumes end, and the driver stays', async () => {
+    await applyPods(['evicted']);
+    await cluster.ready('evicted');
+    await cluster.stopKubelet();
+    await cluster.startKubelet({ evictionHard: { 'nodefs.available': '99%', 'imagefs.available': '1%' } });
+    await waitFor('the pod is evicted', async () => {
+      const reason = await cluster.kubectl('get', 'pod', 'evicted', '-o=jsonpath={.status.reason}');
+      return reason === 'Evicted';
+    });
+    await untilNoneIsMounted();
+    const drivers = await cluster.kubectl(
+      'get',
+      'pod',
+      '-n',
+      driverNamespace,
+      '-o=jsonpath={.items[*].status.phase}',
+    );
+    assert.equal(drivers, 'Running');
+    await cluster.stopKubelet();
+    await cluster.startKubelet();
+    await cluster.kubectl('wait', '--for=condition=DiskPressure=False', 'node', '--all', '--timeout=60s');
+  });
+
+  test('after a power cut, without a registry and with the tag moved, pods have what they had', async () => {
+    const moved = `${hosts.open}/models/moved:1`;
+    await cluster.push(moved, { 'hello.txt': 'old' });
+    const names = numbered('kept', 3);
+    await applyPods(names, moved);
+    await cluster.ready(...names);
+    await cluster.push(moved, { 'hello.txt': 'new' });
+    await cluster.cutPower();
+    await cluster.bootAgain(false);
+    await waitFor('the pods run again', async () => {
+      const restarts =
+        'jsonpath={range .items[*]}{.status.containerStatuses[0].restartCount}{" "}{.status.containerStatuses[0].ready}{"\\n"}{end}';
+      const lines = (await cluster.kubectl('get', 'pod', `-o=${restarts}`)).trim().split('\n');
+      return lines.length === names.length && lines.every(line => /^[1-9]\d* true$/.test(line));
+    });
+    for (const name of names) assert.equal(await cluster.exec(name, 'cat', '/models/hello.txt'), 'old');
+  });
+});
