@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { driverNamespace } from '../support/cluster/driver.ts';
 import { busyboxImage } from '../support/cluster/image.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
 import { artifact, claim, claimed, namespace, pod } from '../support/cluster/objects.ts';
@@ -179,5 +180,10 @@ describe('volumes of pods', options, () => {
       return bytes > 0;
     });
     assert.ok(bytes >= weights.length, String(bytes));
+  });
+
+  test('helm test mounts the image of the driver in a pod without privileges', async () => {
+    const args = ['test', 'oci-artifact-csi', '--namespace', driverNamespace, '--timeout=90s'];
+    assert.match(await cluster.run('helm', args), /^Phase: +Succeeded$/m);
   });
 });
