@@ -159,7 +159,7 @@ test('a command that is not there is an error, whatever stands beside it', async
 
 test('an error of a command line names the help of its command, and the flag whose value is wrong', async () => {
   for (const [argv, message] of [
-    [['pull', 'a', 'b'], /but got 2: a, b; see oci-artifact-csi pull --help$/m],
+    [['pull', 'a', 'b'], /: unexpected argument "b"; see oci-artifact-csi pull --help$/m],
     [['umount'], /missing required argument "dir"; see oci-artifact-csi unmount --help$/m],
     [['ls', '--outptu', 'json'], /\(did you mean --output\?\); see oci-artifact-csi ls --help$/m],
     [['--frob'], /unknown option "--frob"; see oci-artifact-csi --help$/m],

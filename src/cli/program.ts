@@ -63,9 +63,14 @@ function findCommand(program: Command, name: string | undefined): Command | unde
 }
 
 /** `command`: the one whose command line is wrong; none where it is the program's. */
-function toUsageError({ message }: CommanderError, command: Command | undefined): ArtifactError {
+function toUsageError({ code, message }: CommanderError, command: Command | undefined): ArtifactError {
+  const excess = command?.args[command.registeredArguments.length];
+  const why =
+    code === 'commander.excessArguments' && excess !== undefined
+      ? `unexpected argument ${quoteName(excess)}`
+      : toReason(message);
   const words = [programName, ...(command === undefined ? [] : [command.name()]), '--help'];
-  return new ArtifactError('invalid', `${toReason(message)}; see ${words.join(' ')}`);
+  return new ArtifactError('invalid', `${why}; see ${words.join(' ')}`);
 }
 
 /** An error of commander in the words of this program. */
