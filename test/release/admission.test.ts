@@ -50,7 +50,7 @@ describe('the admission policies', needs('helm', 'kubeconform'), () => {
     assert.ok(attributes.length > 5);
     assert.deepEqual(known, attributes);
     for (const name of ['pullPolicy', 'unpack']) {
-      const words = wordsOf({ [name]: 'x' }, /write (.*)$/);
+      const words = wordsOf({ [name]: 'x' }, /must be (.*)$/);
       assert.ok(words.length > 2, name);
       const [, listed] =
         validations
