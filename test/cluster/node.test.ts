@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
-import { driverNamespace, driverSet } from '../support/cluster/driver.ts';
+import { driverNamespace, driverSet, registriesConf } from '../support/cluster/driver.ts';
 import { waitFor } from '../support/cluster/kubectl.ts';
 import { artifact, pod } from '../support/cluster/objects.ts';
 import { hosts } from '../support/cluster/registries.ts';
@@ -115,6 +115,30 @@ describe('the life of a node', clusterNeeds, () => {
     await cluster.kubectl('wait', '--for=delete', 'pod', ...names, '--timeout=60s');
     assert.equal(await mounted(), 0);
     assert.equal(await cluster.run('ls', ['/var/lib/oci-artifact-csi/volumes']), '');
+  });
+
+  test('a broken ConfigMap takes no volume from a pod, and pods start from the cache', async () => {
+    await applyPods(['settled']);
+    await cluster.ready('settled');
+    const names = ['get', 'pod', '-n', driverNamespace, '--output=name'];
+    const before = (await cluster.kubectl(...names)).trim();
+    await cluster.configureDriver({
+      registriesConf: { inline: '[[registry' },
+      podAnnotations: { revision: '2' },
+      updateStrategy,
+    });
+    await waitFor('a new driver says what is broken', async () => {
+      if ((await cluster.kubectl(...names)).includes(before)) return false;
+      return (await cluster.driverLog().catch(() => '')).includes('registries.conf:1');
+    });
+    const reference = await cluster.push(`${hosts.open}/models/uncached:1`, { 'hello.txt': 'uncached' });
+    await applyPods(['cached']);
+    await applyPods(['uncached'], reference);
+    await cluster.ready('cached');
+    await cluster.event('uncached', /registries\.conf:1/);
+    assert.equal(await cluster.exec('settled', 'cat', '/models/hello.txt'), 'hello');
+    await cluster.installDriver({ registriesConf: { inline: registriesConf } });
+    await cluster.ready('uncached');
   });
 
   test('without Bidirectional propagation the driver is not ready, and says what to set', async () => {

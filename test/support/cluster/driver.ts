@@ -24,7 +24,7 @@ const chart = '/driver/chart.tgz';
 const image = '/driver/image';
 
 /** The file by which the driver knows the registries of the machine. */
-const registriesConf: string = `unqualified-search-registries = ["${hosts.open}"]
+export const registriesConf: string = `unqualified-search-registries = ["${hosts.open}"]
 ${Object.values(hosts)
   .map(host => `[[registry]]\nlocation = "${host}"\ninsecure = true\n`)
   .join('')}`;
