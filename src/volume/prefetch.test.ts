@@ -66,7 +66,10 @@ function openWorld(t: TestContext, labels?: Labels) {
           pins.set(reference, { reference, digest, pinnedAt: 0, holds: [], ...(by && { by }) });
           return digest;
         },
-        unpin: async reference => pins.delete(reference),
+        async unpin(reference, by) {
+          assert.equal(by, 'prefetch');
+          pins.delete(reference);
+        },
       },
       pins: { list: async () => [...pins.values()] },
       expander: { expand: text => [full(text)] },
@@ -167,6 +170,18 @@ test('the pin of an entry ends with the entry, and not while the list cannot be 
   set([]);
   await prefetch.follow();
   assert.deepEqual([...pins.keys()], ['r.example/c:1']);
+});
+
+test('a kept entry whose pin somebody has taken over and ended is pinned again', async t => {
+  const { set, tags, pins, run, pass } = openWorld(t);
+  const reference = `r.example/a@${first}`;
+  tags.set(reference, first);
+  set([entryOf(reference, { intervalMs: undefined })]);
+  run();
+  await pass(hourMs);
+  pins.delete(reference);
+  await pass(10_000);
+  assert.equal(pins.get(reference)?.by, 'prefetch');
 });
 
 test('an entry whose registry asks to wait gives its turn to the others', async t => {

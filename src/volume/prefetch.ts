@@ -66,15 +66,19 @@ export function createPrefetch(
     });
   };
 
-  /** Ends the pins of entries that are no longer kept here. */
-  const release = async (): Promise<void> => {
-    const kept = new Set(
-      items
-        .filter(({ entry, status }) => entry.keep && status.state !== 'elsewhere')
-        .flatMap(({ entry }) => namesOf(entry, expander)),
-    );
-    for (const { reference, by } of await pins.list())
-      if (by === 'prefetch' && !kept.has(reference)) await naming.unpin(reference);
+  /** Ends the pins of entries that are no longer kept here. An entry that has lost its pin is due again. */
+  const comparePins = async (): Promise<void> => {
+    const all = await pins.list();
+    const pinned = new Set(all.map(({ reference }) => reference));
+    const kept = new Set<string>();
+    for (const item of items) {
+      if (!item.entry.keep || item.status.state === 'elsewhere') continue;
+      const references = namesOf(item.entry, expander);
+      for (const reference of references) kept.add(reference);
+      if (item.status.state === 'ready' && !references.some(name => pinned.has(name))) item.dueAt = 0;
+    }
+    for (const { reference, by } of all)
+      if (by === 'prefetch' && !kept.has(reference)) await naming.unpin(reference, by);
   };
 
   const settle = (
@@ -158,7 +162,7 @@ export function createPrefetch(
     const entries = list.entries();
     if (entries === undefined) return;
     adopt(entries);
-    await release();
+    await comparePins();
   };
 
   /** Works on the item that has been due for longest. Answers how long to wait before the next step. */

@@ -30,8 +30,8 @@ export type Naming = {
    * @throws `not-found` if the name does not exist any more.
    */
   pin(reference: string, by?: PinRecord['by']): Promise<Digest>;
-  /** Whether it was pinned. */
-  unpin(reference: string): Promise<boolean>;
+  /** Ends a pin of any origin, or only one of `by`: a person may have made it their own meanwhile. */
+  unpin(reference: string, by?: PinRecord['by']): Promise<void>;
   /** Removes a name, and answers its record. Garbage collection removes the content that only it needed. */
   forget(reference: string): Promise<NameRecord | undefined>;
 };
@@ -102,9 +102,9 @@ export function createNaming(world: {
       await pins.put({ reference, digest, pinnedAt: Date.now(), holds: name.holds, ...(by && { by }) });
       return digest;
     },
-    async unpin(reference) {
+    async unpin(reference, by) {
       using _turn = await take(reference);
-      return pins.remove(reference);
+      if (by === undefined || (await pins.find(reference))?.by === by) await pins.remove(reference);
     },
     async forget(reference) {
       using _turn = await take(reference);
