@@ -90,7 +90,7 @@ export async function serveRegistration(options: RegistrationOptions): Promise<R
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> =>
     (stopped ??= (async () => {
-      if (isOurs() && !isLeft) await link.remove();
+      if (isOurs() && !isLeft) link.remove();
       await bound.release();
       await drain.stop(refusal, 500, 1000);
       await shutDown(server, bound);

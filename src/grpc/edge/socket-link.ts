@@ -1,5 +1,5 @@
-import { lstatSync, readlinkSync } from 'node:fs';
-import { rename, rm, symlink, unlink } from 'node:fs/promises';
+import { lstatSync, readlinkSync, rmSync } from 'node:fs';
+import { rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ArtifactError } from '../../util/error.ts';
 
@@ -12,8 +12,8 @@ export type SocketLink = {
   isThere(): boolean;
   /** Makes it anew, in one step, in place of another link or a socket. @throws ArtifactError `invalid` for another file. */
   make(): Promise<void>;
-  /** Removes it, if it leads to the socket. */
-  remove(): Promise<void>;
+  /** Removes it at once, if it leads to the socket. */
+  remove(): void;
 };
 
 /** The path of the socket behind a link. kubelet ignores names that begin with a dot. */
@@ -38,8 +38,8 @@ export function openSocketLink(path: string): SocketLink {
       await symlink(target, aside);
       await rename(aside, path);
     },
-    async remove() {
-      if (isThere()) await unlink(path);
+    remove() {
+      if (isThere()) rmSync(path, { force: true });
     },
   };
 }

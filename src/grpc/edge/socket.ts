@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { unlinkSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { chmod, lstat, mkdir, readdir, rename, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server as Listener, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -78,7 +78,7 @@ export async function bindSocket(path: string, takeover: Takeover): Promise<Boun
         if (isReleased) return; // a successor's socket may have the same inode number by now
         isReleased = true;
         // At once: a removal in a thread may come late, and remove the socket of a successor.
-        if (!keeps && isOurs(path)) unlinkSync(path);
+        if (!keeps && isOurs(path)) rmSync(path, { force: true });
         listener.close();
         for (const socket of waiting) socket.destroy();
       },
