@@ -284,3 +284,16 @@ test('health reports the state of the daemon for the server and for each service
   watch.on('error', () => {});
   watch.cancel();
 });
+
+test('a call that ends when the server stops is answered', async () => {
+  let stopped: Promise<void> | undefined;
+  const publish = async () => {
+    stopped = edge.serving.stop();
+    return volume;
+  };
+  await using edge = await startEdge({ publishing: { publish } });
+  await answerOf(done => edge.node.NodePublishVolume(publishRequest, done));
+  const began = performance.now();
+  await stopped;
+  assert.ok(performance.now() - began < 900, 'an idle client does not delay the stop');
+});
