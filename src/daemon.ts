@@ -76,6 +76,9 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
   const broken = (): readonly string[] => checks.flatMap(check => check() ?? []);
   let node: Node | undefined;
   let openedAt: number | undefined;
+  /** Why there is no page for people. Volumes do not need one, and another process may have its address. */
+  let pageProblem: string | undefined;
+  const problems = (): readonly string[] => (node?.problems() ?? []).concat(pageProblem ?? []);
   const reasons = (): readonly string[] =>
     missing.size > 0 ? [...missing] : [...broken(), ...(node?.obstacles() ?? [])];
 
@@ -86,7 +89,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
     cacheBytes: async () => node?.cacheBytes() ?? 0,
     disk: async () => node?.diskUsage() ?? noDisk,
     volumes: async () => node?.artifacts.volumes() ?? [],
-    problems: () => node?.problems() ?? [],
+    problems,
     droppedLines: dropped,
     isSealed: () => node?.isSealed ?? false,
     prefetch: () => node?.prefetch() ?? [],
@@ -103,7 +106,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
       standby: standby.waitsFor,
       broken,
       ready: reasons,
-      notes: () => node?.problems() ?? [],
+      notes: problems,
       facts: () => node?.facts() ?? [],
       metrics,
     };
@@ -117,7 +120,12 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
       nodeId: settings.nodeId,
       useCases: () => useCases ?? standby.waitsFor() ?? 'the cache is being opened',
     };
-    stack.use(await serveLate(() => servePage(pageListen, page), { ...lateness, onServing }));
+    const onFailure = (thrown: unknown): undefined => {
+      pageProblem = `there is no page for people: ${toArtifactError(thrown).message}`;
+      log.error(pageProblem);
+    };
+    const serving = serveLate(() => servePage(pageListen, page), { ...lateness, onServing, onFailure });
+    stack.use(await serving.catch(onFailure));
   }
   if (!existsSync(settings.kubeletDir)) {
     log.warn(
@@ -138,6 +146,7 @@ async function run(settings: Settings, log: Logger, dropped: () => number, end: 
   let registration = (): DaemonStatus['registration'] => 'off';
   const status = async (): Promise<NodeStatus> => ({
     ...(await station.node.artifacts.status()),
+    problems: problems(),
     daemon: {
       version,
       driverName: settings.driverName,

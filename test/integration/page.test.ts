@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { waitUntil } from '../support/node/child.ts';
-import { publishRequest } from '../support/node/daemon.ts';
+import { publishRequest, startDaemon, testNode } from '../support/node/daemon.ts';
 import { openSetting } from '../support/node/setting.ts';
 import { ownAddress } from '../support/os/port.ts';
 import { needs } from '../support/project/tools.ts';
@@ -46,3 +46,17 @@ test('the page of a daemon shows a pull, and then its volume and its artifact', 
   const { artifacts } = await daemon.artifacts.List({});
   assert.ok((artifacts[0]?.verified_at ?? 0) > Date.now() - 120_000);
 });
+
+test(
+  'a daemon whose page finds its address in use serves volumes without it, and says so',
+  needs('root'),
+  async () => {
+    await using other = await testNode();
+    await using second = await startDaemon(other, { flags: { '--page-listen': address } });
+    const { problems } = await second.artifacts.GetStatus({});
+    assert.match(
+      problems.join(),
+      /there is no page for people: cannot listen on .* choose another --page-listen/,
+    );
+  },
+);
