@@ -42,13 +42,19 @@ function cgroupRoot(): string {
 const holder = `
 mkdir "$1"; echo $$ > "$1/cgroup.procs"
 unshare --mount --pid --net --uts --cgroup --fork bash -c 'read -r pid _ < /proc/self/stat; echo $pid; while read -r _; do :; done'
-echo $$ > "$1/../cgroup.procs"; find "$1" -depth -type d -exec rmdir {} +
+echo $$ > "$1/../cgroup.procs"
+for _ in 1 2 3 4 5 6 7 8 9; do
+  find "$1" -depth -type d -exec rmdir {} + 2>/dev/null
+  [ -d "$1" ] || exit 0
+  sleep 0.2 # the last of its processes are ending
+done
 `;
 
 /** Starts a machine with a root directory, in which `boot`, a script of sh, makes the mounts and the network. */
 export async function openMachine(root: string, boot: string): Promise<Machine> {
   const cgroup = join(cgroupRoot(), `oci-artifact-csi-${process.pid}-${Date.now()}`);
-  const outer = spawn('sh', ['-c', holder, 'sh', cgroup]);
+  // Detached: a signal to the tests as a group must not end it before it has cleaned up.
+  const outer = spawn('sh', ['-c', holder, 'sh', cgroup], { detached: true });
   outer.stderr.resume(); // unshare complains when the machine is cut off
   const ended = once(outer, 'close');
   const [line] = (await once(outer.stdout, 'data', { signal: AbortSignal.timeout(10_000) })) as [Buffer];
