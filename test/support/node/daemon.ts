@@ -147,7 +147,8 @@ function callAgain(csi: Calls<NodeDefinition>): Calls<NodeDefinition> {
     } catch (thrown) {
       const isEarly = (thrown as ServiceError).details.endsWith('the next call joins it');
       if (!isEarly || Number(deadline) - Date.now() < 20_000) throw thrown;
-      return csi.NodePublishVolume(request, { ...options, deadline });
+      // A call has its own time. A registry that does not answer is given up within 30 s of it.
+      return csi.NodePublishVolume(request, { deadline: Date.now() + 60_000, ...options });
     }
   };
   return { ...csi, NodePublishVolume: publish };
