@@ -68,7 +68,7 @@ const refusals: Readonly<Record<string, { readonly volume: Volume; readonly mess
   },
   'a registry whose name does not exist': {
     volume: artifact('registry.none:5000/models/tiny:1'),
-    message: /registry\.none:5000\/models\/tiny:1.*(?:has not answered yet|check that host)/,
+    message: /registry\.none:5000\/models\/tiny:1.*(?:has not answered yet|check the host)/,
   },
   'a certificate that cannot be verified': {
     volume: artifact('10.77.0.1:10250/x/y:1'),
