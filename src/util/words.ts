@@ -1,3 +1,5 @@
+import { formatSize } from './size.ts';
+
 /** Milliseconds in the largest unit that fits: `5s`, `12m`, `3h`, `40d`. */
 export function formatAge(milliseconds: number): string {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
@@ -17,4 +19,30 @@ export function formatDigest(digest: string, whole: boolean): string {
 /** `1 volume`, `2 volumes`. */
 export function formatCount(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** Whether kubelet has registered the driver, after the word "kubelet". */
+export const registrationWords = {
+  registered: 'has registered the driver',
+  waiting: 'has not registered the driver yet',
+  off: 'is told of the driver by something else (--register is off)',
+} as const;
+
+/** Bytes and inodes of a filesystem. */
+type Usage = {
+  readonly totalBytes: number;
+  readonly availableBytes: number;
+  readonly totalInodes: number;
+  readonly usedInodes: number;
+};
+
+/** As the limits of the cache count, not as df does: blocks that are reserved for root are in use. */
+export function formatDiskUsage({ totalBytes, availableBytes, totalInodes, usedInodes }: Usage): string {
+  const inodes = totalInodes === 0 ? '' : `; ${formatPercent(usedInodes, totalInodes)} of inodes in use`;
+  const available = `${formatSize(availableBytes)} of ${formatSize(totalBytes)} available`;
+  return `${formatPercent(totalBytes - availableBytes, totalBytes)} in use, ${available}${inodes}`;
+}
+
+function formatPercent(part: number, whole: number): string {
+  return `${whole === 0 ? 0 : Math.ceil((part / whole) * 100)} %`;
 }

@@ -1,9 +1,8 @@
 import type { PrefetchState, PrefetchStatus } from '../../ports/prefetch.ts';
-import type { DiskUsage } from '../../ports/store.ts';
 import type { DaemonStatus, PullStatus, Wanter } from '../../ports/usecases.ts';
 import { formatSize } from '../../util/size.ts';
 import { version } from '../../util/version.ts';
-import { formatAge } from '../../util/words.ts';
+import { formatAge, formatDiskUsage, registrationWords } from '../../util/words.ts';
 import { print, toTimestamp } from '../output.ts';
 import type { Shell } from '../shell.ts';
 import { formatFields, formatLines, formatTable } from '../text.ts';
@@ -42,7 +41,7 @@ export async function status(shell: Shell): Promise<void> {
         ['client', version],
         ...formatDaemon(node.daemon),
         ['state directory', `${node.stateDir}, ${formatSize(node.cacheBytes)} of content`],
-        ['disk', formatDisk(node.disk)],
+        ['disk', formatDiskUsage(node.disk)],
         ['volumes', `${volumes.length}, ${mounted} mounted`],
         ...node.facts.map(fact => ['node', fact] as const),
         // Problems that affect readiness are shown above.
@@ -69,19 +68,13 @@ export async function status(shell: Shell): Promise<void> {
 
 type Field = readonly [name: string, value: string];
 
-const registrations: Readonly<Record<DaemonStatus['registration'], string>> = {
-  registered: 'has registered the driver',
-  waiting: 'has not registered the driver yet',
-  off: 'is told of the driver by something else (--register is off)',
-};
-
 function formatDaemon(daemon: DaemonStatus | undefined): readonly Field[] {
   if (daemon === undefined) return [['daemon', 'none; the state directory is used directly']];
   const { driverName, notReady, registration } = daemon;
   return [
     ['daemon', `${daemon.version}, ${driverName}, ${notReady.length === 0 ? 'ready' : 'not ready'}`],
     ...notReady.map(reason => ['not ready', reason] as const),
-    ['kubelet', registrations[registration]],
+    ['kubelet', registrationWords[registration]],
   ];
 }
 
@@ -97,17 +90,6 @@ function formatPrefetch(entries: readonly PrefetchStatus[]): string {
   const count = (state: PrefetchState): number => entries.filter(entry => entry.state === state).length;
   const others = states.flatMap(([state, words]) => (count(state) === 0 ? [] : [`${count(state)} ${words}`]));
   return [`${count('ready')} of ${entries.length} in the cache`, ...others].join(', ');
-}
-
-/** As the limits of the cache count, not as df does: blocks that are reserved for root are in use. */
-function formatDisk({ totalBytes, availableBytes, totalInodes, usedInodes }: DiskUsage): string {
-  const inodes = totalInodes === 0 ? '' : `; ${percent(usedInodes, totalInodes)} % of inodes in use`;
-  const available = `${formatSize(availableBytes)} of ${formatSize(totalBytes)} available`;
-  return `${percent(totalBytes - availableBytes, totalBytes)} % in use, ${available}${inodes}`;
-}
-
-function percent(part: number, whole: number): number {
-  return whole === 0 ? 0 : Math.ceil((part / whole) * 100);
 }
 
 function toRow(pull: PullStatus, now: number): readonly string[] {

@@ -1,15 +1,9 @@
 import type { DiskUsage } from '../../ports/store.ts';
-import type { DaemonStatus } from '../../ports/usecases.ts';
 import { formatSize } from '../../util/size.ts';
+import { formatDiskUsage, registrationWords } from '../../util/words.ts';
 import { formatBadge, formatBar, formatSection } from './cells.ts';
 import { type Html, type HtmlValue, html } from './html.ts';
 import type { PageState } from './page-state.ts';
-
-const registrations: Readonly<Record<DaemonStatus['registration'], string>> = {
-  registered: 'has registered the driver',
-  waiting: 'has not registered the driver yet',
-  off: 'is told of the driver by something else (--register is off)',
-};
 
 /** The state of the daemon, the disk, and what is wrong. */
 export function formatNode({ status, volumes, nodeId }: PageState): Html {
@@ -20,7 +14,7 @@ export function formatNode({ status, volumes, nodeId }: PageState): Html {
   const facts: readonly (readonly [string, HtmlValue])[] = [
     ['Node', nodeId],
     ['Daemon', `${daemon?.driverName ?? ''} ${daemon?.version ?? ''}`],
-    ['kubelet', daemon === undefined ? '' : registrations[daemon.registration]],
+    ['kubelet', daemon === undefined ? '' : registrationWords[daemon.registration]],
     ['Volumes', `${volumes.length}, ${mounted} mounted`],
     ['Content', html`${formatSize(status.cacheBytes)} in <code>${status.stateDir}</code>`],
     ['Disk', formatDisk(disk)],
@@ -44,13 +38,7 @@ function formatProblems(heading: string, problems: readonly string[]): Html | un
 `;
 }
 
-/** As the limits of the cache count: blocks that are reserved for root are in use. */
-function formatDisk({ totalBytes, availableBytes, totalInodes, usedInodes }: DiskUsage): Html {
-  const used = totalBytes - availableBytes;
-  const inodes = totalInodes === 0 ? '' : `; ${percent(usedInodes, totalInodes)} of inodes in use`;
-  return html`${formatBar('Disk in use', used, totalBytes)} ${percent(used, totalBytes)} in use, ${formatSize(availableBytes)} of ${formatSize(totalBytes)} available${inodes}`;
-}
-
-function percent(part: number, whole: number): string {
-  return `${whole === 0 ? 0 : Math.ceil((part / whole) * 100)} %`;
+function formatDisk(disk: DiskUsage): Html {
+  const { totalBytes, availableBytes } = disk;
+  return html`${formatBar('Disk in use', totalBytes - availableBytes, totalBytes)} ${formatDiskUsage(disk)}`;
 }
