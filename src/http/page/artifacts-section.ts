@@ -4,16 +4,13 @@ import { formatCount } from '../../util/words.ts';
 import {
   formatBadge,
   formatDigestCell,
-  formatEmpty,
-  formatPaging,
+  formatPagedSection,
   formatReferenceCell,
-  formatSection,
-  formatTable,
   formatTimeCell,
 } from './cells.ts';
-import { type Html, html } from './html.ts';
+import { type Html, type HtmlValue, html } from './html.ts';
 import type { PageState } from './page-state.ts';
-import { type PageQuery, selectRows } from './query.ts';
+import type { PageQuery } from './query.ts';
 
 /** Pods that are named beside an artifact; the rest is counted. */
 const mostPods = 3;
@@ -30,9 +27,8 @@ const columns = [
 
 /** The cache by artifact, the last used first. */
 export function formatArtifacts({ artifacts, volumes, now }: PageState, query: PageQuery): Html {
-  const found = selectRows(artifacts, query, 'artifacts', textOf);
   const users = Map.groupBy(volumes, ({ resolved, digest }) => `${resolved} ${digest}`);
-  const rows = found.rows.map(artifact => [
+  const toCells = (artifact: ArtifactSummary): readonly HtmlValue[] => [
     formatReferenceCell(artifact.reference),
     formatDigestCell(artifact.digest),
     artifact.artifactType || '–',
@@ -40,16 +36,17 @@ export function formatArtifacts({ artifacts, volumes, now }: PageState, query: P
     formatTimeCell(now, artifact.usedAt, 'unknown'),
     formatHolders(artifact, users.get(`${artifact.reference} ${artifact.digest}`) ?? []),
     formatTimeCell(now, artifact.verifiedAt, 'not since a crash'),
-  ]);
-  const empty = query.search === '' ? 'Nothing is cached yet.' : 'None matches.';
-  return formatSection(
-    'artifacts',
-    'Cache',
-    found.total,
-    rows.length === 0
-      ? formatEmpty(empty)
-      : html`${formatTable('Cached artifacts', columns, rows)}${formatPaging(query, 'artifacts', found)}`,
-  );
+  ];
+  const section = {
+    table: 'artifacts',
+    heading: 'Cache',
+    caption: 'Cached artifacts',
+    columns,
+    none: 'Nothing is cached yet.',
+    textOf,
+    toCells,
+  } as const;
+  return formatPagedSection(section, artifacts, query);
 }
 
 function textOf({ reference, digest, artifactType }: ArtifactSummary): string {

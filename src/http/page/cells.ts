@@ -1,6 +1,6 @@
 import { formatAge, formatDigest } from '../../util/words.ts';
 import { type Html, type HtmlValue, html } from './html.ts';
-import { formatPageLink, type PagedTable, type PageQuery, type Rows } from './query.ts';
+import { formatPageLink, type PagedTable, type PageQuery, type Rows, selectRows } from './query.ts';
 
 /** A column: its heading, and the class of its cells. */
 export type Column = { readonly heading: string; readonly kind?: 'number' };
@@ -39,12 +39,38 @@ ${body}
 `;
 }
 
+/** A table of which a page shows some rows, of those that match what is searched for. */
+export type PagedSection<T> = {
+  readonly table: PagedTable;
+  readonly heading: string;
+  readonly caption: string;
+  readonly columns: readonly Column[];
+  /** What the section says without rows and without a search. */
+  readonly none: string;
+  /** The text of a row that is searched. */
+  readonly textOf: (row: T) => string;
+  readonly toCells: (row: T) => readonly HtmlValue[];
+};
+
+export function formatPagedSection<T>(
+  { table, heading, caption, columns, none, textOf, toCells }: PagedSection<T>,
+  all: readonly T[],
+  query: PageQuery,
+): Html {
+  const found = selectRows(all, query, table, textOf);
+  const body =
+    found.rows.length === 0
+      ? formatEmpty(query.search === '' ? none : 'None matches.')
+      : html`${formatTable(caption, columns, found.rows.map(toCells))}${formatPaging(query, table, found)}`;
+  return formatSection(table, heading, found.total, body);
+}
+
 export function formatEmpty(text: string): Html {
   return html`<p class="empty">${text}</p>`;
 }
 
 /** Links to the other pages of a table; nothing if there is one page. */
-export function formatPaging(query: PageQuery, table: PagedTable, rows: Rows<unknown>): Html | undefined {
+function formatPaging(query: PageQuery, table: PagedTable, rows: Rows<unknown>): Html | undefined {
   const { page, lastPage } = rows;
   if (lastPage === 1) return undefined;
   const link = (text: string, to: number): Html =>

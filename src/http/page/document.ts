@@ -13,20 +13,13 @@ const refreshSeconds = 10;
 /** The page of the node. */
 export function formatDocument(state: PageState, query: PageQuery): string {
   const { driverName = 'oci-artifact-csi' } = state.status.daemon ?? {};
-  const { markup } = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${state.nodeId} – ${driverName}</title>
-<link rel="icon" href="/icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/page.css">
+  return formatPage(
+    `${state.nodeId} – ${driverName}`,
+    html`<link rel="icon" href="/icon.svg" type="image/svg+xml">
 <script src="/page.js" defer></script>
 <noscript><meta http-equiv="refresh" content="${refreshSeconds}"></noscript>
-</head>
-<body>
-<header>
+`,
+    html`<header>
 <h1>OCI artifacts <span class="off">on</span> <bdi>${state.nodeId}</bdi></h1>
 <form method="get" action="/" role="search"><label>Search <input type="search" name="search" value="${query.search}" maxlength="200" placeholder="pod, artifact or digest"></label></form>
 <p id="live" role="status" hidden>The daemon does not answer. What you see is old.</p>
@@ -34,10 +27,8 @@ export function formatDocument(state: PageState, query: PageQuery): string {
 <main>
 ${formatSections(state, query)}</main>
 <footer>This page only shows. Change things by <code>oci-artifact-csi</code> on the node.</footer>
-</body>
-</html>
-`;
-  return markup;
+`,
+  );
 }
 
 /** What changes: the script of the page fetches it again and again. */
@@ -47,17 +38,27 @@ export function formatSections(state: PageState, query: PageQuery): Html {
 
 /** The page of a daemon that waits for another one, or opens the cache. */
 export function formatWaiting(nodeId: string, reason: string): string {
+  return formatPage(
+    nodeId,
+    html`<meta http-equiv="refresh" content="2">
+`,
+    html`<main><section><h1><bdi>${nodeId}</bdi></h1><p role="status">${reason}</p></section></main>
+`,
+  );
+}
+
+function formatPage(title: string, head: Html, body: Html): string {
   const { markup } = html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta http-equiv="refresh" content="2">
-<title>${nodeId}</title>
+<title>${title}</title>
 <link rel="stylesheet" href="/page.css">
-</head>
-<body><main><section><h1><bdi>${nodeId}</bdi></h1><p role="status">${reason}</p></section></main></body>
+${head}</head>
+<body>
+${body}</body>
 </html>
 `;
   return markup;

@@ -3,16 +3,13 @@ import { formatSize } from '../../util/size.ts';
 import {
   formatBadge,
   formatDigestCell,
-  formatEmpty,
-  formatPaging,
+  formatPagedSection,
   formatReferenceCell,
-  formatSection,
-  formatTable,
   formatTimeCell,
 } from './cells.ts';
-import { type Html, html } from './html.ts';
+import { type Html, type HtmlValue, html } from './html.ts';
 import type { PageState } from './page-state.ts';
-import { type PageQuery, selectRows } from './query.ts';
+import type { PageQuery } from './query.ts';
 
 const columns = [
   { heading: 'Pod' },
@@ -25,24 +22,24 @@ const columns = [
 
 /** Which artifact each pod has. */
 export function formatVolumes({ volumes, now }: PageState, query: PageQuery): Html {
-  const found = selectRows(volumes, query, 'volumes', textOf);
-  const rows = found.rows.map(volume => [
+  const toCells = (volume: VolumeStatus): readonly HtmlValue[] => [
     formatOwner(volume),
     formatReferenceCell(volume.reference),
     formatDigestCell(volume.digest),
     formatSize(volume.bytes),
     formatTimeCell(now, volume.publishedAt, 'unknown'),
     formatState(volume),
-  ]);
-  const empty = query.search === '' ? 'No pod of this node has one.' : 'None matches.';
-  return formatSection(
-    'volumes',
-    'Volumes',
-    found.total,
-    rows.length === 0
-      ? formatEmpty(empty)
-      : html`${formatTable('Volumes and their pods', columns, rows)}${formatPaging(query, 'volumes', found)}`,
-  );
+  ];
+  const section = {
+    table: 'volumes',
+    heading: 'Volumes',
+    caption: 'Volumes and their pods',
+    columns,
+    none: 'No pod of this node has one.',
+    textOf,
+    toCells,
+  } as const;
+  return formatPagedSection(section, volumes, query);
 }
 
 function textOf({ pod, reference, digest, targetPath }: VolumeStatus): string {
