@@ -86,20 +86,21 @@ const kubernetesVersionFlags = ['k8s.io/component-base/version', 'k8s.io/client-
 );
 
 const small = '-s -w';
+const lean = { args: ['-trimpath', `-ldflags=${small}`], env: { CGO_ENABLED: '0' } };
 
 export const goModules: Readonly<Record<GoModule, GoBuild>> = {
   // Without the tag the library of containers needs GnuPG's headers.
   test: { group: 'test', args: ['-tags=containers_image_openpgp'], env: {} },
-  chart: { group: 'release', args: ['-trimpath', `-ldflags=${small}`], env: { CGO_ENABLED: '0' } },
-  monitoring: { group: 'release', args: ['-trimpath', `-ldflags=${small}`], env: { CGO_ENABLED: '0' } },
-  image: { group: 'release', args: ['-trimpath', `-ldflags=${small}`], env: { CGO_ENABLED: '0' } },
+  chart: { group: 'release', ...lean },
+  monitoring: { group: 'release', ...lean },
+  image: { group: 'release', ...lean },
   kubernetes: {
     group: 'cluster',
+    ...lean,
     args: ['-trimpath', `-ldflags=${[small, ...kubernetesVersionFlags].join(' ')}`],
-    env: { CGO_ENABLED: '0' },
   },
-  etcd: { group: 'cluster', args: ['-trimpath', `-ldflags=${small}`], env: { CGO_ENABLED: '0' } },
-  containerd: { group: 'cluster', args: ['-trimpath', `-ldflags=${small}`], env: { CGO_ENABLED: '0' } },
+  etcd: { group: 'cluster', ...lean },
+  containerd: { group: 'cluster', ...lean },
   runc: {
     group: 'cluster',
     args: ['-trimpath', '-tags=seccomp', `-ldflags=${small}`],
@@ -113,115 +114,83 @@ type ProgramSource =
   | { readonly from: 'go'; readonly module: GoModule; readonly package: string }
   | { readonly from: 'debian'; readonly group: ToolGroup; readonly package: string };
 
+const fromGo = (module: GoModule, path: string): ProgramSource => ({ from: 'go', module, package: path });
+const fromDebian = (group: ToolGroup, name: string): ProgramSource => ({
+  from: 'debian',
+  group,
+  package: name,
+});
+
 /**
  * The programs that tests need beside Node. Those `from: 'go'` are built from source into .tools/bin at the versions
  * and checksums of their module's go.mod and go.sum.
  */
 export const programs: Readonly<Record<Program, ProgramSource>> = {
-  oras: { from: 'go', module: 'test', package: 'oras.land/oras/cmd/oras' },
-  cosign: { from: 'go', module: 'test', package: 'github.com/sigstore/cosign/v3/cmd/cosign' },
-  registry: { from: 'go', module: 'test', package: 'github.com/distribution/distribution/v3/cmd/registry' },
-  grpcurl: { from: 'go', module: 'test', package: 'github.com/fullstorydev/grpcurl/cmd/grpcurl' },
-  'csi-sanity': {
-    from: 'go',
-    module: 'test',
-    package: 'github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity',
-  },
-  configread: { from: 'go', module: 'test', package: 'oci-artifact-csi.test/tools/configread' },
-  x509path: { from: 'go', module: 'test', package: 'oci-artifact-csi.test/tools/x509path' },
-  'apply-layers': { from: 'go', module: 'test', package: 'oci-artifact-csi.test/tools/apply-layers' },
-  helm: { from: 'go', module: 'chart', package: 'helm.sh/helm/v3/cmd/helm' },
-  helm4: { from: 'go', module: 'chart', package: 'oci-artifact-csi.test/tools/chart/helm4' },
-  kubeconform: { from: 'go', module: 'chart', package: 'github.com/yannh/kubeconform/cmd/kubeconform' },
-  'kustomize-build': {
-    from: 'go',
-    module: 'chart',
-    package: 'oci-artifact-csi.test/tools/chart/kustomize-build',
-  },
-  rulecheck: {
-    from: 'go',
-    module: 'monitoring',
-    package: 'oci-artifact-csi.test/tools/monitoring/rulecheck',
-  },
-  buildkitd: { from: 'go', module: 'image', package: 'github.com/moby/buildkit/cmd/buildkitd' },
-  buildctl: { from: 'go', module: 'image', package: 'github.com/moby/buildkit/cmd/buildctl' },
-  'qemu-aarch64-static': { from: 'debian', group: 'release', package: 'qemu-user-static' },
-  'qemu-system-aarch64': { from: 'debian', group: 'arm64', package: 'qemu-system-arm' },
-  cpio: { from: 'debian', group: 'arm64', package: 'cpio' },
-  crun: { from: 'debian', group: 'test', package: 'crun' },
-  runc: { from: 'debian', group: 'test', package: 'runc' },
-  busybox: { from: 'debian', group: 'test', package: 'busybox-static' },
-  setfattr: { from: 'debian', group: 'test', package: 'attr' },
-  'mkfs.ext4': { from: 'debian', group: 'test', package: 'e2fsprogs' },
-  curl: { from: 'debian', group: 'test', package: 'curl' },
-  openssl: { from: 'debian', group: 'test', package: 'openssl' },
-  umount: { from: 'debian', group: 'test', package: 'mount' },
-  strace: { from: 'debian', group: 'test', package: 'strace' },
-  bash: { from: 'debian', group: 'test', package: 'bash' },
-  zsh: { from: 'debian', group: 'test', package: 'zsh' },
-  fish: { from: 'debian', group: 'test', package: 'fish' },
-  groff: { from: 'debian', group: 'test', package: 'groff-base' },
-  'chromium-headless-shell': {
-    from: 'debian',
-    group: 'release',
-    package: 'chromium-headless-shell',
-  },
-  'kube-apiserver': { from: 'go', module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kube-apiserver' },
-  'kube-controller-manager': {
-    from: 'go',
-    module: 'kubernetes',
-    package: 'k8s.io/kubernetes/cmd/kube-controller-manager',
-  },
-  'kube-scheduler': { from: 'go', module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kube-scheduler' },
-  kubectl: { from: 'go', module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kubectl' },
-  kubelet: { from: 'go', module: 'kubernetes', package: 'k8s.io/kubernetes/cmd/kubelet' },
-  etcd: { from: 'go', module: 'etcd', package: 'oci-artifact-csi.test/tools/etcd/etcd' },
-  containerd: {
-    from: 'go',
-    module: 'containerd',
-    package: 'github.com/containerd/containerd/v2/cmd/containerd',
-  },
-  'containerd-shim-runc-v2': {
-    from: 'go',
-    module: 'containerd',
-    package: 'github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2',
-  },
-  ctr: { from: 'go', module: 'containerd', package: 'github.com/containerd/containerd/v2/cmd/ctr' },
-  bridge: {
-    from: 'go',
-    module: 'containerd',
-    package: 'github.com/containernetworking/plugins/plugins/main/bridge',
-  },
-  'host-local': {
-    from: 'go',
-    module: 'containerd',
-    package: 'github.com/containernetworking/plugins/plugins/ipam/host-local',
-  },
-  loopback: {
-    from: 'go',
-    module: 'containerd',
-    package: 'github.com/containernetworking/plugins/plugins/main/loopback',
-  },
-  'runc-light': {
-    from: 'go',
-    module: 'containerd',
-    package: 'oci-artifact-csi.test/tools/containerd/runc-light',
-  },
+  oras: fromGo('test', 'oras.land/oras/cmd/oras'),
+  cosign: fromGo('test', 'github.com/sigstore/cosign/v3/cmd/cosign'),
+  registry: fromGo('test', 'github.com/distribution/distribution/v3/cmd/registry'),
+  grpcurl: fromGo('test', 'github.com/fullstorydev/grpcurl/cmd/grpcurl'),
+  'csi-sanity': fromGo('test', 'github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity'),
+  configread: fromGo('test', 'oci-artifact-csi.test/tools/configread'),
+  x509path: fromGo('test', 'oci-artifact-csi.test/tools/x509path'),
+  'apply-layers': fromGo('test', 'oci-artifact-csi.test/tools/apply-layers'),
+  helm: fromGo('chart', 'helm.sh/helm/v3/cmd/helm'),
+  helm4: fromGo('chart', 'oci-artifact-csi.test/tools/chart/helm4'),
+  kubeconform: fromGo('chart', 'github.com/yannh/kubeconform/cmd/kubeconform'),
+  'kustomize-build': fromGo('chart', 'oci-artifact-csi.test/tools/chart/kustomize-build'),
+  rulecheck: fromGo('monitoring', 'oci-artifact-csi.test/tools/monitoring/rulecheck'),
+  buildkitd: fromGo('image', 'github.com/moby/buildkit/cmd/buildkitd'),
+  buildctl: fromGo('image', 'github.com/moby/buildkit/cmd/buildctl'),
+  'qemu-aarch64-static': fromDebian('release', 'qemu-user-static'),
+  'qemu-system-aarch64': fromDebian('arm64', 'qemu-system-arm'),
+  cpio: fromDebian('arm64', 'cpio'),
+  crun: fromDebian('test', 'crun'),
+  runc: fromDebian('test', 'runc'),
+  busybox: fromDebian('test', 'busybox-static'),
+  setfattr: fromDebian('test', 'attr'),
+  'mkfs.ext4': fromDebian('test', 'e2fsprogs'),
+  curl: fromDebian('test', 'curl'),
+  openssl: fromDebian('test', 'openssl'),
+  umount: fromDebian('test', 'mount'),
+  strace: fromDebian('test', 'strace'),
+  bash: fromDebian('test', 'bash'),
+  zsh: fromDebian('test', 'zsh'),
+  fish: fromDebian('test', 'fish'),
+  groff: fromDebian('test', 'groff-base'),
+  'chromium-headless-shell': fromDebian('release', 'chromium-headless-shell'),
+  'kube-apiserver': fromGo('kubernetes', 'k8s.io/kubernetes/cmd/kube-apiserver'),
+  'kube-controller-manager': fromGo('kubernetes', 'k8s.io/kubernetes/cmd/kube-controller-manager'),
+  'kube-scheduler': fromGo('kubernetes', 'k8s.io/kubernetes/cmd/kube-scheduler'),
+  kubectl: fromGo('kubernetes', 'k8s.io/kubernetes/cmd/kubectl'),
+  kubelet: fromGo('kubernetes', 'k8s.io/kubernetes/cmd/kubelet'),
+  etcd: fromGo('etcd', 'oci-artifact-csi.test/tools/etcd/etcd'),
+  containerd: fromGo('containerd', 'github.com/containerd/containerd/v2/cmd/containerd'),
+  'containerd-shim-runc-v2': fromGo(
+    'containerd',
+    'github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2',
+  ),
+  ctr: fromGo('containerd', 'github.com/containerd/containerd/v2/cmd/ctr'),
+  bridge: fromGo('containerd', 'github.com/containernetworking/plugins/plugins/main/bridge'),
+  'host-local': fromGo('containerd', 'github.com/containernetworking/plugins/plugins/ipam/host-local'),
+  loopback: fromGo('containerd', 'github.com/containernetworking/plugins/plugins/main/loopback'),
+  'runc-light': fromGo('containerd', 'oci-artifact-csi.test/tools/containerd/runc-light'),
   // The other runc is that of Debian, of another age.
-  'newest-runc': { from: 'go', module: 'runc', package: 'github.com/opencontainers/runc' },
-  unshare: { from: 'debian', group: 'cluster', package: 'util-linux' },
-  nsenter: { from: 'debian', group: 'cluster', package: 'util-linux' },
-  ip: { from: 'debian', group: 'cluster', package: 'iproute2' },
+  'newest-runc': fromGo('runc', 'github.com/opencontainers/runc'),
+  unshare: fromDebian('cluster', 'util-linux'),
+  nsenter: fromDebian('cluster', 'util-linux'),
+  ip: fromDebian('cluster', 'iproute2'),
 };
 
 const programNames: readonly Program[] = Object.keys(programs) as Program[];
 
 /** The programs that the tests of a group need. */
 export function programsOf(group: ToolGroup): readonly Program[] {
-  return programNames.filter(name => groupOf(programs[name]) === group);
+  return programNames.filter(name => groupOf(name) === group);
 }
 
-function groupOf(source: ProgramSource): ToolGroup {
+/** The group of tests that a program is for. */
+export function groupOf(program: Program): ToolGroup {
+  const source = programs[program];
   return source.from === 'go' ? goModules[source.module].group : source.group;
 }
 

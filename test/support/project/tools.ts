@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { basename, join } from 'node:path';
 import process from 'node:process';
-import { type Program, programs, toolsDirectory } from '../../tools/table.ts';
+import { groupOf, type Program, programs, toolsDirectory } from '../../tools/table.ts';
 
 /** In CI nothing is skipped: a test that lacks a program fails there. */
 export const isCi: boolean = process.env['CI'] !== undefined && process.env['CI'] !== '';
@@ -30,7 +30,7 @@ function isExecutable(path: string): boolean {
 export function toolPath(program: Program): string {
   const path = findTool(program);
   if (path !== undefined) return path;
-  throw new Error(`${program} is not installed; "npm run tools" as root installs what the tests need`);
+  throw new Error(`${program} is not installed; as root, "npm run tools -- ${groupOf(program)}" installs it`);
 }
 
 /** A requirement of a test: a program of test/tools/table.ts, or to run as root. */
