@@ -95,6 +95,7 @@ export async function openNode(
   await using stack = new AsyncDisposableStack();
   const { stateDir, selinuxLabel } = settings;
   const store = stack.use(await openStore({ stateDir, selinuxLabel, log, reads }));
+  const mends = store.reads === undefined;
   const mounter = stack.use(openMounter({ kubeletDir: settings.kubeletDir, stateDir }));
   const warn = (text: string): void => log.warn(text);
   const kube = settings.podPullSecrets ? await openKubeApi() : undefined;
@@ -135,7 +136,7 @@ export async function openNode(
     hash: hashBytes,
     note: (reference: string, text: string) => log.info({ reference }, text),
   };
-  if (store.reads === undefined) {
+  if (mends) {
     const { notes, ...reconciled } = await reconcileVolumes(world);
     for (const note of [...notes, ...(await restoreViews(world))]) log.warn(note);
     await inheritHolds(world);
@@ -152,7 +153,7 @@ export async function openNode(
   const integrity: Integrity = createIntegrity(
     {
       ...world,
-      mends: store.reads === undefined,
+      mends,
       retirement,
       hash: hashFile,
       warn,
@@ -183,20 +184,19 @@ export async function openNode(
 
   const labels = kube && openNodeLabels(kube, settings.nodeId);
   const prefetch = createPrefetch({ ...world, list: policies.prefetch, labels, pull, naming, log });
-  if (store.reads === undefined) await prefetch.follow();
+  if (mends) await prefetch.follow();
   const configured = [sources, policies];
   const problems = (): readonly string[] => configured.flatMap(part => part.problems());
   const upkeep = createUpkeep(
-    store.reads === undefined
-      ? [problems, volumes.settle, store.retire, retirement.tidy, room.relieve] // problems logs changes of files
-      : [],
-    store.reads === undefined ? [scrub.run, ...(settings.prefetch === undefined ? [] : [prefetch.run])] : [],
+    mends ? [problems, volumes.settle, store.retire, retirement.tidy, room.relieve] : [], // problems logs changes
+    mends ? [scrub.run, ...(settings.prefetch === undefined ? [] : [prefetch.run])] : [],
     warn,
+    closing.signal,
   );
   stack.defer(async () => {
     closing.abort();
     await pull.stop();
-    await upkeep.stop();
+    await upkeep.ended();
   });
   const adapters = stack.move();
   const facts = (): readonly string[] => [`fs-verity: ${formatVerity(store.verity)}`];

@@ -50,8 +50,8 @@ export type KubeApi = {
 const limitMs = 10_000;
 
 /**
- * Opens the API of KUBECONFIG if that is set, else of the daemon's cluster, with its pod's service account. The client
- * library is loaded only here: it takes a third of a second and 45 MiB.
+ * Opens the API of KUBECONFIG if that is set, else of the daemon's cluster, with its pod's service account. It loads the
+ * client library, which takes a third of a second and 45 MiB.
  *
  * @throws ArtifactError `invalid` if there is neither.
  */

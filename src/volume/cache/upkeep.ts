@@ -1,12 +1,12 @@
 import { toArtifactError } from '../../util/error.ts';
 import { startInterval } from '../../util/interval.ts';
 
-/** What a node does between its calls. */
+/** What a node does between its calls, until the signal aborts. */
 export type Upkeep = {
   /** Starts the work that lasts as long as the node. */
   start(): void;
-  /** Ends all of it, and waits until it has ended. */
-  stop(): Promise<void>;
+  /** Waits until that has ended. */
+  ended(): Promise<void>;
 };
 
 /** How often disk usage is checked between pulls. */
@@ -17,22 +17,21 @@ export function createUpkeep(
   tidying: readonly ((signal: AbortSignal) => unknown)[],
   work: readonly ((signal: AbortSignal) => Promise<void>)[],
   warn: (text: string) => void,
+  signal: AbortSignal,
 ): Upkeep {
-  const closing = new AbortController();
   const tidy = async (): Promise<void> => {
-    for (const step of tidying) await step(closing.signal);
+    for (const step of tidying) await step(signal);
   };
   const interval = startInterval(tidyEveryMs, () => {
     tidy().catch((thrown: unknown) => warn(`collection failed: ${toArtifactError(thrown).message}`));
   });
+  signal.addEventListener('abort', () => interval[Symbol.dispose]());
   let working: Promise<unknown> | undefined;
   return {
     start() {
-      working ??= Promise.all(work.map(run => run(closing.signal)));
+      working ??= Promise.all(work.map(run => run(signal)));
     },
-    async stop() {
-      interval[Symbol.dispose]();
-      closing.abort();
+    async ended() {
       await working;
     },
   };
