@@ -3,21 +3,14 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pagesWith } from '../../test/support/node/probe-pages.ts';
 import { type Pages, serveProbes } from './probes.ts';
 
 const loopback = { host: '127.0.0.1', port: 0 };
 const large = 'x'.repeat(200_000);
 
 function pages(scrape: () => Promise<string>): Pages {
-  const metrics = { contentType: 'text/plain', scrape };
-  return {
-    standby: () => undefined,
-    broken: () => [],
-    notes: () => [],
-    facts: () => [],
-    ready: () => [],
-    metrics,
-  };
+  return pagesWith({ metrics: { contentType: 'text/plain', scrape } });
 }
 
 /** Connections of one client that never close and never read. */

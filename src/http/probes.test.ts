@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { pagesWith } from '../../test/support/node/probe-pages.ts';
 import { toDigest } from '../oci/digest.ts';
 import type { Meter } from '../ports/meter.ts';
 import type { VolumeStatus } from '../ports/usecases.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Observed } from './observed.ts';
-import { type Pages, serveProbes } from './probes.ts';
+import { serveProbes } from './probes.ts';
 import type { ObservedProcess } from './process-metrics.ts';
 
 const loopback = { host: '127.0.0.1', port: 0 };
@@ -47,19 +48,10 @@ function observing(volumes: readonly VolumeStatus[]): Observed & ObservedProcess
   };
 }
 
-const quiet: Pages['metrics'] = { contentType: 'text/plain', scrape: async () => '' };
-
 test('healthz fails where a restart helps, readyz says why it is not ready', async () => {
   let reasons: readonly string[] = ['the socket is not bound', 'kubelet has not called'];
   let broken: readonly string[] = [];
-  await using server = await serveProbes(loopback, {
-    standby: () => undefined,
-    broken: () => broken,
-    notes: () => [],
-    facts: () => [],
-    ready: () => reasons,
-    metrics: quiet,
-  });
+  await using server = await serveProbes(loopback, pagesWith({ broken: () => broken, ready: () => reasons }));
   const at = (path: string, init?: RequestInit): Promise<Response> =>
     fetch(`http://127.0.0.1:${server.port}${path}`, init);
 
@@ -83,14 +75,10 @@ test('healthz fails where a restart helps, readyz says why it is not ready', asy
 
 test('readyz lists broken files although the daemon is ready', async () => {
   const notes = () => ['registries.conf is broken', 'auth.json is broken'];
-  await using server = await serveProbes(loopback, {
-    standby: () => undefined,
-    broken: () => [],
-    notes,
-    facts: () => ['fs-verity: off (ENOTTY)'],
-    ready: () => [],
-    metrics: quiet,
-  });
+  await using server = await serveProbes(
+    loopback,
+    pagesWith({ notes, facts: () => ['fs-verity: off (ENOTTY)'] }),
+  );
   const answer = await fetch(`http://127.0.0.1:${server.port}/readyz`);
   assert.equal(answer.status, 200);
   assert.equal(
@@ -100,39 +88,15 @@ test('readyz lists broken files although the daemon is ready', async () => {
 });
 
 test('an address in use is refused with what to do', async () => {
-  await using server = await serveProbes(loopback, {
-    standby: () => undefined,
-    broken: () => [],
-    notes: () => [],
-    facts: () => [],
-    ready: () => [],
-    metrics: quiet,
+  await using server = await serveProbes(loopback, pagesWith({}));
+  await assert.rejects(serveProbes({ host: '127.0.0.1', port: server.port }, pagesWith({})), {
+    code: 'exists',
+    message: /EADDRINUSE.*--http-listen/,
   });
-  await assert.rejects(
-    serveProbes(
-      { host: '127.0.0.1', port: server.port },
-      {
-        standby: () => undefined,
-        broken: () => [],
-        notes: () => [],
-        facts: () => [],
-        ready: () => [],
-        metrics: quiet,
-      },
-    ),
-    { code: 'exists', message: /EADDRINUSE.*--http-listen/ },
-  );
 });
 
 test('a server closes although a client keeps its connection', async () => {
-  const server = await serveProbes(loopback, {
-    standby: () => undefined,
-    broken: () => [],
-    notes: () => [],
-    facts: () => [],
-    ready: () => [],
-    metrics: quiet,
-  });
+  const server = await serveProbes(loopback, pagesWith({}));
   await (await fetch(`http://127.0.0.1:${server.port}/healthz`)).text();
   await server[Symbol.asyncDispose]();
   await assert.rejects(fetch(`http://127.0.0.1:${server.port}/healthz`));
@@ -148,14 +112,7 @@ test('metrics count calls as other CSI drivers do, and pulls by outcome and regi
   metrics.bytesPulled('registry.example', 24);
   metrics.pullEnded('ok');
 
-  await using server = await serveProbes(loopback, {
-    standby: () => undefined,
-    broken: () => [],
-    notes: () => [],
-    facts: () => [],
-    ready: () => [],
-    metrics,
-  });
+  await using server = await serveProbes(loopback, pagesWith({ metrics }));
   const response = await fetch(`http://127.0.0.1:${server.port}/metrics`);
   assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
   const lines = new Set((await response.text()).split('\n'));
@@ -204,14 +161,7 @@ test('a scrape that fails says why', async () => {
   const scrape = async (): Promise<string> => {
     throw new Error('statfs: EIO');
   };
-  await using server = await serveProbes(loopback, {
-    standby: () => undefined,
-    broken: () => [],
-    notes: () => [],
-    facts: () => [],
-    ready: () => [],
-    metrics: { contentType: 'x', scrape },
-  });
+  await using server = await serveProbes(loopback, pagesWith({ metrics: { contentType: 'x', scrape } }));
   const response = await fetch(`http://127.0.0.1:${server.port}/metrics`);
   assert.equal(response.status, 500);
   assert.equal(await response.text(), 'statfs: EIO\n');
