@@ -46,7 +46,7 @@ export const contentFlags: Flags<
   },
   prefetchRate: {
     value: 'RATE',
-    says: 'maximum rate of downloads that no pod and no command wants; 0: none',
+    says: 'maximum rate of downloads that only --prefetch wants; 0: no maximum',
     preset: '0',
     parse: parseRate,
   },
