@@ -15,9 +15,9 @@ export type ColdResult = { readonly ours: Cost; readonly theirs: Cost; readonly 
 /**
  * Publishes an artifact on a new node, and lets the other program pull it too, in turns. Nothing is deleted until the
  * end: after a deletion ext4 creates files slowly for a while (it does not reuse recent inodes), and a virtual machine
- * provides memory slowly. `plain`: another build of this program, in place of the row's rival.
+ * provides memory slowly. `other`: another build of this program, in place of the row's rival.
  */
-export async function runCold(row: Row, runs: number, program: string, plain?: string): Promise<ColdResult> {
+export async function runCold(row: Row, runs: number, program: string, other?: string): Promise<ColdResult> {
   await using directory = await temporaryDirectory();
   const tls = row.tls ? makeCertificate() : undefined;
   const certificate = join(directory.path, 'certificate.pem');
@@ -47,8 +47,8 @@ export async function runCold(row: Row, runs: number, program: string, plain?: s
     const published = await publish(program);
     ours.push(published.cost);
     peak = Math.max(peak, published.peak);
-    if (plain === undefined) theirs.push(await timeCommand(rival(`out-${run}`), directory.path));
-    else theirs.push((await publish(plain)).cost);
+    if (other === undefined) theirs.push(await timeCommand(rival(`out-${run}`), directory.path));
+    else theirs.push((await publish(other)).cost);
     await timeCommand('sync', directory.path);
   }
   return { ours: medians(ours), theirs: medians(theirs), peak };

@@ -49,6 +49,7 @@ const foreign = [
   '--namespace',
   '--pack',
   '--downloads',
+  '--against',
   '--kustomize',
   '--values',
   '--reset-then-reuse-values',
