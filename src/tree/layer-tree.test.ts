@@ -3,8 +3,7 @@ import { test } from 'node:test';
 import { show } from '../../test/support/oci/merging.ts';
 import { cpuTime } from '../../test/support/os/cpu-time.ts';
 import { toDigest } from '../oci/digest.ts';
-import { createTreeBudget } from './budget.ts';
-import { createTreeBuilder } from './layer-tree.ts';
+import { createFew, createTreeBudget, createTreeBuilder } from './layer-tree.ts';
 import type { TocEntry } from './toc.ts';
 import type { DirectoryNode } from './tree.ts';
 
@@ -325,4 +324,18 @@ test('a tree of a million files takes less than 100 MB, and seconds', () => {
   assert.ok(last?.kind === 'file' && last.body === 999_998);
   assert.ok(cpuTime() - start < 15_000);
   assert.ok(held() - before < 100e6);
+});
+
+test('the first few items are named, and the rest counted', () => {
+  const few = createFew();
+  assert.equal(few.format(), undefined);
+  const described: number[] = [];
+  for (const each of [1, 2, 3, 4, 5]) {
+    few.add(() => {
+      described.push(each);
+      return `${each}`;
+    });
+  }
+  assert.equal(few.format(), '1, 2, 3 and 2 more');
+  assert.deepEqual(described, [1, 2, 3]);
 });

@@ -3,12 +3,10 @@ import { parseFilePath, parseTreePath } from '../oci/tree-path.ts';
 import { ArtifactError } from '../util/error.ts';
 import { nameLength, quoteName } from '../util/name.ts';
 import { formatSize } from '../util/size.ts';
-import { createTreeBudget, maxNameBytes, spendNode, type TreeBudget } from './budget.ts';
-import { createFew, type Few } from './few.ts';
-import { createMerge, type NodeNumber } from './merge.ts';
+import { createMerge, type MergeBudget, type NodeNumber } from './merge.ts';
 import { rootNumber } from './name-table.ts';
 import type { Leaf } from './node-table.ts';
-import { sizeOfNames, type TocEntry } from './toc.ts';
+import { maxNameBytes, sizeOfNames, type TocEntry } from './toc.ts';
 import type { DirectoryNode, LayerContent } from './tree.ts';
 
 /** The merge of an artifact's layers into one tree, the lowest first. It cannot be used after a failure. */
@@ -35,6 +33,37 @@ export type TarEntries = {
 };
 
 /**
+ * The remaining budget of the trees of one artifact, over all layers: `spendNode` counts entries, and directories that
+ * paths imply; `directories` those that the names of layers imply; `bytes` the names, targets and attributes of tars.
+ */
+export type TreeBudget = MergeBudget & { directories: number; bytes: number };
+
+/** Enough for a million entries behind ordinary symlinks, and at most two seconds of work. */
+const maxSteps = 20_000_000;
+/** Twenty thousand layers, the most that a manifest can list, in directories five deep. */
+const maxDirectories = 100_000;
+
+/**
+ * @param nodes the most entries and directories: a small archive can expand to much memory, and to many inodes on the
+ *   disk.
+ */
+export function createTreeBudget(nodes = 1_000_000): TreeBudget {
+  let left = nodes;
+  return {
+    steps: maxSteps,
+    directories: maxDirectories,
+    bytes: maxNameBytes,
+    spendNode(label) {
+      if (--left >= 0) return;
+      throw refusal(
+        label,
+        'takes the artifact past the files and directories that all of its layers may have (--max-layer-entries)',
+      );
+    },
+  };
+}
+
+/**
  * Starts a merge. Entries are applied in order, a later one replaces an earlier one, and a parent that is a symlink is
  * followed inside the tree. A hard link shares the body of the file that it names, an earlier one of its own layer or a
  * lower one. Refused are a path out of the root, a hard link to a missing file, a parent that is a file of the same
@@ -47,7 +76,7 @@ export function createTreeBuilder(
   budget: TreeBudget = createTreeBudget(),
   hidden: Few = createFew(),
 ): TreeBuilder {
-  const merge = createMerge(kind, budget, hidden);
+  const merge = createMerge(kind, budget, hidden.add);
 
   function spendBytes(entry: TocEntry, label: string): void {
     budget.bytes -= sizeOfNames(entry);
@@ -69,7 +98,7 @@ export function createTreeBuilder(
   return {
     addFile(path, { digest, size, label }) {
       merge.begin(label);
-      spendNode(budget, label);
+      budget.spendNode(label);
       const parts = parseFilePath(path, label);
       budget.directories -= parts.length - 1;
       if (budget.directories < 0)
@@ -105,7 +134,7 @@ export function createTreeBuilder(
 
       return {
         add(entry) {
-          spendNode(budget, label);
+          budget.spendNode(label);
           spendBytes(entry, label);
           const path = parseTreePath(entry.path, label);
           const name = path.at(-1);
@@ -174,4 +203,28 @@ function isReserved(name: string): boolean {
 
 function refusal(label: string, why: string): ArtifactError {
   return new ArtifactError('unmountable', `${label}: ${why}`);
+}
+
+/** Formats a list: the first three items by name, the rest as a number. */
+export type Few = {
+  /** `describe` is not called for items that are only counted. */
+  add(describe: () => string): void;
+  /** Returns undefined for an empty list. */
+  format(): string | undefined;
+};
+
+const shown = 3;
+
+export function createFew(): Few {
+  const first: string[] = [];
+  let count = 0;
+  return {
+    add(describe) {
+      if (count++ < shown) first.push(describe());
+    },
+    format() {
+      if (count === 0) return undefined;
+      return `${first.join(', ')}${count > shown ? ` and ${count - shown} more` : ''}`;
+    },
+  };
 }

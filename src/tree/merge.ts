@@ -1,16 +1,18 @@
 import { ArtifactError } from '../util/error.ts';
 import { nameLength, quoteName } from '../util/name.ts';
 import { createAges } from './ages.ts';
-import { spendNode, type TreeBudget } from './budget.ts';
-import type { Few } from './few.ts';
 import { createNameTable, maxName, rootNumber } from './name-table.ts';
 import { createNodeTable, isSameLeaf, type Kind, type Leaf } from './node-table.ts';
 import type { EntryAttributes } from './toc.ts';
 import { type DirectoryNode, plainAttributes, type TreeNode } from './tree.ts';
-import { maxLinks, spendStep } from './walk.ts';
+import { type Budget, maxLinks, spendStep } from './walk.ts';
 
 /** The number of a name of the tree, or a directory. */
 export type NodeNumber = number;
+/** `spendNode` is called for each directory that only a path implies. */
+export type MergeBudget = Budget & { spendNode(layer: string): void };
+/** Called with a file of an artifact that a later layer of the same title hides. */
+export type NoteHidden = (describe: () => string) => void;
 
 /**
  * The tree to which all layers of an artifact are applied, the lowest first, entry by entry, as if they were extracted
@@ -47,16 +49,14 @@ export type Merge = {
 /** Bytes: PATH_MAX of Linux, less the prefix of a tree in the state directory. */
 const maxPath = 4096 - 256;
 
+/** `missing`: the rest of the path, which does not exist. `blocked`: the node of its first name, no directory. */
 type Walk = {
   readonly here: NodeNumber;
-  /** The rest of the path, which does not exist. */
   readonly missing: readonly string[];
-  /** The node of the first of these names, which is not a directory. */
   readonly blocked: NodeNumber | undefined;
 };
 
-/** @param hidden called with files of an artifact that a later layer of the same title hides. */
-export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidden: Few): Merge {
+export function createMerge(kind: 'artifact' | 'image', budget: MergeBudget, hidden: NoteHidden): Merge {
   const names = createNameTable();
   const nodes = createNodeTable();
   const ages = createAges();
@@ -145,7 +145,7 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
 
   function noteHidden(directory: NodeNumber, name: string, node: NodeNumber, above: Leaf): void {
     if (kind === 'image' || ages.isOurs(node) || isSameLeaf(nodes.leafOf(node), above)) return;
-    hidden.add(() => `${pathOf(directory, name)} of ${nodes.layerOf(node)} by that of ${layer}`);
+    hidden(() => `${pathOf(directory, name)} of ${nodes.layerOf(node)} by that of ${layer}`);
   }
 
   /** Formats the path of a name in a directory, for errors. */
@@ -206,7 +206,7 @@ export function createMerge(kind: 'artifact' | 'image', budget: TreeBudget, hidd
       }
       touch(here);
       return missing.reduce((directory, name) => {
-        spendNode(budget, layer);
+        budget.spendNode(layer);
         return makeDirectory(directory, name);
       }, here);
     },

@@ -46,6 +46,9 @@ export function sizeOfNames(entry: {
   return size;
 }
 
+/** The most of these, for a layer and for all layers of an artifact: they are held in memory. */
+export const maxNameBytes: number = 128 * 1024 * 1024;
+
 /** The file name of a table of contents in the directory of its layer, beside the bodies. */
 export const tocName = 'toc';
 

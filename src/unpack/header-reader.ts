@@ -1,5 +1,4 @@
-import { maxNameBytes } from '../tree/budget.ts';
-import { sizeOfNames } from '../tree/toc.ts';
+import { maxNameBytes, sizeOfNames } from '../tree/toc.ts';
 import { decodeName, quoteName } from '../util/name.ts';
 import { type EntryHead, type FileHead, type Headers, pathOf, sizeOf, toEntryHead } from './entry.ts';
 import { blockSize, isZero, paddingOf, parseHeader, parseRecords } from './headers.ts';

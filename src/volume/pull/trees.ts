@@ -1,9 +1,13 @@
 import type { LayerPlan, Plan } from '../../oci/plan.ts';
 import type { Selection } from '../../ports/request.ts';
 import type { Layers } from '../../ports/store.ts';
-import { createTreeBudget } from '../../tree/budget.ts';
-import { createFew, type Few } from '../../tree/few.ts';
-import { createTreeBuilder, type TreeBuilder } from '../../tree/layer-tree.ts';
+import {
+  createFew,
+  createTreeBudget,
+  createTreeBuilder,
+  type Few,
+  type TreeBuilder,
+} from '../../tree/layer-tree.ts';
 import { createPathCheck } from '../../tree/path-check.ts';
 import { subTree } from '../../tree/sub-tree.ts';
 import type { DirectoryNode } from '../../tree/tree.ts';
